@@ -1,0 +1,1 @@
+"""Actors on trio: mailboxes, servers, names, monitors and timers."""

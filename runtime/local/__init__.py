@@ -1,0 +1,1 @@
+"""Lambda on your machine: a Runtime API server on trio."""
