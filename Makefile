@@ -19,10 +19,9 @@ NEWEST := .venv-newest/bin
 # The newest interpreter of this machine that is not the one of .venv; an empty folder where there is none.
 .venv-newest/installed: .venv/installed
 	rm -rf .venv-newest && mkdir -p .venv-newest
-	set -e; for minor in 14 13 12; do \
-	  python=$$(PATH="$$PATH:/usr/bin:/usr/local/bin" command -v -a python3.$$minor 2>/dev/null | while read -r p; do "$$p" -c 'import ssl' 2>/dev/null && echo "$$p" && break; done); \
-	  [ -n "$$python" ] || continue; \
-	  $(BIN)/python -c "import sys; sys.exit(sys.version_info[1] >= $$minor)" || break; \
+	set -e; for python in $(foreach minor,14 13 12,$(foreach folder,/usr/local/bin/ /usr/bin/,$(folder)python3.$(minor)) python3.$(minor)); do \
+	  "$$python" -c 'import ssl' 2>/dev/null || continue; \
+	  $(BIN)/python -c "import sys; sys.exit(sys.version_info[:2] == ($$("$$python" -c 'import sys; print(*sys.version_info[:2], sep=",")')))" || break; \
 	  $(BIN)/uv venv --quiet --clear --python "$$python" .venv-newest; \
 	  $(BIN)/uv pip install --quiet --python $(NEWEST)/python --editable '.[dev]'; \
 	  break; \
