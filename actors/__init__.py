@@ -1,1 +1,57 @@
-"""Actors on trio: mailboxes, servers, names, monitors and timers."""
+"""Actors on trio: mailboxes, servers, names, monitors and timers.
+
+The first floor of okibi, which knows neither supervisors nor AWS. `Server` is the place to
+start reading.
+"""
+
+from .actor import Actor
+from .exits import (
+    KILLED,
+    NO_PROCESS,
+    NORMAL,
+    SHUTDOWN,
+    ActorExited,
+    CallingSelf,
+    Exit,
+    ExitReason,
+    NoProcess,
+    StartError,
+    crashed,
+    shutdown,
+)
+from .mailbox import MailboxFull, MailboxPolicy, WhenFull
+from .monitors import Down, Monitor
+from .names import AlreadyRegistered, Name
+from .ref import Address, Ref
+from .server import Server
+from .start import start, stop
+from .timers import Timer
+
+__all__ = [
+    "KILLED",
+    "NORMAL",
+    "NO_PROCESS",
+    "SHUTDOWN",
+    "Actor",
+    "ActorExited",
+    "Address",
+    "AlreadyRegistered",
+    "CallingSelf",
+    "Down",
+    "Exit",
+    "ExitReason",
+    "MailboxFull",
+    "MailboxPolicy",
+    "Monitor",
+    "Name",
+    "NoProcess",
+    "Ref",
+    "Server",
+    "StartError",
+    "Timer",
+    "WhenFull",
+    "crashed",
+    "shutdown",
+    "start",
+    "stop",
+]

@@ -1,0 +1,120 @@
+"""An actor: one task, one mailbox, one life. `Server` is what most are; this is for the rest."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Self, TypeVar
+
+import trio
+
+from .exits import ExitReason
+from .mailbox import DEFAULT_POLICY, MailboxPolicy
+from .monitors import Monitor, watch
+from .process import Process
+from .ref import Address, Ref
+from .timers import Timer
+
+A = TypeVar("A", bound="Actor")
+
+
+class Actor:
+    """Something that lives: override `run`, and `init` and `terminate` where they are needed.
+
+    >>> import trio
+    >>> from actors import Actor, start
+    >>> class Counter(Actor):
+    ...     async def run(self):
+    ...         total = 0
+    ...         while (number := await self.receive()) is not None:
+    ...             total += number
+    ...         print("in all", total)
+    >>> async def main():
+    ...     async with trio.open_nursery() as nursery:
+    ...         counter = await start(nursery, Counter)
+    ...         for message in (1, 2, None):
+    ...             await counter.send(message)
+    >>> trio.run(main)
+    in all 3
+
+    Subclasses may be attrs classes (`@attrs.define(eq=False)`: an actor is itself, not its
+    fields) or plain ones. An instance is made anew for every start, by the factory of its child
+    spec, in the task it then lives in.
+
+    Attributes:
+        mailbox: how much may wait for an actor of this class, and what becomes of more.
+    """
+
+    __slots__ = ("__weakref__", "_process")
+
+    mailbox: ClassVar[MailboxPolicy] = DEFAULT_POLICY
+    _process: Process
+
+    # -- to override
+
+    async def init(self) -> None:
+        """Get ready. Whoever starts the actor waits for this; what it raises fails the start."""
+
+    async def run(self) -> None:
+        """Live. The actor ends when this returns (`normal`) or raises (`crashed`)."""
+        raise NotImplementedError(f"{type(self).__name__} needs a `run`")
+
+    async def terminate(self, reason: ExitReason) -> None:
+        """Clean up. Awaiting is allowed, within the grace; not run when the actor is killed.
+
+        Args:
+            reason: why it ends.
+        """
+
+    # -- to use inside
+
+    @property
+    def ref(self) -> Ref[Self]:
+        """This incarnation's own address."""
+        return Ref(self._process)
+
+    @property
+    def path(self) -> str:
+        """Where it stands in its tree."""
+        return self._process.path
+
+    async def receive(self) -> Any:
+        """The next message: what monitors and timers brought first, then what was sent."""
+        return await self._process.mailbox.receive()
+
+    def monitor(self, address: Address[Any]) -> Monitor:
+        """Be told by one `Down` when whoever is at `address` now ends (OTP: `monitor/2`)."""
+        return watch(self._process, address)
+
+    def send_after(self, seconds: float, message: object) -> Timer:
+        """Send a message to oneself after a while (OTP: `erlang:send_after`)."""
+        timer = Timer(trio.current_time() + seconds, message)
+        self._process.mailbox.add(timer)
+        return timer
+
+    # -- the course of a life, for those who must stand around it (a supervisor's nursery)
+
+    async def live(self, started: Callable[[], None]) -> None:
+        """Run `init`, tell the starter, run `run`."""
+        await self.init()
+        started()
+        await self.run()
+
+    def __repr__(self) -> str:
+        process = getattr(self, "_process", None)
+        where = f"{process.path} incarnation {process.incarnation}" if process else "not started"
+        return f"<{type(self).__name__} {where}>"
+
+
+def place(actor: object, process: Process, wanted: type[Any] | None) -> Actor:
+    """Put a newly made actor into its process.
+
+    Raises:
+        TypeError: the factory made something else than an actor, or than its name promises.
+    """
+    if not isinstance(actor, Actor):
+        raise TypeError(f"{process.path}: the factory made {actor!r}, which is no Actor")
+    if wanted is not None and not isinstance(actor, wanted):
+        made = type(actor).__name__
+        raise TypeError(f"{process.path}: its name promises {wanted.__name__}, not {made}")
+    if hasattr(actor, "_process"):
+        raise TypeError(f"{process.path}: the factory gave an actor that has lived before")
+    actor._process = process
+    return actor

@@ -1,0 +1,161 @@
+"""Why an actor ended, as a value, and what its callers are told.
+
+OTP sorts every end into two: `normal`, `shutdown` and `{shutdown, Term}` are quiet, everything
+else is a crash (OTP: Reference Manual, Processes). okibi keeps the sorting and names five kinds:
+
+    normal     it returned by itself
+    shutdown   it was asked to stop, or left with a reason that is no error
+    killed     it was cut off without a chance to clean up, or did not end within its grace
+    crashed    an exception left it; `detail` is that exception
+    noproc     there was nobody at that address
+
+One class with a kind, not five classes: each attrs class costs a cold start a fifth of a
+millisecond, and a reason is compared far more often than it is taken apart.
+"""
+
+from typing import Literal, cast
+
+import attrs
+import trio
+
+Kind = Literal["normal", "shutdown", "killed", "crashed", "noproc"]
+
+
+@attrs.frozen
+class ExitReason:
+    """Why an actor ended.
+
+    Args:
+        kind: one of the five kinds above.
+        detail: the exception of a crash, or what a `shutdown` was given to say.
+    """
+
+    kind: Kind
+    detail: object = None
+
+    @property
+    def quiet(self) -> bool:
+        """Whether this end is no error: it is not logged and does not restart a transient child."""
+        return self.kind == "normal" or self.kind == "shutdown"
+
+    @property
+    def error(self) -> BaseException | None:
+        """The exception behind a crash, None for every other end."""
+        return self.detail if isinstance(self.detail, BaseException) else None
+
+    def __str__(self) -> str:
+        if self.detail is None:
+            return self.kind
+        if self.error is not None:
+            return f"{self.kind} ({type(self.error).__name__}: {self.error})"
+        return f"{self.kind} ({self.detail!r})"
+
+
+NORMAL = ExitReason("normal")
+SHUTDOWN = ExitReason("shutdown")
+KILLED = ExitReason("killed")
+NO_PROCESS = ExitReason("noproc")
+
+
+def crashed(error: BaseException) -> ExitReason:
+    """The reason of an actor that an exception has left."""
+    return ExitReason("crashed", error)
+
+
+def shutdown(detail: object) -> ExitReason:
+    """A quiet reason that says more than SHUTDOWN does (OTP: `{shutdown, Term}`)."""
+    return ExitReason("shutdown", detail)
+
+
+class Exit(Exception):
+    """Raised inside an actor to leave it with a reason of one's own (OTP: `exit/1`).
+
+    Args:
+        reason: what monitors, callers and the supervisor are told; NORMAL if left out.
+    """
+
+    def __init__(self, reason: ExitReason = NORMAL) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+class ActorExited(Exception):
+    """The actor one spoke to has ended, or ended before it answered (OTP: `gen_server:call`).
+
+    The exception that crashed it, if any, is this one's `__cause__`.
+
+    Attributes:
+        path: the address it was spoken to by.
+        reason: why it ended.
+    """
+
+    def __init__(self, path: str, reason: ExitReason, doing: str = "") -> None:
+        super().__init__(f"{path} is gone: {reason}{doing and f', asked for {doing}'}")
+        self.path = path
+        self.reason = reason
+        self.__cause__ = reason.error
+
+
+class NoProcess(ActorExited):
+    """Nobody bears that name now (OTP: `noproc`)."""
+
+    def __init__(self, path: str, doing: str = "") -> None:
+        super().__init__(path, NO_PROCESS, doing)
+
+
+class CallingSelf(RuntimeError):
+    """An actor called itself and would have waited for ever (OTP: `calling_self`)."""
+
+
+class StartError(Exception):
+    """An actor did not start: it is this exception's `path`, and `reason` says why."""
+
+    def __init__(self, path: str, reason: ExitReason) -> None:
+        super().__init__(f"{path} did not start: {reason}")
+        self.path = path
+        self.reason = reason
+        self.__cause__ = reason.error
+
+
+def reason_for(
+    error: BaseException | None, *, killed: bool, asked: ExitReason | None
+) -> ExitReason:
+    """Why an actor has ended, from what left its body and what had been asked of it.
+
+    First the exception, then the scope: a body that crashes while it is being cancelled has
+    crashed, though trio says that the cancellation was caught.
+
+    Args:
+        error: what its body raised; Cancelled, alone or in a group, is no crash.
+        killed: whether it was cut off.
+        asked: the reason it was asked to stop with, if it was.
+    """
+    cut, crash = (False, None) if error is None else _split(error)
+    if crash is not None:
+        return crash.reason if isinstance(crash, Exit) else crashed(crash)
+    if killed:
+        return KILLED
+    if asked is not None:
+        return asked
+    return SHUTDOWN if cut else NORMAL
+
+
+def _split(error: BaseException) -> tuple[bool, BaseException | None]:
+    """Whether Cancelled is in `error`, and what else is; a group of one is that one."""
+    if isinstance(error, trio.Cancelled):
+        return True, None
+    if not isinstance(error, BaseExceptionGroup):
+        return False, error
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    cancelled, crash = group.split(trio.Cancelled)
+    return cancelled is not None, None if crash is None else _alone(crash)
+
+
+def _alone(error: BaseException) -> BaseException:
+    """The exception a nursery has wrapped, when it is the only one."""
+    while isinstance(error, BaseExceptionGroup):
+        members = cast("tuple[BaseException, ...]", error.exceptions)
+        if len(members) > 1:
+            break
+        error = members[0]
+    return error

@@ -1,0 +1,170 @@
+"""A mailbox: two lanes, one reader.
+
+    control   monitors' Down, timers, whatever steers the actor. Never bounded, never dropped,
+              and read first, however much data waits.
+    data      calls, casts and sent messages. Bounded by the actor's policy.
+
+One bounded queue for both is what other libraries learnt to regret: when it is full, dropping
+the oldest drops the message that would have stopped the flood. One unbounded queue, as in OTP,
+grows until the sandbox is out of memory. The price of two lanes is that a `Down` can overtake a
+message that the dead actor had sent before.
+
+A message is taken without a checkpoint between the decision to take it and its return, so a
+cancelled reader never loses one: cancellation falls before the message is taken or not at all.
+"""
+
+import enum
+import heapq
+from collections import OrderedDict, deque
+
+import attrs
+import trio
+from trio.lowlevel import Abort, RaiseCancelT, Task, current_task, reschedule
+
+from .timers import Timer, next_due, ring
+
+
+class WhenFull(enum.Enum):
+    """What happens to a message for which the data lane has no room."""
+
+    BLOCK = "block"
+    REJECT = "reject"
+    DROP_OLDEST = "drop oldest"
+
+
+class MailboxFull(Exception):
+    """The message was not taken, or was dropped for a newer one: the data lane was full."""
+
+
+@attrs.frozen
+class MailboxPolicy:
+    """How much data may wait for an actor, and what becomes of more.
+
+    Args:
+        capacity: how many messages the data lane holds; at least 1.
+        when_full: BLOCK makes senders wait, REJECT raises MailboxFull to the sender,
+            DROP_OLDEST takes the new one and fails the oldest (its caller, if it is a call,
+            gets MailboxFull).
+    """
+
+    capacity: int = 1000
+    when_full: WhenFull = WhenFull.BLOCK
+
+    def __attrs_post_init__(self) -> None:
+        if self.capacity < 1:
+            raise ValueError(f"a mailbox needs a capacity of at least 1, not {self.capacity}")
+
+
+DEFAULT_POLICY = MailboxPolicy()
+
+
+@attrs.define(eq=False)
+class Mailbox:
+    """The two lanes of one actor, its timers, and who waits on either side."""
+
+    policy: MailboxPolicy = DEFAULT_POLICY
+    control: deque[object] = attrs.field(factory=deque[object], init=False)
+    data: deque[object] = attrs.field(factory=deque[object], init=False)
+    timers: list[Timer] = attrs.field(factory=list[Timer], init=False)
+    closed: bool = attrs.field(default=False, init=False)
+    dropped: int = attrs.field(default=0, init=False)
+    _reader: Task | None = attrs.field(default=None, init=False)
+    _senders: "OrderedDict[Task, object]" = attrs.field(
+        factory=OrderedDict["Task", object], init=False
+    )
+
+    # -- the writers' side
+
+    def post(self, message: object) -> None:
+        """Put a message on the control lane. One that nobody will read any more is forgotten."""
+        if not self.closed:
+            self.control.append(message)
+            self._wake()
+
+    def offer(self, message: object) -> object | None:
+        """Put a message on the data lane without waiting; give the one dropped for it, if any.
+
+        Raises:
+            MailboxFull: there is no room, and the policy is not to drop.
+        """
+        dropped = None
+        if len(self.data) >= self.policy.capacity:
+            if self.policy.when_full is not WhenFull.DROP_OLDEST:
+                raise MailboxFull(f"{len(self.data)} messages wait already")
+            self.dropped += 1
+            dropped = self.data.popleft()
+        self.data.append(message)
+        self._wake()
+        return dropped
+
+    async def wait_for_room(self, message: object) -> None:
+        """Wait in line until the reader has let this message in, or the mailbox has closed."""
+        task = current_task()
+        self._senders[task] = message
+
+        def abort(_: RaiseCancelT) -> Abort:
+            del self._senders[task]
+            return Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def add(self, timer: Timer) -> None:
+        """Set a timer; a reader that waits already starts its wait anew."""
+        heapq.heappush(self.timers, timer)
+        self._wake()
+
+    def close(self) -> list[object]:
+        """Let nobody in any more; give what was left on the data lane, waiting senders last."""
+        self.closed = True
+        left = [*self.data, *self._senders.values()]
+        self.data.clear()
+        self.control.clear()
+        self.timers.clear()
+        while self._senders:
+            reschedule(self._senders.popitem(last=False)[0])
+        return left
+
+    # -- the reader's side
+
+    async def receive(self) -> object:
+        """The next message: control first, then data, each in the order it came. A checkpoint."""
+        if self.control or self.data:
+            # Before anything is taken: a kill that falls here loses nothing.
+            await trio.lowlevel.checkpoint()
+        while True:
+            if self.timers:
+                self.control.extend(ring(self.timers, trio.current_time()))
+            if self.control:
+                return self.control.popleft()
+            if self.data:
+                message = self.data.popleft()
+                if self._senders:
+                    self._admit()
+                return message
+            if self.timers:
+                with trio.CancelScope(deadline=next_due(self.timers)):
+                    await self._park()
+            else:
+                await self._park()
+
+    async def _park(self) -> None:
+        if self._reader is not None:
+            raise trio.BusyResourceError("another task reads this mailbox already")
+        self._reader = current_task()
+        await trio.lowlevel.wait_task_rescheduled(self._unpark)
+
+    def _unpark(self, _: RaiseCancelT) -> Abort:
+        self._reader = None
+        return Abort.SUCCEEDED
+
+    def _wake(self) -> None:
+        reader = self._reader
+        if reader is not None:
+            self._reader = None
+            reschedule(reader)
+
+    def _admit(self) -> None:
+        """Let the sender in that has waited longest."""
+        task, message = self._senders.popitem(last=False)
+        self.data.append(message)
+        reschedule(task)

@@ -1,0 +1,68 @@
+"""Monitors: being told, once, that an actor has ended.
+
+A monitor is one way and there may be any number of them; each brings exactly one `Down`, on the
+control lane. A monitor of somebody dead brings it at once, with the reason if it is still known
+(OTP forgets it and says `noproc`).
+"""
+
+from typing import Any
+
+import attrs
+
+from .exits import NO_PROCESS, ExitReason, NoProcess
+from .process import Phase, Process
+from .ref import Address, Ref
+
+
+@attrs.frozen
+class Down:
+    """The one message that a monitor brings.
+
+    Attributes:
+        path: who ended; the name itself when nobody bore it.
+        reason: why.
+        monitor: which of one's monitors this is.
+        ref: the incarnation that ended, None when there was none.
+    """
+
+    path: str
+    reason: ExitReason
+    monitor: "Monitor"
+    ref: Ref[Any] | None
+
+
+@attrs.define(eq=False)
+class Monitor:
+    """One actor's interest in another's end."""
+
+    _watcher: Process
+    _watched: Process | None
+
+    def demonitor(self) -> None:
+        """Lose interest. No Down of this monitor is seen after it, not even a waiting one."""
+        if self._watched is not None:
+            self._watched.watchers.pop(self, None)
+        lane = self._watcher.mailbox.control
+        for message in [m for m in lane if isinstance(m, Down) and m.monitor is self]:
+            lane.remove(message)
+
+
+def watch(watcher: Process, address: Address[Any]) -> Monitor:
+    """Have `watcher` told when whoever is at `address` now ends (OTP: `monitor/2`)."""
+    try:
+        watched = address.process()
+    except NoProcess as nobody:
+        monitor = Monitor(watcher, None)
+        watcher.mailbox.post(Down(nobody.path, NO_PROCESS, monitor, None))
+        return monitor
+    monitor = Monitor(watcher, watched)
+
+    def tell(process: Process) -> None:
+        reason = process.reason or NO_PROCESS
+        watcher.mailbox.post(Down(process.path, reason, monitor, Ref(process)))
+
+    if watched.phase is Phase.DEAD:
+        tell(watched)
+    else:
+        watched.watchers[monitor] = tell
+    return monitor

@@ -1,0 +1,89 @@
+"""Names: typed addresses that survive restarts.
+
+The table belongs to one run of trio (a RunVar), so two trees in one process never meet. A name
+is taken before `init` runs and free again before anybody is told of the end (OTP: Reference
+Manual, Processes), so whoever sees a `Down` can register anew at once.
+"""
+
+from typing import Any, Generic, TypeVar
+
+import attrs
+from trio.lowlevel import RunVar
+
+from .exits import NoProcess
+from .process import Process
+from .ref import Address, Ref
+
+A = TypeVar("A")
+
+_table: RunVar[dict[str, Process]] = RunVar("names")
+
+
+class AlreadyRegistered(Exception):
+    """Somebody lives under that name already (OTP: `{already_started, Pid}`).
+
+    Attributes:
+        ref: who that is.
+    """
+
+    def __init__(self, name: "Name[Any]", ref: Ref[Any]) -> None:
+        super().__init__(f"the name {name.key!r} is taken by {ref!r}")
+        self.ref = ref
+
+
+@attrs.frozen(repr=False)
+class Name(Address[A], Generic[A]):
+    """An address that is looked up at every send.
+
+    `call`, `cast` and `send` go to whoever bears it then, and fail at once with NoProcess while
+    nobody does.
+
+    Args:
+        key: what it is called, unique in one run.
+        actor: the class of the actor that bears it.
+    """
+
+    key: str
+    actor: type[A] = attrs.field(eq=False)
+
+    def process(self) -> Process:
+        process = names().get(self.key)
+        if process is None:
+            raise NoProcess(self.key)
+        return process
+
+    def whereis(self) -> Ref[A] | None:
+        """Who bears the name now (OTP: `whereis/1`)."""
+        process = names().get(self.key)
+        return None if process is None else Ref(process)
+
+    def __repr__(self) -> str:
+        return f"Name({self.key!r}, {self.actor.__name__})"
+
+
+def names() -> dict[str, Process]:
+    """The table of this run: who bears which name."""
+    try:
+        return _table.get()
+    except LookupError:
+        table: dict[str, Process] = {}
+        _table.set(table)
+        return table
+
+
+def register(name: Name[A], process: Process) -> None:
+    """Give a process a name until it ends.
+
+    Raises:
+        AlreadyRegistered: it is taken.
+    """
+    table = names()
+    holder = table.get(name.key)
+    if holder is not None:
+        raise AlreadyRegistered(name, Ref(holder))
+    table[name.key] = process
+
+    def release() -> None:
+        del table[name.key]
+
+    process.release_name = release

@@ -1,0 +1,248 @@
+"""The life of one incarnation.
+
+    STARTING   the factory and `init` run. Who started it waits; what it is sent waits too.
+    RUNNING    `init` has returned and the starter knows.
+    DYING      its end is certain. Calls fail at once; `terminate` may be running.
+    DEAD       its name is free, its callers have failed, its monitors know: in this order.
+
+    STARTING -> RUNNING    init returned
+    STARTING -> DEAD       init failed, was cut off, or was asked to stop; no `terminate`
+    RUNNING  -> DYING      the body returned or raised, or it was asked to stop
+    DYING    -> DEAD       `terminate` returned, raised, or its grace was over
+
+Three scopes carry it. `kill` is the outermost: cancelled, the actor ends without ceremony, and
+its deadline is the grace. `stop`, inside it, holds the body alone: cancellation is
+level-triggered, so a `terminate` that awaits must run where nothing is cancelled yet. A body's
+exception is caught between the two, never inside its own scope, which that would break.
+
+Under a supervisor `kill` is shielded: of an outer cancellation only the supervisor hears, and it
+stops its children one by one, in its order. Unshielded, trio cancels all at once.
+
+Actors are protected from KeyboardInterrupt. It goes to the main task, whose cancellation then
+takes the tree down in order; inside an actor it would be one more crash to restart from.
+"""
+
+import enum
+import logging
+import math
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Protocol
+
+import attrs
+import trio
+from trio.lowlevel import Task
+
+from .exits import KILLED, NORMAL, SHUTDOWN, ActorExited, ExitReason, StartError, reason_for
+from .mailbox import Mailbox, MailboxFull
+from .request import Request
+
+logger = logging.getLogger("actors")
+
+
+class Phase(enum.Enum):
+    """How far an incarnation has come; the table above says what moves it on."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    DYING = "dying"
+    DEAD = "dead"
+
+
+class Living(Protocol):
+    """What a process needs of the actor that lives in it."""
+
+    async def live(self, started: Callable[[], None], /) -> None: ...
+
+    async def terminate(self, reason: ExitReason, /) -> None: ...
+
+
+@attrs.define(eq=False)
+class Process:
+    """One incarnation of an actor: its mailbox, scopes, watchers, and why it ended.
+
+    Args:
+        path: where it stands in its tree, `/function/visits`.
+        incarnation: which start of that place this is; the first is 1.
+        grace: seconds from being asked to stop until it is killed; infinity for no limit.
+        mailbox: made to the policy of the actor's class.
+        parent: the process that started it.
+        linked: whether a crash is raised into the nursery it runs in.
+    """
+
+    path: str
+    incarnation: int
+    grace: float
+    mailbox: Mailbox
+    parent: "Process | None" = None
+    linked: bool = False
+    phase: Phase = attrs.field(default=Phase.STARTING, init=False)
+    reason: ExitReason | None = attrs.field(default=None, init=False)
+    actor: Living | None = attrs.field(default=None, init=False)
+    current: object = attrs.field(default=None, init=False)
+    task: Task | None = attrs.field(default=None, init=False)
+    watchers: dict[object, Callable[["Process"], None]] = attrs.field(
+        factory=dict[object, Callable[["Process"], None]], init=False
+    )
+    release_name: Callable[[], None] | None = attrs.field(default=None, init=False)
+    on_kill: Callable[[], None] | None = attrs.field(default=None, init=False)
+    _asked: ExitReason | None = attrs.field(default=None, init=False)
+    _killed: bool = attrs.field(default=False, init=False)
+    _stop: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    _kill: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    _changed: trio.Event | None = attrs.field(default=None, init=False)
+
+    # -- asked from outside
+
+    def stop(self, reason: ExitReason = SHUTDOWN) -> None:
+        """Ask it to end: its body is cancelled, `terminate` runs, and its grace begins."""
+        if self._asked is None and self.reason is None:
+            self._asked = reason
+            self._stop.cancel()
+            self._begin_grace()
+
+    def kill(self) -> None:
+        """Cut it off: no `terminate`, no grace (OTP: `exit(Pid, kill)`)."""
+        if self.phase is not Phase.DEAD and not self._killed:
+            self._killed = True
+            self._kill.cancel()
+            if self.on_kill is not None:
+                self.on_kill()
+
+    def doomed(self) -> ExitReason | None:
+        """Why nothing can be asked of it any more, None while something can."""
+        if self.reason is not None:
+            return self.reason
+        if self._asked is not None:
+            return self._asked
+        return KILLED if self._killed else None
+
+    async def wait_started(self) -> None:
+        """Wait until `init` has returned.
+
+        Raises:
+            StartError: it ended before that.
+        """
+        while self.phase is Phase.STARTING:
+            await self._change()
+        if self.phase is Phase.DEAD and self.reason is not None and self.actor is None:
+            raise StartError(self.path, self.reason)
+
+    async def wait_dead(self) -> ExitReason:
+        """Wait until it has ended, and say why."""
+        while self.phase is not Phase.DEAD:
+            await self._change()
+        return self.reason or NORMAL
+
+    # -- its own task
+
+    @trio.lowlevel.enable_ki_protection
+    async def live(self, factory: Callable[[], Living], shielded: bool) -> None:
+        """The whole life, as the body of a task of its own. Raises only if it is linked."""
+        CURRENT.set(self)
+        self.task = trio.lowlevel.current_task()
+        self._kill.shield = shielded
+        reason = KILLED
+        with self._kill:
+            reason = await self._run(factory)
+            if self.phase is Phase.STARTING:
+                self.actor = None
+            else:
+                reason = await self._terminate(reason)
+        started = self.actor is not None
+        self._end(reason)
+        if self.linked and started and reason.error is not None:
+            raise reason.error
+
+    async def _run(self, factory: Callable[[], Living]) -> ExitReason:
+        error: BaseException | None = None
+        try:
+            with self._stop:
+                self.actor = factory()
+                await self.actor.live(self._started)
+        except BaseException as caught:
+            error = caught
+        return reason_for(error, killed=self._was_cut(error), asked=self._asked)
+
+    async def _terminate(self, reason: ExitReason) -> ExitReason:
+        """Close the door, then let it clean up within its grace, unless it was killed."""
+        self.reason = reason
+        self.phase = Phase.DYING
+        if reason.kind == "killed" or self.actor is None:
+            return reason
+        # An outer cancellation must not cut the clean-up, and the grace must end it.
+        self._kill.shield = True
+        self._begin_grace()
+        error: BaseException | None = None
+        try:
+            await self.actor.terminate(reason)
+        except BaseException as caught:
+            error = caught
+        ended = reason_for(error, killed=self._was_cut(error), asked=None)
+        return reason if ended is NORMAL else ended
+
+    def _was_cut(self, error: BaseException | None) -> bool:
+        """Whether it was killed by name, or cancelled because its grace was over."""
+        return self._killed or (error is not None and self._kill.cancel_called)
+
+    def _begin_grace(self) -> None:
+        if math.isinf(self._kill.deadline):
+            self._kill.deadline = trio.current_time() + self.grace
+
+    def _started(self) -> None:
+        self.phase = Phase.RUNNING
+        self._announce()
+
+    def _end(self, reason: ExitReason) -> None:
+        """Name, callers, monitors: whoever sees the Down can have the name at once."""
+        self.reason = reason
+        self.phase = Phase.DEAD
+        if self.release_name is not None:
+            self.release_name()
+        left = self.mailbox.close()
+        if not reason.quiet:
+            self._report(reason, left)
+        for message in (self.current, *left):
+            if isinstance(message, Request):
+                message.fail(ActorExited(self.path, reason, str(message)))
+        self.current = None
+        watchers, self.watchers = self.watchers, {}
+        for notify in watchers.values():
+            notify(self)
+        self._announce()
+
+    def _report(self, reason: ExitReason, left: list[object]) -> None:
+        """A crash nobody may be waiting for: where, at what, for whom, and what it took along."""
+        text = f"{self.path} (incarnation {self.incarnation}) ended: {reason}"
+        if self.current is not None:
+            text += f", while handling {self.current}"
+            if isinstance(self.current, Request) and self.current.caller is not None:
+                text += f" from {self.current.caller.path}"
+        if left:
+            text += f", with {len(left)} messages unread"
+        error = reason.error
+        level = logging.ERROR if error is not None else logging.WARNING
+        logger.log(level, "%s", text, exc_info=error)
+
+    # -- who waits for a change
+
+    async def _change(self) -> None:
+        if self._changed is None:
+            self._changed = trio.Event()
+        await self._changed.wait()
+
+    def _announce(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
+
+
+CURRENT: ContextVar[Process | None] = ContextVar("actor", default=None)
+
+
+def drop(process: Process, message: object) -> None:
+    """What becomes of a message that had to make room for a newer one."""
+    if isinstance(message, Request) and message.wanted:
+        message.fail(MailboxFull(f"{process.path} dropped {message} for a newer message"))
+    else:
+        logger.warning("%s dropped %s: its mailbox is full", process.path, message)

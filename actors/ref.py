@@ -1,0 +1,208 @@
+"""Addresses: what one calls, casts and sends to.
+
+A message is a method of the receiver's class: `ref.call(Visits.visit, "bob")`. The type checker
+sees the receiver's class, the arguments and the reply; there is no proxy to pretend that the
+call is local, and no message class to keep in step with the method.
+
+A `Ref` is one incarnation and stays dead when that has ended. A `Name` (room `names`) is looked
+up at every send, so it survives restarts. Both are an `Address`.
+
+A caller's time-out is trio's own: `with trio.fail_after(1): await ref.call(...)`.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Concatenate, Generic, ParamSpec, TypeVar, cast
+
+from trio.lowlevel import Task, checkpoint, checkpoint_if_cancelled, current_task
+
+from .exits import SHUTDOWN, ActorExited, CallingSelf, ExitReason
+from .mailbox import MailboxFull, WhenFull
+from .process import CURRENT, Phase, Process, drop
+from .request import Request, message_name
+
+A_co = TypeVar("A_co", covariant=True)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Address(Generic[A_co]):
+    """Where an actor can be reached. Made by okibi: a Ref by `start`, a Name by you."""
+
+    __slots__ = ()
+
+    def process(self) -> Process:
+        """The incarnation behind this address now.
+
+        Raises:
+            NoProcess: there is none.
+        """
+        raise NotImplementedError
+
+    async def call(
+        self,
+        method: Callable[Concatenate[A_co, P], Awaitable[R]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Have the actor run one of its methods, and wait for the reply (OTP: `gen_server:call`).
+
+        It waits as long as it takes; limit it with `trio.fail_after`. A reply that comes after
+        the caller has given up is dropped.
+
+        Args:
+            method: a public async method of the receiver's class.
+            *args, **kwargs: what the method takes.
+
+        Raises:
+            ActorExited: the actor has ended, is ending, or ends before it replies; at once.
+            NoProcess: nobody bears the name.
+            CallingSelf: the actor would wait for itself.
+            MailboxFull: the receiver's policy is to reject, or it dropped this call.
+        """
+        process = self.process()
+        caller = CURRENT.get()
+        request = Request(message_name(method), args, kwargs, caller, True)
+        if caller is process and _waits_for(process, current_task()):
+            raise CallingSelf(f"{process.path} calls itself: {request} would never return")
+        if not _deliver(process, request, "call"):
+            await process.mailbox.wait_for_room(request)
+        return cast("R", await request.reply())
+
+    async def cast(
+        self,
+        method: Callable[Concatenate[A_co, P], Awaitable[object]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> None:
+        """Have the actor run one of its methods some time; wait only for room in its mailbox.
+
+        Raises:
+            ActorExited: the actor has ended or is ending (OTP would say nothing).
+            MailboxFull: the receiver's policy is to reject, or an actor that is full of work
+                casts to itself.
+        """
+        process = self.process()
+        request = Request(message_name(method), args, kwargs, CURRENT.get(), False)
+        await _send(process, request)
+
+    def cast_nowait(
+        self,
+        method: Callable[Concatenate[A_co, P], Awaitable[object]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> None:
+        """As `cast`, but never waits: no room is MailboxFull."""
+        process = self.process()
+        request = Request(message_name(method), args, kwargs, CURRENT.get(), False)
+        if not _deliver(process, request, "cast"):
+            raise MailboxFull(f"{process.path} has no room for {request}")
+
+    async def send(self, message: object) -> None:
+        """Send any value; a Server's `handle_info` is given it (OTP: `Pid ! Message`)."""
+        await _send(self.process(), message)
+
+    def send_nowait(self, message: object) -> None:
+        """As `send`, but never waits: no room is MailboxFull."""
+        process = self.process()
+        if not _deliver(process, message, "send"):
+            raise MailboxFull(f"{process.path} has no room for {message!r}")
+
+
+class Ref(Address[A_co]):
+    """One incarnation of an actor. Two Refs are equal when they mean the same incarnation."""
+
+    __slots__ = ("_process",)
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def process(self) -> Process:
+        return self._process
+
+    @property
+    def path(self) -> str:
+        """Where it stands in its tree."""
+        return self._process.path
+
+    @property
+    def incarnation(self) -> int:
+        """Which start of that place this is, from 1."""
+        return self._process.incarnation
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can still be asked for something: started, not ending, not dead."""
+        return self._process.phase is Phase.RUNNING and self._process.doomed() is None
+
+    @property
+    def reason(self) -> ExitReason | None:
+        """Why it ended, None while it lives."""
+        return self._process.reason
+
+    def stop(self, reason: ExitReason = SHUTDOWN) -> None:
+        """Ask it to end; its grace begins, after which it is killed (OTP: `exit/2`)."""
+        self._process.stop(reason)
+
+    def kill(self) -> None:
+        """Cut it off without `terminate` (OTP: `exit(Pid, kill)`)."""
+        self._process.kill()
+
+    async def wait(self) -> ExitReason:
+        """Wait until it has ended, and say why."""
+        return await self._process.wait_dead()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Ref) and other._process is self._process
+
+    def __hash__(self) -> int:
+        return hash(self._process)
+
+    def __repr__(self) -> str:
+        return f"<Ref {self.path} incarnation {self.incarnation} {self._process.phase.value}>"
+
+
+def _deliver(process: Process, message: object, verb: str) -> bool:
+    """Put it into the mailbox; False when the policy is to wait for room.
+
+    Raises:
+        ActorExited: nobody will read it.
+        MailboxFull: the policy is to reject.
+    """
+    doomed = process.doomed()
+    if doomed is not None:
+        raise ActorExited(process.path, doomed, f"a {verb} of {message}")
+    mailbox = process.mailbox
+    try:
+        dropped = mailbox.offer(message)
+    except MailboxFull:
+        if mailbox.policy.when_full is WhenFull.REJECT:
+            raise MailboxFull(f"{process.path} rejects {message}: its mailbox is full") from None
+        return False
+    if dropped is not None:
+        drop(process, dropped)
+    return True
+
+
+async def _send(process: Process, message: object) -> None:
+    await checkpoint_if_cancelled()
+    if _deliver(process, message, "send"):
+        await checkpoint()
+        return
+    if CURRENT.get() is process and _waits_for(process, current_task()):
+        raise MailboxFull(f"{process.path} is full and would wait for itself to take {message}")
+    await process.mailbox.wait_for_room(message)
+    if process.reason is not None and process.mailbox.closed:
+        raise ActorExited(process.path, process.reason, f"a send of {message}")
+
+
+def _waits_for(process: Process, task: Task | None) -> bool:
+    """Whether the actor's own task is `task`, or waits in a nursery for it to end."""
+    while task is not None:
+        if task is process.task:
+            return True
+        nursery = task.parent_nursery
+        task = nursery.parent_task if nursery is not None else None
+    return False

@@ -1,0 +1,119 @@
+"""Starting an actor: in a nursery, with a name or without, acknowledged."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import trio
+
+from .actor import Actor, place
+from .exits import SHUTDOWN, ExitReason, StartError
+from .mailbox import DEFAULT_POLICY, Mailbox
+from .names import Name, register
+from .process import CURRENT, Process
+from .ref import Ref
+
+A = TypeVar("A", bound=Actor)
+
+START_TIMEOUT = 60.0
+GRACE = 5.0
+
+
+def spawn(
+    nursery: trio.Nursery,
+    factory: Callable[[], A],
+    *,
+    path: str,
+    name: Name[A] | None = None,
+    incarnation: int = 1,
+    grace: float = GRACE,
+    supervised: bool = False,
+) -> Process:
+    """Begin a life in `nursery` without waiting for its `init`: what `start` and supervisors use.
+
+    Args:
+        factory: makes the actor, in its own task; a class, or any callable.
+        path: where it stands in its tree.
+        name: taken before `init`, free before anybody is told of the end.
+        incarnation: which start of that place this is.
+        grace: seconds it has to end once asked; infinity for no limit.
+        supervised: its end goes to whoever watches it, never into the nursery, and outer
+            cancellation does not reach it.
+
+    Raises:
+        AlreadyRegistered: the name is taken.
+    """
+    policy = getattr(factory, "mailbox", DEFAULT_POLICY)
+    process = Process(path, incarnation, grace, Mailbox(policy), CURRENT.get(), not supervised)
+    if name is not None:
+        register(name, process)
+    wanted: type[Any] | None = None if name is None else name.actor
+
+    def make() -> Actor:
+        actor = place(factory(), process, wanted)
+        process.mailbox.policy = actor.mailbox
+        return actor
+
+    nursery.start_soon(process.live, make, supervised, name=path)
+    return process
+
+
+async def wait_started(process: Process, timeout: float) -> None:
+    """Wait for the `init` of a process that was spawned.
+
+    Raises:
+        StartError: it failed, or took longer than `timeout` seconds and was killed.
+    """
+    try:
+        with trio.move_on_after(timeout) as limit:
+            await process.wait_started()
+    except trio.Cancelled:
+        process.stop()
+        raise
+    if limit.cancelled_caught:
+        process.kill()
+        late = TimeoutError(f"its init took longer than {timeout:g} s")
+        raise StartError(process.path, ExitReason("crashed", late))
+
+
+async def start(
+    nursery: trio.Nursery,
+    factory: Callable[[], A],
+    *,
+    name: Name[A] | None = None,
+    path: str | None = None,
+    grace: float = GRACE,
+    timeout: float = START_TIMEOUT,
+) -> Ref[A]:
+    """Start an actor outside any supervisor and wait until its `init` has returned.
+
+    The nursery is its link (OTP: `start_link`): a crash is raised into it, and its cancellation
+    ends the actor, which then still has `grace` seconds for its `terminate`.
+
+    Args:
+        nursery: it lives in this one.
+        factory: makes the actor; its class, or any callable that gives an instance.
+        name: an address for others that survives restarts.
+        path: what it is called in logs; the name, or the factory's name, if left out.
+        grace: seconds from being asked to stop until it is killed.
+        timeout: seconds that `init` may take.
+
+    Raises:
+        StartError: `init` failed or took too long.
+        AlreadyRegistered: the name is taken.
+    """
+    where = path or (name.key if name is not None else factory_name(factory))
+    process = spawn(nursery, factory, path=where, name=name, grace=grace)
+    await wait_started(process, timeout)
+    return Ref(process)
+
+
+async def stop(ref: Ref[Any], reason: ExitReason = SHUTDOWN) -> ExitReason:
+    """Ask an actor to end, wait until it has, and say why it did (OTP: `gen_server:stop`)."""
+    ref.stop(reason)
+    return await ref.wait()
+
+
+def factory_name(factory: Callable[..., object]) -> str:
+    """What to call a factory: its name, or that of what a partial wraps."""
+    inner = getattr(factory, "func", factory)
+    return getattr(inner, "__name__", type(inner).__name__)
