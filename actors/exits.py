@@ -153,9 +153,7 @@ def _split(error: BaseException) -> tuple[bool, BaseException | None]:
 
 def _alone(error: BaseException) -> BaseException:
     """The exception a nursery has wrapped, when it is the only one."""
-    while isinstance(error, BaseExceptionGroup):
-        members = cast("tuple[BaseException, ...]", error.exceptions)
-        if len(members) > 1:
-            break
-        error = members[0]
-    return error
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    return _alone(group.exceptions[0]) if len(group.exceptions) == 1 else group

@@ -117,6 +117,10 @@ class Process:
             return self._asked
         return KILLED if self._killed else None
 
+    def deadline(self) -> float:
+        """When its grace is over, in seconds of trio's clock; it is long over for the killed."""
+        return -math.inf if self._killed else self._kill.deadline
+
     async def wait_started(self) -> None:
         """Wait until `init` has returned.
 
