@@ -1,0 +1,172 @@
+"""A delivery: one event on its way to one answer. This table is the truth; mail is a wake-up.
+
+    RECEIVED   the whole event has been read
+    ASSIGNED   a worker has been told
+    RUNNING    that worker has begun; a handler never begins twice for one delivery
+    SETTLED    there is an answer, the handler's or an error
+    STAGED     the answer is in the lane's outbox, maybe partly written
+    ACKED      the Runtime API has given its final status
+
+Every move is one synchronous function without a checkpoint, so an actor that is killed, which
+can only happen at a checkpoint, has moved a delivery or has not. Each move is fenced by the
+table: whoever comes late, or is not the worker it belongs to, gets False and changes nothing.
+So whoever dies leaves a ledger from which its successor can go on, by looking.
+
+A delivery is known by its object, never by its request id: that repeats when an asynchronous
+event is retried (Runtime API).
+
+Beyond the one thread of the tree only the watchdog touches a delivery, and only to settle it:
+the right to settle is a token taken with a single atomic operation.
+"""
+
+import enum
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+
+from actors import Ref
+
+
+class State(enum.IntEnum):
+    """How far a delivery has come. Integers, since they are hashed a dozen times an event."""
+
+    RECEIVED = 1
+    ASSIGNED = 2
+    RUNNING = 3
+    SETTLED = 4
+    STAGED = 5
+    ACKED = 6
+
+
+class Move(enum.IntEnum):
+    """What moves it on."""
+
+    ASSIGN = 1  # dispatcher
+    RETURN = 2  # dispatcher: its worker died before it began
+    BEGIN = 3  # its worker, once
+    SETTLE = 4  # its worker; the dispatcher or the watchdog, when it is dead or late
+    STAGE = 5  # responder
+    UNSTAGE = 6  # poller: the connection broke, and the answer may be sent once more
+    ACK = 7  # poller
+
+
+MOVES: Final[Mapping[tuple[State, Move], State]] = {
+    (State.RECEIVED, Move.ASSIGN): State.ASSIGNED,
+    (State.ASSIGNED, Move.RETURN): State.RECEIVED,
+    (State.ASSIGNED, Move.BEGIN): State.RUNNING,
+    (State.RUNNING, Move.SETTLE): State.SETTLED,
+    # Past its deadline, whether anybody has begun or not.
+    (State.RECEIVED, Move.SETTLE): State.SETTLED,
+    (State.ASSIGNED, Move.SETTLE): State.SETTLED,
+    (State.SETTLED, Move.STAGE): State.STAGED,
+    (State.STAGED, Move.UNSTAGE): State.SETTLED,
+    (State.STAGED, Move.ACK): State.ACKED,
+}
+
+
+@attrs.define(eq=False)
+class Outcome:
+    """What an invocation ended with, ready for the wire.
+
+    Args:
+        body: the encoded result, or the error as JSON.
+        content_type: of a result.
+        error_type: set for an error: the `Lambda-Runtime-Function-Error-Type`.
+        cause: an error's X-Ray cause in one line, empty for none.
+    """
+
+    body: bytes
+    content_type: bytes = b"application/json"
+    error_type: str | None = None
+    cause: bytes = b""
+
+
+@attrs.define(eq=False)
+class Delivery:
+    """One event, who handles it, and how far it has come.
+
+    Args:
+        serial: which delivery of its lane this is, from 1.
+        request_id: what the Runtime API calls it.
+        headers: what came with it, names in lower case.
+        body: the event, undecoded.
+        due: when its time is over, in seconds of trio's clock.
+    """
+
+    serial: int
+    request_id: str
+    headers: dict[bytes, bytes]
+    body: bytes
+    due: float
+    state: State = attrs.field(default=State.RECEIVED, init=False)
+    worker: Ref[Any] | None = attrs.field(default=None, init=False)
+    outcome: Outcome | None = attrs.field(default=None, init=False)
+    begun: int = attrs.field(default=0, init=False)
+    _token: list[None] = attrs.field(factory=lambda: [None], init=False)
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether nobody has answered it yet."""
+        return self.state <= State.RUNNING
+
+    def assign(self, worker: Ref[Any]) -> bool:
+        """Give it to a worker, who is to be told."""
+        if not self._move(Move.ASSIGN):
+            return False
+        self.worker = worker
+        return True
+
+    def give_back(self) -> bool:
+        """Take it from a worker that has died before it began: still its first run."""
+        if not self._move(Move.RETURN):
+            return False
+        self.worker = None
+        return True
+
+    def begin(self, worker: Ref[Any]) -> bool:
+        """Begin to handle it. True once, for the worker it is assigned to."""
+        if self.worker != worker or not self._move(Move.BEGIN):
+            return False
+        self.begun += 1
+        return True
+
+    def settle(self, outcome: Outcome, worker: Ref[Any] | None = None) -> bool:
+        """Answer it. The first answer wins; a worker's only while it is that worker's.
+
+        Args:
+            outcome: the answer.
+            worker: who answers; None for the dispatcher, whose word always counts.
+        """
+        mine = worker is None or (self.state is State.RUNNING and self.worker == worker)
+        if not mine or (self.state, Move.SETTLE) not in MOVES or not self.claim():
+            return False
+        self.outcome = outcome
+        return self._move(Move.SETTLE)
+
+    def claim(self) -> bool:
+        """Take the sole right to answer. True once, whichever thread asks."""
+        try:
+            self._token.pop()
+        except IndexError:
+            return False
+        return True
+
+    def stage(self) -> bool:
+        """Say that the answer is in the outbox."""
+        return self._move(Move.STAGE)
+
+    def unstage(self) -> bool:
+        """Say that the answer has to be put there once more."""
+        return self._move(Move.UNSTAGE)
+
+    def ack(self) -> bool:
+        """Say that the Runtime API has given its final status."""
+        return self._move(Move.ACK)
+
+    def _move(self, move: Move) -> bool:
+        state = MOVES.get((self.state, move))
+        if state is None:
+            return False
+        self.state = state
+        return True
