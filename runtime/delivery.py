@@ -91,7 +91,8 @@ class Delivery:
         request_id: what the Runtime API calls it.
         headers: what came with it, names in lower case.
         body: the event, undecoded.
-        due: when its time is over, in seconds of trio's clock.
+        due: when the platform ends the sandbox over it, in seconds of trio's clock.
+        limit: when okibi answers in its handler's place, a margin before that.
     """
 
     serial: int
@@ -99,6 +100,7 @@ class Delivery:
     headers: dict[bytes, bytes]
     body: bytes
     due: float
+    limit: float
     state: State = attrs.field(default=State.RECEIVED, init=False)
     worker: Ref[Any] | None = attrs.field(default=None, init=False)
     outcome: Outcome | None = attrs.field(default=None, init=False)

@@ -27,6 +27,7 @@ When the connection breaks, `broken` says what may still be true:
 """
 
 import enum
+import math
 import time
 from collections import deque
 
@@ -68,11 +69,14 @@ class Lane:
         index: which lane this is, from 0.
         host: the Runtime API's address, as it stands in the Host header.
         pipelined: whether the next GET leaves with the answer.
+        margin: seconds before the platform's deadline at which okibi answers itself; of a very
+            short time-out half is left to the handler.
     """
 
     index: int
     host: bytes
     pipelined: bool = True
+    margin: float = 0.1
     transport: Transport | None = attrs.field(default=None, init=False)
     delivery: Delivery | None = attrs.field(default=None, init=False)
     outbox: deque[memoryview] = attrs.field(factory=deque[memoryview], init=False)
@@ -156,8 +160,10 @@ class Lane:
             return None
         self.refused = 0
         self._serial += 1
-        due = _due(answer.headers.get(b"lambda-runtime-deadline-ms", b""))
-        delivery = Delivery(self._serial, request_id, answer.headers, answer.body, due)
+        left = _time_left(answer.headers.get(b"lambda-runtime-deadline-ms", b""))
+        due = trio.current_time() + left
+        limit = due - max(0.0, min(self.margin, left / 2))
+        delivery = Delivery(self._serial, request_id, answer.headers, answer.body, due, limit)
         self.delivery = delivery
         return delivery
 
@@ -173,9 +179,7 @@ class Lane:
     def broken(self) -> Loss:
         """Give up the connection, and say what that means; the table above."""
         loss = self._loss()
-        if self.transport is not None:
-            self.transport.close()
-            self.transport = None
+        self.close()
         if Owed.NEXT in self.owed and self._serial:
             self.pipelined = False
         self.outbox.clear()
@@ -185,6 +189,12 @@ class Lane:
             self.pipelined = self.pipelined and not self._resent
             self.delivery.unstage()
         return loss
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self.transport is not None:
+            self.transport.close()
+            self.transport = None
 
     def _loss(self) -> Loss:
         if not self.owed:
@@ -203,10 +213,9 @@ def wake(name: Name[Actor], message: object) -> None:
         return
 
 
-def _due(deadline_ms: bytes) -> float:
-    """When the time is over, by trio's clock; the header speaks of the wall clock."""
+def _time_left(deadline_ms: bytes) -> float:
+    """Seconds until a wall clock time; infinity for a header that tells none."""
     try:
-        remaining = int(deadline_ms) / 1000 - time.time()
+        return int(deadline_ms) / 1000 - time.time()
     except ValueError:
-        return float("inf")
-    return trio.current_time() + remaining
+        return math.inf

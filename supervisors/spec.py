@@ -157,6 +157,8 @@ class Child(Generic[A]):
 
 
 def _makes_actors(start: object) -> bool:
+    if isinstance(start, type):
+        return issubclass(start, Actor)
     return callable(start) or isinstance(start, Supervision)
 
 
@@ -164,14 +166,20 @@ def _fits(place: str) -> bool:
     return bool(place) and "/" not in place
 
 
-def _as_children(children: object) -> tuple[Child[Any], ...]:
-    if not isinstance(children, Iterable) or isinstance(children, str):
+def as_children(children: Iterable[Child[Any]]) -> tuple[Child[Any], ...]:
+    """The children of a spec, each of them a Child.
+
+    Raises:
+        InvalidChild: it is no list, or something else is in it.
+    """
+    given: object = children
+    if not isinstance(given, Iterable) or isinstance(given, str):
         raise InvalidChild(f"children is a list of Child, not {children!r}")
-    found = tuple(cast("Iterable[object]", children))
+    found = tuple(children)
     for child in found:
         if not isinstance(child, Child):
             raise InvalidChild(f"children holds {child!r}; write Child({child!r})")
-    return cast("tuple[Child[Any], ...]", found)
+    return found
 
 
 @attrs.frozen
@@ -189,7 +197,7 @@ class Supervision:
         SpecError: the subclass that belongs to the field.
     """
 
-    children: tuple[Child[Any], ...] = attrs.field(default=(), converter=_as_children)
+    children: tuple[Child[Any], ...] = attrs.field(default=(), converter=as_children)
     strategy: Strategy = Strategy.ONE_FOR_ONE
     intensity: int = 3
     period: float = 5.0

@@ -1,0 +1,56 @@
+"""The signal that ends a plain `def` handler on the main thread at its deadline.
+
+Nothing else reaches it there: the loop does not run while the handler does. The watchdog sends
+the signal again and again until the handler is gone, and the handler's frame gets
+DeadlineExceeded, a BaseException, so `except Exception: pass` does not hold it. Python runs a
+signal's handler also out of an interrupted system call or lock, so a sleep, a recv and a
+deadlock end as a busy loop does. C code that holds the interpreter is beyond it.
+"""
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import attrs
+
+from .failure import DeadlineExceeded
+
+# Not SIGALRM, which user code uses; not SIGUSR1 or SIGUSR2, which profilers and servers do.
+SIGNAL = signal.SIGRTMIN + 7
+
+
+@attrs.define(eq=False)
+class Alarm:
+    """Takes the signal while it is entered, and raises while a handler runs."""
+
+    _armed: bool = attrs.field(default=False, init=False)
+
+    def run(self, handler: Callable[[Any, Any], Any], event: Any, context: Any) -> Any:
+        """Run a plain handler that can be ended.
+
+        Raises:
+            DeadlineExceeded: it was.
+        """
+        self._armed = True
+        try:
+            return handler(event, context)
+        finally:
+            self._armed = False
+
+    def send(self) -> None:
+        """Signal the main thread, from any other; does nothing unless a handler runs."""
+        if self._armed:
+            signal.pthread_kill(threading.main_thread().ident or 0, SIGNAL)
+
+    def _raise(self, _: int, __: FrameType | None) -> None:
+        # One that comes when the handler has just returned must not hit the runtime.
+        if self._armed:
+            raise DeadlineExceeded
+
+    def __enter__(self) -> None:
+        signal.signal(SIGNAL, self._raise)
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(SIGNAL, signal.SIG_DFL)

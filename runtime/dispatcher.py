@@ -1,0 +1,160 @@
+"""The dispatcher: gives each delivery to an idle worker, settles what a dead or late one leaves."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import attrs
+import trio
+
+from actors import Actor, Down, MailboxPolicy, Ref
+
+from .delivery import Delivery, Outcome, State
+from .failure import LATE, platform_error
+from .lane import Lane
+from .ledger import Ledger
+
+logger = logging.getLogger("okibi")
+
+
+class Entry(NamedTuple):
+    """One lane's delivery as the plan sees it."""
+
+    lane: int
+    state: State
+    worker: Ref[Any] | None
+    worker_lives: bool
+    late: bool
+
+
+class Assign(NamedTuple):
+    """Give the lane's delivery to a worker."""
+
+    lane: int
+    worker: Ref[Any]
+
+
+class GiveBack(NamedTuple):
+    """Its worker died before it began: it waits for another."""
+
+    lane: int
+
+
+class SettleDead(NamedTuple):
+    """Its worker died in the middle: answer with an error; it is never run again."""
+
+    lane: int
+
+
+class SettleLate(NamedTuple):
+    """Its time is over and nobody has answered: answer with an error, abandon the worker."""
+
+    lane: int
+
+
+Action = Assign | GiveBack | SettleDead | SettleLate
+
+
+def plan(entries: Sequence[Entry], idle: Sequence[Ref[Any]]) -> list[Action]:
+    """What to do about the deliveries as they stand. Pure: it looks, and changes nothing.
+
+    Args:
+        entries: every lane's unsettled delivery.
+        idle: living workers with an instance and without a delivery, in the order to use them.
+    """
+    actions: list[Action] = []
+    free = iter(idle)
+    for entry in entries:
+        if entry.late:
+            actions.append(SettleLate(entry.lane))
+            continue
+        if entry.state is State.RUNNING and not entry.worker_lives:
+            actions.append(SettleDead(entry.lane))
+            continue
+        waiting = entry.state is State.RECEIVED
+        if entry.state is State.ASSIGNED and not entry.worker_lives:
+            actions.append(GiveBack(entry.lane))
+            waiting = True
+        worker = next(free, None) if waiting else None
+        if worker is not None:
+            actions.append(Assign(entry.lane, worker))
+    return actions
+
+
+@attrs.define(eq=False)
+class Dispatcher(Actor):
+    """Performs the plan whenever it is woken: by a delivery, a worker, an end, or the watchdog.
+
+    What the message says does not matter, only that it came: the ledgers are the truth. It starts
+    by looking at them, with the code that it runs for a message.
+    """
+
+    mailbox: ClassVar[MailboxPolicy] = MailboxPolicy(1_000_000)
+
+    ledger: Ledger
+    _watched: set[Ref[Any]] = attrs.field(factory=set[Ref[Any]], init=False)
+
+    async def run(self) -> None:
+        while True:
+            self._watch_workers()
+            for action in plan(self._entries(), self._idle()):
+                self._perform(action)
+            message = await self.receive()
+            if isinstance(message, Down) and message.ref is not None:
+                self._watched.discard(message.ref)
+                self.ledger.worker_not_ready(message.ref)
+
+    def _watch_workers(self) -> None:
+        if len(self._watched) < len(self.ledger.ready):
+            for worker in self.ledger.ready:
+                if worker not in self._watched:
+                    self._watched.add(worker)
+                    self.monitor(worker)
+
+    def _entries(self) -> list[Entry]:
+        now = trio.current_time()
+        entries: list[Entry] = []
+        for lane in self.ledger.lanes:
+            delivery = lane.delivery
+            if delivery is not None and delivery.state <= State.RUNNING:
+                worker = delivery.worker
+                lives = worker is not None and worker.alive
+                # Halfway from limit to due: the worker's own scope, at the limit, comes first.
+                late = now >= (delivery.limit + delivery.due) / 2
+                entries.append(Entry(lane.index, delivery.state, worker, lives, late))
+        return entries
+
+    def _idle(self) -> list[Ref[Any]]:
+        busy = [
+            lane.delivery.worker
+            for lane in self.ledger.lanes
+            if lane.delivery is not None and lane.delivery.state <= State.RUNNING
+        ]
+        return [worker for worker in self.ledger.ready if worker.alive and worker not in busy]
+
+    def _perform(self, action: Action) -> None:
+        lane = self.ledger.lanes[action.lane]
+        delivery = lane.delivery
+        if delivery is None:
+            return
+        match action:
+            case Assign(_, worker):
+                if delivery.assign(worker):
+                    worker.send_nowait((lane, delivery))
+            case GiveBack():
+                delivery.give_back()
+            case SettleDead():
+                text = "The worker of this invocation ended before it answered"
+                self._settle(lane, delivery, "Runtime.WorkerExited", text)
+            case SettleLate():
+                self._settle(lane, delivery, "Runtime.DeadlineExceeded", LATE)
+                if delivery.worker is not None:
+                    logger.error("%s is abandoned: it did not end in time", delivery.worker.path)
+                    self.ledger.worker_not_ready(delivery.worker)
+                    delivery.worker.kill()
+                    self.ledger.abandon(delivery.worker.path)
+
+    def _settle(self, lane: Lane, delivery: Delivery, kind: str, text: str) -> None:
+        outcome: Outcome = platform_error(kind, text, delivery.request_id)
+        if delivery.settle(outcome):
+            self.ledger.settled(lane)

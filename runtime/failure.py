@@ -1,0 +1,132 @@
+"""Errors as Lambda wants to hear of them: type, message, stack, X-Ray cause.
+
+The shapes are the official client's (Runtime API, error reporting). Frames above the user's own
+code are cut off: who reads the error has not written them.
+"""
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from types import TracebackType
+from typing import cast
+
+import attrs
+
+from .delivery import Outcome
+
+# The platform crops the cause at 64 KiB and refuses 1 MiB of headers with 431.
+CAUSE_LIMIT = 60 * 1024
+# Above 6,291,556 bytes the official emulator panics on an error's body.
+BODY_LIMIT = 1024 * 1024
+LATE = "The invocation ran out of time and was ended before the platform would end the sandbox"
+_OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+@attrs.define(eq=False)
+class InitError(Exception):
+    """The function cannot be served; reported by /init/error, then the process ends.
+
+    Args:
+        kind: the errorType, `Runtime.ImportModuleError`.
+        message: what was wrong, where, and what to do.
+        stack: lines as `traceback.format_list` gives them.
+    """
+
+    kind: str
+    message: str
+    stack: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}"
+
+
+class DeadlineExceeded(BaseException):
+    """The invocation's time is over. Raised into a plain handler; `except Exception` lets it by."""
+
+
+def error_json(kind: str, message: str, stack: Sequence[str] = (), request_id: str = "") -> bytes:
+    """An error's body."""
+    if len(message) > BODY_LIMIT // 4:
+        message = message[: BODY_LIMIT // 4] + " [cut]"
+    body = {
+        "errorMessage": message,
+        "errorType": kind,
+        "requestId": request_id,
+        "stackTrace": list(stack)[-100:],
+    }
+    return json.dumps(body).encode()
+
+
+def platform_error(kind: str, message: str, request_id: str) -> Outcome:
+    """An error that is the runtime's word, not the handler's."""
+    return Outcome(error_json(kind, message, (), request_id), error_type=kind)
+
+
+def handler_error(error: BaseException, request_id: str) -> Outcome:
+    """What a handler's exception answers with."""
+    kind, message = type(error).__name__, _message(error)
+    frames = user_frames(error.__traceback__)
+    stack = traceback.format_list(frames)
+    if isinstance(error, BaseExceptionGroup):
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        stack += [f"  {type(e).__name__}: {_message(e)}\n" for e in group.exceptions]
+    return Outcome(
+        error_json(kind, message, stack, request_id),
+        error_type=_function_error(kind),
+        cause=_cause(kind, message, frames),
+    )
+
+
+def init_error(error: BaseException) -> InitError:
+    """What an exception at import, or of an actor's start, is reported as."""
+    if isinstance(error, InitError):
+        return error
+    stack = tuple(traceback.format_list(user_frames(error.__traceback__)))
+    return InitError(type(error).__name__, _message(error), stack)
+
+
+def user_frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:
+    """The frames from the user's first own one on; all of them if none is the user's."""
+    frames = list(traceback.extract_tb(trace))
+    at = next((n for n, frame in enumerate(frames) if is_users(frame.filename)), 0)
+    return frames[at:]
+
+
+def is_users(filename: str) -> bool:
+    """Whether a file is neither okibi's nor trio's nor the interpreter's own."""
+    frozen = filename.startswith("<")
+    return not (frozen or filename.startswith(_OWN) or _is_trio(filename))
+
+
+def _is_trio(filename: str) -> bool:
+    trio = sys.modules["trio"].__file__ if "trio" in sys.modules else None
+    return trio is not None and filename.startswith(os.path.dirname(trio) + os.sep)
+
+
+def _message(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception as broken:
+        text = f"<its text raised {type(broken).__name__}>"
+    if isinstance(error, RuntimeError) and "no running event loop" in text:
+        text += ": the handler needs asyncio, and okibi runs it on trio"
+    return text
+
+
+def _function_error(kind: str) -> str:
+    """A type the platform accepts: it has to read (Runtime|Function).Name, letters only."""
+    return f"Function.{kind}" if kind.isascii() and kind.isalpha() else "Function.Unknown"
+
+
+def _cause(kind: str, message: str, frames: Sequence[traceback.FrameSummary]) -> bytes:
+    """The X-Ray cause in one line; empty when it would not pass."""
+    stack = [{"label": f.name, "path": f.filename, "line": f.lineno} for f in frames]
+    cause = {
+        "working_directory": os.getcwd(),
+        "exceptions": [{"message": message, "type": kind, "stack": stack}],
+        "paths": sorted({frame.filename for frame in frames}),
+    }
+    line = json.dumps(cause).encode()
+    return line if len(line) <= CAUSE_LIMIT else b""

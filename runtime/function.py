@@ -1,0 +1,84 @@
+"""What is served, as one frozen value: the handler, and the user's own part of the tree."""
+
+# What is checked here may be anything, whatever its annotation promises.
+# pyright: reportUnnecessaryIsInstance=false
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from supervisors import Child, SpecError, Strategy, Supervision
+from supervisors.spec import as_children
+
+from .handler import Handler
+
+HandlerTarget = type[Handler[Any]] | Callable[..., Any]
+
+
+class InvalidHandler(SpecError):
+    """`handler` is nothing that can be called with an event."""
+
+
+class InvalidCount(SpecError):
+    """`count` is no whole number from 1."""
+
+
+@attrs.frozen
+class Workers:
+    """How many workers serve.
+
+    Args:
+        handler: a Handler class, or any callable that takes event and context.
+        count: how many; None for one for each event that may be in flight, and a spare.
+
+    Raises:
+        InvalidHandler: it cannot be called.
+        InvalidCount: less than 1.
+    """
+
+    handler: HandlerTarget
+    count: int | None = None
+
+    def __attrs_post_init__(self) -> None:
+        count: object = self.count
+        handler: Any = self.handler
+        if isinstance(handler, Handler):
+            name = type(self.handler).__name__
+            raise InvalidHandler(f"give the class {name} itself: each worker makes its own")
+        if not callable(handler):
+            raise InvalidHandler(f"a handler is a Handler class or a callable, not {handler!r}")
+        whole = isinstance(count, int) and not isinstance(count, bool) and count >= 1
+        if count is not None and not whole:
+            raise InvalidCount(f"count is a whole number from 1, or None, not {count!r}")
+
+
+def _as_workers(handler: object) -> Workers:
+    return handler if isinstance(handler, Workers) else Workers(handler)  # type: ignore[arg-type]
+
+
+@attrs.frozen
+class Function:
+    """A Lambda function: what answers its events, and the actors that live beside.
+
+    | field | default | legal |
+    | --- | --- | --- |
+    | handler | | a Handler class, any callable, or Workers to say how many |
+    | children | () | Child values; started before the first event, in order |
+    | strategy, intensity, period | as a Supervision's | of the supervisor over `children` |
+
+    A frozen value: print it, compare it, test it without running it. Name it in `_HANDLER`.
+
+    Raises:
+        SpecError: the subclass that belongs to the field.
+    """
+
+    handler: Workers = attrs.field(converter=_as_workers)
+    children: tuple[Child[Any], ...] = attrs.field(default=(), converter=as_children)
+    strategy: Strategy = Strategy.ONE_FOR_ONE
+    intensity: int = 3
+    period: float = 5.0
+    supervision: Supervision = attrs.field(init=False, repr=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        flags = Supervision(self.children, self.strategy, self.intensity, self.period)
+        object.__setattr__(self, "supervision", flags)

@@ -1,0 +1,143 @@
+"""Handlers: a class with state and an event type, or any callable."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar, get_args, get_origin
+
+import attrs
+import trio
+
+from actors import ExitReason
+
+from .alarm import Alarm
+from .context import Context
+
+Event = TypeVar("Event")
+
+
+class Handler(Generic[Event]):
+    """What serves events: one instance a worker, made once, kept warm across invocations.
+
+        @attrs.frozen
+        class Greeting:
+            name: str
+
+        class Greeter(Handler[Greeting]):
+            async def handle(self, event: Greeting, context: Context) -> dict[str, object]:
+                return {"message": f"hello {event.name}"}
+
+    The event is decoded into the type in the brackets (attrs, dataclasses, msgspec, TypedDict,
+    plain containers; Any for whatever comes) before `handle` sees it; one that does not fit is
+    answered with `Runtime.UnmarshalError`, naming the field.
+
+    An instance whose `handle` raised or ran out of time is not trusted again: its tasks end, its
+    `terminate` runs, and the worker makes a new one.
+
+    Attributes:
+        nursery: for tasks that may go on between invocations; they end with the instance.
+    """
+
+    __slots__ = ("__weakref__", "nursery")
+
+    nursery: trio.Nursery
+
+    async def init(self) -> None:
+        """Get ready, before the first event; what it raises fails the start."""
+
+    async def handle(self, event: Event, context: Context) -> object:
+        """Answer one event. What it returns is sent as JSON, bytes as they are."""
+        raise NotImplementedError(f"{type(self).__name__} needs a `handle`")
+
+    async def terminate(self, reason: ExitReason) -> None:
+        """Clean up, within the worker's grace."""
+
+
+class Instance(Protocol):
+    """What a worker owns: a Handler, or a plain callable dressed as one."""
+
+    nursery: trio.Nursery
+
+    async def init(self) -> None: ...
+
+    async def handle(self, event: Any, context: Context, /) -> object: ...
+
+    async def terminate(self, reason: ExitReason, /) -> None: ...
+
+
+@attrs.define(eq=False)
+class Plain(Handler[Any]):
+    """A callable as a handler, as AWS's own Python runtime takes it.
+
+    Args:
+        target: `handler(event, context)`; a coroutine function, or one that returns an awaitable,
+            is awaited.
+        alarm: what ends a plain `def` on the main thread at its deadline; None to run it in a
+            thread of its own, which cannot be ended, only abandoned.
+        abandon: told of each such thread.
+    """
+
+    target: Callable[[Any, Context], Any]
+    alarm: Alarm | None
+    abandon: Callable[[str], None]
+
+    async def handle(self, event: Any, context: Context) -> object:
+        if is_async(self.target):
+            return await self.target(event, context)
+        if self.alarm is None:
+            result = await self._in_thread(event, context)
+        else:
+            result = self.alarm.run(self.target, event, context)
+        return await result if inspect.isawaitable(result) else result
+
+    async def _in_thread(self, event: Any, context: Context) -> object:
+        try:
+            return await trio.to_thread.run_sync(
+                self.target, event, context, abandon_on_cancel=True
+            )
+        except trio.Cancelled:
+            self.abandon(f"the thread of {context.aws_request_id}")
+            raise
+
+
+def is_async(target: object) -> bool:
+    """Whether calling it gives a coroutine, as far as can be told without calling it."""
+    call: object = getattr(target, "__call__", None)  # noqa: B004, it is looked at, not tested for
+    return inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(call)
+
+
+def event_type(handler: type[Handler[Any]]) -> Any:
+    """The type in a handler's brackets, found along its bases, type variables put in.
+
+    >>> from typing import Generic, TypeVar
+    >>> T = TypeVar("T")
+    >>> class Logged(Handler[list[T]], Generic[T]): ...
+    >>> class Numbers(Logged[int]): ...
+    >>> event_type(Numbers)
+    list[int]
+    """
+    return _argument(handler, {})
+
+
+def _argument(cls: type[Any], known: dict[Any, Any]) -> Any:
+    for base in cls.__dict__.get("__orig_bases__", cls.__bases__):
+        origin: Any = get_origin(base) or base
+        if not is_handler(origin):
+            continue
+        given = [_substitute(argument, known) for argument in get_args(base)]
+        if origin is Handler:
+            return given[0] if given else Any
+        parameters = getattr(origin, "__parameters__", ())
+        return _argument(origin, dict(zip(parameters, given, strict=False)))
+    return Any
+
+
+def is_handler(cls: Any) -> bool:
+    """Whether it is a Handler class, as opposed to a callable or an instance of one."""
+    return isinstance(cls, type) and issubclass(cls, Handler)
+
+
+def _substitute(argument: Any, known: dict[Any, Any]) -> Any:
+    if isinstance(argument, TypeVar):
+        return known.get(argument, Any)
+    inner = getattr(argument, "__parameters__", ())
+    return argument[tuple(known.get(p, Any) for p in inner)] if inner else argument

@@ -1,0 +1,74 @@
+"""What the four actors share: the lanes with their deliveries, and which workers are ready."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import attrs
+
+from actors import Actor, Name, Ref
+
+from .delivery import Delivery, State
+from .lane import Lane, wake
+
+DISPATCHER: Name[Actor] = Name("lambda.dispatcher", Actor)
+
+
+# Workers and threads that could not be ended, before the process is worth less than a cold start.
+ABANDON_LIMIT = 8
+
+
+class Watch(Protocol):
+    """Who holds the deadlines when the loop cannot: the watchdog, or nobody."""
+
+    def arm(self, limit: float, /) -> None: ...
+
+    def settled(self) -> None: ...
+
+
+@attrs.define(eq=False)
+class Ledger:
+    """The truth about what is in flight. It outlives every actor of the tree.
+
+    Args:
+        lanes: one for each event that may be in flight.
+        fail: ends the process, non-zero, with a sentence that says why.
+        watch: told of each event that has come and each that is settled.
+    """
+
+    lanes: list[Lane]
+    fail: Callable[[str], None]
+    watch: Watch
+    ready: dict[Ref[Any], None] = attrs.field(factory=dict[Ref[Any], None], init=False)
+    abandoned: int = attrs.field(default=0, init=False)
+
+    def received(self, lane: Lane, delivery: Delivery) -> None:
+        """A delivery is in its lane: hold its deadline, have it given out."""
+        self.watch.arm(delivery.limit)
+        wake(DISPATCHER, lane)
+
+    def settled(self, lane: Lane) -> None:
+        """A delivery has its answer: have it sent."""
+        self.watch.settled()
+        wake(lane.responder, lane)
+
+    def worker_ready(self, worker: Ref[Any]) -> None:
+        """Enter a worker that has an instance to serve with, and have the dispatcher look."""
+        self.ready[worker] = None
+        wake(DISPATCHER, worker)
+
+    def worker_not_ready(self, worker: Ref[Any]) -> None:
+        """Take a worker out whose instance is gone."""
+        self.ready.pop(worker, None)
+
+    def worker_idle(self) -> None:
+        """Have the dispatcher look, if a delivery waits for a worker."""
+        for lane in self.lanes:
+            if lane.delivery is not None and lane.delivery.state is State.RECEIVED:
+                wake(DISPATCHER, lane)
+                return
+
+    def abandon(self, what: str) -> None:
+        """Count something that goes on past its deadline and cannot be ended."""
+        self.abandoned += 1
+        if self.abandoned > ABANDON_LIMIT:
+            self.fail(f"{what} is the {self.abandoned}th that does not end in time")

@@ -1,0 +1,98 @@
+"""From a handler string to the Function it names (Runtime API: the official client's rules).
+
+Each way in which that fails has the official client's type and words, so that alarms and
+documentation written for it go on being right.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import actors
+import supervisors
+
+from .failure import InitError, init_error
+from .function import Function
+from .handler import Handler
+
+FLOORS = {
+    "actors": Path(actors.__file__).parent,
+    "supervisors": Path(supervisors.__file__).parent,
+    "runtime": Path(__file__).parent,
+}
+
+
+def load(handler: str, task_root: Path) -> Function:
+    """Import the user's code and find what it is to serve.
+
+    Args:
+        handler: `module.name`; slashes in the module part stand for dots.
+        task_root: the folder of the user's code; goes first on the path.
+
+    Raises:
+        InitError: typed and worded as the official client does it, where that has words.
+    """
+    parts = handler.rsplit(".", 1)
+    if len(parts) != 2:
+        words = f"Bad handler '{handler}': not enough values to unpack (expected 2, got 1)"
+        raise InitError("Runtime.MalformedHandlerName", words)
+    module_name, name = parts[0].replace("/", "."), parts[1]
+    if module_name.split(".")[0] in sys.builtin_module_names:
+        words = f"Cannot use built-in module {module_name} as a handler module"
+        raise InitError("Runtime.BuiltInModuleConflict", words)
+    refuse_conflicts(task_root)
+    sys.path.insert(0, str(task_root))
+    module = _import(module_name)
+    if not hasattr(module, name):
+        words = f"Handler '{name}' missing on module '{module_name}'"
+        raise InitError("Runtime.HandlerNotFound", words)
+    return as_function(getattr(module, name))
+
+
+def as_function(target: object) -> Function:
+    """What a handler string names, as a Function: itself, a Handler class, or any callable."""
+    if isinstance(target, Function):
+        return target
+    try:
+        return Function(cast("type[Handler[Any]] | Callable[..., Any]", target))
+    except ValueError as wrong:
+        raise InitError(type(wrong).__name__, str(wrong)) from wrong
+
+
+def refuse_conflicts(task_root: Path) -> None:
+    """See that no module of the user's bears the name of one of okibi's.
+
+    Either would hide the other, and whoever loses would see a puzzling ImportError. okibi's own
+    files, vendored into the task root, are no conflict.
+
+    Raises:
+        InitError: `Runtime.ModuleNameConflict`, naming the file and the cure.
+    """
+    for name, own in FLOORS.items():
+        for found in (task_root / f"{name}.py", task_root / name):
+            if not found.exists() or (found.is_dir() and not any(found.glob("*.py"))):
+                continue
+            if found.is_dir() and found.samefile(own):
+                continue
+            words = f"{found} has the name of a module of okibi's: rename it, to my_{name} say"
+            raise InitError("Runtime.ModuleNameConflict", words)
+
+
+def _import(name: str) -> object:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        stack = init_error(error).stack
+        words = f"Unable to import module '{name}': {error}"
+        raise InitError("Runtime.ImportModuleError", words, stack) from error
+    except SyntaxError as error:
+        line = f'  File "{error.filename}" Line {error.lineno}\n    {error.text}'
+        words = f"Syntax error in module '{name}': {error}"
+        raise InitError("Runtime.UserCodeSyntaxError", words, (line,)) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        # SystemExit too: a `sys.exit` at import is an error of the user's like any other.
+        raise init_error(error) from error

@@ -1,0 +1,53 @@
+"""The responder: writes what is to be said on one lane."""
+
+import logging
+from typing import ClassVar
+
+import attrs
+import trio
+
+from actors import Actor, MailboxPolicy
+
+from .lane import Lane
+from .transport import Transport
+
+logger = logging.getLogger("okibi")
+
+
+@attrs.define(eq=False)
+class Responder(Actor):
+    """Stages what can be said, writes it from where its predecessor had come, waits for mail."""
+
+    mailbox: ClassVar[MailboxPolicy] = MailboxPolicy(1_000_000)
+
+    lane: Lane
+
+    async def run(self) -> None:
+        lane = self.lane
+        while True:
+            transport = lane.transport
+            if transport is None or self._write(transport):
+                await self.receive()
+            else:
+                await self._writable(transport)
+
+    def _write(self, transport: Transport) -> bool:
+        """Stage and write. True when there is no more to write, or nothing to write to."""
+        lane = self.lane
+        lane.stage()
+        while lane.outbox:
+            try:
+                lane.wrote(transport.send(lane.outbox[0]))
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                # The poller sees the same from its side, and decides what it means.
+                logger.debug("lane %d cannot be written to: %s", lane.index, error)
+                return True
+        return True
+
+    async def _writable(self, transport: Transport) -> None:
+        try:
+            await transport.writable()
+        except trio.ClosedResourceError:
+            return

@@ -1,0 +1,206 @@
+"""The watchdog: a thread that holds the deadline when the loop cannot.
+
+A handler's own cancel scope ends it a margin before the platform would. Behind that stand, each
+at its share of the margin before the deadline, as long as the delivery is unsettled:
+
+    1      the alarm: a plain `def` on the main thread is signalled, again and again
+    1/2    the dispatcher is asked to settle what is late and abandon its worker (a shielded
+           handler, no idle worker, a worker still in `init`)
+    1/4    the loop has not answered: log all stacks, claim the delivery, post the error on a
+           socket of its own, end the process
+    1/8    C code holds the interpreter, so that not even this thread runs: faulthandler's timer,
+           which needs no interpreter, ends the process
+
+To arm it costs an invocation one comparison. The thread wakes a few times in the length of a
+time-out and looks at the ledgers; only an event that is due before it would look wakes it.
+faulthandler's timer is set while it looks at an unsettled delivery and taken back when that is
+settled: one left ticking would go off when a frozen sandbox thaws.
+
+It watches the start too: the platform allows an on-demand init ten seconds, and at nine there
+is still time to say which actor, or which line, it hangs in.
+"""
+
+import faulthandler
+import logging
+import math
+import os
+import sys
+import threading
+import time
+import traceback
+
+import attrs
+import trio
+
+from actors import Ref
+from actors.process import Process
+from supervisors import Snapshot, snapshot
+
+from .alarm import Alarm
+from .delivery import Delivery
+from .failure import LATE, InitError, is_users, platform_error
+from .lane import wake
+from .ledger import DISPATCHER, Ledger
+from .report import report_init_error, report_invocation_error
+
+logger = logging.getLogger("okibi")
+
+INIT_LIMIT = 9.0
+SIGNAL_EVERY = 0.01
+
+
+@attrs.define(eq=False)
+class Watchdog:
+    """Holds the start's limit and the deadlines of what is in flight.
+
+    Args:
+        address: of the Runtime API.
+        init_limit: seconds that the start may take; infinity where the platform sets no limit.
+    """
+
+    address: tuple[str, int]
+    init_limit: float = INIT_LIMIT
+    root: Process | None = attrs.field(default=None, init=False)
+    _ledger: Ledger | None = attrs.field(default=None, init=False)
+    _alarm: Alarm | None = attrs.field(default=None, init=False)
+    _token: trio.lowlevel.TrioToken | None = attrs.field(default=None, init=False)
+    _offset: float = attrs.field(default=0.0, init=False)
+    _length: float = attrs.field(default=math.inf, init=False)
+    _looks_at: float = attrs.field(default=math.inf, init=False)
+    _initialised: bool = attrs.field(default=False, init=False)
+    _closed: bool = attrs.field(default=False, init=False)
+    _guarding: bool = attrs.field(default=False, init=False)
+    _look: threading.Event = attrs.field(factory=threading.Event, init=False)
+
+    def start(self) -> None:
+        """Begin to watch the start."""
+        threading.Thread(target=self._watch, name="okibi watchdog", daemon=True).start()
+
+    def close(self) -> None:
+        """End it; nothing is watched any more."""
+        self._closed = True
+        self._look.set()
+        self.settled()
+
+    # -- called on the loop
+
+    def initialised(self, ledger: Ledger, alarm: Alarm) -> None:
+        """The tree stands: watch its deliveries from now on."""
+        self._token = trio.lowlevel.current_trio_token()
+        self._offset = time.monotonic() - trio.current_time()
+        self._ledger, self._alarm = ledger, alarm
+        self._initialised = True
+        self._look.set()
+
+    def arm(self, limit: float) -> None:
+        """An event has come that is to be answered by `limit`, in seconds of trio's clock."""
+        if limit + self._offset < self._looks_at:
+            self._look.set()
+
+    def settled(self) -> None:
+        """A delivery has been settled: take faulthandler's timer back, if it ticks."""
+        if self._guarding:
+            self._guarding = False
+            faulthandler.cancel_dump_traceback_later()
+
+    # -- the thread
+
+    def _watch(self) -> None:
+        self._watch_start()
+        while not self._closed:
+            self._look.clear()
+            delivery = self._earliest()
+            if delivery is None:
+                self._sleep(self._length / 4)
+            else:
+                self._watch_delivery(delivery)
+
+    def _watch_start(self) -> None:
+        limit = time.monotonic() + self.init_limit
+        while not self._initialised and not self._closed:
+            left = limit - time.monotonic()
+            if left <= 0:
+                self._end_start()
+            self._look.wait(min(left, threading.TIMEOUT_MAX))
+            self._look.clear()
+
+    def _earliest(self) -> Delivery | None:
+        lanes = self._ledger.lanes if self._ledger is not None else []
+        waiting = [lane.delivery for lane in lanes]
+        unsettled = [d for d in waiting if d is not None and d.unsettled and math.isfinite(d.due)]
+        return min(unsettled, key=lambda delivery: delivery.due, default=None)
+
+    def _watch_delivery(self, delivery: Delivery) -> None:
+        now = time.monotonic() - self._offset
+        until_limit, until_due = delivery.limit - now, delivery.due - now
+        if until_limit <= 0:
+            self._end_delivery(delivery)
+            return
+        self._length = min(self._length, until_due)
+        self._guard(until_due - (delivery.due - delivery.limit) / 8)
+        self._sleep(min(until_limit, self._length / 4))
+
+    def _end_delivery(self, delivery: Delivery) -> None:
+        margin = delivery.due - delivery.limit
+        asked = False
+        while delivery.unsettled and not self._closed:
+            left = delivery.due + self._offset - time.monotonic()
+            if self._alarm is not None:
+                self._alarm.send()
+            if left <= margin / 2 and not asked and self._token is not None:
+                asked = True
+                self._ask(self._token)
+            if left <= margin / 4 and delivery.claim():
+                self._end_process(delivery)
+            self._look.wait(SIGNAL_EVERY)
+
+    def _ask(self, token: trio.lowlevel.TrioToken) -> None:
+        try:
+            token.run_sync_soon(wake, DISPATCHER, None)
+        except trio.RunFinishedError:
+            self._closed = True
+
+    def _end_process(self, delivery: Delivery) -> None:
+        logger.critical("the loop does not answer at the deadline; all stacks follow")
+        faulthandler.dump_traceback(all_threads=True)
+        outcome = platform_error("Runtime.DeadlineExceeded", LATE, delivery.request_id)
+        report_invocation_error(self.address, delivery.request_id, outcome)
+        _exit()
+
+    def _end_start(self) -> None:
+        where = self._starting() or _line_of_main_thread()
+        words = f"init took longer than {self.init_limit:g} s: {where}"
+        logger.critical(words)
+        report_init_error(self.address, InitError("Runtime.InitTimeout", words))
+        _exit()
+
+    def _starting(self) -> str:
+        """The path of the actor whose `init` is running, if the tree has come that far."""
+        if self.root is None:
+            return ""
+        node: Snapshot | None = snapshot(Ref(self.root))
+        path = ""
+        while node is not None:
+            path = node.path
+            node = next((c for c in node.children if c.phase == "starting"), None)
+        return f"{path} is still in its init"
+
+    def _guard(self, seconds: float) -> None:
+        self._guarding = True
+        faulthandler.dump_traceback_later(max(seconds, 0.001), exit=True)
+
+    def _sleep(self, seconds: float) -> None:
+        self._looks_at = time.monotonic() + seconds
+        self._look.wait(None if math.isinf(seconds) else max(seconds, 0.0))
+
+
+def _line_of_main_thread() -> str:
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    stack = traceback.extract_stack(frame)
+    last = next((f for f in reversed(stack) if is_users(f.filename)), stack[-1])
+    return f'it stands in File "{last.filename}", line {last.lineno}, in {last.name}'
+
+
+def _exit() -> None:
+    logging.shutdown()
+    os._exit(1)

@@ -1,0 +1,167 @@
+"""A worker: owns one handler instance across invocations, and runs it, one event at a time."""
+
+import logging
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import attrs
+import msgspec
+import trio
+
+from actors import Actor, ExitReason, MailboxPolicy, Ref, crashed
+
+from .context import Context
+from .delivery import Delivery, Outcome
+from .failure import LATE, DeadlineExceeded, handler_error, platform_error
+from .handler import Instance
+from .lane import Lane
+from .ledger import Ledger
+from .marshal import MarshalError, UnmarshalError, event_of, outcome_of
+from .settings import Settings
+
+logger = logging.getLogger("okibi")
+
+# What a distrusted instance may take for its `terminate` while its worker could serve.
+REPLACED_GRACE = 1.0
+
+
+@attrs.define(eq=False)
+class Worker(Actor):
+    """Runs a handler in a nursery of its own.
+
+    An instance that raised or ran out of time is not trusted again: its nursery is cancelled, its
+    `terminate` runs, and a new one is made, while this actor lives on and nothing counts against
+    any intensity. If the new one's `init` fails the worker ends, and that counts.
+
+    Args:
+        ledger: where its deliveries stand.
+        settings: what the context object tells.
+        make: makes an instance.
+        decoder: of the handler's event type.
+        stateful: whether an instance is to be replaced when it has failed.
+    """
+
+    mailbox: ClassVar[MailboxPolicy] = MailboxPolicy(1_000_000)
+
+    ledger: Ledger
+    settings: Settings
+    make: Callable[[], Instance]
+    decoder: msgspec.json.Decoder[Any]
+    stateful: bool
+    _instance: Instance | None = attrs.field(default=None, init=False)
+    _running: tuple[Lane, Delivery] | None = attrs.field(default=None, init=False)
+
+    async def live(self, started: Callable[[], None]) -> None:
+        me = self.ref
+        while True:
+            error = await self._one_instance(me, started)
+            if error is not None:
+                raise error
+            reason = crashed(RuntimeError("its instance is replaced"))
+            await self._terminate_instance(reason, REPLACED_GRACE)
+
+    async def terminate(self, reason: ExitReason) -> None:
+        self.ledger.worker_not_ready(self.ref)
+        if self._running is not None:
+            lane, delivery = self._running
+            text = f"The handler was stopped before it answered: {reason}"
+            self._settle(
+                lane, delivery, platform_error("Runtime.Stopped", text, delivery.request_id)
+            )
+        await self._terminate_instance(reason, math.inf)
+
+    async def _one_instance(
+        self, me: Ref[Any], started: Callable[[], None]
+    ) -> BaseException | None:
+        """The life of one instance. Gives what the worker itself is to end with, if anything."""
+        serving = False
+        try:
+            async with trio.open_nursery() as nursery:
+                instance = self.make()
+                instance.nursery = nursery
+                await instance.init()
+                self._instance = instance
+                started()
+                serving = True
+                self.ledger.worker_ready(me)
+                await self._serve(instance, me)
+                nursery.cancel_scope.cancel()
+        except BaseException as error:
+            if not serving or isinstance(error, trio.Cancelled):
+                return error
+            # A task of the instance's own has crashed, maybe under the handler.
+            logger.exception("%s: a task of its handler crashed", self.path)
+            if self._running is not None:
+                lane, delivery = self._running
+                self._settle(lane, delivery, handler_error(error, delivery.request_id))
+        finally:
+            self.ledger.worker_not_ready(me)
+        return None
+
+    async def _terminate_instance(self, reason: ExitReason, grace: float) -> None:
+        instance, self._instance = self._instance, None
+        if instance is None:
+            return
+        try:
+            with trio.move_on_after(grace):
+                await instance.terminate(reason)
+        except Exception:
+            logger.exception("%s: terminate of its handler crashed", self.path)
+
+    async def _serve(self, instance: Instance, me: Ref[Any]) -> None:
+        """Serve until the instance is not to be trusted any more."""
+        receive = self.receive
+        while True:
+            lane, delivery = await receive()
+            if not delivery.begin(me):
+                continue
+            self._running = (lane, delivery)
+            outcome, trusted = await self._handle(instance, delivery)
+            if not trusted and self.stateful:
+                # Before the answer goes out: the next event must not be given to this instance.
+                self.ledger.worker_not_ready(me)
+            self._settle(lane, delivery, outcome)
+            if not trusted and self.stateful:
+                return
+
+    async def _handle(self, instance: Instance, delivery: Delivery) -> tuple[Outcome, bool]:
+        """Run the handler: its answer, and whether its instance may run again."""
+        request_id = delivery.request_id
+        scope = trio.CancelScope(deadline=delivery.limit)
+        try:
+            event = event_of(delivery, self.decoder)
+            with scope:
+                result = await instance.handle(event, Context(delivery, self.settings))
+                return outcome_of(result), True
+        except (UnmarshalError, MarshalError) as error:
+            kind = f"Runtime.{type(error).__name__}"
+            return platform_error(kind, str(error), request_id), True
+        except trio.Cancelled:
+            raise
+        except DeadlineExceeded:
+            return self._late(request_id), False
+        except BaseException as error:
+            self._log(error, request_id)
+            return handler_error(error, request_id), False
+        return self._late(request_id), False
+
+    def _settle(self, lane: Lane, delivery: Delivery, outcome: Outcome) -> None:
+        """Answer, have it sent, and have whatever waits for a worker given out."""
+        self._running = None
+        if delivery.settle(outcome, self.ref):
+            self.ledger.settled(lane)
+        self.ledger.worker_idle()
+
+    def _late(self, request_id: str) -> Outcome:
+        logger.error("%s: %s (request %s)", self.path, LATE, request_id)
+        return platform_error("Runtime.DeadlineExceeded", LATE, request_id)
+
+    def _log(self, error: BaseException, request_id: str) -> None:
+        logger.error(
+            "%s: the handler raised %s (request %s)",
+            self.path,
+            type(error).__name__,
+            request_id,
+            exc_info=error,
+        )
