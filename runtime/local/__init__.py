@@ -1,1 +1,16 @@
-"""Lambda on your machine: a Runtime API server on trio."""
+"""Lambda on your machine: the Runtime API and the Invoke path on trio, without Docker."""
+
+from runtime.local.invocation import Invocation, InvokeResult
+from runtime.local.journal import Entry, Happening, Journal
+from runtime.local.runtime_api import RuntimeApi
+from runtime.local.states import State
+
+__all__ = [
+    "Entry",
+    "Happening",
+    "Invocation",
+    "InvokeResult",
+    "Journal",
+    "RuntimeApi",
+    "State",
+]

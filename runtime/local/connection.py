@@ -1,0 +1,226 @@
+"""One connection of the runtime, without I/O: bytes in, answers out, one request after another.
+
+Go's net/http reads a connection's next request only when it has answered the one before, and so a
+runtime may write `POST …/response` and `GET …/next` in one go and read both answers in order. The
+queue here is that rule: only the oldest request is ever looked at, first when its headers are
+complete and again when its body is.
+"""
+
+from collections.abc import Callable
+
+import attrs
+
+from runtime.local import answers
+from runtime.local.exchange import Exchange, Waiter
+from runtime.local.invocation import Invocation
+from runtime.local.outcomes import MAX_PAYLOAD_SIZE
+from runtime.local.requests import HeadersTooLarge, MalformedRequest, Request, RequestReader
+from runtime.local.states import Refusal
+
+__all__ = ["Connection"]
+
+PREFIX = b"/2018-06-01"
+NEXT = PREFIX + b"/runtime/invocation/next"
+INVOCATION = PREFIX + b"/runtime/invocation/"
+INIT_ERROR = PREFIX + b"/runtime/init/error"
+PING = PREFIX + b"/ping"
+
+PLAIN_TEXT = b"Content-Type: text/plain; charset=utf-8\r\n"
+RESPONSE_MODE = b"lambda-runtime-function-response-mode"
+ERROR_TYPE = b"lambda-runtime-function-error-type"
+
+UNREAD_LIMIT = 256 * 1024
+"""Bytes of a body nobody wants that Go's server reads to keep the connection."""
+
+
+@attrs.frozen
+class Reply:
+    """An answer that is decided but not yet bytes."""
+
+    status: int
+    body: bytes = b""
+    headers: bytes = answers.JSON
+
+
+ACCEPTED = Reply(202, b'{"status":"OK"}\n')
+PONG = Reply(200, b"pong", PLAIN_TEXT)
+NOT_FOUND = Reply(404, b"404 page not found\n", PLAIN_TEXT + b"X-Content-Type-Options: nosniff\r\n")
+
+Finish = Callable[[Request], Reply | None]
+"""What is done with a request once its body is there. None: the answer comes later, or never."""
+
+
+def _refused(refusal: Refusal) -> Reply:
+    return Reply(refusal.status, answers.error_body(refusal))
+
+
+@attrs.define(eq=False)
+class Connection:
+    """Serves the Runtime API on one connection.
+
+    Args:
+        exchange: the platform's side of the runtime.
+        function_arn: shown with every event.
+        send: takes the pieces of one answer; it must neither block nor raise.
+        keep_alive: whether a connection outlives its first answer, as Lambda's do.
+        empty_headers: whether absent context is sent as empty headers.
+    """
+
+    exchange: Exchange
+    function_arn: str
+    send: Callable[[list[bytes]], None]
+    keep_alive: bool = True
+    empty_headers: bool = False
+
+    closing: bool = attrs.field(default=False, init=False)
+    """No answer comes after what has been sent: write that out and close."""
+    _reader: RequestReader = attrs.field(
+        factory=lambda: RequestReader(MAX_PAYLOAD_SIZE), init=False
+    )
+    _pending: Waiter | None = attrs.field(default=None, init=False)
+    _finish: Finish = attrs.field(default=lambda _: None, init=False)
+    """What to do with the body of the oldest request; its headers have been judged."""
+    _body_limit: int = attrs.field(default=0, init=False)
+
+    def receive(self, data: bytes) -> None:
+        """Bytes have come."""
+        try:
+            self._reader.feed(data)
+        except (MalformedRequest, HeadersTooLarge) as error:
+            # The good requests before the bad bytes get their answers first, as they would from Go.
+            self._advance()
+            status = str(error) if isinstance(error, MalformedRequest) else answers.TOO_LARGE_STATUS
+            self.closing = True
+            self.send([answers.last_words(status)])
+        else:
+            self._advance()
+
+    def lost(self) -> None:
+        """The runtime has closed its end, or the connection broke."""
+        self.closing = True
+        if self._pending is not None:
+            waiter, self._pending = self._pending, None
+            self.exchange.abandon(waiter)
+        requests = self._reader.requests
+        if requests and requests[0].begun and self._body_limit > UNREAD_LIMIT:
+            self.exchange.truncate()
+
+    # -- one request after another
+
+    def _advance(self) -> None:
+        requests = self._reader.requests
+        while requests and self._pending is None and not self.closing:
+            request = requests[0]
+            if not request.begun:
+                request.begun = True
+                self._judge(request)
+            if request.size > self._body_limit:
+                request.keep_alive = False
+            elif not request.complete:
+                return
+            requests.popleft()
+            reply = self._finish(request)
+            if reply is not None:
+                self._reply(reply, request)
+
+    def _judge(self, request: Request) -> None:
+        """The headers are there: what they alone decide, the state's move among it."""
+        finish = self._route(request)
+        if isinstance(finish, Reply):
+            reply = finish
+            self._finish, self._body_limit = (lambda _: reply), UNREAD_LIMIT
+        else:
+            self._finish, self._body_limit = finish, MAX_PAYLOAD_SIZE + UNREAD_LIMIT
+            if not request.complete and b"expect" in request.headers:
+                self.send([answers.CONTINUE])
+
+    def _route(self, request: Request) -> Finish | Reply:
+        path = request.path
+        allowed: bytes
+        finish: Finish
+        if path == NEXT:
+            allowed, finish = b"GET", self._next
+        elif path == INIT_ERROR:
+            allowed, finish = b"POST", self._init_error
+        elif path == PING:
+            allowed, finish = b"GET", _pong
+        elif path.startswith(INVOCATION):
+            return self._route_answer(request, path.removeprefix(INVOCATION).split(b"/"))
+        else:
+            return NOT_FOUND
+        return finish if request.method == allowed else _not_allowed(allowed)
+
+    def _route_answer(self, request: Request, parts: list[bytes]) -> Finish | Reply:
+        if len(parts) != 2 or parts[1] not in (b"response", b"error"):
+            return NOT_FOUND
+        if request.method != b"POST":
+            return _not_allowed(b"POST")
+        request_id = parts[0].decode("ascii", "replace")
+        if parts[1] == b"response":
+            refusal = self.exchange.begin_response(request_id, request.header(RESPONSE_MODE))
+            return self._response if refusal is None else _refused(refusal)
+        refusal = self.exchange.begin_error(request_id)
+        return self._error if refusal is None else _refused(refusal)
+
+    # -- the endpoints, once the body is there
+
+    def _next(self, request: Request) -> Reply | None:
+        waiter = Waiter(lambda invocation: self._deliver(invocation, request))
+        # Before the exchange is asked: it may deliver at once.
+        self._pending = waiter
+        outcome = self.exchange.next(waiter)
+        if outcome is None:
+            return None
+        self._pending = None
+        if isinstance(outcome, Refusal):
+            return _refused(outcome)
+        return self._event(outcome)
+
+    def _deliver(self, invocation: Invocation, request: Request) -> None:
+        self._pending = None
+        self._reply(self._event(invocation), request)
+        self._advance()
+
+    def _event(self, invocation: Invocation) -> Reply:
+        headers = answers.event_headers(invocation, self.function_arn, empty=self.empty_headers)
+        return Reply(200, invocation.payload, headers)
+
+    def _response(self, request: Request) -> Reply:
+        content_type = request.header(b"content-type")
+        refusal = self.exchange.finish_response(request.body, request.size, content_type)
+        return ACCEPTED if refusal is None else _refused(refusal)
+
+    def _error(self, request: Request) -> Reply | None:
+        if request.size > MAX_PAYLOAD_SIZE:
+            # rapid panics here: no answer, the connection is closed, and the state stays where it
+            # is.
+            self.closing = True
+            self.exchange.truncate()
+            return None
+        self.exchange.finish_error(request.body, request.header(ERROR_TYPE))
+        return ACCEPTED
+
+    def _init_error(self, request: Request) -> Reply:
+        refusal = self.exchange.accept_init_error(request.body, request.header(ERROR_TYPE))
+        return ACCEPTED if refusal is None else _refused(refusal)
+
+    def _reply(self, reply: Reply, request: Request) -> None:
+        keep_alive = request.keep_alive and self.keep_alive
+        self.closing = self.closing or not keep_alive
+        self.send(
+            answers.answer(
+                reply.status,
+                reply.body,
+                reply.headers,
+                version=request.version,
+                keep_alive=keep_alive,
+            )
+        )
+
+
+def _pong(_: Request) -> Reply:
+    return PONG
+
+
+def _not_allowed(allowed: bytes) -> Reply:
+    return Reply(405, headers=b"Allow: %b\r\n" % allowed)

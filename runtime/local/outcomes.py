@@ -1,0 +1,85 @@
+"""How an invocation can end: the texts and error types that Lambda gives to the invoker."""
+
+import re
+import signal
+
+import attrs
+import msgspec
+
+__all__ = [
+    "MAX_PAYLOAD_SIZE",
+    "Outcome",
+    "exited",
+    "function_error_type",
+    "timed_out",
+    "too_large",
+]
+
+MAX_PAYLOAD_SIZE = 6 * 1024 * 1024 + 100
+"""Bytes that an answer may have (Runtime API)."""
+
+_VALID_ERROR_TYPE = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
+
+
+@attrs.frozen
+class Outcome:
+    """What the invoker gets.
+
+    Args:
+        payload: the bytes of the reply.
+        error_type: None for a good answer; else what kind of error it was, as Lambda's reports
+            name it.
+        content_type: of the payload.
+    """
+
+    payload: bytes
+    error_type: str | None = None
+    content_type: str = "application/json"
+
+
+def timed_out(request_id: str, seconds: float) -> Outcome:
+    """The function's time was up and the sandbox was killed (Lambda Invoke)."""
+    return _platform_error(
+        "Sandbox.Timedout",
+        f"RequestId: {request_id} Error: Task timed out after {seconds:.2f} seconds",
+    )
+
+
+def exited(request_id: str, returncode: int) -> Outcome:
+    """The runtime's process ended without an answer; `returncode` is negative for a signal (Lambda
+    Invoke).
+    """
+    if returncode == 0:
+        reason = "Runtime exited without providing a reason"
+    elif returncode > 0:
+        reason = f"Runtime exited with error: exit status {returncode}"
+    else:
+        name = signal.strsignal(-returncode) or f"signal {-returncode}"
+        reason = f"Runtime exited with error: signal: {name.lower()}"
+    return _platform_error("Runtime.ExitError", f"RequestId: {request_id} Error: {reason}")
+
+
+def too_large() -> Outcome:
+    """The answer was larger than Lambda lets through; the text is that of the emulator and of
+    Lambda.
+    """
+    return _platform_error(
+        "Function.ResponseSizeTooLarge",
+        f"Response payload size exceeded maximum allowed payload size ({MAX_PAYLOAD_SIZE} bytes).",
+    )
+
+
+def function_error_type(header: str) -> str:
+    """The error type that the platform makes of `Lambda-Runtime-Function-Error-Type` (Runtime API).
+
+    The pattern is not anchored in rapid, so neither is it here.
+    """
+    if _VALID_ERROR_TYPE.search(header):
+        return header
+    return "Function.Unknown" if header.startswith("Function.") else "Runtime.Unknown"
+
+
+def _platform_error(error_type: str, message: str) -> Outcome:
+    # The platform's own errors have their type first; a runtime's have their message first.
+    body = msgspec.json.encode({"errorType": error_type, "errorMessage": message})
+    return Outcome(body, error_type)

@@ -1,0 +1,316 @@
+"""The Runtime API on trio: connections of a runtime on one side, invokers on the other, the
+time-out between them.
+"""
+
+import math
+import time
+from collections.abc import Callable
+
+import attrs
+import trio
+
+from runtime.local.connection import Connection
+from runtime.local.exchange import Exchange
+from runtime.local.invocation import Invocation, InvokeResult
+from runtime.local.journal import Journal
+from runtime.local.links import Outbox, as_link
+from runtime.local.outcomes import Outcome, timed_out
+from runtime.local.states import State
+
+__all__ = ["RuntimeApi"]
+
+LINGER = 0.5
+"""Seconds that a closing connection still reads, so that the peer sees the last answer and not a
+reset (Go's too).
+"""
+
+
+def _ignore(_: Invocation) -> None:
+    """Nobody listens."""
+
+
+def _nothing() -> None:
+    """Nobody is asked."""
+
+
+@attrs.define(eq=False)
+class _Turn:
+    """The invoker whose turn it is, and until when it waits."""
+
+    invocation: Invocation
+    answered: trio.Event = attrs.field(factory=trio.Event)
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+
+
+@attrs.define(eq=False)
+class RuntimeApi:
+    """The Runtime API for one sandbox, over any streams, in memory too, in the same trio run.
+
+    One runtime is served at a time. When its time is up, or `sandbox_ended` is called, its
+    connections are closed and a new one may start.
+
+    Args:
+        function_arn: shown with every event.
+        timeout: seconds that an invocation may take.
+        wall_clock: seconds since the epoch, for `Lambda-Runtime-Deadline-Ms`. All else goes by
+            trio's clock; a test under MockClock gives one that goes with it.
+        journal: what happened is written there.
+        swallow_abandoned: whether a /next whose connection broke still takes the next event, as
+            Lambda's does.
+        keep_alive: False closes each connection after its first answer, which Lambda does not do;
+            to test a runtime against servers that will not pipeline.
+        empty_headers: whether absent context is sent as empty headers, as multi-concurrency
+            sandboxes do.
+        on_begin: told of each invocation that is handed out.
+        on_end: told of each invocation that is through, with its outcome.
+        on_want: asked for a runtime whenever an invocation waits and none has come.
+        on_kill: the sandbox must be killed now: its time was up, or its invoker left.
+    """
+
+    function_arn: str = "arn:aws:lambda:us-east-1:012345678912:function:function"
+    timeout: float = 3.0
+    wall_clock: Callable[[], float] = time.time
+    journal: Journal = attrs.field(factory=Journal)
+    swallow_abandoned: bool = True
+    keep_alive: bool = True
+    empty_headers: bool = False
+    on_begin: Callable[[Invocation], None] = _ignore
+    on_end: Callable[[Invocation], None] = _ignore
+    on_want: Callable[[], None] = _nothing
+    on_kill: Callable[[], None] = _nothing
+
+    _exchange: Exchange = attrs.field(init=False)
+    _queue: trio.StrictFIFOLock = attrs.field(factory=trio.StrictFIFOLock, init=False)
+    _turn: _Turn | None = attrs.field(default=None, init=False)
+    _connections: dict[trio.CancelScope, trio.Event] = attrs.field(
+        factory=dict[trio.CancelScope, trio.Event], init=False
+    )
+    _came: trio.Event = attrs.field(factory=trio.Event, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._exchange = Exchange(
+            clock=trio.current_time,
+            wall_clock=lambda: self.wall_clock(),
+            journal=self.journal,
+            swallow_abandoned=self.swallow_abandoned,
+            on_begin=self._begun,
+            on_answer=self._answered,
+            on_end=lambda invocation: self.on_end(invocation),
+        )
+
+    @property
+    def state(self) -> State:
+        """Where the runtime stands."""
+        return self._exchange.state
+
+    @property
+    def current(self) -> Invocation | None:
+        """The invocation that the runtime has, also when it has answered and not yet come back."""
+        return self._exchange.current
+
+    # -- for invokers
+
+    async def invoke(
+        self,
+        payload: bytes,
+        *,
+        client_context: str = "",
+        cognito_identity: str = "",
+        tenant_id: str = "",
+        trace_id: str | None = None,
+        content_type: str = "application/json",
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> InvokeResult:
+        """Invoke the function and wait for its answer; concurrent invokes wait their turn.
+
+        An invoker that is cancelled after its event was handed out takes the sandbox with it,
+        since the deadline was its to hold. Before that it leaves without a trace.
+
+        Args:
+            payload: the event.
+            client_context: JSON text.
+            cognito_identity: JSON text.
+            tenant_id: of a tenant-isolated function.
+            trace_id: the X-Ray header; made up where None, left out where "".
+            content_type: of the event.
+            request_id: made up where None.
+            timeout: seconds; the function's own where None.
+        """
+        invocation = Invocation(
+            payload,
+            self.timeout if timeout is None else timeout,
+            client_context=client_context,
+            cognito_identity=cognito_identity,
+            tenant_id=tenant_id,
+            content_type=content_type,
+        )
+        if request_id is not None:
+            invocation.request_id = request_id
+        if trace_id is not None:
+            invocation.trace_id = trace_id
+        return (await self.carry_out(invocation)).result()
+
+    async def carry_out(self, invocation: Invocation) -> Invocation:
+        """`invoke` for an invocation of one's own making; the same one, with its outcome and
+        times.
+        """
+        try:
+            self._queue.acquire_nowait()
+        except trio.WouldBlock:
+            await self._queue.acquire()
+        try:
+            await self._take_turn(invocation)
+        finally:
+            self._turn = None
+            self._queue.release()
+        return invocation
+
+    async def _take_turn(self, invocation: Invocation) -> None:
+        exchange = self._exchange
+        turn = self._turn = _Turn(invocation)
+        if exchange.state is State.INIT_ERROR and exchange.init_error is None:
+            # Its error has been told to an invoker, and from that state nothing leads out.
+            self._end_sandbox(None)
+            self.on_kill()
+        exchange.offer(invocation)
+        try:
+            while invocation.outcome is None:
+                if exchange.offered is invocation and exchange.state is State.STARTED:
+                    self.on_want()
+                turn.scope.deadline = self._deadline()
+                with turn.scope:
+                    await turn.answered.wait()
+                if invocation.outcome is None:
+                    # Its own time is up, or that of the one before, which has answered and never
+                    # came back.
+                    self._time_out()
+                    turn.scope = trio.CancelScope()
+        except BaseException:
+            exchange.withdraw(invocation)
+            if exchange.current is invocation and invocation.outcome is None:
+                self._end_sandbox(None)
+                self.on_kill()
+            raise
+
+    def _deadline(self) -> float:
+        """Until when the sandbox may take for what it has."""
+        current = self._exchange.current
+        return math.inf if current is None else current.begun + current.timeout
+
+    def _time_out(self) -> None:
+        current = self._exchange.current
+        if current is None:
+            return
+        self._exchange.time_out(current)
+        self._end_sandbox(timed_out(current.request_id, current.timeout))
+        self.on_kill()
+
+    # -- for whoever runs the sandbox
+
+    def sandbox_ended(self, outcome: Callable[[str], Outcome]) -> None:
+        """The runtime's process is gone. Its connections are closed; the next runtime starts anew.
+
+        Args:
+            outcome: of a request id; the reply to the invocation that it leaves without one.
+        """
+        waiting = self._exchange.current or self._exchange.offered
+        self._end_sandbox(None if waiting is None else outcome(waiting.request_id))
+
+    async def runtime_came(self) -> None:
+        """Wait until the runtime has come: its first /next, or its init error."""
+        await self._came.wait()
+
+    async def connections_closed(self) -> None:
+        """Wait until no connection is open."""
+        while self._connections:
+            await next(iter(self._connections.values())).wait()
+
+    def _end_sandbox(self, outcome: Outcome | None) -> None:
+        for scope in self._connections:
+            scope.cancel()
+        self._came = trio.Event()
+        self._exchange.end(outcome)
+
+    # -- what the exchange tells
+
+    def _begun(self, invocation: Invocation) -> None:
+        if self._turn is not None:
+            self._turn.scope.deadline = self._deadline()
+        self.on_begin(invocation)
+
+    def _answered(self, invocation: Invocation) -> None:
+        if self._turn is not None and self._turn.invocation is invocation:
+            self._turn.answered.set()
+
+    # -- for the runtime
+
+    async def serve_connection(self, stream: trio.abc.Stream) -> None:
+        """Serve one connection of the runtime until either side closes it; then close the stream.
+
+        Args:
+            stream: any; a trio.SocketStream is taken over (its socket is detached), being faster
+                so.
+        """
+        link = as_link(stream)
+        closed = trio.Event()
+        scope = trio.CancelScope()
+        self._connections[scope] = closed
+        try:
+            with scope:
+                await self._converse(link)
+        finally:
+            del self._connections[scope]
+            closed.set()
+            with trio.CancelScope(shield=True, deadline=trio.current_time()):
+                await link.aclose()
+
+    async def _converse(self, link: trio.abc.Stream) -> None:
+        reading = trio.CancelScope()
+        async with trio.open_nursery() as nursery:
+            outbox = Outbox(link, nursery)
+
+            def send(pieces: list[bytes]) -> None:
+                outbox.send(pieces)
+                if connection.closing:
+                    reading.cancel()
+
+            connection = Connection(
+                self._exchange, self.function_arn, send, self.keep_alive, self.empty_headers
+            )
+            try:
+                with reading:
+                    await self._read(link, connection)
+                last_word_is_ours = connection.closing
+            finally:
+                connection.lost()
+        if last_word_is_ours:
+            await _linger(link)
+
+    async def _read(self, link: trio.abc.Stream, connection: Connection) -> None:
+        try:
+            while not connection.closing:
+                data = await link.receive_some()
+                if not data:
+                    break
+                connection.receive(bytes(data))
+                if not self._came.is_set() and self._exchange.state is not State.STARTED:
+                    self._came.set()
+        except trio.BrokenResourceError:
+            # The runtime's death looks like this; what it means is decided where its process is
+            # watched.
+            return
+
+
+async def _linger(link: trio.abc.Stream) -> None:
+    """Let the peer read the last answer: bytes that it sent and nobody read would turn the close
+    into a reset.
+    """
+    with trio.move_on_after(LINGER):
+        try:
+            if isinstance(link, trio.abc.HalfCloseableStream):
+                await link.send_eof()
+            while await link.receive_some():
+                pass
+        except trio.BrokenResourceError:
+            return
