@@ -61,7 +61,7 @@ def answer(
         _STATUS_LINES[status],
         headers,
         _date_header(),
-        b"Transfer-Encoding: chunked\r\n" if chunked else b"Content-Length: %d\r\n" % size,
+        _length_header(status, size, chunked),
         _connection_header(version, keep_alive),
     )
     if not chunked:
@@ -126,6 +126,12 @@ def _one_line(value: str) -> str:
     if "\n" in value or "\r" in value:
         return value.replace("\n", " ").replace("\r", " ")
     return value
+
+
+def _length_header(status: int, size: int, chunked: bool) -> bytes:
+    if chunked:
+        return b"Transfer-Encoding: chunked\r\n"
+    return b"" if status == 204 else b"Content-Length: %d\r\n" % size
 
 
 def _connection_header(version: str, keep_alive: bool) -> bytes:

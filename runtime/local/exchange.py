@@ -45,7 +45,11 @@ class Waiter:
     abandoned: bool = attrs.field(default=False, init=False)
 
 
-def _ignore(_: Invocation) -> None:
+def _ignore(_: object) -> None:
+    """Nobody listens."""
+
+
+def _nothing() -> None:
     """Nobody listens."""
 
 
@@ -63,6 +67,8 @@ class Exchange:
         journal: what happened is written down there.
         swallow_abandoned: whether a /next whose connection broke still takes the next event, as
             Lambda's does.
+        on_come: told when a new runtime makes its first call, be it /next or /init/error.
+        on_init_error: told of the error that an /init/error brought.
         on_begin, on_answer, on_end: told of an invocation when it is handed out, when its outcome
             is there, and when the runtime is through with it. They must not raise.
     """
@@ -71,6 +77,8 @@ class Exchange:
     wall_clock: Callable[[], float]
     journal: Journal
     swallow_abandoned: bool = True
+    on_come: Callable[[], None] = _nothing
+    on_init_error: Callable[[Outcome], None] = _ignore
     on_begin: Callable[[Invocation], None] = _ignore
     on_answer: Callable[[Invocation], None] = _ignore
     on_end: Callable[[Invocation], None] = _ignore
@@ -129,6 +137,8 @@ class Exchange:
             return self.current
         if self.state is State.RESPONSE_SENT:
             self._release()
+        if self.state is State.STARTED:
+            self.on_come()
         self.state = state
         self._waiters.append(waiter)
         self._hand_out()
@@ -168,8 +178,10 @@ class Exchange:
         if isinstance(state, Refusal):
             return self._refuse(state)
         self.state = state
+        self.on_come()
         error = Outcome(body, function_error_type(error_type))
         self._write(Happening.INIT_ERROR, detail=error.error_type or "")
+        self.on_init_error(error)
         if self.offered is None:
             self.init_error = error
         else:

@@ -81,8 +81,10 @@ class Invocation:
     deadline_ms: int = attrs.field(default=0, init=False)
     """Wall clock, milliseconds since the epoch; 0 until the hand-out."""
     outcome: Outcome | None = attrs.field(default=None, init=False)
+    init_ms: float | None = attrs.field(default=None, init=False)
+    """Milliseconds of the init phase, where this is the first invocation of its sandbox."""
 
-    def result(self, init_ms: float | None = None) -> InvokeResult:
+    def result(self) -> InvokeResult:
         """What the invoker is told; the outcome must be there."""
         if self.outcome is None:
             raise RuntimeError(
@@ -96,5 +98,5 @@ class Invocation:
             error_type=self.outcome.error_type,
             request_id=self.request_id,
             duration_ms=0.0 if math.isnan(duration) else duration,
-            init_ms=init_ms,
+            init_ms=self.init_ms,
         )

@@ -12,7 +12,12 @@ from collections import deque
 import attrs
 import trio
 
-__all__ = ["Outbox", "SocketLink", "as_link"]
+__all__ = ["Outbox", "SocketLink", "as_link", "linger"]
+
+LINGER = 0.5
+"""Seconds that a closing connection still reads, so that the peer sees the last answer and not a
+reset (Go's too).
+"""
 
 _SMALL_READ = 1 << 16
 _LARGE_READ = 1 << 20
@@ -146,3 +151,17 @@ class Outbox:
             self._waiting.clear()
         finally:
             self._flushing = False
+
+
+async def linger(link: trio.abc.Stream) -> None:
+    """Let the peer read the last answer: bytes that it sent and nobody read would turn the close
+    into a reset.
+    """
+    with trio.move_on_after(LINGER):
+        try:
+            if isinstance(link, trio.abc.HalfCloseableStream):
+                await link.send_eof()
+            while await link.receive_some():
+                pass
+        except trio.BrokenResourceError:
+            return

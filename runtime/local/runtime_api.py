@@ -13,19 +13,14 @@ from runtime.local.connection import Connection
 from runtime.local.exchange import Exchange
 from runtime.local.invocation import Invocation, InvokeResult
 from runtime.local.journal import Journal
-from runtime.local.links import Outbox, as_link
+from runtime.local.links import Outbox, as_link, linger
 from runtime.local.outcomes import Outcome, timed_out
 from runtime.local.states import State
 
 __all__ = ["RuntimeApi"]
 
-LINGER = 0.5
-"""Seconds that a closing connection still reads, so that the peer sees the last answer and not a
-reset (Go's too).
-"""
 
-
-def _ignore(_: Invocation) -> None:
+def _ignore(_: object) -> None:
     """Nobody listens."""
 
 
@@ -63,6 +58,7 @@ class RuntimeApi:
             sandboxes do.
         on_begin: told of each invocation that is handed out.
         on_end: told of each invocation that is through, with its outcome.
+        on_init_error: told of the error that an /init/error brought.
         on_want: asked for a runtime whenever an invocation waits and none has come.
         on_kill: the sandbox must be killed now: its time was up, or its invoker left.
     """
@@ -76,6 +72,7 @@ class RuntimeApi:
     empty_headers: bool = False
     on_begin: Callable[[Invocation], None] = _ignore
     on_end: Callable[[Invocation], None] = _ignore
+    on_init_error: Callable[[Outcome], None] = _ignore
     on_want: Callable[[], None] = _nothing
     on_kill: Callable[[], None] = _nothing
 
@@ -86,6 +83,7 @@ class RuntimeApi:
         factory=dict[trio.CancelScope, trio.Event], init=False
     )
     _came: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _came_at: float = attrs.field(default=math.nan, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._exchange = Exchange(
@@ -93,6 +91,8 @@ class RuntimeApi:
             wall_clock=lambda: self.wall_clock(),
             journal=self.journal,
             swallow_abandoned=self.swallow_abandoned,
+            on_come=self._come,
+            on_init_error=lambda error: self.on_init_error(error),
             on_begin=self._begun,
             on_answer=self._answered,
             on_end=lambda invocation: self.on_end(invocation),
@@ -107,6 +107,16 @@ class RuntimeApi:
     def current(self) -> Invocation | None:
         """The invocation that the runtime has, also when it has answered and not yet come back."""
         return self._exchange.current
+
+    @property
+    def waiting(self) -> Invocation | None:
+        """The invocation that waits for the runtime to come."""
+        return self._exchange.offered
+
+    @property
+    def came_at(self) -> float:
+        """When the runtime made its first call, on trio's clock; NaN before that."""
+        return self._came_at
 
     # -- for invokers
 
@@ -208,14 +218,15 @@ class RuntimeApi:
 
     # -- for whoever runs the sandbox
 
-    def sandbox_ended(self, outcome: Callable[[str], Outcome]) -> None:
+    def sandbox_ended(self, outcome: Callable[[str], Outcome] | None) -> None:
         """The runtime's process is gone. Its connections are closed; the next runtime starts anew.
 
         Args:
-            outcome: of a request id; the reply to the invocation that it leaves without one.
+            outcome: of a request id; the reply to the invocation that it leaves without one. None
+                leaves one that was not handed out waiting for the next runtime.
         """
-        waiting = self._exchange.current or self._exchange.offered
-        self._end_sandbox(None if waiting is None else outcome(waiting.request_id))
+        left = self._exchange.current or self._exchange.offered
+        self._end_sandbox(None if left is None or outcome is None else outcome(left.request_id))
 
     async def runtime_came(self) -> None:
         """Wait until the runtime has come: its first /next, or its init error."""
@@ -229,10 +240,14 @@ class RuntimeApi:
     def _end_sandbox(self, outcome: Outcome | None) -> None:
         for scope in self._connections:
             scope.cancel()
-        self._came = trio.Event()
+        self._came, self._came_at = trio.Event(), math.nan
         self._exchange.end(outcome)
 
     # -- what the exchange tells
+
+    def _come(self) -> None:
+        self._came_at = trio.current_time()
+        self._came.set()
 
     def _begun(self, invocation: Invocation) -> None:
         if self._turn is not None:
@@ -285,7 +300,7 @@ class RuntimeApi:
             finally:
                 connection.lost()
         if last_word_is_ours:
-            await _linger(link)
+            await linger(link)
 
     async def _read(self, link: trio.abc.Stream, connection: Connection) -> None:
         try:
@@ -294,23 +309,7 @@ class RuntimeApi:
                 if not data:
                     break
                 connection.receive(bytes(data))
-                if not self._came.is_set() and self._exchange.state is not State.STARTED:
-                    self._came.set()
         except trio.BrokenResourceError:
             # The runtime's death looks like this; what it means is decided where its process is
             # watched.
-            return
-
-
-async def _linger(link: trio.abc.Stream) -> None:
-    """Let the peer read the last answer: bytes that it sent and nobody read would turn the close
-    into a reset.
-    """
-    with trio.move_on_after(LINGER):
-        try:
-            if isinstance(link, trio.abc.HalfCloseableStream):
-                await link.send_eof()
-            while await link.receive_some():
-                pass
-        except trio.BrokenResourceError:
             return

@@ -1,0 +1,50 @@
+"""The environment of the bootstrap's process, as Lambda sets it."""
+
+import time
+import uuid
+from collections.abc import Mapping
+
+from runtime.local.settings import FunctionSettings
+
+__all__ = ["sandbox_environment"]
+
+DEFAULTS = {
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "LANG": "en_US.UTF-8",
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
+}
+
+# An SDK without any credentials looks for them on the network for seconds; these fail at the first
+# call instead.
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+
+
+def sandbox_environment(
+    settings: FunctionSettings, runtime_api: str, inherited: Mapping[str, str]
+) -> dict[str, str]:
+    """All variables of a new sandbox (Lambda, "Defined runtime environment variables").
+
+    `AWS_EXECUTION_ENV` is left out: it names one of AWS's own runtimes.
+
+    Args:
+        settings: of the function; its own variables win over the inherited ones.
+        runtime_api: host and port of the Runtime API.
+        inherited: the variables of this process.
+    """
+    environment = {**DEFAULTS, **inherited}
+    if not environment.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}:
+        environment.update(CREDENTIALS)
+    return {
+        **environment,
+        "TZ": ":UTC",
+        **settings.environment,
+        "AWS_LAMBDA_RUNTIME_API": runtime_api,
+        "_HANDLER": settings.handler,
+        "LAMBDA_TASK_ROOT": str(settings.task_root),
+        "AWS_LAMBDA_FUNCTION_NAME": settings.name,
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(settings.memory),
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{settings.name}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": f"{time.strftime('%Y/%m/%d')}/[$LATEST]{uuid.uuid4().hex}",
+    }

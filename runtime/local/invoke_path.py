@@ -1,0 +1,189 @@
+"""Lambda's Invoke path over HTTP: `POST /2015-03-31/functions/{name}/invocations`."""
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable
+from urllib.parse import unquote
+
+import attrs
+import msgspec
+import trio
+
+from runtime.local import answers
+from runtime.local.invocation import Invocation, InvokeResult, new_request_id
+from runtime.local.links import as_link, linger
+from runtime.local.requests import HeadersTooLarge, MalformedRequest, Request, RequestReader
+from runtime.local.settings import FunctionSettings
+
+__all__ = ["InvokePath"]
+
+PREFIX = "/2015-03-31/functions/"
+SUFFIX = "/invocations"
+
+MAX_EVENT_SIZE = 6 * 1024 * 1024
+"""Bytes of an event (Lambda quotas, synchronous invocations)."""
+
+
+class Refused(Exception):
+    """The invoke is refused before the function sees it.
+
+    Args:
+        status: HTTP status.
+        error_type: Lambda's name for it.
+        message: one sentence.
+    """
+
+    def __init__(self, status: int, error_type: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.error_type = error_type
+
+
+@attrs.define(eq=False)
+class InvokePath:
+    """Serves invokers.
+
+    Args:
+        settings: of the one function that there is.
+        invoke: carries out an invocation.
+        start: carries one out with nobody waiting for it.
+    """
+
+    settings: FunctionSettings
+    invoke: Callable[[Invocation], Awaitable[InvokeResult]]
+    start: Callable[[Invocation], None]
+
+    async def serve_connection(self, stream: trio.abc.Stream) -> None:
+        """Serve one invoker until either side closes the connection. The stream is closed then."""
+        async with as_link(stream) as link:
+            try:
+                while await self._serve_one(link, reader=RequestReader(MAX_EVENT_SIZE)):
+                    pass
+            except trio.BrokenResourceError:
+                # The invoker has left; what it started goes on, as in Lambda.
+                return
+
+    async def _serve_one(self, link: trio.abc.Stream, reader: RequestReader) -> bool:
+        """Serve requests with one reader; False once the connection is to end."""
+        try:
+            while (request := await _read_request(link, reader)) is not None:
+                await link.send_all(b"".join(await self._answer(request)))
+                if not request.keep_alive:
+                    break
+            else:
+                return False
+        except MalformedRequest as error:
+            await link.send_all(answers.last_words(str(error)))
+        except HeadersTooLarge:
+            await link.send_all(answers.last_words(answers.TOO_LARGE_STATUS))
+        await linger(link)
+        return False
+
+    async def _answer(self, request: Request) -> list[bytes]:
+        try:
+            status, payload, headers = await self._carry_out(request)
+        except Refused as refused:
+            status = refused.status
+            payload = msgspec.json.encode({"Type": "User", "Message": str(refused)})
+            headers = {
+                "X-Amzn-RequestId": new_request_id(),
+                "X-Amzn-ErrorType": refused.error_type,
+            }
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        return answers.answer(
+            status,
+            payload,
+            answers.JSON + lines.encode(),
+            version=request.version,
+            keep_alive=request.keep_alive,
+        )
+
+    async def _carry_out(self, request: Request) -> tuple[int, bytes, dict[str, str]]:
+        self._check_target(request)
+        invocation = self._invocation(request)
+        headers = {"X-Amzn-RequestId": invocation.request_id}
+        kind = request.header(b"x-amz-invocation-type") or "RequestResponse"
+        if kind == "DryRun":
+            return 204, b"", headers
+        if kind == "Event":
+            self.start(invocation)
+            return 202, b"", headers
+        if kind != "RequestResponse":
+            raise Refused(
+                400,
+                "InvalidParameterValueException",
+                f"X-Amz-Invocation-Type: {kind!r} is none of RequestResponse, Event, DryRun",
+            )
+        result = await self.invoke(invocation)
+        if result.function_error is not None:
+            headers["X-Amz-Function-Error"] = result.function_error
+        headers["X-Amz-Executed-Version"] = "$LATEST"
+        return result.status_code, result.payload, headers
+
+    def _check_target(self, request: Request) -> None:
+        path = unquote(request.path.decode("ascii", "replace"))
+        if not path.startswith(PREFIX) or not path.endswith(SUFFIX):
+            raise Refused(
+                404,
+                "UnknownOperationException",
+                f"{path} is nothing here; invoke with POST {PREFIX}{self.settings.name}{SUFFIX}",
+            )
+        if request.method != b"POST":
+            raise Refused(405, "MethodNotAllowedException", "invoke with POST")
+        name = path.removeprefix(PREFIX).removesuffix(SUFFIX)
+        if not self._is_ours(name):
+            arn = self.settings.arn.removesuffix(self.settings.name) + name
+            raise Refused(404, "ResourceNotFoundException", f"Function not found: {arn}")
+
+    def _is_ours(self, name: str) -> bool:
+        # Lambda knows a function by its name, by its ARN, and by both with a version behind.
+        unqualified = name.removesuffix(":$LATEST")
+        return unqualified in (self.settings.name, self.settings.arn)
+
+    def _invocation(self, request: Request) -> Invocation:
+        if request.size > MAX_EVENT_SIZE:
+            raise Refused(
+                413,
+                "RequestTooLargeException",
+                f"Request must be smaller than {MAX_EVENT_SIZE} bytes"
+                " for the InvokeFunction operation",
+            )
+        payload = request.body or b"{}"
+        try:
+            msgspec.json.decode(payload, type=msgspec.Raw)
+        except msgspec.DecodeError as error:
+            raise Refused(
+                400,
+                "InvalidRequestContentException",
+                f"Could not parse request body into json: {error}",
+            ) from error
+        invocation = Invocation(payload, self.settings.timeout)
+        invocation.client_context = _client_context(request.header(b"x-amz-client-context"))
+        if trace_id := request.header(b"x-amzn-trace-id"):
+            invocation.trace_id = trace_id
+        return invocation
+
+
+def _client_context(header: str) -> str:
+    try:
+        return base64.b64decode(header, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise Refused(
+            400,
+            "InvalidRequestContentException",
+            "Client context must be a valid Base64-encoded JSON object.",
+        ) from error
+
+
+async def _read_request(link: trio.abc.Stream, reader: RequestReader) -> Request | None:
+    """The next whole request, or None at the end of the connection."""
+    told_to_go_on = False
+    while not reader.requests or not reader.requests[0].complete:
+        if reader.requests and not told_to_go_on and b"expect" in reader.requests[0].headers:
+            told_to_go_on = True
+            await link.send_all(answers.CONTINUE)
+        data = await link.receive_some()
+        if not data:
+            return None
+        reader.feed(bytes(data))
+    return reader.requests.popleft()

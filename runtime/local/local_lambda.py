@@ -1,0 +1,192 @@
+"""Lambda on this machine: the Runtime API, the Invoke path and the bootstrap's process, put
+together.
+"""
+
+import errno
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+
+import attrs
+import trio
+
+from runtime.local.invocation import Invocation, InvokeResult
+from runtime.local.invoke_path import PREFIX, SUFFIX, InvokePath
+from runtime.local.journal import Journal
+from runtime.local.outcomes import Outcome
+from runtime.local.output import Output, open_output
+from runtime.local.report import end_lines, init_report_line, peak_memory, start_line
+from runtime.local.runtime_api import RuntimeApi
+from runtime.local.sandbox import Sandbox
+from runtime.local.settings import FunctionSettings
+
+__all__ = ["LocalLambda", "open_local_lambda"]
+
+LOOPBACK = "127.0.0.1"
+
+
+@attrs.define(eq=False)
+class LocalLambda:
+    """One function, served on this machine. `open_local_lambda` makes it."""
+
+    settings: FunctionSettings
+    runtime_api: str
+    """Host and port that the bootstrap calls."""
+    invoke_url: str
+    """Where to POST events."""
+    _api: RuntimeApi
+    _sandbox: Sandbox
+    _output: Output
+    _nursery: trio.Nursery
+    _reported_start: int = attrs.field(default=0, init=False)
+    """The process whose init phase has been put on an invocation's bill."""
+    _peak: float | None = attrs.field(default=None, init=False)
+
+    @property
+    def starts(self) -> int:
+        """How many times the bootstrap has been started."""
+        return self._sandbox.starts
+
+    @property
+    def pid(self) -> int | None:
+        """The bootstrap's process, while it lives."""
+        return self._sandbox.pid
+
+    @property
+    def journal(self) -> Journal:
+        """What has happened between the platform and the runtime."""
+        return self._api.journal
+
+    async def invoke(self, payload: bytes, *, client_context: str | None = None) -> InvokeResult:
+        """Invoke the function and wait for the answer (Lambda Invoke).
+
+        Who stops waiting stops nothing: the function goes on, as in Lambda.
+
+        Args:
+            payload: the event.
+            client_context: JSON text, as the function's context is to show it.
+        """
+        invocation = Invocation(payload, self.settings.timeout)
+        invocation.client_context = client_context or ""
+        self.start(invocation, done := trio.Event())
+        await done.wait()
+        return invocation.result()
+
+    # -- carrying out
+
+    def start(self, invocation: Invocation, done: trio.Event | None = None) -> None:
+        """Carry out an invocation that nobody waits for; `done` is set at its end."""
+
+        async def carry_out() -> None:
+            await self._api.carry_out(invocation)
+            if done is not None:
+                done.set()
+
+        self._nursery.start_soon(carry_out)
+
+    async def carry_out(self, invocation: Invocation) -> InvokeResult:
+        """`invoke` for an invocation of one's own making; cancelled, it takes the sandbox along."""
+        return (await self._api.carry_out(invocation)).result()
+
+    # -- what the Runtime API tells
+
+    def connect(self) -> None:
+        """Join the Runtime API and the sandbox."""
+        self._api.function_arn = self.settings.arn
+        self._api.timeout = self.settings.timeout
+        self._api.on_begin = self._begun
+        self._api.on_end = self._ended
+        self._api.on_init_error = self._init_failed
+        self._api.on_want = self._sandbox.want
+        self._api.on_kill = self._sandbox.kill
+
+    def _begun(self, invocation: Invocation) -> None:
+        if self._reported_start != self._sandbox.starts:
+            self._reported_start = self._sandbox.starts
+            invocation.init_ms = (self._api.came_at - self._sandbox.started_at) * 1000
+        self._sample_memory()
+        self._output.write(start_line(invocation))
+
+    def _ended(self, invocation: Invocation) -> None:
+        self._sample_memory()
+        for line in end_lines(invocation, memory=self.settings.memory, peak=self._peak):
+            self._output.write(line)
+
+    def _init_failed(self, error: Outcome) -> None:
+        took = (self._api.came_at - self._sandbox.started_at) * 1000
+        self._output.write(init_report_line(took, error))
+
+    def _sample_memory(self) -> None:
+        # A process that has died in the middle cannot be asked: what it had before stands.
+        if self._sandbox.pid is not None:
+            self._peak = peak_memory(self._sandbox.pid) or self._peak
+
+
+@asynccontextmanager
+async def open_local_lambda(
+    settings: FunctionSettings,
+    *,
+    runtime_port: int = 0,
+    invoke_port: int = 0,
+    output: Callable[[str], None] | None = None,
+    api: RuntimeApi | None = None,
+) -> AsyncGenerator[LocalLambda]:
+    """Serve a function on this machine while the block lasts; on loopback only.
+
+    The bootstrap starts at once, as with provisioned concurrency. It is killed at the function's
+    time-out and when it is asked to end, and a new one starts with the next invoke. When the block
+    is left, however it is left, no process remains.
+
+    Args:
+        settings: of the function.
+        runtime_port: for the Runtime API; 0 takes a free one.
+        invoke_port: for invokers; 0 takes a free one.
+        output: takes each line that the function's process writes to stdout and stderr, and each
+            line of Lambda's (START, END, REPORT). Without it all goes to this process's stderr.
+        api: the Runtime API, for who wants it other than Lambda's; its hooks, ARN and time-out are
+            set here.
+
+    Raises:
+        OSError: a port is taken, or the bootstrap cannot be started.
+    """
+    runtime_listeners = await _listen(runtime_port, "runtime_port")
+    invoke_listeners = await _listen(invoke_port, "invoke_port")
+    runtime_api = _address(runtime_listeners)
+    failure: Exception | None = None
+    lines = open_output(output)
+    try:
+        async with trio.open_nursery() as nursery:
+            api = RuntimeApi() if api is None else api
+            sandbox = Sandbox(settings, api, runtime_api, lines)
+            url = f"http://{_address(invoke_listeners)}{PREFIX}{settings.name}{SUFFIX}"
+            function = LocalLambda(settings, runtime_api, url, api, sandbox, lines, nursery)
+            function.connect()
+            invokers = InvokePath(settings, function.carry_out, function.start)
+            nursery.start_soon(trio.serve_listeners, api.serve_connection, runtime_listeners)
+            nursery.start_soon(trio.serve_listeners, invokers.serve_connection, invoke_listeners)
+            nursery.start_soon(lines.pump)
+            nursery.start_soon(sandbox.run)
+            try:
+                yield function
+            except Exception as error:
+                # Its own error is what the caller's block raises, not a group around it.
+                failure = error
+            nursery.cancel_scope.cancel()
+    finally:
+        lines.close()
+    if failure is not None:
+        raise failure
+
+
+async def _listen(port: int, name: str) -> list[trio.SocketListener]:
+    try:
+        return await trio.open_tcp_listeners(port, host=LOOPBACK)
+    except OSError as error:
+        reason = "it is taken" if error.errno == errno.EADDRINUSE else error.strerror
+        raise OSError(
+            error.errno, f"{name}: port {port} of {LOOPBACK} cannot be opened: {reason}"
+        ) from error
+
+
+def _address(listeners: list[trio.SocketListener]) -> str:
+    host, port = listeners[0].socket.getsockname()
+    return f"{host}:{port}"
