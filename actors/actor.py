@@ -1,7 +1,7 @@
 """An actor: one task, one mailbox, one life. `Server` is what most are; this is for the rest."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar, cast, get_origin
 
 import trio
 
@@ -76,7 +76,12 @@ class Actor:
         return self._process.path
 
     async def receive(self) -> Any:
-        """The next message: what monitors and timers brought first, then what was sent."""
+        """The next message: what monitors and timers brought first, then what was sent.
+
+        Raises:
+            trio.BusyResourceError: another task waits for this actor's messages already.
+        """
+        self._process.turn_to_mailbox()
         return await self._process.mailbox.receive()
 
     def monitor(self, address: Address[Any]) -> Monitor:
@@ -84,7 +89,13 @@ class Actor:
         return watch(self._process, address)
 
     def send_after(self, seconds: float, message: object) -> Timer:
-        """Send a message to oneself after a while (OTP: `erlang:send_after`)."""
+        """Send a message to oneself after a while (OTP: `erlang:send_after`).
+
+        Raises:
+            ValueError: `seconds` is not a number.
+        """
+        if seconds != seconds:
+            raise ValueError(f"{self.path}: a timer cannot ring after {seconds} s")
         timer = Timer(trio.current_time() + seconds, message)
         self._process.mailbox.add(timer)
         return timer
@@ -111,10 +122,14 @@ def place(actor: object, process: Process, wanted: type[Any] | None) -> Actor:
     """
     if not isinstance(actor, Actor):
         raise TypeError(f"{process.path}: the factory made {actor!r}, which is no Actor")
-    if wanted is not None and not isinstance(actor, wanted):
+    # `Pool[Connection]` promises a Pool; isinstance knows no more.
+    if wanted is not None and not isinstance(actor, get_origin(wanted) or wanted):
         made = type(actor).__name__
         raise TypeError(f"{process.path}: its name promises {wanted.__name__}, not {made}")
     if hasattr(actor, "_process"):
         raise TypeError(f"{process.path}: the factory gave an actor that has lived before")
-    actor._process = process
+    if not isinstance(cast("object", actor.mailbox), MailboxPolicy):
+        raise TypeError(f"{process.path}: mailbox is a MailboxPolicy, not {actor.mailbox!r}")
+    # Past the class's own __setattr__: it may be a frozen one.
+    object.__setattr__(actor, "_process", process)
     return actor

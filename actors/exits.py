@@ -13,6 +13,7 @@ One class with a kind, not five classes: each attrs class costs a cold start a f
 millisecond, and a reason is compared far more often than it is taken apart.
 """
 
+import reprlib
 from typing import Literal, cast
 
 import attrs
@@ -41,14 +42,15 @@ class ExitReason:
     @property
     def error(self) -> BaseException | None:
         """The exception behind a crash, None for every other end."""
-        return self.detail if isinstance(self.detail, BaseException) else None
+        crash = self.kind == "crashed" and isinstance(self.detail, BaseException)
+        return cast("BaseException", self.detail) if crash else None
 
     def __str__(self) -> str:
         if self.detail is None:
             return self.kind
         if self.error is not None:
-            return f"{self.kind} ({type(self.error).__name__}: {self.error})"
-        return f"{self.kind} ({self.detail!r})"
+            return f"{self.kind} ({type(self.error).__name__}: {_said(self.error)})"
+        return f"{self.kind} ({reprlib.repr(self.detail)})"
 
 
 NORMAL = ExitReason("normal")
@@ -140,6 +142,22 @@ def reason_for(
     return SHUTDOWN if cut else NORMAL
 
 
+def interrupted(error: BaseException | None) -> bool:
+    """Whether a KeyboardInterrupt is in it, alone or in a group."""
+    if isinstance(error, BaseExceptionGroup):
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        return group.subgroup(KeyboardInterrupt) is not None
+    return isinstance(error, KeyboardInterrupt)
+
+
+def _said(error: BaseException) -> str:
+    """What an exception says. Its `__str__` is a user's: it must not break the news of an end."""
+    try:
+        return str(error)
+    except Exception:
+        return "its __str__ failed"
+
+
 def _split(error: BaseException) -> tuple[bool, BaseException | None]:
     """Whether Cancelled is in `error`, and what else is; a group of one is that one."""
     if isinstance(error, trio.Cancelled):
@@ -148,7 +166,9 @@ def _split(error: BaseException) -> tuple[bool, BaseException | None]:
         return False, error
     group = cast("BaseExceptionGroup[BaseException]", error)
     cancelled, crash = group.split(trio.Cancelled)
-    return cancelled is not None, None if crash is None else _alone(crash)
+    if cancelled is None:
+        return False, _alone(group)
+    return True, None if crash is None else _alone(crash)
 
 
 def _alone(error: BaseException) -> BaseException:

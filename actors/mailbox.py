@@ -16,12 +16,14 @@ cancelled reader never loses one: cancellation falls before the message is taken
 import enum
 import heapq
 from collections import OrderedDict, deque
+from typing import cast
 
 import attrs
+import outcome
 import trio
 from trio.lowlevel import Abort, RaiseCancelT, Task, current_task, reschedule
 
-from .timers import Timer, next_due, ring
+from .timers import Timer, next_due, ring, sweep
 
 
 class WhenFull(enum.Enum):
@@ -53,6 +55,8 @@ class MailboxPolicy:
     def __attrs_post_init__(self) -> None:
         if self.capacity < 1:
             raise ValueError(f"a mailbox needs a capacity of at least 1, not {self.capacity}")
+        if not isinstance(cast("object", self.when_full), WhenFull):
+            raise TypeError(f"when_full is a WhenFull, not {self.when_full!r}")
 
 
 DEFAULT_POLICY = MailboxPolicy()
@@ -69,6 +73,7 @@ class Mailbox:
     closed: bool = attrs.field(default=False, init=False)
     dropped: int = attrs.field(default=0, init=False)
     _reader: Task | None = attrs.field(default=None, init=False)
+    _sweep_at: int = attrs.field(default=64, init=False)
     _senders: "OrderedDict[Task, object]" = attrs.field(
         factory=OrderedDict["Task", object], init=False
     )
@@ -97,8 +102,8 @@ class Mailbox:
         self._wake()
         return dropped
 
-    async def wait_for_room(self, message: object) -> None:
-        """Wait in line until the reader has let this message in, or the mailbox has closed."""
+    async def wait_for_room(self, message: object) -> bool:
+        """Wait in line. True once the reader has let the message in, False if it never will."""
         task = current_task()
         self._senders[task] = message
 
@@ -106,10 +111,14 @@ class Mailbox:
             del self._senders[task]
             return Abort.SUCCEEDED
 
-        await trio.lowlevel.wait_task_rescheduled(abort)
+        return bool(await trio.lowlevel.wait_task_rescheduled(abort))
 
     def add(self, timer: Timer) -> None:
         """Set a timer; a reader that waits already starts its wait anew."""
+        if len(self.timers) >= self._sweep_at:
+            # Whoever sets and cancels a timer for each message would fill the heap with them.
+            sweep(self.timers)
+            self._sweep_at = max(64, 2 * len(self.timers))
         heapq.heappush(self.timers, timer)
         self._wake()
 
@@ -121,7 +130,7 @@ class Mailbox:
         self.control.clear()
         self.timers.clear()
         while self._senders:
-            reschedule(self._senders.popitem(last=False)[0])
+            reschedule(self._senders.popitem(last=False)[0], outcome.Value(False))
         return left
 
     # -- the reader's side
@@ -167,4 +176,4 @@ class Mailbox:
         """Let the sender in that has waited longest."""
         task, message = self._senders.popitem(last=False)
         self.data.append(message)
-        reschedule(task)
+        reschedule(task, outcome.Value(True))

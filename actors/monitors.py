@@ -42,6 +42,7 @@ class Monitor:
         """Lose interest. No Down of this monitor is seen after it, not even a waiting one."""
         if self._watched is not None:
             self._watched.watchers.pop(self, None)
+        self._watcher.watching.pop(self, None)
         lane = self._watcher.mailbox.control
         for message in [m for m in lane if isinstance(m, Down) and m.monitor is self]:
             lane.remove(message)
@@ -58,11 +59,13 @@ def watch(watcher: Process, address: Address[Any]) -> Monitor:
     monitor = Monitor(watcher, watched)
 
     def tell(process: Process) -> None:
+        watcher.watching.pop(monitor, None)
         reason = process.reason or NO_PROCESS
         watcher.mailbox.post(Down(process.path, reason, monitor, Ref(process)))
 
     if watched.phase is Phase.DEAD:
         tell(watched)
-    else:
+    elif watcher.phase is not Phase.DEAD:
         watched.watchers[monitor] = tell
+        watcher.watching[monitor] = watched
     return monitor

@@ -19,12 +19,16 @@ Under a supervisor `kill` is shielded: of an outer cancellation only the supervi
 stops its children one by one, in its order. Unshielded, trio cancels all at once.
 
 Actors are protected from KeyboardInterrupt. It goes to the main task, whose cancellation then
-takes the tree down in order; inside an actor it would be one more crash to restart from.
+takes the tree down in order; inside an actor it would be one more crash to restart from. The
+tasks that an actor starts itself are beyond that protection: one that lands there ends the actor
+and is passed on to the main task.
 """
 
 import enum
 import logging
 import math
+import signal
+import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Protocol
@@ -33,9 +37,18 @@ import attrs
 import trio
 from trio.lowlevel import Task
 
-from .exits import KILLED, NORMAL, SHUTDOWN, ActorExited, ExitReason, StartError, reason_for
+from .exits import (
+    KILLED,
+    NORMAL,
+    SHUTDOWN,
+    ActorExited,
+    ExitReason,
+    StartError,
+    interrupted,
+    reason_for,
+)
 from .mailbox import Mailbox, MailboxFull
-from .request import Request
+from .request import Request, shown
 
 logger = logging.getLogger("actors")
 
@@ -84,8 +97,11 @@ class Process:
     watchers: dict[object, Callable[["Process"], None]] = attrs.field(
         factory=dict[object, Callable[["Process"], None]], init=False
     )
+    watching: "dict[object, Process]" = attrs.field(factory=dict[object, "Process"], init=False)
     release_name: Callable[[], None] | None = attrs.field(default=None, init=False)
     on_kill: Callable[[], None] | None = attrs.field(default=None, init=False)
+    on_grace: Callable[[], None] | None = attrs.field(default=None, init=False)
+    _around: int = attrs.field(default=0, init=False)
     _asked: ExitReason | None = attrs.field(default=None, init=False)
     _killed: bool = attrs.field(default=False, init=False)
     _stop: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
@@ -155,8 +171,10 @@ class Process:
                 reason = await self._terminate(reason)
         started = self.actor is not None
         self._end(reason)
-        if self.linked and started and reason.error is not None:
-            raise reason.error
+        if interrupted(reason.error) and threading.current_thread() is threading.main_thread():
+            signal.raise_signal(signal.SIGINT)
+        elif self.linked and started and reason.kind == "crashed":
+            raise reason.error or ActorExited(self.path, reason)
 
     async def _run(self, factory: Callable[[], Living]) -> ExitReason:
         error: BaseException | None = None
@@ -172,7 +190,8 @@ class Process:
         """Close the door, then let it clean up within its grace, unless it was killed."""
         self.reason = reason
         self.phase = Phase.DYING
-        if reason.kind == "killed" or self.actor is None:
+        cut_off = reason.kind == "killed" and self._kill.cancel_called
+        if self._killed or cut_off or self.actor is None:
             return reason
         # An outer cancellation must not cut the clean-up, and the grace must end it.
         self._kill.shield = True
@@ -183,7 +202,15 @@ class Process:
         except BaseException as caught:
             error = caught
         ended = reason_for(error, killed=self._was_cut(error), asked=None)
-        return reason if ended is NORMAL else ended
+        if ended is NORMAL:
+            return reason
+        if reason.error is not None:
+            # The error that began all this is told and logged first, whatever came of it.
+            if ended.error is None:
+                logger.warning("%s did not end its terminate: %s", self.path, ended)
+                return reason
+            self._report(reason, [])
+        return ended
 
     def _was_cut(self, error: BaseException | None) -> bool:
         """Whether it was killed by name, or cancelled because its grace was over."""
@@ -192,6 +219,18 @@ class Process:
     def _begin_grace(self) -> None:
         if math.isinf(self._kill.deadline):
             self._kill.deadline = trio.current_time() + self.grace
+            if self.on_grace is not None:
+                self.on_grace()
+
+    # -- turning to its mailbox
+
+    def turn_to_mailbox(self) -> None:
+        """Note which nurseries stand around its loop: their tasks live beside it."""
+        self._around = len(self.task.child_nurseries) if self.task is not None else 0
+
+    def runs_inside(self, nursery: trio.Nursery) -> bool:
+        """Whether its loop runs inside a nursery of its own, and so does not wait for it."""
+        return self.task is not None and nursery in self.task.child_nurseries[: self._around]
 
     def _started(self) -> None:
         self.phase = Phase.RUNNING
@@ -204,22 +243,26 @@ class Process:
         if self.release_name is not None:
             self.release_name()
         left = self.mailbox.close()
-        if not reason.quiet:
-            self._report(reason, left)
         for message in (self.current, *left):
             if isinstance(message, Request):
                 message.fail(ActorExited(self.path, reason, str(message)))
-        self.current = None
         watchers, self.watchers = self.watchers, {}
         for notify in watchers.values():
             notify(self)
+        # A short-lived watcher must leave nothing behind in a long-lived actor.
+        for monitor, watched in self.watching.items():
+            watched.watchers.pop(monitor, None)
+        self.watching = {}
         self._announce()
+        if not reason.quiet:
+            self._report(reason, left)
+        self.current = None
 
     def _report(self, reason: ExitReason, left: list[object]) -> None:
         """A crash nobody may be waiting for: where, at what, for whom, and what it took along."""
         text = f"{self.path} (incarnation {self.incarnation}) ended: {reason}"
         if self.current is not None:
-            text += f", while handling {self.current}"
+            text += f", while handling {shown(self.current)}"
             if isinstance(self.current, Request) and self.current.caller is not None:
                 text += f" from {self.current.caller.path}"
         if left:
@@ -249,4 +292,4 @@ def drop(process: Process, message: object) -> None:
     if isinstance(message, Request) and message.wanted:
         message.fail(MailboxFull(f"{process.path} dropped {message} for a newer message"))
     else:
-        logger.warning("%s dropped %s: its mailbox is full", process.path, message)
+        logger.warning("%s dropped %s: its mailbox is full", process.path, shown(message))

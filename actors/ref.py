@@ -13,12 +13,17 @@ A caller's time-out is trio's own: `with trio.fail_after(1): await ref.call(...)
 from collections.abc import Awaitable, Callable
 from typing import Concatenate, Generic, ParamSpec, TypeVar, cast
 
-from trio.lowlevel import Task, checkpoint, checkpoint_if_cancelled, current_task
+from trio.lowlevel import (
+    Task,
+    cancel_shielded_checkpoint,
+    checkpoint_if_cancelled,
+    current_task,
+)
 
-from .exits import SHUTDOWN, ActorExited, CallingSelf, ExitReason
+from .exits import NO_PROCESS, SHUTDOWN, ActorExited, CallingSelf, ExitReason
 from .mailbox import MailboxFull, WhenFull
 from .process import CURRENT, Phase, Process, drop
-from .request import Request, message_name
+from .request import Request, message_name, shown
 
 A_co = TypeVar("A_co", covariant=True)
 P = ParamSpec("P")
@@ -59,7 +64,9 @@ class Address(Generic[A_co]):
             NoProcess: nobody bears the name.
             CallingSelf: the actor would wait for itself.
             MailboxFull: the receiver's policy is to reject, or it dropped this call.
+            TypeError: `method` is no message of the receiver's, or does not take these arguments.
         """
+        await checkpoint_if_cancelled()
         process = self.process()
         caller = CURRENT.get()
         request = Request(message_name(method), args, kwargs, caller, True)
@@ -80,12 +87,14 @@ class Address(Generic[A_co]):
 
         Raises:
             ActorExited: the actor has ended or is ending (OTP would say nothing).
+            NoProcess: nobody bears the name.
             MailboxFull: the receiver's policy is to reject, or an actor that is full of work
                 casts to itself.
+            TypeError: `method` is no message.
         """
         process = self.process()
         request = Request(message_name(method), args, kwargs, CURRENT.get(), False)
-        await _send(process, request)
+        await _send(process, request, "cast")
 
     def cast_nowait(
         self,
@@ -101,14 +110,18 @@ class Address(Generic[A_co]):
             raise MailboxFull(f"{process.path} has no room for {request}")
 
     async def send(self, message: object) -> None:
-        """Send any value; a Server's `handle_info` is given it (OTP: `Pid ! Message`)."""
-        await _send(self.process(), message)
+        """Send any value; a Server's `handle_info` is given it (OTP: `Pid ! Message`).
+
+        Raises:
+            ActorExited, NoProcess, MailboxFull: as `cast`.
+        """
+        await _send(self.process(), message, "send")
 
     def send_nowait(self, message: object) -> None:
         """As `send`, but never waits: no room is MailboxFull."""
         process = self.process()
         if not _deliver(process, message, "send"):
-            raise MailboxFull(f"{process.path} has no room for {message!r}")
+            raise MailboxFull(f"{process.path} has no room for {shown(message)}")
 
 
 class Ref(Address[A_co]):
@@ -173,36 +186,45 @@ def _deliver(process: Process, message: object, verb: str) -> bool:
     """
     doomed = process.doomed()
     if doomed is not None:
-        raise ActorExited(process.path, doomed, f"a {verb} of {message}")
+        raise ActorExited(process.path, doomed, f"a {verb} of {shown(message)}")
     mailbox = process.mailbox
     try:
         dropped = mailbox.offer(message)
     except MailboxFull:
         if mailbox.policy.when_full is WhenFull.REJECT:
-            raise MailboxFull(f"{process.path} rejects {message}: its mailbox is full") from None
+            full = f"{process.path} rejects {shown(message)}: its mailbox is full"
+            raise MailboxFull(full) from None
         return False
     if dropped is not None:
         drop(process, dropped)
     return True
 
 
-async def _send(process: Process, message: object) -> None:
+async def _send(process: Process, message: object, verb: str) -> None:
     await checkpoint_if_cancelled()
-    if _deliver(process, message, "send"):
-        await checkpoint()
+    if _deliver(process, message, verb):
+        # Not a cancellable one: Cancelled would say that it has not been sent.
+        await cancel_shielded_checkpoint()
         return
     if CURRENT.get() is process and _waits_for(process, current_task()):
-        raise MailboxFull(f"{process.path} is full and would wait for itself to take {message}")
-    await process.mailbox.wait_for_room(message)
-    if process.reason is not None and process.mailbox.closed:
-        raise ActorExited(process.path, process.reason, f"a send of {message}")
+        what = shown(message)
+        raise MailboxFull(f"{process.path} is full and would wait for itself to take {what}")
+    if not await process.mailbox.wait_for_room(message):
+        reason = process.reason or NO_PROCESS
+        raise ActorExited(process.path, reason, f"a {verb} of {shown(message)}")
 
 
 def _waits_for(process: Process, task: Task | None) -> bool:
-    """Whether the actor's own task is `task`, or waits in a nursery for it to end."""
+    """Whether the actor cannot turn to its mailbox before `task` has ended.
+
+    So it is with its own task, and with those that a method has started in a nursery of its own.
+    Those of a nursery around the loop (opened by an overriding `run`) live beside the loop.
+    """
     while task is not None:
         if task is process.task:
             return True
         nursery = task.parent_nursery
-        task = nursery.parent_task if nursery is not None else None
+        if nursery is None or process.runs_inside(nursery):
+            return False
+        task = nursery.parent_task
     return False

@@ -5,6 +5,7 @@ slot, so a late answer falls on the floor instead of into somebody's mailbox (wh
 process aliases for), and a second answer is harmless.
 """
 
+import reprlib
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -29,6 +30,12 @@ NOT_MESSAGES = frozenset(
         "terminate",
     }
 )
+
+
+# Arguments are shown in logs and errors, cut short (one may be an event of 6 MB), and whatever a
+# user's `__repr__` does: the news of an end must not fail for it.
+_brief = reprlib.Repr()
+_brief.maxstring = _brief.maxother = 100
 
 
 class Caller(Protocol):
@@ -76,8 +83,8 @@ class Request:
         return f"{self.method}({', '.join(self._shown())})"
 
     def _shown(self) -> list[str]:
-        named = [f"{key}={value!r}" for key, value in self.kwargs.items()]
-        return [*map(repr, self.args), *named]
+        named = [f"{key}={_brief.repr(value)}" for key, value in self.kwargs.items()]
+        return [*map(_brief.repr, self.args), *named]
 
     def _settle(self, result: "outcome.Outcome[object]") -> None:
         if not self.wanted or self._outcome is not None:
@@ -91,6 +98,11 @@ class Request:
         self._waiting = None
         self.wanted = False
         return Abort.SUCCEEDED
+
+
+def shown(message: object) -> str:
+    """A message as logs and errors show it."""
+    return str(message) if isinstance(message, Request) else _brief.repr(message)
 
 
 def message_name(method: object) -> str:

@@ -1,5 +1,7 @@
 """A server: an actor whose public async methods are its messages (OTP: `gen_server`)."""
 
+from inspect import isawaitable
+
 from .actor import Actor
 from .process import logger
 from .request import Request
@@ -27,6 +29,8 @@ class Server(Actor):
 
     An exception that leaves a method ends the server, and the caller is told by ActorExited:
     its supervisor starts a fresh one. What a caller is expected to handle belongs in the reply.
+    A message that fits no method (an unknown name, wrong arguments, a method that is not async)
+    is the caller's mistake: the caller gets a TypeError, and the server lives.
 
     Asked to stop, a server is cut at its next checkpoint and `terminate` runs.
     """
@@ -43,6 +47,7 @@ class Server(Actor):
 
     async def run(self) -> None:
         process = self._process
+        process.turn_to_mailbox()
         receive = process.mailbox.receive
         while True:
             message = await receive()
@@ -56,7 +61,22 @@ class Server(Actor):
     async def _serve(self, request: Request) -> None:
         method = getattr(self, request.method, None)
         if method is None:
-            # A mistake of the caller's, not of this server's: it need not die for it.
-            request.fail(TypeError(f"{self.path} ({type(self).__name__}) has no {request.method}"))
-            return
-        request.answer(await method(*request.args, **request.kwargs))
+            return self._refuse(request, f"has no {request.method}")
+        try:
+            reply = method(*request.args, **request.kwargs)
+        except TypeError as mistake:
+            trace = mistake.__traceback__
+            if trace is not None and trace.tb_next is None:
+                return self._refuse(request, f"cannot take this: {mistake}")
+            raise
+        if not hasattr(reply, "__await__") and not isawaitable(reply):
+            return self._refuse(request, f"has a {request.method}, but it is no async method")
+        return request.answer(await reply)
+
+    def _refuse(self, request: Request, why: str) -> None:
+        """Send a mistake of the caller's back: this server need not die for it."""
+        mistake = TypeError(f"{self.path} ({type(self).__name__}) {why}")
+        if request.wanted:
+            request.fail(mistake)
+        else:
+            logger.error("%s, and was asked for %s", mistake, request)

@@ -7,9 +7,9 @@ import trio
 
 from .actor import Actor, place
 from .exits import SHUTDOWN, ExitReason, StartError
-from .mailbox import DEFAULT_POLICY, Mailbox
+from .mailbox import DEFAULT_POLICY, Mailbox, MailboxPolicy
 from .names import Name, register
-from .process import CURRENT, Process
+from .process import CURRENT, Phase, Process
 from .ref import Ref
 
 A = TypeVar("A", bound=Actor)
@@ -42,7 +42,9 @@ def spawn(
     Raises:
         AlreadyRegistered: the name is taken.
     """
-    policy = getattr(factory, "mailbox", DEFAULT_POLICY)
+    policy = getattr(factory, "mailbox", None)
+    if not isinstance(policy, MailboxPolicy):
+        policy = DEFAULT_POLICY
     process = Process(path, incarnation, grace, Mailbox(policy), CURRENT.get(), not supervised)
     if name is not None:
         register(name, process)
@@ -53,26 +55,34 @@ def spawn(
         process.mailbox.policy = actor.mailbox
         return actor
 
-    nursery.start_soon(process.live, make, supervised, name=path)
+    try:
+        nursery.start_soon(process.live, make, supervised, name=path)
+    except BaseException:
+        # A nursery that is closed already: nobody would ever give the name back.
+        if process.release_name is not None:
+            process.release_name()
+        raise
     return process
 
 
 async def wait_started(process: Process, timeout: float) -> None:
-    """Wait for the `init` of a process that was spawned.
+    """Wait for the `init` of a process that was spawned. Cancelled, it leaves the process alone.
 
     Raises:
         StartError: it failed, or took longer than `timeout` seconds and was killed.
     """
-    try:
-        with trio.move_on_after(timeout) as limit:
-            await process.wait_started()
-    except trio.Cancelled:
-        process.stop()
-        raise
-    if limit.cancelled_caught:
-        process.kill()
-        late = TimeoutError(f"its init took longer than {timeout:g} s")
-        raise StartError(process.path, ExitReason("crashed", late))
+    with trio.move_on_after(timeout) as limit:
+        await process.wait_started()
+    if not limit.cancelled_caught:
+        return
+    if process.phase is not Phase.STARTING:
+        # It got ready, or failed, in the very step in which its time was up.
+        return await process.wait_started()
+    process.kill()
+    # Its name is free before the starter is told (OTP: `init` that times out).
+    await process.wait_dead()
+    late = TimeoutError(f"its init took longer than {timeout:g} s")
+    raise StartError(process.path, ExitReason("crashed", late))
 
 
 async def start(
@@ -103,7 +113,12 @@ async def start(
     """
     where = path or (name.key if name is not None else factory_name(factory))
     process = spawn(nursery, factory, path=where, name=name, grace=grace)
-    await wait_started(process, timeout)
+    try:
+        await wait_started(process, timeout)
+    except trio.Cancelled:
+        # Nobody was given its Ref, so nobody else could end it.
+        process.stop()
+        raise
     return Ref(process)
 
 

@@ -1,0 +1,203 @@
+"""Monitors: one Down each, whatever happens."""
+
+import attrs
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from actors import (
+    KILLED,
+    NO_PROCESS,
+    NORMAL,
+    SHUTDOWN,
+    Address,
+    Down,
+    Monitor,
+    Name,
+    Server,
+    start,
+    stop,
+)
+
+
+class Mortal(Server):
+    async def visit(self) -> None: ...
+
+
+@attrs.define(eq=False)
+class Watcher(Server):
+    downs: list[Down] = attrs.Factory(list)
+
+    async def watch(self, address: Address[Mortal]) -> Monitor:
+        return self.monitor(address)
+
+    async def watch_then_ignore(self, address: Address[Mortal]) -> None:
+        monitor = self.monitor(address)
+        process = address.process()
+        process.kill()
+        # Its Down is in the mailbox before interest is lost.
+        await process.wait_dead()
+        monitor.demonitor()
+
+    async def seen(self) -> list[Down]:
+        return self.downs
+
+    async def handle_info(self, message: object) -> None:
+        assert isinstance(message, Down)
+        self.downs.append(message)
+
+
+async def test_a_monitor_brings_one_down_that_says_who_and_why(nursery: trio.Nursery) -> None:
+    mortal, watcher = await start(nursery, Mortal), await start(nursery, Watcher)
+    monitor = await watcher.call(Watcher.watch, mortal)
+
+    await stop(mortal)
+    await wait_all_tasks_blocked()
+
+    assert await watcher.call(Watcher.seen) == [Down("Mortal", SHUTDOWN, monitor, mortal)]
+    await stop(watcher)
+
+
+async def test_each_of_many_monitors_brings_its_own_down(nursery: trio.Nursery) -> None:
+    mortal = await start(nursery, Mortal)
+    watchers = [await start(nursery, Watcher) for _ in range(3)]
+    monitors = [
+        [await watcher.call(Watcher.watch, mortal) for _ in range(3)] for watcher in watchers
+    ]
+
+    mortal.kill()
+    await wait_all_tasks_blocked()
+
+    for watcher, mine in zip(watchers, monitors, strict=True):
+        assert [down.monitor for down in await watcher.call(Watcher.seen)] == mine
+        await stop(watcher)
+
+
+async def test_a_monitor_of_the_dead_says_at_once_why_they_ended(nursery: trio.Nursery) -> None:
+    mortal, watcher = await start(nursery, Mortal), await start(nursery, Watcher)
+    mortal.kill()
+    await mortal.wait()
+
+    await watcher.call(Watcher.watch, mortal)
+
+    [down] = await watcher.call(Watcher.seen)
+    assert (down.reason, down.ref) == (KILLED, mortal)
+    await stop(watcher)
+
+
+async def test_a_monitor_of_a_name_that_nobody_bears_says_noproc_at_once(
+    nursery: trio.Nursery,
+) -> None:
+    watcher = await start(nursery, Watcher)
+
+    monitor = await watcher.call(Watcher.watch, Name("nobody", Mortal))
+
+    assert await watcher.call(Watcher.seen) == [Down("nobody", NO_PROCESS, monitor, None)]
+    await stop(watcher)
+
+
+async def test_a_down_comes_when_terminate_has_run(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    class Slow(Mortal):
+        async def terminate(self, reason: object) -> None:
+            await trio.sleep(2)
+            ended.append(trio.current_time())
+
+    ended: list[float] = []
+    slow, watcher = await start(nursery, Slow), await start(nursery, Watcher)
+    await watcher.call(Watcher.watch, slow)
+    slow.stop()
+    await trio.sleep(1)
+
+    assert await watcher.call(Watcher.seen) == []
+    await trio.sleep(2)
+    assert len(await watcher.call(Watcher.seen)) == 1
+    assert ended
+    await stop(watcher)
+
+
+async def test_no_down_is_seen_after_demonitor(nursery: trio.Nursery) -> None:
+    mortal, watcher = await start(nursery, Mortal), await start(nursery, Watcher)
+    monitor = await watcher.call(Watcher.watch, mortal)
+
+    monitor.demonitor()
+    mortal.kill()
+    await wait_all_tasks_blocked()
+
+    assert await watcher.call(Watcher.seen) == []
+    await stop(watcher)
+
+
+async def test_demonitor_takes_back_a_down_that_waits(nursery: trio.Nursery) -> None:
+    mortal, watcher = await start(nursery, Mortal), await start(nursery, Watcher)
+
+    await watcher.call(Watcher.watch_then_ignore, mortal)
+
+    assert await watcher.call(Watcher.seen) == []
+    await stop(watcher)
+
+
+async def test_demonitor_leaves_the_other_monitors(nursery: trio.Nursery) -> None:
+    mortal, watcher = await start(nursery, Mortal), await start(nursery, Watcher)
+    first = await watcher.call(Watcher.watch, mortal)
+    second = await watcher.call(Watcher.watch, mortal)
+
+    first.demonitor()
+    first.demonitor()
+    mortal.kill()
+    await wait_all_tasks_blocked()
+
+    assert [down.monitor for down in await watcher.call(Watcher.seen)] == [second]
+    await stop(watcher)
+
+
+async def test_a_watcher_that_ends_leaves_nothing_behind(nursery: trio.Nursery) -> None:
+    mortal = await start(nursery, Mortal)
+    for _ in range(100):
+        watcher = await start(nursery, Watcher)
+        await watcher.call(Watcher.watch, mortal)
+        await stop(watcher)
+
+    assert mortal.process().watchers == {}
+    await stop(mortal)
+
+
+async def test_a_watched_actor_that_ends_leaves_nothing_behind(nursery: trio.Nursery) -> None:
+    watcher = await start(nursery, Watcher)
+    for _ in range(100):
+        mortal = await start(nursery, Mortal)
+        await watcher.call(Watcher.watch, mortal)
+        await stop(mortal)
+
+    assert watcher.process().watching == {}
+    assert len(await watcher.call(Watcher.seen)) == 100
+    await stop(watcher)
+
+
+@pytest.mark.parametrize("first", ["watcher", "watched"])
+async def test_two_that_watch_each_other_may_end_in_any_order(
+    nursery: trio.Nursery, first: str
+) -> None:
+    class Peer(Watcher): ...
+
+    a, b = await start(nursery, Peer), await start(nursery, Peer)
+    await a.call(Watcher.watch, b)  # type: ignore[arg-type]
+    await b.call(Watcher.watch, a)  # type: ignore[arg-type]
+
+    for peer in (a, b) if first == "watcher" else (b, a):
+        await stop(peer)
+
+
+async def test_a_normal_end_brings_a_down_too(nursery: trio.Nursery) -> None:
+    class Brief(Mortal):
+        async def run(self) -> None:
+            await wait_all_tasks_blocked()
+
+    brief, watcher = await start(nursery, Brief), await start(nursery, Watcher)
+    await watcher.call(Watcher.watch, brief)
+    await brief.wait()
+
+    [down] = await watcher.call(Watcher.seen)
+    assert down.reason is NORMAL
+    await stop(watcher)

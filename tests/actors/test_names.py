@@ -1,0 +1,206 @@
+"""Names: who bears them, and when they are free."""
+
+# A crash is raised by the nursery itself, so its whole block is what raises.
+# ruff: noqa: PT012
+
+from typing import Any, Generic, TypeVar
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock
+
+from actors import (
+    ActorExited,
+    AlreadyRegistered,
+    Down,
+    Name,
+    NoProcess,
+    Ref,
+    Server,
+    StartError,
+    start,
+    stop,
+)
+from actors.names import names
+
+T = TypeVar("T")
+
+
+class Visits(Server):
+    async def visit(self) -> int:
+        return 1
+
+    async def crash(self) -> None:
+        raise ValueError("boom")
+
+
+class Other(Server): ...
+
+
+VISITS = Name("visits", Visits)
+
+
+async def test_a_name_reaches_whoever_bears_it_now(nursery: trio.Nursery) -> None:
+    for _ in range(2):
+        visits = await start(nursery, Visits, name=VISITS)
+        assert await VISITS.call(Visits.visit) == 1
+        assert VISITS.whereis() == visits
+        await stop(visits)
+
+
+async def test_nobody_bears_a_name_before_and_after(nursery: trio.Nursery) -> None:
+    assert VISITS.whereis() is None
+
+    await stop(await start(nursery, Visits, name=VISITS))
+
+    assert VISITS.whereis() is None
+    assert names() == {}
+    with pytest.raises(NoProcess):
+        await VISITS.call(Visits.visit)
+
+
+async def test_a_name_that_is_taken_is_refused_and_says_by_whom(nursery: trio.Nursery) -> None:
+    visits = await start(nursery, Visits, name=VISITS)
+
+    with pytest.raises(AlreadyRegistered, match="the name 'visits' is taken by <Ref visits") as no:
+        await start(nursery, Visits, name=VISITS)
+
+    assert no.value.ref == visits
+    assert VISITS.whereis() == visits
+    await stop(visits)
+
+
+async def test_the_name_is_free_when_the_down_is_seen(nursery: trio.Nursery) -> None:
+    @attrs.define(eq=False)
+    class Watcher(Server):
+        async def init(self) -> None:
+            self.monitor(VISITS)
+
+        async def handle_info(self, message: object) -> None:
+            assert isinstance(message, Down)
+            seen.append(VISITS.whereis())
+            await start(nursery, Visits, name=VISITS)
+            done.set()
+
+    seen: list[Ref[Visits] | None] = []
+    done = trio.Event()
+    visits = await start(nursery, Visits, name=VISITS)
+    watcher = await start(nursery, Watcher)
+    visits.kill()
+    await done.wait()
+
+    assert seen == [None]
+    for ref in (watcher, VISITS.whereis()):
+        assert ref is not None
+        ref.stop()
+
+
+async def test_the_name_is_free_when_the_caller_sees_that_the_actor_has_exited() -> None:
+    seen: list[object] = []
+    with pytest.raises(BaseExceptionGroup):
+        async with trio.open_nursery() as nursery:
+            await start(nursery, Visits, name=VISITS)
+            with trio.CancelScope(shield=True):
+                try:
+                    await VISITS.call(Visits.crash)
+                except ActorExited:
+                    seen.append(VISITS.whereis())
+
+    assert seen == [None]
+
+
+async def test_the_name_is_free_when_the_starter_sees_that_init_failed(
+    nursery: trio.Nursery,
+) -> None:
+    class Failing(Visits):
+        async def init(self) -> None:
+            raise ValueError("boom")
+
+    with pytest.raises(StartError):
+        await start(nursery, Failing, name=VISITS)
+
+    assert VISITS.whereis() is None
+
+
+async def test_the_name_is_free_when_the_starter_sees_that_init_was_too_slow(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    class Slow(Visits):
+        async def init(self) -> None:
+            await trio.sleep_forever()
+
+    with pytest.raises(StartError):
+        await start(nursery, Slow, name=VISITS, timeout=1)
+
+    assert VISITS.whereis() is None
+
+
+async def test_the_name_is_free_when_the_nursery_is_closed_already() -> None:
+    async with trio.open_nursery() as nursery:
+        pass
+    with pytest.raises(RuntimeError, match="closed"):
+        await start(nursery, Visits, name=VISITS)
+
+    assert names() == {}
+
+
+async def test_a_name_can_be_called_while_init_runs(nursery: trio.Nursery) -> None:
+    class Self(Visits):
+        async def init(self) -> None:
+            seen.append(VISITS.whereis() == self.ref)
+
+    seen: list[bool] = []
+    await stop(await start(nursery, Self, name=VISITS))
+
+    assert seen == [True]
+
+
+def test_the_table_belongs_to_one_run_of_trio() -> None:
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            await start(nursery, Visits, name=VISITS)
+            await trio.to_thread.run_sync(trio.run, look)
+            nursery.cancel_scope.cancel()
+
+    async def look() -> None:
+        seen.append(VISITS.whereis())
+
+    seen: list[object] = []
+    trio.run(main)
+    trio.run(look)
+
+    assert seen == [None, None]
+
+
+async def test_an_actor_of_another_class_may_not_bear_the_name(nursery: trio.Nursery) -> None:
+    with pytest.raises(StartError, match="its name promises Visits, not Other"):
+        await start(nursery, Other, name=VISITS)  # type: ignore[arg-type]
+
+
+async def test_a_subclass_may_bear_the_name(nursery: trio.Nursery) -> None:
+    class Better(Visits): ...
+
+    await stop(await start(nursery, Better, name=VISITS))
+
+
+async def test_a_name_may_promise_a_generic_server(nursery: trio.Nursery) -> None:
+    class Box(Server, Generic[T]):
+        async def kind(self) -> str:
+            return type(self).__name__
+
+    box = Name("box", Box[int])
+    await start(nursery, Box[int], name=box)
+
+    assert await box.call(Box.kind) == "Box"
+    assert repr(box) == "Name('box', Box)"
+    ref = box.whereis()
+    assert ref is not None
+    await stop(ref)
+
+
+def test_names_are_equal_by_their_key() -> None:
+    same: Name[Any] = Name("visits", Other)
+    assert same == VISITS
+    assert hash(same) == hash(VISITS)
+    assert repr(VISITS) == "Name('visits', Visits)"

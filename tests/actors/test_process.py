@@ -1,0 +1,453 @@
+"""The life of one incarnation: stop, grace, kill, terminate, and what becomes of errors."""
+
+# A crash is raised by the nursery itself, so its whole block is what raises.
+# ruff: noqa: PT012
+
+import logging
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from actors import (
+    KILLED,
+    NORMAL,
+    SHUTDOWN,
+    Actor,
+    ActorExited,
+    Exit,
+    ExitReason,
+    Ref,
+    Server,
+    crashed,
+    shutdown,
+    start,
+    stop,
+)
+from actors.process import Phase
+
+
+@attrs.define(eq=False)
+class Life(Actor):
+    """Does what it is told, and notes with which reason it was terminated."""
+
+    body: Callable[[], Awaitable[object]] = trio.sleep_forever
+    cleanup: Callable[[], Awaitable[object]] = trio.lowlevel.checkpoint
+    terminated: list[ExitReason] = attrs.Factory(list)
+    finished: list[ExitReason] = attrs.Factory(list)
+
+    async def run(self) -> None:
+        await self.body()
+
+    async def terminate(self, reason: ExitReason) -> None:
+        self.terminated.append(reason)
+        await self.cleanup()
+        self.finished.append(reason)
+
+
+async def raising(error: BaseException) -> None:
+    raise error
+
+
+async def raising_while_cancelled(error: BaseException) -> None:
+    try:
+        await trio.sleep_forever()
+    finally:
+        raise error
+
+
+async def alone(life: Life, act: Callable[[Ref[Life]], object], grace: float = 5.0) -> ExitReason:
+    """Start it, do something to it, and say how it ended; a crash is raised into a nursery here."""
+    reasons: list[ExitReason] = []
+    try:
+        async with trio.open_nursery() as nursery:
+            ref = await start(nursery, lambda: life, path="/life", grace=grace)
+            with trio.CancelScope(shield=True):
+                await wait_all_tasks_blocked()
+                act(ref)
+                reasons.append(await ref.wait())
+    except BaseExceptionGroup:
+        pass
+    return reasons[0]
+
+
+def nothing(_: Ref[Life]) -> None:
+    """It ends by itself."""
+
+
+# -- which reason, and whether terminate runs
+
+
+async def test_terminate_runs_after_a_normal_end() -> None:
+    life = Life(trio.lowlevel.checkpoint)
+
+    assert await alone(life, nothing) is NORMAL
+    assert life.finished == [NORMAL]
+
+
+async def test_terminate_runs_after_a_crash() -> None:
+    error = ValueError("boom")
+    life = Life(lambda: raising(error))
+
+    assert await alone(life, nothing) == crashed(error)
+    assert life.finished == [crashed(error)]
+
+
+async def test_terminate_runs_after_a_stop_with_its_reason() -> None:
+    life = Life()
+
+    assert await alone(life, lambda ref: ref.stop(shutdown("moved"))) == shutdown("moved")
+    assert life.finished == [shutdown("moved")]
+
+
+async def test_terminate_does_not_run_after_a_kill() -> None:
+    life = Life()
+
+    assert await alone(life, lambda ref: ref.kill()) is KILLED
+    assert life.terminated == []
+
+
+async def test_terminate_does_not_run_after_a_crash_while_killed() -> None:
+    error = ValueError("boom")
+    life = Life(lambda: raising_while_cancelled(error))
+
+    assert await alone(life, lambda ref: ref.kill()) == crashed(error)
+    assert life.terminated == []
+
+
+async def test_awaits_in_terminate_work_though_the_nursery_is_cancelled(
+    autojump_clock: MockClock,
+) -> None:
+    life = Life(cleanup=partial(trio.sleep, 3))
+    async with trio.open_nursery() as nursery:
+        ref = await start(nursery, lambda: life)
+        nursery.cancel_scope.cancel()
+
+    assert life.finished == [SHUTDOWN]
+    assert ref.reason is SHUTDOWN
+
+
+async def test_a_terminate_that_hangs_is_killed_at_the_grace(autojump_clock: MockClock) -> None:
+    life, began = Life(cleanup=trio.sleep_forever), trio.current_time()
+
+    assert await alone(life, lambda ref: ref.stop(), grace=2.0) is KILLED
+    assert trio.current_time() - began == pytest.approx(2.0)
+    assert life.finished == []
+
+
+async def test_the_grace_counts_from_the_stop_not_from_terminate(
+    autojump_clock: MockClock,
+) -> None:
+    async def lingering() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(1.5)
+
+    life, began = Life(lingering, trio.sleep_forever), trio.current_time()
+
+    assert await alone(life, lambda ref: ref.stop(), grace=2.0) is KILLED
+    assert trio.current_time() - began == pytest.approx(2.0)
+
+
+async def test_an_actor_that_ends_by_itself_has_its_grace_for_terminate(
+    autojump_clock: MockClock,
+) -> None:
+    life, began = Life(trio.lowlevel.checkpoint, trio.sleep_forever), trio.current_time()
+
+    assert await alone(life, nothing, grace=2.0) is KILLED
+    assert trio.current_time() - began == pytest.approx(2.0)
+
+
+async def test_a_crash_in_terminate_is_the_reason() -> None:
+    error = KeyError("cleanup")
+    life = Life(cleanup=lambda: raising(error))
+
+    assert await alone(life, lambda ref: ref.stop()) == crashed(error)
+
+
+async def test_a_crash_is_logged_though_terminate_crashes_after_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    first, second = ValueError("first"), KeyError("second")
+    life = Life(lambda: raising(first), lambda: raising(second))
+
+    assert await alone(life, nothing) == crashed(second)
+    assert [r.exc_info[1] for r in caplog.records if r.exc_info] == [first, second]
+
+
+async def test_a_crash_stays_the_reason_when_terminate_is_cut(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = ValueError("boom")
+    life = Life(lambda: raising(error), trio.sleep_forever)
+
+    assert await alone(life, nothing, grace=1.0) == crashed(error)
+    assert "/life did not end its terminate: killed" in caplog.messages
+
+
+async def test_a_crash_while_being_stopped_is_a_crash() -> None:
+    error = ValueError("boom")
+    life = Life(lambda: raising_while_cancelled(error))
+
+    assert await alone(life, lambda ref: ref.stop()) == crashed(error)
+    assert life.finished == [crashed(error)]
+
+
+async def test_a_stop_that_the_body_answers_with_a_return_has_the_reason_asked_for() -> None:
+    async def giving_in() -> None:
+        with trio.CancelScope() as scope:
+            try:
+                await trio.sleep_forever()
+            finally:
+                scope.cancel()
+
+    life = Life(giving_in)
+
+    assert await alone(life, lambda ref: ref.stop(shutdown("asked"))) == shutdown("asked")
+
+
+async def test_the_first_stop_names_the_reason() -> None:
+    def twice(ref: Ref[Life]) -> None:
+        ref.stop(shutdown("first"))
+        ref.stop(shutdown("second"))
+
+    assert await alone(Life(), twice) == shutdown("first")
+
+
+async def test_a_kill_ends_a_terminate_that_runs(autojump_clock: MockClock) -> None:
+    life = Life(cleanup=trio.sleep_forever)
+    async with trio.open_nursery() as nursery:
+        ref = await start(nursery, lambda: life)
+        ref.stop()
+        await wait_all_tasks_blocked()
+        ref.kill()
+
+    assert ref.reason is KILLED
+
+
+@pytest.mark.parametrize("in_a_group", [False, True])
+async def test_system_exit_is_the_crash_of_that_actor(in_a_group: bool) -> None:
+    async def leaving() -> None:
+        if in_a_group:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(raising, SystemExit(3))
+        else:
+            raise SystemExit(3)
+
+    reason = await alone(Life(leaving), nothing)
+
+    assert isinstance(reason.error, SystemExit)
+
+
+async def test_exit_leaves_with_a_reason_of_ones_own() -> None:
+    life = Life(lambda: raising(Exit(shutdown("enough"))))
+
+    assert await alone(life, nothing) == shutdown("enough")
+
+
+async def test_a_crash_is_raised_into_the_nursery_and_a_quiet_end_is_not() -> None:
+    error = ValueError("boom")
+    with pytest.raises(BaseExceptionGroup) as caught:
+        async with trio.open_nursery() as nursery:
+            await start(nursery, lambda: Life(lambda: raising(Exit(shutdown(KeyError("quiet"))))))
+            await start(nursery, lambda: Life(lambda: raising(error)))
+
+    assert caught.value.exceptions == (error,)
+
+
+async def test_a_crash_without_an_exception_is_raised_into_the_nursery_too() -> None:
+    with pytest.raises(BaseExceptionGroup) as caught:
+        async with trio.open_nursery() as nursery:
+            reason = ExitReason("crashed", "in words")
+            await start(nursery, lambda: Life(lambda: raising(Exit(reason))))
+
+    assert isinstance(caught.value.exceptions[0], ActorExited)
+
+
+async def test_the_phases_come_in_their_order() -> None:
+    phases: list[Phase] = []
+
+    class Watched(Actor):
+        async def init(self) -> None:
+            phases.append(self._process.phase)
+
+        async def run(self) -> None:
+            phases.append(self._process.phase)
+
+        async def terminate(self, reason: ExitReason) -> None:
+            phases.append(self._process.phase)
+
+    async with trio.open_nursery() as nursery:
+        ref = await start(nursery, Watched)
+        await ref.wait()
+        phases.append(ref.process().phase)
+
+    assert phases == [Phase.STARTING, Phase.RUNNING, Phase.DYING, Phase.DEAD]
+
+
+# -- what is logged
+
+
+@attrs.define(eq=False)
+class Fragile(Server):
+    async def drop(self, what: str) -> None:
+        raise ValueError(f"dropped {what}")
+
+
+@attrs.define(eq=False)
+class Clumsy(Server):
+    other: Ref[Fragile]
+
+    async def touch(self) -> None:
+        try:
+            await self.other.call(Fragile.drop, "the vase")
+        except ActorExited:
+            await trio.sleep_forever()
+
+
+async def test_a_crash_is_logged_with_path_incarnation_message_and_caller(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with pytest.raises(BaseExceptionGroup):
+        async with trio.open_nursery() as nursery:
+            fragile = await start(nursery, Fragile, path="/fragile")
+            clumsy = await start(nursery, lambda: Clumsy(fragile), path="/clumsy")
+            await clumsy.cast(Clumsy.touch)
+
+    [record] = [r for r in caplog.records if r.levelno == logging.ERROR]
+    assert record.getMessage() == (
+        "/fragile (incarnation 1) ended: crashed (ValueError: dropped the vase), "
+        "while handling drop('the vase') from /clumsy"
+    )
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], ValueError)
+
+
+async def test_a_crash_says_how_many_messages_it_took_along(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with pytest.raises(BaseExceptionGroup):
+        async with trio.open_nursery() as nursery:
+            fragile = await start(nursery, Fragile)
+            for what in ("a", "b", "c"):
+                fragile.cast_nowait(Fragile.drop, what)
+
+    assert "with 2 messages unread" in caplog.text
+
+
+async def test_a_quiet_end_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async with trio.open_nursery() as nursery:
+        await stop(await start(nursery, Fragile))
+
+    assert caplog.records == []
+
+
+async def test_an_error_that_cannot_be_shown_still_reaches_callers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    class Broken:
+        def __repr__(self) -> str:
+            raise RuntimeError("no words")
+
+    class Muted(Server):
+        async def ask(self, about: object) -> None:
+            raise Mute
+
+    told: list[str] = []
+    with pytest.raises(BaseExceptionGroup):
+        async with trio.open_nursery() as nursery:
+            muted = await start(nursery, Muted)
+            with trio.CancelScope(shield=True):
+                try:
+                    await muted.call(Muted.ask, Broken())
+                except ActorExited as error:
+                    told.append(error.reason.kind)
+
+    assert told == ["crashed"]
+
+
+# -- KeyboardInterrupt
+
+TREE = """
+    import os, signal, sys, trio
+    from actors import Actor, Server, start
+    from supervisors import Child, Supervision, supervise
+
+    def say(*words):
+        print(*words, flush=True)
+
+    class Leaf(Server):
+        async def init(self):
+            say("start", self.path)
+        async def terminate(self, reason):
+            await trio.sleep(0.01)
+            say("stop", self.path, reason)
+
+    class Busy(Leaf):
+        async def handle_info(self, message):
+            while True:
+                await trio.lowlevel.checkpoint()
+
+    class Parent(Leaf):
+        async def live(self, started):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.spin)
+                await super().live(started)
+        async def spin(self):
+            while True:
+                await trio.lowlevel.checkpoint()
+
+    async def main():
+        children = [Child(Leaf, id="a"), Child({kind}, id="b"), Child(Leaf, id="c")]
+        async with trio.open_nursery() as nursery:
+            top = await supervise(nursery, Supervision(children), path="/top")
+            if {kind} is Busy:
+                for child in [p for p in top.process().actor.places if p.spec.id == "b"]:
+                    child.process.mailbox.post("work")
+            say("ready")
+            await trio.sleep_forever()
+
+    try:
+        trio.run(main)
+    except BaseException as error:
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        say("ended by", type(error).__name__)
+"""
+
+
+@pytest.mark.parametrize("kind", ["Leaf", "Busy", "Parent"])
+def test_an_interrupt_never_stays_in_an_actor_and_stops_the_tree_in_order(kind: str) -> None:
+    code = textwrap.dedent(TREE).replace("{kind}", kind)
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=root
+    ) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            if line.startswith(b"ready"):
+                break
+        child.send_signal(signal.SIGINT)
+        out, _ = child.communicate(timeout=10)
+
+    said = out.decode().splitlines()
+    again = [line for line in said if "start" in line or "crashed" in line]
+    assert [line for line in said if line not in again] in (
+        [*(f"stop /top/{name} shutdown" for name in "cba"), "ended by KeyboardInterrupt"],
+        [*(f"stop /top/{name} shutdown" for name in "ca"), "ended by KeyboardInterrupt"],
+    )
+    assert kind == "Parent" or again == []

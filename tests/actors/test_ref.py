@@ -1,0 +1,462 @@
+"""Calls, casts and sends: who is told what, and when."""
+
+# A crash is raised by the nursery itself, so its whole block is what raises.
+# ruff: noqa: PT012
+
+import functools
+from collections.abc import Awaitable, Callable
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from actors import (
+    KILLED,
+    SHUTDOWN,
+    Actor,
+    ActorExited,
+    Address,
+    CallingSelf,
+    ExitReason,
+    MailboxFull,
+    MailboxPolicy,
+    Name,
+    NoProcess,
+    Ref,
+    Server,
+    start,
+    stop,
+)
+
+
+@attrs.define(eq=False)
+class Clerk(Server):
+    """Does as it is told, in every way that a test needs."""
+
+    mailbox = MailboxPolicy(2)
+    numbers: list[int] = attrs.Factory(list)
+    outside: trio.Nursery | None = None
+
+    async def add(self, number: int) -> list[int]:
+        self.numbers.append(number)
+        return self.numbers
+
+    async def sleep(self, seconds: float) -> str:
+        await trio.sleep(seconds)
+        return "slept"
+
+    async def crash(self) -> None:
+        raise ValueError("boom")
+
+    async def leave(self) -> None:
+        self.ref.stop()
+        await trio.sleep_forever()
+
+    async def call_myself(self) -> str:
+        return await self.ref.call(Clerk.sleep, 0)
+
+    async def call_myself_from_a_child(self) -> str:
+        said: list[str] = []
+
+        async def ask() -> None:
+            said.append(await self.ref.call(Clerk.sleep, 0))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+        return said[0]
+
+    async def call_myself_later(self, said: list[str]) -> None:
+        async def ask() -> None:
+            said.append(await self.ref.call(Clerk.sleep, 0))
+
+        assert self.outside is not None
+        self.outside.start_soon(ask)
+
+    async def cast_to_myself(self, times: int) -> None:
+        for number in range(times):
+            await self.ref.cast(Clerk.add, number)
+
+
+class Leaving(Clerk):
+    """Takes its time to end."""
+
+    async def terminate(self, reason: ExitReason) -> None:
+        await trio.sleep(1)
+
+
+Act = Callable[[Address[Clerk]], Awaitable[object]]
+
+
+async def tell(ref: Address[Clerk], act: Act) -> ExitReason | None:
+    """Why `act` was told that the actor is gone."""
+    try:
+        await act(ref)
+    except ActorExited as error:
+        return error.reason
+    return None
+
+
+ACTS: dict[str, Act] = {
+    "call": lambda ref: ref.call(Clerk.add, 1),
+    "cast": lambda ref: ref.cast(Clerk.add, 1),
+    "send": lambda ref: ref.send("anything"),
+}
+
+
+async def nowait(ref: Address[Clerk]) -> None:
+    ref.cast_nowait(Clerk.add, 1)
+
+
+ACTS["cast_nowait"] = nowait
+
+
+# -- replies
+
+
+async def test_a_call_brings_the_reply(nursery: trio.Nursery) -> None:
+    clerk = await start(nursery, Clerk)
+
+    assert await clerk.call(Clerk.add, 1) == [1]
+    assert await clerk.call(Clerk.add, number=2) == [1, 2]
+    await stop(clerk)
+
+
+async def test_messages_are_taken_in_the_order_they_were_sent(nursery: trio.Nursery) -> None:
+    clerk = await start(nursery, Clerk)
+    for number in range(50):
+        await clerk.cast(Clerk.add, number)
+
+    assert await clerk.call(Clerk.add, 50) == list(range(51))
+    await stop(clerk)
+
+
+async def test_an_override_is_what_runs(nursery: trio.Nursery) -> None:
+    class Strict(Clerk):
+        async def add(self, number: int) -> list[int]:
+            return [number * 10]
+
+    strict = await start(nursery, Strict)
+
+    assert await strict.call(Clerk.add, 1) == [10]
+    await stop(strict)
+
+
+async def test_a_bound_method_travels_by_its_name(nursery: trio.Nursery) -> None:
+    clerk = await start(nursery, Clerk)
+
+    assert await clerk.call(Clerk().add, 1) == [1]  # type: ignore[call-arg, arg-type]
+    await stop(clerk)
+
+
+# -- what a caller is told
+
+
+async def test_a_caller_is_told_when_the_server_crashes_on_its_call() -> None:
+    with pytest.raises(BaseExceptionGroup):
+        async with trio.open_nursery() as nursery:
+            clerk = await start(nursery, Clerk, path="/clerk")
+            with trio.CancelScope(shield=True), pytest.raises(ActorExited) as told:
+                await clerk.call(Clerk.crash)
+
+    assert str(told.value) == "/clerk is gone: crashed (ValueError: boom), asked for crash()"
+    assert isinstance(told.value.__cause__, ValueError)
+
+
+async def test_waiting_callers_are_told_when_the_server_ends(nursery: trio.Nursery) -> None:
+    async def ask() -> None:
+        told.append(await tell(clerk, ACTS["call"]))
+
+    told: list[ExitReason | None] = []
+    clerk = await start(nursery, Clerk)
+    nursery.start_soon(tell, clerk, lambda ref: ref.call(Clerk.sleep, 60))
+    await wait_all_tasks_blocked()
+    nursery.start_soon(ask)
+    await wait_all_tasks_blocked()
+
+    clerk.kill()
+    await wait_all_tasks_blocked()
+
+    assert told == [KILLED]
+
+
+@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
+async def test_nothing_can_be_asked_of_the_dead(nursery: trio.Nursery, act: Act) -> None:
+    clerk = await start(nursery, Clerk)
+    clerk.kill()
+    await clerk.wait()
+
+    assert await tell(clerk, act) is KILLED
+
+
+@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
+async def test_nothing_can_be_asked_of_the_dying_and_it_says_so_at_once(
+    nursery: trio.Nursery, act: Act, autojump_clock: MockClock
+) -> None:
+    clerk = await start(nursery, Leaving)
+    clerk.stop()
+    await wait_all_tasks_blocked()
+    now = trio.current_time()
+
+    assert await tell(clerk, act) is SHUTDOWN
+    assert trio.current_time() == now
+    assert clerk.reason is SHUTDOWN
+    await clerk.wait()
+
+
+@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
+async def test_a_name_that_nobody_bears_is_noproc(act: Act) -> None:
+    with pytest.raises(NoProcess, match="clerk is gone: noproc"):
+        await act(Name("clerk", Clerk))
+
+
+@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
+async def test_what_is_sent_while_init_runs_is_served_after_it(
+    nursery: trio.Nursery, act: Act
+) -> None:
+    class Late(Clerk):
+        async def init(self) -> None:
+            await go.wait()
+
+        async def handle_info(self, message: object) -> None:
+            self.numbers.append(1)
+
+    async def begin() -> None:
+        await start(nursery, Late, name=name)
+
+    go, name = trio.Event(), Name("late", Late)
+    nursery.start_soon(begin)
+    await wait_all_tasks_blocked()
+    nursery.start_soon(act, name)
+    await wait_all_tasks_blocked()
+    go.set()
+    await wait_all_tasks_blocked()
+
+    assert await name.call(Late.add, 2) == [1, 2]
+    ref = name.whereis()
+    assert ref is not None
+    await stop(ref)
+
+
+# -- cancellation
+
+
+async def test_a_cancelled_caller_goes_and_the_late_reply_is_dropped(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    clerk = await start(nursery, Clerk)
+    with trio.move_on_after(1) as limit:
+        await clerk.call(Clerk.sleep, 2)
+
+    assert limit.cancelled_caught
+    await trio.sleep(5)
+    assert await clerk.call(Clerk.add, 1) == [1]
+    await stop(clerk)
+
+
+@pytest.mark.parametrize("act", [ACTS[how] for how in ("call", "cast", "send")])
+async def test_a_cancelled_scope_sends_nothing(nursery: trio.Nursery, act: Act) -> None:
+    clerk = await start(nursery, Clerk)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await act(clerk)
+
+    assert scope.cancelled_caught
+    assert not clerk.process().mailbox.data
+    await stop(clerk)
+
+
+async def test_a_cast_that_was_taken_does_not_say_cancelled(nursery: trio.Nursery) -> None:
+    class Canceller(Clerk):
+        async def add(self, number: int) -> list[int]:
+            scope.cancel()
+            return await super().add(number)
+
+    scope, sent = trio.CancelScope(), False
+    clerk = await start(nursery, Canceller)
+    with scope:
+        await clerk.cast(Clerk.add, 1)
+        sent = True
+
+    assert sent
+    assert await clerk.call(Clerk.add, 2) == [1, 2]
+    await stop(clerk)
+
+
+async def test_calls_and_casts_are_checkpoints(nursery: trio.Nursery) -> None:
+    clerk = await start(nursery, Clerk)
+    for act in ACTS.values():
+        if act is not nowait:
+            with trio.testing.assert_checkpoints():
+                await act(clerk)
+    await stop(clerk)
+
+
+# -- oneself
+
+
+async def test_a_call_to_oneself_is_refused(nursery: trio.Nursery) -> None:
+    class Careful(Clerk):
+        async def try_it(self) -> str:
+            with pytest.raises(CallingSelf) as refused:
+                await self.call_myself()
+            return str(refused.value)
+
+    careful = await start(nursery, Careful, path="/me")
+
+    said = await careful.call(Careful.try_it)
+    assert said == "/me calls itself: sleep(0) would never return"
+    await stop(careful)
+
+
+async def test_a_call_to_oneself_by_name_is_refused(nursery: trio.Nursery) -> None:
+    class Careful(Clerk):
+        async def try_it(self) -> bool:
+            with pytest.raises(CallingSelf):
+                await name.call(Careful.sleep, 0)
+            return True
+
+    name = Name("careful", Careful)
+    careful = await start(nursery, Careful, name=name)
+
+    assert await careful.call(Careful.try_it)
+    await stop(careful)
+
+
+async def test_a_call_to_oneself_from_a_child_task_of_a_method_is_refused(
+    nursery: trio.Nursery,
+) -> None:
+    class Careful(Clerk):
+        async def try_it(self) -> bool:
+            with pytest.raises(BaseExceptionGroup) as refused:
+                await self.call_myself_from_a_child()
+            return isinstance(refused.value.exceptions[0], CallingSelf)
+
+    careful = await start(nursery, Careful)
+
+    assert await careful.call(Careful.try_it)
+    await stop(careful)
+
+
+async def test_a_background_task_in_another_nursery_may_call(nursery: trio.Nursery) -> None:
+    said: list[str] = []
+    clerk = await start(nursery, lambda: Clerk(outside=nursery))
+
+    await clerk.call(Clerk.call_myself_later, said)
+    await wait_all_tasks_blocked()
+
+    assert said == ["slept"]
+    await stop(clerk)
+
+
+async def test_a_background_task_in_a_nursery_around_the_loop_may_call(
+    nursery: trio.Nursery,
+) -> None:
+    class Poller(Clerk):
+        async def run(self) -> None:
+            async with trio.open_nursery() as beside:
+                beside.start_soon(self.poll)
+                await super().run()
+
+        async def poll(self) -> None:
+            await self.ref.call(Clerk.add, 1)
+            await self.ref.cast(Clerk.add, 2)
+
+    poller = await start(nursery, Poller)
+    await wait_all_tasks_blocked()
+
+    assert await poller.call(Clerk.add, 3) == [1, 2, 3]
+    await stop(poller)
+
+
+async def test_a_background_task_of_an_actor_may_wait_for_room(nursery: trio.Nursery) -> None:
+    class Producer(Actor):
+        mailbox = MailboxPolicy(1)
+
+        async def run(self) -> None:
+            async with trio.open_nursery() as beside:
+                beside.start_soon(self.produce)
+                while len(got) < 5:
+                    got.append(await self.receive())
+                    await wait_all_tasks_blocked()
+
+        async def produce(self) -> None:
+            for number in range(5):
+                await self.ref.send(number)
+
+    got: list[object] = []
+    await (await start(nursery, Producer)).wait()
+
+    assert got == [0, 1, 2, 3, 4]
+
+
+async def test_an_actor_may_cast_to_itself_while_there_is_room(nursery: trio.Nursery) -> None:
+    clerk = await start(nursery, Clerk)
+    await clerk.call(Clerk.cast_to_myself, 2)
+
+    assert await clerk.call(Clerk.add, 2) == [0, 1, 2]
+    await stop(clerk)
+
+
+async def test_a_cast_to_oneself_for_which_there_is_no_room_is_refused() -> None:
+    with pytest.raises(BaseExceptionGroup) as caught:
+        async with trio.open_nursery() as nursery:
+            clerk = await start(nursery, Clerk, path="/me")
+            await clerk.cast(Clerk.cast_to_myself, 3)
+
+    [full] = caught.value.exceptions
+    assert isinstance(full, MailboxFull)
+    assert str(full) == "/me is full and would wait for itself to take add(2)"
+
+
+# -- mistakes of the caller's
+
+
+async def test_a_lambda_or_partial_is_refused(nursery: trio.Nursery) -> None:
+    clerk = await start(nursery, Clerk)
+
+    with pytest.raises(TypeError, match="has no <lambda>"):
+        await clerk.call(lambda clerk: clerk.sleep(0))
+    with pytest.raises(TypeError, match="a message is a method of the server's class"):
+        await clerk.call(functools.partial(Clerk.add, number=1))
+    await stop(clerk)
+
+
+# -- refs
+
+
+async def test_refs_are_equal_when_they_mean_the_same_incarnation(nursery: trio.Nursery) -> None:
+    clerk, other = await start(nursery, Clerk), await start(nursery, Clerk)
+
+    assert clerk == Ref(clerk.process())
+    assert len({clerk, Ref(clerk.process()), other}) == 2
+    assert clerk != "clerk"
+    await stop(clerk)
+    await stop(other)
+
+
+async def test_a_ref_says_how_its_actor_stands(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    clerk = await start(nursery, Leaving, path="/clerk")
+
+    assert (clerk.path, clerk.incarnation, clerk.alive, clerk.reason) == ("/clerk", 1, True, None)
+    assert repr(clerk) == "<Ref /clerk incarnation 1 running>"
+
+    clerk.stop()
+
+    assert not clerk.alive
+    assert await clerk.wait() is SHUTDOWN
+    assert repr(clerk) == "<Ref /clerk incarnation 1 dead>"
+    assert clerk.reason is SHUTDOWN
+
+
+async def test_stopping_or_killing_the_dead_does_nothing(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    clerk = await start(nursery, Clerk)
+    await stop(clerk)
+
+    clerk.kill()
+
+    assert await stop(clerk) is SHUTDOWN

@@ -1,0 +1,115 @@
+"""A request: how a method travels, and its one-shot slot."""
+
+import functools
+import inspect
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from actors import Actor, Server
+from actors.request import NOT_MESSAGES, Request, message_name, shown
+
+
+def request(*args: object, wanted: bool = True, **kwargs: object) -> Request:
+    return Request("visit", args, kwargs, None, wanted)
+
+
+class Visits(Server):
+    async def visit(self) -> None: ...
+
+    async def _private(self) -> None: ...
+
+
+class Broken:
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+
+async def test_an_answer_reaches_who_waits(nursery: trio.Nursery) -> None:
+    asked = request()
+
+    async def answer() -> None:
+        await wait_all_tasks_blocked()
+        asked.answer(1)
+
+    nursery.start_soon(answer)
+    assert await asked.reply() == 1
+
+
+async def test_an_answer_that_came_before_the_wait_is_kept() -> None:
+    asked = request()
+    asked.answer(1)
+
+    assert await asked.reply() == 1
+
+
+async def test_a_failure_is_raised_in_who_waits() -> None:
+    asked = request()
+    asked.fail(KeyError("k"))
+
+    with pytest.raises(KeyError):
+        await asked.reply()
+
+
+async def test_a_second_answer_is_harmless() -> None:
+    asked = request()
+    asked.answer(1)
+    asked.answer(2)
+    asked.fail(KeyError("k"))
+
+    assert await asked.reply() == 1
+
+
+async def test_a_late_answer_is_dropped() -> None:
+    asked = request()
+    with trio.move_on_after(0):
+        await asked.reply()
+
+    assert not asked.wanted
+    asked.answer(1)
+    asked.fail(KeyError("k"))
+
+
+def test_nobody_wants_the_answer_to_a_cast() -> None:
+    request(wanted=False).fail(KeyError("k"))
+
+
+def test_a_request_reads_like_the_call_it_is() -> None:
+    assert str(request("bob", 1, how="well")) == "visit('bob', 1, how='well')"
+
+
+def test_a_large_argument_is_cut_short() -> None:
+    assert len(str(request("x" * 6_000_000))) < 200
+
+
+def test_an_argument_whose_repr_fails_does_not_break_the_news() -> None:
+    assert "Broken" in str(request(Broken()))
+    assert "Broken" in shown(Broken())
+
+
+def test_a_message_travels_by_its_methods_name() -> None:
+    assert message_name(Visits.visit) == "visit"
+
+
+@pytest.mark.parametrize("method", [functools.partial(Visits.visit), "visit", None, 3])
+def test_what_is_no_method_is_no_message(method: object) -> None:
+    with pytest.raises(TypeError, match="a message is a method of the server's class, not"):
+        message_name(method)
+
+
+@pytest.mark.parametrize("method", [Visits._private, Server.init, Server.terminate, Server.run])
+def test_private_methods_and_callbacks_are_no_messages(method: object) -> None:
+    with pytest.raises(TypeError, match="is no message"):
+        message_name(method)
+
+
+def test_not_messages_are_the_public_names_of_actor_and_server() -> None:
+    public = {
+        name
+        for cls in (Actor, Server)
+        for name, _ in inspect.getmembers(cls)
+        if not name.startswith("_")
+    }
+
+    assert public == NOT_MESSAGES

@@ -1,0 +1,161 @@
+"""Servers: one message at a time, and whose mistake is whose."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from actors import ActorExited, Ref, Server, start, stop
+
+
+@attrs.define(eq=False)
+class Desk(Server):
+    log: list[object] = attrs.Factory(list)
+
+    async def work(self, number: int) -> int:
+        self.log.append(f"begin {number}")
+        await trio.lowlevel.checkpoint()
+        self.log.append(f"end {number}")
+        return number
+
+    def sync(self) -> int:
+        return 1
+
+    async def stream(self) -> AsyncIterator[int]:
+        yield 1
+
+    def relayed(self, number: int) -> Awaitable[int]:
+        return self.work(number)
+
+    async def confused(self) -> None:
+        len(3)  # type: ignore[arg-type]
+
+    async def handle_info(self, message: object) -> None:
+        self.log.append(message)
+
+
+async def test_messages_are_served_one_at_a_time(nursery: trio.Nursery) -> None:
+    log: list[object] = []
+    desk = await start(nursery, lambda: Desk(log))
+    async with trio.open_nursery() as callers:
+        for number in range(3):
+            callers.start_soon(desk.call, Desk.work, number)
+
+    assert len(log) == 6
+    assert [str(line).split()[0] for line in log] == ["begin", "end"] * 3
+    await stop(desk)
+
+
+async def test_what_is_no_method_goes_to_handle_info(nursery: trio.Nursery) -> None:
+    log: list[object] = []
+    desk = await start(nursery, lambda: Desk(log))
+
+    await desk.send("hello")
+    desk.send_nowait(None)
+    await wait_all_tasks_blocked()
+
+    assert log == ["hello", None]
+    await stop(desk)
+
+
+async def test_a_server_without_handle_info_logs_and_lives(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Bare(Server):
+        async def ask(self) -> int:
+            return 1
+
+    bare = await start(nursery, Bare, path="/bare")
+    await bare.send("hello")
+
+    assert await bare.call(Bare.ask) == 1
+    assert caplog.messages == ["/bare has no handle_info and was sent 'hello'"]
+    await stop(bare)
+
+
+class Other(Server):
+    async def elsewhere(self) -> None: ...
+
+
+MISTAKES: dict[str, tuple[Callable[..., Any], tuple[object, ...], str]] = {
+    "unknown": (Other.elsewhere, (), "has no elsewhere"),
+    "arguments": (Desk.work, (1, 2), "cannot take this: Desk.work() takes 2 positional"),
+    "missing": (Desk.work, (), "cannot take this: Desk.work() missing 1 required"),
+    "sync": (Desk.sync, (), "has a sync, but it is no async method"),
+    "stream": (Desk.stream, (), "has a stream, but it is no async method"),
+}
+
+
+@pytest.mark.parametrize(("method", "args", "sentence"), MISTAKES.values(), ids=MISTAKES)
+async def test_a_callers_mistake_is_told_to_the_caller_and_the_server_lives(
+    nursery: trio.Nursery, method: Callable[..., Any], args: tuple[object, ...], sentence: str
+) -> None:
+    desk = await start(nursery, Desk)
+
+    with pytest.raises(TypeError) as told:
+        await desk.call(method, *args)
+
+    assert f"Desk (Desk) {sentence}" in str(told.value)
+    assert await desk.call(Desk.work, 1) == 1
+    await stop(desk)
+
+
+@pytest.mark.parametrize(("method", "args", "sentence"), MISTAKES.values(), ids=MISTAKES)
+async def test_a_mistake_in_a_cast_is_logged_and_the_server_lives(
+    nursery: trio.Nursery,
+    caplog: pytest.LogCaptureFixture,
+    method: Callable[..., Any],
+    args: tuple[object, ...],
+    sentence: str,
+) -> None:
+    desk: Ref[Any] = await start(nursery, Desk)
+
+    await desk.cast(method, *args)
+
+    assert await desk.call(Desk.work, 1) == 1
+    assert sentence in caplog.text
+    await stop(desk)
+
+
+async def test_a_method_that_gives_an_awaitable_is_a_message(nursery: trio.Nursery) -> None:
+    desk = await start(nursery, Desk)
+
+    assert await desk.call(Desk.relayed, 5) == 5
+    await stop(desk)
+
+
+async def test_a_type_error_inside_a_method_is_the_servers_own_crash() -> None:
+    told: list[BaseException | None] = []
+    with pytest.raises(BaseExceptionGroup):  # noqa: PT012 - the nursery raises
+        async with trio.open_nursery() as nursery:
+            desk = await start(nursery, Desk)
+            with trio.CancelScope(shield=True):
+                try:
+                    await desk.call(Desk.confused)
+                except ActorExited as error:
+                    told.append(error.__cause__)
+
+    assert isinstance(told[0], TypeError)
+
+
+async def test_a_stop_cuts_the_message_at_its_next_checkpoint(nursery: trio.Nursery) -> None:
+    class Patient(Server):
+        async def wait(self) -> None:
+            await trio.sleep_forever()
+
+    async def ask() -> None:
+        with pytest.raises(ActorExited, match="shutdown, asked for wait"):
+            await patient.call(Patient.wait)
+        told.set()
+
+    told = trio.Event()
+    patient = await start(nursery, Patient)
+    nursery.start_soon(ask)
+    await wait_all_tasks_blocked()
+
+    await stop(patient)
+
+    await told.wait()

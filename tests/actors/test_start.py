@@ -1,0 +1,213 @@
+"""Starting and stopping, and cancellation from outside at every step of it."""
+
+import functools
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from actors import (
+    SHUTDOWN,
+    Actor,
+    ActorExited,
+    ExitReason,
+    Name,
+    Server,
+    StartError,
+    shutdown,
+    start,
+    stop,
+)
+from actors.names import names
+from tests.conformance.cancellation import every_step
+
+
+class Plain(Server):
+    async def get(self) -> int:
+        return 1
+
+
+async def test_start_waits_until_init_has_returned(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    class Slow(Plain):
+        async def init(self) -> None:
+            await trio.sleep(3)
+
+    began = trio.current_time()
+    slow = await start(nursery, Slow)
+
+    assert trio.current_time() - began == pytest.approx(3)
+    assert slow.alive
+    await stop(slow)
+
+
+async def test_what_init_raises_fails_the_start_and_not_the_nursery(
+    nursery: trio.Nursery,
+) -> None:
+    class Failing(Plain):
+        async def init(self) -> None:
+            raise ValueError("boom")
+
+        async def terminate(self, reason: ExitReason) -> None:
+            terminated.append(reason)
+
+    terminated: list[ExitReason] = []
+    with pytest.raises(StartError, match=r"/f did not start: crashed \(ValueError: boom\)") as no:
+        await start(nursery, Failing, path="/f")
+
+    assert isinstance(no.value.__cause__, ValueError)
+    assert terminated == []
+    await trio.lowlevel.checkpoint()
+
+
+async def test_an_init_that_takes_too_long_fails_the_start(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    class Slow(Plain):
+        async def init(self) -> None:
+            await trio.sleep(100)
+
+    with pytest.raises(StartError, match="its init took longer than 2 s") as no:
+        await start(nursery, Slow, timeout=2)
+
+    assert isinstance(no.value.__cause__, TimeoutError)
+
+
+async def test_an_actor_whose_starter_is_cancelled_in_its_init_is_stopped(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    class Slow(Plain):
+        async def init(self) -> None:
+            try:
+                await trio.sleep(100)
+            finally:
+                ended.append(trio.current_time() - began)
+
+    ended: list[float] = []
+    began = trio.current_time()
+    with trio.move_on_after(1):
+        await start(nursery, Slow, name=Name("slow", Slow))
+    await wait_all_tasks_blocked()
+
+    assert ended == [pytest.approx(1)]
+    assert names() == {}
+
+
+async def test_a_stop_in_init_fails_the_start_with_its_reason(nursery: trio.Nursery) -> None:
+    class Slow(Plain):
+        async def init(self) -> None:
+            self.ref.stop(shutdown("changed my mind"))
+            await trio.sleep_forever()
+
+    with pytest.raises(StartError) as no:
+        await start(nursery, Slow)
+
+    assert no.value.reason == shutdown("changed my mind")
+
+
+async def test_calls_to_an_actor_whose_init_fails_are_told(nursery: trio.Nursery) -> None:
+    class Failing(Plain):
+        async def init(self) -> None:
+            await go.wait()
+            raise ValueError("boom")
+
+    async def begin() -> None:
+        with pytest.raises(StartError):
+            await start(nursery, Failing, name=name)
+
+    async def ask() -> None:
+        with pytest.raises(ActorExited):
+            await name.call(Failing.get)
+        told.set()
+
+    name, go, told = Name("failing", Failing), trio.Event(), trio.Event()
+    nursery.start_soon(begin)
+    await wait_all_tasks_blocked()
+    nursery.start_soon(ask)
+    await wait_all_tasks_blocked()
+    go.set()
+
+    await told.wait()
+
+
+async def test_the_path_is_the_name_or_the_factorys(nursery: trio.Nursery) -> None:
+    refs = [
+        await start(nursery, Plain, name=Name("plain", Plain)),
+        await start(nursery, Plain),
+        await start(nursery, functools.partial(Plain)),
+        await start(nursery, Plain, path="/here"),
+    ]
+
+    assert [ref.path for ref in refs] == ["plain", "Plain", "Plain", "/here"]
+    for ref in refs:
+        await stop(ref)
+
+
+async def test_stop_waits_for_the_end_and_says_why(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    class Slow(Plain):
+        async def terminate(self, reason: ExitReason) -> None:
+            await trio.sleep(2)
+
+    slow, began = await start(nursery, Slow), trio.current_time()
+
+    assert await stop(slow) is SHUTDOWN
+    assert trio.current_time() - began == pytest.approx(2)
+
+
+async def test_many_may_wait_for_one_end(nursery: trio.Nursery) -> None:
+    async def wait() -> None:
+        reasons.append(await plain.wait())
+
+    reasons: list[ExitReason] = []
+    plain = await start(nursery, Plain)
+    for _ in range(3):
+        nursery.start_soon(wait)
+    await wait_all_tasks_blocked()
+
+    plain.stop()
+    await wait_all_tasks_blocked()
+
+    assert reasons == [SHUTDOWN] * 3
+
+
+async def test_an_actor_may_stop_itself_and_wait(nursery: trio.Nursery) -> None:
+    class Tired(Actor):
+        async def run(self) -> None:
+            await stop(self.ref)
+
+    assert await (await start(nursery, Tired)).wait() is SHUTDOWN
+
+
+def test_cancelled_from_outside_at_every_step_nothing_hangs_and_nothing_is_left() -> None:
+    """Start, call, cast, stop; the sweep cancels all of it at each task step in turn."""
+
+    @attrs.define(eq=False)
+    class Noted(Plain):
+        async def init(self) -> None:
+            await trio.lowlevel.checkpoint()
+            lives.append("begun")
+
+        async def terminate(self, reason: ExitReason) -> None:
+            await trio.sleep(0.5)
+            lives.append("ended")
+
+    async def scenario() -> None:
+        async with trio.open_nursery() as nursery:
+            first = await start(nursery, Noted, name=Name("first", Noted))
+            second = await start(nursery, Noted, name=Name("second", Noted))
+            assert await first.call(Noted.get) == 1
+            await second.cast(Noted.get)
+            assert await stop(first) is SHUTDOWN
+            second.stop()
+
+    async def check() -> None:
+        assert names() == {}
+        # What had not told its starter was cut in init: it has nothing to terminate.
+        assert lives.count("begun") == lives.count("ended")
+
+    lives: list[str] = []
+    assert every_step(scenario, check) > 10
