@@ -77,7 +77,8 @@ async def wait_started(process: Process, timeout: float) -> None:
         return
     if process.phase is not Phase.STARTING:
         # It got ready, or failed, in the very step in which its time was up.
-        return await process.wait_started()
+        await process.wait_started()
+        return
     process.kill()
     # Its name is free before the starter is told (OTP: `init` that times out).
     await process.wait_dead()

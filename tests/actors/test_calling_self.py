@@ -1,0 +1,164 @@
+"""An actor that would wait for itself is refused; what lives beside it is not."""
+
+# A crash is raised by the nursery itself, so its whole block is what raises.
+# ruff: noqa: PT012
+
+import attrs
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from actors import Actor, CallingSelf, MailboxFull, MailboxPolicy, Name, Server, start, stop
+
+
+@attrs.define(eq=False)
+class Clerk(Server):
+    mailbox = MailboxPolicy(2)
+    numbers: list[int] = attrs.Factory(list)
+    outside: trio.Nursery | None = None
+
+    async def add(self, number: int) -> list[int]:
+        self.numbers.append(number)
+        return self.numbers
+
+    async def sleep(self, seconds: float) -> str:
+        await trio.sleep(seconds)
+        return "slept"
+
+    async def call_myself(self) -> str:
+        return await self.ref.call(Clerk.sleep, 0)
+
+    async def call_myself_from_a_child(self) -> str:
+        said: list[str] = []
+
+        async def ask() -> None:
+            said.append(await self.ref.call(Clerk.sleep, 0))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+        return said[0]
+
+    async def call_myself_later(self, said: list[str]) -> None:
+        async def ask() -> None:
+            said.append(await self.ref.call(Clerk.sleep, 0))
+
+        assert self.outside is not None
+        self.outside.start_soon(ask)
+
+    async def cast_to_myself(self, times: int) -> None:
+        for number in range(times):
+            await self.ref.cast(Clerk.add, number)
+
+
+async def test_a_call_to_oneself_is_refused(nursery: trio.Nursery) -> None:
+    class Careful(Clerk):
+        async def try_it(self) -> str:
+            with pytest.raises(CallingSelf) as refused:
+                await self.call_myself()
+            return str(refused.value)
+
+    careful = await start(nursery, Careful, path="/me")
+
+    said = await careful.call(Careful.try_it)
+    assert said == "/me calls itself: sleep(0) would never return"
+    await stop(careful)
+
+
+async def test_a_call_to_oneself_by_name_is_refused(nursery: trio.Nursery) -> None:
+    class Careful(Clerk):
+        async def try_it(self) -> bool:
+            with pytest.raises(CallingSelf):
+                await name.call(Careful.sleep, 0)
+            return True
+
+    name = Name("careful", Careful)
+    careful = await start(nursery, Careful, name=name)
+
+    assert await careful.call(Careful.try_it)
+    await stop(careful)
+
+
+async def test_a_call_to_oneself_from_a_child_task_of_a_method_is_refused(
+    nursery: trio.Nursery,
+) -> None:
+    class Careful(Clerk):
+        async def try_it(self) -> bool:
+            with pytest.raises(BaseExceptionGroup) as refused:
+                await self.call_myself_from_a_child()
+            return isinstance(refused.value.exceptions[0], CallingSelf)
+
+    careful = await start(nursery, Careful)
+
+    assert await careful.call(Careful.try_it)
+    await stop(careful)
+
+
+async def test_a_background_task_in_another_nursery_may_call(nursery: trio.Nursery) -> None:
+    said: list[str] = []
+    clerk = await start(nursery, lambda: Clerk(outside=nursery))
+
+    await clerk.call(Clerk.call_myself_later, said)
+    await wait_all_tasks_blocked()
+
+    assert said == ["slept"]
+    await stop(clerk)
+
+
+async def test_a_background_task_in_a_nursery_around_the_loop_may_call(
+    nursery: trio.Nursery,
+) -> None:
+    class Poller(Clerk):
+        async def run(self) -> None:
+            async with trio.open_nursery() as beside:
+                beside.start_soon(self.poll)
+                await super().run()
+
+        async def poll(self) -> None:
+            await self.ref.call(Clerk.add, 1)
+            await self.ref.cast(Clerk.add, 2)
+
+    poller = await start(nursery, Poller)
+    await wait_all_tasks_blocked()
+
+    assert await poller.call(Clerk.add, 3) == [1, 2, 3]
+    await stop(poller)
+
+
+async def test_a_background_task_of_an_actor_may_wait_for_room(nursery: trio.Nursery) -> None:
+    class Producer(Actor):
+        mailbox = MailboxPolicy(1)
+
+        async def run(self) -> None:
+            async with trio.open_nursery() as beside:
+                beside.start_soon(self.produce)
+                while len(got) < 5:
+                    got.append(await self.receive())
+                    await wait_all_tasks_blocked()
+
+        async def produce(self) -> None:
+            for number in range(5):
+                await self.ref.send(number)
+
+    got: list[object] = []
+    await (await start(nursery, Producer)).wait()
+
+    assert got == [0, 1, 2, 3, 4]
+
+
+async def test_an_actor_may_cast_to_itself_while_there_is_room(nursery: trio.Nursery) -> None:
+    clerk = await start(nursery, Clerk)
+    await clerk.call(Clerk.cast_to_myself, 2)
+
+    assert await clerk.call(Clerk.add, 2) == [0, 1, 2]
+    await stop(clerk)
+
+
+async def test_a_cast_to_oneself_for_which_there_is_no_room_is_refused() -> None:
+    with pytest.raises(BaseExceptionGroup) as caught:
+        async with trio.open_nursery() as nursery:
+            clerk = await start(nursery, Clerk, path="/me")
+            await clerk.cast(Clerk.cast_to_myself, 3)
+
+    [full] = caught.value.exceptions
+    assert isinstance(full, MailboxFull)
+    assert str(full) == "/me is full and would wait for itself to take add(2)"

@@ -1,0 +1,79 @@
+"""KeyboardInterrupt: a real SIGINT to a real process."""
+
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+TREE = """
+    import os, signal, sys, trio
+    from actors import Actor, Server, start
+    from supervisors import Child, Supervision, supervise
+
+    def say(*words):
+        print(*words, flush=True)
+
+    class Leaf(Server):
+        async def init(self):
+            say("start", self.path)
+        async def terminate(self, reason):
+            await trio.sleep(0.01)
+            say("stop", self.path, reason)
+
+    class Busy(Leaf):
+        async def handle_info(self, message):
+            while True:
+                await trio.lowlevel.checkpoint()
+
+    class Parent(Leaf):
+        async def live(self, started):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.spin)
+                await super().live(started)
+        async def spin(self):
+            while True:
+                await trio.lowlevel.checkpoint()
+
+    async def main():
+        children = [Child(Leaf, id="a"), Child({kind}, id="b"), Child(Leaf, id="c")]
+        async with trio.open_nursery() as nursery:
+            top = await supervise(nursery, Supervision(children), path="/top")
+            if {kind} is Busy:
+                for child in [p for p in top.process().actor.places if p.spec.id == "b"]:
+                    child.process.mailbox.post("work")
+            say("ready")
+            await trio.sleep_forever()
+
+    try:
+        trio.run(main)
+    except BaseException as error:
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        say("ended by", type(error).__name__)
+"""
+
+
+@pytest.mark.parametrize("kind", ["Leaf", "Busy", "Parent"])
+def test_an_interrupt_never_stays_in_an_actor_and_stops_the_tree_in_order(kind: str) -> None:
+    code = textwrap.dedent(TREE).replace("{kind}", kind)
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=root
+    ) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            if line.startswith(b"ready"):
+                break
+        child.send_signal(signal.SIGINT)
+        out, _ = child.communicate(timeout=10)
+
+    said = out.decode().splitlines()
+    again = [line for line in said if "start" in line or "crashed" in line]
+    assert [line for line in said if line not in again] in (
+        [*(f"stop /top/{name} shutdown" for name in "cba"), "ended by KeyboardInterrupt"],
+        [*(f"stop /top/{name} shutdown" for name in "ca"), "ended by KeyboardInterrupt"],
+    )
+    assert kind == "Parent" or again == []
