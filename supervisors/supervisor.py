@@ -23,7 +23,7 @@ from actors import (
     start,
 )
 from actors.process import Process
-from actors.start import spawn, wait_started
+from actors.start import GRACE, spawn, wait_started
 
 from .spec import BRUTAL_KILL, Child, Supervision
 from .strategy import Decision, Standing, State, again, count, ended
@@ -110,10 +110,12 @@ class Supervisor(Server):
     _places: dict[str, Place] = attrs.field(factory=dict[str, Place], init=False)
     _restarts: tuple[float, ...] = attrs.field(default=(), init=False)
     _nursery: trio.Nursery = attrs.field(init=False, repr=False)
+    _stopping: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False, repr=False)
 
     async def live(self, started: Callable[[], None]) -> None:
         error: BaseException | None = None
         self._process.on_kill = self._kill_children
+        self._process.on_grace = self._limit_stopping
         async with trio.open_nursery() as self._nursery:
             try:
                 for spec in self.flags.children:
@@ -175,7 +177,8 @@ class Supervisor(Server):
         self._restarts = decision.restarts
         place.state = State.RESTARTING
         # By way of the mailbox: what was asked meanwhile, a stop above all, comes first.
-        self.ref.send_nowait(Retry(place.spec.id))
+        # Not as a `send`, which an actor that has just been asked to stop refuses.
+        self._process.mailbox.offer(Retry(place.spec.id))
 
     # -- performing
 
@@ -195,6 +198,8 @@ class Supervisor(Server):
             logger.info("%s/%s restarted", self.path, child)
 
     async def _start(self, place: Place) -> None:
+        # Nothing is started once this supervisor is asked to stop, or cancelled.
+        await trio.lowlevel.checkpoint_if_cancelled()
         spec = place.spec
         place.starts += 1
         path = f"{self.path}/{spec.id}"
@@ -205,7 +210,8 @@ class Supervisor(Server):
                 path=path,
                 name=spec.name,
                 incarnation=place.starts,
-                grace=0.0 if isinstance(spec.shutdown, str) else spec.shutdown,
+                # BRUTAL_KILL is what this supervisor does; an end of the child's own is not cut.
+                grace=GRACE if isinstance(spec.shutdown, str) else spec.shutdown,
                 supervised=True,
             )
         except AlreadyRegistered as taken:
@@ -243,7 +249,9 @@ class Supervisor(Server):
 
     async def _stop_all(self) -> None:
         """Last first, each within its grace; when this supervisor's own is over, at once."""
-        with trio.CancelScope(shield=True, deadline=self._process.deadline()):
+        self._stopping.shield = True
+        self._limit_stopping()
+        with self._stopping:
             for place in reversed(self._places.values()):
                 await self._stop(place)
         with trio.CancelScope(shield=True):
@@ -252,6 +260,10 @@ class Supervisor(Server):
                     place.process.kill()
                     await place.process.wait_dead()
 
+    def _limit_stopping(self) -> None:
+        """Its own grace may begin when it stops already: having given up, or for a restart."""
+        self._stopping.deadline = self._process.deadline()
+
     def _kill_children(self) -> None:
         for place in self._places.values():
             if place.process is not None:
@@ -259,7 +271,7 @@ class Supervisor(Server):
 
     def _place_of(self, ref: Ref[Any] | None) -> Place | None:
         for place in self._places.values():
-            if place.process is not None and ref == Ref[Any](place.process):
+            if place.process is not None and ref is not None and ref.process() is place.process:
                 return place
         return None
 
