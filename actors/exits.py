@@ -158,6 +158,11 @@ def _said(error: BaseException) -> str:
         return "its __str__ failed"
 
 
+def crash_in(error: BaseException) -> BaseException | None:
+    """What is left of an exception without Cancelled: None if it was nothing but cancellation."""
+    return _split(error)[1]
+
+
 def _split(error: BaseException) -> tuple[bool, BaseException | None]:
     """Whether Cancelled is in `error`, and what else is; a group of one is that one."""
     if isinstance(error, trio.Cancelled):

@@ -10,6 +10,7 @@ import msgspec
 import trio
 
 from actors import Actor, ExitReason, MailboxPolicy, Ref, crashed
+from actors.exits import crash_in
 
 from .context import Context
 from .delivery import Delivery, Outcome
@@ -88,13 +89,14 @@ class Worker(Actor):
                 await self._serve(instance, me)
                 nursery.cancel_scope.cancel()
         except BaseException as error:
-            if not serving or isinstance(error, trio.Cancelled):
+            crash = crash_in(error)
+            if not serving or crash is None:
                 return error
             # A task of the instance's own has crashed, maybe under the handler.
             logger.exception("%s: a task of its handler crashed", self.path)
             if self._running is not None:
                 lane, delivery = self._running
-                self._settle(lane, delivery, handler_error(error, delivery.request_id))
+                self._settle(lane, delivery, handler_error(crash, delivery.request_id))
         finally:
             self.ledger.worker_not_ready(me)
         return None
@@ -137,13 +139,15 @@ class Worker(Actor):
         except (UnmarshalError, MarshalError) as error:
             kind = f"Runtime.{type(error).__name__}"
             return platform_error(kind, str(error), request_id), True
-        except trio.Cancelled:
-            raise
-        except DeadlineExceeded:
-            return self._late(request_id), False
         except BaseException as error:
-            self._log(error, request_id)
-            return handler_error(error, request_id), False
+            crash = crash_in(error)
+            if crash is None:
+                # The worker itself is stopped or killed: no business of the handler's.
+                raise
+            if isinstance(crash, DeadlineExceeded):
+                return self._late(request_id), False
+            self._log(crash, request_id)
+            return handler_error(crash, request_id), False
         return self._late(request_id), False
 
     def _settle(self, lane: Lane, delivery: Delivery, outcome: Outcome) -> None:
