@@ -1,1 +1,1 @@
-"""The command line: `okibi`."""
+"""The command line. Each command has a file of its own; `__main__` only wires them."""

@@ -37,6 +37,7 @@ class InvokeResult:
         duration_ms: milliseconds from the event's hand-out to its answer; 0 where it was never
             handed out.
         init_ms: milliseconds of the init phase, where this invocation was the first of its sandbox.
+        handed_out: False where the runtime failed before it asked for the event.
     """
 
     status_code: int
@@ -46,6 +47,7 @@ class InvokeResult:
     request_id: str
     duration_ms: float
     init_ms: float | None = None
+    handed_out: bool = True
 
 
 @attrs.define(eq=False)
@@ -99,4 +101,5 @@ class Invocation:
             request_id=self.request_id,
             duration_ms=0.0 if math.isnan(duration) else duration,
             init_ms=self.init_ms,
+            handed_out=not math.isnan(self.begun),
         )

@@ -40,6 +40,7 @@ class LocalLambda:
     _reported_start: int = attrs.field(default=0, init=False)
     """The process whose init phase has been put on an invocation's bill."""
     _peak: float | None = attrs.field(default=None, init=False)
+    _settled: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     @property
     def starts(self) -> int:
@@ -70,6 +71,19 @@ class LocalLambda:
         self.start(invocation, done := trio.Event())
         await done.wait()
         return invocation.result()
+
+    async def settled(self) -> None:
+        """Wait until the function is through with what it has, and its REPORT is written.
+
+        An answer is there before that: the runtime may have something to do between its answer and
+        its next /next. Its deadline ends this wait too.
+        """
+        current = self._api.current
+        if current is None:
+            return
+        self._settled = trio.Event()
+        with trio.CancelScope(deadline=current.begun + current.timeout):
+            await self._settled.wait()
 
     # -- carrying out
 
@@ -108,6 +122,7 @@ class LocalLambda:
 
     def _ended(self, invocation: Invocation) -> None:
         self._sample_memory()
+        self._settled.set()
         for line in end_lines(invocation, memory=self.settings.memory, peak=self._peak):
             self._output.write(line)
 

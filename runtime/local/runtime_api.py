@@ -242,6 +242,10 @@ class RuntimeApi:
             scope.cancel()
         self._came, self._came_at = trio.Event(), math.nan
         self._exchange.end(outcome)
+        if self._exchange.offered is not None and self._turn is not None:
+            # Its invoker goes by the deadline of an invocation that is gone, and needs a runtime.
+            self._turn.scope.deadline = self._deadline()
+            self.on_want()
 
     # -- what the exchange tells
 

@@ -78,7 +78,6 @@ class Sandbox:
         self.want()
         while True:
             await self._wanted.wait()
-            self._wanted = trio.Event()
             await self._live()
 
     async def _live(self) -> None:
@@ -107,6 +106,8 @@ class Sandbox:
             with trio.CancelScope(shield=True):
                 await process.wait()
             self.pid = None
+            # What was wanted of the dead one is not wanted of the next: the Runtime API asks again.
+            self._wanted = trio.Event()
         if in_time:
             await self._bury(process, killed)
         else:
@@ -147,12 +148,9 @@ class Sandbox:
         took = (trio.current_time() - self.started_at) * 1000
         self.output.write(init_report_line(took, outcome))
         if self._init_limit == INIT_LIMIT:
-            # Once more, with the time that the function itself has; at once if an invoke waits for
-            # it.
+            # Once more, in the time that the function itself has, when an invoke waits for it.
             self._init_limit = self.settings.timeout
             self.api.sandbox_ended(None)
-            if self.api.waiting is not None:
-                self.want()
         else:
             self._init_limit = INIT_LIMIT
             self.api.sandbox_ended(lambda request_id: timed_out(request_id, self.settings.timeout))

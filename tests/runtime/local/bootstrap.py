@@ -59,6 +59,8 @@ def main() -> None:
         try:
             answer = json.dumps(handle(json.loads(body), request_id)).encode()
             call(connection, "POST", f"invocation/{request_id}/response", answer)
+            if b"answer and exit" in body:
+                return
         except ValueError as error:
             answer = json.dumps({"errorMessage": str(error), "errorType": "ValueError"}).encode()
             call(connection, "POST", f"invocation/{request_id}/error", answer)

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 import trio
+import trio.testing
 
 from runtime.local import FunctionSettings, LocalLambda, open_local_lambda
 
@@ -123,6 +124,26 @@ async def test_an_exit_answers_the_invoke_and_the_next_one_starts_anew(
         }
         assert result.function_error == "Unhandled"
         assert (await function.invoke(b"{}")).function_error is None
+        assert function.starts == 2
+
+
+async def test_after_an_exit_nothing_is_started_until_the_next_invoke() -> None:
+    async with opened() as (function, _):
+        await function.invoke(event(do="exit", status=1))
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        assert function.starts == 1
+        assert function.pid is None
+
+
+async def test_an_invoke_that_waits_behind_an_exit_gets_a_new_process_at_once() -> None:
+    async with opened(timeout=60) as (function, _):
+        await function.invoke(b"{}")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(function.invoke, event(do="answer and exit"))
+            await trio.testing.wait_all_tasks_blocked()
+            result = await function.invoke(b"{}")
+
+        assert result.function_error is None
         assert function.starts == 2
 
 

@@ -1,0 +1,219 @@
+"""`okibi invoke` with the real bootstrap: answers, exit codes, and one sentence for each bad
+input.
+"""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runtime.cli.invoke import BadInput, invoke, read_order
+
+APP = """
+import time
+
+def echo(event, context):
+    print("from the handler")
+    return event
+
+def broken(event, context):
+    raise ValueError("no")
+
+def sleep(event, context):
+    time.sleep(event["seconds"])
+
+def lines(event, context):
+    return {"text": "two\\nlines"}
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: one with an app.py."""
+    (tmp_path / "app.py").write_text(APP)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+# -- answers
+
+
+def test_an_answer_goes_to_stdout_and_the_logs_to_stderr(capfd: pytest.CaptureFixture[str]) -> None:
+    Path("event.json").write_text('{"x": 1}')
+
+    code = invoke("app.echo", "event.json", repeat="2")
+
+    out, err = capfd.readouterr()
+    assert code == 0
+    assert out == '{"x":1}\n{"x":1}\n'
+    lines = err.splitlines()
+    assert [line.split(" ")[0] for line in lines] == ["START", "from", "END", "REPORT"] * 2
+    assert "\tInit Duration: " in lines[3]
+    assert "\tInit Duration: " not in lines[7]
+
+
+def test_without_an_event_it_is_an_empty_object(capfd: pytest.CaptureFixture[str]) -> None:
+    assert invoke("app.echo", None) == 0
+    assert capfd.readouterr().out == "{}\n"
+
+
+def test_a_function_error_is_printed_and_the_code_is_1(capfd: pytest.CaptureFixture[str]) -> None:
+    assert invoke("app.broken", None) == 1
+    assert json.loads(capfd.readouterr().out)["errorType"] == "ValueError"
+
+
+def test_a_time_out_is_a_function_error(capfd: pytest.CaptureFixture[str]) -> None:
+    Path("event.json").write_text('{"seconds": 60}')
+
+    assert invoke("app.sleep", "event.json", timeout="0.5") == 1
+
+    out, _ = capfd.readouterr()
+    assert out.count("\n") == 1
+    assert json.loads(out)["errorType"]
+
+
+def test_an_answer_stays_on_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    assert invoke("app.lines", None) == 0
+    assert capfd.readouterr().out == '{"text":"two\\nlines"}\n'
+
+
+# -- bad input
+
+
+def test_the_event_may_come_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"[1]")))
+
+    assert read_order("app.echo", "-", repeat="1", timeout="3").event == b"[1]"
+
+
+@pytest.mark.parametrize(
+    ("event", "sentence"),
+    [
+        ("no.json", "no.json: cannot be read (No such file or directory); give a JSON file"),
+        (".", ".: cannot be read (Is a directory); give a JSON file, or - for stdin"),
+        ("app.py", "app.py: is not JSON: "),
+        ("latin.json", "latin.json: is not JSON: "),
+        ("empty.json", "empty.json: is not JSON: "),
+    ],
+)
+def test_a_bad_event_is_named_with_what_is_wrong(event: str, sentence: str) -> None:
+    Path("latin.json").write_bytes(b'"\xe9"')
+    Path("empty.json").write_bytes(b"")
+
+    with pytest.raises(BadInput) as error:
+        read_order("app.echo", event, repeat="1", timeout="3")
+
+    assert str(error.value).startswith(sentence)
+
+
+@pytest.mark.parametrize("repeat", ["0", "-1", "1.5", "x", "nan", "inf", ""])
+def test_a_repeat_that_is_no_number_of_times_is_bad(repeat: str) -> None:
+    with pytest.raises(BadInput, match=r"--repeat .*: give a whole number, 1 or more"):
+        read_order("app.echo", None, repeat=repeat, timeout="3")
+
+
+@pytest.mark.parametrize("timeout", ["0", "-1", "x", "nan", "inf", ""])
+def test_a_timeout_that_is_no_time_is_bad(timeout: str) -> None:
+    with pytest.raises(BadInput, match=r"--timeout .*: give seconds, more than 0"):
+        read_order("app.echo", None, repeat="1", timeout=timeout)
+
+
+def test_bad_input_is_one_sentence_on_stderr_and_2(capfd: pytest.CaptureFixture[str]) -> None:
+    assert invoke("app.echo", "no.json") == 2
+
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("okibi: no.json: cannot be read")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("handler", "code", "parts"),
+    [
+        ("app.nothing", "", ["Runtime.HandlerNotFound", "'nothing'", "name a handler"]),
+        ("nothing.echo", "", ["Runtime.ImportModuleError", "'nothing'", "run okibi in the folder"]),
+        ("raises.f", "raise ValueError('a\\nb')", ["ValueError: a b", 'raises.py", line 1']),
+        ("syntax.f", "def f(:", ["Runtime.UserCodeSyntaxError", "syntax.py"]),
+    ],
+)
+def test_a_function_that_does_not_start_is_one_sentence_and_2(
+    handler: str, code: str, parts: list[str], capfd: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    (folder / f"{handler.partition('.')[0]}.py").write_text(code) if code else None
+
+    assert invoke(handler, None) == 2
+
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith(f"okibi: {handler} in {folder} does not start: ")
+    for part in parts:
+        assert part in err
+
+
+# -- the command itself
+
+
+def start(*arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "runtime.cli", "invoke", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_with_nothing_left_running(number: int, code: int) -> None:
+    Path("event.json").write_text('{"seconds": 60}')
+    (Path.cwd() / "app.py").write_text(
+        "import os, time\ndef sleep(event, context):\n"
+        "    print('pid', os.getpid(), flush=True)\n    time.sleep(60)\n"
+    )
+    with start("app.sleep", "event.json", "--timeout", "90") as process:
+        assert process.stderr is not None
+        process.stderr.readline()
+        pid = int(process.stderr.readline().split()[1])
+
+        process.send_signal(number)
+        out, err = process.communicate(timeout=10)
+
+    assert process.returncode == code
+    assert out == ""
+    assert "Traceback" not in err
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_reader_who_has_enough_ends_it_quietly() -> None:
+    with start("app.echo", "--repeat", "1000000") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "{}\n"
+        process.stdout.close()
+        err = process.stderr.read()
+        process.wait(timeout=10)
+
+    assert process.returncode == 141
+    assert "Traceback" not in err
+    assert "BrokenPipe" not in err
+
+
+def test_without_typer_one_sentence_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['typer'] = None; from runtime.cli.__main__ import main;"
+        " sys.exit(main())"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, "invoke", "app.echo"], capture_output=True, text=True
+    )
+
+    assert result.returncode == 1
+    assert result.stderr == (
+        "okibi: the command line needs typer, which is not installed; pip install 'okibi[cli]'\n"
+    )
