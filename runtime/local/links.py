@@ -7,6 +7,7 @@ would leave an unknown part of an answer on the wire.
 """
 
 import socket
+import time
 from collections import deque
 
 import attrs
@@ -28,14 +29,19 @@ class SocketLink(trio.abc.HalfCloseableStream):
 
     It waits until there is something to read before it reads, since between two invocations there
     never is, and it can try to write without waiting.
+
+    Args:
+        connected: the socket, which is this stream's from now on.
+        busy_poll: seconds to look for bytes again and again before waiting for them.
     """
 
-    __slots__ = ("_read_size", "_socket")
+    __slots__ = ("_busy_poll", "_read_size", "_socket")
 
-    def __init__(self, connected: socket.socket) -> None:
+    def __init__(self, connected: socket.socket, busy_poll: float = 0.0) -> None:
         connected.setblocking(False)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = connected
+        self._busy_poll = busy_poll
         self._read_size = _SMALL_READ
 
     def send_now(self, data: bytes | memoryview) -> int:
@@ -62,10 +68,14 @@ class SocketLink(trio.abc.HalfCloseableStream):
         await trio.lowlevel.wait_writable(self._checked())
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        give_up = time.perf_counter() + self._busy_poll if self._busy_poll else 0.0
         while True:
-            await trio.lowlevel.wait_readable(self._checked())
+            if give_up and time.perf_counter() < give_up:
+                await trio.lowlevel.checkpoint()
+            else:
+                await trio.lowlevel.wait_readable(self._checked())
             try:
-                data = self._socket.recv(max_bytes or self._read_size)
+                data = self._checked().recv(max_bytes or self._read_size)
             except BlockingIOError:
                 continue
             except OSError as error:
@@ -93,10 +103,10 @@ class SocketLink(trio.abc.HalfCloseableStream):
         return self._socket
 
 
-def as_link(stream: trio.abc.Stream) -> trio.abc.Stream:
+def as_link(stream: trio.abc.Stream, busy_poll: float = 0.0) -> trio.abc.Stream:
     """The faster stream where there is one; the given one is then used up."""
     if isinstance(stream, trio.SocketStream):
-        return SocketLink(socket.socket(fileno=stream.socket.detach()))
+        return SocketLink(socket.socket(fileno=stream.socket.detach()), busy_poll)
     return stream
 
 

@@ -312,6 +312,73 @@ async def test_a_connection_may_be_cancelled_at_any_time_and_the_next_is_served(
     await fresh.answer(request_id, b"1")
 
 
+class CancelAtStep(trio.abc.Instrument):
+    """Cancels a scope at the n-th task step of a run."""
+
+    def __init__(self, step: int) -> None:
+        self.left = step
+        self.scope = trio.CancelScope()
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.scope.cancel()
+
+
+async def two_invocations(api: RuntimeApi) -> None:
+    """A runtime and an invoker, through two invocations."""
+    async with trio.open_nursery() as nursery:
+        ours, theirs = trio.testing.memory_stream_pair()
+        nursery.start_soon(api.serve_connection, ours)
+        nursery.start_soon(api.invoke, b"1")
+        runtime = Runtime(theirs)
+        request_id, _ = await runtime.next()
+        await runtime.send(post(f"invocation/{request_id}/response", b"1") + NEXT)
+        await runtime.receive()
+        nursery.start_soon(api.invoke, b"2")
+        _, headers, _ = await runtime.receive()
+        await runtime.answer(headers["Lambda-Runtime-Aws-Request-Id"], b"2")
+        await theirs.aclose()
+
+
+def test_whatever_is_cancelled_at_whatever_step_the_next_runtime_is_served() -> None:
+    async def run(instrument: CancelAtStep) -> None:
+        api = RuntimeApi()
+        with trio.fail_after(60):
+            with instrument.scope:
+                await two_invocations(api)
+            api.sandbox_ended(None)
+            instrument.left = 0
+            await two_invocations(api)
+
+    for step in range(1, 80):
+        instrument = CancelAtStep(step)
+        clock = trio.testing.MockClock(autojump_threshold=0)
+        trio.run(run, instrument, instruments=[instrument], clock=clock)
+
+
+async def test_a_busy_polling_server_serves_like_any_other() -> None:
+    async with open_bench() as bench:
+        bench.api.busy_poll = 0.001
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        bench.nursery.start_soon(trio.serve_listeners, bench.api.serve_connection, listeners)
+        port = listeners[0].socket.getsockname()[1]
+        async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+            runtime = Runtime(stream)
+            bench.start_invoke(b"1")
+            request_id, event = await runtime.next()
+            await runtime.answer(request_id, event)
+            await bench.nursery.start(wait_for_result, bench)
+
+        assert bench.results[0].payload == b"1"
+
+
+async def wait_for_result(bench: Bench, task_status: trio.TaskStatus[None]) -> None:
+    while not bench.results:
+        await trio.lowlevel.checkpoint()
+    task_status.started()
+
+
 async def test_the_journal_tells_when_an_event_was_delivered_and_answered(
     bench: Bench, autojump_clock: trio.testing.MockClock
 ) -> None:
