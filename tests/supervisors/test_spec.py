@@ -1,0 +1,160 @@
+"""Specs: each wrong field has its own error and sentence, and every good combination is taken."""
+
+import functools
+import itertools
+import math
+from typing import Any
+
+import attrs
+import pytest
+
+from actors import Name, Server
+from supervisors import (
+    BRUTAL_KILL,
+    INFINITY,
+    Child,
+    DuplicateChild,
+    InvalidChild,
+    InvalidId,
+    InvalidIntensity,
+    InvalidName,
+    InvalidPeriod,
+    InvalidRestart,
+    InvalidShutdown,
+    InvalidStart,
+    InvalidStartTimeout,
+    InvalidStrategy,
+    Restart,
+    SpecError,
+    Strategy,
+    Supervision,
+)
+
+
+class Worker(Server): ...
+
+
+WORKER = Name("worker", Worker)
+
+WRONG_CHILDREN: list[tuple[dict[str, Any], type[SpecError], str]] = [
+    ({"start": 3}, InvalidStart, "child 'int': start makes an actor, not 3"),
+    ({"start": Worker()}, InvalidStart, "child 'Worker': start makes an actor, not <Worker"),
+    ({"start": dict}, InvalidStart, "child 'dict': start makes an actor, not <class 'dict'>"),
+    ({"start": None}, InvalidStart, "start makes an actor, not None"),
+    ({"name": "worker"}, InvalidName, "child 'Worker': name is a Name or None, not 'worker'"),
+    ({"id": ""}, InvalidId, "child '': id is text without a slash, not ''"),
+    ({"id": "a/b"}, InvalidId, "child 'a/b': id is text without a slash, not 'a/b'"),
+    ({"id": 3}, InvalidId, "child 3: id is text without a slash, not 3"),
+    ({"restart": "permanent"}, InvalidRestart, "restart is a Restart, not 'permanent'"),
+    ({"restart": None}, InvalidRestart, "restart is a Restart, not None"),
+    ({"shutdown": -1}, InvalidShutdown, "is seconds from 0, INFINITY or BRUTAL_KILL, not -1"),
+    ({"shutdown": "soon"}, InvalidShutdown, "BRUTAL_KILL, not 'soon'"),
+    ({"shutdown": math.nan}, InvalidShutdown, "BRUTAL_KILL, not nan"),
+    ({"shutdown": True}, InvalidShutdown, "BRUTAL_KILL, not True"),
+    ({"shutdown": None}, InvalidShutdown, "BRUTAL_KILL, not None"),
+    ({"start_timeout": 0}, InvalidStartTimeout, "start_timeout is seconds above 0, not 0"),
+    ({"start_timeout": "1"}, InvalidStartTimeout, "start_timeout is seconds above 0, not '1'"),
+]
+
+WRONG_FLAGS: list[tuple[dict[str, Any], type[SpecError], str]] = [
+    ({"children": Worker}, InvalidChild, "children is a list of Child, not <class"),
+    ({"children": "abc"}, InvalidChild, "children is a list of Child, not 'abc'"),
+    ({"children": None}, InvalidChild, "children is a list of Child, not None"),
+    ({"children": [Worker]}, InvalidChild, "children holds <class"),
+    ({"strategy": "one_for_one"}, InvalidStrategy, "strategy is a Strategy, not 'one_for_one'"),
+    ({"intensity": -1}, InvalidIntensity, "intensity is a whole number from 0, not -1"),
+    ({"intensity": 1.5}, InvalidIntensity, "intensity is a whole number from 0, not 1.5"),
+    ({"intensity": True}, InvalidIntensity, "intensity is a whole number from 0, not True"),
+    ({"period": 0}, InvalidPeriod, "period is seconds above 0, not 0"),
+    ({"period": "5"}, InvalidPeriod, "period is seconds above 0, not '5'"),
+    ({"period": math.nan}, InvalidPeriod, "period is seconds above 0, not nan"),
+]
+
+
+@pytest.mark.parametrize(("fields", "error", "sentence"), WRONG_CHILDREN)
+def test_each_wrong_field_of_a_child_has_its_own_error(
+    fields: dict[str, Any], error: type[SpecError], sentence: str
+) -> None:
+    with pytest.raises(SpecError) as refused:
+        Child(**{"start": Worker, **fields})
+
+    assert type(refused.value) is error
+    assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize(("fields", "error", "sentence"), WRONG_FLAGS)
+def test_each_wrong_flag_has_its_own_error(
+    fields: dict[str, Any], error: type[SpecError], sentence: str
+) -> None:
+    with pytest.raises(SpecError) as refused:
+        Supervision(**fields)
+
+    assert type(refused.value) is error
+    assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("restart", "shutdown", "timeout", "name", "start"),
+    [
+        *itertools.product(
+            Restart,
+            (0, 1.5, INFINITY, BRUTAL_KILL),
+            (0.1, math.inf),
+            (None, WORKER),
+            (Worker, lambda: Worker(), functools.partial(Worker), Supervision()),
+        )
+    ],
+)
+def test_every_good_combination_is_taken(
+    restart: Restart, shutdown: Any, timeout: float, name: Any, start: Any
+) -> None:
+    child = Child(start, name=name, restart=restart, shutdown=shutdown, start_timeout=timeout)
+
+    assert Supervision([child]).children == (child,)
+
+
+@pytest.mark.parametrize(("strategy", "intensity"), [*itertools.product(Strategy, (0, 1, 1000))])
+@pytest.mark.parametrize("period", [0.1, 5, math.inf])
+def test_every_good_flag_is_taken(strategy: Strategy, intensity: int, period: float) -> None:
+    Supervision((), strategy, intensity, period)
+
+
+def test_two_children_with_one_id_are_refused() -> None:
+    with pytest.raises(DuplicateChild, match="two children are called 'Worker': give one an id="):
+        Supervision([Child(Worker), Child(Worker)])
+
+
+@pytest.mark.parametrize(
+    ("child", "expected"),
+    [
+        (Child(Worker), "Worker"),
+        (Child(functools.partial(Worker)), "Worker"),
+        (Child(Worker, name=WORKER), "worker"),
+        (Child(Supervision()), "supervisor"),
+        (Child(Worker, name=WORKER, id="mine"), "mine"),
+    ],
+)
+def test_the_id_is_the_names_else_the_factorys(child: Child[Any], expected: str) -> None:
+    assert child.id == expected
+
+
+def test_the_defaults_are_otps() -> None:
+    child, flags = Child(Worker), Supervision()
+
+    assert (child.restart, child.shutdown, child.start_timeout) == (Restart.PERMANENT, 5.0, 60.0)
+    assert Child(Supervision()).shutdown == INFINITY
+    assert (flags.children, flags.strategy) == ((), Strategy.ONE_FOR_ONE)
+    assert (flags.intensity, flags.period) == (3, 5.0)
+
+
+def test_specs_are_values() -> None:
+    assert Supervision([Child(Worker)]) == Supervision((Child(Worker),))
+    assert hash(Child(Worker)) == hash(Child(Worker))
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        Child(Worker).id = "other"  # type: ignore[misc]
+
+
+def test_children_may_come_from_a_generator() -> None:
+    flags = Supervision(Child(Worker, id=str(n)) for n in range(3))
+
+    assert [child.id for child in flags.children] == ["0", "1", "2"]

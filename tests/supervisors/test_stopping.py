@@ -1,0 +1,371 @@
+"""Stopping: in reverse, with grace then kill, whatever else is going on."""
+
+import math
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from actors import KILLED, SHUTDOWN, StartError, crashed, stop
+from actors.names import names
+from supervisors import (
+    BRUTAL_KILL,
+    INFINITY,
+    Child,
+    Strategy,
+    Supervision,
+    Supervisor,
+    SupervisorGaveUp,
+    supervise,
+)
+from tests.conformance.cancellation import every_step
+from tests.supervisors.stage import BOOM, Player, Stage, alive, leave, player, when_dead
+
+THREE = partial(trio.sleep, 3)
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+async def stopped_in(tree: Supervision, nursery: trio.Nursery) -> float:
+    """Start and stop it; how long the stop took."""
+    top = await supervise(nursery, tree)
+    began = trio.current_time()
+    await stop(top)
+    return trio.current_time() - began
+
+
+# -- order and grace
+
+
+async def test_children_stop_in_reverse_one_at_a_time(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    tree = Supervision([stage.child(name, cleanup=THREE) for name in "abc"])
+
+    assert await stopped_in(tree, nursery) == pytest.approx(9)
+    assert stage.said().endswith(
+        "term c shutdown; done c; term b shutdown; done b; term a shutdown; done a"
+    )
+
+
+async def test_a_child_that_does_not_end_within_its_grace_is_killed(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    tree = Supervision([stage.child("a"), stage.child("b", cleanup=THREE, shutdown=2)])
+
+    assert await stopped_in(tree, nursery) == pytest.approx(2)
+    assert stage.said().endswith("term b shutdown; term a shutdown")
+
+
+async def test_brutal_kill_runs_no_terminate(stage: Stage, nursery: trio.Nursery) -> None:
+    tree = Supervision([stage.child("a", shutdown=BRUTAL_KILL), stage.child("b")])
+
+    await stopped_in(tree, nursery)
+
+    assert stage.said().endswith("start b; term b shutdown")
+
+
+async def test_a_child_with_brutal_kill_that_ends_by_itself_cleans_up(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    child = stage.child("a", cleanup=THREE, shutdown=BRUTAL_KILL)
+    top = await supervise(nursery, Supervision([child]))
+    stage.said()
+
+    await leave("a", SHUTDOWN)
+    await trio.sleep(4)
+
+    assert stage.said() == "term a shutdown; done a; start a"
+    await stop(top)
+
+
+async def test_infinity_waits_as_long_as_it_takes(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    child = stage.child("a", cleanup=partial(trio.sleep, 1e6), shutdown=INFINITY)
+
+    assert await stopped_in(Supervision([child]), nursery) == pytest.approx(1e6)
+
+
+async def test_an_outer_cancellation_stops_the_tree_in_reverse(
+    stage: Stage, autojump_clock: MockClock
+) -> None:
+    sub: Child[Any] = Child(
+        Supervision([stage.child(name, cleanup=THREE) for name in "bc"]), id="sub"
+    )
+    async with trio.open_nursery() as nursery:
+        await supervise(nursery, Supervision([stage.child("a"), sub, stage.child("d")]))
+        stage.said()
+        nursery.cancel_scope.cancel()
+
+    assert stage.said() == (
+        "term d shutdown; term c shutdown; done c; term b shutdown; done b; term a shutdown"
+    )
+
+
+async def test_a_child_whose_clean_up_fails_does_not_stop_the_stopping(
+    stage: Stage, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail() -> None:
+        raise ValueError("cleanup")
+
+    tree = Supervision([stage.child("a"), stage.child("b", cleanup=fail)])
+
+    await stopped_in(tree, nursery)
+
+    assert stage.said().endswith("term b shutdown; term a shutdown")
+    assert "crashed (ValueError: cleanup)" in caplog.text
+
+
+async def test_a_child_that_ends_by_itself_while_it_is_being_stopped_is_passed_over(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    tree = Supervision([stage.child("a"), stage.child("b"), stage.child("c", cleanup=THREE)])
+    top = await supervise(nursery, tree)
+    top.stop()
+    await wait_all_tasks_blocked()
+    stage.said()
+
+    await leave("b")
+
+    assert stage.said() == "term b crashed"
+    assert await top.wait() is SHUTDOWN
+    assert stage.said() == "done c; term a shutdown"
+
+
+# -- stops that cross a start or a restart
+
+
+async def test_a_stop_while_a_child_is_in_init_stops_those_before_it(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    tree = Supervision([stage.child("a"), stage.child("b", init=trio.sleep_forever)])
+    with trio.move_on_after(1) as limit:
+        await supervise(nursery, tree)
+    await wait_all_tasks_blocked()
+
+    assert limit.cancelled_caught
+    assert stage.said() == "start a; term a shutdown"
+    assert names() == {}
+
+
+async def test_a_restart_asked_for_while_the_tree_stops_is_refused(
+    stage: Stage, nursery: trio.Nursery
+) -> None:
+    top = await supervise(nursery, stage.tree("ab"))
+    stage.said()
+    when_dead("a", top.stop)
+
+    await leave("a")
+
+    assert await top.wait() is SHUTDOWN
+    assert stage.said() == "term a crashed; term b shutdown"
+
+
+async def test_a_restart_asked_for_while_the_nursery_is_cancelled_is_refused(
+    stage: Stage,
+) -> None:
+    async with trio.open_nursery() as nursery:
+        await supervise(nursery, stage.tree("ab"))
+        stage.said()
+        when_dead("a", nursery.cancel_scope.cancel)
+        player("a").cast_nowait(Player.leave, BOOM)
+
+    assert stage.said() == "term a crashed; term b shutdown"
+
+
+async def test_a_restart_asked_for_while_the_supervisor_is_killed_is_refused(
+    stage: Stage, nursery: trio.Nursery
+) -> None:
+    top = await supervise(nursery, stage.tree("ab"))
+    stage.said()
+    when_dead("a", top.kill)
+
+    await leave("a")
+
+    assert await top.wait() is KILLED
+    assert stage.said() == "term a crashed"
+
+
+@pytest.mark.parametrize("strategy", Strategy)
+async def test_a_stop_asked_for_between_restart_attempts_comes_first(
+    stage: Stage, nursery: trio.Nursery, strategy: Strategy
+) -> None:
+    async def init() -> None:
+        if stage.starts["a"] == 3:
+            top.stop()
+
+    stage.refused = {"a2", "a3", "a4", "a5"}
+    children = [stage.child("a", init=init), stage.child("b")]
+    top = await supervise(nursery, Supervision(children, strategy, intensity=100))
+
+    await leave("a")
+
+    assert await top.wait() is SHUTDOWN
+    assert stage.starts["a"] == 3
+
+
+async def test_a_stop_in_the_very_step_in_which_a_restart_fails_is_no_crash(
+    stage: Stage, nursery: trio.Nursery
+) -> None:
+    async def init() -> None:
+        if stage.starts["a"] == 2:
+            await go.wait()
+            top.stop()
+            raise ValueError("boom")
+
+    go = trio.Event()
+    top = await supervise(nursery, Supervision([stage.child("a", init=init)]))
+    await leave("a")
+    go.set()
+
+    assert await top.wait() is SHUTDOWN
+
+
+async def test_a_child_in_its_restart_waits_for_its_turn_to_be_stopped(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    async def init() -> None:
+        if stage.starts["a"] > 1:
+            try:
+                await trio.sleep_forever()
+            finally:
+                stage.log.append("cut a")
+
+    tree = Supervision([stage.child("a", init=init), stage.child("b", cleanup=THREE)])
+    top = await supervise(nursery, tree)
+    await leave("a")
+    stage.said()
+
+    await stop(top)
+
+    assert stage.said() == "term b shutdown; done b; cut a"
+
+
+# -- kills, and supervisors among the children
+
+
+async def test_a_kill_of_a_supervisor_kills_its_children_and_theirs(
+    stage: Stage, nursery: trio.Nursery
+) -> None:
+    sub: Child[Any] = Child(stage.tree("bc"), id="sub")
+    top = await supervise(nursery, Supervision([stage.child("a"), sub]))
+    refs = [alive(name) for name in "abc"]
+    stage.said()
+
+    top.kill()
+
+    assert await top.wait() is KILLED
+    assert [ref and ref.reason for ref in refs] == [KILLED] * 3
+    assert stage.said() == ""
+    assert names() == {}
+
+
+async def test_a_kill_of_a_sub_supervisor_restarts_it_with_its_children(
+    stage: Stage, nursery: trio.Nursery
+) -> None:
+    sub: Child[Any] = Child(stage.tree("bc"), id="sub")
+    top = await supervise(nursery, Supervision([stage.child("a"), sub]))
+    supervisor = top.process().actor
+    assert isinstance(supervisor, Supervisor)
+    process = supervisor.places[1].process
+    assert process is not None
+    stage.said()
+
+    process.kill()
+    await wait_all_tasks_blocked()
+
+    assert stage.said() == "start b; start c"
+    await stop(top)
+
+
+async def test_a_supervisor_whose_grace_is_over_kills_the_children_it_has_left(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    slow = [stage.child(name, cleanup=THREE, shutdown=INFINITY) for name in "abc"]
+    tree = Supervision([Child(Supervision(slow), id="sub", shutdown=4)])
+
+    assert await stopped_in(tree, nursery) == pytest.approx(4)
+    assert stage.said().endswith("term c shutdown; done c; term b shutdown")
+    assert names() == {}
+
+
+async def test_a_supervisor_asked_to_stop_while_it_gives_up_has_its_grace_from_then(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    hanging = stage.child("a", cleanup=trio.sleep_forever, shutdown=INFINITY)
+    sub = Supervision([hanging, stage.child("b")], intensity=0)
+    top = await supervise(nursery, Supervision([Child(sub, id="sub", shutdown=2)]))
+    await leave("b")
+    await trio.sleep(100)
+    began = trio.current_time()
+
+    await stop(top)
+
+    assert trio.current_time() - began == pytest.approx(2)
+    assert names() == {}
+
+
+async def test_a_child_that_crashes_while_the_supervisor_stops_is_logged_and_not_restarted(
+    stage: Stage, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def crash() -> None:
+        raise ValueError("at the end")
+
+    top = await supervise(nursery, Supervision([stage.child("a", cleanup=crash)]))
+    ref = alive("a")
+    assert ref is not None
+
+    await stop(top)
+
+    assert ref.reason is not None
+    assert ref.reason == crashed(ref.reason.error or ValueError())
+    assert stage.starts == {"a": 1}
+
+
+# -- cancelled from outside, everywhere
+
+
+@pytest.mark.parametrize("refused", [set(), {"b2"}, {"b2", "b3", "b4", "b5"}])
+@pytest.mark.parametrize("strategy", Strategy)
+def test_cancelled_from_outside_at_every_step_all_end_in_reverse_and_nothing_is_left(
+    strategy: Strategy, refused: set[str]
+) -> None:
+    """Start, two crashes, their restarts and the stop, cancelled at each task step in turn."""
+    stages: list[Stage] = []
+
+    async def scenario() -> None:
+        stage = Stage(refused=set(refused))
+        stages.append(stage)
+        sub: Child[Any] = Child(stage.tree("cd", strategy), id="sub", shutdown=math.inf)
+        children = [stage.child("a"), stage.child("b"), sub, stage.child("e")]
+        try:
+            async with trio.open_nursery() as nursery:
+                top = await supervise(nursery, Supervision(children, strategy, intensity=3))
+                for name in "bc":
+                    player(name).cast_nowait(Player.leave, BOOM)
+                    await trio.testing.wait_all_tasks_blocked()
+                await stop(top)
+        except* (SupervisorGaveUp, StartError):
+            pass
+
+    async def check() -> None:
+        assert names() == {}
+        log, up = stages[-1].log, list[str]()
+        for line in log:
+            what, who, *why = line.split()
+            if what == "start":
+                up.append(who)
+            elif what == "term":
+                up.remove(who)
+                later = {"a": "be", "b": "e", "c": "d"}.get(who, "")
+                assert why == ["crashed"] or not any(name in up for name in later), log
+        assert up == [], log
+
+    steps = every_step(scenario, check)
+    assert steps > 50
