@@ -1,0 +1,83 @@
+"""The correct twin: everything a user may write, and nothing for a type checker to report."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Generic, TypeVar
+
+import attrs
+import trio
+
+from actors import Actor, Address, Down, ExitReason, Name, Ref, Server, start, stop
+from supervisors import BRUTAL_KILL, Child, Restart, Strategy, Supervision, Supervisor, supervise
+
+T = TypeVar("T")
+A = TypeVar("A", bound=Actor)
+
+
+@attrs.define(eq=False)
+class Visits(Server):
+    seen: dict[str, int] = attrs.Factory(dict[str, int])
+
+    async def visit(self, name: str, *, times: int = 1) -> int:
+        self.seen[name] = self.seen.get(name, 0) + times
+        return self.seen[name]
+
+    async def forget(self) -> None:
+        self.seen.clear()
+
+    async def handle_info(self, message: object) -> None:
+        if isinstance(message, Down):
+            await self.forget()
+
+    async def terminate(self, reason: ExitReason) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+class Better(Visits): ...
+
+
+@attrs.define(eq=False)
+class Box(Server, Generic[T]):
+    content: T
+
+    async def swap(self, content: T) -> T:
+        self.content, old = content, self.content
+        return old
+
+
+class Starter(Server):
+    async def make(self, factory: Callable[[], A]) -> Ref[A]:
+        async with trio.open_nursery() as nursery:
+            return await start(nursery, factory)
+
+
+VISITS = Name("visits", Visits)
+TREE = Supervision(
+    [
+        Child(Visits, name=VISITS),
+        Child(partial(Visits, {"bob": 1}), id="second", restart=Restart.TRANSIENT),
+        Child(lambda: Box(1), id="box", shutdown=BRUTAL_KILL),
+        Child(Supervision([Child(Better)], strategy=Strategy.REST_FOR_ONE), id="sub"),
+    ],
+    intensity=3,
+)
+
+
+async def first(address: Address[Visits]) -> int:
+    return await address.call(Visits.visit, "bob")
+
+
+async def main(starter: Ref[Starter]) -> None:
+    async with trio.open_nursery() as nursery:
+        top: Ref[Supervisor] = await supervise(nursery, TREE)
+        count: int = await VISITS.call(Visits.visit, "bob", times=2)
+        await VISITS.cast(Visits.visit, name="bob")
+        VISITS.cast_nowait(Visits.forget)
+        await VISITS.send(count)
+        better: Ref[Better] = await start(nursery, Better)
+        count = await first(better) + await first(VISITS)
+        box: Ref[Box[int]] = await start(nursery, lambda: Box(1))
+        count = await box.call(Box[int].swap, 2)
+        made: Ref[Visits] = await starter.call(Starter.make, Visits)
+        reason: ExitReason = await stop(made)
+        top.stop(reason)

@@ -1,0 +1,68 @@
+"""What users' own type checkers see: five planted mistakes reported, a correct twin not at all."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDER = Path(__file__).parent / "mistakes"
+PLANTED = {
+    number: line.rpartition("# mistake: ")[2]
+    for number, line in enumerate((FOLDER / "mistakes.py").read_text().splitlines(), 1)
+    if "# mistake: " in line
+}
+
+
+def mypy(scratch: Path) -> set[tuple[str, int]]:
+    """Where `mypy --strict` reports an error, as file and line."""
+    # With no settings of the project's: as a user's own mypy runs.
+    arguments = ["--strict", "--config-file=", "--output=json", "--cache-dir=.cache"]
+    out = run(scratch, "mypy", *arguments, *(path.name for path in scratch.glob("*.py")))
+    reports = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    return {(Path(r["file"]).name, r["line"]) for r in reports if r["severity"] == "error"}
+
+
+def pyright(scratch: Path) -> set[tuple[str, int]]:
+    """Where pyright, strict, reports an error or a warning, as file and line."""
+    (scratch / "pyrightconfig.json").write_text(
+        json.dumps(
+            {
+                "extraPaths": [str(ROOT)],
+                "typeCheckingMode": "strict",
+                "pythonVersion": "3.11",
+            }
+        )
+    )
+    out = run(scratch, "pyright", "--outputjson", "--pythonpath", sys.executable)
+    reports = json.loads(out)["generalDiagnostics"]
+    # The unknown type that a misspelt name has is reported along with it, at the same line.
+    return {(Path(r["file"]).name, r["range"]["start"]["line"] + 1) for r in reports}
+
+
+def run(scratch: Path, tool: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", tool, *arguments],
+        cwd=scratch,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "MYPYPATH": str(ROOT)},
+    )
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("checker", [mypy, pyright])
+def test_all_five_mistakes_are_reported_and_nothing_else(
+    checker: Callable[[Path], set[tuple[str, int]]], tmp_path: Path
+) -> None:
+    assert list(PLANTED.values()) == ["reply", "extra", "argument", "server", "misspelt"]
+
+    shutil.copytree(FOLDER, tmp_path, dirs_exist_ok=True)
+
+    assert checker(tmp_path) == {("mistakes.py", line) for line in PLANTED}
