@@ -197,7 +197,9 @@ class Connection:
             self.closing = True
             self.exchange.truncate()
             return None
-        self.exchange.finish_error(request.body, request.header(ERROR_TYPE))
+        self.exchange.finish_error(
+            request.body, request.header(ERROR_TYPE), request.header(b"content-type")
+        )
         return ACCEPTED
 
     def _init_error(self, request: Request) -> Reply:

@@ -11,7 +11,14 @@ import attrs
 
 from runtime.local.invocation import Invocation
 from runtime.local.journal import Entry, Happening, Journal
-from runtime.local.outcomes import MAX_PAYLOAD_SIZE, Outcome, function_error_type, too_large
+from runtime.local.outcomes import (
+    ERROR_WITH_CAUSE,
+    MAX_PAYLOAD_SIZE,
+    Outcome,
+    function_error_type,
+    too_large,
+    without_cause,
+)
 from runtime.local.states import Move, Refusal, State, transition
 
 __all__ = [
@@ -166,10 +173,12 @@ class Exchange:
         """The headers of an /error."""
         return self._begin(request_id, Move.ERROR)
 
-    def finish_error(self, body: bytes, error_type: str) -> None:
+    def finish_error(self, body: bytes, error_type: str, content_type: str = "") -> None:
         """The body of an /error is read; `error_type` is `Lambda-Runtime-Function-Error-Type` or
         "".
         """
+        if content_type == ERROR_WITH_CAUSE:
+            body = without_cause(body)
         self._answer(Outcome(body, function_error_type(error_type)), "error")
 
     def accept_init_error(self, body: bytes, error_type: str) -> Refusal | None:

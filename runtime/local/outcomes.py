@@ -7,16 +7,21 @@ import attrs
 import msgspec
 
 __all__ = [
+    "ERROR_WITH_CAUSE",
     "MAX_PAYLOAD_SIZE",
     "Outcome",
     "exited",
     "function_error_type",
     "timed_out",
     "too_large",
+    "without_cause",
 ]
 
 MAX_PAYLOAD_SIZE = 6 * 1024 * 1024 + 100
 """Bytes that an answer may have (Runtime API)."""
+
+ERROR_WITH_CAUSE = "application/vnd.aws.lambda.error.cause+json"
+"""Content type of an error whose body carries the X-Ray cause, which is not for the invoker."""
 
 _VALID_ERROR_TYPE = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
 
@@ -77,6 +82,20 @@ def function_error_type(header: str) -> str:
     if _VALID_ERROR_TYPE.search(header):
         return header
     return "Function.Unknown" if header.startswith("Function.") else "Runtime.Unknown"
+
+
+def without_cause(body: bytes) -> bytes:
+    """The error that the invoker sees of one of type ERROR_WITH_CAUSE (Runtime API)."""
+    try:
+        return msgspec.json.encode(msgspec.json.decode(body, type=_ErrorWithCause))
+    except msgspec.DecodeError:
+        return b'"Invalid error body"'
+
+
+class _ErrorWithCause(msgspec.Struct, omit_defaults=True):
+    errorMessage: str = ""  # noqa: N815 - the wire's names
+    errorType: str = ""  # noqa: N815
+    stackTrace: list[str] = []  # noqa: N815
 
 
 def _platform_error(error_type: str, message: str) -> Outcome:

@@ -287,6 +287,29 @@ def test_an_error_type_is_what_the_platform_makes_of_it(header: str, expected: s
     assert invocation.outcome.error_type == expected
 
 
+@pytest.mark.parametrize(
+    ("body", "seen"),
+    [
+        (
+            b'{"errorMessage":"m","errorType":"T","errorCause":{}}',
+            b'{"errorMessage":"m","errorType":"T"}',
+        ),
+        (b"no json", b'"Invalid error body"'),
+    ],
+)
+def test_a_cause_in_an_errors_body_is_not_for_the_invoker(body: bytes, seen: bytes) -> None:
+    desk = Desk()
+    invocation = desk.offer()
+    peer = desk.connect()
+    peer.tell(NEXT)
+
+    content_type = "Content-Type: application/vnd.aws.lambda.error.cause+json"
+    peer.tell(post("invocation/id-1/error", body, content_type))
+
+    assert invocation.outcome is not None
+    assert invocation.outcome.payload == seen
+
+
 # -- refusals
 
 
