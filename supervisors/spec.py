@@ -10,14 +10,22 @@ is found when it is written, each with an error of its own (OTP: `supervisor:che
 import enum
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Generic, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, cast
 
 import attrs
 
 from actors import Actor, Name
 from actors.start import GRACE, START_TIMEOUT, factory_name
 
-A = TypeVar("A", bound=Actor)
+if TYPE_CHECKING:
+    # A default (PEP 696), so that `sub = Child(Supervision(...))` needs no annotation.
+    from typing_extensions import TypeVar
+
+    A = TypeVar("A", bound=Actor, default=Actor)
+else:
+    from typing import TypeVar
+
+    A = TypeVar("A", bound=Actor)
 
 BRUTAL_KILL: Final = "brutal_kill"
 INFINITY: Final = math.inf

@@ -1,4 +1,4 @@
-"""Outer cancellation at every task step: the sweep, for the tests of both floors.
+"""Outer cancellation, or any other blow, at every task step: the sweep.
 
 An Instrument counts task steps and cancels a scope around the scenario at the n-th; the sweep
 does so for every n until a run ends without. Trio drops an Instrument that raises, so nothing is
@@ -13,23 +13,26 @@ from trio.testing import MockClock
 DEADLINE = 1000.0
 
 
-class CancelAt(trio.abc.Instrument):
-    """Cancels `scope` before the n-th task step that begins inside it."""
+class StrikeAt(trio.abc.Instrument):
+    """Strikes before the n-th task step from now."""
 
-    def __init__(self, step: int, scope: trio.CancelScope) -> None:
+    def __init__(self, step: int, strike: Callable[[], object]) -> None:
         self.left = step
-        self.scope = scope
+        self.strike = strike
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         self.left -= 1
         if self.left == 0:
-            self.scope.cancel()
+            self.strike()
 
 
-def cancelled_at(
-    step: int, scenario: Callable[[], Awaitable[object]], check: Callable[[], Awaitable[object]]
+def struck_at(
+    step: int,
+    scenario: Callable[[], Awaitable[object]],
+    check: Callable[[], Awaitable[object]],
+    strike: Callable[[], object] | None,
 ) -> bool:
-    """Run it, cancelled at a step; False when it had ended before that step.
+    """Run it, struck at a step; False when it had ended before that step.
 
     The clock jumps whenever all tasks wait, so a hang is the end of DEADLINE, not of patience.
     """
@@ -39,7 +42,7 @@ def cancelled_at(
     async def main() -> bool:
         nonlocal hung
         scope = trio.CancelScope()
-        instrument = CancelAt(step, scope)
+        instrument = StrikeAt(step, strike or scope.cancel)
         with trio.move_on_after(DEADLINE) as limit:
             limit.shield = True
             with scope:
@@ -58,16 +61,18 @@ def cancelled_at(
         return instrument.left <= 0
 
     reached = trio.run(main, clock=MockClock(autojump_threshold=0))
-    assert not hung, f"cancelled at step {step}, it hung"
-    assert len(left) == 1, f"cancelled at step {step}, tasks were left: {left}"
+    assert not hung, f"struck at step {step}, it hung"
+    assert len(left) == 1, f"struck at step {step}, tasks were left: {left}"
     return reached
 
 
 def every_step(
-    scenario: Callable[[], Awaitable[object]], check: Callable[[], Awaitable[object]]
+    scenario: Callable[[], Awaitable[object]],
+    check: Callable[[], Awaitable[object]],
+    strike: Callable[[], object] | None = None,
 ) -> int:
-    """Cancel it at each step in turn; how many steps there were."""
+    """Cancel it at each step in turn, or strike as told; how many steps there were."""
     step = 1
-    while cancelled_at(step, scenario, check):
+    while struck_at(step, scenario, check, strike):
         step += 1
     return step - 1

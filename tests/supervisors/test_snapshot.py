@@ -20,7 +20,7 @@ def stage() -> Stage:
 async def test_a_snapshot_shows_every_place_in_start_order(
     stage: Stage, nursery: trio.Nursery
 ) -> None:
-    sub: Child[Any] = Child(stage.tree("bc"), id="sub")
+    sub = Child(stage.tree("bc"), id="sub")
     top = await supervise(nursery, Supervision([stage.child("a"), sub]), path="/top")
 
     def running(path: str, actor: str = "Player", *children: Snapshot) -> Snapshot:
@@ -80,7 +80,7 @@ async def test_a_snapshot_from_inside_is_of_the_whole_tree(
         async def look(self) -> Snapshot:
             return snapshot()
 
-    sub: Child[Any] = Child(Supervision([Child(Looker)]), id="sub")
+    sub = Child(Supervision([Child(Looker)]), id="sub")
     top = await supervise(nursery, Supervision([sub, stage.child("a")]), path="/top")
     supervisor: Any = top.process().actor
     looker: Any = supervisor.places[0].process.actor.places[0].process.actor

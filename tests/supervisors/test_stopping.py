@@ -2,7 +2,6 @@
 
 import math
 from functools import partial
-from typing import Any
 
 import pytest
 import trio
@@ -95,9 +94,7 @@ async def test_infinity_waits_as_long_as_it_takes(
 async def test_an_outer_cancellation_stops_the_tree_in_reverse(
     stage: Stage, autojump_clock: MockClock
 ) -> None:
-    sub: Child[Any] = Child(
-        Supervision([stage.child(name, cleanup=THREE) for name in "bc"]), id="sub"
-    )
+    sub = Child(Supervision([stage.child(name, cleanup=THREE) for name in "bc"]), id="sub")
     async with trio.open_nursery() as nursery:
         await supervise(nursery, Supervision([stage.child("a"), sub, stage.child("d")]))
         stage.said()
@@ -253,7 +250,7 @@ async def test_a_child_in_its_restart_waits_for_its_turn_to_be_stopped(
 async def test_a_kill_of_a_supervisor_kills_its_children_and_theirs(
     stage: Stage, nursery: trio.Nursery
 ) -> None:
-    sub: Child[Any] = Child(stage.tree("bc"), id="sub")
+    sub = Child(stage.tree("bc"), id="sub")
     top = await supervise(nursery, Supervision([stage.child("a"), sub]))
     refs = [alive(name) for name in "abc"]
     stage.said()
@@ -269,7 +266,7 @@ async def test_a_kill_of_a_supervisor_kills_its_children_and_theirs(
 async def test_a_kill_of_a_sub_supervisor_restarts_it_with_its_children(
     stage: Stage, nursery: trio.Nursery
 ) -> None:
-    sub: Child[Any] = Child(stage.tree("bc"), id="sub")
+    sub = Child(stage.tree("bc"), id="sub")
     top = await supervise(nursery, Supervision([stage.child("a"), sub]))
     supervisor = top.process().actor
     assert isinstance(supervisor, Supervisor)
@@ -342,7 +339,7 @@ def test_cancelled_from_outside_at_every_step_all_end_in_reverse_and_nothing_is_
     async def scenario() -> None:
         stage = Stage(refused=set(refused))
         stages.append(stage)
-        sub: Child[Any] = Child(stage.tree("cd", strategy), id="sub", shutdown=math.inf)
+        sub = Child(stage.tree("cd", strategy), id="sub", shutdown=math.inf)
         children = [stage.child("a"), stage.child("b"), sub, stage.child("e")]
         try:
             async with trio.open_nursery() as nursery:

@@ -368,7 +368,7 @@ async def test_budgets_multiply_two_floors_up(stage: Stage) -> None:
 
     async def body(nursery: trio.Nursery) -> None:
         nonlocal crashes
-        sub: Child[Any] = Child(stage.tree("a", intensity=1), id="sub")
+        sub = Child(stage.tree("a", intensity=1), id="sub")
         await supervise(nursery, Supervision([sub], intensity=1))
         while True:
             await leave("a")
@@ -385,7 +385,7 @@ async def test_budgets_multiply_two_floors_up(stage: Stage) -> None:
 async def test_giving_up_is_abnormal_for_a_transient_spec(
     stage: Stage, nursery: trio.Nursery
 ) -> None:
-    sub: Child[Any] = Child(stage.tree("a", intensity=0), id="sub", restart=Restart.TRANSIENT)
+    sub = Child(stage.tree("a", intensity=0), id="sub", restart=Restart.TRANSIENT)
     top = await supervise(nursery, Supervision([sub]))
     stage.said()
 

@@ -52,12 +52,13 @@ class Starter(Server):
 
 
 VISITS = Name("visits", Visits)
+SUB = Child(Supervision([Child(Better)], strategy=Strategy.REST_FOR_ONE), id="sub")
 TREE = Supervision(
     [
         Child(Visits, name=VISITS),
         Child(partial(Visits, {"bob": 1}), id="second", restart=Restart.TRANSIENT),
         Child(lambda: Box(1), id="box", shutdown=BRUTAL_KILL),
-        Child(Supervision([Child(Better)], strategy=Strategy.REST_FOR_ONE), id="sub"),
+        SUB,
     ],
     intensity=3,
 )

@@ -1,0 +1,67 @@
+"""Kill any actor of a tree at any task step: nothing hangs, nothing is left, the rest lives."""
+
+import math
+import os
+from contextlib import suppress
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from actors import ActorExited, Name, StartError
+from actors.names import names
+from supervisors import Child, Strategy, Supervision, Supervisor, supervise
+from tests.conformance.cancellation import every_step
+from tests.supervisors.stage import BOOM, Player, Stage, player
+
+TOP, SUB = Name("top", Supervisor), Name("sub", Supervisor)
+SEEDS = range(20 if os.environ.get("OKIBI_SWEEP") == "full" else 1)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("how", ["kill", "stop"])
+@pytest.mark.parametrize("victim", ["a", "b", "c", "sub", "top"])
+@pytest.mark.parametrize("strategy", Strategy)
+def test_a_blow_at_any_step_leaves_a_tree_that_works_or_none(
+    strategy: Strategy, victim: str, how: str, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Start, a crash two floors down, a stop; one actor is killed or stopped at each step."""
+    monkeypatch.setattr(trio._core._run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
+    stages: list[Stage] = []
+
+    async def scenario() -> None:
+        trio._core._run._r.seed(seed)
+        stage = Stage()
+        stages.append(stage)
+        sub = Child(stage.tree("cd", strategy), id="sub", name=SUB, shutdown=math.inf)
+        children = [stage.child("a"), stage.child("b"), sub]
+        try:
+            async with trio.open_nursery() as nursery:
+                await supervise(nursery, Supervision(children, strategy), name=TOP)
+                with trio.CancelScope(shield=True):
+                    with suppress(ActorExited):
+                        player("c").cast_nowait(Player.leave, BOOM)
+                    await wait_all_tasks_blocked()
+                    if TOP.whereis() is not None:
+                        # Whatever was done to it: all of it is back.
+                        assert set(names()) == {*"abcd", "sub", "top"}
+                        top = TOP.whereis()
+                        assert top is not None
+                        top.stop()
+        except* StartError:
+            # Struck in its first start, which is fatal for the tree.
+            pass
+
+    def strike() -> None:
+        process = names().get(victim)
+        if process is not None:
+            process.kill() if how == "kill" else process.stop()
+
+    async def check() -> None:
+        assert names() == {}
+        log = stages[-1].log
+        ended = sum(line.startswith("term") for line in log)
+        begun = sum(line.startswith("start") for line in log)
+        assert ended == begun if how == "stop" else ended <= begun, log
+
+    assert every_step(scenario, check, strike) > 20
