@@ -1,0 +1,1 @@
+"""Functions to read and run, and the demonstration that serves them."""
