@@ -83,8 +83,8 @@ class Mailbox:
     def post(self, message: object) -> None:
         """Put a message on the control lane. One that nobody will read any more is forgotten."""
         if not self.closed:
-            self.control.append(message)
             self._wake()
+            self.control.append(message)
 
     def offer(self, message: object) -> object | None:
         """Put a message on the data lane without waiting; give the one dropped for it, if any.
@@ -98,8 +98,8 @@ class Mailbox:
                 raise MailboxFull(f"{len(self.data)} messages wait already")
             self.dropped += 1
             dropped = self.data.popleft()
-        self.data.append(message)
         self._wake()
+        self.data.append(message)
         return dropped
 
     async def wait_for_room(self, message: object) -> bool:
@@ -115,12 +115,12 @@ class Mailbox:
 
     def add(self, timer: Timer) -> None:
         """Set a timer; a reader that waits already starts its wait anew."""
+        self._wake()
         if len(self.timers) >= self._sweep_at:
             # Whoever sets and cancels a timer for each message would fill the heap with them.
             sweep(self.timers)
             self._sweep_at = max(64, 2 * len(self.timers))
         heapq.heappush(self.timers, timer)
-        self._wake()
 
     def close(self) -> list[object]:
         """Let nobody in any more; give what was left on the data lane, waiting senders last."""
@@ -167,10 +167,14 @@ class Mailbox:
         return Abort.SUCCEEDED
 
     def _wake(self) -> None:
+        """Let the reader look again, after this step.
+
+        Called before anything is put in: from another thread it raises, and harms nothing.
+        """
         reader = self._reader
         if reader is not None:
-            self._reader = None
             reschedule(reader)
+            self._reader = None
 
     def _admit(self) -> None:
         """Let the sender in that has waited longest."""

@@ -113,13 +113,15 @@ class Process:
     def stop(self, reason: ExitReason = SHUTDOWN) -> None:
         """Ask it to end: its body is cancelled, `terminate` runs, and its grace begins."""
         if self._asked is None and self.reason is None:
+            # First what raises in another thread: half a stop would be a hang.
+            self._begin_grace()
             self._asked = reason
             self._stop.cancel()
-            self._begin_grace()
 
     def kill(self) -> None:
         """Cut it off: no `terminate`, no grace (OTP: `exit(Pid, kill)`)."""
         if self.phase is not Phase.DEAD and not self._killed:
+            trio.current_time()  # which raises in another thread: half a kill would be a hang
             self._killed = True
             self._kill.cancel()
             if self.on_kill is not None:
@@ -244,7 +246,7 @@ class Process:
             self.release_name()
         left = self.mailbox.close()
         for message in (self.current, *left):
-            if isinstance(message, Request):
+            if isinstance(message, Request) and message.wanted:
                 message.fail(ActorExited(self.path, reason, str(message)))
         watchers, self.watchers = self.watchers, {}
         for notify in watchers.values():

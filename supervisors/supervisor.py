@@ -290,6 +290,7 @@ async def supervise(
 
     Raises:
         StartError: a child failed to start; whatever had started is stopped again.
+        AlreadyRegistered: the name is taken.
     """
     return await start(
         nursery,

@@ -145,6 +145,7 @@ async def test_demonitor_leaves_the_other_monitors(nursery: trio.Nursery) -> Non
 
     first.demonitor()
     first.demonitor()
+    assert list(watcher.process().watching) == [second]
     mortal.kill()
     await wait_all_tasks_blocked()
 

@@ -340,6 +340,21 @@ async def test_a_crash_says_how_many_messages_it_took_along(
     assert "with 2 messages unread" in caplog.text
 
 
+async def test_an_actor_that_ends_between_messages_was_handling_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Calm(Server):
+        async def ask(self) -> None: ...
+
+    async with trio.open_nursery() as nursery:
+        calm = await start(nursery, Calm, path="/calm")
+        await calm.call(Calm.ask)
+        await wait_all_tasks_blocked()
+        calm.kill()
+
+    assert caplog.messages == ["/calm (incarnation 1) ended: killed"]
+
+
 async def test_a_quiet_end_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     async with trio.open_nursery() as nursery:
         await stop(await start(nursery, Fragile))

@@ -234,7 +234,7 @@ async def test_a_cancelled_scope_sends_nothing(nursery: trio.Nursery, act: Act) 
         await act(clerk)
 
     assert scope.cancelled_caught
-    assert not clerk.process().mailbox.data
+    assert await clerk.call(Clerk.add, 2) == [2]
     await stop(clerk)
 
 
@@ -314,4 +314,34 @@ async def test_stopping_or_killing_the_dead_does_nothing(
 
     clerk.kill()
 
+    assert await stop(clerk) is SHUTDOWN
+
+
+# -- other threads
+
+
+async def test_a_message_from_another_thread_is_refused_and_harms_nothing(
+    nursery: trio.Nursery,
+) -> None:
+    clerk = await start(nursery, Clerk)
+    await wait_all_tasks_blocked()
+
+    with pytest.raises(RuntimeError, match="async context"):
+        await trio.to_thread.run_sync(clerk.cast_nowait, Clerk.add, 1)
+
+    assert await clerk.call(Clerk.add, 2) == [2]
+    await stop(clerk)
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+async def test_an_end_asked_for_from_another_thread_is_refused_and_harms_nothing(
+    nursery: trio.Nursery, how: str
+) -> None:
+    clerk = await start(nursery, Clerk)
+    await wait_all_tasks_blocked()
+
+    with pytest.raises(RuntimeError, match="async context"):
+        await trio.to_thread.run_sync(clerk.stop if how == "stop" else clerk.kill)
+
+    assert await clerk.call(Clerk.add, 1) == [1]
     assert await stop(clerk) is SHUTDOWN
