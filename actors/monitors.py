@@ -31,12 +31,14 @@ class Down:
     ref: Ref[Any] | None
 
 
-@attrs.define(eq=False)
 class Monitor:
     """One actor's interest in another's end."""
 
-    _watcher: Process
-    _watched: Process | None
+    __slots__ = ("_watched", "_watcher")
+
+    def __init__(self, watcher: Process, watched: Process | None) -> None:
+        self._watcher = watcher
+        self._watched = watched
 
     def demonitor(self) -> None:
         """Lose interest. No Down of this monitor is seen after it, not even a waiting one."""

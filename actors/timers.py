@@ -9,12 +9,9 @@ import heapq
 import itertools
 import math
 
-import attrs
-
 _order = itertools.count()
 
 
-@attrs.define(order=False, eq=False)
 class Timer:
     """One message to oneself that is under way (OTP: `erlang:send_after`).
 
@@ -23,10 +20,13 @@ class Timer:
         message: what `handle_info` or `receive` is given then.
     """
 
-    due: float
-    message: object
-    cancelled: bool = False
-    _rank: int = attrs.field(factory=lambda: next(_order), init=False)
+    __slots__ = ("_rank", "cancelled", "due", "message")
+
+    def __init__(self, due: float, message: object) -> None:
+        self.due = due
+        self.message = message
+        self.cancelled = False
+        self._rank = next(_order)
 
     def cancel(self) -> bool:
         """Take it back. True if it had neither rung nor been cancelled before.

@@ -13,19 +13,19 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-import attrs
-
 from .failure import DeadlineExceeded
 
 # Not SIGALRM, which user code uses; not SIGUSR1 or SIGUSR2, which profilers and servers do.
 SIGNAL = signal.SIGRTMIN + 7
 
 
-@attrs.define(eq=False)
 class Alarm:
     """Takes the signal while it is entered, and raises while a handler runs."""
 
-    _armed: bool = attrs.field(default=False, init=False)
+    __slots__ = ("_armed",)
+
+    def __init__(self) -> None:
+        self._armed = False
 
     def run(self, handler: Callable[[Any, Any], Any], event: Any, context: Any) -> Any:
         """Run a plain handler that can be ended.

@@ -1,41 +1,15 @@
 """The context object of an invocation: the official client's, attribute by attribute."""
 
-import json
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 
 import attrs
 
 from .delivery import Delivery
 from .settings import Settings
 
-
-@attrs.define(eq=False)
-class Identity:
-    """Who invoked, when the mobile SDK did."""
-
-    cognito_identity_id: str | None = None
-    cognito_identity_pool_id: str | None = None
-
-
-@attrs.define(eq=False)
-class Client:
-    """The application of a client context."""
-
-    installation_id: str | None = None
-    app_title: str | None = None
-    app_version_name: str | None = None
-    app_version_code: str | None = None
-    app_package_name: str | None = None
-
-
-@attrs.define(eq=False)
-class ClientContext:
-    """What the mobile SDK says of its client."""
-
-    custom: Any = None
-    env: Any = None
-    client: Client | None = None
+if TYPE_CHECKING:
+    from .client import ClientContext, Identity
 
 
 @attrs.define(eq=False, repr=False)
@@ -89,20 +63,21 @@ class Context:
         return self._header(b"lambda-runtime-aws-tenant-id")
 
     @property
-    def client_context(self) -> ClientContext | None:
+    def client_context(self) -> "ClientContext | None":
         """What the mobile SDK sent along, None without it."""
         text = self._header(b"lambda-runtime-client-context")
         if text is None:
             return None
-        told: dict[str, Any] = json.loads(text)
-        client = told.get("client")
-        return ClientContext(told.get("custom"), told.get("env"), client and _client(client))
+        from .client import client_context
+
+        return client_context(text)
 
     @property
-    def identity(self) -> Identity:
+    def identity(self) -> "Identity":
         """Who invoked by Cognito; always an object, empty without it."""
-        told = json.loads(self._header(b"lambda-runtime-cognito-identity") or "{}")
-        return Identity(told.get("cognitoIdentityId"), told.get("cognitoIdentityPoolId"))
+        from .client import identity
+
+        return identity(self._header(b"lambda-runtime-cognito-identity") or "{}")
 
     def get_remaining_time_in_millis(self) -> int:
         """Milliseconds until the platform ends the invocation; 0 when that is past."""
@@ -123,8 +98,3 @@ class Context:
             f"Context(aws_request_id={self.aws_request_id!r}, function_name={self.function_name!r},"
             f" function_version={self.function_version!r})"
         )
-
-
-def _client(told: dict[str, Any]) -> Client:
-    names = [field.name for field in attrs.fields(Client)]
-    return Client(**{name: told[name] for name in names if name in told})

@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import cast
 
-import attrs
-
 from .delivery import Outcome
 
 # The platform crops the cause at 64 KiB and refuses 1 MiB of headers with 431.
@@ -24,7 +22,6 @@ LATE = "The invocation ran out of time and was ended before the platform would e
 _OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
-@attrs.define(eq=False)
 class InitError(Exception):
     """The function cannot be served; reported by /init/error, then the process ends.
 
@@ -34,12 +31,11 @@ class InitError(Exception):
         stack: lines as `traceback.format_list` gives them.
     """
 
-    kind: str
-    message: str
-    stack: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return f"{self.kind}: {self.message}"
+    def __init__(self, kind: str, message: str, stack: tuple[str, ...] = ()) -> None:
+        super().__init__(f"{kind}: {message}")
+        self.kind = kind
+        self.message = message
+        self.stack = stack
 
 
 class DeadlineExceeded(BaseException):

@@ -3,7 +3,6 @@
 import logging
 from typing import Protocol
 
-import attrs
 import trio
 
 from actors import Actor
@@ -24,7 +23,6 @@ class Connect(Protocol):
     async def __call__(self) -> Transport: ...
 
 
-@attrs.define(eq=False)
 class Poller(Actor):
     """Reads one lane, and keeps its connection.
 
@@ -32,9 +30,10 @@ class Poller(Actor):
     but after a wait, so to try first would cost one call into the kernel an event.
     """
 
-    ledger: Ledger
-    lane: Lane
-    connect: Connect
+    def __init__(self, ledger: Ledger, lane: Lane, connect: Connect) -> None:
+        self.ledger = ledger
+        self.lane = lane
+        self.connect = connect
 
     async def run(self) -> None:
         lane = self.lane

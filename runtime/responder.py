@@ -3,7 +3,6 @@
 import logging
 from typing import ClassVar
 
-import attrs
 import trio
 
 from actors import Actor, MailboxPolicy
@@ -14,13 +13,13 @@ from .transport import Transport
 logger = logging.getLogger("okibi")
 
 
-@attrs.define(eq=False)
 class Responder(Actor):
     """Stages what can be said, writes it from where its predecessor had come, waits for mail."""
 
     mailbox: ClassVar[MailboxPolicy] = MailboxPolicy(1_000_000)
 
-    lane: Lane
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
 
     async def run(self) -> None:
         lane = self.lane

@@ -7,7 +7,6 @@ bytes on the wire. Here a send is synchronous and says how much went out; only w
 import socket
 from typing import Protocol
 
-import attrs
 import trio
 from trio.lowlevel import notify_closing, wait_readable, wait_writable
 
@@ -36,11 +35,13 @@ class Transport(Protocol):
         ...
 
 
-@attrs.define(eq=False)
 class SocketTransport:
     """A TCP connection to the Runtime API."""
 
-    _socket: socket.socket
+    __slots__ = ("_socket",)
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
 
     def receive(self, limit: int) -> bytes:
         return self._socket.recv(limit)

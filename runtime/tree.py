@@ -17,8 +17,6 @@ restart the workers with the dispatcher would turn good results into errors.
 from functools import partial
 from typing import Any
 
-import attrs
-
 from supervisors import Child, Supervision
 
 from .alarm import Alarm
@@ -39,7 +37,6 @@ WORKER_GRACE = 0.1
 INTENSITY, PERIOD = 5, 5.0
 
 
-@attrs.define(eq=False)
 class Serving:
     """How the handler of a function is run: what a worker needs to know.
 
@@ -50,10 +47,13 @@ class Serving:
         alarm: ends a plain handler on the main thread.
     """
 
-    function: Function
-    settings: Settings
-    ledger: Ledger
-    alarm: Alarm
+    def __init__(
+        self, function: Function, settings: Settings, ledger: Ledger, alarm: Alarm
+    ) -> None:
+        self.function = function
+        self.settings = settings
+        self.ledger = ledger
+        self.alarm = alarm
 
     def worker(self) -> Worker:
         """Make a worker: the factory of its child spec."""

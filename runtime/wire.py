@@ -7,7 +7,6 @@ fails on every real event.
 
 from typing import Any, NamedTuple
 
-import attrs
 import httptools
 
 VERSION = b"/2018-06-01"
@@ -74,18 +73,17 @@ def error_head(
     )
 
 
-@attrs.define(eq=False)
 class AnswerParser:
     """Bytes of one connection in, answers out. Half an answer stays in it until the rest comes."""
 
-    _parser: Any = attrs.field(init=False)
-    _headers: dict[bytes, bytes] = attrs.field(factory=dict[bytes, bytes], init=False)
-    _body: list[bytes] = attrs.field(factory=list[bytes], init=False)
-    _done: list[Answer] = attrs.field(factory=list[Answer], init=False)
-    half_read: bool = attrs.field(default=False, init=False)
+    __slots__ = ("_body", "_done", "_headers", "_parser", "half_read")
 
-    def __attrs_post_init__(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
+    def __init__(self) -> None:
+        self._parser: Any = httptools.HttpResponseParser(self)
+        self._headers: dict[bytes, bytes] = {}
+        self._body: list[bytes] = []
+        self._done: list[Answer] = []
+        self.half_read = False
 
     def feed(self, data: bytes) -> list[Answer]:
         """Take what came, and give the answers that are complete with it.

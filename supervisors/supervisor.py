@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import attrs
 import trio
@@ -47,8 +47,7 @@ class SupervisorGaveUp(Exception):
         self.__cause__ = reason.error
 
 
-@attrs.frozen
-class Retry:
+class Retry(NamedTuple):
     """A supervisor's message to itself: try again to start this child."""
 
     child: str
