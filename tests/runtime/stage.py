@@ -1,0 +1,68 @@
+"""What the tests of single rooms are made of: addresses without actors, deliveries, settings."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from actors import KILLED, Ref
+from actors.mailbox import DEFAULT_POLICY, Mailbox
+from actors.process import Phase, Process
+from runtime.delivery import Delivery, Outcome, State
+from runtime.lane import Lane
+from runtime.ledger import Ledger
+from runtime.settings import Settings
+
+SETTINGS = Settings("127.0.0.1:9001", "app.handler", Path("/var/task"))
+
+
+def worker(path: str = "/w", *, alive: bool = True) -> Ref[Any]:
+    """The address of an actor that nobody runs."""
+    process = Process(path, 1, 0.0, Mailbox(DEFAULT_POLICY))
+    process.phase = Phase.RUNNING if alive else Phase.DEAD
+    process.reason = None if alive else KILLED
+    return Ref(process)
+
+
+def delivery(
+    body: bytes = b"{}", request_id: str = "id-1", due: float = math.inf, **headers: str
+) -> Delivery:
+    """One that has just been received; `lambda_runtime_x="y"` becomes a header."""
+    names = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
+    return Delivery(1, request_id, names, body, due, due - 0.1)
+
+
+def brought_to(state: State, by: Ref[Any] | None = None) -> Delivery:
+    """A delivery in a state; from ASSIGNED on it is that worker's."""
+    made = delivery()
+    owner = by or worker()
+    steps = [
+        lambda: made.assign(owner),
+        lambda: made.begin(owner),
+        lambda: made.settle(Outcome(b"1"), owner),
+        made.stage,
+        made.ack,
+    ]
+    for step in steps[: state - 1]:
+        assert step()
+    return made
+
+
+@attrs.define(eq=False)
+class Watched:
+    """A watch that writes down what it is told."""
+
+    told: list[str] = attrs.field(factory=list[str])
+
+    def arm(self, limit: float) -> None:
+        self.told.append(f"arm {limit:g}")
+
+    def settled(self) -> None:
+        self.told.append("settled")
+
+
+def ledger_of(lanes: int = 1, failures: list[str] | None = None) -> Ledger:
+    """A ledger of lanes without connections."""
+    failed = [] if failures is None else failures
+    return Ledger([Lane(n, b"api") for n in range(lanes)], failed.append, Watched())

@@ -1,0 +1,179 @@
+"""The Runtime API's HTTP: requests byte for byte, answers however they are cut."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.wire import (
+    Answer,
+    AnswerParser,
+    WireError,
+    error_head,
+    header_value,
+    next_request,
+    response_head,
+)
+
+EVENT = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+    b"Lambda-Runtime-Aws-Request-Id: one\r\nContent-Length: 11\r\n\r\n"
+    b'{"n": 1234}'
+)
+ACCEPTED = b'HTTP/1.1 202 Accepted\r\nContent-Length: 16\r\n\r\n{"status":"OK"}\n'
+CHUNKED = (
+    b"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: two\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"800\r\n" + b"x" * 2048 + b"\r\n3\r\nyyy\r\n0\r\n\r\n"
+)
+
+
+def parsed(*pieces: bytes) -> list[Answer]:
+    parser = AnswerParser()
+    return [answer for piece in pieces for answer in parser.feed(piece)]
+
+
+# -- answers
+
+
+def test_header_names_are_in_lower_case_and_values_as_they_came() -> None:
+    (answer,) = parsed(EVENT)
+
+    assert answer.status == 200
+    assert answer.headers[b"lambda-runtime-aws-request-id"] == b"one"
+    assert answer.body == b'{"n": 1234}'
+    assert answer.keep_alive
+
+
+def test_an_event_of_more_than_2_kb_comes_chunked() -> None:
+    (answer,) = parsed(CHUNKED)
+
+    assert answer.body == b"x" * 2048 + b"yyy"
+
+
+def test_two_answers_in_one_read_are_two_in_order() -> None:
+    first, second = parsed(ACCEPTED + EVENT)
+
+    assert (first.status, second.status) == (202, 200)
+    assert b"lambda-runtime-aws-request-id" not in first.headers
+
+
+@pytest.mark.parametrize("stream", [EVENT, CHUNKED, ACCEPTED + EVENT + CHUNKED])
+def test_answers_are_the_same_wherever_the_bytes_are_cut(stream: bytes) -> None:
+    whole = parsed(stream)
+
+    for cut in range(1, len(stream)):
+        assert parsed(stream[:cut], stream[cut:]) == whole
+
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=40))
+def test_answers_are_the_same_in_any_pieces(sizes: list[int]) -> None:
+    stream, pieces = ACCEPTED + CHUNKED + EVENT, list[bytes]()
+    for size in sizes:
+        pieces.append(stream[:size])
+        stream = stream[size:]
+
+    assert parsed(*pieces, stream) == parsed(ACCEPTED + CHUNKED + EVENT)
+
+
+def test_half_an_answer_is_none_and_the_parser_says_that_it_has_it() -> None:
+    parser = AnswerParser()
+
+    assert parser.feed(EVENT[:-1]) == []
+    assert parser.half_read
+    assert len(parser.feed(EVENT[-1:])) == 1
+    assert not parser.half_read
+
+
+def test_interim_answers_are_passed_over() -> None:
+    (answer,) = parsed(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n" + ACCEPTED)
+
+    assert answer.status == 202
+
+
+def test_an_empty_header_is_there_and_empty() -> None:
+    (answer,) = parsed(
+        b"HTTP/1.1 200 OK\r\nLambda-Runtime-Client-Context:\r\nContent-Length: 0\r\n\r\n"
+    )
+
+    assert answer.headers[b"lambda-runtime-client-context"] == b""
+    assert answer.body == b""
+
+
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.0 200 OK\r\n", b"HTTP/1.1 200 OK\r\nConnection: close\r\n"]
+)
+def test_a_server_that_will_close_is_no_longer_kept_alive(head: bytes) -> None:
+    (answer,) = parsed(head + b"Content-Length: 2\r\n\r\n{}")
+
+    assert answer.body == b"{}"
+    assert not answer.keep_alive
+
+
+def test_http_1_0_that_says_so_is_kept_alive() -> None:
+    (answer,) = parsed(b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\n{}")
+
+    assert answer.keep_alive
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        b"SSH-2.0-OpenSSH_9\r\n",
+        b"\x16\x03\x01\x02\x00\x01",
+        b"HTTP/1.1 abc\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nabc",
+    ],
+)
+def test_what_is_no_http_is_refused(noise: bytes) -> None:
+    with pytest.raises(WireError, match="no HTTP"):
+        parsed(noise)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_break_the_parser_otherwise(noise: bytes) -> None:
+    try:
+        parsed(noise)
+    except WireError:
+        return
+
+
+# -- requests
+
+
+def test_the_next_request_has_no_body_and_no_more_headers_than_it_needs() -> None:
+    assert next_request(b"localhost:9001") == (
+        b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: localhost:9001\r\n\r\n"
+    )
+
+
+def test_a_response_s_head_ends_where_its_body_begins() -> None:
+    echo = b"Lambda-Runtime-Invocation-Id: attempt\r\n"
+
+    assert response_head(b"h:1", b"id-1", 17, b"application/json", echo) == (
+        b"POST /2018-06-01/runtime/invocation/id-1/response HTTP/1.1\r\nHost: h:1\r\n"
+        b"Content-Type: application/json\r\nLambda-Runtime-Invocation-Id: attempt\r\n"
+        b"Content-Length: 17\r\n\r\n"
+    )
+
+
+def test_an_error_s_head_names_its_type_and_its_cause() -> None:
+    assert error_head(b"h:1", b"invocation/id-1/error", 3, "Function.Boom", b'{"a":1}') == (
+        b"POST /2018-06-01/runtime/invocation/id-1/error HTTP/1.1\r\nHost: h:1\r\n"
+        b"Content-Type: application/json\r\nLambda-Runtime-Function-Error-Type: Function.Boom\r\n"
+        b'Lambda-Runtime-Function-XRay-Error-Cause: {"a":1}\r\nContent-Length: 3\r\n\r\n'
+    )
+
+
+def test_without_a_cause_there_is_no_header_for_it() -> None:
+    assert b"XRay" not in error_head(b"h:1", b"init/error", 3, "Runtime.X")
+
+
+@pytest.mark.parametrize("value", ["a\r\nX: y", "a\nb", "a\rb", "a\0b"])
+def test_a_header_value_cannot_pose_as_more_headers(value: str) -> None:
+    with pytest.raises(ValueError, match="must be one line"):
+        header_value(value)
+
+
+def test_what_latin_1_cannot_say_is_replaced_in_a_header() -> None:
+    assert header_value("Größe €") == b"Gr\xf6\xdfe ?"
