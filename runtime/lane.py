@@ -180,7 +180,8 @@ class Lane:
         """Give up the connection, and say what that means; the table above."""
         loss = self._loss()
         self.close()
-        if Owed.NEXT in self.owed and self._serial:
+        if loss is Loss.EVENT and self._serial:
+            # It closed after the first of two answers, as far as can be told from here.
             self.pipelined = False
         self.outbox.clear()
         self.owed.clear()
@@ -217,5 +218,5 @@ def _time_left(deadline_ms: bytes) -> float:
     """Seconds until a wall clock time; infinity for a header that tells none."""
     try:
         return int(deadline_ms) / 1000 - time.time()
-    except ValueError:
+    except (ValueError, OverflowError):
         return math.inf

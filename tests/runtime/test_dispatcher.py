@@ -1,0 +1,269 @@
+"""The dispatcher's plan as a table, and what it does when it is woken."""
+
+from functools import partial
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from actors import Actor, Ref, start
+from runtime.delivery import Delivery, State
+from runtime.dispatcher import (
+    Action,
+    Assign,
+    Dispatcher,
+    Entry,
+    GiveBack,
+    SettleDead,
+    SettleLate,
+    plan,
+)
+from runtime.failure import LATE
+from runtime.lane import Lane, wake
+from runtime.ledger import DISPATCHER, Ledger
+from tests.runtime.stage import Watched, brought_to, delivery, ledger_of, worker
+
+W1, W2, W3 = worker("/w1"), worker("/w2"), worker("/w3")
+
+
+def received(lane: int = 0, *, late: bool = False) -> Entry:
+    return Entry(lane, State.RECEIVED, None, False, late)
+
+
+def assigned(lane: int = 0, *, lives: bool = True, late: bool = False) -> Entry:
+    return Entry(lane, State.ASSIGNED, W3, lives, late)
+
+
+def running(lane: int = 0, *, lives: bool = True, late: bool = False) -> Entry:
+    return Entry(lane, State.RUNNING, W3, lives, late)
+
+
+TABLE: list[tuple[str, list[Entry], list[Ref[Any]], list[Action]]] = [
+    ("nothing in flight", [], [W1], []),
+    ("an event and a worker", [received()], [W1, W2], [Assign(0, W1)]),
+    ("an event and no worker", [received()], [], []),
+    ("two of both", [received(0), received(2)], [W2, W1], [Assign(0, W2), Assign(2, W1)]),
+    ("two events, one worker", [received(0), received(1)], [W1], [Assign(0, W1)]),
+    ("told already", [assigned()], [W1], []),
+    ("told one that died", [assigned(lives=False)], [W1], [GiveBack(0), Assign(0, W1)]),
+    ("told one that died, no other", [assigned(lives=False)], [], [GiveBack(0)]),
+    ("being handled", [running()], [W1], []),
+    ("its worker died in the middle", [running(lives=False)], [W1], [SettleDead(0)]),
+    ("late, and nobody has it", [received(late=True)], [W1], [SettleLate(0)]),
+    ("late, and told", [assigned(late=True)], [W1], [SettleLate(0)]),
+    ("late, and handled", [running(late=True)], [W1], [SettleLate(0)]),
+    ("late, and its worker died", [running(lives=False, late=True)], [W1], [SettleLate(0)]),
+    (
+        "a late one takes no worker",
+        [received(0, late=True), received(1)],
+        [W1],
+        [SettleLate(0), Assign(1, W1)],
+    ),
+    (
+        "a dead one's takes no worker",
+        [running(0, lives=False), received(1)],
+        [W1],
+        [SettleDead(0), Assign(1, W1)],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("entries", "idle", "actions"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
+)
+def test_the_plan(entries: list[Entry], idle: list[Ref[Any]], actions: list[Action]) -> None:
+    assert plan(entries, idle) == actions
+
+
+# -- performed
+
+
+@attrs.define(eq=False)
+class Inbox(Actor):
+    """A worker that only keeps its mail."""
+
+    mail: list[object] = attrs.field(factory=list[object])
+
+    async def run(self) -> None:
+        while True:
+            self.mail.append(await self.receive())
+
+
+@attrs.define(eq=False)
+class World:
+    """A dispatcher, its ledger, and workers that do nothing."""
+
+    nursery: trio.Nursery
+    ledger: Ledger
+    failures: list[str]
+
+    def place(self, made: Delivery, lane: int = 0) -> tuple[Lane, Delivery]:
+        self.ledger.lanes[lane].delivery = made
+        return self.ledger.lanes[lane], made
+
+    async def inbox(self) -> Inbox:
+        inbox = Inbox()
+        self.ledger.worker_ready(await start(self.nursery, lambda: inbox))
+        return inbox
+
+    async def dispatcher(self) -> None:
+        await start(self.nursery, partial(Dispatcher, self.ledger), name=DISPATCHER)
+        await wait_all_tasks_blocked()
+
+    async def wake(self) -> None:
+        wake(DISPATCHER, None)
+        await wait_all_tasks_blocked()
+
+    @property
+    def watched(self) -> list[str]:
+        assert isinstance(self.ledger.watch, Watched)
+        return self.ledger.watch.told
+
+
+@pytest.fixture
+def world(nursery: trio.Nursery) -> World:
+    failures: list[str] = []
+    return World(nursery, ledger_of(2, failures), failures)
+
+
+async def test_it_begins_by_looking(world: World) -> None:
+    inbox = await world.inbox()
+    place = world.place(delivery())
+
+    await world.dispatcher()
+
+    assert inbox.mail == [place]
+    assert place[1].state is State.ASSIGNED
+
+
+async def test_woken_by_a_delivery_it_gives_it_out(world: World) -> None:
+    inbox = await world.inbox()
+    await world.dispatcher()
+
+    lane, made = world.place(delivery(due=1e9))
+    world.ledger.received(lane, made)
+    await wait_all_tasks_blocked()
+
+    assert inbox.mail == [(lane, made)]
+    assert world.watched == ["arm 1e+09"]
+
+
+async def test_woken_by_a_worker_it_gives_out_what_waits(world: World) -> None:
+    await world.dispatcher()
+    place = world.place(delivery())
+    await world.wake()
+
+    inbox = await world.inbox()
+    await wait_all_tasks_blocked()
+
+    assert inbox.mail == [place]
+
+
+async def test_a_worker_has_one_event_at_a_time(world: World) -> None:
+    inbox = await world.inbox()
+    await world.dispatcher()
+    first, second = world.place(delivery(), 0), world.place(delivery(), 1)
+    await world.wake()
+    await world.wake()
+
+    assert inbox.mail == [first]
+    assert second[1].state is State.RECEIVED
+
+
+async def test_an_event_of_a_worker_that_dies_before_it_began_goes_to_another(
+    world: World,
+) -> None:
+    first, second = await world.inbox(), await world.inbox()
+    await world.dispatcher()
+    place = world.place(delivery())
+    await world.wake()
+    assert first.mail == [place]
+
+    first.ref.kill()
+    await wait_all_tasks_blocked()
+
+    assert second.mail == [place]
+    assert place[1].begun == 0
+
+
+async def test_an_event_of_a_worker_that_dies_in_the_middle_is_answered_with_an_error(
+    world: World,
+) -> None:
+    first, second = await world.inbox(), await world.inbox()
+    await world.dispatcher()
+    _, made = world.place(delivery())
+    await world.wake()
+    assert made.begin(first.ref)
+
+    first.ref.kill()
+    await wait_all_tasks_blocked()
+
+    assert made.state is State.SETTLED
+    assert made.outcome is not None
+    assert made.outcome.error_type == "Runtime.WorkerExited"
+    assert second.mail == []
+    assert world.watched == ["settled"]
+
+
+async def test_a_late_event_is_answered_and_its_worker_abandoned(
+    world: World, autojump_clock: trio.testing.MockClock
+) -> None:
+    inbox = await world.inbox()
+    await world.dispatcher()
+    _, made = world.place(delivery(due=trio.current_time() + 1.0))
+    await world.wake()
+    assert made.begin(inbox.ref)
+
+    await trio.sleep(0.94)
+    await world.wake()
+    assert made.unsettled
+    await trio.sleep(0.02)
+    await world.wake()
+
+    assert made.outcome is not None
+    assert made.outcome.error_type == "Runtime.DeadlineExceeded"
+    assert LATE.encode() in made.outcome.body
+    assert not inbox.ref.alive
+    assert inbox.ref not in world.ledger.ready
+    assert world.ledger.abandoned == 1
+
+
+async def test_what_was_abandoned_too_often_ends_the_process(
+    world: World, autojump_clock: trio.testing.MockClock
+) -> None:
+    await world.dispatcher()
+    for _ in range(9):
+        assert not world.failures
+        inbox = await world.inbox()
+        _, made = world.place(delivery(due=trio.current_time() + 1.0))
+        await world.wake()
+        assert made.begin(inbox.ref)
+        await trio.sleep(1.0)
+        await world.wake()
+
+    (why,) = world.failures
+    assert "does not end in time" in why
+
+
+@pytest.mark.parametrize("state", [State.SETTLED, State.STAGED, State.ACKED])
+async def test_what_is_settled_is_none_of_its_business(world: World, state: State) -> None:
+    inbox = await world.inbox()
+    _, made = world.place(brought_to(state, worker(alive=False)))
+
+    await world.dispatcher()
+
+    assert made.state is state
+    assert inbox.mail == []
+
+
+async def test_what_the_watchdog_has_claimed_is_left_to_it(world: World) -> None:
+    dead = worker(alive=False)
+    _, made = world.place(brought_to(State.RUNNING, dead))
+    assert made.claim()
+
+    await world.dispatcher()
+
+    assert made.state is State.RUNNING
+    assert world.watched == []

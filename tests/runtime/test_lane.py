@@ -1,0 +1,453 @@
+"""A lane without a socket: what is said when, how it is cut, and what a break means."""
+
+import math
+import time
+
+import attrs
+import pytest
+import trio
+
+from actors import Actor, Name
+from runtime.delivery import Delivery, Outcome, State
+from runtime.lane import JOIN_LIMIT, Lane, Loss, Owed, wake
+from runtime.wire import Answer, WireError, next_request
+from tests.runtime.stage import worker
+
+HOST = b"api:80"
+NEXT = next_request(HOST)
+ACCEPTED = Answer(202, {}, b"", True)
+ME = worker()
+
+
+@attrs.define(eq=False)
+class Wire:
+    """A connection on which nothing moves."""
+
+    closed: bool = False
+
+    def receive(self, limit: int) -> bytes:
+        raise BlockingIOError
+
+    def send(self, data: memoryview) -> int:
+        raise BlockingIOError
+
+    async def readable(self) -> None: ...
+
+    async def writable(self) -> None: ...
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def lane_of(**fields: bool) -> Lane:
+    lane = Lane(0, HOST, **fields)
+    lane.connected(Wire())
+    return lane
+
+
+def event(deadline: float = math.nan, **headers: bytes) -> Answer:
+    told = {name.replace("_", "-").encode(): value for name, value in headers.items()}
+    told.setdefault(b"lambda-runtime-aws-request-id", b"id-1")
+    if not math.isnan(deadline):
+        told[b"lambda-runtime-deadline-ms"] = b"%d" % ((time.time() + deadline) * 1000)
+    return Answer(200, told, b"{}", True)
+
+
+def write(lane: Lane, size: int = 1 << 30) -> bytes:
+    """Write at most so much, as a responder does."""
+    written = b""
+    while lane.outbox and size > len(written):
+        piece = bytes(lane.outbox[0][: size - len(written)])
+        lane.wrote(len(piece))
+        written += piece
+    return written
+
+
+def asked(lane: Lane) -> Lane:
+    lane.stage()
+    write(lane)
+    return lane
+
+
+def given(lane: Lane, answer: Answer | None = None) -> Delivery:
+    """Have an event in the lane."""
+    made = asked(lane).event(answer or event())
+    assert made is not None
+    return made
+
+
+def settled(lane: Lane, outcome: Outcome | None = None) -> Delivery:
+    made = given(lane)
+    assert made.assign(ME)
+    assert made.begin(ME)
+    assert made.settle(outcome or Outcome(b'"yes"'), ME)
+    return made
+
+
+# -- what is staged when
+
+
+async def test_at_first_the_next_event_is_asked_for() -> None:
+    lane = lane_of()
+
+    lane.stage()
+
+    assert write(lane) == NEXT
+    assert list(lane.owed) == [Owed.NEXT]
+
+
+async def test_what_is_owed_already_is_not_asked_for_again() -> None:
+    lane = asked(lane_of())
+
+    lane.stage()
+
+    assert not lane.outbox
+    assert list(lane.owed) == [Owed.NEXT]
+
+
+@pytest.mark.parametrize("state", [State.RECEIVED, State.ASSIGNED, State.RUNNING])
+async def test_while_an_event_is_unsettled_nothing_is_said(state: State) -> None:
+    lane = lane_of()
+    made = given(lane)
+    if state > State.RECEIVED:
+        made.assign(ME)
+    if state > State.ASSIGNED:
+        made.begin(ME)
+
+    lane.stage()
+
+    assert made.state is state
+    assert not lane.outbox
+    assert not lane.owed
+
+
+async def test_pipelined_the_answer_and_the_next_request_leave_in_one_piece() -> None:
+    lane = lane_of()
+    made = settled(lane)
+
+    lane.stage()
+
+    assert len(lane.outbox) == 1
+    said = write(lane)
+    assert said.startswith(b"POST /2018-06-01/runtime/invocation/id-1/response HTTP/1.1\r\n")
+    assert said.endswith(b'\r\n\r\n"yes"' + NEXT)
+    assert list(lane.owed) == [Owed.ANSWER, Owed.NEXT]
+    assert made.state is State.STAGED
+
+
+async def test_sequential_the_next_request_waits_for_the_status() -> None:
+    lane = lane_of(pipelined=False)
+    made = settled(lane)
+
+    lane.stage()
+    assert write(lane).endswith(b'"yes"')
+    lane.stage()
+    assert not lane.outbox
+
+    assert lane.acknowledged() is made
+    lane.stage()
+    assert write(lane) == NEXT
+
+
+async def test_an_answer_is_staged_once() -> None:
+    lane = lane_of()
+    settled(lane)
+
+    lane.stage()
+    lane.stage()
+
+    assert write(lane).count(b"POST ") == 1
+
+
+async def test_an_error_goes_to_error_with_its_type_and_cause() -> None:
+    lane = lane_of()
+    settled(lane, Outcome(b"{}", error_type="Function.Boom", cause=b'{"x":1}'))
+
+    lane.stage()
+
+    said = write(lane)
+    assert said.startswith(b"POST /2018-06-01/runtime/invocation/id-1/error HTTP/1.1\r\n")
+    assert b"\r\nLambda-Runtime-Function-Error-Type: Function.Boom\r\n" in said
+    assert b'\r\nLambda-Runtime-Function-XRay-Error-Cause: {"x":1}\r\n' in said
+
+
+@pytest.mark.parametrize("kind", [None, "Function.Boom"])
+async def test_the_attempt_s_id_is_echoed_where_there_is_one(kind: str | None) -> None:
+    lane = lane_of()
+    made = given(lane, event(lambda_runtime_invocation_id=b"attempt-7"))
+    assert made.settle(Outcome(b"1", error_type=kind))
+
+    lane.stage()
+
+    assert b"\r\nLambda-Runtime-Invocation-Id: attempt-7\r\n" in write(lane)
+
+
+async def test_without_an_attempt_s_id_there_is_none_to_echo() -> None:
+    lane = lane_of()
+    settled(lane)
+
+    lane.stage()
+
+    assert b"Invocation-Id" not in write(lane)
+
+
+async def test_an_answer_of_6_mb_is_not_copied() -> None:
+    lane, body = lane_of(), b"x" * 6_291_556
+    settled(lane, Outcome(body))
+
+    lane.stage()
+
+    assert [len(part) for part in lane.outbox][1:] == [len(body), len(NEXT)]
+    assert lane.outbox[1].obj is body
+    assert write(lane).endswith(b"\r\n\r\n" + body + NEXT)
+
+
+async def test_an_empty_answer_is_an_answer() -> None:
+    lane = lane_of(pipelined=False)
+    settled(lane, Outcome(b""))
+
+    lane.stage()
+
+    assert write(lane).endswith(b"Content-Length: 0\r\n\r\n")
+
+
+@pytest.mark.parametrize("size", [10, JOIN_LIMIT * 2])
+@pytest.mark.parametrize("piece", [1, 7, 300])
+async def test_written_in_pieces_it_is_the_same(size: int, piece: int) -> None:
+    whole, cut = lane_of(), lane_of()
+    for lane in (whole, cut):
+        settled(lane, Outcome(b"x" * size))
+        lane.stage()
+
+    pieces = list[bytes]()
+    while cut.outbox and (len(pieces) < 2000 or piece == 300):
+        pieces.append(write(cut, piece))
+    rest = write(cut)
+
+    assert b"".join(pieces) + rest == write(whole)
+
+
+# -- what is heard
+
+
+async def test_an_event_is_a_delivery_with_a_serial_of_its_own() -> None:
+    lane = lane_of()
+
+    first = settled(lane)
+    lane.stage()
+    lane.acknowledged()
+    second = lane.event(event())
+
+    assert second is not None
+    assert (first.serial, second.serial) == (1, 2)
+    assert first.request_id == second.request_id == "id-1"
+    assert lane.delivery is second
+
+
+async def test_the_final_status_ends_a_delivery_whatever_it_is() -> None:
+    lane = lane_of()
+    made = settled(lane)
+    lane.stage()
+
+    assert lane.acknowledged() is made
+    assert made.state is State.ACKED
+    assert lane.delivery is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(403, {}, b"", True),
+        Answer(500, {b"lambda-runtime-aws-request-id": b"id"}, b"", True),
+        Answer(200, {}, b"{}", True),
+        Answer(200, {b"lambda-runtime-aws-request-id": b""}, b"{}", True),
+    ],
+)
+async def test_an_answer_without_an_event_is_a_refusal_and_is_counted(answer: Answer) -> None:
+    lane = lane_of()
+
+    for times in (1, 2):
+        assert asked(lane).event(answer) is None
+        assert lane.refused == times
+    assert asked(lane).event(event()) is not None
+    assert lane.refused == 0
+
+
+async def test_half_an_answer_stays_in_the_lane() -> None:
+    lane = asked(lane_of())
+
+    assert lane.received(b"HTTP/1.1 202 Accepted\r\nConte") == []
+    assert [a.status for a in lane.received(b"nt-Length: 0\r\n\r\n")] == [202]
+
+
+async def test_noise_is_refused_and_a_new_connection_starts_afresh() -> None:
+    lane = asked(lane_of())
+    with pytest.raises(WireError):
+        lane.received(b"noise")
+
+    lane.broken()
+    lane.connected(Wire())
+
+    assert len(lane.received(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")) == 1
+
+
+# -- deadlines
+
+
+@pytest.mark.parametrize(
+    ("left", "margin", "for_the_handler"),
+    [(10.0, 0.1, 9.9), (0.1, 0.1, 0.05), (0.02, 0.1, 0.01), (3.0, 0.0, 3.0)],
+)
+async def test_okibi_answers_a_margin_before_the_platform_at_most_half_way(
+    left: float, margin: float, for_the_handler: float
+) -> None:
+    lane = Lane(0, HOST, margin=margin)
+
+    made = given(lane, event(left))
+
+    now = trio.current_time()
+    assert made.due - now == pytest.approx(left, abs=0.02)
+    assert made.limit - now == pytest.approx(for_the_handler, abs=0.02)
+    assert made.limit <= made.due
+
+
+async def test_a_deadline_that_is_past_leaves_no_time() -> None:
+    made = given(lane_of(), event(-5.0))
+
+    assert made.limit == made.due
+    assert made.due < trio.current_time()
+
+
+@pytest.mark.parametrize("text", [b"", b"soon", b"9" * 400, b"9" * 5000])
+async def test_a_deadline_that_is_no_time_is_none(text: bytes) -> None:
+    made = given(lane_of(), event(lambda_runtime_deadline_ms=text))
+
+    assert made.due == math.inf
+    assert made.limit == math.inf
+
+
+# -- a broken connection, row by row
+
+
+async def test_broken_with_nothing_owed_the_delivery_goes_on() -> None:
+    lane = lane_of()
+    made = given(lane)
+    wire = lane.transport
+
+    assert lane.broken() is Loss.NOTHING
+
+    assert isinstance(wire, Wire)
+    assert wire.closed
+    assert lane.transport is None
+    assert lane.delivery is made
+    assert lane.pipelined
+
+
+async def test_broken_before_the_first_event_it_is_asked_for_again() -> None:
+    lane = asked(lane_of())
+
+    assert lane.broken() is Loss.EVENT
+
+    assert lane.pipelined
+    assert write(asked(lane)) == b""
+    assert list(lane.owed) == [Owed.NEXT]
+
+
+async def test_broken_after_the_status_the_lane_is_sequential_from_then_on() -> None:
+    lane = lane_of()
+    settled(lane)
+    lane.stage()
+    write(lane)
+    lane.acknowledged()
+
+    assert lane.broken() is Loss.EVENT
+
+    assert not lane.pipelined
+    lane.stage()
+    assert write(lane) == NEXT
+
+
+async def test_broken_with_none_of_the_answer_written_it_is_staged_again_as_before() -> None:
+    lane = lane_of()
+    made = settled(lane)
+    lane.stage()
+
+    assert lane.broken() is Loss.AGAIN
+
+    assert made.state is State.SETTLED
+    assert lane.pipelined
+    assert not lane.outbox
+    lane.stage()
+    assert write(lane).endswith(b'"yes"' + NEXT)
+
+
+@pytest.mark.parametrize("pipelined", [True, False])
+async def test_broken_with_the_whole_answer_written_it_is_sent_once_more_sequentially(
+    pipelined: bool,
+) -> None:
+    lane = lane_of(pipelined=pipelined)
+    made = settled(lane)
+    lane.stage()
+    first = write(lane)
+
+    assert lane.broken() is Loss.AGAIN
+
+    assert not lane.pipelined
+    lane.stage()
+    again = write(lane)
+    assert again == first.removesuffix(NEXT)
+    assert lane.acknowledged() is made
+
+
+async def test_the_next_request_being_cut_does_not_cut_the_answer() -> None:
+    lane = lane_of()
+    settled(lane)
+    lane.stage()
+    write(lane, len(lane.outbox[0]) - 3)
+
+    assert lane.broken() is Loss.AGAIN
+
+
+async def test_broken_a_second_time_with_the_answer_written_it_is_fatal() -> None:
+    lane = lane_of()
+    settled(lane)
+    for expected in (Loss.AGAIN, Loss.FATAL):
+        lane.stage()
+        write(lane)
+        assert lane.broken() is expected
+
+
+async def test_once_acknowledged_the_next_answer_may_be_sent_twice_again() -> None:
+    lane = lane_of()
+    settled(lane)
+    lane.stage()
+    write(lane)
+    lane.broken()
+    lane.stage()
+    write(lane)
+    lane.acknowledged()
+
+    settled(lane)
+    lane.stage()
+    write(lane)
+
+    assert lane.broken() is Loss.AGAIN
+
+
+@pytest.mark.parametrize("size", [10, JOIN_LIMIT * 2])
+async def test_an_answer_cut_anywhere_inside_is_fatal(size: int) -> None:
+    for cut in (1, 50, -1):
+        lane = lane_of(pipelined=False)
+        settled(lane, Outcome(b"x" * size))
+        lane.stage()
+        whole = sum(map(len, lane.outbox))
+        write(lane, cut if cut > 0 else whole + cut)
+
+        assert lane.broken() is Loss.FATAL
+
+
+# -- wake
+
+
+async def test_a_wake_up_for_nobody_is_no_error() -> None:
+    wake(Name("nobody", Actor), "hello")
