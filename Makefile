@@ -3,11 +3,12 @@
 #   make test    the tests, on $(PYTHON) and on the newest Python this machine has
 #   make check   format, lint, both type checkers, the import contract
 #   make bench   warm overhead against awslambdaric
+#   make sweep   kill any actor of the runtime at any step: the full size of what the tests sample
 PYTHON ?= python3
 BIN := .venv/bin
 NEWEST := .venv-newest/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench sweep clean
 
 # uv installs in seconds what pip installs in a minute; it comes from the same registry.
 .venv/installed: pyproject.toml
@@ -45,6 +46,9 @@ check: .venv/installed
 bench: .venv/installed
 	$(BIN)/uv pip install --quiet --python $(BIN)/python awslambdaric
 	$(BIN)/python -m benchmarks
+
+sweep: .venv/installed
+	$(BIN)/python -m tests.runtime.sweep
 
 clean:
 	rm -rf .venv .venv-newest
