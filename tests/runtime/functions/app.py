@@ -1,0 +1,77 @@
+"""User code that does what its event asks for, as a coroutine and as a plain function."""
+
+import os
+import socket
+import sys
+import threading
+import time
+
+import trio
+
+
+def answer(event):
+    return {"pid": os.getpid(), "event": event}
+
+
+def act(event, context):
+    """What both kinds of handler can do."""
+    match event.get("do") if isinstance(event, dict) else None:
+        case "raise":
+            raise ValueError(event.get("text", "asked for"))
+        case "exit":
+            sys.exit(3)
+        case "busy":
+            while True:
+                pass
+        case "remaining":
+            return context.get_remaining_time_in_millis()
+        case "print":
+            print(event["text"], end=event.get("end", "\n"))
+    return answer(event)
+
+
+async def asynchronous(event, context):
+    match event.get("do") if isinstance(event, dict) else None:
+        case "sleep":
+            await trio.sleep_forever()
+        case "shield":
+            with trio.CancelScope(shield=True):
+                await trio.sleep_forever()
+        case "swallow":
+            while True:
+                try:
+                    await trio.sleep_forever()
+                except trio.Cancelled:
+                    continue
+        case "group":
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(leave)
+                await trio.sleep_forever()
+    return act(event, context)
+
+
+async def leave():
+    sys.exit(4)
+
+
+def plain(event, context):
+    match event.get("do") if isinstance(event, dict) else None:
+        case "sleep":
+            time.sleep(60)
+        case "recv":
+            socket.socketpair()[0].recv(1)
+        case "lock":
+            lock = threading.Lock()
+            lock.acquire()
+            lock.acquire()
+        case "stubborn":
+            while True:
+                try:
+                    time.sleep(1)
+                except Exception:
+                    continue
+        case "gil":
+            import ctypes
+
+            ctypes.PyDLL(None).sleep(30)
+    return act(event, context)

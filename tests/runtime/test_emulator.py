@@ -1,0 +1,77 @@
+"""AWS's own emulator drives `python -P -m runtime`: what it serves, and what it survives."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.runtime.emulator import NoEmulatorError, emulated, emulator
+
+FUNCTIONS = Path(__file__).with_name("functions")
+PAYLOADS = (
+    [b'{"message": "hello!"}'] * 170
+    + [
+        json.dumps({"text": "x" * 3000}).encode(),
+        json.dumps({"text": "é" * 1500, "list": [1.5, None, True]}).encode(),
+    ]
+    * 10
+    + [json.dumps({"text": "x" * 1_000_000}).encode()] * 10
+)
+
+
+@pytest.fixture(scope="session")
+def executable() -> Path:
+    try:
+        return emulator()
+    except NoEmulatorError as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.mark.parametrize("handler", ["app.asynchronous", "app.plain"])
+def test_it_serves_200_invocations_and_one_process_survives_all_three_failures(
+    executable: Path, handler: str, tmp_path: Path
+) -> None:
+    limit = {"AWS_LAMBDA_FUNCTION_TIMEOUT": "1"}
+    with emulated(executable, handler, FUNCTIONS, tmp_path / "log", limit) as function:
+        pids = set[int]()
+        for payload in PAYLOADS:
+            answer = json.loads(function.invoke(payload))
+            assert answer["event"] == json.loads(payload)
+            pids.add(answer["pid"])
+        failures = [
+            json.loads(function.invoke(json.dumps({"do": what, "text": "no"}).encode()))
+            for what in ("raise", "exit", "sleep")
+        ]
+        for what, failure in zip(("raise", "exit", "sleep"), failures, strict=True):
+            assert failure["requestId"], what
+        pids.add(json.loads(function.invoke(b"{}"))["pid"])
+
+    assert len(PAYLOADS) == 200
+    assert [failure["errorType"] for failure in failures] == [
+        "ValueError",
+        "SystemExit",
+        "Runtime.DeadlineExceeded",
+    ]
+    assert failures[0]["errorMessage"] == "no"
+    assert len(pids) == 1
+    assert "no longer sends the next request with an answer" not in function.log.read_text()
+
+
+def test_the_client_s_context_comes_through(executable: Path, tmp_path: Path) -> None:
+    context = "eyJjdXN0b20iOiB7ImNvbG91ciI6ICJyZWQifX0="
+    with emulated(executable, "context.told", FUNCTIONS, tmp_path / "log", {}) as function:
+        told = json.loads(function.invoke(b"{}", **{"X-Amz-Client-Context": context}))
+
+    assert told["custom"] == {"colour": "red"}
+    assert 0 < told["remaining"] <= 300_000
+    assert told["arn"].startswith("arn:aws:lambda:")
+
+
+def test_what_fails_at_init_is_the_answer_to_the_first_event(
+    executable: Path, tmp_path: Path
+) -> None:
+    with emulated(executable, "app.nobody", FUNCTIONS, tmp_path / "log", {}) as function:
+        answer = json.loads(function.invoke(b"{}"))
+
+    assert answer["errorType"] == "Runtime.HandlerNotFound"
+    assert answer["errorMessage"] == "Handler 'nobody' missing on module 'app'"

@@ -1,0 +1,29 @@
+"""A fixed sample of the kill sweep; `python -m tests.runtime.sweep` is the whole of it."""
+
+import logging
+
+import pytest
+import trio
+
+from tests.runtime.sweep import sweep
+
+# Prime, so that the sample meets every kind of kill.
+EVERY = 61
+
+
+def test_whoever_is_killed_at_whatever_step_each_event_is_answered_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Set by the sweep for its runs; put back afterwards.
+    monkeypatch.setattr(trio._core._run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
+    logging.disable(logging.CRITICAL)
+    try:
+        counts, failures = sweep(EVERY)
+    finally:
+        logging.disable(logging.NOTSET)
+
+    assert not failures, "\n".join(failures[:20])
+    assert counts["points"] >= 400
+    assert counts["1 killed"] >= 130
+    assert counts["2 killed"] >= 250
+    assert counts["results lost with their worker"] <= counts["points"] // 20
