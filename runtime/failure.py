@@ -19,7 +19,10 @@ CAUSE_LIMIT = 60 * 1024
 # Above 6,291,556 bytes the official emulator panics on an error's body.
 BODY_LIMIT = 1024 * 1024
 LATE = "The invocation ran out of time and was ended before the platform would end the sandbox"
-_OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_HOUSE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_OWN = tuple(os.path.join(_HOUSE, name, "") for name in ("actors", "supervisors", "runtime"))
+_STANDARD = os.path.join(os.path.dirname(os.__file__), "")
+_INSTALLED = tuple(os.path.join(_STANDARD, name, "") for name in ("site-packages", "dist-packages"))
 
 
 class InitError(Exception):
@@ -92,8 +95,9 @@ def user_frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:
 
 def is_users(filename: str) -> bool:
     """Whether a file is neither okibi's nor trio's nor the interpreter's own."""
-    frozen = filename.startswith("<")
-    return not (frozen or filename.startswith(_OWN) or _is_trio(filename))
+    if filename.startswith(("<", *_OWN)) or _is_trio(filename):
+        return False
+    return not filename.startswith(_STANDARD) or filename.startswith(_INSTALLED)
 
 
 def _is_trio(filename: str) -> bool:

@@ -91,12 +91,14 @@ class Plain(Handler[Any]):
 
     async def _in_thread(self, event: Any, context: Context) -> object:
         try:
-            return await trio.to_thread.run_sync(
-                self.target, event, context, abandon_on_cancel=True
+            # In a list: trio refuses a function that returns a coroutine, a handler may do so.
+            (result,) = await trio.to_thread.run_sync(
+                lambda: [self.target(event, context)], abandon_on_cancel=True
             )
         except trio.Cancelled:
             self.abandon(f"the thread of {context.aws_request_id}")
             raise
+        return result
 
 
 def is_async(target: object) -> bool:

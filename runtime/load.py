@@ -45,10 +45,15 @@ def load(handler: str, task_root: Path) -> Function:
     refuse_conflicts(task_root)
     sys.path.insert(0, str(task_root))
     module = _import(module_name)
-    if not hasattr(module, name):
+    try:
+        target: object = getattr(module, name)
+    except AttributeError:
         words = f"Handler '{name}' missing on module '{module_name}'"
-        raise InitError("Runtime.HandlerNotFound", words)
-    return as_function(getattr(module, name))
+        raise InitError("Runtime.HandlerNotFound", words) from None
+    except Exception as error:
+        # A module's own `__getattr__`.
+        raise init_error(error) from error
+    return as_function(target)
 
 
 def as_function(target: object) -> Function:
@@ -74,10 +79,18 @@ def refuse_conflicts(task_root: Path) -> None:
         for found in (task_root / f"{name}.py", task_root / name):
             if not found.exists() or (found.is_dir() and not any(found.glob("*.py"))):
                 continue
-            if found.is_dir() and found.samefile(own):
+            if found.is_dir() and _is_okibi(found, own):
                 continue
             words = f"{found} has the name of a module of okibi's: rename it, to my_{name} say"
             raise InitError("Runtime.ModuleNameConflict", words)
+
+
+def _is_okibi(found: Path, own: Path) -> bool:
+    """Whether it is okibi's own, or another copy: one in a layer, one in the task root."""
+    first, ours = found / "__init__.py", own / "__init__.py"
+    if found.samefile(own):
+        return True
+    return first.is_file() and first.read_bytes() == ours.read_bytes()
 
 
 def _import(name: str) -> object:

@@ -2,12 +2,15 @@
 
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import attrs
 
 from .failure import InitError
+
+_ADDRESS = re.compile(r"[^\s/:]*(:(?P<port>[0-9]{1,5}))?")
 
 
 @attrs.frozen
@@ -43,8 +46,8 @@ class Settings:
     @property
     def address(self) -> tuple[str, int]:
         """Host and port of the Runtime API."""
-        host, _, port = self.api.rpartition(":")
-        return (host or "127.0.0.1", int(port)) if port.isdigit() else (self.api, 80)
+        host, colon, port = self.api.rpartition(":")
+        return (host or "127.0.0.1", int(port)) if colon else (self.api, 80)
 
 
 def settings_from(environment: Mapping[str, str], arguments: Sequence[str]) -> Settings:
@@ -53,12 +56,7 @@ def settings_from(environment: Mapping[str, str], arguments: Sequence[str]) -> S
     Raises:
         InitError: no address, no handler, or a number that is none.
     """
-    api = environment.get("AWS_LAMBDA_RUNTIME_API", "")
-    if not api:
-        raise InitError(
-            "Runtime.NoRuntimeApi",
-            "AWS_LAMBDA_RUNTIME_API is not set: Lambda sets it, and so does `okibi invoke`",
-        )
+    api = _api(environment)
     handler = arguments[0] if arguments else environment.get("_HANDLER", "")
     if not handler:
         raise InitError(
@@ -80,6 +78,20 @@ def settings_from(environment: Mapping[str, str], arguments: Sequence[str]) -> S
         log_group=environment.get("AWS_LAMBDA_LOG_GROUP_NAME", ""),
         log_stream=environment.get("AWS_LAMBDA_LOG_STREAM_NAME", ""),
     )
+
+
+def _api(environment: Mapping[str, str]) -> str:
+    api = environment.get("AWS_LAMBDA_RUNTIME_API", "")
+    if not api:
+        raise InitError(
+            "Runtime.NoRuntimeApi",
+            "AWS_LAMBDA_RUNTIME_API is not set: Lambda sets it, and so does `okibi invoke`",
+        )
+    read = _ADDRESS.fullmatch(api)
+    if read is None or int(read["port"] or 80) > 65535:
+        words = f"AWS_LAMBDA_RUNTIME_API is host:port, not {api!r}"
+        raise InitError("Runtime.BadSetting", words)
+    return api
 
 
 def _number(environment: Mapping[str, str], name: str, default: float, *, least: float) -> float:

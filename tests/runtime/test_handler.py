@@ -1,0 +1,189 @@
+"""A handler's event type, found along its bases; any callable as a handler."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+import pytest
+import trio
+
+from runtime.alarm import Alarm
+from runtime.context import Context
+from runtime.handler import Handler, Plain, event_type, is_async, is_handler
+from tests.runtime.stage import SETTINGS, delivery
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+class Mixin: ...
+
+
+class Direct(Handler[int]): ...
+
+
+class Untyped(Handler): ...  # type: ignore[type-arg]
+
+
+class Below(Direct): ...
+
+
+class Mixed(Mixin, Handler[str]): ...
+
+
+class Listed(Handler[list[T]], Generic[T]): ...
+
+
+class Numbers(Listed[int]): ...
+
+
+class Bare(Listed): ...  # type: ignore[type-arg]
+
+
+class Pair(Handler[dict[T, U]], Generic[T, U]): ...
+
+
+class Turned(Pair[U, T], Generic[T, U]): ...
+
+
+class Settled(Turned[int, str]): ...
+
+
+class Optional(Handler[T | None], Generic[T]): ...
+
+
+class Perhaps(Optional[bytes]): ...
+
+
+class Through(Handler[T], Generic[T]): ...
+
+
+class Nested(Through[list[dict[str, T]]], Generic[T]): ...
+
+
+class Deep(Nested[float]): ...
+
+
+@pytest.mark.parametrize(
+    ("handler", "expected"),
+    [
+        (Direct, int),
+        (Untyped, Any),
+        (Handler, Any),
+        (Below, int),
+        (Mixed, str),
+        (Numbers, list[int]),
+        (Listed, list[Any]),
+        (Bare, list[Any]),
+        (Settled, dict[str, int]),
+        (Perhaps, bytes | None),
+        (Deep, list[dict[str, float]]),
+    ],
+)
+def test_the_event_type_is_found_along_the_bases(handler: Any, expected: Any) -> None:
+    assert event_type(handler) == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [(Direct, True), (Handler, True), (Direct(), False), (print, False), (int, False)],
+)
+def test_a_handler_is_a_class(target: Any, expected: bool) -> None:
+    assert is_handler(target) is expected
+
+
+# -- any callable
+
+
+def plain(event: object, context: object) -> object:
+    return ("plain", event)
+
+
+async def coroutine(event: object, context: object) -> object:
+    await trio.lowlevel.checkpoint()
+    return ("coroutine", event)
+
+
+def awaitable(event: object, context: object) -> Awaitable[object]:
+    return coroutine(event, context)
+
+
+class Called:
+    def __call__(self, event: object, context: object) -> object:
+        return plain(event, context)
+
+
+class CalledAsync:
+    async def __call__(self, event: object, context: object) -> object:
+        return await coroutine(event, context)
+
+
+class WithMethods:
+    def plain(self, event: object, context: object) -> object:
+        return plain(event, context)
+
+    async def coroutine(self, event: object, context: object) -> object:
+        return await coroutine(event, context)
+
+
+async def three(extra: object, event: object, context: object) -> object:
+    return await coroutine(event, context)
+
+
+TARGETS: list[tuple[Any, str, bool]] = [
+    (plain, "plain", False),
+    (coroutine, "coroutine", True),
+    (awaitable, "coroutine", False),
+    (partial(plain), "plain", False),
+    (partial(three, 1), "coroutine", True),
+    (Called(), "plain", False),
+    (CalledAsync(), "coroutine", True),
+    (WithMethods().plain, "plain", False),
+    (WithMethods().coroutine, "coroutine", True),
+    (lambda event, context: ("plain", event), "plain", False),
+]
+
+
+@pytest.mark.parametrize(("target", "kind", "asynchronous"), TARGETS)
+@pytest.mark.parametrize("inline", [True, False])
+async def test_any_callable_serves(
+    target: Callable[..., Any], kind: str, asynchronous: bool, inline: bool
+) -> None:
+    abandoned = list[str]()
+    handler = Plain(target, Alarm() if inline else None, abandoned.append)
+
+    answer = await handler.handle(7, Context(delivery(), SETTINGS))
+
+    assert answer == (kind, 7)
+    assert is_async(target) is asynchronous
+    assert not abandoned
+
+
+async def test_what_a_plain_handler_raises_comes_out_of_its_thread_too() -> None:
+    def broken(event: object, context: object) -> None:
+        raise KeyError(event)
+
+    for alarm in (Alarm(), None):
+        with pytest.raises(KeyError, match="7"):
+            await Plain(broken, alarm, print).handle(7, Context(delivery(), SETTINGS))
+
+
+async def test_a_thread_past_its_time_is_abandoned_and_told_of() -> None:
+    release, abandoned = trio.Event(), list[str]()
+
+    def waits(event: object, context: object) -> None:
+        trio.from_thread.run(release.wait, trio_token=token)
+
+    token = trio.lowlevel.current_trio_token()
+    with trio.move_on_after(0) as scope:
+        await Plain(waits, None, abandoned.append).handle(7, Context(delivery(), SETTINGS))
+    release.set()
+
+    assert scope.cancelled_caught
+    assert abandoned == ["the thread of id-1"]
+    await trio.testing.wait_all_tasks_blocked(0.01)
+
+
+async def test_a_handler_class_without_handle_says_so() -> None:
+    with pytest.raises(NotImplementedError, match="Direct needs a `handle`"):
+        await Direct().handle(1, Context(delivery(), SETTINGS))

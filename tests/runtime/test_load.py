@@ -1,0 +1,208 @@
+"""From a handler string to a Function: each way it fails has the official client's words."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import actors
+from runtime import load as load_room
+from runtime.failure import InitError
+from runtime.function import Function
+from runtime.handler import Handler
+from runtime.load import as_function, load, refuse_conflicts
+
+BROKEN = """
+def inner():
+    raise KeyError("missing")
+
+inner()
+"""
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A task root; what a test imports from it is forgotten afterwards."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    known = set(sys.modules)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    yield tmp_path
+    for name in set(sys.modules) - known:
+        del sys.modules[name]
+
+
+def error_of(handler: str, root: Path) -> InitError:
+    with pytest.raises(InitError) as caught:
+        load(handler, root)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("handler", "kind", "words"),
+    [
+        (
+            "nodot",
+            "Runtime.MalformedHandlerName",
+            "Bad handler 'nodot': not enough values to unpack (expected 2, got 1)",
+        ),
+        (
+            "sys.exit",
+            "Runtime.BuiltInModuleConflict",
+            "Cannot use built-in module sys as a handler module",
+        ),
+        (
+            "absent_1.handler",
+            "Runtime.ImportModuleError",
+            "Unable to import module 'absent_1': No module named 'absent_1'",
+        ),
+        (
+            "imports_absent.handler",
+            "Runtime.ImportModuleError",
+            "Unable to import module 'imports_absent': No module named 'absent_2'",
+        ),
+        (
+            "no_syntax.handler",
+            "Runtime.UserCodeSyntaxError",
+            "Syntax error in module 'no_syntax': expected ':' (no_syntax.py, line 1)",
+        ),
+        (
+            "fine.absent",
+            "Runtime.HandlerNotFound",
+            "Handler 'absent' missing on module 'fine'",
+        ),
+        ("broken.handler", "KeyError", "'missing'"),
+        ("leaves.handler", "SystemExit", "3"),
+    ],
+)
+def test_each_failure_has_the_official_type_and_words(
+    handler: str, kind: str, words: str, root: Path
+) -> None:
+    (root / "fine.py").write_text("def handler(event, context): ...")
+    (root / "imports_absent.py").write_text("import absent_2")
+    (root / "no_syntax.py").write_text("def handler(event)\n    pass")
+    (root / "broken.py").write_text(BROKEN)
+    (root / "leaves.py").write_text("import sys; sys.exit(3)")
+
+    error = error_of(handler, root)
+
+    assert (error.kind, error.message) == (kind, words)
+
+
+def test_the_stack_of_an_import_begins_in_the_user_s_file(root: Path) -> None:
+    (root / "broken.py").write_text(BROKEN)
+
+    stack = error_of("broken.handler", root).stack
+
+    assert [line.split(", in ")[1].split("\n")[0] for line in stack] == ["<module>", "inner"]
+    assert str(root / "broken.py") in stack[0]
+    assert 'raise KeyError("missing")' in stack[1]
+
+
+def test_a_syntax_error_s_stack_is_file_line_and_text(root: Path) -> None:
+    (root / "no_syntax.py").write_text("def handler(event)\n    pass")
+
+    (line,) = error_of("no_syntax.handler", root).stack
+
+    assert line == f'  File "{root}/no_syntax.py" Line 1\n    def handler(event)\n'
+
+
+@pytest.mark.parametrize("handler", ["folder/inner.handler", "folder.inner.handler"])
+def test_slashes_stand_for_dots(handler: str, root: Path) -> None:
+    (root / "folder").mkdir()
+    (root / "folder" / "inner.py").write_text("def handler(event, context): return 'found'")
+
+    target = load(handler, root).handler.handler
+
+    assert target({}, None) == "found"  # type: ignore[call-arg]
+
+
+def test_the_task_root_goes_first(root: Path) -> None:
+    (root / "fine.py").write_text("handler = print")
+    load("fine.handler", root)
+
+    assert sys.path[0] == str(root)
+
+
+def test_a_module_that_computes_its_attributes_may_fail_at_it(root: Path) -> None:
+    (root / "odd.py").write_text("def __getattr__(name):\n    raise RuntimeError(name)")
+
+    error = error_of("odd.handler", root)
+
+    assert (error.kind, error.message) == ("RuntimeError", "handler")
+
+
+def test_what_cannot_be_called_is_refused_at_init(root: Path) -> None:
+    (root / "fine.py").write_text("handler = 5")
+
+    error = error_of("fine.handler", root)
+
+    assert error.kind == "InvalidHandler"
+    assert error.message == "a handler is a Handler class or a callable, not 5"
+
+
+def test_a_function_a_handler_class_and_a_callable_are_all_functions() -> None:
+    class Some(Handler[int]): ...
+
+    function = Function(Some)
+
+    assert as_function(function) is function
+    assert as_function(Some) == function
+    assert as_function(print).handler.handler is print
+
+
+# -- names that are okibi's
+
+
+@pytest.mark.parametrize("name", ["actors", "supervisors", "runtime"])
+def test_a_module_with_a_name_of_okibi_s_is_refused_with_the_cure(name: str, root: Path) -> None:
+    (root / f"{name}.py").write_text("")
+    (root / "app.py").write_text("handler = print")
+
+    error = error_of("app.handler", root)
+
+    assert error.kind == "Runtime.ModuleNameConflict"
+    assert error.message == (
+        f"{root}/{name}.py has the name of a module of okibi's: rename it, to my_{name} say"
+    )
+
+
+@pytest.mark.parametrize("name", ["actors", "supervisors", "runtime"])
+@pytest.mark.parametrize("inside", ["__init__.py", "anything.py"])
+def test_a_package_with_a_name_of_okibi_s_is_refused(name: str, inside: str, root: Path) -> None:
+    (root / name).mkdir()
+    (root / name / inside).write_text("")
+
+    with pytest.raises(InitError, match=f"{name} has the name of a module"):
+        refuse_conflicts(root)
+
+
+def test_a_folder_without_code_is_no_conflict(root: Path) -> None:
+    (root / "runtime").mkdir()
+    (root / "runtime" / "data.json").write_text("{}")
+
+    refuse_conflicts(root)
+
+
+def test_okibi_that_runs_from_the_task_root_is_no_conflict() -> None:
+    refuse_conflicts(Path(actors.__file__).parents[1])
+
+
+def test_a_second_okibi_vendored_into_the_task_root_is_no_conflict(root: Path) -> None:
+    here = Path(actors.__file__).parents[1]
+    for name in load_room.FLOORS:
+        (root / name).mkdir()
+        shutil.copy(here / name / "__init__.py", root / name)
+
+    refuse_conflicts(root)
+
+
+def test_importing_does_not_change_what_is_loaded_of_okibi(root: Path) -> None:
+    (root / "app.py").write_text("import actors\nfrom runtime import Handler\nhandler = print")
+    loaded: ModuleType = sys.modules["actors"]
+
+    load("app.handler", root)
+
+    assert sys.modules["actors"] is loaded

@@ -1,0 +1,113 @@
+"""What the environment says, and what holds where it says nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from runtime.failure import InitError
+from runtime.settings import Settings, settings_from
+
+LEAST = {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001", "_HANDLER": "app.handler"}
+
+
+def test_all_but_the_address_and_the_handler_has_a_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert settings_from(LEAST, []) == Settings(
+        api="127.0.0.1:9001",
+        handler="app.handler",
+        task_root=tmp_path,
+        lanes=1,
+        pipelined=True,
+        margin=0.1,
+        on_demand=True,
+        log_level="",
+        function_name="function",
+        function_version="$LATEST",
+        memory="128",
+        log_group="",
+        log_stream="",
+    )
+
+
+def test_everything_can_be_said() -> None:
+    said = {
+        **LEAST,
+        "LAMBDA_TASK_ROOT": "/var/task",
+        "AWS_LAMBDA_MAX_CONCURRENCY": "16",
+        "OKIBI_PIPELINE": "0",
+        "OKIBI_DEADLINE_MARGIN_MS": "250",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency",
+        "AWS_LAMBDA_LOG_LEVEL": "debug",
+        "AWS_LAMBDA_FUNCTION_NAME": "shop",
+        "AWS_LAMBDA_FUNCTION_VERSION": "7",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
+        "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/shop",
+        "AWS_LAMBDA_LOG_STREAM_NAME": "stream",
+    }
+
+    settings = settings_from(said, [])
+
+    assert settings.task_root == Path("/var/task")
+    assert settings.lanes == 16
+    assert not settings.pipelined
+    assert settings.margin == 0.25
+    assert not settings.on_demand
+    assert settings.log_level == "DEBUG"
+    assert settings.function_name == "shop"
+    assert settings.function_version == "7"
+    assert settings.memory == "512"
+    assert settings.log_group == "/aws/lambda/shop"
+    assert settings.log_stream == "stream"
+
+
+def test_the_argument_is_the_handler_before_the_variable() -> None:
+    assert settings_from(LEAST, ["other.handler"]).handler == "other.handler"
+
+
+def test_without_the_address_the_sentence_says_who_sets_it() -> None:
+    with pytest.raises(InitError, match=r"AWS_LAMBDA_RUNTIME_API is not set: .*okibi invoke"):
+        settings_from({"_HANDLER": "app.handler"}, [])
+
+
+def test_without_a_handler_the_sentence_says_where_to_name_it() -> None:
+    with pytest.raises(InitError, match="no handler: set _HANDLER, or give it"):
+        settings_from({"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001"}, [])
+
+
+@pytest.mark.parametrize("name", ["AWS_LAMBDA_MAX_CONCURRENCY", "OKIBI_DEADLINE_MARGIN_MS"])
+@pytest.mark.parametrize("text", ["many", "-1", "nan", "inf", "-inf", "0x10"])
+def test_a_number_that_is_none_is_named(name: str, text: str) -> None:
+    with pytest.raises(InitError, match=rf"{name} is a number from \d, not '{text}'"):
+        settings_from({**LEAST, name: text}, [])
+
+
+@pytest.mark.parametrize("name", ["AWS_LAMBDA_MAX_CONCURRENCY", "OKIBI_DEADLINE_MARGIN_MS"])
+def test_an_empty_number_is_none_said(name: str) -> None:
+    assert settings_from({**LEAST, name: ""}, []) == settings_from(LEAST, [])
+
+
+def test_no_lane_is_too_few() -> None:
+    with pytest.raises(InitError, match="AWS_LAMBDA_MAX_CONCURRENCY is a number from 1, not '0'"):
+        settings_from({**LEAST, "AWS_LAMBDA_MAX_CONCURRENCY": "0"}, [])
+
+
+@pytest.mark.parametrize(
+    ("api", "address"),
+    [
+        ("127.0.0.1:9001", ("127.0.0.1", 9001)),
+        ("169.254.100.1", ("169.254.100.1", 80)),
+        ("localhost:80", ("localhost", 80)),
+        (":9001", ("127.0.0.1", 9001)),
+    ],
+)
+def test_the_address_is_host_and_port(api: str, address: tuple[str, int]) -> None:
+    assert settings_from({**LEAST, "AWS_LAMBDA_RUNTIME_API": api}, []).address == address
+
+
+@pytest.mark.parametrize("api", ["host:99999", "host:", "host:http", "http://host:80", "a b:80"])
+def test_an_address_that_is_none_is_refused_with_what_it_should_be(api: str) -> None:
+    with pytest.raises(InitError, match="AWS_LAMBDA_RUNTIME_API is host:port, not"):
+        settings_from({**LEAST, "AWS_LAMBDA_RUNTIME_API": api}, [])
