@@ -6,6 +6,7 @@ code are cut off: who reads the error has not written them.
 
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -18,7 +19,13 @@ from .delivery import Outcome
 CAUSE_LIMIT = 60 * 1024
 # Above 6,291,556 bytes the official emulator panics on an error's body.
 BODY_LIMIT = 1024 * 1024
+# Of a character JSON makes six bytes at most, and twelve of one beyond the sixteen bits.
+MESSAGE_LIMIT = BODY_LIMIT // 16
+# A recursion that ran away has a thousand.
+FRAMES = 100
 LATE = "The invocation ran out of time and was ended before the platform would end the sandbox"
+_ACCEPTED = re.compile(r"[A-Z][a-zA-Z]+[a-zA-Z0-9_]*")
+_BELOW = ("trio", "outcome")
 _HOUSE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _OWN = tuple(os.path.join(_HOUSE, name, "") for name in ("actors", "supervisors", "runtime"))
 _STANDARD = os.path.join(os.path.dirname(os.__file__), "")
@@ -47,13 +54,11 @@ class DeadlineExceeded(BaseException):
 
 def error_json(kind: str, message: str, stack: Sequence[str] = (), request_id: str = "") -> bytes:
     """An error's body."""
-    if len(message) > BODY_LIMIT // 4:
-        message = message[: BODY_LIMIT // 4] + " [cut]"
     body = {
-        "errorMessage": message,
+        "errorMessage": _cut(message, MESSAGE_LIMIT),
         "errorType": kind,
         "requestId": request_id,
-        "stackTrace": list(stack)[-100:],
+        "stackTrace": list(stack)[-FRAMES:],
     }
     return json.dumps(body).encode()
 
@@ -95,14 +100,15 @@ def user_frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:
 
 def is_users(filename: str) -> bool:
     """Whether a file is neither okibi's nor trio's nor the interpreter's own."""
-    if filename.startswith(("<", *_OWN)) or _is_trio(filename):
+    if filename.startswith(("<", *_OWN)) or any(_is_of(filename, name) for name in _BELOW):
         return False
     return not filename.startswith(_STANDARD) or filename.startswith(_INSTALLED)
 
 
-def _is_trio(filename: str) -> bool:
-    trio = sys.modules["trio"].__file__ if "trio" in sys.modules else None
-    return trio is not None and filename.startswith(os.path.dirname(trio) + os.sep)
+def _is_of(filename: str, package: str) -> bool:
+    loaded = sys.modules.get(package)
+    home = loaded.__file__ if loaded is not None else None
+    return home is not None and filename.startswith(os.path.dirname(home) + os.sep)
 
 
 def _message(error: BaseException) -> str:
@@ -116,17 +122,31 @@ def _message(error: BaseException) -> str:
 
 
 def _function_error(kind: str) -> str:
-    """A type the platform accepts: it has to read (Runtime|Function).Name, letters only."""
-    return f"Function.{kind}" if kind.isascii() and kind.isalpha() else "Function.Unknown"
+    """A type the platform accepts: after the dot a capital and one more letter at least."""
+    return f"Function.{kind}" if _ACCEPTED.fullmatch(kind) else "Function.Unknown"
 
 
 def _cause(kind: str, message: str, frames: Sequence[traceback.FrameSummary]) -> bytes:
     """The X-Ray cause in one line; empty when it would not pass."""
-    stack = [{"label": f.name, "path": f.filename, "line": f.lineno} for f in frames]
+    last = frames[-FRAMES:]
+    stack = [{"label": f.name, "path": f.filename, "line": f.lineno} for f in last]
+    said = _cut(message, CAUSE_LIMIT // 16)
     cause = {
-        "working_directory": os.getcwd(),
-        "exceptions": [{"message": message, "type": kind, "stack": stack}],
-        "paths": sorted({frame.filename for frame in frames}),
+        "working_directory": _working_directory(),
+        "exceptions": [{"message": said, "type": kind, "stack": stack}],
+        "paths": sorted({frame.filename for frame in last}),
     }
     line = json.dumps(cause).encode()
     return line if len(line) <= CAUSE_LIMIT else b""
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[:limit] + " [cut]"
+
+
+def _working_directory() -> str:
+    try:
+        return os.getcwd()
+    except OSError:
+        # The handler has removed it.
+        return ""

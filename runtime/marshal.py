@@ -44,12 +44,12 @@ def event_of(delivery: Delivery, decoder: msgspec.json.Decoder[Any]) -> Any:
         return delivery.body
     try:
         return decoder.decode(delivery.body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         if decoder is not _untyped:
             raise UnmarshalError(f"Unable to unmarshal input: {error}") from error
     try:
         return json.loads(delivery.body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnmarshalError(f"Unable to unmarshal input: {error}") from error
 
 

@@ -1,7 +1,9 @@
 """What the tests of single rooms are made of: addresses without actors, deliveries, settings."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -26,11 +28,15 @@ def worker(path: str = "/w", *, alive: bool = True) -> Ref[Any]:
 
 
 def delivery(
-    body: bytes = b"{}", request_id: str = "id-1", due: float = math.inf, **headers: str
+    body: bytes = b"{}",
+    headers: Mapping[str, str] = MappingProxyType({}),
+    *,
+    request_id: str = "id-1",
+    due: float = math.inf,
 ) -> Delivery:
-    """One that has just been received; `lambda_runtime_x="y"` becomes a header."""
-    names = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
-    return Delivery(1, request_id, names, body, due, due - 0.1)
+    """One that has just been received."""
+    sent = {name.encode(): value.encode() for name, value in headers.items()}
+    return Delivery(1, request_id, sent, body, due, due - 0.1)
 
 
 def brought_to(state: State, by: Ref[Any] | None = None) -> Delivery:

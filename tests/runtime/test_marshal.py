@@ -1,0 +1,169 @@
+"""The event into the handler's type, the result into bytes."""
+
+import dataclasses
+import json
+import math
+from typing import Any, TypedDict
+
+import attrs
+import msgspec
+import pytest
+
+from runtime.marshal import MarshalError, UnmarshalError, decoder_for, event_of, outcome_of
+from tests.runtime.stage import delivery
+
+
+@attrs.frozen
+class Order:
+    name: str
+    count: int = 1
+
+
+@dataclasses.dataclass
+class Cart:
+    orders: list[Order]
+
+
+class Point(TypedDict):
+    x: int
+
+
+class Struct(msgspec.Struct):
+    x: int
+
+
+def event(body: bytes, kind: Any = Any, content_type: str = "application/json") -> Any:
+    return event_of(delivery(body, {"content-type": content_type}), decoder_for(kind))
+
+
+# -- events
+
+
+@pytest.mark.parametrize("value", [None, True, 1, -1.5, "é", [1, [2]], {"a": {"b": None}}, 2**70])
+def test_an_untyped_event_is_what_the_standard_library_makes_of_it(value: object) -> None:
+    assert event(json.dumps(value).encode()) == value
+
+
+def test_what_only_the_standard_library_takes_is_an_event_too() -> None:
+    assert math.isnan(event(b"NaN"))
+    assert event(b'{"x": Infinity}') == {"x": math.inf}
+    assert event(b"1e999") == math.inf
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "expected"),
+    [
+        (b'{"name": "a"}', Order, Order("a")),
+        (b'{"orders": [{"name": "a", "count": 2}]}', Cart, Cart([Order("a", 2)])),
+        (b'{"x": 1}', Point, {"x": 1}),
+        (b'{"x": 1}', Struct, Struct(1)),
+        (b"[1, 2]", tuple[int, int], (1, 2)),
+        (b"null", Order | None, None),
+    ],
+)
+def test_an_event_is_decoded_into_the_handler_s_type(
+    body: bytes, kind: Any, expected: object
+) -> None:
+    assert event(body, kind) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "field"),
+    [
+        (b'{"name": 5}', Order, r"\$\.name"),
+        (b'{"count": 5}', Order, "`name`"),
+        (b'{"orders": [{"name": "a", "count": "x"}]}', Cart, r"\$\.orders\[0\]\.count"),
+    ],
+)
+def test_one_that_does_not_fit_is_refused_naming_the_field(
+    body: bytes, kind: Any, field: str
+) -> None:
+    with pytest.raises(UnmarshalError, match=rf"Unable to unmarshal input: .*{field}"):
+        event(body, kind)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'{"a": }', b"\xff\xfe\xfd", b"[" * 100_000])
+@pytest.mark.parametrize("kind", [Any, dict[str, Any]])
+def test_what_is_no_json_is_refused(body: bytes, kind: Any) -> None:
+    with pytest.raises(UnmarshalError, match="Unable to unmarshal input: "):
+        event(body, kind)
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8"])
+def test_json_by_any_of_its_names_is_decoded(kind: str) -> None:
+    assert event(b'{"a": 1}', content_type=kind) == {"a": 1}
+
+
+def test_another_content_type_gives_the_raw_bytes() -> None:
+    assert event(b"a=1", content_type="application/x-www-form-urlencoded") == b"a=1"
+
+
+def test_a_typed_handler_s_event_is_json_whatever_the_content_type() -> None:
+    assert event(b'{"name": "a"}', Order, content_type="text/plain") == Order("a")
+
+
+def test_a_type_that_cannot_be_decoded_into_is_refused_at_once() -> None:
+    with pytest.raises(TypeError):
+        decoder_for(object())
+
+
+# -- results
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        (None, None),
+        ({"a": [1, 2.5, "é"]}, {"a": [1, 2.5, "é"]}),
+        ((1, 2), [1, 2]),
+        (Order("a"), {"name": "a", "count": 1}),
+        (Cart([]), {"orders": []}),
+        (Struct(1), {"x": 1}),
+    ],
+)
+def test_a_result_is_json(result: object, expected: object) -> None:
+    outcome = outcome_of(result)
+
+    assert json.loads(outcome.body) == expected
+    assert outcome.content_type == b"application/json"
+    assert outcome.error_type is None
+
+
+def test_text_is_not_escaped() -> None:
+    assert outcome_of("é").body == '"é"'.encode()
+
+
+def test_bytes_go_as_they_are() -> None:
+    outcome = outcome_of(b"\0\xff")
+
+    assert outcome.body == b"\0\xff"
+    assert outcome.content_type == b"application/unknown"
+
+
+def test_nan_is_legal_json_on_the_wire() -> None:
+    assert outcome_of([math.nan, math.inf]).body == b"[null,null]"
+
+
+def endless() -> list[Any]:
+    made: list[Any] = []
+    made.append(made)
+    return made
+
+
+@pytest.mark.parametrize(
+    "result",
+    [object(), (n for n in range(3)), {1, object()}, "\ud800", endless(), {(1, 2): 3}, 1 + 2j],
+    ids=["object", "generator", "set", "surrogate", "endless", "tuple key", "complex"],
+)
+def test_what_cannot_be_said_in_json_is_a_marshal_error(result: object) -> None:
+    with pytest.raises(MarshalError, match="Unable to marshal response: "):
+        outcome_of(result)
+
+
+def test_a_coroutine_is_no_result() -> None:
+    async def forgotten() -> None: ...
+
+    made = forgotten()
+    with pytest.raises(MarshalError):
+        outcome_of(made)
+    made.close()
