@@ -42,7 +42,11 @@ class Alarm:
     def send(self) -> None:
         """Signal the main thread, from any other; does nothing unless a handler runs."""
         if self._armed:
-            signal.pthread_kill(threading.main_thread().ident or 0, SIGNAL)
+            try:
+                signal.pthread_kill(threading.main_thread().ident or 0, SIGNAL)
+            except OSError:
+                # Too many wait already: one of them will do.
+                return
 
     def _raise(self, _: int, __: FrameType | None) -> None:
         # One that comes when the handler has just returned must not hit the runtime.

@@ -1,0 +1,129 @@
+"""The alarm ends a handler on the main thread, and hits nothing else."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+
+from runtime.alarm import SIGNAL, Alarm
+from runtime.failure import DeadlineExceeded
+
+
+@pytest.fixture
+def alarm() -> Iterator[Alarm]:
+    with (alarm := Alarm()):
+        yield alarm
+
+
+@contextmanager
+def ringing(alarm: Alarm, after: float = 0.02, every: float = 0.002) -> Iterator[None]:
+    """Ring it again and again, as the watchdog does."""
+    over = threading.Event()
+
+    def ring() -> None:
+        over.wait(after)
+        while not over.wait(every):
+            alarm.send()
+
+    thread = threading.Thread(target=ring)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def busy(event: object, context: object) -> None:
+    while True:
+        pass
+
+
+def stubborn(event: object, context: object) -> None:
+    while True:
+        try:
+            time.sleep(1)
+        except Exception:
+            continue
+
+
+def deadlocked(event: object, context: object) -> None:
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire()
+
+
+def nothing(event: object, context: object) -> None: ...
+
+
+def sleeps(event: object, context: object) -> None:
+    time.sleep(60)
+
+
+@pytest.mark.parametrize(
+    "handler", [busy, stubborn, deadlocked, sleeps, partial(max, key=lambda _: time.sleep(60))]
+)
+def test_it_ends_a_handler_wherever_it_is(alarm: Alarm, handler: Callable[..., Any]) -> None:
+    with ringing(alarm), pytest.raises(DeadlineExceeded):
+        alarm.run(handler, 1, 2)
+
+
+def test_what_is_called_without_a_frame_of_its_own_is_ended_too(alarm: Alarm) -> None:
+    lock = threading.Lock()
+    lock.acquire()
+
+    with ringing(alarm), pytest.raises(DeadlineExceeded):
+        alarm.run(lock.acquire, True, 60)
+
+
+def test_it_gives_what_the_handler_gives(alarm: Alarm) -> None:
+    assert alarm.run(lambda event, context: (event, context), 1, 2) == (1, 2)
+
+
+def test_without_a_handler_it_does_nothing(alarm: Alarm) -> None:
+    alarm.send()
+    signal.raise_signal(SIGNAL)
+
+
+def test_one_that_comes_when_the_handler_is_gone_hits_nobody(alarm: Alarm) -> None:
+    """Rung as fast as can be around handlers that return at once."""
+    answered = ended = 0
+    with ringing(alarm, 0, 0):
+        until = time.monotonic() + 0.3
+        while time.monotonic() < until:
+            try:
+                alarm.run(nothing, 1, 2)
+                answered += 1
+            except DeadlineExceeded:
+                ended += 1
+            assert not alarm._armed
+    assert answered > 100
+
+
+def test_a_handler_that_catches_it_is_signalled_again(alarm: Alarm) -> None:
+    caught = 0
+
+    def catches(event: object, context: object) -> str:
+        nonlocal caught
+        for _ in range(3):
+            try:
+                time.sleep(60)
+            except DeadlineExceeded:
+                caught += 1
+        return "at last"
+
+    with ringing(alarm):
+        assert alarm.run(catches, 1, 2) == "at last"
+    assert caught == 3
+
+
+def test_left_it_gives_the_signal_back() -> None:
+    with Alarm():
+        pass
+
+    assert signal.getsignal(SIGNAL) is signal.SIG_DFL
