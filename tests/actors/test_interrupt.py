@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 TREE = """
-    import os, signal, sys, trio
+    import signal, trio
     from actors import Actor, Server, start
     from supervisors import Child, Supervision, supervise
+
+    # A shell starts what runs in its background with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def say(*words):
         print(*words, flush=True)
@@ -68,7 +71,10 @@ def test_an_interrupt_never_stays_in_an_actor_and_stops_the_tree_in_order(kind: 
             if line.startswith(b"ready"):
                 break
         child.send_signal(signal.SIGINT)
-        out, _ = child.communicate(timeout=10)
+        try:
+            out, _ = child.communicate(timeout=20)
+        finally:
+            child.kill()
 
     said = out.decode().splitlines()
     again = [line for line in said if "start" in line or "crashed" in line]
