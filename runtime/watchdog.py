@@ -21,7 +21,6 @@ is still time to say which actor, or which line, it hangs in.
 """
 
 import faulthandler
-import logging
 import math
 import os
 import sys
@@ -43,9 +42,9 @@ from .lane import wake
 from .ledger import DISPATCHER, Ledger
 from .report import report_init_error, report_invocation_error
 
-logger = logging.getLogger("okibi")
-
 INIT_LIMIT = 9.0
+# The descriptor, not `sys.stderr`, which user code may have closed.
+STDERR = 2
 SIGNAL_EVERY = 0.01
 
 
@@ -138,6 +137,9 @@ class Watchdog:
             return
         self._length = min(self._length, until_due)
         self._guard(until_due - (delivery.due - delivery.limit) / 8)
+        if not delivery.unsettled:
+            # Settled while it was set: whoever did so may have found nothing to take back.
+            faulthandler.cancel_dump_traceback_later()
         self._sleep(min(until_limit, self._length / 4))
 
     def _end_delivery(self, delivery: Delivery) -> None:
@@ -161,18 +163,20 @@ class Watchdog:
             self._closed = True
 
     def _end_process(self, delivery: Delivery) -> None:
-        logger.critical("the loop does not answer at the deadline; all stacks follow")
-        faulthandler.dump_traceback(all_threads=True)
+        # This thread runs, so the interpreter is free: the timer would only cut the report short.
+        faulthandler.cancel_dump_traceback_later()
+        _say("the loop does not answer at the deadline; all stacks follow")
+        faulthandler.dump_traceback(STDERR, all_threads=True)
         outcome = platform_error("Runtime.DeadlineExceeded", LATE, delivery.request_id)
         report_invocation_error(self.address, delivery.request_id, outcome)
-        _exit()
+        os._exit(1)
 
     def _end_start(self) -> None:
         where = self._starting() or _line_of_main_thread()
         words = f"init took longer than {self.init_limit:g} s: {where}"
-        logger.critical(words)
+        _say(words)
         report_init_error(self.address, InitError("Runtime.InitTimeout", words))
-        _exit()
+        os._exit(1)
 
     def _starting(self) -> str:
         """The path of the actor whose `init` is running, if the tree has come that far."""
@@ -187,7 +191,7 @@ class Watchdog:
 
     def _guard(self, seconds: float) -> None:
         self._guarding = True
-        faulthandler.dump_traceback_later(max(seconds, 0.001), exit=True)
+        faulthandler.dump_traceback_later(max(seconds, 0.001), exit=True, file=STDERR)
 
     def _sleep(self, seconds: float) -> None:
         self._looks_at = time.monotonic() + seconds
@@ -201,6 +205,10 @@ def _line_of_main_thread() -> str:
     return f'it stands in File "{last.filename}", line {last.lineno}, in {last.name}'
 
 
-def _exit() -> None:
-    logging.shutdown()
-    os._exit(1)
+def _say(words: str) -> None:
+    """Write to the log without the logging module, whose lock may be what the process hangs in."""
+    try:
+        os.write(STDERR, f"[CRITICAL]\t{words}\n".encode())
+    except OSError:
+        # User code has closed it.
+        return

@@ -59,7 +59,9 @@ def plain(event, context):
         case "sleep":
             time.sleep(60)
         case "recv":
-            socket.socketpair()[0].recv(1)
+            here, there = socket.socketpair()
+            here.recv(1)
+            there.close()
         case "lock":
             lock = threading.Lock()
             lock.acquire()
@@ -73,5 +75,7 @@ def plain(event, context):
         case "gil":
             import ctypes
 
+            # Until the watchdog has seen the event, nothing outside the interpreter watches it.
+            time.sleep(0.4)
             ctypes.PyDLL(None).sleep(30)
     return act(event, context)

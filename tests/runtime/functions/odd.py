@@ -1,0 +1,75 @@
+"""Handlers that do what handlers should not."""
+
+import math
+import os
+import sys
+import tempfile
+import threading
+
+
+def huge(event, context):
+    return "x" * (event["size"] - 2 if event["size"] > 1000 else event["size"])
+
+
+def results(event, context):
+    """All kinds of results."""
+    endless = []
+    endless.append(endless)
+    return {
+        "nan": math.nan,
+        "bytes": b"\0raw",
+        "generator": (n for n in range(3)),
+        "object": object(),
+        "surrogate": "\ud800",
+        "endless": endless,
+        "set": {1},
+        "none": None,
+    }[event["what"]]
+
+
+def closes(event, context):
+    """Close what the process writes to."""
+    sys.stdout.close()
+    sys.stderr.close()
+    if event.get("do") == "raise":
+        raise ValueError("no")
+    return os.getpid()
+
+
+def forks(event, context):
+    child = os.fork()
+    if child == 0:
+        if event["do"] == "exit":
+            sys.exit(7)
+        return "from the child"
+    return [os.getpid(), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])]
+
+
+def unfinished(event, context):
+    print("no newline", end="")
+    return os.getpid()
+
+
+def threads(event, context):
+    """Leave a thread behind that never ends."""
+    threading.Thread(target=threading.Event().wait).start()
+    return os.getpid()
+
+
+def moves(event, context):
+    """Remove the folder it stands in."""
+    folder = tempfile.mkdtemp()
+    os.chdir(folder)
+    os.rmdir(folder)
+    raise ValueError("no")
+
+
+def counts(event, context):
+    """What this process holds."""
+    with open("/proc/self/statm") as memory:
+        pages = int(memory.read().split()[1])
+    return {
+        "fds": len(os.listdir("/proc/self/fd")),
+        "pages": pages,
+        "threads": threading.active_count(),
+    }

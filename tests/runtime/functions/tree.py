@@ -1,0 +1,111 @@
+"""A function with actors of its own: a stateful server, and handlers that speak to it."""
+
+import os
+import threading
+import time
+
+import attrs
+import trio
+
+from actors import Name, Server
+from runtime import Function, Handler
+from supervisors import Child
+
+
+@attrs.define(eq=False)
+class Visits(Server):
+    seen: int = 0
+
+    async def visit(self) -> int:
+        self.seen += 1
+        return self.seen
+
+    async def crash(self) -> None:
+        raise RuntimeError("asked for")
+
+    async def terminate(self, reason) -> None:
+        print(f"visits end: {reason}", flush=True)
+
+
+VISITS = Name("visits", Visits)
+
+
+@attrs.frozen
+class Greeting:
+    name: str
+    do: str = ""
+
+
+@attrs.define(eq=False)
+class Greeter(Handler[Greeting]):
+    served: int = 0
+
+    async def init(self) -> None:
+        self.nursery.start_soon(self.beside)
+
+    async def beside(self) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            print("beside ends", flush=True)
+
+    async def handle(self, event, context):
+        self.served += 1
+        match event.do:
+            case "raise":
+                raise ValueError("no")
+            case "exit":
+                raise SystemExit(3)
+            case "sleep":
+                await trio.sleep_forever()
+            case "shield":
+                with trio.CancelScope(shield=True):
+                    await trio.sleep_forever()
+            case "crash the server":
+                await VISITS.cast(Visits.crash)
+            case "crash beside":
+                self.nursery.start_soon(crash)
+                await trio.sleep_forever()
+        visit = await VISITS.call(Visits.visit)
+        return {"name": event.name, "visit": visit, "served": self.served, "pid": os.getpid()}
+
+
+async def crash():
+    raise LookupError("beside")
+
+
+def threaded(event, context):
+    if event.get("do") == "sleep":
+        time.sleep(3)
+    return {"pid": os.getpid(), "main": threading.current_thread() is threading.main_thread()}
+
+
+@attrs.define(eq=False)
+class Failing(Server):
+    async def init(self) -> None:
+        raise ConnectionError("no database")
+
+
+@attrs.define(eq=False)
+class Hanging(Server):
+    async def init(self) -> None:
+        await trio.sleep_forever()
+
+
+@attrs.define(eq=False)
+class Dying(Server):
+    async def run(self) -> None:
+        await trio.sleep(0.01)
+        raise RuntimeError("again and again")
+
+
+class FailingHandler(Handler[object]):
+    async def init(self) -> None:
+        raise ConnectionError("no table")
+
+
+function = Function(Greeter, [Child(Visits, name=VISITS)])
+plain = Function(threaded, [Child(Visits, name=VISITS)])
+failing = Function(Greeter, [Child(Visits, name=VISITS), Child(Failing, id="database")])
+hanging = Function(Greeter, [Child(Hanging, id="slow")])
+dying = Function(Greeter, [Child(Dying, id="mayfly")])

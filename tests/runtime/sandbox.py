@@ -1,0 +1,88 @@
+"""A function in a real process: `python -P -m runtime` on the local Lambda, with what it says."""
+
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+import trio
+
+from runtime.local import FunctionSettings, InvokeResult, LocalLambda, RuntimeApi, open_local_lambda
+
+ROOT = Path(__file__).resolve().parents[2]
+FUNCTIONS = Path(__file__).with_name("functions")
+COMMAND = (sys.executable, "-P", "-m", "runtime")
+LIMIT = 20.0
+
+
+@attrs.define(eq=False)
+class Running:
+    """A function that runs, and the lines it has written."""
+
+    function: LocalLambda
+    lines: list[str]
+
+    @property
+    def pid(self) -> int:
+        assert self.function.pid is not None
+        return self.function.pid
+
+    async def invoke(self, event: object = MappingProxyType({})) -> InvokeResult:
+        """Invoke it; the whole answer."""
+        told = dict(event) if isinstance(event, MappingProxyType) else event
+        return await self.function.invoke(json.dumps(told).encode())
+
+    async def ask(self, event: object = MappingProxyType({})) -> Any:
+        """Invoke it; what it answers, decoded."""
+        return json.loads((await self.invoke(event)).payload)
+
+    async def do(self, what: str, **fields: object) -> Any:
+        """Have a handler of `functions/app.py` do something."""
+        return await self.ask({"do": what, **fields})
+
+    def said(self, text: str) -> int:
+        """In how many lines a text stands."""
+        return sum(text in line for line in self.lines)
+
+
+@asynccontextmanager
+async def running(
+    handler: str,
+    *,
+    task_root: Path = FUNCTIONS,
+    timeout: float = 10.0,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    command: tuple[str, ...] = COMMAND,
+    api: RuntimeApi | None = None,
+) -> AsyncIterator[Running]:
+    """Run a function of `functions/` while the block lasts."""
+    settings = FunctionSettings(
+        handler,
+        command=command,
+        task_root=task_root,
+        timeout=timeout,
+        environment={"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **environment},
+    )
+    lines: list[str] = []
+    with trio.fail_after(LIMIT):
+        async with open_local_lambda(settings, output=lines.append, api=api) as function:
+            yield Running(function, lines)
+
+
+def is_gone(pid: int) -> bool:
+    """Whether no such process lives; a zombie does not."""
+    try:
+        return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return True
+
+
+def without_lambda() -> dict[str, str]:
+    """This process's environment, without what a Lambda would set."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "OKIBI_", "_HANDLER"))}
+    return {**kept, "PYTHONPATH": str(ROOT)}
