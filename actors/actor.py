@@ -1,6 +1,6 @@
 """An actor: one task, one mailbox, one life. `Server` is what most are; this is for the rest."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, Self, TypeVar, cast, get_origin
 
 import trio
@@ -75,14 +75,16 @@ class Actor:
         """Where it stands in its tree."""
         return self._process.path
 
-    async def receive(self) -> Any:
-        """The next message: what monitors and timers brought first, then what was sent.
+    def receive(self) -> Coroutine[Any, Any, Any]:
+        """Wait for the next message: what monitors and timers brought first, then what was sent.
+
+        To be awaited; no `async def`, which would put one more frame on every message's way.
 
         Raises:
             trio.BusyResourceError: another task waits for this actor's messages already.
         """
         self._process.turn_to_mailbox()
-        return await self._process.mailbox.receive()
+        return self._process.mailbox.receive()
 
     def monitor(self, address: Address[Any]) -> Monitor:
         """Be told by one `Down` when whoever is at `address` now ends (OTP: `monitor/2`)."""
@@ -132,4 +134,5 @@ def place(actor: object, process: Process, wanted: type[Any] | None) -> Actor:
         raise TypeError(f"{process.path}: mailbox is a MailboxPolicy, not {actor.mailbox!r}")
     # Past the class's own __setattr__: it may be a frozen one.
     object.__setattr__(actor, "_process", process)
+    process.cleans_up = type(actor).terminate is not Actor.terminate
     return actor

@@ -21,7 +21,15 @@ from typing import cast
 import attrs
 import outcome
 import trio
-from trio.lowlevel import Abort, RaiseCancelT, Task, current_task, reschedule
+from trio.lowlevel import (
+    Abort,
+    RaiseCancelT,
+    Task,
+    checkpoint,
+    current_task,
+    reschedule,
+    wait_task_rescheduled,
+)
 
 from .timers import Timer, next_due, ring, sweep
 
@@ -111,7 +119,7 @@ class Mailbox:
             del self._senders[task]
             return Abort.SUCCEEDED
 
-        return bool(await trio.lowlevel.wait_task_rescheduled(abort))
+        return bool(await wait_task_rescheduled(abort))
 
     def add(self, timer: Timer) -> None:
         """Set a timer; a reader that waits already starts its wait anew."""
@@ -137,30 +145,28 @@ class Mailbox:
 
     async def receive(self) -> object:
         """The next message: control first, then data, each in the order it came. A checkpoint."""
-        if self.control or self.data:
+        control, data, timers = self.control, self.data, self.timers
+        if control or data:
             # Before anything is taken: a kill that falls here loses nothing.
-            await trio.lowlevel.checkpoint()
+            await checkpoint()
         while True:
-            if self.timers:
-                self.control.extend(ring(self.timers, trio.current_time()))
-            if self.control:
-                return self.control.popleft()
-            if self.data:
-                message = self.data.popleft()
+            if timers:
+                control.extend(ring(timers, trio.current_time()))
+            if control:
+                return control.popleft()
+            if data:
+                message = data.popleft()
                 if self._senders:
                     self._admit()
                 return message
-            if self.timers:
-                with trio.CancelScope(deadline=next_due(self.timers)):
-                    await self._park()
+            if self._reader is not None:
+                raise trio.BusyResourceError("another task reads this mailbox already")
+            self._reader = current_task()
+            if timers:
+                with trio.CancelScope(deadline=next_due(timers)):
+                    await wait_task_rescheduled(self._unpark)
             else:
-                await self._park()
-
-    async def _park(self) -> None:
-        if self._reader is not None:
-            raise trio.BusyResourceError("another task reads this mailbox already")
-        self._reader = current_task()
-        await trio.lowlevel.wait_task_rescheduled(self._unpark)
+                await wait_task_rescheduled(self._unpark)
 
     def _unpark(self, _: RaiseCancelT) -> Abort:
         self._reader = None

@@ -35,7 +35,14 @@ from typing import Protocol
 
 import attrs
 import trio
-from trio.lowlevel import Task
+from trio.lowlevel import (
+    Abort,
+    RaiseCancelT,
+    Task,
+    current_task,
+    reschedule,
+    wait_task_rescheduled,
+)
 
 from .exits import (
     KILLED,
@@ -89,8 +96,12 @@ class Process:
     mailbox: Mailbox
     parent: "Process | None" = None
     linked: bool = False
+    # Whether its `terminate` does anything: most actors' does not, and its scopes would cost.
+    cleans_up: bool = attrs.field(default=True, init=False)
     phase: Phase = attrs.field(default=Phase.STARTING, init=False)
     reason: ExitReason | None = attrs.field(default=None, init=False)
+    # Why nothing can be asked of it any more. A field, since every message is checked against it.
+    doom: ExitReason | None = attrs.field(default=None, init=False)
     actor: Living | None = attrs.field(default=None, init=False)
     current: object = attrs.field(default=None, init=False)
     task: Task | None = attrs.field(default=None, init=False)
@@ -106,7 +117,7 @@ class Process:
     _killed: bool = attrs.field(default=False, init=False)
     _stop: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     _kill: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
-    _changed: trio.Event | None = attrs.field(default=None, init=False)
+    _waiting: list[Task] = attrs.field(factory=list[Task], init=False)
 
     # -- asked from outside
 
@@ -116,6 +127,7 @@ class Process:
             # First what raises in another thread: half a stop would be a hang.
             self._begin_grace()
             self._asked = reason
+            self.doom = self.doom or reason
             self._stop.cancel()
 
     def kill(self) -> None:
@@ -123,17 +135,10 @@ class Process:
         if self.phase is not Phase.DEAD and not self._killed:
             trio.current_time()  # which raises in another thread: half a kill would be a hang
             self._killed = True
+            self.doom = self.doom or KILLED
             self._kill.cancel()
             if self.on_kill is not None:
                 self.on_kill()
-
-    def doomed(self) -> ExitReason | None:
-        """Why nothing can be asked of it any more, None while something can."""
-        if self.reason is not None:
-            return self.reason
-        if self._asked is not None:
-            return self._asked
-        return KILLED if self._killed else None
 
     def deadline(self) -> float:
         """When its grace is over, in seconds of trio's clock; it is long over for the killed."""
@@ -162,7 +167,7 @@ class Process:
     async def live(self, factory: Callable[[], Living], shielded: bool) -> None:
         """The whole life, as the body of a task of its own. Raises only if it is linked."""
         CURRENT.set(self)
-        self.task = trio.lowlevel.current_task()
+        self.task = current_task()
         self._kill.shield = shielded
         reason = KILLED
         with self._kill:
@@ -190,10 +195,10 @@ class Process:
 
     async def _terminate(self, reason: ExitReason) -> ExitReason:
         """Close the door, then let it clean up within its grace, unless it was killed."""
-        self.reason = reason
+        self.reason = self.doom = reason
         self.phase = Phase.DYING
         cut_off = reason.kind == "killed" and self._kill.cancel_called
-        if self._killed or cut_off or self.actor is None:
+        if self._killed or cut_off or self.actor is None or not self.cleans_up:
             return reason
         # An outer cancellation must not cut the clean-up, and the grace must end it.
         self._kill.shield = True
@@ -240,7 +245,7 @@ class Process:
 
     def _end(self, reason: ExitReason) -> None:
         """Name, callers, monitors: whoever sees the Down can have the name at once."""
-        self.reason = reason
+        self.reason = self.doom = reason
         self.phase = Phase.DEAD
         if self.release_name is not None:
             self.release_name()
@@ -276,14 +281,19 @@ class Process:
     # -- who waits for a change
 
     async def _change(self) -> None:
-        if self._changed is None:
-            self._changed = trio.Event()
-        await self._changed.wait()
+        task = current_task()
+        self._waiting.append(task)
+
+        def abort(_: RaiseCancelT) -> Abort:
+            self._waiting.remove(task)
+            return Abort.SUCCEEDED
+
+        await wait_task_rescheduled(abort)
 
     def _announce(self) -> None:
-        if self._changed is not None:
-            self._changed.set()
-            self._changed = None
+        waiting, self._waiting = self._waiting, []
+        for task in waiting:
+            reschedule(task)
 
 
 CURRENT: ContextVar[Process | None] = ContextVar("actor", default=None)

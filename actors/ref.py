@@ -148,7 +148,7 @@ class Ref(Address[A_co]):
     @property
     def alive(self) -> bool:
         """Whether it can still be asked for something: started, not ending, not dead."""
-        return self._process.phase is Phase.RUNNING and self._process.doomed() is None
+        return self._process.phase is Phase.RUNNING and self._process.doom is None
 
     @property
     def reason(self) -> ExitReason | None:
@@ -184,9 +184,8 @@ def _deliver(process: Process, message: object, verb: str) -> bool:
         ActorExited: nobody will read it.
         MailboxFull: the policy is to reject.
     """
-    doomed = process.doomed()
-    if doomed is not None:
-        raise ActorExited(process.path, doomed, f"a {verb} of {shown(message)}")
+    if process.doom is not None:
+        raise ActorExited(process.path, process.doom, f"a {verb} of {shown(message)}")
     mailbox = process.mailbox
     try:
         dropped = mailbox.offer(message)
