@@ -2,7 +2,11 @@
 
 import sys
 
-from .bootstrap import main
+from .bootstrap import STOP_LIMIT, main
+from .watchdog import end_within
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    # The interpreter waits for the threads that user code has left.
+    end_within(STOP_LIMIT, code)
+    sys.exit(code)

@@ -27,9 +27,13 @@ from .report import report_init_error
 from .settings import Settings, settings_from
 from .transport import connect
 from .tree import Serving, tree
-from .watchdog import INIT_LIMIT, Watchdog
+from .watchdog import INIT_LIMIT, Watchdog, end_within
 
 logger = logging.getLogger("okibi")
+
+# Seconds from the decision to end until the end: what Lambda's shutdown phase allows at most. A
+# handler that shields itself, or a thread of the user's, would hold the process for ever.
+STOP_LIMIT = 2.0
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -64,6 +68,7 @@ async def serve(function: Function, settings: Settings, watchdog: Watchdog) -> i
     def fail(why: str) -> None:
         logger.critical("%s", why)
         failures.append(why)
+        end_within(STOP_LIMIT, 1)
         root.stop()
 
     host = settings.api.encode()
@@ -93,6 +98,7 @@ async def serve(function: Function, settings: Settings, watchdog: Watchdog) -> i
 async def _stop_on_signal(signals: AsyncIterator[int], root: Process) -> None:
     async for number in signals:
         logger.info("%s: stopping", signal.Signals(number).name)
+        end_within(STOP_LIMIT, 0)
         root.stop()
 
 

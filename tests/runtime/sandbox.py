@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -72,6 +73,50 @@ async def running(
     with trio.fail_after(LIMIT):
         async with open_local_lambda(settings, output=lines.append, api=api) as function:
             yield Running(function, lines)
+
+
+@asynccontextmanager
+async def process_of(
+    handler: str, *, task_root: Path = FUNCTIONS, **environment: str
+) -> AsyncIterator[tuple[trio.Process, RuntimeApi, list[bytes]]]:
+    """The process itself, as its parent has it: with an exit code, and without a time-out's kill.
+
+    What it writes is there when it has ended.
+    """
+    api, said = RuntimeApi(timeout=30), list[bytes]()
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    host, port = listeners[0].socket.getsockname()
+    told = {"AWS_LAMBDA_RUNTIME_API": f"{host}:{port}", "_HANDLER": handler, **environment}
+    with trio.fail_after(LIMIT):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.serve_listeners, api.serve_connection, listeners)
+            process = await trio.lowlevel.open_process(
+                COMMAND,
+                cwd=task_root,
+                env={**without_lambda(), **told},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+            nursery.start_soon(_read, process, said)
+            try:
+                yield process, api, said
+            finally:
+                with trio.CancelScope(shield=True):
+                    process.kill()
+                    await process.wait()
+                nursery.cancel_scope.cancel()
+
+
+async def until_handed_out(api: RuntimeApi) -> None:
+    """Wait until the runtime has an event."""
+    while api.current is None:
+        await trio.lowlevel.checkpoint()
+
+
+async def _read(process: trio.Process, said: list[bytes]) -> None:
+    assert process.stdout is not None
+    async for data in process.stdout:
+        said.append(bytes(data))
 
 
 def is_gone(pid: int) -> bool:

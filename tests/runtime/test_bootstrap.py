@@ -1,0 +1,231 @@
+"""From process start to process end: init errors, signals, exit codes. A death never looks like
+success.
+"""
+
+import json
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.runtime.sandbox import (
+    COMMAND,
+    FUNCTIONS,
+    process_of,
+    running,
+    until_handed_out,
+    without_lambda,
+)
+
+HANGING_START = """
+import sys
+import runtime.bootstrap
+runtime.bootstrap.INIT_LIMIT = 0.5
+sys.exit(runtime.bootstrap.main(sys.argv[1:]))
+"""
+
+
+async def exit_of(handler: str, *arguments: str, **environment: str) -> tuple[int, str]:
+    """Run a bootstrap that finds no Lambda; its exit code and what it said."""
+    process = await trio.run_process(
+        [*COMMAND, *arguments],
+        env={**without_lambda(), "_HANDLER": handler, **environment},
+        cwd=FUNCTIONS,
+        check=False,
+        capture_stdout=True,
+        capture_stderr=True,
+    )
+    return process.returncode, (process.stdout + process.stderr).decode()
+
+
+# -- what is wrong at the start
+
+
+@pytest.mark.parametrize(
+    ("handler", "kind", "words"),
+    [
+        ("app.nobody", "Runtime.HandlerNotFound", "Handler 'nobody' missing on module 'app'"),
+        (
+            "tree.failing",
+            "ConnectionError",
+            "/function/children/database did not start: no database",
+        ),
+        (
+            "tree.FailingHandler",
+            "ConnectionError",
+            "/function/lambda/workers/worker-0 did not start: no table",
+        ),
+    ],
+)
+async def test_what_fails_at_init_is_told_by_name_and_ends_the_process(
+    handler: str, kind: str, words: str
+) -> None:
+    async with running(handler) as sandbox:
+        result = await sandbox.invoke()
+
+        told = json.loads(result.payload)
+        assert (told["errorType"], told["errorMessage"]) == (kind, words)
+        assert result.function_error == "Unhandled"
+        assert sandbox.said(words) >= 1
+
+
+async def test_the_stack_of_an_actor_that_fails_to_start_begins_in_the_user_s_file() -> None:
+    async with running("tree.failing") as sandbox:
+        (line,) = (await sandbox.ask())["stackTrace"]
+
+        assert 'tree.py", line ' in line
+        assert "in init" in line
+
+
+async def test_what_was_started_before_is_stopped_when_the_start_fails() -> None:
+    async with running("tree.failing") as sandbox:
+        await sandbox.ask()
+
+        assert sandbox.said("visits end: shutdown") >= 1
+
+
+async def test_a_start_that_hangs_is_told_by_name_before_the_platform_s_limit() -> None:
+    command = (sys.executable, "-P", "-c", HANGING_START)
+    async with running("tree.hanging", command=command) as sandbox:
+        told = await sandbox.ask()
+        assert told["errorType"] == "Runtime.InitTimeout"
+        assert told["errorMessage"] == (
+            "init took longer than 0.5 s: /function/children/slow is still in its init"
+        )
+
+
+async def test_an_import_that_hangs_is_told_by_its_line(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("import time\n\ntime.sleep(60)\n")
+    command = (sys.executable, "-P", "-c", HANGING_START)
+    async with running("app.handler", command=command, task_root=tmp_path) as sandbox:
+        told = await sandbox.ask()
+        assert told["errorMessage"] == (
+            f'init took longer than 0.5 s: it stands in File "{tmp_path}/app.py", line 3, '
+            "in <module>"
+        )
+
+
+async def test_without_the_variable_there_is_one_sentence() -> None:
+    code, said = await exit_of("app.plain")
+
+    assert code == 1
+    assert said == (
+        "okibi: AWS_LAMBDA_RUNTIME_API is not set: Lambda sets it, and so does `okibi invoke`\n"
+    )
+
+
+async def test_a_bad_setting_is_one_sentence() -> None:
+    code, said = await exit_of(
+        "app.plain", AWS_LAMBDA_RUNTIME_API="127.0.0.1:9001", AWS_LAMBDA_MAX_CONCURRENCY="x"
+    )
+
+    assert code == 1
+    assert said == "okibi: AWS_LAMBDA_MAX_CONCURRENCY is a number from 1, not 'x'\n"
+
+
+async def test_an_init_error_that_nobody_takes_still_ends_with_1() -> None:
+    code, said = await exit_of("app.nobody", AWS_LAMBDA_RUNTIME_API=f"127.0.0.1:{free_port()}")
+
+    assert code == 1
+    assert "Runtime.HandlerNotFound: Handler 'nobody' missing on module 'app'" in said
+
+
+def free_port() -> int:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port: int = bound.getsockname()[1]
+        return port
+
+
+# -- the end
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_stops_the_tree_in_order_and_exits_with_0(number: signal.Signals) -> None:
+    async with process_of("tree.function") as (process, api, said):
+        await api.invoke(b'{"name": "a"}')
+        began = time.perf_counter()
+
+        process.send_signal(number)
+
+        assert await process.wait() == 0
+        assert time.perf_counter() - began < 0.3
+    lines = b"".join(said).decode().splitlines()
+    assert [line for line in lines if " end" in line] == [
+        "beside ends",
+        "beside ends",
+        "visits end: shutdown",
+    ]
+
+
+async def test_a_signal_in_the_middle_of_an_event_answers_it_first() -> None:
+    async with process_of("tree.function") as (process, api, _):
+        async with trio.open_nursery() as nursery:
+
+            async def invoke() -> None:
+                result = await api.invoke(b'{"name": "a", "do": "sleep"}')
+                assert result.error_type == "Runtime.Stopped"
+
+            nursery.start_soon(invoke)
+            await until_handed_out(api)
+            process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+
+
+async def test_neither_a_handler_that_holds_on_nor_a_thread_nor_a_missing_api_holds_the_end() -> (
+    None
+):
+    async def ends(handler: str, event: bytes) -> None:
+        async with (
+            process_of(handler) as (process, api, _),
+            trio.open_nursery() as nursery,
+        ):
+            nursery.start_soon(api.invoke, event)
+            await until_handed_out(api)
+            process.send_signal(signal.SIGTERM)
+            began = time.perf_counter()
+            assert await process.wait() == 0
+            assert time.perf_counter() - began < 2.7
+            nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ends, "app.asynchronous", b'{"do": "shield"}')
+        nursery.start_soon(ends, "app.asynchronous", b'{"do": "swallow"}')
+        nursery.start_soon(ends, "odd.threads", b"{}")
+        # It takes as long, and waits no less.
+        nursery.start_soon(_cannot_reach_the_runtime_api)
+
+
+async def _cannot_reach_the_runtime_api() -> None:
+    code, said = await exit_of("app.plain", AWS_LAMBDA_RUNTIME_API=f"127.0.0.1:{free_port()}")
+
+    assert code == 1
+    assert "the Runtime API cannot be reached" in said.splitlines()[-1]
+    assert "Traceback" not in said
+
+
+async def test_a_tree_that_gives_up_ends_the_process_with_another_code_than_0() -> None:
+    async with process_of("tree.dying") as (process, _, said):
+        assert await process.wait() == 1
+    assert b"again and again" in b"".join(said)
+
+
+async def test_a_runtime_api_that_says_500_ends_the_process_with_another_code_than_0() -> None:
+    async def answer(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        await stream.send_all(b"HTTP/1.1 500 No\r\nContent-Length: 4\r\n\r\nbad\n")
+        await trio.sleep_forever()
+
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listeners[0].socket.getsockname()[1]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, answer, listeners)
+        code, said = await exit_of("app.plain", AWS_LAMBDA_RUNTIME_API=f"127.0.0.1:{port}")
+        nursery.cancel_scope.cancel()
+
+    assert code == 1
+    assert "the Runtime API answered /next with 500: bad" in said
