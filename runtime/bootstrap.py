@@ -25,7 +25,7 @@ from .load import load
 from .logs import configure
 from .report import report_init_error
 from .settings import Settings, settings_from
-from .transport import connect
+from .transport import SocketTransport, connect
 from .tree import Serving, tree
 from .watchdog import INIT_LIMIT, Watchdog, end_within
 
@@ -73,6 +73,7 @@ async def serve(function: Function, settings: Settings, watchdog: Watchdog) -> i
 
     host = settings.api.encode()
     lanes = [Lane(n, host, settings.pipelined, settings.margin) for n in range(settings.lanes)]
+    os.register_at_fork(after_in_child=partial(_leave_to_parent, lanes))
     ledger, alarm = Ledger(lanes, fail, watchdog), Alarm()
     flags = tree(Serving(function, settings, ledger, alarm), partial(connect, *settings.address))
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals, alarm:
@@ -93,6 +94,12 @@ async def serve(function: Function, settings: Settings, watchdog: Watchdog) -> i
     if not_started is not None:
         raise _init_error(not_started)
     return 1 if failures or reason.error is not None else 0
+
+
+def _leave_to_parent(lanes: list[Lane]) -> None:
+    for lane in lanes:
+        if isinstance(lane.transport, SocketTransport):
+            lane.transport = lane.transport.forked()
 
 
 async def _stop_on_signal(signals: AsyncIterator[int], root: Process) -> None:

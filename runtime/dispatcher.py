@@ -147,12 +147,20 @@ class Dispatcher(Actor):
                 text = "The worker of this invocation ended before it answered"
                 self._settle(lane, delivery, "Runtime.WorkerExited", text)
             case SettleLate():
+                if delivery.worker is None and not self._at_work():
+                    self.ledger.leave_unserved(lane)
                 self._settle(lane, delivery, "Runtime.DeadlineExceeded", LATE)
                 if delivery.worker is not None:
                     logger.error("%s is abandoned: it did not end in time", delivery.worker.path)
                     self.ledger.worker_not_ready(delivery.worker)
                     delivery.worker.kill()
                     self.ledger.abandon(delivery.worker.path)
+
+    def _at_work(self) -> bool:
+        """Whether a living worker is at another delivery: then it may yet become free."""
+        deliveries = [lane.delivery for lane in self.ledger.lanes]
+        workers = [d.worker for d in deliveries if d is not None and d.unsettled]
+        return any(worker is not None and worker.alive for worker in workers)
 
     def _settle(self, lane: Lane, delivery: Delivery, kind: str, text: str) -> None:
         outcome: Outcome = platform_error(kind, text, delivery.request_id)

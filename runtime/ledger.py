@@ -15,6 +15,8 @@ DISPATCHER: Name[Actor] = Name("lambda.dispatcher", Actor)
 
 # Workers and threads that could not be ended, before the process is worth less than a cold start.
 ABANDON_LIMIT = 8
+# Events that find no worker in all their time.
+UNSERVED_LIMIT = 2
 
 
 class Watch(Protocol):
@@ -40,6 +42,7 @@ class Ledger:
     watch: Watch
     ready: dict[Ref[Any], None] = attrs.field(factory=dict[Ref[Any], None], init=False)
     abandoned: int = attrs.field(default=0, init=False)
+    unserved: int = attrs.field(default=0, init=False)
 
     def received(self, lane: Lane, delivery: Delivery) -> None:
         """A delivery is in its lane: hold its deadline, have it given out."""
@@ -54,6 +57,7 @@ class Ledger:
     def worker_ready(self, worker: Ref[Any]) -> None:
         """Enter a worker that has an instance to serve with, and have the dispatcher look."""
         self.ready[worker] = None
+        self.unserved = 0
         wake(DISPATCHER, worker)
 
     def worker_not_ready(self, worker: Ref[Any]) -> None:
@@ -72,3 +76,15 @@ class Ledger:
         self.abandoned += 1
         if self.abandoned > ABANDON_LIMIT:
             self.fail(f"{what} is the {self.abandoned}th that does not end in time")
+
+    def leave_unserved(self, lane: Lane) -> None:
+        """Count an event that no worker has become free for in all its time.
+
+        One may come into a long `init`. Two, and no worker ready between them, say that each is
+        stuck: then no event would ever be served again.
+        """
+        self.unserved += 1
+        if self.unserved >= UNSERVED_LIMIT:
+            # This process asks for no more events: the next one is for its successor.
+            lane.pipelined = False
+            self.fail(f"no worker has become free for {self.unserved} events, one after the other")

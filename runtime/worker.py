@@ -18,6 +18,7 @@ from .failure import LATE, DeadlineExceeded, handler_error, platform_error
 from .handler import Instance
 from .lane import Lane
 from .ledger import Ledger
+from .logs import flush
 from .marshal import MarshalError, UnmarshalError, event_of, outcome_of
 from .settings import Settings
 
@@ -153,6 +154,7 @@ class Worker(Actor):
     def _settle(self, lane: Lane, delivery: Delivery, outcome: Outcome) -> None:
         """Answer, have it sent, and have whatever waits for a worker given out."""
         self._running = None
+        flush()
         if delivery.settle(outcome, self.ref):
             self.ledger.settled(lane)
         self.ledger.worker_idle()

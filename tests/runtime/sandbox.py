@@ -18,6 +18,8 @@ from runtime.local import FunctionSettings, InvokeResult, LocalLambda, RuntimeAp
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = Path(__file__).with_name("functions")
 COMMAND = (sys.executable, "-P", "-m", "runtime")
+# Buffered, as it is on Lambda.
+PYTHON = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": ""}
 LIMIT = 20.0
 
 
@@ -67,7 +69,7 @@ async def running(
         command=command,
         task_root=task_root,
         timeout=timeout,
-        environment={"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **environment},
+        environment={**PYTHON, **environment},
     )
     lines: list[str] = []
     with trio.fail_after(LIMIT):
@@ -130,4 +132,4 @@ def is_gone(pid: int) -> bool:
 def without_lambda() -> dict[str, str]:
     """This process's environment, without what a Lambda would set."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "OKIBI_", "_HANDLER"))}
-    return {**kept, "PYTHONPATH": str(ROOT)}
+    return {**kept, **PYTHON}
