@@ -42,7 +42,7 @@ class Poller(Actor):
                 await self._connect()
             if lane.refused:
                 # A refusal can last as long as an invocation: ask again, but do not spin.
-                await trio.sleep(min(0.05 * 2**lane.refused, 5.0))
+                await trio.sleep(min(0.05 * 2 ** min(lane.refused, 7), 5.0))
             wake(lane.responder, lane)
             await self._read_until_idle()
 

@@ -1,0 +1,148 @@
+"""A lane with its poller and its responder, against a Runtime API that a test plays by hand."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import attrs
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from actors import Name, Ref, start
+from runtime.delivery import Delivery, Outcome
+from runtime.lane import Lane
+from runtime.ledger import Ledger
+from runtime.poller import Poller
+from runtime.responder import Responder
+from runtime.transport import Transport
+from runtime.wire import next_request
+from tests.runtime.stage import ledger_of
+
+NEXT = next_request(b"api")
+ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
+
+
+def event(request_id: str = "id-1", body: bytes = b"{}", head: bytes = b"") -> bytes:
+    return (
+        b"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: %s\r\n%sContent-Length: %d\r\n\r\n%s"
+        % (request_id.encode(), head, len(body), body)
+    )
+
+
+@attrs.define(eq=False)
+class Played:
+    """A connection of which the test is the other side."""
+
+    written: bytearray = attrs.field(factory=bytearray)
+    inbox: list[bytes | OSError] = attrs.field(factory=list[bytes | OSError])
+    room: int = 1 << 30
+    closed: bool = False
+    came: trio.Event = attrs.field(factory=trio.Event)
+    drained: trio.Event = attrs.field(factory=trio.Event)
+
+    def say(self, *data: bytes | OSError) -> None:
+        self.inbox.extend(data)
+        self.came.set()
+
+    def receive(self, limit: int) -> bytes:
+        if not self.inbox:
+            raise BlockingIOError
+        data = self.inbox.pop(0)
+        if isinstance(data, OSError):
+            raise data
+        return data
+
+    def send(self, data: memoryview) -> int:
+        if not self.room:
+            raise BlockingIOError
+        taken = bytes(data[: self.room])
+        self.room -= len(taken)
+        self.written += taken
+        return len(taken)
+
+    async def readable(self) -> None:
+        await trio.lowlevel.checkpoint()
+        while not self.inbox:
+            self.came = trio.Event()
+            await self.came.wait()
+
+    async def writable(self) -> None:
+        await trio.lowlevel.checkpoint()
+        while not self.room:
+            await self.drained.wait()
+
+    def close(self) -> None:
+        self.closed = True
+
+    def taken(self) -> bytes:
+        """What was written since it was last asked for."""
+        taken = bytes(self.written)
+        self.written.clear()
+        return taken
+
+
+@attrs.define(eq=False)
+class World:
+    """One lane with its two actors."""
+
+    ledger: Ledger
+    failures: list[str]
+    nursery: trio.Nursery
+    connections: list[Played] = attrs.field(factory=list[Played])
+    refusals: int = 0
+    pollers: list[Ref[Poller]] = attrs.field(factory=list[Ref[Poller]])
+    responders: list[Ref[Responder]] = attrs.field(factory=list[Ref[Responder]])
+
+    @property
+    def lane(self) -> Lane:
+        return self.ledger.lanes[0]
+
+    @property
+    def wire(self) -> Played:
+        return self.connections[-1]
+
+    @property
+    def delivery(self) -> Delivery:
+        assert self.lane.delivery is not None
+        return self.lane.delivery
+
+    async def connect(self) -> Transport:
+        await trio.lowlevel.checkpoint()
+        if self.refusals:
+            self.refusals -= 1
+            raise ConnectionRefusedError("nobody listens")
+        self.connections.append(Played())
+        return self.connections[-1]
+
+    async def say(self, *data: bytes | OSError) -> None:
+        self.wire.say(*data)
+        await wait_all_tasks_blocked()
+
+    async def settle(self, body: bytes = b"1") -> None:
+        assert self.delivery.settle(Outcome(body))
+        self.ledger.settled(self.lane)
+        await wait_all_tasks_blocked()
+
+    async def poller(self) -> None:
+        factory = partial(Poller, self.ledger, self.lane, self.connect)
+        self.pollers.append(await start(self.nursery, factory, path="poller"))
+        await wait_all_tasks_blocked()
+
+    async def responder(self) -> None:
+        name: Name[Any] = self.lane.responder
+        factory = partial(Responder, self.lane)
+        self.responders.append(await start(self.nursery, factory, name=name, path="responder"))
+        await wait_all_tasks_blocked()
+
+
+@asynccontextmanager
+async def world(pipelined: bool = True, refusals: int = 0) -> AsyncIterator[World]:
+    failures: list[str] = []
+    async with trio.open_nursery() as nursery:
+        made = World(ledger_of(1, failures), failures, nursery, refusals=refusals)
+        made.lane.pipelined = pipelined
+        await made.responder()
+        await made.poller()
+        yield made
+        nursery.cancel_scope.cancel()

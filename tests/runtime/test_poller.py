@@ -1,0 +1,142 @@
+"""The poller: what it makes of what comes, and of what does not."""
+
+import json
+import logging
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from tests.runtime.played import ACCEPTED, NEXT, event, world
+
+
+async def test_an_event_that_comes_in_pieces_is_one() -> None:
+    async with world() as stage:
+        whole = event(body=b'"' + b"x" * 5000 + b'"')
+        for at in range(0, len(whole), 997):
+            assert stage.lane.delivery is None
+            await stage.say(whole[at : at + 997])
+
+        assert json.loads(stage.delivery.body) == "x" * 5000
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 413 No\r\n", b"HTTP/1.1 400 No\r\n"])
+async def test_an_answer_that_is_refused_is_logged_and_over(
+    answer: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with world() as stage:
+        await stage.say(event())
+        await stage.settle()
+        await stage.say(answer + b"Content-Length: 3\r\n\r\nwhy" + event("id-2"))
+
+        assert stage.delivery.request_id == "id-2"
+        assert "refused the answer to id-1 with 4" in caplog.text
+        assert not stage.failures
+
+
+async def test_a_refused_next_is_asked_for_again_with_growing_pauses(
+    autojump_clock: MockClock,
+) -> None:
+    async with world() as stage:
+        for pause in (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0):
+            stage.wire.taken()
+            stage.wire.say(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+            await trio.sleep(pause - 0.01)
+            assert stage.wire.taken() == b""
+            await trio.sleep(0.02)
+            assert stage.wire.taken() == NEXT
+        assert not stage.failures
+
+
+async def test_a_next_refused_for_an_hour_is_still_asked_for(autojump_clock: MockClock) -> None:
+    async with world() as stage:
+        stage.lane.refused = 5000
+        await stage.say(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+        stage.wire.taken()
+        await trio.sleep(6)
+
+        assert stage.wire.taken() == NEXT
+
+
+async def test_a_500_ends_the_process() -> None:
+    async with world() as stage:
+        await stage.say(b"HTTP/1.1 500 No\r\nContent-Length: 3\r\n\r\nbad")
+
+        assert stage.failures == ["the Runtime API answered /next with 500: bad"]
+
+
+@pytest.mark.parametrize(
+    "trouble", [b"", b"noise\r\n\r\n", ConnectionResetError("reset"), ACCEPTED + ACCEPTED]
+)
+async def test_while_the_handler_runs_a_lost_connection_costs_nothing(
+    trouble: bytes | OSError,
+) -> None:
+    async with world() as stage:
+        await stage.say(event())
+
+        await stage.say(trouble)
+
+        assert len(stage.connections) == 2
+        assert stage.connections[0].closed
+        assert stage.wire.taken() == b""
+        await stage.settle()
+        assert stage.wire.taken().startswith(b"POST ")
+        assert not stage.failures
+
+
+async def test_a_server_that_closes_after_the_first_answer_is_asked_one_by_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING)
+    async with world() as stage:
+        for n in range(3):
+            await stage.say(event(f"id-{n}", head=b"Connection: close\r\n"))
+            await stage.settle()
+            await stage.say(
+                b"HTTP/1.1 202 Accepted\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", b""
+            )
+
+        assert caplog.text.count("no longer sends the next request with an answer") == 1
+        assert stage.wire.taken() == NEXT
+
+
+async def test_an_answer_cut_half_way_ends_the_process() -> None:
+    async with world() as stage:
+        await stage.say(event())
+        stage.wire.room = 20
+        await stage.settle()
+
+        await stage.say(b"")
+
+        (why,) = stage.failures
+        assert why.startswith("the connection broke inside an answer")
+
+
+async def test_nobody_listens_at_first(autojump_clock: MockClock) -> None:
+    async with world(refusals=5) as stage:
+        await trio.sleep(0.4)
+
+        assert stage.wire.taken() == NEXT
+        assert not stage.failures
+
+
+async def test_nobody_listens_ever(autojump_clock: MockClock) -> None:
+    async with world(refusals=1000) as stage:
+        await trio.sleep(5)
+
+        assert stage.failures == ["the Runtime API cannot be reached"]
+
+
+async def test_a_new_poller_reads_on_where_the_old_one_stood() -> None:
+    async with world() as stage:
+        first = event()
+        await stage.say(first[:30])
+
+        stage.pollers[0].kill()
+        await wait_all_tasks_blocked()
+        await stage.poller()
+        await stage.say(first[30:])
+
+        assert stage.delivery.request_id == "id-1"
+        assert len(stage.connections) == 1
+        assert stage.wire.taken() == NEXT
