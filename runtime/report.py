@@ -16,7 +16,9 @@ TIMEOUT = 2.0
 def report_init_error(address: tuple[str, int], error: InitError) -> int | None:
     """`POST /runtime/init/error`; the status, None when nobody answered."""
     body = error_json(error.kind, error.message, error.stack)
-    head = error_head(_host(address), b"init/error", len(body), error.kind)
+    # The class of a user's exception may bear any name; the platform's own word for that.
+    kind = error.kind if error.kind.isprintable() else "Runtime.Unknown"
+    head = error_head(_host(address), b"init/error", len(body), kind)
     return _post(address, head + body)
 
 

@@ -1,0 +1,131 @@
+"""A lane's socket: each step is done at once or refused, and only waiting awaits."""
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from runtime.transport import ForkedTransport, SocketTransport, connect
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[SocketTransport, socket.socket]]:
+    here, there = socket.socketpair()
+    here.setblocking(False)
+    with there:
+        yield SocketTransport(here), there
+        here.close()
+
+
+async def test_nothing_there_is_refused_and_waited_for(
+    pair: tuple[SocketTransport, socket.socket],
+) -> None:
+    transport, there = pair
+    with pytest.raises(BlockingIOError):
+        transport.receive(10)
+
+    there.send(b"hello")
+    await transport.readable()
+
+    assert transport.receive(3) == b"hel"
+    assert transport.receive(10) == b"lo"
+
+
+async def test_a_full_kernel_is_refused_and_waited_for(
+    pair: tuple[SocketTransport, socket.socket],
+) -> None:
+    transport, there = pair
+    data = memoryview(b"x" * (1 << 20))
+    sent = _fill(transport, data)
+    with pytest.raises(BlockingIOError):
+        transport.send(data)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(transport.writable)
+        await wait_all_tasks_blocked()
+        received = 0
+        while received < sent:
+            received += len(there.recv(1 << 20))
+
+    assert transport.send(data) > 0
+
+
+def _fill(transport: SocketTransport, data: memoryview) -> int:
+    sent = 0
+    try:
+        while True:
+            sent += transport.send(data)
+    except BlockingIOError:
+        return sent
+
+
+async def test_the_other_side_s_close_is_empty_bytes(
+    pair: tuple[SocketTransport, socket.socket],
+) -> None:
+    transport, there = pair
+    there.close()
+
+    await transport.readable()
+
+    assert transport.receive(10) == b""
+
+
+async def test_whoever_waits_is_told_of_the_close(
+    pair: tuple[SocketTransport, socket.socket],
+) -> None:
+    transport, _ = pair
+
+    async def waits() -> None:
+        with pytest.raises(trio.ClosedResourceError):
+            await transport.readable()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(waits)
+        await wait_all_tasks_blocked()
+        transport.close()
+
+
+async def test_it_connects_without_delay_of_small_writes() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        transport = await connect("127.0.0.1", server.getsockname()[1])
+        accepted, _ = server.accept()
+
+        assert isinstance(transport, SocketTransport)
+        assert transport._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert transport.send(memoryview(b"hello")) == 5
+        assert accepted.recv(10) == b"hello"
+        accepted.close()
+        transport.close()
+
+
+async def test_nobody_there_is_an_os_error() -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        with pytest.raises(OSError, match="refused"):
+            await connect("127.0.0.1", bound.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("path", "code"), [(b"invocation/id/response", 0), (b"invocation/id/error", 1)]
+)
+async def test_a_forked_child_ends_with_what_would_be_its_answer(
+    path: bytes,
+    code: int,
+    pair: tuple[SocketTransport, socket.socket],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    transport, there = pair
+    codes = list[int]()
+    monkeypatch.setattr(os, "_exit", codes.append)
+
+    forked = transport.forked()
+    assert isinstance(forked, ForkedTransport)
+    forked.send(memoryview(b"POST /2018-06-01/runtime/%s HTTP/1.1\r\n\r\n" % path))
+
+    assert codes == [code]
+    there.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        there.recv(1)

@@ -1,0 +1,119 @@
+"""The tree as data: who is in it, in which order, and how many workers."""
+
+from pathlib import Path
+
+import attrs
+import pytest
+
+from actors import Server
+from runtime.alarm import Alarm
+from runtime.context import Context
+from runtime.function import Function, Workers
+from runtime.handler import Handler, Plain
+from runtime.transport import Transport
+from runtime.tree import Serving, tree
+from supervisors import Child, Strategy, Supervision
+from tests.runtime.stage import SETTINGS, ledger_of
+
+
+class Greeter(Handler[int]):
+    async def handle(self, event: int, context: Context) -> object:
+        return event
+
+
+class Visits(Server): ...
+
+
+async def connect() -> Transport:
+    raise ConnectionRefusedError
+
+
+def plain(event: object, context: object) -> object:
+    return event
+
+
+def serving(function: Function, lanes: int = 1) -> Serving:
+    return Serving(function, SETTINGS, ledger_of(lanes), Alarm())
+
+
+def shape(flags: Supervision) -> list[object]:
+    """Ids in start order, supervisors with what is below them."""
+    return [
+        (child.id, shape(child.start)) if isinstance(child.start, Supervision) else child.id
+        for child in flags.children
+    ]
+
+
+def test_without_children_there_is_the_lambda_s_part_only() -> None:
+    flags = tree(serving(Function(Greeter)), connect)
+
+    assert shape(flags) == [
+        (
+            "lambda",
+            ["responder-0", ("workers", ["worker-0", "worker-1"]), "dispatcher", "poller-0"],
+        )
+    ]
+
+
+def test_the_user_s_children_come_first_as_the_function_says() -> None:
+    children = [Child(Visits, id="a"), Child(Visits, id="b")]
+    function = Function(Greeter, children, Strategy.REST_FOR_ONE, 7, 2.0)
+    first = tree(serving(function), connect).children[0]
+
+    assert first.id == "children"
+    assert first.start == function.supervision
+    assert isinstance(first.start, Supervision)
+    assert first.start.strategy is Strategy.REST_FOR_ONE
+
+
+def test_each_lane_has_a_responder_and_a_poller() -> None:
+    (only,) = shape(tree(serving(Function(Greeter), lanes=3), connect))
+
+    assert isinstance(only, tuple)
+    ids = [part if isinstance(part, str) else part[0] for part in only[1]]
+    assert ids == [
+        "responder-0", "responder-1", "responder-2", "workers", "dispatcher",
+        "poller-0", "poller-1", "poller-2",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("lanes", "count", "expected"), [(1, None, 2), (3, None, 4), (3, 1, 1)])
+def test_there_is_a_worker_a_lane_and_a_spare_unless_the_function_says_else(
+    lanes: int, count: int | None, expected: int
+) -> None:
+    assert serving(Function(Workers(Greeter, count)), lanes).count() == expected
+
+
+@pytest.mark.parametrize(
+    ("lanes", "children", "inline"),
+    [(1, [], True), (2, [], False), (1, [Child(Visits)], False)],
+)
+def test_a_plain_handler_runs_inline_while_nobody_else_needs_the_loop(
+    lanes: int, children: list[Child[Visits]], inline: bool
+) -> None:
+    worker = serving(Function(plain, children), lanes).worker()
+    instance = worker.make()
+
+    assert isinstance(instance, Plain)
+    assert (instance.alarm is not None) is inline
+    assert not worker.stateful
+
+
+def test_a_handler_class_is_stateful_and_typed() -> None:
+    worker = serving(Function(Greeter)).worker()
+
+    assert worker.stateful
+    assert worker.make is Greeter
+    assert worker.decoder.decode(b"7") == 7
+
+
+def test_a_handler_with_a_type_that_cannot_be_decoded_fails_the_worker_s_start() -> None:
+    class Odd:
+        pass
+
+    class Wrong(Handler[Odd | list[Odd] | attrs.Attribute]):  # type: ignore[type-arg]
+        async def handle(self, event: object, context: Context) -> object:
+            return Path()
+
+    with pytest.raises(TypeError):
+        serving(Function(Wrong)).worker()
