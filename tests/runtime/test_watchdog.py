@@ -1,0 +1,172 @@
+"""The watchdog's own rules, without a process to end. `test_deadlines` has it in real ones."""
+
+import faulthandler
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import attrs
+import pytest
+import trio
+
+from runtime.alarm import Alarm
+from runtime.delivery import Delivery, Outcome, State
+from runtime.watchdog import Watchdog
+from tests.runtime.stage import delivery, ledger_of
+
+NOWHERE = ("127.0.0.1", 1)
+
+
+@attrs.define(eq=False)
+class Timer:
+    """faulthandler's timer, without what it does."""
+
+    set: list[float] = attrs.field(factory=list[float])
+    ticking: bool = False
+    meanwhile: Delivery | None = None
+
+    def later(self, seconds: float, **_: object) -> None:
+        if self.meanwhile is not None:
+            # The loop settles it in the very moment in which this thread sets the timer.
+            assert self.meanwhile.settle(Outcome(b"1"))
+        self.set.append(seconds)
+        self.ticking = True
+
+    def cancel(self) -> None:
+        self.ticking = False
+
+
+@pytest.fixture
+def timer(monkeypatch: pytest.MonkeyPatch) -> Timer:
+    made = Timer()
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", made.later)
+    monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", made.cancel)
+    return made
+
+
+@pytest.fixture
+def exits(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Where the process would have ended."""
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    yield codes
+    sys.setswitchinterval(0.005)
+
+
+def watching(made: Delivery) -> Watchdog:
+    """A watchdog whose thread the test plays."""
+    watchdog, ledger = Watchdog(NOWHERE), ledger_of()
+    ledger.lanes[0].delivery = made
+    watchdog.initialised(ledger, Alarm())
+    return watchdog
+
+
+async def test_an_unsettled_delivery_is_guarded_until_an_eighth_of_its_margin(
+    timer: Timer,
+) -> None:
+    made = delivery(due=trio.current_time() + 1.0)
+    watchdog = watching(made)
+    watchdog._look.set()
+
+    watchdog._watch_delivery(made)
+
+    assert timer.set == [pytest.approx(1.0 - 0.1 / 8, abs=0.01)]
+    assert timer.ticking
+
+
+async def test_settled_the_timer_is_taken_back(timer: Timer) -> None:
+    made = delivery(due=trio.current_time() + 1.0)
+    watchdog = watching(made)
+    watchdog._look.set()
+    watchdog._watch_delivery(made)
+
+    watchdog.settled()
+
+    assert not timer.ticking
+
+
+async def test_a_timer_that_is_set_in_the_moment_of_the_answer_does_not_tick_on(
+    timer: Timer,
+) -> None:
+    made = delivery(due=trio.current_time() + 1.0)
+    watchdog = watching(made)
+    watchdog._look.set()
+    timer.meanwhile = made
+
+    watchdog._watch_delivery(made)
+
+    assert made.state is State.SETTLED
+    assert not timer.ticking
+
+
+async def test_only_what_is_due_before_its_next_look_wakes_the_thread() -> None:
+    watchdog = watching(delivery())
+    watchdog._look.clear()
+    watchdog._looks_at = time.monotonic() + 10
+
+    watchdog.arm(trio.current_time() + 20)
+    assert not watchdog._look.is_set()
+    watchdog.arm(trio.current_time() + 5)
+    assert watchdog._look.is_set()
+
+
+async def test_an_event_without_a_deadline_is_not_watched() -> None:
+    assert watching(delivery())._earliest() is None
+
+
+async def test_what_is_settled_is_not_watched() -> None:
+    made = delivery(due=trio.current_time() + 1.0)
+    watchdog = watching(made)
+    assert watchdog._earliest() is made
+
+    made.settle(Outcome(b"1"))
+
+    assert watchdog._earliest() is None
+
+
+async def test_when_the_loop_does_not_answer_the_delivery_is_claimed_and_the_process_ended(
+    timer: Timer, exits: list[int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    made = delivery(due=trio.current_time() + 0.02)
+    watchdog = watching(made)
+    watchdog._closed = False
+    threading.Timer(0.05, setattr, (watchdog, "_closed", True)).start()
+
+    watchdog._end_delivery(made)
+
+    assert exits == [1]
+    assert not made.claim()
+    assert "the loop does not answer at the deadline" in capfd.readouterr().err
+
+
+async def test_when_the_loop_settles_it_in_time_nothing_ends(exits: list[int]) -> None:
+    made = delivery(due=trio.current_time() + 10)
+    watchdog = watching(made)
+    threading.Timer(0.02, made.settle, (Outcome(b"1"),)).start()
+
+    watchdog._end_delivery(made)
+
+    assert exits == []
+
+
+def test_a_start_past_its_limit_says_where_it_stands(
+    exits: list[int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    Watchdog(NOWHERE, init_limit=0.1)._end_start()
+
+    assert exits == [1]
+    said = capfd.readouterr().err
+    assert f'init took longer than 0.1 s: it stands in File "{__file__}"' in said
+
+
+def test_closed_its_thread_ends() -> None:
+    watchdog = Watchdog(NOWHERE)
+    watchdog.start()
+    (thread,) = [t for t in threading.enumerate() if t.name == "okibi watchdog"]
+
+    watchdog.close()
+
+    thread.join(1)
+    assert not thread.is_alive()
