@@ -133,7 +133,12 @@ class Watchdog:
         now = time.monotonic() - self._offset
         until_limit, until_due = delivery.limit - now, delivery.due - now
         if until_limit <= 0:
+            # A busy loop gives the interpreter away every 5 ms, and this thread waits for that
+            # after each sleep and each call into the kernel: a margin is not long enough for it.
+            interval = sys.getswitchinterval()
+            sys.setswitchinterval(1e-5)
             self._end_delivery(delivery)
+            sys.setswitchinterval(interval)
             return
         self._length = min(self._length, until_due)
         self._guard(until_due - (delivery.due - delivery.limit) / 8)
@@ -163,9 +168,6 @@ class Watchdog:
             self._closed = True
 
     def _end_process(self, delivery: Delivery) -> None:
-        # A busy loop gives the interpreter away every 5 ms, and a report waits for that at each of
-        # its calls into the kernel: too long. Nothing else in this process matters any more.
-        sys.setswitchinterval(1e-5)
         # This thread runs, so the interpreter is free: the timer would only cut the report short.
         faulthandler.cancel_dump_traceback_later()
         _say("the loop does not answer at the deadline; all stacks follow")

@@ -22,7 +22,8 @@ from pathlib import Path
 import attrs
 import httpx
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.runtime.sandbox import PYTHON
+
 ARCHITECTURE = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
 INSIDE = f"samcli/local/rapid/aws-lambda-rie-{ARCHITECTURE}"
 DOWNLOAD_LIMIT = 90.0
@@ -115,7 +116,7 @@ def emulated(
         sys.executable, "-P", "-m", "runtime", handler,
     ]  # fmt: skip
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "OKIBI_"))}
-    variables = {**inherited, "PYTHONPATH": str(ROOT), **environment}
+    variables = {**inherited, **PYTHON, **environment}
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=task_root, env=variables, stdout=output, stderr=output,

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,8 +19,13 @@ from runtime.local import FunctionSettings, InvokeResult, LocalLambda, RuntimeAp
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = Path(__file__).with_name("functions")
 COMMAND = (sys.executable, "-P", "-m", "runtime")
-# Buffered, as it is on Lambda.
-PYTHON = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": ""}
+# Buffered, as it is on Lambda, and compiled once: dozens of processes are started.
+PYTHON = {
+    "PYTHONPATH": str(ROOT),
+    "PYTHONUNBUFFERED": "",
+    "PYTHONDONTWRITEBYTECODE": "",
+    "PYTHONPYCACHEPREFIX": f"{tempfile.gettempdir()}/okibi-bytecode-{os.getuid()}",
+}
 LIMIT = 20.0
 
 

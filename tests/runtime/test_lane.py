@@ -202,16 +202,7 @@ async def test_an_answer_of_6_mb_is_not_copied() -> None:
     assert write(lane).endswith(b"\r\n\r\n" + body + NEXT)
 
 
-async def test_an_empty_answer_is_an_answer() -> None:
-    lane = lane_of(pipelined=False)
-    settled(lane, Outcome(b""))
-
-    lane.stage()
-
-    assert write(lane).endswith(b"Content-Length: 0\r\n\r\n")
-
-
-@pytest.mark.parametrize("size", [10, JOIN_LIMIT * 2])
+@pytest.mark.parametrize("size", [0, 10, JOIN_LIMIT * 2])
 @pytest.mark.parametrize("piece", [1, 7, 300])
 async def test_written_in_pieces_it_is_the_same(size: int, piece: int) -> None:
     whole, cut = lane_of(), lane_of()
