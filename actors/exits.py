@@ -103,6 +103,9 @@ class NoProcess(ActorExited):
 
     def __init__(self, path: str, doing: str = "") -> None:
         super().__init__(path, NO_PROCESS, doing)
+        self.args = (
+            f"nobody bears the name {path!r} now; whoever is to, needs name= when started",
+        )
 
 
 class CallingSelf(RuntimeError):

@@ -61,8 +61,8 @@ class MailboxPolicy:
     when_full: WhenFull = WhenFull.BLOCK
 
     def __attrs_post_init__(self) -> None:
-        if self.capacity < 1:
-            raise ValueError(f"a mailbox needs a capacity of at least 1, not {self.capacity}")
+        if not isinstance(cast("object", self.capacity), int) or self.capacity < 1:
+            raise ValueError(f"capacity is a whole number, at least 1, not {self.capacity!r}")
         if not isinstance(cast("object", self.when_full), WhenFull):
             raise TypeError(f"when_full is a WhenFull, not {self.when_full!r}")
 

@@ -5,7 +5,7 @@ is taken before `init` runs and free again before anybody is told of the end (OT
 Manual, Processes), so whoever sees a `Down` can register anew at once.
 """
 
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast, get_origin
 
 import attrs
 from trio.lowlevel import RunVar
@@ -41,10 +41,21 @@ class Name(Address[A], Generic[A]):
     Args:
         key: what it is called, unique in one run.
         actor: the class of the actor that bears it.
+
+    Raises:
+        TypeError: one of them is something else.
     """
 
     key: str
     actor: type[A] = attrs.field(eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        key = self.key
+        actor: object = self.actor
+        if not isinstance(cast("object", key), str) or not key:
+            raise TypeError(f"a Name's key is a text that is not empty, not {key!r}")
+        if not isinstance(get_origin(actor) or actor, type):
+            raise TypeError(f"Name({key!r}): actor is the class that will bear it, not {actor!r}")
 
     def process(self) -> Process:
         process = names().get(self.key)

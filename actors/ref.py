@@ -64,7 +64,8 @@ class Address(Generic[A_co]):
             NoProcess: nobody bears the name.
             CallingSelf: the actor would wait for itself.
             MailboxFull: the receiver's policy is to reject, or it dropped this call.
-            TypeError: `method` is no message of the receiver's, or does not take these arguments.
+            TypeError: `method` is no message, the receiver has none of that name, or it does not
+                take these arguments.
         """
         await checkpoint_if_cancelled()
         process = self.process()

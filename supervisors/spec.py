@@ -83,6 +83,10 @@ class DuplicateChild(SpecError):
     """Two children of one supervisor have the same id (OTP: `duplicate_child_name`)."""
 
 
+class DuplicateName(SpecError):
+    """Two children of one supervisor are to bear the same name."""
+
+
 class InvalidStrategy(SpecError):
     """`strategy` is no Strategy."""
 
@@ -225,3 +229,7 @@ class Supervision:
             if child.id in seen:
                 raise DuplicateChild(f"two children are called {child.id!r}: give one an id=")
             seen.add(child.id)
+        names = [child.name.key for child in self.children if child.name is not None]
+        for name in names:
+            if names.count(name) > 1:
+                raise DuplicateName(f"two children are to bear the name {name!r}")
