@@ -13,10 +13,13 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from sniffio import thread_local as sniffio  # what trio tells its library's name by
+
 from .failure import DeadlineExceeded
 
-# Not SIGALRM, which user code uses; not SIGUSR1 or SIGUSR2, which profilers and servers do.
-SIGNAL = signal.SIGRTMIN + 7
+# Not SIGALRM, which user code uses; not SIGUSR1 or SIGUSR2, which profilers and servers do. Where
+# there are no real-time signals (macOS), the one that nobody takes and that does no harm.
+SIGNAL = signal.SIGRTMIN + 7 if hasattr(signal, "SIGRTMIN") else signal.SIGURG
 
 
 class Alarm:
@@ -33,11 +36,15 @@ class Alarm:
         Raises:
             DeadlineExceeded: it was.
         """
+        # A handler that calls `asyncio.run` must not be told that it is on trio: httpx and anyio
+        # would believe it.
+        library, sniffio.name = sniffio.name, None
         self._armed = True
         try:
             return handler(event, context)
         finally:
             self._armed = False
+            sniffio.name = library
 
     def send(self) -> None:
         """Signal the main thread, from any other; does nothing unless a handler runs."""

@@ -57,31 +57,48 @@ def main(arguments: Sequence[str]) -> int:
         watchdog.close()
 
 
+class Ending:
+    """How the process ends: once it is to, no event is asked for, and there is a limit to it."""
+
+    def __init__(self, lanes: list[Lane]) -> None:
+        self.code: int | None = None
+        self.root: Process | None = None
+        self._lanes = lanes
+
+    def fail(self, why: str) -> None:
+        """End with a failure."""
+        logger.critical("%s", why)
+        self.begin(1)
+
+    def begin(self, code: int) -> None:
+        """Stop the tree; of several codes the worst is the process's."""
+        # Cut short, it is no success: something in flight was not answered.
+        end_within(STOP_LIMIT, 1)
+        self.code = max(code, self.code or 0)
+        for lane in self._lanes:
+            lane.closing = True
+        if self.root is not None:
+            self.root.stop()
+
+
 async def serve(function: Function, settings: Settings, watchdog: Watchdog) -> int:
     """Build the tree, serve until a signal or a failure, and say with which code to exit.
 
     Raises:
         InitError: something of the tree did not start.
     """
-    failures: list[str] = []
-
-    def fail(why: str) -> None:
-        logger.critical("%s", why)
-        failures.append(why)
-        end_within(STOP_LIMIT, 1)
-        root.stop()
-
     host = settings.api.encode()
     lanes = [Lane(n, host, settings.pipelined, settings.margin) for n in range(settings.lanes)]
-    os.register_at_fork(after_in_child=partial(_leave_to_parent, lanes))
-    ledger, alarm = Ledger(lanes, fail, watchdog), Alarm()
+    os.register_at_fork(after_in_child=partial(_leave_to_parent, lanes, watchdog))
+    ending, alarm = Ending(lanes), Alarm()
+    ledger = Ledger(lanes, ending.fail, watchdog)
     flags = tree(Serving(function, settings, ledger, alarm), partial(connect, *settings.address))
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals, alarm:
         async with trio.open_nursery() as nursery:
             top = partial(Supervisor, flags)
             root = spawn(nursery, top, path="/function", grace=math.inf, supervised=True)
-            watchdog.root = root
-            nursery.start_soon(_stop_on_signal, signals, root)
+            ending.root = watchdog.root = root
+            nursery.start_soon(_end_on_signal, signals, ending)
             not_started = await _start_error(root)
             if not_started is None:
                 watchdog.initialised(ledger, alarm)
@@ -91,22 +108,22 @@ async def serve(function: Function, settings: Settings, watchdog: Watchdog) -> i
             nursery.cancel_scope.cancel()
     for lane in lanes:
         lane.close()
-    if not_started is not None:
+    if not_started is not None and ending.code is None:
         raise _init_error(not_started)
-    return 1 if failures or reason.error is not None else 0
+    return ending.code if ending.code is not None else int(reason.error is not None)
 
 
-def _leave_to_parent(lanes: list[Lane]) -> None:
+def _leave_to_parent(lanes: list[Lane], watchdog: Watchdog) -> None:
+    watchdog.forked()
     for lane in lanes:
         if isinstance(lane.transport, SocketTransport):
             lane.transport = lane.transport.forked()
 
 
-async def _stop_on_signal(signals: AsyncIterator[int], root: Process) -> None:
+async def _end_on_signal(signals: AsyncIterator[int], ending: Ending) -> None:
     async for number in signals:
         logger.info("%s: stopping", signal.Signals(number).name)
-        end_within(STOP_LIMIT, 0)
-        root.stop()
+        ending.begin(0)
 
 
 async def _start_error(root: Process) -> StartError | None:

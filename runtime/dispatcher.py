@@ -93,6 +93,7 @@ class Dispatcher(Actor):
 
     ledger: Ledger
     _watched: set[Ref[Any]] = attrs.field(factory=set[Ref[Any]], init=False)
+    _changes: int = attrs.field(default=-1, init=False)
 
     async def run(self) -> None:
         while True:
@@ -105,7 +106,8 @@ class Dispatcher(Actor):
                 self.ledger.worker_not_ready(message.ref)
 
     def _watch_workers(self) -> None:
-        if len(self._watched) < len(self.ledger.ready):
+        if self._changes != self.ledger.changes:
+            self._changes = self.ledger.changes
             for worker in self.ledger.ready:
                 if worker not in self._watched:
                     self._watched.add(worker)
@@ -147,14 +149,17 @@ class Dispatcher(Actor):
                 text = "The worker of this invocation ended before it answered"
                 self._settle(lane, delivery, "Runtime.WorkerExited", text)
             case SettleLate():
-                if delivery.worker is None and not self._at_work():
-                    self.ledger.leave_unserved(lane)
+                if delivery.worker is None and not self._idle() and not self._at_work():
+                    self.ledger.leave_unserved()
                 self._settle(lane, delivery, "Runtime.DeadlineExceeded", LATE)
                 if delivery.worker is not None:
-                    logger.error("%s is abandoned: it did not end in time", delivery.worker.path)
-                    self.ledger.worker_not_ready(delivery.worker)
-                    delivery.worker.kill()
-                    self.ledger.abandon(delivery.worker.path)
+                    self._abandon(delivery.worker)
+
+    def _abandon(self, worker: Ref[Any]) -> None:
+        logger.error("%s is abandoned: it did not end in time", worker.path)
+        self.ledger.worker_not_ready(worker)
+        worker.kill()
+        self.ledger.abandon(worker.path, lambda: worker.reason is None)
 
     def _at_work(self) -> bool:
         """Whether a living worker is at another delivery: then it may yet become free."""

@@ -2,6 +2,7 @@
 
 # What is checked here may be anything, whatever its annotation promises.
 # pyright: reportUnnecessaryIsInstance=false
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import attrs
 from supervisors import Child, SpecError, Strategy, Supervision
 from supervisors.spec import as_children
 
-from .handler import Handler
+from .handler import Handler, is_async, is_handler
 
 HandlerTarget = type[Handler[Any]] | Callable[..., Any]
 
@@ -41,15 +42,40 @@ class Workers:
 
     def __attrs_post_init__(self) -> None:
         count: object = self.count
-        handler: Any = self.handler
-        if isinstance(handler, Handler):
-            name = type(self.handler).__name__
-            raise InvalidHandler(f"give the class {name} itself: each worker makes its own")
-        if not callable(handler):
-            raise InvalidHandler(f"a handler is a Handler class or a callable, not {handler!r}")
+        fault = _fault(self.handler)
+        if fault is not None:
+            raise InvalidHandler(fault)
         whole = isinstance(count, int) and not isinstance(count, bool) and count >= 1
         if count is not None and not whole:
             raise InvalidCount(f"count is a whole number from 1, or None, not {count!r}")
+
+
+def _fault(handler: Any) -> str | None:
+    """Why it cannot be a handler, in one sentence; None if it can.
+
+    Said at the start: at the first event it would be a puzzle, and each event would fail.
+    """
+    name: str = getattr(handler, "__name__", type(handler).__name__)
+    if is_handler(type(handler)):
+        return f"give the class {name} itself: each worker makes its own"
+    if not callable(handler):
+        return f"a handler is a Handler class or a callable, not {handler!r}"
+    if not inspect.isclass(handler):
+        return None
+    if not is_handler(handler):
+        if not hasattr(handler, "handle"):
+            return None
+        return f"{name} has a `handle` but is no Handler: write class {name}(Handler[...])"
+    method: Any = getattr(handler, "handle")  # noqa: B009, a class of no known shape
+    if method is getattr(Handler, "handle"):  # noqa: B009
+        return f"{name} is a Handler without a `handle(self, event, context)`"
+    if not is_async(method):
+        return f"{name}.handle is no `async def`"
+    try:
+        inspect.signature(method).bind(None, None, None)
+    except TypeError:
+        return f"{name}.handle does not take (self, event, context)"
+    return None
 
 
 def _as_workers(handler: object) -> Workers:

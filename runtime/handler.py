@@ -1,6 +1,7 @@
 """Handlers: a class with state and an event type, or any callable."""
 
 import inspect
+import threading
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar, get_args, get_origin
 
@@ -73,12 +74,12 @@ class Plain(Handler[Any]):
             is awaited.
         alarm: what ends a plain `def` on the main thread at its deadline; None to run it in a
             thread of its own, which cannot be ended, only abandoned.
-        abandon: told of each such thread.
+        abandon: told of each such thread, and how to see whether it still runs.
     """
 
     target: Callable[[Any, Context], Any]
     alarm: Alarm | None
-    abandon: Callable[[str], None]
+    abandon: Callable[[str, Callable[[], bool]], None]
 
     async def handle(self, event: Any, context: Context) -> object:
         if is_async(self.target):
@@ -90,13 +91,20 @@ class Plain(Handler[Any]):
         return await result if inspect.isawaitable(result) else result
 
     async def _in_thread(self, event: Any, context: Context) -> object:
+        running = threading.Event()
+
+        def run() -> list[object]:
+            running.set()
+            try:
+                # In a list: trio refuses a function that returns a coroutine, a handler may.
+                return [self.target(event, context)]
+            finally:
+                running.clear()
+
         try:
-            # In a list: trio refuses a function that returns a coroutine, a handler may do so.
-            (result,) = await trio.to_thread.run_sync(
-                lambda: [self.target(event, context)], abandon_on_cancel=True
-            )
+            (result,) = await trio.to_thread.run_sync(run, abandon_on_cancel=True)
         except trio.Cancelled:
-            self.abandon(f"the thread of {context.aws_request_id}")
+            self.abandon(f"the thread of {context.aws_request_id}", running.is_set)
             raise
         return result
 

@@ -81,7 +81,10 @@ class Lane:
     delivery: Delivery | None = attrs.field(default=None, init=False)
     outbox: deque[memoryview] = attrs.field(factory=deque[memoryview], init=False)
     owed: deque[Owed] = attrs.field(factory=deque[Owed], init=False)
+    # Set once the process is to end: an event asked for now would be lost with it.
+    closing: bool = attrs.field(default=False, init=False)
     refused: int = attrs.field(default=0, init=False)
+    _heard: bool = attrs.field(default=False, init=False)
     responder: Name[Actor] = attrs.field(init=False)
     _parser: AnswerParser = attrs.field(factory=AnswerParser, init=False)
     _serial: int = attrs.field(default=0, init=False)
@@ -100,7 +103,7 @@ class Lane:
         if delivery is not None:
             if delivery.state is State.SETTLED and delivery.outcome is not None:
                 self._stage_answer(delivery, delivery.outcome)
-        elif not self.owed:
+        elif not self.owed and not self.closing:
             self._put([next_request(self.host)])
             self.owed.append(Owed.NEXT)
 
@@ -125,7 +128,7 @@ class Lane:
             head = error_head(self.host, path, size, outcome.error_type, outcome.cause, echo)
         self._answer_size = self._answer_left = len(head) + size
         self.owed.append(Owed.ANSWER)
-        if self.pipelined:
+        if self.pipelined and not self.closing:
             self._put([head, outcome.body, next_request(self.host)])
             self.owed.append(Owed.NEXT)
         else:
@@ -142,6 +145,7 @@ class Lane:
         """Go on, over a new connection."""
         self.transport = transport
         self._parser = AnswerParser()
+        self._heard = False
 
     def received(self, data: bytes) -> list[Answer]:
         """Parse what came. Interim answers pop nothing.
@@ -149,7 +153,9 @@ class Lane:
         Raises:
             WireError: it is no HTTP.
         """
-        return self._parser.feed(data)
+        answers = self._parser.feed(data)
+        self._heard = self._heard or bool(answers)
+        return answers
 
     def event(self, answer: Answer) -> Delivery | None:
         """Take the answer to /next: the delivery it brings, None for one that was refused."""
@@ -180,6 +186,9 @@ class Lane:
         """Give up the connection, and say what that means; the table above."""
         loss = self._loss()
         self.close()
+        if not self._heard:
+            # Whoever takes a connection only to close it refuses, too.
+            self.refused += 1
         if loss is Loss.EVENT and self._serial:
             # It closed after the first of two answers, as far as can be told from here.
             self.pipelined = False

@@ -41,8 +41,10 @@ class Ledger:
     fail: Callable[[str], None]
     watch: Watch
     ready: dict[Ref[Any], None] = attrs.field(factory=dict[Ref[Any], None], init=False)
-    abandoned: int = attrs.field(default=0, init=False)
+    # Counts each change of `ready`, so that the dispatcher sees one by a single comparison.
+    changes: int = attrs.field(default=0, init=False)
     unserved: int = attrs.field(default=0, init=False)
+    _abandoned: list[Callable[[], bool]] = attrs.field(factory=list[Callable[[], bool]], init=False)
 
     def received(self, lane: Lane, delivery: Delivery) -> None:
         """A delivery is in its lane: hold its deadline, have it given out."""
@@ -57,6 +59,7 @@ class Ledger:
     def worker_ready(self, worker: Ref[Any]) -> None:
         """Enter a worker that has an instance to serve with, and have the dispatcher look."""
         self.ready[worker] = None
+        self.changes += 1
         self.unserved = 0
         wake(DISPATCHER, worker)
 
@@ -71,13 +74,19 @@ class Ledger:
                 wake(DISPATCHER, lane)
                 return
 
-    def abandon(self, what: str) -> None:
-        """Count something that goes on past its deadline and cannot be ended."""
-        self.abandoned += 1
-        if self.abandoned > ABANDON_LIMIT:
-            self.fail(f"{what} is the {self.abandoned}th that does not end in time")
+    def abandon(self, what: str, goes_on: Callable[[], bool]) -> None:
+        """Count something that goes on past its deadline and cannot be ended.
 
-    def leave_unserved(self, lane: Lane) -> None:
+        Args:
+            what: what the log calls it.
+            goes_on: whether it still does; what has ended by itself is counted no more.
+        """
+        self._abandoned = [each for each in (*self._abandoned, goes_on) if each()]
+        count = len(self._abandoned)
+        if count > ABANDON_LIMIT:
+            self.fail(f"{what} is one of {count} that do not end in time")
+
+    def leave_unserved(self) -> None:
         """Count an event that no worker has become free for in all its time.
 
         One may come into a long `init`. Two, and no worker ready between them, say that each is
@@ -85,6 +94,4 @@ class Ledger:
         """
         self.unserved += 1
         if self.unserved >= UNSERVED_LIMIT:
-            # This process asks for no more events: the next one is for its successor.
-            lane.pipelined = False
             self.fail(f"no worker has become free for {self.unserved} events, one after the other")

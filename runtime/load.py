@@ -77,7 +77,7 @@ def refuse_conflicts(task_root: Path) -> None:
     """
     for name, own in FLOORS.items():
         for found in (task_root / f"{name}.py", task_root / name):
-            if not found.exists() or (found.is_dir() and not any(found.glob("*.py"))):
+            if not found.exists() or (found.is_dir() and not any(found.rglob("*.py"))):
                 continue
             if found.is_dir() and _is_okibi(found, own):
                 continue

@@ -3,7 +3,8 @@
 import logging
 import sys
 import time
-from typing import TextIO, cast
+from io import TextIOWrapper
+from typing import TextIO
 
 FORMAT = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(message)s"
 
@@ -14,7 +15,9 @@ def configure(level: str) -> None:
     Standard output is written line by line; what has no end of line yet, `flush` writes.
     """
     for stream in (sys.stdout, sys.stderr):
-        cast("TextIO", stream).reconfigure(line_buffering=True)  # type: ignore[attr-defined]
+        # Not there at all when the process was started with the descriptor closed.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(line_buffering=True)
     root = logging.getLogger()
     if not root.handlers:
         formatter = logging.Formatter(FORMAT, "%Y-%m-%dT%H:%M:%S")

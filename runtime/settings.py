@@ -69,7 +69,7 @@ def settings_from(environment: Mapping[str, str], arguments: Sequence[str]) -> S
         task_root=Path(environment.get("LAMBDA_TASK_ROOT") or os.getcwd()).absolute(),
         lanes=int(_number(environment, "AWS_LAMBDA_MAX_CONCURRENCY", 1, least=1)),
         pipelined=environment.get("OKIBI_PIPELINE", "1") != "0",
-        margin=_number(environment, "OKIBI_DEADLINE_MARGIN_MS", 100, least=0) / 1000,
+        margin=_number(environment, "OKIBI_DEADLINE_MARGIN_MS", 100, least=10) / 1000,
         on_demand=start == "on-demand",
         log_level=environment.get("AWS_LAMBDA_LOG_LEVEL", "").upper(),
         function_name=environment.get("AWS_LAMBDA_FUNCTION_NAME", "function"),

@@ -46,6 +46,8 @@ INIT_LIMIT = 9.0
 # The descriptor, not `sys.stderr`, which user code may have closed.
 STDERR = 2
 SIGNAL_EVERY = 0.01
+# Seconds that the loop has at least, before it is said not to answer.
+PATIENCE = 0.02
 
 
 @attrs.define(eq=False)
@@ -101,6 +103,13 @@ class Watchdog:
         if self._guarding:
             self._guarding = False
             faulthandler.cancel_dump_traceback_later()
+            if self._ledger is not None and len(self._ledger.lanes) > 1:
+                # There is one such timer: let it be set anew for another lane's delivery.
+                self._look.set()
+
+    def forked(self) -> None:
+        """In a child of this process there is no such thread, and no timer to take back."""
+        self._guarding = False
 
     # -- the thread
 
@@ -149,15 +158,17 @@ class Watchdog:
 
     def _end_delivery(self, delivery: Delivery) -> None:
         margin = delivery.due - delivery.limit
-        asked = False
+        asked = math.inf
         while delivery.unsettled and not self._closed:
-            left = delivery.due + self._offset - time.monotonic()
+            now = time.monotonic()
+            left = delivery.due + self._offset - now
             if self._alarm is not None:
                 self._alarm.send()
-            if left <= margin / 2 and not asked and self._token is not None:
-                asked = True
+            if left <= margin / 2 and math.isinf(asked) and self._token is not None:
+                asked = now
                 self._ask(self._token)
-            if left <= margin / 4 and delivery.claim():
+            # However late the event came: the loop is given time to answer what it is asked.
+            if left <= margin / 4 and now - asked >= PATIENCE and delivery.claim():
                 self._end_process(delivery)
             self._look.wait(SIGNAL_EVERY)
 
@@ -196,7 +207,7 @@ class Watchdog:
 
     def _guard(self, seconds: float) -> None:
         self._guarding = True
-        faulthandler.dump_traceback_later(max(seconds, 0.001), exit=True, file=STDERR)
+        faulthandler.dump_traceback_later(max(seconds, 5 * PATIENCE), exit=True, file=STDERR)
 
     def _sleep(self, seconds: float) -> None:
         self._looks_at = time.monotonic() + seconds
@@ -204,14 +215,22 @@ class Watchdog:
 
 
 def end_within(seconds: float, code: int) -> None:
-    """End the process, if it does not end by itself until then."""
+    """End the process, if it does not end by itself until then.
+
+    Called again, it changes the code only: the end comes no later for it.
+    """
+    counting, _code[:] = bool(_code), [code]
 
     def end() -> None:
         time.sleep(seconds)
         _say(f"the process does not end by itself in {seconds:g} s")
-        os._exit(code)
+        os._exit(_code[0])
 
-    threading.Thread(target=end, name="okibi end", daemon=True).start()
+    if not counting:
+        threading.Thread(target=end, name="okibi end", daemon=True).start()
+
+
+_code: list[int] = []
 
 
 def _line_of_main_thread() -> str:

@@ -11,6 +11,7 @@ import trio
 
 from actors import Actor, ExitReason, MailboxPolicy, Ref, crashed
 from actors.exits import crash_in
+from actors.start import START_TIMEOUT
 
 from .context import Context
 from .delivery import Delivery, Outcome
@@ -81,8 +82,11 @@ class Worker(Actor):
         try:
             async with trio.open_nursery() as nursery:
                 instance = self.make()
-                instance.nursery = nursery
-                await instance.init()
+                # Past the class's own __setattr__: it may be a frozen one.
+                object.__setattr__(instance, "nursery", nursery)
+                # The first one's starter has a limit of its own; a replacement's has nobody.
+                with trio.fail_after(START_TIMEOUT):
+                    await instance.init()
                 self._instance = instance
                 started()
                 serving = True

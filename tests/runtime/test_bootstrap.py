@@ -179,7 +179,7 @@ async def test_a_signal_in_the_middle_of_an_event_answers_it_first() -> None:
 async def test_neither_a_handler_that_holds_on_nor_a_thread_nor_a_missing_api_holds_the_end() -> (
     None
 ):
-    async def ends(handler: str, event: bytes) -> None:
+    async def ends(handler: str, event: bytes, code: int) -> None:
         async with (
             process_of(handler) as (process, api, _),
             trio.open_nursery() as nursery,
@@ -188,14 +188,15 @@ async def test_neither_a_handler_that_holds_on_nor_a_thread_nor_a_missing_api_ho
             await until_handed_out(api)
             process.send_signal(signal.SIGTERM)
             began = time.perf_counter()
-            assert await process.wait() == 0
+            assert await process.wait() == code
             assert time.perf_counter() - began < 2.7
             nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ends, "app.asynchronous", b'{"do": "shield"}')
-        nursery.start_soon(ends, "app.asynchronous", b'{"do": "swallow"}')
-        nursery.start_soon(ends, "odd.threads", b"{}")
+        # Whose event was not answered has not ended well.
+        nursery.start_soon(ends, "app.asynchronous", b'{"do": "shield"}', 1)
+        nursery.start_soon(ends, "app.asynchronous", b'{"do": "swallow"}', 1)
+        nursery.start_soon(ends, "odd.threads", b"{}", 0)
         # It takes as long, and waits no less.
         nursery.start_soon(_cannot_reach_the_runtime_api)
 

@@ -227,24 +227,6 @@ async def test_a_late_event_is_answered_and_its_worker_abandoned(
     assert LATE.encode() in made.outcome.body
     assert not inbox.ref.alive
     assert inbox.ref not in world.ledger.ready
-    assert world.ledger.abandoned == 1
-
-
-async def test_what_was_abandoned_too_often_ends_the_process(
-    world: World, autojump_clock: trio.testing.MockClock
-) -> None:
-    await world.dispatcher()
-    for _ in range(9):
-        assert not world.failures
-        inbox = await world.inbox()
-        _, made = world.place(delivery(due=trio.current_time() + 1.0))
-        await world.wake()
-        assert made.begin(inbox.ref)
-        await trio.sleep(1.0)
-        await world.wake()
-
-    (why,) = world.failures
-    assert "does not end in time" in why
 
 
 @pytest.mark.parametrize("state", [State.SETTLED, State.STAGED, State.ACKED])

@@ -150,7 +150,7 @@ async def test_any_callable_serves(
     target: Callable[..., Any], kind: str, asynchronous: bool, inline: bool
 ) -> None:
     abandoned = list[str]()
-    handler = Plain(target, Alarm() if inline else None, abandoned.append)
+    handler = Plain(target, Alarm() if inline else None, lambda what, _: abandoned.append(what))
 
     answer = await handler.handle(7, Context(delivery(), SETTINGS))
 
@@ -169,19 +169,25 @@ async def test_what_a_plain_handler_raises_comes_out_of_its_thread_too() -> None
 
 
 async def test_a_thread_past_its_time_is_abandoned_and_told_of() -> None:
-    release, abandoned = trio.Event(), list[str]()
+    release, abandoned = trio.Event(), list[tuple[str, Callable[[], bool]]]()
 
     def waits(event: object, context: object) -> None:
+        trio.from_thread.run_sync(scope.cancel, trio_token=token)
         trio.from_thread.run(release.wait, trio_token=token)
 
     token = trio.lowlevel.current_trio_token()
-    with trio.move_on_after(0) as scope:
-        await Plain(waits, None, abandoned.append).handle(7, Context(delivery(), SETTINGS))
-    release.set()
+    with trio.CancelScope() as scope:
+        plain = Plain(waits, None, lambda *told: abandoned.append(told))
+        await plain.handle(7, Context(delivery(), SETTINGS))
 
+    ((what, goes_on),) = abandoned
     assert scope.cancelled_caught
-    assert abandoned == ["the thread of id-1"]
-    await trio.testing.wait_all_tasks_blocked(0.01)
+    assert what == "the thread of id-1"
+    assert goes_on()
+    release.set()
+    with trio.fail_after(5):
+        while goes_on():
+            await trio.testing.wait_all_tasks_blocked(0.01)
 
 
 async def test_a_handler_class_without_handle_says_so() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 import actors
 from runtime import load as load_room
+from runtime.context import Context
 from runtime.failure import InitError
 from runtime.function import Function
 from runtime.handler import Handler
@@ -144,7 +145,9 @@ def test_what_cannot_be_called_is_refused_at_init(root: Path) -> None:
 
 
 def test_a_function_a_handler_class_and_a_callable_are_all_functions() -> None:
-    class Some(Handler[int]): ...
+    class Some(Handler[int]):
+        async def handle(self, event: int, context: Context) -> object:
+            return event
 
     function = Function(Some)
 

@@ -80,7 +80,7 @@ def test_without_a_handler_the_sentence_says_where_to_name_it() -> None:
 @pytest.mark.parametrize("name", ["AWS_LAMBDA_MAX_CONCURRENCY", "OKIBI_DEADLINE_MARGIN_MS"])
 @pytest.mark.parametrize("text", ["many", "-1", "nan", "inf", "-inf", "0x10"])
 def test_a_number_that_is_none_is_named(name: str, text: str) -> None:
-    with pytest.raises(InitError, match=rf"{name} is a number from \d, not '{text}'"):
+    with pytest.raises(InitError, match=rf"{name} is a number from \d+, not '{text}'"):
         settings_from({**LEAST, name: text}, [])
 
 

@@ -103,6 +103,9 @@ class FailingHandler(Handler[object]):
     async def init(self) -> None:
         raise ConnectionError("no table")
 
+    async def handle(self, event, context):
+        return event
+
 
 function = Function(Greeter, [Child(Visits, name=VISITS)])
 plain = Function(threaded, [Child(Visits, name=VISITS)])
