@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from runtime.local import Happening, RuntimeApi
 from tests.runtime.sandbox import (
     COMMAND,
     FUNCTIONS,
@@ -230,3 +231,37 @@ async def test_a_runtime_api_that_says_500_ends_the_process_with_another_code_th
 
     assert code == 1
     assert "the Runtime API answered /next with 500: bad" in said
+
+
+async def test_told_to_end_while_it_starts_it_ends_well_and_reports_nothing() -> None:
+    async with process_of("tree.hanging") as (process, api, said):
+        while not any(b"init has begun" in part for part in said):  # noqa: ASYNC110, of a process
+            await trio.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+
+        assert await process.wait() == 0
+        assert api.state.value == "Started"
+
+
+async def test_told_to_end_it_answers_and_asks_for_no_event_that_would_be_lost() -> None:
+    async with process_of("app.asynchronous") as (process, api, _), trio.open_nursery() as nursery:
+        nursery.start_soon(api.invoke, b'{"do": "sleep"}')
+        await until_handed_out(api)
+        nursery.start_soon(api.invoke, b"{}")
+        process.send_signal(signal.SIGTERM)
+        await process.wait()
+        nursery.cancel_scope.cancel()
+
+    assert len(api.journal.times(Happening.ANSWERED)) == 1
+    assert len(api.journal.times(Happening.DELIVERED)) == 1
+
+
+async def test_events_that_come_past_their_deadline_do_not_end_the_process() -> None:
+    late = RuntimeApi(wall_clock=lambda: time.time() - 60)
+    async with running("odd.pid", api=late) as function:
+        answers = [await function.invoke() for _ in range(20)]
+        late.wall_clock = time.time
+
+        assert {a.error_type for a in answers} == {"Runtime.DeadlineExceeded"}
+        assert await function.ask() == function.pid
+        assert function.function.starts == 1

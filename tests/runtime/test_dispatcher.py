@@ -207,6 +207,34 @@ async def test_an_event_of_a_worker_that_dies_in_the_middle_is_answered_with_an_
     assert world.watched == ["settled"]
 
 
+async def test_a_new_worker_is_watched_also_while_another_has_no_instance(world: World) -> None:
+    first = await world.inbox()
+    await world.dispatcher()
+    world.ledger.worker_not_ready(first.ref)
+    second = await world.inbox()
+    await world.wake()
+
+    _, made = world.place(delivery())
+    await world.wake()
+    assert made.begin(second.ref)
+    second.ref.kill()
+    await trio.testing.wait_all_tasks_blocked()
+
+    assert made.outcome is not None
+    assert made.outcome.error_type == "Runtime.WorkerExited"
+
+
+async def test_an_event_that_comes_too_late_is_no_sign_of_stuck_workers(world: World) -> None:
+    await world.inbox()
+    await world.dispatcher()
+    for _ in range(5):
+        _, made = world.place(delivery(due=trio.current_time() - 1.0))
+        await world.wake()
+        assert made.outcome is not None
+
+    assert not world.failures
+
+
 async def test_a_late_event_is_answered_and_its_worker_abandoned(
     world: World, autojump_clock: trio.testing.MockClock
 ) -> None:

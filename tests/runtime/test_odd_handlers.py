@@ -157,3 +157,9 @@ async def test_an_invoker_that_leaves_is_no_matter() -> None:
                 await until_handed_out(api)
                 gone.cancel()
         assert process.returncode is None
+
+
+async def test_asyncio_run_inside_a_plain_def_is_not_taken_for_trio() -> None:
+    async with running("odd.runs_asyncio") as sandbox:
+        for _ in range(2):
+            assert await sandbox.ask() == ["asyncio", sandbox.pid]

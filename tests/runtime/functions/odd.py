@@ -1,5 +1,6 @@
 """Handlers that do what handlers should not."""
 
+import asyncio
 import math
 import os
 import sys
@@ -73,3 +74,18 @@ def counts(event, context):
         "pages": pages,
         "threads": threading.active_count(),
     }
+
+
+def runs_asyncio(event, context):
+    """What httpx and anyio look at, inside an `asyncio.run` of the handler's."""
+
+    async def library():
+        import sniffio
+
+        return sniffio.current_async_library()
+
+    return [asyncio.run(library()), os.getpid()]
+
+
+async def pid(event, context):
+    return os.getpid()

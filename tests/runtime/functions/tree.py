@@ -89,6 +89,7 @@ class Failing(Server):
 @attrs.define(eq=False)
 class Hanging(Server):
     async def init(self) -> None:
+        print("init has begun", flush=True)
         await trio.sleep_forever()
 
 
