@@ -80,9 +80,13 @@ class Plain(Handler[Any]):
     target: Callable[[Any, Context], Any]
     alarm: Alarm | None
     abandon: Callable[[str, Callable[[], bool]], None]
+    _awaited: bool = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._awaited = is_async(self.target)
 
     async def handle(self, event: Any, context: Context) -> object:
-        if is_async(self.target):
+        if self._awaited:
             return await self.target(event, context)
         if self.alarm is None:
             result = await self._in_thread(event, context)
