@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import attrs
 import msgspec
@@ -53,6 +54,9 @@ def invoke(handler: str, event: str | None, *, repeat: str = "1", timeout: str =
         130 after Ctrl-C.
     """
     try:
+        # A shell's `>&-` leaves None here, whatever the annotation says.
+        if cast("object", sys.stdout) is None:
+            raise BadInput("standard output is closed, and the answers go there; leave it open")
         order = read_order(handler, event, repeat=repeat, timeout=timeout)
         return trio.run(_serve_until_signal, order)
     except BadInput as error:
@@ -101,6 +105,8 @@ def _event(source: str | None) -> bytes:
     if source is None:
         return b"{}"
     name = "stdin" if source == "-" else source
+    if source == "-" and cast("object", sys.stdin) is None:
+        raise BadInput("stdin: is closed; give a JSON file, or leave it open")
     try:
         event = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     except OSError as error:

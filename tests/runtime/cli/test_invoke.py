@@ -5,6 +5,7 @@ input.
 import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -202,6 +203,19 @@ def test_a_reader_who_has_enough_ends_it_quietly() -> None:
     assert process.returncode == 141
     assert "Traceback" not in err
     assert "BrokenPipe" not in err
+
+
+@pytest.mark.parametrize(
+    ("closed", "sentence"),
+    [(">&-", "standard output is closed"), ("<&-", "stdin: is closed")],
+)
+def test_a_closed_stream_is_one_sentence_and_2(closed: str, sentence: str, folder: Path) -> None:
+    line = f"{shlex.quote(sys.executable)} -m runtime.cli invoke app.echo - {closed}"
+    result = subprocess.run(["sh", "-c", line], cwd=folder, stderr=subprocess.PIPE, text=True)
+
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"okibi: {sentence}")
+    assert result.stderr.count("\n") == 1
 
 
 def test_without_typer_one_sentence_says_what_to_install() -> None:
