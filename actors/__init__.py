@@ -6,6 +6,7 @@ start reading.
 
 from .actor import Actor
 from .exits import (
+    IGNORED,
     KILLED,
     NO_PROCESS,
     NORMAL,
@@ -14,7 +15,9 @@ from .exits import (
     CallingSelf,
     Exit,
     ExitReason,
+    Ignore,
     NoProcess,
+    Refusal,
     StartError,
     crashed,
     shutdown,
@@ -28,6 +31,7 @@ from .start import start, stop
 from .timers import Timer
 
 __all__ = [
+    "IGNORED",
     "KILLED",
     "NORMAL",
     "NO_PROCESS",
@@ -40,12 +44,14 @@ __all__ = [
     "Down",
     "Exit",
     "ExitReason",
+    "Ignore",
     "MailboxFull",
     "MailboxPolicy",
     "Monitor",
     "Name",
     "NoProcess",
     "Ref",
+    "Refusal",
     "Server",
     "StartError",
     "Timer",

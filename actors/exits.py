@@ -57,6 +57,8 @@ NORMAL = ExitReason("normal")
 SHUTDOWN = ExitReason("shutdown")
 KILLED = ExitReason("killed")
 NO_PROCESS = ExitReason("noproc")
+# Of an actor whose `init` raised Ignore; whoever starts it is told by a StartError with it.
+IGNORED = ExitReason("normal", "ignored")
 
 
 def crashed(error: BaseException) -> ExitReason:
@@ -79,6 +81,22 @@ class Exit(Exception):
     def __init__(self, reason: ExitReason = NORMAL) -> None:
         super().__init__(str(reason))
         self.reason = reason
+
+
+class Ignore(Exception):
+    """Raised in `init` by an actor that is not needed after all (OTP: `ignore`).
+
+    It ends as `normal`, without `terminate` and without a log line. Its supervisor keeps the
+    spec, unless the child is temporary, and goes on to the next child.
+    """
+
+
+class Refusal(Exception):
+    """The base of errors that are answers (OTP: `{reply, {error, Reason}, State}`).
+
+    One that leaves a server's method is raised in the caller, and the server lives; every other
+    exception is the end of the server. A refused cast is logged.
+    """
 
 
 class ActorExited(Exception):

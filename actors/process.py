@@ -45,11 +45,13 @@ from trio.lowlevel import (
 )
 
 from .exits import (
+    IGNORED,
     KILLED,
     NORMAL,
     SHUTDOWN,
     ActorExited,
     ExitReason,
+    Ignore,
     StartError,
     interrupted,
     reason_for,
@@ -174,6 +176,7 @@ class Process:
             reason = await self._run(factory)
             if self.phase is Phase.STARTING:
                 self.actor = None
+                reason = IGNORED if isinstance(reason.error, Ignore) else reason
             else:
                 reason = await self._terminate(reason)
         started = self.actor is not None

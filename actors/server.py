@@ -3,6 +3,7 @@
 from inspect import isawaitable
 
 from .actor import Actor
+from .exits import Refusal
 from .process import logger
 from .request import Request
 
@@ -71,7 +72,11 @@ class Server(Actor):
             raise
         if not hasattr(reply, "__await__") and not isawaitable(reply):
             return self._refuse(request, f"has a {request.method}, but it is no async method")
-        return request.answer(await reply)
+        try:
+            answer = await reply
+        except Refusal as refusal:
+            return self._refused(request, refusal)
+        return request.answer(answer)
 
     def _refuse(self, request: Request, why: str) -> None:
         """Send a mistake of the caller's back: this server need not die for it."""
@@ -80,3 +85,9 @@ class Server(Actor):
             request.fail(mistake)
         else:
             logger.error("%s, and was asked for %s", mistake, request)
+
+    def _refused(self, request: Request, refusal: Refusal) -> None:
+        if request.wanted:
+            request.fail(refusal)
+        else:
+            logger.warning("%s refused %s: %s", self.path, request, refusal)

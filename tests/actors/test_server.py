@@ -8,7 +8,17 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import ActorExited, Ref, Server, start, stop
+from actors import (
+    IGNORED,
+    ActorExited,
+    Ignore,
+    Ref,
+    Refusal,
+    Server,
+    StartError,
+    start,
+    stop,
+)
 
 
 @attrs.define(eq=False)
@@ -159,3 +169,56 @@ async def test_a_stop_cuts_the_message_at_its_next_checkpoint(nursery: trio.Nurs
     await stop(patient)
 
     await told.wait()
+
+
+class Shop(Server):
+    """Refuses what it does not have, and lives."""
+
+    async def sell(self, what: str) -> str:
+        if what == "nothing":
+            raise SoldOut(what)
+        return what
+
+
+class SoldOut(Refusal):
+    """There is none left."""
+
+
+async def test_a_refusal_is_raised_in_the_caller_and_the_server_lives(
+    nursery: trio.Nursery,
+) -> None:
+    shop = await start(nursery, Shop)
+
+    with pytest.raises(SoldOut):
+        await shop.call(Shop.sell, "nothing")
+
+    assert await shop.call(Shop.sell, "tea") == "tea"
+    await stop(shop)
+
+
+async def test_a_refused_cast_is_logged(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = await start(nursery, Shop)
+
+    await shop.cast(Shop.sell, "nothing")
+    await wait_all_tasks_blocked()
+
+    assert shop.alive
+    assert "refused sell('nothing')" in caplog.text
+    await stop(shop)
+
+
+async def test_an_init_that_raises_ignore_ends_normally_and_unlogged(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Needless(Server):
+        async def init(self) -> None:
+            raise Ignore
+
+    with pytest.raises(StartError) as failure:
+        await start(nursery, Needless)
+
+    assert failure.value.reason == IGNORED
+    assert failure.value.reason.quiet
+    assert caplog.text == ""
