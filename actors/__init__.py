@@ -12,6 +12,7 @@ from .exits import (
     NORMAL,
     SHUTDOWN,
     ActorExited,
+    CallCycle,
     CallingSelf,
     Exit,
     ExitReason,
@@ -22,11 +23,13 @@ from .exits import (
     crashed,
     shutdown,
 )
-from .mailbox import MailboxFull, MailboxPolicy, WhenFull
+from .mailbox import TIMEOUT, MailboxFull, MailboxPolicy, WhenFull
 from .monitors import Down, Monitor
 from .names import AlreadyRegistered, Name
+from .pending import Pending
 from .ref import Address, Ref
-from .server import Server
+from .reply import NO_REPLY, Reply, ReplyLost
+from .server import Server, WhenStopped
 from .start import start, stop
 from .timers import Timer
 
@@ -35,11 +38,14 @@ __all__ = [
     "KILLED",
     "NORMAL",
     "NO_PROCESS",
+    "NO_REPLY",
     "SHUTDOWN",
+    "TIMEOUT",
     "Actor",
     "ActorExited",
     "Address",
     "AlreadyRegistered",
+    "CallCycle",
     "CallingSelf",
     "Down",
     "Exit",
@@ -50,12 +56,16 @@ __all__ = [
     "Monitor",
     "Name",
     "NoProcess",
+    "Pending",
     "Ref",
     "Refusal",
+    "Reply",
+    "ReplyLost",
     "Server",
     "StartError",
     "Timer",
     "WhenFull",
+    "WhenStopped",
     "crashed",
     "shutdown",
     "start",

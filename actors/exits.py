@@ -14,7 +14,7 @@ millisecond, and a reason is compared far more often than it is taken apart.
 """
 
 import reprlib
-from typing import Literal, cast
+from typing import Final, Literal, cast
 
 import attrs
 import trio
@@ -61,6 +61,9 @@ NO_PROCESS = ExitReason("noproc")
 IGNORED = ExitReason("normal", "ignored")
 
 
+NOTHING: Final = object()
+
+
 def crashed(error: BaseException) -> ExitReason:
     """The reason of an actor that an exception has left."""
     return ExitReason("crashed", error)
@@ -76,11 +79,14 @@ class Exit(Exception):
 
     Args:
         reason: what monitors, callers and the supervisor are told; NORMAL if left out.
+        reply: what the caller is answered, once `terminate` has run (OTP: `{stop, Reason, Reply,
+            State}`). Without it a caller is told by ActorExited.
     """
 
-    def __init__(self, reason: ExitReason = NORMAL) -> None:
+    def __init__(self, reason: ExitReason = NORMAL, *, reply: object = NOTHING) -> None:
         super().__init__(str(reason))
         self.reason = reason
+        self.reply = reply
 
 
 class Ignore(Exception):
@@ -126,7 +132,21 @@ class NoProcess(ActorExited):
         )
 
 
-class CallingSelf(RuntimeError):
+class CallCycle(RuntimeError):
+    """Actors call each other in a circle: this call would have closed it and never returned.
+
+    OTP lets them wait until one of them times out. In one process all waits are known.
+
+    Attributes:
+        paths: who calls whom, beginning and ending with the actor that made this call.
+    """
+
+    def __init__(self, sentence: str, paths: tuple[str, ...]) -> None:
+        super().__init__(sentence)
+        self.paths = paths
+
+
+class CallingSelf(CallCycle):
     """An actor called itself and would have waited for ever (OTP: `calling_self`)."""
 
 

@@ -16,8 +16,9 @@ A reader that waits is handed the next message without a detour over the lane.
 
 import enum
 import heapq
+import math
 from collections import OrderedDict, deque
-from typing import cast
+from typing import Final, cast
 
 import attrs
 import outcome
@@ -32,7 +33,7 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
-from .timers import Timer, next_due, ring, sweep
+from .timers import Timer, ring, sweep
 
 
 class WhenFull(enum.Enum):
@@ -71,6 +72,14 @@ class MailboxPolicy:
 DEFAULT_POLICY = MailboxPolicy()
 
 
+class _Timeout:
+    def __repr__(self) -> str:
+        return "TIMEOUT"
+
+
+TIMEOUT: Final = _Timeout()
+"""What a server's `handle_info` is given when no message came in time (`timeout_after`)."""
+
 # What a reader is woken with that is to look at the lanes, instead of being handed a message.
 _LOOK: object = object()
 
@@ -82,6 +91,8 @@ class Mailbox:
     policy: MailboxPolicy = DEFAULT_POLICY
     control: deque[object] = attrs.field(factory=deque[object], init=False)
     data: deque[object] = attrs.field(factory=deque[object], init=False)
+    # When the wait for a message ends with TIMEOUT, in seconds of trio's clock.
+    idle: float = attrs.field(default=math.inf, init=False)
     timers: list[Timer] = attrs.field(factory=list[Timer], init=False)
     closed: bool = attrs.field(default=False, init=False)
     dropped: int = attrs.field(default=0, init=False)
@@ -141,6 +152,13 @@ class Mailbox:
             self._sweep_at = max(64, 2 * len(self.timers))
         heapq.heappush(self.timers, timer)
 
+    def end_with(self, message: object) -> None:
+        """Put a last message behind all that waits, senders that wait for room included."""
+        while self._senders:
+            self._admit()
+        self._wake()
+        self.data.append(message)
+
     def close(self) -> list[object]:
         """Let nobody in any more; give what was left on the data lane, waiting senders last."""
         self.closed = True
@@ -172,13 +190,21 @@ class Mailbox:
                 return message
             if self._reader is not None:
                 raise trio.BusyResourceError("another task reads this mailbox already")
-            self._reader = current_task()
-            message = _LOOK
-            if timers:
-                with trio.CancelScope(deadline=next_due(timers)):
-                    message = await wait_task_rescheduled(self._unpark)
-            else:
+            due = self.idle
+            if timers and timers[0].due < due:
+                due = timers[0].due
+            if due == math.inf:
+                self._reader = current_task()
                 message = await wait_task_rescheduled(self._unpark)
+            elif due <= trio.current_time():
+                # No timer, those have rung: nothing came in time.
+                self.idle = math.inf
+                return TIMEOUT
+            else:
+                message = _LOOK
+                self._reader = current_task()
+                with trio.CancelScope(deadline=due):
+                    message = await wait_task_rescheduled(self._unpark)
             if message is not _LOOK:
                 return message
 

@@ -31,7 +31,7 @@ import signal
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
 import trio
@@ -48,11 +48,14 @@ from .exits import (
     IGNORED,
     KILLED,
     NORMAL,
+    NOTHING,
     SHUTDOWN,
     ActorExited,
+    Exit,
     ExitReason,
     Ignore,
     StartError,
+    crash_in,
     interrupted,
     reason_for,
 )
@@ -100,12 +103,25 @@ class Process:
     linked: bool = False
     # Whether its `terminate` does anything: most actors' does not, and its scopes would cost.
     cleans_up: bool = attrs.field(default=True, init=False)
+    # Whether what waits in its mailbox is still handled when it is asked to stop.
+    drains: bool = attrs.field(default=False, init=False)
     phase: Phase = attrs.field(default=Phase.STARTING, init=False)
     reason: ExitReason | None = attrs.field(default=None, init=False)
     # Why nothing can be asked of it any more. A field, since every message is checked against it.
     doom: ExitReason | None = attrs.field(default=None, init=False)
     actor: Living | None = attrs.field(default=None, init=False)
     current: object = attrs.field(default=None, init=False)
+    # When it turned to that, in seconds of trio's clock.
+    since: float = attrs.field(default=0.0, init=False)
+    # What `handle_continue` is still to be given, before the mailbox gets its turn again.
+    continuations: list[object] = attrs.field(factory=list[object], init=False)
+    # Calls that will be answered later, and what each of its own tasks waits for.
+    deferred: dict[Request, None] = attrs.field(factory=dict[Request, None], init=False)
+    waits: "dict[Task, tuple[Process, Request | None]]" = attrs.field(
+        factory=dict[Task, "tuple[Process, Request | None]"], init=False
+    )
+    # The reply to the current call that it left with: given when `terminate` has run.
+    farewell: object = attrs.field(default=NOTHING, init=False)
     task: Task | None = attrs.field(default=None, init=False)
     watchers: dict[object, Callable[["Process"], None]] = attrs.field(
         factory=dict[object, Callable[["Process"], None]], init=False
@@ -123,14 +139,17 @@ class Process:
 
     # -- asked from outside
 
-    def stop(self, reason: ExitReason = SHUTDOWN) -> None:
-        """Ask it to end: its body is cancelled, `terminate` runs, and its grace begins."""
+    def stop(self, reason: ExitReason = SHUTDOWN, grace: float | None = None) -> None:
+        """Ask it to end: its body is cancelled or drains, `terminate` runs, its grace begins."""
         if self._asked is None and self.reason is None:
             # First what raises in another thread: half a stop would be a hang.
-            self._begin_grace()
+            self._begin_grace(self.grace if grace is None else grace)
             self._asked = reason
             self.doom = self.doom or reason
-            self._stop.cancel()
+            if self.drains and self.phase is Phase.RUNNING:
+                self.mailbox.end_with(LAST)
+            else:
+                self._stop.cancel()
 
     def kill(self) -> None:
         """Cut it off: no `terminate`, no grace (OTP: `exit(Pid, kill)`)."""
@@ -194,6 +213,9 @@ class Process:
                 await self.actor.live(self._started)
         except BaseException as caught:
             error = caught
+            leaving = crash_in(caught)
+            if isinstance(leaving, Exit):
+                self.farewell = leaving.reply
         return reason_for(error, killed=self._was_cut(error), asked=self._asked)
 
     async def _terminate(self, reason: ExitReason) -> ExitReason:
@@ -205,7 +227,7 @@ class Process:
             return reason
         # An outer cancellation must not cut the clean-up, and the grace must end it.
         self._kill.shield = True
-        self._begin_grace()
+        self._begin_grace(self.grace)
         error: BaseException | None = None
         try:
             await self.actor.terminate(reason)
@@ -226,9 +248,9 @@ class Process:
         """Whether it was killed by name, or cancelled because its grace was over."""
         return self._killed or (error is not None and self._kill.cancel_called)
 
-    def _begin_grace(self) -> None:
+    def _begin_grace(self, grace: float) -> None:
         if math.isinf(self._kill.deadline):
-            self._kill.deadline = trio.current_time() + self.grace
+            self._kill.deadline = trio.current_time() + grace
             if self.on_grace is not None:
                 self.on_grace()
 
@@ -253,8 +275,10 @@ class Process:
         if self.release_name is not None:
             self.release_name()
         left = self.mailbox.close()
-        for message in (self.current, *left):
-            if isinstance(message, Request) and message.wanted:
+        if self.farewell is not NOTHING and isinstance(self.current, Request):
+            self.current.answer(self.farewell)
+        for message in (self.current, *self.deferred, *left):
+            if isinstance(message, Request) and message.waited_for:
                 message.fail(ActorExited(self.path, reason, str(message)))
         watchers, self.watchers = self.watchers, {}
         for notify in watchers.values():
@@ -263,6 +287,7 @@ class Process:
         for monitor, watched in self.watching.items():
             watched.watchers.pop(monitor, None)
         self.watching = {}
+        self.deferred = {}
         self._announce()
         if not reason.quiet:
             self._report(reason, left)
@@ -298,6 +323,9 @@ class Process:
         for task in waiting:
             reschedule(task)
 
+
+# The message behind which a mailbox that drains has nothing more.
+LAST: Final[object] = object()
 
 CURRENT: ContextVar[Process | None] = ContextVar("actor", default=None)
 

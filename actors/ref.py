@@ -14,16 +14,17 @@ from collections.abc import Awaitable, Callable
 from typing import Concatenate, Generic, ParamSpec, TypeVar, cast
 
 from trio.lowlevel import (
-    Task,
     cancel_shielded_checkpoint,
     checkpoint_if_cancelled,
     current_task,
 )
 
-from .exits import NO_PROCESS, SHUTDOWN, ActorExited, CallingSelf, ExitReason
+from .exits import NO_PROCESS, SHUTDOWN, ActorExited, ExitReason
 from .mailbox import MailboxFull, WhenFull
+from .pending import Pending
 from .process import CURRENT, Phase, Process, drop
 from .request import Request, message_name, shown
+from .waits import Wait, circle, refuse_circle
 
 A_co = TypeVar("A_co", covariant=True)
 P = ParamSpec("P")
@@ -63,19 +64,48 @@ class Address(Generic[A_co]):
             ActorExited: the actor has ended, is ending, or ends before it replies; at once.
             NoProcess: nobody bears the name.
             CallingSelf: the actor would wait for itself.
+            CallCycle: it would wait for somebody who waits for it; `paths` says who.
             MailboxFull: the receiver's policy is to reject, or it dropped this call.
+            Refusal: whichever the method raised.
             TypeError: `method` is no message, the receiver has none of that name, or it does not
                 take these arguments.
         """
         await checkpoint_if_cancelled()
         process = self.process()
-        caller = CURRENT.get()
-        request = Request(message_name(method), args, kwargs, caller, True)
-        if caller is process and _waits_for(process, current_task()):
-            raise CallingSelf(f"{process.path} calls itself: {request} would never return")
-        if not _deliver(process, request, "call"):
-            await process.mailbox.wait_for_room(request)
-        return cast("R", await request.reply())
+        caller, task = CURRENT.get(), current_task()
+        request = Request(message_name(method), args, kwargs, caller, True, task)
+        if caller is None:
+            if not _deliver(process, request, "call"):
+                await process.mailbox.wait_for_room(request)
+            return cast("R", await request.reply())
+        refuse_circle(caller, process, task, request)
+        caller.waits[task] = Wait(process, request)
+        try:
+            if not _deliver(process, request, "call"):
+                await process.mailbox.wait_for_room(request)
+            return cast("R", await request.reply())
+        finally:
+            del caller.waits[task]
+
+    async def request(
+        self,
+        method: Callable[Concatenate[A_co, P], Awaitable[R]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Pending[R]:
+        """Ask now and take the reply later (OTP: `gen_server:send_request`).
+
+        It waits for room in the mailbox, no longer. That the actor ends before it replies is
+        told by the result.
+
+        Raises:
+            ActorExited, NoProcess, MailboxFull, TypeError: as `cast`.
+        """
+        process = self.process()
+        request = Request(message_name(method), args, kwargs, CURRENT.get(), True)
+        await _send(process, request, "request")
+        return Pending(process, request)
 
     async def cast(
         self,
@@ -89,8 +119,8 @@ class Address(Generic[A_co]):
         Raises:
             ActorExited: the actor has ended or is ending (OTP would say nothing).
             NoProcess: nobody bears the name.
-            MailboxFull: the receiver's policy is to reject, or an actor that is full of work
-                casts to itself.
+            MailboxFull: the receiver's policy is to reject, or it has no room and waits for this
+                very actor.
             TypeError: `method` is no message.
         """
         process = self.process()
@@ -156,9 +186,14 @@ class Ref(Address[A_co]):
         """Why it ended, None while it lives."""
         return self._process.reason
 
-    def stop(self, reason: ExitReason = SHUTDOWN) -> None:
-        """Ask it to end; its grace begins, after which it is killed (OTP: `exit/2`)."""
-        self._process.stop(reason)
+    def stop(self, reason: ExitReason = SHUTDOWN, *, grace: float | None = None) -> None:
+        """Ask it to end; its grace begins, after which it is killed (OTP: `exit/2`).
+
+        Args:
+            reason: what its `terminate`, its monitors and its supervisor are told.
+            grace: seconds it has for that; its own, if left out.
+        """
+        self._process.stop(reason, grace)
 
     def kill(self) -> None:
         """Cut it off without `terminate` (OTP: `exit(Pid, kill)`)."""
@@ -206,25 +241,30 @@ async def _send(process: Process, message: object, verb: str) -> None:
         # Not a cancellable one: Cancelled would say that it has not been sent.
         await cancel_shielded_checkpoint()
         return
-    if CURRENT.get() is process and _waits_for(process, current_task()):
-        what = shown(message)
-        raise MailboxFull(f"{process.path} is full and would wait for itself to take {what}")
-    if not await process.mailbox.wait_for_room(message):
+    if not await _room(process, message):
         reason = process.reason or NO_PROCESS
         raise ActorExited(process.path, reason, f"a {verb} of {shown(message)}")
 
 
-def _waits_for(process: Process, task: Task | None) -> bool:
-    """Whether the actor cannot turn to its mailbox before `task` has ended.
+async def _room(process: Process, message: object) -> bool:
+    """Wait until the mailbox has taken it; False when it never will.
 
-    So it is with its own task, and with those that a method has started in a nursery of its own.
-    Those of a nursery around the loop (opened by an overriding `run`) live beside the loop.
+    Raises:
+        MailboxFull: it will never have room, since its actor waits for this one.
     """
-    while task is not None:
-        if task is process.task:
-            return True
-        nursery = task.parent_nursery
-        if nursery is None or process.runs_inside(nursery):
-            return False
-        task = nursery.parent_task
-    return False
+    caller = CURRENT.get()
+    if caller is None:
+        return await process.mailbox.wait_for_room(message)
+    task = current_task()
+    paths = circle(caller, process, task)
+    if paths is not None:
+        what = shown(message)
+        if process is caller:
+            raise MailboxFull(f"{process.path} is full and would wait for itself to take {what}")
+        chain = " waits for ".join(paths)
+        raise MailboxFull(f"{process.path} is full and would never take {what}: {chain}")
+    caller.waits[task] = Wait(process, None)
+    try:
+        return await process.mailbox.wait_for_room(message)
+    finally:
+        del caller.waits[task]

@@ -17,6 +17,8 @@ from trio.lowlevel import Abort, RaiseCancelT, Task, current_task, reschedule, w
 # this list against the classes.
 NOT_MESSAGES = frozenset(
     {
+        "continue_with",
+        "handle_continue",
         "handle_info",
         "init",
         "live",
@@ -25,9 +27,13 @@ NOT_MESSAGES = frozenset(
         "path",
         "receive",
         "ref",
+        "reply_later",
         "run",
         "send_after",
+        "skips_abandoned",
         "terminate",
+        "timeout_after",
+        "when_stopped",
     }
 )
 
@@ -53,6 +59,7 @@ class Request:
         args, kwargs: what the method is given.
         caller: the actor that asks, None for a task outside any actor.
         wanted: whether somebody waits for the answer (call) or not (cast).
+        client: the task that waits for it.
     """
 
     method: str
@@ -60,24 +67,67 @@ class Request:
     kwargs: Mapping[str, object]
     caller: Caller | None
     wanted: bool
+    client: Task | None = None
+    # The caller has given up: what is not begun yet need not be.
+    abandoned: bool = attrs.field(default=False, init=False)
+    # Its method has returned, and the answer comes later (`Server.reply_later`).
+    deferred: bool = attrs.field(default=False, init=False)
     _outcome: "outcome.Outcome[object] | None" = attrs.field(default=None, init=False)
     _waiting: Task | None = attrs.field(default=None, init=False)
 
-    def answer(self, value: object) -> None:
-        """Give the caller its reply; later ones are dropped."""
-        self._settle(outcome.Value(value))
+    @property
+    def settled(self) -> bool:
+        """Whether it has been answered, or has failed."""
+        return self._outcome is not None
 
-    def fail(self, error: BaseException) -> None:
-        """Raise `error` in the caller instead of a reply."""
-        self._settle(outcome.Error(error))
+    @property
+    def waited_for(self) -> bool:
+        """Whether somebody wants the answer and has none yet."""
+        return self.wanted and self._outcome is None
 
-    async def reply(self) -> object:
-        """Wait for the answer. A checkpoint; cancelled, the request is marked as unwanted."""
+    @property
+    def parked(self) -> bool:
+        """Whether a task waits for the answer at this moment."""
+        return self._waiting is not None
+
+    def answer(self, value: object) -> bool:
+        """Give the caller its reply; False when it has one, or waits no more."""
+        return self._settle(outcome.Value(value))
+
+    def fail(self, error: BaseException) -> bool:
+        """Raise `error` in the caller instead of a reply; False as for `answer`."""
+        return self._settle(outcome.Error(error))
+
+    async def reply(self, *, keep: bool = False) -> object:
+        """Wait for the answer, in the task that is its client. A checkpoint.
+
+        Args:
+            keep: whether a wait that is cancelled may be begun again; if not, it marks the
+                request as abandoned.
+        """
         if self._outcome is None:
-            self._waiting = current_task()
-            return await wait_task_rescheduled(self._abandon)
+            self._waiting = self.client or current_task()
+            return await wait_task_rescheduled(self._unpark if keep else self._abandon)
         # Answered while it still stood in line for a place in the mailbox.
         return self._outcome.unwrap()
+
+    def result(self) -> object:
+        """The answer that has come, as often as it is asked for.
+
+        Raises:
+            Whatever it failed with.
+        """
+        given = self._outcome
+        if isinstance(given, outcome.Value):
+            return given.value
+        if isinstance(given, outcome.Error):
+            raise given.error
+        raise RuntimeError(f"{self} has no answer yet")
+
+    def abandon(self) -> None:
+        """Want the answer no more."""
+        if self.waited_for:
+            self.wanted, self.abandoned = False, True
 
     def __str__(self) -> str:
         return f"{self.method}({', '.join(self._shown())})"
@@ -86,18 +136,23 @@ class Request:
         named = [f"{key}={_brief.repr(value)}" for key, value in self.kwargs.items()]
         return [*map(_brief.repr, self.args), *named]
 
-    def _settle(self, result: "outcome.Outcome[object]") -> None:
+    def _settle(self, result: "outcome.Outcome[object]") -> bool:
         if not self.wanted or self._outcome is not None:
-            return
+            return False
+        if self._waiting is not None:
+            # First what raises in another thread: the caller would wait for ever.
+            reschedule(self._waiting, result)
+            self._waiting = None
         self._outcome = result
-        task, self._waiting = self._waiting, None
-        if task is not None:
-            reschedule(task, result)
+        return True
 
-    def _abandon(self, _: RaiseCancelT) -> Abort:
+    def _unpark(self, _: RaiseCancelT) -> Abort:
         self._waiting = None
-        self.wanted = False
         return Abort.SUCCEEDED
+
+    def _abandon(self, raise_cancel: RaiseCancelT) -> Abort:
+        self.abandon()
+        return self._unpark(raise_cancel)
 
 
 def shown(message: object) -> str:

@@ -1,11 +1,29 @@
 """A server: an actor whose public async methods are its messages (OTP: `gen_server`)."""
 
+import enum
+import math
 from inspect import isawaitable
+from typing import Any, ClassVar
+
+import trio
+from trio.lowlevel import current_clock
 
 from .actor import Actor
 from .exits import Refusal
-from .process import logger
+from .process import LAST, logger
+from .reply import NO_REPLY, Reply
 from .request import Request
+
+
+# As an object: compared with a Never, every answer would be one to the type checkers.
+_NO_REPLY: object = NO_REPLY
+
+
+class WhenStopped(enum.Enum):
+    """What a server that is asked to stop does with the messages that wait."""
+
+    CUT = "cut"
+    DRAIN = "drain"
 
 
 class Server(Actor):
@@ -33,33 +51,126 @@ class Server(Actor):
     A message that fits no method (an unknown name, wrong arguments, a method that is not async)
     is the caller's mistake: the caller gets a TypeError, and the server lives.
 
-    Asked to stop, a server is cut at its next checkpoint and `terminate` runs.
+    A method may also answer with an error of its own making: a `Refusal` is raised in the caller.
+    One that cannot answer yet takes its reply along (`reply_later`) and returns NO_REPLY. One that
+    is done with this life raises `Exit`, with a last reply or without.
+
+    Attributes:
+        when_stopped: what becomes of the messages that wait when it is asked to stop.
+            CUT, the default, cancels it at its next checkpoint, as trio does and as OTP does with
+            a server that does not trap exits: it fits the little time that Lambda gives a sandbox
+            to end. DRAIN lets it handle what waits, then runs `terminate` (OTP: `trap_exit`). In
+            both cases the grace ends it.
+        skips_abandoned: whether a call whose caller has given up is not begun any more. OTP
+            begins it, and so does okibi by default: a caller that timed out cannot know.
     """
 
     __slots__ = ()
 
+    when_stopped: ClassVar[WhenStopped] = WhenStopped.CUT
+    skips_abandoned: ClassVar[bool] = False
+
+    # -- to override
+
     async def handle_info(self, message: object) -> None:
-        """Take what is no method: a `Down`, a timer's message, what `send` brought.
+        """Take what is no method: a `Down`, a timer's message, TIMEOUT, what `send` brought.
 
         Override it where such messages are expected; this one logs them and goes on
         (OTP: an unexpected message is a warning).
         """
         logger.warning("%s has no handle_info and was sent %r", self.path, message)
 
+    async def handle_continue(self, continuation: Any) -> None:
+        """Go on with what `continue_with` was given, before the mailbox gets its turn."""
+        raise NotImplementedError(f"{type(self).__name__} needs a `handle_continue`")
+
+    # -- to use inside
+
+    def continue_with(self, continuation: object) -> None:
+        """Have `handle_continue` run next (OTP: `{continue, Term}`).
+
+        In `init` it is the way to be ready at once and finish getting ready right after: whoever
+        starts this server waits no longer, and no message is served before it.
+        """
+        self._process.continuations.append(continuation)
+
+    def timeout_after(self, seconds: float) -> None:
+        """Give `handle_info` TIMEOUT if no message comes within `seconds` (OTP: `Timeout`).
+
+        Whatever message comes first ends that wait: it is asked for anew each time.
+
+        Raises:
+            ValueError: `seconds` is not a number.
+        """
+        if seconds != seconds:
+            raise ValueError(f"{self.path}: no message cannot come within {seconds} s")
+        self._process.mailbox.idle = trio.current_time() + seconds
+
+    def reply_later(self) -> Reply[Any]:
+        """Take along the reply to the call that is being handled, and return NO_REPLY.
+
+        >>> import trio
+        >>> from actors import NO_REPLY, Reply, Server, start
+        >>> class Kitchen(Server):
+        ...     async def order(self, dish: str) -> str:
+        ...         reply: Reply[str] = self.reply_later()
+        ...         self.send_after(60, (reply, f"{dish}, hot"))
+        ...         return NO_REPLY
+        ...     async def handle_info(self, message):
+        ...         reply, dish = message
+        ...         reply.send(dish)
+        >>> async def main():
+        ...     async with trio.open_nursery() as nursery:
+        ...         kitchen = await start(nursery, Kitchen)
+        ...         print(await kitchen.call(Kitchen.order, "soup"))
+        ...         kitchen.stop()
+        >>> trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+        soup, hot
+
+        Raises:
+            RuntimeError: no call is being handled.
+        """
+        request = self._process.current
+        if isinstance(request, Request):
+            return Reply(self._process, request)
+        raise RuntimeError(f"{self.path}: there is no call to reply to, only {request!r}")
+
+    # -- its loop
+
     async def run(self) -> None:
         process = self._process
         process.turn_to_mailbox()
-        receive = process.mailbox.receive
+        process.drains = self.when_stopped is WhenStopped.DRAIN
+        mailbox, clock = process.mailbox, current_clock().current_time
+        receive = mailbox.receive
         while True:
+            if process.continuations:
+                await self._continue()
             message = await receive()
+            if message is LAST:
+                return
+            if mailbox.idle != math.inf:
+                mailbox.idle = math.inf
             process.current = message
+            process.since = clock()
             if isinstance(message, Request):
                 await self._serve(message)
             else:
                 await self.handle_info(message)
             process.current = None
 
+    async def _continue(self) -> None:
+        """Go on, and with what that wants to go on with, however long that takes."""
+        process = self._process
+        while process.continuations:
+            process.current = process.continuations.pop(0)
+            await self.handle_continue(process.current)
+            process.current = None
+            await trio.lowlevel.checkpoint()
+
     async def _serve(self, request: Request) -> None:
+        if request.abandoned and self.skips_abandoned:
+            return None
         method = getattr(self, request.method, None)
         if method is None:
             return self._refuse(request, f"has no {request.method}")
@@ -76,18 +187,20 @@ class Server(Actor):
             answer = await reply
         except Refusal as refusal:
             return self._refused(request, refusal)
-        return request.answer(answer)
+        if answer is not _NO_REPLY:
+            request.answer(answer)
+        elif request.waited_for and not request.deferred:
+            raise TypeError(f"{self.path}: {request.method} gave NO_REPLY without reply_later")
+        return None
 
     def _refuse(self, request: Request, why: str) -> None:
         """Send a mistake of the caller's back: this server need not die for it."""
         mistake = TypeError(f"{self.path} ({type(self).__name__}) {why}")
-        if request.wanted:
-            request.fail(mistake)
-        else:
+        if not request.wanted:
             logger.error("%s, and was asked for %s", mistake, request)
+        request.fail(mistake)
 
     def _refused(self, request: Request, refusal: Refusal) -> None:
-        if request.wanted:
-            request.fail(refusal)
-        else:
+        if not request.wanted:
             logger.warning("%s refused %s: %s", self.path, request, refusal)
+        request.fail(refusal)

@@ -123,9 +123,18 @@ async def start(
     return Ref(process)
 
 
-async def stop(ref: Ref[Any], reason: ExitReason = SHUTDOWN) -> ExitReason:
-    """Ask an actor to end, wait until it has, and say why it did (OTP: `gen_server:stop`)."""
-    ref.stop(reason)
+async def stop(
+    ref: Ref[Any], reason: ExitReason = SHUTDOWN, *, grace: float | None = None
+) -> ExitReason:
+    """Ask an actor to end, wait until it has, and say why it did (OTP: `gen_server:stop`).
+
+    Args:
+        ref: whom.
+        reason: what its `terminate`, its monitors and its supervisor are told.
+        grace: seconds after which it is killed; its own, if left out. To wait no longer than that
+            but let it live, use `trio.move_on_after`.
+    """
+    ref.stop(reason, grace=grace)
     return await ref.wait()
 
 

@@ -1,0 +1,76 @@
+"""A request that is under way: asked now, its result taken later.
+
+    first = await stock.request(Stock.count, "tea")
+    second = await prices.request(Prices.of, "tea")
+    total = await first.result() * await second.result()
+
+Both servers work at the same time, and no task had to be started for it
+(OTP: `gen_server:send_request/2`, `wait_response/2`).
+"""
+
+from typing import Generic, TypeVar, cast
+
+import trio
+
+from .process import CURRENT, Process
+from .request import Request
+from .waits import Wait, refuse_circle
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Pending(Generic[R_co]):
+    """One request under way. Made by `request` of a Ref or a Name."""
+
+    __slots__ = ("_process", "_request")
+
+    def __init__(self, process: Process, request: Request) -> None:
+        self._process = process
+        self._request = request
+
+    @property
+    def done(self) -> bool:
+        """Whether `result` would return, or raise, at once."""
+        return self._request.settled
+
+    async def result(self) -> R_co:
+        """Wait for the reply. A wait that is cancelled, or timed out, may be begun again.
+
+        Raises:
+            ActorExited: the actor has ended before it replied.
+            CallCycle: the actor that waits here would wait for itself.
+            trio.BusyResourceError: another task waits for this result already.
+            And whatever Refusal the method raised. After `abandon`: RuntimeError.
+        """
+        request = self._request
+        if not request.settled:
+            if not request.wanted:
+                raise RuntimeError(f"{request} was abandoned: it has no result")
+            if request.parked:
+                raise trio.BusyResourceError(f"another task waits for the result of {request}")
+            task = request.client = trio.lowlevel.current_task()
+            caller = CURRENT.get()
+            if caller is not None:
+                refuse_circle(caller, self._process, task, request)
+                caller.waits[task] = Wait(self._process, request)
+            try:
+                return cast("R_co", await request.reply(keep=True))
+            finally:
+                if caller is not None:
+                    del caller.waits[task]
+        await trio.lowlevel.checkpoint()
+        return cast("R_co", request.result())
+
+    def abandon(self) -> None:
+        """Want it no more: its reply is dropped, and a server may skip it (`skips_abandoned`).
+
+        Raises:
+            trio.BusyResourceError: a task waits for the result, and would wait for ever.
+        """
+        if self._request.parked:
+            raise trio.BusyResourceError(f"a task waits for the result of {self._request}")
+        self._request.abandon()
+
+    def __repr__(self) -> str:
+        state = "done" if self.done else "under way" if self._request.wanted else "abandoned"
+        return f"<Pending {self._request} of {self._process.path}, {state}>"

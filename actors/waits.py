@@ -1,0 +1,89 @@
+"""Who waits for whom: a call that would close a circle is refused instead of waiting for ever.
+
+All waits of one run are known in this process, so the circle is found when it would close, by
+walking from the callee along what it waits for itself. An edge of that walk is a task that cannot
+go on before its callee has turned to its mailbox (a call, or a cast in line for room). It counts
+only if the actor's own loop cannot go on before that task has ended:
+
+    its own task, and those of nurseries that a method has opened     the loop waits for them
+    those of a nursery around the loop (an overriding `run`)          they live beside the loop
+
+and only while its answer is up to the callee's loop: a call whose reply was put off (`reply_later`)
+may be answered by any task.
+
+The price on the way of a call is one dictionary entry; the walk begins only when the callee waits
+for somebody.
+"""
+
+from typing import NamedTuple
+
+from trio.lowlevel import Task
+
+from .exits import CallCycle, CallingSelf
+from .process import Process
+from .request import Request
+
+
+class Wait(NamedTuple):
+    """What one task of an actor waits for: the callee, and the request unless it is a message."""
+
+    callee: Process
+    request: Request | None
+
+
+def circle(caller: Process, callee: Process, task: Task) -> tuple[str, ...] | None:
+    """The paths of the circle that would close if `task` of `caller` waited for `callee`.
+
+    None when it would wait for somebody who can come to an end.
+    """
+    if callee is not caller and not callee.waits:
+        return None
+    if not waits_for(caller, task):
+        return None
+    way = _way(callee, caller, {callee})
+    return None if way is None else (caller.path, *way)
+
+
+def refuse_circle(caller: Process, callee: Process, task: Task, request: Request) -> None:
+    """See to it that a call of `task` comes to an end.
+
+    Raises:
+        CallingSelf: the actor would wait for itself.
+        CallCycle: it would wait for somebody who waits for it.
+    """
+    if callee is not caller and not callee.waits:
+        return
+    paths = circle(caller, callee, task)
+    if paths is None:
+        return
+    if callee is caller:
+        raise CallingSelf(f"{caller.path} calls itself: {request} would never return", paths)
+    raise CallCycle(f"{' calls '.join(paths)}: {request} would never return", paths)
+
+
+def _way(start: Process, end: Process, seen: set[Process]) -> tuple[str, ...] | None:
+    """The paths from one actor to another along what each waits for."""
+    if start is end:
+        return (start.path,)
+    for task, wait in start.waits.items():
+        callee, request = wait
+        put_off = request is not None and request.deferred
+        if callee in seen or put_off or not waits_for(start, task):
+            continue
+        seen.add(callee)
+        rest = _way(callee, end, seen)
+        if rest is not None:
+            return (start.path, *rest)
+    return None
+
+
+def waits_for(process: Process, task: Task | None) -> bool:
+    """Whether the actor cannot turn to its mailbox before `task` has ended."""
+    while task is not None:
+        if task is process.task:
+            return True
+        nursery = task.parent_nursery
+        if nursery is None or process.runs_inside(nursery):
+            return False
+        task = nursery.parent_task
+    return False

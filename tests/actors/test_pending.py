@@ -1,0 +1,198 @@
+"""Requests as futures: asked now, the result taken later, as often as one likes."""
+
+import attrs
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from actors import (
+    ActorExited,
+    MailboxPolicy,
+    Pending,
+    Ref,
+    Refusal,
+    Server,
+    start,
+    stop,
+)
+
+
+@attrs.define(eq=False)
+class Oven(Server):
+    mailbox = MailboxPolicy(1)
+    done: trio.Event = attrs.Factory(trio.Event)
+    baked: list[str] = attrs.Factory(list)
+
+    async def bake(self, what: str) -> str:
+        await self.done.wait()
+        if what == "stone":
+            raise Refusal("a stone is not baked")
+        if what == "bomb":
+            raise RuntimeError("bang")
+        self.baked.append(what)
+        return f"baked {what}"
+
+
+@attrs.define(eq=False)
+class Sloth(Oven):
+    skips_abandoned = True
+
+
+@pytest.fixture
+def oven() -> Oven:
+    return Oven()
+
+
+@pytest.fixture
+async def ref(oven: Oven, nursery: trio.Nursery) -> Ref[Oven]:
+    return await start(nursery, lambda: oven, path="/oven")
+
+
+async def test_several_are_under_way_at_once(
+    oven: Oven, ref: Ref[Oven], nursery: trio.Nursery
+) -> None:
+    other = Oven(oven.done)
+    beside = await start(nursery, lambda: other)
+
+    first, second = await ref.request(Oven.bake, "bread"), await beside.request(Oven.bake, "cake")
+    assert not first.done
+    oven.done.set()
+
+    assert [await first.result(), await second.result()] == ["baked bread", "baked cake"]
+
+
+async def test_a_result_may_be_taken_again(oven: Oven, ref: Ref[Oven]) -> None:
+    pending = await ref.request(Oven.bake, "bread")
+    oven.done.set()
+
+    assert await pending.result() == "baked bread"
+    assert await pending.result() == "baked bread"
+    assert repr(pending) == "<Pending bake('bread') of /oven, done>"
+
+
+async def test_a_wait_that_was_given_up_may_be_begun_again(oven: Oven, ref: Ref[Oven]) -> None:
+    pending = await ref.request(Oven.bake, "bread")
+    with trio.CancelScope() as patience:
+        patience.cancel()
+        await pending.result()
+    assert repr(pending) == "<Pending bake('bread') of /oven, under way>"
+    oven.done.set()
+
+    assert await pending.result() == "baked bread"
+
+
+async def test_a_refusal_is_raised_by_each_result(oven: Oven, ref: Ref[Oven]) -> None:
+    pending = await ref.request(Oven.bake, "stone")
+    oven.done.set()
+
+    for _ in range(2):
+        with pytest.raises(Refusal, match="a stone is not baked"):
+            await pending.result()
+
+
+async def test_that_the_actor_ended_is_told_by_the_result(ref: Ref[Oven]) -> None:
+    pending = await ref.request(Oven.bake, "bread")
+    await stop(ref)
+
+    assert pending.done
+    with pytest.raises(ActorExited, match="/oven is gone: shutdown, asked for bake"):
+        await pending.result()
+
+
+async def test_to_a_dead_actor_it_is_not_even_sent(ref: Ref[Oven]) -> None:
+    await stop(ref)
+
+    with pytest.raises(ActorExited, match="asked for a request of bake"):
+        await ref.request(Oven.bake, "bread")
+
+
+async def test_it_waits_for_room(oven: Oven, ref: Ref[Oven], nursery: trio.Nursery) -> None:
+    sent: list[Pending[str]] = []
+
+    async def ask() -> None:
+        for what in ("bread", "cake", "pie"):
+            sent.append(await ref.request(Oven.bake, what))
+
+    nursery.start_soon(ask)
+    await wait_all_tasks_blocked()
+    assert len(sent) == 2
+    oven.done.set()
+    await wait_all_tasks_blocked()
+
+    assert await sent[2].result() == "baked pie"
+
+
+async def test_two_tasks_cannot_wait_for_one_result(
+    oven: Oven, ref: Ref[Oven], nursery: trio.Nursery
+) -> None:
+    pending = await ref.request(Oven.bake, "bread")
+    nursery.start_soon(pending.result)
+    await wait_all_tasks_blocked()
+
+    with pytest.raises(trio.BusyResourceError):
+        await pending.result()
+    with pytest.raises(trio.BusyResourceError):
+        pending.abandon()
+    oven.done.set()
+
+
+async def test_one_that_was_abandoned_has_no_result(oven: Oven, ref: Ref[Oven]) -> None:
+    pending = await ref.request(Oven.bake, "bread")
+    pending.abandon()
+    oven.done.set()
+
+    with pytest.raises(RuntimeError, match=r"bake\('bread'\) was abandoned"):
+        await pending.result()
+    assert repr(pending) == "<Pending bake('bread') of /oven, abandoned>"
+
+
+async def test_abandoning_what_is_done_changes_nothing(oven: Oven, ref: Ref[Oven]) -> None:
+    pending = await ref.request(Oven.bake, "bread")
+    oven.done.set()
+    await wait_all_tasks_blocked()
+    pending.abandon()
+
+    assert await pending.result() == "baked bread"
+
+
+@pytest.mark.parametrize(("kind", "baked"), [(Oven, ["first", "second"]), (Sloth, ["first"])])
+async def test_what_nobody_waits_for_is_skipped_by_a_server_that_says_so(
+    kind: type[Oven], baked: list[str], nursery: trio.Nursery
+) -> None:
+    oven = kind()
+    ref = await start(nursery, lambda: oven)
+    await ref.request(Oven.bake, "first")
+    second = await ref.request(Oven.bake, "second")
+    second.abandon()
+    oven.done.set()
+    await wait_all_tasks_blocked()
+
+    assert oven.baked == baked
+
+
+async def test_a_cancelled_call_counts_as_abandoned(nursery: trio.Nursery) -> None:
+    sloth = Sloth()
+    ref = await start(nursery, lambda: sloth)
+    await ref.request(Sloth.bake, "first")
+    with trio.CancelScope() as patience:
+        nursery.start_soon(_cancel_when_idle, patience)
+        await ref.call(Sloth.bake, "second")
+    sloth.done.set()
+    await wait_all_tasks_blocked()
+
+    assert sloth.baked == ["first"]
+
+
+async def test_a_cast_is_never_skipped(nursery: trio.Nursery) -> None:
+    sloth = Sloth()
+    ref = await start(nursery, lambda: sloth)
+    sloth.done.set()
+    await ref.cast(Sloth.bake, "bread")
+    await wait_all_tasks_blocked()
+
+    assert sloth.baked == ["bread"]
+
+
+async def _cancel_when_idle(scope: trio.CancelScope) -> None:
+    await wait_all_tasks_blocked()
+    scope.cancel()

@@ -1,0 +1,232 @@
+"""Replies that come later: once, from any task, and never lost in silence."""
+
+import threading
+from collections.abc import Callable
+
+import attrs
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from actors import (
+    NO_REPLY,
+    ActorExited,
+    Ref,
+    Refusal,
+    Reply,
+    ReplyLost,
+    Server,
+    crashed,
+    start,
+    stop,
+)
+
+
+@attrs.define(eq=False)
+class Kitchen(Server):
+    """Takes orders and serves them when it is told to."""
+
+    orders: list[Reply[str]] = attrs.Factory(list)
+
+    async def order(self) -> str:
+        self.orders.append(self.reply_later())
+        return NO_REPLY
+
+    async def forget(self) -> None:
+        self.orders.clear()
+
+    async def careless(self) -> str:
+        return NO_REPLY
+
+    async def eager(self) -> str:
+        self.orders.append(self.reply_later())
+        return "at once"
+
+    async def refusing(self) -> str:
+        self.orders.append(self.reply_later())
+        raise Refusal("closed")
+
+    async def handle_info(self, message: object) -> None:
+        self.orders.append(self.reply_later())
+
+
+@attrs.define
+class Table:
+    """A kitchen, and what a guest who has ordered was given."""
+
+    kitchen: Kitchen
+    given: list[object] = attrs.Factory(list)
+
+
+@pytest.fixture
+async def table(nursery: trio.Nursery) -> Table:
+    kitchen = Kitchen()
+    ref = await start(nursery, lambda: kitchen, path="/kitchen")
+    table = Table(kitchen)
+
+    async def guest() -> None:
+        try:
+            table.given.append(await ref.call(Kitchen.order))
+        except Exception as error:
+            table.given.append(error)
+
+    nursery.start_soon(guest)
+    await wait_all_tasks_blocked()
+    return table
+
+
+async def test_any_task_may_give_it(table: Table, nursery: trio.Nursery) -> None:
+    async def waiter() -> None:
+        table.kitchen.orders[0].send("soup")
+
+    nursery.start_soon(waiter)
+    await wait_all_tasks_blocked()
+
+    assert table.given == ["soup"]
+
+
+async def test_the_server_serves_others_meanwhile(table: Table) -> None:
+    assert await table.kitchen.ref.call(Kitchen.eager) == "at once"
+    assert table.given == []
+
+
+async def test_the_first_reply_holds_and_later_ones_are_harmless(table: Table) -> None:
+    [reply] = table.kitchen.orders
+
+    taken = [reply.wanted, reply.send("soup"), reply.wanted]
+
+    assert taken == [True, True, False]
+    assert not reply.send("salad")
+    assert not reply.fail(Refusal("late"))
+    await wait_all_tasks_blocked()
+    assert table.given == ["soup"]
+
+
+async def test_it_may_be_an_error(table: Table) -> None:
+    error = Refusal("no soup")
+
+    assert table.kitchen.orders[0].fail(error)
+    await wait_all_tasks_blocked()
+
+    assert table.given == [error]
+
+
+async def test_a_caller_who_has_given_up_gets_none(nursery: trio.Nursery) -> None:
+    kitchen = Kitchen()
+    ref = await start(nursery, lambda: kitchen)
+    with trio.move_on_after(0):
+        await ref.call(Kitchen.order)
+    with trio.CancelScope() as patience:
+        nursery.start_soon(_cancel_when_idle, patience)
+        await ref.call(Kitchen.order)
+
+    assert [reply.send("cold") for reply in kitchen.orders] == [False]
+    assert repr(kitchen.orders[0]) == "<Reply to order(), not wanted>"
+
+
+async def _cancel_when_idle(scope: trio.CancelScope) -> None:
+    await wait_all_tasks_blocked()
+    scope.cancel()
+
+
+@pytest.mark.parametrize("end", [Ref.stop, Ref.kill], ids=["stopped", "killed"])
+async def test_an_actor_that_ends_fails_the_calls_it_had_put_off(
+    table: Table, end: Callable[[Ref[Kitchen]], None]
+) -> None:
+    ref = table.kitchen.ref
+    end(ref)
+    await ref.wait()
+    await wait_all_tasks_blocked()
+
+    [gone] = table.given
+    assert isinstance(gone, ActorExited)
+    assert not table.kitchen.orders[0].send("late")
+
+
+async def test_a_reply_that_nobody_holds_fails_its_caller(table: Table) -> None:
+    await table.kitchen.ref.call(Kitchen.forget)
+    await wait_all_tasks_blocked()
+
+    [lost] = table.given
+    assert isinstance(lost, ReplyLost)
+    assert str(lost) == "/kitchen lost the reply to order(): nobody can give it now"
+
+
+async def test_a_reply_that_a_thread_drops_fails_its_caller(table: Table) -> None:
+    orders = table.kitchen.orders
+
+    await trio.to_thread.run_sync(orders.clear)
+    await wait_all_tasks_blocked()
+
+    assert isinstance(table.given[0], ReplyLost)
+
+
+async def test_a_reply_given_from_a_thread_is_refused_and_still_good(table: Table) -> None:
+    [reply] = table.kitchen.orders
+
+    with pytest.raises(RuntimeError):
+        await trio.to_thread.run_sync(reply.send, "soup")
+    await trio.to_thread.run_sync(lambda: trio.from_thread.run_sync(reply.send, "soup"))
+    await wait_all_tasks_blocked()
+
+    assert table.given == ["soup"]
+
+
+def test_a_reply_dropped_after_the_run_is_nothing() -> None:
+    kitchen = Kitchen()
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            ref = await start(nursery, lambda: kitchen)
+            nursery.start_soon(ref.call, Kitchen.order)
+            await wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
+    thread = threading.Thread(target=kitchen.orders.clear)
+    thread.start()
+    thread.join()
+
+
+async def test_what_the_method_returns_or_refuses_itself_comes_first(table: Table) -> None:
+    kitchen = table.kitchen
+    assert await kitchen.ref.call(Kitchen.eager) == "at once"
+    with pytest.raises(Refusal, match="closed"):
+        await kitchen.ref.call(Kitchen.refusing)
+
+    assert [reply.wanted for reply in kitchen.orders] == [True, False, False]
+
+
+async def test_no_reply_without_taking_it_along_is_a_mistake_of_the_server() -> None:
+    with pytest.RaisesGroup(pytest.RaisesExc(TypeError, match="careless gave NO_REPLY without")):
+        async with trio.open_nursery() as nursery:
+            kitchen = await start(nursery, Kitchen)
+            with pytest.raises(ActorExited):
+                await kitchen.call(Kitchen.careless)
+
+
+async def test_a_cast_may_go_without_any_reply(table: Table) -> None:
+    ref = table.kitchen.ref
+
+    await ref.cast(Kitchen.careless)
+    await ref.cast(Kitchen.order)
+    await wait_all_tasks_blocked()
+
+    assert ref.alive
+    assert not table.kitchen.orders[1].send("to nobody")
+
+
+async def test_without_a_call_there_is_nothing_to_reply_to() -> None:
+    with pytest.RaisesGroup(RuntimeError):
+        async with trio.open_nursery() as nursery:
+            kitchen = await start(nursery, Kitchen)
+            await kitchen.send("hello")
+            reason = await kitchen.wait()
+
+    assert reason == crashed(reason.error or AssertionError())
+    assert "there is no call to reply to, only 'hello'" in str(reason.error)
+    await stop(kitchen)
+
+
+def test_it_is_shown_as_what_it_is() -> None:
+    assert repr(NO_REPLY) == "NO_REPLY"
