@@ -14,7 +14,6 @@ from .process import LAST, logger
 from .reply import NO_REPLY, Reply
 from .request import Request
 
-
 # As an object: compared with a Never, every answer would be one to the type checkers.
 _NO_REPLY: object = NO_REPLY
 
