@@ -3,13 +3,29 @@
 The second floor of okibi; it knows `actors` only. `Supervisor` is the place to start reading.
 """
 
+from .admin import (
+    AlreadyPresent,
+    AlreadyStarted,
+    ChildFailed,
+    ChildInfo,
+    Counts,
+    MaxChildren,
+    NotFound,
+    Restarting,
+    Running,
+)
+from .flags import AutoShutdown, Backoff, Flags
+from .life import State
+from .parent import stop_report
+from .report import Stopped, StopReport
 from .snapshot import Snapshot, snapshot
-from .spec import (
-    BRUTAL_KILL,
-    INFINITY,
-    Child,
+from .spec import BRUTAL_KILL, INFINITY, Child, Restart, Strategy, Supervision
+from .spec_errors import (
+    BadCombination,
     DuplicateChild,
     DuplicateName,
+    InvalidAutoShutdown,
+    InvalidBackoff,
     InvalidChild,
     InvalidId,
     InvalidIntensity,
@@ -17,22 +33,31 @@ from .spec import (
     InvalidPeriod,
     InvalidRestart,
     InvalidShutdown,
+    InvalidSignificant,
     InvalidStart,
     InvalidStartTimeout,
     InvalidStrategy,
-    Restart,
     SpecError,
-    Strategy,
-    Supervision,
 )
 from .supervisor import Supervisor, SupervisorGaveUp, supervise
 
 __all__ = [
     "BRUTAL_KILL",
     "INFINITY",
+    "AlreadyPresent",
+    "AlreadyStarted",
+    "AutoShutdown",
+    "Backoff",
+    "BadCombination",
     "Child",
+    "ChildFailed",
+    "ChildInfo",
+    "Counts",
     "DuplicateChild",
     "DuplicateName",
+    "Flags",
+    "InvalidAutoShutdown",
+    "InvalidBackoff",
     "InvalidChild",
     "InvalidId",
     "InvalidIntensity",
@@ -40,16 +65,25 @@ __all__ = [
     "InvalidPeriod",
     "InvalidRestart",
     "InvalidShutdown",
+    "InvalidSignificant",
     "InvalidStart",
     "InvalidStartTimeout",
     "InvalidStrategy",
+    "MaxChildren",
+    "NotFound",
     "Restart",
+    "Restarting",
+    "Running",
     "Snapshot",
     "SpecError",
+    "State",
+    "StopReport",
+    "Stopped",
     "Strategy",
     "Supervision",
     "Supervisor",
     "SupervisorGaveUp",
     "snapshot",
+    "stop_report",
     "supervise",
 ]

@@ -10,7 +10,7 @@ import attrs
 from actors import Actor, Ref
 from actors.process import CURRENT, Process
 
-from .supervisor import Supervisor
+from .parent import Parent
 
 
 @attrs.frozen
@@ -61,12 +61,12 @@ def snapshot(root: Ref[Any] | None = None) -> Snapshot:
 def _of(process: Process) -> Snapshot:
     actor = process.actor
     children: list[Snapshot] = []
-    if isinstance(actor, Supervisor):
+    if isinstance(actor, Parent):
         for place in actor.places:
             if place.process is not None:
                 children.append(_of(place.process))
             else:
-                path = f"{process.path}/{place.spec.id}"
+                path = f"{process.path}/{place.id}"
                 children.append(Snapshot(path, "", place.state.value, place.starts))
     return Snapshot(
         process.path,

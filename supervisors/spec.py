@@ -10,12 +10,39 @@ is found when it is written, each with an error of its own (OTP: `supervisor:che
 import enum
 import math
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, cast
 
 import attrs
 
 from actors import Actor, Name
 from actors.start import GRACE, START_TIMEOUT, factory_name
+
+from .flags import (
+    AutoShutdown,
+    Backoff,
+    Flags,
+    check_backoff,
+    check_intensity,
+    is_number,
+    supervisor_of,
+)
+from .spec_errors import (
+    BadCombination,
+    DuplicateChild,
+    DuplicateName,
+    InvalidAutoShutdown,
+    InvalidChild,
+    InvalidId,
+    InvalidName,
+    InvalidRestart,
+    InvalidShutdown,
+    InvalidSignificant,
+    InvalidStart,
+    InvalidStartTimeout,
+    InvalidStrategy,
+    SpecError,
+)
 
 if TYPE_CHECKING:
     # A default (PEP 696), so that `sub = Child(Supervision(...))` needs no annotation.
@@ -47,70 +74,15 @@ class Strategy(enum.Enum):
     REST_FOR_ONE = "rest_for_one"
 
 
-class SpecError(ValueError):
-    """A tree that cannot be: the subclass says which field, the sentence what to write."""
-
-
-class InvalidStart(SpecError):
-    """`start` is nothing that makes an actor."""
-
-
-class InvalidName(SpecError):
-    """`name` is no Name."""
-
-
-class InvalidId(SpecError):
-    """`id` is no text that can stand in a path."""
-
-
-class InvalidRestart(SpecError):
-    """`restart` is no Restart."""
-
-
-class InvalidShutdown(SpecError):
-    """`shutdown` is neither seconds nor BRUTAL_KILL."""
-
-
-class InvalidStartTimeout(SpecError):
-    """`start_timeout` is no number of seconds above zero."""
-
-
-class InvalidChild(SpecError):
-    """`children` holds something that is no Child."""
-
-
-class DuplicateChild(SpecError):
-    """Two children of one supervisor have the same id (OTP: `duplicate_child_name`)."""
-
-
-class DuplicateName(SpecError):
-    """Two children of one supervisor are to bear the same name."""
-
-
-class InvalidStrategy(SpecError):
-    """`strategy` is no Strategy."""
-
-
-class InvalidIntensity(SpecError):
-    """`intensity` is no whole number from 0."""
-
-
-class InvalidPeriod(SpecError):
-    """`period` is no number of seconds above zero."""
-
-
 def _default_id(child: "Child[Any]") -> str:
     if isinstance(child.name, Name):
         return child.name.key
-    return "supervisor" if isinstance(child.start, Supervision) else factory_name(child.start)
+    start = child.start
+    return start.default_id if isinstance(start, Flags) else factory_name(start)
 
 
 def _default_shutdown(child: "Child[Any]") -> float:
-    return INFINITY if isinstance(child.start, Supervision) else GRACE
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+    return INFINITY if isinstance(child.start, Flags) else GRACE
 
 
 @attrs.frozen
@@ -119,18 +91,19 @@ class Child(Generic[A]):
 
     | field | default | legal |
     | --- | --- | --- |
-    | start | | an actor's class, any callable that makes a fresh actor, or a Supervision |
+    | start | | an actor's class, any callable that makes a fresh actor, or Flags (a Supervision) |
     | name | None | a Name that others reach it by, whichever incarnation lives |
     | restart | PERMANENT | PERMANENT: always; TRANSIENT: after a crash; TEMPORARY: never |
-    | shutdown | 5.0 s; a Supervision: INFINITY | seconds to end in, INFINITY, or BRUTAL_KILL |
+    | shutdown | 5.0 s; for Flags: INFINITY | seconds to end in, INFINITY, or BRUTAL_KILL |
     | start_timeout | 60.0 s | seconds that `init` may take |
     | id | the name's, else the factory's | unique among its siblings; the last part of its path |
+    | significant | False | True, if not PERMANENT: see the supervisor's `auto_shutdown` |
 
     Raises:
         SpecError: the subclass that belongs to the field.
     """
 
-    start: "Callable[[], A] | Supervision"
+    start: "Callable[[], A] | Flags"
     name: Name[A] | None = attrs.field(default=None, kw_only=True)
     restart: Restart = attrs.field(default=Restart.PERMANENT, kw_only=True)
     shutdown: float | Literal["brutal_kill"] = attrs.field(
@@ -138,6 +111,7 @@ class Child(Generic[A]):
     )
     start_timeout: float = attrs.field(default=START_TIMEOUT, kw_only=True)
     id: str = attrs.field(default=attrs.Factory(_default_id, takes_self=True), kw_only=True)
+    significant: bool = attrs.field(default=False, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         where = f"child {self.id!r}"
@@ -145,15 +119,21 @@ class Child(Generic[A]):
             error, good, sentence = legal
             if not good:
                 raise error(f"{where}: {field} {sentence}, not {getattr(self, field)!r}")
+        if self.significant and self.restart is Restart.PERMANENT:
+            raise BadCombination(
+                f"{where}: a significant child is TRANSIENT or TEMPORARY; a PERMANENT one is "
+                f"always restarted, so its end can end nobody"
+            )
 
     def _legal(self) -> dict[str, tuple[type[SpecError], bool, str]]:
         shutdown: object = self.shutdown
         timeout: object = self.start_timeout
-        lasting = _is_number(shutdown) and cast("float", shutdown) >= 0
-        positive = _is_number(timeout) and cast("float", timeout) > 0
+        lasting = is_number(shutdown) and cast("float", shutdown) >= 0
+        positive = is_number(timeout) and cast("float", timeout) > 0
         name: object = self.name
         place: object = self.id
         restart: object = self.restart
+        significant: object = self.significant
         return {
             "start": (InvalidStart, _makes_actors(self.start), "makes an actor"),
             "name": (InvalidName, name is None or isinstance(name, Name), "is a Name or None"),
@@ -165,17 +145,28 @@ class Child(Generic[A]):
                 "is seconds from 0, INFINITY or BRUTAL_KILL",
             ),
             "start_timeout": (InvalidStartTimeout, positive, "is seconds above 0"),
+            "significant": (
+                InvalidSignificant,
+                isinstance(significant, bool),
+                "is True or False",
+            ),
         }
 
 
 def _makes_actors(start: object) -> bool:
     if isinstance(start, type):
         return issubclass(start, Actor)
-    return callable(start) or isinstance(start, Supervision)
+    return callable(start) or isinstance(start, Flags)
 
 
 def _fits(place: str) -> bool:
     return bool(place) and "/" not in place
+
+
+def factory_of(child: "Child[Any]") -> Callable[[], Actor]:
+    """What makes the actor of a child, whichever way its spec says it."""
+    start = child.start
+    return partial(supervisor_of, start) if isinstance(start, Flags) else start
 
 
 def as_children(children: Iterable[Child[Any]]) -> tuple[Child[Any], ...]:
@@ -194,8 +185,21 @@ def as_children(children: Iterable[Child[Any]]) -> tuple[Child[Any], ...]:
     return found
 
 
+def check_significant(child: Child[Any], auto_shutdown: AutoShutdown) -> None:
+    """Refuse a significant child where nobody asks for its significance.
+
+    Raises:
+        BadCombination: the supervisor never shuts down by itself.
+    """
+    if child.significant and auto_shutdown is AutoShutdown.NEVER:
+        raise BadCombination(
+            f"child {child.id!r} is significant, and its supervisor's auto_shutdown is NEVER: "
+            f"change one of them"
+        )
+
+
 @attrs.frozen
-class Supervision:
+class Supervision(Flags):
     """A supervisor's children and flags (OTP: supervisor flags).
 
     | field | default | legal |
@@ -204,6 +208,8 @@ class Supervision:
     | strategy | ONE_FOR_ONE | ONE_FOR_ONE, ONE_FOR_ALL, REST_FOR_ONE |
     | intensity | 3 | how many restarts within `period` are borne; 0: none |
     | period | 5.0 s | the window in which restarts are counted |
+    | auto_shutdown | NEVER | NEVER; ANY_SIGNIFICANT, ALL_SIGNIFICANT: ends with such children |
+    | backoff | None | a Backoff: restarts wait; None: they do not |
 
     Raises:
         SpecError: the subclass that belongs to the field.
@@ -213,23 +219,26 @@ class Supervision:
     strategy: Strategy = Strategy.ONE_FOR_ONE
     intensity: int = 3
     period: float = 5.0
+    auto_shutdown: AutoShutdown = AutoShutdown.NEVER
+    backoff: Backoff | None = None
 
     def __attrs_post_init__(self) -> None:
         strategy: object = self.strategy
-        intensity: object = self.intensity
-        period: object = self.period
+        auto: object = self.auto_shutdown
         if not isinstance(strategy, Strategy):
             raise InvalidStrategy(f"strategy is a Strategy, not {strategy!r}")
-        if not isinstance(intensity, int) or isinstance(intensity, bool) or intensity < 0:
-            raise InvalidIntensity(f"intensity is a whole number from 0, not {intensity!r}")
-        if not _is_number(period) or cast("float", period) <= 0:
-            raise InvalidPeriod(f"period is seconds above 0, not {period!r}")
-        seen: set[str] = set()
+        check_intensity(self.intensity, self.period)
+        if not isinstance(auto, AutoShutdown):
+            raise InvalidAutoShutdown(f"auto_shutdown is an AutoShutdown, not {auto!r}")
+        check_backoff(self.backoff)
+        ids: set[str] = set()
+        names: set[str] = set()
         for child in self.children:
-            if child.id in seen:
+            if child.id in ids:
                 raise DuplicateChild(f"two children are called {child.id!r}: give one an id=")
-            seen.add(child.id)
-        names = [child.name.key for child in self.children if child.name is not None]
-        for name in names:
-            if names.count(name) > 1:
-                raise DuplicateName(f"two children are to bear the name {name!r}")
+            ids.add(child.id)
+            if child.name is not None and child.name.key in names:
+                raise DuplicateName(f"two children are to bear the name {child.name.key!r}")
+            if child.name is not None:
+                names.add(child.name.key)
+            check_significant(child, auto)

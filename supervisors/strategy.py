@@ -23,26 +23,37 @@ down instead of being tried for ever. After a failed attempt the supervisor goes
 mailbox before it tries again, so a request to stop gets its turn. What did start stays up until
 then: one_for_all stops it again and starts all, rest_for_one goes on from the child that failed.
 
-Where this differs from OTP: the window is in seconds as they are, not cut to whole ones.
+A significant child that has ended by itself and is not to run again may be the end of its
+supervisor: any_significant, the first of them; all_significant, the last, when no other lives or
+waits for its restart. Being stopped, by a strategy or on request, never is (OTP: auto_shutdown).
+
+With back-off a restart is put off: those that the strategy stops are stopped at once, then the
+child waits, RESTARTING, and meanwhile its supervisor is there for whoever asks. The wait grows
+with each restart of the child that does not outlive a period. Waits are each child's own, so one
+in trouble does not slow the others down.
+
+Where this differs from OTP, which knows no back-off: the window is in seconds as they are, not
+cut to whole ones.
 """
 
-import enum
 from collections.abc import Sequence
-from typing import NamedTuple
-
-import attrs
+from typing import NamedTuple, Protocol
 
 from actors import ExitReason
 
+from .flags import AutoShutdown, Backoff
+from .life import LIVING, State
 from .spec import Restart, Strategy, Supervision
 
 
-class State(enum.Enum):
-    """How a child stands with its supervisor."""
+class Limits(Protocol):
+    """The two numbers of any kind of flags that restarts are counted with."""
 
-    UNDEFINED = "undefined"
-    RUNNING = "running"
-    RESTARTING = "restarting"
+    @property
+    def intensity(self) -> int: ...
+
+    @property
+    def period(self) -> float: ...
 
 
 class Standing(NamedTuple):
@@ -51,18 +62,19 @@ class Standing(NamedTuple):
     id: str
     restart: Restart
     state: State
+    significant: bool = False
 
 
-@attrs.frozen
-class Decision:
+class Decision(NamedTuple):
     """What to do now, in this order.
 
     Attributes:
+        restarts: the times of restarts that still count, newest last.
         stop: ids to stop, one after the other.
         forget: ids whose specs are dropped, once stopped.
         start: ids to start, one after the other.
-        give_up: stop everything and end.
-        restarts: the times of restarts that still count, newest last.
+        give_up: stop everything and end, as a crash.
+        shut_down: stop everything and end, as asked for by `auto_shutdown`.
     """
 
     restarts: tuple[float, ...]
@@ -70,6 +82,19 @@ class Decision:
     forget: tuple[str, ...] = ()
     start: tuple[str, ...] = ()
     give_up: bool = False
+    shut_down: bool = False
+
+
+class Pause(NamedTuple):
+    """How long a restart is put off.
+
+    Attributes:
+        seconds: the wait.
+        until: when it is over, in seconds of the supervisor's clock.
+    """
+
+    seconds: float
+    until: float
 
 
 def ended(
@@ -92,16 +117,17 @@ def ended(
     """
     kind = next(c.restart for c in children if c.id == child)
     if kind is Restart.TEMPORARY:
-        return Decision(restarts, forget=(child,))
+        over = shuts_down(flags.auto_shutdown, children, child)
+        return Decision(restarts, forget=(child,), shut_down=over)
     if kind is Restart.TRANSIENT and reason.quiet:
-        return Decision(restarts)
+        return Decision(restarts, shut_down=shuts_down(flags.auto_shutdown, children, child))
     decision = count(flags, restarts, now)
     if decision.give_up:
         return decision
     return again(flags.strategy, children, child, decision.restarts)
 
 
-def count(flags: Supervision, restarts: tuple[float, ...], now: float) -> Decision:
+def count(flags: Limits, restarts: tuple[float, ...], now: float) -> Decision:
     """Count one more attempt; give up if the period has seen more than the intensity."""
     recent = (*(t for t in restarts if t >= now - flags.period), now)
     return Decision(recent, give_up=len(recent) > flags.intensity)
@@ -121,7 +147,33 @@ def again(
             reach = children
     return Decision(
         restarts,
-        stop=tuple(c.id for c in reversed(reach) if c.state is State.RUNNING),
+        stop=tuple(c.id for c in reversed(reach) if c.state in LIVING),
         forget=tuple(c.id for c in reach if c.restart is Restart.TEMPORARY),
         start=tuple(c.id for c in reach if c.restart is not Restart.TEMPORARY),
     )
+
+
+def shuts_down(auto: AutoShutdown, children: Sequence[Standing], child: str) -> bool:
+    """Whether the end of `child`, which will not run again, is its supervisor's too."""
+    if not any(c.significant for c in children if c.id == child):
+        return False
+    if auto is AutoShutdown.ALL_SIGNIFICANT:
+        others = (c for c in children if c.significant and c.id != child)
+        return all(c.state is State.UNDEFINED for c in others)
+    return auto is AutoShutdown.ANY_SIGNIFICANT
+
+
+def put_off(backoff: Backoff, last: Pause | None, period: float, now: float) -> Pause:
+    """How long to wait before a child is started again.
+
+    Args:
+        backoff: the first wait, the longest, and how they grow.
+        last: the child's wait before this one, if there was one.
+        period: seconds from the end of that wait after which it is forgotten.
+        now: seconds of the supervisor's clock.
+    """
+    if last is None or now - last.until > period:
+        seconds = backoff.first
+    else:
+        seconds = min(last.seconds * backoff.factor, backoff.maximum)
+    return Pause(seconds, now + seconds)

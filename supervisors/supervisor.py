@@ -2,31 +2,30 @@
 
 import logging
 import math
-from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, TypeVar
 
 import attrs
 import trio
 
-from actors import (
-    Actor,
-    AlreadyRegistered,
-    Down,
-    ExitReason,
-    MailboxPolicy,
-    Name,
-    Ref,
-    Server,
-    StartError,
-    WhenFull,
-    crashed,
-    start,
-)
-from actors.process import Process
-from actors.start import GRACE, spawn, wait_started
+from actors import SHUTDOWN, Actor, Exit, ExitReason, Name, Ref, StartError, start
 
-from .spec import BRUTAL_KILL, Child, Supervision
-from .strategy import Decision, Standing, State, again, count, ended
+from .admin import (
+    ChildInfo,
+    Counts,
+    counts,
+    found,
+    info,
+    refusal_of,
+    refuse_present,
+)
+from .flags import performs
+from .life import Event, State
+from .parent import Parent
+from .place import Ended, Place, Retry
+from .spec import Child, Supervision, as_children, check_significant
+from .strategy import Decision, Standing, again, count, ended, put_off
+
+A = TypeVar("A", bound=Actor)
 
 logger = logging.getLogger("supervisors")
 
@@ -47,27 +46,9 @@ class SupervisorGaveUp(Exception):
         self.__cause__ = reason.error
 
 
-class Retry(NamedTuple):
-    """A supervisor's message to itself: try again to start this child."""
-
-    child: str
-
-
+@performs(Supervision)
 @attrs.define(eq=False)
-class Place:
-    """Where a child stands: its spec, and the incarnation that lives there now, if one does."""
-
-    spec: Child[Any]
-    process: Process | None = None
-    state: State = State.UNDEFINED
-    starts: int = 0
-
-    def standing(self) -> Standing:
-        return Standing(self.spec.id, self.spec.restart, self.state)
-
-
-@attrs.define(eq=False)
-class Supervisor(Server):
+class Supervisor(Parent):
     """Starts its children in order, restarts those that end, stops them in reverse.
 
     >>> import trio
@@ -95,51 +76,105 @@ class Supervisor(Server):
     At the first start a child that fails is fatal: those before it are stopped in reverse and
     the supervisor does not start. A restart that fails is counted and tried again.
 
-    Its children's tasks run in a nursery of its own, each shielded: of an outer cancellation only
-    the supervisor hears. Their ends reach it as messages, never as exceptions.
-
     Args:
         flags: its children and what to do about them.
     """
 
-    # As in OTP nobody is turned away: what asks a supervisor is rare, and must not be lost.
-    mailbox: ClassVar[MailboxPolicy] = MailboxPolicy(1_000_000, WhenFull.REJECT)
-
     flags: Supervision
     _places: dict[str, Place] = attrs.field(factory=dict[str, Place], init=False)
     _restarts: tuple[float, ...] = attrs.field(default=(), init=False)
-    _nursery: trio.Nursery = attrs.field(init=False, repr=False)
-    _stopping: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False, repr=False)
 
-    async def live(self, started: Callable[[], None]) -> None:
-        error: BaseException | None = None
-        self._process.on_kill = self._kill_children
-        self._process.on_grace = self._limit_stopping
-        async with trio.open_nursery() as self._nursery:
-            try:
-                for spec in self.flags.children:
-                    self._places[spec.id] = place = Place(spec)
-                    await self._start(place)
-                started()
-                await self.run()
-            except BaseException as caught:
-                # Raised again outside the nursery, which would wrap it in a group.
-                error = caught
-            await self._stop_all()
-        if error is not None:
-            raise error
+    # -- what one can ask it
 
-    async def handle_info(self, message: object) -> None:
-        if isinstance(message, Down):
-            place = self._place_of(message.ref)
-            if place is not None:
-                await self._child_ended(place, message.reason)
-        elif isinstance(message, Retry):
-            place = self._places.get(message.child)
-            if place is not None and place.state is State.RESTARTING:
-                await self._perform(self._again(message.child))
-        else:
-            await super().handle_info(message)
+    async def start_child(self, spec: Child[A]) -> Ref[A] | None:
+        """Take one more child, the last in start order, and start it (OTP: `start_child/2`).
+
+        Returns:
+            Who lives there now; None if its `init` raised Ignore, and then its spec is kept
+            unless it is temporary.
+
+        Raises:
+            AlreadyStarted: a child of that id lives, or somebody bears the name.
+            AlreadyPresent: there is a spec of that id already.
+            ChildFailed: it did not start; its spec is not kept.
+            SpecError: it is no Child, or one that does not fit the flags.
+        """
+        (child,) = as_children([spec])
+        refuse_present(self._places.get(child.id), self.path)
+        check_significant(child, self.flags.auto_shutdown)
+        place = self._places[child.id] = Place(child)
+        try:
+            return await self._fill(place)
+        except StartError as failure:
+            self._forget(place)
+            raise refusal_of(failure) from failure.reason.error
+
+    async def terminate_child(self, child: str) -> None:
+        """Stop a child, or call its next start off; it stays stopped (OTP: `terminate_child/2`).
+
+        Its spec is kept unless it is temporary. No crash and no end of its own: nothing is
+        counted, no sibling is touched, and the supervisor does not shut down for it.
+
+        Raises:
+            NotFound: there is no such child.
+        """
+        place = found(self._places, child, "terminate_child", self.path)
+        await self.stop(place)
+        if place.temporary:
+            self._forget(place)
+
+    async def restart_child(self, child: str) -> Ref[Any] | None:
+        """Start a child that was stopped, or had ended (OTP: `restart_child/2`).
+
+        It does not count as a restart. A start that fails leaves the spec as it was.
+
+        Returns:
+            Who lives there now; None if its `init` raised Ignore.
+
+        Raises:
+            NotFound: there is no such child.
+            Running: it lives.
+            Restarting: it is about to be started.
+            AlreadyStarted: somebody else bears its name.
+            ChildFailed: it did not start.
+        """
+        place = found(self._places, child, "restart_child", self.path)
+        try:
+            return await self._fill(place)
+        except StartError as failure:
+            raise refusal_of(failure) from failure.reason.error
+
+    async def delete_child(self, child: str) -> None:
+        """Drop the spec of a child that does not run (OTP: `delete_child/2`).
+
+        Raises:
+            NotFound, Running, Restarting: as `restart_child`.
+        """
+        self._forget(found(self._places, child, "delete_child", self.path))
+
+    async def which_children(self) -> tuple[ChildInfo, ...]:
+        """All its children as they stand, the newest first (OTP: `which_children/1`)."""
+        return tuple(info(place) for place in reversed(self._places.values()))
+
+    async def which_child(self, child: str) -> ChildInfo:
+        """One child as it stands (OTP: `which_child/2`).
+
+        Raises:
+            NotFound: there is no such child.
+        """
+        return info(found(self._places, child, "which_child", self.path))
+
+    async def count_children(self) -> Counts:
+        """How many children there are, and of which kind (OTP: `count_children/1`)."""
+        return counts(self._places.values())
+
+    async def get_childspec(self, child: str) -> Child[Any]:
+        """A child's spec (OTP: `get_childspec/2`).
+
+        Raises:
+            NotFound: there is no such child.
+        """
+        return found(self._places, child, "get_childspec", self.path).spec
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -151,6 +186,29 @@ class Supervisor(Server):
         """When the restarts happened that the last decision counted."""
         return self._restarts
 
+    # -- its life
+
+    async def init(self) -> None:
+        for spec in self.flags.children:
+            place = self._places[spec.id] = Place(spec)
+            await self._fill(place)
+
+    async def handle_info(self, message: object) -> None:
+        if isinstance(message, Ended):
+            place = self._children.living.get(message.process)
+            if place is not None:
+                await self._child_ended(place, message.process.reason or SHUTDOWN)
+        elif isinstance(message, Retry):
+            if message.wanted:
+                await self._perform(self._again(message.place.id))
+        else:
+            await super().handle_info(message)
+
+    async def stop_children(self) -> None:
+        """Last first, each when the one after it has ended."""
+        for place in reversed(self._places.values()):
+            await self.stop(place)
+
     # -- deciding
 
     def _standings(self) -> list[Standing]:
@@ -160,119 +218,68 @@ class Supervisor(Server):
         return again(self.flags.strategy, self._standings(), child, self._restarts)
 
     async def _child_ended(self, place: Place, reason: ExitReason) -> None:
-        place.process = None
-        place.state = State.UNDEFINED
-        child, now = place.spec.id, trio.current_time()
+        self._children.left(place)
+        child, now = place.id, trio.current_time()
         decision = ended(self.flags, self._standings(), child, reason, self._restarts, now)
         if decision.give_up:
             raise SupervisorGaveUp(self.path, self.flags, child, reason)
-        await self._perform(decision)
+        if decision.shut_down:
+            raise Exit(SHUTDOWN)
+        waits = decision.start and self.flags.backoff is not None
+        await self._perform(decision, place if waits else None)
 
     def _start_failed(self, place: Place, failure: StartError) -> None:
         logger.error("%s", failure, exc_info=failure.reason.error)
         decision = count(self.flags, self._restarts, trio.current_time())
         if decision.give_up:
-            raise SupervisorGaveUp(self.path, self.flags, place.spec.id, failure.reason)
+            raise SupervisorGaveUp(self.path, self.flags, place.id, failure.reason)
         self._restarts = decision.restarts
-        place.state = State.RESTARTING
-        # By way of the mailbox: what was asked meanwhile, a stop above all, comes first.
-        # Not as a `send`, which an actor that has just been asked to stop refuses.
-        self._process.mailbox.offer(Retry(place.spec.id))
+        self._children.retry(place, self._pause(place))
+
+    def _pause(self, place: Place) -> float:
+        backoff = self.flags.backoff
+        if backoff is None:
+            return 0.0
+        place.pause = put_off(backoff, place.pause, self.flags.period, trio.current_time())
+        return place.pause.seconds
 
     # -- performing
 
-    async def _perform(self, decision: Decision) -> None:
+    async def _perform(self, decision: Decision, waits: Place | None = None) -> None:
+        """Do what was decided; with back-off `waits` is the child whose start is put off."""
         self._restarts = decision.restarts
         for child in decision.stop:
-            await self._stop(self._places[child])
+            await self.stop(self._places[child])
         for child in decision.forget:
-            del self._places[child]
+            self._forget(self._places[child])
+        for child in decision.start:
+            # A sibling's own attempt is called off: it is started with this one, in order, or
+            # stays down if one before it fails (OTP: terminate_children).
+            if self._places[child].state is State.RESTARTING:
+                self._children.ask(self._places[child])
+        if waits is not None:
+            self._children.retry(waits, self._pause(waits))
+            return
         for child in decision.start:
             place = self._places[child]
             try:
-                await self._start(place)
+                await self._fill(place)
             except StartError as failure:
                 self._start_failed(place, failure)
                 return
-            logger.info("%s/%s restarted", self.path, child)
-
-    async def _start(self, place: Place) -> None:
-        # Nothing is started once this supervisor is asked to stop, or cancelled.
-        await trio.lowlevel.checkpoint_if_cancelled()
-        spec = place.spec
-        place.starts += 1
-        path = f"{self.path}/{spec.id}"
-        try:
-            process = spawn(
-                self._nursery,
-                self._factory(spec),
-                path=path,
-                name=spec.name,
-                incarnation=place.starts,
-                # BRUTAL_KILL is what this supervisor does; an end of the child's own is not cut.
-                grace=GRACE if isinstance(spec.shutdown, str) else spec.shutdown,
-                supervised=True,
-            )
-        except AlreadyRegistered as taken:
-            raise StartError(path, crashed(taken)) from None
-        place.process = process
-        place.state = State.RUNNING
-        self.monitor(Ref(process))
-        try:
-            await wait_started(process, spec.start_timeout)
-        except StartError:
-            await process.wait_dead()
-            place.process = None
-            place.state = State.UNDEFINED
-            raise
-
-    def _factory(self, spec: Child[Any]) -> Callable[[], Actor]:
-        flags = spec.start
-        return (lambda: Supervisor(flags)) if isinstance(flags, Supervision) else flags
-
-    async def _stop(self, place: Place) -> None:
-        """Stop one child and wait: asked, given its grace, then killed.
-
-        By its end, not by its Down: that comes through the mailbox, finds nobody of that
-        incarnation, and is passed over.
-        """
-        process, place.state = place.process, State.UNDEFINED
-        if process is None:
-            return
-        if place.spec.shutdown == BRUTAL_KILL:
-            process.kill()
-        else:
-            process.stop()
-        await process.wait_dead()
-        place.process = None
-
-    async def _stop_all(self) -> None:
-        """Last first, each within its grace; when this supervisor's own is over, at once."""
-        self._stopping.shield = True
-        self._limit_stopping()
-        with self._stopping:
-            for place in reversed(self._places.values()):
-                await self._stop(place)
-        with trio.CancelScope(shield=True):
-            for place in reversed(self._places.values()):
-                if place.process is not None:
-                    place.process.kill()
-                    await place.process.wait_dead()
-
-    def _limit_stopping(self) -> None:
-        """Its own grace may begin when it stops already: having given up, or for a restart."""
-        self._stopping.deadline = self._process.deadline()
-
-    def _kill_children(self) -> None:
-        for place in self._places.values():
             if place.process is not None:
-                place.process.kill()
+                logger.info("%s/%s restarted", self.path, child)
 
-    def _place_of(self, ref: Ref[Any] | None) -> Place | None:
-        for place in self._places.values():
-            if place.process is not None and ref is not None and ref.process() is place.process:
-                return place
-        return None
+    async def _fill(self, place: Place) -> Ref[Any] | None:
+        """Start a child; one that is not needed keeps its spec, unless it is temporary."""
+        ref = await self._children.start(place)
+        if ref is None and place.temporary:
+            self._forget(place)
+        return ref
+
+    def _forget(self, place: Place) -> None:
+        place.move(Event.FORGET)
+        del self._places[place.id]
 
 
 async def supervise(

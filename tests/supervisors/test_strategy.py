@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from actors import KILLED, NORMAL, SHUTDOWN, ExitReason, crashed, shutdown
 from supervisors import Restart, Strategy, Supervision
-from supervisors.strategy import Decision, Standing, State, again, count, ended
+from supervisors.life import LIVING, State
+from supervisors.strategy import Decision, Standing, again, count, ended
 
 P, T, TMP = Restart.PERMANENT, Restart.TRANSIENT, Restart.TEMPORARY
 RUN, GONE, RETRY = State.RUNNING, State.UNDEFINED, State.RESTARTING
@@ -142,7 +143,7 @@ def test_the_decision_is_the_models(
         assert decision.give_up
     else:
         lasting = [n for n in sorted(reach) if kinds[n] is not TMP]
-        running = [n for n in sorted(reach, reverse=True) if states[n] is RUN]
+        running = [n for n in sorted(reach, reverse=True) if states[n] in LIVING]
         assert decision.start == tuple(map(str, lasting))
         assert decision.stop == tuple(map(str, running))
         assert set(decision.forget) == {str(n) for n in reach if kinds[n] is TMP}

@@ -1,0 +1,110 @@
+"""The life cycle of a child's place, as one table.
+
+Theory of operation.
+
+A place is where a child stands with its supervisor: its spec, and whoever lives there now. It
+outlives its incarnations, which have a life cycle of their own (room `process` of the actors);
+this one is the supervisor's side of it, and every kind of supervisor lives by it.
+
+    UNDEFINED    nobody lives there: not yet, no more, or it was not needed (OTP: `undefined`)
+    STARTING     somebody was put there, and its `init` has not returned
+    RUNNING      its `init` has returned
+    STOPPING     it was asked to end, or killed, and has not ended
+    RESTARTING   nobody lives there, and a next attempt to start is under way (OTP: `restarting`)
+    FORGOTTEN    the place is given up; it is in no list any more
+
+What happens to it:
+
+    START        somebody is put there: at first, on request, or by a strategy
+    STARTED      its `init` has returned
+    ENDED        it has ended: by itself, because it was asked to, or before it had started
+    STOP         it is asked to end; where only an attempt is under way, that is called off
+    RETRY        it is to be started, but later: a start has failed, or back-off is asked for
+    FORGET       its spec is dropped: a temporary child has ended, or somebody has deleted it
+
+What is not in the table cannot happen; if it does the supervisor is wrong, and says so. Three
+rules are in it that are easily lost:
+
+ * There is no way from RUNNING to STARTING but through ENDED: two incarnations of one child never
+   live at once, and nobody is started in a place whose last inhabitant has not gone.
+ * STOP leads from RESTARTING to UNDEFINED and not to STOPPING: there is nobody to wait for. This
+   is how `terminate_child` ends a restart loop.
+ * A place is forgotten only when nobody lives there.
+
+A kill that follows a stop that took too long is one more STOP.
+"""
+
+import enum
+from collections.abc import Mapping
+from types import MappingProxyType
+
+
+class State(enum.Enum):
+    """How a child stands with its supervisor."""
+
+    UNDEFINED = "undefined"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    RESTARTING = "restarting"
+    FORGOTTEN = "forgotten"
+
+
+class Event(enum.Enum):
+    """What happens to a child's place."""
+
+    START = "start"
+    STARTED = "started"
+    ENDED = "ended"
+    STOP = "stop"
+    RETRY = "retry"
+    FORGET = "forget"
+
+
+class LifeCycleError(RuntimeError):
+    """An event that cannot be in that state: a mistake in the supervisor, never in the child."""
+
+
+TRANSITIONS: Mapping[State, Mapping[Event, State]] = MappingProxyType(
+    {
+        State.UNDEFINED: {
+            Event.START: State.STARTING,
+            Event.RETRY: State.RESTARTING,
+            Event.STOP: State.UNDEFINED,
+            Event.FORGET: State.FORGOTTEN,
+        },
+        State.STARTING: {
+            Event.STARTED: State.RUNNING,
+            Event.ENDED: State.UNDEFINED,
+            Event.STOP: State.STOPPING,
+        },
+        State.RUNNING: {
+            Event.ENDED: State.UNDEFINED,
+            Event.STOP: State.STOPPING,
+        },
+        State.STOPPING: {
+            Event.ENDED: State.UNDEFINED,
+            Event.STOP: State.STOPPING,
+        },
+        State.RESTARTING: {
+            Event.START: State.STARTING,
+            Event.STOP: State.UNDEFINED,
+        },
+        State.FORGOTTEN: {},
+    }
+)
+
+# In which states somebody lives there: it can be found by its process, and has to be stopped.
+LIVING = frozenset({State.STARTING, State.RUNNING, State.STOPPING})
+
+
+def after(state: State, event: Event) -> State:
+    """The state that follows.
+
+    Raises:
+        LifeCycleError: the event cannot be in that state.
+    """
+    try:
+        return TRANSITIONS[state][event]
+    except KeyError:
+        raise LifeCycleError(f"a child's place cannot {event.value} while {state.value}") from None

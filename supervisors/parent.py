@@ -1,0 +1,130 @@
+"""An actor that others live under: what every kind of supervisor is, whatever it decides.
+
+Its children's tasks run in a nursery of its own, each shielded: of an outer cancellation only the
+supervisor hears, and it takes its children down in its order. Their ends reach it as messages,
+never as exceptions.
+
+However it ends, it is after all of its children: it stops them, each within its own grace; when
+its own grace is over it kills those that are left, all at once; and then it waits.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import trio
+
+from actors import MailboxPolicy, Ref, Server, WhenFull
+
+from .place import Children, Place
+from .report import Stopped, StopReport
+
+logger = logging.getLogger("supervisors")
+
+
+class Parent(Server):
+    """A server with children: `init` starts the first of them, `stop_children` ends them all."""
+
+    __slots__ = ("_began", "_children", "_ended", "_stopped", "_stopping")
+
+    # As in OTP nobody is turned away: what asks a supervisor is rare, and must not be lost.
+    mailbox: ClassVar[MailboxPolicy] = MailboxPolicy(1_000_000, WhenFull.REJECT)
+
+    _children: Children
+    _stopping: trio.CancelScope
+    _stopped: list[Stopped]
+    _began: float
+    _ended: float
+
+    # -- to override
+
+    @property
+    def places(self) -> Sequence[Place]:
+        """Its children's places in start order; to look at, not to change."""
+        raise NotImplementedError(f"{type(self).__name__} needs `places`")
+
+    def children(self, nursery: trio.Nursery) -> Children:
+        """What its children live in."""
+        return Children(self._process, nursery)
+
+    async def stop_children(self) -> None:
+        """Stop them all in its own order, each with `stop`; cancelled when its grace is over."""
+        raise NotImplementedError(f"{type(self).__name__} needs `stop_children`")
+
+    # -- its life
+
+    async def live(self, started: Callable[[], None]) -> None:
+        error: BaseException | None = None
+        self._stopping = trio.CancelScope()
+        self._stopped = []
+        self._process.on_kill = self._kill_children
+        self._process.on_grace = self._limit_stopping
+        async with trio.open_nursery() as nursery:
+            self._children = self.children(nursery)
+            try:
+                await self.init()
+                started()
+                await self.run()
+            except BaseException as caught:
+                # Raised again outside the nursery, which would wrap it in a group.
+                error = caught
+            await self._take_down()
+        if error is not None:
+            raise error
+
+    async def stop(self, place: Place) -> None:
+        """Stop one child and wait, or call its next start off; note how it went."""
+        self._note(await self._children.stop(place))
+
+    def stop_report(self) -> StopReport | None:
+        """What its stop has come to, up to now; None before it has begun."""
+        began: float | None = getattr(self, "_began", None)
+        if began is None:
+            return None
+        living = [self._children.stopped(at, who) for who, at in self._children.living.items()]
+        until = getattr(self, "_ended", None)
+        seconds = (trio.current_time() if until is None else until) - began
+        return StopReport(self.path, seconds, (*self._stopped, *living))
+
+    async def _take_down(self) -> None:
+        """In its order, each within its grace; when this supervisor's own is over, at once."""
+        self._began = trio.current_time()
+        self._stopping.shield = True
+        self._limit_stopping()
+        with self._stopping:
+            await self.stop_children()
+        with trio.CancelScope(shield=True):
+            self._kill_children()
+            for place in list(self._children.living.values()):
+                self._note(await self._children.gone(place))
+        self._ended = trio.current_time()
+        if any(stopped.trouble() for stopped in self._stopped):
+            logger.warning("%s", self.stop_report())
+
+    def _note(self, stopped: Stopped | None) -> None:
+        if stopped is None:
+            return
+        if getattr(self, "_began", None) is not None:
+            self._stopped.append(stopped)
+        elif trouble := stopped.trouble():
+            logger.warning("%s", trouble)
+
+    def _limit_stopping(self) -> None:
+        """Its own grace may begin when it stops already: having given up, or for a restart."""
+        self._stopping.deadline = self._process.deadline()
+
+    def _kill_children(self) -> None:
+        for place in list(self._children.living.values()):
+            self._children.kill(place)
+
+
+def stop_report(ref: Ref[Any]) -> StopReport | None:
+    """How a supervisor's stop went, or goes: who ended, how long it took, who had to be killed.
+
+    Read without asking it, so also while it waits for a child that does not die.
+
+    Returns:
+        The report; None of an actor that is no supervisor, or of one that has not begun to stop.
+    """
+    actor = ref.process().actor
+    return actor.stop_report() if isinstance(actor, Parent) else None

@@ -1,0 +1,292 @@
+"""A child's place, and what fills and empties it: the part that all supervisors share.
+
+A place is found by the process that lives there, in one look-up, and is as small as it can be:
+a supervisor of a hundred thousand children has a hundred thousand of them.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import trio
+
+from actors import IGNORED, Actor, AlreadyRegistered, Ref, StartError, Timer, crashed
+from actors.process import Phase, Process
+from actors.start import GRACE, spawn
+
+from .life import Event, State, after
+from .report import Stopped, StopReport, sits_in
+from .spec import BRUTAL_KILL, Child, Restart, factory_of
+from .strategy import Pause, Standing
+
+logger = logging.getLogger("supervisors")
+
+# How long a killed child may take before its supervisor says where it sits. It needs one step
+# to die in; what takes longer is a shield, a thread, or code that does not await.
+PATIENCE = 0.1
+
+
+class Place:
+    """Where a child stands: its spec, and the incarnation that lives there now, if one does.
+
+    Attributes:
+        id: what it is called among its siblings, the last part of its path.
+        state: where in its life cycle it is; `move` alone changes it.
+        process: who lives there, in the states that `life.LIVING` names.
+        starts: how often somebody was put there.
+        retry: the message that will bring the next attempt, while RESTARTING.
+        pause: how long the last attempt was put off, if it was.
+    """
+
+    __slots__ = ("id", "pause", "process", "retry", "spec", "starts", "state")
+
+    def __init__(self, spec: Child[Any], id: str | None = None) -> None:  # noqa: A002
+        self.id = spec.id if id is None else id
+        self.spec = spec
+        self.state = State.UNDEFINED
+        self.process: Process | None = None
+        self.starts = 0
+        self.retry: Retry | None = None
+        self.pause: Pause | None = None
+
+    def move(self, event: Event) -> None:
+        """Let something happen to it.
+
+        Raises:
+            LifeCycleError: it cannot happen now.
+        """
+        self.state = after(self.state, event)
+        if self.state is not State.RESTARTING:
+            self.retry = None
+
+    @property
+    def temporary(self) -> bool:
+        """Whether it is forgotten when nobody lives there any more."""
+        return self.spec.restart is Restart.TEMPORARY
+
+    def ref(self) -> Ref[Any] | None:
+        """Who lives there."""
+        return None if self.process is None else Ref(self.process)
+
+    def standing(self) -> Standing:
+        """What a decision needs to know of it."""
+        return Standing(self.id, self.spec.restart, self.state, self.spec.significant)
+
+    def __repr__(self) -> str:
+        return f"<Place {self.id} {self.state.value}, {self.starts} starts>"
+
+
+class Retry:
+    """A supervisor's message to itself: try again to start who stands there.
+
+    Called off by taking it away from its place: then it finds itself outdated.
+    """
+
+    __slots__ = ("place",)
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+
+    @property
+    def wanted(self) -> bool:
+        """Whether this attempt has not been called off, or overtaken by another."""
+        return self.place.retry is self
+
+
+class Ended:
+    """What a supervisor is sent when a child of its own has ended.
+
+    Not a Down: one such watcher serves all the children, where each Down needs a Monitor of its
+    own at every start.
+    """
+
+    __slots__ = ("process",)
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+
+
+class Children:
+    """Who lives under one supervisor now, and how they come and go.
+
+    Args:
+        owner: the supervisor's own process.
+        nursery: where they live.
+        make: gives what makes the actor of a spec.
+    """
+
+    __slots__ = ("_asked", "_make", "_nursery", "_owner", "_sits", "living")
+
+    def __init__(
+        self,
+        owner: Process,
+        nursery: trio.Nursery,
+        make: Callable[[Child[Any]], Callable[[], Actor]] = factory_of,
+    ) -> None:
+        self.living: dict[Process, Place] = {}
+        self._owner = owner
+        self._nursery = nursery
+        self._make = make
+        self._asked: dict[Process, float] = {}
+        self._sits: dict[Process, str] = {}
+
+    # -- they come
+
+    async def start(self, place: Place) -> Ref[Any] | None:
+        """Put somebody there and wait until its `init` has returned; None if it ignored.
+
+        Nobody is started once the supervisor is asked to stop, or cancelled. Cancelled while it
+        waits, it leaves the child as it is: to be stopped when its turn comes.
+
+        Raises:
+            StartError: it failed, took too long, or its name is taken; nobody lives there then.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        process = self._put(place)
+        try:
+            await self._wait_started(place, process)
+        except StartError as failure:
+            await process.wait_dead()
+            self.left(place)
+            if failure.reason is IGNORED:
+                return None
+            raise
+        place.move(Event.STARTED)
+        return Ref(process)
+
+    async def _wait_started(self, place: Place, process: Process) -> None:
+        timeout = place.spec.start_timeout
+        with trio.move_on_after(timeout):
+            await process.wait_started()
+            return
+        if process.phase is Phase.STARTING:
+            # Not `actors.start.wait_started`: that would wait in silence for one that does not die.
+            self.kill(place)
+            await self.gone(place)
+            late = TimeoutError(f"its init took longer than {timeout:g} s")
+            raise StartError(process.path, crashed(late))
+        # It got ready, or failed, in the very step in which its time was up.
+        await process.wait_started()
+
+    def _put(self, place: Place) -> Process:
+        spec = place.spec
+        place.move(Event.START)
+        place.starts += 1
+        path = f"{self._owner.path}/{place.id}"
+        try:
+            process = spawn(
+                self._nursery,
+                self._make(spec),
+                path=path,
+                name=spec.name,
+                incarnation=place.starts,
+                # BRUTAL_KILL is what this supervisor does; an end of the child's own is not cut.
+                grace=GRACE if isinstance(spec.shutdown, str) else spec.shutdown,
+                supervised=True,
+            )
+        except AlreadyRegistered as taken:
+            place.move(Event.ENDED)
+            raise StartError(path, crashed(taken)) from None
+        place.process = process
+        self.living[process] = place
+        process.watchers[self] = self._tell
+        return process
+
+    def retry(self, place: Place, delay: float = 0.0) -> None:
+        """Try again later, by way of the mailbox: what was asked meanwhile comes first.
+
+        Not as a `send`, which an actor that has just been asked to stop refuses.
+        """
+        place.move(Event.RETRY)
+        place.retry = message = Retry(place)
+        if delay > 0:
+            self._owner.mailbox.add(Timer(trio.current_time() + delay, message))
+        else:
+            self._owner.mailbox.offer(message)
+
+    # -- they go
+
+    def _tell(self, process: Process) -> None:
+        self._owner.mailbox.post(Ended(process))
+
+    def left(self, place: Place) -> None:
+        """Note that whoever lived there has ended."""
+        process, place.process = place.process, None
+        if process is not None:
+            del self.living[process]
+            self._asked.pop(process, None)
+            self._sits.pop(process, None)
+            place.move(Event.ENDED)
+
+    def ask(self, place: Place) -> None:
+        """Ask who lives there to end, without waiting; call off the next attempt."""
+        process = place.process
+        if process is None:
+            place.move(Event.STOP)
+            return
+        place.move(Event.STOP)
+        self._asked.setdefault(process, trio.current_time())
+        if place.spec.shutdown == BRUTAL_KILL:
+            process.kill()
+        else:
+            process.stop()
+
+    def kill(self, place: Place) -> None:
+        """Cut off who lives there, without waiting."""
+        if place.process is not None:
+            place.move(Event.STOP)
+            self._asked.setdefault(place.process, trio.current_time())
+            place.process.kill()
+
+    async def gone(self, place: Place) -> Stopped | None:
+        """Wait until who was asked to end, or killed, has ended; None if nobody lives there.
+
+        By its end, not by the message of it: that finds nobody any more and is passed over.
+        """
+        process = place.process
+        if process is None:
+            return None
+        if not _is_dead(process):
+            limit = max(process.deadline(), trio.current_time()) + PATIENCE
+            with trio.move_on_at(limit):
+                await process.wait_dead()
+            if not _is_dead(process):
+                self._say_where(process)
+                await process.wait_dead()
+        stopped = self.stopped(place, process)
+        self.left(place)
+        return stopped
+
+    async def stop(self, place: Place) -> Stopped | None:
+        """Stop one child and wait: asked, given its grace, then killed."""
+        self.ask(place)
+        return await self.gone(place)
+
+    def stopped(self, place: Place, process: Process) -> Stopped:
+        """How it has taken to being stopped, so far if it has not ended."""
+        now = trio.current_time()
+        reason = process.reason if _is_dead(process) else None
+        killed = reason is not None and reason.kind == "killed"
+        report: Callable[[], StopReport | None] | None
+        report = getattr(process.actor, "stop_report", None)
+        return Stopped(
+            process.path,
+            now - self._asked.get(process, now),
+            reason,
+            killed and place.spec.shutdown != BRUTAL_KILL,
+            self._sits.get(process, ""),
+            None if report is None else report(),
+        )
+
+    def _say_where(self, process: Process) -> None:
+        where = self._sits[process] = sits_in(process.task) or "no line of its own"
+        logger.warning(
+            "%s has not ended %g s after it was killed: it sits in %s; its supervisor waits for it",
+            process.path,
+            PATIENCE,
+            where,
+        )
+
+
+def _is_dead(process: Process) -> bool:
+    return process.phase is Phase.DEAD

@@ -1,0 +1,100 @@
+"""What a stop has come to: who ended, how long each took, who had to be killed, who did not die.
+
+A kill cannot be guaranteed: a child in code that does not await, in a thread that cannot be
+abandoned, or in a shielded scope of its own outlives it. Its supervisor waits on, since nothing
+may be left behind, but it does not wait in silence: the report says in which line the child sits.
+"""
+
+import os
+from typing import NamedTuple
+
+import trio
+from trio.lowlevel import Task
+
+from actors import ExitReason
+
+_TRIO = os.path.dirname(trio.__file__) + os.sep
+
+
+class Stopped(NamedTuple):
+    """How one child took to being stopped.
+
+    Attributes:
+        path: who.
+        seconds: from being asked until it had ended, or until now if it has not.
+        reason: why it ended; None while it has not.
+        forced: whether it had to be killed, since it did not end when it was asked; not so of a
+            child whose shutdown is BRUTAL_KILL, which is never asked.
+        sits: where it sat, as `file:line`, some time after it had been killed; empty when it
+            ended at once, as it should.
+        inner: the report of its own stop, if it is a supervisor.
+    """
+
+    path: str
+    seconds: float
+    reason: ExitReason | None
+    forced: bool = False
+    sits: str = ""
+    inner: "StopReport | None" = None
+
+    def trouble(self) -> str:
+        """What was not as it should be with it, in a sentence; empty if all was well."""
+        if self.sits and self.reason is None:
+            return f"{self.path} does not end: it was killed and sits in {self.sits}"
+        if self.sits:
+            return (
+                f"{self.path} ended {self.seconds:.3g} s after it was asked to: "
+                f"it was killed and sat in {self.sits}"
+            )
+        if self.forced:
+            return f"{self.path} was killed {self.seconds:.3g} s after it was asked to end"
+        return ""
+
+    def troubles(self) -> list[str]:
+        """The same of it and of all below it; the lowest first, whom those above waited for."""
+        own = self.trouble()
+        below = [] if self.inner is None else self.inner.troubles()
+        return [*below, own] if own else below
+
+
+class StopReport(NamedTuple):
+    """The stop of a supervisor.
+
+    Attributes:
+        path: the supervisor's.
+        seconds: how long it took, or has taken so far.
+        children: those that were stopped, in the order they ended; last those that have not.
+    """
+
+    path: str
+    seconds: float
+    children: tuple[Stopped, ...]
+
+    def troubles(self) -> list[str]:
+        """What was not as it should be, in this tree, a sentence each; empty for a good stop."""
+        return [trouble for child in self.children for trouble in child.troubles()]
+
+    def __str__(self) -> str:
+        gone = sum(child.reason is not None for child in self.children)
+        of = f"{gone} of {len(self.children)} children"
+        head = f"{self.path} stopped {of} in {self.seconds:.3g} s"
+        return "; ".join([head, *self.troubles()])
+
+
+def sits_in(task: Task | None) -> str:
+    """In which line of code a task waits, as `file:line`.
+
+    Trio's own frames are left out: every wait ends in one of them. A task that waits for the tasks
+    of a nursery of its own waits where the first of those does.
+    """
+    if task is None:
+        return ""
+    inner = ""
+    for frame, line in task.iter_await_frames():
+        code = frame.f_code
+        if code.co_name == "_nested_child_finished" and task.child_nurseries:
+            for child in task.child_nurseries[-1].child_tasks:
+                return sits_in(child)
+        if not inner or not code.co_filename.startswith(_TRIO):
+            inner = f"{code.co_filename}:{line}"
+    return inner
