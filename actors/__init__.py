@@ -22,7 +22,7 @@ from .exits import (
     crashed,
     shutdown,
 )
-from .mailbox import MailboxFull, MailboxPolicy, WhenFull
+from .mailbox import MailboxFull, MailboxPolicy, MailboxStatistics, WhenFull
 from .monitors import Down, Monitor
 from .names import AlreadyRegistered, Name
 from .ref import Address, Ref
@@ -47,6 +47,7 @@ __all__ = [
     "Ignore",
     "MailboxFull",
     "MailboxPolicy",
+    "MailboxStatistics",
     "Monitor",
     "Name",
     "NoProcess",

@@ -17,7 +17,7 @@ A reader that waits is handed the next message without a detour over the lane.
 import enum
 import heapq
 from collections import OrderedDict, deque
-from typing import cast
+from typing import NamedTuple, cast
 
 import attrs
 import outcome
@@ -32,7 +32,7 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
-from .timers import Timer, next_due, ring, sweep
+from .timers import Tick, Timer, next_due, ring, sweep, take
 
 
 class WhenFull(enum.Enum):
@@ -71,6 +71,27 @@ class MailboxPolicy:
 DEFAULT_POLICY = MailboxPolicy()
 
 
+class MailboxStatistics(NamedTuple):
+    """How a mailbox stands at one moment.
+
+    Attributes:
+        length: how many messages wait on the data lane.
+        control: how many wait on the control lane.
+        peak: the most that have ever waited on the data lane. A message that is handed to a
+            reader who waits for it has never waited itself.
+        dropped: how many were dropped for a newer one (DROP_OLDEST).
+        blocked: how many senders wait for room (BLOCK).
+        capacity: how many messages the data lane holds.
+    """
+
+    length: int
+    control: int
+    peak: int
+    dropped: int
+    blocked: int
+    capacity: int
+
+
 # What a reader is woken with that is to look at the lanes, instead of being handed a message.
 _LOOK: object = object()
 
@@ -85,6 +106,7 @@ class Mailbox:
     timers: list[Timer] = attrs.field(factory=list[Timer], init=False)
     closed: bool = attrs.field(default=False, init=False)
     dropped: int = attrs.field(default=0, init=False)
+    peak: int = attrs.field(default=0, init=False)
     _reader: Task | None = attrs.field(default=None, init=False)
     _sweep_at: int = attrs.field(default=64, init=False)
     _senders: "OrderedDict[Task, object]" = attrs.field(
@@ -113,11 +135,15 @@ class Mailbox:
             self._reader = None
             return None
         dropped = None
-        if len(self.data) >= self.policy.capacity:
+        waiting = len(self.data)
+        if waiting >= self.policy.capacity:
             if self.policy.when_full is not WhenFull.DROP_OLDEST:
-                raise MailboxFull(f"{len(self.data)} messages wait already")
+                raise MailboxFull(f"{waiting} messages wait already")
             self.dropped += 1
             dropped = self.data.popleft()
+        elif waiting >= self.peak:
+            # Here alone can the lane grow: a blocked sender takes the place of what was read.
+            self.peak = waiting + 1
         self.data.append(message)
         return dropped
 
@@ -152,6 +178,17 @@ class Mailbox:
             reschedule(self._senders.popitem(last=False)[0], outcome.Value(False))
         return left
 
+    def statistics(self) -> MailboxStatistics:
+        """How it stands now."""
+        return MailboxStatistics(
+            len(self.data),
+            len(self.control),
+            self.peak,
+            self.dropped,
+            len(self._senders),
+            self.policy.capacity,
+        )
+
     # -- the reader's side
 
     async def receive(self) -> object:
@@ -164,7 +201,12 @@ class Mailbox:
             if timers:
                 control.extend(ring(timers, trio.current_time()))
             if control:
-                return control.popleft()
+                message = control.popleft()
+                if not isinstance(message, Tick):
+                    return message
+                if take(message, timers):
+                    return message.timer.message
+                continue
             if data:
                 message = data.popleft()
                 if self._senders:

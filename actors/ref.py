@@ -21,7 +21,7 @@ from trio.lowlevel import (
 )
 
 from .exits import NO_PROCESS, SHUTDOWN, ActorExited, CallingSelf, ExitReason
-from .mailbox import MailboxFull, WhenFull
+from .mailbox import MailboxFull, MailboxStatistics, WhenFull
 from .process import CURRENT, Phase, Process, drop
 from .request import Request, message_name, shown
 
@@ -155,6 +155,11 @@ class Ref(Address[A_co]):
     def reason(self) -> ExitReason | None:
         """Why it ended, None while it lives."""
         return self._process.reason
+
+    @property
+    def mailbox_statistics(self) -> MailboxStatistics:
+        """How its mailbox stands now, read without asking it."""
+        return self._process.mailbox.statistics()
 
     def stop(self, reason: ExitReason = SHUTDOWN) -> None:
         """Ask it to end; its grace begins, after which it is killed (OTP: `exit/2`)."""

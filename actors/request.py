@@ -27,6 +27,7 @@ NOT_MESSAGES = frozenset(
         "ref",
         "run",
         "send_after",
+        "send_every",
         "terminate",
     }
 )
