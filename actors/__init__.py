@@ -23,7 +23,7 @@ from .exits import (
     crashed,
     shutdown,
 )
-from .mailbox import TIMEOUT, MailboxFull, MailboxPolicy, WhenFull
+from .mailbox import TIMEOUT, MailboxFull, MailboxPolicy, MailboxStatistics, WhenFull
 from .monitors import Down, Monitor
 from .names import AlreadyRegistered, Name
 from .pending import Pending
@@ -53,6 +53,7 @@ __all__ = [
     "Ignore",
     "MailboxFull",
     "MailboxPolicy",
+    "MailboxStatistics",
     "Monitor",
     "Name",
     "NoProcess",

@@ -1,5 +1,6 @@
 """An actor: one task, one mailbox, one life. `Server` is what most are; this is for the rest."""
 
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, Self, TypeVar, cast, get_origin
 
@@ -10,7 +11,7 @@ from .mailbox import DEFAULT_POLICY, MailboxPolicy
 from .monitors import Monitor, watch
 from .process import Process
 from .ref import Address, Ref
-from .timers import Timer
+from .timers import Interval, Timer
 
 A = TypeVar("A", bound="Actor")
 
@@ -99,6 +100,27 @@ class Actor:
         if seconds != seconds:
             raise ValueError(f"{self.path}: a timer cannot ring after {seconds} s")
         timer = Timer(trio.current_time() + seconds, message)
+        self._process.mailbox.add(timer)
+        return timer
+
+    def send_every(self, seconds: float, message: object) -> Timer:
+        """Send a message to oneself again and again (OTP: `timer:send_interval`).
+
+        The first comes after `seconds`, the others on a fixed schedule from now on: a late one
+        delays no other. Those missed while the actor was busy, or its sandbox frozen, are not
+        made up: one comes, then the schedule goes on. It stops when the timer is cancelled, or
+        with the actor.
+
+        Args:
+            seconds: from one to the next.
+            message: what `handle_info` or `receive` is given each time.
+
+        Raises:
+            ValueError: `seconds` is not more than 0, or not finite.
+        """
+        if not 0 < seconds < math.inf:
+            raise ValueError(f"{self.path}: a timer cannot ring every {seconds} s")
+        timer = Interval(trio.current_time(), seconds, message)
         self._process.mailbox.add(timer)
         return timer
 

@@ -18,7 +18,7 @@ import enum
 import heapq
 import math
 from collections import OrderedDict, deque
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 import attrs
 import outcome
@@ -33,7 +33,7 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
-from .timers import Timer, ring, sweep
+from .timers import Tick, Timer, ring, sweep, take
 
 
 class WhenFull(enum.Enum):
@@ -80,6 +80,28 @@ class _Timeout:
 TIMEOUT: Final = _Timeout()
 """What a server's `handle_info` is given when no message came in time (`timeout_after`)."""
 
+
+class MailboxStatistics(NamedTuple):
+    """How a mailbox stands at one moment.
+
+    Attributes:
+        length: how many messages wait on the data lane.
+        control: how many wait on the control lane.
+        peak: the most that have ever waited on the data lane. A message that is handed to a
+            reader who waits for it has never waited itself.
+        dropped: how many were dropped for a newer one (DROP_OLDEST).
+        blocked: how many senders wait for room (BLOCK).
+        capacity: how many messages the data lane holds.
+    """
+
+    length: int
+    control: int
+    peak: int
+    dropped: int
+    blocked: int
+    capacity: int
+
+
 # What a reader is woken with that is to look at the lanes, instead of being handed a message.
 _LOOK: object = object()
 
@@ -96,6 +118,7 @@ class Mailbox:
     timers: list[Timer] = attrs.field(factory=list[Timer], init=False)
     closed: bool = attrs.field(default=False, init=False)
     dropped: int = attrs.field(default=0, init=False)
+    peak: int = attrs.field(default=0, init=False)
     _reader: Task | None = attrs.field(default=None, init=False)
     _sweep_at: int = attrs.field(default=64, init=False)
     _senders: "OrderedDict[Task, object]" = attrs.field(
@@ -124,11 +147,15 @@ class Mailbox:
             self._reader = None
             return None
         dropped = None
-        if len(self.data) >= self.policy.capacity:
+        waiting = len(self.data)
+        if waiting >= self.policy.capacity:
             if self.policy.when_full is not WhenFull.DROP_OLDEST:
-                raise MailboxFull(f"{len(self.data)} messages wait already")
+                raise MailboxFull(f"{waiting} messages wait already")
             self.dropped += 1
             dropped = self.data.popleft()
+        elif waiting >= self.peak:
+            # Here alone can the lane grow: a blocked sender takes the place of what was read.
+            self.peak = waiting + 1
         self.data.append(message)
         return dropped
 
@@ -170,6 +197,17 @@ class Mailbox:
             reschedule(self._senders.popitem(last=False)[0], outcome.Value(False))
         return left
 
+    def statistics(self) -> MailboxStatistics:
+        """How it stands now."""
+        return MailboxStatistics(
+            len(self.data),
+            len(self.control),
+            self.peak,
+            self.dropped,
+            len(self._senders),
+            self.policy.capacity,
+        )
+
     # -- the reader's side
 
     async def receive(self) -> object:
@@ -182,7 +220,12 @@ class Mailbox:
             if timers:
                 control.extend(ring(timers, trio.current_time()))
             if control:
-                return control.popleft()
+                message = control.popleft()
+                if not isinstance(message, Tick):
+                    return message
+                if take(message, timers):
+                    return message.timer.message
+                continue
             if data:
                 message = data.popleft()
                 if self._senders:

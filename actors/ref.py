@@ -20,7 +20,7 @@ from trio.lowlevel import (
 )
 
 from .exits import NO_PROCESS, SHUTDOWN, ActorExited, ExitReason
-from .mailbox import MailboxFull, WhenFull
+from .mailbox import MailboxFull, MailboxStatistics, WhenFull
 from .pending import Pending
 from .process import CURRENT, Phase, Process, drop
 from .request import Request, message_name, shown
@@ -194,6 +194,11 @@ class Ref(Address[A_co]):
             grace: seconds it has for that; its own, if left out.
         """
         self._process.stop(reason, grace)
+
+    @property
+    def mailbox_statistics(self) -> MailboxStatistics:
+        """How its mailbox stands now, read without asking it."""
+        return self._process.mailbox.statistics()
 
     def kill(self) -> None:
         """Cut it off without `terminate` (OTP: `exit(Pid, kill)`)."""

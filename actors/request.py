@@ -31,6 +31,7 @@ NOT_MESSAGES = frozenset(
         "run",
         "send_after",
         "skips_abandoned",
+        "send_every",
         "terminate",
         "timeout_after",
         "when_stopped",

@@ -3,6 +3,17 @@
 An actor's timers are a heap in its own mailbox, and the wait for the next message has the first
 one's due time as its deadline. No task waits for a timer, so none can outlive its actor, and a
 clock that jumps (a frozen sandbox) makes what is due ring once, in the order it was due.
+
+A timer that repeats goes through three states:
+
+    set       on the heap, until its next tick is due
+    rung      its Tick waits on the control lane; the timer is off the heap
+    handled   the tick was taken; on the heap as due at once, so that the reader's next look
+              sets it to the first point of its schedule that lies ahead
+
+So at most one tick of it waits, however slow its actor is: OTP's `send_interval` would fill the
+mailbox. And what waits on the data lane gets its turn between two ticks, even of an actor that
+takes longer for a tick than the interval lasts.
 """
 
 import heapq
@@ -41,15 +52,84 @@ class Timer:
         return (self.due, self._rank) < (other.due, other._rank)
 
 
+class Interval(Timer):
+    """A message to oneself that comes again and again (OTP: `timer:send_interval`).
+
+    Every tick stands on the schedule that began when it was set, so none is late because
+    another was.
+
+    Args:
+        now: when the schedule begins, in seconds of trio's clock.
+        seconds: from one tick to the next; more than 0.
+        message: as for a Timer.
+    """
+
+    __slots__ = ("_count", "_since", "handled", "seconds")
+
+    def __init__(self, now: float, seconds: float, message: object) -> None:
+        super().__init__(now + seconds, message)
+        self.seconds = seconds
+        self.handled = False
+        self._since = now
+        self._count = 1.0
+
+    def cancel(self) -> bool:
+        """Stop it. True if it had not been cancelled before.
+
+        No tick is seen after it, not even one that waits in the mailbox already.
+        """
+        return super().cancel()
+
+    def set_again(self, now: float) -> None:
+        """Set it to the next tick of its schedule; those missed until `now` are not made up."""
+        missed = (now - self._since) // self.seconds
+        # Never the same tick twice, whatever the division has rounded.
+        self._count = max(self._count, missed) + 1
+        due = self._since + self._count * self.seconds
+        # An interval that is too short for the clock to tell is due at the very next moment.
+        self.due = due if now < due < math.inf else math.nextafter(now, math.inf)
+        self.handled = False
+
+
+class Tick:
+    """What stands on the control lane for an interval that has rung."""
+
+    __slots__ = ("timer",)
+
+    def __init__(self, timer: Interval) -> None:
+        self.timer = timer
+
+
 def ring(timers: list[Timer], now: float) -> list[object]:
-    """Take what is due by `now` off the heap and give the messages, first due first."""
+    """Take what is due by `now` off the heap and give what is to be read, first due first."""
     due: list[object] = []
+    again: list[Interval] = []
     while timers and (timers[0].cancelled or timers[0].due <= now):
         timer = heapq.heappop(timers)
-        if not timer.cancelled:
+        if timer.cancelled:
+            continue
+        if not isinstance(timer, Interval):
             timer.cancelled = True
             due.append(timer.message)
+        elif timer.handled:
+            timer.set_again(now)
+            again.append(timer)
+        else:
+            due.append(Tick(timer))
+    for timer in again:
+        heapq.heappush(timers, timer)
     return due
+
+
+def take(tick: Tick, timers: list[Timer]) -> bool:
+    """Put the timer of a tick that is read back on the heap; False if it was cancelled."""
+    timer = tick.timer
+    if timer.cancelled:
+        return False
+    timer.handled = True
+    timer.due = -math.inf
+    heapq.heappush(timers, timer)
+    return True
 
 
 def sweep(timers: list[Timer]) -> None:

@@ -7,7 +7,17 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import Actor, ActorExited, MailboxFull, MailboxPolicy, Server, WhenFull, start, stop
+from actors import (
+    Actor,
+    ActorExited,
+    MailboxFull,
+    MailboxPolicy,
+    MailboxStatistics,
+    Server,
+    WhenFull,
+    start,
+    stop,
+)
 from actors.mailbox import Mailbox
 
 TWO_BLOCK = MailboxPolicy(2)
@@ -182,6 +192,51 @@ def test_a_policy_needs_a_when_full() -> None:
         MailboxPolicy(1, "reject")  # type: ignore[arg-type]
 
 
+async def test_statistics_say_how_a_mailbox_stands(nursery: trio.Nursery) -> None:
+    mailbox = Mailbox(TWO_BLOCK)
+    assert mailbox.statistics() == MailboxStatistics(0, 0, 0, 0, 0, 2)
+
+    mailbox.offer(1)
+    mailbox.offer(2)
+    mailbox.post("control")
+    nursery.start_soon(mailbox.wait_for_room, 3)
+    await wait_all_tasks_blocked()
+
+    assert mailbox.statistics() == MailboxStatistics(
+        length=2, control=1, peak=2, dropped=0, blocked=1, capacity=2
+    )
+    await take_all(mailbox)
+    assert mailbox.statistics() == MailboxStatistics(1, 0, 2, 0, 0, 2)
+
+
+def test_the_peak_is_the_most_that_ever_waited() -> None:
+    mailbox = Mailbox(MailboxPolicy(10))
+    for fill in (3, 1, 5, 2):
+        for n in range(fill):
+            mailbox.offer(n)
+        mailbox.data.clear()
+
+    assert mailbox.statistics().peak == 5
+
+
+def test_what_is_dropped_is_counted_and_no_peak() -> None:
+    mailbox = Mailbox(TWO_DROP)
+    for n in range(10):
+        mailbox.offer(n)
+
+    assert mailbox.statistics() == MailboxStatistics(2, 0, 2, 8, 0, 2)
+
+
+async def test_what_is_handed_to_a_waiting_reader_is_no_peak(nursery: trio.Nursery) -> None:
+    mailbox = Mailbox()
+    nursery.start_soon(mailbox.receive)
+    await wait_all_tasks_blocked()
+    mailbox.offer("message")
+    await wait_all_tasks_blocked()
+
+    assert mailbox.statistics().peak == 0
+
+
 # -- the policies, as those who send see them
 
 
@@ -329,3 +384,41 @@ async def test_a_sender_that_was_let_in_is_not_told_otherwise_when_the_actor_end
 
     assert got == ["first"]
     assert sent.is_set()
+
+
+@pytest.mark.parametrize("when_full", list(WhenFull))
+async def test_control_passes_a_full_mailbox_and_its_blocked_senders(
+    nursery: trio.Nursery, when_full: WhenFull
+) -> None:
+    @attrs.define(eq=False)
+    class Full(Slow):
+        mailbox = MailboxPolicy(1, when_full)
+
+        async def handle_info(self, message: object) -> None:
+            order.append(message)
+
+        async def work(self, number: int) -> int:
+            order.append(number)
+            return await Slow.work(self, number)
+
+    async def cast(number: int) -> None:
+        try:
+            await full.cast(Slow.work, number)
+        except MailboxFull:
+            assert when_full is WhenFull.REJECT
+
+    order: list[object] = []
+    go = trio.Event()
+    full = await start(nursery, lambda: Full(go))
+    for number in range(5):
+        nursery.start_soon(cast, number)
+        await wait_all_tasks_blocked()
+
+    full.process().mailbox.post("control")
+    assert full.mailbox_statistics.control == 1
+    assert full.mailbox_statistics.blocked == (3 if when_full is WhenFull.BLOCK else 0)
+    go.set()
+    await wait_all_tasks_blocked()
+
+    assert order[:2] == [0, "control"]
+    await stop(full)

@@ -6,9 +6,9 @@ import attrs
 import pytest
 import trio
 
-from actors import Actor, Server, Timer, start, stop
+from actors import Actor, Server, start, stop
 from actors.mailbox import Mailbox
-from actors.timers import next_due, ring, sweep
+from actors.timers import Interval, Tick, Timer, next_due, ring, sweep, take
 
 
 @attrs.define(eq=False)
@@ -22,6 +22,9 @@ class Alarm(Server):
     async def set(self, seconds: float, message: object) -> Timer:
         return self.send_after(seconds, message)
 
+    async def set_every(self, seconds: float, message: object) -> Timer:
+        return self.send_every(seconds, message)
+
     async def work(self, seconds: float) -> None:
         await trio.sleep(seconds)
 
@@ -30,6 +33,8 @@ class Alarm(Server):
 
     async def handle_info(self, message: object) -> None:
         self.heard.append((trio.current_time() - self.since, message))
+        if isinstance(message, float):
+            await trio.sleep(message)
 
 
 async def test_a_timer_rings_when_it_is_due(
@@ -147,6 +152,191 @@ async def test_a_timer_needs_a_number(nursery: trio.Nursery) -> None:
                 self.send_after(math.nan, "never")
 
     await (await start(nursery, Confused)).wait()
+
+
+# -- those that repeat
+
+
+async def test_an_interval_rings_on_a_fixed_schedule(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    alarm = await start(nursery, Alarm)
+    await alarm.call(Alarm.set_every, 2.0, "tick")
+
+    await trio.sleep(7)
+
+    assert await alarm.call(Alarm.what_was_heard) == [(2.0, "tick"), (4.0, "tick"), (6.0, "tick")]
+    await stop(alarm)
+
+
+async def test_a_tick_that_is_late_delays_no_other(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    alarm = await start(nursery, Alarm)
+    await alarm.call(Alarm.set_every, 2.0, "tick")
+    await trio.sleep(1.5)
+
+    await alarm.call(Alarm.work, 1.0)
+    await trio.sleep(4)
+
+    heard = await alarm.call(Alarm.what_was_heard)
+    assert [at for at, _ in heard] == [2.5, 4.0, 6.0]
+    await stop(alarm)
+
+
+async def test_a_clock_that_jumps_makes_one_tick_then_the_schedule_goes_on(
+    nursery: trio.Nursery, mock_clock: trio.testing.MockClock
+) -> None:
+    alarm = await start(nursery, Alarm)
+    await alarm.call(Alarm.set_every, 10.0, "tick")
+
+    for jump in (3605.0, 4.9, 0.1, 10.0):
+        mock_clock.jump(jump)
+        await trio.testing.wait_all_tasks_blocked()
+
+    heard = await alarm.call(Alarm.what_was_heard)
+    assert [at for at, _ in heard] == [3605.0, 3610.0, 3620.0]
+    await stop(alarm)
+
+
+async def test_a_clock_that_jumps_while_the_actor_is_busy_makes_one_tick(
+    nursery: trio.Nursery, mock_clock: trio.testing.MockClock
+) -> None:
+    alarm = await start(nursery, Alarm)
+    await alarm.call(Alarm.set_every, 10.0, "tick")
+    await alarm.cast(Alarm.work, 5.0)
+    await trio.testing.wait_all_tasks_blocked()
+
+    for jump in (3605.0, 5.0):
+        mock_clock.jump(jump)
+        await trio.testing.wait_all_tasks_blocked()
+
+    heard = await alarm.call(Alarm.what_was_heard)
+    assert [at for at, _ in heard] == [3605.0, 3610.0]
+    await stop(alarm)
+
+
+async def test_an_actor_slower_than_its_intervals_still_reads_its_mail(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    alarm = await start(nursery, Alarm)
+    for _ in range(3):
+        await alarm.call(Alarm.set_every, 1.0, 1.5)
+
+    with trio.fail_after(20):
+        for _ in range(3):
+            await alarm.call(Alarm.work, 0.0)
+
+    assert alarm.mailbox_statistics.control <= 3
+    await stop(alarm)
+
+
+async def test_a_cancelled_interval_stops(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    alarm = await start(nursery, Alarm)
+    timer = await alarm.call(Alarm.set_every, 1.0, "tick")
+    await trio.sleep(2.5)
+
+    assert timer.cancel()
+    assert not timer.cancel()
+
+    await trio.sleep(5)
+    assert len(await alarm.call(Alarm.what_was_heard)) == 2
+    assert alarm.process().mailbox.timers == []
+    await stop(alarm)
+
+
+async def test_no_tick_is_seen_after_cancel_not_even_one_that_waits(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    class Twice(Actor):
+        async def run(self) -> None:
+            timers = [self.send_every(1.0, name) for name in ("a", "b")]
+            await trio.sleep(1)
+            heard.append(await self.receive())
+            for timer in timers:
+                timer.cancel()
+            with trio.move_on_after(10):
+                heard.append(await self.receive())
+
+    heard: list[object] = []
+    await (await start(nursery, Twice)).wait()
+
+    assert heard == ["a"]
+
+
+async def test_an_interval_dies_with_its_actor(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    alarm = await start(nursery, Alarm)
+    await alarm.call(Alarm.set_every, 1.0, "tick")
+    await trio.sleep(1.5)
+
+    await stop(alarm)
+
+    assert alarm.process().mailbox.timers == []
+
+
+@pytest.mark.parametrize("seconds", [0, -1, math.inf, -math.inf, math.nan])
+async def test_an_interval_is_more_than_0_and_finite(nursery: trio.Nursery, seconds: float) -> None:
+    class Confused(Actor):
+        async def run(self) -> None:
+            with pytest.raises(ValueError, match=f"cannot ring every {seconds} s"):
+                self.send_every(seconds, "never")
+
+    await (await start(nursery, Confused)).wait()
+
+
+# -- the heap, without trio
+
+
+def test_an_interval_is_set_again_once_its_tick_was_taken() -> None:
+    timers: list[Timer] = [Interval(0.0, 2.0, "tick")]
+
+    [tick] = ring(timers, 2.0)
+    assert isinstance(tick, Tick)
+    assert timers == []
+
+    assert take(tick, timers)
+    assert ring(timers, 2.5) == []
+    assert next_due(timers) == 4.0
+
+
+def test_a_tick_of_a_cancelled_interval_is_not_taken() -> None:
+    timer = Interval(0.0, 2.0, "tick")
+    timer.cancel()
+    timers: list[Timer] = []
+
+    assert not take(Tick(timer), timers)
+    assert timers == []
+
+
+def test_a_schedule_does_not_drift() -> None:
+    timer = Interval(1e6, 0.1, "tick")
+    for _ in range(100_000):
+        timer.set_again(timer.due)
+
+    assert timer.due == 1e6 + 100_001 * 0.1
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.3, 1 / 3, 7.7])
+def test_no_point_of_a_schedule_comes_twice(seconds: float) -> None:
+    timer = Interval(12345.678, seconds, "tick")
+    for _ in range(1000):
+        before = timer.due
+        timer.set_again(before)
+        assert timer.due - before == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("seconds", [5e-324, 1e-20])
+def test_an_interval_that_the_clock_cannot_tell_is_due_at_the_next_moment(
+    seconds: float,
+) -> None:
+    timer = Interval(1e6, seconds, "tick")
+    timer.set_again(1e6 + 1)
+
+    assert timer.due == math.nextafter(1e6 + 1, math.inf)
 
 
 def test_ring_takes_what_is_due_and_leaves_the_rest() -> None:
