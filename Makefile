@@ -2,13 +2,15 @@
 #   make demo    a real bootstrap process serves real AWS events and survives what is done to it
 #   make test    the tests, on $(PYTHON) and on the newest Python this machine has
 #   make check   format, lint, both type checkers, the import contract
-#   make bench   warm overhead against awslambdaric
+#   make bench   warm overhead against awslambdaric; the lower floors beside bare trio, triotp,
+#                Pykka and Erlang's gen_server
+#   make scale   1,000 to 100,000 actors alive: the cost of each, and its memory
 #   make sweep   kill any actor of the runtime at any step: the full size of what the tests sample
 PYTHON ?= python3
 BIN := .venv/bin
 NEWEST := .venv-newest/bin
 
-.PHONY: demo test check bench sweep clean
+.PHONY: demo test check bench scale sweep clean
 
 # uv installs in seconds what pip installs in a minute; it comes from the same registry.
 .venv/installed: pyproject.toml
@@ -51,9 +53,18 @@ check: .venv/installed
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-bench: .venv/installed
+# A peer that cannot be installed has a row that says so. triotp goes where the newest Python is:
+# its releases for older ones would take trio back to 0.19.
+bench: .venv/installed .venv-newest/installed
 	$(BIN)/uv pip install --quiet --python $(BIN)/python awslambdaric
+	@python=$(NEWEST)/python; [ -x $$python ] || python=$(BIN)/python; \
+	for peer in triotp pykka; do \
+	  $(BIN)/uv pip install --quiet --python $$python --editable . $$peer || true; \
+	done
 	$(BIN)/python -m benchmarks
+
+scale: .venv/installed
+	$(BIN)/python -m benchmarks.scale
 
 sweep: .venv/installed
 	$(BIN)/python -m tests.runtime.sweep

@@ -17,6 +17,7 @@ from pathlib import Path
 import attrs
 
 from .actors import measure_actors
+from .peers.table import measure_peers
 
 FUNCTIONS = Path(__file__).parent / "functions"
 PAYLOADS = {"20 B": '{"message": "hello"}', "2.6 KB": json.dumps({"body": "x" * 2600})}
@@ -121,6 +122,7 @@ def main() -> None:
         ]
         report(size, rounds)
     measure_actors(options.rounds)
+    measure_peers(options.rounds)
 
 
 if __name__ == "__main__":

@@ -1,24 +1,23 @@
-"""The lower floors against bare trio, in the same run: a call, a hop, a start and join."""
+"""The lower floors against bare trio, in this process: a call, a cast, a hop, a start and join.
+
+The bars stand on these rows: okibi and bare trio take turns on the same loop. What okibi costs
+beside its peers, each in a process of its own, is `peers.table`.
+"""
 
 import statistics
 import time
 from collections.abc import Awaitable, Callable
 
+import attrs
 import trio
-import trio.testing
-from trio.lowlevel import Abort, Task, current_task, reschedule, wait_task_rescheduled
 
-from actors import Actor, Name, Server, start
+from actors import Actor, Name, start
 from supervisors import Child, Restart, Supervision, supervise
 
+from .peers import bare_trio, okibi_server
+
+WARMUP = 200
 COUNT = 5000
-
-
-class Echo(Server):
-    """Answers with what it is given."""
-
-    async def echo(self, value: int) -> int:
-        return value
 
 
 class Short(Actor):
@@ -28,48 +27,12 @@ class Short(Actor):
         return
 
 
-async def timed(work: Callable[[], Awaitable[object]], count: int = COUNT) -> float:
+async def timed(work: Callable[[], Awaitable[object]], count: int) -> float:
     """Microseconds for one."""
     began = time.perf_counter()
     for _ in range(count):
         await work()
     return (time.perf_counter() - began) / count * 1e6
-
-
-def _abort(_: object) -> Abort:
-    return Abort.SUCCEEDED
-
-
-async def parked_pair() -> float:
-    """A round trip between two tasks that only park and wake each other: the physical limit."""
-    ping: Task = current_task()
-    parked: list[Task] = []
-
-    async def pong() -> None:
-        parked.append(current_task())
-        while True:
-            await wait_task_rescheduled(_abort)
-            reschedule(ping)
-
-    async def round_trip() -> None:
-        reschedule(parked[0])
-        await wait_task_rescheduled(_abort)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(pong)
-        await trio.testing.wait_all_tasks_blocked()
-        each = await timed(round_trip)
-        nursery.cancel_scope.cancel()
-    return each
-
-
-async def call() -> float:
-    """A call and its reply."""
-    async with trio.open_nursery() as nursery:
-        echo = await start(nursery, Echo)
-        each = await timed(lambda: echo.call(Echo.echo, 1))
-        echo.stop()
-    return each
 
 
 class Ping(Actor):
@@ -130,29 +93,55 @@ async def started_child() -> float:
     return full - await timed(lambda: one(Supervision()), COUNT // 10)
 
 
-async def _rounds(rounds: int) -> None:
-    found = [
-        (
-            await parked_pair(),
-            await hop(),
-            await call(),
-            await started_task(),
-            await started_child(),
-        )
-        for _ in range(rounds)
-    ]
-    medians = (statistics.median(column) for column in zip(*found, strict=True))
-    pair, hopped, asked, task, child = medians
+@attrs.frozen
+class Round:
+    """What one round measured, in microseconds."""
+
+    pair: float
+    channel: float
+    task: float
+    call: float
+    cast: float
+    hop: float
+    child: float
+
+
+ROWS: tuple[tuple[str, str, float | None, Callable[[Round], tuple[float, float]]], ...] = (
+    ("call round trip", "parked pair", 2.0, lambda r: (r.call, r.pair)),
+    ("cast", "memory channel", None, lambda r: (r.cast, r.channel)),
+    ("one hop", "between bare tasks", None, lambda r: (r.hop, r.pair / 2)),
+    ("start and join", "nursery.start", 2.5, lambda r: (r.child, r.task)),
+)
+
+
+async def _round() -> Round:
+    return Round(
+        pair=await bare_trio.call(WARMUP, COUNT),
+        call=await okibi_server.call(WARMUP, COUNT),
+        channel=await bare_trio.cast(WARMUP, COUNT),
+        cast=await okibi_server.cast(WARMUP, COUNT),
+        hop=await hop(),
+        task=await started_task(),
+        child=await started_child(),
+    )
+
+
+def report(rounds: list[Round]) -> None:
+    """Print each row's medians, and the median of its rounds' ratios with their spread."""
     print("\nactors and supervisors, against bare trio")
-    for name, value, bar in (
-        (f"call round trip {asked:.1f} us, parked pair {pair:.1f} us", asked / pair, 2.0),
-        (f"start and join {child:.1f} us, nursery.start {task:.1f} us", child / task, 2.5),
-    ):
-        print(f"  {name:50} {value:5.2f}  bar {bar:.2f}: {'met' if value <= bar else 'MISSED'}")
-    bare = pair / 2
-    print(f"  one hop between actors {hopped:.1f} us, between bare tasks {bare:.1f} us")
+    for name, bare, bar, figure in ROWS:
+        ours, theirs = zip(*map(figure, rounds), strict=True)
+        ratios = sorted(one / other for one, other in zip(ours, theirs, strict=True))
+        median = statistics.median(ratios)
+        row = f"{name} {statistics.median(ours):.1f} us, {bare} {statistics.median(theirs):.1f} us"
+        verdict = f"  bar {bar:.2f}: {'met' if median <= bar else 'MISSED'}" if bar else ""
+        print(f"  {row:50} {median:5.2f}  ({ratios[0]:.2f} to {ratios[-1]:.2f}){verdict}")
+
+
+async def _rounds(count: int) -> list[Round]:
+    return [await _round() for _ in range(count)]
 
 
 def measure_actors(rounds: int) -> None:
     """Measure and print."""
-    trio.run(_rounds, rounds)
+    report(trio.run(_rounds, rounds))

@@ -1,0 +1,79 @@
+"""okibi: a Server, asked by another actor; children of a DynamicSupervisor.
+
+A start is a call to the supervisor, which waits for the child's `init`; a stop is another, which
+waits for the child's end. Its limits: as in trio everything runs on one core.
+"""
+
+import trio
+
+from actors import Actor, start
+
+from ..pool import Echo, open_pool
+from .measure import Counts, counts, each, tell
+
+
+class Asking(Actor):
+    """The caller, an actor as well."""
+
+    def __init__(self, told: Counts) -> None:
+        self.told = told
+
+    async def run(self) -> None:
+        told = self.told
+        tell(
+            await call(told.warmup, told.calls),
+            await cast(told.warmup, told.casts),
+            await start_and_stop(told.warmup, told.starts),
+            "okibi",
+            "trio",
+        )
+
+
+async def call(warmup: int, count: int) -> float:
+    """A call and its reply, in microseconds."""
+    async with trio.open_nursery() as nursery:
+        echo = await start(nursery, Echo)
+
+        async def loop(times: int) -> None:
+            for number in range(times):
+                await echo.call(Echo.echo, number)
+
+        taken = await each(loop, warmup, count)
+        echo.stop()
+    return taken
+
+
+async def cast(warmup: int, count: int) -> float:
+    """A cast, sent and handled, in microseconds."""
+    async with trio.open_nursery() as nursery:
+        echo = await start(nursery, Echo)
+
+        async def loop(times: int) -> None:
+            for number in range(times):
+                await echo.cast(Echo.note, number)
+            await echo.call(Echo.echo, 0)
+
+        taken = await each(loop, warmup, count)
+        echo.stop()
+    return taken
+
+
+async def start_and_stop(warmup: int, count: int) -> float:
+    """A child started and stopped, in microseconds."""
+    async with open_pool() as pool:
+
+        async def loop(times: int) -> None:
+            for _ in range(times):
+                await pool.terminate_child(await pool.start_child())
+
+        return await each(loop, warmup, count)
+
+
+async def main() -> None:
+    told = counts()
+    async with trio.open_nursery() as nursery:
+        await start(nursery, lambda: Asking(told), path="/asking")
+
+
+if __name__ == "__main__":
+    trio.run(main)

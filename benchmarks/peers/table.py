@@ -1,0 +1,167 @@
+"""The table of `make bench`: okibi's lower floors beside their peers.
+
+`python -m benchmarks.peers.table` prints it alone. Contenders take turns (A B A B ...), each in a
+process of its own; a figure is the median of its rounds, with the smallest and the largest. One
+that is not there, or fails, has a line that says why, and is not tried again.
+
+The contenders written in Python share one interpreter. triotp's current releases want
+Python 3.13, so it is the newest of this checkout's environments.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import attrs
+
+HERE = Path(__file__).parent
+NEWEST = HERE.parent.parent / ".venv-newest" / "bin" / "python"
+PYTHON = str(NEWEST) if NEWEST.exists() else sys.executable
+COLUMNS = ("call", "cast", "start")
+# Seconds until a contender that does not end is given up.
+PATIENCE = 60.0
+
+
+class Absent(Exception):
+    """A contender cannot run here; the sentence says why."""
+
+
+@attrs.frozen
+class Peer:
+    """One row: how it is run, and how one comes by it."""
+
+    name: str
+    command: tuple[str, ...]
+    cure: str = ""
+
+
+def _module(name: str, module: str, cure: str = "") -> Peer:
+    return Peer(name, (PYTHON, "-m", f"benchmarks.peers.{module}"), cure)
+
+
+OKIBI = _module("okibi", "okibi_server")
+PEERS = (
+    OKIBI,
+    _module("bare trio", "bare_trio"),
+    _module("triotp", "triotp_server", "make bench installs it where there is Python 3.13"),
+    _module("Pykka", "pykka_actor", "make bench installs it"),
+    Peer(
+        "gen_server",
+        ("escript", str(HERE / "gen_server.escript")),
+        "apt-get install erlang-base (Debian, Ubuntu)",
+    ),
+)
+
+
+@attrs.frozen
+class Run:
+    """What one contender measured in one round, in microseconds by column."""
+
+    figures: dict[str, float]
+    versions: str
+
+
+def run(peer: Peer, counts: tuple[int, ...]) -> Run:
+    """One run of one contender.
+
+    Raises:
+        Absent: it is not installed, failed, or did not end.
+    """
+    if shutil.which(peer.command[0]) is None:
+        raise Absent(f"no {peer.command[0]} here: {peer.cure}")
+    try:
+        done = subprocess.run(
+            [*peer.command, *map(str, counts)],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise Absent(f"did not end within {PATIENCE:g} s") from None
+    if done.returncode != 0:
+        said = (done.stderr.strip().splitlines() or ["no word"])[-1][:120]
+        raise Absent(f"{said}: {peer.cure}" if "ModuleNotFoundError" in said else said)
+    told = json.loads(done.stdout)
+    return Run({column: told[column] for column in COLUMNS}, told["versions"])
+
+
+def rounds(count: int, counts: tuple[int, ...]) -> tuple[dict[Peer, list[Run]], dict[Peer, str]]:
+    """Let all take turns; what each measured, and why those that did not could not."""
+    found: dict[Peer, list[Run]] = {peer: [] for peer in PEERS}
+    absent: dict[Peer, str] = {}
+    for _ in range(count):
+        for peer in PEERS:
+            if peer in absent:
+                continue
+            try:
+                found[peer].append(run(peer, counts))
+            except Absent as why:
+                if peer is OKIBI:
+                    raise SystemExit(f"okibi did not run: {why}") from None
+                absent[peer] = str(why)
+    return {peer: runs for peer, runs in found.items() if peer not in absent}, absent
+
+
+def machine() -> str:
+    """What all of it ran on."""
+    model = platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        named = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        model = named[0].partition(":")[2].strip() if named else model
+    return f"{model}, {len(os.sched_getaffinity(0))} cores, {platform.system()}"
+
+
+def _figure(values: list[float]) -> str:
+    median = statistics.median(values)
+    return f"{median:8.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+def report(found: dict[Peer, list[Run]], absent: dict[Peer, str]) -> None:
+    """Print the table, then okibi against each of the others."""
+    head = ("call, reply", "cast, handled", "start and stop of a child")
+    print("  {:12}{:28}{:28}{}".format("us each", *head))
+    for peer in PEERS:
+        if peer in absent:
+            print(f"  {peer.name:12}{absent[peer]}")
+            continue
+        runs = found[peer]
+        figures = [_figure([one.figures[column] for one in runs]) for column in COLUMNS]
+        print("  {:12}{:28}{:28}{:28}".format(peer.name, *figures))
+    for peer, runs in found.items():
+        if peer is OKIBI:
+            continue
+        pairs = list(zip(found[OKIBI], runs, strict=True))
+        ratios = (
+            statistics.median(one.figures[column] / other.figures[column] for one, other in pairs)
+            for column in COLUMNS
+        )
+        call, cast, start = ratios
+        print(f"  okibi : {peer.name:16} call {call:6.2f}   cast {cast:6.2f}   start {start:6.2f}")
+    for peer, runs in found.items():
+        print(f"  {peer.name} is {runs[0].versions}")
+
+
+def measure_peers(count: int, counts: tuple[int, ...] = (500, 5000, 5000, 1000)) -> None:
+    """Measure and print."""
+    warmup, calls, casts, starts = counts
+    print(f"\nactors and supervisors beside their peers, on {machine()};")
+    print(f"  {count} rounds of {calls} calls, {casts} casts, {starts} starts after {warmup} each")
+    report(*rounds(count, counts))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks.peers.table", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    measure_peers(parser.parse_args().rounds)
+
+
+if __name__ == "__main__":
+    main()

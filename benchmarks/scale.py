@@ -1,0 +1,215 @@
+"""`make scale`: many actors alive at once. Is the cost of each the same, and what memory has it?
+
+N children are started under one DynamicSupervisor, each is called once, and the supervisor is
+stopped with all of them alive. Every N runs in a process of its own, so that no run uses the
+memory that another has given back, and the Ns take turns. The bar is on the ratio of the largest
+N to the smallest, a child and phase.
+
+The cost of a child is what the clock says. Of that, the garbage collector's part is told as well:
+it goes over all that lives again and again while the number grows, and is Python's to tune
+(`--threshold`, `gc.set_threshold`), where the rest is okibi's.
+
+Memory is told twice: what the process grew by (RSS, in a run that is not traced; of a
+small N too little, since it moves into what the warm-up has given back), and what Python
+allocated for it (`tracemalloc`, in a run of its own, which it would slow down).
+"""
+
+import argparse
+import gc
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import Sequence
+
+import trio
+import trio.testing
+
+from actors import Ref
+
+from .pool import Echo, Pool, open_pool
+
+SIZES = (1_000, 10_000, 100_000)
+PHASES = ("start", "call", "stop")
+BAR = 1.5
+WARMUP = 100
+# Traced runs are of this size: a state's bytes do not depend on how many there are.
+TRACED = 1_000
+
+Figures = dict[str, float]
+Rounds = list[dict[int, Figures]]
+
+
+# -- one run, in a process of its own
+
+
+class Collector:
+    """How long the garbage collector has worked, in seconds."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._began = 0.0
+        gc.callbacks.append(self._note)
+
+    def _note(self, phase: str, _: dict[str, int]) -> None:
+        if phase == "start":
+            self._began = time.perf_counter()
+        else:
+            self.seconds += time.perf_counter() - self._began
+
+
+class Clock:
+    """Takes the time of one phase after the other, and the collector's part of it."""
+
+    def __init__(self, size: int) -> None:
+        self.figures: Figures = {}
+        self._each = 1e6 / size
+        self._collector = Collector()
+        self.start()
+
+    def start(self) -> None:
+        self._began, self._collected = time.perf_counter(), self._collector.seconds
+
+    def note(self, phase: str) -> None:
+        """The phase that ends here, in microseconds a child; the next one begins."""
+        self.figures[phase] = (time.perf_counter() - self._began) * self._each
+        collected = self._collector.seconds - self._collected
+        self.figures[f"{phase}, collector"] = collected * self._each
+        self.start()
+
+
+def resident() -> int:
+    """The bytes of memory that this process holds now."""
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+async def _alive(pool: Pool, size: int) -> list[Ref[Echo]]:
+    return [await pool.start_child() for _ in range(size)]
+
+
+async def _call_each(children: Sequence[Ref[Echo]]) -> None:
+    for child in children:
+        if await child.call(Echo.echo, 1) != 1:
+            raise RuntimeError(f"{child} gave a wrong answer")
+
+
+async def _warm_up() -> None:
+    async with open_pool() as pool:
+        await _call_each(await _alive(pool, WARMUP))
+
+
+async def costs(size: int) -> Figures:
+    """What a child costs in each phase, in us, and in bytes of RSS while all are alive."""
+    await _warm_up()
+    gc.collect()
+    clock, before = Clock(size), resident()
+    async with open_pool() as pool:
+        clock.start()
+        children = await _alive(pool, size)
+        clock.note("start")
+        await _call_each(children)
+        clock.note("call")
+        held = resident() - before
+        clock.start()
+    clock.note("stop")
+    if any(child.alive for child in children):
+        raise RuntimeError("a child outlived its supervisor")
+    return {**clock.figures, "rss": held / size}
+
+
+async def allocated(size: int) -> Figures:
+    """Bytes that Python holds for each child, alive and called once."""
+    await _warm_up()
+    async with open_pool() as pool:
+        children: list[Ref[Echo]] = []
+        gc.collect()
+        tracemalloc.start()
+        before, _ = tracemalloc.get_traced_memory()
+        children += await _alive(pool, size)
+        await _call_each(children)
+        await trio.testing.wait_all_tasks_blocked()
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    return {"bytes": (after - before) / size}
+
+
+# -- all of them
+
+
+def run(size: int, *more: str) -> Figures:
+    """One run in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.scale", "--one", str(size), *more]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"{size} actors: the run ended with exit code {done.returncode}")
+    figures: Figures = json.loads(done.stdout)
+    return figures
+
+
+def _median(rounds: Rounds, size: int, what: str) -> float:
+    return statistics.median(one[size][what] for one in rounds)
+
+
+def _ratios(rounds: Rounds, small: int, large: int, phase: str) -> tuple[list[float], float]:
+    """What the phase costs among many against among few: in each round, and less the collector."""
+    ratios = sorted(one[large][phase] / one[small][phase] for one in rounds)
+    collected = f"{phase}, collector"
+    rest = [
+        (one[large][phase] - one[large][collected]) / (one[small][phase] - one[small][collected])
+        for one in rounds
+    ]
+    return ratios, statistics.median(rest)
+
+
+def report(rounds: Rounds) -> None:
+    """Print a row for each N, and the ratios of the largest to the smallest."""
+    small, *_, large = sizes = sorted(rounds[0])
+    heads = (f"{phase} (collector)" for phase in PHASES)
+    print("{:>10}{:>20}{:>20}{:>20}{:>16}".format("us each", *heads, "RSS an actor"))
+    for size in sizes:
+        row = f"{size:10,}"
+        for phase in PHASES:
+            each = _median(rounds, size, phase)
+            row += f"{each:12.1f} ({_median(rounds, size, f'{phase}, collector'):5.1f})"
+        print(f"{row}{_median(rounds, size, 'rss'):14,.0f} B")
+    for phase in PHASES:
+        ratios, rest = _ratios(rounds, small, large, phase)
+        median = statistics.median(ratios)
+        print(
+            f"  {phase:5} {large:,} : {small:,} {median:5.2f}"
+            f"  ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+            f"  bar {BAR:.2f}: {'met' if median <= BAR else 'MISSED'}"
+            f"; less the collector {rest:.2f}"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks.scale", description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="how many actors")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threshold", type=int, help="of gc.set_threshold; Python's, if left out")
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--traced", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.threshold is not None:
+        gc.set_threshold(options.threshold)
+    if options.one is not None:
+        print(json.dumps(trio.run(allocated if options.traced else costs, options.one)))
+        return
+    cores = len(os.sched_getaffinity(0))
+    print(f"Python {platform.python_version()}, {platform.machine()}, {cores} cores;", end=" ")
+    print(f"{options.rounds} rounds, interleaved")
+    more = () if options.threshold is None else ("--threshold", str(options.threshold))
+    report([{size: run(size, *more) for size in options.sizes} for _ in range(options.rounds)])
+    held = run(TRACED, "--traced")["bytes"]
+    print(f"  {held:,.0f} B allocated by Python for each actor, idle, called once")
+
+
+if __name__ == "__main__":
+    main()
