@@ -10,10 +10,11 @@
     RUNNING  -> DYING      the body returned or raised, or it was asked to stop
     DYING    -> DEAD       `terminate` returned, raised, or its grace was over
 
-Three scopes carry it. `kill` is the outermost: cancelled, the actor ends without ceremony, and
-its deadline is the grace. `stop`, inside it, holds the body alone: cancellation is
-level-triggered, so a `terminate` that awaits must run where nothing is cancelled yet. A body's
-exception is caught between the two, never inside its own scope, which that would break.
+Two scopes carry it. `kill` is the outer: cancelled, the actor ends without ceremony, and its
+deadline is the grace. `stop`, inside it, holds the body alone: cancellation is level-triggered,
+so a `terminate` that awaits must run where nothing is cancelled yet. An actor without a
+`terminate` does with the one scope. A body's exception is caught outside its own scope, which
+would break by it.
 
 Under a supervisor `kill` is shielded: of an outer cancellation only the supervisor hears, and it
 stops its children one by one, in its order. Unshielded, trio cancels all at once.
@@ -24,6 +25,7 @@ tasks that an actor starts itself are beyond that protection: one that lands the
 and is passed on to the main task.
 """
 
+import contextlib
 import enum
 import logging
 import math
@@ -114,9 +116,9 @@ class Process:
     # When it turned to that, in seconds of trio's clock.
     since: float = attrs.field(default=0.0, init=False)
     # What `handle_continue` is still to be given, before the mailbox gets its turn again.
-    continuations: list[object] = attrs.field(factory=list[object], init=False)
+    continuations: list[object] | None = attrs.field(default=None, init=False)
     # Calls that will be answered later, and what each of its own tasks waits for.
-    deferred: dict[Request, None] = attrs.field(factory=dict[Request, None], init=False)
+    deferred: dict[Request, None] | None = attrs.field(default=None, init=False)
     waits: "dict[Task, tuple[Process, Request | None]]" = attrs.field(
         factory=dict[Task, "tuple[Process, Request | None]"], init=False
     )
@@ -133,7 +135,8 @@ class Process:
     _around: int = attrs.field(default=0, init=False)
     _asked: ExitReason | None = attrs.field(default=None, init=False)
     _killed: bool = attrs.field(default=False, init=False)
-    _stop: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    # Only for an actor that cleans up: it takes 670 bytes, and time at each start.
+    _stop: trio.CancelScope | None = attrs.field(default=None, init=False)
     _kill: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     _waiting: list[Task] = attrs.field(factory=list[Task], init=False)
 
@@ -148,8 +151,8 @@ class Process:
             self.doom = self.doom or reason
             if self.drains and self.phase is Phase.RUNNING:
                 self.mailbox.end_with(LAST)
-            else:
-                self._stop.cancel()
+            elif self.actor is not None:
+                (self._stop or self._kill).cancel()
 
     def kill(self) -> None:
         """Cut it off: no `terminate`, no grace (OTP: `exit(Pid, kill)`)."""
@@ -208,8 +211,12 @@ class Process:
     async def _run(self, factory: Callable[[], Living]) -> ExitReason:
         error: BaseException | None = None
         try:
-            with self._stop:
-                self.actor = factory()
+            self.actor = factory()
+            if self.cleans_up:
+                self._stop = trio.CancelScope()
+            if self._asked is not None:
+                (self._stop or self._kill).cancel()
+            with self._stop or _NO_SCOPE:
                 await self.actor.live(self._started)
         except BaseException as caught:
             error = caught
@@ -246,7 +253,12 @@ class Process:
 
     def _was_cut(self, error: BaseException | None) -> bool:
         """Whether it was killed by name, or cancelled because its grace was over."""
-        return self._killed or (error is not None and self._kill.cancel_called)
+        if self._killed:
+            return True
+        if error is None or not self._kill.cancel_called:
+            return False
+        # Without a scope of its own its body is asked to stop by the same one.
+        return self._stop is not None or trio.current_time() >= self._kill.deadline
 
     def _begin_grace(self, grace: float) -> None:
         if math.isinf(self._kill.deadline):
@@ -277,7 +289,7 @@ class Process:
         left = self.mailbox.close()
         if self.farewell is not NOTHING and isinstance(self.current, Request):
             self.current.answer(self.farewell)
-        for message in (self.current, *self.deferred, *left):
+        for message in (self.current, *(self.deferred or ()), *left):
             if isinstance(message, Request) and message.waited_for:
                 message.fail(ActorExited(self.path, reason, str(message)))
         watchers, self.watchers = self.watchers, {}
@@ -287,7 +299,7 @@ class Process:
         for monitor, watched in self.watching.items():
             watched.watchers.pop(monitor, None)
         self.watching = {}
-        self.deferred = {}
+        self.deferred = None
         self._announce()
         if not reason.quiet:
             self._report(reason, left)
@@ -323,6 +335,8 @@ class Process:
         for task in waiting:
             reschedule(task)
 
+
+_NO_SCOPE = contextlib.nullcontext()
 
 # The message behind which a mailbox that drains has nothing more.
 LAST: Final[object] = object()

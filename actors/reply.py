@@ -48,6 +48,8 @@ class Reply(Generic[R]):
         self._request = request
         self._token = trio.lowlevel.current_trio_token()
         request.deferred = True
+        if process.deferred is None:
+            process.deferred = {}
         process.deferred[request] = None
 
     @property
@@ -58,18 +60,18 @@ class Reply(Generic[R]):
     def send(self, value: R) -> bool:
         """Give the caller its reply; False when it has one, or waits no more."""
         given = self._request.answer(value)
-        self._process.deferred.pop(self._request, None)
+        _settled(self._process, self._request)
         return given
 
     def fail(self, error: BaseException) -> bool:
         """Raise `error` in the caller; False when it has its reply, or waits no more."""
         given = self._request.fail(error)
-        self._process.deferred.pop(self._request, None)
+        _settled(self._process, self._request)
         return given
 
     def __del__(self) -> None:
         if not self._request.waited_for:
-            self._process.deferred.pop(self._request, None)
+            _settled(self._process, self._request)
         elif trio.lowlevel.in_trio_run():
             _lose(self._process, self._request)
         else:
@@ -82,6 +84,11 @@ class Reply(Generic[R]):
 
 
 def _lose(process: Process, request: Request) -> None:
-    process.deferred.pop(request, None)
+    _settled(process, request)
     what = f"{process.path} lost the reply to {request}: nobody can give it now"
     request.fail(ReplyLost(what))
+
+
+def _settled(process: Process, request: Request) -> None:
+    if process.deferred is not None:
+        process.deferred.pop(request, None)

@@ -91,7 +91,10 @@ class Server(Actor):
         In `init` it is the way to be ready at once and finish getting ready right after: whoever
         starts this server waits no longer, and no message is served before it.
         """
-        self._process.continuations.append(continuation)
+        process = self._process
+        if process.continuations is None:
+            process.continuations = []
+        process.continuations.append(continuation)
 
     def timeout_after(self, seconds: float) -> None:
         """Give `handle_info` TIMEOUT if no message comes within `seconds` (OTP: `Timeout`).
