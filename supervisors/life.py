@@ -31,7 +31,8 @@ rules are in it that are easily lost:
    is how `terminate_child` ends a restart loop.
  * A place is forgotten only when nobody lives there.
 
-A kill that follows a stop that took too long is one more STOP.
+A kill that follows a stop that took too long is one more STOP. A STARTED that comes after the
+STOP is late news: an `init` may return in the very step in which its supervisor is killed.
 """
 
 import enum
@@ -83,6 +84,7 @@ TRANSITIONS: Mapping[State, Mapping[Event, State]] = MappingProxyType(
             Event.STOP: State.STOPPING,
         },
         State.STOPPING: {
+            Event.STARTED: State.STOPPING,
             Event.ENDED: State.UNDEFINED,
             Event.STOP: State.STOPPING,
         },
@@ -107,4 +109,5 @@ def after(state: State, event: Event) -> State:
     try:
         return TRANSITIONS[state][event]
     except KeyError:
-        raise LifeCycleError(f"a child's place cannot {event.value} while {state.value}") from None
+        impossible = f"{event.value!r} cannot happen to a place that is {state.value}"
+        raise LifeCycleError(impossible) from None

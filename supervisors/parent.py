@@ -95,7 +95,7 @@ class Parent(Server):
             await self.stop_children()
         with trio.CancelScope(shield=True):
             self._kill_children()
-            for place in list(self._children.living.values()):
+            for place in reversed([*self._children.living.values()]):
                 self._note(await self._children.gone(place))
         self._ended = trio.current_time()
         if any(stopped.trouble() for stopped in self._stopped):
@@ -114,8 +114,8 @@ class Parent(Server):
         self._stopping.deadline = self._process.deadline()
 
     def _kill_children(self) -> None:
-        for place in list(self._children.living.values()):
-            self._children.kill(place)
+        for process in reversed([*self._children.living]):
+            self._children.kill(process)
 
 
 def stop_report(ref: Ref[Any]) -> StopReport | None:

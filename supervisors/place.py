@@ -5,6 +5,7 @@ a supervisor of a hundred thousand children has a hundred thousand of them.
 """
 
 import logging
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -161,7 +162,7 @@ class Children:
             return
         if process.phase is Phase.STARTING:
             # Not `actors.start.wait_started`: that would wait in silence for one that does not die.
-            self.kill(place)
+            self.kill(process)
             await self.gone(place)
             late = TimeoutError(f"its init took longer than {timeout:g} s")
             raise StartError(process.path, crashed(late))
@@ -231,12 +232,11 @@ class Children:
         else:
             process.stop()
 
-    def kill(self, place: Place) -> None:
-        """Cut off who lives there, without waiting."""
-        if place.process is not None:
-            place.move(Event.STOP)
-            self._asked.setdefault(place.process, trio.current_time())
-            place.process.kill()
+    def kill(self, process: Process) -> None:
+        """Cut one of them off, without waiting."""
+        self.living[process].move(Event.STOP)
+        self._asked.setdefault(process, trio.current_time())
+        process.kill()
 
     async def gone(self, place: Place) -> Stopped | None:
         """Wait until who was asked to end, or killed, has ended; None if nobody lives there.
@@ -266,7 +266,8 @@ class Children:
         """How it has taken to being stopped, so far if it has not ended."""
         now = trio.current_time()
         reason = process.reason if _is_dead(process) else None
-        killed = reason is not None and reason.kind == "killed"
+        # Of what falls with a supervisor that was killed by name nobody need be told.
+        killed = reason is not None and reason.kind == "killed" and not self._killed()
         report: Callable[[], StopReport | None] | None
         report = getattr(process.actor, "stop_report", None)
         return Stopped(
@@ -277,6 +278,9 @@ class Children:
             self._sits.get(process, ""),
             None if report is None else report(),
         )
+
+    def _killed(self) -> bool:
+        return self._owner.deadline() == -math.inf
 
     def _say_where(self, process: Process) -> None:
         where = self._sits[process] = sits_in(process.task) or "no line of its own"

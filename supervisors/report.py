@@ -23,8 +23,8 @@ class Stopped(NamedTuple):
         path: who.
         seconds: from being asked until it had ended, or until now if it has not.
         reason: why it ended; None while it has not.
-        forced: whether it had to be killed, since it did not end when it was asked; not so of a
-            child whose shutdown is BRUTAL_KILL, which is never asked.
+        forced: whether it had to be killed, since its grace, or its supervisor's, was over; not
+            so of a child whose shutdown is BRUTAL_KILL, nor when the supervisor itself was killed.
         sits: where it sat, as `file:line`, some time after it had been killed; empty when it
             ended at once, as it should.
         inner: the report of its own stop, if it is a supervisor.
@@ -47,7 +47,7 @@ class Stopped(NamedTuple):
                 f"it was killed and sat in {self.sits}"
             )
         if self.forced:
-            return f"{self.path} was killed {self.seconds:.3g} s after it was asked to end"
+            return f"{self.path} was killed {self.seconds:.3g} s into its stop"
         return ""
 
     def troubles(self) -> list[str]:
@@ -92,9 +92,9 @@ def sits_in(task: Task | None) -> str:
     inner = ""
     for frame, line in task.iter_await_frames():
         code = frame.f_code
-        if code.co_name == "_nested_child_finished" and task.child_nurseries:
-            for child in task.child_nurseries[-1].child_tasks:
-                return sits_in(child)
+        own = [child for nursery in task.child_nurseries[-1:] for child in nursery.child_tasks]
+        if code.co_name == "_nested_child_finished" and own:
+            return sits_in(own[0])
         if not inner or not code.co_filename.startswith(_TRIO):
             inner = f"{code.co_filename}:{line}"
     return inner

@@ -138,13 +138,11 @@ def again(
 ) -> Decision:
     """Whom to stop and whom to start so that `child` runs again."""
     at = next(n for n, c in enumerate(children) if c.id == child)
-    match strategy:
-        case Strategy.ONE_FOR_ONE:
-            reach = children[at : at + 1]
-        case Strategy.REST_FOR_ONE:
-            reach = children[at:]
-        case Strategy.ONE_FOR_ALL:
-            reach = children
+    reach = children
+    if strategy is Strategy.ONE_FOR_ONE:
+        reach = children[at : at + 1]
+    elif strategy is Strategy.REST_FOR_ONE:
+        reach = children[at:]
     return Decision(
         restarts,
         stop=tuple(c.id for c in reversed(reach) if c.state in LIVING),

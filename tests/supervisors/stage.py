@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 import trio
 
-from actors import Exit, ExitReason, Name, Ref, Server, crashed
+from actors import Exit, ExitReason, Ignore, Name, Ref, Server, crashed
 from supervisors import Child, Strategy, Supervision
 
 
@@ -23,11 +23,13 @@ class Stage:
 
     Attributes:
         log: `start a`, `fail a`, `term a shutdown`, in the order they happened.
-        refused: starts that fail, as `a2`: the second of a.
+        refused: starts that fail, as `a2`: the second of a; `a*` is every start of it.
+        needless: starts that are ignored, said likewise.
     """
 
     log: list[str] = attrs.Factory(list)
     refused: set[str] = attrs.Factory(set)
+    needless: set[str] = attrs.Factory(set)
     starts: dict[str, int] = attrs.Factory(dict)
 
     def child(
@@ -66,6 +68,9 @@ class Player(Server):
         if f"{self.id}{number}" in stage.refused or f"{self.id}*" in stage.refused:
             stage.log.append(f"fail {self.id}")
             raise Boom(self.id)
+        if f"{self.id}{number}" in stage.needless or f"{self.id}*" in stage.needless:
+            stage.log.append(f"ignore {self.id}")
+            raise Ignore
         stage.log.append(f"start {self.id}")
 
     async def leave(self, reason: ExitReason) -> None:

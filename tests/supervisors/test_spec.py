@@ -3,6 +3,7 @@
 import functools
 import itertools
 import math
+import re
 from typing import Any
 
 import attrs
@@ -12,8 +13,14 @@ from actors import Name, Server
 from supervisors import (
     BRUTAL_KILL,
     INFINITY,
+    AutoShutdown,
+    Backoff,
+    BadCombination,
     Child,
     DuplicateChild,
+    DuplicateName,
+    InvalidAutoShutdown,
+    InvalidBackoff,
     InvalidChild,
     InvalidId,
     InvalidIntensity,
@@ -21,6 +28,7 @@ from supervisors import (
     InvalidPeriod,
     InvalidRestart,
     InvalidShutdown,
+    InvalidSignificant,
     InvalidStart,
     InvalidStartTimeout,
     InvalidStrategy,
@@ -54,6 +62,8 @@ WRONG_CHILDREN: list[tuple[dict[str, Any], type[SpecError], str]] = [
     ({"shutdown": None}, InvalidShutdown, "BRUTAL_KILL, not None"),
     ({"start_timeout": 0}, InvalidStartTimeout, "start_timeout is seconds above 0, not 0"),
     ({"start_timeout": "1"}, InvalidStartTimeout, "start_timeout is seconds above 0, not '1'"),
+    ({"significant": 1}, InvalidSignificant, "significant is True or False, not 1"),
+    ({"significant": True}, BadCombination, "child 'Worker': a significant child is TRANSIENT or"),
 ]
 
 WRONG_FLAGS: list[tuple[dict[str, Any], type[SpecError], str]] = [
@@ -68,6 +78,21 @@ WRONG_FLAGS: list[tuple[dict[str, Any], type[SpecError], str]] = [
     ({"period": 0}, InvalidPeriod, "period is seconds above 0, not 0"),
     ({"period": "5"}, InvalidPeriod, "period is seconds above 0, not '5'"),
     ({"period": math.nan}, InvalidPeriod, "period is seconds above 0, not nan"),
+    ({"auto_shutdown": "never"}, InvalidAutoShutdown, "is an AutoShutdown, not 'never'"),
+    ({"backoff": 1.0}, InvalidBackoff, "backoff is a Backoff or None, not 1.0"),
+]
+
+WRONG_BACKOFFS: list[tuple[tuple[Any, ...], str]] = [
+    ((0, 1), "backoff: first is seconds above 0, not 0"),
+    (("1", 1), "backoff: first is seconds above 0, not '1'"),
+    ((math.inf, math.inf), "backoff: first is seconds above 0, not inf"),
+    ((math.nan, 1), "backoff: first is seconds above 0, not nan"),
+    ((2, 1), "backoff: maximum is seconds from first (2), not 1"),
+    ((2, None), "backoff: maximum is seconds from first (2), not None"),
+    ((2, math.inf), "backoff: maximum is seconds from first (2), not inf"),
+    ((1, 2, 0.5), "backoff: factor is a number from 1, not 0.5"),
+    ((1, 2, True), "backoff: factor is a number from 1, not True"),
+    ((1, 2, math.inf), "backoff: factor is a number from 1, not inf"),
 ]
 
 
@@ -91,6 +116,35 @@ def test_each_wrong_flag_has_its_own_error(
 
     assert type(refused.value) is error
     assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize(("numbers", "sentence"), WRONG_BACKOFFS)
+def test_a_back_off_that_makes_no_sense_is_refused(numbers: tuple[Any, ...], sentence: str) -> None:
+    with pytest.raises(InvalidBackoff, match=re.escape(sentence)):
+        Backoff(*numbers)
+
+
+@pytest.mark.parametrize("auto_shutdown", AutoShutdown)
+@pytest.mark.parametrize("restart", Restart)
+def test_only_what_can_end_for_good_can_be_significant_and_only_to_whom_it_matters(
+    restart: Restart, auto_shutdown: AutoShutdown
+) -> None:
+    """OTP: bad_combination, in all its combinations."""
+
+    def make() -> Supervision:
+        child = Child(Worker, restart=restart, significant=True)
+        return Supervision([child], auto_shutdown=auto_shutdown)
+
+    if restart is Restart.PERMANENT or auto_shutdown is AutoShutdown.NEVER:
+        with pytest.raises(BadCombination, match="child 'Worker'"):
+            make()
+    else:
+        make()
+
+
+def test_two_children_with_one_name_are_refused() -> None:
+    with pytest.raises(DuplicateName, match="two children are to bear the name 'worker'"):
+        Supervision([Child(Worker, name=WORKER), Child(Worker, name=WORKER, id="b")])
 
 
 @pytest.mark.parametrize(
@@ -145,6 +199,8 @@ def test_the_defaults_are_otps() -> None:
     assert Child(Supervision()).shutdown == INFINITY
     assert (flags.children, flags.strategy) == ((), Strategy.ONE_FOR_ONE)
     assert (flags.intensity, flags.period) == (3, 5.0)
+    assert (flags.auto_shutdown, flags.backoff) == (AutoShutdown.NEVER, None)
+    assert child.significant is False
 
 
 def test_specs_are_values() -> None:

@@ -5,9 +5,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors import KILLED, NORMAL, SHUTDOWN, ExitReason, crashed, shutdown
-from supervisors import Restart, Strategy, Supervision
+from supervisors import AutoShutdown, Backoff, Restart, Strategy, Supervision
 from supervisors.life import LIVING, State
-from supervisors.strategy import Decision, Standing, again, count, ended
+from supervisors.strategy import (
+    Decision,
+    Pause,
+    Standing,
+    again,
+    count,
+    ended,
+    put_off,
+    shuts_down,
+)
 
 P, T, TMP = Restart.PERMANENT, Restart.TRANSIENT, Restart.TEMPORARY
 RUN, GONE, RETRY = State.RUNNING, State.UNDEFINED, State.RESTARTING
@@ -148,3 +157,86 @@ def test_the_decision_is_the_models(
         assert decision.stop == tuple(map(str, running))
         assert set(decision.forget) == {str(n) for n in reach if kinds[n] is TMP}
         assert decision.restarts == (*(t for t in times if t >= 7.0), 10.0)
+
+
+# -- auto_shutdown
+
+NEVER, ANY, EVERY = AutoShutdown.NEVER, AutoShutdown.ANY_SIGNIFICANT, AutoShutdown.ALL_SIGNIFICANT
+
+
+def significant(*states: State) -> list[Standing]:
+    """a, b, c ... all significant and transient, and a permanent one that is not."""
+    found = [Standing(name, T, state, True) for name, state in zip("abc", states, strict=False)]
+    return [*found, Standing("d", P, RUN)]
+
+
+@pytest.mark.parametrize(
+    ("auto", "others", "over"),
+    [
+        (NEVER, (GONE, GONE), False),
+        (ANY, (RUN, RETRY), True),
+        (EVERY, (GONE, GONE), True),
+        *((EVERY, (GONE, state), False) for state in (*LIVING, RETRY)),
+    ],
+)
+def test_whether_the_end_of_a_significant_child_is_its_supervisors(
+    auto: AutoShutdown, others: tuple[State, State], over: bool
+) -> None:
+    assert shuts_down(auto, significant(GONE, *others), "a") is over
+    assert shuts_down(auto, significant(GONE, *others), "d") is False
+
+
+@pytest.mark.parametrize(("kind", "forget"), [(T, ()), (TMP, ("a",))])
+def test_a_supervisor_shuts_down_only_for_a_child_that_is_not_restarted(
+    kind: Restart, forget: tuple[str, ...]
+) -> None:
+    flags = Supervision(auto_shutdown=ANY)
+    family = [Standing("a", kind, GONE, True), Standing("b", P, RUN)]
+
+    decision = ended(flags, family, "a", NORMAL, (1.0,), 2.0)
+
+    assert decision == Decision((1.0,), forget=forget, shut_down=True)
+    assert ended(flags, family, "a", CRASH, (), 2.0).shut_down is (kind is TMP)
+
+
+# -- back-off
+
+BACKOFF = Backoff(1.0, 10.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("last", "now", "seconds"),
+    [
+        (None, 100.0, 1.0),
+        (Pause(1.0, 100.0), 100.0, 3.0),
+        (Pause(3.0, 100.0), 104.0, 9.0),
+        (Pause(9.0, 100.0), 100.0, 10.0),
+        (Pause(10.0, 100.0), 100.0, 10.0),
+        # A period without a restart, from when the last one was due, and it begins anew.
+        (Pause(9.0, 100.0), 105.0, 10.0),
+        (Pause(9.0, 100.0), 105.001, 1.0),
+    ],
+)
+def test_a_wait_grows_up_to_its_maximum_and_begins_anew_after_a_quiet_period(
+    last: Pause | None, now: float, seconds: float
+) -> None:
+    assert put_off(BACKOFF, last, 5.0, now) == Pause(seconds, now + seconds)
+
+
+@settings(derandomize=True, max_examples=100, deadline=None)
+@given(
+    first=st.floats(0.001, 100),
+    more=st.floats(1, 1000),
+    factor=st.floats(1, 10),
+    times=st.integers(1, 50),
+)
+def test_the_nth_wait_is_the_first_times_the_factor_to_the_n_less_1(
+    first: float, more: float, factor: float, times: int
+) -> None:
+    backoff, pause, now = Backoff(first, first * more, factor), None, 0.0
+    for _ in range(times):
+        pause = put_off(backoff, pause, 5.0, now)
+        now = pause.until
+
+    assert pause is not None
+    assert pause.seconds == pytest.approx(min(first * factor ** (times - 1), first * more))

@@ -81,4 +81,8 @@ async def main(starter: Ref[Starter]) -> None:
         count = await box.call(Box[int].swap, 2)
         made: Ref[Visits] = await starter.call(Starter.make, Visits)
         reason: ExitReason = await stop(made)
+        child: Ref[Visits] | None = await top.call(Supervisor.start_child, Child(Visits))
+        if child is not None:
+            count = await child.call(Visits.visit, "bob")
+        await top.call(Supervisor.terminate_child, "Visits")
         top.stop(reason)

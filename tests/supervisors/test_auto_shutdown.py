@@ -1,0 +1,165 @@
+"""Significant children: whose end is their supervisor's (OTP: auto_shutdown)."""
+
+import pytest
+import trio
+
+from actors import KILLED, NORMAL, SHUTDOWN, ExitReason, Ref, shutdown, stop
+from supervisors import AutoShutdown, Child, Restart, Strategy, Supervision, Supervisor, supervise
+from tests.supervisors.stage import BOOM, Stage, alive, leave
+
+NEVER, ANY, ALL = AutoShutdown.NEVER, AutoShutdown.ANY_SIGNIFICANT, AutoShutdown.ALL_SIGNIFICANT
+TRANSIENT, TEMPORARY = Restart.TRANSIENT, Restart.TEMPORARY
+REASONS = [NORMAL, SHUTDOWN, shutdown("moved"), BOOM, KILLED]
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+def family(
+    stage: Stage, kind: Restart, auto: AutoShutdown, strategy: Strategy = Strategy.ONE_FOR_ONE
+) -> Supervision:
+    """a and c are significant, b and d are permanent."""
+    children = [
+        stage.child(name, restart=kind, significant=True) if name in "ac" else stage.child(name)
+        for name in "abcd"
+    ]
+    return Supervision(children, strategy, auto_shutdown=auto, intensity=10)
+
+
+@pytest.mark.parametrize("reason", REASONS)
+@pytest.mark.parametrize("kind", [TRANSIENT, TEMPORARY])
+async def test_any_significant_ends_with_the_first_that_is_not_restarted(
+    stage: Stage, nursery: trio.Nursery, kind: Restart, reason: ExitReason
+) -> None:
+    top = await supervise(nursery, family(stage, kind, ANY))
+    stage.said()
+
+    await leave("c", reason)
+
+    if kind is TRANSIENT and not reason.quiet:
+        assert alive("c") is not None
+        assert top.alive
+        await stop(top)
+    else:
+        assert top.reason is SHUTDOWN
+        rest = "term d shutdown; term b shutdown; term a shutdown"
+        assert stage.said() == f"term c {reason.kind}; {rest}"
+
+
+@pytest.mark.parametrize("kind", [TRANSIENT, TEMPORARY])
+async def test_all_significant_ends_with_the_last(
+    stage: Stage, nursery: trio.Nursery, kind: Restart
+) -> None:
+    top = await supervise(nursery, family(stage, kind, ALL))
+
+    await leave("a", NORMAL)
+    assert top.alive
+    await leave("c", NORMAL)
+
+    assert top.reason is SHUTDOWN
+    assert alive("b") is None
+
+
+@pytest.mark.parametrize("auto", [ANY, ALL])
+@pytest.mark.parametrize("kind", [TRANSIENT, TEMPORARY])
+async def test_a_child_that_is_not_significant_ends_nobody(
+    stage: Stage, nursery: trio.Nursery, kind: Restart, auto: AutoShutdown
+) -> None:
+    child = stage.child("a", restart=kind)
+    top = await supervise(nursery, Supervision([child], auto_shutdown=auto))
+
+    await leave("a", NORMAL)
+
+    assert top.alive
+    await stop(top)
+
+
+@pytest.mark.parametrize("auto", [ANY, ALL])
+@pytest.mark.parametrize("kind", [TRANSIENT, TEMPORARY])
+async def test_being_terminated_is_no_end_of_ones_own(
+    stage: Stage, nursery: trio.Nursery, kind: Restart, auto: AutoShutdown
+) -> None:
+    top = await supervise(nursery, family(stage, kind, auto))
+
+    for name in "ac":
+        await top.call(Supervisor.terminate_child, name)
+
+    assert top.alive
+    await stop(top)
+
+
+@pytest.mark.parametrize("auto", [ANY, ALL])
+@pytest.mark.parametrize("strategy", [Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE])
+async def test_nor_is_an_end_through_a_siblings_strategy(
+    stage: Stage, nursery: trio.Nursery, strategy: Strategy, auto: AutoShutdown
+) -> None:
+    """OTP: significant_bystander."""
+    top = await supervise(nursery, family(stage, TEMPORARY, auto, strategy))
+
+    await leave("b")
+
+    assert alive("c") is None
+    assert top.alive
+    await stop(top)
+
+
+async def test_one_that_waits_for_its_restart_still_counts_as_alive(
+    stage: Stage, nursery: trio.Nursery
+) -> None:
+    async def init() -> None:
+        if stage.starts["a"] > 1:
+            other = alive("c")
+            if other is not None:
+                other.stop(NORMAL)
+                await other.wait()
+                raise ValueError("boom")
+
+    children = [
+        stage.child("a", restart=TRANSIENT, significant=True, init=init),
+        stage.child("c", restart=TRANSIENT, significant=True),
+    ]
+    top = await supervise(nursery, Supervision(children, auto_shutdown=ALL))
+
+    await leave("a")
+
+    assert top.alive
+    assert alive("a") is not None
+    assert alive("c") is None
+    await leave("a", NORMAL)
+    assert top.reason is SHUTDOWN
+
+
+async def test_a_significant_sub_supervisor_shuts_its_parent_down_with_it(
+    stage: Stage, nursery: trio.Nursery
+) -> None:
+    """OTP: significant_escalation."""
+    sub = Supervision(
+        [stage.child("a", restart=TEMPORARY, significant=True), stage.child("b")],
+        auto_shutdown=ANY,
+    )
+    tree = Supervision(
+        [stage.child("c"), Child(sub, restart=TRANSIENT, significant=True)], auto_shutdown=ANY
+    )
+    top = await supervise(nursery, tree)
+    stage.said()
+
+    await leave("a")
+
+    assert top.reason is SHUTDOWN
+    assert stage.said() == "term a crashed; term b shutdown; term c shutdown"
+
+
+async def test_a_sub_supervisor_that_is_not_significant_shuts_down_alone(
+    stage: Stage, nursery: trio.Nursery
+) -> None:
+    sub = Supervision([stage.child("a", restart=TEMPORARY, significant=True)], auto_shutdown=ANY)
+    tree = Supervision([stage.child("c"), Child(sub, restart=TRANSIENT)], auto_shutdown=ANY)
+    top: Ref[Supervisor] = await supervise(nursery, tree)
+
+    await leave("a")
+
+    assert top.alive
+    assert [*await top.call(Supervisor.count_children)] == [2, 1, 1, 1]
+    await stop(top)

@@ -1,0 +1,56 @@
+"""Flags: a value that stands where a factory does, and the class that performs it."""
+
+import attrs
+import pytest
+import trio
+
+from actors import Server, StartError, stop
+from supervisors import Child, Flags, Supervision, Supervisor, snapshot, supervise
+from supervisors.flags import performs, supervisor_of
+
+
+@attrs.frozen
+class Choir(Flags):
+    default_id = "choir"
+    voices: int = 4
+
+
+@performs(Choir)
+class Conductor(Server):
+    def __init__(self, flags: Choir) -> None:
+        self.flags = flags
+
+
+class Unheard(Flags): ...
+
+
+def test_flags_are_performed_by_the_class_that_says_so() -> None:
+    conductor = supervisor_of(Choir(8))
+
+    assert isinstance(conductor, Conductor)
+    assert conductor.flags == Choir(8)
+    assert isinstance(supervisor_of(Supervision()), Supervisor)
+
+
+def test_flags_of_a_narrower_kind_are_performed_like_the_wider() -> None:
+    class Quartet(Choir): ...
+
+    assert isinstance(supervisor_of(Quartet()), Conductor)
+
+
+def test_flags_say_what_a_child_is_called() -> None:
+    assert Child(Choir()).id == "choir"
+
+
+async def test_a_child_may_be_given_as_any_flags(nursery: trio.Nursery) -> None:
+    top = await supervise(nursery, Supervision([Child(Choir())]))
+
+    [child] = snapshot(top).children
+
+    assert (child.path, child.actor) == ("/supervisor/choir", "Conductor")
+    await stop(top)
+
+
+async def test_flags_that_nobody_performs_fail_the_start(nursery: trio.Nursery) -> None:
+    with pytest.raises(StartError, match="no supervisor performs Unheard"):
+        await supervise(nursery, Supervision([Child(Unheard())]))

@@ -1,0 +1,264 @@
+"""The report of a stop: who ended, how long it took, who had to be killed, who did not die."""
+
+import inspect
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from actors import KILLED, SHUTDOWN, Ref, Server, start, stop
+from supervisors import (
+    BRUTAL_KILL,
+    INFINITY,
+    Child,
+    Stopped,
+    StopReport,
+    Strategy,
+    Supervision,
+    Supervisor,
+    stop_report,
+    supervise,
+)
+from supervisors.report import sits_in
+from tests.supervisors.stage import Stage, leave
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+async def shielded(seconds: float) -> None:
+    with trio.CancelScope(shield=True):
+        await trio.sleep(seconds)
+
+
+SHIELDED = f"{__file__}:{inspect.getsourcelines(shielded)[1] + 2}"
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [r.getMessage() for r in caplog.records if r.name == "supervisors"]
+
+
+def report(top: Ref[Supervisor]) -> StopReport:
+    found = stop_report(top)
+    assert found is not None
+    return found
+
+
+async def test_a_good_stop_is_reported_in_the_order_of_the_ends_and_not_logged(
+    stage: Stage,
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    slow = stage.child("b", cleanup=partial(trio.sleep, 3))
+    top = await supervise(nursery, Supervision([stage.child("a"), slow]), path="/top")
+    assert stop_report(top) is None
+
+    await stop(top)
+
+    found = report(top)
+    assert [child.path for child in found.children] == ["/top/b", "/top/a"]
+    assert [child.seconds for child in found.children] == pytest.approx([3, 0])
+    assert {child.reason for child in found.children} == {SHUTDOWN}
+    assert found.troubles() == []
+    assert str(found) == "/top stopped 2 of 2 children in 3 s"
+    assert warnings(caplog) == []
+    await trio.sleep(100)
+    assert report(top).seconds == pytest.approx(3)
+
+
+async def test_who_had_to_be_killed_is_reported_and_logged(
+    stage: Stage,
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    slow = stage.child("a", cleanup=trio.sleep_forever, shutdown=2)
+    top = await supervise(nursery, Supervision([slow, stage.child("b")]), path="/top")
+
+    await stop(top)
+
+    _, child = report(top).children
+    assert (child.path, child.reason, child.forced, child.sits) == ("/top/a", KILLED, True, "")
+    assert warnings(caplog) == [
+        "/top stopped 2 of 2 children in 2 s; /top/a was killed 2 s into its stop"
+    ]
+
+
+async def test_a_child_that_is_killed_as_its_spec_says_is_no_news(
+    stage: Stage, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    top = await supervise(nursery, Supervision([stage.child("a", shutdown=BRUTAL_KILL)]))
+
+    await stop(top)
+
+    [child] = report(top).children
+    assert (child.reason, child.forced) == (KILLED, False)
+    assert warnings(caplog) == []
+
+
+async def test_children_that_fall_with_a_killed_supervisor_are_no_news(
+    stage: Stage, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    top = await supervise(nursery, stage.tree("ab"))
+
+    top.kill()
+    await top.wait()
+
+    assert [child.reason for child in report(top).children] == [KILLED, KILLED]
+    assert report(top).troubles() == []
+    assert warnings(caplog) == []
+
+
+async def test_a_child_that_does_not_die_is_told_of_while_its_supervisor_waits(
+    stage: Stage,
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stuck = stage.child("a", cleanup=partial(shielded, 10), shutdown=2)
+    top = await supervise(nursery, Supervision([stuck, stage.child("b")]), path="/top")
+
+    top.stop()
+    await trio.sleep(5)
+
+    assert warnings(caplog) == [
+        (
+            f"/top/a has not ended 0.1 s after it was killed: it sits in {SHIELDED}; "
+            f"its supervisor waits for it"
+        )
+    ]
+    assert str(report(top)) == (
+        f"/top stopped 1 of 2 children in 5 s; "
+        f"/top/a does not end: it was killed and sits in {SHIELDED}"
+    )
+    await top.wait()
+    assert warnings(caplog)[1:] == [
+        (
+            f"/top stopped 2 of 2 children in 10 s; "
+            f"/top/a ended 10 s after it was asked to: it was killed and sat in {SHIELDED}"
+        )
+    ]
+
+
+async def test_the_stop_of_a_supervisor_below_is_part_of_the_report(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    slow = [stage.child(name, cleanup=partial(trio.sleep, 3), shutdown=INFINITY) for name in "ab"]
+    sub = Child(Supervision(slow), id="sub", shutdown=2)
+    top = await supervise(nursery, Supervision([sub]), path="/top")
+
+    await stop(top)
+
+    [child] = report(top).children
+    assert child.inner is not None
+    # a was never asked: the grace of its supervisor was over before its turn.
+    assert [below.path for below in child.inner.children] == ["/top/sub/b", "/top/sub/a"]
+    assert report(top).troubles() == [
+        "/top/sub/b was killed 2 s into its stop",
+        "/top/sub/a was killed 0 s into its stop",
+        "/top/sub was killed 2 s into its stop",
+    ]
+
+
+async def test_a_child_killed_for_a_strategy_or_on_request_is_logged(
+    stage: Stage,
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    slow = stage.child("a", cleanup=trio.sleep_forever, shutdown=2)
+    tree = Supervision([slow, stage.child("b")], Strategy.ONE_FOR_ALL)
+    top = await supervise(nursery, tree, path="/top")
+
+    await leave("b")
+    await trio.sleep(3)
+    await top.call(Supervisor.terminate_child, "a")
+
+    assert warnings(caplog) == ["/top/a was killed 2 s into its stop"] * 2
+    assert stop_report(top) is None
+    await stop(top)
+
+
+async def test_an_init_that_does_not_end_when_its_time_is_up_is_told_of(
+    stage: Stage,
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    top = await supervise(nursery, Supervision(), path="/top")
+    child = stage.child("a", init=partial(shielded, 10), start_timeout=2)
+
+    nursery.start_soon(partial(stop_after, 5, top))
+    with pytest.raises(Exception, match="/top is gone"):
+        await top.call(Supervisor.start_child, child)
+    await top.wait()
+
+    assert warnings(caplog)[0] == (
+        f"/top/a has not ended 0.1 s after it was killed: it sits in {SHIELDED}; "
+        f"its supervisor waits for it"
+    )
+
+
+async def stop_after(seconds: float, top: Ref[Supervisor]) -> None:
+    await trio.sleep(seconds)
+    top.stop()
+
+
+async def test_of_an_actor_that_is_no_supervisor_there_is_no_report(nursery: trio.Nursery) -> None:
+    bare = await start(nursery, Server)
+    await stop(bare)
+
+    assert stop_report(bare) is None
+
+
+# -- the values
+
+
+def test_a_stop_without_trouble_has_nothing_to_say() -> None:
+    assert Stopped("/a", 1.0, SHUTDOWN).trouble() == ""
+    assert StopReport("/top", 1.0, ()).troubles() == []
+
+
+async def test_where_a_task_sits_is_its_own_line(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    nursery.start_soon(shielded, 1)
+    [task] = nursery.child_tasks
+    await wait_all_tasks_blocked()
+
+    assert sits_in(task) == SHIELDED
+    await trio.sleep(2)
+    assert sits_in(task) == ""
+
+
+async def test_a_task_with_no_line_of_its_own_sits_in_trios(nursery: trio.Nursery) -> None:
+    nursery.start_soon(trio.sleep_forever)
+    [task] = nursery.child_tasks
+    await wait_all_tasks_blocked()
+
+    assert str(Path(trio.__file__).parent) in sits_in(task)
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_task_that_waits_for_its_own_tasks_sits_where_the_first_of_them_does(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    async def outside() -> None:
+        async with trio.open_nursery() as inner:
+            inner.start_soon(shielded, 1)
+
+    nursery.start_soon(outside)
+    [task] = nursery.child_tasks
+    await wait_all_tasks_blocked()
+
+    assert sits_in(task) == SHIELDED
+    await trio.sleep(2)
+
+
+def test_nobody_sits_nowhere() -> None:
+    assert sits_in(None) == ""
