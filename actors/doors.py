@@ -11,7 +11,7 @@ speak from:
 
 A call from the loop's own thread is refused by all of them: it would block the loop that is to
 serve it. That a call is made in a thread changes nothing of what may come of it: ActorExited,
-a Refusal, CallingSelf arrive in the thread as they are.
+a Refusal, CallCycle arrive in the thread as they are.
 
 Rejected: one door that finds the run by itself, from a thread trio knows nothing of. It would
 have to be a variable of the whole process, and two trees in one process must never meet.
@@ -25,9 +25,10 @@ from typing import Concatenate, Final, ParamSpec, TypeVar
 import trio
 from trio.lowlevel import Task, TrioToken, current_trio_token, in_trio_run
 
-from .exits import CallingSelf
+from .exits import CallCycle, CallingSelf
 from .process import CURRENT
-from .ref import Address, _waits_for
+from .ref import Address
+from .waits import circle
 
 A = TypeVar("A")
 P = ParamSpec("P")
@@ -102,7 +103,8 @@ class Door:
             *args, **kwargs: what the method takes.
 
         Raises:
-            ActorExited, NoProcess, CallingSelf, MailboxFull, TypeError: as the address's own.
+            ActorExited, NoProcess, CallCycle, MailboxFull, TypeError, any Refusal: as the
+                address's own.
             DoorClosed: the run has ended.
             trio.TooSlowError: it took longer than the door's timeout.
             trio.Cancelled: who waits for this thread was cancelled (`from_thread`,
@@ -211,9 +213,11 @@ async def _call(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> R:
-    if _serves(host, address):
-        path = address.process().path
-        raise CallingSelf(f"{path} calls itself from a thread that it waits for: {_named(method)}")
+    paths = _circle(host, address)
+    if paths is not None:
+        kind = CallingSelf if len(paths) == 2 else CallCycle
+        way = " calls ".join(paths)
+        raise kind(f"{way}, from a thread it waits for: {_named(method)} would never return", paths)
     return await address.call(method, *args, **kwargs)
 
 
@@ -225,27 +229,31 @@ async def _cast(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> None:
-    if _serves(host, address):
+    if _circle(host, address) is not None:
         address.cast_nowait(method, *args, **kwargs)
     else:
         await address.cast(method, *args, **kwargs)
 
 
 async def _send(host: Task | None, address: Address[object], message: object) -> None:
-    if _serves(host, address):
+    if _circle(host, address) is not None:
         address.send_nowait(message)
     else:
         await address.send(message)
 
 
-def _serves(host: Task | None, address: Address[object]) -> bool:
-    """Whether the actor cannot turn to its mailbox before this thread is done.
+def _circle(host: Task | None, address: Address[object]) -> tuple[str, ...] | None:
+    """The circle that would close if `host` waited for who is at `address`, as it does.
 
-    An address knows this of the task that it is used in. Of a thread that may be abandoned, and
-    behind a Door with a token, that is another task than the one that waits for the thread.
+    An address looks for it along the task that it is used in. For a thread that may be abandoned,
+    and behind a Door, that is another task than the one that waits for the thread. (That the
+    callee closes the circle later is then not seen: no edge is laid for a wait that may be
+    abandoned any time. Its host's time-out ends it.)
     """
-    process = address.process()
-    return CURRENT.get() is process and _waits_for(process, host)
+    caller = CURRENT.get()
+    if caller is None or host is None:
+        return None
+    return circle(caller, address.process(), host)
 
 
 # -- in the thread
@@ -255,7 +263,7 @@ def _host() -> Task | None:
     """Who waits for this thread; None if trio did not start it, or has abandoned it.
 
     trio has no public name for it. Should it be gone one day, an actor that waits for a thread
-    that calls it waits until it is cancelled; nothing else is lost.
+    to abandon that calls it waits until it is cancelled; nothing else is lost.
     """
     thread = getattr(getattr(trio, "_threads", None), "PARENT_TASK_DATA", None)
     register: list[Task | None] = getattr(thread, "task_register", [None])

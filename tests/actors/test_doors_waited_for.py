@@ -4,6 +4,7 @@
 # ruff: noqa: PT012
 
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 import pytest
@@ -12,6 +13,7 @@ from trio.lowlevel import current_trio_token
 
 from actors import (
     Actor,
+    CallCycle,
     CallingSelf,
     Door,
     MailboxFull,
@@ -88,13 +90,24 @@ class Host(Server):
 
     mailbox = MailboxPolicy(1)
     door: Door
-    thread: Thread[None]
+    thread: Thread[Any]
 
     async def add(self, amount: int) -> int:
         return amount
 
-    async def call_self(self) -> None:
-        await self.thread(lambda: self.refused(lambda: self.door.call(self.ref, Host.add, 1)))
+    async def ask(self, whom: Ref["Host"]) -> CallCycle:
+        """Have the thread call somebody, and say how that was refused."""
+
+        def work() -> CallCycle:
+            with pytest.raises(CallCycle) as refused:
+                self.door.call(whom, Host.add, 1)
+            return refused.value
+
+        refused: CallCycle = await self.thread(work)
+        return refused
+
+    async def have_ask(self, whom: Ref["Host"]) -> CallCycle:
+        return await whom.call(Host.ask, self.ref)
 
     async def flood_self(self) -> None:
         def work() -> None:
@@ -106,10 +119,6 @@ class Host(Server):
 
         await self.thread(work)
 
-    def refused(self, act: Callable[[], object]) -> None:
-        with pytest.raises(CallingSelf, match="calls itself"):
-            act()
-
 
 # A thread that trio knows nothing of does not say whose it is.
 known_way = pytest.mark.parametrize(("make", "thread"), WAYS[:-1])
@@ -119,8 +128,13 @@ known_way = pytest.mark.parametrize(("make", "thread"), WAYS[:-1])
 async def test_a_thread_that_its_actor_waits_for_cannot_call_it(
     nursery: trio.Nursery, make: Callable[[], Door], thread: Thread[None]
 ) -> None:
-    host = await start(nursery, lambda: Host(make(), thread))
-    await host.call(Host.call_self)
+    host = await start(nursery, lambda: Host(make(), thread), path="/host")
+
+    refused = await host.call(Host.ask, host)
+
+    assert isinstance(refused, CallingSelf)
+    assert refused.paths == ("/host", "/host")
+    assert "add" in str(refused)
     await stop(host)
 
 
@@ -131,6 +145,21 @@ async def test_a_thread_that_its_actor_waits_for_does_not_wait_for_room(
     host = await start(nursery, lambda: Host(make(), thread))
     await host.call(Host.flood_self)
     await stop(host)
+
+
+@known_way
+async def test_a_thread_cannot_call_who_waits_for_its_actor(
+    nursery: trio.Nursery, make: Callable[[], Door], thread: Thread[None]
+) -> None:
+    first = await start(nursery, lambda: Host(make(), thread), path="/first")
+    host = await start(nursery, lambda: Host(make(), thread), path="/host")
+
+    refused = await first.call(Host.have_ask, host)
+
+    assert type(refused) is CallCycle
+    assert refused.paths == ("/host", "/first", "/host")
+    for ref in (first, host):
+        await stop(ref)
 
 
 @known_way
