@@ -67,8 +67,9 @@ class Door:
     the end of the run reaches. In the loop's own thread it casts and sends without waiting.
 
     Args:
-        timeout: seconds that each message may take, the answer to a call included. A thread has
-            no `trio.fail_after`.
+        timeout: seconds that each message may take, the answer to a call included; without
+            limit if left out. A thread has no `trio.fail_after`, and of a thread that trio did
+            not start nobody knows which actor waits for it: only this ends a call back to that.
 
     Raises:
         RuntimeError: it was made outside trio.
