@@ -4,6 +4,9 @@ The first floor of okibi, which knows neither supervisors nor AWS. `Server` is t
 start reading.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from .actor import Actor
 from .exits import (
     IGNORED,
@@ -33,6 +36,20 @@ from .server import Server, WhenStopped
 from .start import start, stop
 from .timers import Timer
 
+if TYPE_CHECKING:
+    from .doors import Door, DoorClosed, from_sync, from_thread
+    from .groups import Group, GroupMonitor, Joined, Left
+else:  # hidden from type checkers, which would believe in any name then
+
+    def __getattr__(name: str) -> object:
+        """A name of a room that is imported when it is first asked for."""
+        if name not in _LATE:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value: object = getattr(import_module(f".{_LATE[name]}", __name__), name)
+        globals()[name] = value
+        return value
+
+
 __all__ = [
     "IGNORED",
     "KILLED",
@@ -47,10 +64,16 @@ __all__ = [
     "AlreadyRegistered",
     "CallCycle",
     "CallingSelf",
+    "Door",
+    "DoorClosed",
     "Down",
     "Exit",
     "ExitReason",
+    "Group",
+    "GroupMonitor",
     "Ignore",
+    "Joined",
+    "Left",
     "MailboxFull",
     "MailboxPolicy",
     "MailboxStatistics",
@@ -68,7 +91,21 @@ __all__ = [
     "WhenFull",
     "WhenStopped",
     "crashed",
+    "from_sync",
+    "from_thread",
     "shutdown",
     "start",
     "stop",
 ]
+
+# The rooms that a start does not need: a cold start would pay for them each time.
+_LATE = {
+    "Door": "doors",
+    "DoorClosed": "doors",
+    "Group": "groups",
+    "GroupMonitor": "groups",
+    "Joined": "groups",
+    "Left": "groups",
+    "from_sync": "doors",
+    "from_thread": "doors",
+}

@@ -2,18 +2,19 @@
 
 import math
 from collections.abc import Callable, Coroutine
-from typing import Any, ClassVar, Self, TypeVar, cast, get_origin
+from typing import Any, ClassVar, Self, TypeVar, cast, get_origin, overload
 
 import trio
 
 from .exits import ExitReason
 from .mailbox import DEFAULT_POLICY, MailboxPolicy
-from .monitors import Monitor, watch
+from .monitors import Monitor, Watched, watch
 from .process import Process
 from .ref import Address, Ref
 from .timers import Interval, Timer
 
 A = TypeVar("A", bound="Actor")
+M = TypeVar("M")
 
 
 class Actor:
@@ -87,9 +88,22 @@ class Actor:
         self._process.turn_to_mailbox()
         return self._process.mailbox.receive()
 
-    def monitor(self, address: Address[Any]) -> Monitor:
-        """Be told by one `Down` when whoever is at `address` now ends (OTP: `monitor/2`)."""
-        return watch(self._process, address)
+    @overload
+    def monitor(self, watched: Address[Any], /) -> Monitor: ...
+
+    @overload
+    def monitor(self, watched: Watched[M], /) -> M: ...
+
+    def monitor(self, watched: Address[Any] | Watched[M], /) -> Monitor | M:
+        """Be told of what happens to somebody else (OTP: `monitor/2`, `pg:monitor/2`).
+
+        Args:
+            watched: an address, for one `Down` when whoever is there now ends; or a Group, for
+                a `Joined` or `Left` at each change, and a monitor that has the `members` of now.
+        """
+        if isinstance(watched, Address):
+            return watch(self._process, watched)
+        return watched.watched_by(self._process)
 
     def send_after(self, seconds: float, message: object) -> Timer:
         """Send a message to oneself after a while (OTP: `erlang:send_after`).

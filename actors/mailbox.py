@@ -158,7 +158,7 @@ class Mailbox:
             self.dropped += 1
             dropped = self.data.popleft()
         elif waiting >= self.peak:
-            # Here alone can the lane grow: a blocked sender takes the place of what was read.
+            # Not so for a blocked sender, who takes the place of what was read.
             self.peak = waiting + 1
         self._append(message)
         return dropped
@@ -192,6 +192,7 @@ class Mailbox:
             self._admit(self._senders)
         self._wake()
         self._append(message)
+        self.peak = max(self.peak, len(self.data))
 
     def close(self) -> list[object]:
         """Let nobody in any more; give what was left on the data lane, waiting senders last."""

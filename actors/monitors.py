@@ -5,13 +5,15 @@ control lane. A monitor of somebody dead brings it at once, with the reason if i
 (OTP forgets it and says `noproc`).
 """
 
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import attrs
 
 from .exits import NO_PROCESS, ExitReason, NoProcess
 from .process import Phase, Process
 from .ref import Address, Ref
+
+M_co = TypeVar("M_co", covariant=True)
 
 
 @attrs.frozen
@@ -48,6 +50,14 @@ class Monitor:
         lane = self._watcher.mailbox.control
         for message in [m for m in lane if isinstance(m, Down) and m.monitor is self]:
             lane.remove(message)
+
+
+class Watched(Protocol[M_co]):
+    """What else than an address can be monitored, and the monitor of it: a Group."""
+
+    def watched_by(self, watcher: Process, /) -> M_co:
+        """Have `watcher` told of what happens to it."""
+        ...
 
 
 def watch(watcher: Process, address: Address[Any]) -> Monitor:

@@ -136,8 +136,3 @@ def sweep(timers: list[Timer]) -> None:
     """Take what was cancelled off the heap, wherever in it it stands."""
     timers[:] = [timer for timer in timers if not timer.cancelled]
     heapq.heapify(timers)
-
-
-def next_due(timers: list[Timer]) -> float:
-    """When the heap has to be looked at again; infinity when it is empty."""
-    return timers[0].due if timers else math.inf

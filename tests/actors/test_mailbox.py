@@ -227,6 +227,18 @@ def test_what_is_dropped_is_counted_and_no_peak() -> None:
     assert mailbox.statistics() == MailboxStatistics(2, 0, 2, 8, 0, 2)
 
 
+async def test_what_is_let_in_for_the_end_counts_for_the_peak(nursery: trio.Nursery) -> None:
+    mailbox = Mailbox(TWO_BLOCK)
+    mailbox.offer(1)
+    mailbox.offer(2)
+    nursery.start_soon(mailbox.wait_for_room, 3)
+    await wait_all_tasks_blocked()
+
+    mailbox.end_with("last")
+
+    assert mailbox.statistics() == MailboxStatistics(4, 0, 4, 0, 0, 2)
+
+
 async def test_what_is_handed_to_a_waiting_reader_is_no_peak(nursery: trio.Nursery) -> None:
     mailbox = Mailbox()
     nursery.start_soon(mailbox.receive)

@@ -202,3 +202,29 @@ async def test_a_normal_end_brings_a_down_too(nursery: trio.Nursery) -> None:
     [down] = await watcher.call(Watcher.seen)
     assert down.reason is NORMAL
     await stop(watcher)
+
+
+async def test_demonitor_takes_back_the_down_of_nobody(nursery: trio.Nursery) -> None:
+    class Forgetful(Watcher):
+        async def watch_nobody(self) -> None:
+            self.monitor(Name("nobody", Mortal)).demonitor()
+
+    forgetful = await start(nursery, Forgetful)
+    await forgetful.call(Forgetful.watch_nobody)
+
+    assert await forgetful.call(Watcher.seen) == []
+    await stop(forgetful)
+
+
+async def test_a_monitor_that_a_dead_actor_sets_leaves_nothing_behind(
+    nursery: trio.Nursery,
+) -> None:
+    mortal, watcher = await start(nursery, Mortal), await start(nursery, Watcher)
+    actor = watcher.process().actor
+    assert isinstance(actor, Watcher)
+    await stop(watcher)
+
+    actor.monitor(mortal)
+
+    assert not mortal.process().watchers
+    await stop(mortal)

@@ -204,3 +204,11 @@ def test_names_are_equal_by_their_key() -> None:
     assert same == VISITS
     assert hash(same) == hash(VISITS)
     assert repr(VISITS) == "Name('visits', Visits)"
+
+
+def test_a_names_own_mistakes_are_told_when_it_is_made() -> None:
+    for key in ("", 3):
+        with pytest.raises(TypeError, match="key is a text that is not empty"):
+            Name(key, Visits)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="actor is the class that will bear it, not 'Visits'"):
+        Name("visits", "Visits")  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ import trio
 
 from actors import Actor, Server, start, stop
 from actors.mailbox import Mailbox
-from actors.timers import Interval, Tick, Timer, next_due, ring, sweep, take
+from actors.timers import Interval, Tick, Timer, ring, sweep, take
 
 
 @attrs.define(eq=False)
@@ -300,7 +300,7 @@ def test_an_interval_is_set_again_once_its_tick_was_taken() -> None:
 
     assert take(tick, timers)
     assert ring(timers, 2.5) == []
-    assert next_due(timers) == 4.0
+    assert timers[0].due == 4.0
 
 
 def test_a_tick_of_a_cancelled_interval_is_not_taken() -> None:
@@ -343,12 +343,8 @@ def test_ring_takes_what_is_due_and_leaves_the_rest() -> None:
     timers = [Timer(1.0, "a"), Timer(2.0, "b")]
 
     assert ring(timers, 1.0) == ["a"]
-    assert next_due(timers) == 2.0
+    assert timers[0].due == 2.0
     assert ring(timers, 1.0) == []
-
-
-def test_an_empty_heap_is_never_due() -> None:
-    assert next_due([]) == math.inf
 
 
 def test_sweep_takes_cancelled_timers_off_the_heap() -> None:

@@ -7,7 +7,24 @@ from typing import Generic, TypeVar
 import attrs
 import trio
 
-from actors import Actor, Address, Down, ExitReason, Name, Ref, Server, start, stop
+from actors import (
+    Actor,
+    Address,
+    Door,
+    Down,
+    ExitReason,
+    Group,
+    Joined,
+    MailboxStatistics,
+    Monitor,
+    Name,
+    Ref,
+    Server,
+    from_sync,
+    from_thread,
+    start,
+    stop,
+)
 from supervisors import BRUTAL_KILL, Child, Restart, Strategy, Supervision, Supervisor, supervise
 
 T = TypeVar("T")
@@ -36,6 +53,20 @@ class Visits(Server):
 class Better(Visits): ...
 
 
+class Board(Server):
+    seen: tuple[Ref[Visits], ...] = ()
+
+    async def init(self) -> None:
+        self.seen = self.monitor(VISITORS).members
+        monitor: Monitor = self.monitor(VISITS)
+        monitor.demonitor()
+        self.send_every(60.0, "look again").cancel()
+
+    async def handle_info(self, message: object) -> None:
+        if isinstance(message, Joined):
+            self.seen += (message.ref,)
+
+
 @attrs.define(eq=False)
 class Box(Server, Generic[T]):
     content: T
@@ -52,6 +83,7 @@ class Starter(Server):
 
 
 VISITS = Name("visits", Visits)
+VISITORS = Group("visitors", Visits)
 SUB = Child(Supervision([Child(Better)], strategy=Strategy.REST_FOR_ONE), id="sub")
 TREE = Supervision(
     [
@@ -68,6 +100,14 @@ async def first(address: Address[Visits]) -> int:
     return await address.call(Visits.visit, "bob")
 
 
+def in_a_thread(door: Door, better: Ref[Better]) -> int:
+    from_thread.cast(better, Visits.forget)
+    from_sync.send(VISITS, "hello")
+    return door.call(VISITS, Visits.visit, "bob", times=2) + from_thread.call(
+        better, Visits.visit, name="bob"
+    )
+
+
 async def main(starter: Ref[Starter]) -> None:
     async with trio.open_nursery() as nursery:
         top: Ref[Supervisor] = await supervise(nursery, TREE)
@@ -77,6 +117,11 @@ async def main(starter: Ref[Starter]) -> None:
         await VISITS.send(count)
         better: Ref[Better] = await start(nursery, Better)
         count = await first(better) + await first(VISITS)
+        VISITORS.join(better)
+        members: list[Ref[Visits]] = VISITORS.members()
+        count = await VISITORS.dispatch(Visits.visit, "bob") + len(members)
+        statistics: MailboxStatistics = better.mailbox_statistics
+        count = statistics.peak + in_a_thread(Door(), better)
         box: Ref[Box[int]] = await start(nursery, lambda: Box(1))
         count = await box.call(Box[int].swap, 2)
         made: Ref[Visits] = await starter.call(Starter.make, Visits)

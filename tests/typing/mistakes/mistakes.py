@@ -1,6 +1,6 @@
-"""Five mistakes of a user's, each of which a type checker must report at its line."""
+"""Mistakes of a user's, each of which a type checker must report at its line."""
 
-from actors import Name, Ref, Server
+from actors import Group, Name, Ref, Server, from_thread
 
 
 class Visits(Server):
@@ -14,6 +14,7 @@ class Orders(Server):
 
 
 VISITS = Name("visits", Visits)
+VISITORS = Group("visitors", Visits)
 
 
 async def wrong_reply_type(visits: Ref[Visits]) -> str:
@@ -35,3 +36,19 @@ async def another_servers_method() -> None:
 
 async def misspelt_method(visits: Ref[Visits]) -> None:
     await visits.call(Visits.vist, "bob")  # mistake: misspelt
+
+
+def wrong_argument_through_a_door(visits: Ref[Visits]) -> int:
+    return from_thread.call(visits, Visits.visit, 1)  # mistake: door argument
+
+
+def another_servers_method_through_a_door(visits: Ref[Visits]) -> None:
+    from_thread.cast(visits, Orders.order, 1)  # mistake: door server
+
+
+async def another_servers_method_to_a_group() -> None:
+    await VISITORS.dispatch(Orders.order, 1)  # mistake: group server
+
+
+def another_server_in_a_group(orders: Ref[Orders]) -> None:
+    VISITORS.join(orders)  # mistake: group member

@@ -1,0 +1,279 @@
+"""Doors: real threads that speak to actors."""
+
+# A crash is raised by the nursery itself, so its whole block is what raises.
+# ruff: noqa: PT012
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import trio
+from trio.lowlevel import current_trio_token, spawn_system_task
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from actors import (
+    ActorExited,
+    Door,
+    DoorClosed,
+    MailboxFull,
+    NoProcess,
+    Ref,
+    from_sync,
+    from_thread,
+    start,
+    stop,
+)
+from tests.actors.threads import TILL, Empty, Thread, Till, every_way, foreign_thread, till
+
+# -- the verbs
+
+
+@every_way
+async def test_a_thread_calls_casts_and_sends(
+    nursery: trio.Nursery, make: Callable[[], Door], thread: Thread[None]
+) -> None:
+    def work() -> None:
+        door.cast(ref, Till.add, 1)
+        assert door.call(TILL, Till.add, amount=2) == 3
+        door.send(TILL, "hello")
+        assert door.call(ref, Till.what_was_sent) == ["hello"]
+
+    ref, door = await start(nursery, Till, name=TILL), make()
+    await thread(work)
+    await stop(ref)
+
+
+@every_way
+async def test_what_comes_of_a_call_arrives_in_the_thread_as_it_is(
+    make: Callable[[], Door], thread: Thread[None]
+) -> None:
+    def work() -> None:
+        with pytest.raises(NoProcess, match="nobody bears the name 'till'"):
+            door.call(TILL, Till.add, 1)
+        with pytest.raises(Empty, match="nothing in it"):
+            door.call(ref, Till.empty)
+        with pytest.raises(TypeError, match="init is no message"):
+            door.call(ref, Till.init)
+        with pytest.raises(ActorExited) as gone:
+            door.call(ref, Till.crash)
+        assert isinstance(gone.value.__cause__, ValueError)
+        for verb in (door.cast, door.call):
+            with pytest.raises(ActorExited, match=r"asked for a ca[ls][lt] of add"):
+                verb(ref, Till.add, 1)
+        with pytest.raises(ActorExited):
+            door.send(ref, "late")
+        done.append(True)
+
+    done: list[bool] = []
+    with pytest.raises(BaseExceptionGroup) as crashed:
+        async with trio.open_nursery() as nursery:
+            ref, door = await start(nursery, Till), make()
+            with trio.CancelScope(shield=True):
+                await thread(work)
+    assert crashed.group_contains(ValueError)
+    assert done
+
+
+@every_way
+async def test_a_cast_waits_for_room_and_so_does_a_send(
+    nursery: trio.Nursery, make: Callable[[], Door], thread: Thread[None]
+) -> None:
+    def work() -> None:
+        door.cast(ref, Till.wait)
+        door.cast(ref, Till.add, 1)
+        door.cast(ref, Till.add, 2)
+        door.send(ref, "sent")
+
+    async def release() -> None:
+        await till(ref).busy.wait()
+        while not ref.mailbox_statistics.blocked:
+            await trio.lowlevel.checkpoint()
+        till(ref).go.set()
+
+    ref, door = await start(nursery, Till), make()
+    nursery.start_soon(release)
+    await thread(work)
+
+    assert await ref.call(Till.add, 0) == 3
+    assert await ref.call(Till.what_was_sent) == ["sent"]
+    await stop(ref)
+
+
+async def test_many_threads_at_once_lose_nothing(nursery: trio.Nursery) -> None:
+    def work() -> None:
+        with ThreadPoolExecutor(8) as pool:
+            for _ in pool.map(lambda n: door.call(ref, Till.add, n), range(200)):
+                pass
+
+    ref, door = await start(nursery, Till), Door()
+    await trio.to_thread.run_sync(work)
+
+    assert await ref.call(Till.add, 0) == sum(range(200))
+    await stop(ref)
+
+
+# -- the wrong place
+
+
+@pytest.mark.parametrize("make", [lambda: from_thread, lambda: from_sync, Door])
+async def test_a_call_in_the_loops_own_thread_is_refused(
+    nursery: trio.Nursery, make: Callable[[], Door]
+) -> None:
+    ref = await start(nursery, Till)
+    with pytest.raises(RuntimeError) as refused:
+        make().call(ref, Till.add, 1)
+
+    assert str(refused.value) == (
+        "a call of add would block the trio loop of this thread; "
+        "await the address's own `call` there"
+    )
+    await stop(ref)
+
+
+async def test_from_thread_is_refused_in_the_loops_own_thread(nursery: trio.Nursery) -> None:
+    ref = await start(nursery, Till)
+    with pytest.raises(RuntimeError, match="a cast of add would block the trio loop"):
+        from_thread.cast(ref, Till.add, 1)
+    with pytest.raises(RuntimeError, match="a send of str would block the trio loop"):
+        from_thread.send(ref, "hello")
+    await stop(ref)
+
+
+@pytest.mark.parametrize("make", [lambda: from_sync, Door])
+async def test_the_others_cast_and_send_there_without_waiting(
+    nursery: trio.Nursery, make: Callable[[], Door]
+) -> None:
+    ref, door = await start(nursery, Till), make()
+    await wait_all_tasks_blocked()
+
+    door.cast(ref, Till.wait)
+    await till(ref).busy.wait()
+    door.send(ref, "hello")
+    with pytest.raises(MailboxFull):
+        door.cast(ref, Till.add, 1)
+    with pytest.raises(MailboxFull):
+        door.send(ref, "again")
+
+    till(ref).go.set()
+    assert await ref.call(Till.what_was_sent) == ["hello"]
+    await stop(ref)
+
+
+async def test_from_sync_casts_from_a_callback_of_the_loop(nursery: trio.Nursery) -> None:
+    ref = await start(nursery, Till)
+    current_trio_token().run_sync_soon(from_sync.cast, ref, Till.add, 1)
+    await wait_all_tasks_blocked()
+
+    assert await ref.call(Till.add, 0) == 1
+    await stop(ref)
+
+
+async def test_a_door_does_not_block_the_loop_of_another_thread(nursery: trio.Nursery) -> None:
+    async def elsewhere() -> None:
+        with pytest.raises(RuntimeError, match="would block the trio loop of this thread"):
+            door.cast(ref, Till.add, 1)
+
+    ref, door = await start(nursery, Till), Door()
+    await trio.to_thread.run_sync(trio.run, elsewhere)
+    await stop(ref)
+
+
+@pytest.mark.parametrize("door", [from_thread, from_sync])
+async def test_a_thread_that_trio_did_not_start_needs_a_door(
+    nursery: trio.Nursery, door: Door
+) -> None:
+    def work() -> None:
+        with pytest.raises(RuntimeError) as refused:
+            door.call(ref, Till.add, 1)
+        assert str(refused.value) == (
+            "a call of add finds no way into trio, which did not start this thread; "
+            "make a Door() inside trio, hand it over and use that here"
+        )
+
+    ref = await start(nursery, Till)
+    await foreign_thread(work)
+    await stop(ref)
+
+
+def test_a_door_is_made_inside_trio() -> None:
+    with pytest.raises(RuntimeError, match="made inside trio, then handed to the thread"):
+        Door()
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan")])
+async def test_a_doors_timeout_is_more_than_0(timeout: float) -> None:
+    with pytest.raises(ValueError, match="timeout is more than 0 seconds, not"):
+        Door(timeout)
+
+
+# -- time, and the end of the run
+
+
+async def test_a_door_waits_no_longer_than_its_timeout(
+    nursery: trio.Nursery, mock_clock: MockClock
+) -> None:
+    def work() -> None:
+        with pytest.raises(trio.TooSlowError):
+            door.call(ref, Till.wait)
+
+    async def jump() -> None:
+        await till(ref).busy.wait()
+        mock_clock.jump(3)
+
+    ref, door = await start(nursery, Till), Door(timeout=3)
+    nursery.start_soon(jump)
+    await foreign_thread(work)
+
+    till(ref).go.set()
+    assert await ref.call(Till.add, 1) == 1
+    await stop(ref)
+
+
+def test_a_door_is_closed_once_the_run_has_ended() -> None:
+    async def main() -> tuple[Door, Ref[Till]]:
+        async with trio.open_nursery() as nursery:
+            ref = await start(nursery, Till)
+            await stop(ref)
+        return Door(), ref
+
+    door, ref = trio.run(main)
+    with pytest.raises(DoorClosed, match="the run of trio has ended: nobody is left for a call"):
+        door.call(ref, Till.add, 1)
+
+
+def test_a_door_is_closed_when_the_run_ends_before_the_answer() -> None:
+    class Stubborn(Till):
+        async def wait(self) -> str:
+            with trio.CancelScope(shield=True):
+                await Till.wait(self)
+            return "too late"
+
+    async def life() -> None:
+        async with trio.open_nursery() as nursery:
+            refs.append(await start(nursery, Stubborn))
+
+    async def main() -> None:
+        spawn_system_task(life)
+        await wait_all_tasks_blocked()
+        stubborn = till(refs[0])
+        door, token = Door(), current_trio_token()
+
+        def work() -> None:
+            try:
+                door.call(refs[0], Till.wait)
+            except DoorClosed as closed:
+                told.append(str(closed))
+            token.run_sync_soon(stubborn.go.set)
+
+        threads.append(threading.Thread(target=work))
+        threads[0].start()
+        await stubborn.busy.wait()
+
+    refs: list[Ref[Stubborn]] = []
+    told: list[str] = []
+    threads: list[threading.Thread] = []
+    trio.run(main)
+    threads[0].join()
+
+    assert told == ["the run of trio ended before a call of wait was through"]

@@ -1,0 +1,445 @@
+"""Groups: who is in one, who is reached, and who is told."""
+
+import logging
+import random
+from collections import Counter
+from typing import Any, Generic, TypeVar
+
+import attrs
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+import actors
+from actors import (
+    KILLED,
+    SHUTDOWN,
+    ActorExited,
+    Down,
+    Group,
+    GroupMonitor,
+    Joined,
+    Left,
+    MailboxPolicy,
+    Ref,
+    Server,
+    WhenFull,
+    start,
+    stop,
+)
+from actors.groups import Registry, _registry
+
+T = TypeVar("T")
+
+
+@attrs.define(eq=False)
+class Worker(Server):
+    heard: list[str] = attrs.Factory(list)
+
+    async def hear(self, news: str) -> None:
+        self.heard.append(news)
+
+    async def what_was_heard(self) -> list[str]:
+        return self.heard
+
+
+class Other(Server): ...
+
+
+@attrs.define(eq=False)
+class Watcher(Server):
+    seen: list[object] = attrs.Factory(list)
+
+    async def watch(self, group: Group[Worker]) -> GroupMonitor[Worker]:
+        return self.monitor(group)
+
+    async def watch_actor(self, ref: Ref[Worker]) -> None:
+        self.monitor(ref)
+
+    async def watch_then_ignore(self, group: Group[Worker], ref: Ref[Worker]) -> None:
+        monitor = self.monitor(group)
+        group.join(ref)
+        group.leave(ref)
+        waiting = self.ref.mailbox_statistics.control
+        monitor.demonitor()
+        monitor.demonitor()
+        assert self.ref.mailbox_statistics.control == waiting - 2
+
+    async def what_was_seen(self) -> list[object]:
+        return self.seen
+
+    async def handle_info(self, message: object) -> None:
+        self.seen.append(message)
+
+
+WORKERS = Group("workers", Worker)
+OTHERS = Group("others", Worker)
+
+
+def left_behind() -> Registry | None:
+    """The table of this run, if anything is left in it."""
+    table = _registry()
+    return table if table.entries or table.joins or table.monitors else None
+
+
+# -- joins and leaves
+
+
+async def test_members_are_in_the_order_they_joined_as_often_as_they_did(
+    nursery: trio.Nursery,
+) -> None:
+    a, b = await start(nursery, Worker), await start(nursery, Worker)
+    for ref in (a, b, a):
+        WORKERS.join(ref)
+
+    assert WORKERS.members() == [a, b, a]
+    assert OTHERS.members() == []
+    await stop(a)
+    await stop(b)
+
+
+async def test_who_joined_twice_must_leave_twice_the_latest_join_first(
+    nursery: trio.Nursery,
+) -> None:
+    a, b = await start(nursery, Worker), await start(nursery, Worker)
+    for ref in (a, b, a):
+        WORKERS.join(ref)
+
+    assert WORKERS.leave(a)
+    assert WORKERS.members() == [a, b]
+    assert WORKERS.leave(a)
+    assert WORKERS.members() == [b]
+    assert not WORKERS.leave(a)
+
+    assert a.process().watchers == {}
+    await stop(a)
+    await stop(b)
+    assert left_behind() is None
+
+
+async def test_a_group_is_left_without_leaving_another(nursery: trio.Nursery) -> None:
+    worker = await start(nursery, Worker)
+    for group in (WORKERS, OTHERS):
+        group.join(worker)
+
+    WORKERS.leave(worker)
+
+    assert (WORKERS.members(), OTHERS.members()) == ([], [worker])
+    await stop(worker)
+    assert left_behind() is None
+
+
+async def test_an_actor_joins_in_its_init(nursery: trio.Nursery) -> None:
+    class Joining(Worker):
+        async def init(self) -> None:
+            WORKERS.join(self.ref)
+
+    joining = await start(nursery, Joining)
+
+    assert WORKERS.members() == [joining]
+    await stop(joining)
+
+
+async def test_entries_are_gone_when_the_down_is_seen(nursery: trio.Nursery) -> None:
+    class Looking(Watcher):
+        async def handle_info(self, message: object) -> None:
+            assert isinstance(message, Down)
+            seen.append(WORKERS.members())
+
+    seen: list[list[Ref[Worker]]] = []
+    worker, looking = await start(nursery, Worker), await start(nursery, Looking)
+    await looking.call(Looking.watch_actor, worker)
+    WORKERS.join(worker)
+    WORKERS.join(worker)
+    worker.kill()
+    await wait_all_tasks_blocked()
+
+    assert seen == [[]]
+    assert left_behind() is None
+    await stop(looking)
+
+
+async def test_entries_are_gone_when_init_fails(nursery: trio.Nursery) -> None:
+    class Failing(Worker):
+        async def init(self) -> None:
+            WORKERS.join(self.ref)
+            raise ValueError("boom")
+
+    with pytest.raises(actors.StartError):
+        await start(nursery, Failing)
+
+    assert left_behind() is None
+
+
+async def test_the_dead_do_not_join(nursery: trio.Nursery) -> None:
+    worker = await start(nursery, Worker)
+    worker.kill()
+    await worker.wait()
+
+    with pytest.raises(ActorExited) as refused:
+        WORKERS.join(worker)
+
+    group = "Group('workers', Worker)"
+    assert str(refused.value) == f"Worker is gone: killed, asked for a join of {group}"
+    assert not WORKERS.leave(worker)
+    assert left_behind() is None
+
+
+async def test_an_actor_of_another_class_does_not_join(nursery: trio.Nursery) -> None:
+    other = await start(nursery, Other, path="/other")
+
+    with pytest.raises(TypeError, match=r"Group\('workers', Worker\) is joined by no Other: /oth"):
+        WORKERS.join(other)  # type: ignore[arg-type]
+    await stop(other)
+
+
+async def test_a_group_may_promise_a_generic_server(nursery: trio.Nursery) -> None:
+    class Box(Server, Generic[T]): ...
+
+    boxes = Group("boxes", Box[int])
+    box: Ref[Box[int]] = await start(nursery, Box[int])
+    boxes.join(box)
+
+    assert boxes.members() == [box]
+    await stop(box)
+
+
+def test_the_table_belongs_to_one_run_of_trio() -> None:
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            WORKERS.join(await start(nursery, Worker))
+            await trio.to_thread.run_sync(trio.run, look)
+            nursery.cancel_scope.cancel()
+
+    async def look() -> None:
+        seen.append(WORKERS.members())
+
+    seen: list[object] = []
+    trio.run(main)
+    trio.run(look)
+
+    assert seen == [[], []]
+
+
+def test_a_groups_own_mistakes_are_told_when_it_is_made() -> None:
+    for key in ("", 3):
+        with pytest.raises(TypeError, match="key is a text that is not empty"):
+            Group(key, Worker)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="actor is the class that will join it, not 'Worker'"):
+        Group("workers", "Worker")  # type: ignore[arg-type]
+
+
+def test_groups_are_equal_by_their_key() -> None:
+    same: Group[Any] = Group("workers", Other)
+    assert same == WORKERS
+    assert hash(same) == hash(WORKERS)
+    assert repr(WORKERS) == "Group('workers', Worker)"
+
+
+def test_names_that_a_start_does_not_need_are_found_late() -> None:
+    assert actors.Group is Group
+    with pytest.raises(AttributeError, match="'actors' has no attribute 'Grop'"):
+        _ = actors.Grop  # type: ignore[attr-defined]
+
+
+# -- dispatch
+
+
+async def test_dispatch_casts_to_every_entry_and_counts_them(nursery: trio.Nursery) -> None:
+    a, b = await start(nursery, Worker), await start(nursery, Worker)
+    for ref in (a, b, a):
+        WORKERS.join(ref)
+
+    assert await WORKERS.dispatch(Worker.hear, "news") == 3
+
+    assert await a.call(Worker.what_was_heard) == ["news", "news"]
+    assert await b.call(Worker.what_was_heard) == ["news"]
+    await stop(a)
+    await stop(b)
+
+
+async def test_dispatch_to_nobody_reaches_none() -> None:
+    with trio.testing.assert_checkpoints():
+        assert await WORKERS.dispatch(Worker.hear, "news") == 0
+
+
+@pytest.mark.parametrize("when_full", [WhenFull.BLOCK, WhenFull.REJECT])
+async def test_a_full_member_does_not_stop_the_others(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture, when_full: WhenFull
+) -> None:
+    class Full(Worker):
+        mailbox = MailboxPolicy(1, when_full)
+
+        async def hear(self, news: str) -> None:
+            await trio.sleep_forever()
+
+    full, free = await start(nursery, Full, path="/full"), await start(nursery, Worker)
+    await full.cast(Worker.hear, "first")
+    await wait_all_tasks_blocked()
+    await full.cast(Worker.hear, "second")
+    for ref in (full, free):
+        WORKERS.join(ref)
+
+    assert await WORKERS.dispatch(Worker.hear, "news") == 1
+
+    assert await free.call(Worker.what_was_heard) == ["news"]
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "Group('workers', Worker) did not reach all with hear: /full " in record.message
+    full.kill()
+    await stop(free)
+
+
+async def test_an_ending_member_does_not_stop_the_others(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "actors")
+    ending, free = await start(nursery, Worker, path="/ending"), await start(nursery, Worker)
+    for ref in (ending, free):
+        WORKERS.join(ref)
+    ending.stop()
+
+    assert await WORKERS.dispatch(Worker.hear, "news") == 1
+
+    assert await free.call(Worker.what_was_heard) == ["news"]
+    [record] = caplog.records
+    assert record.levelno == logging.INFO
+    assert "did not reach all with hear: /ending is gone: shutdown" in record.message
+    await stop(free)
+
+
+async def test_a_cancelled_dispatch_reaches_nobody(nursery: trio.Nursery) -> None:
+    worker = await start(nursery, Worker)
+    WORKERS.join(worker)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await WORKERS.dispatch(Worker.hear, "news")
+
+    assert scope.cancelled_caught
+    assert await worker.call(Worker.what_was_heard) == []
+    await stop(worker)
+
+
+async def test_what_is_no_message_is_refused_even_by_an_empty_group() -> None:
+    with pytest.raises(TypeError, match="init is no message"):
+        await WORKERS.dispatch(Worker.init)
+
+
+# -- monitors
+
+
+async def test_a_monitor_gives_the_members_of_now_then_each_change_once(
+    nursery: trio.Nursery,
+) -> None:
+    a, b = await start(nursery, Worker), await start(nursery, Worker)
+    watcher = await start(nursery, Watcher)
+    WORKERS.join(a)
+
+    monitor = await watcher.call(Watcher.watch, WORKERS)
+    assert (monitor.group, monitor.members) == (WORKERS, (a,))
+    WORKERS.join(b)
+    WORKERS.join(a)
+    OTHERS.join(a)
+    WORKERS.leave(b)
+    await stop(a)
+    await wait_all_tasks_blocked()
+
+    assert await watcher.call(Watcher.what_was_seen) == [
+        Joined(WORKERS, b, monitor),
+        Joined(WORKERS, a, monitor),
+        Left(WORKERS, b, None, monitor),
+        Left(WORKERS, a, SHUTDOWN, monitor),
+        Left(WORKERS, a, SHUTDOWN, monitor),
+    ]
+    for ref in (b, watcher):
+        ref.stop()
+
+
+async def test_left_comes_before_the_down_whichever_was_asked_for_first(
+    nursery: trio.Nursery,
+) -> None:
+    worker, watcher = await start(nursery, Worker), await start(nursery, Watcher)
+    await watcher.call(Watcher.watch_actor, worker)
+    WORKERS.join(worker)
+    monitor = await watcher.call(Watcher.watch, WORKERS)
+
+    worker.kill()
+    await wait_all_tasks_blocked()
+
+    left, down = await watcher.call(Watcher.what_was_seen)
+    assert left == Left(WORKERS, worker, KILLED, monitor)
+    assert isinstance(down, Down)
+    await stop(watcher)
+
+
+async def test_nothing_is_seen_after_demonitor_not_even_what_waits(nursery: trio.Nursery) -> None:
+    worker, watcher = await start(nursery, Worker), await start(nursery, Watcher)
+    kept = await watcher.call(Watcher.watch, WORKERS)
+
+    await watcher.call(Watcher.watch_then_ignore, WORKERS, worker)
+    WORKERS.join(worker)
+    await wait_all_tasks_blocked()
+
+    seen = await watcher.call(Watcher.what_was_seen)
+    assert {message.monitor for message in seen} == {kept}  # type: ignore[attr-defined]
+    assert len(seen) == 3
+    for ref in (worker, watcher):
+        await stop(ref)
+
+
+async def test_watchers_and_members_that_end_leave_nothing_behind(nursery: trio.Nursery) -> None:
+    for _ in range(100):
+        worker, watcher = await start(nursery, Worker), await start(nursery, Watcher)
+        await watcher.call(Watcher.watch, WORKERS)
+        WORKERS.join(worker)
+        for ref in random.sample([worker, watcher], 2):
+            await stop(ref)
+
+    assert left_behind() is None
+
+
+async def test_demonitor_leaves_nothing_behind(nursery: trio.Nursery) -> None:
+    watcher = await start(nursery, Watcher)
+    monitor = await watcher.call(Watcher.watch, WORKERS)
+
+    monitor.demonitor()
+
+    assert watcher.process().watchers == {}
+    assert left_behind() is None
+    await stop(watcher)
+
+
+async def test_the_dead_are_told_of_nothing_more(nursery: trio.Nursery) -> None:
+    watcher = await start(nursery, Watcher)
+    await stop(watcher)
+
+    monitor = WORKERS.watched_by(watcher.process())
+
+    assert monitor.members == ()
+    assert left_behind() is None
+
+
+async def test_at_the_end_of_a_watcher_what_it_knows_is_what_is_so(nursery: trio.Nursery) -> None:
+    luck = random.Random(5)
+    watcher = await start(nursery, Watcher)
+    workers = [await start(nursery, Worker) for _ in range(5)]
+    for _ in range(10):
+        WORKERS.join(luck.choice(workers))
+    monitor = await watcher.call(Watcher.watch, WORKERS)
+    for _ in range(200):
+        worker = luck.choice(workers)
+        if luck.random() < 0.1:
+            await stop(worker)
+            workers[workers.index(worker)] = await start(nursery, Worker)
+        else:
+            luck.choice([WORKERS.join, WORKERS.leave])(worker)
+    await wait_all_tasks_blocked()
+
+    known = Counter(monitor.members)
+    for message in await watcher.call(Watcher.what_was_seen):
+        assert isinstance(message, (Joined, Left))
+        known[message.ref] += 1 if isinstance(message, Joined) else -1
+    assert +known == Counter(WORKERS.members())
+    assert all(count >= 0 for count in known.values())
+    for ref in (*workers, watcher):
+        await stop(ref)
