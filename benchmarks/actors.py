@@ -18,6 +18,8 @@ from .peers import bare_trio, okibi_server
 
 WARMUP = 200
 COUNT = 5000
+# Few enough to be over before the machine changes, many enough for the collector to have its part.
+TURN = 25
 
 
 class Short(Actor):
@@ -79,7 +81,11 @@ async def started_task() -> float:
 
 
 async def started_child() -> float:
-    """A supervisor starting with one child, less one without, and the child's end."""
+    """A supervisor starting with one child, less one without, and the child's end.
+
+    A difference of two long loops is noise where the machine is not quiet, so short ones take
+    turns, and the median of their differences counts.
+    """
     name = Name("short", Short)
     with_child = Supervision([Child(Short, name=name, restart=Restart.TEMPORARY)])
 
@@ -89,8 +95,13 @@ async def started_child() -> float:
             await trio.lowlevel.checkpoint()
             top.stop()
 
-    full = await timed(lambda: one(with_child), COUNT // 10)
-    return full - await timed(lambda: one(Supervision()), COUNT // 10)
+    return statistics.median(
+        [
+            await timed(lambda: one(with_child), TURN)
+            - await timed(lambda: one(Supervision()), TURN)
+            for _ in range(COUNT // 10 // TURN)
+        ]
+    )
 
 
 @attrs.frozen
@@ -134,7 +145,7 @@ def report(rounds: list[Round]) -> None:
         ratios = sorted(one / other for one, other in zip(ours, theirs, strict=True))
         median = statistics.median(ratios)
         row = f"{name} {statistics.median(ours):.1f} us, {bare} {statistics.median(theirs):.1f} us"
-        verdict = f"  bar {bar:.2f}: {'met' if median <= bar else 'MISSED'}" if bar else ""
+        verdict = f"  bar {bar:.2f}: {'met' if 0 < median <= bar else 'MISSED'}" if bar else ""
         print(f"  {row:50} {median:5.2f}  ({ratios[0]:.2f} to {ratios[-1]:.2f}){verdict}")
 
 

@@ -27,8 +27,6 @@ ECHO = Child(Echo, restart=Restart.TEMPORARY)
 class Pool(Protocol):
     """What starts and stops children one at a time; the end of its block stops the rest."""
 
-    what: str
-
     async def start_child(self) -> Ref[Echo]: ...
 
     async def terminate_child(self, child: Ref[Echo]) -> None: ...
@@ -36,8 +34,6 @@ class Pool(Protocol):
 
 class _Dynamic:
     """Children of a DynamicSupervisor."""
-
-    what = "DynamicSupervisor"
 
     def __init__(self, room: Any, top: Ref[Any]) -> None:
         self._supervisor = room.DynamicSupervisor
@@ -53,8 +49,6 @@ class _Dynamic:
 
 class _Nursery:
     """Children that nobody supervises: what stands in until there is a DynamicSupervisor."""
-
-    what = "plain nursery"
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
@@ -79,6 +73,11 @@ async def open_pool() -> AsyncIterator[Pool]:
         yield _Dynamic(room, top)
         top.stop()
         await top.wait()
+
+
+def kind() -> str:
+    """What a pool's children live under, for the heads of tables."""
+    return "a plain nursery" if _room() is None else "one DynamicSupervisor"
 
 
 def _room() -> Any:

@@ -31,7 +31,7 @@ import trio.testing
 
 from actors import Ref
 
-from .pool import Echo, Pool, open_pool
+from .pool import Echo, Pool, kind, open_pool
 
 SIZES = (1_000, 10_000, 100_000)
 PHASES = ("start", "call", "stop")
@@ -192,7 +192,7 @@ def report(rounds: Rounds) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.scale", description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="how many actors")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threshold", type=int, help="of gc.set_threshold; Python's, if left out")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--traced", action="store_true", help=argparse.SUPPRESS)
@@ -204,7 +204,7 @@ def main() -> None:
         return
     cores = len(os.sched_getaffinity(0))
     print(f"Python {platform.python_version()}, {platform.machine()}, {cores} cores;", end=" ")
-    print(f"{options.rounds} rounds, interleaved")
+    print(f"{options.rounds} rounds, interleaved; children of {kind()}")
     more = () if options.threshold is None else ("--threshold", str(options.threshold))
     report([{size: run(size, *more) for size in options.sizes} for _ in range(options.rounds)])
     held = run(TRACED, "--traced")["bytes"]

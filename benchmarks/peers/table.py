@@ -20,6 +20,8 @@ from pathlib import Path
 
 import attrs
 
+from ..pool import kind
+
 HERE = Path(__file__).parent
 NEWEST = HERE.parent.parent / ".venv-newest" / "bin" / "python"
 PYTHON = str(NEWEST) if NEWEST.exists() else sys.executable
@@ -86,7 +88,9 @@ def run(peer: Peer, counts: tuple[int, ...]) -> Run:
     except subprocess.TimeoutExpired:
         raise Absent(f"did not end within {PATIENCE:g} s") from None
     if done.returncode != 0:
-        said = (done.stderr.strip().splitlines() or ["no word"])[-1][:120]
+        # The last line with a word in it: a group of errors ends in a frame.
+        words = [line.strip(" |+-") for line in done.stderr.splitlines()]
+        said = ([*filter(None, words)] or [f"ended with exit code {done.returncode}"])[-1][:120]
         raise Absent(f"{said}: {peer.cure}" if "ModuleNotFoundError" in said else said)
     told = json.loads(done.stdout)
     return Run({column: told[column] for column in COLUMNS}, told["versions"])
@@ -153,7 +157,8 @@ def measure_peers(count: int, counts: tuple[int, ...] = (500, 5000, 5000, 1000))
     """Measure and print."""
     warmup, calls, casts, starts = counts
     print(f"\nactors and supervisors beside their peers, on {machine()};")
-    print(f"  {count} rounds of {calls} calls, {casts} casts, {starts} starts after {warmup} each")
+    print(f"  {count} rounds of {calls} calls, {casts} casts, {starts} starts after {warmup} each;")
+    print(f"  okibi's children are those of {kind()}")
     report(*rounds(count, counts))
 
 
