@@ -103,6 +103,10 @@ step([<<"exit">>, Id, Reason], _) ->
 step([<<"kill">>, Id], _) ->
     exit(witness:pid(Id), kill),
     null;
+%% OTP counts restarts by whole seconds of this clock.
+step([<<"sleep">>, <<"to a whole second">>], _) ->
+    timer:sleep(1000 * (erlang:monotonic_time(second) + 1) - erlang:monotonic_time(millisecond)),
+    null;
 step([<<"sleep">>, Time], _) ->
     timer:sleep(Time),
     null;
@@ -159,7 +163,7 @@ arguments(_, [<<"<", Rest/binary>>], _) -> [witness:pid(binary:part(Rest, 0, byt
 arguments(_, Ids, _) -> [words:atom(Id) || Id <- Ids].
 
 checked({ok, Pid}) -> exit(Pid, shutdown), <<"ok">>;
-checked({error, {supervisor_data, Why}}) -> words:reply({error, Why}).
+checked(Error) -> words:reply(Error).
 
 ask(Do) ->
     spawn_monitor(fun() -> exit({reply, Do()}) end).

@@ -27,11 +27,14 @@ term(Other) -> io_lib:format("~0p", [Other]).
 
 terms(List) -> lists:join(",", [term(Each) || Each <- List]).
 
-%% What an administrator is told, ready for JSON.
+%% What an administrator is told, ready for JSON; of what is wrong with a spec, its name alone.
 reply({ok, #{id := _} = Spec}) -> spec(Spec);
 reply({ok, {Id, Child, Type, _}}) -> child({Id, Child, Type, []});
 reply({ok, Child}) -> said(["ok ", term(Child)]);
 reply({ok, Child, Info}) -> said(["ok ", term(Child), " ", term(Info)]);
+reply({error, {Of, Reason}}) when Of =:= supervisor_data; Of =:= start_spec -> reply({error, Reason});
+reply({error, {Blame, _}}) when Blame =/= already_started, Blame =/= shutdown, is_atom(Blame) ->
+    said(["error ", term(Blame)]);
 reply({error, Reason}) -> said(["error ", term(Reason)]);
 reply([{specs, _} | _] = Counts) ->
     [proplists:get_value(Key, Counts) || Key <- [specs, active, supervisors, workers]];
