@@ -5,12 +5,13 @@
 #   make bench   warm overhead against awslambdaric; the lower floors beside bare trio, triotp,
 #                Pykka and Erlang's gen_server
 #   make scale   1,000 to 100,000 actors alive: the cost of each, and its memory
+#   make conformance   record OTP's supervisor again, compare with the recording, replay it
 #   make sweep   kill any actor of the runtime at any step: the full size of what the tests sample
 PYTHON ?= python3
 BIN := .venv/bin
 NEWEST := .venv-newest/bin
 
-.PHONY: demo test check bench scale sweep clean
+.PHONY: demo test check bench scale conformance sweep clean
 
 # uv installs in seconds what pip installs in a minute; it comes from the same registry.
 .venv/installed: pyproject.toml
@@ -66,8 +67,17 @@ bench: .venv/installed .venv-newest/installed
 scale: .venv/installed
 	$(BIN)/python -m benchmarks.scale
 
+# Another release of OTP may record its version otherwise, and nothing else.
+OTP := tests/conformance/otp
+conformance: .venv/installed
+	@command -v escript > /dev/null || { echo "make conformance needs Erlang/OTP 27 or later: apt-get install erlang-base (Debian)"; exit 1; }
+	rm -rf .recorded && mkdir .recorded
+	escript $(OTP)/record.escript .recorded
+	diff --recursive --unified --ignore-matching-lines='^  "OTP": ' $(OTP)/recorded .recorded
+	$(BIN)/python -m pytest tests/conformance
+
 sweep: .venv/installed
 	$(BIN)/python -m tests.runtime.sweep
 
 clean:
-	rm -rf .venv .venv-newest
+	rm -rf .venv .venv-newest .recorded
