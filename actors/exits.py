@@ -183,6 +183,12 @@ def reason_for(
     return SHUTDOWN if cut else NORMAL
 
 
+def farewell_in(error: BaseException) -> object:
+    """The last reply that an Exit in it gives, NOTHING if there is none."""
+    crash = crash_in(error)
+    return crash.reply if isinstance(crash, Exit) else NOTHING
+
+
 def interrupted(error: BaseException | None) -> bool:
     """Whether a KeyboardInterrupt is in it, alone or in a group."""
     if isinstance(error, BaseExceptionGroup):

@@ -53,11 +53,10 @@ from .exits import (
     NOTHING,
     SHUTDOWN,
     ActorExited,
-    Exit,
     ExitReason,
     Ignore,
     StartError,
-    crash_in,
+    farewell_in,
     interrupted,
     reason_for,
 )
@@ -132,6 +131,9 @@ class Process:
     release_name: Callable[[], None] | None = attrs.field(default=None, init=False)
     on_kill: Callable[[], None] | None = attrs.field(default=None, init=False)
     on_grace: Callable[[], None] | None = attrs.field(default=None, init=False)
+    # What it leaves to be read when it has ended, its actor being gone.
+    legacy: object = attrs.field(default=None, init=False)
+    _failed: bool = attrs.field(default=False, init=False)
     _around: int = attrs.field(default=0, init=False)
     _asked: ExitReason | None = attrs.field(default=None, init=False)
     _killed: bool = attrs.field(default=False, init=False)
@@ -176,7 +178,7 @@ class Process:
         """
         while self.phase is Phase.STARTING:
             await self._change()
-        if self.phase is Phase.DEAD and self.reason is not None and self.actor is None:
+        if self.reason is not None and self._failed:
             raise StartError(self.path, self.reason)
 
     async def wait_dead(self) -> ExitReason:
@@ -209,7 +211,6 @@ class Process:
             raise reason.error or ActorExited(self.path, reason)
 
     async def _run(self, factory: Callable[[], Living]) -> ExitReason:
-        error: BaseException | None = None
         try:
             self.actor = factory()
             if self.cleans_up:
@@ -218,12 +219,12 @@ class Process:
                 (self._stop or self._kill).cancel()
             with self._stop or _NO_SCOPE:
                 await self.actor.live(self._started)
-        except BaseException as caught:
-            error = caught
-            leaving = crash_in(caught)
-            if isinstance(leaving, Exit):
-                self.farewell = leaving.reply
-        return reason_for(error, killed=self._was_cut(error), asked=self._asked)
+        except BaseException as error:
+            # In no variable that outlives this block: its traceback holds this frame, and the two
+            # would wait for the garbage collector.
+            self.farewell = farewell_in(error)
+            return reason_for(error, killed=self._was_cut(), asked=self._asked)
+        return reason_for(None, killed=self._killed, asked=self._asked)
 
     async def _terminate(self, reason: ExitReason) -> ExitReason:
         """Close the door, then let it clean up within its grace, unless it was killed."""
@@ -235,12 +236,11 @@ class Process:
         # An outer cancellation must not cut the clean-up, and the grace must end it.
         self._kill.shield = True
         self._begin_grace(self.grace)
-        error: BaseException | None = None
         try:
             await self.actor.terminate(reason)
-        except BaseException as caught:
-            error = caught
-        ended = reason_for(error, killed=self._was_cut(error), asked=None)
+            ended = KILLED if self._killed else NORMAL
+        except BaseException as error:
+            ended = reason_for(error, killed=self._was_cut(), asked=None)
         if ended is NORMAL:
             return reason
         if reason.error is not None:
@@ -251,12 +251,10 @@ class Process:
             self._report(reason, [])
         return ended
 
-    def _was_cut(self, error: BaseException | None) -> bool:
+    def _was_cut(self) -> bool:
         """Whether it was killed by name, or cancelled because its grace was over."""
-        if self._killed:
-            return True
-        if error is None or not self._kill.cancel_called:
-            return False
+        if self._killed or not self._kill.cancel_called:
+            return self._killed
         # Without a scope of its own its body is asked to stop by the same one.
         return self._stop is not None or trio.current_time() >= self._kill.deadline
 
@@ -300,10 +298,12 @@ class Process:
             watched.watchers.pop(monitor, None)
         self.watching = {}
         self.deferred = None
+        self._failed = self.actor is None
         self._announce()
         if not reason.quiet:
             self._report(reason, left)
-        self.current = None
+        # A Ref of the dead keeps nothing alive but why it ended.
+        self.current = self.task = self.actor = None
 
     def _report(self, reason: ExitReason, left: list[object]) -> None:
         """A crash nobody may be waiting for: where, at what, for whom, and what it took along."""

@@ -143,23 +143,22 @@ class Server(Actor):
         process = self._process
         process.turn_to_mailbox()
         process.drains = self.when_stopped is WhenStopped.DRAIN
-        mailbox, clock = process.mailbox, current_clock().current_time
-        receive = mailbox.receive
+        mailbox, clock = process.mailbox, current_clock()
         while True:
             if process.continuations:
                 await self._continue()
-            message = await receive()
+            message = await mailbox.receive()
             if message is LAST:
                 return
             if mailbox.idle != math.inf:
                 mailbox.idle = math.inf
             process.current = message
-            process.since = clock()
+            process.since = clock.current_time()
             if isinstance(message, Request):
                 await self._serve(message)
             else:
                 await self.handle_info(message)
-            process.current = None
+            process.current = message = None
 
     async def _continue(self) -> None:
         """Go on, and with what that wants to go on with, however long that takes."""

@@ -16,7 +16,7 @@ import trio
 
 from actors import MailboxPolicy, Ref, Server, WhenFull
 
-from .place import Children, Place
+from .place import Children, Place, report_of
 from .report import Stopped, StopReport
 
 logger = logging.getLogger("supervisors")
@@ -98,6 +98,7 @@ class Parent(Server):
             for place in reversed([*self._children.living.values()]):
                 self._note(await self._children.gone(place))
         self._ended = trio.current_time()
+        self._process.legacy = self.stop_report()
         if any(stopped.trouble() for stopped in self._stopped):
             logger.warning("%s", self.stop_report())
 
@@ -126,5 +127,4 @@ def stop_report(ref: Ref[Any]) -> StopReport | None:
     Returns:
         The report; None of an actor that is no supervisor, or of one that has not begun to stop.
     """
-    actor = ref.process().actor
-    return actor.stop_report() if isinstance(actor, Parent) else None
+    return report_of(ref.process())

@@ -268,15 +268,13 @@ class Children:
         reason = process.reason if _is_dead(process) else None
         # Of what falls with a supervisor that was killed by name nobody need be told.
         killed = reason is not None and reason.kind == "killed" and not self._killed()
-        report: Callable[[], StopReport | None] | None
-        report = getattr(process.actor, "stop_report", None)
         return Stopped(
             process.path,
             now - self._asked.get(process, now),
             reason,
             killed and place.spec.shutdown != BRUTAL_KILL,
             self._sits.get(process, ""),
-            None if report is None else report(),
+            report_of(process),
         )
 
     def _killed(self) -> bool:
@@ -290,6 +288,14 @@ class Children:
             PATIENCE,
             where,
         )
+
+
+def report_of(process: Process) -> StopReport | None:
+    """The report of a supervisor's own stop: as it stands, or as it has left it."""
+    report: Callable[[], StopReport | None] | None = getattr(process.actor, "stop_report", None)
+    if report is not None:
+        return report()
+    return process.legacy if isinstance(process.legacy, StopReport) else None
 
 
 def _is_dead(process: Process) -> bool:

@@ -3,7 +3,9 @@
 # A crash is raised by the nursery itself, so its whole block is what raises.
 # ruff: noqa: PT012
 
+import gc
 import logging
+import weakref
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -388,3 +390,37 @@ async def test_an_error_that_cannot_be_shown_still_reaches_callers(
                     told.append(error.reason.kind)
 
     assert told == ["crashed"]
+
+
+class Cleaner(Server):
+    """Has a `terminate`, and so a scope more."""
+
+    async def terminate(self, reason: ExitReason) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+@pytest.mark.parametrize("kind", [Server, Cleaner])
+async def test_an_end_leaves_nothing_to_the_garbage_collector(
+    kind: type[Server], nursery: trio.Nursery
+) -> None:
+    await stop(await start(nursery, kind))
+    await wait_all_tasks_blocked()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(5):
+            await stop(await start(nursery, kind))
+
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
+async def test_the_ref_of_the_dead_keeps_no_state_alive(nursery: trio.Nursery) -> None:
+    cleaner = Cleaner()
+    ref, state = await start(nursery, lambda: cleaner), weakref.ref(cleaner)
+    await stop(ref)
+
+    del cleaner
+    assert state() is None
+    assert ref.reason == SHUTDOWN
