@@ -116,7 +116,7 @@ class Children:
         make: gives what makes the actor of a spec.
     """
 
-    __slots__ = ("_asked", "_make", "_nursery", "_owner", "_sits", "living")
+    __slots__ = ("_asked", "_make", "_nursery", "_owner", "_sits", "_teller", "living")
 
     def __init__(
         self,
@@ -130,6 +130,8 @@ class Children:
         self._make = make
         self._asked: dict[Process, float] = {}
         self._sits: dict[Process, str] = {}
+        # One bound method for them all, not one for each.
+        self._teller = self._tell
 
     # -- they come
 
@@ -190,7 +192,7 @@ class Children:
             raise StartError(path, crashed(taken)) from None
         place.process = process
         self.living[process] = place
-        process.watchers[self] = self._tell
+        process.watchers[self] = self._teller
         return process
 
     def retry(self, place: Place, delay: float = 0.0) -> None:

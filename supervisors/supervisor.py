@@ -2,7 +2,8 @@
 
 import logging
 import math
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, TypeVar, overload
 
 import attrs
 import trio
@@ -18,7 +19,7 @@ from .admin import (
     refusal_of,
     refuse_present,
 )
-from .flags import performs
+from .flags import Flags, performs, supervisor_of
 from .life import Event, State
 from .parent import Parent
 from .place import Ended, Place, Retry
@@ -100,8 +101,8 @@ class Supervisor(Parent):
             SpecError: it is no Child, or one that does not fit the flags.
         """
         (child,) = as_children([spec])
-        refuse_present(self._places.get(child.id), self.path)
         check_significant(child, self.flags.auto_shutdown)
+        refuse_present(self._places.get(child.id), self.path)
         place = self._places[child.id] = Place(child)
         try:
             return await self._fill(place)
@@ -282,17 +283,38 @@ class Supervisor(Parent):
         del self._places[place.id]
 
 
+@overload
 async def supervise(
     nursery: trio.Nursery,
     flags: Supervision,
     *,
     name: Name[Supervisor] | None = None,
+    path: str = ...,
+) -> Ref[Supervisor]: ...
+@overload
+async def supervise(
+    nursery: trio.Nursery, flags: Flags, *, name: Name[A], path: str = ...
+) -> Ref[A]: ...
+@overload
+async def supervise(nursery: trio.Nursery, flags: Flags, *, path: str = ...) -> Ref[Any]: ...
+async def supervise(
+    nursery: trio.Nursery,
+    flags: Flags,
+    *,
+    name: Name[Any] | None = None,
     path: str = "/supervisor",
-) -> Ref[Supervisor]:
+) -> Ref[Any]:
     """Start a tree in a nursery and wait until all of it has started.
 
     Cancelling the nursery stops the tree in reverse order. A top supervisor that gives up raises
     SupervisorGaveUp into the nursery.
+
+    Args:
+        nursery: the whole tree lives in this one.
+        flags: a Supervision, or the flags of another kind of supervisor; of those the `name` tells
+            the type checker which class performs them.
+        name: an address for others.
+        path: what it is called in logs; its children's paths begin with it.
 
     Raises:
         StartError: a child failed to start; whatever had started is stopped again.
@@ -300,7 +322,7 @@ async def supervise(
     """
     return await start(
         nursery,
-        lambda: Supervisor(flags),
+        partial(supervisor_of, flags),
         name=name,
         path=path,
         grace=math.inf,

@@ -4,12 +4,10 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors import (
     NORMAL,
     SHUTDOWN,
-    ActorExited,
     AlreadyRegistered,
     Ref,
     Refusal,
@@ -17,7 +15,6 @@ from actors import (
     start,
     stop,
 )
-from actors.names import names
 from supervisors import (
     AlreadyPresent,
     AlreadyStarted,
@@ -29,7 +26,6 @@ from supervisors import (
     InvalidChild,
     NotFound,
     Restart,
-    Restarting,
     Running,
     State,
     Strategy,
@@ -37,7 +33,7 @@ from supervisors import (
     Supervisor,
     supervise,
 )
-from tests.supervisors.stage import BOOM, Boom, Player, Stage, alive, leave, player
+from tests.supervisors.stage import Boom, Player, Stage, alive, leave, player
 
 Top = Ref[Supervisor]
 
@@ -56,19 +52,6 @@ async def states(top: Top) -> str:
     """Every child's state, newest first."""
     infos = await top.call(Supervisor.which_children)
     return ", ".join(f"{child.id} {child.state.value}" for child in infos)
-
-
-async def in_restart_loop(
-    stage: Stage, nursery: trio.Nursery, ids: str, strategy: Strategy, failing: str
-) -> Top:
-    """A supervisor whose child cannot start again, between two of its attempts for ever.
-
-    It asks for its attempts by mail, so a question put meanwhile stands between them.
-    """
-    top = await supervise(nursery, stage.tree(ids, strategy, intensity=1_000_000))
-    stage.refused = {f"{failing}*"}
-    player(failing).cast_nowait(Player.leave, BOOM)
-    return top
 
 
 # -- start_child
@@ -372,123 +355,3 @@ async def test_a_spec_can_be_asked_for(stage: Stage, nursery: trio.Nursery) -> N
 
     assert await top.call(Supervisor.get_childspec, "a") is spec
     await stop(top)
-
-
-# -- between two attempts of a restart (OTP: hanging_restart_loop)
-
-
-@pytest.mark.parametrize("strategy", Strategy)
-async def test_between_two_attempts_a_child_is_restarting(
-    stage: Stage, nursery: trio.Nursery, strategy: Strategy
-) -> None:
-    top = await in_restart_loop(stage, nursery, "ab", strategy, "a")
-    with trio.fail_after(5):
-        while "a restarting" not in await states(top):
-            await trio.lowlevel.checkpoint()
-
-        for request in (Supervisor.restart_child, Supervisor.delete_child):
-            with pytest.raises(Restarting, match="is about to be started again"):
-                await top.call(request, "a")
-        with pytest.raises(AlreadyPresent):
-            await top.call(Supervisor.start_child, stage.child("a"))
-        alone = strategy is Strategy.ONE_FOR_ONE
-        assert await counted(top) == [2, int(alone), 0, 2]
-        assert await states(top) == f"b {'running' if alone else 'undefined'}, a restarting"
-        await stop(top)
-
-
-@pytest.mark.parametrize("strategy", Strategy)
-async def test_terminating_a_restarting_child_calls_the_next_attempt_off(
-    stage: Stage, nursery: trio.Nursery, strategy: Strategy
-) -> None:
-    top = await in_restart_loop(stage, nursery, "ab", strategy, "a")
-    with trio.fail_after(5):
-        while "a restarting" not in await states(top):
-            await trio.lowlevel.checkpoint()
-        await top.call(Supervisor.terminate_child, "a")
-        begun = stage.starts["a"]
-        await wait_all_tasks_blocked()
-
-    assert stage.starts["a"] == begun
-    assert (await top.call(Supervisor.which_child, "a")).state is State.UNDEFINED
-    stage.refused = set()
-    assert await top.call(Supervisor.restart_child, "a") == alive("a")
-    await stop(top)
-
-
-async def test_rest_for_one_retries_the_one_that_failed_and_leaves_those_behind_it_down(
-    stage: Stage, nursery: trio.Nursery
-) -> None:
-    top = await in_restart_loop(stage, nursery, "abc", Strategy.REST_FOR_ONE, "b")
-    with trio.fail_after(5):
-        while await states(top) != "c undefined, b restarting, a running":
-            await trio.lowlevel.checkpoint()
-        await stop(top)
-
-
-# -- K1: while a child is in init, everything else waits
-
-
-async def test_while_a_child_is_in_init_other_requests_wait(
-    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    async def slow() -> None:
-        await trio.sleep(3)
-
-    top = await supervise(nursery, stage.tree("a"))
-    nursery.start_soon(top.call, Supervisor.start_child, stage.child("b", init=slow))
-    await wait_all_tasks_blocked()
-
-    assert await counted(top) == [2, 2, 0, 2]
-
-    assert trio.current_time() == pytest.approx(3)
-    await stop(top)
-
-
-async def test_the_wait_for_an_init_has_a_limit(
-    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    top = await supervise(nursery, stage.tree("a"), path="/top")
-    child = stage.child("b", init=trio.sleep_forever, start_timeout=3)
-
-    with pytest.raises(ChildFailed, match=r"/top/b did not start: .* its init took longer than 3"):
-        await top.call(Supervisor.start_child, child)
-
-    assert await counted(top) == [1, 1, 0, 1]
-    await stop(top)
-
-
-@pytest.mark.parametrize("how", ["stop", "kill", "cancel"])
-async def test_a_stop_does_not_wait_for_the_init_that_somebody_asked_for(
-    stage: Stage, autojump_clock: MockClock, how: str
-) -> None:
-    async def ask() -> None:
-        with pytest.raises(ActorExited, match="start_child"):
-            await top.call(Supervisor.start_child, stage.child("b", init=trio.sleep_forever))
-        told.set()
-
-    told = trio.Event()
-    async with trio.open_nursery() as outer:
-        async with trio.open_nursery() as nursery:
-            top = await supervise(nursery, stage.tree("a"))
-            outer.start_soon(ask)
-            await wait_all_tasks_blocked()
-            if how == "cancel":
-                nursery.cancel_scope.cancel()
-            else:
-                getattr(top, how)()
-        await told.wait()
-
-    assert stage.said() == ("start a" if how == "kill" else "start a; term a shutdown")
-    assert names() == {}
-    assert trio.current_time() < 1
-
-
-async def test_a_request_to_a_supervisor_that_has_ended_is_told_so(
-    stage: Stage, nursery: trio.Nursery
-) -> None:
-    top = await supervise(nursery, stage.tree("a"))
-    await stop(top)
-
-    with pytest.raises(ActorExited):
-        await top.call(Supervisor.which_children)

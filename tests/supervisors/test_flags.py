@@ -4,7 +4,7 @@ import attrs
 import pytest
 import trio
 
-from actors import Server, StartError, stop
+from actors import Name, Ref, Server, StartError, stop
 from supervisors import Child, Flags, Supervision, Supervisor, snapshot, supervise
 from supervisors.flags import performs, supervisor_of
 
@@ -49,6 +49,17 @@ async def test_a_child_may_be_given_as_any_flags(nursery: trio.Nursery) -> None:
 
     assert (child.path, child.actor) == ("/supervisor/choir", "Conductor")
     await stop(top)
+
+
+async def test_any_flags_may_be_the_top_of_a_tree(nursery: trio.Nursery) -> None:
+    name = Name("conductor", Conductor)
+
+    named: Ref[Conductor] = await supervise(nursery, Choir(), name=name)
+    nameless = await supervise(nursery, Choir(), path="/choir")
+
+    assert (name.whereis(), nameless.path) == (named, "/choir")
+    await stop(named)
+    await stop(nameless)
 
 
 async def test_flags_that_nobody_performs_fail_the_start(nursery: trio.Nursery) -> None:
