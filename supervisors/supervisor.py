@@ -2,7 +2,7 @@
 
 import logging
 import math
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import attrs
 import trio
@@ -18,12 +18,12 @@ from .admin import (
     refusal_of,
     refuse_present,
 )
-from .flags import performs
+from .flags import Flags, performs, supervisor_of
 from .life import Event, State
 from .parent import Parent
 from .place import Ended, Place, Retry
 from .spec import Child, Supervision, as_children, check_significant
-from .strategy import Decision, Standing, again, count, ended, put_off
+from .strategy import Decision, Limits, Standing, again, count, ended
 
 A = TypeVar("A", bound=Actor)
 
@@ -38,7 +38,7 @@ class SupervisorGaveUp(Exception):
     okibi giving up is a crash.
     """
 
-    def __init__(self, path: str, flags: Supervision, child: str, reason: ExitReason) -> None:
+    def __init__(self, path: str, flags: Limits, child: str, reason: ExitReason) -> None:
         super().__init__(
             f"{path} gave up: {child} ended ({reason}), and {flags.intensity} restarts "
             f"within {flags.period:g} s are its limit"
@@ -237,11 +237,7 @@ class Supervisor(Parent):
         self._children.retry(place, self._pause(place))
 
     def _pause(self, place: Place) -> float:
-        backoff = self.flags.backoff
-        if backoff is None:
-            return 0.0
-        place.pause = put_off(backoff, place.pause, self.flags.period, trio.current_time())
-        return place.pause.seconds
+        return place.put_off(self.flags.backoff, self.flags.period)
 
     # -- performing
 
@@ -282,17 +278,43 @@ class Supervisor(Parent):
         del self._places[place.id]
 
 
+@overload
 async def supervise(
     nursery: trio.Nursery,
     flags: Supervision,
     *,
     name: Name[Supervisor] | None = None,
     path: str = "/supervisor",
-) -> Ref[Supervisor]:
+) -> Ref[Supervisor]: ...
+
+
+@overload
+async def supervise(
+    nursery: trio.Nursery,
+    flags: Flags[A],
+    *,
+    name: Name[A] | None = None,
+    path: str = "/supervisor",
+) -> Ref[A]: ...
+
+
+async def supervise(
+    nursery: trio.Nursery,
+    flags: Flags[Any],
+    *,
+    name: Name[Any] | None = None,
+    path: str = "/supervisor",
+) -> Ref[Any]:
     """Start a tree in a nursery and wait until all of it has started.
 
     Cancelling the nursery stops the tree in reverse order. A top supervisor that gives up raises
     SupervisorGaveUp into the nursery.
+
+    Args:
+        nursery: the tree lives in this one.
+        flags: the top supervisor's: a Supervision, or those of another kind.
+        name: an address for it.
+        path: what it is called; its children's paths begin with it.
 
     Raises:
         StartError: a child failed to start; whatever had started is stopped again.
@@ -300,7 +322,7 @@ async def supervise(
     """
     return await start(
         nursery,
-        lambda: Supervisor(flags),
+        lambda: supervisor_of(flags),
         name=name,
         path=path,
         grace=math.inf,
