@@ -31,7 +31,7 @@ import trio.testing
 
 from actors import Ref
 
-from .pool import Echo, Pool, kind, open_pool
+from .pool import Echo, Pool, open_pool
 
 SIZES = (1_000, 10_000, 100_000)
 PHASES = ("start", "call", "stop")
@@ -204,7 +204,7 @@ def main() -> None:
         return
     cores = len(os.sched_getaffinity(0))
     print(f"Python {platform.python_version()}, {platform.machine()}, {cores} cores;", end=" ")
-    print(f"{options.rounds} rounds, interleaved; children of {kind()}")
+    print(f"{options.rounds} rounds, interleaved; children of one DynamicSupervisor")
     more = () if options.threshold is None else ("--threshold", str(options.threshold))
     report([{size: run(size, *more) for size in options.sizes} for _ in range(options.rounds)])
     held = run(TRACED, "--traced")["bytes"]

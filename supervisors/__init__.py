@@ -3,6 +3,9 @@
 The second floor of okibi; it knows `actors` only. `Supervisor` is the place to start reading.
 """
 
+import importlib
+from typing import TYPE_CHECKING
+
 from .admin import (
     AlreadyPresent,
     AlreadyStarted,
@@ -27,8 +30,10 @@ from .spec_errors import (
     InvalidAutoShutdown,
     InvalidBackoff,
     InvalidChild,
+    InvalidExtraArguments,
     InvalidId,
     InvalidIntensity,
+    InvalidMaxChildren,
     InvalidName,
     InvalidPeriod,
     InvalidRestart,
@@ -40,6 +45,9 @@ from .spec_errors import (
     SpecError,
 )
 from .supervisor import Supervisor, SupervisorGaveUp, supervise
+
+if TYPE_CHECKING:
+    from .dynamic import Dynamic, DynamicSupervisor, after_extra
 
 __all__ = [
     "BRUTAL_KILL",
@@ -55,12 +63,16 @@ __all__ = [
     "Counts",
     "DuplicateChild",
     "DuplicateName",
+    "Dynamic",
+    "DynamicSupervisor",
     "Flags",
     "InvalidAutoShutdown",
     "InvalidBackoff",
     "InvalidChild",
+    "InvalidExtraArguments",
     "InvalidId",
     "InvalidIntensity",
+    "InvalidMaxChildren",
     "InvalidName",
     "InvalidPeriod",
     "InvalidRestart",
@@ -83,7 +95,23 @@ __all__ = [
     "Supervision",
     "Supervisor",
     "SupervisorGaveUp",
+    "after_extra",
     "snapshot",
     "stop_report",
     "supervise",
 ]
+
+# Which room a name comes from that a plain tree does not need: imported when first asked for,
+# since every import is paid for at a cold start.
+_LATE = {
+    "Dynamic": "dynamic",
+    "DynamicSupervisor": "dynamic",
+    "after_extra": "dynamic",
+}
+
+
+def __getattr__(name: str) -> object:
+    room = _LATE.get(name)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{room}", __name__), name)

@@ -6,7 +6,7 @@
 import enum
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, cast
 
 import attrs
 
@@ -14,7 +14,17 @@ from actors import Actor
 
 from .spec_errors import InvalidBackoff, InvalidIntensity, InvalidPeriod, InvalidStart
 
-B = TypeVar("B", bound=Actor)
+if TYPE_CHECKING:
+    # A default (PEP 696), so that `class Mine(Flags)` needs no argument.
+    from typing_extensions import TypeVar
+
+    B = TypeVar("B", bound=Actor)
+    S_co = TypeVar("S_co", bound=Actor, default=Actor, covariant=True)
+else:
+    from typing import TypeVar
+
+    B = TypeVar("B", bound=Actor)
+    S_co = TypeVar("S_co", bound=Actor, covariant=True)
 
 
 class AutoShutdown(enum.Enum):
@@ -25,11 +35,12 @@ class AutoShutdown(enum.Enum):
     ALL_SIGNIFICANT = "all_significant"
 
 
-class Flags:
+class Flags(Generic[S_co]):
     """What a supervisor of some kind is told, as a value: stands where a child's factory does.
 
     `Supervision` and the flags of the other kinds of supervisor are its subclasses, each a frozen
-    value. The class that performs them says so: `@performs(Supervision)`.
+    value. The class that performs them says so: `@performs(Supervision)`. The type checkers know it
+    from `Flags[DynamicSupervisor]`.
 
     Attributes:
         default_id: what a child with such flags is called, if nobody says otherwise.
@@ -40,10 +51,10 @@ class Flags:
     default_id: ClassVar[str] = "supervisor"
 
 
-_performers: dict[type[Flags], Callable[[Any], Actor]] = {}
+_performers: dict[type[Flags[Any]], Callable[[Any], Actor]] = {}
 
 
-def performs(flags: type[Flags]) -> Callable[[type[B]], type[B]]:
+def performs(flags: type[Flags[Any]]) -> Callable[[type[B]], type[B]]:
     """Say of an actor's class that it is what such flags describe; it is made from them alone."""
 
     def note(performer: type[B]) -> type[B]:
@@ -53,7 +64,7 @@ def performs(flags: type[Flags]) -> Callable[[type[B]], type[B]]:
     return note
 
 
-def supervisor_of(flags: Flags) -> Actor:
+def supervisor_of(flags: Flags[B]) -> B:
     """Make the supervisor that the flags describe.
 
     Raises:
@@ -61,7 +72,7 @@ def supervisor_of(flags: Flags) -> Actor:
     """
     for kind in type(flags).__mro__:
         if kind in _performers:
-            return _performers[kind](flags)
+            return cast("B", _performers[kind](flags))
     raise InvalidStart(f"no supervisor performs {type(flags).__name__}: decorate it with @performs")
 
 

@@ -15,10 +15,11 @@ from actors import IGNORED, Actor, AlreadyRegistered, Ref, StartError, Timer, cr
 from actors.process import Phase, Process
 from actors.start import GRACE, spawn
 
+from .flags import Backoff
 from .life import Event, State, after
 from .report import Stopped, StopReport, sits_in
 from .spec import BRUTAL_KILL, Child, Restart, factory_of
-from .strategy import Pause, Standing
+from .strategy import Pause, Standing, put_off
 
 logger = logging.getLogger("supervisors")
 
@@ -73,6 +74,13 @@ class Place:
         """What a decision needs to know of it."""
         return Standing(self.id, self.spec.restart, self.state, self.spec.significant)
 
+    def put_off(self, backoff: Backoff | None, period: float) -> float:
+        """How many seconds its next start is to wait; without back-off none."""
+        if backoff is None:
+            return 0.0
+        self.pause = put_off(backoff, self.pause, period, trio.current_time())
+        return self.pause.seconds
+
     def __repr__(self) -> str:
         return f"<Place {self.id} {self.state.value}, {self.starts} starts>"
 
@@ -116,7 +124,7 @@ class Children:
         make: gives what makes the actor of a spec.
     """
 
-    __slots__ = ("_asked", "_make", "_nursery", "_owner", "_sits", "_teller", "living")
+    __slots__ = ("_asked", "_make", "_nursery", "_owner", "_sits", "_tell", "_took", "living")
 
     def __init__(
         self,
@@ -129,9 +137,10 @@ class Children:
         self._nursery = nursery
         self._make = make
         self._asked: dict[Process, float] = {}
+        self._took: dict[Process, float] = {}
+        # Made once: each look at a bound method makes another, and every child keeps one.
+        self._tell = self._ended
         self._sits: dict[Process, str] = {}
-        # One bound method for them all, not one for each.
-        self._teller = self._tell
 
     # -- they come
 
@@ -192,7 +201,7 @@ class Children:
             raise StartError(path, crashed(taken)) from None
         place.process = process
         self.living[process] = place
-        process.watchers[self] = self._teller
+        process.watchers[self] = self._tell
         return process
 
     def retry(self, place: Place, delay: float = 0.0) -> None:
@@ -209,7 +218,10 @@ class Children:
 
     # -- they go
 
-    def _tell(self, process: Process) -> None:
+    def _ended(self, process: Process) -> None:
+        if process in self._asked:
+            # Of those that are stopped all at once most end while another is waited for.
+            self._took[process] = trio.current_time() - self._asked[process]
         self._owner.mailbox.post(Ended(process))
 
     def left(self, place: Place) -> None:
@@ -218,6 +230,7 @@ class Children:
         if process is not None:
             del self.living[process]
             self._asked.pop(process, None)
+            self._took.pop(process, None)
             self._sits.pop(process, None)
             place.move(Event.ENDED)
 
@@ -267,12 +280,13 @@ class Children:
     def stopped(self, place: Place, process: Process) -> Stopped:
         """How it has taken to being stopped, so far if it has not ended."""
         now = trio.current_time()
+        took = self._took.get(process, now - self._asked.get(process, now))
         reason = process.reason if _is_dead(process) else None
         # Of what falls with a supervisor that was killed by name nobody need be told.
         killed = reason is not None and reason.kind == "killed" and not self._killed()
         return Stopped(
             process.path,
-            now - self._asked.get(process, now),
+            took,
             reason,
             killed and place.spec.shutdown != BRUTAL_KILL,
             self._sits.get(process, ""),

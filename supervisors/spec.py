@@ -103,7 +103,7 @@ class Child(Generic[A]):
         SpecError: the subclass that belongs to the field.
     """
 
-    start: "Callable[[], A] | Flags"
+    start: "Callable[[], A] | Flags[A]"
     name: Name[A] | None = attrs.field(default=None, kw_only=True)
     restart: Restart = attrs.field(default=Restart.PERMANENT, kw_only=True)
     shutdown: float | Literal["brutal_kill"] = attrs.field(
@@ -199,7 +199,7 @@ def check_significant(child: Child[Any], auto_shutdown: AutoShutdown) -> None:
 
 
 @attrs.frozen
-class Supervision(Flags):
+class Supervision(Flags[Any]):
     """A supervisor's children and flags (OTP: supervisor flags).
 
     | field | default | legal |

@@ -69,5 +69,13 @@ class InvalidAutoShutdown(SpecError):
     """`auto_shutdown` is no AutoShutdown."""
 
 
+class InvalidMaxChildren(SpecError):
+    """`max_children` is neither a whole number from 0 nor None."""
+
+
+class InvalidExtraArguments(SpecError):
+    """`extra_arguments` is no list of arguments."""
+
+
 class InvalidBackoff(SpecError):
     """`backoff` is no Backoff, or one whose numbers make no sense."""

@@ -116,15 +116,19 @@ def ended(
         now: seconds of the supervisor's clock.
     """
     kind = next(c.restart for c in children if c.id == child)
-    if kind is Restart.TEMPORARY:
+    if not runs_again(kind, reason):
+        forget = (child,) if kind is Restart.TEMPORARY else ()
         over = shuts_down(flags.auto_shutdown, children, child)
-        return Decision(restarts, forget=(child,), shut_down=over)
-    if kind is Restart.TRANSIENT and reason.quiet:
-        return Decision(restarts, shut_down=shuts_down(flags.auto_shutdown, children, child))
+        return Decision(restarts, forget=forget, shut_down=over)
     decision = count(flags, restarts, now)
     if decision.give_up:
         return decision
     return again(flags.strategy, children, child, decision.restarts)
+
+
+def runs_again(restart: Restart, reason: ExitReason) -> bool:
+    """Whether a child that has ended by itself is started again: the table's first rows."""
+    return restart is Restart.PERMANENT or (restart is Restart.TRANSIENT and not reason.quiet)
 
 
 def count(flags: Limits, restarts: tuple[float, ...], now: float) -> Decision:

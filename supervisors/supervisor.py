@@ -24,7 +24,7 @@ from .life import Event, State
 from .parent import Parent
 from .place import Ended, Place, Retry
 from .spec import Child, Supervision, as_children, check_significant
-from .strategy import Decision, Standing, again, count, ended, put_off
+from .strategy import Decision, Limits, Standing, again, count, ended
 
 A = TypeVar("A", bound=Actor)
 
@@ -39,7 +39,7 @@ class SupervisorGaveUp(Exception):
     okibi giving up is a crash.
     """
 
-    def __init__(self, path: str, flags: Supervision, child: str, reason: ExitReason) -> None:
+    def __init__(self, path: str, flags: Limits, child: str, reason: ExitReason) -> None:
         super().__init__(
             f"{path} gave up: {child} ended ({reason}), and {flags.intensity} restarts "
             f"within {flags.period:g} s are its limit"
@@ -238,11 +238,7 @@ class Supervisor(Parent):
         self._children.retry(place, self._pause(place))
 
     def _pause(self, place: Place) -> float:
-        backoff = self.flags.backoff
-        if backoff is None:
-            return 0.0
-        place.pause = put_off(backoff, place.pause, self.flags.period, trio.current_time())
-        return place.pause.seconds
+        return place.put_off(self.flags.backoff, self.flags.period)
 
     # -- performing
 
@@ -293,13 +289,11 @@ async def supervise(
 ) -> Ref[Supervisor]: ...
 @overload
 async def supervise(
-    nursery: trio.Nursery, flags: Flags, *, name: Name[A], path: str = ...
+    nursery: trio.Nursery, flags: Flags[A], *, name: Name[A] | None = None, path: str = ...
 ) -> Ref[A]: ...
-@overload
-async def supervise(nursery: trio.Nursery, flags: Flags, *, path: str = ...) -> Ref[Any]: ...
 async def supervise(
     nursery: trio.Nursery,
-    flags: Flags,
+    flags: Flags[Any],
     *,
     name: Name[Any] | None = None,
     path: str = "/supervisor",
@@ -311,8 +305,7 @@ async def supervise(
 
     Args:
         nursery: the whole tree lives in this one.
-        flags: a Supervision, or the flags of another kind of supervisor; of those the `name` tells
-            the type checker which class performs them.
+        flags: the top supervisor's: a Supervision, or those of another kind.
         name: an address for others.
         path: what it is called in logs; its children's paths begin with it.
 

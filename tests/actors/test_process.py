@@ -417,10 +417,15 @@ async def test_an_end_leaves_nothing_to_the_garbage_collector(
 
 
 async def test_the_ref_of_the_dead_keeps_no_state_alive(nursery: trio.Nursery) -> None:
-    cleaner = Cleaner()
-    ref, state = await start(nursery, lambda: cleaner), weakref.ref(cleaner)
+    states: list[weakref.ref[Cleaner]] = []
+
+    def make() -> Cleaner:
+        cleaner = Cleaner()
+        states.append(weakref.ref(cleaner))
+        return cleaner
+
+    ref = await start(nursery, make)
     await stop(ref)
 
-    del cleaner
-    assert state() is None
+    assert states[0]() is None
     assert ref.reason == SHUTDOWN

@@ -10,7 +10,7 @@ from supervisors.flags import performs, supervisor_of
 
 
 @attrs.frozen
-class Choir(Flags):
+class Choir(Flags["Conductor"]):
     default_id = "choir"
     voices: int = 4
 
@@ -21,7 +21,7 @@ class Conductor(Server):
         self.flags = flags
 
 
-class Unheard(Flags): ...
+class Unheard(Flags[Server]): ...
 
 
 def test_flags_are_performed_by_the_class_that_says_so() -> None:
