@@ -48,6 +48,16 @@ from .supervisor import Supervisor, SupervisorGaveUp, supervise
 
 if TYPE_CHECKING:
     from .dynamic import Dynamic, DynamicSupervisor, after_extra
+    from .partition import (
+        FixedChildren,
+        InvalidPartition,
+        InvalidPartitions,
+        NoPartition,
+        Partition,
+        Partitioned,
+        Partitions,
+        PartitionSupervisor,
+    )
 
 __all__ = [
     "BRUTAL_KILL",
@@ -65,6 +75,7 @@ __all__ = [
     "DuplicateName",
     "Dynamic",
     "DynamicSupervisor",
+    "FixedChildren",
     "Flags",
     "InvalidAutoShutdown",
     "InvalidBackoff",
@@ -74,6 +85,8 @@ __all__ = [
     "InvalidIntensity",
     "InvalidMaxChildren",
     "InvalidName",
+    "InvalidPartition",
+    "InvalidPartitions",
     "InvalidPeriod",
     "InvalidRestart",
     "InvalidShutdown",
@@ -82,7 +95,12 @@ __all__ = [
     "InvalidStartTimeout",
     "InvalidStrategy",
     "MaxChildren",
+    "NoPartition",
     "NotFound",
+    "Partition",
+    "PartitionSupervisor",
+    "Partitioned",
+    "Partitions",
     "Restart",
     "Restarting",
     "Running",
@@ -106,12 +124,21 @@ __all__ = [
 _LATE = {
     "Dynamic": "dynamic",
     "DynamicSupervisor": "dynamic",
+    "FixedChildren": "partition",
+    "InvalidPartition": "partition",
+    "InvalidPartitions": "partition",
+    "NoPartition": "partition",
+    "Partition": "partition",
+    "PartitionSupervisor": "partition",
+    "Partitioned": "partition",
+    "Partitions": "partition",
     "after_extra": "dynamic",
 }
 
+if not TYPE_CHECKING:  # which would take a name that is nowhere for an object
 
-def __getattr__(name: str) -> object:
-    room = _LATE.get(name)
-    if room is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{room}", __name__), name)
+    def __getattr__(name: str) -> object:
+        room = _LATE.get(name)
+        if room is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f".{room}", __name__), name)

@@ -1,0 +1,372 @@
+"""Partitions: copies of one child, routing by key, resize (Elixir: partition_supervisor_test)."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+import supervisors
+from actors import SHUTDOWN, Name, Ref, StartError, start, stop
+from actors.names import names
+from supervisors import (
+    BadCombination,
+    Child,
+    ChildFailed,
+    Counts,
+    DuplicateName,
+    FixedChildren,
+    InvalidBackoff,
+    InvalidChild,
+    InvalidIntensity,
+    InvalidPartition,
+    InvalidPartitions,
+    InvalidPeriod,
+    InvalidStrategy,
+    NoPartition,
+    NotFound,
+    Partitioned,
+    Partitions,
+    PartitionSupervisor,
+    Restart,
+    SpecError,
+    State,
+    Strategy,
+    Supervision,
+    SupervisorGaveUp,
+    supervise,
+)
+from supervisors.partition import usable_cpus
+from tests.conformance.cancellation import every_step
+from tests.supervisors.copies import (
+    COPIES,
+    Copy,
+    begin,
+    fleeting,
+    log,
+    numbered,
+    refused,
+    resize,
+    said,
+    told,
+)
+from tests.supervisors.stage import Boom
+
+
+@pytest.fixture(autouse=True)
+def _clean() -> None:
+    log.clear()
+    refused.clear()
+
+
+# -- the flags
+
+
+def test_a_partitioned_child_is_called_as_its_name_says() -> None:
+    assert Child(Partitions(Child(Copy)), name=COPIES.name).id == "copies"
+    assert Child(Partitions(Child(Copy))).id == "partitions"
+
+
+def test_there_are_as_many_copies_as_the_process_may_use_cpus() -> None:
+    assert Partitions(Child(Copy)).partitions == usable_cpus() > 0
+
+
+@pytest.mark.parametrize(
+    ("error", "flags"),
+    [
+        (InvalidPartitions, {"partitions": 0}),
+        (InvalidPartitions, {"partitions": True}),
+        (InvalidPartitions, {"partitions": 2.0}),
+        (InvalidChild, {"child": Copy}),
+        (InvalidChild, {"child": 123}),
+        (InvalidPartition, {"child": lambda number: number}),
+        (BadCombination, {"child": Child(Copy, restart=Restart.TRANSIENT, significant=True)}),
+        (DuplicateName, {"child": Child(Copy, name=Name("copy", Copy))}),
+        (InvalidStrategy, {"strategy": "one_for_one"}),
+        (InvalidIntensity, {"intensity": -1}),
+        (InvalidPeriod, {"period": 0}),
+        (InvalidBackoff, {"backoff": 1.0}),
+    ],
+)
+def test_each_wrong_option_has_an_error_of_its_own(
+    error: type[SpecError], flags: dict[str, Any]
+) -> None:
+    with pytest.raises(error) as caught:
+        Partitions(**{"child": Child(Copy), "partitions": 2, **flags})
+
+    assert type(caught.value) is error
+
+
+def test_flags_are_equal_when_what_was_written_is() -> None:
+    child = Child(Copy)
+
+    assert Partitions(child, 2) == Partitions(child, 2) != Partitions(child, 3)
+
+
+@pytest.mark.parametrize(("key", "actor"), [("", Copy), (1, Copy), ("copies", "Copy")])
+def test_a_partitioned_address_is_checked_where_it_is_made(key: Any, actor: Any) -> None:
+    with pytest.raises(TypeError):
+        Partitioned(key, actor)
+
+
+# -- what a supervisor does
+
+
+async def test_each_copy_is_given_its_number(nursery: trio.Nursery) -> None:
+    top = await begin(nursery)
+
+    assert await told() == [0, 1, 2, 0]
+    assert said() == "start 0; start 1; start 2"
+    await stop(top)
+
+
+async def test_its_stop_is_over_when_all_copies_have_ended(nursery: trio.Nursery) -> None:
+    copies = await start(nursery, lambda: PartitionSupervisor(Partitions(numbered, 3)))
+
+    assert await stop(copies) is SHUTDOWN
+    assert said().endswith("term 2; term 1; term 0")
+
+
+async def test_all_copies_can_be_listed_newest_first(nursery: trio.Nursery) -> None:
+    top = await begin(nursery)
+
+    listed = await COPIES.name.call(PartitionSupervisor.which_children)
+
+    assert [child.id for child in listed] == ["2", "1", "0"]
+    assert all(child.ref == Ref(COPIES.at(int(child.id)).process()) for child in listed)
+    assert listed[0].ref is not None
+    assert listed[0].ref.path == "/supervisor/copies/2"
+    assert await COPIES.name.call(PartitionSupervisor.partitions) == 3
+    await stop(top)
+
+
+async def test_copies_are_counted_as_workers(nursery: trio.Nursery) -> None:
+    top = await begin(nursery, 2)
+
+    assert await COPIES.name.call(PartitionSupervisor.count_children) == Counts(2, 2, 0, 2)
+    await stop(top)
+
+
+async def test_copies_that_are_supervisors_are_counted_as_such(nursery: trio.Nursery) -> None:
+    top = await begin(nursery, 2, Child(Supervision([Child(Copy)])))
+
+    assert await COPIES.name.call(PartitionSupervisor.count_children) == Counts(2, 2, 2, 0)
+    await stop(top)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "log"),
+    [
+        (Strategy.ONE_FOR_ONE, "term 1; start 1"),
+        (Strategy.REST_FOR_ONE, "term 1; term 2; start 1; start 2"),
+        (Strategy.ONE_FOR_ALL, "term 1; term 2; term 0; start 0; start 1; start 2"),
+    ],
+)
+async def test_copies_restart_by_their_strategy(
+    nursery: trio.Nursery, strategy: Strategy, log: str
+) -> None:
+    top = await begin(nursery, strategy=strategy)
+    said()
+
+    COPIES.at(1).cast_nowait(Copy.crash)
+    await wait_all_tasks_blocked()
+
+    assert said() == log
+    await stop(top)
+
+
+async def test_the_intensity_is_that_of_all_copies_together() -> None:
+    async def two_crashes() -> None:
+        async with trio.open_nursery() as nursery:
+            await begin(nursery, intensity=1)
+            for number in range(2):
+                COPIES.at(number).cast_nowait(Copy.crash)
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await two_crashes()
+
+    assert caught.group_contains(SupervisorGaveUp, match="/supervisor gave up: copies ended")
+    assert names() == {}
+
+
+async def test_a_copy_that_fails_at_the_first_start_is_fatal(nursery: trio.Nursery) -> None:
+    refused.add(1)
+
+    with pytest.raises(StartError, match=r"/copies/1 did not start: crashed \(Boom: 1\)"):
+        await begin(nursery)
+
+    assert said() == "start 0; term 0"
+
+
+async def test_it_takes_and_drops_no_children(nursery: trio.Nursery) -> None:
+    top = await begin(nursery)
+
+    with pytest.raises(FixedChildren, match="use resize"):
+        await COPIES.name.call(PartitionSupervisor.start_child, Child(Copy))
+    with pytest.raises(FixedChildren, match="use resize"):
+        await COPIES.name.call(PartitionSupervisor.delete_child, "0")
+    await stop(top)
+
+
+# -- resize
+
+
+async def test_resized_down_the_last_copies_stop_and_the_keys_go_to_the_others(
+    nursery: trio.Nursery,
+) -> None:
+    top = await begin(nursery)
+    said()
+
+    assert await resize(1) == 3
+
+    assert said() == "term 2; term 1"
+    assert await told() == [0, 0, 0, 0]
+    assert await COPIES.name.call(PartitionSupervisor.partitions) == 1
+    assert await COPIES.name.call(PartitionSupervisor.count_children) == Counts(1, 1, 0, 1)
+    with pytest.raises(NotFound):
+        await COPIES.name.call(PartitionSupervisor.restart_child, "1")
+    await stop(top)
+
+
+async def test_resized_up_the_copies_start_again_and_keep_count(nursery: trio.Nursery) -> None:
+    top = await begin(nursery)
+    await resize(1)
+    said()
+
+    assert await resize(3) == 1
+
+    assert said() == "start 1; start 2"
+    assert await told() == [0, 1, 2, 0]
+    assert Ref(COPIES.at(2).process()).incarnation == 2
+    assert await resize(3) == 3
+    assert said() == ""
+    await stop(top)
+
+
+async def test_a_temporary_copy_that_had_ended_is_there_again_after_a_resize(
+    nursery: trio.Nursery,
+) -> None:
+    top = await begin(nursery, child=fleeting)
+    COPIES.at(1).process().kill()
+    await wait_all_tasks_blocked()
+
+    await resize(0)
+    await resize(3)
+
+    assert await told() == [0, 1, 2, 0]
+    await stop(top)
+
+
+async def test_a_supervisor_that_is_restarted_has_as_many_copies_as_its_flags_say(
+    nursery: trio.Nursery,
+) -> None:
+    copies = Child(Partitions(numbered, 3), name=COPIES.name)
+    top = await supervise(nursery, Supervision([copies]))
+    await resize(1)
+
+    COPIES.name.process().kill()
+    await wait_all_tasks_blocked()
+
+    assert await told() == [0, 1, 2, 0]
+    await stop(top)
+
+
+async def test_resized_to_none_every_key_fails_with_a_sentence(nursery: trio.Nursery) -> None:
+    top = await begin(nursery)
+    await resize(0)
+
+    with pytest.raises(NoPartition, match="/supervisor/copies has been resized to 0 partitions"):
+        await COPIES.at("bob").call(Copy.told)
+    await stop(top)
+
+
+@pytest.mark.parametrize("number", [-1, 4, True, 1.0, "1"])
+async def test_it_is_resized_to_no_more_than_there_were(nursery: trio.Nursery, number: Any) -> None:
+    top = await begin(nursery)
+
+    with pytest.raises(InvalidPartitions, match="a whole number from 0 to 3, not "):
+        await resize(number)
+
+    assert await told() == [0, 1, 2, 0]
+    await stop(top)
+
+
+@pytest.mark.parametrize("wrong", [1, 2])
+async def test_resized_up_either_all_copies_start_or_none(
+    nursery: trio.Nursery, wrong: int
+) -> None:
+    top = await begin(nursery)
+    await resize(1)
+    said()
+    refused.add(wrong)
+
+    with pytest.raises(ChildFailed, match=f"copies/{wrong} did not start") as caught:
+        await resize(3)
+
+    assert isinstance(caught.value.__cause__, Boom)
+    assert said() == ("start 1; term 1" if wrong == 2 else "")
+    assert await told() == [0, 0, 0, 0]
+    refused.clear()
+    await resize(2)
+    assert await told() == [0, 1, 0, 1]
+    await stop(top)
+
+
+async def test_a_strategy_does_not_bring_back_what_was_resized_away(nursery: trio.Nursery) -> None:
+    top = await begin(nursery, strategy=Strategy.ONE_FOR_ALL)
+    await resize(2)
+    said()
+
+    COPIES.at(0).cast_nowait(Copy.crash)
+    await wait_all_tasks_blocked()
+
+    assert said() == "term 0; term 1; start 0; start 1"
+    await stop(top)
+
+
+async def test_a_copy_that_waits_for_its_restart_is_called_off_by_a_resize(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    top = await begin(nursery, backoff=supervisors.Backoff(1, 1))
+    COPIES.at(2).cast_nowait(Copy.crash)
+    await wait_all_tasks_blocked()
+    listed = await COPIES.name.call(PartitionSupervisor.which_children)
+    assert listed[0].state is State.RESTARTING
+    said()
+
+    await resize(2)
+    await trio.sleep(5)
+
+    assert said() == ""
+    await stop(top)
+
+
+# -- the sweep
+
+
+@pytest.mark.parametrize("act", [partial(resize, 1), partial(resize, 0)])
+def test_cancelled_at_any_step_of_a_resize_every_copy_ends_and_none_is_left(
+    act: Callable[[], Awaitable[object]],
+) -> None:
+    async def scenario() -> None:
+        log.clear()
+        async with trio.open_nursery() as nursery:
+            top = await begin(nursery)
+            await act()
+            await resize(3)
+            top.stop()
+
+    async def check() -> None:
+        assert names() == {}
+        started = [line.split()[1] for line in log if line.startswith("start")]
+        ended = [line.split()[1] for line in log if line.startswith("term")]
+        assert sorted(started) == sorted(ended)
+
+    assert every_step(scenario, check) > 30
+
+
+def test_a_room_that_is_not_there_is_said_as_python_says_it() -> None:
+    with pytest.raises(AttributeError, match="module 'supervisors' has no attribute 'Portions'"):
+        supervisors.Portions  # type: ignore[attr-defined]  # noqa: B018
