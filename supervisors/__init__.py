@@ -46,40 +46,6 @@ from .spec_errors import (
 )
 from .supervisor import Supervisor, SupervisorGaveUp, supervise
 
-if TYPE_CHECKING:
-    from .application import (
-        Application,
-        ApplicationKind,
-        CircularDependency,
-        DuplicateApplication,
-        InvalidApplication,
-        InvalidApplicationName,
-        InvalidHook,
-        InvalidHookTimeout,
-        InvalidKind,
-        InvalidTree,
-    )
-    from .application_controller import (
-        ApplicationController,
-        ApplicationEnded,
-        ApplicationFailed,
-        ApplicationInfo,
-        Applications,
-        application_nursery,
-        start_applications,
-    )
-    from .dynamic import Dynamic, DynamicSupervisor, after_extra
-    from .partition import (
-        FixedChildren,
-        InvalidPartition,
-        InvalidPartitions,
-        NoPartition,
-        Partition,
-        Partitioned,
-        Partitions,
-        PartitionSupervisor,
-    )
-
 __all__ = [
     "BRUTAL_KILL",
     "INFINITY",
@@ -159,7 +125,6 @@ __all__ = [
 
 # Which room a name comes from that a plain tree does not need: imported when first asked for,
 # since every import is paid for at a cold start.
-# Applications are performed by the controller, whose room comes with them.
 _LATE = {
     "Application": "application",
     "ApplicationController": "application_controller",
@@ -191,7 +156,40 @@ _LATE = {
     "start_applications": "application_controller",
 }
 
-if not TYPE_CHECKING:  # which would take a name that is nowhere for an object
+if TYPE_CHECKING:
+    from .application import (
+        Application,
+        ApplicationKind,
+        CircularDependency,
+        DuplicateApplication,
+        InvalidApplication,
+        InvalidApplicationName,
+        InvalidHook,
+        InvalidHookTimeout,
+        InvalidKind,
+        InvalidTree,
+    )
+    from .application_controller import (
+        ApplicationController,
+        ApplicationEnded,
+        ApplicationFailed,
+        ApplicationInfo,
+        Applications,
+        application_nursery,
+        start_applications,
+    )
+    from .dynamic import Dynamic, DynamicSupervisor, after_extra
+    from .partition import (
+        FixedChildren,
+        InvalidPartition,
+        InvalidPartitions,
+        NoPartition,
+        Partition,
+        Partitioned,
+        Partitions,
+        PartitionSupervisor,
+    )
+else:  # to a type checker every name would be there, as an object
 
     def __getattr__(name: str) -> object:
         room = _LATE.get(name)

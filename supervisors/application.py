@@ -34,7 +34,7 @@ Where this differs from OTP, and why:
 
 import enum
 from collections.abc import Awaitable, Callable, Iterable
-from typing import ClassVar, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import attrs
 
@@ -136,7 +136,7 @@ class Application:
     """
 
     name: str
-    tree: Flags
+    tree: Flags[Any]
     applications: tuple["Application", ...] = attrs.field(default=(), converter=as_applications)
     kind: ApplicationKind = attrs.field(default=ApplicationKind.PERMANENT, kw_only=True)
     prep_stop: Hook | None = attrs.field(default=None, kw_only=True)
@@ -169,31 +169,6 @@ class Application:
             "stop": (InvalidHook, stop, "is an async callable or None"),
             "hook_timeout": (InvalidHookTimeout, positive, "is seconds above 0"),
         }
-
-
-@attrs.frozen
-class Applications(Flags):
-    """Applications to run together, with all that they need: the flags of their controller.
-
-    As a child, `Child(Applications([...]))`, they are a part of another tree: put first, they are
-    started before their siblings and stopped after them. When one of them is the end of all, that
-    child crashes, and its supervisor does with it as with any other: to end then, and not to start
-    all of them anew, it is given `intensity=0`.
-
-    Args:
-        applications: in start order, as far as what they need leaves a choice.
-
-    Raises:
-        InvalidApplication: something else is in it.
-        DuplicateApplication: two different ones have the same name.
-    """
-
-    default_id: ClassVar[str] = "applications"
-
-    applications: tuple[Application, ...] = attrs.field(converter=as_applications)
-
-    def __attrs_post_init__(self) -> None:
-        start_order(self.applications)
 
 
 def start_order(applications: Iterable[Application]) -> tuple[Application, ...]:

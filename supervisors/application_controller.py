@@ -12,30 +12,31 @@ it. The master has one for tasks that are in no tree, see `application_nursery`.
 """
 
 import logging
-import math
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
+import attrs
 import trio
 
-from actors import SHUTDOWN, Exit, ExitReason, Name, Ref, Refusal, StartError, start
+from actors import SHUTDOWN, Exit, ExitReason, Name, Ref, Refusal, StartError
 from actors.exits import crash_in
 from actors.process import CURRENT
 
 from .admin import NotFound
 from .application import (
     Application,
-    Applications,
     Hook,
+    as_applications,
     ends_all,
     refuse_namesake,
     start_order,
 )
-from .flags import performs
+from .flags import Flags, performs
 from .life import Event
 from .parent import Parent
 from .place import Children, Ended, Place
 from .spec import INFINITY, Child, Restart
+from .supervisor import supervise
 
 logger = logging.getLogger("supervisors")
 
@@ -91,6 +92,40 @@ class ApplicationInfo(NamedTuple):
 
     application: Application
     top: Ref[Parent] | None
+
+
+@attrs.frozen
+class Applications(Flags["ApplicationController"]):
+    """Applications to run together, with all that they need: the flags of their controller.
+
+    As a child, `Child(Applications([...]))`, they are a part of another tree: put first, they are
+    started before their siblings and stopped after them. When one of them is the end of all, that
+    child crashes, and its supervisor does with it as with any other: to end then, and not to start
+    all of them anew, it is given `intensity=0`.
+
+    >>> from actors import Server
+    >>> from supervisors import Application, Applications, Child, Supervision
+    >>> class Pool(Server): ...
+    >>> class Shop(Server): ...
+    >>> DATABASE = Application("database", Supervision([Child(Pool)]))
+    >>> tree = Supervision([Child(Applications([DATABASE])), Child(Shop)], intensity=0)
+    >>> [child.id for child in tree.children]
+    ['applications', 'Shop']
+
+    Args:
+        applications: in start order, as far as what they need leaves a choice.
+
+    Raises:
+        InvalidApplication: something else is in it.
+        DuplicateApplication: two different ones have the same name.
+    """
+
+    default_id: ClassVar[str] = "applications"
+
+    applications: tuple[Application, ...] = attrs.field(converter=as_applications)
+
+    def __attrs_post_init__(self) -> None:
+        start_order(self.applications)
 
 
 class ApplicationMaster(Parent):
@@ -313,6 +348,28 @@ def application_nursery() -> trio.Nursery:
     stop hook come first, then whatever is left here is cancelled. A crash of such a task is the
     end of the application.
 
+    >>> import trio
+    >>> from actors import Server
+    >>> from supervisors import Application, Child, Supervision
+    >>> from supervisors import application_nursery, start_applications
+    >>> async def tick():
+    ...     try:
+    ...         await trio.sleep_forever()
+    ...     finally:
+    ...         print("the clock stands still")
+    >>> class Clock(Server):
+    ...     async def init(self): application_nursery().start_soon(tick)
+    ...     async def terminate(self, reason): print("its owner has gone")
+    >>> async def main():
+    ...     async with trio.open_nursery() as nursery:
+    ...         clock = Application("clock", Supervision([Child(Clock)]))
+    ...         controller = await start_applications(nursery, [clock])
+    ...         await trio.testing.wait_all_tasks_blocked()
+    ...         controller.stop()
+    >>> trio.run(main)
+    its owner has gone
+    the clock stands still
+
     Raises:
         RuntimeError: whoever calls belongs to no application.
     """
@@ -372,16 +429,8 @@ async def start_applications(
         SpecError: they cannot be run together.
         AlreadyRegistered: the name is taken.
     """
-    flags = Applications(applications)
     try:
-        return await start(
-            nursery,
-            lambda: ApplicationController(flags),
-            name=name,
-            path=path,
-            grace=math.inf,
-            timeout=math.inf,
-        )
+        return await supervise(nursery, Applications(applications), name=name, path=path)
     except StartError as failure:
         error = failure.reason.error
         if isinstance(error, ApplicationFailed):

@@ -95,7 +95,7 @@ def _number(key: Hashable) -> int:
 
 
 @attrs.frozen
-class Partitions(Flags):
+class Partitions(Flags["PartitionSupervisor"]):
     """N copies of one child, and what to do about them (Elixir: options of `start_link/1`).
 
     | field | default | legal |

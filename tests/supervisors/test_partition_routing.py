@@ -9,7 +9,16 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from actors import Ignore, Name, NoProcess, start, stop
-from supervisors import Child, NoPartition, Partitioned, Partitions, Supervision, supervise
+from supervisors import (
+    Child,
+    Dynamic,
+    DynamicSupervisor,
+    NoPartition,
+    Partitioned,
+    Partitions,
+    Supervision,
+    supervise,
+)
 from supervisors.partition import partition_of
 from tests.supervisors.copies import COPIES, Copy, begin, fleeting, numbered
 
@@ -80,6 +89,24 @@ async def test_an_address_survives_a_restart_of_its_copy_and_of_the_supervisor(
 
         assert two.process() is not before
         assert await two.call(Copy.told) == 2
+    await stop(top)
+
+
+async def test_many_supervisors_share_out_the_children_that_are_started(
+    nursery: trio.Nursery,
+) -> None:
+    pools = Partitioned("pools", DynamicSupervisor)
+    flags = Partitions(Child(Dynamic()), 4)
+    top = await supervise(nursery, Supervision([Child(flags, name=pools.name)]))
+
+    started = [
+        await pools.at(key).call(DynamicSupervisor.start_child, numbered(key)) for key in range(100)
+    ]
+
+    counts = [await pools.at(key).call(DynamicSupervisor.count_children) for key in range(4)]
+    assert [count.active for count in counts] == [25] * 4
+    assert started[6] is not None
+    assert started[6].path.startswith("/supervisor/pools/2/")
     await stop(top)
 
 
