@@ -187,11 +187,10 @@ async def _noting(debug: Debug, process: Process, served: Any) -> Any:
 
 async def _order(process: Process, debug: Debug) -> SystemMessage:
     """The next system message of a suspended server; what else waits is not touched."""
-    control = process.mailbox.control
     # A stop must not wait behind what a suspended server will not read.
     drains, process.drains = process.drains, False
     try:
-        while (order := take(control)) is None:
+        while (order := take(process.mailbox.control)) is None:
             await debug.orders.park()
     finally:
         process.drains = drains

@@ -37,15 +37,16 @@ def frames_of(task: Task | None) -> Frames:
     return frames
 
 
-def line_of(task: Task | None, library: tuple[str, ...] = LIBRARY) -> str:
+def line_of(task: Task | None, *also: str) -> str:
     """Where a task is, as `file:line`; empty while it waits for its next message.
 
     Args:
         task: whose; None, or one that has ended, is nowhere.
-        library: the folders whose lines are not the user's.
+        *also: further folders whose lines are not the user's.
     """
+    library = (*LIBRARY, *also)
     frames = frames_of(task)
-    if frames and _receives(frames):
+    if _receives(frames):
         return ""
     own = [at for at in frames if not at[0].f_code.co_filename.startswith(library)]
     inner = own or [at for at in frames if not at[0].f_code.co_filename.startswith(TRIO)]

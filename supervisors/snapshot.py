@@ -20,10 +20,8 @@ import attrs
 import trio
 
 from actors import Actor, Ref
-from actors.frames import LIBRARY, line_of
 from actors.process import CURRENT, Phase, Process
 from actors.request import Request
-from actors.status import show
 
 from .parent import Parent
 from .place import Place
@@ -31,7 +29,7 @@ from .place import Place
 # How many children of one parent are printed.
 SHOWN = 20
 
-_LIBRARY = (*LIBRARY, os.path.dirname(os.path.abspath(__file__)) + os.sep)
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 @attrs.frozen
@@ -105,8 +103,11 @@ def snapshot(root: Ref[Any] | None = None) -> Snapshot:
 
 
 def _of(process: Process, now: float) -> Snapshot:
+    # Late, as below: a start does not need it, and would pay for it.
+    from actors.frames import line_of
+
     actor, message, mail = process.actor, process.current, process.mailbox.statistics()
-    shown = show(actor, message, reason=process.doom)
+    doing, reason = ("", "") if message is process.doom is None else _shown(process)
     alive = process.phase is not Phase.DEAD
     places = actor.places if isinstance(actor, Parent) else ()
     return Snapshot(
@@ -116,16 +117,24 @@ def _of(process: Process, now: float) -> Snapshot:
         process.incarnation,
         mail.length + mail.control,
         tuple(_in(place, process.path, now) for place in places),
-        reason=shown["reason"],
+        reason=reason,
         suspended=process.debug is not None and process.debug.suspended,
         peak=mail.peak,
         callers=_callers(process),
         window=_window(actor, now),
         age=now - process.began,
-        message=shown["message"],
+        message=doing,
         message_age=0.0 if message is None else now - process.since,
-        sits=line_of(process.task, _LIBRARY) if alive else "",
+        sits=line_of(process.task, _HERE) if alive else "",
     )
+
+
+def _shown(process: Process) -> tuple[str, str]:
+    """What it is handling, and why it ends, redacted."""
+    from actors.status import show
+
+    shown = show(process.actor, process.current, reason=process.doom)
+    return shown["message"], shown["reason"]
 
 
 def _in(place: Place, parent: str, now: float) -> Snapshot:
@@ -138,7 +147,7 @@ def _in(place: Place, parent: str, now: float) -> Snapshot:
 def _callers(process: Process) -> int:
     mailbox = process.mailbox
     # Copies: from another thread, the loop changes them meanwhile.
-    queued = (*tuple(mailbox.data), *tuple(mailbox._senders.values()))
+    queued = (*tuple(mailbox.data), *tuple((mailbox._senders or {}).values()))
     waiting = (process.current, *tuple(process.deferred or ()), *queued)
     return sum(isinstance(message, Request) and message.waited_for for message in waiting)
 
