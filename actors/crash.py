@@ -135,7 +135,7 @@ def _report_of(
     report = CrashReport(
         path=process.path,
         incarnation=process.incarnation,
-        reason=shown["reason"],
+        reason=shown["reason"] or reason.kind,
         message=shown["message"],
         caller="" if caller is None else caller.path,
         state=MappingProxyType(shown["state"]),

@@ -80,10 +80,8 @@ class Debug:
         self._count(came=1)
         self._note("in", message)
 
-    def went(self, message: object, refusal: Exception | None) -> None:
-        """It is done with a message."""
-        if not isinstance(message, Request):
-            return
+    def went(self, message: Request, refusal: Exception | None) -> None:
+        """It is done with a call or a cast."""
         if refusal is not None:
             self._count(went=int(message.wanted))
             self._note("refused", message, reason=refusal)

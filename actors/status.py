@@ -81,14 +81,15 @@ class Status:
         message: what it is handling, None if nothing. A call or a cast has `method`, `args`,
             `kwargs`.
         reply: what it answered, in an event of a trace or log; NOTHING if it did not.
-        reason: why it ended, or refused; the exception, for a refusal. None while all is well.
+        reason: why it ended (an ExitReason), or the exception that it refused with. None while all
+            is well.
         log: the last events, redacted when they happened.
     """
 
     state: Mapping[str, object]
     message: object = None
     reply: object = NOTHING
-    reason: ExitReason | BaseException | None = None
+    reason: object = None
     log: tuple[Event, ...] = ()
 
 
@@ -115,7 +116,7 @@ def show(
     actor: object,
     message: object = None,
     reply: object = NOTHING,
-    reason: ExitReason | BaseException | None = None,
+    reason: object = None,
     log: tuple[Event, ...] = (),
 ) -> Shown:
     """Have an actor redact what is to be shown of it, and turn it into texts.
