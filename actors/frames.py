@@ -8,7 +8,6 @@ nothing.
 import os
 import sys
 import traceback
-from itertools import takewhile
 from types import FrameType
 
 import trio
@@ -16,8 +15,9 @@ from trio.lowlevel import Task
 
 from .mailbox import Mailbox
 
-TRIO = os.path.dirname(trio.__file__) + os.sep
-LIBRARY = (TRIO, os.path.dirname(os.path.abspath(__file__)) + os.sep)
+_TRIO = os.path.dirname(trio.__file__) + os.sep
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_STANDARD = os.path.dirname(os.__file__) + os.sep
 
 Frames = list[tuple[FrameType, int]]
 
@@ -29,7 +29,8 @@ def frames_of(task: Task | None) -> Frames:
     """
     frames: Frames = []
     while task is not None:
-        inner = _running() if task is _current() else list(task.iter_await_frames())
+        runs_now = getattr(task.coro, "cr_running", False)
+        inner = _running(task) if runs_now else list(task.iter_await_frames())
         frames += inner
         joins = any(frame.f_code.co_name == "_nested_child_finished" for frame, _ in inner)
         children = task.child_nurseries[-1].child_tasks if joins and task.child_nurseries else ()
@@ -44,19 +45,18 @@ def line_of(task: Task | None, *also: str) -> str:
         task: whose; None, or one that has ended, is nowhere.
         *also: further folders whose lines are not the user's.
     """
-    library = (*LIBRARY, *also)
     frames = frames_of(task)
-    if _receives(frames):
+    if any(frame.f_code is Mailbox.receive.__code__ for frame, _ in frames):
         return ""
-    own = [at for at in frames if not at[0].f_code.co_filename.startswith(library)]
-    inner = own or [at for at in frames if not at[0].f_code.co_filename.startswith(TRIO)]
+    inner = [at for at in frames if _is_users(at[0], also)]
+    inner = inner or [at for at in frames if not at[0].f_code.co_filename.startswith(_TRIO)]
     return f"{inner[-1][0].f_code.co_filename}:{inner[-1][1]}" if inner else ""
 
 
 def stack_of(task: Task | None) -> str:
     """The stack of a task as a traceback shows one, the user's own lines if it has any."""
     frames = frames_of(task)
-    own = [at for at in frames if not at[0].f_code.co_filename.startswith(LIBRARY)]
+    own = [at for at in frames if _is_users(at[0])]
     return "".join(traceback.StackSummary.extract(iter(own or frames)).format())
 
 
@@ -71,16 +71,23 @@ def runs(task: Task | None, function: object) -> bool:
     return any(runs(child, function) for nursery in nurseries for child in nursery.child_tasks)
 
 
-def _receives(frames: Frames) -> bool:
-    return any(frame.f_code is Mailbox.receive.__code__ for frame, _ in frames)
+def _is_users(frame: FrameType, also: tuple[str, ...] = ()) -> bool:
+    file = frame.f_code.co_filename
+    if file.startswith((_TRIO, _HERE, *also)):
+        return False
+    # What is installed lies in the standard library's folder, and may be all the user has written.
+    return not file.startswith(_STANDARD) or "site-packages" in file
 
 
-def _current() -> Task | None:
-    """The task that asks; a thread asks as none."""
-    return trio.lowlevel.current_task() if trio.lowlevel.in_trio_task() else None
+def _running(task: Task) -> Frames:
+    """The stack of a task that runs just now: a coroutine that runs does not say what it awaits.
 
-
-def _running() -> Frames:
-    """The stack of the task that runs: a coroutine that runs does not say what it waits for."""
-    stack = traceback.walk_stack(sys._getframe())
-    return list(takewhile(lambda at: at[0].f_code.co_name != "unrolled_run", stack))[::-1]
+    It is the task that asks, or one that does not let others run, seen from another thread.
+    """
+    outermost = task.coro.cr_frame
+    for innermost in sys._current_frames().values():
+        stack = list(traceback.walk_stack(innermost))
+        frames = [frame for frame, _ in stack]
+        if outermost in frames:
+            return stack[: frames.index(outermost) + 1][::-1]
+    return []

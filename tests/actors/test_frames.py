@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Awaitable, Callable
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar
 
 import attrs
 import pytest
@@ -112,6 +113,33 @@ async def test_another_thread_may_look() -> None:
         ref = await start(nursery, lambda: Body(sleeping))
         assert text_of(await look(ref.process().task)) == "await trio.sleep(10)"
         ref.kill()
+
+
+async def test_another_thread_sees_where_a_loop_is_stuck() -> None:
+    places: list[str] = []
+
+    async def stuck(body: Body) -> None:
+        with ThreadPoolExecutor() as pool:
+            places.append(pool.submit(line_of, body.ref.process().task).result())
+
+    await sits(stuck)
+
+    # Not the standard library's line in which its result is waited for.
+    assert ".submit(line_of" in text_of(places[0])
+
+
+async def test_a_task_that_does_not_run_any_more_when_it_is_looked_at_is_nowhere() -> None:
+    class Elsewhere:
+        """A task whose frame is on no thread's stack, as one that has just stopped running."""
+
+        class coro:  # noqa: N801, it is an attribute
+            cr_running = True
+            cr_frame = None
+
+        child_nurseries: ClassVar[list[trio.Nursery]] = []
+
+    task: Any = Elsewhere()
+    assert line_of(task) == ""
 
 
 async def test_a_stack_is_the_users_own_lines() -> None:
