@@ -336,13 +336,14 @@ async def test_the_last_event_of_a_server_is_its_end(
             async with trio.open_nursery() as nursery:
                 clerk = await start(nursery, Clerk)
                 await debug.log(clerk, 1)
+                looked: Any = clerk.process().debug
                 await clerk.cast(method)
                 await clerk.wait()
                 scope.cancel()
         except* ValueError:
             pass
 
-    [event] = clerk.process().debug.events  # type: ignore[union-attr]
+    [event] = looked.events
     assert (event.kind, event.detail) == (kind, detail)
 
 
@@ -351,9 +352,10 @@ async def test_a_crash_in_a_continuation_is_an_event_too() -> None:
         async with trio.open_nursery() as nursery:
             clerk = await start(nursery, Clerk)
             await debug.log(clerk, 1)
+            looked: Any = clerk.process().debug
             await clerk.call(Clerk.go_on, KeyError("next"))
 
-    [event] = clerk.process().debug.events  # type: ignore[union-attr]
+    [event] = looked.events
     assert (event.kind, event.message) == ("crash", "KeyError('next')")
 
 
@@ -364,11 +366,12 @@ async def test_to_be_cut_is_no_event(nursery: trio.Nursery) -> None:
 
     clerk = await start(nursery, Slow)
     await debug.log(clerk, 9)
+    looked: Any = clerk.process().debug
     await clerk.cast(Slow.wait)
     await wait_all_tasks_blocked()
     await stop(clerk)
 
-    assert [event.kind for event in clerk.process().debug.events] == ["in"]  # type: ignore[union-attr]
+    assert [event.kind for event in looked.events] == ["in"]
 
 
 # -- counted

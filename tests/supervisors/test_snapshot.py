@@ -305,7 +305,7 @@ async def test_an_actor_that_was_killed_and_does_not_die_shows_where_it_sits(
     await stubborn.wait()
     dead = snapshot(stubborn)
     assert (dead.phase, dead.sits) == ("dead", "")
-    assert str(dead) == "Stubborn (Stubborn), dead, killed"
+    assert str(dead) == "Stubborn, dead, killed"
 
 
 async def test_another_thread_sees_all_but_the_ages(
