@@ -214,15 +214,14 @@ class Process:
         with self._kill:
             reason = await self._run(factory)
             if self.phase is Phase.STARTING:
-                self.actor = None
+                self._failed = True
                 reason = IGNORED if isinstance(reason.error, Ignore) else reason
             else:
                 reason = await self._terminate(reason)
-        started = self.actor is not None
         self._end(reason)
         if interrupted(reason.error) and threading.current_thread() is threading.main_thread():
             signal.raise_signal(signal.SIGINT)
-        elif self.linked and started and reason.kind == "crashed":
+        elif self.linked and not self._failed and reason.kind == "crashed":
             raise reason.error or ActorExited(self.path, reason)
 
     async def _run(self, factory: Callable[[], Living]) -> ExitReason:
@@ -312,7 +311,6 @@ class Process:
         for monitor, watched in self.watching.items():
             watched.watchers.pop(monitor, None)
         self.watching = {}
-        self._failed = self.actor is None
         self._announce()
         if not reason.quiet:
             self._report(reason, left)

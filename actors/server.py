@@ -55,6 +55,8 @@ class Server(Actor):
     One that cannot answer yet takes its reply along (`reply_later`) and returns NO_REPLY. One that
     is done with this life raises `Exit`, with a last reply or without.
 
+    How a living one is looked into, made to wait and traced: room `debug` (OTP: `sys`).
+
     Attributes:
         when_stopped: what becomes of the messages that wait when it is asked to stop.
             CUT, the default, cancels it at its next checkpoint, as trio does and as OTP does with

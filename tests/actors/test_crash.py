@@ -234,16 +234,36 @@ async def test_a_plain_actor_and_one_that_was_killed_have_reports_too(
     assert reports(caplog)[0].traceback == ""
 
 
-async def test_an_init_that_fails_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_init_that_fails_is_reported_and_redacted_as_well(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     class Unready(Vase):
         async def init(self) -> None:
-            raise ValueError("no")
+            raise ValueError("1234")
+
+        def format_status(self, status: Status) -> Status:
+            return attrs.evolve(status, reason="no connection")
 
     async with trio.open_nursery() as nursery:
         with pytest.raises(StartError):
             await start(nursery, Unready, path="/unready")
 
-    assert caplog.messages == ["/unready (incarnation 1) ended: crashed (ValueError: no)"]
+    assert caplog.messages[0].splitlines()[:2] == [
+        "/unready (incarnation 1) ended: no connection",
+        "  state: pieces=1",
+    ]
+    assert "ValueError: 1234" not in caplog.text
+
+
+async def test_a_factory_that_fails_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    def make() -> Vase:
+        raise ValueError("no clay")
+
+    async with trio.open_nursery() as nursery:
+        with pytest.raises(StartError):
+            await start(nursery, make, path="/unmade")
+
+    assert caplog.messages == ["/unmade (incarnation 1) ended: crashed (ValueError: no clay)"]
 
 
 async def test_a_reason_of_ones_own_that_is_no_exception_is_reported_without_traceback(
