@@ -37,8 +37,10 @@ from .start import start, stop
 from .timers import Timer
 
 if TYPE_CHECKING:
+    from .crash import CrashReport
     from .doors import Door, DoorClosed, from_sync, from_thread
     from .groups import Group, GroupMonitor, Joined, Left
+    from .status import Event, Status
 else:  # hidden from type checkers, which would believe in any name then
 
     def __getattr__(name: str) -> object:
@@ -64,9 +66,11 @@ __all__ = [
     "AlreadyRegistered",
     "CallCycle",
     "CallingSelf",
+    "CrashReport",
     "Door",
     "DoorClosed",
     "Down",
+    "Event",
     "Exit",
     "ExitReason",
     "Group",
@@ -87,6 +91,7 @@ __all__ = [
     "ReplyLost",
     "Server",
     "StartError",
+    "Status",
     "Timer",
     "WhenFull",
     "WhenStopped",
@@ -100,12 +105,15 @@ __all__ = [
 
 # The rooms that a start does not need: a cold start would pay for them each time.
 _LATE = {
+    "CrashReport": "crash",
     "Door": "doors",
     "DoorClosed": "doors",
     "Group": "groups",
     "GroupMonitor": "groups",
     "Joined": "groups",
+    "Event": "status",
     "Left": "groups",
+    "Status": "status",
     "from_sync": "doors",
     "from_thread": "doors",
 }

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Coroutine
-from typing import Any, ClassVar, Self, TypeVar, cast, get_origin, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast, get_origin, overload
 
 import trio
 
@@ -12,6 +12,9 @@ from .monitors import Monitor, Watched, watch
 from .process import Process
 from .ref import Address, Ref
 from .timers import Interval, Timer
+
+if TYPE_CHECKING:
+    from .status import Status
 
 A = TypeVar("A", bound="Actor")
 M = TypeVar("M")
@@ -64,6 +67,20 @@ class Actor:
         Args:
             reason: why it ends.
         """
+
+    def format_status(self, status: "Status") -> "Status":
+        """Hide what nobody is to read (OTP: `format_status/1`); this one hides nothing.
+
+        Whatever is shown of an actor was given to this method first: in crash reports, traces,
+        logs of events, snapshots, and `debug.get_status`. It is given what is to be shown, and
+        returns what may be (`attrs.evolve`); room `status` has an example. Not `async`, and it
+        changes nothing: it is called at any moment, also from other tasks.
+
+        Args:
+            status: `state`, `message`, `reply`, `reason` and `log`. A field that an attrs class
+                has declared with `repr=False` is not in the state.
+        """
+        return status
 
     # -- to use inside
 

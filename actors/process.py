@@ -33,7 +33,7 @@ import signal
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import attrs
 import trio
@@ -63,6 +63,9 @@ from .exits import (
 from .mailbox import Mailbox, MailboxFull
 from .request import Request, shown
 
+if TYPE_CHECKING:
+    from .status import Event
+
 logger = logging.getLogger("actors")
 
 
@@ -81,6 +84,15 @@ class Living(Protocol):
     async def live(self, started: Callable[[], None], /) -> None: ...
 
     async def terminate(self, reason: ExitReason, /) -> None: ...
+
+
+class Debugging(Protocol):
+    """What a process knows of whoever looks into it."""
+
+    @property
+    def suspended(self) -> bool: ...
+    @property
+    def events(self) -> "tuple[Event, ...]": ...
 
 
 @attrs.define(eq=False)
@@ -112,8 +124,11 @@ class Process:
     doom: ExitReason | None = attrs.field(default=None, init=False)
     actor: Living | None = attrs.field(default=None, init=False)
     current: object = attrs.field(default=None, init=False)
-    # When it turned to that, in seconds of trio's clock.
+    # When it turned to that, and when its life began, in seconds of trio's clock.
     since: float = attrs.field(default=0.0, init=False)
+    began: float = attrs.field(default=0.0, init=False)
+    # Who looks into it (room `debug`), None as long as nobody does.
+    debug: Debugging | None = attrs.field(default=None, init=False)
     # What `handle_continue` is still to be given, before the mailbox gets its turn again.
     continuations: list[object] | None = attrs.field(default=None, init=False)
     # Calls that will be answered later, and what each of its own tasks waits for.
@@ -199,15 +214,14 @@ class Process:
         with self._kill:
             reason = await self._run(factory)
             if self.phase is Phase.STARTING:
-                self.actor = None
+                self._failed = True
                 reason = IGNORED if isinstance(reason.error, Ignore) else reason
             else:
                 reason = await self._terminate(reason)
-        started = self.actor is not None
         self._end(reason)
         if interrupted(reason.error) and threading.current_thread() is threading.main_thread():
             signal.raise_signal(signal.SIGINT)
-        elif self.linked and started and reason.kind == "crashed":
+        elif self.linked and not self._failed and reason.kind == "crashed":
             raise reason.error or ActorExited(self.path, reason)
 
     async def _run(self, factory: Callable[[], Living]) -> ExitReason:
@@ -297,26 +311,21 @@ class Process:
         for monitor, watched in self.watching.items():
             watched.watchers.pop(monitor, None)
         self.watching = {}
-        self.deferred = None
-        self._failed = self.actor is None
         self._announce()
         if not reason.quiet:
             self._report(reason, left)
         # A Ref of the dead keeps nothing alive but why it ended.
-        self.current = self.task = self.actor = None
+        self.current = self.deferred = self.task = self.actor = self.debug = None
 
     def _report(self, reason: ExitReason, left: list[object]) -> None:
-        """A crash nobody may be waiting for: where, at what, for whom, and what it took along."""
-        text = f"{self.path} (incarnation {self.incarnation}) ended: {reason}"
-        if self.current is not None:
-            text += f", while handling {shown(self.current)}"
-            if isinstance(self.current, Request) and self.current.caller is not None:
-                text += f" from {self.current.caller.path}"
-        if left:
-            text += f", with {len(left)} messages unread"
-        error = reason.error
-        level = logging.ERROR if error is not None else logging.WARNING
-        logger.log(level, "%s", text, exc_info=error)
+        """Tell of a crash, and nobody may be waiting for it: that must not break the end itself."""
+        try:
+            from .crash import log_crash
+
+            log_crash(self, reason, left)
+        except Exception:
+            where = f"{self.path} (incarnation {self.incarnation})"
+            logger.exception("%s ended: %s; its crash report failed", where, reason.kind)
 
     # -- who waits for a change
 

@@ -18,6 +18,7 @@ from trio.lowlevel import Abort, RaiseCancelT, Task, current_task, reschedule, w
 NOT_MESSAGES = frozenset(
     {
         "continue_with",
+        "format_status",
         "handle_continue",
         "handle_info",
         "init",
@@ -60,7 +61,7 @@ class Request:
         args, kwargs: what the method is given.
         caller: the actor that asks, None for a task outside any actor.
         wanted: whether somebody waits for the answer (call) or not (cast).
-        client: the task that waits for it.
+        client: the task that waits for it; none any more once it has given up.
     """
 
     method: str
@@ -148,7 +149,7 @@ class Request:
         return True
 
     def _unpark(self, _: RaiseCancelT) -> Abort:
-        self._waiting = None
+        self._waiting = self.client = None
         return Abort.SUCCEEDED
 
     def _abandon(self, raise_cancel: RaiseCancelT) -> Abort:

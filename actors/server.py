@@ -13,6 +13,7 @@ from .exits import Refusal
 from .process import LAST, logger
 from .reply import NO_REPLY, Reply
 from .request import Request
+from .system import SystemMessage
 
 # As an object: compared with a Never, every answer would be one to the type checkers.
 _NO_REPLY: object = NO_REPLY
@@ -53,6 +54,8 @@ class Server(Actor):
     A method may also answer with an error of its own making: a `Refusal` is raised in the caller.
     One that cannot answer yet takes its reply along (`reply_later`) and returns NO_REPLY. One that
     is done with this life raises `Exit`, with a last reply or without.
+
+    How a living one is looked into, made to wait and traced: room `debug` (OTP: `sys`).
 
     Attributes:
         when_stopped: what becomes of the messages that wait when it is asked to stop.
@@ -150,12 +153,17 @@ class Server(Actor):
             message = await mailbox.receive()
             if message is LAST:
                 return
-            if mailbox.idle != math.inf:
+            if mailbox.idle != math.inf and not isinstance(message, SystemMessage):
                 mailbox.idle = math.inf
             process.current = message
             process.since = clock.current_time()
             if isinstance(message, Request):
                 await self._serve(message)
+            elif isinstance(message, SystemMessage):
+                # While it is debugged it is served by another loop: this one must not pay for it.
+                process.current = None
+                if await message.perform(self):
+                    return
             else:
                 await self.handle_info(message)
             process.current = message = None
@@ -169,7 +177,8 @@ class Server(Actor):
             process.current = None
             await trio.lowlevel.checkpoint()
 
-    async def _serve(self, request: Request) -> None:
+    async def _serve(self, request: Request) -> Exception | None:
+        """Run the method that it names; give the error that it was refused with, if it was."""
         if request.abandoned and self.skips_abandoned:
             return None
         method = getattr(self, request.method, None)
@@ -194,14 +203,16 @@ class Server(Actor):
             raise TypeError(f"{self.path}: {request.method} gave NO_REPLY without reply_later")
         return None
 
-    def _refuse(self, request: Request, why: str) -> None:
+    def _refuse(self, request: Request, why: str) -> Exception:
         """Send a mistake of the caller's back: this server need not die for it."""
         mistake = TypeError(f"{self.path} ({type(self).__name__}) {why}")
         if not request.wanted:
             logger.error("%s, and was asked for %s", mistake, request)
         request.fail(mistake)
+        return mistake
 
-    def _refused(self, request: Request, refusal: Refusal) -> None:
+    def _refused(self, request: Request, refusal: Refusal) -> Exception:
         if not request.wanted:
             logger.warning("%s refused %s: %s", self.path, request, refusal)
         request.fail(refusal)
+        return refusal

@@ -46,6 +46,7 @@ def spawn(
     if not isinstance(policy, MailboxPolicy):
         policy = DEFAULT_POLICY
     process = Process(path, incarnation, grace, Mailbox(policy), CURRENT.get(), not supervised)
+    process.began = trio.current_time()
     if name is not None:
         register(name, process)
     wanted: type[Any] | None = None if name is None else name.actor

@@ -1,21 +1,43 @@
 """A tree as it stands now, read without asking any actor.
 
-Asking would hang on a supervisor that is busy in a child's `init`, which is when one looks.
+Asking would hang on a supervisor that is busy in a child's `init`, which is when one looks. So a
+snapshot also shows an actor that has been in one message for a minute, or was killed and does not
+die: at which message, for how long, in which line of code.
+
+    shop
+    ├─ stock (Stock), 3 waiting (at most 17), at count('tea') for 61.2 s: app.py:31
+    └─ prices (Prices), restarted 2 x
+
+It may be taken from another thread, when the loop itself is stuck; ages are not known there.
 """
 
+import math
+import os
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
+import trio
 
 from actors import Actor, Ref
-from actors.process import CURRENT, Process
+from actors.process import CURRENT, Phase, Process
+from actors.request import Request
 
 from .parent import Parent
+from .place import Place
+
+# How many children of one parent are printed.
+SHOWN = 20
+
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 @attrs.frozen
 class Snapshot:
     """One actor in its tree.
+
+    Two snapshots are equal when the same stand in the same states: what is of the moment only
+    (from `peak` on) is not compared.
 
     Attributes:
         path: where it stands.
@@ -24,6 +46,17 @@ class Snapshot:
         incarnation: how often that place has been started.
         waiting: how many messages wait for it.
         children: for a supervisor, its children in start order.
+        reason: why it ends, or has ended; empty while nothing speaks against its life.
+        suspended: whether it serves nothing at present (`actors.debug.suspend`).
+        peak: the most messages of data that have ever waited.
+        callers: how many wait for an answer of it: handled now, put off, or queued.
+        window: for a supervisor, the restarts that count against its intensity at present.
+        age: seconds since it was started; nan from another thread.
+        message: what it is handling, redacted by its `format_status` and cut short; empty if
+            nothing.
+        message_age: for how many seconds it has been; nan from another thread.
+        sits: in which line of code, as `file:line`: the user's own, if it is in any; empty while
+            it waits for its next message.
     """
 
     path: str
@@ -32,6 +65,15 @@ class Snapshot:
     incarnation: int
     waiting: int = 0
     children: "tuple[Snapshot, ...]" = ()
+    reason: str = ""
+    suspended: bool = False
+    peak: int = attrs.field(default=0, eq=False)
+    callers: int = attrs.field(default=0, eq=False)
+    window: int = attrs.field(default=0, eq=False)
+    age: float = attrs.field(default=0.0, eq=False)
+    message: str = attrs.field(default="", eq=False)
+    message_age: float = attrs.field(default=0.0, eq=False)
+    sits: str = attrs.field(default="", eq=False)
 
     @property
     def restarts(self) -> int:
@@ -39,6 +81,7 @@ class Snapshot:
         return max(self.incarnation - 1, 0)
 
     def __str__(self) -> str:
+        """The tree, a line each; of many children the first, and how many more there are."""
         return "\n".join(_lines(self, "", ""))
 
 
@@ -48,43 +91,110 @@ def snapshot(root: Ref[Any] | None = None) -> Snapshot:
     Raises:
         RuntimeError: no root was given, and no actor is calling.
     """
+    now = trio.current_time() if trio.lowlevel.in_trio_run() else math.nan
     if root is not None:
-        return _of(root.process())
+        return _of(root.process(), now)
     process = CURRENT.get()
     if process is None:
         raise RuntimeError("outside an actor, say which tree: snapshot(ref)")
     while process.parent is not None:
         process = process.parent
-    return _of(process)
+    return _of(process, now)
 
 
-def _of(process: Process) -> Snapshot:
-    actor = process.actor
-    children: list[Snapshot] = []
-    if isinstance(actor, Parent):
-        for place in actor.places:
-            if place.process is not None:
-                children.append(_of(place.process))
-            else:
-                path = f"{process.path}/{place.id}"
-                children.append(Snapshot(path, "", place.state.value, place.starts))
+def _of(process: Process, now: float) -> Snapshot:
+    # Late, as below: a start does not need it, and would pay for it.
+    from actors.frames import line_of
+
+    actor, message, mail = process.actor, process.current, process.mailbox.statistics()
+    doing, reason = ("", "") if message is process.doom is None else _shown(process)
+    alive = process.phase is not Phase.DEAD
+    places = actor.places if isinstance(actor, Parent) else ()
     return Snapshot(
         process.path,
         type(actor).__name__ if isinstance(actor, Actor) else "",
         process.phase.value,
         process.incarnation,
-        len(process.mailbox.control) + len(process.mailbox.data),
-        tuple(children),
+        mail.length + mail.control,
+        tuple(_in(place, process.path, now) for place in places),
+        reason=reason,
+        suspended=process.debug is not None and process.debug.suspended,
+        peak=mail.peak,
+        callers=_callers(process),
+        window=_window(actor, now),
+        age=now - process.began,
+        message=doing,
+        message_age=0.0 if message is None else now - process.since,
+        sits=line_of(process.task, _HERE) if alive else "",
     )
 
 
-def _lines(node: Snapshot, first: str, rest: str) -> list[str]:
+def _shown(process: Process) -> tuple[str, str]:
+    """What it is handling, and why it ends, redacted."""
+    from actors.status import show
+
+    shown = show(process.actor, process.current, reason=process.doom)
+    return shown["message"], shown["reason"]
+
+
+def _in(place: Place, parent: str, now: float) -> Snapshot:
+    """Who lives in a place, or that nobody does."""
+    if place.process is not None:
+        return _of(place.process, now)
+    return Snapshot(f"{parent}/{place.id}", "", place.state.value, place.starts)
+
+
+def _callers(process: Process) -> int:
+    mailbox = process.mailbox
+    # Copies: from another thread, the loop changes them meanwhile.
+    queued = (*tuple(mailbox.data), *tuple((mailbox._senders or {}).values()))
+    waiting = (process.current, *tuple(process.deferred or ()), *queued)
+    return sum(isinstance(message, Request) and message.waited_for for message in waiting)
+
+
+def _window(actor: object, now: float) -> int:
+    """How many restarts count now; of a time that is not known, those that counted last."""
+    period = getattr(getattr(actor, "flags", None), "period", math.inf)
+    return sum(not at < now - period for at in getattr(actor, "restarts", ()))
+
+
+def _lines(node: Snapshot, first: str, rest: str) -> Iterator[str]:
+    yield f"{first}{', '.join(_words(node))}"
+    hidden = len(node.children) - SHOWN
+    for child in node.children[:SHOWN]:
+        last = hidden <= 0 and child is node.children[-1]
+        branch, below = ("└─ ", "   ") if last else ("├─ ", "│  ")
+        yield from _lines(child, rest + branch, rest + below)
+    if hidden > 0:
+        yield f"{rest}└─ … and {hidden:,} more"
+
+
+def _words(node: Snapshot) -> Iterator[str]:
     name = node.path.rsplit("/", 1)[-1] or node.path
     kind = f" ({node.actor})" if node.actor and node.actor != "Supervisor" else ""
-    phase = "" if node.phase == "running" else f", {node.phase}"
-    again = f", restarted {node.restarts} x" if node.restarts else ""
-    lines = [f"{first}{name}{kind}{phase}{again}"]
-    for child in node.children:
-        last = child is node.children[-1]
-        lines += _lines(child, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "))
-    return lines
+    yield f"{name}{kind}"
+    if node.phase != "running":
+        yield node.phase
+    if node.reason:
+        yield node.reason if node.phase == "dead" else f"to end: {node.reason}"
+    if node.suspended:
+        yield "suspended"
+    if node.restarts:
+        yield f"restarted {node.restarts} x"
+    if node.window:
+        yield f"{node.window} in its window"
+    if node.waiting:
+        yield f"{node.waiting} waiting (at most {node.peak})"
+    if node.callers:
+        yield f"{node.callers} callers"
+    if node.message or node.sits:
+        yield _doing(node)
+
+
+def _doing(node: Snapshot) -> str:
+    """What it is at, for how long, and where."""
+    at = f"at {node.message}" if node.message else ""
+    if node.message and node.message_age > 0:
+        at += f" for {node.message_age:.3g} s"
+    where = f"in {node.sits}" if node.sits else ""
+    return f"{at} {where}".strip()

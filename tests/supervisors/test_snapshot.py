@@ -1,13 +1,26 @@
 """A tree as it stands now."""
 
+import math
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
+import attrs
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import NORMAL, Name, Server, start, stop
+from actors import (
+    NO_REPLY,
+    NORMAL,
+    MailboxPolicy,
+    Name,
+    Reply,
+    Server,
+    Status,
+    debug,
+    start,
+    stop,
+)
 from supervisors import Child, Restart, Snapshot, Supervision, Supervisor, snapshot, supervise
 from tests.supervisors.stage import Stage, leave, player
 
@@ -120,6 +133,217 @@ async def test_a_snapshot_of_a_bare_actor_is_a_leaf(nursery: trio.Nursery) -> No
 def test_outside_an_actor_a_snapshot_needs_a_root() -> None:
     with pytest.raises(RuntimeError, match=r"outside an actor, say which tree: snapshot\(ref\)"):
         snapshot()
+
+
+# -- what each is at
+
+
+def line(text: str) -> str:
+    """Where a line of this file is, as `file:line`."""
+    with open(__file__, encoding="utf-8") as source:
+        lines = [number for number, read in enumerate(source, 1) if read.strip() == text]
+    return f"{__file__}:{lines[0]}"
+
+
+class Worker(Server):
+    async def work(self, what: str) -> None:
+        await trio.sleep(100)
+
+    async def quick(self) -> None: ...
+
+
+async def test_a_snapshot_shows_what_an_actor_is_at_for_how_long_and_where(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    worker = await start(nursery, Worker)
+    await trio.sleep(1)
+    for what in ("first", "second", "third"):
+        nursery.start_soon(worker.call, Worker.work, what)
+        await wait_all_tasks_blocked()
+    await trio.sleep(2)
+
+    seen = snapshot(worker)
+
+    assert (seen.age, seen.message, seen.message_age) == (3.0, "work('first')", 2.0)
+    assert seen.sits == line("await trio.sleep(100)")
+    assert (seen.waiting, seen.peak, seen.callers) == (2, 2, 3)
+    assert str(seen) == (
+        "Worker (Worker), 2 waiting (at most 2), 3 callers, "
+        f"at work('first') for 2 s in {seen.sits}"
+    )
+    nursery.cancel_scope.cancel()
+
+
+async def test_an_actor_that_waits_for_its_next_message_is_at_nothing(
+    nursery: trio.Nursery,
+) -> None:
+    worker = await start(nursery, Worker)
+    await worker.call(Worker.quick)
+    await wait_all_tasks_blocked()
+
+    seen = snapshot(worker)
+
+    assert (seen.message, seen.message_age, seen.sits, seen.callers) == ("", 0.0, "", 0)
+    await stop(worker)
+
+
+async def test_callers_whose_reply_was_put_off_or_who_wait_for_room_are_counted(
+    nursery: trio.Nursery,
+) -> None:
+    class Later(Worker):
+        mailbox: ClassVar[MailboxPolicy] = MailboxPolicy(1)
+
+        async def later(self) -> int:
+            replies.append(self.reply_later())
+            return NO_REPLY
+
+    replies: list[Reply[int]] = []
+    worker = await start(nursery, Later)
+    nursery.start_soon(worker.call, Later.later)
+    await wait_all_tasks_blocked()
+    for _ in range(4):
+        nursery.start_soon(worker.call, Worker.work, "long")
+        await wait_all_tasks_blocked()
+
+    assert snapshot(worker).callers == 5
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_message_is_redacted_by_its_actor(nursery: trio.Nursery) -> None:
+    class Discreet(Worker):
+        def format_status(self, status: Status) -> Status:
+            return attrs.evolve(status, message=...)
+
+    worker = await start(nursery, Discreet)
+    await worker.cast(Worker.work, "secret")
+    await wait_all_tasks_blocked()
+
+    assert snapshot(worker).message == "Ellipsis"
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_snapshot_shows_the_restarts_that_count_at_present(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    top = await supervise(nursery, stage.tree("a", intensity=3, period=5))
+    for _ in range(2):
+        await leave("a")
+        await trio.sleep(2)
+
+    assert snapshot(top).window == 2
+    assert str(snapshot(top)).startswith("supervisor, 2 in its window")
+    await trio.sleep(2)
+    assert snapshot(top).window == 1
+    await trio.sleep(2)
+    assert snapshot(top).window == 0
+    await stop(top)
+
+
+async def test_a_suspended_server_is_shown_as_such(nursery: trio.Nursery) -> None:
+    worker = await start(nursery, Worker)
+    await debug.suspend(worker)
+
+    assert snapshot(worker).suspended
+    assert str(snapshot(worker)).startswith("Worker (Worker), suspended")
+    await debug.resume(worker)
+    assert not snapshot(worker).suspended
+    await stop(worker)
+
+
+async def test_an_actor_in_its_init_shows_where_it_sits(stage: Stage) -> None:
+    async def init() -> None:
+        await trio.sleep(200)
+
+    async with trio.open_nursery() as nursery:
+        name = Name("top", Supervisor)
+        child = stage.child("a", init=init)
+        nursery.start_soon(partial(supervise, nursery, Supervision([child]), name=name))
+        await wait_all_tasks_blocked()
+
+        [seen] = snapshot(name.whereis()).children
+
+        assert (seen.phase, seen.sits) == ("starting", line("await trio.sleep(200)"))
+        assert str(seen).endswith(f", starting, in {seen.sits}")
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_actor_that_is_dying_shows_why_and_where_it_sits(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    async def cleanup() -> None:
+        await trio.sleep(2.5)
+
+    top = await supervise(nursery, Supervision([stage.child("a", cleanup=cleanup)]))
+    top.stop()
+    await trio.sleep(1)
+
+    [seen] = snapshot(top).children
+
+    assert (seen.phase, seen.reason) == ("dying", "shutdown")
+    assert seen.sits == line("await trio.sleep(2.5)")
+    assert ", dying, to end: shutdown, in " in str(seen)
+
+
+async def test_an_actor_that_was_killed_and_does_not_die_shows_where_it_sits(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    class Stubborn(Server):
+        async def hold(self) -> None:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(30)
+
+    stubborn = await start(nursery, Stubborn)
+    await stubborn.cast(Stubborn.hold)
+    await wait_all_tasks_blocked()
+    stubborn.kill()
+    await trio.sleep(1)
+
+    seen = snapshot(stubborn)
+
+    assert (seen.phase, seen.reason, seen.message) == ("running", "killed", "hold()")
+    assert seen.sits == line("await trio.sleep(30)")
+    await stubborn.wait()
+    dead = snapshot(stubborn)
+    assert (dead.phase, dead.sits) == ("dead", "")
+    assert str(dead) == "Stubborn, dead, killed"
+
+
+async def test_another_thread_sees_all_but_the_ages(
+    nursery: trio.Nursery, mock_clock: MockClock
+) -> None:
+    name = Name("worker", Worker)
+    top = await supervise(nursery, Supervision([Child(Worker, name=name)]))
+    name.process().kill()
+    await wait_all_tasks_blocked()
+    await name.cast(Worker.work, "long")
+    await wait_all_tasks_blocked()
+    mock_clock.jump(9)
+
+    seen = await trio.to_thread.run_sync(snapshot, top)
+
+    [child] = seen.children
+    assert math.isnan(seen.age)
+    assert math.isnan(child.message_age)
+    # Without a clock those that counted last do.
+    assert (seen.window, snapshot(top).window) == (1, 0)
+    assert (child.incarnation, child.sits) == (2, line("await trio.sleep(100)"))
+    assert f", at work('long') in {child.sits}" in str(child)
+    nursery.cancel_scope.cancel()
+
+
+# -- as text
+
+
+def test_of_many_children_the_first_are_printed() -> None:
+    def tree(children: int) -> Snapshot:
+        leaves = tuple(Snapshot(f"/top/{n}", "", "undefined", 1) for n in range(children))
+        return Snapshot("/top", "Supervisor", "running", 1, 0, leaves)
+
+    assert len(str(tree(20)).splitlines()) == 21
+    assert str(tree(20)).splitlines()[-1] == "└─ 19, undefined"
+    lines = str(tree(100_000)).splitlines()
+    assert len(lines) == 22
+    assert lines[-2:] == ["├─ 19, undefined", "└─ … and 99,980 more"]
 
 
 def test_a_snapshot_is_printed_as_a_tree() -> None:

@@ -1,0 +1,343 @@
+"""The report of an end that was no quiet one."""
+
+# A crash is raised by the nursery itself, so its whole block is what raises.
+# ruff: noqa: PT012
+
+import logging
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from actors import (
+    NO_REPLY,
+    Actor,
+    ActorExited,
+    CrashReport,
+    Exit,
+    ExitReason,
+    Reply,
+    Server,
+    StartError,
+    Status,
+    debug,
+    start,
+    stop,
+)
+
+
+@attrs.define(eq=False)
+class Vase(Server):
+    pieces: int = 1
+    price: str = attrs.field(default="secret", repr=False)
+    later: list[Reply[int]] = attrs.field(factory=list, repr=False)
+
+    async def drop(self, how: object = "hard") -> None:
+        self.pieces += 1
+        raise ValueError(f"dropped {how}")
+
+    async def put_off(self) -> int:
+        self.later.append(self.reply_later())
+        return NO_REPLY
+
+    async def hold(self, gate: trio.Event) -> None:
+        await gate.wait()
+
+
+def reports(caplog: pytest.LogCaptureFixture) -> list[CrashReport]:
+    return [r.__dict__["report"] for r in caplog.records if "report" in r.__dict__]
+
+
+async def ask(vase: Any, method: Any, *args: object) -> None:
+    with pytest.raises(ActorExited):
+        await vase.call(method, *args)
+
+
+async def crash(
+    kind: type[Vase], how: object = "hard", log: int = 0, waiting: tuple[Any, ...] = ()
+) -> None:
+    """Have a vase dropped while `waiting` are asked of it."""
+    gate = trio.Event()
+    with pytest.raises(BaseExceptionGroup):
+        async with trio.open_nursery() as nursery:
+            vase = await start(nursery, kind, path="/vase")
+            if log:
+                await debug.log(vase, log)
+            with trio.CancelScope(shield=True):
+                async with trio.open_nursery() as callers:
+                    for method, *args in waiting:
+                        callers.start_soon(ask, vase, method, *args)
+                        await wait_all_tasks_blocked()
+                    if kind.hold in [method for method, *_ in waiting]:
+                        vase.cast_nowait(Vase.drop, "unread")
+                    callers.start_soon(ask, vase, kind.drop, how)
+                    await wait_all_tasks_blocked()
+                    gate.set()
+                    callers.cancel_scope.deadline = trio.current_time() + 5
+
+
+async def test_a_report_is_one_record_that_reads_and_that_machines_read(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await crash(Vase, log=5)
+
+    [record] = caplog.records
+    [report] = reports(caplog)
+    assert (record.name, record.levelno) == ("actors", logging.ERROR)
+    assert record.exc_info is not None
+    assert (report.path, report.incarnation) == ("/vase", 1)
+    assert (report.message, report.caller) == ("drop('hard')", "")
+    assert report.reason == "crashed (ValueError: dropped hard)"
+    assert report.state == {"pieces": "2"}
+    assert report.traceback.endswith("ValueError: dropped hard\n")
+    assert report.client_name.endswith(".ask")
+    assert "in ask\n    await vase.call(method, *args)\n" in report.client
+    assert [event.kind for event in report.log] == ["in", "crash"]
+    lines = record.getMessage().splitlines()
+    assert lines[0] == (
+        "/vase (incarnation 1) ended: crashed (ValueError: dropped hard), "
+        "while handling drop('hard')"
+    )
+    assert lines[1:3] == ["  state: pieces=2", "  last 2 events:"]
+    assert lines[3].endswith(" /vase got drop('hard')")
+    assert lines[5].endswith(".ask waited for it in:")
+
+
+async def test_a_report_says_how_many_callers_waited_besides(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Held(Vase):
+        async def hold(self, gate: trio.Event) -> None:
+            await wait_all_tasks_blocked(0.01)
+            raise ValueError("slipped")
+
+    await crash(Held, waiting=((Held.put_off,), (Held.put_off,), (Held.hold, trio.Event())))
+
+    [report] = reports(caplog)
+    assert report.message.startswith("hold(")
+    assert (report.callers, report.unread) == (3, 2)
+    assert "with 2 messages unread, while 3 more callers waited" in str(report)
+
+
+async def test_a_caller_that_gave_up_is_not_said_to_wait(
+    caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+) -> None:
+    class Slow(Vase):
+        async def hold(self, gate: trio.Event) -> None:
+            await trio.sleep(5)
+            raise ValueError("slipped")
+
+    with pytest.raises(BaseExceptionGroup):
+        async with trio.open_nursery() as nursery:
+            vase = await start(nursery, Slow)
+            with trio.move_on_after(1):
+                await vase.call(Slow.hold, trio.Event())
+            await trio.sleep_forever()
+
+    [report] = reports(caplog)
+    assert (report.client, report.client_name, report.callers) == ("", "", 0)
+
+
+async def test_a_request_whose_result_was_waited_for_once_has_no_client_now(
+    caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+) -> None:
+    class Slow(Vase):
+        async def hold(self, gate: trio.Event) -> None:
+            await trio.sleep(5)
+            raise ValueError("slipped")
+
+    with pytest.raises(BaseExceptionGroup):
+        async with trio.open_nursery() as nursery:
+            vase = await start(nursery, Slow)
+            pending = await vase.request(Slow.hold, trio.Event())
+            with trio.move_on_after(1):
+                await pending.result()
+            await trio.sleep_forever()
+
+    assert reports(caplog)[0].client == ""
+
+
+async def test_what_an_actor_redacts_is_in_no_part_of_the_record(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Discreet(Vase):
+        def format_status(self, status: Status) -> Status:
+            reason = status.reason and "crashed, somehow"
+            return attrs.evolve(status, state={}, message=..., reason=reason)
+
+    await crash(Discreet, how="1234", log=5)
+
+    [record] = caplog.records
+    [report] = reports(caplog)
+    assert "1234" not in caplog.text + str(report) + repr(report)
+    assert record.exc_info is None
+    assert report.reason == "crashed, somehow"
+    assert "in drop\n    raise ValueError" in report.traceback
+    assert record.getMessage().endswith(report.traceback)
+
+
+@pytest.mark.parametrize("broken", ["raise", "None", "state"])
+async def test_a_redaction_that_fails_hides_the_secret_not_the_crash(
+    caplog: pytest.LogCaptureFixture, broken: str
+) -> None:
+    class Broken(Vase):
+        def format_status(self, status: Status) -> Any:
+            if broken == "raise":
+                raise RuntimeError("1234")
+            return None if broken == "None" else attrs.evolve(status, state=1234)  # type: ignore[arg-type]
+
+    await crash(Broken, how="1234")
+
+    [report] = reports(caplog)
+    assert "1234" not in caplog.text + str(report) + repr(report)
+    assert report.message == "drop(...)"
+    assert report.reason == "crashed (ValueError)"
+    assert "  state: not shown: its format_status or a repr raised" in caplog.text
+
+
+async def test_a_repr_that_fails_does_not_hide_the_crash(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken:
+        def __repr__(self) -> str:
+            raise RuntimeError("no words")
+
+    @attrs.define(eq=False)
+    class Odd(Vase):
+        thing: Broken = attrs.Factory(Broken)
+
+    await crash(Odd, how=Broken())
+
+    [report] = reports(caplog)
+    assert report.state["thing"].startswith("<Broken instance at ")
+    assert report.message.startswith("drop(<Broken instance at ")
+
+
+async def test_a_plain_actor_and_one_that_was_killed_have_reports_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @attrs.define(eq=False)
+    class Bare(Actor):
+        size: int = 3
+
+        async def run(self) -> None:
+            await trio.sleep_forever()
+
+    async with trio.open_nursery() as nursery:
+        bare = await start(nursery, Bare, path="/bare")
+        bare.kill()
+
+    assert caplog.records[0].levelno == logging.WARNING
+    assert caplog.messages == ["/bare (incarnation 1) ended: killed\n  state: size=3"]
+    assert reports(caplog)[0].traceback == ""
+
+
+async def test_an_init_that_fails_is_reported_and_redacted_as_well(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Unready(Vase):
+        async def init(self) -> None:
+            raise ValueError("1234")
+
+        def format_status(self, status: Status) -> Status:
+            return attrs.evolve(status, reason="no connection")
+
+    async with trio.open_nursery() as nursery:
+        with pytest.raises(StartError):
+            await start(nursery, Unready, path="/unready")
+
+    assert caplog.messages[0].splitlines()[:2] == [
+        "/unready (incarnation 1) ended: no connection",
+        "  state: pieces=1",
+    ]
+    assert "ValueError: 1234" not in caplog.text
+
+
+async def test_a_factory_that_fails_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    def make() -> Vase:
+        raise ValueError("no clay")
+
+    async with trio.open_nursery() as nursery:
+        with pytest.raises(StartError):
+            await start(nursery, make, path="/unmade")
+
+    assert caplog.messages == ["/unmade (incarnation 1) ended: crashed (ValueError: no clay)"]
+
+
+async def test_a_reason_of_ones_own_that_is_no_exception_is_reported_without_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Leaving(Vase):
+        async def drop(self, how: object = "hard") -> None:
+            raise Exit(ExitReason("crashed", "rust"))
+
+        def format_status(self, status: Status) -> Status:
+            return attrs.evolve(status, reason=None)
+
+    with pytest.raises(BaseExceptionGroup):
+        async with trio.open_nursery() as nursery:
+            leaving = await start(nursery, Leaving, path="/leaving")
+            await leaving.cast(Leaving.drop)
+
+    assert caplog.messages[0].splitlines()[0] == (
+        "/leaving (incarnation 1) ended: crashed, while handling drop()"
+    )
+    assert caplog.records[0].exc_info is None
+
+
+async def test_a_quiet_end_has_no_report(caplog: pytest.LogCaptureFixture) -> None:
+    async with trio.open_nursery() as nursery:
+        await stop(await start(nursery, Vase))
+
+    assert caplog.records == []
+
+
+async def test_a_report_that_nobody_would_see_is_not_made(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    seen: list[Status] = []
+
+    class Watched(Vase):
+        def format_status(self, status: Status) -> Status:
+            seen.append(status)
+            return status
+
+    caplog.set_level(logging.CRITICAL, "actors")
+    await crash(Watched)
+
+    assert (seen, caplog.records) == ([], [])
+
+
+async def test_a_report_that_fails_does_not_break_the_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse(record: logging.LogRecord) -> bool:
+        if "report" in record.__dict__:
+            raise RuntimeError("a filter that fails")
+        return True
+
+    logger = logging.getLogger("actors")
+    logger.addFilter(refuse)
+    try:
+        await crash(Vase)
+    finally:
+        logger.removeFilter(refuse)
+
+    assert caplog.messages == [
+        "/vase (incarnation 1) ended: crashed; its crash report failed",
+    ]
+
+
+def test_a_report_counts_in_words() -> None:
+    def text(**fields: Any) -> str:
+        return str(CrashReport("/a", 2, "killed", **fields))
+
+    assert text() == "/a (incarnation 2) ended: killed"
+    assert text(unread=1, callers=1) == (
+        "/a (incarnation 2) ended: killed, with 1 message unread, while 1 more caller waited"
+    )
+    assert text(message="ask()", caller="/b") == (
+        "/a (incarnation 2) ended: killed, while handling ask() from /b"
+    )

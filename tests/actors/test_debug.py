@@ -1,0 +1,372 @@
+"""Looking into a living server: what each question answers, and that none of them hangs."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from actors import (
+    NORMAL,
+    TIMEOUT,
+    Actor,
+    ActorExited,
+    CallCycle,
+    CallingSelf,
+    Exit,
+    Name,
+    NoProcess,
+    Ref,
+    Server,
+    Status,
+    debug,
+    start,
+    stop,
+)
+
+
+@attrs.define(eq=False)
+class Visits(Server):
+    seen: dict[str, int] = attrs.Factory(dict)
+    limit: int = attrs.field(default=10, validator=attrs.validators.instance_of(int))
+    key: str = attrs.field(default="sesame", repr=False)
+    _inner: int = 7
+
+    async def visit(self, name: str) -> int:
+        self.seen[name] = self.seen.get(name, 0) + 1
+        return self.seen[name]
+
+    async def wait(self, event: trio.Event) -> None:
+        await event.wait()
+
+
+QUESTIONS: list[Callable[[Ref[Any]], Awaitable[object]]] = [
+    debug.get_state,
+    debug.get_status,
+    debug.suspend,
+    debug.resume,
+    debug.trace,
+    debug.log,
+    debug.statistics,
+    lambda ref: debug.replace_state(ref, dict),
+]
+
+
+# -- state
+
+
+async def test_the_state_is_the_public_fields_themselves(nursery: trio.Nursery) -> None:
+    visits = await start(nursery, Visits)
+    await visits.call(Visits.visit, "bob")
+
+    state = await debug.get_state(visits)
+
+    assert state == {"seen": {"bob": 1}, "limit": 10, "key": "sesame"}
+    await stop(visits)
+
+
+async def test_the_state_of_a_plain_class_is_its_attributes(nursery: trio.Nursery) -> None:
+    class Plain(Server):
+        def __init__(self) -> None:
+            self.seen = 1
+            self._hidden = 2
+
+    plain = await start(nursery, Plain)
+
+    assert await debug.get_state(plain) == {"seen": 1}
+    await stop(plain)
+
+
+async def test_the_state_can_be_replaced_between_two_messages(nursery: trio.Nursery) -> None:
+    visits = await start(nursery, Visits)
+
+    state = await debug.replace_state(visits, lambda state: {"seen": {"eve": state["limit"]}})
+
+    assert state["seen"] == {"eve": 10}
+    assert await visits.call(Visits.visit, "eve") == 11
+    await stop(visits)
+
+
+def broken(state: dict[str, Any]) -> dict[str, Any]:
+    raise LookupError("no change")
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (broken, LookupError),
+        (lambda _: {"seen": {}, "limit": "ten"}, TypeError),
+        (lambda _: {"seen": {}, "nothing": 1}, AttributeError),
+        (lambda _: {"_inner": 1}, AttributeError),
+        (lambda _: 7, TypeError),
+    ],
+)
+async def test_a_change_that_fails_changes_nothing_and_harms_nobody(
+    nursery: trio.Nursery, change: Callable[..., Any], error: type[Exception]
+) -> None:
+    visits = await start(nursery, Visits)
+    await visits.call(Visits.visit, "bob")
+
+    with pytest.raises(error):
+        await debug.replace_state(visits, change)
+
+    assert (await debug.get_state(visits)) == {"seen": {"bob": 1}, "limit": 10, "key": "sesame"}
+    await stop(visits)
+
+
+# -- status
+
+
+async def test_the_status_says_how_a_server_stands(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    visits = await start(nursery, Visits, path="/visits")
+    await trio.sleep(3)
+    await debug.log(visits, 2)
+    await debug.statistics(visits, on=True)
+    await visits.call(Visits.visit, "bob")
+
+    status = await debug.get_status(visits)
+
+    assert (status.path, status.incarnation, status.actor) == ("/visits", 1, "Visits")
+    assert (status.suspended, status.tracing, status.age) == (False, False, 3.0)
+    assert status.state == {"seen": "{'bob': 1}", "limit": "10"}
+    assert status.mailbox.length == 0
+    assert status.statistics == debug.Statistics(3.0, 1, 1)
+    assert [event.kind for event in status.log] == ["in", "reply"]
+    await stop(visits)
+
+
+async def test_the_status_is_redacted_by_the_server_itself(nursery: trio.Nursery) -> None:
+    class Vault(Visits):
+        def format_status(self, status: Status) -> Status:
+            return attrs.evolve(status, state={**status.state, "seen": "***"}, log=())
+
+    vault = await start(nursery, Vault)
+    await debug.log(vault, 5)
+    await vault.call(Vault.visit, "bob")
+
+    status = await debug.get_status(vault)
+
+    assert (status.state["seen"], status.log) == ("'***'", ())
+    assert (await debug.get_state(vault))["seen"] == {"bob": 1}
+    await stop(vault)
+
+
+# -- who is asked
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+async def test_whoever_has_ended_is_asked_in_vain(
+    question: Callable[[Ref[Any]], Awaitable[object]], nursery: trio.Nursery
+) -> None:
+    visits = await start(nursery, Visits)
+    await stop(visits)
+
+    with pytest.raises(ActorExited):
+        await question(visits)
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+async def test_who_ends_before_it_answers_tells_whoever_asked(
+    question: Callable[[Ref[Any]], Awaitable[object]], nursery: trio.Nursery
+) -> None:
+    visits = await start(nursery, Visits)
+    await visits.cast(Visits.wait, trio.Event())
+    reasons: list[object] = []
+
+    async def ask() -> None:
+        with pytest.raises(ActorExited) as told:
+            await question(visits)
+        reasons.append(told.value.reason)
+
+    nursery.start_soon(ask)
+    await wait_all_tasks_blocked()
+    assert reasons == []
+    visits.stop(NORMAL)
+    await wait_all_tasks_blocked()
+
+    assert reasons == [NORMAL]
+
+
+async def test_a_busy_server_is_waited_for_as_long_as_the_caller_likes(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    visits = await start(nursery, Visits)
+    event = trio.Event()
+    await visits.cast(Visits.wait, event)
+    with pytest.raises(trio.TooSlowError), trio.fail_after(1):
+        await debug.suspend(visits)
+
+    event.set()
+
+    # The order that nobody waits for any more is not carried out.
+    assert visits.mailbox_statistics.control == 0
+    assert await visits.call(Visits.visit, "bob") == 1
+    await stop(visits)
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+async def test_an_actor_without_a_servers_loop_is_refused(
+    question: Callable[[Ref[Any]], Awaitable[object]], nursery: trio.Nursery
+) -> None:
+    class Bare(Actor):
+        async def run(self) -> None:
+            await trio.sleep_forever()
+
+    class Own(Server):
+        async def run(self) -> None:
+            async with trio.open_nursery() as inner:
+                inner.start_soon(trio.sleep_forever)
+
+    for kind in (Bare, Own):
+        bare: Ref[Any] = await start(nursery, kind, path="/bare")
+        with pytest.raises(TypeError, match=r"/bare \(\w+\) runs no such loop: \w+ is answered by"):
+            await question(bare)
+        await stop(bare)
+
+
+async def test_a_loop_in_a_nursery_of_its_own_answers(nursery: trio.Nursery) -> None:
+    class Beside(Server):
+        async def run(self) -> None:
+            async with trio.open_nursery() as inner:
+                inner.start_soon(trio.sleep_forever)
+                inner.start_soon(super().run)
+
+    beside = await start(nursery, Beside)
+
+    assert await debug.get_state(beside) == {}
+    await stop(beside)
+
+
+async def test_a_server_that_gets_ready_answers_when_it_is(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    name = Name("slow", Visits)
+
+    class Slow(Visits):
+        async def init(self) -> None:
+            await trio.sleep(2)
+
+    nursery.start_soon(lambda: start(nursery, Slow, name=name))
+    await wait_all_tasks_blocked()
+
+    assert (await debug.get_status(name)).age == 2.0
+    await stop(name.process().actor.ref)  # type: ignore[union-attr]
+
+
+async def test_a_server_that_fails_to_get_ready_tells_whoever_asked(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    name = Name("slow", Visits)
+
+    class Slow(Visits):
+        async def init(self) -> None:
+            await trio.sleep(2)
+            raise Exit
+
+    async def begin() -> None:
+        with pytest.raises(Exception, match="did not start"):
+            await start(nursery, Slow, name=name)
+
+    nursery.start_soon(begin)
+    await wait_all_tasks_blocked()
+
+    with pytest.raises(ActorExited):
+        await debug.get_state(name)
+    with pytest.raises(NoProcess):
+        await debug.get_state(name)
+
+
+async def test_a_server_that_asks_itself_is_refused(nursery: trio.Nursery) -> None:
+    class Curious(Server):
+        async def look(self) -> str:
+            with pytest.raises(CallingSelf) as told:
+                await debug.get_state(self.ref)
+            return str(told.value)
+
+    curious = await start(nursery, Curious, path="/curious")
+
+    told = await curious.call(Curious.look)
+
+    assert told == "/curious calls itself: get_state() would never return"
+    await stop(curious)
+
+
+async def test_a_server_that_asks_who_waits_for_it_is_refused(nursery: trio.Nursery) -> None:
+    @attrs.define(eq=False)
+    class Front(Server):
+        async def ask(self, back: "Ref[Back]") -> bool:
+            return await back.call(Back.look, self.ref)
+
+        async def look_at(self, back: "Ref[Back]") -> dict[str, Any]:
+            return await debug.get_state(back)
+
+    @attrs.define(eq=False)
+    class Back(Server):
+        seen: int = 3
+
+        async def look(self, front: Ref[Front]) -> bool:
+            with pytest.raises(CallCycle):
+                await debug.get_state(front)
+            return True
+
+    front, back = await start(nursery, Front), await start(nursery, Back)
+
+    assert await front.call(Front.ask, back)
+    assert await front.call(Front.look_at, back) == {"seen": 3}
+    await stop(front)
+    await stop(back)
+
+
+async def test_questions_go_before_the_data_that_waits(nursery: trio.Nursery) -> None:
+    visits = await start(nursery, Visits)
+    event = trio.Event()
+    await visits.cast(Visits.wait, event)
+    await visits.cast(Visits.visit, "bob")
+    states: list[object] = []
+
+    async def ask() -> None:
+        states.append((await debug.get_status(visits)).state["seen"])
+
+    nursery.start_soon(ask)
+    await wait_all_tasks_blocked()
+    event.set()
+    await wait_all_tasks_blocked()
+
+    assert states == ["{}"]
+    await stop(visits)
+
+
+async def test_a_question_does_not_end_an_idle_time(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    class Idle(Server):
+        rang: float = 0.0
+
+        async def init(self) -> None:
+            self.timeout_after(5)
+
+        async def handle_info(self, message: object) -> None:
+            assert message is TIMEOUT
+            self.rang = trio.current_time()
+
+    idle = await start(nursery, Idle)
+    await trio.sleep(3)
+    await debug.log(idle, 1)
+    await trio.sleep(1)
+    await debug.log(idle, 0)
+    await trio.sleep(4)
+
+    assert (await debug.get_state(idle)) == {"rang": 5.0}
+    await stop(idle)
+
+
+async def test_a_log_cannot_keep_less_than_nothing(nursery: trio.Nursery) -> None:
+    visits = await start(nursery, Visits)
+
+    with pytest.raises(ValueError, match="a log keeps 0 events or more, not -1"):
+        await debug.log(visits, -1)
+    await stop(visits)

@@ -1,0 +1,129 @@
+"""What may be shown of an actor: chosen, redacted, cut short, whatever a user's code does."""
+
+from typing import Any
+
+import attrs
+import pytest
+
+from actors import NORMAL, Actor, Event, Server, Status, crashed, shutdown
+from actors.request import Request
+from actors.status import Kind, fields_of, show
+
+
+@attrs.define(eq=False)
+class Vault(Server):
+    owner: str = "bob"
+    key: str = attrs.field(default="sesame", repr=False)
+    _inner: int = 1
+    late: int = attrs.field(init=False)
+
+
+REQUEST = Request("open", ("sesame",), {"tries": 3}, None, True)
+
+
+def test_the_state_is_the_public_fields_that_are_set() -> None:
+    vault = Vault()
+
+    assert fields_of(vault) == {"owner": "bob", "key": "sesame"}
+    vault.late = 3
+    assert fields_of(vault) == {"owner": "bob", "key": "sesame", "late": 3}
+
+
+def test_the_state_of_a_class_without_attrs_is_its_attributes() -> None:
+    class Plain(Vault):
+        def __init__(self) -> None:
+            super().__init__()
+            self.more = 1
+            self._less = 2
+
+    assert fields_of(Plain()) == {"owner": "bob", "key": "sesame", "more": 1}
+    assert fields_of(Actor()) == {}
+    assert fields_of(None) == {}
+
+
+def test_a_field_that_has_no_repr_is_not_shown() -> None:
+    assert show(Vault())["state"] == {"owner": "'bob'"}
+
+
+def test_what_is_shown_is_cut_short() -> None:
+    shown = show(Vault("x" * 1000), b"y" * 1000, reply=list(range(1000)))
+
+    assert len(shown["state"]["owner"]) <= 100
+    assert len(shown["message"]) <= 100
+    assert shown["reply"] == "[0, 1, 2, 3, 4, 5, ...]"
+
+
+def test_what_there_is_not_is_empty() -> None:
+    shown = show(None)
+
+    assert (shown["state"], shown["message"], shown["reply"], shown["reason"]) == ({}, "", "", "")
+    assert show(None, reply=None)["reply"] == "None"
+
+
+def test_messages_and_reasons_are_shown_as_logs_show_them() -> None:
+    shown = show(None, REQUEST, reason=shutdown("tired"))
+
+    assert shown["message"] == "open('sesame', tries=3)"
+    assert shown["reason"] == "shutdown ('tired')"
+
+
+def test_the_redaction_is_given_what_is_to_be_shown_itself() -> None:
+    given: list[Status] = []
+
+    class Watched(Vault):
+        def format_status(self, status: Status) -> Status:
+            given.append(status)
+            return status
+
+    event = Event(0.0, "/vault", "in", "open(...)")
+    show(Watched(), REQUEST, 7, NORMAL, (event,))
+
+    assert given == [Status({"owner": "bob"}, REQUEST, 7, NORMAL, (event,))]
+
+
+@pytest.mark.parametrize(
+    ("message", "reason", "texts"),
+    [
+        (REQUEST, crashed(KeyError("sesame")), ("open(...)", "crashed (KeyError)")),
+        ("sesame", shutdown("sesame"), ("a str", "shutdown")),
+        (7, KeyError("sesame"), ("a int", "a KeyError")),
+        (None, None, ("", "")),
+    ],
+)
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit])
+def test_a_redaction_that_fails_shows_nothing_but_types(
+    message: object, reason: Any, texts: tuple[str, str], error: type[BaseException]
+) -> None:
+    class Broken(Vault):
+        def format_status(self, status: Status) -> Status:
+            raise error("sesame")
+
+    shown = show(Broken(), message, "sesame", reason)
+
+    assert (shown["message"], shown["reason"]) == texts
+    assert "sesame" not in str(shown)
+    assert not shown["whole"]
+
+
+def test_a_reason_that_was_changed_is_not_whole() -> None:
+    class Discreet(Vault):
+        def format_status(self, status: Status) -> Status:
+            return attrs.evolve(status, reason=NORMAL)
+
+    assert show(Vault(), reason=crashed(ValueError()))["whole"]
+    assert not show(Discreet(), reason=crashed(ValueError()))["whole"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("in", "/a got ask() from /b"),
+        ("reply", "/a replied {42} to ask() from /b"),
+        ("deferred", "/a will reply later to ask() from /b"),
+        ("refused", "/a refused ask() from /b: {42}"),
+        ("exit", "/a left at ask() from /b: {42}"),
+        ("crash", "/a crashed at ask() from /b: {42}"),
+    ],
+)
+def test_an_event_is_told_in_a_line(kind: Kind, text: str) -> None:
+    assert str(Event(1.5, "/a", kind, "ask()", "/b", "{42}")) == text

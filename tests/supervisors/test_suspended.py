@@ -1,0 +1,61 @@
+"""A supervisor is a server: it can be looked into, and made to wait."""
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from actors import debug, stop
+from supervisors import supervise
+from tests.supervisors.stage import Stage, alive, leave
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+async def test_a_suspended_supervisor_restarts_nobody_until_it_goes_on(
+    stage: Stage, nursery: trio.Nursery
+) -> None:
+    top = await supervise(nursery, stage.tree("ab"))
+    await debug.suspend(top)
+    await leave("a")
+    assert alive("a") is None
+
+    await debug.resume(top)
+    await wait_all_tasks_blocked()
+
+    assert alive("a") is not None
+    await stop(top)
+
+
+async def test_a_suspended_supervisor_that_is_stopped_takes_its_children_down_in_order(
+    stage: Stage, nursery: trio.Nursery
+) -> None:
+    top = await supervise(nursery, stage.tree("ab"))
+    await debug.suspend(top)
+
+    await stop(top)
+
+    assert stage.said() == "start a; start b; term b shutdown; term a shutdown"
+
+
+async def test_a_suspended_child_is_stopped_as_any_other(
+    stage: Stage, nursery: trio.Nursery
+) -> None:
+    top = await supervise(nursery, stage.tree("a"))
+    child = alive("a")
+    assert child is not None
+    await debug.suspend(child)
+
+    await stop(top)
+
+    assert stage.said() == "start a; term a shutdown"
+
+
+async def test_the_state_of_a_supervisor_is_its_flags(stage: Stage, nursery: trio.Nursery) -> None:
+    flags = stage.tree("a")
+    top = await supervise(nursery, flags)
+
+    assert await debug.get_state(top) == {"flags": flags}
+    await stop(top)
