@@ -17,6 +17,7 @@ from actors import Ref, StartError
 from supervisors import SpecError, Supervision, Supervisor, SupervisorGaveUp
 from tests.conformance.players import Stage, child_of, flags_of, supervision_of, top_of
 from tests.conformance.scenarios import Line, Scenario, said
+from tests.conformance.serving import Service
 from tests.conformance.words import of_reason, of_refusal, of_reply, of_start_error, to_reason
 
 LIMIT = 1000.0
@@ -78,7 +79,7 @@ class Replay:
             case ["kill", who]:
                 self.stage.refs[who].kill()
             case ["sleep", int(milliseconds)]:
-                self.clock.jump(milliseconds / 1000)
+                await self._let_pass(trio.sleep, milliseconds / 1000)
             case ["sleep", _]:
                 pass  # okibi's clock has no whole seconds
             case ["register", name]:
@@ -95,6 +96,9 @@ class Replay:
 
     def _ask(self, step: list[Any]) -> Asked:
         match step:
+            case _ if "server" in self.scenario.given:
+                service = Service(self.stage, self.nursery, self.scenario.given["server"])
+                asked = Asked(lambda: service.perform(step))
             case ["start_link"]:
                 asked = Asked(self._start_link)
             case ["stop"]:
@@ -111,12 +115,16 @@ class Replay:
         while asked.answer is None and self.stage.release():
             await wait_all_tasks_blocked()
         if asked.answer is None:
-            self.clock.autojump_threshold = 0
             with trio.fail_after(LIMIT):
-                await asked.done.wait()
-            self.clock.autojump_threshold = float("inf")
+                await self._let_pass(asked.done.wait)
         assert asked.answer is not None
         return asked.answer.unwrap()
+
+    async def _let_pass(self, wait: Callable[..., Awaitable[object]], *args: object) -> None:
+        """Wait while time passes as fast as everybody else lets it."""
+        self.clock.autojump_threshold = 0
+        await wait(*args)
+        self.clock.autojump_threshold = float("inf")
 
     # -- what is asked
 

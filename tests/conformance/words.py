@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from actors import ActorExited, ExitReason, Ref, StartError, crashed, shutdown
+from actors import ActorExited, CallingSelf, ExitReason, Ref, StartError, crashed, shutdown
 from actors.exits import IGNORED, NORMAL, SHUTDOWN
 from supervisors import (
     INFINITY,
@@ -53,6 +53,8 @@ NAMES: dict[type[BaseException], str] = {
     Restarting: "restarting",
     Running: "running",
     SupervisorGaveUp: "gave_up",
+    CallingSelf: "calling_self",
+    TimeoutError: "timeout",
 }
 
 QUIET = {"normal": NORMAL, "shutdown": SHUTDOWN, "{shutdown,x}": shutdown("x")}

@@ -3,7 +3,7 @@
 %%% After a step everybody is left to run until nobody can: a line of the recording holds all
 %%% that follows from its step, short of what needs time to pass.
 -module(scenario).
--export([run_all/1]).
+-export([run_all/1, by_parent/1, stop/1]).
 
 %% The scenarios of a file, by name; one with `each` once for every combination of its values.
 run_all(Text) ->
@@ -59,6 +59,7 @@ clear_away(Parent) ->
     unlink(Parent),
     exit(Parent, kill),
     gone(whereis(top)),
+    gone(whereis(s)),
     witness:release(),
     quiet().
 
@@ -125,6 +126,8 @@ step([<<"check_flags">>, Flags], _) ->
 step(Step, Scenario) ->
     answer(ask(request(Step, Scenario))).
 
+request(Step, #{<<"server">> := Server}) ->
+    server:request(Step, Server);
 request([<<"start_link">>], Scenario) ->
     fun() -> words:reply(by_parent(fun() -> start_link(Scenario) end)) end;
 request([<<"stop">>], _) ->
