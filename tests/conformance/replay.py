@@ -14,8 +14,15 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors import Ref, StartError
-from supervisors import SpecError, Supervision, Supervisor, SupervisorGaveUp
-from tests.conformance.players import Stage, child_of, flags_of, supervision_of, top_of
+from supervisors import DynamicSupervisor, SpecError, Supervision, Supervisor, SupervisorGaveUp
+from tests.conformance.players import (
+    Stage,
+    child_of,
+    dynamic_child,
+    flags_of,
+    supervision_of,
+    top_of,
+)
 from tests.conformance.scenarios import Line, Scenario, said
 from tests.conformance.serving import Service
 from tests.conformance.words import of_reason, of_refusal, of_reply, of_start_error, to_reason
@@ -44,7 +51,7 @@ class Replay:
     nursery: trio.Nursery
     clock: MockClock
     stage: Stage = attrs.Factory(Stage)
-    top: "Ref[Supervisor] | None" = None
+    top: Ref[Any] | None = None
 
     async def lines(self) -> list[Line]:
         steps = [["start_link"], *self.scenario.given.get("steps", ())]
@@ -59,7 +66,7 @@ class Replay:
         await wait_all_tasks_blocked()
         log = self.stage.take()
         if self.scenario.simple:
-            reply, log = in_runs(reply), in_runs(log)
+            reply, log = in_runs(without_ids(reply)), in_runs(log)
         return [step, reply, "; ".join(log)]
 
     # -- steps
@@ -144,7 +151,7 @@ class Replay:
             (failure,) = failures.exceptions
             assert isinstance(failure, StartError)
             task_status.started(of_start_error(failure))
-        except* SpecError as errors:
+        except* (SpecError, TypeError) as errors:
             task_status.started(of_refusal(errors.exceptions[0], self.stage.label))
 
     async def _stop(self) -> object:
@@ -154,16 +161,22 @@ class Replay:
 
     async def _admin(self, admin: str, arguments: list[Any]) -> object:
         assert self.top is not None
-        method = getattr(Supervisor, admin)
+        kind: type[Any] = DynamicSupervisor if self.scenario.simple else Supervisor
         try:
+            method = getattr(kind, admin)
             reply = await self.top.call(method, *self._arguments(admin, arguments))
         except Exception as error:
             return of_refusal(error, self.stage.label)
+        if isinstance(reply, Ref) and isinstance(arguments[0], str):
+            self.stage.name_supervisor(reply, arguments[0])
         if reply is None and admin in {"start_child", "restart_child"}:
             return "ok undefined"
         return of_reply(reply, self.stage.label)
 
     def _arguments(self, admin: str, arguments: list[Any]) -> list[object]:
+        if admin == "start_child" and self.scenario.simple:
+            (common,) = self.scenario.given["children"]
+            return [dynamic_child(self.stage, common, arguments[0])]
         if admin == "start_child":
             return [child_of(self.stage, arguments[0])]
         return [self.stage.refs[each[1:-1]] if each.startswith("<") else each for each in arguments]
@@ -178,6 +191,13 @@ def checked(make: Callable[[], object]) -> str:
     return "ok"
 
 
+def without_ids(reply: Any) -> Any:
+    """Children listed as OTP lists those of simple_one_for_one; okibi's are numbered."""
+    if isinstance(reply, list) and all(isinstance(each, list) for each in reply):
+        return [each[1:] for each in reply]
+    return reply
+
+
 def in_runs(words: Any) -> Any:
     """Sort what has no order of its own: children listed, and ends that follow each other."""
     if not isinstance(words, list) or (words and isinstance(words[0], int)):
@@ -186,7 +206,7 @@ def in_runs(words: Any) -> Any:
     while words:
         first = kind(words[0])
         length = next((n for n, word in enumerate(words) if kind(word) != first), len(words))
-        sorted_runs += sorted(words[:length])
+        sorted_runs += sorted(words[:length], key=whose)
         words = words[length:]
     return sorted_runs
 
@@ -194,8 +214,21 @@ def in_runs(words: Any) -> Any:
 def kind(word: Any) -> str:
     if isinstance(word, list):
         return "child"
-    first, *rest = str(word).split(" ")
-    return rest[-1] if first == "term" else first
+    match str(word).split(" "):
+        case ["down", "top", *_]:
+            return "top"
+        case ["down", *_] | ["term", _, "shutdown"]:
+            return "stopped"
+        case ["term", _, reason]:
+            return reason
+        case [first, *_]:
+            return first
+    raise AssertionError(word)
+
+
+def whose(word: Any) -> str:
+    label: str = word[0] if isinstance(word, list) else word.split(" ")[1]
+    return label
 
 
 def replay(scenario: Scenario) -> list[str]:

@@ -83,14 +83,20 @@ runs([]) -> [];
 runs([Number | _] = Counts) when is_integer(Number) -> Counts;
 runs([First | _] = Said) ->
     {Run, Rest} = lists:splitwith(fun(Each) -> kind(Each) =:= kind(First) end, Said),
-    lists:sort(Run) ++ runs(Rest).
+    [Each || {_, Each} <- lists:keysort(1, [{whose(Each), Each} || Each <- Run])] ++ runs(Rest).
 
 kind(Child) when is_list(Child) -> child;
 kind(Event) ->
     case binary:split(Event, <<" ">>, [global]) of
+        [<<"down">>, <<"top">> | _] -> top;
+        [<<"down">> | _] -> stopped;
+        [<<"term">>, _, <<"shutdown">>] -> stopped;
         [<<"term">>, _, Reason] -> Reason;
         [Kind | _] -> Kind
     end.
+
+whose([Label | _]) -> Label;
+whose(Event) -> lists:nth(2, binary:split(Event, <<" ">>, [global])).
 
 %% One step. Who asks waits for the reply; what holds it up (a slow init) is let go on.
 step([<<"meanwhile">>, First | Others], Scenario) ->

@@ -42,6 +42,7 @@ reply([{specs, _} | _] = Counts) ->
 reply(Children) when is_list(Children) -> [child(Child) || Child <- Children];
 reply(Other) -> said(term(Other)).
 
+child({undefined, Child, Type, _}) -> [said(term(Each)) || Each <- [Child, Type]];
 child({Id, Child, Type, _}) -> [said(term(Each)) || Each <- [Id, Child, Type]].
 
 spec(Spec) ->
