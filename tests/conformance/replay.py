@@ -6,6 +6,7 @@ lets time pass.
 """
 
 from collections.abc import Awaitable, Callable
+from itertools import groupby
 from typing import Any
 
 import attrs
@@ -202,28 +203,26 @@ def in_runs(words: Any) -> Any:
     """Sort what has no order of its own: children listed, and ends that follow each other."""
     if not isinstance(words, list) or (words and isinstance(words[0], int)):
         return words
-    sorted_runs: list[Any] = []
-    while words:
-        first = kind(words[0])
-        length = next((n for n, word in enumerate(words) if kind(word) != first), len(words))
-        sorted_runs += sorted(words[:length], key=whose)
-        words = words[length:]
-    return sorted_runs
+    runs = [(kind, list(run)) for kind, run in groupby(words, kind_of)]
+    return [
+        word
+        for kind, run in runs
+        for word in (run if kind == "ordered" else sorted(run, key=whose))
+    ]
 
 
-def kind(word: Any) -> str:
+def kind_of(word: Any) -> str:
     if isinstance(word, list):
-        return "child"
+        return "listed"
     match str(word).split(" "):
         case ["down", "top", *_]:
-            return "top"
+            return "ordered"
         case ["down", *_] | ["term", _, "shutdown"]:
             return "stopped"
-        case ["term", _, reason]:
-            return reason
-        case [first, *_]:
-            return first
-    raise AssertionError(word)
+        case ["done", *_]:
+            return "done"
+        case _:
+            return "ordered"
 
 
 def whose(word: Any) -> str:
@@ -232,7 +231,12 @@ def whose(word: Any) -> str:
 
 
 def replay(scenario: Scenario) -> list[str]:
-    """Do to okibi's supervisor what was done to OTP's: a line for each step."""
+    """Do to okibi's supervisor what was done to OTP's: a line for each step, as text."""
+    return [said(line) for line in replayed(scenario)]
+
+
+def replayed(scenario: Scenario) -> list[Line]:
+    """Do what the scenario says: a line for each step."""
     clock = MockClock()
 
     async def main() -> list[Line]:
@@ -240,4 +244,4 @@ def replay(scenario: Scenario) -> list[str]:
             return await Replay(scenario, nursery, clock).lines()
         raise AssertionError("unreachable")
 
-    return [said(line) for line in trio.run(main, clock=clock)]
+    return trio.run(main, clock=clock)

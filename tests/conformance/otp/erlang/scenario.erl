@@ -81,18 +81,23 @@ in_order(Said, _) -> Said.
 
 runs([]) -> [];
 runs([Number | _] = Counts) when is_integer(Number) -> Counts;
-runs([First | _] = Said) ->
-    {Run, Rest} = lists:splitwith(fun(Each) -> kind(Each) =:= kind(First) end, Said),
-    [Each || {_, Each} <- lists:keysort(1, [{whose(Each), Each} || Each <- Run])] ++ runs(Rest).
+runs([First | Rest] = Said) ->
+    case kind(First) of
+        ordered -> [First | runs(Rest)];
+        Kind ->
+            {Run, Others} = lists:splitwith(fun(Each) -> kind(Each) =:= Kind end, Said),
+            [Each || {_, Each} <- lists:keysort(1, [{whose(Each), Each} || Each <- Run])]
+                ++ runs(Others)
+    end.
 
-kind(Child) when is_list(Child) -> child;
+kind(Child) when is_list(Child) -> listed;
 kind(Event) ->
     case binary:split(Event, <<" ">>, [global]) of
-        [<<"down">>, <<"top">> | _] -> top;
+        [<<"down">>, <<"top">> | _] -> ordered;
         [<<"down">> | _] -> stopped;
         [<<"term">>, _, <<"shutdown">>] -> stopped;
-        [<<"term">>, _, Reason] -> Reason;
-        [Kind | _] -> Kind
+        [<<"done">> | _] -> done;
+        _ -> ordered
     end.
 
 whose([Label | _]) -> Label;
