@@ -5,7 +5,8 @@
 #   make bench   warm overhead against awslambdaric; the lower floors beside bare trio, triotp,
 #                Pykka and Erlang's gen_server
 #   make scale   1,000 to 100,000 actors alive: the cost of each, and its memory
-#   make conformance   record OTP's supervisor again, compare with the recording, replay it
+#   make conformance   record OTP's supervisor again, compare with the recording, replay it; print
+#                the table of all cases
 #   make sweep   kill any actor of the runtime at any step: the full size of what the tests sample
 PYTHON ?= python3
 BIN := .venv/bin
@@ -75,6 +76,7 @@ conformance: .venv/installed
 	escript $(OTP)/record.escript .recorded
 	diff --recursive --unified --ignore-matching-lines='^  "OTP": ' $(OTP)/recorded .recorded
 	$(BIN)/python -m pytest tests/conformance
+	$(BIN)/python -m tests.conformance.suites
 
 sweep: .venv/installed
 	$(BIN)/python -m tests.runtime.sweep

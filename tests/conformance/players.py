@@ -8,7 +8,16 @@ import trio
 
 from actors import Exit, ExitReason, Ignore, Name, Ref, Server, start
 from actors.process import Process
-from supervisors import AutoShutdown, Child, Restart, Strategy, Supervision, Supervisor, supervise
+from supervisors import (
+    AutoShutdown,
+    Child,
+    Dynamic,
+    Restart,
+    Strategy,
+    Supervision,
+    Supervisor,
+    supervise,
+)
 from tests.conformance.words import Crash, of_reason, to_reason
 
 TOP = "/top"
@@ -85,6 +94,11 @@ class Stage:
             name = process.path.rpartition("/")[2]
             self.watch(Ref(process), f"{name}{process.incarnation}")
             self.watch_supervisor(process.parent)
+
+    def name_supervisor(self, ref: Ref[Any], id: str) -> None:  # noqa: A002
+        """It was started on request, and may have no children to be seen by."""
+        if ref.process() not in self.labels:
+            self.watch(ref, f"{id}{ref.incarnation}")
 
     def label(self, ref: Ref[Any]) -> str:
         return self.labels[ref.process()]
@@ -177,10 +191,20 @@ def flags_of(given: Mapping[str, Any]) -> dict[str, Any]:
     return {"intensity": 1, **made}
 
 
+def own(given: Any) -> Any:
+    """A child's data, of which its id may be all."""
+    return {"id": given} if isinstance(given, str) else given
+
+
+def dynamic_child(stage: Stage, common: Any, given: Any) -> Any:
+    """A Child with what all have in common, their id too, and what it has of its own."""
+    made = child_of(stage, {**own(common), **own(given)})
+    return attrs.evolve(made, id=own(common)["id"])
+
+
 def child_of(stage: Stage, given: Any) -> Any:
     """A Child; what is no spec is handed on, to be refused."""
-    if isinstance(given, str):
-        given = {"id": given}
+    given = own(given)
     if not isinstance(given, dict):
         return given
     keys = {"id", "restart", "shutdown", "significant", "unheard_of"} & given.keys()
@@ -229,12 +253,16 @@ class Unready(Supervisor):
         raise Ignore if self.how == "ignore" else Crash("failed")
 
 
-async def top_of(nursery: trio.Nursery, stage: Stage, given: Mapping[str, Any]) -> Ref[Supervisor]:
-    """Start the scenario's tree."""
+async def top_of(nursery: trio.Nursery, stage: Stage, given: Mapping[str, Any]) -> Ref[Any]:
+    """Start the scenario's tree, or the dynamic supervisor that it needs."""
     how = given.get("init")
     if how is not None:
         junk: Any = lambda: "junk"  # noqa: E731
         make = junk if how == "junk" else lambda: Unready(Supervision(), how)
         return await start(nursery, make, path=TOP)
-    tree = start_of(stage, {"children": [], **given})
+    flags = dict(given.get("flags", {}))
+    if flags.get("strategy") == "simple_one_for_one":
+        del flags["strategy"]
+        return await supervise(nursery, Dynamic(**flags_of(flags)), path=TOP)
+    tree: Supervision = start_of(stage, {"children": [], **given})
     return await supervise(nursery, tree, path=TOP)

@@ -6,6 +6,7 @@ lets time pass.
 """
 
 from collections.abc import Awaitable, Callable
+from itertools import groupby
 from typing import Any
 
 import attrs
@@ -14,9 +15,17 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors import Ref, StartError
-from supervisors import SpecError, Supervision, Supervisor, SupervisorGaveUp
-from tests.conformance.players import Stage, child_of, flags_of, supervision_of, top_of
+from supervisors import DynamicSupervisor, SpecError, Supervision, Supervisor, SupervisorGaveUp
+from tests.conformance.players import (
+    Stage,
+    child_of,
+    dynamic_child,
+    flags_of,
+    supervision_of,
+    top_of,
+)
 from tests.conformance.scenarios import Line, Scenario, said
+from tests.conformance.serving import Service
 from tests.conformance.words import of_reason, of_refusal, of_reply, of_start_error, to_reason
 
 LIMIT = 1000.0
@@ -43,7 +52,7 @@ class Replay:
     nursery: trio.Nursery
     clock: MockClock
     stage: Stage = attrs.Factory(Stage)
-    top: "Ref[Supervisor] | None" = None
+    top: Ref[Any] | None = None
 
     async def lines(self) -> list[Line]:
         steps = [["start_link"], *self.scenario.given.get("steps", ())]
@@ -58,7 +67,7 @@ class Replay:
         await wait_all_tasks_blocked()
         log = self.stage.take()
         if self.scenario.simple:
-            reply, log = in_runs(reply), in_runs(log)
+            reply, log = in_runs(without_ids(reply)), in_runs(log)
         return [step, reply, "; ".join(log)]
 
     # -- steps
@@ -78,7 +87,7 @@ class Replay:
             case ["kill", who]:
                 self.stage.refs[who].kill()
             case ["sleep", int(milliseconds)]:
-                self.clock.jump(milliseconds / 1000)
+                await self._let_pass(trio.sleep, milliseconds / 1000)
             case ["sleep", _]:
                 pass  # okibi's clock has no whole seconds
             case ["register", name]:
@@ -95,6 +104,9 @@ class Replay:
 
     def _ask(self, step: list[Any]) -> Asked:
         match step:
+            case _ if "server" in self.scenario.given:
+                service = Service(self.stage, self.nursery, self.scenario.given["server"])
+                asked = Asked(lambda: service.perform(step))
             case ["start_link"]:
                 asked = Asked(self._start_link)
             case ["stop"]:
@@ -111,12 +123,16 @@ class Replay:
         while asked.answer is None and self.stage.release():
             await wait_all_tasks_blocked()
         if asked.answer is None:
-            self.clock.autojump_threshold = 0
             with trio.fail_after(LIMIT):
-                await asked.done.wait()
-            self.clock.autojump_threshold = float("inf")
+                await self._let_pass(asked.done.wait)
         assert asked.answer is not None
         return asked.answer.unwrap()
+
+    async def _let_pass(self, wait: Callable[..., Awaitable[object]], *args: object) -> None:
+        """Wait while time passes as fast as everybody else lets it."""
+        self.clock.autojump_threshold = 0
+        await wait(*args)
+        self.clock.autojump_threshold = float("inf")
 
     # -- what is asked
 
@@ -136,7 +152,7 @@ class Replay:
             (failure,) = failures.exceptions
             assert isinstance(failure, StartError)
             task_status.started(of_start_error(failure))
-        except* SpecError as errors:
+        except* (SpecError, TypeError) as errors:
             task_status.started(of_refusal(errors.exceptions[0], self.stage.label))
 
     async def _stop(self) -> object:
@@ -146,16 +162,22 @@ class Replay:
 
     async def _admin(self, admin: str, arguments: list[Any]) -> object:
         assert self.top is not None
-        method = getattr(Supervisor, admin)
+        kind: type[Any] = DynamicSupervisor if self.scenario.simple else Supervisor
         try:
+            method = getattr(kind, admin)
             reply = await self.top.call(method, *self._arguments(admin, arguments))
         except Exception as error:
             return of_refusal(error, self.stage.label)
+        if isinstance(reply, Ref) and isinstance(arguments[0], str):
+            self.stage.name_supervisor(reply, arguments[0])
         if reply is None and admin in {"start_child", "restart_child"}:
             return "ok undefined"
         return of_reply(reply, self.stage.label)
 
     def _arguments(self, admin: str, arguments: list[Any]) -> list[object]:
+        if admin == "start_child" and self.scenario.simple:
+            (common,) = self.scenario.given["children"]
+            return [dynamic_child(self.stage, common, arguments[0])]
         if admin == "start_child":
             return [child_of(self.stage, arguments[0])]
         return [self.stage.refs[each[1:-1]] if each.startswith("<") else each for each in arguments]
@@ -170,28 +192,51 @@ def checked(make: Callable[[], object]) -> str:
     return "ok"
 
 
+def without_ids(reply: Any) -> Any:
+    """Children listed as OTP lists those of simple_one_for_one; okibi's are numbered."""
+    if isinstance(reply, list) and all(isinstance(each, list) for each in reply):
+        return [each[1:] for each in reply]
+    return reply
+
+
 def in_runs(words: Any) -> Any:
     """Sort what has no order of its own: children listed, and ends that follow each other."""
     if not isinstance(words, list) or (words and isinstance(words[0], int)):
         return words
-    sorted_runs: list[Any] = []
-    while words:
-        first = kind(words[0])
-        length = next((n for n, word in enumerate(words) if kind(word) != first), len(words))
-        sorted_runs += sorted(words[:length])
-        words = words[length:]
-    return sorted_runs
+    runs = [(kind, list(run)) for kind, run in groupby(words, kind_of)]
+    return [
+        word
+        for kind, run in runs
+        for word in (run if kind == "ordered" else sorted(run, key=whose))
+    ]
 
 
-def kind(word: Any) -> str:
+def kind_of(word: Any) -> str:
     if isinstance(word, list):
-        return "child"
-    first, *rest = str(word).split(" ")
-    return rest[-1] if first == "term" else first
+        return "listed"
+    match str(word).split(" "):
+        case ["down", "top", *_]:
+            return "ordered"
+        case ["down", *_] | ["term", _, "shutdown"]:
+            return "stopped"
+        case ["done", *_]:
+            return "done"
+        case _:
+            return "ordered"
+
+
+def whose(word: Any) -> str:
+    label: str = word[0] if isinstance(word, list) else word.split(" ")[1]
+    return label
 
 
 def replay(scenario: Scenario) -> list[str]:
-    """Do to okibi's supervisor what was done to OTP's: a line for each step."""
+    """Do to okibi's supervisor what was done to OTP's: a line for each step, as text."""
+    return [said(line) for line in replayed(scenario)]
+
+
+def replayed(scenario: Scenario) -> list[Line]:
+    """Do what the scenario says: a line for each step."""
     clock = MockClock()
 
     async def main() -> list[Line]:
@@ -199,4 +244,4 @@ def replay(scenario: Scenario) -> list[str]:
             return await Replay(scenario, nursery, clock).lines()
         raise AssertionError("unreachable")
 
-    return [said(line) for line in trio.run(main, clock=clock)]
+    return trio.run(main, clock=clock)

@@ -5,16 +5,13 @@ import os
 import pytest
 import trio
 
-from tests.conformance.as_recorded import playable
 from tests.conformance.replay import replay
 from tests.conformance.scenarios import ALL, Scenario
 
 SEEDS = 300 if os.environ.get("OKIBI_SWEEP") == "full" else 10
 
-PLAYABLE = {name: scenario for name, scenario in ALL.items() if playable(scenario)}
 
-
-@pytest.mark.parametrize("scenario", PLAYABLE.values(), ids=PLAYABLE)
+@pytest.mark.parametrize("scenario", ALL.values(), ids=ALL)
 def test_the_sequence_does_not_hang_on_the_scheduler(
     scenario: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:

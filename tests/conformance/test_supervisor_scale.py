@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from collections.abc import Awaitable, Callable
 from time import perf_counter
 
 import attrs
@@ -10,7 +11,16 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from actors import Exit, Ref, Server
-from supervisors import Child, Restart, Strategy, Supervision, Supervisor, supervise
+from supervisors import (
+    Child,
+    Dynamic,
+    DynamicSupervisor,
+    Restart,
+    Strategy,
+    Supervision,
+    Supervisor,
+    supervise,
+)
 
 
 @attrs.define(eq=False)
@@ -19,6 +29,9 @@ class Worker(Server):
 
     async def leave(self) -> None:
         raise Exit
+
+
+IDLE = Child(Worker, restart=Restart.TEMPORARY)
 
 
 @attrs.define
@@ -49,6 +62,32 @@ def test_scale_start_stop_many_children() -> None:
     assert seconds(10_000) < 10 * few * 3
 
 
+def test_simple_one_for_one_scale_many_temporary_children() -> None:
+    """Ten times as many children cost ten times as much to terminate, one by one."""
+
+    def seconds(count: int) -> float:
+        async def main() -> float:
+            async with trio.open_nursery() as nursery:
+                pool = await supervise(nursery, Dynamic())
+                workers = [
+                    await pool.call(DynamicSupervisor.start_child, IDLE) for _ in range(count)
+                ]
+                began = perf_counter()
+                for worker in workers:
+                    assert worker is not None
+                    await pool.call(DynamicSupervisor.terminate_child, worker)
+                ended = perf_counter()
+                pool.stop()
+            return ended - began
+
+        return trio.run(main)
+
+    seconds(100)
+    few = min(seconds(1_000) for _ in range(3))
+
+    assert seconds(10_000) < 10 * few * 3
+
+
 @pytest.mark.parametrize("strategy", Strategy)
 async def test_do_not_save_start_parameters_for_temporary_children(strategy: Strategy) -> None:
     """What a temporary child was started with is gone when it has ended.
@@ -58,7 +97,7 @@ async def test_do_not_save_start_parameters_for_temporary_children(strategy: Str
     async with trio.open_nursery() as nursery:
         top = await supervise(nursery, Supervision(strategy=strategy))
         gone, kept = [
-            await started_and_left(top, restart)
+            await parameter_of(lambda spec: top.call(Supervisor.start_child, spec), restart)
             for restart in (Restart.TEMPORARY, Restart.TRANSIENT)
         ]
         gc.collect()
@@ -68,18 +107,44 @@ async def test_do_not_save_start_parameters_for_temporary_children(strategy: Str
         top.stop()
 
 
-async def started_and_left(
-    top: Ref[Supervisor], restart: Restart
+async def test_simple_one_for_one_corruption() -> None:
+    """What a temporary child was started with is gone when it has ended, and others live on.
+
+    Adapted: OTP compares the sizes of two supervisors; here the parameter itself must be gone.
+    """
+    async with trio.open_nursery() as nursery:
+        pool = await supervise(nursery, Dynamic())
+        await pool.call(DynamicSupervisor.start_child, IDLE)
+        gone = [
+            await parameter_of(
+                lambda spec: pool.call(DynamicSupervisor.start_child, spec), Restart.TEMPORARY
+            )
+            for _ in range(2)
+        ]
+        gc.collect()
+
+        assert [parameter() for parameter in gone] == [None, None]
+        assert (await pool.call(DynamicSupervisor.count_children)).active == 1
+        pool.stop()
+
+
+async def parameter_of(
+    start_child: Callable[[Child[Worker]], Awaitable[Ref[Worker] | None]], restart: Restart
 ) -> "weakref.ReferenceType[Burden]":
+    """What a child was started with that has ended since."""
     burden = Burden()
     seen = weakref.ref(burden)
-    await start_with(top, burden, restart)
+    await start_and_leave(start_child, burden, restart)
     await wait_all_tasks_blocked()
     return seen
 
 
-async def start_with(top: Ref[Supervisor], burden: Burden, restart: Restart) -> None:
+async def start_and_leave(
+    start_child: Callable[[Child[Worker]], Awaitable[Ref[Worker] | None]],
+    burden: Burden,
+    restart: Restart,
+) -> None:
     spec = Child(lambda: Worker(burden), restart=restart, id=restart.value)
-    worker = await top.call(Supervisor.start_child, spec)
+    worker = await start_child(spec)
     assert worker is not None
     await worker.cast(Worker.leave)

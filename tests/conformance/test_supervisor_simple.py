@@ -1,7 +1,5 @@
 """supervisor_SUITE: simple_one_for_one, which is okibi's DynamicSupervisor."""
 
-import pytest
-
 from tests.conformance.as_recorded import as_recorded
 
 
@@ -98,13 +96,3 @@ def test_hanging_restart_loop_simple() -> None:
 def test_which_children_simple_one_for_one() -> None:
     """Children are listed without ids."""
     as_recorded("which_children_simple_one_for_one")
-
-
-def test_simple_one_for_one_corruption() -> None:
-    """What a temporary child was started with is gone when it has ended, however often."""
-    pytest.skip("okibi has no DynamicSupervisor yet")
-
-
-def test_simple_one_for_one_scale_many_temporary_children() -> None:
-    """Ten times as many children cost ten times as much to terminate."""
-    pytest.skip("okibi has no DynamicSupervisor yet")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from actors import ActorExited, ExitReason, Ref, StartError, crashed, shutdown
+from actors import ActorExited, CallingSelf, ExitReason, Ref, StartError, crashed, shutdown
 from actors.exits import IGNORED, NORMAL, SHUTDOWN
 from supervisors import (
     INFINITY,
@@ -24,6 +24,7 @@ from supervisors import (
     InvalidSignificant,
     InvalidStart,
     InvalidStrategy,
+    MaxChildren,
     NotFound,
     Restarting,
     Running,
@@ -49,10 +50,13 @@ NAMES: dict[type[BaseException], str] = {
     InvalidSignificant: "invalid_significant",
     InvalidStart: "invalid_mfa",
     InvalidStrategy: "invalid_strategy",
+    MaxChildren: "max_children",
     NotFound: "not_found",
     Restarting: "restarting",
     Running: "running",
     SupervisorGaveUp: "gave_up",
+    CallingSelf: "calling_self",
+    TimeoutError: "timeout",
 }
 
 QUIET = {"normal": NORMAL, "shutdown": SHUTDOWN, "{shutdown,x}": shutdown("x")}

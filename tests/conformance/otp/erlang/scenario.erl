@@ -3,7 +3,7 @@
 %%% After a step everybody is left to run until nobody can: a line of the recording holds all
 %%% that follows from its step, short of what needs time to pass.
 -module(scenario).
--export([run_all/1]).
+-export([run_all/1, by_parent/1, stop/1]).
 
 %% The scenarios of a file, by name; one with `each` once for every combination of its values.
 run_all(Text) ->
@@ -59,6 +59,7 @@ clear_away(Parent) ->
     unlink(Parent),
     exit(Parent, kill),
     gone(whereis(top)),
+    gone(whereis(s)),
     witness:release(),
     quiet().
 
@@ -80,16 +81,27 @@ in_order(Said, _) -> Said.
 
 runs([]) -> [];
 runs([Number | _] = Counts) when is_integer(Number) -> Counts;
-runs([First | _] = Said) ->
-    {Run, Rest} = lists:splitwith(fun(Each) -> kind(Each) =:= kind(First) end, Said),
-    lists:sort(Run) ++ runs(Rest).
+runs([First | Rest] = Said) ->
+    case kind(First) of
+        ordered -> [First | runs(Rest)];
+        Kind ->
+            {Run, Others} = lists:splitwith(fun(Each) -> kind(Each) =:= Kind end, Said),
+            [Each || {_, Each} <- lists:keysort(1, [{whose(Each), Each} || Each <- Run])]
+                ++ runs(Others)
+    end.
 
-kind(Child) when is_list(Child) -> child;
+kind(Child) when is_list(Child) -> listed;
 kind(Event) ->
     case binary:split(Event, <<" ">>, [global]) of
-        [<<"term">>, _, Reason] -> Reason;
-        [Kind | _] -> Kind
+        [<<"down">>, <<"top">> | _] -> ordered;
+        [<<"down">> | _] -> stopped;
+        [<<"term">>, _, <<"shutdown">>] -> stopped;
+        [<<"done">> | _] -> done;
+        _ -> ordered
     end.
+
+whose([Label | _]) -> Label;
+whose(Event) -> lists:nth(2, binary:split(Event, <<" ">>, [global])).
 
 %% One step. Who asks waits for the reply; what holds it up (a slow init) is let go on.
 step([<<"meanwhile">>, First | Others], Scenario) ->
@@ -125,6 +137,8 @@ step([<<"check_flags">>, Flags], _) ->
 step(Step, Scenario) ->
     answer(ask(request(Step, Scenario))).
 
+request(Step, #{<<"server">> := Server}) ->
+    server:request(Step, Server);
 request([<<"start_link">>], Scenario) ->
     fun() -> words:reply(by_parent(fun() -> start_link(Scenario) end)) end;
 request([<<"stop">>], _) ->

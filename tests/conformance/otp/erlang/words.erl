@@ -17,7 +17,8 @@ term(Pid) when is_pid(Pid) -> witness:label(Pid);
 term(Atom) when is_atom(Atom) -> atom_to_binary(Atom);
 term(Text) when is_binary(Text) -> Text;
 term(Number) when is_integer(Number) -> integer_to_binary(Number);
-%% Where in the code it was raised, and the record of the child it is about, are OTP's own affair.
+%% Where in the code it was raised, at which call, and the record of the child are OTP's own affair.
+term({Reason, {gen_server, call, _}}) -> term(Reason);
 term({Reason, [{_, _, _, _} | _]}) -> term(Reason);
 term({Reason, Child}) when element(1, Child) =:= child -> term(Reason);
 term(Tuple) when is_tuple(Tuple) -> ["{", terms(tuple_to_list(Tuple)), "}"];
@@ -41,6 +42,7 @@ reply([{specs, _} | _] = Counts) ->
 reply(Children) when is_list(Children) -> [child(Child) || Child <- Children];
 reply(Other) -> said(term(Other)).
 
+child({undefined, Child, Type, _}) -> [said(term(Each)) || Each <- [Child, Type]];
 child({Id, Child, Type, _}) -> [said(term(Each)) || Each <- [Id, Child, Type]].
 
 spec(Spec) ->

@@ -1,0 +1,47 @@
+"""gen_server: what OTP was recorded to do with a server, and what okibi's Server does."""
+
+from tests.conformance.as_recorded import as_recorded
+
+
+def test_whoever_starts_a_server_is_told_how_its_init_went() -> None:
+    as_recorded("init")
+
+
+def test_a_continuation_comes_before_any_message() -> None:
+    as_recorded("continue")
+
+
+def test_a_wait_for_no_message_is_ended_by_any_message() -> None:
+    as_recorded("timeout")
+
+
+def test_a_last_reply_goes_out_after_terminate() -> None:
+    as_recorded("stop")
+
+
+def test_a_reply_may_come_later_and_counts_once() -> None:
+    as_recorded("reply")
+
+
+def test_a_caller_is_told_how_the_server_ended() -> None:
+    as_recorded("call")
+
+
+def test_a_server_that_drains_handles_what_waited_when_it_was_asked_to_stop() -> None:
+    as_recorded("drain")
+
+
+def test_a_server_that_cuts_ends_in_the_middle_of_a_message() -> None:
+    as_recorded("cut")
+
+
+def test_each_monitor_brings_one_down_when_the_name_is_free() -> None:
+    as_recorded("monitor")
+
+
+def test_terminate_runs_unless_the_server_is_killed() -> None:
+    as_recorded("terminate")
+
+
+def test_calls_casts_and_other_messages_come_in_the_order_sent() -> None:
+    as_recorded("order")

@@ -1,0 +1,38 @@
+"""Every case of the suites is a test of okibi's, or has no meaning in Python."""
+
+import pytest
+
+from tests.conformance.scenarios import ADAPTED, ALL, said
+from tests.conformance.suites import HERE, NO_MEANING, SUITES, Suite, proofs
+
+
+@pytest.mark.parametrize("suite", SUITES, ids=[suite.name for suite in SUITES])
+def test_each_case_is_one_test_or_has_no_meaning(suite: Suite) -> None:
+    cases = suite.cases()
+    proved = {
+        case: len(proofs(suite, case, answer))
+        for case, answer in cases.items()
+        if not answer.startswith(NO_MEANING)
+    }
+
+    assert len(cases) == suite.size
+    assert {case: count for case, count in proved.items() if count != 1} == {}
+
+
+def test_each_scenario_belongs_to_a_test() -> None:
+    texts = "\n".join(path.read_text("utf-8") for path in HERE.glob("test_*.py"))
+
+    assert [s.name for s in ALL.values() if f'as_recorded("{s.case}")' not in texts] == []
+
+
+def test_each_adaptation_changes_what_was_recorded() -> None:
+    changed = {
+        (scenario.case, adaptation.why)
+        for scenario in ALL.values()
+        for adaptation in scenario.adapted
+        for line in map(said, scenario.recorded)
+        if adaptation(line) != line
+    }
+
+    assert changed == {(s.case, a.why) for s in ALL.values() for a in s.adapted}
+    assert {why for _, why in changed} == {adaptation.why for adaptation in ADAPTED.values()}
