@@ -158,7 +158,8 @@ async def test_a_start_gives_the_ref_or_none_or_an_error_and_leaves_nobody(
     states = [place.state.value for place in nest.held]
     assert states == ["running", "undefined", "undefined", "undefined"]
     assert len(nest._children.living) == 1
-    assert nest.ended == []
+    await wait_all_tasks_blocked()
+    assert nest.ended == ["nobody", "nobody"]
     await stop(ref)
 
 

@@ -1,0 +1,139 @@
+"""What the tests of the supervisors are worth: mistakes are put in, one by one, and must be found.
+
+    python -m tests.mutation
+
+The rooms that decide are mutated: strategy.py and life.py. For each mutant the fast tests run
+until the first that fails. One that no test finds is printed with what was changed. It has to stand
+in survivors.txt, beside mutants of the same kind, with the reason why it is none: an unexplained
+survivor ends the run with 1, and so does an explained one that is found or that is gone, and a
+rate under nine in ten.
+
+Each mutant is a fork of a process that has imported everything else already.
+"""
+
+import importlib.abc
+import importlib.util
+import os
+import signal
+import sys
+import time
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+
+# All that the tests import but what is mutated, so that a fork begins with it.
+import hypothesis.strategies
+import pytest
+import pytest_trio  # type: ignore[import-untyped]
+import trio.testing
+
+import actors
+
+__all__ = ["actors", "hypothesis", "pytest_trio", "trio"]
+
+from tests.mutation.mutants import mutants
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("life", "strategy")
+SURVIVORS = Path(__file__).with_name("survivors.txt")
+TESTS = (
+    "tests/supervisors/test_strategy.py",
+    "tests/supervisors/test_life.py",
+    "tests/supervisors/test_auto_shutdown.py",
+    "tests/supervisors/test_backoff.py",
+    "tests/conformance/test_otp_sequences.py",
+    "tests/supervisors/test_model.py",
+)
+LIMIT = 60.0
+GOAL = 0.9
+
+
+class Room(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Gives one module another source."""
+
+    def __init__(self, module: str, source: str) -> None:
+        self.module, self.source = module, source
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        where = str(ROOT / (name.replace(".", "/") + ".py"))
+        if name != self.module:
+            return None
+        return importlib.util.spec_from_file_location(name, where, loader=self)
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec(compile(self.source, f"<mutant of {self.module}>", "exec"), module.__dict__)
+
+
+def found(rooms_and_sources: list[tuple[str, str]]) -> list[bool]:
+    """Of each mutant, whether a test fails or the tests do not come to an end."""
+    todo = list(enumerate(rooms_and_sources))[::-1]
+    running: dict[int, tuple[int, float]] = {}
+    verdicts = [True] * len(todo)
+    while todo or running:
+        while todo and len(running) < (os.cpu_count() or 1):
+            number, (room, source) = todo.pop()
+            child = os.fork()
+            if child == 0:
+                _run_tests(Room(f"supervisors.{room}", source))
+            running[child] = number, time.monotonic() + LIMIT
+        for child, (number, until) in list(running.items()):
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                verdicts[number] = status != 0
+                del running[child]
+            elif time.monotonic() > until:
+                # It hangs: the next look finds it killed.
+                os.kill(child, signal.SIGKILL)
+        time.sleep(0.01)
+    return verdicts
+
+
+def _run_tests(room: Room) -> None:
+    code: int = 1
+    try:
+        silence = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silence, 1)
+        os.dup2(silence, 2)
+        sys.meta_path.insert(0, room)
+        options = ["-q", "-x", "--assert=plain", "-o", "addopts=--import-mode=importlib"]
+        code = int(pytest.main([*options, *(str(ROOT / test) for test in TESTS)]))
+    finally:
+        os._exit(code)
+
+
+def explained() -> dict[str, str]:
+    """The reasons in survivors.txt, by mutant: a line of its own, then indented why."""
+    reasons: dict[str, str] = {}
+    mutant = ""
+    for line in SURVIVORS.read_text("utf-8").splitlines():
+        if line.startswith(" "):
+            reasons[mutant] += line.strip() + " "
+        elif line and not line.startswith("#"):
+            mutant = line
+            reasons[mutant] = ""
+    return reasons
+
+
+def main() -> int:
+    sources = {room: (ROOT / "supervisors" / f"{room}.py").read_text("utf-8") for room in ROOMS}
+    if any(found(list(sources.items()))):
+        print("the tests fail without any mutant; see to that first")
+        return 1
+    todo = [(room, mutant) for room in ROOMS for mutant in mutants(sources[room])]
+    verdicts = found([(room, mutant.source) for room, mutant in todo])
+    left = [
+        f"{room}.{mutant}" for (room, mutant), dead in zip(todo, verdicts, strict=True) if not dead
+    ]
+    reasons = explained()
+    for mutant in left:
+        print(f"SURVIVED {mutant}\n    {reasons.get(mutant) or 'UNEXPLAINED'}")
+    for mutant in reasons.keys() - set(left):
+        print(f"EXPLAINED in {SURVIVORS.name}, and it does not survive: {mutant}")
+    killed = sum(verdicts)
+    rate = killed / len(todo)
+    print(f"{len(todo)} mutants, {killed} killed ({rate:.1%}), {len(left)} survived")
+    return int(set(left) != reasons.keys() or rate < GOAL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
