@@ -18,6 +18,10 @@ A child is its id, or an object: OTP's keys, and
     terminate    ok, hang, "sleep 20", "exit x", or wait: until somebody needs the supervisor
     registered   whether it bears its id as a name
 
+A scenario with a `server` is about one gen_server, s, whose messages say what it does with them:
+`otp/erlang/server.erl` lists that. Its steps are call (with a time limit), requests, cast, info,
+monitor, gen_server:stop and some of sys.
+
 `each` makes one scenario for every combination of the values. `adapted` names the differences from
 OTP that are meant: `otp/adapted.json` says why, and which texts of the recording okibi replaces.
 """

@@ -21,6 +21,7 @@ from actors import (
     Server,
     StartError,
     WhenStopped,
+    debug,
     start,
     stop,
 )
@@ -41,6 +42,7 @@ class Doer(Server):
     number: int
     kept: dict[str, Reply[Any]] = attrs.Factory(dict)
     at_end: Any = None
+    note: str = "nothing"
 
     @property
     def label(self) -> str:
@@ -96,6 +98,8 @@ class Doer(Server):
             self.say(f"done {message['say']}")
         if "at_end" in message:
             self.at_end = message["at_end"]
+        if "note" in message:
+            self.note = message["note"]
         if "raise" in message:
             raise Crash(message["raise"])
         if "call" in message:
@@ -172,6 +176,14 @@ class Service:
                 reason = to_reason(word)
                 ended = await stop(self.server, reason)
                 return "ok" if ended == reason else f"exit {of_reason(ended)}"
+            case ["sys:suspend"]:
+                return await told(lambda: debug.suspend(self.server)) or "ok"
+            case ["sys:resume"]:
+                return await told(lambda: debug.resume(self.server)) or "ok"
+            case ["sys:get_state"]:
+                return await answered(lambda: self._note(lambda: debug.get_state(self.server)))
+            case ["sys:replace_state", note]:
+                return await self._replace(note)
             case ["stop"]:
                 return of_reason(await stop(self.server))
             case _:
@@ -183,6 +195,23 @@ class Service:
             return (await self.server.request(Doer.called, message)).result
         except ActorExited:
             return lambda: self.server.call(Doer.called, message)
+
+    async def _note(self, state: Callable[[], Awaitable[dict[str, Any]]]) -> object:
+        """Of its state no more is seen than what it was told to note."""
+        return (await state())["note"]
+
+    async def _replace(self, note: str) -> str:
+        def change(_: dict[str, Any]) -> dict[str, Any]:
+            if note == "raise":
+                raise Crash("y")
+            return {"note": note}
+
+        try:
+            return await answered(
+                lambda: self._note(lambda: debug.replace_state(self.server, change))
+            )
+        except Crash:
+            return "raised"
 
     async def _parent(self, task_status: trio.TaskStatus[object]) -> None:
         """Whoever starts it, and is not taken along."""

@@ -45,3 +45,11 @@ def test_terminate_runs_unless_the_server_is_killed() -> None:
 
 def test_calls_casts_and_other_messages_come_in_the_order_sent() -> None:
     as_recorded("order")
+
+
+def test_a_suspended_server_serves_nothing_until_it_goes_on() -> None:
+    as_recorded("suspended")
+
+
+def test_the_state_is_read_and_replaced_between_two_messages() -> None:
+    as_recorded("state")

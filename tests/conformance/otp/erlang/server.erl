@@ -32,6 +32,20 @@ request([<<"gen_server:stop">>, Reason], _) ->
         catch exit:Why -> gone(Why)
         end
     end;
+request([<<"sys:suspend">>], _) ->
+    fun() -> words:reply(sys:suspend(pid())) end;
+request([<<"sys:resume">>], _) ->
+    fun() -> words:reply(sys:resume(pid())) end;
+request([<<"sys:get_state">>], _) ->
+    fun() -> call(fun() -> maps:get(note, sys:get_state(pid())) end) end;
+request([<<"sys:replace_state">>, Note], _) ->
+    fun() ->
+        try sys:replace_state(pid(), fun(State) -> replaced(State, Note) end) of
+            #{note := Now} -> answer(Now)
+        catch
+            error:_ -> <<"raised">>
+        end
+    end;
 request([<<"stop">>], _) ->
     fun() -> scenario:stop(pid()) end.
 
@@ -56,8 +70,12 @@ received({error, {Reason, _}}) -> gone(Reason).
 
 answer(Reply) -> iolist_to_binary(["ok ", words:term(Reply)]).
 
-gone({Reason, {gen_server, call, _}}) -> gone(Reason);
+gone({Reason, {Module, _, Arguments}}) when is_atom(Module), is_list(Arguments) -> gone(Reason);
 gone(Reason) -> iolist_to_binary(["exit ", words:term(Reason)]).
+
+%% Of its state no more is seen than what it was told to note.
+replaced(_, <<"raise">>) -> error(y);
+replaced(State, Note) -> State#{note => Note}.
 
 monitor() ->
     Ref = monitor(process, pid()),
@@ -76,7 +94,7 @@ init(Server) ->
         <<"ok">> ->
             witness:watch(Label, self()),
             witness:say(["start ", Label]),
-            started(act(Message, none, #{label => Label}));
+            started(act(Message, none, #{label => Label, note => nothing}));
         How ->
             witness:say([How, " ", Label]),
             case How of
@@ -127,6 +145,8 @@ act(#{<<"sleep">> := Time} = Message, From, State) ->
     act(maps:remove(<<"sleep">>, Message), From, State);
 act(#{<<"at_end">> := What} = Message, From, State) ->
     act(maps:remove(<<"at_end">>, Message), From, State#{at_end => What});
+act(#{<<"note">> := Note} = Message, From, State) ->
+    act(maps:remove(<<"note">>, Message), From, State#{note => Note});
 act(#{<<"raise">> := Reason}, _, _) -> error(words:reason(Reason));
 act(#{<<"call">> := <<"self">>} = Message, From, State) ->
     gen_server:call(self(), Message),
