@@ -148,7 +148,8 @@ class Process:
     on_grace: Callable[[], None] | None = attrs.field(default=None, init=False)
     # What it leaves to be read when it has ended, its actor being gone.
     legacy: object = attrs.field(default=None, init=False)
-    _failed: bool = attrs.field(default=False, init=False)
+    # Its start has failed: who started it is told, and it never was anybody to others.
+    failed: bool = attrs.field(default=False, init=False)
     _around: int = attrs.field(default=0, init=False)
     _asked: ExitReason | None = attrs.field(default=None, init=False)
     _killed: bool = attrs.field(default=False, init=False)
@@ -193,7 +194,7 @@ class Process:
         """
         while self.phase is Phase.STARTING:
             await self._change()
-        if self.reason is not None and self._failed:
+        if self.reason is not None and self.failed:
             raise StartError(self.path, self.reason)
 
     async def wait_dead(self) -> ExitReason:
@@ -214,14 +215,14 @@ class Process:
         with self._kill:
             reason = await self._run(factory)
             if self.phase is Phase.STARTING:
-                self._failed = True
+                self.failed = True
                 reason = IGNORED if isinstance(reason.error, Ignore) else reason
             else:
                 reason = await self._terminate(reason)
         self._end(reason)
         if interrupted(reason.error) and threading.current_thread() is threading.main_thread():
             signal.raise_signal(signal.SIGINT)
-        elif self.linked and not self._failed and reason.kind == "crashed":
+        elif self.linked and not self.failed and reason.kind == "crashed":
             raise reason.error or ActorExited(self.path, reason)
 
     async def _run(self, factory: Callable[[], Living]) -> ExitReason:

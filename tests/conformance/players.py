@@ -80,7 +80,7 @@ class Stage:
 
         def tell(_: Process) -> None:
             assert process.reason is not None
-            if process.actor is None:
+            if process.failed:
                 return  # it had not got ready; whoever started it is told
             end = f"{label} {of_reason(process.reason)}"
             if self.last.get(process) != f"term {end}":
