@@ -118,6 +118,8 @@ class Process:
     cleans_up: bool = attrs.field(default=True, init=False)
     # Whether what waits in its mailbox is still handled when it is asked to stop.
     drains: bool = attrs.field(default=False, init=False)
+    # Whether somebody else tells of its crash: a task's, that is given to whoever awaits it.
+    silent: bool = attrs.field(default=False, init=False)
     phase: Phase = attrs.field(default=Phase.STARTING, init=False)
     reason: ExitReason | None = attrs.field(default=None, init=False)
     # Why nothing can be asked of it any more. A field, since every message is checked against it.
@@ -313,7 +315,7 @@ class Process:
             watched.watchers.pop(monitor, None)
         self.watching = {}
         self._announce()
-        if not reason.quiet:
+        if not reason.quiet and not self.silent:
             self._report(reason, left)
         # A Ref of the dead keeps nothing alive but why it ended.
         self.current = self.deferred = self.task = self.actor = self.debug = None

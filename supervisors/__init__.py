@@ -96,9 +96,11 @@ __all__ = [
     "InvalidStartTimeout",
     "InvalidStrategy",
     "InvalidTree",
+    "ItemOutcome",
     "MaxChildren",
     "NoPartition",
     "NotFound",
+    "OnTimeout",
     "Partition",
     "PartitionSupervisor",
     "Partitioned",
@@ -115,8 +117,14 @@ __all__ = [
     "Supervision",
     "Supervisor",
     "SupervisorGaveUp",
+    "Task",
+    "TaskStream",
+    "TaskSupervisor",
+    "Tasks",
     "after_extra",
     "application_nursery",
+    "callers",
+    "run_task",
     "snapshot",
     "start_applications",
     "stop_report",
@@ -146,13 +154,21 @@ _LATE = {
     "InvalidPartition": "partition",
     "InvalidPartitions": "partition",
     "InvalidTree": "application",
+    "ItemOutcome": "task_stream",
     "NoPartition": "partition",
+    "OnTimeout": "task_stream",
     "Partition": "partition",
     "PartitionSupervisor": "partition",
     "Partitioned": "partition",
     "Partitions": "partition",
+    "Task": "tasks",
+    "TaskStream": "task_stream",
+    "TaskSupervisor": "tasks",
+    "Tasks": "tasks",
     "after_extra": "dynamic",
     "application_nursery": "application_controller",
+    "callers": "tasks",
+    "run_task": "tasks",
     "start_applications": "application_controller",
 }
 
@@ -189,6 +205,8 @@ if TYPE_CHECKING:
         Partitions,
         PartitionSupervisor,
     )
+    from .task_stream import ItemOutcome, OnTimeout, TaskStream
+    from .tasks import Task, Tasks, TaskSupervisor, callers, run_task
 else:  # to a type checker every name would be there, as an object
 
     def __getattr__(name: str) -> object:

@@ -187,12 +187,8 @@ class DynamicSupervisor(Parent):
                 given as flags, which cannot take this supervisor's `extra_arguments`.
         """
         child = self._checked(spec)
-        self._begun += 1
-        place = Place(child, f"{child.id}-{self._begun}")
-        try:
-            ref = await self._children.start(place)
-        except StartError as failure:
-            raise refusal_of(failure) from failure.reason.error
+        self._refuse_more()
+        ref = await self._begin(child, child.id)
         if ref is not None and kind_of(child) == "supervisor":
             self._supervisors += 1
         return ref
@@ -292,10 +288,23 @@ class DynamicSupervisor(Parent):
                 f"{self.path} gives its children extra_arguments, and the flags of child "
                 f"{child.id!r} take none: start that one under another supervisor"
             )
+        return child
+
+    def _refuse_more(self) -> None:
         most = self.flags.max_children
         if most is not None and len(self._children.living) + len(self._restarting) >= most:
             raise MaxChildren(f"{self.path} has {most} children, and may have no more")
-        return child
+
+    async def _begin(
+        self, child: Child[Any], what: str, make: Callable[[], Actor] | None = None
+    ) -> Ref[Any] | None:
+        """Start somebody in a new place, named by what it is and a number of its own."""
+        self._begun += 1
+        place = Place(child, f"{what}-{self._begun}")
+        try:
+            return await self._children.start(place, make)
+        except StartError as failure:
+            raise refusal_of(failure) from failure.reason.error
 
     def _factory(self, child: Child[Any]) -> Callable[[], Actor]:
         factory = factory_of(child)

@@ -144,17 +144,21 @@ class Children:
 
     # -- they come
 
-    async def start(self, place: Place) -> Ref[Any] | None:
+    async def start(self, place: Place, make: Callable[[], Actor] | None = None) -> Ref[Any] | None:
         """Put somebody there and wait until its `init` has returned; None if it ignored.
 
         Nobody is started once the supervisor is asked to stop, or cancelled. Cancelled while it
         waits, it leaves the child as it is: to be stopped when its turn comes.
 
+        Args:
+            place: where.
+            make: who, if it is not what the spec makes: for places that share one.
+
         Raises:
             StartError: it failed, took too long, or its name is taken; nobody lives there then.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        process = self._put(place)
+        process = self._put(place, make or self._make(place.spec))
         try:
             await self._wait_started(place, process)
         except StartError as failure:
@@ -180,7 +184,7 @@ class Children:
         # It got ready, or failed, in the very step in which its time was up.
         await process.wait_started()
 
-    def _put(self, place: Place) -> Process:
+    def _put(self, place: Place, make: Callable[[], Actor]) -> Process:
         spec = place.spec
         place.move(Event.START)
         place.starts += 1
@@ -188,7 +192,7 @@ class Children:
         try:
             process = spawn(
                 self._nursery,
-                self._make(spec),
+                make,
                 path=path,
                 name=spec.name,
                 incarnation=place.starts,

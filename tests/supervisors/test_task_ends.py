@@ -1,0 +1,214 @@
+"""The end of a task: asked for, suffered, or unheard of (Elixir: task/supervisor_test).
+
+Named by the rule; what Elixir's test or documentation calls it is in the docstring.
+"""
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from actors import (
+    KILLED,
+    SHUTDOWN,
+    ActorExited,
+    Server,
+    start,
+    stop,
+)
+from actors.names import names
+from supervisors import (
+    BRUTAL_KILL,
+    Task,
+    Tasks,
+    TaskSupervisor,
+    stop_report,
+    supervise,
+)
+from tests.supervisors.stage import Boom
+from tests.supervisors.tasks import TASKS, begin, double, fail, said, some_tasks
+
+# -- the end of a task
+
+
+async def test_shutdown_ends_a_task_and_waits(autojump_clock: MockClock) -> None:
+    """shutdown/2: returns nil for one that ends since it was asked to"""
+    async with some_tasks():
+        task = await begin(trio.sleep_forever)
+
+        assert await task.shutdown() is None
+        assert task.ref.reason is SHUTDOWN
+        with pytest.raises(ActorExited):
+            await task.result()
+
+
+async def test_shutdown_gives_an_outcome_that_came_nevertheless() -> None:
+    """shutdown/2: returns the reply if there is one"""
+
+    async def stubborn() -> str:
+        try:
+            await trio.sleep_forever()
+        finally:
+            return "done"  # noqa: B012
+
+    async with some_tasks():
+        good, bad, late = await begin(double, 4), await begin(fail, 4), await begin(stubborn)
+        await wait_all_tasks_blocked()
+
+        for task, told in ((good, "Value(8)"), (bad, "Error(Boom(4))"), (late, "Value('done')")):
+            assert repr(await task.shutdown()) == told
+
+
+async def test_a_task_that_does_not_end_within_its_grace_is_killed(
+    autojump_clock: MockClock,
+) -> None:
+    """shutdown/2 with a time-out; custom shutdown of the supervisor"""
+
+    async def slow() -> None:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(4)
+        await trio.sleep_forever()
+
+    async with some_tasks(shutdown=2) as tasks:
+        task = await begin(slow)
+        assert (await tasks.call(TaskSupervisor.get_childspec, task.ref)).shutdown == 2
+
+        assert await task.shutdown(1) is None
+        assert task.ref.reason is KILLED
+        assert trio.current_time() == pytest.approx(4)
+
+
+async def test_a_kill_is_told_as_such_and_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """shutdown/2: brutal_kill"""
+    async with some_tasks(shutdown=BRUTAL_KILL):
+        task = await begin(trio.sleep_forever)
+        task.kill()
+
+        with pytest.raises(ActorExited) as told:
+            await task.result()
+
+        assert told.value.reason is KILLED
+        held = await begin(trio.sleep_forever)
+        held.kill()
+        await held.ref.wait()
+        del held, task
+    assert said(caplog) == []
+
+
+@pytest.mark.parametrize("kill", [True, False])
+async def test_all_awaiters_are_told_at_once_when_the_supervisor_ends(
+    nursery: trio.Nursery, autojump_clock: MockClock, kill: bool
+) -> None:
+    told: list[ActorExited] = []
+
+    async def wait(task: Task[None]) -> None:
+        try:
+            await task.result()
+        except ActorExited as exited:
+            told.append(exited)
+
+    tasks = await supervise(nursery, Tasks(), name=TASKS)
+    for _ in range(3):
+        nursery.start_soon(wait, await begin(trio.sleep_forever))
+    await wait_all_tasks_blocked()
+
+    if kill:
+        tasks.kill()
+    else:
+        tasks.stop()
+    await wait_all_tasks_blocked()
+
+    assert [exited.reason for exited in told] == [KILLED if kill else SHUTDOWN] * 3
+    assert trio.current_time() == 0
+    assert tasks.reason is not None
+    assert names() == {}
+
+
+async def test_a_stop_report_tells_of_tasks(autojump_clock: MockClock) -> None:
+    async with some_tasks() as tasks:
+        await begin(trio.sleep_forever)
+        await stop(tasks)
+
+        report = stop_report(tasks)
+        assert report is not None
+        assert [stopped.path for stopped in report.children] == ["/tasks/sleep_forever-1"]
+
+
+# -- a crash that nobody awaits
+
+
+async def test_a_crash_that_nobody_can_await_is_logged_with_path_message_and_caller(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    """start_child/3: fire and forget"""
+
+    class Boss(Server):
+        async def begin(self) -> None:
+            await TASKS.cast(TaskSupervisor.start_task, fail, 4)
+
+    boss = await start(nursery, Boss, path="/boss")
+    async with some_tasks():
+        await boss.call(Boss.begin)
+        await wait_all_tasks_blocked()
+
+        [text] = said(caplog)
+        assert "/tasks/fail-1" in text
+        assert "crashed (Boom: 4)" in text
+        assert "fail(4)" in text
+        assert "/boss" in text
+    await stop(boss)
+
+
+async def test_a_crash_is_logged_when_the_last_who_could_await_it_lets_go(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with some_tasks():
+        task = await begin(fail, 4)
+        await wait_all_tasks_blocked()
+        assert said(caplog) == []
+
+        del task
+
+        [text] = said(caplog)
+        assert text.startswith("/tasks/fail-1 ended: crashed (Boom: 4), and nobody took")
+        assert text.endswith("it ran fail(4)")
+
+
+async def test_a_task_that_is_let_go_while_it_runs_is_logged_when_it_crashes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def later() -> None:
+        await go.wait()
+        raise Boom
+
+    go = trio.Event()
+    async with some_tasks():
+        task = await begin(later)
+        del task
+        assert said(caplog) == []
+        go.set()
+        await wait_all_tasks_blocked()
+
+        [text] = said(caplog)
+        assert "/tasks/later-1" in text
+
+
+async def test_a_task_that_somebody_else_has_killed_is_logged_if_nobody_asks(
+    caplog: pytest.LogCaptureFixture, nursery: trio.Nursery
+) -> None:
+    class Boss(Server):
+        async def begin(self) -> Task[None]:
+            return await TASKS.call(TaskSupervisor.start_task, trio.sleep_forever)
+
+    boss = await start(nursery, Boss, path="/boss")
+    async with some_tasks():
+        task = await boss.call(Boss.begin)
+        task.ref.kill()
+        await task.ref.wait()
+        del task
+
+        [text] = said(caplog)
+        assert text == (
+            "/tasks/sleep_forever-1 ended: killed, and nobody took its outcome: "
+            "it ran sleep_forever() for /boss"
+        )
+    await stop(boss)

@@ -1,0 +1,213 @@
+"""The reader of a stream of tasks: one that leaves, one that is cancelled, one that is struck.
+
+Named by the rule; what Elixir's test or documentation calls it is in the docstring.
+"""
+
+import logging
+import math
+from collections.abc import Callable
+
+import pytest
+import trio
+from outcome import Error, Value
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from actors import ActorExited, Server
+from actors.names import names
+from supervisors import (
+    Child,
+    OnTimeout,
+    Restart,
+    Supervision,
+    Tasks,
+    TaskStream,
+    TaskSupervisor,
+    supervise,
+)
+from tests.conformance.cancellation import every_step
+from tests.supervisors.stage import Boom
+from tests.supervisors.tasks import TASKS, counted, double, nap, said, some_tasks
+
+# -- the reader
+
+
+@pytest.mark.parametrize("leave", ["break", "raise", "cancel"])
+async def test_when_the_reader_stops_early_all_tasks_are_stopped_and_waited_for(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture, leave: str
+) -> None:
+    """no leaked tasks; async_stream: shuts down unused tasks"""
+    ended: list[float] = []
+
+    async def tidy(seconds: float) -> None:
+        try:
+            await trio.sleep(seconds)
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(0.5)
+            ended.append(trio.current_time())
+
+    async with some_tasks() as tasks:
+        stream = TaskStream(tasks, tidy, [1, 60, 60], max_concurrency=3)
+        with pytest.RaisesGroup(Boom) if leave == "raise" else trio.CancelScope() as scope:
+            async with trio.open_nursery(), stream as results:
+                async for _ in results:
+                    if leave == "break":
+                        break
+                    if leave == "raise":
+                        raise Boom
+                    assert isinstance(scope, trio.CancelScope)
+                    scope.cancel()
+
+        assert ended == pytest.approx([1.5, 2, 2])
+        await wait_all_tasks_blocked()
+        assert (await counted()).specs == 0
+    assert said(caplog) == []
+
+
+async def test_a_crash_that_the_reader_does_not_wait_for_is_logged(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def later(seconds: float) -> None:
+        await trio.sleep(seconds)
+        raise Boom(seconds)
+
+    async with some_tasks() as tasks:
+        async with TaskStream(tasks, later, [2, 1], max_concurrency=2) as results:
+            await anext(results)
+        del results
+        await wait_all_tasks_blocked()
+
+    assert [r.levelno for r in caplog.records] == [logging.ERROR]
+    assert "/tasks/later-2 ended: crashed (Boom: 1), and nobody took its outcome" in caplog.text
+
+
+async def test_a_reader_that_is_cancelled_loses_nothing(autojump_clock: MockClock) -> None:
+    """no leaked messages"""
+    async with some_tasks() as tasks:
+        got: list[object] = []
+        stream = TaskStream(tasks, nap, [3, 1, 2], max_concurrency=2)
+        async with stream as results:
+            while len(got) < 3:
+                with trio.move_on_after(0.3):
+                    got.append((await anext(results)).item)
+
+    assert got == [3, 1, 2]
+
+
+async def test_a_reader_that_is_cancelled_while_the_supervisor_is_busy_loses_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    begun: list[int] = []
+
+    class Slow(Server):
+        async def init(self) -> None:
+            await trio.sleep(5)
+
+    async def note(number: int) -> int:
+        begun.append(number)
+        return await double(number)
+
+    async with some_tasks() as tasks:
+        child = Child(Slow, restart=Restart.TEMPORARY)
+        for wait in (10, 1):
+            busy = await tasks.request(TaskSupervisor.start_child, child)
+            async with TaskStream(tasks, note, [7], max_concurrency=2) as results:
+                with trio.move_on_after(1) as limit:
+                    await anext(results)
+                assert limit.cancelled_caught
+                with trio.move_on_after(wait - 0.5):
+                    assert (await anext(results)).outcome == Value(14)
+            await busy.result()
+            await wait_all_tasks_blocked()
+
+    # Begun once for the reader that came back, and not at all for the one that left.
+    assert begun == [7]
+
+
+async def test_a_stream_is_read_in_a_block_by_one_task_at_a_time(nursery: trio.Nursery) -> None:
+    async with some_tasks() as tasks:
+        stream = TaskStream(tasks, nap, [math.inf], max_concurrency=1)
+        with pytest.raises(RuntimeError, match="async with"):
+            await anext(stream)
+        async with stream as results, trio.open_nursery() as inner:
+            inner.start_soon(anext, results)
+            await wait_all_tasks_blocked()
+            with pytest.raises(trio.BusyResourceError):
+                await anext(results)
+            inner.cancel_scope.cancel()
+
+
+async def test_a_supervisor_that_is_killed_is_told_at_once(autojump_clock: MockClock) -> None:
+    async with (
+        some_tasks() as tasks,
+        TaskStream(TASKS, nap, [60, 60], max_concurrency=1) as results,
+    ):
+        with trio.move_on_after(1):
+            await anext(results)
+        tasks.kill()
+
+        item, outcome = await anext(results)
+
+        assert isinstance(outcome, Error)
+        assert isinstance(outcome.error, ActorExited)
+        assert item == 60
+        with pytest.raises(ActorExited):
+            await anext(results)
+        assert trio.current_time() == 1
+
+
+# -- struck at every step
+
+
+def swept(strike: Callable[[], object] | None, ordered: bool) -> int:
+    """A stream with a crash, a late item and a reader who stops early, struck at each step."""
+
+    async def some(seconds: float) -> float:
+        if seconds == 2:
+            raise Boom
+        return await nap(seconds)
+
+    async def scenario() -> None:
+        async with trio.open_nursery() as nursery:
+            top = await supervise(nursery, Supervision([Child(Tasks(), name=TASKS)]))
+            stream = TaskStream(
+                TASKS,
+                some,
+                [1, 2, 60, 3, 60],
+                max_concurrency=3,
+                ordered=ordered,
+                timeout=4,
+                on_timeout=OnTimeout.KILL_TASK,
+            )
+            read = 0
+            try:
+                async with stream as results:
+                    async for _ in results:
+                        read += 1
+                        if read == 4:
+                            break
+            except ActorExited:
+                pass
+            # Whatever became of the supervisor: none of the stream's own is left.
+            assert not stream._running
+            top.stop()
+
+    async def check() -> None:
+        assert names() == {}
+
+    return every_step(scenario, check, strike)
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_cancelled_at_every_step_of_a_stream_nothing_is_left(ordered: bool) -> None:
+    assert swept(None, ordered) > 20
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_killed_at_every_step_of_a_stream_the_reader_is_told(ordered: bool) -> None:
+    def strike() -> None:
+        ref = TASKS.whereis()
+        if ref is not None:
+            ref.kill()
+
+    assert swept(strike, ordered) > 20
