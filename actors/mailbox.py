@@ -119,7 +119,7 @@ class Mailbox:
     data: deque[object] = attrs.field(default=_EMPTY, init=False)
     # When the wait for a message ends with TIMEOUT, in seconds of trio's clock.
     idle: float = attrs.field(default=math.inf, init=False)
-    timers: list[Timer] = attrs.field(factory=list[Timer], init=False)
+    timers: list[Timer] | None = attrs.field(default=None, init=False)
     closed: bool = attrs.field(default=False, init=False)
     dropped: int = attrs.field(default=0, init=False)
     peak: int = attrs.field(default=0, init=False)
@@ -180,6 +180,8 @@ class Mailbox:
     def add(self, timer: Timer) -> None:
         """Set a timer; a reader that waits already starts its wait anew."""
         self._wake()
+        if self.timers is None:
+            self.timers = []
         if len(self.timers) >= self._sweep_at:
             # Whoever sets and cancels a timer for each message would fill the heap with them.
             sweep(self.timers)
@@ -199,7 +201,7 @@ class Mailbox:
         self.closed = True
         left = list(self.data)
         self.data = self.control = _EMPTY
-        self.timers.clear()
+        self.timers = None
         while self._senders:
             task, message = self._senders.popitem(last=False)
             left.append(message)
@@ -221,11 +223,11 @@ class Mailbox:
 
     async def receive(self) -> object:
         """The next message: control first, then data, each in the order it came. A checkpoint."""
-        timers = self.timers
         if self.control or self.data:
             # Before anything is taken: a kill that falls here loses nothing.
             await checkpoint()
         while True:
+            timers = self.timers
             if timers:
                 for rung in ring(timers, trio.current_time()):
                     self.post(rung)
@@ -233,7 +235,8 @@ class Mailbox:
                 message = self.control.popleft()
                 if not isinstance(message, Tick):
                     return message
-                if take(message, timers):
+                # It comes off a heap, so there is one.
+                if take(message, cast("list[Timer]", timers)):
                     return message.timer.message
                 continue
             if self.data:

@@ -25,7 +25,6 @@ tasks that an actor starts itself are beyond that protection: one that lands the
 and is passed on to the main task.
 """
 
-import contextlib
 import enum
 import logging
 import math
@@ -124,6 +123,7 @@ class Process:
     reason: ExitReason | None = attrs.field(default=None, init=False)
     # Why nothing can be asked of it any more. A field, since every message is checked against it.
     doom: ExitReason | None = attrs.field(default=None, init=False)
+    factory: Callable[[], Living] | None = attrs.field(default=None, init=False)
     actor: Living | None = attrs.field(default=None, init=False)
     current: object = attrs.field(default=None, init=False)
     # When it turned to that, and when its life began, in seconds of trio's clock.
@@ -158,7 +158,7 @@ class Process:
     # Only for an actor that cleans up: it takes 670 bytes, and time at each start.
     _stop: trio.CancelScope | None = attrs.field(default=None, init=False)
     _kill: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
-    _waiting: list[Task] = attrs.field(factory=list[Task], init=False)
+    _waiting: list[Task] | None = attrs.field(default=None, init=False)
 
     # -- asked from outside
 
@@ -208,14 +208,14 @@ class Process:
     # -- its own task
 
     @trio.lowlevel.enable_ki_protection
-    async def live(self, factory: Callable[[], Living], shielded: bool) -> None:
+    async def live(self, shielded: bool) -> None:
         """The whole life, as the body of a task of its own. Raises only if it is linked."""
         CURRENT.set(self)
         self.task = current_task()
         self._kill.shield = shielded
         reason = KILLED
         with self._kill:
-            reason = await self._run(factory)
+            reason = await self._run()
             if self.phase is Phase.STARTING:
                 self.failed = True
                 reason = IGNORED if isinstance(reason.error, Ignore) else reason
@@ -227,21 +227,30 @@ class Process:
         elif self.linked and not self.failed and reason.kind == "crashed":
             raise reason.error or ActorExited(self.path, reason)
 
-    async def _run(self, factory: Callable[[], Living]) -> ExitReason:
+    async def _run(self) -> ExitReason:
         try:
-            self.actor = factory()
+            self.actor = self._make()
             if self.cleans_up:
                 self._stop = trio.CancelScope()
             if self._asked is not None:
                 (self._stop or self._kill).cancel()
-            with self._stop or _NO_SCOPE:
+            if self._stop is None:
                 await self.actor.live(self._started)
+            else:
+                with self._stop:
+                    await self.actor.live(self._started)
         except BaseException as error:
             # In no variable that outlives this block: its traceback holds this frame, and the two
             # would wait for the garbage collector.
             self.farewell = farewell_in(error)
             return reason_for(error, killed=self._was_cut(), asked=self._asked)
         return reason_for(None, killed=self._killed, asked=self._asked)
+
+    def _make(self) -> Living:
+        """Make the actor, and let go of what made it."""
+        factory, self.factory = self.factory, None
+        assert factory is not None
+        return factory()
 
     async def _terminate(self, reason: ExitReason) -> ExitReason:
         """Close the door, then let it clean up within its grace, unless it was killed."""
@@ -327,6 +336,7 @@ class Process:
 
             log_crash(self, reason, left)
         except Exception:
+            # Without the crash's own words: a hook that was to redact them may be what failed.
             where = f"{self.path} (incarnation {self.incarnation})"
             logger.exception("%s ended: %s; its crash report failed", where, reason.kind)
 
@@ -334,21 +344,22 @@ class Process:
 
     async def _change(self) -> None:
         task = current_task()
-        self._waiting.append(task)
+        if self._waiting is None:
+            self._waiting = []
+        waiting = self._waiting
+        waiting.append(task)
 
         def abort(_: RaiseCancelT) -> Abort:
-            self._waiting.remove(task)
+            waiting.remove(task)
             return Abort.SUCCEEDED
 
         await wait_task_rescheduled(abort)
 
     def _announce(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for task in waiting:
+        waiting, self._waiting = self._waiting, None
+        for task in waiting or ():
             reschedule(task)
 
-
-_NO_SCOPE = contextlib.nullcontext()
 
 # The message behind which a mailbox that drains has nothing more.
 LAST: Final[object] = object()

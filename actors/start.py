@@ -56,8 +56,9 @@ def spawn(
         process.mailbox.policy = actor.mailbox
         return actor
 
+    process.factory = make
     try:
-        nursery.start_soon(process.live, make, supervised, name=path)
+        nursery.start_soon(process.live, supervised, name=path)
     except BaseException:
         # A nursery that is closed already: nobody would ever give the name back.
         if process.release_name is not None:

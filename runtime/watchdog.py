@@ -198,7 +198,11 @@ class Watchdog:
         """The path of the actor whose `init` is running, if the tree has come that far."""
         if self.root is None:
             return ""
-        node: Snapshot | None = snapshot(Ref(self.root))
+        try:
+            node: Snapshot | None = snapshot(Ref(self.root))
+        except Exception:
+            # The tree changed while this thread read it: that must not keep the process alive.
+            return ""
         path = ""
         while node is not None:
             path = node.path

@@ -6,6 +6,7 @@ a supervisor of a hundred thousand children has a hundred thousand of them.
 
 import logging
 import math
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -17,11 +18,13 @@ from actors.start import GRACE, spawn
 
 from .flags import Backoff
 from .life import Event, State, after
-from .report import Stopped, StopReport, sits_in
+from .report import Stopped, StopReport
 from .spec import BRUTAL_KILL, Child, Restart, factory_of
 from .strategy import Pause, Standing, put_off
 
 logger = logging.getLogger("supervisors")
+
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 # How long a killed child may take before its supervisor says where it sits. It needs one step
 # to die in; what takes longer is a shield, a thread, or code that does not await.
@@ -301,7 +304,10 @@ class Children:
         return self._owner.deadline() == -math.inf
 
     def _say_where(self, process: Process) -> None:
-        where = self._sits[process] = sits_in(process.task) or "no line of its own"
+        from actors.frames import line_of
+
+        where = line_of(process.task, _HERE) or "no line of its own"
+        self._sits[process] = where
         logger.warning(
             "%s has not ended %g s after it was killed: it sits in %s; its supervisor waits for it",
             process.path,

@@ -5,15 +5,9 @@ abandoned, or in a shielded scope of its own outlives it. Its supervisor waits o
 may be left behind, but it does not wait in silence: the report says in which line the child sits.
 """
 
-import os
 from typing import NamedTuple
 
-import trio
-from trio.lowlevel import Task
-
 from actors import ExitReason
-
-_TRIO = os.path.dirname(trio.__file__) + os.sep
 
 
 class Stopped(NamedTuple):
@@ -79,22 +73,3 @@ class StopReport(NamedTuple):
         of = f"{gone} of {len(self.children)} children"
         head = f"{self.path} stopped {of} in {self.seconds:.3g} s"
         return "; ".join([head, *self.troubles()])
-
-
-def sits_in(task: Task | None) -> str:
-    """In which line of code a task waits, as `file:line`.
-
-    Trio's own frames are left out: every wait ends in one of them. A task that waits for the tasks
-    of a nursery of its own waits where the first of those does.
-    """
-    if task is None:
-        return ""
-    inner = ""
-    for frame, line in task.iter_await_frames():
-        code = frame.f_code
-        own = [child for nursery in task.child_nurseries[-1:] for child in nursery.child_tasks]
-        if code.co_name == "_nested_child_finished" and own:
-            return sits_in(own[0])
-        if not inner or not code.co_filename.startswith(_TRIO):
-            inner = f"{code.co_filename}:{line}"
-    return inner

@@ -2,11 +2,10 @@
 
 import inspect
 from functools import partial
-from pathlib import Path
 
 import pytest
 import trio
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import MockClock
 
 from actors import KILLED, SHUTDOWN, Ref, Server, start, stop
 from supervisors import (
@@ -21,7 +20,6 @@ from supervisors import (
     stop_report,
     supervise,
 )
-from supervisors.report import sits_in
 from tests.supervisors.stage import Stage, leave
 
 
@@ -222,43 +220,3 @@ async def test_of_an_actor_that_is_no_supervisor_there_is_no_report(nursery: tri
 def test_a_stop_without_trouble_has_nothing_to_say() -> None:
     assert Stopped("/a", 1.0, SHUTDOWN).trouble() == ""
     assert StopReport("/top", 1.0, ()).troubles() == []
-
-
-async def test_where_a_task_sits_is_its_own_line(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    nursery.start_soon(shielded, 1)
-    [task] = nursery.child_tasks
-    await wait_all_tasks_blocked()
-
-    assert sits_in(task) == SHIELDED
-    await trio.sleep(2)
-    assert sits_in(task) == ""
-
-
-async def test_a_task_with_no_line_of_its_own_sits_in_trios(nursery: trio.Nursery) -> None:
-    nursery.start_soon(trio.sleep_forever)
-    [task] = nursery.child_tasks
-    await wait_all_tasks_blocked()
-
-    assert str(Path(trio.__file__).parent) in sits_in(task)
-    nursery.cancel_scope.cancel()
-
-
-async def test_a_task_that_waits_for_its_own_tasks_sits_where_the_first_of_them_does(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    async def outside() -> None:
-        async with trio.open_nursery() as inner:
-            inner.start_soon(shielded, 1)
-
-    nursery.start_soon(outside)
-    [task] = nursery.child_tasks
-    await wait_all_tasks_blocked()
-
-    assert sits_in(task) == SHIELDED
-    await trio.sleep(2)
-
-
-def test_nobody_sits_nowhere() -> None:
-    assert sits_in(None) == ""
