@@ -195,7 +195,7 @@ async def test_an_item_that_takes_too_long_ends_the_stream(
         stream = TaskStream(tasks, nap, [1, 60, 2, 90], max_concurrency=4, timeout=3)
         async with stream as results:
             assert (await anext(results)).item == 1
-            with pytest.raises(TimeoutError, match="the stream ends: [69]0 took too long"):
+            with pytest.raises(TimeoutError, match=r"the stream ends: [69]0 took too long"):
                 await anext(results)
 
         assert trio.current_time() == pytest.approx(3)
