@@ -71,6 +71,11 @@ def test_all_mistakes_are_reported_and_nothing_else(
         "door server",
         "group server",
         "group member",
+        "task argument",
+        "task argument missing",
+        "task outcome",
+        "stream items",
+        "dynamic child",
     ]
 
     shutil.copytree(FOLDER, tmp_path, dirs_exist_ok=True)

@@ -25,7 +25,23 @@ from actors import (
     start,
     stop,
 )
-from supervisors import BRUTAL_KILL, Child, Restart, Strategy, Supervision, Supervisor, supervise
+from supervisors import (
+    BRUTAL_KILL,
+    Child,
+    Dynamic,
+    DynamicSupervisor,
+    Restart,
+    Strategy,
+    Supervision,
+    Supervisor,
+    Task,
+    Tasks,
+    TaskStream,
+    TaskSupervisor,
+    after_extra,
+    run_task,
+    supervise,
+)
 
 T = TypeVar("T")
 A = TypeVar("A", bound=Actor)
@@ -82,7 +98,13 @@ class Starter(Server):
             return await start(nursery, factory)
 
 
+async def fetch(url: str, *, times: int = 1) -> bytes:
+    return url.encode() * times
+
+
 VISITS = Name("visits", Visits)
+POOL = Name("pool", DynamicSupervisor)
+TASKS = Name("tasks", TaskSupervisor)
 VISITORS = Group("visitors", Visits)
 SUB = Child(Supervision([Child(Better)], strategy=Strategy.REST_FOR_ONE), id="sub")
 TREE = Supervision(
@@ -91,6 +113,8 @@ TREE = Supervision(
         Child(partial(Visits, {"bob": 1}), id="second", restart=Restart.TRANSIENT),
         Child(lambda: Box(1), id="box", shutdown=BRUTAL_KILL),
         SUB,
+        Child(Dynamic(max_children=9, extra_arguments=({"bob": 1},)), name=POOL),
+        Child(Tasks(), name=TASKS),
     ],
     intensity=3,
 )
@@ -131,3 +155,26 @@ async def main(starter: Ref[Starter]) -> None:
             count = await child.call(Visits.visit, "bob")
         await top.call(Supervisor.terminate_child, "Visits")
         top.stop(reason)
+
+
+async def dynamic(nursery: trio.Nursery) -> int:
+    pool: Ref[DynamicSupervisor] = await supervise(nursery, Dynamic())
+    visits: Ref[Visits] | None = await pool.call(DynamicSupervisor.start_child, Child(Visits))
+    more = await POOL.call(DynamicSupervisor.start_child, Child(after_extra(Visits)))
+    inner: Ref[TaskSupervisor] | None
+    inner = await pool.call(DynamicSupervisor.start_child, Child(Tasks()))
+    if visits is None or more is None or inner is None:
+        return 0
+    await pool.call(DynamicSupervisor.terminate_child, visits)
+    counts = await POOL.call(DynamicSupervisor.count_children)
+    return counts.active + await more.call(Visits.visit, "bob")
+
+
+async def tasks(urls: list[str]) -> bytes:
+    task: Task[bytes] = await TASKS.call(TaskSupervisor.start_task, fetch, "a", times=2)
+    await TASKS.cast(TaskSupervisor.start_task, fetch, "b")
+    got: bytes = await run_task(TASKS, fetch, "c")
+    async with TaskStream(TASKS, fetch, urls, max_concurrency=4) as results:
+        async for url, outcome in results:
+            got += url.encode() + outcome.unwrap()
+    return got + await task.result()

@@ -1,6 +1,7 @@
 """Mistakes of a user's, each of which a type checker must report at its line."""
 
 from actors import Group, Name, Ref, Server, from_thread
+from supervisors import Child, DynamicSupervisor, TaskStream, TaskSupervisor, run_task
 
 
 class Visits(Server):
@@ -13,7 +14,12 @@ class Orders(Server):
         return str(number)
 
 
+async def fetch(url: str) -> bytes:
+    return url.encode()
+
+
 VISITS = Name("visits", Visits)
+TASKS = Name("tasks", TaskSupervisor)
 VISITORS = Group("visitors", Visits)
 
 
@@ -52,3 +58,24 @@ async def another_servers_method_to_a_group() -> None:
 
 def another_server_in_a_group(orders: Ref[Orders]) -> None:
     VISITORS.join(orders)  # mistake: group member
+
+
+async def wrong_argument_of_a_task() -> None:
+    await TASKS.call(TaskSupervisor.start_task, fetch, 1)  # mistake: task argument
+
+
+async def missing_argument_of_a_task() -> None:
+    await run_task(TASKS, fetch)  # mistake: task argument missing
+
+
+async def wrong_type_of_a_tasks_outcome() -> str:
+    return await run_task(TASKS, fetch, "a")  # mistake: task outcome
+
+
+def wrong_items_of_a_stream() -> None:
+    TaskStream(TASKS, fetch, [1, 2], max_concurrency=4)  # mistake: stream items
+
+
+async def another_kind_of_child(pool: Ref[DynamicSupervisor]) -> Ref[Orders] | None:
+    child = Child(Visits)
+    return await pool.call(DynamicSupervisor.start_child, child)  # mistake: dynamic child
