@@ -59,9 +59,11 @@ def _below(
         struck = kills.count(kid.id)
         if kid.sub is not None:
             reached |= _below(kid.sub, kills, spent, changes, hits, gives_up)
-            struck += (spent.get(kid.id, 0) + hits[kid.id]) // (kid.sub.intensity + 1)
-            if kid.id in changes:
-                struck += sum(kills.count(other.id) for other in kid.sub.below())
+            gave_up = (spent.get(kid.id, 0) + hits[kid.id]) // (kid.sub.intensity + 1)
+            # Each kill below is felt here once at most: as part of what makes the kid give up, or
+            # as a start of its that fails.
+            in_init = sum(kills.count(other.id) for other in kid.sub.below())
+            struck += in_init if kid.id in changes else gave_up
         if struck:
             reached |= set(household(kid))
         if struck and kid.restart != "temporary":

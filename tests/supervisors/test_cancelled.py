@@ -123,7 +123,7 @@ def test_cancelled_at_every_step_all_end_in_reverse_in_time_and_nothing_is_left(
         assert names() == {}
         check_order(stages[-1].log, asked="e" if course.requests else "")
 
-    assert every_step(scenario, check, limit=7 * GRACE) > 30
+    assert every_step(scenario, check, limit=7 * GRACE) > 15
 
 
 def check_order(log: list[str], asked: str) -> None:

@@ -21,7 +21,7 @@ from tests.supervisors.trees import PERIOD, Tree, child, trees
 
 FULL = os.environ.get("OKIBI_SWEEP") == "full"
 EXAMPLES = settings(
-    derandomize=not FULL, max_examples=2000 if FULL else 100, deadline=None, print_blob=True
+    derandomize=not FULL, max_examples=2000 if FULL else 150, deadline=None, print_blob=True
 )
 
 # At which task step from the last one, and who, as an index into those that live then.
