@@ -7,12 +7,15 @@
 #   make scale   1,000 to 100,000 actors alive: the cost of each, and its memory
 #   make conformance   record OTP's supervisor again, compare with the recording, replay it; print
 #                the table of all cases
+#   make prove   the supervisors at full size: 2,000 random trees against the model, 2,000 kill runs,
+#                cancelled at every step, all their tests under 300 scheduler seeds
+#   make mutate  mistakes put into the supervisors' decisions: which of them no test finds, and why
 #   make sweep   kill any actor of the runtime at any step: the full size of what the tests sample
 PYTHON ?= python3
 BIN := .venv/bin
 NEWEST := .venv-newest/bin
 
-.PHONY: demo test check bench scale conformance sweep clean
+.PHONY: demo test check bench scale conformance prove mutate sweep clean
 
 # uv installs in seconds what pip installs in a minute; it comes from the same registry.
 .venv/installed: pyproject.toml
@@ -77,6 +80,17 @@ conformance: .venv/installed
 	diff --recursive --unified --ignore-matching-lines='^  "OTP": ' $(OTP)/recorded .recorded
 	$(BIN)/python -m pytest tests/conformance
 	$(BIN)/python -m tests.conformance.suites
+
+# What fails is printed with what makes it fail again; SEED chooses the random trees.
+SEED := $(or $(SEED),$(shell date +%s))
+prove: .venv/installed
+	@echo "make prove SEED=$(SEED)"
+	OKIBI_SWEEP=full $(BIN)/python -m pytest -q --hypothesis-seed=$(SEED) tests/supervisors \
+	  tests/conformance/test_faults.py --deselect tests/supervisors/test_seeds.py
+	$(BIN)/python -m tests.supervisors.seeds 300
+
+mutate: .venv/installed
+	$(BIN)/python -m tests.mutation
 
 sweep: .venv/installed
 	$(BIN)/python -m tests.runtime.sweep

@@ -5,6 +5,7 @@ does so for every n until a run ends without. Trio drops an Instrument that rais
 asserted in it: what it finds is kept and looked at after the run.
 """
 
+import math
 from collections.abc import Awaitable, Callable
 
 import trio
@@ -19,10 +20,12 @@ class StrikeAt(trio.abc.Instrument):
     def __init__(self, step: int, strike: Callable[[], object]) -> None:
         self.left = step
         self.strike = strike
+        self.at = math.inf
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         self.left -= 1
         if self.left == 0:
+            self.at = trio.current_time()
             self.strike()
 
 
@@ -31,27 +34,28 @@ def struck_at(
     scenario: Callable[[], Awaitable[object]],
     check: Callable[[], Awaitable[object]],
     strike: Callable[[], object] | None,
+    limit: float,
 ) -> bool:
     """Run it, struck at a step; False when it had ended before that step.
 
     The clock jumps whenever all tasks wait, so a hang is the end of DEADLINE, not of patience.
     """
     left: list[str] = []
-    hung = True
+    hung, took = True, 0.0
 
     async def main() -> bool:
-        nonlocal hung
+        nonlocal hung, took
         scope = trio.CancelScope()
         instrument = StrikeAt(step, strike or scope.cancel)
-        with trio.move_on_after(DEADLINE) as limit:
-            limit.shield = True
+        with trio.move_on_after(DEADLINE) as patience:
+            patience.shield = True
             with scope:
                 trio.lowlevel.add_instrument(instrument)
                 try:
                     await scenario()
                 finally:
                     trio.lowlevel.remove_instrument(instrument)
-            hung = False
+            hung, took = False, trio.current_time() - instrument.at
         root = trio.lowlevel.current_root_task()
         assert root is not None
         await check()
@@ -62,6 +66,7 @@ def struck_at(
 
     reached = trio.run(main, clock=MockClock(autojump_threshold=0))
     assert not hung, f"struck at step {step}, it hung"
+    assert took <= limit, f"struck at step {step}, it took {took:g} s to end"
     assert len(left) == 1, f"struck at step {step}, tasks were left: {left}"
     return reached
 
@@ -70,9 +75,17 @@ def every_step(
     scenario: Callable[[], Awaitable[object]],
     check: Callable[[], Awaitable[object]],
     strike: Callable[[], object] | None = None,
+    limit: float = DEADLINE,
 ) -> int:
-    """Cancel it at each step in turn, or strike as told; how many steps there were."""
+    """Cancel it at each step in turn, or strike as told; how many steps there were.
+
+    Args:
+        scenario: what is run, anew for each step.
+        check: looks at what is left after each run.
+        strike: the blow; to cancel the scenario, if left out.
+        limit: seconds from the blow within which the scenario has to end.
+    """
     step = 1
-    while struck_at(step, scenario, check, strike):
+    while struck_at(step, scenario, check, strike, limit):
         step += 1
     return step - 1

@@ -41,7 +41,8 @@ TESTS = (
     "tests/supervisors/test_life.py",
     "tests/supervisors/test_auto_shutdown.py",
     "tests/supervisors/test_backoff.py",
-    "tests/conformance/test_otp_sequences.py",
+    "tests/conformance/test_supervisor_restart.py",
+    "tests/conformance/test_supervisor_significant.py",
     "tests/supervisors/test_model.py",
 )
 LIMIT = 60.0

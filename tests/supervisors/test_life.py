@@ -55,3 +55,7 @@ def test_only_an_end_leads_out_of_a_state_where_somebody_lives() -> None:
     for state in LIVING:
         leaving = {event for event, to in TRANSITIONS[state].items() if to not in LIVING}
         assert leaving == {Event.ENDED}
+
+
+def test_somebody_lives_there_from_the_start_until_the_end() -> None:
+    assert {State.STARTING, State.RUNNING, State.STOPPING} == LIVING

@@ -1,13 +1,12 @@
 """Stopping: in reverse, with grace then kill, whatever else is going on."""
 
-import math
 from functools import partial
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import KILLED, SHUTDOWN, StartError, crashed, stop
+from actors import KILLED, SHUTDOWN, crashed, stop
 from actors.names import names
 from supervisors import (
     BRUTAL_KILL,
@@ -16,10 +15,8 @@ from supervisors import (
     Strategy,
     Supervision,
     Supervisor,
-    SupervisorGaveUp,
     supervise,
 )
-from tests.conformance.cancellation import every_step
 from tests.supervisors.stage import BOOM, Player, Stage, alive, leave, player, when_dead
 
 THREE = partial(trio.sleep, 3)
@@ -323,46 +320,3 @@ async def test_a_child_that_crashes_while_the_supervisor_stops_is_logged_and_not
     assert ref.reason is not None
     assert ref.reason == crashed(ref.reason.error or ValueError())
     assert stage.starts == {"a": 1}
-
-
-# -- cancelled from outside, everywhere
-
-
-@pytest.mark.parametrize("refused", [set(), {"b2"}, {"b2", "b3", "b4", "b5"}])
-@pytest.mark.parametrize("strategy", Strategy)
-def test_cancelled_from_outside_at_every_step_all_end_in_reverse_and_nothing_is_left(
-    strategy: Strategy, refused: set[str]
-) -> None:
-    """Start, two crashes, their restarts and the stop, cancelled at each task step in turn."""
-    stages: list[Stage] = []
-
-    async def scenario() -> None:
-        stage = Stage(refused=set(refused))
-        stages.append(stage)
-        sub = Child(stage.tree("cd", strategy), id="sub", shutdown=math.inf)
-        children = [stage.child("a"), stage.child("b"), sub, stage.child("e")]
-        try:
-            async with trio.open_nursery() as nursery:
-                top = await supervise(nursery, Supervision(children, strategy, intensity=3))
-                for name in "bc":
-                    player(name).cast_nowait(Player.leave, BOOM)
-                    await trio.testing.wait_all_tasks_blocked()
-                await stop(top)
-        except* (SupervisorGaveUp, StartError):
-            pass
-
-    async def check() -> None:
-        assert names() == {}
-        log, up = stages[-1].log, list[str]()
-        for line in log:
-            what, who, *why = line.split()
-            if what == "start":
-                up.append(who)
-            elif what == "term":
-                up.remove(who)
-                later = {"a": "be", "b": "e", "c": "d"}.get(who, "")
-                assert why == ["crashed"] or not any(name in up for name in later), log
-        assert up == [], log
-
-    steps = every_step(scenario, check)
-    assert steps > 50

@@ -8,7 +8,16 @@ import attrs
 from hypothesis import strategies as st
 
 from actors import Name
-from supervisors import AutoShutdown, Child, Restart, Strategy, Supervision, Supervisor
+from supervisors import (
+    AutoShutdown,
+    Child,
+    Dynamic,
+    DynamicSupervisor,
+    Restart,
+    Strategy,
+    Supervision,
+    Supervisor,
+)
 from tests.supervisors.stage import Stage
 
 PERIOD = 5.0
@@ -27,7 +36,10 @@ class Kid:
 
 @attrs.frozen
 class Tree:
-    """A supervisor's flags and children; `spares` may be added while it runs."""
+    """A supervisor's flags and children; `spares` may be added while it runs.
+
+    Its strategy may be `dynamic`: then it starts empty, and its children are spares too.
+    """
 
     id: str
     kids: tuple[Kid, ...]
@@ -48,8 +60,10 @@ class Tree:
         yield self
         yield from (tree for kid in self.below() if (tree := kid.sub) is not None)
 
-    def flags(self, stage: Stage) -> Supervision:
+    def flags(self, stage: Stage) -> Supervision | Dynamic:
         """The same, to be run on a stage."""
+        if self.strategy == "dynamic":
+            return Dynamic(intensity=self.intensity, period=PERIOD)
         return Supervision(
             [child(kid, stage) for kid in self.kids],
             Strategy(self.strategy),
@@ -59,12 +73,14 @@ class Tree:
         )
 
 
-def child(kid: Kid, stage: Stage) -> Child[Supervisor]:
+def child(kid: Kid, stage: Stage) -> Child[Any]:
     """Its spec on a stage."""
     fields: dict[str, Any] = {"restart": Restart(kid.restart), "significant": kid.significant}
     if kid.sub is None:
         return stage.child(kid.id, **fields)
-    return Child(kid.sub.flags(stage), id=kid.id, name=Name(kid.id, Supervisor), **fields)
+    kind = DynamicSupervisor if kid.sub.strategy == "dynamic" else Supervisor
+    flags: Any = kid.sub.flags(stage)
+    return Child(flags, id=kid.id, name=Name(kid.id, kind), **fields)
 
 
 @attrs.define
@@ -94,7 +110,10 @@ class World:
 
 @st.composite
 def trees(draw: st.DrawFn, id: str = "r", depth: int = 3, plain: bool = False) -> Tree:  # noqa: A002
-    """Draw a tree of at most `depth` floors of supervisors; a plain one shuts nobody down."""
+    """Draw a tree of at most `depth` floors of supervisors.
+
+    A plain one has no spares and shuts nobody down, and some of it is dynamic.
+    """
     auto = "never" if plain else draw(st.sampled_from([kind.value for kind in AutoShutdown]))
 
     def kid(letter: str, may_nest: bool) -> Kid:
@@ -105,10 +124,13 @@ def trees(draw: st.DrawFn, id: str = "r", depth: int = 3, plain: bool = False) -
         sub = draw(trees(id + letter, depth - 1, plain)) if nests else None
         return Kid(id + letter, restart, significant, sub)
 
+    strategies = [kind.value for kind in Strategy]
+    if plain and len(id) > 1:
+        strategies.append("dynamic")
     return Tree(
         id,
         tuple(kid(letter, depth > 1) for letter in LETTERS[: draw(st.integers(1, 4))]),
-        draw(st.sampled_from([kind.value for kind in Strategy])),
+        draw(st.sampled_from(strategies)),
         draw(st.integers(0, 4)),
         auto,
         () if plain else (kid("x", False), kid("y", depth > 1)),

@@ -1,0 +1,304 @@
+"""Faults that other actor libraries hang on, lose or hide: each by the rule that holds here."""
+
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from actors import (
+    SHUTDOWN,
+    ActorExited,
+    CallCycle,
+    MailboxFull,
+    MailboxPolicy,
+    Name,
+    Server,
+    StartError,
+    WhenFull,
+    stop,
+)
+from actors.names import names
+from supervisors import Child, Supervision, stop_report, supervise
+from tests.supervisors.stage import BOOM, Boom, Stage, leave
+
+
+@attrs.define(eq=False)
+class Desk(Server):
+    """Answers, slowly if it is told to, and keeps what it was asked."""
+
+    asked: list[str] = attrs.Factory(list)
+
+    async def ask(self, word: str, seconds: float = 0.0) -> str:
+        self.asked.append(word)
+        await trio.sleep(seconds)
+        return word
+
+    async def fail(self) -> None:
+        raise Boom("handling")
+
+    async def ask_oneself(self, word: str) -> None:
+        await DESK.cast(Desk.ask, word)
+        self.asked.append(f"{word} was sent")
+
+    async def ask_oneself_twice(self) -> None:
+        await DESK.cast(Desk.ask, "first")
+        await DESK.cast(Desk.ask, "second")
+
+    async def all(self) -> list[str]:
+        return self.asked
+
+
+class NarrowDesk(Desk):
+    mailbox = MailboxPolicy(1, WhenFull.BLOCK)
+
+
+DESK = Name("desk", Desk)
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+async def test_a_call_to_a_server_that_crashes_while_handling_fails_at_once_and_the_next_is_served(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    top = await supervise(nursery, Supervision([Child(Desk, name=DESK)]))
+
+    with pytest.raises(ActorExited) as told:
+        await DESK.call(Desk.fail)
+
+    assert isinstance(told.value.__cause__, Boom)
+    assert trio.current_time() == 0
+    await wait_all_tasks_blocked()
+    assert await DESK.call(Desk.ask, "again") == "again"
+    await stop(top)
+
+
+async def test_who_waits_behind_a_call_that_crashes_the_server_is_told_too(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    async def ask() -> None:
+        with pytest.raises(ActorExited):
+            await DESK.call(Desk.ask, "behind")
+        told.append("behind")
+
+    told: list[str] = []
+    top = await supervise(nursery, Supervision([Child(Desk, name=DESK)]))
+    DESK.cast_nowait(Desk.fail)
+
+    async with trio.open_nursery() as askers:
+        askers.start_soon(ask)
+        askers.start_soon(ask)
+
+    assert told == ["behind", "behind"]
+    await stop(top)
+
+
+async def test_a_reply_after_the_callers_time_out_is_dropped_and_the_next_call_has_its_own(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    top = await supervise(nursery, Supervision([Child(Desk, name=DESK)]))
+    with pytest.raises(trio.TooSlowError), trio.fail_after(1):
+        await DESK.call(Desk.ask, "late", 5)
+
+    assert await DESK.call(Desk.ask, "next") == "next"
+
+    desk = DESK.whereis()
+    assert desk is not None
+    assert desk.process().incarnation == 1
+    await stop(top)
+
+
+async def test_an_error_in_init_is_told_to_the_starter_and_nothing_is_left(
+    stage: Stage, nursery: trio.Nursery
+) -> None:
+    stage.refused = {"b1"}
+
+    with pytest.raises(StartError, match="/supervisor/b did not start") as told:
+        await supervise(nursery, stage.tree("ab"))
+
+    assert isinstance(told.value.reason.error, StartError)
+    assert isinstance(told.value.reason.error.reason.error, Boom)
+    assert stage.said() == "start a; fail b; term a shutdown"
+    assert names() == {}
+    assert not nursery.child_tasks
+
+
+async def test_a_cast_to_a_busy_server_from_itself_is_handled_after_the_message_at_hand(
+    nursery: trio.Nursery,
+) -> None:
+    top = await supervise(nursery, Supervision([Child(Desk, name=DESK)]))
+
+    await DESK.call(Desk.ask_oneself, "me")
+
+    assert await DESK.call(Desk.all) == ["me was sent", "me"]
+    await stop(top)
+
+
+async def test_a_cast_to_oneself_that_finds_no_room_is_an_error_and_no_deadlock(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    top = await supervise(nursery, Supervision([Child(NarrowDesk, name=DESK)]))
+
+    with trio.fail_after(60), pytest.raises(ActorExited) as told:
+        await DESK.call(Desk.ask_oneself_twice)
+
+    assert isinstance(told.value.__cause__, MailboxFull | CallCycle)
+    await stop(top)
+
+
+async def test_a_supervisor_that_stops_while_a_child_is_in_init_cuts_it_and_stops_the_others(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    async def hang_in_the_second() -> None:
+        if stage.starts["b"] == 2:
+            await trio.sleep_forever()
+
+    children = [stage.child("a"), stage.child("b", init=hang_in_the_second)]
+    top = await supervise(nursery, Supervision(children))
+    await leave("b")
+    stage.said()
+
+    assert await stop(top) is SHUTDOWN
+    assert stage.said() == "term a shutdown"
+    assert trio.current_time() == 0
+    assert names() == {}
+
+
+async def test_a_child_that_refuses_to_die_is_waited_for_and_the_line_it_sits_in_is_told(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def refuse() -> None:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(100)
+
+    children = [stage.child("a"), stage.child("b", cleanup=refuse, shutdown=2), stage.child("c")]
+    top = await supervise(nursery, Supervision(children))
+    stage.said()
+
+    await stop(top)
+
+    assert stage.said() == "term c shutdown; term b shutdown; done b; term a shutdown"
+    assert trio.current_time() == pytest.approx(100)
+    assert "/supervisor/b has not ended" in caplog.text
+    assert "test_faults.py" in caplog.text
+    report = stop_report(top)
+    assert report is not None
+    assert [child.path for child in report.children if child.sits] == ["/supervisor/b"]
+
+
+async def test_a_crash_inside_terminate_is_logged_and_stops_neither_a_restart_nor_the_stopping(
+    stage: Stage, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def crash() -> None:
+        raise ValueError("cleaning up")
+
+    children = [stage.child("a"), stage.child("b", cleanup=crash)]
+    top = await supervise(nursery, Supervision(children))
+    stage.said()
+
+    await leave("b", BOOM)
+    assert stage.said() == "term b crashed; start b"
+
+    assert await stop(top) is SHUTDOWN
+    assert stage.said() == "term b shutdown; term a shutdown"
+    assert caplog.text.count("ValueError: cleaning up") >= 2
+
+
+async def test_a_crash_while_being_cancelled_is_a_crash_and_stops_nothing_else(
+    stage: Stage, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Sore(Server):
+        async def handle_info(self, message: object) -> None:
+            try:
+                await trio.sleep_forever()
+            except trio.Cancelled:
+                raise ValueError("while cancelled") from None
+
+    sore = Name("sore", Sore)
+    top = await supervise(nursery, Supervision([stage.child("a"), Child(Sore, name=sore)]))
+    ref = sore.whereis()
+    assert ref is not None
+    await ref.send("work")
+    await wait_all_tasks_blocked()
+
+    assert await stop(top) is SHUTDOWN
+
+    assert ref.reason is not None
+    assert isinstance(ref.reason.error, ValueError)
+    assert "ValueError: while cancelled" in caplog.text
+    assert stage.said() == "start a; term a shutdown"
+
+
+async def test_an_outer_cancellation_that_a_child_crashes_on_still_takes_the_tree_down_in_order(
+    stage: Stage,
+) -> None:
+    async def crash() -> None:
+        await trio.lowlevel.checkpoint()
+        raise ValueError("while cancelled")
+
+    async with trio.open_nursery() as nursery:
+        children = [stage.child("a"), stage.child("b", cleanup=crash), stage.child("c")]
+        await supervise(nursery, Supervision(children))
+        stage.said()
+        nursery.cancel_scope.cancel()
+
+    assert stage.said() == "term c shutdown; term b shutdown; term a shutdown"
+
+
+TREE = """
+    import signal, trio
+    from actors import Server
+    from supervisors import Child, Supervision, supervise
+
+    # A shell starts what runs in its background with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    class Leaf(Server):
+        async def terminate(self, reason):
+            await trio.sleep(0.01)
+            print("stop", self.path, reason, flush=True)
+
+    async def main():
+        below = Supervision([Child(Leaf, id="b"), Child(Leaf, id="c")])
+        tree = Supervision([Child(Leaf, id="a"), Child(below, id="sub"), Child(Leaf, id="d")])
+        async with trio.open_nursery() as nursery:
+            await supervise(nursery, tree, path="/top")
+            print("ready", flush=True)
+
+    try:
+        trio.run(main)
+    except* KeyboardInterrupt:
+        raise SystemExit(130)
+"""
+
+
+def test_a_keyboard_interrupt_stops_the_tree_in_order_and_ends_the_process() -> None:
+    """A real one: SIGINT to a process of its own."""
+    command = [sys.executable, "-c", textwrap.dedent(TREE)]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        child.send_signal(signal.SIGINT)
+        try:
+            said, complaints = child.communicate(timeout=20)
+        finally:
+            child.kill()
+
+    stopped = [f"stop /top/{path} shutdown" for path in ("d", "sub/c", "sub/b", "a")]
+    assert said.splitlines() == stopped
+    assert complaints == ""
+    assert child.returncode == 130
