@@ -41,6 +41,7 @@ class Stage:
         labels: what each process is called.
         last: each process's own last word.
         waiting: who goes on when somebody needs what they hold up.
+        top: the top supervisor's path.
     """
 
     log: list[str] = attrs.Factory(list)
@@ -49,6 +50,7 @@ class Stage:
     labels: dict[Process, str] = attrs.Factory(dict)
     last: dict[Process, str] = attrs.Factory(dict)
     waiting: list[trio.Event] = attrs.Factory(list)
+    top: str = TOP
 
     def take(self) -> list[str]:
         log, self.log = self.log, []
@@ -90,7 +92,9 @@ class Stage:
 
     def watch_supervisor(self, process: Process | None) -> None:
         """Supervisors say nothing of themselves: they are seen when a child of theirs starts."""
-        if process is not None and process.path != TOP:
+        if process is not None and process.path == self.top:
+            self.watch(Ref(process), "top")
+        elif process is not None:
             name = process.path.rpartition("/")[2]
             self.watch(Ref(process), f"{name}{process.incarnation}")
             self.watch_supervisor(process.parent)

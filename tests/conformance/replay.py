@@ -15,12 +15,23 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors import Ref, StartError
-from supervisors import DynamicSupervisor, SpecError, Supervision, Supervisor, SupervisorGaveUp
+from supervisors import (
+    Application,
+    ApplicationController,
+    ApplicationFailed,
+    DynamicSupervisor,
+    SpecError,
+    Supervision,
+    Supervisor,
+    SupervisorGaveUp,
+    start_applications,
+)
 from tests.conformance.players import (
     Stage,
     child_of,
     dynamic_child,
     flags_of,
+    start_of,
     supervision_of,
     top_of,
 )
@@ -53,6 +64,7 @@ class Replay:
     clock: MockClock
     stage: Stage = attrs.Factory(Stage)
     top: Ref[Any] | None = None
+    controller: Ref[ApplicationController] | None = None
 
     async def lines(self) -> list[Line]:
         steps = [["start_link"], *self.scenario.given.get("steps", ())]
@@ -107,6 +119,10 @@ class Replay:
             case _ if "server" in self.scenario.given:
                 service = Service(self.stage, self.nursery, self.scenario.given["server"])
                 asked = Asked(lambda: service.perform(step))
+            case ["start_link"] if "application" in self.scenario.given:
+                asked = Asked(self._start_application)
+            case ["application:stop"]:
+                asked = Asked(self._stop_application)
             case ["start_link"]:
                 asked = Asked(self._start_link)
             case ["stop"]:
@@ -154,6 +170,20 @@ class Replay:
             task_status.started(of_start_error(failure))
         except* (SpecError, TypeError) as errors:
             task_status.started(of_refusal(errors.exceptions[0], self.stage.label))
+
+    async def _start_application(self) -> object:
+        self.stage.top = "/applications/app/supervisor"
+        app = Application("app", start_of(self.stage, self.scenario.given))
+        try:
+            self.controller = await start_applications(self.nursery, [app])
+        except ApplicationFailed as failed:
+            return f"error {of_reason(failed.reason)}"
+        return "ok"
+
+    async def _stop_application(self) -> object:
+        assert self.controller is not None
+        await self.controller.call(ApplicationController.stop_application, "app")
+        return "ok"
 
     async def _stop(self) -> object:
         assert self.top is not None

@@ -49,6 +49,8 @@ class Suite:
 SUITES = (
     Suite("supervisor_SUITE", 93, "test_supervisor_*.py"),
     Suite("dynamic_supervisor_test", 41, "test_elixir_dynamic_supervisor.py"),
+    Suite("partition_supervisor_test", 22, "test_elixir_partition_supervisor.py"),
+    Suite("task_supervisor_test", 44, "test_elixir_task_supervisor.py"),
     Suite("registry_unique_test", 35, "test_elixir_registry_unique.py"),
     Suite("registry_duplicate_test", 36, "test_elixir_registry_duplicate.py"),
 )

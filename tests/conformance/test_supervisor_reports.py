@@ -56,8 +56,3 @@ async def test_format_log_2(caplog: pytest.LogCaptureFixture) -> None:
     assert "fail('many\\n" in report
     assert len(report) < 300
     assert "\n" not in report
-
-
-def test_faulty_application_shutdown() -> None:
-    """A child that fails in an application is told to whoever starts the application."""
-    pytest.skip("okibi has no Application yet")

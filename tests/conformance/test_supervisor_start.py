@@ -76,3 +76,8 @@ def test_order_of_children() -> None:
 def test_which_children() -> None:
     """The newest child is listed first."""
     as_recorded("which_children")
+
+
+def test_faulty_application_shutdown() -> None:
+    """A child that fails is told to whoever starts the application; what was started is stopped."""
+    as_recorded("faulty_application_shutdown")

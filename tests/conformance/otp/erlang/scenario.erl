@@ -3,7 +3,7 @@
 %%% After a step everybody is left to run until nobody can: a line of the recording holds all
 %%% that follows from its step, short of what needs time to pass.
 -module(scenario).
--export([run_all/1, by_parent/1, stop/1]).
+-export([run_all/1, by_parent/1, stop/1, start/2]).
 
 %% The scenarios of a file, by name; one with `each` once for every combination of its values.
 run_all(Text) ->
@@ -139,6 +139,19 @@ step(Step, Scenario) ->
 
 request(Step, #{<<"server">> := Server}) ->
     server:request(Step, Server);
+request([<<"start_link">>], #{<<"application">> := _} = Scenario) ->
+    fun() ->
+        ok = application:load({application, app, [{vsn, "1"}, {mod, {?MODULE, Scenario}}]}),
+        Reply = words:reply(application:start(app)),
+        Reply =:= <<"ok">> orelse application:unload(app),
+        Reply
+    end;
+request([<<"application:stop">>], _) ->
+    fun() ->
+        Reply = words:reply(application:stop(app)),
+        ok = application:unload(app),
+        Reply
+    end;
 request([<<"start_link">>], Scenario) ->
     fun() -> words:reply(by_parent(fun() -> start_link(Scenario) end)) end;
 request([<<"stop">>], _) ->
@@ -151,6 +164,10 @@ admin(Admin, Arguments) ->
     try apply(supervisor, Admin, [top | Arguments])
     catch exit:{Why, _} -> {error, Why}
     end.
+
+%% The application's callback: its top supervisor is the scenario's.
+start(normal, Scenario) ->
+    start_link(Scenario).
 
 start_link(#{<<"init">> := Init}) ->
     supervisor:start_link({local, top}, child, {supervisor, words:atom(Init)});

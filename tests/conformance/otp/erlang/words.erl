@@ -17,8 +17,8 @@ term(Pid) when is_pid(Pid) -> witness:label(Pid);
 term(Atom) when is_atom(Atom) -> atom_to_binary(Atom);
 term(Text) when is_binary(Text) -> Text;
 term(Number) when is_integer(Number) -> integer_to_binary(Number);
-%% Where in the code it was raised, at which call, and the record of the child are OTP's own affair.
-term({Reason, {gen_server, call, _}}) -> term(Reason);
+%% Where in the code it was raised, by which call, and the record of the child are OTP's own affair.
+term({Reason, {Module, _, Arguments}}) when is_atom(Module), is_list(Arguments) -> term(Reason);
 term({Reason, [{_, _, _, _} | _]}) -> term(Reason);
 term({Reason, Child}) when element(1, Child) =:= child -> term(Reason);
 term(Tuple) when is_tuple(Tuple) -> ["{", terms(tuple_to_list(Tuple)), "}"];

@@ -1,0 +1,175 @@
+"""Elixir's task/supervisor_test, case by case, as far as no test beside the source proves it.
+
+What is adapted in all of them: a task is linked to nobody, and its outcome is no message.
+"""
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from actors import ActorExited, start, stop
+from supervisors import (
+    BRUTAL_KILL,
+    BadCombination,
+    Child,
+    Counts,
+    NotFound,
+    Restart,
+    SpecError,
+    Supervision,
+    Tasks,
+    TaskStream,
+    TaskSupervisor,
+    callers,
+    run_task,
+)
+from tests.supervisors.pool import Idle
+from tests.supervisors.stage import Boom
+from tests.supervisors.tasks import TASKS, begin, counted, double, fail, nap, read, some_tasks
+
+ALL_GONE = Counts(0, 0, 0, 0)
+
+
+def test_multiple_supervisors_can_be_supervised_and_identified_with_simple_child_spec() -> None:
+    """Adapted: two without a name need ids; that they are equal is said when the tree is made."""
+    assert [child.id for child in (Child(Tasks()), Child(Tasks(), name=TASKS, id="b"))] == [
+        "tasks",
+        "b",
+    ]
+    with pytest.raises(SpecError, match="two children are called 'tasks'"):
+        Supervision([Child(Tasks()), Child(Tasks())])
+
+
+async def test_counts_and_returns_children() -> None:
+    async with some_tasks():
+        assert await counted() == ALL_GONE
+        task = await begin(trio.sleep_forever)
+
+        (info,) = await TASKS.call(TaskSupervisor.which_children)
+
+        assert info.ref == task.ref
+        assert await counted() == Counts(1, 1, 0, 1)
+
+
+async def test_async_nolink_1_spawns_a_task_under_the_supervisor_without_linking_to_the_caller() -> (  # noqa: E501
+    None
+):
+    async with some_tasks() as tasks, trio.open_nursery() as nursery:
+        caller = await start(nursery, Idle)
+        good, bad = await begin(double, 2), await begin(fail, 1)
+
+        assert await good.result() == 4
+        with pytest.raises(Boom):
+            await bad.result()
+        assert tasks.alive
+        assert await counted() == ALL_GONE
+        caller.stop()
+
+
+async def test_async_nolink_1_with_custom_shutdown() -> None:
+    """Adapted: how a task ends is said once, in the flags."""
+    async with some_tasks(shutdown=BRUTAL_KILL) as tasks:
+        task = await begin(trio.sleep_forever)
+        await stop(tasks)
+
+        with pytest.raises(ActorExited) as exited:
+            await task.result()
+        assert exited.value.reason.kind == "killed"
+
+
+async def test_start_child_1() -> None:
+    """Adapted: fire and forget is a cast."""
+    seen: list[int] = []
+
+    async def note(number: int) -> None:
+        seen.append(number)
+
+    async with some_tasks():
+        await TASKS.cast(TaskSupervisor.start_task, note, 1)
+        await wait_all_tasks_blocked()
+
+        assert seen == [1]
+        assert await counted() == ALL_GONE
+
+
+async def test_start_child_1_with_custom_shutdown() -> None:
+    """Adapted: a task that needs a shutdown of its own is a temporary child."""
+    async with some_tasks() as tasks:
+        spec = Child(Idle, restart=Restart.TEMPORARY, shutdown=BRUTAL_KILL)
+        child = await tasks.call(TaskSupervisor.start_child, spec)
+        await stop(tasks)
+
+        assert child is not None
+        assert (await child.wait()).kind == "killed"
+
+
+async def test_start_child_1_with_custom_restart() -> None:
+    """Adapted: a task is never restarted; what is to be, is a DynamicSupervisor's child."""
+    async with some_tasks() as tasks:
+        with pytest.raises(BadCombination):
+            await tasks.call(TaskSupervisor.start_child, Child(Idle))
+
+
+async def test_terminate_child_2() -> None:
+    """Adapted: that it is gone already is no error (OTP's rule); a stranger is one."""
+    async with some_tasks() as tasks, trio.open_nursery() as nursery:
+        task = await begin(trio.sleep_forever)
+        for _ in range(2):
+            await tasks.call(TaskSupervisor.terminate_child, task.ref)
+        assert await counted() == ALL_GONE
+
+        stranger = await start(nursery, Idle)
+        with pytest.raises(NotFound):
+            await tasks.call(TaskSupervisor.terminate_child, stranger)
+        stranger.stop()
+
+
+async def test_async_stream_with_callers() -> None:
+    async def of_whom(_: int) -> tuple[str, ...]:
+        return callers()
+
+    async def outer() -> list[object]:
+        return await read(TaskStream(TASKS, of_whom, [1], max_concurrency=1))
+
+    async with some_tasks():
+        task = await begin(outer)
+
+        assert await task.result() == [(task.path,)]
+
+
+async def test_async_stream_consuming_from_another_process() -> None:
+    async with some_tasks() as tasks:
+        stream = TaskStream(tasks, double, [1, 2, 3], max_concurrency=2)
+
+        assert await run_task(tasks, read, stream) == [2, 4, 6]
+
+
+async def test_async_stream_with_outer_halt_on_failure_and_zip_input_on_exit() -> None:
+    """Adapted: every outcome comes with its item."""
+    taken = []
+    async with some_tasks() as tasks:
+        async with TaskStream(tasks, fail, range(1, 9), max_concurrency=2) as results:
+            async for item, outcome in results:
+                taken.append((item, repr(outcome)))
+                if len(taken) == 4:
+                    break
+
+        assert taken == [(n, f"Error(Boom({n}))") for n in range(1, 5)]
+        assert await counted() == ALL_GONE
+
+
+async def test_async_stream_nolink_streams_an_enumerable_without_leaking_tasks() -> None:
+    async with some_tasks() as tasks:
+        stream = TaskStream(tasks, double, [1, 2, 3, 4], max_concurrency=4)
+
+        assert await read(stream) == [2, 4, 6, 8]
+        assert await counted() == ALL_GONE
+
+
+async def test_async_stream_nolink_streams_an_enumerable_with_slowest_first(
+    autojump_clock: MockClock,
+) -> None:
+    async with some_tasks() as tasks:
+        stream = TaskStream(tasks, nap, [4, 3, 2, 1], max_concurrency=4)
+
+        assert await read(stream) == [4, 3, 2, 1]
