@@ -9,13 +9,14 @@
 #                the table of all cases
 #   make prove   the supervisors at full size: 2,000 random trees against the model, 2,000 kill runs,
 #                cancelled at every step, all their tests under 300 scheduler seeds
+#   make coverage   every line and branch of the two lower floors, by their own tests
 #   make mutate  mistakes put into the supervisors' decisions: which of them no test finds, and why
 #   make sweep   kill any actor of the runtime at any step: the full size of what the tests sample
 PYTHON ?= python3
 BIN := .venv/bin
 NEWEST := .venv-newest/bin
 
-.PHONY: demo test check bench scale conformance prove mutate sweep clean
+.PHONY: demo test check bench scale conformance prove coverage mutate sweep clean
 
 # uv installs in seconds what pip installs in a minute; it comes from the same registry.
 .venv/installed: pyproject.toml
@@ -88,6 +89,11 @@ prove: .venv/installed
 	OKIBI_SWEEP=full $(BIN)/python -m pytest -q --hypothesis-seed=$(SEED) tests/supervisors \
 	  tests/conformance/test_faults.py --deselect tests/supervisors/test_seeds.py
 	$(BIN)/python -m tests.supervisors.seeds 300
+
+# Every line and branch of the two lower floors, by their own tests.
+coverage: .venv/installed
+	$(BIN)/python -m coverage run -m pytest -q tests/actors tests/supervisors tests/conformance actors supervisors
+	$(BIN)/python -m coverage report
 
 mutate: .venv/installed
 	$(BIN)/python -m tests.mutation

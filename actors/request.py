@@ -7,7 +7,7 @@ process aliases for), and a second answer is harmless.
 
 import reprlib
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, cast
 
 import attrs
 import outcome
@@ -114,17 +114,15 @@ class Request:
         return self._outcome.unwrap()
 
     def result(self) -> object:
-        """The answer that has come, as often as it is asked for.
+        """The answer of one that is settled, as often as it is asked for.
 
         Raises:
             Whatever it failed with.
         """
         given = self._outcome
-        if isinstance(given, outcome.Value):
-            return given.value
         if isinstance(given, outcome.Error):
             raise given.error
-        raise RuntimeError(f"{self} has no answer yet")
+        return cast("outcome.Value[object]", given).value
 
     def abandon(self) -> None:
         """Want the answer no more."""

@@ -77,13 +77,11 @@ def _way(start: Process, end: Process, seen: set[Process]) -> tuple[str, ...] | 
     return None
 
 
-def waits_for(process: Process, task: Task | None) -> bool:
+def waits_for(process: Process, task: Task) -> bool:
     """Whether the actor cannot turn to its mailbox before `task` has ended."""
-    while task is not None:
-        if task is process.task:
-            return True
+    while task is not process.task:
         nursery = task.parent_nursery
         if nursery is None or process.runs_inside(nursery):
             return False
         task = nursery.parent_task
-    return False
+    return True

@@ -7,6 +7,9 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import trio
+
+from actors import Server, start
 
 TREE = """
     import signal, trio
@@ -83,3 +86,22 @@ def test_an_interrupt_never_stays_in_an_actor_and_stops_the_tree_in_order(kind: 
         [*(f"stop /top/{name} shutdown" for name in "ca"), "ended by KeyboardInterrupt"],
     )
     assert kind == "Parent" or again == []
+
+
+def test_one_that_lands_in_a_task_of_an_actor_is_passed_on_to_the_main_task() -> None:
+    class Parent(Server):
+        async def work(self) -> None:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.interrupted)
+
+        async def interrupted(self) -> None:
+            raise KeyboardInterrupt
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            parent = await start(nursery, Parent)
+            parent.cast_nowait(Parent.work)
+            await trio.sleep_forever()
+
+    with pytest.RaisesGroup(KeyboardInterrupt):
+        trio.run(main)

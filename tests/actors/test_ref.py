@@ -347,3 +347,25 @@ async def test_an_end_asked_for_from_another_thread_is_refused_and_harms_nothing
 
     assert await clerk.call(Clerk.add, 1) == [1]
     assert await stop(clerk) is SHUTDOWN
+
+
+def test_an_address_of_no_kind_leads_nowhere() -> None:
+    with pytest.raises(NotImplementedError):
+        Address[Clerk]().process()
+
+
+async def test_an_actor_that_calls_waits_for_room(nursery: trio.Nursery) -> None:
+    class Small(Clerk):
+        mailbox = MailboxPolicy(1)
+
+    class Asker(Server):
+        async def ask(self) -> list[int]:
+            return await small.call(Small.add, 3)
+
+    small, asker = await start(nursery, Small), await start(nursery, Asker)
+    small.cast_nowait(Small.add, 1)
+    small.cast_nowait(Small.add, 2)
+
+    assert await asker.call(Asker.ask) == [1, 2, 3]
+    await stop(asker)
+    await stop(small)

@@ -222,3 +222,18 @@ async def test_an_init_that_raises_ignore_ends_normally_and_unlogged(
     assert failure.value.reason == IGNORED
     assert failure.value.reason.quiet
     assert caplog.text == ""
+
+
+async def test_a_type_error_from_inside_a_method_that_is_no_coroutine_ends_the_server() -> None:
+    class Relay(Server):
+        def relayed(self) -> Awaitable[int]:
+            return self.broken()
+
+        def broken(self) -> Awaitable[int]:
+            raise TypeError("not the caller's mistake")
+
+    with pytest.RaisesGroup(pytest.RaisesExc(TypeError, match="not the caller's mistake")):
+        async with trio.open_nursery() as nursery:
+            relay = await start(nursery, Relay)
+            with pytest.raises(ActorExited):
+                await relay.call(Relay.relayed)

@@ -211,3 +211,43 @@ def test_cancelled_from_outside_at_every_step_nothing_hangs_and_nothing_is_left(
 
     lives: list[str] = []
     assert every_step(scenario, check) > 10
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_an_init_that_ends_in_the_step_in_which_its_time_is_up_counts_or_fails(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Punctual(Plain):
+        async def init(self) -> None:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(3)
+
+    ends: list[str] = []
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            try:
+                punctual = await start(nursery, Punctual, timeout=3)
+            except StartError as late:
+                ends.append(str(late))
+            else:
+                ends.append(str(await punctual.call(Punctual.get)))
+                await stop(punctual)
+
+    monkeypatch.setattr(trio._core._run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
+    trio._core._run._r.seed(seed)
+    trio.run(main, clock=MockClock(autojump_threshold=0))
+
+    assert ends[0] == "1" or "longer than 3 s" in ends[0]
+
+
+@pytest.mark.parametrize("name", [None, Name("late", Plain)])
+async def test_a_nursery_that_is_closed_takes_nobody_and_keeps_no_name(
+    name: Name[Plain] | None,
+) -> None:
+    async with trio.open_nursery() as nursery:
+        pass
+
+    with pytest.raises(RuntimeError, match="Nursery is closed"):
+        await start(nursery, Plain, name=name)
+    assert names() == {}
