@@ -5,7 +5,6 @@ outlives changes elsewhere in the file. Docstrings, annotations and imports are 
 """
 
 import ast
-import copy
 from collections import Counter
 from collections.abc import Iterator
 
@@ -98,7 +97,7 @@ def copy_with(
         setattr(holder, field, new)
     else:
         setattr(holder, field, [*old[:index], new, *old[index + 1 :]])
-    text = ast.unparse(ast.fix_missing_locations(copy.deepcopy(tree)))
+    text = ast.unparse(ast.fix_missing_locations(tree))
     setattr(holder, field, old)
     return text
 
