@@ -1,6 +1,7 @@
-"""The README's sample runs as it stands there."""
+"""The README's samples run as they stand there, and print what it says they do."""
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -28,3 +29,21 @@ async def test_the_sample_of_the_readme_is_served(tmp_path: Path) -> None:
     assert answer.payload == b'{"message":"hello bob","visit":2}'
     assert refused.error_type == "Runtime.UnmarshalError"
     assert b"`name`" in refused.payload
+
+
+PRINTED = re.compile(r"```python\n((?:(?!```).)*)```\n\n```text\n(.*?)```", re.DOTALL)
+
+
+@pytest.mark.parametrize(("sample", "printed"), PRINTED.findall(README.read_text("utf-8")))
+def test_a_sample_prints_what_the_readme_says(sample: str, printed: str, tmp_path: Path) -> None:
+    (tmp_path / "sample.py").write_text(sample)
+
+    done = subprocess.run(
+        [sys.executable, "sample.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+
+    assert (done.stdout, done.returncode) == (printed, 0), done.stderr
+
+
+def test_the_manual_has_its_samples() -> None:
+    assert len(PRINTED.findall(README.read_text("utf-8"))) == 3
