@@ -1,4 +1,4 @@
-"""Every asynchronous test of the supervisors under many scheduler seeds, in one process.
+"""Every asynchronous test of the supervisors under many scheduler seeds, in a process a core.
 
 Trio picks the order of the tasks that are ready by chance; a seed makes the choice repeatable.
 Each test is run once under each seed, and its name says which: `...[seed17]`.
@@ -8,7 +8,10 @@ Each test is run once under each seed, and its name says which: `...[seed17]`.
 """
 
 import inspect
+import os
+import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,8 +21,8 @@ import trio
 class Seeded:
     """A pytest plug-in that runs each asynchronous test once under each seed, and no other test."""
 
-    def __init__(self, count: int) -> None:
-        self.seeds = range(count)
+    def __init__(self, seeds: range) -> None:
+        self.seeds = seeds
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if inspect.iscoroutinefunction(metafunc.function):
@@ -43,7 +46,24 @@ def seed_of(item: pytest.Item) -> int | None:
     return None if call is None else call.params.get("scheduler_seed")
 
 
+def run(seeds: range, options: list[str]) -> int:
+    """Run them all under these seeds; pytest's exit code."""
+    given = ["-q", "-p", "no:hypothesispytest", str(Path(__file__).parent), *options]
+    return int(pytest.main(given, plugins=[Seeded(seeds)]))
+
+
+def main(count: int, options: list[str]) -> int:
+    cores = min(os.cpu_count() or 1, count)
+    edges = [count * core // cores for core in range(cores + 1)]
+    parts = [
+        subprocess.Popen([sys.executable, "-m", __spec__.name, f"{first}:{end}", *options])
+        for first, end in pairwise(edges)
+    ]
+    return max(part.wait() for part in parts)
+
+
 if __name__ == "__main__":
-    count, *rest = sys.argv[1:] or ["300"]
-    options = ["-q", "-p", "no:hypothesispytest", str(Path(__file__).parent), *rest]
-    sys.exit(pytest.main(options, plugins=[Seeded(int(count))]))
+    wanted, *rest = sys.argv[1:] or ["300"]
+    if ":" in wanted:
+        sys.exit(run(range(*map(int, wanted.split(":"))), rest))
+    sys.exit(main(int(wanted), rest))
