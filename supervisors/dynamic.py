@@ -55,9 +55,10 @@ A = TypeVar("A", bound=Actor)
 
 logger = logging.getLogger("supervisors")
 
-# How many children are asked to stop in one step: asking a hundred thousand would keep all other
-# tasks from running for a good part of a second.
-_ASKED_AT_ONCE = 500
+# How many children are asked to stop in one step. Asking a hundred thousand would keep all other
+# tasks from running for a good part of a second; and what is made to end five hundred lives long
+# enough for the garbage collector to go over all the others for it, four times as often.
+_ASKED_AT_ONCE = 32
 
 
 def _as_arguments(given: object) -> tuple[object, ...]:
