@@ -20,7 +20,7 @@ from typing import Final, Generic, NamedTuple, Self, TypeVar, cast
 import trio
 from outcome import Outcome
 
-from actors import Address, Pending
+from actors import Address, Pending, Refusal
 from actors.process import Phase, Process
 
 from .flags import is_number
@@ -112,6 +112,7 @@ class TaskStream(Generic[T, R]):
 
     Raises:
         ValueError: one of the numbers is none, or makes no sense.
+        TypeError: `on_timeout` is no OnTimeout, or `items` are none.
     """
 
     __slots__ = (
@@ -148,6 +149,8 @@ class TaskStream(Generic[T, R]):
             raise ValueError(f"max_concurrency is a whole number from 1, not {max_concurrency!r}")
         if not is_number(timeout) or timeout <= 0:
             raise ValueError(f"timeout is seconds above 0, not {timeout!r}")
+        if not isinstance(cast("object", on_timeout), OnTimeout):
+            raise TypeError(f"on_timeout is an OnTimeout, not {on_timeout!r}")
         self._tasks = tasks
         self._function = function
         self._source: Iterator[T] | AsyncIterator[T]
@@ -252,7 +255,12 @@ class TaskStream(Generic[T, R]):
                 asked = await self._tasks.request(TaskSupervisor.start_task, item, item.item)
                 self._starting, self._next = (item, asked), _NOTHING
             item, asked = self._starting
-            self._running[item] = task = await asked.result()
+            try:
+                self._running[item] = task = await asked.result()
+            except Refusal:
+                # It has not been begun: whoever reads on, when there is room, asks anew.
+                self._next, self._starting = item.item, None
+                raise
             self._starting = None
             self._watch(item, task.ref.process())
 
@@ -264,7 +272,8 @@ class TaskStream(Generic[T, R]):
 
     def _watch(self, item: _Item[T, R], process: Process) -> None:
         def note(_: Process) -> None:
-            self._ended.append(item)
+            if not self._ordered:
+                self._ended.append(item)
             if item.late:
                 self._late = self._late or item
             self._changed.set()

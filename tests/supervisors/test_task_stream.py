@@ -176,12 +176,24 @@ async def test_a_supervisor_that_is_full_refuses_and_all_is_stopped() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"max_concurrency": 0}, {"max_concurrency": 1.5}, {"timeout": 0}, {"timeout": None}]
+    "wrong",
+    [
+        {"max_concurrency": 0},
+        {"max_concurrency": 1.5},
+        {"timeout": 0},
+        {"timeout": None},
+    ],
 )
 async def test_numbers_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     arguments: dict[str, Any] = {"max_concurrency": 1, **wrong}
     with pytest.raises(ValueError, match=next(iter(wrong))):
         TaskStream(TASKS, double, [], **arguments)
+
+
+async def test_what_is_no_on_timeout_is_refused() -> None:
+    wrong: Any = "exit"
+    with pytest.raises(TypeError, match="on_timeout is an OnTimeout, not 'exit'"):
+        TaskStream(TASKS, double, [], max_concurrency=1, on_timeout=wrong)
 
 
 # -- time

@@ -3,9 +3,11 @@
 Named by the rule; what Elixir's test or documentation calls it is in the docstring.
 """
 
+import gc
 import logging
 import math
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 
 import pytest
 import trio
@@ -16,6 +18,7 @@ from actors import ActorExited, Server
 from actors.names import names
 from supervisors import (
     Child,
+    MaxChildren,
     OnTimeout,
     Restart,
     Supervision,
@@ -211,3 +214,40 @@ def test_killed_at_every_step_of_a_stream_the_reader_is_told(ordered: bool) -> N
             ref.kill()
 
     assert swept(strike, ordered) > 20
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_what_is_handed_out_is_not_kept(ordered: bool) -> None:
+    class Item:
+        pass
+
+    async def ignore(item: Item) -> None: ...
+
+    kept: list[weakref.ref[Item]] = []
+
+    def items() -> Iterator[Item]:
+        for _ in range(20):
+            item = Item()
+            kept.append(weakref.ref(item))
+            yield item
+            del item
+
+    async with some_tasks() as tasks:
+        stream = TaskStream(tasks, ignore, items(), max_concurrency=2, ordered=ordered)
+        async with stream as results:
+            for _ in range(15):
+                await anext(results)
+            await wait_all_tasks_blocked()
+            gc.collect()
+            assert sum(item() is not None for item in kept) <= 3
+
+
+async def test_a_reader_that_was_refused_may_read_on_when_there_is_room() -> None:
+    async with some_tasks(max_children=1) as tasks:
+        other = await tasks.call(TaskSupervisor.start_task, trio.sleep_forever)
+        async with TaskStream(tasks, double, [4], max_concurrency=1) as results:
+            with pytest.raises(MaxChildren):
+                await anext(results)
+            await other.shutdown()
+
+            assert [outcome.unwrap() async for _, outcome in results] == [8]
