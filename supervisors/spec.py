@@ -85,6 +85,11 @@ def _default_shutdown(child: "Child[Any]") -> float:
     return INFINITY if isinstance(child.start, Flags) else GRACE
 
 
+def _default_start_timeout(child: "Child[Any]") -> float:
+    # Each child below has a limit of its own: theirs together is nobody's to guess (OTP: none).
+    return INFINITY if isinstance(child.start, Flags) else START_TIMEOUT
+
+
 @attrs.frozen
 class Child(Generic[A]):
     """One child of a supervisor (OTP: child spec).
@@ -95,7 +100,7 @@ class Child(Generic[A]):
     | name | None | a Name that others reach it by, whichever incarnation lives |
     | restart | PERMANENT | PERMANENT: always; TRANSIENT: after a crash; TEMPORARY: never |
     | shutdown | 5.0 s; for Flags: INFINITY | seconds to end in, INFINITY, or BRUTAL_KILL |
-    | start_timeout | 60.0 s | seconds that `init` may take |
+    | start_timeout | 60.0 s; for Flags: INFINITY | seconds that `init` may take, or INFINITY |
     | id | the name's, else the factory's | unique among its siblings; the last part of its path |
     | significant | False | True, if not PERMANENT: see the supervisor's `auto_shutdown` |
 
@@ -109,7 +114,9 @@ class Child(Generic[A]):
     shutdown: float | Literal["brutal_kill"] = attrs.field(
         default=attrs.Factory(_default_shutdown, takes_self=True), kw_only=True
     )
-    start_timeout: float = attrs.field(default=START_TIMEOUT, kw_only=True)
+    start_timeout: float = attrs.field(
+        default=attrs.Factory(_default_start_timeout, takes_self=True), kw_only=True
+    )
     id: str = attrs.field(default=attrs.Factory(_default_id, takes_self=True), kw_only=True)
     significant: bool = attrs.field(default=False, kw_only=True)
 

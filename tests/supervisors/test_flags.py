@@ -1,11 +1,13 @@
 """Flags: a value that stands where a factory does, and the class that performs it."""
 
+from typing import Any
+
 import attrs
 import pytest
 import trio
 
 from actors import Name, Ref, Server, StartError, stop
-from supervisors import Child, Flags, Supervision, Supervisor, snapshot, supervise
+from supervisors import Child, Flags, InvalidStart, Supervision, Supervisor, snapshot, supervise
 from supervisors.flags import performs, supervisor_of
 
 
@@ -65,3 +67,9 @@ async def test_any_flags_may_be_the_top_of_a_tree(nursery: trio.Nursery) -> None
 async def test_flags_that_nobody_performs_fail_the_start(nursery: trio.Nursery) -> None:
     with pytest.raises(StartError, match="no supervisor performs Unheard"):
         await supervise(nursery, Supervision([Child(Unheard())]))
+
+
+@pytest.mark.parametrize("wrong", [[Child(Server)], Child(Server), None])
+async def test_what_is_no_flags_is_no_tree(nursery: trio.Nursery, wrong: Any) -> None:
+    with pytest.raises(InvalidStart, match="/supervisor: a tree is a Supervision or other Flags"):
+        await supervise(nursery, wrong)

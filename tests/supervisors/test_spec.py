@@ -196,7 +196,8 @@ def test_the_defaults_are_otps() -> None:
     child, flags = Child(Worker), Supervision()
 
     assert (child.restart, child.shutdown, child.start_timeout) == (Restart.PERMANENT, 5.0, 60.0)
-    assert Child(Supervision()).shutdown == INFINITY
+    supervisor = Child(Supervision())
+    assert (supervisor.shutdown, supervisor.start_timeout) == (INFINITY, INFINITY)
     assert (flags.children, flags.strategy) == ((), Strategy.ONE_FOR_ONE)
     assert (flags.intensity, flags.period) == (3, 5.0)
     assert (flags.auto_shutdown, flags.backoff) == (AutoShutdown.NEVER, None)
