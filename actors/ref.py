@@ -78,7 +78,7 @@ class Address(Generic[A_co]):
             if not _deliver(process, request, "call"):
                 await process.mailbox.wait_for_room(request)
             return cast("R", await request.reply())
-        refuse_circle(caller, process, task, request)
+        refuse_circle(caller, process, task, request, False)
         caller.waits[task] = Wait(process, request)
         try:
             if not _deliver(process, request, "call"):

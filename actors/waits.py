@@ -20,7 +20,7 @@ from typing import NamedTuple
 from trio.lowlevel import Task
 
 from .exits import CallCycle, CallingSelf
-from .process import Process
+from .process import Phase, Process
 from .request import Request
 
 
@@ -29,6 +29,12 @@ class Wait(NamedTuple):
 
     callee: Process
     request: Request | None
+
+
+class Start(Wait):
+    """A supervisor's wait for an `init`: over when that returns, before the supervisor knows."""
+
+    __slots__ = ()
 
 
 def circle(caller: Process, callee: Process, task: Task) -> tuple[str, ...] | None:
@@ -44,14 +50,19 @@ def circle(caller: Process, callee: Process, task: Task) -> tuple[str, ...] | No
     return None if way is None else (caller.path, *way)
 
 
-def refuse_circle(caller: Process, callee: Process, task: Task, request: Request) -> None:
+def refuse_circle(
+    caller: Process, callee: Process, task: Task, request: Request, sent: bool = True
+) -> None:
     """See to it that a call of `task` comes to an end.
+
+    Args:
+        sent: whether the callee has it already; if not, one who ends refuses it at once.
 
     Raises:
         CallingSelf: the actor would wait for itself.
         CallCycle: it would wait for somebody who waits for it.
     """
-    if callee is not caller and not callee.waits:
+    if callee is not caller and (not callee.waits or (callee.doom is not None and not sent)):
         return
     paths = circle(caller, callee, task)
     if paths is None:
@@ -68,7 +79,8 @@ def _way(start: Process, end: Process, seen: set[Process]) -> tuple[str, ...] | 
     for task, wait in start.waits.items():
         callee, request = wait
         put_off = request is not None and request.deferred
-        if callee in seen or put_off or not waits_for(start, task):
+        begun = isinstance(wait, Start) and callee.phase is not Phase.STARTING
+        if callee in seen or put_off or begun or not waits_for(start, task):
             continue
         seen.add(callee)
         rest = _way(callee, end, seen)

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import trio
 
 from actors import MailboxPolicy, Ref, Server, WhenFull
+from actors.exits import reason_for
 
 from .place import Children, Place, report_of
 from .report import Stopped, StopReport
@@ -54,7 +55,8 @@ class Parent(Server):
     # -- its life
 
     async def live(self, started: Callable[[], None]) -> None:
-        error: BaseException | None = None
+        # Raised again outside the nursery, which would wrap them in a group.
+        errors: list[BaseException] = []
         self._stopping = trio.CancelScope()
         self._stopped = []
         self._process.on_kill = self._kill_children
@@ -66,11 +68,16 @@ class Parent(Server):
                 started()
                 await self.run()
             except BaseException as caught:
-                # Raised again outside the nursery, which would wrap it in a group.
-                error = caught
-            await self._take_down()
-        if error is not None:
-            raise error
+                errors.append(caught)
+            self._close_door(*errors)
+            try:
+                await self._take_down()
+            except BaseException as caught:
+                errors.append(caught)
+        if errors[1:]:
+            raise BaseExceptionGroup(f"{self.path} failed to stop its children", errors)
+        if errors:
+            raise errors[0]
 
     async def stop(self, place: Place) -> None:
         """Stop one child and wait, or call its next start off; note how it went."""
@@ -86,17 +93,29 @@ class Parent(Server):
         seconds = (trio.current_time() if until is None else until) - began
         return StopReport(self.path, seconds, (*self._stopped, *living))
 
+    def _close_door(self, error: BaseException | None = None) -> None:
+        """Who asks it for something now is told at once, not when the last child has ended.
+
+        A child that asks its supervisor in its `terminate` would else wait for itself.
+        """
+        process = self._process
+        if process.doom is None:
+            process.doom = reason_for(error, killed=False, asked=None)
+
     async def _take_down(self) -> None:
         """In its order, each within its grace; when this supervisor's own is over, at once."""
         self._began = trio.current_time()
         self._stopping.shield = True
         self._limit_stopping()
-        with self._stopping:
-            await self.stop_children()
-        with trio.CancelScope(shield=True):
-            self._kill_children()
-            for place in reversed([*self._children.living.values()]):
-                self._note(await self._children.gone(place))
+        try:
+            with self._stopping:
+                await self.stop_children()
+        finally:
+            # Also when an overriding `stop_children` fails: its nursery would wait for ever.
+            with trio.CancelScope(shield=True):
+                self._kill_children()
+                for place in reversed([*self._children.living.values()]):
+                    self._note(await self._children.gone(place))
         self._ended = trio.current_time()
         self._process.legacy = self.stop_report()
         if any(stopped.trouble() for stopped in self._stopped):

@@ -3,7 +3,7 @@
 import logging
 import math
 from functools import partial
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, cast, overload
 
 import attrs
 import trio
@@ -23,7 +23,8 @@ from .flags import Flags, performs, supervisor_of
 from .life import Event, State
 from .parent import Parent
 from .place import Ended, Place, Retry
-from .spec import Child, Supervision, as_children, check_significant
+from .spec import Child, Strategy, Supervision, as_children, check_significant
+from .spec_errors import InvalidStart
 from .strategy import Decision, Limits, Standing, again, count, ended
 
 A = TypeVar("A", bound=Actor)
@@ -201,7 +202,7 @@ class Supervisor(Parent):
                 await self._child_ended(place, message.process.reason or SHUTDOWN)
         elif isinstance(message, Retry):
             if message.wanted:
-                await self._perform(self._again(message.place.id))
+                await self._perform(self._again(message.place))
         else:
             await super().handle_info(message)
 
@@ -212,16 +213,19 @@ class Supervisor(Parent):
 
     # -- deciding
 
-    def _standings(self) -> list[Standing]:
-        return [place.standing() for place in self._places.values()]
+    def _standings(self, place: Place) -> list[Standing]:
+        """All that the decision about a place may depend on."""
+        # Looking at each of ten thousand for each of them, when all end at once, takes minutes.
+        alone = self.flags.strategy is Strategy.ONE_FOR_ONE and not place.spec.significant
+        return [each.standing() for each in ((place,) if alone else self.places)]
 
-    def _again(self, child: str) -> Decision:
-        return again(self.flags.strategy, self._standings(), child, self._restarts)
+    def _again(self, place: Place) -> Decision:
+        return again(self.flags.strategy, self._standings(place), place.id, self._restarts)
 
     async def _child_ended(self, place: Place, reason: ExitReason) -> None:
         self._children.left(place)
         child, now = place.id, trio.current_time()
-        decision = ended(self.flags, self._standings(), child, reason, self._restarts, now)
+        decision = ended(self.flags, self._standings(place), child, reason, self._restarts, now)
         if decision.give_up:
             raise SupervisorGaveUp(self.path, self.flags, child, reason)
         if decision.shut_down:
@@ -310,9 +314,12 @@ async def supervise(
         path: what it is called in logs; its children's paths begin with it.
 
     Raises:
+        InvalidStart: `flags` is something else, a list of children for instance.
         StartError: a child failed to start; whatever had started is stopped again.
         AlreadyRegistered: the name is taken.
     """
+    if not isinstance(cast("object", flags), Flags):
+        raise InvalidStart(f"{path}: a tree is a Supervision or other Flags, not {flags!r}")
     return await start(
         nursery,
         partial(supervisor_of, flags),

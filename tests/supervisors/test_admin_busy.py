@@ -4,24 +4,26 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import (
-    ActorExited,
-    Ref,
-    stop,
-)
+from actors import Actor, ActorExited, CallCycle, Name, Ref, stop
 from actors.names import names
 from supervisors import (
+    INFINITY,
     AlreadyPresent,
+    Child,
     ChildFailed,
+    Counts,
+    Restart,
     Restarting,
     State,
     Strategy,
+    Supervision,
     Supervisor,
     supervise,
 )
 from tests.supervisors.stage import BOOM, Player, Stage, alive, player
 
 Top = Ref[Supervisor]
+TOP = Name("top", Supervisor)
 
 
 @pytest.fixture
@@ -171,3 +173,36 @@ async def test_a_request_to_a_supervisor_that_has_ended_is_told_so(
 
     with pytest.raises(ActorExited):
         await top.call(Supervisor.which_children)
+
+
+async def test_a_child_that_asks_its_supervisor_in_its_init_is_told_so(
+    stage: Stage, nursery: trio.Nursery
+) -> None:
+    async def ask() -> None:
+        await TOP.call(Supervisor.count_children)
+
+    top = await supervise(nursery, Supervision(), name=TOP)
+
+    with pytest.raises(ChildFailed) as failed:
+        await top.call(Supervisor.start_child, stage.child("a", init=ask, start_timeout=INFINITY))
+
+    assert isinstance(failed.value.reason.error, CallCycle)
+    assert failed.value.reason.error.paths == ("/supervisor/a", "/supervisor", "/supervisor/a")
+    top.stop()
+
+
+async def test_a_child_may_ask_its_supervisor_as_soon_as_its_init_has_returned(
+    nursery: trio.Nursery,
+) -> None:
+    counted: list[Counts] = []
+
+    class Eager(Actor):
+        async def run(self) -> None:
+            counted.append(await TOP.call(Supervisor.count_children))
+
+    tree = Supervision([Child(Eager, restart=Restart.TRANSIENT)])
+    top = await supervise(nursery, tree, name=TOP)
+    await wait_all_tasks_blocked()
+
+    assert counted == [Counts(1, 1, 0, 1)]
+    top.stop()

@@ -1,12 +1,25 @@
 """Stopping: in reverse, with grace then kill, whatever else is going on."""
 
+from contextlib import nullcontext
 from functools import partial
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import KILLED, SHUTDOWN, crashed, stop
+from actors import (
+    KILLED,
+    SHUTDOWN,
+    ActorExited,
+    CallCycle,
+    ExitReason,
+    Name,
+    Server,
+    crashed,
+    start,
+    stop,
+)
 from actors.names import names
 from supervisors import (
     BRUTAL_KILL,
@@ -15,10 +28,12 @@ from supervisors import (
     Strategy,
     Supervision,
     Supervisor,
+    SupervisorGaveUp,
     supervise,
 )
-from tests.supervisors.stage import BOOM, Player, Stage, alive, leave, player, when_dead
+from tests.supervisors.stage import BOOM, Boom, Player, Stage, alive, leave, player, when_dead
 
+TOP = Name("top", Supervisor)
 THREE = partial(trio.sleep, 3)
 
 
@@ -320,3 +335,71 @@ async def test_a_child_that_crashes_while_the_supervisor_stops_is_logged_and_not
     assert ref.reason is not None
     assert ref.reason == crashed(ref.reason.error or ValueError())
     assert stage.starts == {"a": 1}
+
+
+# -- who asks a supervisor that ends
+
+
+@attrs.define(eq=False)
+class Inquirer(Server):
+    """Asks its supervisor for something when it ends, and notes what it is told."""
+
+    told: list[str]
+
+    async def terminate(self, reason: ExitReason) -> None:
+        try:
+            await TOP.call(Supervisor.count_children)
+        except (ActorExited, CallCycle) as error:
+            self.told.append(type(error).__name__)
+
+
+@pytest.mark.parametrize("end", ["gives up", "is cancelled", "is stopped", "stops it"])
+async def test_a_child_that_asks_its_supervisor_in_its_terminate_is_told_at_once(
+    stage: Stage, autojump_clock: MockClock, end: str
+) -> None:
+    told: list[str] = []
+    asker = Child(partial(Inquirer, told), id="asker", shutdown=INFINITY)
+    tree = Supervision([asker, stage.child("a")], intensity=0)
+    gives_up = pytest.RaisesGroup(SupervisorGaveUp) if end == "gives up" else nullcontext()
+
+    with gives_up:
+        async with trio.open_nursery() as nursery:
+            top = await supervise(nursery, tree, name=TOP)
+            if end == "gives up":
+                await leave("a")
+            elif end == "is cancelled":
+                nursery.cancel_scope.cancel()
+            elif end == "stops it":
+                await top.call(Supervisor.terminate_child, "asker")
+            top.stop()
+
+    assert told == ["CallCycle" if end == "stops it" else "ActorExited"]
+    assert trio.current_time() == 0
+
+
+async def test_who_asks_a_supervisor_that_gives_up_does_not_wait_for_its_children(
+    stage: Stage, autojump_clock: MockClock
+) -> None:
+    tree = Supervision([stage.child("a"), stage.child("b", cleanup=THREE)], intensity=0)
+
+    with pytest.RaisesGroup(SupervisorGaveUp):
+        async with trio.open_nursery() as nursery:
+            top = await supervise(nursery, tree)
+            await leave("a")
+            with pytest.raises(ActorExited, match="is gone: crashed"):
+                await top.call(Supervisor.count_children)
+            assert (trio.current_time(), top.alive) == (0, False)
+
+
+class Careless(Supervisor):
+    async def stop_children(self) -> None:
+        raise Boom("in stop_children")
+
+
+async def test_children_are_killed_when_an_overriding_stop_fails(stage: Stage) -> None:
+    with pytest.RaisesGroup(Boom):
+        async with trio.open_nursery() as nursery:
+            top = await start(nursery, partial(Careless, stage.tree("ab")))
+            top.stop()
+
+    assert (stage.said(), names()) == ("start a; start b", {})
