@@ -38,11 +38,19 @@ class SupervisorGaveUp(Exception):
     The error of the child that was one too many is this one's `__cause__`. OTP ends with the
     quiet reason `shutdown` here, which makes a transient sub-supervisor vanish in silence; to
     okibi giving up is a crash.
+
+    Attributes:
+        first: the child with which it began, some floors down perhaps, and why that ended.
     """
 
     def __init__(self, path: str, flags: Limits, child: str, reason: ExitReason) -> None:
+        self.first, what = f"{path}/{child} ended ({reason})", f"{child} ended ({reason})"
+        if isinstance(reason.error, SupervisorGaveUp):
+            # Not the whole sentence in each other, floor by floor.
+            self.first = reason.error.first
+            what = f"{child} gave up, for {self.first}"
         super().__init__(
-            f"{path} gave up: {child} ended ({reason}), and {flags.intensity} restarts "
+            f"{path} gave up: {what}, and {flags.intensity} restarts "
             f"within {flags.period:g} s are its limit"
         )
         self.__cause__ = reason.error

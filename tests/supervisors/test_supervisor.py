@@ -378,6 +378,11 @@ async def test_budgets_multiply_two_floors_up(stage: Stage) -> None:
 
     assert stage.starts == {"a": 4}
     assert crashes == 3
+    # The sentence names the first of it, however deep, and not each floor's in the other's.
+    assert str(error) == (
+        "/supervisor gave up: sub gave up, for /supervisor/sub/a ended "
+        "(crashed (Boom: boom)), and 1 restarts within 5 s are its limit"
+    )
     assert isinstance(error.__cause__, SupervisorGaveUp)
     assert isinstance(error.__cause__.__cause__, Boom)
 
