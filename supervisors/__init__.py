@@ -1,6 +1,18 @@
 """Supervision of actors as OTP defines it.
 
-The second floor of okibi; it knows `actors` only. `Supervisor` is the place to start reading.
+The second floor of okibi; it knows `actors` only. The docstring of `Supervisor` is the place to
+start reading: what a supervisor does, and why. Then what is needed:
+
+    Child, Supervision        what children there are, and what to do about them: values
+    Supervisor, supervise     who does it; `start_child` and its like while it lives
+    Dynamic                   children that come and go: DynamicSupervisor
+    Partitions                N copies of a child, one for each key: PartitionSupervisor
+    Tasks                     one function, run apart: TaskSupervisor, run_task, TaskStream
+    Application               a named tree with needs and hooks: start_applications
+    snapshot, stop_report     how a tree stands, and how it has stopped
+
+Rooms: `spec` and `flags` hold the values, `life` and `strategy` decide, `place` and `parent` are
+what all kinds of supervisor share.
 """
 
 import importlib

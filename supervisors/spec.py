@@ -104,6 +104,26 @@ class Child(Generic[A]):
     | id | the name's, else the factory's | unique among its siblings; the last part of its path |
     | significant | False | True, if not PERMANENT: see the supervisor's `auto_shutdown` |
 
+    `start` is called at every start, in the new actor's own task, and has to make a new actor each
+    time: a class, or `functools.partial` of it with arguments, never an instance.
+
+    >>> from functools import partial
+    >>> import attrs
+    >>> from actors import Name, Server
+    >>> from supervisors import Child, Restart
+    >>> @attrs.define(eq=False)
+    ... class Pool(Server):
+    ...     size: int = 8
+    >>> Child(Pool).id
+    'Pool'
+    >>> large = Child(partial(Pool, size=64), name=Name("pool", Pool), restart=Restart.TRANSIENT)
+    >>> large.id, large.shutdown, large.start()
+    ('pool', 5.0, Pool(size=64))
+    >>> Child(Pool())
+    Traceback (most recent call last):
+    ...
+    supervisors.spec_errors.InvalidStart: child 'Pool': start makes an actor, not Pool(size=8)
+
     Raises:
         SpecError: the subclass that belongs to the field.
     """
@@ -217,6 +237,22 @@ class Supervision(Flags[Any]):
     | period | 5.0 s | the window in which restarts are counted |
     | auto_shutdown | NEVER | NEVER; ANY_SIGNIFICANT, ALL_SIGNIFICANT: ends with such children |
     | backoff | None | a Backoff: restarts wait; None: they do not |
+
+    What they mean is told by `Supervisor`. A supervisor may be a child itself, by its flags:
+
+    >>> from actors import Server
+    >>> from supervisors import Child, Strategy, Supervision
+    >>> class Pool(Server): ...
+    >>> class Cache(Server): ...
+    >>> class Web(Server): ...
+    >>> storage = Supervision([Child(Pool), Child(Cache)], strategy=Strategy.REST_FOR_ONE)
+    >>> tree = Supervision([Child(storage, id="storage"), Child(Web)])
+    >>> [child.id for child in tree.children]
+    ['storage', 'Web']
+    >>> Supervision([Child(Pool), Child(Pool)])
+    Traceback (most recent call last):
+    ...
+    supervisors.spec_errors.DuplicateChild: two children are called 'Pool': give one an id=
 
     Raises:
         SpecError: the subclass that belongs to the field.

@@ -61,6 +61,10 @@ class SupervisorGaveUp(Exception):
 class Supervisor(Parent):
     """Starts its children in order, restarts those that end, stops them in reverse.
 
+    Code meets a state that it was not written for: a file that is half there, a zero, a peer that
+    has changed its mind. An actor is not written to survive that. It crashes, alone, and its
+    supervisor starts another one, in a state that it was written for:
+
     >>> import trio
     >>> from actors import Name, Server
     >>> from supervisors import Child, Supervision, supervise
@@ -83,8 +87,73 @@ class Supervisor(Parent):
     ActorExited by ZeroDivisionError
     0.25
 
-    At the first start a child that fails is fatal: those before it are stopped in reverse and
-    the supervisor does not start. A restart that fails is counted and tried again.
+    Whoever had asked is told; whoever asks the Name later meets the fresh one. Which children
+    there are is a value, `Supervision`; its docstring has a table of the flags, that of `Child`
+    one of what can be said of each. Every other kind of supervisor lives by the same rules.
+
+    **Start.** One child after the other, in the order of the list, each when the `init` of the
+    one before it has returned: put first what the others need. One that fails, or takes longer
+    than its `start_timeout`, is fatal at this first start: those before it are stopped again, last
+    first, and the starter gets StartError. One that raises Ignore is left out, and its spec kept.
+    While it waits for an `init` the supervisor answers nobody, but a stop gets through. An `init`
+    that takes long does less and goes on after it (`continue_with`).
+
+    **Shutdown.** In reverse order, each when the one after it has ended. A child is asked, then
+    has the `shutdown` seconds of its spec for its `terminate`, then is killed; BRUTAL_KILL does
+    not ask, INFINITY waits. The supervisor's own grace, if it has one, is over all of them
+    together. It ends after the last child has, whatever happens; `stop_report` says who took how
+    long, who had to be killed, and in which line one sits that does not die.
+
+    **Exit reasons and restarts.** A child's `restart` says what its end by itself means:
+
+    | ended | PERMANENT | TRANSIENT | TEMPORARY |
+    | --- | --- | --- | --- |
+    | `normal`, `shutdown` | restart | stay | drop |
+    | `crashed`, `killed` | restart | restart | drop |
+
+    The first row is one whose `run` has returned, that has raised `Exit`, or that somebody has
+    stopped by its Ref; the second, one that an exception has left, or that was killed. *Stay*: its spec is kept, for `restart_child` and for the strategies; *drop*: it is forgotten.
+    What the supervisor itself stops is none of these. A restart makes a new actor by the factory
+    of the spec: same path, same name, the next incarnation, and nothing of the old state. What is
+    to outlive a crash belongs to another actor, or outside. Most children are PERMANENT; TRANSIENT
+    is for a job that is done once it has been done well, TEMPORARY for one whose failure is
+    somebody else's to handle.
+
+    **Strategies.** Only when a child is to be restarted its siblings are looked at:
+
+    | strategy | stopped, last first, and started again with it, in order |
+    | --- | --- |
+    | ONE_FOR_ONE | nobody: the children do not depend on each other |
+    | REST_FOR_ONE | those after it: they depend on those before them |
+    | ONE_FOR_ALL | all: they only make sense together |
+
+    All in reach are started, also those that had stayed down; TEMPORARY ones are dropped. A
+    restart that fails is counted and tried again; between two attempts requests have their turn.
+
+    **Intensity.** What a restart does not cure, it must not hide. More than `intensity` restarts
+    within `period` seconds, of all children together, and the supervisor stops them all and ends
+    with SupervisorGaveUp, which for the supervisor above is one crash, to be counted there. A
+    failed attempt counts as one, siblings that restart along do not. So a fault spreads floor by
+    floor, each a larger part that is started afresh, until it is cured or the top gives up: that
+    raises into the nursery, for what is then to be restarted is the process. The log has each
+    crash, the first one first. `backoff` puts waits between restarts, for faults that need time.
+
+    **Automatic shutdown.** A supervisor may be there for one piece of work: its `significant`
+    children, TRANSIENT or TEMPORARY. With `auto_shutdown` ANY_SIGNIFICANT it ends, as asked to
+    (`shutdown`), when the first of them has ended by itself and is not restarted; with
+    ALL_SIGNIFICANT, when the last has. Make it TRANSIENT or TEMPORARY in turn: as a PERMANENT
+    child it comes straight back.
+
+    **Which kind.** This one for children that are known beforehand, also when a few come later
+    by `start_child`; `Dynamic` for those that come and go, in any number; `Partitions` for N
+    copies of one; `Tasks` for functions; `Application` for a whole tree with hooks and needs. A
+    tree is built of them: `Child(Supervision([...]), id="storage")` is a child as any other.
+
+    **A class of one's own**, `class Mine(Supervisor)`, may add messages and override `init`, and
+    `terminate`, which runs after the last child has ended. An `init` or `handle_info` of its own
+    must call `super()`'s, which starts the children, or hears of their ends. As a child it is
+    `Child(partial(Mine, flags), shutdown=INFINITY)`: to its parent it is like any actor, with 5 s
+    to end in, unless it says otherwise or has Flags of its own (`@performs`).
 
     Args:
         flags: its children and what to do about them.

@@ -100,6 +100,10 @@ class TaskStream(Generic[T, R]):
     A crash of the function is an outcome like another: the stream goes on. When its block is
     left, for whatever reason, all tasks of it that still run are stopped and waited for.
 
+    New items are taken before an outcome is handed out. So with an async input that waits, the
+    outcomes wait too, unless `max_concurrency` items are under way; and a reader that is cancelled
+    meanwhile ends an async generator, as Python has it: what comes after is lost, no error says so.
+
     | argument | default | meaning |
     | --- | --- | --- |
     | tasks | | the Ref or Name of the TaskSupervisor that runs them |
