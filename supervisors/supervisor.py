@@ -112,10 +112,11 @@ class Supervisor(Parent):
     | `crashed`, `killed` | restart | restart | drop |
 
     The first row is one whose `run` has returned, that has raised `Exit`, or that somebody has
-    stopped by its Ref; the second, one that an exception has left, or that was killed. *Stay*: its spec is kept, for `restart_child` and for the strategies; *drop*: it is forgotten.
-    What the supervisor itself stops is none of these. A restart makes a new actor by the factory
-    of the spec: same path, same name, the next incarnation, and nothing of the old state. What is
-    to outlive a crash belongs to another actor, or outside. Most children are PERMANENT; TRANSIENT
+    stopped by its Ref; the second, one that an exception has left, or that was killed. *Stay*: its
+    spec is kept, for `restart_child` and for the strategies; *drop*: it is forgotten. What the
+    supervisor itself stops is none of these. A restart makes a new actor by the factory of the
+    spec: same path, same name, the next incarnation, and nothing of the old state. What is to
+    outlive a crash belongs to another actor, or outside. Most children are PERMANENT; TRANSIENT
     is for a job that is done once it has been done well, TEMPORARY for one whose failure is
     somebody else's to handle.
 

@@ -187,7 +187,7 @@ async def test_the_intensity_is_that_of_all_copies_together() -> None:
     with pytest.raises(BaseExceptionGroup) as caught:
         await two_crashes()
 
-    assert caught.group_contains(SupervisorGaveUp, match="/supervisor gave up: copies ended")
+    assert caught.group_contains(SupervisorGaveUp, match="/supervisor gave up: copies gave up")
     assert names() == {}
 
 
