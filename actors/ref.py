@@ -17,6 +17,7 @@ from trio.lowlevel import (
     cancel_shielded_checkpoint,
     checkpoint_if_cancelled,
     current_task,
+    in_trio_run,
 )
 
 from .exits import NO_PROCESS, SHUTDOWN, ActorExited, ExitReason
@@ -24,7 +25,7 @@ from .mailbox import MailboxFull, MailboxStatistics, WhenFull
 from .pending import Pending
 from .process import CURRENT, Phase, Process, drop
 from .request import Request, message_name, shown
-from .waits import Wait, circle, refuse_circle
+from .waits import Wait, circle, refuse_circle, refuse_own_end
 
 A_co = TypeVar("A_co", covariant=True)
 P = ParamSpec("P")
@@ -134,8 +135,13 @@ class Address(Generic[A_co]):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> None:
-        """As `cast`, but never waits: no room is MailboxFull."""
+        """As `cast`, but never waits: no room is MailboxFull.
+
+        Raises:
+            RuntimeError: this is no thread that runs trio; see `from_thread` and `Door`.
+        """
         process = self.process()
+        _refuse_other_threads(process, "cast_nowait")
         request = Request(message_name(method), args, kwargs, CURRENT.get(), False)
         if not _deliver(process, request, "cast"):
             raise MailboxFull(f"{process.path} has no room for {request}")
@@ -149,8 +155,13 @@ class Address(Generic[A_co]):
         await _send(self.process(), message, "send")
 
     def send_nowait(self, message: object) -> None:
-        """As `send`, but never waits: no room is MailboxFull."""
+        """As `send`, but never waits: no room is MailboxFull.
+
+        Raises:
+            RuntimeError: as `cast_nowait`.
+        """
         process = self.process()
+        _refuse_other_threads(process, "send_nowait")
         if not _deliver(process, message, "send"):
             raise MailboxFull(f"{process.path} has no room for {shown(message)}")
 
@@ -192,6 +203,10 @@ class Ref(Address[A_co]):
         Args:
             reason: what its `terminate`, its monitors and its supervisor are told.
             grace: seconds it has for that; its own, if left out.
+
+        Raises:
+            TypeError: `reason` is no ExitReason.
+            ValueError: `grace` is less than 0, or not a number.
         """
         self._process.stop(reason, grace)
 
@@ -205,8 +220,17 @@ class Ref(Address[A_co]):
         self._process.kill()
 
     async def wait(self) -> ExitReason:
-        """Wait until it has ended, and say why."""
-        return await self._process.wait_dead()
+        """Wait until it has ended, and say why.
+
+        Raises:
+            CallingSelf: an actor would wait for its own end.
+        """
+        process, caller = self._process, CURRENT.get()
+        if process is caller:
+            # Of one that was asked to stop and does not drain, this is the end.
+            await checkpoint_if_cancelled()
+            refuse_own_end(process, current_task())
+        return await process.wait_dead()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Ref) and other._process is self._process
@@ -238,6 +262,13 @@ def _deliver(process: Process, message: object, verb: str) -> bool:
     if dropped is not None:
         drop(process, dropped)
     return True
+
+
+def _refuse_other_threads(process: Process, verb: str) -> None:
+    """A mailbox that another thread writes to may miss to wake its reader."""
+    if not in_trio_run():
+        how = "use actors.from_thread there, or a Door that was made inside trio"
+        raise RuntimeError(f"{process.path}: {verb} outside its run of trio; {how}")
 
 
 async def _send(process: Process, message: object, verb: str) -> None:
