@@ -207,7 +207,9 @@ class Ref(Address[A_co]):
         Raises:
             TypeError: `reason` is no ExitReason.
             ValueError: `grace` is less than 0, or not a number.
+            RuntimeError: this is no thread that runs trio; `trio.from_thread.run_sync(ref.stop)`.
         """
+        _refuse_other_threads(self._process, "stop")
         self._process.stop(reason, grace)
 
     @property
@@ -216,7 +218,12 @@ class Ref(Address[A_co]):
         return self._process.mailbox.statistics()
 
     def kill(self) -> None:
-        """Cut it off without `terminate` (OTP: `exit(Pid, kill)`)."""
+        """Cut it off without `terminate` (OTP: `exit(Pid, kill)`).
+
+        Raises:
+            RuntimeError: as `stop`.
+        """
+        _refuse_other_threads(self._process, "kill")
         self._process.kill()
 
     async def wait(self) -> ExitReason:
@@ -265,9 +272,13 @@ def _deliver(process: Process, message: object, verb: str) -> bool:
 
 
 def _refuse_other_threads(process: Process, verb: str) -> None:
-    """A mailbox that another thread writes to may miss to wake its reader."""
+    """Another thread would wake nobody, or only half of those it has to.
+
+    Raises:
+        RuntimeError: this is one.
+    """
     if not in_trio_run():
-        how = "use actors.from_thread there, or a Door that was made inside trio"
+        how = "use `actors.from_thread`, a Door, or `trio.from_thread.run_sync` there"
         raise RuntimeError(f"{process.path}: {verb} outside its run of trio; {how}")
 
 

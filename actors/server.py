@@ -2,7 +2,8 @@
 
 import enum
 import math
-from inspect import isawaitable
+from collections.abc import Callable
+from inspect import isawaitable, signature
 from typing import Any, ClassVar, cast
 
 import trio
@@ -194,15 +195,17 @@ class Server(Actor):
         try:
             reply = method(*request.args, **request.kwargs)
         except TypeError as mistake:
-            trace = mistake.__traceback__
-            if trace is not None and trace.tb_next is None:
-                return self._refuse(request, f"cannot take this: {mistake}")
-            raise
+            if _fits(method, request):
+                raise
+            return self._refuse(request, f"cannot take this: {mistake}")
         if not hasattr(reply, "__await__") and not isawaitable(reply):
             return self._refuse(request, f"has a {request.method}, but it is no async method")
         try:
             answer = await reply
         except Exception as error:
+            if isinstance(error, TypeError) and not _fits(method, request):
+                # What decorates it takes anything, and has found out only now.
+                return self._refuse(request, f"cannot take this: {error}")
             # A nursery that the method has opened wraps it. In no variable that outlives this
             # block, as its traceback holds this frame.
             if not isinstance(crash_in(error), Refusal):
@@ -228,3 +231,12 @@ class Server(Actor):
             logger.warning("%s refused %s: %s", self._process.path, request, refusal)
         request.fail(refusal)
         return refusal
+
+
+def _fits(method: Callable[..., object], request: Request) -> bool:
+    """Whether a method can take what it is given. Asked only when it has raised TypeError."""
+    try:
+        signature(method).bind(*request.args, **request.kwargs)
+    except TypeError:
+        return False
+    return True
