@@ -129,7 +129,7 @@ class Actor:
             ValueError: `seconds` is not a number.
         """
         if seconds != seconds:
-            raise ValueError(f"{self.path}: a timer cannot ring after {seconds} s")
+            raise ValueError(f"{self._process.path}: a timer cannot ring after {seconds} s")
         timer = Timer(trio.current_time() + seconds, message)
         self._process.mailbox.add(timer)
         return timer
@@ -150,7 +150,7 @@ class Actor:
             ValueError: `seconds` is not more than 0, or not finite.
         """
         if not 0 < seconds < math.inf:
-            raise ValueError(f"{self.path}: a timer cannot ring every {seconds} s")
+            raise ValueError(f"{self._process.path}: a timer cannot ring every {seconds} s")
         timer = Interval(trio.current_time(), seconds, message)
         self._process.mailbox.add(timer)
         return timer

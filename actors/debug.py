@@ -222,7 +222,7 @@ def _suspend(server: Server) -> None:
     doom = server._process.doom
     if doom is not None:
         # Asked to stop after it had been asked to wait: what it drains ends it.
-        raise ActorExited(server.path, doom, "suspend")
+        raise ActorExited(server._process.path, doom, "suspend")
     _set(server, suspended=True)
 
 
@@ -272,7 +272,7 @@ def _replace(
     after = dict(change(dict(before)))
     unknown = [name for name in after if name not in before]
     if unknown:
-        raise AttributeError(f"{server.path} has no public field {unknown[0]!r}")
+        raise AttributeError(f"{server._process.path} has no public field {unknown[0]!r}")
     try:
         for name, value in after.items():
             setattr(server, name, value)

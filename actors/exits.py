@@ -13,11 +13,12 @@ One class with a kind, not five classes: each attrs class costs a cold start a f
 millisecond, and a reason is compared far more often than it is taken apart.
 """
 
-import reprlib
 from typing import Final, Literal, cast
 
 import attrs
 import trio
+
+from .brief import brief, said
 
 Kind = Literal["normal", "shutdown", "killed", "crashed", "noproc"]
 
@@ -49,8 +50,8 @@ class ExitReason:
         if self.detail is None:
             return self.kind
         if self.error is not None:
-            return f"{self.kind} ({type(self.error).__name__}: {_said(self.error)})"
-        return f"{self.kind} ({reprlib.repr(self.detail)})"
+            return f"{self.kind} ({type(self.error).__name__}: {said(self.error)})"
+        return f"{self.kind} ({brief(self.detail)})"
 
 
 NORMAL = ExitReason("normal")
@@ -74,6 +75,18 @@ def shutdown(detail: object) -> ExitReason:
     return ExitReason("shutdown", detail)
 
 
+def checked(reason: object) -> ExitReason:
+    """A reason that whoever is told of the end can read.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if not isinstance(reason, ExitReason):
+        what = brief(reason)
+        raise TypeError(f"why an actor ends is an ExitReason, not {what}: say shutdown({what})")
+    return reason
+
+
 class Exit(Exception):
     """Raised inside an actor to leave it with a reason of one's own (OTP: `exit/1`).
 
@@ -81,10 +94,13 @@ class Exit(Exception):
         reason: what monitors, callers and the supervisor are told; NORMAL if left out.
         reply: what the caller is answered, once `terminate` has run (OTP: `{stop, Reason, Reply,
             State}`). Without it a caller is told by ActorExited.
+
+    Raises:
+        TypeError: `reason` is no ExitReason.
     """
 
     def __init__(self, reason: ExitReason = NORMAL, *, reply: object = NOTHING) -> None:
-        super().__init__(str(reason))
+        super().__init__(str(checked(reason)))
         self.reason = reason
         self.reply = reply
 
@@ -195,14 +211,6 @@ def interrupted(error: BaseException | None) -> bool:
         group = cast("BaseExceptionGroup[BaseException]", error)
         return group.subgroup(KeyboardInterrupt) is not None
     return isinstance(error, KeyboardInterrupt)
-
-
-def _said(error: BaseException) -> str:
-    """What an exception says. Its `__str__` is a user's: it must not break the news of an end."""
-    try:
-        return str(error)
-    except Exception:
-        return "its __str__ failed"
 
 
 def crash_in(error: BaseException) -> BaseException | None:

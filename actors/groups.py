@@ -173,10 +173,9 @@ class GroupMonitor(Generic[A]):
         """Lose interest. No message of this monitor is seen after it, not even a waiting one."""
         _registry().unwatch(self)
         self._watcher.watchers.pop(self, None)
-        lane = self._watcher.mailbox.control
-        waiting = [m for m in lane if isinstance(m, (Joined, Left)) and m.monitor is self]
-        for message in waiting:
-            lane.remove(message)
+        self._watcher.mailbox.forget(
+            lambda m: isinstance(m, (Joined, Left)) and m.monitor is self,
+        )
 
     def tell(self, message: object) -> None:
         """Put a message on the watcher's control lane."""

@@ -1,7 +1,8 @@
 """A mailbox: two lanes, one reader.
 
     control   monitors' Down, timers, whatever steers the actor. Never bounded, never dropped,
-              and read first, however much data waits.
+              and read first, however much data waits. Only what rings while timers are being read
+              lets one message of data pass.
     data      calls, casts and sent messages. Bounded by the actor's policy.
 
 One bounded queue for both is what other libraries learnt to regret: when it is full, dropping
@@ -18,6 +19,7 @@ import enum
 import heapq
 import math
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from typing import Final, NamedTuple, cast
 
 import attrs
@@ -124,6 +126,9 @@ class Mailbox:
     dropped: int = attrs.field(default=0, init=False)
     peak: int = attrs.field(default=0, init=False)
     _reader: Task | None = attrs.field(default=None, init=False)
+    # Whether a timer has rung since data was last read: then data has its turn. A timer set to
+    # ring at once, again and again, would hold it up for ever.
+    _rang: bool = attrs.field(default=False, init=False)
     _sweep_at: int = attrs.field(default=64, init=False)
     _senders: "OrderedDict[Task, object] | None" = attrs.field(default=None, init=False)
 
@@ -196,6 +201,17 @@ class Mailbox:
         self._append(message)
         self.peak = max(self.peak, len(self.data))
 
+    def forget(self, unwanted: Callable[[object], bool]) -> None:
+        """Take messages off the control lane again; it asks none of them for its `__eq__`."""
+        for message in [m for m in self.control if unwanted(m)]:
+            at = next(at for at, other in enumerate(self.control) if other is message)
+            del self.control[at]
+
+    def time_out_at(self, when: float) -> None:
+        """End the wait for a message with TIMEOUT; a reader that waits already begins anew."""
+        self._wake()
+        self.idle = when
+
     def close(self) -> list[object]:
         """Let nobody in any more; give what was left on the data lane, waiting senders last."""
         self.closed = True
@@ -207,6 +223,15 @@ class Mailbox:
             left.append(message)
             reschedule(task, outcome.Value(False))
         return left
+
+    @property
+    def waited_at(self) -> bool:
+        """Whether a reader waits for the next message."""
+        return self._reader is not None
+
+    def blocks(self, task: Task) -> bool:
+        """Whether a task waits for room."""
+        return task in (self._senders or ())
 
     def statistics(self) -> MailboxStatistics:
         """How it stands now."""
@@ -223,14 +248,16 @@ class Mailbox:
 
     async def receive(self) -> object:
         """The next message: control first, then data, each in the order it came. A checkpoint."""
-        if self.control or self.data:
+        ready = self.control or self.data
+        if ready or ((self.timers or self.idle != math.inf) and self._is_due()):
             # Before anything is taken: a kill that falls here loses nothing.
             await checkpoint()
         while True:
             timers = self.timers
-            if timers:
+            if timers and not (self._rang and self.data):
                 for rung in ring(timers, trio.current_time()):
                     self.post(rung)
+                    self._rang = True
             if self.control:
                 message = self.control.popleft()
                 if not isinstance(message, Tick):
@@ -241,14 +268,13 @@ class Mailbox:
                 continue
             if self.data:
                 message = self.data.popleft()
+                self._rang = False
                 if self._senders:
                     self._admit(self._senders)
                 return message
             if self._reader is not None:
                 raise trio.BusyResourceError("another task reads this mailbox already")
-            due = self.idle
-            if timers and timers[0].due < due:
-                due = timers[0].due
+            due = self._due()
             if due == math.inf:
                 self._reader = current_task()
                 message = await wait_task_rescheduled(self._unpark)
@@ -263,6 +289,14 @@ class Mailbox:
                     message = await wait_task_rescheduled(self._unpark)
             if message is not _LOOK:
                 return message
+
+    def _due(self) -> float:
+        """When a timer or the idle time-out ends the wait for a message."""
+        timers = self.timers
+        return min(self.idle, timers[0].due) if timers else self.idle
+
+    def _is_due(self) -> bool:
+        return self._due() <= trio.current_time()
 
     def _unpark(self, _: RaiseCancelT) -> Abort:
         self._reader = None

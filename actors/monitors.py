@@ -47,9 +47,7 @@ class Monitor:
         if self._watched is not None:
             self._watched.watchers.pop(self, None)
         self._watcher.watching.pop(self, None)
-        lane = self._watcher.mailbox.control
-        for message in [m for m in lane if isinstance(m, Down) and m.monitor is self]:
-            lane.remove(message)
+        self._watcher.mailbox.forget(lambda m: isinstance(m, Down) and m.monitor is self)
 
 
 class Watched(Protocol[M_co]):

@@ -55,6 +55,7 @@ from .exits import (
     ExitReason,
     Ignore,
     StartError,
+    checked,
     farewell_in,
     interrupted,
     reason_for,
@@ -163,7 +164,15 @@ class Process:
     # -- asked from outside
 
     def stop(self, reason: ExitReason = SHUTDOWN, grace: float | None = None) -> None:
-        """Ask it to end: its body is cancelled or drains, `terminate` runs, its grace begins."""
+        """Ask it to end: its body is cancelled or drains, `terminate` runs, its grace begins.
+
+        Raises:
+            TypeError: `reason` is no ExitReason.
+            ValueError: `grace` is less than 0, or not a number.
+        """
+        checked(reason)
+        if grace is not None:
+            check_grace(self.path, grace)
         if self._asked is None and self.reason is None:
             # First what raises in another thread: half a stop would be a hang.
             self._begin_grace(self.grace if grace is None else grace)
@@ -300,6 +309,10 @@ class Process:
         """Whether its loop runs inside a nursery of its own, and so does not wait for it."""
         return self.task is not None and nursery in self.task.child_nurseries[: self._around]
 
+    def holds(self, task: Task) -> bool:
+        """Whether a task waits for its start or its end, or for room in its mailbox."""
+        return task in (self._waiting or ()) or self.mailbox.blocks(task)
+
     def _started(self) -> None:
         self.phase = Phase.RUNNING
         self._announce()
@@ -353,7 +366,16 @@ class Process:
             waiting.remove(task)
             return Abort.SUCCEEDED
 
-        await wait_task_rescheduled(abort)
+        # Its own call back to whoever waits for it would never return (room `waits`).
+        caller = CURRENT.get()
+        if caller is None or task in caller.waits:
+            await wait_task_rescheduled(abort)
+            return
+        caller.waits[task] = (self, None)
+        try:
+            await wait_task_rescheduled(abort)
+        finally:
+            del caller.waits[task]
 
     def _announce(self) -> None:
         waiting, self._waiting = self._waiting, None
@@ -365,6 +387,16 @@ class Process:
 LAST: Final[object] = object()
 
 CURRENT: ContextVar[Process | None] = ContextVar("actor", default=None)
+
+
+def check_grace(path: str, grace: float) -> None:
+    """See to it that a grace can be counted down.
+
+    Raises:
+        ValueError: it is less than 0, or not a number.
+    """
+    if not grace >= 0:
+        raise ValueError(f"{path}: a grace is 0 seconds or more, not {grace!r}")
 
 
 def drop(process: Process, message: object) -> None:

@@ -17,6 +17,7 @@ from trio.lowlevel import (
     cancel_shielded_checkpoint,
     checkpoint_if_cancelled,
     current_task,
+    in_trio_run,
 )
 
 from .exits import NO_PROCESS, SHUTDOWN, ActorExited, ExitReason
@@ -24,7 +25,7 @@ from .mailbox import MailboxFull, MailboxStatistics, WhenFull
 from .pending import Pending
 from .process import CURRENT, Phase, Process, drop
 from .request import Request, message_name, shown
-from .waits import Wait, circle, refuse_circle
+from .waits import Wait, circle, refuse_circle, refuse_own_end
 
 A_co = TypeVar("A_co", covariant=True)
 P = ParamSpec("P")
@@ -134,7 +135,11 @@ class Address(Generic[A_co]):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> None:
-        """As `cast`, but never waits: no room is MailboxFull."""
+        """As `cast`, but never waits: no room is MailboxFull.
+
+        Raises:
+            RuntimeError: this is no thread that runs trio; see `from_thread` and `Door`.
+        """
         process = self.process()
         request = Request(message_name(method), args, kwargs, CURRENT.get(), False)
         if not _deliver(process, request, "cast"):
@@ -149,7 +154,11 @@ class Address(Generic[A_co]):
         await _send(self.process(), message, "send")
 
     def send_nowait(self, message: object) -> None:
-        """As `send`, but never waits: no room is MailboxFull."""
+        """As `send`, but never waits: no room is MailboxFull.
+
+        Raises:
+            RuntimeError: as `cast_nowait`.
+        """
         process = self.process()
         if not _deliver(process, message, "send"):
             raise MailboxFull(f"{process.path} has no room for {shown(message)}")
@@ -192,7 +201,13 @@ class Ref(Address[A_co]):
         Args:
             reason: what its `terminate`, its monitors and its supervisor are told.
             grace: seconds it has for that; its own, if left out.
+
+        Raises:
+            TypeError: `reason` is no ExitReason.
+            ValueError: `grace` is less than 0, or not a number.
+            RuntimeError: this is no thread that runs trio; `trio.from_thread.run_sync(ref.stop)`.
         """
+        _refuse_other_threads(self._process, "stop")
         self._process.stop(reason, grace)
 
     @property
@@ -201,12 +216,26 @@ class Ref(Address[A_co]):
         return self._process.mailbox.statistics()
 
     def kill(self) -> None:
-        """Cut it off without `terminate` (OTP: `exit(Pid, kill)`)."""
+        """Cut it off without `terminate` (OTP: `exit(Pid, kill)`).
+
+        Raises:
+            RuntimeError: as `stop`.
+        """
+        _refuse_other_threads(self._process, "kill")
         self._process.kill()
 
     async def wait(self) -> ExitReason:
-        """Wait until it has ended, and say why."""
-        return await self._process.wait_dead()
+        """Wait until it has ended, and say why.
+
+        Raises:
+            CallingSelf: an actor would wait for its own end.
+        """
+        process, caller = self._process, CURRENT.get()
+        if process is caller:
+            # Of one that was asked to stop and does not drain, this is the end.
+            await checkpoint_if_cancelled()
+            refuse_own_end(process, current_task())
+        return await process.wait_dead()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Ref) and other._process is self._process
@@ -228,8 +257,13 @@ def _deliver(process: Process, message: object, verb: str) -> bool:
     if process.doom is not None:
         raise ActorExited(process.path, process.doom, f"a {verb} of {shown(message)}")
     mailbox = process.mailbox
+    if mailbox._reader is None:
+        # Who wakes a reader is refused by trio; who does not would be heard by nobody.
+        _refuse_other_threads(process, verb)
     try:
         dropped = mailbox.offer(message)
+    except RuntimeError as error:
+        raise _other_thread(process, verb) from error
     except MailboxFull:
         if mailbox.policy.when_full is WhenFull.REJECT:
             full = f"{process.path} rejects {shown(message)}: its mailbox is full"
@@ -238,6 +272,21 @@ def _deliver(process: Process, message: object, verb: str) -> bool:
     if dropped is not None:
         drop(process, dropped)
     return True
+
+
+def _refuse_other_threads(process: Process, verb: str) -> None:
+    """Another thread would wake nobody, or only half of those it has to.
+
+    Raises:
+        RuntimeError: this is one.
+    """
+    if not in_trio_run():
+        raise _other_thread(process, verb)
+
+
+def _other_thread(process: Process, verb: str) -> RuntimeError:
+    how = "use `actors.from_thread`, a Door, or `trio.from_thread.run_sync` there"
+    return RuntimeError(f"{process.path}: {verb} outside its run of trio; {how}")
 
 
 async def _send(process: Process, message: object, verb: str) -> None:

@@ -5,13 +5,14 @@ slot, so a late answer falls on the floor instead of into somebody's mailbox (wh
 process aliases for), and a second answer is harmless.
 """
 
-import reprlib
 from collections.abc import Mapping
 from typing import Protocol, cast
 
 import attrs
 import outcome
 from trio.lowlevel import Abort, RaiseCancelT, Task, current_task, reschedule, wait_task_rescheduled
+
+from .brief import brief
 
 # What a server is, as opposed to what it can be asked: these are never messages. A test holds
 # this list against the classes.
@@ -38,12 +39,6 @@ NOT_MESSAGES = frozenset(
         "when_stopped",
     }
 )
-
-
-# Arguments are shown in logs and errors, cut short (one may be an event of 6 MB), and whatever a
-# user's `__repr__` does: the news of an end must not fail for it.
-_brief = reprlib.Repr()
-_brief.maxstring = _brief.maxother = 100
 
 
 class Caller(Protocol):
@@ -133,8 +128,8 @@ class Request:
         return f"{self.method}({', '.join(self._shown())})"
 
     def _shown(self) -> list[str]:
-        named = [f"{key}={_brief.repr(value)}" for key, value in self.kwargs.items()]
-        return [*map(_brief.repr, self.args), *named]
+        named = [f"{key}={brief(value)}" for key, value in self.kwargs.items()]
+        return [*map(brief, self.args), *named]
 
     def _settle(self, result: "outcome.Outcome[object]") -> bool:
         if not self.wanted or self._outcome is not None:
@@ -157,7 +152,7 @@ class Request:
 
 def shown(message: object) -> str:
     """A message as logs and errors show it."""
-    return str(message) if isinstance(message, Request) else _brief.repr(message)
+    return str(message) if isinstance(message, Request) else brief(message)
 
 
 def message_name(method: object) -> str:

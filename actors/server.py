@@ -2,18 +2,19 @@
 
 import enum
 import math
-from inspect import isawaitable
-from typing import Any, ClassVar
+from collections.abc import Callable
+from inspect import isawaitable, signature
+from typing import Any, ClassVar, cast
 
 import trio
 from trio.lowlevel import current_clock
 
 from .actor import Actor
-from .exits import Refusal
+from .exits import Refusal, crash_in
 from .process import LAST, logger
 from .reply import NO_REPLY, Reply
-from .request import Request
-from .system import SystemMessage
+from .request import Request, shown
+from .system import SystemMessage, nudge
 
 # As an object: compared with a Never, every answer would be one to the type checkers.
 _NO_REPLY: object = NO_REPLY
@@ -80,7 +81,7 @@ class Server(Actor):
         Override it where such messages are expected; this one logs them and goes on
         (OTP: an unexpected message is a warning).
         """
-        logger.warning("%s has no handle_info and was sent %r", self.path, message)
+        logger.warning("%s has no handle_info and was sent %s", self._process.path, shown(message))
 
     async def handle_continue(self, continuation: Any) -> None:
         """Go on with what `continue_with` was given, before the mailbox gets its turn."""
@@ -98,6 +99,9 @@ class Server(Actor):
         if process.continuations is None:
             process.continuations = []
         process.continuations.append(continuation)
+        if process.mailbox.waited_at:
+            # Asked for by a task beside the loop, which waits for a message: this is one.
+            process.mailbox.post(nudge())
 
     def timeout_after(self, seconds: float) -> None:
         """Give `handle_info` TIMEOUT if no message comes within `seconds` (OTP: `Timeout`).
@@ -108,8 +112,8 @@ class Server(Actor):
             ValueError: `seconds` is not a number.
         """
         if seconds != seconds:
-            raise ValueError(f"{self.path}: no message cannot come within {seconds} s")
-        self._process.mailbox.idle = trio.current_time() + seconds
+            raise ValueError(f"{self._process.path}: no message cannot come within {seconds} s")
+        self._process.mailbox.time_out_at(trio.current_time() + seconds)
 
     def reply_later(self) -> Reply[Any]:
         """Take along the reply to the call that is being handled, and return NO_REPLY.
@@ -133,12 +137,16 @@ class Server(Actor):
         soup, hot
 
         Raises:
-            RuntimeError: no call is being handled.
+            RuntimeError: no call is being handled, or its reply has been taken along already.
         """
-        request = self._process.current
+        process, request = self._process, self._process.current
         if isinstance(request, Request):
-            return Reply(self._process, request)
-        raise RuntimeError(f"{self.path}: there is no call to reply to, only {request!r}")
+            if request.deferred:
+                # A second one that is lost would tell the caller that the reply is.
+                raise RuntimeError(f"{process.path}: the reply to {request} was taken along before")
+            return Reply(process, request)
+        what = shown(request)
+        raise RuntimeError(f"{process.path}: there is no call to reply to, only {what}")
 
     # -- its loop
 
@@ -187,25 +195,32 @@ class Server(Actor):
         try:
             reply = method(*request.args, **request.kwargs)
         except TypeError as mistake:
-            trace = mistake.__traceback__
-            if trace is not None and trace.tb_next is None:
-                return self._refuse(request, f"cannot take this: {mistake}")
-            raise
+            if _fits(method, request):
+                raise
+            return self._refuse(request, f"cannot take this: {mistake}")
         if not hasattr(reply, "__await__") and not isawaitable(reply):
             return self._refuse(request, f"has a {request.method}, but it is no async method")
         try:
             answer = await reply
-        except Refusal as refusal:
-            return self._refused(request, refusal)
+        except Exception as error:
+            if isinstance(error, TypeError) and not _fits(method, request):
+                # What decorates it takes anything, and has found out only now.
+                return self._refuse(request, f"cannot take this: {error}")
+            # A nursery that the method has opened wraps it. In no variable that outlives this
+            # block, as its traceback holds this frame.
+            if not isinstance(crash_in(error), Refusal):
+                raise
+            return self._refused(request, cast("Refusal", crash_in(error)))
         if answer is not _NO_REPLY:
             request.answer(answer)
         elif request.waited_for and not request.deferred:
-            raise TypeError(f"{self.path}: {request.method} gave NO_REPLY without reply_later")
+            path = self._process.path
+            raise TypeError(f"{path}: {request.method} gave NO_REPLY without reply_later")
         return None
 
     def _refuse(self, request: Request, why: str) -> Exception:
         """Send a mistake of the caller's back: this server need not die for it."""
-        mistake = TypeError(f"{self.path} ({type(self).__name__}) {why}")
+        mistake = TypeError(f"{self._process.path} ({type(self).__name__}) {why}")
         if not request.wanted:
             logger.error("%s, and was asked for %s", mistake, request)
         request.fail(mistake)
@@ -213,6 +228,15 @@ class Server(Actor):
 
     def _refused(self, request: Request, refusal: Refusal) -> Exception:
         if not request.wanted:
-            logger.warning("%s refused %s: %s", self.path, request, refusal)
+            logger.warning("%s refused %s: %s", self._process.path, request, refusal)
         request.fail(refusal)
         return refusal
+
+
+def _fits(method: Callable[..., object], request: Request) -> bool:
+    """Whether a method can take what it is given. Asked only when it has raised TypeError."""
+    try:
+        signature(method).bind(*request.args, **request.kwargs)
+    except TypeError:
+        return False
+    return True

@@ -9,7 +9,7 @@ from .actor import Actor, place
 from .exits import SHUTDOWN, ExitReason, StartError
 from .mailbox import DEFAULT_POLICY, Mailbox, MailboxPolicy
 from .names import Name, register
-from .process import CURRENT, Phase, Process
+from .process import CURRENT, Phase, Process, check_grace
 from .ref import Ref
 
 A = TypeVar("A", bound=Actor)
@@ -41,7 +41,9 @@ def spawn(
 
     Raises:
         AlreadyRegistered: the name is taken.
+        ValueError: `grace` is less than 0, or not a number.
     """
+    check_grace(path, grace)
     policy = getattr(factory, "mailbox", None)
     if not isinstance(policy, MailboxPolicy):
         policy = DEFAULT_POLICY
@@ -113,8 +115,12 @@ async def start(
     Raises:
         StartError: `init` failed or took too long.
         AlreadyRegistered: the name is taken.
+        ValueError: `grace` or `timeout` is less than 0, or not a number.
     """
     where = path or (name.key if name is not None else factory_name(factory))
+    if not timeout >= 0:
+        # Found later, it would leave an actor behind that nobody has a Ref of.
+        raise ValueError(f"{where}: its init may take 0 seconds or more, not {timeout!r}")
     process = spawn(nursery, factory, path=where, name=name, grace=grace)
     try:
         await wait_started(process, timeout)
@@ -135,6 +141,11 @@ async def stop(
         reason: what its `terminate`, its monitors and its supervisor are told.
         grace: seconds after which it is killed; its own, if left out. To wait no longer than that
             but let it live, use `trio.move_on_after`.
+
+    Raises:
+        CallingSelf: an actor would wait for its own end; `raise Exit(reason)` ends it.
+        TypeError: `reason` is no ExitReason.
+        ValueError: `grace` is less than 0, or not a number.
     """
     ref.stop(reason, grace=grace)
     return await ref.wait()

@@ -46,3 +46,12 @@ class SystemMessage:
         """Answer it, and serve on as it wants; True if the server is to end."""
         self.settle(server)
         return await self._attend(server)
+
+
+async def _serve_on(_: object) -> bool:
+    return False
+
+
+def nudge() -> SystemMessage:
+    """One that asks nothing: it makes a loop that waits for a message go round once."""
+    return SystemMessage(Request("nudge", (), {}, None, False), type, _serve_on)

@@ -2,7 +2,8 @@
 
 All waits of one run are known in this process, so the circle is found when it would close, by
 walking from the callee along what it waits for itself. An edge of that walk is a task that cannot
-go on before its callee has turned to its mailbox (a call, or a cast in line for room). It counts
+go on before its callee has turned to its mailbox (a call, or a cast in line for room), has started
+or has ended: a call to the supervisor that starts or stops one is such a circle too. It counts
 only if the actor's own loop cannot go on before that task has ended:
 
     its own task, and those of nurseries that a method has opened     the loop waits for them
@@ -20,21 +21,15 @@ from typing import NamedTuple
 from trio.lowlevel import Task
 
 from .exits import CallCycle, CallingSelf
-from .process import Phase, Process
+from .process import Process
 from .request import Request
 
 
 class Wait(NamedTuple):
-    """What one task of an actor waits for: the callee, and the request unless it is a message."""
+    """What one task of an actor waits for: the callee, and the request if it has made one."""
 
     callee: Process
     request: Request | None
-
-
-class Start(Wait):
-    """A supervisor's wait for an `init`: over when that returns, before the supervisor knows."""
-
-    __slots__ = ()
 
 
 def circle(caller: Process, callee: Process, task: Task) -> tuple[str, ...] | None:
@@ -72,21 +67,37 @@ def refuse_circle(
     raise CallCycle(f"{' calls '.join(paths)}: {request} would never return", paths)
 
 
+def refuse_own_end(process: Process, task: Task) -> None:
+    """See to it that `task` of an actor does not wait for the end of the actor.
+
+    Raises:
+        CallingSelf: that end would wait for this task.
+    """
+    if waits_for(process, task):
+        what = f"{process.path} waits for its own end, which would never come: raise Exit instead"
+        raise CallingSelf(what, (process.path, process.path))
+
+
 def _way(start: Process, end: Process, seen: set[Process]) -> tuple[str, ...] | None:
     """The paths from one actor to another along what each waits for."""
     if start is end:
         return (start.path,)
     for task, wait in start.waits.items():
-        callee, request = wait
-        put_off = request is not None and request.deferred
-        begun = isinstance(wait, Start) and callee.phase is not Phase.STARTING
-        if callee in seen or put_off or begun or not waits_for(start, task):
+        callee = wait[0]
+        if callee in seen or _is_over(task, *wait) or not waits_for(start, task):
             continue
         seen.add(callee)
         rest = _way(callee, end, seen)
         if rest is not None:
             return (start.path, *rest)
     return None
+
+
+def _is_over(task: Task, callee: Process, request: Request | None) -> bool:
+    """Whether a wait needs the callee's loop no more, though its task has not gone on yet."""
+    if request is None:
+        return not callee.holds(task)
+    return request.deferred or request.settled
 
 
 def waits_for(process: Process, task: Task) -> bool:

@@ -25,8 +25,6 @@ ECHO = Child(Echo, restart=Restart.TEMPORARY)
 class Pool:
     """Starts and stops children one at a time; the end of its block stops the rest."""
 
-    what = "DynamicSupervisor"
-
     def __init__(self, top: Ref[DynamicSupervisor]) -> None:
         self._top = top
 

@@ -11,12 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 import trio
-from trio.lowlevel import current_task
 
 from actors import IGNORED, Actor, AlreadyRegistered, Ref, StartError, Timer, crashed
 from actors.process import Phase, Process
 from actors.start import GRACE, spawn
-from actors.waits import Start, Wait
 
 from .flags import Backoff
 from .life import Event, State, after
@@ -143,7 +141,7 @@ class Children:
         self._make = make
         self._asked: dict[Process, float] = {}
         self._took: dict[Process, float] = {}
-        # Made once: each look at a bound method makes another, and every child keeps one.
+        # One bound method for them all, not one for each.
         self._tell = self._ended
         self._sits: dict[Process, str] = {}
 
@@ -177,15 +175,9 @@ class Children:
 
     async def _wait_started(self, place: Place, process: Process) -> None:
         timeout = place.spec.start_timeout
-        waits, task = self._owner.waits, current_task()
-        # Known to others: who asks this supervisor from that `init` would wait for itself.
-        waits[task] = Start(process, None)
-        try:
-            with trio.move_on_after(timeout):
-                await process.wait_started()
-                return
-        finally:
-            del waits[task]
+        with trio.move_on_after(timeout):
+            await process.wait_started()
+            return
         if process.phase is Phase.STARTING:
             # Not `actors.start.wait_started`: that would wait in silence for one that does not die.
             self.kill(process)
@@ -278,16 +270,11 @@ class Children:
             return None
         if not _is_dead(process):
             limit = max(process.deadline(), trio.current_time()) + PATIENCE
-            waits, task = self._owner.waits, current_task()
-            waits[task] = Wait(process, None)
-            try:
-                with trio.move_on_at(limit):
-                    await process.wait_dead()
-                if not _is_dead(process):
-                    self._say_where(process)
-                    await process.wait_dead()
-            finally:
-                del waits[task]
+            with trio.move_on_at(limit):
+                await process.wait_dead()
+            if not _is_dead(process):
+                self._say_where(process)
+                await process.wait_dead()
         stopped = self.stopped(place, process)
         self.left(place)
         return stopped

@@ -156,3 +156,8 @@ def test_start_error_says_who_and_why() -> None:
 )
 def test_an_interrupt_is_found_in_a_group(error: BaseException | None, found: bool) -> None:
     assert interrupted(error) is found
+
+
+def test_an_exit_for_what_is_no_reason_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"an ExitReason, not 'done': say shutdown\('done'\)"):
+        Exit("done")  # type: ignore[arg-type]

@@ -228,3 +228,30 @@ async def test_a_monitor_that_a_dead_actor_sets_leaves_nothing_behind(
 
     assert not mortal.process().watchers
     await stop(mortal)
+
+
+class Incomparable:
+    """As an array of numpy is: whether it equals something is no yes or no."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("ambiguous")
+
+
+class Numbers(Watcher):
+    async def watch_then_ignore(self, address: Address[Mortal]) -> None:
+        self.ref.process().mailbox.post(Incomparable())
+        await super().watch_then_ignore(address)
+
+    async def handle_info(self, message: object) -> None:
+        assert not isinstance(message, Down)
+
+
+async def test_demonitor_compares_no_message_that_waits(nursery: trio.Nursery) -> None:
+    mortal, watcher = await start(nursery, Mortal), await start(nursery, Numbers)
+
+    await watcher.call(Watcher.watch_then_ignore, mortal)
+
+    assert await watcher.call(Watcher.seen) == []
+    await stop(watcher)

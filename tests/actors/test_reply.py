@@ -230,3 +230,31 @@ async def test_without_a_call_there_is_nothing_to_reply_to() -> None:
 
 def test_it_is_shown_as_what_it_is() -> None:
     assert repr(NO_REPLY) == "NO_REPLY"
+
+
+class Twice(Kitchen):
+    async def order(self) -> str:
+        self.orders.append(self.reply_later())
+        try:
+            self.reply_later()
+        except RuntimeError as error:
+            self.orders[0].send(str(error))
+        return NO_REPLY
+
+
+async def test_a_reply_is_taken_along_once(nursery: trio.Nursery) -> None:
+    ref = await start(nursery, Twice, path="/kitchen")
+
+    assert await ref.call(Kitchen.order) == "/kitchen: the reply to order() was taken along before"
+    await stop(ref)
+
+
+async def test_a_reply_that_is_lost_in_another_run_is_told_in_its_own(table: Table) -> None:
+    async def other_run(held: list[Reply[str]]) -> None:
+        held.clear()
+
+    held, table.kitchen.orders = table.kitchen.orders, []
+    await trio.to_thread.run_sync(trio.run, other_run, held)
+    await wait_all_tasks_blocked()
+
+    assert isinstance(table.given[0], ReplyLost)

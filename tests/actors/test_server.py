@@ -1,5 +1,6 @@
 """Servers: one message at a time, and whose mistake is whose."""
 
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -237,3 +238,79 @@ async def test_a_type_error_from_inside_a_method_that_is_no_coroutine_ends_the_s
             relay = await start(nursery, Relay)
             with pytest.raises(ActorExited):
                 await relay.call(Relay.relayed)
+
+
+class Grouped(Desk):
+    async def refuse(self, *errors: Exception) -> None:
+        async with trio.open_nursery() as nursery:
+            for error in errors:
+                nursery.start_soon(self._raise, error)
+
+    async def _raise(self, error: Exception) -> None:
+        raise error
+
+
+async def test_a_refusal_that_a_nursery_has_wrapped_is_still_an_answer(
+    nursery: trio.Nursery,
+) -> None:
+    desk = await start(nursery, Grouped)
+
+    with pytest.raises(Refusal, match="closed"):
+        await desk.call(Grouped.refuse, Refusal("closed"))
+
+    assert await desk.call(Desk.work, 1) == 1
+    await stop(desk)
+
+
+@attrs.define(eq=False)
+class Writer(Server):
+    """Its own `path` is no place in a tree."""
+
+    path: str = "/etc/motd"
+
+
+async def test_errors_name_the_actors_path_whatever_it_calls_its_fields(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer = await start(nursery, Writer, path="/writer")
+
+    await writer.send("x" * 1000)
+    await wait_all_tasks_blocked()
+
+    [record] = caplog.records
+    assert record.getMessage().startswith("/writer has no handle_info and was sent 'xxx")
+    assert len(record.getMessage()) < 200
+    await stop(writer)
+
+
+def logged(method: Callable[..., Awaitable[int]]) -> Callable[..., Awaitable[int]]:
+    @functools.wraps(method)
+    async def anything(*args: object, **kwargs: object) -> int:
+        return await method(*args, **kwargs)
+
+    return anything
+
+
+class Decorated(Desk):
+    work = logged(Desk.work)  # type: ignore[assignment]
+    confused = logged(Desk.confused)  # type: ignore[assignment, arg-type]
+
+
+async def test_wrong_arguments_are_the_callers_mistake_though_a_decorator_takes_any(
+    nursery: trio.Nursery,
+) -> None:
+    desk = await start(nursery, Decorated)
+
+    with pytest.raises(TypeError, match="cannot take this"):
+        await desk.call(Decorated.work, 1, 2)
+
+    assert await desk.call(Decorated.work, 1) == 1
+    await stop(desk)
+
+
+async def test_a_mistake_inside_a_decorated_method_is_still_the_servers() -> None:
+    with pytest.raises(ExceptionGroup) as told:
+        async with trio.open_nursery() as nursery:
+            await (await start(nursery, Decorated)).cast(Decorated.confused)
+
+    assert told.group_contains(TypeError, match="object of type 'int'")

@@ -349,3 +349,34 @@ async def test_who_stops_waiting_for_the_end_lets_it_live(
     diary.gate.set()
 
     assert await ref.wait() == SHUTDOWN
+
+
+# -- asked for by a task beside the loop
+
+
+class Accompanied(Diary):
+    async def run(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.accompany)
+            await super().run()
+
+    async def accompany(self) -> None:
+        await wait_all_tasks_blocked()
+        self.continue_with("continued")
+        await wait_all_tasks_blocked()
+        self.timeout_after(1)
+
+    async def handle_continue(self, continuation: Any) -> None:
+        self.log.append(continuation)
+
+
+async def test_what_a_task_beside_asks_of_a_loop_that_waits_is_not_put_off_to_the_next_message(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    diary = Accompanied()
+    ref = await start(nursery, lambda: diary)
+
+    await trio.sleep(2)
+
+    assert diary.log == ["continued", TIMEOUT]
+    await stop(ref)

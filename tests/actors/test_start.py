@@ -251,3 +251,32 @@ async def test_a_nursery_that_is_closed_takes_nobody_and_keeps_no_name(
     with pytest.raises(RuntimeError, match="Nursery is closed"):
         await start(nursery, Plain, name=name)
     assert names() == {}
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan")])
+@pytest.mark.parametrize("which", ["timeout", "grace"])
+async def test_a_time_that_cannot_pass_is_refused_before_anybody_lives(
+    nursery: trio.Nursery, which: str, seconds: float
+) -> None:
+    name = Name("plain", Plain)
+
+    times = {"timeout": 1.0, "grace": 1.0} | {which: seconds}
+    with pytest.raises(ValueError, match=f"plain: .* 0 seconds or more, not {seconds}"):
+        await start(nursery, Plain, name=name, timeout=times["timeout"], grace=times["grace"])
+
+    assert not nursery.child_tasks
+    assert name.whereis() is None
+
+
+async def test_a_stop_that_nobody_could_make_sense_of_is_refused_and_harms_nothing(
+    nursery: trio.Nursery,
+) -> None:
+    plain = await start(nursery, Plain, path="/plain")
+
+    with pytest.raises(TypeError, match=r"an ExitReason, not 'enough': say shutdown\('enough'\)"):
+        plain.stop("enough")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="/plain: a grace is 0 seconds or more, not nan"):
+        await stop(plain, grace=float("nan"))
+
+    assert await plain.call(Plain.get) == 1
+    assert await stop(plain) is SHUTDOWN

@@ -6,7 +6,7 @@ import attrs
 import pytest
 import trio
 
-from actors import Actor, Server, start, stop
+from actors import TIMEOUT, Actor, Server, start, stop
 from actors.mailbox import Mailbox
 from actors.timers import Interval, Tick, Timer, ring, sweep, take
 
@@ -365,3 +365,46 @@ def test_timers_set_and_cancelled_for_ever_do_not_fill_the_mailbox() -> None:
         timer.cancel()
 
     assert len(mailbox.timers or ()) <= 64
+
+
+# -- a timer that rings at once, again and again
+
+
+class Restless(Alarm):
+    """Sends itself the next message as soon as it has one, without a single await."""
+
+    async def handle_info(self, message: object) -> None:
+        self.heard.append((0.0, message))
+        if message is TIMEOUT:
+            self.timeout_after(0)
+        else:
+            self.send_after(0, message)
+
+
+class RestlessByTimer(Restless):
+    async def init(self) -> None:
+        self.send_after(0, "again")
+
+
+class RestlessByTimeout(Restless):
+    async def init(self) -> None:
+        self.timeout_after(0)
+
+
+class RestlessByInterval(Restless):
+    async def init(self) -> None:
+        self.send_every(1e-12, "tick")
+
+    async def handle_info(self, message: object) -> None:
+        self.heard.append((0.0, message))
+
+
+@pytest.mark.parametrize("kind", [RestlessByTimer, RestlessByTimeout, RestlessByInterval])
+async def test_what_rings_at_once_again_and_again_leaves_others_and_its_callers_their_turn(
+    nursery: trio.Nursery, kind: type[Restless]
+) -> None:
+    restless = await start(nursery, kind)
+
+    for _ in range(3):
+        assert await restless.call(Restless.what_was_heard)
+    assert (await stop(restless)).quiet

@@ -214,3 +214,25 @@ async def test_a_wait_for_room_may_be_part_of_it(peers: None, nursery: trio.Nurs
 
 async def test_a_wait_for_room_that_is_let_in_is_none(peers: None) -> None:
     assert await name("c").call(Peer.flood, "a") == "let in"
+
+
+async def test_a_chain_of_waits_that_ends_somewhere_is_no_circle(
+    nursery: trio.Nursery, peers: None
+) -> None:
+    event = trio.Event()
+    said: list[str] = []
+
+    async def ask_b() -> None:
+        said.append(await name("a").call(Peer.ask, "b"))
+
+    nursery.start_soon(name("c").call, Peer.ask_after, event)
+    await wait_all_tasks_blocked()
+    nursery.start_soon(name("b").call, Peer.ask, "c")
+    await wait_all_tasks_blocked()
+    nursery.start_soon(ask_b)
+    await wait_all_tasks_blocked()
+    event.set()
+    await wait_all_tasks_blocked()
+
+    assert said == ["/b answers"]
+    nursery.cancel_scope.cancel()

@@ -1,0 +1,67 @@
+"""What is shown in logs and errors: short, and never a reason for the news of an end to fail."""
+
+import contextlib
+
+import pytest
+import trio
+
+from actors import ActorExited, Server, shutdown, start
+from actors.brief import brief, said
+
+
+class Unspeakable(Exception):
+    """Its words are code of a user's, and end the process."""
+
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("x" * 1000, "'" + "x" * 47 + "..." + "x" * 48 + "'"),
+        (10**5000, "<int, its repr raised ValueError>"),
+        ([1, 10**5000], "[1, <int, its repr raised ValueError>]"),
+        (Unspeakable(), "<Unspeakable, its repr raised SystemExit>"),
+    ],
+    ids=["long", "a number that Python does not print", "one inside", "one that exits"],
+)
+def test_a_value_is_shown_in_short_whatever_its_repr_does(value: object, text: str) -> None:
+    assert brief(value) == text
+
+
+def test_what_an_exception_cannot_say_is_said_for_it() -> None:
+    assert said(ValueError("broken")) == "broken"
+    assert said(Unspeakable()) == "its __str__ failed"
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class Fragile(Server):
+    async def take(self, number: int) -> None:
+        raise Mute
+
+
+async def test_callers_are_told_of_an_end_that_cannot_be_put_into_words() -> None:
+    told: list[str] = []
+    with contextlib.suppress(ExceptionGroup):
+        async with trio.open_nursery() as nursery:
+            fragile = await start(nursery, Fragile)
+            try:
+                await fragile.call(Fragile.take, 10**5000)
+            except ActorExited as error:
+                told.append(str(error))
+
+    number = "take(<int, its repr raised ValueError>)"
+    assert told == [
+        f"Fragile is gone: crashed (Mute: its __str__ failed), asked for {number}",
+    ]
+
+
+def test_a_reason_with_such_a_detail_can_be_told() -> None:
+    assert str(shutdown(10**5000)) == "shutdown (<int, its repr raised ValueError>)"

@@ -1,0 +1,244 @@
+"""Waits for a start or an end count in a circle; a wait that is over does not."""
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock
+
+from actors import (
+    ActorExited,
+    CallCycle,
+    CallingSelf,
+    Exit,
+    MailboxPolicy,
+    Name,
+    Server,
+    StartError,
+    WhenStopped,
+    start,
+    stop,
+)
+from actors.exits import ExitReason
+
+
+@attrs.define(eq=False)
+class Host(Server):
+    """Starts a guest in a method, and stops it in another."""
+
+    said: list[str] = attrs.Factory(list)
+
+    async def idle(self) -> str:
+        return "idle"
+
+    async def hold(self, guest: "type[Guest]", *, ended: bool = False) -> str:
+        async with trio.open_nursery() as nursery:
+            try:
+                ref = await start(nursery, guest)
+            except StartError as failure:
+                return str(failure.__cause__)
+            return str(await (ref.wait() if ended else stop(ref)))
+
+
+HOST = Name("host", Host)
+
+
+class Guest(Server):
+    """Calls whoever waits for it."""
+
+
+class Early(Guest):
+    async def init(self) -> None:
+        await HOST.call(Host.idle)
+
+
+class Late(Guest):
+    async def terminate(self, reason: ExitReason) -> None:
+        try:
+            await HOST.call(Host.idle)
+        except CallCycle as cycle:
+            raise Exit(attrs.evolve(reason, detail=str(cycle))) from None
+
+
+class Awaited(Guest):
+    async def init(self) -> None:
+        self.continue_with("call")
+
+    async def handle_continue(self, continuation: str) -> None:
+        await trio.sleep(1)
+        try:
+            await HOST.call(Host.idle)
+        except CallCycle as cycle:
+            raise Exit(ExitReason("shutdown", str(cycle))) from None
+
+
+@pytest.mark.parametrize(
+    ("guest", "ended", "why"),
+    [
+        (Early, False, "Early calls host calls Early: idle() would never return"),
+        (Late, False, "shutdown ('Late calls host calls Late: idle() would never return')"),
+        (Awaited, True, "shutdown ('Awaited calls host calls Awaited: idle() would never return')"),
+    ],
+    ids=["starts it", "stops it", "waits for its end"],
+)
+async def test_a_call_to_the_actor_that_waits_for_ones_life_is_refused(
+    nursery: trio.Nursery, autojump_clock: MockClock, guest: type[Guest], ended: bool, why: str
+) -> None:
+    host = await start(nursery, Host, name=HOST)
+
+    assert await host.call(Host.hold, guest, ended=ended) == why
+    assert trio.current_time() <= 1
+    await stop(host)
+
+
+# -- of itself
+
+
+class Tired(Server):
+    when_stopped = WhenStopped.DRAIN
+
+    async def end(self) -> str:
+        try:
+            await stop(self.ref)
+        except CallingSelf as refused:
+            return f"{refused} {refused.paths}"
+        raise AssertionError
+
+    async def end_beside(self) -> None:
+        self.nursery.start_soon(stop, self.ref)
+
+    async def run(self) -> None:
+        async with trio.open_nursery() as self.nursery:
+            await super().run()
+            self.nursery.cancel_scope.cancel()
+
+
+async def test_an_actor_does_not_wait_for_its_own_end(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    tired = await start(nursery, Tired, path="/tired")
+
+    assert await tired.call(Tired.end) == (
+        "/tired waits for its own end, which would never come: raise Exit instead "
+        "('/tired', '/tired')"
+    )
+    assert (await tired.wait()).kind == "shutdown"
+    assert trio.current_time() == 0
+
+
+class Cut(Tired):
+    when_stopped = WhenStopped.CUT
+
+
+async def test_one_that_is_cut_stops_itself_by_any_way(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    cut = await start(nursery, Cut)
+
+    with pytest.raises(ActorExited):
+        await cut.call(Cut.end)
+
+    assert (await cut.wait()).kind == "shutdown"
+
+
+async def test_a_task_beside_the_loop_may_wait_for_its_actor_to_drain(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    tired = await start(nursery, Tired)
+
+    await tired.call(Tired.end_beside)
+
+    assert (await tired.wait()).kind == "shutdown"
+    assert trio.current_time() == 0
+
+
+# -- a wait that is over, though its task has had no turn yet
+
+
+class Asker(Server):
+    async def ask(self) -> str:
+        return await ANSWERER.call(Answerer.answer)
+
+    async def ask_for_room(self) -> None:
+        await ANSWERER.cast(Answerer.rest, 1)
+        await ANSWERER.cast(Answerer.call_back)
+        await ANSWERER.cast(Answerer.rest, 0)
+
+    async def here(self) -> str:
+        return "here"
+
+
+@attrs.define(eq=False)
+class Answerer(Server):
+    mailbox = MailboxPolicy(1)
+    heard: list[str] = attrs.Factory(list)
+
+    async def answer(self) -> str:
+        self.continue_with("call back")
+        return "answered"
+
+    async def handle_continue(self, continuation: str) -> None:
+        await self.call_back()
+
+    async def call_back(self) -> None:
+        self.heard.append(await ASKER.call(Asker.here))
+
+    async def rest(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+
+    async def all(self) -> list[str]:
+        return self.heard
+
+
+ASKER, ANSWERER = Name("asker", Asker), Name("answerer", Answerer)
+
+
+async def test_whoever_has_been_answered_is_called_back_in_the_same_step(
+    nursery: trio.Nursery,
+) -> None:
+    asker = await start(nursery, Asker, name=ASKER)
+    answerer = await start(nursery, Answerer, name=ANSWERER)
+
+    assert await asker.call(Asker.ask) == "answered"
+    assert await answerer.call(Answerer.all) == ["here"]
+    nursery.cancel_scope.cancel()
+
+
+async def test_whoever_was_let_into_the_mailbox_is_called_back_in_the_same_step(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    asker = await start(nursery, Asker, name=ASKER)
+    answerer = await start(nursery, Answerer, name=ANSWERER)
+
+    await asker.call(Asker.ask_for_room)
+    assert await answerer.call(Answerer.all) == ["here"]
+    nursery.cancel_scope.cancel()
+
+
+class Parent(Server):
+    async def bear(self) -> str:
+        async with trio.open_nursery() as nursery:
+            child = await start(nursery, Child)
+            return f"{await stop(child)}"
+
+    async def here(self) -> str:
+        return "here"
+
+
+PARENT = Name("parent", Parent)
+
+
+class Child(Server):
+    """Its starter knows of its start, and has not gone on yet."""
+
+    async def run(self) -> None:
+        with trio.move_on_after(1):
+            await PARENT.call(Parent.here)
+
+
+async def test_whoever_has_seen_the_start_is_called_back_in_the_same_step(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    parent = await start(nursery, Parent, name=PARENT)
+
+    assert await parent.call(Parent.bear) == "shutdown"
+    await stop(parent)
