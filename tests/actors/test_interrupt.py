@@ -103,5 +103,10 @@ def test_one_that_lands_in_a_task_of_an_actor_is_passed_on_to_the_main_task() ->
             parent.cast_nowait(Parent.work)
             await trio.sleep_forever()
 
-    with pytest.RaisesGroup(KeyboardInterrupt):
-        trio.run(main)
+    # A shell starts what runs in its background with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.RaisesGroup(KeyboardInterrupt):
+            trio.run(main)
+    finally:
+        signal.signal(signal.SIGINT, before)
