@@ -11,13 +11,14 @@ a group that nobody is in and nobody monitors.
 
 import itertools
 from collections.abc import Awaitable, Callable
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast, get_origin
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_origin
 
 import attrs
 from trio.lowlevel import RunVar, cancel_shielded_checkpoint, checkpoint_if_cancelled
 
 from .exits import NO_PROCESS, ActorExited, ExitReason
 from .mailbox import MailboxFull
+from .names import check_address
 from .process import Phase, Process, logger
 from .ref import Ref
 from .request import message_name
@@ -69,12 +70,7 @@ class Group(Generic[A]):
     actor: type[A] = attrs.field(eq=False)
 
     def __attrs_post_init__(self) -> None:
-        key = self.key
-        actor: object = self.actor
-        if not isinstance(cast("object", key), str) or not key:
-            raise TypeError(f"a Group's key is a text that is not empty, not {key!r}")
-        if not isinstance(get_origin(actor) or actor, type):
-            raise TypeError(f"Group({key!r}): actor is the class that will join it, not {actor!r}")
+        check_address("Group", self.key, self.actor, "join")
 
     def join(self, ref: Ref[A]) -> None:
         """Put an actor into the group, once more if it is in it (OTP: `pg:join/3`).

@@ -5,7 +5,7 @@ is taken before `init` runs and free again before anybody is told of the end (OT
 Manual, Processes), so whoever sees a `Down` can register anew at once.
 """
 
-from typing import Any, Generic, TypeVar, cast, get_origin
+from typing import Any, Generic, TypeVar, get_origin
 
 import attrs
 from trio.lowlevel import RunVar
@@ -50,12 +50,7 @@ class Name(Address[A], Generic[A]):
     actor: type[A] = attrs.field(eq=False)
 
     def __attrs_post_init__(self) -> None:
-        key = self.key
-        actor: object = self.actor
-        if not isinstance(cast("object", key), str) or not key:
-            raise TypeError(f"a Name's key is a text that is not empty, not {key!r}")
-        if not isinstance(get_origin(actor) or actor, type):
-            raise TypeError(f"Name({key!r}): actor is the class that will bear it, not {actor!r}")
+        check_address("Name", self.key, self.actor, "bear")
 
     def process(self) -> Process:
         process = names().get(self.key)
@@ -70,6 +65,18 @@ class Name(Address[A], Generic[A]):
 
     def __repr__(self) -> str:
         return f"Name({self.key!r}, {self.actor.__name__})"
+
+
+def check_address(kind: str, key: object, actor: object, verb: str) -> None:
+    """See to it that a Name, or a Group, has a key and a class.
+
+    Raises:
+        TypeError: one of them is something else.
+    """
+    if not isinstance(key, str) or not key:
+        raise TypeError(f"a {kind}'s key is a text that is not empty, not {key!r}")
+    if not isinstance(get_origin(actor) or actor, type):
+        raise TypeError(f"{kind}({key!r}): actor is the class that will {verb} it, not {actor!r}")
 
 
 def names() -> dict[str, Process]:

@@ -7,7 +7,7 @@ import attrs
 import trio
 
 from actors import Exit, ExitReason, Ignore, Name, Ref, Server, crashed
-from supervisors import Child, Strategy, Supervision
+from supervisors import Child, Strategy, Supervision, Supervisor
 
 
 class Boom(Exception):
@@ -95,6 +95,17 @@ async def leave(id: str, reason: ExitReason = BOOM) -> None:  # noqa: A002
 
 def alive(id: str) -> Ref[Player] | None:  # noqa: A002
     return player(id).whereis()
+
+
+async def counted(top: Ref[Supervisor]) -> list[int]:
+    """As OTP's suite writes it: specs, active, supervisors, workers."""
+    return [*await top.call(Supervisor.count_children)]
+
+
+async def states(top: Ref[Supervisor]) -> str:
+    """Every child's state, newest first."""
+    infos = await top.call(Supervisor.which_children)
+    return ", ".join(f"{child.id} {child.state.value}" for child in infos)
 
 
 def when_dead(id: str, act: Callable[[], object]) -> None:  # noqa: A002

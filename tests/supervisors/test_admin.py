@@ -33,7 +33,7 @@ from supervisors import (
     Supervisor,
     supervise,
 )
-from tests.supervisors.stage import Boom, Player, Stage, alive, leave, player
+from tests.supervisors.stage import Boom, Player, Stage, alive, counted, leave, player, states
 
 Top = Ref[Supervisor]
 
@@ -41,17 +41,6 @@ Top = Ref[Supervisor]
 @pytest.fixture
 def stage() -> Stage:
     return Stage()
-
-
-async def counted(top: Top) -> list[int]:
-    """As OTP's suite writes it: specs, active, supervisors, workers."""
-    return [*await top.call(Supervisor.count_children)]
-
-
-async def states(top: Top) -> str:
-    """Every child's state, newest first."""
-    infos = await top.call(Supervisor.which_children)
-    return ", ".join(f"{child.id} {child.state.value}" for child in infos)
 
 
 # -- start_child

@@ -20,7 +20,7 @@ from supervisors import (
     Supervisor,
     supervise,
 )
-from tests.supervisors.stage import BOOM, Player, Stage, alive, player
+from tests.supervisors.stage import BOOM, Player, Stage, alive, counted, player, states
 
 Top = Ref[Supervisor]
 TOP = Name("top", Supervisor)
@@ -29,17 +29,6 @@ TOP = Name("top", Supervisor)
 @pytest.fixture
 def stage() -> Stage:
     return Stage()
-
-
-async def counted(top: Top) -> list[int]:
-    """As OTP's suite writes it: specs, active, supervisors, workers."""
-    return [*await top.call(Supervisor.count_children)]
-
-
-async def states(top: Top) -> str:
-    """Every child's state, newest first."""
-    infos = await top.call(Supervisor.which_children)
-    return ", ".join(f"{child.id} {child.state.value}" for child in infos)
 
 
 async def in_restart_loop(
