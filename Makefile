@@ -40,8 +40,8 @@ NEWEST := .venv-newest/bin
 demo: .venv/installed
 	$(BIN)/python -m examples.demo
 
-# One Python after the other: deadlines are tested in real time. Both at once on two cores were no
-# faster to speak of, and a handler's last 100 ms were too few.
+# One Python after the other. Both at once on two cores take two thirds of the time, but deadlines
+# are tested in real time, and there a handler's last 100 ms were too few.
 test: .venv/installed .venv-newest/installed
 	$(BIN)/python -m pytest
 	@[ ! -x $(NEWEST)/python ] || $(NEWEST)/python -m pytest

@@ -66,9 +66,7 @@ def invoke(handler: str, event: str | None, *, repeat: str = "1", timeout: str =
         # Before the signals were taken, or after they were given back: nothing runs then.
         return BY_SIGNAL + signal.SIGINT
     except BrokenPipeError:
-        # Whoever reads the answers has enough, as `head` does. What is still in stdout's buffer
-        # would make the interpreter complain at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever reads the answers has enough, as `head` does.
         return BY_SIGNAL + signal.SIGPIPE
 
 
@@ -166,10 +164,23 @@ async def _invoke_all(order: Order, function: LocalLambda, log: "_Log") -> int:
             raise BadInput(_why_not_started(order.settings, result))
         if result.function_error is not None:
             code = FUNCTION_ERROR
-        sys.stdout.buffer.write(_one_line(result.payload) + b"\n")
-        sys.stdout.buffer.flush()
+        _print(_one_line(result.payload))
     await function.settled()
     return code
+
+
+def _print(answer: bytes) -> None:
+    try:
+        sys.stdout.buffer.write(answer + b"\n")
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        # What is still in the buffer would make the interpreter complain at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise BadInput(
+            f"standard output cannot be written ({error.strerror}), and the answers go there"
+        ) from error
 
 
 @attrs.define(eq=False)

@@ -218,6 +218,20 @@ def test_a_closed_stream_is_one_sentence_and_2(closed: str, sentence: str, folde
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_is_one_sentence_and_2(folder: Path) -> None:
+    line = f"{shlex.quote(sys.executable)} -m runtime.cli invoke app.echo > /dev/full"
+    result = subprocess.run(["sh", "-c", line], cwd=folder, stderr=subprocess.PIPE, text=True)
+
+    assert result.returncode == 2
+    *_, last = result.stderr.splitlines()
+    assert last == (
+        "okibi: standard output cannot be written (No space left on device), "
+        "and the answers go there"
+    )
+    assert "Traceback" not in result.stderr
+
+
 def test_without_typer_one_sentence_says_what_to_install() -> None:
     code = (
         "import sys; sys.modules['typer'] = None; from runtime.cli.__main__ import main;"
