@@ -12,17 +12,23 @@
 #   make coverage   every line and branch of the two lower floors, by their own tests
 #   make mutate  mistakes put into the supervisors' decisions: which of them no test finds, and why
 #   make sweep   kill any actor of the runtime at any step: the full size of what the tests sample
+#   make cuts    the connection to the Runtime API cut at every byte of next, answer, next
+#   make fuzz    100,000 mutated answers of the Runtime API into the wire room
+#   make stopping   SIGTERM with 1,000 actors and an event in flight, 100 times: median and worst
 PYTHON ?= python3
 BIN := .venv/bin
 NEWEST := .venv-newest/bin
 
-.PHONY: demo test check bench scale conformance prove coverage mutate sweep clean
+BESIDE := The official client could not be installed: the tests that run beside it are skipped.
+
+.PHONY: demo test check bench scale conformance prove coverage mutate sweep cuts fuzz stopping clean
 
 # uv installs in seconds what pip installs in a minute; it comes from the same registry.
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[dev]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python awslambdaric || echo "$(BESIDE)"
 	touch $@
 
 # The newest interpreter of this machine that is not the one of .venv; an empty folder where there is none.
@@ -33,6 +39,7 @@ NEWEST := .venv-newest/bin
 	  $(BIN)/python -c "import sys; sys.exit(sys.version_info[:2] == ($$("$$python" -c 'import sys; print(*sys.version_info[:2], sep=",")')))" || break; \
 	  $(BIN)/uv venv --quiet --clear --python "$$python" .venv-newest; \
 	  $(BIN)/uv pip install --quiet --python $(NEWEST)/python --editable '.[dev]'; \
+	  $(BIN)/uv pip install --quiet --python $(NEWEST)/python awslambdaric || echo "$(BESIDE)"; \
 	  break; \
 	done
 	touch $@
@@ -40,11 +47,15 @@ NEWEST := .venv-newest/bin
 demo: .venv/installed
 	$(BIN)/python -m examples.demo
 
-# One Python after the other. Both at once on two cores take two thirds of the time, but deadlines
-# are tested in real time, and there a handler's last 100 ms were too few.
+# One Python after the other: deadlines are tested in real time, and need a core to themselves.
+# On the newest: the two lower floors, and of the runtime what a Python can make a difference to;
+# not the local server's own tests, nor what plays the same cases on another platform.
+NEWEST_TESTS := tests/actors tests/supervisors tests/conformance tests/runtime actors supervisors runtime \
+  --ignore=tests/runtime/local --ignore=tests/conformance/runtime_api --ignore=tests/runtime/test_cuts.py \
+  --ignore=tests/runtime/test_logs_beside_official.py --ignore=tests/runtime/test_emulator.py
 test: .venv/installed .venv-newest/installed
 	$(BIN)/python -m pytest
-	@[ ! -x $(NEWEST)/python ] || $(NEWEST)/python -m pytest
+	@[ ! -x $(NEWEST)/python ] || $(NEWEST)/python -m pytest -q $(NEWEST_TESTS)
 
 check: .venv/installed
 	$(BIN)/ruff format --check .
@@ -94,6 +105,15 @@ mutate: .venv/installed
 
 sweep: .venv/installed
 	$(BIN)/python -m tests.runtime.sweep
+
+cuts: .venv/installed
+	$(BIN)/python -m tests.runtime.cuts
+
+# SEED is the number of the first case; the same number makes the same case.
+fuzz: .venv/installed
+	$(BIN)/python -m tests.runtime.fuzz
+stopping: .venv/installed
+	$(BIN)/python -m tests.runtime.stopping
 
 clean:
 	rm -rf .venv .venv-newest .recorded

@@ -4,8 +4,41 @@ The third floor of okibi. `Function` and `Handler` are what a function is writte
 `python -P -m runtime` serves it.
 """
 
-from .context import Context
-from .function import Function, InvalidCount, InvalidHandler, Workers
-from .handler import Handler
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__all__ = ["Context", "Function", "Handler", "InvalidCount", "InvalidHandler", "Workers"]
+from .context import Context
+from .function import Function, InvalidCount, InvalidHandler, InvalidLoop, Workers
+from .handler import Handler
+from .thaw import SANDBOX, Thawed
+
+if TYPE_CHECKING:
+    from .aio.calls import from_asyncio
+    from .aio.left import keep
+else:  # hidden from type checkers, which would believe in any name then
+
+    def __getattr__(name: str) -> object:
+        """A name of a room that is imported when it is first asked for."""
+        if name not in _LATE:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value: object = getattr(import_module(f".{_LATE[name]}", __name__), name)
+        globals()[name] = value
+        return value
+
+
+__all__ = [
+    "SANDBOX",
+    "Context",
+    "Function",
+    "Handler",
+    "InvalidCount",
+    "InvalidHandler",
+    "InvalidLoop",
+    "Thawed",
+    "Workers",
+    "from_asyncio",
+    "keep",
+]
+
+# The rooms that only a handler written for asyncio needs.
+_LATE = {"from_asyncio": "aio.calls", "keep": "aio.left"}

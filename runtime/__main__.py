@@ -2,7 +2,8 @@
 
 import sys
 
-from .bootstrap import STOP_LIMIT, main
+from .bootstrap import main
+from .ending import STOP_LIMIT
 from .watchdog import end_within
 
 if __name__ == "__main__":

@@ -25,10 +25,16 @@ SIGNAL = signal.SIGRTMIN + 7 if hasattr(signal, "SIGRTMIN") else signal.SIGURG
 class Alarm:
     """Takes the signal while it is entered, and raises while a handler runs."""
 
-    __slots__ = ("_armed",)
+    __slots__ = ("_armed", "raises")
 
     def __init__(self) -> None:
         self._armed = False
+        self.raises: type[DeadlineExceeded] = DeadlineExceeded
+
+    @property
+    def armed(self) -> bool:
+        """Whether a handler runs that it can end."""
+        return self._armed
 
     def run(self, handler: Callable[[Any, Any], Any], event: Any, context: Any) -> Any:
         """Run a plain handler that can be ended.
@@ -58,7 +64,7 @@ class Alarm:
     def _raise(self, _: int, __: FrameType | None) -> None:
         # One that comes when the handler has just returned must not hit the runtime.
         if self._armed:
-            raise DeadlineExceeded
+            raise self.raises
 
     def __enter__(self) -> None:
         signal.signal(SIGNAL, self._raise)

@@ -1,92 +1,127 @@
 """The context object of an invocation: the official client's, attribute by attribute."""
 
+import logging
+import sys
 import time
-from typing import TYPE_CHECKING
-
-import attrs
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from .delivery import Delivery
 from .settings import Settings
+from .wire import CLIENT_CONTEXT, COGNITO_IDENTITY
 
 if TYPE_CHECKING:
-    from .client import ClientContext, Identity
+    from .client import ClientContext, CognitoIdentity
 
 
-@attrs.define(eq=False, repr=False)
+def check_context(delivery: Delivery) -> None:
+    """See that the context object will have what it promises, before a handler has it.
+
+    Raises:
+        LambdaContextUnmarshalError: one of its headers is not the JSON that it should be.
+    """
+    headers = delivery.headers
+    if headers.get(CLIENT_CONTEXT) or headers.get(COGNITO_IDENTITY):
+        from .client import client_context, identity
+
+        identity(delivery)
+        client_context(delivery)
+
+
 class Context:
     """What a handler can know of its invocation.
 
-    Read what you need: nothing is computed before it is asked for.
+    Read what you need: nothing is computed before it is asked for. Like the official client's it
+    is an object of plain attributes: what is set on it stays there, be it a new one.
     """
 
-    _delivery: Delivery
-    _settings: Settings
+    def __init__(self, delivery: Delivery, settings: Settings) -> None:
+        self._delivery = delivery
+        self._settings = settings
 
-    @property
+    @cached_property
     def aws_request_id(self) -> str:
         """The invocation's id; an asynchronous event's repeats when it is retried."""
         return self._delivery.request_id
 
-    @property
+    @cached_property
     def function_name(self) -> str:
         """The function's name."""
         return self._settings.function_name
 
-    @property
+    @cached_property
     def function_version(self) -> str:
         """The function's version, `$LATEST` or a number."""
         return self._settings.function_version
 
-    @property
+    @cached_property
     def memory_limit_in_mb(self) -> str:
         """The memory the function has, in MB; text, as in the official client."""
         return self._settings.memory
 
-    @property
+    @cached_property
     def log_group_name(self) -> str:
         """Where its logs go."""
         return self._settings.log_group
 
-    @property
+    @cached_property
     def log_stream_name(self) -> str:
         """Where this sandbox's logs go."""
         return self._settings.log_stream
 
-    @property
+    @cached_property
     def invoked_function_arn(self) -> str:
         """The ARN it was invoked by, with alias or version."""
         return self._header(b"lambda-runtime-invoked-function-arn") or ""
 
-    @property
+    @cached_property
     def tenant_id(self) -> str | None:
         """The tenant, for a function with tenant isolation."""
         return self._header(b"lambda-runtime-aws-tenant-id")
 
-    @property
+    @cached_property
     def client_context(self) -> "ClientContext | None":
         """What the mobile SDK sent along, None without it."""
-        text = self._header(b"lambda-runtime-client-context")
-        if text is None:
-            return None
         from .client import client_context
 
-        return client_context(text)
+        return client_context(self._delivery)
 
-    @property
-    def identity(self) -> "Identity":
+    @cached_property
+    def identity(self) -> "CognitoIdentity":
         """Who invoked by Cognito; always an object, empty without it."""
         from .client import identity
 
-        return identity(self._header(b"lambda-runtime-cognito-identity") or "{}")
+        return identity(self._delivery)
+
+    @cached_property
+    def _epoch_deadline_time_in_ms(self) -> int:
+        # Private, and yet read: by tracers, in functions' own tests.
+        return int(self._header(b"lambda-runtime-deadline-ms") or 0)
 
     def get_remaining_time_in_millis(self) -> int:
         """Milliseconds until the platform ends the invocation; 0 when that is past."""
-        deadline = self._header(b"lambda-runtime-deadline-ms") or "0"
-        return max(int(deadline) - int(time.time() * 1000), 0)
+        return max(self._epoch_deadline_time_in_ms - int(time.time() * 1000), 0)
 
-    def log(self, message: str) -> None:
-        """Write to the function's log."""
-        print(message, flush=True)
+    def w3c(self) -> dict[str, str]:
+        """The W3C trace context: `traceparent`, `tracestate`, `baggage`, those that came."""
+        from .client import trace_context
+
+        return trace_context(self._delivery)
+
+    def log(self, msg: Any) -> None:
+        """Write to the function's log: through the root logger's handlers, else to the output.
+
+        One call is one event in the log. On the output that is a line, so it is ended where the
+        message does not end it.
+        """
+        text = str(msg)
+        for handler in logging.getLogger().handlers:
+            sink = getattr(handler, "log_sink", None)
+            if sink is not None:
+                sink.log(text)
+                return
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.flush()
 
     def _header(self, name: bytes) -> str | None:
         # An empty header is an absent one (Runtime API: some modes send them so).
@@ -94,7 +129,19 @@ class Context:
         return value.decode("utf-8", "replace") if value else None
 
     def __repr__(self) -> str:
-        return (
-            f"Context(aws_request_id={self.aws_request_id!r}, function_name={self.function_name!r},"
-            f" function_version={self.function_version!r})"
-        )
+        told = ",".join(f"{name}={getattr(self, name)}" for name in SHOWN)
+        return f"LambdaContext([{told}])"
+
+
+SHOWN = (
+    "aws_request_id",
+    "log_group_name",
+    "log_stream_name",
+    "function_name",
+    "memory_limit_in_mb",
+    "function_version",
+    "invoked_function_arn",
+    "client_context",
+    "identity",
+    "tenant_id",
+)

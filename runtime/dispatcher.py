@@ -13,6 +13,7 @@ from .delivery import Delivery, Outcome, State
 from .failure import LATE, platform_error
 from .lane import Lane
 from .ledger import Ledger
+from .logs import log_error
 
 logger = logging.getLogger("okibi")
 
@@ -149,6 +150,9 @@ class Dispatcher(Actor):
                 text = "The worker of this invocation ended before it answered"
                 self._settle(lane, delivery, "Runtime.WorkerExited", text)
             case SettleLate():
+                if self.ledger.stuck():
+                    # No other event would fare better: the watchdog answers and ends the process.
+                    return
                 if delivery.worker is None and not self._idle() and not self._at_work():
                     self.ledger.leave_unserved()
                 self._settle(lane, delivery, "Runtime.DeadlineExceeded", LATE)
@@ -170,4 +174,5 @@ class Dispatcher(Actor):
     def _settle(self, lane: Lane, delivery: Delivery, kind: str, text: str) -> None:
         outcome: Outcome = platform_error(kind, text, delivery.request_id)
         if delivery.settle(outcome):
+            log_error(outcome.body)
             self.ledger.settled(lane)

@@ -1,7 +1,11 @@
 """Errors as Lambda wants to hear of them: type, message, stack, X-Ray cause.
 
 The shapes are the official client's (Runtime API, error reporting). Frames above the user's own
-code are cut off: who reads the error has not written them.
+code are cut off: who reads the error has not written them. Behind the error's frames stand those
+of what it came of (chain.py).
+
+Everything has a limit, for an error that cannot be told is an invocation without an answer: of
+the message's characters, of a stack's entries and of each one's characters, of the cause's bytes.
 """
 
 import json
@@ -11,8 +15,9 @@ import sys
 import traceback
 from collections.abc import Sequence
 from types import TracebackType
-from typing import cast
+from typing import Any
 
+from .chain import Related, behind
 from .delivery import Outcome
 
 # The platform crops the cause at 64 KiB and refuses 1 MiB of headers with 431.
@@ -21,13 +26,23 @@ CAUSE_LIMIT = 60 * 1024
 BODY_LIMIT = 1024 * 1024
 # Of a character JSON makes six bytes at most, and twelve of one beyond the sixteen bits.
 MESSAGE_LIMIT = BODY_LIMIT // 16
-# A recursion that ran away has a thousand.
-FRAMES = 100
+# A recursion that ran away has a thousand; a line of minified code has a million characters.
+FRAMES, FRAME_LIMIT = 100, 1000
+# Of those, what the errors behind it may take.
+BEHIND = 40
+TYPE_LIMIT = 200
+# Frames and characters of a message, tried in this order until the cause is under its limit.
+_CAUSE_SIZES = ((FRAMES, CAUSE_LIMIT // 16), (25, 2000), (5, 200))
 LATE = "The invocation ran out of time and was ended before the platform would end the sandbox"
+_NEEDS_ASYNCIO = (
+    ": the handler needs asyncio, and okibi runs it on trio; set OKIBI_LOOP=asyncio, or say "
+    'Function(handler, loop="asyncio")'
+)
 _ACCEPTED = re.compile(r"[A-Z][a-zA-Z]+[a-zA-Z0-9_]*")
 _BELOW = ("trio", "outcome")
 _HOUSE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _OWN = tuple(os.path.join(_HOUSE, name, "") for name in ("actors", "supervisors", "runtime"))
+_AIO = os.path.join(_HOUSE, "runtime", "aio", "")
 _STANDARD = os.path.join(os.path.dirname(os.__file__), "")
 _INSTALLED = tuple(os.path.join(_STANDARD, name, "") for name in ("site-packages", "dist-packages"))
 
@@ -39,7 +54,16 @@ class InitError(Exception):
         kind: the errorType, `Runtime.ImportModuleError`.
         message: what was wrong, where, and what to do.
         stack: lines as `traceback.format_list` gives them.
+
+    Attributes:
+        header: the `Lambda-Runtime-Function-Error-Type`; empty for the errorType.
+        path: where it is reported, below `/runtime/`.
+        code: the process's exit code.
     """
+
+    header = ""
+    path = b"init/error"
+    code = 1
 
     def __init__(self, kind: str, message: str, stack: tuple[str, ...] = ()) -> None:
         super().__init__(f"{kind}: {message}")
@@ -52,15 +76,20 @@ class DeadlineExceeded(BaseException):
     """The invocation's time is over. Raised into a plain handler; `except Exception` lets it by."""
 
 
+class Stopped(DeadlineExceeded):
+    """The process is to end, and the time that is left for what is in flight is over."""
+
+
 def error_json(kind: str, message: str, stack: Sequence[str] = (), request_id: str = "") -> bytes:
     """An error's body."""
     body = {
         "errorMessage": _cut(message, MESSAGE_LIMIT),
-        "errorType": kind,
+        "errorType": _cut(kind, TYPE_LIMIT),
         "requestId": request_id,
-        "stackTrace": list(stack)[-FRAMES:],
+        "stackTrace": [_cut(entry, FRAME_LIMIT) for entry in stack[-FRAMES:]],
     }
-    return json.dumps(body).encode()
+    # Half of a surrogate pair becomes the escape that JSON has for it.
+    return json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 def platform_error(kind: str, message: str, request_id: str) -> Outcome:
@@ -71,15 +100,11 @@ def platform_error(kind: str, message: str, request_id: str) -> Outcome:
 def handler_error(error: BaseException, request_id: str) -> Outcome:
     """What a handler's exception answers with."""
     kind, message = type(error).__name__, _message(error)
-    frames = user_frames(error.__traceback__)
-    stack = traceback.format_list(frames)
-    if isinstance(error, BaseExceptionGroup):
-        group = cast("BaseExceptionGroup[BaseException]", error)
-        stack += [f"  {type(e).__name__}: {_message(e)}\n" for e in group.exceptions]
+    related = behind(error)
     return Outcome(
-        error_json(kind, message, stack, request_id),
+        error_json(kind, message, _stack(error, related), request_id),
         error_type=_function_error(kind),
-        cause=_cause(kind, message, frames),
+        cause=_cause([error, *(each.error for each in related)]),
     )
 
 
@@ -87,8 +112,23 @@ def init_error(error: BaseException) -> InitError:
     """What an exception at import, or of an actor's start, is reported as."""
     if isinstance(error, InitError):
         return error
-    stack = tuple(traceback.format_list(user_frames(error.__traceback__)))
-    return InitError(type(error).__name__, _message(error), stack)
+    return InitError(type(error).__name__, _message(error), _stack(error, behind(error)))
+
+
+def _stack(error: BaseException, related: Sequence[Related]) -> tuple[str, ...]:
+    """The entries of an error's stack, and behind them those of what it came of."""
+    rest: list[str] = []
+    for relation, other in related:
+        rest.append(f"  {relation}{type(other).__name__}: {_cut(_message(other), FRAME_LIMIT)}\n")
+        rest += _entries(other)[-BEHIND:]
+    rest = rest[:BEHIND]
+    return (*_entries(error)[-(FRAMES - len(rest)) :], *rest)
+
+
+def _entries(error: BaseException) -> list[str]:
+    # As plain tuples: with their columns, frames would be marked with lines of `^^^^`.
+    frames = user_frames(error.__traceback__)
+    return traceback.format_list([(f.filename, f.lineno or 0, f.name, f.line) for f in frames])
 
 
 def user_frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:
@@ -116,28 +156,54 @@ def _message(error: BaseException) -> str:
         text = str(error)
     except Exception as broken:
         text = f"<its text raised {type(broken).__name__}>"
-    if isinstance(error, RuntimeError) and "no running event loop" in text:
-        text += ": the handler needs asyncio, and okibi runs it on trio"
-    return text
+    if isinstance(error, SystemExit) and error.code is None:
+        text = "sys.exit()"
+    return text + _NEEDS_ASYNCIO if _needs_asyncio(error, text) else text
+
+
+def _needs_asyncio(error: BaseException, text: str) -> bool:
+    """Whether code that is written for asyncio has found trio instead."""
+    if isinstance(error, RuntimeError):
+        found = "no running event loop" in text or "no current event loop" in text
+    else:
+        found = isinstance(error, TypeError) and "received unrecognized yield message" in text
+    if not found:
+        return False
+    # What has run on okibi's own asyncio loop lacks something else.
+    frames = traceback.extract_tb(error.__traceback__)
+    return not any(frame.filename.startswith(_AIO) for frame in frames)
 
 
 def _function_error(kind: str) -> str:
     """A type the platform accepts: after the dot a capital and one more letter at least."""
-    return f"Function.{kind}" if _ACCEPTED.fullmatch(kind) else "Function.Unknown"
+    accepted = len(kind) <= TYPE_LIMIT and _ACCEPTED.fullmatch(kind)
+    return f"Function.{kind}" if accepted else "Function.Unknown"
 
 
-def _cause(kind: str, message: str, frames: Sequence[traceback.FrameSummary]) -> bytes:
-    """The X-Ray cause in one line; empty when it would not pass."""
-    last = frames[-FRAMES:]
-    stack = [{"label": f.name, "path": f.filename, "line": f.lineno} for f in last]
-    said = _cut(message, CAUSE_LIMIT // 16)
-    cause = {
-        "working_directory": _working_directory(),
-        "exceptions": [{"message": said, "type": kind, "stack": stack}],
-        "paths": sorted({frame.filename for frame in last}),
+def _cause(errors: Sequence[BaseException]) -> bytes:
+    """The X-Ray cause in one line: the handler's error first; empty when it would not pass."""
+    for frames, characters in _CAUSE_SIZES:
+        exceptions = [_x_ray(error, frames, characters) for error in errors]
+        cause = {
+            "working_directory": _working_directory(),
+            "exceptions": exceptions,
+            "paths": sorted({frame["path"] for each in exceptions for frame in each["stack"]}),
+        }
+        line = json.dumps(cause).encode()
+        if len(line) <= CAUSE_LIMIT:
+            return line
+        # Beyond the first attempt only the handler's own error counts.
+        errors = errors[:1]
+    return b""
+
+
+def _x_ray(error: BaseException, frames: int, characters: int) -> dict[str, Any]:
+    last = user_frames(error.__traceback__)[-frames:]
+    return {
+        "message": _cut(_message(error), characters),
+        "type": _cut(type(error).__name__, TYPE_LIMIT),
+        "stack": [{"label": f.name, "path": f.filename, "line": f.lineno} for f in last],
     }
-    line = json.dumps(cause).encode()
-    return line if len(line) <= CAUSE_LIMIT else b""
 
 
 def _cut(text: str, limit: int) -> str:

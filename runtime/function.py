@@ -4,7 +4,7 @@
 # pyright: reportUnnecessaryIsInstance=false
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -22,6 +22,10 @@ class InvalidHandler(SpecError):
 
 class InvalidCount(SpecError):
     """`count` is no whole number from 1."""
+
+
+class InvalidLoop(SpecError):
+    """`loop` is neither "trio" nor "asyncio"."""
 
 
 @attrs.frozen
@@ -91,6 +95,7 @@ class Function:
     | handler | | a Handler class, any callable, or Workers to say how many |
     | children | () | Child values; started before the first event, in order |
     | strategy, intensity, period | as a Supervision's | of the supervisor over `children` |
+    | loop | None | "trio" or "asyncio": what async handlers run on; None for OKIBI_LOOP's word |
 
     A frozen value: print it, compare it, test it without running it. Name it in `_HANDLER`.
 
@@ -103,8 +108,11 @@ class Function:
     strategy: Strategy = Strategy.ONE_FOR_ONE
     intensity: int = 3
     period: float = 5.0
+    loop: Literal["trio", "asyncio"] | None = None
     supervision: Supervision = attrs.field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
+        if self.loop not in (None, "trio", "asyncio"):
+            raise InvalidLoop(f'loop is "trio", "asyncio" or None, not {self.loop!r}')
         flags = Supervision(self.children, self.strategy, self.intensity, self.period)
         object.__setattr__(self, "supervision", flags)

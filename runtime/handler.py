@@ -2,7 +2,7 @@
 
 import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Protocol, TypeVar, get_args, get_origin
 
 import attrs
@@ -92,7 +92,11 @@ class Plain(Handler[Any]):
             result = await self._in_thread(event, context)
         else:
             result = self.alarm.run(self.target, event, context)
-        return await result if inspect.isawaitable(result) else result
+        return await self.result_of(result) if inspect.isawaitable(result) else result
+
+    async def result_of(self, awaitable: Awaitable[object]) -> object:
+        """Await what a plain target has returned."""
+        return await awaitable
 
     async def _in_thread(self, event: Any, context: Context) -> object:
         running = threading.Event()

@@ -17,13 +17,26 @@ after the first, speaks HTTP/1.0, says `Connection: close`) turns the lane seque
 When the connection breaks, `broken` says what may still be true:
 
     nothing was owed                         connect anew and go on
-    NEXT was owed                            ask again; an event that was on its way is lost
+    NEXT was owed, its GET not all written,  ask again: it was no request, and took no event
+    or the server said that it would close
+    NEXT was owed, its GET written           ask again; an event that was on its way is lost
                                              unless the server repeats it
     ANSWER was owed, none of it written      stage it again
     ANSWER was owed, all of it written       send it once more, sequentially: 202, 400 or 403 end
-                                             it (400 says that the first had arrived)
+                                             it (400 says that the first had arrived); with a
+                                             GET behind it an event may be lost, as above
+    the same, and it was sent once more      fatal: nobody can tell any more what has arrived
     ANSWER was owed, cut half way            fatal: the Runtime API refuses everything from now on,
                                              and only the end of the process tells the invoker now
+
+All of an answer can be written, and half of it have arrived: what the kernel took is not what the
+other side got. The Runtime API then refuses the answer that is sent once more with 403, as it does
+one that it has; but it refuses the next GET as well, and that is fatal too.
+
+An answer that was refused leaves its event unanswered, and the Runtime API repeats that at once.
+The repeat is the same delivery, so no handler sees it: the first time it is answered with an
+error, which tells the invoker now; after that it is dropped, and asked for again with a pause.
+A retry of an asynchronous event has the same request id and another deadline: that is no repeat.
 """
 
 import enum
@@ -37,12 +50,24 @@ import trio
 from actors import Actor, ActorExited, Name
 
 from .delivery import Delivery, Outcome, State
+from .failure import platform_error
 from .transport import Transport
-from .wire import Answer, AnswerParser, error_head, next_request, response_head
+from .wire import (
+    Answer,
+    AnswerParser,
+    echo_of,
+    error_head,
+    next_request,
+    response_head,
+    segment,
+)
 
 # Up to here header, body and the next GET are joined into one write; above, copying costs more
 # than another call into the kernel.
 JOIN_LIMIT = 64 * 1024
+REFUSED = "The Runtime API refused the answer to this invocation; the log says with which words"
+# No invocation lasts so long: what says it does is no deadline, and too long for a thread's wait.
+LONGEST = 10_000_000
 
 
 class Owed(enum.Enum):
@@ -58,7 +83,9 @@ class Loss(enum.Enum):
     NOTHING = "nothing"
     EVENT = "an event that was on its way may be lost"
     AGAIN = "the answer is sent once more"
+    BOTH = "the answer is sent once more, and an event that was on its way may be lost"
     FATAL = "an answer was cut half way"
+    TWICE = "an answer was sent twice, and what became of it is unknown"
 
 
 @attrs.define(eq=False)
@@ -91,6 +118,11 @@ class Lane:
     _answer_size: int = attrs.field(default=0, init=False)
     _answer_left: int = attrs.field(default=0, init=False)
     _resent: bool = attrs.field(default=False, init=False)
+    # The delivery whose answer was refused, and how often it has been repeated since.
+    _unanswered: Delivery | None = attrs.field(default=None, init=False)
+    _repeats: int = attrs.field(default=0, init=False)
+    # A repeated answer was refused as one that cannot be given now: see above.
+    doubtful: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.responder = Name(f"lambda.responder.{self.index}", Actor)
@@ -118,21 +150,27 @@ class Lane:
 
     def _stage_answer(self, delivery: Delivery, outcome: Outcome) -> None:
         delivery.stage()
-        request_id, size = delivery.request_id.encode("latin-1", "replace"), len(outcome.body)
-        given = delivery.headers.get(b"lambda-runtime-invocation-id", b"")
-        echo = b"Lambda-Runtime-Invocation-Id: %s\r\n" % given if given else b""
-        if outcome.error_type is None:
-            head = response_head(self.host, request_id, size, outcome.content_type, echo)
-        else:
-            path = b"invocation/%s/error" % request_id
-            head = error_head(self.host, path, size, outcome.error_type, outcome.cause, echo)
-        self._answer_size = self._answer_left = len(head) + size
+        try:
+            head = self._head(delivery, outcome)
+        except ValueError as error:
+            # Raised here it would end the responder, and its successor, until the process ends.
+            outcome = platform_error("Runtime.InvalidHeader", str(error), delivery.request_id)
+            head = self._head(delivery, outcome)
+        self._answer_size = self._answer_left = len(head) + len(outcome.body)
         self.owed.append(Owed.ANSWER)
         if self.pipelined and not self.closing:
             self._put([head, outcome.body, next_request(self.host)])
             self.owed.append(Owed.NEXT)
         else:
             self._put([head, outcome.body])
+
+    def _head(self, delivery: Delivery, outcome: Outcome) -> bytes:
+        request_id, size = segment(delivery.request_id), len(outcome.body)
+        echo = echo_of(delivery.headers)
+        if outcome.error_type is None:
+            return response_head(self.host, request_id, size, outcome.content_type, echo)
+        path = b"invocation/%s/error" % request_id
+        return error_head(self.host, path, size, outcome.error_type, outcome.cause, echo)
 
     def _put(self, parts: list[bytes]) -> None:
         if sum(map(len, parts)) <= JOIN_LIMIT:
@@ -148,20 +186,30 @@ class Lane:
         self._heard = False
 
     def received(self, data: bytes) -> list[Answer]:
-        """Parse what came. Interim answers pop nothing.
+        """Parse what came; empty when the other side has closed. Interim answers pop nothing.
 
         Raises:
             WireError: it is no HTTP.
         """
-        answers = self._parser.feed(data)
-        self._heard = self._heard or bool(answers)
+        answers = self._parser.feed(data) if data else self._parser.end()
+        if answers and not self._heard:
+            self._heard = True
+            self.pipelined = self.pipelined and not self._parser.speaks_1_0
         return answers
 
     def event(self, answer: Answer) -> Delivery | None:
-        """Take the answer to /next: the delivery it brings, None for one that was refused."""
+        """Take the answer to /next: the delivery it brings, None for one that was refused.
+
+        A repeat of what was not answered comes settled already, or not at all.
+        """
         self.owed.popleft()
         request_id = answer.headers.get(b"lambda-runtime-aws-request-id", b"").decode("latin-1")
         if answer.status != 200 or not request_id:
+            self.refused += 1
+            return None
+        self.doubtful = False
+        repeated = self._unanswered is not None and self._is_repeat(request_id, answer)
+        if repeated and self._repeats > 1:
             self.refused += 1
             return None
         self.refused = 0
@@ -171,31 +219,53 @@ class Lane:
         limit = due - max(0.0, min(self.margin, left / 2))
         delivery = Delivery(self._serial, request_id, answer.headers, answer.body, due, limit)
         self.delivery = delivery
+        if repeated:
+            delivery.settle(platform_error("Runtime.AnswerRefused", REFUSED, request_id))
         return delivery
 
-    def acknowledged(self) -> Delivery | None:
+    def _is_repeat(self, request_id: str, answer: Answer) -> bool:
+        """Whether it is the event of an answer that was refused, come again."""
+        last = self._unanswered
+        if last is None or last.request_id != request_id or _attempt(last) != _attempt(answer):
+            self._unanswered, self._repeats = None, 0
+            return False
+        self._repeats += 1
+        return True
+
+    def acknowledged(self, status: int = 202) -> Delivery | None:
         """Take the final status of the answer that was sent; give the delivery that is done."""
         self.owed.popleft()
         delivery, self.delivery = self.delivery, None
+        self.doubtful = self._resent and status == 403
         self._resent = False
+        # The first answer to an invocation of 6 MB and more is replaced by the platform's error.
+        if not (200 <= status < 300 or status == 413):
+            self._unanswered = delivery
+        elif self._unanswered is not None:
+            self._unanswered, self._repeats = None, 0
         if delivery is not None:
             delivery.ack()
         return delivery
 
-    def broken(self) -> Loss:
-        """Give up the connection, and say what that means; the table above."""
-        loss = self._loss()
+    def broken(self, announced: bool = False) -> Loss:
+        """Give up the connection, and say what that means; the table above.
+
+        Args:
+            announced: the last answer said that no other would follow it.
+        """
+        loss = self._loss(announced)
         self.close()
         if not self._heard:
             # Whoever takes a connection only to close it refuses, too.
             self.refused += 1
-        if loss is Loss.EVENT and self._serial:
+        asked = bool(self.owed) and self.owed[0] is Owed.NEXT
+        if announced or (asked and self._serial):
             # It closed after the first of two answers, as far as can be told from here.
             self.pipelined = False
         self.outbox.clear()
         self.owed.clear()
-        if self.delivery is not None and loss is Loss.AGAIN:
-            self._resent = self._answer_left == 0
+        if self.delivery is not None and loss in (Loss.AGAIN, Loss.BOTH):
+            self._resent = self._resent or self._answer_left == 0
             self.pipelined = self.pipelined and not self._resent
             self.delivery.unstage()
         return loss
@@ -206,13 +276,16 @@ class Lane:
             self.transport.close()
             self.transport = None
 
-    def _loss(self) -> Loss:
+    def _loss(self, announced: bool) -> Loss:
         if not self.owed:
             return Loss.NOTHING
         if self.owed[0] is Owed.NEXT:
-            return Loss.EVENT
-        cut = 0 < self._answer_left < self._answer_size
-        return Loss.FATAL if cut or self._resent else Loss.AGAIN
+            return Loss.NOTHING if announced or self.outbox else Loss.EVENT
+        if 0 < self._answer_left < self._answer_size:
+            return Loss.FATAL
+        if self._resent and not self._answer_left:
+            return Loss.TWICE
+        return Loss.AGAIN if self.outbox or Owed.NEXT not in self.owed else Loss.BOTH
 
 
 def wake(name: Name[Actor], message: object) -> None:
@@ -223,9 +296,16 @@ def wake(name: Name[Actor], message: object) -> None:
         return
 
 
+def _attempt(told: Delivery | Answer) -> tuple[bytes | None, bytes | None]:
+    """What sets one attempt at an event apart from another, beside the request id."""
+    get = told.headers.get
+    return get(b"lambda-runtime-deadline-ms"), get(b"lambda-runtime-invocation-id")
+
+
 def _time_left(deadline_ms: bytes) -> float:
     """Seconds until a wall clock time; infinity for a header that tells none."""
     try:
-        return int(deadline_ms) / 1000 - time.time()
+        left = int(deadline_ms) / 1000 - time.time()
     except (ValueError, OverflowError):
         return math.inf
+    return max(left, -LONGEST) if left < LONGEST else math.inf

@@ -43,18 +43,32 @@ class Ledger:
     ready: dict[Ref[Any], None] = attrs.field(factory=dict[Ref[Any], None], init=False)
     # Counts each change of `ready`, so that the dispatcher sees one by a single comparison.
     changes: int = attrs.field(default=0, init=False)
+    # Looks whether the sandbox was frozen, while anybody wants to know (room `thaw`): told whether
+    # something is in flight from now on.
+    looks: Callable[[bool], None] | None = attrs.field(default=None, init=False)
     unserved: int = attrs.field(default=0, init=False)
+    # Whether a second loop, asyncio's, hangs: then the watchdog has the last word, as with trio's.
+    stuck: Callable[[], bool] = attrs.field(default=lambda: False, init=False)
     _abandoned: list[Callable[[], bool]] = attrs.field(factory=list[Callable[[], bool]], init=False)
 
     def received(self, lane: Lane, delivery: Delivery) -> None:
         """A delivery is in its lane: hold its deadline, have it given out."""
         self.watch.arm(delivery.limit)
+        if self.looks is not None:
+            # Before anybody else hears of the event: who has to drop a connection does so in time.
+            self.looks(True)
         wake(DISPATCHER, lane)
 
     def settled(self, lane: Lane) -> None:
         """A delivery has its answer: have it sent."""
         self.watch.settled()
+        if self.looks is not None:
+            self.looks(self.in_flight())
         wake(lane.responder, lane)
+
+    def in_flight(self) -> bool:
+        """Whether an event waits for its answer."""
+        return any(lane.delivery is not None and lane.delivery.unsettled for lane in self.lanes)
 
     def worker_ready(self, worker: Ref[Any]) -> None:
         """Enter a worker that has an instance to serve with, and have the dispatcher look."""

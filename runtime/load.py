@@ -38,7 +38,8 @@ def load(handler: str, task_root: Path) -> Function:
     if len(parts) != 2:
         words = f"Bad handler '{handler}': not enough values to unpack (expected 2, got 1)"
         raise InitError("Runtime.MalformedHandlerName", words)
-    module_name, name = parts[0].replace("/", "."), parts[1]
+    # As it stands in the handler string, slashes and all, it is named in errors.
+    module_name, name = parts
     if module_name.split(".")[0] in sys.builtin_module_names:
         words = f"Cannot use built-in module {module_name} as a handler module"
         raise InitError("Runtime.BuiltInModuleConflict", words)
@@ -95,7 +96,7 @@ def _is_okibi(found: Path, own: Path) -> bool:
 
 def _import(name: str) -> object:
     try:
-        return importlib.import_module(name)
+        return importlib.import_module(name.replace("/", "."))
     except ImportError as error:
         stack = init_error(error).stack
         words = f"Unable to import module '{name}': {error}"

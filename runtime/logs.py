@@ -1,50 +1,225 @@
-"""Where log records go until a function says otherwise: standard output, as Lambda's own lines."""
+"""The function's log, in the official client's format: records, errors, what is printed.
 
+    [LEVEL]\\t2026-01-31T12:00:00.000Z\\t<request id>\\tmessage
+
+or one JSON object a line where `AWS_LAMBDA_LOG_FORMAT` says so. okibi's own loggers (`okibi`,
+`actors`, `supervisors`) are ordinary ones and take part in it.
+
+Where okibi departs from the official client, on purpose:
+
+    an entry on standard output always ends its line   there the next entry follows a traceback,
+                                                       or a formatter of the user's, in the same
+    a record that cannot be formatted is told of on    there it raises into the handler
+    standard error, and the handler goes on
+    no LAMBDA_WARNING before an init error             there 600 characters precede each
+    JSON of errors is not escaped to ASCII             as on the managed runtimes since 3.12
+"""
+
+import json
 import logging
+import os
 import sys
 import time
+from collections.abc import MutableMapping
 from io import TextIOWrapper
-from typing import TextIO
+from typing import Any
 
-FORMAT = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(message)s"
+from . import current
+from .sinks import JSON, TEXT, Sink, StandardSink, frame_type, sink_from
+
+FORMAT = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n"
+TIME = "%Y-%m-%dT%H:%M:%S"
+# U+00A0 for each space that a line of a traceback begins with: else whoever shows it drops them.
+INDENT = "\u00a0"
 
 
-def configure(level: str) -> None:
-    """Give the root logger a handler, unless it has one, and a level, if the platform names one.
+class _Log:
+    """Where the process's log goes, and how."""
 
-    Standard output is written line by line; what has no end of line yet, `flush` writes.
+    sink: Sink = StandardSink()
+    as_json = False
+
+
+def configure(
+    level: str, environment: MutableMapping[str, str], *, as_json: bool = False, lanes: int = 1
+) -> None:
+    """Give the root logger its handler, and a level, if the platform names one.
+
+    Args:
+        level: a level's name, as `AWS_LAMBDA_LOG_LEVEL` has it.
+        environment: says where entries go, and is rid of the descriptor.
+        as_json: one JSON object a line.
+        lanes: how many events may be in flight.
     """
-    for stream in (sys.stdout, sys.stderr):
-        # Not there at all when the process was started with the descriptor closed.
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(line_buffering=True)
+    current.expect(lanes)
+    _Log.sink, fault = sink_from(environment)
+    _Log.as_json = as_json
+    sys.stdout = _at_once(sys.stdout, lanes)
+    sys.stderr = _at_once(sys.stderr, lanes)
+    logging.Formatter.converter = time.gmtime
+    # Frames bear a level once the platform has said that it looks at levels.
+    handler = LambdaHandler(_Log.sink, levels=as_json or bool(level))
+    handler.setFormatter(_formatter(as_json))
+    handler.addFilter(_mark)
     root = logging.getLogger()
-    if not root.handlers:
-        formatter = logging.Formatter(FORMAT, "%Y-%m-%dT%H:%M:%S")
-        formatter.converter = time.gmtime
-        handler = StandardOutput(sys.stdout)
-        handler.setFormatter(formatter)
-        root.addHandler(handler)
-    if level in logging.getLevelNamesMapping():
-        root.setLevel(level)
+    root.addHandler(handler)
+    known = {"TRACE": "DEBUG"}.get(level.upper(), level.upper())
+    if known in logging.getLevelNamesMapping():
+        root.setLevel(known)
+    if fault:
+        logging.getLogger("okibi").warning("%s: the log goes to standard output", fault)
 
 
-class StandardOutput(logging.StreamHandler[TextIO]):
-    """Writes records where the function's prints go."""
+class LambdaHandler(logging.Handler):
+    """Formats records for the sink.
+
+    Args:
+        sink: where they go.
+        levels: whether their frames bear a level.
+    """
+
+    def __init__(self, sink: Sink, *, levels: bool) -> None:
+        super().__init__()
+        self.log_sink = sink
+        self._levels = levels
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            base: int = getattr(self.formatter, "frames", TEXT)
+            kind = frame_type(base, record.levelno) if self._levels else None
+            self.log_sink.log(self.format(record), kind)
+        except Exception:
+            self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, the standard library's
         try:
             super().handleError(record)
         except ValueError:
-            # User code has closed standard output and standard error: there is nobody to tell.
+            # User code has closed standard error: there is nobody to tell.
             return
+
+
+def _mark(record: logging.LogRecord) -> bool:
+    """Mark a record with the invocation it belongs to."""
+    record.aws_request_id = current.request_id()
+    record.tenant_id = current.tenant_id()
+    return True
+
+
+def _formatter(as_json: bool) -> logging.Formatter:
+    if as_json:
+        from .json_lines import JsonLines
+
+        return JsonLines()
+    return logging.Formatter(FORMAT, TIME)
+
+
+# -- errors
+
+
+def log_error(body: bytes) -> None:
+    """Write an error as the official client writes what a handler raised.
+
+    Args:
+        body: of the error's answer; the log says what the invoker is told.
+    """
+    told = json.loads(body)
+    if _Log.as_json:
+        from .json_lines import TIME as SECONDS
+
+        stamp = time.strftime(SECONDS, time.gmtime())
+        lines = [json.dumps({"timestamp": stamp, "level": "ERROR", **told}, ensure_ascii=False)]
+    else:
+        lines = error_lines(told["errorType"], told["errorMessage"], told["stackTrace"])
+    base = JSON if _Log.as_json else TEXT
+    try:
+        _Log.sink.log_error(lines, frame_type(base, logging.ERROR))
+    except Exception as error:
+        # User code has put something into the place of standard output that fails.
+        write_raw(f"the log cannot be written to: {error!r}")
+    flush()
+
+
+def error_lines(kind: str, message: str, stack: list[str]) -> list[str]:
+    """The lines of an error in the text format.
+
+    >>> error_lines("ValueError", "no", ['  File "app.py", line 1, in f\\n    g()\\n'])[1:]
+    ['Traceback (most recent call last):', '\\xa0\\xa0File "app.py", line 1, in f', \
+'\\xa0\\xa0\\xa0\\xa0g()']
+    """
+    said = [kind + ":" * bool(kind and message), message]
+    lines = [" ".join(["[ERROR]", *filter(None, said)]), "Traceback (most recent call last):"]
+    for entry in stack:
+        for line in entry.splitlines() or [""]:
+            text = line.lstrip(" ")
+            lines.append(INDENT * (len(line) - len(text)) + text)
+    return lines
+
+
+def write_raw(words: str, request_id: str = "") -> None:
+    """Write a critical entry to standard error without logging's and the stream's locks.
+
+    They may be what the process hangs in.
+    """
+    try:
+        # The descriptor, not `sys.stderr`, which user code may have closed.
+        os.write(2, _raw_line(words, request_id))
+    except OSError:
+        # It has closed that, too.
+        return
+
+
+def _raw_line(words: str, request_id: str) -> bytes:
+    now = time.time()
+    if _Log.as_json:
+        stamp = time.strftime(TIME + "Z", time.gmtime(now))
+        told = {"timestamp": stamp, "level": "CRITICAL", "message": words, "logger": "okibi"}
+        line = json.dumps({**told, "requestId": request_id}, ensure_ascii=False)
+    else:
+        stamp = f"{time.strftime(TIME, time.gmtime(now))}.{int(now % 1 * 1000):03d}Z"
+        line = f"[CRITICAL]\t{stamp}\t{request_id}\t{words}"
+    return line.encode("utf-8", "backslashreplace") + b"\n"
+
+
+# -- what is printed
+
+
+class Unbuffered(TextIOWrapper):
+    """Writes each piece at once, like the official client's streams.
+
+    Args:
+        wrapped: the stream in whose place it stands, on the same descriptor.
+    """
+
+    def __init__(self, wrapped: "TextIOWrapper[Any]") -> None:
+        super().__init__(wrapped.buffer, wrapped.encoding, wrapped.errors, "\n")
+        # It would close the descriptor if nobody held it.
+        self._wrapped = wrapped
+
+    def write(self, text: str, /) -> int:
+        size = super().write(text)
+        self.flush()
+        return size
+
+
+def _at_once(stream: Any, lanes: int) -> Any:
+    # Not there at all when the process was started with the descriptor closed.
+    if not hasattr(stream, "reconfigure"):
+        return stream
+    stream.reconfigure(line_buffering=True)
+    # `print` writes its end of line apart: with many events in flight the lines of two threads
+    # would run into each other. A line at once is then better than a piece at once.
+    return Unbuffered(stream) if lanes == 1 else stream
 
 
 def flush() -> None:
     """Write out what was printed: behind an answer the sandbox may freeze at once."""
+    out, error = sys.stdout, sys.stderr
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        # In an unbuffered stream no text waits, only what was written to its buffer; a flush of a
+        # class of one's own costs twice that of the buffer's.
+        (out.buffer if type(out) is Unbuffered else out).flush()
+        (error.buffer if type(error) is Unbuffered else error).flush()
     except (AttributeError, OSError, ValueError):
         # User code has closed or replaced them.
         return

@@ -1,10 +1,23 @@
 """The event into the handler's type, the result into bytes.
 
-msgspec decodes straight into the event type; what it refuses for an untyped handler the standard
-library is asked about, whose word the official client takes (NaN, for one, is an event there).
+Two kinds of handler, two sets of rules:
+
+* A Handler class is okibi's own: msgspec decodes straight into its event type, and encodes.
+* A plain callable was maybe written for AWS's own client, and is served byte for byte as there.
+  msgspec decodes, for it agrees wherever it agrees to decode at all; what it refuses the standard
+  library is asked about. For results it is no help: it writes other spaces and other floats, and
+  takes namedtuples and bytes for something else without a word. So here the standard library's
+  encoder writes, after `marshal` (the interpreter's own serializer, which knows the exact built-in
+  types and refuses everything else) has looked through the value: 1.5 us in all, against 4.5 of
+  the official encoder. What either refuses goes the slow way, through room `official`.
+
+NaN has one rule: it is no JSON. An event with it is refused, a result's is sent as null.
 """
 
 import json
+import json.encoder
+import marshal as builtins_only
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -24,6 +37,10 @@ class UnmarshalError(Exception):
     """The event is not what the handler takes."""
 
 
+class LambdaContextUnmarshalError(Exception):
+    """A header of the context object is not the JSON that it should be."""
+
+
 def decoder_for(event: Any) -> msgspec.json.Decoder[Any]:
     """A decoder into a handler's event type.
 
@@ -39,8 +56,7 @@ def event_of(delivery: Delivery, decoder: msgspec.json.Decoder[Any]) -> Any:
     Raises:
         UnmarshalError: it is not what the handler takes; the message names the field.
     """
-    kind = delivery.headers.get(b"content-type", JSON)
-    if kind != JSON and not kind.startswith(JSON) and decoder is _untyped:
+    if decoder is _untyped and not _is_json(delivery.headers.get(b"content-type", JSON)):
         return delivery.body
     try:
         return decoder.decode(delivery.body)
@@ -48,13 +64,25 @@ def event_of(delivery: Delivery, decoder: msgspec.json.Decoder[Any]) -> Any:
         if decoder is not _untyped:
             raise UnmarshalError(f"Unable to unmarshal input: {error}") from error
     try:
-        return json.loads(delivery.body)
+        return json.loads(delivery.body.decode("utf-8-sig"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise UnmarshalError(f"Unable to unmarshal input: {error}") from error
 
 
+def _is_json(content_type: bytes) -> bool:
+    """Whether it is JSON's, with parameters or without."""
+    return content_type == JSON or content_type.partition(b";")[0].strip().lower() == JSON
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
 def outcome_of(result: object) -> Outcome:
-    """A result ready for the wire.
+    """A Handler class's result, ready for the wire: by msgspec's rules.
+
+    What msgspec refuses and the official client takes (a subclass of str, a None among the keys)
+    goes by its rules.
 
     Raises:
         MarshalError: it cannot be said in JSON.
@@ -63,5 +91,62 @@ def outcome_of(result: object) -> Outcome:
         return Outcome(result, b"application/unknown")
     try:
         return Outcome(_encoder.encode(result))
+    except Exception:
+        return _slowly(result, escaped=False)
+
+
+def unescaped_outcome_of(result: Any) -> Outcome:
+    """A plain callable's result, ready for the wire: by the official client's rules.
+
+    Raises:
+        MarshalError: it cannot be said in JSON.
+    """
+    if isinstance(result, bytes):
+        return Outcome(result, b"application/unknown")
+    try:
+        builtins_only.dumps(result, 2)
+        return Outcome(_unescaped(result).encode())
+    except Exception:
+        return _slowly(result, escaped=False)
+
+
+def escaped_outcome_of(result: Any) -> Outcome:
+    """The same, with what is beyond ASCII escaped.
+
+    Raises:
+        MarshalError: it cannot be said in JSON.
+    """
+    if isinstance(result, bytes):
+        return Outcome(result, b"application/unknown")
+    try:
+        builtins_only.dumps(result, 2)
+        return Outcome(_escaped(result).encode())
+    except Exception:
+        return _slowly(result, escaped=True)
+
+
+def _slowly(result: object, *, escaped: bool) -> Outcome:
+    from .official import encode
+
+    try:
+        return Outcome(encode(result, escaped=escaped))
     except Exception as error:
         raise MarshalError(f"Unable to marshal response: {error}") from error
+
+
+def _fast(escaped: bool) -> Callable[[object], str]:
+    """The standard library's encoder, which refuses what it does not know, and NaN.
+
+    `JSONEncoder.encode` makes the C encoder anew at each call, which costs more than to use it.
+    """
+    encoder = json.JSONEncoder(ensure_ascii=escaped, check_circular=False, allow_nan=False)
+    make: Any = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return encoder.encode
+    name = "c_encode_basestring_ascii" if escaped else "c_encode_basestring"
+    quote = getattr(json.encoder, name)
+    write = make(None, encoder.default, quote, None, ": ", ", ", False, False, False)
+    return lambda value: "".join(write(value, 0))
+
+
+_escaped, _unescaped = _fast(True), _fast(False)

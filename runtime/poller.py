@@ -1,6 +1,7 @@
 """The poller: reads what the Runtime API says on one lane."""
 
 import logging
+from collections.abc import Sequence
 from typing import Protocol
 
 import trio
@@ -15,6 +16,8 @@ from .wire import Answer, WireError
 logger = logging.getLogger("okibi")
 
 LIMIT = 256 * 1024
+# Of a refusal's body, in bytes; it goes into one line of the log.
+TOLD = 2000
 
 
 class Connect(Protocol):
@@ -77,20 +80,25 @@ class Poller(Actor):
 
     def _take_all(self, data: bytes) -> bool:
         """Take what was received. True when `run` has something to do about it."""
-        if not data:
-            self._broken("it was closed")
-            return True
+        lane, why, was_pipelined = self.lane, "" if data else "it was closed", self.lane.pipelined
         try:
-            answers = self.lane.received(data)
+            answers: Sequence[Answer] = lane.received(data)
         except WireError as error:
-            self._broken(str(error))
-            return True
+            # What was complete before the noise counts: it may be the status of an answer.
+            answers, why = error.answers, str(error)
+        if was_pipelined and not lane.pipelined:
+            self._tell_sequential()
         for answer in answers:
             self._take(answer)
-            if not answer.keep_alive and self.lane.transport is not None:
-                self._broken("the Runtime API does not keep it alive")
+            if lane.transport is None:
                 return True
-        return bool(answers) and not self.lane.owed and self.lane.delivery is None
+            if not answer.keep_alive:
+                self._broken("the Runtime API does not keep it alive", announced=True)
+                return True
+        if why:
+            self._broken(why)
+            return True
+        return bool(answers) and not lane.owed and lane.delivery is None
 
     def _take(self, answer: Answer) -> None:
         lane = self.lane
@@ -98,29 +106,40 @@ class Poller(Actor):
             self._broken(f"an answer nobody had asked for came ({answer.status})")
         elif lane.owed[0] is Owed.ANSWER:
             self._acknowledge(answer)
-        elif (delivery := lane.event(answer)) is not None:
+        elif (delivery := lane.event(answer)) is None:
+            self._complain(answer, "/next")
+            if answer.status == 403 and lane.doubtful:
+                self.ledger.fail("half of an answer has arrived, and no more is accepted")
+        elif delivery.unsettled:
             self.ledger.received(lane, delivery)
         else:
-            self._complain(answer, "/next")
+            logger.error("%s came again: it is not run again", delivery.request_id)
+            self.ledger.settled(lane)
 
     def _acknowledge(self, answer: Answer) -> None:
-        delivery = self.lane.acknowledged()
-        if answer.status != 202 and delivery is not None:
+        delivery = self.lane.acknowledged(answer.status)
+        if not 200 <= answer.status < 300 and delivery is not None:
             self._complain(answer, f"the answer to {delivery.request_id}")
 
     def _complain(self, answer: Answer, what: str) -> None:
-        text = answer.body.decode("utf-8", "replace").strip()
+        text = answer.body[:TOLD].decode("utf-8", "replace").strip()
+        if answer.status == 200:
+            text = "it is no event, or one that was answered and came again"
         logger.error("the Runtime API refused %s with %d: %s", what, answer.status, text)
         if answer.status >= 500:
             # It cannot recover (Runtime API): only the end of the process helps.
             self.ledger.fail(f"the Runtime API answered {what} with {answer.status}: {text}")
 
-    def _broken(self, why: str) -> None:
+    def _broken(self, why: str, announced: bool = False) -> None:
         lane, was_pipelined = self.lane, self.lane.pipelined
-        loss = lane.broken()
+        loss = lane.broken(announced)
         level = logging.INFO if loss is Loss.NOTHING else logging.WARNING
         logger.log(level, "lane %d lost its connection (%s): %s", lane.index, why, loss.value)
         if was_pipelined and not lane.pipelined:
-            logger.warning("lane %d no longer sends the next request with an answer", lane.index)
-        if loss is Loss.FATAL:
-            self.ledger.fail(f"the connection broke inside an answer ({why})")
+            self._tell_sequential()
+        if loss in (Loss.FATAL, Loss.TWICE):
+            self.ledger.fail(f"the connection broke inside an answer ({why}): {loss.value}")
+
+    def _tell_sequential(self) -> None:
+        number = self.lane.index
+        logger.warning("lane %d no longer sends the next request with an answer", number)

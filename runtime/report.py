@@ -5,30 +5,33 @@ while it hangs.
 """
 
 import socket
+from collections.abc import Sequence
 
-from .delivery import Outcome
-from .failure import InitError, error_json
-from .wire import AnswerParser, WireError, error_head
+from .delivery import Delivery, Outcome
+from .failure import TYPE_LIMIT, InitError, error_json
+from .wire import Answer, AnswerParser, WireError, echo_of, error_head, segment
 
 TIMEOUT = 2.0
 
 
 def report_init_error(address: tuple[str, int], error: InitError) -> int | None:
-    """`POST /runtime/init/error`; the status, None when nobody answered."""
+    """`POST /runtime/init/error`, or where it belongs; the status, None when nobody answered."""
     body = error_json(error.kind, error.message, error.stack)
     # The class of a user's exception may bear any name; the platform's own word for that.
-    kind = error.kind if error.kind.isprintable() else "Runtime.Unknown"
-    head = error_head(_host(address), b"init/error", len(body), kind)
+    sayable = error.kind.isprintable() and len(error.kind) <= TYPE_LIMIT
+    kind = error.header or (error.kind if sayable else "Runtime.Unknown")
+    head = error_head(_host(address), error.path, len(body), kind)
     return _post(address, head + body)
 
 
 def report_invocation_error(
-    address: tuple[str, int], request_id: str, outcome: Outcome
+    address: tuple[str, int], delivery: Delivery, outcome: Outcome
 ) -> int | None:
     """`POST /runtime/invocation/{id}/error`; the status, None when nobody answered."""
-    path = b"invocation/%s/error" % request_id.encode("latin-1", "replace")
+    path = b"invocation/%s/error" % segment(delivery.request_id)
     kind = outcome.error_type or "Runtime.Unknown"
-    head = error_head(_host(address), path, len(outcome.body), kind)
+    echo = echo_of(delivery.headers)
+    head = error_head(_host(address), path, len(outcome.body), kind, echo=echo)
     return _post(address, head + outcome.body)
 
 
@@ -40,10 +43,16 @@ def _post(address: tuple[str, int], request: bytes) -> int | None:
             while data := connection.recv(4096):
                 for answer in parser.feed(data):
                     return answer.status
-    except (OSError, WireError):
+            return _status(parser.end())
+    except WireError as error:
+        return _status(error.answers)
+    except OSError:
         # There is nobody left to tell: the log has the error already.
         return None
-    return None
+
+
+def _status(answers: Sequence[Answer]) -> int | None:
+    return answers[0].status if answers else None
 
 
 def _host(address: tuple[str, int]) -> bytes:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import trio
 
-from actors import Actor, MailboxPolicy
+from actors import Actor, ExitReason, MailboxPolicy
 
 from .lane import Lane
 from .transport import Transport
@@ -29,6 +29,12 @@ class Responder(Actor):
                 await self.receive()
             else:
                 await self._writable(transport)
+
+    async def terminate(self, reason: ExitReason) -> None:
+        """Write, within its grace, what its workers have left: what is cut here is lost."""
+        transport = self.lane.transport
+        while transport is not None and not self._write(transport):
+            await self._writable(transport)
 
     def _write(self, transport: Transport) -> bool:
         """Stage and write. True when there is no more to write, or nothing to write to."""

@@ -10,6 +10,9 @@ import attrs
 
 from .failure import InitError
 
+# The official client's rule: AWS's own runtimes escape up to Python 3.11, as do images and custom
+# runtimes, which have no such variable.
+_UNESCAPED = re.compile(r"AWS_Lambda_python3\.(1[2-9]|[2-9][0-9])")
 _ADDRESS = re.compile(r"[^\s/:]*(:(?P<port>[0-9]{1,5}))?")
 
 
@@ -25,7 +28,12 @@ class Settings:
         pipelined: whether the next GET leaves with the answer.
         margin: seconds before the platform's deadline at which okibi answers itself.
         on_demand: whether the platform allows init only 10 s.
+        snap_start: whether a snapshot is taken after init.
+        escaped: whether a plain callable's result is sent as ASCII alone.
+        graceful: whether okibi registers as an extension, so that the platform announces the end.
         log_level: the root logger's level, empty to leave it.
+        log_json: whether the log is JSON, one object a line.
+        loop: what async handlers run on, `trio` or `asyncio`, unless their Function says so.
         function_name, function_version, memory, log_group, log_stream: of the context object.
     """
 
@@ -36,7 +44,12 @@ class Settings:
     pipelined: bool = True
     margin: float = 0.1
     on_demand: bool = True
+    snap_start: bool = False
+    escaped: bool = True
+    graceful: bool = True
     log_level: str = ""
+    log_json: bool = False
+    loop: str = "trio"
     function_name: str = ""
     function_version: str = ""
     memory: str = ""
@@ -71,7 +84,12 @@ def settings_from(environment: Mapping[str, str], arguments: Sequence[str]) -> S
         pipelined=environment.get("OKIBI_PIPELINE", "1") != "0",
         margin=_number(environment, "OKIBI_DEADLINE_MARGIN_MS", 100, least=10) / 1000,
         on_demand=start == "on-demand",
+        snap_start=start == "snap-start",
+        escaped=_UNESCAPED.fullmatch(environment.get("AWS_EXECUTION_ENV", "")) is None,
+        graceful=environment.get("OKIBI_GRACEFUL_SHUTDOWN", "1") != "0",
         log_level=environment.get("AWS_LAMBDA_LOG_LEVEL", "").upper(),
+        log_json=environment.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON",
+        loop=_loop(environment),
         function_name=environment.get("AWS_LAMBDA_FUNCTION_NAME", "function"),
         function_version=environment.get("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
         memory=environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
@@ -92,6 +110,13 @@ def _api(environment: Mapping[str, str]) -> str:
         words = f"AWS_LAMBDA_RUNTIME_API is host:port, not {api!r}"
         raise InitError("Runtime.BadSetting", words)
     return api
+
+
+def _loop(environment: Mapping[str, str]) -> str:
+    loop = environment.get("OKIBI_LOOP") or "trio"
+    if loop not in ("trio", "asyncio"):
+        raise InitError("Runtime.BadSetting", f"OKIBI_LOOP is trio or asyncio, not {loop!r}")
+    return loop
 
 
 def _number(environment: Mapping[str, str], name: str, default: float, *, least: float) -> float:

@@ -13,6 +13,9 @@ from trio.lowlevel import notify_closing, wait_readable, wait_writable
 
 from .logs import flush
 
+# The kernel's own limit is two minutes. Its second attempt, after a lost packet, comes at 1 s.
+CONNECT_LIMIT = 3.0
+
 
 class Transport(Protocol):
     """A connection of which each step is either done at once or refused with BlockingIOError."""
@@ -85,10 +88,13 @@ async def connect(host: str, port: int) -> Transport:
     """Connect to the Runtime API.
 
     Raises:
-        OSError: nobody listens there.
+        OSError: nobody listens there, or nobody takes the connection in CONNECT_LIMIT seconds.
     """
     with trio.socket.socket() as opening:
-        await opening.connect((host, port))
+        with trio.move_on_after(CONNECT_LIMIT) as limit:
+            await opening.connect((host, port))
+        if limit.cancelled_caught:
+            raise TimeoutError(f"{host}:{port} did not take a connection in {CONNECT_LIMIT:g} s")
         opening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connected = socket.socket(fileno=opening.detach())
     connected.setblocking(False)

@@ -3,10 +3,14 @@
     function (one_for_one)
     ├─ children     the user's own, supervised as the Function says; first, so handlers find them
     └─ lambda (one_for_one)
+       ├─ clock           notices that the sandbox was frozen
+       ├─ asyncio         only if asked for: keeps the loop that asyncio's handlers run on
        ├─ responder-0 …   one a lane
        ├─ workers (one_for_one)
        │  └─ worker-0 …
        ├─ dispatcher
+       ├─ snapstart         in a SnapStart sandbox, until it is restored
+       ├─ extension       unless it is turned off; its registration must precede the first GET /next
        └─ poller-0 …      one a lane; last, so the first GET /next leaves when all else stands
 
 Start order is dependency order, so stopping in reverse is a drain. one_for_one and not
@@ -14,21 +18,28 @@ rest_for_one: with the truth in the ledgers no actor depends on another's incarn
 restart the workers with the dispatcher would turn good results into errors.
 """
 
+import math
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from supervisors import Child, Supervision
+from supervisors import Child, Restart, Supervision
 
 from .alarm import Alarm
 from .dispatcher import Dispatcher
+from .extension import Extension, Registration
 from .function import Function
 from .handler import Instance, Plain, event_type, is_handler
 from .ledger import DISPATCHER, Ledger
-from .marshal import decoder_for
+from .marshal import decoder_for, escaped_outcome_of, unescaped_outcome_of
 from .poller import Connect, Poller
 from .responder import Responder
 from .settings import Settings
+from .thaw import CLOCK, Clock
 from .worker import Worker
+
+if TYPE_CHECKING:
+    from .aio import loop as aio
 
 # The platform leaves 300 ms from SIGTERM to SIGKILL, for the whole tree.
 GRACE = 0.05
@@ -54,31 +65,58 @@ class Serving:
         self.settings = settings
         self.ledger = ledger
         self.alarm = alarm
+        self.loop: aio.AsyncioLoop | None = None
+        if (function.loop or settings.loop) == "asyncio":
+            from .aio.loop import AsyncioLoop
+
+            loop = self.loop = AsyncioLoop()
+            ledger.stuck = lambda: loop.stuck
 
     def worker(self) -> Worker:
         """Make a worker: the factory of its child spec."""
         target: Any = self.function.handler.handler
+        instances = self._instances(target)
         if is_handler(target):
             decoder = decoder_for(event_type(target))
-            return Worker(self.ledger, self.settings, target, decoder, True)
+            return Worker(self.ledger, self.settings, instances, decoder, True)
+        say = escaped_outcome_of if self.settings.escaped else unescaped_outcome_of
+        return Worker(self.ledger, self.settings, instances, decoder_for(Any), False, say)
+
+    def _instances(self, target: Any) -> Callable[[], Instance]:
         # Inline while nobody else needs the loop: module-level connections, `signal` and
         # `asyncio.run` work as in the official client, and a thread would cost more than the rest.
         inline = len(self.ledger.lanes) == 1 and not self.function.children
-        alarm = self.alarm if inline else None
+        alarm, abandon = self.alarm if inline else None, self.ledger.abandon
+        if self.loop is not None:
+            from .aio.handlers import instances
 
-        def plain() -> Instance:
-            return Plain(target, alarm, self.ledger.abandon)
-
-        return Worker(self.ledger, self.settings, plain, decoder_for(Any), False)
+            return instances(target, alarm, abandon, self.loop)
+        if is_handler(target):
+            return target  # type: ignore[no-any-return]
+        return lambda: Plain(target, alarm, abandon)
 
     def count(self) -> int:
         """How many workers: as the function says, else one a lane and a spare."""
         return self.function.handler.count or len(self.ledger.lanes) + 1
 
 
-def tree(serving: Serving, connect: Connect) -> Supervision:
-    """Everything that lives while a function is served."""
+def tree(
+    serving: Serving, connect: Connect, registration: Registration | None = None
+) -> Supervision:
+    """Everything that lives while a function is served.
+
+    Args:
+        serving: how its handler is run.
+        connect: makes a connection to the Runtime API.
+        registration: the extension's connection; None to be none.
+    """
     ledger = serving.ledger
+    extension = [
+        Child(partial(Extension, kept, connect), id="extension", shutdown=GRACE)
+        for kept in (registration,)
+        if kept is not None
+    ]
+    clock = Child(partial(Clock, ledger), name=CLOCK, id="clock", shutdown=GRACE)
     responders = [
         Child(partial(Responder, lane), name=lane.responder, id=f"responder-{n}", shutdown=GRACE)
         for n, lane in enumerate(ledger.lanes)
@@ -98,8 +136,24 @@ def tree(serving: Serving, connect: Connect) -> Supervision:
         Child(partial(Poller, ledger, lane, connect), id=f"poller-{n}", shutdown=GRACE)
         for n, lane in enumerate(ledger.lanes)
     ]
+    first: list[Child[Any]] = []
+    if serving.loop is not None:
+        from .aio.keeper import LoopKeeper
+
+        # Stopped last: handlers are cancelled on it, and run their `terminate` there.
+        keeper = partial(LoopKeeper, serving.loop)
+        first.append(Child(keeper, id="asyncio", shutdown=GRACE))
     four = Supervision(
-        [*responders, Child(workers, id="workers"), dispatcher, *pollers],
+        [
+            *first,
+            clock,
+            *responders,
+            Child(workers, id="workers"),
+            dispatcher,
+            *extension,
+            *_snapstart(serving, connect),
+            *pollers,
+        ],
         intensity=INTENSITY,
         period=PERIOD,
     )
@@ -108,3 +162,22 @@ def tree(serving: Serving, connect: Connect) -> Supervision:
     if children.children:
         users.append(Child(children, id="children"))
     return Supervision([*users, Child(four, id="lambda")], intensity=1)
+
+
+def _snapstart(serving: Serving, connect: Connect) -> list[Child[Any]]:
+    """What stands between all that serves and the first GET /next, where a snapshot is taken."""
+    if not serving.settings.snap_start:
+        return []
+    from .snapstart import SnapStart
+
+    host = serving.settings.api.encode()
+    return [
+        Child(
+            partial(SnapStart, host, connect, list[None]()),
+            id="snapstart",
+            restart=Restart.TEMPORARY,
+            shutdown=GRACE,
+            # A snapshot may lie for weeks between the request and its answer.
+            start_timeout=math.inf,
+        )
+    ]

@@ -40,6 +40,7 @@ from .delivery import Delivery
 from .failure import LATE, InitError, is_users, platform_error
 from .lane import wake
 from .ledger import DISPATCHER, Ledger
+from .logs import write_raw
 from .report import report_init_error, report_invocation_error
 
 INIT_LIMIT = 9.0
@@ -181,16 +182,17 @@ class Watchdog:
     def _end_process(self, delivery: Delivery) -> None:
         # This thread runs, so the interpreter is free: the timer would only cut the report short.
         faulthandler.cancel_dump_traceback_later()
-        _say("the loop does not answer at the deadline; all stacks follow")
+        words = "the loop does not answer at the deadline; all stacks follow"
+        write_raw(words, delivery.request_id)
         faulthandler.dump_traceback(STDERR, all_threads=True)
         outcome = platform_error("Runtime.DeadlineExceeded", LATE, delivery.request_id)
-        report_invocation_error(self.address, delivery.request_id, outcome)
+        report_invocation_error(self.address, delivery, outcome)
         os._exit(1)
 
     def _end_start(self) -> None:
         where = self._starting() or _line_of_main_thread()
         words = f"init took longer than {self.init_limit:g} s: {where}"
-        _say(words)
+        write_raw(words)
         report_init_error(self.address, InitError("Runtime.InitTimeout", words))
         os._exit(1)
 
@@ -227,7 +229,7 @@ def end_within(seconds: float, code: int) -> None:
 
     def end() -> None:
         time.sleep(seconds)
-        _say(f"the process does not end by itself in {seconds:g} s")
+        write_raw(f"the process does not end by itself in {seconds:g} s")
         os._exit(_code[0])
 
     if not counting:
@@ -242,12 +244,3 @@ def _line_of_main_thread() -> str:
     stack = traceback.extract_stack(frame)
     last = next((f for f in reversed(stack) if is_users(f.filename)), stack[-1])
     return f'it stands in File "{last.filename}", line {last.lineno}, in {last.name}'
-
-
-def _say(words: str) -> None:
-    """Write to the log without the logging module, whose lock may be what the process hangs in."""
-    try:
-        os.write(STDERR, f"[CRITICAL]\t{words}\n".encode())
-    except OSError:
-        # User code has closed it.
-        return

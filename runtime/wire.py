@@ -5,16 +5,21 @@ once the event passes 2 KB, so a parser that knows only Content-Length works in 
 fails on every real event.
 """
 
+import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import httptools
 
 VERSION = b"/2018-06-01"
+EXTENSIONS = b"/2020-01-01/extension"
 JSON = b"application/json"
-
-
-class WireError(Exception):
-    """What the Runtime API sent is no HTTP."""
+CLIENT_CONTEXT = b"lambda-runtime-client-context"
+COGNITO_IDENTITY = b"lambda-runtime-cognito-identity"
+# What stands for itself in a path (RFC 3986); a request id is a UUID.
+_SEGMENT = re.compile(rb"[A-Za-z0-9._~-]+")
+# What would end a header, or be refused in one.
+_BREAKS = re.compile(rb"[\r\n\0]")
 
 
 class Answer(NamedTuple):
@@ -26,15 +31,48 @@ class Answer(NamedTuple):
     keep_alive: bool
 
 
+class WireError(Exception):
+    """What the Runtime API sent is no HTTP.
+
+    Args:
+        answers: those that were complete before it; what they say counts all the same.
+    """
+
+    def __init__(self, message: str, answers: Sequence[Answer] = ()) -> None:
+        super().__init__(message)
+        self.answers = answers
+
+
 def header_value(value: str) -> bytes:
     """A value that is safe to stand in a header.
 
     Raises:
         ValueError: it holds a line break, with which it could pose as headers of its own.
     """
-    if "\r" in value or "\n" in value or "\0" in value:
+    return _one_line(value.encode("latin-1", "replace"))
+
+
+def _one_line(value: bytes) -> bytes:
+    if _BREAKS.search(value):
         raise ValueError(f"a header value must be one line, not {value!r}")
-    return value.encode("latin-1", "replace")
+    return value
+
+
+def segment(value: str) -> bytes:
+    """A value that is safe to stand in a path, whatever the Runtime API called an invocation."""
+    raw = value.encode("latin-1", "replace")
+    if raw.replace(b"-", b"").isalnum():
+        # A UUID: an expression would take three times as long to say so.
+        return raw
+    return b"".join(b"%c" % b if _SEGMENT.fullmatch(b"%c" % b) else b"%%%02X" % b for b in raw)
+
+
+def echo_of(headers: dict[bytes, bytes]) -> bytes:
+    """The header that names the attempt an answer belongs to; empty where the event named none."""
+    attempt = headers.get(b"lambda-runtime-invocation-id", b"")
+    if not attempt or _BREAKS.search(attempt):
+        return b""
+    return b"Lambda-Runtime-Invocation-Id: %s\r\n" % attempt
 
 
 def next_request(host: bytes) -> bytes:
@@ -45,7 +83,19 @@ def next_request(host: bytes) -> bytes:
 def response_head(
     host: bytes, request_id: bytes, length: int, content_type: bytes, echo: bytes = b""
 ) -> bytes:
-    """`POST /runtime/invocation/{id}/response`, up to its body."""
+    """`POST /runtime/invocation/{id}/response`, up to its body.
+
+    Args:
+        request_id: as `segment` gives it.
+        length: bytes of the body.
+        content_type: of the body.
+        echo: as `echo_of` gives it.
+
+    Raises:
+        ValueError: the content type is more than one line.
+    """
+    if content_type != JSON:
+        _one_line(content_type)
     return (
         b"POST %s/runtime/invocation/%s/response HTTP/1.1\r\nHost: %s\r\n"
         b"Content-Type: %s\r\n%sContent-Length: %d\r\n\r\n"
@@ -63,9 +113,13 @@ def error_head(
         length: bytes of the body.
         error_type: the `Lambda-Runtime-Function-Error-Type`.
         cause: the X-Ray cause in one line, empty for none.
+        echo: as `echo_of` gives it.
+
+    Raises:
+        ValueError: the type or the cause is more than one line.
     """
     kind = header_value(error_type)
-    xray = b"Lambda-Runtime-Function-XRay-Error-Cause: %s\r\n" % cause if cause else b""
+    xray = b"Lambda-Runtime-Function-XRay-Error-Cause: %s\r\n" % _one_line(cause) if cause else b""
     return (
         b"POST %s/runtime/%s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n"
         b"Lambda-Runtime-Function-Error-Type: %s\r\n%s%sContent-Length: %d\r\n\r\n"
@@ -73,17 +127,45 @@ def error_head(
     )
 
 
+def register_request(host: bytes, name: bytes) -> bytes:
+    """`POST /extension/register`, of an internal extension that takes no events."""
+    body = b'{"events":[]}'
+    return (
+        b"POST %s/register HTTP/1.1\r\nHost: %s\r\nLambda-Extension-Name: %s\r\n"
+        b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+        % (EXTENSIONS, host, name, len(body), body)
+    )
+
+
+def extension_event_request(host: bytes, identifier: bytes) -> bytes:
+    """`GET /extension/event/next`."""
+    return b"GET %s/event/next HTTP/1.1\r\nHost: %s\r\nLambda-Extension-Identifier: %s\r\n\r\n" % (
+        EXTENSIONS,
+        host,
+        identifier,
+    )
+
+
 class AnswerParser:
     """Bytes of one connection in, answers out. Half an answer stays in it until the rest comes."""
 
-    __slots__ = ("_body", "_done", "_headers", "_parser", "half_read")
+    __slots__ = ("_body", "_done", "_head", "_headers", "_parser", "half_read")
 
     def __init__(self) -> None:
         self._parser: Any = httptools.HttpResponseParser(self)
+        # Of an answer whose head is complete. What llhttp calls a header after that is a trailer,
+        # which must not pose as one (RFC 9110).
+        self._head: dict[bytes, bytes] | None = None
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
         self._done: list[Answer] = []
         self.half_read = False
+
+    @property
+    def speaks_1_0(self) -> bool:
+        """Whether the answer that was read last is one of HTTP/1.0, which knows no pipelining."""
+        old: bool = self._parser.get_http_version() == "1.0"
+        return old
 
     def feed(self, data: bytes) -> list[Answer]:
         """Take what came, and give the answers that are complete with it.
@@ -91,12 +173,27 @@ class AnswerParser:
         Interim answers (1xx) are passed over.
 
         Raises:
-            WireError: it is no HTTP.
+            WireError: it is no HTTP; the answers before that are in the error.
         """
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            raise WireError(f"the Runtime API sent no HTTP: {error!r}") from error
+            text = f"the Runtime API sent no HTTP: {error!r}"
+            raise WireError(text, self._take()) from error
+        return self._take()
+
+    def end(self) -> list[Answer]:
+        """The other side has closed: the answer whose body that was the end of, if there is one.
+
+        Servers of HTTP/1.0 leave the length out, Python's `http.server` among them.
+        """
+        head = self._head
+        told = head is None or b"content-length" in head or b"transfer-encoding" in head
+        if not told:
+            self.on_message_complete()
+        return self._take()
+
+    def _take(self) -> list[Answer]:
         done, self._done = self._done, []
         return done
 
@@ -110,14 +207,18 @@ class AnswerParser:
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers[name.lower()] = value
 
+    def on_headers_complete(self) -> None:
+        self._head, self._headers = self._headers, {}
+
     def on_body(self, body: bytes) -> None:
         self._body.append(body)
 
     def on_message_complete(self) -> None:
         self.half_read = False
+        head, self._head = self._head, None
         parser = self._parser
         status = parser.get_status_code()
-        if status >= 200:
+        if status >= 200 and head is not None:
             body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
             keep_alive = parser.should_keep_alive()
-            self._done.append(Answer(status, self._headers, body, keep_alive))
+            self._done.append(Answer(status, head, body, keep_alive))

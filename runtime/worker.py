@@ -9,18 +9,25 @@ import attrs
 import msgspec
 import trio
 
-from actors import Actor, ExitReason, MailboxPolicy, Ref, crashed
+from actors import SHUTDOWN, Actor, ExitReason, MailboxPolicy, Ref, crashed
 from actors.exits import crash_in
 from actors.start import START_TIMEOUT
 
-from .context import Context
+from .context import Context, check_context
+from .current import enter
 from .delivery import Delivery, Outcome
-from .failure import LATE, DeadlineExceeded, handler_error, platform_error
+from .failure import LATE, DeadlineExceeded, Stopped, handler_error, platform_error
 from .handler import Instance
 from .lane import Lane
 from .ledger import Ledger
-from .logs import flush
-from .marshal import MarshalError, UnmarshalError, event_of, outcome_of
+from .logs import flush, log_error
+from .marshal import (
+    LambdaContextUnmarshalError,
+    MarshalError,
+    UnmarshalError,
+    event_of,
+    outcome_of,
+)
 from .settings import Settings
 
 logger = logging.getLogger("okibi")
@@ -43,6 +50,7 @@ class Worker(Actor):
         make: makes an instance.
         decoder: of the handler's event type.
         stateful: whether an instance is to be replaced when it has failed.
+        say: makes of a result what goes on the wire.
     """
 
     mailbox: ClassVar[MailboxPolicy] = MailboxPolicy(1_000_000)
@@ -52,6 +60,7 @@ class Worker(Actor):
     make: Callable[[], Instance]
     decoder: msgspec.json.Decoder[Any]
     stateful: bool
+    say: Callable[[object], Outcome] = outcome_of
     _instance: Instance | None = attrs.field(default=None, init=False)
     _running: tuple[Lane, Delivery] | None = attrs.field(default=None, init=False)
 
@@ -68,11 +77,21 @@ class Worker(Actor):
         self.ledger.worker_not_ready(self.ref)
         if self._running is not None:
             lane, delivery = self._running
-            text = f"The handler was stopped before it answered: {reason}"
-            self._settle(
-                lane, delivery, platform_error("Runtime.Stopped", text, delivery.request_id)
-            )
+            self._settle(lane, delivery, _stopped(reason, delivery.request_id))
         await self._terminate_instance(reason, math.inf)
+
+    async def before_snapshot(self) -> None:
+        """Have the instance get ready for a snapshot, if it has a method of that name."""
+        await self._hook("before_snapshot")
+
+    async def after_restore(self) -> None:
+        """Have the instance find back after a snapshot, if it has a method of that name."""
+        await self._hook("after_restore")
+
+    async def _hook(self, name: str) -> None:
+        hook = getattr(self._instance, name, None)
+        if hook is not None:
+            await hook()
 
     async def _one_instance(
         self, me: Ref[Any], started: Callable[[], None]
@@ -124,6 +143,7 @@ class Worker(Actor):
             if not delivery.begin(me):
                 continue
             self._running = (lane, delivery)
+            enter(delivery.request_id, delivery.headers)
             outcome, trusted = await self._handle(instance, delivery)
             if not trusted and self.stateful:
                 # Before the answer goes out: the next event must not be given to this instance.
@@ -137,11 +157,12 @@ class Worker(Actor):
         request_id = delivery.request_id
         scope = trio.CancelScope(deadline=delivery.limit)
         try:
+            check_context(delivery)
             event = event_of(delivery, self.decoder)
             with scope:
                 result = await instance.handle(event, Context(delivery, self.settings))
-                return outcome_of(result), True
-        except (UnmarshalError, MarshalError) as error:
+                return self.say(result), True
+        except (LambdaContextUnmarshalError, UnmarshalError, MarshalError) as error:
             kind = f"Runtime.{type(error).__name__}"
             return platform_error(kind, str(error), request_id), True
         except BaseException as error:
@@ -149,29 +170,28 @@ class Worker(Actor):
             if crash is None:
                 # The worker itself is stopped or killed: no business of the handler's.
                 raise
+            if isinstance(crash, Stopped):
+                return _stopped(SHUTDOWN, request_id), False
             if isinstance(crash, DeadlineExceeded):
-                return self._late(request_id), False
-            self._log(crash, request_id)
+                return _late(request_id), False
             return handler_error(crash, request_id), False
-        return self._late(request_id), False
+        return _late(request_id), False
 
     def _settle(self, lane: Lane, delivery: Delivery, outcome: Outcome) -> None:
         """Answer, have it sent, and have whatever waits for a worker given out."""
         self._running = None
+        if outcome.error_type is not None and delivery.unsettled:
+            log_error(outcome.body)
         flush()
         if delivery.settle(outcome, self.ref):
             self.ledger.settled(lane)
         self.ledger.worker_idle()
 
-    def _late(self, request_id: str) -> Outcome:
-        logger.error("%s: %s (request %s)", self.path, LATE, request_id)
-        return platform_error("Runtime.DeadlineExceeded", LATE, request_id)
 
-    def _log(self, error: BaseException, request_id: str) -> None:
-        logger.error(
-            "%s: the handler raised %s (request %s)",
-            self.path,
-            type(error).__name__,
-            request_id,
-            exc_info=error,
-        )
+def _late(request_id: str) -> Outcome:
+    return platform_error("Runtime.DeadlineExceeded", LATE, request_id)
+
+
+def _stopped(reason: ExitReason, request_id: str) -> Outcome:
+    text = f"The handler was stopped before it answered: {reason}"
+    return platform_error("Runtime.Stopped", text, request_id)

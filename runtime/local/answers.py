@@ -111,6 +111,7 @@ def event_headers(invocation: Invocation, function_arn: str, *, empty: bool = Fa
         ("Lambda-Runtime-Client-Context", invocation.client_context),
         ("Lambda-Runtime-Cognito-Identity", invocation.cognito_identity),
         ("Lambda-Runtime-Deadline-Ms", str(invocation.deadline_ms)),
+        ("Lambda-Runtime-Invocation-Id", invocation.invocation_id),
         ("Lambda-Runtime-Invoked-Function-Arn", function_arn),
         ("Lambda-Runtime-Trace-Id", invocation.trace_id),
     ]

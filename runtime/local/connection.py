@@ -11,9 +11,11 @@ from collections.abc import Callable
 import attrs
 
 from runtime.local import answers
-from runtime.local.exchange import Exchange, Waiter
-from runtime.local.invocation import Invocation
-from runtime.local.outcomes import MAX_PAYLOAD_SIZE
+from runtime.local.extension_calls import EXTENSION, extension_call, extension_event
+from runtime.local.invocation import Invocation, Sink
+from runtime.local.outcomes import MAX_PAYLOAD_SIZE, MAX_STREAM_SIZE
+from runtime.local.platform import STREAMING, Platform, Waiter
+from runtime.local.replies import ACCEPTED, NOT_FOUND, PONG, Reply, not_allowed, refused
 from runtime.local.requests import HeadersTooLarge, MalformedRequest, Request, RequestReader
 from runtime.local.states import Refusal
 
@@ -25,33 +27,16 @@ INVOCATION = PREFIX + b"/runtime/invocation/"
 INIT_ERROR = PREFIX + b"/runtime/init/error"
 PING = PREFIX + b"/ping"
 
-PLAIN_TEXT = b"Content-Type: text/plain; charset=utf-8\r\n"
 RESPONSE_MODE = b"lambda-runtime-function-response-mode"
 ERROR_TYPE = b"lambda-runtime-function-error-type"
+INVOCATION_ID = b"lambda-runtime-invocation-id"
 
 UNREAD_LIMIT = 256 * 1024
 """Bytes of a body nobody wants that Go's server reads to keep the connection."""
 
 
-@attrs.frozen
-class Reply:
-    """An answer that is decided but not yet bytes."""
-
-    status: int
-    body: bytes = b""
-    headers: bytes = answers.JSON
-
-
-ACCEPTED = Reply(202, b'{"status":"OK"}\n')
-PONG = Reply(200, b"pong", PLAIN_TEXT)
-NOT_FOUND = Reply(404, b"404 page not found\n", PLAIN_TEXT + b"X-Content-Type-Options: nosniff\r\n")
-
 Finish = Callable[[Request], Reply | None]
 """What is done with a request once its body is there. None: the answer comes later, or never."""
-
-
-def _refused(refusal: Refusal) -> Reply:
-    return Reply(refusal.status, answers.error_body(refusal))
 
 
 @attrs.define(eq=False)
@@ -59,14 +44,14 @@ class Connection:
     """Serves the Runtime API on one connection.
 
     Args:
-        exchange: the platform's side of the runtime.
+        exchange: the platform's side of the runtime, in either mode.
         function_arn: shown with every event.
         send: takes the pieces of one answer; it must neither block nor raise.
         keep_alive: whether a connection outlives its first answer, as Lambda's do.
         empty_headers: whether absent context is sent as empty headers.
     """
 
-    exchange: Exchange
+    exchange: Platform
     function_arn: str
     send: Callable[[list[bytes]], None]
     keep_alive: bool = True
@@ -78,9 +63,23 @@ class Connection:
         factory=lambda: RequestReader(MAX_PAYLOAD_SIZE), init=False
     )
     _pending: Waiter | None = attrs.field(default=None, init=False)
+    _parked: bool = attrs.field(default=False, init=False)
+    """An extension's event/next waits here."""
     _finish: Finish = attrs.field(default=lambda _: None, init=False)
     """What to do with the body of the oldest request; its headers have been judged."""
     _body_limit: int = attrs.field(default=0, init=False)
+    _answers: Invocation | None = attrs.field(default=None, init=False)
+    """What the oldest request is an answer to."""
+    _streams: bool = attrs.field(default=False, init=False)
+    """Whether its body goes on to the invoker as it comes."""
+
+    @property
+    def full(self) -> Sink | None:
+        """Whose reader is behind: the answer that streams in here is to be read on later."""
+        answered = self._answers
+        if not self._streams or answered is None or answered.outcome is not None:
+            return None
+        return answered.sink if answered.sink is not None and answered.sink.full else None
 
     def receive(self, data: bytes) -> None:
         """Bytes have come."""
@@ -103,17 +102,20 @@ class Connection:
             self.exchange.abandon(waiter)
         requests = self._reader.requests
         if requests and requests[0].begun and self._body_limit > UNREAD_LIMIT:
-            self.exchange.truncate()
+            self.exchange.truncate(self._answers)
 
     # -- one request after another
 
     def _advance(self) -> None:
         requests = self._reader.requests
-        while requests and self._pending is None and not self.closing:
+        while requests and not self._pending and not self._parked and not self.closing:
             request = requests[0]
             if not request.begun:
                 request.begun = True
+                self._answers, self._streams = None, False
                 self._judge(request)
+            if self._streams:
+                self._pass_on(request)
             if request.size > self._body_limit:
                 request.keep_alive = False
             elif not request.complete:
@@ -121,6 +123,7 @@ class Connection:
             requests.popleft()
             reply = self._finish(request)
             if reply is not None:
+                self._parked = False
                 self._reply(reply, request)
 
     def _judge(self, request: Request) -> None:
@@ -130,7 +133,8 @@ class Connection:
             reply = finish
             self._finish, self._body_limit = (lambda _: reply), UNREAD_LIMIT
         else:
-            self._finish, self._body_limit = finish, MAX_PAYLOAD_SIZE + UNREAD_LIMIT
+            limit = MAX_STREAM_SIZE if self._streams else MAX_PAYLOAD_SIZE
+            self._finish, self._body_limit = finish, limit + UNREAD_LIMIT
             if not request.complete and b"expect" in request.headers:
                 self.send([answers.CONTINUE])
 
@@ -146,21 +150,53 @@ class Connection:
             allowed, finish = b"GET", _pong
         elif path.startswith(INVOCATION):
             return self._route_answer(request, path.removeprefix(INVOCATION).split(b"/"))
+        elif path.startswith(EXTENSION):
+            return extension_call(self.exchange.extensions, request, lambda: self._park(request))
         else:
             return NOT_FOUND
-        return finish if request.method == allowed else _not_allowed(allowed)
+        return finish if request.method == allowed else not_allowed(allowed)
 
     def _route_answer(self, request: Request, parts: list[bytes]) -> Finish | Reply:
         if len(parts) != 2 or parts[1] not in (b"response", b"error"):
             return NOT_FOUND
         if request.method != b"POST":
-            return _not_allowed(b"POST")
+            return not_allowed(b"POST")
         request_id = parts[0].decode("ascii", "replace")
+        attempt = request.header(INVOCATION_ID)
         if parts[1] == b"response":
-            refusal = self.exchange.begin_response(request_id, request.header(RESPONSE_MODE))
-            return self._response if refusal is None else _refused(refusal)
-        refusal = self.exchange.begin_error(request_id)
-        return self._error if refusal is None else _refused(refusal)
+            mode = request.header(RESPONSE_MODE)
+            begun = self.exchange.begin_response(request_id, attempt, mode)
+        else:
+            mode = ""
+            begun = self.exchange.begin_error(request_id, attempt)
+        if isinstance(begun, Refusal):
+            return refused(begun)
+        self._answers = begun
+        if parts[1] == b"error":
+            return lambda request: self._error(begun, request)
+        if mode == STREAMING and begun.sink is not None:
+            self._streams = True
+            request.limit = MAX_STREAM_SIZE
+            begun.sink.begin(request.header(b"content-type") or "application/octet-stream")
+        return lambda request: self._response(begun, request)
+
+    def _pass_on(self, request: Request) -> None:
+        """What has come of a body that streams to the invoker."""
+        assert self._answers is not None  # only an answer streams
+        assert self._answers.sink is not None  # and only to one
+        for piece in request.take():
+            self._answers.sink.write(piece)
+
+    def _park(self, request: Request) -> Callable[[bytes], None]:
+        """Answer nothing more until there is an event for the extension that asks."""
+        self._parked = True
+
+        def deliver(event: bytes) -> None:
+            self._parked = False
+            self._reply(extension_event(event), request)
+            self._advance()
+
+        return deliver
 
     # -- the endpoints, once the body is there
 
@@ -173,7 +209,7 @@ class Connection:
             return None
         self._pending = None
         if isinstance(outcome, Refusal):
-            return _refused(outcome)
+            return refused(outcome)
         return self._event(outcome)
 
     def _deliver(self, invocation: Invocation, request: Request) -> None:
@@ -185,26 +221,31 @@ class Connection:
         headers = answers.event_headers(invocation, self.function_arn, empty=self.empty_headers)
         return Reply(200, invocation.payload, headers)
 
-    def _response(self, request: Request) -> Reply:
-        content_type = request.header(b"content-type")
-        refusal = self.exchange.finish_response(request.body, request.size, content_type)
-        return ACCEPTED if refusal is None else _refused(refusal)
+    def _response(self, invocation: Invocation, request: Request) -> Reply:
+        refusal = self.exchange.finish_response(
+            invocation,
+            request.body,
+            request.size,
+            request.header(b"content-type"),
+            request.trailers,
+        )
+        return ACCEPTED if refusal is None else refused(refusal)
 
-    def _error(self, request: Request) -> Reply | None:
+    def _error(self, invocation: Invocation, request: Request) -> Reply | None:
         if request.size > MAX_PAYLOAD_SIZE:
             # rapid panics here: no answer, the connection is closed, and the state stays where it
             # is.
             self.closing = True
-            self.exchange.truncate()
+            self.exchange.truncate(invocation)
             return None
-        self.exchange.finish_error(
-            request.body, request.header(ERROR_TYPE), request.header(b"content-type")
+        refusal = self.exchange.finish_error(
+            invocation, request.body, request.header(ERROR_TYPE), request.header(b"content-type")
         )
-        return ACCEPTED
+        return ACCEPTED if refusal is None else refused(refusal)
 
     def _init_error(self, request: Request) -> Reply:
         refusal = self.exchange.accept_init_error(request.body, request.header(ERROR_TYPE))
-        return ACCEPTED if refusal is None else _refused(refusal)
+        return ACCEPTED if refusal is None else refused(refusal)
 
     def _reply(self, reply: Reply, request: Request) -> None:
         keep_alive = request.keep_alive and self.keep_alive
@@ -222,7 +263,3 @@ class Connection:
 
 def _pong(_: Request) -> Reply:
     return PONG
-
-
-def _not_allowed(allowed: bytes) -> Reply:
-    return Reply(405, headers=b"Allow: %b\r\n" % allowed)

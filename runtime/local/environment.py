@@ -35,10 +35,17 @@ def sandbox_environment(
     environment = {**DEFAULTS, **inherited}
     if not environment.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}:
         environment.update(CREDENTIALS)
+    managed = {}
+    if settings.max_concurrency is not None:
+        managed = {
+            "AWS_LAMBDA_MAX_CONCURRENCY": str(settings.max_concurrency),
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "lambda-managed-instances",
+        }
     return {
         **environment,
         "TZ": ":UTC",
         **settings.environment,
+        **managed,
         "AWS_LAMBDA_RUNTIME_API": runtime_api,
         "_HANDLER": settings.handler,
         "LAMBDA_TASK_ROOT": str(settings.task_root),

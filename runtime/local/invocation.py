@@ -4,12 +4,13 @@ import math
 import os
 import time
 import uuid
+from typing import Protocol
 
 import attrs
 
 from runtime.local.outcomes import Outcome
 
-__all__ = ["Invocation", "InvokeResult", "new_request_id", "new_trace_id"]
+__all__ = ["Invocation", "InvokeResult", "Sink", "new_request_id", "new_trace_id"]
 
 
 def new_request_id() -> str:
@@ -28,7 +29,8 @@ class InvokeResult:
     """The answer to an invoke (Lambda Invoke).
 
     Args:
-        status_code: 200, also for an error of the function.
+        status_code: 200, also for an error of the function; 400 where no slot of a
+            multi-concurrency runtime was idle.
         payload: the answer's bytes, or the error as JSON.
         function_error: None, or "Unhandled" where the payload is an error: the function's own, a
             time-out, an exit of the process, an init error.
@@ -50,6 +52,21 @@ class InvokeResult:
     handed_out: bool = True
 
 
+class Sink(Protocol):
+    """Takes a streamed answer as it comes; never waits."""
+
+    @property
+    def full(self) -> bool:
+        """Whether its reader is behind: no more is to be read of the answer until it is not."""
+        ...
+
+    def begin(self, content_type: str) -> None:
+        """The answer has begun."""
+
+    def write(self, piece: bytes) -> None:
+        """A piece of it has come."""
+
+
 @attrs.define(eq=False)
 class Invocation:
     """One invocation on its way. Times are seconds on the run's own clock, NaN until they happen.
@@ -63,6 +80,8 @@ class Invocation:
         tenant_id: or "" for none.
         trace_id: the X-Ray header, or "" for none.
         content_type: of the event.
+        invocation_id: names this attempt, or "" for none.
+        sink: where a streamed answer goes piece by piece; None collects it.
     """
 
     payload: bytes
@@ -73,6 +92,8 @@ class Invocation:
     tenant_id: str = ""
     trace_id: str = attrs.field(factory=new_trace_id)
     content_type: str = "application/json"
+    invocation_id: str = ""
+    sink: Sink | None = None
 
     begun: float = attrs.field(default=math.nan, init=False)
     """When the event was handed out."""
@@ -94,7 +115,7 @@ class Invocation:
             )
         duration = (self.answered - self.begun) * 1000
         return InvokeResult(
-            status_code=200,
+            status_code=self.outcome.status,
             payload=self.outcome.payload,
             function_error=None if self.outcome.error_type is None else "Unhandled",
             error_type=self.outcome.error_type,

@@ -7,6 +7,7 @@ would leave an unknown part of an answer on the wire.
 """
 
 import socket
+import struct
 import time
 from collections import deque
 
@@ -90,6 +91,10 @@ class SocketLink(trio.abc.HalfCloseableStream):
             self._checked().shutdown(socket.SHUT_WR)
         except OSError as error:
             raise trio.BrokenResourceError(str(error)) from error
+
+    def reset_on_close(self) -> None:
+        """Let the close be a reset (RST): what the kernel still holds for the peer is lost."""
+        self._checked().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     async def aclose(self) -> None:
         if self._socket.fileno() != -1:

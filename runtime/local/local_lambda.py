@@ -16,8 +16,9 @@ from runtime.local.outcomes import Outcome
 from runtime.local.output import Output, open_output
 from runtime.local.report import end_lines, init_report_line, peak_memory, start_line
 from runtime.local.runtime_api import RuntimeApi
-from runtime.local.sandbox import Sandbox
+from runtime.local.sandbox import GRACE, Ending, Sandbox
 from runtime.local.settings import FunctionSettings
+from runtime.local.streaming import ResponseStream
 
 __all__ = ["LocalLambda", "open_local_lambda"]
 
@@ -72,6 +73,48 @@ class LocalLambda:
         await done.wait()
         return invocation.result()
 
+    def stream(self, payload: bytes, *, client_context: str | None = None) -> ResponseStream:
+        """Invoke the function and read its answer while it is written (Lambda
+        InvokeWithResponseStream): `async with function.stream(event) as answer`.
+
+        Args:
+            payload: the event.
+            client_context: JSON text, as the function's context is to show it.
+        """
+        invocation = Invocation(payload, self.settings.timeout)
+        invocation.client_context = client_context or ""
+        answer = ResponseStream(invocation)
+        self.start(invocation)
+        return answer
+
+    def freeze(self) -> None:
+        """Stop the function's processes (SIGSTOP), as Lambda does while nothing is there for them.
+        The next event thaws them.
+        """
+        self._sandbox.freeze()
+
+    def thaw(self) -> None:
+        """Let them go on (SIGCONT)."""
+        self._sandbox.thaw()
+
+    @property
+    def frozen(self) -> bool:
+        """Whether they are stopped."""
+        return self._sandbox.frozen
+
+    async def shut_down(self) -> Ending:
+        """End the sandbox as Lambda does when it needs it no more, and wait until it is dead: with
+        an extension SIGTERM, and SIGKILL 300 ms later; SIGKILL at once with none. The next invoke
+        starts a new one.
+
+        Raises:
+            RuntimeError: no process lives.
+        """
+        if self._sandbox.pid is None:
+            raise RuntimeError("no process lives to be shut down: invoke the function first")
+        self._sandbox.end()
+        return await self._sandbox.ended()
+
     async def settled(self) -> None:
         """Wait until the function is through with what it has, and its REPORT is written.
 
@@ -103,7 +146,7 @@ class LocalLambda:
 
     # -- what the Runtime API tells
 
-    def connect(self) -> None:
+    def connect(self, *, freeze: bool) -> None:
         """Join the Runtime API and the sandbox."""
         self._api.function_arn = self.settings.arn
         self._api.timeout = self.settings.timeout
@@ -111,9 +154,16 @@ class LocalLambda:
         self._api.on_end = self._ended
         self._api.on_init_error = self._init_failed
         self._api.on_want = self._sandbox.want
-        self._api.on_kill = self._sandbox.kill
+        self._api.on_kill = self._sandbox.end
+        extensions = self._api.extensions
+        extensions.function_name = self.settings.name
+        extensions.handler = self.settings.handler
+        extensions.function_arn = self.settings.arn
+        if freeze:
+            self._api.on_idle = self._sandbox.freeze
 
     def _begun(self, invocation: Invocation) -> None:
+        self._sandbox.thaw()
         if self._reported_start != self._sandbox.starts:
             self._reported_start = self._sandbox.starts
             invocation.init_ms = (self._api.came_at - self._sandbox.started_at) * 1000
@@ -144,12 +194,15 @@ async def open_local_lambda(
     invoke_port: int = 0,
     output: Callable[[str], None] | None = None,
     api: RuntimeApi | None = None,
+    freeze: bool = False,
+    grace: float = GRACE,
 ) -> AsyncGenerator[LocalLambda]:
     """Serve a function on this machine while the block lasts; on loopback only.
 
-    The bootstrap starts at once, as with provisioned concurrency. It is killed at the function's
-    time-out and when it is asked to end, and a new one starts with the next invoke. When the block
-    is left, however it is left, no process remains.
+    The bootstrap starts at once, as with provisioned concurrency. It ends at the function's
+    time-out and when the block is left: killed at once, or, where it has registered an extension,
+    asked with SIGTERM and killed 300 ms later. A new one starts with the next invoke. When the
+    block is left, however it is left, no process remains.
 
     Args:
         settings: of the function.
@@ -159,10 +212,20 @@ async def open_local_lambda(
             line of Lambda's (START, END, REPORT). Without it all goes to this process's stderr.
         api: the Runtime API, for who wants it other than Lambda's; its hooks, ARN and time-out are
             set here.
+        freeze: stop the function's processes whenever it waits and nothing is there for it, as
+            Lambda does; not with `max_concurrency`, where Lambda does not.
+        grace: seconds between SIGTERM and SIGKILL for one with an extension; Lambda's by default.
 
     Raises:
         OSError: a port is taken, or the bootstrap cannot be started.
+        ValueError: the settings and the api do not agree about `max_concurrency`.
     """
+    api = RuntimeApi(max_concurrency=settings.max_concurrency) if api is None else api
+    if api.max_concurrency != settings.max_concurrency:
+        raise ValueError(
+            f"max_concurrency: {settings.max_concurrency} in the settings, {api.max_concurrency} in"
+            " the api; give both the same"
+        )
     runtime_listeners = await _listen(runtime_port, "runtime_port")
     invoke_listeners = await _listen(invoke_port, "invoke_port")
     runtime_api = _address(runtime_listeners)
@@ -170,13 +233,12 @@ async def open_local_lambda(
     lines = open_output(output)
     try:
         async with trio.open_nursery() as nursery:
-            api = RuntimeApi() if api is None else api
-            sandbox = Sandbox(settings, api, runtime_api, lines)
+            sandbox = Sandbox(settings, api, runtime_api, lines, grace)
             url = f"http://{_address(invoke_listeners)}{PREFIX}{settings.name}{SUFFIX}"
             function = LocalLambda(settings, runtime_api, url, api, sandbox, lines, nursery)
-            function.connect()
+            function.connect(freeze=freeze)
             invokers = InvokePath(settings, function.carry_out, function.start)
-            nursery.start_soon(trio.serve_listeners, api.serve_connection, runtime_listeners)
+            nursery.start_soon(_serve_until, sandbox.gone, api, runtime_listeners)
             nursery.start_soon(trio.serve_listeners, invokers.serve_connection, invoke_listeners)
             nursery.start_soon(lines.pump)
             nursery.start_soon(sandbox.run)
@@ -185,11 +247,26 @@ async def open_local_lambda(
             except Exception as error:
                 # Its own error is what the caller's block raises, not a group around it.
                 failure = error
+            sandbox.end()
+            if sandbox.pid is not None:
+                # Its connections serve until it is dead: what it has in flight may be answered.
+                await sandbox.ended()
             nursery.cancel_scope.cancel()
     finally:
         lines.close()
     if failure is not None:
         raise failure
+
+
+async def _serve_until(
+    gone: trio.Event, api: RuntimeApi, listeners: list[trio.SocketListener]
+) -> None:
+    """Serve the sandbox's connections; a block that is cancelled leaves them till it is dead."""
+    async with trio.open_nursery() as nursery:
+        nursery.cancel_scope.shield = True
+        nursery.start_soon(trio.serve_listeners, api.serve_connection, listeners)
+        await gone.wait()
+        nursery.cancel_scope.cancel()
 
 
 async def _listen(port: int, name: str) -> list[trio.SocketListener]:

@@ -9,16 +9,23 @@ import msgspec
 __all__ = [
     "ERROR_WITH_CAUSE",
     "MAX_PAYLOAD_SIZE",
+    "MAX_STREAM_SIZE",
     "Outcome",
     "exited",
+    "extension_failed",
     "function_error_type",
+    "platform_error",
     "timed_out",
     "too_large",
+    "unavailable",
     "without_cause",
 ]
 
 MAX_PAYLOAD_SIZE = 6 * 1024 * 1024 + 100
 """Bytes that an answer may have (Runtime API)."""
+
+MAX_STREAM_SIZE = 200 * 1024 * 1024
+"""Bytes that an answer may have whose invoker takes it as a stream (Lambda quotas)."""
 
 ERROR_WITH_CAUSE = "application/vnd.aws.lambda.error.cause+json"
 """Content type of an error whose body carries the X-Ray cause, which is not for the invoker."""
@@ -35,11 +42,13 @@ class Outcome:
         error_type: None for a good answer; else what kind of error it was, as Lambda's reports
             name it.
         content_type: of the payload.
+        status: HTTP status for the invoker; 200 also for an error of the function.
     """
 
     payload: bytes
     error_type: str | None = None
     content_type: str = "application/json"
+    status: int = 200
 
 
 def timed_out(request_id: str, seconds: float) -> Outcome:
@@ -64,14 +73,29 @@ def exited(request_id: str, returncode: int) -> Outcome:
     return _platform_error("Runtime.ExitError", f"RequestId: {request_id} Error: {reason}")
 
 
-def too_large() -> Outcome:
+def extension_failed(request_id: str, error_type: str) -> Outcome:
+    """An extension has reported an error, and the sandbox ended with it (Extensions API)."""
+    return _platform_error(error_type, f"RequestId: {request_id} Error: {error_type}")
+
+
+def too_large(limit: int = MAX_PAYLOAD_SIZE) -> Outcome:
     """The answer was larger than Lambda lets through; the text is that of the emulator and of
     Lambda.
     """
     return _platform_error(
         "Function.ResponseSizeTooLarge",
-        f"Response payload size exceeded maximum allowed payload size ({MAX_PAYLOAD_SIZE} bytes).",
+        f"Response payload size exceeded maximum allowed payload size ({limit} bytes).",
     )
+
+
+def unavailable() -> Outcome:
+    """No slot of a multi-concurrency runtime was idle (AWS's emulator)."""
+    return attrs.evolve(platform_error("Runtime.Unavailable"), status=400)
+
+
+def platform_error(error_type: str) -> Outcome:
+    """An error of the platform's own of which multi-concurrency says no more than the type."""
+    return Outcome(msgspec.json.encode({"errorType": error_type}), error_type)
 
 
 def function_error_type(header: str) -> str:

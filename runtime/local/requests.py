@@ -39,6 +39,8 @@ class Request:
     headers: dict[bytes, bytes]
     version: str
     keep_alive: bool
+    limit: int
+    """Bytes of the body that are kept."""
     trailers: dict[bytes, bytes] = attrs.field(factory=dict[bytes, bytes])
     size: int = 0
     """Bytes of the body that have come, kept or not."""
@@ -64,13 +66,18 @@ class Request:
             return self._chunks[0]
         return b"".join(self._chunks)
 
-    def append(self, chunk: bytes, limit: int) -> None:
-        """A piece of the body. Past `limit` bytes it is counted and dropped: the answer is a
-        refusal anyway.
+    def append(self, chunk: bytes) -> None:
+        """A piece of the body. Past the limit it is counted and dropped: the answer is a refusal
+        anyway.
         """
         self.size += len(chunk)
-        if self.size <= limit:
+        if self.size <= self.limit:
             self._chunks.append(chunk)
+
+    def take(self) -> list[bytes]:
+        """The pieces that have come since the last time, and are then no part of `body`."""
+        chunks, self._chunks = self._chunks, []
+        return chunks
 
 
 class RequestReader:
@@ -165,12 +172,13 @@ class RequestReader:
             headers,
             version,
             self._parser.should_keep_alive(),
+            self._body_limit,
         )
         self.requests.append(self._request)
 
     def on_body(self, chunk: bytes) -> None:
         if self._request is not None:
-            self._request.append(chunk, self._body_limit)
+            self._request.append(chunk)
 
     def on_message_complete(self) -> None:
         if self._request is not None:

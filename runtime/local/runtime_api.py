@@ -11,11 +11,15 @@ import trio
 
 from runtime.local.connection import Connection
 from runtime.local.exchange import Exchange
-from runtime.local.invocation import Invocation, InvokeResult
-from runtime.local.journal import Journal
-from runtime.local.links import Outbox, as_link, linger
-from runtime.local.outcomes import Outcome, timed_out
+from runtime.local.extensions import Extensions
+from runtime.local.faults import Fault, Faults, Line
+from runtime.local.invocation import Invocation, InvokeResult, new_request_id
+from runtime.local.journal import Happening, Journal
+from runtime.local.links import Outbox, SocketLink, as_link, linger
+from runtime.local.outcomes import Outcome, extension_failed, timed_out
+from runtime.local.slots import Slots
 from runtime.local.states import State
+from runtime.local.streaming import ResponseStream
 
 __all__ = ["RuntimeApi"]
 
@@ -30,7 +34,7 @@ def _nothing() -> None:
 
 @attrs.define(eq=False)
 class _Turn:
-    """The invoker whose turn it is, and until when it waits."""
+    """An invoker that waits for its answer, and until when."""
 
     invocation: Invocation
     answered: trio.Event = attrs.field(factory=trio.Event)
@@ -56,6 +60,13 @@ class RuntimeApi:
             to test a runtime against servers that will not pipeline.
         empty_headers: whether absent context is sent as empty headers, as multi-concurrency
             sandboxes do.
+        max_concurrency: None for the classic mode, one event at a time. A number is
+            multi-concurrency (Lambda Managed Instances): as many events at once as there are
+            pending /next, an invoke that finds none is refused, and a time-out kills nothing. The
+            number itself is for the runtime, which opens as many.
+        invocation_ids: whether an event carries `Lambda-Runtime-Invocation-Id`, as Lambda's does
+            since 2026. An answer that names another is refused (410), one that names none is not.
+        faults: where connections are to break.
         busy_poll: seconds to look for a runtime's bytes again and again before going to sleep. For
             a benchmark's server on a core of its own: what it takes to wake one is then nobody's
             cost.
@@ -63,7 +74,9 @@ class RuntimeApi:
         on_end: told of each invocation that is through, with its outcome.
         on_init_error: told of the error that an /init/error brought.
         on_want: asked for a runtime whenever an invocation waits and none has come.
-        on_kill: the sandbox must be killed now: its time was up, or its invoker left.
+        on_idle: the runtime waits and nothing is there for it: it may be frozen.
+        on_kill: the sandbox must end now: its time was up, or its invoker left. One with an
+            extension is asked to end first; `sandbox_ended` must follow.
     """
 
     function_arn: str = "arn:aws:lambda:us-east-1:012345678912:function:function"
@@ -74,15 +87,21 @@ class RuntimeApi:
     keep_alive: bool = True
     empty_headers: bool = False
     busy_poll: float = 0.0
+    max_concurrency: int | None = None
+    invocation_ids: bool = True
+    faults: Faults | None = None
     on_begin: Callable[[Invocation], None] = _ignore
     on_end: Callable[[Invocation], None] = _ignore
     on_init_error: Callable[[Outcome], None] = _ignore
     on_want: Callable[[], None] = _nothing
+    on_idle: Callable[[], None] = _nothing
     on_kill: Callable[[], None] = _nothing
 
-    _exchange: Exchange = attrs.field(init=False)
+    _exchange: Exchange | Slots = attrs.field(init=False)
     _queue: trio.StrictFIFOLock = attrs.field(factory=trio.StrictFIFOLock, init=False)
     _turn: _Turn | None = attrs.field(default=None, init=False)
+    _turns: dict[Invocation, _Turn] = attrs.field(factory=dict[Invocation, _Turn], init=False)
+    """Of multi-concurrency: all that wait at once."""
     _connections: dict[trio.CancelScope, trio.Event] = attrs.field(
         factory=dict[trio.CancelScope, trio.Event], init=False
     )
@@ -90,7 +109,8 @@ class RuntimeApi:
     _came_at: float = attrs.field(default=math.nan, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._exchange = Exchange(
+        mode = Exchange if self.max_concurrency is None else Slots
+        self._exchange = mode(
             clock=trio.current_time,
             wall_clock=lambda: self.wall_clock(),
             journal=self.journal,
@@ -100,17 +120,28 @@ class RuntimeApi:
             on_begin=self._begun,
             on_answer=self._answered,
             on_end=lambda invocation: self.on_end(invocation),
+            on_idle=lambda: self.on_idle(),
         )
+        self.extensions.takes_events = self.max_concurrency is None
+        self.extensions.on_failure = self._extension_failed
 
     @property
     def state(self) -> State:
-        """Where the runtime stands."""
-        return self._exchange.state
+        """Where the runtime stands; of multi-concurrency, whether it has come."""
+        exchange = self._exchange
+        if isinstance(exchange, Exchange):
+            return exchange.state
+        return State.RUNNING if exchange.initialised else State.STARTED
 
     @property
     def current(self) -> Invocation | None:
-        """The invocation that the runtime has, also when it has answered and not yet come back."""
-        return self._exchange.current
+        """The invocation that the runtime has, also when it has answered and not yet come back; of
+        multi-concurrency, the oldest of them.
+        """
+        exchange = self._exchange
+        if isinstance(exchange, Exchange):
+            return exchange.current
+        return next(iter(exchange.running.values()), None)
 
     @property
     def waiting(self) -> Invocation | None:
@@ -118,8 +149,13 @@ class RuntimeApi:
         return self._exchange.offered
 
     @property
+    def extensions(self) -> Extensions:
+        """Those that have registered."""
+        return self._exchange.extensions
+
+    @property
     def came_at(self) -> float:
-        """When the runtime made its first call, on trio's clock; NaN before that."""
+        """When the runtime's init phase was over, on trio's clock; NaN before that."""
         return self._came_at
 
     # -- for invokers
@@ -169,19 +205,47 @@ class RuntimeApi:
         """`invoke` for an invocation of one's own making; the same one, with its outcome and
         times.
         """
+        if self.invocation_ids and not invocation.invocation_id:
+            invocation.invocation_id = new_request_id()
+        try:
+            if isinstance(self._exchange, Slots):
+                await self._take_slot(self._exchange, invocation)
+            else:
+                await self._queue_for_turn(self._exchange, invocation)
+        finally:
+            if isinstance(invocation.sink, ResponseStream):
+                invocation.sink.end()
+        return invocation
+
+    async def _take_slot(self, slots: Slots, invocation: Invocation) -> None:
+        turn = self._turns[invocation] = _Turn(invocation)
+        try:
+            slots.offer(invocation)
+            while invocation.outcome is None:
+                if slots.offered is invocation and not slots.initialised:
+                    self.on_want()
+                with turn.scope:
+                    await turn.answered.wait()
+                if invocation.outcome is None:
+                    slots.expire(invocation)
+        except BaseException:
+            slots.withdraw(invocation)
+            raise
+        finally:
+            del self._turns[invocation]
+
+    async def _queue_for_turn(self, exchange: Exchange, invocation: Invocation) -> None:
         try:
             self._queue.acquire_nowait()
         except trio.WouldBlock:
             await self._queue.acquire()
         try:
-            await self._take_turn(invocation)
+            await self._take_turn(exchange, invocation)
         finally:
             self._turn = None
             self._queue.release()
-        return invocation
 
-    async def _take_turn(self, invocation: Invocation) -> None:
-        exchange = self._exchange
+    async def _take_turn(self, exchange: Exchange, invocation: Invocation) -> None:
         turn = self._turn = _Turn(invocation)
         if exchange.state is State.INIT_ERROR and exchange.init_error is None:
             # Its error has been told to an invoker, and from that state nothing leads out.
@@ -198,7 +262,7 @@ class RuntimeApi:
                 if invocation.outcome is None:
                     # Its own time is up, or that of the one before, which has answered and never
                     # came back.
-                    self._time_out()
+                    self._time_out(exchange)
                     turn.scope = trio.CancelScope()
         except BaseException:
             exchange.withdraw(invocation)
@@ -209,15 +273,28 @@ class RuntimeApi:
 
     def _deadline(self) -> float:
         """Until when the sandbox may take for what it has."""
-        current = self._exchange.current
-        return math.inf if current is None else current.begun + current.timeout
+        current = self.current
+        if current is None or self._exchange.closing:
+            return math.inf
+        return current.begun + current.timeout
 
-    def _time_out(self) -> None:
-        current = self._exchange.current
+    def _time_out(self, exchange: Exchange) -> None:
+        current = exchange.current
         if current is None:
             return
-        self._exchange.time_out(current)
-        self._end_sandbox(timed_out(current.request_id, current.timeout))
+        exchange.time_out(current)
+        outcome = timed_out(current.request_id, current.timeout)
+        if len(self.extensions):
+            # Asked to end it has its grace, and its connections until its process is dead.
+            self.stop_offering()
+            if current.outcome is None:
+                exchange.settle(current, outcome)
+        else:
+            self._end_sandbox(lambda _: outcome)
+        self.on_kill()
+
+    def _extension_failed(self, error_type: str) -> None:
+        self._end_sandbox(lambda request_id: extension_failed(request_id, error_type))
         self.on_kill()
 
     # -- for whoever runs the sandbox
@@ -229,8 +306,15 @@ class RuntimeApi:
             outcome: of a request id; the reply to the invocation that it leaves without one. None
                 leaves one that was not handed out waiting for the next runtime.
         """
-        left = self._exchange.current or self._exchange.offered
-        self._end_sandbox(None if left is None or outcome is None else outcome(left.request_id))
+        self._end_sandbox(outcome)
+
+    def note(self, happening: Happening) -> None:
+        """What is done to the sandbox from outside, for the journal."""
+        self._exchange.write(happening)
+
+    def stop_offering(self) -> None:
+        """The sandbox is about to end: whatever it asks for, it gets no more events."""
+        self._exchange.closing = True
 
     async def runtime_came(self) -> None:
         """Wait until the runtime has come: its first /next, or its init error."""
@@ -241,14 +325,15 @@ class RuntimeApi:
         while self._connections:
             await next(iter(self._connections.values())).wait()
 
-    def _end_sandbox(self, outcome: Outcome | None) -> None:
+    def _end_sandbox(self, outcome: Callable[[str], Outcome] | None) -> None:
         for scope in self._connections:
             scope.cancel()
         self._came, self._came_at = trio.Event(), math.nan
         self._exchange.end(outcome)
-        if self._exchange.offered is not None and self._turn is not None:
-            # Its invoker goes by the deadline of an invocation that is gone, and needs a runtime.
-            self._turn.scope.deadline = self._deadline()
+        if self._exchange.offered is not None:
+            if self._turn is not None:
+                # Its invoker goes by the deadline of an invocation that is gone.
+                self._turn.scope.deadline = self._deadline()
             self.on_want()
 
     # -- what the exchange tells
@@ -260,11 +345,14 @@ class RuntimeApi:
     def _begun(self, invocation: Invocation) -> None:
         if self._turn is not None:
             self._turn.scope.deadline = self._deadline()
+        elif invocation in self._turns:
+            self._turns[invocation].scope.deadline = invocation.begun + invocation.timeout
         self.on_begin(invocation)
 
     def _answered(self, invocation: Invocation) -> None:
-        if self._turn is not None and self._turn.invocation is invocation:
-            self._turn.answered.set()
+        turn = self._turns.get(invocation) if self._turns else self._turn
+        if turn is not None and turn.invocation is invocation:
+            turn.answered.set()
 
     # -- for the runtime
 
@@ -298,25 +386,43 @@ class RuntimeApi:
                 if connection.closing:
                     reading.cancel()
 
+            def drop(fault: Fault) -> None:
+                self._exchange.write(Happening.DROPPED, detail=str(fault))
+                if fault.reset and isinstance(link, SocketLink):
+                    link.reset_on_close()
+                reading.cancel()
+
+            line = None if self.faults is None else Line(self.faults, send, drop)
             connection = Connection(
-                self._exchange, self.function_arn, send, self.keep_alive, self.empty_headers
+                self._exchange,
+                self.function_arn,
+                send if line is None else line.send,
+                self.keep_alive,
+                self.empty_headers,
             )
+            if line is not None:
+                line.join(connection)
             try:
                 with reading:
-                    await self._read(link, connection)
-                last_word_is_ours = connection.closing
+                    take = connection.receive if line is None else line.receive
+                    await self._read(link, connection, take)
+                last_word_is_ours = connection.closing and (line is None or line.fault is None)
             finally:
                 connection.lost()
         if last_word_is_ours:
             await linger(link)
 
-    async def _read(self, link: trio.abc.Stream, connection: Connection) -> None:
+    async def _read(
+        self, link: trio.abc.Stream, connection: Connection, take: Callable[[bytes], None]
+    ) -> None:
         try:
             while not connection.closing:
                 data = await link.receive_some()
                 if not data:
                     break
-                connection.receive(bytes(data))
+                take(bytes(data))
+                if isinstance(slow := connection.full, ResponseStream):
+                    await slow.drained()
         except trio.BrokenResourceError:
             # The runtime's death looks like this; what it means is decided where its process is
             # watched.

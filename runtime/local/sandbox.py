@@ -1,8 +1,8 @@
 """The sandbox: the bootstrap as a real process, one life after another.
 
 One task owns the process. It starts one when one is wanted, watches its init and its end, and when
-it leaves, for whatever reason, the whole process group is dead and reaped. Others only say `want`
-and `kill`, which never wait.
+it leaves, for whatever reason, the whole process group is dead and reaped. Others only say `want`,
+`end`, `kill`, `freeze` and `thaw`, which never wait.
 """
 
 import math
@@ -15,23 +15,44 @@ import attrs
 import trio
 
 from runtime.local.environment import sandbox_environment
+from runtime.local.journal import Happening
 from runtime.local.outcomes import exited, timed_out
 from runtime.local.output import Output
 from runtime.local.report import init_report_line
 from runtime.local.runtime_api import RuntimeApi
 from runtime.local.settings import FunctionSettings
 
-__all__ = ["INIT_LIMIT", "Sandbox"]
+__all__ = ["GRACE", "INIT_LIMIT", "Ending", "Sandbox"]
 
 INIT_LIMIT = 10.0
 """Seconds for the init phase; past them Lambda starts it once more, within the function's own
 time-out.
 """
 
+GRACE = 0.3
+"""Seconds between SIGTERM and SIGKILL, for a sandbox with an extension (the runtime's share of the
+shutdown phase). One without is killed at once.
+"""
+
 LAST_BYTES = 1.0
 """Seconds to wait for what a dead process has still in its sockets. Its death closes them, so it
 takes none.
 """
+
+
+@attrs.frozen
+class Ending:
+    """How a process ended that was told to.
+
+    Args:
+        asked: whether it got SIGTERM before anything else.
+        seconds: from being told to its death.
+        returncode: negative for a signal.
+    """
+
+    asked: bool
+    seconds: float
+    returncode: int
 
 
 @attrs.define(eq=False)
@@ -43,12 +64,14 @@ class Sandbox:
         api: the Runtime API that the bootstrap is to call.
         address: where that is, host and port.
         output: what the process writes to.
+        grace: seconds between SIGTERM and SIGKILL.
     """
 
     settings: FunctionSettings
     api: RuntimeApi
     address: str
     output: Output
+    grace: float = GRACE
 
     starts: int = attrs.field(default=0, init=False)
     """How many processes have been started."""
@@ -56,32 +79,88 @@ class Sandbox:
     """Of the living process, which also leads its group."""
     started_at: float = attrs.field(default=0.0, init=False)
     """When its process was started, on trio's clock."""
+    gone: trio.Event = attrs.field(factory=trio.Event, init=False)
+    """Set when there is no process any more, nor will be."""
     _wanted: trio.Event = attrs.field(factory=trio.Event, init=False)
+    ending: Ending | None = attrs.field(default=None, init=False)
+    """How the last one ended that was told to."""
+    frozen: bool = attrs.field(default=False, init=False)
+    """Whether the process is stopped."""
     _killed: bool = attrs.field(default=False, init=False)
+    _told: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _told_at: float = attrs.field(default=0.0, init=False)
+    _asked: bool = attrs.field(default=False, init=False)
+    _dead: trio.Event = attrs.field(factory=trio.Event, init=False)
     _init_limit: float = attrs.field(default=INIT_LIMIT, init=False)
 
     def want(self) -> None:
         """Start a process if none is there."""
         self._wanted.set()
 
+    def end(self) -> None:
+        """Lambda's shutdown: with an extension, SIGTERM, and SIGKILL when its grace is over;
+        SIGKILL at once without (Extensions API).
+        """
+        if self.pid is None or self._told.is_set():
+            return
+        self._told_at = trio.current_time()
+        self._asked = len(self.api.extensions) > 0
+        self._killed = True
+        self._told.set()
+        if self._asked:
+            self.api.stop_offering()
+            self._signal(signal.SIGTERM)
+            self.thaw()
+        else:
+            self.kill()
+
     def kill(self) -> None:
         """Kill the process and all that it started, now."""
         self._killed = True
+        self._signal(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """Stop the process and all that it started, as Lambda does between two events."""
+        if self.pid is not None and not self.frozen and not self._killed:
+            self.frozen = True
+            self._signal(signal.SIGSTOP)
+            self.api.note(Happening.FROZEN)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        if self.frozen:
+            self.frozen = False
+            self._signal(signal.SIGCONT)
+            self.api.note(Happening.THAWED)
+
+    async def ended(self) -> Ending:
+        """Wait until the process is dead that `end` was for."""
+        if self.pid is not None:
+            await self._dead.wait()
+        if self.ending is None:
+            raise RuntimeError("no process has been told to end: there was none")
+        return self.ending
+
+    def _signal(self, number: signal.Signals) -> None:
         if self.pid is not None:
             with suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
+                os.killpg(self.pid, number)
 
     async def run(self) -> None:
         """Serve until cancelled; the first process starts at once, as with provisioned
         concurrency.
         """
         self.want()
-        while True:
-            await self._wanted.wait()
-            await self._live()
+        try:
+            while True:
+                await self._wanted.wait()
+                await self._live()
+        finally:
+            self.gone.set()
 
     async def _live(self) -> None:
-        self._killed = False
+        self._killed = self._asked = self.frozen = False
+        self._told, self._dead = trio.Event(), trio.Event()
         process = await trio.lowlevel.open_process(
             self.settings.command,
             cwd=self.settings.task_root,
@@ -98,20 +177,46 @@ class Sandbox:
         try:
             in_time = await self._watch_init(process)
             if in_time:
-                await process.wait()
+                await self._outlive(process)
             killed = self._killed
         finally:
-            # What the bootstrap has started dies with it.
-            self.kill()
             with trio.CancelScope(shield=True):
-                await process.wait()
+                await self._finish(process)
             self.pid = None
+            self._dead.set()
             # What was wanted of the dead one is not wanted of the next: the Runtime API asks again.
             self._wanted = trio.Event()
         if in_time:
             await self._bury(process, killed)
         else:
             self._init_overran()
+
+    async def _outlive(self, process: trio.Process) -> None:
+        """Wait for the end of the process, or for the end of its grace."""
+        async with trio.open_nursery() as nursery:
+
+            async def ended() -> None:
+                await process.wait()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(ended)
+            await self._told.wait()
+            await trio.sleep_until(self._told_at + self.grace)
+            nursery.cancel_scope.cancel()
+
+    async def _finish(self, process: trio.Process) -> None:
+        """Nothing of the process is left, nor of what it has started."""
+        if process.returncode is None:
+            # Left while it lives, it is to have its grace all the same.
+            self.end()
+            if self._asked:
+                with trio.CancelScope(deadline=self._told_at + self.grace):
+                    await process.wait()
+        self.kill()
+        await process.wait()
+        if self._told.is_set():
+            took = trio.current_time() - self._told_at
+            self.ending = Ending(self._asked, took, process.returncode or 0)
 
     async def _watch_init(self, process: trio.Process) -> bool:
         """Whether the runtime came, or ended, in time."""

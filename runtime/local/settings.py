@@ -78,6 +78,13 @@ def _check_environment(_: object, __: object, value: Any) -> None:
             raise ValueError(f"environment: {name} is set by Lambda itself; leave it out")
 
 
+def _check_max_concurrency(_: object, __: object, value: Any) -> None:
+    if value is not None and (not isinstance(value, int) or value < 1):
+        raise ValueError(
+            f"max_concurrency: {value!r} is no number of events; give 1 or more, or None"
+        )
+
+
 def _path(value: str | Path) -> Path:
     return Path(value).resolve()
 
@@ -98,6 +105,8 @@ class FunctionSettings:
         timeout: seconds that one invocation may take.
         memory: MB that the function is said to have; nothing enforces it here.
         environment: variables besides those of this process, which the function gets too.
+        max_concurrency: events at once in one sandbox, as on Lambda Managed Instances
+            (AWS_LAMBDA_MAX_CONCURRENCY); None for one at a time.
 
     Raises:
         ValueError: a field is wrong; the message begins with its name.
@@ -116,6 +125,7 @@ class FunctionSettings:
     environment: Mapping[str, str] = attrs.field(
         factory=dict[str, str], converter=_mapping, validator=_check_environment
     )
+    max_concurrency: int | None = attrs.field(default=None, validator=_check_max_concurrency)
 
     @property
     def arn(self) -> str:

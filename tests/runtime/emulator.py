@@ -108,7 +108,7 @@ def emulated(
     executable: Path, handler: str, task_root: Path, log: Path, environment: Mapping[str, str]
 ) -> Iterator[Emulated]:
     """Run a function in the emulator, on loopback and free ports."""
-    invoke_port, api_port = _free_ports()
+    invoke_port, api_port = free_ports()
     command = [
         str(executable),
         "--runtime-interface-emulator-address", f"127.0.0.1:{invoke_port}",
@@ -124,7 +124,7 @@ def emulated(
         )  # fmt: skip
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{invoke_port}", timeout=20) as client:
-            _wait_for(invoke_port)
+            wait_for(invoke_port)
             yield Emulated(client, log)
     finally:
         # The emulator gives its runtime a process group of its own, and takes it along.
@@ -136,14 +136,16 @@ def emulated(
             process.wait()
 
 
-def _free_ports() -> tuple[int, int]:
+def free_ports() -> tuple[int, int]:
+    """Two ports of loopback that nobody has."""
     with socket.socket() as first, socket.socket() as second:
         for bound in (first, second):
             bound.bind(("127.0.0.1", 0))
         return first.getsockname()[1], second.getsockname()[1]
 
 
-def _wait_for(port: int) -> None:
+def wait_for(port: int) -> None:
+    """Wait until somebody listens there."""
     for _ in range(500):
         try:
             socket.create_connection(("127.0.0.1", port)).close()
@@ -151,4 +153,4 @@ def _wait_for(port: int) -> None:
             time.sleep(0.01)
         else:
             return
-    raise TimeoutError("the emulator does not listen")
+    raise TimeoutError(f"nobody listens at port {port}")

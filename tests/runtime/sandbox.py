@@ -15,6 +15,7 @@ import attrs
 import trio
 
 from runtime.local import FunctionSettings, InvokeResult, LocalLambda, RuntimeApi, open_local_lambda
+from tests.runtime.extensions import Extensions
 
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = Path(__file__).with_name("functions")
@@ -85,21 +86,28 @@ async def running(
 
 @asynccontextmanager
 async def process_of(
-    handler: str, *, task_root: Path = FUNCTIONS, **environment: str
+    handler: str,
+    *,
+    task_root: Path = FUNCTIONS,
+    command: tuple[str, ...] = COMMAND,
+    extensions: Extensions | None = None,
+    **environment: str,
 ) -> AsyncIterator[tuple[trio.Process, RuntimeApi, list[bytes]]]:
     """The process itself, as its parent has it: with an exit code, and without a time-out's kill.
 
     What it writes is there when it has ended.
     """
-    api, said = RuntimeApi(timeout=30), list[bytes]()
+    api = RuntimeApi(timeout=30) if extensions is None else extensions.api
+    serve = api.serve_connection if extensions is None else extensions.serve
+    said = list[bytes]()
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     host, port = listeners[0].socket.getsockname()
     told = {"AWS_LAMBDA_RUNTIME_API": f"{host}:{port}", "_HANDLER": handler, **environment}
     with trio.fail_after(LIMIT):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(trio.serve_listeners, api.serve_connection, listeners)
+            nursery.start_soon(trio.serve_listeners, serve, listeners)
             process = await trio.lowlevel.open_process(
-                COMMAND,
+                command,
                 cwd=task_root,
                 env={**without_lambda(), **told},
                 stdout=subprocess.PIPE,

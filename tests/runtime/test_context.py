@@ -1,13 +1,16 @@
 """The context object, attribute by attribute as in the official client."""
 
 import json
+import logging
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runtime.client import Client
-from runtime.context import Context
+from runtime.context import Context, check_context
+from runtime.marshal import LambdaContextUnmarshalError
 from runtime.settings import Settings
 from tests.runtime.stage import delivery
 
@@ -21,6 +24,20 @@ SETTINGS = Settings(
     log_group="/aws/lambda/shop",
     log_stream="stream",
 )
+
+
+class Sink:
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def log(self, text: str) -> None:
+        self.said.append(text)
+
+
+class Sinking(logging.NullHandler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_sink = Sink()
 
 
 def context(**headers: str) -> Context:
@@ -124,11 +141,102 @@ def test_the_remaining_time_is_never_below_zero(
 
 def test_log_writes_a_line_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     context().log("hello")
+    context().log("ended\n")
+    context().log(5)
 
-    assert capsys.readouterr().out == "hello\n"
+    assert capsys.readouterr().out == "hello\nended\n5\n"
 
 
-def test_it_shows_what_it_is_about() -> None:
-    assert repr(context()) == (
-        "Context(aws_request_id='id-1', function_name='shop', function_version='7')"
-    )
+def test_log_goes_through_the_root_logger_s_sink_where_there_is_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    handler = Sinking()
+    logging.getLogger().addHandler(handler)
+    try:
+        context().log("hello")
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+    assert handler.log_sink.said == ["hello"]
+    assert capsys.readouterr().out == ""
+
+
+def test_what_is_set_on_it_stays() -> None:
+    told: Any = context()
+    told.span = 5
+    told.function_name = "other"
+
+    assert (told.span, told.function_name) == (5, "other")
+
+
+def test_the_trace_context_is_the_known_fields_of_the_client_context_s_w3c() -> None:
+    w3c = {"traceparent": "00-1", "baggage": 5, "unknown": "x"}
+    told = context(client_context=json.dumps({"w3c": w3c, "custom": {"a": 1}}))
+
+    assert told.w3c() == {"traceparent": "00-1"}
+    assert context().w3c() == {}
+    assert context(client_context='{"w3c": 5}').w3c() == {}
+    assert told.client_context is not None
+    assert told.client_context.custom == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        ({"client_context": "{"}, "Unable to parse Client Context JSON: Expecting property name"),
+        ({"cognito_identity": "x"}, "Unable to parse Cognito Identity JSON: Expecting value"),
+        ({"client_context": "5"}, "Unable to parse Client Context JSON: it is no object"),
+        ({"client_context": '{"client": 5}'}, "Client Context JSON: `client` is no object"),
+    ],
+)
+def test_a_header_that_is_no_json_fails_before_the_handler_has_it(
+    headers: dict[str, str], words: str
+) -> None:
+    sent = {f"lambda-runtime-{k.replace('_', '-')}": v for k, v in headers.items()}
+
+    with pytest.raises(LambdaContextUnmarshalError, match=words):
+        check_context(delivery(b"{}", sent))
+
+
+def test_good_headers_pass() -> None:
+    sent = {"lambda-runtime-client-context": "{}", "lambda-runtime-cognito-identity": "null"}
+
+    check_context(delivery(b"{}", sent))
+
+
+# -- beside the official client's
+
+HEADERS = {
+    "invoked_function_arn": "arn:aws:lambda:x",
+    "aws_tenant_id": "tenant",
+    "deadline_ms": "1002500",
+    "client_context": json.dumps(
+        {"client": {"installation_id": "i"}, "custom": {"a": 1}, "w3c": {"tracestate": "a=b"}}
+    ),
+    "cognito_identity": '{"cognitoIdentityId": "a"}',
+}
+
+
+@pytest.mark.parametrize("headers", [HEADERS, {"deadline_ms": "1002500"}])
+def test_it_is_the_official_client_s(
+    headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reason = "awslambdaric is not installed: `make bench` installs it"
+    official = pytest.importorskip("awslambdaric.bootstrap", reason=reason)
+    for name, value in (
+        ("LAMBDA_FUNCTION_NAME", "shop"), ("LAMBDA_FUNCTION_VERSION", "7"),
+        ("LAMBDA_FUNCTION_MEMORY_SIZE", "512"), ("LAMBDA_LOG_GROUP_NAME", "/aws/lambda/shop"),
+        ("LAMBDA_LOG_STREAM_NAME", "stream"),
+    ):  # fmt: skip
+        monkeypatch.setenv(f"AWS_{name}", value)
+    ours = context(**headers)
+    theirs = official.create_lambda_context(
+        headers.get("client_context"), headers.get("cognito_identity"),
+        int(headers["deadline_ms"]), "id-1", headers.get("invoked_function_arn", ""),
+        headers.get("aws_tenant_id"),
+    )  # fmt: skip
+
+    assert repr(ours) == repr(theirs)
+    assert ours.w3c() == theirs.w3c()
+    for name in vars(theirs).keys() - {"_w3c_fields"}:
+        assert repr(getattr(ours, name)) == repr(getattr(theirs, name)), name

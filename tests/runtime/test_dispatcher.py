@@ -277,3 +277,20 @@ async def test_what_the_watchdog_has_claimed_is_left_to_it(world: World) -> None
 
     assert made.state is State.RUNNING
     assert world.watched == []
+
+
+async def test_while_the_asyncio_loop_hangs_a_late_event_is_left_to_the_watchdog(
+    world: World, autojump_clock: trio.testing.MockClock
+) -> None:
+    inbox = await world.inbox()
+    await world.dispatcher()
+    world.ledger.stuck = lambda: True
+    _, made = world.place(delivery(due=trio.current_time() + 1.0))
+    await world.wake()
+    assert made.begin(inbox.ref)
+
+    await trio.sleep(0.96)
+    await world.wake()
+
+    assert made.unsettled
+    assert inbox.ref.alive

@@ -1,6 +1,7 @@
 """AWS's own emulator drives `python -P -m runtime`: what it serves, and what it survives."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,28 @@ def test_the_client_s_context_comes_through(executable: Path, tmp_path: Path) ->
     assert told["custom"] == {"colour": "red"}
     assert 0 < told["remaining"] <= 300_000
     assert told["arn"].startswith("arn:aws:lambda:")
+
+
+@pytest.mark.parametrize("graceful", ["1", "0"])
+def test_told_to_end_it_announces_that_to_whoever_is_an_extension(
+    executable: Path, tmp_path: Path, graceful: str
+) -> None:
+    log = tmp_path / "log"
+    variables = {"OKIBI_GRACEFUL_SHUTDOWN": graceful}
+    with emulated(executable, "ends.orderly", FUNCTIONS, log, variables) as function:
+        assert function.invoke(b"{}") == b'"xx"'
+
+    # The emulator may be gone before its runtime is.
+    for _ in range(100 if graceful == "1" else 20):
+        if "member 0\n" in log.read_text():
+            break
+        time.sleep(0.02)
+    ends = [line for line in log.read_text().splitlines() if line.startswith(("handler", "member"))]
+    if graceful == "1":
+        assert ends == ["handler", "handler", "member 2", "member 1", "member 0"]
+        assert "Internal agent okibi" in log.read_text()
+    else:
+        assert not ends
 
 
 def test_what_fails_at_init_is_the_answer_to_the_first_event(

@@ -15,6 +15,7 @@ from runtime.delivery import Outcome
 from runtime.failure import (
     BODY_LIMIT,
     CAUSE_LIMIT,
+    FRAMES,
     InitError,
     error_json,
     handler_error,
@@ -42,6 +43,14 @@ def raised(make: Callable[[], BaseException], depth: int = 0) -> BaseException:
 
     try:
         down(depth)
+    except BaseException as error:
+        return error
+    raise AssertionError
+
+
+def raised_by(function: Callable[[], object]) -> BaseException:
+    try:
+        function()
     except BaseException as error:
         return error
     raise AssertionError
@@ -170,6 +179,88 @@ def test_the_members_of_a_group_are_listed() -> None:
     ]
 
 
+def test_a_member_s_own_frames_follow_its_line() -> None:
+    group = BaseExceptionGroup("one", [raised(lambda: Boom("no"))])
+
+    *_, line, first, last = told(raised(lambda: group))[0]["stackTrace"]
+
+    assert line == "  Boom: no\n"
+    assert ", in raised\n" in first
+    assert ", in down\n" in last
+
+
+def test_a_cause_follows_and_the_x_ray_cause_has_both() -> None:
+    error = raised(lambda: Boom("no"))
+    error.__cause__ = raised(lambda: OSError("disk"))
+
+    body, _, cause = told(error)
+
+    assert body["errorMessage"] == "no"
+    assert body["stackTrace"][2] == "  Caused by OSError: disk\n"
+    assert len(body["stackTrace"]) == 5
+    assert [each["type"] for each in cause["exceptions"]] == ["Boom", "OSError"]
+
+
+def test_what_stands_behind_an_error_leaves_its_own_frames_their_room() -> None:
+    error = raised(lambda: Boom("no"), depth=3)
+    members = [raised(lambda: ValueError("x" * 10_000)) for _ in range(500)]
+    error.__cause__ = BaseExceptionGroup("many", members)
+
+    body, outcome, _ = told(error)
+
+    assert len(body["stackTrace"]) <= FRAMES
+    assert body["stackTrace"][4].endswith("raise make()\n")
+    assert len(outcome.body) < BODY_LIMIT
+    assert 0 < len(outcome.cause) <= CAUSE_LIMIT
+
+
+def test_frames_are_not_marked_as_the_official_ones_are_not() -> None:
+    stack = told(raised_by(lambda: [1 / 0, Boom("no")]))[0]["stackTrace"]
+
+    assert not any("^" in entry or "~" in entry for entry in stack)
+
+
+def test_an_endless_source_line_is_cut(tmp_path: Path) -> None:
+    file = tmp_path / "minified.py"
+    file.write_text("def f(): " + "x = 1; " * 100_000 + "1/0")
+    code: dict[str, Any] = {}
+    exec(compile(file.read_text(), str(file), "exec"), code)
+
+    body, outcome, _ = told(raised_by(code["f"]))
+
+    assert body["stackTrace"][-1].endswith(" [cut]")
+    assert len(outcome.body) < 10_000
+
+
+def test_a_cause_that_would_not_pass_is_told_shorter() -> None:
+    error, *others = [raised(lambda: Boom("\0" * 20_000)) for _ in range(4)]
+    error.__cause__ = BaseExceptionGroup("", others)
+
+    _, outcome, cause = told(error)
+
+    assert 0 < len(outcome.cause) <= CAUSE_LIMIT
+    (exception,) = cause["exceptions"]
+    assert exception["message"].endswith(" [cut]")
+
+
+def test_text_that_is_not_ascii_is_not_escaped() -> None:
+    outcome = handler_error(raised(lambda: Boom("größe")), "id")
+
+    assert "größe".encode() in outcome.body
+    assert outcome.cause.isascii()
+
+
+def test_half_of_a_surrogate_pair_is_told() -> None:
+    assert told(raised(lambda: Boom("\ud800")))[0]["errorMessage"] == "\ud800"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), [((), "sys.exit()"), ((3,), "3"), (("why",), "why")]
+)
+def test_a_sys_exit_is_told_by_what_it_was_given(arguments: Any, message: str) -> None:
+    assert told(SystemExit(*arguments))[0]["errorMessage"] == message
+
+
 def test_a_handler_that_needs_asyncio_is_told_so() -> None:
     error = raised(lambda: RuntimeError("no running event loop"))
 
@@ -260,3 +351,11 @@ def test_the_limits_are_below_the_platform_s() -> None:
     assert CAUSE_LIMIT < 64 * 1024
     assert BODY_LIMIT < 6_291_556
     assert sys.getrecursionlimit() > 100
+
+
+def test_a_name_of_any_length_is_cut_and_does_not_get_into_a_header() -> None:
+    outcome = handler_error(type("E" * 2_000_000, (Exception,), {})("x"), "id")
+
+    assert outcome.error_type == "Function.Unknown"
+    assert len(outcome.body) < 10_000
+    assert len(outcome.cause) <= CAUSE_LIMIT

@@ -7,7 +7,7 @@ import attrs
 import pytest
 
 from actors import Server
-from runtime import Context, Function, Handler, InvalidCount, InvalidHandler, Workers
+from runtime import Context, Function, Handler, InvalidCount, InvalidHandler, InvalidLoop, Workers
 from supervisors import Child, SpecError, Strategy
 
 
@@ -86,3 +86,11 @@ def test_it_is_a_value() -> None:
     assert one.supervision.intensity == 5
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         one.intensity = 4  # type: ignore[misc]
+
+
+def test_a_loop_is_trio_s_or_asyncio_s() -> None:
+    assert Function(plain).loop is None
+    assert Function(plain, loop="asyncio").loop == "asyncio"
+    loop: Any = "uvloop"
+    with pytest.raises(InvalidLoop, match='loop is "trio", "asyncio" or None, not \'uvloop\''):
+        Function(plain, loop=loop)

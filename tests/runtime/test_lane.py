@@ -1,88 +1,15 @@
-"""A lane without a socket: what is said when, how it is cut, and what a break means."""
+"""A lane without a socket: what is said when, and what is heard."""
 
 import math
-import time
 
-import attrs
 import pytest
 import trio
 
 from actors import Actor, Name
-from runtime.delivery import Delivery, Outcome, State
-from runtime.lane import JOIN_LIMIT, Lane, Loss, Owed, wake
-from runtime.wire import Answer, WireError, next_request
-from tests.runtime.stage import worker
-
-HOST = b"api:80"
-NEXT = next_request(HOST)
-ACCEPTED = Answer(202, {}, b"", True)
-ME = worker()
-
-
-@attrs.define(eq=False)
-class Wire:
-    """A connection on which nothing moves."""
-
-    closed: bool = False
-
-    def receive(self, limit: int) -> bytes:
-        raise BlockingIOError
-
-    def send(self, data: memoryview) -> int:
-        raise BlockingIOError
-
-    async def readable(self) -> None: ...
-
-    async def writable(self) -> None: ...
-
-    def close(self) -> None:
-        self.closed = True
-
-
-def lane_of(**fields: bool) -> Lane:
-    lane = Lane(0, HOST, **fields)
-    lane.connected(Wire())
-    return lane
-
-
-def event(deadline: float = math.nan, **headers: bytes) -> Answer:
-    told = {name.replace("_", "-").encode(): value for name, value in headers.items()}
-    told.setdefault(b"lambda-runtime-aws-request-id", b"id-1")
-    if not math.isnan(deadline):
-        told[b"lambda-runtime-deadline-ms"] = b"%d" % ((time.time() + deadline) * 1000)
-    return Answer(200, told, b"{}", True)
-
-
-def write(lane: Lane, size: int = 1 << 30) -> bytes:
-    """Write at most so much, as a responder does."""
-    written = b""
-    while lane.outbox and size > len(written):
-        piece = bytes(lane.outbox[0][: size - len(written)])
-        lane.wrote(len(piece))
-        written += piece
-    return written
-
-
-def asked(lane: Lane) -> Lane:
-    lane.stage()
-    write(lane)
-    return lane
-
-
-def given(lane: Lane, answer: Answer | None = None) -> Delivery:
-    """Have an event in the lane."""
-    made = asked(lane).event(answer or event())
-    assert made is not None
-    return made
-
-
-def settled(lane: Lane, outcome: Outcome | None = None) -> Delivery:
-    made = given(lane)
-    assert made.assign(ME)
-    assert made.begin(ME)
-    assert made.settle(outcome or Outcome(b'"yes"'), ME)
-    return made
-
+from runtime.delivery import Outcome, State
+from runtime.lane import JOIN_LIMIT, Lane, Owed, wake
+from runtime.wire import Answer, WireError
+from tests.runtime.lanes import HOST, ME, NEXT, Wire, asked, event, given, lane_of, settled, write
 
 # -- what is staged when
 
@@ -315,126 +242,6 @@ async def test_a_deadline_that_is_no_time_is_none(text: bytes) -> None:
 
     assert made.due == math.inf
     assert made.limit == math.inf
-
-
-# -- a broken connection, row by row
-
-
-async def test_broken_with_nothing_owed_the_delivery_goes_on() -> None:
-    lane = lane_of()
-    made = given(lane)
-    wire = lane.transport
-
-    assert lane.broken() is Loss.NOTHING
-
-    assert isinstance(wire, Wire)
-    assert wire.closed
-    assert lane.transport is None
-    assert lane.delivery is made
-    assert lane.pipelined
-
-
-async def test_broken_before_the_first_event_it_is_asked_for_again() -> None:
-    lane = asked(lane_of())
-
-    assert lane.broken() is Loss.EVENT
-
-    assert lane.pipelined
-    assert write(asked(lane)) == b""
-    assert list(lane.owed) == [Owed.NEXT]
-
-
-async def test_broken_after_the_status_the_lane_is_sequential_from_then_on() -> None:
-    lane = lane_of()
-    settled(lane)
-    lane.stage()
-    write(lane)
-    lane.acknowledged()
-
-    assert lane.broken() is Loss.EVENT
-
-    assert not lane.pipelined
-    lane.stage()
-    assert write(lane) == NEXT
-
-
-async def test_broken_with_none_of_the_answer_written_it_is_staged_again_as_before() -> None:
-    lane = lane_of()
-    made = settled(lane)
-    lane.stage()
-
-    assert lane.broken() is Loss.AGAIN
-
-    assert made.state is State.SETTLED
-    assert lane.pipelined
-    assert not lane.outbox
-    lane.stage()
-    assert write(lane).endswith(b'"yes"' + NEXT)
-
-
-@pytest.mark.parametrize("pipelined", [True, False])
-async def test_broken_with_the_whole_answer_written_it_is_sent_once_more_sequentially(
-    pipelined: bool,
-) -> None:
-    lane = lane_of(pipelined=pipelined)
-    made = settled(lane)
-    lane.stage()
-    first = write(lane)
-
-    assert lane.broken() is Loss.AGAIN
-
-    assert not lane.pipelined
-    lane.stage()
-    again = write(lane)
-    assert again == first.removesuffix(NEXT)
-    assert lane.acknowledged() is made
-
-
-async def test_the_next_request_being_cut_does_not_cut_the_answer() -> None:
-    lane = lane_of()
-    settled(lane)
-    lane.stage()
-    write(lane, len(lane.outbox[0]) - 3)
-
-    assert lane.broken() is Loss.AGAIN
-
-
-async def test_broken_a_second_time_with_the_answer_written_it_is_fatal() -> None:
-    lane = lane_of()
-    settled(lane)
-    for expected in (Loss.AGAIN, Loss.FATAL):
-        lane.stage()
-        write(lane)
-        assert lane.broken() is expected
-
-
-async def test_once_acknowledged_the_next_answer_may_be_sent_twice_again() -> None:
-    lane = lane_of()
-    settled(lane)
-    lane.stage()
-    write(lane)
-    lane.broken()
-    lane.stage()
-    write(lane)
-    lane.acknowledged()
-
-    settled(lane)
-    lane.stage()
-    write(lane)
-
-    assert lane.broken() is Loss.AGAIN
-
-
-@pytest.mark.parametrize("size", [10, JOIN_LIMIT * 2])
-async def test_an_answer_cut_anywhere_inside_is_fatal(size: int) -> None:
-    for cut in (1, 50, -1):
-        lane = lane_of(pipelined=False)
-        settled(lane, Outcome(b"x" * size))
-        lane.stage()
-        whole = sum(map(len, lane.outbox))
-        write(lane, cut if cut > 0 else whole + cut)
-
-        assert lane.broken() is Loss.FATAL
 
 
 # -- wake

@@ -45,9 +45,15 @@ def test_an_untyped_event_is_what_the_standard_library_makes_of_it(value: object
 
 
 def test_what_only_the_standard_library_takes_is_an_event_too() -> None:
-    assert math.isnan(event(b"NaN"))
-    assert event(b'{"x": Infinity}') == {"x": math.inf}
     assert event(b"1e999") == math.inf
+    assert event(b'"\\ud800"') == "\ud800"
+    assert event(b"\xef\xbb\xbf1") == 1
+
+
+@pytest.mark.parametrize("body", [b"NaN", b'{"x": Infinity}', b"[-Infinity]"])
+def test_nan_is_no_json_in_an_event(body: bytes) -> None:
+    with pytest.raises(UnmarshalError, match=r"(NaN|Infinity) is not JSON"):
+        event(body)
 
 
 @pytest.mark.parametrize(
@@ -89,13 +95,18 @@ def test_what_is_no_json_is_refused(body: bytes, kind: Any) -> None:
         event(body, kind)
 
 
-@pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8"])
+@pytest.mark.parametrize(
+    "kind", ["application/json", "application/json; charset=utf-8", "Application/JSON"]
+)
 def test_json_by_any_of_its_names_is_decoded(kind: str) -> None:
     assert event(b'{"a": 1}', content_type=kind) == {"a": 1}
 
 
-def test_another_content_type_gives_the_raw_bytes() -> None:
-    assert event(b"a=1", content_type="application/x-www-form-urlencoded") == b"a=1"
+@pytest.mark.parametrize(
+    "kind", ["application/x-www-form-urlencoded", "application/json-patch+json", "text/plain"]
+)
+def test_another_content_type_gives_the_raw_bytes(kind: str) -> None:
+    assert event(b"a=1", content_type=kind) == b"a=1"
 
 
 def test_a_typed_handler_s_event_is_json_whatever_the_content_type() -> None:
@@ -152,8 +163,8 @@ def endless() -> list[Any]:
 
 @pytest.mark.parametrize(
     "result",
-    [object(), (n for n in range(3)), {1, object()}, "\ud800", endless(), {(1, 2): 3}, 1 + 2j],
-    ids=["object", "generator", "set", "surrogate", "endless", "tuple key", "complex"],
+    [object(), (n for n in range(3)), {1, object()}, endless(), {(1, 2): 3}, 1 + 2j],
+    ids=["object", "generator", "set", "endless", "tuple key", "complex"],
 )
 def test_what_cannot_be_said_in_json_is_a_marshal_error(result: object) -> None:
     with pytest.raises(MarshalError, match="Unable to marshal response: "):

@@ -20,7 +20,9 @@ async def test_an_event_that_comes_in_pieces_is_one() -> None:
         assert json.loads(stage.delivery.body) == "x" * 5000
 
 
-@pytest.mark.parametrize("answer", [b"HTTP/1.1 413 No\r\n", b"HTTP/1.1 400 No\r\n"])
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 %d No\r\n" % status for status in (400, 403, 410, 413)]
+)
 async def test_an_answer_that_is_refused_is_logged_and_over(
     answer: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -140,3 +142,98 @@ async def test_a_new_poller_reads_on_where_the_old_one_stood() -> None:
         assert stage.delivery.request_id == "id-1"
         assert len(stage.connections) == 1
         assert stage.wire.taken() == NEXT
+
+
+# -- edges of the protocol
+
+
+async def test_a_close_that_was_announced_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async with world() as stage:
+        await stage.say(event())
+        await stage.settle()
+
+        await stage.say(b"HTTP/1.1 202 Ok\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+
+        assert len(stage.connections) == 2
+        assert stage.wire.taken() == NEXT
+        assert "may be lost" not in caplog.text
+
+
+async def test_a_status_counts_though_noise_comes_behind_it() -> None:
+    async with world(pipelined=False) as stage:
+        await stage.say(event())
+        await stage.settle()
+
+        await stage.say(ACCEPTED + b"noise")
+
+        assert len(stage.connections) == 2
+        assert stage.wire.taken() == NEXT
+        assert not stage.failures
+
+
+async def test_an_answer_without_a_length_ends_with_its_connection() -> None:
+    async with world() as stage:
+        head = b"HTTP/1.0 200 OK\r\nLambda-Runtime-Aws-Request-Id: old\r\n\r\n"
+        await stage.say(head + b'{"n":', b" 1}", b"")
+
+        assert stage.delivery.request_id == "old"
+        assert stage.delivery.body == b'{"n": 1}'
+        await stage.settle()
+        assert stage.wire.taken().endswith(b"\r\n\r\n1")
+        await stage.say(b"HTTP/1.0 202 Accepted\r\n\r\n", b"")
+        assert stage.wire.taken() == NEXT
+        assert not stage.failures
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+async def test_the_event_of_a_refused_answer_is_not_run_again(status: int) -> None:
+    async with world() as stage:
+        told = event(head=b"Lambda-Runtime-Deadline-Ms: 99999999999999\r\n")
+        await stage.say(told)
+        await stage.settle()
+        stage.wire.taken()
+
+        await stage.say(b"HTTP/1.1 %d No\r\nContent-Length: 0\r\n\r\n" % status + told)
+
+        said = stage.wire.taken()
+        assert said.startswith(b"POST /2018-06-01/runtime/invocation/id-1/error HTTP/1.1\r\n")
+        assert b"Runtime.AnswerRefused" in said
+        assert stage.delivery.begun == 0
+        await stage.say(ACCEPTED + event("id-2"))
+        assert stage.delivery.unsettled
+        assert not stage.failures
+
+
+async def test_half_an_answer_that_arrived_is_known_by_two_refusals() -> None:
+    async with world() as stage:
+        await stage.say(event())
+        await stage.settle()
+        await stage.say(b"")
+        refusal = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
+        assert stage.wire.taken().startswith(b"POST ")
+        await stage.say(refusal)
+        assert stage.wire.taken() == NEXT
+        assert not stage.failures
+
+        await stage.say(refusal)
+
+        assert stage.failures == ["half of an answer has arrived, and no more is accepted"]
+
+
+async def test_interim_answers_pop_nothing() -> None:
+    async with world() as stage:
+        await stage.say(b"HTTP/1.1 102 Processing\r\n\r\n" + event())
+        await stage.settle()
+        await stage.say(b"HTTP/1.1 100 Continue\r\n\r\n", ACCEPTED + event("id-2"))
+
+        assert stage.delivery.request_id == "id-2"
+        assert len(stage.connections) == 1
+
+
+async def test_what_a_refusal_says_is_cut_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async with world() as stage:
+        await stage.say(event())
+        await stage.settle()
+        await stage.say(b"HTTP/1.1 400 No\r\nContent-Length: 90000\r\n\r\n" + b"x" * 90_000)
+
+        assert len(caplog.text) < 10_000

@@ -12,6 +12,7 @@ import pytest
 from runtime import report
 from runtime.failure import InitError, platform_error
 from runtime.report import report_init_error, report_invocation_error
+from tests.runtime.stage import delivery
 
 
 @contextmanager
@@ -43,7 +44,8 @@ def init(address: tuple[str, int]) -> int | None:
 
 def invocation(address: tuple[str, int]) -> int | None:
     outcome = platform_error("Runtime.DeadlineExceeded", "late", "id-1")
-    return report_invocation_error(address, "id-1", outcome)
+    told = delivery(headers={"lambda-runtime-invocation-id": "attempt-7"})
+    return report_invocation_error(address, told, outcome)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +66,20 @@ def test_it_posts_the_error_and_gives_the_status(
     assert b"\r\nHost: 127.0.0.1:%d\r\n" % address[1] in head
     assert b"\r\nLambda-Runtime-Function-Error-Type: %s\r\n" % kind in head
     assert json.loads(body)["errorType"].encode() == kind
+    assert (b"\r\nLambda-Runtime-Invocation-Id: attempt-7\r\n" in head) is (send is invocation)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\nnoise",
+        b"HTTP/1.0 202 Accepted\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
+def test_a_status_counts_whatever_comes_before_it_or_after(answer: bytes) -> None:
+    with answering(answer) as (address, _):
+        assert init(address) == 202
 
 
 @pytest.mark.parametrize("answer", [b"", b"noise\r\n\r\n", b"HTTP/1.1 202 Acc"])
@@ -84,9 +100,10 @@ def test_a_server_that_says_nothing_is_left_after_a_while(monkeypatch: pytest.Mo
         assert init(server.getsockname()) is None
 
 
-def test_a_type_that_could_pose_as_headers_is_reported_as_unknown() -> None:
+@pytest.mark.parametrize("kind", ["X\r\nEvil: 1", "X" * 1_100_000])
+def test_a_type_that_cannot_stand_in_a_header_is_reported_as_unknown(kind: str) -> None:
     with answering(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n") as (address, seen):
-        assert report_init_error(address, InitError("X\r\nEvil: 1", "why")) == 202
+        assert report_init_error(address, InitError(kind, "why")) == 202
 
     assert b"\r\nEvil" not in seen[0].split(b"\r\n\r\n")[0]
     assert b"\r\nLambda-Runtime-Function-Error-Type: Runtime.Unknown\r\n" in seen[0]

@@ -53,6 +53,25 @@ async def test_what_does_not_go_out_at_once_goes_out_later() -> None:
         assert stage.wire.taken().endswith(b"x" * 100 + NEXT)
 
 
+async def test_asked_to_end_it_writes_what_is_left_first() -> None:
+    async with world() as stage:
+        stage.lane.closing = True
+        await stage.say(event())
+        stage.wire.taken()
+        stage.wire.room = 50
+        await stage.settle(b"x" * 200_000)
+        stage.responders[0].stop()
+        await wait_all_tasks_blocked()
+        assert len(stage.wire.written) == 50
+
+        stage.wire.room = 1 << 30
+        stage.wire.drained.set()
+        await wait_all_tasks_blocked()
+
+        assert stage.wire.taken().endswith(b"x" * 200_000)
+        assert str(stage.responders[0].reason) == "shutdown"
+
+
 async def test_a_new_responder_writes_on_where_the_old_one_stood() -> None:
     async with world() as stage:
         await stage.say(event())

@@ -63,13 +63,7 @@ async def test_a_server_that_crashes_is_restarted_afresh_under_its_name() -> Non
         assert sandbox.function.starts == 1
 
 
-async def test_a_plain_def_runs_on_the_main_thread_and_keeps_what_belongs_to_it() -> None:
-    async with running("official.database") as sandbox:
-        assert [await sandbox.ask() for _ in range(3)] == [1, 2, 3]
-    async with running("official.signals") as sandbox:
-        assert await sandbox.ask() == ["alarm"]
-    async with running("official.loop") as sandbox:
-        assert await sandbox.ask({"a": 1}) == {"asyncio": {"a": 1}}
+async def test_beside_children_a_plain_def_runs_in_a_thread() -> None:
     async with running("tree.plain") as sandbox:
         assert await sandbox.ask() == {"pid": sandbox.pid, "main": False}
 

@@ -111,3 +111,37 @@ def test_the_address_is_host_and_port(api: str, address: tuple[str, int]) -> Non
 def test_an_address_that_is_none_is_refused_with_what_it_should_be(api: str) -> None:
     with pytest.raises(InitError, match="AWS_LAMBDA_RUNTIME_API is host:port, not"):
         settings_from({**LEAST, "AWS_LAMBDA_RUNTIME_API": api}, [])
+
+
+@pytest.mark.parametrize(
+    ("runtime", "escaped"),
+    [
+        ("", True),
+        ("AWS_Lambda_python3.11", True),
+        ("AWS_Lambda_python3.9", True),
+        ("AWS_Lambda_python3.12", False),
+        ("AWS_Lambda_python3.14", False),
+        ("AWS_Lambda_python3.14x", True),
+        ("AWS_Lambda_nodejs22.x", True),
+    ],
+)
+def test_text_is_escaped_but_in_aws_s_own_runtimes_from_python_3_12_on(
+    runtime: str, escaped: bool
+) -> None:
+    assert settings_from({**LEAST, "AWS_EXECUTION_ENV": runtime}, []).escaped is escaped
+
+
+def test_a_snapshot_is_taken_where_the_initialization_type_says_so() -> None:
+    told = {**LEAST, "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"}
+
+    assert settings_from(told, []).snap_start
+    assert not settings_from(told, []).on_demand
+    assert not settings_from(LEAST, []).snap_start
+
+
+def test_the_loop_is_trio_s_unless_the_variable_says_asyncio() -> None:
+    assert settings_from(LEAST, []).loop == "trio"
+    assert settings_from({**LEAST, "OKIBI_LOOP": ""}, []).loop == "trio"
+    assert settings_from({**LEAST, "OKIBI_LOOP": "asyncio"}, []).loop == "asyncio"
+    with pytest.raises(InitError, match="OKIBI_LOOP is trio or asyncio, not 'uvloop'"):
+        settings_from({**LEAST, "OKIBI_LOOP": "uvloop"}, [])

@@ -50,7 +50,13 @@ def test_without_children_there_is_the_lambda_s_part_only() -> None:
     assert shape(flags) == [
         (
             "lambda",
-            ["responder-0", ("workers", ["worker-0", "worker-1"]), "dispatcher", "poller-0"],
+            [
+                "clock",
+                "responder-0",
+                ("workers", ["worker-0", "worker-1"]),
+                "dispatcher",
+                "poller-0",
+            ],
         )
     ]
 
@@ -72,7 +78,7 @@ def test_each_lane_has_a_responder_and_a_poller() -> None:
     assert isinstance(only, tuple)
     ids = [part if isinstance(part, str) else part[0] for part in only[1]]
     assert ids == [
-        "responder-0", "responder-1", "responder-2", "workers", "dispatcher",
+        "clock", "responder-0", "responder-1", "responder-2", "workers", "dispatcher",
         "poller-0", "poller-1", "poller-2",
     ]  # fmt: skip
 
@@ -97,6 +103,35 @@ def test_a_plain_handler_runs_inline_while_nobody_else_needs_the_loop(
     assert isinstance(instance, Plain)
     assert (instance.alarm is not None) is inline
     assert not worker.stateful
+
+
+@pytest.mark.parametrize(("escaped", "body"), [(True, b'["\\u00e9"]'), (False, '["é"]'.encode())])
+def test_a_plain_handler_s_result_is_escaped_as_the_runtime_says(
+    escaped: bool, body: bytes
+) -> None:
+    told = serving(Function(plain))
+    told.settings = attrs.evolve(SETTINGS, escaped=escaped)
+
+    assert told.worker().say(("é",)).body == body
+
+
+def test_a_snapshot_is_taken_between_all_that_serves_and_the_first_next() -> None:
+    told = serving(Function(Greeter))
+    told.settings = attrs.evolve(SETTINGS, snap_start=True)
+
+    assert shape(tree(told, connect)) == [
+        (
+            "lambda",
+            [
+                "clock",
+                "responder-0",
+                ("workers", ["worker-0", "worker-1"]),
+                "dispatcher",
+                "snapstart",
+                "poller-0",
+            ],
+        )
+    ]
 
 
 def test_a_handler_class_is_stateful_and_typed() -> None:

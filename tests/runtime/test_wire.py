@@ -8,10 +8,12 @@ from runtime.wire import (
     Answer,
     AnswerParser,
     WireError,
+    echo_of,
     error_head,
     header_value,
     next_request,
     response_head,
+    segment,
 )
 
 EVENT = (
@@ -138,7 +140,68 @@ def test_no_bytes_break_the_parser_otherwise(noise: bytes) -> None:
         return
 
 
+def test_what_was_complete_before_the_noise_is_in_the_error() -> None:
+    with pytest.raises(WireError) as raised:
+        parsed(ACCEPTED + EVENT + b"noise")
+
+    assert [answer.status for answer in raised.value.answers] == [202, 200]
+
+
+def test_nothing_may_come_after_an_answer_that_said_it_was_the_last() -> None:
+    with pytest.raises(WireError) as raised:
+        parsed(b"HTTP/1.1 202 Accepted\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" + EVENT)
+
+    (answer,) = raised.value.answers
+    assert (answer.status, answer.keep_alive) == (202, False)
+
+
+def test_a_trailer_is_no_header() -> None:
+    (answer,) = parsed(CHUNKED.removesuffix(b"\r\n") + b"Lambda-Runtime-Aws-Request-Id: no\r\n\r\n")
+
+    assert answer.headers[b"lambda-runtime-aws-request-id"] == b"two"
+
+
+@pytest.mark.parametrize("body", [b"", b"{}"])
+def test_a_body_without_a_length_ends_with_the_connection(body: bytes) -> None:
+    parser = AnswerParser()
+    assert parser.feed(b"HTTP/1.0 200 OK\r\nA: b\r\n\r\n" + body) == []
+
+    assert parser.end() == [Answer(200, {b"a": b"b"}, body, False)]
+    assert parser.end() == []
+
+
+@pytest.mark.parametrize("whole", [EVENT, CHUNKED])
+def test_a_body_with_a_length_is_not_complete_before_it(whole: bytes) -> None:
+    for size in range(len(whole)):
+        parser = AnswerParser()
+        assert parser.feed(whole[:size]) == []
+        assert parser.end() == []
+
+
+def test_the_parser_knows_the_version_it_read_last() -> None:
+    parser = AnswerParser()
+    parser.feed(ACCEPTED)
+    assert not parser.speaks_1_0
+    parser = AnswerParser()
+    parser.feed(b"HTTP/1.0 202 Accepted\r\nContent-Length: 0\r\n\r\n")
+    assert parser.speaks_1_0
+
+
 # -- requests
+
+
+@pytest.mark.parametrize("attempt", [None, b"", b"a\r\nX: y", b"a\nb", b"a\0"])
+def test_an_attempt_that_has_no_name_or_a_bad_one_is_not_echoed(attempt: bytes | None) -> None:
+    named = {} if attempt is None else {b"lambda-runtime-invocation-id": attempt}
+
+    assert echo_of(named) == b""
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [("a-1_.~Z", b"a-1_.~Z"), ("a b/é%\r", b"a%20b%2F%E9%25%0D")]
+)
+def test_a_segment_is_safe_in_a_path(value: str, said: bytes) -> None:
+    assert segment(value) == said
 
 
 def test_the_next_request_has_no_body_and_no_more_headers_than_it_needs() -> None:

@@ -217,6 +217,19 @@ async def test_a_failing_init_at_a_replacement_ends_the_worker() -> None:
     assert caught.group_contains(ConnectionError, match="no database")
 
 
+async def test_a_context_header_that_is_no_json_is_refused_and_the_instance_stays(
+    nursery: trio.Nursery,
+) -> None:
+    stage = await bench(nursery)
+
+    told = await stage.tell("echo", headers={"lambda-runtime-client-context": "{"})
+
+    assert told["errorType"] == "Runtime.LambdaContextUnmarshalError"
+    assert told["errorMessage"].startswith("Unable to parse Client Context JSON: ")
+    assert told["stackTrace"] == []
+    assert await stage.tell("echo") == 1
+
+
 async def test_an_event_that_does_not_fit_is_refused_and_the_instance_stays(
     nursery: trio.Nursery,
 ) -> None:

@@ -51,7 +51,7 @@ def test_an_answer_goes_to_stdout_and_the_logs_to_stderr(capfd: pytest.CaptureFi
 
     out, err = capfd.readouterr()
     assert code == 0
-    assert out == '{"x":1}\n{"x":1}\n'
+    assert out == '{"x": 1}\n{"x": 1}\n'
     lines = err.splitlines()
     assert [line.split(" ")[0] for line in lines] == ["START", "from", "END", "REPORT"] * 2
     assert "\tInit Duration: " in lines[3]
@@ -80,7 +80,7 @@ def test_a_time_out_is_a_function_error(capfd: pytest.CaptureFixture[str]) -> No
 
 def test_an_answer_stays_on_one_line(capfd: pytest.CaptureFixture[str]) -> None:
     assert invoke("app.lines", None) == 0
-    assert capfd.readouterr().out == '{"text":"two\\nlines"}\n'
+    assert capfd.readouterr().out == '{"text": "two\\nlines"}\n'
 
 
 # -- bad input

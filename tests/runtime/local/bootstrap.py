@@ -1,15 +1,25 @@
 """A bootstrap out of the standard library: the independent client of the local server's tests.
 
-Its handler is the event itself: `{"do": ...}` says what happens.
+Its handler is the event itself: `{"do": ...}` says what happens. `_HANDLER` says what it does
+before its first event: `extension.*` registers one.
 """
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPResponse
+
+EXTENSION = "/2020-01-01/extension/"
+
+
+def connect() -> HTTPConnection:
+    host, port = os.environ["AWS_LAMBDA_RUNTIME_API"].split(":")
+    return HTTPConnection(host, int(port))
 
 
 def call(
@@ -18,6 +28,31 @@ def call(
     connection.request(method, f"/2018-06-01/runtime/{path}", body)
     response = connection.getresponse()
     return response.getheader("Lambda-Runtime-Aws-Request-Id", ""), response.read()
+
+
+def ask(connection: HTTPConnection, method: str, path: str, **headers: str) -> HTTPResponse:
+    names = {f"Lambda-Extension-{name}": value for name, value in headers.items()}
+    connection.request(method, EXTENSION + path, b'{"events":[]}', names)
+    return connection.getresponse()
+
+
+def register(*, ask_for_events: bool = True) -> None:
+    """Register an extension, whose event/next waits in a thread."""
+    connection = connect()
+    response = ask(connection, "POST", "register", Name="mine")
+    response.read()
+    identifier = response.getheader("Lambda-Extension-Identifier", "")
+
+    def wait() -> None:
+        ask(connection, "GET", "event/next", Identifier=identifier)
+
+    if ask_for_events:
+        threading.Thread(target=wait, daemon=True).start()
+
+
+def leave(_: object, __: object) -> None:
+    print("asked to end", flush=True)
+    os._exit(0)
 
 
 def handle(event: dict[str, object], request_id: str) -> object:
@@ -41,9 +76,44 @@ def handle(event: dict[str, object], request_id: str) -> object:
     return {"event": event, "pid": os.getpid(), "id": request_id}
 
 
+def stream(connection: HTTPConnection, request_id: str, event: dict[str, object]) -> None:
+    """Write `pieces` as a streamed response; `fail` ends it with error trailers."""
+    connection.putrequest("POST", f"/2018-06-01/runtime/invocation/{request_id}/response")
+    connection.putheader("Lambda-Runtime-Function-Response-Mode", "streaming")
+    connection.putheader("Content-Type", "text/x")
+    connection.putheader("Transfer-Encoding", "chunked")
+    connection.endheaders()
+    for _ in range(int(str(event["pieces"]))):
+        piece = b"x" * int(str(event["size"]))
+        connection.send(b"%x\r\n%b\r\n" % (len(piece), piece))
+        time.sleep(float(str(event.get("pause", 0))))
+    connection.send(b"0\r\n")
+    if "fail" in event:
+        connection.send(b"Lambda-Runtime-Function-Error-Type: Function.Broke\r\n")
+        connection.send(b"Lambda-Runtime-Function-Error-Body: eyJhIjoxfQ==\r\n")
+    connection.send(b"\r\n")
+    connection.getresponse().read()
+
+
+def serve(connection: HTTPConnection) -> None:
+    while True:
+        request_id, body = call(connection, "GET", "invocation/next")
+        try:
+            event = json.loads(body)
+            if event.get("do") == "stream":
+                stream(connection, request_id, event)
+                continue
+            answer = json.dumps(handle(event, request_id)).encode()
+            call(connection, "POST", f"invocation/{request_id}/response", answer)
+            if b"answer and exit" in body:
+                return
+        except ValueError as error:
+            answer = json.dumps({"errorMessage": str(error), "errorType": "ValueError"}).encode()
+            call(connection, "POST", f"invocation/{request_id}/error", answer)
+
+
 def main() -> None:
-    host, port = os.environ["AWS_LAMBDA_RUNTIME_API"].split(":")
-    connection = HTTPConnection(host, int(port))
+    connection = connect()
     match os.environ["_HANDLER"]:
         case "init.error":
             error = {"errorMessage": "broken", "errorType": "Runtime.Broken", "stackTrace": []}
@@ -53,17 +123,20 @@ def main() -> None:
             sys.exit(3)
         case "init.hang":
             print("hanging", flush=True)
-            socket.create_connection((host, int(port))).recv(1)
-    while True:
-        request_id, body = call(connection, "GET", "invocation/next")
-        try:
-            answer = json.dumps(handle(json.loads(body), request_id)).encode()
-            call(connection, "POST", f"invocation/{request_id}/response", answer)
-            if b"answer and exit" in body:
-                return
-        except ValueError as error:
-            answer = json.dumps({"errorMessage": str(error), "errorType": "ValueError"}).encode()
-            call(connection, "POST", f"invocation/{request_id}/error", answer)
+            socket.create_connection((connection.host, connection.port)).recv(1)
+        case "extension.leaves":
+            signal.signal(signal.SIGTERM, leave)
+            register()
+        case "extension.stays":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            register()
+        case "extension.asks_for_nothing":
+            register(ask_for_events=False)
+        case "alone":
+            signal.signal(signal.SIGTERM, leave)
+    for _ in range(int(os.environ.get("AWS_LAMBDA_MAX_CONCURRENCY", "1")) - 1):
+        threading.Thread(target=serve, args=(connect(),), daemon=True).start()
+    serve(connection)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """The Runtime API without I/O: an exchange, and connections that only note what they send."""
 
+from typing import Any
+
 import attrs
 
 from runtime.local.connection import Connection
 from runtime.local.exchange import Exchange
 from runtime.local.invocation import Invocation
 from runtime.local.journal import Journal
+from runtime.local.slots import Slots
 
 NEXT = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n"
 PING = b"GET /2018-06-01/ping HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -24,6 +27,8 @@ class Desk:
 
     journal: Journal = attrs.field(factory=Journal)
     exchange: Exchange = attrs.field(init=False)
+    idle: int = 0
+    """How many times it has said that nothing is to be done."""
     ended: list[Invocation] = attrs.field(factory=list[Invocation])
 
     def __attrs_post_init__(self) -> None:
@@ -32,7 +37,11 @@ class Desk:
             wall_clock=lambda: 1_700_000_000.0,
             journal=self.journal,
             on_end=self.ended.append,
+            on_idle=self._count_idle,
         )
+
+    def _count_idle(self) -> None:
+        self.idle += 1
 
     def connect(self, *, keep_alive: bool = True) -> "Peer":
         sent: list[bytes] = []
@@ -42,7 +51,7 @@ class Desk:
 
         return Peer(Connection(self.exchange, "arn:function", send, keep_alive=keep_alive), sent)
 
-    def offer(self, payload: bytes = b'{"a":1}', **fields: str) -> Invocation:
+    def offer(self, payload: bytes = b'{"a":1}', **fields: Any) -> Invocation:
         invocation = Invocation(
             payload, timeout=3.0, request_id="id-1", trace_id="Root=1-2-3", **fields
         )
@@ -72,6 +81,42 @@ class Peer:
         """Feed one request; status and body of its one answer."""
         (answer,) = self.tell(data)
         return read(answer)
+
+
+@attrs.define(eq=False)
+class ManyDesk:
+    """The same with multi-concurrency; connections keep their answers."""
+
+    journal: Journal = attrs.field(factory=Journal)
+    slots: Slots = attrs.field(init=False)
+    ended: list[Invocation] = attrs.field(factory=list[Invocation])
+
+    def __attrs_post_init__(self) -> None:
+        self.slots = Slots(
+            clock=lambda: 100.0,
+            wall_clock=lambda: 1_700_000_000.0,
+            journal=self.journal,
+            on_end=self.ended.append,
+        )
+
+    def connect(self) -> "Peer":
+        sent: list[bytes] = []
+
+        def send(pieces: list[bytes]) -> None:
+            sent.append(b"".join(pieces))
+
+        return Peer(Connection(self.slots, "arn:function", send), sent)
+
+    def waiting(self) -> "Peer":
+        """A connection with a pending /next."""
+        peer = self.connect()
+        peer.tell(NEXT)
+        return peer
+
+    def offer(self, request_id: str, payload: bytes = b"1", **fields: Any) -> Invocation:
+        invocation = Invocation(payload, timeout=3.0, request_id=request_id, **fields)
+        self.slots.offer(invocation)
+        return invocation
 
 
 def read(answer: bytes) -> tuple[int, bytes]:

@@ -155,23 +155,49 @@ def test_requests_may_come_in_pieces(piece: int) -> None:
     assert desk.exchange.state is State.READY
 
 
-def test_a_chunked_response_with_trailers_is_accepted() -> None:
+def chunked(*trailers: bytes) -> bytes:
+    """A streamed response of two chunks to id-1."""
+    return b"".join(
+        [
+            b"POST /2018-06-01/runtime/invocation/id-1/response HTTP/1.1\r\nHost: x\r\n",
+            b"Transfer-Encoding: chunked\r\nTrailer: Lambda-Runtime-Function-Error-Type\r\n",
+            b"Lambda-Runtime-Function-Response-Mode: streaming\r\n\r\n",
+            b"5\r\nhello\r\n1\r\n!\r\n0\r\n",
+            *(trailer + b"\r\n" for trailer in trailers),
+            b"\r\n",
+        ]
+    )
+
+
+def test_a_chunked_response_is_collected_for_an_invoker_who_waits_for_all_of_it() -> None:
+    desk = Desk()
+    invocation = desk.offer()
+    peer = desk.connect()
+    peer.tell(NEXT)
+
+    assert peer.ask(chunked()) == (202, ANSWER_OK)
+    assert invocation.outcome is not None
+    assert invocation.outcome.payload == b"hello!"
+    assert peer.tell(NEXT) == []
+
+
+def test_error_trailers_make_it_an_error_with_the_body_that_they_bring() -> None:
     desk = Desk()
     invocation = desk.offer()
     peer = desk.connect()
     peer.tell(NEXT)
 
     status, _ = peer.ask(
-        b"POST /2018-06-01/runtime/invocation/id-1/response HTTP/1.1\r\nHost: x\r\n"
-        b"Transfer-Encoding: chunked\r\nTrailer: Lambda-Runtime-Function-Error-Type\r\n"
-        b"Lambda-Runtime-Function-Response-Mode: streaming\r\n\r\n"
-        b"5\r\nhello\r\n1\r\n!\r\n0\r\nLambda-Runtime-Function-Error-Type: Runtime.X\r\n\r\n"
+        chunked(
+            b"Lambda-Runtime-Function-Error-Type: Runtime.Broke",
+            b"Lambda-Runtime-Function-Error-Body: eyJhIjoxfQ==",
+        )
     )
 
     assert status == 202
     assert invocation.outcome is not None
-    assert invocation.outcome.payload == b"hello!"
-    assert peer.tell(NEXT) == []
+    assert invocation.outcome.payload == b'{"a":1}'
+    assert invocation.outcome.error_type == "Runtime.Broke"
 
 
 def test_expect_100_continue_is_answered_before_the_body() -> None:

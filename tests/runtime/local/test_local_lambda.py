@@ -5,41 +5,15 @@ behind.
 import base64
 import json
 import os
-import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 import trio
 import trio.testing
 
-from runtime.local import FunctionSettings, LocalLambda, open_local_lambda
-
-BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
-
-Open = Callable[..., AbstractAsyncContextManager[LocalLambda]]
-
-
-def settings(handler: str = "app.handler", **fields: Any) -> FunctionSettings:
-    fields.setdefault("task_root", BOOTSTRAP.parent)
-    return FunctionSettings(handler, command=(sys.executable, "-S", "-E", str(BOOTSTRAP)), **fields)
-
-
-@asynccontextmanager
-async def opened(
-    handler: str = "app.handler", **fields: Any
-) -> AsyncIterator[tuple[LocalLambda, list[str]]]:
-    lines: list[str] = []
-    with trio.fail_after(10):
-        async with open_local_lambda(settings(handler, **fields), output=lines.append) as function:
-            yield function, lines
-
-
-def event(**fields: object) -> bytes:
-    return json.dumps(fields).encode()
+from runtime.local import LocalLambda, open_local_lambda
+from tests.runtime.local.launch import BOOTSTRAP, event, opened, settings
 
 
 def is_gone(pid: int) -> bool:

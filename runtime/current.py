@@ -1,0 +1,58 @@
+"""Which invocation a piece of code runs for: what a log line is marked with.
+
+A context variable of the worker's task says it. Whatever the handler starts inherits it: trio's
+tasks, asyncio's, a function in `trio.to_thread`. So it is right with many events in flight, and
+in a task that goes on after its event was answered, where the official client's one global names
+whichever event came last.
+
+A thread of the user's own (`threading.Thread`, an executor) inherits no context. While only one
+event can be in flight it is marked with that one, as in the official client; with more it could
+only be guessed, and is not marked.
+"""
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from types import MappingProxyType
+
+Invocation = tuple[str, Mapping[bytes, bytes]]
+
+NOBODY: Invocation = ("", MappingProxyType({}))
+TENANT = b"lambda-runtime-aws-tenant-id"
+
+_invocation: ContextVar[Invocation] = ContextVar("okibi_invocation")
+# Of the whole process; in the module, where to set a name costs least.
+_last: Invocation = NOBODY
+_one_at_a_time = True
+
+
+def expect(lanes: int) -> None:
+    """Say how many events may be in flight at once."""
+    global _last, _one_at_a_time
+    _one_at_a_time = lanes == 1
+    _last = NOBODY
+
+
+def enter(request_id: str, headers: Mapping[bytes, bytes]) -> None:
+    """From here on the running task works for this invocation."""
+    global _last
+    _last = here = (request_id, headers)
+    _invocation.set(here)
+
+
+def invocation() -> Invocation:
+    """The request id and the headers of the invocation this code runs for; empty for none."""
+    here = _invocation.get(None)
+    if here is None:
+        return _last if _one_at_a_time else NOBODY
+    return here
+
+
+def request_id() -> str:
+    """The invocation's id; empty outside of any."""
+    return invocation()[0]
+
+
+def tenant_id() -> str | None:
+    """The tenant the invocation is for; None without one."""
+    value = invocation()[1].get(TENANT)
+    return value.decode("utf-8", "replace") if value else None

@@ -1,0 +1,185 @@
+"""How the process ends: what a signal does, and what the time it leaves is spent on.
+
+The platform leaves 300 ms from SIGTERM to SIGKILL. Counted from the signal:
+
+    0        no event is asked for any more; what is in flight runs on
+    DRAIN    what is still in flight is cut, and answered with an error; without anything in
+             flight, or once it is answered, this comes at once. The tree is stopped in reverse
+    HASTE    whoever has not been asked to end yet is asked now, all at once: in a hurry each
+             `terminate` matters more than their order
+    LIMIT    what is left is killed once nothing moves any more, and the log says what that was:
+             a machine that is short of processor time must not cost anybody his `terminate`
+
+A child's own `shutdown` is a promise of its supervisor's for a restart; at the end of the process
+it counts as far as this leaves room for it. A second signal ends the process at once.
+
+An end that a failure brings has nothing to drain, and all the time that Lambda's shutdown phase
+allows at most.
+"""
+
+import logging
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import trio
+
+from actors.process import Phase, Process
+from supervisors.parent import Parent
+
+from .alarm import Alarm
+from .failure import Stopped
+from .lane import Lane
+from .logs import write_raw
+from .watchdog import end_within
+
+logger = logging.getLogger("okibi")
+
+DRAIN = 0.06
+HASTE = 0.18
+LIMIT = 0.22
+# Seconds from the decision to end until the end, whoever holds it up: what Lambda's shutdown
+# phase allows at most. A shielded handler, or a thread of the user's, would hold the process for
+# ever.
+STOP_LIMIT = 2.0
+FAILED_HASTE, FAILED_LIMIT = 1.0, 1.5
+# Seconds between two looks, of which two without a change say that nothing moves: in the first
+# it may have been this process that got no time.
+STALLED_FOR = 0.01
+LOOK_EVERY = 0.002
+CUT_EVERY = 0.01
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Ending:
+    """Whether the process is to end, with which code, and how it comes to that.
+
+    Args:
+        lanes: what is in flight.
+        alarm: cuts a plain handler that holds the main thread.
+    """
+
+    def __init__(self, lanes: list[Lane], alarm: Alarm) -> None:
+        self.code: int | None = None
+        self.root: Process | None = None
+        self._lanes = lanes
+        self._alarm = alarm
+        self._asked = trio.Event()
+        self._began = 0.0
+        self._before: dict[int, Any] = {}
+        self._signalled = False
+        self._token = trio.lowlevel.current_trio_token()
+
+    def fail(self, why: str) -> None:
+        """End with a failure."""
+        logger.critical("%s", why)
+        self.begin(1)
+
+    def begin(self, code: int) -> None:
+        """Have the tree stopped; of several codes the worst is the process's."""
+        # Cut short, it is no success: something in flight was not answered.
+        end_within(STOP_LIMIT, 1)
+        if self.code is None:
+            self._began = trio.current_time()
+        self.code = max(code, self.code or 0)
+        for lane in self._lanes:
+            lane.closing = True
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Wait until the process is to end, and take the tree down."""
+        await self._asked.wait()
+        await self._drain()
+        root = self.root
+        assert root is not None
+        haste, limit = (FAILED_HASTE, FAILED_LIMIT) if self.code else (HASTE, LIMIT)
+        root.stop()
+        with trio.move_on_at(self._began + haste):
+            await root.wait_dead()
+        each(root, Process.stop)
+        with trio.move_on_at(self._began + limit):
+            await root.wait_dead()
+        await _stalled(root)
+        each(root, _kill_if_childless)
+
+    async def _drain(self) -> None:
+        until = self._began + DRAIN
+        # To be told would cost every invocation something.
+        while not self.code and trio.current_time() < until and self._in_flight():  # noqa: ASYNC110
+            await trio.sleep(LOOK_EVERY)
+
+    def _in_flight(self) -> bool:
+        return any(lane.delivery is not None for lane in self._lanes)
+
+    # -- signals, taken in the main thread wherever it stands; trio's own receiver would let them
+    # -- wait for a loop that may be held
+
+    def __enter__(self) -> None:
+        for number in SIGNALS:
+            self._before[number] = signal.signal(number, self._take)
+
+    def __exit__(self, *_: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    def _take(self, number: int, _: FrameType | None) -> None:
+        if self._signalled:
+            write_raw(f"{signal.Signals(number).name} again: the process ends at once")
+            os._exit(128 + number)
+        self._signalled = True
+        self._token.run_sync_soon(self._begin_by, number)
+        if self._alarm.armed:
+            threading.Thread(target=self._cut, name="okibi cut", daemon=True).start()
+
+    def _begin_by(self, number: int) -> None:
+        logger.info("%s: stopping", signal.Signals(number).name)
+        self.begin(0)
+
+    def _cut(self) -> None:
+        """End the plain handler that holds the main thread, when it has had its time."""
+        time.sleep(DRAIN)
+        self._alarm.raises = Stopped
+        while self._alarm.armed:
+            self._alarm.send()
+            time.sleep(CUT_EVERY)
+
+
+def each(process: Process, do: Callable[[Process], None]) -> None:
+    """Do something to all that live, a supervisor before its children, the last of them first.
+
+    In this order a supervisor that is asked to end starts none of its children again.
+    """
+    if process.phase is Phase.DEAD:
+        return
+    do(process)
+    if isinstance(process.actor, Parent):
+        for place in reversed(process.actor.places):
+            if place.process is not None:
+                each(place.process, do)
+
+
+async def _stalled(root: Process) -> None:
+    """Wait until nobody below ends any more."""
+    lives = math.inf
+    looks = 0
+    while looks < 2 and lives > 0:
+        living = list[Process]()
+        each(root, living.append)
+        looks = looks + 1 if len(living) == lives else 0
+        lives = len(living)
+        with trio.move_on_after(STALLED_FOR):
+            await root.wait_dead()
+
+
+def _kill_if_childless(process: Process) -> None:
+    # A supervisor ends by itself when its children have, and reports which had to be killed: a
+    # report of each one's own takes half a millisecond, which nobody has now.
+    if not isinstance(process.actor, Parent):
+        process.silent = True
+        process.kill()

@@ -1,0 +1,362 @@
+"""The cases: what the Runtime API does, call by call, and what the specification says it should.
+
+A case has a number of the list of what a local server must reproduce (the specification's §8) and
+a mode: `one` is the classic, one event at a time, `many` is multi-concurrency. The rest of them are
+in `cases_many.py` and `cases_extensions.py`.
+"""
+
+from collections.abc import Callable
+
+import attrs
+
+from tests.conformance.runtime_api.peer import NOTHING, request
+from tests.conformance.runtime_api.stage import EVENT, NEXT, RUNTIME, Stage
+
+__all__ = ["ACCEPTED", "CASES", "INVALID_ID", "Case", "case", "post", "state_refusal"]
+
+ACCEPTED = '{"status":"OK"}\n'
+INVALID_ID = '{"errorMessage":"Invalid request ID","errorType":"InvalidRequestID"}\n'
+BAD_MODE = (
+    '{"errorMessage":"Invalid function response mode","errorType":"InvalidFunctionResponseMode"}\n'
+)
+TOO_LARGE = (
+    '{"errorMessage":"Exceeded maximum allowed payload size (6291556 bytes).",'
+    '"errorType":"RequestEntityTooLarge"}\n'
+)
+LARGEST = 6_291_556
+TRACE = (
+    "X-Amzn-Trace-Id: Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
+)
+A_MOMENT = 0.3
+"""Seconds in which something that must not come would have come."""
+
+
+@attrs.frozen
+class Case:
+    """One case.
+
+    Args:
+        number: of the list in the specification.
+        name: the rule.
+        mode: `one` or `many`.
+        timeout: seconds of the function.
+        play: what is done.
+    """
+
+    number: int
+    name: str
+    mode: str
+    timeout: int
+    play: Callable[[Stage], None]
+
+    def __str__(self) -> str:
+        return f"{self.number}-{self.mode}-{self.play.__name__}"
+
+
+CASES: list[Case] = []
+
+
+def case(number: int, mode: str = "one", timeout: int = 30) -> Callable[..., Callable[..., None]]:
+    """Add a function as a case; its name and its docstring are the rule."""
+
+    def add(play: Callable[[Stage], None]) -> Callable[[Stage], None]:
+        name = " ".join((play.__doc__ or play.__name__.replace("_", " ")).split())
+        CASES.append(Case(number, name, mode, timeout, play))
+        return play
+
+    return add
+
+
+def post(request_id: str, endpoint: str, body: bytes = b"{}", *headers: str) -> bytes:
+    return request("POST", f"{RUNTIME}invocation/{request_id}/{endpoint}", body, *headers)
+
+
+def init_error(body: bytes = b'{"errorType":"E"}') -> bytes:
+    return request("POST", f"{RUNTIME}init/error", body)
+
+
+def state_refusal(moves: str) -> str:
+    return (
+        f'{{"errorMessage":"State transition from {moves} failed for runtime. Error: State'
+        ' transition is not allowed","errorType":"InvalidStateTransition"}\n'
+    )
+
+
+@case(1)
+def next_while_running_brings_the_same_event_at_once(stage: Stage) -> None:
+    _, peer, _ = stage.running()
+    again, elsewhere = peer.ask(NEXT), stage.connect().ask(NEXT)
+    stage.expect("again", again, 200, EVENT)
+    stage.expect("on another connection", elsewhere, 200, EVENT)
+    same = again.headers["lambda-runtime-aws-request-id"] == stage.id_of(elsewhere)
+    stage.expect_text("the id", str(same), "True")
+
+
+@case(2)
+def a_second_answer_is_refused(stage: Stage) -> None:
+    _, peer, request_id = stage.running()
+    stage.expect("response", peer.ask(post(request_id, "response")), 202, ACCEPTED)
+    again = peer.ask(post(request_id, "response"))
+    moves = "RuntimeResponseSentState to InvocationResponse"
+    stage.expect("response again", again, 403, state_refusal(moves))
+    moves = "RuntimeResponseSentState to InvocationErrorResponse"
+    stage.expect("error", peer.ask(post(request_id, "error")), 403, state_refusal(moves))
+
+
+@case(2)
+def an_error_is_the_one_answer(stage: Stage) -> None:
+    invoker, peer, request_id = stage.running()
+    failure = b'{"errorMessage":"m","errorType":"T"}'
+    stage.expect("error", peer.ask(post(request_id, "error", failure)), 202, ACCEPTED)
+    moves = "RuntimeResponseSentState to InvocationErrorResponse"
+    stage.expect("again", peer.ask(post(request_id, "error")), 403, state_refusal(moves))
+    peer.send(NEXT)
+    stage.expect("the invoker", invoker.answer(), 200, failure)
+
+
+@case(2)
+def next_while_a_response_is_half_sent_is_refused(stage: Stage) -> None:
+    _, peer, request_id = stage.running()
+    whole = post(request_id, "response", b'{"b":2}')
+    peer.send(whole[:-3])
+    refused = stage.connect().ask(NEXT)
+    for _ in range(20):  # the half is on another connection: which is read first is chance
+        if refused.status == 403:
+            break
+        refused = stage.connect().ask(NEXT)
+    stage.expect("next", refused, 403, state_refusal("InvocationResponse to Ready"))
+    stage.expect("the other half", peer.ask(whole[-3:]), 202, ACCEPTED)
+
+
+@case(2)
+def init_error_is_refused_once_the_runtime_has_come(stage: Stage) -> None:
+    _, peer, request_id = stage.running()
+    refused = peer.ask(init_error())
+    stage.expect("while running", refused, 403, state_refusal("Running to InitError"))
+    peer.ask(post(request_id, "response"))
+    moves = "RuntimeResponseSentState to InitError"
+    stage.expect("after its answer", peer.ask(init_error()), 403, state_refusal(moves))
+
+
+@case(2)
+def init_error_is_final_and_the_first_invokes_reply(stage: Stage) -> None:
+    invoker, peer = stage.invoke(), stage.connect()
+    stage.expect("init/error", peer.ask(init_error()), 202, ACCEPTED)
+    again, following = peer.ask(init_error()), peer.ask(NEXT)
+    stage.expect("again", again, 403, state_refusal("InitError to InitError"))
+    stage.expect("next", following, 403, state_refusal("InitError to Ready"))
+    stage.expect("the invoker", invoker.answer(A_MOMENT), 200, b'{"errorType":"E"}')
+
+
+@case(3)
+def a_wrong_id_is_refused_before_the_state_is_asked(stage: Stage) -> None:
+    stage.invoke()
+    peer = stage.connect()
+    stage.expect("before next", peer.ask(post("x", "response")), 400, INVALID_ID)
+    request_id = stage.id_of(peer.ask(NEXT))
+    for endpoint in ("response", "error"):
+        answer = peer.ask(post("x", endpoint))
+        stage.expect(f"{endpoint} while running", answer, 400, INVALID_ID)
+    peer.ask(post(request_id, "response"))
+    stage.expect("after the answer", peer.ask(post("x", "response")), 400, INVALID_ID)
+
+
+@case(3)
+def an_id_is_stale_once_the_next_event_is_there(stage: Stage) -> None:
+    invoker, peer, request_id = stage.running()
+    peer.send(post(request_id, "response") + NEXT)
+    peer.read()
+    invoker.answer()
+    stage.invoke(b"2")
+    stage.expect("the next event", peer.read(), 200, b"2")
+    stage.expect("response", peer.ask(post(request_id, "response")), 400, INVALID_ID)
+
+
+@case(4)
+def the_largest_response_is_accepted(stage: Stage) -> None:
+    _, peer, request_id = stage.running()
+    stage.expect("it", peer.ask(post(request_id, "response", b"x" * LARGEST)), 202, ACCEPTED)
+
+
+@case(4)
+def one_byte_more_is_413_then_next_works_and_error_does_not(stage: Stage) -> None:
+    invoker, peer, request_id = stage.running()
+    answer = peer.ask(post(request_id, "response", b"x" * (LARGEST + 1)))
+    stage.expect("response", answer, 413, TOO_LARGE)
+    moves = "RuntimeResponseSentState to InvocationErrorResponse"
+    stage.expect("error", peer.ask(post(request_id, "error")), 403, state_refusal(moves))
+    peer.send(NEXT)
+    stage.expect(
+        "the invoker", invoker.answer(), 200,
+        '{"errorType":"Function.ResponseSizeTooLarge","errorMessage":"Response payload size'
+        ' exceeded maximum allowed payload size (6291556 bytes)."}',
+    )  # fmt: skip
+    stage.invoke(b"2")
+    stage.expect("next", peer.read(), 200, b"2")
+
+
+@case(4)
+def an_error_too_large_closes_the_connection_unanswered(stage: Stage) -> None:
+    _, peer, request_id = stage.running()
+    stage.expect("error", peer.ask(post(request_id, "error", b"x" * (LARGEST + 1))), 0)
+    following = stage.connect().ask(NEXT)
+    moves = "InvocationErrorResponse to Ready"
+    stage.expect("next", following, 403, state_refusal(moves))
+
+
+@case(5)
+def headers_that_have_nothing_to_say_are_left_out(stage: Stage) -> None:
+    stage.invoke(EVENT, TRACE)
+    told = stage.connect().ask(NEXT).headers
+    names = sorted(name for name in told if name != "date")
+    expected = [
+        "content-length", "content-type", "lambda-runtime-aws-request-id",
+        "lambda-runtime-deadline-ms", "lambda-runtime-invoked-function-arn",
+        "lambda-runtime-trace-id",
+    ]  # fmt: skip
+    stage.expect_text("their names", " ".join(names), " ".join(expected))
+    stage.expect_text("the type", told["content-type"], "application/json")
+
+
+@case(5)
+def a_client_context_comes_through(stage: Stage) -> None:
+    stage.invoke(EVENT, "X-Amz-Client-Context: eyJhIjoxfQ==")
+    told = stage.connect().ask(NEXT).headers
+    stage.expect_text("it", told.get("lambda-runtime-client-context", ""), '{"a":1}')
+
+
+@case(6)
+def a_response_and_the_next_next_in_one_write_are_answered_in_order(stage: Stage) -> None:
+    invoker, peer, request_id = stage.running()
+    peer.send(post(request_id, "response", b"1") + NEXT)
+    stage.expect("the response", peer.read(), 202, ACCEPTED)
+    stage.expect("the invoker", invoker.answer(), 200, b"1")
+    stage.invoke(b"2")
+    stage.expect("the event", peer.read(), 200, b"2")
+
+
+def how_long(stage: Stage, size: int) -> None:
+    payload = b'"' + b"x" * (size - 2) + b'"'
+    stage.invoke(payload)
+    answer = stage.connect().ask(NEXT)
+    stage.expect("it", answer, 200, payload)
+    told = answer.headers.get("transfer-encoding", "whole")
+    stage.expect_text("comes", told, "chunked" if size > 2048 else "whole")
+
+
+@case(7)
+def an_event_of_2048_bytes_comes_whole(stage: Stage) -> None:
+    how_long(stage, 2048)
+
+
+@case(7)
+def an_event_above_2048_bytes_is_chunked(stage: Stage) -> None:
+    how_long(stage, 2049)
+
+
+def streamed(request_id: str, *trailers: str) -> bytes:
+    """A streamed response of two chunks."""
+    head = request("GET", f"{RUNTIME}invocation/{request_id}/response").replace(b"GET", b"POST")
+    lines = [
+        "Lambda-Runtime-Function-Response-Mode: streaming",
+        "Transfer-Encoding: chunked",
+        "Trailer: Lambda-Runtime-Function-Error-Type",
+        "Trailer: Lambda-Runtime-Function-Error-Body",
+    ]
+    body = "5\r\nhello\r\n1\r\n!\r\n0\r\n" + "".join(f"{line}\r\n" for line in trailers) + "\r\n"
+    return head.removesuffix(b"\r\n") + "\r\n".join([*lines, "", body]).encode()
+
+
+@case(7)
+def a_streamed_response_is_accepted(stage: Stage) -> None:
+    invoker, peer, request_id = stage.running()
+    peer.send(streamed(request_id) + NEXT)
+    stage.expect("it", peer.read(), 202, ACCEPTED)
+    stage.expect("the invoker", invoker.answer(), 200, b"hello!")
+
+
+@case(7)
+def error_trailers_are_accepted_and_make_it_an_error(stage: Stage) -> None:
+    invoker, peer, request_id = stage.running()
+    trailers = (
+        "Lambda-Runtime-Function-Error-Type: Runtime.StreamError",
+        "Lambda-Runtime-Function-Error-Body: eyJhIjoxfQ==",
+    )
+    peer.send(streamed(request_id, *trailers) + NEXT)
+    stage.expect("it", peer.read(), 202, ACCEPTED)
+    stage.expect("the invoker", invoker.answer(), 200, b'{"a":1}')
+
+
+@case(8)
+def a_bad_response_mode_is_400_and_the_state_is_stuck(stage: Stage) -> None:
+    _, peer, request_id = stage.running()
+    mode = "Lambda-Runtime-Function-Response-Mode: Buffered"
+    stage.expect("it", peer.ask(post(request_id, "response", b"{}", mode)), 400, BAD_MODE)
+    moves = "InvocationResponse to Ready"
+    stage.expect("next", peer.ask(NEXT), 403, state_refusal(moves))
+    moves = "InvocationResponse to InvocationErrorResponse"
+    stage.expect("error", peer.ask(post(request_id, "error")), 403, state_refusal(moves))
+
+
+@case(8)
+def a_response_cut_short_leaves_next_refused(stage: Stage) -> None:
+    _, peer, request_id = stage.running()
+    peer.send(post(request_id, "response", b"123")[:-1])
+    peer.read(A_MOMENT)
+    peer.close()
+    stage.expect(
+        "next", stage.connect().ask(NEXT), 403, state_refusal("InvocationResponse to Ready")
+    )
+
+
+@case(9)
+def an_abandoned_next_swallows_one_event(stage: Stage) -> None:
+    invoker, peer, request_id = stage.running()
+    peer.send(post(request_id, "response") + NEXT)
+    peer.read()
+    invoker.answer()
+    peer.close()
+    waiting = stage.connect()
+    waiting.send(NEXT)
+    waiting.read(A_MOMENT)
+    stage.invoke(b"2")
+    stage.expect("the one behind it", waiting.read(A_MOMENT), *NOTHING[:2])
+    stage.expect("one more", stage.connect().ask(NEXT), 200, b"2")
+
+
+@case(10)
+def headers_above_a_mebibyte_are_431_and_the_connection_ends(stage: Stage) -> None:
+    _, peer, request_id = stage.running()
+    cause = "Lambda-Runtime-Function-XRay-Error-Cause: " + "a" * 1_100_000
+    answer = peer.ask(post(request_id, "error", b"{}", cause))
+    stage.expect_text("it", str(answer.status), "431")
+    stage.expect_text("the connection", answer.headers.get("connection", ""), "close")
+    stage.expect("error", stage.connect().ask(post(request_id, "error")), 202, ACCEPTED)
+
+
+@case(13)
+def an_invocation_id_that_was_never_given_is_not_looked_at(stage: Stage) -> None:
+    _, peer, request_id = stage.running()
+    named = "Lambda-Runtime-Invocation-Id: x"
+    stage.expect("it", peer.ask(post(request_id, "response", b"1", named)), 202, ACCEPTED)
+
+
+@case(1)
+def paths_and_methods_that_are_none(stage: Stage) -> None:
+    stage.invoke()
+    peer = stage.connect()
+    not_found = b"404 page not found\n"
+    stage.expect("ping", peer.ask(request("GET", "/2018-06-01/ping")), 200, b"pong")
+    for path in ("restore/next", "invocation/next/", "nothing"):
+        stage.expect(path, peer.ask(request("GET", RUNTIME + path)), 404, not_found)
+    stage.expect("POST next", peer.ask(request("POST", f"{RUNTIME}invocation/next")), 405)
+    stage.expect("GET init/error", peer.ask(request("GET", f"{RUNTIME}init/error")), 405)
+
+
+@case(2, timeout=1)
+def at_the_time_out_the_runtime_starts_anew(stage: Stage) -> None:
+    invoker, peer, _ = stage.running()
+    invoker.answer()
+    stage.expect_text("the old connection", "closed" if peer.is_closed() else "open", "closed")
+    stage.invoke(b"2")
+    stage.expect("a new one", stage.connect().ask(NEXT), 200, b"2")

@@ -1,0 +1,67 @@
+"""okibi's local server in a thread, with a trio run of its own, for a client that blocks."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import trio
+
+from runtime.local import FunctionSettings, RuntimeApi, open_local_lambda
+
+__all__ = ["BOOTSTRAP", "SLOTS", "serving"]
+
+BOOTSTRAP = "trap 'echo asked to end; exit 0' TERM; while :; do sleep 0.05; done"
+"""A runtime that only lives: the suite itself speaks for it."""
+SLOTS = 4
+
+
+@contextmanager
+def serving(mode: str, timeout: int, ports: tuple[int, int], log: Path) -> Iterator[None]:
+    """Serve while the block lasts; what the bootstrap says goes to the log."""
+    slots = SLOTS if mode == "many" else None
+    settings = FunctionSettings(
+        "test.handler",
+        name="function",
+        command=("/bin/sh", "-c", BOOTSTRAP),
+        timeout=timeout,
+        max_concurrency=slots,
+    )
+    api = RuntimeApi(max_concurrency=slots, invocation_ids=mode == "many")
+    scope, failures = trio.CancelScope(), list[BaseException]()
+    up = threading.Event()
+    tokens: list[trio.lowlevel.TrioToken] = []
+
+    async def serve() -> None:
+        tokens.append(trio.lowlevel.current_trio_token())
+        with scope, log.open("a", buffering=1) as lines:
+            async with open_local_lambda(
+                settings,
+                invoke_port=ports[0],
+                runtime_port=ports[1],
+                api=api,
+                output=lambda line: print(line, file=lines),
+                grace=5.0,
+            ):
+                up.set()
+                await trio.sleep_forever()
+
+    def run() -> None:
+        try:
+            trio.run(serve)
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            up.set()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        up.wait()
+        yield
+    finally:
+        if tokens and thread.is_alive():
+            tokens[0].run_sync_soon(scope.cancel)
+        thread.join()
+    if failures:
+        raise failures[0]

@@ -1,0 +1,189 @@
+"""A server, ours or AWS's, with a bootstrap that only lives, and what the suite does to it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+
+from tests.conformance.runtime_api.local_server import BOOTSTRAP, SLOTS, serving
+from tests.conformance.runtime_api.peer import Answer, Invoker, Peer, request
+from tests.runtime.emulator import free_ports, wait_for
+
+RUNTIME = "/2018-06-01/runtime/"
+EXTENSION = "/2020-01-01/extension/"
+NEXT = request("GET", f"{RUNTIME}invocation/next")
+EVENT = b'{"a":1}'
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@attrs.frozen
+class Seen:
+    """One thing that was seen, and what the specification says of it."""
+
+    label: str
+    seen: tuple[int, bytes]
+    expected: tuple[int, bytes]
+
+
+@attrs.define(eq=False)
+class Stage:
+    """A server that serves."""
+
+    api: tuple[str, int]
+    invoke_path: tuple[str, int]
+    log: Path
+    seen: list[Seen] = attrs.field(factory=list[Seen])
+    _names: dict[str, str] = attrs.field(factory=dict[str, str])
+    _peers: list[Peer] = attrs.field(factory=list[Peer])
+    _invokers: list[Invoker] = attrs.field(factory=list[Invoker])
+
+    def connect(self) -> Peer:
+        """A connection of the runtime."""
+        self._peers.append(Peer(self.api))
+        return self._peers[-1]
+
+    def close(self) -> None:
+        """The server has gone: nobody is to wait for it."""
+        for peer in self._peers:
+            peer.close()
+        for invoker in self._invokers:
+            invoker.answer()
+
+    def invoke(self, payload: bytes = EVENT, *headers: str) -> Invoker:
+        """An invoke that is on its way; it has arrived when this returns."""
+        path = "/2015-03-31/functions/function/invocations"
+        invoker = Invoker(self.invoke_path, request("POST", path, payload, *headers))
+        self._invokers.append(invoker)
+        time.sleep(0.15)
+        return invoker
+
+    def running(self, payload: bytes = EVENT, *headers: str) -> tuple[Invoker, Peer, str]:
+        """An invoke whose event the runtime has: with the connection, and its id."""
+        invoker, peer = self.invoke(payload, *headers), self.connect()
+        return invoker, peer, self.id_of(peer.ask(NEXT))
+
+    def id_of(self, answer: Answer) -> str:
+        """The request id of an event; it is written `ID` from now on."""
+        request_id = answer.headers["lambda-runtime-aws-request-id"]
+        self._names[request_id] = "ID"
+        return request_id
+
+    def register(self, peer: Peer, name: str, events: str = "") -> str:
+        """Register an extension; its identifier, which is written `EXT` from now on."""
+        answer = peer.ask(self.registration(name, events))
+        identifier = answer.headers["lambda-extension-identifier"]
+        self._names[identifier] = "EXT"
+        return identifier
+
+    @staticmethod
+    def registration(name: str, events: str = "", *headers: str) -> bytes:
+        body = f'{{"events":[{events}]}}'.encode()
+        named = f"Lambda-Extension-Name: {name}"
+        return request("POST", f"{EXTENSION}register", body, named, *headers)
+
+    @staticmethod
+    def event_next(identifier: str) -> bytes:
+        named = f"Lambda-Extension-Identifier: {identifier}"
+        return request("GET", f"{EXTENSION}event/next", b"", named)
+
+    def expect(self, label: str, answer: Answer, status: int, body: bytes | str = b"") -> None:
+        """Note what came, and what the specification says should."""
+        expected = body.encode() if isinstance(body, str) else body
+        seen = answer.body
+        for given, written in self._names.items():
+            seen = seen.replace(given.encode(), written.encode())
+        self.seen.append(Seen(label, (answer.status, seen), (status, expected)))
+
+    def expect_text(self, label: str, seen: str, expected: str) -> None:
+        """The same for what is no answer."""
+        self.seen.append(Seen(label, (0, seen.encode()), (0, expected.encode())))
+
+
+@contextmanager
+def local(mode: str, timeout: int, folder: Path) -> Iterator[Stage]:
+    """okibi's local server."""
+    ports = free_ports()
+    stage = Stage(*_addresses(ports), folder / "log")
+    stage.log.touch()
+    try:
+        with serving(mode, timeout, ports, stage.log):
+            yield stage
+    finally:
+        stage.close()
+
+
+@contextmanager
+def official(executable: Path, mode: str, timeout: int, folder: Path) -> Iterator[Stage]:
+    """AWS's emulator."""
+    ports = free_ports()
+    invoke, api = (f"127.0.0.1:{port}" for port in ports)
+    addresses = ["--runtime-interface-emulator-address", invoke, "--runtime-api-address", api]
+    environment = {"PATH": PATH, "AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout)}
+    command = [str(executable), *addresses, "/bin/sh", "-c", BOOTSTRAP]
+    if mode == "many":
+        # It takes no command here but looks for /var/task/bootstrap. In a mount namespace of its
+        # own there is one, and nothing is left of it.
+        environment["AWS_LAMBDA_MAX_CONCURRENCY"] = str(SLOTS)
+        script = (
+            "mount -t tmpfs none /var && mkdir /var/task && cd /var/task"
+            " && printf '#!/bin/sh\\n%s\\n' \"$1\" > bootstrap"
+            ' && chmod 755 /var /var/task bootstrap && shift && exec "$@"'
+        )
+        inside = ["sh", "-c", script, "sh", BOOTSTRAP, str(executable), *addresses]
+        command = ["unshare", "--mount", *inside]
+    with _serving(command, environment, ports, folder) as stage:
+        yield stage
+
+
+def many_refused() -> str:
+    """Why the emulator's multi-concurrency cannot run here, or ""."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return "the emulator's multi-concurrency needs root"
+    try:
+        tried = subprocess.run(
+            ["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/var"],
+            capture_output=True, timeout=10,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"no mount namespace can be made: {error}"
+    return "" if tried.returncode == 0 else "no mount namespace can be made here"
+
+
+@contextmanager
+def _serving(
+    command: list[str],
+    environment: Mapping[str, str],
+    ports: tuple[int, int],
+    folder: Path,
+) -> Iterator[Stage]:
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output,
+            stderr=output, start_new_session=True,
+        )  # fmt: skip
+    stage = Stage(*_addresses(ports), log)
+    try:
+        for port in ports:
+            wait_for(port)
+        yield stage
+    finally:
+        # Orderly, for the server takes its runtime along, which leads a group of its own.
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        stage.close()
+
+
+def _addresses(ports: tuple[int, int]) -> tuple[tuple[str, int], tuple[str, int]]:
+    """Of the Runtime API, and of the Invoke path."""
+    return ("127.0.0.1", ports[1]), ("127.0.0.1", ports[0])

@@ -1,0 +1,81 @@
+"""Lanes without a socket, brought to where a test wants them."""
+
+import math
+import time
+
+import attrs
+
+from runtime.delivery import Delivery, Outcome
+from runtime.lane import Lane
+from runtime.wire import Answer, next_request
+from tests.runtime.stage import worker
+
+HOST = b"api:80"
+NEXT = next_request(HOST)
+ACCEPTED = Answer(202, {}, b"", True)
+ME = worker()
+
+
+@attrs.define(eq=False)
+class Wire:
+    """A connection on which nothing moves."""
+
+    closed: bool = False
+
+    def receive(self, limit: int) -> bytes:
+        raise BlockingIOError
+
+    def send(self, data: memoryview) -> int:
+        raise BlockingIOError
+
+    async def readable(self) -> None: ...
+
+    async def writable(self) -> None: ...
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def lane_of(**fields: bool) -> Lane:
+    lane = Lane(0, HOST, **fields)
+    lane.connected(Wire())
+    return lane
+
+
+def event(deadline: float = math.nan, **headers: bytes) -> Answer:
+    told = {name.replace("_", "-").encode(): value for name, value in headers.items()}
+    told.setdefault(b"lambda-runtime-aws-request-id", b"id-1")
+    if not math.isnan(deadline):
+        told[b"lambda-runtime-deadline-ms"] = b"%d" % ((time.time() + deadline) * 1000)
+    return Answer(200, told, b"{}", True)
+
+
+def write(lane: Lane, size: int = 1 << 30) -> bytes:
+    """Write at most so much, as a responder does."""
+    written = b""
+    while lane.outbox and size > len(written):
+        piece = bytes(lane.outbox[0][: size - len(written)])
+        lane.wrote(len(piece))
+        written += piece
+    return written
+
+
+def asked(lane: Lane) -> Lane:
+    lane.stage()
+    write(lane)
+    return lane
+
+
+def given(lane: Lane, answer: Answer | None = None) -> Delivery:
+    """Have an event in the lane."""
+    made = asked(lane).event(answer or event())
+    assert made is not None
+    return made
+
+
+def settled(lane: Lane, outcome: Outcome | None = None) -> Delivery:
+    made = given(lane)
+    assert made.assign(ME)
+    assert made.begin(ME)
+    assert made.settle(outcome or Outcome(b'"yes"'), ME)
+    return made

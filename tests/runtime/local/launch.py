@@ -1,0 +1,45 @@
+"""Lambda on this machine with the bootstrap of the tests."""
+
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from runtime.local import FunctionSettings, LocalLambda, RuntimeApi, open_local_lambda
+
+BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
+
+
+def settings(handler: str = "app.handler", **fields: Any) -> FunctionSettings:
+    fields.setdefault("task_root", BOOTSTRAP.parent)
+    return FunctionSettings(handler, command=(sys.executable, "-S", "-E", str(BOOTSTRAP)), **fields)
+
+
+@asynccontextmanager
+async def opened(
+    handler: str = "app.handler",
+    *,
+    api: RuntimeApi | None = None,
+    freeze: bool = False,
+    grace: float = 10.0,
+    **fields: Any,
+) -> AsyncIterator[tuple[LocalLambda, list[str]]]:
+    """The grace is a long one: a busy machine is to decide nothing."""
+    lines: list[str] = []
+    with trio.fail_after(20):
+        async with open_local_lambda(
+            settings(handler, **fields),
+            output=lines.append,
+            api=api,
+            freeze=freeze,
+            grace=grace,
+        ) as function:
+            yield function, lines
+
+
+def event(**fields: object) -> bytes:
+    return json.dumps(fields).encode()

@@ -1,0 +1,260 @@
+"""Handlers written for asyncio, in a real process: one lasting loop, ended as trio's would be."""
+
+import signal
+
+import pytest
+import trio
+
+from tests.runtime.sandbox import process_of, running, until_handed_out
+
+ASYNCIO = {"OKIBI_LOOP": "asyncio"}
+SAID = 'set OKIBI_LOOP=asyncio, or say Function(handler, loop="asyncio")'
+
+
+async def test_one_loop_serves_all_invocations() -> None:
+    async with running("loops.here") as sandbox:
+        assert (await sandbox.ask())["same"] is False
+        for _ in range(3):
+            assert (await sandbox.ask())["same"] is True
+
+
+async def test_the_variable_has_an_unchanged_handler_run_on_asyncio() -> None:
+    async with running("loops.handler", environment=ASYNCIO) as sandbox:
+        assert (await sandbox.ask())["pid"] == sandbox.pid
+    async with running("loops.wrapped", environment=ASYNCIO) as sandbox:
+        assert (await sandbox.ask())["pid"] == sandbox.pid
+
+
+@pytest.mark.parametrize("handler", ["loops.handler", "loops.on_trio"])
+async def test_without_it_the_error_says_what_to_set(handler: str) -> None:
+    # What the function says counts, whatever the variable says.
+    environment = ASYNCIO if handler == "loops.on_trio" else {}
+    async with running(handler, environment=environment) as sandbox:
+        told = await sandbox.do("sleep")
+        assert told["errorMessage"].startswith("no running event loop: ")
+        assert told["errorMessage"].endswith(SAID)
+        # What a library's future, which trio cannot await, comes to.
+        told = await sandbox.ask()
+        assert told["errorType"] == "TypeError"
+        assert told["errorMessage"].endswith(SAID)
+
+
+async def test_an_invocation_s_context_variables_are_its_own() -> None:
+    async with running("loops.here") as sandbox:
+        assert [(await sandbox.ask())["counted"] for _ in range(3)] == [0, 0, 0]
+
+
+async def test_a_log_line_of_a_task_s_bears_the_invocation_s_request_id() -> None:
+    async with running("loops.here") as sandbox:
+        for _ in range(2):
+            request_id = await sandbox.do("log")
+            (line,) = (each for each in sandbox.lines if request_id in each and "a task" in each)
+            assert line.startswith("[WARNING]")
+
+
+@pytest.mark.parametrize(
+    ("do", "kind", "message"),
+    [
+        ("raise", "ValueError", "no"),
+        ("exit", "SystemExit", "3"),
+        ("interrupt", "KeyboardInterrupt", ""),
+        # A group of one is told of as that one, a TaskGroup's as a nursery's.
+        ("group", "LookupError", "in the group"),
+    ],
+)
+async def test_what_a_handler_raises_is_its_answer_and_costs_nothing_else(
+    do: str, kind: str, message: str
+) -> None:
+    async with running("loops.here") as sandbox:
+        await sandbox.ask()
+        told = await sandbox.do(do)
+        assert (told["errorType"], told["errorMessage"]) == (kind, message)
+        # The stack begins in the user's own code.
+        assert 'loops.py", line ' in told["stackTrace"][0]
+        assert f"in {'fails' if do == 'group' else 'handler'}\n" in told["stackTrace"][0]
+        assert (await sandbox.ask())["same"] is True
+        assert sandbox.function.starts == 1
+
+
+async def test_at_its_deadline_it_is_cancelled_and_the_loop_goes_on() -> None:
+    async with running("loops.here", timeout=0.5) as sandbox:
+        await sandbox.ask()
+        assert (await sandbox.do("sleep"))["errorType"] == "Runtime.DeadlineExceeded"
+        assert sandbox.said("cancelled") == 1
+        assert (await sandbox.ask())["same"] is True
+        assert sandbox.function.starts == 1
+
+
+async def test_one_that_does_not_let_itself_be_cancelled_is_answered_and_abandoned() -> None:
+    async with running("loops.here", timeout=0.5) as sandbox:
+        await sandbox.ask()
+        assert (await sandbox.do("swallow"))["errorType"] == "Runtime.DeadlineExceeded"
+        assert sandbox.said("is abandoned") == 1
+        assert (await sandbox.ask())["same"] is True
+        assert sandbox.function.starts == 1
+
+
+async def test_one_that_blocks_the_loop_is_answered_and_the_process_replaced() -> None:
+    async with running("loops.here", timeout=0.5) as sandbox:
+        pid = (await sandbox.ask())["pid"]
+        assert (await sandbox.do("block"))["errorType"] == "Runtime.DeadlineExceeded"
+        assert (await sandbox.ask())["pid"] != pid
+        assert sandbox.said("in handler") >= 1
+
+
+async def test_a_task_left_behind_goes_on_and_is_told_of_once_for_its_place() -> None:
+    async with running("loops.here") as sandbox:
+        for _ in range(3):
+            await sandbox.do("leave")
+        while (await sandbox.ask())["ticks"] < 1000:  # noqa: ASYNC110, of a process
+            await trio.sleep(0.01)
+        assert sandbox.said("a handler has returned and left task 'ticker' running: ticks") == 1
+        assert sandbox.said("runtime.keep(task)") == 1
+
+
+async def test_a_task_that_is_kept_goes_on_without_a_word() -> None:
+    async with running("loops.here") as sandbox:
+        await sandbox.do("keep")
+        while (await sandbox.ask())["ticks"] < 1000:  # noqa: ASYNC110, of a process
+            await trio.sleep(0.01)
+        assert sandbox.said("has returned and left") == 0
+
+
+@pytest.mark.parametrize(
+    ("do", "said"),
+    [
+        ("exit beside", "a background task raised SystemExit; the asyncio loop goes on"),
+        ("stop", "user code has stopped the asyncio loop; it goes on"),
+    ],
+)
+async def test_neither_an_exit_beside_nor_a_stop_ends_the_loop(do: str, said: str) -> None:
+    async with running("loops.here") as sandbox:
+        await sandbox.ask()
+        assert (await sandbox.do(do))["same"] is True
+        assert (await sandbox.ask())["same"] is True
+        assert sandbox.said(said) == 1
+
+
+async def test_a_loop_that_crashes_costs_its_invocation_and_is_started_anew() -> None:
+    async with running("loops.here") as sandbox:
+        pid = (await sandbox.ask())["pid"]
+        told = await sandbox.do("break")
+        assert told["errorType"] == "LoopEnded"
+        assert (await sandbox.ask())["same"] is False
+        assert (await sandbox.ask())["same"] is True
+        assert sandbox.pid == pid
+
+
+async def test_subprocesses_and_threads_of_asyncio_s_work() -> None:
+    async with running("loops.here") as sandbox:
+        assert await sandbox.do("process") == "hi\n"
+        assert await sandbox.do("thread") is True
+
+
+async def test_whichever_actor_is_killed_beside_it_its_own_result_is_the_answer() -> None:
+    async with running("loops.here") as sandbox:
+        await sandbox.ask()
+        for name in ("asyncio", "responder-0", "dispatcher", "poller-0"):
+            told = await sandbox.do("kill", path=f"/function/lambda/{name}")
+            assert told["same"] is True, name
+        assert (await sandbox.ask())["same"] is True
+        assert sandbox.function.starts == 1
+
+
+async def test_killed_with_its_worker_it_is_cancelled_and_answered_with_an_error() -> None:
+    async with running("loops.here") as sandbox:
+        await sandbox.ask()
+        kinds: list[object] = []
+        for n in (0, 1):
+            told = await sandbox.do("kill", path=f"/function/lambda/workers/worker-{n}")
+            kinds.append(told.get("errorType"))
+        assert "Runtime.WorkerExited" in kinds
+        assert (await sandbox.ask())["same"] is True
+        assert sandbox.function.starts == 1
+
+
+# -- Handler classes
+
+
+async def test_a_handler_s_life_and_its_tasks_are_on_the_loop_and_end_with_it() -> None:
+    async with running("loops.keeps") as sandbox:
+        assert await sandbox.ask() == {"same": True, "ticked": True}
+        for do, kind in (("raise", "ValueError"), ("crash beside", "LookupError")):
+            assert (await sandbox.do(do))["errorType"] == kind
+            assert await sandbox.ask() == {"same": True, "ticked": True}
+        # Two workers, and two instances that were replaced.
+        assert sandbox.said("init") == 4
+        assert sandbox.said("tick ends") == 2
+        assert sandbox.said("terminate crashed") == 2
+        assert sandbox.said("has returned and left") == 0
+        assert sandbox.function.starts == 1
+
+
+# -- actors, from there
+
+
+async def test_asyncio_code_calls_actors() -> None:
+    async with running("loops.both") as sandbox:
+        assert max(await sandbox.ask({"by": [1, 2, 3]})) == 6
+        assert (await sandbox.ask({"by": ["nobody"]}))["errorType"] == "ActorExited"
+        assert await sandbox.ask({"by": [5]}) == [5]
+
+
+async def test_from_another_asyncio_loop_the_error_says_what_to_use() -> None:
+    async with running("loops.elsewhere", environment=ASYNCIO) as sandbox:
+        told = await sandbox.ask()
+        assert told["errorType"] == "RuntimeError"
+        assert "use actors.Door" in told["errorMessage"]
+
+
+# -- the end
+
+
+async def test_at_the_end_tasks_and_generators_end_and_the_exit_code_is_0() -> None:
+    async with process_of("loops.here") as (process, api, said):
+        for do in (b"keep", b"generator"):
+            await api.invoke(b'{"do": "%s"}' % do)
+        process.send_signal(signal.SIGTERM)
+        with trio.fail_after(1.5):
+            assert await process.wait() == 0
+    text = b"".join(said)
+    assert b"ticks end" in text
+    assert b"generator ends" in text
+    assert b"Task was destroyed" not in text
+    assert b"Traceback" not in text
+
+
+async def test_told_to_end_it_cancels_and_answers_what_is_in_flight() -> None:
+    async with process_of("loops.here") as (process, api, said):
+        async with trio.open_nursery() as nursery:
+
+            async def invoke() -> None:
+                result = await api.invoke(b'{"do": "sleep"}')
+                assert result.error_type == "Runtime.Stopped"
+
+            nursery.start_soon(invoke)
+            await until_handed_out(api)
+            await trio.sleep(0.05)
+            process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+    assert b"cancelled" in b"".join(said)
+
+
+@pytest.mark.parametrize(
+    ("event", "code"),
+    [
+        (b'{"do": "leave stubborn"}', 0),
+        # Whose event was not answered has not ended well.
+        (b'{"do": "swallow"}', 1),
+        (b'{"do": "block"}', 1),
+    ],
+)
+async def test_what_holds_on_does_not_hold_the_end(event: bytes, code: int) -> None:
+    async with process_of("loops.here") as (process, api, _), trio.open_nursery() as nursery:
+        nursery.start_soon(api.invoke, event)
+        await until_handed_out(api)
+        await trio.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        with trio.fail_after(2.7):
+            assert await process.wait() == code
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,131 @@
+"""What a function written for the official client sees and says, beside that client."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.local import RuntimeApi
+from tests.runtime.side_by_side import beside
+
+HANDLERS = """
+import collections, decimal
+
+Pair = collections.namedtuple("Pair", "a b")
+RESULTS = {
+    "pair": Pair(1, Pair(2.5, None)), "decimal": [decimal.Decimal("1.10")], "text": "\\u00e9",
+    "keys": {None: 1, True: 2, 3: 4, 1.5: 5}, "nested bytes": [b"a"], "bytes": b"raw\\xff",
+    "spaces": {"a": [1, 2]}, "floats": [1e16, 1e-5], "surrogate": "\\ud800",
+    "object": object(), "tuple key": {(1, 2): 3},
+}
+
+def results(event, context):
+    return RESULTS[event["what"]]
+
+def told(event, context):
+    context.mine = 1
+    return [repr(context), context.w3c(), context.mine, context.tenant_id, str(event)]
+
+def raises(event, context):
+    raise KeyError("missing")
+"""
+FILES = {
+    "app.py": HANDLERS,
+    "no_syntax.py": "def handler(event)\n    pass",
+    "imports_absent.py": "import absent_2",
+    "from_absent.py": "from json import absent_3",
+    "broken.py": "def inner():\n    raise KeyError('missing')\ninner()",
+    "folder/inner.py": "def handler(event, context): return __name__",
+    "folder/broken.py": "1 / 0",
+    "folder/no_syntax.py": "def",
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        "nodot", "sys.exit", "sys.path.join", "_io.open", "sys/inner.handler", "absent.handler",
+        "absent/inner.handler", "folder/absent.handler", "imports_absent.handler",
+        "from_absent.handler", "no_syntax.handler", "folder/no_syntax.handler", "app.absent",
+        "folder/inner.absent", "folder.inner.absent", "broken.handler", "folder/broken.handler",
+        ".handler", "app.", "app..results",
+    ],
+)  # fmt: skip
+async def test_each_init_error_has_the_official_type_and_words(handler: str, root: Path) -> None:
+    async with beside(handler, root) as (ours, theirs):
+        own, official = await ours.ask(), await theirs.ask()
+
+    for key in ("errorType", "errorMessage", "requestId"):
+        assert own[key] == official[key], key
+    if official["errorType"] == "Runtime.UserCodeSyntaxError":
+        assert own["stackTrace"] == official["stackTrace"]
+
+
+async def test_slashes_in_a_handler_string_stand_for_dots(root: Path) -> None:
+    async with beside("folder/inner.handler", root) as (ours, theirs):
+        assert await ours.ask() == await theirs.ask() == "folder.inner"
+
+
+@pytest.mark.parametrize("runtime", ["", "AWS_Lambda_python3.11", "AWS_Lambda_python3.13"])
+async def test_each_result_is_sent_byte_for_byte(runtime: str, root: Path) -> None:
+    names = [
+        "pair", "decimal", "text", "keys", "nested bytes", "bytes", "spaces", "floats", "object",
+        "tuple key",
+    ]  # fmt: skip
+    if not runtime.endswith("13"):
+        # There the official client's process dies of it.
+        names.append("surrogate")
+    async with beside("app.results", root, {"AWS_EXECUTION_ENV": runtime}) as (ours, theirs):
+        for name in names:
+            own, official = await ours.invoke({"what": name}), await theirs.invoke({"what": name})
+            if official.error_type is None:
+                assert (own.payload, own.function_error) == (official.payload, None), name
+                continue
+            told, wanted = json.loads(own.payload), json.loads(official.payload)
+            for key in ("errorType", "errorMessage", "stackTrace"):
+                assert told[key] == wanted[key], name
+
+
+async def told(api: RuntimeApi, sent: dict[str, str]) -> Any:
+    answer = await api.invoke(b'{"a": 1}', request_id="id-1", **sent)  # type: ignore[arg-type]
+    return json.loads(answer.payload)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {},
+        {
+            "client_context": '{"client": {"app_title": "t"}, "w3c": {"traceparent": "00-1"}}',
+            "cognito_identity": '{"cognitoIdentityId": "a"}',
+            "tenant_id": "tenant",
+        },
+        {"content_type": "text/plain"},
+        {"client_context": "{"},
+        {"cognito_identity": "x"},
+        {"client_context": "[1"},
+    ],
+)
+async def test_the_context_and_what_is_wrong_with_it(sent: dict[str, str], root: Path) -> None:
+    apis = (RuntimeApi(timeout=10), RuntimeApi(timeout=10))
+    async with beside("app.told", root, apis=apis):
+        own, official = [await told(api, sent) for api in apis]
+
+    if isinstance(own, list):
+        # Each sandbox has a log stream of its own.
+        own[0], official[0] = (_without_stream(each[0]) for each in (own, official))
+    assert own == official
+
+
+def _without_stream(shown: str) -> str:
+    before, _, after = shown.partition("log_stream_name=")
+    return before + after.partition(",")[2]

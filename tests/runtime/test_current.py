@@ -1,0 +1,96 @@
+"""Which invocation code runs for."""
+
+import threading
+from collections.abc import Iterator
+from contextvars import copy_context
+
+import pytest
+import trio
+
+from runtime import current
+from runtime.current import enter, expect, invocation, request_id, tenant_id
+
+
+@pytest.fixture(autouse=True)
+def anew() -> Iterator[None]:
+    """What one test has entered is nothing to the next."""
+    expect(1)
+    yield
+    expect(1)
+
+
+def of_thread() -> str:
+    """The request id that a plain thread is marked with."""
+    said: list[str] = []
+    thread = threading.Thread(target=lambda: said.append(request_id()))
+    thread.start()
+    thread.join()
+    return said[0]
+
+
+def test_outside_of_any_there_is_none() -> None:
+    assert copy_context().run(invocation) == current.NOBODY
+    assert tenant_id() is None
+
+
+def test_a_tenant_is_one_that_has_a_name() -> None:
+    def named(value: bytes) -> str | None:
+        enter("id", {b"lambda-runtime-aws-tenant-id": value})
+        return tenant_id()
+
+    assert copy_context().run(named, b"blue") == "blue"
+    assert copy_context().run(named, b"") is None
+
+
+async def test_tasks_and_their_threads_are_marked_each_with_its_own() -> None:
+    expect(2)
+    said: dict[str, list[str]] = {}
+
+    async def handler(name: str, met: trio.Event, meet: trio.Event) -> None:
+        enter(name, {})
+        met.set()
+        await meet.wait()
+        # Both are in flight now.
+        said[name] = [request_id(), await trio.to_thread.run_sync(request_id)]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(beside, name)
+
+    async def beside(name: str) -> None:
+        said[name].append(request_id())
+
+    a, b = trio.Event(), trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(handler, "a", a, b)
+        nursery.start_soon(handler, "b", b, a)
+
+    assert said == {"a": ["a"] * 3, "b": ["b"] * 3}
+
+
+async def test_a_task_left_behind_keeps_the_one_it_was_started_for() -> None:
+    said: list[str] = []
+    go_on = trio.Event()
+
+    async def left() -> None:
+        await go_on.wait()
+        said.append(request_id())
+
+    async with trio.open_nursery() as nursery:
+        enter("a", {})
+        nursery.start_soon(left)
+        enter("b", {})
+        go_on.set()
+
+    assert said == ["a"]
+
+
+def test_a_plain_thread_is_marked_with_the_only_one_in_flight() -> None:
+    copy_context().run(enter, "a", {})
+
+    assert of_thread() == "a"
+
+
+def test_a_plain_thread_is_not_guessed_for_when_many_may_be_in_flight() -> None:
+    expect(2)
+    copy_context().run(enter, "a", {})
+
+    assert of_thread() == ""

@@ -1,0 +1,244 @@
+"""The edges of the protocol over real sockets: servers that misbehave, and a real process."""
+
+import socket
+import struct
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from runtime.local.requests import RequestReader
+from tests.runtime.played import ACCEPTED, event
+from tests.runtime.sandbox import COMMAND, FUNCTIONS, LIMIT, without_lambda
+
+Script = Callable[["Peer"], None]
+REFUSED = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
+
+
+class Peer:
+    """The Runtime API's side, one connection after the other, as a test's script says."""
+
+    def __init__(self, server: socket.socket) -> None:
+        server.settimeout(LIMIT)
+        self._server = server
+        self.requests: list[str] = []
+        self.connections: list[socket.socket] = []
+        self.accept()
+
+    def accept(self) -> None:
+        """Take the next connection."""
+        self._connection, _ = self._server.accept()
+        self._connection.settimeout(LIMIT)
+        self.connections.append(self._connection)
+        self._reader = RequestReader(1 << 24)
+
+    def read(self) -> str:
+        """The next request: its method, and what is asked for."""
+        requests = self._reader.requests
+        while not (requests and requests[0].complete):
+            data = self._connection.recv(1 << 16)
+            assert data, "the runtime has closed the connection"
+            self._reader.feed(data)
+        request = requests.popleft()
+        self.requests.append(f"{request.method.decode()} {request.path.decode().split('/', 4)[-1]}")
+        return self.requests[-1]
+
+    def say(self, data: bytes, piece: int = 1 << 20) -> None:
+        for at in range(0, len(data), piece):
+            self._connection.sendall(data[at : at + piece])
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def close_half(self) -> None:
+        """Say that no more comes, and go on reading."""
+        self._connection.shutdown(socket.SHUT_WR)
+
+    def reset(self) -> None:
+        self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._connection.close()
+
+    def end(self) -> None:
+        """Have the process end: the Runtime API says that it is beyond help."""
+        self.read()
+        self.say(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")
+
+
+@contextmanager
+def process(port: int) -> Iterator[subprocess.Popen[bytes]]:
+    told = {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}", "_HANDLER": "app.plain"}
+    # These servers know one connection, and no extensions.
+    told["OKIBI_GRACEFUL_SHUTDOWN"] = "0"
+    with subprocess.Popen(
+        COMMAND,
+        cwd=FUNCTIONS,
+        env={**without_lambda(), **told},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as started:
+        try:
+            yield started
+        finally:
+            started.kill()
+
+
+def play(script: Script) -> tuple[list[str], int, str]:
+    """Let a process meet a script: what it asked for, how it ended, what it logged."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        process(server.getsockname()[1]) as started,
+    ):
+        peer = Peer(server)
+        try:
+            script(peer)
+            said, _ = started.communicate(timeout=LIMIT)
+        finally:
+            for connection in peer.connections:
+                connection.close()
+    return peer.requests, started.returncode, said.decode()
+
+
+def answered(peer: Peer, name: str) -> None:
+    """Serve one event on this connection, one request at a time."""
+    peer.read()
+    peer.say(event(name))
+    peer.read()
+    peer.say(ACCEPTED)
+
+
+def breaks_after_the_event(how: Callable[[Peer], None]) -> Script:
+    def script(peer: Peer) -> None:
+        peer.read()
+        peer.say(event("a"))
+        how(peer)
+        peer.accept()
+        peer.read()
+        peer.say(ACCEPTED)
+        answered(peer, "b")
+        peer.end()
+
+    return script
+
+
+@pytest.mark.parametrize("how", [Peer.close, Peer.close_half, Peer.reset])
+def test_an_event_that_has_come_is_answered_over_another_connection(
+    how: Callable[[Peer], None],
+) -> None:
+    requests, code, said = play(breaks_after_the_event(how))
+
+    assert requests[1:4] == ["POST a/response", "GET next", "POST b/response"]
+    assert requests.count("POST a/response") == 1
+    assert code == 1
+    assert "may be lost" not in said
+
+
+@pytest.mark.parametrize("how", [Peer.close, Peer.close_half, Peer.reset])
+@pytest.mark.parametrize("status", [ACCEPTED, REFUSED, REFUSED.replace(b"403", b"400")])
+def test_an_answer_without_a_status_is_sent_once_more(
+    how: Callable[[Peer], None], status: bytes
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.read()
+        peer.say(event("a"))
+        peer.read()
+        peer.say(b"HTTP/1.1 202 Acc")
+        how(peer)
+        peer.accept()
+        peer.read()
+        peer.say(status)
+        answered(peer, "b")
+        peer.end()
+
+    requests, _, said = play(script)
+
+    assert [each for each in requests if each != "GET next"] == [
+        "POST a/response",
+        "POST a/response",
+        "POST b/response",
+    ]
+    assert "the answer is sent once more" in said
+    assert said.count("no longer sends the next request with an answer") == 1
+
+
+def test_noise_behind_a_status_does_not_repeat_the_answer() -> None:
+    def script(peer: Peer) -> None:
+        peer.read()
+        peer.say(event("a"))
+        peer.read()
+        peer.say(ACCEPTED + b"\x16\x03\x01noise")
+        peer.accept()
+        peer.read()
+        peer.say(event("b"))
+        peer.read()
+        peer.say(ACCEPTED)
+        peer.end()
+
+    requests, _, _ = play(script)
+
+    assert requests.count("POST a/response") == requests.count("POST b/response") == 1
+
+
+def test_an_answer_in_single_bytes_is_an_answer() -> None:
+    def script(peer: Peer) -> None:
+        peer.read()
+        peer.say(event("a", b'"' + b"x" * 300 + b'"'), piece=1)
+        peer.read()
+        peer.read()
+        peer.say(b"HTTP/1.1 100 Continue\r\n\r\n" + ACCEPTED + event("b"), piece=1)
+        peer.read()
+        peer.say(ACCEPTED)
+        peer.end()
+
+    requests, code, _ = play(script)
+
+    assert requests[-3:] == ["GET next", "POST b/response", "GET next"]
+    assert code == 1
+
+
+def test_a_500_ends_the_process_with_a_failure() -> None:
+    _, code, said = play(Peer.end)
+
+    assert code == 1
+    assert "the Runtime API answered /next with 500" in said
+
+
+def test_a_server_of_http_1_0_that_tells_no_length_is_served() -> None:
+    answers: list[str] = []
+    done = threading.Event()
+
+    class Old(BaseHTTPRequestHandler):
+        """What `http.server` makes of a Runtime API: HTTP/1.0, a connection a request."""
+
+        def do_GET(self) -> None:
+            if len(answers) == 3:
+                done.set()
+                self.send_response(500)
+                self.end_headers()
+                return
+            self.send_response(200)
+            self.send_header("Lambda-Runtime-Aws-Request-Id", f"id-{len(answers)}")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            answers.append(self.path.split("/", 4)[-1])
+            self.send_response(202)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Old) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with process(server.server_port) as started:
+            assert done.wait(LIMIT)
+            said, _ = started.communicate(timeout=LIMIT)
+        server.shutdown()
+
+    assert answers == [f"id-{n}/response" for n in range(3)]
+    assert started.returncode == 1
+    assert said.decode().count("no longer sends the next request with an answer") == 1
+    assert "may be lost" not in said.decode()

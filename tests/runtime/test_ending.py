@@ -1,0 +1,110 @@
+"""What a signal does: nothing in flight is lost that can be finished, each `terminate` runs, the
+order is kept while there is time for it, and nothing holds the end.
+"""
+
+import signal
+
+import pytest
+import trio
+
+from tests.runtime.stopping import LONG, Ended, told_to_end, unhurried
+
+
+def error_of(ended: Ended) -> str:
+    assert ended.result is not None
+    return ended.result.error_type or ""
+
+
+async def test_what_is_in_flight_is_finished_when_it_can_be() -> None:
+    slow, command = {"seconds": 0.05}, unhurried(drain=10)
+    async with told_to_end("ends.orderly", slow, command=command) as (ended, _):
+        pass
+
+    assert ended.code == 0
+    assert ended.result is not None
+    assert ended.result.payload == b'"xx"'
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_what_takes_longer_is_cut_and_answered(number: int) -> None:
+    async with told_to_end("ends.orderly", {"seconds": LONG}, number) as (ended, _):
+        pass
+
+    assert ended.code == 0
+    assert error_of(ended) == "Runtime.Stopped"
+
+
+async def test_it_ends_in_order_handlers_first_then_the_children_in_reverse() -> None:
+    event, command = {"seconds": LONG}, unhurried()
+    async with told_to_end("ends.orderly", event, command=command) as (ended, _):
+        pass
+
+    # Between them stands the log's line of the event that was cut.
+    said = [line for line in ended.lines if line.startswith(("handler", "member"))]
+    assert said == ["handler", "handler", "member 2", "member 1", "member 0"]
+
+
+async def test_a_long_answer_is_written_to_its_end() -> None:
+    event, command = {"seconds": 0.05, "size": 5_000_000}, unhurried(drain=10)
+    async with told_to_end("ends.orderly", event, command=command) as (ended, _):
+        pass
+
+    assert ended.code == 0
+    assert ended.result is not None
+    assert len(ended.result.payload) == 5_000_002
+
+
+@pytest.mark.parametrize("sleep", [True, False])
+async def test_a_plain_handler_that_holds_the_main_thread_is_cut_and_answered(sleep: bool) -> None:
+    async with told_to_end("ends.plain", {"seconds": LONG, "sleep": sleep}) as (ended, _):
+        pass
+
+    assert ended.code == 0
+    assert error_of(ended) == "Runtime.Stopped"
+    assert ended.seconds < LONG / 2
+
+
+async def test_a_child_that_takes_too_long_is_killed_and_told_of_and_the_others_clean_up() -> None:
+    async with told_to_end("ends.hurried", {}) as (ended, _):
+        pass
+
+    assert ended.code == 0
+    assert {"member 0", "member 1", "member 2"} <= set(ended.lines)
+    assert "member 3" not in ended.lines
+    report = "\n".join(ended.lines)
+    assert "/function/children stopped 4 of 4 children in" in report
+    assert "/function/children/3 was killed" in report
+
+
+async def test_in_a_hurry_those_below_other_supervisors_clean_up_too() -> None:
+    async with told_to_end("ends.nested", {}) as (ended, _):
+        pass
+
+    assert ended.code == 0
+    assert {"member 0", "member 1"} <= set(ended.lines)
+    report = "\n".join(ended.lines)
+    assert "/function/children/second/0 was killed" in report
+    assert "/function/children/second/1 was killed" in report
+    assert "restarted" not in report
+
+
+async def test_a_second_signal_ends_it_at_once() -> None:
+    async with told_to_end("ends.plain", {"seconds": LONG, "sleep": True}) as (ended, process):
+        # Two of one kind are one, until the first has been taken.
+        await trio.sleep(0.03)
+        process.send_signal(signal.SIGTERM)
+
+    assert ended.code == 128 + signal.SIGTERM
+    assert ended.result is None
+    assert any("SIGTERM again: the process ends at once" in line for line in ended.lines)
+
+
+async def test_of_many_actors_each_terminate_runs_and_in_reverse() -> None:
+    event, command = {"seconds": LONG}, unhurried()
+    async with told_to_end("ends.many", event, members=200, command=command) as (ended, _):
+        pass
+
+    members = [line for line in ended.lines if line.startswith("member")]
+    assert ended.code == 0
+    assert error_of(ended) == "Runtime.Stopped"
+    assert members == [f"member {n}" for n in reversed(range(200))]
