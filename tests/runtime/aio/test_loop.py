@@ -1,6 +1,7 @@
 """The asyncio loop's thread: what is run there, how it ends, who is told."""
 
 import asyncio
+import logging
 import threading
 from contextvars import ContextVar
 
@@ -53,6 +54,28 @@ async def test_it_runs_in_another_thread_in_the_context_of_who_runs_it() -> None
     COLOUR.set("red")
     assert await loop.run(seen) == ("red", "okibi asyncio")
     assert COLOUR.get() == "red"
+    await loop.close()
+
+
+async def test_a_log_that_raises_over_a_task_left_behind_holds_nobody_up() -> None:
+    loop, logger = await started(), logging.getLogger("okibi")
+
+    class Raising(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise OSError("no log today")
+
+    async def leaves() -> str:
+        held.append(asyncio.create_task(asyncio.sleep(60)))
+        return "answer"
+
+    held = list[asyncio.Task[None]]()
+    raising = Raising()
+    logger.addHandler(raising)
+    try:
+        with trio.fail_after(5):
+            assert await loop.run(leaves) == "answer"
+    finally:
+        logger.removeHandler(raising)
     await loop.close()
 
 
