@@ -6,6 +6,7 @@ import math
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 import trio
@@ -25,7 +26,7 @@ from .ledger import Ledger
 from .load import load
 from .logs import configure, log_error
 from .report import report_init_error
-from .settings import Settings, settings_from
+from .settings import Settings, address_of, api_from, settings_from
 from .transport import SocketTransport, connect
 from .tree import Serving, tree
 from .watchdog import INIT_LIMIT, Watchdog
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         settings = settings_from(os.environ, arguments)
     except InitError as wrong:
         print(f"okibi: {wrong.message}", file=sys.stderr)
+        _report_setting(wrong)
         return 1
     configure(settings.log_level, os.environ, as_json=settings.log_json, lanes=settings.lanes)
     watchdog = Watchdog(settings.address, INIT_LIMIT if settings.on_demand else math.inf)
@@ -56,6 +58,12 @@ def main(arguments: Sequence[str]) -> int:
         return error.code
     finally:
         watchdog.close()
+
+
+def _report_setting(wrong: InitError) -> None:
+    """Tell the invoker of a setting, as far as there is an address to tell it to."""
+    with suppress(InitError):
+        report_init_error(address_of(api_from(os.environ)), wrong)
 
 
 async def serve(

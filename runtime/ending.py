@@ -136,6 +136,9 @@ class Ending:
         self._token.run_sync_soon(self._begin_by, number)
         if self._alarm.armed:
             threading.Thread(target=self._cut, name="okibi cut", daemon=True).start()
+        # Said again once the loop hears of it: a handler that holds the loop, and lets nothing cut
+        # it, must not hold the end.
+        end_within(STOP_LIMIT, 1)
 
     def _begin_by(self, number: int) -> None:
         logger.info("%s: stopping", signal.Signals(number).name)

@@ -249,9 +249,12 @@ class AsyncioLoop:
     def _teller(self, token: TrioToken, job: Job) -> Callable[[outcome.Outcome[Any]], None]:
         def tell(result: outcome.Outcome[Any]) -> None:
             others = self._jobs - {job}
-            if not job.beside and all(other.beside for other in others):
-                self._left.look({other.running for other in others})
-            _tell(token, self._finished, job, result)
+            try:
+                if not job.beside and all(other.beside for other in others):
+                    self._left.look({other.running for other in others})
+            finally:
+                # A log handler of the user's may raise: who waits must be told all the same.
+                _tell(token, self._finished, job, result)
 
         return tell
 

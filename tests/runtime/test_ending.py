@@ -64,6 +64,14 @@ async def test_a_plain_handler_that_holds_the_main_thread_is_cut_and_answered(sl
     assert ended.seconds < LONG / 2
 
 
+async def test_a_plain_handler_that_lets_nothing_cut_it_does_not_hold_the_end() -> None:
+    async with told_to_end("ends.holds_on", {"seconds": LONG}) as (ended, _):
+        pass
+
+    assert ended.code == 1
+    assert any("the process does not end by itself in 2 s" in line for line in ended.lines)
+
+
 async def test_a_child_that_takes_too_long_is_killed_and_told_of_and_the_others_clean_up() -> None:
     async with told_to_end("ends.hurried", {}) as (ended, _):
         pass
