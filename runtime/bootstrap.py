@@ -47,19 +47,19 @@ def main(arguments: Sequence[str]) -> int:
     if settings.graceful:
         registration = Registration(settings.api.encode())
         registration.begin(settings.address)
+    last = list[Callable[[], object]]()
     try:
         function = load(settings.handler, settings.task_root)
-        last = list[Callable[[], object]]()
         code = trio.run(serve, function, settings, watchdog, registration, last)
-        for call in last:
-            call()
-        return code
     except InitError as error:
         log_error(error_json(error.kind, error.message, error.stack))
         report_init_error(settings.address, error)
         return error.code
     finally:
         watchdog.close()
+    for call in last:
+        call()
+    return code
 
 
 async def serve(
