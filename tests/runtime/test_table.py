@@ -20,7 +20,7 @@ from tests.runtime.site import site
 
 ASYNCIO = {"OKIBI_LOOP": "asyncio"}
 # More than the 100 ms of the default: with both clients at once there is a crowd.
-DEADLINE: dict[str, Any] = {"timeout": 1, "environment": {"OKIBI_DEADLINE_MARGIN_MS": "300"}}
+DEADLINE: dict[str, Any] = {"timeout": 1, "environment": {"OKIBI_DEADLINE_MARGIN_MS": "500"}}
 JSON_LOGS = {"AWS_LAMBDA_LOG_FORMAT": "JSON"}
 INIT = re.compile(r"Init Duration: ([0-9.]+) ms")
 MEMORY = re.compile(r"Max Memory Used: ([0-9]+) MB")

@@ -41,7 +41,7 @@ async def test_a_time_out_in_one_of_n_slots() -> None:
         error = error_in(await taken(sandbox, {"do": "sleep"}))
         return error, await slots_left(sandbox, SLOTS)
 
-    margin = {"OKIBI_DEADLINE_MARGIN_MS": "300"}
+    margin = {"OKIBI_DEADLINE_MARGIN_MS": "500"}
     official, okibi = await slots(scenario, timeout=1, environment=margin)
 
     assert official == ("Sandbox.Timedout", SLOTS - 1)
