@@ -5,7 +5,7 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -49,15 +49,19 @@ def main(arguments: Sequence[str]) -> int:
     if settings.graceful:
         registration = Registration(settings.api.encode())
         registration.begin(settings.address)
+    last = list[Callable[[], object]]()
     try:
         function = load(settings.handler, settings.task_root)
-        return trio.run(serve, function, settings, watchdog, registration)
+        code = trio.run(serve, function, settings, watchdog, registration, last)
     except InitError as error:
         log_error(error_json(error.kind, error.message, error.stack))
         report_init_error(settings.address, error)
         return error.code
     finally:
         watchdog.close()
+    for call in last:
+        call()
+    return code
 
 
 def _report_setting(wrong: InitError) -> None:
@@ -70,9 +74,17 @@ async def serve(
     function: Function,
     settings: Settings,
     watchdog: Watchdog,
-    registration: Registration | None = None,
+    registration: Registration | None,
+    last: list[Callable[[], object]],
 ) -> int:
     """Build the tree, serve until a signal or a failure, and say with which code to exit.
+
+    Args:
+        function: what is served.
+        settings: the environment.
+        watchdog: ends what this run cannot.
+        registration: the extension's connection; None to be none.
+        last: given what the user's code is to have called when trio has ended.
 
     Raises:
         InitError: something of the tree did not start.
@@ -98,6 +110,9 @@ async def serve(
                 gc.freeze()
             reason = await root.wait_dead()
             nursery.cancel_scope.cancel()
+    users = ending.left_to_user()
+    if users is not None:
+        last.append(users)
     for lane in lanes:
         lane.close()
     if registration is not None:

@@ -69,6 +69,7 @@ async def running(
     environment: Mapping[str, str] = MappingProxyType({}),
     command: tuple[str, ...] = COMMAND,
     api: RuntimeApi | None = None,
+    max_concurrency: int | None = None,
 ) -> AsyncIterator[Running]:
     """Run a function of `functions/` while the block lasts."""
     settings = FunctionSettings(
@@ -77,6 +78,7 @@ async def running(
         task_root=task_root,
         timeout=timeout,
         environment={**PYTHON, **environment},
+        max_concurrency=max_concurrency,
     )
     lines: list[str] = []
     with trio.fail_after(LIMIT):

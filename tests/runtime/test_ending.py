@@ -116,3 +116,19 @@ async def test_of_many_actors_each_terminate_runs_and_in_reverse() -> None:
     assert ended.code == 0
     assert error_of(ended) == "Runtime.Stopped"
     assert members == [f"member {n}" for n in reversed(range(200))]
+
+
+async def test_what_a_function_set_for_sigterm_has_its_turn_when_the_tree_has_ended() -> None:
+    async with told_to_end("told.handler", {}) as (ended, _):
+        pass
+
+    assert ended.lines[-2:] == ["member 0", "told of 15"]
+    assert ended.code == 5
+
+
+async def test_of_a_sigint_only_okibi_is_told() -> None:
+    async with told_to_end("told.handler", {}, signal.SIGINT) as (ended, _):
+        pass
+
+    assert not any("told of" in line for line in ended.lines)
+    assert ended.code == 0
