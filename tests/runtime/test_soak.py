@@ -1,0 +1,83 @@
+"""A short soak of each kind of handler; `python -m tests.runtime.soak` is the full size."""
+
+import json
+
+import attrs
+import pytest
+
+from runtime.local.invocation import Invocation
+from runtime.local.outcomes import Outcome
+from tests.runtime.soak import LATE, Deed, Plan, Sample, fault_of, soak, table
+
+# Three time-outs or so in 1,000: each costs 100 ms of waiting.
+SHORT = Plan(1000, first=200, every=400, errors=0.02, timeouts=0.003)
+
+
+@pytest.mark.parametrize("handler", ["soaked.Soaked", "soaked.coroutine", "soaked.plain"])
+def test_no_event_is_lost_and_nothing_is_left_over(handler: str) -> None:
+    soaked = soak(handler, SHORT)
+
+    served = soaked.feed.served
+    assert soaked.faults() == []
+    assert served[Deed.ECHO] + served[Deed.RAISE] + served[Deed.WAIT] == 1000
+    assert served[Deed.RAISE] >= 10
+    assert served[Deed.WAIT] >= 1
+    assert [each.served for each in soaked.feed.samples] == [200, 400, 800, 1000]
+    assert all(each.tasks > 5 for each in soaked.feed.samples)
+
+
+def test_a_soak_finds_what_a_handler_leaves_over() -> None:
+    soaked = soak("soaked.leaky", attrs.evolve(SHORT, timeouts=0.0))
+
+    faults = soaked.faults()
+    assert any(fault.startswith("descriptors: ") for fault in faults), faults
+    assert any(fault.startswith("threads: ") for fault in faults), faults
+    assert any(fault.startswith("objects are left over: ") for fault in faults), faults
+    assert soaked.growth() > 1.02
+
+
+def test_a_soak_finds_an_answer_that_belongs_to_another_event() -> None:
+    soaked = soak("soaked.forgetful", attrs.evolve(SHORT, timeouts=0.0, errors=0.0))
+
+    assert [fault.partition(" was")[0] for fault in soaked.faults()] == [
+        "event 499 (echo)",
+        "event 999 (echo)",
+    ]
+
+
+def answered(deed: Deed, error_type: str | None, **told: object) -> str:
+    invocation = Invocation(b"", 1.0, request_id="mine")
+    return fault_of(deed, 7, invocation, Outcome(json.dumps(told).encode(), error_type))
+
+
+def test_each_deed_has_one_right_answer() -> None:
+    value = {"requestId": "mine", "errorType": "ValueError", "errorMessage": "event 7"}
+    late = {"requestId": "mine", "errorType": LATE, "errorMessage": "late"}
+
+    assert answered(Deed.ECHO, None, do="echo", n=7) == ""
+    assert answered(Deed.RAISE, "Function.ValueError", **value) == ""
+    assert answered(Deed.WAIT, LATE, **late) == ""
+
+
+@pytest.mark.parametrize("deed", list(Deed))
+def test_another_events_answer_is_a_fault(deed: Deed) -> None:
+    value = {"requestId": "other", "errorType": "ValueError", "errorMessage": "event 7"}
+    late = {"requestId": "other", "errorType": LATE, "errorMessage": "late"}
+
+    assert answered(deed, "Function.ValueError", **value)
+    assert answered(deed, LATE, **late)
+    if deed in (Deed.ECHO, Deed.RAISE, Deed.WAIT):
+        assert answered(deed, None, do="echo", n=8)
+
+
+def test_an_error_with_another_events_words_is_a_fault() -> None:
+    assert answered(Deed.RAISE, "x", requestId="mine", errorType="ValueError", errorMessage="8")
+
+
+def test_samples_are_compared_with_the_first() -> None:
+    first = Sample(10, 1000, 900, 800, 5, 2, 14, 100)
+    last = Sample(20, 1010, 910, 804, 5, 2, 14, 100)
+
+    lines = table([first, last]).splitlines()
+    assert "1.000" in lines[1]
+    assert lines[2].split()[:5] == ["20", "1010", "1.010", "804", "1.005"]
