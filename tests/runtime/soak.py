@@ -20,10 +20,9 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from types import MappingProxyType
 from typing import IO, Any
 
 import attrs
@@ -150,6 +149,11 @@ def _is_look(deed: Deed) -> bool:
 class Feed:
     """Gives the runtime one event after the other, checks each answer, takes the samples.
 
+    Args:
+        plan: what is to be served.
+        on_sample: told of the samples when there is another.
+        pid: of the runtime's process.
+
     Attributes:
         done: whether all have been served.
         samples: those taken, the first the one to compare with.
@@ -159,6 +163,7 @@ class Feed:
     """
 
     plan: Plan
+    on_sample: Callable[[list[Sample]], None] = lambda _: None
     pid: int = 0
     done: bool = attrs.field(default=False, init=False)
     samples: list[Sample] = attrs.field(factory=list[Sample], init=False)
@@ -215,6 +220,7 @@ class Feed:
             objects=look["objects"],
             names=tuple(look["threads"]),
         )
+        self.on_sample(self.samples)
         if self._deed is Deed.COLLECT:
             self.left.append(look)
 
@@ -297,28 +303,26 @@ class Soaked:
     def growth(self) -> float:
         """The largest memory of any later sample, against that of the first."""
         first, *later = self.feed.samples
-        return max(
-            getattr(each, what) / getattr(first, what)
-            for each in later
-            for what in ("rss", "private")
-        )
+        return max(max(s.rss / first.rss, s.private / first.private) for s in later)
 
 
-def soak(handler: str, plan: Plan, environment: Mapping[str, str] = MappingProxyType({})) -> Soaked:
+def soak(
+    handler: str, plan: Plan, on_sample: Callable[[list[Sample]], None] = lambda _: None
+) -> Soaked:
     """Run one, to its end.
 
     Args:
         handler: of `functions/`.
         plan: how long, and with what.
-        environment: the runtime's, beyond its defaults.
+        on_sample: told of the samples when there is another.
 
     Raises:
         RuntimeError: the runtime does not answer any more.
     """
-    feed = Feed(plan)
+    feed = Feed(plan, on_sample)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
-        told = {"AWS_LAMBDA_RUNTIME_API": address, "_HANDLER": handler, **environment}
+        told = {"AWS_LAMBDA_RUNTIME_API": address, "_HANDLER": handler}
         with subprocess.Popen(
             COMMAND,
             cwd=FUNCTIONS,
@@ -340,25 +344,27 @@ def soak(handler: str, plan: Plan, environment: Mapping[str, str] = MappingProxy
     return soaked
 
 
-def table(samples: list[Sample]) -> str:
-    """The samples, one a line, memory in KiB."""
-    first = samples[0]
-    lines = ["   served      RSS  ratio  private  ratio      PSS  fds  threads  tasks  objects"]
-    lines += [
+HEAD = "   served      RSS  ratio  private  ratio      PSS  fds  threads  tasks  objects"
+
+
+def row(s: Sample, first: Sample) -> str:
+    """A sample as a line of the table, memory in KiB and against the first sample's."""
+    return (
         f"{s.served:9}  {s.rss:7}  {s.rss / first.rss:.3f}  {s.private:7}  "
         f"{s.private / first.private:.3f}  {s.pss:7}  {s.descriptors:3}  {s.threads:7}  "
         f"{s.tasks:5}  {s.objects:7}"
-        for s in samples
-    ]
-    return "\n".join(lines)
+    )
+
+
+def print_row(samples: list[Sample]) -> None:
+    """Print the last sample."""
+    print(row(samples[-1], samples[0]), flush=True)
 
 
 def report(soaked: Soaked) -> bool:
     """Print what came of one. Whether all bars are met."""
     feed, faults, growth = soaked.feed, soaked.faults(), soaked.growth()
     served = feed.served
-    print(f"\n{soaked.handler}: {feed.plan}")
-    print(table(feed.samples))
     left = " and ".join(str(look["objects"]) for look in feed.left)
     print(f"objects after a full collection, first and last sample: {left}; {_more(*feed.left)}")
     print(
@@ -384,7 +390,8 @@ def main() -> int:
     for number, handler in enumerate(options.handlers):
         count = options.others if number else options.count
         plan = Plan(count, first=min(10_000, count // 5), seed=options.seed, rest=REST)
-        met = report(soak(handler, plan)) and met
+        print(f"\n{handler}: {plan}\n{HEAD}")
+        met = report(soak(handler, plan, print_row)) and met
         sys.stdout.flush()
     return int(not met)
 
