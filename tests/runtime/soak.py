@@ -46,7 +46,13 @@ MORE = 100
 REST = 11.0
 # Seconds that the process may take from SIGTERM to its end, on a busy machine.
 STOP_LIMIT = 5.0
-HANDLERS = ("soaked.Soaked", "soaked.coroutine", "soaked.plain", "soaked.threaded")
+HANDLERS = (
+    "soaked.Soaked",
+    "soaked.coroutine",
+    "soaked.plain",
+    "soaked.threaded",
+    "soaked.asynchronous",
+)
 EXPECTED = {Happening.DELIVERED, Happening.ANSWERED}
 LATE = "Runtime.DeadlineExceeded"
 

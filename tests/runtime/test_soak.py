@@ -13,7 +13,9 @@ from tests.runtime.soak import LATE, Deed, Plan, Sample, fault_of, row, soak
 SHORT = Plan(1000, first=200, every=400, errors=0.02, timeouts=0.003)
 
 
-@pytest.mark.parametrize("handler", ["soaked.Soaked", "soaked.coroutine", "soaked.plain"])
+@pytest.mark.parametrize(
+    "handler", ["soaked.Soaked", "soaked.coroutine", "soaked.plain", "soaked.asynchronous"]
+)
 def test_no_event_is_lost_and_nothing_is_left_over(handler: str) -> None:
     soaked = soak(handler, SHORT)
 

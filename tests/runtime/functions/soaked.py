@@ -1,5 +1,6 @@
 """What a soak asks for: an echo, an error, a wait beyond the deadline, a look at the process."""
 
+import asyncio
 import gc
 import os
 import threading
@@ -44,7 +45,7 @@ def answer(event):
         return look(collect)
     except RuntimeError:
         # In a thread of its own the handler has no tasks to look at.
-        return trio.from_thread.run_sync(look, collect)
+        return trio.from_thread.run_sync(look, collect, trio_token=Loop.token)
 
 
 class Soaked(Handler):
@@ -71,11 +72,23 @@ def plain(event, context):
     return answer(event)
 
 
-class Nobody(Server):
-    """A child beside the handler: a plain `def` then runs in a thread."""
+async def on_asyncio(event, context):
+    if event["do"] == "wait":
+        await asyncio.sleep(BEYOND)
+    return answer(event)
 
 
-threaded = Function(handler=plain, children=[Child(Nobody)])
+class Loop(Server):
+    """Keeps what trio's loop is reached by; beside a child, a plain `def` runs in a thread."""
+
+    token = None
+
+    async def init(self):
+        Loop.token = trio.lowlevel.current_trio_token()
+
+
+threaded = Function(handler=plain, children=[Child(Loop)])
+asynchronous = Function(handler=on_asyncio, children=[Child(Loop)], loop="asyncio")
 
 kept = []
 
