@@ -2,7 +2,6 @@
 
 import json
 
-import attrs
 import pytest
 
 from runtime.local.invocation import Invocation
@@ -28,8 +27,21 @@ def test_no_event_is_lost_and_nothing_is_left_over(handler: str) -> None:
     assert all(each.tasks > 5 for each in soaked.feed.samples)
 
 
+@pytest.mark.parametrize("kind", ["Soaked", "coroutine", "plain", "threaded", "asynchronous"])
+def test_an_answered_error_or_time_out_leaves_nothing_for_the_collector(kind: str) -> None:
+    # An error's traceback holds its frames, these the event: of 6 MB each, and a collector that
+    # looks at hundreds of objects at a time lets dozens of them wait.
+    soaked = soak(f"uncollected.{kind}", Plan(100, first=20, errors=0.5, timeouts=0.05, seed=1))
+
+    served = soaked.feed.served
+    assert soaked.feed.wrong == []
+    assert served[Deed.RAISE] >= 40
+    assert served[Deed.WAIT] >= 3
+    assert soaked.feed.left[-1]["garbage"] == 0
+
+
 def test_a_soak_finds_what_a_handler_leaves_over() -> None:
-    soaked = soak("soaked.leaky", attrs.evolve(SHORT, timeouts=0.0))
+    soaked = soak("soaked.leaky", Plan(400, first=100, errors=0.1, timeouts=0.0))
 
     faults = soaked.faults()
     assert any(fault.startswith("descriptors: ") for fault in faults), faults
@@ -39,11 +51,11 @@ def test_a_soak_finds_what_a_handler_leaves_over() -> None:
 
 
 def test_a_soak_finds_an_answer_that_belongs_to_another_event() -> None:
-    soaked = soak("soaked.forgetful", attrs.evolve(SHORT, timeouts=0.0, errors=0.0))
+    soaked = soak("soaked.forgetful", Plan(220, first=50, errors=0.0, timeouts=0.0))
 
     assert [fault.partition(" was")[0] for fault in soaked.faults()] == [
-        "event 499 (echo)",
-        "event 999 (echo)",
+        "event 99 (echo)",
+        "event 199 (echo)",
     ]
 
 
