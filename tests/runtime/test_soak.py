@@ -27,7 +27,9 @@ def test_no_event_is_lost_and_nothing_is_left_over(handler: str) -> None:
     assert all(each.tasks > 5 for each in soaked.feed.samples)
 
 
-@pytest.mark.parametrize("kind", ["Soaked", "coroutine", "plain", "threaded", "asynchronous"])
+@pytest.mark.parametrize(
+    "kind", ["Soaked", "Crashing", "coroutine", "plain", "threaded", "asynchronous"]
+)
 def test_an_answered_error_or_time_out_leaves_nothing_for_the_collector(kind: str) -> None:
     # An error's traceback holds its frames, these the event: of 6 MB each, and a collector that
     # looks at hundreds of objects at a time lets dozens of them wait.

@@ -2,8 +2,22 @@
 
 import gc
 
-from soaked import Soaked, asynchronous, coroutine, plain, threaded
+import trio
+from soaked import Soaked, answer, asynchronous, coroutine, plain, threaded
 
-__all__ = ["Soaked", "asynchronous", "coroutine", "plain", "threaded"]
+__all__ = ["Crashing", "Soaked", "asynchronous", "coroutine", "plain", "threaded"]
 
 gc.disable()
+
+
+class Crashing(Soaked):
+    """A task of its instance raises what others raise themselves."""
+
+    async def handle(self, event, context):
+        if event["do"] == "raise":
+            self.nursery.start_soon(self.crash, event)
+            await trio.sleep_forever()
+        return await super().handle(event, context)
+
+    async def crash(self, event):
+        answer(event)
