@@ -100,21 +100,28 @@ class Plain(Handler[Any]):
 
     async def _in_thread(self, event: Any, context: Context) -> object:
         running = threading.Event()
+        # What it came to, past trio: that refuses a function that returns a coroutine, which a
+        # handler may, and an error that its frames pass on is kept by them, in a circle.
+        results: list[object] = []
+        errors: list[BaseException] = []
 
-        def run() -> list[object]:
+        def run() -> None:
             running.set()
             try:
-                # In a list: trio refuses a function that returns a coroutine, a handler may.
-                return [self.target(event, context)]
+                results.append(self.target(event, context))
+            except BaseException as error:
+                errors.append(error)
             finally:
                 running.clear()
 
         try:
-            (result,) = await trio.to_thread.run_sync(run, abandon_on_cancel=True)
+            await trio.to_thread.run_sync(run, abandon_on_cancel=True)
         except trio.Cancelled:
             self.abandon(f"the thread of {context.aws_request_id}", running.is_set)
             raise
-        return result
+        if errors:
+            raise errors.pop()
+        return results.pop()
 
 
 def is_async(target: object) -> bool:

@@ -69,7 +69,10 @@ class Worker(Actor):
         while True:
             error = await self._one_instance(me, started)
             if error is not None:
-                raise error
+                try:
+                    raise error
+                finally:
+                    del error
             reason = crashed(RuntimeError("its instance is replaced"))
             await self._terminate_instance(reason, REPLACED_GRACE)
 
@@ -113,14 +116,14 @@ class Worker(Actor):
                 await self._serve(instance, me)
                 nursery.cancel_scope.cancel()
         except BaseException as error:
-            crash = crash_in(error)
-            if not serving or crash is None:
+            if not serving or crash_in(error) is None:
                 return error
             # A task of the instance's own has crashed, maybe under the handler.
             logger.exception("%s: a task of its handler crashed", self.path)
             if self._running is not None:
                 lane, delivery = self._running
-                self._settle(lane, delivery, handler_error(crash, delivery.request_id))
+                outcome = handler_error(crash_in(error) or error, delivery.request_id)
+                self._settle(lane, delivery, outcome)
         finally:
             self.ledger.worker_not_ready(me)
         return None
@@ -166,15 +169,11 @@ class Worker(Actor):
             kind = f"Runtime.{type(error).__name__}"
             return platform_error(kind, str(error), request_id), True
         except BaseException as error:
-            crash = crash_in(error)
-            if crash is None:
+            outcome = _outcome_of(error, request_id)
+            if outcome is None:
                 # The worker itself is stopped or killed: no business of the handler's.
                 raise
-            if isinstance(crash, Stopped):
-                return _stopped(SHUTDOWN, request_id), False
-            if isinstance(crash, DeadlineExceeded):
-                return _late(request_id), False
-            return handler_error(crash, request_id), False
+            return outcome, False
         return _late(request_id), False
 
     def _settle(self, lane: Lane, delivery: Delivery, outcome: Outcome) -> None:
@@ -186,6 +185,22 @@ class Worker(Actor):
         if delivery.settle(outcome, self.ref):
             self.ledger.settled(lane)
         self.ledger.worker_idle()
+
+
+# An error's traceback holds the frame that catches it. A name for the error in that frame would
+# close a circle, which keeps event, instance and context until the collector runs.
+
+
+def _outcome_of(error: BaseException, request_id: str) -> Outcome | None:
+    """What a handler that raised answers with; None if it was the worker that was ended."""
+    crash = crash_in(error)
+    if crash is None:
+        return None
+    if isinstance(crash, Stopped):
+        return _stopped(SHUTDOWN, request_id)
+    if isinstance(crash, DeadlineExceeded):
+        return _late(request_id)
+    return handler_error(crash, request_id)
 
 
 def _late(request_id: str) -> Outcome:

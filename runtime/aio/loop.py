@@ -55,9 +55,14 @@ class Job:
     def begin(self, tell: Callable[[outcome.Outcome[Any]], None]) -> None:
         """Start it: a task in the context that this is called in."""
         # Captured, SystemExit does not leave the task: it would end `run_forever`.
-        running = asyncio.get_running_loop().create_task(outcome.acapture(self._act))
-        self.running = running
-        running.add_done_callback(lambda task: tell(_outcome_of(task)))
+        self.running = asyncio.get_running_loop().create_task(outcome.acapture(self._act))
+
+        def ended(task: "asyncio.Task[outcome.Outcome[Any]]") -> None:
+            # It has the error, whose traceback has the frames that wait for this job.
+            self.running = None
+            tell(_outcome_of(task))
+
+        self.running.add_done_callback(ended)
 
     def stop(self) -> None:
         """Cancel it, once, as `asyncio.run` does."""
@@ -81,8 +86,10 @@ class Job:
         if waiting is None:
             return
         if self._cancel is not None and _is_cancelled(result):
-            result = outcome.capture(self._cancel)
-        trio.lowlevel.reschedule(waiting, result)
+            # Without a name: Cancelled's traceback leads to this frame.
+            trio.lowlevel.reschedule(waiting, outcome.capture(self._cancel))
+        else:
+            trio.lowlevel.reschedule(waiting, result)
 
 
 def _outcome_of(task: "asyncio.Task[outcome.Outcome[Any]]") -> outcome.Outcome[Any]:
