@@ -96,8 +96,13 @@ class Serving:
         return lambda: Plain(target, alarm, abandon)
 
     def count(self) -> int:
-        """How many workers: as the function says, else one a lane and a spare."""
-        return self.function.handler.count or len(self.ledger.lanes) + 1
+        """How many workers: as the function says, else one a lane and a spare.
+
+        Never less than one a lane: the platform hands out an event for each, and one without a
+        worker would only wait for its deadline.
+        """
+        lanes = len(self.ledger.lanes)
+        return max(self.function.handler.count or lanes + 1, lanes)
 
 
 def tree(
