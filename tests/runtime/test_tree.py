@@ -83,7 +83,9 @@ def test_each_lane_has_a_responder_and_a_poller() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("lanes", "count", "expected"), [(1, None, 2), (3, None, 4), (3, 1, 1)])
+@pytest.mark.parametrize(
+    ("lanes", "count", "expected"), [(1, None, 2), (3, None, 4), (1, 1, 1), (3, 1, 3), (3, 9, 9)]
+)
 def test_there_is_a_worker_a_lane_and_a_spare_unless_the_function_says_else(
     lanes: int, count: int | None, expected: int
 ) -> None:
