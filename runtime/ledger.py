@@ -19,8 +19,6 @@ DISPATCHER: Name[Actor] = Name("lambda.dispatcher", Actor)
 # Workers and threads that could not be ended, before the process is worth less than a cold start;
 # for each lane, since all their handlers may hang in the same outage.
 ABANDON_LIMIT = 8
-# Events that find no worker in all their time.
-UNSERVED_LIMIT = 2
 # Starts of a lane's two actors without an event between, before it is a lane that does not serve.
 STARTS_LIMIT = 10
 
@@ -143,9 +141,9 @@ class Ledger:
     def leave_unserved(self) -> None:
         """Count an event that no worker has become free for in all its time.
 
-        One may come into a long `init`. Two, and no worker ready between them, say that each is
-        stuck: then no event would ever be served again.
+        As many as can be in flight may come into a long `init`. One more, and no worker ready
+        between them, says that each is stuck: then no event would ever be served again.
         """
         self.unserved += 1
-        if self.unserved >= UNSERVED_LIMIT:
+        if self.unserved > len(self.lanes):
             self.fail(f"no worker has become free for {self.unserved} events, one after the other")
