@@ -21,7 +21,7 @@ from collections import Counter
 import attrs
 import trio
 
-from actors.process import Process
+from actors.process import Phase, Process
 from runtime.context import Context
 from runtime.extension import NAME, Registration
 from runtime.local.connection import Connection
@@ -42,6 +42,7 @@ from tests.runtime.sweep import (
 )
 
 EVENTS = 20
+LAMBDA = "/function/lambda"
 LANES = (1, 8)
 PIECES = (7, 40, ALL)
 # As often as a fault is likely to be there; the supervisors now and then.
@@ -89,12 +90,21 @@ class RandomKiller(Killer):
     counts: Counter[str] = attrs.field(factory=Counter[str], init=False)
 
     def _kill(self, root: Process, kind: str) -> None:
+        above = {below: each for each in living(root) for below in living(each)[1:]}
         names = [(process.path.rsplit("/", 1)[-1], process) for process in living(root)]
         found = [p for name, p in names if name == kind or name.rpartition("-")[0] == kind]
         if found:
             victim = found[(self.point.seed + self.steps) % len(found)]
+            fallen = victim
+            while victim.phase is Phase.STARTING and above[fallen].phase is Phase.STARTING:
+                # A supervisor whose start fails stops those that it has started.
+                fallen = above[fallen]
+            if fallen.path == LAMBDA and victim is not fallen:
+                # It would be the end of the process: the one above restarts this one once.
+                self.counts["spared"] += 1
+                return
             # Of a supervisor all below it are cut.
-            self.killed += living(victim)
+            self.killed += living(fallen)
             self.counts[kind] += 1
             victim.kill()
 

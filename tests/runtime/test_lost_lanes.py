@@ -175,7 +175,7 @@ async def test_half_an_answer_costs_that_answer_alone(autojump_clock: MockClock)
     town = Town(lambda lane: next(connections, None) if lane == 1 else None)
 
     async def break_it() -> None:
-        while not cut.room == 0:  # noqa: ASYNC110, nobody tells of it
+        while cut.room:  # noqa: ASYNC110, nobody tells of it
             await trio.sleep(0.1)
         cut.say(b"")
 
