@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .context import Context
+from .current import xray_trace_id
 from .function import Function, InvalidCount, InvalidHandler, InvalidLoop, Workers
 from .handler import Handler
 from .thaw import SANDBOX, Thawed
@@ -38,6 +39,7 @@ __all__ = [
     "Workers",
     "from_asyncio",
     "keep",
+    "xray_trace_id",
 ]
 
 # The rooms that only a handler written for asyncio needs.

@@ -81,6 +81,14 @@ class Context:
         return self._header(b"lambda-runtime-aws-tenant-id")
 
     @cached_property
+    def xray_trace_id(self) -> str | None:
+        """The X-Ray trace header, None without one; the official client has the variable only.
+
+        With many events in flight it stands here, and in `runtime.xray_trace_id()`, alone.
+        """
+        return self._header(b"lambda-runtime-trace-id")
+
+    @cached_property
     def client_context(self) -> "ClientContext | None":
         """What the mobile SDK sent along, None without it."""
         from .client import client_context

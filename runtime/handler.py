@@ -1,6 +1,7 @@
 """Handlers: a class with state and an event type, or any callable."""
 
 import inspect
+import math
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Protocol, TypeVar, get_args, get_origin
@@ -14,6 +15,10 @@ from .alarm import Alarm
 from .context import Context
 
 Event = TypeVar("Event")
+
+# Of handlers there is one for each event in flight. trio's own forty would be too few for many
+# lanes, and a handler that waits for one of its own `to_thread` must not hold what that needs.
+THREADS = trio.CapacityLimiter(math.inf)
 
 
 class Handler(Generic[Event]):
@@ -115,7 +120,7 @@ class Plain(Handler[Any]):
                 running.clear()
 
         try:
-            await trio.to_thread.run_sync(run, abandon_on_cancel=True)
+            await trio.to_thread.run_sync(run, abandon_on_cancel=True, limiter=THREADS)
         except trio.Cancelled:
             self.abandon(f"the thread of {context.aws_request_id}", running.is_set)
             raise

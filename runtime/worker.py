@@ -3,13 +3,13 @@
 import logging
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import attrs
 import msgspec
 import trio
 
-from actors import SHUTDOWN, Actor, ExitReason, MailboxPolicy, Ref, crashed
+from actors import SHUTDOWN, Actor, ExitReason, Ref, crashed
 from actors.exits import crash_in
 from actors.start import START_TIMEOUT
 
@@ -52,8 +52,6 @@ class Worker(Actor):
         stateful: whether an instance is to be replaced when it has failed.
         say: makes of a result what goes on the wire.
     """
-
-    mailbox: ClassVar[MailboxPolicy] = MailboxPolicy(1_000_000)
 
     ledger: Ledger
     settings: Settings
