@@ -69,7 +69,7 @@ def plan(entries: Sequence[Entry], idle: Sequence[Ref[Any]]) -> list[Action]:
         if entry.late:
             actions.append(SettleLate(entry.lane))
             continue
-        if entry.state is State.RUNNING and not entry.worker_lives:
+        if entry.state >= State.RUNNING and not entry.worker_lives:
             actions.append(SettleDead(entry.lane))
             continue
         waiting = entry.state is State.RECEIVED
@@ -119,7 +119,7 @@ class Dispatcher(Actor):
         entries: list[Entry] = []
         for lane in self.ledger.lanes:
             delivery = lane.delivery
-            if delivery is not None and delivery.state <= State.RUNNING:
+            if delivery is not None and delivery.state <= State.STREAMING:
                 worker = delivery.worker
                 lives = worker is not None and worker.alive
                 # Halfway from limit to due: the worker's own scope, at the limit, comes first.
@@ -131,7 +131,7 @@ class Dispatcher(Actor):
         busy = [
             lane.delivery.worker
             for lane in self.ledger.lanes
-            if lane.delivery is not None and lane.delivery.state <= State.RUNNING
+            if lane.delivery is not None and lane.delivery.state <= State.STREAMING
         ]
         return [worker for worker in self.ledger.ready if worker.alive and worker not in busy]
 
