@@ -148,10 +148,10 @@ def streams(target: Any) -> bool:
 
 
 def takes_response(target: Any) -> bool:
-    """Whether `@streaming` has marked it: itself, what it calls, or what it is a partial of."""
+    """Whether `@streaming` has marked it, or what it is a partial of."""
     while isinstance(target, partial):
         target = target.func
-    return hasattr(target, RESPONSE) or hasattr(getattr(target, "__call__", None), RESPONSE)  # noqa: B004
+    return hasattr(target, RESPONSE)
 
 
 def event_type(handler: type[Handler[Any]]) -> Any:

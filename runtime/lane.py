@@ -235,11 +235,11 @@ class Lane:
         """How many bytes of the answer lie in the outbox."""
         return self._answer_left
 
-    def _say(self, parts: list[bytes]) -> None:
+    def _say(self, parts: list[bytes], behind: bytes = b"") -> None:
         size = sum(map(len, parts))
         self._answer_size += size
         self._answer_left += size
-        self._put(parts)
+        self._put([*parts, behind])
 
     def _stage_end(self, delivery: Delivery, stream: Stream, outcome: Outcome) -> None:
         from .trailers import end_of_stream
@@ -255,10 +255,11 @@ class Lane:
         except ValueError as error:
             wrong = platform_error("Runtime.InvalidHeader", str(error), delivery.request_id)
             end = end_of_stream(wrong)
-        self._say([end])
         if self.pipelined and not self.closing:
-            self._put([next_request(self.host)])
+            self._say([end], next_request(self.host))
             self.owed.append(Owed.NEXT)
+        else:
+            self._say([end])
 
     def _leave(self, delivery: Delivery, stream: Stream) -> None:
         """Be done with a stream whose status has come, or never will."""
