@@ -50,7 +50,7 @@ class Responder(Actor):
             logger.debug("lane %d cannot be written to: %s", lane.index, error)
         finally:
             if lane.stream is not None:
-                lane.stream.wrote()
+                lane.stream.wrote(blocked=bool(lane.outbox))
         return True
 
     async def _writable(self, transport: Transport) -> None:

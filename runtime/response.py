@@ -31,6 +31,7 @@ from typing import Any, TypeVar
 
 import attrs
 import msgspec
+import trio
 
 from .delivery import Delivery, Outcome, State
 from .lane import Lane, wake
@@ -135,6 +136,9 @@ class Response:
             raise wrong
         stream = self._say(data)
         wake(self._lane.responder, self._lane)
+        if stream.blocked and self._lane.unwritten <= ROOM:
+            await trio.lowlevel.checkpoint()
+            return
         while True:
             await stream.written()
             if self._lane.unwritten <= ROOM or stream.over or not self._goes_on:

@@ -20,13 +20,15 @@ class Stream:
     Attributes:
         over: why the Runtime API takes no more of it; empty while it does.
         connected: whether the connection that it was begun on still stands.
+        blocked: whether the connection takes no more for now, so that the responder waits for it.
     """
 
-    __slots__ = ("_cut", "_lot", "connected", "over")
+    __slots__ = ("_cut", "_lot", "blocked", "connected", "over")
 
     def __init__(self, cut: Callable[[], None]) -> None:
         self.over = ""
         self.connected = True
+        self.blocked = False
         self._cut = cut
         self._lot = ParkingLot()
 
@@ -34,8 +36,9 @@ class Stream:
         """Wait until the responder has written what the connection takes now."""
         await self._lot.park()
 
-    def wrote(self) -> None:
-        """The responder has."""
+    def wrote(self, *, blocked: bool) -> None:
+        """The responder has; whether the connection took less than there was."""
+        self.blocked = blocked
         self._lot.unpark_all()
 
     def end(self, why: str) -> None:

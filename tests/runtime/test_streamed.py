@@ -5,7 +5,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -66,6 +66,13 @@ class Stage:
         await wait_all_tasks_blocked()
         return made
 
+    async def drain(self, room: int) -> None:
+        """Have the connection take so many bytes more."""
+        self.world.wire.room = room
+        drained, self.world.wire.drained = self.world.wire.drained, trio.Event()
+        drained.set()
+        await wait_all_tasks_blocked()
+
     async def due_in(self, seconds: float) -> Delivery:
         """The same, of an event that is to be answered by okibi in so many seconds."""
         at = int((time.time() + seconds + self.lane.margin) * 1000)
@@ -80,6 +87,13 @@ async def serving(handler: Any, alarm: Alarm | None = None, lanes: int = 1) -> A
         function = Function(handler)
         factory = Serving(function, SETTINGS, made.ledger, alarm or Alarm()).worker
         yield Stage(made, await start(made.nursery, factory, path="/worker"))
+
+
+async def until(there: Callable[[], bool]) -> None:
+    """Wait for what a thread does."""
+    with trio.fail_after(5):
+        while not there():  # noqa: ASYNC110
+            await trio.sleep(0.001)
 
 
 def body(said: bytes) -> bytes:
@@ -137,7 +151,7 @@ async def count_by_writing(event: int, response: Response, context: Context) -> 
         await response.write(f"{n} ")
 
 
-class Callable_:
+class GivesFromCall:
     def __call__(self, event: int, context: Context) -> AsyncIterator[Item]:
         return count(event, context)
 
@@ -167,7 +181,7 @@ KINDS = [
     count_by_writing,
     partial(count),
     partial(count_by_writing),
-    Callable_(),
+    GivesFromCall(),
     CallableGenerator(),
     Counter,
     GivesOne,
@@ -179,9 +193,7 @@ KINDS = [
 async def test_whatever_yields_or_writes_streams(handler: Any, lanes: int) -> None:
     async with serving(handler, lanes=lanes) as stage:
         await stage.give(4)
-        while lanes > 1 and stage.lane.delivery and stage.lane.delivery.state < State.STAGED:
-            await trio.sleep(0.001)  # one that runs in a thread
-        await wait_all_tasks_blocked()
+        await until(lambda: b"0\r\n\r\n" in stage.world.wire.written)
 
         assert body(stage.read()) == b"0 1 2 3 "
         await stage.world.say(ACCEPTED)
@@ -220,19 +232,14 @@ async def test_while_the_connection_takes_no_more_the_handler_waits() -> None:
     async with serving(handler) as stage:
         stage.world.wire.room = 400
         await stage.give()
-        # One fits into the room; with the second it waits.
-        assert LOG == [0, 1]
+        # Two fit into the room; with the third it waits.
+        assert LOG == [0, 1, 2]
         assert ROOM < stage.lane.unwritten < 2 * ROOM
 
-        stage.world.wire.room = ROOM
-        stage.world.wire.drained.set()
-        await wait_all_tasks_blocked()
-        assert LOG == [0, 1, 2, 3]
+        await stage.drain(ROOM)
+        assert LOG == [0, 1, 2, 3, 4]
 
-        stage.world.wire.room = 1 << 30
-        await wait_all_tasks_blocked()
-        stage.world.wire.drained.set()
-        await wait_all_tasks_blocked()
+        await stage.drain(1 << 30)
         assert len(body(stage.read())) == 10 * (ROOM // 2)
 
 
@@ -486,25 +493,24 @@ async def test_what_runs_in_it_knows_its_invocation() -> None:
 async def test_a_plain_generator_runs_where_a_plain_def_does_all_of_it_in_one_thread(
     lanes: int,
 ) -> None:
-    done = threading.Event()
+    done, steps = threading.Event(), list[tuple[threading.Thread, str]]()
 
     def handler(event: object, context: Context) -> Iterator[Item]:
         try:
             for _ in range(3):
-                LOG.append((threading.current_thread(), request_id()))
+                steps.append((threading.current_thread(), request_id()))
                 yield b"x"
         finally:
             done.set()
 
     async with serving(handler, lanes=lanes) as stage:
         await stage.give()
-        while not done.is_set():
-            await trio.sleep(0.001)
+        await until(done.is_set)
 
-    threads = {thread for thread, _ in LOG}  # type: ignore[misc]
+    threads = {thread for thread, _ in steps}
     assert len(threads) == 1
     assert (threads == {threading.main_thread()}) is (lanes == 1)
-    assert {told for _, told in LOG} == {"id-1"}  # type: ignore[misc]
+    assert {told for _, told in steps} == {"id-1"}
 
 
 async def test_a_plain_generator_on_the_main_thread_is_ended_by_the_alarm_in_any_of_its_steps() -> (
