@@ -77,6 +77,7 @@ async def running(
         task_root=task_root,
         timeout=timeout,
         environment={**PYTHON, **environment},
+        max_concurrency=api.max_concurrency if api is not None else None,
     )
     lines: list[str] = []
     with trio.fail_after(LIMIT):
