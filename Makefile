@@ -14,6 +14,7 @@
 #   make sweep   kill any actor of the runtime at any step: the full size of what the tests sample
 #   make cuts    the connection to the Runtime API cut at every byte of next, answer, next
 #   make fuzz    100,000 mutated answers of the Runtime API into the wire room
+#   make streaming   a streamed answer: its first byte, an error in the middle, 100 MB in flat memory
 #   make stopping   SIGTERM with 1,000 actors and an event in flight, 100 times: median and worst
 PYTHON ?= python3
 BIN := .venv/bin
@@ -21,7 +22,7 @@ NEWEST := .venv-newest/bin
 
 BESIDE := The official client could not be installed: the tests that run beside it are skipped.
 
-.PHONY: demo test check bench scale conformance prove coverage mutate sweep cuts fuzz stopping clean
+.PHONY: demo test check bench scale conformance prove coverage mutate sweep cuts fuzz streaming stopping clean
 
 # uv installs in seconds what pip installs in a minute; it comes from the same registry.
 .venv/installed: pyproject.toml
@@ -112,6 +113,10 @@ cuts: .venv/installed
 # SEED is the number of the first case; the same number makes the same case.
 fuzz: .venv/installed
 	$(BIN)/python -m tests.runtime.fuzz
+
+streaming: .venv/installed
+	$(BIN)/python -m benchmarks.streaming
+
 stopping: .venv/installed
 	$(BIN)/python -m tests.runtime.stopping
 

@@ -185,11 +185,10 @@ class Watchdog:
         words = "the loop does not answer at the deadline; all stacks follow"
         write_raw(words, delivery.request_id)
         faulthandler.dump_traceback(STDERR, all_threads=True)
-        if delivery.state is State.STREAMING:
-            # Its answer has begun: an /error would be refused, and the end of the process cuts it.
-            os._exit(1)
-        outcome = platform_error("Runtime.DeadlineExceeded", LATE, delivery.request_id)
-        report_invocation_error(self.address, delivery, outcome)
+        if delivery.state is not State.STREAMING:
+            # (A streamed answer has begun: an /error would be refused, and its cut is the error.)
+            outcome = platform_error("Runtime.DeadlineExceeded", LATE, delivery.request_id)
+            report_invocation_error(self.address, delivery, outcome)
         os._exit(1)
 
     def _end_start(self) -> None:

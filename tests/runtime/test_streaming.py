@@ -80,7 +80,7 @@ async def test_what_fails_in_the_middle_comes_as_an_error_behind_what_is_out(han
         assert told.body.startswith(b"0 ")
         assert told.result.error_type == "Function.ValueError"
         assert told.error == ("ValueError", "late")
-        assert 'raise ValueError("late")' in json.loads(told.result.payload)["stackTrace"][-1]
+        assert "raise ValueError(" in json.loads(told.result.payload)["stackTrace"][-1]
         assert (await stream(sandbox)).body.startswith(lines(3, sandbox.pid))
         assert sandbox.function.starts == 1
         assert sandbox.function.journal.refusals() == []
@@ -199,7 +199,7 @@ async def test_many_streams_at_once_do_not_meet() -> None:
 
 
 def of_boto3(url: str, event: object) -> list[dict[str, Any]]:
-    import boto3
+    import boto3  # type: ignore[import-untyped]
 
     client = boto3.client(
         "lambda",

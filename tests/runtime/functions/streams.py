@@ -30,7 +30,7 @@ async def yields(event, context):
         yield f"{n} {os.getpid()}\n"
         await trio.sleep(event.get("pause", 0))
     if event.get("do") == "late":
-        raise ValueError("late")
+        raise ValueError(event.get("text", "late"))
 
 
 def plain(event, context):
