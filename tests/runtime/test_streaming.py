@@ -152,6 +152,23 @@ async def test_a_loop_that_hangs_in_a_stream_ends_the_process_at_the_deadline() 
         assert sandbox.function.starts == 2
 
 
+@pytest.mark.parametrize("handler", KINDS)
+@pytest.mark.parametrize("pause", [0.005, 5.0])
+async def test_sigterm_in_the_middle_cuts_it_and_its_invoker_is_told(
+    handler: str, pause: float
+) -> None:
+    async with running(handler) as sandbox:
+        event = json.dumps({"count": 100_000, "pause": pause}).encode()
+        async with sandbox.function.stream(event) as answer:
+            async for _ in answer:
+                break
+            ending = await sandbox.function.shut_down()
+            result = await answer.result()
+
+        assert result.error_type == "Runtime.Stopped"
+        assert ending.returncode == 0
+
+
 async def test_a_stream_longer_than_lambda_takes_is_cut_and_the_sandbox_stays_warm() -> None:
     async with running("streams.yields") as sandbox:
         pid = (await stream(sandbox)).body
