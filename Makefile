@@ -109,6 +109,7 @@ sweep: .venv/installed
 
 cuts: .venv/installed
 	$(BIN)/python -m tests.runtime.cuts
+	$(BIN)/python -m tests.runtime.stream_cuts
 
 # SEED is the number of the first case; the same number makes the same case.
 fuzz: .venv/installed
