@@ -9,7 +9,7 @@ from tests.runtime.cuts import ANEW, ENDED, Shape, shapes
 from tests.runtime.stream_cuts import sweep_of
 
 # Prime, so that the sample meets every kind of cut.
-EVERY = 157
+EVERY = 89
 
 
 @pytest.mark.parametrize("shape", list(shapes()), ids=str)

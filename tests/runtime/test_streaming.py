@@ -16,6 +16,7 @@ from tests.runtime.sandbox import Running, running
 KINDS = [
     "streams.yields",
     "streams.plain",
+    "streams.threaded",
     "streams.writes",
     "streams.Yields",
     "streams.yielding",

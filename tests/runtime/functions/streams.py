@@ -6,7 +6,9 @@ import time
 
 import trio
 
+from actors import Server
 from runtime import Function, Handler, Prelude, streaming
+from supervisors import Child
 
 SIZE = 64 * 1024
 
@@ -49,6 +51,13 @@ async def writes(event, response, context):
         await trio.sleep(event.get("pause", 0))
     if event.get("do") == "late":
         raise ValueError("late")
+
+
+class Beside(Server):
+    """Its being there puts a plain `def` into a thread."""
+
+
+threaded = Function(plain, children=[Child(Beside)])
 
 
 class Yields(Handler[dict]):
