@@ -17,6 +17,7 @@
 #   make soak    1,000,000 invocations, 1 % errors, 0.1 % time-outs: none lost, nothing left, memory
 #   make kills   random kills of anybody while 20 events are served, 2,000 seeded runs
 #   make concurrent   16 events at once: throughput and memory beside awslambdaric, on AWS's emulator
+#   make streaming   a streamed answer: its first byte, an error in the middle, 100 MB in flat memory
 #   make stopping   SIGTERM with 1,000 actors and an event in flight, 100 times: median and worst
 PYTHON ?= python3
 BIN := .venv/bin
@@ -24,8 +25,8 @@ NEWEST := .venv-newest/bin
 
 BESIDE := The official client could not be installed: the tests that run beside it are skipped.
 
-.PHONY: demo test check bench scale conformance prove coverage mutate sweep cuts fuzz soak stopping kills \
-  concurrent clean
+.PHONY: demo test check bench scale conformance prove coverage mutate sweep cuts fuzz soak stopping \
+  streaming kills concurrent clean
 
 # uv installs in seconds what pip installs in a minute; it comes from the same registry.
 .venv/installed: pyproject.toml
@@ -112,6 +113,7 @@ sweep: .venv/installed
 
 cuts: .venv/installed
 	$(BIN)/python -m tests.runtime.cuts
+	$(BIN)/python -m tests.runtime.stream_cuts
 
 # SEED is the number of the first case; the same number makes the same case.
 fuzz: .venv/installed
@@ -120,6 +122,9 @@ fuzz: .venv/installed
 # SEED chooses which events raise and which run out of time.
 soak: .venv/installed
 	$(BIN)/python -m tests.runtime.soak --seed $(SEED)
+
+streaming: .venv/installed
+	$(BIN)/python -m benchmarks.streaming
 
 stopping: .venv/installed
 	$(BIN)/python -m tests.runtime.stopping

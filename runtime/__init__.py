@@ -16,6 +16,7 @@ from .thaw import SANDBOX, Thawed
 if TYPE_CHECKING:
     from .aio.calls import from_asyncio
     from .aio.left import keep
+    from .response import Prelude, Response, streaming
 else:  # hidden from type checkers, which would believe in any name then
 
     def __getattr__(name: str) -> object:
@@ -35,12 +36,21 @@ __all__ = [
     "InvalidCount",
     "InvalidHandler",
     "InvalidLoop",
+    "Prelude",
+    "Response",
     "Thawed",
     "Workers",
     "from_asyncio",
     "keep",
+    "streaming",
     "xray_trace_id",
 ]
 
-# The rooms that only a handler written for asyncio needs.
-_LATE = {"from_asyncio": "aio.calls", "keep": "aio.left"}
+# The rooms that only a handler written for asyncio needs, and one that streams.
+_LATE = {
+    "from_asyncio": "aio.calls",
+    "keep": "aio.left",
+    "Prelude": "response",
+    "Response": "response",
+    "streaming": "response",
+}

@@ -3,8 +3,9 @@
     RECEIVED   the whole event has been read
     ASSIGNED   a worker has been told
     RUNNING    that worker has begun; a handler never begins twice for one delivery
+    STREAMING  the head of its answer is in the lane's outbox, and maybe a part of what follows
     SETTLED    there is an answer, the handler's or an error
-    STAGED     the answer is in the lane's outbox, maybe partly written
+    STAGED     the answer, or the end of a streamed one, is in the outbox, maybe partly written
     ACKED      the Runtime API has given its final status
 
 Every move is one synchronous function without a checkpoint, so an actor that is killed, which
@@ -27,6 +28,8 @@ import attrs
 
 from actors import Ref
 
+from .stream import Stream
+
 
 class State(enum.IntEnum):
     """How far a delivery has come. Integers, since they are hashed a dozen times an event."""
@@ -34,9 +37,10 @@ class State(enum.IntEnum):
     RECEIVED = 1
     ASSIGNED = 2
     RUNNING = 3
-    SETTLED = 4
-    STAGED = 5
-    ACKED = 6
+    STREAMING = 4
+    SETTLED = 5
+    STAGED = 6
+    ACKED = 7
 
 
 class Move(enum.IntEnum):
@@ -45,10 +49,11 @@ class Move(enum.IntEnum):
     ASSIGN = 1  # dispatcher
     RETURN = 2  # dispatcher: its worker died before it began
     BEGIN = 3  # its worker, once
-    SETTLE = 4  # its worker; the dispatcher or the watchdog, when it is dead or late
-    STAGE = 5  # responder
-    UNSTAGE = 6  # poller: the connection broke, and the answer may be sent once more
-    ACK = 7  # poller
+    STREAM = 4  # its worker, with the first bytes of an answer that has others to come
+    SETTLE = 5  # its worker; the dispatcher or the watchdog, when it is dead or late
+    STAGE = 6  # responder
+    UNSTAGE = 7  # poller: the connection broke, and the answer may be sent once more
+    ACK = 8  # poller
 
 
 MOVES: Final[Mapping[tuple[State, Move], State]] = {
@@ -56,6 +61,9 @@ MOVES: Final[Mapping[tuple[State, Move], State]] = {
     (State.ASSIGNED, Move.RETURN): State.RECEIVED,
     (State.ASSIGNED, Move.BEGIN): State.RUNNING,
     (State.RUNNING, Move.SETTLE): State.SETTLED,
+    (State.RUNNING, Move.STREAM): State.STREAMING,
+    # How it ended: from here on an error can only follow the bytes that are out.
+    (State.STREAMING, Move.SETTLE): State.SETTLED,
     # Past its deadline, whether anybody has begun or not.
     (State.RECEIVED, Move.SETTLE): State.SETTLED,
     (State.ASSIGNED, Move.SETTLE): State.SETTLED,
@@ -104,13 +112,15 @@ class Delivery:
     state: State = attrs.field(default=State.RECEIVED, init=False)
     worker: Ref[Any] | None = attrs.field(default=None, init=False)
     outcome: Outcome | None = attrs.field(default=None, init=False)
+    # Of a streamed answer, once its head is in the outbox.
+    stream: Stream | None = attrs.field(default=None, init=False)
     begun: int = attrs.field(default=0, init=False)
     _token: list[None] = attrs.field(factory=lambda: [None], init=False)
 
     @property
     def unsettled(self) -> bool:
         """Whether nobody has answered it yet."""
-        return self.state <= State.RUNNING
+        return self.state <= State.STREAMING
 
     def assign(self, worker: Ref[Any]) -> bool:
         """Give it to a worker, who is to be told."""
@@ -133,14 +143,22 @@ class Delivery:
         self.begun += 1
         return True
 
+    def open_stream(self, stream: Stream, worker: Ref[Any] | None) -> bool:
+        """Begin to answer it in pieces. True once, for the worker that runs it."""
+        if self.worker != worker or not self._move(Move.STREAM):
+            return False
+        self.stream = stream
+        return True
+
     def settle(self, outcome: Outcome, worker: Ref[Any] | None = None) -> bool:
         """Answer it. The first answer wins; a worker's only while it is that worker's.
 
         Args:
-            outcome: the answer.
+            outcome: the answer; of a streamed one, how it ended.
             worker: who answers; None for the dispatcher, whose word always counts.
         """
-        mine = worker is None or (self.state is State.RUNNING and self.worker == worker)
+        begun = self.state is State.RUNNING or self.state is State.STREAMING
+        mine = worker is None or (begun and self.worker == worker)
         if not mine or (self.state, Move.SETTLE) not in MOVES or not self.claim():
             return False
         self.outcome = outcome

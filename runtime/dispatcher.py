@@ -69,7 +69,7 @@ def plan(entries: Sequence[Entry], idle: Sequence[Ref[Any]]) -> list[Action]:
         if entry.late:
             actions.append(SettleLate(entry.lane))
             continue
-        if entry.state is State.RUNNING and not entry.worker_lives:
+        if entry.state >= State.RUNNING and not entry.worker_lives:
             actions.append(SettleDead(entry.lane))
             continue
         waiting = entry.state is State.RECEIVED
@@ -132,7 +132,7 @@ class Dispatcher(Actor):
         entries: list[Entry] = []
         for lane in self.ledger.lanes:
             delivery = lane.delivery
-            if delivery is None or delivery.state > State.RUNNING:
+            if delivery is None or delivery.state > State.STREAMING:
                 continue
             worker = delivery.worker
             lives = worker is not None and worker.alive
@@ -146,7 +146,7 @@ class Dispatcher(Actor):
         """The first idle workers, as many as can be of use."""
         found: list[Ref[Any]] = []
         for worker, last in self.ledger.ready.items():
-            if (last is None or last.state > State.RUNNING) and worker.alive:
+            if (last is None or last.state > State.STREAMING) and worker.alive:
                 found.append(worker)
                 if len(found) == wanted:
                     break

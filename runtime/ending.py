@@ -145,11 +145,14 @@ class Ending:
             os._exit(128 + number)
         self._signalled = signal.Signals(number)
         self._token.run_sync_soon(self._begin_by, number)
-        if self._alarm.armed:
+        if self._alarm.armed or self._streams():
             threading.Thread(target=self._cut, name="okibi cut", daemon=True).start()
         # Said again once the loop hears of it: a handler that holds the loop, and lets nothing cut
         # it, must not hold the end.
         end_within(STOP_LIMIT, 1)
+
+    def _streams(self) -> bool:
+        return any(lane.stream is not None for lane in self._lanes)
 
     def _begin_by(self, number: int) -> None:
         logger.info("%s: stopping", signal.Signals(number).name)
@@ -159,7 +162,8 @@ class Ending:
         """End the plain handler that holds the main thread, when it has had its time."""
         time.sleep(DRAIN)
         self._alarm.raises = Stopped
-        while self._alarm.armed:
+        # A plain `def` that yields holds it again and again.
+        while self._alarm.armed or self._streams():
             self._alarm.send()
             time.sleep(CUT_EVERY)
 

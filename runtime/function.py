@@ -11,7 +11,7 @@ import attrs
 from supervisors import Child, SpecError, Strategy, Supervision
 from supervisors.spec import as_children
 
-from .handler import Handler, is_async, is_handler
+from .handler import Handler, is_async, is_handler, streams, takes_response
 
 HandlerTarget = type[Handler[Any]] | Callable[..., Any]
 
@@ -75,7 +75,9 @@ def _fault(handler: Any) -> str | None:
     method: Any = getattr(handler, "handle")  # noqa: B009, a class of no known shape
     if method is getattr(Handler, "handle"):  # noqa: B009
         return f"{name} is a Handler without a `handle(self, event, context)`"
-    if not is_async(method):
+    if takes_response(method):
+        return f"{name}.handle is marked @streaming, which is for functions: let it yield"
+    if not (is_async(method) or streams(method)):
         return f"{name}.handle is no `async def`"
     try:
         inspect.signature(method).bind(None, None, None)

@@ -3,8 +3,9 @@
 import inspect
 import math
 import threading
-from collections.abc import Awaitable, Callable
-from typing import Any, Generic, Protocol, TypeVar, get_args, get_origin
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, get_args, get_origin
 
 import attrs
 import trio
@@ -13,6 +14,11 @@ from actors import ExitReason
 
 from .alarm import Alarm
 from .context import Context
+from .current import request_id
+from .stream import RESPONSE
+
+if TYPE_CHECKING:
+    from .response import Item
 
 Event = TypeVar("Event")
 
@@ -50,8 +56,11 @@ class Handler(Generic[Event]):
     async def init(self) -> None:
         """Get ready, before the first event; what it raises fails the start."""
 
-    async def handle(self, event: Event, context: Context) -> object:
-        """Answer one event. What it returns is sent as JSON, bytes as they are."""
+    # No `async def`: an async generator is none, and may stand in its place.
+    def handle(self, event: Event, context: Context) -> "Awaitable[object] | AsyncIterator[Item]":
+        """Answer one event. What it returns is sent as JSON, bytes as they are; what it yields is
+        sent at once, piece by piece (`runtime.response`).
+        """
         raise NotImplementedError(f"{type(self).__name__} needs a `handle`")
 
     async def terminate(self, reason: ExitReason) -> None:
@@ -94,7 +103,7 @@ class Plain(Handler[Any]):
         if self._awaited:
             return await self.target(event, context)
         if self.alarm is None:
-            result = await self._in_thread(event, context)
+            result = await self.in_thread(lambda: self.target(event, context))
         else:
             result = self.alarm.run(self.target, event, context)
         return await self.result_of(result) if inspect.isawaitable(result) else result
@@ -103,7 +112,8 @@ class Plain(Handler[Any]):
         """Await what a plain target has returned."""
         return await awaitable
 
-    async def _in_thread(self, event: Any, context: Context) -> object:
+    async def in_thread(self, act: Callable[[], object]) -> object:
+        """Run something of the handler's in a thread, abandoned when this is cancelled."""
         running = threading.Event()
         # What it came to, past trio: that refuses a function that returns a coroutine, which a
         # handler may, and an error that its frames pass on is kept by them, in a circle.
@@ -113,7 +123,7 @@ class Plain(Handler[Any]):
         def run() -> None:
             running.set()
             try:
-                results.append(self.target(event, context))
+                results.append(act())
             except BaseException as error:
                 errors.append(error)
             finally:
@@ -122,7 +132,7 @@ class Plain(Handler[Any]):
         try:
             await trio.to_thread.run_sync(run, abandon_on_cancel=True, limiter=THREADS)
         except trio.Cancelled:
-            self.abandon(f"the thread of {context.aws_request_id}", running.is_set)
+            self.abandon(f"the thread of {request_id()}", running.is_set)
             raise
         if errors:
             raise errors.pop()
@@ -133,6 +143,27 @@ def is_async(target: object) -> bool:
     """Whether calling it gives a coroutine, as far as can be told without calling it."""
     call: object = getattr(target, "__call__", None)  # noqa: B004, it is looked at, not tested for
     return inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(call)
+
+
+def streams(target: Any) -> bool:
+    """Whether it answers piece by piece, as far as can be told without calling it.
+
+    A plain `def` that yields is called as any other: what it returns tells.
+    """
+    target = target.handle if is_handler(target) else target
+    call: object = getattr(target, "__call__", None)  # noqa: B004, it is looked at, not tested for
+    return (
+        takes_response(target)
+        or inspect.isasyncgenfunction(target)
+        or inspect.isasyncgenfunction(call)
+    )
+
+
+def takes_response(target: Any) -> bool:
+    """Whether `@streaming` has marked it, or what it is a partial of."""
+    while isinstance(target, partial):
+        target = target.func
+    return hasattr(target, RESPONSE)
 
 
 def event_type(handler: type[Handler[Any]]) -> Any:

@@ -28,6 +28,12 @@ When the connection breaks, `broken` says what may still be true:
     the same, and it was sent once more      fatal: nobody can tell any more what has arrived
     ANSWER was owed, cut half way            fatal: the Runtime API refuses everything from now on,
                                              and only the end of the process tells the invoker now
+    ANSWER was owed, of a stream:
+      none of it written                     it is all in the outbox, and goes out there
+      its end written, and all before it     an error is sent in its place, as above: what a stream
+                                             has said is not kept. 202 says that none had arrived
+      anything between                       fatal, also between two of its pieces: a part is out,
+                                             which cannot be said again, and is half an answer
 
 Where many events may be in flight the Runtime API keeps no state but each invocation's, and tells
 the invoker of half an answer at once: there the two fatal rows cost one answer, which `give_up`
@@ -42,34 +48,43 @@ An answer that was refused leaves its event unanswered, and the Runtime API repe
 The repeat is the same delivery, so no handler sees it: the first time it is answered with an
 error, which tells the invoker now; after that it is dropped, and asked for again with a pause.
 A retry of an asynchronous event has the same request id and another deadline: that is no repeat.
+
+A stream whose final status comes before its end (413, or a refusal) is over: its handler is
+cancelled, what it still says is dropped, and the delivery stays in the lane, so that its worker
+is not taken for an idle one, until it is settled.
 """
 
 import enum
 import math
 import time
 from collections import deque
+from typing import Any
 
 import attrs
 import trio
 
-from actors import Actor, ActorExited, Name
+from actors import Actor, ActorExited, Name, Ref
 
 from .delivery import Delivery, Outcome, State
 from .failure import platform_error
+from .stream import Stream
 from .transport import Transport
 from .wire import (
     Answer,
     AnswerParser,
     echo_of,
     error_head,
+    last_chunk,
     next_request,
     response_head,
     segment,
+    stream_head,
 )
 
 # Up to here header, body and the next GET are joined into one write; above, copying costs more
 # than another call into the kernel.
 JOIN_LIMIT = 64 * 1024
+STREAM_LOST = "The connection to the Runtime API broke, and with it the whole stream was lost"
 REFUSED = "The Runtime API refused the answer to this invocation; the log says with which words"
 # No invocation lasts so long: what says it does is no deadline, and too long for a thread's wait.
 LONGEST = 10_000_000
@@ -120,6 +135,8 @@ class Lane:
     lost: bool = attrs.field(default=False, init=False)
     # How often its actors have started since an event came.
     starts: int = attrs.field(default=0, init=False)
+    # The answer that is streamed, until its end is in the outbox.
+    stream: Stream | None = attrs.field(default=None, init=False)
     _heard: bool = attrs.field(default=False, init=False)
     responder: Name[Actor] = attrs.field(init=False)
     _parser: AnswerParser = attrs.field(factory=AnswerParser, init=False)
@@ -159,6 +176,9 @@ class Lane:
 
     def _stage_answer(self, delivery: Delivery, outcome: Outcome) -> None:
         delivery.stage()
+        if delivery.stream is not None:
+            self._stage_end(delivery, delivery.stream, outcome)
+            return
         try:
             head = self._head(delivery, outcome)
         except ValueError as error:
@@ -185,6 +205,94 @@ class Lane:
         if sum(map(len, parts)) <= JOIN_LIMIT:
             parts = [b"".join(parts)]
         self.outbox.extend(memoryview(part) for part in parts if part)
+
+    # -- an answer that is streamed
+
+    def open_stream(
+        self,
+        delivery: Delivery,
+        worker: Ref[Any] | None,
+        stream: Stream,
+        content_type: bytes,
+        first: list[bytes],
+    ) -> bool:
+        """Begin to answer in pieces. True once, for the worker that runs the delivery.
+
+        Raises:
+            ValueError: the content type is more than one line.
+        """
+        request_id, echo = segment(delivery.request_id), echo_of(delivery.headers)
+        head = stream_head(self.host, request_id, content_type, echo)
+        if delivery is not self.delivery or not delivery.open_stream(stream, worker):
+            return False
+        self.stream = stream
+        self.owed.append(Owed.ANSWER)
+        self._answer_size = self._answer_left = 0
+        self._say([head, *first])
+        return True
+
+    def go_on(self, delivery: Delivery, parts: list[bytes]) -> bool:
+        """Put more of a streamed answer into the outbox; False where nobody takes it any more."""
+        stream = delivery.stream
+        if stream is None or stream.over or delivery.state is not State.STREAMING:
+            return False
+        self._say(parts)
+        return True
+
+    @property
+    def unwritten(self) -> int:
+        """How many bytes of the answer lie in the outbox."""
+        return self._answer_left
+
+    def _say(self, parts: list[bytes], behind: bytes = b"") -> None:
+        size = sum(map(len, parts))
+        self._answer_size += size
+        self._answer_left += size
+        self._put([*parts, behind])
+
+    def _stage_end(self, delivery: Delivery, stream: Stream, outcome: Outcome) -> None:
+        from .trailers import end_of_stream
+
+        over = stream.over
+        self.stream = None
+        stream.end("its invocation has been answered")
+        if over:
+            self._leave(delivery, stream)
+            return
+        try:
+            end = end_of_stream(outcome)
+        except ValueError as error:
+            wrong = platform_error("Runtime.InvalidHeader", str(error), delivery.request_id)
+            end = end_of_stream(wrong)
+        if self.pipelined and not self.closing:
+            self._say([end], next_request(self.host))
+            self.owed.append(Owed.NEXT)
+        else:
+            self._say([end])
+
+    def _leave(self, delivery: Delivery, stream: Stream) -> None:
+        """Be done with a stream whose status has come, or never will."""
+        delivery.ack()
+        self.delivery = None
+        if stream.connected:
+            # The request must end, for another to begin.
+            self._put([last_chunk()])
+        self.stage()
+
+    def _cut_short(self, stream: Stream, status: int) -> Delivery | None:
+        stream.end(f"the Runtime API has answered it with {status} before its end")
+        if not (200 <= status < 300 or status == 413):
+            self._unanswered = self.delivery
+        return self.delivery
+
+    def _lose(self, delivery: Delivery, stream: Stream, loss: Loss) -> None:
+        stream.connected = False
+        if loss in (Loss.FATAL, Loss.TWICE):
+            stream.end("the connection broke inside the answer")
+        elif loss is not Loss.NOTHING:
+            delivery.stream = None
+            error = platform_error("Runtime.StreamLost", STREAM_LOST, delivery.request_id)
+            delivery.outcome = error
 
     # -- what is heard
 
@@ -244,8 +352,10 @@ class Lane:
         return True
 
     def acknowledged(self, status: int = 202) -> Delivery | None:
-        """Take the final status of the answer that was sent; give the delivery that is done."""
+        """Take the final status of the answer that was sent; give the delivery it belongs to."""
         self.owed.popleft()
+        if self.stream is not None:
+            return self._cut_short(self.stream, status)
         delivery, self.delivery = self.delivery, None
         self.doubtful = self._resent and status == 403
         self._resent = False
@@ -273,6 +383,12 @@ class Lane:
         if announced or (asked and self._serial):
             # It closed after the first of two answers, as far as can be told from here.
             self.pipelined = False
+        stream = self.delivery.stream if self.delivery is not None else None
+        if self.delivery is not None and stream is not None:
+            if loss is not Loss.NOTHING and self._answer_left == self._answer_size:
+                # All that it has said is still there, and what is owed for it.
+                return loss
+            self._lose(self.delivery, stream, loss)
         self.outbox.clear()
         self.owed.clear()
         if self.delivery is not None and loss in (Loss.AGAIN, Loss.BOTH):
@@ -299,6 +415,9 @@ class Lane:
         if self.owed[0] is Owed.NEXT:
             return Loss.NOTHING if announced or self.outbox else Loss.EVENT
         if 0 < self._answer_left < self._answer_size:
+            return Loss.FATAL
+        if self.stream is not None and not self._answer_left:
+            # Between two pieces.
             return Loss.FATAL
         if self._resent and not self._answer_left:
             return Loss.TWICE

@@ -18,6 +18,7 @@ import json
 import json.encoder
 import marshal as builtins_only
 from collections.abc import Callable
+from inspect import isgenerator
 from typing import Any
 
 import msgspec
@@ -31,6 +32,10 @@ _untyped = msgspec.json.Decoder()
 
 class MarshalError(Exception):
     """The handler's result cannot be said in JSON."""
+
+
+class Streams(Exception):
+    """The handler's result is no value but what makes a stream of them."""
 
 
 class UnmarshalError(Exception):
@@ -86,6 +91,7 @@ def outcome_of(result: object) -> Outcome:
 
     Raises:
         MarshalError: it cannot be said in JSON.
+        Streams: it is an async iterator or a generator.
     """
     if isinstance(result, bytes):
         return Outcome(result, b"application/unknown")
@@ -100,6 +106,7 @@ def unescaped_outcome_of(result: Any) -> Outcome:
 
     Raises:
         MarshalError: it cannot be said in JSON.
+        Streams: it is an async iterator or a generator.
     """
     if isinstance(result, bytes):
         return Outcome(result, b"application/unknown")
@@ -115,6 +122,7 @@ def escaped_outcome_of(result: Any) -> Outcome:
 
     Raises:
         MarshalError: it cannot be said in JSON.
+        Streams: it is an async iterator or a generator.
     """
     if isinstance(result, bytes):
         return Outcome(result, b"application/unknown")
@@ -131,6 +139,8 @@ def _slowly(result: object, *, escaped: bool) -> Outcome:
     try:
         return Outcome(encode(result, escaped=escaped))
     except Exception as error:
+        if isgenerator(result) or hasattr(type(result), "__anext__"):
+            raise Streams from None
         raise MarshalError(f"Unable to marshal response: {error}") from error
 
 

@@ -37,15 +37,17 @@ class Responder(Actor):
         """Stage and write. True when there is no more to write, or nothing to write to."""
         lane = self.lane
         lane.stage()
-        while lane.outbox:
-            try:
+        try:
+            while lane.outbox:
                 lane.wrote(transport.send(lane.outbox[0]))
-            except BlockingIOError:
-                return False
-            except OSError as error:
-                # The poller sees the same from its side, and decides what it means.
-                logger.debug("lane %d cannot be written to: %s", lane.index, error)
-                return True
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            # The poller sees the same from its side, and decides what it means.
+            logger.debug("lane %d cannot be written to: %s", lane.index, error)
+        finally:
+            if lane.stream is not None:
+                lane.stream.wrote(blocked=bool(lane.outbox))
         return True
 
     async def _writable(self, transport: Transport) -> None:

@@ -33,13 +33,14 @@ from typing import TYPE_CHECKING, Any
 from supervisors import Backoff, Child, Restart, Supervision
 
 from .alarm import Alarm
+from .delivery import Outcome
 from .dispatcher import Dispatcher
 from .extension import Extension, Registration
 from .function import Function
-from .handler import Instance, Plain, event_type, is_handler
+from .handler import Instance, Plain, event_type, is_handler, streams
 from .lane import Lane
 from .ledger import DISPATCHER, Ledger
-from .marshal import decoder_for, escaped_outcome_of, unescaped_outcome_of
+from .marshal import decoder_for, escaped_outcome_of, outcome_of, unescaped_outcome_of
 from .poller import Connect, Poller
 from .responder import Responder
 from .settings import Settings
@@ -86,21 +87,31 @@ class Serving:
         """Make a worker: the factory of its child spec."""
         target: Any = self.function.handler.handler
         instances = self._instances(target)
+        say: Callable[[object], Outcome]
         if is_handler(target):
-            decoder = decoder_for(event_type(target))
-            return Worker(self.ledger, self.settings, instances, decoder, True)
-        say = escaped_outcome_of if self.settings.escaped else unescaped_outcome_of
-        return Worker(self.ledger, self.settings, instances, decoder_for(Any), False, say)
+            stateful, decoder, say = True, decoder_for(event_type(target)), outcome_of
+        else:
+            stateful, decoder = False, decoder_for(Any)
+            say = escaped_outcome_of if self.settings.escaped else unescaped_outcome_of
+        if streams(target):
+            from . import streamed
+
+            say = streamed.say
+        return Worker(self.ledger, self.settings, instances, decoder, stateful, say, self.loop)
 
     def _instances(self, target: Any) -> Callable[[], Instance]:
+        if streams(target):
+            from .streamed import instances
+
+            return instances(target, self.ledger.abandon, self.loop)
         # Inline while nobody else needs the loop: module-level connections, `signal` and
         # `asyncio.run` work as in the official client, and a thread would cost more than the rest.
         inline = len(self.ledger.lanes) == 1 and not self.function.children
         alarm, abandon = self.alarm if inline else None, self.ledger.abandon
         if self.loop is not None:
-            from .aio.handlers import instances
+            from .aio import handlers
 
-            return instances(target, alarm, abandon, self.loop)
+            return handlers.instances(target, alarm, abandon, self.loop)
         if is_handler(target):
             return target  # type: ignore[no-any-return]
         return lambda: Plain(target, alarm, abandon)

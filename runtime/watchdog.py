@@ -7,7 +7,7 @@ at its share of the margin before the deadline, as long as the delivery is unset
     1/2    the dispatcher is asked to settle what is late and abandon its worker (a shielded
            handler, no idle worker, a worker still in `init`)
     1/4    the loop has not answered: log all stacks, claim the delivery, post the error on a
-           socket of its own, end the process
+           socket of its own (not of an answer that streams: its cut is the error), end the process
     1/8    C code holds the interpreter, so that not even this thread runs: faulthandler's timer,
            which needs no interpreter, ends the process
 
@@ -36,7 +36,7 @@ from actors.process import Process
 from supervisors import Snapshot, snapshot
 
 from .alarm import Alarm
-from .delivery import Delivery
+from .delivery import Delivery, State
 from .failure import LATE, InitError, is_users, platform_error
 from .lane import wake
 from .ledger import DISPATCHER, Ledger
@@ -185,8 +185,10 @@ class Watchdog:
         words = "the loop does not answer at the deadline; all stacks follow"
         write_raw(words, delivery.request_id)
         faulthandler.dump_traceback(STDERR, all_threads=True)
-        outcome = platform_error("Runtime.DeadlineExceeded", LATE, delivery.request_id)
-        report_invocation_error(self.address, delivery, outcome)
+        if delivery.state is not State.STREAMING:
+            # (A streamed answer has begun: an /error would be refused, and its cut is the error.)
+            outcome = platform_error("Runtime.DeadlineExceeded", LATE, delivery.request_id)
+            report_invocation_error(self.address, delivery, outcome)
         os._exit(1)
 
     def _end_start(self) -> None:

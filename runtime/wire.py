@@ -5,6 +5,7 @@ once the event passes 2 KB, so a parser that knows only Content-Length works in 
 fails on every real event.
 """
 
+import binascii
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -16,6 +17,10 @@ EXTENSIONS = b"/2020-01-01/extension"
 JSON = b"application/json"
 CLIENT_CONTEXT = b"lambda-runtime-client-context"
 COGNITO_IDENTITY = b"lambda-runtime-cognito-identity"
+OCTETS = b"application/octet-stream"
+# A streamed answer of this type begins with a prelude, whose end NULs mark (Runtime API).
+HTTP_INTEGRATION = b"application/vnd.awslambda.http-integration-response"
+PRELUDE_END = b"\0" * 8
 # What stands for itself in a path (RFC 3986); a request id is a UUID.
 _SEGMENT = re.compile(rb"[A-Za-z0-9._~-]+")
 # What would end a header, or be refused in one.
@@ -124,6 +129,59 @@ def error_head(
         b"POST %s/runtime/%s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n"
         b"Lambda-Runtime-Function-Error-Type: %s\r\n%s%sContent-Length: %d\r\n\r\n"
         % (VERSION, path, host, kind, xray, echo, length)
+    )
+
+
+def stream_head(host: bytes, request_id: bytes, content_type: bytes, echo: bytes = b"") -> bytes:
+    """`POST /runtime/invocation/{id}/response` of an answer that is streamed, up to its body.
+
+    The trailers are declared beforehand: only an answer that fails half way has them.
+
+    Args:
+        request_id: as `segment` gives it.
+        content_type: of the body.
+        echo: as `echo_of` gives it.
+
+    Raises:
+        ValueError: the content type is more than one line.
+    """
+    return (
+        b"POST %s/runtime/invocation/%s/response HTTP/1.1\r\nHost: %s\r\n"
+        b"Lambda-Runtime-Function-Response-Mode: streaming\r\n"
+        b"Trailer: Lambda-Runtime-Function-Error-Type\r\n"
+        b"Trailer: Lambda-Runtime-Function-Error-Body\r\n"
+        b"Content-Type: %s\r\n%sTransfer-Encoding: chunked\r\n\r\n"
+        % (VERSION, request_id, host, _one_line(content_type), echo)
+    )
+
+
+def chunk(data: bytes) -> list[bytes]:
+    """A piece of a streamed answer, as the parts to write one after the other.
+
+    An empty piece has none: a chunk of no bytes would be the end.
+    """
+    return [b"%x\r\n" % len(data), data, b"\r\n"] if data else []
+
+
+def last_chunk(error_type: str = "", error: bytes = b"") -> bytes:
+    """The end of a streamed answer.
+
+    Go reads trailers into a buffer of 4 KB and gives up on longer ones, and the emulator with it;
+    a longer error is cut, to JSON still, where `trailers` does it.
+
+    Args:
+        error_type: the `Lambda-Runtime-Function-Error-Type`; empty for a good end.
+        error: its JSON.
+
+    Raises:
+        ValueError: the type is more than one line.
+    """
+    if not error_type:
+        return b"0\r\n\r\n"
+    return (
+        b"0\r\nLambda-Runtime-Function-Error-Type: %s\r\n"
+        b"Lambda-Runtime-Function-Error-Body: %s\r\n\r\n"
+        % (header_value(error_type), binascii.b2a_base64(error, newline=False))
     )
 
 

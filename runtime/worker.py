@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import msgspec
@@ -24,11 +24,15 @@ from .logs import flush, log_error
 from .marshal import (
     LambdaContextUnmarshalError,
     MarshalError,
+    Streams,
     UnmarshalError,
     event_of,
     outcome_of,
 )
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from .aio.loop import AsyncioLoop
 
 logger = logging.getLogger("okibi")
 
@@ -51,6 +55,7 @@ class Worker(Actor):
         decoder: of the handler's event type.
         stateful: whether an instance is to be replaced when it has failed.
         say: makes of a result what goes on the wire.
+        loop: asyncio's, if asynchronous handlers run there.
     """
 
     ledger: Ledger
@@ -59,6 +64,7 @@ class Worker(Actor):
     decoder: msgspec.json.Decoder[Any]
     stateful: bool
     say: Callable[[object], Outcome] = outcome_of
+    loop: "AsyncioLoop | None" = None
     _instance: Instance | None = attrs.field(default=None, init=False)
     _running: tuple[Lane, Delivery] | None = attrs.field(default=None, init=False)
 
@@ -162,7 +168,12 @@ class Worker(Actor):
             event = event_of(delivery, self.decoder)
             with scope:
                 result = await instance.handle(event, Context(delivery, self.settings))
-                return self.say(result), True
+                try:
+                    return self.say(result), True
+                except Streams:
+                    # Not sent from in here: an error of the stream's does not come of this one.
+                    pass
+                return await self._pour(instance, result)
         except (LambdaContextUnmarshalError, UnmarshalError, MarshalError) as error:
             kind = f"Runtime.{type(error).__name__}"
             return platform_error(kind, str(error), request_id), True
@@ -173,6 +184,13 @@ class Worker(Actor):
                 raise
             return outcome, False
         return _late(request_id), False
+
+    async def _pour(self, instance: Instance, result: object) -> tuple[Outcome, bool]:
+        from .streamed import pour
+
+        assert self._running is not None  # a handler runs for something
+        lane, delivery = self._running
+        return await pour(result, instance, lane, delivery, self.loop)
 
     def _settle(self, lane: Lane, delivery: Delivery, outcome: Outcome) -> None:
         """Answer, have it sent, and have whatever waits for a worker given out."""

@@ -32,6 +32,30 @@ async def test_the_sample_of_the_readme_is_served(tmp_path: Path) -> None:
     assert b"`name`" in refused.payload
 
 
+async def test_the_sample_of_a_stream_is_streamed(tmp_path: Path) -> None:
+    found = re.search(
+        r"### Stream a response\n.*?```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL
+    )
+    if found is None:
+        pytest.fail("the README has no sample of a stream")
+    (tmp_path / "app.py").write_text(found[1])
+    settings = FunctionSettings(
+        handler="app.handler", command=(sys.executable, "-P", "-m", "runtime"), task_root=tmp_path
+    )
+
+    async with (
+        open_local_lambda(settings) as function,
+        function.stream(b'{"count": 3}') as answer,
+    ):
+        pieces = [piece async for piece in answer]
+        result = await answer.result()
+
+    prelude, _, said = b"".join(pieces).partition(b"\0" * 8)
+    assert prelude == b'{"statusCode":200,"headers":{"content-type":"text/event-stream"}}'
+    assert said == b"data: 0\n\ndata: 1\n\ndata: 2\n\n"
+    assert result.error_type is None
+
+
 PRINTED = re.compile(r"```python\n((?:(?!```).)*)```\n\n```text\n(.*?)```", re.DOTALL)
 
 

@@ -55,7 +55,7 @@ class FromAsyncio:
             DoorClosed: the tree has ended.
             RuntimeError: this is not the asyncio loop that okibi runs.
         """
-        return await _enter(lambda: address.call(method, *args, **kwargs))
+        return await enter(lambda: address.call(method, *args, **kwargs))
 
     async def cast(
         self,
@@ -70,7 +70,7 @@ class FromAsyncio:
         Raises:
             As `call`, without the reply's.
         """
-        await _enter(partial(address.cast, method, *args, **kwargs))
+        await enter(partial(address.cast, method, *args, **kwargs))
 
     async def send(self, address: Address[object], message: object) -> None:
         """Send any value; wait only for room.
@@ -78,7 +78,7 @@ class FromAsyncio:
         Raises:
             As `cast`.
         """
-        await _enter(partial(address.send, message))
+        await enter(partial(address.send, message))
 
 
 from_asyncio: Final = FromAsyncio()
@@ -86,7 +86,7 @@ from_asyncio: Final = FromAsyncio()
 _ENDED = "the run of trio has ended, or ended before there was an answer"
 
 
-async def _enter(act: Callable[[], Awaitable[R]]) -> R:
+async def enter(act: Callable[[], Awaitable[R]]) -> R:
     """Have trio do it, and wait on the asyncio loop."""
     token = _token()
     loop = asyncio.get_running_loop()

@@ -74,7 +74,9 @@ class OnAsyncio(Handler[Any]):
         await self.loop.run(self.inner.init)
 
     async def handle(self, event: Any, context: Context) -> object:
-        return await self.loop.run(self.inner.handle, event, context)
+        # One that yields comes wrapped in what streams it.
+        handle: Callable[[Any, Context], Awaitable[object]] = self.inner.handle  # type: ignore[assignment]
+        return await self.loop.run(handle, event, context)
 
     async def terminate(self, reason: ExitReason) -> None:
         await self.loop.run(self.inner.terminate, reason)

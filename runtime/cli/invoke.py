@@ -13,6 +13,7 @@ import msgspec
 import trio
 
 from runtime.local import FunctionSettings, InvokeResult, LocalLambda, open_local_lambda
+from runtime.wire import PRELUDE_END
 
 __all__ = ["BadInput", "Order", "invoke", "read_order"]
 
@@ -158,20 +159,41 @@ async def _serve(order: Order) -> int:
 async def _invoke_all(order: Order, function: LocalLambda, log: "_Log") -> int:
     code = GOOD
     for _ in range(order.repeat):
-        result = await function.invoke(order.event)
+        result = await _print_answer(function, order.event)
         if not result.handed_out:
             log.drop()
             raise BadInput(_why_not_started(order.settings, result))
         if result.function_error is not None:
             code = FUNCTION_ERROR
-        _print(_one_line(result.payload))
     await function.settled()
     return code
 
 
+async def _print_answer(function: LocalLambda, event: bytes) -> InvokeResult:
+    """Invoke the function, and print what it answers: JSON in one line, a stream as it comes.
+
+    An error that ends a stream stands on a line of its own behind it.
+    """
+    whole, last = list[bytes](), b"\n"
+    async with function.stream(event) as answer:
+        async for piece in answer:
+            if answer.content_type == "application/json":
+                whole.append(piece)
+            else:
+                last = piece
+                # What ends the prelude of an HTTP answer would be seen as nothing at all.
+                _print(piece.replace(PRELUDE_END, b"\n"))
+        result = await answer.result()
+    if result.handed_out and (whole or result.payload or not last.endswith(b"\n")):
+        separator = b"" if last.endswith(b"\n") else b"\n"
+        told = _one_line(b"".join(whole) or result.payload)
+        _print(separator + (told + b"\n" if told else b""))
+    return result
+
+
 def _print(answer: bytes) -> None:
     try:
-        sys.stdout.buffer.write(answer + b"\n")
+        sys.stdout.buffer.write(answer)
         sys.stdout.buffer.flush()
     except OSError as error:
         # What is still in the buffer would make the interpreter complain at its end.

@@ -14,6 +14,8 @@ __all__ = [
     "JSON",
     "TOO_LARGE_STATUS",
     "answer",
+    "chunk",
+    "chunked_head",
     "error_body",
     "event_headers",
     "json_string",
@@ -69,6 +71,27 @@ def answer(
     if size < 1 << 16:
         return [b"%b%x\r\n%b\r\n0\r\n\r\n" % (head, size, body)]
     return [b"%b%x\r\n" % (head, size), body, b"\r\n0\r\n\r\n"]
+
+
+def chunked_head(headers: bytes, *, keep_alive: bool = True) -> bytes:
+    """The head of a good answer whose body is written later, chunk by chunk (`chunk`); HTTP/1.1.
+
+    Args:
+        headers: whole lines, each with its CRLF.
+        keep_alive: whether the connection lives on.
+    """
+    return b"HTTP/1.1%b%b%b%b%b\r\n" % (
+        _STATUS_LINES[200],
+        headers,
+        _date_header(),
+        _length_header(200, 0, chunked=True),
+        _connection_header("1.1", keep_alive),
+    )
+
+
+def chunk(data: bytes) -> bytes:
+    """A chunk of a body; of no bytes, its end."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def error_body(refusal: Refusal) -> bytes:

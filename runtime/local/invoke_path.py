@@ -1,4 +1,6 @@
-"""Lambda's Invoke path over HTTP: `POST /2015-03-31/functions/{name}/invocations`."""
+"""Lambda's Invoke path over HTTP: `POST /2015-03-31/functions/{name}/invocations`, and
+`POST /2021-11-15/functions/{name}/response-streaming-invocations` for an answer as it comes.
+"""
 
 import base64
 import binascii
@@ -9,16 +11,19 @@ import attrs
 import msgspec
 import trio
 
-from runtime.local import answers
+from runtime.local import answers, event_stream
 from runtime.local.invocation import Invocation, InvokeResult, new_request_id
 from runtime.local.links import as_link, linger
 from runtime.local.requests import HeadersTooLarge, MalformedRequest, Request, RequestReader
 from runtime.local.settings import FunctionSettings
+from runtime.local.streaming import ResponseStream
 
 __all__ = ["InvokePath"]
 
 PREFIX = "/2015-03-31/functions/"
 SUFFIX = "/invocations"
+STREAM_PREFIX = "/2021-11-15/functions/"
+STREAM_SUFFIX = "/response-streaming-invocations"
 
 MAX_EVENT_SIZE = 6 * 1024 * 1024
 """Bytes of an event (Lambda quotas, synchronous invocations)."""
@@ -67,7 +72,10 @@ class InvokePath:
         """Serve requests with one reader; False once the connection is to end."""
         try:
             while (request := await _read_request(link, reader)) is not None:
-                await link.send_all(b"".join(await self._answer(request)))
+                if _is_stream(request):
+                    await self._answer_as_stream(link, request)
+                else:
+                    await link.send_all(b"".join(await self._answer(request)))
                 if not request.keep_alive:
                     break
             else:
@@ -83,23 +91,33 @@ class InvokePath:
         try:
             status, payload, headers = await self._carry_out(request)
         except Refused as refused:
-            status = refused.status
-            payload = msgspec.json.encode({"Type": "User", "Message": str(refused)})
-            headers = {
-                "X-Amzn-RequestId": new_request_id(),
-                "X-Amzn-ErrorType": refused.error_type,
-            }
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        return answers.answer(
-            status,
-            payload,
-            answers.JSON + lines.encode(),
-            version=request.version,
-            keep_alive=request.keep_alive,
-        )
+            return _refusal(request, refused)
+        return _whole(request, status, payload, headers)
+
+    async def _answer_as_stream(self, link: trio.abc.Stream, request: Request) -> None:
+        try:
+            self._check_target(request, STREAM_PREFIX, STREAM_SUFFIX)
+            if request.version == "1.0":
+                raise Refused(505, "HttpVersionNotSupported", "a stream needs HTTP/1.1")
+            invocation = self._invocation(request)
+        except Refused as refused:
+            await link.send_all(b"".join(_refusal(request, refused)))
+            return
+        headers = {
+            "Content-Type": event_stream.CONTENT_TYPE,
+            "X-Amzn-RequestId": invocation.request_id,
+            "X-Amz-Executed-Version": "$LATEST",
+        }
+        await link.send_all(answers.chunked_head(_lines(headers), keep_alive=request.keep_alive))
+        async with ResponseStream(invocation) as answer:
+            self.start(invocation)
+            async for piece in answer:
+                await link.send_all(answers.chunk(event_stream.payload_chunk(piece)))
+            end = event_stream.completion(await answer.result())
+        await link.send_all(answers.chunk(end) + answers.chunk(b""))
 
     async def _carry_out(self, request: Request) -> tuple[int, bytes, dict[str, str]]:
-        self._check_target(request)
+        self._check_target(request, PREFIX, SUFFIX)
         invocation = self._invocation(request)
         headers = {"X-Amzn-RequestId": invocation.request_id}
         kind = request.header(b"x-amz-invocation-type") or "RequestResponse"
@@ -120,9 +138,9 @@ class InvokePath:
         headers["X-Amz-Executed-Version"] = "$LATEST"
         return result.status_code, result.payload, headers
 
-    def _check_target(self, request: Request) -> None:
-        path = unquote(request.path.decode("ascii", "replace"))
-        if not path.startswith(PREFIX) or not path.endswith(SUFFIX):
+    def _check_target(self, request: Request, prefix: str, suffix: str) -> None:
+        path = _path(request)
+        if not path.startswith(prefix) or not path.endswith(suffix):
             raise Refused(
                 404,
                 "UnknownOperationException",
@@ -130,7 +148,7 @@ class InvokePath:
             )
         if request.method != b"POST":
             raise Refused(405, "MethodNotAllowedException", "invoke with POST")
-        name = path.removeprefix(PREFIX).removesuffix(SUFFIX)
+        name = path.removeprefix(prefix).removesuffix(suffix)
         if not self._is_ours(name):
             arn = self.settings.arn.removesuffix(self.settings.name) + name
             raise Refused(404, "ResourceNotFoundException", f"Function not found: {arn}")
@@ -162,6 +180,34 @@ class InvokePath:
         if trace_id := request.header(b"x-amzn-trace-id"):
             invocation.trace_id = trace_id
         return invocation
+
+
+def _path(request: Request) -> str:
+    return unquote(request.path.decode("ascii", "replace"))
+
+
+def _is_stream(request: Request) -> bool:
+    return _path(request).startswith(STREAM_PREFIX)
+
+
+def _lines(headers: dict[str, str]) -> bytes:
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()
+
+
+def _whole(request: Request, status: int, payload: bytes, headers: dict[str, str]) -> list[bytes]:
+    return answers.answer(
+        status,
+        payload,
+        answers.JSON + _lines(headers),
+        version=request.version,
+        keep_alive=request.keep_alive,
+    )
+
+
+def _refusal(request: Request, refused: Refused) -> list[bytes]:
+    payload = msgspec.json.encode({"Type": "User", "Message": str(refused)})
+    headers = {"X-Amzn-RequestId": new_request_id(), "X-Amzn-ErrorType": refused.error_type}
+    return _whole(request, refused.status, payload, headers)
 
 
 def _client_context(header: str) -> str:

@@ -232,14 +232,15 @@ class World:
         return Echo
 
 
-def run(shape: Shape, cut: Cut | None, seed: int = 1) -> World:
+def run(shape: Shape, cut: Cut | None, seed: int = 1, kind: type[World] = World) -> World:
     """One run, to its end."""
     random_of_trio().seed(seed)
-    return trio.run(_main, shape, cut, clock=trio.testing.MockClock(autojump_threshold=0))
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    return trio.run(_main, kind, shape, cut, clock=clock)
 
 
-async def _main(shape: Shape, cut: Cut | None) -> World:
-    world = World(shape, cut)
+async def _main(kind: type[World], shape: Shape, cut: Cut | None) -> World:
+    world = kind(shape, cut)
     ledger = RecordingLedger([world.lane], world.fail, Nobody())
     serving = Serving(
         Function(world.handler()), Settings("api:80", "app.handler", Path()), ledger, Alarm()
@@ -299,9 +300,9 @@ class Lengths:
         return self.event + self.status + self.second
 
 
-def measure(shape: Shape) -> Lengths:
+def measure(shape: Shape, kind: type[World] = World) -> Lengths:
     """The lengths, from a run that nothing cuts."""
-    (wire,) = run(shape, None).connections
+    (wire,) = run(shape, None, kind=kind).connections
     out, back = b"".join(wire.sent), b"".join(wire.heard)
     get = out.index(b"POST ")
     answer = out.index(b"GET ", get) - get

@@ -7,7 +7,8 @@ import attrs
 
 from runtime.delivery import Delivery, Outcome
 from runtime.lane import Lane
-from runtime.wire import Answer, next_request
+from runtime.stream import Stream
+from runtime.wire import Answer, chunk, next_request
 from tests.runtime.stage import worker
 
 HOST = b"api:80"
@@ -78,4 +79,16 @@ def settled(lane: Lane, outcome: Outcome | None = None) -> Delivery:
     assert made.assign(ME)
     assert made.begin(ME)
     assert made.settle(outcome or Outcome(b'"yes"'), ME)
+    return made
+
+
+def streaming(lane: Lane, *pieces: bytes) -> Delivery:
+    """Have an event in the lane whose answer has begun."""
+    made = given(lane)
+    assert made.assign(ME)
+    assert made.begin(ME)
+    first, *rest = pieces or (b"one",)
+    assert lane.open_stream(made, ME, Stream(lambda: None), b"text/csv", chunk(first))
+    for piece in rest:
+        assert lane.go_on(made, chunk(piece))
     return made

@@ -19,7 +19,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ from runtime.local.connection import Connection
 from runtime.local.exchange import Exchange
 from runtime.local.invocation import Invocation
 from runtime.local.journal import Happening, Journal
+from runtime.response import Item
 from runtime.settings import Settings
 from runtime.transport import Transport
 from runtime.tree import Serving, tree
@@ -61,6 +62,7 @@ class Point:
     pipelined: bool
     kills: tuple[tuple[int, str], ...]
     seed: int
+    streams: bool = False
 
 
 @attrs.define(eq=False)
@@ -139,6 +141,22 @@ class Echo(Handler[dict[str, int]]):
         if event["n"] % 3 == 1:
             raise ValueError(f"own {event['n']}")
         return {"own": event["n"]}
+
+
+@attrs.define(eq=False)
+class Stream(Handler[dict[str, int]]):
+    """Three pieces with checkpoints between; each third event raises after the second instead."""
+
+    async def init(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def handle(self, event: dict[str, int], context: Context) -> AsyncIterator[Item]:
+        yield f"own {event['n']} "
+        await trio.lowlevel.checkpoint()
+        yield b"two "
+        if event["n"] % 3 == 1:
+            raise ValueError(f"own {event['n']}")
+        yield b"three"
 
 
 @attrs.define(eq=False)
@@ -305,9 +323,10 @@ def _judge(
             wrong.append(f"{invocation.payload!r} was never answered")
             continue
         number = json.loads(invocation.payload)["n"]
-        own = (b'"errorMessage": "own %d"' if number % 3 == 1 else b'{"own":%d}') % number
+        own = own_answer(number, point.streams)
         worker = delivery.worker.process() if delivery.worker is not None else None
-        if own in outcome.payload:
+        # An error is told by its message, among others; a result is all there is.
+        if own == outcome.payload or (number % 3 == 1 and own in outcome.payload):
             if delivery.begun != 1:
                 wrong.append(f"{own!r} was begun {delivery.begun} times")
         elif worker in killer.killed and delivery.begun <= 1:
@@ -323,19 +342,30 @@ def _judge(
     return Result(killer.steps, lost, tuple(wrong))
 
 
+def own_answer(number: int, streams: bool) -> bytes:
+    """What a handler's own answer is, or, of one that raises, what stands in it."""
+    if number % 3 == 1:
+        return b'"errorMessage": "own %d"' % number
+    return (b"own %d two three" if streams else b'{"own":%d}') % number
+
+
 def points(every: int, seed: int = 1) -> Iterator[Point]:
     """The points of a sweep, every so many-th of them."""
     numbers = random.Random(seed)
-    shapes = itertools.product((1, 3), (7, 11, 40, ALL), (True, False))
+    shapes = [
+        *itertools.product((1, 3), (7, 11, 40, ALL), (True, False), (False,)),
+        *itertools.product((1, 3), (11, ALL), (True, False), (True,)),
+    ]
     counter = itertools.count()
-    for lanes, piece, pipelined in shapes:
-        steps = run(Point(lanes, piece, pipelined, (), seed)).steps
+    for lanes, piece, pipelined, streams in shapes:
+        steps = run(Point(lanes, piece, pipelined, (), seed, streams)).steps
         for step, kind in itertools.product(range(1, steps + 1), KINDS):
             first = (step, kind)
             pairs = [(first, (step + numbers.randint(1, 6), other)) for other in KINDS]
             for kills in ((first,), numbers.choice(pairs), numbers.choice(pairs)):
                 if next(counter) % every == 0:
-                    yield Point(lanes, piece, pipelined, kills, numbers.randint(0, 1 << 20))
+                    chosen = numbers.randint(0, 1 << 20)
+                    yield Point(lanes, piece, pipelined, kills, chosen, streams)
 
 
 def sweep(every: int, seed: int = 1) -> tuple[Counter[str], list[str]]:
@@ -346,6 +376,7 @@ def sweep(every: int, seed: int = 1) -> tuple[Counter[str], list[str]]:
         result = run(point)
         counts["points"] += 1
         counts[f"{len(point.kills)} killed"] += 1
+        counts["of streams"] += point.streams
         counts["results lost with their worker"] += result.lost_with_worker
         failures += [f"{point}: {wrong}" for wrong in result.wrong]
     return counts, failures

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from runtime.delivery import MOVES, Delivery, Move, Outcome, State
+from runtime.stream import Stream
 from tests.runtime.stage import brought_to, delivery, worker
 
 ME, OTHER = worker("/me"), worker("/other")
@@ -14,6 +15,7 @@ PERFORM: dict[Move, Callable[[Delivery], bool]] = {
     Move.ASSIGN: lambda d: d.assign(ME),
     Move.RETURN: Delivery.give_back,
     Move.BEGIN: lambda d: d.begin(ME),
+    Move.STREAM: lambda d: d.open_stream(Stream(print), ME),
     Move.SETTLE: lambda d: d.settle(Outcome(b"late")),
     Move.STAGE: Delivery.stage,
     Move.UNSTAGE: Delivery.unstage,
@@ -27,6 +29,8 @@ ALLOWED = {
     (State.ASSIGNED, Move.BEGIN): State.RUNNING,
     (State.ASSIGNED, Move.SETTLE): State.SETTLED,
     (State.RUNNING, Move.SETTLE): State.SETTLED,
+    (State.RUNNING, Move.STREAM): State.STREAMING,
+    (State.STREAMING, Move.SETTLE): State.SETTLED,
     (State.SETTLED, Move.STAGE): State.STAGED,
     (State.STAGED, Move.UNSTAGE): State.SETTLED,
     (State.STAGED, Move.ACK): State.ACKED,
@@ -79,8 +83,30 @@ def test_given_back_it_is_nobody_s_and_its_old_worker_cannot_begin_it() -> None:
     assert made.begin(OTHER)
 
 
-def test_once_begun_it_is_never_given_back() -> None:
-    assert not brought_to(State.RUNNING, ME).give_back()
+@pytest.mark.parametrize("state", [State.RUNNING, State.STREAMING])
+def test_once_begun_it_is_never_given_back(state: State) -> None:
+    assert not brought_to(state, ME).give_back()
+
+
+def test_only_the_worker_that_runs_it_answers_in_pieces_and_once() -> None:
+    made, first, second = brought_to(State.RUNNING, ME), Stream(print), Stream(print)
+
+    assert not made.open_stream(first, OTHER)
+    assert not made.open_stream(first, None)
+    assert made.open_stream(first, ME)
+    assert not made.open_stream(second, ME)
+
+    assert made.stream is first
+
+
+def test_how_a_stream_ended_is_said_once_by_its_worker_or_in_its_place() -> None:
+    mine, others = brought_to(State.STREAMING, ME), brought_to(State.STREAMING, ME)
+
+    assert not mine.settle(Outcome(b"not mine"), OTHER)
+    assert mine.settle(Outcome(b""), ME)
+    assert not mine.settle(Outcome(b"late"))
+    assert others.settle(Outcome(b"its worker died"))
+    assert not others.settle(Outcome(b""), ME)
 
 
 def test_the_first_answer_wins() -> None:

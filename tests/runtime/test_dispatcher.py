@@ -40,6 +40,10 @@ def running(lane: int = 0, *, lives: bool = True, late: bool = False) -> Entry:
     return Entry(lane, State.RUNNING, W3, lives, late)
 
 
+def streaming(lane: int = 0, *, lives: bool = True, late: bool = False) -> Entry:
+    return Entry(lane, State.STREAMING, W3, lives, late)
+
+
 TABLE: list[tuple[str, list[Entry], list[Ref[Any]], list[Action]]] = [
     ("nothing in flight", [], [W1], []),
     ("an event and a worker", [received()], [W1, W2], [Assign(0, W1)]),
@@ -50,6 +54,9 @@ TABLE: list[tuple[str, list[Entry], list[Ref[Any]], list[Action]]] = [
     ("told one that died", [assigned(lives=False)], [W1], [GiveBack(0), Assign(0, W1)]),
     ("told one that died, no other", [assigned(lives=False)], [], [GiveBack(0)]),
     ("being handled", [running()], [W1], []),
+    ("being answered in pieces", [streaming()], [W1], []),
+    ("its worker died between two pieces", [streaming(lives=False)], [W1], [SettleDead(0)]),
+    ("late, and half answered", [streaming(late=True)], [W1], [SettleLate(0)]),
     ("its worker died in the middle", [running(lives=False)], [W1], [SettleDead(0)]),
     ("late, and nobody has it", [received(late=True)], [W1], [SettleLate(0)]),
     ("late, and told", [assigned(late=True)], [W1], [SettleLate(0)]),

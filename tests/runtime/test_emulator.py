@@ -98,3 +98,26 @@ def test_what_fails_at_init_is_the_answer_to_the_first_event(
 
     assert answer["errorType"] == "Runtime.HandlerNotFound"
     assert answer["errorMessage"] == "Handler 'nobody' missing on module 'app'"
+
+
+# The emulator hands a stream to its invoker in one piece, and ignores its trailers.
+def test_streams_are_taken_also_those_that_fail_and_are_too_long_and_one_process_serves_all(
+    executable: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with emulated(executable, "streams.yields", FUNCTIONS, log, {}) as function:
+        whole = function.invoke(b"{}")
+        assert [line.split()[0] for line in whole.splitlines()] == [b"0", b"1", b"2"]
+        prelude, _, body = function.invoke(b'{"do": "http"}').partition(b"\0" * 8)
+        assert (json.loads(prelude)["statusCode"], body) == (201, whole)
+        assert function.invoke(b'{"do": "bytes", "size": 1048576}') == bytes(1 << 20)
+        assert json.loads(function.invoke(b'{"do": "early"}'))["errorType"] == "ValueError"
+        # A trailer longer than 4 KB would be refused with the whole of the answer.
+        for length in (1, 100_000):
+            event = json.dumps({"do": "late", "text": "x" * length}).encode()
+            assert function.invoke(event) == whole
+        too_long = json.loads(function.invoke(b'{"do": "bytes", "size": 8388608}'))
+        assert too_long["errorType"] == "Function.ResponseSizeTooLarge"
+        assert function.invoke(b"{}") == whole
+
+    assert log.read_text().count("the Runtime API refused") == 1

@@ -1,5 +1,6 @@
 """Function and Workers: each wrong field has its own error, and a right one is a value."""
 
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -7,7 +8,17 @@ import attrs
 import pytest
 
 from actors import Server
-from runtime import Context, Function, Handler, InvalidCount, InvalidHandler, InvalidLoop, Workers
+from runtime import (
+    Context,
+    Function,
+    Handler,
+    InvalidCount,
+    InvalidHandler,
+    InvalidLoop,
+    Response,
+    Workers,
+    streaming,
+)
 from supervisors import Child, SpecError, Strategy
 
 
@@ -44,6 +55,29 @@ def test_an_instance_of_a_handler_is_refused_naming_its_class() -> None:
 
     with pytest.raises(InvalidHandler, match="give the class Greeter itself"):
         Workers(instance)
+
+
+class Streams(Handler[Any]):
+    async def handle(self, event: Any, context: Context) -> AsyncIterator[bytes]:
+        yield b""
+
+
+class Writes(Handler[Any]):
+    @streaming
+    async def handle(self, event: Any, response: Response) -> None: ...  # type: ignore[override]
+
+
+class YieldsPlainly(Handler[Any]):
+    def handle(self, event: Any, context: Context) -> Any:
+        yield b""
+
+
+def test_a_handler_class_may_yield_and_only_as_an_async_def() -> None:
+    assert Function(Streams).handler.handler is Streams
+    with pytest.raises(InvalidHandler, match=r"YieldsPlainly\.handle is no `async def`"):
+        Function(YieldsPlainly)
+    with pytest.raises(InvalidHandler, match="marked @streaming, which is for functions"):
+        Function(Writes)
 
 
 @pytest.mark.parametrize("count", [0, -1, 1.5, True, "2"])

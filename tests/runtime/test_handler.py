@@ -192,4 +192,4 @@ async def test_a_thread_past_its_time_is_abandoned_and_told_of() -> None:
 
 async def test_a_handler_class_without_handle_says_so() -> None:
     with pytest.raises(NotImplementedError, match="Direct needs a `handle`"):
-        await Direct().handle(1, Context(delivery(), SETTINGS))
+        Direct().handle(1, Context(delivery(), SETTINGS))

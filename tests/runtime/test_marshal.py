@@ -3,13 +3,23 @@
 import dataclasses
 import json
 import math
+from collections.abc import AsyncIterator, Callable
 from typing import Any, TypedDict
 
 import attrs
 import msgspec
 import pytest
 
-from runtime.marshal import MarshalError, UnmarshalError, decoder_for, event_of, outcome_of
+from runtime.marshal import (
+    MarshalError,
+    Streams,
+    UnmarshalError,
+    decoder_for,
+    escaped_outcome_of,
+    event_of,
+    outcome_of,
+    unescaped_outcome_of,
+)
 from tests.runtime.stage import delivery
 
 
@@ -163,12 +173,25 @@ def endless() -> list[Any]:
 
 @pytest.mark.parametrize(
     "result",
-    [object(), (n for n in range(3)), {1, object()}, endless(), {(1, 2): 3}, 1 + 2j],
-    ids=["object", "generator", "set", "endless", "tuple key", "complex"],
+    [object(), {1, object()}, endless(), {(1, 2): 3}, 1 + 2j],
+    ids=["object", "set", "endless", "tuple key", "complex"],
 )
 def test_what_cannot_be_said_in_json_is_a_marshal_error(result: object) -> None:
     with pytest.raises(MarshalError, match="Unable to marshal response: "):
         outcome_of(result)
+
+
+async def pieces() -> AsyncIterator[bytes]:
+    yield b"1"
+
+
+@pytest.mark.parametrize("say", [outcome_of, escaped_outcome_of, unescaped_outcome_of])
+@pytest.mark.parametrize("make", [pieces, lambda: (n for n in range(3))])
+def test_a_generator_is_a_stream_whatever_the_rules(
+    say: Callable[[object], object], make: Callable[[], object]
+) -> None:
+    with pytest.raises(Streams):
+        say(make())
 
 
 def test_a_coroutine_is_no_result() -> None:

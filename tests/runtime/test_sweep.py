@@ -8,7 +8,7 @@ import trio
 from tests.runtime.sweep import sweep
 
 # Prime, so that the sample meets every kind of kill.
-EVERY = 79
+EVERY = 127
 
 
 def test_whoever_is_killed_at_whatever_step_each_event_is_answered_once(
@@ -24,6 +24,7 @@ def test_whoever_is_killed_at_whatever_step_each_event_is_answered_once(
 
     assert not failures, "\n".join(failures[:20])
     assert counts["points"] >= 300
+    assert counts["of streams"] >= 100
     assert counts["1 killed"] >= 100
     assert counts["2 killed"] >= 200
     assert counts["results lost with their worker"] <= counts["points"] // 20

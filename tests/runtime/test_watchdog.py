@@ -11,10 +11,11 @@ import attrs
 import pytest
 import trio
 
+from runtime import watchdog as watchdog_room
 from runtime.alarm import Alarm
 from runtime.delivery import Delivery, Outcome, State
 from runtime.watchdog import Watchdog
-from tests.runtime.stage import delivery, ledger_of
+from tests.runtime.stage import brought_to, delivery, ledger_of
 
 NOWHERE = ("127.0.0.1", 1)
 
@@ -139,6 +140,23 @@ async def test_when_the_loop_does_not_answer_the_delivery_is_claimed_and_the_pro
     assert exits == [1]
     assert not made.claim()
     assert "the loop does not answer at the deadline" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("state", "reports"), [(State.RUNNING, 1), (State.STREAMING, 0)])
+async def test_a_stream_that_has_begun_is_not_answered_with_an_error_it_is_cut(
+    timer: Timer,
+    exits: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    state: State,
+    reports: int,
+) -> None:
+    told = list[object]()
+    monkeypatch.setattr(watchdog_room, "report_invocation_error", lambda *all: told.append(all))
+    made = brought_to(state)
+
+    watching(made)._end_process(made)
+
+    assert (len(told), exits) == (reports, [1])
 
 
 async def test_when_the_loop_settles_it_in_time_nothing_ends(exits: list[int]) -> None:

@@ -8,12 +8,15 @@ from runtime.wire import (
     Answer,
     AnswerParser,
     WireError,
+    chunk,
     echo_of,
     error_head,
     header_value,
+    last_chunk,
     next_request,
     response_head,
     segment,
+    stream_head,
 )
 
 EVENT = (
@@ -240,3 +243,40 @@ def test_a_header_value_cannot_pose_as_more_headers(value: str) -> None:
 
 def test_what_latin_1_cannot_say_is_replaced_in_a_header() -> None:
     assert header_value("Größe €") == b"Gr\xf6\xdfe ?"
+
+
+# -- streamed answers
+
+
+def test_a_stream_s_head_declares_its_trailers_as_node_s_does() -> None:
+    echo = b"Lambda-Runtime-Invocation-Id: attempt\r\n"
+
+    assert stream_head(b"h:1", b"id-1", b"text/csv", echo) == (
+        b"POST /2018-06-01/runtime/invocation/id-1/response HTTP/1.1\r\nHost: h:1\r\n"
+        b"Lambda-Runtime-Function-Response-Mode: streaming\r\n"
+        b"Trailer: Lambda-Runtime-Function-Error-Type\r\n"
+        b"Trailer: Lambda-Runtime-Function-Error-Body\r\n"
+        b"Content-Type: text/csv\r\nLambda-Runtime-Invocation-Id: attempt\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n"
+    )
+
+
+def test_a_content_type_cannot_pose_as_more_headers() -> None:
+    with pytest.raises(ValueError, match="must be one line"):
+        stream_head(b"h:1", b"id-1", b"text/csv\r\nX: y")
+
+
+def test_a_piece_is_a_chunk_and_none_is_no_end() -> None:
+    assert b"".join(chunk(b"x" * 26)) == b"1a\r\n" + b"x" * 26 + b"\r\n"
+    assert chunk(b"") == []
+
+
+def test_a_good_end_has_no_trailers() -> None:
+    assert last_chunk() == b"0\r\n\r\n"
+
+
+def test_an_error_at_the_end_stands_in_the_trailers_its_json_in_base64() -> None:
+    assert last_chunk("Function.Boom", b'{"a":1}') == (
+        b"0\r\nLambda-Runtime-Function-Error-Type: Function.Boom\r\n"
+        b"Lambda-Runtime-Function-Error-Body: eyJhIjoxfQ==\r\n\r\n"
+    )

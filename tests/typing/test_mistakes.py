@@ -76,6 +76,11 @@ def test_all_mistakes_are_reported_and_nothing_else(
         "task outcome",
         "stream items",
         "dynamic child",
+        "items",
+        "piece",
+        "prelude",
+        "no coroutine",
+        "no response",
     ]
 
     shutil.copytree(FOLDER, tmp_path, dirs_exist_ok=True)

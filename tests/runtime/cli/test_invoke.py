@@ -30,6 +30,16 @@ def sleep(event, context):
 
 def lines(event, context):
     return {"text": "two\\nlines"}
+
+def stream(event, context):
+    if "http" in event:
+        from runtime import Prelude
+        yield Prelude(201)
+    yield "one\\n"
+    time.sleep(event.get("pause", 0))
+    yield "two"
+    if "fails" in event:
+        raise ValueError("no")
 """
 
 
@@ -39,6 +49,42 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "app.py").write_text(APP)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+# -- streams
+
+
+@pytest.mark.parametrize(
+    ("event", "printed", "expected"),
+    [
+        ("{}", "one\ntwo\n", 0),
+        ('{"http": 1}', '{"statusCode":201,"headers":{}}\none\ntwo\n', 0),
+        ('{"fails": 1}', 'one\ntwo\n{"errorMessage": "no", ', 1),
+    ],
+)
+def test_a_stream_is_printed_and_an_error_behind_it(
+    event: str, printed: str, expected: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("event.json").write_text(event)
+
+    code = invoke("app.stream", "event.json")
+
+    out, _ = capfd.readouterr()
+    assert code == expected
+    assert out.startswith(printed)
+    assert (out == printed) is (code == 0)
+    assert out.endswith("\n")
+
+
+def test_a_stream_is_printed_as_it_comes() -> None:
+    Path("event.json").write_text('{"pause": 0.5}')
+    command = [sys.executable, "-m", "runtime.cli", "invoke", "app.stream", "event.json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        assert os.read(process.stdout.fileno(), 100) == b"one\n"
+        assert process.poll() is None
+        assert process.stdout.read() == b"two\n"
+    assert process.returncode == 0
 
 
 # -- answers

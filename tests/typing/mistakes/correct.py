@@ -1,6 +1,6 @@
 """The correct twin: everything a user may write, and nothing for a type checker to report."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -25,6 +25,7 @@ from actors import (
     start,
     stop,
 )
+from runtime import Context, Function, Handler, Prelude, Response, streaming
 from supervisors import (
     BRUTAL_KILL,
     Child,
@@ -178,3 +179,36 @@ async def tasks(urls: list[str]) -> bytes:
         async for url, outcome in results:
             got += url.encode() + outcome.unwrap()
     return got + await task.result()
+
+
+class Streams(Handler[dict[str, int]]):
+    async def handle(
+        self, event: dict[str, int], context: Context
+    ) -> AsyncIterator[bytes | str | Prelude]:
+        yield Prelude(status_code=201, headers={"content-type": "text/plain"}, cookies=["a=b"])
+        yield b"one"
+        yield "two"
+
+
+class Answers(Handler[dict[str, int]]):
+    async def handle(self, event: dict[str, int], context: Context) -> dict[str, int]:
+        return event
+
+
+async def yields(event: object, context: Context) -> AsyncIterator[bytes]:
+    yield b"one"
+
+
+def yields_plainly(event: object, context: Context) -> Iterator[str]:
+    yield "one"
+
+
+@streaming
+async def writes(event: object, response: Response, context: Context) -> None:
+    response.content_type = "text/csv"
+    await response.write("one")
+    await response.write(memoryview(b"two"))
+
+
+FUNCTIONS = [Function(Streams), Function(Answers), Function(yields), Function(yields_plainly)]
+FUNCTIONS.append(Function(writes, loop="asyncio"))

@@ -1,6 +1,9 @@
 """Mistakes of a user's, each of which a type checker must report at its line."""
 
+from collections.abc import AsyncIterator
+
 from actors import Group, Name, Ref, Server, from_thread
+from runtime import Context, Handler, Prelude, Response, streaming
 from supervisors import Child, DynamicSupervisor, TaskStream, TaskSupervisor, run_task
 
 
@@ -79,3 +82,27 @@ def wrong_items_of_a_stream() -> None:
 async def another_kind_of_child(pool: Ref[DynamicSupervisor]) -> Ref[Orders] | None:
     child = Child(Visits)
     return await pool.call(DynamicSupervisor.start_child, child)  # mistake: dynamic child
+
+
+class WrongItems(Handler[object]):
+    async def handle(self, event: object, context: Context) -> AsyncIterator[int]:  # mistake: items
+        yield 1
+
+
+async def wrong_piece(response: Response) -> None:
+    await response.write(7)  # mistake: piece
+
+
+def wrong_prelude() -> Prelude:
+    return Prelude(status="200")  # mistake: prelude
+
+
+def plainly(event: object, response: Response, context: Context) -> None: ...
+
+
+async def without_a_response(event: object, context: Context) -> None: ...
+
+
+def wrong_marks() -> None:
+    streaming(plainly)  # mistake: no coroutine
+    streaming(without_a_response)  # mistake: no response

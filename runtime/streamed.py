@@ -1,0 +1,224 @@
+"""Handlers that answer piece by piece, and how what they say is sent.
+
+Imported by a function with such a handler, or when a handler returns what is no value but a
+stream: an async iterator, or a generator.
+
+An async generator is iterated in the worker's own task, so that its scopes and nurseries are in
+order, and closed there. A plain generator runs where a plain `def` does: each of its steps on the
+main thread, under the alarm, or all of it in one thread, since what it holds (a cursor) may belong
+to that.
+"""
+
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import closing
+from functools import partial
+from inspect import isgenerator
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import trio
+
+from actors import ExitReason
+
+from . import trailers as trailers  # for the lane, so that no deadline waits for its import
+from .context import Context
+from .delivery import Delivery, Outcome
+from .failure import platform_error
+from .handler import Handler, Instance, Plain, is_handler, takes_response
+from .lane import Lane
+from .marshal import Streams
+from .response import Item, Response
+
+if TYPE_CHECKING:
+    from .aio.loop import AsyncioLoop
+
+END: Any = object()
+
+
+class Writing:
+    """A handler that is to be given its response, with its event."""
+
+    __slots__ = ("_context", "_event", "_target")
+
+    def __init__(self, target: Callable[..., Any], event: Any, context: Context) -> None:
+        self._target = target
+        self._event = event
+        self._context = context
+
+    async def run(self, response: Response) -> None:
+        """Have it write its answer."""
+        await self._target(self._event, response, self._context)
+
+
+def say(_: object) -> Outcome:
+    """What stands in for the encoder of results.
+
+    Raises:
+        Streams: always.
+    """
+    raise Streams
+
+
+def instances(
+    target: Any,
+    abandon: Callable[[str, Callable[[], bool]], None],
+    loop: "AsyncioLoop | None",
+) -> Callable[[], Instance]:
+    """What makes the instances of a handler that streams.
+
+    Args:
+        target: a Handler class, or any callable.
+        abandon: as a Plain's.
+        loop: asyncio's, if handlers run there.
+    """
+    if not is_handler(target):
+        return lambda: StreamedPlain(target, None, abandon)
+    if loop is None:
+        return lambda: _streamed(target())
+    from .aio.handlers import OnAsyncio
+
+    def on_asyncio() -> Instance:
+        inner = target()
+        return Streamed(OnAsyncio(inner, loop), inner.handle)
+
+    return on_asyncio
+
+
+def _streamed(inner: Any) -> Instance:
+    return Streamed(inner, inner.handle)
+
+
+@attrs.define(eq=False)
+class StreamedPlain(Plain):
+    """A callable that streams: called, it has not run yet."""
+
+    async def handle(self, event: Any, context: Context) -> object:
+        if takes_response(self.target):
+            return Writing(self.target, event, context)
+        return self.target(event, context)
+
+
+@attrs.define(eq=False)
+class Streamed(Handler[Any]):
+    """A Handler whose `handle` is an async generator.
+
+    Args:
+        inner: the user's own, or what runs it on asyncio.
+        items: makes the generator.
+    """
+
+    inner: Handler[Any]
+    items: Callable[[Any, Context], object]
+
+    async def init(self) -> None:
+        # Past the class's own __setattr__: it may be a frozen one.
+        object.__setattr__(self.inner, "nursery", self.nursery)
+        await self.inner.init()
+
+    async def handle(self, event: Any, context: Context) -> object:
+        return self.items(event, context)
+
+    async def terminate(self, reason: ExitReason) -> None:
+        await self.inner.terminate(reason)
+
+    def __getattr__(self, name: str) -> Any:
+        # Its hooks around a snapshot.
+        return getattr(self.inner, name)
+
+
+async def pour(
+    result: Any,
+    instance: Instance,
+    lane: Lane,
+    delivery: Delivery,
+    loop: "AsyncioLoop | None",
+) -> tuple[Outcome, bool]:
+    """Send what a handler streams.
+
+    Args:
+        result: what it has returned.
+        instance: what it was run by.
+        lane, delivery: what it answers.
+        loop: where asynchronous code runs, if not here.
+
+    Returns:
+        What ends the answer, and whether the instance may be trusted again.
+    """
+    scope = trio.CancelScope()
+    response = Response(lane, delivery, scope.cancel)
+    with scope:
+        if loop is None or isgenerator(result):
+            await _say_all(result, instance, response)
+        else:
+            from .aio.responses import ResponseOnAsyncio
+
+            response = ResponseOnAsyncio(lane, delivery, scope.cancel)
+            write = result.run if isinstance(result, Writing) else partial(_iterate, result)
+            await loop.run(write, response)
+        return response.finish(), True
+    text = f"The stream was cut: {response.over}"
+    return platform_error("Runtime.StreamCut", text, delivery.request_id), False
+
+
+async def _say_all(result: Any, instance: Instance, response: Response) -> None:
+    if isinstance(result, Writing):
+        await result.run(response)
+        return
+    items: Any = result
+    if not isgenerator(result):
+        await _iterate(items, response)
+    elif isinstance(instance, Plain) and instance.alarm is None:
+        await instance.in_thread(partial(_iterate_in_thread, items, response))
+    else:
+        await _step(items, response, instance)
+
+
+async def _iterate(items: AsyncIterator[Item], response: Response) -> None:
+    try:
+        async for item in items:
+            wrong = response.fault(item)
+            if wrong is not None:
+                await _throw(items, wrong)
+            await response.write(item)
+    finally:
+        close = getattr(items, "aclose", None)
+        if close is not None:
+            await close()
+
+
+async def _throw(items: Any, error: Exception) -> None:
+    """Raise it where the item was made: its stack is then the user's."""
+    if hasattr(items, "athrow"):
+        await items.athrow(error)
+    raise error
+
+
+async def _step(items: Generator[Item], response: Response, instance: Instance) -> None:
+    def run(act: Callable[[], Any]) -> Any:
+        alarm = instance.alarm if isinstance(instance, Plain) else None
+        return act() if alarm is None else alarm.run(_without_event(act), None, None)
+
+    try:
+        while (item := run(lambda: next(items, END))) is not END:
+            wrong = response.fault(item)
+            if wrong is not None:
+                run(partial(items.throw, wrong))
+                raise wrong
+            await response.write(item)
+    finally:
+        run(items.close)
+
+
+def _without_event(act: Callable[[], Any]) -> Callable[[Any, Any], Any]:
+    return lambda event, context: act()
+
+
+def _iterate_in_thread(items: Generator[Item], response: Response) -> None:
+    with closing(items):
+        for item in items:
+            wrong = response.fault(item)
+            if wrong is not None:
+                items.throw(wrong)
+                raise wrong
+            # Past asyncio's way, if there is one: this is none of its threads.
+            trio.from_thread.run(Response.write, response, item)

@@ -1,0 +1,27 @@
+"""A fixed sample of the cuts of streams; `python -m tests.runtime.stream_cuts` is all of them."""
+
+import logging
+
+import pytest
+import trio
+
+from tests.runtime.cuts import ANEW, ENDED, Shape, shapes
+from tests.runtime.stream_cuts import sweep_of
+
+# Prime, so that the sample meets every kind of cut.
+EVERY = 89
+
+
+@pytest.mark.parametrize("shape", list(shapes()), ids=str)
+def test_wherever_the_connection_is_cut_in_a_stream_it_ends_as_the_rules_say(
+    shape: Shape, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Set by the sweep for its runs; put back afterwards.
+    monkeypatch.setattr(trio._core._run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
+    monkeypatch.setattr(logging.getLogger("okibi"), "propagate", False)
+
+    counts, failures = sweep_of(shape, EVERY)
+
+    assert not failures, "\n".join(failures[:20])
+    assert counts.total() >= 10
+    assert {ANEW, ENDED} <= set(counts)

@@ -1,0 +1,252 @@
+"""Handlers that stream: what they say, and what is made of it."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from typing import Any
+
+import attrs
+import pytest
+
+from runtime import Context, Handler, Prelude, Response, streaming
+from runtime.response import ROOM, Item
+from runtime.wire import HTTP_INTEGRATION
+from tests.runtime.played import ACCEPTED, NEXT
+from tests.runtime.streamed import Stage, body, serving, trailer, until
+
+LOG: list[object] = []
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> None:
+    LOG.clear()
+
+
+async def count(event: int, context: Context) -> AsyncIterator[Item]:
+    for n in range(event):
+        yield f"{n} "
+
+
+def count_plainly(event: int, context: Context) -> Iterator[Item]:
+    for n in range(event):
+        yield f"{n} "
+
+
+async def gives_a_stream(event: int, context: Context) -> object:
+    return count(event, context)
+
+
+def gives_one_plainly(event: int, context: Context) -> object:
+    return count(event, context)
+
+
+@streaming
+async def count_by_writing(event: int, response: Response, context: Context) -> None:
+    for n in range(event):
+        await response.write(f"{n} ")
+
+
+class GivesFromCall:
+    def __call__(self, event: int, context: Context) -> AsyncIterator[Item]:
+        return count(event, context)
+
+
+class CallableGenerator:
+    async def __call__(self, event: int, context: Context) -> AsyncIterator[Item]:
+        async for item in count(event, context):
+            yield item
+
+
+class Counter(Handler[int]):
+    async def handle(self, event: int, context: Context) -> AsyncIterator[Item]:
+        for n in range(event):
+            yield f"{n} "
+
+
+class GivesOne(Handler[int]):
+    async def handle(self, event: int, context: Context) -> object:
+        return count(event, context)
+
+
+KINDS = [
+    count,
+    count_plainly,
+    gives_a_stream,
+    gives_one_plainly,
+    count_by_writing,
+    partial(count),
+    partial(count_by_writing),
+    GivesFromCall(),
+    CallableGenerator(),
+    Counter,
+    GivesOne,
+]
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+@pytest.mark.parametrize("handler", KINDS, ids=lambda kind: getattr(kind, "__name__", str(kind)))
+async def test_whatever_yields_or_writes_streams(handler: Any, lanes: int) -> None:
+    async with serving(handler, lanes=lanes) as stage:
+        await stage.give(4)
+        await until(lambda: b"0\r\n\r\n" in stage.world.wire.written)
+
+        assert body(stage.read()) == b"0 1 2 3 "
+        await stage.world.say(ACCEPTED)
+        assert stage.lane.delivery is None
+
+
+@pytest.mark.parametrize("handler", KINDS, ids=lambda kind: getattr(kind, "__name__", str(kind)))
+async def test_what_yields_nothing_is_an_empty_stream(handler: Any) -> None:
+    async with serving(handler) as stage:
+        await stage.give(0)
+
+        assert body(stage.read()) == b""
+
+
+async def test_a_piece_is_on_the_wire_before_the_next_is_computed() -> None:
+    stage: Stage
+
+    async def handler(event: object, context: Context) -> AsyncIterator[Item]:
+        yield "first"
+        LOG.append(bytes(stage.world.wire.written)[-10:])
+        yield "second"
+        LOG.append(bytes(stage.world.wire.written)[-11:])
+
+    async with serving(handler) as stage:
+        await stage.give()
+
+    assert LOG == [b"5\r\nfirst\r\n", b"6\r\nsecond\r\n"]
+
+
+async def test_while_the_connection_takes_no_more_the_handler_waits() -> None:
+    async def handler(event: object, context: Context) -> AsyncIterator[Item]:
+        for n in range(10):
+            LOG.append(n)
+            yield b"x" * (ROOM // 2)
+
+    async with serving(handler) as stage:
+        stage.world.wire.room = 400
+        await stage.give()
+        # Two fit into the room; with the third it waits.
+        assert LOG == [0, 1, 2]
+        assert ROOM < stage.lane.unwritten < 2 * ROOM
+
+        await stage.drain(ROOM)
+        assert LOG == [0, 1, 2, 3, 4]
+
+        await stage.drain(1 << 30)
+        assert len(body(stage.read())) == 10 * (ROOM // 2)
+
+
+async def test_a_prelude_is_a_chunk_before_eight_nuls_before_the_body() -> None:
+    async def handler(event: object, context: Context) -> AsyncIterator[Item]:
+        yield Prelude(201, {"content-type": "text/plain"}, ["a=b", "c=d"])
+        yield "hello"
+
+    async with serving(handler) as stage:
+        await stage.give()
+
+        said = stage.read()
+        assert b"\r\nContent-Type: %s\r\n" % HTTP_INTEGRATION in said
+        prelude = (
+            b'{"statusCode":201,"headers":{"content-type":"text/plain"},"cookies":["a=b","c=d"]}'
+        )
+        assert b"\r\n\r\n%x\r\n%s\r\n8\r\n" % (len(prelude), prelude) + b"\0" * 8 in said
+        assert body(said) == prelude + b"\0" * 8 + b"hello"
+
+
+async def test_without_one_it_is_octets_unless_the_handler_says_what() -> None:
+    @streaming
+    async def says(event: object, response: Response, context: Context) -> None:
+        assert response.content_type == "application/octet-stream"
+        response.content_type = "text/csv"
+        await response.write(memoryview(b"a"))
+        with pytest.raises(RuntimeError, match="has begun"):
+            response.content_type = "text/plain"
+
+    async with serving(says) as stage:
+        await stage.give()
+        assert b"\r\nContent-Type: text/csv\r\n" in stage.read()
+    async with serving(count) as stage:
+        await stage.give(1)
+        assert b"\r\nContent-Type: application/octet-stream\r\n" in stage.read()
+
+
+# -- what fails
+
+
+@pytest.mark.parametrize("make", [str, bytes], ids=["before", "after"])
+async def test_before_the_first_piece_an_error_is_an_error_after_it_it_ends_the_stream(
+    make: type,
+) -> None:
+    @attrs.define(eq=False)
+    class Fails(Handler[Any]):
+        async def init(self) -> None:
+            LOG.append("init")
+
+        async def handle(self, event: Any, context: Context) -> AsyncIterator[Item]:
+            if make is bytes:
+                yield b"one"
+            raise LookupError("no more")
+
+    async with serving(Fails) as stage:
+        await stage.give()
+
+        said = stage.read()
+        if make is bytes:
+            told = trailer(said)
+        else:
+            assert b"/error HTTP/1.1\r\n" in said
+            told = json.loads(said.removesuffix(NEXT).rpartition(b"\r\n\r\n")[2])
+        assert (told["errorType"], told["errorMessage"]) == ("LookupError", "no more")
+        assert "raise LookupError" in told["stackTrace"][-1]
+        assert LOG == ["init", "init"]
+
+
+@pytest.mark.parametrize("item", [7, None, {"a": 1}, [b"x"]])
+@pytest.mark.parametrize("plain", [False, True])
+async def test_what_is_no_bytes_is_an_error_at_the_line_that_yields_it(
+    item: Any, plain: bool
+) -> None:
+    async def handler(event: object, context: Context) -> AsyncIterator[Item]:
+        yield b"one"
+        yield item
+
+    def plainly(event: object, context: Context) -> Iterator[Item]:
+        yield b"one"
+        yield item
+
+    async with serving(plainly if plain else handler) as stage:
+        await stage.give()
+
+        told = trailer(stage.read())
+        assert told["errorType"] == "TypeError"
+        assert f"not {type(item).__name__}" in told["errorMessage"]
+        assert "yield item" in told["stackTrace"][0]
+
+
+async def test_a_prelude_after_the_first_piece_is_an_error() -> None:
+    async def handler(event: object, context: Context) -> AsyncIterator[Item]:
+        yield b"one"
+        yield Prelude()
+
+    async with serving(handler) as stage:
+        await stage.give()
+
+        assert "before all else" in trailer(stage.read())["errorMessage"]
+
+
+async def test_a_write_when_the_answer_has_ended_is_refused() -> None:
+    kept = list[Response]()
+
+    @streaming
+    async def handler(event: object, response: Response, context: Context) -> None:
+        kept.append(response)
+        await response.write("one")
+
+    async with serving(handler) as stage:
+        await stage.give()
+        with pytest.raises(RuntimeError, match="the answer has ended"):
+            await kept[0].write("two")
+
+        assert body(stage.read()) == b"one"
