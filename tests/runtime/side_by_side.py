@@ -19,6 +19,11 @@ T = TypeVar("T")
 
 REASON = "awslambdaric is not installed: `make bench` installs it"
 
+skip_without_official = pytest.mark.skipif(
+    importlib.util.find_spec("awslambdaric") is None, reason=REASON
+)
+"""For tests that meet it in tasks of their own, out of which nothing can be skipped."""
+
 
 def official_path() -> str:
     """A PYTHONPATH by which the official client is found.

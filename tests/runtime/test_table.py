@@ -15,8 +15,10 @@ from runtime.local import Ending, Fault, Faults, RuntimeApi, Way
 from tests.runtime.fate import EXITED, IN_TIME, TIMED_OUT, Fate, error_in, fate
 from tests.runtime.sandbox import Running
 from tests.runtime.scripted import ACCEPTED, event, official_and_okibi
-from tests.runtime.side_by_side import both
+from tests.runtime.side_by_side import both, skip_without_official
 from tests.runtime.site import site
+
+pytestmark = skip_without_official
 
 ASYNCIO = {"OKIBI_LOOP": "asyncio"}
 # More than the 100 ms of the default: with both clients at once there is a crowd.

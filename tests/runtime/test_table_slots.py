@@ -8,7 +8,9 @@ import trio
 
 from tests.runtime.fate import all_slots, error_in, slots_left, taken
 from tests.runtime.sandbox import Running
-from tests.runtime.side_by_side import both
+from tests.runtime.side_by_side import both, skip_without_official
+
+pytestmark = skip_without_official
 
 T = TypeVar("T")
 SLOTS = 2
