@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .context import Context
+from .failure import DeadlineExceeded
 from .function import Function, InvalidCount, InvalidHandler, InvalidLoop, Workers
 from .handler import Handler
 from .thaw import SANDBOX, Thawed
@@ -29,6 +30,7 @@ else:  # hidden from type checkers, which would believe in any name then
 __all__ = [
     "SANDBOX",
     "Context",
+    "DeadlineExceeded",
     "Function",
     "Handler",
     "InvalidCount",

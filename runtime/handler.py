@@ -1,7 +1,6 @@
 """Handlers: a class with state and an event type, or any callable."""
 
 import inspect
-import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Protocol, TypeVar, get_args, get_origin
 
@@ -12,6 +11,7 @@ from actors import ExitReason
 
 from .alarm import Alarm
 from .context import Context
+from .standing import InThread
 
 Event = TypeVar("Event")
 
@@ -99,20 +99,16 @@ class Plain(Handler[Any]):
         return await awaitable
 
     async def _in_thread(self, event: Any, context: Context) -> object:
-        running = threading.Event()
+        thread = InThread()
 
         def run() -> list[object]:
-            running.set()
-            try:
-                # In a list: trio refuses a function that returns a coroutine, a handler may.
-                return [self.target(event, context)]
-            finally:
-                running.clear()
+            # In a list: trio refuses a function that returns a coroutine, a handler may.
+            return [thread.run(lambda: self.target(event, context))]
 
         try:
             (result,) = await trio.to_thread.run_sync(run, abandon_on_cancel=True)
         except trio.Cancelled:
-            self.abandon(f"the thread of {context.aws_request_id}", running.is_set)
+            self.abandon(f"the thread of {context.aws_request_id}", lambda: thread.running)
             raise
         return result
 

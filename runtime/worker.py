@@ -13,10 +13,11 @@ from actors import SHUTDOWN, Actor, ExitReason, MailboxPolicy, Ref, crashed
 from actors.exits import crash_in
 from actors.start import START_TIMEOUT
 
+from .alarm import handles
 from .context import Context, check_context
 from .current import enter
 from .delivery import Delivery, Outcome
-from .failure import LATE, DeadlineExceeded, Stopped, handler_error, platform_error
+from .failure import DeadlineExceeded, Stopped, handler_error, platform_error
 from .handler import Instance
 from .lane import Lane
 from .ledger import Ledger
@@ -29,11 +30,13 @@ from .marshal import (
     outcome_of,
 )
 from .settings import Settings
+from .standing import late_at, late_by
 
 logger = logging.getLogger("okibi")
 
 # What a distrusted instance may take for its `terminate` while its worker could serve.
 REPLACED_GRACE = 1.0
+_INIT, _TERMINATE = "in the init of a new instance", "in the terminate of an old instance"
 
 
 @attrs.define(eq=False)
@@ -63,6 +66,12 @@ class Worker(Actor):
     say: Callable[[object], Outcome] = outcome_of
     _instance: Instance | None = attrs.field(default=None, init=False)
     _running: tuple[Lane, Delivery] | None = attrs.field(default=None, init=False)
+    _changing: str = attrs.field(default=_INIT, init=False)
+
+    @property
+    def doing(self) -> str:
+        """What keeps it from an event, in words; empty if nothing does."""
+        return "at another event" if self._running is not None else self._changing
 
     async def live(self, started: Callable[[], None]) -> None:
         me = self.ref
@@ -72,6 +81,7 @@ class Worker(Actor):
                 raise error
             reason = crashed(RuntimeError("its instance is replaced"))
             await self._terminate_instance(reason, REPLACED_GRACE)
+            self._changing = _INIT
 
     async def terminate(self, reason: ExitReason) -> None:
         self.ledger.worker_not_ready(self.ref)
@@ -109,6 +119,7 @@ class Worker(Actor):
                 self._instance = instance
                 started()
                 serving = True
+                self._changing = ""
                 self.ledger.worker_ready(me)
                 await self._serve(instance, me)
                 nursery.cancel_scope.cancel()
@@ -122,6 +133,7 @@ class Worker(Actor):
                 lane, delivery = self._running
                 self._settle(lane, delivery, handler_error(crash, delivery.request_id))
         finally:
+            self._changing = _TERMINATE
             self.ledger.worker_not_ready(me)
         return None
 
@@ -152,16 +164,24 @@ class Worker(Actor):
             if not trusted and self.stateful:
                 return
 
+    @handles
     async def _handle(self, instance: Instance, delivery: Delivery) -> tuple[Outcome, bool]:
         """Run the handler: its answer, and whether its instance may run again."""
         request_id = delivery.request_id
         scope = trio.CancelScope(deadline=delivery.limit)
+        late: Outcome | None = None
         try:
             check_context(delivery)
             event = event_of(delivery, self.decoder)
             with scope:
-                result = await instance.handle(event, Context(delivery, self.settings))
-                return self.say(result), True
+                try:
+                    result = await instance.handle(event, Context(delivery, self.settings))
+                    return self.say(result), True
+                except (trio.Cancelled, BaseExceptionGroup) as error:
+                    if scope.cancel_called:
+                        # Out of the scope comes no exception, and no word of where it was raised.
+                        late = late_by(error, request_id)
+                    raise
         except (LambdaContextUnmarshalError, UnmarshalError, MarshalError) as error:
             kind = f"Runtime.{type(error).__name__}"
             return platform_error(kind, str(error), request_id), True
@@ -173,9 +193,9 @@ class Worker(Actor):
             if isinstance(crash, Stopped):
                 return _stopped(SHUTDOWN, request_id), False
             if isinstance(crash, DeadlineExceeded):
-                return _late(request_id), False
+                return late_by(crash, request_id), False
             return handler_error(crash, request_id), False
-        return _late(request_id), False
+        return late or late_at(delivery), False
 
     def _settle(self, lane: Lane, delivery: Delivery, outcome: Outcome) -> None:
         """Answer, have it sent, and have whatever waits for a worker given out."""
@@ -186,10 +206,6 @@ class Worker(Actor):
         if delivery.settle(outcome, self.ref):
             self.ledger.settled(lane)
         self.ledger.worker_idle()
-
-
-def _late(request_id: str) -> Outcome:
-    return platform_error("Runtime.DeadlineExceeded", LATE, request_id)
 
 
 def _stopped(reason: ExitReason, request_id: str) -> Outcome:
