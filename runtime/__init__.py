@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from .context import Context
 from .current import xray_trace_id
+from .failure import DeadlineExceeded
 from .function import Function, InvalidCount, InvalidHandler, InvalidLoop, Workers
 from .handler import Handler
 from .thaw import SANDBOX, Thawed
@@ -31,6 +32,7 @@ else:  # hidden from type checkers, which would believe in any name then
 __all__ = [
     "SANDBOX",
     "Context",
+    "DeadlineExceeded",
     "Function",
     "Handler",
     "InvalidCount",

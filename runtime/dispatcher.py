@@ -10,10 +10,11 @@ import trio
 from actors import Actor, Down, Ref
 
 from .delivery import Delivery, Outcome, State
-from .failure import LATE, platform_error
+from .failure import platform_error
 from .lane import Lane
 from .ledger import Ledger
 from .logs import log_error
+from .standing import late_at
 
 logger = logging.getLogger("okibi")
 
@@ -166,14 +167,15 @@ class Dispatcher(Actor):
                 delivery.give_back()
             case SettleDead():
                 text = "The worker of this invocation ended before it answered"
-                self._settle(lane, delivery, "Runtime.WorkerExited", text)
+                error = platform_error("Runtime.WorkerExited", text, delivery.request_id)
+                self._settle(lane, delivery, error)
             case SettleLate():
                 if self.ledger.stuck():
                     # No other event would fare better: the watchdog answers and ends the process.
                     return
                 if delivery.worker is None and not self._idle(1) and not self._at_work():
                     self.ledger.leave_unserved()
-                self._settle(lane, delivery, "Runtime.DeadlineExceeded", LATE)
+                self._settle(lane, delivery, late_at(delivery, self._watched))
                 if delivery.worker is not None:
                     self._abandon(delivery.worker)
 
@@ -189,8 +191,7 @@ class Dispatcher(Actor):
         workers = [d.worker for d in deliveries if d is not None and d.unsettled]
         return any(worker is not None and worker.alive for worker in workers)
 
-    def _settle(self, lane: Lane, delivery: Delivery, kind: str, text: str) -> None:
-        outcome: Outcome = platform_error(kind, text, delivery.request_id)
+    def _settle(self, lane: Lane, delivery: Delivery, outcome: Outcome) -> None:
         if delivery.settle(outcome):
             log_error(outcome.body)
             self.ledger.settled(lane)

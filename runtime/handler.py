@@ -2,7 +2,6 @@
 
 import inspect
 import math
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, get_args, get_origin
@@ -15,6 +14,7 @@ from actors import ExitReason
 from .alarm import Alarm
 from .context import Context
 from .current import request_id
+from .standing import InThread
 from .stream import RESPONSE
 
 if TYPE_CHECKING:
@@ -114,25 +114,22 @@ class Plain(Handler[Any]):
 
     async def in_thread(self, act: Callable[[], object]) -> object:
         """Run something of the handler's in a thread, abandoned when this is cancelled."""
-        running = threading.Event()
+        thread = InThread()
         # What it came to, past trio: that refuses a function that returns a coroutine, which a
         # handler may, and an error that its frames pass on is kept by them, in a circle.
         results: list[object] = []
         errors: list[BaseException] = []
 
         def run() -> None:
-            running.set()
             try:
-                results.append(act())
+                results.append(thread.run(act))
             except BaseException as error:
                 errors.append(error)
-            finally:
-                running.clear()
 
         try:
             await trio.to_thread.run_sync(run, abandon_on_cancel=True, limiter=THREADS)
         except trio.Cancelled:
-            self.abandon(f"the thread of {request_id()}", running.is_set)
+            self.abandon(f"the thread of {request_id()}", lambda: thread.running)
             raise
         if errors:
             raise errors.pop()

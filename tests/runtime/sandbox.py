@@ -72,6 +72,8 @@ async def running(
     max_concurrency: int | None = None,
 ) -> AsyncIterator[Running]:
     """Run a function of `functions/` while the block lasts."""
+    if api is not None:
+        max_concurrency = api.max_concurrency
     settings = FunctionSettings(
         handler,
         command=command,
