@@ -224,6 +224,20 @@ async def test_an_async_def() -> None:
     assert okibi == Fate(None, warm=True)
 
 
+async def test_a_response_is_streamed() -> None:
+    async def scenario(sandbox: Running) -> tuple[bytes, str | None]:
+        async with sandbox.function.stream(b"{}") as answer:
+            pieces = [piece async for piece in answer]
+            result = await answer.result()
+        error = json.loads(result.payload)["errorType"] if result.function_error else None
+        return b"".join(pieces), error
+
+    official, okibi = await both("table.streamed", scenario)
+
+    assert official == (b"", "Runtime.MarshalError")
+    assert okibi == (b"ab", None)
+
+
 async def test_a_client_of_asyncio_s_kept_between_events() -> None:
     async with site() as served:
 

@@ -185,3 +185,8 @@ def refreshing(event, context):
     before = REFRESHED["rates"]
     time.sleep(0.1)
     return {"pid": os.getpid(), "refreshing": REFRESHED["rates"] > before}
+
+
+async def streamed(event, context):
+    yield b"a"
+    yield b"b"
