@@ -125,9 +125,12 @@ def served(
     with selectors.DefaultSelector() as selector:
         selector.register(listener, selectors.EVENT_READ)
         try:
+            heard = time.monotonic()
             while not feed.done:
-                ready = selector.select(PATIENCE)
-                if not ready or process.poll() is not None:
+                ready = selector.select(1.0)
+                now = time.monotonic()
+                heard = now if ready else heard
+                if process.poll() is not None or now > heard + PATIENCE:
                     raise RuntimeError(f"the runtime does not answer (exit code {process.poll()})")
                 for key, _ in ready:
                     if key.data is None:

@@ -104,8 +104,7 @@ class Sample:
         rss, pss, private: its memory in KiB: resident; its share of what it shares; its own.
         descriptors: open ones.
         threads: as the kernel counts them.
-        tasks, objects, names: as it counts them itself: trio tasks, objects of the collector,
-            names of its threads.
+        tasks, objects: as it counts them itself: trio's, and those the collector knows.
     """
 
     served: int
@@ -116,7 +115,6 @@ class Sample:
     threads: int
     tasks: int = 0
     objects: int = 0
-    names: tuple[str, ...] = ()
 
 
 def sample(pid: int, served: int) -> Sample:
@@ -220,12 +218,8 @@ class Feed:
             self._take_look(json.loads(outcome.payload))
 
     def _take_look(self, look: dict[str, Any]) -> None:
-        self.samples[-1] = attrs.evolve(
-            self.samples[-1],
-            tasks=look["tasks"],
-            objects=look["objects"],
-            names=tuple(look["threads"]),
-        )
+        seen = {"tasks": look["tasks"], "objects": look["objects"]}
+        self.samples[-1] = attrs.evolve(self.samples[-1], **seen)
         self.on_sample(self.samples)
         if self._deed is Deed.COLLECT:
             self.left.append(look)
@@ -344,6 +338,10 @@ def soak(
                     soaked.seconds = time.perf_counter() - began - 2 * plan.rest
                     process.send_signal(signal.SIGTERM)
                     soaked.code = process.wait(STOP_LIMIT)
+            except RuntimeError as error:
+                process.kill()
+                soaked.log.end()
+                raise RuntimeError(f"{handler}: {error}; it said {soaked.log.other}") from None
             finally:
                 process.kill()
                 soaked.log.end()

@@ -61,6 +61,11 @@ def test_a_soak_finds_an_answer_that_belongs_to_another_event() -> None:
     ]
 
 
+def test_a_process_that_ends_is_told_of_with_its_last_words() -> None:
+    with pytest.raises(RuntimeError, match=r"soaked\.fatal: .*no more"):
+        soak("soaked.fatal", SHORT)
+
+
 def answered(deed: Deed, error_type: str | None, **told: object) -> str:
     invocation = Invocation(b"", 1.0, request_id="mine")
     return fault_of(deed, 7, invocation, Outcome(json.dumps(told).encode(), error_type))

@@ -31,7 +31,6 @@ def look(collect):
         "tasks": len(tasks),
         "objects": len(objects),
         "garbage": garbage,
-        "threads": sorted(thread.name for thread in threading.enumerate()),
         "types": Counter(type(each).__name__ for each in objects).most_common(30),
     }
 
@@ -105,3 +104,9 @@ def leaky(event, context):
 def forgetful(event, context):
     """Answers now and then with another event's number."""
     return {**event, "n": 0} if event["n"] % 100 == 99 else plain(event, context)
+
+
+def fatal(event, context):
+    """Ends the process in the middle."""
+    print("no more")
+    os._exit(3)
