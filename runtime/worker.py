@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 import msgspec
@@ -238,7 +238,8 @@ def _outcome_of(error: BaseException, request_id: str) -> Outcome | None:
         return late_by(crash, request_id)
     if isinstance(error, BaseExceptionGroup):
         # The group is the handler's own, and is told as it is; what trio cancelled in it is not.
-        return handler_error(error.split(trio.Cancelled)[1] or crash, request_id)
+        told = cast("BaseExceptionGroup[BaseException]", error).split(trio.Cancelled)[1]
+        return handler_error(told or crash, request_id)
     return handler_error(crash, request_id)
 
 

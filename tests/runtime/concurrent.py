@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -169,7 +170,7 @@ def server_of(wanted: str) -> tuple[str, Server]:
             why = str(missing)
         else:
             if not why:
-                return "AWS's emulator", lambda *told: on_emulator(executable, *told)
+                return "AWS's emulator", partial(on_emulator, executable)
         if wanted == "emulator":
             raise SystemExit(why)
         print(f"AWS's emulator cannot run ({why}): the local server takes its place")

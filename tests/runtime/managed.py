@@ -12,7 +12,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -67,7 +67,7 @@ class Managed:
 
 
 @contextmanager
-def on_local_server(contender: Contender, slots: int, folder: Path) -> Iterator[Managed]:
+def on_local_server(contender: Contender, slots: int, folder: Path) -> Generator[Managed]:
     """Run it on okibi's local server, in a process of its own."""
     invoke, _ = free_ports()
     path = os.pathsep.join(map(str, (ROOT, sysconfig.get_path("purelib"))))
@@ -81,7 +81,7 @@ def on_local_server(contender: Contender, slots: int, folder: Path) -> Iterator[
 @contextmanager
 def on_emulator(
     executable: Path, contender: Contender, slots: int, folder: Path
-) -> Iterator[Managed]:
+) -> Generator[Managed]:
     """Run it on AWS's emulator; needs root, and `many_refused` to say nothing."""
     ports = free_ports()
     inside = {
@@ -146,7 +146,7 @@ def _serving(
     environment: dict[str, str],
     ports: Sequence[int],
     folder: Path,
-) -> Iterator[Managed]:
+) -> Generator[Managed]:
     with (folder / "server").open("wb") as output:
         server = subprocess.Popen(
             command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=output,

@@ -1,6 +1,7 @@
 """One small run of what `make concurrent` measures, on each server that can be had."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ def official() -> Server:
         pytest.skip(str(missing))
     if why := many_refused():
         pytest.skip(why)
-    return lambda *told: on_emulator(executable, *told)
+    return partial(on_emulator, executable)
 
 
 @pytest.mark.parametrize("name", ["the local server", "AWS's emulator"])

@@ -1,7 +1,7 @@
 """Many events at once in a real process, on the local Lambda in its multi-concurrency."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Any
@@ -10,7 +10,15 @@ import attrs
 import pytest
 import trio
 
-from runtime.local import FunctionSettings, LocalLambda, open_local_lambda
+from runtime.local import (
+    Fault,
+    Faults,
+    FunctionSettings,
+    LocalLambda,
+    RuntimeApi,
+    Way,
+    open_local_lambda,
+)
 from runtime.local.invocation import Invocation
 from tests.runtime.sandbox import COMMAND, FUNCTIONS, LIMIT, PYTHON
 
@@ -59,7 +67,8 @@ async def many(
     handler: str,
     lanes: int = LANES,
     environment: Mapping[str, str] = MappingProxyType({}),
-) -> AsyncIterator[Many]:
+    api: RuntimeApi | None = None,
+) -> AsyncGenerator[Many]:
     settings = FunctionSettings(
         handler,
         command=COMMAND,
@@ -70,7 +79,7 @@ async def many(
     )
     lines: list[str] = []
     with trio.fail_after(2 * LIMIT):
-        async with open_local_lambda(settings, output=lines.append) as function:
+        async with open_local_lambda(settings, output=lines.append, api=api) as function:
             yield Many(function, lines)
 
 
@@ -154,3 +163,30 @@ async def test_an_event_past_its_deadline_leaves_the_others_alone() -> None:
         assert [answer["n"] for answer in answers] == list(range(LANES - 1))
         assert late[0]["errorType"] == "Runtime.DeadlineExceeded"
         assert sandbox.function.starts == 1
+
+
+@pytest.mark.parametrize(
+    ("byte", "lost"), [(80, []), (320, ["Runtime.TruncatedResponse"])], ids=["head", "body"]
+)
+async def test_an_answer_that_is_cut_costs_that_answer_at_most_and_the_lane_serves_on(
+    byte: int, lost: list[str]
+) -> None:
+    # Behind each lane's first GET /next, and what the extension asks.
+    cut = Fault(Way.REQUEST, LANES + 2, byte)
+    api = RuntimeApi(max_concurrency=LANES, faults=Faults([cut]))
+    async with many("many.on_loop", api=api) as sandbox:
+        first = await sandbox.at_once(LANES)
+        again = await sandbox.at_once(LANES)
+
+        assert api.faults is not None
+        assert api.faults.happened == [cut]
+        assert [answer["errorType"] for answer in first if "n" not in answer] == lost
+        assert [answer["n"] for answer in again] == list(range(LANES))
+        assert sandbox.function.starts == 1
+
+
+async def test_an_error_at_init_is_the_answer_to_the_first_event() -> None:
+    async with many("many.nobody") as sandbox:
+        (answer,) = await sandbox.at_once(1)
+
+        assert answer["errorType"] == "Runtime.HandlerNotFound"
