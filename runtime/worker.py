@@ -17,7 +17,7 @@ from .alarm import handles
 from .context import Context, check_context
 from .current import enter
 from .delivery import Delivery, Outcome
-from .failure import DeadlineExceeded, Stopped, handler_error, platform_error
+from .failure import DeadlineExceeded, Stopped, foremost, handler_error, platform_error
 from .handler import Instance
 from .lane import Lane
 from .ledger import Ledger
@@ -190,6 +190,7 @@ class Worker(Actor):
             if crash is None:
                 # The worker itself is stopped or killed: no business of the handler's.
                 raise
+            crash = foremost(crash)
             if isinstance(crash, Stopped):
                 return _stopped(SHUTDOWN, request_id), False
             if isinstance(crash, DeadlineExceeded):
