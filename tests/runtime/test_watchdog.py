@@ -141,6 +141,25 @@ async def test_when_the_loop_does_not_answer_the_delivery_is_claimed_and_the_pro
     assert "the loop does not answer at the deadline" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(("left", "sent"), [(0.1, "send"), (0.04, "interrupt")])
+async def test_an_async_handler_is_signalled_only_from_half_of_the_margin_on(
+    left: float, sent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = delivery(due=trio.current_time() + left)
+    watchdog = watching(made)
+    told: list[str] = []
+
+    def settle(how: str) -> None:
+        told.append(how)
+        made.settle(Outcome(b"1"))
+
+    for how in ("send", "interrupt"):
+        monkeypatch.setattr(Alarm, how, lambda _, how=how: settle(how))
+    watchdog._end_delivery(made)
+
+    assert told == [sent]
+
+
 async def test_when_the_loop_settles_it_in_time_nothing_ends(exits: list[int]) -> None:
     made = delivery(due=trio.current_time() + 10)
     watchdog = watching(made)
