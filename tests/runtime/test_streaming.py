@@ -148,7 +148,8 @@ async def test_a_loop_that_hangs_in_a_stream_ends_the_process_at_the_deadline() 
 
         assert told.body == b"one"
         assert told.result.error_type == "Runtime.ExitError"
-        assert sandbox.said("the loop does not answer at the deadline")
+        # Of two who watch, whoever is first on a busy machine: the thread, or faulthandler's timer.
+        assert sandbox.said("the loop does not answer at") or sandbox.said("Timeout (")
         assert (await stream(sandbox)).body.startswith(b"0 ")
         assert sandbox.function.starts == 2
 
