@@ -14,6 +14,9 @@
 #   make sweep   kill any actor of the runtime at any step: the full size of what the tests sample
 #   make cuts    the connection to the Runtime API cut at every byte of next, answer, next
 #   make fuzz    100,000 mutated answers of the Runtime API into the wire room
+#   make soak    1,000,000 invocations, 1 % errors, 0.1 % time-outs: none lost, nothing left, memory
+#   make kills   random kills of anybody while 20 events are served, 2,000 seeded runs
+#   make concurrent   16 events at once: throughput and memory beside awslambdaric, on AWS's emulator
 #   make streaming   a streamed answer: its first byte, an error in the middle, 100 MB in flat memory
 #   make stopping   SIGTERM with 1,000 actors and an event in flight, 100 times: median and worst
 PYTHON ?= python3
@@ -22,7 +25,8 @@ NEWEST := .venv-newest/bin
 
 BESIDE := The official client could not be installed: the tests that run beside it are skipped.
 
-.PHONY: demo test check bench scale conformance prove coverage mutate sweep cuts fuzz streaming stopping clean
+.PHONY: demo test check bench scale conformance prove coverage mutate sweep cuts fuzz soak stopping \
+  streaming kills concurrent clean
 
 # uv installs in seconds what pip installs in a minute; it comes from the same registry.
 .venv/installed: pyproject.toml
@@ -115,11 +119,23 @@ cuts: .venv/installed
 fuzz: .venv/installed
 	$(BIN)/python -m tests.runtime.fuzz
 
+# SEED chooses which events raise and which run out of time.
+soak: .venv/installed
+	$(BIN)/python -m tests.runtime.soak --seed $(SEED)
+
 streaming: .venv/installed
 	$(BIN)/python -m benchmarks.streaming
 
 stopping: .venv/installed
 	$(BIN)/python -m tests.runtime.stopping
+
+# SEED is the first run's; the same seed makes the same run: make kills RUNS=1 SEED=...
+kills: .venv/installed
+	$(BIN)/python -m tests.runtime.kills $(or $(RUNS),2000) $(SEED)
+
+# On AWS's emulator where that can run (Linux, root), else on the local server.
+concurrent: .venv/installed
+	$(BIN)/python -m tests.runtime.concurrent
 
 clean:
 	rm -rf .venv .venv-newest .recorded

@@ -30,7 +30,7 @@ def frames_of(task: Task | None) -> Frames:
     frames: Frames = []
     while task is not None:
         runs_now = getattr(task.coro, "cr_running", False)
-        inner = _running(task) if runs_now else list(task.iter_await_frames())
+        inner = running_from(task.coro.cr_frame) if runs_now else list(task.iter_await_frames())
         frames += inner
         joins = any(frame.f_code.co_name == "_nested_child_finished" for frame, _ in inner)
         children = task.child_nurseries[-1].child_tasks if joins and task.child_nurseries else ()
@@ -79,12 +79,11 @@ def _is_users(frame: FrameType, also: tuple[str, ...] = ()) -> bool:
     return not file.startswith(_STANDARD) or "site-packages" in file
 
 
-def _running(task: Task) -> Frames:
-    """The stack of a task that runs just now: a coroutine that runs does not say what it awaits.
+def running_from(outermost: FrameType | None) -> Frames:
+    """The stack from a frame that runs just now: a coroutine that runs does not say what it awaits.
 
     It is the task that asks, or one that does not let others run, seen from another thread.
     """
-    outermost = task.coro.cr_frame
     for innermost in sys._current_frames().values():
         stack = list(traceback.walk_stack(innermost))
         frames = [frame for frame, _ in stack]

@@ -15,7 +15,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 import attrs
 
@@ -38,6 +39,14 @@ def pin(core: int) -> None:
     """Keep this process to one core, if the machine has it."""
     if core in os.sched_getaffinity(0):
         os.sched_setaffinity(0, {core})
+
+
+class Feeding(Protocol):
+    """What has a runtime served: here a Feed, and one that checks each answer in a soak."""
+
+    done: bool
+
+    def connection(self, send: Any) -> Connection: ...
 
 
 @attrs.define(eq=False)
@@ -104,22 +113,43 @@ class Feed:
         }
 
 
-def serve(listener: socket.socket, feed: Feed, process: "subprocess.Popen[bytes]") -> None:
-    """Serve the runtime's connections until the feed is through."""
-    selector = selectors.DefaultSelector()
-    selector.register(listener, selectors.EVENT_READ)
-    while not feed.done:
-        ready = selector.select(PATIENCE)
-        if not ready or process.poll() is not None:
-            raise RuntimeError(f"the runtime does not answer (exit code {process.poll()})")
-        for key, _ in ready:
-            if key.data is None:
-                _accept(listener, feed, selector)
-            elif not key.data(key.fileobj):
-                selector.unregister(key.fileobj)
+@contextmanager
+def served(
+    listener: socket.socket, feed: Feeding, process: "subprocess.Popen[bytes]"
+) -> Iterator[None]:
+    """Serve the runtime's connections until the feed is through; they last as long as the block.
+
+    Raises:
+        RuntimeError: the runtime has ended, or does not answer any more.
+    """
+    with selectors.DefaultSelector() as selector:
+        selector.register(listener, selectors.EVENT_READ)
+        try:
+            heard = time.monotonic()
+            while not feed.done:
+                ready = selector.select(1.0)
+                now = time.monotonic()
+                heard = now if ready else heard
+                if process.poll() is not None or now > heard + PATIENCE:
+                    raise RuntimeError(f"the runtime does not answer (exit code {process.poll()})")
+                for key, _ in ready:
+                    if key.data is None:
+                        _accept(listener, feed, selector)
+                    elif not key.data(key.fileobj):
+                        _close(key.fileobj, selector)
+            yield
+        finally:
+            for key in list(selector.get_map().values()):
+                if key.data is not None:
+                    _close(key.fileobj, selector)
 
 
-def _accept(listener: socket.socket, feed: Feed, selector: selectors.BaseSelector) -> None:
+def _close(accepted: Any, selector: selectors.BaseSelector) -> None:
+    selector.unregister(accepted)
+    accepted.close()
+
+
+def _accept(listener: socket.socket, feed: Feeding, selector: selectors.BaseSelector) -> None:
     accepted, _ = listener.accept()
     accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection = feed.connection(lambda pieces: accepted.sendall(b"".join(pieces)))
@@ -144,7 +174,8 @@ def main(settings: dict[str, Any]) -> dict[str, float]:
         try:
             pin(1)
             feed.pid = process.pid
-            serve(listener, feed, process)
+            with served(listener, feed, process):
+                pass
         finally:
             process.kill()
             process.wait()

@@ -8,6 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .context import Context
+from .current import xray_trace_id
+from .failure import DeadlineExceeded
 from .function import Function, InvalidCount, InvalidHandler, InvalidLoop, Workers
 from .handler import Handler
 from .thaw import SANDBOX, Thawed
@@ -30,6 +32,7 @@ else:  # hidden from type checkers, which would believe in any name then
 __all__ = [
     "SANDBOX",
     "Context",
+    "DeadlineExceeded",
     "Function",
     "Handler",
     "InvalidCount",
@@ -42,6 +45,7 @@ __all__ = [
     "from_asyncio",
     "keep",
     "streaming",
+    "xray_trace_id",
 ]
 
 # The rooms that only a handler written for asyncio needs, and one that streams.

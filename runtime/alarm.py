@@ -1,39 +1,55 @@
-"""The signal that ends a plain `def` handler on the main thread at its deadline.
+"""The signal that ends a handler which holds the main thread past its deadline.
 
 Nothing else reaches it there: the loop does not run while the handler does. The watchdog sends
 the signal again and again until the handler is gone, and the handler's frame gets
 DeadlineExceeded, a BaseException, so `except Exception: pass` does not hold it. Python runs a
 signal's handler also out of an interrupted system call or lock, so a sleep, a recv and a
 deadlock end as a busy loop does. C code that holds the interpreter is beyond it.
+
+A plain `def` is signalled from its limit on. An `async def` has its cancel scope for that; one
+that holds the loop has not heard of it, and is signalled when the loop has not answered what the
+watchdog asked. An exception in the middle of trio's work, or of okibi's, would be the end of
+both, so for that one the signal raises only where the stack says that the handler's own code is
+what runs (`handled_in`). trio's own Ctrl-C is raised in tasks by the same means, and by a laxer
+rule: also inside trio's rooms that tasks call.
 """
 
 import signal
 import threading
 from collections.abc import Callable
-from types import FrameType
-from typing import Any
+from types import CodeType, FrameType
+from typing import Any, TypeVar
 
+import trio
 from sniffio import thread_local as sniffio  # what trio tells its library's name by
 
-from .failure import DeadlineExceeded
+from .delivery import Delivery
+from .failure import DeadlineExceeded, is_below, is_own, is_users
+
+F = TypeVar("F", bound=Callable[..., object])
 
 # Not SIGALRM, which user code uses; not SIGUSR1 or SIGUSR2, which profilers and servers do. Where
 # there are no real-time signals (macOS), the one that nobody takes and that does no harm.
 SIGNAL = signal.SIGRTMIN + 7 if hasattr(signal, "SIGRTMIN") else signal.SIGURG
+# Whose half-done work the loop would have to live with: they wrap trio's nurseries and scopes.
+_DELICATE = ("contextlib", "anyio")
+_handling: set[CodeType] = set()
 
 
 class Alarm:
     """Takes the signal while it is entered, and raises while a handler runs."""
 
-    __slots__ = ("_armed", "raises")
+    __slots__ = ("_armed", "_entered", "_lock", "raises")
 
     def __init__(self) -> None:
         self._armed = False
+        self._entered = False
+        self._lock = threading.Lock()
         self.raises: type[DeadlineExceeded] = DeadlineExceeded
 
     @property
     def armed(self) -> bool:
-        """Whether a handler runs that it can end."""
+        """Whether a plain handler runs, which it can end wherever it is."""
         return self._armed
 
     def run(self, handler: Callable[[Any, Any], Any], event: Any, context: Any) -> Any:
@@ -53,21 +69,72 @@ class Alarm:
             sniffio.name = library
 
     def send(self) -> None:
-        """Signal the main thread, from any other; does nothing unless a handler runs."""
+        """Signal the main thread, from any other; does nothing unless a plain handler runs."""
         if self._armed:
+            self.interrupt()
+
+    def interrupt(self) -> None:
+        """Signal the main thread, from any other: a late handler that holds it is to end."""
+        # Where nobody takes it, the signal would end the process.
+        with self._lock:
+            if not self._entered:
+                return
             try:
                 signal.pthread_kill(threading.main_thread().ident or 0, SIGNAL)
             except OSError:
                 # Too many wait already: one of them will do.
                 return
 
-    def _raise(self, _: int, __: FrameType | None) -> None:
+    def _raise(self, _: int, frame: FrameType | None) -> None:
         # One that comes when the handler has just returned must not hit the runtime.
-        if self._armed:
+        if self._armed or _is_late(handled_in(frame)):
             raise self.raises
 
     def __enter__(self) -> None:
         signal.signal(SIGNAL, self._raise)
+        self._entered = True
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(SIGNAL, signal.SIG_DFL)
+        with self._lock:
+            self._entered = False
+            # What is on its way is dropped by this one.
+            signal.signal(SIGNAL, signal.SIG_IGN)
+            signal.signal(SIGNAL, signal.SIG_DFL)
+
+
+def handles(function: F) -> F:
+    """Mark the function that runs a handler, and can take from it whatever it raises.
+
+    Its variable `delivery` is the event that the handler runs for.
+    """
+    _handling.add(function.__code__)
+    return function
+
+
+def handled_in(frame: FrameType | None) -> Delivery | None:
+    """The delivery whose handler's own code runs in a frame, None if any other code does.
+
+    Inside of what the user has written there is nothing of trio's or okibi's, and nothing that
+    wraps their scopes: what is raised here leaves their work whole. Around it there is nothing but
+    okibi's way to a handler. So the loop itself, other tasks, actors, and callbacks in the middle
+    of somebody else's work are no handlers.
+    """
+    users = False
+    while frame is not None and not is_below(frame.f_code.co_filename):
+        if str(frame.f_globals.get("__name__")).partition(".")[0] in _DELICATE:
+            return None
+        users = users or is_users(frame.f_code.co_filename)
+        frame = frame.f_back
+    while users and frame is not None and is_own(frame.f_code.co_filename):
+        if frame.f_code in _handling:
+            delivery: object = frame.f_locals.get("delivery")
+            return delivery if isinstance(delivery, Delivery) else None
+        frame = frame.f_back
+    return None
+
+
+def _is_late(delivery: Delivery | None) -> bool:
+    """Whether its scope has had its time, and the dispatcher's turn has come."""
+    if delivery is None or not delivery.unsettled:
+        return False
+    return trio.current_time() >= (delivery.limit + delivery.due) / 2

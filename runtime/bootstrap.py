@@ -5,7 +5,8 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 import trio
@@ -25,7 +26,7 @@ from .ledger import Ledger
 from .load import load
 from .logs import configure, log_error
 from .report import report_init_error
-from .settings import Settings, settings_from
+from .settings import Settings, address_of, api_from, settings_from
 from .transport import SocketTransport, connect
 from .tree import Serving, tree
 from .watchdog import INIT_LIMIT, Watchdog
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         settings = settings_from(os.environ, arguments)
     except InitError as wrong:
         print(f"okibi: {wrong.message}", file=sys.stderr)
+        _report_setting(wrong)
         return 1
     configure(settings.log_level, os.environ, as_json=settings.log_json, lanes=settings.lanes)
     watchdog = Watchdog(settings.address, INIT_LIMIT if settings.on_demand else math.inf)
@@ -47,24 +49,42 @@ def main(arguments: Sequence[str]) -> int:
     if settings.graceful:
         registration = Registration(settings.api.encode())
         registration.begin(settings.address)
+    last = list[Callable[[], object]]()
     try:
         function = load(settings.handler, settings.task_root)
-        return trio.run(serve, function, settings, watchdog, registration)
+        code = trio.run(serve, function, settings, watchdog, registration, last)
     except InitError as error:
         log_error(error_json(error.kind, error.message, error.stack))
         report_init_error(settings.address, error)
         return error.code
     finally:
         watchdog.close()
+    for call in last:
+        call()
+    return code
+
+
+def _report_setting(wrong: InitError) -> None:
+    """Tell the invoker of a setting, as far as there is an address to tell it to."""
+    with suppress(InitError):
+        report_init_error(address_of(api_from(os.environ)), wrong)
 
 
 async def serve(
     function: Function,
     settings: Settings,
     watchdog: Watchdog,
-    registration: Registration | None = None,
+    registration: Registration | None,
+    last: list[Callable[[], object]],
 ) -> int:
     """Build the tree, serve until a signal or a failure, and say with which code to exit.
+
+    Args:
+        function: what is served.
+        settings: the environment.
+        watchdog: ends what this run cannot.
+        registration: the extension's connection; None to be none.
+        last: given what the user's code is to have called when trio has ended.
 
     Raises:
         InitError: something of the tree did not start.
@@ -90,6 +110,9 @@ async def serve(
                 gc.freeze()
             reason = await root.wait_dead()
             nursery.cancel_scope.cancel()
+    users = ending.left_to_user()
+    if users is not None:
+        last.append(users)
     for lane in lanes:
         lane.close()
     if registration is not None:

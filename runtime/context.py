@@ -32,7 +32,8 @@ class Context:
     """What a handler can know of its invocation.
 
     Read what you need: nothing is computed before it is asked for. Like the official client's it
-    is an object of plain attributes: what is set on it stays there, be it a new one.
+    is an object of plain attributes: what is set on it stays there, be it a new one, and it can be
+    copied and pickled.
     """
 
     def __init__(self, delivery: Delivery, settings: Settings) -> None:
@@ -80,6 +81,14 @@ class Context:
         return self._header(b"lambda-runtime-aws-tenant-id")
 
     @cached_property
+    def xray_trace_id(self) -> str | None:
+        """The X-Ray trace header, None without one; the official client has the variable only.
+
+        With many events in flight it stands here, and in `runtime.xray_trace_id()`, alone.
+        """
+        return self._header(b"lambda-runtime-trace-id")
+
+    @cached_property
     def client_context(self) -> "ClientContext | None":
         """What the mobile SDK sent along, None without it."""
         from .client import client_context
@@ -98,15 +107,19 @@ class Context:
         # Private, and yet read: by tracers, in functions' own tests.
         return int(self._header(b"lambda-runtime-deadline-ms") or 0)
 
+    @cached_property
+    def _w3c_fields(self) -> dict[str, str]:
+        from .client import trace_context
+
+        return trace_context(self._delivery)
+
     def get_remaining_time_in_millis(self) -> int:
         """Milliseconds until the platform ends the invocation; 0 when that is past."""
         return max(self._epoch_deadline_time_in_ms - int(time.time() * 1000), 0)
 
     def w3c(self) -> dict[str, str]:
         """The W3C trace context: `traceparent`, `tracestate`, `baggage`, those that came."""
-        from .client import trace_context
-
-        return trace_context(self._delivery)
+        return dict(self._w3c_fields)
 
     def log(self, msg: Any) -> None:
         """Write to the function's log: through the root logger's handlers, else to the output.
@@ -128,11 +141,19 @@ class Context:
         value = self._delivery.headers.get(name)
         return value.decode("utf-8", "replace") if value else None
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What it reads from holds the worker, which can be neither copied nor pickled; a copy, or
+        # what another process is given, has everything computed instead.
+        for name in (*SHOWN, "_epoch_deadline_time_in_ms", "_w3c_fields"):
+            getattr(self, name)
+        return {name: value for name, value in vars(self).items() if name not in _SOURCES}
+
     def __repr__(self) -> str:
         told = ",".join(f"{name}={getattr(self, name)}" for name in SHOWN)
         return f"LambdaContext([{told}])"
 
 
+_SOURCES = ("_delivery", "_settings")
 SHOWN = (
     "aws_request_id",
     "log_group_name",

@@ -8,8 +8,13 @@ whichever event came last.
 A thread of the user's own (`threading.Thread`, an executor) inherits no context. While only one
 event can be in flight it is marked with that one, as in the official client; with more it could
 only be guessed, and is not marked.
+
+The X-Ray trace is told likewise. `_X_AMZN_TRACE_ID` in the environment, where tracers look for it,
+is the whole process's: it is set, or deleted, at each event as in the official client while only
+one can be in flight, and never touched with more.
 """
 
+import os
 from collections.abc import Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
@@ -18,18 +23,25 @@ Invocation = tuple[str, Mapping[bytes, bytes]]
 
 NOBODY: Invocation = ("", MappingProxyType({}))
 TENANT = b"lambda-runtime-aws-tenant-id"
+TRACE = b"lambda-runtime-trace-id"
+TRACE_VARIABLE = "_X_AMZN_TRACE_ID"
+# The trace of an event that has not been: what the variable holds at the start is nobody's.
+_UNKNOWN = b"unknown"
 
 _invocation: ContextVar[Invocation] = ContextVar("okibi_invocation")
 # Of the whole process; in the module, where to set a name costs least.
 _last: Invocation = NOBODY
 _one_at_a_time = True
+# What the environment's variable was last made from. With many in flight it is no event's.
+_traced: bytes | None = _UNKNOWN
 
 
 def expect(lanes: int) -> None:
     """Say how many events may be in flight at once."""
-    global _last, _one_at_a_time
+    global _last, _one_at_a_time, _traced
     _one_at_a_time = lanes == 1
     _last = NOBODY
+    _traced = _UNKNOWN
 
 
 def enter(request_id: str, headers: Mapping[bytes, bytes]) -> None:
@@ -37,6 +49,8 @@ def enter(request_id: str, headers: Mapping[bytes, bytes]) -> None:
     global _last
     _last = here = (request_id, headers)
     _invocation.set(here)
+    if headers.get(TRACE) != _traced and _one_at_a_time:
+        _set_variable(headers.get(TRACE))
 
 
 def invocation() -> Invocation:
@@ -56,3 +70,23 @@ def tenant_id() -> str | None:
     """The tenant the invocation is for; None without one."""
     value = invocation()[1].get(TENANT)
     return value.decode("utf-8", "replace") if value else None
+
+
+def xray_trace_id() -> str | None:
+    """The X-Ray trace header of the invocation this code runs for; None without one.
+
+    A tracer reads it from `_X_AMZN_TRACE_ID` in the environment. With many events in flight there
+    is no such variable, and this tells it in any task and any `trio.to_thread` of the event's own.
+    """
+    value = invocation()[1].get(TRACE)
+    return value.decode("latin-1") if value else None
+
+
+def _set_variable(trace: bytes | None) -> None:
+    """Say in the environment which trace this is (Runtime API: `Lambda-Runtime-Trace-Id`)."""
+    global _traced
+    _traced = trace
+    if trace:
+        os.environ[TRACE_VARIABLE] = trace.decode("latin-1")
+    else:
+        os.environ.pop(TRACE_VARIABLE, None)

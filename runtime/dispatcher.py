@@ -2,18 +2,19 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import attrs
 import trio
 
-from actors import Actor, Down, MailboxPolicy, Ref
+from actors import Actor, Down, Ref
 
 from .delivery import Delivery, Outcome, State
-from .failure import LATE, platform_error
+from .failure import platform_error
 from .lane import Lane
 from .ledger import Ledger
 from .logs import log_error
+from .standing import late_at
 
 logger = logging.getLogger("okibi")
 
@@ -88,23 +89,33 @@ class Dispatcher(Actor):
 
     What the message says does not matter, only that it came: the ledgers are the truth. It starts
     by looking at them, with the code that it runs for a message.
-    """
 
-    mailbox: ClassVar[MailboxPolicy] = MailboxPolicy(1_000_000)
+    It holds nothing. What is in flight stands in the lanes, one delivery each: no more than
+    `AWS_LAMBDA_MAX_CONCURRENCY`, since a lane asks for the next event only with, or after, the
+    answer to the last. Of the ledger's wake-ups one waits at most, for another says no more; of
+    the watchdog's, one for each event that is late while nothing else runs. A worker is told of
+    one delivery at a time.
+    """
 
     ledger: Ledger
     _watched: set[Ref[Any]] = attrs.field(factory=set[Ref[Any]], init=False)
     _changes: int = attrs.field(default=-1, init=False)
 
     async def run(self) -> None:
+        self.ledger.woken = False
         while True:
             self._watch_workers()
-            for action in plan(self._entries(), self._idle()):
-                self._perform(action)
+            entries = self._entries()
+            if entries:
+                for action in plan(entries, self._idle(len(entries))):
+                    self._perform(action)
             message = await self.receive()
             if isinstance(message, Down) and message.ref is not None:
                 self._watched.discard(message.ref)
                 self.ledger.worker_not_ready(message.ref)
+            else:
+                # Before it looks: whatever changes from here on wakes it again.
+                self.ledger.woken = False
 
     def _watch_workers(self) -> None:
         if self._changes != self.ledger.changes:
@@ -115,25 +126,32 @@ class Dispatcher(Actor):
                     self.monitor(worker)
 
     def _entries(self) -> list[Entry]:
+        """The deliveries about which there may be something to do: it is woken once an event for
+        each lane, and most of the others' are with a living worker and have time.
+        """
         now = trio.current_time()
         entries: list[Entry] = []
         for lane in self.ledger.lanes:
             delivery = lane.delivery
-            if delivery is not None and delivery.state <= State.STREAMING:
-                worker = delivery.worker
-                lives = worker is not None and worker.alive
-                # Halfway from limit to due: the worker's own scope, at the limit, comes first.
-                late = now >= (delivery.limit + delivery.due) / 2
+            if delivery is None or delivery.state > State.STREAMING:
+                continue
+            worker = delivery.worker
+            lives = worker is not None and worker.alive
+            # Halfway from limit to due: the worker's own scope, at the limit, comes first.
+            late = now >= (delivery.limit + delivery.due) / 2
+            if late or not lives:
                 entries.append(Entry(lane.index, delivery.state, worker, lives, late))
         return entries
 
-    def _idle(self) -> list[Ref[Any]]:
-        busy = [
-            lane.delivery.worker
-            for lane in self.ledger.lanes
-            if lane.delivery is not None and lane.delivery.state <= State.STREAMING
-        ]
-        return [worker for worker in self.ledger.ready if worker.alive and worker not in busy]
+    def _idle(self, wanted: int) -> list[Ref[Any]]:
+        """The first idle workers, as many as can be of use."""
+        found: list[Ref[Any]] = []
+        for worker, last in self.ledger.ready.items():
+            if (last is None or last.state > State.STREAMING) and worker.alive:
+                found.append(worker)
+                if len(found) == wanted:
+                    break
+        return found
 
     def _perform(self, action: Action) -> None:
         lane = self.ledger.lanes[action.lane]
@@ -143,19 +161,21 @@ class Dispatcher(Actor):
         match action:
             case Assign(_, worker):
                 if delivery.assign(worker):
+                    self.ledger.ready[worker] = delivery
                     worker.send_nowait((lane, delivery))
             case GiveBack():
                 delivery.give_back()
             case SettleDead():
                 text = "The worker of this invocation ended before it answered"
-                self._settle(lane, delivery, "Runtime.WorkerExited", text)
+                error = platform_error("Runtime.WorkerExited", text, delivery.request_id)
+                self._settle(lane, delivery, error)
             case SettleLate():
                 if self.ledger.stuck():
                     # No other event would fare better: the watchdog answers and ends the process.
                     return
-                if delivery.worker is None and not self._idle() and not self._at_work():
+                if delivery.worker is None and not self._idle(1) and not self._at_work():
                     self.ledger.leave_unserved()
-                self._settle(lane, delivery, "Runtime.DeadlineExceeded", LATE)
+                self._settle(lane, delivery, late_at(delivery, self._watched))
                 if delivery.worker is not None:
                     self._abandon(delivery.worker)
 
@@ -171,8 +191,7 @@ class Dispatcher(Actor):
         workers = [d.worker for d in deliveries if d is not None and d.unsettled]
         return any(worker is not None and worker.alive for worker in workers)
 
-    def _settle(self, lane: Lane, delivery: Delivery, kind: str, text: str) -> None:
-        outcome: Outcome = platform_error(kind, text, delivery.request_id)
+    def _settle(self, lane: Lane, delivery: Delivery, outcome: Outcome) -> None:
         if delivery.settle(outcome):
             log_error(outcome.body)
             self.ledger.settled(lane)

@@ -11,7 +11,8 @@ The platform leaves 300 ms from SIGTERM to SIGKILL. Counted from the signal:
              a machine that is short of processor time must not cost anybody his `terminate`
 
 A child's own `shutdown` is a promise of its supervisor's for a restart; at the end of the process
-it counts as far as this leaves room for it. A second signal ends the process at once.
+it counts as far as this leaves room for it. A second signal ends the process at once. What the
+user's code had set for SIGTERM itself (`signal.signal`) has its turn last, outside of trio.
 
 An end that a failure brings has nothing to drain, and all the time that Lambda's shutdown phase
 allows at most.
@@ -24,6 +25,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -72,8 +74,8 @@ class Ending:
         self._alarm = alarm
         self._asked = trio.Event()
         self._began = 0.0
-        self._before: dict[int, Any] = {}
-        self._signalled = False
+        self._before: dict[signal.Signals, Any] = {}
+        self._signalled: signal.Signals | None = None
         self._token = trio.lowlevel.current_trio_token()
 
     def fail(self, why: str) -> None:
@@ -117,6 +119,15 @@ class Ending:
     def _in_flight(self) -> bool:
         return any(lane.delivery is not None for lane in self._lanes)
 
+    def left_to_user(self) -> Callable[[], object] | None:
+        """What the user's code had set for SIGTERM, to be called when all has ended; None if that
+        has not come, or nothing was set. (For SIGINT trio itself may have set something.)
+        """
+        before = self._before.get(signal.SIGTERM)
+        if self._signalled is not signal.SIGTERM or not callable(before):
+            return None
+        return partial(before, signal.SIGTERM, None)
+
     # -- signals, taken in the main thread wherever it stands; trio's own receiver would let them
     # -- wait for a loop that may be held
 
@@ -129,13 +140,16 @@ class Ending:
             signal.signal(number, before)
 
     def _take(self, number: int, _: FrameType | None) -> None:
-        if self._signalled:
+        if self._signalled is not None:
             write_raw(f"{signal.Signals(number).name} again: the process ends at once")
             os._exit(128 + number)
-        self._signalled = True
+        self._signalled = signal.Signals(number)
         self._token.run_sync_soon(self._begin_by, number)
         if self._alarm.armed or self._streams():
             threading.Thread(target=self._cut, name="okibi cut", daemon=True).start()
+        # Said again once the loop hears of it: a handler that holds the loop, and lets nothing cut
+        # it, must not hold the end.
+        end_within(STOP_LIMIT, 1)
 
     def _streams(self) -> bool:
         return any(lane.stream is not None for lane in self._lanes)

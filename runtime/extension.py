@@ -32,7 +32,8 @@ NAME = b"okibi"
 # init that waits longer for its end to be announced is a bad bargain.
 CONNECT_LIMIT = 0.5
 PATIENCE = 1.0
-# Seconds before a connection that broke is made again, twice as long each time.
+# Seconds before a connection that broke is made again, and before another event is asked for where
+# one has come, twice as long each time.
 FIRST_PAUSE, LAST_PAUSE = 0.1, 60.0
 LIMIT = 64 * 1024
 
@@ -116,7 +117,8 @@ class Registration:
                 text = answer.body.decode("utf-8", "replace").strip()
                 self.refuse(f"{answer.status} {text}")
                 return
-            if self.identifier:
+            registered = self.identifier
+            if registered:
                 # An event it has not subscribed to: it is let pass.
                 self.asked = False
             else:
@@ -126,7 +128,8 @@ class Registration:
                     return
             if not answer.keep_alive:
                 raise ConnectionResetError("it was not kept alive")
-        self.ask()
+            if not registered:
+                self.ask()
 
 
 class Extension(Actor):
@@ -159,6 +162,11 @@ class Extension(Actor):
                 await trio.sleep(pause)
                 pause = min(2 * pause, LAST_PAUSE)
                 await self._connect_again()
+            elif registration.identifier and not registration.asked:
+                # Who sends one event unasked may send the next as soon as he can.
+                await trio.sleep(pause)
+                pause = min(2 * pause, LAST_PAUSE)
+                self._ask_again()
             else:
                 await self._read()
         # Not its end: that would count as a crash, or be repeated.
@@ -180,6 +188,13 @@ class Extension(Actor):
                 registration.close()
             else:
                 registration.refuse(str(error))
+
+    def _ask_again(self) -> None:
+        try:
+            self.registration.ask()
+        except OSError as error:
+            logger.debug("the extension lost its connection: %s", error)
+            self.registration.close()
 
     async def _connect_again(self) -> None:
         registration = self.registration

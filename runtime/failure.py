@@ -73,7 +73,18 @@ class InitError(Exception):
 
 
 class DeadlineExceeded(BaseException):
-    """The invocation's time is over. Raised into a plain handler; `except Exception` lets it by."""
+    """The invocation's time is over: raised where the handler stands.
+
+    That is into a plain `def` on the main thread, and into an `async def` that holds the loop. (An
+    `async def` that awaits is cancelled.) `except Exception` lets it by. Who catches it may clean
+    up, or return what there is until now: the margin is left for that, OKIBI_DEADLINE_MARGIN_MS,
+    and it is raised again every 10 ms of it.
+
+        try:
+            return score(event)
+        except DeadlineExceeded:
+            return {"partial": True}
+    """
 
 
 class Stopped(DeadlineExceeded):
@@ -140,9 +151,19 @@ def user_frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:
 
 def is_users(filename: str) -> bool:
     """Whether a file is neither okibi's nor trio's nor the interpreter's own."""
-    if filename.startswith(("<", *_OWN)) or any(_is_of(filename, name) for name in _BELOW):
+    if filename.startswith("<") or is_below(filename):
         return False
     return not filename.startswith(_STANDARD) or filename.startswith(_INSTALLED)
+
+
+def is_below(filename: str) -> bool:
+    """Whether a file is of what handlers stand on: okibi's own or trio's."""
+    return is_own(filename) or any(_is_of(filename, name) for name in _BELOW)
+
+
+def is_own(filename: str) -> bool:
+    """Whether a file is okibi's."""
+    return filename.startswith(_OWN)
 
 
 def _is_of(filename: str, package: str) -> bool:

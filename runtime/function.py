@@ -34,7 +34,9 @@ class Workers:
 
     Args:
         handler: a Handler class, or any callable that takes event and context.
-        count: how many; None for one for each event that may be in flight, and a spare.
+        count: how many; None for one for each event that may be in flight, and a spare. With many
+            in flight (`AWS_LAMBDA_MAX_CONCURRENCY`) there is at least one for each, whatever this
+            says: to let fewer into a piece of code, hold a `trio.Semaphore` there.
 
     Raises:
         InvalidHandler: it cannot be called.

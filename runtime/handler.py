@@ -1,7 +1,7 @@
 """Handlers: a class with state and an event type, or any callable."""
 
 import inspect
-import threading
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, get_args, get_origin
@@ -14,12 +14,17 @@ from actors import ExitReason
 from .alarm import Alarm
 from .context import Context
 from .current import request_id
+from .standing import InThread
 from .stream import RESPONSE
 
 if TYPE_CHECKING:
     from .response import Item
 
 Event = TypeVar("Event")
+
+# Of handlers there is one for each event in flight. trio's own forty would be too few for many
+# lanes, and a handler that waits for one of its own `to_thread` must not hold what that needs.
+THREADS = trio.CapacityLimiter(math.inf)
 
 
 class Handler(Generic[Event]):
@@ -109,22 +114,26 @@ class Plain(Handler[Any]):
 
     async def in_thread(self, act: Callable[[], object]) -> object:
         """Run something of the handler's in a thread, abandoned when this is cancelled."""
-        running = threading.Event()
+        thread = InThread()
+        # What it came to, past trio: that refuses a function that returns a coroutine, which a
+        # handler may, and an error that its frames pass on is kept by them, in a circle.
+        results: list[object] = []
+        errors: list[BaseException] = []
 
-        def run() -> list[object]:
-            running.set()
+        def run() -> None:
             try:
-                # In a list: trio refuses a function that returns a coroutine, a handler may.
-                return [act()]
-            finally:
-                running.clear()
+                results.append(thread.run(act))
+            except BaseException as error:
+                errors.append(error)
 
         try:
-            (result,) = await trio.to_thread.run_sync(run, abandon_on_cancel=True)
+            await trio.to_thread.run_sync(run, abandon_on_cancel=True, limiter=THREADS)
         except trio.Cancelled:
-            self.abandon(f"the thread of {request_id()}", running.is_set)
+            self.abandon(f"the thread of {request_id()}", lambda: thread.running)
             raise
-        return result
+        if errors:
+            raise errors.pop()
+        return results.pop()
 
 
 def is_async(target: object) -> bool:

@@ -35,6 +35,11 @@ When the connection breaks, `broken` says what may still be true:
       anything between                       fatal, also between two of its pieces: a part is out,
                                              which cannot be said again, and is half an answer
 
+Where many events may be in flight the Runtime API keeps no state but each invocation's, and tells
+the invoker of half an answer at once: there the two fatal rows cost one answer, which `give_up`
+drops, and the lane goes on. `lost` is a lane that cannot; what that means for the others is the
+ledger's to say.
+
 All of an answer can be written, and half of it have arrived: what the kernel took is not what the
 other side got. The Runtime API then refuses the answer that is sent once more with 403, as it does
 one that it has; but it refuses the next GET as well, and that is fatal too.
@@ -126,6 +131,10 @@ class Lane:
     # Set once the process is to end: an event asked for now would be lost with it.
     closing: bool = attrs.field(default=False, init=False)
     refused: int = attrs.field(default=0, init=False)
+    # It cannot serve: nobody takes its connections, or its actors fail. Until it is heard from.
+    lost: bool = attrs.field(default=False, init=False)
+    # How often its actors have started since an event came.
+    starts: int = attrs.field(default=0, init=False)
     # The answer that is streamed, until its end is in the outbox.
     stream: Stream | None = attrs.field(default=None, init=False)
     _heard: bool = attrs.field(default=False, init=False)
@@ -290,6 +299,7 @@ class Lane:
     def connected(self, transport: Transport) -> None:
         """Go on, over a new connection."""
         self.transport = transport
+        self.lost = False
         self._parser = AnswerParser()
         self._heard = False
 
@@ -320,7 +330,8 @@ class Lane:
         if repeated and self._repeats > 1:
             self.refused += 1
             return None
-        self.refused = 0
+        self.refused = self.starts = 0
+        self.lost = False
         self._serial += 1
         left = _time_left(answer.headers.get(b"lambda-runtime-deadline-ms", b""))
         due = trio.current_time() + left
@@ -385,6 +396,12 @@ class Lane:
             self.pipelined = self.pipelined and not self._resent
             self.delivery.unstage()
         return loss
+
+    def give_up(self) -> Delivery | None:
+        """Drop the delivery whose answer is lost, and go on to the next."""
+        delivery, self.delivery = self.delivery, None
+        self._resent = False
+        return delivery
 
     def close(self) -> None:
         """Close the connection, if there is one."""

@@ -1,5 +1,6 @@
 """What the four actors share: the lanes with their deliveries, and which workers are ready."""
 
+import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -10,13 +11,16 @@ from actors import Actor, Name, Ref
 from .delivery import Delivery, State
 from .lane import Lane, wake
 
+logger = logging.getLogger("okibi")
+
 DISPATCHER: Name[Actor] = Name("lambda.dispatcher", Actor)
 
 
-# Workers and threads that could not be ended, before the process is worth less than a cold start.
+# Workers and threads that could not be ended, before the process is worth less than a cold start;
+# for each lane, since all their handlers may hang in the same outage.
 ABANDON_LIMIT = 8
-# Events that find no worker in all their time.
-UNSERVED_LIMIT = 2
+# Starts of a lane's two actors without an event between, before it is a lane that does not serve.
+STARTS_LIMIT = 10
 
 
 class Watch(Protocol):
@@ -40,7 +44,12 @@ class Ledger:
     lanes: list[Lane]
     fail: Callable[[str], None]
     watch: Watch
-    ready: dict[Ref[Any], None] = attrs.field(factory=dict[Ref[Any], None], init=False)
+    # The workers with an instance, each with what it was last given: settled, it is idle.
+    ready: dict[Ref[Any], Delivery | None] = attrs.field(
+        factory=dict[Ref[Any], "Delivery | None"], init=False
+    )
+    # Whether a wake-up is on its way to the dispatcher, or to the one that comes after it.
+    woken: bool = attrs.field(default=False, init=False)
     # Counts each change of `ready`, so that the dispatcher sees one by a single comparison.
     changes: int = attrs.field(default=0, init=False)
     # Looks whether the sandbox was frozen, while anybody wants to know (room `thaw`): told whether
@@ -57,7 +66,7 @@ class Ledger:
         if self.looks is not None:
             # Before anybody else hears of the event: who has to drop a connection does so in time.
             self.looks(True)
-        wake(DISPATCHER, lane)
+        self.wake_dispatcher()
 
     def settled(self, lane: Lane) -> None:
         """A delivery has its answer: have it sent."""
@@ -75,7 +84,7 @@ class Ledger:
         self.ready[worker] = None
         self.changes += 1
         self.unserved = 0
-        wake(DISPATCHER, worker)
+        self.wake_dispatcher()
 
     def worker_not_ready(self, worker: Ref[Any]) -> None:
         """Take a worker out whose instance is gone."""
@@ -85,8 +94,17 @@ class Ledger:
         """Have the dispatcher look, if a delivery waits for a worker."""
         for lane in self.lanes:
             if lane.delivery is not None and lane.delivery.state is State.RECEIVED:
-                wake(DISPATCHER, lane)
+                self.wake_dispatcher()
                 return
+
+    def wake_dispatcher(self) -> None:
+        """Have the dispatcher look, once for all that has changed until it does.
+
+        One that is killed with the wake-up in its mailbox is no loss: its successor looks first.
+        """
+        if not self.woken:
+            self.woken = True
+            wake(DISPATCHER, None)
 
     def abandon(self, what: str, goes_on: Callable[[], bool]) -> None:
         """Count something that goes on past its deadline and cannot be ended.
@@ -97,15 +115,35 @@ class Ledger:
         """
         self._abandoned = [each for each in (*self._abandoned, goes_on) if each()]
         count = len(self._abandoned)
-        if count > ABANDON_LIMIT:
+        if count > ABANDON_LIMIT * len(self.lanes):
             self.fail(f"{what} is one of {count} that do not end in time")
+
+    def started(self, lane: Lane) -> None:
+        """Count a start of one of a lane's actors: again and again, with no event between, is a
+        failure of that lane's. A single lane's is its supervisor's to count.
+        """
+        lane.starts += 1
+        if lane.starts > STARTS_LIMIT and len(self.lanes) > 1:
+            words = (
+                f"its poller and its responder have started {lane.starts} times without an event"
+            )
+            self.lost(lane, words)
+
+    def lost(self, lane: Lane, why: str) -> None:
+        """A lane does not serve. It tries on; the process ends once no lane does."""
+        if all(each.lost for each in self.lanes if each is not lane):
+            lane.lost = True
+            self.fail(why)
+        elif not lane.lost:
+            lane.lost = True
+            logger.error("lane %d does not serve, and tries on: %s", lane.index, why)
 
     def leave_unserved(self) -> None:
         """Count an event that no worker has become free for in all its time.
 
-        One may come into a long `init`. Two, and no worker ready between them, say that each is
-        stuck: then no event would ever be served again.
+        As many as can be in flight may come into a long `init`. One more, and no worker ready
+        between them, says that each is stuck: then no event would ever be served again.
         """
         self.unserved += 1
-        if self.unserved >= UNSERVED_LIMIT:
+        if self.unserved > len(self.lanes):
             self.fail(f"no worker has become free for {self.unserved} events, one after the other")

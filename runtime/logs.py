@@ -196,6 +196,11 @@ class Unbuffered(TextIOWrapper):
         # It would close the descriptor if nobody held it.
         self._wrapped = wrapped
 
+    @property
+    def mode(self) -> str:
+        """What the wrapped stream has, and only streams that `open` made have by themselves."""
+        return "w"
+
     def write(self, text: str, /) -> int:
         size = super().write(text)
         self.flush()

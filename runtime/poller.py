@@ -18,6 +18,8 @@ logger = logging.getLogger("okibi")
 LIMIT = 256 * 1024
 # Of a refusal's body, in bytes; it goes into one line of the log.
 TOLD = 2000
+# Connections that nobody takes, before the lane is one that does not serve; some four seconds.
+ATTEMPTS = 10
 
 
 class Connect(Protocol):
@@ -50,16 +52,19 @@ class Poller(Actor):
             await self._read_until_idle()
 
     async def _connect(self) -> None:
-        for attempt in range(10):
+        attempt = 0
+        while True:
             try:
                 self.lane.connected(await self.connect())
             except OSError as error:
-                logger.warning("the Runtime API cannot be reached: %s", error)
+                if attempt < ATTEMPTS:
+                    logger.warning("the Runtime API cannot be reached: %s", error)
             else:
                 return
-            await trio.sleep(min(0.01 * 2**attempt, 1.0))
-        self.ledger.fail("the Runtime API cannot be reached")
-        await trio.sleep_forever()
+            await trio.sleep(min(0.01 * 2 ** min(attempt, ATTEMPTS), 1.0))
+            attempt += 1
+            if attempt == ATTEMPTS:
+                self.ledger.lost(self.lane, "the Runtime API cannot be reached")
 
     async def _read_until_idle(self) -> None:
         """Read until the connection is gone, or nothing more can come before more is said."""
@@ -109,7 +114,7 @@ class Poller(Actor):
         elif (delivery := lane.event(answer)) is None:
             self._complain(answer, "/next")
             if answer.status == 403 and lane.doubtful:
-                self.ledger.fail("half of an answer has arrived, and no more is accepted")
+                self.ledger.lost(lane, "half of an answer has arrived, and no more is accepted")
         elif delivery.unsettled:
             self.ledger.received(lane, delivery)
         else:
@@ -127,8 +132,10 @@ class Poller(Actor):
             text = "it is no event, or one that was answered and came again"
         logger.error("the Runtime API refused %s with %d: %s", what, answer.status, text)
         if answer.status >= 500:
-            # It cannot recover (Runtime API): only the end of the process helps.
-            self.ledger.fail(f"the Runtime API answered {what} with {answer.status}: {text}")
+            # It cannot recover (Runtime API): only the end of the process helps, unless other lanes
+            # are served.
+            why = f"the Runtime API answered {what} with {answer.status}: {text}"
+            self.ledger.lost(self.lane, why)
 
     def _broken(self, why: str, announced: bool = False) -> None:
         lane, was_pipelined = self.lane, self.lane.pipelined
@@ -138,7 +145,13 @@ class Poller(Actor):
         if was_pipelined and not lane.pipelined:
             self._tell_sequential()
         if loss in (Loss.FATAL, Loss.TWICE):
-            self.ledger.fail(f"the connection broke inside an answer ({why}): {loss.value}")
+            self._lose_answer(f"the connection broke inside an answer ({why}): {loss.value}")
+
+    def _lose_answer(self, why: str) -> None:
+        if len(self.ledger.lanes) == 1:
+            self.ledger.fail(why)
+        elif (delivery := self.lane.give_up()) is not None:
+            logger.error("the answer to %s is lost: %s", delivery.request_id, why)
 
     def _tell_sequential(self) -> None:
         number = self.lane.index

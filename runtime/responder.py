@@ -1,11 +1,10 @@
 """The responder: writes what is to be said on one lane."""
 
 import logging
-from typing import ClassVar
 
 import trio
 
-from actors import Actor, ExitReason, MailboxPolicy
+from actors import Actor, ExitReason
 
 from .lane import Lane
 from .transport import Transport
@@ -15,8 +14,6 @@ logger = logging.getLogger("okibi")
 
 class Responder(Actor):
     """Stages what can be said, writes it from where its predecessor had come, waits for mail."""
-
-    mailbox: ClassVar[MailboxPolicy] = MailboxPolicy(1_000_000)
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane

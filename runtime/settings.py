@@ -59,22 +59,27 @@ class Settings:
     @property
     def address(self) -> tuple[str, int]:
         """Host and port of the Runtime API."""
-        host, colon, port = self.api.rpartition(":")
-        return (host or "127.0.0.1", int(port)) if colon else (self.api, 80)
+        return address_of(self.api)
+
+
+def address_of(api: str) -> tuple[str, int]:
+    """Host and port in `host:port`.
+
+    >>> address_of("127.0.0.1:9001"), address_of("sandbox"), address_of(":9001")
+    (('127.0.0.1', 9001), ('sandbox', 80), ('127.0.0.1', 9001))
+    """
+    host, colon, port = api.rpartition(":")
+    return (host or "127.0.0.1", int(port)) if colon else (api, 80)
 
 
 def settings_from(environment: Mapping[str, str], arguments: Sequence[str]) -> Settings:
     """Read the environment; the first argument, when given, is the handler.
 
     Raises:
-        InitError: no address, no handler, or a number that is none.
+        InitError: no address, or a number that is none. To name no handler is `load`'s error.
     """
-    api = _api(environment)
+    api = api_from(environment)
     handler = arguments[0] if arguments else environment.get("_HANDLER", "")
-    if not handler:
-        raise InitError(
-            "Runtime.NoHandler", "no handler: set _HANDLER, or give it as the first argument"
-        )
     start = environment.get("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
     return Settings(
         api=api,
@@ -98,7 +103,12 @@ def settings_from(environment: Mapping[str, str], arguments: Sequence[str]) -> S
     )
 
 
-def _api(environment: Mapping[str, str]) -> str:
+def api_from(environment: Mapping[str, str]) -> str:
+    """`host:port` of the Runtime API.
+
+    Raises:
+        InitError: there is none.
+    """
     api = environment.get("AWS_LAMBDA_RUNTIME_API", "")
     if not api:
         raise InitError(

@@ -13,6 +13,13 @@
        ├─ extension       unless it is turned off; its registration must precede the first GET /next
        └─ poller-0 …      one a lane; last, so the first GET /next leaves when all else stands
 
+Where many events may be in flight, responders and pollers stand under a supervisor each,
+`responders` and `pollers`: one lane's failures must not use up what all of them may do wrong. A
+lane's actor is restarted there with a pause that grows, so often that even all lanes at once never
+exceed that supervisor's intensity; whether enough has failed is the ledger's to say, which ends the
+process once no lane serves. With one lane nothing is to be kept from it, and it is restarted at
+once.
+
 Start order is dependency order, so stopping in reverse is a drain. one_for_one and not
 rest_for_one: with the truth in the ledgers no actor depends on another's incarnation, and to
 restart the workers with the dispatcher would turn good results into errors.
@@ -23,7 +30,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from supervisors import Child, Restart, Supervision
+from supervisors import Backoff, Child, Restart, Supervision
 
 from .alarm import Alarm
 from .delivery import Outcome
@@ -31,6 +38,7 @@ from .dispatcher import Dispatcher
 from .extension import Extension, Registration
 from .function import Function
 from .handler import Instance, Plain, event_type, is_handler, streams
+from .lane import Lane
 from .ledger import DISPATCHER, Ledger
 from .marshal import decoder_for, escaped_outcome_of, outcome_of, unescaped_outcome_of
 from .poller import Connect, Poller
@@ -47,6 +55,8 @@ GRACE = 0.05
 WORKER_GRACE = 0.1
 # What okibi's own actors may do wrong before a cold start is the better cure.
 INTENSITY, PERIOD = 5, 5.0
+# Pauses of 0.01, 0.04, 0.16, 0.64, 2.56 and then 5 s: at most INTENSITY restarts a PERIOD.
+LANE_BACKOFF = Backoff(first=0.01, maximum=PERIOD, factor=4.0)
 
 
 class Serving:
@@ -107,8 +117,13 @@ class Serving:
         return lambda: Plain(target, alarm, abandon)
 
     def count(self) -> int:
-        """How many workers: as the function says, else one a lane and a spare."""
-        return self.function.handler.count or len(self.ledger.lanes) + 1
+        """How many workers: as the function says, else one a lane and a spare.
+
+        Never less than one a lane: the platform hands out an event for each, and one without a
+        worker would only wait for its deadline.
+        """
+        lanes = len(self.ledger.lanes)
+        return max(self.function.handler.count or lanes + 1, lanes)
 
 
 def tree(
@@ -129,7 +144,12 @@ def tree(
     ]
     clock = Child(partial(Clock, ledger), name=CLOCK, id="clock", shutdown=GRACE)
     responders = [
-        Child(partial(Responder, lane), name=lane.responder, id=f"responder-{n}", shutdown=GRACE)
+        Child(
+            partial(_responder, ledger, lane),
+            name=lane.responder,
+            id=f"responder-{n}",
+            shutdown=GRACE,
+        )
         for n, lane in enumerate(ledger.lanes)
     ]
     workers = Supervision(
@@ -137,14 +157,14 @@ def tree(
             Child(serving.worker, id=f"worker-{n}", shutdown=WORKER_GRACE)
             for n in range(serving.count())
         ],
-        intensity=INTENSITY,
+        intensity=INTENSITY * len(ledger.lanes),
         period=PERIOD,
     )
     dispatcher = Child(
         partial(Dispatcher, ledger), name=DISPATCHER, id="dispatcher", shutdown=GRACE
     )
     pollers = [
-        Child(partial(Poller, ledger, lane, connect), id=f"poller-{n}", shutdown=GRACE)
+        Child(partial(_poller, ledger, lane, connect), id=f"poller-{n}", shutdown=GRACE)
         for n, lane in enumerate(ledger.lanes)
     ]
     first: list[Child[Any]] = []
@@ -158,12 +178,12 @@ def tree(
         [
             *first,
             clock,
-            *responders,
+            *_lanes("responders", responders),
             Child(workers, id="workers"),
             dispatcher,
             *extension,
             *_snapstart(serving, connect),
-            *pollers,
+            *_lanes("pollers", pollers),
         ],
         intensity=INTENSITY,
         period=PERIOD,
@@ -173,6 +193,26 @@ def tree(
     if children.children:
         users.append(Child(children, id="children"))
     return Supervision([*users, Child(four, id="lambda")], intensity=1)
+
+
+def _responder(ledger: Ledger, lane: Lane) -> Responder:
+    ledger.started(lane)
+    return Responder(lane)
+
+
+def _poller(ledger: Ledger, lane: Lane, connect: Connect) -> Poller:
+    ledger.started(lane)
+    return Poller(ledger, lane, connect)
+
+
+def _lanes(name: str, children: list[Child[Any]]) -> list[Child[Any]]:
+    """One kind of the lanes' actors: the only one as it is, many under a supervisor of theirs."""
+    if len(children) == 1:
+        return children
+    flags = Supervision(
+        children, intensity=INTENSITY * len(children), period=PERIOD, backoff=LANE_BACKOFF
+    )
+    return [Child(flags, id=name)]
 
 
 def _snapstart(serving: Serving, connect: Connect) -> list[Child[Any]]:

@@ -5,7 +5,8 @@ at its share of the margin before the deadline, as long as the delivery is unset
 
     1      the alarm: a plain `def` on the main thread is signalled, again and again
     1/2    the dispatcher is asked to settle what is late and abandon its worker (a shielded
-           handler, no idle worker, a worker still in `init`)
+           handler, no idle worker, a worker still in `init`); while it does not, the main thread
+           is signalled again and again: an `async def` that holds the loop is ended too
     1/4    the loop has not answered: log all stacks, claim the delivery, post the error on a
            socket of its own (not of an answer that streams: its cut is the error), end the process
     1/8    C code holds the interpreter, so that not even this thread runs: faulthandler's timer,
@@ -37,11 +38,12 @@ from supervisors import Snapshot, snapshot
 
 from .alarm import Alarm
 from .delivery import Delivery, State
-from .failure import LATE, InitError, is_users, platform_error
+from .failure import InitError, is_users
 from .lane import wake
 from .ledger import DISPATCHER, Ledger
 from .logs import write_raw
 from .report import report_init_error, report_invocation_error
+from .standing import late_held
 
 INIT_LIMIT = 9.0
 # The descriptor, not `sys.stderr`, which user code may have closed.
@@ -163,8 +165,7 @@ class Watchdog:
         while delivery.unsettled and not self._closed:
             now = time.monotonic()
             left = delivery.due + self._offset - now
-            if self._alarm is not None:
-                self._alarm.send()
+            self._signal(now - asked >= SIGNAL_EVERY)
             if left <= margin / 2 and math.isinf(asked) and self._token is not None:
                 asked = now
                 self._ask(self._token)
@@ -172,6 +173,14 @@ class Watchdog:
             if left <= margin / 4 and now - asked >= PATIENCE and delivery.claim():
                 self._end_process(delivery)
             self._look.wait(SIGNAL_EVERY)
+
+    def _signal(self, unanswered: bool) -> None:
+        if self._alarm is None:
+            return
+        if unanswered:
+            self._alarm.interrupt()
+        else:
+            self._alarm.send()
 
     def _ask(self, token: trio.lowlevel.TrioToken) -> None:
         try:
@@ -187,8 +196,7 @@ class Watchdog:
         faulthandler.dump_traceback(STDERR, all_threads=True)
         if delivery.state is not State.STREAMING:
             # (A streamed answer has begun: an /error would be refused, and its cut is the error.)
-            outcome = platform_error("Runtime.DeadlineExceeded", LATE, delivery.request_id)
-            report_invocation_error(self.address, delivery, outcome)
+            report_invocation_error(self.address, delivery, late_held(delivery))
         os._exit(1)
 
     def _end_start(self) -> None:

@@ -3,20 +3,21 @@
 import logging
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 import msgspec
 import trio
 
-from actors import SHUTDOWN, Actor, ExitReason, MailboxPolicy, Ref, crashed
+from actors import SHUTDOWN, Actor, ExitReason, Ref, crashed
 from actors.exits import crash_in
 from actors.start import START_TIMEOUT
 
+from .alarm import handles
 from .context import Context, check_context
 from .current import enter
 from .delivery import Delivery, Outcome
-from .failure import LATE, DeadlineExceeded, Stopped, handler_error, platform_error
+from .failure import DeadlineExceeded, Stopped, handler_error, platform_error
 from .handler import Instance
 from .lane import Lane
 from .ledger import Ledger
@@ -30,6 +31,7 @@ from .marshal import (
     outcome_of,
 )
 from .settings import Settings
+from .standing import late_at, late_by
 
 if TYPE_CHECKING:
     from .aio.loop import AsyncioLoop
@@ -38,6 +40,7 @@ logger = logging.getLogger("okibi")
 
 # What a distrusted instance may take for its `terminate` while its worker could serve.
 REPLACED_GRACE = 1.0
+_INIT, _TERMINATE = "in the init of a new instance", "in the terminate of an old instance"
 
 
 @attrs.define(eq=False)
@@ -58,8 +61,6 @@ class Worker(Actor):
         loop: asyncio's, if asynchronous handlers run there.
     """
 
-    mailbox: ClassVar[MailboxPolicy] = MailboxPolicy(1_000_000)
-
     ledger: Ledger
     settings: Settings
     make: Callable[[], Instance]
@@ -69,15 +70,25 @@ class Worker(Actor):
     loop: "AsyncioLoop | None" = None
     _instance: Instance | None = attrs.field(default=None, init=False)
     _running: tuple[Lane, Delivery] | None = attrs.field(default=None, init=False)
+    _changing: str = attrs.field(default=_INIT, init=False)
+
+    @property
+    def doing(self) -> str:
+        """What keeps it from an event, in words; empty if nothing does."""
+        return "at another event" if self._running is not None else self._changing
 
     async def live(self, started: Callable[[], None]) -> None:
         me = self.ref
         while True:
             error = await self._one_instance(me, started)
             if error is not None:
-                raise error
+                try:
+                    raise error
+                finally:
+                    del error
             reason = crashed(RuntimeError("its instance is replaced"))
             await self._terminate_instance(reason, REPLACED_GRACE)
+            self._changing = _INIT
 
     async def terminate(self, reason: ExitReason) -> None:
         self.ledger.worker_not_ready(self.ref)
@@ -115,19 +126,21 @@ class Worker(Actor):
                 self._instance = instance
                 started()
                 serving = True
+                self._changing = ""
                 self.ledger.worker_ready(me)
                 await self._serve(instance, me)
                 nursery.cancel_scope.cancel()
         except BaseException as error:
-            crash = crash_in(error)
-            if not serving or crash is None:
+            if not serving or crash_in(error) is None:
                 return error
             # A task of the instance's own has crashed, maybe under the handler.
             logger.exception("%s: a task of its handler crashed", self.path)
             if self._running is not None:
                 lane, delivery = self._running
-                self._settle(lane, delivery, handler_error(crash, delivery.request_id))
+                outcome = handler_error(crash_in(error) or error, delivery.request_id)
+                self._settle(lane, delivery, outcome)
         finally:
+            self._changing = _TERMINATE
             self.ledger.worker_not_ready(me)
         return None
 
@@ -158,35 +171,39 @@ class Worker(Actor):
             if not trusted and self.stateful:
                 return
 
+    @handles
     async def _handle(self, instance: Instance, delivery: Delivery) -> tuple[Outcome, bool]:
         """Run the handler: its answer, and whether its instance may run again."""
         request_id = delivery.request_id
         scope = trio.CancelScope(deadline=delivery.limit)
+        late: Outcome | None = None
         try:
             check_context(delivery)
             event = event_of(delivery, self.decoder)
             with scope:
-                result = await instance.handle(event, Context(delivery, self.settings))
                 try:
-                    return self.say(result), True
-                except Streams:
-                    # Not sent from in here: an error of the stream's does not come of this one.
-                    pass
-                return await self._pour(instance, result)
+                    result = await instance.handle(event, Context(delivery, self.settings))
+                    try:
+                        return self.say(result), True
+                    except Streams:
+                        # Not sent from in here: an error of the stream's does not come of this one.
+                        pass
+                    return await self._pour(instance, result)
+                except (trio.Cancelled, BaseExceptionGroup) as error:
+                    if scope.cancel_called:
+                        # Out of the scope comes no exception, and no word of where it was raised.
+                        late = late_by(error, request_id)
+                    raise
         except (LambdaContextUnmarshalError, UnmarshalError, MarshalError) as error:
             kind = f"Runtime.{type(error).__name__}"
             return platform_error(kind, str(error), request_id), True
         except BaseException as error:
-            crash = crash_in(error)
-            if crash is None:
+            outcome = _outcome_of(error, request_id)
+            if outcome is None:
                 # The worker itself is stopped or killed: no business of the handler's.
                 raise
-            if isinstance(crash, Stopped):
-                return _stopped(SHUTDOWN, request_id), False
-            if isinstance(crash, DeadlineExceeded):
-                return _late(request_id), False
-            return handler_error(crash, request_id), False
-        return _late(request_id), False
+            return outcome, False
+        return late or late_at(delivery), False
 
     async def _pour(self, instance: Instance, result: object) -> tuple[Outcome, bool]:
         from .streamed import pour
@@ -206,8 +223,24 @@ class Worker(Actor):
         self.ledger.worker_idle()
 
 
-def _late(request_id: str) -> Outcome:
-    return platform_error("Runtime.DeadlineExceeded", LATE, request_id)
+# An error's traceback holds the frame that catches it. A name for the error in that frame would
+# close a circle, which keeps event, instance and context until the collector runs.
+
+
+def _outcome_of(error: BaseException, request_id: str) -> Outcome | None:
+    """What a handler that raised answers with; None if it was the worker that was ended."""
+    crash = crash_in(error)
+    if crash is None:
+        return None
+    if isinstance(crash, Stopped):
+        return _stopped(SHUTDOWN, request_id)
+    if isinstance(crash, DeadlineExceeded):
+        return late_by(crash, request_id)
+    if isinstance(error, BaseExceptionGroup):
+        # The group is the handler's own, and is told as it is; what trio cancelled in it is not.
+        told = cast("BaseExceptionGroup[BaseException]", error).split(trio.Cancelled)[1]
+        return handler_error(told or crash, request_id)
+    return handler_error(crash, request_id)
 
 
 def _stopped(reason: ExitReason, request_id: str) -> Outcome:

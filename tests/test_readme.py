@@ -10,6 +10,7 @@ import pytest
 from runtime.local import FunctionSettings, open_local_lambda
 
 README = Path(__file__).parent.parent / "README.md"
+TABLE = Path(__file__).parent / "runtime"
 
 
 async def test_the_sample_of_the_readme_is_served(tmp_path: Path) -> None:
@@ -71,3 +72,22 @@ def test_a_sample_prints_what_the_readme_says(sample: str, printed: str, tmp_pat
 
 def test_the_manual_has_its_samples() -> None:
     assert len(PRINTED.findall(README.read_text("utf-8"))) == 3
+
+
+def test_each_row_beside_the_official_client_has_its_test_and_each_test_its_row() -> None:
+    section = (
+        README.read_text("utf-8").partition("\n## What a function gains")[2].partition("\n## ")[0]
+    )
+    rows = [line for line in section.splitlines() if line.startswith("|")]
+    heads = [n for n, line in enumerate(rows) if line.startswith("| --- |")]
+    told = [line for n, line in enumerate(rows) if n not in heads and n + 1 not in heads]
+    named = [match[1] for line in told if (match := re.search(r"\| `(\w+)` \|$", line))]
+    files = sorted(TABLE.glob("test_table*.py"))
+    tests = [
+        name
+        for path in files
+        for name in re.findall(r"^async def test_(\w+)", path.read_text("utf-8"), re.M)
+    ]
+
+    assert len(named) == len(told) > 30
+    assert sorted(named) == sorted(tests)

@@ -16,13 +16,16 @@ import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeGuard, TypeVar
 from weakref import WeakKeyDictionary
 
 import outcome  # what trio carries results in
 import trio
 from trio.lowlevel import Abort, RaiseCancelT, Task, TrioToken, current_trio_token
 
+from actors.frames import Frames, running_from
+
+from ..standing import Elsewhere, frames_of_awaiting, frames_of_error
 from .left import Left
 
 logger = logging.getLogger("okibi")
@@ -38,16 +41,17 @@ class LoopEnded(Exception):
     """The asyncio loop ended before what was run on it."""
 
 
-class Job:
+class Job(Elsewhere):
     """Something that a trio task has run on the loop, and waits for."""
 
-    __slots__ = ("_act", "_cancel", "_waiting", "beside", "running")
+    __slots__ = ("_act", "_cancel", "_stopped_by", "_waiting", "beside", "running")
 
     def __init__(self, act: Callable[[], Awaitable[Any]], waiting: Task, beside: bool) -> None:
         self.beside = beside
         self._act = act
         self._waiting: Task | None = waiting
         self._cancel: RaiseCancelT | None = None
+        self._stopped_by: BaseException | None = None
         self.running: asyncio.Task[outcome.Outcome[Any]] | None = None
 
     # -- on the loop
@@ -55,9 +59,14 @@ class Job:
     def begin(self, tell: Callable[[outcome.Outcome[Any]], None]) -> None:
         """Start it: a task in the context that this is called in."""
         # Captured, SystemExit does not leave the task: it would end `run_forever`.
-        running = asyncio.get_running_loop().create_task(outcome.acapture(self._act))
-        self.running = running
-        running.add_done_callback(lambda task: tell(_outcome_of(task)))
+        self.running = asyncio.get_running_loop().create_task(outcome.acapture(self._act))
+
+        def ended(task: "asyncio.Task[outcome.Outcome[Any]]") -> None:
+            # It has the error, whose traceback has the frames that wait for this job.
+            self.running = None
+            tell(_outcome_of(task))
+
+        self.running.add_done_callback(ended)
 
     def stop(self) -> None:
         """Cancel it, once, as `asyncio.run` does."""
@@ -81,8 +90,20 @@ class Job:
         if waiting is None:
             return
         if self._cancel is not None and _is_cancelled(result):
-            result = outcome.capture(self._cancel)
-        trio.lowlevel.reschedule(waiting, result)
+            self._stopped_by = result.error
+            # Without a name: Cancelled's traceback leads to this frame.
+            trio.lowlevel.reschedule(waiting, outcome.capture(self._cancel))
+        else:
+            trio.lowlevel.reschedule(waiting, result)
+
+    def frames(self) -> Frames:
+        """Where it was when it was cancelled, or is now."""
+        if self._stopped_by is not None:
+            return frames_of_error(self._stopped_by)
+        coroutine: Any = self.running.get_coro() if self.running is not None else None
+        if getattr(coroutine, "cr_running", False):
+            return running_from(coroutine.cr_frame)
+        return frames_of_awaiting(coroutine)
 
 
 def _outcome_of(task: "asyncio.Task[outcome.Outcome[Any]]") -> outcome.Outcome[Any]:
@@ -90,7 +111,7 @@ def _outcome_of(task: "asyncio.Task[outcome.Outcome[Any]]") -> outcome.Outcome[A
     return outcome.Error(asyncio.CancelledError()) if task.cancelled() else task.result()
 
 
-def _is_cancelled(result: outcome.Outcome[Any]) -> bool:
+def _is_cancelled(result: outcome.Outcome[Any]) -> TypeGuard[outcome.Error]:
     return isinstance(result, outcome.Error) and isinstance(result.error, asyncio.CancelledError)
 
 
@@ -249,9 +270,12 @@ class AsyncioLoop:
     def _teller(self, token: TrioToken, job: Job) -> Callable[[outcome.Outcome[Any]], None]:
         def tell(result: outcome.Outcome[Any]) -> None:
             others = self._jobs - {job}
-            if not job.beside and all(other.beside for other in others):
-                self._left.look({other.running for other in others})
-            _tell(token, self._finished, job, result)
+            try:
+                if not job.beside and all(other.beside for other in others):
+                    self._left.look({other.running for other in others})
+            finally:
+                # A log handler of the user's may raise: who waits must be told all the same.
+                _tell(token, self._finished, job, result)
 
         return tell
 

@@ -69,15 +69,18 @@ async def running(
     environment: Mapping[str, str] = MappingProxyType({}),
     command: tuple[str, ...] = COMMAND,
     api: RuntimeApi | None = None,
+    max_concurrency: int | None = None,
 ) -> AsyncIterator[Running]:
     """Run a function of `functions/` while the block lasts."""
+    if api is not None:
+        max_concurrency = api.max_concurrency
     settings = FunctionSettings(
         handler,
         command=command,
         task_root=task_root,
         timeout=timeout,
         environment={**PYTHON, **environment},
-        max_concurrency=api.max_concurrency if api is not None else None,
+        max_concurrency=max_concurrency,
     )
     lines: list[str] = []
     with trio.fail_after(LIMIT):

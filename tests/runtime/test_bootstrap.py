@@ -128,6 +128,14 @@ async def test_a_bad_setting_is_one_sentence() -> None:
     assert said == "okibi: AWS_LAMBDA_MAX_CONCURRENCY is a number from 1, not 'x'\n"
 
 
+async def test_the_invoker_is_told_of_a_bad_setting() -> None:
+    async with running("app.plain", environment={"OKIBI_LOOP": "uvloop"}) as sandbox:
+        told = await sandbox.ask()
+
+    assert told["errorType"] == "Runtime.BadSetting"
+    assert told["errorMessage"] == "OKIBI_LOOP is trio or asyncio, not 'uvloop'"
+
+
 async def test_an_init_error_that_nobody_takes_still_ends_with_1() -> None:
     code, said = await exit_of("app.nobody", AWS_LAMBDA_RUNTIME_API=f"127.0.0.1:{free_port()}")
 

@@ -1,10 +1,13 @@
 """The context object, attribute by attribute as in the official client."""
 
+import copy
 import json
 import logging
+import pickle
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -169,6 +172,36 @@ def test_what_is_set_on_it_stays() -> None:
     assert (told.span, told.function_name) == (5, "other")
 
 
+def pickled(told: Context) -> Any:
+    return pickle.loads(pickle.dumps(told))
+
+
+COPIES: list[Callable[[Context], Any]] = [copy.copy, copy.deepcopy, pickled]
+
+
+@pytest.mark.parametrize("again", COPIES)
+def test_a_copy_of_it_knows_what_it_knows(again: Callable[[Context], Any]) -> None:
+    # In a function, its delivery has a worker, which nothing can be copied with.
+    of_worker = delivery(b"{}", {f"lambda-runtime-{k}": v for k, v in SENT.items()})
+    of_worker.worker = cast("Any", (n for n in list[int]()))
+    told: Any = Context(of_worker, SETTINGS)
+    told.span = 5
+
+    copied = again(told)
+
+    assert repr(copied) == repr(told)
+    assert copied.w3c() == {"tracestate": "a=b"}
+    assert copied._epoch_deadline_time_in_ms == 1002500
+    assert copied.span == 5
+
+
+SENT = {
+    "deadline-ms": "1002500",
+    "client-context": '{"client": {"installation_id": "i"}, "w3c": {"tracestate": "a=b"}}',
+    "cognito-identity": '{"cognitoIdentityId": "a"}',
+}
+
+
 def test_the_trace_context_is_the_known_fields_of_the_client_context_s_w3c() -> None:
     w3c = {"traceparent": "00-1", "baggage": 5, "unknown": "x"}
     told = context(client_context=json.dumps({"w3c": w3c, "custom": {"a": 1}}))
@@ -238,5 +271,6 @@ def test_it_is_the_official_client_s(
 
     assert repr(ours) == repr(theirs)
     assert ours.w3c() == theirs.w3c()
-    for name in vars(theirs).keys() - {"_w3c_fields"}:
+    told: dict[str, object] = vars(theirs)
+    for name in told:
         assert repr(getattr(ours, name)) == repr(getattr(theirs, name)), name

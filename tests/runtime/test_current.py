@@ -1,5 +1,6 @@
 """Which invocation code runs for."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextvars import copy_context
@@ -8,7 +9,16 @@ import pytest
 import trio
 
 from runtime import current
-from runtime.current import enter, expect, invocation, request_id, tenant_id
+from runtime.current import (
+    TRACE,
+    TRACE_VARIABLE,
+    enter,
+    expect,
+    invocation,
+    request_id,
+    tenant_id,
+    xray_trace_id,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -94,3 +104,55 @@ def test_a_plain_thread_is_not_guessed_for_when_many_may_be_in_flight() -> None:
     copy_context().run(enter, "a", {})
 
     assert of_thread() == ""
+
+
+# -- the trace
+
+
+@pytest.fixture
+def variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What is set from here on is put back.
+    monkeypatch.setenv(TRACE_VARIABLE, "from before")
+
+
+def entered(trace: bytes | None) -> tuple[str | None, str | None]:
+    """What an event's code finds in the environment, and what it is told."""
+    copied = copy_context()
+    copied.run(enter, "id", {} if trace is None else {TRACE: trace})
+    return os.environ.get(TRACE_VARIABLE), copied.run(xray_trace_id)
+
+
+@pytest.mark.parametrize("empty", [None, b""])
+@pytest.mark.usefixtures("variable")
+def test_with_one_event_at_a_time_each_sets_the_variable_or_deletes_it(empty: bytes | None) -> None:
+    assert entered(empty) == (None, None)
+    assert entered(b"Root=1") == ("Root=1", "Root=1")
+    assert entered(b"Root=1") == ("Root=1", "Root=1")
+    assert entered(b"Root=2") == ("Root=2", "Root=2")
+    assert entered(empty) == (None, None)
+
+
+@pytest.mark.usefixtures("variable")
+def test_with_many_the_variable_is_nobody_s_and_never_touched() -> None:
+    expect(2)
+
+    for trace in (b"Root=1", None, b"Root=2"):
+        assert entered(trace) == ("from before", trace and trace.decode())
+
+
+async def test_each_task_and_its_threads_are_told_their_own_trace() -> None:
+    expect(2)
+    said: dict[str, list[str | None]] = {}
+
+    async def handler(trace: str, met: trio.Event, meet: trio.Event) -> None:
+        enter("id", {TRACE: trace.encode()})
+        met.set()
+        await meet.wait()
+        said[trace] = [xray_trace_id(), await trio.to_thread.run_sync(xray_trace_id)]
+
+    a, b = trio.Event(), trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(handler, "Root=1", a, b)
+        nursery.start_soon(handler, "Root=2", b, a)
+
+    assert said == {"Root=1": ["Root=1"] * 2, "Root=2": ["Root=2"] * 2}

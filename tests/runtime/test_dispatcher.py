@@ -301,3 +301,53 @@ async def test_while_the_asyncio_loop_hangs_a_late_event_is_left_to_the_watchdog
 
     assert made.unsettled
     assert inbox.ref.alive
+
+
+# -- what it holds
+
+
+async def test_of_many_wake_ups_one_waits_and_it_sees_all_that_has_changed(world: World) -> None:
+    inboxes = [await world.inbox() for _ in range(2)]
+    await world.dispatcher()
+    mailbox = DISPATCHER.process().mailbox
+    places = [world.place(delivery(), n) for n in range(2)]
+
+    for _ in range(50):
+        for lane, made in places:
+            world.ledger.received(lane, made)
+    assert mailbox.statistics().length <= 1
+    await wait_all_tasks_blocked()
+
+    assert mailbox.statistics().peak <= 1
+    assert [inbox.mail for inbox in inboxes] == [[place] for place in places]
+
+
+async def test_a_wake_up_that_finds_no_dispatcher_is_no_loss(world: World) -> None:
+    inbox = await world.inbox()
+    await world.dispatcher()
+    DISPATCHER.process().kill()
+    await wait_all_tasks_blocked()
+    place = world.place(delivery())
+    world.ledger.received(*place)
+    assert world.ledger.woken
+
+    await world.dispatcher()
+    assert inbox.mail == [place]
+    _, second = world.place(brought_to(State.RUNNING, worker(alive=False)), 1)
+    world.ledger.wake_dispatcher()
+    await wait_all_tasks_blocked()
+
+    assert second.state is State.SETTLED
+
+
+async def test_a_worker_s_end_takes_no_wake_up_away(world: World) -> None:
+    first, second = await world.inbox(), await world.inbox()
+    await world.dispatcher()
+    await world.wake()
+    first.ref.kill()
+    for n in range(2):
+        world.ledger.received(*world.place(delivery(), n))
+    await wait_all_tasks_blocked()
+
+    assert len(second.mail) == 1
+    assert DISPATCHER.process().mailbox.statistics().peak <= 1

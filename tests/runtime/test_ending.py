@@ -64,6 +64,14 @@ async def test_a_plain_handler_that_holds_the_main_thread_is_cut_and_answered(sl
     assert ended.seconds < LONG / 2
 
 
+async def test_a_plain_handler_that_lets_nothing_cut_it_does_not_hold_the_end() -> None:
+    async with told_to_end("ends.holds_on", {"seconds": LONG}) as (ended, _):
+        pass
+
+    assert ended.code == 1
+    assert any("the process does not end by itself in 2 s" in line for line in ended.lines)
+
+
 async def test_a_child_that_takes_too_long_is_killed_and_told_of_and_the_others_clean_up() -> None:
     async with told_to_end("ends.hurried", {}) as (ended, _):
         pass
@@ -108,3 +116,19 @@ async def test_of_many_actors_each_terminate_runs_and_in_reverse() -> None:
     assert ended.code == 0
     assert error_of(ended) == "Runtime.Stopped"
     assert members == [f"member {n}" for n in reversed(range(200))]
+
+
+async def test_what_a_function_set_for_sigterm_has_its_turn_when_the_tree_has_ended() -> None:
+    async with told_to_end("told.handler", {}) as (ended, _):
+        pass
+
+    assert ended.lines[-2:] == ["member 0", "told of 15"]
+    assert ended.code == 5
+
+
+async def test_of_a_sigint_only_okibi_is_told() -> None:
+    async with told_to_end("told.handler", {}, signal.SIGINT) as (ended, _):
+        pass
+
+    assert not any("told of" in line for line in ended.lines)
+    assert ended.code == 0

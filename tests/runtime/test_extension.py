@@ -19,6 +19,7 @@ ASKS = (
     b"GET /2020-01-01/extension/event/next HTTP/1.1\r\nHost: api\r\n"
     b"Lambda-Extension-Identifier: x1\r\n\r\n"
 )
+UNASKED = b'HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\n{"eventType":"INVOKE"}'
 
 
 def registration() -> tuple[Registration, Played]:
@@ -153,10 +154,27 @@ async def test_an_event_that_it_had_not_asked_for_is_let_pass(
     played.say(REGISTERED)
     await extension(nursery, made)
 
-    played.say(b'HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\n{"eventType":"INVOKE"}')
-    await wait_all_tasks_blocked()
+    played.say(UNASKED)
+    await trio.sleep(1)
 
     assert played.taken() == 2 * ASKS
+
+
+async def test_it_does_not_spin_where_each_event_is_answered_at_once(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    made, played = registration()
+    played.say(REGISTERED)
+    await extension(nursery, made)
+
+    asked = 0
+    with trio.move_on_after(600):
+        while True:
+            asked += len(played.taken()) // len(ASKS)
+            played.say(UNASKED)
+            await trio.sleep(0.1)
+
+    assert 2 < asked < 20
 
 
 @pytest.mark.parametrize("broken", [b"", b"no http\r\n\r\n", ConnectionResetError("reset")])

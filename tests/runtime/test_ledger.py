@@ -1,13 +1,17 @@
 """What goes on past its deadline is counted while it does; what nobody serves ends the process."""
 
+import pytest
+
 from runtime.lane import Lane
-from runtime.ledger import ABANDON_LIMIT, UNSERVED_LIMIT, Ledger
+from runtime.ledger import ABANDON_LIMIT, STARTS_LIMIT, Ledger
+from tests.runtime.lanes import Wire
 from tests.runtime.sweep import Nobody
 
 
-def ledger() -> tuple[Ledger, list[str]]:
+def ledger(lanes: int = 1) -> tuple[Ledger, list[str]]:
     failures: list[str] = []
-    return Ledger([Lane(0, b"api")], failures.append, Nobody()), failures
+    made = [Lane(n, b"api") for n in range(lanes)]
+    return Ledger(made, failures.append, Nobody()), failures
 
 
 def test_too_much_that_does_not_end_ends_the_process() -> None:
@@ -31,11 +35,81 @@ def test_what_has_ended_by_itself_is_counted_no_more() -> None:
     assert not failures
 
 
-def test_events_that_nobody_serves_end_the_process() -> None:
-    made, failures = ledger()
+def test_each_lane_may_leave_as_much_behind_as_a_single_one() -> None:
+    made, failures = ledger(2)
 
-    for _ in range(UNSERVED_LIMIT):
-        assert not failures
+    for _ in range(2 * ABANDON_LIMIT):
+        made.abandon("a thread", lambda: True)
+    assert not failures
+    made.abandon("a thread", lambda: True)
+
+    assert failures
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_more_events_that_nobody_serves_than_can_come_at_once_end_the_process(lanes: int) -> None:
+    made, failures = ledger(lanes)
+
+    for _ in range(lanes):
         made.leave_unserved()
+        assert not failures
+    made.leave_unserved()
 
     assert len(failures) == 1
+
+
+# -- lanes that do not serve
+
+
+def test_a_single_lane_that_is_lost_ends_the_process() -> None:
+    made, failures = ledger()
+
+    made.lost(made.lanes[0], "no connection")
+
+    assert failures == ["no connection"]
+
+
+def test_of_many_the_last_lane_that_is_lost_ends_the_process() -> None:
+    made, failures = ledger(3)
+    first, second, third = made.lanes
+
+    made.lost(first, "one")
+    made.lost(second, "two")
+    made.lost(second, "two again")
+    assert not failures
+    made.lost(third, "three")
+
+    assert failures == ["three"]
+
+
+def test_a_lane_that_has_a_connection_again_counts_as_one_that_serves() -> None:
+    made, failures = ledger(2)
+    made.lost(made.lanes[0], "one")
+
+    made.lanes[0].connected(Wire())
+    made.lost(made.lanes[1], "two")
+
+    assert not failures
+
+
+def test_actors_that_start_again_and_again_without_an_event_are_a_lost_lane() -> None:
+    made, failures = ledger(2)
+
+    for lane in made.lanes:
+        for _ in range(STARTS_LIMIT):
+            made.started(lane)
+        assert not lane.lost
+        made.started(lane)
+        assert lane.lost
+
+    assert len(failures) == 1
+    assert "have started 11 times without an event" in failures[0]
+
+
+def test_a_single_lane_s_starts_are_its_supervisor_s_to_count() -> None:
+    made, failures = ledger()
+
+    for _ in range(5 * STARTS_LIMIT):
+        made.started(made.lanes[0])
+
+    assert not failures

@@ -45,6 +45,11 @@ def error_of(handler: str, root: Path) -> InitError:
     ("handler", "kind", "words"),
     [
         (
+            "",
+            "Runtime.MalformedHandlerName",
+            "Bad handler '': not enough values to unpack (expected 2, got 1)",
+        ),
+        (
             "nodot",
             "Runtime.MalformedHandlerName",
             "Bad handler 'nodot': not enough values to unpack (expected 2, got 1)",

@@ -198,6 +198,7 @@ def test_each_piece_is_out_at_once_while_one_event_is_in_flight() -> None:
         sys.stdout.writelines([", a", ", b\n"])
         assert out.getvalue() == b"no end, a, b\n"
         assert isinstance(sys.stdout, io.TextIOWrapper)
+        assert sys.stdout.mode == "w"
 
 
 def test_each_line_is_out_at_once_while_many_are_and_the_rest_with_flush() -> None:

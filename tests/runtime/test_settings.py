@@ -72,11 +72,6 @@ def test_without_the_address_the_sentence_says_who_sets_it() -> None:
         settings_from({"_HANDLER": "app.handler"}, [])
 
 
-def test_without_a_handler_the_sentence_says_where_to_name_it() -> None:
-    with pytest.raises(InitError, match="no handler: set _HANDLER, or give it"):
-        settings_from({"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001"}, [])
-
-
 @pytest.mark.parametrize("name", ["AWS_LAMBDA_MAX_CONCURRENCY", "OKIBI_DEADLINE_MARGIN_MS"])
 @pytest.mark.parametrize("text", ["many", "-1", "nan", "inf", "-inf", "0x10"])
 def test_a_number_that_is_none_is_named(name: str, text: str) -> None:

@@ -11,7 +11,7 @@ from runtime.context import Context
 from runtime.function import Function, Workers
 from runtime.handler import Handler, Plain
 from runtime.transport import Transport
-from runtime.tree import Serving, tree
+from runtime.tree import INTENSITY, LANE_BACKOFF, PERIOD, Serving, tree
 from supervisors import Child, Strategy, Supervision
 from tests.runtime.stage import SETTINGS, ledger_of
 
@@ -72,19 +72,37 @@ def test_the_user_s_children_come_first_as_the_function_says() -> None:
     assert first.start.strategy is Strategy.REST_FOR_ONE
 
 
-def test_each_lane_has_a_responder_and_a_poller() -> None:
+def test_each_lane_has_a_responder_and_a_poller_each_kind_with_a_supervisor() -> None:
     (only,) = shape(tree(serving(Function(Greeter), lanes=3), connect))
 
-    assert isinstance(only, tuple)
-    ids = [part if isinstance(part, str) else part[0] for part in only[1]]
-    assert ids == [
-        "clock", "responder-0", "responder-1", "responder-2", "workers", "dispatcher",
-        "poller-0", "poller-1", "poller-2",
-    ]  # fmt: skip
+    assert only == (
+        "lambda",
+        [
+            "clock",
+            ("responders", ["responder-0", "responder-1", "responder-2"]),
+            ("workers", ["worker-0", "worker-1", "worker-2", "worker-3"]),
+            "dispatcher",
+            ("pollers", ["poller-0", "poller-1", "poller-2"]),
+        ],
+    )
 
 
-@pytest.mark.parametrize(("lanes", "count", "expected"), [(1, None, 2), (3, None, 4), (3, 1, 1)])
-def test_there_is_a_worker_a_lane_and_a_spare_unless_the_function_says_else(
+def test_no_lane_s_crashes_can_use_up_what_all_may_do_wrong() -> None:
+    pause, now, restarts = LANE_BACKOFF.first, 0.0, list[float]()
+    while now < 100:
+        now += pause
+        restarts.append(now)
+        pause = min(pause * LANE_BACKOFF.factor, LANE_BACKOFF.maximum)
+
+    most = max(sum(at <= other < at + PERIOD for other in restarts) for at in restarts)
+
+    assert most <= INTENSITY
+
+
+@pytest.mark.parametrize(
+    ("lanes", "count", "expected"), [(1, None, 2), (3, None, 4), (1, 1, 1), (3, 1, 3), (3, 9, 9)]
+)
+def test_there_is_a_worker_a_lane_and_a_spare_unless_the_function_says_more(
     lanes: int, count: int | None, expected: int
 ) -> None:
     assert serving(Function(Workers(Greeter, count)), lanes).count() == expected

@@ -136,7 +136,9 @@ def official(executable: Path, mode: str, timeout: int, folder: Path) -> Iterato
             ' && chmod 755 /var /var/task bootstrap && shift && exec "$@"'
         )
         inside = ["sh", "-c", script, "sh", BOOTSTRAP, str(executable), *addresses]
-        command = ["unshare", "--mount", *inside]
+        # Its runtime has another user and a group of its own, and outlives it but for a process
+        # namespace, of which it is the first.
+        command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", *inside]
     with _serving(command, environment, ports, folder) as stage:
         yield stage
 
@@ -147,7 +149,7 @@ def many_refused() -> str:
         return "the emulator's multi-concurrency needs root"
     try:
         tried = subprocess.run(
-            ["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/var"],
+            ["unshare", "--mount", "--pid", "--fork", "mount", "-t", "tmpfs", "none", "/var"],
             capture_output=True, timeout=10,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -175,7 +177,8 @@ def _serving(
         yield stage
     finally:
         # Orderly, for the server takes its runtime along, which leads a group of its own.
-        process.send_signal(signal.SIGINT)
+        # To the group: `unshare` itself only waits.
+        os.killpg(process.pid, signal.SIGINT)
         try:
             process.wait(5)
         except subprocess.TimeoutExpired:

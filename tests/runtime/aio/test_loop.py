@@ -1,7 +1,9 @@
 """The asyncio loop's thread: what is run there, how it ends, who is told."""
 
 import asyncio
+import logging
 import threading
+from contextlib import suppress
 from contextvars import ContextVar
 
 import pytest
@@ -54,6 +56,40 @@ async def test_it_runs_in_another_thread_in_the_context_of_who_runs_it() -> None
     assert await loop.run(seen) == ("red", "okibi asyncio")
     assert COLOUR.get() == "red"
     await loop.close()
+
+
+async def test_a_log_that_raises_over_a_task_left_behind_holds_nobody_up() -> None:
+    loop, logger = await started(), logging.getLogger("okibi")
+
+    class Raising(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise OSError("no log today")
+
+    async def leaves() -> str:
+        held.append(asyncio.create_task(asyncio.sleep(60)))
+        return "answer"
+
+    held = list[asyncio.Task[None]]()
+    answers = list[str]()
+    told = trio.Event()
+
+    async def ask() -> None:
+        answers.append(await loop.run(leaves))
+        told.set()
+
+    raising = Raising()
+    logger.addHandler(raising)
+    try:
+        with suppress(ExceptionGroup):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(ask)
+                with trio.move_on_after(5):
+                    await told.wait()
+                # Not a cancellation, which would wait for word of the end itself.
+                await loop.close()
+    finally:
+        logger.removeHandler(raising)
+    assert answers == ["answer"]
 
 
 async def test_cancelled_it_cancels_and_waits_for_the_end() -> None:

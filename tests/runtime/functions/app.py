@@ -43,11 +43,25 @@ async def asynchronous(event, context):
                     await trio.sleep_forever()
                 except trio.Cancelled:
                     continue
+        case "block":
+            time.sleep(60)  # noqa: ASYNC251, it is what the test is about
+        case "clean up":
+            try:
+                await trio.sleep(60)
+            finally:
+                await trio.sleep(1)
+        case "nursery":
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(waits)
         case "group":
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(leave)
                 await trio.sleep_forever()
     return act(event, context)
+
+
+async def waits():
+    await trio.sleep_forever()
 
 
 async def leave():

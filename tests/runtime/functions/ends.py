@@ -1,5 +1,6 @@
 """Functions that are told to end: in good order, in a hurry, and holding on."""
 
+import contextlib
 import os
 import time
 
@@ -45,6 +46,12 @@ def plain(event, context):
     except Exception:
         return "it was held"
     return "done"
+
+
+def holds_on(event, context):
+    while event:
+        with contextlib.suppress(BaseException):
+            time.sleep(0.01)
 
 
 orderly = Function(Sleeper, members(0, 0, 0))

@@ -8,7 +8,7 @@ import attrs
 import trio
 
 from actors import Name, Server
-from runtime import Function, Handler
+from runtime import Function, Handler, Workers
 from supervisors import Child
 
 
@@ -22,6 +22,9 @@ class Visits(Server):
 
     async def crash(self) -> None:
         raise RuntimeError("asked for")
+
+    async def hang(self) -> None:
+        await trio.sleep_forever()
 
     async def terminate(self, reason) -> None:
         print(f"visits end: {reason}", flush=True)
@@ -61,6 +64,8 @@ class Greeter(Handler[Greeting]):
             case "shield":
                 with trio.CancelScope(shield=True):
                     await trio.sleep_forever()
+            case "wait for the server":
+                await VISITS.call(Visits.hang)
             case "crash the server":
                 await VISITS.cast(Visits.crash)
             case "crash beside":
@@ -100,6 +105,22 @@ class Dying(Server):
         raise RuntimeError("again and again")
 
 
+class Returning(Handler[Greeting]):
+    """Its second instance is long in coming."""
+
+    made = 0
+
+    async def init(self) -> None:
+        Returning.made += 1
+        if Returning.made > 1:
+            await trio.sleep(60)
+
+    async def handle(self, event, context):
+        if event.do == "raise":
+            raise ValueError("no")
+        return {"name": event.name, "pid": os.getpid()}
+
+
 class FailingHandler(Handler[object]):
     async def init(self) -> None:
         raise ConnectionError("no table")
@@ -112,4 +133,5 @@ function = Function(Greeter, [Child(Visits, name=VISITS)])
 plain = Function(threaded, [Child(Visits, name=VISITS)])
 failing = Function(Greeter, [Child(Visits, name=VISITS), Child(Failing, id="database")])
 hanging = Function(Greeter, [Child(Hanging, id="slow")])
+returning = Function(Workers(Returning, 1))
 dying = Function(Greeter, [Child(Dying, id="mayfly")])

@@ -1,0 +1,91 @@
+"""Handlers of which many run at once: each tells which one it was, wherever its code runs."""
+
+import logging
+import os
+import threading
+import time
+
+import trio
+
+from runtime import Function, Handler, Workers, xray_trace_id
+
+logger = logging.getLogger("many")
+logger.setLevel("INFO")
+VARIABLE = "_X_AMZN_TRACE_ID"
+# What handlers meet at: each leaves once all have come.
+met = set()
+
+
+def told(event, context):
+    return {
+        "pid": os.getpid(),
+        "threads": threading.active_count(),
+        "id": context.aws_request_id,
+        "trace": context.xray_trace_id,
+        "told trace": xray_trace_id(),
+        "variable": os.environ.get(VARIABLE),
+        "n": event["n"],
+    }
+
+
+async def meet(event):
+    met.add(event["n"])
+    with trio.fail_after(10):
+        while len(met) < event.get("of", 1):  # noqa: ASYNC110, all handlers are alike
+            await trio.sleep(0.001)
+
+
+async def on_loop(event, context):
+    await meet(event)
+    logger.info("task %s", event["n"])
+    print("printed")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(beside, event["n"])
+    await trio.to_thread.run_sync(logger.info, "thread %s", event["n"])
+    return told(event, context)
+
+
+async def beside(n):
+    await trio.sleep(0.01)
+    logger.info("nursery %s", n)
+
+
+def in_thread(event, context):
+    met.add(event["n"])
+    until = time.monotonic() + 10
+    while len(met) < event.get("of", 1) and time.monotonic() < until:
+        time.sleep(0.001)
+    logger.info("plain %s", event["n"])
+    return told(event, context)
+
+
+async def on_asyncio(event, context):
+    import asyncio
+
+    met.add(event["n"])
+    while len(met) < event.get("of", 1):  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+    logger.info("asyncio %s", event["n"])
+    await asyncio.gather(gathered(event["n"]))
+    await asyncio.to_thread(logger.info, "executor %s", event["n"])
+    return told(event, context)
+
+
+async def gathered(n):
+    logger.info("gathered %s", n)
+
+
+class Counting(Handler):
+    """Its instances are counted."""
+
+    made = 0
+
+    async def init(self):
+        Counting.made += 1
+
+    async def handle(self, event, context):
+        await meet(event)
+        return {**told(event, context), "made": Counting.made}
+
+
+few = Function(Workers(Counting, count=2))

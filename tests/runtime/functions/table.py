@@ -1,0 +1,192 @@
+"""What the rows of the README's table have a handler do: no line of it is okibi's."""
+
+import asyncio
+import atexit
+import collections
+import ctypes
+import dataclasses
+import datetime
+import logging
+import math
+import os
+import resource
+import sys
+import threading
+import time
+import uuid
+
+import snapshot_restore_py
+
+STATE = collections.Counter()
+SECOND = threading.Event()
+CLIENT = {}
+logger = logging.getLogger("app")
+
+
+@dataclasses.dataclass
+class Order:
+    number: int
+
+
+class Unspeakable(Exception):
+    def __str__(self):
+        raise ValueError("no text")
+
+
+RESULTS = {
+    "nan": {"mean": math.nan},
+    "dataclass": Order(1),
+    "datetime": datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC),
+    "uuid": uuid.UUID(int=1),
+    "set": {1},
+    "surrogate": "\ud800",
+}
+
+
+@atexit.register
+def last():
+    os.write(1, b"cleaned up\n")
+
+
+@snapshot_restore_py.register_after_restore
+def restored():
+    os.write(1, b"restored\n")
+
+
+def handler(event, context):
+    began = time.monotonic()
+    match event.get("do"):
+        case "raise":
+            raise ValueError("asked for")
+        case "sleep":
+            time.sleep(event.get("seconds", 60))
+        case "spin":
+            while True:
+                pass
+        case "swallow":
+            while True:
+                try:
+                    time.sleep(1)
+                except Exception:
+                    continue
+        case "hold":
+            # PyDLL keeps the interpreter to itself while the C function runs.
+            usleep = ctypes.PyDLL(None).usleep
+            os.write(1, b"holding\n")
+            usleep(int(event.get("seconds", 60) * 1e6))
+        case "exit":
+            sys.exit(3)
+        case "interrupt":
+            raise KeyboardInterrupt
+        case "abort":
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            os.abort()
+        case "huge":
+            return "x" * 6_291_555
+        case "huge error":
+            raise ValueError("x" * 7_000_000)
+        case "unspeakable":
+            raise Unspeakable
+        case "group":
+            raise ExceptionGroup("two", [KeyError("first"), OSError("second")])
+        case "result":
+            return RESULTS[event["what"]]
+        case "name":
+            return event["name"]
+        case "log":
+            logger.warning("said")
+        case "log in a thread":
+            thread = threading.Thread(target=logger.warning, args=("said",))
+            thread.start()
+            thread.join()
+    STATE["served"] += 1
+    return {
+        "pid": os.getpid(),
+        "id": context.aws_request_id,
+        "served": STATE["served"],
+        "began": began,
+        "main": threading.current_thread() is threading.main_thread(),
+    }
+
+
+async def asynchronous(event, context):
+    match event.get("do"):
+        case "sleep":
+            await asyncio.sleep(60)
+        case "block":
+            time.sleep(60)  # noqa: ASYNC251, it is what the row is about
+        case "ask":
+            import aiohttp
+
+            if "session" not in CLIENT:
+                CLIENT["session"] = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5))
+            async with CLIENT["session"].get(event["url"]) as answer:
+                return await answer.json()
+    return {"pid": os.getpid()}
+
+
+def wrapped(event, context):
+    """What one writes around an `async def` for the official client."""
+    return asyncio.run(asynchronous(event, context))
+
+
+def leaves(event, context):
+    """Leave something behind that logs while the next event is served."""
+    if event.get("first"):
+
+        def later():
+            SECOND.wait()
+            logger.warning("said later")
+
+        CLIENT["left"] = threading.Thread(target=later)
+        CLIENT["left"].start()
+    else:
+        SECOND.set()
+        CLIENT["left"].join()
+    return context.aws_request_id
+
+
+async def leaves_task(event, context):
+    """The same with a task."""
+    if event.get("first"):
+
+        async def later():
+            while not SECOND.is_set():  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+            logger.warning("said later")
+
+        CLIENT["left"] = asyncio.create_task(later())
+    else:
+        SECOND.set()
+        await CLIENT["left"]
+    return context.aws_request_id
+
+
+# -- a worker in the background, as one has it without actors
+
+REFRESHED = collections.Counter()
+
+
+def refresh():
+    while not REFRESHED["broken"]:
+        REFRESHED["rates"] += 1
+        time.sleep(0.01)
+    raise LookupError("no such rate")
+
+
+def refreshing(event, context):
+    if "thread" not in CLIENT:
+        CLIENT["thread"] = threading.Thread(target=refresh, daemon=True)
+        CLIENT["thread"].start()
+    if event.get("do") == "crash":
+        REFRESHED["broken"] = 1
+        CLIENT["thread"].join()
+        REFRESHED["broken"] = 0
+    before = REFRESHED["rates"]
+    time.sleep(0.1)
+    return {"pid": os.getpid(), "refreshing": REFRESHED["rates"] > before}
+
+
+async def streamed(event, context):
+    yield b"a"
+    yield b"b"

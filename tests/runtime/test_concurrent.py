@@ -1,0 +1,37 @@
+"""One small run of what `make concurrent` measures, on each server that can be had."""
+
+import os
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.runtime_api.stage import many_refused
+from tests.runtime.concurrent import OKIBI, Server, measure
+from tests.runtime.emulator import NoEmulatorError, emulator
+from tests.runtime.managed import below, on_emulator, on_local_server
+
+
+def official() -> Server:
+    try:
+        executable = emulator()
+    except NoEmulatorError as missing:
+        pytest.skip(str(missing))
+    if why := many_refused():
+        pytest.skip(why)
+    return partial(on_emulator, executable)
+
+
+@pytest.mark.parametrize("name", ["the local server", "AWS's emulator"])
+def test_one_process_serves_four_slots_and_is_gone_afterwards(name: str, tmp_path: Path) -> None:
+    server = on_local_server if name == "the local server" else official()
+
+    before = below(os.getpid())
+    figures = measure(server, OKIBI, 60, 3, 4, tmp_path)
+
+    assert len(figures.latencies) == 60
+    assert figures.wrong == []
+    assert figures.processes == 1
+    assert figures.memory > 2**20
+    assert figures.percentile(0.5) >= 20
+    assert below(os.getpid()) == before

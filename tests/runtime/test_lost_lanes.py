@@ -1,0 +1,211 @@
+"""Many lanes in memory, of which some do not serve: the others do, and nothing spins."""
+
+import json
+import logging
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock
+
+from actors.start import spawn, wait_started
+from runtime.alarm import Alarm
+from runtime.function import Function
+from runtime.lane import Lane
+from runtime.ledger import Ledger
+from runtime.poller import Poller
+from runtime.settings import Settings
+from runtime.transport import Transport
+from runtime.tree import Serving, tree
+from supervisors import Supervisor
+from tests.runtime.played import ACCEPTED, Played, event
+from tests.runtime.sweep import ALL, EVENTS, Echo, MemoryTransport, Nobody, Point, World
+
+LANES = 3
+REFUSAL = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
+
+
+@attrs.define(eq=False)
+class Crashing(MemoryTransport):
+    """Whoever reads it crashes, by a fault that no room has foreseen."""
+
+    async def readable(self) -> None:
+        await trio.lowlevel.checkpoint()
+        raise RuntimeError("a fault")
+
+
+def said(*answers: bytes | OSError) -> Played:
+    """A connection whose other side says something at once, whatever it is asked."""
+    made = Played()
+    made.say(*answers)
+    return made
+
+
+@attrs.define(eq=False)
+class Town:
+    """A platform with a sandbox API for each lane, and a say in what each connection is."""
+
+    bad: Callable[[int], Transport | None]
+    failures: list[str] = attrs.field(factory=list[str])
+    world: World = attrs.field(init=False)
+    lanes: list[Lane] = attrs.field(init=False)
+    asked: Counter[int] = attrs.field(factory=Counter[int], init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.world = World(Point(LANES, ALL, True, (), 1))
+        self.lanes = [Lane(n, b"api") for n in range(LANES)]
+
+    async def connect(self) -> Transport:
+        # Which lane asks is the one whose poller runs in this task.
+        await trio.lowlevel.checkpoint()
+        name = trio.lowlevel.current_task().name.rpartition("-")[2]
+        number = int(name) if name.isdigit() else 0
+        self.asked[number] += 1
+        made = self.bad(number)
+        if made is not None:
+            return made
+        self.world.connections = number
+        return await self.world.connect()
+
+    def answered(self) -> set[int]:
+        """The lanes all of whose events have been answered."""
+        numbers = {
+            json.loads(it.payload)["n"] for it in self.world.invocations if it.outcome is not None
+        }
+        return {n for n in range(LANES) if {*range(n * EVENTS, (n + 1) * EVENTS)} <= numbers}
+
+    async def run(self, seconds: float) -> None:
+        """Serve for so long."""
+        ledger = Ledger(self.lanes, self.failures.append, Nobody())
+        settings = Settings("api:80", "app.handler", Path())
+        flags = tree(Serving(Function(Echo), settings, ledger, Alarm()), self.connect)
+        async with trio.open_nursery() as nursery:
+            top = partial(Supervisor, flags)
+            root = spawn(nursery, top, path="/function", grace=math.inf, supervised=True)
+            await wait_started(root, math.inf)
+            with trio.move_on_after(seconds):
+                reason = await root.wait_dead()
+                self.failures.append(f"the tree ended: {reason}")
+            root.stop()
+            await root.wait_dead()
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def refuse() -> Transport:
+    raise ConnectionRefusedError("nobody listens")
+
+
+BAD: dict[str, Callable[[], Transport]] = {
+    "refused": refuse,
+    "closed at once": lambda: said(b""),
+    "reset": lambda: said(ConnectionResetError("reset")),
+    "garbage": lambda: said(b"noise\r\n\r\n"),
+    "answers nobody asked for": lambda: said(ACCEPTED + ACCEPTED),
+    "403": lambda: said(*[REFUSAL] * 1000),
+    "its reader crashes": lambda: Crashing(ALL),
+}
+
+
+def of_lane(number: int, make: Callable[[], Transport]) -> Callable[[int], Transport | None]:
+    return lambda lane: make() if lane == number else None
+
+
+@pytest.mark.parametrize("trouble", BAD)
+async def test_one_lane_that_is_bad_for_an_hour_leaves_the_others_alone(
+    trouble: str, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = counted(monkeypatch)
+    town = Town(of_lane(1, BAD[trouble]))
+
+    await town.run(3600)
+
+    assert town.answered() == {0, 2}
+    assert not town.failures
+    # Not a spin, and not given up.
+    assert town.asked[1] + starts[1] < 4000
+    assert starts[0] == starts[2] == 1
+
+
+@pytest.mark.parametrize("trouble", BAD)
+async def test_a_lane_that_was_bad_for_a_while_serves_again(
+    trouble: str, autojump_clock: MockClock
+) -> None:
+    def bad(lane: int) -> Transport | None:
+        return BAD[trouble]() if lane == 1 and trio.current_time() < mended else None
+
+    mended = trio.current_time() + 60
+    town = Town(bad)
+    if trouble in ("403", "its reader crashes"):
+        pytest.skip("this connection is never given up")
+
+    await town.run(120)
+
+    assert town.answered() == {0, 1, 2}
+    assert not town.failures
+    assert not any(lane.lost for lane in town.lanes)
+
+
+@pytest.mark.parametrize("trouble", ["refused", "its reader crashes"])
+async def test_when_no_lane_serves_any_more_the_process_ends(
+    trouble: str, autojump_clock: MockClock
+) -> None:
+    town = Town(lambda _: BAD[trouble]())
+
+    await town.run(120)
+
+    assert town.failures
+    assert all(lane.lost for lane in town.lanes)
+
+
+async def test_half_an_answer_costs_that_answer_alone(autojump_clock: MockClock) -> None:
+    cut = said(event(body=b'{"n": 1}'))
+    cut.room = 300
+    connections = iter([cut])
+    town = Town(lambda lane: next(connections, None) if lane == 1 else None)
+
+    async def break_it() -> None:
+        while cut.room:  # noqa: ASYNC110, nobody tells of it
+            await trio.sleep(0.1)
+        cut.say(b"")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(break_it)
+        await town.run(60)
+
+    assert town.answered() == {0, 1, 2}
+    assert not town.failures
+    assert cut.closed
+
+
+async def test_a_500_to_one_lane_is_asked_again_with_a_pause(autojump_clock: MockClock) -> None:
+    town = Town(of_lane(1, lambda: said(*[b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"] * 99)))
+
+    await town.run(60)
+
+    assert town.answered() == {0, 2}
+    assert not town.failures
+    assert town.lanes[1].lost
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
+    """How often each lane's poller starts."""
+    starts: Counter[int] = Counter()
+    init = Poller.__init__
+
+    def counting(self: Poller, ledger: Ledger, lane: Lane, connect: object) -> None:
+        starts[lane.index] += 1
+        init(self, ledger, lane, connect)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Poller, "__init__", counting)
+    return starts

@@ -1,0 +1,192 @@
+"""Many events at once in a real process, on the local Lambda in its multi-concurrency."""
+
+import json
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+import pytest
+import trio
+
+from runtime.local import (
+    Fault,
+    Faults,
+    FunctionSettings,
+    LocalLambda,
+    RuntimeApi,
+    Way,
+    open_local_lambda,
+)
+from runtime.local.invocation import Invocation
+from tests.runtime.sandbox import COMMAND, FUNCTIONS, LIMIT, PYTHON
+
+LANES = 8
+UNAVAILABLE = {"errorType": "Runtime.Unavailable"}
+JSON = {"AWS_LAMBDA_LOG_FORMAT": "JSON"}
+
+
+@attrs.define(eq=False)
+class Many:
+    """A function that takes many events at once."""
+
+    function: LocalLambda
+    lines: list[str]
+
+    async def at_once(self, count: int, timeout: float = 15, **fields: object) -> list[Any]:
+        """Invoke it so often at once; what each is answered, with the trace it was sent."""
+        answers: list[Any] = [None] * count
+
+        async def invoke(n: int) -> None:
+            event = json.dumps({"n": n, "of": count, **fields}).encode()
+            while answers[n] is None or answers[n] == UNAVAILABLE:
+                # A lane that is about to ask for its event is no idle slot yet.
+                await trio.sleep(0.01)
+                made = Invocation(event, timeout, trace_id=f"Root=1-{n}")
+                answers[n] = json.loads((await self.function.carry_out(made)).payload)
+
+        async with trio.open_nursery() as nursery:
+            for n in range(count):
+                nursery.start_soon(invoke, n)
+        return answers
+
+    def logged(self, word: str) -> dict[str, str]:
+        """Each log line that begins with a word: the request id of what follows it."""
+        records = [json.loads(line) for line in self.lines if line.startswith("{")]
+        told = [(r.get("message"), r.get("requestId")) for r in records]
+        return {
+            message.split()[1]: said
+            for message, said in told
+            if isinstance(message, str) and message.startswith(word + " ")
+        }
+
+
+@asynccontextmanager
+async def many(
+    handler: str,
+    lanes: int = LANES,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    api: RuntimeApi | None = None,
+) -> AsyncGenerator[Many]:
+    settings = FunctionSettings(
+        handler,
+        command=COMMAND,
+        task_root=FUNCTIONS,
+        timeout=15,
+        environment={**PYTHON, **environment},
+        max_concurrency=lanes,
+    )
+    lines: list[str] = []
+    with trio.fail_after(2 * LIMIT):
+        async with open_local_lambda(settings, output=lines.append, api=api) as function:
+            yield Many(function, lines)
+
+
+async def test_n_events_run_at_once_in_one_process_with_one_tree() -> None:
+    async with many("many.few") as sandbox:
+        answers = await sandbox.at_once(LANES)
+
+        assert {answer["pid"] for answer in answers} == {sandbox.function.pid}
+        assert [answer["n"] for answer in answers] == list(range(LANES))
+        # The Function says two.
+        assert {answer["made"] for answer in answers} == {LANES}
+        assert sandbox.function.journal.refusals() == []
+
+
+@pytest.mark.parametrize(
+    ("handler", "words", "loop"),
+    [
+        ("many.on_loop", ["task", "nursery", "thread"], ""),
+        ("many.in_thread", ["plain"], ""),
+        ("many.on_asyncio", ["asyncio", "gathered", "executor"], "asyncio"),
+        ("many.in_thread", ["plain"], "asyncio"),
+    ],
+)
+async def test_each_log_line_bears_the_id_of_its_own_event(
+    handler: str, words: list[str], loop: str
+) -> None:
+    async with many(handler, environment={**JSON, "OKIBI_LOOP": loop}) as sandbox:
+        answers = await sandbox.at_once(LANES)
+        ids = {str(answer["n"]): answer["id"] for answer in answers}
+        await sandbox.function.settled()
+
+        assert len(set(ids.values())) == LANES
+        for word in words:
+            assert sandbox.logged(word) == ids, word
+
+
+@pytest.mark.parametrize(
+    ("handler", "loop"),
+    [("many.on_loop", ""), ("many.in_thread", ""), ("many.on_asyncio", "asyncio")],
+)
+async def test_each_event_is_told_its_own_trace_and_the_variable_is_not_touched(
+    handler: str, loop: str
+) -> None:
+    told = {"_X_AMZN_TRACE_ID": "from outside", "OKIBI_LOOP": loop}
+    async with many(handler, environment=told) as sandbox:
+        for answer in await sandbox.at_once(LANES):
+            trace = f"Root=1-{answer['n']}"
+            assert (answer["trace"], answer["told trace"]) == (trace, trace)
+            assert answer["variable"] == "from outside"
+
+
+async def test_with_a_concurrency_of_one_the_variable_is_the_event_s() -> None:
+    async with many("many.in_thread", lanes=1) as sandbox:
+        (answer,) = await sandbox.at_once(1)
+
+        assert answer["variable"] == answer["trace"] == "Root=1-0"
+
+
+async def test_more_plain_handlers_run_at_once_than_trio_has_threads() -> None:
+    lanes = 48
+    async with many("many.in_thread", lanes) as sandbox:
+        answers = await sandbox.at_once(lanes)
+
+        assert [answer["n"] for answer in answers] == list(range(lanes))
+        assert max(answer["threads"] for answer in answers) > lanes
+
+
+async def test_an_event_past_its_deadline_leaves_the_others_alone() -> None:
+    async with many("many.on_loop") as sandbox:
+        # One more is waited for than comes.
+        async with trio.open_nursery() as nursery:
+            late: list[Any] = []
+
+            async def wait_in_vain() -> None:
+                late.extend(await sandbox.at_once(1, timeout=1.0, of=100))
+
+            nursery.start_soon(wait_in_vain)
+            await trio.sleep(0.3)
+            answers = await sandbox.at_once(LANES - 1, of=2)
+
+        assert [answer["n"] for answer in answers] == list(range(LANES - 1))
+        assert late[0]["errorType"] == "Runtime.DeadlineExceeded"
+        assert sandbox.function.starts == 1
+
+
+@pytest.mark.parametrize(
+    ("byte", "lost"), [(80, []), (320, ["Runtime.TruncatedResponse"])], ids=["head", "body"]
+)
+async def test_an_answer_that_is_cut_costs_that_answer_at_most_and_the_lane_serves_on(
+    byte: int, lost: list[str]
+) -> None:
+    # Behind each lane's first GET /next, and what the extension asks.
+    cut = Fault(Way.REQUEST, LANES + 2, byte)
+    api = RuntimeApi(max_concurrency=LANES, faults=Faults([cut]))
+    async with many("many.on_loop", api=api) as sandbox:
+        first = await sandbox.at_once(LANES)
+        again = await sandbox.at_once(LANES)
+
+        assert api.faults is not None
+        assert api.faults.happened == [cut]
+        assert [answer["errorType"] for answer in first if "n" not in answer] == lost
+        assert [answer["n"] for answer in again] == list(range(LANES))
+        assert sandbox.function.starts == 1
+
+
+async def test_an_error_at_init_is_the_answer_to_the_first_event() -> None:
+    async with many("many.nobody") as sandbox:
+        (answer,) = await sandbox.at_once(1)
+
+        assert answer["errorType"] == "Runtime.HandlerNotFound"
