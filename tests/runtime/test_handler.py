@@ -9,6 +9,7 @@ import trio
 
 from runtime.alarm import Alarm
 from runtime.context import Context
+from runtime.current import enter
 from runtime.handler import Handler, Plain, event_type, is_async, is_handler
 from tests.runtime.stage import SETTINGS, delivery
 
@@ -176,6 +177,7 @@ async def test_a_thread_past_its_time_is_abandoned_and_told_of() -> None:
         trio.from_thread.run(release.wait, trio_token=token)
 
     token = trio.lowlevel.current_trio_token()
+    enter("id-1", {})
     with trio.CancelScope() as scope:
         plain = Plain(waits, None, lambda *told: abandoned.append(told))
         await plain.handle(7, Context(delivery(), SETTINGS))
