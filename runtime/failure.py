@@ -93,11 +93,11 @@ class Stopped(DeadlineExceeded):
 
 def foremost(crash: BaseException) -> BaseException:
     """Of a group with a DeadlineExceeded that one: the others came of it. Else what it is given."""
-    if isinstance(crash, BaseExceptionGroup):
-        late = cast("BaseExceptionGroup[BaseException]", crash).subgroup(DeadlineExceeded)
-        if late is not None:
-            return foremost(late.exceptions[0])
-    return crash
+    if not isinstance(crash, BaseExceptionGroup):
+        return crash
+    group = cast("BaseExceptionGroup[BaseException]", crash)
+    late = group.subgroup(DeadlineExceeded)
+    return group if late is None else foremost(late.exceptions[0])
 
 
 def error_json(kind: str, message: str, stack: Sequence[str] = (), request_id: str = "") -> bytes:
