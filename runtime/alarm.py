@@ -7,16 +7,17 @@ signal's handler also out of an interrupted system call or lock, so a sleep, a r
 deadlock end as a busy loop does. C code that holds the interpreter is beyond it.
 
 A plain `def` is signalled from its limit on. An `async def` has its cancel scope for that; one
-that holds the loop has not heard of it, and is signalled when the loop has not answered what the
-watchdog asked. An exception in the middle of trio's work, or of okibi's, would be the end of
-both, so for that one the signal raises only where the stack says that the handler's own code is
-what runs (`handled_in`). trio's own Ctrl-C is raised in tasks by the same means, and by a laxer
-rule: also inside trio's rooms that tasks call.
+that holds the loop does not hear of it, and is signalled from half of the margin on, when it would
+be abandoned if the loop went on. An exception in the middle of trio's work, or of okibi's, would
+be the end of both, so for that one the signal raises only where the stack says that the handler's
+own code is what runs (`handled_in`). trio's own Ctrl-C is raised in tasks by the same means, and by
+a laxer rule: also inside trio's rooms that tasks call.
 """
 
 import signal
 import threading
 from collections.abc import Callable
+from opcode import opmap
 from types import CodeType, FrameType
 from typing import Any, TypeVar
 
@@ -31,8 +32,11 @@ F = TypeVar("F", bound=Callable[..., object])
 # Not SIGALRM, which user code uses; not SIGUSR1 or SIGUSR2, which profilers and servers do. Where
 # there are no real-time signals (macOS), the one that nobody takes and that does no harm.
 SIGNAL = signal.SIGRTMIN + 7 if hasattr(signal, "SIGRTMIN") else signal.SIGURG
-# Whose half-done work the loop would have to live with: they wrap trio's nurseries and scopes.
-_DELICATE = ("contextlib", "anyio")
+# Whose half-done work the loop would have to live with: what wraps trio's nurseries and scopes, or
+# keeps trio's sets of weak references.
+_DELICATE = frozenset({"anyio", "contextlib", "weakref", "_weakrefset"})
+_DELICATE_NAMES = frozenset({"__aenter__", "__aexit__", "__del__", "__enter__", "__exit__"})
+_GET_AWAITABLE, _LOAD_SPECIAL = opmap["GET_AWAITABLE"], opmap.get("LOAD_SPECIAL", -1)
 _handling: set[CodeType] = set()
 
 
@@ -120,8 +124,10 @@ def handled_in(frame: FrameType | None) -> Delivery | None:
     of somebody else's work are no handlers.
     """
     users = False
+    if frame is not None and _between_two(frame):
+        return None
     while frame is not None and not is_below(frame.f_code.co_filename):
-        if str(frame.f_globals.get("__name__")).partition(".")[0] in _DELICATE:
+        if _is_delicate(frame):
             return None
         users = users or is_users(frame.f_code.co_filename)
         frame = frame.f_back
@@ -131,6 +137,28 @@ def handled_in(frame: FrameType | None) -> Delivery | None:
             return delivery if isinstance(delivery, Delivery) else None
         frame = frame.f_back
     return None
+
+
+def _is_delicate(frame: FrameType) -> bool:
+    package = str(frame.f_globals.get("__name__")).partition(".")[0]
+    return package in _DELICATE or frame.f_code.co_name in _DELICATE_NAMES
+
+
+def _between_two(frame: FrameType) -> bool:
+    """Whether it has made a coroutine and has not begun to await it, or is entering a `with`.
+
+    `async with` is left by such a coroutine, its `__aexit__`: never awaited, it would leave a
+    nursery open for ever. A `with` that has been entered is first left from the next instruction
+    on (that it is entered by a call, which may be interrupted at its end, is Python 3.14's way).
+    """
+    code, at = frame.f_code.co_code, frame.f_lasti
+    if code[at - 2] == _LOAD_SPECIAL:
+        return True
+    at += 2
+    # What a call keeps for itself stands behind it, as zeroes.
+    while at < len(code) and code[at] == 0:
+        at += 2
+    return at < len(code) and code[at] == _GET_AWAITABLE
 
 
 def _is_late(delivery: Delivery | None) -> bool:

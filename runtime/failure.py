@@ -15,7 +15,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from .chain import Related, behind
 from .delivery import Outcome
@@ -89,6 +89,15 @@ class DeadlineExceeded(BaseException):
 
 class Stopped(DeadlineExceeded):
     """The process is to end, and the time that is left for what is in flight is over."""
+
+
+def foremost(crash: BaseException) -> BaseException:
+    """Of a group with a DeadlineExceeded that one: the others came of it. Else what it is given."""
+    if isinstance(crash, BaseExceptionGroup):
+        late = cast("BaseExceptionGroup[BaseException]", crash).subgroup(DeadlineExceeded)
+        if late is not None:
+            return foremost(late.exceptions[0])
+    return crash
 
 
 def error_json(kind: str, message: str, stack: Sequence[str] = (), request_id: str = "") -> bytes:

@@ -5,8 +5,8 @@ at its share of the margin before the deadline, as long as the delivery is unset
 
     1      the alarm: a plain `def` on the main thread is signalled, again and again
     1/2    the dispatcher is asked to settle what is late and abandon its worker (a shielded
-           handler, no idle worker, a worker still in `init`); while it does not, the main thread
-           is signalled again and again: an `async def` that holds the loop is ended too
+           handler, no idle worker, a worker still in `init`); lest it cannot, the main thread is
+           signalled again and again: an `async def` that holds the loop is ended too
     1/4    the loop has not answered: log all stacks, claim the delivery, post the error on a
            socket of its own (not of an answer that streams: its cut is the error), end the process
     1/8    C code holds the interpreter, so that not even this thread runs: faulthandler's timer,
@@ -165,7 +165,7 @@ class Watchdog:
         while delivery.unsettled and not self._closed:
             now = time.monotonic()
             left = delivery.due + self._offset - now
-            self._signal(now - asked >= SIGNAL_EVERY)
+            self._signal(left <= margin / 2)
             if left <= margin / 2 and math.isinf(asked) and self._token is not None:
                 asked = now
                 self._ask(self._token)
@@ -174,13 +174,9 @@ class Watchdog:
                 self._end_process(delivery)
             self._look.wait(SIGNAL_EVERY)
 
-    def _signal(self, unanswered: bool) -> None:
-        if self._alarm is None:
-            return
-        if unanswered:
-            self._alarm.interrupt()
-        else:
-            self._alarm.send()
+    def _signal(self, at_any: bool) -> None:
+        if self._alarm is not None:
+            (self._alarm.interrupt if at_any else self._alarm.send)()
 
     def _ask(self, token: trio.lowlevel.TrioToken) -> None:
         try:

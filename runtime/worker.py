@@ -17,7 +17,7 @@ from .alarm import handles
 from .context import Context, check_context
 from .current import enter
 from .delivery import Delivery, Outcome
-from .failure import DeadlineExceeded, Stopped, handler_error, platform_error
+from .failure import DeadlineExceeded, Stopped, foremost, handler_error, platform_error
 from .handler import Instance
 from .lane import Lane
 from .ledger import Ledger
@@ -232,10 +232,11 @@ def _outcome_of(error: BaseException, request_id: str) -> Outcome | None:
     crash = crash_in(error)
     if crash is None:
         return None
-    if isinstance(crash, Stopped):
+    first = foremost(crash)
+    if isinstance(first, Stopped):
         return _stopped(SHUTDOWN, request_id)
-    if isinstance(crash, DeadlineExceeded):
-        return late_by(crash, request_id)
+    if isinstance(first, DeadlineExceeded):
+        return late_by(first, request_id)
     if isinstance(error, BaseExceptionGroup):
         # The group is the handler's own, and is told as it is; what trio cancelled in it is not.
         told = cast("BaseExceptionGroup[BaseException]", error).split(trio.Cancelled)[1]

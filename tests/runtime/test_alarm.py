@@ -122,8 +122,10 @@ def test_a_handler_that_catches_it_is_signalled_again(alarm: Alarm) -> None:
     assert caught == 3
 
 
-def test_left_it_gives_the_signal_back() -> None:
-    with Alarm():
+def test_left_it_gives_the_signal_back_and_sends_none() -> None:
+    (alarm := Alarm()).interrupt()
+    with alarm:
         pass
+    alarm.interrupt()
 
     assert signal.getsignal(SIGNAL) is signal.SIG_DFL

@@ -9,51 +9,75 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from runtime.local import Happening
+from runtime.local import Happening, InvokeResult
 from tests.runtime.sandbox import Running, is_gone, running
 
+# The handler, what it does, and the line it then stands in, with the function around it.
 SURVIVABLE = [
-    ("app.asynchronous", "sleep"),
-    ("app.asynchronous", "shield"),
-    ("app.plain", "sleep"),
-    ("app.plain", "busy"),
-    ("app.plain", "recv"),
-    ("app.plain", "lock"),
-    ("app.plain", "stubborn"),
-    ("official.loop", "sleep"),
-    ("tree.function", "sleep"),
-    ("tree.function", "shield"),
-    ("tree.plain", "sleep"),
+    ("app.asynchronous", "sleep", "asynchronous", "await trio.sleep_forever()"),
+    ("app.asynchronous", "shield", "asynchronous", "await trio.sleep_forever()"),
+    ("app.asynchronous", "clean up", "asynchronous", "await trio.sleep(60)"),
+    ("app.asynchronous", "nursery", "waits", "await trio.sleep_forever()"),
+    ("app.asynchronous", "block", "asynchronous", "time.sleep(60)"),
+    ("app.asynchronous", "busy", "act", "while True:"),
+    ("app.plain", "sleep", "plain", "time.sleep(60)"),
+    ("app.plain", "busy", "act", "while True:"),
+    ("app.plain", "recv", "plain", "here.recv(1)"),
+    ("app.plain", "lock", "plain", "lock.acquire()"),
+    ("app.plain", "stubborn", "plain", "time.sleep(1)"),
+    ("official.loop", "sleep", "loop", "asyncio.run(asyncio.sleep(60))"),
+    ("tree.function", "sleep", "handle", "await trio.sleep_forever()"),
+    ("tree.function", "shield", "handle", "await trio.sleep_forever()"),
+    ("tree.function", "block", "handle", "time.sleep(60)"),
+    ("tree.plain", "sleep", "threaded", "time.sleep(3)"),
+    ("loops.here", "sleep", "handler", "await asyncio.sleep(60)"),
+    ("loops.here", "swallow", "handler", "await asyncio.sleep(60)"),
+    ("loops.keeps", "sleep", "handle", "await asyncio.sleep(60)"),
 ]
 FATAL = [
-    ("app.asynchronous", "busy"),
-    ("app.plain", "gil"),
+    ("app.asynchronous", "stubborn", "it stood", "time.sleep(1)"),
+    ("tree.function", "block the server", "the loop was held", "time.sleep(60)"),
+    ("loops.here", "block", "it stood", "time.sleep(60)"),
+    ("app.plain", "gil", "", ""),
 ]
 
-Check = Callable[[Running, str], Awaitable[None]]
+Case = tuple[str, str, str, str]
+Check = Callable[[Running, Case], Awaitable[None]]
 
 
-async def side_by_side(check: Check, handlers: list[tuple[str, str]], timeout: float = 1.0) -> None:
+async def side_by_side(check: Check, cases: list[Case], timeout: float = 1.0) -> None:
     """Check each of them in a sandbox of its own, four at a time, for they mostly wait."""
     failed = list[str]()
     turns = trio.CapacityLimiter(4)
 
-    async def one(handler: str, what: str) -> None:
+    async def one(case: Case) -> None:
+        handler, what, *_ = case
         async with turns:
             try:
                 async with running(handler, timeout=timeout) as sandbox:
-                    await check(sandbox, what)
+                    await check(sandbox, case)
             except Exception as error:
                 where = traceback.format_exception(error)[-3:]
                 failed.append(f"{handler}, {what}: {''.join(where)}")
 
     async with trio.open_nursery() as nursery:
-        for handler, what in handlers:
-            nursery.start_soon(one, handler, what)
+        for case in cases:
+            nursery.start_soon(one, case)
     assert not failed, "\n".join(failed)
 
 
-async def survives(sandbox: Running, what: str) -> None:
+def stands(payload: bytes, words: str, function: str, line: str) -> None:
+    """Its last frame is the user's line, and its message names the same place."""
+    told = json.loads(payload)
+    place, source, *_ = told["stackTrace"][-1].strip().split("\n")
+    assert source.strip().startswith(line), told
+    assert not function or place.endswith(f", in {function}"), told
+    assert f"{words} in {place}" in told["errorMessage"], told
+    assert not any("/runtime/watchdog.py" in frame for frame in told["stackTrace"])
+
+
+async def survives(sandbox: Running, case: Case) -> None:
+    _, what, function, line = case
     event = {"name": "a", "do": what}
     assert (await sandbox.invoke({"name": "a"})).function_error is None
     pid = sandbox.pid
@@ -61,6 +85,7 @@ async def survives(sandbox: Running, what: str) -> None:
         result = await sandbox.invoke(event)
         assert result.error_type == "Runtime.DeadlineExceeded", result.payload
         assert json.loads(result.payload)["requestId"] == result.request_id
+        stands(result.payload, "it stood", function, line)
         assert 850 < result.duration_ms < 1000
         answer = await sandbox.invoke({"name": "a"})
         assert answer.function_error is None, answer.payload
@@ -69,20 +94,21 @@ async def survives(sandbox: Running, what: str) -> None:
     assert sandbox.function.journal.times(Happening.TIMED_OUT) == []
 
 
-async def ends(sandbox: Running, what: str) -> None:
-    await sandbox.invoke()
+async def ends(sandbox: Running, case: Case) -> None:
+    _, what, words, line = case
+    await sandbox.invoke({"name": "a"})
     pid = sandbox.pid
-    result = await sandbox.invoke({"do": what})
+    result = await sandbox.invoke({"name": "a", "do": what})
     took = result.duration_ms
-    if what == "busy":
+    if line:
         assert result.error_type == "Runtime.DeadlineExceeded", result.payload
         assert sandbox.said("the loop does not answer at the deadline") == 1
-        assert sandbox.said("in act") >= 1
+        stands(result.payload, words, "", line)
     else:
         assert result.error_type == "Runtime.ExitError", result.payload
         assert b"exit status 1" in result.payload
     assert 850 < took < 1000
-    assert (await sandbox.ask())["pid"] != pid
+    assert (await sandbox.ask({"name": "a"}))["pid"] != pid
     assert is_gone(pid)
     assert sandbox.function.starts == 2
 
@@ -93,3 +119,41 @@ async def test_what_can_be_ended_is_answered_and_the_same_process_serves_the_nex
 
 async def test_what_cannot_be_ended_ends_the_process_before_the_platform_does() -> None:
     await side_by_side(ends, FATAL)
+
+
+async def test_one_that_waits_for_an_actor_says_for_whom_and_where_that_one_is() -> None:
+    async with running("tree.function", timeout=0.5) as sandbox:
+        told = await sandbox.ask({"name": "a", "do": "wait for the server"})
+        _, words = told["errorMessage"].split(", waiting for ")
+        assert words.startswith("/function/children/visits to answer hang (it is at ")
+        assert "functions/tree.py:" in words
+
+
+async def test_an_event_that_no_worker_became_free_for_says_what_the_worker_was_at() -> None:
+    async with running("tree.returning", timeout=0.5) as sandbox:
+        await sandbox.ask({"name": "a", "do": "raise"})
+        told = await sandbox.ask({"name": "a"})
+        words = "no worker became free for it: /function/lambda/workers/worker-0 was"
+        place = told["stackTrace"][-1].strip().split("\n")[0]
+        assert f"{words} in the init of a new instance, in {place}" in told["errorMessage"]
+        assert place.endswith(", in init")
+
+
+async def test_a_handler_that_holds_the_loop_costs_nobody_else_his_event() -> None:
+    lanes = {"AWS_LAMBDA_MAX_CONCURRENCY": "2"}
+    async with running("app.asynchronous", timeout=1.0, environment=lanes) as sandbox:
+        answers: dict[str, InvokeResult] = {}
+
+        async def invoke(what: str) -> None:
+            answers[what] = await sandbox.invoke({"do": what})
+
+        await sandbox.ask()
+        pid = sandbox.pid
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(invoke, "block")
+            await trio.sleep(0.2)
+            nursery.start_soon(invoke, "short")
+
+        assert answers["block"].error_type == "Runtime.DeadlineExceeded"
+        assert json.loads(answers["short"].payload)["pid"] == pid
+        assert sandbox.pid == pid

@@ -92,6 +92,7 @@ class Inbox(Actor):
     """A worker that only keeps its mail."""
 
     mail: list[object] = attrs.field(factory=list[object])
+    doing: str = ""
 
     async def run(self) -> None:
         while True:
@@ -238,8 +239,24 @@ async def test_an_event_that_comes_too_late_is_no_sign_of_stuck_workers(world: W
         _, made = world.place(delivery(due=trio.current_time() - 1.0))
         await world.wake()
         assert made.outcome is not None
+        assert b": it came too late for its handler to begin" in made.outcome.body
 
     assert not world.failures
+
+
+async def test_an_event_without_a_worker_in_all_its_time_says_what_the_others_are_at(
+    world: World,
+) -> None:
+    inbox = await world.inbox()
+    await world.dispatcher()
+    inbox.doing = "in the init of a new instance"
+    world.ledger.worker_not_ready(inbox.ref)
+    _, made = world.place(delivery(due=trio.current_time() - 1.0))
+    await world.wake()
+
+    assert made.outcome is not None
+    said = f": no worker became free for it: {inbox.path} was in the init of a new instance, in "
+    assert said.encode() in made.outcome.body
 
 
 async def test_a_late_event_is_answered_and_its_worker_abandoned(
@@ -260,6 +277,7 @@ async def test_a_late_event_is_answered_and_its_worker_abandoned(
     assert made.outcome is not None
     assert made.outcome.error_type == "Runtime.DeadlineExceeded"
     assert LATE.encode() in made.outcome.body
+    assert b", in run" in made.outcome.body
     assert not inbox.ref.alive
     assert inbox.ref not in world.ledger.ready
 

@@ -16,8 +16,10 @@ from runtime.failure import (
     BODY_LIMIT,
     CAUSE_LIMIT,
     FRAMES,
+    DeadlineExceeded,
     InitError,
     error_json,
+    foremost,
     handler_error,
     init_error,
     is_users,
@@ -265,6 +267,28 @@ def test_a_handler_that_needs_asyncio_is_told_so() -> None:
     error = raised(lambda: RuntimeError("no running event loop"))
 
     assert "the handler needs asyncio, and okibi runs it on trio" in told(error)[0]["errorMessage"]
+
+
+# -- the end of a handler's time
+
+
+def test_of_a_group_the_end_of_the_time_counts() -> None:
+    late = DeadlineExceeded()
+    other = ValueError("came of it")
+    nested = BaseExceptionGroup("two", [other, BaseExceptionGroup("one", [late])])
+    rest = ExceptionGroup("one", [other])
+
+    assert foremost(nested) is late
+    assert foremost(late) is late
+    assert foremost(rest) is rest
+    assert foremost(other) is other
+
+
+def test_who_writes_a_handler_finds_it_beside_the_rest() -> None:
+    import runtime
+
+    assert runtime.DeadlineExceeded is DeadlineExceeded
+    assert not issubclass(DeadlineExceeded, Exception)
 
 
 # -- the type

@@ -159,9 +159,59 @@ async def test_at_the_deadline_it_is_answered_and_the_instance_replaced(
     assert made.state is State.RUNNING
     await trio.sleep(0.02)
 
-    assert answer(made)["errorType"] == "Runtime.DeadlineExceeded"
+    told = answer(made)
+    assert told["errorType"] == "Runtime.DeadlineExceeded"
+    assert told["errorMessage"].endswith(", in handle")
+    assert told["stackTrace"][-1].endswith("    await trio.sleep_forever()\n")
     assert LOG == ["init 1", "task of 1 ends", "terminate 1 crashed", "init 2"]
     assert await stage.tell("echo") == 2
+
+
+async def test_what_it_answers_although_it_was_cancelled_is_the_answer(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    async def stubborn(event: object, context: Context) -> object:
+        try:
+            await trio.sleep_forever()
+        except trio.Cancelled:
+            return "at last"
+
+    stage = await bench(nursery, lambda: Plain(stubborn, None, print))
+    made = await stage.give(b"1", due=trio.current_time() + 1.0)
+    await trio.sleep(1)
+
+    assert answer(made) == "at last"
+
+
+async def test_it_says_what_keeps_it_from_an_event(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    class Slow(Player):
+        async def init(self) -> None:
+            await trio.sleep(1)
+            await super().init()
+
+        async def handle(self, event: Event, context: Context) -> object:
+            await trio.sleep_forever()
+
+        async def terminate(self, reason: ExitReason) -> None:
+            await trio.sleep(0.5)
+
+    stage = await bench(nursery, Slow)
+    worker = stage.worker.process().actor
+    assert isinstance(worker, Worker)
+    assert worker.doing == ""
+    worker.stateful = True
+
+    made = await stage.give(b"{}", due=trio.current_time() + 1.0)
+    assert worker.doing == "at another event"
+    await trio.sleep(1)
+    assert not made.unsettled
+    assert worker.doing == "in the terminate of an old instance"
+    await trio.sleep(0.5)
+    assert worker.doing == "in the init of a new instance"
+    await trio.sleep(1)
+    assert worker.doing == ""
 
 
 async def test_the_answer_does_not_wait_for_the_new_instance(

@@ -45,6 +45,12 @@ async def asynchronous(event, context):
                     continue
         case "block":
             time.sleep(60)  # noqa: ASYNC251, it is what the test is about
+        case "stubborn":
+            while True:
+                try:
+                    time.sleep(1)  # noqa: ASYNC251
+                except BaseException:
+                    continue
         case "clean up":
             try:
                 await trio.sleep(60)

@@ -23,6 +23,9 @@ class Visits(Server):
     async def crash(self) -> None:
         raise RuntimeError("asked for")
 
+    async def block(self) -> None:
+        time.sleep(60)  # noqa: ASYNC251, it is what the test is about
+
     async def hang(self) -> None:
         await trio.sleep_forever()
 
@@ -64,6 +67,10 @@ class Greeter(Handler[Greeting]):
             case "shield":
                 with trio.CancelScope(shield=True):
                     await trio.sleep_forever()
+            case "block":
+                time.sleep(60)  # noqa: ASYNC251
+            case "block the server":
+                await VISITS.call(Visits.block)
             case "wait for the server":
                 await VISITS.call(Visits.hang)
             case "crash the server":
