@@ -165,6 +165,9 @@ async def test_in_the_init_of_an_instance_it_may_not(nursery: trio.Nursery, alar
         async def init(self) -> None:
             look()
 
+        async def handle(self, event: Any, context: Context) -> object:
+            return event
+
     await start(nursery, partial(Worker, ledger_of(), SETTINGS, Looks, decoder_for(Any), True))
 
     assert seen == [None]
