@@ -401,6 +401,8 @@ class Lane:
         """Drop the delivery whose answer is lost, and go on to the next."""
         delivery, self.delivery = self.delivery, None
         self._resent = False
+        # Its handler, if it streams, has been cut by the break; the lane has no more to do with it.
+        self.stream = None
         return delivery
 
     def close(self) -> None:

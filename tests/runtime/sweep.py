@@ -256,10 +256,11 @@ def run(
     point: Point,
     killer: Killer | None = None,
     world: type[World] = World,
-    handler: type[Handler[dict[str, int]]] = Echo,
+    handler: type[Handler[dict[str, int]]] | None = None,
 ) -> Result:
     """One point. Everything that is not as it must be is in `wrong`."""
     killer = killer or Killer(point)
+    handler = handler or (Stream if point.streams else Echo)
     random_of_trio().seed(point.seed)
     try:
         return trio.run(

@@ -301,6 +301,22 @@ async def test_broken_between_two_pieces_it_is_fatal_and_the_handler_is_cut() ->
     assert not lane.outbox
 
 
+async def test_given_up_it_has_no_part_in_what_the_lane_says_next() -> None:
+    lane = lane_of()
+    made = streaming(lane)
+    write(lane)
+    lane.broken()
+
+    assert lane.give_up() is made
+
+    lane.connected(Wire())
+    other = settled(lane)
+    lane.stage()
+    write(lane)
+    assert lane.acknowledged() is other
+    assert lane.delivery is None
+
+
 @pytest.mark.parametrize("pipelined", [True, False])
 async def test_broken_with_all_of_it_written_an_error_is_sent_in_its_place(
     pipelined: bool,

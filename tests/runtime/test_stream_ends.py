@@ -16,7 +16,7 @@ from runtime.alarm import Alarm
 from runtime.current import request_id
 from runtime.delivery import State
 from runtime.response import ROOM, Item
-from tests.runtime.played import NEXT
+from tests.runtime.played import ACCEPTED, NEXT
 from tests.runtime.streamed import body, serving, trailer, until
 
 LOG: list[object] = []
@@ -103,6 +103,24 @@ async def test_a_connection_that_breaks_inside_it_ends_the_process() -> None:
 
         assert "cut half way" in stage.world.failures[0]
         assert "closed" in LOG
+
+
+async def test_beside_other_lanes_it_costs_that_one_answer_and_the_lane_goes_on() -> None:
+    async with serving(Endless, lanes=2) as stage:
+        await stage.give()
+
+        await stage.world.say(b"")
+
+        assert not stage.world.failures
+        assert len(stage.world.connections) == 2
+        assert LOG == ["init", "closed", "terminate", "init"]
+        made = await stage.give()
+        assert stage.read().endswith(b"one\r\n")
+        stage.worker.stop()
+        await stage.worker.wait()
+        await stage.world.say(ACCEPTED)
+        assert made.state is State.ACKED
+        assert stage.lane.delivery is None
 
 
 async def test_stopped_its_worker_says_so_behind_what_is_out() -> None:
