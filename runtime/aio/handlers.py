@@ -81,6 +81,19 @@ class OnAsyncio(Handler[Any]):
     async def terminate(self, reason: ExitReason) -> None:
         await self.loop.run(self.inner.terminate, reason)
 
+    async def before_snapshot(self) -> None:
+        """Have it get ready for a snapshot, if it has a method of that name."""
+        await self._hook("before_snapshot")
+
+    async def after_restore(self) -> None:
+        """Have it find back after a snapshot, if it has a method of that name."""
+        await self._hook("after_restore")
+
+    async def _hook(self, name: str) -> None:
+        hook = getattr(self.inner, name, None)
+        if hook is not None:
+            await self.loop.run(hook)
+
 
 class TaskStarter:
     """What such a Handler finds as its `nursery`: its tasks run on the loop, and end with it.

@@ -37,6 +37,7 @@ def get_after_restore():
     return after
 """
 APP = """
+import asyncio
 import os
 from actors import Actor, Server
 from runtime import Function, Handler
@@ -71,6 +72,8 @@ class Plain(Actor):
 
 class Answers(Handler[dict]):
     async def before_snapshot(self):
+        if os.environ.get("OKIBI_LOOP"):
+            asyncio.get_running_loop()
         say("before handler")
 
     async def handle(self, event, context):
@@ -173,8 +176,11 @@ async def started(
                 nursery.cancel_scope.cancel()
 
 
-async def test_each_is_asked_before_and_after_in_its_order(tmp_path: Path) -> None:
-    async with started(tmp_path, "app.function") as (platform, _):
+@pytest.mark.parametrize("environment", [{}, {"OKIBI_LOOP": "asyncio"}])
+async def test_each_is_asked_before_and_after_in_its_order(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    async with started(tmp_path, "app.function", environment) as (platform, _):
         await platform.waits.wait()
         assert platform.asked == ["restore/next"]
         platform.restored.set()
