@@ -14,10 +14,10 @@ own code is what runs (`handled_in`). trio's own Ctrl-C is raised in tasks by th
 a laxer rule: also inside trio's rooms that tasks call.
 """
 
+import dis
 import signal
 import threading
 from collections.abc import Callable
-from opcode import opmap
 from types import CodeType, FrameType
 from typing import Any, TypeVar
 
@@ -36,7 +36,8 @@ SIGNAL = signal.SIGRTMIN + 7 if hasattr(signal, "SIGRTMIN") else signal.SIGURG
 # keeps trio's sets of weak references.
 _DELICATE = frozenset({"anyio", "contextlib", "weakref", "_weakrefset"})
 _DELICATE_NAMES = frozenset({"__aenter__", "__aexit__", "__del__", "__enter__", "__exit__"})
-_GET_AWAITABLE, _LOAD_SPECIAL = opmap["GET_AWAITABLE"], opmap.get("LOAD_SPECIAL", -1)
+_GET_AWAITABLE, _JUMP_BACKWARD = dis.opmap["GET_AWAITABLE"], dis.opmap["JUMP_BACKWARD"]
+_LOAD_SPECIAL = dis.opmap.get("LOAD_SPECIAL", -1)
 _handling: set[CodeType] = set()
 
 
@@ -145,20 +146,29 @@ def _is_delicate(frame: FrameType) -> bool:
 
 
 def _between_two(frame: FrameType) -> bool:
-    """Whether it has made a coroutine and has not begun to await it, or is entering a `with`.
+    """Whether an exception that is raised here would pass by a `with` around it.
 
-    `async with` is left by such a coroutine, its `__aexit__`: never awaited, it would leave a
-    nursery open for ever. A `with` that has been entered is first left from the next instruction
-    on (that it is entered by a call, which may be interrupted at its end, is Python 3.14's way).
+    So it does where a coroutine is made and not yet awaited: `async with` is left by one, its
+    `__aexit__`, and would leave a nursery open for ever. Also where Python 3.14 enters a `with`, by
+    a call that may be interrupted at its end, and at the jump back of a `while` with a condition:
+    3.12 and 3.13 forget to say that it is inside of what is around the loop.
     """
     code, at = frame.f_code.co_code, frame.f_lasti
     if code[at - 2] == _LOAD_SPECIAL:
         return True
+    if code[at] == _JUMP_BACKWARD:
+        return _handler_at(frame.f_code, at) != _handler_at(frame.f_code, at - 2)
     at += 2
     # What a call keeps for itself stands behind it, as zeroes.
     while at < len(code) and code[at] == 0:
         at += 2
     return at < len(code) and code[at] == _GET_AWAITABLE
+
+
+def _handler_at(code: CodeType, at: int) -> int:
+    """Where an exception of this instruction goes on; -1 for out of the function."""
+    entries: list[Any] = getattr(dis.Bytecode(code), "exception_entries")  # noqa: B009, untyped
+    return next((e.target for e in entries if e.start <= at < e.end), -1)
 
 
 def _is_late(delivery: Delivery | None) -> bool:

@@ -29,13 +29,15 @@ T = TypeVar("T")
 _CALL = cast("CodeType", cast("Any", Address).call.__code__)
 UNKNOWN = "where it stood is not known"
 DEPTH = 50
+_WAITS = frozenset({"thread", "job"})
 _INSTALLED = ("site-packages", "dist-packages")
 
 
 class Elsewhere:
     """Says where a handler stands that runs in another thread.
 
-    A variable of this kind in one of okibi's own frames says that the frame waits for it.
+    A variable of this kind in one of okibi's own frames, by a name of `_WAITS`, says that the frame
+    waits for it.
     """
 
     __slots__ = ()
@@ -239,7 +241,10 @@ def _followed(frames: Frames) -> Frames:
     """Into the other thread, if the handler runs there."""
     for frame, _ in reversed(frames):
         if is_own(frame.f_code.co_filename):
-            for value in frame.f_locals.values():
+            # To look at a frame's variables keeps a copy of them with it (until Python 3.13): of
+            # one that has caught the error, a circle.
+            for name in _WAITS.intersection(frame.f_code.co_varnames + frame.f_code.co_cellvars):
+                value = frame.f_locals.get(name)
                 if isinstance(value, Elsewhere):
                     return frames + value.frames()
     return frames
