@@ -68,7 +68,7 @@ class Feed:
     def __attrs_post_init__(self) -> None:
         # Made before the clock runs: an id is a call into the kernel's random numbers.
         total = self.warmup + self.count + 1
-        made = [Invocation(self.payload, PATIENCE, trace_id="") for _ in range(total)]
+        made = [Invocation(self.payload, PATIENCE) for _ in range(total)]
         self._events = iter(made)
         self._exchange = Exchange(
             time.perf_counter, time.time, Journal(), on_answer=self._check, on_end=self._next

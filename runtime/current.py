@@ -14,17 +14,17 @@ is the whole process's: it is set, or deleted, at each event as in the official 
 one can be in flight, and never touched with more.
 """
 
-import os
 from collections.abc import Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
+
+from .trace_variable import set_trace
 
 Invocation = tuple[str, Mapping[bytes, bytes]]
 
 NOBODY: Invocation = ("", MappingProxyType({}))
 TENANT = b"lambda-runtime-aws-tenant-id"
 TRACE = b"lambda-runtime-trace-id"
-TRACE_VARIABLE = "_X_AMZN_TRACE_ID"
 # The trace of an event that has not been: what the variable holds at the start is nobody's.
 _UNKNOWN = b"unknown"
 
@@ -83,10 +83,6 @@ def xray_trace_id() -> str | None:
 
 
 def _set_variable(trace: bytes | None) -> None:
-    """Say in the environment which trace this is (Runtime API: `Lambda-Runtime-Trace-Id`)."""
     global _traced
     _traced = trace
-    if trace:
-        os.environ[TRACE_VARIABLE] = trace.decode("latin-1")
-    else:
-        os.environ.pop(TRACE_VARIABLE, None)
+    set_trace(trace)

@@ -204,7 +204,7 @@ class Feed:
         self._deed, self._answers = deed, 0
         event = json.dumps({"do": deed.value, "n": self._number}).encode()
         allowed = SHORT if deed is Deed.WAIT else AMPLE
-        self._offered = Invocation(event, allowed, trace_id="")
+        self._offered = Invocation(event, allowed)
         self._exchange.offer(self._offered)
 
     def _judge(self, invocation: Invocation) -> None:

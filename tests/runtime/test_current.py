@@ -11,7 +11,6 @@ import trio
 from runtime import current
 from runtime.current import (
     TRACE,
-    TRACE_VARIABLE,
     enter,
     expect,
     invocation,
@@ -19,6 +18,7 @@ from runtime.current import (
     tenant_id,
     xray_trace_id,
 )
+from runtime.trace_variable import VARIABLE as TRACE_VARIABLE
 
 
 @pytest.fixture(autouse=True)
