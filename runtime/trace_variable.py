@@ -9,7 +9,7 @@ Whoever reads it in another thread while it is written may see half of it, as wi
 """
 
 import os
-from typing import Any
+from typing import Any, cast
 
 VARIABLE = "_X_AMZN_TRACE_ID"
 # A header has about 75 characters, with its lineage some 200.
@@ -25,9 +25,10 @@ class _Memory:
         import ctypes
 
         # What `os.environ` holds, past the method that would call setenv.
-        self._told: dict[bytes, bytes] = getattr(os.environ, "_data")  # noqa: B009
-        if not isinstance(self._told, dict):
+        told: object = getattr(os.environ, "_data", None)
+        if not isinstance(told, dict):
             raise TypeError("os.environ is no longer made of a dict")
+        self._told = cast("dict[bytes, bytes]", told)
         self._putenv: Any = ctypes.CDLL(None).putenv
         self._buffer: Any = ctypes.create_string_buffer(ROOM)
 
