@@ -47,7 +47,11 @@ def register(*, ask_for_events: bool = True) -> None:
         ask(connection, "GET", "event/next", Identifier=identifier)
 
     if ask_for_events:
+        # The signal is the main thread's. Of a process that was stopped the kernel may give it to
+        # this one, and then nothing would wake the main thread from its wait.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
         threading.Thread(target=wait, daemon=True).start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 
 
 def leave(_: object, __: object) -> None:
