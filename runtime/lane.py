@@ -63,7 +63,7 @@ from typing import Any
 import attrs
 import trio
 
-from actors import Actor, ActorExited, Name, Ref
+from actors import Actor, ActorExited, MailboxFull, Name, Ref
 
 from .delivery import Delivery, Outcome, State
 from .failure import platform_error
@@ -427,10 +427,10 @@ class Lane:
 
 
 def wake(name: Name[Actor], message: object) -> None:
-    """Send a wake-up. Nobody there is no loss: whoever starts begins by looking at the ledgers."""
+    """Send a wake-up. Nobody there, or no room, is no loss: who starts, or has mail, will look."""
     try:
         name.send_nowait(message)
-    except ActorExited:
+    except (ActorExited, MailboxFull):
         return
 
 

@@ -124,6 +124,8 @@ class Response:
     async def write(self, data: Item) -> None:
         """Send a piece: it is with the connection, or waits there for little, when this returns.
 
+        Cancelled, it may have been sent, or not.
+
         Args:
             data: bytes, or str, sent as UTF-8; first of all maybe a Prelude.
 
@@ -134,6 +136,11 @@ class Response:
         wrong = self.fault(data)
         if wrong is not None:
             raise wrong
+        while (begun := self._stream) is not None and self._lane.unwritten > ROOM:
+            # Whoever gave up his last wait does not add to what waits already.
+            if begun.over or not self._goes_on:
+                break
+            await begun.written()
         stream = self._say(data)
         wake(self._lane.responder, self._lane)
         if stream.blocked and self._lane.unwritten <= ROOM:
@@ -152,6 +159,11 @@ class Response:
             if self._stream is None:
                 return None
             return TypeError("a Prelude comes before all else of a streamed answer")
+        if isinstance(data, str) and not data.isascii():
+            try:
+                data.encode()
+            except UnicodeEncodeError as error:
+                return error
         if isinstance(data, Piece):
             return None
         kind = type(data).__name__

@@ -174,23 +174,35 @@ async def _say_all(result: Any, instance: Instance, response: Response) -> None:
 
 
 async def _iterate(items: AsyncIterator[Item], response: Response) -> None:
+    """Send what an asynchronous iterator gives.
+
+    What goes wrong with an item is raised in the generator, where it was made: also a Cancelled
+    from the wait for the connection, which may be of a scope, or a nursery, that the generator has
+    around its `yield`, and is that one's to take.
+    """
     try:
-        async for item in items:
-            wrong = response.fault(item)
-            if wrong is not None:
-                await _throw(items, wrong)
-            await response.write(item)
+        item: Any = await anext(items, END)
+        while item is not END:
+            try:
+                await response.write(item)
+            except BaseException as error:
+                if not hasattr(items, "athrow"):
+                    raise
+                item = await _thrown(items, error)
+            else:
+                item = await anext(items, END)
     finally:
         close = getattr(items, "aclose", None)
         if close is not None:
             await close()
 
 
-async def _throw(items: Any, error: Exception) -> None:
-    """Raise it where the item was made: its stack is then the user's."""
-    if hasattr(items, "athrow"):
-        await items.athrow(error)
-    raise error
+async def _thrown(items: Any, error: BaseException) -> Any:
+    """The next item of a generator in which an error is raised; END if it has no other."""
+    try:
+        return await items.athrow(error)
+    except StopAsyncIteration:
+        return END
 
 
 async def _step(items: Generator[Item], response: Response, instance: Instance) -> None:

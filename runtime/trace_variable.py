@@ -31,6 +31,8 @@ class _Memory:
         self._told = cast("dict[bytes, bytes]", told)
         self._putenv: Any = ctypes.CDLL(None).putenv
         self._buffer: Any = ctypes.create_string_buffer(ROOM)
+        # C code may look into the environment when the interpreter has long let go of this.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._buffer))
 
     def set(self, trace: bytes) -> None:
         self._buffer.value = _PREFIX + trace

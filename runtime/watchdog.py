@@ -172,6 +172,8 @@ class Watchdog:
             # However late the event came: the loop is given time to answer what it is asked.
             if left <= margin / 4 and now - asked >= PATIENCE and delivery.claim():
                 self._end_process(delivery)
+            # Other lanes' settlements cut the wait short, each of them once.
+            self._look.clear()
             self._look.wait(SIGNAL_EVERY)
 
     def _signal(self, at_any: bool) -> None:

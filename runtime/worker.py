@@ -142,6 +142,12 @@ class Worker(Actor):
         finally:
             self._changing = _TERMINATE
             self.ledger.worker_not_ready(me)
+        if self._running is not None:
+            # A Cancelled that was nobody's: of a scope of the handler's that had ended.
+            lane, delivery = self._running
+            text = "The handler ended by a cancellation that none of its own scopes took"
+            outcome = platform_error("Runtime.HandlerCancelled", text, delivery.request_id)
+            self._settle(lane, delivery, outcome)
         return None
 
     async def _terminate_instance(self, reason: ExitReason, grace: float) -> None:

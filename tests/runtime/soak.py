@@ -78,6 +78,8 @@ class Plan:
         errors, timeouts: the shares that raise and that run out of time.
         seed: of which do.
         rest: seconds of quiet before the first sample and the last.
+        short: seconds of an event that runs out of time; half of them is the margin, which
+            with the default is the default one.
     """
 
     count: int
@@ -87,6 +89,7 @@ class Plan:
     timeouts: float = 0.001
     seed: int = 1
     rest: float = 0.0
+    short: float = SHORT
 
     def is_sample(self, served: int) -> bool:
         """Whether one is taken after so many."""
@@ -203,7 +206,7 @@ class Feed:
         self._number += not _is_look(deed)
         self._deed, self._answers = deed, 0
         event = json.dumps({"do": deed.value, "n": self._number}).encode()
-        allowed = SHORT if deed is Deed.WAIT else AMPLE
+        allowed = self.plan.short if deed is Deed.WAIT else AMPLE
         self._offered = Invocation(event, allowed)
         self._exchange.offer(self._offered)
 
@@ -322,7 +325,12 @@ def soak(
     feed = Feed(plan, on_sample)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
-        told = {"AWS_LAMBDA_RUNTIME_API": address, "_HANDLER": handler}
+        margin = f"{plan.short / 2 * 1000:.0f}"
+        told = {
+            "AWS_LAMBDA_RUNTIME_API": address,
+            "_HANDLER": handler,
+            "OKIBI_DEADLINE_MARGIN_MS": margin,
+        }
         with subprocess.Popen(
             COMMAND,
             cwd=FUNCTIONS,

@@ -9,7 +9,7 @@ from runtime.local.outcomes import Outcome
 from tests.runtime.soak import LATE, Deed, Plan, Sample, fault_of, row, soak
 
 # Three time-outs or so in 1,000: each costs 100 ms of waiting.
-SHORT = Plan(1000, first=200, every=400, errors=0.02, timeouts=0.003)
+SHORT = Plan(1000, first=200, every=400, errors=0.02, timeouts=0.003, short=0.7)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,9 @@ def test_no_event_is_lost_and_nothing_is_left_over(handler: str) -> None:
 def test_an_answered_error_or_time_out_leaves_nothing_for_the_collector(kind: str) -> None:
     # An error's traceback holds its frames, these the event: of 6 MB each, and a collector that
     # looks at hundreds of objects at a time lets dozens of them wait.
-    soaked = soak(f"uncollected.{kind}", Plan(100, first=20, errors=0.5, timeouts=0.05, seed=1))
+    soaked = soak(
+        f"uncollected.{kind}", Plan(100, first=20, errors=0.5, timeouts=0.05, seed=1, short=0.7)
+    )
 
     served = soaked.feed.served
     assert soaked.feed.wrong == []

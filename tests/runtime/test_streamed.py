@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 import pytest
+import trio
 
 from runtime import Context, Handler, Prelude, Response, streaming
 from runtime.response import ROOM, Item
@@ -136,6 +137,76 @@ async def test_while_the_connection_takes_no_more_the_handler_waits() -> None:
 
         await stage.drain(1 << 30)
         assert len(body(stage.read())) == 10 * (ROOM // 2)
+
+
+async def test_a_thousand_small_pieces_wait_as_a_few_large_ones_do() -> None:
+    async def handler(event: object, context: Context) -> AsyncIterator[Item]:
+        for _ in range(3000):
+            yield b"x" * 10
+            yield b""
+
+    async with serving(handler) as stage:
+        stage.world.wire.room = 400
+        await stage.give()
+        await stage.drain(1 << 30)
+
+        assert body(stage.read()) == b"x" * 30_000
+
+
+async def test_whoever_gives_up_waiting_adds_no_more_to_what_waits() -> None:
+    @streaming
+    async def handler(event: object, response: Response, context: Context) -> None:
+        for _ in range(10):
+            with trio.move_on_after(0.001):
+                await response.write(b"x" * ROOM)
+        LOG.append("through")
+
+    async with serving(handler) as stage:
+        stage.world.wire.room = 400
+        await stage.give()
+        await until(lambda: bool(LOG))
+
+        assert stage.lane.unwritten < 3 * ROOM
+
+
+async def test_a_scope_around_a_yield_is_the_generator_s_own_also_while_it_waits() -> None:
+    async def handler(event: object, context: Context) -> AsyncIterator[Item]:
+        with trio.move_on_after(0.01):
+            while True:
+                yield b"x" * ROOM
+        LOG.append("moved on")
+        yield b"done"
+
+    async with serving(handler) as stage:
+        stage.world.wire.room = 400
+        await stage.give()
+        await until(lambda: bool(LOG))
+        await stage.drain(1 << 30)
+
+        assert body(stage.read()).endswith(b"xdone")
+
+
+async def test_what_crashes_in_a_nursery_around_a_yield_is_what_is_told() -> None:
+    async def crashes() -> None:
+        await trio.sleep(0.001)
+        raise LookupError("the source is gone")
+
+    async def handler(event: object, context: Context) -> AsyncIterator[Item]:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(crashes)
+            while True:
+                yield b"x" * ROOM
+
+    async with serving(handler) as stage:
+        stage.world.wire.room = 400
+        made = await stage.give()
+        await until(lambda: made.outcome is not None)
+        await stage.drain(1 << 30)
+
+        told = trailer(stage.read())
+        assert told["errorType"] == "ExceptionGroup"
+        assert any("LookupError: the source is gone" in entry for entry in told["stackTrace"])
+        assert stage.worker.alive
 
 
 async def test_a_prelude_is_a_chunk_before_eight_nuls_before_the_body() -> None:
