@@ -57,7 +57,8 @@ demo: .venv/installed
 # not the local server's own tests, nor what plays the same cases on another platform.
 NEWEST_TESTS := tests/actors tests/supervisors tests/conformance tests/runtime actors supervisors runtime \
   --ignore=tests/runtime/local --ignore=tests/conformance/runtime_api --ignore=tests/runtime/test_cuts.py \
-  --ignore=tests/runtime/test_logs_beside_official.py --ignore=tests/runtime/test_emulator.py
+  --ignore=tests/runtime/test_logs_beside_official.py --ignore=tests/runtime/test_emulator.py \
+  --ignore=tests/runtime/test_table.py --ignore=tests/runtime/test_table_slots.py
 test: .venv/installed .venv-newest/installed
 	$(BIN)/python -m pytest
 	@[ ! -x $(NEWEST)/python ] || $(NEWEST)/python -m pytest -q $(NEWEST_TESTS)
