@@ -101,36 +101,25 @@ def outcome_of(result: object) -> Outcome:
         return _slowly(result, escaped=False)
 
 
-def unescaped_outcome_of(result: Any) -> Outcome:
-    """A plain callable's result, ready for the wire: by the official client's rules.
+def _plainly(*, escaped: bool) -> Callable[[Any], Outcome]:
+    """What makes a plain callable's result ready for the wire: by the official client's rules.
 
-    Raises:
+    It raises:
         MarshalError: it cannot be said in JSON.
         Streams: it is an async iterator or a generator.
     """
-    if isinstance(result, bytes):
-        return Outcome(result, b"application/unknown")
-    try:
-        builtins_only.dumps(result, 2)
-        return Outcome(_unescaped(result).encode())
-    except Exception:
-        return _slowly(result, escaped=False)
+    write = _fast(escaped)
 
+    def outcome(result: Any) -> Outcome:
+        if isinstance(result, bytes):
+            return Outcome(result, b"application/unknown")
+        try:
+            builtins_only.dumps(result, 2)
+            return Outcome(write(result).encode())
+        except Exception:
+            return _slowly(result, escaped=escaped)
 
-def escaped_outcome_of(result: Any) -> Outcome:
-    """The same, with what is beyond ASCII escaped.
-
-    Raises:
-        MarshalError: it cannot be said in JSON.
-        Streams: it is an async iterator or a generator.
-    """
-    if isinstance(result, bytes):
-        return Outcome(result, b"application/unknown")
-    try:
-        builtins_only.dumps(result, 2)
-        return Outcome(_escaped(result).encode())
-    except Exception:
-        return _slowly(result, escaped=True)
+    return outcome
 
 
 def _slowly(result: object, *, escaped: bool) -> Outcome:
@@ -159,4 +148,5 @@ def _fast(escaped: bool) -> Callable[[object], str]:
     return lambda value: "".join(write(value, 0))
 
 
-_escaped, _unescaped = _fast(True), _fast(False)
+# What is beyond ASCII is escaped in the one, and not in the other.
+escaped_outcome_of, unescaped_outcome_of = _plainly(escaped=True), _plainly(escaped=False)

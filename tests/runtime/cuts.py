@@ -44,6 +44,7 @@ from runtime.transport import Transport
 from runtime.tree import Serving, tree
 from supervisors import Supervisor
 from tests.runtime.sweep import Nobody, RecordingLedger, random_of_trio
+from tests.runtime.verdict import verdict
 
 EVENTS = 3
 # Seconds: of the platform for an invocation, and of its silence before one when idle.
@@ -421,10 +422,7 @@ def main() -> int:
             counts += counted
             failures += failed
     print(f"{counts.total()} cuts; {len(failures)} wrong; {time.perf_counter() - began:.0f} s")
-    for outcome, count in counts.most_common():
-        print(f"{count:8}  {outcome}")
-    print("\n".join(failures[:20]))
-    return 1 if failures else 0
+    return verdict(counts, failures)
 
 
 def quiet() -> None:

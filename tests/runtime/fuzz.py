@@ -31,6 +31,7 @@ from runtime.transport import Transport
 from runtime.wire import AnswerParser, WireError
 from tests.runtime.lanes import Wire
 from tests.runtime.stage import SETTINGS, ledger_of
+from tests.runtime.verdict import verdict
 
 # Seconds for a hundred cases, each of which takes microseconds: beyond that it hangs.
 HANGS = 60
@@ -228,10 +229,7 @@ def main() -> int:
     counts, failures = trio.run(fuzz, count, first)
     seconds = time.perf_counter() - began
     print(f"{count} cases from number {first} on; {len(failures)} wrong; {seconds:.0f} s")
-    for what, times in counts.most_common():
-        print(f"{times:8}  {what}")
-    print("\n".join(failures[:20]))
-    return 1 if failures else 0
+    return verdict(counts, failures)
 
 
 if __name__ == "__main__":

@@ -82,6 +82,14 @@ def settled(lane: Lane, outcome: Outcome | None = None) -> Delivery:
     return made
 
 
+def sent(lane: Lane, outcome: Outcome | None = None) -> Delivery:
+    """Have an answer go out whole, and what leaves with it."""
+    made = settled(lane, outcome)
+    lane.stage()
+    write(lane)
+    return made
+
+
 def streaming(lane: Lane, *pieces: bytes) -> Delivery:
     """Have an event in the lane whose answer has begun."""
     made = given(lane)

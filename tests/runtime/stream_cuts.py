@@ -32,6 +32,7 @@ from tests.runtime.cuts import (
     run,
     shapes,
 )
+from tests.runtime.verdict import verdict
 
 
 class StreamWorld(World):
@@ -113,10 +114,7 @@ def main() -> int:
     os.dup2(told, sys.stdout.fileno())
     took = time.perf_counter() - began
     print(f"{counts.total()} cuts of streams; {len(failures)} wrong; {took:.0f} s")
-    for outcome, count in counts.most_common():
-        print(f"{count:8}  {outcome}")
-    print("\n".join(failures[:20]))
-    return 1 if failures else 0
+    return verdict(counts, failures)
 
 
 if __name__ == "__main__":

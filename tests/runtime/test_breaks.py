@@ -5,7 +5,7 @@ import pytest
 from runtime.delivery import Delivery, Outcome, State
 from runtime.lane import JOIN_LIMIT, Lane, Loss, Owed
 from runtime.wire import Answer
-from tests.runtime.lanes import NEXT, Wire, asked, event, given, lane_of, settled, write
+from tests.runtime.lanes import NEXT, Wire, asked, event, given, lane_of, sent, settled, write
 
 
 async def test_broken_with_nothing_owed_the_delivery_goes_on() -> None:
@@ -34,9 +34,7 @@ async def test_broken_before_the_first_event_it_is_asked_for_again() -> None:
 
 async def test_broken_after_the_status_the_lane_is_sequential_from_then_on() -> None:
     lane = lane_of()
-    settled(lane)
-    lane.stage()
-    write(lane)
+    sent(lane)
     lane.acknowledged()
 
     assert lane.broken() is Loss.EVENT
@@ -98,9 +96,7 @@ async def test_broken_a_second_time_with_the_answer_written_it_is_fatal() -> Non
 
 async def test_a_connection_that_takes_nothing_is_no_second_time() -> None:
     lane = lane_of()
-    settled(lane)
-    lane.stage()
-    write(lane)
+    sent(lane)
     lane.broken()
     for _ in range(5):
         lane.stage()
@@ -113,17 +109,13 @@ async def test_a_connection_that_takes_nothing_is_no_second_time() -> None:
 
 async def test_once_acknowledged_the_next_answer_may_be_sent_twice_again() -> None:
     lane = lane_of()
-    settled(lane)
-    lane.stage()
-    write(lane)
+    sent(lane)
     lane.broken()
     lane.stage()
     write(lane)
     lane.acknowledged()
 
-    settled(lane)
-    lane.stage()
-    write(lane)
+    sent(lane)
 
     assert lane.broken() is Loss.AGAIN
     assert not lane.pipelined
@@ -151,9 +143,7 @@ async def test_broken_before_the_next_request_is_out_nothing_can_be_lost() -> No
 
 async def test_a_server_that_says_it_closes_has_taken_no_second_request() -> None:
     lane = lane_of()
-    settled(lane)
-    lane.stage()
-    write(lane)
+    sent(lane)
     lane.acknowledged()
 
     assert lane.broken(announced=True) is Loss.NOTHING
@@ -242,9 +232,7 @@ async def test_a_retry_of_an_asynchronous_event_is_no_repeat(retry: Answer) -> N
 
 async def test_a_403_to_an_answer_sent_once_more_is_doubtful_until_an_event_comes() -> None:
     lane = lane_of()
-    settled(lane)
-    lane.stage()
-    write(lane)
+    sent(lane)
     lane.broken()
     lane.stage()
     write(lane)
