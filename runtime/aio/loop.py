@@ -202,9 +202,13 @@ class AsyncioLoop:
         if not self._up.is_set():
             await self._up.wait()
         job = Job(act, trio.lowlevel.current_task(), beside)
-        tell = self._teller(current_trio_token(), job)
-        self._soon(job.begin, tell)
+        # Before it can begin: else its task would be taken for one that somebody has left.
         self._jobs.add(job)
+        try:
+            self._soon(job.begin, self._teller(current_trio_token(), job))
+        except LoopEnded:
+            self._jobs.discard(job)
+            raise
 
         def abort(raise_cancel: RaiseCancelT) -> Abort:
             job.give_up(raise_cancel)
