@@ -115,7 +115,7 @@ class Delivery:
     # Of a streamed answer, once its head is in the outbox.
     stream: Stream | None = attrs.field(default=None, init=False)
     begun: int = attrs.field(default=0, init=False)
-    _token: list[None] = attrs.field(factory=lambda: [None], init=False)
+    _token: list[None] = attrs.field(factory=[None].copy, init=False)
 
     @property
     def unsettled(self) -> bool:
@@ -138,7 +138,7 @@ class Delivery:
 
     def begin(self, worker: Ref[Any]) -> bool:
         """Begin to handle it. True once, for the worker it is assigned to."""
-        if self.worker != worker or not self._move(Move.BEGIN):
+        if not self._is_for(worker) or not self._move(Move.BEGIN):
             return False
         self.begun += 1
         return True
@@ -158,7 +158,7 @@ class Delivery:
             worker: who answers; None for the dispatcher, whose word always counts.
         """
         begun = self.state is State.RUNNING or self.state is State.STREAMING
-        mine = worker is None or (begun and self.worker == worker)
+        mine = worker is None or (begun and self._is_for(worker))
         if not mine or (self.state, Move.SETTLE) not in MOVES or not self.claim():
             return False
         self.outcome = outcome
@@ -183,6 +183,10 @@ class Delivery:
     def ack(self) -> bool:
         """Say that the Runtime API has given its final status."""
         return self._move(Move.ACK)
+
+    def _is_for(self, worker: Ref[Any]) -> bool:
+        # Nearly always it is the same object; to compare what two refer to takes a call.
+        return self.worker is worker or self.worker == worker
 
     def _move(self, move: Move) -> bool:
         state = MOVES.get((self.state, move))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .response import Item
 
 Event = TypeVar("Event")
+_NO_AWAITABLE = frozenset({dict, list, str, bytes, int, float, bool, type(None)})
 
 # Of handlers there is one for each event in flight. trio's own forty would be too few for many
 # lanes, and a handler that waits for one of its own `to_thread` must not hold what that needs.
@@ -106,7 +107,10 @@ class Plain(Handler[Any]):
             result = await self.in_thread(lambda: self.target(event, context))
         else:
             result = self.alarm.run(self.target, event, context)
-        return await self.result_of(result) if inspect.isawaitable(result) else result
+        # Of most results their type says that they are none; to ask costs an abstract class's look.
+        if type(result) in _NO_AWAITABLE or not inspect.isawaitable(result):
+            return result
+        return await self.result_of(result)
 
     async def result_of(self, awaitable: Awaitable[object]) -> object:
         """Await what a plain target has returned."""

@@ -55,8 +55,6 @@ is not taken for an idle one, until it is settled.
 """
 
 import enum
-import math
-import time
 from collections import deque
 from typing import Any
 
@@ -79,6 +77,7 @@ from .wire import (
     response_head,
     segment,
     stream_head,
+    time_left,
 )
 
 # Up to here header, body and the next GET are joined into one write; above, copying costs more
@@ -86,8 +85,6 @@ from .wire import (
 JOIN_LIMIT = 64 * 1024
 STREAM_LOST = "The connection to the Runtime API broke, and with it the whole stream was lost"
 REFUSED = "The Runtime API refused the answer to this invocation; the log says with which words"
-# No invocation lasts so long: what says it does is no deadline, and too long for a thread's wait.
-LONGEST = 10_000_000
 
 
 class Owed(enum.Enum):
@@ -139,6 +136,7 @@ class Lane:
     stream: Stream | None = attrs.field(default=None, init=False)
     _heard: bool = attrs.field(default=False, init=False)
     responder: Name[Actor] = attrs.field(init=False)
+    _next: bytes = attrs.field(init=False)
     _parser: AnswerParser = attrs.field(factory=AnswerParser, init=False)
     _serial: int = attrs.field(default=0, init=False)
     _answer_size: int = attrs.field(default=0, init=False)
@@ -152,6 +150,7 @@ class Lane:
 
     def __attrs_post_init__(self) -> None:
         self.responder = Name(f"lambda.responder.{self.index}", Actor)
+        self._next = next_request(self.host)
 
     # -- what is to be said
 
@@ -162,7 +161,7 @@ class Lane:
             if delivery.state is State.SETTLED and delivery.outcome is not None:
                 self._stage_answer(delivery, delivery.outcome)
         elif not self.owed and not self.closing:
-            self._put([next_request(self.host)])
+            self._put([self._next])
             self.owed.append(Owed.NEXT)
 
     def wrote(self, size: int) -> None:
@@ -188,7 +187,7 @@ class Lane:
         self._answer_size = self._answer_left = len(head) + len(outcome.body)
         self.owed.append(Owed.ANSWER)
         if self.pipelined and not self.closing:
-            self._put([head, outcome.body, next_request(self.host)])
+            self._put([head, outcome.body, self._next])
             self.owed.append(Owed.NEXT)
         else:
             self._put([head, outcome.body])
@@ -204,7 +203,7 @@ class Lane:
     def _put(self, parts: list[bytes]) -> None:
         if sum(map(len, parts)) <= JOIN_LIMIT:
             parts = [b"".join(parts)]
-        self.outbox.extend(memoryview(part) for part in parts if part)
+        self.outbox.extend([memoryview(part) for part in parts if part])
 
     # -- an answer that is streamed
 
@@ -265,7 +264,7 @@ class Lane:
             wrong = platform_error("Runtime.InvalidHeader", str(error), delivery.request_id)
             end = end_of_stream(wrong)
         if self.pipelined and not self.closing:
-            self._say([end], next_request(self.host))
+            self._say([end], self._next)
             self.owed.append(Owed.NEXT)
         else:
             self._say([end])
@@ -333,7 +332,7 @@ class Lane:
         self.refused = self.starts = 0
         self.lost = False
         self._serial += 1
-        left = _time_left(answer.headers.get(b"lambda-runtime-deadline-ms", b""))
+        left = time_left(answer.headers.get(b"lambda-runtime-deadline-ms", b""))
         due = trio.current_time() + left
         limit = due - max(0.0, min(self.margin, left / 2))
         delivery = Delivery(self._serial, request_id, answer.headers, answer.body, due, limit)
@@ -438,12 +437,3 @@ def _attempt(told: Delivery | Answer) -> tuple[bytes | None, bytes | None]:
     """What sets one attempt at an event apart from another, beside the request id."""
     get = told.headers.get
     return get(b"lambda-runtime-deadline-ms"), get(b"lambda-runtime-invocation-id")
-
-
-def _time_left(deadline_ms: bytes) -> float:
-    """Seconds until a wall clock time; infinity for a header that tells none."""
-    try:
-        left = int(deadline_ms) / 1000 - time.time()
-    except (ValueError, OverflowError):
-        return math.inf
-    return max(left, -LONGEST) if left < LONGEST else math.inf

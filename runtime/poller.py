@@ -15,7 +15,9 @@ from .wire import Answer, WireError
 
 logger = logging.getLogger("okibi")
 
-LIMIT = 256 * 1024
+# Bytes of one call into the kernel: few, since for more the allocator makes three calls of its own;
+# many, once so few were not enough.
+LIMIT, LARGE = 64 * 1024, 256 * 1024
 # Of a refusal's body, in bytes; it goes into one line of the log.
 TOLD = 2000
 # Connections that nobody takes, before the lane is one that does not serve; some four seconds.
@@ -68,17 +70,18 @@ class Poller(Actor):
 
     async def _read_until_idle(self) -> None:
         """Read until the connection is gone, or nothing more can come before more is said."""
-        lane = self.lane
+        lane, limit = self.lane, LIMIT
         while lane.transport is not None:
             transport = lane.transport
             await transport.readable()
             try:
-                data = transport.receive(LIMIT)
+                data = transport.receive(limit)
             except BlockingIOError:
                 continue
             except OSError as error:
                 self._broken(str(error))
                 return
+            limit = LARGE if len(data) >= LIMIT else LIMIT
             # Synchronous from here: what was received is in the ledger before anything can kill.
             if self._take_all(data):
                 return

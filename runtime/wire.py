@@ -6,7 +6,9 @@ fails on every real event.
 """
 
 import binascii
+import math
 import re
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +23,8 @@ OCTETS = b"application/octet-stream"
 # A streamed answer of this type begins with a prelude, whose end NULs mark (Runtime API).
 HTTP_INTEGRATION = b"application/vnd.awslambda.http-integration-response"
 PRELUDE_END = b"\0" * 8
+# No invocation lasts so long: what says it does is no deadline, and too long for a thread's wait.
+LONGEST = 10_000_000
 # What stands for itself in a path (RFC 3986); a request id is a UUID.
 _SEGMENT = re.compile(rb"[A-Za-z0-9._~-]+")
 # What would end a header, or be refused in one.
@@ -202,6 +206,15 @@ def extension_event_request(host: bytes, identifier: bytes) -> bytes:
         host,
         identifier,
     )
+
+
+def time_left(deadline_ms: bytes) -> float:
+    """Seconds until a wall clock time; infinity for a header that tells none."""
+    try:
+        left = int(deadline_ms) / 1000 - time.time()
+    except (ValueError, OverflowError):
+        return math.inf
+    return max(left, -LONGEST) if left < LONGEST else math.inf
 
 
 class AnswerParser:

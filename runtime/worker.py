@@ -2,7 +2,8 @@
 
 import logging
 import math
-from collections.abc import Callable
+import sys
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
@@ -70,6 +71,8 @@ class Worker(Actor):
     loop: "AsyncioLoop | None" = None
     _instance: Instance | None = attrs.field(default=None, init=False)
     _running: tuple[Lane, Delivery] | None = attrs.field(default=None, init=False)
+    # What the handler that its deadline has ended is answered with.
+    _late: Outcome | None = attrs.field(default=None, init=False)
     _changing: str = attrs.field(default=_INIT, init=False)
 
     @property
@@ -161,55 +164,83 @@ class Worker(Actor):
             logger.exception("%s: terminate of its handler crashed", self.path)
 
     async def _serve(self, instance: Instance, me: Ref[Any]) -> None:
-        """Serve until the instance is not to be trusted any more."""
-        receive = self.receive
+        """Serve until the instance is not to be trusted any more.
+
+        One cancel scope serves for many events: to open and close one costs more than two hops
+        from actor to actor. Its deadline is the last event's. So it may ring while there is none;
+        then, and when it has ended a handler, another takes its place.
+        """
+        receive: Callable[[], Awaitable[tuple[Lane, Delivery]]] = self.receive
+        missed: tuple[Lane, Delivery] | None = None
         while True:
-            lane, delivery = await receive()
-            if not delivery.begin(me):
-                continue
-            self._running = (lane, delivery)
-            enter(delivery.request_id, delivery.headers)
-            outcome, trusted = await self._handle(instance, delivery)
-            if not trusted and self.stateful:
-                # Before the answer goes out: the next event must not be given to this instance.
-                self.ledger.worker_not_ready(me)
-            self._settle(lane, delivery, outcome)
-            if not trusted and self.stateful:
-                return
+            with trio.CancelScope() as scope:
+                while True:
+                    message, missed = missed or await receive(), None
+                    if scope.cancel_called:
+                        # It rang as this one came.
+                        missed = message
+                        break
+                    if not await self._take(instance, me, message, scope):
+                        return
+            if self._running is not None:
+                lane, delivery = self._running
+                if not self._answer(lane, delivery, self._late or late_at(delivery), False):
+                    return
+                self._late = None
+
+    async def _take(
+        self,
+        instance: Instance,
+        me: Ref[Any],
+        message: tuple[Lane, Delivery],
+        scope: trio.CancelScope,
+    ) -> bool:
+        """Run the handler for what was received, and answer. False once its instance is done."""
+        lane, delivery = message
+        if not delivery.begin(me):
+            return True
+        self._running = message
+        enter(delivery.request_id, delivery.headers)
+        outcome, trusted = await self._handle(instance, delivery, scope)
+        return self._answer(lane, delivery, outcome, trusted)
+
+    def _answer(self, lane: Lane, delivery: Delivery, outcome: Outcome, trusted: bool) -> bool:
+        goes_on = trusted or not self.stateful
+        if not goes_on:
+            # Before the answer goes out: the next event must not be given to this instance.
+            self.ledger.worker_not_ready(self.ref)
+        self._settle(lane, delivery, outcome)
+        return goes_on
 
     @handles
-    async def _handle(self, instance: Instance, delivery: Delivery) -> tuple[Outcome, bool]:
+    async def _handle(
+        self, instance: Instance, delivery: Delivery, scope: trio.CancelScope
+    ) -> tuple[Outcome, bool]:
         """Run the handler: its answer, and whether its instance may run again."""
         request_id = delivery.request_id
-        scope = trio.CancelScope(deadline=delivery.limit)
-        late: Outcome | None = None
         try:
             check_context(delivery)
             event = event_of(delivery, self.decoder)
-            with scope:
-                try:
-                    result = await instance.handle(event, Context(delivery, self.settings))
-                    try:
-                        return self.say(result), True
-                    except Streams:
-                        # Not sent from in here: an error of the stream's does not come of this one.
-                        pass
-                    return await self._pour(instance, result)
-                except (trio.Cancelled, BaseExceptionGroup) as error:
-                    if scope.cancel_called:
-                        # Out of the scope comes no exception, and no word of where it was raised.
-                        late = late_by(error, request_id)
-                    raise
+            scope.deadline = delivery.limit
+            result = await instance.handle(event, Context(delivery, self.settings))
+            try:
+                return self.say(result), True
+            except Streams:
+                # Not sent from in here: an error of the stream's does not come of this one.
+                pass
+            return await self._pour(instance, result)
         except (LambdaContextUnmarshalError, UnmarshalError, MarshalError) as error:
             kind = f"Runtime.{type(error).__name__}"
             return platform_error(kind, str(error), request_id), True
-        except BaseException as error:
-            outcome = _outcome_of(error, request_id)
+        except BaseException:
+            outcome = _outcome_of(_caught(), request_id)
             if outcome is None:
-                # The worker itself is stopped or killed: no business of the handler's.
+                if scope.cancel_called:
+                    # Out of the scope comes no exception, and no word of where it was raised.
+                    self._late = late_by(_caught(), request_id)
+                # Else the worker itself is stopped or killed: no business of the handler's.
                 raise
             return outcome, False
-        return late or late_at(delivery), False
 
     async def _pour(self, instance: Instance, result: object) -> tuple[Outcome, bool]:
         from .streamed import pour
@@ -230,7 +261,14 @@ class Worker(Actor):
 
 
 # An error's traceback holds the frame that catches it. A name for the error in that frame would
-# close a circle, which keeps event, instance and context until the collector runs.
+# close a circle, which keeps event, instance and context until the collector runs. So would one
+# that is bound while the frame's variables are looked at, which keeps what they were.
+
+
+def _caught() -> BaseException:
+    error = sys.exception()
+    assert error is not None  # asked for where one is handled
+    return error
 
 
 def _outcome_of(error: BaseException, request_id: str) -> Outcome | None:

@@ -183,6 +183,53 @@ async def test_what_it_answers_although_it_was_cancelled_is_the_answer(
     assert answer(made) == "at last"
 
 
+async def test_a_deadline_that_passes_while_no_event_is_there_ends_nothing(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage = await bench(nursery)
+    for expected in (1, 1, 1):
+        assert await stage.tell("echo", due=trio.current_time() + 1.0) == expected
+        await trio.sleep(3600)
+
+    assert await stage.tell("echo", due=trio.current_time() + 1.0) == 1
+    assert LOG == ["init 1"]
+
+
+async def test_an_event_that_comes_as_the_deadline_of_the_last_one_passes_has_all_its_time(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage = await bench(nursery)
+    await stage.tell("echo", due=trio.current_time() + 1.0)
+    # In one step: the message is on its way to the worker, and its scope rings.
+    autojump_clock.jump(5)
+    made = await stage.give(b'{"do": "sleep"}', due=trio.current_time() + 1.0)
+    assert made.state is State.RUNNING
+    await trio.sleep(0.85)
+    assert made.state is State.RUNNING
+    await trio.sleep(0.1)
+
+    assert answer(made)["errorType"] == "Runtime.DeadlineExceeded"
+
+
+async def test_a_plain_function_is_held_to_its_deadline_again_and_again(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    async def waits(event: Any, context: Context) -> object:
+        await trio.sleep(event)
+        return event
+
+    stage = await bench(nursery, lambda: Plain(waits, None, print))
+    kinds: list[Any] = []
+    for seconds in (b"2", b"0", b"2", b"2", b"0"):
+        made = await stage.give(seconds, due=trio.current_time() + 1.0)
+        await trio.sleep(1)
+        kinds.append(answer(made))
+
+    late = "Runtime.DeadlineExceeded"
+    assert [k if k == 0 else k["errorType"] for k in kinds] == [late, 0, late, late, 0]
+    assert all("trio.sleep(event)" in k["stackTrace"][-1] for k in kinds if k != 0)
+
+
 async def test_it_says_what_keeps_it_from_an_event(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
