@@ -4,6 +4,7 @@
 #   make check   format, lint, both type checkers, the import contract
 #   make bench   warm overhead against awslambdaric; the lower floors beside bare trio, triotp,
 #                Pykka and Erlang's gen_server
+#   make instructions   what an invocation costs, in counts: instructions, calls into the kernel
 #   make scale   1,000 to 100,000 actors alive: the cost of each, and its memory
 #   make conformance   record OTP's supervisor again, compare with the recording, replay it; print
 #                the table of all cases
@@ -25,7 +26,7 @@ NEWEST := .venv-newest/bin
 
 BESIDE := The official client could not be installed: the tests that run beside it are skipped.
 
-.PHONY: demo test check bench scale conformance prove coverage mutate sweep cuts fuzz soak stopping \
+.PHONY: demo test check bench instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping \
   streaming kills concurrent clean
 
 # uv installs in seconds what pip installs in a minute; it comes from the same registry.
@@ -79,6 +80,10 @@ bench: .venv/installed .venv-newest/installed
 	  $(BIN)/uv pip install --quiet --python $$python --editable . $$peer || true; \
 	done
 	$(BIN)/python -m benchmarks
+
+# valgrind and strace are Debian's; WHERE=app.echo shows the functions instead.
+instructions: .venv/installed
+	$(BIN)/python -m benchmarks.instructions $(if $(WHERE),--where $(WHERE))
 
 scale: .venv/installed
 	$(BIN)/python -m benchmarks.scale

@@ -1,0 +1,110 @@
+"""A Runtime API that says the same each time: what drives the runtime while something is counted.
+
+What it says was made before, and the status of an answer is out a while before the next event, as
+from a server that has to wait for an event. So an invocation takes the same instructions and the
+same calls into the kernel each time.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+FUNCTIONS = Path(__file__).parent / "functions"
+# Seconds between a status and the next event. Under valgrind a runtime takes some ms for the one.
+PAUSE = 0.006
+PATIENCE = 60.0
+STATUS = (
+    b"HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\n"
+    b"Date: Mon, 05 Jan 2026 12:00:00 GMT\r\nContent-Length: 16\r\n\r\n" + b'{"status":"OK"}\n'
+)
+
+
+def event(size: int) -> bytes:
+    """An answer to /next as Go's net/http writes it.
+
+    Args:
+        size: of the payload, in bytes.
+    """
+    payload = b'{"body": "%s"}' % (b"x" * max(0, size - 12))
+    head = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+        b"Lambda-Runtime-Aws-Request-Id: 8476a536-e9f4-11e8-9739-2dfe598c3fcd\r\n"
+        b"Lambda-Runtime-Deadline-Ms: %d\r\n"
+        b"Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:xx-test-1:0:function:echo\r\n"
+        b"Lambda-Runtime-Trace-Id: Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0\r\n"
+        b"Date: Mon, 05 Jan 2026 12:00:00 GMT\r\n" % (int(time.time() * 1000) + 900_000)
+    )
+    if len(payload) <= 2048:
+        return head + b"Content-Length: %d\r\n\r\n%s" % (len(payload), payload)
+    chunk = b"%x\r\n%s\r\n0\r\n\r\n" % (len(payload), payload)
+    return head + b"Transfer-Encoding: chunked\r\n\r\n" + chunk
+
+
+def serve(command: Sequence[str], handler: str, count: int, size: int) -> str:
+    """Have a runtime serve so many events, then stop it.
+
+    Args:
+        command: what starts it, and whatever counts around it.
+        handler: of `functions/`.
+        count: how many events.
+        size: of an event, in bytes.
+
+    Returns:
+        What it has said on standard error.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE)
+        environment = {
+            **os.environ,
+            "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{listener.getsockname()[1]}",
+            "_HANDLER": handler,
+            "LAMBDA_TASK_ROOT": str(FUNCTIONS),
+            "PYTHONPATH": str(ROOT),
+            "PYTHONHASHSEED": "0",
+            # The extension's connection is none of an invocation's.
+            "OKIBI_GRACEFUL_SHUTDOWN": "0",
+        }
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            stdout=2,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            connection, _ = listener.accept()
+            with connection:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                connection.settimeout(PATIENCE)
+                _feed(connection, event(size), count)
+                # Whatever counts around it does not pass a signal on.
+                os.killpg(process.pid, signal.SIGTERM)
+                _, said = process.communicate(timeout=PATIENCE)
+        finally:
+            process.kill()
+    return said
+
+
+def _feed(connection: socket.socket, made: bytes, count: int) -> None:
+    _until_next(connection)
+    for _ in range(count):
+        connection.sendall(made)
+        _until_next(connection)
+        connection.sendall(STATUS)
+        time.sleep(PAUSE)
+
+
+def _until_next(connection: socket.socket) -> None:
+    asked = b""
+    while b"GET /2018-06-01/runtime/invocation/next " not in asked:
+        piece = connection.recv(1 << 16)
+        if not piece:
+            raise SystemExit("the runtime has closed its connection")
+        asked += piece
