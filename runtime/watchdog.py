@@ -14,8 +14,10 @@ at its share of the margin before the deadline, as long as the delivery is unset
 
 To arm it costs an invocation one comparison. The thread wakes a few times in the length of a
 time-out and looks at the ledgers; only an event that is due before it would look wakes it.
-faulthandler's timer is set while it looks at an unsettled delivery and taken back when that is
-settled: one left ticking would go off when a frozen sandbox thaws.
+faulthandler's timer is set while it looks at an unsettled delivery, and taken back once nothing is
+in flight: one left ticking would go off when a frozen sandbox thaws. There is one such timer, and
+to set it takes a thread. While other lanes' events are in flight it ticks on for one that is
+settled, until the next look sets it anew, which comes long before it would go off.
 
 It watches the start too: the platform allows an on-demand init ten seconds, and at nine there
 is still time to say which actor, or which line, it hangs in.
@@ -73,7 +75,9 @@ class Watchdog:
     _looks_at: float = attrs.field(default=math.inf, init=False)
     _initialised: bool = attrs.field(default=False, init=False)
     _closed: bool = attrs.field(default=False, init=False)
-    _guarding: bool = attrs.field(default=False, init=False)
+    # What faulthandler's timer is set for, and when it goes off, by the monotonic clock.
+    _guarded: Delivery | None = attrs.field(default=None, init=False)
+    _goes_off: float = attrs.field(default=math.inf, init=False)
     _look: threading.Event = attrs.field(factory=threading.Event, init=False)
 
     def start(self) -> None:
@@ -84,7 +88,7 @@ class Watchdog:
         """End it; nothing is watched any more."""
         self._closed = True
         self._look.set()
-        self.settled()
+        self._take_back()
 
     # -- called on the loop
 
@@ -102,17 +106,19 @@ class Watchdog:
             self._look.set()
 
     def settled(self) -> None:
-        """A delivery has been settled: take faulthandler's timer back, if it ticks."""
-        if self._guarding:
-            self._guarding = False
-            faulthandler.cancel_dump_traceback_later()
-            if self._ledger is not None and len(self._ledger.lanes) > 1:
-                # There is one such timer: let it be set anew for another lane's delivery.
-                self._look.set()
+        """A delivery has been settled: see to faulthandler's timer, if it ticks."""
+        guarded = self._guarded
+        if guarded is None or self._ledger is None:
+            return
+        if not self._ledger.in_flight():
+            self._take_back()
+        elif not guarded.unsettled and self._goes_off - time.monotonic() < self._length / 2:
+            # It ran long, and the thread might look too late.
+            self._look.set()
 
     def forked(self) -> None:
         """In a child of this process there is no such thread, and no timer to take back."""
-        self._guarding = False
+        self._guarded = None
 
     # -- the thread
 
@@ -122,6 +128,8 @@ class Watchdog:
             self._look.clear()
             delivery = self._earliest()
             if delivery is None:
+                # Events without a deadline may be in flight, beside which it was left ticking.
+                self._take_back()
                 self._sleep(self._length / 4)
             else:
                 self._watch_delivery(delivery)
@@ -152,11 +160,13 @@ class Watchdog:
             self._end_delivery(delivery)
             sys.setswitchinterval(interval)
             return
-        self._length = min(self._length, until_due)
-        self._guard(until_due - (delivery.due - delivery.limit) / 8)
+        if math.isinf(self._length):
+            # The first event's, which has just come: of a later one this look may be a late one.
+            self._length = until_due
+        self._guard(delivery, until_due - (delivery.due - delivery.limit) / 8)
         if not delivery.unsettled:
             # Settled while it was set: whoever did so may have found nothing to take back.
-            faulthandler.cancel_dump_traceback_later()
+            self._take_back()
         self._sleep(min(until_limit, self._length / 4))
 
     def _end_delivery(self, delivery: Delivery) -> None:
@@ -219,9 +229,14 @@ class Watchdog:
             node = next((c for c in node.children if c.phase == "starting"), None)
         return f"{path} is still in its init"
 
-    def _guard(self, seconds: float) -> None:
-        self._guarding = True
-        faulthandler.dump_traceback_later(max(seconds, 5 * PATIENCE), exit=True, file=STDERR)
+    def _guard(self, delivery: Delivery, seconds: float) -> None:
+        seconds = max(seconds, 5 * PATIENCE)
+        self._guarded, self._goes_off = delivery, time.monotonic() + seconds
+        faulthandler.dump_traceback_later(seconds, exit=True, file=STDERR)
+
+    def _take_back(self) -> None:
+        self._guarded = None
+        faulthandler.cancel_dump_traceback_later()
 
     def _sleep(self, seconds: float) -> None:
         self._looks_at = time.monotonic() + seconds

@@ -83,9 +83,19 @@ async def test_settled_the_timer_is_taken_back(timer: Timer) -> None:
     watchdog._look.set()
     watchdog._watch_delivery(made)
 
+    made.settle(Outcome(b"1"))
     watchdog.settled()
 
     assert not timer.ticking
+
+
+async def test_an_event_that_runs_long_does_not_make_it_look_more_often(timer: Timer) -> None:
+    watchdog = watching(delivery())
+    for left in (10, 0.15):
+        watchdog._look.set()
+        watchdog._watch_delivery(delivery(due=trio.current_time() + left))
+
+    assert watchdog._length == pytest.approx(10, abs=0.1)
 
 
 async def test_a_timer_that_is_set_in_the_moment_of_the_answer_does_not_tick_on(
@@ -99,6 +109,77 @@ async def test_a_timer_that_is_set_in_the_moment_of_the_answer_does_not_tick_on(
     watchdog._watch_delivery(made)
 
     assert made.state is State.SETTLED
+    assert not timer.ticking
+
+
+def beside_another(made: Delivery, other: Delivery, length: float) -> Watchdog:
+    """A watchdog that has looked at one of two deliveries in flight."""
+    watchdog, ledger = Watchdog(NOWHERE), ledger_of(2)
+    ledger.lanes[0].delivery, ledger.lanes[1].delivery = made, other
+    watchdog.initialised(ledger, Alarm())
+    watchdog._length = length
+    watchdog._look.set()
+    watchdog._watch_delivery(made)
+    watchdog._look.clear()
+    return watchdog
+
+
+async def test_beside_others_that_are_settled_all_the_time_it_is_set_no_more_often(
+    timer: Timer,
+) -> None:
+    now = trio.current_time()
+    made, other = delivery(due=now + 10), delivery(due=now + 10)
+    watchdog = beside_another(made, other, 10)
+
+    other.settle(Outcome(b"1"))
+    watchdog.settled()
+    watchdog._ledger.lanes[1].delivery = delivery(due=now + 10)  # type: ignore[union-attr]
+    made.settle(Outcome(b"1"))
+    watchdog.settled()
+
+    assert timer.ticking
+    assert len(timer.set) == 1
+    assert not watchdog._look.is_set()
+
+
+async def test_when_nothing_is_in_flight_any_more_it_is_taken_back_whosever_it_was(
+    timer: Timer,
+) -> None:
+    now = trio.current_time()
+    made, other = delivery(due=now + 10), delivery(due=now + 10)
+    watchdog = beside_another(made, other, 10)
+
+    for each in (made, other):
+        assert timer.ticking
+        each.settle(Outcome(b"1"))
+        watchdog.settled()
+
+    assert not timer.ticking
+
+
+async def test_what_ran_long_has_the_timer_set_anew_when_it_is_settled(timer: Timer) -> None:
+    now = trio.current_time()
+    made, other = delivery(due=now + 1), delivery(due=now + 10)
+    watchdog = beside_another(made, other, 10)
+
+    watchdog.settled()
+    assert not watchdog._look.is_set()
+    made.settle(Outcome(b"1"))
+    watchdog.settled()
+
+    assert watchdog._look.is_set()
+
+
+async def test_no_timer_ticks_beside_an_event_without_a_deadline(timer: Timer) -> None:
+    made = delivery(due=trio.current_time() + 10)
+    watchdog = beside_another(made, delivery(), 10)
+    made.settle(Outcome(b"1"))
+    watchdog.settled()
+    assert timer.ticking
+
+    threading.Timer(0.02, watchdog.close).start()
+    watchdog._watch()
+
     assert not timer.ticking
 
 
