@@ -19,7 +19,8 @@ DISPATCHER: Name[Actor] = Name("lambda.dispatcher", Actor)
 # Workers and threads that could not be ended, before the process is worth less than a cold start;
 # for each lane, since all their handlers may hang in the same outage.
 ABANDON_LIMIT = 8
-# Starts of a lane's two actors without an event between, before it is a lane that does not serve.
+# Starts of a lane's two actors without an event between, before it is a lane that does not serve;
+# of workers, for each lane, without one that gets ready.
 STARTS_LIMIT = 10
 
 
@@ -56,6 +57,7 @@ class Ledger:
     # something is in flight from now on.
     looks: Callable[[bool], None] | None = attrs.field(default=None, init=False)
     unserved: int = attrs.field(default=0, init=False)
+    _starts: int = attrs.field(default=0, init=False)
     # Whether a second loop, asyncio's, hangs: then the watchdog has the last word, as with trio's.
     stuck: Callable[[], bool] = attrs.field(default=lambda: False, init=False)
     _abandoned: list[Callable[[], bool]] = attrs.field(factory=list[Callable[[], bool]], init=False)
@@ -83,8 +85,22 @@ class Ledger:
         """Enter a worker that has an instance to serve with, and have the dispatcher look."""
         self.ready[worker] = None
         self.changes += 1
-        self.unserved = 0
+        self.unserved = self._starts = 0
         self.wake_dispatcher()
+
+    def worker_started(self) -> None:
+        """Count a start of a worker: that none of many gets ready is no failure of one's own.
+
+        As long as one serves, the others are tried again. With a single lane it is their
+        supervisor's to count.
+        """
+        self._starts += 1
+        many = len(self.lanes) > 1
+        if many and self._starts > STARTS_LIMIT * len(self.lanes) and not self._serves():
+            self.fail(f"workers have started {self._starts} times, and none has become ready")
+
+    def _serves(self) -> bool:
+        return any(worker.alive for worker in self.ready)
 
     def worker_not_ready(self, worker: Ref[Any]) -> None:
         """Take a worker out whose instance is gone."""

@@ -17,8 +17,9 @@ Where many events may be in flight, responders and pollers stand under a supervi
 `responders` and `pollers`: one lane's failures must not use up what all of them may do wrong. A
 lane's actor is restarted there with a pause that grows, so often that even all lanes at once never
 exceed that supervisor's intensity; whether enough has failed is the ledger's to say, which ends the
-process once no lane serves. With one lane nothing is to be kept from it, and it is restarted at
-once.
+process once no lane serves. So it is with the workers there, whose new instances may fail in their
+`init` for a while: the others are at events. With one lane nothing is to be kept from it, and it is
+restarted at once.
 
 Start order is dependency order, so stopping in reverse is a drain. one_for_one and not
 rest_for_one: with the truth in the ledgers no actor depends on another's incarnation, and to
@@ -55,8 +56,9 @@ GRACE = 0.05
 WORKER_GRACE = 0.1
 # What okibi's own actors may do wrong before a cold start is the better cure.
 INTENSITY, PERIOD = 5, 5.0
-# Pauses of 0.01, 0.04, 0.16, 0.64, 2.56 and then 5 s: at most INTENSITY restarts a PERIOD.
-LANE_BACKOFF = Backoff(first=0.01, maximum=PERIOD, factor=4.0)
+# Pauses of 0.02, 0.1, 0.5, 2.5 and then 5 s: at most INTENSITY restarts a PERIOD, the first, which
+# is counted when its pause begins, among them.
+BACKOFF = Backoff(first=0.02, maximum=PERIOD, factor=5.0)
 
 
 class Serving:
@@ -152,14 +154,10 @@ def tree(
         )
         for n, lane in enumerate(ledger.lanes)
     ]
-    workers = Supervision(
-        [
-            Child(serving.worker, id=f"worker-{n}", shutdown=WORKER_GRACE)
-            for n in range(serving.count())
-        ],
-        intensity=INTENSITY * len(ledger.lanes),
-        period=PERIOD,
-    )
+    workers = [
+        Child(partial(_worker, serving), id=f"worker-{n}", shutdown=WORKER_GRACE)
+        for n in range(serving.count())
+    ]
     dispatcher = Child(
         partial(Dispatcher, ledger), name=DISPATCHER, id="dispatcher", shutdown=GRACE
     )
@@ -179,7 +177,7 @@ def tree(
             *first,
             clock,
             *_lanes("responders", responders),
-            Child(workers, id="workers"),
+            Child(_workers(workers, len(ledger.lanes)), id="workers"),
             dispatcher,
             *extension,
             *_snapstart(serving, connect),
@@ -195,6 +193,11 @@ def tree(
     return Supervision([*users, Child(four, id="lambda")], intensity=1)
 
 
+def _worker(serving: Serving) -> Worker:
+    serving.ledger.worker_started()
+    return serving.worker()
+
+
 def _responder(ledger: Ledger, lane: Lane) -> Responder:
     ledger.started(lane)
     return Responder(lane)
@@ -207,12 +210,20 @@ def _poller(ledger: Ledger, lane: Lane, connect: Connect) -> Poller:
 
 def _lanes(name: str, children: list[Child[Any]]) -> list[Child[Any]]:
     """One kind of the lanes' actors: the only one as it is, many under a supervisor of theirs."""
-    if len(children) == 1:
-        return children
-    flags = Supervision(
-        children, intensity=INTENSITY * len(children), period=PERIOD, backoff=LANE_BACKOFF
+    return children if len(children) == 1 else [Child(_apart(children), id=name)]
+
+
+def _workers(children: list[Child[Any]], lanes: int) -> Supervision:
+    if lanes > 1:
+        return _apart(children)
+    return Supervision(children, intensity=INTENSITY, period=PERIOD)
+
+
+def _apart(children: list[Child[Any]]) -> Supervision:
+    """Children of which none's failures are to be another's."""
+    return Supervision(
+        children, intensity=INTENSITY * len(children), period=PERIOD, backoff=BACKOFF
     )
-    return [Child(flags, id=name)]
 
 
 def _snapstart(serving: Serving, connect: Connect) -> list[Child[Any]]:

@@ -1,4 +1,6 @@
-"""Many lanes in memory, of which some do not serve: the others do, and nothing spins."""
+"""Many lanes in memory, of which some do not serve, or some of whose workers get no new instance:
+the others do, and nothing spins.
+"""
 
 import json
 import logging
@@ -7,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import attrs
 import pytest
@@ -15,7 +18,9 @@ from trio.testing import MockClock
 
 from actors.start import spawn, wait_started
 from runtime.alarm import Alarm
+from runtime.context import Context
 from runtime.function import Function
+from runtime.handler import Handler
 from runtime.lane import Lane
 from runtime.ledger import Ledger
 from runtime.poller import Poller
@@ -75,7 +80,8 @@ def said(*answers: bytes | OSError) -> Played:
 class Town:
     """A platform with a sandbox API for each lane, and a say in what each connection is."""
 
-    bad: Callable[[int], Transport | None]
+    bad: Callable[[int], Transport | None] = lambda lane: None
+    handler: type[Handler[dict[str, int]]] = Echo
     failures: list[str] = attrs.field(factory=list[str])
     world: World = attrs.field(init=False)
     lanes: list[Lane] = attrs.field(init=False)
@@ -104,11 +110,16 @@ class Town:
         }
         return {n for n in range(LANES) if {*range(n * EVENTS, (n + 1) * EVENTS)} <= numbers}
 
+    def own(self) -> set[int]:
+        """The events that have been answered with what their handler has made of them."""
+        told = [it.outcome.payload for it in self.world.invocations if it.outcome is not None]
+        return {json.loads(each)["own"] for each in told if b'"own":' in each}
+
     async def run(self, seconds: float) -> None:
         """Serve for so long."""
         ledger = Ledger(self.lanes, self.failures.append, Nobody())
         settings = Settings("api:80", "app.handler", Path())
-        flags = tree(Serving(Function(Echo), settings, ledger, Alarm()), self.connect)
+        flags = tree(Serving(Function(self.handler), settings, ledger, Alarm()), self.connect)
         async with trio.open_nursery() as nursery:
             top = partial(Supervisor, flags)
             root = spawn(nursery, top, path="/function", grace=math.inf, supervised=True)
@@ -219,6 +230,75 @@ async def test_a_500_to_one_lane_is_asked_again_with_a_pause(autojump_clock: Moc
     assert town.answered() == {0, 2}
     assert not town.failures
     assert town.lanes[1].lost
+
+
+@attrs.define(eq=False)
+class Shaky(Echo):
+    """One event raises; from then on, and for a while, no new instance can be made."""
+
+    lasts: ClassVar[float]
+    bad_until: ClassVar[float]
+
+    async def init(self) -> None:
+        if trio.current_time() < self.bad_until:
+            raise OSError("no database")
+
+    async def handle(self, event: dict[str, int], context: Context) -> object:
+        await trio.sleep(1)
+        if event["n"] == EVENTS:
+            type(self).bad_until = trio.current_time() + self.lasts
+            raise OSError("the database is gone")
+        await trio.sleep(10)
+        return {"own": event["n"]}
+
+
+def shaky(lasts: float) -> type[Shaky]:
+    return type("Shaky", (Shaky,), {"lasts": lasts, "bad_until": -math.inf})
+
+
+@pytest.mark.parametrize("lasts", [0.2, 5, 60])
+async def test_a_worker_that_gets_no_new_instance_for_a_while_leaves_the_others_alone(
+    lasts: float, autojump_clock: MockClock
+) -> None:
+    town = Town(handler=shaky(lasts))
+
+    await town.run(200)
+
+    assert town.own() == {*range(LANES * EVENTS)} - {EVENTS}
+    assert not town.failures
+
+
+async def test_while_one_worker_serves_the_others_are_tried_again(
+    autojump_clock: MockClock,
+) -> None:
+    made: list[float] = []
+
+    class Shakier(shaky(3600)):  # type: ignore[misc]
+        async def init(self) -> None:
+            made.append(trio.current_time())
+            await super().init()
+
+    town = Town(handler=Shakier)
+    await town.run(300)
+
+    # Of four workers three are left, and no event raises any more.
+    assert town.own() == {*range(LANES * EVENTS)} - {EVENTS}
+    assert not town.failures
+    assert len([at for at in made if at > 200]) in range(10, 30)
+
+
+async def test_when_no_worker_gets_ready_any_more_the_process_ends(
+    autojump_clock: MockClock,
+) -> None:
+    class Broken(shaky(3600)):  # type: ignore[misc]
+        async def handle(self, event: dict[str, int], context: Context) -> object:
+            type(self).bad_until = math.inf
+            raise OSError("the database is gone")
+
+    town = Town(handler=Broken)
+    await town.run(120)
+
+    assert any("none has become ready" in why for why in town.failures)
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
