@@ -6,10 +6,14 @@ import trio
 
 from actors import Actor, ExitReason
 
+from .failure import platform_error
 from .lane import Lane
+from .logs import log_error
 from .transport import Transport
 
 logger = logging.getLogger("okibi")
+
+HOLDS_ON = "The process ends, and the handler did not when it was cancelled"
 
 
 class Responder(Actor):
@@ -29,9 +33,21 @@ class Responder(Actor):
 
     async def terminate(self, reason: ExitReason) -> None:
         """Write, within its grace, what its workers have left: what is cut here is lost."""
+        self._answer_for_the_worker()
         transport = self.lane.transport
         while transport is not None and not self._write(transport):
             await self._writable(transport)
+
+    def _answer_for_the_worker(self) -> None:
+        """Answer an event whose worker could not be ended, or was killed, with its handler's last
+        chance gone and the dispatcher with it. (If the process goes on, the next one settles it.)
+        """
+        delivery = self.lane.delivery
+        if delivery is None or not self.lane.closing:
+            return
+        outcome = platform_error("Runtime.Stopped", HOLDS_ON, delivery.request_id)
+        if delivery.settle(outcome):
+            log_error(outcome.body)
 
     def _write(self, transport: Transport) -> bool:
         """Stage and write. True when there is no more to write, or nothing to write to."""

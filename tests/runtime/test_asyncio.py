@@ -5,6 +5,7 @@ import signal
 import pytest
 import trio
 
+from runtime.local import InvokeResult
 from tests.runtime.sandbox import process_of, running, until_handed_out
 
 ASYNCIO = {"OKIBI_LOOP": "asyncio"}
@@ -242,20 +243,29 @@ async def test_told_to_end_it_cancels_and_answers_what_is_in_flight() -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "code"),
+    ("event", "code", "kind"),
     [
-        (b'{"do": "leave stubborn"}', 0),
-        # Whose event was not answered has not ended well.
-        (b'{"do": "swallow"}', 1),
-        (b'{"do": "block"}', 1),
+        (b'{"do": "leave stubborn"}', 0, None),
+        # What could not be ended has not ended well.
+        (b'{"do": "swallow"}', 1, "Runtime.Stopped"),
+        (b'{"do": "block"}', 1, "Runtime.Stopped"),
     ],
 )
-async def test_what_holds_on_does_not_hold_the_end(event: bytes, code: int) -> None:
+async def test_what_holds_on_does_not_hold_the_answer_nor_the_end(
+    event: bytes, code: int, kind: str | None
+) -> None:
+    told: list[InvokeResult] = []
     async with process_of("loops.here") as (process, api, _), trio.open_nursery() as nursery:
-        nursery.start_soon(api.invoke, event)
+
+        async def invoke() -> None:
+            told.append(await api.invoke(event))
+
+        nursery.start_soon(invoke)
         await until_handed_out(api)
         await trio.sleep(0.1)
         process.send_signal(signal.SIGTERM)
         with trio.fail_after(2.7):
             assert await process.wait() == code
         nursery.cancel_scope.cancel()
+
+    assert [result.error_type for result in told] == [kind]

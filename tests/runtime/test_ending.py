@@ -7,7 +7,7 @@ import signal
 import pytest
 import trio
 
-from tests.runtime.stopping import LONG, Ended, told_to_end, unhurried
+from tests.runtime.stopping import ALLOWED, LONG, Ended, told_to_end, unhurried
 
 
 def error_of(ended: Ended) -> str:
@@ -70,6 +70,17 @@ async def test_a_plain_handler_that_lets_nothing_cut_it_does_not_hold_the_end() 
 
     assert ended.code == 1
     assert any("the process does not end by itself in 2 s" in line for line in ended.lines)
+
+
+async def test_a_handler_that_shields_itself_is_answered_for_before_the_platform_kills() -> None:
+    async with told_to_end("ends.shields", {"seconds": LONG}) as (ended, process):
+        with trio.fail_after(ALLOWED * 4):
+            while ended.result is None:  # noqa: ASYNC110, nobody tells of it
+                await trio.sleep(0.001)
+        assert process.returncode is None
+
+    assert error_of(ended) == "Runtime.Stopped"
+    assert ended.code == 1
 
 
 async def test_a_child_that_takes_too_long_is_killed_and_told_of_and_the_others_clean_up() -> None:

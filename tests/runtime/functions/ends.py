@@ -54,6 +54,11 @@ def holds_on(event, context):
             time.sleep(0.01)
 
 
+async def shields(event, context):
+    with trio.CancelScope(shield=bool(event)):
+        await trio.sleep(event.get("seconds", 0))
+
+
 orderly = Function(Sleeper, members(0, 0, 0))
 # One whose terminate would outlast the platform's patience stands in the way of all the others.
 hurried = Function(Sleeper, [*members(0, 0, 0), Child(lambda: Member(3, 60), id="3")])
