@@ -24,6 +24,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 NEWEST := .venv-newest/bin
 
+# Else each of the hundreds of processes that the tests and the benchmarks start would compile all
+# that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 BESIDE := The official client could not be installed: the tests that run beside it are skipped.
 
 .PHONY: demo test check bench instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping \
