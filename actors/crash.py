@@ -13,12 +13,13 @@ from typing import Protocol
 
 import attrs
 
+from . import logs
 from .exits import ExitReason
 from .frames import stack_of
 from .request import Request
 from .status import Event, show
 
-logger = logging.getLogger("actors")
+logger = logs.logger("actors")
 
 
 class Debugged(Protocol):

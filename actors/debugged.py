@@ -10,7 +10,6 @@ place until the last is off again (OTP has one loop, and an empty list of debug 
     else        every message is taken and served as ever, and noted.
 """
 
-import logging
 from collections import deque
 from typing import Any
 
@@ -18,6 +17,7 @@ import attrs
 import trio
 from trio.lowlevel import ParkingLot
 
+from . import logs
 from .exits import NOTHING, Exit, ExitReason, crash_in, crashed
 from .process import LAST, Process
 from .request import Request
@@ -25,7 +25,7 @@ from .server import Server
 from .status import Event, Kind, show
 from .system import SystemMessage
 
-logger = logging.getLogger("actors")
+logger = logs.logger("actors")
 
 
 @attrs.frozen

@@ -26,7 +26,6 @@ and is passed on to the main task.
 """
 
 import enum
-import logging
 import math
 import signal
 import threading
@@ -45,6 +44,7 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
+from . import logs
 from .exits import (
     IGNORED,
     KILLED,
@@ -66,7 +66,7 @@ from .request import Request, shown
 if TYPE_CHECKING:
     from .status import Event
 
-logger = logging.getLogger("actors")
+logger = logs.logger("actors")
 
 
 class Phase(enum.Enum):

@@ -1,13 +1,12 @@
 """The dispatcher: gives each delivery to an idle worker, settles what a dead or late one leaves."""
 
-import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import attrs
 import trio
 
-from actors import Actor, Down, Ref
+from actors import Actor, Down, Ref, logs
 
 from .delivery import Delivery, Outcome, State
 from .failure import platform_error
@@ -16,7 +15,7 @@ from .ledger import Ledger
 from .logs import log_error
 from .standing import late_at
 
-logger = logging.getLogger("okibi")
+logger = logs.logger("okibi")
 
 
 class Entry(NamedTuple):

@@ -14,18 +14,17 @@ Where there are no extensions (an emulator, ten others already) okibi goes on wi
 nothing tells it of its end, as nothing tells the official client.
 """
 
-import logging
 import socket
 
 import trio
 
-from actors import Actor
+from actors import Actor, logs
 
 from .poller import Connect
 from .transport import SocketTransport, Transport
 from .wire import AnswerParser, WireError, extension_event_request, register_request
 
-logger = logging.getLogger("okibi")
+logger = logs.logger("okibi")
 
 NAME = b"okibi"
 # Seconds for the connection, which on Lambda is one inside the machine, and for the answer: an

@@ -1,17 +1,16 @@
 """What the four actors share: the lanes with their deliveries, and which workers are ready."""
 
-import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import attrs
 
-from actors import Actor, Name, Ref
+from actors import Actor, Name, Ref, logs
 
 from .delivery import Delivery, State
 from .lane import Lane, wake
 
-logger = logging.getLogger("okibi")
+logger = logs.logger("okibi")
 
 DISPATCHER: Name[Actor] = Name("lambda.dispatcher", Actor)
 

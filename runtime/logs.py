@@ -24,6 +24,8 @@ from collections.abc import MutableMapping
 from io import TextIOWrapper
 from typing import Any
 
+from actors import logs
+
 from . import current
 from .sinks import JSON, TEXT, Sink, StandardSink, frame_type, sink_from
 
@@ -61,13 +63,14 @@ def configure(
     handler = LambdaHandler(_Log.sink, levels=as_json or bool(level))
     handler.setFormatter(_formatter(as_json))
     handler.addFilter(_mark)
+    logs.Unfailing.instead = staticmethod(write_raw)
     root = logging.getLogger()
     root.addHandler(handler)
     known = {"TRACE": "DEBUG"}.get(level.upper(), level.upper())
     if known in logging.getLevelNamesMapping():
         root.setLevel(known)
     if fault:
-        logging.getLogger("okibi").warning("%s: the log goes to standard output", fault)
+        logs.logger("okibi").warning("%s: the log goes to standard output", fault)
 
 
 class LambdaHandler(logging.Handler):
@@ -123,7 +126,15 @@ def log_error(body: bytes) -> None:
     Args:
         body: of the error's answer; the log says what the invoker is told.
     """
-    told = json.loads(body)
+    try:
+        _log_error(json.loads(body))
+    except Exception as error:
+        # User code has put something into the place of standard output that fails.
+        write_raw(f"the log cannot be written to: {error!r}")
+    flush()
+
+
+def _log_error(told: dict[str, Any]) -> None:
     if _Log.as_json:
         from .json_lines import TIME as SECONDS
 
@@ -132,12 +143,7 @@ def log_error(body: bytes) -> None:
     else:
         lines = error_lines(told["errorType"], told["errorMessage"], told["stackTrace"])
     base = JSON if _Log.as_json else TEXT
-    try:
-        _Log.sink.log_error(lines, frame_type(base, logging.ERROR))
-    except Exception as error:
-        # User code has put something into the place of standard output that fails.
-        write_raw(f"the log cannot be written to: {error!r}")
-    flush()
+    _Log.sink.log_error(lines, frame_type(base, logging.ERROR))
 
 
 def error_lines(kind: str, message: str, stack: list[str]) -> list[str]:
@@ -225,6 +231,6 @@ def flush() -> None:
         # class of one's own costs twice that of the buffer's.
         (out.buffer if type(out) is Unbuffered else out).flush()
         (error.buffer if type(error) is Unbuffered else error).flush()
-    except (AttributeError, OSError, ValueError):
-        # User code has closed or replaced them.
+    except Exception:
+        # User code has closed or replaced them: what is in their place may raise anything.
         return

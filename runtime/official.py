@@ -18,7 +18,6 @@ so.
 
 import datetime
 import json.encoder
-import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
@@ -29,7 +28,9 @@ from uuid import UUID
 import attrs
 import msgspec
 
-logger = logging.getLogger("okibi")
+from actors import logs
+
+logger = logs.logger("okibi")
 
 ESCAPED: Callable[[str], str] = json.encoder.encode_basestring_ascii
 UNESCAPED: Callable[[str], str] = json.encoder.encode_basestring

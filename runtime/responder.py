@@ -1,17 +1,15 @@
 """The responder: writes what is to be said on one lane."""
 
-import logging
-
 import trio
 
-from actors import Actor, ExitReason
+from actors import Actor, ExitReason, logs
 
 from .failure import platform_error
 from .lane import Lane
 from .logs import log_error
 from .transport import Transport
 
-logger = logging.getLogger("okibi")
+logger = logs.logger("okibi")
 
 HOLDS_ON = "The process ends, and the handler did not when it was cancelled"
 

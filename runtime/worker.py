@@ -1,6 +1,5 @@
 """A worker: owns one handler instance across invocations, and runs it, one event at a time."""
 
-import logging
 import math
 import sys
 from collections.abc import Awaitable, Callable
@@ -10,7 +9,7 @@ import attrs
 import msgspec
 import trio
 
-from actors import SHUTDOWN, Actor, ExitReason, Ref, crashed
+from actors import SHUTDOWN, Actor, ExitReason, Ref, crashed, logs
 from actors.exits import crash_in
 from actors.start import START_TIMEOUT
 
@@ -18,7 +17,14 @@ from .alarm import handles
 from .context import Context, check_context
 from .current import enter
 from .delivery import Delivery, Outcome
-from .failure import DeadlineExceeded, Stopped, foremost, handler_error, platform_error
+from .failure import (
+    DeadlineExceeded,
+    Stopped,
+    as_raised,
+    foremost,
+    handler_error,
+    platform_error,
+)
 from .handler import Instance
 from .lane import Lane
 from .ledger import Ledger
@@ -37,7 +43,7 @@ from .standing import late_at, late_by
 if TYPE_CHECKING:
     from .aio.loop import AsyncioLoop
 
-logger = logging.getLogger("okibi")
+logger = logs.logger("okibi")
 
 # What a distrusted instance may take for its `terminate` while its worker could serve.
 REPLACED_GRACE = 1.0
@@ -252,12 +258,15 @@ class Worker(Actor):
     def _settle(self, lane: Lane, delivery: Delivery, outcome: Outcome) -> None:
         """Answer, have it sent, and have whatever waits for a worker given out."""
         self._running = None
-        if outcome.error_type is not None and delivery.unsettled:
-            log_error(outcome.body)
-        flush()
-        if delivery.settle(outcome, self.ref):
-            self.ledger.settled(lane)
-        self.ledger.worker_idle()
+        try:
+            if outcome.error_type is not None and delivery.unsettled:
+                log_error(outcome.body)
+            flush()
+        finally:
+            # Even if what stands in the place of standard output raises SystemExit.
+            if delivery.settle(outcome, self.ref):
+                self.ledger.settled(lane)
+            self.ledger.worker_idle()
 
 
 # An error's traceback holds the frame that catches it. A name for the error in that frame would
@@ -276,6 +285,7 @@ def _outcome_of(error: BaseException, request_id: str) -> Outcome | None:
     crash = crash_in(error)
     if crash is None:
         return None
+    crash = as_raised(crash)
     first = foremost(crash)
     if isinstance(first, Stopped):
         return _stopped(SHUTDOWN, request_id)

@@ -18,7 +18,7 @@ from typing import ClassVar, NamedTuple
 import attrs
 import trio
 
-from actors import SHUTDOWN, Exit, ExitReason, Name, Ref, Refusal, StartError
+from actors import SHUTDOWN, Exit, ExitReason, Name, Ref, Refusal, StartError, logs
 from actors.exits import crash_in
 from actors.process import CURRENT
 
@@ -38,7 +38,7 @@ from .place import Children, Ended, Place
 from .spec import INFINITY, Child, Restart
 from .supervisor import supervise
 
-logger = logging.getLogger("supervisors")
+logger = logs.logger("supervisors")
 
 
 class ApplicationFailed(Refusal):

@@ -22,7 +22,6 @@ what was wanted is so.
 # What is checked here may be anything, whatever its annotation promises.
 # pyright: reportUnnecessaryIsInstance=false
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar, TypeVar, cast
@@ -30,7 +29,7 @@ from typing import Any, ClassVar, TypeVar, cast
 import attrs
 import trio
 
-from actors import SHUTDOWN, Actor, ExitReason, Ref, StartError
+from actors import SHUTDOWN, Actor, ExitReason, Ref, StartError, logs
 from actors.process import Phase, Process
 from actors.start import factory_name
 
@@ -53,7 +52,7 @@ from .supervisor import SupervisorGaveUp
 
 A = TypeVar("A", bound=Actor)
 
-logger = logging.getLogger("supervisors")
+logger = logs.logger("supervisors")
 
 # How many children are asked to stop in one step. Asking a hundred thousand would keep all other
 # tasks from running for a good part of a second; and what is made to end five hundred lives long

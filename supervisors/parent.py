@@ -8,19 +8,18 @@ However it ends, it is after all of its children: it stops them, each within its
 its own grace is over it kills those that are left, all at once; and then it waits.
 """
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import trio
 
-from actors import MailboxPolicy, Ref, Server, WhenFull
+from actors import MailboxPolicy, Ref, Server, WhenFull, logs
 from actors.exits import reason_for
 
 from .place import Children, Place, report_of
 from .report import Stopped, StopReport
 
-logger = logging.getLogger("supervisors")
+logger = logs.logger("supervisors")
 
 
 class Parent(Server):

@@ -4,7 +4,6 @@ A place is found by the process that lives there, in one look-up, and is as smal
 a supervisor of a hundred thousand children has a hundred thousand of them.
 """
 
-import logging
 import math
 import os
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import Any
 
 import trio
 
-from actors import IGNORED, Actor, AlreadyRegistered, Ref, StartError, Timer, crashed
+from actors import IGNORED, Actor, AlreadyRegistered, Ref, StartError, Timer, crashed, logs
 from actors.process import Phase, Process
 from actors.start import GRACE, spawn
 
@@ -22,7 +21,7 @@ from .report import Stopped, StopReport
 from .spec import BRUTAL_KILL, Child, Restart, factory_of
 from .strategy import Pause, Standing, put_off
 
-logger = logging.getLogger("supervisors")
+logger = logs.logger("supervisors")
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 

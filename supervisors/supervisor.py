@@ -1,6 +1,5 @@
 """The supervisor: it performs what `strategy` decides."""
 
-import logging
 import math
 from functools import partial
 from typing import Any, TypeVar, cast, overload
@@ -8,7 +7,7 @@ from typing import Any, TypeVar, cast, overload
 import attrs
 import trio
 
-from actors import SHUTDOWN, Actor, Exit, ExitReason, Name, Ref, StartError, start
+from actors import SHUTDOWN, Actor, Exit, ExitReason, Name, Ref, StartError, logs, start
 
 from .admin import (
     ChildInfo,
@@ -29,7 +28,7 @@ from .strategy import Decision, Limits, Standing, again, count, ended
 
 A = TypeVar("A", bound=Actor)
 
-logger = logging.getLogger("supervisors")
+logger = logs.logger("supervisors")
 
 
 class SupervisorGaveUp(Exception):

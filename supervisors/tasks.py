@@ -33,7 +33,7 @@ import attrs
 import trio
 from outcome import Error, Outcome, Value
 
-from actors import NO_REPLY, Actor, Address, Exit, Pending, Ref
+from actors import NO_REPLY, Actor, Address, Exit, Pending, Ref, logs
 from actors.process import CURRENT, Phase, Process
 from actors.request import Request
 from actors.start import GRACE, factory_name
@@ -48,7 +48,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
-logger = logging.getLogger("supervisors")
+logger = logs.logger("supervisors")
 
 
 @attrs.frozen

@@ -10,13 +10,14 @@ place in the code. What must end with its invocation belongs in an `asyncio.Task
 """
 
 import asyncio
-import logging
 from types import CodeType
 from typing import Any, TypeVar
 
+from actors import logs
+
 T = TypeVar("T")
 
-logger = logging.getLogger("okibi")
+logger = logs.logger("okibi")
 
 _kept: set["asyncio.Task[Any]"] = set()
 

@@ -11,7 +11,6 @@ hop slower; a loop for each invocation, which ends the sessions with it.
 
 import asyncio
 import contextvars
-import logging
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -23,12 +22,13 @@ import outcome  # what trio carries results in
 import trio
 from trio.lowlevel import Abort, RaiseCancelT, Task, TrioToken, current_trio_token
 
+from actors import logs
 from actors.frames import Frames, running_from
 
 from ..standing import Elsewhere, frames_of_awaiting, frames_of_error
 from .left import Left
 
-logger = logging.getLogger("okibi")
+logger = logs.logger("okibi")
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -1,0 +1,54 @@
+"""The loggers of okibi's own code: to tell of something must not harm who tells it.
+
+logging catches what a handler's `emit` raises, but not what a filter of the user's does, nor his
+factory of records. His own code would see that where it logs; an actor of okibi's would crash over
+a line of its log, and its crash report over the next.
+"""
+
+import logging
+import os
+from collections.abc import Callable
+from typing import Any
+
+
+def write_to_stderr(words: str) -> None:
+    """Write a line past logging, which has failed, and past the stream, which may be closed."""
+    try:
+        os.write(2, words.encode("utf-8", "backslashreplace") + b"\n")
+    except OSError:
+        return
+
+
+class Unfailing(logging.Logger):
+    """A logger whose lines may be lost, and then are told of, but raise nothing.
+
+    Attributes:
+        instead: given the words that could not be logged.
+    """
+
+    instead: Callable[[str], None] = staticmethod(write_to_stderr)
+
+    def _log(self, level: int, msg: object, args: Any, *rest: Any, **how: Any) -> None:
+        # One more frame for logging to skip when it looks for who logs.
+        how["stacklevel"] = how.get("stacklevel", 1) + 1
+        try:
+            super()._log(level, msg, args, *rest, **how)
+        except Exception as error:
+            type(self).instead(f"a line could not be logged ({error!r}): {_words(msg, args)}")
+
+
+def _words(msg: object, args: Any) -> str:
+    try:
+        return str(msg) % args if args else str(msg)
+    except Exception:
+        return str(msg)
+
+
+def logger(name: str) -> logging.Logger:
+    """The logger of this name, made such a one."""
+    before = logging.getLoggerClass()
+    logging.setLoggerClass(Unfailing)
+    try:
+        return logging.getLogger(name)
+    finally:
+        logging.setLoggerClass(before)

@@ -1,0 +1,74 @@
+"""What logging raises harms nobody of okibi's who logs."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from actors import logs
+
+NAME = "tests.actors.test_logs"
+
+
+class Refusing(logging.Handler):
+    """A handler with a filter that raises."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addFilter(self._refuse)
+        self.seen: list[logging.LogRecord] = []
+
+    def _refuse(self, record: logging.LogRecord) -> bool:
+        self.seen.append(record)
+        raise LookupError("no tenant")
+
+    def emit(self, record: logging.LogRecord) -> None: ...
+
+
+@pytest.fixture
+def refusing() -> Iterator[Refusing]:
+    handler = Refusing()
+    logging.getLogger().addHandler(handler)
+    yield handler
+    logging.getLogger().removeHandler(handler)
+
+
+def test_a_filter_that_raises_loses_the_line_which_is_told_of(
+    refusing: Refusing, capfd: pytest.CaptureFixture[str]
+) -> None:
+    logs.logger(NAME).warning("%s of %d", "one", 2)
+
+    told = "a line could not be logged (LookupError('no tenant')): one of 2\n"
+    assert capfd.readouterr().err == told
+
+
+def test_so_does_a_factory_of_records_that_raises(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object, **__: object) -> logging.LogRecord:
+        raise RuntimeError("broken")
+
+    before = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(broken)
+    try:
+        logs.logger(NAME).error("100 %")
+    finally:
+        logging.setLogRecordFactory(before)
+
+    assert capfd.readouterr().err.endswith(": 100 %\n")
+
+
+def test_a_line_bears_the_place_that_logs_it(refusing: Refusing) -> None:
+    def place() -> None:
+        logs.logger(NAME).warning("here")
+
+    place()
+
+    (record,) = refusing.seen
+    assert (record.funcName, record.pathname) == ("place", __file__)
+
+
+def test_the_loggers_of_others_stay_what_they_were() -> None:
+    logs.logger(NAME)
+
+    assert type(logging.getLogger("tests.actors.another")) is logging.Logger
