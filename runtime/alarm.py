@@ -95,6 +95,11 @@ class Alarm:
         if self._armed or _is_late(handled_in(frame)):
             raise self.raises
 
+    def forked(self) -> None:
+        """In a child of this process nobody sends the signal."""
+        self._entered = False
+        signal.signal(SIGNAL, signal.SIG_DFL)
+
     def __enter__(self) -> None:
         signal.signal(SIGNAL, self._raise)
         self._entered = True

@@ -1,7 +1,6 @@
 """From process start to process end: environment, user code, tree, signals, exit code."""
 
 import gc
-import logging
 import math
 import os
 import sys
@@ -11,15 +10,16 @@ from functools import partial
 
 import trio
 
-from actors import StartError
+from actors import StartError, logs
 from actors.process import Process
 from actors.start import spawn, wait_started
 from supervisors import Supervisor
 
 from .alarm import Alarm
-from .ending import Ending
+from .ending import STOP_LIMIT, Ending
 from .extension import Registration
 from .failure import InitError, error_json, init_error
+from .forks import Forks
 from .function import Function
 from .lane import Lane
 from .ledger import Ledger
@@ -27,11 +27,11 @@ from .load import load
 from .logs import configure, log_error
 from .report import report_init_error
 from .settings import Settings, address_of, api_from, settings_from
-from .transport import SocketTransport, connect
+from .transport import connect
 from .tree import Serving, tree
-from .watchdog import INIT_LIMIT, Watchdog
+from .watchdog import INIT_LIMIT, Watchdog, end_within
 
-logger = logging.getLogger("okibi")
+logger = logs.logger("okibi")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -44,19 +44,25 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     configure(settings.log_level, os.environ, as_json=settings.log_json, lanes=settings.lanes)
     watchdog = Watchdog(settings.address, INIT_LIMIT if settings.on_demand else math.inf)
-    watchdog.start()
     registration = None
     if settings.graceful:
         registration = Registration(settings.api.encode())
         registration.begin(settings.address)
     last = list[Callable[[], object]]()
     try:
+        watchdog.import_begins()
         function = load(settings.handler, settings.task_root)
+        watchdog.start()
         code = trio.run(serve, function, settings, watchdog, registration, last)
     except InitError as error:
         log_error(error_json(error.kind, error.message, error.stack))
         report_init_error(settings.address, error)
+        end_within(STOP_LIMIT, error.code)
         return error.code
+    except BaseException:
+        # A thread of the user's must not hold a process that serves nobody.
+        end_within(STOP_LIMIT, 1)
+        raise
     finally:
         watchdog.close()
     for call in last:
@@ -91,9 +97,9 @@ async def serve(
     """
     host = settings.api.encode()
     lanes = [Lane(n, host, settings.pipelined, settings.margin) for n in range(settings.lanes)]
-    os.register_at_fork(after_in_child=partial(_leave_to_parent, lanes, watchdog))
     alarm = Alarm()
     ending = Ending(lanes, alarm)
+    Forks(lanes, watchdog, ending, alarm)
     ledger = Ledger(lanes, ending.fail, watchdog)
     serving = Serving(function, settings, ledger, alarm)
     flags = tree(serving, partial(connect, *settings.address), registration)
@@ -120,13 +126,6 @@ async def serve(
     if not_started is not None and ending.code is None:
         raise _init_error(not_started)
     return ending.code if ending.code is not None else int(reason.error is not None)
-
-
-def _leave_to_parent(lanes: list[Lane], watchdog: Watchdog) -> None:
-    watchdog.forked()
-    for lane in lanes:
-        if isinstance(lane.transport, SocketTransport):
-            lane.transport = lane.transport.forked()
 
 
 async def _start_error(root: Process) -> StartError | None:

@@ -18,11 +18,9 @@ An end that a failure brings has nothing to drain, and all the time that Lambda'
 allows at most.
 """
 
-import logging
 import math
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -31,6 +29,7 @@ from typing import Any
 
 import trio
 
+from actors import logs
 from actors.process import Phase, Process
 from supervisors.parent import Parent
 
@@ -38,9 +37,9 @@ from .alarm import Alarm
 from .failure import Stopped
 from .lane import Lane
 from .logs import write_raw
-from .watchdog import end_within
+from .watchdog import end_within, start_daemon
 
-logger = logging.getLogger("okibi")
+logger = logs.logger("okibi")
 
 DRAIN = 0.06
 HASTE = 0.18
@@ -80,8 +79,8 @@ class Ending:
 
     def fail(self, why: str) -> None:
         """End with a failure."""
-        logger.critical("%s", why)
         self.begin(1)
+        logger.critical("%s", why)
 
     def begin(self, code: int) -> None:
         """Have the tree stopped; of several codes the worst is the process's."""
@@ -119,6 +118,11 @@ class Ending:
     def _in_flight(self) -> bool:
         return any(lane.delivery is not None for lane in self._lanes)
 
+    def forked(self) -> None:
+        """In a child of this process signals do what they did before."""
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
     def left_to_user(self) -> Callable[[], object] | None:
         """What the user's code had set for SIGTERM, to be called when all has ended; None if that
         has not come, or nothing was set. (For SIGINT trio itself may have set something.)
@@ -133,7 +137,8 @@ class Ending:
 
     def __enter__(self) -> None:
         for number in SIGNALS:
-            self._before[number] = signal.signal(number, self._take)
+            # None: set by no Python code, and not to be set by any.
+            self._before[number] = signal.signal(number, self._take) or signal.SIG_DFL
 
     def __exit__(self, *_: object) -> None:
         for number, before in self._before.items():
@@ -144,9 +149,12 @@ class Ending:
             write_raw(f"{signal.Signals(number).name} again: the process ends at once")
             os._exit(128 + number)
         self._signalled = signal.Signals(number)
+        for lane in self._lanes:
+            # Here, before the loop hears of it: what is answered meanwhile must ask for no event.
+            lane.closing = True
         self._token.run_sync_soon(self._begin_by, number)
         if self._alarm.armed or self._streams():
-            threading.Thread(target=self._cut, name="okibi cut", daemon=True).start()
+            start_daemon(self._cut, "okibi cut")
         # Said again once the loop hears of it: a handler that holds the loop, and lets nothing cut
         # it, must not hold the end.
         end_within(STOP_LIMIT, 1)
@@ -155,8 +163,8 @@ class Ending:
         return any(lane.stream is not None for lane in self._lanes)
 
     def _begin_by(self, number: int) -> None:
-        logger.info("%s: stopping", signal.Signals(number).name)
         self.begin(0)
+        logger.info("%s: stopping", signal.Signals(number).name)
 
     def _cut(self) -> None:
         """End the plain handler that holds the main thread, when it has had its time."""

@@ -19,8 +19,14 @@ in flight: one left ticking would go off when a frozen sandbox thaws. There is o
 to set it takes a thread. While other lanes' events are in flight it ticks on for one that is
 settled, until the next look sets it anew, which comes long before it would go off.
 
-It watches the start too: the platform allows an on-demand init ten seconds, and at nine there
-is still time to say which actor, or which line, it hangs in.
+It watches the start too, and ends none: the platform allows an on-demand init ten seconds, and then
+begins it anew with the first event, in the function's own time, where a slow import is welcome.
+But at nine seconds the log is told which actor, or which line, it stands in. While the user's code
+is imported that is faulthandler's to tell. In the official client that code finds no other thread,
+and may fork, or replace what threads are made of.
+
+Nothing that goes wrong in the thread is the end of it: not even that no other thread can be
+started, as in a sandbox that has a thousand of them for a while.
 """
 
 import faulthandler
@@ -30,6 +36,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 
 import attrs
 import trio
@@ -40,11 +47,11 @@ from supervisors import Snapshot, snapshot
 
 from .alarm import Alarm
 from .delivery import Delivery, State
-from .failure import InitError, is_users
+from .failure import is_users
 from .lane import wake
 from .ledger import DISPATCHER, Ledger
 from .logs import write_raw
-from .report import report_init_error, report_invocation_error
+from .report import report_invocation_error
 from .standing import late_held
 
 INIT_LIMIT = 9.0
@@ -57,11 +64,12 @@ PATIENCE = 0.02
 
 @attrs.define(eq=False)
 class Watchdog:
-    """Holds the start's limit and the deadlines of what is in flight.
+    """Holds the deadlines of what is in flight, and tells of a start that takes too long.
 
     Args:
         address: of the Runtime API.
-        init_limit: seconds that the start may take; infinity where the platform sets no limit.
+        init_limit: seconds after which it tells of a start; infinity where the platform sets no
+            limit.
     """
 
     address: tuple[str, int]
@@ -78,11 +86,24 @@ class Watchdog:
     # What faulthandler's timer is set for, and when it goes off, by the monotonic clock.
     _guarded: Delivery | None = attrs.field(default=None, init=False)
     _goes_off: float = attrs.field(default=math.inf, init=False)
+    _tells_at: float = attrs.field(init=False)
     _look: threading.Event = attrs.field(factory=threading.Event, init=False)
 
+    def __attrs_post_init__(self) -> None:
+        self._tells_at = time.monotonic() + self.init_limit
+
+    def import_begins(self) -> None:
+        """Have faulthandler tell of an import that takes too long."""
+        if math.isfinite(self.init_limit):
+            faulthandler.dump_traceback_later(self.init_limit, file=STDERR)
+
     def start(self) -> None:
-        """Begin to watch the start."""
-        threading.Thread(target=self._watch, name="okibi watchdog", daemon=True).start()
+        """Begin to watch: the user's code has been imported, and the tree is to be started."""
+        faulthandler.cancel_dump_traceback_later()
+        if time.monotonic() >= self._tells_at:
+            # It has been told of.
+            self._tells_at = math.inf
+        start_daemon(self._live, "okibi watchdog")
 
     def close(self) -> None:
         """End it; nothing is watched any more."""
@@ -122,10 +143,20 @@ class Watchdog:
 
     # -- the thread
 
-    def _watch(self) -> None:
+    def _live(self) -> None:
         self._watch_start()
         while not self._closed:
+            try:
+                self._watch()
+            except Exception as error:
+                write_raw(f"the watchdog goes on after {error!r}")
+                time.sleep(PATIENCE)
+
+    def _watch(self) -> None:
+        while not self._closed:
             self._look.clear()
+            # What comes while it looks is due before its next look, whenever that is.
+            self._looks_at = math.inf
             delivery = self._earliest()
             if delivery is None:
                 # Events without a deadline may be in flight, beside which it was left ticking.
@@ -135,11 +166,11 @@ class Watchdog:
                 self._watch_delivery(delivery)
 
     def _watch_start(self) -> None:
-        limit = time.monotonic() + self.init_limit
         while not self._initialised and not self._closed:
-            left = limit - time.monotonic()
+            left = self._tells_at - time.monotonic()
             if left <= 0:
-                self._end_start()
+                self._tell_start()
+                left = self._tells_at = math.inf
             self._look.wait(min(left, threading.TIMEOUT_MAX))
             self._look.clear()
 
@@ -207,12 +238,9 @@ class Watchdog:
             report_invocation_error(self.address, delivery, late_held(delivery))
         os._exit(1)
 
-    def _end_start(self) -> None:
+    def _tell_start(self) -> None:
         where = self._starting() or _line_of_main_thread()
-        words = f"init took longer than {self.init_limit:g} s: {where}"
-        write_raw(words)
-        report_init_error(self.address, InitError("Runtime.InitTimeout", words))
-        os._exit(1)
+        write_raw(f"init has taken {self.init_limit:g} s, of the ten that Lambda gives it: {where}")
 
     def _starting(self) -> str:
         """The path of the actor whose `init` is running, if the tree has come that far."""
@@ -232,7 +260,11 @@ class Watchdog:
     def _guard(self, delivery: Delivery, seconds: float) -> None:
         seconds = max(seconds, 5 * PATIENCE)
         self._guarded, self._goes_off = delivery, time.monotonic() + seconds
-        faulthandler.dump_traceback_later(seconds, exit=True, file=STDERR)
+        try:
+            faulthandler.dump_traceback_later(seconds, exit=True, file=STDERR)
+        except RuntimeError:
+            # No thread can be started, which it needs; there will be others of its looks.
+            self._guarded = None
 
     def _take_back(self) -> None:
         self._guarded = None
@@ -256,7 +288,15 @@ def end_within(seconds: float, code: int) -> None:
         os._exit(_code[0])
 
     if not counting:
-        threading.Thread(target=end, name="okibi end", daemon=True).start()
+        start_daemon(end, "okibi end")
+
+
+def start_daemon(act: Callable[[], None], name: str) -> None:
+    """Start a thread that holds no end of the process; where none can be, the log is told."""
+    try:
+        threading.Thread(target=act, name=name, daemon=True).start()
+    except RuntimeError as error:
+        write_raw(f"{name}: {error}")
 
 
 _code: list[int] = []

@@ -44,6 +44,7 @@ class Ended:
     seconds: float = 0.0
     result: InvokeResult | None = None
     lines: list[str] = attrs.field(factory=list[str])
+    asked_for_more: bool = False
 
 
 @asynccontextmanager
@@ -76,6 +77,7 @@ async def told_to_end(
                 while ended.result is None:  # noqa: ASYNC110, the server may still have to read it
                     await trio.sleep(0.001)
             nursery.cancel_scope.cancel()
+        ended.asked_for_more = bool(api.journal.times(Happening.ABANDONED))
     ended.lines += b"".join(said).decode().splitlines()
 
 

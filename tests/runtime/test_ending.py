@@ -25,6 +25,17 @@ async def test_what_is_in_flight_is_finished_when_it_can_be() -> None:
     assert ended.result.payload == b'"xx"'
 
 
+@pytest.mark.parametrize("handler", ["ends.plain", "ends.orderly"] * 3)
+async def test_what_is_answered_meanwhile_asks_for_no_other_event(handler: str) -> None:
+    command = unhurried(drain=10)
+    async with told_to_end(handler, {"seconds": 0.05}, command=command) as (ended, _):
+        pass
+
+    assert ended.result is not None
+    assert ended.result.error_type is None
+    assert not ended.asked_for_more
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_what_takes_longer_is_cut_and_answered(number: int) -> None:
     async with told_to_end("ends.orderly", {"seconds": LONG}, number) as (ended, _):

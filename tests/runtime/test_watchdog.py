@@ -269,14 +269,52 @@ async def test_when_the_loop_settles_it_in_time_nothing_ends(exits: list[int]) -
     assert exits == []
 
 
-def test_a_start_past_its_limit_says_where_it_stands(
+def test_a_start_past_its_limit_says_where_it_stands_and_goes_on(
     exits: list[int], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    Watchdog(NOWHERE, init_limit=0.1)._end_start()
+    Watchdog(NOWHERE, init_limit=0.1)._tell_start()
 
-    assert exits == [1]
+    assert exits == []
     said = capfd.readouterr().err
-    assert f'init took longer than 0.1 s: it stands in File "{__file__}"' in said
+    assert "init has taken 0.1 s, of the ten that Lambda gives it: " in said
+    assert f'it stands in File "{__file__}"' in said
+
+
+async def test_where_no_thread_can_be_started_for_the_timer_it_goes_on_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("unable to start watchdog thread")
+
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", refuse)
+    made = delivery(due=trio.current_time() + 1.0)
+    watchdog = watching(made)
+    watchdog._look.set()
+
+    watchdog._watch_delivery(made)
+
+    assert watchdog._guarded is None
+
+
+def test_whatever_goes_wrong_in_a_look_there_is_another(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    watchdog = Watchdog(NOWHERE)
+    looks: list[None] = []
+
+    def look(_: Watchdog) -> None:
+        looks.append(None)
+        if len(looks) == 3:
+            watchdog._closed = True
+            return
+        raise MemoryError
+
+    monkeypatch.setattr(Watchdog, "_watch", look)
+    watchdog._initialised = True
+    watchdog._live()
+
+    assert len(looks) == 3
+    assert capfd.readouterr().err.count("the watchdog goes on after MemoryError()") == 2
 
 
 def test_closed_its_thread_ends() -> None:

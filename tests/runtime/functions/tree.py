@@ -99,6 +99,16 @@ class Failing(Server):
 
 
 @attrs.define(eq=False)
+class Slow(Server):
+    async def init(self) -> None:
+        await trio.sleep(0.8)
+
+
+async def one(event, context):
+    return 1
+
+
+@attrs.define(eq=False)
 class Hanging(Server):
     async def init(self) -> None:
         print("init has begun", flush=True)
@@ -139,6 +149,7 @@ class FailingHandler(Handler[object]):
 function = Function(Greeter, [Child(Visits, name=VISITS)])
 plain = Function(threaded, [Child(Visits, name=VISITS)])
 failing = Function(Greeter, [Child(Visits, name=VISITS), Child(Failing, id="database")])
+slow = Function(one, [Child(Slow, id="slow")])
 hanging = Function(Greeter, [Child(Hanging, id="slow")])
 returning = Function(Workers(Returning, 1))
 dying = Function(Greeter, [Child(Dying, id="mayfly")])

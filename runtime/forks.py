@@ -1,0 +1,55 @@
+"""What a child of this process finds, if a handler forks (`os.fork`, multiprocessing).
+
+The lanes are its parent's, and so are the signals that okibi takes: in the child they do what they
+did before. A parent may end it at once, as multiprocessing's `terminate` does. A signal that came
+before the child has given them back would be okibi's, and lost; so they wait meanwhile.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from typing import Protocol
+
+from .ending import SIGNALS
+from .lane import Lane
+from .transport import SocketTransport
+
+
+class Forked(Protocol):
+    """Who has something to give up in a child of this process."""
+
+    def forked(self) -> None: ...
+
+
+class Forks:
+    """Sees to the children of this process, from when it is made.
+
+    Args:
+        lanes: which no child may speak on.
+        others: who is told in a child.
+    """
+
+    def __init__(self, lanes: Sequence[Lane], *others: Forked) -> None:
+        self._lanes = lanes
+        self._others = others
+        self._masks = threading.local()
+        os.register_at_fork(
+            before=self._before, after_in_parent=self._after, after_in_child=self._in_child
+        )
+
+    def _before(self) -> None:
+        self._masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+    def _after(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.before)
+
+    def _in_child(self) -> None:
+        # First the loop's pipe, by which a signal of the child's would wake its parent.
+        signal.set_wakeup_fd(-1)
+        for each in self._others:
+            each.forked()
+        for lane in self._lanes:
+            if isinstance(lane.transport, SocketTransport):
+                lane.transport = lane.transport.forked()
+        self._after()
