@@ -3,8 +3,8 @@
 import logging
 import sys
 import time
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from .delivery import Delivery
 from .settings import Settings
@@ -28,59 +28,102 @@ def check_context(delivery: Delivery) -> None:
         client_context(delivery)
 
 
-class Context:
+T = TypeVar("T")
+
+
+class Told(Generic[T]):
+    """An attribute that is computed when it is first read, and then is one like any other."""
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self.compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+
+    def __get__(self, instance: Any, owner: type) -> Self | T:
+        if instance is None:
+            return self
+        value = self.compute(instance)
+        setattr(instance, self.name, value)
+        return value
+
+
+class _Sources:
+    """What a context object is computed from: no attributes that `vars` would show."""
+
+    __slots__ = ("_delivery", "_settings")
+
+    _delivery: Delivery
+    _settings: Settings
+
+
+class _Attributes(_Sources):
+    """Whatever is computed, or set."""
+
+
+_attributes_of: Callable[[_Attributes], dict[str, Any]] = vars(_Attributes)["__dict__"].__get__
+
+
+class Context(_Attributes):
     """What a handler can know of its invocation.
 
     Read what you need: nothing is computed before it is asked for. Like the official client's it
-    is an object of plain attributes: what is set on it stays there, be it a new one, and it can be
-    copied and pickled.
+    is an object of plain attributes: what is set on it stays there, be it a new one, `vars` shows
+    the same names, and it can be copied and pickled.
     """
 
     def __init__(self, delivery: Delivery, settings: Settings) -> None:
         self._delivery = delivery
         self._settings = settings
 
-    @cached_property
+    @Told
     def aws_request_id(self) -> str:
         """The invocation's id; an asynchronous event's repeats when it is retried."""
         return self._delivery.request_id
 
-    @cached_property
+    @Told
     def function_name(self) -> str:
         """The function's name."""
         return self._settings.function_name
 
-    @cached_property
+    @Told
     def function_version(self) -> str:
         """The function's version, `$LATEST` or a number."""
         return self._settings.function_version
 
-    @cached_property
+    @Told
     def memory_limit_in_mb(self) -> str:
         """The memory the function has, in MB; text, as in the official client."""
         return self._settings.memory
 
-    @cached_property
+    @Told
     def log_group_name(self) -> str:
         """Where its logs go."""
         return self._settings.log_group
 
-    @cached_property
+    @Told
     def log_stream_name(self) -> str:
         """Where this sandbox's logs go."""
         return self._settings.log_stream
 
-    @cached_property
+    @Told
     def invoked_function_arn(self) -> str:
         """The ARN it was invoked by, with alias or version."""
         return self._header(b"lambda-runtime-invoked-function-arn") or ""
 
-    @cached_property
+    @Told
     def tenant_id(self) -> str | None:
         """The tenant, for a function with tenant isolation."""
         return self._header(b"lambda-runtime-aws-tenant-id")
 
-    @cached_property
+    @property
     def xray_trace_id(self) -> str | None:
         """The X-Ray trace header, None without one; the official client has the variable only.
 
@@ -88,26 +131,26 @@ class Context:
         """
         return self._header(b"lambda-runtime-trace-id")
 
-    @cached_property
+    @Told
     def client_context(self) -> "ClientContext | None":
         """What the mobile SDK sent along, None without it."""
         from .client import client_context
 
         return client_context(self._delivery)
 
-    @cached_property
+    @Told
     def identity(self) -> "CognitoIdentity":
         """Who invoked by Cognito; always an object, empty without it."""
         from .client import identity
 
         return identity(self._delivery)
 
-    @cached_property
+    @Told
     def _epoch_deadline_time_in_ms(self) -> int:
         # Private, and yet read: by tracers, in functions' own tests.
         return int(self._header(b"lambda-runtime-deadline-ms") or 0)
 
-    @cached_property
+    @Told
     def _w3c_fields(self) -> dict[str, str]:
         from .client import trace_context
 
@@ -141,19 +184,25 @@ class Context:
         value = self._delivery.headers.get(name)
         return value.decode("utf-8", "replace") if value else None
 
-    def __getstate__(self) -> dict[str, Any]:
-        # What it reads from holds the worker, which can be neither copied nor pickled; a copy, or
-        # what another process is given, has everything computed instead.
+    @property
+    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
         for name in (*SHOWN, "_epoch_deadline_time_in_ms", "_w3c_fields"):
             getattr(self, name)
-        return {name: value for name, value in vars(self).items() if name not in _SOURCES}
+        return _attributes_of(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What it is computed from holds the worker, which can be neither copied nor pickled.
+        return dict(vars(self))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
 
     def __repr__(self) -> str:
         told = ",".join(f"{name}={getattr(self, name)}" for name in SHOWN)
         return f"LambdaContext([{told}])"
 
 
-_SOURCES = ("_delivery", "_settings")
 SHOWN = (
     "aws_request_id",
     "log_group_name",

@@ -118,7 +118,17 @@ def platform_error(kind: str, message: str, request_id: str) -> Outcome:
 
 
 def handler_error(error: BaseException, request_id: str) -> Outcome:
-    """What a handler's exception answers with."""
+    """What a handler's exception answers with, whatever its own code does when it is asked."""
+    try:
+        return _handler_error(error, request_id)
+    except BaseException as broken:
+        kind = _name(type(error))
+        words = f"<the error cannot be told: {_name(type(broken))}>"
+        body = error_json(kind, words, (), request_id)
+        return Outcome(body, error_type=_function_error(kind))
+
+
+def _handler_error(error: BaseException, request_id: str) -> Outcome:
     kind, message = type(error).__name__, _message(error)
     related = behind(error)
     return Outcome(
@@ -181,11 +191,30 @@ def _is_of(filename: str, package: str) -> bool:
     return home is not None and filename.startswith(os.path.dirname(home) + os.sep)
 
 
+def as_raised(error: BaseException) -> BaseException:
+    """What the handler's code raised. In a coroutine of okibi's StopIteration, which a plain `def`
+    may well raise, becomes a RuntimeError (PEP 479); one of the user's own has his frames.
+    """
+    if type(error) is not RuntimeError or error.args != ("coroutine raised StopIteration",):
+        return error
+    stopped = error.__cause__
+    if not isinstance(stopped, StopIteration):
+        return error
+    frames = traceback.extract_tb(error.__traceback__)
+    return error if any(is_users(frame.filename) for frame in frames) else stopped
+
+
+def _name(kind: type[BaseException]) -> str:
+    # Past a metaclass.
+    name: str = type.__dict__["__name__"].__get__(kind)
+    return name
+
+
 def _message(error: BaseException) -> str:
     try:
         text = str(error)
-    except Exception as broken:
-        text = f"<its text raised {type(broken).__name__}>"
+    except BaseException as broken:
+        text = f"<its text raised {_name(type(broken))}>"
     if isinstance(error, SystemExit) and error.code is None:
         text = "sys.exit()"
     return text + _NEEDS_ASYNCIO if _needs_asyncio(error, text) else text

@@ -46,6 +46,7 @@ def load(handler: str, task_root: Path) -> Function:
     refuse_conflicts(task_root)
     sys.path.insert(0, str(task_root))
     module = _import(module_name)
+    refuse_patched()
     try:
         target: object = getattr(module, name)
     except AttributeError:
@@ -84,6 +85,21 @@ def refuse_conflicts(task_root: Path) -> None:
                 continue
             words = f"{found} has the name of a module of okibi's: rename it, to my_{name} say"
             raise InitError("Runtime.ModuleNameConflict", words)
+
+
+def refuse_patched() -> None:
+    """See that gevent has not replaced what trio's loop and okibi's threads are made of.
+
+    Raises:
+        InitError: `Runtime.MonkeyPatchConflict`, with the cure.
+    """
+    patched = getattr(sys.modules.get("gevent.monkey"), "is_module_patched", None)
+    if patched is not None and (patched("select") or patched("threading")):
+        words = (
+            "gevent's monkey.patch_all() replaces what okibi's loop stands on: leave that out, "
+            "monkey.patch_all(thread=False, select=False)"
+        )
+        raise InitError("Runtime.MonkeyPatchConflict", words)
 
 
 def _is_okibi(found: Path, own: Path) -> bool:

@@ -6,14 +6,14 @@ from typing import Protocol
 
 import trio
 
-from actors import Actor
+from actors import Actor, logs
 
 from .lane import Lane, Loss, Owed, wake
 from .ledger import Ledger
 from .transport import Transport
 from .wire import Answer, WireError
 
-logger = logging.getLogger("okibi")
+logger = logs.logger("okibi")
 
 # Bytes of one call into the kernel: few, since for more the allocator makes three calls of its own;
 # many, once so few were not enough.
@@ -111,6 +111,8 @@ class Poller(Actor):
     def _take(self, answer: Answer) -> None:
         lane = self.lane
         if not lane.owed:
+            # Again and again, it must be no spin.
+            lane.refused += 1
             self._broken(f"an answer nobody had asked for came ({answer.status})")
         elif lane.owed[0] is Owed.ANSWER:
             self._acknowledge(answer)

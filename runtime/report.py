@@ -5,6 +5,7 @@ while it hangs.
 """
 
 import socket
+import time
 from collections.abc import Sequence
 
 from .delivery import Delivery, Outcome
@@ -36,13 +37,15 @@ def report_invocation_error(
 
 
 def _post(address: tuple[str, int], request: bytes) -> int | None:
-    parser = AnswerParser()
+    parser, until = AnswerParser(), time.monotonic() + TIMEOUT
     try:
         with socket.create_connection(address, TIMEOUT) as connection:
             connection.sendall(request)
             while data := connection.recv(4096):
                 for answer in parser.feed(data):
                     return answer.status
+                # Of all of it, not of each piece: the process waits for this to end.
+                connection.settimeout(max(until - time.monotonic(), 0.001))
             return _status(parser.end())
     except WireError as error:
         return _status(error.answers)

@@ -1,8 +1,10 @@
 """What a function written for the official client sees and says, beside that client."""
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -10,7 +12,7 @@ from runtime.local import RuntimeApi
 from tests.runtime.side_by_side import beside
 
 HANDLERS = """
-import collections, decimal
+import collections, decimal, json, multiprocessing, time
 
 Pair = collections.namedtuple("Pair", "a b")
 RESULTS = {
@@ -27,8 +29,35 @@ def told(event, context):
     context.mine = 1
     return [repr(context), context.w3c(), context.mine, context.tenant_id, str(event)]
 
+class Untellable(Exception):
+    @property
+    def __cause__(self):
+        raise LookupError
+
+class Exits(Exception):
+    def __str__(self):
+        raise SystemExit(3)
+
+def stops(event, context):
+    return next(iter(()))
+
 def raises(event, context):
-    raise KeyError("missing")
+    if event["what"] == "stops":
+        return stops(event, context)
+    errors = {"key": KeyError("missing"), "untellable": Untellable("x"), "exits": Exits()}
+    raise errors[event["what"]]
+
+def shows(event, context):
+    shown = json.dumps(vars(context), default=lambda _: None)
+    return [sorted(vars(context)), json.loads(shown)["tenant_id"]]
+
+def children(event, context):
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    began = time.monotonic()
+    child.start()
+    child.terminate()
+    child.join()
+    return [child.exitcode, time.monotonic() - began < 1.5]
 """
 FILES = {
     "app.py": HANDLERS,
@@ -93,6 +122,36 @@ async def test_each_result_is_sent_byte_for_byte(runtime: str, root: Path) -> No
             told, wanted = json.loads(own.payload), json.loads(official.payload)
             for key in ("errorType", "errorMessage", "stackTrace"):
                 assert told[key] == wanted[key], name
+
+
+@pytest.mark.parametrize("what", ["key", "stops", "untellable", "exits"])
+async def test_each_error_has_its_own_type(what: str, root: Path) -> None:
+    async with beside("app.raises", root) as (ours, theirs):
+        own = await ours.ask({"what": what})
+        if what == "exits":
+            # The official client's process dies of it.
+            assert own["errorType"] == "Exits"
+            assert await ours.ask({"what": what}) == {**own, "requestId": ANY}
+            return
+        official = await theirs.ask({"what": what})
+
+    assert own["errorType"] == official["errorType"]
+    if what != "untellable":
+        assert own["errorMessage"] == official["errorMessage"]
+        assert own["stackTrace"] == official["stackTrace"]
+
+
+async def test_what_vars_shows_of_the_context_is_the_same(root: Path) -> None:
+    async with beside("app.shows", root) as (ours, theirs):
+        assert await ours.ask() == await theirs.ask()
+
+
+@pytest.mark.parametrize("lanes", [None, 2])
+async def test_a_child_that_is_told_to_terminate_does(lanes: int | None, root: Path) -> None:
+    many = {} if lanes is None else {"AWS_LAMBDA_LOG_FORMAT": "JSON"}
+    apis = (None, None) if lanes is None else (RuntimeApi(max_concurrency=2), None)
+    async with beside("app.children", root, many, apis=apis) as (ours, theirs):
+        assert await ours.ask() == await theirs.ask() == [-signal.SIGTERM, True]
 
 
 async def told(api: RuntimeApi, sent: dict[str, str]) -> Any:

@@ -272,5 +272,6 @@ def test_it_is_the_official_client_s(
     assert repr(ours) == repr(theirs)
     assert ours.w3c() == theirs.w3c()
     told: dict[str, object] = vars(theirs)
+    assert set(vars(ours)) == set(told)
     for name in told:
         assert repr(getattr(ours, name)) == repr(getattr(theirs, name)), name

@@ -35,6 +35,23 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         del sys.modules[name]
 
 
+def test_gevent_s_patch_of_what_the_loop_stands_on_is_refused_with_the_cure(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gevent = ModuleType("gevent.monkey")
+    patched = {"select"}
+    gevent.is_module_patched = patched.__contains__  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "gevent.monkey", gevent)
+    (root / "patches.py").write_text("def handler(event, context): ...")
+
+    error = error_of("patches.handler", root)
+    assert error.kind == "Runtime.MonkeyPatchConflict"
+    assert "monkey.patch_all(thread=False, select=False)" in error.message
+
+    patched.clear()
+    assert load("patches.handler", root)
+
+
 def error_of(handler: str, root: Path) -> InitError:
     with pytest.raises(InitError) as caught:
         load(handler, root)

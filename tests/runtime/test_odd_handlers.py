@@ -35,6 +35,35 @@ async def test_a_handler_that_closes_its_output_is_served_and_its_errors_are_tol
         assert sandbox.function.starts == 1
 
 
+async def test_a_log_filter_that_raises_takes_nothing_down() -> None:
+    async with running("logged.marked") as sandbox:
+        assert await sandbox.ask() == 1
+        pid = sandbox.pid
+        refused = await sandbox.ask({"do": "big"})
+        assert refused["errorType"] == "Function.ResponseSizeTooLarge"
+        assert await sandbox.ask({"do": "nan"}) is None
+        assert sandbox.pid == pid
+        # What okibi had to say of it is lost, but not that there was something.
+        assert sandbox.said("a line could not be logged") >= 1
+
+
+async def test_nor_does_it_hold_the_end() -> None:
+    async with process_of("logged.marked") as (process, api, _):
+        await api.invoke(b"{}")
+        process.send_signal(signal.SIGTERM)
+        with trio.fail_after(1.5):
+            assert await process.wait() == 0
+
+
+async def test_an_output_whose_flush_raises_costs_no_answer() -> None:
+    async with running("logged.replaced") as sandbox:
+        assert await sandbox.ask() == 1
+        pid = sandbox.pid
+        assert (await sandbox.ask({"do": "raise"}))["errorType"] == "ValueError"
+        assert await sandbox.ask() == 1
+        assert sandbox.pid == pid
+
+
 @pytest.mark.parametrize(("do", "code"), [("exit", 1), ("return", 0)])
 async def test_a_forked_child_does_not_answer_in_its_parent_s_place(do: str, code: int) -> None:
     async with running("odd.forks") as sandbox:
@@ -97,10 +126,14 @@ async def test_answers_in_the_last_moment_do_not_reach_the_next_event() -> None:
     """Sleeps that end around the limit, back to back: each answer is its own event's."""
     async with running("edge.sleeps", timeout=0.2) as sandbox:
         await sandbox.ask({"n": -1, "seconds": 0})
-        for n in range(8):
-            result = await sandbox.invoke({"n": n, "seconds": 0.092 + n * 0.002})
+        seconds = [0.02, *(0.092 + n * 0.002 for n in range(8)), 0.15]
+        late = list[bool]()
+        for n, each in enumerate(seconds):
+            result = await sandbox.invoke({"n": n, "seconds": each})
             told = json.loads(result.payload)
-            assert told == {"n": n} or told["requestId"] == result.request_id
+            late.append(told != {"n": n})
+            assert not late[-1] or told["requestId"] == result.request_id
+        assert (late[0], late[-1]) == (False, True)
         assert await sandbox.ask({"n": 99, "seconds": 0}) == {"n": 99}
         assert sandbox.function.starts == 1
         assert sandbox.function.journal.refusals() == []

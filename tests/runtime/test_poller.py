@@ -2,11 +2,14 @@
 
 import json
 import logging
+from typing import cast
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from runtime.poller import Poller
+from runtime.transport import Transport
 from tests.runtime.played import ACCEPTED, NEXT, event, world
 
 
@@ -48,6 +51,28 @@ async def test_a_refused_next_is_asked_for_again_with_growing_pauses(
             await trio.sleep(0.02)
             assert stage.wire.taken() == NEXT
         assert not stage.failures
+
+
+async def test_answers_that_nobody_has_asked_for_are_no_spin(autojump_clock: MockClock) -> None:
+    async with world() as stage:
+        await stage.say(event())
+        connect = stage.connect
+
+        async def rogue() -> Transport:
+            made = await connect()
+            # With an end, lest a spin were one for good.
+            if len(stage.connections) < 100:
+                stage.wire.say(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+            return made
+
+        for ref in stage.pollers:
+            cast("Poller", ref.process().actor).connect = rogue
+        stage.wire.say(b"")
+        await trio.sleep(3)
+        assert 2 < len(stage.connections) < 12
+
+        await stage.settle()
+        assert stage.wire.taken().startswith(b"POST ")
 
 
 async def test_a_next_refused_for_an_hour_is_still_asked_for(autojump_clock: MockClock) -> None:
