@@ -116,10 +116,13 @@ def log_crash(process: Ended, reason: ExitReason, left: Sequence[object]) -> Non
         return
     report, whole = _report_of(process, reason, left)
     if whole or reason.error is None:
-        logger.log(level, "%s", report, exc_info=reason.error, extra={"report": report})
+        logs.log_or_raise(
+            logger, level, "%s", report, exc_info=reason.error, extra={"report": report}
+        )
     else:
         # An exception whose words the actor redacts must not be written by logging either.
-        logger.log(level, "%s\n%s", report, report.traceback, extra={"report": report})
+        told = report.traceback
+        logs.log_or_raise(logger, level, "%s\n%s", report, told, extra={"report": report})
 
 
 def _report_of(

@@ -22,8 +22,10 @@ def write_to_stderr(words: str) -> None:
 class Unfailing(logging.Logger):
     """A logger whose lines may be lost, and then are told of, but raise nothing.
 
+    What a line said is not told: a filter that was to hide a part of it may be what failed.
+
     Attributes:
-        instead: given the words that could not be logged.
+        instead: given the words to be written instead.
     """
 
     instead: Callable[[str], None] = staticmethod(write_to_stderr)
@@ -34,14 +36,16 @@ class Unfailing(logging.Logger):
         try:
             super()._log(level, msg, args, *rest, **how)
         except Exception as error:
-            type(self).instead(f"a line could not be logged ({error!r}): {_words(msg, args)}")
+            file, line, *_ = self.findCaller(stacklevel=how["stacklevel"])
+            place = f"{self.name}, {file}:{line}"
+            type(self).instead(f"a line could not be logged ({place}): {error!r}")
 
 
-def _words(msg: object, args: Any) -> str:
-    try:
-        return str(msg) % args if args else str(msg)
-    except Exception:
-        return str(msg)
+def log_or_raise(
+    logger: logging.Logger, level: int, message: str, *args: object, **how: Any
+) -> None:
+    """As `logger.log`, but what logging raises is the caller's, who has other words for it."""
+    logging.Logger._log(logger, level, message, args, stacklevel=2, **how)
 
 
 def logger(name: str) -> logging.Logger:

@@ -25,6 +25,12 @@ class Refusing(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None: ...
 
 
+@pytest.fixture(autouse=True)
+def past_the_runtime_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests of the runtime may have said where such words go."""
+    monkeypatch.setattr(logs.Unfailing, "instead", staticmethod(logs.write_to_stderr))
+
+
 @pytest.fixture
 def refusing() -> Iterator[Refusing]:
     handler = Refusing()
@@ -38,8 +44,10 @@ def test_a_filter_that_raises_loses_the_line_which_is_told_of(
 ) -> None:
     logs.logger(NAME).warning("%s of %d", "one", 2)
 
-    told = "a line could not be logged (LookupError('no tenant')): one of 2\n"
-    assert capfd.readouterr().err == told
+    said = capfd.readouterr().err
+    place = f"{NAME}, {__file__}:"
+    assert said.startswith(f"a line could not be logged ({place}")
+    assert said.endswith("): LookupError('no tenant')\n")
 
 
 def test_so_does_a_factory_of_records_that_raises(
@@ -55,7 +63,15 @@ def test_so_does_a_factory_of_records_that_raises(
     finally:
         logging.setLogRecordFactory(before)
 
-    assert capfd.readouterr().err.endswith(": 100 %\n")
+    assert capfd.readouterr().err.endswith("): RuntimeError('broken')\n")
+
+
+def test_who_has_other_words_for_what_failed_is_told(refusing: Refusing) -> None:
+    with pytest.raises(LookupError):
+        logs.log_or_raise(logs.logger(NAME), logging.ERROR, "%s", "one")
+
+    (record,) = refusing.seen
+    assert record.pathname == __file__
 
 
 def test_a_line_bears_the_place_that_logs_it(refusing: Refusing) -> None:
