@@ -16,7 +16,8 @@
 #   make cuts    the connection to the Runtime API cut at every byte of next, answer, next
 #   make fuzz    100,000 mutated answers of the Runtime API into the wire room
 #   make soak    1,000,000 invocations, 1 % errors, 0.1 % time-outs: none lost, nothing left, memory
-#   make kills   random kills of anybody while 20 events are served, 2,000 seeded runs
+#   make kills   random kills of anybody while 20 events are served, 2,000 seeded runs; and as many
+#                in which connections break besides
 #   make concurrent   16 events at once: throughput and memory beside awslambdaric, on AWS's emulator
 #   make streaming   a streamed answer: its first byte, an error in the middle, 100 MB in flat memory
 #   make stopping   SIGTERM with 1,000 actors and an event in flight, 100 times: median and worst
@@ -142,6 +143,7 @@ stopping: .venv/installed
 # SEED is the first run's; the same seed makes the same run: make kills RUNS=1 SEED=...
 kills: .venv/installed
 	$(BIN)/python -m tests.runtime.kills $(or $(RUNS),2000) $(SEED)
+	$(BIN)/python -m tests.runtime.kills_and_cuts $(or $(RUNS),2000) $(SEED)
 
 # On AWS's emulator where that can run (Linux, root), else on the local server.
 concurrent: .venv/installed

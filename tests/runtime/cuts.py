@@ -43,8 +43,9 @@ from runtime.settings import Settings
 from runtime.transport import Transport
 from runtime.tree import Serving, tree
 from supervisors import Supervisor
-from tests.runtime.sweep import Nobody, RecordingLedger, random_of_trio
+from tests.runtime.sweep import random_of_trio
 from tests.runtime.verdict import verdict
+from tests.runtime.world import Nobody, RecordingLedger
 
 EVENTS = 3
 # Seconds: of the platform for an invocation, and of its silence before one when idle.

@@ -4,10 +4,11 @@ import os
 from functools import partial
 from pathlib import Path
 
+import attrs
 import pytest
 
 from tests.conformance.runtime_api.stage import many_refused
-from tests.runtime.concurrent import OKIBI, Server, measure
+from tests.runtime.concurrent import CONTENDERS, OFFICIAL, OKIBI, Figures, Server, measure, report
 from tests.runtime.emulator import NoEmulatorError, emulator
 from tests.runtime.managed import below, on_emulator, on_local_server
 
@@ -30,8 +31,23 @@ def test_one_process_serves_four_slots_and_is_gone_afterwards(name: str, tmp_pat
     figures = measure(server, OKIBI, 60, 3, 4, tmp_path)
 
     assert len(figures.latencies) == 60
-    assert figures.wrong == []
+    assert figures.fault == ""
     assert figures.processes == 1
     assert figures.memory > 2**20
     assert figures.percentile(0.5) >= 20
     assert below(os.getpid()) == before
+
+
+def test_an_answer_that_is_wrong_or_missing_fails_the_whole(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    right = Figures(asked=3, seconds=1.0, latencies=[0.02] * 3, cpu=0.001, memory=1, processes=1)
+    figures = {each: [attrs.evolve(right)] for each in CONTENDERS}
+    figures[OFFICIAL] = [attrs.evolve(right, memory=2)]
+    assert report(figures)
+
+    figures[OKIBI] = [attrs.evolve(right, latencies=[0.02] * 2, wrong=[b"{}"])]
+    assert not report(figures)
+
+    told = "of 3 invocations 1 were answered rightly, 1 wrongly, the first with b'{}', and 1 not"
+    assert told in capsys.readouterr().out

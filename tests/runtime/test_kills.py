@@ -2,13 +2,16 @@
 
 import logging
 import random
+from collections import Counter
 
 import pytest
 import trio
 
 from actors.process import Process
+from tests.runtime import kills
 from tests.runtime.kills import EVENTS, Busy, Mixed, RandomKiller, many, point
-from tests.runtime.sweep import Point, run
+from tests.runtime.sweep import run
+from tests.runtime.world import ALL, Point
 
 RUNS = 40
 
@@ -38,6 +41,19 @@ def test_a_seed_is_one_run() -> None:
     assert len({point(seed) for seed in range(20)}) == 20
 
 
+def test_a_worker_that_a_failed_start_stops_answers_that_it_was_stopped() -> None:
+    lost: Counter[str] = Counter()
+    for gap in range(70, 100, 3):
+        # Odd: while `workers` is started again, one that is just being started is killed.
+        made = Point(8, ALL, True, ((18, "workers"), (18 + gap, "worker")), 1)
+        result = run(made, RandomKiller(made), Busy, Mixed)
+        assert not result.wrong, (gap, result.wrong)
+        lost += result.lost
+
+    assert lost["Runtime.Stopped"]
+    assert set(lost) == {"Runtime.Stopped", "Runtime.WorkerExited"}
+
+
 class Sparing(RandomKiller):
     """Cuts off a worker behind the verdict's back."""
 
@@ -46,11 +62,53 @@ class Sparing(RandomKiller):
         self.killed.clear()
 
 
-def test_a_result_lost_with_somebody_else_would_be_told() -> None:
+class Mistaking(RandomKiller):
+    """Has the verdict expect another error."""
+
+    def _kill(self, root: Process, kind: str) -> None:
+        super()._kill(root, kind)
+        self.killed = {each: {"Runtime.Stopped"} for each in self.killed}
+
+
+@pytest.mark.parametrize("killer", [Sparing, Mistaking])
+def test_an_error_that_no_kill_explains_would_be_told(killer: type[RandomKiller]) -> None:
     told: list[str] = []
-    for step in range(30, 70):
-        spared = Point(1, 1 << 30, True, ((step, "worker"),), step)
-        told += run(spared, Sparing(spared), Busy, Mixed).wrong
+    for step in range(30, 70, 2):
+        spared = Point(1, ALL, True, ((step, "worker"),), step)
+        told += run(spared, killer(spared), Busy, Mixed).wrong
 
     assert told
     assert all("came out as" in wrong and "Runtime.WorkerExited" in wrong for wrong in told)
+
+
+class Hasty(RandomKiller):
+    """Has the verdict know of no pause."""
+
+    def _kill(self, root: Process, kind: str) -> None:
+        super()._kill(root, kind)
+        self.pauses.clear()
+
+
+def test_a_wait_that_no_kill_explains_would_be_told() -> None:
+    told: list[str] = []
+    for step in range(16, 110, 15):
+        made = Point(8, 40, True, ((step, "responder"),), 1)
+        told += run(made, Hasty(made), Busy, Mixed).wrong
+
+    assert told
+    assert all(wrong.endswith(" s late") for wrong in told)
+
+
+def test_a_late_event_with_nobody_to_answer_it_would_be_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def never(_: Process, __: Process) -> bool:
+        return False
+
+    monkeypatch.setattr(kills, "_is_the_end", never)
+    told: list[str] = []
+    for step in range(30, 90, 5):
+        made = Point(8, ALL, True, ((step, "lambda"),), step)
+        told += run(made, RandomKiller(made), Busy, Mixed).wrong
+
+    assert any("the watchdog would end the process" in wrong for wrong in told)

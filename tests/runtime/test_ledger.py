@@ -5,7 +5,7 @@ import pytest
 from runtime.lane import Lane
 from runtime.ledger import ABANDON_LIMIT, STARTS_LIMIT, Ledger
 from tests.runtime.lanes import Wire
-from tests.runtime.sweep import Nobody
+from tests.runtime.world import Nobody
 
 
 def ledger(lanes: int = 1) -> tuple[Ledger, list[str]]:

@@ -29,7 +29,7 @@ from runtime.transport import Transport
 from runtime.tree import Serving, tree
 from supervisors import Supervisor
 from tests.runtime.played import ACCEPTED, Played, event
-from tests.runtime.sweep import ALL, EVENTS, Echo, MemoryTransport, Nobody, Point, World
+from tests.runtime.world import ALL, EVENTS, Echo, MemoryTransport, Nobody, Point, World
 
 LANES = 3
 FAULT = b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"

@@ -1,0 +1,63 @@
+"""A small sample of the random kills while connections break; `make kills` is the full size."""
+
+import logging
+import random
+from collections.abc import Iterator
+
+import pytest
+import trio
+
+from runtime.lane import Lane
+from tests.runtime.kills import Mixed, many
+from tests.runtime.kills_and_cuts import (
+    NUMBERS,
+    Breaker,
+    Breaking,
+    Where,
+    breaker_of,
+    judge,
+    once,
+)
+from tests.runtime.sweep import run
+
+RUNS = 40
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    # Set by each run; put back afterwards.
+    monkeypatch.setattr(trio._core._run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def test_whoever_is_killed_as_a_connection_breaks_what_is_lost_is_in_the_lanes_table() -> None:
+    seed = random.randrange(1 << 30)
+
+    counts, seen, failures = many(RUNS, seed, once, len(NUMBERS))
+
+    assert not failures, "\n".join(failures[:20])
+    assert counts["kills"] >= RUNS, seed
+    assert {where.value for where in Where} <= set(seen), seed
+
+
+class Unsaid(Breaker):
+    """Breaks connections behind the verdict's back."""
+
+    def _break(self, lane: Lane, where: Where) -> None:
+        super()._break(lane, where)
+        self.made.clear()
+
+
+def test_what_no_broken_connection_explains_would_be_told() -> None:
+    told: list[str] = []
+    for seed in range(20):
+        made = breaker_of(seed)
+        breaker = Unsaid(made.point, cuts=made.cuts)
+        told += run(breaker.point, breaker, Breaking, Mixed, judge).wrong
+
+    assert any("was never answered" in wrong for wrong in told)
+    assert any("the process was ended" in wrong for wrong in told)
+    assert any("the API refused" in wrong for wrong in told)
+    assert any("connections were made" in wrong for wrong in told)
