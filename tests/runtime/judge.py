@@ -4,7 +4,8 @@
     its answer                 is its handler's own, begun once; or, if the worker that had begun
                                it was killed, the error that the runtime has for just that
     from its offer to the      no time passes but what the handler itself takes, and the pauses in
-    question for the next      which the lane's own killed actors are not started again
+    question for the next      which the lane's own killed actors are not started again, or in
+                               which there are fewer workers than lanes
     the connections            are one a lane, and the platform had nothing to refuse
 
 Time is trio's, virtual: whoever forgets to wake somebody is late, however soon somebody else's
@@ -57,7 +58,7 @@ def judge(killer: Killer, world: World, ledger: RecordingLedger) -> Result:
             wrong.append(f"{invocation.payload!r} was never answered")
             continue
         wrong += answered(killer, world, invocation, delivery, lost)
-        late = lateness(killer, world, invocation, ledger.lane_of[delivery])
+        late = lateness(killer, world, invocation, ledger, ledger.lane_of[delivery])
         if not late <= NONE:
             wrong.append(f"{invocation.payload!r} was through {late:.6g} s late")
         if delivery.state is not State.ACKED:
@@ -86,11 +87,14 @@ def answered(
     return []
 
 
-def lateness(killer: Killer, world: World, invocation: Invocation, lane: int) -> float:
+def lateness(
+    killer: Killer, world: World, invocation: Invocation, ledger: RecordingLedger, lane: int
+) -> float:
     """Seconds for which nobody did what was to be done for an event; NaN if it never ended."""
     since, until = world.offered[invocation.request_id], invocation.ended
     explained = world.takes(json.loads(invocation.payload)["n"])
-    for pause in killer.pauses:
-        if pause.lane == lane:
-            explained += max(0.0, min(until, pause.until) - max(since, pause.since))
+    waits = [(pause.since, pause.until) for pause in killer.pauses if pause.lane == lane]
+    # Of workers there is a spare one: only when two are away may one be missing.
+    for start, end in (*waits, *ledger.short):
+        explained += max(0.0, min(until, end) - max(since, start))
     return math.nan if math.isnan(until) else until - since - explained

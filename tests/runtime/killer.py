@@ -10,7 +10,7 @@ import attrs
 import trio
 
 from actors.process import Process
-from runtime.tree import LANE_BACKOFF, PERIOD
+from runtime.tree import BACKOFF, PERIOD
 from supervisors import Supervisor
 from supervisors.place import Place
 from supervisors.strategy import put_off
@@ -72,7 +72,7 @@ class Killer(trio.abc.Instrument):
         if self.point.lanes > 1 and kind in ("poller", "responder"):
             last = next(place.pause for place in places(root) if place.process is victim)
             now = trio.current_time()
-            pause = put_off(LANE_BACKOFF, last, PERIOD, now)
+            pause = put_off(BACKOFF, last, PERIOD, now)
             self.pauses.append(Pause(int(lane), now, pause.until))
         victim.kill()
 

@@ -6,13 +6,16 @@ state machine is the local server's own. Both clocks are the run's, so that a ru
 """
 
 import json
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
+from typing import Any
 
 import attrs
 import trio
 
+from actors import Ref
 from runtime.context import Context
 from runtime.delivery import Delivery
 from runtime.extension import Registration
@@ -99,17 +102,33 @@ class Nobody:
 
 @attrs.define(eq=False)
 class RecordingLedger(Ledger):
-    """A ledger that remembers every delivery, and its lane."""
+    """A ledger that remembers every delivery, and its lane.
+
+    Attributes:
+        short: from when to when there was not a worker for each lane; the last may still last.
+    """
 
     deliveries: list[Delivery] = attrs.field(factory=list[Delivery], init=False)
     lane_of: dict[Delivery, int] = attrs.field(factory=dict[Delivery, int], init=False)
     tell: Callable[[Delivery], None] = attrs.field(default=lambda _: None, init=False)
+    short: list[list[float]] = attrs.field(factory=list[list[float]], init=False)
 
     def received(self, lane: Lane, delivery: Delivery) -> None:
         self.deliveries.append(delivery)
         self.lane_of[delivery] = lane.index
         self.tell(delivery)
         super().received(lane, delivery)
+
+    def worker_ready(self, worker: Ref[Any]) -> None:
+        super().worker_ready(worker)
+        if self.short and len(self.ready) == len(self.lanes):
+            self.short[-1][1] = trio.current_time()
+
+    def worker_not_ready(self, worker: Ref[Any]) -> None:
+        enough = len(self.ready) >= len(self.lanes)
+        super().worker_not_ready(worker)
+        if enough and len(self.ready) < len(self.lanes):
+            self.short.append([trio.current_time(), math.inf])
 
 
 @attrs.define(eq=False)
