@@ -36,8 +36,9 @@ When the connection breaks, `broken` says what may still be true:
                                              which cannot be said again, and is half an answer
 
 Where many events may be in flight the Runtime API keeps no state but each invocation's, and tells
-the invoker of half an answer at once: there the two fatal rows cost one answer, which `give_up`
-drops, and the lane goes on. `lost` is a lane that cannot; what that means for the others is the
+the invoker of half an answer at once: there the two fatal rows cost one answer, which is given up,
+and the lane goes on: at once where the answer had been made, and where it was still being streamed,
+when its delivery is settled. `lost` is a lane that cannot; what that means for the others is the
 ledger's to say.
 
 All of an answer can be written, and half of it have arrived: what the kernel took is not what the
@@ -49,9 +50,10 @@ The repeat is the same delivery, so no handler sees it: the first time it is ans
 error, which tells the invoker now; after that it is dropped, and asked for again with a pause.
 A retry of an asynchronous event has the same request id and another deadline: that is no repeat.
 
-A stream whose final status comes before its end (413, or a refusal) is over: its handler is
-cancelled, what it still says is dropped, and the delivery stays in the lane, so that its worker
-is not taken for an idle one, until it is settled.
+A stream whose final status comes before its end (413, or a refusal), or whose connection breaks
+inside it, is over: its handler is cancelled, what it still says is dropped, and the delivery stays
+in the lane until it is settled. For a cancelled handler may go on (shielded, or in a thread): its
+worker is not to be taken for an idle one, and its deadline is still to be held.
 """
 
 import enum
@@ -397,11 +399,14 @@ class Lane:
         return loss
 
     def give_up(self) -> Delivery | None:
-        """Drop the delivery whose answer is lost, and go on to the next."""
-        delivery, self.delivery = self.delivery, None
-        self._resent = False
-        # Its handler, if it streams, has been cut by the break; the lane has no more to do with it.
-        self.stream = None
+        """Give up the answer that is lost, and say whose it was.
+
+        One that is still being streamed is dropped only when it is settled: see above.
+        """
+        delivery = self.delivery
+        if self.stream is None:
+            self.delivery = None
+            self._resent = False
         return delivery
 
     def close(self) -> None:

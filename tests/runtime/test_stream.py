@@ -301,20 +301,62 @@ async def test_broken_between_two_pieces_it_is_fatal_and_the_handler_is_cut() ->
     assert not lane.outbox
 
 
-async def test_given_up_it_has_no_part_in_what_the_lane_says_next() -> None:
+@pytest.mark.parametrize("left", [0, 1])
+async def test_given_up_it_stays_until_it_is_settled_and_then_the_next_event_is_asked_for(
+    left: int,
+) -> None:
+    lane = lane_of()
+    made = streaming(lane)
+    write(lane, len(lane.outbox[0]) - left)
+    assert lane.broken() is Loss.FATAL
+
+    assert lane.give_up() is made
+
+    assert lane.delivery is made
+    assert made.unsettled
+    lane.connected(Wire())
+    assert write(asked(lane)) == b""
+    assert not lane.go_on(made, chunk(b"two"))
+    ended(lane, made, LATE)
+    assert write(lane) == NEXT
+    assert list(lane.owed) == [Owed.NEXT]
+    assert lane.delivery is None
+
+
+async def test_given_up_when_it_is_settled_the_next_event_is_asked_for() -> None:
     lane = lane_of()
     made = streaming(lane)
     write(lane)
-    lane.broken()
+    assert made.settle(GOOD, ME)
+    assert lane.broken() is Loss.FATAL
 
     assert lane.give_up() is made
 
     lane.connected(Wire())
-    other = settled(lane)
     lane.stage()
-    write(lane)
-    assert lane.acknowledged() is other
+    assert write(lane) == NEXT
     assert lane.delivery is None
+
+
+async def test_given_up_it_is_nothing_to_the_connections_that_break_after_it() -> None:
+    lane = lane_of()
+    made = streaming(lane)
+    write(lane)
+    lane.broken()
+    lane.give_up()
+
+    for _ in range(2):
+        lane.connected(Wire())
+        assert lane.broken() is Loss.NOTHING
+    assert lane.delivery is made
+    lane.connected(Wire())
+    ended(lane, made, LATE)
+    assert write(lane) == NEXT
+    other = lane.event(event(lambda_runtime_aws_request_id=b"id-2"))
+    assert other is not None
+    assert other.settle(Outcome(b"1"))
+    lane.stage()
+    assert lane.broken() is Loss.AGAIN
 
 
 @pytest.mark.parametrize("pipelined", [True, False])
