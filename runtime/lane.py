@@ -82,8 +82,8 @@ from .wire import (
     time_left,
 )
 
-# Up to here header, body and the next GET are joined into one write; above, copying costs more
-# than another call into the kernel.
+# Up to here header, body and the next GET, or pieces of a stream, are joined into one write; above,
+# copying costs more than another call into the kernel.
 JOIN_LIMIT = 64 * 1024
 STREAM_LOST = "The connection to the Runtime API broke, and with it the whole stream was lost"
 REFUSED = "The Runtime API refused the answer to this invocation; the log says with which words"
@@ -170,10 +170,28 @@ class Lane:
         """Take from the outbox what has gone out."""
         self._answer_left = max(0, self._answer_left - size)
         first = self.outbox[0]
-        if size == len(first):
-            self.outbox.popleft()
-        else:
+        if size < len(first):
             self.outbox[0] = first[size:]
+            return
+        self.outbox.popleft()
+        if len(self.outbox) > 1:
+            self._join()
+
+    def _join(self) -> None:
+        """Make one piece of the small ones whose turn it is.
+
+        Not when they are put: a stream whose connection takes no more may have thousands waiting.
+        Done only when the one before them is out, so that no byte is copied twice.
+        """
+        size = count = 0
+        for piece in self.outbox:
+            size += len(piece)
+            if size > JOIN_LIMIT:
+                break
+            count += 1
+        if count > 1:
+            joined = b"".join([self.outbox.popleft() for _ in range(count)])
+            self.outbox.appendleft(memoryview(joined))
 
     def _stage_answer(self, delivery: Delivery, outcome: Outcome) -> None:
         delivery.stage()

@@ -142,8 +142,10 @@ class Response:
                 break
             await begun.written()
         stream = self._say(data)
-        wake(self._lane.responder, self._lane)
-        if stream.blocked and self._lane.unwritten <= ROOM:
+        if not stream.blocked:
+            # Else it waits for the connection, and mail would only fill its mailbox.
+            wake(self._lane.responder, self._lane)
+        elif self._lane.unwritten <= ROOM:
             await trio.lowlevel.checkpoint()
             return
         while True:

@@ -1,5 +1,7 @@
 """A streamed answer on a lane without a socket: what is said when, and what a break makes of it."""
 
+from itertools import pairwise
+
 import pytest
 
 from runtime.delivery import Delivery, Outcome, State
@@ -20,6 +22,7 @@ from tests.runtime.lanes import (
     write,
 )
 from tests.runtime.stage import worker
+from tests.runtime.streamed import joined
 
 LATE = platform_error("Runtime.DeadlineExceeded", "late", "id-1")
 GOOD = Outcome(b"")
@@ -67,6 +70,38 @@ async def test_a_piece_of_6_mb_is_not_copied() -> None:
     assert lane.go_on(made, chunk(piece))
 
     assert lane.outbox[1].obj is piece
+
+
+async def test_behind_the_piece_that_is_written_small_ones_are_joined_up_to_the_limit() -> None:
+    lane, half, large = lane_of(), JOIN_LIMIT // 2, b"x" * (JOIN_LIMIT * 2)
+    made = streaming(lane, b"one")
+    for data in (b"1", b"x" * half, b"2", b"x" * half, b"3", large, b"4", b"5"):
+        assert lane.go_on(made, chunk(data))
+    before = b"".join(lane.outbox)
+
+    pieces = list[memoryview]()
+    while lane.outbox:
+        pieces.append(lane.outbox[0])
+        lane.wrote(len(pieces[-1]))
+
+    assert b"".join(pieces) == before
+    behind = pieces[1:]
+    assert sum(piece.obj is large for piece in behind) == 1
+    assert all(len(piece) <= JOIN_LIMIT for piece in behind if piece.obj is not large)
+    assert all(len(one) + len(two) > JOIN_LIMIT for one, two in pairwise(behind))
+
+
+async def test_what_has_been_joined_is_not_copied_again() -> None:
+    lane = lane_of()
+    made = streaming(lane, b"one", b"two", b"three")
+    write(lane, len(lane.outbox[0]))
+    once = lane.outbox[0].obj
+    assert joined(bytes(lane.outbox[0])) == b"twothree"
+
+    for _ in range(3):
+        write(lane, 1)
+        assert lane.go_on(made, chunk(b"four"))
+        assert lane.outbox[0].obj is once
 
 
 @pytest.mark.parametrize("outcome", [GOOD, LATE])

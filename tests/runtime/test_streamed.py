@@ -153,6 +153,28 @@ async def test_a_thousand_small_pieces_wait_as_a_few_large_ones_do() -> None:
         assert body(stage.read()) == b"x" * 30_000
 
 
+async def test_small_pieces_that_wait_leave_in_one_write_and_say_the_same() -> None:
+    said = bytes(n % 256 for n in range(10_000))
+
+    async def handler(event: object, context: Context) -> AsyncIterator[Item]:
+        for byte in said:
+            yield bytes([byte])
+
+    async with serving(handler) as stage:
+        stage.world.wire.room = 400
+        await stage.give()
+        begun, stage.world.wire.sends = stage.read(), 0
+        assert len(stage.lane.outbox) > 9000
+        # Who waits for the connection looks when that takes more: it needs no mail.
+        assert len(stage.world.responders[0].process().mailbox.data) <= 1
+
+        await stage.drain(1 << 30)
+
+        # The rest of the piece that was cut, and all the others.
+        assert stage.world.wire.sends == 2
+        assert body(begun + stage.read()) == said
+
+
 async def test_whoever_gives_up_waiting_adds_no_more_to_what_waits() -> None:
     @streaming
     async def handler(event: object, response: Response, context: Context) -> None:
