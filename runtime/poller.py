@@ -8,8 +8,9 @@ import trio
 
 from actors import Actor
 
-from .lane import Lane, Loss, Owed, wake
+from .lane import Lane, wake
 from .ledger import Ledger
+from .loss import Loss, Owed
 from .transport import Transport
 from .wire import Answer, WireError
 

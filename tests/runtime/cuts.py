@@ -3,7 +3,7 @@
 A cycle is next, answer, next. The whole tree, as production builds it, runs against the local
 server's own state machine in one trio run, on a connection that breaks at byte n of one
 direction; whatever comes after that goes over connections that hold. `expected` says in what
-each place must end, by the rules of a broken connection (runtime/lane.py), from the lengths of
+each place must end, by the rules of a broken connection (runtime/loss.py), from the lengths of
 the messages alone; `judge` compares what happened.
 
 Two things of real connections decide the outcome, and both are swept. The kernel may have taken
@@ -34,11 +34,12 @@ from runtime.alarm import Alarm
 from runtime.context import Context
 from runtime.function import Function
 from runtime.handler import Handler
-from runtime.lane import Lane, Loss
+from runtime.lane import Lane
 from runtime.local.connection import Connection
 from runtime.local.exchange import Exchange
 from runtime.local.invocation import Invocation
 from runtime.local.journal import Happening, Journal
+from runtime.loss import Loss
 from runtime.settings import Settings
 from runtime.transport import Transport
 from runtime.tree import Serving, tree

@@ -3,7 +3,8 @@
 import pytest
 
 from runtime.delivery import Delivery, Outcome, State
-from runtime.lane import JOIN_LIMIT, Lane, Loss, Owed
+from runtime.lane import JOIN_LIMIT, Lane
+from runtime.loss import Loss, Owed
 from runtime.wire import Answer
 from tests.runtime.lanes import (
     ME,

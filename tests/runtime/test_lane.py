@@ -7,7 +7,8 @@ import trio
 
 from actors import Actor, Name
 from runtime.delivery import Outcome, State
-from runtime.lane import JOIN_LIMIT, Lane, Owed, wake
+from runtime.lane import JOIN_LIMIT, Lane, wake
+from runtime.loss import Owed
 from runtime.wire import Answer, WireError
 from tests.runtime.lanes import HOST, ME, NEXT, Wire, asked, event, given, lane_of, settled, write
 

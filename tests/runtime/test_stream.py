@@ -6,7 +6,8 @@ import pytest
 
 from runtime.delivery import Delivery, Outcome, State
 from runtime.failure import platform_error
-from runtime.lane import JOIN_LIMIT, Lane, Loss, Owed
+from runtime.lane import JOIN_LIMIT, Lane
+from runtime.loss import Loss, Owed
 from runtime.stream import Stream
 from runtime.wire import chunk, last_chunk
 from tests.runtime.lanes import (
