@@ -162,6 +162,33 @@ class CutTransport:
         self.connection.lost()
 
 
+@attrs.frozen
+class Lengths:
+    """Of the messages of an uncut run, in bytes, as they follow each other on the connection.
+
+    Args:
+        get, head, answer: of the first GET, of the answer's head, and of the whole answer.
+        event, status, second: of the first event, of the status, and of the second event.
+    """
+
+    get: int
+    head: int
+    answer: int
+    event: int
+    status: int
+    second: int
+
+    @property
+    def out(self) -> int:
+        """All that the runtime writes in a cycle."""
+        return self.get + self.answer + self.get
+
+    @property
+    def back(self) -> int:
+        """All that it reads in a cycle."""
+        return self.event + self.status + self.second
+
+
 @attrs.define(eq=False)
 class World:
     """The platform's side of one run, and what is seen of it."""
@@ -233,6 +260,10 @@ class World:
 
         return Echo
 
+    def judged(self, cut: Cut, at: Lengths) -> tuple[str, list[str]]:
+        """What the run came to, and all that is not as it must be, by where it was cut."""
+        return judge(self, expected(self.shape, cut, at))
+
 
 def run(shape: Shape, cut: Cut | None, seed: int = 1, kind: type[World] = World) -> World:
     """One run, to its end."""
@@ -273,33 +304,6 @@ class Recorder(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.said.append(record.getMessage())
-
-
-@attrs.frozen
-class Lengths:
-    """Of the messages of an uncut run, in bytes, as they follow each other on the connection.
-
-    Args:
-        get, head, answer: of the first GET, of the answer's head, and of the whole answer.
-        event, status, second: of the first event, of the status, and of the second event.
-    """
-
-    get: int
-    head: int
-    answer: int
-    event: int
-    status: int
-    second: int
-
-    @property
-    def out(self) -> int:
-        """All that the runtime writes in a cycle."""
-        return self.get + self.answer + self.get
-
-    @property
-    def back(self) -> int:
-        """All that it reads in a cycle."""
-        return self.event + self.status + self.second
 
 
 def measure(shape: Shape, kind: type[World] = World) -> Lengths:
@@ -400,14 +404,14 @@ def cuts(shape: Shape, at: Lengths) -> Iterator[Cut]:
             yield Cut(False, byte, reset=reset)
 
 
-def sweep_of(shape: Shape, every: int) -> tuple[Counter[str], list[str]]:
+def sweep_of(shape: Shape, every: int, kind: type[World] = World) -> tuple[Counter[str], list[str]]:
     """Every so many-th cut: how many ended in what, and a line for each that went wrong."""
     counts: Counter[str] = Counter()
     failures: list[str] = []
-    at = measure(shape)
+    at = measure(shape, kind)
     for number, cut in enumerate(cuts(shape, at)):
         if number % every == 0:
-            outcome, wrong = judge(run(shape, cut, number), expected(shape, cut, at))
+            outcome, wrong = run(shape, cut, number, kind).judged(cut, at)
             counts[outcome] += 1
             failures += [f"{shape} {cut}: {each}" for each in wrong]
     return counts, failures

@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from runtime import Context, Handler, Prelude, Response, streaming
+from runtime.delivery import State
 from runtime.response import ROOM, Item
 from runtime.wire import HTTP_INTEGRATION
 from tests.runtime.played import ACCEPTED, NEXT
@@ -297,9 +298,9 @@ async def test_before_the_first_piece_an_error_is_an_error_after_it_it_ends_the_
 
 
 @pytest.mark.parametrize("item", [7, None, {"a": 1}, [b"x"]])
-@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize(("plain", "lanes"), [(False, 1), (True, 1), (True, 2)])
 async def test_what_is_no_bytes_is_an_error_at_the_line_that_yields_it(
-    item: Any, plain: bool
+    item: Any, plain: bool, lanes: int
 ) -> None:
     async def handler(event: object, context: Context) -> AsyncIterator[Item]:
         yield b"one"
@@ -309,8 +310,9 @@ async def test_what_is_no_bytes_is_an_error_at_the_line_that_yields_it(
         yield b"one"
         yield item
 
-    async with serving(plainly if plain else handler) as stage:
-        await stage.give()
+    async with serving(plainly if plain else handler, lanes=lanes) as stage:
+        made = await stage.give()
+        await until(lambda: made.state is State.STAGED)
 
         told = trailer(stage.read())
         assert told["errorType"] == "TypeError"
