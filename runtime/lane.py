@@ -33,7 +33,7 @@ from typing import Any
 import attrs
 import trio
 
-from actors import Actor, ActorExited, MailboxFull, Name, Ref
+from actors import Actor, Name, Ref
 
 from .delivery import Delivery, Outcome, State
 from .failure import platform_error
@@ -378,10 +378,7 @@ class Lane:
         return loss
 
     def give_up(self) -> Delivery | None:
-        """Give up the answer that is lost, and say whose it was.
-
-        One that is still being streamed is dropped only when it is settled: see above.
-        """
+        """Give up the answer that is lost, and say whose; a stream's stays until it is settled."""
         delivery = self.delivery
         if self.stream is None:
             self.delivery = None
@@ -393,14 +390,6 @@ class Lane:
         if self.transport is not None:
             self.transport.close()
             self.transport = None
-
-
-def wake(name: Name[Actor], message: object) -> None:
-    """Send a wake-up. Nobody there, or no room, is no loss: who starts, or has mail, will look."""
-    try:
-        name.send_nowait(message)
-    except (ActorExited, MailboxFull):
-        return
 
 
 def _attempt(told: Delivery | Answer) -> tuple[bytes | None, bytes | None]:

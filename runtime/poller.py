@@ -8,8 +8,8 @@ import trio
 
 from actors import Actor
 
-from .lane import Lane, wake
-from .ledger import Ledger
+from .lane import Lane
+from .ledger import Ledger, wake
 from .loss import Loss, Owed
 from .transport import Transport
 from .wire import Answer, WireError

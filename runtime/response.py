@@ -34,7 +34,8 @@ import msgspec
 import trio
 
 from .delivery import Delivery, Outcome, State
-from .lane import Lane, wake
+from .lane import Lane
+from .ledger import wake
 from .stream import RESPONSE, Stream
 from .wire import HTTP_INTEGRATION, OCTETS, PRELUDE_END, chunk, header_value
 

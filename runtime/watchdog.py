@@ -39,8 +39,7 @@ from supervisors import Snapshot, snapshot
 from .alarm import Alarm
 from .delivery import Delivery, State
 from .failure import InitError, is_users
-from .lane import wake
-from .ledger import DISPATCHER, Ledger
+from .ledger import DISPATCHER, Ledger, wake
 from .logs import write_raw
 from .report import report_init_error, report_invocation_error
 from .standing import late_held
