@@ -14,57 +14,30 @@ Pipelined, the answer and the next GET leave in one write and are answered in or
 round trip an event. Any sign that a server does not answer two requests in one write (it closes
 after the first, speaks HTTP/1.0, says `Connection: close`) turns the lane sequential for good.
 
-When the connection breaks, `broken` says what may still be true:
-
-    nothing was owed                         connect anew and go on
-    NEXT was owed, its GET not all written,  ask again: it was no request, and took no event
-    or the server said that it would close
-    NEXT was owed, its GET written           ask again; an event that was on its way is lost
-                                             unless the server repeats it
-    ANSWER was owed, none of it written      stage it again
-    ANSWER was owed, all of it written       send it once more, sequentially: 202, 400 or 403 end
-                                             it (400 says that the first had arrived); with a
-                                             GET behind it an event may be lost, as above
-    the same, and it was sent once more      fatal: nobody can tell any more what has arrived
-    ANSWER was owed, cut half way            fatal: the Runtime API refuses everything from now on,
-                                             and only the end of the process tells the invoker now
-    ANSWER was owed, of a stream:
-      none of it written                     it is all in the outbox, and goes out there
-      its end written, and all before it     an error is sent in its place, as above: what a stream
-                                             has said is not kept. 202 says that none had arrived
-      anything between                       fatal, also between two of its pieces: a part is out,
-                                             which cannot be said again, and is half an answer
-
-Where many events may be in flight the Runtime API keeps no state but each invocation's, and tells
-the invoker of half an answer at once: there the two fatal rows cost one answer, which `give_up`
-drops, and the lane goes on. `lost` is a lane that cannot; what that means for the others is the
-ledger's to say.
-
-All of an answer can be written, and half of it have arrived: what the kernel took is not what the
-other side got. The Runtime API then refuses the answer that is sent once more with 403, as it does
-one that it has; but it refuses the next GET as well, and that is fatal too.
+What a connection that breaks means for all this is said by the room `loss`, and done here.
 
 An answer that was refused leaves its event unanswered, and the Runtime API repeats that at once.
 The repeat is the same delivery, so no handler sees it: the first time it is answered with an
 error, which tells the invoker now; after that it is dropped, and asked for again with a pause.
 A retry of an asynchronous event has the same request id and another deadline: that is no repeat.
 
-A stream whose final status comes before its end (413, or a refusal) is over: its handler is
-cancelled, what it still says is dropped, and the delivery stays in the lane, so that its worker
-is not taken for an idle one, until it is settled.
+A stream whose final status comes before its end (413, or a refusal), or whose connection breaks
+inside it, is over: its handler is cancelled, what it still says is dropped, and the delivery stays
+in the lane until it is settled. For a cancelled handler may go on (shielded, or in a thread): its
+worker is not to be taken for an idle one, and its deadline is still to be held.
 """
 
-import enum
 from collections import deque
 from typing import Any
 
 import attrs
 import trio
 
-from actors import Actor, ActorExited, MailboxFull, Name, Ref
+from actors import Actor, Name, Ref
 
 from .delivery import Delivery, Outcome, State
 from .failure import platform_error
+from .loss import Loss, Owed, loss_of
 from .stream import Stream
 from .transport import Transport
 from .wire import (
@@ -80,29 +53,11 @@ from .wire import (
     time_left,
 )
 
-# Up to here header, body and the next GET are joined into one write; above, copying costs more
-# than another call into the kernel.
+# Up to here header, body and the next GET, or pieces of a stream, are joined into one write; above,
+# copying costs more than another call into the kernel.
 JOIN_LIMIT = 64 * 1024
 STREAM_LOST = "The connection to the Runtime API broke, and with it the whole stream was lost"
 REFUSED = "The Runtime API refused the answer to this invocation; the log says with which words"
-
-
-class Owed(enum.Enum):
-    """An answer that the Runtime API still has to give on this connection."""
-
-    NEXT = "next"
-    ANSWER = "answer"
-
-
-class Loss(enum.Enum):
-    """What a broken connection means for the lane."""
-
-    NOTHING = "nothing"
-    EVENT = "an event that was on its way may be lost"
-    AGAIN = "the answer is sent once more"
-    BOTH = "the answer is sent once more, and an event that was on its way may be lost"
-    FATAL = "an answer was cut half way"
-    TWICE = "an answer was sent twice, and what became of it is unknown"
 
 
 @attrs.define(eq=False)
@@ -145,7 +100,7 @@ class Lane:
     # The delivery whose answer was refused, and how often it has been repeated since.
     _unanswered: Delivery | None = attrs.field(default=None, init=False)
     _repeats: int = attrs.field(default=0, init=False)
-    # A repeated answer was refused as one that cannot be given now: see above.
+    # An answer that was sent once more was refused: half of it may have arrived (room `loss`).
     doubtful: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -168,10 +123,28 @@ class Lane:
         """Take from the outbox what has gone out."""
         self._answer_left = max(0, self._answer_left - size)
         first = self.outbox[0]
-        if size == len(first):
-            self.outbox.popleft()
-        else:
+        if size < len(first):
             self.outbox[0] = first[size:]
+            return
+        self.outbox.popleft()
+        if len(self.outbox) > 1:
+            self._join()
+
+    def _join(self) -> None:
+        """Make one piece of the small ones whose turn it is.
+
+        Not when they are put: a stream whose connection takes no more may have thousands waiting.
+        Done only when the one before them is out, so that no byte is copied twice.
+        """
+        size = count = 0
+        for piece in self.outbox:
+            size += len(piece)
+            if size > JOIN_LIMIT:
+                break
+            count += 1
+        if count > 1:
+            joined = b"".join([self.outbox.popleft() for _ in range(count)])
+            self.outbox.appendleft(memoryview(joined))
 
     def _stage_answer(self, delivery: Delivery, outcome: Outcome) -> None:
         delivery.stage()
@@ -368,12 +341,20 @@ class Lane:
         return delivery
 
     def broken(self, announced: bool = False) -> Loss:
-        """Give up the connection, and say what that means; the table above.
+        """Give up the connection, and say what that means.
 
         Args:
             announced: the last answer said that no other would follow it.
         """
-        loss = self._loss(announced)
+        loss = loss_of(
+            self.owed,
+            self._answer_size,
+            self._answer_left,
+            waiting=bool(self.outbox),
+            streams=self.stream is not None,
+            resent=self._resent,
+            announced=announced,
+        )
         self.close()
         if not self._heard:
             # Whoever takes a connection only to close it refuses, too.
@@ -397,11 +378,11 @@ class Lane:
         return loss
 
     def give_up(self) -> Delivery | None:
-        """Drop the delivery whose answer is lost, and go on to the next."""
-        delivery, self.delivery = self.delivery, None
-        self._resent = False
-        # Its handler, if it streams, has been cut by the break; the lane has no more to do with it.
-        self.stream = None
+        """Give up the answer that is lost, and say whose; a stream's stays until it is settled."""
+        delivery = self.delivery
+        if self.stream is None:
+            self.delivery = None
+            self._resent = False
         return delivery
 
     def close(self) -> None:
@@ -409,28 +390,6 @@ class Lane:
         if self.transport is not None:
             self.transport.close()
             self.transport = None
-
-    def _loss(self, announced: bool) -> Loss:
-        if not self.owed:
-            return Loss.NOTHING
-        if self.owed[0] is Owed.NEXT:
-            return Loss.NOTHING if announced or self.outbox else Loss.EVENT
-        if 0 < self._answer_left < self._answer_size:
-            return Loss.FATAL
-        if self.stream is not None and not self._answer_left:
-            # Between two pieces.
-            return Loss.FATAL
-        if self._resent and not self._answer_left:
-            return Loss.TWICE
-        return Loss.AGAIN if self.outbox or Owed.NEXT not in self.owed else Loss.BOTH
-
-
-def wake(name: Name[Actor], message: object) -> None:
-    """Send a wake-up. Nobody there, or no room, is no loss: who starts, or has mail, will look."""
-    try:
-        name.send_nowait(message)
-    except (ActorExited, MailboxFull):
-        return
 
 
 def _attempt(told: Delivery | Answer) -> tuple[bytes | None, bytes | None]:

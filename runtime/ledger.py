@@ -5,10 +5,10 @@ from typing import Any, Protocol
 
 import attrs
 
-from actors import Actor, Name, Ref, logs
+from actors import Actor, ActorExited, MailboxFull, Name, Ref, logs
 
 from .delivery import Delivery, State
-from .lane import Lane, wake
+from .lane import Lane
 
 logger = logs.logger("okibi")
 
@@ -162,3 +162,11 @@ class Ledger:
         self.unserved += 1
         if self.unserved > len(self.lanes):
             self.fail(f"no worker has become free for {self.unserved} events, one after the other")
+
+
+def wake(name: Name[Actor], message: object) -> None:
+    """Send a wake-up. Nobody there, or no room, is no loss: who starts, or has mail, will look."""
+    try:
+        name.send_nowait(message)
+    except (ActorExited, MailboxFull):
+        return

@@ -8,8 +8,9 @@ import trio
 
 from actors import Actor, logs
 
-from .lane import Lane, Loss, Owed, wake
-from .ledger import Ledger
+from .lane import Lane
+from .ledger import Ledger, wake
+from .loss import Loss, Owed
 from .transport import Transport
 from .wire import Answer, WireError
 

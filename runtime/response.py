@@ -34,7 +34,8 @@ import msgspec
 import trio
 
 from .delivery import Delivery, Outcome, State
-from .lane import Lane, wake
+from .lane import Lane
+from .ledger import wake
 from .stream import RESPONSE, Stream
 from .wire import HTTP_INTEGRATION, OCTETS, PRELUDE_END, chunk, header_value
 
@@ -131,19 +132,20 @@ class Response:
 
         Raises:
             TypeError: it is neither.
+            UnicodeEncodeError: it is a str that is no text.
             RuntimeError: the answer has ended, or is no longer this handler's to give.
         """
-        wrong = self.fault(data)
-        if wrong is not None:
-            raise wrong
+        self._check(data)
         while (begun := self._stream) is not None and self._lane.unwritten > ROOM:
             # Whoever gave up his last wait does not add to what waits already.
             if begun.over or not self._goes_on:
                 break
             await begun.written()
         stream = self._say(data)
-        wake(self._lane.responder, self._lane)
-        if stream.blocked and self._lane.unwritten <= ROOM:
+        if not stream.blocked:
+            # Else it waits for the connection, and mail would only fill its mailbox.
+            wake(self._lane.responder, self._lane)
+        elif self._lane.unwritten <= ROOM:
             await trio.lowlevel.checkpoint()
             return
         while True:
@@ -152,22 +154,6 @@ class Response:
                 return
 
     # -- for whoever runs the handler
-
-    def fault(self, data: object) -> Exception | None:
-        """What is wrong with a piece, for the handler to be told where it made it."""
-        if isinstance(data, Prelude):
-            if self._stream is None:
-                return None
-            return TypeError("a Prelude comes before all else of a streamed answer")
-        if isinstance(data, str) and not data.isascii():
-            try:
-                data.encode()
-            except UnicodeEncodeError as error:
-                return error
-        if isinstance(data, Piece):
-            return None
-        kind = type(data).__name__
-        return TypeError(f"a streamed answer consists of bytes and str, not {kind}: encode it")
 
     def finish(self) -> Outcome:
         """All has been said; the outcome of a stream that ended well."""
@@ -183,6 +169,17 @@ class Response:
     @property
     def _goes_on(self) -> bool:
         return self._delivery.state is State.STREAMING
+
+    def _check(self, data: object) -> None:
+        if isinstance(data, Prelude):
+            if self._stream is not None:
+                raise TypeError("a Prelude comes before all else of a streamed answer")
+        elif isinstance(data, str):
+            if not data.isascii():
+                data.encode()
+        elif not isinstance(data, Piece):
+            kind = type(data).__name__
+            raise TypeError(f"a streamed answer consists of bytes and str, not {kind}: encode it")
 
     def _say(self, data: Item) -> Stream:
         if self._stream is not None:

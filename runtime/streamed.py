@@ -212,11 +212,11 @@ async def _step(items: Generator[Item], response: Response, instance: Instance) 
 
     try:
         while (item := run(lambda: next(items, END))) is not END:
-            wrong = response.fault(item)
-            if wrong is not None:
-                run(partial(items.throw, wrong))
-                raise wrong
-            await response.write(item)
+            try:
+                await response.write(item)
+            except Exception as error:
+                run(partial(items.throw, error))
+                raise
     finally:
         run(items.close)
 
@@ -228,9 +228,9 @@ def _without_event(act: Callable[[], Any]) -> Callable[[Any, Any], Any]:
 def _iterate_in_thread(items: Generator[Item], response: Response) -> None:
     with closing(items):
         for item in items:
-            wrong = response.fault(item)
-            if wrong is not None:
-                items.throw(wrong)
-                raise wrong
-            # Past asyncio's way, if there is one: this is none of its threads.
-            trio.from_thread.run(Response.write, response, item)
+            try:
+                # Past asyncio's way, if there is one: this is none of its threads.
+                trio.from_thread.run(Response.write, response, item)
+            except Exception as error:
+                items.throw(error)
+                raise

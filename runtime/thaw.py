@@ -33,8 +33,7 @@ from trio.lowlevel import RunVar
 from actors import Actor, MailboxPolicy, Name
 from actors.process import Phase, Process
 
-from .lane import wake
-from .ledger import Ledger
+from .ledger import Ledger, wake
 
 LOOK_EVERY = 0.5
 # Seconds that it takes to be a freeze, and not a busy machine.

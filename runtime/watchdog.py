@@ -48,8 +48,7 @@ from supervisors import Snapshot, snapshot
 from .alarm import Alarm
 from .delivery import Delivery, State
 from .failure import is_users
-from .lane import wake
-from .ledger import DISPATCHER, Ledger
+from .ledger import DISPATCHER, Ledger, wake
 from .logs import write_raw
 from .report import report_invocation_error
 from .standing import late_held

@@ -3,7 +3,7 @@
 A cycle is next, answer, next. The whole tree, as production builds it, runs against the local
 server's own state machine in one trio run, on a connection that breaks at byte n of one
 direction; whatever comes after that goes over connections that hold. `expected` says in what
-each place must end, by the rules of a broken connection (runtime/lane.py), from the lengths of
+each place must end, by the rules of a broken connection (runtime/loss.py), from the lengths of
 the messages alone; `judge` compares what happened.
 
 Two things of real connections decide the outcome, and both are swept. The kernel may have taken
@@ -34,11 +34,12 @@ from runtime.alarm import Alarm
 from runtime.context import Context
 from runtime.function import Function
 from runtime.handler import Handler
-from runtime.lane import Lane, Loss
+from runtime.lane import Lane
 from runtime.local.connection import Connection
 from runtime.local.exchange import Exchange
 from runtime.local.invocation import Invocation
 from runtime.local.journal import Happening, Journal
+from runtime.loss import Loss
 from runtime.settings import Settings
 from runtime.transport import Transport
 from runtime.tree import Serving, tree
@@ -162,6 +163,33 @@ class CutTransport:
         self.connection.lost()
 
 
+@attrs.frozen
+class Lengths:
+    """Of the messages of an uncut run, in bytes, as they follow each other on the connection.
+
+    Args:
+        get, head, answer: of the first GET, of the answer's head, and of the whole answer.
+        event, status, second: of the first event, of the status, and of the second event.
+    """
+
+    get: int
+    head: int
+    answer: int
+    event: int
+    status: int
+    second: int
+
+    @property
+    def out(self) -> int:
+        """All that the runtime writes in a cycle."""
+        return self.get + self.answer + self.get
+
+    @property
+    def back(self) -> int:
+        """All that it reads in a cycle."""
+        return self.event + self.status + self.second
+
+
 @attrs.define(eq=False)
 class World:
     """The platform's side of one run, and what is seen of it."""
@@ -233,6 +261,10 @@ class World:
 
         return Echo
 
+    def judged(self, cut: Cut, at: Lengths) -> tuple[str, list[str]]:
+        """What the run came to, and all that is not as it must be, by where it was cut."""
+        return judge(self, expected(self.shape, cut, at))
+
 
 def run(shape: Shape, cut: Cut | None, seed: int = 1, kind: type[World] = World) -> World:
     """One run, to its end."""
@@ -273,33 +305,6 @@ class Recorder(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.said.append(record.getMessage())
-
-
-@attrs.frozen
-class Lengths:
-    """Of the messages of an uncut run, in bytes, as they follow each other on the connection.
-
-    Args:
-        get, head, answer: of the first GET, of the answer's head, and of the whole answer.
-        event, status, second: of the first event, of the status, and of the second event.
-    """
-
-    get: int
-    head: int
-    answer: int
-    event: int
-    status: int
-    second: int
-
-    @property
-    def out(self) -> int:
-        """All that the runtime writes in a cycle."""
-        return self.get + self.answer + self.get
-
-    @property
-    def back(self) -> int:
-        """All that it reads in a cycle."""
-        return self.event + self.status + self.second
 
 
 def measure(shape: Shape, kind: type[World] = World) -> Lengths:
@@ -400,14 +405,14 @@ def cuts(shape: Shape, at: Lengths) -> Iterator[Cut]:
             yield Cut(False, byte, reset=reset)
 
 
-def sweep_of(shape: Shape, every: int) -> tuple[Counter[str], list[str]]:
+def sweep_of(shape: Shape, every: int, kind: type[World] = World) -> tuple[Counter[str], list[str]]:
     """Every so many-th cut: how many ended in what, and a line for each that went wrong."""
     counts: Counter[str] = Counter()
     failures: list[str] = []
-    at = measure(shape)
+    at = measure(shape, kind)
     for number, cut in enumerate(cuts(shape, at)):
         if number % every == 0:
-            outcome, wrong = judge(run(shape, cut, number), expected(shape, cut, at))
+            outcome, wrong = run(shape, cut, number, kind).judged(cut, at)
             counts[outcome] += 1
             failures += [f"{shape} {cut}: {each}" for each in wrong]
     return counts, failures

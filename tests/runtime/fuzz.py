@@ -24,8 +24,9 @@ import trio
 
 from runtime.context import Context
 from runtime.delivery import Outcome
-from runtime.lane import Lane, Owed
+from runtime.lane import Lane
 from runtime.local.requests import RequestReader
+from runtime.loss import Owed
 from runtime.poller import Poller
 from runtime.transport import Transport
 from runtime.wire import AnswerParser, WireError

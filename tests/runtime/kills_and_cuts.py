@@ -33,13 +33,14 @@ import attrs
 import trio
 
 from runtime.delivery import State
-from runtime.lane import Lane, Owed
+from runtime.lane import Lane
 from runtime.local.connection import Connection
 from runtime.local.exchange import Exchange
 from runtime.local.invocation import Invocation
 from runtime.local.journal import Happening
 from runtime.local.platform import Platform
 from runtime.local.slots import Slots
+from runtime.loss import Owed
 from runtime.transport import Transport
 from tests.runtime.judge import Result, answered
 from tests.runtime.kills import EVENTS, SHORT, Busy, Mixed, RandomKiller, point, steps_of, told

@@ -6,6 +6,7 @@ import time
 import attrs
 
 from runtime.delivery import Delivery, Outcome
+from runtime.failure import platform_error
 from runtime.lane import Lane
 from runtime.stream import Stream
 from runtime.wire import Answer, chunk, next_request
@@ -15,6 +16,8 @@ HOST = b"api:80"
 NEXT = next_request(HOST)
 ACCEPTED = Answer(202, {}, b"", True)
 ME = worker()
+LATE = platform_error("Runtime.DeadlineExceeded", "late", "id-1")
+GOOD = Outcome(b"")
 
 
 @attrs.define(eq=False)
@@ -100,3 +103,10 @@ def streaming(lane: Lane, *pieces: bytes) -> Delivery:
     for piece in rest:
         assert lane.go_on(made, chunk(piece))
     return made
+
+
+def ended(lane: Lane, made: Delivery, outcome: Outcome = GOOD) -> Lane:
+    """Have a stream end."""
+    assert made.settle(outcome, ME)
+    lane.stage()
+    return lane

@@ -37,6 +37,7 @@ class Played:
     written: bytearray = attrs.field(factory=bytearray)
     inbox: list[bytes | OSError] = attrs.field(factory=list[bytes | OSError])
     room: int = 1 << 30
+    sends: int = 0
     closed: bool = False
     came: trio.Event = attrs.field(factory=trio.Event)
     drained: trio.Event = attrs.field(factory=trio.Event)
@@ -56,6 +57,7 @@ class Played:
     def send(self, data: memoryview) -> int:
         if not self.room:
             raise BlockingIOError
+        self.sends += 1
         taken = bytes(data[: self.room])
         self.room -= len(taken)
         self.written += taken

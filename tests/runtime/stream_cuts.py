@@ -24,13 +24,11 @@ from tests.runtime.cuts import (
     Lengths,
     Shape,
     World,
-    cuts,
     expected,
     judge,
-    measure,
     quiet,
-    run,
     shapes,
+    sweep_of,
 )
 from tests.runtime.verdict import verdict
 
@@ -59,6 +57,9 @@ class StreamWorld(World):
 
         return Stream
 
+    def judged(self, cut: Cut, at: Lengths) -> tuple[str, list[str]]:
+        return judge_stream(self, expected_of_stream(self.shape, cut, at))
+
 
 def expected_of_stream(shape: Shape, cut: Cut, at: Lengths) -> tuple[str, ...]:
     """In what a cut may end: in one way, unless it depends on how much the kernel had taken."""
@@ -86,20 +87,6 @@ def judge_stream(world: World, wanted: tuple[str, ...]) -> tuple[str, list[str]]
     return outcome, wrong
 
 
-def sweep_of(shape: Shape, every: int) -> tuple[Counter[str], list[str]]:
-    """Every so many-th cut: how many ended in what, and a line for each that went wrong."""
-    counts: Counter[str] = Counter()
-    failures: list[str] = []
-    at = measure(shape, StreamWorld)
-    for number, cut in enumerate(cuts(shape, at)):
-        if number % every == 0:
-            world = run(shape, cut, number, StreamWorld)
-            outcome, wrong = judge_stream(world, expected_of_stream(shape, cut, at))
-            counts[outcome] += 1
-            failures += [f"{shape} {cut}: {each}" for each in wrong]
-    return counts, failures
-
-
 def main() -> int:
     every = int(os.environ.get("OKIBI_SWEEP_EVERY", "1"))
     began = time.perf_counter()
@@ -108,7 +95,7 @@ def main() -> int:
     told = os.dup(sys.stdout.fileno())
     quiet()
     for shape in shapes():
-        counted, failed = sweep_of(shape, every)
+        counted, failed = sweep_of(shape, every, StreamWorld)
         counts += counted
         failures += failed
     os.dup2(told, sys.stdout.fileno())

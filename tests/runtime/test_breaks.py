@@ -3,9 +3,22 @@
 import pytest
 
 from runtime.delivery import Delivery, Outcome, State
-from runtime.lane import JOIN_LIMIT, Lane, Loss, Owed
+from runtime.lane import JOIN_LIMIT, Lane
+from runtime.loss import Loss, Owed
 from runtime.wire import Answer
-from tests.runtime.lanes import NEXT, Wire, asked, event, given, lane_of, sent, settled, write
+from tests.runtime.lanes import (
+    ME,
+    NEXT,
+    Wire,
+    asked,
+    event,
+    given,
+    lane_of,
+    sent,
+    settled,
+    streaming,
+    write,
+)
 
 
 async def test_broken_with_nothing_owed_the_delivery_goes_on() -> None:
@@ -119,6 +132,32 @@ async def test_once_acknowledged_the_next_answer_may_be_sent_twice_again() -> No
 
     assert lane.broken() is Loss.AGAIN
     assert not lane.pipelined
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("expected", [Loss.FATAL, Loss.TWICE])
+async def test_an_answer_that_had_been_made_is_given_up_at_once(
+    expected: Loss, streamed: bool
+) -> None:
+    lane = lane_of()
+    made = streaming(lane) if streamed else settled(lane)
+    if streamed:
+        write(lane)
+        assert made.settle(Outcome(b""), ME)
+    lane.stage()
+    if expected is Loss.TWICE:
+        write(lane)
+        lane.broken()
+        lane.stage()
+    write(lane, 1 if expected is Loss.FATAL else 1 << 30)
+    assert lane.broken() is expected
+
+    assert lane.give_up() is made
+
+    lane.connected(Wire())
+    assert lane.delivery is None
+    lane.stage()
+    assert write(lane) == NEXT
 
 
 @pytest.mark.parametrize("size", [10, JOIN_LIMIT * 2])

@@ -21,8 +21,8 @@ from runtime.dispatcher import (
     plan,
 )
 from runtime.failure import LATE
-from runtime.lane import Lane, wake
-from runtime.ledger import DISPATCHER, Ledger
+from runtime.lane import Lane
+from runtime.ledger import DISPATCHER, Ledger, wake
 from tests.runtime.stage import Watched, brought_to, delivery, ledger_of, worker
 
 W1, W2, W3 = worker("/w1"), worker("/w2"), worker("/w3")

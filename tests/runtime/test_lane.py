@@ -5,9 +5,9 @@ import math
 import pytest
 import trio
 
-from actors import Actor, Name
 from runtime.delivery import Outcome, State
-from runtime.lane import JOIN_LIMIT, Lane, Owed, wake
+from runtime.lane import JOIN_LIMIT, Lane
+from runtime.loss import Owed
 from runtime.wire import Answer, WireError
 from tests.runtime.lanes import HOST, ME, NEXT, Wire, asked, event, given, lane_of, settled, write
 
@@ -242,10 +242,3 @@ async def test_a_deadline_that_is_no_time_is_none(text: bytes) -> None:
 
     assert made.due == math.inf
     assert made.limit == math.inf
-
-
-# -- wake
-
-
-async def test_a_wake_up_for_nobody_is_no_error() -> None:
-    wake(Name("nobody", Actor), "hello")

@@ -2,8 +2,9 @@
 
 import pytest
 
+from actors import Actor, Name
 from runtime.lane import Lane
-from runtime.ledger import ABANDON_LIMIT, STARTS_LIMIT, Ledger
+from runtime.ledger import ABANDON_LIMIT, STARTS_LIMIT, Ledger, wake
 from tests.runtime.lanes import Wire
 from tests.runtime.world import Nobody
 
@@ -113,3 +114,7 @@ def test_a_single_lane_s_starts_are_its_supervisor_s_to_count() -> None:
         made.started(made.lanes[0])
 
     assert not failures
+
+
+async def test_a_wake_up_for_nobody_is_no_error() -> None:
+    wake(Name("nobody", Actor), "hello")

@@ -5,8 +5,9 @@ the others do, and nothing spins.
 import json
 import logging
 import math
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -16,14 +17,17 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from actors import KILLED
 from actors.start import spawn, wait_started
 from runtime.alarm import Alarm
 from runtime.context import Context
+from runtime.delivery import State
 from runtime.function import Function
 from runtime.handler import Handler
 from runtime.lane import Lane
-from runtime.ledger import Ledger
+from runtime.ledger import DISPATCHER, Ledger, wake
 from runtime.poller import Poller
+from runtime.response import Item
 from runtime.settings import Settings
 from runtime.transport import Transport
 from runtime.tree import Serving, tree
@@ -32,6 +36,8 @@ from tests.runtime.played import ACCEPTED, Played, event
 from tests.runtime.world import ALL, EVENTS, Echo, MemoryTransport, Nobody, Point, World
 
 LANES = 3
+# An event that is none of the platform's own.
+LONG = -1
 FAULT = b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"
 REFUSAL = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
 
@@ -124,11 +130,14 @@ class Town:
             top = partial(Supervisor, flags)
             root = spawn(nursery, top, path="/function", grace=math.inf, supervised=True)
             await wait_started(root, math.inf)
-            with trio.move_on_after(seconds):
-                reason = await root.wait_dead()
-                self.failures.append(f"the tree ended: {reason}")
-            root.stop()
-            await root.wait_dead()
+            try:
+                with trio.move_on_after(seconds):
+                    reason = await root.wait_dead()
+                    self.failures.append(f"the tree ended: {reason}")
+            finally:
+                root.stop()
+                with trio.CancelScope(shield=True):
+                    await root.wait_dead()
 
 
 @pytest.fixture(autouse=True)
@@ -220,6 +229,50 @@ async def test_half_an_answer_costs_that_answer_alone(autojump_clock: MockClock)
     assert town.answered() == {0, 1, 2}
     assert not town.failures
     assert cut.closed
+
+
+@attrs.define(eq=False)
+class Shielded(Handler[dict[str, int]]):
+    """Streams; of one event it goes on for long, whoever cancels it."""
+
+    async def handle(self, event: dict[str, int], context: Context) -> AsyncIterator[Item]:
+        yield b"own"
+        if event["n"] == LONG:
+            with trio.move_on_after(30, shield=True):
+                await trio.sleep_forever()
+
+
+async def test_a_stream_that_was_cut_and_goes_on_is_held_to_its_deadline_and_its_lane_serves_then(
+    autojump_clock: MockClock,
+) -> None:
+    deadline = b"Lambda-Runtime-Deadline-Ms: %d\r\n" % ((time.time() + 10) * 1000)
+    cut = Asked(answer=event(body=b'{"n": %d}' % LONG, head=deadline))
+    connections = iter([cut])
+    town = Town(lambda lane: next(connections, None) if lane == 1 else None, Shielded)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(town.run, 60)
+        await trio.sleep(5)
+        cut.say(b"")
+        await trio.sleep(4)
+        made = town.lanes[1].delivery
+        assert made is not None
+        assert made.worker is not None
+        assert made.state is State.STREAMING
+        assert town.answered() == {0, 2}
+
+        # Half of the margin before the deadline, as the watchdog does.
+        await trio.sleep(0.96)
+        wake(DISPATCHER, None)
+        await trio.sleep(1)
+
+        assert made.outcome is not None
+        assert made.outcome.error_type == "Runtime.DeadlineExceeded"
+        assert not made.worker.alive
+        assert town.answered() == {0, 1, 2}
+
+    assert made.worker.reason is KILLED
+    assert not town.failures
+    assert town.asked == {0: 1, 1: 2, 2: 1}
 
 
 async def test_a_500_to_one_lane_is_asked_again_with_a_pause(autojump_clock: MockClock) -> None:

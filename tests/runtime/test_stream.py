@@ -1,17 +1,22 @@
-"""A streamed answer on a lane without a socket: what is said when, and what a break makes of it."""
+"""A streamed answer on a lane without a socket: what is said when, and who takes it."""
+
+from itertools import pairwise
 
 import pytest
 
-from runtime.delivery import Delivery, Outcome, State
-from runtime.failure import platform_error
-from runtime.lane import JOIN_LIMIT, Lane, Loss, Owed
+from runtime.delivery import Outcome, State
+from runtime.lane import JOIN_LIMIT
+from runtime.loss import Loss, Owed
 from runtime.stream import Stream
 from runtime.wire import chunk, last_chunk
 from tests.runtime.lanes import (
+    GOOD,
+    LATE,
     ME,
     NEXT,
     Wire,
     asked,
+    ended,
     event,
     given,
     lane_of,
@@ -20,17 +25,7 @@ from tests.runtime.lanes import (
     write,
 )
 from tests.runtime.stage import worker
-
-LATE = platform_error("Runtime.DeadlineExceeded", "late", "id-1")
-GOOD = Outcome(b"")
-
-
-def ended(lane: Lane, made: Delivery, outcome: Outcome = GOOD) -> Lane:
-    """Have a stream end."""
-    assert made.settle(outcome, ME)
-    lane.stage()
-    return lane
-
+from tests.runtime.streamed import joined
 
 # -- what is said when
 
@@ -67,6 +62,38 @@ async def test_a_piece_of_6_mb_is_not_copied() -> None:
     assert lane.go_on(made, chunk(piece))
 
     assert lane.outbox[1].obj is piece
+
+
+async def test_behind_the_piece_that_is_written_small_ones_are_joined_up_to_the_limit() -> None:
+    lane, half, large = lane_of(), JOIN_LIMIT // 2, b"x" * (JOIN_LIMIT * 2)
+    made = streaming(lane, b"one")
+    for data in (b"1", b"x" * half, b"2", b"x" * half, b"3", large, b"4", b"5"):
+        assert lane.go_on(made, chunk(data))
+    before = b"".join(lane.outbox)
+
+    pieces = list[memoryview]()
+    while lane.outbox:
+        pieces.append(lane.outbox[0])
+        lane.wrote(len(pieces[-1]))
+
+    assert b"".join(pieces) == before
+    behind = pieces[1:]
+    assert sum(piece.obj is large for piece in behind) == 1
+    assert all(len(piece) <= JOIN_LIMIT for piece in behind if piece.obj is not large)
+    assert all(len(one) + len(two) > JOIN_LIMIT for one, two in pairwise(behind))
+
+
+async def test_what_has_been_joined_is_not_copied_again() -> None:
+    lane = lane_of()
+    made = streaming(lane, b"one", b"two", b"three")
+    write(lane, len(lane.outbox[0]))
+    once = lane.outbox[0].obj
+    assert joined(bytes(lane.outbox[0])) == b"twothree"
+
+    for _ in range(3):
+        write(lane, 1)
+        assert lane.go_on(made, chunk(b"four"))
+        assert lane.outbox[0].obj is once
 
 
 @pytest.mark.parametrize("outcome", [GOOD, LATE])
@@ -247,116 +274,3 @@ async def test_the_event_of_a_stream_that_was_refused_comes_again_settled() -> N
 
     assert repeat is not None
     assert repeat.state is State.SETTLED
-
-
-# -- a broken connection
-
-
-@pytest.mark.parametrize("size", [5, JOIN_LIMIT * 2])
-@pytest.mark.parametrize("over", [False, True])
-async def test_broken_with_none_of_it_written_it_goes_out_on_the_next(
-    size: int, over: bool
-) -> None:
-    plain, broken = lane_of(), lane_of()
-    made = {id(lane): streaming(lane, b"x" * size) for lane in (plain, broken)}
-    if over:
-        for lane in (plain, broken):
-            ended(lane, made[id(lane)])
-
-    assert broken.broken() is Loss.AGAIN
-    broken.connected(Wire())
-
-    assert broken.owed == plain.owed
-    if not over:
-        for lane in (plain, broken):
-            assert lane.go_on(made[id(lane)], chunk(b"two"))
-            ended(lane, made[id(lane)])
-    assert write(broken) == write(plain)
-
-
-@pytest.mark.parametrize("cut", [1, 100, -1])
-async def test_broken_in_the_middle_of_a_piece_it_is_fatal(cut: int) -> None:
-    lane = lane_of()
-    streaming(lane)
-    whole = sum(map(len, lane.outbox))
-    write(lane, cut if cut > 0 else whole + cut)
-
-    assert lane.broken() is Loss.FATAL
-
-
-async def test_broken_between_two_pieces_it_is_fatal_and_the_handler_is_cut() -> None:
-    lane = lane_of()
-    made = streaming(lane)
-    write(lane)
-
-    assert lane.broken() is Loss.FATAL
-
-    assert made.stream is not None
-    assert made.stream.over
-    assert not lane.outbox
-    # Nothing of it gets on to a new connection.
-    lane.closing = True
-    lane.connected(Wire())
-    ended(lane, made, LATE)
-    assert not lane.outbox
-
-
-async def test_given_up_it_has_no_part_in_what_the_lane_says_next() -> None:
-    lane = lane_of()
-    made = streaming(lane)
-    write(lane)
-    lane.broken()
-
-    assert lane.give_up() is made
-
-    lane.connected(Wire())
-    other = settled(lane)
-    lane.stage()
-    write(lane)
-    assert lane.acknowledged() is other
-    assert lane.delivery is None
-
-
-@pytest.mark.parametrize("pipelined", [True, False])
-async def test_broken_with_all_of_it_written_an_error_is_sent_in_its_place(
-    pipelined: bool,
-) -> None:
-    lane = lane_of(pipelined=pipelined)
-    made = streaming(lane)
-    write(ended(lane, made))
-
-    assert lane.broken() is (Loss.BOTH if pipelined else Loss.AGAIN)
-
-    lane.connected(Wire())
-    lane.stage()
-    said = write(lane)
-    assert said.startswith(b"POST /2018-06-01/runtime/invocation/id-1/error HTTP/1.1\r\n")
-    assert b"Runtime.StreamLost" in said
-    assert not said.endswith(NEXT)
-    lane.acknowledged(403)
-    assert lane.doubtful
-    assert made.state is State.ACKED
-
-
-async def test_broken_with_its_end_half_written_it_is_fatal() -> None:
-    lane = lane_of()
-    made = streaming(lane)
-    write(lane)
-    ended(lane, made)
-    write(lane, 2)
-
-    assert lane.broken() is Loss.FATAL
-
-
-async def test_after_a_stream_a_plain_answer_is_what_it_was() -> None:
-    lane = lane_of()
-    write(ended(lane, streaming(lane)))
-    lane.acknowledged()
-    lane.owed.clear()
-
-    settled(lane)
-    lane.stage()
-
-    assert lane.broken() is Loss.AGAIN
-    lane.stage()
-    assert write(lane).endswith(b'"yes"' + NEXT)

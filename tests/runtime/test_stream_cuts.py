@@ -5,8 +5,8 @@ import logging
 import pytest
 import trio
 
-from tests.runtime.cuts import ANEW, ENDED, Shape, shapes
-from tests.runtime.stream_cuts import sweep_of
+from tests.runtime.cuts import ANEW, ENDED, Shape, shapes, sweep_of
+from tests.runtime.stream_cuts import StreamWorld
 
 # Prime, so that the sample meets every kind of cut.
 EVERY = 89
@@ -20,7 +20,7 @@ def test_wherever_the_connection_is_cut_in_a_stream_it_ends_as_the_rules_say(
     monkeypatch.setattr(trio._core._run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
     monkeypatch.setattr(logging.getLogger("okibi"), "propagate", False)
 
-    counts, failures = sweep_of(shape, EVERY)
+    counts, failures = sweep_of(shape, EVERY, StreamWorld)
 
     assert not failures, "\n".join(failures[:20])
     assert counts.total() >= 10

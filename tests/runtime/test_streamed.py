@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from runtime import Context, Handler, Prelude, Response, streaming
+from runtime.delivery import State
 from runtime.response import ROOM, Item
 from runtime.wire import HTTP_INTEGRATION
 from tests.runtime.played import ACCEPTED, NEXT
@@ -153,6 +154,28 @@ async def test_a_thousand_small_pieces_wait_as_a_few_large_ones_do() -> None:
         assert body(stage.read()) == b"x" * 30_000
 
 
+async def test_small_pieces_that_wait_leave_in_one_write_and_say_the_same() -> None:
+    said = bytes(n % 256 for n in range(10_000))
+
+    async def handler(event: object, context: Context) -> AsyncIterator[Item]:
+        for byte in said:
+            yield bytes([byte])
+
+    async with serving(handler) as stage:
+        stage.world.wire.room = 400
+        await stage.give()
+        begun, stage.world.wire.sends = stage.read(), 0
+        assert len(stage.lane.outbox) > 9000
+        # Who waits for the connection looks when that takes more: it needs no mail.
+        assert len(stage.world.responders[0].process().mailbox.data) <= 1
+
+        await stage.drain(1 << 30)
+
+        # The rest of the piece that was cut, and all the others.
+        assert stage.world.wire.sends == 2
+        assert body(begun + stage.read()) == said
+
+
 async def test_whoever_gives_up_waiting_adds_no_more_to_what_waits() -> None:
     @streaming
     async def handler(event: object, response: Response, context: Context) -> None:
@@ -275,9 +298,9 @@ async def test_before_the_first_piece_an_error_is_an_error_after_it_it_ends_the_
 
 
 @pytest.mark.parametrize("item", [7, None, {"a": 1}, [b"x"]])
-@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize(("plain", "lanes"), [(False, 1), (True, 1), (True, 2)])
 async def test_what_is_no_bytes_is_an_error_at_the_line_that_yields_it(
-    item: Any, plain: bool
+    item: Any, plain: bool, lanes: int
 ) -> None:
     async def handler(event: object, context: Context) -> AsyncIterator[Item]:
         yield b"one"
@@ -287,8 +310,9 @@ async def test_what_is_no_bytes_is_an_error_at_the_line_that_yields_it(
         yield b"one"
         yield item
 
-    async with serving(plainly if plain else handler) as stage:
-        await stage.give()
+    async with serving(plainly if plain else handler, lanes=lanes) as stage:
+        made = await stage.give()
+        await until(lambda: made.state is State.STAGED)
 
         told = trailer(stage.read())
         assert told["errorType"] == "TypeError"
