@@ -135,13 +135,12 @@ class Response:
             UnicodeEncodeError: it is a str that is no text.
             RuntimeError: the answer has ended, or is no longer this handler's to give.
         """
-        self._check(data)
-        while (begun := self._stream) is not None and self._lane.unwritten > ROOM:
-            # Whoever gave up his last wait does not add to what waits already.
-            if begun.over or not self._goes_on:
-                break
-            await begun.written()
-        stream = self._say(data)
+        try:
+            stream = await self._put(data)
+        except Exception:
+            # Who writes on and on, whatever he is told, must not hold the loop.
+            await trio.lowlevel.checkpoint()
+            raise
         if not stream.blocked:
             # Else it waits for the connection, and mail would only fill its mailbox.
             wake(self._lane.responder, self._lane)
@@ -169,6 +168,15 @@ class Response:
     @property
     def _goes_on(self) -> bool:
         return self._delivery.state is State.STREAMING
+
+    async def _put(self, data: Item) -> Stream:
+        self._check(data)
+        while (begun := self._stream) is not None and self._lane.unwritten > ROOM:
+            # Whoever gave up his last wait does not add to what waits already.
+            if begun.over or not self._goes_on:
+                break
+            await begun.written()
+        return self._say(data)
 
     def _check(self, data: object) -> None:
         if isinstance(data, Prelude):

@@ -13,7 +13,7 @@ from runtime import Context, Handler, Prelude, Response, streaming
 from runtime.delivery import State
 from runtime.response import ROOM, Item
 from runtime.wire import HTTP_INTEGRATION
-from tests.runtime.played import ACCEPTED, NEXT
+from tests.runtime.played import ACCEPTED, NEXT, event
 from tests.runtime.streamed import Stage, body, serving, trailer, until
 
 LOG: list[object] = []
@@ -345,3 +345,28 @@ async def test_a_write_when_the_answer_has_ended_is_refused() -> None:
             await kept[0].write("two")
 
         assert body(stage.read()) == b"one"
+
+
+async def test_whoever_yields_on_after_the_end_does_not_hold_the_loop() -> None:
+    rounds: list[None] = []
+
+    async def deaf(event: object, context: Context) -> AsyncIterator[Item]:
+        # With an end, lest a loop that is held were held for good.
+        while len(rounds) < 100_000:
+            try:
+                yield 7  # type: ignore[misc]
+            except GeneratorExit:
+                return
+            except BaseException:
+                rounds.append(None)
+
+    async with serving(deaf) as stage:
+        stage.world.wire.taken()
+        await stage.world.say(event("id-1"))
+        made = stage.world.delivery
+        assert made.assign(stage.worker)
+        stage.worker.send_nowait((stage.lane, made))
+        for _ in range(20):
+            await trio.lowlevel.checkpoint()
+        assert 5 < len(rounds) < 100
+        rounds += [None] * 100_000
