@@ -5,14 +5,16 @@ Everything here is synchronous. What the trio shell (`runtime_api.py`) does on t
 bytes, to park the invokers, and to own the time-out.
 """
 
+import signal
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 import attrs
 
 from runtime.local.invocation import Invocation
 from runtime.local.journal import Happening
-from runtime.local.outcomes import Outcome
+from runtime.local.outcomes import Outcome, exited
 from runtime.local.platform import (
     INVALID_REQUEST_ID,
     INVALID_RESPONSE_MODE,
@@ -61,6 +63,9 @@ class Exchange(Platform):
 
     def end(self, outcome: Callable[[str], Outcome] | None = None) -> None:
         self.write(Happening.SANDBOX_ENDED, detail=self.state.value)
+        if outcome is None and self.current is not None:
+            # It was killed with what it had been handed out: nobody else tells its invoker.
+            outcome = partial(exited, returncode=-signal.SIGKILL)
         left = self.current or self.offered
         if left is not None and left.outcome is None and outcome is not None:
             self.settle(left, outcome(left.request_id))

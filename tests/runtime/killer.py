@@ -75,6 +75,8 @@ class Killer(trio.abc.Instrument):
             pause = put_off(BACKOFF, last, PERIOD, now)
             self.pauses.append(Pause(int(lane), now, pause.until))
         victim.kill()
+        if self.ledger is not None:
+            self.ledger.count_workers()
 
 
 def places(root: Process) -> Iterator[Place]:

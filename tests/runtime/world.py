@@ -121,14 +121,20 @@ class RecordingLedger(Ledger):
 
     def worker_ready(self, worker: Ref[Any]) -> None:
         super().worker_ready(worker)
-        if self.short and len(self.ready) == len(self.lanes):
-            self.short[-1][1] = trio.current_time()
+        self.count_workers()
 
     def worker_not_ready(self, worker: Ref[Any]) -> None:
-        enough = len(self.ready) >= len(self.lanes)
         super().worker_not_ready(worker)
-        if enough and len(self.ready) < len(self.lanes):
+        self.count_workers()
+
+    def count_workers(self) -> None:
+        """Note whether there are too few; to be called when one is killed, too."""
+        lasts = bool(self.short) and math.isinf(self.short[-1][1])
+        short = sum(worker.alive for worker in self.ready) < len(self.lanes)
+        if short and not lasts:
             self.short.append([trio.current_time(), math.inf])
+        elif lasts and not short:
+            self.short[-1][1] = trio.current_time()
 
 
 @attrs.define(eq=False)

@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from runtime.local import Ending, Happening, LocalLambda, RuntimeApi
+from runtime.local import Ending, Happening, InvokeResult, LocalLambda, RuntimeApi
 from tests.runtime.local.launch import event, opened
 
 # -- its end
@@ -41,6 +41,22 @@ async def test_one_that_stays_is_killed_when_its_grace_is_over() -> None:
 
     assert (ending.asked, ending.returncode) == (True, -signal.SIGKILL)
     assert ending.seconds >= 0.3
+
+
+async def test_the_invoker_of_what_it_had_is_told_that_it_was_killed() -> None:
+    results: list[InvokeResult] = []
+
+    async def invoke(function: LocalLambda) -> None:
+        results.append(await function.invoke(event(do="sleep", seconds=100)))
+
+    async with opened("alone") as (function, _), trio.open_nursery() as nursery:
+        await function.invoke(b"{}")
+        nursery.start_soon(invoke, function)
+        while len(function.journal.times(Happening.DELIVERED)) < 2:  # noqa: ASYNC110
+            await trio.sleep(0.001)
+        await function.shut_down()
+
+    assert [result.error_type for result in results] == ["Runtime.ExitError"]
 
 
 async def test_leaving_the_block_ends_it_so_too() -> None:
