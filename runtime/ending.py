@@ -14,6 +14,11 @@ A child's own `shutdown` is a promise of its supervisor's for a restart; at the 
 it counts as far as this leaves room for it. A second signal ends the process at once. What the
 user's code had set for SIGTERM itself (`signal.signal`) has its turn last, outside of trio.
 
+Python hears of a signal between two steps of its code, or from a call into the kernel that it has
+interrupted. One that comes in the few microseconds before a plain handler begins such a call is
+heard when that ends. (Rejected: to have another thread take it. It would have to be blocked in this
+one, and with that in all that the handler starts, which then could not be told to end.)
+
 An end that a failure brings has nothing to drain, and all the time that Lambda's shutdown phase
 allows at most.
 """
