@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.cli.invoke import BadInput, invoke, read_order
+from runtime.cli.given import BadInput
+from runtime.cli.invoke import invoke, read_order
 
 APP = """
 import time
