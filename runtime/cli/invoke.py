@@ -1,17 +1,16 @@
 """`okibi invoke`: a function of the current folder, served and invoked in one command."""
 
 import math
-import os
 import signal
 import sys
 from functools import partial
-from typing import cast
 
 import attrs
 import msgspec
 import trio
 
 from runtime.cli.given import BadInput, event_of, number_of
+from runtime.cli.out import see_that_stdout_is_open, write_out
 from runtime.cli.start_errors import why_not_started
 from runtime.cli.until_signal import BY_SIGNAL, until_signal
 from runtime.local import FunctionSettings, InvokeResult, LocalLambda, open_local_lambda
@@ -51,9 +50,7 @@ def invoke(handler: str, event: str | None, *, repeat: str = "1", timeout: str =
         130 after Ctrl-C.
     """
     try:
-        # A shell's `>&-` leaves None here, whatever the annotation says.
-        if cast("object", sys.stdout) is None:
-            raise BadInput("standard output is closed, and the answers go there; leave it open")
+        see_that_stdout_is_open("the answers go")
         order = read_order(handler, event, repeat=repeat, timeout=timeout)
         return trio.run(until_signal, partial(_serve, order))
     except BadInput as error:
@@ -127,27 +124,13 @@ async def _print_answer(function: LocalLambda, event: bytes) -> InvokeResult:
             else:
                 last = piece
                 # What ends the prelude of an HTTP answer would be seen as nothing at all.
-                _print(piece.replace(PRELUDE_END, b"\n"))
+                write_out(piece.replace(PRELUDE_END, b"\n"), "the answers go")
         result = await answer.result()
     if result.handed_out and (whole or result.payload or not last.endswith(b"\n")):
         separator = b"" if last.endswith(b"\n") else b"\n"
         told = _one_line(b"".join(whole) or result.payload)
-        _print(separator + (told + b"\n" if told else b""))
+        write_out(separator + (told + b"\n" if told else b""), "the answers go")
     return result
-
-
-def _print(answer: bytes) -> None:
-    try:
-        sys.stdout.buffer.write(answer)
-        sys.stdout.buffer.flush()
-    except OSError as error:
-        # What is still in the buffer would make the interpreter complain at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):
-            raise
-        raise BadInput(
-            f"standard output cannot be written ({error.strerror}), and the answers go there"
-        ) from error
 
 
 @attrs.define(eq=False)

@@ -1,8 +1,9 @@
 """What the kernel tells of a process and of those that it has started: memory and processor time.
 
-Out of /proc, so on Linux only.
+On Linux only.
 """
 
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,10 +42,11 @@ def proportional(pid: int) -> int:
 
 
 def cpu_seconds(pid: int) -> float:
-    """The processor time that all threads of a process have had.
+    """The processor time that a process has had, with that of its threads that have ended.
 
     Raises:
         OSError: there is no such process.
     """
-    threads = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((each / "schedstat").read_text().split()[0]) for each in threads) / 1e9
+    # The clock of another process, as clock_getcpuclockid(3) names it: in nanoseconds, where
+    # /proc/*/stat counts ticks of 10 ms, and its threads' files go with them.
+    return time.clock_gettime((~pid << 3) | 2)

@@ -6,7 +6,7 @@ import selectors
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -35,7 +35,7 @@ def served(
     feed: Feeding,
     process: "subprocess.Popen[bytes]",
     patience: float = PATIENCE,
-) -> Iterator[None]:
+) -> Generator[None]:
     """Serve the runtime's connections until the feed is through; they last as long as the block.
 
     Args:
@@ -77,12 +77,19 @@ def _close(accepted: Any, selector: selectors.BaseSelector) -> None:
 def _accept(listener: socket.socket, feed: Feeding, selector: selectors.BaseSelector) -> None:
     accepted, _ = listener.accept()
     accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection = feed.connection(lambda pieces: accepted.sendall(b"".join(pieces)))
+
+    def send(pieces: list[bytes]) -> None:
+        accepted.sendall(b"".join(pieces))
+
+    connection = feed.connection(send)
 
     def read(_: object) -> bool:
-        data = accepted.recv(1 << 20)
-        if data:
-            connection.receive(data)
+        try:
+            data = accepted.recv(1 << 20)
+            if data:
+                connection.receive(data)
+        except ConnectionError:
+            return False
         return bool(data)
 
     selector.register(accepted, selectors.EVENT_READ, read)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -42,5 +43,14 @@ def test_of_a_process_that_is_gone_the_kernel_tells_nothing() -> None:
 
     with pytest.raises(OSError, match=str(gone.pid)):
         proportional(gone.pid)
-    with pytest.raises(OSError, match=str(gone.pid)):
+    with pytest.raises(OSError, match="Invalid argument"):
         cpu_seconds(gone.pid)
+
+
+def test_the_time_of_threads_that_have_ended_counts() -> None:
+    before = cpu_seconds(os.getpid())
+    thread = threading.Thread(target=lambda: sum(range(2_000_000)))
+    thread.start()
+    thread.join()
+
+    assert cpu_seconds(os.getpid()) - before > 0.005
