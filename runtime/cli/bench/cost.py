@@ -206,7 +206,7 @@ def _on_lambda(load: Load, prices: Prices, architecture: str) -> Estimate:
     cost = (
         load.monthly / 1e6 * asked.requests_per_million + gb_seconds * asked.gb_second[architecture]
     )
-    how = f"{load.memory_mb} MB, {each:.1f} ms billed an event, {gb_seconds:,.0f} GB-seconds"
+    how = f"{load.memory_mb} MB, {each:.1f} ms billed an event, {gb_seconds:,.0f} GB-s"
     return Estimate(f"Lambda, {architecture}", cost, how)
 
 
@@ -224,7 +224,7 @@ def _on_server(load: Load, prices: Prices, server: Server, function: Estimate) -
     count = max(1, math.ceil(round(load.monthly / month / capacity, 6)))
     one = server.hourly * prices.hours_a_month
     even = one / (function.monthly / load.monthly)
-    how = f"one serves {_count(capacity)}/s; up to {_count(even)}/month {function.where} is cheaper"
+    how = f"{_count(capacity)}/s each; Lambda is cheaper up to {_count(even)}/month"
     return Estimate(f"{count} x {server.name}, always on", one * count, how)
 
 

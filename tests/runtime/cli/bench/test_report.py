@@ -43,7 +43,7 @@ def test_costs_are_reckoned_from_what_was_measured(tmp_path: Path) -> None:
     assert report.memory_mb == 300
     assert report.costs[0].where == "Lambda, x86_64"
     assert report.costs[0].how.startswith("300 MB, 69.0 ms billed an event")
-    assert report.costs[2].how.startswith("one serves 40/s")
+    assert report.costs[2].how.startswith("40/s each")
     assert report.costs[0].peer is None
 
 
