@@ -1,22 +1,20 @@
 """The server's side of a run, in a process of its own: `python -m benchmarks.server SETTINGS`.
 
 It is okibi's local Runtime API (its state machine and its connections, which know no I/O) behind
-a bare `select` loop instead of trio, so that the server takes as small a share of a cycle as
-Python allows. It starts one runtime, feeds it events as fast as it answers, checks each answer,
-and prints what it measured as one line of JSON. It and the runtime are pinned to different cores
-where there are two, so neither takes time from the other.
+the bare `select` loop, so that the server takes as small a share of a cycle as Python allows. It
+starts one runtime, feeds it events as fast as it answers, checks each answer, and prints what it
+measured as one line of JSON. It and the runtime are pinned to different cores where there are two,
+so neither takes time from the other.
 """
 
 import json
 import os
-import selectors
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import attrs
 
@@ -24,9 +22,7 @@ from runtime.local.connection import Connection
 from runtime.local.exchange import Exchange
 from runtime.local.invocation import Invocation
 from runtime.local.journal import Journal
-
-# Seconds until a runtime that does not answer is given up.
-PATIENCE = 60.0
+from runtime.local.select_loop import PATIENCE, served
 
 
 def cpu_seconds(pid: int) -> float:
@@ -39,14 +35,6 @@ def pin(core: int) -> None:
     """Keep this process to one core, if the machine has it."""
     if core in os.sched_getaffinity(0):
         os.sched_setaffinity(0, {core})
-
-
-class Feeding(Protocol):
-    """What has a runtime served: here a Feed, and one that checks each answer in a soak."""
-
-    done: bool
-
-    def connection(self, send: Any) -> Connection: ...
 
 
 @attrs.define(eq=False)
@@ -111,56 +99,6 @@ class Feed:
             "cpu_us": cpu * each,
             "server_us": own * each,
         }
-
-
-@contextmanager
-def served(
-    listener: socket.socket, feed: Feeding, process: "subprocess.Popen[bytes]"
-) -> Iterator[None]:
-    """Serve the runtime's connections until the feed is through; they last as long as the block.
-
-    Raises:
-        RuntimeError: the runtime has ended, or does not answer any more.
-    """
-    with selectors.DefaultSelector() as selector:
-        selector.register(listener, selectors.EVENT_READ)
-        try:
-            heard = time.monotonic()
-            while not feed.done:
-                ready = selector.select(1.0)
-                now = time.monotonic()
-                heard = now if ready else heard
-                if process.poll() is not None or now > heard + PATIENCE:
-                    raise RuntimeError(f"the runtime does not answer (exit code {process.poll()})")
-                for key, _ in ready:
-                    if key.data is None:
-                        _accept(listener, feed, selector)
-                    elif not key.data(key.fileobj):
-                        _close(key.fileobj, selector)
-            yield
-        finally:
-            for key in list(selector.get_map().values()):
-                if key.data is not None:
-                    _close(key.fileobj, selector)
-
-
-def _close(accepted: Any, selector: selectors.BaseSelector) -> None:
-    selector.unregister(accepted)
-    accepted.close()
-
-
-def _accept(listener: socket.socket, feed: Feeding, selector: selectors.BaseSelector) -> None:
-    accepted, _ = listener.accept()
-    accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection = feed.connection(lambda pieces: accepted.sendall(b"".join(pieces)))
-
-    def read(_: object) -> bool:
-        data = accepted.recv(1 << 20)
-        if data:
-            connection.receive(data)
-        return bool(data)
-
-    selector.register(accepted, selectors.EVENT_READ, read)
 
 
 def main(settings: dict[str, Any]) -> dict[str, float]:

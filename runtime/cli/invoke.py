@@ -1,29 +1,24 @@
 """`okibi invoke`: a function of the current folder, served and invoked in one command."""
 
 import math
-import os
 import signal
 import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import cast
+from functools import partial
 
 import attrs
 import msgspec
 import trio
 
+from runtime.cli.given import BadInput, event_of, number_of
+from runtime.cli.out import see_that_stdout_is_open, write_out
+from runtime.cli.start_errors import why_not_started
+from runtime.cli.until_signal import BY_SIGNAL, until_signal
 from runtime.local import FunctionSettings, InvokeResult, LocalLambda, open_local_lambda
 from runtime.wire import PRELUDE_END
 
-__all__ = ["BadInput", "Order", "invoke", "read_order"]
+__all__ = ["Order", "invoke", "read_order"]
 
 GOOD, FUNCTION_ERROR, BAD_INPUT = 0, 1, 2
-BY_SIGNAL = 128
-"""A shell's exit code for a process that a signal ended is this and the signal's number."""
-
-
-class BadInput(Exception):
-    """What was given cannot be invoked; the message says what, where, and what to do."""
 
 
 @attrs.frozen
@@ -55,11 +50,9 @@ def invoke(handler: str, event: str | None, *, repeat: str = "1", timeout: str =
         130 after Ctrl-C.
     """
     try:
-        # A shell's `>&-` leaves None here, whatever the annotation says.
-        if cast("object", sys.stdout) is None:
-            raise BadInput("standard output is closed, and the answers go there; leave it open")
+        see_that_stdout_is_open("the answers go")
         order = read_order(handler, event, repeat=repeat, timeout=timeout)
-        return trio.run(_serve_until_signal, order)
+        return trio.run(until_signal, partial(_serve, order))
     except BadInput as error:
         print(f"okibi: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -80,71 +73,20 @@ def read_order(handler: str, event: str | None, *, repeat: str, timeout: str) ->
     Raises:
         BadInput: one of them is wrong.
     """
-    times = _number(repeat)
+    times = number_of(repeat)
     if not times.is_integer() or times < 1:
         raise BadInput(f"--repeat {repeat}: give a whole number, 1 or more")
-    seconds = _number(timeout)
+    seconds = number_of(timeout)
     if not 0 < seconds < math.inf:
         raise BadInput(f"--timeout {timeout}: give seconds, more than 0")
     try:
         settings = FunctionSettings(handler, timeout=seconds)
     except ValueError as error:
         raise BadInput(str(error)) from error
-    return Order(settings, _event(event), int(times))
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
-
-
-def _event(source: str | None) -> bytes:
-    if source is None:
-        return b"{}"
-    name = "stdin" if source == "-" else source
-    if source == "-" and cast("object", sys.stdin) is None:
-        raise BadInput("stdin: is closed; give a JSON file, or leave it open")
-    try:
-        event = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
-    except OSError as error:
-        raise BadInput(
-            f"{name}: cannot be read ({error.strerror}); give a JSON file, or - for stdin"
-        ) from error
-    try:
-        msgspec.json.decode(event, type=msgspec.Raw)
-        msgspec.json.decode(event)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"{name}: is not JSON: {error}; an event must be") from error
-    return event
+    return Order(settings, event_of(event), int(times))
 
 
 # -- what is done with it
-
-
-async def _serve_until_signal(order: Order) -> int:
-    """Carry out the order; SIGINT and SIGTERM end it with nothing left running."""
-    code = GOOD
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        failure: Exception | None = None
-        async with trio.open_nursery() as nursery:
-
-            async def stop_at_a_signal() -> None:
-                nonlocal code
-                async for number in signals:
-                    code = BY_SIGNAL + number
-                    nursery.cancel_scope.cancel()
-
-            nursery.start_soon(stop_at_a_signal)
-            try:
-                code = await _serve(order)
-            except (BadInput, BrokenPipeError) as error:
-                failure = error
-            nursery.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
-    return code
 
 
 async def _serve(order: Order) -> int:
@@ -162,7 +104,7 @@ async def _invoke_all(order: Order, function: LocalLambda, log: "_Log") -> int:
         result = await _print_answer(function, order.event)
         if not result.handed_out:
             log.drop()
-            raise BadInput(_why_not_started(order.settings, result))
+            raise BadInput(why_not_started(order.settings, result))
         if result.function_error is not None:
             code = FUNCTION_ERROR
     await function.settled()
@@ -182,27 +124,13 @@ async def _print_answer(function: LocalLambda, event: bytes) -> InvokeResult:
             else:
                 last = piece
                 # What ends the prelude of an HTTP answer would be seen as nothing at all.
-                _print(piece.replace(PRELUDE_END, b"\n"))
+                write_out(piece.replace(PRELUDE_END, b"\n"), "the answers go")
         result = await answer.result()
     if result.handed_out and (whole or result.payload or not last.endswith(b"\n")):
         separator = b"" if last.endswith(b"\n") else b"\n"
         told = _one_line(b"".join(whole) or result.payload)
-        _print(separator + (told + b"\n" if told else b""))
+        write_out(separator + (told + b"\n" if told else b""), "the answers go")
     return result
-
-
-def _print(answer: bytes) -> None:
-    try:
-        sys.stdout.buffer.write(answer)
-        sys.stdout.buffer.flush()
-    except OSError as error:
-        # What is still in the buffer would make the interpreter complain at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):
-            raise
-        raise BadInput(
-            f"standard output cannot be written ({error.strerror}), and the answers go there"
-        ) from error
 
 
 @attrs.define(eq=False)
@@ -230,54 +158,6 @@ class _Log:
 
     def drop(self) -> None:
         self._held = []
-
-
-# -- what is said of it
-
-
-@attrs.frozen
-class _Error:
-    """The body of an error, as far as anyone may count on it."""
-
-    errorType: str = "Runtime.Unknown"  # noqa: N815 - the wire's names
-    errorMessage: str = ""  # noqa: N815
-    stackTrace: Sequence[str] = ()  # noqa: N815
-
-
-def _why_not_started(settings: FunctionSettings, result: InvokeResult) -> str:
-    """One sentence out of an init error."""
-    try:
-        error = msgspec.json.decode(result.payload, type=_Error)
-    except msgspec.DecodeError:
-        error = _Error(errorMessage=result.payload.decode("utf-8", "replace"))
-    message = " ".join(error.errorMessage.split())
-    place = _last_place(error.stackTrace)
-    where = f" ({place})" if place else ""
-    return (
-        f"{settings.handler} in {settings.task_root} does not start:"
-        f" {error.errorType}: {message}{where}; {_advice(error.errorType)}"
-    )
-
-
-def _last_place(stack: Sequence[str]) -> str:
-    """The last frame's file and line, out of `traceback.format_list` strings."""
-    place = stack[-1].strip().partition("\n")[0] if stack else ""
-    # The import system's own frames tell nobody anything.
-    return "" if '"<frozen ' in place else place
-
-
-def _advice(error_type: str) -> str:
-    match error_type:
-        case "Runtime.ImportModuleError":
-            return "run okibi in the folder with the module, and with what it imports installed"
-        case "Runtime.HandlerNotFound":
-            return "name a handler that the module has"
-        case "Runtime.MalformedHandlerName":
-            return "write module.name, as in app.function"
-        case "Sandbox.Timedout":
-            return "let its import and its init take less time, or give --timeout more"
-        case _:
-            return "correct it and try again"
 
 
 def _one_line(payload: bytes) -> bytes:

@@ -20,6 +20,7 @@ import attrs
 import trio
 
 from runtime.local import FunctionSettings, open_local_lambda
+from runtime.local.processes import below, cpu_seconds, proportional
 from tests.runtime.emulator import free_ports, wait_for
 from tests.runtime.sandbox import FUNCTIONS, ROOT, is_gone
 
@@ -176,38 +177,6 @@ def _make_sure(pid: int) -> None:
     if not is_gone(pid):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-
-
-def below(pid: int) -> list[int]:
-    """The processes that a process has started, and those that these have."""
-    parents: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):
-                # Its name, in brackets, may hold anything.
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                parents.setdefault(parent, []).append(int(entry.name))
-    found: list[int] = []
-    waiting = [pid]
-    while waiting:
-        children = parents.get(waiting.pop(), [])
-        found += children
-        waiting += children
-    return found
-
-
-def proportional(pid: int) -> int:
-    """A process's memory in bytes, each shared page counted by its share (PSS)."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    raise ValueError(f"the kernel says nothing of the PSS of {pid}")
-
-
-def cpu_seconds(pid: int) -> float:
-    """The processor time that all threads of a process have had."""
-    threads = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((each / "schedstat").read_text().split()[0]) for each in threads) / 1e9
 
 
 async def _serve(port: int, slots: int, bootstrap: str) -> None:

@@ -4,9 +4,10 @@
 
 serves so many invocations, of which one in a hundred raises and one in a thousand waits beyond
 its deadline, by a real process in its default configuration: `make soak`. The platform's side is
-the benchmarks' server (`benchmarks/server.py`), in this process; each answer is checked when it
-comes. Each so many invocations, with the runtime waiting for the next, its memory, descriptors and
-threads are read from the kernel, and an event asks it to count its tasks and objects.
+the benchmarks' server (`runtime/local/select_loop.py`), in this process; each answer is checked
+when it comes. Each so many invocations, with the runtime waiting for the next, its memory,
+descriptors and threads are read from the kernel, and an event asks it to count its tasks and
+objects.
 """
 
 import argparse
@@ -27,12 +28,12 @@ from typing import IO, Any
 
 import attrs
 
-from benchmarks.server import served
 from runtime.local.connection import Connection
 from runtime.local.exchange import Exchange
 from runtime.local.invocation import Invocation
 from runtime.local.journal import Happening, Journal
 from runtime.local.outcomes import Outcome
+from runtime.local.select_loop import served
 from tests.runtime.sandbox import COMMAND, FUNCTIONS, without_lambda
 
 # Of memory, against what it was at the first sample.

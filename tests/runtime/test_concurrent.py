@@ -7,10 +7,11 @@ from pathlib import Path
 import attrs
 import pytest
 
+from runtime.local.processes import below
 from tests.conformance.runtime_api.stage import many_refused
 from tests.runtime.concurrent import CONTENDERS, OFFICIAL, OKIBI, Figures, Server, measure, report
 from tests.runtime.emulator import NoEmulatorError, emulator
-from tests.runtime.managed import below, on_emulator, on_local_server
+from tests.runtime.managed import on_emulator, on_local_server
 
 
 def official() -> Server:

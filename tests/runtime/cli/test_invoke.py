@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.cli.invoke import BadInput, invoke, read_order
+from runtime.cli.given import BadInput
+from runtime.cli.invoke import invoke, read_order
 
 APP = """
 import time
@@ -278,9 +279,10 @@ def test_a_full_disk_is_one_sentence_and_2(folder: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
-def test_without_typer_one_sentence_says_what_to_install() -> None:
+@pytest.mark.parametrize("missing", ["typer", "rich"])
+def test_without_what_it_needs_one_sentence_says_what_to_install(missing: str) -> None:
     code = (
-        "import sys; sys.modules['typer'] = None; from runtime.cli.__main__ import main;"
+        f"import sys; sys.modules[{missing!r}] = None; from runtime.cli.__main__ import main;"
         " sys.exit(main())"
     )
     result = subprocess.run(
@@ -289,5 +291,6 @@ def test_without_typer_one_sentence_says_what_to_install() -> None:
 
     assert result.returncode == 1
     assert result.stderr == (
-        "okibi: the command line needs typer, which is not installed; pip install 'okibi[cli]'\n"
+        f"okibi: the command line needs {missing}, which is not installed;"
+        " pip install 'okibi[cli]'\n"
     )

@@ -1,0 +1,1 @@
+"""`okibi bench`: what a function costs, measured by processes of its own."""

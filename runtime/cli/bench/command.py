@@ -1,0 +1,74 @@
+"""`okibi bench`: a function of the current folder, measured."""
+
+import signal
+import sys
+from functools import partial
+
+import msgspec
+import trio
+
+from runtime.cli.bench.machine import this_machine
+from runtime.cli.bench.markdown import markdown
+from runtime.cli.bench.measure import measure
+from runtime.cli.bench.order import BenchOrder, Given, read_order
+from runtime.cli.bench.report import Report, make_report
+from runtime.cli.bench.terminal import progress, table
+from runtime.cli.given import BadInput
+from runtime.cli.out import see_that_stdout_is_open, write_out
+from runtime.cli.until_signal import BY_SIGNAL, until_signal
+
+__all__ = ["bench"]
+
+GOOD, FUNCTION_ERROR, BAD_INPUT = 0, 1, 2
+
+
+def bench(handler: str, event: str | None, given: Given) -> int:
+    """Measure a function of the current folder.
+
+    Args:
+        handler: as `_HANDLER` has it.
+        event: path of a JSON file, "-" for stdin, None for `{}`.
+        given: the options.
+
+    Returns:
+        The exit code: 0, 1 if some answers were errors that nobody had asked for, 2 for what cannot
+        be measured, 130 after Ctrl-C.
+    """
+    try:
+        see_that_stdout_is_open("the table goes")
+        order = read_order(handler, event, given)
+        return trio.run(until_signal, partial(_bench, order))
+    except BadInput as error:
+        print(f"okibi: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        # Before the signals were taken, or after they were given back: nothing runs then.
+        return BY_SIGNAL + signal.SIGINT
+    except BrokenPipeError:
+        return BY_SIGNAL + signal.SIGPIPE
+
+
+async def _bench(order: BenchOrder) -> int:
+    machine = this_machine()
+    with progress() as tell:
+        results = await measure(order, tell)
+    report = make_report(order, results, machine)
+    _write(order, report)
+    write_out(table(report).encode(), "the table goes")
+    runs = [run for found in (results.functions, *results.many.values()) for each in found.values()
+            for run in each]  # fmt: skip
+    return FUNCTION_ERROR if any(run.errors for run in runs) and not order.allow_errors else GOOD
+
+
+def _write(order: BenchOrder, report: Report) -> None:
+    try:
+        if order.json is not None:
+            order.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+        if order.markdown is not None:
+            order.markdown.write_text(markdown(report), "utf-8")
+        if order.plots is not None:
+            from runtime.cli.bench.plots import draw
+
+            draw(report, order.plots)
+    except OSError as error:
+        raise BadInput(f"{error.filename}: cannot be written ({error.strerror})") from error

@@ -1,0 +1,64 @@
+"""What a crash costs: from the start of a bad event to the next good answer.
+
+A handler of a user's own cannot be made to fail, so a small one of okibi's own does, on the runtime
+that is measured. The platform's side is the whole local Lambda: it tells the invoker of a process
+that has ended, kills one whose time is up, and starts a new one for the next event, as Lambda does.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+import trio
+
+from runtime.cli.bench.record import FUNCTIONS, CrashTimes
+from runtime.local import FunctionSettings, InvokeResult, LocalLambda, open_local_lambda
+
+__all__ = ["HANDLER", "crash_times"]
+
+HANDLER = "okibi_crashing.handler"
+GOOD = b'{"way": "none"}'
+WARM = 20
+# Times the limit that a handler sleeps which is to run into it.
+BEYOND = 4
+LIMIT = 60.0
+
+
+async def crash_times(
+    command: tuple[str, ...], environment: Mapping[str, str], limit: float
+) -> CrashTimes:
+    """Provoke each kind of crash once, in one sandbox.
+
+    Args:
+        command: of the runtime.
+        environment: variables besides this process's own.
+        limit: seconds that an event has.
+
+    Raises:
+        RuntimeError: the runtime does not answer as it should.
+    """
+    settings = FunctionSettings(
+        HANDLER, command=command, task_root=FUNCTIONS, timeout=limit, environment=environment
+    )
+    with trio.fail_after(LIMIT):
+        async with open_local_lambda(settings, output=lambda _: None) as function:
+            for _ in range(WARM):
+                _check(await function.invoke(GOOD), good=True)
+            return CrashTimes(
+                exception=await _until_good(function, way="exception"),
+                exit=await _until_good(function, way="exit"),
+                timeout=await _until_good(function, way="time-out", seconds=limit * BEYOND),
+            )
+
+
+async def _until_good(function: LocalLambda, **bad: object) -> float:
+    """Milliseconds."""
+    began = trio.current_time()
+    _check(await function.invoke(msgspec.json.encode(bad)), good=False)
+    _check(await function.invoke(GOOD), good=True)
+    return (trio.current_time() - began) * 1000
+
+
+def _check(result: InvokeResult, *, good: bool) -> None:
+    if (result.function_error is None) is not good:
+        answer = result.payload[:200].decode("utf-8", "replace")
+        raise RuntimeError(f"the handler for crashes answers with {answer}")

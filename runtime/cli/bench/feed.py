@@ -1,0 +1,179 @@
+"""What a measured runtime is served: the same event again and again, on one lane or on many.
+
+Without I/O: it is told of what the runtime does by the platform's side of the Runtime API, and asks
+a clock. Each lane that asks for an event gets one at once, so that the runtime is never the one to
+wait; what it took is known from the moments at which events were handed out, answered, and come
+back from.
+"""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from runtime.local.connection import Connection
+from runtime.local.exchange import Exchange
+from runtime.local.invocation import Invocation
+from runtime.local.journal import Journal
+from runtime.local.platform import Platform, Waiter
+from runtime.local.slots import Slots
+from runtime.local.states import Refusal
+
+__all__ = ["Feed"]
+
+ARN = "arn:aws:lambda:us-east-1:012345678912:function:function"
+TRACE = "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=0"
+
+
+def _nothing() -> None:
+    """Nobody listens."""
+
+
+@attrs.define(eq=False)
+class OneAtATime(Exchange):
+    """The classic mode; `on_next` is told of each question for an event once it waits."""
+
+    on_next: Callable[[], None] = _nothing
+
+    def next(self, waiter: Waiter) -> Refusal | Invocation | None:
+        said = super().next(waiter)
+        # One that asks twice has its event already, or it waits for its extensions.
+        if said is None and self.offered is None:
+            self.on_next()
+        return said
+
+
+@attrs.define(eq=False)
+class ManyAtOnce(Slots):
+    """Multi-concurrency; as `OneAtATime`."""
+
+    on_next: Callable[[], None] = _nothing
+
+    def next(self, waiter: Waiter) -> Refusal | Invocation | None:
+        said = super().next(waiter)
+        self.on_next()
+        return said
+
+
+@attrs.define(eq=False)
+class Feed:
+    """Serves one run.
+
+    Args:
+        event: the payload.
+        timeout: seconds that the runtime is told an event has.
+        warm_events, warm_seconds: what ends the warm-up, whichever is first; one event at least.
+        seconds: what is measured.
+        slots: events at once, or None for the classic mode.
+        on_warm, on_end: told when the measured time begins and when it is over.
+        clock: seconds.
+
+    Attributes:
+        done: whether it is over.
+        first_next, first_answer: when they came; NaN before.
+        served: events answered.
+        errors: of these, by error type.
+        cycles, answers, busy: seconds of the measured events (see `Run`).
+        began, ended: of the measured time.
+    """
+
+    event: bytes
+    timeout: float
+    warm_events: int
+    warm_seconds: float
+    seconds: float
+    slots: int | None = None
+    on_warm: Callable[[], None] = _nothing
+    on_end: Callable[[], None] = _nothing
+    clock: Callable[[], float] = time.perf_counter
+
+    done: bool = attrs.field(default=False, init=False)
+    first_next: float = attrs.field(default=math.nan, init=False)
+    first_answer: float = attrs.field(default=math.nan, init=False)
+    served: int = attrs.field(default=0, init=False)
+    errors: Counter[str] = attrs.field(factory=Counter[str], init=False)
+    cycles: list[float] = attrs.field(factory=list[float], init=False)
+    answers: list[float] = attrs.field(factory=list[float], init=False)
+    busy: list[float] = attrs.field(factory=list[float], init=False)
+    began: float = attrs.field(default=math.inf, init=False)
+    ended: float = attrs.field(default=math.nan, init=False)
+    platform: Platform = attrs.field(init=False)
+    _made: int = attrs.field(default=0, init=False)
+    _last: Invocation | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        kind = OneAtATime if self.slots is None else ManyAtOnce
+        self.platform = kind(
+            self.clock,
+            time.time,
+            Journal(limit=0),
+            on_answer=self._answered,
+            on_end=self._ended,
+            on_next=self._asked,
+        )
+
+    def connection(self, send: Any) -> Connection:
+        """A connection of the runtime."""
+        return Connection(self.platform, ARN, send)
+
+    @property
+    def count(self) -> int:
+        """How many events have been measured."""
+        return len(self.answers)
+
+    def _asked(self) -> None:
+        now = self.clock()
+        if math.isnan(self.first_next):
+            self.first_next = now
+        if self.done:
+            return
+        if math.isinf(self.began) and self._is_warm(now):
+            self.on_warm()
+            # Whatever that took, the events in flight began before.
+            self.began = self.clock()
+        event = self._event()
+        self.platform.offer(event)
+        if self.slots is None and not math.isinf(self.began):
+            if self._last is not None:
+                self.cycles.append(event.begun - self._last.begun)
+            self._last = event
+
+    def _is_warm(self, now: float) -> bool:
+        if not self.served:
+            return False
+        return self.served >= self.warm_events or now >= self.first_next + self.warm_seconds
+
+    def _event(self) -> Invocation:
+        # An id of Lambda's own form would be a call into the kernel's random numbers.
+        self._made += 1
+        request_id = f"00000000-0000-4000-8000-{self._made:012x}"
+        return Invocation(
+            self.event, self.timeout, request_id=request_id, trace_id=TRACE,
+            invocation_id=request_id,
+        )  # fmt: skip
+
+    def _answered(self, invocation: Invocation) -> None:
+        self.served += 1
+        if math.isnan(self.first_answer):
+            self.first_answer = self.clock()
+        outcome = invocation.outcome
+        assert outcome is not None  # the platform tells of it once it is there
+        if outcome.error_type is not None:
+            self.errors[outcome.error_type] += 1
+
+    def _ended(self, invocation: Invocation) -> None:
+        # One that has not begun is NaN, which is less than nothing.
+        if not invocation.begun >= self.began or self.done:
+            return
+        self.answers.append(invocation.answered - invocation.begun)
+        self.busy.append(invocation.ended - invocation.begun)
+        if invocation.ended >= self.began + self.seconds:
+            self.ended = invocation.ended
+            self.done = True
+            if self.slots is None:
+                # No event follows that would end its cycle.
+                self.cycles.append(invocation.ended - invocation.begun)
+            self.on_end()

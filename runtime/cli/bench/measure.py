@@ -1,0 +1,223 @@
+"""The steps of a plan, performed: each a process of its own, started, measured and ended."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import attrs
+import msgspec
+import trio
+
+from runtime.cli.bench.crashes import crash_times
+from runtime.cli.bench.functions import okibi_stand_in
+from runtime.cli.bench.order import PEER, BenchOrder
+from runtime.cli.bench.plan import OKIBI, Purpose, Step, plan
+from runtime.cli.bench.record import FUNCTIONS, CrashTimes, Results, Run, RunOrder
+from runtime.cli.given import BadInput
+from runtime.cli.start_errors import read_error, why_not_started
+from runtime.local import InvokeResult, open_local_lambda
+from runtime.local.environment import sandbox_environment
+
+__all__ = ["measure"]
+
+STAND_IN = "okibi_stand_in.handler"
+# Not the current folder's: a file of the user's could hide one of the standard library's.
+PROCESS = (sys.executable, "-P", "-m", "runtime.cli.bench.process")
+
+
+@attrs.frozen
+class Contender:
+    """One runtime with what it serves.
+
+    Args:
+        name: of the runtime.
+        handler: as `_HANDLER` has it.
+    """
+
+    name: str
+    handler: str
+
+    def command(self, handler: str) -> tuple[str, ...]:
+        """What starts it."""
+        if self.name == PEER:
+            return (sys.executable, "-m", PEER, handler)
+        return (sys.executable, "-P", "-m", "runtime")
+
+
+async def measure(order: BenchOrder, on_step: Callable[[Step, int, int], None]) -> Results:
+    """Measure all that is ordered.
+
+    Args:
+        order: it.
+        on_step: told of each step before it is done, of its number from 0, and of all there are.
+
+    Raises:
+        BadInput: the function cannot be measured; the message says why.
+    """
+    contenders = {OKIBI: Contender(OKIBI, order.settings.handler)}
+    if order.peer is not None:
+        contenders[PEER] = Contender(PEER, order.peer)
+    with tempfile.TemporaryDirectory(prefix="okibi-bench-") as folder:
+        bench = _Bench(order, contenders, Path(folder))
+        answers = {name: await bench.first_answer(each) for name, each in contenders.items()}
+        steps = plan(order, PEER if order.peer is not None else None)
+        for number, step in enumerate(steps):
+            on_step(step, number, len(steps))
+            await bench.perform(step)
+    return Results(bench.functions, bench.stand_ins, bench.crashes, bench.many, answers[OKIBI])
+
+
+def _runs() -> defaultdict[str, list[Run]]:
+    return defaultdict(list)
+
+
+@attrs.define(eq=False)
+class _Bench:
+    """What has been measured so far.
+
+    Args:
+        order: what is to be.
+        contenders: by name.
+        folder: for what lasts as long as this: first answers, and compiled bytecode.
+    """
+
+    order: BenchOrder
+    contenders: Mapping[str, Contender]
+    folder: Path
+    functions: defaultdict[str, list[Run]] = attrs.field(factory=_runs)
+    stand_ins: defaultdict[str, list[Run]] = attrs.field(factory=_runs)
+    crashes: defaultdict[str, list[CrashTimes]] = attrs.field(
+        factory=lambda: defaultdict[str, list[CrashTimes]](list)
+    )
+    many: defaultdict[int, defaultdict[str, list[Run]]] = attrs.field(
+        factory=lambda: defaultdict[int, defaultdict[str, list[Run]]](_runs)
+    )
+
+    async def first_answer(self, contender: Contender) -> bytes:
+        """Have the function serve the event once; keep what it answers.
+
+        Raises:
+            BadInput: it does not start, or answers with an error that nobody has asked for.
+        """
+        settings = attrs.evolve(
+            self.order.settings,
+            handler=contender.handler,
+            command=contender.command(contender.handler),
+            environment=self._environment(),
+        )
+        pieces: list[bytes] = []
+        async with (
+            open_local_lambda(settings, output=lambda _: None) as function,
+            function.stream(self.order.event) as answer,
+        ):
+            async for piece in answer:
+                pieces.append(piece)
+            result = await answer.result()
+        if not result.handed_out:
+            raise BadInput(why_not_started(settings, result))
+        if result.function_error is not None:
+            _refuse_error(contender, self.order, result)
+            pieces = [b"null"]
+        said = b"".join(pieces)
+        (self.folder / contender.name).write_bytes(said)
+        return said
+
+    async def perform(self, step: Step) -> None:
+        contender, size = self.contenders[step.runtime], self.order.size
+        match step.purpose:
+            case Purpose.FUNCTION:
+                run = await self._run(contender, contender.handler, size.seconds)
+                self.functions[step.runtime].append(run)
+            case Purpose.STAND_IN:
+                run = await self._run(contender, STAND_IN, size.stand_in_seconds)
+                self.stand_ins[step.runtime].append(run)
+            case Purpose.MANY:
+                assert step.slots is not None  # the plan says how many
+                run = await self._run(contender, contender.handler, size.seconds, step.slots)
+                self.many[step.slots][step.runtime].append(run)
+            case Purpose.CRASHES:
+                self.crashes[step.runtime].append(await self._crash(contender))
+
+    async def _crash(self, contender: Contender) -> CrashTimes:
+        command = contender.command("okibi_crashing.handler")
+        try:
+            return await crash_times(
+                command, self._environment(own=True), self.order.size.crash_limit
+            )
+        except (RuntimeError, trio.TooSlowError) as error:
+            raise BadInput(f"crashes on {contender.name}: {error}") from error
+
+    async def _run(
+        self, contender: Contender, handler: str, seconds: float, slots: int | None = None
+    ) -> Run:
+        size = self.order.size
+        environment = self._environment(own=handler == STAND_IN)
+        if handler == STAND_IN:
+            environment[okibi_stand_in.HANDLER] = contender.handler
+            environment[okibi_stand_in.ANSWER] = str(self.folder / contender.name)
+        settings = attrs.evolve(
+            self.order.settings,
+            handler=handler,
+            command=contender.command(handler),
+            max_concurrency=slots,
+            environment=environment,
+        )
+        run = RunOrder(
+            command=settings.command,
+            folder=str(settings.task_root),
+            environment=sandbox_environment(settings, "", os.environ),
+            event=self.order.event,
+            timeout=settings.timeout,
+            warm_events=size.warm_events,
+            warm_seconds=size.warm_seconds,
+            seconds=seconds,
+            slots=slots,
+        )
+        done = await trio.run_process(
+            PROCESS,
+            stdin=msgspec.json.encode(run),
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+            # The terminal's Ctrl-C comes here alone, and ends that one in order.
+            start_new_session=True,
+        )
+        if done.returncode != 0:
+            raise BadInput(f"{contender.handler} on {contender.name}: {_why(done)}")
+        return msgspec.json.decode(done.stdout, type=Run)
+
+    def _environment(self, own: bool = False) -> dict[str, str]:
+        """Variables of every process; with the path of the handlers that come with this, or not.
+
+        What is imported is compiled by the first of them, wherever it lies, and the user's folder
+        stays as it is: a cold start is that of a package that was compiled before it was shipped.
+        """
+        path = [str(FUNCTIONS)] if own else []
+        path += filter(None, [os.environ.get("PYTHONPATH")])
+        return {
+            **({"PYTHONPATH": os.pathsep.join(path)} if path else {}),
+            "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPYCACHEPREFIX": os.environ.get("PYTHONPYCACHEPREFIX")
+            or str(self.folder / "compiled"),
+        }
+
+
+def _why(done: "subprocess.CompletedProcess[bytes]") -> str:
+    said = done.stderr.decode("utf-8", "replace").strip().split("\n")[-1]
+    return said or f"its server ended with exit code {done.returncode}"
+
+
+def _refuse_error(contender: Contender, order: BenchOrder, result: InvokeResult) -> None:
+    if order.allow_errors:
+        return
+    advice = "give an event that it can answer, or --allow-errors to measure its errors"
+    if contender.name == PEER:
+        advice = "name a plain def that it can serve with --peer-handler"
+    error = read_error(result.payload).in_words()
+    raise BadInput(
+        f"{contender.handler} on {contender.name} fails on this event: {error}; {advice}"
+    )

@@ -1,0 +1,134 @@
+"""A report's pictures, each as SVG and as PNG. Needs matplotlib: the extra `okibi[bench]`."""
+
+import math
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from runtime.cli.bench.plan import OKIBI
+from runtime.cli.bench.report import Report
+from runtime.cli.bench.rows import Row
+
+__all__ = ["draw"]
+
+COLOURS = {OKIBI: "#c8551b"}
+OTHER = "#4a6fa5"
+SIZE = (7.0, 4.2)
+"""Inches."""
+
+
+def draw(report: Report, folder: Path) -> list[Path]:
+    """Draw all there is to be drawn.
+
+    Args:
+        report: it.
+        folder: where to; what is there of the same name is replaced.
+
+    Returns:
+        The files.
+    """
+    files = _save(_latency(report), folder / "latency")
+    by_slots = points(report)
+    if len(by_slots) > 1:
+        for name, title, unit in (
+            ("throughput", "events a second", "a second"),
+            ("memory", "memory of all processes (PSS)", "MB"),
+        ):
+            files += _save(_by_slots(report, name, title, unit), folder / name)
+    return files
+
+
+def points(report: Report) -> dict[int, dict[str, Row]]:
+    """By how many events at once, the rows that are drawn against that."""
+    found: dict[int, dict[str, Row]] = {}
+    for row in report.rows:
+        slots, _, rest = row.section.partition(" ")
+        if rest == "events at once":
+            place = found.setdefault(int(slots), {})
+        elif row.section.startswith(("warm", "memory")):
+            place = found.setdefault(1, {})
+        else:
+            continue
+        if row.name == "events":
+            place["throughput"] = row
+        elif row.name in ("memory (PSS)", "at the end"):
+            place["memory"] = row
+    return dict(sorted(found.items()))
+
+
+def _latency(report: Report) -> Any:
+    """Percentiles, the tail as wide as the rest: each nine takes the same room."""
+    picture, axes = _empty(report)
+    for name, found in report.distribution.items():
+        axes.plot(
+            [_nines(share) for share, _ in found],
+            [at for _, at in found],
+            label=name,
+            color=COLOURS.get(name, OTHER),
+        )
+    last = max((share for found in report.distribution.values() for share, _ in found), default=0.9)
+    ticks = [share for share in (0.5, 0.9, 0.99, 0.999, 0.9999) if share <= last]
+    axes.set_xticks([_nines(share) for share in ticks], [f"p{share * 100:g}" for share in ticks])
+    ticker: Any = import_module("matplotlib.ticker")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
+    axes.yaxis.set_minor_formatter(ticker.NullFormatter())
+    axes.set_ylabel("a cycle takes no more than, us")
+    axes.legend()
+    return picture
+
+
+def _nines(share: float) -> float:
+    return -math.log10(1 - share)
+
+
+def _empty(report: Report) -> tuple[Any, Any]:
+    # Not by way of pyplot, which would look for a screen.
+    made: Any = import_module("matplotlib.figure")
+    picture = made.Figure(figsize=SIZE)
+    axes = picture.subplots()
+    machine = report.machine
+    axes.set_title(f"{report.handler}, {machine.python}, {machine.cores} cores")
+    axes.grid(visible=True, alpha=0.3)
+    return picture, axes
+
+
+def _by_slots(report: Report, name: str, title: str, unit: str) -> Any:
+    found = {slots: rows[name] for slots, rows in points(report).items() if name in rows}
+    picture, axes = _empty(report)
+    _line(axes, found, OKIBI, [row.okibi for row in found.values()])
+    if report.peer:
+        _line(axes, found, report.peer, [row.peer for row in found.values()])
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(list(found), [str(slots) for slots in found])
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("events at once")
+    axes.set_ylabel(f"{title}, {unit}" if unit == "MB" else title)
+    axes.legend()
+    return picture
+
+
+def _line(axes: Any, found: dict[int, Row], name: str, figures: Sequence[Any]) -> None:
+    known = [(slots, each) for slots, each in zip(found, figures, strict=True) if each is not None]
+    middle = [each.median for _, each in known]
+    axes.errorbar(
+        [slots for slots, _ in known],
+        middle,
+        yerr=[[each.median - each.low for _, each in known],
+              [each.high - each.median for _, each in known]],
+        marker="o",
+        capsize=3,
+        label=name,
+        color=COLOURS.get(name, OTHER),
+    )  # fmt: skip
+
+
+def _save(picture: Any, path: Path) -> list[Path]:
+    files = [path.with_suffix(suffix) for suffix in (".svg", ".png")]
+    for file in files:
+        # No date inside: the same figures are the same file.
+        told = {"Date": None} if file.suffix == ".svg" else None
+        picture.savefig(file, bbox_inches="tight", dpi=120, metadata=told)
+    return files

@@ -1,0 +1,193 @@
+"""One run, in a process of its own: `python -m runtime.cli.bench.process`.
+
+It reads a `RunOrder` as JSON from stdin (an environment may hold secrets, which a command line
+shows to everybody), starts the runtime, feeds it events, and prints the `Run`. It keeps one core
+for itself where there are two, and leaves the others to the runtime: neither takes time of the
+other.
+"""
+
+import gc
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TypeVar
+
+import attrs
+import msgspec
+
+from runtime.cli.bench.feed import Feed
+from runtime.cli.bench.record import Run, RunOrder
+from runtime.local.processes import below, cpu_seconds, proportional
+from runtime.local.select_loop import served
+
+__all__ = ["main", "run"]
+
+Amount = TypeVar("Amount", int, float)
+
+START_LIMIT = 15.0
+"""Seconds of silence besides an event's own time until a runtime is given up."""
+GRACE = 1.0
+"""Seconds between SIGTERM and SIGKILL."""
+
+
+def cores() -> tuple[set[int], set[int]] | None:
+    """The runtime's cores and the server's; None where there is one, or no way to choose."""
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    *others, own = sorted(os.sched_getaffinity(0))
+    return (set(others), {own}) if others else None
+
+
+def run(order: RunOrder) -> Run:
+    """Measure one life of a runtime.
+
+    Raises:
+        RuntimeError: it ended, or does not answer; the last it has said is in it.
+    """
+    feed = Feed(
+        order.event, order.timeout, order.warm_events, order.warm_seconds, order.seconds,
+        order.slots,
+    )  # fmt: skip
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=512) as listener,
+        tempfile.TemporaryFile() as log,
+    ):
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        started = time.perf_counter()
+        with _started(order, address, log) as process:
+            figures = _Figures(process.pid)
+            feed.on_warm, feed.on_end = figures.begin, figures.end
+            # What is there lives as long as this process.
+            gc.freeze()
+            try:
+                with served(listener, feed, process, START_LIMIT + order.timeout):
+                    return figures.of(feed, started)
+            except RuntimeError as error:
+                raise RuntimeError(f"{error}{_last_words(log)}") from error
+
+
+@contextmanager
+def _started(order: RunOrder, address: str, log: IO[bytes]) -> Generator["subprocess.Popen[bytes]"]:
+    shares = cores()
+    if shares is not None:
+        # What it starts inherits this; so no code need run between fork and exec.
+        os.sched_setaffinity(0, shares[0])
+    process = subprocess.Popen(
+        order.command,
+        cwd=order.folder,
+        env={**order.environment, "AWS_LAMBDA_RUNTIME_API": address},
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
+    try:
+        if shares is not None:
+            os.sched_setaffinity(0, shares[1])
+        yield process
+    finally:
+        _end(process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """As Lambda ends a sandbox, and with it whatever it has started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(GRACE)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@attrs.define(eq=False)
+class _Figures:
+    """What the system tells of the runtime's processes, before and after."""
+
+    pid: int
+    warm_pss: int | None = None
+    _cpu: tuple[float | None, float | None] = (None, None)
+    _own: tuple[float, float] = (0.0, 0.0)
+
+    def begin(self) -> None:
+        self.warm_pss = _sum(proportional, self.pid)
+        self._cpu = (_sum(cpu_seconds, self.pid), None)
+        self._own = (time.process_time(), 0.0)
+
+    def end(self) -> None:
+        self._own = (self._own[0], time.process_time())
+        self._cpu = (self._cpu[0], _sum(cpu_seconds, self.pid))
+
+    def of(self, feed: Feed, started: float) -> Run:
+        seconds = feed.ended - feed.began
+        before, after = self._cpu
+        spent = None if before is None or after is None else (after - before) / feed.count * 1e6
+        return Run(
+            first_next_ms=(feed.first_next - started) * 1000,
+            first_answer_ms=(feed.first_answer - started) * 1000,
+            served=feed.served,
+            errors=feed.errors,
+            count=feed.count,
+            seconds=seconds,
+            cycles_us=[each * 1e6 for each in feed.cycles],
+            answers_us=[each * 1e6 for each in feed.answers],
+            busy_ms=[each * 1e3 for each in feed.busy],
+            cpu_us=spent,
+            server_share=(self._own[1] - self._own[0]) / seconds,
+            warm_pss=self.warm_pss,
+            end_pss=_sum(proportional, self.pid),
+            processes=len(_processes(self.pid)),
+        )
+
+
+def _processes(pid: int) -> list[int]:
+    return [pid, *below(pid)] if Path("/proc/self/stat").exists() else [pid]
+
+
+def _sum(of: Callable[[int], Amount], pid: int) -> Amount | None:
+    """Of all the runtime's processes; None where the system does not tell."""
+    try:
+        total = of(pid)
+    except (OSError, ValueError):
+        return None
+    for child in _processes(pid)[1:]:
+        # A child of the handler's may have ended meanwhile.
+        with suppress(OSError, ValueError):
+            total += of(child)
+    return total
+
+
+def _last_words(log: IO[bytes]) -> str:
+    log.seek(max(0, log.seek(0, os.SEEK_END) - 2000))
+    lines = log.read().decode("utf-8", "replace").split("\n")
+    said = [line.strip() for line in lines if line.strip()]
+    return f"; the last it said: {said[-1]}" if said else ""
+
+
+def _leave(number: int, frame: object) -> None:
+    sys.exit(128 + number)
+
+
+def main() -> int:
+    """Read, run, print; the exit code."""
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGINT, _leave)
+    order = msgspec.json.decode(sys.stdin.buffer.read(), type=RunOrder)
+    try:
+        done = run(order)
+    except (RuntimeError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    sys.stdout.buffer.write(msgspec.json.encode(done))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

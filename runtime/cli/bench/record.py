@@ -1,0 +1,107 @@
+"""What passes between the processes of a benchmark, as frozen values that are JSON on the way."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import attrs
+
+from runtime.cli.bench.functions import okibi_stand_in
+
+__all__ = ["FUNCTIONS", "CrashTimes", "Results", "Run", "RunOrder"]
+
+FUNCTIONS = Path(okibi_stand_in.__file__).parent
+
+
+@attrs.frozen
+class RunOrder:
+    """One run: a runtime's process from its start to its end.
+
+    Args:
+        command: of the runtime.
+        folder: where it runs.
+        environment: all its variables but the Runtime API's address.
+        event: the payload of each event.
+        timeout: seconds that an event has.
+        warm_events, warm_seconds: the warm-up is over after so many events, or after so long.
+        seconds: what is measured after it.
+        slots: events at once (AWS_LAMBDA_MAX_CONCURRENCY), or None for the classic mode.
+    """
+
+    command: Sequence[str]
+    folder: str
+    environment: Mapping[str, str]
+    event: bytes
+    timeout: float
+    warm_events: int
+    warm_seconds: float
+    seconds: float
+    slots: int | None = None
+
+
+@attrs.frozen
+class Run:
+    """What one run came to; what the system did not tell is None.
+
+    Args:
+        first_next_ms, first_answer_ms: from just before the process was started.
+        served: events answered, warm-up and all.
+        errors: of these, by error type.
+        count: events of the measured time, and
+        seconds: how long that was.
+        cycles_us: of each, from its hand-out to the next one's; empty with many slots.
+        answers_us: of each, from its hand-out to its answer.
+        busy_ms: of each, from its hand-out until the runtime has come back.
+        cpu_us: processor time of all its processes, an event.
+        server_share: the processor time of the server, as a share of the measured time.
+        warm_pss, end_pss: bytes of all its processes, after the warm-up and at the end.
+        processes: how many there were at the end.
+    """
+
+    first_next_ms: float
+    first_answer_ms: float
+    served: int
+    errors: Mapping[str, int]
+    count: int
+    seconds: float
+    cycles_us: Sequence[float]
+    answers_us: Sequence[float]
+    busy_ms: Sequence[float]
+    cpu_us: float | None
+    server_share: float
+    warm_pss: int | None
+    end_pss: int | None
+    processes: int
+
+
+@attrs.frozen
+class CrashTimes:
+    """Milliseconds from the start of a bad event to the next good answer.
+
+    Args:
+        exception: the handler raised.
+        exit: it called `sys.exit`.
+        timeout: it did not end in its time, which is part of it.
+    """
+
+    exception: float
+    exit: float
+    timeout: float
+
+
+@attrs.frozen
+class Results:
+    """All that was measured, by the runtime's name, in the order of the rounds.
+
+    Args:
+        functions: the function, one event at a time.
+        stand_ins: a handler that does nothing, in its place.
+        crashes: what crashes cost.
+        many: the function, by how many events at once.
+        answer: the bytes of okibi's first answer.
+    """
+
+    functions: Mapping[str, Sequence[Run]]
+    stand_ins: Mapping[str, Sequence[Run]]
+    crashes: Mapping[str, Sequence[CrashTimes]]
+    many: Mapping[int, Mapping[str, Sequence[Run]]]
+    answer: bytes

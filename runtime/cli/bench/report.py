@@ -1,0 +1,212 @@
+"""A report: the rows, what they cost, and what has to be said beside them. A value, and JSON."""
+
+import importlib.metadata
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from runtime.cli.bench.cost import Estimate, Load, estimate, memory_for
+from runtime.cli.bench.figures import distribution
+from runtime.cli.bench.machine import Machine
+from runtime.cli.bench.order import PEER, BenchOrder, peer_version
+from runtime.cli.bench.plan import OKIBI
+from runtime.cli.bench.record import Results, Run
+from runtime.cli.bench.rows import Row, rows
+
+__all__ = ["Cost", "Report", "make_report", "notes"]
+
+BUSY_SERVER = 0.9
+"""A share of a core from which on the server may be what is measured."""
+ENOUGH = 1000
+"""Cycles of a round, of which one lies past p99.9."""
+
+ROUNDS = (
+    "Each figure is the median of {} rounds, of crashes {}, with the smallest and the largest;"
+    " a ratio is okibi's to the peer's, taken within a round."
+)
+SHARES = (
+    "The runtime's part of a cycle is the cycle of the same function with a handler in its place"
+    " that only returns the same answer, measured in turn with it; the rest is the handler's, and"
+    " less than nothing where noise is more."
+)
+COSTS = (
+    "Costs are estimates, from list prices of {}, {}, that you must check ({}); without free tier,"
+    " cold starts, traffic and disks. With less memory than a core's, what computes is taken to"
+    " last longer in proportion."
+)
+CRASHES = (
+    "Your handler cannot be made to fail: a small one that comes with okibi does, on the same"
+    " runtime; from the start of the bad event until the next one is answered. A cold start counts"
+    " from the start of the process."
+)
+TOO_LITTLE = "{:.0f} MB were measured, more than --memory-size {}: it would not run in that."
+FEW = (
+    "A round had {} cycles: a percentile that leaves less than one of them past it is not shown;"
+    " give --duration more."
+)
+ONE_CORE = "There is one core: the server takes time of the runtime."
+BUSY = (
+    "The server was busy most of the time: what is measured there is its limit, not the runtime's."
+)
+
+
+@attrs.frozen
+class Cost:
+    """A month's cost.
+
+    Args:
+        where, how: see `Estimate`; okibi's.
+        okibi, peer: US dollars.
+    """
+
+    where: str
+    how: str
+    okibi: float
+    peer: float | None
+
+
+@attrs.frozen
+class Report:
+    """All that is told.
+
+    Args:
+        taken: when, local time.
+        okibi, peer: versions; None without a peer.
+        machine: where.
+        handler, peer_handler: what was served.
+        event_bytes, answer_bytes: sizes.
+        rounds, seconds: how much was measured.
+        rows: the figures.
+        monthly: requests a month of the costs.
+        memory_mb: of the function there.
+        prices: when and where they held.
+        costs: in each way there is a price for.
+        distribution: by runtime, shares of the cycles and the us that they kept within.
+        notes: sentences.
+    """
+
+    taken: str
+    okibi: str
+    peer: str | None
+    machine: Machine
+    handler: str
+    peer_handler: str | None
+    event_bytes: int
+    answer_bytes: int
+    rounds: int
+    seconds: float
+    rows: Sequence[Row]
+    monthly: float
+    memory_mb: int
+    prices: str
+    costs: Sequence[Cost]
+    distribution: Mapping[str, Sequence[tuple[float, float]]]
+    notes: Sequence[str]
+
+
+def make_report(order: BenchOrder, results: Results, machine: Machine) -> Report:
+    """The report of what was measured."""
+    peer = None if order.peer is None else PEER
+    return Report(
+        taken=time.strftime("%Y-%m-%d %H:%M"),
+        okibi=importlib.metadata.version("okibi"),
+        peer=None if peer is None else f"{peer} {peer_version()}",
+        machine=machine,
+        handler=order.settings.handler,
+        peer_handler=order.peer,
+        event_bytes=len(order.event),
+        answer_bytes=len(results.answer),
+        rounds=order.size.rounds,
+        seconds=order.size.seconds,
+        rows=rows(results, peer, order.size.crash_limit),
+        monthly=order.rate,
+        memory_mb=_memory(order, results.functions[OKIBI]),
+        prices=f"{order.prices.region}, {order.prices.taken}",
+        costs=_costs(order, results, peer),
+        distribution={
+            name: distribution([each for run in runs for each in run.cycles_us])
+            for name, runs in results.functions.items()
+        },
+        notes=notes(order, results, machine),
+    )
+
+
+# -- what it costs
+
+
+def _memory(order: BenchOrder, runs: Sequence[Run]) -> int:
+    return order.memory_mb or memory_for(_measured_mb(runs))
+
+
+def _measured_mb(runs: Sequence[Run]) -> float | None:
+    known = [run.end_pss for run in runs if run.end_pss is not None]
+    return max(known) / 2**20 if known else None
+
+
+def _costs(order: BenchOrder, results: Results, peer: str | None) -> tuple[Cost, ...]:
+    ours = estimate(_load(order, results.functions[OKIBI]), order.prices)
+    theirs: Sequence[Estimate | None] = [None] * len(ours)
+    if peer is not None:
+        theirs = estimate(_load(order, results.functions[peer]), order.prices)
+    return tuple(
+        Cost(own.where, own.how, own.monthly, None if other is None else other.monthly)
+        for own, other in zip(ours, theirs, strict=True)
+    )
+
+
+def _load(order: BenchOrder, runs: Sequence[Run]) -> Load:
+    spent = [run.cpu_us for run in runs if run.cpu_us is not None]
+    each = statistics.mean(run.seconds / run.count for run in runs)
+    # Where nobody tells of processor time, an event is taken to compute for as long as it lasts.
+    cpu = statistics.median(spent) / 1e6 if spent else each
+    return Load(
+        monthly=order.rate,
+        busy_ms=[each for run in runs for each in run.busy_ms],
+        cpu_ms=cpu * 1000,
+        memory_mb=_memory(order, runs),
+        core_rate=1 / cpu,
+    )
+
+
+# -- what has to be said
+
+
+def notes(order: BenchOrder, results: Results, machine: Machine) -> tuple[str, ...]:
+    """Sentences without which the figures could be misread."""
+    prices = order.prices
+    said = [
+        ROUNDS.format(order.size.rounds, order.size.crash_rounds),
+        SHARES,
+        CRASHES,
+        COSTS.format(prices.region, prices.taken, ", ".join(prices.sources)),
+    ]
+    runs = [run for each in results.functions.values() for run in each]
+    said += _few(runs)
+    many = [run for each in results.many.values() for found in each.values() for run in found]
+    said += _errors([*runs, *many])
+    said += _busy([*runs, *many], machine)
+    measured = _measured_mb(results.functions[OKIBI])
+    if order.memory_mb is not None and measured is not None and measured > order.memory_mb:
+        said.append(TOO_LITTLE.format(measured, order.memory_mb))
+    return tuple(said)
+
+
+def _few(runs: Sequence[Run]) -> list[str]:
+    fewest = min(len(run.cycles_us) for run in runs)
+    return [] if fewest >= ENOUGH else [FEW.format(fewest)]
+
+
+def _errors(runs: Sequence[Run]) -> list[str]:
+    kinds = sorted({kind for run in runs for kind in run.errors})
+    return [f"Some answers are errors: {', '.join(kinds)}."] if kinds else []
+
+
+def _busy(runs: Sequence[Run], machine: Machine) -> list[str]:
+    said: list[str] = []
+    if machine.cores == 1:
+        said.append(ONE_CORE)
+    if any(run.server_share > BUSY_SERVER for run in runs):
+        said.append(BUSY)
+    return said

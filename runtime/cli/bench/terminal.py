@@ -1,0 +1,83 @@
+"""What is seen on a terminal: a bar while it runs, and the report at the end."""
+
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table as RichTable
+
+from runtime.cli.bench.plan import Step
+from runtime.cli.bench.report import Report
+from runtime.cli.bench.words import Table, cost_table, figure_table, heading
+
+__all__ = ["progress", "table"]
+
+WIDTH = 130
+"""Columns of what goes to a file or a pipe."""
+NARROW = 105
+"""Columns that all spreads need beside a peer."""
+
+
+@contextmanager
+def progress() -> Generator[Callable[[Step, int, int], None]]:
+    """A bar on stderr, if that is a terminal; what is given is told of each step.
+
+    It is drawn between two steps only: a thread that draws would take time of what is measured.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(
+        *columns,
+        console=Console(stderr=True),
+        auto_refresh=False,
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    ) as bar:
+        task = bar.add_task("the function itself", total=None)
+
+        def tell(step: Step, number: int, total: int) -> None:
+            bar.update(task, description=step.in_words(), completed=number, total=total)
+            bar.refresh()
+
+        bar.refresh()
+        yield tell
+
+
+def table(report: Report) -> str:
+    """A report as it is printed, for the terminal that stdout is, or for a file."""
+    # Not printed by rich itself, which leaves by `sys.exit` where a reader has left.
+    is_terminal = sys.stdout.isatty()
+    console = Console(width=None if is_terminal else WIDTH, highlight=False, markup=False)
+    with console.capture() as captured:
+        for line in heading(report):
+            console.print(line)
+        console.print()
+        console.print(_rich(figure_table(report, narrow=console.width < NARROW)))
+        console.print()
+        console.print(_rich(cost_table(report)))
+        console.print()
+        for note in report.notes:
+            console.print(note)
+    # What fills up to the right edge is nothing to keep.
+    return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+
+
+def _rich(table: Table) -> RichTable:
+    drawn = RichTable(box=box.SIMPLE_HEAD, show_edge=False)
+    for number, column in enumerate(table.columns):
+        # What is reckoned from is words again.
+        words = number == 0 or column == table.columns[-1] == "reckoned from"
+        drawn.add_column(column, justify="left" if words else "right")
+    for title, found in table.sections:
+        if title:
+            drawn.add_row(title, style="bold")
+        for cells in found:
+            drawn.add_row(f"  {cells[0]}" if title else cells[0], *cells[1:])
+    return drawn

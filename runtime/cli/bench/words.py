@@ -1,0 +1,97 @@
+"""A report's values as text: what the terminal and Markdown have in common."""
+
+from collections.abc import Sequence
+
+import attrs
+
+from runtime.cli.bench.figures import Figure
+from runtime.cli.bench.report import Cost, Report
+from runtime.cli.bench.rows import Row
+
+__all__ = ["Table", "cost_table", "figure_table", "heading", "number"]
+
+MISSING = "-"
+SPREAD = "low to high"
+
+
+@attrs.frozen
+class Table:
+    """A table of texts.
+
+    Args:
+        columns: their heads; the first is of words, the others of numbers.
+        sections: each with its title, or "" for none, and its rows.
+    """
+
+    columns: Sequence[str]
+    sections: Sequence[tuple[str, Sequence[Sequence[str]]]]
+
+
+def number(value: float) -> str:
+    """With about three digits; a whole number without a point.
+
+    >>> [number(value) for value in (0.123, 1.234, 12.34, 123.4, 12345.6, 1.0)]
+    ['0.12', '1.23', '12.3', '123', '12,346', '1']
+    """
+    if value == int(value):
+        return f"{int(value):,}"
+    digits = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
+    return f"{value:,.{digits}f}"
+
+
+def heading(report: Report) -> list[str]:
+    """What was measured, where and when, in lines."""
+    beside = f" beside {report.peer_handler} on {report.peer}" if report.peer else ""
+    sizes = f"an event of {report.event_bytes:,} bytes, an answer of {report.answer_bytes:,}"
+    return [
+        f"{report.handler} on okibi {report.okibi}{beside}, {report.taken}",
+        f"{sizes}; {report.rounds} rounds of {report.seconds:g} s",
+        report.machine.in_words(),
+    ]
+
+
+def figure_table(report: Report, *, narrow: bool = False) -> Table:
+    """All rows, in their sections.
+
+    Args:
+        report: where they stand.
+        narrow: with a peer, show the spread of the ratios alone.
+    """
+    spread = [] if narrow and report.peer else [SPREAD]
+    columns = ["", "okibi", *spread]
+    if report.peer:
+        columns += [report.peer.partition(" ")[0], *spread, "ratio", SPREAD]
+    sections: dict[str, list[Sequence[str]]] = {}
+    for row in report.rows:
+        sections.setdefault(row.section, []).append(_cells(row, report, narrow))
+    return Table(columns, list(sections.items()))
+
+
+def _cells(row: Row, report: Report, narrow: bool) -> list[str]:
+    name = f"{row.name} ({row.unit})" if row.unit else row.name
+    if not report.peer:
+        return [name, *_texts(row.okibi)]
+    shown = 1 if narrow else 2
+    measured = [text for figure in (row.okibi, row.peer) for text in _texts(figure)[:shown]]
+    return [name, *measured, *_texts(row.ratio)]
+
+
+def _texts(figure: Figure | None) -> tuple[str, str]:
+    if figure is None:
+        return MISSING, ""
+    return number(figure.median), f"{number(figure.low)} to {number(figure.high)}"
+
+
+def cost_table(report: Report) -> Table:
+    """What a month costs."""
+    asked = f"{number(report.monthly / 1e6)} million events a month"
+    columns = [asked, "okibi"]
+    if report.peer:
+        columns.append(report.peer.partition(" ")[0])
+    columns.append("reckoned from")
+    return Table(columns, [("", [_cost_cells(cost) for cost in report.costs])])
+
+
+def _cost_cells(cost: Cost) -> list[str]:
+    peer = [] if cost.peer is None else [f"${cost.peer:,.2f}"]
+    return [cost.where, f"${cost.okibi:,.2f}", *peer, cost.how]

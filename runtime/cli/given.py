@@ -1,0 +1,50 @@
+"""What is given on the command line, and the sentence for what is wrong with it."""
+
+import math
+import sys
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+__all__ = ["BadInput", "event_of", "number_of"]
+
+
+class BadInput(Exception):
+    """What was given cannot be done; the message says what, where, and what to do."""
+
+
+def number_of(text: str) -> float:
+    """A number that is given as text; NaN where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def event_of(source: str | None) -> bytes:
+    """The event's bytes, which are JSON.
+
+    Args:
+        source: path of a JSON file, "-" for stdin, None for `{}`.
+
+    Raises:
+        BadInput: it cannot be read, or is no JSON.
+    """
+    if source is None:
+        return b"{}"
+    name = "stdin" if source == "-" else source
+    if source == "-" and cast("object", sys.stdin) is None:
+        raise BadInput("stdin: is closed; give a JSON file, or leave it open")
+    try:
+        event = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    except OSError as error:
+        raise BadInput(
+            f"{name}: cannot be read ({error.strerror}); give a JSON file, or - for stdin"
+        ) from error
+    try:
+        msgspec.json.decode(event, type=msgspec.Raw)
+        msgspec.json.decode(event)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{name}: is not JSON: {error}; an event must be") from error
+    return event

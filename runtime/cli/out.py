@@ -1,0 +1,47 @@
+"""What goes to standard output, and the sentence for one that takes nothing."""
+
+import os
+import sys
+from typing import cast
+
+from runtime.cli.given import BadInput
+
+__all__ = ["see_that_stdout_is_open", "write_out"]
+
+
+def see_that_stdout_is_open(what: str) -> None:
+    """See that there is one, before anything is done for it.
+
+    Args:
+        what: goes there, as "the answers go".
+
+    Raises:
+        BadInput: it is closed.
+    """
+    # A shell's `>&-` leaves None here, whatever the annotation says.
+    if cast("object", sys.stdout) is None:
+        raise BadInput(f"standard output is closed, and {what} there; leave it open")
+
+
+def write_out(data: bytes, what: str) -> None:
+    """Write it at once.
+
+    Args:
+        data: it.
+        what: goes there, as "the answers go".
+
+    Raises:
+        BrokenPipeError: its reader has left.
+        BadInput: it cannot be written for another reason.
+    """
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        # What is still in the buffer would make the interpreter complain at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise BadInput(
+            f"standard output cannot be written ({error.strerror}), and {what} there"
+        ) from error

@@ -1,0 +1,95 @@
+"""The Runtime API behind a bare `select` loop instead of trio: what serves a runtime that is
+measured, so that the server takes as small a share of a cycle as Python allows.
+"""
+
+import selectors
+import socket
+import subprocess
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from runtime.local.connection import Connection
+
+__all__ = ["PATIENCE", "Feeding", "served"]
+
+PATIENCE = 60.0
+"""Seconds until a runtime that does not answer is given up."""
+
+
+class Feeding(Protocol):
+    """What a runtime is served from."""
+
+    done: bool
+    """Whether it has all that it wants of the runtime."""
+
+    def connection(self, send: Any) -> Connection:
+        """A connection that the runtime has opened; `send` takes the pieces of one answer."""
+        ...
+
+
+@contextmanager
+def served(
+    listener: socket.socket,
+    feed: Feeding,
+    process: "subprocess.Popen[bytes]",
+    patience: float = PATIENCE,
+) -> Generator[None]:
+    """Serve the runtime's connections until the feed is through; they last as long as the block.
+
+    Args:
+        listener: where the runtime connects.
+        feed: what it is served from.
+        process: its own.
+        patience: seconds of silence until it is given up.
+
+    Raises:
+        RuntimeError: the runtime has ended, or does not answer any more.
+    """
+    with selectors.DefaultSelector() as selector:
+        selector.register(listener, selectors.EVENT_READ)
+        try:
+            heard = time.monotonic()
+            while not feed.done:
+                ready = selector.select(1.0)
+                now = time.monotonic()
+                heard = now if ready else heard
+                if process.poll() is not None or now > heard + patience:
+                    raise RuntimeError(f"the runtime does not answer (exit code {process.poll()})")
+                for key, _ in ready:
+                    if key.data is None:
+                        _accept(listener, feed, selector)
+                    elif not key.data(key.fileobj):
+                        _close(key.fileobj, selector)
+            yield
+        finally:
+            for key in list(selector.get_map().values()):
+                if key.data is not None:
+                    _close(key.fileobj, selector)
+
+
+def _close(accepted: Any, selector: selectors.BaseSelector) -> None:
+    selector.unregister(accepted)
+    accepted.close()
+
+
+def _accept(listener: socket.socket, feed: Feeding, selector: selectors.BaseSelector) -> None:
+    accepted, _ = listener.accept()
+    accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def send(pieces: list[bytes]) -> None:
+        accepted.sendall(b"".join(pieces))
+
+    connection = feed.connection(send)
+
+    def read(_: object) -> bool:
+        try:
+            data = accepted.recv(1 << 20)
+            if data:
+                connection.receive(data)
+        except ConnectionError:
+            return False
+        return bool(data)
+
+    selector.register(accepted, selectors.EVENT_READ, read)

@@ -1,0 +1,292 @@
+"""`okibi bench` with real processes: figures, files, exit codes, and nothing left running."""
+
+import importlib.util
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.cli.bench.command import bench
+from runtime.cli.bench.order import Given
+from runtime.local.processes import below
+from tests.runtime.sandbox import PYTHON
+from tests.runtime.side_by_side import skip_without_official
+
+APP = """
+import os, time
+
+served = 0
+
+def echo(event, context):
+    return event
+
+async def coroutine(event, context):
+    return {"x": 1}
+
+def waits(event, context):
+    time.sleep(0.02)
+
+def sleeps(event, context):
+    global served
+    served += 1
+    if served == 20:
+        open("asleep", "w").close()
+        time.sleep(60)
+
+def broken(event, context):
+    raise ValueError("no")
+
+def flaky(event, context):
+    global served
+    served += 1
+    if served % 10 == 0:
+        raise KeyError("each tenth")
+
+def dies(event, context):
+    global served
+    served += 1
+    if served == 50:
+        print("its last words", flush=True)
+        os._exit(3)
+"""
+SMALL: Given = {"quick": True, "rounds": "1", "duration": "0.05"}
+NAMES = {
+    "warm, one event at a time": "a cycle, p50",
+    "cold start, bytecode compiled": "to the first answer",
+    "crashes (a handler of okibi's own)": "sys.exit to next good answer",
+    "memory of all processes (PSS)": "at the end",
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: one with an app.py."""
+    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / "event.json").write_text('{"x": 1}')
+    monkeypatch.chdir(tmp_path)
+    for name, value in PYTHON.items():
+        monkeypatch.setenv(name, value)
+    return tmp_path
+
+
+def small(handler: str, **given: Any) -> int:
+    """Measure as little as can be."""
+    options: Given = {**SMALL}
+    options.update(given)  # type: ignore[typeddict-item]
+    return bench(handler, "event.json", options)
+
+
+def figures(report: dict[str, Any], whose: str = "okibi") -> dict[tuple[str, str], float]:
+    """The medians, by section and name."""
+    return {
+        (row["section"], row["name"]): row[whose]["median"]
+        for row in report["rows"]
+        if row[whose] is not None
+    }
+
+
+def test_a_function_is_measured_and_reported(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONPYCACHEPREFIX")
+    before = below(os.getpid())
+
+    code = small("app.echo", concurrency="1,4", json="report.json", markdown="report.md")
+
+    out, err = capfd.readouterr()
+    assert (code, err) == (0, "")
+    assert out.startswith("app.echo on okibi ")
+    report = json.loads(Path("report.json").read_text())
+    found = figures(report)
+    for section, name in NAMES.items():
+        assert found[section, name] > 0
+    assert found["crashes (a handler of okibi's own)", "time-out, 0.3 s, to next"] < 300
+    assert found["4 events at once", "events"] > 0
+    assert found["4 events at once", "processes"] == 1
+    assert report["answer_bytes"] == len(b'{"x": 1}')
+    assert Path("report.md").read_text().startswith("### app.echo on okibi ")
+    assert below(os.getpid()) == before
+    # Bytecode goes elsewhere: the user's folder is as it was, but for what was asked for.
+    files = {path.name for path in Path().iterdir()}
+    assert files == {"app.py", "event.json", "report.json", "report.md"}
+
+
+@skip_without_official
+def test_a_peer_takes_turns_and_has_figures_of_its_own() -> None:
+    code = small("app.coroutine", peer="awslambdaric", peer_handler="app.waits", json="report.json")
+
+    report = json.loads(Path("report.json").read_text())
+    assert code == 0
+    theirs = figures(report, "peer")
+    assert theirs["warm, one event at a time", "a cycle, p50"] > 20_000
+    assert theirs["warm, one event at a time", "of it the handler's"] > 15_000
+    ratios = figures(report, "ratio")
+    assert ratios["warm, one event at a time", "a cycle, p50"] < 1
+    assert ratios["crashes (a handler of okibi's own)", "sys.exit to next good answer"] < 1
+
+
+@skip_without_official
+def test_a_peer_that_cannot_serve_the_handler_is_one_sentence_and_2(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert small("app.coroutine", peer="awslambdaric") == 2
+
+    _, err = capfd.readouterr()
+    assert err.startswith("okibi: app.coroutine on awslambdaric fails on this event: Runtime.Marsh")
+    assert err.endswith("name a plain def that it can serve with --peer-handler\n")
+    assert err.count("\n") == 1
+
+
+# -- plots
+
+
+@pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="no matplotlib here")
+def test_plots_are_drawn_as_svg_and_png(recwarn: pytest.WarningsRecorder) -> None:
+    assert small("app.echo", concurrency="2", plots="drawn/here") == 0
+
+    for name in ("latency", "throughput", "memory"):
+        assert Path(f"drawn/here/{name}.svg").read_text().startswith("<?xml")
+        assert Path(f"drawn/here/{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert not recwarn
+
+
+# -- what cannot be measured
+
+
+@pytest.mark.parametrize(
+    ("handler", "parts"),
+    [
+        ("app.nothing", ["app.nothing in ", "Runtime.HandlerNotFound", "name a handler"]),
+        ("nothing.echo", ["Runtime.ImportModuleError", "run okibi in the folder"]),
+        ("app.broken", ["app.broken on okibi fails on this event: ValueError: no", "--allow-err"]),
+        ("app.dies", ["app.dies on okibi: the runtime does not answer (exit code 3)",
+                      "the last it said: its last words"]),
+    ],
+)  # fmt: skip
+def test_a_function_that_cannot_be_measured_is_one_sentence_and_2(
+    handler: str, parts: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert small(handler) == 2
+
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("okibi: ")
+    assert err.count("\n") == 1
+    for part in parts:
+        assert part in err
+
+
+@pytest.mark.parametrize(("event", "part"), [("no.json", "cannot be read"), ("app.py", "is not")])
+def test_a_bad_event_is_one_sentence_and_2(
+    event: str, part: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert bench("app.echo", event, SMALL) == 2
+
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert part in err
+    assert err.count("\n") == 1
+
+
+# -- errors
+
+
+def test_errors_that_nobody_asked_for_are_shown_and_the_code_is_1(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert small("app.flaky", json="report.json") == 1
+
+    out, _ = capfd.readouterr()
+    assert "Some answers are errors: Function.KeyError." in out
+    report = json.loads(Path("report.json").read_text())
+    assert 5 < figures(report)["warm, one event at a time", "answers that are errors"] <= 10
+
+
+def test_errors_that_are_allowed_are_measured(capfd: pytest.CaptureFixture[str]) -> None:
+    assert small("app.broken", allow_errors=True, json="report.json") == 0
+
+    report = json.loads(Path("report.json").read_text())
+    assert figures(report)["warm, one event at a time", "answers that are errors"] == 100
+    assert "Function.ValueError" in capfd.readouterr().out
+
+
+# -- the command itself
+
+COMMAND = (sys.executable, "-m", "runtime.cli")
+
+
+def test_a_signal_ends_all_its_processes() -> None:
+    with subprocess.Popen(
+        [*COMMAND, "bench", "app.sleeps", "--timeout", "90"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        until = time.monotonic() + 20
+        while not Path("asleep").exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        started = below(process.pid)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=10)
+
+    assert process.returncode == 130
+    assert (out, err) == ("", "")
+    # The server, and the runtime.
+    assert len(started) == 2
+    assert [pid for pid in started if _lives(pid)] == []
+
+
+def _lives(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def test_a_reader_who_has_enough_ends_it_quietly() -> None:
+    line = (
+        f"{shlex.join(COMMAND)} bench app.echo --quick --rounds 1 | true; echo ${{PIPESTATUS[0]}}"
+    )
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
+
+    assert (done.stdout, done.stderr) == ("141\n", "")
+
+
+def test_a_bar_is_drawn_where_stderr_is_a_terminal() -> None:
+    ours, theirs = os.openpty()
+    command = [*COMMAND, "bench", "app.echo", "--duration", "60"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=theirs) as process:
+        os.close(theirs)
+        drawn = b""
+        while b"okibi: the function" not in drawn:
+            drawn += os.read(ours, 1 << 16)
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=10)
+    os.close(ours)
+
+    assert process.returncode == 130
+    assert b"0/13" in drawn
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import runtime.bootstrap",
+        "from runtime.cli.invoke import invoke; invoke('app.echo', None)",
+    ],
+)
+def test_neither_a_start_nor_an_invoke_imports_any_of_it(code: str) -> None:
+    shown = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr));"
+    done = subprocess.run([sys.executable, "-c", shown + code], capture_output=True, text=True)
+
+    modules = done.stderr.split("\n")[-2].split()
+    assert "trio" in modules
+    assert [name for name in modules if "runtime.cli.bench" in name or "matplotlib" in name] == []

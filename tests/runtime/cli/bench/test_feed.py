@@ -1,0 +1,197 @@
+"""What a measured runtime is served, and what is known of it: on a clock of the test's own."""
+
+import math
+from collections.abc import Callable
+
+import attrs
+import pytest
+
+from runtime.cli.bench.feed import Feed
+from runtime.local.invocation import Invocation
+from runtime.local.platform import Waiter
+from runtime.local.states import Refusal
+
+
+@attrs.define(eq=False)
+class Lane:
+    """A runtime's lane: asks, answers, asks. Its clock moves when it says so."""
+
+    feed: Feed
+    event: Invocation | None = None
+
+    def ask(self) -> None:
+        self.event = None
+        self.feed.platform.next(Waiter(self._take))
+
+    def answer(self, error: str = "") -> None:
+        event, platform = self.event, self.feed.platform
+        assert event is not None
+        if error:
+            begun = platform.begin_error(event.request_id, event.invocation_id)
+            assert not isinstance(begun, Refusal)
+            assert platform.finish_error(begun, b"{}", error) is None
+        else:
+            begun = platform.begin_response(event.request_id, event.invocation_id, "")
+            assert not isinstance(begun, Refusal)
+            assert platform.finish_response(begun, b"1", 1, "", {}) is None
+
+    def _take(self, event: Invocation) -> None:
+        self.event = event
+
+
+@attrs.define(eq=False)
+class Clock:
+    now: float = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def feed_of(
+    clock: Clock, slots: int | None = None, *, warm_events: int = 2, seconds: float = 10.0,
+    on_warm: Callable[[], None] = lambda: None,
+) -> Feed:  # fmt: skip
+    return Feed(
+        b"{}", 3.0, warm_events, 5.0, seconds, slots, on_warm=on_warm, clock=clock,
+    )  # fmt: skip
+
+
+def cycle(lane: Lane, clock: Clock, answered: float = 1.0, back: float = 0.5) -> None:
+    clock.now += answered
+    lane.answer()
+    clock.now += back
+    lane.ask()
+
+
+@pytest.mark.parametrize("slots", [None, 1])
+def test_the_first_question_and_the_first_answer_are_noted(clock: Clock, slots: int | None) -> None:
+    feed = feed_of(clock, slots)
+    lane = Lane(feed)
+    assert math.isnan(feed.first_next)
+
+    lane.ask()
+    cycle(lane, clock)
+    cycle(lane, clock)
+
+    assert (feed.first_next, feed.first_answer) == (100.0, 101.0)
+
+
+def test_the_warm_up_ends_after_so_many_events(clock: Clock) -> None:
+    feed = feed_of(clock, warm_events=2)
+    lane = Lane(feed)
+    lane.ask()
+
+    cycle(lane, clock)
+    assert math.isinf(feed.began)
+    cycle(lane, clock)
+
+    assert feed.began == clock.now
+    assert feed.count == 0
+
+
+def test_the_warm_up_ends_after_so_long_but_not_before_one_event(clock: Clock) -> None:
+    feed = feed_of(clock, 2, warm_events=1000)
+    one, other = Lane(feed), Lane(feed)
+    one.ask()
+    clock.now += 60.0
+    other.ask()
+    assert math.isinf(feed.began)
+
+    cycle(one, clock)
+
+    assert feed.began == clock.now
+
+
+def test_what_an_event_took_is_known_once_the_runtime_is_back(clock: Clock) -> None:
+    feed = feed_of(clock, warm_events=1, seconds=100.0)
+    lane = Lane(feed)
+    lane.ask()
+    cycle(lane, clock)
+
+    cycle(lane, clock, answered=2.0, back=1.0)
+    cycle(lane, clock, answered=4.0, back=3.0)
+
+    assert feed.answers == [2.0, 4.0]
+    assert feed.busy == [3.0, 7.0]
+    assert feed.cycles == [3.0, 7.0]
+
+
+def test_it_is_over_with_the_first_event_that_ends_past_its_time(clock: Clock) -> None:
+    feed = feed_of(clock, warm_events=1, seconds=3.0)
+    lane = Lane(feed)
+    lane.ask()
+    cycle(lane, clock)
+
+    cycle(lane, clock)
+    early = feed.done
+    cycle(lane, clock)
+
+    assert (early, feed.done) == (False, True)
+    assert feed.ended - feed.began == 3.0
+    assert feed.count == 2
+    assert feed.cycles == [1.5, 1.5]
+    assert lane.event is None
+
+
+def test_what_is_done_at_the_end_of_the_warm_up_takes_no_time_of_an_event(clock: Clock) -> None:
+    def look() -> None:
+        clock.now += 50.0
+
+    feed = feed_of(clock, warm_events=1, seconds=100.0, on_warm=look)
+    lane = Lane(feed)
+    lane.ask()
+    cycle(lane, clock)
+
+    cycle(lane, clock)
+
+    assert feed.began == clock.now - 1.5
+    assert feed.cycles == [1.5]
+    assert feed.answers == [1.0]
+
+
+def test_errors_are_counted_by_their_type_those_of_the_warm_up_too(clock: Clock) -> None:
+    feed = feed_of(clock, warm_events=2)
+    lane = Lane(feed)
+    lane.ask()
+    for error in ("Function.One", "", "Function.One", "Function.Two"):
+        lane.answer(error)
+        lane.ask()
+
+    assert feed.errors == {"Function.One": 2, "Function.Two": 1}
+    assert feed.served == 4
+
+
+def test_each_of_many_lanes_gets_an_event_at_once(clock: Clock) -> None:
+    feed = feed_of(clock, 3)
+    lanes = [Lane(feed) for _ in range(3)]
+
+    for lane in lanes:
+        lane.ask()
+
+    assert len({lane.event.request_id for lane in lanes if lane.event is not None}) == 3
+    for lane in lanes:
+        cycle(lane, clock)
+    assert all(lane.event is not None for lane in lanes)
+    assert not feed.errors
+
+
+def test_of_many_lanes_an_event_counts_that_began_after_the_warm_up(clock: Clock) -> None:
+    feed = feed_of(clock, 2, warm_events=1, seconds=100.0)
+    one, other = Lane(feed), Lane(feed)
+    one.ask()
+    other.ask()
+    cycle(one, clock)
+    assert feed.began == clock.now
+
+    cycle(other, clock)
+    assert feed.count == 0
+    clock.now += 1.0
+    one.answer()
+
+    assert feed.count == 1
+    assert feed.answers == [2.5]

@@ -1,0 +1,104 @@
+"""What is given on the command line: read, or refused in one sentence."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.cli.bench import order as order_room
+from runtime.cli.bench.order import QUICK, Given, Size, read_order
+from runtime.cli.given import BadInput
+
+
+def read(**given: Any) -> order_room.BenchOrder:
+    options: Given = {}
+    options.update(given)  # type: ignore[typeddict-item]
+    return read_order("app.handler", None, options)
+
+
+@pytest.fixture
+def has_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+
+
+def test_without_options_it_is_small_enough_to_wait_for() -> None:
+    made = read()
+
+    assert made.size == Size()
+    assert (made.event, made.concurrency, made.peer) == (b"{}", (), None)
+    assert made.rate == pytest.approx(1e6)
+
+
+def test_quick_is_a_size_of_which_a_part_may_be_given_too() -> None:
+    assert read(quick=True).size == QUICK
+    made = read(quick=True, rounds="7", duration="0.5").size
+    assert (made.rounds, made.seconds, made.crash_rounds) == (7, 0.5, QUICK.crash_rounds)
+
+
+def test_one_event_at_a_time_is_no_concurrency_of_its_own() -> None:
+    assert read(concurrency="64,1,4,16,4").concurrency == (4, 16, 64)
+
+
+@pytest.mark.usefixtures("has_peer")
+def test_the_peer_serves_the_same_handler_unless_another_is_named() -> None:
+    assert read(peer="awslambdaric").peer == "app.handler"
+    assert read(peer="awslambdaric", peer_handler="app.plain").peer == "app.plain"
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"rounds": "0"}, "--rounds 0: give a whole number, 1 or more"),
+        ({"rounds": "x"}, "--rounds x: give a whole number, 1 or more"),
+        ({"duration": "0"}, "--duration 0: give seconds, more than 0"),
+        ({"duration": "inf"}, "--duration inf: give seconds, more than 0"),
+        ({"timeout": "-1"}, "--timeout -1: give seconds, more than 0"),
+        ({"concurrency": "4,x"}, "--concurrency 4,x: give whole numbers from 1 to 1024"),
+        ({"concurrency": "0"}, "--concurrency 0: give whole numbers from 1 to 1024"),
+        ({"concurrency": ""}, "--concurrency : give whole numbers from 1 to 1024"),
+        ({"memory_size": "100"}, "--memory-size 100: give MB, from 128 to 10240"),
+        ({"memory_size": "x"}, "--memory-size x: give MB, from 128 to 10240"),
+        ({"rate": "10"}, "--rate 10: give a number of requests in a time"),
+        ({"peer": "node"}, "--peer node: is not known; the one peer is awslambdaric"),
+        ({"peer_handler": "a.b"}, "--peer-handler a.b: is for a peer; give --peer awslambdaric"),
+        ({"prices": "none.toml"}, "--prices none.toml: cannot be read"),
+        ({"json": "none/report.json"}, "--json none/report.json: cannot be written"),
+        ({"markdown": "."}, "--markdown .: cannot be written; give a file"),
+    ],
+)
+def test_a_bad_option_is_named_with_what_is_wrong(
+    given: dict[str, str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(BadInput) as error:
+        read(**given)
+
+    assert str(error.value).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"peer": "awslambdaric"}, "--peer awslambdaric: is not installed; pip install awsla"),
+        ({"plots": "plots"}, "--plots needs matplotlib, which is not installed; pip install "),
+    ],
+)
+def test_what_is_not_installed_is_said_before_anything_is_measured(
+    given: dict[str, str], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+
+    with pytest.raises(BadInput) as error:
+        read(**given)
+
+    assert str(error.value).startswith(sentence)
+
+
+@pytest.mark.usefixtures("has_peer")
+def test_a_file_in_the_place_of_the_folder_for_plots_is_said(tmp_path: Path) -> None:
+    (tmp_path / "plots").write_text("")
+
+    with pytest.raises(BadInput, match="is no folder to write to"):
+        read(plots=str(tmp_path / "plots"))

@@ -1,0 +1,101 @@
+"""A report: what it costs, and what has to be said beside the figures."""
+
+from pathlib import Path
+
+import attrs
+import msgspec
+import pytest
+
+from runtime.cli.bench.report import Report, make_report, notes
+from tests.runtime.cli.bench.made import MACHINE, PEER, order, results, run
+
+ONE = results([run(100)], [run(90)])
+
+
+def said(tmp_path: Path, made: object = ONE, **given: object) -> str:
+    machine = given.pop("machine", MACHINE)
+    return "\n".join(notes(order(tmp_path, **given), made, machine))  # type: ignore[arg-type]
+
+
+def test_a_report_is_json_and_back(tmp_path: Path) -> None:
+    report = make_report(order(tmp_path), ONE, MACHINE)
+
+    encoded = msgspec.json.encode(report)
+    again = msgspec.to_builtins(msgspec.json.decode(encoded, type=Report))
+    assert msgspec.json.decode(msgspec.json.encode(again)) == msgspec.json.decode(encoded)
+
+
+def test_it_says_what_was_measured_where_and_when(tmp_path: Path) -> None:
+    report = make_report(order(tmp_path), ONE, MACHINE)
+
+    assert (report.handler, report.event_bytes, report.answer_bytes) == ("app.handler", 8, 2)
+    assert (report.rounds, report.machine, report.peer) == (3, MACHINE, None)
+    assert report.taken
+    assert report.prices.startswith("us-east-1, 20")
+
+
+def test_costs_are_reckoned_from_what_was_measured(tmp_path: Path) -> None:
+    # 20 ms, of which half is processor time, and 300 MB.
+    slow = run(20_000, cpu_us=10_000, end_pss=300 << 20)
+    report = make_report(order(tmp_path), results([slow], [slow]), MACHINE)
+
+    # 10 ms of waiting and 10 of computing on 300 / 1769 of a core.
+    assert report.memory_mb == 300
+    assert report.costs[0].where == "Lambda, x86_64"
+    assert report.costs[0].how.startswith("300 MB, 69.0 ms billed an event")
+    assert report.costs[2].how.startswith("40/s each")
+    assert report.costs[0].peer is None
+
+
+def test_a_peer_is_paid_for_with_its_own_figures(tmp_path: Path) -> None:
+    slow = run(20_000, cpu_us=10_000)
+    made = results([slow], [slow], peer=True)
+    asked = attrs.evolve(order(tmp_path), peer="app.plain")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("runtime.cli.bench.report.peer_version", lambda: "4.2.2")
+        report = make_report(asked, made, MACHINE)
+
+    assert report.peer == f"{PEER} 4.2.2"
+    assert report.peer_handler == "app.plain"
+    assert all(cost.peer is not None for cost in report.costs)
+    own, other = report.costs[0].okibi, report.costs[0].peer
+    assert other is not None
+    assert 1.9 < (other - 0.2) / (own - 0.2) < 2.1
+
+
+def test_errors_are_named(tmp_path: Path) -> None:
+    made = results([run(100, errors={"Function.ValueError": 1})], [run(90)])
+
+    assert "Some answers are errors: Function.ValueError." in said(tmp_path, made)
+    assert "errors" not in said(tmp_path)
+
+
+def test_a_server_that_was_busy_is_named_and_one_core_too(tmp_path: Path) -> None:
+    busy = results([run(100)], [run(90)], many={16: {"okibi": [run(100, server_share=0.95)]}})
+
+    assert "The server was busy" in said(tmp_path, busy)
+    assert "The server was busy" not in said(tmp_path)
+    alone = attrs.evolve(MACHINE, cores=1)
+    assert "There is one core" in said(tmp_path, machine=alone)
+
+
+def test_too_few_cycles_for_the_tail_are_named(tmp_path: Path) -> None:
+    few = results([run(100, cycles_us=[1.0] * 999)], [run(90)])
+
+    assert "A round had 999 cycles" in said(tmp_path, few)
+    assert "A round had" not in said(tmp_path)
+
+
+def test_a_function_that_takes_more_memory_than_it_is_to_have_is_named(tmp_path: Path) -> None:
+    large = results([run(100, end_pss=200 << 20)], [run(90)])
+
+    words = said(tmp_path, large, memory_size="128")
+    assert "200 MB were measured, more than --memory-size 128" in words
+    assert "were measured" not in said(tmp_path, large)
+
+
+def test_prices_are_dated_with_their_source_and_to_be_checked(tmp_path: Path) -> None:
+    words = said(tmp_path)
+
+    assert "us-east-1, 2026-06, that you must check (https://aws.amazon.com/lambda/" in words

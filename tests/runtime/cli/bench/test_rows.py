@@ -1,0 +1,91 @@
+"""From runs to rows."""
+
+import pytest
+
+from runtime.cli.bench.figures import Figure
+from runtime.cli.bench.record import Results
+from runtime.cli.bench.rows import Row, rows
+from tests.runtime.cli.bench.made import PEER, results, run
+
+
+def found(made: Results, peer: str | None = None) -> dict[tuple[str, str], Row]:
+    return {(row.section.partition(",")[0], row.name): row for row in rows(made, peer, 0.5)}
+
+
+def test_a_row_is_the_median_of_the_rounds_with_their_spread() -> None:
+    made = found(results([run(300), run(100), run(110)], [run(90)] * 3))
+
+    assert made["warm", "a cycle, p50"] == Row(
+        "warm, one event at a time", "a cycle, p50", "us", Figure(110, 100, 300)
+    )
+    assert made["warm", "events"].okibi == Figure(1e6 / 110, 1e6 / 300, 1e6 / 100)
+    assert made["warm", "event to answer, p99.9"].okibi == Figure(88, 80, 240)
+    assert made["cold start", "to the first GET /next"].okibi == Figure(100, 100, 100)
+    assert made["memory of all processes (PSS)", "at the end"].okibi == Figure(22, 22, 22)
+    assert made["crashes (a handler of okibi's own)", "time-out, 0.5 s, to next"].okibi == Figure(
+        400, 400, 400
+    )
+
+
+def test_the_runtime_s_part_of_a_cycle_is_the_stand_in_s_and_the_rest_the_handler_s() -> None:
+    made = found(results([run(150), run(300)], [run(100), run(120)]))
+
+    assert made["warm", "of it the runtime's"].okibi == Figure(110, 100, 120)
+    # Of each round the difference: not the difference of two medians.
+    assert made["warm", "of it the handler's"].okibi == Figure(115, 50, 180)
+
+
+def test_beside_a_peer_each_row_is_a_ratio_of_the_same_round() -> None:
+    made = found(results([run(100), run(200)], [run(90), run(90)], peer=True), PEER)
+
+    assert made["warm", "a cycle, p50"].peer == Figure(300, 200, 400)
+    assert made["warm", "a cycle, p50"].ratio == Figure(0.5, 0.5, 0.5)
+    assert made["warm", "of it the runtime's"].ratio == Figure(0.5, 0.5, 0.5)
+    assert made["warm", "of it the handler's"].ratio is None
+    crashes = made["crashes (a handler of okibi's own)", "sys.exit to next good answer"]
+    assert crashes.ratio == Figure(0.025, 0.025, 0.025)
+
+
+def test_errors_are_shown_if_there_are_any() -> None:
+    shown = ("warm", "answers that are errors")
+
+    assert shown not in found(results([run(100)], [run(90)]))
+    made = found(results([run(100), run(100, errors={"A": 10, "B": 1})], [run(90)] * 2))
+    assert made[shown].okibi == Figure(0.5, 0, 1)
+
+
+def test_errors_of_the_peer_alone_are_shown_too() -> None:
+    made = results([run(100)], [run(90)], peer=True)
+    failing = run(200, errors={"A": 11})
+    with_errors = {**made.functions, PEER: [failing]}
+
+    shown = found(
+        Results(with_errors, made.stand_ins, made.crashes, {}, b""), PEER
+    )["warm", "answers that are errors"]  # fmt: skip
+
+    assert (shown.okibi, shown.peer) == (Figure(0, 0, 0), Figure(1, 1, 1))
+
+
+def test_what_nobody_tells_is_no_figure() -> None:
+    made = found(results([run(100, cpu_us=None, end_pss=None)], [run(90)]))
+
+    assert made["warm", "processor time of an event"].okibi is None
+    assert made["memory of all processes (PSS)", "at the end"].okibi is None
+
+
+def test_a_tail_of_too_few_cycles_is_no_figure() -> None:
+    made = found(results([run(100, cycles_us=[100.0] * 50)], [run(90)]))
+
+    assert made["warm", "a cycle, p90"].okibi == Figure(100, 100, 100)
+    assert made["warm", "a cycle, p99"].okibi is None
+
+
+@pytest.mark.parametrize("peer", [None, PEER])
+def test_many_at_once_have_rows_of_their_own(peer: str | None) -> None:
+    of_16 = {"okibi": [run(100, processes=1)], PEER: [run(100, processes=17)]}
+    made = found(results([run(100)], [run(90)], peer=peer is not None, many={16: of_16}), peer)
+
+    processes = made["16 events at once", "processes"]
+    assert processes.okibi == Figure(1, 1, 1)
+    assert processes.peer == (Figure(17, 17, 17) if peer else None)
+    assert made["16 events at once", "event to answer, p99"].okibi == Figure(80, 80, 80)
