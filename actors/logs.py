@@ -22,7 +22,8 @@ def write_to_stderr(words: str) -> None:
 class Unfailing(logging.Logger):
     """A logger whose lines may be lost, and then are told of, but raise nothing.
 
-    What a line said is not told: a filter that was to hide a part of it may be what failed.
+    What a line said is not told, nor what the error says, which may quote it: a filter that was to
+    hide a part of it may be what failed.
 
     Attributes:
         instead: given the words to be written instead.
@@ -38,7 +39,7 @@ class Unfailing(logging.Logger):
         except Exception as error:
             file, line, *_ = self.findCaller(stacklevel=how["stacklevel"])
             place = f"{self.name}, {file}:{line}"
-            type(self).instead(f"a line could not be logged ({place}): {error!r}")
+            type(self).instead(f"a line could not be logged ({place}): {type(error).__name__}")
 
 
 def log_or_raise(

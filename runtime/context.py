@@ -123,7 +123,7 @@ class Context(_Attributes):
         """The tenant, for a function with tenant isolation."""
         return self._header(b"lambda-runtime-aws-tenant-id")
 
-    @property
+    @Told
     def xray_trace_id(self) -> str | None:
         """The X-Ray trace header, None without one; the official client has the variable only.
 
@@ -192,7 +192,7 @@ class Context(_Attributes):
 
     def __getstate__(self) -> dict[str, Any]:
         # What it is computed from holds the worker, which can be neither copied nor pickled.
-        return dict(vars(self))
+        return {**vars(self), "xray_trace_id": self.xray_trace_id}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():

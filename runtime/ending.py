@@ -124,9 +124,12 @@ class Ending:
         return any(lane.delivery is not None for lane in self._lanes)
 
     def forked(self) -> None:
-        """In a child of this process signals do what they did before."""
+        """In a child of this process signals do what they did before, unless the user's code has
+        said otherwise since.
+        """
         for number, before in self._before.items():
-            signal.signal(number, before)
+            if signal.getsignal(number) == self._take:
+                signal.signal(number, before)
 
     def left_to_user(self) -> Callable[[], object] | None:
         """What the user's code had set for SIGTERM, to be called when all has ended; None if that

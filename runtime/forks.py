@@ -1,8 +1,8 @@
 """What a child of this process finds, if a handler forks (`os.fork`, multiprocessing).
 
 The lanes are its parent's, and so are the signals that okibi takes: in the child they do what they
-did before. A parent may end it at once, as multiprocessing's `terminate` does. A signal that came
-before the child has given them back would be okibi's, and lost; so they wait meanwhile.
+would do without okibi. A parent may end it at once, as multiprocessing's `terminate` does. A signal
+that came before the child has given them back would be okibi's, and lost; so they wait meanwhile.
 """
 
 import os
@@ -46,10 +46,12 @@ class Forks:
 
     def _in_child(self) -> None:
         # First the loop's pipe, by which a signal of the child's would wake its parent.
-        signal.set_wakeup_fd(-1)
-        for each in self._others:
-            each.forked()
-        for lane in self._lanes:
-            if isinstance(lane.transport, SocketTransport):
-                lane.transport = lane.transport.forked()
-        self._after()
+        try:
+            signal.set_wakeup_fd(-1)
+            for each in self._others:
+                each.forked()
+            for lane in self._lanes:
+                if isinstance(lane.transport, SocketTransport):
+                    lane.transport = lane.transport.forked()
+        finally:
+            self._after()

@@ -134,7 +134,7 @@ class Lane:
         """Make one piece of the small ones whose turn it is.
 
         Not when they are put: a stream whose connection takes no more may have thousands waiting.
-        Done only when the one before them is out, so that no byte is copied twice.
+        Done only when the one before them is out, so that no byte is joined twice.
         """
         size = count = 0
         for piece in self.outbox:

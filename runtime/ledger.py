@@ -93,13 +93,12 @@ class Ledger:
         As long as one serves, the others are tried again. With a single lane it is their
         supervisor's to count.
         """
+        if any(worker.alive for worker in self.ready):
+            self._starts = 0
+            return
         self._starts += 1
-        many = len(self.lanes) > 1
-        if many and self._starts > STARTS_LIMIT * len(self.lanes) and not self._serves():
+        if len(self.lanes) > 1 and self._starts > STARTS_LIMIT * len(self.lanes):
             self.fail(f"workers have started {self._starts} times, and none has become ready")
-
-    def _serves(self) -> bool:
-        return any(worker.alive for worker in self.ready)
 
     def worker_not_ready(self, worker: Ref[Any]) -> None:
         """Take a worker out whose instance is gone."""

@@ -5,6 +5,7 @@ documentation written for it go on being right.
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -111,18 +112,24 @@ def _is_okibi(found: Path, own: Path) -> bool:
 
 
 def _import(name: str) -> object:
+    process = os.getpid()
     try:
         return importlib.import_module(name.replace("/", "."))
-    except ImportError as error:
-        stack = init_error(error).stack
-        words = f"Unable to import module '{name}': {error}"
-        raise InitError("Runtime.ImportModuleError", words, stack) from error
-    except SyntaxError as error:
-        line = f'  File "{error.filename}" Line {error.lineno}\n    {error.text}'
-        words = f"Syntax error in module '{name}': {error}"
-        raise InitError("Runtime.UserCodeSyntaxError", words, (line,)) from error
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:
-        # SystemExit too: a `sys.exit` at import is an error of the user's like any other.
-        raise init_error(error) from error
+        # In a child that the module has forked, what ends it is no init error of its parent's.
+        if isinstance(error, KeyboardInterrupt) or os.getpid() != process:
+            raise
+        raise _import_error(name, error) from error
+
+
+def _import_error(name: str, error: BaseException) -> InitError:
+    if isinstance(error, ImportError):
+        words = f"Unable to import module '{name}': {error}"
+        return InitError("Runtime.ImportModuleError", words, init_error(error).stack)
+    if isinstance(error, SyntaxError):
+        line = f'  File "{error.filename}" Line {error.lineno}\n    {error.text}'
+        return InitError(
+            "Runtime.UserCodeSyntaxError", f"Syntax error in module '{name}': {error}", (line,)
+        )
+    # SystemExit too: a `sys.exit` at import is an error of the user's like any other.
+    return init_error(error)

@@ -22,8 +22,7 @@
 Where many events may be in flight the Runtime API keeps no state but each invocation's, and tells
 the invoker of half an answer at once: there the two fatal rows cost one answer, which is given up,
 and the lane goes on: at once where the answer had been made, and where it was still being streamed,
-when its delivery is settled. `lost` is a lane that cannot; what that means for the others is the
-ledger's to say.
+when its delivery is settled.
 
 All of an answer can be written, and half of it have arrived: what the kernel took is not what the
 other side got. The Runtime API then refuses the answer that is sent once more with 403, as it does

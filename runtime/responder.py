@@ -31,7 +31,8 @@ class Responder(Actor):
 
     async def terminate(self, reason: ExitReason) -> None:
         """Write, within its grace, what its workers have left: what is cut here is lost."""
-        self._answer_for_the_worker()
+        if reason.quiet:
+            self._answer_for_the_worker()
         transport = self.lane.transport
         while transport is not None and not self._write(transport):
             await self._writable(transport)

@@ -211,14 +211,23 @@ async def _step(items: Generator[Item], response: Response, instance: Instance) 
         return act() if alarm is None else alarm.run(_without_event(act), None, None)
 
     try:
-        while (item := run(lambda: next(items, END))) is not END:
+        item = run(lambda: next(items, END))
+        while item is not END:
             try:
                 await response.write(item)
             except Exception as error:
-                run(partial(items.throw, error))
-                raise
+                item = run(partial(_thrown_plainly, items, error))
+            else:
+                item = run(lambda: next(items, END))
     finally:
         run(items.close)
+
+
+def _thrown_plainly(items: Generator[Item], error: Exception) -> Any:
+    try:
+        return items.throw(error)
+    except StopIteration:
+        return END
 
 
 def _without_event(act: Callable[[], Any]) -> Callable[[Any, Any], Any]:
@@ -227,10 +236,12 @@ def _without_event(act: Callable[[], Any]) -> Callable[[Any, Any], Any]:
 
 def _iterate_in_thread(items: Generator[Item], response: Response) -> None:
     with closing(items):
-        for item in items:
+        item: Any = next(items, END)
+        while item is not END:
             try:
                 # Past asyncio's way, if there is one: this is none of its threads.
                 trio.from_thread.run(Response.write, response, item)
             except Exception as error:
-                items.throw(error)
-                raise
+                item = _thrown_plainly(items, error)
+            else:
+                item = next(items, END)

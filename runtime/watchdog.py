@@ -22,11 +22,12 @@ settled, until the next look sets it anew, which comes long before it would go o
 It watches the start too, and ends none: the platform allows an on-demand init ten seconds, and then
 begins it anew with the first event, in the function's own time, where a slow import is welcome.
 But at nine seconds the log is told which actor, or which line, it stands in. While the user's code
-is imported that is faulthandler's to tell. In the official client that code finds no other thread,
-and may fork, or replace what threads are made of.
+is imported that is faulthandler's to tell, whose timer is no thread of Python's and is taken back
+for the moment of a fork: as in the official client that code may fork, or replace what threads are
+made of.
 
-Nothing that goes wrong in the thread is the end of it: not even that no other thread can be
-started, as in a sandbox that has a thousand of them for a while.
+Nothing that goes wrong in a look is the last of them: not even that no other thread can be started,
+as in a sandbox that has a thousand of them for a while.
 """
 
 import faulthandler
@@ -81,6 +82,7 @@ class Watchdog:
     _length: float = attrs.field(default=math.inf, init=False)
     _looks_at: float = attrs.field(default=math.inf, init=False)
     _initialised: bool = attrs.field(default=False, init=False)
+    _started: bool = attrs.field(default=False, init=False)
     _closed: bool = attrs.field(default=False, init=False)
     # What faulthandler's timer is set for, and when it goes off, by the monotonic clock.
     _guarded: Delivery | None = attrs.field(default=None, init=False)
@@ -93,8 +95,13 @@ class Watchdog:
 
     def import_begins(self) -> None:
         """Have faulthandler tell of an import that takes too long."""
-        if math.isfinite(self.init_limit):
-            faulthandler.dump_traceback_later(self.init_limit, file=STDERR)
+        self._time_import()
+        os.register_at_fork(before=self._forks, after_in_parent=self._has_forked)
+
+    def _time_import(self) -> None:
+        left = self._tells_at - time.monotonic()
+        if math.isfinite(left) and left > 0:
+            faulthandler.dump_traceback_later(left, file=STDERR)
 
     def start(self) -> None:
         """Begin to watch: the user's code has been imported, and the tree is to be started."""
@@ -102,7 +109,18 @@ class Watchdog:
         if time.monotonic() >= self._tells_at:
             # It has been told of.
             self._tells_at = math.inf
-        start_daemon(self._live, "okibi watchdog")
+        self._started = True
+        threading.Thread(target=self._live, name="okibi watchdog", daemon=True).start()
+
+    def _forks(self) -> None:
+        # A child has no such thread, and a lock that it holds: at its end it would wait for that.
+        self._take_back()
+
+    def _has_forked(self) -> None:
+        if self._started:
+            self._look.set()
+        else:
+            self._time_import()
 
     def close(self) -> None:
         """End it; nothing is watched any more."""
@@ -187,12 +205,13 @@ class Watchdog:
             # after each sleep and each call into the kernel: a margin is not long enough for it.
             interval = sys.getswitchinterval()
             sys.setswitchinterval(1e-5)
-            self._end_delivery(delivery)
-            sys.setswitchinterval(interval)
+            try:
+                self._end_delivery(delivery)
+            finally:
+                sys.setswitchinterval(interval)
             return
-        if math.isinf(self._length):
-            # The first event's, which has just come: of a later one this look may be a late one.
-            self._length = until_due
+        # The most that is left of any: this look may be a late one.
+        self._length = until_due if math.isinf(self._length) else max(self._length, until_due)
         self._guard(delivery, until_due - (delivery.due - delivery.limit) / 8)
         if not delivery.unsettled:
             # Settled while it was set: whoever did so may have found nothing to take back.
@@ -230,12 +249,15 @@ class Watchdog:
         # This thread runs, so the interpreter is free: the timer would only cut the report short.
         faulthandler.cancel_dump_traceback_later()
         words = "the loop does not answer at the deadline; all stacks follow"
-        write_raw(words, delivery.request_id)
-        faulthandler.dump_traceback(STDERR, all_threads=True)
-        if delivery.state is not State.STREAMING:
-            # (A streamed answer has begun: an /error would be refused, and its cut is the error.)
-            report_invocation_error(self.address, delivery, late_held(delivery))
-        os._exit(1)
+        try:
+            write_raw(words, delivery.request_id)
+            faulthandler.dump_traceback(STDERR, all_threads=True)
+            if delivery.state is not State.STREAMING:
+                # (Where one has begun an /error would be refused, and its cut is the error.)
+                report_invocation_error(self.address, delivery, late_held(delivery))
+        finally:
+            # It is claimed: nobody else can answer it, or end this.
+            os._exit(1)
 
     def _tell_start(self) -> None:
         where = self._starting() or _line_of_main_thread()
@@ -279,26 +301,31 @@ def end_within(seconds: float, code: int) -> None:
 
     Called again, it changes the code only: the end comes no later for it.
     """
-    counting, _code[:] = bool(_code), [code]
+    global _counting
+    _code[:] = [code]
 
     def end() -> None:
         time.sleep(seconds)
         write_raw(f"the process does not end by itself in {seconds:g} s")
         os._exit(_code[0])
 
-    if not counting:
-        start_daemon(end, "okibi end")
+    _counting = _counting or start_daemon(end, "okibi end")
 
 
-def start_daemon(act: Callable[[], None], name: str) -> None:
-    """Start a thread that holds no end of the process; where none can be, the log is told."""
+def start_daemon(act: Callable[[], None], name: str) -> bool:
+    """Start a thread that holds no end of the process; False, and the log is told, where none can
+    be started.
+    """
     try:
         threading.Thread(target=act, name=name, daemon=True).start()
     except RuntimeError as error:
         write_raw(f"{name}: {error}")
+        return False
+    return True
 
 
 _code: list[int] = []
+_counting = False
 
 
 def _line_of_main_thread() -> str:

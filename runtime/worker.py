@@ -37,8 +37,9 @@ from .marshal import (
     event_of,
     outcome_of,
 )
+from .scopes import stands_in
 from .settings import Settings
-from .standing import late_at, late_by
+from .standing import late_by
 
 if TYPE_CHECKING:
     from .aio.loop import AsyncioLoop
@@ -79,6 +80,8 @@ class Worker(Actor):
     _running: tuple[Lane, Delivery] | None = attrs.field(default=None, init=False)
     # What the handler that its deadline has ended is answered with.
     _late: Outcome | None = attrs.field(default=None, init=False)
+    # What came as the scope of the events before it rang.
+    _missed: tuple[Lane, Delivery] | None = attrs.field(default=None, init=False)
     _changing: str = attrs.field(default=_INIT, init=False)
 
     @property
@@ -176,39 +179,45 @@ class Worker(Actor):
         from actor to actor. Its deadline is the last event's. So it may ring while there is none;
         then, and when it has ended a handler, another takes its place.
         """
-        receive: Callable[[], Awaitable[tuple[Lane, Delivery]]] = self.receive
-        missed: tuple[Lane, Delivery] | None = None
         while True:
-            with trio.CancelScope() as scope:
-                while True:
-                    message, missed = missed or await receive(), None
-                    if scope.cancel_called:
-                        # It rang as this one came.
-                        missed = message
-                        break
-                    if not await self._take(instance, me, message, scope):
-                        return
-            if self._running is not None:
-                lane, delivery = self._running
-                if not self._answer(lane, delivery, self._late or late_at(delivery), False):
-                    return
-                self._late = None
+            last: tuple[Outcome, bool] | None = None
+            try:
+                with trio.CancelScope() as scope:
+                    last = await self._serve_within(scope, instance, me)
+            except RuntimeError as misnested:
+                if self._running is None:
+                    raise
+                last = handler_error(misnested, self._running[1].request_id), False
+            if self._running is None:
+                continue
+            if last is None:
+                assert self._late is not None  # what has ended the handler has said it
+                last = self._late, False
+            if not self._answer(*self._running, *last):
+                return
 
-    async def _take(
-        self,
-        instance: Instance,
-        me: Ref[Any],
-        message: tuple[Lane, Delivery],
-        scope: trio.CancelScope,
-    ) -> bool:
-        """Run the handler for what was received, and answer. False once its instance is done."""
-        lane, delivery = message
-        if not delivery.begin(me):
-            return True
-        self._running = message
-        enter(delivery.request_id, delivery.headers)
-        outcome, trusted = await self._handle(instance, delivery, scope)
-        return self._answer(lane, delivery, outcome, trusted)
+    async def _serve_within(
+        self, scope: trio.CancelScope, instance: Instance, me: Ref[Any]
+    ) -> tuple[Outcome, bool] | None:
+        """Serve as long as the scope does; give what is to be answered once it is closed: trio may
+        have something to say then. None if it rang.
+        """
+        receive: Callable[[], Awaitable[tuple[Lane, Delivery]]] = self.receive
+        while True:
+            message, self._missed = self._missed or await receive(), None
+            if scope.cancel_called:
+                # It rang as this one came.
+                self._missed = message
+                return None
+            lane, delivery = message
+            if not delivery.begin(me):
+                continue
+            self._running = message
+            enter(delivery.request_id, delivery.headers)
+            outcome, trusted = await self._handle(instance, delivery, scope)
+            if not trusted or not stands_in(scope):
+                return outcome, trusted
+            self._answer(lane, delivery, outcome, trusted)
 
     def _answer(self, lane: Lane, delivery: Delivery, outcome: Outcome, trusted: bool) -> bool:
         goes_on = trusted or not self.stateful

@@ -47,7 +47,7 @@ def test_a_filter_that_raises_loses_the_line_which_is_told_of(
     said = capfd.readouterr().err
     place = f"{NAME}, {__file__}:"
     assert said.startswith(f"a line could not be logged ({place}")
-    assert said.endswith("): LookupError('no tenant')\n")
+    assert said.endswith("): LookupError\n")
 
 
 def test_so_does_a_factory_of_records_that_raises(
@@ -63,7 +63,7 @@ def test_so_does_a_factory_of_records_that_raises(
     finally:
         logging.setLogRecordFactory(before)
 
-    assert capfd.readouterr().err.endswith("): RuntimeError('broken')\n")
+    assert capfd.readouterr().err.endswith("): RuntimeError\n")
 
 
 def test_who_has_other_words_for_what_failed_is_told(refusing: Refusing) -> None:

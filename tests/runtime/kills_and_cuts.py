@@ -4,7 +4,7 @@ As room `kills`, and once or twice in a run the other side closes a connection: 
 the next event is owed, inside an answer, after all of one is out and nothing has come back, or at
 just any step. What was on its way to the runtime arrives before the end, or is lost with it.
 
-What may come of that is runtime/lane.py's table. Here the verdict keeps to what holds for each of
+What may come of that is runtime/loss.py's table. Here the verdict keeps to what holds for each of
 its rows: nothing is answered twice, nothing is begun twice, nothing hangs, no connection is made
 that no other has made room for; and whatever is not answered is a row's:
 

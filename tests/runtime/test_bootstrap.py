@@ -25,7 +25,7 @@ from tests.runtime.sandbox import (
 SLOW_START = """
 import sys
 import runtime.bootstrap
-runtime.bootstrap.INIT_LIMIT = 0.5
+runtime.bootstrap.INIT_LIMIT = 1.2
 sys.exit(runtime.bootstrap.main(sys.argv[1:]))
 """
 
@@ -94,7 +94,7 @@ async def test_a_start_that_takes_long_is_told_by_name_before_the_platform_s_lim
     async with running("tree.slow", command=command) as sandbox:
         assert await sandbox.ask() == 1
         assert sandbox.function.starts == 1
-        words = "init has taken 0.5 s, of the ten that Lambda gives it: "
+        words = "init has taken 1.2 s, of the ten that Lambda gives it: "
         assert sandbox.said(f"{words}/function/children/slow is still in its init") == 1
 
 
@@ -102,7 +102,7 @@ async def test_an_import_that_takes_long_is_told_by_its_line_and_serves(tmp_path
     """Lambda begins an init of over ten seconds anew, in the function's own time."""
     handler = "def handler(event, context):\n    return threads\n"
     threads = "import threading\nthreads = [t.name for t in threading.enumerate()]\n"
-    (tmp_path / "app.py").write_text(f"import time\n\ntime.sleep(0.7)\n{threads}{handler}")
+    (tmp_path / "app.py").write_text(f"import time\n\ntime.sleep(1.4)\n{threads}{handler}")
     command = (sys.executable, "-P", "-c", SLOW_START)
     async with running("app.handler", command=command, task_root=tmp_path) as sandbox:
         # And alone, as in the official client.

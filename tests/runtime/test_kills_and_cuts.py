@@ -32,7 +32,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def test_whoever_is_killed_as_a_connection_breaks_what_is_lost_is_in_the_lanes_table() -> None:
+def test_whoever_is_killed_as_a_connection_breaks_what_is_lost_is_in_the_table_of_losses() -> None:
     seed = random.randrange(1 << 30)
 
     counts, seen, failures = many(RUNS, seed, once, len(NUMBERS))

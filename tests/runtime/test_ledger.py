@@ -6,6 +6,7 @@ from actors import Actor, Name
 from runtime.lane import Lane
 from runtime.ledger import ABANDON_LIMIT, STARTS_LIMIT, Ledger, wake
 from tests.runtime.lanes import Wire
+from tests.runtime.stage import worker
 from tests.runtime.world import Nobody
 
 
@@ -105,6 +106,35 @@ def test_actors_that_start_again_and_again_without_an_event_are_a_lost_lane() ->
 
     assert len(failures) == 1
     assert "have started 11 times without an event" in failures[0]
+
+
+def test_workers_that_start_again_and_again_and_never_get_ready_end_the_process() -> None:
+    made, failures = ledger(2)
+
+    for _ in range(2 * STARTS_LIMIT):
+        made.worker_started()
+    assert not failures
+    made.worker_started()
+
+    assert failures == ["workers have started 21 times, and none has become ready"]
+
+
+async def test_as_long_as_one_serves_the_others_starts_are_not_counted() -> None:
+    made, failures = ledger(2)
+    serving = worker()
+    made.worker_ready(serving)
+
+    for _ in range(10 * STARTS_LIMIT):
+        made.worker_started()
+    # For the moment in which it replaces its instance there is none.
+    made.worker_not_ready(serving)
+    made.worker_started()
+    made.worker_ready(serving)
+    made.worker_not_ready(serving)
+    for _ in range(2 * STARTS_LIMIT):
+        made.worker_started()
+
+    assert not failures
 
 
 def test_a_single_lane_s_starts_are_its_supervisor_s_to_count() -> None:

@@ -177,10 +177,41 @@ async def test_no_timer_ticks_beside_an_event_without_a_deadline(timer: Timer) -
     watchdog.settled()
     assert timer.ticking
 
-    threading.Timer(0.02, watchdog.close).start()
+    def stop() -> None:
+        # As `close` does it, but for the timer.
+        watchdog._closed = True
+        watchdog._look.set()
+
+    threading.Timer(0.02, stop).start()
     watchdog._watch()
 
     assert not timer.ticking
+
+
+async def test_what_comes_while_it_looks_has_it_look_again(
+    timer: Timer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = delivery(due=trio.current_time() + 1)
+    watchdog = watching(made)
+    watchdog._length = 1000
+    # It has just woken, as it had meant to.
+    watchdog._looks_at = time.monotonic() - 1
+    looks: list[Delivery | None] = []
+
+    def look(_: Watchdog) -> Delivery | None:
+        looks.append(None if len(looks) == 0 else made)
+        if len(looks) == 1:
+            # Not yet in its lane, when the lanes are looked at.
+            watchdog.arm(made.limit)
+        watchdog._closed = len(looks) == 2
+        return looks[-1]
+
+    monkeypatch.setattr(Watchdog, "_earliest", look)
+    monkeypatch.setattr(Watchdog, "_watch_delivery", lambda *_: None)
+    with trio.fail_after(5):
+        await trio.to_thread.run_sync(watchdog._watch, abandon_on_cancel=True)
+
+    assert looks == [None, made]
 
 
 async def test_only_what_is_due_before_its_next_look_wakes_the_thread() -> None:

@@ -1,7 +1,7 @@
 """A worker and its instances: what is replaced, what is answered, what counts."""
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any, ClassVar
 
@@ -21,6 +21,7 @@ from runtime.worker import REPLACED_GRACE, Worker
 from tests.runtime.stage import SETTINGS, delivery, ledger_of
 
 LOG: list[str] = []
+UNRAISABLE = "ignore::pytest.PytestUnraisableExceptionWarning"
 
 
 @attrs.frozen
@@ -208,6 +209,61 @@ async def test_an_event_that_comes_as_the_deadline_of_the_last_one_passes_has_al
     assert made.state is State.RUNNING
     await trio.sleep(0.1)
 
+    assert answer(made)["errorType"] == "Runtime.DeadlineExceeded"
+
+
+def left_open(how: str, kept: list[object]) -> Callable[[Any, Context], Any]:
+    """A handler that leaves what a generator has open around its `yield`."""
+
+    async def numbers() -> AsyncIterator[int]:
+        with trio.move_on_after(5, shield=how == "shield"):
+            yield 1
+
+    async def handle(event: Any, context: Context) -> object:
+        if event == "leave":
+            made = numbers()
+            kept.append(made)
+            await anext(made)
+        elif event:
+            await trio.sleep(event)
+        return event
+
+    return handle
+
+
+@pytest.mark.parametrize("how", ["scope", "shield"])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", UNRAISABLE)
+async def test_what_a_handler_leaves_open_is_its_own_event_s_error_and_no_other_s(
+    how: str, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    kept: list[object] = []
+    stage = await bench(nursery, lambda: Plain(left_open(how, kept), None, print))
+
+    guilty = await stage.give(b'"leave"', due=trio.current_time() + 30)
+    assert answer(guilty)["errorType"] == "RuntimeError"
+    assert "Cancel scope stack corrupted" in answer(guilty)["errorMessage"]
+
+    innocent = await stage.give(b"8", due=trio.current_time() + 30)
+    await trio.sleep(9)
+    assert answer(innocent) == 8
+    late = await stage.give(b"50", due=trio.current_time() + 10)
+    await trio.sleep(11)
+    assert answer(late)["errorType"] == "Runtime.DeadlineExceeded"
+    stage.worker.kill()
+    with trio.fail_after(1):
+        await stage.worker.wait()
+
+
+async def test_where_trio_keeps_its_scopes_elsewhere_each_event_has_one_of_its_own(
+    nursery: trio.Nursery, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.scopes._KNOWN", False)
+    stage = await bench(nursery)
+
+    assert [await stage.tell("echo", due=trio.current_time() + 1) for _ in range(3)] == [1, 1, 1]
+    assert (await stage.tell("raise"))["errorType"] == "ValueError"
+    made = await stage.give(b'{"do": "sleep"}', due=trio.current_time() + 1)
+    await trio.sleep(1)
     assert answer(made)["errorType"] == "Runtime.DeadlineExceeded"
 
 

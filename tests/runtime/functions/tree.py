@@ -101,7 +101,7 @@ class Failing(Server):
 @attrs.define(eq=False)
 class Slow(Server):
     async def init(self) -> None:
-        await trio.sleep(0.8)
+        await trio.sleep(1.5)
 
 
 async def one(event, context):

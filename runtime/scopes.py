@@ -1,0 +1,23 @@
+"""Whether a task stands where it should among trio's cancel scopes.
+
+A handler can leave one open, or a nursery: by an async generator that has one around its `yield`
+and is not read to its end. Whoever closes a scope around it is told by trio. A worker, whose scope
+is to last for many events, has to ask: else one event's mistake would be the next one's trouble.
+
+What trio knows of it is private. Should another release keep it elsewhere, a worker asks in vain,
+and opens a scope for each event.
+"""
+
+from typing import Any
+
+import trio
+from trio.lowlevel import Task, current_task
+
+_KNOWN = all(hasattr(each, "_cancel_status") for each in (Task, trio.CancelScope))
+
+
+def stands_in(scope: trio.CancelScope) -> bool:
+    """Whether it is this scope that the running task has entered last and not left."""
+    task: Any = current_task()
+    entered: Any = scope
+    return _KNOWN and task._cancel_status is entered._cancel_status

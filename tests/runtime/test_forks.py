@@ -1,0 +1,93 @@
+"""What a child of the process finds."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.runtime.sandbox import ROOT, running
+
+# A process that stands where okibi's does, and prints what a child of its finds.
+CHILD = """
+import json, os, signal, sys
+from runtime.alarm import Alarm
+from runtime.ending import Ending
+from runtime.forks import Forks
+import trio
+
+def mine(*_): ...
+
+async def main():
+    alarm = Alarm()
+    ending = Ending([], alarm)
+    Forks([], ending, alarm)
+    with ending, alarm:
+        if "mine" in sys.argv:
+            signal.signal(signal.SIGTERM, mine)
+        for _ in range(2):
+            child = os.fork()
+            if child == 0:
+                told = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
+                names = ["mine" if t is mine else getattr(t, "name", str(t)) for t in told]
+                fd = signal.set_wakeup_fd(-1)
+                print(json.dumps([names, fd, list(signal.pthread_sigmask(signal.SIG_BLOCK, []))]))
+                sys.stdout.flush()
+                os._exit(0)
+            os.waitpid(child, 0)
+        assert signal.getsignal(signal.SIGTERM) in (ending._take, mine)
+        assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+trio.run(main)
+"""
+
+
+@pytest.mark.parametrize(("own", "term"), [([], "SIG_DFL"), (["mine"], "mine")])
+def test_signals_do_what_they_would_without_okibi(own: list[str], term: str) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", CHILD, *own],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+
+    assert len(told) == 2
+    for line in told:
+        (sigterm, sigint), wakeup, blocked = json.loads(line)
+        assert sigterm == term
+        # trio's own, which is there without okibi.
+        assert "KIManager" in sigint
+        assert (wakeup, blocked) == (-1, [])
+
+
+FORKS_AT_IMPORT = """
+import os, sys, warnings
+
+warnings.simplefilter("error")
+child = os.fork()
+if child == 0:
+    sys.exit(7)
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+def handler(event, context):
+    return code
+"""
+
+
+async def test_an_import_may_fork_and_wait_for_its_child(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(FORKS_AT_IMPORT)
+    async with running("app.handler", task_root=tmp_path, timeout=8) as sandbox:
+        # `sys.exit` at import is an init error, but not its parent's.
+        assert await sandbox.ask() == 7
+        assert sandbox.function.starts == 1
+
+
+def test_every_signal_that_is_taken_is_given_back() -> None:
+    from runtime.ending import SIGNALS
+
+    assert set(SIGNALS) == {signal.SIGINT, signal.SIGTERM}
