@@ -218,9 +218,15 @@ def time_left(deadline_ms: bytes) -> float:
 
 
 class AnswerParser:
-    """Bytes of one connection in, answers out. Half an answer stays in it until the rest comes."""
+    """Bytes of one connection in, answers out. Half an answer stays in it until the rest comes.
 
-    __slots__ = ("_body", "_done", "_head", "_headers", "_parser", "half_read")
+    A server accepts an answer in the same bytes each time, but for the second in its date. What
+    they say is kept, to be parsed once a second and not with each event.
+    """
+
+    __slots__ = (
+        "_accepted", "_body", "_done", "_head", "_headers", "_parser", "_said", "half_read",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._parser: Any = httptools.HttpResponseParser(self)
@@ -231,6 +237,9 @@ class AnswerParser:
         self._body: list[bytes] = []
         self._done: list[Answer] = []
         self.half_read = False
+        # An answer that came alone and whole, and the bytes it came in.
+        self._said = b""
+        self._accepted: list[Answer] = []
 
     @property
     def speaks_1_0(self) -> bool:
@@ -246,12 +255,20 @@ class AnswerParser:
         Raises:
             WireError: it is no HTTP; the answers before that are in the error.
         """
+        whole = not self.half_read
+        if whole and data == self._said:
+            return self._accepted
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             text = f"the Runtime API sent no HTTP: {error!r}"
             raise WireError(text, self._take()) from error
-        return self._take()
+        done = self._take()
+        if whole and not self.half_read and len(done) == 1:
+            (answer,) = done
+            if answer.status == 202 and answer.keep_alive:
+                self._said, self._accepted = data, done
+        return done
 
     def end(self) -> list[Answer]:
         """The other side has closed: the answer whose body that was the end of, if there is one.

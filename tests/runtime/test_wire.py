@@ -88,6 +88,43 @@ def test_half_an_answer_is_none_and_the_parser_says_that_it_has_it() -> None:
     assert not parser.half_read
 
 
+def accepted(*headers: bytes) -> bytes:
+    head = b"HTTP/1.1 202 Accepted\r\n" + b"".join(header + b"\r\n" for header in headers)
+    return head + b"Content-Length: 2\r\n\r\nOK"
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        [accepted(), EVENT, accepted(), EVENT, accepted()],
+        [accepted(b"Date: 1"), accepted(b"Date: 2"), accepted(b"Date: 1"), accepted(b"Date: 1")],
+        # In pieces of which one looks like a whole one.
+        [accepted(), accepted()[:30], accepted()[30:], accepted()],
+        [accepted(), accepted() + accepted(), accepted(), accepted() + EVENT],
+        [accepted(), accepted() + b"HTTP/1.1 2", b"02 Accepted\r\nContent-Length: 0\r\n\r\n"],
+        [
+            accepted(),
+            b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(accepted()),
+            accepted(),
+        ],
+    ],
+)
+def test_what_is_said_again_in_the_same_bytes_means_the_same(stream: list[bytes]) -> None:
+    parser, told = AnswerParser(), list[Answer]()
+    for data in stream:
+        told += parser.feed(data)
+
+    assert told == AnswerParser().feed(b"".join(stream))
+
+
+def test_nor_does_an_answer_follow_one_that_was_the_last_because_it_is_the_same() -> None:
+    parser = AnswerParser()
+    parser.feed(accepted(b"Connection: close"))
+
+    with pytest.raises(WireError):
+        parser.feed(accepted(b"Connection: close"))
+
+
 def test_interim_answers_are_passed_over() -> None:
     (answer,) = parsed(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n" + ACCEPTED)
 
