@@ -1,0 +1,121 @@
+"""The worker's scope of many events: it rings for nobody but whom it is for, and what a handler
+leaves open is that handler's own error.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from runtime.context import Context
+from runtime.delivery import State
+from runtime.handler import Plain
+from tests.runtime.player import LOG, answer, bench, fresh
+
+UNRAISABLE = "ignore::pytest.PytestUnraisableExceptionWarning"
+
+pytestmark = pytest.mark.usefixtures(fresh.__name__)
+
+
+async def test_a_deadline_that_passes_while_no_event_is_there_ends_nothing(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage = await bench(nursery)
+    for expected in (1, 1, 1):
+        assert await stage.tell("echo", due=trio.current_time() + 1.0) == expected
+        await trio.sleep(3600)
+
+    assert await stage.tell("echo", due=trio.current_time() + 1.0) == 1
+    assert LOG == ["init 1"]
+
+
+async def test_an_event_that_comes_as_the_deadline_of_the_last_one_passes_has_all_its_time(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage = await bench(nursery)
+    await stage.tell("echo", due=trio.current_time() + 1.0)
+    # In one step: the message is on its way to the worker, and its scope rings.
+    autojump_clock.jump(5)
+    made = await stage.give(b'{"do": "sleep"}', due=trio.current_time() + 1.0)
+    assert made.state is State.RUNNING
+    await trio.sleep(0.85)
+    assert made.state is State.RUNNING
+    await trio.sleep(0.1)
+
+    assert answer(made)["errorType"] == "Runtime.DeadlineExceeded"
+
+
+def left_open(how: str, kept: list[object]) -> Callable[[Any, Context], Any]:
+    """A handler that leaves what a generator has open around its `yield`."""
+
+    async def numbers() -> AsyncIterator[int]:
+        with trio.move_on_after(5, shield=how == "shield"):
+            yield 1
+
+    async def handle(event: Any, context: Context) -> object:
+        if event == "leave":
+            made = numbers()
+            kept.append(made)
+            await anext(made)
+        elif event:
+            await trio.sleep(event)
+        return event
+
+    return handle
+
+
+@pytest.mark.parametrize("how", ["scope", "shield"])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", UNRAISABLE)
+async def test_what_a_handler_leaves_open_is_its_own_event_s_error_and_no_other_s(
+    how: str, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    kept: list[object] = []
+    stage = await bench(nursery, lambda: Plain(left_open(how, kept), None, print))
+
+    guilty = await stage.give(b'"leave"', due=trio.current_time() + 30)
+    assert answer(guilty)["errorType"] == "RuntimeError"
+    assert "Cancel scope stack corrupted" in answer(guilty)["errorMessage"]
+
+    innocent = await stage.give(b"8", due=trio.current_time() + 30)
+    await trio.sleep(9)
+    assert answer(innocent) == 8
+    late = await stage.give(b"50", due=trio.current_time() + 10)
+    await trio.sleep(11)
+    assert answer(late)["errorType"] == "Runtime.DeadlineExceeded"
+    stage.worker.kill()
+    with trio.fail_after(1):
+        await stage.worker.wait()
+
+
+async def test_where_trio_keeps_its_scopes_elsewhere_each_event_has_one_of_its_own(
+    nursery: trio.Nursery, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.scopes._KNOWN", False)
+    stage = await bench(nursery)
+
+    assert [await stage.tell("echo", due=trio.current_time() + 1) for _ in range(3)] == [1, 1, 1]
+    assert (await stage.tell("raise"))["errorType"] == "ValueError"
+    made = await stage.give(b'{"do": "sleep"}', due=trio.current_time() + 1)
+    await trio.sleep(1)
+    assert answer(made)["errorType"] == "Runtime.DeadlineExceeded"
+
+
+async def test_a_plain_function_is_held_to_its_deadline_again_and_again(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    async def waits(event: Any, context: Context) -> object:
+        await trio.sleep(event)
+        return event
+
+    stage = await bench(nursery, lambda: Plain(waits, None, print))
+    kinds: list[Any] = []
+    for seconds in (b"2", b"0", b"2", b"2", b"0"):
+        made = await stage.give(seconds, due=trio.current_time() + 1.0)
+        await trio.sleep(1)
+        kinds.append(answer(made))
+
+    late = "Runtime.DeadlineExceeded"
+    assert [k if k == 0 else k["errorType"] for k in kinds] == [late, 0, late, late, 0]
+    assert all("trio.sleep(event)" in k["stackTrace"][-1] for k in kinds if k != 0)
