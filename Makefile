@@ -2,8 +2,9 @@
 #   make demo    a real bootstrap process serves real AWS events and survives what is done to it
 #   make test    the tests, on $(PYTHON) and on the newest Python this machine has
 #   make check   format, lint, both type checkers, the import contract
-#   make bench   warm overhead against awslambdaric; the lower floors beside bare trio, triotp,
-#                Pykka and Erlang's gen_server
+#   make bench   warm overhead, cold start and crashes against awslambdaric; the lower floors beside
+#                bare trio, triotp, Pykka and Erlang's gen_server
+#   make bench-full   the same, with more rounds and more peers; keeps the ratios in benchmarks/results
 #   make instructions   what an invocation costs, in counts: instructions, calls into the kernel
 #   make scale   1,000 to 100,000 actors alive: the cost of each, and its memory
 #   make conformance   record OTP's supervisor again, compare with the recording, replay it; print
@@ -31,7 +32,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 BESIDE := The official client could not be installed: the tests that run beside it are skipped.
 
-.PHONY: demo test check bench instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping \
+.PHONY: demo test check bench bench-full instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping \
   streaming kills concurrent clean
 
 # uv installs in seconds what pip installs in a minute; it comes from the same registry.
@@ -84,7 +85,12 @@ bench: .venv/installed .venv-newest/installed
 	for peer in triotp pykka; do \
 	  $(BIN)/uv pip install --quiet --python $$python --editable . $$peer || true; \
 	done
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(BENCH)
+
+bench-full:
+	$(MAKE) .venv/installed
+	$(BIN)/uv pip install --quiet --python $(BIN)/python pure-lambda-ric || true
+	$(MAKE) bench BENCH="--full --keep --rounds 11"
 
 # valgrind and strace are Debian's; WHERE=app.echo shows the functions instead.
 instructions: .venv/installed

@@ -15,6 +15,7 @@ from actors import Actor, Name, start
 from supervisors import Child, Restart, Supervision, supervise
 
 from .peers import bare_trio, okibi_server
+from .rows import Row, ratios
 
 WARMUP = 200
 COUNT = 5000
@@ -117,11 +118,12 @@ class Round:
     child: float
 
 
-ROWS: tuple[tuple[str, str, float | None, Callable[[Round], tuple[float, float]]], ...] = (
-    ("call round trip", "parked pair", 2.0, lambda r: (r.call, r.pair)),
+Bars = tuple[float, float] | None
+ROWS: tuple[tuple[str, str, Bars, Callable[[Round], tuple[float, float]]], ...] = (
+    ("call", "parked pair", (1.7, 1.5), lambda r: (r.call, r.pair)),
     ("cast", "memory channel", None, lambda r: (r.cast, r.channel)),
-    ("one hop", "between bare tasks", None, lambda r: (r.hop, r.pair / 2)),
-    ("start and join", "nursery.start", 2.5, lambda r: (r.child, r.task)),
+    ("hop", "between bare tasks", None, lambda r: (r.hop, r.pair / 2)),
+    ("start and join", "nursery.start", (2.0, 1.6), lambda r: (r.child, r.task)),
 )
 
 
@@ -137,22 +139,24 @@ async def _round() -> Round:
     )
 
 
-def report(rounds: list[Round]) -> None:
-    """Print each row's medians, and the median of its rounds' ratios with their spread."""
-    print("\nactors and supervisors, against bare trio")
-    for name, bare, bar, figure in ROWS:
+def rows_of(rounds: list[Round]) -> list[Row]:
+    """Each row's rounds."""
+    made: list[Row] = []
+    for name, bare, bars, figure in ROWS:
         ours, theirs = zip(*map(figure, rounds), strict=True)
-        ratios = sorted(one / other for one, other in zip(ours, theirs, strict=True))
-        median = statistics.median(ratios)
-        row = f"{name} {statistics.median(ours):.1f} us, {bare} {statistics.median(theirs):.1f} us"
-        verdict = f"  bar {bar:.2f}: {'met' if 0 < median <= bar else 'MISSED'}" if bar else ""
-        print(f"  {row:50} {median:5.2f}  ({ratios[0]:.2f} to {ratios[-1]:.2f}){verdict}")
+        one, other = statistics.median(ours), statistics.median(theirs)
+        told = f"{one:.1f} us of {other:.1f} us"
+        bar, goal = bars or (None, None)
+        found = ratios(ours, theirs)
+        made.append(Row("actors", f"{name} / {bare}", found, bar, goal, told))
+    return made
 
 
 async def _rounds(count: int) -> list[Round]:
     return [await _round() for _ in range(count)]
 
 
-def measure_actors(rounds: int) -> None:
-    """Measure and print."""
-    report(trio.run(_rounds, rounds))
+def measure_actors(rounds: int) -> list[Row]:
+    """Measure."""
+    print("\nactors and supervisors, against bare trio")
+    return rows_of(trio.run(_rounds, rounds))

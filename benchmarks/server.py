@@ -1,4 +1,5 @@
-"""The server's side of a run, in a process of its own: `python -m benchmarks.server SETTINGS`.
+"""The server's side of a run, in a process of its own: `python -m benchmarks.server`, which reads
+its settings from stdin, since an event may be of 6 MB.
 
 It is okibi's local Runtime API (its state machine and its connections, which know no I/O) behind
 the bare `select` loop, so that the server takes as small a share of a cycle as Python allows. It
@@ -121,4 +122,4 @@ def main(settings: dict[str, Any]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(json.loads(sys.argv[1]))))
+    print(json.dumps(main(json.load(sys.stdin))))

@@ -1,0 +1,123 @@
+"""The runtimes that serve the same echo, and one run of one of them."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+import attrs
+
+ROOT = Path(__file__).resolve().parents[1]
+FUNCTIONS = Path(__file__).parent / "functions"
+PEERS = Path(__file__).parent / "peers"
+Run = dict[str, float]
+
+
+class Absent(Exception):
+    """A contender cannot run here; the sentence says why."""
+
+
+@attrs.frozen
+class Contender:
+    """One runtime in a run.
+
+    Args:
+        name: what it is called.
+        command: what starts it.
+        handler: what it serves.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    handler: str = "app.plain"
+
+    def environment(self) -> dict[str, str]:
+        """What it finds, beside the address of the Runtime API."""
+        return {
+            "_HANDLER": self.handler,
+            "LAMBDA_TASK_ROOT": str(FUNCTIONS),
+            "PYTHONPATH": os.pathsep.join([str(FUNCTIONS), str(ROOT)]),
+            "AWS_LAMBDA_FUNCTION_NAME": "echo",
+            "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
+            "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/echo",
+            "AWS_LAMBDA_LOG_STREAM_NAME": "echo",
+        }
+
+
+def _module(name: str, *arguments: str, handler: str = "app.plain") -> Contender:
+    return Contender(name, (sys.executable, *arguments), handler)
+
+
+OFFICIAL = _module("awslambdaric", "-m", "awslambdaric", "app.plain")
+ASYNC = _module("okibi, async def", "-P", "-m", "runtime", handler="app.echo")
+PLAIN = _module("okibi, plain def", "-P", "-m", "runtime")
+TYPED = _module("okibi, Handler", "-P", "-m", "runtime", handler="typed.Echo")
+FLOOR = _module("floor: a bare socket", "-m", "benchmarks.floor")
+PURE = _module("pure-lambda-ric", "-m", "benchmarks.peers.pure_ric")
+H11 = _module("a loop through h11", "-m", "benchmarks.peers.h11_loop")
+HTTPX = _module("a loop through httpx", "-m", "benchmarks.peers.httpx_loop")
+
+
+def floor_in_c() -> Contender:
+    """The bare socket in C: what no Python can pass.
+
+    Raises:
+        Absent: no compiler is here.
+    """
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        raise Absent("no C compiler here: apt-get install gcc (Debian)")
+    folder = Path(tempfile.gettempdir(), f"okibi-floor-{os.getuid()}-{sysconfig.get_platform()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    program = folder / "floor"
+    source = Path(__file__).parent / "floor.c"
+    done = subprocess.run(
+        [compiler, "-O2", "-o", str(program), str(source)], capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        raise Absent(f"floor.c does not compile: {done.stderr.strip().splitlines()[-1]}")
+    return Contender("floor in C", (str(program),))
+
+
+def installed(module: str, cure: str) -> None:
+    """See that a contender's package is there.
+
+    Raises:
+        Absent: it is not.
+    """
+    if importlib.util.find_spec(module) is None:
+        raise Absent(f"{module} is not installed: {cure}")
+
+
+def run(contender: Contender, payload: str, count: int, warmup: int = 500) -> Run:
+    """One run of one contender, in processes of its own.
+
+    Raises:
+        Absent: it does not run.
+    """
+    settings = {
+        "command": list(contender.command),
+        "environment": contender.environment(),
+        "payload": payload,
+        "warmup": warmup,
+        "count": count,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.server"],
+        input=json.dumps(settings),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    if done.returncode != 0:
+        said = [line for line in done.stderr.strip().splitlines() if line.strip()]
+        raise Absent(f"{contender.name} did not run: {said[-1] if said else done.returncode}")
+    measured: Run = json.loads(done.stdout)
+    return measured

@@ -1,0 +1,117 @@
+"""What a benchmark says: rows of ratios, each from one run on one machine, with what is held
+against it.
+"""
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+
+import attrs
+
+RESULTS = Path(__file__).parent / "results"
+# Rounds of one run that lie further apart than this say nothing: the row is shown, and claims no
+# more than its spread.
+WIDE = 0.10
+
+
+@attrs.frozen
+class Row:
+    """One ratio.
+
+    Args:
+        group: what it belongs to.
+        name: what is compared with what.
+        ratios: of each round; the median counts.
+        bar: what the median may be at most; None where nothing is held against it.
+        goal: what it is to be one day.
+        told: the medians that it was made of, in words.
+        at_least: whether the bar is what it has to reach instead.
+    """
+
+    group: str
+    name: str
+    ratios: tuple[float, ...]
+    bar: float | None = None
+    goal: float | None = None
+    told: str = ""
+    at_least: bool = False
+
+    @property
+    def median(self) -> float:
+        """What counts."""
+        return statistics.median(self.ratios)
+
+    @property
+    def met(self) -> bool:
+        """Whether it is as good as the bar."""
+        if self.bar is None:
+            return True
+        return self.median >= self.bar if self.at_least else 0 < self.median <= self.bar
+
+    @property
+    def wide(self) -> bool:
+        """Whether the middle half of its rounds lies too far apart to be told to the percent."""
+        if len(self.ratios) < 3:
+            return True
+        low, _, high = statistics.quantiles(self.ratios, n=4, method="inclusive")
+        return high - low > WIDE * abs(self.median)
+
+    def __str__(self) -> str:
+        spread = f"({min(self.ratios):.2f} to {max(self.ratios):.2f})"
+        said = f"  {self.name:34}{self.told:26}{self.median:6.2f}  {spread:18}"
+        if self.bar is not None:
+            said += f" bar {self.bar:.2f}: {'met' if self.met else 'MISSED'}"
+        if self.wide:
+            said += ", wide"
+        return said.rstrip()
+
+
+def ratios(ours: Iterable[float], theirs: Iterable[float]) -> tuple[float, ...]:
+    """Round by round: what slows the machine down slows both."""
+    return tuple(one / other for one, other in zip(ours, theirs, strict=True))
+
+
+def machine() -> dict[str, object]:
+    """What it all ran on."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text().splitlines()
+        named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        model = named[0] if named else model
+    return {
+        "processor": model,
+        "cores": len(os.sched_getaffinity(0)),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "load": os.getloadavg()[0],
+    }
+
+
+def write(rows: Sequence[Row], about: Mapping[str, object], folder: Path = RESULTS) -> Path:
+    """Keep the rows in a small dated file; one a day, the last."""
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{date.today().isoformat()}.json"
+    told = {
+        "machine": dict(about),
+        "rows": [
+            {
+                "group": row.group,
+                "name": row.name,
+                "median": round(row.median, 3),
+                "least": round(min(row.ratios), 3),
+                "most": round(max(row.ratios), 3),
+                "rounds": len(row.ratios),
+                "bar": row.bar,
+                "goal": row.goal,
+                "of": row.told,
+            }
+            for row in rows
+        ],
+    }
+    path.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+    return path

@@ -1,0 +1,56 @@
+"""What a row of ratios claims, and what it does not."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.rows import Row, machine, ratios, write
+
+
+def row(*found: float, bar: float | None = None, at_least: bool = False) -> Row:
+    return Row("overhead", "one / other", found, bar, at_least=at_least)
+
+
+def test_round_by_round_one_is_divided_by_the_other() -> None:
+    assert ratios([1.0, 4.0], [2.0, 2.0]) == (0.5, 2.0)
+    with pytest.raises(ValueError, match="shorter"):
+        ratios([1.0], [1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("found", "bar", "at_least", "met"),
+    [
+        ((0.5, 0.6, 0.9), 0.6, False, True),
+        ((0.5, 0.61, 0.7), 0.6, False, False),
+        # A difference that comes out below nothing is noise, and no figure.
+        ((-0.1, -0.2, 0.3), 0.6, False, False),
+        ((0.9, 1.0, 1.1), 1.0, True, True),
+        ((0.9, 0.99, 1.1), 1.0, True, False),
+        ((7.0,), None, False, True),
+    ],
+)
+def test_the_median_is_held_against_the_bar(
+    found: tuple[float, ...], bar: float | None, at_least: bool, met: bool
+) -> None:
+    made = row(*found, bar=bar, at_least=at_least)
+
+    assert made.met is met
+    assert ("MISSED" in str(made)) is not met
+
+
+def test_what_lies_apart_by_more_than_a_tenth_is_marked() -> None:
+    assert not row(0.60, 0.61, 0.62, 0.63, 0.9).wide
+    assert row(0.50, 0.55, 0.62, 0.70, 0.75).wide
+    assert row(0.6, 0.6).wide
+    assert str(row(0.50, 0.55, 0.62, 0.70, 0.75)).endswith(", wide")
+
+
+def test_what_is_kept_is_a_dated_file_with_the_machine(tmp_path: Path) -> None:
+    path = write([row(0.5, 0.6, 0.7, bar=0.6)], machine(), tmp_path / "results")
+
+    told = json.loads(path.read_text())
+    assert set(told["machine"]) == {"processor", "cores", "system", "python", "load"}
+    (kept,) = told["rows"]
+    assert (kept["median"], kept["least"], kept["most"], kept["rounds"]) == (0.6, 0.5, 0.7, 3)
+    assert write([], machine(), tmp_path / "results") == path
