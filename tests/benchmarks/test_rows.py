@@ -14,7 +14,7 @@ def row(*found: float, bar: float | None = None, at_least: bool = False) -> Row:
 
 def test_round_by_round_one_is_divided_by_the_other() -> None:
     assert ratios([1.0, 4.0], [2.0, 2.0]) == (0.5, 2.0)
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="zip"):
         ratios([1.0], [1.0, 2.0])
 
 
