@@ -5,6 +5,7 @@ bytes on the wire. Here a send is synchronous and says how much went out; only w
 """
 
 import os
+import re
 import socket
 from collections.abc import Coroutine
 from typing import Any, Protocol
@@ -14,6 +15,8 @@ from trio.lowlevel import notify_closing, wait_readable, wait_writable
 
 from .logs import flush
 
+# In the error's body: a number, or none at all.
+_EXITED = re.compile(rb'"errorMessage": "(?:(\d+)|sys\.exit\(\))", "errorType": "SystemExit"')
 # The kernel's own limit is two minutes. Its second attempt, after a lost packet, comes at 1 s.
 CONNECT_LIMIT = 3.0
 
@@ -77,14 +80,17 @@ class ForkedTransport(SocketTransport):
     """What a forked child finds in its lane. The connection, and the answer, are its parent's.
 
     A handler that forks may let the child return or raise; with the first byte of what would be
-    its answer the child is at its end.
+    its answer the child is at its end. What it said to `sys.exit` is its exit code.
     """
 
     __slots__ = ()
 
     def send(self, data: memoryview) -> int:
         flush()
-        os._exit(1 if b"/error HTTP/1.1\r\n" in bytes(data[:512]) else 0)
+        said = bytes(data)
+        exited = _EXITED.search(said)
+        failed = b"/error HTTP/1.1\r\n" in said[:512]
+        os._exit(int(exited[1] or 0) & 255 if exited else int(failed))
 
 
 async def connect(host: str, port: int) -> Transport:

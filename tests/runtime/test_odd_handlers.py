@@ -64,7 +64,9 @@ async def test_an_output_whose_flush_raises_costs_no_answer() -> None:
         assert sandbox.pid == pid
 
 
-@pytest.mark.parametrize(("do", "code"), [("exit", 1), ("return", 0)])
+@pytest.mark.parametrize(
+    ("do", "code"), [("exit", 7), ("exit without", 0), ("raise", 1), ("return", 0)]
+)
 async def test_a_forked_child_does_not_answer_in_its_parent_s_place(do: str, code: int) -> None:
     async with running("odd.forks") as sandbox:
         for _ in range(3):

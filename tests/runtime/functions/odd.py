@@ -39,8 +39,13 @@ def closes(event, context):
 def forks(event, context):
     child = os.fork()
     if child == 0:
-        if event["do"] == "exit":
-            sys.exit(7)
+        match event["do"]:
+            case "exit":
+                sys.exit(7)
+            case "exit without":
+                sys.exit()
+            case "raise":
+                raise ValueError(8)
         return "from the child"
     return [os.getpid(), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])]
 
