@@ -77,20 +77,17 @@ check: .venv/installed
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-# A peer that cannot be installed has a row that says so. triotp goes where the newest Python is:
-# its releases for older ones would take trio back to 0.19.
+# On the newest Python that is here, as its users would: triotp's releases for older ones would take
+# trio back to 0.19. A peer that cannot be installed has a row that says so.
 bench: .venv/installed .venv-newest/installed
-	$(BIN)/uv pip install --quiet --python $(BIN)/python awslambdaric
 	@python=$(NEWEST)/python; [ -x $$python ] || python=$(BIN)/python; \
-	for peer in triotp pykka; do \
+	for peer in awslambdaric triotp pykka $(PEERS); do \
 	  $(BIN)/uv pip install --quiet --python $$python --editable . $$peer || true; \
-	done
-	$(BIN)/python -m benchmarks $(BENCH)
+	done; \
+	$$python -m benchmarks $(BENCH)
 
 bench-full:
-	$(MAKE) .venv/installed
-	$(BIN)/uv pip install --quiet --python $(BIN)/python pure-lambda-ric || true
-	$(MAKE) bench BENCH="--full --keep --rounds 11"
+	$(MAKE) bench BENCH="--full --keep --rounds 11" PEERS=pure-lambda-ric
 
 # valgrind and strace are Debian's; WHERE=app.echo shows the functions instead.
 instructions: .venv/installed
