@@ -87,7 +87,7 @@ bench: .venv/installed .venv-newest/installed
 	$$python -m benchmarks $(BENCH)
 
 bench-full:
-	$(MAKE) bench BENCH="--full --keep --rounds 11" PEERS=pure-lambda-ric
+	$(MAKE) bench BENCH="--full --keep --rounds 11" PEERS="pure-lambda-ric thespian xoscar"
 
 # valgrind and strace are Debian's; WHERE=app.echo shows the functions instead.
 instructions: .venv/installed

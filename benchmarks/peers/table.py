@@ -51,6 +51,8 @@ PEERS = (
     _module("bare trio", "bare_trio"),
     _module("triotp", "triotp_server", "make bench installs it where there is Python 3.13"),
     _module("Pykka", "pykka_actor", "make bench installs it"),
+    _module("Thespian", "thespian_actor", "make bench-full installs it"),
+    _module("xoscar", "xoscar_actor", "make bench-full installs it"),
     Peer(
         "gen_server",
         ("escript", str(HERE / "gen_server.escript")),
