@@ -1,8 +1,8 @@
 """xoscar, one pool in one process: a method awaited, and its `tell`.
 
-Its limits: an actor has no mailbox of its own that could be full or be looked at, and no supervisor;
-`create_actor` and `destroy_actor` go through the pool, as a call to an actor of another process
-would.
+Its limits: an actor has no mailbox of its own that could be full or be looked at, and no
+supervisor; `create_actor` and `destroy_actor` go through the pool, as a call to an actor of another
+process would.
 """
 
 import asyncio
