@@ -5,7 +5,7 @@ from typing import Annotated
 
 __all__ = ["main"]
 
-EXTRA_MISSING = "okibi: the command line needs {}, which is not installed; pip install 'okibi[cli]'"
+EXTRA_MISSING = "okibi: {} needs {}, which is not installed; pip install 'okibi[cli]'"
 
 
 def main() -> int:
@@ -18,10 +18,9 @@ def main() -> int:
 
 def _run() -> int:
     try:
-        import rich as rich  # what `okibi bench` draws with
         import typer
     except ImportError as error:
-        print(EXTRA_MISSING.format(error.name), file=sys.stderr)
+        print(EXTRA_MISSING.format("the command line", error.name), file=sys.stderr)
         return 1
 
     app = typer.Typer(
@@ -99,6 +98,11 @@ def _run() -> int:
         The table goes to stdout. The exit code is 0, 1 if answers were errors (unless they are
         allowed), 2 if it cannot be measured.
         """
+        try:
+            import rich as rich
+        except ImportError as error:
+            print(EXTRA_MISSING.format("okibi bench", error.name), file=sys.stderr)
+            raise typer.Exit(1) from error
         from runtime.cli.bench.command import bench
         from runtime.cli.bench.order import Given
 

@@ -1,4 +1,4 @@
-"""Work that SIGINT and SIGTERM end, with nothing of it left running."""
+"""Work that a signal ends, with nothing of it left running."""
 
 import signal
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,7 @@ BY_SIGNAL = 128
 
 
 async def until_signal(work: Callable[[], Awaitable[int]]) -> int:
-    """Do the work; SIGINT and SIGTERM cancel it.
+    """Do the work; SIGINT, SIGTERM and SIGHUP cancel it.
 
     Returns:
         Its exit code, or a signal's.
@@ -23,7 +23,11 @@ async def until_signal(work: Callable[[], Awaitable[int]]) -> int:
         BadInput, BrokenPipeError: as the work itself, not in a group.
     """
     code = 0
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    taken = [signal.SIGINT, signal.SIGTERM]
+    # What `nohup` has started lives on when its terminal closes.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        taken.append(signal.SIGHUP)
+    with trio.open_signal_receiver(*taken) as signals:
         failure: Exception | None = None
         async with trio.open_nursery() as nursery:
 

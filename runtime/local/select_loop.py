@@ -55,8 +55,11 @@ def served(
                 ready = selector.select(1.0)
                 now = time.monotonic()
                 heard = now if ready else heard
-                if process.poll() is not None or now > heard + patience:
-                    raise RuntimeError(f"the runtime does not answer (exit code {process.poll()})")
+                # Asked of the system only in silence: its connections' end is heard first.
+                if not ready and process.poll() is not None:
+                    raise RuntimeError(f"the runtime has ended (exit code {process.poll()})")
+                if now > heard + patience:
+                    raise RuntimeError(f"the runtime does not answer within {patience:g} s")
                 for key, _ in ready:
                     if key.data is None:
                         _accept(listener, feed, selector)
@@ -89,7 +92,9 @@ def _accept(listener: socket.socket, feed: Feeding, selector: selectors.BaseSele
             if data:
                 connection.receive(data)
         except ConnectionError:
-            return False
+            data = b""
+        if not data:
+            connection.lost()
         return bool(data)
 
     selector.register(accepted, selectors.EVENT_READ, read)

@@ -3,6 +3,7 @@
 import signal
 import sys
 from functools import partial
+from pathlib import Path
 
 import msgspec
 import trio
@@ -53,22 +54,42 @@ async def _bench(order: BenchOrder) -> int:
     with progress() as tell:
         results = await measure(order, tell)
     report = make_report(order, results, machine)
-    _write(order, report)
+    # The table first: a file that cannot be written takes nothing else with it.
     write_out(table(report).encode(), "the table goes")
+    _write(order, report)
     runs = [run for found in (results.functions, *results.many.values()) for each in found.values()
             for run in each]  # fmt: skip
     return FUNCTION_ERROR if any(run.errors for run in runs) and not order.allow_errors else GOOD
 
 
 def _write(order: BenchOrder, report: Report) -> None:
-    try:
-        if order.json is not None:
-            order.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
-        if order.markdown is not None:
-            order.markdown.write_text(markdown(report), "utf-8")
-        if order.plots is not None:
-            from runtime.cli.bench.plots import draw
+    """All that can be written is.
 
-            draw(report, order.plots)
-    except OSError as error:
-        raise BadInput(f"{error.filename}: cannot be written ({error.strerror})") from error
+    Raises:
+        BadInput: a part of it cannot.
+    """
+    failed: list[str] = []
+    for path, write in ((order.json, _json), (order.markdown, _markdown), (order.plots, _draw)):
+        try:
+            if path is not None:
+                write(report, path)
+        except OSError as error:
+            # A disk that is full names no file.
+            failed.append(f"{error.filename or path}: cannot be written ({error.strerror})")
+    if failed:
+        raise BadInput("; ".join(failed))
+
+
+def _json(report: Report, path: Path) -> None:
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+
+
+def _markdown(report: Report, path: Path) -> None:
+    path.write_text(markdown(report), "utf-8")
+
+
+def _draw(report: Report, folder: Path) -> None:
+    from runtime.cli.bench.plots import draw
+
+    folder.mkdir(parents=True, exist_ok=True)
+    draw(report, folder)

@@ -91,11 +91,12 @@ class Prices:
 
     def __attrs_post_init__(self) -> None:
         asked = self.functions
-        divisors = [self.hours_a_month, asked.full_core_mb]
-        divisors += [number for server in self.servers for number in (server.cores, server.hourly,
-                     server.sustained)]  # fmt: skip
-        if not asked.gb_second or min(divisors) <= 0 or asked.requests_per_million < 0:
-            raise ValueError("a price, a number of cores or of hours that has to be more than 0")
+        numbers = [self.hours_a_month, asked.full_core_mb, *asked.gb_second.values()]
+        for server in self.servers:
+            numbers += [server.hourly, server.cores, server.memory_gb, server.sustained]
+        known = all(0 < number < math.inf for number in numbers)
+        if not asked.gb_second or not known or not 0 <= asked.requests_per_million < math.inf:
+            raise ValueError("a price, a size or a number of hours that has to be more than 0")
 
 
 @attrs.frozen
@@ -169,11 +170,13 @@ def read_rate(text: str, hours_a_month: float) -> float:
     count = number_of(number[:-1] if number[-1:] in TIMES else number)
     month = hours_a_month * 3600.0
     seconds = {**SECONDS, "month": month}.get(unit)
-    if not slash or seconds is None or not 0 < count < math.inf:
+    monthly = count * times * month / (seconds or 1.0)
+    # Of a number that is finite so many times may be none.
+    if not slash or seconds is None or not 0 < monthly < math.inf:
         raise BadInput(
             f"--rate {text}: give a number of requests in a time, as 10/s, 20k/day or 3M/month"
         )
-    return count * times * month / seconds
+    return monthly
 
 
 def memory_for(measured_mb: float | None) -> int:

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 import msgspec
 import trio
 
-from runtime.cli.bench.record import FUNCTIONS, CrashTimes
+from runtime.cli.bench.functions import CRASHING, FUNCTIONS
+from runtime.cli.bench.record import CrashTimes
 from runtime.local import FunctionSettings, InvokeResult, LocalLambda, open_local_lambda
 
-__all__ = ["HANDLER", "crash_times"]
+__all__ = ["crash_times"]
 
-HANDLER = "okibi_crashing.handler"
 GOOD = b'{"way": "none"}'
 WARM = 20
 # Times the limit that a handler sleeps which is to run into it.
@@ -37,7 +37,7 @@ async def crash_times(
         RuntimeError: the runtime does not answer as it should.
     """
     settings = FunctionSettings(
-        HANDLER, command=command, task_root=FUNCTIONS, timeout=limit, environment=environment
+        CRASHING, command=command, task_root=FUNCTIONS, timeout=limit, environment=environment
     )
     with trio.fail_after(LIMIT):
         async with open_local_lambda(settings, output=lambda _: None) as function:

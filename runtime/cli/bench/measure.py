@@ -13,10 +13,10 @@ import msgspec
 import trio
 
 from runtime.cli.bench.crashes import crash_times
-from runtime.cli.bench.functions import okibi_stand_in
+from runtime.cli.bench.functions import CRASHING, FUNCTIONS, STAND_IN, okibi_stand_in
 from runtime.cli.bench.order import PEER, BenchOrder
 from runtime.cli.bench.plan import OKIBI, Purpose, Step, plan
-from runtime.cli.bench.record import FUNCTIONS, CrashTimes, Results, Run, RunOrder
+from runtime.cli.bench.record import CrashTimes, Results, Run, RunOrder
 from runtime.cli.given import BadInput
 from runtime.cli.start_errors import read_error, why_not_started
 from runtime.local import InvokeResult, open_local_lambda
@@ -24,7 +24,6 @@ from runtime.local.environment import sandbox_environment
 
 __all__ = ["measure"]
 
-STAND_IN = "okibi_stand_in.handler"
 # Not the current folder's: a file of the user's could hide one of the standard library's.
 PROCESS = (sys.executable, "-P", "-m", "runtime.cli.bench.process")
 
@@ -143,10 +142,11 @@ class _Bench:
                 self.crashes[step.runtime].append(await self._crash(contender))
 
     async def _crash(self, contender: Contender) -> CrashTimes:
-        command = contender.command("okibi_crashing.handler")
         try:
             return await crash_times(
-                command, self._environment(own=True), self.order.size.crash_limit
+                contender.command(CRASHING),
+                self._environment(own=True),
+                self.order.size.crash_limit,
             )
         except (RuntimeError, trio.TooSlowError) as error:
             raise BadInput(f"crashes on {contender.name}: {error}") from error
@@ -169,7 +169,6 @@ class _Bench:
         run = RunOrder(
             command=settings.command,
             folder=str(settings.task_root),
-            environment=sandbox_environment(settings, "", os.environ),
             event=self.order.event,
             timeout=settings.timeout,
             warm_events=size.warm_events,
@@ -180,6 +179,8 @@ class _Bench:
         done = await trio.run_process(
             PROCESS,
             stdin=msgspec.json.encode(run),
+            # Not in the order: its bytes need not be UTF-8, as JSON is.
+            env=sandbox_environment(settings, "", os.environ),
             capture_stdout=True,
             capture_stderr=True,
             check=False,
@@ -215,7 +216,9 @@ def _refuse_error(contender: Contender, order: BenchOrder, result: InvokeResult)
     if order.allow_errors:
         return
     advice = "give an event that it can answer, or --allow-errors to measure its errors"
-    if contender.name == PEER:
+    if result.error_type in ("Runtime.DeadlineExceeded", "Sandbox.Timedout"):
+        advice = "give --timeout more, or an event that takes it less time"
+    elif contender.name == PEER:
         advice = "name a plain def that it can serve with --peer-handler"
     error = read_error(result.payload).in_words()
     raise BadInput(

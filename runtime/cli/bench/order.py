@@ -19,7 +19,7 @@ __all__ = ["PEER", "BenchOrder", "Given", "Size", "read_order"]
 PEER = "awslambdaric"
 """The official client; the one peer that is known."""
 
-MOST_AT_ONCE = 1024
+MOST_AT_ONCE, MOST_OF_THE_PEER = 1024, 64
 
 
 @attrs.frozen
@@ -118,19 +118,24 @@ def read_order(handler: str, event: str | None, given: Given) -> BenchOrder:
     except ValueError as error:
         raise BadInput(str(error)) from error
     prices = read_prices(_path(given.get("prices")))
+    json, markdown = _file("--json", given.get("json")), _file("--markdown", given.get("markdown"))
+    if json is not None and markdown is not None and json.resolve() == markdown.resolve():
+        raise BadInput(f"--json {json}: is the file of --markdown too; give another")
+    peer = _peer(given.get("peer"), given.get("peer_handler"), handler)
     return BenchOrder(
         settings=settings,
-        event=event_of(event),
         size=_size(given),
-        concurrency=_concurrency(given.get("concurrency", "1")),
-        peer=_peer(given.get("peer"), given.get("peer_handler"), handler),
+        concurrency=_concurrency(given.get("concurrency", "1"), peer),
+        peer=peer,
         allow_errors=given.get("allow_errors", False),
         rate=read_rate(given.get("rate", "1M/month"), prices.hours_a_month),
         memory_mb=memory,
         prices=prices,
-        json=_file("--json", given.get("json")),
-        markdown=_file("--markdown", given.get("markdown")),
+        json=json,
+        markdown=markdown,
         plots=_plots(given.get("plots")),
+        # Last: whoever types it would do so in vain for a wrong option.
+        event=event_of(event),
     )
 
 
@@ -149,11 +154,16 @@ def _size(given: Given) -> Size:
     return size
 
 
-def _concurrency(text: str) -> tuple[int, ...]:
+def _concurrency(text: str, peer: str | None) -> tuple[int, ...]:
     numbers = [number_of(part) for part in text.split(",")]
     if not all(number.is_integer() and 1 <= number <= MOST_AT_ONCE for number in numbers):
         raise BadInput(
             f"--concurrency {text}: give whole numbers from 1 to {MOST_AT_ONCE}, as 1,4,16,64"
+        )
+    if peer is not None and max(numbers) > MOST_OF_THE_PEER:
+        raise BadInput(
+            f"--concurrency {text}: the peer starts a process for each event at once; give it"
+            f" {MOST_OF_THE_PEER} at most"
         )
     # One event at a time is measured in any case.
     return tuple(sorted({int(number) for number in numbers} - {1}))
@@ -206,9 +216,8 @@ def _plots(text: str | None) -> Path | None:
         raise BadInput(
             "--plots needs matplotlib, which is not installed; pip install 'okibi[bench]'"
         )
-    path = Path(text)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"--plots {text}: is no folder to write to ({error.strerror})") from error
+    path = Path(text).absolute()
+    there = next(each for each in (path, *path.parents) if each.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise BadInput(f"--plots {text}: is no folder to write to; give one that can be made")
     return path

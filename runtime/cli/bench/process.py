@@ -1,9 +1,8 @@
 """One run, in a process of its own: `python -m runtime.cli.bench.process`.
 
-It reads a `RunOrder` as JSON from stdin (an environment may hold secrets, which a command line
-shows to everybody), starts the runtime, feeds it events, and prints the `Run`. It keeps one core
-for itself where there are two, and leaves the others to the runtime: neither takes time of the
-other.
+It reads a `RunOrder` as JSON from stdin, starts the runtime, which inherits its environment, feeds
+it events, and prints the `Run`. It keeps one core for itself where there are two, and leaves the
+others to the runtime: neither takes time of the other.
 """
 
 import gc
@@ -31,10 +30,9 @@ __all__ = ["main", "run"]
 
 Amount = TypeVar("Amount", int, float)
 
-START_LIMIT = 15.0
-"""Seconds of silence besides an event's own time until a runtime is given up."""
 GRACE = 1.0
 """Seconds between SIGTERM and SIGKILL."""
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def cores() -> tuple[set[int], set[int]] | None:
@@ -67,7 +65,7 @@ def run(order: RunOrder) -> Run:
             # What is there lives as long as this process.
             gc.freeze()
             try:
-                with served(listener, feed, process, START_LIMIT + order.timeout):
+                with served(listener, feed, process, order.silence + order.timeout):
                     return figures.of(feed, started)
             except RuntimeError as error:
                 raise RuntimeError(f"{error}{_last_words(log)}") from error
@@ -82,7 +80,7 @@ def _started(order: RunOrder, address: str, log: IO[bytes]) -> Generator["subpro
     process = subprocess.Popen(
         order.command,
         cwd=order.folder,
-        env={**order.environment, "AWS_LAMBDA_RUNTIME_API": address},
+        env={**os.environ, "AWS_LAMBDA_RUNTIME_API": address},
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
@@ -98,13 +96,18 @@ def _started(order: RunOrder, address: str, log: IO[bytes]) -> Generator["subpro
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
     """As Lambda ends a sandbox, and with it whatever it has started."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(GRACE)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    try:
+        # Another signal would leave by way of here, and a process that takes none of them behind.
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 @attrs.define(eq=False)
@@ -177,8 +180,8 @@ def _leave(number: int, frame: object) -> None:
 
 def main() -> int:
     """Read, run, print; the exit code."""
-    signal.signal(signal.SIGTERM, _leave)
-    signal.signal(signal.SIGINT, _leave)
+    for number in SIGNALS:
+        signal.signal(number, _leave)
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=RunOrder)
     try:
         done = run(order)

@@ -1,15 +1,10 @@
 """What passes between the processes of a benchmark, as frozen values that are JSON on the way."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import attrs
 
-from runtime.cli.bench.functions import okibi_stand_in
-
-__all__ = ["FUNCTIONS", "CrashTimes", "Results", "Run", "RunOrder"]
-
-FUNCTIONS = Path(okibi_stand_in.__file__).parent
+__all__ = ["CrashTimes", "Results", "Run", "RunOrder"]
 
 
 @attrs.frozen
@@ -19,23 +14,23 @@ class RunOrder:
     Args:
         command: of the runtime.
         folder: where it runs.
-        environment: all its variables but the Runtime API's address.
         event: the payload of each event.
         timeout: seconds that an event has.
         warm_events, warm_seconds: the warm-up is over after so many events, or after so long.
         seconds: what is measured after it.
         slots: events at once (AWS_LAMBDA_MAX_CONCURRENCY), or None for the classic mode.
+        silence: seconds besides an event's own time until the runtime is given up.
     """
 
     command: Sequence[str]
     folder: str
-    environment: Mapping[str, str]
     event: bytes
     timeout: float
     warm_events: int
     warm_seconds: float
     seconds: float
     slots: int | None = None
+    silence: float = 15.0
 
 
 @attrs.frozen

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import select
 import shlex
 import signal
 import subprocess
@@ -40,8 +41,14 @@ def sleeps(event, context):
         open("asleep", "w").close()
         time.sleep(60)
 
+def late(event, context):
+    time.sleep(60)
+
 def broken(event, context):
     raise ValueError("no")
+
+def odd(event, context):
+    assert os.environb[b"ODD"] == b"\\xff"
 
 def flaky(event, context):
     global served
@@ -166,14 +173,16 @@ def test_plots_are_drawn_as_svg_and_png(recwarn: pytest.WarningsRecorder) -> Non
         ("app.nothing", ["app.nothing in ", "Runtime.HandlerNotFound", "name a handler"]),
         ("nothing.echo", ["Runtime.ImportModuleError", "run okibi in the folder"]),
         ("app.broken", ["app.broken on okibi fails on this event: ValueError: no", "--allow-err"]),
-        ("app.dies", ["app.dies on okibi: the runtime does not answer (exit code 3)",
+        ("app.late", ["app.late on okibi fails on this event: Runtime.DeadlineExceeded",
+                      "; give --timeout more"]),
+        ("app.dies", ["app.dies on okibi: the runtime has ended (exit code 3)",
                       "the last it said: its last words"]),
     ],
 )  # fmt: skip
 def test_a_function_that_cannot_be_measured_is_one_sentence_and_2(
     handler: str, parts: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert small(handler) == 2
+    assert small(handler, timeout="0.3") == 2
 
     out, err = capfd.readouterr()
     assert out == ""
@@ -193,6 +202,24 @@ def test_a_bad_event_is_one_sentence_and_2(
     assert out == ""
     assert part in err
     assert err.count("\n") == 1
+
+
+def test_variables_that_are_no_utf_8_reach_the_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ODD", "\udcff")
+
+    assert small("app.odd") == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_file_that_cannot_be_written_takes_nothing_else_with_it(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert small("app.echo", json="/dev/full", markdown="report.md") == 2
+
+    out, err = capfd.readouterr()
+    assert out.startswith("app.echo on okibi ")
+    assert err == "okibi: /dev/full: cannot be written (No space left on device)\n"
+    assert Path("report.md").read_text()
 
 
 # -- errors
@@ -222,7 +249,8 @@ def test_errors_that_are_allowed_are_measured(capfd: pytest.CaptureFixture[str])
 COMMAND = (sys.executable, "-m", "runtime.cli")
 
 
-def test_a_signal_ends_all_its_processes() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_all_its_processes(number: int) -> None:
     with subprocess.Popen(
         [*COMMAND, "bench", "app.sleeps", "--timeout", "90"],
         stdout=subprocess.PIPE,
@@ -230,13 +258,14 @@ def test_a_signal_ends_all_its_processes() -> None:
         text=True,
     ) as process:
         until = time.monotonic() + 20
-        while not Path("asleep").exists() and time.monotonic() < until:
+        while not Path("asleep").exists():
+            assert time.monotonic() < until, "the handler is not served"
             time.sleep(0.01)
         started = below(process.pid)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = process.communicate(timeout=10)
 
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert (out, err) == ("", "")
     # The server, and the runtime.
     assert len(started) == 2
@@ -265,15 +294,16 @@ def test_a_bar_is_drawn_where_stderr_is_a_terminal() -> None:
     command = [*COMMAND, "bench", "app.echo", "--duration", "60"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=theirs) as process:
         os.close(theirs)
-        drawn = b""
-        while b"okibi: the function" not in drawn:
-            drawn += os.read(ours, 1 << 16)
+        drawn, until = b"", time.monotonic() + 20
+        while b"0/13" not in drawn:
+            assert time.monotonic() < until, drawn
+            if select.select([ours], [], [], 1.0)[0]:
+                drawn += os.read(ours, 1 << 16)
         process.send_signal(signal.SIGINT)
         process.wait(timeout=10)
     os.close(ours)
 
     assert process.returncode == 130
-    assert b"0/13" in drawn
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,8 @@ def test_a_rate_is_requests_in_a_time(text: str, monthly: float) -> None:
     assert read_rate(text, 730) == pytest.approx(monthly)
 
 
-@pytest.mark.parametrize("text", ["", "10", "10/", "/s", "x/s", "0/s", "-1/s", "1/year", "inf/s"])
+@pytest.mark.parametrize("text", ["", "10", "10/", "/s", "x/s", "0/s", "-1/s", "1/year", "inf/s",
+                                  "1e308G/s", "nan/s"])  # fmt: skip
 def test_what_is_no_rate_is_said_in_one_sentence(text: str) -> None:
     with pytest.raises(BadInput, match=r"--rate .*: give a number of requests in a time, as 10/s"):
         read_rate(text, 730)
@@ -150,7 +151,18 @@ def test_prices_may_come_from_a_file_of_one_s_own(tmp_path: Path) -> None:
         ('taken = "now"', "Object missing required field"),
         ('taken = 1\nregion = ""\nsources = []\nhours_a_month = 1\n', "Expected `str`"),
         ("lambda = 1", "Expected `object`, got `int` - at `$.lambda`"),
-        ((OWN.read_text()).replace("hourly = 0.0168", "hourly = 0"), "has to be more than 0"),
+        *(
+            (OWN.read_text().replace(was, f"{was.partition(' =')[0]} = {number}"), "more than 0")
+            for was in (
+                "hourly = 0.0168",
+                "arm64 = 0.0000133334",
+                "memory_gb = 4",
+                "full_core_mb = 1769",
+            )
+            for number in ("0", "inf", "nan")
+            if not was.startswith("memory") or number == "0"
+        ),
+        (OWN.read_text().replace("million = 0.20", "million = -1"), "more than 0"),
     ],
 )
 def test_a_bad_file_of_prices_is_one_sentence(text: str, sentence: str, tmp_path: Path) -> None:

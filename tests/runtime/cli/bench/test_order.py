@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runtime.cli.bench import order as order_room
-from runtime.cli.bench.order import QUICK, Given, Size, read_order
+from runtime.cli.bench.order import QUICK, Given, read_order
 from runtime.cli.given import BadInput
 
 
@@ -25,7 +25,7 @@ def has_peer(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_options_it_is_small_enough_to_wait_for() -> None:
     made = read()
 
-    assert made.size == Size()
+    assert (made.size.rounds, made.size.seconds) == (5, 1.0)
     assert (made.event, made.concurrency, made.peer) == (b"{}", (), None)
     assert made.rate == pytest.approx(1e6)
 
@@ -65,6 +65,7 @@ def test_the_peer_serves_the_same_handler_unless_another_is_named() -> None:
         ({"prices": "none.toml"}, "--prices none.toml: cannot be read"),
         ({"json": "none/report.json"}, "--json none/report.json: cannot be written"),
         ({"markdown": "."}, "--markdown .: cannot be written; give a file"),
+        ({"json": "one", "markdown": "./one"}, "--json one: is the file of --markdown too"),
     ],
 )
 def test_a_bad_option_is_named_with_what_is_wrong(
@@ -97,8 +98,30 @@ def test_what_is_not_installed_is_said_before_anything_is_measured(
 
 
 @pytest.mark.usefixtures("has_peer")
-def test_a_file_in_the_place_of_the_folder_for_plots_is_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize("plots", ["plots", "plots/below"])
+def test_a_file_in_the_place_of_the_folder_for_plots_is_said(plots: str, tmp_path: Path) -> None:
     (tmp_path / "plots").write_text("")
 
     with pytest.raises(BadInput, match="is no folder to write to"):
-        read(plots=str(tmp_path / "plots"))
+        read(plots=str(tmp_path / plots))
+
+
+@pytest.mark.usefixtures("has_peer")
+def test_the_folder_for_plots_is_not_made_before_there_are_any(tmp_path: Path) -> None:
+    assert read(plots=str(tmp_path / "a" / "b")).plots == tmp_path / "a" / "b"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("has_peer")
+def test_of_the_peer_s_processes_there_are_not_too_many() -> None:
+    assert read(concurrency="64", peer="awslambdaric").concurrency == (64,)
+    assert read(concurrency="65").concurrency == (65,)
+    with pytest.raises(BadInput, match="--concurrency 65: the peer starts a process for each"):
+        read(concurrency="65", peer="awslambdaric")
+
+
+def test_stdin_is_not_read_for_an_option_that_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+
+    with pytest.raises(BadInput, match="--rounds 0"):
+        read_order("app.handler", "-", {"rounds": "0"})

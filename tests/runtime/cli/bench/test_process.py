@@ -1,0 +1,90 @@
+"""One run in a process of its own: what it refuses, and what is left of it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from runtime.cli.bench.record import RunOrder
+from runtime.local.processes import below
+from tests.runtime.sandbox import PYTHON
+
+# Takes no SIGTERM, but tells of it.
+STUBBORN = """
+import os, pathlib, signal, time
+signal.signal(signal.SIGTERM, lambda *_: pathlib.Path("asked").touch())
+pathlib.Path("there").touch()
+time.sleep(60)
+time.sleep(60)
+"""
+
+
+def ordered(folder: Path, code: str, **changed: Any) -> bytes:
+    """An order for a runtime that is this code."""
+    order = RunOrder(
+        command=(sys.executable, "-c", code), folder=str(folder), event=b"{}", timeout=0.2,
+        warm_events=1, warm_seconds=0.1, seconds=0.1, **changed,
+    )  # fmt: skip
+    return msgspec.json.encode(order)
+
+
+def start(order: bytes) -> "subprocess.Popen[bytes]":
+    process = subprocess.Popen(
+        [sys.executable, "-m", "runtime.cli.bench.process"],
+        env={**os.environ, **PYTHON},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    process.stdin.write(order)
+    process.stdin.close()
+    process.stdin = None
+    return process
+
+
+def wait_for(path: Path) -> None:
+    until = time.monotonic() + 20
+    while not path.exists():
+        assert time.monotonic() < until, f"{path} does not come"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_while_it_ends_the_runtime_leaves_none_behind(number: int, tmp_path: Path) -> None:
+    with start(ordered(tmp_path, STUBBORN)) as process:
+        wait_for(tmp_path / "there")
+        (runtime,) = below(process.pid)
+        process.send_signal(number)
+        wait_for(tmp_path / "asked")
+
+        process.send_signal(number)
+        process.communicate(timeout=10)
+
+    assert process.returncode == 128 + number
+    with pytest.raises(ProcessLookupError):
+        os.kill(runtime, 0)
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        ("import time; time.sleep(60)", "the runtime does not answer within 0.5 s"),
+        ("import sys; print('so'); sys.exit(3)",
+         "the runtime has ended (exit code 3); the last it said: so"),
+    ],
+)  # fmt: skip
+def test_a_runtime_that_hangs_is_told_from_one_that_has_ended(
+    code: str, sentence: str, tmp_path: Path
+) -> None:
+    with start(ordered(tmp_path, code, silence=0.3 if "sleep" in code else 9.0)) as process:
+        out, err = process.communicate(timeout=10)
+
+    assert (process.returncode, out) == (1, b"")
+    assert err.decode() == f"{sentence}\n"
