@@ -7,8 +7,8 @@ bytes on the wire. Here a send is synchronous and says how much went out; only w
 import os
 import re
 import socket
-from collections.abc import Coroutine
-from typing import Any, Protocol
+from collections.abc import Awaitable
+from typing import Protocol
 
 import trio
 from trio.lowlevel import notify_closing, wait_readable, wait_writable
@@ -32,11 +32,13 @@ class Transport(Protocol):
         """Write what the kernel takes now, and say how many bytes that were."""
         ...
 
-    async def readable(self) -> None:
+    # Or `async def`.
+
+    def readable(self) -> Awaitable[None]:
         """Wait until `receive` will not be refused."""
         ...
 
-    async def writable(self) -> None:
+    def writable(self) -> Awaitable[None]:
         """Wait until `send` will not be refused."""
         ...
 
@@ -65,10 +67,10 @@ class SocketTransport:
 
     # To be awaited; no `async def`, which would put one more frame on every event's way.
 
-    def readable(self) -> Coroutine[Any, Any, None]:
+    def readable(self) -> Awaitable[None]:
         return wait_readable(self._socket)  # noqa: ASYNC105, whoever calls this awaits it
 
-    def writable(self) -> Coroutine[Any, Any, None]:
+    def writable(self) -> Awaitable[None]:
         return wait_writable(self._socket)  # noqa: ASYNC105
 
     def close(self) -> None:
