@@ -105,7 +105,7 @@ def _on_server(load: Load, prices: Prices, server: Server, event: float) -> Esti
     count = max(1, math.ceil(round(load.monthly / (prices.hours_a_month * 3600) / capacity, 6)))
     one = server.hourly * prices.hours_a_month
     most = capacity * prices.hours_a_month * 3600
-    dearer = f"below {_count(one / event)}/month" if one / event < most else "at any rate"
+    dearer = f"below {_count(one / event)}" if one / event < most else "at any rate"
     how = f"{count} of {_count(capacity)}/s; dearer {dearer}"
     return Estimate(where, one * count, how)
 
