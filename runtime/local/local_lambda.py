@@ -4,7 +4,7 @@ together.
 
 import errno
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import attrs
 import trio
@@ -14,7 +14,8 @@ from runtime.local.invoke_path import PREFIX, SUFFIX, InvokePath
 from runtime.local.journal import Journal
 from runtime.local.outcomes import Outcome
 from runtime.local.output import Output, open_output
-from runtime.local.report import end_lines, init_report_line, peak_memory, start_line
+from runtime.local.processes import peak_memory
+from runtime.local.report import end_lines, init_report_line, start_line
 from runtime.local.runtime_api import RuntimeApi
 from runtime.local.sandbox import GRACE, Ending, Sandbox
 from runtime.local.settings import FunctionSettings
@@ -183,7 +184,8 @@ class LocalLambda:
     def _sample_memory(self) -> None:
         # A process that has died in the middle cannot be asked: what it had before stands.
         if self._sandbox.pid is not None:
-            self._peak = peak_memory(self._sandbox.pid) or self._peak
+            with suppress(OSError, ValueError):
+                self._peak = peak_memory(self._sandbox.pid) / 2**20
 
 
 @asynccontextmanager

@@ -3,11 +3,12 @@
 On Linux only.
 """
 
+import os
 import time
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["below", "cpu_seconds", "proportional"]
+__all__ = ["below", "cpu_seconds", "peak_memory", "proportional", "tree_memory"]
 
 
 def below(pid: int) -> list[int]:
@@ -16,9 +17,7 @@ def below(pid: int) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
-                # Its name, in brackets, may hold anything.
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                parents.setdefault(parent, []).append(int(entry.name))
+                parents.setdefault(int(_stat(int(entry.name))[1]), []).append(int(entry.name))
     found: list[int] = []
     waiting = [pid]
     while waiting:
@@ -35,18 +34,83 @@ def proportional(pid: int) -> int:
         OSError: there is no such process.
         ValueError: the kernel does not tell.
     """
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    raise ValueError(f"the kernel says nothing of the PSS of {pid}")
+    return _size(pid, "smaps_rollup", "Pss")
+
+
+def peak_memory(pid: int) -> int:
+    """Bytes that a process has had at most (VmHWM), with all that it shares.
+
+    Raises:
+        OSError: there is no such process.
+        ValueError: the kernel does not tell.
+    """
+    return _size(pid, "status", "VmHWM")
+
+
+def tree_memory(pid: int) -> int:
+    """The memory of a process and of those below it in bytes, as if they were alone on the machine.
+
+    It is what their PSS would add up to in a sandbox of their own: on a machine with others, PSS
+    falls with each of them that has mapped the same file. So what is anonymous counts as PSS does,
+    and of each piece of a file what one of them has of it at most.
+
+    Raises:
+        OSError: there is no such process.
+        ValueError: the kernel does not tell.
+    """
+    anonymous, mapped = 0, dict[str, int]()
+    for each in (pid, *below(pid)):
+        try:
+            anonymous += _size(each, "smaps_rollup", "Pss_Anon")
+            pieces = _mapped(each)
+        except OSError:
+            if each == pid:
+                raise
+            continue  # it has ended meanwhile
+        for piece, size in pieces.items():
+            mapped[piece] = max(size, mapped.get(piece, 0))
+    return anonymous + sum(mapped.values())
 
 
 def cpu_seconds(pid: int) -> float:
-    """The processor time that a process has had, with that of its threads that have ended.
+    """The processor time that a process has had, with that of its threads and of its children that
+    have ended.
 
     Raises:
         OSError: there is no such process.
     """
     # The clock of another process, as clock_getcpuclockid(3) names it: in nanoseconds, where
-    # /proc/*/stat counts ticks of 10 ms, and its threads' files go with them.
-    return time.clock_gettime((~pid << 3) | 2)
+    # /proc/*/stat counts ticks of 10 ms, and its threads' files go with them. Of children that it
+    # has waited for nothing finer is left than those ticks.
+    own = time.clock_gettime((~pid << 3) | 2)
+    ended = sum(int(ticks) for ticks in _stat(pid)[13:15])
+    return own + ended / os.sysconf("SC_CLK_TCK")
+
+
+def _stat(pid: int) -> list[str]:
+    """Its fields from the state on; its name before, in brackets, may hold anything."""
+    return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+
+
+def _size(pid: int, file: str, name: str) -> int:
+    for line in Path(f"/proc/{pid}/{file}").read_text(errors="replace").splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) * 1024
+    raise ValueError(f"the kernel says nothing of the {name} of {pid}")
+
+
+def _mapped(pid: int) -> dict[str, int]:
+    """Bytes in memory of each piece of a file (its device, its inode, where it begins), but for
+    those pages that the process has written to.
+    """
+    found: dict[str, int] = {}
+    piece = ""
+    for line in Path(f"/proc/{pid}/smaps").read_text(errors="replace").splitlines():
+        name, *rest = line.split()
+        if not name.endswith(":"):
+            # 7f…-7f… r-xp 00001000 fd:00 1234 /a/file; without one the inode is 0.
+            piece = "" if rest[3] == "0" else " ".join(rest[1:4])
+        elif piece and name in ("Rss:", "Anonymous:"):
+            size = int(rest[0]) * 1024
+            found[piece] = found.get(piece, 0) + (size if name == "Rss:" else -size)
+    return found

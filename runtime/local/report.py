@@ -4,12 +4,11 @@ between.
 
 import math
 import time
-from pathlib import Path
 
 from runtime.local.invocation import Invocation
 from runtime.local.outcomes import Outcome
 
-__all__ = ["end_lines", "init_report_line", "peak_memory", "start_line"]
+__all__ = ["end_lines", "init_report_line", "start_line"]
 
 
 def start_line(invocation: Invocation) -> str:
@@ -50,18 +49,6 @@ def init_report_line(init_ms: float, outcome: Outcome) -> str:
     """Written when an init phase has failed."""
     fields = [f"INIT_REPORT Init Duration: {init_ms:.2f} ms", "Phase: init", *_status(outcome), ""]
     return "\t".join(fields)
-
-
-def peak_memory(pid: int) -> float | None:
-    """MB that a living process has used at most (VmHWM), or None where the system does not tell."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return None
-    for line in status.splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return None
 
 
 def _status(outcome: Outcome) -> list[str]:

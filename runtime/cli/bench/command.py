@@ -9,11 +9,11 @@ import msgspec
 import trio
 
 from runtime.cli.bench.machine import this_machine
-from runtime.cli.bench.markdown import markdown
 from runtime.cli.bench.measure import measure
 from runtime.cli.bench.order import BenchOrder, Given, read_order
 from runtime.cli.bench.report import Report, make_report
 from runtime.cli.bench.terminal import progress, table
+from runtime.cli.bench.words import markdown
 from runtime.cli.given import BadInput
 from runtime.cli.out import see_that_stdout_is_open, write_out
 from runtime.cli.until_signal import BY_SIGNAL, until_signal
@@ -57,8 +57,7 @@ async def _bench(order: BenchOrder) -> int:
     # The table first: a file that cannot be written takes nothing else with it.
     write_out(table(report).encode(), "the table goes")
     _write(order, report)
-    runs = [run for found in (results.functions, *results.many.values()) for each in found.values()
-            for run in each]  # fmt: skip
+    runs = (*results.one_at_a_time, *results.many_at_once)
     return FUNCTION_ERROR if any(run.errors for run in runs) and not order.allow_errors else GOOD
 
 

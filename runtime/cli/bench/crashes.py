@@ -46,6 +46,7 @@ async def crash_times(
             return CrashTimes(
                 exception=await _until_good(function, way="exception"),
                 exit=await _until_good(function, way="exit"),
+                death=await _until_good(function, way="death"),
                 timeout=await _until_good(function, way="time-out", seconds=limit * BEYOND),
             )
 

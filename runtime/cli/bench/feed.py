@@ -1,9 +1,14 @@
 """What a measured runtime is served: the same event again and again, on one lane or on many.
 
 Without I/O: it is told of what the runtime does by the platform's side of the Runtime API, and asks
-a clock. Each lane that asks for an event gets one at once, so that the runtime is never the one to
-wait; what it took is known from the moments at which events were handed out, answered, and come
-back from.
+a clock. Once all lanes have come, each that asks for an event gets one at once, so that the runtime
+is never the one to wait; what it took is known from the moments at which events were handed out,
+answered, and come back from.
+
+Throughput is what ends in the measured time, which begins and ends with the end of an event and
+lasts for whole rounds of all lanes: else the events in flight at either edge would count for less
+than they are. What an event takes is told of those that began in it, the slow ones too: nothing is
+handed out after it, and those in flight are waited for.
 """
 
 import math
@@ -72,12 +77,14 @@ class Feed:
         clock: seconds.
 
     Attributes:
-        done: whether it is over.
+        done: whether all that was handed out has come back.
+        lanes: how many have come.
         first_next, first_answer: when they came; NaN before.
         served: events answered.
         errors: of these, by error type.
-        cycles, answers, busy: seconds of the measured events (see `Run`).
-        began, ended: of the measured time.
+        count: events that ended in the measured time.
+        cycles, answers, busy: seconds of those that began in it (see `Run`).
+        began, ended: of the measured time; infinite and NaN before.
     """
 
     event: bytes
@@ -91,16 +98,20 @@ class Feed:
     clock: Callable[[], float] = time.perf_counter
 
     done: bool = attrs.field(default=False, init=False)
+    lanes: int = attrs.field(default=0, init=False)
     first_next: float = attrs.field(default=math.nan, init=False)
     first_answer: float = attrs.field(default=math.nan, init=False)
     served: int = attrs.field(default=0, init=False)
     errors: Counter[str] = attrs.field(factory=Counter[str], init=False)
+    count: int = attrs.field(default=0, init=False)
     cycles: list[float] = attrs.field(factory=list[float], init=False)
     answers: list[float] = attrs.field(factory=list[float], init=False)
     busy: list[float] = attrs.field(factory=list[float], init=False)
     began: float = attrs.field(default=math.inf, init=False)
     ended: float = attrs.field(default=math.nan, init=False)
     platform: Platform = attrs.field(init=False)
+    _all_came: float = attrs.field(default=math.nan, init=False)
+    _in_flight: int = attrs.field(default=0, init=False)
     _made: int = attrs.field(default=0, init=False)
     _last: Invocation | None = attrs.field(default=None, init=False)
 
@@ -120,21 +131,33 @@ class Feed:
         return Connection(self.platform, ARN, send)
 
     @property
-    def count(self) -> int:
-        """How many events have been measured."""
-        return len(self.answers)
+    def wanted(self) -> int:
+        """How many lanes there are to be."""
+        return self.slots or 1
 
     def _asked(self) -> None:
         now = self.clock()
         if math.isnan(self.first_next):
             self.first_next = now
-        if self.done:
-            return
-        if math.isinf(self.began) and self._is_warm(now):
-            self.on_warm()
-            # Whatever that took, the events in flight began before.
-            self.began = self.clock()
+        if self.lanes < self.wanted:
+            self._come(now)
+        elif math.isnan(self.ended):
+            if math.isinf(self.began) and self._is_warm(now):
+                self.on_warm()
+                # Whatever that took, the events in flight began before.
+                self.began = self.clock()
+            self._hand_out()
+
+    def _come(self, now: float) -> None:
+        self.lanes += 1
+        if self.lanes == self.wanted:
+            self._all_came = now
+            for _ in range(self.wanted):
+                self._hand_out()
+
+    def _hand_out(self) -> None:
         event = self._event()
+        self._in_flight += 1
         self.platform.offer(event)
         if self.slots is None and not math.isinf(self.began):
             if self._last is not None:
@@ -144,7 +167,7 @@ class Feed:
     def _is_warm(self, now: float) -> bool:
         if not self.served:
             return False
-        return self.served >= self.warm_events or now >= self.first_next + self.warm_seconds
+        return self.served >= self.warm_events or now >= self._all_came + self.warm_seconds
 
     def _event(self) -> Invocation:
         # An id of Lambda's own form would be a call into the kernel's random numbers.
@@ -165,15 +188,23 @@ class Feed:
             self.errors[outcome.error_type] += 1
 
     def _ended(self, invocation: Invocation) -> None:
-        # One that has not begun is NaN, which is less than nothing.
-        if not invocation.begun >= self.began or self.done:
+        self._in_flight -= 1
+        if math.isinf(self.began):
             return
-        self.answers.append(invocation.answered - invocation.begun)
-        self.busy.append(invocation.ended - invocation.begun)
-        if invocation.ended >= self.began + self.seconds:
-            self.ended = invocation.ended
-            self.done = True
-            if self.slots is None:
-                # No event follows that would end its cycle.
-                self.cycles.append(invocation.ended - invocation.begun)
-            self.on_end()
+        # One that has not begun is NaN, which is less than nothing.
+        if invocation.begun >= self.began:
+            self.answers.append(invocation.answered - invocation.begun)
+            self.busy.append(invocation.ended - invocation.begun)
+        if math.isnan(self.ended):
+            self._count(invocation)
+        self.done = not math.isnan(self.ended) and not self._in_flight
+
+    def _count(self, invocation: Invocation) -> None:
+        self.count += 1
+        if invocation.ended < self.began + self.seconds or self.count % self.wanted:
+            return
+        self.ended = invocation.ended
+        if self.slots is None:
+            # No event follows that would end its cycle.
+            self.cycles.append(invocation.ended - invocation.begun)
+        self.on_end()

@@ -82,8 +82,10 @@ def ratio(ours: Sequence[float | None], theirs: Sequence[float | None]) -> Figur
     )
 
 
-def distribution(samples: Sequence[float]) -> list[tuple[float, float]]:
-    """Points of the samples' distribution: a share, and the time that it kept within."""
-    ordered = sorted(samples)
-    points = ((share, percentile(ordered, share)) for share in SHARES)
-    return [(share, at) for share, at in points if at is not None]
+def distribution(rounds: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
+    """Points of the rounds' distribution: a share, and the time that it kept within; as a row's,
+    the median of the rounds.
+    """
+    ordered = [sorted(samples) for samples in rounds]
+    points = ((share, figure([percentile(each, share) for each in ordered])) for share in SHARES)
+    return [(share, at.median) for share, at in points if at is not None]

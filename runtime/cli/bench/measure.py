@@ -1,5 +1,6 @@
 """The steps of a plan, performed: each a process of its own, started, measured and ended."""
 
+import json
 import os
 import subprocess
 import sys
@@ -121,9 +122,10 @@ class _Bench:
         if result.function_error is not None:
             _refuse_error(contender, self.order, result)
             pieces = [b"null"]
-        said = b"".join(pieces)
-        (self.folder / contender.name).write_bytes(said)
-        return said
+        # As text in which each character is a byte: the stand-in reads it without okibi's own.
+        told = json.dumps([piece.decode("latin-1") for piece in pieces])
+        (self.folder / contender.name).write_text(told, "utf-8")
+        return b"".join(pieces)
 
     async def perform(self, step: Step) -> None:
         contender, size = self.contenders[step.runtime], self.order.size
@@ -189,7 +191,13 @@ class _Bench:
         )
         if done.returncode != 0:
             raise BadInput(f"{contender.handler} on {contender.name}: {_why(done)}")
-        return msgspec.json.decode(done.stdout, type=Run)
+        found = msgspec.json.decode(done.stdout, type=Run)
+        if found.errors and handler == STAND_IN:
+            raise BadInput(
+                f"{contender.handler} on {contender.name}: the handler that stands in for it"
+                f" answers with {', '.join(found.errors)}"
+            )
+        return found
 
     def _environment(self, own: bool = False) -> dict[str, str]:
         """Variables of every process; with the path of the handlers that come with this, or not.

@@ -10,7 +10,7 @@ from typing import TypedDict
 
 import attrs
 
-from runtime.cli.bench.cost import Prices, read_prices, read_rate
+from runtime.cli.bench.prices import Prices, read_prices, read_rate
 from runtime.cli.given import BadInput, event_of, number_of
 from runtime.local import FunctionSettings
 
@@ -19,6 +19,7 @@ __all__ = ["PEER", "BenchOrder", "Given", "Size", "read_order"]
 PEER = "awslambdaric"
 """The official client; the one peer that is known."""
 
+LARGEST_EVENT = 6 * 2**20
 MOST_AT_ONCE, MOST_OF_THE_PEER = 1024, 64
 
 
@@ -135,8 +136,17 @@ def read_order(handler: str, event: str | None, given: Given) -> BenchOrder:
         markdown=markdown,
         plots=_plots(given.get("plots")),
         # Last: whoever types it would do so in vain for a wrong option.
-        event=event_of(event),
+        event=_event(event),
     )
+
+
+def _event(source: str | None) -> bytes:
+    event = event_of(source)
+    if len(event) > LARGEST_EVENT:
+        raise BadInput(
+            f"an event of {len(event):,} bytes: Lambda takes no more than 6 MB; give less"
+        )
+    return event
 
 
 def _size(given: Given) -> Size:

@@ -1,7 +1,8 @@
 """In which order what is measured. Decided here, performed in `measure.py`.
 
-Whoever is compared takes turns (A B A B), each time in processes of his own: a machine that slows
-down slows all of them, and what differs from one start to the next shows in the spread.
+Whoever is compared takes turns (A B, B A), each time in processes of his own: a machine that slows
+down slows all of them, none is always the first, and what differs from one start to the next shows
+in the spread.
 """
 
 from collections.abc import Sequence
@@ -56,19 +57,22 @@ def plan(order: BenchOrder, peer: str | None) -> tuple[Step, ...]:
     """
     runtimes: Sequence[str] = (OKIBI,) if peer is None else (OKIBI, peer)
     size = order.size
+    turns = (runtimes, runtimes[::-1])
     steps = [
         Step(runtime, purpose)
-        for _ in range(size.rounds)
+        for number in range(size.rounds)
         for purpose in (Purpose.FUNCTION, Purpose.STAND_IN)
-        for runtime in runtimes
+        for runtime in turns[number % 2]
     ]
     steps += [
-        Step(runtime, Purpose.CRASHES) for _ in range(size.crash_rounds) for runtime in runtimes
+        Step(runtime, Purpose.CRASHES)
+        for number in range(size.crash_rounds)
+        for runtime in turns[number % 2]
     ]
     steps += [
         Step(runtime, Purpose.MANY, slots)
         for slots in order.concurrency
-        for _ in range(size.rounds)
-        for runtime in runtimes
+        for number in range(size.rounds)
+        for runtime in turns[number % 2]
     ]
     return tuple(steps)

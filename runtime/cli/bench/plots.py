@@ -8,7 +8,7 @@ from typing import Any
 
 from runtime.cli.bench.plan import OKIBI
 from runtime.cli.bench.report import Report
-from runtime.cli.bench.rows import Row
+from runtime.cli.bench.rows import MEMORY, THROUGHPUT, Row
 
 __all__ = ["draw"]
 
@@ -32,8 +32,8 @@ def draw(report: Report, folder: Path) -> list[Path]:
     by_slots = points(report)
     if len(by_slots) > 1:
         for name, title, unit in (
-            ("throughput", "events a second", "a second"),
-            ("memory", "memory of all processes (PSS)", "MB"),
+            (THROUGHPUT, "events a second", "a second"),
+            (MEMORY, "memory of all processes", "MB"),
         ):
             files += _save(_by_slots(report, name, title, unit), folder / name)
     return files
@@ -43,17 +43,8 @@ def points(report: Report) -> dict[int, dict[str, Row]]:
     """By how many events at once, the rows that are drawn against that."""
     found: dict[int, dict[str, Row]] = {}
     for row in report.rows:
-        slots, _, rest = row.section.partition(" ")
-        if rest == "events at once":
-            place = found.setdefault(int(slots), {})
-        elif row.section.startswith(("warm", "memory")):
-            place = found.setdefault(1, {})
-        else:
-            continue
-        if row.name == "events":
-            place["throughput"] = row
-        elif row.name in ("memory (PSS)", "at the end"):
-            place["memory"] = row
+        if row.key:
+            found.setdefault(row.slots, {})[row.key] = row
     return dict(sorted(found.items()))
 
 

@@ -23,7 +23,7 @@ import msgspec
 
 from runtime.cli.bench.feed import Feed
 from runtime.cli.bench.record import Run, RunOrder
-from runtime.local.processes import below, cpu_seconds, proportional
+from runtime.local.processes import below, cpu_seconds, peak_memory, tree_memory
 from runtime.local.select_loop import served
 
 __all__ = ["main", "run"]
@@ -68,7 +68,12 @@ def run(order: RunOrder) -> Run:
                 with served(listener, feed, process, order.silence + order.timeout):
                     return figures.of(feed, started)
             except RuntimeError as error:
-                raise RuntimeError(f"{error}{_last_words(log)}") from error
+                few = (
+                    ""
+                    if feed.lanes == feed.wanted or order.slots is None
+                    else (f"; only {feed.lanes} of {feed.wanted} lanes came")
+                )
+                raise RuntimeError(f"{error}{few}{_last_words(log)}") from error
 
 
 @contextmanager
@@ -115,12 +120,10 @@ class _Figures:
     """What the system tells of the runtime's processes, before and after."""
 
     pid: int
-    warm_pss: int | None = None
     _cpu: tuple[float | None, float | None] = (None, None)
     _own: tuple[float, float] = (0.0, 0.0)
 
     def begin(self) -> None:
-        self.warm_pss = _sum(proportional, self.pid)
         self._cpu = (_sum(cpu_seconds, self.pid), None)
         self._own = (time.process_time(), 0.0)
 
@@ -131,7 +134,10 @@ class _Figures:
     def of(self, feed: Feed, started: float) -> Run:
         seconds = feed.ended - feed.began
         before, after = self._cpu
-        spent = None if before is None or after is None else (after - before) / feed.count * 1e6
+        spent = None
+        if before is not None and after is not None:
+            # A child that nobody has waited for takes its time with it.
+            spent = max(0.0, after - before) / feed.count * 1e6
         return Run(
             first_next_ms=(feed.first_next - started) * 1000,
             first_answer_ms=(feed.first_answer - started) * 1000,
@@ -144,14 +150,21 @@ class _Figures:
             busy_ms=[each * 1e3 for each in feed.busy],
             cpu_us=spent,
             server_share=(self._own[1] - self._own[0]) / seconds,
-            warm_pss=self.warm_pss,
-            end_pss=_sum(proportional, self.pid),
+            memory=_memory(self.pid),
+            peak=_sum(peak_memory, self.pid),
             processes=len(_processes(self.pid)),
         )
 
 
 def _processes(pid: int) -> list[int]:
     return [pid, *below(pid)] if Path("/proc/self/stat").exists() else [pid]
+
+
+def _memory(pid: int) -> int | None:
+    try:
+        return tree_memory(pid)
+    except (OSError, ValueError):
+        return None
 
 
 def _sum(of: Callable[[int], Amount], pid: int) -> Amount | None:

@@ -41,14 +41,16 @@ class Run:
         first_next_ms, first_answer_ms: from just before the process was started.
         served: events answered, warm-up and all.
         errors: of these, by error type.
-        count: events of the measured time, and
+        count: events that ended in the measured time, and
         seconds: how long that was.
-        cycles_us: of each, from its hand-out to the next one's; empty with many slots.
+        cycles_us: of each that began in it, from its hand-out to the next one's; empty with many
+            slots.
         answers_us: of each, from its hand-out to its answer.
         busy_ms: of each, from its hand-out until the runtime has come back.
         cpu_us: processor time of all its processes, an event.
         server_share: the processor time of the server, as a share of the measured time.
-        warm_pss, end_pss: bytes of all its processes, after the warm-up and at the end.
+        memory: bytes of all its processes at the end, as if they were alone on the machine.
+        peak: bytes that each of them has had at most, in all.
         processes: how many there were at the end.
     """
 
@@ -63,8 +65,8 @@ class Run:
     busy_ms: Sequence[float]
     cpu_us: float | None
     server_share: float
-    warm_pss: int | None
-    end_pss: int | None
+    memory: int | None
+    peak: int | None
     processes: int
 
 
@@ -75,11 +77,13 @@ class CrashTimes:
     Args:
         exception: the handler raised.
         exit: it called `sys.exit`.
+        death: it ended its process.
         timeout: it did not end in its time, which is part of it.
     """
 
     exception: float
     exit: float
+    death: float
     timeout: float
 
 
@@ -100,3 +104,13 @@ class Results:
     crashes: Mapping[str, Sequence[CrashTimes]]
     many: Mapping[int, Mapping[str, Sequence[Run]]]
     answer: bytes
+
+    @property
+    def one_at_a_time(self) -> list[Run]:
+        """All runs of the function with one event at a time."""
+        return [run for runs in self.functions.values() for run in runs]
+
+    @property
+    def many_at_once(self) -> list[Run]:
+        """All runs of the function with many events at once."""
+        return [run for found in self.many.values() for runs in found.values() for run in runs]

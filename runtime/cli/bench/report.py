@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from runtime.cli.bench.cost import Estimate, Load, estimate, memory_for
+from runtime.cli.bench.cost import LOADED, Load, estimate, memory_for
 from runtime.cli.bench.figures import distribution
 from runtime.cli.bench.machine import Machine
 from runtime.cli.bench.order import PEER, BenchOrder, peer_version
@@ -27,19 +27,30 @@ ROUNDS = (
     " a ratio is okibi's to the peer's, taken within a round."
 )
 SHARES = (
-    "The runtime's part of a cycle is the cycle of the same function with a handler in its place"
-    " that only returns the same answer, measured in turn with it; the rest is the handler's, and"
-    " less than nothing where noise is more."
+    "The runtime's and the server's part of a cycle is the cycle of the same function with a"
+    " handler in its place that only returns the same answer, measured in turn with it; the rest is"
+    " the handler's, and less than nothing where noise is more."
+)
+MEMORY = (
+    "Memory at the end is what all processes would have (PSS) if no others were on the machine; at"
+    " most is the peak of each process (VmHWM, as `okibi invoke` reports it), with all that it"
+    " shares, and what the costs are reckoned from."
 )
 COSTS = (
     "Costs are estimates, from list prices of {}, {}, that you must check ({}); without free tier,"
     " cold starts, traffic and disks. With less memory than a core's, what computes is taken to"
-    " last longer in proportion."
+    " last longer in proportion. A server's cores are taken to do what one does here, under the"
+    " runtime's own loop, and to be used to {:.0%} at most."
 )
 CRASHES = (
     "Your handler cannot be made to fail: a small one that comes with okibi does, on the same"
-    " runtime; from the start of the bad event until the next one is answered. A cold start counts"
-    " from the start of the process."
+    " runtime, beside a server on the same cores; from the start of the bad event, or from the end"
+    " of its time, until the next one is answered. okibi answers OKIBI_DEADLINE_MARGIN_MS"
+    " (100) before it. A cold start counts from the start of the process."
+)
+UNKNOWN = (
+    "The system does not tell of processor time: an event is taken to compute for as long as it"
+    " lasts."
 )
 TOO_LITTLE = "{:.0f} MB were measured, more than --memory-size {}: it would not run in that."
 FEW = (
@@ -48,7 +59,8 @@ FEW = (
 )
 ONE_CORE = "There is one core: the server takes time of the runtime."
 BUSY = (
-    "The server was busy most of the time: what is measured there is its limit, not the runtime's."
+    "With many at once the server was busy most of the time: what is measured there is its limit,"
+    " not the runtime's."
 )
 
 
@@ -57,14 +69,16 @@ class Cost:
     """A month's cost.
 
     Args:
-        where, how: see `Estimate`; okibi's.
-        okibi, peer: US dollars.
+        where: see `Estimate`.
+        okibi, peer: US dollars; None where it cannot be done, or without a peer.
+        how, peer_how: what they were reckoned from.
     """
 
     where: str
+    okibi: float | None
     how: str
-    okibi: float
-    peer: float | None
+    peer: float | None = None
+    peer_how: str = ""
 
 
 @attrs.frozen
@@ -126,7 +140,7 @@ def make_report(order: BenchOrder, results: Results, machine: Machine) -> Report
         prices=f"{order.prices.region}, {order.prices.taken}",
         costs=_costs(order, results, peer),
         distribution={
-            name: distribution([each for run in runs for each in run.cycles_us])
+            name: distribution([run.cycles_us for run in runs])
             for name, runs in results.functions.items()
         },
         notes=notes(order, results, machine),
@@ -141,17 +155,17 @@ def _memory(order: BenchOrder, runs: Sequence[Run]) -> int:
 
 
 def _measured_mb(runs: Sequence[Run]) -> float | None:
-    known = [run.end_pss for run in runs if run.end_pss is not None]
+    known = [run.peak for run in runs if run.peak is not None]
     return max(known) / 2**20 if known else None
 
 
 def _costs(order: BenchOrder, results: Results, peer: str | None) -> tuple[Cost, ...]:
     ours = estimate(_load(order, results.functions[OKIBI]), order.prices)
-    theirs: Sequence[Estimate | None] = [None] * len(ours)
-    if peer is not None:
-        theirs = estimate(_load(order, results.functions[peer]), order.prices)
+    if peer is None:
+        return tuple(Cost(own.where, own.monthly, own.how) for own in ours)
+    theirs = estimate(_load(order, results.functions[peer]), order.prices)
     return tuple(
-        Cost(own.where, own.how, own.monthly, None if other is None else other.monthly)
+        Cost(own.where, own.monthly, own.how, other.monthly, other.how)
         for own, other in zip(ours, theirs, strict=True)
     )
 
@@ -159,14 +173,12 @@ def _costs(order: BenchOrder, results: Results, peer: str | None) -> tuple[Cost,
 def _load(order: BenchOrder, runs: Sequence[Run]) -> Load:
     spent = [run.cpu_us for run in runs if run.cpu_us is not None]
     each = statistics.mean(run.seconds / run.count for run in runs)
-    # Where nobody tells of processor time, an event is taken to compute for as long as it lasts.
-    cpu = statistics.median(spent) / 1e6 if spent else each
+    cpu = (statistics.median(spent) / 1e6 if spent else 0.0) or each
     return Load(
         monthly=order.rate,
         busy_ms=[each for run in runs for each in run.busy_ms],
         cpu_ms=cpu * 1000,
         memory_mb=_memory(order, runs),
-        core_rate=1 / cpu,
     )
 
 
@@ -180,13 +192,15 @@ def notes(order: BenchOrder, results: Results, machine: Machine) -> tuple[str, .
         ROUNDS.format(order.size.rounds, order.size.crash_rounds),
         SHARES,
         CRASHES,
-        COSTS.format(prices.region, prices.taken, ", ".join(prices.sources)),
+        MEMORY,
+        COSTS.format(prices.region, prices.taken, ", ".join(prices.sources), LOADED),
     ]
-    runs = [run for each in results.functions.values() for run in each]
+    runs, many = results.one_at_a_time, results.many_at_once
+    if any(run.cpu_us is None for run in runs):
+        said.append(UNKNOWN)
     said += _few(runs)
-    many = [run for each in results.many.values() for found in each.values() for run in found]
     said += _errors([*runs, *many])
-    said += _busy([*runs, *many], machine)
+    said += _busy(many, machine)
     measured = _measured_mb(results.functions[OKIBI])
     if order.memory_mb is not None and measured is not None and measured > order.memory_mb:
         said.append(TOO_LITTLE.format(measured, order.memory_mb))

@@ -4,11 +4,12 @@
 # What the runtime takes of a cycle is not measured inside it, which would be a cost of its own. It
 # is the cycle of the same function with a handler that returns the same answer and does nothing
 # (`functions/okibi_stand_in.py`), measured in turn with it. The rest of the function's cycle is the
-# handler's. Both are differences of two medians of the same round.
+# handler's. Both are differences of two medians of the same round. The server's part of a cycle is
+# in both; its processor time tells how much that is.
 """From what was measured to the rows of a report."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any
 
 import attrs
 
@@ -16,12 +17,12 @@ from runtime.cli.bench.figures import Figure, figure, percentile, ratio
 from runtime.cli.bench.plan import OKIBI
 from runtime.cli.bench.record import CrashTimes, Results, Run
 
-__all__ = ["Row", "crash_rows", "many_rows", "rows"]
+__all__ = ["MEMORY", "THROUGHPUT", "Row", "rows"]
 
-SHARES = ((0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9"))
 MB = 2**20
+THROUGHPUT, MEMORY = "throughput", "memory"
+"""Keys of what is drawn against the number of events at once."""
 
-One = TypeVar("One")
 Value = float | None
 
 
@@ -35,6 +36,8 @@ class Row:
         unit: of it.
         okibi, peer: what it came to; None where nobody can tell.
         ratio: okibi's to the peer's.
+        slots: events at once.
+        key: of what is drawn; "" for the others.
     """
 
     section: str
@@ -43,6 +46,19 @@ class Row:
     okibi: Figure | None
     peer: Figure | None = None
     ratio: Figure | None = None
+    slots: int = 1
+    key: str = ""
+
+
+@attrs.frozen
+class _Told:
+    """What a row tells of one round; `has_ratio` is for what is more than nothing."""
+
+    name: str
+    unit: str
+    of: Callable[[Any], Value]
+    key: str = ""
+    has_ratio: bool = True
 
 
 def rows(results: Results, peer: str | None, crash_limit: float) -> tuple[Row, ...]:
@@ -53,146 +69,113 @@ def rows(results: Results, peer: str | None, crash_limit: float) -> tuple[Row, .
         peer: the peer's name, or None.
         crash_limit: seconds that an event had whose time ran out.
     """
-    return (
-        *_warm_rows(results, peer),
-        *_start_rows(results, peer),
-        *crash_rows(results, peer, crash_limit),
-        *_memory_rows(results, peer),
-        *many_rows(results, peer),
-    )
+    names = (OKIBI,) if peer is None else (OKIBI, peer)
+    runs = [results.functions[name] for name in names]
+    pairs = [list(zip(results.functions[name], results.stand_ins[name], strict=True))
+             for name in names]  # fmt: skip
+    crashes = [results.crashes[name] for name in names]
+    warm = "warm, one event at a time"
+    found = [
+        *_section(warm, CYCLE, runs),
+        *_section(warm, SHARES, pairs),
+        *_section(warm, (*EVENT, *_errors(runs)), runs),
+        *_section("cold start, bytecode compiled", START, runs),
+        *_section("crashes (a handler of okibi's own)", _crashes(crash_limit), crashes),
+        *_section("memory of all processes", REST, runs),
+    ]
+    for slots, by_name in results.many.items():
+        many = [by_name[name] for name in names]
+        found += _section(f"{slots} events at once", (*MANY, *_errors(many)), many, slots)
+    return tuple(found)
 
 
-def _row(
-    section: str,
-    name: str,
-    unit: str,
-    ours: Sequence[One],
-    theirs: Sequence[One] | None,
-    of: Callable[[One], Value],
-) -> Row:
-    own = [of(each) for each in ours]
-    if theirs is None:
-        return Row(section, name, unit, figure(own))
-    other = [of(each) for each in theirs]
-    return Row(section, name, unit, figure(own), figure(other), ratio(own, other))
-
-
-def _warm_rows(results: Results, peer: str | None) -> list[Row]:
-    ours = results.functions[OKIBI]
-    theirs = None if peer is None else results.functions[peer]
-
-    def row(name: str, unit: str, of: Callable[[Run], Value]) -> Row:
-        return _row("warm, one event at a time", name, unit, ours, theirs, of)
-
-    found = [row("events", "a second", lambda run: run.count / run.seconds)]
-    found += [row(f"a cycle, {name}", "us", _percentile_of("cycles_us", share))
-              for share, name in SHARES]  # fmt: skip
-    found += _shares_of_a_cycle(results, peer)
-    found += [row(f"event to answer, {name}", "us", _percentile_of("answers_us", share))
-              for share, name in SHARES]  # fmt: skip
-    found.append(row("processor time of an event", "us", lambda run: run.cpu_us))
-    found.append(row("the server's share of a core", "%", lambda run: run.server_share * 100))
-    if any(run.errors for run in (*ours, *(theirs or ()))):
-        found.append(row("answers that are errors", "%", _error_rate))
+def _section(
+    title: str, told: Sequence[_Told], rounds: Sequence[Sequence[Any]], slots: int = 1
+) -> list[Row]:
+    """Rows of the rounds of okibi and, where there is one, of the peer."""
+    found: list[Row] = []
+    for each in told:
+        own, *others = [[each.of(one) for one in of_one] for of_one in rounds]
+        row = Row(title, each.name, each.unit, figure(own), slots=slots, key=each.key)
+        for other in others:
+            compared = ratio(own, other) if each.has_ratio else None
+            row = attrs.evolve(row, peer=figure(other), ratio=compared)
+        found.append(row)
     return found
 
 
+# -- what is told of a run
+
+
 def _percentile_of(name: str, share: float) -> Callable[[Run], Value]:
-    def of(run: Run) -> Value:
-        samples: Sequence[float] = getattr(run, name)
-        return percentile(sorted(samples), share)
-
-    return of
+    return lambda run: percentile(sorted(getattr(run, name)), share)
 
 
-_cycle = _percentile_of("cycles_us", 0.5)
-
-
-def _shares_of_a_cycle(results: Results, peer: str | None) -> list[Row]:
-    ours = list(zip(results.functions[OKIBI], results.stand_ins[OKIBI], strict=True))
-    theirs = None
-    if peer is not None:
-        theirs = list(zip(results.functions[peer], results.stand_ins[peer], strict=True))
-
-    def handlers(pair: tuple[Run, Run]) -> Value:
-        whole, runtimes = _cycle(pair[0]), _cycle(pair[1])
-        return None if whole is None or runtimes is None else whole - runtimes
-
-    section = "warm, one event at a time"
-    own = _row(section, "of it the handler's", "us", ours, theirs, handlers)
-    return [
-        _row(section, "of it the runtime's", "us", ours, theirs, lambda pair: _cycle(pair[1])),
-        # Of two differences that are almost nothing a ratio says nothing.
-        attrs.evolve(own, ratio=None),
-    ]
-
-
-def _error_rate(run: Run) -> float:
-    return sum(run.errors.values()) / run.served * 100
-
-
-def _start_rows(results: Results, peer: str | None) -> list[Row]:
-    ours = results.functions[OKIBI]
-    theirs = None if peer is None else results.functions[peer]
-    section = "cold start, bytecode compiled"
-    return [
-        _row(section, "to the first GET /next", "ms", ours, theirs, lambda run: run.first_next_ms),
-        _row(section, "to the first answer", "ms", ours, theirs, lambda run: run.first_answer_ms),
-    ]
-
-
-def crash_rows(results: Results, peer: str | None, limit: float) -> list[Row]:
-    """What crashes cost."""
-    ours = results.crashes[OKIBI]
-    theirs = None if peer is None else results.crashes[peer]
-
-    def row(name: str, of: Callable[[CrashTimes], Value]) -> Row:
-        section = "crashes (a handler of okibi's own)"
-        return _row(section, name, "ms", ours, theirs, of)
-
-    return [
-        row("exception to next good answer", lambda times: times.exception),
-        row("sys.exit to next good answer", lambda times: times.exit),
-        row(f"time-out, {limit:g} s, to next", lambda times: times.timeout),
-    ]
-
-
-def _memory_rows(results: Results, peer: str | None) -> list[Row]:
-    ours = results.functions[OKIBI]
-    theirs = None if peer is None else results.functions[peer]
-    section = "memory of all processes (PSS)"
-    return [
-        _row(section, "after the warm-up", "MB", ours, theirs, lambda run: _mb(run.warm_pss)),
-        _row(section, "at the end", "MB", ours, theirs, lambda run: _mb(run.end_pss)),
-    ]
+def _percentiles(title: str, name: str) -> list[_Told]:
+    shares = ((0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9"))
+    return [_Told(f"{title}, {words}", "us", _percentile_of(name, share))
+            for share, words in shares]  # fmt: skip
 
 
 def _mb(size: int | None) -> Value:
     return None if size is None else size / MB
 
 
-def many_rows(results: Results, peer: str | None) -> list[Row]:
-    """The same with many events at once."""
-    found: list[Row] = []
-    for slots, runs in results.many.items():
-        ours = runs[OKIBI]
-        theirs = None if peer is None else runs[peer]
-        found += _rows_of(f"{slots} events at once", ours, theirs)
-    return found
+def _errors(rounds: Sequence[Sequence[Run]]) -> list[_Told]:
+    if not any(run.errors for runs in rounds for run in runs):
+        return []
+    return [_Told("answers that are errors", "%",
+                  lambda run: sum(run.errors.values()) / run.served * 100)]  # fmt: skip
 
 
-def _rows_of(section: str, ours: Sequence[Run], theirs: Sequence[Run] | None) -> list[Row]:
-    def row(name: str, unit: str, of: Callable[[Run], Value]) -> Row:
-        return _row(section, name, unit, ours, theirs, of)
+_cycle = _percentile_of("cycles_us", 0.5)
 
-    found = [
-        row("events", "a second", lambda run: run.count / run.seconds),
-        row("event to answer, p50", "us", _percentile_of("answers_us", 0.5)),
-        row("event to answer, p99", "us", _percentile_of("answers_us", 0.99)),
-        row("memory (PSS)", "MB", lambda run: _mb(run.end_pss)),
-        row("processes", "", lambda run: run.processes),
-        row("the server's share of a core", "%", lambda run: run.server_share * 100),
-    ]
-    if any(run.errors for run in (*ours, *(theirs or ()))):
-        found.append(row("answers that are errors", "%", _error_rate))
-    return found
+
+def _handler_s(pair: tuple[Run, Run]) -> Value:
+    whole, others = _cycle(pair[0]), _cycle(pair[1])
+    return None if whole is None or others is None else whole - others
+
+
+EVENTS = _Told("events", "a second", lambda run: run.count / run.seconds, THROUGHPUT)
+BUSY = _Told("the server's share of a core", "%", lambda run: run.server_share * 100)
+CYCLE = (EVENTS, *_percentiles("a cycle", "cycles_us"))
+SHARES = (
+    _Told("of it the runtime's and the server's", "us", lambda pair: _cycle(pair[1])),
+    # Of two differences that are almost nothing a ratio says nothing.
+    _Told("of it the handler's", "us", _handler_s, has_ratio=False),
+)
+EVENT = (
+    _Told("processor time of the server", "us",
+          lambda run: run.server_share * run.seconds / run.count * 1e6),
+    _Told("processor time of the runtime", "us", lambda run: run.cpu_us),
+    *_percentiles("event to answer", "answers_us"),
+)  # fmt: skip
+START = (
+    _Told("to the first GET /next", "ms", lambda run: run.first_next_ms),
+    _Told("to the first answer", "ms", lambda run: run.first_answer_ms),
+)
+REST = (
+    _Told("at the end", "MB", lambda run: _mb(run.memory), MEMORY),
+    _Told("at most", "MB", lambda run: _mb(run.peak)),
+)
+MANY = (
+    EVENTS,
+    _Told("event to answer, p50", "us", _percentile_of("answers_us", 0.5)),
+    _Told("event to answer, p99", "us", _percentile_of("answers_us", 0.99)),
+    _Told("memory at the end", "MB", lambda run: _mb(run.memory), MEMORY),
+    _Told("processes", "", lambda run: run.processes),
+    BUSY,
+)
+
+
+def _crashes(limit: float) -> tuple[_Told, ...]:
+    def past(times: CrashTimes) -> float:
+        return times.timeout - limit * 1000
+
+    return (
+        _Told("exception to next good answer", "ms", lambda times: times.exception),
+        _Told("sys.exit to next good answer", "ms", lambda times: times.exit),
+        _Told("death of the process to next", "ms", lambda times: times.death),
+        # Before the time is up it is less than nothing.
+        _Told(f"time-out, from {limit:g} s to next", "ms", past, has_ratio=False),
+    )

@@ -11,7 +11,7 @@ from rich.table import Table as RichTable
 
 from runtime.cli.bench.plan import Step
 from runtime.cli.bench.report import Report
-from runtime.cli.bench.words import Table, cost_table, figure_table, heading
+from runtime.cli.bench.words import RECKONED, Table, cost_table, figure_table, heading
 
 __all__ = ["progress", "table"]
 
@@ -72,8 +72,7 @@ def table(report: Report) -> str:
 def _rich(table: Table) -> RichTable:
     drawn = RichTable(box=box.SIMPLE_HEAD, show_edge=False)
     for number, column in enumerate(table.columns):
-        # What is reckoned from is words again.
-        words = number == 0 or column == table.columns[-1] == "reckoned from"
+        words = number == 0 or column == RECKONED
         drawn.add_column(column, justify="left" if words else "right")
     for title, found in table.sections:
         if title:

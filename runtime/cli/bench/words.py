@@ -1,4 +1,4 @@
-"""A report's values as text: what the terminal and Markdown have in common."""
+"""A report's values as text: tables of it, for the terminal and as Markdown."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,12 @@ from runtime.cli.bench.figures import Figure
 from runtime.cli.bench.report import Cost, Report
 from runtime.cli.bench.rows import Row
 
-__all__ = ["Table", "cost_table", "figure_table", "heading", "number"]
+__all__ = ["RECKONED", "Table", "cost_table", "figure_table", "heading", "markdown", "number"]
 
 MISSING = "-"
 SPREAD = "low to high"
+RECKONED = "reckoned from"
+"""The head of a column of words."""
 
 
 @attrs.frozen
@@ -83,15 +85,47 @@ def _texts(figure: Figure | None) -> tuple[str, str]:
 
 
 def cost_table(report: Report) -> Table:
-    """What a month costs."""
+    """What a month costs, and what that was reckoned from: with a peer, of each."""
     asked = f"{number(report.monthly / 1e6)} million events a month"
-    columns = [asked, "okibi"]
+    columns = [asked, "okibi", RECKONED]
     if report.peer:
-        columns.append(report.peer.partition(" ")[0])
-    columns.append("reckoned from")
-    return Table(columns, [("", [_cost_cells(cost) for cost in report.costs])])
+        columns += [report.peer.partition(" ")[0], RECKONED]
+    return Table(columns, [("", [_cost_cells(cost, report) for cost in report.costs])])
 
 
-def _cost_cells(cost: Cost) -> list[str]:
-    peer = [] if cost.peer is None else [f"${cost.peer:,.2f}"]
-    return [cost.where, f"${cost.okibi:,.2f}", *peer, cost.how]
+def _cost_cells(cost: Cost, report: Report) -> list[str]:
+    peer = [_dollars(cost.peer), cost.peer_how] if report.peer else []
+    return [cost.where, _dollars(cost.okibi), cost.how, *peer]
+
+
+def _dollars(amount: float | None) -> str:
+    return MISSING if amount is None else f"${amount:,.2f}"
+
+
+# -- as Markdown
+
+
+def markdown(report: Report) -> str:
+    """The whole report, to be put on a page."""
+    first, *others = heading(report)
+    parts = [
+        f"### {first}",
+        "  \n".join(others),
+        _table(figure_table(report)),
+        _table(cost_table(report)),
+        "\n".join(f"* {note}" for note in report.notes),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(table: Table) -> str:
+    lines = [_line(table.columns), _line(["---"] + ["---:"] * (len(table.columns) - 1))]
+    for title, found in table.sections:
+        if title:
+            lines.append(_line([f"**{title}**"] + [""] * (len(table.columns) - 1)))
+        lines += [_line(cells) for cells in found]
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.local.processes import below, cpu_seconds, proportional
+from runtime.local.processes import below, cpu_seconds, peak_memory, proportional, tree_memory
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="no /proc")
 
@@ -54,3 +54,45 @@ def test_the_time_of_threads_that_have_ended_counts() -> None:
     thread.join()
 
     assert cpu_seconds(os.getpid()) - before > 0.005
+
+
+def test_the_time_of_children_that_have_ended_counts() -> None:
+    before = cpu_seconds(os.getpid())
+    subprocess.run([sys.executable, "-c", "import time\nwhile time.process_time() < 0.3: pass"])
+
+    assert cpu_seconds(os.getpid()) - before > 0.25
+
+
+def test_the_most_that_a_process_has_had_is_known_after_it_has_given_it_back() -> None:
+    with _started("held = os.urandom(64 << 20); del held") as process:
+        peak = peak_memory(process.pid)
+
+        assert peak > 64 << 20
+        assert tree_memory(process.pid) < peak - (48 << 20)
+        process.communicate("")
+
+
+def test_what_processes_share_counts_once_whoever_else_has_it(tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(os.urandom(32 << 20))
+    maps = (
+        f"import mmap; file = open({str(tmp_path / 'large')!r}, 'rb')"
+        "; large = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)"
+    )
+    reads = "; sum(large[::4096])"
+    with _started(maps + reads) as other, _started(f"{maps}; os.fork(){reads}") as two:
+        assert proportional(two.pid) < 32 << 20
+        assert 32 << 20 < tree_memory(two.pid) < 60 << 20
+        other.communicate("")
+        two.communicate("")
+
+
+def _started(code: str) -> "subprocess.Popen[str]":
+    """A Python process, and those that it forks, that wait for stdin's end."""
+    script = f"import os, sys; {code or 'pass'}; print('done', flush=True); sys.stdin.read()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for _ in range(1 + code.count("os.fork")):
+        assert process.stdout.readline() == "done\n"
+    return process

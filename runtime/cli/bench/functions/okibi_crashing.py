@@ -3,6 +3,7 @@
 It imports nothing of okibi's, so that the official client can serve it too.
 """
 
+import os
 import sys
 import time
 from typing import Any
@@ -15,6 +16,8 @@ def handler(event: dict[str, Any], context: Any) -> str:
         raise ValueError("on demand")
     if way == "exit":
         sys.exit(1)
+    if way == "death":
+        os._exit(1)
     if way == "time-out":
         time.sleep(event["seconds"])
     return "good"

@@ -28,8 +28,8 @@ def run(cycle: float, **changed: Any) -> Run:
         busy_ms=[cycle / 1000] * 1000,
         cpu_us=cycle / 2,
         server_share=0.3,
-        warm_pss=20 << 20,
-        end_pss=22 << 20,
+        memory=20 << 20,
+        peak=22 << 20,
         processes=1,
     )
     return attrs.evolve(made, **changed)
@@ -39,7 +39,7 @@ def results(
     functions: Sequence[Run], stand_ins: Sequence[Run], *, peer: bool = False, **changed: Any
 ) -> Results:
     """Of okibi; with a peer that takes twice as long in everything but crashes."""
-    crash = CrashTimes(1.0, 2.0, 400.0)
+    crash = CrashTimes(1.0, 2.0, 90.0, 400.0)
 
     def slower(runs: Sequence[Run]) -> list[Run]:
         return [run(each.cycles_us[0] * 2, errors=each.errors) for each in runs]
@@ -47,7 +47,10 @@ def results(
     made = Results(
         functions={"okibi": functions, **({PEER: slower(functions)} if peer else {})},
         stand_ins={"okibi": stand_ins, **({PEER: slower(stand_ins)} if peer else {})},
-        crashes={"okibi": [crash], **({PEER: [CrashTimes(1.0, 80.0, 580.0)]} if peer else {})},
+        crashes={
+            "okibi": [crash],
+            **({PEER: [CrashTimes(1.0, 80.0, 45.0, 580.0)]} if peer else {}),
+        },
         many={},
         answer=b"{}",
     )

@@ -1,5 +1,6 @@
 """What a measured runtime is served, and what is known of it: on a clock of the test's own."""
 
+import heapq
 import math
 from collections.abc import Callable
 
@@ -95,15 +96,33 @@ def test_the_warm_up_ends_after_so_many_events(clock: Clock) -> None:
 
 
 def test_the_warm_up_ends_after_so_long_but_not_before_one_event(clock: Clock) -> None:
-    feed = feed_of(clock, 2, warm_events=1000)
-    one, other = Lane(feed), Lane(feed)
-    one.ask()
+    feed = feed_of(clock, warm_events=1000)
+    lane = Lane(feed)
+    lane.ask()
     clock.now += 60.0
-    other.ask()
     assert math.isinf(feed.began)
 
-    cycle(one, clock)
+    cycle(lane, clock)
 
+    assert feed.began == clock.now
+
+
+def test_no_lane_has_an_event_before_all_have_come_and_their_warm_up_begins_then(
+    clock: Clock,
+) -> None:
+    feed = feed_of(clock, 3, warm_events=1000)
+    lanes = [Lane(feed) for _ in range(3)]
+    for lane in lanes[:2]:
+        lane.ask()
+    clock.now += 60.0
+    assert (feed.lanes, [lane.event for lane in lanes]) == (2, [None] * 3)
+
+    lanes[2].ask()
+    assert all(lane.event is not None for lane in lanes)
+    cycle(lanes[0], clock)
+    assert math.isinf(feed.began)
+    clock.now += 5.0
+    cycle(lanes[1], clock)
     assert feed.began == clock.now
 
 
@@ -180,7 +199,7 @@ def test_each_of_many_lanes_gets_an_event_at_once(clock: Clock) -> None:
     assert not feed.errors
 
 
-def test_of_many_lanes_an_event_counts_that_began_after_the_warm_up(clock: Clock) -> None:
+def test_what_an_event_took_is_told_of_those_that_began_after_the_warm_up(clock: Clock) -> None:
     feed = feed_of(clock, 2, warm_events=1, seconds=100.0)
     one, other = Lane(feed), Lane(feed)
     one.ask()
@@ -189,9 +208,56 @@ def test_of_many_lanes_an_event_counts_that_began_after_the_warm_up(clock: Clock
     assert feed.began == clock.now
 
     cycle(other, clock)
-    assert feed.count == 0
+    assert (feed.count, feed.answers) == (1, [])
     clock.now += 1.0
     one.answer()
 
-    assert feed.count == 1
-    assert feed.answers == [2.5]
+    assert (feed.count, feed.answers) == (2, [2.5])
+
+
+def test_after_the_measured_time_those_in_flight_are_waited_for_and_nothing_is_handed_out(
+    clock: Clock,
+) -> None:
+    feed = feed_of(clock, 2, warm_events=1, seconds=3.0)
+    one, other = Lane(feed), Lane(feed)
+    one.ask()
+    other.ask()
+    cycle(one, clock)
+    cycle(other, clock)
+    cycle(one, clock)
+    cycle(one, clock)
+    clock.now += 1.0
+
+    one.answer()
+    assert (feed.count, feed.ended, feed.done) == (4, clock.now, False)
+    one.ask()
+    assert one.event is None
+    clock.now += 60.0
+    other.answer()
+
+    assert feed.done
+    # The slow one too; but it ended too late to count for what a second brings.
+    assert max(feed.answers) == 64.0
+    assert feed.count == 4
+
+
+@pytest.mark.parametrize("takes", [0.4, 0.5, 1.0, 2.5])
+@pytest.mark.parametrize("apart", [0.0, 0.01, 0.025])
+@pytest.mark.parametrize("warm_events", [1, 16, 21])
+def test_of_many_lanes_throughput_is_what_they_do(
+    takes: float, apart: float, warm_events: int, clock: Clock
+) -> None:
+    feed = feed_of(clock, 16, warm_events=warm_events, seconds=1.0)
+    lanes = [Lane(feed) for _ in range(16)]
+    for lane in lanes:
+        lane.ask()
+    due = [(clock.now + takes + number * apart, number) for number in range(16)]
+
+    while not feed.done:
+        heapq.heapify(due)
+        clock.now, number = heapq.heappop(due)
+        lanes[number].answer()
+        lanes[number].ask()
+        due.append((clock.now + takes, number))
+
+    assert feed.count / (feed.ended - feed.began) == pytest.approx(16 / takes)

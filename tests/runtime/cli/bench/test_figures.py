@@ -53,8 +53,14 @@ def test_against_nothing_there_is_no_ratio(theirs: float | None) -> None:
 
 
 def test_a_distribution_rises_and_stops_where_samples_are_too_few() -> None:
-    points = distribution(HUNDRED)
+    points = distribution([HUNDRED])
 
     assert points[0] == (0.01, 1.0)
     assert points[-1] == (0.99, 99.0)
     assert points == sorted(points)
+
+
+def test_a_distribution_of_rounds_is_the_median_of_each_round_s() -> None:
+    slow = [each * 10 for each in HUNDRED]
+
+    assert dict(distribution([HUNDRED, slow, HUNDRED]))[0.99] == 99.0

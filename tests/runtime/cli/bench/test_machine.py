@@ -1,6 +1,11 @@
 """The machine, in words."""
 
+import os
 import platform
+import subprocess
+import sys
+
+import pytest
 
 from runtime.cli.bench.machine import Machine, this_machine
 
@@ -11,7 +16,17 @@ def test_this_machine_tells_what_it_is() -> None:
     assert platform.python_version() in machine.python
     assert platform.release() in machine.system
     assert machine.processor
-    assert machine.cores >= 1
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no way to choose a core here")
+def test_a_core_that_the_process_may_not_use_is_none() -> None:
+    code = (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
+        "from runtime.cli.bench.machine import this_machine; print(this_machine().cores)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert done.stdout == "1\n", done.stderr
 
 
 def test_in_words_it_is_a_line() -> None:

@@ -120,6 +120,16 @@ def test_of_the_peer_s_processes_there_are_not_too_many() -> None:
         read(concurrency="65", peer="awslambdaric")
 
 
+def test_an_event_that_lambda_would_not_take_is_refused(tmp_path: Path) -> None:
+    event = tmp_path / "event.json"
+    event.write_text(f'"{"x" * (6 * 2**20 - 2)}"')
+    assert len(read_order("app.handler", str(event), {}).event) == 6 * 2**20
+
+    event.write_text(f'"{"x" * (6 * 2**20 - 1)}"')
+    with pytest.raises(BadInput, match="an event of 6,291,457 bytes: Lambda takes no more than 6"):
+        read_order("app.handler", str(event), {})
+
+
 def test_stdin_is_not_read_for_an_option_that_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", None)
 

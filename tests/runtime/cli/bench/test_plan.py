@@ -16,11 +16,16 @@ def test_whoever_is_compared_takes_turns(tmp_path: Path) -> None:
         ("peer", FUNCTION),
         ("okibi", STAND_IN),
         ("peer", STAND_IN),
-    ] * 2
+        # None is always the one that goes first.
+        ("peer", FUNCTION),
+        ("okibi", FUNCTION),
+        ("peer", STAND_IN),
+        ("okibi", STAND_IN),
+    ]
     assert [(step.runtime, step.purpose) for step in steps[8:]] == [
-        ("okibi", Purpose.CRASHES),
-        ("peer", Purpose.CRASHES),
-    ] * 3
+        (runtime, Purpose.CRASHES)
+        for runtime in ("okibi", "peer", "peer", "okibi", "okibi", "peer")
+    ]
 
 
 def test_without_a_peer_there_is_okibi_alone(tmp_path: Path) -> None:

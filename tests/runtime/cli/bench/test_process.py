@@ -23,6 +23,14 @@ pathlib.Path("there").touch()
 time.sleep(60)
 time.sleep(60)
 """
+# One process, which asks once: a client that knows of no slots.
+ASKS = """
+import os, socket
+host, port = os.environ["AWS_LAMBDA_RUNTIME_API"].split(":")
+client = socket.create_connection((host, int(port)))
+client.sendall(b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")
+client.recv(1)
+"""
 
 
 def ordered(folder: Path, code: str, **changed: Any) -> bytes:
@@ -76,6 +84,7 @@ def test_a_signal_while_it_ends_the_runtime_leaves_none_behind(number: int, tmp_
     ("code", "sentence"),
     [
         ("import time; time.sleep(60)", "the runtime does not answer within 0.5 s"),
+        (ASKS, "the runtime does not answer within 2.2 s; only 1 of 3 lanes came"),
         ("import sys; print('so'); sys.exit(3)",
          "the runtime has ended (exit code 3); the last it said: so"),
     ],
@@ -83,7 +92,9 @@ def test_a_signal_while_it_ends_the_runtime_leaves_none_behind(number: int, tmp_
 def test_a_runtime_that_hangs_is_told_from_one_that_has_ended(
     code: str, sentence: str, tmp_path: Path
 ) -> None:
-    with start(ordered(tmp_path, code, silence=0.3 if "sleep" in code else 9.0)) as process:
+    silence = {"import time; time.sleep(60)": 0.3, ASKS: 2.0}.get(code, 9.0)
+    slots = 3 if code == ASKS else None
+    with start(ordered(tmp_path, code, silence=silence, slots=slots)) as process:
         out, err = process.communicate(timeout=10)
 
     assert (process.returncode, out) == (1, b"")

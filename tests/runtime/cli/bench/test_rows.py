@@ -1,5 +1,6 @@
 """From runs to rows."""
 
+import attrs
 import pytest
 
 from runtime.cli.bench.figures import Figure
@@ -21,16 +22,34 @@ def test_a_row_is_the_median_of_the_rounds_with_their_spread() -> None:
     assert made["warm", "events"].okibi == Figure(1e6 / 110, 1e6 / 300, 1e6 / 100)
     assert made["warm", "event to answer, p99.9"].okibi == Figure(88, 80, 240)
     assert made["cold start", "to the first GET /next"].okibi == Figure(100, 100, 100)
-    assert made["memory of all processes (PSS)", "at the end"].okibi == Figure(22, 22, 22)
-    assert made["crashes (a handler of okibi's own)", "time-out, 0.5 s, to next"].okibi == Figure(
-        400, 400, 400
-    )
+    assert made["memory of all processes", "at the end"].okibi == Figure(20, 20, 20)
+    assert made["memory of all processes", "at most"].okibi == Figure(22, 22, 22)
+    # 0.3 of the measured time, by 1,000 events of 110 us each.
+    server = made["warm", "processor time of the server"].okibi
+    assert server is not None
+    assert attrs.astuple(server) == pytest.approx((33, 30, 90))
+
+
+def test_a_time_out_is_told_from_the_end_of_its_time_and_has_no_ratio() -> None:
+    made = found(results([run(100)], [run(90)], peer=True), PEER)
+    row = made["crashes (a handler of okibi's own)", "time-out, from 0.5 s to next"]
+
+    assert (row.okibi, row.peer, row.ratio) == (
+        Figure(-100, -100, -100), Figure(80, 80, 80), None,
+    )  # fmt: skip
+
+
+def test_a_process_that_dies_is_told_of_too() -> None:
+    made = found(results([run(100)], [run(90)], peer=True), PEER)
+    row = made["crashes (a handler of okibi's own)", "death of the process to next"]
+
+    assert row.ratio == Figure(2, 2, 2)
 
 
 def test_the_runtime_s_part_of_a_cycle_is_the_stand_in_s_and_the_rest_the_handler_s() -> None:
     made = found(results([run(150), run(300)], [run(100), run(120)]))
 
-    assert made["warm", "of it the runtime's"].okibi == Figure(110, 100, 120)
+    assert made["warm", "of it the runtime's and the server's"].okibi == Figure(110, 100, 120)
     # Of each round the difference: not the difference of two medians.
     assert made["warm", "of it the handler's"].okibi == Figure(115, 50, 180)
 
@@ -40,7 +59,7 @@ def test_beside_a_peer_each_row_is_a_ratio_of_the_same_round() -> None:
 
     assert made["warm", "a cycle, p50"].peer == Figure(300, 200, 400)
     assert made["warm", "a cycle, p50"].ratio == Figure(0.5, 0.5, 0.5)
-    assert made["warm", "of it the runtime's"].ratio == Figure(0.5, 0.5, 0.5)
+    assert made["warm", "of it the runtime's and the server's"].ratio == Figure(0.5, 0.5, 0.5)
     assert made["warm", "of it the handler's"].ratio is None
     crashes = made["crashes (a handler of okibi's own)", "sys.exit to next good answer"]
     assert crashes.ratio == Figure(0.025, 0.025, 0.025)
@@ -67,10 +86,10 @@ def test_errors_of_the_peer_alone_are_shown_too() -> None:
 
 
 def test_what_nobody_tells_is_no_figure() -> None:
-    made = found(results([run(100, cpu_us=None, end_pss=None)], [run(90)]))
+    made = found(results([run(100, cpu_us=None, memory=None)], [run(90)]))
 
-    assert made["warm", "processor time of an event"].okibi is None
-    assert made["memory of all processes (PSS)", "at the end"].okibi is None
+    assert made["warm", "processor time of the runtime"].okibi is None
+    assert made["memory of all processes", "at the end"].okibi is None
 
 
 def test_a_tail_of_too_few_cycles_is_no_figure() -> None:

@@ -1,7 +1,8 @@
 """What stands in for a handler: of the same kind, and it gives back the same answer."""
 
 import asyncio
-import inspect
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import Any
@@ -11,8 +12,9 @@ import pytest
 
 from actors import Actor
 from runtime import Function, Handler, Workers, streaming
+from runtime.cli.bench.functions import FUNCTIONS
 from runtime.cli.bench.functions.okibi_stand_in import stand_in
-from runtime.handler import event_type
+from runtime.handler import event_type, is_async, streams, takes_response
 from supervisors import Child
 
 ANSWER = {"the": "answer"}
@@ -44,20 +46,57 @@ class Greeter(Handler[Greeting]):
         raise AssertionError("is not to be called")
 
 
+async def pieces(event: Any, context: Any) -> AsyncIterator[bytes]:
+    yield b"never"
+
+
+class Pieces:
+    async def __call__(self, event: Any, context: Any) -> AsyncIterator[bytes]:
+        yield b"never"
+
+
+class Yields(Handler[Any]):
+    async def handle(self, event: Any, context: Any) -> AsyncIterator[bytes]:
+        yield b"never"
+
+
+def generator(event: Any, context: Any) -> Iterator[bytes]:
+    yield b"never"
+
+
+@streaming
+async def writes(event: Any, response: Any, context: Any) -> None:
+    raise AssertionError("is not to be called")
+
+
+TOLD = [b'{"the":', b' "answer"}']
+
+
 @pytest.mark.parametrize("target", [plain, partial(plain), Callable()])
 def test_a_plain_callable_s_is_a_def(target: Any) -> None:
-    made = stand_in(target, ANSWER)
+    made = stand_in(target, TOLD)
 
-    assert not inspect.iscoroutinefunction(made)
-    assert made({}, None) is ANSWER
+    assert not is_async(made)
+    assert not streams(made)
+    assert made({}, None) == ANSWER
 
 
-def test_a_coroutine_function_s_is_one() -> None:
-    assert asyncio.run(stand_in(coroutine, ANSWER)({}, None)) is ANSWER
+@pytest.mark.parametrize("target", [coroutine, partial(coroutine), Function(coroutine)])
+def test_a_coroutine_function_s_is_one(target: Any) -> None:
+    made: Any = stand_in(target, TOLD)
+    if isinstance(target, Function):
+        made = made.handler.handler
+
+    assert is_async(made)
+    assert asyncio.run(made({}, None)) == ANSWER
+
+
+def test_what_is_no_json_is_bytes() -> None:
+    assert stand_in(plain, [b"no", b" JSON"])({}, None) == b"no JSON"
 
 
 async def test_a_handler_class_s_is_one_below_it() -> None:
-    made = stand_in(Greeter, ANSWER)
+    made = stand_in(Greeter, TOLD)
 
     assert isinstance(made, Function)
     cls: Any = made.handler.handler
@@ -66,55 +105,59 @@ async def test_a_handler_class_s_is_one_below_it() -> None:
     instance = cls()
     await instance.init()
     assert instance.ready
-    assert await instance.handle(Greeting("x"), None) is ANSWER
+    assert await instance.handle(Greeting("x"), None) == ANSWER
 
 
 def test_a_function_keeps_its_children_its_workers_and_its_loop() -> None:
     child = Child(Actor, id="child")
     function = Function(Workers(coroutine, 3), children=[child], intensity=7, loop="asyncio")
 
-    made = stand_in(function, ANSWER)
+    made = stand_in(function, TOLD)
 
     assert made == attrs.evolve(function, handler=made.handler)
     assert made.supervision == function.supervision
     assert made.handler.count == 3
-    assert asyncio.run(made.handler.handler({}, None)) is ANSWER
+    assert asyncio.run(made.handler.handler({}, None)) == ANSWER
 
 
-def test_a_generator_s_yields_it() -> None:
-    def pieces(event: Any, context: Any) -> Iterator[bytes]:
-        yield b"never"
-
-    assert list(stand_in(pieces, b"answer")({}, None)) == [b"answer"]
-    assert list(stand_in(pieces, 1)({}, None)) == ["1"]
+@pytest.mark.parametrize("target", [generator, partial(generator)])
+def test_a_generator_s_yields_the_same_pieces(target: Any) -> None:
+    assert list(stand_in(target, TOLD)({}, None)) == TOLD
 
 
-async def test_an_async_generator_s_yields_it_in_a_class_too() -> None:
-    async def pieces(event: Any, context: Any) -> AsyncIterator[bytes]:
-        yield b"never"
+@pytest.mark.parametrize("target", [pieces, partial(pieces), Pieces(), Yields])
+async def test_an_async_generator_s_yields_the_same_pieces_in_a_class_too(target: Any) -> None:
+    made: Any = stand_in(target, TOLD)
+    if target is Yields:
+        made = made.handler.handler().handle
 
-    class Yields(Handler[Any]):
-        async def handle(self, event: Any, context: Any) -> AsyncIterator[bytes]:
-            yield b"never"
-
-    own = stand_in(pieces, b"answer")({}, None)
-    assert [piece async for piece in own] == [b"answer"]
-    method = stand_in(Yields, b"answer").handler.handler().handle({}, None)
-    assert [piece async for piece in method] == [b"answer"]
+    assert streams(made)
+    assert [piece async for piece in made({}, None)] == TOLD
 
 
-async def test_one_that_is_given_its_response_writes_it() -> None:
-    @streaming
-    async def writes(event: Any, response: Any, context: Any) -> None:
-        await response.write(b"never")
-
+@pytest.mark.parametrize("target", [writes, partial(writes)])
+async def test_one_that_is_given_its_response_writes_the_same_pieces(target: Any) -> None:
     class Taken:
-        said = b""
+        def __init__(self) -> None:
+            self.said: list[bytes] = []
 
         async def write(self, piece: bytes) -> None:
-            self.said += piece
+            self.said.append(piece)
 
-    taken = Taken()
-    await stand_in(writes, {"x": 1})({}, taken, None)
+    made, taken = stand_in(target, TOLD), Taken()
+    await made({}, taken, None)
 
-    assert taken.said == b'{"x": 1}'
+    assert takes_response(made)
+    assert taken.said == TOLD
+
+
+def test_on_the_official_client_it_is_a_def_and_brings_nothing_of_okibi_s() -> None:
+    code = (
+        "import sys, okibi_stand_in as room; async def f(event, context): pass"
+        "\nprint(room.stand_in(f, [b'1'])({}, None), 'runtime' in sys.modules)"
+    ).replace("; async", "\nasync")
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=FUNCTIONS, capture_output=True, text=True
+    )
+
+    assert done.stdout == "1 False\n", done.stderr

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime.cli.bench.markdown import markdown
 from runtime.cli.bench.report import Report, make_report
 from runtime.cli.bench.terminal import table
-from runtime.cli.bench.words import cost_table, figure_table, heading
+from runtime.cli.bench.words import cost_table, figure_table, heading, markdown
 from tests.runtime.cli.bench.made import MACHINE, PEER, order, results, run
 
 
@@ -53,7 +52,7 @@ def test_markdown_has_each_figure_each_cost_and_each_note(report: Report) -> Non
     assert "| a cycle, p50 (us) | 110 | 100 to 120 |" in text
     assert ("| 0.50 | 0.50 to 0.50 |" in text) is bool(report.peer)
     for cost in report.costs:
-        assert f"| {cost.where} | ${cost.okibi:.2f} |" in text
+        assert f"| {cost.where} | ${cost.okibi:.2f} | {cost.how} |" in text
     for note in report.notes:
         assert f"* {note}" in text
 

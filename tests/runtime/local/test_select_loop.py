@@ -1,0 +1,46 @@
+"""The Runtime API behind a bare `select` loop."""
+
+import socket
+import subprocess
+import sys
+import time
+from typing import Any
+
+import attrs
+import pytest
+
+from runtime.local.connection import Connection
+from runtime.local.exchange import Exchange
+from runtime.local.journal import Happening, Journal
+from runtime.local.select_loop import served
+
+# Asks for an event, and leaves without one.
+LEAVES = """
+import socket, sys
+client = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+client.sendall(b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")
+"""
+
+
+@attrs.define(eq=False)
+class Feed:
+    exchange: Exchange
+    done: bool = False
+
+    def connection(self, send: Any) -> Connection:
+        return Connection(self.exchange, "arn", send)
+
+
+def test_a_runtime_that_has_left_is_told_of_with_the_question_it_has_given_up() -> None:
+    journal = Journal()
+    feed = Feed(Exchange(time.monotonic, time.time, journal))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+        with (
+            subprocess.Popen([sys.executable, "-c", LEAVES, port]) as process,
+            pytest.raises(RuntimeError, match=r"the runtime has ended \(exit code 0\)"),
+            served(listener, feed, process),
+        ):
+            pass
+
+    assert [entry.happening for entry in journal.entries] == [Happening.ABANDONED]
