@@ -88,7 +88,9 @@ def test_what_processes_share_counts_once_whoever_else_has_it(tmp_path: Path) ->
 
 def _started(code: str) -> "subprocess.Popen[str]":
     """A Python process, and those that it forks, that wait for stdin's end."""
-    script = f"import os, sys; {code or 'pass'}; print('done', flush=True); sys.stdin.read()"
+    # One write: two processes may say it at once, and `print` may write its line's end apart.
+    done = r"os.write(1, b'done\n')"
+    script = f"import os, sys; {code or 'pass'}; {done}; sys.stdin.read()"
     process = subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
