@@ -9,11 +9,13 @@ half lies further apart than a tenth is marked as wide: it claims no more than t
 import argparse
 from collections.abc import Callable
 
+from runtime.cli.bench.machine import this_machine
+
 from . import overhead
 from .actors import measure_actors
 from .crashes import crashes
 from .peers.table import measure_peers
-from .rows import Row, machine, write
+from .rows import Row, write
 from .starts import starts
 
 
@@ -35,8 +37,8 @@ def main() -> None:
     }
     if options.full:
         groups["peers"] = lambda: overhead.peers(rounds, count)
-    about = machine()
-    print(", ".join(f"{name} {value}" for name, value in about.items()))
+    about = this_machine()
+    print(about.in_words())
     print(f"{rounds} rounds, of {count} small events each after {count // 6}, interleaved")
     rows: list[Row] = []
     for name, measure in groups.items():

@@ -3,14 +3,14 @@ against it.
 """
 
 import json
-import os
-import platform
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
 
 import attrs
+
+from runtime.cli.bench.machine import Machine
 
 RESULTS = Path(__file__).parent / "results"
 # Rounds of one run that lie further apart than this say nothing: the row is shown, and claims no
@@ -75,29 +75,12 @@ def ratios(ours: Iterable[float], theirs: Iterable[float]) -> tuple[float, ...]:
     return tuple(one / other for one, other in zip(ours, theirs, strict=True))
 
 
-def machine() -> dict[str, object]:
-    """What it all ran on."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = cpuinfo.read_text().splitlines()
-        named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        model = named[0] if named else model
-    return {
-        "processor": model,
-        "cores": len(os.sched_getaffinity(0)),
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "load": os.getloadavg()[0],
-    }
-
-
-def write(rows: Sequence[Row], about: Mapping[str, object], folder: Path = RESULTS) -> Path:
+def write(rows: Sequence[Row], about: Machine, folder: Path = RESULTS) -> Path:
     """Keep the rows in a small dated file; one a day, the last."""
     folder.mkdir(exist_ok=True)
     path = folder / f"{date.today().isoformat()}.json"
     told = {
-        "machine": dict(about),
+        "machine": attrs.asdict(about),
         "rows": [
             {
                 "group": row.group,

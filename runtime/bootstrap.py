@@ -99,7 +99,7 @@ async def serve(
     lanes = [Lane(n, host, settings.pipelined, settings.margin) for n in range(settings.lanes)]
     alarm = Alarm()
     ending = Ending(lanes, alarm)
-    Forks(lanes, watchdog, ending, alarm)
+    Forks(lanes, ending, alarm)
     ledger = Ledger(lanes, ending.fail, watchdog)
     serving = Serving(function, settings, ledger, alarm)
     flags = tree(serving, partial(connect, *settings.address), registration)

@@ -20,8 +20,7 @@ import trio
 
 from actors import Actor, logs
 
-from .poller import Connect
-from .transport import SocketTransport, Transport
+from .transport import Connect, SocketTransport, Transport
 from .wire import AnswerParser, WireError, extension_event_request, register_request
 
 logger = logs.logger("okibi")

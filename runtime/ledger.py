@@ -74,7 +74,7 @@ class Ledger:
         self.watch.settled()
         if self.looks is not None:
             self.looks(self.in_flight())
-        wake(lane.responder, lane)
+        wake(lane.responder)
 
     def in_flight(self) -> bool:
         """Whether an event waits for its answer."""
@@ -118,7 +118,7 @@ class Ledger:
         """
         if not self.woken:
             self.woken = True
-            wake(DISPATCHER, None)
+            wake(DISPATCHER)
 
     def abandon(self, what: str, goes_on: Callable[[], bool]) -> None:
         """Count something that goes on past its deadline and cannot be ended.
@@ -163,9 +163,9 @@ class Ledger:
             self.fail(f"no worker has become free for {self.unserved} events, one after the other")
 
 
-def wake(name: Name[Actor], message: object) -> None:
+def wake(name: Name[Actor]) -> None:
     """Send a wake-up. Nobody there, or no room, is no loss: who starts, or has mail, will look."""
     try:
-        name.send_nowait(message)
+        name.send_nowait(None)
     except (ActorExited, MailboxFull):
         return

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Protocol
 
 import trio
 
@@ -11,7 +10,7 @@ from actors import Actor, logs
 from .lane import Lane
 from .ledger import Ledger, wake
 from .loss import Loss, Owed
-from .transport import Transport
+from .transport import Connect
 from .wire import Answer, WireError
 
 logger = logs.logger("okibi")
@@ -23,12 +22,6 @@ LIMIT, LARGE = 64 * 1024, 256 * 1024
 TOLD = 2000
 # Connections that nobody takes, before the lane is one that does not serve; some four seconds.
 ATTEMPTS = 10
-
-
-class Connect(Protocol):
-    """Makes a new connection to the Runtime API; OSError when nobody listens."""
-
-    async def __call__(self) -> Transport: ...
 
 
 class Poller(Actor):
@@ -51,7 +44,7 @@ class Poller(Actor):
             if lane.refused:
                 # A refusal can last as long as an invocation: ask again, but do not spin.
                 await trio.sleep(min(0.05 * 2 ** min(lane.refused, 7), 5.0))
-            wake(lane.responder, lane)
+            wake(lane.responder)
             await self._read_until_idle()
 
     async def _connect(self) -> None:

@@ -19,7 +19,7 @@ A failure is final, with the official client's exit codes: 64 before, reported a
 import inspect
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from actors import Actor, ActorExited, Ignore, Ref, Server
 from actors.exits import crash_in
@@ -27,7 +27,7 @@ from actors.process import Phase, Process
 from supervisors.parent import Parent
 
 from .failure import InitError, init_error
-from .transport import Transport
+from .transport import Connect, Transport
 from .wire import VERSION, Answer, AnswerParser, WireError
 
 BEFORE, AFTER = "before_snapshot", "after_restore"
@@ -51,12 +51,6 @@ class AfterRestoreError(InitError):
 
 class LambdaRuntimeClientError(Exception):
     """The Runtime API did not answer /restore/next as it should."""
-
-
-class Connect(Protocol):
-    """Makes a new connection to the Runtime API; OSError when nobody listens."""
-
-    async def __call__(self) -> Transport: ...
 
 
 class SnapStart(Actor):

@@ -85,7 +85,7 @@ class Sandbox:
             freezes().monitors[monitor] = None
             # A short-lived watcher must leave nothing behind.
             watcher.watchers[monitor] = lambda _: monitor.demonitor()
-            wake(CLOCK, None)
+            wake(CLOCK)
         return monitor
 
     def __repr__(self) -> str:

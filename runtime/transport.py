@@ -47,6 +47,12 @@ class Transport(Protocol):
         ...
 
 
+class Connect(Protocol):
+    """Makes a new connection to the Runtime API; OSError when nobody listens."""
+
+    async def __call__(self) -> Transport: ...
+
+
 class SocketTransport:
     """A TCP connection to the Runtime API."""
 

@@ -42,10 +42,11 @@ from .handler import Instance, Plain, event_type, is_handler, streams
 from .lane import Lane
 from .ledger import DISPATCHER, Ledger
 from .marshal import decoder_for, escaped_outcome_of, outcome_of, unescaped_outcome_of
-from .poller import Connect, Poller
+from .poller import Poller
 from .responder import Responder
 from .settings import Settings
 from .thaw import CLOCK, Clock
+from .transport import Connect
 from .worker import Worker
 
 if TYPE_CHECKING:

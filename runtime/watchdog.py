@@ -96,7 +96,9 @@ class Watchdog:
     def import_begins(self) -> None:
         """Have faulthandler tell of an import that takes too long."""
         self._time_import()
-        os.register_at_fork(before=self._forks, after_in_parent=self._has_forked)
+        os.register_at_fork(
+            before=self._forks, after_in_parent=self._has_forked, after_in_child=self._is_child
+        )
 
     def _time_import(self) -> None:
         left = self._tells_at - time.monotonic()
@@ -121,6 +123,10 @@ class Watchdog:
             self._look.set()
         else:
             self._time_import()
+
+    def _is_child(self) -> None:
+        # Should the thread have set one in between.
+        self._guarded = None
 
     def close(self) -> None:
         """End it; nothing is watched any more."""
@@ -153,10 +159,6 @@ class Watchdog:
         elif not guarded.unsettled and self._goes_off - time.monotonic() < self._length / 2:
             # It ran long, and the thread might look too late.
             self._look.set()
-
-    def forked(self) -> None:
-        """In a child of this process there is no such thread, and no timer to take back."""
-        self._guarded = None
 
     # -- the thread
 
@@ -241,7 +243,7 @@ class Watchdog:
 
     def _ask(self, token: trio.lowlevel.TrioToken) -> None:
         try:
-            token.run_sync_soon(wake, DISPATCHER, None)
+            token.run_sync_soon(wake, DISPATCHER)
         except trio.RunFinishedError:
             self._closed = True
 

@@ -10,8 +10,6 @@ Python 3.13, so it is the newest of this checkout's environments.
 
 import argparse
 import json
-import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -20,16 +18,15 @@ from pathlib import Path
 
 import attrs
 
+from benchmarks.contenders import Absent
+from runtime.cli.bench.machine import this_machine
+
 HERE = Path(__file__).parent
 NEWEST = HERE.parent.parent / ".venv-newest" / "bin" / "python"
 PYTHON = str(NEWEST) if NEWEST.exists() else sys.executable
 COLUMNS = ("call", "cast", "start")
 # Seconds until a contender that does not end is given up.
 PATIENCE = 60.0
-
-
-class Absent(Exception):
-    """A contender cannot run here; the sentence says why."""
 
 
 @attrs.frozen
@@ -113,16 +110,6 @@ def rounds(count: int, counts: tuple[int, ...]) -> tuple[dict[Peer, list[Run]], 
     return {peer: runs for peer, runs in found.items() if peer not in absent}, absent
 
 
-def machine() -> str:
-    """What all of it ran on."""
-    model = platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        named = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        model = named[0].partition(":")[2].strip() if named else model
-    return f"{model}, {len(os.sched_getaffinity(0))} cores, {platform.system()}"
-
-
 def _figure(values: list[float]) -> str:
     median = statistics.median(values)
     return f"{median:8.2f} ({min(values):.2f} to {max(values):.2f})"
@@ -156,7 +143,7 @@ def report(found: dict[Peer, list[Run]], absent: dict[Peer, str]) -> None:
 def measure_peers(count: int, counts: tuple[int, ...] = (500, 5000, 5000, 1000)) -> None:
     """Measure and print."""
     warmup, calls, casts, starts = counts
-    print(f"\nactors and supervisors beside their peers, on {machine()};")
+    print(f"\nactors and supervisors beside their peers, on {this_machine().in_words()};")
     print(f"  {count} rounds of {calls} calls, {casts} casts, {starts} starts after {warmup} each;")
     print("  okibi's children are those of one DynamicSupervisor")
     report(*rounds(count, counts))

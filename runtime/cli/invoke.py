@@ -1,24 +1,22 @@
 """`okibi invoke`: a function of the current folder, served and invoked in one command."""
 
 import math
-import signal
 import sys
 from functools import partial
 
 import attrs
 import msgspec
-import trio
 
 from runtime.cli.given import BadInput, event_of, number_of
-from runtime.cli.out import see_that_stdout_is_open, write_out
+from runtime.cli.out import write_out
 from runtime.cli.start_errors import why_not_started
-from runtime.cli.until_signal import BY_SIGNAL, until_signal
+from runtime.cli.until_signal import exit_code_of
 from runtime.local import FunctionSettings, InvokeResult, LocalLambda, open_local_lambda
 from runtime.wire import PRELUDE_END
 
 __all__ = ["Order", "invoke", "read_order"]
 
-GOOD, FUNCTION_ERROR, BAD_INPUT = 0, 1, 2
+GOOD, FUNCTION_ERROR = 0, 1
 
 
 @attrs.frozen
@@ -49,19 +47,10 @@ def invoke(handler: str, event: str | None, *, repeat: str = "1", timeout: str =
         The exit code: 0 if all answers are good, 1 if one is a function error, 2 for bad input,
         130 after Ctrl-C.
     """
-    try:
-        see_that_stdout_is_open("the answers go")
-        order = read_order(handler, event, repeat=repeat, timeout=timeout)
-        return trio.run(until_signal, partial(_serve, order))
-    except BadInput as error:
-        print(f"okibi: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        # Before the signals were taken, or after they were given back: nothing runs then.
-        return BY_SIGNAL + signal.SIGINT
-    except BrokenPipeError:
-        # Whoever reads the answers has enough, as `head` does.
-        return BY_SIGNAL + signal.SIGPIPE
+    return exit_code_of(
+        "the answers go",
+        lambda: partial(_serve, read_order(handler, event, repeat=repeat, timeout=timeout)),
+    )
 
 
 # -- what is given

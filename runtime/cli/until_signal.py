@@ -1,16 +1,44 @@
 """Work that a signal ends, with nothing of it left running."""
 
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 
 import trio
 
 from runtime.cli.given import BadInput
+from runtime.cli.out import see_that_stdout_is_open
 
-__all__ = ["BY_SIGNAL", "until_signal"]
+__all__ = ["BAD_INPUT", "exit_code_of", "until_signal"]
+
+BAD_INPUT = 2
 
 BY_SIGNAL = 128
 """A shell's exit code for a process that a signal ended is this and the signal's number."""
+
+
+def exit_code_of(goes: str, read: Callable[[], Callable[[], Awaitable[int]]]) -> int:
+    """Run a command; what is wrong with what was given is one sentence.
+
+    Args:
+        goes: what goes to standard output, as "the answers go".
+        read: reads what was given, and makes the work of it.
+
+    Returns:
+        The work's own exit code, 2 for bad input, a signal's.
+    """
+    try:
+        see_that_stdout_is_open(goes)
+        return trio.run(until_signal, read())
+    except BadInput as error:
+        print(f"okibi: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        # Before the signals were taken, or after they were given back: nothing runs then.
+        return BY_SIGNAL + signal.SIGINT
+    except BrokenPipeError:
+        # Whoever reads the output has enough, as `head` does.
+        return BY_SIGNAL + signal.SIGPIPE
 
 
 async def until_signal(work: Callable[[], Awaitable[int]]) -> int:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.rows import Row, machine, ratios, write
+from benchmarks.rows import Row, ratios, write
+from runtime.cli.bench.machine import this_machine
 
 
 def row(*found: float, bar: float | None = None, at_least: bool = False) -> Row:
@@ -47,10 +48,10 @@ def test_what_lies_apart_by_more_than_a_tenth_is_marked() -> None:
 
 
 def test_what_is_kept_is_a_dated_file_with_the_machine(tmp_path: Path) -> None:
-    path = write([row(0.5, 0.6, 0.7, bar=0.6)], machine(), tmp_path / "results")
+    path = write([row(0.5, 0.6, 0.7, bar=0.6)], this_machine(), tmp_path / "results")
 
     told = json.loads(path.read_text())
     assert set(told["machine"]) == {"processor", "cores", "system", "python", "load"}
     (kept,) = told["rows"]
     assert (kept["median"], kept["least"], kept["most"], kept["rounds"]) == (0.6, 0.5, 0.7, 3)
-    assert write([], machine(), tmp_path / "results") == path
+    assert write([], this_machine(), tmp_path / "results") == path

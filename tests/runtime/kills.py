@@ -120,7 +120,7 @@ class Busy(World):
         """What the watchdog does about a delivery that is late, as far as it needs no thread."""
         await trio.sleep_until((delivery.limit + delivery.due) / 2)
         if delivery.unsettled:
-            wake(DISPATCHER, None)
+            wake(DISPATCHER)
         await trio.sleep_until(delivery.due - (delivery.due - delivery.limit) / 4)
         if delivery.unsettled:
             self.failures.append("the watchdog would end the process")

@@ -121,7 +121,7 @@ class World:
         await wait_all_tasks_blocked()
 
     async def wake(self) -> None:
-        wake(DISPATCHER, None)
+        wake(DISPATCHER)
         await wait_all_tasks_blocked()
 
     @property

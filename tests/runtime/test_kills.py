@@ -1,28 +1,21 @@
 """A small sample of the random kills; `make kills` is the full size."""
 
-import logging
 import random
 from collections import Counter
 
 import pytest
-import trio
 
 from actors.process import Process
 from tests.runtime import kills
 from tests.runtime.kills import EVENTS, Busy, Mixed, RandomKiller, many, point
+from tests.runtime.seeded import seeded
 from tests.runtime.sweep import run
 from tests.runtime.world import ALL, Point
 
 RUNS = 40
 
 
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch: pytest.MonkeyPatch) -> object:
-    # Set by each run; put back afterwards.
-    monkeypatch.setattr(trio._core._run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
+pytestmark = pytest.mark.usefixtures(seeded.__name__)
 
 
 def test_whoever_is_killed_no_event_is_lost_doubled_or_begun_twice() -> None:

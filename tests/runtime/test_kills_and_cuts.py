@@ -1,11 +1,8 @@
 """A small sample of the random kills while connections break; `make kills` is the full size."""
 
-import logging
 import random
-from collections.abc import Iterator
 
 import pytest
-import trio
 
 from runtime.lane import Lane
 from tests.runtime.kills import Mixed, many
@@ -18,18 +15,13 @@ from tests.runtime.kills_and_cuts import (
     judge,
     once,
 )
+from tests.runtime.seeded import seeded
 from tests.runtime.sweep import run
 
 RUNS = 40
 
 
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    # Set by each run; put back afterwards.
-    monkeypatch.setattr(trio._core._run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
+pytestmark = pytest.mark.usefixtures(seeded.__name__)
 
 
 def test_whoever_is_killed_as_a_connection_breaks_what_is_lost_is_in_the_table_of_losses() -> None:

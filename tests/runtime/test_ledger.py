@@ -147,4 +147,4 @@ def test_a_single_lane_s_starts_are_its_supervisor_s_to_count() -> None:
 
 
 async def test_a_wake_up_for_nobody_is_no_error() -> None:
-    wake(Name("nobody", Actor), "hello")
+    wake(Name("nobody", Actor))

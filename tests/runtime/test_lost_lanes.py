@@ -262,7 +262,7 @@ async def test_a_stream_that_was_cut_and_goes_on_is_held_to_its_deadline_and_its
 
         # Half of the margin before the deadline, as the watchdog does.
         await trio.sleep(0.96)
-        wake(DISPATCHER, None)
+        wake(DISPATCHER)
         await trio.sleep(1)
 
         assert made.outcome is not None

@@ -1,26 +1,18 @@
 """A fixed sample of the kill sweep; `python -m tests.runtime.sweep` is the whole of it."""
 
-import logging
-
 import pytest
-import trio
 
+from tests.runtime.seeded import seeded
 from tests.runtime.sweep import sweep
+
+pytestmark = pytest.mark.usefixtures(seeded.__name__)
 
 # Prime, so that the sample meets every kind of kill.
 EVERY = 127
 
 
-def test_whoever_is_killed_at_whatever_step_each_event_is_answered_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    # Set by the sweep for its runs; put back afterwards.
-    monkeypatch.setattr(trio._core._run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
-    logging.disable(logging.CRITICAL)
-    try:
-        counts, failures = sweep(EVERY)
-    finally:
-        logging.disable(logging.NOTSET)
+def test_whoever_is_killed_at_whatever_step_each_event_is_answered_once() -> None:
+    counts, failures = sweep(EVERY)
 
     assert not failures, "\n".join(failures[:20])
     assert counts["points"] >= 300

@@ -1,12 +1,9 @@
 """`okibi bench`: a function of the current folder, measured."""
 
-import signal
-import sys
 from functools import partial
 from pathlib import Path
 
 import msgspec
-import trio
 
 from runtime.cli.bench.machine import this_machine
 from runtime.cli.bench.measure import measure
@@ -15,12 +12,12 @@ from runtime.cli.bench.report import Report, make_report
 from runtime.cli.bench.terminal import progress, table
 from runtime.cli.bench.words import markdown
 from runtime.cli.given import BadInput
-from runtime.cli.out import see_that_stdout_is_open, write_out
-from runtime.cli.until_signal import BY_SIGNAL, until_signal
+from runtime.cli.out import write_out
+from runtime.cli.until_signal import exit_code_of
 
 __all__ = ["bench"]
 
-GOOD, FUNCTION_ERROR, BAD_INPUT = 0, 1, 2
+GOOD, FUNCTION_ERROR = 0, 1
 
 
 def bench(handler: str, event: str | None, given: Given) -> int:
@@ -35,18 +32,9 @@ def bench(handler: str, event: str | None, given: Given) -> int:
         The exit code: 0, 1 if some answers were errors that nobody had asked for, 2 for what cannot
         be measured, 130 after Ctrl-C.
     """
-    try:
-        see_that_stdout_is_open("the table goes")
-        order = read_order(handler, event, given)
-        return trio.run(until_signal, partial(_bench, order))
-    except BadInput as error:
-        print(f"okibi: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        # Before the signals were taken, or after they were given back: nothing runs then.
-        return BY_SIGNAL + signal.SIGINT
-    except BrokenPipeError:
-        return BY_SIGNAL + signal.SIGPIPE
+    return exit_code_of(
+        "the table goes", lambda: partial(_bench, read_order(handler, event, given))
+    )
 
 
 async def _bench(order: BenchOrder) -> int:
