@@ -62,9 +62,9 @@ class Row:
 
     def __str__(self) -> str:
         spread = f"({min(self.ratios):.2f} to {max(self.ratios):.2f})"
-        said = f"  {self.name:34}{self.told:26}{self.median:6.2f}  {spread:18}"
+        said = f"  {self.name:38} {self.told:24} {self.median:6.2f}  {spread}"
         if self.bar is not None:
-            said += f" bar {self.bar:.2f}: {'met' if self.met else 'MISSED'}"
+            said += f"  bar {self.bar:.2f}: {'met' if self.met else 'MISSED'}"
         if self.wide:
             said += ", wide"
         return said.rstrip()
