@@ -49,8 +49,9 @@ def enter(request_id: str, headers: Mapping[bytes, bytes]) -> None:
     global _last
     _last = here = (request_id, headers)
     _invocation.set(here)
-    if headers.get(TRACE) != _traced and _one_at_a_time:
-        _set_variable(headers.get(TRACE))
+    trace = headers.get(TRACE)
+    if trace != _traced and _one_at_a_time:
+        _set_variable(trace)
 
 
 def invocation() -> Invocation:

@@ -73,6 +73,16 @@ MOVES: Final[Mapping[tuple[State, Move], State]] = {
 }
 
 
+def _moves(move: Move) -> dict[State, State]:
+    """The table's rows of one move: a pair to look up would be made anew for each."""
+    return {before: after for (before, each), after in MOVES.items() if each is move}
+
+
+_ASSIGN, _RETURN, _BEGIN = _moves(Move.ASSIGN), _moves(Move.RETURN), _moves(Move.BEGIN)
+_STREAM, _SETTLE = _moves(Move.STREAM), _moves(Move.SETTLE)
+_STAGE, _UNSTAGE, _ACK = _moves(Move.STAGE), _moves(Move.UNSTAGE), _moves(Move.ACK)
+
+
 @attrs.define(eq=False)
 class Outcome:
     """What an invocation ended with, ready for the wire.
@@ -124,28 +134,28 @@ class Delivery:
 
     def assign(self, worker: Ref[Any]) -> bool:
         """Give it to a worker, who is to be told."""
-        if not self._move(Move.ASSIGN):
+        if not self._move(_ASSIGN):
             return False
         self.worker = worker
         return True
 
     def give_back(self) -> bool:
         """Take it from a worker that has died before it began: still its first run."""
-        if not self._move(Move.RETURN):
+        if not self._move(_RETURN):
             return False
         self.worker = None
         return True
 
     def begin(self, worker: Ref[Any]) -> bool:
         """Begin to handle it. True once, for the worker it is assigned to."""
-        if not self._is_for(worker) or not self._move(Move.BEGIN):
+        if not self._is_for(worker) or not self._move(_BEGIN):
             return False
         self.begun += 1
         return True
 
     def open_stream(self, stream: Stream, worker: Ref[Any] | None) -> bool:
         """Begin to answer it in pieces. True once, for the worker that runs it."""
-        if self.worker != worker or not self._move(Move.STREAM):
+        if self.worker != worker or not self._move(_STREAM):
             return False
         self.stream = stream
         return True
@@ -159,10 +169,10 @@ class Delivery:
         """
         begun = self.state is State.RUNNING or self.state is State.STREAMING
         mine = worker is None or (begun and self._is_for(worker))
-        if not mine or (self.state, Move.SETTLE) not in MOVES or not self.claim():
+        if not mine or self.state not in _SETTLE or not self.claim():
             return False
         self.outcome = outcome
-        return self._move(Move.SETTLE)
+        return self._move(_SETTLE)
 
     def claim(self) -> bool:
         """Take the sole right to answer. True once, whichever thread asks."""
@@ -174,22 +184,22 @@ class Delivery:
 
     def stage(self) -> bool:
         """Say that the answer is in the outbox."""
-        return self._move(Move.STAGE)
+        return self._move(_STAGE)
 
     def unstage(self) -> bool:
         """Say that the answer has to be put there once more."""
-        return self._move(Move.UNSTAGE)
+        return self._move(_UNSTAGE)
 
     def ack(self) -> bool:
         """Say that the Runtime API has given its final status."""
-        return self._move(Move.ACK)
+        return self._move(_ACK)
 
     def _is_for(self, worker: Ref[Any]) -> bool:
         # Nearly always it is the same object; to compare what two refer to takes a call.
         return self.worker is worker or self.worker == worker
 
-    def _move(self, move: Move) -> bool:
-        state = MOVES.get((self.state, move))
+    def _move(self, moves: dict[State, State]) -> bool:
+        state = moves.get(self.state)
         if state is None:
             return False
         self.state = state

@@ -33,7 +33,7 @@ from typing import Any
 import attrs
 import trio
 
-from actors import Actor, Name, Ref
+from actors import Actor, Address, Name, Ref
 
 from .delivery import Delivery, Outcome, State
 from .failure import platform_error
@@ -41,10 +41,12 @@ from .loss import Loss, Owed, loss_of
 from .stream import Stream
 from .transport import Transport
 from .wire import (
+    JSON,
     Answer,
     AnswerParser,
     echo_of,
     error_head,
+    json_response_head,
     last_chunk,
     next_request,
     response_head,
@@ -91,7 +93,10 @@ class Lane:
     stream: Stream | None = attrs.field(default=None, init=False)
     _heard: bool = attrs.field(default=False, init=False)
     responder: Name[Actor] = attrs.field(init=False)
+    # Who is to be woken for what is to be said: the responder itself, once it has started.
+    writer: Address[Actor] = attrs.field(init=False)
     _next: bytes = attrs.field(init=False)
+    _json_head: bytes = attrs.field(init=False)
     _parser: AnswerParser = attrs.field(factory=AnswerParser, init=False)
     _serial: int = attrs.field(default=0, init=False)
     _answer_size: int = attrs.field(default=0, init=False)
@@ -104,8 +109,9 @@ class Lane:
     doubtful: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.responder = Name(f"lambda.responder.{self.index}", Actor)
+        self.responder = self.writer = Name(f"lambda.responder.{self.index}", Actor)
         self._next = next_request(self.host)
+        self._json_head = json_response_head(self.host)
 
     # -- what is to be said
 
@@ -116,18 +122,20 @@ class Lane:
             if delivery.state is State.SETTLED and delivery.outcome is not None:
                 self._stage_answer(delivery, delivery.outcome)
         elif not self.owed and not self.closing:
-            self._put([self._next])
+            self._put([self._next], len(self._next))
             self.owed.append(Owed.NEXT)
 
     def wrote(self, size: int) -> None:
         """Take from the outbox what has gone out."""
-        self._answer_left = max(0, self._answer_left - size)
-        first = self.outbox[0]
+        left = self._answer_left - size
+        self._answer_left = left if left > 0 else 0
+        outbox = self.outbox
+        first = outbox[0]
         if size < len(first):
-            self.outbox[0] = first[size:]
+            outbox[0] = first[size:]
             return
-        self.outbox.popleft()
-        if len(self.outbox) > 1:
+        outbox.popleft()
+        if len(outbox) > 1:
             self._join()
 
     def _join(self) -> None:
@@ -157,26 +165,30 @@ class Lane:
             # Raised here it would end the responder, and its successor, until the process ends.
             outcome = platform_error("Runtime.InvalidHeader", str(error), delivery.request_id)
             head = self._head(delivery, outcome)
-        self._answer_size = self._answer_left = len(head) + len(outcome.body)
+        body, following = outcome.body, self._next
+        self._answer_size = self._answer_left = size = len(head) + len(body)
         self.owed.append(Owed.ANSWER)
         if self.pipelined and not self.closing:
-            self._put([head, outcome.body, self._next])
+            self._put([head, body, following], size + len(following))
             self.owed.append(Owed.NEXT)
         else:
-            self._put([head, outcome.body])
+            self._put([head, body], size)
 
     def _head(self, delivery: Delivery, outcome: Outcome) -> bytes:
         request_id, size = segment(delivery.request_id), len(outcome.body)
         echo = echo_of(delivery.headers)
+        if outcome.error_type is None and outcome.content_type is JSON and not echo:
+            return self._json_head % (request_id, size)
         if outcome.error_type is None:
             return response_head(self.host, request_id, size, outcome.content_type, echo)
         path = b"invocation/%s/error" % request_id
         return error_head(self.host, path, size, outcome.error_type, outcome.cause, echo)
 
-    def _put(self, parts: list[bytes]) -> None:
-        if sum(map(len, parts)) <= JOIN_LIMIT:
-            parts = [b"".join(parts)]
-        self.outbox.extend([memoryview(part) for part in parts if part])
+    def _put(self, parts: list[bytes], size: int) -> None:
+        if size > JOIN_LIMIT:
+            self.outbox.extend([memoryview(part) for part in parts if part])
+        elif size:
+            self.outbox.append(memoryview(b"".join(parts)))
 
     # -- an answer that is streamed
 
@@ -220,7 +232,7 @@ class Lane:
         size = sum(map(len, parts))
         self._answer_size += size
         self._answer_left += size
-        self._put([*parts, behind])
+        self._put([*parts, behind], size + len(behind))
 
     def _stage_end(self, delivery: Delivery, stream: Stream, outcome: Outcome) -> None:
         from .trailers import end_of_stream
@@ -248,7 +260,8 @@ class Lane:
         self.delivery = None
         if stream.connected:
             # The request must end, for another to begin.
-            self._put([last_chunk()])
+            end = last_chunk()
+            self._put([end], len(end))
         self.stage()
 
     def _cut_short(self, stream: Stream, status: int) -> Delivery | None:
@@ -307,7 +320,8 @@ class Lane:
         self._serial += 1
         left = time_left(answer.headers.get(b"lambda-runtime-deadline-ms", b""))
         due = trio.current_time() + left
-        limit = due - max(0.0, min(self.margin, left / 2))
+        margin = self.margin
+        limit = due - (margin if left > 2 * margin else max(0.0, left / 2))
         delivery = Delivery(self._serial, request_id, answer.headers, answer.body, due, limit)
         self.delivery = delivery
         if repeated:

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from actors import Actor, ActorExited, MailboxFull, Name, Ref, logs
+from actors import Actor, ActorExited, Address, MailboxFull, Name, Ref, logs
 
 from .delivery import Delivery, State
 from .lane import Lane
@@ -48,6 +48,9 @@ class Ledger:
     ready: dict[Ref[Any], Delivery | None] = attrs.field(
         factory=dict[Ref[Any], "Delivery | None"], init=False
     )
+    # Whoever dispatches: the actor itself, once it has started, which takes no look into the table
+    # of names. One that has ended needs no wake-up, its successor looks first.
+    dispatcher: Address[Actor] = attrs.field(default=DISPATCHER, init=False)
     # Whether a wake-up is on its way to the dispatcher, or to the one that comes after it.
     woken: bool = attrs.field(default=False, init=False)
     # Counts each change of `ready`, so that the dispatcher sees one by a single comparison.
@@ -74,7 +77,7 @@ class Ledger:
         self.watch.settled()
         if self.looks is not None:
             self.looks(self.in_flight())
-        wake(lane.responder)
+        wake(lane.writer)
 
     def in_flight(self) -> bool:
         """Whether an event waits for its answer."""
@@ -118,7 +121,7 @@ class Ledger:
         """
         if not self.woken:
             self.woken = True
-            wake(DISPATCHER)
+            wake(self.dispatcher)
 
     def abandon(self, what: str, goes_on: Callable[[], bool]) -> None:
         """Count something that goes on past its deadline and cannot be ended.
@@ -163,9 +166,9 @@ class Ledger:
             self.fail(f"no worker has become free for {self.unserved} events, one after the other")
 
 
-def wake(name: Name[Actor]) -> None:
+def wake(address: Address[Actor]) -> None:
     """Send a wake-up. Nobody there, or no room, is no loss: who starts, or has mail, will look."""
     try:
-        name.send_nowait(None)
+        address.send_nowait(None)
     except (ActorExited, MailboxFull):
         return

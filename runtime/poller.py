@@ -44,7 +44,7 @@ class Poller(Actor):
             if lane.refused:
                 # A refusal can last as long as an invocation: ask again, but do not spin.
                 await trio.sleep(min(0.05 * 2 ** min(lane.refused, 7), 5.0))
-            wake(lane.responder)
+            wake(lane.writer)
             await self._read_until_idle()
 
     async def _connect(self) -> None:

@@ -22,6 +22,7 @@ class Responder(Actor):
 
     async def run(self) -> None:
         lane = self.lane
+        lane.writer = self.ref
         while True:
             transport = lane.transport
             if transport is None or self._write(transport):

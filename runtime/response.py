@@ -143,7 +143,7 @@ class Response:
             raise
         if not stream.blocked:
             # Else it waits for the connection, and mail would only fill its mailbox.
-            wake(self._lane.responder)
+            wake(self._lane.writer)
         elif self._lane.unwritten <= ROOM:
             await trio.lowlevel.checkpoint()
             return

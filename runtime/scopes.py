@@ -1,4 +1,4 @@
-"""Whether a task stands where it should among trio's cancel scopes.
+"""Whether a task stands where it should among trio's cancel scopes, and whether one has rung.
 
 A handler can leave one open, or a nursery: by an async generator that has one around its `yield`
 and is not read to its end. Whoever closes a scope around it is told by trio. A worker, whose scope
@@ -14,6 +14,7 @@ import trio
 from trio.lowlevel import Task, current_task
 
 _KNOWN = all(hasattr(each, "_cancel_status") for each in (Task, trio.CancelScope))
+_TELLS = hasattr(trio.CancelScope(), "_cancel_called")
 
 
 def stands_in(scope: trio.CancelScope) -> bool:
@@ -21,3 +22,13 @@ def stands_in(scope: trio.CancelScope) -> bool:
     task: Any = current_task()
     entered: Any = scope
     return _KNOWN and task._cancel_status is entered._cancel_status
+
+
+def rang(scope: trio.CancelScope) -> bool:
+    """Whether trio has cancelled it.
+
+    `cancel_called` looks at the clock besides, and cancels it if its time is over: nothing that
+    matters to one whose deadline is about to be moved, and a tenth of what an event's hop costs.
+    """
+    told: Any = scope
+    return bool(told._cancel_called if _TELLS else scope.cancel_called)

@@ -27,6 +27,10 @@ PRELUDE_END = b"\0" * 8
 LONGEST = 10_000_000
 # What stands for itself in a path (RFC 3986); a request id is a UUID.
 _SEGMENT = re.compile(rb"[A-Za-z0-9._~-]+")
+_RESPONSE = (
+    b"POST %s/runtime/invocation/%s/response HTTP/1.1\r\nHost: %s\r\n"
+    b"Content-Type: %s\r\n%sContent-Length: %s\r\n\r\n"
+)
 # What would end a header, or be refused in one.
 _BREAKS = re.compile(rb"[\r\n\0]")
 
@@ -105,11 +109,12 @@ def response_head(
     """
     if content_type != JSON:
         _one_line(content_type)
-    return (
-        b"POST %s/runtime/invocation/%s/response HTTP/1.1\r\nHost: %s\r\n"
-        b"Content-Type: %s\r\n%sContent-Length: %d\r\n\r\n"
-        % (VERSION, request_id, host, content_type, echo, length)
-    )
+    return _RESPONSE % (VERSION, request_id, host, content_type, echo, b"%d" % length)
+
+
+def json_response_head(host: bytes) -> bytes:
+    """The same for JSON and no attempt to name: a template of request id and length."""
+    return _RESPONSE % (VERSION, b"%s", host.replace(b"%", b"%%"), JSON, b"", b"%d")
 
 
 def error_head(
@@ -221,7 +226,8 @@ class AnswerParser:
     """Bytes of one connection in, answers out. Half an answer stays in it until the rest comes.
 
     A server accepts an answer in the same bytes each time, but for the second in its date. What
-    they say is kept, to be parsed once a second and not with each event.
+    they say is kept, to be parsed once a second and not with each event, whether the next event
+    comes right behind them or later.
     """
 
     __slots__ = (
@@ -237,7 +243,7 @@ class AnswerParser:
         self._body: list[bytes] = []
         self._done: list[Answer] = []
         self.half_read = False
-        # An answer that came alone and whole, and the bytes it came in.
+        # What was accepted last, and the bytes that said so.
         self._said = b""
         self._accepted: list[Answer] = []
 
@@ -255,20 +261,31 @@ class AnswerParser:
         Raises:
             WireError: it is no HTTP; the answers before that are in the error.
         """
-        whole = not self.half_read
-        if whole and data == self._said:
-            return self._accepted
+        whole, said = not self.half_read, self._said
+        known = whole and said != b"" and data.startswith(said)
+        if known:
+            if len(data) == len(said):
+                return self._accepted
+            self._done += self._accepted
+            data = data[len(said) :]
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             text = f"the Runtime API sent no HTTP: {error!r}"
             raise WireError(text, self._take()) from error
         done = self._take()
-        if whole and not self.half_read and len(done) == 1:
-            (answer,) = done
-            if answer.status == 202 and answer.keep_alive:
-                self._said, self._accepted = data, done
+        if whole and not known and done and done[0].status == 202 and done[0].keep_alive:
+            self._keep(data, done[0])
         return done
+
+    def _keep(self, data: bytes, answer: Answer) -> None:
+        """Keep the bytes of an answer that these begin with, where it is plain which they are."""
+        head, end, _ = data.partition(b"\r\n\r\n")
+        length = answer.headers.get(b"content-length")
+        if not (head.startswith(b"HTTP/1.1 202 ") and length == b"%d" % len(answer.body)):
+            return
+        self._said = data[: len(head) + len(end) + len(answer.body)]
+        self._accepted = [answer]
 
     def end(self) -> list[Answer]:
         """The other side has closed: the answer whose body that was the end of, if there is one.

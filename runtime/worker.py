@@ -37,7 +37,7 @@ from .marshal import (
     event_of,
     outcome_of,
 )
-from .scopes import stands_in
+from .scopes import rang, stands_in
 from .settings import Settings
 from .standing import late_by
 
@@ -76,6 +76,8 @@ class Worker(Actor):
     stateful: bool
     say: Callable[[object], Outcome] = outcome_of
     loop: "AsyncioLoop | None" = None
+    # Made once: to make one, and to compare it with another, costs each event two calls.
+    _me: Ref[Any] = attrs.field(init=False)
     _instance: Instance | None = attrs.field(default=None, init=False)
     _running: tuple[Lane, Delivery] | None = attrs.field(default=None, init=False)
     # What the handler that its deadline has ended is answered with.
@@ -90,9 +92,9 @@ class Worker(Actor):
         return "at another event" if self._running is not None else self._changing
 
     async def live(self, started: Callable[[], None]) -> None:
-        me = self.ref
+        self._me = self.ref
         while True:
-            error = await self._one_instance(me, started)
+            error = await self._one_instance(started)
             if error is not None:
                 try:
                     raise error
@@ -122,9 +124,7 @@ class Worker(Actor):
         if hook is not None:
             await hook()
 
-    async def _one_instance(
-        self, me: Ref[Any], started: Callable[[], None]
-    ) -> BaseException | None:
+    async def _one_instance(self, started: Callable[[], None]) -> BaseException | None:
         """The life of one instance. Gives what the worker itself is to end with, if anything."""
         serving = False
         try:
@@ -139,8 +139,8 @@ class Worker(Actor):
                 started()
                 serving = True
                 self._changing = ""
-                self.ledger.worker_ready(me)
-                await self._serve(instance, me)
+                self.ledger.worker_ready(self._me)
+                await self._serve(instance)
                 nursery.cancel_scope.cancel()
         except BaseException as error:
             if not serving or crash_in(error) is None:
@@ -153,7 +153,7 @@ class Worker(Actor):
                 self._settle(lane, delivery, outcome)
         finally:
             self._changing = _TERMINATE
-            self.ledger.worker_not_ready(me)
+            self.ledger.worker_not_ready(self._me)
         if self._running is not None:
             # A Cancelled that was nobody's: of a scope of the handler's that had ended.
             lane, delivery = self._running
@@ -172,7 +172,7 @@ class Worker(Actor):
         except Exception:
             logger.exception("%s: terminate of its handler crashed", self.path)
 
-    async def _serve(self, instance: Instance, me: Ref[Any]) -> None:
+    async def _serve(self, instance: Instance) -> None:
         """Serve until the instance is not to be trusted any more.
 
         One cancel scope serves for many events: to open and close one costs more than two hops
@@ -183,7 +183,7 @@ class Worker(Actor):
             last: tuple[Outcome, bool] | None = None
             try:
                 with trio.CancelScope() as scope:
-                    last = await self._serve_within(scope, instance, me)
+                    last = await self._serve_within(scope, instance)
             except RuntimeError as misnested:
                 if self._running is None:
                     raise
@@ -197,20 +197,24 @@ class Worker(Actor):
                 return
 
     async def _serve_within(
-        self, scope: trio.CancelScope, instance: Instance, me: Ref[Any]
+        self, scope: trio.CancelScope, instance: Instance
     ) -> tuple[Outcome, bool] | None:
         """Serve as long as the scope does; give what is to be answered once it is closed: trio may
         have something to say then. None if it rang.
         """
         receive: Callable[[], Awaitable[tuple[Lane, Delivery]]] = self.receive
         while True:
-            message, self._missed = self._missed or await receive(), None
-            if scope.cancel_called:
+            message = self._missed
+            if message is None:
+                message = await receive()
+            else:
+                self._missed = None
+            if rang(scope):
                 # It rang as this one came.
                 self._missed = message
                 return None
             lane, delivery = message
-            if not delivery.begin(me):
+            if not delivery.begin(self._me):
                 continue
             self._running = message
             enter(delivery.request_id, delivery.headers)
@@ -223,7 +227,7 @@ class Worker(Actor):
         goes_on = trusted or not self.stateful
         if not goes_on:
             # Before the answer goes out: the next event must not be given to this instance.
-            self.ledger.worker_not_ready(self.ref)
+            self.ledger.worker_not_ready(self._me)
         self._settle(lane, delivery, outcome)
         return goes_on
 
@@ -273,7 +277,7 @@ class Worker(Actor):
             flush()
         finally:
             # Even if what stands in the place of standard output raises SystemExit.
-            if delivery.settle(outcome, self.ref):
+            if delivery.settle(outcome, self._me):
                 self.ledger.settled(lane)
             self.ledger.worker_idle()
 

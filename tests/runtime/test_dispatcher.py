@@ -29,19 +29,19 @@ W1, W2, W3 = worker("/w1"), worker("/w2"), worker("/w3")
 
 
 def received(lane: int = 0, *, late: bool = False) -> Entry:
-    return Entry(lane, State.RECEIVED, None, False, late)
+    return Entry(lane, State.RECEIVED, False, late)
 
 
 def assigned(lane: int = 0, *, lives: bool = True, late: bool = False) -> Entry:
-    return Entry(lane, State.ASSIGNED, W3, lives, late)
+    return Entry(lane, State.ASSIGNED, lives, late)
 
 
 def running(lane: int = 0, *, lives: bool = True, late: bool = False) -> Entry:
-    return Entry(lane, State.RUNNING, W3, lives, late)
+    return Entry(lane, State.RUNNING, lives, late)
 
 
 def streaming(lane: int = 0, *, lives: bool = True, late: bool = False) -> Entry:
-    return Entry(lane, State.STREAMING, W3, lives, late)
+    return Entry(lane, State.STREAMING, lives, late)
 
 
 TABLE: list[tuple[str, list[Entry], list[Ref[Any]], list[Action]]] = [

@@ -102,6 +102,16 @@ def accepted(*headers: bytes) -> bytes:
         [accepted(), accepted()[:30], accepted()[30:], accepted()],
         [accepted(), accepted() + accepted(), accepted(), accepted() + EVENT],
         [accepted(), accepted() + b"HTTP/1.1 2", b"02 Accepted\r\nContent-Length: 0\r\n\r\n"],
+        # The next event right behind it, whole and in part.
+        [accepted() + EVENT] * 3,
+        [accepted() + EVENT, accepted() + CHUNKED[:200], CHUNKED[200:], accepted() + EVENT],
+        [accepted(b"Date: 1") + EVENT, accepted(b"Date: 2") + EVENT, accepted(b"Date: 2") + EVENT],
+        # What stands before it is no part of it.
+        [b"HTTP/1.1 100 Continue\r\n\r\n" + accepted() + EVENT] * 2,
+        [b"\r\n" + accepted() + EVENT] * 2,
+        # It ends elsewhere than its head says, or says nothing of it.
+        [accepted(b"X: a \t") + EVENT] * 2,
+        [b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + EVENT] * 2,
         [
             accepted(),
             b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(accepted()),
@@ -115,6 +125,16 @@ def test_what_is_said_again_in_the_same_bytes_means_the_same(stream: list[bytes]
         told += parser.feed(data)
 
     assert told == AnswerParser().feed(b"".join(stream))
+
+
+def test_what_was_said_before_in_the_same_bytes_counts_before_noise() -> None:
+    parser = AnswerParser()
+    parser.feed(accepted() + EVENT)
+
+    with pytest.raises(WireError) as refused:
+        parser.feed(accepted() + b"noise")
+
+    assert [answer.status for answer in refused.value.answers] == [202]
 
 
 def test_nor_does_an_answer_follow_one_that_was_the_last_because_it_is_the_same() -> None:
