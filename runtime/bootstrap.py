@@ -16,6 +16,7 @@ from actors.start import spawn, wait_started
 from supervisors import Supervisor
 
 from .alarm import Alarm
+from .clock import FineClock
 from .ending import STOP_LIMIT, Ending
 from .extension import Registration
 from .failure import InitError, error_json, init_error
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
         watchdog.import_begins()
         function = load(settings.handler, settings.task_root)
         watchdog.start()
-        code = trio.run(serve, function, settings, watchdog, registration, last)
+        code = trio.run(serve, function, settings, watchdog, registration, last, clock=FineClock())
     except InitError as error:
         log_error(error_json(error.kind, error.message, error.stack))
         report_init_error(settings.address, error)
@@ -109,6 +110,9 @@ async def serve(
             root = spawn(nursery, top, path="/function", grace=math.inf, supervised=True)
             ending.root = watchdog.root = root
             nursery.start_soon(ending.run)
+            clock = trio.lowlevel.current_clock()
+            if isinstance(clock, FineClock):
+                nursery.start_soon(clock.ring)
             not_started = await _start_error(root)
             if not_started is None:
                 watchdog.initialised(ledger, alarm)

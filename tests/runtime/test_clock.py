@@ -1,0 +1,136 @@
+"""The run's clock: near deadlines ring to the microsecond where the kernel can."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+from trio.lowlevel import wait_readable
+from trio.testing import wait_all_tasks_blocked
+
+from runtime.clock import NEAR, FineClock
+
+RINGS = sys.platform == "linux" and sys.version_info >= (3, 13)
+# What type checkers know of the oldest Python has no timerfd.
+kernel: Any = os
+rings = pytest.mark.skipif(not RINGS, reason="no timerfd in this Python")
+
+
+def run(test: Callable[[FineClock], object]) -> None:
+    """Have it look at a clock that rings."""
+    clock = FineClock()
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(clock.ring)
+            await wait_all_tasks_blocked()
+            test(clock)
+            nursery.cancel_scope.cancel()
+
+    trio.run(main, clock=clock)
+
+
+def timer_of(clock: FineClock) -> int:
+    timer = clock._timer
+    assert timer is not None
+    return timer
+
+
+def set_for(clock: FineClock) -> float:
+    """In how many seconds it rings; 0 for never."""
+    left: float = kernel.timerfd_gettime(timer_of(clock))[0]
+    return left
+
+
+@rings
+def test_a_near_deadline_is_rung_when_it_is_there_and_not_a_millisecond_after() -> None:
+    def test(clock: FineClock) -> None:
+        left = clock.deadline_to_sleep_time(clock.current_time() + 0.5)
+
+        assert left - 0.1 < set_for(clock) <= left
+
+    run(test)
+
+
+@rings
+def test_a_deadline_that_is_far_or_over_sets_nothing() -> None:
+    def test(clock: FineClock) -> None:
+        now = clock.current_time()
+        for left in (float("inf"), NEAR + 1, -1.0):
+            assert clock.deadline_to_sleep_time(now + left) == pytest.approx(left, abs=0.1)
+            assert set_for(clock) == 0
+
+    run(test)
+
+
+@rings
+def test_the_same_deadline_is_set_once() -> None:
+    def test(clock: FineClock) -> None:
+        deadline = clock.current_time() + 0.9
+        clock.deadline_to_sleep_time(deadline)
+        kernel.timerfd_settime(timer_of(clock), initial=5)
+        clock.deadline_to_sleep_time(deadline)
+
+        assert set_for(clock) > 1
+
+    run(test)
+
+
+@rings
+async def test_it_wakes_whoever_waits_for_it() -> None:
+    clock = FineClock()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(clock.ring)
+        await wait_all_tasks_blocked()
+        twin = os.dup(timer_of(clock))
+        clock.deadline_to_sleep_time(clock.current_time() + 0.001)
+        with trio.fail_after(5):
+            await wait_readable(twin)
+        await wait_all_tasks_blocked()
+        # It has been read, and is waited for again.
+        assert set_for(clock) == 0
+        with pytest.raises(BlockingIOError):
+            os.read(twin, 8)
+        os.close(twin)
+        nursery.cancel_scope.cancel()
+
+
+@rings
+def test_a_clock_whose_descriptor_somebody_closed_goes_on_with_trio_s_grain() -> None:
+    clock = FineClock()
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(clock.ring)
+            await wait_all_tasks_blocked()
+            os.close(timer_of(clock))
+            with trio.fail_after(5):
+                await trio.sleep(0.002)
+            nursery.cancel_scope.cancel()
+
+    trio.run(main, clock=clock)
+
+
+@rings
+def test_its_descriptor_is_closed_with_the_run() -> None:
+    timers = list[int]()
+    run(lambda clock: timers.append(timer_of(clock)))
+
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(timers[0])
+
+
+def test_it_is_a_clock_like_trio_s_where_it_does_not_ring() -> None:
+    clock = FineClock()
+
+    async def main() -> None:
+        before = trio.current_time()
+        await trio.sleep(0.001)
+        assert trio.current_time() - before >= 0.001
+        with trio.move_on_after(0.001) as scope:
+            await trio.sleep_forever()
+        assert scope.cancelled_caught
+
+    trio.run(main, clock=clock)
