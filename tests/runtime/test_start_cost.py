@@ -23,6 +23,16 @@ LATE = {
     "runtime.json_lines", "runtime.official", "runtime.response", "runtime.snapstart",
     "runtime.streamed", "supervisors.dynamic", "supervisors.snapshots", "actors.crash",
 }  # fmt: skip
+# Late rooms are imported where the user's folder is the first to be looked into.
+ALL_ROOMS = """
+import importlib, json, pkgutil, sys, runtime.bootstrap
+before = set(sys.modules)
+for floor in ("actors", "supervisors", "runtime"):
+    for room in pkgutil.iter_modules(sys.modules[floor].__path__):
+        if room.name not in ("__main__", "aio", "cli", "local"):
+            importlib.import_module(f"{floor}.{room.name}")
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
 HANDLER = """
 import gc
 searches = sum(each["collections"] for each in gc.get_stats())
@@ -48,6 +58,18 @@ def test_a_start_makes_at_most_19_attrs_classes_and_imports_nothing_that_can_be_
 
     assert len(made) <= 19, made
     assert not modules & LATE
+
+
+def test_a_late_room_imports_nothing_new_but_of_okibi_s_so_a_user_s_http_py_breaks_nothing() -> (
+    None
+):
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", ALL_ROOMS], capture_output=True, text=True, check=True
+    )
+    late = json.loads(done.stdout)
+
+    assert {"runtime.official", "runtime.json_lines", "supervisors.tasks"} <= set(late)
+    assert {name.partition(".")[0] for name in late} == {"actors", "supervisors", "runtime"}
 
 
 async def test_the_collector_rests_while_okibi_is_imported_and_works_in_the_user_s_code(
