@@ -112,25 +112,40 @@ _EMPTY: deque[object] = deque(maxlen=0)
 _LOOK: object = object()
 
 
-@attrs.define(eq=False)
 class Mailbox:
     """The two lanes of one actor, its timers, and who waits on either side."""
 
-    policy: MailboxPolicy = DEFAULT_POLICY
-    control: deque[object] = attrs.field(default=_EMPTY, init=False)
-    data: deque[object] = attrs.field(default=_EMPTY, init=False)
-    # When the wait for a message ends with TIMEOUT, in seconds of trio's clock.
-    idle: float = attrs.field(default=math.inf, init=False)
-    timers: list[Timer] | None = attrs.field(default=None, init=False)
-    closed: bool = attrs.field(default=False, init=False)
-    dropped: int = attrs.field(default=0, init=False)
-    peak: int = attrs.field(default=0, init=False)
-    _reader: Task | None = attrs.field(default=None, init=False)
-    # Whether a timer has rung since data was last read: then data has its turn. A timer set to
-    # ring at once, again and again, would hold it up for ever.
-    _rang: bool = attrs.field(default=False, init=False)
-    _sweep_at: int = attrs.field(default=64, init=False)
-    _senders: "OrderedDict[Task, object] | None" = attrs.field(default=None, init=False)
+    __slots__ = (
+        "_rang",
+        "_reader",
+        "_senders",
+        "_sweep_at",
+        "closed",
+        "control",
+        "data",
+        "dropped",
+        "idle",
+        "peak",
+        "policy",
+        "timers",
+    )
+
+    def __init__(self, policy: MailboxPolicy = DEFAULT_POLICY) -> None:
+        self.policy = policy
+        self.control: deque[object] = _EMPTY
+        self.data: deque[object] = _EMPTY
+        # When the wait for a message ends with TIMEOUT, in seconds of trio's clock.
+        self.idle = math.inf
+        self.timers: list[Timer] | None = None
+        self.closed = False
+        self.dropped = 0
+        self.peak = 0
+        self._reader: Task | None = None
+        # Whether a timer has rung since data was last read: then data has its turn. A timer set to
+        # ring at once, again and again, would hold it up for ever.
+        self._rang = False
+        self._sweep_at = 64
+        self._senders: OrderedDict[Task, object] | None = None
 
     # -- the writers' side
 

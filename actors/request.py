@@ -8,7 +8,6 @@ process aliases for), and a second answer is harmless.
 from collections.abc import Mapping
 from typing import Protocol, cast
 
-import attrs
 import outcome
 from trio.lowlevel import Abort, RaiseCancelT, Task, current_task, reschedule, wait_task_rescheduled
 
@@ -47,7 +46,6 @@ class Caller(Protocol):
     path: str
 
 
-@attrs.define(eq=False)
 class Request:
     """One message that names a method.
 
@@ -59,18 +57,40 @@ class Request:
         client: the task that waits for it; none any more once it has given up.
     """
 
-    method: str
-    args: tuple[object, ...]
-    kwargs: Mapping[str, object]
-    caller: Caller | None
-    wanted: bool
-    client: Task | None = None
-    # The caller has given up: what is not begun yet need not be.
-    abandoned: bool = attrs.field(default=False, init=False)
-    # Its method has returned, and the answer comes later (`Server.reply_later`).
-    deferred: bool = attrs.field(default=False, init=False)
-    _outcome: "outcome.Outcome[object] | None" = attrs.field(default=None, init=False)
-    _waiting: Task | None = attrs.field(default=None, init=False)
+    __slots__ = (
+        "_outcome",
+        "_waiting",
+        "abandoned",
+        "args",
+        "caller",
+        "client",
+        "deferred",
+        "kwargs",
+        "method",
+        "wanted",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+        caller: Caller | None,
+        wanted: bool,
+        client: Task | None = None,
+    ) -> None:
+        self.method = method
+        self.args = args
+        self.kwargs = kwargs
+        self.caller = caller
+        self.wanted = wanted
+        self.client = client
+        # The caller has given up: what is not begun yet need not be.
+        self.abandoned = False
+        # Its method has returned, and the answer comes later (`Server.reply_later`).
+        self.deferred = False
+        self._outcome: outcome.Outcome[object] | None = None
+        self._waiting: Task | None = None
 
     @property
     def settled(self) -> bool:

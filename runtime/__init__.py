@@ -7,24 +7,23 @@ The third floor of okibi. `Function` and `Handler` are what a function is writte
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .context import Context
-from .current import xray_trace_id
-from .failure import DeadlineExceeded
-from .function import Function, InvalidCount, InvalidHandler, InvalidLoop, Workers
-from .handler import Handler
-from .thaw import SANDBOX, Thawed
-
 if TYPE_CHECKING:
     from .aio.calls import from_asyncio
     from .aio.left import keep
+    from .context import Context
+    from .current import xray_trace_id
+    from .failure import DeadlineExceeded
+    from .function import Function, InvalidCount, InvalidHandler, InvalidLoop, Workers
+    from .handler import Handler
     from .response import Prelude, Response, streaming
+    from .thaw import SANDBOX, Thawed
 else:  # hidden from type checkers, which would believe in any name then
 
     def __getattr__(name: str) -> object:
         """A name of a room that is imported when it is first asked for."""
-        if name not in _LATE:
+        if name not in _ROOMS:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value: object = getattr(import_module(f".{_LATE[name]}", __name__), name)
+        value: object = getattr(import_module(f".{_ROOMS[name]}", __name__), name)
         globals()[name] = value
         return value
 
@@ -48,11 +47,23 @@ __all__ = [
     "xray_trace_id",
 ]
 
-# The rooms that only a handler written for asyncio needs, and one that streams.
-_LATE = {
-    "from_asyncio": "aio.calls",
-    "keep": "aio.left",
+# All of them: `python -m runtime` imports this room before `__main__`, which has to be the first;
+# and no start pays for what only a handler written for asyncio needs, or one that streams.
+_ROOMS = {
+    "Context": "context",
+    "DeadlineExceeded": "failure",
+    "Function": "function",
+    "Handler": "handler",
+    "InvalidCount": "function",
+    "InvalidHandler": "function",
+    "InvalidLoop": "function",
     "Prelude": "response",
     "Response": "response",
+    "SANDBOX": "thaw",
+    "Thawed": "thaw",
+    "Workers": "function",
+    "from_asyncio": "aio.calls",
+    "keep": "aio.left",
     "streaming": "response",
+    "xray_trace_id": "current",
 }

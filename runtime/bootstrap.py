@@ -50,6 +50,9 @@ def main(arguments: Sequence[str]) -> int:
         registration = Registration(settings.api.encode())
         registration.begin(settings.address)
     last = list[Callable[[], object]]()
+    # What okibi has imported lives for good: from here on the collector looks at the user's own.
+    gc.freeze()
+    gc.enable()
     try:
         watchdog.import_begins()
         function = load(settings.handler, settings.task_root)

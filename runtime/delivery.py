@@ -22,9 +22,7 @@ the right to settle is a token taken with a single atomic operation.
 
 import enum
 from collections.abc import Mapping
-from typing import Any, Final
-
-import attrs
+from typing import Any, Final, NamedTuple
 
 from actors import Ref
 
@@ -83,8 +81,7 @@ _STREAM, _SETTLE = _moves(Move.STREAM), _moves(Move.SETTLE)
 _STAGE, _UNSTAGE, _ACK = _moves(Move.STAGE), _moves(Move.UNSTAGE), _moves(Move.ACK)
 
 
-@attrs.define(eq=False)
-class Outcome:
+class Outcome(NamedTuple):
     """What an invocation ended with, ready for the wire.
 
     Args:
@@ -100,7 +97,6 @@ class Outcome:
     cause: bytes = b""
 
 
-@attrs.define(eq=False)
 class Delivery:
     """One event, who handles it, and how far it has come.
 
@@ -113,19 +109,28 @@ class Delivery:
         limit: when okibi answers in its handler's place, a margin before that.
     """
 
-    serial: int
-    request_id: str
-    headers: dict[bytes, bytes]
-    body: bytes
-    due: float
-    limit: float
-    state: State = attrs.field(default=State.RECEIVED, init=False)
-    worker: Ref[Any] | None = attrs.field(default=None, init=False)
-    outcome: Outcome | None = attrs.field(default=None, init=False)
-    # Of a streamed answer, once its head is in the outbox.
-    stream: Stream | None = attrs.field(default=None, init=False)
-    begun: int = attrs.field(default=0, init=False)
-    _token: list[None] = attrs.field(factory=[None].copy, init=False)
+    def __init__(
+        self,
+        serial: int,
+        request_id: str,
+        headers: dict[bytes, bytes],
+        body: bytes,
+        due: float,
+        limit: float,
+    ) -> None:
+        self.serial = serial
+        self.request_id = request_id
+        self.headers = headers
+        self.body = body
+        self.due = due
+        self.limit = limit
+        self.state = State.RECEIVED
+        self.worker: Ref[Any] | None = None
+        self.outcome: Outcome | None = None
+        # Of a streamed answer, once its head is in the outbox.
+        self.stream: Stream | None = None
+        self.begun = 0
+        self._token = [None]
 
     @property
     def unsettled(self) -> bool:

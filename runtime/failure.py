@@ -38,7 +38,7 @@ _NEEDS_ASYNCIO = (
     ": the handler needs asyncio, and okibi runs it on trio; set OKIBI_LOOP=asyncio, or say "
     'Function(handler, loop="asyncio")'
 )
-_ACCEPTED = re.compile(r"[A-Z][a-zA-Z]+[a-zA-Z0-9_]*")
+_ACCEPTED = r"[A-Z][a-zA-Z]+[a-zA-Z0-9_]*"
 _BELOW = ("trio", "outcome")
 _HOUSE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _OWN = tuple(os.path.join(_HOUSE, name, "") for name in ("actors", "supervisors", "runtime"))
@@ -235,7 +235,7 @@ def _needs_asyncio(error: BaseException, text: str) -> bool:
 
 def _function_error(kind: str) -> str:
     """A type the platform accepts: after the dot a capital and one more letter at least."""
-    accepted = len(kind) <= TYPE_LIMIT and _ACCEPTED.fullmatch(kind)
+    accepted = len(kind) <= TYPE_LIMIT and re.fullmatch(_ACCEPTED, kind)
     return f"Function.{kind}" if accepted else "Function.Unknown"
 
 

@@ -5,8 +5,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import attrs
+from typing import NamedTuple
 
 from .failure import InitError
 
@@ -16,8 +15,7 @@ _UNESCAPED = re.compile(r"AWS_Lambda_python3\.(1[2-9]|[2-9][0-9])")
 _ADDRESS = re.compile(r"[^\s/:]*(:(?P<port>[0-9]{1,5}))?")
 
 
-@attrs.frozen
-class Settings:
+class Settings(NamedTuple):
     """The runtime's environment (Runtime API: environment variables).
 
     Attributes:

@@ -16,7 +16,7 @@ from trio.lowlevel import notify_closing, wait_readable, wait_writable
 from .logs import flush
 
 # In the error's body: a number, or none at all.
-_EXITED = re.compile(rb'"errorMessage": "(?:(\d+)|sys\.exit\(\))", "errorType": "SystemExit"')
+_EXITED = rb'"errorMessage": "(?:(\d+)|sys\.exit\(\))", "errorType": "SystemExit"'
 # The kernel's own limit is two minutes. Its second attempt, after a lost packet, comes at 1 s.
 CONNECT_LIMIT = 3.0
 
@@ -96,7 +96,7 @@ class ForkedTransport(SocketTransport):
     def send(self, data: memoryview) -> int:
         flush()
         said = bytes(data)
-        exited = _EXITED.search(said)
+        exited = re.search(_EXITED, said)
         failed = b"/error HTTP/1.1\r\n" in said[:512]
         os._exit(int(exited[1] or 0) & 255 if exited else int(failed))
 

@@ -39,12 +39,10 @@ import time
 import traceback
 from collections.abc import Callable
 
-import attrs
 import trio
 
 from actors import Ref
 from actors.process import Process
-from supervisors import Snapshot, snapshot
 
 from .alarm import Alarm
 from .delivery import Delivery, State
@@ -62,7 +60,6 @@ SIGNAL_EVERY = 0.01
 PATIENCE = 0.02
 
 
-@attrs.define(eq=False)
 class Watchdog:
     """Holds the deadlines of what is in flight, and tells of a start that takes too long.
 
@@ -72,26 +69,24 @@ class Watchdog:
             limit.
     """
 
-    address: tuple[str, int]
-    init_limit: float = INIT_LIMIT
-    root: Process | None = attrs.field(default=None, init=False)
-    _ledger: Ledger | None = attrs.field(default=None, init=False)
-    _alarm: Alarm | None = attrs.field(default=None, init=False)
-    _token: trio.lowlevel.TrioToken | None = attrs.field(default=None, init=False)
-    _offset: float = attrs.field(default=0.0, init=False)
-    _length: float = attrs.field(default=math.inf, init=False)
-    _looks_at: float = attrs.field(default=math.inf, init=False)
-    _initialised: bool = attrs.field(default=False, init=False)
-    _started: bool = attrs.field(default=False, init=False)
-    _closed: bool = attrs.field(default=False, init=False)
-    # What faulthandler's timer is set for, and when it goes off, by the monotonic clock.
-    _guarded: Delivery | None = attrs.field(default=None, init=False)
-    _goes_off: float = attrs.field(default=math.inf, init=False)
-    _tells_at: float = attrs.field(init=False)
-    _look: threading.Event = attrs.field(factory=threading.Event, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._tells_at = time.monotonic() + self.init_limit
+    def __init__(self, address: tuple[str, int], init_limit: float = INIT_LIMIT) -> None:
+        self.address = address
+        self.init_limit = init_limit
+        self.root: Process | None = None
+        self._ledger: Ledger | None = None
+        self._alarm: Alarm | None = None
+        self._token: trio.lowlevel.TrioToken | None = None
+        self._offset = 0.0
+        self._length = math.inf
+        self._looks_at = math.inf
+        self._initialised = False
+        self._started = False
+        self._closed = False
+        # What faulthandler's timer is set for, and when it goes off, by the monotonic clock.
+        self._guarded: Delivery | None = None
+        self._goes_off = math.inf
+        self._tells_at = time.monotonic() + init_limit
+        self._look = threading.Event()
 
     def import_begins(self) -> None:
         """Have faulthandler tell of an import that takes too long."""
@@ -270,6 +265,9 @@ class Watchdog:
         if self.root is None:
             return ""
         try:
+            # Late: a start that does not take long has no need of it.
+            from supervisors import Snapshot, snapshot
+
             node: Snapshot | None = snapshot(Ref(self.root))
         except Exception:
             # The tree changed while this thread read it: that must not keep the process alive.

@@ -33,7 +33,6 @@ from .flags import AutoShutdown, Backoff, Flags
 from .life import State
 from .parent import stop_report
 from .report import Stopped, StopReport
-from .snapshot import Snapshot, snapshot
 from .spec import BRUTAL_KILL, INFINITY, Child, Restart, Strategy, Supervision
 from .spec_errors import (
     BadCombination,
@@ -173,6 +172,7 @@ _LATE = {
     "PartitionSupervisor": "partition",
     "Partitioned": "partition",
     "Partitions": "partition",
+    "Snapshot": "snapshots",
     "Task": "tasks",
     "TaskStream": "task_stream",
     "TaskSupervisor": "tasks",
@@ -181,6 +181,7 @@ _LATE = {
     "application_nursery": "application_controller",
     "callers": "tasks",
     "run_task": "tasks",
+    "snapshot": "snapshots",
     "start_applications": "application_controller",
 }
 
@@ -217,6 +218,7 @@ if TYPE_CHECKING:
         Partitions,
         PartitionSupervisor,
     )
+    from .snapshots import Snapshot, snapshot
     from .task_stream import ItemOutcome, OnTimeout, TaskStream
     from .tasks import Task, Tasks, TaskSupervisor, callers, run_task
 else:  # to a type checker every name would be there, as an object

@@ -1,6 +1,8 @@
 """The README's samples run as they stand there, and print what it says they do."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +74,48 @@ def test_a_sample_prints_what_the_readme_says(sample: str, printed: str, tmp_pat
 
 def test_the_manual_has_its_samples() -> None:
     assert len(PRINTED.findall(README.read_text("utf-8"))) == 3
+
+
+COMPILED = """
+import sys
+compiled = []
+def hook(event, arguments):
+    # Of a file: attrs compiles the methods that it makes.
+    if event == "compile" and str(arguments[1]).endswith(".py"):
+        compiled.append(arguments[1])
+sys.addaudithook(hook)
+import app, runtime.bootstrap
+print(compiled)
+"""
+
+
+@pytest.mark.parametrize("as_told", [True, False])
+def test_what_is_compiled_as_the_readme_says_is_not_compiled_again_after_a_zip(
+    as_told: bool, tmp_path: Path
+) -> None:
+    package = tmp_path / "package"
+    for floor in ("actors", "supervisors", "runtime"):
+        shutil.copytree(README.parent / floor, package / "okibi" / floor)
+    (package / "app.py").write_text("import runtime\n")
+    (command,) = re.findall(r"^    python3 (-m compileall .*)", README.read_text("utf-8"), re.M)
+    arguments = command.split() if as_told else ["-m", "compileall", "-q", "package"]
+    subprocess.run([sys.executable, *arguments], cwd=tmp_path, check=True)
+    for path in package.rglob("*.py"):
+        os.utime(path, (315532800, 315532800))  # 1980, the first that a zip knows
+
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", COMPILED],
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{package}:{package}/okibi",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert (done.stdout == "[]\n") == as_told, done.stdout
 
 
 def test_each_row_beside_the_official_client_has_its_test_and_each_test_its_row() -> None:

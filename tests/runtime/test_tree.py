@@ -129,14 +129,14 @@ def test_a_plain_handler_s_result_is_escaped_as_the_runtime_says(
     escaped: bool, body: bytes
 ) -> None:
     told = serving(Function(plain))
-    told.settings = attrs.evolve(SETTINGS, escaped=escaped)
+    told.settings = SETTINGS._replace(escaped=escaped)
 
     assert told.worker().say(("é",)).body == body
 
 
 def test_a_snapshot_is_taken_between_all_that_serves_and_the_first_next() -> None:
     told = serving(Function(Greeter))
-    told.settings = attrs.evolve(SETTINGS, snap_start=True)
+    told.settings = SETTINGS._replace(snap_start=True)
 
     assert shape(tree(told, connect)) == [
         (

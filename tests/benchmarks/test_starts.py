@@ -1,0 +1,61 @@
+"""A cold start is timed to the first GET /next, whoever starts; and what it imports is told."""
+
+import os
+import sys
+
+import pytest
+
+from benchmarks.contenders import PLAIN, Contender
+from benchmarks.imports import imports, package, table
+from benchmarks.starts import IMPORT_AND_ASK, TRIO, to_first_next
+
+
+@pytest.mark.parametrize("contender", [PLAIN, TRIO], ids=lambda c: c.name)
+def test_it_is_timed_and_this_process_has_its_cores_again(contender: Contender) -> None:
+    cores = os.sched_getaffinity(0)
+
+    assert 10 < to_first_next(contender) < 20_000
+    assert os.sched_getaffinity(0) == cores
+
+
+def test_one_that_ends_before_it_asks_is_said_to() -> None:
+    asks_for_nothing = IMPORT_AND_ASK.replace("invocation/next", "").replace("recv(1)", "close()")
+    with pytest.raises(SystemExit, match="nobody has ended before its first /next"):
+        to_first_next(Contender("nobody", (sys.executable, "-P", "-c", asks_for_nothing)))
+
+
+def test_the_imports_of_a_start_are_those_of_okibi_and_of_what_it_stands_on() -> None:
+    taken = imports()
+
+    assert {"trio", "attr", "httptools", "msgspec", "actors", "runtime.bootstrap"} <= set(taken)
+    assert "httpx" not in taken
+
+
+@pytest.mark.parametrize(
+    ("module", "whose"),
+    [
+        ("runtime.wire", "okibi: runtime"),
+        ("attr._make", "attrs"),
+        ("outcome._impl", "trio"),
+        ("json.decoder", "standard library"),
+        ("_ssl", "standard library"),
+        ("msgspec", "msgspec"),
+    ],
+)
+def test_a_module_is_its_package_s(module: str, whose: str) -> None:
+    assert package(module) == whose
+
+
+def test_a_table_has_the_medians_by_package_and_the_dearest_modules() -> None:
+    rounds = [{"trio": one, "outcome": 1.0, "json": 2.0} for one in (3.0, 9.0, 4.0)]
+
+    assert table(rounds, rows=2) == (
+        "    ms modules\n"
+        "   5.0       2  trio\n"
+        "   2.0       1  standard library\n"
+        "   7.0       3  in all\n"
+        "\n"
+        "    ms the dearest modules, without what they import\n"
+        "  4.00  trio\n"
+        "  2.00  json"
+    )
