@@ -150,7 +150,9 @@ def run(contender: Contender, payload: str, count: int, warmup: int = 500) -> Ru
         cwd=ROOT,
     )
     if done.returncode != 0:
-        said = [line for line in done.stderr.strip().splitlines() if line.strip()]
-        raise Absent(f"{contender.name} did not run: {said[-1] if said else done.returncode}")
+        said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        # The server's word is the last, and behind it the runtime's.
+        why = "; ".join(reversed(said[-2:])) or f"exit code {done.returncode}"
+        raise Absent(f"{contender.name} did not run: {why[:500]}")
     measured: Run = json.loads(done.stdout)
     return measured

@@ -144,6 +144,7 @@ def against_official(size: Size, found: Rounds) -> list[Row]:
         row(size, found, of["answer_us"][1], "event to answer, plain / awslambdaric", ANSWER),
         cycle(size, found, ASYNC, FLOOR, "async def / floor", AGAINST_FLOOR),
         cycle(size, found, PLAIN, FLOOR, "plain def / floor", AGAINST_FLOOR),
+        cycle(size, found, FLOOR, OFFICIAL, "floor / awslambdaric"),
     ]
 
 
@@ -182,8 +183,9 @@ def large(rounds: int, count: int) -> list[Row]:
         found = take_turns((OFFICIAL, ASYNC, PLAIN, FLOOR), size, rounds, count)
         print_medians(size, found)
         rows += [
-            cycle(size, found, each, OFFICIAL, f"{name} / awslambdaric", size.bars)
-            for each, name in ((ASYNC, "async def"), (PLAIN, "plain def"))
+            cycle(size, found, ASYNC, OFFICIAL, "async def / awslambdaric", size.bars),
+            cycle(size, found, PLAIN, OFFICIAL, "plain def / awslambdaric", size.bars),
+            cycle(size, found, FLOOR, OFFICIAL, "floor / awslambdaric"),
         ]
     return rows
 
