@@ -8,6 +8,7 @@ half lies further apart than a tenth is marked as wide: it claims no more than t
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 
 from runtime.cli.bench.machine import this_machine
 
@@ -36,6 +37,7 @@ def groups(rounds: int, count: int, *, full: bool) -> Groups:
         "actors": lambda: measure_actors(rounds),
     }
     more: Groups = {
+        "1 MB": lambda: overhead.large(rounds, count, (overhead.BETWEEN,)),
         "peers": lambda: overhead.peers(rounds, count),
         "emulator": lambda: emulated(rounds, count // 3),
         "many": lambda: many(max(3, rounds // 2), count),
@@ -59,12 +61,13 @@ def measured(wanted: Groups) -> list[Row]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--count", type=int, default=3000)
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--count", type=int, default=1500)
     parser.add_argument("--full", action="store_true", help="what takes longer, too")
     parser.add_argument("--only", help="one group")
     parser.add_argument("--keep", action="store_true",
                         help="in benchmarks/results, and in the README")  # fmt: skip
+    parser.add_argument("--into", type=Path, help=argparse.SUPPRESS)  # what `repeat` reads
     options = parser.parse_args()
     wanted = groups(options.rounds, options.count, full=options.full)
     about = this_machine()
@@ -77,6 +80,8 @@ def main() -> None:
     beside = measure_peers(options.rounds) if options.only in (None, "table") else []
     missed = [row for row in rows if not row.met]
     print(f"\n{len(rows)} ratios, {len(missed)} over their bar")
+    if options.into:
+        write([*rows, *beside], about, options.into)
     if options.keep:
         path = write([*rows, *beside], about)
         print(f"kept in {path}")

@@ -39,7 +39,7 @@ class Size:
     Args:
         name: of it.
         payload: the event.
-        share: of the rounds and of the events of a run that the small ones have.
+        share: of the events of a run that the small ones have.
         bars: what a cycle may be of the official client's, at most, and what it is to be one day.
     """
 
@@ -54,17 +54,17 @@ SMALL = (
     Size("2.6 KB", json.dumps({"body": "x" * 2600})),
 )
 LARGE = (
-    Size("100 KB", json.dumps({"body": "x" * 100_000}), 0.25, (0.60, 0.50)),
-    Size("1 MB", json.dumps({"body": "x" * 1_000_000}), 0.05, (0.5, 0.4)),
-    Size("6 MB", json.dumps({"body": "x" * 6_000_000}), 0.01, (0.4, 0.3)),
+    Size("100 KB", json.dumps({"body": "x" * 100_000}), 0.1, (0.60, 0.50)),
+    Size("6 MB", json.dumps({"body": "x" * 6_000_000}), 0.007, (0.4, 0.3)),
 )
+BETWEEN = Size("1 MB", json.dumps({"body": "x" * 1_000_000}), 0.02, (0.5, 0.4))
 
 
 def take_turns(contenders: Sequence[Contender], size: Size, rounds: int, count: int) -> Rounds:
     """A B C A B C ...: a machine that slows down slows all of them."""
     count = max(10, int(count * size.share))
     found: Rounds = {contender: [] for contender in contenders}
-    for _ in range(max(3, int(rounds * max(size.share, 0.4)))):
+    for _ in range(rounds):
         for contender in contenders:
             found[contender].append(run(contender, size.payload, count, max(5, count // 6)))
     return found
@@ -176,10 +176,10 @@ def small(rounds: int, count: int) -> list[Row]:
     return rows
 
 
-def large(rounds: int, count: int) -> list[Row]:
+def large(rounds: int, count: int, sizes: Sequence[Size] = LARGE) -> list[Row]:
     """The same with large events, where what is copied and decoded counts."""
     rows: list[Row] = []
-    for size in LARGE:
+    for size in sizes:
         found = take_turns((OFFICIAL, ASYNC, PLAIN, FLOOR), size, rounds, count)
         print_medians(size, found)
         rows += [
