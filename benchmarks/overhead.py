@@ -155,8 +155,8 @@ def of_handlers(size: Size, found: Rounds) -> list[Row]:
         cycle(size, found, BARE_TASKS, FLOOR, "four bare trio tasks / floor"),
         cycle(size, found, ASYNC, BARE_TASKS, "async def / four bare trio tasks"),
         row(size, found, first, "a stream's first byte / plain's answer", (2.0, 1.0)),
-        cycle(size, found, STREAMED, OFFICIAL, "streamed / awslambdaric, not streamed"),
-        cycle(size, found, STATEFUL, OFFICIAL, "calls an actor / awslambdaric, calls none"),
+        cycle(size, found, STREAMED, OFFICIAL, "streamed / awslambdaric, unstreamed"),
+        cycle(size, found, STATEFUL, OFFICIAL, "calls an actor / awslambdaric"),
         cycle(size, found, STATEFUL, ASYNC, "calls an actor / async def"),
     ]
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 import attrs
@@ -84,12 +85,8 @@ def main() -> None:
     runs = [run(arguments) for _ in range(options.times)]
     found = compare(runs)
     print(f"\n{options.times} runs: their medians, and how far these are apart")
-    group = ""
-    for each in found:
-        if each.group != group:
-            group = each.group
-            print(group)
-        print(each)
+    for group, of_it in groupby(found, lambda each: each.group):
+        print("\n".join([group, *map(str, of_it)]))
     agreed = sum(each.agrees for each in found)
     print(f"{agreed} of {len(found)} ratios agree within {AGREED:.0%}")
 
