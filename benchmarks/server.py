@@ -48,12 +48,6 @@ def cpu_seconds(pid: int) -> float:
     return time.clock_gettime((~pid << 3) | 2)
 
 
-def pin(core: int) -> None:
-    """Keep this process, and what it starts, to one core, if the machine has it."""
-    if core in range(os.cpu_count() or 1):
-        os.sched_setaffinity(0, {core})
-
-
 @attrs.define(eq=False)
 class Door:
     """Where a runtime connects.
@@ -236,10 +230,12 @@ def main(settings: dict[str, Any]) -> dict[str, float]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
         environment = {**os.environ, **settings["environment"], "AWS_LAMBDA_RUNTIME_API": address}
-        pin(0)
+        cores = sorted(os.sched_getaffinity(0))
+        # What it starts inherits this; so no code need run between fork and exec.
+        os.sched_setaffinity(0, {cores[0]})
         process = subprocess.Popen(settings["command"], env=environment, stdout=2)
         try:
-            pin(1)
+            os.sched_setaffinity(0, {cores[-1]})
             payload = settings["payload"].encode()
             feed = Feed(payload, settings["warmup"], settings["count"], process.pid)
             gc.disable()
