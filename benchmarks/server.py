@@ -114,13 +114,13 @@ class Feed:
     Args:
         payload: of each.
         warmup, count: how many are not measured, and how many are.
-        pid: the runtime's process.
+        pid: the runtime's process, once it is there.
     """
 
     payload: bytes
     warmup: int
     count: int
-    pid: int
+    pid: int = 0
     given: int = attrs.field(default=0, init=False)
     _events: list[Event] = attrs.field(init=False)
     _tail: bytes = attrs.field(init=False)
@@ -227,6 +227,9 @@ def main(settings: dict[str, Any]) -> dict[str, float]:
     Raises:
         SystemExit: it did not get to its end; the message says why.
     """
+    feed = Feed(settings["payload"].encode(), settings["warmup"], settings["count"])
+    # What is there lives as long as this process.
+    gc.disable()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
         environment = {**os.environ, **settings["environment"], "AWS_LAMBDA_RUNTIME_API": address}
@@ -236,9 +239,7 @@ def main(settings: dict[str, Any]) -> dict[str, float]:
         process = subprocess.Popen(settings["command"], env=environment, stdout=2)
         try:
             os.sched_setaffinity(0, {cores[-1]})
-            payload = settings["payload"].encode()
-            feed = Feed(payload, settings["warmup"], settings["count"], process.pid)
-            gc.disable()
+            feed.pid = process.pid
             door = Door(listener, process)
             # One that closes its connection behind each answer comes again.
             while not feed.serve(door.runtime()):
