@@ -4,7 +4,9 @@
 #   make check   format, lint, both type checkers, the import contract
 #   make bench   warm overhead, cold start and crashes against awslambdaric; the lower floors beside
 #                bare trio, triotp, Pykka and Erlang's gen_server
-#   make bench-full   the same, with more rounds and more peers; keeps the ratios in benchmarks/results
+#   make bench-full   the same, with more rounds and more peers, AWS's emulator, 16 and 64 events at
+#                once; keeps the ratios in benchmarks/results, with pictures, and writes README's table
+#   make bench-repeat   the same rows three times: which of them agree within a tenth
 #   make instructions   what an invocation costs, in counts: instructions, calls into the kernel
 #   make scale   1,000 to 100,000 actors alive: the cost of each, and its memory
 #   make conformance   record OTP's supervisor again, compare with the recording, replay it; print
@@ -32,7 +34,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 BESIDE := The official client could not be installed: the tests that run beside it are skipped.
 
-.PHONY: demo test check bench bench-full instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping \
+.PHONY: demo test check bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping \
   streaming kills concurrent clean
 
 # uv installs in seconds what pip installs in a minute; it comes from the same registry.
@@ -84,10 +86,21 @@ bench: .venv/installed .venv-newest/installed
 	for peer in awslambdaric triotp pykka $(PEERS); do \
 	  $(BIN)/uv pip install --quiet --python $$python --editable . $$peer || true; \
 	done; \
-	$$python -m benchmarks $(BENCH)
+	$$python -m $(or $(MODULE),benchmarks) $(BENCH)
 
-bench-full:
-	$(MAKE) bench BENCH="--full --keep --rounds 11" PEERS="pure-lambda-ric thespian xoscar"
+bench-full: .node/installed
+	$(MAKE) bench BENCH="--full --keep --rounds 15 $(BENCH)" PEERS="pure-lambda-ric thespian xoscar"
+
+bench-repeat:
+	$(MAKE) bench MODULE=benchmarks.repeat
+
+# AWS's client for Node.js builds its own curl, in a minute; npm's newer releases run the scripts of
+# a package only where they are told to. What is not there is a line of the benchmark's.
+.node/installed:
+	mkdir -p .node
+	echo '{"private": true, "allowScripts": {"aws-lambda-ric": true}}' > .node/package.json
+	cd .node && npm install --silent --no-audit --no-fund aws-lambda-ric > /dev/null 2>&1 || true
+	[ ! -f .node/node_modules/aws-lambda-ric/dist/rapid-client.node ] || touch $@
 
 # valgrind and strace are Debian's; WHERE=app.echo shows the functions instead.
 instructions: .venv/installed
@@ -153,4 +166,4 @@ concurrent: .venv/installed
 	$(BIN)/python -m tests.runtime.concurrent
 
 clean:
-	rm -rf .venv .venv-newest .recorded
+	rm -rf .venv .venv-newest .node .recorded

@@ -8,50 +8,95 @@ half lies further apart than a tenth is marked as wide: it claims no more than t
 
 import argparse
 from collections.abc import Callable
+from itertools import groupby
+from pathlib import Path
 
 from runtime.cli.bench.machine import this_machine
 
 from . import overhead
 from .actors import measure_actors
+from .contenders import Absent
 from .crashes import crashes
+from .emulated import emulated
+from .many import many
 from .peers.table import measure_peers
-from .rows import Row, write
+from .results import write
+from .rows import Row
+from .shown import show
 from .starts import starts
 
+Groups = dict[str, Callable[[], list[Row]]]
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--count", type=int, default=3000)
-    parser.add_argument("--full", action="store_true", help="what takes longer, too")
-    parser.add_argument("--only", help="one group")
-    parser.add_argument("--keep", action="store_true", help="write benchmarks/results/DATE.json")
-    options = parser.parse_args()
-    rounds, count = options.rounds, options.count
-    groups: dict[str, Callable[[], list[Row]]] = {
+
+def groups(rounds: int, count: int, *, full: bool) -> Groups:
+    """What is measured, in turn, by name."""
+    usual: Groups = {
         "overhead": lambda: overhead.small(rounds, count),
         "large": lambda: overhead.large(rounds, count),
         "starts": lambda: starts(rounds),
         "crashes": lambda: crashes(3),
         "actors": lambda: measure_actors(rounds),
     }
-    if options.full:
-        groups["peers"] = lambda: overhead.peers(rounds, count)
+    more: Groups = {
+        "1 MB": lambda: overhead.large(rounds, count, (overhead.BETWEEN,)),
+        "peers": lambda: overhead.peers(rounds, count),
+        "emulator": lambda: emulated(rounds, count // 3),
+        "many": lambda: many(max(3, rounds // 2), count),
+    }
+    return {**usual, **more} if full else usual
+
+
+def measured(wanted: Groups) -> list[Row]:
+    """Measure and print; a group that cannot be had has a line that says why."""
+    rows: list[Row] = []
+    for measure in wanted.values():
+        try:
+            found = measure()
+        except Absent as why:
+            print(f"\n{why}")
+            continue
+        rows += found
+        print_rows(found)
+    return rows
+
+
+def print_rows(rows: list[Row]) -> None:
+    """Each group under its name."""
+    for group, of_it in groupby(rows, lambda row: row.group):
+        print("\n".join([group, *map(str, of_it)]), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--count", type=int, default=1500)
+    parser.add_argument("--full", action="store_true", help="what takes longer, too")
+    parser.add_argument("--only", help="one group")
+    parser.add_argument("--keep", action="store_true",
+                        help="in benchmarks/results, and in the README")  # fmt: skip
+    parser.add_argument("--into", type=Path, help=argparse.SUPPRESS)  # what `repeat` reads
+    options = parser.parse_args()
+    wanted = groups(options.rounds, options.count, full=options.full)
+    if options.only not in (None, "table", *wanted):
+        parser.error(f"--only one of {', '.join([*wanted, 'table'])}")
     about = this_machine()
     print(about.in_words())
-    print(f"{rounds} rounds, of {count} small events each after {count // 6}, interleaved")
-    rows: list[Row] = []
-    for name, measure in groups.items():
-        if options.only in (None, name):
-            found = measure()
-            rows += found
-            print("\n".join(map(str, found)))
-    if options.only in (None, "table"):
-        measure_peers(rounds)
+    print(
+        f"{options.rounds} rounds, of {options.count} small events each after"
+        f" {options.count // 6}, interleaved"
+    )
+    rows = measured({name: one for name, one in wanted.items() if options.only in (None, name)})
+    # A process each, most of whose time is its start.
+    few = options.rounds if options.full else min(7, options.rounds)
+    beside = measure_peers(few) if options.only in (None, "table") else []
     missed = [row for row in rows if not row.met]
     print(f"\n{len(rows)} ratios, {len(missed)} over their bar")
+    if options.into:
+        write([*rows, *beside], about, options.into)
     if options.keep:
-        print(f"kept in {write(rows, about)}")
+        path = write([*rows, *beside], about)
+        print(f"kept in {path}")
+        show(path)
 
 
 if __name__ == "__main__":

@@ -13,15 +13,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from . import events
+
 ROOT = Path(__file__).resolve().parents[1]
 FUNCTIONS = Path(__file__).parent / "functions"
 # Seconds between a status and the next event. Under valgrind a runtime takes some ms for the one.
 PAUSE = 0.006
 PATIENCE = 60.0
-STATUS = (
-    b"HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\n"
-    b"Date: Mon, 05 Jan 2026 12:00:00 GMT\r\nContent-Length: 16\r\n\r\n" + b'{"status":"OK"}\n'
-)
 
 
 def event(size: int) -> bytes:
@@ -31,18 +29,7 @@ def event(size: int) -> bytes:
         size: of the payload, in bytes.
     """
     payload = b'{"body": "%s"}' % (b"x" * max(0, size - 12))
-    head = (
-        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-        b"Lambda-Runtime-Aws-Request-Id: 8476a536-e9f4-11e8-9739-2dfe598c3fcd\r\n"
-        b"Lambda-Runtime-Deadline-Ms: %d\r\n"
-        b"Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:xx-test-1:0:function:echo\r\n"
-        b"Lambda-Runtime-Trace-Id: Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0\r\n"
-        b"Date: Mon, 05 Jan 2026 12:00:00 GMT\r\n" % (int(time.time() * 1000) + 900_000)
-    )
-    if len(payload) <= 2048:
-        return head + b"Content-Length: %d\r\n\r\n%s" % (len(payload), payload)
-    chunk = b"%x\r\n%s\r\n0\r\n\r\n" % (len(payload), payload)
-    return head + b"Transfer-Encoding: chunked\r\n\r\n" + chunk
+    return events.event(0, len(payload)).head + events.tail(payload)
 
 
 def serve(command: Sequence[str], handler: str, count: int, size: int) -> str:
@@ -97,7 +84,7 @@ def _feed(connection: socket.socket, made: bytes, count: int) -> None:
     for _ in range(count):
         connection.sendall(made)
         _until_next(connection)
-        connection.sendall(STATUS)
+        connection.sendall(events.STATUS)
         time.sleep(PAUSE)
 
 

@@ -16,6 +16,15 @@ ROOT = Path(__file__).resolve().parents[1]
 FUNCTIONS = Path(__file__).parent / "functions"
 PEERS = Path(__file__).parent / "peers"
 Run = dict[str, float]
+"""What one run measured, in microseconds an event:
+
+    cycle_us    from an event to the next one, the median
+    answer_us   from an event until its answer has been read whole, the median
+    first_us    from an event to the first byte of an answer that is streamed, the median; else 0
+    mean_us     all cycles by their number: what throughput is made of
+    cpu_us      the processor time of the runtime's process, in the mean
+    server_us   the server's
+"""
 
 
 class Absent(Exception):
@@ -58,7 +67,10 @@ OFFICIAL = _module("awslambdaric", "-m", "awslambdaric", "app.plain")
 ASYNC = _module("okibi, async def", "-P", "-m", "runtime", handler="app.echo")
 PLAIN = _module("okibi, plain def", "-P", "-m", "runtime")
 TYPED = _module("okibi, Handler", "-P", "-m", "runtime", handler="typed.Echo")
+STREAMED = _module("okibi, streamed", "-P", "-m", "runtime", handler="app.streamed")
+STATEFUL = _module("okibi, calls an actor", "-P", "-m", "runtime", handler="stateful.function")
 FLOOR = _module("floor: a bare socket", "-m", "benchmarks.floor")
+BARE_TASKS = _module("four bare trio tasks", "-m", "benchmarks.peers.bare_tasks")
 PURE = _module("pure-lambda-ric", "-m", "benchmarks.peers.pure_ric")
 H11 = _module("a loop through h11", "-m", "benchmarks.peers.h11_loop")
 HTTPX = _module("a loop through httpx", "-m", "benchmarks.peers.httpx_loop")
@@ -83,6 +95,27 @@ def floor_in_c() -> Contender:
     if done.returncode != 0:
         raise Absent(f"floor.c does not compile: {done.stderr.strip().splitlines()[-1]}")
     return Contender("floor in C", (str(program),))
+
+
+def node() -> Contender:
+    """AWS's own client for Node.js.
+
+    Raises:
+        Absent: it is not built.
+    """
+    cure = (
+        "apt-get install nodejs npm cmake g++ autoconf automake libtool (Debian), make bench-full"
+    )
+    program = shutil.which("node")
+    if program is None:
+        raise Absent(f"no node here, for aws-lambda-ric (npm): {cure}")
+    client = ROOT / ".node" / "node_modules" / "aws-lambda-ric"
+    if not (client / "dist" / "rapid-client.node").exists():
+        raise Absent(f"aws-lambda-ric (npm) is not built: {cure}")
+    # It looks for its handler in the folder that it is started in.
+    handler = str((FUNCTIONS / "echo").relative_to(ROOT)) + ".handler"
+    start = str(client / "bin" / "index.mjs")
+    return Contender("aws-lambda-ric, Node.js", (program, start, handler), handler)
 
 
 def installed(module: str, cure: str) -> None:
@@ -117,7 +150,9 @@ def run(contender: Contender, payload: str, count: int, warmup: int = 500) -> Ru
         cwd=ROOT,
     )
     if done.returncode != 0:
-        said = [line for line in done.stderr.strip().splitlines() if line.strip()]
-        raise Absent(f"{contender.name} did not run: {said[-1] if said else done.returncode}")
+        said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        # The server's word is the last, and behind it the runtime's.
+        why = "; ".join(reversed(said[-2:])) or f"exit code {done.returncode}"
+        raise Absent(f"{contender.name} did not run: {why[:500]}")
     measured: Run = json.loads(done.stdout)
     return measured

@@ -3,6 +3,9 @@
 import os
 import socket
 
+# A body above this is written from where it lies.
+APART_ABOVE = 1 << 16
+
 
 def main() -> None:
     host, _, port = os.environ["AWS_LAMBDA_RUNTIME_API"].partition(":")
@@ -18,14 +21,20 @@ def main() -> None:
             name = b"Lambda-Runtime-Aws-Request-Id: "
             at = head.index(name) + len(name)
             request_id = head[at : head.index(b"\r\n", at)]
-            connection.sendall(
+            said = (
                 b"POST /2018-06-01/runtime/invocation/%s/response HTTP/1.1\r\nHost: x\r\n"
-                b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s%s"
-                % (request_id, len(body), body, following)
+                b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+                % (request_id, len(body))
             )
+            if len(body) > APART_ABOVE:
+                connection.sendall(said)
+                connection.sendall(body)
+                connection.sendall(following)
+            else:
+                connection.sendall(b"%s%s%s" % (said, body, following))
 
 
-def read(connection: socket.socket, buffer: bytes) -> tuple[bytes, bytes, bytes]:
+def read(connection: socket.socket, buffer: bytes) -> tuple[bytes, bytes | bytearray, bytes]:
     """One answer: head, body, and what came after."""
     while b"\r\n\r\n" not in buffer:
         buffer += connection.recv(65536)
@@ -35,25 +44,35 @@ def read(connection: socket.socket, buffer: bytes) -> tuple[bytes, bytes, bytes]
         return head + b"\r\n", *chunked(connection, rest)
     end = head.find(b"\r\n", at)
     length = int(head[at + 16 : end if end > 0 else None])
-    while len(rest) < length:
-        rest += connection.recv(65536)
-    return head + b"\r\n", rest[:length], rest[length:]
+    return head + b"\r\n", *exactly(connection, rest, length)
 
 
-def chunked(connection: socket.socket, rest: bytes) -> tuple[bytes, bytes]:
+def exactly(connection: socket.socket, rest: bytes, length: int) -> tuple[bytes | bytearray, bytes]:
+    """So many bytes, and what came after; none is moved for those that come behind it."""
+    at = len(rest)
+    if at >= length:
+        return rest[:length], rest[length:]
+    whole = bytearray(length)
+    whole[:at] = rest
+    view = memoryview(whole)
+    while at < length:
+        at += connection.recv_into(view[at:])
+    return whole, b""
+
+
+def chunked(connection: socket.socket, rest: bytes) -> tuple[bytes | bytearray, bytes]:
     """A chunked body, as the Runtime API sends every event above 2 KB."""
-    body = b""
+    parts = list[bytes | bytearray]()
     while True:
         while b"\r\n" not in rest:
             rest += connection.recv(65536)
         size, _, rest = rest.partition(b"\r\n")
         length = int(size, 16)
-        while len(rest) < length + 2:
-            rest += connection.recv(65536)
-        body += rest[:length]
-        rest = rest[length + 2 :]
+        part, rest = exactly(connection, rest, length)
+        _, rest = exactly(connection, rest, 2)
         if not length:
-            return body, rest
+            return parts[0] if len(parts) == 1 else b"".join(parts), rest
+        parts.append(part)
 
 
 if __name__ == "__main__":

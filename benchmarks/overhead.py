@@ -8,24 +8,28 @@ import attrs
 
 from .contenders import (
     ASYNC,
+    BARE_TASKS,
     FLOOR,
     H11,
     HTTPX,
     OFFICIAL,
     PLAIN,
     PURE,
+    STATEFUL,
+    STREAMED,
     TYPED,
     Absent,
     Contender,
     Run,
     floor_in_c,
     installed,
+    node,
     run,
 )
 from .rows import Row, ratios
 
 Rounds = dict[Contender, list[Run]]
-COLUMNS = ("cycle_us", "answer_us", "cpu_us", "server_us")
+COLUMNS = ("cycle_us", "mean_us", "answer_us", "cpu_us", "server_us")
 
 
 @attrs.frozen
@@ -35,7 +39,7 @@ class Size:
     Args:
         name: of it.
         payload: the event.
-        share: of the rounds and of the events of a run that the small ones have.
+        share: of the events of a run that the small ones have.
         bars: what a cycle may be of the official client's, at most, and what it is to be one day.
     """
 
@@ -50,17 +54,17 @@ SMALL = (
     Size("2.6 KB", json.dumps({"body": "x" * 2600})),
 )
 LARGE = (
-    Size("100 KB", json.dumps({"body": "x" * 100_000}), 0.25, (0.60, 0.50)),
-    Size("1 MB", json.dumps({"body": "x" * 1_000_000}), 0.05, (0.5, 0.4)),
-    Size("6 MB", json.dumps({"body": "x" * 6_000_000}), 0.01, (0.4, 0.3)),
+    Size("100 KB", json.dumps({"body": "x" * 100_000}), 0.1, (0.60, 0.50)),
+    Size("6 MB", json.dumps({"body": "x" * 6_000_000}), 0.007, (0.4, 0.3)),
 )
+BETWEEN = Size("1 MB", json.dumps({"body": "x" * 1_000_000}), 0.02, (0.5, 0.4))
 
 
 def take_turns(contenders: Sequence[Contender], size: Size, rounds: int, count: int) -> Rounds:
     """A B C A B C ...: a machine that slows down slows all of them."""
     count = max(10, int(count * size.share))
     found: Rounds = {contender: [] for contender in contenders}
-    for _ in range(max(3, int(rounds * max(size.share, 0.4)))):
+    for _ in range(rounds):
         for contender in contenders:
             found[contender].append(run(contender, size.payload, count, max(5, count // 6)))
     return found
@@ -68,63 +72,120 @@ def take_turns(contenders: Sequence[Contender], size: Size, rounds: int, count: 
 
 def print_medians(size: Size, found: Rounds) -> None:
     """Each contender's figures, and what share of a cycle is the server's work."""
-    print(f"\nevent of {size.name:10} us a cycle   event to answer       CPU   the server's share")
+    print(
+        f"\nevent of {size.name:9} us a cycle, in the mean   event to answer"
+        "      CPU  the server's CPU"
+    )
     for contender, runs in found.items():
-        cycle, answer, cpu, server = (statistics.median(r[c] for r in runs) for c in COLUMNS)
+        cycle, mean, answer, cpu, server = (statistics.median(r[c] for r in runs) for c in COLUMNS)
         print(
-            f"  {contender.name:22}{cycle:10.1f} {answer:16.1f} {cpu:10.1f}"
-            f" {server / cycle:12.0%} of a cycle"
+            f"  {contender.name:22}{cycle:8.1f} {mean:11.1f} {answer:17.1f} {cpu:8.1f}"
+            f" {server:8.1f}, {server / mean:.0%} of a cycle"
         )
+
+
+def print_server(found: Rounds) -> None:
+    """Say in words what the server has to do with the figures above."""
+    told = ", ".join(
+        f"{statistics.median(r['server_us'] / r['mean_us'] for r in found[each]):.0%} of {name}"
+        for each, name in ((ASYNC, "okibi's"), (OFFICIAL, "awslambdaric's"), (FLOOR, "the floor's"))
+    )
+    print(
+        "the server: one blocking socket in Python, with all that it says made before, on a core"
+        " of its\n"
+        f"  own. Its CPU is {told} cycle. The rest is\n"
+        "  the runtime's, and the kernel's to wake one core after the other: twice a cycle of who\n"
+        "  answers and asks in one write, four times of who does not."
+    )
+
+
+Figure = tuple[Contender, str]
+"""A contender, and which of what it measured."""
 
 
 def row(
     size: Size,
     found: Rounds,
-    pair: tuple[Contender, Contender],
-    column: str,
+    pair: tuple[Figure, Figure],
     name: str,
-    bars: tuple[float, float] | None,
+    bars: tuple[float, float] | None = None,
 ) -> Row:
-    """One contender against another, by one of their figures."""
-    ours, theirs = ([r[column] for r in found[each]] for each in pair)
+    """One contender's figure against another's."""
+    ours, theirs = ([r[column] for r in found[contender]] for contender, column in pair)
     told = f"{statistics.median(ours):.1f} of {statistics.median(theirs):.1f} us"
     bar, goal = bars or (None, None)
-    made = ratios(ours, theirs)
-    return Row(f"overhead, {size.name}", name, made, bar, goal, told)
+    return Row(f"overhead, {size.name}", name, ratios(ours, theirs), bar, goal, told)
+
+
+def cycle(
+    size: Size, found: Rounds, ours: Contender, theirs: Contender, name: str,
+    bars: tuple[float, float] | None = None,
+) -> Row:  # fmt: skip
+    """Their cycles."""
+    return row(size, found, ((ours, "cycle_us"), (theirs, "cycle_us")), name, bars)
+
+
+ANSWER, CPU, AGAINST_FLOOR = (0.85, 0.75), (0.85, 0.7), (1.55, 1.35)
+
+
+def against_official(size: Size, found: Rounds) -> list[Row]:
+    """What every small size is asked."""
+    of = {
+        what: (((ASYNC, what), (OFFICIAL, what)), ((PLAIN, what), (OFFICIAL, what)))
+        for what in ("answer_us", "cpu_us")
+    }
+    return [
+        cycle(size, found, ASYNC, OFFICIAL, "async def / awslambdaric", size.bars),
+        cycle(size, found, PLAIN, OFFICIAL, "plain def / awslambdaric", size.bars),
+        cycle(size, found, TYPED, OFFICIAL, "Handler / awslambdaric"),
+        row(size, found, of["cpu_us"][0], "CPU, async def / awslambdaric", CPU),
+        row(size, found, of["cpu_us"][1], "CPU, plain def / awslambdaric", CPU),
+        row(size, found, of["answer_us"][0], "event to answer, async / awslambdaric", ANSWER),
+        row(size, found, of["answer_us"][1], "event to answer, plain / awslambdaric", ANSWER),
+        cycle(size, found, ASYNC, FLOOR, "async def / floor", AGAINST_FLOOR),
+        cycle(size, found, PLAIN, FLOOR, "plain def / floor", AGAINST_FLOOR),
+        cycle(size, found, FLOOR, OFFICIAL, "floor / awslambdaric"),
+    ]
+
+
+def of_handlers(size: Size, found: Rounds) -> list[Row]:
+    """What the smallest is asked besides: other handlers, and what trio itself costs."""
+    first = ((STREAMED, "first_us"), (PLAIN, "answer_us"))
+    return [
+        cycle(size, found, BARE_TASKS, FLOOR, "four bare trio tasks / floor"),
+        cycle(size, found, ASYNC, BARE_TASKS, "async def / four bare trio tasks"),
+        row(size, found, first, "a stream's first byte / plain's answer", (2.0, 1.0)),
+        cycle(size, found, STREAMED, OFFICIAL, "streamed / awslambdaric, unstreamed"),
+        cycle(size, found, STATEFUL, OFFICIAL, "calls an actor / awslambdaric"),
+        cycle(size, found, STATEFUL, ASYNC, "calls an actor / async def"),
+    ]
 
 
 def small(rounds: int, count: int) -> list[Row]:
     """The warm overhead of small events, against the official client and the floor."""
     rows: list[Row] = []
     for size in SMALL:
-        found = take_turns((OFFICIAL, ASYNC, PLAIN, TYPED, FLOOR), size, rounds, count)
+        contenders = [OFFICIAL, ASYNC, PLAIN, TYPED, FLOOR]
+        more = [BARE_TASKS, STREAMED, STATEFUL] if size is SMALL[0] else []
+        found = take_turns(contenders + more, size, rounds, count)
         print_medians(size, found)
-        rows += [
-            row(size, found, (ASYNC, OFFICIAL), "cycle_us", "async def / awslambdaric", size.bars),
-            row(size, found, (PLAIN, OFFICIAL), "cycle_us", "plain def / awslambdaric", size.bars),
-            row(size, found, (TYPED, OFFICIAL), "cycle_us", "Handler / awslambdaric", None),
-            row(size, found, (ASYNC, OFFICIAL), "cpu_us", "CPU, async def", (0.85, 0.7)),
-            row(
-                size, found, (ASYNC, OFFICIAL), "answer_us", "event to answer, async", (0.85, 0.75)
-            ),
-            row(
-                size, found, (PLAIN, OFFICIAL), "answer_us", "event to answer, plain", (0.85, 0.75)
-            ),
-            row(size, found, (ASYNC, FLOOR), "cycle_us", "async def / floor", (1.55, 1.35)),
-            row(size, found, (PLAIN, FLOOR), "cycle_us", "plain def / floor", (1.55, 1.35)),
-        ]
+        rows += against_official(size, found)
+        if more:
+            print_server(found)
+            rows += of_handlers(size, found)
     return rows
 
 
-def large(rounds: int, count: int) -> list[Row]:
+def large(rounds: int, count: int, sizes: Sequence[Size] = LARGE) -> list[Row]:
     """The same with large events, where what is copied and decoded counts."""
     rows: list[Row] = []
-    for size in LARGE:
+    for size in sizes:
         found = take_turns((OFFICIAL, ASYNC, PLAIN, FLOOR), size, rounds, count)
         print_medians(size, found)
         rows += [
-            row(size, found, (each, OFFICIAL), "cycle_us", f"{name} / awslambdaric", size.bars)
-            for each, name in ((ASYNC, "async def"), (PLAIN, "plain def"))
+            cycle(size, found, ASYNC, OFFICIAL, "async def / awslambdaric", size.bars),
+            cycle(size, found, PLAIN, OFFICIAL, "plain def / awslambdaric", size.bars),
+            cycle(size, found, FLOOR, OFFICIAL, "floor / awslambdaric"),
         ]
     return rows
 
@@ -132,7 +193,9 @@ def large(rounds: int, count: int) -> list[Row]:
 def peers(rounds: int, count: int) -> list[Row]:
     """Other ways to serve the same event: what is there of them."""
     there: list[Contender] = [ASYNC]
-    ways: tuple[Callable[[], Contender], ...] = (floor_in_c, _pure, lambda: H11, lambda: HTTPX)
+    ways: tuple[Callable[[], Contender], ...] = (
+        floor_in_c, _pure, node, lambda: H11, lambda: HTTPX,
+    )  # fmt: skip
     size = SMALL[0]
     for way in ways:
         try:
@@ -144,8 +207,7 @@ def peers(rounds: int, count: int) -> list[Row]:
         there.append(contender)
     found = take_turns(there, attrs.evolve(size, share=0.5), rounds, count)
     print_medians(size, found)
-    return [row(size, found, (ASYNC, each), "cycle_us", f"async def / {each.name}", None)
-            for each in there[1:]]  # fmt: skip
+    return [cycle(size, found, ASYNC, each, f"async def / {each.name}") for each in there[1:]]
 
 
 def _pure() -> Contender:

@@ -2,17 +2,11 @@
 against it.
 """
 
-import json
 import statistics
-from collections.abc import Iterable, Sequence
-from datetime import date
-from pathlib import Path
+from collections.abc import Iterable
 
 import attrs
 
-from runtime.cli.bench.machine import Machine
-
-RESULTS = Path(__file__).parent / "results"
 # Rounds of one run that lie further apart than this say nothing: the row is shown, and claims no
 # more than its spread.
 WIDE = 0.10
@@ -73,28 +67,3 @@ class Row:
 def ratios(ours: Iterable[float], theirs: Iterable[float]) -> tuple[float, ...]:
     """Round by round: what slows the machine down slows both."""
     return tuple(one / other for one, other in zip(ours, theirs, strict=True))
-
-
-def write(rows: Sequence[Row], about: Machine, folder: Path = RESULTS) -> Path:
-    """Keep the rows in a small dated file; one a day, the last."""
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{date.today().isoformat()}.json"
-    told = {
-        "machine": attrs.asdict(about),
-        "rows": [
-            {
-                "group": row.group,
-                "name": row.name,
-                "median": round(row.median, 3),
-                "least": round(min(row.ratios), 3),
-                "most": round(max(row.ratios), 3),
-                "rounds": len(row.ratios),
-                "bar": row.bar,
-                "goal": row.goal,
-                "of": row.told,
-            }
-            for row in rows
-        ],
-    }
-    path.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
-    return path

@@ -1,120 +1,255 @@
 """The server's side of a run, in a process of its own: `python -m benchmarks.server`, which reads
 its settings from stdin, since an event may be of 6 MB.
 
-It is okibi's local Runtime API (its state machine and its connections, which know no I/O) behind
-the bare `select` loop, so that the server takes as small a share of a cycle as Python allows. It
-starts one runtime, feeds it events as fast as it answers, checks each answer, and prints what it
-measured as one line of JSON. It and the runtime are pinned to different cores where there are two,
-so neither takes time from the other.
+It is as lean as Python allows, so that a cycle is the runtime's and not the server's: one blocking
+socket, and all that it says made before the clock runs. The status of an answer goes out as soon as
+the answer has been read whole, the next event when its GET is read: two writes also for a runtime
+that has sent both in one, as AWS's emulator does. It starts one runtime, feeds it events as fast as
+it answers, checks what it answers, and prints what it measured as one line of JSON. It and the
+runtime are pinned to different cores where there are two, so neither takes time from the other.
 """
 
+import gc
 import json
 import os
+import select
 import socket
+import statistics
+import struct
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import attrs
 
-from runtime.local.connection import Connection
-from runtime.local.exchange import Exchange
-from runtime.local.invocation import Invocation
-from runtime.local.journal import Journal
-from runtime.local.select_loop import PATIENCE, served
+from .events import REGISTERED, STATUS, Event, event, tail
+from .requests import Closed, Requests
+
+# Seconds until a runtime that says nothing is given up.
+PATIENCE = 30
+# A body above this is sent from where it lies. One below is one piece with its head.
+APART_ABOVE = 1 << 16
+# Each answer of so few bytes is compared; of larger ones some, in which the time would be seen.
+COMPARED = 4096
+EXTENSION = b"POST /2020-01-01/extension"
+
+
+class WrongAnswer(Exception):
+    """The runtime has answered otherwise than with its event."""
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time that a process has had so far."""
-    with open(f"/proc/{pid}/schedstat") as stat:
-        return int(stat.read().split()[0]) / 1e9
+    """The processor time of a process and its threads, to the nanosecond.
+
+    `runtime.local.processes` has it too, and would bring trio along: 0.1 s of each run.
+    """
+    return time.clock_gettime((~pid << 3) | 2)
 
 
-def pin(core: int) -> None:
-    """Keep this process to one core, if the machine has it."""
-    if core in os.sched_getaffinity(0):
-        os.sched_setaffinity(0, {core})
+@attrs.define(eq=False)
+class Door:
+    """Where a runtime connects.
+
+    Args:
+        listener: the server's socket.
+        process: the runtime.
+    """
+
+    listener: socket.socket
+    process: "subprocess.Popen[bytes]"
+    _waiting: list[socket.socket] = attrs.field(factory=list[socket.socket])
+
+    def runtime(self) -> socket.socket:
+        """The connection that asks for events. An extension's has a thread that waits with it.
+
+        Raises:
+            Closed: the runtime has ended, or says nothing.
+        """
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            ready, _, _ = select.select([self.listener, *self._waiting], [], [], 0.5)
+            if not ready and self.process.poll() is not None:
+                raise Closed
+            for each in ready:
+                if each is self.listener:
+                    self._waiting.append(self.listener.accept()[0])
+                    continue
+                self._waiting.remove(each)
+                said = each.recv(len(EXTENSION), socket.MSG_PEEK)
+                if said == EXTENSION:
+                    threading.Thread(target=extension, args=(each,), daemon=True).start()
+                elif said:
+                    return _ready(each)
+        raise Closed
+
+
+def _ready(connection: socket.socket) -> socket.socket:
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # Python's own time-out would be a second call into the kernel for each.
+    patience = struct.pack("ll", PATIENCE, 0)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
+    return connection
+
+
+def extension(connection: socket.socket) -> None:
+    """Register whoever asks, and let it wait for an event that never comes."""
+    with connection:
+        requests = Requests(0)
+        requests.attach(connection)
+        try:
+            if requests.answers():
+                connection.sendall(REGISTERED)
+            while connection.recv(4096):
+                pass
+        except (Closed, OSError):
+            return
 
 
 @attrs.define(eq=False)
 class Feed:
-    """Gives a runtime one event after the other, and takes the time of those after the warm-up."""
+    """Gives a runtime one event after the other, and takes the time of those after the warm-up.
+
+    Args:
+        payload: of each.
+        warmup, count: how many are not measured, and how many are.
+        pid: the runtime's process, once it is there.
+    """
 
     payload: bytes
     warmup: int
     count: int
     pid: int = 0
-    done: bool = False
-    measured: dict[str, float] = attrs.field(factory=dict[str, float])
-    _exchange: Exchange = attrs.field(init=False)
-    _events: Iterator[Invocation] = attrs.field(init=False)
-    _ended: int = 0
-    _answering: float = 0.0
-    _marks: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    given: int = attrs.field(default=0, init=False)
+    _events: list[Event] = attrs.field(init=False)
+    _tail: bytes = attrs.field(init=False)
+    _requests: Requests = attrs.field(init=False)
+    _first: bytes = attrs.field(default=b"", init=False)
+    _compared: frozenset[int] = attrs.field(init=False)
+    _begun: list[float] = attrs.field(factory=list[float], init=False)
+    _answered: list[float] = attrs.field(factory=list[float], init=False)
+    _first_bytes: list[float] = attrs.field(factory=list[float], init=False)
+    _marks: list[tuple[float, float, float]] = attrs.field(factory=list[Any], init=False)
 
     def __attrs_post_init__(self) -> None:
-        # Made before the clock runs: an id is a call into the kernel's random numbers.
-        total = self.warmup + self.count + 1
-        made = [Invocation(self.payload, PATIENCE) for _ in range(total)]
-        self._events = iter(made)
-        self._exchange = Exchange(
-            time.perf_counter, time.time, Journal(), on_answer=self._check, on_end=self._next
-        )
-        self._exchange.offer(next(self._events))
+        total = self.warmup + self.count
+        small = len(self.payload) <= APART_ABOVE
+        self._tail = b"" if small else tail(self.payload)
+        made = [event(number, len(self.payload)) for number in range(total)]
+        if small:
+            body = tail(self.payload)
+            made = [Event(each.head + body, each.answer) for each in made]
+        self._events = made
+        self._requests = Requests(2 * len(self.payload))
+        self._compared = frozenset((0, 1, total // 4, total // 2, 3 * total // 4, total - 1))
 
-    def connection(self, send: Any) -> Connection:
-        """A connection of the runtime."""
-        return Connection(self._exchange, "arn:aws:lambda:xx-test-1:0:function:echo", send)
+    def serve(self, connection: socket.socket) -> bool:
+        """Serve a connection: whether all that was to be measured is.
 
-    def _check(self, invocation: Invocation) -> None:
-        outcome = invocation.outcome
-        if outcome is None or outcome.error_type is not None:
-            raise RuntimeError(f"the runtime answered with an error: {outcome}")
-        if self._ended < 2 and json.loads(outcome.payload) != json.loads(self.payload):
-            raise RuntimeError(f"the echo came back as {outcome.payload[:200]!r}")
+        Raises:
+            WrongAnswer: so it is.
+        """
+        requests = self._requests
+        requests.attach(connection)
+        try:
+            while True:
+                if requests.answers():
+                    answered = time.perf_counter()
+                    # Its checks are the server's time, and no answer's.
+                    connection.sendall(STATUS)
+                    self._check(self.given - 1)
+                    self._answered.append(answered)
+                    self._first_bytes.append(requests.begun)
+                elif self._give(connection):
+                    return True
+        except (Closed, ConnectionError):
+            return False
 
-    def _next(self, invocation: Invocation) -> None:
-        self._exchange.journal.entries.clear()
-        self._ended += 1
-        if self._ended > self.warmup:
-            self._answering += invocation.answered - invocation.begun
-        if self._ended == self.warmup:
-            self._marks = self._now()
-        if self._ended == self.warmup + self.count:
-            self._finish()
-        elif not self.done:
-            self._exchange.offer(next(self._events))
+    def _give(self, connection: socket.socket) -> bool:
+        number = self.given
+        if number == self.warmup or number == self.warmup + self.count:
+            self._marks.append((time.perf_counter(), cpu_seconds(self.pid), time.process_time()))
+        if number == self.warmup + self.count:
+            return True
+        self.given = number + 1
+        self._begun.append(time.perf_counter())
+        head = self._events[number].head
+        if not self._tail:
+            connection.sendall(head)
+            return False
+        sent = connection.sendmsg((head, self._tail)) - len(head)
+        if sent < len(self._tail):
+            connection.sendall(memoryview(self._tail)[sent:])
+        return False
 
-    def _now(self) -> tuple[float, float, float]:
-        return time.perf_counter(), cpu_seconds(self.pid), time.process_time()
+    def _check(self, number: int) -> None:
+        requests = self._requests
+        if number < 0 or not requests.begins(self._events[number].answer):
+            told = requests.body()[:300].decode("utf-8", "replace")
+            raise WrongAnswer(f"not the answer to event {number}: {requests.line()}: {told}")
+        if not number:
+            self._first = requests.body()
+            if json.loads(self._first) != json.loads(self.payload):
+                raise WrongAnswer(f"the echo came back as {self._first[:200]!r}")
+        elif not self._right(number):
+            raise WrongAnswer(f"event {number} came back as {requests.body()[:200]!r}")
 
-    def _finish(self) -> None:
-        wall, cpu, own = (b - a for a, b in zip(self._marks, self._now(), strict=True))
+    def _right(self, number: int) -> bool:
+        looked_at = len(self.payload) <= COMPARED or number in self._compared
+        return not looked_at or self._requests.has(self._first)
+
+    @property
+    def measured(self) -> dict[str, float]:
+        """Microseconds an event: see `contenders.Run`."""
+        began, ended = self._marks
+        wall, cpu, own = (b - a for a, b in zip(began, ended, strict=True))
         each = 1e6 / self.count
-        self.done = True
-        self.measured = {
-            "cycle_us": wall * each,
-            "answer_us": self._answering * each,
+        begun = self._begun[self.warmup :]
+        return {
+            "cycle_us": _middle([*begun[1:], ended[0]], begun),
+            "answer_us": _middle(self._answered[self.warmup :], begun),
+            "first_us": max(0.0, _middle(self._first_bytes[self.warmup :], begun)),
+            "mean_us": wall * each,
             "cpu_us": cpu * each,
             "server_us": own * each,
         }
 
 
+def _middle(ends: list[float], begins: list[float]) -> float:
+    """The median time, in microseconds."""
+    return statistics.median(b - a for a, b in zip(begins, ends, strict=True)) * 1e6
+
+
 def main(settings: dict[str, Any]) -> dict[str, float]:
-    """One run of one contender."""
+    """One run of one contender.
+
+    Raises:
+        SystemExit: it did not get to its end; the message says why.
+    """
     feed = Feed(settings["payload"].encode(), settings["warmup"], settings["count"])
+    # What is there lives as long as this process.
+    gc.disable()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
         environment = {**os.environ, **settings["environment"], "AWS_LAMBDA_RUNTIME_API": address}
-        command = settings["command"]
-        process = subprocess.Popen(command, env=environment, preexec_fn=lambda: pin(0), stdout=2)
+        cores = sorted(os.sched_getaffinity(0))
+        # What it starts inherits this; so no code need run between fork and exec.
+        os.sched_setaffinity(0, {cores[0]})
+        process = subprocess.Popen(settings["command"], env=environment, stdout=2)
         try:
-            pin(1)
+            os.sched_setaffinity(0, {cores[-1]})
             feed.pid = process.pid
-            with served(listener, feed, process):
+            door = Door(listener, process)
+            # One that closes its connection behind each answer comes again.
+            while not feed.serve(door.runtime()):
                 pass
+        except (Closed, BlockingIOError):
+            code = process.poll()
+            why = "says nothing" if code is None else f"has ended with exit code {code}"
+            raise SystemExit(f"after {feed.given} events the runtime {why}") from None
+        except (WrongAnswer, ValueError) as error:
+            raise SystemExit(str(error)) from None
         finally:
             process.kill()
             process.wait()

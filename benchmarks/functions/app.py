@@ -1,5 +1,7 @@
 """The echo that every contender serves."""
 
+import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 
@@ -9,3 +11,10 @@ async def echo(event: Any, context: Any) -> Any:
 
 def plain(event: Any, context: Any) -> Any:
     return event
+
+
+async def streamed(event: Any, context: Any) -> AsyncIterator[str]:
+    """In two pieces: the first is there before the second is made."""
+    text = json.dumps(event)
+    yield text[:1]
+    yield text[1:]

@@ -19,6 +19,7 @@ from pathlib import Path
 import attrs
 
 from benchmarks.contenders import Absent
+from benchmarks.rows import Row, ratios
 from runtime.cli.bench.machine import this_machine
 
 HERE = Path(__file__).parent
@@ -130,23 +131,39 @@ def report(found: dict[Peer, list[Run]], absent: dict[Peer, str]) -> None:
         if peer is OKIBI:
             continue
         pairs = list(zip(found[OKIBI], runs, strict=True))
-        ratios = (
+        medians = (
             statistics.median(one.figures[column] / other.figures[column] for one, other in pairs)
             for column in COLUMNS
         )
-        call, cast, start = ratios
+        call, cast, start = medians
         print(f"  okibi : {peer.name:16} call {call:6.2f}   cast {cast:6.2f}   start {start:6.2f}")
     for peer, runs in found.items():
         print(f"  {peer.name} is {runs[0].versions}")
 
 
-def measure_peers(count: int, counts: tuple[int, ...] = (500, 5000, 5000, 1000)) -> None:
-    """Measure and print."""
+def rows_of(found: dict[Peer, list[Run]]) -> list[Row]:
+    """okibi against each of the others, as what is kept."""
+    rows: list[Row] = []
+    for peer, runs in found.items():
+        if peer is OKIBI:
+            continue
+        for column in COLUMNS:
+            ours, theirs = ([one.figures[column] for one in each] for each in (found[OKIBI], runs))
+            told = f"{statistics.median(ours):.2f} of {statistics.median(theirs):.2f} us"
+            made = ratios(ours, theirs)
+            rows.append(Row("peers", f"{column}, okibi / {peer.name}", made, told=told))
+    return rows
+
+
+def measure_peers(count: int, counts: tuple[int, ...] = (500, 5000, 5000, 1000)) -> list[Row]:
+    """Measure and print; the rows that are kept of it."""
     warmup, calls, casts, starts = counts
     print(f"\nactors and supervisors beside their peers, on {this_machine().in_words()};")
     print(f"  {count} rounds of {calls} calls, {casts} casts, {starts} starts after {warmup} each;")
     print("  okibi's children are those of one DynamicSupervisor")
-    report(*rounds(count, counts))
+    found, absent = rounds(count, counts)
+    report(found, absent)
+    return rows_of(found)
 
 
 def main() -> None:

@@ -2,15 +2,19 @@
 
 import json
 
+import attrs
 import pytest
 
 from benchmarks.contenders import (
     ASYNC,
+    BARE_TASKS,
     FLOOR,
     H11,
     HTTPX,
     OFFICIAL,
     PLAIN,
+    STATEFUL,
+    STREAMED,
     TYPED,
     Absent,
     Contender,
@@ -20,17 +24,23 @@ from benchmarks.contenders import (
 )
 
 SMALL, LARGE = '{"message": "hello"}', json.dumps({"body": "x" * 3000})
+# More than one read of a socket brings.
+HUGE = json.dumps({"body": "x" * 1_500_000})
 
 
 def serves(contender: Contender) -> None:
-    for payload in (SMALL, LARGE):
+    for payload in (SMALL, LARGE) if contender is BARE_TASKS else (SMALL, LARGE, HUGE):
         measured = run(contender, payload, 10, 3)
-        assert set(measured) == {"cycle_us", "answer_us", "cpu_us", "server_us"}
         assert 0 < measured["answer_us"] < measured["cycle_us"]
+        assert (measured["first_us"] > 0) is (contender is STREAMED)
+        assert measured["first_us"] <= measured["answer_us"]
+        assert 0 < measured["server_us"] < measured["mean_us"]
 
 
 @pytest.mark.parametrize(
-    "contender", [ASYNC, PLAIN, TYPED, FLOOR, H11, HTTPX], ids=lambda c: c.name
+    "contender",
+    [ASYNC, PLAIN, TYPED, STATEFUL, STREAMED, FLOOR, BARE_TASKS, H11, HTTPX],
+    ids=lambda c: c.name,
 )
 def test_it_echoes(contender: Contender) -> None:
     serves(contender)
@@ -55,3 +65,16 @@ def test_the_floor_in_c_echoes() -> None:
 def test_one_that_does_not_run_says_why() -> None:
     with pytest.raises(Absent, match="nobody did not run: "):
         run(Contender("nobody", ("false",)), SMALL, 10, 3)
+
+
+@pytest.mark.parametrize(
+    ("handler", "why"),
+    [
+        ("operator.eq", "the echo came back as b'false'"),
+        ("operator.add", "not the answer to event 0: POST .*/error HTTP/1.1"),
+        ("app.nobody", "not the answer to event -1: POST /2018-06-01/runtime/init/error HTTP/1.1"),
+    ],
+)
+def test_one_that_answers_with_anything_else_than_its_event_fails(handler: str, why: str) -> None:
+    with pytest.raises(Absent, match=why):
+        run(attrs.evolve(PLAIN, handler=handler), SMALL, 10, 3)

@@ -1,12 +1,8 @@
 """What a row of ratios claims, and what it does not."""
 
-import json
-from pathlib import Path
-
 import pytest
 
-from benchmarks.rows import Row, ratios, write
-from runtime.cli.bench.machine import this_machine
+from benchmarks.rows import Row, ratios
 
 
 def row(*found: float, bar: float | None = None, at_least: bool = False) -> Row:
@@ -45,13 +41,3 @@ def test_what_lies_apart_by_more_than_a_tenth_is_marked() -> None:
     assert row(0.50, 0.55, 0.62, 0.70, 0.75).wide
     assert row(0.6, 0.6).wide
     assert str(row(0.50, 0.55, 0.62, 0.70, 0.75)).endswith(", wide")
-
-
-def test_what_is_kept_is_a_dated_file_with_the_machine(tmp_path: Path) -> None:
-    path = write([row(0.5, 0.6, 0.7, bar=0.6)], this_machine(), tmp_path / "results")
-
-    told = json.loads(path.read_text())
-    assert set(told["machine"]) == {"processor", "cores", "system", "python", "load"}
-    (kept,) = told["rows"]
-    assert (kept["median"], kept["least"], kept["most"], kept["rounds"]) == (0.6, 0.5, 0.7, 3)
-    assert write([], this_machine(), tmp_path / "results") == path

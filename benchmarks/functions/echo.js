@@ -1,0 +1,2 @@
+// The echo for Node.js.
+exports.handler = async (event) => event;

@@ -1,0 +1,31 @@
+"""The echo with a call to an actor inside, which counts the events."""
+
+from typing import Any
+
+import attrs
+
+from actors import Name, Server
+from runtime import Context, Function
+from supervisors import Child
+
+
+@attrs.define(eq=False)
+class Counter(Server):
+    """How many there were."""
+
+    events: int = 0
+
+    async def count(self) -> int:
+        self.events += 1
+        return self.events
+
+
+COUNTER = Name("counter", Counter)
+
+
+async def echo(event: Any, context: Context) -> Any:
+    await COUNTER.call(Counter.count)
+    return event
+
+
+function = Function(echo, children=[Child(Counter, name=COUNTER)])

@@ -1,0 +1,95 @@
+"""`make bench-repeat`: `make bench` three times, and whether its ratios come out the same.
+
+A ratio is a claim where the three medians lie within a tenth of each other. One that does not is
+shown with the spread of all its rounds.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+import attrs
+
+from .contenders import ROOT
+from .results import Results, newest, read
+
+AGREED = 0.10
+
+
+@attrs.frozen
+class Repeated:
+    """One ratio of several runs.
+
+    Args:
+        group, name: as `Row`.
+        medians: of the runs, in turn.
+        least, most: of all their rounds.
+    """
+
+    group: str
+    name: str
+    medians: tuple[float, ...]
+    least: float
+    most: float
+
+    @property
+    def apart(self) -> float:
+        """How much larger the largest median is than the smallest, as a share of that."""
+        return max(self.medians) / min(self.medians) - 1 if min(self.medians) > 0 else float("inf")
+
+    @property
+    def agrees(self) -> bool:
+        """Whether it is a claim."""
+        return self.apart <= AGREED
+
+    def __str__(self) -> str:
+        said = f"  {self.name:42}" + "".join(f"{each:8.3f}" for each in self.medians)
+        said += f"  {self.apart:6.1%} apart"
+        if self.agrees:
+            return said
+        return f"{said}: spread {self.least:.2f} to {self.most:.2f}, no claim"
+
+
+def compare(runs: Sequence[Results]) -> list[Repeated]:
+    """The ratios that all runs have."""
+    found: list[Repeated] = []
+    for key in runs[0].rows:
+        if all(key in run.rows for run in runs):
+            rows = [run.rows[key] for run in runs]
+            medians = tuple(row.median for row in rows)
+            least, most = min(row.least for row in rows), max(row.most for row in rows)
+            found.append(Repeated(*key, medians, least, most))
+    return found
+
+
+def run(arguments: Sequence[str]) -> Results:
+    """`make bench` once, in a process of its own."""
+    with tempfile.TemporaryDirectory(prefix="okibi-repeat-") as folder:
+        command = [sys.executable, "-m", "benchmarks", "--into", folder, *arguments]
+        subprocess.run(command, cwd=ROOT, check=True)
+        kept = newest(Path(folder))
+        assert kept is not None  # it has ended well
+        return read(kept)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.repeat", description=__doc__, epilog="whatever else is make bench's own"
+    )
+    parser.add_argument("--times", type=int, default=3)
+    options, arguments = parser.parse_known_args()
+    runs = [run(arguments) for _ in range(options.times)]
+    found = compare(runs)
+    print(f"\n{options.times} runs: their medians, and how far these are apart")
+    for group, of_it in groupby(found, lambda each: each.group):
+        print("\n".join([group, *map(str, of_it)]))
+    agreed = sum(each.agrees for each in found)
+    print(f"{agreed} of {len(found)} ratios agree within {AGREED:.0%}")
+
+
+if __name__ == "__main__":
+    main()

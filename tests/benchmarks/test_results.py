@@ -1,0 +1,72 @@
+"""What is kept of a run, and what is shown of it."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.plots import draw
+from benchmarks.results import Kept, newest, read, write
+from benchmarks.rows import Row
+from benchmarks.shown import README, ROWS, table, written
+from runtime.cli.bench.machine import this_machine
+
+KEPT = newest()
+
+
+def cycle(*found: float) -> Row:
+    told = "6.0 of 10.0 us"
+    return Row("overhead, 20 B", "async def / awslambdaric", found, 0.6, 0.5, told)
+
+
+def test_what_is_kept_is_a_dated_file_with_the_machine(tmp_path: Path) -> None:
+    path = write([cycle(0.5, 0.6, 0.7)], this_machine(), tmp_path / "results")
+
+    told = read(path)
+    assert told.date == path.stem
+    assert told.machine == this_machine().in_words()
+    (kept,) = told.rows.values()
+    assert (kept.median, kept.least, kept.most, kept.rounds) == (0.6, 0.5, 0.7, 3)
+    assert kept.pair == (6.0, 10.0)
+    assert write([], this_machine(), tmp_path / "results") == path
+    assert newest(tmp_path / "results") == path
+
+
+def test_the_table_has_the_rows_that_were_measured_and_claims_nothing_of_wide_ones(
+    tmp_path: Path,
+) -> None:
+    narrow = table(read(write([cycle(0.6, 0.6, 0.6)], this_machine(), tmp_path)))
+    wide = table(read(write([cycle(0.3, 0.6, 0.9)], this_machine(), tmp_path)))
+
+    assert "| a warm cycle, 20 B, `async def` | 0.60 | 0.60 to 0.60 | 0.60 |" in narrow
+    assert "| (0.60) | 0.30 to 0.90, no claim | 0.60 |" in wide
+    assert narrow.count("\n| ") == 2
+
+
+def test_the_same_rows_are_the_same_picture(tmp_path: Path) -> None:
+    (path,) = draw(read(write([cycle(0.5, 0.6, 0.7)], this_machine(), tmp_path)), tmp_path)
+    first = path.read_text()
+    draw(read(write([cycle(0.5, 0.6, 0.7)], this_machine(), tmp_path)), tmp_path)
+
+    assert path.name == "overhead.svg"
+    assert path.read_text() == first
+
+
+def test_nothing_else_of_the_readme_is_touched() -> None:
+    before = README.read_text("utf-8")
+
+    after = written(written(before, "|x|"), "|y|")
+    assert "|y|" in after
+    assert "|x|" not in after
+    assert after.replace("|y|", "|z|") == written(before, "|z|")
+    with pytest.raises(ValueError, match="the README has no"):
+        written("nothing", "|x|")
+
+
+@pytest.mark.skipif(KEPT is None, reason="no results are kept")
+def test_the_readme_shows_the_newest_results() -> None:
+    assert KEPT is not None
+    results = read(KEPT)
+
+    assert table(results) in README.read_text("utf-8")
+    assert {(group, name) for _, group, name in ROWS} <= set(results.rows)
+    assert all(isinstance(row, Kept) for row in results.rows.values())

@@ -1,0 +1,97 @@
+"""What the benchmarks' server takes for an answer, and what it takes the time of."""
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from benchmarks.events import REGISTERED, STATUS, event
+from benchmarks.server import Feed, WrongAnswer, extension
+from runtime.wire import extension_event_request, next_request, register_request, response_head
+
+PAYLOAD = b'{"a": 1}'
+NEXT = next_request(b"x")
+
+
+def answer(number: int, body: bytes = b'{"a":1}') -> bytes:
+    """An answer to the event of that number, and the next question."""
+    request_id = event(number, 0).answer.split(b"/")[4]
+    return response_head(b"x", request_id, len(body), b"application/json") + body + NEXT
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    server, runtime = socket.socketpair()
+    with server, runtime:
+        server.settimeout(5)
+        yield server, runtime
+
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+def feed() -> Feed:
+    return Feed(PAYLOAD, warmup=1, count=2, pid=os.getpid())
+
+
+def test_it_is_through_when_the_one_behind_the_last_is_asked_for(pair: Pair) -> None:
+    server, runtime = pair
+    runtime.sendall(NEXT + answer(0) + answer(1) + answer(2))
+    serving = feed()
+
+    assert serving.serve(server)
+    assert serving.given == 3
+    assert 0 < serving.measured["answer_us"] < serving.measured["cycle_us"]
+    said = runtime.recv(1 << 16)
+    assert said.count(STATUS) == 3
+    assert said.count(PAYLOAD) == 3
+
+
+def test_it_goes_on_with_another_connection(pair: Pair) -> None:
+    server, runtime = pair
+    runtime.sendall(NEXT + answer(0))
+    runtime.shutdown(socket.SHUT_WR)
+    serving = feed()
+
+    assert not serving.serve(server)
+    assert serving.given == 2
+
+
+@pytest.mark.parametrize(
+    ("later", "why"),
+    [
+        (answer(1, b'{"a":2}'), "event 1 came back as"),
+        (answer(1, b'{"a":1} '), "event 1 came back as"),
+        (answer(2), "not the answer to event 1"),
+        (answer(1).replace(b"/response", b"/error"), "not the answer to event 1"),
+    ],
+)
+def test_one_wrong_answer_fails_the_run(pair: Pair, later: bytes, why: str) -> None:
+    server, runtime = pair
+    runtime.sendall(NEXT + answer(0) + later + answer(2))
+
+    with pytest.raises(WrongAnswer, match=why):
+        feed().serve(server)
+
+
+def test_each_event_has_an_id_and_a_trace_of_its_own() -> None:
+    heads = [event(number, 3000).head.split(b"\r\n") for number in range(2)]
+
+    differ = [one.partition(b":")[0] for one, other in zip(*heads, strict=True) if one != other]
+    assert set(differ) - {b"Lambda-Runtime-Deadline-Ms"} == {
+        b"Lambda-Runtime-Aws-Request-Id",
+        b"Lambda-Runtime-Trace-Id",
+    }
+
+
+def test_an_extension_is_registered_and_waits(pair: Pair) -> None:
+    server, runtime = pair
+    runtime.sendall(register_request(b"x", b"okibi") + extension_event_request(b"x", b"1"))
+    runtime.shutdown(socket.SHUT_WR)
+
+    extension(server)
+
+    assert runtime.recv(1 << 16) == REGISTERED
+    head, _, body = REGISTERED.partition(b"\r\n\r\n")
+    assert b"Content-Length: %d" % len(body) in head
