@@ -17,7 +17,6 @@ from typing import IO
 
 from .contenders import FUNCTIONS, OFFICIAL, PLAIN, Contender
 from .rows import Row, ratios
-from .server import pin
 
 PATIENCE = 20.0
 # A round takes a third of a second.
@@ -46,7 +45,7 @@ def started(contender: Contender, said: IO[bytes] | None = None) -> Generator[fl
     Returns:
         Milliseconds from its start until then.
     """
-    cores = os.sched_getaffinity(0)
+    cores = sorted(os.sched_getaffinity(0))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(PATIENCE)
         address = f"127.0.0.1:{listener.getsockname()[1]}"
@@ -54,12 +53,12 @@ def started(contender: Contender, said: IO[bytes] | None = None) -> Generator[fl
         # The extension's connection, which comes first, is answered by nobody here.
         environment["OKIBI_GRACEFUL_SHUTDOWN"] = "0"
         # What it starts inherits this.
-        pin(0)
+        os.sched_setaffinity(0, {cores[0]})
         began = time.perf_counter()
         process = subprocess.Popen(contender.command, env=environment, cwd=FUNCTIONS, stderr=said)
         connection = None
         try:
-            pin(1)
+            os.sched_setaffinity(0, {cores[-1]})
             connection, _ = listener.accept()
             connection.settimeout(PATIENCE)
             asked = b""
