@@ -31,7 +31,8 @@ import signal
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import attrs
 import trio
@@ -39,6 +40,7 @@ from trio.lowlevel import (
     Abort,
     RaiseCancelT,
     Task,
+    cancel_shielded_checkpoint,
     current_task,
     reschedule,
     wait_task_rescheduled,
@@ -95,6 +97,11 @@ class Debugging(Protocol):
     def events(self) -> "tuple[Event, ...]": ...
 
 
+def _nobody() -> dict[Any, Any]:
+    """Nobody yet. (To call `dict[Task, Process]` takes ten times as long as to call this.)"""
+    return {}
+
+
 @attrs.define(eq=False)
 class Process:
     """One incarnation of an actor: its mailbox, scopes, watchers, and why it ended.
@@ -105,7 +112,8 @@ class Process:
         grace: seconds from being asked to stop until it is killed; infinity for no limit.
         mailbox: made to the policy of the actor's class.
         parent: the process that started it.
-        linked: whether a crash is raised into the nursery it runs in.
+        linked: whether a crash is raised into the nursery it runs in, and an outer cancellation
+            reaches it.
     """
 
     path: str
@@ -136,16 +144,12 @@ class Process:
     continuations: list[object] | None = attrs.field(default=None, init=False)
     # Calls that will be answered later, and what each of its own tasks waits for.
     deferred: dict[Request, None] | None = attrs.field(default=None, init=False)
-    waits: "dict[Task, tuple[Process, Request | None]]" = attrs.field(
-        factory=dict[Task, "tuple[Process, Request | None]"], init=False
-    )
+    waits: "dict[Task, tuple[Process, Request | None]]" = attrs.field(factory=_nobody, init=False)
     # The reply to the current call that it left with: given when `terminate` has run.
     farewell: object = attrs.field(default=NOTHING, init=False)
     task: Task | None = attrs.field(default=None, init=False)
-    watchers: dict[object, Callable[["Process"], None]] = attrs.field(
-        factory=dict[object, Callable[["Process"], None]], init=False
-    )
-    watching: "dict[object, Process]" = attrs.field(factory=dict[object, "Process"], init=False)
+    watchers: dict[object, Callable[["Process"], None]] = attrs.field(factory=_nobody, init=False)
+    watching: "dict[object, Process]" = attrs.field(factory=_nobody, init=False)
     release_name: Callable[[], None] | None = attrs.field(default=None, init=False)
     on_kill: Callable[[], None] | None = attrs.field(default=None, init=False)
     on_grace: Callable[[], None] | None = attrs.field(default=None, init=False)
@@ -158,8 +162,13 @@ class Process:
     _killed: bool = attrs.field(default=False, init=False)
     # Only for an actor that cleans up: it takes 670 bytes, and time at each start.
     _stop: trio.CancelScope | None = attrs.field(default=None, init=False)
-    _kill: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
-    _waiting: list[Task] | None = attrs.field(default=None, init=False)
+    _kill: trio.CancelScope = attrs.field(init=False)
+    # Who waits for its start or its end, and whether parked: one that is not looks by itself.
+    _waiting: dict[Task, bool] | None = attrs.field(default=None, init=False)
+
+    @_kill.default
+    def _make_kill(self) -> trio.CancelScope:
+        return trio.CancelScope(shield=not self.linked)
 
     # -- asked from outside
 
@@ -208,6 +217,28 @@ class Process:
         if self.reason is not None and self.failed:
             raise StartError(self.path, self.reason)
 
+    async def starts_within(self, timeout: float) -> bool:
+        """Wait until `init` has returned, for so many seconds of its life; False if it has not.
+
+        For who has just spawned it. Most `init`s do not wait for anything: those have returned
+        when the first step is over, and a timer for them would cost as much as all the rest.
+
+        Raises:
+            StartError: it ended before that.
+        """
+        if timeout != math.inf:
+            # In one pass of trio's loop either of the two may have its turn first.
+            for _ in range(2):
+                if self.phase is Phase.STARTING:
+                    await self._change(park=False)
+            if self.phase is Phase.STARTING:
+                with trio.move_on_at(self.began + timeout):
+                    await self.wait_started()
+            if self.phase is Phase.STARTING:
+                return False
+        await self.wait_started()
+        return True
+
     async def wait_dead(self) -> ExitReason:
         """Wait until it has ended, and say why."""
         while self.phase is not Phase.DEAD:
@@ -217,11 +248,10 @@ class Process:
     # -- its own task
 
     @trio.lowlevel.enable_ki_protection
-    async def live(self, shielded: bool) -> None:
+    async def live(self) -> None:
         """The whole life, as the body of a task of its own. Raises only if it is linked."""
         CURRENT.set(self)
         self.task = current_task()
-        self._kill.shield = shielded
         reason = KILLED
         with self._kill:
             reason = await self._run()
@@ -229,12 +259,14 @@ class Process:
                 self.failed = True
                 reason = IGNORED if isinstance(reason.error, Ignore) else reason
             else:
-                reason = await self._terminate(reason)
+                # The door is closed: what it is asked for now fails at once.
+                self.reason = self.doom = reason
+                self.phase = Phase.DYING
+                if self.cleans_up:
+                    reason = await self._terminate(reason)
         self._end(reason)
-        if interrupted(reason.error) and threading.current_thread() is threading.main_thread():
-            signal.raise_signal(signal.SIGINT)
-        elif self.linked and not self.failed and reason.kind == "crashed":
-            raise reason.error or ActorExited(self.path, reason)
+        if reason.kind == "crashed":
+            self._pass_on(reason)
 
     async def _run(self) -> ExitReason:
         try:
@@ -261,12 +293,17 @@ class Process:
         assert factory is not None
         return factory()
 
+    def _pass_on(self, crash: ExitReason) -> None:
+        """Raise what it crashed with into its link; a KeyboardInterrupt goes to the main task."""
+        if interrupted(crash.error) and threading.current_thread() is threading.main_thread():
+            signal.raise_signal(signal.SIGINT)
+        elif self.linked and not self.failed:
+            raise crash.error or ActorExited(self.path, crash)
+
     async def _terminate(self, reason: ExitReason) -> ExitReason:
-        """Close the door, then let it clean up within its grace, unless it was killed."""
-        self.reason = self.doom = reason
-        self.phase = Phase.DYING
+        """Let it clean up within its grace, unless it was killed."""
         cut_off = reason.kind == "killed" and self._kill.cancel_called
-        if self._killed or cut_off or self.actor is None or not self.cleans_up:
+        if self._killed or cut_off or self.actor is None:
             return reason
         # An outer cancellation must not cut the clean-up, and the grace must end it.
         self._kill.shield = True
@@ -341,6 +378,7 @@ class Process:
             self._report(reason, left)
         # A Ref of the dead keeps nothing alive but why it ended.
         self.current = self.deferred = self.task = self.actor = self.debug = None
+        self.on_kill = self.on_grace = None
 
     def _report(self, reason: ExitReason, left: list[object]) -> None:
         """Tell of a crash, and nobody may be waiting for it: that must not break the end itself."""
@@ -355,32 +393,39 @@ class Process:
 
     # -- who waits for a change
 
-    async def _change(self) -> None:
-        task = current_task()
-        if self._waiting is None:
-            self._waiting = []
-        waiting = self._waiting
-        waiting.append(task)
-
-        def abort(_: RaiseCancelT) -> Abort:
-            waiting.remove(task)
-            return Abort.SUCCEEDED
-
+    async def _change(self, park: bool = True) -> None:
+        """Wait until it has started or ended; without `park`, for one pass of trio's loop."""
+        task, caller = current_task(), CURRENT.get()
         # Its own call back to whoever waits for it would never return (room `waits`).
-        caller = CURRENT.get()
-        if caller is None or task in caller.waits:
-            await wait_task_rescheduled(abort)
-            return
-        caller.waits[task] = (self, None)
+        waits = {} if caller is None else caller.waits
+        noted = task not in waits
+        if noted:
+            waits[task] = (self, None)
+        if self._waiting is None:
+            self._waiting = {}
+        waiting = self._waiting
+        waiting[task] = park
         try:
-            await wait_task_rescheduled(abort)
+            if park:
+                await wait_task_rescheduled(partial(_leave, waiting, task))
+            else:
+                await cancel_shielded_checkpoint()
         finally:
-            del caller.waits[task]
+            waiting.pop(task, None)
+            if noted:
+                del waits[task]
 
     def _announce(self) -> None:
         waiting, self._waiting = self._waiting, None
-        for task in waiting or ():
-            reschedule(task)
+        if waiting:
+            for task, parked in waiting.items():
+                if parked:
+                    reschedule(task)
+
+
+def _leave(waiting: dict[Task, bool], task: Task, _: RaiseCancelT) -> Abort:
+    del waiting[task]
+    return Abort.SUCCEEDED
 
 
 # The message behind which a mailbox that drains has nothing more.

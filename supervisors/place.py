@@ -174,17 +174,13 @@ class Children:
 
     async def _wait_started(self, place: Place, process: Process) -> None:
         timeout = place.spec.start_timeout
-        with trio.move_on_after(timeout):
-            await process.wait_started()
+        if await process.starts_within(timeout):
             return
-        if process.phase is Phase.STARTING:
-            # Not `actors.start.wait_started`: that would wait in silence for one that does not die.
-            self.kill(process)
-            await self.gone(place)
-            late = TimeoutError(f"its init took longer than {timeout:g} s")
-            raise StartError(process.path, crashed(late))
-        # It got ready, or failed, in the very step in which its time was up.
-        await process.wait_started()
+        # Not `actors.start.wait_started`: that would wait in silence for one that does not die.
+        self.kill(process)
+        await self.gone(place)
+        late = TimeoutError(f"its init took longer than {timeout:g} s")
+        raise StartError(process.path, crashed(late))
 
     def _put(self, place: Place, make: Callable[[], Actor]) -> Process:
         spec = place.spec
