@@ -226,18 +226,16 @@ class Process:
         Raises:
             StartError: it ended before that.
         """
-        if timeout != math.inf:
-            # In one pass of trio's loop either of the two may have its turn first.
-            for _ in range(2):
-                if self.phase is Phase.STARTING:
-                    await self._change(park=False)
-            if self.phase is Phase.STARTING:
-                with trio.move_on_at(self.began + timeout):
-                    await self.wait_started()
-            if self.phase is Phase.STARTING:
-                return False
-        await self.wait_started()
-        return True
+        if timeout == math.inf:
+            await self.wait_started()
+            return True
+        await self._change(park=False)
+        if self.phase is Phase.STARTING:
+            with trio.move_on_at(self.began + timeout):
+                await self._change()
+        if self.failed and self.reason is not None:
+            raise StartError(self.path, self.reason)
+        return self.phase is not Phase.STARTING
 
     async def wait_dead(self) -> ExitReason:
         """Wait until it has ended, and say why."""
@@ -270,7 +268,10 @@ class Process:
 
     async def _run(self) -> ExitReason:
         try:
-            self.actor = self._make()
+            # What made it is let go of.
+            make, self.factory = self.factory, None
+            assert make is not None
+            self.actor = make()
             if self.cleans_up:
                 self._stop = trio.CancelScope()
             if self._asked is not None:
@@ -286,12 +287,6 @@ class Process:
             self.farewell = farewell_in(error)
             return reason_for(error, killed=self._was_cut(), asked=self._asked)
         return reason_for(None, killed=self._killed, asked=self._asked)
-
-    def _make(self) -> Living:
-        """Make the actor, and let go of what made it."""
-        factory, self.factory = self.factory, None
-        assert factory is not None
-        return factory()
 
     def _pass_on(self, crash: ExitReason) -> None:
         """Raise what it crashed with into its link; a KeyboardInterrupt goes to the main task."""
@@ -394,7 +389,7 @@ class Process:
     # -- who waits for a change
 
     async def _change(self, park: bool = True) -> None:
-        """Wait until it has started or ended; without `park`, for one pass of trio's loop."""
+        """Wait until it has started, or ended; without `park`, until its first step is over."""
         task, caller = current_task(), CURRENT.get()
         # Its own call back to whoever waits for it would never return (room `waits`).
         waits = {} if caller is None else caller.waits
@@ -409,7 +404,10 @@ class Process:
             if park:
                 await wait_task_rescheduled(partial(_leave, waiting, task))
             else:
+                # In one pass of trio's loop either of the two may have its turn first.
                 await cancel_shielded_checkpoint()
+                if self.phase is Phase.STARTING:
+                    await cancel_shielded_checkpoint()
         finally:
             waiting.pop(task, None)
             if noted:
