@@ -162,13 +162,9 @@ class Process:
     _killed: bool = attrs.field(default=False, init=False)
     # Only for an actor that cleans up: it takes 670 bytes, and time at each start.
     _stop: trio.CancelScope | None = attrs.field(default=None, init=False)
-    _kill: trio.CancelScope = attrs.field(init=False)
+    _kill: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     # Who waits for its start or its end, and whether parked: one that is not looks by itself.
     _waiting: dict[Task, bool] | None = attrs.field(default=None, init=False)
-
-    @_kill.default
-    def _make_kill(self) -> trio.CancelScope:
-        return trio.CancelScope(shield=not self.linked)
 
     # -- asked from outside
 
@@ -250,6 +246,7 @@ class Process:
         """The whole life, as the body of a task of its own. Raises only if it is linked."""
         CURRENT.set(self)
         self.task = current_task()
+        self._kill.shield = not self.linked
         reason = KILLED
         with self._kill:
             reason = await self._run()
@@ -358,16 +355,17 @@ class Process:
         left = self.mailbox.close()
         if self.farewell is not NOTHING and isinstance(self.current, Request):
             self.current.answer(self.farewell)
-        for message in (self.current, *(self.deferred or ()), *left):
-            if isinstance(message, Request) and message.waited_for:
-                message.fail(ActorExited(self.path, reason, str(message)))
+        if left or self.deferred or self.current is not None:
+            for message in (self.current, *(self.deferred or ()), *left):
+                if isinstance(message, Request) and message.waited_for:
+                    message.fail(ActorExited(self.path, reason, str(message)))
         watchers, self.watchers = self.watchers, {}
         for notify in watchers.values():
             notify(self)
         # A short-lived watcher must leave nothing behind in a long-lived actor.
-        for monitor, watched in self.watching.items():
+        while self.watching:
+            monitor, watched = self.watching.popitem()
             watched.watchers.pop(monitor, None)
-        self.watching = {}
         self._announce()
         if not reason.quiet and not self.silent:
             self._report(reason, left)
