@@ -102,8 +102,9 @@ class Actor:
         Raises:
             trio.BusyResourceError: another task waits for this actor's messages already.
         """
-        self._process.turn_to_mailbox()
-        return self._process.mailbox.receive()
+        process = self._process
+        process.turn_to_mailbox()
+        return process.mailbox.receive()
 
     @overload
     def monitor(self, watched: Address[Any], /) -> Monitor: ...

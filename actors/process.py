@@ -57,13 +57,14 @@ from .exits import (
     ExitReason,
     Ignore,
     StartError,
+    check_grace,
     checked,
     farewell_in,
     interrupted,
     reason_for,
 )
-from .mailbox import Mailbox, MailboxFull
-from .request import Request, shown
+from .mailbox import Mailbox
+from .request import Request
 
 if TYPE_CHECKING:
     from .status import Event
@@ -239,6 +240,18 @@ class Process:
             await self._change()
         return self.reason or NORMAL
 
+    async def ends_by(self, until: float) -> bool:
+        """Wait until it has ended, until then by trio's clock; False if it has not.
+
+        For who has just asked it to: most have ended when their next step is over.
+        """
+        if until != math.inf and self.phase is not Phase.DEAD:
+            await self._change(park=False)
+        if self.phase is not Phase.DEAD:
+            with trio.move_on_at(until):
+                await self.wait_dead()
+        return self.phase is Phase.DEAD
+
     # -- its own task
 
     @trio.lowlevel.enable_ki_protection
@@ -332,7 +345,8 @@ class Process:
 
     def turn_to_mailbox(self) -> None:
         """Note which nurseries stand around its loop: their tasks live beside it."""
-        self._around = len(self.task.child_nurseries) if self.task is not None else 0
+        if self.task is not None:
+            self._around = len(self.task.child_nurseries)
 
     def runs_inside(self, nursery: trio.Nursery) -> bool:
         """Whether its loop runs inside a nursery of its own, and so does not wait for it."""
@@ -387,7 +401,7 @@ class Process:
     # -- who waits for a change
 
     async def _change(self, park: bool = True) -> None:
-        """Wait until it has started, or ended; without `park`, until its first step is over."""
+        """Wait until it has started, or ended; without `park`, until its next step is over."""
         task, caller = current_task(), CURRENT.get()
         # Its own call back to whoever waits for it would never return (room `waits`).
         waits = {} if caller is None else caller.waits
@@ -396,7 +410,7 @@ class Process:
             waits[task] = (self, None)
         if self._waiting is None:
             self._waiting = {}
-        waiting = self._waiting
+        waiting, phase = self._waiting, self.phase
         waiting[task] = park
         try:
             if park:
@@ -404,7 +418,7 @@ class Process:
             else:
                 # In one pass of trio's loop either of the two may have its turn first.
                 await cancel_shielded_checkpoint()
-                if self.phase is Phase.STARTING:
+                if self.phase is phase:
                     await cancel_shielded_checkpoint()
         finally:
             waiting.pop(task, None)
@@ -428,21 +442,3 @@ def _leave(waiting: dict[Task, bool], task: Task, _: RaiseCancelT) -> Abort:
 LAST: Final[object] = object()
 
 CURRENT: ContextVar[Process | None] = ContextVar("actor", default=None)
-
-
-def check_grace(path: str, grace: float) -> None:
-    """See to it that a grace can be counted down.
-
-    Raises:
-        ValueError: it is less than 0, or not a number.
-    """
-    if not grace >= 0:
-        raise ValueError(f"{path}: a grace is 0 seconds or more, not {grace!r}")
-
-
-def drop(process: Process, message: object) -> None:
-    """What becomes of a message that had to make room for a newer one."""
-    if isinstance(message, Request) and message.wanted:
-        message.fail(MailboxFull(f"{process.path} dropped {message} for a newer message"))
-    else:
-        logger.warning("%s dropped %s: its mailbox is full", process.path, shown(message))

@@ -7,10 +7,10 @@ import trio
 from trio.lowlevel import checkpoint_if_cancelled
 
 from .actor import Actor, place
-from .exits import SHUTDOWN, ExitReason, StartError
+from .exits import SHUTDOWN, ExitReason, StartError, check_grace
 from .mailbox import DEFAULT_POLICY, Mailbox, MailboxPolicy
 from .names import Name, register
-from .process import CURRENT, Process, check_grace
+from .process import CURRENT, Process
 from .ref import Ref
 
 A = TypeVar("A", bound=Actor)

@@ -263,9 +263,7 @@ class Children:
             return None
         if not _is_dead(process):
             limit = max(process.deadline(), trio.current_time()) + PATIENCE
-            with trio.move_on_at(limit):
-                await process.wait_dead()
-            if not _is_dead(process):
+            if not await process.ends_by(limit):
                 self._say_where(process)
                 await process.wait_dead()
         stopped = self.stopped(place, process)
