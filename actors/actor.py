@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, get_origin, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast, get_origin, overload
 
 import trio
 
@@ -184,9 +184,8 @@ def place(actor: object, process: Process, wanted: type[Any] | None) -> Actor:
         raise TypeError(f"{process.path}: its name promises {wanted.__name__}, not {made.__name__}")
     if hasattr(actor, "_process"):
         raise TypeError(f"{process.path}: the factory gave an actor that has lived before")
-    policy: object = actor.mailbox
-    if not isinstance(policy, MailboxPolicy):
-        raise TypeError(f"{process.path}: mailbox is a MailboxPolicy, not {policy!r}")
+    if not isinstance(cast("object", actor.mailbox), MailboxPolicy):
+        raise TypeError(f"{process.path}: mailbox is a MailboxPolicy, not {actor.mailbox!r}")
     # Past the class's own __setattr__: it may be a frozen one.
     object.__setattr__(actor, "_process", process)
     process.cleans_up = made.terminate is not Actor.terminate

@@ -4,7 +4,6 @@ import enum
 import math
 from collections.abc import Callable
 from inspect import isawaitable, signature
-from types import CoroutineType
 from typing import Any, ClassVar, cast
 
 import trio
@@ -199,7 +198,7 @@ class Server(Actor):
             if _fits(method, request):
                 raise
             return self._refuse(request, f"cannot take this: {mistake}")
-        if type(reply) is not CoroutineType and not isawaitable(reply):
+        if not hasattr(reply, "__await__") and not isawaitable(reply):
             return self._refuse(request, f"has a {request.method}, but it is no async method")
         try:
             answer = await reply
