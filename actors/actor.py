@@ -102,8 +102,9 @@ class Actor:
         Raises:
             trio.BusyResourceError: another task waits for this actor's messages already.
         """
-        self._process.turn_to_mailbox()
-        return self._process.mailbox.receive()
+        process = self._process
+        process.turn_to_mailbox()
+        return process.mailbox.receive()
 
     @overload
     def monitor(self, watched: Address[Any], /) -> Monitor: ...
@@ -177,15 +178,15 @@ def place(actor: object, process: Process, wanted: type[Any] | None) -> Actor:
     """
     if not isinstance(actor, Actor):
         raise TypeError(f"{process.path}: the factory made {actor!r}, which is no Actor")
+    made = type(actor)
     # `Pool[Connection]` promises a Pool; isinstance knows no more.
-    if wanted is not None and not isinstance(actor, get_origin(wanted) or wanted):
-        made = type(actor).__name__
-        raise TypeError(f"{process.path}: its name promises {wanted.__name__}, not {made}")
+    if wanted not in (None, made) and not isinstance(actor, get_origin(wanted) or wanted):
+        raise TypeError(f"{process.path}: its name promises {wanted.__name__}, not {made.__name__}")
     if hasattr(actor, "_process"):
         raise TypeError(f"{process.path}: the factory gave an actor that has lived before")
     if not isinstance(cast("object", actor.mailbox), MailboxPolicy):
         raise TypeError(f"{process.path}: mailbox is a MailboxPolicy, not {actor.mailbox!r}")
     # Past the class's own __setattr__: it may be a frozen one.
     object.__setattr__(actor, "_process", process)
-    process.cleans_up = type(actor).terminate is not Actor.terminate
+    process.cleans_up = made.terminate is not Actor.terminate
     return actor

@@ -87,6 +87,16 @@ def checked(reason: object) -> ExitReason:
     return reason
 
 
+def check_grace(path: str, grace: float) -> None:
+    """See to it that a grace can be counted down.
+
+    Raises:
+        ValueError: it is less than 0, or not a number.
+    """
+    if not grace >= 0:
+        raise ValueError(f"{path}: a grace is 0 seconds or more, not {grace!r}")
+
+
 class Exit(Exception):
     """Raised inside an actor to leave it with a reason of one's own (OTP: `exit/1`).
 

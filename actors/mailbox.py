@@ -289,7 +289,7 @@ class Mailbox:
                 return message
             if self._reader is not None:
                 raise trio.BusyResourceError("another task reads this mailbox already")
-            due = self._due()
+            due = self._due() if timers else self.idle
             if due == math.inf:
                 self._reader = current_task()
                 message = await wait_task_rescheduled(self._unpark)

@@ -5,6 +5,7 @@ is taken before `init` runs and free again before anybody is told of the end (OT
 Manual, Processes), so whoever sees a `Down` can register anew at once.
 """
 
+from functools import partial
 from typing import Any, Generic, TypeVar, get_origin
 
 import attrs
@@ -100,8 +101,4 @@ def register(name: Name[A], process: Process) -> None:
     if holder is not None:
         raise AlreadyRegistered(name, Ref(holder))
     table[name.key] = process
-
-    def release() -> None:
-        del table[name.key]
-
-    process.release_name = release
+    process.release_name = partial(table.__delitem__, name.key)

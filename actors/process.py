@@ -31,7 +31,8 @@ import signal
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import attrs
 import trio
@@ -39,6 +40,7 @@ from trio.lowlevel import (
     Abort,
     RaiseCancelT,
     Task,
+    cancel_shielded_checkpoint,
     current_task,
     reschedule,
     wait_task_rescheduled,
@@ -55,13 +57,14 @@ from .exits import (
     ExitReason,
     Ignore,
     StartError,
+    check_grace,
     checked,
     farewell_in,
     interrupted,
     reason_for,
 )
-from .mailbox import Mailbox, MailboxFull
-from .request import Request, shown
+from .mailbox import Mailbox
+from .request import Request
 
 if TYPE_CHECKING:
     from .status import Event
@@ -95,6 +98,11 @@ class Debugging(Protocol):
     def events(self) -> "tuple[Event, ...]": ...
 
 
+def _nobody() -> dict[Any, Any]:
+    """Nobody yet. (To call `dict[Task, Process]` takes ten times as long as to call this.)"""
+    return {}
+
+
 @attrs.define(eq=False)
 class Process:
     """One incarnation of an actor: its mailbox, scopes, watchers, and why it ended.
@@ -105,7 +113,8 @@ class Process:
         grace: seconds from being asked to stop until it is killed; infinity for no limit.
         mailbox: made to the policy of the actor's class.
         parent: the process that started it.
-        linked: whether a crash is raised into the nursery it runs in.
+        linked: whether a crash is raised into the nursery it runs in, and an outer cancellation
+            reaches it.
     """
 
     path: str
@@ -136,16 +145,12 @@ class Process:
     continuations: list[object] | None = attrs.field(default=None, init=False)
     # Calls that will be answered later, and what each of its own tasks waits for.
     deferred: dict[Request, None] | None = attrs.field(default=None, init=False)
-    waits: "dict[Task, tuple[Process, Request | None]]" = attrs.field(
-        factory=dict[Task, "tuple[Process, Request | None]"], init=False
-    )
+    waits: "dict[Task, tuple[Process, Request | None]]" = attrs.field(factory=_nobody, init=False)
     # The reply to the current call that it left with: given when `terminate` has run.
     farewell: object = attrs.field(default=NOTHING, init=False)
     task: Task | None = attrs.field(default=None, init=False)
-    watchers: dict[object, Callable[["Process"], None]] = attrs.field(
-        factory=dict[object, Callable[["Process"], None]], init=False
-    )
-    watching: "dict[object, Process]" = attrs.field(factory=dict[object, "Process"], init=False)
+    watchers: dict[object, Callable[["Process"], None]] = attrs.field(factory=_nobody, init=False)
+    watching: "dict[object, Process]" = attrs.field(factory=_nobody, init=False)
     release_name: Callable[[], None] | None = attrs.field(default=None, init=False)
     on_kill: Callable[[], None] | None = attrs.field(default=None, init=False)
     on_grace: Callable[[], None] | None = attrs.field(default=None, init=False)
@@ -159,7 +164,8 @@ class Process:
     # Only for an actor that cleans up: it takes 670 bytes, and time at each start.
     _stop: trio.CancelScope | None = attrs.field(default=None, init=False)
     _kill: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
-    _waiting: list[Task] | None = attrs.field(default=None, init=False)
+    # Who waits for its start or its end, and whether parked: one that is not looks by itself.
+    _waiting: dict[Task, bool] | None = attrs.field(default=None, init=False)
 
     # -- asked from outside
 
@@ -208,20 +214,52 @@ class Process:
         if self.reason is not None and self.failed:
             raise StartError(self.path, self.reason)
 
+    async def starts_within(self, timeout: float) -> bool:
+        """Wait until `init` has returned, for so many seconds of its life; False if it has not.
+
+        For who has just spawned it. Most `init`s do not wait for anything: those have returned
+        when the first step is over, and a timer for them would cost as much as all the rest.
+
+        Raises:
+            StartError: it ended before that.
+        """
+        if timeout == math.inf:
+            await self.wait_started()
+            return True
+        await self._change(park=False)
+        if self.phase is Phase.STARTING:
+            with trio.move_on_at(self.began + timeout):
+                await self._change()
+        if self.failed and self.reason is not None:
+            raise StartError(self.path, self.reason)
+        return self.phase is not Phase.STARTING
+
     async def wait_dead(self) -> ExitReason:
         """Wait until it has ended, and say why."""
         while self.phase is not Phase.DEAD:
             await self._change()
         return self.reason or NORMAL
 
+    async def ends_by(self, until: float) -> bool:
+        """Wait until it has ended, until then by trio's clock; False if it has not.
+
+        For who has just asked it to: most have ended when their next step is over.
+        """
+        if until != math.inf and self.phase is not Phase.DEAD:
+            await self._change(park=False)
+        if self.phase is not Phase.DEAD:
+            with trio.move_on_at(until):
+                await self.wait_dead()
+        return self.phase is Phase.DEAD
+
     # -- its own task
 
     @trio.lowlevel.enable_ki_protection
-    async def live(self, shielded: bool) -> None:
+    async def live(self) -> None:
         """The whole life, as the body of a task of its own. Raises only if it is linked."""
         CURRENT.set(self)
         self.task = current_task()
-        self._kill.shield = shielded
+        self._kill.shield = not self.linked
         reason = KILLED
         with self._kill:
             reason = await self._run()
@@ -229,16 +267,21 @@ class Process:
                 self.failed = True
                 reason = IGNORED if isinstance(reason.error, Ignore) else reason
             else:
-                reason = await self._terminate(reason)
+                # The door is closed: what it is asked for now fails at once.
+                self.reason = self.doom = reason
+                self.phase = Phase.DYING
+                if self.cleans_up:
+                    reason = await self._terminate(reason)
         self._end(reason)
-        if interrupted(reason.error) and threading.current_thread() is threading.main_thread():
-            signal.raise_signal(signal.SIGINT)
-        elif self.linked and not self.failed and reason.kind == "crashed":
-            raise reason.error or ActorExited(self.path, reason)
+        if reason.kind == "crashed":
+            self._pass_on(reason)
 
     async def _run(self) -> ExitReason:
         try:
-            self.actor = self._make()
+            # What made it is let go of.
+            make, self.factory = self.factory, None
+            assert make is not None
+            self.actor = make()
             if self.cleans_up:
                 self._stop = trio.CancelScope()
             if self._asked is not None:
@@ -255,18 +298,17 @@ class Process:
             return reason_for(error, killed=self._was_cut(), asked=self._asked)
         return reason_for(None, killed=self._killed, asked=self._asked)
 
-    def _make(self) -> Living:
-        """Make the actor, and let go of what made it."""
-        factory, self.factory = self.factory, None
-        assert factory is not None
-        return factory()
+    def _pass_on(self, crash: ExitReason) -> None:
+        """Raise what it crashed with into its link; a KeyboardInterrupt goes to the main task."""
+        if interrupted(crash.error) and threading.current_thread() is threading.main_thread():
+            signal.raise_signal(signal.SIGINT)
+        elif self.linked and not self.failed:
+            raise crash.error or ActorExited(self.path, crash)
 
     async def _terminate(self, reason: ExitReason) -> ExitReason:
-        """Close the door, then let it clean up within its grace, unless it was killed."""
-        self.reason = self.doom = reason
-        self.phase = Phase.DYING
+        """Let it clean up within its grace, unless it was killed."""
         cut_off = reason.kind == "killed" and self._kill.cancel_called
-        if self._killed or cut_off or self.actor is None or not self.cleans_up:
+        if self._killed or cut_off or self.actor is None:
             return reason
         # An outer cancellation must not cut the clean-up, and the grace must end it.
         self._kill.shield = True
@@ -303,7 +345,8 @@ class Process:
 
     def turn_to_mailbox(self) -> None:
         """Note which nurseries stand around its loop: their tasks live beside it."""
-        self._around = len(self.task.child_nurseries) if self.task is not None else 0
+        if self.task is not None:
+            self._around = len(self.task.child_nurseries)
 
     def runs_inside(self, nursery: trio.Nursery) -> bool:
         """Whether its loop runs inside a nursery of its own, and so does not wait for it."""
@@ -326,21 +369,23 @@ class Process:
         left = self.mailbox.close()
         if self.farewell is not NOTHING and isinstance(self.current, Request):
             self.current.answer(self.farewell)
-        for message in (self.current, *(self.deferred or ()), *left):
-            if isinstance(message, Request) and message.waited_for:
-                message.fail(ActorExited(self.path, reason, str(message)))
+        if left or self.deferred or self.current is not None:
+            for message in (self.current, *(self.deferred or ()), *left):
+                if isinstance(message, Request) and message.waited_for:
+                    message.fail(ActorExited(self.path, reason, str(message)))
         watchers, self.watchers = self.watchers, {}
         for notify in watchers.values():
             notify(self)
         # A short-lived watcher must leave nothing behind in a long-lived actor.
-        for monitor, watched in self.watching.items():
+        while self.watching:
+            monitor, watched = self.watching.popitem()
             watched.watchers.pop(monitor, None)
-        self.watching = {}
         self._announce()
         if not reason.quiet and not self.silent:
             self._report(reason, left)
         # A Ref of the dead keeps nothing alive but why it ended.
         self.current = self.deferred = self.task = self.actor = self.debug = None
+        self.on_kill = self.on_grace = None
 
     def _report(self, reason: ExitReason, left: list[object]) -> None:
         """Tell of a crash, and nobody may be waiting for it: that must not break the end itself."""
@@ -355,53 +400,45 @@ class Process:
 
     # -- who waits for a change
 
-    async def _change(self) -> None:
-        task = current_task()
-        if self._waiting is None:
-            self._waiting = []
-        waiting = self._waiting
-        waiting.append(task)
-
-        def abort(_: RaiseCancelT) -> Abort:
-            waiting.remove(task)
-            return Abort.SUCCEEDED
-
+    async def _change(self, park: bool = True) -> None:
+        """Wait until it has started, or ended; without `park`, until its next step is over."""
+        task, caller = current_task(), CURRENT.get()
         # Its own call back to whoever waits for it would never return (room `waits`).
-        caller = CURRENT.get()
-        if caller is None or task in caller.waits:
-            await wait_task_rescheduled(abort)
-            return
-        caller.waits[task] = (self, None)
+        waits = {} if caller is None else caller.waits
+        noted = task not in waits
+        if noted:
+            waits[task] = (self, None)
+        if self._waiting is None:
+            self._waiting = {}
+        waiting, phase = self._waiting, self.phase
+        waiting[task] = park
         try:
-            await wait_task_rescheduled(abort)
+            if park:
+                await wait_task_rescheduled(partial(_leave, waiting, task))
+            else:
+                # In one pass of trio's loop either of the two may have its turn first.
+                await cancel_shielded_checkpoint()
+                if self.phase is phase:
+                    await cancel_shielded_checkpoint()
         finally:
-            del caller.waits[task]
+            waiting.pop(task, None)
+            if noted:
+                del waits[task]
 
     def _announce(self) -> None:
         waiting, self._waiting = self._waiting, None
-        for task in waiting or ():
-            reschedule(task)
+        if waiting:
+            for task, parked in waiting.items():
+                if parked:
+                    reschedule(task)
+
+
+def _leave(waiting: dict[Task, bool], task: Task, _: RaiseCancelT) -> Abort:
+    del waiting[task]
+    return Abort.SUCCEEDED
 
 
 # The message behind which a mailbox that drains has nothing more.
 LAST: Final[object] = object()
 
 CURRENT: ContextVar[Process | None] = ContextVar("actor", default=None)
-
-
-def check_grace(path: str, grace: float) -> None:
-    """See to it that a grace can be counted down.
-
-    Raises:
-        ValueError: it is less than 0, or not a number.
-    """
-    if not grace >= 0:
-        raise ValueError(f"{path}: a grace is 0 seconds or more, not {grace!r}")
-
-
-def drop(process: Process, message: object) -> None:
-    """What becomes of a message that had to make room for a newer one."""
-    if isinstance(message, Request) and message.wanted:
-        message.fail(MailboxFull(f"{process.path} dropped {message} for a newer message"))
-    else:
-        logger.warning("%s dropped %s: its mailbox is full", process.path, shown(message))

@@ -23,7 +23,7 @@ from trio.lowlevel import (
 from .exits import NO_PROCESS, SHUTDOWN, ActorExited, ExitReason
 from .mailbox import MailboxFull, MailboxStatistics, WhenFull
 from .pending import Pending
-from .process import CURRENT, Phase, Process, drop
+from .process import CURRENT, Phase, Process, logger
 from .request import Request, message_name, shown
 from .waits import Wait, circle, refuse_circle, refuse_own_end
 
@@ -270,8 +270,16 @@ def _deliver(process: Process, message: object, verb: str) -> bool:
             raise MailboxFull(full) from None
         return False
     if dropped is not None:
-        drop(process, dropped)
+        _drop(process, dropped)
     return True
+
+
+def _drop(process: Process, message: object) -> None:
+    """What becomes of a message that had to make room for a newer one."""
+    if isinstance(message, Request) and message.wanted:
+        message.fail(MailboxFull(f"{process.path} dropped {message} for a newer message"))
+    else:
+        logger.warning("%s dropped %s: its mailbox is full", process.path, shown(message))
 
 
 def _refuse_other_threads(process: Process, verb: str) -> None:

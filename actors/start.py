@@ -4,12 +4,13 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import trio
+from trio.lowlevel import checkpoint_if_cancelled
 
 from .actor import Actor, place
-from .exits import SHUTDOWN, ExitReason, StartError
+from .exits import SHUTDOWN, ExitReason, StartError, check_grace
 from .mailbox import DEFAULT_POLICY, Mailbox, MailboxPolicy
 from .names import Name, register
-from .process import CURRENT, Phase, Process, check_grace
+from .process import CURRENT, Process
 from .ref import Ref
 
 A = TypeVar("A", bound=Actor)
@@ -60,7 +61,7 @@ def spawn(
 
     process.factory = make
     try:
-        nursery.start_soon(process.live, supervised, name=path)
+        nursery.start_soon(process.live, name=path)
     except BaseException:
         # A nursery that is closed already: nobody would ever give the name back.
         if process.release_name is not None:
@@ -75,13 +76,7 @@ async def wait_started(process: Process, timeout: float) -> None:
     Raises:
         StartError: it failed, or took longer than `timeout` seconds and was killed.
     """
-    with trio.move_on_after(timeout) as limit:
-        await process.wait_started()
-    if not limit.cancelled_caught:
-        return
-    if process.phase is not Phase.STARTING:
-        # It got ready, or failed, in the very step in which its time was up.
-        await process.wait_started()
+    if await process.starts_within(timeout):
         return
     process.kill()
     # Its name is free before the starter is told (OTP: `init` that times out).
@@ -121,6 +116,7 @@ async def start(
     if not timeout >= 0:
         # Found later, it would leave an actor behind that nobody has a Ref of.
         raise ValueError(f"{where}: its init may take 0 seconds or more, not {timeout!r}")
+    await checkpoint_if_cancelled()
     process = spawn(nursery, factory, path=where, name=name, grace=grace)
     try:
         await wait_started(process, timeout)

@@ -50,6 +50,9 @@ class State(enum.Enum):
     RESTARTING = "restarting"
     FORGOTTEN = "forgotten"
 
+    # Each is itself and no other. Enum's own hashes the name, in Python: most of a look-up.
+    __hash__ = object.__hash__
+
 
 class Event(enum.Enum):
     """What happens to a child's place."""
@@ -60,6 +63,8 @@ class Event(enum.Enum):
     STOP = "stop"
     RETRY = "retry"
     FORGET = "forget"
+
+    __hash__ = object.__hash__
 
 
 class LifeCycleError(RuntimeError):

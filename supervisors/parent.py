@@ -73,10 +73,14 @@ class Parent(Server):
                 await self._take_down()
             except BaseException as caught:
                 errors.append(caught)
-        if errors[1:]:
-            raise BaseExceptionGroup(f"{self.path} failed to stop its children", errors)
-        if errors:
-            raise errors[0]
+        try:
+            if errors[1:]:
+                raise BaseExceptionGroup(f"{self.path} failed to stop its children", errors)
+            if errors:
+                raise errors[0]
+        finally:
+            # Their tracebacks hold this frame: they would wait for the garbage collector.
+            errors.clear()
 
     async def stop(self, place: Place) -> None:
         """Stop one child and wait, or call its next start off; note how it went."""

@@ -126,7 +126,7 @@ class Children:
         make: gives what makes the actor of a spec.
     """
 
-    __slots__ = ("_asked", "_make", "_nursery", "_owner", "_sits", "_tell", "_took", "living")
+    __slots__ = ("_asked", "_make", "_nursery", "_owner", "_sits", "_took", "living")
 
     def __init__(
         self,
@@ -140,8 +140,6 @@ class Children:
         self._make = make
         self._asked: dict[Process, float] = {}
         self._took: dict[Process, float] = {}
-        # One bound method for them all, not one for each.
-        self._tell = self._ended
         self._sits: dict[Process, str] = {}
 
     # -- they come
@@ -162,7 +160,8 @@ class Children:
         await trio.lowlevel.checkpoint_if_cancelled()
         process = self._put(place, make or self._make(place.spec))
         try:
-            await self._wait_started(place, process)
+            if not await process.starts_within(place.spec.start_timeout):
+                raise await self._late(place, process)
         except StartError as failure:
             await process.wait_dead()
             self.left(place)
@@ -172,19 +171,12 @@ class Children:
         place.move(Event.STARTED)
         return Ref(process)
 
-    async def _wait_started(self, place: Place, process: Process) -> None:
-        timeout = place.spec.start_timeout
-        with trio.move_on_after(timeout):
-            await process.wait_started()
-            return
-        if process.phase is Phase.STARTING:
-            # Not `actors.start.wait_started`: that would wait in silence for one that does not die.
-            self.kill(process)
-            await self.gone(place)
-            late = TimeoutError(f"its init took longer than {timeout:g} s")
-            raise StartError(process.path, crashed(late))
-        # It got ready, or failed, in the very step in which its time was up.
-        await process.wait_started()
+    async def _late(self, place: Place, process: Process) -> StartError:
+        """End who has not started in time, and not in silence: it may not die."""
+        self.kill(process)
+        await self.gone(place)
+        late = TimeoutError(f"its init took longer than {place.spec.start_timeout:g} s")
+        return StartError(process.path, crashed(late))
 
     def _put(self, place: Place, make: Callable[[], Actor]) -> Process:
         spec = place.spec
@@ -207,7 +199,8 @@ class Children:
             raise StartError(path, crashed(taken)) from None
         place.process = process
         self.living[process] = place
-        process.watchers[self] = self._tell
+        # Itself, not a bound method for each.
+        process.watchers[self] = self
         return process
 
     def retry(self, place: Place, delay: float = 0.0) -> None:
@@ -224,7 +217,8 @@ class Children:
 
     # -- they go
 
-    def _ended(self, process: Process) -> None:
+    def __call__(self, process: Process) -> None:
+        """Be told that one of them has ended."""
         if process in self._asked:
             # Of those that are stopped all at once most end while another is waited for.
             self._took[process] = trio.current_time() - self._asked[process]
@@ -269,9 +263,7 @@ class Children:
             return None
         if not _is_dead(process):
             limit = max(process.deadline(), trio.current_time()) + PATIENCE
-            with trio.move_on_at(limit):
-                await process.wait_dead()
-            if not _is_dead(process):
+            if not await process.ends_by(limit):
                 self._say_where(process)
                 await process.wait_dead()
         stopped = self.stopped(place, process)

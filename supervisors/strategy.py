@@ -159,6 +159,8 @@ def again(
 
 def shuts_down(auto: AutoShutdown, children: Sequence[Standing], child: str) -> bool:
     """Whether the end of `child`, which will not run again, is its supervisor's too."""
+    if auto is AutoShutdown.NEVER:
+        return False
     if not any(c.significant for c in children if c.id == child):
         return False
     if auto is AutoShutdown.ALL_SIGNIFICANT:

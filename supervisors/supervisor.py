@@ -24,7 +24,7 @@ from .parent import Parent
 from .place import Ended, Place, Retry
 from .spec import Child, Strategy, Supervision, as_children, check_significant
 from .spec_errors import InvalidStart
-from .strategy import Decision, Limits, Standing, again, count, ended
+from .strategy import Decision, Limits, Standing, again, count, ended, runs_again
 
 A = TypeVar("A", bound=Actor)
 
@@ -301,6 +301,11 @@ class Supervisor(Parent):
 
     async def _child_ended(self, place: Place, reason: ExitReason) -> None:
         self._children.left(place)
+        if not place.spec.significant and not runs_again(place.spec.restart, reason):
+            # Most ends of temporary children: there is nothing to decide, whoever else is there.
+            if place.temporary:
+                self._forget(place)
+            return
         child, now = place.id, trio.current_time()
         decision = ended(self.flags, self._standings(place), child, reason, self._restarts, now)
         if decision.give_up:

@@ -1,35 +1,41 @@
 #!/usr/bin/env escript
-%% Erlang/OTP: a gen_server, asked by another process; children of a simple_one_for_one supervisor.
+%% Erlang/OTP, as one of two:
+%%
+%%     gen_server    asked by another process, which also starts and stops others, linked to it
+%%     supervisor    starts and stops children, simple_one_for_one; nothing else is asked of it
 %%
 %% It is the original of what is measured here, and the module is compiled (to machine code, where
 %% the JIT is built in), not interpreted. Its limits: one file holds both behaviours, so `init/1`
 %% tells them apart by its argument. Its schedulers use every core that they are given.
 %%
-%%     escript gen_server.escript WARMUP CALLS CASTS STARTS
+%%     escript gen_server.escript gen_server|supervisor WARMUP CALLS CASTS STARTS
 -module(gen_server_peer).
 -mode(compile).
 -behaviour(gen_server).
 -export([main/1, init/1, handle_call/3, handle_cast/2]).
 
-main(Arguments) ->
-    [Warmup, Calls, Casts, Starts] = [list_to_integer(A) || A <- Arguments],
-    {_, Asking} = spawn_monitor(fun() -> exit({told, ask(Warmup, Calls, Casts, Starts)}) end),
+main([Behaviour | Arguments]) ->
+    Counts = [list_to_integer(A) || A <- Arguments],
+    {_, Asking} = spawn_monitor(fun() -> exit({told, ask(Behaviour, Counts)}) end),
     receive
-        {'DOWN', Asking, process, _, {told, {Call, Cast, Start}}} ->
-            io:format("{\"call\": ~.3f, \"cast\": ~.3f, \"start\": ~.3f, \"versions\": \"~s\"}~n",
-                      [Call, Cast, Start, versions()]);
+        {'DOWN', Asking, process, _, {told, Figures}} ->
+            [io:format("~s\"~s\": ~.3f", [Before, Column, Figure])
+             || {Before, Column, Figure} <- Figures],
+            io:format(", \"versions\": \"~s\"}~n", [versions()]);
         {'DOWN', Asking, process, _, Reason} ->
             io:format(standard_error, "~p~n", [Reason]),
             halt(1)
     end.
 
-ask(Warmup, Calls, Casts, Starts) ->
+ask("gen_server", [Warmup, Calls, Casts, Starts]) ->
     {ok, Echo} = gen_server:start_link(?MODULE, echo, []),
-    {ok, Pool} = supervisor:start_link(?MODULE, pool),
     Call = each(fun(N) -> calls(Echo, N) end, Warmup, Calls),
     Cast = each(fun(N) -> casts(Echo, N) end, Warmup, Casts),
-    Start = each(fun(N) -> starts(Pool, N) end, Warmup, Starts),
-    {Call, Cast, Start}.
+    Start = each(fun spawns/1, Warmup, Starts),
+    [{"{", "call", Call}, {", ", "cast", Cast}, {", ", "start", Start}];
+ask("supervisor", [Warmup, _, _, Starts]) ->
+    {ok, Pool} = supervisor:start_link(?MODULE, pool),
+    [{"{", "start", each(fun(N) -> starts(Pool, N) end, Warmup, Starts)}].
 
 %% Microseconds for one, by a loop that does it so and so often.
 each(Loop, Warmup, Count) ->
@@ -47,6 +53,12 @@ casts(Echo, 0) -> 0 = gen_server:call(Echo, 0);
 casts(Echo, N) ->
     ok = gen_server:cast(Echo, N),
     casts(Echo, N - 1).
+
+spawns(0) -> ok;
+spawns(N) ->
+    {ok, Child} = gen_server:start_link(?MODULE, echo, []),
+    ok = gen_server:stop(Child),
+    spawns(N - 1).
 
 starts(_, 0) -> ok;
 starts(Pool, N) ->

@@ -43,6 +43,11 @@ def _module(name: str, module: str, cure: str = "") -> Peer:
     return Peer(name, (PYTHON, "-m", f"benchmarks.peers.{module}"), cure)
 
 
+def _erlang(behaviour: str) -> Peer:
+    command = ("escript", str(HERE / "gen_server.escript"), behaviour)
+    return Peer(behaviour, command, "apt-get install erlang-base (Debian, Ubuntu)")
+
+
 OKIBI = _module("okibi", "okibi_server")
 PEERS = (
     OKIBI,
@@ -51,17 +56,14 @@ PEERS = (
     _module("Pykka", "pykka_actor", "make bench installs it"),
     _module("Thespian", "thespian_actor", "make bench-full installs it"),
     _module("xoscar", "xoscar_actor", "make bench-full installs it"),
-    Peer(
-        "gen_server",
-        ("escript", str(HERE / "gen_server.escript")),
-        "apt-get install erlang-base (Debian, Ubuntu)",
-    ),
+    _erlang("gen_server"),
+    _erlang("supervisor"),
 )
 
 
 @attrs.frozen
 class Run:
-    """What one contender measured in one round, in microseconds by column."""
+    """What one contender measured in one round, in microseconds by those columns that it has."""
 
     figures: dict[str, float]
     versions: str
@@ -91,7 +93,7 @@ def run(peer: Peer, counts: tuple[int, ...]) -> Run:
         said = ([*filter(None, words)] or [f"ended with exit code {done.returncode}"])[-1][:120]
         raise Absent(f"{said}: {peer.cure}" if "ModuleNotFoundError" in said else said)
     told = json.loads(done.stdout)
-    return Run({column: told[column] for column in COLUMNS}, told["versions"])
+    return Run({column: told[column] for column in COLUMNS if column in told}, told["versions"])
 
 
 def rounds(count: int, counts: tuple[int, ...]) -> tuple[dict[Peer, list[Run]], dict[Peer, str]]:
@@ -125,18 +127,24 @@ def report(found: dict[Peer, list[Run]], absent: dict[Peer, str]) -> None:
             print(f"  {peer.name:12}{absent[peer]}")
             continue
         runs = found[peer]
-        figures = [_figure([one.figures[column] for one in runs]) for column in COLUMNS]
-        print("  {:12}{:28}{:28}{:28}".format(peer.name, *figures))
+        columns = runs[0].figures
+        figures = [
+            _figure([one.figures[column] for one in runs]) if column in columns else ""
+            for column in COLUMNS
+        ]
+        print("  {:12}{:28}{:28}{:28}".format(peer.name, *figures).rstrip())
     for peer, runs in found.items():
         if peer is OKIBI:
             continue
         pairs = list(zip(found[OKIBI], runs, strict=True))
-        medians = (
-            statistics.median(one.figures[column] / other.figures[column] for one, other in pairs)
-            for column in COLUMNS
-        )
-        call, cast, start = medians
-        print(f"  okibi : {peer.name:16} call {call:6.2f}   cast {cast:6.2f}   start {start:6.2f}")
+        said = f"  okibi : {peer.name:16}"
+        for column in COLUMNS:
+            if column in runs[0].figures:
+                each = (one.figures[column] / other.figures[column] for one, other in pairs)
+                said += f" {column} {statistics.median(each):6.2f}  "
+            else:
+                said += f"{'':14}"
+        print(said.rstrip())
     for peer, runs in found.items():
         print(f"  {peer.name} is {runs[0].versions}")
 
@@ -147,7 +155,7 @@ def rows_of(found: dict[Peer, list[Run]]) -> list[Row]:
     for peer, runs in found.items():
         if peer is OKIBI:
             continue
-        for column in COLUMNS:
+        for column in filter(runs[0].figures.__contains__, COLUMNS):
             ours, theirs = ([one.figures[column] for one in each] for each in (found[OKIBI], runs))
             told = f"{statistics.median(ours):.2f} of {statistics.median(theirs):.2f} us"
             made = ratios(ours, theirs)
@@ -160,7 +168,8 @@ def measure_peers(count: int, counts: tuple[int, ...] = (500, 5000, 5000, 1000))
     warmup, calls, casts, starts = counts
     print(f"\nactors and supervisors beside their peers, on {this_machine().in_words()};")
     print(f"  {count} rounds of {calls} calls, {casts} casts, {starts} starts after {warmup} each;")
-    print("  okibi's children are those of one DynamicSupervisor")
+    print("  okibi's children are those of one DynamicSupervisor, the supervisor's likewise;")
+    print("  gen_server's are started and stopped by who asks, without one")
     found, absent = rounds(count, counts)
     report(found, absent)
     return rows_of(found)

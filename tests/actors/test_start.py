@@ -75,6 +75,16 @@ async def test_an_init_that_takes_too_long_fails_the_start(
     assert isinstance(no.value.__cause__, TimeoutError)
 
 
+async def test_an_init_that_waits_for_nothing_is_in_time_however_short_that_is(
+    nursery: trio.Nursery,
+) -> None:
+    # Often enough for either of the two to have its turn first in trio's loop.
+    for _ in range(20):
+        plain = await start(nursery, Plain, timeout=0)
+        assert plain.alive
+        await stop(plain)
+
+
 async def test_an_actor_whose_starter_is_cancelled_in_its_init_is_stopped(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:

@@ -92,6 +92,8 @@ class Town:
     world: World = attrs.field(init=False)
     lanes: list[Lane] = attrs.field(init=False)
     asked: Counter[int] = attrs.field(factory=Counter[int], init=False)
+    # Two at a time would be given the connection of one lane.
+    connecting: trio.Lock = attrs.field(factory=trio.Lock, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.world = World(Point(LANES, ALL, True, (), 1))
@@ -106,8 +108,9 @@ class Town:
         made = self.bad(number)
         if made is not None:
             return made
-        self.world.connections = number
-        return await self.world.connect()
+        async with self.connecting:
+            self.world.connections = number
+            return await self.world.connect()
 
     def answered(self) -> set[int]:
         """The lanes all of whose events have been answered."""

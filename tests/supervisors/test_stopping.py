@@ -1,5 +1,6 @@
 """Stopping: in reverse, with grace then kill, whatever else is going on."""
 
+import gc
 from contextlib import nullcontext
 from functools import partial
 
@@ -403,3 +404,19 @@ async def test_children_are_killed_when_an_overriding_stop_fails(stage: Stage) -
             top.stop()
 
     assert (stage.said(), names()) == ("start a; start b", {})
+
+
+async def test_a_supervisor_that_has_ended_leaves_nothing_to_the_garbage_collector(
+    nursery: trio.Nursery,
+) -> None:
+    tree = Supervision([Child(Server)])
+    await stop(await supervise(nursery, tree))
+    gc.collect()
+    gc.disable()
+    try:
+        await stop(await supervise(nursery, tree))
+        await wait_all_tasks_blocked()
+
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
