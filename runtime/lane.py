@@ -53,9 +53,11 @@ from .wire import (
     time_left,
 )
 
-# Up to here header, body and the next GET, or pieces of a stream, are joined into one write; above,
-# copying costs more than another call into the kernel.
+# Up to here pieces of a stream that waits are joined into one write; above, copying costs more than
+# another call into the kernel. Above, too, is what the allocator gets from the kernel anew.
 JOIN_LIMIT = 64 * 1024
+# Up to here header, body and the next GET: each call of its own would wake the server up, too.
+ANSWER_LIMIT = 256 * 1024
 STREAM_LOST = "The connection to the Runtime API broke, and with it the whole stream was lost"
 REFUSED = "The Runtime API refused the answer to this invocation; the log says with which words"
 
@@ -174,7 +176,12 @@ class Lane:
         return error_head(self.host, path, size, outcome.error_type, outcome.cause, echo)
 
     def _put(self, parts: list[bytes]) -> None:
-        if sum(map(len, parts)) <= JOIN_LIMIT:
+        size = sum(map(len, parts))
+        if size > JOIN_LIMIT:
+            from .allocator import keep_what_is_freed
+
+            keep_what_is_freed()
+        if size <= ANSWER_LIMIT:
             parts = [b"".join(parts)]
         self.outbox.extend([memoryview(part) for part in parts if part])
 
