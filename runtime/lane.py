@@ -53,10 +53,10 @@ from .wire import (
     time_left,
 )
 
-# Up to here pieces of a stream that waits are joined into one write; above, copying costs more than
-# another call into the kernel. Above, too, is what the allocator gets from the kernel anew.
+# Up to here pieces of a stream are joined into one write; above, copying costs more than another
+# call into the kernel. Above, too, is what the allocator would get from the kernel anew.
 JOIN_LIMIT = 64 * 1024
-# Up to here header, body and the next GET: each call of its own would wake the server up, too.
+# Up to here header, body and the next GET: a write of its own for each would wake the server up.
 ANSWER_LIMIT = 256 * 1024
 STREAM_LOST = "The connection to the Runtime API broke, and with it the whole stream was lost"
 REFUSED = "The Runtime API refused the answer to this invocation; the log says with which words"
@@ -162,10 +162,10 @@ class Lane:
         self._answer_size = self._answer_left = len(head) + len(outcome.body)
         self.owed.append(Owed.ANSWER)
         if self.pipelined and not self.closing:
-            self._put([head, outcome.body, self._next])
+            self._put([head, outcome.body, self._next], ANSWER_LIMIT)
             self.owed.append(Owed.NEXT)
         else:
-            self._put([head, outcome.body])
+            self._put([head, outcome.body], ANSWER_LIMIT)
 
     def _head(self, delivery: Delivery, outcome: Outcome) -> bytes:
         request_id, size = segment(delivery.request_id), len(outcome.body)
@@ -175,13 +175,13 @@ class Lane:
         path = b"invocation/%s/error" % request_id
         return error_head(self.host, path, size, outcome.error_type, outcome.cause, echo)
 
-    def _put(self, parts: list[bytes]) -> None:
+    def _put(self, parts: list[bytes], limit: int = JOIN_LIMIT) -> None:
         size = sum(map(len, parts))
         if size > JOIN_LIMIT:
             from .allocator import keep_what_is_freed
 
             keep_what_is_freed()
-        if size <= ANSWER_LIMIT:
+        if size <= limit:
             parts = [b"".join(parts)]
         self.outbox.extend([memoryview(part) for part in parts if part])
 
