@@ -124,7 +124,7 @@ def _plainly(*, escaped: bool) -> Callable[[Any], Outcome]:
         if isinstance(result, bytes):
             return Outcome(result, b"application/unknown")
         try:
-            if type(result) is dict:
+            if result.__class__ is dict:
                 for value in result.values():
                     if type(value) is str and len(value) > LONG:
                         return Outcome(_with_long_texts(result, write, escaped=escaped))

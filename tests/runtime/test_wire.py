@@ -1,7 +1,7 @@
 """The Runtime API's HTTP: requests byte for byte, answers however they are cut."""
 
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import pytest
@@ -297,7 +297,7 @@ def test_an_answer_that_was_given_is_not_kept() -> None:
 
 
 @contextmanager
-def traced() -> Iterator[Callable[[], int]]:
+def traced() -> Generator[Callable[[], int]]:
     """Bytes that are allocated within."""
     tracemalloc.start()
     try:
