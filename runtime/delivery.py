@@ -104,7 +104,7 @@ class Delivery:
         serial: which delivery of its lane this is, from 1.
         request_id: what the Runtime API calls it.
         headers: what came with it, names in lower case.
-        body: the event, undecoded.
+        body: the event, undecoded; empty once it is decoded.
         due: when the platform ends the sandbox over it, in seconds of trio's clock.
         limit: when okibi answers in its handler's place, a margin before that.
     """

@@ -55,9 +55,11 @@ from .wire import (
     time_left,
 )
 
-# Up to here header, body and the next GET, or pieces of a stream, are joined into one write; above,
-# copying costs more than another call into the kernel.
+# Up to here pieces of a stream are joined into one write; above, copying costs more than another
+# call into the kernel. Above, too, is what the allocator would get from the kernel anew.
 JOIN_LIMIT = 64 * 1024
+# Up to here header, body and the next GET: a write of its own for each would wake the server up.
+ANSWER_LIMIT = 256 * 1024
 STREAM_LOST = "The connection to the Runtime API broke, and with it the whole stream was lost"
 REFUSED = "The Runtime API refused the answer to this invocation; the log says with which words"
 
@@ -169,10 +171,10 @@ class Lane:
         self._answer_size = self._answer_left = size = len(head) + len(body)
         self.owed.append(Owed.ANSWER)
         if self.pipelined and not self.closing:
-            self._put([head, body, following], size + len(following))
+            self._put([head, body, following], size + len(following), ANSWER_LIMIT)
             self.owed.append(Owed.NEXT)
         else:
-            self._put([head, body], size)
+            self._put([head, body], size, ANSWER_LIMIT)
 
     def _head(self, delivery: Delivery, outcome: Outcome) -> bytes:
         request_id, size = segment(delivery.request_id), len(outcome.body)
@@ -184,8 +186,12 @@ class Lane:
         path = b"invocation/%s/error" % request_id
         return error_head(self.host, path, size, outcome.error_type, outcome.cause, echo)
 
-    def _put(self, parts: list[bytes], size: int) -> None:
+    def _put(self, parts: list[bytes], size: int, limit: int = JOIN_LIMIT) -> None:
         if size > JOIN_LIMIT:
+            from .allocator import keep_what_is_freed
+
+            keep_what_is_freed()
+        if size > limit:
             self.outbox.extend([memoryview(part) for part in parts if part])
         elif size:
             self.outbox.append(memoryview(b"".join(parts)))

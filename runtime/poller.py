@@ -16,8 +16,10 @@ from .wire import Answer, WireError
 logger = logs.logger("okibi")
 
 # Bytes of one call into the kernel: few, since for more the allocator makes three calls of its own;
-# many, once so few were not enough.
+# many, once so few were not enough, and at once, as long as each is full. With an end, so that no
+# server keeps the loop for itself.
 LIMIT, LARGE = 64 * 1024, 256 * 1024
+LIMITS = (LIMIT, *[LARGE] * 24)
 # Of a refusal's body, in bytes; it goes into one line of the log.
 TOLD = 2000
 # Connections that nobody takes, before the lane is one that does not serve; some four seconds.
@@ -64,21 +66,24 @@ class Poller(Actor):
 
     async def _read_until_idle(self) -> None:
         """Read until the connection is gone, or nothing more can come before more is said."""
-        lane, limit = self.lane, LIMIT
+        lane = self.lane
         while lane.transport is not None:
             transport = lane.transport
             await transport.readable()
-            try:
-                data = transport.receive(limit)
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                self._broken(str(error))
-                return
-            limit = LARGE if len(data) >= LIMIT else LIMIT
-            # Synchronous from here: what was received is in the ledger before anything can kill.
-            if self._take_all(data):
-                return
+            for limit in LIMITS:
+                try:
+                    data = transport.receive(limit)
+                except BlockingIOError:
+                    break
+                except OSError as error:
+                    self._broken(str(error))
+                    return
+                # Synchronous from here: what was received is in the ledger before anything can
+                # kill.
+                if self._take_all(data):
+                    return
+                if len(data) < limit:
+                    break
 
     def _take_all(self, data: bytes) -> bool:
         """Take what was received. True when `run` has something to do about it."""

@@ -307,7 +307,6 @@ class AnswerParser:
     def on_message_begin(self) -> None:
         self.half_read = True
         self._headers = {}
-        self._body = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers[name.lower()] = value
@@ -323,7 +322,17 @@ class AnswerParser:
         head, self._head = self._head, None
         parser = self._parser
         status = parser.get_status_code()
+        # Not kept until the next answer begins: with the whole, it would be twice an event.
+        parts, self._body = self._body, []
         if status >= 200 and head is not None:
-            body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+            body = parts[0] if len(parts) == 1 else _joined(parts)
             keep_alive = parser.should_keep_alive()
             self._done.append(Answer(status, head, body, keep_alive))
+
+
+def _joined(parts: list[bytes]) -> bytes:
+    if parts:
+        from .allocator import keep_what_is_freed
+
+        keep_what_is_freed()
+    return b"".join(parts)

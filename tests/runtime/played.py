@@ -38,6 +38,7 @@ class Played:
     inbox: list[bytes | OSError] = attrs.field(factory=list[bytes | OSError])
     room: int = 1 << 30
     sends: int = 0
+    waits: int = 0
     closed: bool = False
     came: trio.Event = attrs.field(factory=trio.Event)
     drained: trio.Event = attrs.field(factory=trio.Event)
@@ -64,6 +65,7 @@ class Played:
         return len(taken)
 
     async def readable(self) -> None:
+        self.waits += 1
         await trio.lowlevel.checkpoint()
         while not self.inbox:
             self.came = trio.Event()

@@ -3,7 +3,7 @@
 import pytest
 
 from runtime.delivery import Delivery, Outcome, State
-from runtime.lane import JOIN_LIMIT, Lane
+from runtime.lane import ANSWER_LIMIT, Lane
 from runtime.loss import Loss, Owed
 from runtime.wire import Answer
 from tests.runtime.lanes import (
@@ -160,7 +160,7 @@ async def test_an_answer_that_had_been_made_is_given_up_at_once(
     assert write(lane) == NEXT
 
 
-@pytest.mark.parametrize("size", [10, JOIN_LIMIT * 2])
+@pytest.mark.parametrize("size", [10, ANSWER_LIMIT * 2])
 async def test_an_answer_cut_anywhere_inside_is_fatal(size: int) -> None:
     for cut in (1, 50, -1):
         lane = lane_of(pipelined=False)

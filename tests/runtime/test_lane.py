@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from runtime.delivery import Outcome, State
-from runtime.lane import JOIN_LIMIT, Lane
+from runtime.lane import ANSWER_LIMIT, Lane
 from runtime.loss import Owed
 from runtime.wire import Answer, WireError
 from tests.runtime.lanes import HOST, ME, NEXT, Wire, asked, event, given, lane_of, settled, write
@@ -129,7 +129,17 @@ async def test_an_answer_of_6_mb_is_not_copied() -> None:
     assert write(lane).endswith(b"\r\n\r\n" + body + NEXT)
 
 
-@pytest.mark.parametrize("size", [0, 10, JOIN_LIMIT * 2])
+async def test_an_answer_of_100_kb_leaves_in_one_write_with_what_is_asked_behind_it() -> None:
+    lane, body = lane_of(), b"x" * 100_000
+    settled(lane, Outcome(body))
+
+    lane.stage()
+
+    assert len(lane.outbox) == 1
+    assert write(lane).endswith(b"\r\n\r\n" + body + NEXT)
+
+
+@pytest.mark.parametrize("size", [0, 10, ANSWER_LIMIT * 2])
 @pytest.mark.parametrize("piece", [1, 7, 300])
 async def test_written_in_pieces_it_is_the_same(size: int, piece: int) -> None:
     whole, cut = lane_of(), lane_of()

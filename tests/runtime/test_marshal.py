@@ -123,6 +123,13 @@ def test_a_typed_handler_s_event_is_json_whatever_the_content_type() -> None:
     assert event(b'{"name": "a"}', Order, content_type="text/plain") == Order("a")
 
 
+def test_what_an_event_was_decoded_from_is_not_kept_while_its_handler_runs() -> None:
+    taken = delivery(b'{"a": 1}', {"content-type": "application/json"})
+
+    assert event_of(taken, decoder_for(Any)) == {"a": 1}
+    assert taken.body == b""
+
+
 def test_a_type_that_cannot_be_decoded_into_is_refused_at_once() -> None:
     with pytest.raises(TypeError):
         decoder_for(object())

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from runtime import official
 from runtime.delivery import Outcome
 from runtime.marshal import (
+    LONG,
     MarshalError,
     escaped_outcome_of,
     outcome_of,
@@ -162,6 +163,28 @@ def test_whatever_json_like_value_a_handler_gives_the_bytes_are_the_same(result:
         assert say(result).body == encode.encode(result).encode()
 
 
+LONG_TEXTS = st.text(min_size=1).map(lambda text: text * (LONG // len(text) + 1))
+
+
+@given(st.dictionaries(KEYS, st.one_of(LONG_TEXTS, SCALARS, st.lists(SCALARS)), max_size=6))
+def test_of_long_texts_among_others_the_bytes_are_the_same(result: dict[Any, Any]) -> None:
+    encode = pytest.importorskip(
+        "awslambdaric.lambda_runtime_marshaller",
+        reason="awslambdaric is not installed: `make bench` installs it",
+    ).Encoder()
+    for escaped, say in ((True, escaped_outcome_of), (False, unescaped_outcome_of)):
+        encode.ensure_ascii = escaped
+        assert say(result).body == encode.encode(result).encode()
+
+
+def test_in_a_long_text_each_character_is_written_as_in_a_short_one() -> None:
+    filled = "x" * LONG
+    for say in (escaped_outcome_of, unescaped_outcome_of):
+        for character in map(chr, [*range(0xD800), *range(0xE000, 0x11000)]):
+            short = say({"a": character}).body
+            assert say({"a": character + filled}).body == short[:-2] + filled.encode() + b'"}'
+
+
 # -- where it does not say, or says what is no JSON
 
 
@@ -226,10 +249,11 @@ def test_nan_is_sent_as_null_and_said_once(caplog: pytest.LogCaptureFixture) -> 
 
 @pytest.mark.parametrize("say", [escaped_outcome_of, unescaped_outcome_of, outcome_of])
 def test_a_lone_surrogate_is_escaped_since_utf_8_has_none(say: Say) -> None:
-    body = say({"\ud800": "é\udfff"}).body
+    for text in ("é\udfff", "\udfff" * 2 * LONG):
+        body = say({"\ud800": text}).body
 
-    assert b'"\\ud800"' in body
-    assert json.loads(body) == {"\ud800": "é\udfff"}
+        assert b'"\\ud800"' in body
+        assert json.loads(body) == {"\ud800": text}
 
 
 def test_bytes_go_as_they_are() -> None:

@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from runtime.poller import Poller
+from runtime.poller import LARGE, LIMIT, Poller
 from runtime.transport import Transport
 from tests.runtime.played import ACCEPTED, NEXT, event, world
 
@@ -21,6 +21,31 @@ async def test_an_event_that_comes_in_pieces_is_one() -> None:
             await stage.say(whole[at : at + 997])
 
         assert json.loads(stage.delivery.body) == "x" * 5000
+
+
+async def test_what_has_come_of_a_large_event_is_read_without_a_wait_in_between() -> None:
+    async with world() as stage:
+        whole = event(body=b'"' + b"x" * 3 * LARGE + b'"')
+        waits = stage.wire.waits
+        await stage.say(*pieces(whole))
+
+        assert json.loads(stage.delivery.body) == "x" * 3 * LARGE
+        assert stage.wire.waits == waits + 1
+
+
+async def test_a_server_that_has_always_more_to_say_does_not_keep_the_loop_for_itself() -> None:
+    async with world() as stage:
+        whole = event(body=b"x" * 20_000_000)
+        waits = stage.wire.waits
+        await stage.say(*pieces(whole))
+
+        assert stage.wire.waits - waits >= 3
+
+
+def pieces(whole: bytes) -> list[bytes]:
+    """What a server has sent, as full reads of it."""
+    rest = range(LIMIT, len(whole), LARGE)
+    return [whole[:LIMIT], *(whole[at : at + LARGE] for at in rest)]
 
 
 @pytest.mark.parametrize(

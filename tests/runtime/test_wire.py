@@ -1,5 +1,9 @@
 """The Runtime API's HTTP: requests byte for byte, answers however they are cut."""
 
+import tracemalloc
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -300,6 +304,26 @@ def test_a_header_value_cannot_pose_as_more_headers(value: str) -> None:
 
 def test_what_latin_1_cannot_say_is_replaced_in_a_header() -> None:
     assert header_value("Größe €") == b"Gr\xf6\xdfe ?"
+
+
+def test_an_answer_that_was_given_is_not_kept() -> None:
+    parser = AnswerParser()
+    whole = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000
+    with traced() as held:
+        for at in range(0, len(whole), 100_000):
+            parser.feed(whole[at : at + 100_000])
+
+        assert held() < 50_000
+
+
+@contextmanager
+def traced() -> Generator[Callable[[], int]]:
+    """Bytes that are allocated within."""
+    tracemalloc.start()
+    try:
+        yield lambda: tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
 
 
 # -- streamed answers
