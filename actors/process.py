@@ -41,6 +41,7 @@ from trio.lowlevel import (
     RaiseCancelT,
     Task,
     cancel_shielded_checkpoint,
+    checkpoint_if_cancelled,
     current_task,
     reschedule,
     wait_task_rescheduled,
@@ -231,6 +232,8 @@ class Process:
             with trio.move_on_at(self.began + timeout):
                 await self._change()
         if self.failed and self.reason is not None:
+            # Who is cancelled with it, unheard while it looked, is told of that.
+            await checkpoint_if_cancelled()
             raise StartError(self.path, self.reason)
         return self.phase is not Phase.STARTING
 
@@ -246,6 +249,8 @@ class Process:
         For who has just asked it to: most have ended when their next step is over.
         """
         if until != math.inf and self.phase is not Phase.DEAD:
+            # A look does not hear that the supervisor's own grace is over.
+            await checkpoint_if_cancelled()
             await self._change(park=False)
         if self.phase is not Phase.DEAD:
             with trio.move_on_at(until):

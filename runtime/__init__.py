@@ -67,3 +67,8 @@ _ROOMS = {
     "streaming": "response",
     "xray_trace_id": "current",
 }
+
+
+def __dir__() -> list[str]:
+    """What a shell completes: also what has not been imported yet."""
+    return sorted({*globals(), *__all__})

@@ -5,14 +5,16 @@ import sys
 
 # What is imported stays: each collection on the way would look through all of it and find next to
 # nothing. `main` lets the collector begin where the user's own code does.
-gc.disable()
+rests = __name__ == "__main__" and gc.isenabled()
+if rests:
+    gc.disable()
 
 from .bootstrap import main  # noqa: E402
 from .ending import STOP_LIMIT  # noqa: E402
 from .watchdog import end_within  # noqa: E402
 
 if __name__ == "__main__":
-    code = main(sys.argv[1:])
+    code = main(sys.argv[1:], collect=rests)
     # The interpreter waits for the threads that user code has left.
     end_within(STOP_LIMIT, code)
     sys.exit(code)

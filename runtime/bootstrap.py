@@ -35,8 +35,13 @@ from .watchdog import INIT_LIMIT, Watchdog, end_within
 logger = logs.logger("okibi")
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Serve until told to stop. The process's exit code: a death never looks like success."""
+def main(arguments: Sequence[str], *, collect: bool = False) -> int:
+    """Serve until told to stop. The process's exit code: a death never looks like success.
+
+    Args:
+        arguments: the handler, if it is not in the environment.
+        collect: whether the garbage collector, which rests, is to begin with the user's code.
+    """
     try:
         settings = settings_from(os.environ, arguments)
     except InitError as wrong:
@@ -52,7 +57,8 @@ def main(arguments: Sequence[str]) -> int:
     last = list[Callable[[], object]]()
     # What okibi has imported lives for good: from here on the collector looks at the user's own.
     gc.freeze()
-    gc.enable()
+    if collect:
+        gc.enable()
     try:
         watchdog.import_begins()
         function = load(settings.handler, settings.task_root)
@@ -103,7 +109,9 @@ async def serve(
     lanes = [Lane(n, host, settings.pipelined, settings.margin) for n in range(settings.lanes)]
     alarm = Alarm()
     ending = Ending(lanes, alarm)
-    Forks(lanes, ending, alarm)
+    clock = trio.lowlevel.current_clock()
+    fine = [clock] if isinstance(clock, FineClock) else []
+    Forks(lanes, ending, alarm, *fine)
     ledger = Ledger(lanes, ending.fail, watchdog)
     serving = Serving(function, settings, ledger, alarm)
     flags = tree(serving, partial(connect, *settings.address), registration)
@@ -113,9 +121,8 @@ async def serve(
             root = spawn(nursery, top, path="/function", grace=math.inf, supervised=True)
             ending.root = watchdog.root = root
             nursery.start_soon(ending.run)
-            clock = trio.lowlevel.current_clock()
-            if isinstance(clock, FineClock):
-                nursery.start_soon(clock.ring)
+            for each in fine:
+                nursery.start_soon(each.ring)
             not_started = await _start_error(root)
             if not_started is None:
                 watchdog.initialised(ledger, alarm)

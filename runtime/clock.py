@@ -21,9 +21,10 @@ import trio
 from trio.abc import Clock
 from trio.lowlevel import wait_readable
 
-# Of a longer wait a millisecond is a thousandth. So the deadlines of events, which are each the
-# next one's while nobody sleeps, take no call into the kernel.
-NEAR = 1.0
+# Of a longer wait a millisecond is a hundredth. So the deadlines of events, which are each the
+# next one's while nobody sleeps, take no call into the kernel, unless a function has so little
+# time.
+NEAR = 0.1
 
 
 class FineClock(Clock):
@@ -54,8 +55,13 @@ class FineClock(Clock):
     async def ring(self) -> None:
         """Wake the loop at each near deadline, until this is cancelled."""
         if sys.platform == "linux" and sys.version_info >= (3, 13):
-            with suppress(OSError):  # no descriptor is left: the grain is trio's
+            # No descriptor is left, or the C library has none of these: the grain is trio's.
+            with suppress(OSError, AttributeError):
                 await self._ring(os.timerfd_create(time.CLOCK_MONOTONIC, flags=os.TFD_NONBLOCK))
+
+    def forked(self) -> None:
+        """In a child of this process: the timer is its parent's."""
+        self._timer = None
 
     async def _ring(self, timer: int) -> None:
         self._timer = timer
@@ -65,7 +71,6 @@ class FineClock(Clock):
                 with suppress(BlockingIOError):  # it has been set anew
                     os.read(timer, 8)
         except trio.Cancelled:
-            # Not where a handler has closed whatever it found open: it is another's by now.
             os.close(timer)
             raise
         finally:

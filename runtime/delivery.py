@@ -132,6 +132,9 @@ class Delivery:
         self.begun = 0
         self._token = [None]
 
+    def __repr__(self) -> str:
+        return f"<Delivery {self.serial} {self.request_id} {self.state.name}>"
+
     @property
     def unsettled(self) -> bool:
         """Whether nobody has answered it yet."""

@@ -228,3 +228,8 @@ else:  # to a type checker every name would be there, as an object
         if room is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(importlib.import_module(f".{room}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    """What a shell completes: also what has not been imported yet."""
+    return sorted({*globals(), *__all__})

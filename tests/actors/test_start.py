@@ -290,3 +290,22 @@ async def test_a_stop_that_nobody_could_make_sense_of_is_refused_and_harms_nothi
 
     assert await plain.call(Plain.get) == 1
     assert await stop(plain) is SHUTDOWN
+
+
+class Slow(Server):
+    async def init(self) -> None:
+        await trio.sleep_forever()
+
+
+async def test_a_start_that_is_cancelled_in_its_first_step_is_cancelled_and_no_failure() -> None:
+    for _ in range(20):  # either of the two may have its turn first
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+
+                async def cancel() -> None:
+                    scope.cancel()
+
+                nursery.start_soon(cancel)
+                await start(nursery, Slow)
+
+        assert scope.cancelled_caught

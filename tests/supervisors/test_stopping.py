@@ -420,3 +420,18 @@ async def test_a_supervisor_that_has_ended_leaves_nothing_to_the_garbage_collect
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+async def test_who_is_left_is_killed_when_a_supervisor_s_grace_is_over_however_quick_each_is(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    class Flushes(Server):
+        async def terminate(self, reason: ExitReason) -> None:
+            autojump_clock.jump(1)
+
+    tree = Supervision([Child(Flushes, id=str(n)) for n in range(5)])
+    top = await supervise(nursery, tree)
+    began = trio.current_time()
+    await stop(top, grace=1.5)
+
+    assert trio.current_time() - began <= 3
