@@ -210,6 +210,11 @@ class Ref(Address[A_co]):
         _refuse_other_threads(self._process, "stop")
         self._process.stop(reason, grace)
 
+    def send_nowait(self, message: object) -> None:
+        # As any Address, without the question who that is: four of these are on an event's way.
+        if not _deliver(self._process, message, "send"):
+            raise MailboxFull(f"{self._process.path} has no room for {shown(message)}")
+
     @property
     def mailbox_statistics(self) -> MailboxStatistics:
         """How its mailbox stands now, read without asking it."""

@@ -7,6 +7,7 @@ import attrs
 import trio
 
 from actors import Actor, Down, Ref, logs
+from actors.actor import receiver_of
 
 from .delivery import Delivery, Outcome, State
 from .failure import platform_error
@@ -102,6 +103,7 @@ class Dispatcher(Actor):
     async def run(self) -> None:
         ledger = self.ledger
         ledger.dispatcher, ledger.woken = self.ref, False
+        receive = receiver_of(self)
         while True:
             if self._changes != ledger.changes:
                 self._watch_workers()
@@ -109,7 +111,7 @@ class Dispatcher(Actor):
             if entries:
                 for action in plan(entries, self._idle(len(entries))):
                     self._perform(action)
-            message = await self.receive()
+            message = await receive()
             if message is not None and isinstance(message, Down) and message.ref is not None:
                 self._watched.discard(message.ref)
                 ledger.worker_not_ready(message.ref)

@@ -18,6 +18,8 @@ from .standing import InThread
 from .stream import RESPONSE
 
 if TYPE_CHECKING:
+    from types import CoroutineType
+
     from .response import Item
 
 Event = TypeVar("Event")
@@ -138,6 +140,17 @@ class Plain(Handler[Any]):
         if errors:
             raise errors.pop()
         return results.pop()
+
+
+@attrs.define(eq=False)
+class Awaited(Handler[Any]):
+    """An `async def` as a handler: it is what is awaited, and nothing stands between.
+
+    Args:
+        handle: `handler(event, context)`, a coroutine function.
+    """
+
+    handle: Callable[[Any, Context], "CoroutineType[Any, Any, object]"]  # type: ignore[assignment]
 
 
 def is_async(target: object) -> bool:

@@ -3,6 +3,7 @@
 import trio
 
 from actors import Actor, ExitReason, logs
+from actors.actor import receiver_of
 
 from .failure import platform_error
 from .lane import Lane
@@ -23,10 +24,11 @@ class Responder(Actor):
     async def run(self) -> None:
         lane = self.lane
         lane.writer = self.ref
+        receive = receiver_of(self)
         while True:
             transport = lane.transport
             if transport is None or self._write(transport):
-                await self.receive()
+                await receive()
             else:
                 await self._writable(transport)
 

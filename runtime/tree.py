@@ -38,7 +38,7 @@ from .delivery import Outcome
 from .dispatcher import Dispatcher
 from .extension import Extension, Registration
 from .function import Function
-from .handler import Instance, Plain, event_type, is_handler, streams
+from .handler import Awaited, Instance, Plain, event_type, is_async, is_handler, streams
 from .lane import Lane
 from .ledger import DISPATCHER, Ledger
 from .marshal import decoder_for, escaped_outcome_of, outcome_of, unescaped_outcome_of
@@ -117,6 +117,8 @@ class Serving:
             return handlers.instances(target, alarm, abandon, self.loop)
         if is_handler(target):
             return target  # type: ignore[no-any-return]
+        if is_async(target):
+            return lambda: Awaited(target)
         return lambda: Plain(target, alarm, abandon)
 
     def count(self) -> int:

@@ -219,7 +219,9 @@ def time_left(deadline_ms: bytes) -> float:
         left = int(deadline_ms) / 1000 - time.time()
     except (ValueError, OverflowError):
         return math.inf
-    return max(left, -LONGEST) if left < LONGEST else math.inf
+    if -LONGEST < left < LONGEST:
+        return left
+    return math.inf if left > 0 else -LONGEST
 
 
 class AnswerParser:

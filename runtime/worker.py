@@ -10,6 +10,7 @@ import msgspec
 import trio
 
 from actors import SHUTDOWN, Actor, ExitReason, Ref, crashed, logs
+from actors.actor import receiver_of
 from actors.exits import crash_in
 from actors.start import START_TIMEOUT
 
@@ -202,7 +203,7 @@ class Worker(Actor):
         """Serve as long as the scope does; give what is to be answered once it is closed: trio may
         have something to say then. None if it rang.
         """
-        receive: Callable[[], Awaitable[tuple[Lane, Delivery]]] = self.receive
+        receive: Callable[[], Awaitable[tuple[Lane, Delivery]]] = receiver_of(self)
         while True:
             message = self._missed
             if message is None:

@@ -10,7 +10,7 @@ import trio
 from runtime.alarm import Alarm
 from runtime.context import Context
 from runtime.current import enter
-from runtime.handler import Handler, Plain, event_type, is_async, is_handler
+from runtime.handler import Awaited, Handler, Plain, event_type, is_async, is_handler
 from tests.runtime.stage import SETTINGS, delivery
 
 T = TypeVar("T")
@@ -158,6 +158,14 @@ async def test_any_callable_serves(
     assert answer == (kind, 7)
     assert is_async(target) is asynchronous
     assert not abandoned
+
+
+@pytest.mark.parametrize("target", [target for target, _, asynchronous in TARGETS if asynchronous])
+async def test_a_coroutine_function_is_awaited_as_it_is(target: Callable[..., Any]) -> None:
+    handler = Awaited(target)
+
+    assert handler.handle is target
+    assert await handler.handle(7, Context(delivery(), SETTINGS)) == ("coroutine", 7)
 
 
 async def test_what_a_plain_handler_raises_comes_out_of_its_thread_too() -> None:
