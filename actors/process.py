@@ -248,9 +248,9 @@ class Process:
 
         For who has just asked it to: most have ended when their next step is over.
         """
-        if until != math.inf and self.phase is not Phase.DEAD:
-            # A look does not hear that the supervisor's own grace is over.
-            await checkpoint_if_cancelled()
+        # A look would not hear that the supervisor's own grace is over.
+        in_time = trio.current_effective_deadline() > trio.current_time()
+        if in_time and until != math.inf and self.phase is not Phase.DEAD:
             await self._change(park=False)
         if self.phase is not Phase.DEAD:
             with trio.move_on_at(until):
