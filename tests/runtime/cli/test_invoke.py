@@ -234,7 +234,8 @@ def test_a_signal_ends_it_with_nothing_left_running(number: int, code: int) -> N
 
     assert process.returncode == code
     assert out == ""
-    assert "Traceback" not in err
+    # Its own would name files; the function may still say that it was stopped.
+    assert 'File "' not in err
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
