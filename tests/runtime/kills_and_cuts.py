@@ -254,7 +254,10 @@ def judge(breaker: Breaker, world: Breaking, ledger: RecordingLedger) -> Result:
         name = invocation.request_id
         if begun[name] > 1 or sent[name] > 1:
             wrong.append(f"{name} was begun {begun[name]} times, answered {sent[name]} times")
-        if sent[name]:
+        if world.timed_out and name in _swallowed(world):
+            # The platform gave it out again when its time was over, if at all.
+            lost["a broken /next"] += 1
+        elif sent[name]:
             wrong += _answered(breaker, world, ledger, invocation, lost)
         elif (row := _row(breaker, world, ledger, name)) is not None:
             lost[row] += 1
@@ -278,7 +281,7 @@ def _may_end(breaker: Breaker) -> str:
 
 def _row(breaker: Breaker, world: Breaking, ledger: RecordingLedger, name: str) -> str | None:
     """The row of the table by which an event stays unanswered, if there is one."""
-    on_its_way = {e.request_id for e in world.journal if e.happening is Happening.SWALLOWED}
+    on_its_way = _swallowed(world)
     if breaker.point.lanes > 1:
         on_its_way.update(*(cut.lost for cut in breaker.made))
     if name in on_its_way and name not in {each.request_id for each in ledger.deliveries}:
@@ -286,6 +289,10 @@ def _row(breaker: Breaker, world: Breaking, ledger: RecordingLedger, name: str) 
     if any(cut.half and cut.answer == name for cut in breaker.made):
         return "half an answer"
     return None
+
+
+def _swallowed(world: Breaking) -> set[str]:
+    return {e.request_id for e in world.journal if e.happening is Happening.SWALLOWED}
 
 
 def _answered(
