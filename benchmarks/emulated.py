@@ -7,7 +7,6 @@ is told beside it.
 
 import os
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Generator
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from runtime.local.processes import below, cpu_seconds
 from tests.conformance.runtime_api.peer import Peer, request
-from tests.runtime.emulator import NoEmulatorError, emulator, free_ports, wait_for
+from tests.runtime.emulator import NoEmulatorError, emulating, emulator
 
 from .contenders import ASYNC, FUNCTIONS, OFFICIAL, PLAIN, Absent, Contender
 from .rows import Row, ratios
@@ -31,31 +30,16 @@ Figures = tuple[float, float]
 
 @contextmanager
 def _served(executable: Path, contender: Contender) -> Generator[tuple[Peer, int]]:
-    invoke, api = free_ports()
-    command = [
-        str(executable),
-        "--runtime-interface-emulator-address", f"127.0.0.1:{invoke}",
-        "--runtime-api-address", f"127.0.0.1:{api}",
-        *contender.command,
-    ]  # fmt: skip
+    command = list(contender.command)
     if contender is not OFFICIAL:
         # The last argument is the handler's name; the official client's has it already.
         command.append(contender.handler)
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            command, cwd=FUNCTIONS, env={**os.environ, **contender.environment()},
-            stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
-        try:
-            wait_for(invoke)
-            yield Peer(("127.0.0.1", invoke)), process.pid
-        finally:
-            process.terminate()
-            try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    environment = {**os.environ, **contender.environment()}
+    with (
+        tempfile.TemporaryFile() as log,
+        emulating(executable, command, FUNCTIONS, environment, log) as (port, pid),
+    ):
+        yield Peer(("127.0.0.1", port)), pid
 
 
 def run(executable: Path, contender: Contender, count: int) -> Figures:

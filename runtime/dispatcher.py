@@ -112,7 +112,7 @@ class Dispatcher(Actor):
                 for action in plan(entries, self._idle(len(entries))):
                     self._perform(action)
             message = await receive()
-            if message is not None and isinstance(message, Down) and message.ref is not None:
+            if isinstance(message, Down) and message.ref is not None:
                 self._watched.discard(message.ref)
                 ledger.worker_not_ready(message.ref)
             else:

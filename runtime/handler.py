@@ -18,8 +18,6 @@ from .standing import InThread
 from .stream import RESPONSE
 
 if TYPE_CHECKING:
-    from types import CoroutineType
-
     from .response import Item
 
 Event = TypeVar("Event")
@@ -77,7 +75,8 @@ class Instance(Protocol):
 
     async def init(self) -> None: ...
 
-    async def handle(self, event: Any, context: Context, /) -> object: ...
+    # Or `async def`.
+    def handle(self, event: Any, context: Context, /) -> Awaitable[object]: ...
 
     async def terminate(self, reason: ExitReason, /) -> None: ...
 
@@ -87,8 +86,8 @@ class Plain(Handler[Any]):
     """A callable as a handler, as AWS's own Python runtime takes it.
 
     Args:
-        target: `handler(event, context)`; a coroutine function, or one that returns an awaitable,
-            is awaited.
+        target: `handler(event, context)`; an awaitable that it returns is awaited. (What is a
+            coroutine function to begin with is an `Awaited`.)
         alarm: what ends a plain `def` on the main thread at its deadline; None to run it in a
             thread of its own, which cannot be ended, only abandoned.
         abandon: told of each such thread, and how to see whether it still runs.
@@ -97,14 +96,8 @@ class Plain(Handler[Any]):
     target: Callable[[Any, Context], Any]
     alarm: Alarm | None
     abandon: Callable[[str, Callable[[], bool]], None]
-    _awaited: bool = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._awaited = is_async(self.target)
 
     async def handle(self, event: Any, context: Context) -> object:
-        if self._awaited:
-            return await self.target(event, context)
         if self.alarm is None:
             result = await self.in_thread(lambda: self.target(event, context))
         else:
@@ -150,7 +143,7 @@ class Awaited(Handler[Any]):
         handle: `handler(event, context)`, a coroutine function.
     """
 
-    handle: Callable[[Any, Context], "CoroutineType[Any, Any, object]"]  # type: ignore[assignment]
+    handle: Callable[[Any, Context], Awaitable[object]]  # type: ignore[assignment]
 
 
 def is_async(target: object) -> bool:

@@ -12,7 +12,7 @@ from actors import ExitReason
 
 from ..alarm import Alarm
 from ..context import Context
-from ..handler import Handler, Instance, Plain, is_async, is_handler
+from ..handler import Awaited, Handler, Instance, Plain, is_async, is_handler
 from .loop import AsyncioLoop
 
 
@@ -32,7 +32,7 @@ def instances(
     if is_handler(target):
         return lambda: OnAsyncio(target(), loop)
     if is_async(target):
-        return lambda: Plain(partial(loop.run, target), alarm, abandon)
+        return lambda: Awaited(partial(loop.run, target))
     return lambda: PlainOnAsyncio(target, alarm, abandon, loop=loop)
 
 

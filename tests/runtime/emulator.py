@@ -15,9 +15,10 @@ import tempfile
 import time
 import venv
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import attrs
 import httpx
@@ -108,24 +109,39 @@ def emulated(
     executable: Path, handler: str, task_root: Path, log: Path, environment: Mapping[str, str]
 ) -> Iterator[Emulated]:
     """Run a function in the emulator, on loopback and free ports."""
-    invoke_port, api_port = free_ports()
-    command = [
-        str(executable),
-        "--runtime-interface-emulator-address", f"127.0.0.1:{invoke_port}",
-        "--runtime-api-address", f"127.0.0.1:{api_port}",
-        sys.executable, "-P", "-m", "runtime", handler,
-    ]  # fmt: skip
+    command = [sys.executable, "-P", "-m", "runtime", handler]
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "OKIBI_"))}
     variables = {**inherited, **PYTHON, **environment}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=task_root, env=variables, stdout=output, stderr=output,
-            start_new_session=True,
-        )  # fmt: skip
+    with (
+        log.open("wb") as output,
+        emulating(executable, command, task_root, variables, output) as (port, _),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client,
+    ):
+        yield Emulated(client, log)
+
+
+@contextmanager
+def emulating(
+    executable: Path,
+    command: Sequence[str],
+    task_root: Path,
+    environment: Mapping[str, str],
+    output: IO[bytes],
+) -> Iterator[tuple[int, int]]:
+    """Run a command as the emulator's runtime: the port to invoke it at, and the emulator's id."""
+    invoke_port, api_port = free_ports()
+    process = subprocess.Popen(
+        [
+            str(executable),
+            "--runtime-interface-emulator-address", f"127.0.0.1:{invoke_port}",
+            "--runtime-api-address", f"127.0.0.1:{api_port}",
+            *command,
+        ],
+        cwd=task_root, env=environment, stdout=output, stderr=output, start_new_session=True,
+    )  # fmt: skip
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{invoke_port}", timeout=20) as client:
-            wait_for(invoke_port)
-            yield Emulated(client, log)
+        wait_for(invoke_port)
+        yield invoke_port, process.pid
     finally:
         # The emulator gives its runtime a process group of its own, and takes it along.
         process.terminate()

@@ -10,7 +10,7 @@ import trio
 from runtime.alarm import Alarm
 from runtime.context import Context
 from runtime.current import enter
-from runtime.handler import Awaited, Handler, Plain, event_type, is_async, is_handler
+from runtime.handler import Awaited, Handler, Instance, Plain, event_type, is_async, is_handler
 from tests.runtime.stage import SETTINGS, delivery
 
 T = TypeVar("T")
@@ -151,7 +151,8 @@ async def test_any_callable_serves(
     target: Callable[..., Any], kind: str, asynchronous: bool, inline: bool
 ) -> None:
     abandoned = list[str]()
-    handler = Plain(target, Alarm() if inline else None, lambda what, _: abandoned.append(what))
+    plain = Plain(target, Alarm() if inline else None, lambda what, _: abandoned.append(what))
+    handler: Instance = Awaited(target) if is_async(target) else plain
 
     answer = await handler.handle(7, Context(delivery(), SETTINGS))
 

@@ -11,7 +11,7 @@ from trio.testing import MockClock
 
 from runtime.context import Context
 from runtime.delivery import State
-from runtime.handler import Plain
+from runtime.handler import Awaited
 from tests.runtime.player import LOG, answer, bench, fresh
 
 UNRAISABLE = "ignore::pytest.PytestUnraisableExceptionWarning"
@@ -72,7 +72,7 @@ async def test_what_a_handler_leaves_open_is_its_own_event_s_error_and_no_other_
     how: str, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     kept: list[object] = []
-    stage = await bench(nursery, lambda: Plain(left_open(how, kept), None, print))
+    stage = await bench(nursery, lambda: Awaited(left_open(how, kept)))
 
     guilty = await stage.give(b'"leave"', due=trio.current_time() + 30)
     assert answer(guilty)["errorType"] == "RuntimeError"
@@ -109,7 +109,7 @@ async def test_a_plain_function_is_held_to_its_deadline_again_and_again(
         await trio.sleep(event)
         return event
 
-    stage = await bench(nursery, lambda: Plain(waits, None, print))
+    stage = await bench(nursery, lambda: Awaited(waits))
     kinds: list[Any] = []
     for seconds in (b"2", b"0", b"2", b"2", b"0"):
         made = await stage.give(seconds, due=trio.current_time() + 1.0)

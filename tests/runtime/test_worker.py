@@ -7,7 +7,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from actors import ExitReason, StartError
 from runtime.context import Context
 from runtime.delivery import State
-from runtime.handler import Instance, Plain
+from runtime.handler import Awaited, Instance
 from runtime.worker import REPLACED_GRACE, Worker
 from tests.runtime.player import LOG, Event, Player, answer, bench, fresh
 from tests.runtime.stage import delivery
@@ -72,7 +72,7 @@ async def test_what_it_answers_although_it_was_cancelled_is_the_answer(
         except trio.Cancelled:
             return "at last"
 
-    stage = await bench(nursery, lambda: Plain(stubborn, None, print))
+    stage = await bench(nursery, lambda: Awaited(stubborn))
     made = await stage.give(b"1", due=trio.current_time() + 1.0)
     await trio.sleep(1)
 
@@ -201,13 +201,13 @@ async def test_a_result_that_is_no_json_is_refused_and_the_instance_stays(
 
 
 async def test_a_plain_function_is_not_replaced(nursery: trio.Nursery) -> None:
-    made = list[Plain]()
+    made = list[Awaited]()
 
     async def broken(event: object, context: Context) -> object:
         raise ValueError(event)
 
     def make() -> Instance:
-        made.append(Plain(broken, None, print))
+        made.append(Awaited(broken))
         return made[-1]
 
     stage = await bench(nursery, make)
