@@ -20,7 +20,7 @@ from actors import Ref, Server, start
 from runtime.alarm import SIGNAL, Alarm, handled_in
 from runtime.context import Context
 from runtime.delivery import Delivery
-from runtime.handler import Handler, Plain
+from runtime.handler import Awaited, Handler
 from runtime.marshal import decoder_for
 from runtime.worker import Worker
 from tests.runtime.stage import SETTINGS, delivery, ledger_of
@@ -57,7 +57,7 @@ class Stage:
 
 async def stage(nursery: trio.Nursery, handler: Callable[..., Any]) -> Stage:
     ledger = ledger_of()
-    make = partial(Plain, handler, None, print)
+    make = partial(Awaited, handler)
     factory = partial(Worker, ledger, SETTINGS, make, decoder_for(Any), False)
     return Stage(await start(nursery, factory, path="/worker"), ledger.lanes[0])
 
