@@ -7,12 +7,15 @@ that came before the child has given them back would be okibi's, and lost; so th
 
 import os
 import signal
+import sys
 import threading
+import traceback
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from .ending import SIGNALS
 from .lane import Lane
+from .logs import flush
 from .transport import SocketTransport
 
 
@@ -55,3 +58,24 @@ class Forks:
                     lane.transport = lane.transport.forked()
         finally:
             self._after()
+
+
+def end_child(error: BaseException | None) -> NoReturn:
+    """End a child whose handler is over in a thread: the answer is its parent's.
+
+    Its exit code is that of a program that ends so.
+
+    Args:
+        error: what it raised; None if it has returned.
+    """
+    code: object = None
+    if isinstance(error, SystemExit):
+        code = error.code
+    elif error is not None:
+        traceback.print_exception(error)
+        code = 1
+    if not isinstance(code, int | None):
+        print(code, file=sys.stderr)
+        code = 1
+    flush()
+    os._exit((code or 0) & 255)

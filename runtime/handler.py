@@ -1,7 +1,6 @@
 """Handlers: a class with state and an event type, or any callable."""
 
 import inspect
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, get_args, get_origin
@@ -14,18 +13,14 @@ from actors import ExitReason
 from .alarm import Alarm
 from .context import Context
 from .current import request_id
-from .standing import InThread
 from .stream import RESPONSE
 
 if TYPE_CHECKING:
     from .response import Item
+    from .thread import HandlerThread
 
 Event = TypeVar("Event")
 _NO_AWAITABLE = frozenset({dict, list, str, bytes, int, float, bool, type(None)})
-
-# Of handlers there is one for each event in flight. trio's own forty would be too few for many
-# lanes, and a handler that waits for one of its own `to_thread` must not hold what that needs.
-THREADS = trio.CapacityLimiter(math.inf)
 
 
 class Handler(Generic[Event]):
@@ -89,13 +84,14 @@ class Plain(Handler[Any]):
         target: `handler(event, context)`; an awaitable that it returns is awaited. (What is a
             coroutine function to begin with is an `Awaited`.)
         alarm: what ends a plain `def` on the main thread at its deadline; None to run it in a
-            thread of its own, which cannot be ended, only abandoned.
+            thread of this handler's own, which cannot be ended, only abandoned.
         abandon: told of each such thread, and how to see whether it still runs.
     """
 
     target: Callable[[Any, Context], Any]
     alarm: Alarm | None
     abandon: Callable[[str, Callable[[], bool]], None]
+    _thread: "HandlerThread | None" = attrs.field(default=None, init=False)
 
     async def handle(self, event: Any, context: Context) -> object:
         if self.alarm is None:
@@ -112,27 +108,20 @@ class Plain(Handler[Any]):
         return await awaitable
 
     async def in_thread(self, act: Callable[[], object]) -> object:
-        """Run something of the handler's in a thread, abandoned when this is cancelled."""
-        thread = InThread()
-        # What it came to, past trio: that refuses a function that returns a coroutine, which a
-        # handler may, and an error that its frames pass on is kept by them, in a circle.
-        results: list[object] = []
-        errors: list[BaseException] = []
+        """Run something of the handler's in its thread, abandoned when this is cancelled."""
+        thread = self._thread
+        if thread is None:
+            # Where one event is served at a time there is none.
+            from .thread import HandlerThread
 
-        def run() -> None:
-            try:
-                results.append(thread.run(act))
-            except BaseException as error:
-                errors.append(error)
-
+            thread = self._thread = HandlerThread(self.nursery)
         try:
-            await trio.to_thread.run_sync(run, abandon_on_cancel=True, limiter=THREADS)
+            return await thread.call(act)
         except trio.Cancelled:
+            self._thread = None
+            thread.abandon()
             self.abandon(f"the thread of {request_id()}", lambda: thread.running)
             raise
-        if errors:
-            raise errors.pop()
-        return results.pop()
 
 
 @attrs.define(eq=False)

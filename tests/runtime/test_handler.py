@@ -148,10 +148,15 @@ TARGETS: list[tuple[Any, str, bool]] = [
 @pytest.mark.parametrize(("target", "kind", "asynchronous"), TARGETS)
 @pytest.mark.parametrize("inline", [True, False])
 async def test_any_callable_serves(
-    target: Callable[..., Any], kind: str, asynchronous: bool, inline: bool
+    target: Callable[..., Any],
+    kind: str,
+    asynchronous: bool,
+    inline: bool,
+    nursery: trio.Nursery,
 ) -> None:
     abandoned = list[str]()
     plain = Plain(target, Alarm() if inline else None, lambda what, _: abandoned.append(what))
+    object.__setattr__(plain, "nursery", nursery)
     handler: Instance = Awaited(target) if is_async(target) else plain
 
     answer = await handler.handle(7, Context(delivery(), SETTINGS))
@@ -169,16 +174,20 @@ async def test_a_coroutine_function_is_awaited_as_it_is(target: Callable[..., An
     assert await handler.handle(7, Context(delivery(), SETTINGS)) == ("coroutine", 7)
 
 
-async def test_what_a_plain_handler_raises_comes_out_of_its_thread_too() -> None:
+async def test_what_a_plain_handler_raises_comes_out_of_its_thread_too(
+    nursery: trio.Nursery,
+) -> None:
     def broken(event: object, context: object) -> None:
         raise KeyError(event)
 
     for alarm in (Alarm(), None):
+        plain = Plain(broken, alarm, print)
+        object.__setattr__(plain, "nursery", nursery)
         with pytest.raises(KeyError, match="7"):
-            await Plain(broken, alarm, print).handle(7, Context(delivery(), SETTINGS))
+            await plain.handle(7, Context(delivery(), SETTINGS))
 
 
-async def test_a_thread_past_its_time_is_abandoned_and_told_of() -> None:
+async def test_a_thread_past_its_time_is_abandoned_and_told_of(nursery: trio.Nursery) -> None:
     release, abandoned = trio.Event(), list[tuple[str, Callable[[], bool]]]()
 
     def waits(event: object, context: object) -> None:
@@ -189,6 +198,7 @@ async def test_a_thread_past_its_time_is_abandoned_and_told_of() -> None:
     enter("id-1", {})
     with trio.CancelScope() as scope:
         plain = Plain(waits, None, lambda *told: abandoned.append(told))
+        object.__setattr__(plain, "nursery", nursery)
         await plain.handle(7, Context(delivery(), SETTINGS))
 
     ((what, goes_on),) = abandoned

@@ -138,6 +138,16 @@ async def test_with_a_concurrency_of_one_the_variable_is_the_event_s() -> None:
         assert answer["variable"] == answer["trace"] == "Root=1-0"
 
 
+@pytest.mark.parametrize(
+    ("do", "code"), [("exit", 7), ("exit without", 0), ("raise", 1), ("return", 0)]
+)
+async def test_a_child_that_is_forked_in_a_thread_ends_with_its_handler(do: str, code: int) -> None:
+    async with many("odd.forks") as sandbox:
+        answers = await sandbox.at_once(3, do=do)
+        assert answers == [[sandbox.function.pid, code]] * 3
+        assert sandbox.function.starts == 1
+
+
 async def test_more_plain_handlers_run_at_once_than_trio_has_threads() -> None:
     lanes = 48
     async with many("many.in_thread", lanes) as sandbox:
