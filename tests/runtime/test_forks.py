@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.forks import end_child
 from tests.runtime.sandbox import ROOT, running
 
 # A process that stands where okibi's does, and prints what a child of its finds.
@@ -91,3 +92,24 @@ def test_every_signal_that_is_taken_is_given_back() -> None:
     from runtime.ending import SIGNALS
 
     assert set(SIGNALS) == {signal.SIGINT, signal.SIGTERM}
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (None, 0, ""),
+        (SystemExit(), 0, ""),
+        (SystemExit(300), 300 & 255, ""),
+        (SystemExit("gone"), 1, "gone\n"),
+        (ValueError("no"), 1, "ValueError: no\n"),
+    ],
+)
+def test_a_child_whose_handler_is_over_ends_as_a_program_does(
+    error: BaseException | None, code: int, told: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    child = os.fork()
+    if child == 0:
+        end_child(error)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == code
+    assert capfd.readouterr().err == told
