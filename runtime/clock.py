@@ -6,13 +6,12 @@ What ends in the same millisecond goes on together, each behind the work of all 
 answered together and asked for again together: such a bunch grows and never parts.
 
 Linux's timerfd rings to the microsecond, and is a descriptor: a task that waits for it wakes the
-loop. Python has it from 3.13 on. Before that, and elsewhere, the grain is trio's.
+loop. Elsewhere the grain is trio's.
 
 It is read without a frame of Python's between: a pass of the loop does so twice.
 """
 
 import os
-import sys
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -20,6 +19,8 @@ from typing import TYPE_CHECKING
 import trio
 from trio.abc import Clock
 from trio.lowlevel import wait_readable
+
+from .timerfd import timerfd
 
 # Of a longer wait a millisecond is a hundredth. So the deadlines of events, which are each the
 # next one's while nobody sleeps, take no call into the kernel, unless a function has so little
@@ -30,7 +31,7 @@ NEAR = 0.1
 class FineClock(Clock):
     """A clock for `trio.run`; its grain is fine while `ring` runs."""
 
-    __slots__ = ("_rings_at", "_timer")
+    __slots__ = ("_rings_at", "_set", "_timer")
 
     if TYPE_CHECKING:
 
@@ -49,15 +50,18 @@ class FineClock(Clock):
     def deadline_to_sleep_time(self, deadline: float) -> float:
         left = deadline - time.perf_counter()
         if 0 < left < NEAR and self._timer is not None and deadline != self._rings_at:
-            self._set(self._timer, deadline, left)
+            self._rings_at = deadline
+            # Nothing may be raised in the loop's own work.
+            with suppress(OSError):
+                self._set(self._timer, left)
         return left
 
     async def ring(self) -> None:
         """Wake the loop at each near deadline, until this is cancelled."""
-        if sys.platform == "linux" and sys.version_info >= (3, 13):
-            # No descriptor is left, or the C library has none of these: the grain is trio's.
-            with suppress(OSError, AttributeError):
-                await self._ring(os.timerfd_create(time.CLOCK_MONOTONIC, flags=os.TFD_NONBLOCK))
+        # No descriptor is left, or there is no timerfd here: the grain is trio's.
+        with suppress(OSError, AttributeError):
+            create, self._set = timerfd()
+            await self._ring(create())
 
     def forked(self) -> None:
         """In a child of this process: the timer is its parent's."""
@@ -75,10 +79,3 @@ class FineClock(Clock):
             raise
         finally:
             self._timer = None
-
-    def _set(self, timer: int, deadline: float, left: float) -> None:
-        if sys.platform == "linux" and sys.version_info >= (3, 13):
-            self._rings_at = deadline
-            # Nothing may be raised in the loop's own work.
-            with suppress(OSError):
-                os.timerfd_settime(timer, initial=left)

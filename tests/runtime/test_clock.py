@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import trio
@@ -11,11 +10,9 @@ from trio.lowlevel import wait_readable
 from trio.testing import wait_all_tasks_blocked
 
 from runtime.clock import NEAR, FineClock
+from tests.runtime.fdinfo import rings_in
 
-RINGS = sys.platform == "linux" and sys.version_info >= (3, 13)
-# What type checkers know of the oldest Python has no timerfd.
-kernel: Any = os
-rings = pytest.mark.skipif(not RINGS, reason="no timerfd in this Python")
+rings = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has timerfd")
 
 
 def run(test: Callable[[FineClock], object]) -> None:
@@ -38,18 +35,12 @@ def timer_of(clock: FineClock) -> int:
     return timer
 
 
-def set_for(clock: FineClock) -> float:
-    """In how many seconds it rings; 0 for never."""
-    left: float = kernel.timerfd_gettime(timer_of(clock))[0]
-    return left
-
-
 @rings
 def test_a_near_deadline_is_rung_when_it_is_there_and_not_a_millisecond_after() -> None:
     def test(clock: FineClock) -> None:
         left = clock.deadline_to_sleep_time(clock.current_time() + 0.09)
 
-        assert left - 0.08 < set_for(clock) <= left
+        assert left - 0.08 < rings_in(timer_of(clock)) <= left
 
     run(test)
 
@@ -60,7 +51,7 @@ def test_a_deadline_that_is_far_or_over_sets_nothing() -> None:
         now = clock.current_time()
         for left in (float("inf"), NEAR + 1, -1.0):
             assert clock.deadline_to_sleep_time(now + left) == pytest.approx(left, abs=0.1)
-            assert set_for(clock) == 0
+            assert rings_in(timer_of(clock)) == 0
 
     run(test)
 
@@ -70,10 +61,10 @@ def test_the_same_deadline_is_set_once() -> None:
     def test(clock: FineClock) -> None:
         deadline = clock.current_time() + 0.09
         clock.deadline_to_sleep_time(deadline)
-        kernel.timerfd_settime(timer_of(clock), initial=5)
+        clock._set(timer_of(clock), 5)
         clock.deadline_to_sleep_time(deadline)
 
-        assert set_for(clock) > 1
+        assert rings_in(timer_of(clock)) > 1
 
     run(test)
 
@@ -90,7 +81,7 @@ async def test_it_wakes_whoever_waits_for_it() -> None:
             await wait_readable(twin)
         await wait_all_tasks_blocked()
         # It has been read, and is waited for again.
-        assert set_for(clock) == 0
+        assert rings_in(timer_of(clock)) == 0
         with pytest.raises(BlockingIOError):
             os.read(twin, 8)
         os.close(twin)
@@ -120,7 +111,7 @@ def test_a_forked_child_does_not_set_its_parents_timer() -> None:
         clock.forked()
         clock.deadline_to_sleep_time(clock.current_time() + 0.09)
 
-        assert kernel.timerfd_gettime(timer)[0] == 0
+        assert rings_in(timer) == 0
 
     run(test)
 
@@ -146,3 +137,15 @@ def test_it_is_a_clock_like_trio_s_where_it_does_not_ring() -> None:
         assert scope.cancelled_caught
 
     trio.run(main, clock=clock)
+
+
+async def test_where_there_is_no_timerfd_it_goes_on_with_trio_s_grain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = FineClock()
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(sys, "platform", "darwin")
+        with trio.fail_after(5):
+            await clock.ring()
+
+    assert 0 < clock.deadline_to_sleep_time(clock.current_time() + 0.09) <= 0.09
