@@ -7,8 +7,8 @@ block that was ever freed, and what glibc keeps for itself to twice as much (mal
 M_MMAP_THRESHOLD). So a large one is freed, of which no page was touched: two calls into the kernel.
 
 Rejected: a buffer of one's own in each lane (it spares one block of the five, and holds the memory
-for good), `mallopt` through ctypes (10 ms to import), variables of the environment (every process
-that a handler starts would have them). To musl's allocator it says nothing.
+for good), `mallopt` through ctypes (more to read, for the same), variables of the environment
+(every process that a handler starts would have them). To musl's allocator it says nothing.
 """
 
 import functools
