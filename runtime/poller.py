@@ -15,11 +15,11 @@ from .wire import Answer, WireError
 
 logger = logs.logger("okibi")
 
-# Bytes of one call into the kernel: few, since for more the allocator makes three calls of its own;
-# many, once so few were not enough, and at once, as long as each is full. With an end, so that no
-# server keeps the loop for itself.
-LIMIT, LARGE = 64 * 1024, 256 * 1024
-LIMITS = (LIMIT, *[LARGE] * 24)
+# Bytes of one call into the kernel: few, since behind the buffer of an event that is kept the next
+# one is taken, and so the heap of sixteen lanes grows by a third of a megabyte where it is 64 KB;
+# more, once so few were not enough, and at once, as long as each is full. For 128 KB and more the
+# allocator makes three calls of its own. With an end, so that no server keeps the loop for itself.
+LIMITS = (8 * 1024, 64 * 1024, *[256 * 1024] * 23)
 # Of a refusal's body, in bytes; it goes into one line of the log.
 TOLD = 2000
 # Connections that nobody takes, before the lane is one that does not serve; some four seconds.
