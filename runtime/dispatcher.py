@@ -94,6 +94,8 @@ class Dispatcher(Actor):
     one delivery at a time.
     """
 
+    __slots__ = ("_changes", "_watched", "ledger")
+
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self._watched = set[Ref[Any]]()

@@ -74,6 +74,13 @@ class Lane:
             short time-out half is left to the handler.
     """
 
+    __slots__ = (
+        "_answer_left", "_answer_size", "_heard", "_json_head", "_next", "_parser", "_repeats",
+        "_resent", "_serial", "_unanswered", "closing", "delivery", "doubtful", "host", "index",
+        "lost", "margin", "outbox", "owed", "pipelined", "refused", "responder", "starts", "stream",
+        "transport", "writer",
+    )  # fmt: skip
+
     def __init__(
         self, index: int, host: bytes, pipelined: bool = True, margin: float = 0.1
     ) -> None:

@@ -38,6 +38,11 @@ class Ledger:
         watch: told of each event that has come and each that is settled.
     """
 
+    __slots__ = (
+        "_abandoned", "_starts", "changes", "dispatcher", "fail", "lanes", "looks", "ready",
+        "stuck", "unserved", "watch", "woken",
+    )  # fmt: skip
+
     def __init__(self, lanes: list[Lane], fail: Callable[[str], None], watch: Watch) -> None:
         self.lanes = lanes
         self.fail = fail

@@ -68,6 +68,11 @@ class Worker(Actor):
         loop: asyncio's, if asynchronous handlers run there.
     """
 
+    __slots__ = (
+        "_changing", "_instance", "_late", "_me", "_missed", "_running", "decoder", "ledger",
+        "loop", "make", "say", "settings", "stateful",
+    )  # fmt: skip
+
     def __init__(
         self,
         ledger: Ledger,
