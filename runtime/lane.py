@@ -107,7 +107,8 @@ class Lane:
         self.writer: Address[Actor] = self.responder
         self._next = next_request(host)
         self._json_head = json_response_head(host)
-        self._parser = AnswerParser()
+        # Of the connection, made with it.
+        self._parser: AnswerParser
         self._serial = 0
         self._answer_size = 0
         self._answer_left = 0

@@ -45,9 +45,21 @@ async def test_a_server_that_has_always_more_to_say_does_not_keep_the_loop_for_i
         assert stage.wire.waits - waits >= 3
 
 
-async def test_a_small_event_is_read_into_a_small_buffer_for_beyond_it_the_next_ones_begin() -> (
-    None
-):
+async def test_what_was_received_is_not_kept_while_more_is_waited_for() -> None:
+    gone: list[int] = []
+
+    class Received(bytes):
+        def __del__(self) -> None:
+            gone.append(len(self))
+
+    async with world() as stage:
+        await stage.say(Received(event()))
+
+        assert stage.delivery.body == b"{}"
+        assert gone == [len(event())]
+
+
+async def test_a_small_event_is_read_into_a_small_buffer() -> None:
     async with world() as stage:
         for n in range(3):
             await stage.say(event(f"id-{n}"))
