@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import attrs
 import trio
 
 from actors import Actor, Down, Ref, logs
@@ -82,7 +81,6 @@ def plan(entries: Sequence[Entry], idle: Sequence[Ref[Any]]) -> list[Action]:
     return actions
 
 
-@attrs.define(eq=False)
 class Dispatcher(Actor):
     """Performs the plan whenever it is woken: by a delivery, a worker, an end, or the watchdog.
 
@@ -96,9 +94,12 @@ class Dispatcher(Actor):
     one delivery at a time.
     """
 
-    ledger: Ledger
-    _watched: set[Ref[Any]] = attrs.field(factory=set[Ref[Any]], init=False)
-    _changes: int = attrs.field(default=-1, init=False)
+    __slots__ = ("_changes", "_watched", "ledger")
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self._watched = set[Ref[Any]]()
+        self._changes = -1
 
     async def run(self) -> None:
         ledger = self.ledger

@@ -58,18 +58,19 @@ class Registration:
 
     def begin(self, address: tuple[str, int]) -> None:
         """Connect and ask to be registered, without waiting for the answer."""
+        # Not `create_connection`: it looks the address up as a name, and for that imports IDNA.
+        connected = socket.socket()
         try:
-            connected = socket.create_connection(address, CONNECT_LIMIT)
-        except OSError as error:
-            self.refuse(str(error))
-            return
-        self.transport = SocketTransport(connected)
-        try:
+            connected.settimeout(CONNECT_LIMIT)
+            connected.connect(address)
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connected.sendall(register_request(self.host, NAME))
             connected.setblocking(False)
         except OSError as error:
+            connected.close()
             self.refuse(str(error))
+        else:
+            self.transport = SocketTransport(connected)
 
     def refuse(self, why: str) -> None:
         """Go on without an extension, for good."""

@@ -30,7 +30,6 @@ worker is not to be taken for an idle one, and its deadline is still to be held.
 from collections import deque
 from typing import Any
 
-import attrs
 import trio
 
 from actors import Actor, Address, Name, Ref
@@ -64,7 +63,6 @@ STREAM_LOST = "The connection to the Runtime API broke, and with it the whole st
 REFUSED = "The Runtime API refused the answer to this invocation; the log says with which words"
 
 
-@attrs.define(eq=False)
 class Lane:
     """One connection with its ledger.
 
@@ -76,44 +74,50 @@ class Lane:
             short time-out half is left to the handler.
     """
 
-    index: int
-    host: bytes
-    pipelined: bool = True
-    margin: float = 0.1
-    transport: Transport | None = attrs.field(default=None, init=False)
-    delivery: Delivery | None = attrs.field(default=None, init=False)
-    outbox: deque[memoryview] = attrs.field(factory=deque[memoryview], init=False)
-    owed: deque[Owed] = attrs.field(factory=deque[Owed], init=False)
-    # Set once the process is to end: an event asked for now would be lost with it.
-    closing: bool = attrs.field(default=False, init=False)
-    refused: int = attrs.field(default=0, init=False)
-    # It cannot serve: nobody takes its connections, or its actors fail. Until it is heard from.
-    lost: bool = attrs.field(default=False, init=False)
-    # How often its actors have started since an event came.
-    starts: int = attrs.field(default=0, init=False)
-    # The answer that is streamed, until its end is in the outbox.
-    stream: Stream | None = attrs.field(default=None, init=False)
-    _heard: bool = attrs.field(default=False, init=False)
-    responder: Name[Actor] = attrs.field(init=False)
-    # Who is to be woken for what is to be said: the responder itself, once it has started.
-    writer: Address[Actor] = attrs.field(init=False)
-    _next: bytes = attrs.field(init=False)
-    _json_head: bytes = attrs.field(init=False)
-    _parser: AnswerParser = attrs.field(factory=AnswerParser, init=False)
-    _serial: int = attrs.field(default=0, init=False)
-    _answer_size: int = attrs.field(default=0, init=False)
-    _answer_left: int = attrs.field(default=0, init=False)
-    _resent: bool = attrs.field(default=False, init=False)
-    # The delivery whose answer was refused, and how often it has been repeated since.
-    _unanswered: Delivery | None = attrs.field(default=None, init=False)
-    _repeats: int = attrs.field(default=0, init=False)
-    # An answer that was sent once more was refused: half of it may have arrived (room `loss`).
-    doubtful: bool = attrs.field(default=False, init=False)
+    __slots__ = (
+        "_answer_left", "_answer_size", "_heard", "_json_head", "_next", "_parser", "_repeats",
+        "_resent", "_serial", "_unanswered", "closing", "delivery", "doubtful", "host", "index",
+        "lost", "margin", "outbox", "owed", "pipelined", "refused", "responder", "starts", "stream",
+        "transport", "writer",
+    )  # fmt: skip
 
-    def __attrs_post_init__(self) -> None:
-        self.responder = self.writer = Name(f"lambda.responder.{self.index}", Actor)
-        self._next = next_request(self.host)
-        self._json_head = json_response_head(self.host)
+    def __init__(
+        self, index: int, host: bytes, pipelined: bool = True, margin: float = 0.1
+    ) -> None:
+        self.index = index
+        self.host = host
+        self.pipelined = pipelined
+        self.margin = margin
+        self.transport: Transport | None = None
+        self.delivery: Delivery | None = None
+        self.outbox = deque[memoryview]()
+        self.owed = deque[Owed]()
+        # Set once the process is to end: an event asked for now would be lost with it.
+        self.closing = False
+        self.refused = 0
+        # It cannot serve: nobody takes its connections, or its actors fail. Until it is heard from.
+        self.lost = False
+        # How often its actors have started since an event came.
+        self.starts = 0
+        # The answer that is streamed, until its end is in the outbox.
+        self.stream: Stream | None = None
+        self._heard = False
+        self.responder = Name(f"lambda.responder.{index}", Actor)
+        # Who is to be woken for what is to be said: the responder itself, once it has started.
+        self.writer: Address[Actor] = self.responder
+        self._next = next_request(host)
+        self._json_head = json_response_head(host)
+        # Of the connection, made with it.
+        self._parser: AnswerParser
+        self._serial = 0
+        self._answer_size = 0
+        self._answer_left = 0
+        self._resent = False
+        # The delivery whose answer was refused, and how often it has been repeated since.
+        self._unanswered: Delivery | None = None
+        self._repeats = 0
+        # An answer that was sent once more was refused: half of it may have arrived (room `loss`).
+        self.doubtful = False
 
     # -- what is to be said
 

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import attrs
-
 from actors import Actor, ActorExited, Address, MailboxFull, Name, Ref, logs
 
 from .delivery import Delivery, State
@@ -31,7 +29,6 @@ class Watch(Protocol):
     def settled(self) -> None: ...
 
 
-@attrs.define(eq=False)
 class Ledger:
     """The truth about what is in flight. It outlives every actor of the tree.
 
@@ -41,28 +38,33 @@ class Ledger:
         watch: told of each event that has come and each that is settled.
     """
 
-    lanes: list[Lane]
-    fail: Callable[[str], None]
-    watch: Watch
-    # The workers with an instance, each with what it was last given: settled, it is idle.
-    ready: dict[Ref[Any], Delivery | None] = attrs.field(
-        factory=dict[Ref[Any], "Delivery | None"], init=False
-    )
-    # Whoever dispatches: the actor itself, once it has started, which takes no look into the table
-    # of names. One that has ended needs no wake-up, its successor looks first.
-    dispatcher: Address[Actor] = attrs.field(default=DISPATCHER, init=False)
-    # Whether a wake-up is on its way to the dispatcher, or to the one that comes after it.
-    woken: bool = attrs.field(default=False, init=False)
-    # Counts each change of `ready`, so that the dispatcher sees one by a single comparison.
-    changes: int = attrs.field(default=0, init=False)
-    # Looks whether the sandbox was frozen, while anybody wants to know (room `thaw`): told whether
-    # something is in flight from now on.
-    looks: Callable[[bool], None] | None = attrs.field(default=None, init=False)
-    unserved: int = attrs.field(default=0, init=False)
-    _starts: int = attrs.field(default=0, init=False)
-    # Whether a second loop, asyncio's, hangs: then the watchdog has the last word, as with trio's.
-    stuck: Callable[[], bool] = attrs.field(default=lambda: False, init=False)
-    _abandoned: list[Callable[[], bool]] = attrs.field(factory=list[Callable[[], bool]], init=False)
+    __slots__ = (
+        "_abandoned", "_starts", "changes", "dispatcher", "fail", "lanes", "looks", "ready",
+        "stuck", "unserved", "watch", "woken",
+    )  # fmt: skip
+
+    def __init__(self, lanes: list[Lane], fail: Callable[[str], None], watch: Watch) -> None:
+        self.lanes = lanes
+        self.fail = fail
+        self.watch = watch
+        # The workers with an instance, each with what it was last given: settled, it is idle.
+        self.ready: dict[Ref[Any], Delivery | None] = {}
+        # Whoever dispatches: the actor itself, once it has started, which takes no look into the
+        # table of names. One that has ended needs no wake-up, its successor looks first.
+        self.dispatcher: Address[Actor] = DISPATCHER
+        # Whether a wake-up is on its way to the dispatcher, or to the one that comes after it.
+        self.woken = False
+        # Counts each change of `ready`, so that the dispatcher sees one by a single comparison.
+        self.changes = 0
+        # Looks whether the sandbox was frozen, while anybody wants to know (room `thaw`): told
+        # whether something is in flight from now on.
+        self.looks: Callable[[bool], None] | None = None
+        self.unserved = 0
+        self._starts = 0
+        # Whether a second loop, asyncio's, hangs: then the watchdog has the last word, as with
+        # trio's.
+        self.stuck: Callable[[], bool] = lambda: False
+        self._abandoned = list[Callable[[], bool]]()
 
     def received(self, lane: Lane, delivery: Delivery) -> None:
         """A delivery is in its lane: hold its deadline, have it given out."""

@@ -15,11 +15,11 @@ from .wire import Answer, WireError
 
 logger = logs.logger("okibi")
 
-# Bytes of one call into the kernel: few, since for more the allocator makes three calls of its own;
-# many, once so few were not enough, and at once, as long as each is full. With an end, so that no
-# server keeps the loop for itself.
-LIMIT, LARGE = 64 * 1024, 256 * 1024
-LIMITS = (LIMIT, *[LARGE] * 24)
+# Bytes of one call into the kernel: few, since what is made of an event lies behind its buffer, and
+# spreads sixteen lanes over the heap; more, once so few were not enough, and at once, as long as
+# each is full. For 128 KB and more the allocator makes three calls of its own. With an end, so that
+# no server keeps the loop for itself.
+LIMITS = (8 * 1024, 64 * 1024, *[256 * 1024] * 23)
 # Of a refusal's body, in bytes; it goes into one line of the log.
 TOLD = 2000
 # Connections that nobody takes, before the lane is one that does not serve; some four seconds.
@@ -80,9 +80,12 @@ class Poller(Actor):
                     return
                 # Synchronous from here: what was received is in the ledger before anything can
                 # kill.
+                full = len(data) == limit
                 if self._take_all(data):
                     return
-                if len(data) < limit:
+                # Not kept while it waits: the other lanes' buffers would begin behind it.
+                del data
+                if not full:
                     break
 
     def _take_all(self, data: bytes) -> bool:

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
-import attrs
 import msgspec
 import trio
 
@@ -52,7 +51,6 @@ REPLACED_GRACE = 1.0
 _INIT, _TERMINATE = "in the init of a new instance", "in the terminate of an old instance"
 
 
-@attrs.define(eq=False)
 class Worker(Actor):
     """Runs a handler in a nursery of its own.
 
@@ -70,22 +68,37 @@ class Worker(Actor):
         loop: asyncio's, if asynchronous handlers run there.
     """
 
-    ledger: Ledger
-    settings: Settings
-    make: Callable[[], Instance]
-    decoder: msgspec.json.Decoder[Any]
-    stateful: bool
-    say: Callable[[object], Outcome] = outcome_of
-    loop: "AsyncioLoop | None" = None
-    # Made once: to make one, and to compare it with another, costs each event two calls.
-    _me: Ref[Any] = attrs.field(init=False)
-    _instance: Instance | None = attrs.field(default=None, init=False)
-    _running: tuple[Lane, Delivery] | None = attrs.field(default=None, init=False)
-    # What the handler that its deadline has ended is answered with.
-    _late: Outcome | None = attrs.field(default=None, init=False)
-    # What came as the scope of the events before it rang.
-    _missed: tuple[Lane, Delivery] | None = attrs.field(default=None, init=False)
-    _changing: str = attrs.field(default=_INIT, init=False)
+    __slots__ = (
+        "_changing", "_instance", "_late", "_me", "_missed", "_running", "decoder", "ledger",
+        "loop", "make", "say", "settings", "stateful",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        settings: Settings,
+        make: Callable[[], Instance],
+        decoder: msgspec.json.Decoder[Any],
+        stateful: bool,
+        say: Callable[[object], Outcome] = outcome_of,
+        loop: "AsyncioLoop | None" = None,
+    ) -> None:
+        self.ledger = ledger
+        self.settings = settings
+        self.make = make
+        self.decoder = decoder
+        self.stateful = stateful
+        self.say = say
+        self.loop = loop
+        # Made once: to make one, and to compare it with another, costs each event two calls.
+        self._me: Ref[Any]
+        self._instance: Instance | None = None
+        self._running: tuple[Lane, Delivery] | None = None
+        # What the handler that its deadline has ended is answered with.
+        self._late: Outcome | None = None
+        # What came as the scope of the events before it rang.
+        self._missed: tuple[Lane, Delivery] | None = None
+        self._changing = _INIT
 
     @property
     def doing(self) -> str:

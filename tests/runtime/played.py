@@ -39,6 +39,7 @@ class Played:
     room: int = 1 << 30
     sends: int = 0
     waits: int = 0
+    limits: list[int] = attrs.field(factory=list[int])
     closed: bool = False
     came: trio.Event = attrs.field(factory=trio.Event)
     drained: trio.Event = attrs.field(factory=trio.Event)
@@ -48,6 +49,7 @@ class Played:
         self.came.set()
 
     def receive(self, limit: int) -> bytes:
+        self.limits.append(limit)
         if not self.inbox:
             raise BlockingIOError
         data = self.inbox.pop(0)

@@ -1,5 +1,7 @@
 """The poller: what it makes of what comes, and of what does not."""
 
+import io
+import itertools
 import json
 import logging
 from typing import cast
@@ -8,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from runtime.poller import LARGE, LIMIT, Poller
+from runtime.poller import LIMITS, Poller
 from runtime.transport import Transport
 from tests.runtime.played import ACCEPTED, NEXT, event, world
 
@@ -25,11 +27,12 @@ async def test_an_event_that_comes_in_pieces_is_one() -> None:
 
 async def test_what_has_come_of_a_large_event_is_read_without_a_wait_in_between() -> None:
     async with world() as stage:
-        whole = event(body=b'"' + b"x" * 3 * LARGE + b'"')
+        text = "x" * 3 * max(LIMITS)
+        whole = event(body=b'"%s"' % text.encode())
         waits = stage.wire.waits
         await stage.say(*pieces(whole))
 
-        assert json.loads(stage.delivery.body) == "x" * 3 * LARGE
+        assert json.loads(stage.delivery.body) == text
         assert stage.wire.waits == waits + 1
 
 
@@ -42,10 +45,34 @@ async def test_a_server_that_has_always_more_to_say_does_not_keep_the_loop_for_i
         assert stage.wire.waits - waits >= 3
 
 
+async def test_what_was_received_is_not_kept_while_more_is_waited_for() -> None:
+    gone: list[int] = []
+
+    class Received(bytes):
+        def __del__(self) -> None:
+            gone.append(len(self))
+
+    async with world() as stage:
+        await stage.say(Received(event()))
+
+        assert stage.delivery.body == b"{}"
+        assert gone == [len(event())]
+
+
+async def test_a_small_event_is_read_into_a_small_buffer() -> None:
+    async with world() as stage:
+        for n in range(3):
+            await stage.say(event(f"id-{n}"))
+            await stage.settle()
+            await stage.say(ACCEPTED)
+
+        assert {*stage.wire.limits} == {8 * 1024}
+
+
 def pieces(whole: bytes) -> list[bytes]:
     """What a server has sent, as full reads of it."""
-    rest = range(LIMIT, len(whole), LARGE)
-    return [whole[:LIMIT], *(whole[at : at + LARGE] for at in rest)]
+    stream, limits = io.BytesIO(whole), itertools.cycle(LIMITS)
+    return [*iter(lambda: stream.read(next(limits)), b"")]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from runtime.delivery import Delivery
 from runtime.extension import Registration
 from runtime.handler import Handler
 from runtime.lane import Lane
-from runtime.ledger import Ledger
+from runtime.ledger import Ledger, Watch
 from runtime.local.connection import Connection
 from runtime.local.exchange import Exchange
 from runtime.local.invocation import Invocation
@@ -100,7 +100,6 @@ class Nobody:
     def settled(self) -> None: ...
 
 
-@attrs.define(eq=False)
 class RecordingLedger(Ledger):
     """A ledger that remembers every delivery, and its lane.
 
@@ -108,10 +107,12 @@ class RecordingLedger(Ledger):
         short: from when to when there was not a worker for each lane; the last may still last.
     """
 
-    deliveries: list[Delivery] = attrs.field(factory=list[Delivery], init=False)
-    lane_of: dict[Delivery, int] = attrs.field(factory=dict[Delivery, int], init=False)
-    tell: Callable[[Delivery], None] = attrs.field(default=lambda _: None, init=False)
-    short: list[list[float]] = attrs.field(factory=list[list[float]], init=False)
+    def __init__(self, lanes: list[Lane], fail: Callable[[str], None], watch: Watch) -> None:
+        super().__init__(lanes, fail, watch)
+        self.deliveries = list[Delivery]()
+        self.lane_of = dict[Delivery, int]()
+        self.tell: Callable[[Delivery], None] = lambda _: None
+        self.short = list[list[float]]()
 
     def received(self, lane: Lane, delivery: Delivery) -> None:
         self.deliveries.append(delivery)
