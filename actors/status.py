@@ -105,8 +105,9 @@ class Shown(TypedDict):
 
 
 def fields_of(actor: object) -> dict[str, object]:
-    """An actor's state: its public fields, attrs fields or not, by name."""
-    names = [field.name for field in _attributes(actor)]
+    """An actor's state: its public fields, in slots or not, by name."""
+    slots = [cls.__dict__.get("__slots__", ()) for cls in reversed(type(actor).__mro__)]
+    names = [name for some in slots for name in ([some] if isinstance(some, str) else some)]
     found = {name: getattr(actor, name) for name in names if hasattr(actor, name)}
     found.update(getattr(actor, "__dict__", {}))
     return {name: value for name, value in found.items() if not name.startswith("_")}

@@ -41,6 +41,25 @@ def test_the_state_of_a_class_without_attrs_is_its_attributes() -> None:
     assert fields_of(None) == {}
 
 
+def test_the_state_of_a_class_with_slots_is_what_they_hold() -> None:
+    class Box(Server):
+        __slots__ = ("_inner", "kept", "late")
+
+        def __init__(self) -> None:
+            self.kept = 1
+            self._inner = 2
+
+    class Larger(Box):
+        __slots__ = "more"
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.more = 3
+
+    assert fields_of(Box()) == {"kept": 1}
+    assert fields_of(Larger()) == {"kept": 1, "more": 3}
+
+
 def test_a_field_that_has_no_repr_is_not_shown() -> None:
     assert show(Vault())["state"] == {"owner": "'bob'"}
 
