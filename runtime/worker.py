@@ -12,6 +12,7 @@ import trio
 from actors import SHUTDOWN, Actor, ExitReason, Ref, crashed, logs
 from actors.actor import receiver_of
 from actors.exits import crash_in
+from actors.mailbox import LOOK
 from actors.start import START_TIMEOUT
 
 from .alarm import handles
@@ -208,6 +209,8 @@ class Worker(Actor):
             message = self._missed
             if message is None:
                 message = await receive()
+                if message is LOOK:
+                    continue
             else:
                 self._missed = None
             if rang(scope):
