@@ -27,7 +27,7 @@ from .failure import (
     handler_error,
     platform_error,
 )
-from .handler import Instance
+from .handler import Instance, is_awaitable
 from .lane import Lane
 from .ledger import Ledger
 from .logs import flush, log_error
@@ -244,13 +244,18 @@ class Worker(Actor):
         try:
             check_context(delivery)
             event = event_of(delivery, self.decoder)
-            scope.deadline = delivery.limit
-            result = await instance.handle(event, Context(delivery, self.settings))
+            result = instance.handle(event, Context(delivery, self.settings))
+            if is_awaitable(result):
+                # Only now, since to move it takes a twentieth of an event. A result that is there
+                # has held the loop, which hears of no scope then; the alarm would have ended it.
+                scope.deadline = delivery.limit
+                result = await result
             try:
                 return self.say(result), True
             except Streams:
                 # Not sent from in here: an error of the stream's does not come of this one.
                 pass
+            scope.deadline = delivery.limit
             return await self._pour(instance, result)
         except (LambdaContextUnmarshalError, UnmarshalError, MarshalError) as error:
             kind = f"Runtime.{type(error).__name__}"
