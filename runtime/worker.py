@@ -178,8 +178,8 @@ class Worker(Actor):
         """Serve until the instance is not to be trusted any more.
 
         One cancel scope serves for many events: to open and close one costs more than two hops
-        from actor to actor. Its deadline is the last event's. So it may ring while there is none;
-        then, and when it has ended a handler, another takes its place.
+        from actor to actor. Its deadline is that of the last event that was awaited. So it may ring
+        while there is none; then, and when it has ended a handler, another takes its place.
         """
         while True:
             last: tuple[Outcome, bool] | None = None
