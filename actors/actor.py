@@ -1,7 +1,7 @@
 """An actor: one task, one mailbox, one life. `Server` is what most are; this is for the rest."""
 
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast, get_origin, overload
 
 import trio
@@ -170,14 +170,15 @@ class Actor:
         return f"<{type(self).__name__} {where}>"
 
 
-def receiver_of(actor: Actor) -> Callable[[], Coroutine[Any, Any, Any]]:
+def receiver_of(actor: Actor) -> Callable[[], Awaitable[Any]]:
     """What does as the actor's `receive`, for a loop of its own that waits at one place only.
 
-    Made once, inside the nurseries that stand around the loop, it spares each wait two calls.
+    Made once, by the task that waits and inside the nurseries that stand around its loop, it spares
+    each wait a frame and two calls. It may give LOOK, which is no message: it is to be asked again.
     """
     process = actor._process
     process.turn_to_mailbox()
-    return process.mailbox.receive
+    return process.mailbox.receiver()
 
 
 def place(actor: object, process: Process, wanted: type[Any] | None) -> Actor:

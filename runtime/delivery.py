@@ -27,6 +27,7 @@ from typing import Any, Final, NamedTuple
 from actors import Ref
 
 from .stream import Stream
+from .wire import JSON
 
 
 class State(enum.IntEnum):
@@ -92,7 +93,7 @@ class Outcome(NamedTuple):
     """
 
     body: bytes
-    content_type: bytes = b"application/json"
+    content_type: bytes = JSON
     error_type: str | None = None
     cause: bytes = b""
 

@@ -108,17 +108,14 @@ class Dispatcher(Actor):
         while True:
             if self._changes != ledger.changes:
                 self._watch_workers()
-            entries = self._entries()
-            if entries:
-                for action in plan(entries, self._idle(len(entries))):
-                    self._perform(action)
+            self._look()
             message = await receive()
-            if isinstance(message, Down) and message.ref is not None:
-                self._watched.discard(message.ref)
-                ledger.worker_not_ready(message.ref)
-            else:
+            if message is None:
                 # Before it looks: whatever changes from here on wakes it again.
                 ledger.woken = False
+            elif isinstance(message, Down) and message.ref is not None:
+                self._watched.discard(message.ref)
+                ledger.worker_not_ready(message.ref)
 
     def _watch_workers(self) -> None:
         self._changes = self.ledger.changes
@@ -127,12 +124,13 @@ class Dispatcher(Actor):
                 self._watched.add(worker)
                 self.monitor(worker)
 
-    def _entries(self) -> list[Entry]:
-        """The deliveries about which there may be something to do: it is woken once an event for
-        each lane, and most of the others' are with a living worker and have time.
+    def _look(self) -> None:
+        """See about which deliveries there may be something to do, and do it: it is woken once an
+        event for each lane, and most of the others' are with a living worker and have time.
         """
         now = trio.current_time()
-        entries: list[Entry] = []
+        found: list[tuple[Lane, Delivery, bool, bool]] = []
+        only_waiting = True
         for lane in self.ledger.lanes:
             delivery = lane.delivery
             if delivery is None or delivery.state > State.STREAMING:
@@ -142,8 +140,19 @@ class Dispatcher(Actor):
             # Halfway from limit to due: the worker's own scope, at the limit, comes first.
             late = now >= (delivery.limit + delivery.due) / 2
             if late or not lives:
-                entries.append(Entry(lane.index, delivery.state, lives, late))
-        return entries
+                found.append((lane, delivery, lives, late))
+                only_waiting = only_waiting and not late and delivery.state is State.RECEIVED
+        if not found:
+            return
+        idle = self._idle(len(found))
+        if only_waiting:
+            # Each event's. The plan would say the same, in 7,000 instructions more.
+            for (lane, delivery, _, _), worker in zip(found, idle, strict=False):
+                self._assign(lane, delivery, worker)
+            return
+        entries = [Entry(lane.index, each.state, lives, late) for lane, each, lives, late in found]
+        for action in plan(entries, idle):
+            self._perform(action)
 
     def _idle(self, wanted: int) -> list[Ref[Any]]:
         """The first idle workers, as many as can be of use."""
@@ -160,13 +169,9 @@ class Dispatcher(Actor):
         delivery = lane.delivery
         if delivery is None:
             return
-        if isinstance(action, Assign):
-            # Each event's; a `match` that asks for its fields takes four times as long.
-            if delivery.assign(action.worker):
-                self.ledger.ready[action.worker] = delivery
-                action.worker.send_nowait((lane, delivery))
-            return
         match action:
+            case Assign():
+                self._assign(lane, delivery, action.worker)
             case GiveBack():
                 delivery.give_back()
             case SettleDead():
@@ -182,6 +187,11 @@ class Dispatcher(Actor):
                 self._settle(lane, delivery, late_at(delivery, self._watched))
                 if delivery.worker is not None:
                     self._abandon(delivery.worker)
+
+    def _assign(self, lane: Lane, delivery: Delivery, worker: Ref[Any]) -> None:
+        if delivery.assign(worker):
+            self.ledger.ready[worker] = delivery
+            worker.send_nowait((lane, delivery))
 
     def _abandon(self, worker: Ref[Any]) -> None:
         logger.error("%s is abandoned: it did not end in time", worker.path)

@@ -3,7 +3,8 @@
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, get_args, get_origin
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeGuard, TypeVar, get_args, get_origin
 
 import attrs
 import trio
@@ -70,8 +71,8 @@ class Instance(Protocol):
 
     async def init(self) -> None: ...
 
-    # Or `async def`.
-    def handle(self, event: Any, context: Context, /) -> Awaitable[object]: ...
+    # What can be awaited is; anything else is the result, and has held the loop until it was there.
+    def handle(self, event: Any, context: Context, /) -> object: ...
 
     async def terminate(self, reason: ExitReason, /) -> None: ...
 
@@ -93,19 +94,18 @@ class Plain(Handler[Any]):
     abandon: Callable[[str, Callable[[], bool]], None]
     _thread: "HandlerThread | None" = attrs.field(default=None, init=False)
 
-    async def handle(self, event: Any, context: Context) -> object:
+    def handle(self, event: Any, context: Context) -> object:  # type: ignore[override]
         if self.alarm is None:
-            result = await self.in_thread(lambda: self.target(event, context))
-        else:
-            result = self.alarm.run(self.target, event, context)
-        # Of most results their type says that they are none; to ask costs an abstract class's look.
-        if type(result) in _NO_AWAITABLE or not inspect.isawaitable(result):
-            return result
-        return await self.result_of(result)
+            return self._in_thread(event, context)
+        return self.result_of(self.alarm.run(self.target, event, context))
 
-    async def result_of(self, awaitable: Awaitable[object]) -> object:
-        """Await what a plain target has returned."""
-        return await awaitable
+    def result_of(self, result: object) -> object:
+        """What a plain target's result is to the worker: an awaitable is awaited as it is."""
+        return result
+
+    async def _in_thread(self, event: Any, context: Context) -> object:
+        result = self.result_of(await self.in_thread(lambda: self.target(event, context)))
+        return await result if is_awaitable(result) else result
 
     async def in_thread(self, act: Callable[[], object]) -> object:
         """Run something of the handler's in its thread, abandoned when this is cancelled."""
@@ -133,6 +133,13 @@ class Awaited(Handler[Any]):
     """
 
     handle: Callable[[Any, Context], Awaitable[object]]  # type: ignore[assignment]
+
+
+def is_awaitable(result: object) -> TypeGuard[Awaitable[object]]:
+    """Whether a handler's result is still to be awaited."""
+    # Of most its type says it; to ask costs an abstract class's look.
+    kind = type(result)
+    return kind is CoroutineType or (kind not in _NO_AWAITABLE and inspect.isawaitable(result))
 
 
 def is_async(target: object) -> bool:

@@ -183,7 +183,7 @@ class Lane:
     def _head(self, delivery: Delivery, outcome: Outcome) -> bytes:
         request_id, size = segment(delivery.request_id), len(outcome.body)
         echo = echo_of(delivery.headers)
-        if outcome.error_type is None and outcome.content_type is JSON and not echo:
+        if outcome.error_type is None and outcome.content_type == JSON and not echo:
             return self._json_head % (request_id, size)
         if outcome.error_type is None:
             return response_head(self.host, request_id, size, outcome.content_type, echo)

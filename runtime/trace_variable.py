@@ -30,15 +30,17 @@ class _Memory:
             raise TypeError("os.environ is no longer made of a dict")
         self._told = cast("dict[bytes, bytes]", told)
         self._putenv: Any = ctypes.CDLL(None).putenv
+        self._last = b""
         self._buffer: Any = ctypes.create_string_buffer(ROOM)
         # C code may look into the environment when the interpreter has long let go of this.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._buffer))
 
     def set(self, trace: bytes) -> None:
         self._buffer.value = _PREFIX + trace
-        # Each time: user code may have put a string of its own into the place.
-        self._putenv(self._buffer)
-        self._told[_NAME] = trace
+        if self._told.get(_NAME) is not self._last:
+            # User code has put a string of its own into the place, or this is the first.
+            self._putenv(self._buffer)
+        self._told[_NAME] = self._last = trace
 
 
 _memory: list[_Memory | None] = []

@@ -11,6 +11,7 @@ import trio
 from actors import SHUTDOWN, Actor, ExitReason, Ref, crashed, logs
 from actors.actor import receiver_of
 from actors.exits import crash_in
+from actors.mailbox import LOOK
 from actors.start import START_TIMEOUT
 
 from .alarm import handles
@@ -25,7 +26,7 @@ from .failure import (
     handler_error,
     platform_error,
 )
-from .handler import Instance
+from .handler import Instance, is_awaitable
 from .lane import Lane
 from .ledger import Ledger
 from .logs import flush, log_error
@@ -190,8 +191,8 @@ class Worker(Actor):
         """Serve until the instance is not to be trusted any more.
 
         One cancel scope serves for many events: to open and close one costs more than two hops
-        from actor to actor. Its deadline is the last event's. So it may ring while there is none;
-        then, and when it has ended a handler, another takes its place.
+        from actor to actor. Its deadline is that of the last event that was awaited. So it may ring
+        while there is none; then, and when it has ended a handler, another takes its place.
         """
         while True:
             last: tuple[Outcome, bool] | None = None
@@ -221,6 +222,8 @@ class Worker(Actor):
             message = self._missed
             if message is None:
                 message = await receive()
+                if message is LOOK:
+                    continue
             else:
                 self._missed = None
             if rang(scope):
@@ -254,13 +257,18 @@ class Worker(Actor):
         try:
             check_context(delivery)
             event = event_of(delivery, self.decoder)
-            scope.deadline = delivery.limit
-            result = await instance.handle(event, Context(delivery, self.settings))
+            result = instance.handle(event, Context(delivery, self.settings))
+            if is_awaitable(result):
+                # Only now, since to move it takes a twentieth of an event. A result that is there
+                # has held the loop, which hears of no scope then; the alarm would have ended it.
+                scope.deadline = delivery.limit
+                result = await result
             try:
                 return self.say(result), True
             except Streams:
                 # Not sent from in here: an error of the stream's does not come of this one.
                 pass
+            scope.deadline = delivery.limit
             return await self._pour(instance, result)
         except (LambdaContextUnmarshalError, UnmarshalError, MarshalError) as error:
             kind = f"Runtime.{type(error).__name__}"

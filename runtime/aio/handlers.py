@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import trio
@@ -12,7 +12,7 @@ from actors import ExitReason
 
 from ..alarm import Alarm
 from ..context import Context
-from ..handler import Awaited, Handler, Instance, Plain, is_async, is_handler
+from ..handler import Awaited, Handler, Instance, Plain, is_async, is_awaitable, is_handler
 from .loop import AsyncioLoop
 
 
@@ -48,11 +48,11 @@ class PlainOnAsyncio(Plain):
 
     loop: AsyncioLoop = attrs.field(kw_only=True)
 
-    async def result_of(self, awaitable: Awaitable[object]) -> object:
+    def result_of(self, result: object) -> object:
         async def on_loop() -> object:
-            return await awaitable
+            return await cast("Awaitable[object]", result)
 
-        return await self.loop.run(on_loop)
+        return self.loop.run(on_loop) if is_awaitable(result) else result
 
 
 @attrs.define(eq=False)

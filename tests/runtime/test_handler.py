@@ -10,7 +10,16 @@ import trio
 from runtime.alarm import Alarm
 from runtime.context import Context
 from runtime.current import enter
-from runtime.handler import Awaited, Handler, Instance, Plain, event_type, is_async, is_handler
+from runtime.handler import (
+    Awaited,
+    Handler,
+    Instance,
+    Plain,
+    event_type,
+    is_async,
+    is_awaitable,
+    is_handler,
+)
 from tests.runtime.stage import SETTINGS, delivery
 
 T = TypeVar("T")
@@ -145,6 +154,11 @@ TARGETS: list[tuple[Any, str, bool]] = [
 ]
 
 
+async def answer_of(handler: Instance) -> object:
+    answer = handler.handle(7, Context(delivery(), SETTINGS))
+    return await answer if is_awaitable(answer) else answer
+
+
 @pytest.mark.parametrize(("target", "kind", "asynchronous"), TARGETS)
 @pytest.mark.parametrize("inline", [True, False])
 async def test_any_callable_serves(
@@ -159,7 +173,7 @@ async def test_any_callable_serves(
     object.__setattr__(plain, "nursery", nursery)
     handler: Instance = Awaited(target) if is_async(target) else plain
 
-    answer = await handler.handle(7, Context(delivery(), SETTINGS))
+    answer = await answer_of(handler)
 
     assert answer == (kind, 7)
     assert is_async(target) is asynchronous
@@ -184,7 +198,7 @@ async def test_what_a_plain_handler_raises_comes_out_of_its_thread_too(
         plain = Plain(broken, alarm, print)
         object.__setattr__(plain, "nursery", nursery)
         with pytest.raises(KeyError, match="7"):
-            await plain.handle(7, Context(delivery(), SETTINGS))
+            await answer_of(plain)
 
 
 async def test_a_thread_past_its_time_is_abandoned_and_told_of(nursery: trio.Nursery) -> None:
@@ -199,7 +213,7 @@ async def test_a_thread_past_its_time_is_abandoned_and_told_of(nursery: trio.Nur
     with trio.CancelScope() as scope:
         plain = Plain(waits, None, lambda *told: abandoned.append(told))
         object.__setattr__(plain, "nursery", nursery)
-        await plain.handle(7, Context(delivery(), SETTINGS))
+        await answer_of(plain)
 
     ((what, goes_on),) = abandoned
     assert scope.cancelled_caught

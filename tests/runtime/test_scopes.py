@@ -9,9 +9,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from runtime.alarm import Alarm
 from runtime.context import Context
 from runtime.delivery import State
-from runtime.handler import Awaited
+from runtime.handler import Awaited, Plain
 from tests.runtime.player import LOG, answer, bench, fresh
 
 UNRAISABLE = "ignore::pytest.PytestUnraisableExceptionWarning"
@@ -119,3 +120,31 @@ async def test_a_plain_function_is_held_to_its_deadline_again_and_again(
     late = "Runtime.DeadlineExceeded"
     assert [k if k == 0 else k["errorType"] for k in kinds] == [late, 0, late, late, 0]
     assert all("trio.sleep(event)" in k["stackTrace"][-1] for k in kinds if k != 0)
+
+
+async def test_what_a_plain_def_returns_is_awaited_in_its_time_and_what_is_there_is_the_answer(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    async def waits(seconds: int) -> int:
+        await trio.sleep(seconds)
+        return seconds
+
+    def handler(event: int, context: Context) -> object:
+        if event < 0:
+            # It holds the loop, past the deadline of the event before it.
+            autojump_clock.jump(-event)
+        return waits(event) if event > 0 else event
+
+    stage = await bench(nursery, lambda: Plain(handler, Alarm(), print))
+    answers: list[Any] = []
+    for event in (b"9", b"1", b"-5", b"9", b"0", b"-5", b"-5", b"1"):
+        made = await stage.give(event, due=trio.current_time() + 6)
+        await trio.sleep(2 if event == b"1" else 0)
+        if event == b"9":
+            assert made.state is State.RUNNING
+            await trio.sleep(5.95)
+        answers.append(answer(made))
+
+    late = "Runtime.DeadlineExceeded"
+    kinds = [each if isinstance(each, int) else each["errorType"] for each in answers]
+    assert kinds == [late, 1, -5, late, 0, -5, -5, 1]
