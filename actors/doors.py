@@ -261,7 +261,8 @@ def _circle(host: Task | None, address: Address[object]) -> tuple[str, ...] | No
 
 
 def _host() -> Task | None:
-    """Who waits for this thread; None if trio did not start it, or has abandoned it.
+    """Who waits for this thread; None if trio did not start it, or has abandoned it. (Of a thread
+    that is kept for many calls it is the task that keeps it: nobody's that an actor waits for.)
 
     trio has no public name for it. Should it be gone one day, an actor that waits for a thread
     to abandon that calls it waits until it is cancelled; nothing else is lost.

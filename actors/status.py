@@ -21,6 +21,8 @@ that is being told of nor, by being passed over, show the secret: then nothing i
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
+from types import MemberDescriptorType
 from typing import Literal, TypedDict, cast
 
 import attrs
@@ -106,9 +108,14 @@ class Shown(TypedDict):
 
 def fields_of(actor: object) -> dict[str, object]:
     """An actor's state: its public fields, in slots or not, by name."""
-    slots = [cls.__dict__.get("__slots__", ()) for cls in reversed(type(actor).__mro__)]
-    names = [name for some in slots for name in ([some] if isinstance(some, str) else some)]
+    names = [field.name for field in _attributes(actor)]
     found = {name: getattr(actor, name) for name in names if hasattr(actor, name)}
+    for cls in reversed(type(actor).__mro__):
+        for name, member in vars(cls).items():
+            # Read itself: of what has no value yet, a `__getattr__` of the user's may make one.
+            if isinstance(member, MemberDescriptorType):
+                with suppress(AttributeError):
+                    found[name] = member.__get__(actor)
     found.update(getattr(actor, "__dict__", {}))
     return {name: value for name, value in found.items() if not name.startswith("_")}
 

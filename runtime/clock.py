@@ -26,6 +26,8 @@ from .timerfd import timerfd
 # next one's while nobody sleeps, take no call into the kernel, unless a function has so little
 # time.
 NEAR = 0.1
+# None at all would disarm the timer.
+NEAREST = 1e-9
 
 
 class FineClock(Clock):
@@ -49,7 +51,7 @@ class FineClock(Clock):
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
         left = deadline - time.perf_counter()
-        if 0 < left < NEAR and self._timer is not None and deadline != self._rings_at:
+        if NEAREST < left < NEAR and self._timer is not None and deadline != self._rings_at:
             self._rings_at = deadline
             # Nothing may be raised in the loop's own work.
             with suppress(OSError):

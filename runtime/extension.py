@@ -59,15 +59,17 @@ class Registration:
     def begin(self, address: tuple[str, int]) -> None:
         """Connect and ask to be registered, without waiting for the answer."""
         # Not `create_connection`: it looks the address up as a name, and for that imports IDNA.
-        connected = socket.socket()
+        connected: socket.socket | None = None
         try:
+            connected = socket.socket()
             connected.settimeout(CONNECT_LIMIT)
             connected.connect(address)
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connected.sendall(register_request(self.host, NAME))
             connected.setblocking(False)
         except OSError as error:
-            connected.close()
+            if connected is not None:
+                connected.close()
             self.refuse(str(error))
         else:
             self.transport = SocketTransport(connected)

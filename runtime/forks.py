@@ -63,19 +63,19 @@ class Forks:
 def end_child(error: BaseException | None) -> NoReturn:
     """End a child whose handler is over in a thread: the answer is its parent's.
 
-    Its exit code is that of a program that ends so.
+    Its exit code is that of a program that ends so. It ends at once, without `atexit`.
 
     Args:
         error: what it raised; None if it has returned.
     """
-    code: object = None
-    if isinstance(error, SystemExit):
-        code = error.code
-    elif error is not None:
-        traceback.print_exception(error)
-        code = 1
-    if not isinstance(code, int | None):
-        print(code, file=sys.stderr)
-        code = 1
-    flush()
-    os._exit((code or 0) & 255)
+    code: object = 1
+    try:
+        code = error.code if isinstance(error, SystemExit) else error and 1
+        if isinstance(error, Exception):
+            traceback.print_exception(error)
+        elif not isinstance(code, int | None):
+            print(code, file=sys.stderr)
+        flush()
+    finally:
+        # Whatever stands in the place of the standard streams raises.
+        os._exit((code or 0) & 255 if isinstance(code, int | None) else 1)

@@ -9,6 +9,7 @@ main thread, under the alarm, or all of it in one thread, since what it holds (a
 to that.
 """
 
+import os
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import closing
 from functools import partial
@@ -24,6 +25,7 @@ from . import trailers as trailers  # for the lane, so that no deadline waits fo
 from .context import Context
 from .delivery import Delivery, Outcome
 from .failure import platform_error
+from .forks import end_child
 from .handler import Handler, Instance, Plain, is_handler, takes_response
 from .lane import Lane
 from .marshal import Streams
@@ -235,9 +237,13 @@ def _without_event(act: Callable[[], Any]) -> Callable[[Any, Any], Any]:
 
 
 def _iterate_in_thread(items: Generator[Item], response: Response) -> None:
+    own = os.getpid()
     with closing(items):
         item: Any = next(items, END)
         while item is not END:
+            if os.getpid() != own:
+                # It has forked, and this is the child: there is no loop here.
+                end_child(None)
             try:
                 # Past asyncio's way, if there is one: this is none of its threads.
                 trio.from_thread.run(Response.write, response, item)

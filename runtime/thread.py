@@ -1,4 +1,4 @@
-"""The thread of a plain `def` where many events are in flight, kept from one event to the next.
+"""The thread of a plain `def` that runs beside the loop, kept from one event to the next.
 
 trio's `to_thread` makes each call a thread's whole work: it takes a token, names the thread, and
 has the result told by a queue of trio's own, whose task wakes the one that waits: half of what such
@@ -14,6 +14,7 @@ whose result is nobody's, and which may ask whether it is (`trio.from_thread.che
 
 import math
 import os
+import threading
 from collections.abc import Callable
 from contextvars import copy_context
 from queue import SimpleQueue
@@ -75,9 +76,15 @@ class HandlerThread(InThread):
             raise errors.pop()
         return results.pop()
 
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """The pipe's."""
+        return self._bell.ends
+
     def abandon(self) -> None:
-        """Let it go: it ends when its call does."""
+        """Let it go: it ends when its call does. From now on it holds no descriptor."""
         self._scope.cancel()
+        self._bell.close()
 
     async def _hold(self, name: str) -> None:
         try:
@@ -100,26 +107,36 @@ class HandlerThread(InThread):
 
 
 class Bell:
-    """Wakes a task of the loop from a thread.
+    """Wakes a task of the loop from a thread: a pipe.
 
-    A pipe, which closes when nobody has it any more: an abandoned thread may ring when its waiter
-    has long gone, and must not write to whatever has got that descriptor since.
+    An abandoned thread may ring when its waiter has long gone: that must not go to whatever has got
+    the descriptor since.
     """
 
-    __slots__ = ("_far", "_near")
+    __slots__ = ("_lock", "ends")
 
     def __init__(self) -> None:
-        self._near, self._far = os.pipe()
+        self.ends: tuple[int, ...] = ()
+        self._lock = threading.Lock()
+        self.ends = os.pipe()
 
     def ring(self) -> None:
         """Have `rung` return; in any thread."""
-        os.write(self._far, b"\0")
+        with self._lock:
+            if self.ends:
+                os.write(self.ends[1], b"\0")
 
     async def rung(self) -> None:
         """Wait for a `ring`."""
-        await trio.lowlevel.wait_readable(self._near)
-        os.read(self._near, 1)
+        near = self.ends[0]
+        await trio.lowlevel.wait_readable(near)
+        os.read(near, 1)
 
-    def __del__(self) -> None:
-        os.close(self._near)
-        os.close(self._far)
+    def close(self) -> None:
+        """Ring no more; nobody may wait."""
+        with self._lock:
+            ends, self.ends = self.ends, ()
+        for end in ends:
+            os.close(end)
+
+    __del__ = close

@@ -1,5 +1,6 @@
 """What may be shown of an actor: chosen, redacted, cut short, whatever a user's code does."""
 
+from functools import cached_property
 from typing import Any
 
 import attrs
@@ -58,6 +59,18 @@ def test_the_state_of_a_class_with_slots_is_what_they_hold() -> None:
 
     assert fields_of(Box()) == {"kept": 1}
     assert fields_of(Larger()) == {"kept": 1, "more": 3}
+
+
+def test_what_has_no_value_yet_is_not_made_to_have_one() -> None:
+    @attrs.define(eq=False)
+    class Lazy(Server):
+        n: int = 1
+
+        @cached_property
+        def connection(self) -> int:
+            raise AssertionError
+
+    assert fields_of(Lazy()) == {"n": 1}
 
 
 def test_a_field_that_has_no_repr_is_not_shown() -> None:

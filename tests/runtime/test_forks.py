@@ -109,7 +109,23 @@ def test_a_child_whose_handler_is_over_ends_as_a_program_does(
 ) -> None:
     child = os.fork()
     if child == 0:
-        end_child(error)
+        try:
+            end_child(error)
+        finally:
+            os._exit(99)
 
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == code
     assert capfd.readouterr().err == told
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), SystemExit("gone")])
+def test_a_child_that_cannot_say_why_ends_all_the_same(error: BaseException) -> None:
+    child = os.fork()
+    if child == 0:
+        try:
+            sys.stderr = os.fdopen(os.open(os.devnull, os.O_RDONLY))  # none can write to it
+            end_child(error)
+        finally:
+            os._exit(99)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1

@@ -1,5 +1,6 @@
 """A handler's event type, found along its bases; any callable as a handler."""
 
+import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -199,6 +200,31 @@ async def test_what_a_plain_handler_raises_comes_out_of_its_thread_too(
         object.__setattr__(plain, "nursery", nursery)
         with pytest.raises(KeyError, match="7"):
             await answer_of(plain)
+
+
+async def test_after_a_late_event_the_next_one_has_a_thread_of_its_own(
+    nursery: trio.Nursery,
+) -> None:
+    release, idents, scope = threading.Event(), list[int](), trio.CancelScope()
+
+    def handler(event: object, context: object) -> None:
+        idents.append(threading.get_ident())
+        if len(idents) == 2:
+            trio.from_thread.run_sync(scope.cancel)
+            release.wait(5)
+
+    plain = Plain(handler, None, lambda *_: None)
+    object.__setattr__(plain, "nursery", nursery)
+    await answer_of(plain)
+    with scope:
+        await answer_of(plain)
+    await answer_of(plain)
+    release.set()
+
+    first, late, after = idents
+    assert scope.cancelled_caught
+    assert first == late != after
+    nursery.cancel_scope.cancel()
 
 
 async def test_a_thread_past_its_time_is_abandoned_and_told_of(nursery: trio.Nursery) -> None:

@@ -148,6 +148,11 @@ async def test_a_child_that_is_forked_in_a_thread_ends_with_its_handler(do: str,
         assert sandbox.function.starts == 1
 
 
+async def test_a_child_that_a_stream_s_thread_forks_ends_with_its_first_piece() -> None:
+    async with many("odd.forks_in_a_stream") as sandbox:
+        assert await sandbox.at_once(2, timeout=5) == [0, 0]
+
+
 async def test_more_plain_handlers_run_at_once_than_trio_has_threads() -> None:
     lanes = 48
     async with many("many.in_thread", lanes) as sandbox:

@@ -106,7 +106,8 @@ def words(say: Callable[[object], object], result: object) -> str:
     try:
         say(result)
     except Exception as error:
-        return str(getattr(error, "msg", error))
+        # simplejson before 4, which pure-lambda-ric wants, names a class with its module.
+        return str(getattr(error, "msg", error)).replace("decimal.Decimal", "Decimal")
     return "no refusal"
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import json
 import os
 import sys
 import tempfile
@@ -48,6 +49,13 @@ def forks(event, context):
                 raise ValueError(8)
         return "from the child"
     return [os.getpid(), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])]
+
+
+def forks_in_a_stream(event, context):
+    child = os.fork()
+    if child == 0:
+        yield b"from the child"
+    yield json.dumps(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])).encode()
 
 
 def unfinished(event, context):
