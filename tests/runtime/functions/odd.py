@@ -1,8 +1,8 @@
 """Handlers that do what handlers should not."""
 
 import asyncio
-import math
 import json
+import math
 import os
 import sys
 import tempfile
