@@ -76,11 +76,6 @@ class HandlerThread(InThread):
             raise errors.pop()
         return results.pop()
 
-    @property
-    def descriptors(self) -> tuple[int, ...]:
-        """The pipe's."""
-        return self._bell.ends
-
     def abandon(self) -> None:
         """Let it go: it ends when its call does. From now on it holds no descriptor."""
         self._scope.cancel()

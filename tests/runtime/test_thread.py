@@ -189,7 +189,7 @@ async def test_one_that_is_abandoned_holds_no_descriptor_and_rings_nobody(
     nursery: trio.Nursery,
 ) -> None:
     thread, late = HandlerThread(nursery), Late()
-    ends = thread.descriptors
+    ends = thread._bell.ends
     await late.abandoned_by(thread)
     assert not any(map(is_open, ends))
 
@@ -209,7 +209,7 @@ async def test_an_idle_thread_ends_with_its_nursery() -> None:
     async with trio.open_nursery() as nursery:
         thread = HandlerThread(nursery)
         await thread.call(ident)
-        ends = thread.descriptors
+        ends = thread._bell.ends
         del thread
         nursery.cancel_scope.cancel()
 
@@ -219,7 +219,7 @@ async def test_an_idle_thread_ends_with_its_nursery() -> None:
 async def test_one_that_never_began_leaves_nothing_open() -> None:
     async with trio.open_nursery() as nursery:
         thread = HandlerThread(nursery)
-        ends = thread.descriptors
+        ends = thread._bell.ends
         del thread
         nursery.cancel_scope.cancel()
 
