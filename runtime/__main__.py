@@ -13,6 +13,10 @@ rests = __name__ == "__main__" and one_lane and gc.isenabled()
 if rests:
     gc.disable()
 
+from .unneeded import import_trio  # noqa: E402
+
+import_trio()
+
 from .bootstrap import main  # noqa: E402
 from .ending import STOP_LIMIT  # noqa: E402
 from .watchdog import end_within  # noqa: E402

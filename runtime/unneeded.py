@@ -1,0 +1,88 @@
+"""`import trio`, without what a start does not need of it.
+
+trio brings `ssl`, `hmac` (with it `hashlib`: both are OpenSSL) and the tables of `idna`, for TLS,
+DTLS and the names of hosts. The runtime's own wire has none of them, nor has many a function: 8 ms
+of each start, and 2 to 4 MB. While trio is imported a stand-in takes the place of each; when trio
+is there, none does. Whoever imports `ssl` then, imports it. trio alone keeps its stand-ins, and
+each asks the module itself for whatever it is asked for.
+
+`importlib.util.LazyLoader` is no such thing: a second `import` of the same module makes it load,
+and trio has two; and everybody would hold the half-made module, not trio alone.
+
+trio also asks for the C library's threads by name, and ctypes has a process look for it (ldconfig):
+2 ms. In glibc there is one answer.
+"""
+
+import ctypes.util
+import os
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from importlib import import_module
+from types import ModuleType
+from typing import Any, cast
+
+UNNEEDED = ("hmac", "idna", "ssl")
+Find = Callable[[str], str | None]
+
+
+def import_trio() -> None:
+    """Import trio as a start needs it; all of it works as ever."""
+    util, find = cast("Any", ctypes.util), ctypes.util.find_library
+    if is_glibc():
+        util.find_library = partial(find_in_glibc, find)
+    try:
+        import_without("trio", UNNEEDED)
+    finally:
+        util.find_library = find
+
+
+def import_without(module: str, unneeded: Iterable[str]) -> None:
+    """Import a module without some of those that it imports for later.
+
+    Args:
+        module: its name.
+        unneeded: their names. One that is imported already, or is used at once, is as ever.
+
+    Raises:
+        ImportError: from the import.
+    """
+    standing = [StandIn(name) for name in unneeded if name not in sys.modules]
+    sys.modules.update({each.__name__: each for each in standing})
+    try:
+        import_module(module)
+    finally:
+        for each in standing:
+            each.step_aside()
+
+
+class StandIn(ModuleType):
+    """In the place of a module that nobody has used yet."""
+
+    def __getattr__(self, name: str) -> object:
+        self.step_aside()
+        value: object = getattr(import_module(self.__name__), name)
+        return value
+
+    def step_aside(self) -> None:
+        """Let the next `import` find the module itself."""
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+
+
+def is_glibc() -> bool:
+    """Whether the C library is GNU's; musl gives no version by this name, or an empty one."""
+    with suppress(AttributeError, ValueError, OSError):
+        return (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")
+    return False
+
+
+def find_in_glibc(find: Find, name: str) -> str | None:
+    """What ctypes finds, with one answer known.
+
+    Args:
+        find: `ctypes.util.find_library`.
+        name: of a library, without `lib` and suffix.
+    """
+    return "libpthread.so.0" if name == "pthread" else find(name)

@@ -1,0 +1,223 @@
+"""`import trio` without what a start does not need: used, it comes, and is itself."""
+
+import ctypes.util
+import json
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from runtime import unneeded
+from runtime.unneeded import StandIn, find_in_glibc, import_trio, import_without, is_glibc
+
+AS_A_START = """
+import json, sys
+started = []
+sys.addaudithook(lambda event, _: started.append(event) if event == "subprocess.Popen" else None)
+import runtime.__main__
+"""
+LEFT_OUT = """
+print(json.dumps([started, sorted(sys.modules)]))
+"""
+# Of those ciphers neither side has a certificate.
+TLS = """
+import ssl, trio, trio.testing
+def context(purpose):
+    made = ssl.SSLContext(purpose)
+    made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
+    made.maximum_version = ssl.TLSVersion.TLSv1_2
+    made.set_ciphers("AECDH-AES256-SHA:@SECLEVEL=0")
+    return made
+async def main():
+    ours, theirs = trio.testing.memory_stream_pair()
+    client = trio.SSLStream(ours, context(ssl.PROTOCOL_TLS_CLIENT))
+    server = trio.SSLStream(theirs, context(ssl.PROTOCOL_TLS_SERVER), server_side=True)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.send_all, b"hello")
+        said = (await server.receive_some()).decode()
+    ours, theirs = trio.testing.memory_stream_pair()
+    await theirs.send_all(b"no TLS at all")
+    try:
+        await trio.SSLStream(ours, context(ssl.PROTOCOL_TLS_CLIENT)).do_handshake()
+    except trio.BrokenResourceError as error:
+        broken = isinstance(error.__cause__, ssl.SSLError)
+    print(json.dumps([said, broken]))
+trio.run(main)
+"""
+NAMES = """
+import trio
+class Resolver(trio.abc.HostnameResolver):
+    async def getaddrinfo(self, host, *_):
+        return [host.decode()]
+    async def getnameinfo(self, *_): ...
+async def main():
+    trio.socket.set_custom_hostname_resolver(Resolver())
+    print(json.dumps(await trio.socket.getaddrinfo("b\\u00fccher.example", 80)))
+trio.run(main)
+"""
+THREAD_NAMES = """
+import trio
+def named():
+    import threading
+    return open(f"/proc/self/task/{threading.get_native_id()}/comm").read().strip()
+async def main():
+    print(json.dumps(await trio.to_thread.run_sync(named, thread_name="of the test")))
+trio.run(main)
+"""
+
+
+def started(script: str) -> Any:
+    """What a script prints, in a process that has imported trio as a start does."""
+    command = [sys.executable, "-P", "-c", AS_A_START + script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_start_brings_no_openssl_no_table_of_names_and_starts_no_process() -> None:
+    processes, modules = started(LEFT_OUT)
+
+    assert "trio" in modules
+    assert not {"ssl", "_ssl", "hmac", "hashlib", "_hashlib", "idna"} & set(modules)
+    assert processes == [] or not is_glibc()
+
+
+def test_trio_s_tls_works_and_tells_of_what_is_none() -> None:
+    assert started(TLS) == ["hello", True]
+
+
+def test_trio_s_names_of_hosts_are_encoded_by_idna() -> None:
+    assert started(NAMES) == ["xn--bcher-kva.example"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
+def test_trio_s_threads_have_their_names() -> None:
+    assert started(THREAD_NAMES) == "of the test"
+
+
+# -- in modules made for it
+
+
+@pytest.fixture
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Modules that import one another; of none is anything left."""
+    (tmp_path / "made_later.py").write_text("WORD = 'real'\n")
+    (tmp_path / "made_above.py").write_text("import made_later\ndef word(): return made_later.WORD")
+    (tmp_path / "made_at_once.py").write_text("from made_later import WORD\nimport made_later")
+    (tmp_path / "made_wrong.py").write_text("import made_later\nimport made_nowhere")
+    monkeypatch.setattr(sys, "modules", {**sys.modules})
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+def imported(name: str) -> Any:
+    return __import__(name)
+
+
+def test_what_is_not_used_is_not_imported_and_its_place_is_empty(modules: Path) -> None:
+    import_without("made_above", ["made_later"])
+
+    assert "made_later" not in sys.modules
+    assert isinstance(imported("made_above").made_later, StandIn)
+
+
+def test_it_comes_when_it_is_used_and_is_what_everybody_imports(modules: Path) -> None:
+    import_without("made_above", ["made_later"])
+
+    assert imported("made_above").word() == "real"
+    later = sys.modules["made_later"]
+    assert not isinstance(later, StandIn)
+    later.WORD = "changed"  # type: ignore[attr-defined]
+    assert imported("made_above").word() == "changed"
+
+
+def test_what_is_used_at_once_is_there_at_once(modules: Path) -> None:
+    import_without("made_at_once", ["made_later"])
+
+    assert imported("made_at_once").WORD == "real"
+    assert imported("made_at_once").made_later is sys.modules["made_later"]
+    assert not isinstance(sys.modules["made_later"], StandIn)
+
+
+def test_what_is_there_already_stays(modules: Path) -> None:
+    later = imported("made_later")
+
+    import_without("made_above", ["made_later"])
+
+    assert sys.modules["made_later"] is later
+    assert imported("made_above").made_later is later
+
+
+def test_after_an_import_that_fails_nothing_stands_in(modules: Path) -> None:
+    with pytest.raises(ModuleNotFoundError, match="made_nowhere"):
+        import_without("made_wrong", ["made_later"])
+
+    assert "made_later" not in sys.modules
+
+
+def test_what_its_module_has_not_it_has_not(modules: Path) -> None:
+    with pytest.raises(AttributeError, match="module 'made_later' has no attribute 'absent'"):
+        _ = StandIn("made_later").absent
+
+
+def test_it_does_not_take_another_s_place_away(modules: Path) -> None:
+    later = imported("made_later")
+
+    StandIn("made_later").step_aside()
+
+    assert sys.modules["made_later"] is later
+
+
+# -- the C library
+
+
+def test_the_c_library_is_known_as_the_platform_has_it() -> None:
+    assert is_glibc() == (platform.libc_ver()[0] == "glibc")
+
+
+@pytest.mark.parametrize("answer", ["", None, ValueError("unrecognized configuration name")])
+def test_where_no_version_of_glibc_is_told_it_is_another(
+    answer: str | Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def confstr(_: str) -> str | None:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("os.confstr", confstr)
+
+    assert not is_glibc()
+
+
+@pytest.mark.skipif(not is_glibc(), reason="another C library")
+def test_the_known_answer_is_the_one_that_ctypes_finds() -> None:
+    find = ctypes.util.find_library
+
+    assert find_in_glibc(find, "pthread") == find("pthread")
+
+
+def test_of_other_libraries_ctypes_is_asked() -> None:
+    assert find_in_glibc(lambda name: f"found {name}", "pthread_other") == "found pthread_other"
+
+
+def test_with_trio_there_ctypes_finds_libraries_by_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    find = ctypes.util.find_library
+    seen: list[object] = []
+
+    def importing(module: str, _: object) -> ModuleType:
+        seen.append(ctypes.util.find_library("pthread"))
+        raise ImportError(module)
+
+    monkeypatch.setattr(unneeded, "import_without", importing)
+    monkeypatch.setattr(unneeded, "is_glibc", lambda: True)
+    with pytest.raises(ImportError, match="trio"):
+        import_trio()
+
+    assert seen == ["libpthread.so.0"]
+    assert ctypes.util.find_library is find
