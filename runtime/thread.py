@@ -36,13 +36,14 @@ class HandlerThread(InThread):
         nursery: what holds it.
     """
 
-    __slots__ = ("_bell", "_calls", "_scope")
+    __slots__ = ("_bell", "_calls", "_process", "_scope")
 
     def __init__(self, nursery: trio.Nursery) -> None:
         super().__init__()
         self._bell = Bell()
         self._calls = SimpleQueue[Callable[[], None] | None]()
         self._scope = trio.CancelScope()
+        self._process = os.getpid()
         nursery.start_soon(self._hold, trio.lowlevel.current_task().name)
 
     async def call(self, act: Callable[[], object]) -> object:
@@ -53,7 +54,7 @@ class HandlerThread(InThread):
         Raises:
             BaseException: what it raised.
         """
-        context, own = copy_context(), os.getpid()
+        context = copy_context()
         # What it came to, past trio: that refuses a function that returns a coroutine, which a
         # handler may, and an error that its frames pass on is kept by them, in a circle.
         results: list[object] = []
@@ -64,7 +65,7 @@ class HandlerThread(InThread):
                 results.append(context.run(self.run, act))
             except BaseException as error:
                 errors.append(error)
-            if os.getpid() != own:
+            if os.getpid() != self._process:
                 # It has forked, and this is the child.
                 end_child(errors.pop() if errors else None)
 

@@ -55,10 +55,13 @@ async def told_to_end(
     *,
     members: int = 20,
     command: tuple[str, ...] = COMMAND,
+    lanes: int = 1,
 ) -> AsyncIterator[tuple[Ended, trio.Process]]:
     """Tell it so while it has the event; in the block it is ending."""
     ended = Ended()
-    async with process_of(handler, command=command, MEMBERS=str(members)) as (process, api, said):
+    async with process_of(
+        handler, command=command, MEMBERS=str(members), AWS_LAMBDA_MAX_CONCURRENCY=str(lanes)
+    ) as (process, api, said):
         # The first event is through: the runtime is up, and its signals are taken.
         await api.invoke(b"{}")
         async with trio.open_nursery() as nursery:

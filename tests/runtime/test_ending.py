@@ -75,6 +75,19 @@ async def test_a_plain_handler_that_holds_the_main_thread_is_cut_and_answered(sl
     assert ended.seconds < LONG / 2
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_plain_handler_in_a_thread_is_left_there_and_its_event_is_answered(
+    number: int,
+) -> None:
+    event = {"seconds": LONG, "sleep": True}
+    async with told_to_end("ends.plain", event, number, lanes=2) as (ended, _):
+        pass
+
+    assert ended.code == 0
+    assert error_of(ended) == "Runtime.Stopped"
+    assert ended.seconds < LONG / 2
+
+
 async def test_a_plain_handler_that_lets_nothing_cut_it_does_not_hold_the_end() -> None:
     async with told_to_end("ends.holds_on", {"seconds": LONG}) as (ended, _):
         pass

@@ -162,6 +162,25 @@ async def test_more_plain_handlers_run_at_once_than_trio_has_threads() -> None:
         assert max(answer["threads"] for answer in answers) > lanes
 
 
+@pytest.mark.parametrize(
+    ("do", "error"),
+    [
+        ("stop iteration", "StopIteration"),
+        ("generator exit", "GeneratorExit"),
+        ("thread exit", "SystemExit"),
+    ],
+)
+async def test_what_would_end_a_thread_or_a_generator_ends_its_own_event(
+    do: str, error: str
+) -> None:
+    async with many("many.ends_its_thread", 2) as sandbox:
+        (told,) = await sandbox.at_once(1, do=do)
+
+        assert told["errorType"] == error
+        assert await sandbox.at_once(2, do="nothing") == [sandbox.function.pid] * 2
+        assert sandbox.function.starts == 1
+
+
 async def test_an_event_past_its_deadline_leaves_the_others_alone() -> None:
     async with many("many.on_loop") as sandbox:
         # One more is waited for than comes.

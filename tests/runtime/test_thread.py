@@ -65,7 +65,11 @@ async def test_each_call_has_the_context_variables_of_its_caller(nursery: trio.N
     nursery.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("error", [KeyError("this"), SystemExit(3), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error",
+    [KeyError("this"), SystemExit(3), KeyboardInterrupt(), GeneratorExit()],
+    ids=repr,
+)
 async def test_what_a_call_raises_its_caller_gets_and_the_thread_goes_on(
     error: BaseException, nursery: trio.Nursery
 ) -> None:

@@ -1,5 +1,6 @@
 """Handlers of which many run at once: each tells which one it was, wherever its code runs."""
 
+import _thread
 import logging
 import os
 import threading
@@ -57,6 +58,16 @@ def in_thread(event, context):
         time.sleep(0.001)
     logger.info("plain %s", event["n"])
     return told(event, context)
+
+
+def ends_its_thread(event, context):
+    if event["do"] == "stop iteration":
+        raise StopIteration(3)
+    if event["do"] == "generator exit":
+        raise GeneratorExit
+    if event["do"] == "thread exit":
+        _thread.exit()
+    return os.getpid()
 
 
 async def on_asyncio(event, context):
