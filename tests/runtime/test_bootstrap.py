@@ -199,7 +199,8 @@ async def test_neither_a_handler_that_holds_on_nor_a_thread_nor_a_missing_api_ho
             process.send_signal(signal.SIGTERM)
             began = time.perf_counter()
             assert await process.wait() == code
-            assert time.perf_counter() - began < 2.7
+            # Two seconds, and what other load on the machine adds: none of them ends by itself.
+            assert time.perf_counter() - began < 6
             nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
