@@ -32,9 +32,8 @@ import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-import attrs
 import trio
 from trio.lowlevel import (
     Abort,
@@ -68,7 +67,7 @@ from .mailbox import Mailbox
 from .request import Request
 
 if TYPE_CHECKING:
-    from .status import Event
+    from .status import Debugging
 
 logger = logs.logger("actors")
 
@@ -90,21 +89,6 @@ class Living(Protocol):
     async def terminate(self, reason: ExitReason, /) -> None: ...
 
 
-class Debugging(Protocol):
-    """What a process knows of whoever looks into it."""
-
-    @property
-    def suspended(self) -> bool: ...
-    @property
-    def events(self) -> "tuple[Event, ...]": ...
-
-
-def _nobody() -> dict[Any, Any]:
-    """Nobody yet. (To call `dict[Task, Process]` takes ten times as long as to call this.)"""
-    return {}
-
-
-@attrs.define(eq=False)
 class Process:
     """One incarnation of an actor: its mailbox, scopes, watchers, and why it ended.
 
@@ -118,55 +102,67 @@ class Process:
             reaches it.
     """
 
-    path: str
-    incarnation: int
-    grace: float
-    mailbox: Mailbox
-    parent: "Process | None" = None
-    linked: bool = False
-    # Whether its `terminate` does anything: most actors' does not, and its scopes would cost.
-    cleans_up: bool = attrs.field(default=True, init=False)
-    # Whether what waits in its mailbox is still handled when it is asked to stop.
-    drains: bool = attrs.field(default=False, init=False)
-    # Whether somebody else tells of its crash: a task's, that is given to whoever awaits it.
-    silent: bool = attrs.field(default=False, init=False)
-    phase: Phase = attrs.field(default=Phase.STARTING, init=False)
-    reason: ExitReason | None = attrs.field(default=None, init=False)
-    # Why nothing can be asked of it any more. A field, since every message is checked against it.
-    doom: ExitReason | None = attrs.field(default=None, init=False)
-    factory: Callable[[], Living] | None = attrs.field(default=None, init=False)
-    actor: Living | None = attrs.field(default=None, init=False)
-    current: object = attrs.field(default=None, init=False)
-    # When it turned to that, and when its life began, in seconds of trio's clock.
-    since: float = attrs.field(default=0.0, init=False)
-    began: float = attrs.field(default=0.0, init=False)
-    # Who looks into it (room `debug`), None as long as nobody does.
-    debug: Debugging | None = attrs.field(default=None, init=False)
-    # What `handle_continue` is still to be given, before the mailbox gets its turn again.
-    continuations: list[object] | None = attrs.field(default=None, init=False)
-    # Calls that will be answered later, and what each of its own tasks waits for.
-    deferred: dict[Request, None] | None = attrs.field(default=None, init=False)
-    waits: "dict[Task, tuple[Process, Request | None]]" = attrs.field(factory=_nobody, init=False)
-    # The reply to the current call that it left with: given when `terminate` has run.
-    farewell: object = attrs.field(default=NOTHING, init=False)
-    task: Task | None = attrs.field(default=None, init=False)
-    watchers: dict[object, Callable[["Process"], None]] = attrs.field(factory=_nobody, init=False)
-    watching: "dict[object, Process]" = attrs.field(factory=_nobody, init=False)
-    release_name: Callable[[], None] | None = attrs.field(default=None, init=False)
-    on_kill: Callable[[], None] | None = attrs.field(default=None, init=False)
-    on_grace: Callable[[], None] | None = attrs.field(default=None, init=False)
-    # What it leaves to be read when it has ended, its actor being gone.
-    legacy: object = attrs.field(default=None, init=False)
-    # Its start has failed: who started it is told, and it never was anybody to others.
-    failed: bool = attrs.field(default=False, init=False)
-    _around: int = attrs.field(default=0, init=False)
-    _asked: ExitReason | None = attrs.field(default=None, init=False)
-    _killed: bool = attrs.field(default=False, init=False)
-    # Only for an actor that cleans up: it takes 670 bytes, and time at each start.
-    _stop: trio.CancelScope | None = attrs.field(default=None, init=False)
-    _kill: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
-    # Who waits for its start or its end, and whether parked: one that is not looks by itself.
-    _waiting: dict[Task, bool] | None = attrs.field(default=None, init=False)
+    __slots__ = (
+        "_around", "_asked", "_kill", "_killed", "_stop", "_waiting", "actor", "began",
+        "cleans_up", "continuations", "current", "debug", "deferred", "doom", "drains", "factory",
+        "failed", "farewell", "grace", "incarnation", "legacy", "linked", "mailbox", "on_grace",
+        "on_kill", "parent", "path", "phase", "reason", "release_name", "silent", "since", "task",
+        "waits", "watchers", "watching",
+    )  # fmt: skip
+
+    def __init__(
+        self, path: str, incarnation: int, grace: float, mailbox: Mailbox,
+        parent: "Process | None" = None, linked: bool = False,
+    ) -> None:  # fmt: skip
+        self.path = path
+        self.incarnation = incarnation
+        self.grace = grace
+        self.mailbox = mailbox
+        self.parent = parent
+        self.linked = linked
+        # Whether its `terminate` does anything: most actors' does not, and its scopes would cost.
+        self.cleans_up = True
+        # Whether what waits in its mailbox is still handled when it is asked to stop.
+        self.drains = False
+        # Whether somebody else tells of its crash: a task's, that is given to whoever awaits it.
+        self.silent = False
+        self.phase = Phase.STARTING
+        self.reason: ExitReason | None = None
+        # Why nothing can be asked of it any more, for every message is checked against it.
+        self.doom: ExitReason | None = None
+        self.factory: Callable[[], Living] | None = None
+        self.actor: Living | None = None
+        self.current: object = None
+        # When it turned to that, and when its life began, in seconds of trio's clock.
+        self.since = 0.0
+        self.began = 0.0
+        # Who looks into it (room `debug`), None as long as nobody does.
+        self.debug: Debugging | None = None
+        # What `handle_continue` is still to be given, before the mailbox gets its turn again.
+        self.continuations: list[object] | None = None
+        # Calls that will be answered later, and what each of its own tasks waits for.
+        self.deferred: dict[Request, None] | None = None
+        self.waits: dict[Task, tuple[Process, Request | None]] = {}
+        # The reply to the current call that it left with: given when `terminate` has run.
+        self.farewell: object = NOTHING
+        self.task: Task | None = None
+        self.watchers: dict[object, Callable[[Process], None]] = {}
+        self.watching: dict[object, Process] = {}
+        self.release_name: Callable[[], None] | None = None
+        self.on_kill: Callable[[], None] | None = None
+        self.on_grace: Callable[[], None] | None = None
+        # What it leaves to be read when it has ended, its actor being gone.
+        self.legacy: object = None
+        # Its start has failed: who started it is told, and it never was anybody to others.
+        self.failed = False
+        self._around = 0
+        self._asked: ExitReason | None = None
+        self._killed = False
+        # Only for an actor that cleans up: it takes 670 bytes, and time at each start.
+        self._stop: trio.CancelScope | None = None
+        self._kill = trio.CancelScope()
+        # Who waits for its start or its end, and whether parked: one that is not looks by itself.
+        self._waiting: dict[Task, bool] | None = None
 
     # -- asked from outside
 

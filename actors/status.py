@@ -23,7 +23,7 @@ that is being told of nor, by being passed over, show the secret: then nothing i
 from collections.abc import Mapping
 from contextlib import suppress
 from types import MemberDescriptorType
-from typing import Literal, TypedDict, cast
+from typing import Literal, Protocol, TypedDict, cast
 
 import attrs
 
@@ -69,6 +69,15 @@ class Event:
         return f"{self.path} " + verb.format(
             message=self.message, sender=sender, detail=self.detail
         )
+
+
+class Debugging(Protocol):
+    """What a process knows of whoever looks into it."""
+
+    @property
+    def suspended(self) -> bool: ...
+    @property
+    def events(self) -> tuple[Event, ...]: ...
 
 
 @attrs.frozen

@@ -77,7 +77,6 @@ class Instance(Protocol):
     async def terminate(self, reason: ExitReason, /) -> None: ...
 
 
-@attrs.define(eq=False)
 class Plain(Handler[Any]):
     """A callable as a handler, as AWS's own Python runtime takes it.
 
@@ -89,10 +88,18 @@ class Plain(Handler[Any]):
         abandon: told of each such thread, and how to see whether it still runs.
     """
 
-    target: Callable[[Any, Context], Any]
-    alarm: Alarm | None
-    abandon: Callable[[str, Callable[[], bool]], None]
-    _thread: "HandlerThread | None" = attrs.field(default=None, init=False)
+    __slots__ = ("_thread", "abandon", "alarm", "target")
+
+    def __init__(
+        self,
+        target: Callable[[Any, Context], Any],
+        alarm: Alarm | None,
+        abandon: Callable[[str, Callable[[], bool]], None],
+    ) -> None:
+        self.target = target
+        self.alarm = alarm
+        self.abandon = abandon
+        self._thread: HandlerThread | None = None
 
     def handle(self, event: Any, context: Context) -> object:  # type: ignore[override]
         if self.alarm is None:

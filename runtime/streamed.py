@@ -90,9 +90,10 @@ def _streamed(inner: Any) -> Instance:
     return Streamed(inner, inner.handle)
 
 
-@attrs.define(eq=False)
 class StreamedPlain(Plain):
     """A callable that streams: called, it has not run yet."""
+
+    __slots__ = ()
 
     async def handle(self, event: Any, context: Context) -> object:
         if takes_response(self.target):

@@ -33,10 +33,9 @@ def instances(
         return lambda: OnAsyncio(target(), loop)
     if is_async(target):
         return lambda: Awaited(partial(loop.run, target))
-    return lambda: PlainOnAsyncio(target, alarm, abandon, loop=loop)
+    return lambda: PlainOnAsyncio(target, alarm, abandon, loop)
 
 
-@attrs.define(eq=False)
 class PlainOnAsyncio(Plain):
     """A plain `def` as a handler; if it returns an awaitable, that is the asyncio loop's.
 
@@ -46,7 +45,17 @@ class PlainOnAsyncio(Plain):
         loop: the loop.
     """
 
-    loop: AsyncioLoop = attrs.field(kw_only=True)
+    __slots__ = ("loop",)
+
+    def __init__(
+        self,
+        target: Callable[[Any, Context], Any],
+        alarm: Alarm | None,
+        abandon: Callable[[str, Callable[[], bool]], None],
+        loop: AsyncioLoop,
+    ) -> None:
+        super().__init__(target, alarm, abandon)
+        self.loop = loop
 
     def result_of(self, result: object) -> object:
         async def on_loop() -> object:
