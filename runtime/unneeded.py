@@ -16,6 +16,7 @@ trio also asks for the C library's threads by name, and ctypes has a process loo
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
@@ -28,7 +29,14 @@ Find = Callable[[str], str | None]
 
 
 def import_trio() -> None:
-    """Import trio as a start needs it; all of it works as ever."""
+    """Import trio as a start needs it; all of it works as ever.
+
+    Not beside a thread, which `sitecustomize` may have started: what it imports meanwhile would be
+    a stand-in, a submodule twice, or an error. Then it is the plain import.
+    """
+    if threading.active_count() > 1:
+        import_module("trio")
+        return
     import_without("ctypes.util", UNNEEDED)
     util: Any = sys.modules["ctypes.util"]
     find: Find = util.find_library

@@ -22,6 +22,10 @@ import runtime.__main__
 LEFT_OUT = """
 print(json.dumps([started, sorted(sys.modules)]))
 """
+A_THREAD = """
+import threading
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+"""
 # Of those ciphers neither side has a certificate.
 TLS = """
 import ssl, trio, trio.testing
@@ -69,9 +73,9 @@ trio.run(main)
 """
 
 
-def started(script: str) -> Any:
+def started(script: str, *, before: str = "") -> Any:
     """What a script prints, in a process that has imported trio as a start does."""
-    command = [sys.executable, "-P", "-c", AS_A_START + script]
+    command = [sys.executable, "-P", "-c", before + AS_A_START + script]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -84,6 +88,12 @@ def test_a_start_brings_no_openssl_no_table_of_names_and_starts_no_process() -> 
     openssl = {"ssl", "_ssl", "hmac", "hashlib", "_hashlib"}
     assert not {*openssl, "idna", "locale", "shutil", "tempfile"} & set(modules)
     assert processes == [] or not is_glibc()
+
+
+def test_beside_a_thread_that_may_import_too_trio_is_imported_as_ever() -> None:
+    _, modules = started(LEFT_OUT, before=A_THREAD)
+
+    assert {"ssl", "hmac", "idna"} <= set(modules)
 
 
 def test_trio_s_tls_works_and_tells_of_what_is_none() -> None:
@@ -217,6 +227,7 @@ def test_with_trio_there_ctypes_finds_libraries_by_itself(
 
     monkeypatch.setattr(unneeded, "import_without", importing)
     monkeypatch.setattr(unneeded, "is_glibc", lambda: True)
+    monkeypatch.setattr("threading.active_count", lambda: 1)
     with pytest.raises(ImportError, match="trio"):
         import_trio()
 
