@@ -82,7 +82,7 @@ class StandIn(ModuleType):
 
 
 def is_glibc() -> bool:
-    """Whether the C library is GNU's; musl gives no version by this name, or an empty one."""
+    """Whether the C library is GNU's; musl knows the name and gives an error, EINVAL."""
     with suppress(AttributeError, ValueError, OSError):
         return (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")
     return False

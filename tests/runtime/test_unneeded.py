@@ -5,6 +5,7 @@ import json
 import platform
 import subprocess
 import sys
+from errno import EINVAL
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,10 @@ def test_the_c_library_is_known_as_the_platform_has_it() -> None:
     assert is_glibc() == (platform.libc_ver()[0] == "glibc")
 
 
-@pytest.mark.parametrize("answer", ["", None, ValueError("unrecognized configuration name")])
+@pytest.mark.parametrize(
+    "answer",
+    ["", None, ValueError("of macOS"), OSError(EINVAL, "of musl"), AttributeError("of Windows")],
+)
 def test_where_no_version_of_glibc_is_told_it_is_another(
     answer: str | Exception | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,22 +218,23 @@ def test_of_other_libraries_ctypes_is_asked() -> None:
     assert find_in_glibc(lambda name: f"found {name}", "pthread_other") == "found pthread_other"
 
 
-def test_with_trio_there_ctypes_finds_libraries_by_itself(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("glibc", [True, False])
+def test_with_trio_there_ctypes_finds_libraries_by_itself_and_all_along_without_glibc(
+    glibc: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find = ctypes.util.find_library
     seen: list[object] = []
 
     def importing(module: str, _: object) -> None:
         if module == "trio":
-            seen.append(ctypes.util.find_library("pthread"))
+            seen.append(ctypes.util.find_library)
             raise ImportError(module)
 
     monkeypatch.setattr(unneeded, "import_without", importing)
-    monkeypatch.setattr(unneeded, "is_glibc", lambda: True)
+    monkeypatch.setattr(unneeded, "is_glibc", lambda: glibc)
     monkeypatch.setattr("threading.active_count", lambda: 1)
     with pytest.raises(ImportError, match="trio"):
         import_trio()
 
-    assert seen == ["libpthread.so.0"]
+    assert (seen == [find]) is not glibc
     assert ctypes.util.find_library is find
