@@ -12,7 +12,7 @@ imports the module and leaves it its place in all of them. To ask it again each 
 and trio has two; and everybody would hold the half-made module.
 
 trio also asks for the C library's threads by name, and ctypes has a process look for it (ldconfig):
-2 ms. In glibc there is one answer.
+1 to 2 ms. In glibc there is one answer.
 """
 
 import os
