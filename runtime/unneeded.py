@@ -21,7 +21,6 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
-from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -36,7 +35,7 @@ def import_trio() -> None:
     a stand-in, a submodule twice, or an error. Then it is the plain import.
     """
     if threading.active_count() > 1:
-        import_module("trio")
+        __import__("trio")
         return
     import_without("ctypes.util", UNNEEDED)
     util: Any = sys.modules["ctypes.util"]
@@ -63,7 +62,8 @@ def import_without(module: str, unneeded: Iterable[str]) -> None:
     standing = [StandIn(name, brought) for name in unneeded if name not in before]
     sys.modules.update({each.__name__: each for each in standing})
     try:
-        import_module(module)
+        # Not `import_module`, of which `-X importtime` does not tell.
+        __import__(module)
     finally:
         for each in standing:
             each.step_aside()
@@ -98,7 +98,8 @@ class StandIn(ModuleType):
     def replaced(self) -> ModuleType:
         """The module itself, with its holders too."""
         self.step_aside()
-        module = import_module(self.__name__)
+        __import__(self.__name__)
+        module = sys.modules[self.__name__]
         for holder in self.holders:
             for name in [name for name, value in [*vars(holder).items()] if value is self]:
                 setattr(holder, name, module)
