@@ -21,6 +21,8 @@ PEER = "awslambdaric"
 
 LARGEST_EVENT = 6 * 2**20
 MOST_AT_ONCE, MOST_OF_THE_PEER = 1024, 64
+# Of each all cycles are kept until the end.
+MOST_ROUNDS = 1000
 
 
 @attrs.frozen
@@ -153,8 +155,8 @@ def _size(given: Given) -> Size:
     size = QUICK if given.get("quick") else Size()
     if (text := given.get("rounds")) is not None:
         rounds = number_of(text)
-        if not rounds.is_integer() or rounds < 1:
-            raise BadInput(f"--rounds {text}: give a whole number, 1 or more")
+        if not rounds.is_integer() or not 1 <= rounds <= MOST_ROUNDS:
+            raise BadInput(f"--rounds {text}: give a whole number from 1 to {MOST_ROUNDS}")
         size = attrs.evolve(size, rounds=int(rounds))
     if (text := given.get("duration")) is not None:
         seconds = number_of(text)
@@ -228,6 +230,7 @@ def _plots(text: str | None) -> Path | None:
         )
     path = Path(text).absolute()
     there = next(each for each in (path, *path.parents) if each.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
+    # Of a variable that is not set, `""` would be the current folder.
+    if not text or not there.is_dir() or not os.access(there, os.W_OK):
         raise BadInput(f"--plots {text}: is no folder to write to; give one that can be made")
     return path

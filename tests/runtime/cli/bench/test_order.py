@@ -49,8 +49,9 @@ def test_the_peer_serves_the_same_handler_unless_another_is_named() -> None:
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"rounds": "0"}, "--rounds 0: give a whole number, 1 or more"),
-        ({"rounds": "x"}, "--rounds x: give a whole number, 1 or more"),
+        ({"rounds": "0"}, "--rounds 0: give a whole number from 1 to 1000"),
+        ({"rounds": "x"}, "--rounds x: give a whole number from 1 to 1000"),
+        ({"rounds": "1e9"}, "--rounds 1e9: give a whole number from 1 to 1000"),
         ({"duration": "0"}, "--duration 0: give seconds, more than 0"),
         ({"duration": "inf"}, "--duration inf: give seconds, more than 0"),
         ({"timeout": "-1"}, "--timeout -1: give seconds, more than 0"),
@@ -98,12 +99,15 @@ def test_what_is_not_installed_is_said_before_anything_is_measured(
 
 
 @pytest.mark.usefixtures("has_peer")
-@pytest.mark.parametrize("plots", ["plots", "plots/below"])
-def test_a_file_in_the_place_of_the_folder_for_plots_is_said(plots: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("plots", ["plots", "plots/below", ""])
+def test_what_is_no_folder_for_plots_is_said(
+    plots: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "plots").write_text("")
+    monkeypatch.chdir(tmp_path)
 
     with pytest.raises(BadInput, match="is no folder to write to"):
-        read(plots=str(tmp_path / plots))
+        read(plots=plots)
 
 
 @pytest.mark.usefixtures("has_peer")
