@@ -1,24 +1,29 @@
 """What is seen on a terminal: a bar while it runs, and the report at the end."""
 
+import io
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as RichTable
 
 from runtime.cli.bench.plan import Step
 from runtime.cli.bench.report import Report
-from runtime.cli.bench.words import RECKONED, Table, cost_table, figure_table, heading
+from runtime.cli.bench.words import RECKONED, Shown, Table, cost_table, figure_table, heading
 
 __all__ = ["progress", "table"]
 
 WIDTH = 130
 """Columns of what goes to a file or a pipe."""
-NARROW = 105
-"""Columns that all spreads need beside a peer."""
+ALL, RATIOS = 105, 75
+"""Columns that all spreads need beside a peer, and those of the ratios."""
+LEFT_OUT = (
+    "There is no room here for each spread, nor, on less than {} columns, for what the costs are"
+    " reckoned from: --markdown FILE writes all of it."
+)
 
 
 @contextmanager
@@ -30,7 +35,7 @@ def progress() -> Generator[Callable[[Step, int, int], None]]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
+        MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
     with Progress(
@@ -52,21 +57,43 @@ def progress() -> Generator[Callable[[Step, int, int], None]]:
 
 def table(report: Report) -> str:
     """A report as it is printed, for the terminal that stdout is, or for a file."""
-    # Not printed by rich itself, which leaves by `sys.exit` where a reader has left.
     is_terminal = sys.stdout.isatty()
-    console = Console(width=None if is_terminal else WIDTH, highlight=False, markup=False)
-    with console.capture() as captured:
-        for line in heading(report):
-            console.print(line)
-        console.print()
-        console.print(_rich(figure_table(report, narrow=console.width < NARROW)))
-        console.print()
-        console.print(_rich(cost_table(report)))
-        console.print()
-        for note in report.notes:
-            console.print(note)
+    drawn = _Drawn()
+    # Not printed by rich itself, which leaves by `sys.exit` where a reader has left.
+    console = Console(
+        file=drawn,
+        width=None if is_terminal else WIDTH,
+        force_terminal=is_terminal or None,
+        highlight=False,
+        markup=False,
+    )
+    shown = _shown(console.width)
+    for line in heading(report):
+        console.print(line)
+    console.print()
+    console.print(_rich(figure_table(report, shown)))
+    console.print()
+    console.print(_rich(cost_table(report, shown)))
+    console.print()
+    left_out = [LEFT_OUT.format(RATIOS)] if report.peer and shown is not Shown.ALL else []
+    for note in (*report.notes, *left_out):
+        console.print(note)
     # What fills up to the right edge is nothing to keep.
-    return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+    return "".join(f"{line.rstrip()}\n" for line in drawn.getvalue().splitlines())
+
+
+class _Drawn(io.StringIO):
+    """What is drawn, in characters that stdout has."""
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return sys.stdout.encoding
+
+
+def _shown(columns: int) -> Shown:
+    if columns >= ALL:
+        return Shown.ALL
+    return Shown.RATIOS if columns >= RATIOS else Shown.MEDIANS
 
 
 def _rich(table: Table) -> RichTable:

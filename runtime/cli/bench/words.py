@@ -1,6 +1,7 @@
 """A report's values as text: tables of it, for the terminal and as Markdown."""
 
 from collections.abc import Sequence
+from enum import Enum
 
 import attrs
 
@@ -8,12 +9,31 @@ from runtime.cli.bench.figures import Figure
 from runtime.cli.bench.report import Cost, Report
 from runtime.cli.bench.rows import Row
 
-__all__ = ["RECKONED", "Table", "cost_table", "figure_table", "heading", "markdown", "number"]
+__all__ = [
+    "RECKONED",
+    "Shown",
+    "Table",
+    "cost_table",
+    "figure_table",
+    "heading",
+    "markdown",
+    "number",
+]
 
 MISSING = "-"
 SPREAD = "low to high"
 RECKONED = "reckoned from"
 """The head of a column of words."""
+
+
+class Shown(Enum):
+    """How much of the tables there is room for beside a peer; without one there is for all."""
+
+    ALL = "all"
+    RATIOS = "spreads of the ratios alone"
+    MEDIANS = "medians alone, and costs without what they were reckoned from"
+
+    __hash__ = object.__hash__
 
 
 @attrs.frozen
@@ -52,30 +72,35 @@ def heading(report: Report) -> list[str]:
     ]
 
 
-def figure_table(report: Report, *, narrow: bool = False) -> Table:
-    """All rows, in their sections.
-
-    Args:
-        report: where they stand.
-        narrow: with a peer, show the spread of the ratios alone.
-    """
-    spread = [] if narrow and report.peer else [SPREAD]
-    columns = ["", "okibi", *spread]
+def figure_table(report: Report, shown: Shown = Shown.ALL) -> Table:
+    """All rows, in their sections."""
+    heads = ["okibi"]
     if report.peer:
-        columns += [report.peer.partition(" ")[0], *spread, "ratio", SPREAD]
+        heads += [report.peer.partition(" ")[0], "ratio"]
+    spreads = _spreads(report, shown)
+    columns = [""]
+    for head, spread in zip(heads, spreads, strict=True):
+        columns += [head, SPREAD] if spread else [head]
     sections: dict[str, list[Sequence[str]]] = {}
     for row in report.rows:
-        sections.setdefault(row.section, []).append(_cells(row, report, narrow))
+        sections.setdefault(row.section, []).append(_cells(row, spreads))
     return Table(columns, list(sections.items()))
 
 
-def _cells(row: Row, report: Report, narrow: bool) -> list[str]:
-    name = f"{row.name} ({row.unit})" if row.unit else row.name
+def _spreads(report: Report, shown: Shown) -> tuple[bool, ...]:
+    """Whether the spread stands beside okibi's figures, the peer's and the ratios."""
     if not report.peer:
-        return [name, *_texts(row.okibi)]
-    shown = 1 if narrow else 2
-    measured = [text for figure in (row.okibi, row.peer) for text in _texts(figure)[:shown]]
-    return [name, *measured, *_texts(row.ratio)]
+        return (True,)
+    each = shown is Shown.ALL
+    return (each, each, shown is not Shown.MEDIANS)
+
+
+def _cells(row: Row, spreads: Sequence[bool]) -> list[str]:
+    cells = [f"{row.name} ({row.unit})" if row.unit else row.name]
+    # Without a peer the first alone.
+    for figure, spread in zip((row.okibi, row.peer, row.ratio), spreads, strict=False):
+        cells += _texts(figure)[: 1 + spread]
+    return cells
 
 
 def _texts(figure: Figure | None) -> tuple[str, str]:
@@ -84,18 +109,22 @@ def _texts(figure: Figure | None) -> tuple[str, str]:
     return number(figure.median), f"{number(figure.low)} to {number(figure.high)}"
 
 
-def cost_table(report: Report) -> Table:
+def cost_table(report: Report, shown: Shown = Shown.ALL) -> Table:
     """What a month costs, and what that was reckoned from: with a peer, of each."""
     asked = f"{number(report.monthly / 1e6)} million events a month"
-    columns = [asked, "okibi", RECKONED]
-    if report.peer:
-        columns += [report.peer.partition(" ")[0], RECKONED]
-    return Table(columns, [("", [_cost_cells(cost, report) for cost in report.costs])])
+    if not report.peer:
+        found = [[cost.where, _dollars(cost.okibi), cost.how] for cost in report.costs]
+        return Table([asked, "okibi", RECKONED], [("", found)])
+    step = 2 if shown is Shown.MEDIANS else 1
+    columns = ["okibi", RECKONED, report.peer.partition(" ")[0], RECKONED][::step]
+    return Table(
+        [asked, *columns],
+        [("", [[cost.where, *_cost_cells(cost)[::step]] for cost in report.costs])],
+    )
 
 
-def _cost_cells(cost: Cost, report: Report) -> list[str]:
-    peer = [_dollars(cost.peer), cost.peer_how] if report.peer else []
-    return [cost.where, _dollars(cost.okibi), cost.how, *peer]
+def _cost_cells(cost: Cost) -> list[str]:
+    return [_dollars(cost.okibi), cost.how, _dollars(cost.peer), cost.peer_how]
 
 
 def _dollars(amount: float | None) -> str:

@@ -1,12 +1,13 @@
 """A report as text: for the terminal, and as Markdown."""
 
+import io
 from pathlib import Path
 
 import pytest
 
 from runtime.cli.bench.report import Report, make_report
 from runtime.cli.bench.terminal import table
-from runtime.cli.bench.words import cost_table, figure_table, heading, markdown
+from runtime.cli.bench.words import Shown, cost_table, figure_table, heading, markdown
 from tests.runtime.cli.bench.made import MACHINE, PEER, order, results, run
 
 
@@ -23,18 +24,56 @@ def report(
 
 
 def test_each_row_has_a_cell_for_each_column(report: Report) -> None:
-    for made in (figure_table(report), figure_table(report, narrow=True), cost_table(report)):
-        for _, found in made.sections:
-            assert {len(cells) for cells in found} == {len(made.columns)}
+    for shown in Shown:
+        for made in (figure_table(report, shown), cost_table(report, shown)):
+            for _, found in made.sections:
+                assert {len(cells) for cells in found} == {len(made.columns)}
 
 
 def test_a_narrow_table_shows_the_spread_of_the_ratios_alone(report: Report) -> None:
     if report.peer:
-        assert figure_table(report, narrow=True).columns == (
+        assert figure_table(report, Shown.RATIOS).columns == (
             ["", "okibi", PEER, "ratio", "low to high"]
         )
     else:
-        assert figure_table(report, narrow=True).columns == ["", "okibi", "low to high"]
+        assert figure_table(report, Shown.RATIOS).columns == ["", "okibi", "low to high"]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 130])
+def test_nothing_is_cut_from_60_columns_on(
+    report: Report, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.cli.bench.terminal.WIDTH", columns)
+
+    lines = table(report).splitlines()
+
+    assert max(map(len, lines)) <= columns
+    assert not any("…" in line for line in lines)
+    (events,) = (line for line in lines if "events (a second)" in line)
+    assert "9,167" in events
+
+
+def test_a_table_that_leaves_out_says_where_all_of_it_stands(
+    report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "--markdown" not in table(report)
+
+    monkeypatch.setattr("runtime.cli.bench.terminal.WIDTH", 60)
+    assert ("--markdown" in table(report)) is bool(report.peer)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_table_is_made_without_a_look_at_what_takes_it(
+    report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As Python makes it where PYTHONUNBUFFERED is set: it writes nothing, too, at once.
+    with (
+        open("/dev/full", "wb", buffering=0) as full,
+        io.TextIOWrapper(full, write_through=True) as stdout,
+    ):
+        monkeypatch.setattr("sys.stdout", stdout)
+        assert table(report)
+        monkeypatch.undo()
 
 
 def test_the_heading_names_what_was_measured_and_the_machine(report: Report) -> None:
