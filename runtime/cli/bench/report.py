@@ -23,9 +23,9 @@ ENOUGH = 1000
 """Cycles of a round, of which one lies past p99.9."""
 
 ROUNDS = (
-    "Each figure is the median of {} rounds, of crashes {}, with the smallest and the largest;"
-    " a ratio is okibi's to the peer's, taken within a round."
+    "Each figure is the median of {} rounds, of crashes {}, with the smallest and the largest{}."
 )
+RATIOS = "; a ratio is okibi's to the peer's, taken within a round"
 SHARES = (
     "The runtime's and the server's part of a cycle is the cycle of the same function with a"
     " handler in its place that only returns the same answer, measured in turn with it; the rest is"
@@ -189,7 +189,7 @@ def notes(order: BenchOrder, results: Results, machine: Machine) -> tuple[str, .
     """Sentences without which the figures could be misread."""
     prices = order.prices
     said = [
-        ROUNDS.format(order.size.rounds, order.size.crash_rounds),
+        ROUNDS.format(order.size.rounds, order.size.crash_rounds, RATIOS if order.peer else ""),
         SHARES,
         CRASHES,
         MEMORY,

@@ -77,6 +77,15 @@ def test_a_peer_is_paid_for_with_its_own_figures(tmp_path: Path) -> None:
     assert 1.9 < (other - 0.2) / (own - 0.2) < 2.1
 
 
+def test_a_ratio_is_explained_where_there_is_a_peer(tmp_path: Path) -> None:
+    beside = results([run(100)], [run(90)], peer=True)
+
+    assert "a ratio is okibi's to the peer's" in " ".join(
+        notes(attrs.evolve(order(tmp_path), peer="app.plain"), beside, MACHINE)
+    )
+    assert "peer" not in said(tmp_path)
+
+
 def test_errors_are_named(tmp_path: Path) -> None:
     made = results([run(100, errors={"Function.ValueError": 1})], [run(90)])
 
