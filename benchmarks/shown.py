@@ -52,8 +52,12 @@ def table(results: Results) -> str:
 
 
 def _claim(row: Kept) -> str:
+    median = _ratio(row.median)
+    # On which side of its bar it lies is to be seen.
+    if row.bar is not None and row.median != row.bar and median == _ratio(row.bar):
+        median = f"{row.median:.3f}"
     # What lies so far apart is shown, and claims nothing.
-    return f"({_ratio(row.median)})" if row.wide else _ratio(row.median)
+    return f"({median})" if row.wide else median
 
 
 def _spread(row: Kept) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.plots import draw
-from benchmarks.results import Kept, newest, read, write
+from benchmarks.results import Kept, Results, newest, read, write
 from benchmarks.rows import Row
 from benchmarks.shown import README, ROWS, table, written
 from runtime.cli.bench.machine import this_machine
@@ -40,6 +40,13 @@ def test_the_table_has_the_rows_that_were_measured_and_claims_nothing_of_wide_on
     assert "| a warm cycle, 20 B, `async def` | 0.60 | 0.60 to 0.60 | 0.60 |" in narrow
     assert "| (0.60) | 0.30 to 0.90, no claim | 0.60 |" in wide
     assert narrow.count("\n| ") == 2
+
+
+def test_a_ratio_that_is_rounded_to_its_bar_says_on_which_side_it_lies(tmp_path: Path) -> None:
+    (kept,) = read(write([cycle(0.602, 0.602, 0.602)], this_machine(), tmp_path)).rows.values()
+    shown = table(Results("", "", {(kept.group, kept.name): kept}))
+
+    assert "| a warm cycle, 20 B, `async def` | 0.602 | 0.60 to 0.60 | 0.60 |" in shown
 
 
 def test_the_same_rows_are_the_same_picture(tmp_path: Path) -> None:
