@@ -174,7 +174,7 @@ class RandomKiller(Killer):
             found = [p for p in found if p.phase is Phase.STARTING] or found
         victim = found[(self.point.seed + self.steps) % len(found)]
         fallen = _fallen(root, victim)
-        if _is_the_end(victim, fallen):
+        if _is_the_end(root, victim, fallen):
             self.counts["spared"] += 1
             return
         if fallen is not victim:
@@ -200,13 +200,24 @@ def _fallen(root: Process, victim: Process) -> Process:
     return fallen
 
 
-def _is_the_end(victim: Process, fallen: Process) -> bool:
+def _is_the_end(root: Process, victim: Process, fallen: Process) -> bool:
     """Whether the process would end by it."""
     if victim is not fallen:
         # The one above `lambda` restarts it once.
         return fallen.path == LAMBDA or Mixed.shielded
     # It would wait for that handler, beyond its deadline, with nobody to answer.
-    return victim.path == LAMBDA and Mixed.shielded
+    return Mixed.shielded and (victim.path == LAMBDA or _leaves_nobody(root, victim))
+
+
+def _leaves_nobody(root: Process, victim: Process) -> bool:
+    """Whether no dispatcher is started before those workers have ended that are being started.
+
+    While a child is being started its supervisor starts no other (OTP: supervisor).
+    """
+    ends = {each.path: each for each in living(root) if each is victim or each.doom is not None}
+    workers = ends.get(f"{LAMBDA}/workers")
+    starting = workers is not None and workers.phase is Phase.STARTING
+    return starting and f"{LAMBDA}/dispatcher" in ends
 
 
 @functools.cache

@@ -7,7 +7,7 @@ import pytest
 
 from actors.process import Process
 from tests.runtime import kills
-from tests.runtime.kills import EVENTS, Busy, Mixed, RandomKiller, many, point
+from tests.runtime.kills import EVENTS, Busy, Mixed, RandomKiller, many, once, point
 from tests.runtime.seeded import seeded
 from tests.runtime.sweep import run
 from tests.runtime.world import ALL, Point
@@ -95,7 +95,7 @@ def test_a_wait_that_no_kill_explains_would_be_told() -> None:
 def test_a_late_event_with_nobody_to_answer_it_would_be_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def never(_: Process, __: Process) -> bool:
+    def never(*_: Process) -> bool:
         return False
 
     monkeypatch.setattr(kills, "_is_the_end", never)
@@ -105,3 +105,11 @@ def test_a_late_event_with_nobody_to_answer_it_would_be_told(
         told += run(made, RandomKiller(made), Busy, Mixed).wrong
 
     assert any("the watchdog would end the process" in wrong for wrong in told)
+
+
+def test_workers_are_spared_that_would_hold_up_the_dispatcher_s_start() -> None:
+    # Killed while they are started again and the dispatcher is dead, a shielded handler among them.
+    result, counts = once(42339)
+
+    assert not result.wrong
+    assert counts["spared"] == 1
