@@ -13,7 +13,9 @@ made from it outlives every incarnation of the copy, and of the supervisor.
 # pyright: reportUnnecessaryIsInstance=false
 
 import os
-import zlib
+
+# As zlib's, which nobody may have imported yet: a user's own `zlib.py` could be found instead.
+from binascii import crc32
 from collections.abc import Callable, Hashable
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
@@ -82,14 +84,14 @@ def _number(key: Hashable) -> int:
         case int():
             return abs(key)
         case str():
-            return zlib.crc32(key.encode("utf-8", "surrogatepass"))
+            return crc32(key.encode("utf-8", "surrogatepass"))
         case bytes():
-            return zlib.crc32(key)
+            return crc32(key)
         case None:
             return 0
         case tuple():
             parts = cast("tuple[Hashable, ...]", key)
-            return zlib.crc32(" ".join(str(_number(part)) for part in parts).encode())
+            return crc32(" ".join(str(_number(part)) for part in parts).encode())
         case _:
             return abs(hash(key))
 

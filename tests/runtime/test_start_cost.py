@@ -25,7 +25,7 @@ LATE = {
 }  # fmt: skip
 # Late rooms are imported where the user's folder is the first to be looked into.
 ALL_ROOMS = """
-import importlib, json, pkgutil, sys, runtime.bootstrap
+import importlib, json, pkgutil, sys, runtime.__main__
 before = set(sys.modules)
 for floor in ("actors", "supervisors", "runtime"):
     for room in pkgutil.iter_modules(sys.modules[floor].__path__):
