@@ -2,11 +2,15 @@
 
 trio brings `ssl`, `hmac` (with it `hashlib`: both are OpenSSL) and the tables of `idna`, for TLS,
 DTLS and the names of hosts; and what it imports brings `shutil`, `tempfile` and `locale`. okibi
-uses none of them, nor does many a function: 10 ms of each start, and 2 to 4 MB. While trio is
-imported a stand-in takes the place of each; when trio is there, none does. Whoever imports `ssl`
-then, imports it. Those alone that trio has brought keep the stand-ins, until one is used: then it
-imports the module and leaves it its place in all of them. To ask it again each time is 6 us of the
-80 that a round trip by `trio.SSLStream` takes, and what is patched there would stay there.
+uses none of them, nor does many a function: 10 ms of each start, and 2 MB, 6 where no other process
+has OpenSSL. While trio is imported a stand-in takes the place of each; when trio is there, none
+does. Whoever imports `ssl` then, imports it. Those alone that trio has brought keep the stand-ins,
+until one is used: then it imports the module and leaves it its place in all of them. To ask it
+again each time is 6 us of the 80 that a round trip by `trio.SSLStream` takes, and what is patched
+there would stay there.
+
+The price: used that late, it is looked for where the user's code comes first. An `ssl.py` of a
+user's is then trio's `ssl` too, as in a program that has the folder on its path from the start.
 
 `importlib.util.LazyLoader` is no such thing: a second `import` of the same module makes it load,
 and trio has two; and everybody would hold the half-made module.
