@@ -214,10 +214,12 @@ def _leaves_nobody(root: Process, victim: Process) -> bool:
 
     While a child is being started its supervisor starts no other (OTP: supervisor).
     """
-    ends = {each.path: each for each in living(root) if each is victim or each.doom is not None}
-    workers = ends.get(f"{LAMBDA}/workers")
-    starting = workers is not None and workers.phase is Phase.STARTING
-    return starting and f"{LAMBDA}/dispatcher" in ends
+    found = {each.path: each for each in living(root)}
+    ends = {path for path, each in found.items() if each is victim or each.doom is not None}
+    workers, dispatcher = f"{LAMBDA}/workers", f"{LAMBDA}/dispatcher"
+    starting = workers in ends and found[workers].phase is Phase.STARTING
+    # One that has ended and is to be started has no process.
+    return starting and (dispatcher in ends or dispatcher not in found)
 
 
 @functools.cache
