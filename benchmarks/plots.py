@@ -14,7 +14,7 @@ OKIBI, PALE, GREY = "#c8551b", "#e8a87c", "#9a9a9a"
 SIZE = (6.4, 3.2)
 """Inches."""
 SIZES = ("20 B", "2.6 KB", "100 KB", "1 MB", "6 MB")
-PEERS = ("bare trio", "triotp", "Pykka", "Thespian", "xoscar", "gen_server")
+PEERS = ("bare trio", "triotp", "Pykka", "Thespian", "xoscar", "gen_server", "supervisor")
 
 
 def draw(results: Results, folder: Path) -> list[Path]:
@@ -142,20 +142,23 @@ def actors(results: Results, axes: Any) -> bool:
                  if (row := results.rows.get(("peers", f"{column}, okibi / {peer}")))}
         for column in columns
     }  # fmt: skip
-    peers = [peer for peer in PEERS if peer in table["call"]]
-    if not peers:
+    # OTP's supervisor starts and stops children, and is not called.
+    peers = [peer for peer in PEERS if peer in table["start"]]
+    if not peers or not table["call"]:
         return False
     labels = {"call": "a call and its reply", "cast": "a cast, handled",
               "start": "start and stop of a child"}  # fmt: skip
     for number, (column, colour) in enumerate(columns.items()):
-        first = table[column][peers[0]][0]
-        values = [first, *(table[column][peer][1] for peer in peers)]
-        at = [place + (number - 1) * 0.27 for place in range(len(values))]
+        pairs = {place: table[column][peer] for place, peer in enumerate(peers, 1)
+                 if peer in table[column]}  # fmt: skip
+        first = next(iter(pairs.values()))[0]
+        values = [first, *(peer for _, peer in pairs.values())]
+        at = [place + (number - 1) * 0.27 for place in (0, *pairs)]
         drawn = axes.bar(at, values, 0.27, label=labels[column], color=colour)
         axes.bar_label(drawn, [f"{value:{'.0f' if value > 20 else '.2g'}}" for value in values],
                        fontsize=7)  # fmt: skip
     axes.set_yscale("log")
-    axes.set_xticks(range(len(peers) + 1), ["okibi", *peers], fontsize=8)
+    axes.set_xticks(range(len(peers) + 1), ["okibi", *peers], fontsize=7)
     axes.set_ylabel("us, log")
     axes.set_title("Actors and supervisors beside their peers")
     _legend(axes)
