@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .thread import HandlerThread
 
 Event = TypeVar("Event")
+Abandon = Callable[[str, Callable[[], bool]], None]
+"""Told of a thread that was let go of: whose it is, and how to see whether it still runs."""
 _NO_AWAITABLE = frozenset({dict, list, str, bytes, int, float, bool, type(None)})
 
 
@@ -94,7 +96,7 @@ class Plain(Handler[Any]):
         self,
         target: Callable[[Any, Context], Any],
         alarm: Alarm | None,
-        abandon: Callable[[str, Callable[[], bool]], None],
+        abandon: Abandon,
     ) -> None:
         self.target = target
         self.alarm = alarm

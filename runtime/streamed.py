@@ -26,7 +26,7 @@ from .context import Context
 from .delivery import Delivery, Outcome
 from .failure import platform_error
 from .forks import end_child
-from .handler import Handler, Instance, Plain, is_handler, takes_response
+from .handler import Abandon, Handler, Instance, Plain, is_handler, takes_response
 from .lane import Lane
 from .marshal import Streams
 from .response import Item, Response
@@ -63,7 +63,7 @@ def say(_: object) -> Outcome:
 
 def instances(
     target: Any,
-    abandon: Callable[[str, Callable[[], bool]], None],
+    abandon: Abandon,
     loop: "AsyncioLoop | None",
 ) -> Callable[[], Instance]:
     """What makes the instances of a handler that streams.

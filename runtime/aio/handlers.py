@@ -12,14 +12,14 @@ from actors import ExitReason
 
 from ..alarm import Alarm
 from ..context import Context
-from ..handler import Awaited, Handler, Instance, Plain, is_async, is_awaitable, is_handler
+from ..handler import Abandon, Awaited, Handler, Instance, Plain, is_async, is_awaitable, is_handler
 from .loop import AsyncioLoop
 
 
 def instances(
     target: Any,
     alarm: Alarm | None,
-    abandon: Callable[[str, Callable[[], bool]], None],
+    abandon: Abandon,
     loop: AsyncioLoop,
 ) -> Callable[[], Instance]:
     """What makes the instances of a handler that is written for asyncio.
@@ -51,7 +51,7 @@ class PlainOnAsyncio(Plain):
         self,
         target: Callable[[Any, Context], Any],
         alarm: Alarm | None,
-        abandon: Callable[[str, Callable[[], bool]], None],
+        abandon: Abandon,
         loop: AsyncioLoop,
     ) -> None:
         super().__init__(target, alarm, abandon)

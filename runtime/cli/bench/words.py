@@ -33,8 +33,6 @@ class Shown(Enum):
     RATIOS = "spreads of the ratios alone"
     MEDIANS = "medians alone, and costs without what they were reckoned from"
 
-    __hash__ = object.__hash__
-
 
 @attrs.frozen
 class Table:
