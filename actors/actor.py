@@ -12,6 +12,7 @@ from .monitors import Monitor, Watched, watch
 from .process import Process
 from .ref import Address, Ref
 from .timers import Interval, Timer
+from .turns import Turn
 
 if TYPE_CHECKING:
     from .status import Status
@@ -170,15 +171,19 @@ class Actor:
         return f"<{type(self).__name__} {where}>"
 
 
-def receiver_of(actor: Actor) -> Callable[[], Awaitable[Any]]:
+def receiver_of(actor: Actor, turn: Turn | None = None) -> Callable[[], Awaitable[Any]]:
     """What does as the actor's `receive`, for a loop of its own that waits at one place only.
 
     Made once, by the task that waits and inside the nurseries that stand around its loop, it spares
     each wait a frame and two calls. It may give LOOK, which is no message: it is to be asked again.
+
+    Args:
+        turn: what the loop does with a message, LOOK among them, if it never waits over one: then
+            it is done at once by whoever sends one while the loop waits (room `turns`).
     """
     process = actor._process
     process.turn_to_mailbox()
-    return process.mailbox.receiver()
+    return process.mailbox.receiver(turn)
 
 
 def place(actor: object, process: Process, wanted: type[Any] | None) -> Actor:

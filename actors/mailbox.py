@@ -12,7 +12,8 @@ message that the dead actor had sent before.
 
 A message is taken without a checkpoint between the decision to take it and its return, so a
 cancelled reader never loses one: cancellation falls before the message is taken or not at all.
-A reader that waits is handed the next message without a detour over the lane.
+A reader that waits is handed the next message without a detour over the lane, or has its turn
+taken by whoever sends it (room `turns`).
 """
 
 import enum
@@ -20,6 +21,7 @@ import heapq
 import math
 from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from threading import get_ident
 from typing import Final, NamedTuple, TypeVar, cast
 
 import attrs
@@ -36,6 +38,7 @@ from trio.lowlevel import (
 )
 
 from .timers import Tick, Timer, ring, sweep, take
+from .turns import Turn, Turns
 
 T = TypeVar("T")
 
@@ -135,8 +138,9 @@ class Handed(outcome.Outcome[object]):
         return await agen.asend(self.message)
 
 
-# A wake-up's, made once.
+# Two wake-ups, made once.
 _NOTHING = Handed(None)
+_LOOK = Handed(LOOK)
 
 
 class Mailbox:
@@ -155,6 +159,7 @@ class Mailbox:
         "peak",
         "policy",
         "timers",
+        "turns",
     )
 
     def __init__(self, policy: MailboxPolicy = DEFAULT_POLICY) -> None:
@@ -164,6 +169,8 @@ class Mailbox:
         # When the wait for a message ends with TIMEOUT, in seconds of trio's clock.
         self.idle = math.inf
         self.timers: list[Timer] | None = None
+        # What its reader does with a message without waiting, if that is all it does with one.
+        self.turns: Turns | None = None
         self.closed = False
         self.dropped = 0
         self.peak = 0
@@ -192,6 +199,9 @@ class Mailbox:
         """
         reader = self._reader
         if reader is not None:
+            if self.turns is not None:
+                self._take_turn(reader, self.turns, message)
+                return None
             # It waits, so both lanes are empty: the message goes from hand to hand. trio never
             # cancels a task that has been rescheduled, so it arrives.
             reschedule(reader, _NOTHING if message is None else Handed(message))
@@ -259,7 +269,7 @@ class Mailbox:
         self.closed = True
         left = list(self.data)
         self.data = self.control = _EMPTY
-        self.timers = None
+        self.timers = self.turns = None
         while self._senders:
             task, message = self._senders.popitem(last=False)
             left.append(message)
@@ -332,11 +342,16 @@ class Mailbox:
             if message is not LOOK:
                 return message
 
-    def receiver(self) -> Callable[[], Awaitable[object]]:
+    def receiver(self, turn: Turn | None = None) -> Callable[[], Awaitable[object]]:
         """What does as `receive` for the running task, with a frame less between; or gives LOOK,
         when it is to be asked again.
+
+        Args:
+            turn: what is done with a message, if that is the same for each, and never waits.
         """
         task, unpark = current_task(), self._unpark
+        if turn is not None:
+            self.turns = Turns(turn, task, _LOOK)
 
         def receive() -> Awaitable[object]:
             if self.control or self.data or self.timers or self._reader or self.idle != math.inf:
@@ -346,6 +361,19 @@ class Mailbox:
 
         return receive
 
+    def _take_turn(self, reader: Task, turns: Turns, message: object) -> None:
+        if get_ident() != turns.thread:
+            raise RuntimeError("a turn is taken in the thread of its actor")
+        self._reader = None
+        woken = turns.take(message)
+        if woken is not None:
+            reschedule(reader, woken)
+        elif self.control or self.data or self.timers or self.idle != math.inf:
+            # It came meanwhile.
+            reschedule(reader, _LOOK)
+        else:
+            self._reader = reader
+
     def _due(self) -> float:
         """When a timer or the idle time-out ends the wait for a message."""
         timers = self.timers
@@ -354,7 +382,9 @@ class Mailbox:
     def _is_due(self) -> bool:
         return self._due() <= trio.current_time()
 
-    def _unpark(self, _: RaiseCancelT) -> Abort:
+    def _unpark(self, cancel: RaiseCancelT) -> Abort:
+        if self.turns is not None and self.turns.postpones(cancel):
+            return Abort.FAILED
         self._reader = None
         return Abort.SUCCEEDED
 
@@ -365,7 +395,7 @@ class Mailbox:
         """
         reader = self._reader
         if reader is not None:
-            reschedule(reader, Handed(LOOK))
+            reschedule(reader, _LOOK)
             self._reader = None
 
     def _append(self, message: object) -> None:

@@ -85,7 +85,8 @@ class Dispatcher(Actor):
     """Performs the plan whenever it is woken: by a delivery, a worker, an end, or the watchdog.
 
     What the message says does not matter, only that it came: the ledgers are the truth. It starts
-    by looking at them, with the code that it runs for a message.
+    by looking at them, with the code that it runs for a message. That never waits, so whoever wakes
+    it has its turn taken at once, a pass of trio's loop earlier.
 
     It holds nothing. What is in flight stands in the lanes, one delivery each: no more than
     `AWS_LAMBDA_MAX_CONCURRENCY`, since a lane asks for the next event only with, or after, the
@@ -102,20 +103,24 @@ class Dispatcher(Actor):
         self._changes = -1
 
     async def run(self) -> None:
-        ledger = self.ledger
-        ledger.dispatcher, ledger.woken = self.ref, False
-        receive = receiver_of(self)
+        self.ledger.dispatcher = self.ref
+        receive = receiver_of(self, self._turn)
+        message = None
         while True:
-            if self._changes != ledger.changes:
-                self._watch_workers()
-            self._look()
+            self._turn(message)
             message = await receive()
-            if message is None:
-                # Before it looks: whatever changes from here on wakes it again.
-                ledger.woken = False
-            elif isinstance(message, Down) and message.ref is not None:
-                self._watched.discard(message.ref)
-                ledger.worker_not_ready(message.ref)
+
+    def _turn(self, message: object) -> bool:
+        if message is None:
+            # Before it looks: whatever changes from here on wakes it again.
+            self.ledger.woken = False
+        elif isinstance(message, Down) and message.ref is not None:
+            self._watched.discard(message.ref)
+            self.ledger.worker_not_ready(message.ref)
+        if self._changes != self.ledger.changes:
+            self._watch_workers()
+        self._look()
+        return True
 
     def _watch_workers(self) -> None:
         self._changes = self.ledger.changes

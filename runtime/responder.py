@@ -8,7 +8,6 @@ from actors.actor import receiver_of
 from .failure import platform_error
 from .lane import Lane
 from .logs import log_error
-from .transport import Transport
 
 logger = logs.logger("okibi")
 
@@ -16,7 +15,11 @@ HOLDS_ON = "The process ends, and the handler did not when it was cancelled"
 
 
 class Responder(Actor):
-    """Stages what can be said, writes it from where its predecessor had come, waits for mail."""
+    """Stages what can be said, writes it from where its predecessor had come, waits for mail.
+
+    Whoever wakes it has that done at once (room `turns`), in the step that has settled the event;
+    it is a task of its own where the connection takes no more, and for its own end.
+    """
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
@@ -24,21 +27,19 @@ class Responder(Actor):
     async def run(self) -> None:
         lane = self.lane
         lane.writer = self.ref
-        receive = receiver_of(self)
+        receive = receiver_of(self, self._write)
         while True:
-            transport = lane.transport
-            if transport is None or self._write(transport):
+            if self._write():
                 await receive()
             else:
-                await self._writable(transport)
+                await self._writable()
 
     async def terminate(self, reason: ExitReason) -> None:
         """Write, within its grace, what its workers have left: what is cut here is lost."""
         if reason.quiet:
             self._answer_for_the_worker()
-        transport = self.lane.transport
-        while transport is not None and not self._write(transport):
-            await self._writable(transport)
+        while not self._write():
+            await self._writable()
 
     def _answer_for_the_worker(self) -> None:
         """Answer an event whose worker could not be ended, or was killed, with its handler's last
@@ -51,9 +52,12 @@ class Responder(Actor):
         if delivery.settle(outcome):
             log_error(outcome.body)
 
-    def _write(self, transport: Transport) -> bool:
+    def _write(self, _: object = None) -> bool:
         """Stage and write. True when there is no more to write, or nothing to write to."""
         lane = self.lane
+        transport = lane.transport
+        if transport is None:
+            return True
         lane.stage()
         try:
             while lane.outbox:
@@ -68,7 +72,10 @@ class Responder(Actor):
                 lane.stream.wrote(blocked=bool(lane.outbox))
         return True
 
-    async def _writable(self, transport: Transport) -> None:
+    async def _writable(self) -> None:
+        transport = self.lane.transport
+        if transport is None:
+            return
         try:
             await transport.writable()
         except trio.ClosedResourceError:

@@ -36,7 +36,7 @@ def test_a_seed_is_one_run() -> None:
 
 def test_a_worker_that_a_failed_start_stops_answers_that_it_was_stopped() -> None:
     lost: Counter[str] = Counter()
-    for gap in range(70, 100, 3):
+    for gap in range(50, 100, 2):
         # Odd: while `workers` is started again, one that is just being started is killed.
         made = Point(8, ALL, True, ((18, "workers"), (18 + gap, "worker")), 1)
         result = run(made, RandomKiller(made), Busy, Mixed)

@@ -1,0 +1,225 @@
+"""Turns: a message to an actor that waits for mail is handled in the step of whoever sends it."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import attrs
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from actors import KILLED, Actor, Ref, start
+from actors.actor import receiver_of
+from actors.mailbox import LOOK
+from actors.process import CURRENT
+
+Act = Callable[["Taking", object], bool]
+ASKED: ContextVar[str] = ContextVar("asked", default="nobody")
+
+
+@attrs.define(eq=False)
+class Taking(Actor):
+    """Does one thing with each message; `woken` are those for which its own task was woken."""
+
+    act: Act
+    turns: bool = True
+    taken: list[object] = attrs.Factory(list[object])
+    woken: list[object] = attrs.Factory(list[object])
+    busy: bool = False
+
+    async def run(self) -> None:
+        receive = receiver_of(self, self.turn if self.turns else None)
+        while True:
+            message = await receive()
+            self.woken.append(message)
+            if message is not LOOK:
+                self.turn(message)
+
+    def turn(self, message: object) -> bool:
+        assert not self.busy, "one at a time"
+        self.busy = True
+        try:
+            self.taken.append(message)
+            return self.act(self, message)
+        finally:
+            self.busy = False
+
+
+async def begin(
+    nursery: trio.Nursery, act: Act = lambda *_: True, turns: bool = True
+) -> tuple[Ref[Taking], Taking]:
+    actor = Taking(act, turns)
+    ref = await start(nursery, lambda: actor)
+    await wait_all_tasks_blocked()
+    return ref, actor
+
+
+async def test_a_message_to_one_that_waits_is_handled_when_the_sender_goes_on(
+    nursery: trio.Nursery,
+) -> None:
+    ref, actor = await begin(nursery)
+    for message in (None, 1, 2):
+        ref.send_nowait(message)
+
+    assert actor.taken == [None, 1, 2]
+    await wait_all_tasks_blocked()
+    assert actor.woken == []
+
+
+async def test_what_comes_in_a_turn_waits_until_it_is_over(nursery: trio.Nursery) -> None:
+    def to_itself(actor: Taking, message: object) -> bool:
+        if message == "first":
+            actor.ref.send_nowait("second")
+            actor.ref.send_nowait("third")
+        return True
+
+    ref, actor = await begin(nursery, to_itself)
+    ref.send_nowait("first")
+    ref.send_nowait("from outside")
+
+    assert actor.taken == ["first"]
+    await wait_all_tasks_blocked()
+    assert actor.taken == ["first", "second", "third", "from outside"]
+
+
+async def test_a_timer_that_is_set_in_a_turn_rings(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    def sets(actor: Taking, message: object) -> bool:
+        if message == "set":
+            actor.send_after(5, "rung")
+        return True
+
+    ref, actor = await begin(nursery, sets)
+    ref.send_nowait("set")
+    await trio.sleep(4)
+    ref.send_nowait("between")
+    assert actor.taken == ["set", "between"]
+    await trio.sleep(2)
+
+    assert actor.taken == ["set", "between", "rung"]
+
+
+async def test_an_actor_that_is_to_wait_for_something_else_is_woken(nursery: trio.Nursery) -> None:
+    ref, actor = await begin(nursery, lambda _, message: message != "wait")
+    ref.send_nowait("wait")
+    ref.send_nowait("meanwhile")
+    await wait_all_tasks_blocked()
+
+    assert actor.taken == ["wait", "meanwhile"]
+    assert actor.woken == [LOOK, "meanwhile"]
+
+
+async def test_a_turn_is_taken_in_the_context_of_its_actor(nursery: trio.Nursery) -> None:
+    seen: list[object] = []
+
+    def looks(actor: Taking, message: object) -> bool:
+        seen.extend((CURRENT.get(), ASKED.get()))
+        ASKED.set("the actor's own")
+        return True
+
+    ref, _ = await begin(nursery, looks)
+    ASKED.set("the sender")
+    ref.send_nowait(1)
+    ref.send_nowait(2)
+
+    assert seen == [ref.process(), "nobody", ref.process(), "the actor's own"]
+    assert ASKED.get() == "the sender"
+
+
+async def test_another_thread_takes_no_turn(nursery: trio.Nursery) -> None:
+    ref, actor = await begin(nursery)
+    refused: list[str] = []
+
+    def sends() -> None:
+        try:
+            ref.send_nowait(1)
+        except RuntimeError as error:
+            refused.append(str(error))
+
+    thread = threading.Thread(target=sends)
+    thread.start()
+    await trio.to_thread.run_sync(thread.join)
+    ref.send_nowait(2)
+
+    assert "outside its run of trio" in refused[0]
+    assert actor.taken == [2]
+
+
+async def test_one_that_is_stopped_while_it_waits_takes_no_turn(nursery: trio.Nursery) -> None:
+    ref, actor = await begin(nursery)
+    ref.process().mailbox.offer("before")
+    ref.kill()
+    # Past the address, which would say that it is gone.
+    ref.process().mailbox.offer("behind")
+
+    assert await ref.wait() is KILLED
+    assert actor.taken == ["before"]
+
+
+@contextmanager
+def suppress_broken() -> Iterator[None]:
+    try:
+        yield
+    except* ValueError:
+        pass
+
+
+def raises(actor: Taking, message: object) -> bool:
+    raise ValueError("broken")
+
+
+def kills(actor: Taking, message: object) -> bool:
+    actor.ref.kill()
+    actor.taken.append("to the end")
+    return True
+
+
+def kills_and_raises(actor: Taking, message: object) -> bool:
+    actor.ref.kill()
+    raise ValueError("broken")
+
+
+def stops(actor: Taking, message: object) -> bool:
+    actor.ref.stop()
+    return True
+
+
+def stops_and_waits(actor: Taking, message: object) -> bool:
+    actor.ref.stop()
+    return False
+
+
+def stops_and_raises(actor: Taking, message: object) -> bool:
+    actor.ref.stop()
+    raise ValueError("broken")
+
+
+@pytest.mark.parametrize(
+    "act", [raises, kills, kills_and_raises, stops, stops_and_waits, stops_and_raises]
+)
+async def test_a_turn_ends_its_actor_as_a_step_of_its_own_would_and_not_the_sender(
+    act: Act, caplog: pytest.LogCaptureFixture
+) -> None:
+    ends: list[tuple[str, str, list[object]]] = []
+    for turns in (True, False):
+        with suppress_broken():
+            async with trio.open_nursery() as nursery:
+                ref, actor = await begin(nursery, act, turns)
+                ref.send_nowait("it")
+                assert actor.taken[:1] == (["it"] if turns else [])
+        assert ref.reason is not None
+        ends.append((ref.reason.kind, str(ref.reason), actor.taken))
+
+    assert ends[0] == ends[1]
+    assert caplog.text.count("\nValueError: broken") in (0, 2)
+
+
+async def test_who_has_ended_keeps_its_actor_no_longer(nursery: trio.Nursery) -> None:
+    ref, _ = await begin(nursery)
+    ref.kill()
+    await ref.wait()
+
+    assert ref.process().mailbox.turns is None
