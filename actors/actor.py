@@ -179,7 +179,7 @@ def receiver_of(actor: Actor, turn: Turn | None = None) -> Callable[[], Awaitabl
 
     Args:
         turn: what the loop does with a message, LOOK among them, if it never waits over one: then
-            it is done at once by whoever sends one while the loop waits (room `turns`).
+            whoever gives it a turn while the loop waits has it done at once (room `turns`).
     """
     process = actor._process
     process.turn_to_mailbox()

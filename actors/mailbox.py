@@ -12,8 +12,7 @@ message that the dead actor had sent before.
 
 A message is taken without a checkpoint between the decision to take it and its return, so a
 cancelled reader never loses one: cancellation falls before the message is taken or not at all.
-A reader that waits is handed the next message without a detour over the lane, or has its turn
-taken by whoever sends it (room `turns`).
+A reader that waits is handed the next message without a detour over the lane.
 """
 
 import enum
@@ -199,9 +198,6 @@ class Mailbox:
         """
         reader = self._reader
         if reader is not None:
-            if self.turns is not None:
-                self._take_turn(reader, self.turns, message)
-                return None
             # It waits, so both lanes are empty: the message goes from hand to hand. trio never
             # cancels a task that has been rescheduled, so it arrives.
             reschedule(reader, _NOTHING if message is None else Handed(message))
@@ -219,6 +215,28 @@ class Mailbox:
             self.peak = waiting + 1
         self._append(message)
         return dropped
+
+    def take_turn(self, message: object) -> bool:
+        """Have the reader's turn taken with a message, here and now (room `turns`).
+
+        False if it takes none, is at something else, or lives in another thread.
+        """
+        reader, turns = self._reader, self.turns
+        if reader is None or turns is None or turns.thread != get_ident():
+            return False
+        try:
+            self._reader = None
+            if turns.take(message):
+                self._reader = reader
+        except BaseException:
+            # None of the turn's: there is no room on the stack. It must not be deaf from now on.
+            self._reader = reader
+            self._wake()
+            raise
+        if self.control or self.data or self.timers or self.idle != math.inf:
+            # It came meanwhile.
+            self._wake()
+        return True
 
     async def wait_for_room(self, message: object) -> bool:
         """Wait in line. True once the reader has let the message in, False if it never will."""
@@ -339,7 +357,8 @@ class Mailbox:
                 self._reader = current_task()
                 with trio.CancelScope(deadline=due):
                     message = await wait_task_rescheduled(self._unpark)
-            if message is not LOOK:
+            # Who takes turns may have to wait for something else now.
+            if message is not LOOK or self.turns is not None:
                 return message
 
     def receiver(self, turn: Turn | None = None) -> Callable[[], Awaitable[object]]:
@@ -360,19 +379,6 @@ class Mailbox:
             return wait_task_rescheduled(unpark)  # noqa: ASYNC105, whoever calls this awaits it
 
         return receive
-
-    def _take_turn(self, reader: Task, turns: Turns, message: object) -> None:
-        if get_ident() != turns.thread:
-            raise RuntimeError("a turn is taken in the thread of its actor")
-        self._reader = None
-        woken = turns.take(message)
-        if woken is not None:
-            reschedule(reader, woken)
-        elif self.control or self.data or self.timers or self.idle != math.inf:
-            # It came meanwhile.
-            reschedule(reader, _LOOK)
-        else:
-            self._reader = reader
 
     def _due(self) -> float:
         """When a timer or the idle time-out ends the wait for a message."""

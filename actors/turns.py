@@ -1,16 +1,20 @@
-"""Turns: one message handled at once, in the step of whoever sent it.
+"""Turns: a message over which there is nothing to wait for, handled in the step of who brings it.
 
 To wake a task costs a pass of trio's loop. An actor that never waits over a message needs none of
-its own: who sends to it while it waits for mail has its turn taken there and then, a plain call in
-the actor's own context. (Swift's actors run so where nobody else wants them, and Akka's on a
-CallingThreadDispatcher.) What an actor may rely on is the same as ever:
+its own: who gives it a turn while it waits for mail has that taken there and then, a plain call.
+(Swift's actors run so where nobody else wants them, and Akka's on a CallingThreadDispatcher.) What
+the actor may rely on is the same as ever:
 
     one at a time     what comes while a turn is taken waits in the mailbox, the turn's own
                       messages to its actor included
-    its own fault     what a turn raises ends its actor, and is none of the sender's
+    its own fault     what a turn raises ends its actor, and is none of the giver's
     whole             a kill or a stop that comes out of a turn falls behind it
     its own context   its context variables, so what it logs; but trio's `current_task` is the
-                      sender's, so that a turn opens no scope and no nursery
+                      giver's, so that a turn opens no scope and no nursery
+
+What the giver has to see to: that it stands where it could as well stand in a checkpoint, all done
+that its own step has to do before others go on; and not on the stack of a user's code, which may
+have used up nearly all that Python allows. So `send` never gives one.
 """
 
 from collections.abc import Callable
@@ -18,7 +22,7 @@ from threading import get_ident
 from typing import Any
 
 import outcome
-from trio.lowlevel import RaiseCancelT, Task
+from trio.lowlevel import RaiseCancelT, Task, reschedule
 
 Turn = Callable[[Any], bool]
 """What an actor does with a message, without waiting: whether it waits for the next one then. If
@@ -31,36 +35,39 @@ class Turns:
     Args:
         turn: one of them.
         task: whose turns they are.
-        wake: what the task is woken with that is not to wait for the next message.
+        look: what the task is woken with that is not to wait for the next message.
 
     Attributes:
         thread: the one to take them in.
     """
 
-    __slots__ = ("_cancel", "_run", "_taking", "_turn", "_wake", "thread")
+    __slots__ = ("_cancel", "_look", "_taking", "_task", "_turn", "thread")
 
-    def __init__(self, turn: Turn, task: Task, wake: outcome.Outcome[object]) -> None:
+    def __init__(self, turn: Turn, task: Task, look: outcome.Outcome[object]) -> None:
         self._turn = turn
-        self._run = task.context.run
-        self._wake = wake
+        self._task = task
+        self._look = look
         self.thread = get_ident()
         self._taking = False
         self._cancel: RaiseCancelT | None = None
 
-    def take(self, message: object) -> outcome.Outcome[object] | None:
-        """Take one: what the task is to be woken with, None if it waits on."""
+    def take(self, message: object) -> bool:
+        """Take one: True if the task waits on, False if it has been woken."""
         self._taking = True
         try:
-            waits_on = self._run(self._turn, message)
+            waits_on = self._task.context.run(self._turn, message)
         except BaseException as error:
             self._cancel = None
-            return outcome.Error(error)
+            reschedule(self._task, outcome.Error(error))
+            return False
         finally:
             self._taking = False
-        if self._cancel is not None:
-            cancel, self._cancel = self._cancel, None
-            return outcome.capture(cancel)
-        return None if waits_on else self._wake
+        cancel, self._cancel = self._cancel, None
+        if cancel is not None:
+            reschedule(self._task, outcome.capture(cancel))
+        elif not waits_on:
+            reschedule(self._task, self._look)
+        return waits_on and cancel is None
 
     def postpones(self, cancel: RaiseCancelT) -> bool:
         """Whether its task is cancelled in the middle of one, to hear of it afterwards."""

@@ -24,8 +24,6 @@ from typing import Any, TypeVar
 import trio
 from sniffio import thread_local as sniffio  # what trio tells its library's name by
 
-from actors.turns import Turns
-
 from .delivery import Delivery
 from .failure import DeadlineExceeded, is_below, is_own, is_users
 
@@ -40,7 +38,6 @@ _DELICATE = frozenset({"anyio", "contextlib", "weakref", "_weakrefset"})
 _DELICATE_NAMES = frozenset({"__aenter__", "__aexit__", "__del__", "__enter__", "__exit__"})
 _GET_AWAITABLE, _JUMP_BACKWARD = dis.opmap["GET_AWAITABLE"], dis.opmap["JUMP_BACKWARD"]
 _LOAD_SPECIAL = dis.opmap.get("LOAD_SPECIAL", -1)
-_TURN = Turns.take.__code__
 _handling: set[CodeType] = set()
 
 
@@ -129,8 +126,8 @@ def handled_in(frame: FrameType | None) -> Delivery | None:
 
     Inside of what the user has written there is nothing of trio's or okibi's, and nothing that
     wraps their scopes: what is raised here leaves their work whole. Around it there is nothing but
-    okibi's way to a handler. So the loop itself, other tasks, actors (also one that has its turn
-    below the handler), and callbacks in the middle of somebody else's work are no handlers.
+    okibi's way to a handler. So the loop itself, other tasks, actors, and callbacks in the middle
+    of somebody else's work are no handlers.
     """
     users = False
     if frame is not None and _between_two(frame):
@@ -141,8 +138,6 @@ def handled_in(frame: FrameType | None) -> Delivery | None:
         users = users or is_users(frame.f_code.co_filename)
         frame = frame.f_back
     while users and frame is not None and is_own(frame.f_code.co_filename):
-        if frame.f_code is _TURN:
-            return None
         if frame.f_code in _handling:
             delivery: object = frame.f_locals.get("delivery")
             return delivery if isinstance(delivery, Delivery) else None

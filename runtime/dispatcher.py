@@ -85,8 +85,8 @@ class Dispatcher(Actor):
     """Performs the plan whenever it is woken: by a delivery, a worker, an end, or the watchdog.
 
     What the message says does not matter, only that it came: the ledgers are the truth. It starts
-    by looking at them, with the code that it runs for a message. That never waits, so whoever wakes
-    it has its turn taken at once, a pass of trio's loop earlier.
+    by looking at them, with the code that it runs for a message. That never waits, so a poller
+    has it done at once, as a turn, a pass of trio's loop earlier.
 
     It holds nothing. What is in flight stands in the lanes, one delivery each: no more than
     `AWS_LAMBDA_MAX_CONCURRENCY`, since a lane asks for the next event only with, or after, the

@@ -7,7 +7,6 @@ import trio
 
 from actors import Actor, logs
 
-from .delivery import Delivery
 from .lane import Lane
 from .ledger import Ledger, wake
 from .loss import Loss, Owed
@@ -91,17 +90,6 @@ class Poller(Actor):
 
     def _take_all(self, data: bytes) -> bool:
         """Take what was received. True when `run` has something to do about it."""
-        lane, before = self.lane, self.lane.delivery
-        try:
-            return self._take_each(data)
-        finally:
-            # Not earlier: who hears of it has a turn at once, and may have answered it by the end
-            # of that. What came behind it would pass for what the Runtime API says to the answer.
-            delivery = lane.delivery
-            if delivery is not None and delivery is not before:
-                self._tell_of(delivery)
-
-    def _take_each(self, data: bytes) -> bool:
         lane, why, was_pipelined = self.lane, "" if data else "it was closed", self.lane.pipelined
         try:
             answers: Sequence[Answer] = lane.received(data)
@@ -130,17 +118,15 @@ class Poller(Actor):
             self._broken(f"an answer nobody had asked for came ({answer.status})")
         elif lane.owed[0] is Owed.ANSWER:
             self._acknowledge(answer)
-        elif lane.event(answer) is None:
+        elif (delivery := lane.event(answer)) is None:
             self._complain(answer, "/next")
             if answer.status == 403 and lane.doubtful:
                 self.ledger.lost(lane, "half of an answer has arrived, and no more is accepted")
-
-    def _tell_of(self, delivery: Delivery) -> None:
-        if delivery.unsettled:
-            self.ledger.received(self.lane, delivery)
+        elif delivery.unsettled:
+            self.ledger.received(lane, delivery)
         else:
             logger.error("%s came again: it is not run again", delivery.request_id)
-            self.ledger.settled(self.lane)
+            self.ledger.settled(lane)
 
     def _acknowledge(self, answer: Answer) -> None:
         delivery = self.lane.acknowledged(answer.status)

@@ -17,8 +17,8 @@ HOLDS_ON = "The process ends, and the handler did not when it was cancelled"
 class Responder(Actor):
     """Stages what can be said, writes it from where its predecessor had come, waits for mail.
 
-    Whoever wakes it has that done at once (room `turns`), in the step that has settled the event;
-    it is a task of its own where the connection takes no more, and for its own end.
+    A worker that answers has that done at once, as a turn; it has to be woken where the connection
+    takes no more.
     """
 
     def __init__(self, lane: Lane) -> None:

@@ -144,8 +144,7 @@ class Response:
         if not stream.blocked:
             # Else it waits for the connection, and mail would only fill its mailbox.
             wake(self._lane.writer)
-        left = self._lane.unwritten
-        if not left or (stream.blocked and left <= ROOM):
+        elif self._lane.unwritten <= ROOM:
             await trio.lowlevel.checkpoint()
             return
         while True:

@@ -245,7 +245,7 @@ class Worker(Actor):
         if not goes_on:
             # Before the answer goes out: the next event must not be given to this instance.
             self.ledger.worker_not_ready(self._me)
-        self._settle(lane, delivery, outcome)
+        self._settle(lane, delivery, outcome, at_once=True)
         return goes_on
 
     @handles
@@ -290,7 +290,9 @@ class Worker(Actor):
         lane, delivery = self._running
         return await pour(result, instance, lane, delivery, self.loop)
 
-    def _settle(self, lane: Lane, delivery: Delivery, outcome: Outcome) -> None:
+    def _settle(
+        self, lane: Lane, delivery: Delivery, outcome: Outcome, at_once: bool = False
+    ) -> None:
         """Answer, have it sent, and have whatever waits for a worker given out."""
         self._running = None
         try:
@@ -300,7 +302,7 @@ class Worker(Actor):
         finally:
             # Even if what stands in the place of standard output raises SystemExit.
             if delivery.settle(outcome, self._me):
-                self.ledger.settled(lane)
+                self.ledger.settled(lane, at_once=at_once)
             self.ledger.worker_idle()
 
 

@@ -1,5 +1,6 @@
-"""Turns: a message to an actor that waits for mail is handled in the step of whoever sends it."""
+"""Turns: a message to an actor that waits for mail is handled in the step of who brings it."""
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,12 +57,16 @@ async def begin(
     return ref, actor
 
 
-async def test_a_message_to_one_that_waits_is_handled_when_the_sender_goes_on(
+def give(ref: Ref[Taking], message: object) -> bool:
+    return ref.process().mailbox.take_turn(message)
+
+
+async def test_a_turn_of_one_that_waits_is_over_when_it_has_been_given(
     nursery: trio.Nursery,
 ) -> None:
     ref, actor = await begin(nursery)
     for message in (None, 1, 2):
-        ref.send_nowait(message)
+        assert give(ref, message)
 
     assert actor.taken == [None, 1, 2]
     await wait_all_tasks_blocked()
@@ -71,12 +76,14 @@ async def test_a_message_to_one_that_waits_is_handled_when_the_sender_goes_on(
 async def test_what_comes_in_a_turn_waits_until_it_is_over(nursery: trio.Nursery) -> None:
     def to_itself(actor: Taking, message: object) -> bool:
         if message == "first":
+            assert not give(actor.ref, "second")
             actor.ref.send_nowait("second")
             actor.ref.send_nowait("third")
         return True
 
     ref, actor = await begin(nursery, to_itself)
-    ref.send_nowait("first")
+    assert give(ref, "first")
+    assert not give(ref, "from outside")
     ref.send_nowait("from outside")
 
     assert actor.taken == ["first"]
@@ -93,9 +100,9 @@ async def test_a_timer_that_is_set_in_a_turn_rings(
         return True
 
     ref, actor = await begin(nursery, sets)
-    ref.send_nowait("set")
+    assert give(ref, "set")
     await trio.sleep(4)
-    ref.send_nowait("between")
+    assert give(ref, "between")
     assert actor.taken == ["set", "between"]
     await trio.sleep(2)
 
@@ -104,12 +111,44 @@ async def test_a_timer_that_is_set_in_a_turn_rings(
 
 async def test_an_actor_that_is_to_wait_for_something_else_is_woken(nursery: trio.Nursery) -> None:
     ref, actor = await begin(nursery, lambda _, message: message != "wait")
-    ref.send_nowait("wait")
+    assert give(ref, "wait")
+    assert not give(ref, "another")
     ref.send_nowait("meanwhile")
     await wait_all_tasks_blocked()
 
     assert actor.taken == ["wait", "meanwhile"]
     assert actor.woken == [LOOK, "meanwhile"]
+
+
+async def test_it_is_woken_also_where_it_has_a_timer(nursery: trio.Nursery) -> None:
+    def sets(actor: Taking, message: object) -> bool:
+        actor.send_after(1000, "late")
+        return message != "wait"
+
+    ref, actor = await begin(nursery, sets)
+    assert give(ref, "set")
+    await wait_all_tasks_blocked()
+    actor.woken.clear()
+    assert give(ref, "wait")
+    await wait_all_tasks_blocked()
+
+    assert actor.woken == [LOOK]
+
+
+async def test_what_is_sent_is_no_turn(nursery: trio.Nursery) -> None:
+    ref, actor = await begin(nursery)
+    ref.send_nowait("sent")
+
+    assert actor.taken == []
+    await wait_all_tasks_blocked()
+    assert actor.woken == ["sent"]
+
+
+async def test_one_that_takes_no_turns_is_given_none(nursery: trio.Nursery) -> None:
+    ref, actor = await begin(nursery, turns=False)
+
+    assert not give(ref, "it")
+    assert actor.taken == []
 
 
 async def test_a_turn_is_taken_in_the_context_of_its_actor(nursery: trio.Nursery) -> None:
@@ -121,40 +160,32 @@ async def test_a_turn_is_taken_in_the_context_of_its_actor(nursery: trio.Nursery
         return True
 
     ref, _ = await begin(nursery, looks)
-    ASKED.set("the sender")
-    ref.send_nowait(1)
-    ref.send_nowait(2)
+    ASKED.set("the giver")
+    give(ref, 1)
+    give(ref, 2)
 
     assert seen == [ref.process(), "nobody", ref.process(), "the actor's own"]
-    assert ASKED.get() == "the sender"
+    assert ASKED.get() == "the giver"
 
 
-async def test_another_thread_takes_no_turn(nursery: trio.Nursery) -> None:
+async def test_another_thread_gives_no_turn(nursery: trio.Nursery) -> None:
     ref, actor = await begin(nursery)
-    refused: list[str] = []
-
-    def sends() -> None:
-        try:
-            ref.send_nowait(1)
-        except RuntimeError as error:
-            refused.append(str(error))
-
-    thread = threading.Thread(target=sends)
+    given: list[bool] = []
+    thread = threading.Thread(target=lambda: given.append(give(ref, 1)))
     thread.start()
     await trio.to_thread.run_sync(thread.join)
-    ref.send_nowait(2)
 
-    assert "outside its run of trio" in refused[0]
+    assert given == [False]
+    assert give(ref, 2)
     assert actor.taken == [2]
 
 
 async def test_one_that_is_stopped_while_it_waits_takes_no_turn(nursery: trio.Nursery) -> None:
     ref, actor = await begin(nursery)
-    ref.process().mailbox.offer("before")
+    assert give(ref, "before")
     ref.kill()
-    # Past the address, which would say that it is gone.
-    ref.process().mailbox.offer("behind")
 
+    assert not give(ref, "behind")
     assert await ref.wait() is KILLED
     assert actor.taken == ["before"]
 
@@ -208,8 +239,9 @@ async def test_a_turn_ends_its_actor_as_a_step_of_its_own_would_and_not_the_send
         with suppress_broken():
             async with trio.open_nursery() as nursery:
                 ref, actor = await begin(nursery, act, turns)
-                ref.send_nowait("it")
-                assert actor.taken[:1] == (["it"] if turns else [])
+                assert give(ref, "it") is turns
+                if not turns:
+                    ref.send_nowait("it")
         assert ref.reason is not None
         ends.append((ref.reason.kind, str(ref.reason), actor.taken))
 
@@ -223,3 +255,33 @@ async def test_who_has_ended_keeps_its_actor_no_longer(nursery: trio.Nursery) ->
     await ref.wait()
 
     assert ref.process().mailbox.turns is None
+
+
+async def test_where_the_stack_is_used_up_nobody_is_deaf_from_then_on(
+    nursery: trio.Nursery,
+) -> None:
+    def deep(frames: int) -> None:
+        if frames:
+            deep(frames - 1)
+        else:
+            give(ref, "deep")
+
+    fine = 0
+    for frames in range(sys.getrecursionlimit()):
+        ref, actor = await begin(nursery, lambda *_: True)
+        try:
+            deep(frames)
+        except RecursionError:
+            await wait_all_tasks_blocked()
+            ref.send_nowait("after")
+            await wait_all_tasks_blocked()
+            assert "after" in actor.taken, frames
+        else:
+            fine += 1
+        ref.kill()
+        await ref.wait()
+        if frames - fine > 20:
+            break
+
+    assert fine
+    assert frames > fine

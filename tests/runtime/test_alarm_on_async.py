@@ -16,8 +16,7 @@ import attrs
 import pytest
 import trio
 
-from actors import Actor, Ref, Server, start
-from actors.actor import receiver_of
+from actors import Ref, Server, start
 from runtime.alarm import SIGNAL, Alarm, handled_in
 from runtime.context import Context
 from runtime.delivery import Delivery
@@ -160,35 +159,6 @@ async def test_in_anybody_else_s_work_it_may_not(
 
     assert seen
     assert set(seen) == {None}
-
-
-class Writes(Actor):
-    """A responder in whose turn the user's code runs: his log's, for one."""
-
-    async def run(self) -> None:
-        receive = receiver_of(self, self.turn)
-        while True:
-            self.turn(await receive())
-
-    def turn(self, _: object) -> bool:
-        look()
-        return True
-
-
-async def test_in_a_turn_that_is_taken_under_the_handler_it_may_not(
-    nursery: trio.Nursery, alarm: Alarm
-) -> None:
-    async def handler(event: object, context: Context) -> AsyncIterator[bytes]:
-        yield b"piece"
-
-    staged = await stage(nursery, handler)
-    staged.lane.writer = await start(nursery, Writes)
-    nursery.start_soon(staged.give)
-    while not seen:
-        await trio.lowlevel.checkpoint()
-    nursery.cancel_scope.cancel()
-
-    assert seen == [None]
 
 
 async def test_in_the_init_of_an_instance_it_may_not(nursery: trio.Nursery, alarm: Alarm) -> None:

@@ -10,7 +10,6 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from runtime.delivery import State
 from runtime.poller import LIMITS, Poller
 from runtime.transport import Transport
 from tests.runtime.played import ACCEPTED, NEXT, event, world
@@ -280,23 +279,6 @@ async def test_the_event_of_a_refused_answer_is_not_run_again(status: int) -> No
         await stage.say(ACCEPTED + event("id-2"))
         assert stage.delivery.unsettled
         assert not stage.failures
-
-
-async def test_what_comes_behind_an_event_says_nothing_of_its_answer(
-    autojump_clock: MockClock,
-) -> None:
-    async with world() as stage:
-        told = event(head=b"Lambda-Runtime-Deadline-Ms: 99999999999999\r\n")
-        await stage.say(told)
-        await stage.settle()
-
-        # A repeat, which is answered at once.
-        await stage.say(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n" + told + ACCEPTED)
-
-        await trio.sleep(1)
-        assert len(stage.connections) == 2
-        assert b"Runtime.AnswerRefused" in stage.wire.taken()
-        assert stage.delivery.state is State.STAGED
 
 
 async def test_half_an_answer_that_arrived_is_known_by_two_refusals() -> None:

@@ -1,0 +1,106 @@
+"""Where a turn is given on an event's way, and where it is not."""
+
+import time
+from functools import partial
+
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from actors import Actor, start
+from runtime.delivery import Outcome, State
+from runtime.dispatcher import Dispatcher
+from runtime.handler import event_type
+from runtime.ledger import ABANDON_LIMIT, DISPATCHER
+from runtime.marshal import decoder_for
+from runtime.worker import Worker
+from tests.runtime.played import NEXT, event, world
+from tests.runtime.player import Player
+from tests.runtime.stage import SETTINGS, delivery, ledger_of
+
+
+class Inbox(Actor):
+    """A worker that takes no notice of its mail."""
+
+    async def run(self) -> None:
+        while True:
+            await self.receive()
+
+
+async def test_an_event_is_with_a_worker_when_the_step_that_has_read_it_ends(
+    nursery: trio.Nursery,
+) -> None:
+    ledger = ledger_of()
+    await start(nursery, partial(Dispatcher, ledger), name=DISPATCHER)
+    ledger.worker_ready(await start(nursery, Inbox))
+    await wait_all_tasks_blocked()
+    made = ledger.lanes[0].delivery = delivery()
+    ledger.received(ledger.lanes[0], made)
+
+    assert made.state is State.ASSIGNED
+
+
+async def test_an_answer_is_out_when_the_step_that_has_settled_it_ends() -> None:
+    async with world() as stage:
+        await stage.say(event())
+        stage.wire.taken()
+        assert stage.delivery.settle(Outcome(b"1"))
+        stage.ledger.settled(stage.lane, at_once=True)
+
+        assert stage.wire.taken().endswith(NEXT)
+
+
+async def test_what_the_dispatcher_answers_goes_out_when_all_is_done_about_it(
+    autojump_clock: MockClock,
+) -> None:
+    async with world() as stage:
+
+        def fail(why: str) -> None:
+            # No event is asked for by a process that is to end.
+            stage.failures.append(why)
+            stage.lane.closing = True
+            assert stage.wire.taken() == b""
+
+        stage.ledger.fail = fail
+        for _ in range(ABANDON_LIMIT):
+            stage.ledger.abandon("a thread", lambda: True)
+        worker = await start(stage.nursery, Inbox)
+        stage.ledger.worker_ready(worker)
+        await start(stage.nursery, partial(Dispatcher, stage.ledger), name=DISPATCHER)
+        due = int((time.time() + 1) * 1000)
+        await stage.say(event(head=b"Lambda-Runtime-Deadline-Ms: %d\r\n" % due))
+        assert stage.delivery.begin(worker)
+        stage.wire.taken()
+        await trio.sleep(0.96)
+        stage.ledger.wake_dispatcher(at_once=True)
+
+        assert stage.failures
+        await wait_all_tasks_blocked()
+        said = stage.wire.taken()
+        assert b"/error HTTP" in said
+        assert not said.endswith(NEXT)
+
+
+async def test_what_waits_is_not_given_to_an_instance_that_has_crashed(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    class Crashes(Player):
+        async def terminate(self, reason: object) -> None:
+            await trio.sleep(0.5)
+
+    ledger = ledger_of(2)
+    decoder = decoder_for(event_type(Player))
+    worker = await start(nursery, partial(Worker, ledger, SETTINGS, Crashes, decoder, True))
+    await start(nursery, partial(Dispatcher, ledger), name=DISPATCHER)
+    await wait_all_tasks_blocked()
+    for lane in ledger.lanes:
+        # Both at once: the second waits while the first runs, and crashes in a task of its own.
+        lane.delivery = delivery(b'{"do": "crash beside"}', due=trio.current_time() + 30)
+        ledger.received(lane, lane.delivery)
+    first, second = (lane.delivery for lane in ledger.lanes)
+    assert first is not None
+    assert second is not None
+    await trio.sleep(0.1)
+
+    assert first.worker == worker
+    assert not first.unsettled
+    assert second.state is State.RECEIVED
