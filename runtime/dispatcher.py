@@ -111,6 +111,8 @@ class Dispatcher(Actor):
             message = await receive()
 
     def _turn(self, message: object) -> bool:
+        if isinstance(message, Lane) and self._give_out(message):
+            return True
         if message is None:
             # Before it looks: whatever changes from here on wakes it again.
             self.ledger.woken = False
@@ -122,6 +124,21 @@ class Dispatcher(Actor):
         self._look()
         return True
 
+    def _give_out(self, lane: Lane) -> bool:
+        """Give out what has just come, if a worker is idle. False if there is more to it.
+
+        What the plan would say, without a look at all the others, to which nothing has happened:
+        at sixty that would take longer than all else that is done here.
+        """
+        delivery = lane.delivery
+        if delivery is None or delivery.state is not State.RECEIVED or self._is_late(delivery):
+            return False
+        if self._changes != self.ledger.changes:
+            self._watch_workers()
+        for worker in self._idle(1):
+            self._assign(lane, delivery, worker)
+        return True
+
     def _watch_workers(self) -> None:
         self._changes = self.ledger.changes
         for worker in self.ledger.ready:
@@ -130,34 +147,27 @@ class Dispatcher(Actor):
                 self.monitor(worker)
 
     def _look(self) -> None:
-        """See about which deliveries there may be something to do, and do it: it is woken once an
-        event for each lane, and most of the others' are with a living worker and have time.
+        """See about which deliveries there may be something to do, and do it: most are with a
+        living worker and have time.
         """
-        now = trio.current_time()
-        found: list[tuple[Lane, Delivery, bool, bool]] = []
-        only_waiting = True
+        entries: list[Entry] = []
         for lane in self.ledger.lanes:
             delivery = lane.delivery
             if delivery is None or delivery.state > State.STREAMING:
                 continue
             worker = delivery.worker
             lives = worker is not None and worker.alive
-            # Halfway from limit to due: the worker's own scope, at the limit, comes first.
-            late = now >= (delivery.limit + delivery.due) / 2
+            late = self._is_late(delivery)
             if late or not lives:
-                found.append((lane, delivery, lives, late))
-                only_waiting = only_waiting and not late and delivery.state is State.RECEIVED
-        if not found:
-            return
-        idle = self._idle(len(found))
-        if only_waiting:
-            # Each event's. The plan would say the same, in 7,000 instructions more.
-            for (lane, delivery, _, _), worker in zip(found, idle, strict=False):
-                self._assign(lane, delivery, worker)
-            return
-        entries = [Entry(lane.index, each.state, lives, late) for lane, each, lives, late in found]
-        for action in plan(entries, idle):
-            self._perform(action)
+                entries.append(Entry(lane.index, delivery.state, lives, late))
+        if entries:
+            for action in plan(entries, self._idle(len(entries))):
+                self._perform(action)
+
+    @staticmethod
+    def _is_late(delivery: Delivery) -> bool:
+        # Halfway from limit to due: the worker's own scope, at the limit, comes first.
+        return trio.current_time() >= (delivery.limit + delivery.due) / 2
 
     def _idle(self, wanted: int) -> list[Ref[Any]]:
         """The first idle workers, as many as can be of use."""

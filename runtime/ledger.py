@@ -72,7 +72,8 @@ class Ledger:
         if self.looks is not None:
             # Before anybody else hears of the event: who has to drop a connection does so in time.
             self.looks(True)
-        self.wake_dispatcher(at_once=True)
+        if not give_turn(self.dispatcher, lane):
+            self.wake_dispatcher()
 
     def settled(self, lane: Lane, *, at_once: bool = False) -> None:
         """A delivery has its answer: have it sent.
@@ -83,7 +84,8 @@ class Ledger:
         self.watch.settled()
         if self.looks is not None:
             self.looks(self.in_flight())
-        wake(lane.writer, at_once=at_once)
+        if not (at_once and give_turn(lane.writer, None)):
+            wake(lane.writer)
 
     def in_flight(self) -> bool:
         """Whether an event waits for its answer."""
@@ -120,14 +122,14 @@ class Ledger:
                 self.wake_dispatcher()
                 return
 
-    def wake_dispatcher(self, *, at_once: bool = False) -> None:
+    def wake_dispatcher(self) -> None:
         """Have the dispatcher look, once for all that has changed until it does.
 
         One that is killed with the wake-up in its mailbox is no loss: its successor looks first.
         """
         if not self.woken:
             self.woken = True
-            wake(self.dispatcher, at_once=at_once)
+            wake(self.dispatcher)
 
     def abandon(self, what: str, goes_on: Callable[[], bool]) -> None:
         """Count something that goes on past its deadline and cannot be ended.
@@ -172,14 +174,17 @@ class Ledger:
             self.fail(f"no worker has become free for {self.unserved} events, one after the other")
 
 
-def wake(address: Address[Actor], *, at_once: bool = False) -> None:
-    """Send a wake-up. Nobody there, or no room, is no loss: who starts, or has mail, will look.
-
-    Args:
-        at_once: give the actor a turn, if it takes one now.
-    """
+def give_turn(address: Address[Actor], message: object) -> bool:
+    """Have an actor handle a message here and now (`actors.turns`); False if it has to be woken."""
     try:
-        if not (at_once and address.process().mailbox.take_turn(None)):
-            address.send_nowait(None)
+        return address.process().mailbox.take_turn(message)
+    except ActorExited:
+        return False
+
+
+def wake(address: Address[Actor]) -> None:
+    """Send a wake-up. Nobody there, or no room, is no loss: who starts, or has mail, will look."""
+    try:
+        address.send_nowait(None)
     except (ActorExited, MailboxFull):
         return

@@ -87,7 +87,7 @@ def test_the_plan(entries: list[Entry], idle: list[Ref[Any]], actions: list[Acti
 
 @pytest.mark.parametrize(("waiting", "idle"), [*product(range(4), repeat=2)])
 def test_what_waits_and_has_time_is_given_out_in_its_order(waiting: int, idle: int) -> None:
-    """As the dispatcher does it where nothing else is to be done, without asking the plan."""
+    """Of one lane the dispatcher does the same without asking the plan."""
     entries, workers = [received(lane) for lane in range(waiting)], [W1, W2, W3][:idle]
 
     assert plan(entries, workers) == list(map(Assign, range(waiting), workers))

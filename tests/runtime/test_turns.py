@@ -10,7 +10,7 @@ from actors import Actor, start
 from runtime.delivery import Outcome, State
 from runtime.dispatcher import Dispatcher
 from runtime.handler import event_type
-from runtime.ledger import ABANDON_LIMIT, DISPATCHER
+from runtime.ledger import ABANDON_LIMIT, DISPATCHER, give_turn
 from runtime.marshal import decoder_for
 from runtime.worker import Worker
 from tests.runtime.played import NEXT, event, world
@@ -71,7 +71,7 @@ async def test_what_the_dispatcher_answers_goes_out_when_all_is_done_about_it(
         assert stage.delivery.begin(worker)
         stage.wire.taken()
         await trio.sleep(0.96)
-        stage.ledger.wake_dispatcher(at_once=True)
+        assert give_turn(stage.ledger.dispatcher, None)
 
         assert stage.failures
         await wait_all_tasks_blocked()
