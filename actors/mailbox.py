@@ -20,7 +20,6 @@ import heapq
 import math
 from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from threading import get_ident
 from typing import Final, NamedTuple, TypeVar, cast
 
 import attrs
@@ -219,20 +218,14 @@ class Mailbox:
     def take_turn(self, message: object) -> bool:
         """Have the reader's turn taken with a message, here and now (room `turns`).
 
-        False if it takes none, is at something else, or lives in another thread.
+        False if it takes none, or is at something else.
         """
         reader, turns = self._reader, self.turns
-        if reader is None or turns is None or turns.thread != get_ident():
+        if reader is None or turns is None:
             return False
-        try:
-            self._reader = None
-            if turns.take(message):
-                self._reader = reader
-        except BaseException:
-            # None of the turn's: there is no room on the stack. It must not be deaf from now on.
+        self._reader = None
+        if turns.take(reader, message):
             self._reader = reader
-            self._wake()
-            raise
         if self.control or self.data or self.timers or self.idle != math.inf:
             # It came meanwhile.
             self._wake()
@@ -370,7 +363,7 @@ class Mailbox:
         """
         task, unpark = current_task(), self._unpark
         if turn is not None:
-            self.turns = Turns(turn, task, _LOOK)
+            self.turns = Turns(turn, _LOOK)
 
         def receive() -> Awaitable[object]:
             if self.control or self.data or self.timers or self._reader or self.idle != math.inf:

@@ -18,7 +18,6 @@ have used up nearly all that Python allows. So `send` never gives one.
 """
 
 from collections.abc import Callable
-from threading import get_ident
 from typing import Any
 
 import outcome
@@ -34,39 +33,32 @@ class Turns:
 
     Args:
         turn: one of them.
-        task: whose turns they are.
-        look: what the task is woken with that is not to wait for the next message.
-
-    Attributes:
-        thread: the one to take them in.
+        look: what its task is woken with that is not to wait for the next message.
     """
 
-    __slots__ = ("_cancel", "_look", "_taking", "_task", "_turn", "thread")
+    __slots__ = ("_cancel", "_look", "_taking", "_turn")
 
-    def __init__(self, turn: Turn, task: Task, look: outcome.Outcome[object]) -> None:
+    def __init__(self, turn: Turn, look: outcome.Outcome[object]) -> None:
         self._turn = turn
-        self._task = task
         self._look = look
-        self.thread = get_ident()
         self._taking = False
         self._cancel: RaiseCancelT | None = None
 
-    def take(self, message: object) -> bool:
-        """Take one: True if the task waits on, False if it has been woken."""
+    def take(self, task: Task, message: object) -> bool:
+        """Take one in a task's place: True if that waits on, False if it has been woken."""
         self._taking = True
         try:
-            waits_on = self._task.context.run(self._turn, message)
+            waits_on = task.context.run(self._turn, message)
         except BaseException as error:
-            self._cancel = None
-            reschedule(self._task, outcome.Error(error))
+            reschedule(task, outcome.Error(error))
             return False
         finally:
             self._taking = False
         cancel, self._cancel = self._cancel, None
         if cancel is not None:
-            reschedule(self._task, outcome.capture(cancel))
+            reschedule(task, outcome.capture(cancel))
         elif not waits_on:
-            reschedule(self._task, self._look)
+            reschedule(task, self._look)
         return waits_on and cancel is None
 
     def postpones(self, cancel: RaiseCancelT) -> bool:

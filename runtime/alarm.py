@@ -180,4 +180,4 @@ def _is_late(delivery: Delivery | None) -> bool:
     """Whether its scope has had its time, and the dispatcher's turn has come."""
     if delivery is None or not delivery.unsettled:
         return False
-    return trio.current_time() >= (delivery.limit + delivery.due) / 2
+    return delivery.is_overdue(trio.current_time())

@@ -141,6 +141,15 @@ class Delivery:
         """Whether nobody has answered it yet."""
         return self.state <= State.STREAMING
 
+    def is_overdue(self, now: float) -> bool:
+        """Whether others may answer it in its worker's place: halfway from limit to due, for the
+        worker's own scope, at the limit, comes first.
+
+        Args:
+            now: in seconds of trio's clock.
+        """
+        return now >= (self.limit + self.due) / 2
+
     def assign(self, worker: Ref[Any]) -> bool:
         """Give it to a worker, who is to be told."""
         if not self._move(_ASSIGN):

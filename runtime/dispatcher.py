@@ -1,7 +1,7 @@
 """The dispatcher: gives each delivery to an idle worker, settles what a dead or late one leaves."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import trio
 
@@ -82,11 +82,12 @@ def plan(entries: Sequence[Entry], idle: Sequence[Ref[Any]]) -> list[Action]:
 
 
 class Dispatcher(Actor):
-    """Performs the plan whenever it is woken: by a delivery, a worker, an end, or the watchdog.
+    """Performs the plan whenever it is woken: by a worker, an end, the watchdog, or a delivery that
+    came while it was at something.
 
-    What the message says does not matter, only that it came: the ledgers are the truth. It starts
-    by looking at them, with the code that it runs for a message. That never waits, so a poller
-    has it done at once, as a turn, a pass of trio's loop earlier.
+    What that wake-up says does not matter, only that it came: the ledgers are the truth. It starts
+    by looking at them, with the code that it runs for a message. Nearly always it waits when a
+    delivery comes: then the poller gives it a turn, of that delivery alone (`actors.turns`).
 
     It holds nothing. What is in flight stands in the lanes, one delivery each: no more than
     `AWS_LAMBDA_MAX_CONCURRENCY`, since a lane asks for the next event only with, or after, the
@@ -111,7 +112,8 @@ class Dispatcher(Actor):
             message = await receive()
 
     def _turn(self, message: object) -> bool:
-        if isinstance(message, Lane) and self._give_out(message):
+        if isinstance(message, tuple):
+            self._give_out(*cast("tuple[Lane, Delivery]", message))
             return True
         if message is None:
             # Before it looks: whatever changes from here on wakes it again.
@@ -124,20 +126,17 @@ class Dispatcher(Actor):
         self._look()
         return True
 
-    def _give_out(self, lane: Lane) -> bool:
-        """Give out what has just come, if a worker is idle. False if there is more to it.
+    def _give_out(self, lane: Lane, delivery: Delivery) -> None:
+        """Give out what has just come, if a worker is idle: what the plan would say of this lane.
 
-        What the plan would say, without a look at all the others, to which nothing has happened:
-        at sixty that would take longer than all else that is done here.
+        Without a look at the others, since to look at sixty would take longer than all else here:
+        of what is late the watchdog tells, of a worker that ends itself and its Down.
         """
-        delivery = lane.delivery
-        if delivery is None or delivery.state is not State.RECEIVED or self._is_late(delivery):
-            return False
-        if self._changes != self.ledger.changes:
-            self._watch_workers()
+        if delivery.is_overdue(trio.current_time()):
+            self._look()
+            return
         for worker in self._idle(1):
             self._assign(lane, delivery, worker)
-        return True
 
     def _watch_workers(self) -> None:
         self._changes = self.ledger.changes
@@ -150,6 +149,7 @@ class Dispatcher(Actor):
         """See about which deliveries there may be something to do, and do it: most are with a
         living worker and have time.
         """
+        now = trio.current_time()
         entries: list[Entry] = []
         for lane in self.ledger.lanes:
             delivery = lane.delivery
@@ -157,17 +157,12 @@ class Dispatcher(Actor):
                 continue
             worker = delivery.worker
             lives = worker is not None and worker.alive
-            late = self._is_late(delivery)
+            late = delivery.is_overdue(now)
             if late or not lives:
                 entries.append(Entry(lane.index, delivery.state, lives, late))
         if entries:
             for action in plan(entries, self._idle(len(entries))):
                 self._perform(action)
-
-    @staticmethod
-    def _is_late(delivery: Delivery) -> bool:
-        # Halfway from limit to due: the worker's own scope, at the limit, comes first.
-        return trio.current_time() >= (delivery.limit + delivery.due) / 2
 
     def _idle(self, wanted: int) -> list[Ref[Any]]:
         """The first idle workers, as many as can be of use."""

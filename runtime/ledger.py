@@ -72,7 +72,7 @@ class Ledger:
         if self.looks is not None:
             # Before anybody else hears of the event: who has to drop a connection does so in time.
             self.looks(True)
-        if not give_turn(self.dispatcher, lane):
+        if not give_turn(self.dispatcher, (lane, delivery)):
             self.wake_dispatcher()
 
     def settled(self, lane: Lane, *, at_once: bool = False) -> None:

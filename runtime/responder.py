@@ -17,8 +17,8 @@ HOLDS_ON = "The process ends, and the handler did not when it was cancelled"
 class Responder(Actor):
     """Stages what can be said, writes it from where its predecessor had come, waits for mail.
 
-    A worker that answers has that done at once, as a turn; it has to be woken where the connection
-    takes no more.
+    A worker that answers gives it a turn for that (`actors.turns`), so that its task is woken only
+    where the connection takes no more.
     """
 
     def __init__(self, lane: Lane) -> None:

@@ -27,7 +27,7 @@ from .failure import (
     platform_error,
 )
 from .handler import Instance, is_awaitable
-from .lane import Lane
+from .lane import ANSWER_LIMIT, Lane
 from .ledger import Ledger
 from .logs import flush, log_error
 from .marshal import (
@@ -121,6 +121,8 @@ class Worker(Actor):
 
     async def terminate(self, reason: ExitReason) -> None:
         self.ledger.worker_not_ready(self.ref)
+        # What it was given and has not begun is another's.
+        self.ledger.wake_dispatcher()
         if self._running is not None:
             lane, delivery = self._running
             self._settle(lane, delivery, _stopped(reason, delivery.request_id))
@@ -245,7 +247,7 @@ class Worker(Actor):
         if not goes_on:
             # Before the answer goes out: the next event must not be given to this instance.
             self.ledger.worker_not_ready(self._me)
-        self._settle(lane, delivery, outcome, at_once=True)
+        self._settle(lane, delivery, outcome)
         return goes_on
 
     @handles
@@ -290,9 +292,7 @@ class Worker(Actor):
         lane, delivery = self._running
         return await pour(result, instance, lane, delivery, self.loop)
 
-    def _settle(
-        self, lane: Lane, delivery: Delivery, outcome: Outcome, at_once: bool = False
-    ) -> None:
+    def _settle(self, lane: Lane, delivery: Delivery, outcome: Outcome) -> None:
         """Answer, have it sent, and have whatever waits for a worker given out."""
         self._running = None
         try:
@@ -302,7 +302,9 @@ class Worker(Actor):
         finally:
             # Even if what stands in the place of standard output raises SystemExit.
             if delivery.settle(outcome, self._me):
-                self.ledger.settled(lane, at_once=at_once)
+                # What is not written whole would be lost on a connection that has just broken,
+                # and the process with it: the poller is to see that first.
+                self.ledger.settled(lane, at_once=len(outcome.body) <= ANSWER_LIMIT)
             self.ledger.worker_idle()
 
 

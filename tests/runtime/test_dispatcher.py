@@ -333,6 +333,35 @@ async def test_while_the_asyncio_loop_hangs_a_late_event_is_left_to_the_watchdog
 # -- what it holds
 
 
+@pytest.mark.parametrize(("idle", "late"), [*product(range(3), (False, True))])
+async def test_what_has_just_come_is_given_out_as_the_plan_says(
+    world: World, idle: int, late: bool
+) -> None:
+    workers = [(await world.inbox()).ref for _ in range(idle)]
+    await world.dispatcher()
+    lane, made = world.place(delivery(due=trio.current_time() + (-1 if late else 10)))
+    actions = plan([received(late=late)], workers)
+    world.ledger.received(lane, made)
+
+    settled = SettleLate(0) in actions
+    assert made.state is (
+        State.SETTLED if settled else State.ASSIGNED if actions else State.RECEIVED
+    )
+    assert made.worker == next((each.worker for each in actions if isinstance(each, Assign)), None)
+
+
+async def test_what_waits_is_not_overtaken_by_what_has_just_come(world: World) -> None:
+    await world.dispatcher()
+    (_, first), (lane, second) = (world.place(delivery(), n) for n in range(2))
+    await world.wake()
+    inbox = await world.inbox()
+    world.ledger.received(lane, second)
+    await wait_all_tasks_blocked()
+
+    assert first.worker == inbox.ref
+    assert second.state is State.RECEIVED
+
+
 async def test_of_many_wake_ups_one_waits_and_it_sees_all_that_has_changed(world: World) -> None:
     inboxes = [await world.inbox() for _ in range(2)]
     await world.dispatcher()
@@ -340,8 +369,7 @@ async def test_of_many_wake_ups_one_waits_and_it_sees_all_that_has_changed(world
     places = [world.place(delivery(), n) for n in range(2)]
 
     for _ in range(50):
-        for lane, made in places:
-            world.ledger.received(lane, made)
+        world.ledger.wake_dispatcher()
     assert mailbox.statistics().length <= 1
     await wait_all_tasks_blocked()
 

@@ -123,17 +123,19 @@ def breaks_after_the_event(how: Callable[[Peer], None]) -> Script:
     return script
 
 
+@pytest.mark.parametrize("handler", ["app.plain", "waits_on_loop.handler"])
 @pytest.mark.parametrize("how", [Peer.close, Peer.close_half, Peer.reset])
 def test_an_event_that_has_come_is_answered_over_another_connection(
-    how: Callable[[Peer], None],
+    how: Callable[[Peer], None], handler: str
 ) -> None:
-    # One that takes a moment: an answer that is written as the connection breaks is lost with it.
-    requests, code, said = play(breaks_after_the_event(how), "waits_on_loop.handler")
+    requests, code, said = play(breaks_after_the_event(how), handler)
 
-    assert requests[1:4] == ["POST a/response", "GET next", "POST b/response"]
-    assert requests.count("POST a/response") == 1
+    assert requests[1:] == ["POST a/response", "GET next", "POST b/response", "GET next"]
     assert code == 1
-    assert "may be lost" not in said
+    # An answer that is there at once may be written before the end of the connection is seen: then
+    # it is sent once more, and what was asked for with it is given up.
+    if handler != "app.plain":
+        assert "may be lost" not in said
 
 
 @pytest.mark.parametrize("how", [Peer.close, Peer.close_half, Peer.reset])

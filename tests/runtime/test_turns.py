@@ -2,14 +2,17 @@
 
 import time
 from functools import partial
+from typing import Any
 
+import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors import Actor, start
-from runtime.delivery import Outcome, State
+from runtime.delivery import Delivery, Outcome, State
 from runtime.dispatcher import Dispatcher
-from runtime.handler import event_type
+from runtime.handler import Awaited, event_type
+from runtime.lane import ANSWER_LIMIT, Lane
 from runtime.ledger import ABANDON_LIMIT, DISPATCHER, give_turn
 from runtime.marshal import decoder_for
 from runtime.worker import Worker
@@ -49,6 +52,34 @@ async def test_an_answer_is_out_when_the_step_that_has_settled_it_ends() -> None
         assert stage.wire.taken().endswith(NEXT)
 
 
+@pytest.mark.parametrize(("length", "at_once"), [(20, True), (ANSWER_LIMIT + 1, False)])
+async def test_a_worker_s_answer_is_out_when_it_goes_on_if_it_goes_out_whole(
+    length: int, at_once: bool
+) -> None:
+    out: list[bool] = []
+
+    async def handler(event: object, context: object) -> str:
+        return "x" * length
+
+    async with world() as stage:
+
+        class Looks(Worker):
+            def _settle(self, lane: Lane, delivery: Delivery, outcome: Outcome) -> None:
+                super()._settle(lane, delivery, outcome)
+                out.append(stage.wire.taken().startswith(b"POST "))
+
+        make = partial(Awaited, handler)
+        factory = partial(Looks, stage.ledger, SETTINGS, make, decoder_for(Any), False)
+        await start(stage.nursery, factory)
+        await start(stage.nursery, partial(Dispatcher, stage.ledger), name=DISPATCHER)
+        await wait_all_tasks_blocked()
+        stage.wire.taken()
+        await stage.say(event())
+
+        assert out == [at_once]
+        assert stage.delivery.state is State.STAGED
+
+
 async def test_what_the_dispatcher_answers_goes_out_when_all_is_done_about_it(
     autojump_clock: MockClock,
 ) -> None:
@@ -78,6 +109,27 @@ async def test_what_the_dispatcher_answers_goes_out_when_all_is_done_about_it(
         said = stage.wire.taken()
         assert b"/error HTTP" in said
         assert not said.endswith(NEXT)
+
+
+async def test_what_a_worker_that_is_stopped_has_not_begun_goes_to_another(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    class Slow(Player):
+        async def terminate(self, reason: object) -> None:
+            await trio.sleep(5)
+
+    ledger = ledger_of()
+    factory = partial(Worker, ledger, SETTINGS, Slow, decoder_for(event_type(Player)), True)
+    first, second = [await start(nursery, factory, grace=10) for _ in range(2)]
+    await start(nursery, partial(Dispatcher, ledger), name=DISPATCHER)
+    made = ledger.lanes[0].delivery = delivery()
+    assert made.assign(first)
+    first.stop()
+    await trio.sleep(1)
+
+    assert first.reason is not None
+    assert made.worker == second
+    assert not made.unsettled
 
 
 async def test_what_waits_is_not_given_to_an_instance_that_has_crashed(
