@@ -302,10 +302,19 @@ class Worker(Actor):
         finally:
             # Even if what stands in the place of standard output raises SystemExit.
             if delivery.settle(outcome, self._me):
-                # What is not written whole would be lost on a connection that has just broken,
-                # and the process with it: the poller is to see that first.
-                self.ledger.settled(lane, at_once=len(outcome.body) <= ANSWER_LIMIT)
+                self.ledger.settled(lane, at_once=_goes_at_once(outcome))
             self.ledger.worker_idle()
+
+
+def _goes_at_once(outcome: Outcome) -> bool:
+    """Whether an answer may be written in the step that has settled it.
+
+    Not before what the handler has set off, an actor's end and restart say: with the answer the
+    next event may be there, and is to find that done. Nor one that does not go out whole: a
+    connection that has just broken would cut it, and end the process, so the poller looks first.
+    """
+    waits = trio.lowlevel.current_statistics().tasks_runnable
+    return not waits and len(outcome.body) <= ANSWER_LIMIT
 
 
 # An error's traceback holds the frame that catches it. A name for the error in that frame would

@@ -52,16 +52,22 @@ async def test_an_answer_is_out_when_the_step_that_has_settled_it_ends() -> None
         assert stage.wire.taken().endswith(NEXT)
 
 
-@pytest.mark.parametrize(("length", "at_once"), [(20, True), (ANSWER_LIMIT + 1, False)])
-async def test_a_worker_s_answer_is_out_when_it_goes_on_if_it_goes_out_whole(
-    length: int, at_once: bool
+@pytest.mark.parametrize(
+    ("length", "sets_off", "at_once"),
+    [(20, False, True), (ANSWER_LIMIT + 1, False, False), (20, True, False)],
+)
+async def test_a_worker_s_answer_is_out_when_it_goes_on_if_it_is_whole_and_nothing_comes_first(
+    length: int, sets_off: bool, at_once: bool
 ) -> None:
     out: list[bool] = []
 
     async def handler(event: object, context: object) -> str:
+        if sets_off:
+            other.kill()
         return "x" * length
 
     async with world() as stage:
+        other = await start(stage.nursery, Inbox)
 
         class Looks(Worker):
             def _settle(self, lane: Lane, delivery: Delivery, outcome: Outcome) -> None:
