@@ -9,6 +9,8 @@ from typing import Any, TypedDict
 import attrs
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runtime.marshal import (
     MarshalError,
@@ -208,3 +210,20 @@ def test_a_coroutine_is_no_result() -> None:
     with pytest.raises(MarshalError):
         outcome_of(made)
     made.close()
+
+
+TEXTS = st.text(st.sampled_from('aé日😀\\"u0\x7f\x1f\n/ \u2028'), max_size=6) | st.text(max_size=4)
+RESULTS = st.recursive(
+    TEXTS | st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(st.lists(RESULTS.filter(lambda each: "Infinity" not in json.dumps(each)), min_size=1))
+def test_results_are_written_as_the_standard_library_does_whatever_came_before(
+    results: list[object],
+) -> None:
+    for result in results:
+        for say, escaped in ((escaped_outcome_of, True), (unescaped_outcome_of, False)):
+            assert say(result).body == json.dumps(result, ensure_ascii=escaped).encode()
