@@ -115,6 +115,7 @@ async def serve(
     ledger = Ledger(lanes, ending.fail, watchdog)
     serving = Serving(function, settings, ledger, alarm)
     flags = tree(serving, partial(connect, *settings.address), registration)
+    watchdog.attach(ledger, alarm)
     with ending, alarm:
         async with trio.open_nursery() as nursery:
             top = partial(Supervisor, flags)
@@ -125,7 +126,7 @@ async def serve(
                 nursery.start_soon(each.ring)
             not_started = await _start_error(root)
             if not_started is None:
-                watchdog.initialised(ledger, alarm)
+                watchdog.initialised()
                 # What lives now lives for good: the collector need not look at it again.
                 gc.freeze()
             reason = await root.wait_dead()

@@ -79,6 +79,8 @@ class Watchdog:
         self._offset = 0.0
         self._length = math.inf
         self._looks_at = math.inf
+        # The limit of the event that woke the thread last, by the monotonic clock.
+        self._woken_for = -math.inf
         self._initialised = False
         self._started = False
         self._closed = False
@@ -131,18 +133,25 @@ class Watchdog:
 
     # -- called on the loop
 
-    def initialised(self, ledger: Ledger, alarm: Alarm) -> None:
-        """The tree stands: watch its deliveries from now on."""
+    def attach(self, ledger: Ledger, alarm: Alarm) -> None:
+        """Take what it is to watch: before the tree starts, of which it watches the start first."""
         self._token = trio.lowlevel.current_trio_token()
         self._offset = time.monotonic() - trio.current_time()
         self._ledger, self._alarm = ledger, alarm
+
+    def initialised(self) -> None:
+        """The tree stands: watch its deliveries from now on."""
         self._initialised = True
         self._look.set()
 
     def arm(self, limit: float) -> None:
-        """An event has come that is to be answered by `limit`, in seconds of trio's clock."""
+        """An event has come that is to be answered by `limit`, in seconds of trio's clock.
+
+        The first may come before anybody has said that the tree stands.
+        """
         if limit + self._offset < self._looks_at:
-            self._look.set()
+            self._woken_for = limit + self._offset
+            self.initialised()
 
     def settled(self) -> None:
         """A delivery has been settled: see to faulthandler's timer, if it ticks."""
@@ -175,6 +184,9 @@ class Watchdog:
             if delivery is None:
                 # Events without a deadline may be in flight, beside which it was left ticking.
                 self._take_back()
+                # What woke it may be settled by now, as the next ones will be: how long they may
+                # take is all it has to know of them.
+                self._expect(self._woken_for - time.monotonic())
                 self._sleep(self._length / 4)
             else:
                 self._watch_delivery(delivery)
@@ -207,13 +219,17 @@ class Watchdog:
             finally:
                 sys.setswitchinterval(interval)
             return
-        # The most that is left of any: this look may be a late one.
-        self._length = until_due if math.isinf(self._length) else max(self._length, until_due)
+        self._expect(until_due)
         self._guard(delivery, until_due - (delivery.due - delivery.limit) / 8)
         if not delivery.unsettled:
             # Settled while it was set: whoever did so may have found nothing to take back.
             self._take_back()
         self._sleep(min(until_limit, self._length / 4))
+
+    def _expect(self, left: float) -> None:
+        """Take the most that is left of any event for their time-out: a look may be a late one."""
+        if left > 0:
+            self._length = left if math.isinf(self._length) else max(self._length, left)
 
     def _end_delivery(self, delivery: Delivery) -> None:
         margin = delivery.due - delivery.limit

@@ -127,6 +127,14 @@ async def process_of(
                 nursery.cancel_scope.cancel()
 
 
+async def until_idle(function: LocalLambda, slots: int) -> None:
+    """Wait until so many slots of a function have asked for an event."""
+    exchange = function._api._exchange
+    with trio.fail_after(5):
+        while len(exchange._idle) < slots:  # type: ignore[union-attr]
+            await trio.lowlevel.checkpoint()
+
+
 async def until_handed_out(api: RuntimeApi) -> None:
     """Wait until the runtime has an event."""
     while api.current is None:

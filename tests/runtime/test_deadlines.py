@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from runtime.local import Happening, InvokeResult
-from tests.runtime.sandbox import Running, is_gone, running
+from tests.runtime.sandbox import Running, is_gone, running, until_idle
 
 # The handler, what it does, and the line it then stands in, with the function around it.
 SURVIVABLE = [
@@ -143,8 +143,7 @@ async def test_an_event_that_no_worker_became_free_for_says_what_the_worker_was_
 
 
 async def test_a_handler_that_holds_the_loop_costs_nobody_else_his_event() -> None:
-    lanes = {"AWS_LAMBDA_MAX_CONCURRENCY": "2"}
-    async with running("app.asynchronous", timeout=1.0, environment=lanes) as sandbox:
+    async with running("app.asynchronous", timeout=1.0, max_concurrency=2) as sandbox:
         answers: dict[str, InvokeResult] = {}
 
         async def invoke(what: str) -> None:
@@ -152,6 +151,7 @@ async def test_a_handler_that_holds_the_loop_costs_nobody_else_his_event() -> No
 
         await sandbox.ask()
         pid = sandbox.pid
+        await until_idle(sandbox.function, 2)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(invoke, "block")
             await trio.sleep(0.2)

@@ -60,7 +60,8 @@ def watching(made: Delivery) -> Watchdog:
     """A watchdog whose thread the test plays."""
     watchdog, ledger = Watchdog(NOWHERE), ledger_of()
     ledger.lanes[0].delivery = made
-    watchdog.initialised(ledger, Alarm())
+    watchdog.attach(ledger, Alarm())
+    watchdog.initialised()
     return watchdog
 
 
@@ -116,7 +117,8 @@ def beside_another(made: Delivery, other: Delivery, length: float) -> Watchdog:
     """A watchdog that has looked at one of two deliveries in flight."""
     watchdog, ledger = Watchdog(NOWHERE), ledger_of(2)
     ledger.lanes[0].delivery, ledger.lanes[1].delivery = made, other
-    watchdog.initialised(ledger, Alarm())
+    watchdog.attach(ledger, Alarm())
+    watchdog.initialised()
     watchdog._length = length
     watchdog._look.set()
     watchdog._watch_delivery(made)
@@ -212,6 +214,33 @@ async def test_what_comes_while_it_looks_has_it_look_again(
         await trio.to_thread.run_sync(watchdog._watch, abandon_on_cancel=True)
 
     assert looks == [None, made]
+
+
+async def test_what_is_settled_before_it_looks_does_not_have_the_next_one_wake_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watchdog = watching(brought_to(State.ACKED))
+    slept: list[float] = []
+
+    def sleep(_: Watchdog, seconds: float) -> None:
+        slept.append(seconds)
+        watchdog._closed = True
+
+    monkeypatch.setattr(Watchdog, "_sleep", sleep)
+    watchdog._look.clear()
+    watchdog.arm(trio.current_time() + 60)
+    assert watchdog._look.is_set()
+    watchdog._watch()
+
+    assert slept == [pytest.approx(15, abs=0.1)]
+
+
+async def test_an_event_that_comes_before_the_tree_stands_ends_the_watch_of_the_start() -> None:
+    watchdog = Watchdog(NOWHERE)
+    watchdog.attach(ledger_of(), Alarm())
+    watchdog.arm(trio.current_time() + 60)
+    with trio.fail_after(5):
+        await trio.to_thread.run_sync(watchdog._watch_start, abandon_on_cancel=True)
 
 
 async def test_only_what_is_due_before_its_next_look_wakes_the_thread() -> None:

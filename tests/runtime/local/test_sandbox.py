@@ -12,6 +12,7 @@ import trio.testing
 
 from runtime.local import Ending, Happening, InvokeResult, LocalLambda, RuntimeApi
 from tests.runtime.local.launch import event, opened
+from tests.runtime.sandbox import until_idle
 
 # -- its end
 
@@ -186,13 +187,6 @@ async def invoke_all(function: LocalLambda, *events: bytes) -> list[str | None]:
         for index, payload in enumerate(events):
             nursery.start_soon(invoke, index, payload)
     return errors
-
-
-async def until_idle(function: LocalLambda, slots: int) -> None:
-    exchange = function._api._exchange
-    with trio.fail_after(5):
-        while len(exchange._idle) < slots:  # type: ignore[union-attr]
-            await trio.lowlevel.checkpoint()
 
 
 async def test_many_events_are_served_at_once_by_one_process() -> None:
