@@ -8,11 +8,13 @@ nothing.
 import os
 import sys
 import traceback
+from itertools import takewhile
 from types import FrameType
 
 import trio
 from trio.lowlevel import Task
 
+from .handoff import step
 from .mailbox import Mailbox
 
 _TRIO = os.path.dirname(trio.__file__) + os.sep
@@ -82,11 +84,13 @@ def _is_users(frame: FrameType, also: tuple[str, ...] = ()) -> bool:
 def running_from(outermost: FrameType | None) -> Frames:
     """The stack from a frame that runs just now: a coroutine that runs does not say what it awaits.
 
-    It is the task that asks, or one that does not let others run, seen from another thread.
+    It is the task that asks, or one that does not let others run, seen from another thread. What it
+    has handed off to (room `handoff`) is none of its own.
     """
     for innermost in sys._current_frames().values():
         stack = list(traceback.walk_stack(innermost))
         frames = [frame for frame, _ in stack]
         if outermost in frames:
-            return stack[: frames.index(outermost) + 1][::-1]
+            own = stack[: frames.index(outermost) + 1][::-1]
+            return list(takewhile(lambda each: each[0].f_code is not step.__code__, own))
     return []

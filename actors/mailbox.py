@@ -35,6 +35,7 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
+from .handoff import step
 from .timers import Tick, Timer, ring, sweep, take
 from .turns import Turn, Turns
 
@@ -229,6 +230,18 @@ class Mailbox:
         if self.control or self.data or self.timers or self.idle != math.inf:
             # It came meanwhile.
             self._wake()
+        return True
+
+    def step_reader(self, message: object) -> bool:
+        """Have the reader's task go on with a message, here and now (room `handoff`).
+
+        False if it does not wait for one.
+        """
+        reader = self._reader
+        if reader is None:
+            return False
+        self._reader = None
+        step(reader, Handed(message))
         return True
 
     async def wait_for_room(self, message: object) -> bool:

@@ -14,7 +14,8 @@ the actor may rely on is the same as ever:
 
 What the giver has to see to: that it stands where it could as well stand in a checkpoint, all done
 that its own step has to do before others go on; and not on the stack of a user's code, which may
-have used up nearly all that Python allows. So `send` never gives one.
+have used up nearly all that Python allows. So `send` never gives one. A turn may end with a handoff
+(room `handoff`), to a task of which the same is true.
 """
 
 from collections.abc import Callable

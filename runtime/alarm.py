@@ -177,7 +177,7 @@ def _handler_at(code: CodeType, at: int) -> int:
 
 
 def _is_late(delivery: Delivery | None) -> bool:
-    """Whether its scope has had its time, and the dispatcher's turn has come."""
+    """Whether its scope has had its time, and the dispatcher may answer in its place."""
     if delivery is None or not delivery.unsettled:
         return False
     return delivery.is_overdue(trio.current_time())

@@ -1,6 +1,6 @@
 """The dispatcher: gives each delivery to an idle worker, settles what a dead or late one leaves."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 import trio
@@ -11,11 +11,13 @@ from actors.actor import receiver_of
 from .delivery import Delivery, Outcome, State
 from .failure import platform_error
 from .lane import Lane
-from .ledger import Ledger
+from .ledger import Ledger, hand_off
 from .logs import log_error
 from .standing import late_at
 
 logger = logs.logger("okibi")
+
+Tell = Callable[[Ref[Any], tuple[Lane, Delivery]], None]
 
 
 class Entry(NamedTuple):
@@ -87,7 +89,8 @@ class Dispatcher(Actor):
 
     What that wake-up says does not matter, only that it came: the ledgers are the truth. It starts
     by looking at them, with the code that it runs for a message. Nearly always it waits when a
-    delivery comes: then the poller gives it a turn, of that delivery alone (`actors.turns`).
+    delivery comes: then the poller gives it a turn, of that delivery alone (`actors.turns`), and
+    within that turn the worker goes on (`actors.handoff`).
 
     It holds nothing. What is in flight stands in the lanes, one delivery each: no more than
     `AWS_LAMBDA_MAX_CONCURRENCY`, since a lane asks for the next event only with, or after, the
@@ -96,12 +99,11 @@ class Dispatcher(Actor):
     one delivery at a time.
     """
 
-    __slots__ = ("_changes", "_watched", "ledger")
+    __slots__ = ("_watched", "ledger")
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self._watched = set[Ref[Any]]()
-        self._changes = -1
 
     async def run(self) -> None:
         self.ledger.dispatcher = self.ref
@@ -121,25 +123,24 @@ class Dispatcher(Actor):
         elif isinstance(message, Down) and message.ref is not None:
             self._watched.discard(message.ref)
             self.ledger.worker_not_ready(message.ref)
-        if self._changes != self.ledger.changes:
-            self._watch_workers()
+        self._watch_workers()
         self._look()
         return True
 
     def _give_out(self, lane: Lane, delivery: Delivery) -> None:
         """Give out what has just come, if a worker is idle: what the plan would say of this lane.
+        Its handler begins in here (`actors.handoff`), so nothing may follow.
 
         Without a look at the others, since to look at sixty would take longer than all else here:
         of what is late the watchdog tells, of a worker that ends itself and its Down.
         """
-        if delivery.is_overdue(trio.current_time()):
+        worker = None if delivery.is_overdue(trio.current_time()) else self._last_idle()
+        if worker is None:
             self._look()
-            return
-        for worker in self._idle(1):
-            self._assign(lane, delivery, worker)
+        else:
+            self._assign(lane, delivery, worker, hand_off)
 
     def _watch_workers(self) -> None:
-        self._changes = self.ledger.changes
         for worker in self.ledger.ready:
             if worker not in self._watched:
                 self._watched.add(worker)
@@ -161,18 +162,30 @@ class Dispatcher(Actor):
             if late or not lives:
                 entries.append(Entry(lane.index, delivery.state, lives, late))
         if entries:
-            for action in plan(entries, self._idle(len(entries))):
+            for action in plan(entries, self._idle()):
                 self._perform(action)
+        left = [self.ledger.lanes[entry.lane].delivery for entry in entries]
+        self.ledger.backlog = any(d is not None and d.state is State.RECEIVED for d in left)
+        self.ledger.idle = self._idle()[::-1]
 
-    def _idle(self, wanted: int) -> list[Ref[Any]]:
-        """The first idle workers, as many as can be of use."""
-        found: list[Ref[Any]] = []
-        for worker, last in self.ledger.ready.items():
-            if (last is None or last.state > State.STREAMING) and worker.alive:
-                found.append(worker)
-                if len(found) == wanted:
-                    break
-        return found
+    def _last_idle(self) -> Ref[Any] | None:
+        """The worker that became idle last, without a look at all of them."""
+        idle = self.ledger.idle
+        while idle:
+            if self._is_idle(worker := idle.pop()):
+                return worker
+        return None
+
+    def _idle(self) -> list[Ref[Any]]:
+        return [worker for worker in self.ledger.ready if self._is_idle(worker)]
+
+    def _is_idle(self, worker: Ref[Any]) -> bool:
+        try:
+            last = self.ledger.ready[worker]
+        except KeyError:
+            # It has no instance any more.
+            return False
+        return (last is None or not last.unsettled) and worker.alive
 
     def _perform(self, action: Action) -> None:
         lane = self.ledger.lanes[action.lane]
@@ -192,16 +205,18 @@ class Dispatcher(Actor):
                 if self.ledger.stuck():
                     # No other event would fare better: the watchdog answers and ends the process.
                     return
-                if delivery.worker is None and not self._idle(1) and not self._at_work():
+                if delivery.worker is None and not self._idle() and not self._at_work():
                     self.ledger.leave_unserved()
                 self._settle(lane, delivery, late_at(delivery, self._watched))
                 if delivery.worker is not None:
                     self._abandon(delivery.worker)
 
-    def _assign(self, lane: Lane, delivery: Delivery, worker: Ref[Any]) -> None:
+    def _assign(
+        self, lane: Lane, delivery: Delivery, worker: Ref[Any], tell: Tell = Ref[Any].send_nowait
+    ) -> None:
         if delivery.assign(worker):
             self.ledger.ready[worker] = delivery
-            worker.send_nowait((lane, delivery))
+            tell(worker, (lane, delivery))
 
     def _abandon(self, worker: Ref[Any]) -> None:
         logger.error("%s is abandoned: it did not end in time", worker.path)

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from actors import Actor, ActorExited, Address, MailboxFull, Name, Ref, logs
+from actors.loop import others_wait
 
-from .delivery import Delivery, State
+from .delivery import Delivery
 from .lane import Lane
 
 logger = logs.logger("okibi")
@@ -39,8 +40,8 @@ class Ledger:
     """
 
     __slots__ = (
-        "_abandoned", "_starts", "changes", "dispatcher", "fail", "lanes", "looks", "ready",
-        "stuck", "unserved", "watch", "woken",
+        "_abandoned", "_starts", "backlog", "dispatcher", "fail", "idle", "lanes",
+        "looks", "ready", "stuck", "unserved", "watch", "woken",
     )  # fmt: skip
 
     def __init__(self, lanes: list[Lane], fail: Callable[[str], None], watch: Watch) -> None:
@@ -49,13 +50,16 @@ class Ledger:
         self.watch = watch
         # The workers with an instance, each with what it was last given: settled, it is idle.
         self.ready: dict[Ref[Any], Delivery | None] = {}
+        # The idle ones as of the dispatcher's last look, and who has said so since: where it looks
+        # first. The last is the one to use: no more of them come to hold connections than need to.
+        self.idle: list[Ref[Any]] = []
+        # Whether a delivery may wait for one of them: that look has left it so.
+        self.backlog = False
         # Whoever dispatches: the actor itself, once it has started, which takes no look into the
         # table of names. One that has ended needs no wake-up, its successor looks first.
         self.dispatcher: Address[Actor] = DISPATCHER
         # Whether a wake-up is on its way to the dispatcher, or to the one that comes after it.
         self.woken = False
-        # Counts each change of `ready`, so that the dispatcher sees one by a single comparison.
-        self.changes = 0
         # Looks whether the sandbox was frozen, while anybody wants to know (room `thaw`): told
         # whether something is in flight from now on.
         self.looks: Callable[[bool], None] | None = None
@@ -67,7 +71,9 @@ class Ledger:
         self._abandoned = list[Callable[[], bool]]()
 
     def received(self, lane: Lane, delivery: Delivery) -> None:
-        """A delivery is in its lane: hold its deadline, have it given out."""
+        """A delivery is in its lane: hold its deadline, have it given out. Its handler may have
+        begun when this returns, and ended.
+        """
         self.watch.arm(delivery.limit)
         if self.looks is not None:
             # Before anybody else hears of the event: who has to drop a connection does so in time.
@@ -94,7 +100,6 @@ class Ledger:
     def worker_ready(self, worker: Ref[Any]) -> None:
         """Enter a worker that has an instance to serve with, and have the dispatcher look."""
         self.ready[worker] = None
-        self.changes += 1
         self.unserved = self._starts = 0
         self.wake_dispatcher()
 
@@ -115,12 +120,11 @@ class Ledger:
         """Take a worker out whose instance is gone."""
         self.ready.pop(worker, None)
 
-    def worker_idle(self) -> None:
-        """Have the dispatcher look, if a delivery waits for a worker."""
-        for lane in self.lanes:
-            if lane.delivery is not None and lane.delivery.state is State.RECEIVED:
-                self.wake_dispatcher()
-                return
+    def worker_idle(self, worker: Ref[Any]) -> None:
+        """Note one that has answered; have the dispatcher look, if a delivery may wait for it."""
+        self.idle.append(worker)
+        if self.backlog:
+            self.wake_dispatcher()
 
     def wake_dispatcher(self) -> None:
         """Have the dispatcher look, once for all that has changed until it does.
@@ -180,6 +184,18 @@ def give_turn(address: Address[Actor], message: object) -> bool:
         return address.process().mailbox.take_turn(message)
     except ActorExited:
         return False
+
+
+def hand_off(address: Address[Any], message: object) -> None:
+    """Have an actor go on with a message here and now (`actors.handoff`), or when it comes to it;
+    that also where others are to have their step: what was woken before the event came, by a thaw
+    or by the last one's handler, is not to fall behind it.
+
+    Raises:
+        ActorExited, MailboxFull: as `send_nowait`.
+    """
+    if others_wait() or not address.process().mailbox.step_reader(message):
+        address.send_nowait(message)
 
 
 def wake(address: Address[Actor]) -> None:

@@ -7,6 +7,7 @@ import trio
 
 from actors import Actor, logs
 
+from .delivery import Delivery
 from .lane import Lane
 from .ledger import Ledger, wake
 from .loss import Loss, Owed
@@ -40,6 +41,8 @@ class Poller(Actor):
 
     async def run(self) -> None:
         lane = self.lane
+        # What a predecessor that has crashed may have read, and nobody been told of.
+        self.ledger.wake_dispatcher()
         while True:
             if lane.transport is None:
                 await self._connect()
@@ -80,12 +83,15 @@ class Poller(Actor):
                     return
                 # Synchronous from here: what was received is in the ledger before anything can
                 # kill.
-                full = len(data) == limit
-                if self._take_all(data):
-                    return
-                # Not kept while it waits: the other lanes' buffers would begin behind it.
+                full, before = len(data) == limit, lane.delivery
+                goes_on = not self._take_all(data)
+                # Not kept while a handler has it, nor while this waits: the other lanes' buffers
+                # would begin behind it.
                 del data
-                if not full:
+                passed_on = self._pass_on(before)
+                if not goes_on:
+                    return
+                if passed_on or not full:
                     break
 
     def _take_all(self, data: bytes) -> bool:
@@ -122,11 +128,22 @@ class Poller(Actor):
             self._complain(answer, "/next")
             if answer.status == 403 and lane.doubtful:
                 self.ledger.lost(lane, "half of an answer has arrived, and no more is accepted")
-        elif delivery.unsettled:
-            self.ledger.received(lane, delivery)
-        else:
+        elif not delivery.unsettled:
             logger.error("%s came again: it is not run again", delivery.request_id)
             self.ledger.settled(lane)
+
+    def _pass_on(self, before: Delivery | None) -> bool:
+        """Have an event served that has come since, once all is done about what it came with: its
+        handler may begin in here, and end.
+
+        Args:
+            before: the lane's delivery then.
+        """
+        came = self.lane.delivery
+        if came is None or came is before or not came.unsettled:
+            return False
+        self.ledger.received(self.lane, came)
+        return True
 
     def _acknowledge(self, answer: Answer) -> None:
         delivery = self.lane.acknowledged(answer.status)

@@ -1,6 +1,7 @@
 """The responder: writes what is to be said on one lane."""
 
 import trio
+from trio.lowlevel import checkpoint
 
 from actors import Actor, ExitReason, logs
 from actors.actor import receiver_of
@@ -18,7 +19,10 @@ class Responder(Actor):
     """Stages what can be said, writes it from where its predecessor had come, waits for mail.
 
     A worker that answers gives it a turn for that (`actors.turns`), so that its task is woken only
-    where the connection takes no more.
+    where the connection takes no more, or something has come over it while the handler held the
+    loop: its end, or a status before a streamed answer is over. The poller is to see that first,
+    lest the answer is lost. Woken, it writes a pass later: behind what the poller sees, and what
+    the handler has set off.
     """
 
     def __init__(self, lane: Lane) -> None:
@@ -27,10 +31,11 @@ class Responder(Actor):
     async def run(self) -> None:
         lane = self.lane
         lane.writer = self.ref
-        receive = receiver_of(self, self._write)
+        receive = receiver_of(self, self._turn)
         while True:
             if self._write():
                 await receive()
+                await checkpoint()
             else:
                 await self._writable()
 
@@ -52,7 +57,11 @@ class Responder(Actor):
         if delivery.settle(outcome):
             log_error(outcome.body)
 
-    def _write(self, _: object = None) -> bool:
+    def _turn(self, _: object) -> bool:
+        transport = self.lane.transport
+        return transport is None or (not transport.pending() and self._write())
+
+    def _write(self) -> bool:
         """Stage and write. True when there is no more to write, or nothing to write to."""
         lane = self.lane
         transport = lane.transport
@@ -74,8 +83,7 @@ class Responder(Actor):
 
     async def _writable(self) -> None:
         transport = self.lane.transport
-        if transport is None:
-            return
+        assert transport is not None  # it has refused a write, and there was no checkpoint since
         try:
             await transport.writable()
         except trio.ClosedResourceError:

@@ -11,6 +11,7 @@ import trio
 from actors import SHUTDOWN, Actor, ExitReason, Ref, crashed, logs
 from actors.actor import receiver_of
 from actors.exits import crash_in
+from actors.loop import others_wait
 from actors.mailbox import LOOK
 from actors.start import START_TIMEOUT
 
@@ -27,7 +28,7 @@ from .failure import (
     platform_error,
 )
 from .handler import Instance, is_awaitable
-from .lane import ANSWER_LIMIT, Lane
+from .lane import Lane
 from .ledger import Ledger
 from .logs import flush, log_error
 from .marshal import (
@@ -302,19 +303,10 @@ class Worker(Actor):
         finally:
             # Even if what stands in the place of standard output raises SystemExit.
             if delivery.settle(outcome, self._me):
-                self.ledger.settled(lane, at_once=_goes_at_once(outcome))
-            self.ledger.worker_idle()
-
-
-def _goes_at_once(outcome: Outcome) -> bool:
-    """Whether an answer may be written in the step that has settled it.
-
-    Not before what the handler has set off, an actor's end and restart say: with the answer the
-    next event may be there, and is to find that done. Nor one that does not go out whole: a
-    connection that has just broken would cut it, and end the process, so the poller looks first.
-    """
-    waits = trio.lowlevel.current_statistics().tasks_runnable
-    return not waits and len(outcome.body) <= ANSWER_LIMIT
+                # Not before what the handler has set off, an actor's end and restart say: with the
+                # answer the next event may be there, and is to find that done.
+                self.ledger.settled(lane, at_once=not others_wait())
+            self.ledger.worker_idle(self._me)
 
 
 # An error's traceback holds the frame that catches it. A name for the error in that frame would

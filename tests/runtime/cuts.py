@@ -150,9 +150,12 @@ class CutTransport:
         self.taken.append(bytes(data) if self.cut is not None and self.cut.blind else taken)
         return len(self.taken[-1])
 
+    def pending(self) -> bool:
+        return self.broken or bool(self._inbox)
+
     async def readable(self) -> None:
         await trio.lowlevel.checkpoint()
-        while not self._inbox and not self.broken:
+        while not self.pending():
             self._came = trio.Event()
             await self._came.wait()
 

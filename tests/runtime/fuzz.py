@@ -157,7 +157,9 @@ def read(pieces: list[bytes]) -> Read:
     poller = Poller(ledger, lane, nobody)
     _connect(lane)
     for piece in [*pieces, b""]:
+        before = lane.delivery
         poller._take_all(piece)
+        poller._pass_on(before)
         delivery = lane.delivery
         if delivery is not None and delivery.unsettled:
             told.deliveries += 1

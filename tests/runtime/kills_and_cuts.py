@@ -110,9 +110,12 @@ class BreakingTransport(MemoryTransport):
             raise BrokenPipeError("broken")
         return super().send(data)
 
+    def pending(self) -> bool:
+        return self.broken or super().pending()
+
     async def readable(self) -> None:
         await trio.lowlevel.checkpoint()
-        while not self._inbox and not self.broken:
+        while not self.pending():
             self._came = trio.Event()
             await self._came.wait()
 

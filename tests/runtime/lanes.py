@@ -32,6 +32,9 @@ class Wire:
     def send(self, data: memoryview) -> int:
         raise BlockingIOError
 
+    def pending(self) -> bool:
+        return False
+
     async def readable(self) -> None: ...
 
     async def writable(self) -> None: ...

@@ -41,6 +41,8 @@ class Played:
     waits: int = 0
     limits: list[int] = attrs.field(factory=list[int])
     closed: bool = False
+    # What is said as answers are written, one for each.
+    answers: list[bytes] = attrs.field(factory=list[bytes])
     came: trio.Event = attrs.field(factory=trio.Event)
     drained: trio.Event = attrs.field(factory=trio.Event)
 
@@ -64,7 +66,12 @@ class Played:
         taken = bytes(data[: self.room])
         self.room -= len(taken)
         self.written += taken
+        if self.answers and taken.startswith(b"POST "):
+            self.say(self.answers.pop(0))
         return len(taken)
+
+    def pending(self) -> bool:
+        return bool(self.inbox)
 
     async def readable(self) -> None:
         self.waits += 1

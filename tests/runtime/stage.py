@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from actors import KILLED, Ref
+from actors import KILLED, Actor, Ref
 from actors.mailbox import DEFAULT_POLICY, Mailbox
 from actors.process import Phase, Process
 from runtime.delivery import Delivery, Outcome, State
@@ -26,6 +26,18 @@ def worker(path: str = "/w", *, alive: bool = True) -> Ref[Any]:
     process.phase = Phase.RUNNING if alive else Phase.DEAD
     process.reason = None if alive else KILLED
     return Ref(process)
+
+
+@attrs.define(eq=False)
+class Inbox(Actor):
+    """A worker that only keeps its mail."""
+
+    mail: list[object] = attrs.field(factory=list[object])
+    doing: str = ""
+
+    async def run(self) -> None:
+        while True:
+            self.mail.append(await self.receive())
 
 
 def delivery(

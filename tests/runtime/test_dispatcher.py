@@ -1,111 +1,26 @@
-"""The dispatcher's plan as a table, and what it does when it is woken."""
+"""What the dispatcher does when it is woken, and for whom it looks."""
 
 from functools import partial
 from itertools import product
-from typing import Any
 
 import attrs
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import Actor, Ref, start
-from runtime.delivery import Delivery, State
+from actors import start
+from runtime.delivery import Delivery, Outcome, State
 from runtime.dispatcher import (
-    Action,
     Assign,
     Dispatcher,
-    Entry,
-    GiveBack,
-    SettleDead,
     SettleLate,
     plan,
 )
 from runtime.failure import LATE
 from runtime.lane import Lane
 from runtime.ledger import DISPATCHER, Ledger, wake
-from tests.runtime.stage import Watched, brought_to, delivery, ledger_of, worker
-
-W1, W2, W3 = worker("/w1"), worker("/w2"), worker("/w3")
-
-
-def received(lane: int = 0, *, late: bool = False) -> Entry:
-    return Entry(lane, State.RECEIVED, False, late)
-
-
-def assigned(lane: int = 0, *, lives: bool = True, late: bool = False) -> Entry:
-    return Entry(lane, State.ASSIGNED, lives, late)
-
-
-def running(lane: int = 0, *, lives: bool = True, late: bool = False) -> Entry:
-    return Entry(lane, State.RUNNING, lives, late)
-
-
-def streaming(lane: int = 0, *, lives: bool = True, late: bool = False) -> Entry:
-    return Entry(lane, State.STREAMING, lives, late)
-
-
-TABLE: list[tuple[str, list[Entry], list[Ref[Any]], list[Action]]] = [
-    ("nothing in flight", [], [W1], []),
-    ("an event and a worker", [received()], [W1, W2], [Assign(0, W1)]),
-    ("an event and no worker", [received()], [], []),
-    ("two of both", [received(0), received(2)], [W2, W1], [Assign(0, W2), Assign(2, W1)]),
-    ("two events, one worker", [received(0), received(1)], [W1], [Assign(0, W1)]),
-    ("told already", [assigned()], [W1], []),
-    ("told one that died", [assigned(lives=False)], [W1], [GiveBack(0), Assign(0, W1)]),
-    ("told one that died, no other", [assigned(lives=False)], [], [GiveBack(0)]),
-    ("being handled", [running()], [W1], []),
-    ("being answered in pieces", [streaming()], [W1], []),
-    ("its worker died between two pieces", [streaming(lives=False)], [W1], [SettleDead(0)]),
-    ("late, and half answered", [streaming(late=True)], [W1], [SettleLate(0)]),
-    ("its worker died in the middle", [running(lives=False)], [W1], [SettleDead(0)]),
-    ("late, and nobody has it", [received(late=True)], [W1], [SettleLate(0)]),
-    ("late, and told", [assigned(late=True)], [W1], [SettleLate(0)]),
-    ("late, and handled", [running(late=True)], [W1], [SettleLate(0)]),
-    ("late, and its worker died", [running(lives=False, late=True)], [W1], [SettleLate(0)]),
-    (
-        "a late one takes no worker",
-        [received(0, late=True), received(1)],
-        [W1],
-        [SettleLate(0), Assign(1, W1)],
-    ),
-    (
-        "a dead one's takes no worker",
-        [running(0, lives=False), received(1)],
-        [W1],
-        [SettleDead(0), Assign(1, W1)],
-    ),
-]
-
-
-@pytest.mark.parametrize(
-    ("entries", "idle", "actions"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
-)
-def test_the_plan(entries: list[Entry], idle: list[Ref[Any]], actions: list[Action]) -> None:
-    assert plan(entries, idle) == actions
-
-
-@pytest.mark.parametrize(("waiting", "idle"), [*product(range(4), repeat=2)])
-def test_what_waits_and_has_time_is_given_out_in_its_order(waiting: int, idle: int) -> None:
-    """Of one lane the dispatcher does the same without asking the plan."""
-    entries, workers = [received(lane) for lane in range(waiting)], [W1, W2, W3][:idle]
-
-    assert plan(entries, workers) == list(map(Assign, range(waiting), workers))
-
-
-# -- performed
-
-
-@attrs.define(eq=False)
-class Inbox(Actor):
-    """A worker that only keeps its mail."""
-
-    mail: list[object] = attrs.field(factory=list[object])
-    doing: str = ""
-
-    async def run(self) -> None:
-        while True:
-            self.mail.append(await self.receive())
+from tests.runtime.stage import Inbox, Watched, brought_to, delivery, ledger_of, worker
+from tests.runtime.test_plan import received
 
 
 @attrs.define(eq=False)
@@ -360,6 +275,66 @@ async def test_what_waits_is_not_overtaken_by_what_has_just_come(world: World) -
 
     assert first.worker == inbox.ref
     assert second.state is State.RECEIVED
+
+
+async def test_the_worker_that_became_idle_last_has_the_next_event(world: World) -> None:
+    first, second = [await world.inbox() for _ in range(2)]
+    await world.dispatcher()
+    for last in (second, first, first, second):
+        lanes = [world.place(delivery(due=1e9), n) for n in range(2)]
+        for lane, made in lanes:
+            world.ledger.received(lane, made)
+        for _, made in sorted(lanes, key=lambda place: place[1].worker == last.ref):
+            assert made.worker is not None
+            assert made.begin(made.worker)
+            assert made.settle(Outcome(b"1"))
+            world.ledger.worker_idle(made.worker)
+        lane, made = world.place(delivery(due=1e9))
+        world.ledger.received(lane, made)
+
+        assert made.worker == last.ref
+        assert made.settle(Outcome(b"1"))
+        world.ledger.worker_idle(last.ref)
+    assert len(world.ledger.idle) == 2
+
+
+@pytest.mark.parametrize("how", ["killed", "without an instance", "at an event"])
+async def test_what_has_said_that_it_is_idle_is_not_believed(world: World, how: str) -> None:
+    first, second = [await world.inbox() for _ in range(2)]
+    await world.dispatcher()
+    if how == "killed":
+        second.ref.kill()
+    elif how == "without an instance":
+        world.ledger.worker_not_ready(second.ref)
+    else:
+        world.ledger.ready[second.ref] = brought_to(State.RUNNING, second.ref)
+    world.ledger.worker_idle(second.ref)
+    lane, made = world.place(delivery(due=1e9))
+    world.ledger.received(lane, made)
+
+    assert made.worker == first.ref
+
+
+async def test_an_idle_worker_wakes_the_dispatcher_only_where_an_event_may_wait(
+    world: World,
+) -> None:
+    inbox = await world.inbox()
+    await world.dispatcher()
+    world.ledger.worker_idle(inbox.ref)
+    assert not world.ledger.woken
+
+    (_, first), (_, second) = places = [world.place(delivery(due=1e9), n) for n in range(2)]
+    for place in places:
+        world.ledger.received(*place)
+    assert (first.state, second.state) == (State.ASSIGNED, State.RECEIVED)
+    assert first.settle(Outcome(b"1"))
+    world.ledger.worker_idle(inbox.ref)
+    await wait_all_tasks_blocked()
+    assert second.state is State.ASSIGNED
+
+    assert second.settle(Outcome(b"1"))
+    world.ledger.worker_idle(inbox.ref)
+    assert not world.ledger.woken
 
 
 async def test_of_many_wake_ups_one_waits_and_it_sees_all_that_has_changed(world: World) -> None:

@@ -73,6 +73,22 @@ async def test_the_other_side_s_close_is_empty_bytes(
     assert transport.receive(10) == b""
 
 
+async def test_what_has_come_is_pending_until_it_is_received(
+    pair: tuple[SocketTransport, socket.socket],
+) -> None:
+    transport, there = pair
+    assert not transport.pending()
+    there.sendall(b"1")
+    await transport.readable()
+    assert transport.pending()
+
+    assert transport.receive(10) == b"1"
+    assert not transport.pending()
+    there.close()
+    await transport.readable()
+    assert transport.pending()
+
+
 async def test_whoever_waits_is_told_of_the_close(
     pair: tuple[SocketTransport, socket.socket],
 ) -> None:

@@ -1,6 +1,8 @@
-"""Where a turn is given on an event's way, and where it is not."""
+"""Where a turn is given on an event's way, or its step, and where it is not."""
 
+import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -8,7 +10,9 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import Actor, start
+from actors import Name, NoProcess, start
+from actors.loop import CONTEXT
+from runtime.context import Context
 from runtime.delivery import Delivery, Outcome, State
 from runtime.dispatcher import Dispatcher
 from runtime.handler import Awaited, event_type
@@ -16,17 +20,10 @@ from runtime.lane import ANSWER_LIMIT, Lane
 from runtime.ledger import ABANDON_LIMIT, DISPATCHER, give_turn
 from runtime.marshal import decoder_for
 from runtime.worker import Worker
-from tests.runtime.played import NEXT, event, world
+from supervisors import Child, Supervision, supervise
+from tests.runtime.played import ACCEPTED, NEXT, World, event, world
 from tests.runtime.player import Player
-from tests.runtime.stage import SETTINGS, delivery, ledger_of
-
-
-class Inbox(Actor):
-    """A worker that takes no notice of its mail."""
-
-    async def run(self) -> None:
-        while True:
-            await self.receive()
+from tests.runtime.stage import SETTINGS, Inbox, delivery, ledger_of
 
 
 async def test_an_event_is_with_a_worker_when_the_step_that_has_read_it_ends(
@@ -42,6 +39,77 @@ async def test_an_event_is_with_a_worker_when_the_step_that_has_read_it_ends(
     assert made.state is State.ASSIGNED
 
 
+async def serves(stage: World, handler: Callable[[Any, Context], Any]) -> None:
+    """Have a handler's worker and a dispatcher beside the lane."""
+    make, decoder = partial(Awaited, handler), decoder_for(Any)
+    await start(stage.nursery, partial(Worker, stage.ledger, SETTINGS, make, decoder, False))
+    await start(stage.nursery, partial(Dispatcher, stage.ledger), name=DISPATCHER)
+    await wait_all_tasks_blocked()
+
+
+@pytest.mark.skipif(CONTEXT is None, reason="trio's loop is another than is known")
+@pytest.mark.parametrize("seconds", [0, 1])
+async def test_a_handler_has_its_first_step_in_the_one_that_has_read_its_event(
+    seconds: int, autojump_clock: MockClock
+) -> None:
+    async def handler(event: object, context: Context) -> object:
+        if seconds:
+            await trio.sleep(seconds)
+        return event
+
+    async with world() as stage:
+        await serves(stage, handler)
+        stage.wire.taken()
+        made = stage.lane.delivery = delivery()
+        stage.ledger.received(stage.lane, made)
+        assert made.state is (State.RUNNING if seconds else State.STAGED)
+        assert stage.wire.taken().endswith(NEXT) is (not seconds)
+        await trio.sleep(2)
+
+        assert made.state is State.STAGED
+
+
+async def test_what_was_woken_before_the_event_came_does_not_fall_behind_it() -> None:
+    """An actor that is told of a thaw, say."""
+    begun: list[str] = []
+
+    async def handler(event: object, context: Context) -> None:
+        begun.append("handler")
+
+    async with world() as stage:
+        await serves(stage, handler)
+        woken = trio.Event()
+        stage.nursery.start_soon(woken.wait)
+        await wait_all_tasks_blocked()
+        woken.set()
+        made = stage.lane.delivery = delivery()
+        stage.ledger.received(stage.lane, made)
+        assert made.state is State.ASSIGNED
+        await wait_all_tasks_blocked()
+
+        assert begun == ["handler"]
+
+
+async def test_nobody_holds_an_event_that_its_handler_has() -> None:
+    held: list[str] = []
+
+    async def handler(event: object, context: Context) -> None:
+        frame = sys._getframe(1)
+        while frame.f_back is not None:
+            for name, value in frame.f_locals.items():
+                parts = value if isinstance(value, (list, tuple)) else (value,)
+                held.extend(name for part in parts if isinstance(part, bytes) and b"long" in part)
+            frame = frame.f_back
+
+    async with world() as stage:
+        await serves(stage, handler)
+        stage.wire.taken()
+        await stage.say(event(body=b'"%s"' % (b"long" * 300)))
+        assert stage.delivery.state is State.STAGED
+
+        assert held == []
+
+
 async def test_an_answer_is_out_when_the_step_that_has_settled_it_ends() -> None:
     async with world() as stage:
         await stage.say(event())
@@ -54,9 +122,9 @@ async def test_an_answer_is_out_when_the_step_that_has_settled_it_ends() -> None
 
 @pytest.mark.parametrize(
     ("length", "sets_off", "at_once"),
-    [(20, False, True), (ANSWER_LIMIT + 1, False, False), (20, True, False)],
+    [(20, False, True), (ANSWER_LIMIT + 1, False, True), (20, True, False)],
 )
-async def test_a_worker_s_answer_is_out_when_it_goes_on_if_it_is_whole_and_nothing_comes_first(
+async def test_a_worker_s_answer_is_out_when_it_goes_on_if_nothing_comes_first(
     length: int, sets_off: bool, at_once: bool
 ) -> None:
     out: list[bool] = []
@@ -84,6 +152,51 @@ async def test_a_worker_s_answer_is_out_when_it_goes_on_if_it_is_whole_and_nothi
 
         assert out == [at_once]
         assert stage.delivery.state is State.STAGED
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("length", [20, ANSWER_LIMIT + 1])
+@pytest.mark.parametrize("end", [b"", ConnectionResetError("reset")])
+async def test_what_has_come_is_read_before_an_answer_is_written(
+    end: bytes | OSError, length: int, at_once: bool
+) -> None:
+    for _ in range(20):  # trio takes either of two tasks first
+        async with world() as stage:
+            await stage.say(event())
+            stage.wire.taken()
+            # In one step, as where a handler has held the loop.
+            stage.wire.say(end)
+            assert stage.delivery.settle(Outcome(b"x" * length))
+            stage.ledger.settled(stage.lane, at_once=at_once)
+            await wait_all_tasks_blocked()
+
+            first, second = stage.connections
+            assert first.taken() == b""
+            assert second.taken().startswith(b"POST ")
+            assert not stage.failures
+
+
+async def test_the_next_event_finds_done_what_the_last_one_has_set_off() -> None:
+    name = Name("beside", Inbox)
+    found: list[str] = []
+
+    async def handler(event: object, context: Context) -> None:
+        try:
+            name.process().kill()
+        except NoProcess:
+            found.append("nobody")
+        else:
+            found.append("there")
+
+    for _ in range(20):  # trio takes either of two tasks first
+        async with world() as stage:
+            await supervise(stage.nursery, Supervision([Child(Inbox, name=name)], intensity=9))
+            await serves(stage, handler)
+            # The next one comes as the answer to the first is written.
+            stage.wire.answers = [ACCEPTED + event("id-2")]
+            await stage.say(event())
+
+    assert found == ["there"] * 40
 
 
 async def test_what_the_dispatcher_answers_goes_out_when_all_is_done_about_it(

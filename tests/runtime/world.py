@@ -77,6 +77,9 @@ class MemoryTransport:
         self.connection.receive(bytes(data[:taken]))
         return taken
 
+    def pending(self) -> bool:
+        return bool(self._inbox)
+
     async def readable(self) -> None:
         if self._inbox:
             await trio.lowlevel.checkpoint()
