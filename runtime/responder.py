@@ -21,8 +21,8 @@ class Responder(Actor):
     A worker that answers gives it a turn for that (`actors.turns`), so that its task is woken only
     where the connection takes no more, or something has come over it while the handler held the
     loop: its end, or a status before a streamed answer is over. The poller is to see that first,
-    lest the answer is lost. Woken, it writes a pass later: behind what the poller sees, and what
-    the handler has set off.
+    lest the answer is lost. Woken, it writes a whole answer a pass later: behind what the poller
+    sees, and what the handler has set off.
     """
 
     def __init__(self, lane: Lane) -> None:
@@ -35,7 +35,8 @@ class Responder(Actor):
         while True:
             if self._write():
                 await receive()
-                await checkpoint()
+                if lane.stream is None:
+                    await checkpoint()
             else:
                 await self._writable()
 
