@@ -76,9 +76,9 @@ class Lane:
 
     __slots__ = (
         "_answer_left", "_answer_size", "_heard", "_json_head", "_next", "_parser", "_repeats",
-        "_resent", "_serial", "_unanswered", "closing", "delivery", "doubtful", "host", "index",
-        "lost", "margin", "outbox", "owed", "pipelined", "refused", "responder", "starts", "stream",
-        "transport", "writer",
+        "_resent", "_unanswered", "closing", "delivery", "doubtful", "host", "index", "lost",
+        "margin", "outbox", "owed", "pipelined", "refused", "responder", "serial", "starts",
+        "stream", "transport", "writer",
     )  # fmt: skip
 
     def __init__(
@@ -109,7 +109,8 @@ class Lane:
         self._json_head = json_response_head(host)
         # Of the connection, made with it.
         self._parser: AnswerParser
-        self._serial = 0
+        # Of the last event.
+        self.serial = 0
         self._answer_size = 0
         self._answer_left = 0
         self._resent = False
@@ -327,12 +328,12 @@ class Lane:
             return None
         self.refused = self.starts = 0
         self.lost = False
-        self._serial += 1
+        self.serial += 1
         left = time_left(answer.headers.get(b"lambda-runtime-deadline-ms", b""))
         due = trio.current_time() + left
         margin = self.margin
         limit = due - (margin if left > 2 * margin else max(0.0, left / 2))
-        delivery = Delivery(self._serial, request_id, answer.headers, answer.body, due, limit)
+        delivery = Delivery(self.serial, request_id, answer.headers, answer.body, due, limit)
         self.delivery = delivery
         if repeated:
             delivery.settle(platform_error("Runtime.AnswerRefused", REFUSED, request_id))
@@ -384,7 +385,7 @@ class Lane:
             # Whoever takes a connection only to close it refuses, too.
             self.refused += 1
         asked = bool(self.owed) and self.owed[0] is Owed.NEXT
-        if announced or (asked and self._serial):
+        if announced or (asked and self.serial):
             # It closed after the first of two answers, as far as can be told from here.
             self.pipelined = False
         stream = self.delivery.stream if self.delivery is not None else None

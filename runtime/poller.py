@@ -7,7 +7,6 @@ import trio
 
 from actors import Actor, logs
 
-from .delivery import Delivery
 from .lane import Lane
 from .ledger import Ledger, wake
 from .loss import Loss, Owed
@@ -83,7 +82,7 @@ class Poller(Actor):
                     return
                 # Synchronous from here: what was received is in the ledger before anything can
                 # kill.
-                full, before = len(data) == limit, lane.delivery
+                full, before = len(data) == limit, lane.serial
                 goes_on = not self._take_all(data)
                 # Not kept while a handler has it, nor while this waits: the other lanes' buffers
                 # would begin behind it.
@@ -132,15 +131,15 @@ class Poller(Actor):
             logger.error("%s came again: it is not run again", delivery.request_id)
             self.ledger.settled(lane)
 
-    def _pass_on(self, before: Delivery | None) -> bool:
+    def _pass_on(self, before: int) -> bool:
         """Have an event served that has come since, once all is done about what it came with: its
         handler may begin in here, and end.
 
         Args:
-            before: the lane's delivery then.
+            before: the serial of the lane's last event then.
         """
         came = self.lane.delivery
-        if came is None or came is before or not came.unsettled:
+        if came is None or came.serial == before or not came.unsettled:
             return False
         self.ledger.received(self.lane, came)
         return True

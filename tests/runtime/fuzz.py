@@ -157,7 +157,7 @@ def read(pieces: list[bytes]) -> Read:
     poller = Poller(ledger, lane, nobody)
     _connect(lane)
     for piece in [*pieces, b""]:
-        before = lane.delivery
+        before = lane.serial
         poller._take_all(piece)
         poller._pass_on(before)
         delivery = lane.delivery
