@@ -2,15 +2,21 @@
 
 Which task runs, and what its step has yielded, are for a handoff (room `handoff`). The queue of
 those that are to have their step is trio's to tell, too, among its statistics; but for these it
-looks at each descriptor that is waited for: 1.2 us of an event with one lane, 4 with 64.
+looks at each descriptor that is waited for: 1.2 us of an event with one lane, 4 with 64. A
+descriptor in its epoll that it knows nothing of ends its wait, and nothing else: no task is woken.
 
 With any other release nothing of this is touched. What depends on it goes the public way, and is
 slower: so a new release of trio is read (`test_loop` says what of it), and added here.
 """
 
-from typing import Any, Final
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
+
+if TYPE_CHECKING:
+    import select
 
 # Releases whose loop does with a step what `handoff` does.
 READ: Final = frozenset({"0.30", "0.31", "0.32", "0.33", "0.34", "0.35"})
@@ -38,3 +44,14 @@ def others_wait() -> bool:
     if CONTEXT is None:
         return trio.lowlevel.current_statistics().tasks_runnable > 0
     return bool(CONTEXT.runner.runq)
+
+
+def epoll() -> "select.epoll | None":
+    """What the run waits by; None where it is not known, or another system's."""
+    if CONTEXT is None or sys.platform != "linux":
+        return None
+    manager: Any = CONTEXT.runner.io_manager
+    with suppress(AttributeError):
+        waits_by: select.epoll = manager._epoll
+        return waits_by
+    return None

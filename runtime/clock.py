@@ -5,13 +5,16 @@ millisecond late in the mean. Where one process serves many events that costs mo
 What ends in the same millisecond goes on together, each behind the work of all the others, is
 answered together and asked for again together: such a bunch grows and never parts.
 
-Linux's timerfd rings to the microsecond, and is a descriptor: a task that waits for it wakes the
-loop. Elsewhere the grain is trio's.
+Linux's timerfd rings to the microsecond, and is a descriptor, of which trio's epoll is told once:
+that its wait ends is all that is needed, for the loop looks at its deadlines then (room
+`actors.loop` says with which releases). With others a task waits for it. On another system the
+grain is trio's.
 
 It is read without a frame of Python's between: a pass of the loop does so twice.
 """
 
 import os
+import select
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -19,6 +22,8 @@ from typing import TYPE_CHECKING
 import trio
 from trio.abc import Clock
 from trio.lowlevel import wait_readable
+
+from actors import loop
 
 from .timerfd import timerfd
 
@@ -70,13 +75,23 @@ class FineClock(Clock):
         self._timer = None
 
     async def _ring(self, timer: int) -> None:
+        epoll = loop.epoll()
         self._timer = timer
         try:
+            with suppress(OSError):  # no room is left in it
+                if epoll is not None:
+                    # By edges: it is never read, for to set it anew takes back that it has rung.
+                    epoll.register(timer, select.EPOLLIN | select.EPOLLET)
+                    await trio.sleep_forever()
             while True:
                 await wait_readable(timer)
                 with suppress(BlockingIOError):  # it has been set anew
                     os.read(timer, 8)
         except trio.Cancelled:
+            if epoll is not None:
+                # A child that a handler has forked may have the timer, too: it would ring on.
+                with suppress(OSError):
+                    epoll.unregister(timer)
             os.close(timer)
             raise
         finally:

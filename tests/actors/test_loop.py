@@ -2,10 +2,15 @@
 
 import hashlib
 import inspect
+import os
+import select
+import sys
 from typing import Any
 
 import pytest
 import trio
+from trio.abc import Instrument
+from trio.lowlevel import Task
 from trio.testing import wait_all_tasks_blocked
 
 from actors import loop
@@ -48,3 +53,38 @@ async def test_it_tells_whether_a_task_is_to_have_its_step(
         assert not loop.others_wait()
         event.set()
         assert loop.others_wait()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has epoll")
+@pytest.mark.skipif(loop.CONTEXT is None, reason="nothing of this release is used")
+async def test_a_descriptor_that_trio_knows_nothing_of_ends_its_wait_and_nothing_else() -> None:
+    epoll = loop.epoll()
+    assert epoll is not None
+    rings, third = os.eventfd(0), trio.Event()
+    epoll.register(rings, select.EPOLLIN | select.EPOLLET)
+    steps = list[str]()
+
+    class Waits(Instrument):
+        waits = 0
+
+        def before_io_wait(self, timeout: float) -> None:
+            os.eventfd_write(rings, 1)
+            self.waits += 1
+            if self.waits == 3:
+                third.set()
+
+        def before_task_step(self, task: Task) -> None:
+            steps.append(task.name)
+
+    ending = Waits()
+    with trio.fail_after(5):
+        trio.lowlevel.add_instrument(ending)
+        await third.wait()
+        trio.lowlevel.remove_instrument(ending)
+    os.close(rings)
+    assert steps == [trio.lowlevel.current_task().name]
+
+
+def test_of_another_release_there_is_no_epoll(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "CONTEXT", None)
+    assert loop.epoll() is None

@@ -1,14 +1,18 @@
 """The run's clock: near deadlines ring to the microsecond where the kernel can."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import trio
-from trio.lowlevel import wait_readable
+from trio.abc import Instrument
+from trio.lowlevel import Task, wait_readable
 from trio.testing import wait_all_tasks_blocked
 
+from actors import loop
 from runtime.clock import NEAR, FineClock
 from tests.runtime.fdinfo import rings_in
 
@@ -70,7 +74,8 @@ def test_the_same_deadline_is_set_once() -> None:
 
 
 @rings
-async def test_it_wakes_whoever_waits_for_it() -> None:
+async def test_it_wakes_whoever_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "CONTEXT", None)
     clock = FineClock()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(clock.ring)
@@ -86,6 +91,77 @@ async def test_it_wakes_whoever_waits_for_it() -> None:
             os.read(twin, 8)
         os.close(twin)
         nursery.cancel_scope.cancel()
+
+
+@rings
+@pytest.mark.skipif(loop.CONTEXT is None, reason="this release's loop is not known")
+def test_where_the_loop_is_known_a_ring_has_it_look_at_its_deadlines_and_wakes_no_task() -> None:
+    class Late(FineClock):
+        def deadline_to_sleep_time(self, deadline: float) -> float:
+            left = super().deadline_to_sleep_time(deadline)
+            return left + 60 if left > 0 else left
+
+    clock, stepped = Late(), list[str]()
+
+    class Steps(Instrument):
+        def before_task_step(self, task: Task) -> None:
+            stepped.append(task.name)
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(clock.ring, name="ring")
+            await wait_all_tasks_blocked()
+            trio.lowlevel.add_instrument(Steps())
+            for _ in range(3):
+                before = trio.current_time()
+                await trio.sleep(0.002)
+                assert trio.current_time() - before < 30
+            assert "ring" not in stepped
+            nursery.cancel_scope.cancel()
+
+    trio.run(main, clock=clock)
+
+
+@rings
+async def test_a_clock_for_which_epoll_has_no_room_waits_for_its_timer_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Full:
+        def register(self, *_: int) -> None:
+            raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(loop, "epoll", Full)
+    clock = FineClock()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(clock.ring)
+        await wait_all_tasks_blocked()
+        timer = timer_of(clock)
+        # That of a ring that is waited for: nobody else may.
+        with pytest.raises(trio.BusyResourceError):
+            await wait_readable(timer)
+        nursery.cancel_scope.cancel()
+
+
+@rings
+@pytest.mark.skipif(loop.CONTEXT is None, reason="this release's loop is not known")
+async def test_a_timer_that_a_forked_child_has_too_rings_no_more_once_the_run_is_over() -> None:
+    epoll = loop.epoll()
+    assert epoll is not None
+
+    def waited_for() -> list[int]:
+        told = Path(f"/proc/self/fdinfo/{epoll.fileno()}").read_text()
+        return [int(number) for number in re.findall(r"tfd: +(\d+)", told)]
+
+    clock = FineClock()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(clock.ring)
+        await wait_all_tasks_blocked()
+        timer = timer_of(clock)
+        twin = os.dup(timer)
+        assert timer in waited_for()
+        nursery.cancel_scope.cancel()
+    assert timer not in waited_for()
+    os.close(twin)
 
 
 @rings
