@@ -33,6 +33,8 @@ _untyped = msgspec.json.Decoder()
 _Write = Callable[[object], str]
 # Characters of a text that is worth a way of its own.
 LONG = 1000
+# Of `marshal`'s: it knows what it has written before, and copies text that is ASCII.
+VERSION = 4
 
 
 class MarshalError(Exception):
@@ -79,9 +81,31 @@ def event_of(delivery: Delivery, decoder: msgspec.json.Decoder[Any]) -> Any:
         delivery.body = b""
         return event
     try:
-        return json.loads(delivery.body.decode("utf-8-sig"), parse_constant=_refuse_constant)
+        return _by_standard_library(delivery.body)
     except (ValueError, RecursionError) as error:
         raise UnmarshalError(f"Unable to unmarshal input: {error}") from error
+
+
+def wrong_with(body: bytes) -> str:
+    """Why it is no event that a handler could be given; empty if it is one.
+
+    Of a large one no value is made for that, unless msgspec refuses it.
+    """
+    try:
+        msgspec.json.decode(body, type=msgspec.Raw)
+        body.decode()  # into texts it does not look
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        try:
+            _by_standard_library(body)
+        except RecursionError:
+            return "nested too deep to be read"
+        except ValueError as error:
+            return str(error)
+    return ""
+
+
+def _by_standard_library(body: bytes) -> Any:
+    return json.loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant)
 
 
 def _is_json(content_type: bytes) -> bool:
@@ -128,7 +152,7 @@ def _plainly(*, escaped: bool) -> Callable[[Any], Outcome]:
                 for value in result.values():
                     if type(value) is str and len(value) > LONG:
                         return Outcome(_with_long_texts(result, write, escaped=escaped))
-            builtins_only.dumps(result, 2)
+            builtins_only.dumps(result, VERSION)
             return Outcome(write(result).encode())
         except Exception:
             return _slowly(result, escaped=escaped)
@@ -145,12 +169,12 @@ def _with_long_texts(result: dict[Any, Any], write: _Write, *, escaped: bool) ->
             continue
         # `…, "key": ""}`, and the text in place of the last three characters.
         others[key] = ""
-        builtins_only.dumps(others, 2)
+        builtins_only.dumps(others, VERSION)
         head = before + write(others)[1:-3]
         pieces += (head.encode(), _encoder.encode(value))
         before, others = ", ", {}
     if others:
-        builtins_only.dumps(others, 2)
+        builtins_only.dumps(others, VERSION)
         pieces.append((before + write(others)[1:]).encode())
     else:
         pieces.append(b"}")

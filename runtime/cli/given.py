@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import cast
 
-import msgspec
+from runtime.marshal import wrong_with
 
 __all__ = ["BadInput", "event_of", "number_of"]
 
@@ -42,9 +42,6 @@ def event_of(source: str | None) -> bytes:
         raise BadInput(
             f"{name}: cannot be read ({error.strerror}); give a JSON file, or - for stdin"
         ) from error
-    try:
-        msgspec.json.decode(event, type=msgspec.Raw)
-        msgspec.json.decode(event)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"{name}: is not JSON: {error}; an event must be") from error
+    if wrong := wrong_with(event):
+        raise BadInput(f"{name}: is not JSON: {wrong}; an event must be")
     return event

@@ -17,6 +17,7 @@ from runtime.local.links import as_link, linger
 from runtime.local.requests import HeadersTooLarge, MalformedRequest, Request, RequestReader
 from runtime.local.settings import FunctionSettings
 from runtime.local.streaming import ResponseStream
+from runtime.marshal import wrong_with
 
 __all__ = ["InvokePath"]
 
@@ -167,14 +168,12 @@ class InvokePath:
                 " for the InvokeFunction operation",
             )
         payload = request.body or b"{}"
-        try:
-            msgspec.json.decode(payload, type=msgspec.Raw)
-        except msgspec.DecodeError as error:
+        if wrong := wrong_with(payload):
             raise Refused(
                 400,
                 "InvalidRequestContentException",
-                f"Could not parse request body into json: {error}",
-            ) from error
+                f"Could not parse request body into json: {wrong}",
+            )
         invocation = Invocation(payload, self.settings.timeout)
         invocation.client_context = _client_context(request.header(b"x-amz-client-context"))
         if trace_id := request.header(b"x-amzn-trace-id"):

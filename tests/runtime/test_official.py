@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import attrs
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runtime import official
@@ -184,6 +184,109 @@ def test_in_a_long_text_each_character_is_written_as_in_a_short_one() -> None:
         for character in map(chr, [*range(0xD800), *range(0xE000, 0x11000)]):
             short = say({"a": character}).body
             assert say({"a": character + filled}).body == short[:-2] + filled.encode() + b'"}'
+
+
+ALIKE = st.one_of(st.none(), st.booleans(), st.integers(), st.text(), st.text('aé\x7f\x1f\\"/'))
+
+
+def _nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    keys = st.one_of(st.text(), st.integers())
+    return st.one_of(
+        st.lists(inner, max_size=4),
+        st.lists(inner, max_size=4).map(tuple),
+        st.dictionaries(keys, inner, max_size=4),
+    )
+
+
+@given(st.recursive(ALIKE, _nested, max_leaves=12))
+def test_what_is_nested_is_written_as_value_by_value(result: object) -> None:
+    for escaped, say in ((True, escaped_outcome_of), (False, unescaped_outcome_of)):
+        for nested in ([result], {"a": {"b": result}}):
+            assert say(nested).body == official.encode(nested, escaped=escaped)
+
+
+@pytest.mark.parametrize(
+    "unlike",
+    [
+        *(
+            1.5,
+            1e22,
+            1e-7,
+            b"b",
+            {1},
+            frozenset(),
+            2**70,
+            "\ud800",
+            Decimal("1.50"),
+            uuid.UUID(int=1),
+        ),
+        *(Pair(1, 2), Text("t"), Whole(5), Real(1e22), Real(1.5), Colour.RED, Level.HIGH),
+        *({None: 1}, {True: 1}, {1e22: 1}, {Text("k"): 1}, {Whole(5): 1}, {b"k": 1}, {"k": 1e22}),
+        *(collections.OrderedDict(a=1e22), collections.Counter("a"), datetime.date(2026, 1, 5)),
+    ],
+    ids=repr,
+)
+def test_of_what_is_nested_one_that_is_not_written_alike_is_seen(unlike: object) -> None:
+    for escaped, say in ((True, escaped_outcome_of), (False, unescaped_outcome_of)):
+        for nested in ([unlike], {"a": [], "b": {"c": (1, [unlike])}}, [[{"a": None, 5: unlike}]]):
+            assert say(nested).body == official.encode(nested, escaped=escaped)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+@example(1e-4).via("the least that wants no exponent")
+@example(math.nextafter(1e16, 0)).via("the largest")
+@example(-0.0).via("a sign")
+def test_of_what_is_nested_a_float_is_written_as_it_is_elsewhere(number: float) -> None:
+    written = json.dumps(number).encode()
+    for say in (escaped_outcome_of, unescaped_outcome_of):
+        assert say([number]).body == b"[%s]" % written
+        assert say({"a": {"b": number}}).body == b'{"a": {"b": %s}}' % written
+        assert say([{number: [number]}]).body == b'[{"%s": [%s]}]' % (written, written)
+
+
+class Config:
+    def __init__(self) -> None:
+        self.rate, self.key, self.far = Decimal("1.50"), b"k", 1e22
+
+
+CONFIG = Config()
+"""It lives on: what its `__dict__` holds belongs to it, and not to the dict, until it dies."""
+
+
+def test_what_a_living_object_holds_is_written_as_any_dict_s() -> None:
+    for say in (escaped_outcome_of, unescaped_outcome_of):
+        body = say({"config": vars(CONFIG), "a": [vars(CONFIG)]}).body
+        config = b'{"rate": 1.50, "key": "k", "far": 1e+22}'
+        assert body == b'{"config": %s, "a": [%s]}' % (config, config)
+
+
+def test_a_value_that_is_written_its_own_way_may_lie_as_deep_as_another(
+    both: tuple[Say, Theirs],
+) -> None:
+    ours, theirs = both
+    values: list[Any] = [{None: 1}, {True: 1}, {1e22: 1}, 1e22, 1]
+    for value in values:
+        deep = value
+        for _ in range(400):
+            deep = [deep]
+        assert ours(deep).body == theirs(deep)
+
+
+def test_what_is_nested_is_looked_through_level_by_level_to_the_last() -> None:
+    deep: Any = [1e22]
+    for level in range(100):
+        deep = [deep] if level % 2 else {"a": deep}
+    assert b"[1e+22]" in unescaped_outcome_of(deep).body
+
+
+def test_what_is_nested_is_refused_as_ever_a_circle_that_grows_at_once(
+    both: tuple[Say, Theirs],
+) -> None:
+    ours, theirs = both
+    endless: list[Any] = []
+    endless.extend([endless] * 50)
+    for result in (endless, {"a": endless}, [[bytearray(b"b")]], {"a": {"b": memoryview(b"b")}}):
+        assert words(ours, result) == words(theirs, result)
 
 
 # -- where it does not say, or says what is no JSON

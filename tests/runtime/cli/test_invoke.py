@@ -147,16 +147,27 @@ def test_the_event_may_come_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
         ("app.py", "app.py: is not JSON: "),
         ("latin.json", "latin.json: is not JSON: "),
         ("empty.json", "empty.json: is not JSON: "),
+        ("deep.json", "deep.json: is not JSON: nested too deep to be read"),
+        ("nan.json", "nan.json: is not JSON: NaN is not JSON"),
     ],
 )
 def test_a_bad_event_is_named_with_what_is_wrong(event: str, sentence: str) -> None:
     Path("latin.json").write_bytes(b'"\xe9"')
     Path("empty.json").write_bytes(b"")
+    Path("deep.json").write_bytes(b"[" * 1_000_000 + b"]" * 1_000_000)
+    Path("nan.json").write_bytes(b"NaN")
 
     with pytest.raises(BadInput) as error:
         read_order("app.echo", event, repeat="1", timeout="3")
 
     assert str(error.value).startswith(sentence)
+
+
+@pytest.mark.parametrize("event", [b'{"a": "\\ud800"}', b"1e999", b"\xef\xbb\xbf[1]", b"1" * 5000])
+def test_what_a_handler_can_be_given_is_an_event(event: bytes) -> None:
+    Path("event.json").write_bytes(event)
+
+    assert read_order("app.echo", "event.json", repeat="1", timeout="3").event == event
 
 
 @pytest.mark.parametrize("repeat", ["0", "-1", "1.5", "x", "nan", "inf", ""])

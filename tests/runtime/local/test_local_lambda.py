@@ -338,6 +338,8 @@ async def test_an_empty_event_is_an_empty_object() -> None:
     ("body", "headers", "status", "error_type"),
     [
         (b"not json", {}, 400, "InvalidRequestContentException"),
+        (b"[" * 1_000_000 + b"]" * 1_000_000, {}, 400, "InvalidRequestContentException"),
+        (b'"\xe9"', {}, 400, "InvalidRequestContentException"),
         (b"{}", {"X_Amz_Client_Context": "%%"}, 400, "InvalidRequestContentException"),
         (b"{}", {"X_Amz_Invocation_Type": "Later"}, 400, "InvalidParameterValueException"),
         (b'"%b"' % (b"x" * 6_291_456), {}, 413, "RequestTooLargeException"),
