@@ -1,13 +1,38 @@
-"""The floor: a bare blocking socket that pipelines. No actors, no JSON, no HTTP but a split."""
+"""The floor: a bare blocking socket that pipelines. No actors, no JSON, no HTTP but a split.
+
+With `--json` it decodes each event and encodes the answer as okibi does for a plain callable, and
+does nothing else: so much of what lies above the floor is JSON's.
+"""
 
 import os
 import socket
+import sys
+from collections.abc import Callable
 
 # A body above this is written from where it lies.
 APART_ABOVE = 1 << 16
 
 
+Answer = Callable[[bytes | bytearray], bytes | bytearray]
+
+
+def echoed(body: bytes | bytearray) -> bytes | bytearray:
+    """The event, as it has come."""
+    return body
+
+
+def by_json() -> Answer:
+    """What makes an event's value of it, and its answer of that."""
+    import msgspec
+
+    from runtime.marshal import escaped_outcome_of
+
+    decode = msgspec.json.Decoder[object]().decode
+    return lambda body: escaped_outcome_of(decode(body)).body
+
+
 def main() -> None:
+    answer = by_json() if "--json" in sys.argv else echoed
     host, _, port = os.environ["AWS_LAMBDA_RUNTIME_API"].partition(":")
     following = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n"
     with socket.create_connection((host, int(port))) as connection:
@@ -21,6 +46,7 @@ def main() -> None:
             name = b"Lambda-Runtime-Aws-Request-Id: "
             at = head.index(name) + len(name)
             request_id = head[at : head.index(b"\r\n", at)]
+            body = answer(body)
             said = (
                 b"POST /2018-06-01/runtime/invocation/%s/response HTTP/1.1\r\nHost: x\r\n"
                 b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"

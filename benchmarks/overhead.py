@@ -10,6 +10,7 @@ from .contenders import (
     ASYNC,
     BARE_TASKS,
     FLOOR,
+    FLOOR_JSON,
     H11,
     HTTPX,
     OFFICIAL,
@@ -164,18 +165,28 @@ def of_handlers(size: Size, found: Rounds) -> list[Row]:
     ]
 
 
+def of_json(size: Size, found: Rounds) -> list[Row]:
+    """What of a larger one lies above the floor though it is no actor's."""
+    return [
+        cycle(size, found, FLOOR_JSON, FLOOR, "a bare socket and JSON / floor"),
+        cycle(size, found, ASYNC, FLOOR_JSON, "async def / a bare socket and JSON"),
+        cycle(size, found, PLAIN, FLOOR_JSON, "plain def / a bare socket and JSON"),
+    ]
+
+
 def small(rounds: int, count: int) -> list[Row]:
     """The warm overhead of small events, against the official client and the floor."""
     rows: list[Row] = []
     for size in SMALL:
         contenders = [OFFICIAL, ASYNC, PLAIN, TYPED, FLOOR]
-        more = [BARE_TASKS, STREAMED, STATEFUL] if size is SMALL[0] else []
+        smallest = size is SMALL[0]
+        more = [BARE_TASKS, STREAMED, STATEFUL] if smallest else [FLOOR_JSON]
         found = take_turns(contenders + more, size, rounds, count)
         print_medians(size, found)
         rows += against_official(size, found)
-        if more:
+        if smallest:
             print_server(found)
-            rows += of_handlers(size, found)
+        rows += of_handlers(size, found) if smallest else of_json(size, found)
     return rows
 
 

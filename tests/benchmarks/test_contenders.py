@@ -9,6 +9,7 @@ from benchmarks.contenders import (
     ASYNC,
     BARE_TASKS,
     FLOOR,
+    FLOOR_JSON,
     H11,
     HTTPX,
     OFFICIAL,
@@ -39,7 +40,7 @@ def serves(contender: Contender) -> None:
 
 @pytest.mark.parametrize(
     "contender",
-    [ASYNC, PLAIN, TYPED, STATEFUL, STREAMED, FLOOR, BARE_TASKS, H11, HTTPX],
+    [ASYNC, PLAIN, TYPED, STATEFUL, STREAMED, FLOOR, FLOOR_JSON, BARE_TASKS, H11, HTTPX],
     ids=lambda c: c.name,
 )
 def test_it_echoes(contender: Contender) -> None:
