@@ -9,8 +9,6 @@ With any other release nothing of this is touched. What depends on it goes the p
 slower: so a new release of trio is read (`test_loop` says what of it), and added here.
 """
 
-import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -48,10 +46,7 @@ def others_wait() -> bool:
 
 def epoll() -> "select.epoll | None":
     """What the run waits by; None where it is not known, or another system's."""
-    if CONTEXT is None or sys.platform != "linux":
+    if CONTEXT is None:
         return None
-    manager: Any = CONTEXT.runner.io_manager
-    with suppress(AttributeError):
-        waits_by: select.epoll = manager._epoll
-        return waits_by
-    return None
+    waits_by: select.epoll | None = getattr(CONTEXT.runner.io_manager, "_epoll", None)
+    return waits_by

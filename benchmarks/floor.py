@@ -13,15 +13,7 @@ from collections.abc import Callable
 APART_ABOVE = 1 << 16
 
 
-Answer = Callable[[bytes | bytearray], bytes | bytearray]
-
-
-def echoed(body: bytes | bytearray) -> bytes | bytearray:
-    """The event, as it has come."""
-    return body
-
-
-def by_json() -> Answer:
+def by_json() -> Callable[[bytes | bytearray], bytes]:
     """What makes an event's value of it, and its answer of that."""
     import msgspec
 
@@ -32,7 +24,7 @@ def by_json() -> Answer:
 
 
 def main() -> None:
-    answer = by_json() if "--json" in sys.argv else echoed
+    answer = by_json() if "--json" in sys.argv else None
     host, _, port = os.environ["AWS_LAMBDA_RUNTIME_API"].partition(":")
     following = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n"
     with socket.create_connection((host, int(port))) as connection:
@@ -46,7 +38,8 @@ def main() -> None:
             name = b"Lambda-Runtime-Aws-Request-Id: "
             at = head.index(name) + len(name)
             request_id = head[at : head.index(b"\r\n", at)]
-            body = answer(body)
+            if answer is not None:
+                body = answer(body)
             said = (
                 b"POST /2018-06-01/runtime/invocation/%s/response HTTP/1.1\r\nHost: x\r\n"
                 b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"

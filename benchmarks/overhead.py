@@ -179,14 +179,15 @@ def small(rounds: int, count: int) -> list[Row]:
     rows: list[Row] = []
     for size in SMALL:
         contenders = [OFFICIAL, ASYNC, PLAIN, TYPED, FLOOR]
-        smallest = size is SMALL[0]
-        more = [BARE_TASKS, STREAMED, STATEFUL] if smallest else [FLOOR_JSON]
+        more = [BARE_TASKS, STREAMED, STATEFUL] if size is SMALL[0] else [FLOOR_JSON]
         found = take_turns(contenders + more, size, rounds, count)
         print_medians(size, found)
         rows += against_official(size, found)
-        if smallest:
+        if size is SMALL[0]:
             print_server(found)
-        rows += of_handlers(size, found) if smallest else of_json(size, found)
+            rows += of_handlers(size, found)
+        else:
+            rows += of_json(size, found)
     return rows
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import trio
 from trio.abc import Clock
-from trio.lowlevel import wait_readable
+from trio.lowlevel import notify_closing, wait_readable
 
 from actors import loop
 
@@ -78,8 +78,8 @@ class FineClock(Clock):
         epoll = loop.epoll()
         self._timer = timer
         try:
-            with suppress(OSError):  # no room is left in it
-                if epoll is not None:
+            if epoll is not None:
+                with suppress(OSError):  # no room is left in it
                     # By edges: it is never read, for to set it anew takes back that it has rung.
                     epoll.register(timer, select.EPOLLIN | select.EPOLLET)
                     await trio.sleep_forever()
@@ -88,10 +88,8 @@ class FineClock(Clock):
                 with suppress(BlockingIOError):  # it has been set anew
                     os.read(timer, 8)
         except trio.Cancelled:
-            if epoll is not None:
-                # A child that a handler has forked may have the timer, too: it would ring on.
-                with suppress(OSError):
-                    epoll.unregister(timer)
+            # It would ring on if a child that a handler has forked has it, too.
+            notify_closing(timer)
             os.close(timer)
             raise
         finally:

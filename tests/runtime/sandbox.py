@@ -136,9 +136,11 @@ async def until_idle(function: LocalLambda, slots: int) -> None:
 
 
 async def until_handed_out(api: RuntimeApi) -> None:
-    """Wait until the runtime has an event."""
-    while api.current is None:
-        await trio.lowlevel.checkpoint()
+    """Wait until the runtime has an event, or has had one: it may be answered at once."""
+    begun = trio.Event()
+    api.on_begin = lambda _: begun.set()
+    if api.current is None:
+        await begun.wait()
 
 
 async def _read(process: trio.Process, said: list[bytes]) -> None:

@@ -1,5 +1,6 @@
 """The run's clock: near deadlines ring to the microsecond where the kernel can."""
 
+import errno
 import os
 import re
 import sys
@@ -128,7 +129,7 @@ async def test_a_clock_for_which_epoll_has_no_room_waits_for_its_timer_itself(
 ) -> None:
     class Full:
         def register(self, *_: int) -> None:
-            raise OSError(28, os.strerror(28))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(loop, "epoll", Full)
     clock = FineClock()

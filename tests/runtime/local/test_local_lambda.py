@@ -344,6 +344,7 @@ async def test_an_empty_event_is_an_empty_object() -> None:
         (b"{}", {"X_Amz_Invocation_Type": "Later"}, 400, "InvalidParameterValueException"),
         (b'"%b"' % (b"x" * 6_291_456), {}, 413, "RequestTooLargeException"),
     ],
+    ids=["no JSON", "too deep", "no UTF-8", "no context", "no type", "too large"],
 )
 async def test_what_lambda_refuses_is_refused(
     body: bytes, headers: dict[str, str], status: int, error_type: str
