@@ -353,10 +353,10 @@ def paths_and_methods_that_are_none(stage: Stage) -> None:
     stage.expect("GET init/error", peer.ask(request("GET", f"{RUNTIME}init/error")), 405)
 
 
-@case(2, timeout=1)
+@case(2, timeout=3)
 def at_the_time_out_the_runtime_starts_anew(stage: Stage) -> None:
     invoker, peer, _ = stage.running()
     invoker.answer()
     stage.expect_text("the old connection", "closed" if peer.is_closed() else "open", "closed")
-    stage.invoke(b"2")
+    stage.invoke(b"2", starts=2)
     stage.expect("a new one", stage.connect().ask(NEXT), 200, b"2")

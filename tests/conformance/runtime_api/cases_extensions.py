@@ -165,19 +165,19 @@ def one_that_wants_invoke_is_told(stage: Stage) -> None:
     stage.expect("event/next", extension.read(), 200, expected)
 
 
-@case(12, timeout=1)
+@case(12, timeout=3)
 def with_one_the_process_is_asked_to_end(stage: Stage) -> None:
     invoker, extension, runtime = stage.invoke(), stage.connect(), stage.connect()
     extension.send(stage.event_next(stage.register(extension, "mine")))
     runtime.ask(NEXT)
     invoker.answer()
-    stage.invoke().answer(A_MOMENT)
+    stage.invoke(starts=2).answer(A_MOMENT)
     stage.expect_text("it", asked_to_end(stage), "asked")
 
 
-@case(12, timeout=1)
+@case(12, timeout=3)
 def without_one_it_is_killed_at_once(stage: Stage) -> None:
     invoker, _, _ = stage.running()
     invoker.answer()
-    stage.invoke().answer(A_MOMENT)
+    stage.invoke(starts=2).answer(A_MOMENT)
     stage.expect_text("it", asked_to_end(stage), "killed")

@@ -9,10 +9,11 @@ import trio
 
 from runtime.local import FunctionSettings, RuntimeApi, open_local_lambda
 
-__all__ = ["BOOTSTRAP", "SLOTS", "serving"]
+__all__ = ["BOOTSTRAP", "SLOTS", "STARTED", "serving"]
 
-BOOTSTRAP = "trap 'echo asked to end; exit 0' TERM; while :; do sleep 0.05; done"
-"""A runtime that only lives: the suite itself speaks for it."""
+STARTED = "bootstrap started"
+BOOTSTRAP = f"trap 'echo asked to end; exit 0' TERM; echo {STARTED}; while :; do sleep 0.05; done"
+"""A runtime that says that it has started, and then only lives: the suite itself speaks for it."""
 SLOTS = 4
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import attrs
 
-__all__ = ["NOTHING", "Answer", "Peer", "request"]
+__all__ = ["NOTHING", "PATIENCE", "Answer", "Peer", "request"]
 
 PATIENCE = 10.0
 """Seconds until an answer that must come is given up."""

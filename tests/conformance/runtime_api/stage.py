@@ -11,8 +11,8 @@ from pathlib import Path
 
 import attrs
 
-from tests.conformance.runtime_api.local_server import BOOTSTRAP, SLOTS, serving
-from tests.conformance.runtime_api.peer import Answer, Invoker, Peer, request
+from tests.conformance.runtime_api.local_server import BOOTSTRAP, SLOTS, STARTED, serving
+from tests.conformance.runtime_api.peer import PATIENCE, Answer, Invoker, Peer, request
 from tests.runtime.emulator import free_ports, wait_for
 
 RUNTIME = "/2018-06-01/runtime/"
@@ -55,13 +55,28 @@ class Stage:
         for invoker in self._invokers:
             invoker.answer()
 
-    def invoke(self, payload: bytes = EVENT, *headers: str) -> Invoker:
-        """An invoke that is on its way; it has arrived when this returns."""
+    def invoke(self, payload: bytes = EVENT, *headers: str, starts: int = 1) -> Invoker:
+        """An invoke that is on its way; it has arrived when this returns.
+
+        Args:
+            payload: the event.
+            headers: of the invoke.
+            starts: how many runtimes have started by then. AWS's starts one for the invoke that
+                needs one; a next before that is one of the runtime before it, and has no answer.
+        """
         path = "/2015-03-31/functions/function/invocations"
         invoker = Invoker(self.invoke_path, request("POST", path, payload, *headers))
         self._invokers.append(invoker)
         time.sleep(0.15)
+        self._wait_for_starts(starts)
         return invoker
+
+    def _wait_for_starts(self, starts: int) -> None:
+        until = time.monotonic() + PATIENCE
+        while self.log.read_text(errors="replace").count(STARTED) < starts:
+            if time.monotonic() > until:
+                raise TimeoutError(f"the server has not started runtime {starts}: see {self.log}")
+            time.sleep(0.01)
 
     def running(self, payload: bytes = EVENT, *headers: str) -> tuple[Invoker, Peer, str]:
         """An invoke whose event the runtime has: with the connection, and its id."""
