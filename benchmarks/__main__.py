@@ -34,7 +34,7 @@ def groups(rounds: int, count: int, *, full: bool) -> Groups:
         "overhead": lambda: overhead.small(rounds, count),
         "large": lambda: overhead.large(rounds, count),
         "starts": lambda: starts(rounds),
-        "crashes": lambda: crashes(3),
+        "crashes": lambda: crashes(5),
         "actors": lambda: measure_actors(rounds),
     }
     more: Groups = {
@@ -68,7 +68,7 @@ def print_rows(rows: list[Row]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--count", type=int, default=1500)
     parser.add_argument("--full", action="store_true", help="what takes longer, too")
     parser.add_argument("--only", help="one group")

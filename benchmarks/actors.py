@@ -15,10 +15,11 @@ from actors import Actor, Name, start
 from supervisors import Child, Restart, Supervision, supervise
 
 from .peers import bare_trio, okibi_server
-from .rows import Row, ratios
+from .rows import LAPS, Row, of_rounds, ratios
 
 WARMUP = 200
-COUNT = 5000
+# Of a lap.
+COUNT = 1000
 # Few enough to be over before the machine changes, many enough for the collector to have its part.
 TURN = 25
 
@@ -100,14 +101,14 @@ async def started_child() -> float:
         [
             await timed(lambda: one(with_child), TURN)
             - await timed(lambda: one(Supervision()), TURN)
-            for _ in range(COUNT // 10 // TURN)
+            for _ in range(COUNT // 5 // TURN)
         ]
     )
 
 
 @attrs.frozen
-class Round:
-    """What one round measured, in microseconds."""
+class Lap:
+    """What one lap measured, in microseconds."""
 
     pair: float
     channel: float
@@ -119,7 +120,7 @@ class Round:
 
 
 Bars = tuple[float, float] | None
-ROWS: tuple[tuple[str, str, Bars, Callable[[Round], tuple[float, float]]], ...] = (
+ROWS: tuple[tuple[str, str, Bars, Callable[[Lap], tuple[float, float]]], ...] = (
     ("call", "parked pair", (1.7, 1.5), lambda r: (r.call, r.pair)),
     ("cast", "memory channel", None, lambda r: (r.cast, r.channel)),
     ("hop", "between bare tasks", None, lambda r: (r.hop, r.pair / 2)),
@@ -127,8 +128,8 @@ ROWS: tuple[tuple[str, str, Bars, Callable[[Round], tuple[float, float]]], ...] 
 )
 
 
-async def _round() -> Round:
-    return Round(
+async def _lap() -> Lap:
+    return Lap(
         pair=await bare_trio.call(WARMUP, COUNT),
         call=await okibi_server.call(WARMUP, COUNT),
         channel=await bare_trio.cast(WARMUP, COUNT),
@@ -139,24 +140,24 @@ async def _round() -> Round:
     )
 
 
-def rows_of(rounds: list[Round]) -> list[Row]:
+def rows_of(laps: list[Lap]) -> list[Row]:
     """Each row's rounds."""
     made: list[Row] = []
     for name, bare, bars, figure in ROWS:
-        ours, theirs = zip(*map(figure, rounds), strict=True)
+        ours, theirs = zip(*map(figure, laps), strict=True)
         one, other = statistics.median(ours), statistics.median(theirs)
         told = f"{one:.1f} us of {other:.1f} us"
         bar, goal = bars or (None, None)
-        found = ratios(ours, theirs)
+        found = of_rounds(ratios(ours, theirs))
         made.append(Row("actors", f"{name} / {bare}", found, bar, goal, told))
     return made
 
 
-async def _rounds(count: int) -> list[Round]:
-    return [await _round() for _ in range(count)]
+async def _laps(count: int) -> list[Lap]:
+    return [await _lap() for _ in range(count)]
 
 
 def measure_actors(rounds: int) -> list[Row]:
     """Measure."""
     print("\nactors and supervisors, against bare trio")
-    return rows_of(trio.run(_rounds, rounds))
+    return rows_of(trio.run(_laps, rounds * LAPS))

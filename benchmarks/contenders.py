@@ -8,7 +8,10 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import attrs
 
@@ -129,31 +132,69 @@ def installed(module: str, cure: str) -> None:
         raise Absent(f"{module} is not installed: {cure}")
 
 
-def run(contender: Contender, payload: str, count: int, warmup: int = 500) -> Run:
-    """One run of one contender, in processes of its own.
+@attrs.frozen
+class Running:
+    """A contender that waits for its next lap, with a server of its own."""
 
-    Raises:
-        Absent: it does not run.
-    """
+    contender: Contender
+    _server: "subprocess.Popen[str]"
+    _said: IO[str]
+
+    def lap(self, count: int, warmup: int) -> Run:
+        """What so many events measured.
+
+        Args:
+            count: how many are measured.
+            warmup: how many before them are not.
+
+        Raises:
+            Absent: it does not run, or no more.
+        """
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        with suppress(BrokenPipeError):
+            self._server.stdin.write(f"{warmup} {count}\n")
+            self._server.stdin.flush()
+        told = self._server.stdout.readline()
+        if not told:
+            raise Absent(f"{self.contender.name} did not run: {self._why()[:500]}")
+        measured: Run = json.loads(told)
+        return measured
+
+    def _why(self) -> str:
+        code = self._server.wait()
+        self._said.seek(0)
+        said = [line.strip() for line in self._said.read().splitlines() if line.strip()]
+        # The server's word is the last, and behind it the runtime's.
+        return "; ".join(reversed(said[-2:])) or f"exit code {code}"
+
+
+@contextmanager
+def running(contender: Contender, payload: str) -> Iterator[Running]:
+    """Have one run while the block lasts, in processes of its own."""
     settings = {
         "command": list(contender.command),
         "environment": contender.environment(),
         "payload": payload,
-        "warmup": warmup,
-        "count": count,
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.server"],
-        input=json.dumps(settings),
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-    )
-    if done.returncode != 0:
-        said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        # The server's word is the last, and behind it the runtime's.
-        why = "; ".join(reversed(said[-2:])) or f"exit code {done.returncode}"
-        raise Absent(f"{contender.name} did not run: {why[:500]}")
-    measured: Run = json.loads(done.stdout)
-    return measured
+    with (
+        tempfile.TemporaryFile("w+", errors="replace") as said,
+        subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.server"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True, cwd=ROOT,
+        ) as server,
+    ):  # fmt: skip
+        assert server.stdin is not None
+        with suppress(BrokenPipeError):
+            server.stdin.write(json.dumps(settings) + "\n")
+        yield Running(contender, server, said)
+
+
+def run(contender: Contender, payload: str, count: int, warmup: int = 500) -> Run:
+    """One run of one lap.
+
+    Raises:
+        Absent: it does not run.
+    """
+    with running(contender, payload) as one:
+        return one.lap(count, warmup)

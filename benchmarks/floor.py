@@ -56,7 +56,7 @@ def main() -> None:
 def read(connection: socket.socket, buffer: bytes) -> tuple[bytes, bytes | bytearray, bytes]:
     """One answer: head, body, and what came after."""
     while b"\r\n\r\n" not in buffer:
-        buffer += connection.recv(65536)
+        buffer += connection.recv(65536) or sys.exit("the server has gone")
     head, _, rest = buffer.partition(b"\r\n\r\n")
     at = head.find(b"Content-Length: ")
     if at < 0:
@@ -75,7 +75,7 @@ def exactly(connection: socket.socket, rest: bytes, length: int) -> tuple[bytes 
     whole[:at] = rest
     view = memoryview(whole)
     while at < length:
-        at += connection.recv_into(view[at:])
+        at += connection.recv_into(view[at:]) or sys.exit("the server has gone")
     return whole, b""
 
 
@@ -84,7 +84,7 @@ def chunked(connection: socket.socket, rest: bytes) -> tuple[bytes | bytearray, 
     parts = list[bytes | bytearray]()
     while True:
         while b"\r\n" not in rest:
-            rest += connection.recv(65536)
+            rest += connection.recv(65536) or sys.exit("the server has gone")
         size, _, rest = rest.partition(b"\r\n")
         length = int(size, 16)
         part, rest = exactly(connection, rest, length)

@@ -3,6 +3,7 @@
 import json
 import statistics
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 import attrs
 
@@ -27,10 +28,11 @@ from .contenders import (
     installed,
     node,
     run,
+    running,
 )
-from .rows import Row, ratios
+from .rows import LAPS, Row, of_rounds, ratios
 
-Rounds = dict[Contender, list[Run]]
+Laps = dict[Contender, list[Run]]
 COLUMNS = ("cycle_us", "mean_us", "answer_us", "cpu_us", "server_us")
 
 
@@ -64,17 +66,27 @@ LARGE = (
 BETWEEN = Size("1 MB", json.dumps({"body": "x" * 1_000_000}), 0.02, (0.5, 0.4))
 
 
-def take_turns(contenders: Sequence[Contender], size: Size, rounds: int, count: int) -> Rounds:
-    """A B C A B C ...: a machine that slows down slows all of them."""
+def take_turns(contenders: Sequence[Contender], size: Size, rounds: int, count: int) -> Laps:
+    """A B C A B C ..., in laps of a fraction of a second: a machine that slows down slows all.
+
+    A round has processes of its own: all are there, and wait while others have their lap.
+    """
     count = max(10, int(count * size.share))
-    found: Rounds = {contender: [] for contender in contenders}
+    lap = -(-count // LAPS)
+    found: Laps = {contender: [] for contender in contenders}
     for _ in range(rounds):
-        for contender in contenders:
-            found[contender].append(run(contender, size.payload, count, max(5, count // 6)))
+        with ExitStack() as stack:
+            there = [stack.enter_context(running(each, size.payload)) for each in contenders]
+            for one in there:
+                # While the last of them start.
+                one.lap(max(5, count // 6), 0)
+            for _ in range(LAPS):
+                for one in there:
+                    found[one.contender].append(one.lap(lap, max(1, lap // 10)))
     return found
 
 
-def print_medians(size: Size, found: Rounds) -> None:
+def print_medians(size: Size, found: Laps) -> None:
     """Each contender's figures, and what share of a cycle is the server's work."""
     print(
         f"\nevent of {size.name:9} us a cycle, in the mean   event to answer"
@@ -88,7 +100,7 @@ def print_medians(size: Size, found: Rounds) -> None:
         )
 
 
-def print_server(found: Rounds) -> None:
+def print_server(found: Laps) -> None:
     """Say in words what the server has to do with the figures above."""
     told = ", ".join(
         f"{statistics.median(r['server_us'] / r['mean_us'] for r in found[each]):.0%} of {name}"
@@ -109,7 +121,7 @@ Figure = tuple[Contender, str]
 
 def row(
     size: Size,
-    found: Rounds,
+    found: Laps,
     pair: tuple[Figure, Figure],
     name: str,
     bars: tuple[float, float] | None = None,
@@ -118,11 +130,12 @@ def row(
     ours, theirs = ([r[column] for r in found[contender]] for contender, column in pair)
     told = f"{statistics.median(ours):.1f} of {statistics.median(theirs):.1f} us"
     bar, goal = bars or (None, None)
-    return Row(f"overhead, {size.name}", name, ratios(ours, theirs), bar, goal, told)
+    each = of_rounds(ratios(ours, theirs))
+    return Row(f"overhead, {size.name}", name, each, bar, goal, told)
 
 
 def cycle(
-    size: Size, found: Rounds, ours: Contender, theirs: Contender, name: str,
+    size: Size, found: Laps, ours: Contender, theirs: Contender, name: str,
     bars: tuple[float, float] | None = None,
 ) -> Row:  # fmt: skip
     """Their cycles."""
@@ -132,7 +145,7 @@ def cycle(
 ANSWER, CPU, AGAINST_FLOOR = (0.85, 0.75), (0.85, 0.7), (1.55, 1.35)
 
 
-def against_official(size: Size, found: Rounds) -> list[Row]:
+def against_official(size: Size, found: Laps) -> list[Row]:
     """What every small size is asked."""
     of = {
         what: (((ASYNC, what), (OFFICIAL, what)), ((PLAIN, what), (OFFICIAL, what)))
@@ -152,7 +165,7 @@ def against_official(size: Size, found: Rounds) -> list[Row]:
     ]
 
 
-def of_handlers(size: Size, found: Rounds) -> list[Row]:
+def of_handlers(size: Size, found: Laps) -> list[Row]:
     """What the smallest is asked besides: other handlers, and what trio itself costs."""
     first = ((STREAMED, "first_us"), (PLAIN, "answer_us"))
     return [
@@ -165,7 +178,7 @@ def of_handlers(size: Size, found: Rounds) -> list[Row]:
     ]
 
 
-def of_json(size: Size, found: Rounds) -> list[Row]:
+def of_json(size: Size, found: Laps) -> list[Row]:
     """What of a larger one lies above the floor though it is no actor's."""
     return [
         cycle(size, found, FLOOR_JSON, FLOOR, "a bare socket and JSON / floor"),

@@ -3,13 +3,16 @@ against it.
 """
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import attrs
 
 # Rounds of one run that lie further apart than this say nothing: the row is shown, and claims no
 # more than its spread.
 WIDE = 0.10
+# Parts of a round, where its contenders can wait for each other. A machine that others use changes
+# its speed within tenths of a second: the shorter a lap, the more alike it is for both of a pair.
+LAPS = 5
 
 
 @attrs.frozen
@@ -65,5 +68,12 @@ class Row:
 
 
 def ratios(ours: Iterable[float], theirs: Iterable[float]) -> tuple[float, ...]:
-    """Round by round: what slows the machine down slows both."""
+    """Round by round, or lap by lap: what slows the machine down slows both."""
     return tuple(one / other for one, other in zip(ours, theirs, strict=True))
+
+
+def of_rounds(laps: Sequence[float]) -> tuple[float, ...]:
+    """Of each round the median of its laps."""
+    return tuple(
+        statistics.median(laps[first : first + LAPS]) for first in range(0, len(laps), LAPS)
+    )

@@ -1,12 +1,15 @@
 """The server's side of a run, in a process of its own: `python -m benchmarks.server`, which reads
 its settings from stdin, since an event may be of 6 MB.
 
+A run has laps, each a line of stdin that says how many events: before it and after it the runtime
+waits for its next event, so that others can have theirs. What each lap measured is a line of JSON.
+
 It is as lean as Python allows, so that a cycle is the runtime's and not the server's: one blocking
 socket, and all that it says made before the clock runs. The status of an answer goes out as soon as
 the answer has been read whole, the next event when its GET is read: two writes also for a runtime
 that has sent both in one, as AWS's emulator does. It starts one runtime, feeds it events as fast as
-it answers, checks what it answers, and prints what it measured as one line of JSON. It and the
-runtime are pinned to different cores where there are two, so neither takes time from the other.
+it answers, and checks what it answers. It and the runtime are pinned to different cores where there
+are two, so neither takes time from the other.
 """
 
 import gc
@@ -20,6 +23,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
@@ -113,18 +117,19 @@ class Feed:
 
     Args:
         payload: of each.
-        warmup, count: how many are not measured, and how many are.
         pid: the runtime's process, once it is there.
     """
 
     payload: bytes
-    warmup: int
-    count: int
     pid: int = 0
     given: int = attrs.field(default=0, init=False)
-    _events: list[Event] = attrs.field(init=False)
+    _from: int = attrs.field(default=0, init=False)
+    _until: int = attrs.field(default=0, init=False)
+    _events: list[Event] = attrs.field(factory=list[Event], init=False)
     _tail: bytes = attrs.field(init=False)
     _requests: Requests = attrs.field(init=False)
+    # Which has asked for an event at the end of a lap.
+    _waits: socket.socket | None = attrs.field(default=None, init=False)
     _first: bytes = attrs.field(default=b"", init=False)
     _compared: frozenset[int] = attrs.field(init=False)
     _begun: list[float] = attrs.field(factory=list[float], init=False)
@@ -133,26 +138,40 @@ class Feed:
     _marks: list[tuple[float, float, float]] = attrs.field(factory=list[Any], init=False)
 
     def __attrs_post_init__(self) -> None:
-        total = self.warmup + self.count
         small = len(self.payload) <= APART_ABOVE
         self._tail = b"" if small else tail(self.payload)
-        made = [event(number, len(self.payload)) for number in range(total)]
-        if small:
+        self._requests = Requests(2 * len(self.payload))
+
+    def begin(self, warmup: int, count: int) -> None:
+        """Make what is said in the next lap.
+
+        Args:
+            warmup, count: how many events are not measured, and how many are.
+        """
+        first, total = self.given, warmup + count
+        self._from, self._until = first + warmup, first + total
+        made = [event(number, len(self.payload)) for number in range(first, first + total)]
+        if not self._tail:
             body = tail(self.payload)
             made = [Event(each.head + body, each.answer) for each in made]
-        self._events = made
-        self._requests = Requests(2 * len(self.payload))
-        self._compared = frozenset((0, 1, total // 4, total // 2, 3 * total // 4, total - 1))
+        self._events += made
+        some = (0, 1, total // 4, total // 2, 3 * total // 4, total - 1)
+        self._compared = frozenset(first + each for each in some)
+        for taken in (self._begun, self._answered, self._first_bytes, self._marks):
+            taken.clear()
 
     def serve(self, connection: socket.socket) -> bool:
-        """Serve a connection: whether all that was to be measured is.
+        """Serve a connection: whether all that was to be measured in this lap is.
 
         Raises:
             WrongAnswer: so it is.
         """
         requests = self._requests
-        requests.attach(connection)
         try:
+            if self._waits is connection:
+                self._give(connection)
+            else:
+                requests.attach(connection)
             while True:
                 if requests.answers():
                     answered = time.perf_counter()
@@ -168,9 +187,10 @@ class Feed:
 
     def _give(self, connection: socket.socket) -> bool:
         number = self.given
-        if number == self.warmup or number == self.warmup + self.count:
+        if number == self._from or number == self._until:
             self._marks.append((time.perf_counter(), cpu_seconds(self.pid), time.process_time()))
-        if number == self.warmup + self.count:
+        if number == self._until:
+            self._waits = connection
             return True
         self.given = number + 1
         self._begun.append(time.perf_counter())
@@ -201,15 +221,15 @@ class Feed:
 
     @property
     def measured(self) -> dict[str, float]:
-        """Microseconds an event: see `contenders.Run`."""
+        """Microseconds an event of this lap: see `contenders.Run`."""
         began, ended = self._marks
         wall, cpu, own = (b - a for a, b in zip(began, ended, strict=True))
-        each = 1e6 / self.count
-        begun = self._begun[self.warmup :]
+        count = self._until - self._from
+        each, begun = 1e6 / count, self._begun[-count:]
         return {
             "cycle_us": _middle([*begun[1:], ended[0]], begun),
-            "answer_us": _middle(self._answered[self.warmup :], begun),
-            "first_us": max(0.0, _middle(self._first_bytes[self.warmup :], begun)),
+            "answer_us": _middle(self._answered[-count:], begun),
+            "first_us": max(0.0, _middle(self._first_bytes[-count:], begun)),
             "mean_us": wall * each,
             "cpu_us": cpu * each,
             "server_us": own * each,
@@ -221,13 +241,17 @@ def _middle(ends: list[float], begins: list[float]) -> float:
     return statistics.median(b - a for a, b in zip(begins, ends, strict=True)) * 1e6
 
 
-def main(settings: dict[str, Any]) -> dict[str, float]:
+def main(settings: dict[str, Any], laps: Iterable[str]) -> None:
     """One run of one contender.
+
+    Args:
+        settings: command, environment and payload.
+        laps: of each, how many events are not measured, and how many are.
 
     Raises:
         SystemExit: it did not get to its end; the message says why.
     """
-    feed = Feed(settings["payload"].encode(), settings["warmup"], settings["count"])
+    feed = Feed(settings["payload"].encode())
     # What is there lives as long as this process.
     gc.disable()
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -241,9 +265,15 @@ def main(settings: dict[str, Any]) -> dict[str, float]:
             os.sched_setaffinity(0, {cores[-1]})
             feed.pid = process.pid
             door = Door(listener, process)
-            # One that closes its connection behind each answer comes again.
-            while not feed.serve(door.runtime()):
-                pass
+            runtime: socket.socket | None = None
+            for lap in laps:
+                warmup, count = map(int, lap.split())
+                feed.begin(warmup, count)
+                runtime = runtime or door.runtime()
+                # One that closes its connection behind each answer comes again.
+                while not feed.serve(runtime):
+                    runtime = door.runtime()
+                print(json.dumps(feed.measured), flush=True)
         except (Closed, BlockingIOError):
             code = process.poll()
             why = "says nothing" if code is None else f"has ended with exit code {code}"
@@ -253,8 +283,7 @@ def main(settings: dict[str, Any]) -> dict[str, float]:
         finally:
             process.kill()
             process.wait()
-    return feed.measured
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(json.load(sys.stdin))))
+    main(json.loads(sys.stdin.readline()), sys.stdin)

@@ -8,6 +8,7 @@ would break it, so it is for small events alone.
 
 import os
 import socket
+import sys
 from typing import Any
 
 import httptools
@@ -76,7 +77,7 @@ async def poll(api: socket.socket, to: Box) -> None:
     answers = Answers()
     while True:
         await trio.lowlevel.wait_readable(api)
-        answers.parser.feed_data(api.recv(65536))
+        answers.parser.feed_data(api.recv(65536) or sys.exit("the server has gone"))
         complete, answers.complete = answers.complete, []
         for status, headers, body in complete:
             if status == 200:

@@ -4,6 +4,7 @@ It answers and asks in one write, as okibi does.
 """
 
 import os
+import sys
 from typing import Any
 
 import h11
@@ -18,7 +19,9 @@ async def event(connection: h11.Connection, stream: trio.SocketStream) -> tuple[
     while True:
         told = connection.next_event()
         if told is h11.NEED_DATA:
-            connection.receive_data(await stream.receive_some(65536))
+            connection.receive_data(
+                await stream.receive_some(65536) or sys.exit("the server has gone")
+            )
         elif isinstance(told, h11.Response):
             head = told
         elif isinstance(told, h11.Data):

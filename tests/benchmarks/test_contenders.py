@@ -22,6 +22,7 @@ from benchmarks.contenders import (
     floor_in_c,
     installed,
     run,
+    running,
 )
 
 SMALL, LARGE = '{"message": "hello"}', json.dumps({"body": "x" * 3000})
@@ -61,6 +62,21 @@ def test_the_floor_in_c_echoes() -> None:
     except Absent as why:
         pytest.skip(str(why))
     serves(contender)
+
+
+def test_two_take_turns_lap_by_lap_each_in_its_own_processes() -> None:
+    with running(ASYNC, SMALL) as one, running(FLOOR, SMALL) as other:
+        laps = [each.lap(5, 1) for each in (one, other, one, other)]
+
+    assert all(0 < lap["answer_us"] < lap["cycle_us"] for lap in laps)
+
+
+def test_one_that_has_gone_since_its_last_lap_says_so() -> None:
+    with running(FLOOR, SMALL) as one:
+        one.lap(5, 1)
+        one._server.kill()
+        with pytest.raises(Absent, match=r"socket did not run: (exit code -9|the server has gone)"):
+            one.lap(5, 1)
 
 
 def test_one_that_does_not_run_says_why() -> None:

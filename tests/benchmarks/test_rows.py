@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.rows import Row, ratios
+from benchmarks.rows import LAPS, Row, of_rounds, ratios
 
 
 def row(*found: float, bar: float | None = None, at_least: bool = False) -> Row:
@@ -13,6 +13,11 @@ def test_round_by_round_one_is_divided_by_the_other() -> None:
     assert ratios([1.0, 4.0], [2.0, 2.0]) == (0.5, 2.0)
     with pytest.raises(ValueError, match="zip"):
         ratios([1.0], [1.0, 2.0])
+
+
+def test_of_a_round_the_median_of_its_laps_counts() -> None:
+    assert LAPS == 5
+    assert of_rounds([1, 9, 2, 3, 0, 4, 4, 4, 9, 9]) == (2, 4)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -32,7 +33,9 @@ Pair = tuple[socket.socket, socket.socket]
 
 
 def feed() -> Feed:
-    return Feed(PAYLOAD, warmup=1, count=2, pid=os.getpid())
+    made = Feed(PAYLOAD, pid=os.getpid())
+    made.begin(warmup=1, count=2)
+    return made
 
 
 def test_it_is_through_when_the_one_behind_the_last_is_asked_for(pair: Pair) -> None:
@@ -56,6 +59,38 @@ def test_it_goes_on_with_another_connection(pair: Pair) -> None:
 
     assert not serving.serve(server)
     assert serving.given == 2
+
+
+def test_between_two_laps_the_runtime_waits_for_its_event(pair: Pair) -> None:
+    server, runtime = pair
+    runtime.sendall(NEXT + answer(0) + answer(1) + answer(2))
+    serving = feed()
+    assert serving.serve(server)
+    runtime.recv(1 << 16)
+    runtime.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        runtime.recv(1)
+
+    serving.begin(warmup=0, count=1)
+    runtime.setblocking(True)
+    runtime.sendall(answer(3))
+
+    assert serving.serve(server)
+    assert serving.given == 4
+    assert runtime.recv(1 << 16).count(PAYLOAD) == 1
+
+
+def test_a_lap_s_figures_are_its_own(pair: Pair) -> None:
+    server, runtime = pair
+    runtime.sendall(NEXT + answer(0) + answer(1) + answer(2))
+    serving = feed()
+    serving.serve(server)
+    serving.begin(warmup=1, count=1)
+    began = time.perf_counter()
+    runtime.sendall(answer(3) + answer(4))
+    serving.serve(server)
+
+    assert serving.measured["mean_us"] < (time.perf_counter() - began) * 1e6
 
 
 @pytest.mark.parametrize(
