@@ -89,7 +89,7 @@ bench: .venv/installed .venv-newest/installed
 	$$python -m $(or $(MODULE),benchmarks) $(BENCH)
 
 bench-full: .node/installed
-	$(MAKE) bench BENCH="--full --keep --rounds 15 $(BENCH)" PEERS="pure-lambda-ric thespian xoscar"
+	$(MAKE) bench BENCH="--full --keep --rounds 15 --count 1500 $(BENCH)" PEERS="pure-lambda-ric thespian xoscar"
 
 bench-repeat:
 	$(MAKE) bench MODULE=benchmarks.repeat

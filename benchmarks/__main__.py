@@ -1,9 +1,11 @@
 """`make bench`: okibi's ratios, measured in one run on this machine; `make bench-full`, with more
 rounds, and the peers that want more to be installed.
 
-Contenders take turns (A B C A B C ...), so a machine that slows down slows all of them; a row is
-the median of its rounds' ratios, with the smallest and the largest beside it. One whose middle
-half lies further apart than a tenth is marked as wide: it claims no more than that.
+Contenders take turns (A B C A B C ...), so a machine that slows down slows all of them, and where
+they can wait for each other they do so in laps of a fraction of a second, of which a round's ratio
+is the median. A row is the median of its rounds' ratios, with the smallest and the largest beside
+it. One whose middle half lies further apart than a tenth is marked as wide: it claims no more than
+that.
 """
 
 import argparse
@@ -21,7 +23,7 @@ from .emulated import emulated
 from .many import many
 from .peers.table import measure_peers
 from .results import write
-from .rows import Row
+from .rows import LAPS, Row
 from .shown import show
 from .starts import starts
 
@@ -68,8 +70,8 @@ def print_rows(rows: list[Row]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--count", type=int, default=1500)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--count", type=int, default=1000, help="of events in a round")
     parser.add_argument("--full", action="store_true", help="what takes longer, too")
     parser.add_argument("--only", help="one group")
     parser.add_argument("--keep", action="store_true",
@@ -82,12 +84,12 @@ def main() -> None:
     about = this_machine()
     print(about.in_words())
     print(
-        f"{options.rounds} rounds, of {options.count} small events each after"
-        f" {options.count // 6}, interleaved"
+        f"{options.rounds} rounds of {LAPS} laps, in all of {options.count} small events in each"
+        f" round after {options.count // 6}, interleaved"
     )
     rows = measured({name: one for name, one in wanted.items() if options.only in (None, name)})
     # A process each, most of whose time is its start.
-    few = options.rounds if options.full else min(7, options.rounds)
+    few = options.rounds if options.full else min(5, options.rounds)
     beside = measure_peers(few) if options.only in (None, "table") else []
     missed = [row for row in rows if not row.met]
     print(f"\n{len(rows)} ratios, {len(missed)} over their bar")
