@@ -34,7 +34,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 BESIDE := The official client could not be installed: the tests that run beside it are skipped.
 
-.PHONY: demo test check bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping \
+.PHONY: demo test test-floors test-floors-on-newest check bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping \
   streaming kills concurrent clean
 
 # uv installs in seconds what pip installs in a minute; it comes from the same registry.
@@ -61,16 +61,26 @@ BESIDE := The official client could not be installed: the tests that run beside 
 demo: .venv/installed
 	$(BIN)/python -m examples.demo
 
-# One Python after the other: deadlines are tested in real time, and need a core to themselves.
+# The two lower floors are tested in virtual time: on both Pythons at once, a core for each. Then one
+# Python after the other: deadlines are tested in real time, and need a core to themselves.
 # On the newest: the two lower floors, and of the runtime what a Python can make a difference to;
 # not the local server's own tests, nor what plays the same cases on another platform.
-NEWEST_TESTS := tests/actors tests/supervisors tests/conformance tests/runtime actors supervisors runtime \
+FLOORS := tests/actors tests/supervisors actors supervisors
+NEWEST_TESTS := tests/conformance tests/runtime runtime \
   --ignore=tests/runtime/local --ignore=tests/conformance/runtime_api --ignore=tests/runtime/test_cuts.py \
   --ignore=tests/runtime/test_logs_beside_official.py --ignore=tests/runtime/test_emulator.py \
   --ignore=tests/runtime/test_table.py --ignore=tests/runtime/test_table_slots.py
 test: .venv/installed .venv-newest/installed
-	$(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory --jobs=2 test-floors test-floors-on-newest
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(FLOORS))
 	@[ ! -x $(NEWEST)/python ] || $(NEWEST)/python -m pytest -q $(NEWEST_TESTS)
+
+test-floors:
+	$(BIN)/python -m pytest $(FLOORS)
+
+# Says what it has to say at its end, between no dots of the other's.
+test-floors-on-newest:
+	@[ ! -x $(NEWEST)/python ] || { said="$$($(NEWEST)/python -m pytest -q $(FLOORS) 2>&1)" || failed=1; echo "$$said"; [ -z "$$failed" ]; }
 
 check: .venv/installed
 	$(BIN)/ruff format --check .
@@ -116,7 +126,7 @@ conformance: .venv/installed
 	rm -rf .recorded && mkdir .recorded
 	escript $(OTP)/record.escript .recorded
 	diff --recursive --unified --ignore-matching-lines='^  "OTP": ' $(OTP)/recorded .recorded
-	$(BIN)/python -m pytest tests/conformance
+	$(BIN)/python -m pytest tests/conformance --ignore=tests/conformance/runtime_api
 	$(BIN)/python -m tests.conformance.suites
 
 # What fails is printed with what makes it fail again; SEED chooses the random trees.
