@@ -23,7 +23,7 @@ from .emulated import emulated
 from .many import many
 from .peers.table import measure_peers
 from .results import write
-from .rows import LAPS, Row
+from .rows import LAPS, Row, at_least_one
 from .shown import show
 from .starts import starts
 
@@ -70,8 +70,8 @@ def print_rows(rows: list[Row]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--count", type=int, default=1000, help="of events in a round")
+    parser.add_argument("--rounds", type=at_least_one, default=7)
+    parser.add_argument("--count", type=at_least_one, default=1000, help="of events in a round")
     parser.add_argument("--full", action="store_true", help="what takes longer, too")
     parser.add_argument("--only", help="one group")
     parser.add_argument("--keep", action="store_true",

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import attrs
 
 from .contenders import PLAIN
+from .rows import at_least_one
 from .starts import started
 
 WHOSE = {
@@ -73,8 +74,8 @@ def table(rounds: Sequence[dict[str, float]], rows: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.imports", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--rows", type=int, default=20, help="of single modules")
+    parser.add_argument("--rounds", type=at_least_one, default=7)
+    parser.add_argument("--rows", type=at_least_one, default=20, help="of single modules")
     options = parser.parse_args()
     imports()  # compiles
     print(table([imports() for _ in range(options.rounds)], options.rows))

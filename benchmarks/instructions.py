@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .canned import ROOT, serve
+from .rows import at_least_one
 
 SHORT, LONG = 300, 800
 HANDLERS = {"async def": "app.echo", "plain def": "app.plain", "Handler": "typed.Echo"}
@@ -78,7 +79,7 @@ def _short(file: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.instructions", description=__doc__)
     parser.add_argument("--where", metavar="HANDLER", help="such as app.echo")
-    parser.add_argument("--rows", type=int, default=40)
+    parser.add_argument("--rows", type=at_least_one, default=40)
     options = parser.parse_args()
     if options.where:
         where(options.where, SIZES["20 B"], options.rows)

@@ -16,6 +16,7 @@ import attrs
 
 from .contenders import ROOT
 from .results import Results, newest, read
+from .rows import at_least_one
 
 AGREED = 0.10
 
@@ -70,7 +71,9 @@ def run(arguments: Sequence[str]) -> Results:
     """`make bench` once, in a process of its own."""
     with tempfile.TemporaryDirectory(prefix="okibi-repeat-") as folder:
         command = [sys.executable, "-m", "benchmarks", "--into", folder, *arguments]
-        subprocess.run(command, cwd=ROOT, check=True)
+        if code := subprocess.run(command, cwd=ROOT).returncode:
+            # It has said why.
+            sys.exit(code)
         kept = newest(Path(folder))
         assert kept is not None  # it has ended well
         return read(kept)
@@ -80,7 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="benchmarks.repeat", description=__doc__, epilog="whatever else is make bench's own"
     )
-    parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--times", type=at_least_one, default=3)
     options, arguments = parser.parse_known_args()
     runs = [run(arguments) for _ in range(options.times)]
     found = compare(runs)

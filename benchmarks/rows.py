@@ -2,6 +2,7 @@
 against it.
 """
 
+import argparse
 import statistics
 from collections.abc import Iterable, Sequence
 
@@ -77,3 +78,10 @@ def of_rounds(laps: Sequence[float]) -> tuple[float, ...]:
     return tuple(
         statistics.median(laps[first : first + LAPS]) for first in range(0, len(laps), LAPS)
     )
+
+
+def at_least_one(text: str) -> int:
+    """A number of rounds, events or lines, as it is given on a command line."""
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text} is no number from 1 on")
+    return int(text)

@@ -35,6 +35,7 @@ import trio.testing
 from actors import Ref
 
 from .pool import Echo, Pool, open_pool
+from .rows import at_least_one
 
 SIZES = (1_000, 10_000, 100_000)
 PHASES = ("start", "call", "stop")
@@ -220,7 +221,7 @@ def report(rounds: Rounds) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.scale", description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="how many actors")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=at_least_one, default=5)
     parser.add_argument("--threshold", type=int, help="of gc.set_threshold; Python's, if left out")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--what", choices=WHAT, default="costs", help=argparse.SUPPRESS)

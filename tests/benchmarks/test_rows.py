@@ -1,8 +1,10 @@
 """What a row of ratios claims, and what it does not."""
 
+import argparse
+
 import pytest
 
-from benchmarks.rows import LAPS, Row, of_rounds, ratios
+from benchmarks.rows import LAPS, Row, at_least_one, of_rounds, ratios
 
 
 def row(*found: float, bar: float | None = None, at_least: bool = False) -> Row:
@@ -46,3 +48,10 @@ def test_what_lies_apart_by_more_than_a_tenth_is_marked() -> None:
     assert row(0.50, 0.55, 0.62, 0.70, 0.75).wide
     assert row(0.6, 0.6).wide
     assert str(row(0.50, 0.55, 0.62, 0.70, 0.75)).endswith(", wide")
+
+
+def test_of_nothing_there_is_no_median() -> None:
+    assert at_least_one("12") == 12
+    for text in ("0", "-3", "x", ""):
+        with pytest.raises(argparse.ArgumentTypeError, match=f"^{text} is no number from 1 on$"):
+            at_least_one(text)
