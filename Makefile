@@ -113,8 +113,9 @@ bench-repeat:
 	[ ! -f .node/node_modules/aws-lambda-ric/dist/rapid-client.node ] || touch $@
 
 # valgrind and strace are Debian's; WHERE=app.echo shows the functions instead.
-instructions: .venv/installed
-	$(BIN)/python -m benchmarks.instructions $(if $(WHERE),--where $(WHERE))
+instructions: .venv/installed .venv-newest/installed
+	@python=$(NEWEST)/python; [ -x $$python ] || python=$(BIN)/python; \
+	$$python -m benchmarks.instructions $(if $(WHERE),--where $(WHERE))
 
 scale: .venv/installed
 	$(BIN)/python -m benchmarks.scale

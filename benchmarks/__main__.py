@@ -9,6 +9,7 @@ that.
 """
 
 import argparse
+import sys
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
@@ -42,24 +43,25 @@ def groups(rounds: int, count: int, *, full: bool) -> Groups:
     more: Groups = {
         "1 MB": lambda: overhead.large(rounds, count, (overhead.BETWEEN,)),
         "peers": lambda: overhead.peers(rounds, count),
-        "emulator": lambda: emulated(rounds, count // 3),
+        "emulator": lambda: emulated(rounds, max(1, count // 3)),
         "many": lambda: many(max(3, rounds // 2), count),
     }
     return {**usual, **more} if full else usual
 
 
-def measured(wanted: Groups) -> list[Row]:
-    """Measure and print; a group that cannot be had has a line that says why."""
-    rows: list[Row] = []
-    for measure in wanted.values():
+def measured(wanted: Groups) -> tuple[list[Row], list[str]]:
+    """Measure and print; a group that cannot be had has a line that says why, and is named."""
+    rows, absent = list[Row](), list[str]()
+    for name, measure in wanted.items():
         try:
             found = measure()
         except Absent as why:
             print(f"\n{why}")
+            absent.append(name)
             continue
         rows += found
         print_rows(found)
-    return rows
+    return rows, absent
 
 
 def print_rows(rows: list[Row]) -> None:
@@ -81,13 +83,16 @@ def main() -> None:
     wanted = groups(options.rounds, options.count, full=options.full)
     if options.only not in (None, "table", *wanted):
         parser.error(f"--only one of {', '.join([*wanted, 'table'])}")
+    if options.keep and options.only:
+        parser.error("--keep keeps all groups, of one run: without --only")
     about = this_machine()
     print(about.in_words())
     print(
         f"{options.rounds} rounds of {LAPS} laps, in all of {options.count} small events in each"
         f" round after {options.count // 6}, interleaved"
     )
-    rows = measured({name: one for name, one in wanted.items() if options.only in (None, name)})
+    chosen = {name: one for name, one in wanted.items() if options.only in (None, name)}
+    rows, absent = measured(chosen)
     # A process each, most of whose time is its start.
     few = options.rounds if options.full else min(5, options.rounds)
     beside = measure_peers(few) if options.only in (None, "table") else []
@@ -95,6 +100,8 @@ def main() -> None:
     print(f"\n{len(rows)} ratios, {len(missed)} over their bar")
     if options.into:
         write([*rows, *beside], about, options.into)
+    if options.keep and absent:
+        sys.exit(f"not kept: without {' and '.join(absent)} it would be less than what is kept")
     if options.keep:
         path = write([*rows, *beside], about)
         print(f"kept in {path}")

@@ -187,6 +187,8 @@ def running(contender: Contender, payload: str) -> Iterator[Running]:
         assert server.stdin is not None
         with suppress(BrokenPipeError):
             server.stdin.write(json.dumps(settings) + "\n")
+            # It starts now, beside those that come after it.
+            server.stdin.flush()
         yield Running(contender, server, said)
 
 

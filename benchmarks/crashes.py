@@ -13,6 +13,7 @@ from runtime.cli.bench.crashes import crash_times
 from runtime.cli.bench.functions import CRASHING, FUNCTIONS
 from runtime.cli.bench.record import CrashTimes
 
+from .contenders import Absent
 from .rows import Row, ratios
 
 OKIBI = (sys.executable, "-P", "-m", "runtime")
@@ -23,12 +24,19 @@ WAYS = ("exception", "exit", "death", "timeout")
 
 
 def crashes(rounds: int) -> list[Row]:
-    """Both in turn."""
+    """Both in turn.
+
+    Raises:
+        Absent: one of them does not serve.
+    """
     found: dict[tuple[str, ...], list[CrashTimes]] = {OKIBI: [], OFFICIAL: []}
     path = os.pathsep.join(filter(None, [str(FUNCTIONS), os.environ.get("PYTHONPATH")]))
     for _ in range(rounds):
         for command, times in found.items():
-            times.append(trio.run(crash_times, command, {"PYTHONPATH": path}, LIMIT))
+            try:
+                times.append(trio.run(crash_times, command, {"PYTHONPATH": path}, LIMIT))
+            except (RuntimeError, trio.TooSlowError) as error:
+                raise Absent(f"crashes of {' '.join(command[1:])}: {error}") from None
     rows: list[Row] = []
     print(f"\na crash, until the next good answer, ms (a time-out of {LIMIT:g} s)")
     for way in WAYS:

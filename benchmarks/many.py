@@ -41,32 +41,40 @@ def _take_turns(server: Server, rounds: int, count: int, clients: int, slots: in
     found: Found = {each: [] for each in CONTENDERS}
     with tempfile.TemporaryDirectory(prefix="okibi-many-") as temporary:
         folder = Path(temporary)
-        for each in CONTENDERS:
-            # Compiles what it imports.
-            measure(server, each, 50, clients, slots, folder)
-        for _ in range(rounds):
+        # The first compiles what it imports.
+        for number in range(rounds + 1):
             for each, figures in found.items():
+                asked = count if number else 50
                 try:
-                    one = measure(server, each, count, clients, slots, folder)
-                except TimeoutError as error:
-                    raise Absent(f"{each.name}: {error}") from None
+                    one = measure(server, each, asked, clients, slots, folder)
+                except OSError as error:
+                    raise Absent(f"{each.name} with {slots} slots: {error}") from None
                 if one.fault:
-                    raise Absent(f"{each.name}: {one.fault}")
-                figures.append(one)
+                    raise Absent(f"{each.name} with {slots} slots: {one.fault}")
+                if number:
+                    figures.append(one)
     return found
 
 
 def _print(title: str, found: Found) -> None:
     print(f"\n{title}")
-    print(f"{'':22}  a second    p50 ms    p99 ms   PSS MiB  processes")
+    print(f"{'':52} CPU us: {'':27}asked")
+    head = ("a second", "p50 ms", "p99 ms", "PSS MiB", "runtime", "server", "clients")
+    print(f"{'':22}{''.join(f'{each:>10}' for each in head)}    again  processes")
     for each, figures in found.items():
         told = (
             statistics.median(one.throughput for one in figures),
             statistics.median(one.percentile(0.5) for one in figures),
             statistics.median(one.percentile(0.99) for one in figures),
             statistics.median(one.memory for one in figures) / 2**20,
+            *(
+                statistics.median(getattr(one, whose) for one in figures) * 1e6
+                for whose in ("cpu", "server_cpu", "client_cpu")
+            ),
         )
-        print(f"  {each.name:20}{''.join(f'{x:10.1f}' for x in told)} {figures[-1].processes:10}")
+        asked_again = sum(one.refused for one in figures) / sum(one.asked for one in figures)
+        row = "".join(f"{x:10.1f}" for x in told)
+        print(f"  {each.name:20}{row} {asked_again:8.1%} {figures[-1].processes:10}")
 
 
 def rows_of(slots: int, found: Found) -> list[Row]:

@@ -96,14 +96,14 @@ def print_medians(size: Size, found: Laps) -> None:
         cycle, mean, answer, cpu, server = (statistics.median(r[c] for r in runs) for c in COLUMNS)
         print(
             f"  {contender.name:22}{cycle:8.1f} {mean:11.1f} {answer:17.1f} {cpu:8.1f}"
-            f" {server:8.1f}, {server / mean:.0%} of a cycle"
+            f" {server:8.1f}, {server / cycle:.0%} of a cycle"
         )
 
 
 def print_server(found: Laps) -> None:
     """Say in words what the server has to do with the figures above."""
     told = ", ".join(
-        f"{statistics.median(r['server_us'] / r['mean_us'] for r in found[each]):.0%} of {name}"
+        f"{statistics.median(r['server_us'] / r['cycle_us'] for r in found[each]):.0%} of {name}"
         for each, name in ((ASYNC, "okibi's"), (OFFICIAL, "awslambdaric's"), (FLOOR, "the floor's"))
     )
     print(
@@ -166,7 +166,7 @@ def against_official(size: Size, found: Laps) -> list[Row]:
 
 
 def of_handlers(size: Size, found: Laps) -> list[Row]:
-    """What the smallest is asked besides: other handlers, and what trio itself costs."""
+    """What the smallest is asked besides: other handlers, and four hops in trio's own loop."""
     first = ((STREAMED, "first_us"), (PLAIN, "answer_us"))
     return [
         cycle(size, found, BARE_TASKS, FLOOR, "four bare trio tasks / floor"),

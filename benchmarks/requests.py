@@ -88,11 +88,16 @@ class Requests:
         end = self._buffer.find(LINE_END, self._start)
         return self._buffer[self._start : end].decode("latin-1")
 
+    @property
+    def size(self) -> int:
+        """Of the last request's body, in bytes."""
+        return self._after - self._body if self._streamed is None else len(self._streamed)
+
     def has(self, body: bytes) -> bool:
         """Whether that is the last request's body."""
         if self._streamed is not None:
             return self._streamed == body
-        return self._after - self._body == len(body) and self._buffer.startswith(body, self._body)
+        return self.size == len(body) and self._buffer.startswith(body, self._body)
 
     def body(self) -> bytes:
         """The last request's body."""

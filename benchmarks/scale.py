@@ -220,12 +220,16 @@ def report(rounds: Rounds) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.scale", description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="how many actors")
+    parser.add_argument(
+        "--sizes", type=at_least_one, nargs="+", default=SIZES, help="how many actors"
+    )
     parser.add_argument("--rounds", type=at_least_one, default=5)
     parser.add_argument("--threshold", type=int, help="of gc.set_threshold; Python's, if left out")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--what", choices=WHAT, default="costs", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if len(set(options.sizes)) < 2:
+        parser.error("--sizes wants two at least, to compare many actors with few")
     if options.threshold is not None:
         gc.set_threshold(options.threshold)
     if options.one is not None:

@@ -15,10 +15,11 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import IO
 
-from .contenders import FUNCTIONS, OFFICIAL, PLAIN, Contender
+from .contenders import FUNCTIONS, OFFICIAL, PLAIN, Absent, Contender
+from .requests import Closed
 from .rows import Row, ratios
+from .server import Door
 
-PATIENCE = 20.0
 # A round takes a third of a second.
 LEAST_ROUNDS = 31
 # Milliseconds that a start takes beyond the import of trio alone.
@@ -44,14 +45,14 @@ def started(contender: Contender, said: IO[bytes] | None = None) -> Generator[fl
 
     Returns:
         Milliseconds from its start until then.
+
+    Raises:
+        Absent: it does not ask.
     """
     cores = sorted(os.sched_getaffinity(0))
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(PATIENCE)
         address = f"127.0.0.1:{listener.getsockname()[1]}"
         environment = {**os.environ, **contender.environment(), "AWS_LAMBDA_RUNTIME_API": address}
-        # The extension's connection, which comes first, is answered by nobody here.
-        environment["OKIBI_GRACEFUL_SHUTDOWN"] = "0"
         # What it starts inherits this.
         os.sched_setaffinity(0, {cores[0]})
         began = time.perf_counter()
@@ -59,15 +60,11 @@ def started(contender: Contender, said: IO[bytes] | None = None) -> Generator[fl
         connection = None
         try:
             os.sched_setaffinity(0, {cores[-1]})
-            connection, _ = listener.accept()
-            connection.settimeout(PATIENCE)
-            asked = b""
-            while b"/runtime/invocation/next" not in asked:
-                piece = connection.recv(1 << 16)
-                if not piece:
-                    raise SystemExit(f"{contender.name} has ended before its first /next")
-                asked += piece
+            connection = Door(listener, process).runtime()
+            _until_next(connection)
             yield (time.perf_counter() - began) * 1000
+        except (Closed, OSError):
+            raise Absent(f"{contender.name} has not come to its first /next") from None
         finally:
             # Before its connection is closed, of which it would complain.
             process.kill()
@@ -75,6 +72,15 @@ def started(contender: Contender, said: IO[bytes] | None = None) -> Generator[fl
             if connection is not None:
                 connection.close()
             os.sched_setaffinity(0, cores)
+
+
+def _until_next(connection: socket.socket) -> None:
+    asked = b""
+    while b"/runtime/invocation/next" not in asked:
+        piece = connection.recv(1 << 16)
+        if not piece:
+            raise Closed
+        asked += piece
 
 
 def to_first_next(contender: Contender) -> float:

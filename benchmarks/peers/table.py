@@ -19,7 +19,7 @@ from pathlib import Path
 import attrs
 
 from benchmarks.contenders import Absent
-from benchmarks.rows import Row, ratios
+from benchmarks.rows import Row, at_least_one, ratios
 from runtime.cli.bench.machine import this_machine
 
 HERE = Path(__file__).parent
@@ -177,7 +177,7 @@ def measure_peers(count: int, counts: tuple[int, ...] = (500, 5000, 5000, 1000))
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.peers.table", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=at_least_one, default=7)
     measure_peers(parser.parse_args().rounds)
 
 

@@ -1,6 +1,9 @@
 """What is asked of many events at once."""
 
-from benchmarks.many import rows_of
+import pytest
+
+from benchmarks.contenders import Absent
+from benchmarks.many import many, rows_of
 from tests.runtime.concurrent import OFFICIAL, OKIBI, PLAIN, Figures
 
 
@@ -24,3 +27,13 @@ def test_more_throughput_is_better_and_less_of_all_else() -> None:
         "memory (PSS), plain def / awslambdaric": (0.5, False),
         "p99, plain def / awslambdaric": (1.5, False),
     }
+
+
+@pytest.mark.parametrize("error", [ConnectionRefusedError("not there"), TimeoutError("no answer")])
+def test_one_that_does_not_serve_is_absent(error: OSError, monkeypatch: pytest.MonkeyPatch) -> None:
+    def measure(*_: object) -> Figures:
+        raise error
+
+    monkeypatch.setattr("benchmarks.many.measure", measure)
+    with pytest.raises(Absent, match=f"okibi, async def with 16 slots: {error}"):
+        many(1, 10)

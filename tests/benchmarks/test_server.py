@@ -2,13 +2,15 @@
 
 import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
 import pytest
 
 from benchmarks.events import REGISTERED, STATUS, event
-from benchmarks.server import Feed, WrongAnswer, extension
+from benchmarks.server import Door, Feed, WrongAnswer, extension
 from runtime.wire import extension_event_request, next_request, register_request, response_head
 
 PAYLOAD = b'{"a": 1}'
@@ -108,6 +110,53 @@ def test_one_wrong_answer_fails_the_run(pair: Pair, later: bytes, why: str) -> N
 
     with pytest.raises(WrongAnswer, match=why):
         feed().serve(server)
+
+
+LARGE = b'{"a": "%s"}' % (b"x" * 5000)
+ECHOED, OTHER = (b'{"a":"%s"}' % (each * 5000) for each in (b"x", b"y"))
+
+
+@pytest.mark.parametrize(
+    ("which", "body", "why"),
+    [
+        # The first is not measured, and compared by whoever decodes it.
+        (0, OTHER, "the echo came back as"),
+        (1, OTHER, "event 1 came back as"),
+        (2, ECHOED + b" ", "event 2 came back as"),
+        # In the time of one that is measured no body is compared.
+        (2, OTHER, ""),
+    ],
+)
+def test_a_large_answer_is_compared_where_it_is_not_measured_and_else_as_long(
+    pair: Pair, which: int, body: bytes, why: str
+) -> None:
+    server, runtime = pair
+    answers = [answer(number, body if number == which else ECHOED) for number in range(3)]
+    runtime.sendall(NEXT + b"".join(answers))
+    serving = Feed(LARGE, pid=os.getpid())
+    serving.begin(warmup=2, count=1)
+
+    if not why:
+        assert serving.serve(server)
+        return
+    with pytest.raises(WrongAnswer, match=why):
+        serving.serve(server)
+
+
+def test_a_runtime_that_reads_no_more_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.server.PATIENCE", 1)
+    command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        subprocess.Popen(command, stdin=subprocess.PIPE) as process,
+        socket.create_connection(listener.getsockname()) as runtime,
+    ):
+        runtime.sendall(NEXT)
+        serving = Feed(b'{"a": "%s"}' % (b"x" * 6_000_000), pid=process.pid)
+        serving.begin(warmup=0, count=1)
+
+        with Door(listener, process).runtime() as connection, pytest.raises(BlockingIOError):
+            serving.serve(connection)
 
 
 def test_each_event_has_an_id_and_a_trace_of_its_own() -> None:

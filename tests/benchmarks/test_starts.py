@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from benchmarks.contenders import PLAIN, Contender
+from benchmarks.contenders import PLAIN, Absent, Contender
 from benchmarks.imports import imports, package, table
 from benchmarks.starts import IMPORT_AND_ASK, TRIO, to_first_next
 
@@ -20,7 +20,7 @@ def test_it_is_timed_and_this_process_has_its_cores_again(contender: Contender) 
 
 def test_one_that_ends_before_it_asks_is_said_to() -> None:
     asks_for_nothing = IMPORT_AND_ASK.replace("invocation/next", "").replace("recv(1)", "close()")
-    with pytest.raises(SystemExit, match="nobody has ended before its first /next"):
+    with pytest.raises(Absent, match="nobody has not come to its first /next"):
         to_first_next(Contender("nobody", (sys.executable, "-P", "-c", asks_for_nothing)))
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import attrs
 
+from runtime.local.processes import cpu_seconds
 from tests.conformance.runtime_api.peer import Peer, request
 from tests.conformance.runtime_api.stage import many_refused
 from tests.runtime.emulator import NoEmulatorError, emulator
@@ -51,6 +52,8 @@ class Figures:
     Args:
         asked: how many invocations were to be answered.
         wrong: the answers that were others than the right one.
+        cpu, server_cpu, client_cpu: of an invocation; the runtime's, in all its processes, the
+            server's between it and the clients, and theirs.
     """
 
     asked: int = 0
@@ -59,6 +62,8 @@ class Figures:
     refused: int = 0
     wrong: list[bytes] = attrs.field(factory=list[bytes])
     cpu: float = 0.0
+    server_cpu: float = 0.0
+    client_cpu: float = 0.0
     memory: int = 0
     processes: int = 0
 
@@ -132,9 +137,11 @@ def measure(server: Server, contender: Contender, count: int, clients: int, slot
     with server(contender, slots, folder) as managed:
         _until_served(managed.address)
         Load(managed.address, 10 * slots).run(clients)
-        before = managed.cpu()
+        before = (managed.cpu(), cpu_seconds(managed.pid), time.process_time())
         figures = Load(managed.address, count).run(clients)
-        figures.cpu = (managed.cpu() - before) / count
+        after = (managed.cpu(), cpu_seconds(managed.pid), time.process_time())
+        each = ((b - a) / count for a, b in zip(before, after, strict=True))
+        figures.cpu, figures.server_cpu, figures.client_cpu = each
         figures.memory = managed.memory()
         figures.processes = len(managed.processes())
     return figures

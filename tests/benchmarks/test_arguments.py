@@ -1,0 +1,51 @@
+"""What the benchmarks are asked for on a command line, and what they keep."""
+
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.__main__ import measured
+from benchmarks.contenders import Absent
+from benchmarks.crashes import crashes
+from benchmarks.rows import Row
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "why"),
+    [
+        ("benchmarks", "--rounds 0", "argument --rounds: 0 is no number from 1 on"),
+        ("benchmarks", "--only nothing", "--only one of overhead, "),
+        # It would put a part in the place of all that is kept.
+        ("benchmarks", "--keep --only actors", "--keep keeps all groups"),
+        ("benchmarks.repeat", "--times x", "argument --times: x is no number from 1 on"),
+        ("benchmarks.scale", "--sizes 50 50", "--sizes wants two at least"),
+        ("benchmarks.peers.table", "--rounds -1", "argument --rounds: "),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_in_a_sentence(
+    module: str, arguments: str, why: str
+) -> None:
+    command = [sys.executable, "-m", module, *arguments.split()]
+    done = subprocess.run(command, capture_output=True, text=True)
+
+    assert done.returncode == 2
+    assert f"error: {why}" in done.stderr.splitlines()[-1]
+
+
+def test_a_group_that_cannot_be_had_is_named_and_the_others_are_measured(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    row = Row("a", "one / other", (0.5,))
+
+    def nothing() -> list[Row]:
+        raise Absent("no emulator here")
+
+    assert measured({"many": nothing, "a": lambda: [row]}) == ([row], ["many"])
+    assert "no emulator here" in capsys.readouterr().out
+
+
+def test_a_client_that_does_not_serve_has_no_crashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.crashes.OKIBI", (sys.executable, "-m", "not_here"))
+    with pytest.raises(Absent, match="crashes of -m not_here"):
+        crashes(1)
