@@ -33,6 +33,8 @@ def event_of(source: str | None) -> bytes:
     """
     if source is None:
         return b"{}"
+    if not source:
+        raise BadInput("the event's file has no name; give a JSON file, or - for stdin")
     name = "stdin" if source == "-" else source
     if source == "-" and cast("object", sys.stdin) is None:
         raise BadInput("stdin: is closed; give a JSON file, or leave it open")

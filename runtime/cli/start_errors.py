@@ -44,9 +44,15 @@ def why_not_started(settings: FunctionSettings, result: InvokeResult) -> str:
 
 def _last_place(stack: Sequence[str]) -> str:
     """The last frame's file and line, out of `traceback.format_list` strings."""
-    place = stack[-1].strip().partition("\n")[0] if stack else ""
-    # The import system's own frames tell nobody anything.
-    return "" if '"<frozen ' in place else place
+    for frame in reversed(stack):
+        place = frame.strip().partition("\n")[0]
+        # The import system's own frames tell nobody anything, nor do those below them.
+        if '"<frozen importlib' in place:
+            return ""
+        # `os.environ[...]` is the interpreter's own there, and who asks for it stands above.
+        if '"<frozen ' not in place:
+            return place
+    return ""
 
 
 def _advice(error_type: str) -> str:

@@ -3,6 +3,7 @@ measured, so that the server takes as small a share of a cycle as Python allows.
 """
 
 import selectors
+import signal
 import socket
 import subprocess
 import time
@@ -57,7 +58,7 @@ def served(
                 heard = now if ready else heard
                 # Asked of the system only in silence: its connections' end is heard first.
                 if not ready and process.poll() is not None:
-                    raise RuntimeError(f"the runtime has ended (exit code {process.poll()})")
+                    raise RuntimeError(f"the runtime has ended ({_how(process.poll())})")
                 if now > heard + patience:
                     raise RuntimeError(f"the runtime does not answer within {patience:g} s")
                 for key, _ in ready:
@@ -75,6 +76,12 @@ def served(
 def _close(accepted: Any, selector: selectors.BaseSelector) -> None:
     selector.unregister(accepted)
     accepted.close()
+
+
+def _how(code: int | None) -> str:
+    if code is None or code >= 0:
+        return f"exit code {code}"
+    return f"killed by {signal.Signals(-code).name}"
 
 
 def _accept(listener: socket.socket, feed: Feeding, selector: selectors.BaseSelector) -> None:

@@ -42,9 +42,11 @@ async def _bench(order: BenchOrder) -> int:
     with progress() as tell:
         results = await measure(order, tell)
     report = make_report(order, results, machine)
-    # The table first: a file that cannot be written takes nothing else with it.
-    write_out(table(report).encode(), "the table goes")
-    _write(order, report)
+    # What cannot be written takes nothing else with it: minutes were spent on it.
+    try:
+        write_out(table(report).encode(), "the table goes")
+    finally:
+        _write(order, report)
     runs = (*results.one_at_a_time, *results.many_at_once)
     return FUNCTION_ERROR if any(run.errors for run in runs) and not order.allow_errors else GOOD
 

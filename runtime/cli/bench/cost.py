@@ -7,12 +7,14 @@
 #   more, and so does who wants to survive one machine's end. A core is taken to do what one did
 #   here, under this runtime's loop, and serves what the processor time of an event leaves room for.
 #   It is not loaded to the brim: nobody runs a server so, since events would wait without end.
-#   Each core needs a process with the function's memory.
+#   Each core needs a process with the function's memory; one event more, where a process serves one
+#   at a time, needs a process more, for as long as it lasts.
 # * Left out of both: the free tier, cold starts, logs, traffic, load balancers, whoever looks after
 #   the server.
 """What a month costs at a given rate: Lambda against an always-on server. Pure arithmetic."""
 
 import math
+import statistics
 from collections.abc import Sequence
 
 import attrs
@@ -37,12 +39,14 @@ class Load:
             next one.
         cpu_ms: processor time of an event, in the mean.
         memory_mb: of the function.
+        alone: whether a process serves one event at a time.
     """
 
     monthly: float
     busy_ms: Sequence[float]
     cpu_ms: float
     memory_mb: int
+    alone: bool = False
 
 
 @attrs.frozen
@@ -98,16 +102,25 @@ def _on_server(load: Load, prices: Prices, server: Server, event: float) -> Esti
         event: what one costs on Lambda, where it costs least.
     """
     where = f"{server.name}, always on"
-    cores = min(server.cores, int(server.memory_gb * 1024 / load.memory_mb))
-    if not cores:
+    processes = int(server.memory_gb * 1024 / load.memory_mb)
+    if not processes:
         return Estimate(where, None, f"has {server.memory_gb:g} GB, needs {load.memory_mb:,} MB")
-    capacity = cores * 1000 / load.cpu_ms * min(server.sustained, LOADED)
+    capacity = _capacity(load, server, processes)
     count = max(1, math.ceil(round(load.monthly / (prices.hours_a_month * 3600) / capacity, 6)))
     one = server.hourly * prices.hours_a_month
     most = capacity * prices.hours_a_month * 3600
     dearer = f"below {_count(one / event)}" if one / event < most else "at any rate"
     how = f"{count} of {_count(capacity)}/s; dearer {dearer}"
     return Estimate(where, one * count, how)
+
+
+def _capacity(load: Load, server: Server, processes: int) -> float:
+    """Events a second that a server takes which has room for so many processes."""
+    share = min(server.sustained, LOADED)
+    if not load.alone:
+        return min(server.cores, processes) * 1000 / load.cpu_ms * share
+    waited_for = processes * 1000 / statistics.mean(load.busy_ms) * LOADED
+    return min(server.cores * 1000 / load.cpu_ms * share, waited_for)
 
 
 def _count(number: float) -> str:

@@ -37,6 +37,21 @@ def _nothing() -> None:
     """Nobody listens."""
 
 
+class Discarded:
+    """Where a streamed answer goes piece by piece, as Lambda takes it: nobody reads it here."""
+
+    full = False
+
+    def begin(self, content_type: str) -> None:
+        """Nothing is kept."""
+
+    def write(self, piece: bytes) -> None:
+        """Nor of this."""
+
+
+DISCARDED = Discarded()
+
+
 @attrs.define(eq=False)
 class OneAtATime(Exchange):
     """The classic mode; `on_next` is told of each question for an event once it waits."""
@@ -175,7 +190,7 @@ class Feed:
         request_id = f"00000000-0000-4000-8000-{self._made:012x}"
         return Invocation(
             self.event, self.timeout, request_id=request_id, trace_id=TRACE,
-            invocation_id=request_id,
+            invocation_id=request_id, sink=DISCARDED,
         )  # fmt: skip
 
     def _answered(self, invocation: Invocation) -> None:

@@ -5,8 +5,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -27,6 +28,9 @@ __all__ = ["measure"]
 
 # Not the current folder's: a file of the user's could hide one of the standard library's.
 PROCESS = (sys.executable, "-P", "-m", "runtime.cli.bench.process")
+
+PLATFORMS_OWN = ("INIT_REPORT ", "START ", "END ", "REPORT ")
+"""What Lambda's own lines among a function's begin with."""
 
 
 @attrs.frozen
@@ -110,22 +114,25 @@ class _Bench:
             environment=self._environment(),
         )
         pieces: list[bytes] = []
+        said = deque[str](maxlen=1)
         async with (
-            open_local_lambda(settings, output=lambda _: None) as function,
-            function.stream(self.order.event) as answer,
+            open_local_lambda(settings, output=partial(_keep, said)) as function,
+            function.stream(self.order.event) as stream,
         ):
-            async for piece in answer:
+            async for piece in stream:
                 pieces.append(piece)
-            result = await answer.result()
+            result = await stream.result()
         if not result.handed_out:
-            raise BadInput(why_not_started(settings, result))
+            last = f"; the last it said: {said[0]}" if said and _says_nothing(result) else ""
+            raise BadInput(f"on {contender.name} {why_not_started(settings, result)}{last}")
+        answer = b"".join(pieces)
         if result.function_error is not None:
             _refuse_error(contender, self.order, result)
-            pieces = [b"null"]
+            pieces, answer = [b"null"], result.payload
         # As text in which each character is a byte: the stand-in reads it without okibi's own.
         told = json.dumps([piece.decode("latin-1") for piece in pieces])
         (self.folder / contender.name).write_text(told, "utf-8")
-        return b"".join(pieces)
+        return answer
 
     async def perform(self, step: Step) -> None:
         contender, size = self.contenders[step.runtime], self.order.size
@@ -161,6 +168,7 @@ class _Bench:
         if handler == STAND_IN:
             environment[okibi_stand_in.HANDLER] = contender.handler
             environment[okibi_stand_in.ANSWER] = str(self.folder / contender.name)
+            environment[okibi_stand_in.PLAIN] = "1" if contender.name == PEER else ""
         settings = attrs.evolve(
             self.order.settings,
             handler=handler,
@@ -170,7 +178,6 @@ class _Bench:
         )
         run = RunOrder(
             command=settings.command,
-            folder=str(settings.task_root),
             event=self.order.event,
             timeout=settings.timeout,
             warm_events=size.warm_events,
@@ -181,8 +188,9 @@ class _Bench:
         done = await trio.run_process(
             PROCESS,
             stdin=msgspec.json.encode(run),
-            # Not in the order: its bytes need not be UTF-8, as JSON is.
+            # Not in the order: their bytes need not be UTF-8, as JSON is.
             env=sandbox_environment(settings, "", os.environ),
+            cwd=settings.task_root,
             capture_stdout=True,
             capture_stderr=True,
             check=False,
@@ -213,6 +221,16 @@ class _Bench:
             "PYTHONPYCACHEPREFIX": os.environ.get("PYTHONPYCACHEPREFIX")
             or str(self.folder / "compiled"),
         }
+
+
+def _keep(said: deque[str], line: str) -> None:
+    if line.strip() and not line.startswith(PLATFORMS_OWN):
+        said.append(line.strip())
+
+
+def _says_nothing(result: InvokeResult) -> bool:
+    """Whether its process has ended by itself: all that the platform knows is its exit code."""
+    return read_error(result.payload).errorType == "Runtime.ExitError"
 
 
 def _why(done: "subprocess.CompletedProcess[bytes]") -> str:

@@ -3,7 +3,8 @@
 import importlib.util
 import math
 import os
-from collections.abc import Sequence
+import resource
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TypedDict
@@ -21,6 +22,8 @@ PEER = "awslambdaric"
 
 LARGEST_EVENT = 6 * 2**20
 MOST_AT_ONCE, MOST_OF_THE_PEER = 1024, 64
+# That a process of so many connections has open beside them.
+OTHER_FILES = 32
 # Of each all cycles are kept until the end.
 MOST_ROUNDS = 1000
 
@@ -120,10 +123,13 @@ def read_order(handler: str, event: str | None, given: Given) -> BenchOrder:
         settings = FunctionSettings(handler, timeout=seconds, memory=memory or 128)
     except ValueError as error:
         raise BadInput(str(error)) from error
+    except FileNotFoundError as error:
+        raise BadInput("the current folder is gone; go to one that is there") from error
     prices = read_prices(_path(given.get("prices")))
     json, markdown = _file("--json", given.get("json")), _file("--markdown", given.get("markdown"))
     if json is not None and markdown is not None and json.resolve() == markdown.resolve():
         raise BadInput(f"--json {json}: is the file of --markdown too; give another")
+    _spare([event, given.get("prices")], {"--json": json, "--markdown": markdown})
     peer = _peer(given.get("peer"), given.get("peer_handler"), handler)
     return BenchOrder(
         settings=settings,
@@ -177,6 +183,12 @@ def _concurrency(text: str, peer: str | None) -> tuple[int, ...]:
             f"--concurrency {text}: the peer starts a process for each event at once; give it"
             f" {MOST_OF_THE_PEER} at most"
         )
+    most, files = int(max(numbers)), resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if files != resource.RLIM_INFINITY and most + OTHER_FILES > files:
+        raise BadInput(
+            f"--concurrency {text}: needs {most + OTHER_FILES} open files, and `ulimit -n` allows"
+            f" {files}; allow more, or give less"
+        )
     # One event at a time is measured in any case.
     return tuple(sorted({int(number) for number in numbers} - {1}))
 
@@ -216,9 +228,20 @@ def _file(option: str, text: str | None) -> Path | None:
     if text is None:
         return None
     path = Path(text)
-    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+    if text == "-":
+        raise BadInput(f"{option} -: give a file; the table goes to standard output")
+    there = path if path.exists() else path.parent
+    if path.is_dir() or not os.access(there, os.W_OK) or not path.parent.is_dir():
         raise BadInput(f"{option} {text}: cannot be written; give a file in a folder that is there")
     return path
+
+
+def _spare(read: Sequence[str | None], written: Mapping[str, Path | None]) -> None:
+    for option, path in written.items():
+        for source in read:
+            if path is None or source is None or path.resolve() != Path(source).resolve():
+                continue
+            raise BadInput(f"{option} {path}: is read first, and would be lost; give another")
 
 
 def _plots(text: str | None) -> Path | None:
@@ -228,6 +251,13 @@ def _plots(text: str | None) -> Path | None:
         raise BadInput(
             "--plots needs matplotlib, which is not installed; pip install 'okibi[bench]'"
         )
+    try:
+        importlib.import_module("matplotlib.figure")
+    except ImportError as error:
+        # Seen before minutes are spent on what is to be drawn.
+        raise BadInput(
+            f"--plots needs matplotlib, which cannot be imported: {error}; install it anew"
+        ) from error
     path = Path(text).absolute()
     there = next(each for each in (path, *path.parents) if each.exists())
     # Of a variable that is not set, `""` would be the current folder.

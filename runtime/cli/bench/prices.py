@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 import msgspec
@@ -14,6 +15,8 @@ __all__ = ["LambdaPrices", "Prices", "Server", "read_prices", "read_rate"]
 OWN = Path(__file__).parent / "prices.toml"
 SECONDS = {"s": 1.0, "second": 1.0, "min": 60.0, "h": 3600.0, "hour": 3600.0, "day": 86_400.0}
 TIMES = {"k": 1e3, "M": 1e6, "G": 1e9}
+# A million machines could not serve more; beyond it there are no columns that would hold the costs.
+MOST_MONTHLY = 1e15
 
 
 @attrs.frozen
@@ -74,6 +77,8 @@ class Prices:
         numbers = [self.hours_a_month, asked.full_core_mb, *asked.gb_second.values()]
         for server in self.servers:
             numbers += [server.hourly, server.cores, server.memory_gb, server.sustained]
+            if server.sustained > 1:
+                raise ValueError(f"sustained of {server.name} is a share of its cores, 1 at most")
         known = all(0 < number < math.inf for number in numbers)
         if not asked.gb_second or not known or not 0 <= asked.requests_per_million < math.inf:
             raise ValueError("a price, a size or a number of hours that has to be more than 0")
@@ -91,7 +96,8 @@ def read_prices(path: Path | None = None) -> Prices:
         # `lambda` is a word of Python's.
         if "lambda" in told:
             told["functions"] = told.pop("lambda")
-        return msgspec.convert(told, Prices)
+        prices = msgspec.convert(told, Prices)
+        _refuse_unknown(told)
     except OSError as error:
         raise BadInput(f"--prices {path}: cannot be read ({error.strerror})") from error
     except (msgspec.MsgspecError, ValueError) as error:
@@ -99,6 +105,22 @@ def read_prices(path: Path | None = None) -> Prices:
         raise BadInput(
             f"--prices {path}: {words}; write a file like okibi's own, which is {OWN}"
         ) from error
+    return prices
+
+
+def _refuse_unknown(told: Mapping[str, Any]) -> None:
+    """One that is misspelt would be as good as not there.
+
+    Raises:
+        ValueError: a key means nothing.
+    """
+    tables = [(told, Prices, ""), (told["functions"], LambdaPrices, " in [lambda]")]
+    tables += [(server, Server, " in [[servers]]") for server in told["servers"]]
+    for table, kind, where in tables:
+        known = {field.name for field in attrs.fields(kind)}
+        for key in table:
+            if key not in known:
+                raise ValueError(f"`{key}`{where} means nothing")
 
 
 def read_rate(text: str, hours_a_month: float) -> float:
@@ -117,7 +139,7 @@ def read_rate(text: str, hours_a_month: float) -> float:
     seconds = {**SECONDS, "month": month}.get(unit)
     monthly = count * times * month / (seconds or 1.0)
     # Of a number that is finite so many times may be none.
-    if not slash or seconds is None or not 0 < monthly < math.inf:
+    if not slash or seconds is None or not 0 < monthly <= MOST_MONTHLY:
         raise BadInput(
             f"--rate {text}: give a number of requests in a time, as 10/s, 20k/day or 3M/month"
         )

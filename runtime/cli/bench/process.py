@@ -1,10 +1,11 @@
 """One run, in a process of its own: `python -m runtime.cli.bench.process`.
 
-It reads a `RunOrder` as JSON from stdin, starts the runtime, which inherits its environment, feeds
-it events, and prints the `Run`. It keeps one core for itself where there are two, and leaves the
-others to the runtime: neither takes time of the other.
+It reads a `RunOrder` as JSON from stdin, starts the runtime, which inherits its environment and its
+folder, feeds it events, and prints the `Run`. It keeps one core for itself where there are two, and
+leaves the others to the runtime: neither takes time of the other.
 """
 
+import ctypes
 import gc
 import os
 import signal
@@ -32,6 +33,8 @@ Amount = TypeVar("Amount", int, float)
 
 GRACE = 1.0
 """Seconds between SIGTERM and SIGKILL."""
+PR_SET_CHILD_SUBREAPER = 36
+"""Linux, `prctl(2)`: whose parent has ended is this process's child."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -68,12 +71,7 @@ def run(order: RunOrder) -> Run:
                 with served(listener, feed, process, order.silence + order.timeout):
                     return figures.of(feed, started)
             except RuntimeError as error:
-                few = (
-                    ""
-                    if feed.lanes == feed.wanted or order.slots is None
-                    else (f"; only {feed.lanes} of {feed.wanted} lanes came")
-                )
-                raise RuntimeError(f"{error}{few}{_last_words(log)}") from error
+                raise RuntimeError(f"{error}{_how_far(feed)}{_last_words(log)}") from error
 
 
 @contextmanager
@@ -84,7 +82,6 @@ def _started(order: RunOrder, address: str, log: IO[bytes]) -> Generator["subpro
         os.sched_setaffinity(0, shares[0])
     process = subprocess.Popen(
         order.command,
-        cwd=order.folder,
         env={**os.environ, "AWS_LAMBDA_RUNTIME_API": address},
         stdin=subprocess.DEVNULL,
         stdout=log,
@@ -113,6 +110,27 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _adopt_orphans() -> None:
+    """What the function has started in a session of its own is to end with it, too (Linux)."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _end_orphans() -> None:
+    if not Path("/proc/self/stat").exists():
+        return
+    # Whoever is killed leaves us its children. One of another user's cannot be.
+    until = time.monotonic() + GRACE
+    while (left := below(os.getpid())) and time.monotonic() < until:
+        for pid in left:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        time.sleep(0.005)
 
 
 @attrs.define(eq=False)
@@ -180,6 +198,12 @@ def _sum(of: Callable[[int], Amount], pid: int) -> Amount | None:
     return total
 
 
+def _how_far(feed: Feed) -> str:
+    if feed.lanes < feed.wanted:
+        return "" if feed.slots is None else f"; only {feed.lanes} of {feed.wanted} lanes came"
+    return f", after {feed.served:,} events" if feed.served else ""
+
+
 def _last_words(log: IO[bytes]) -> str:
     log.seek(max(0, log.seek(0, os.SEEK_END) - 2000))
     lines = log.read().decode("utf-8", "replace").split("\n")
@@ -195,12 +219,15 @@ def main() -> int:
     """Read, run, print; the exit code."""
     for number in SIGNALS:
         signal.signal(number, _leave)
+    _adopt_orphans()
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=RunOrder)
     try:
         done = run(order)
     except (RuntimeError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
+    finally:
+        _end_orphans()
     sys.stdout.buffer.write(msgspec.json.encode(done))
     return 0
 

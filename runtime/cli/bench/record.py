@@ -13,7 +13,6 @@ class RunOrder:
 
     Args:
         command: of the runtime.
-        folder: where it runs.
         event: the payload of each event.
         timeout: seconds that an event has.
         warm_events, warm_seconds: the warm-up is over after so many events, or after so long.
@@ -23,7 +22,6 @@ class RunOrder:
     """
 
     command: Sequence[str]
-    folder: str
     event: bytes
     timeout: float
     warm_events: int

@@ -58,6 +58,10 @@ FEW = (
     " give --duration more."
 )
 ONE_CORE = "There is one core: the server takes time of the runtime."
+ERRORS = (
+    "On {} some answers are errors: {}. The handler in its place makes none, so what they cost the"
+    " runtime counts as the handler's."
+)
 BUSY = (
     "With many at once the server was busy most of the time: what is measured there is its limit,"
     " not the runtime's."
@@ -163,14 +167,15 @@ def _costs(order: BenchOrder, results: Results, peer: str | None) -> tuple[Cost,
     ours = estimate(_load(order, results.functions[OKIBI]), order.prices)
     if peer is None:
         return tuple(Cost(own.where, own.monthly, own.how) for own in ours)
-    theirs = estimate(_load(order, results.functions[peer]), order.prices)
+    # The official client starts a process for each event at once.
+    theirs = estimate(_load(order, results.functions[peer], alone=True), order.prices)
     return tuple(
         Cost(own.where, own.monthly, own.how, other.monthly, other.how)
         for own, other in zip(ours, theirs, strict=True)
     )
 
 
-def _load(order: BenchOrder, runs: Sequence[Run]) -> Load:
+def _load(order: BenchOrder, runs: Sequence[Run], *, alone: bool = False) -> Load:
     spent = [run.cpu_us for run in runs if run.cpu_us is not None]
     each = statistics.mean(run.seconds / run.count for run in runs)
     cpu = (statistics.median(spent) / 1e6 if spent else 0.0) or each
@@ -179,6 +184,7 @@ def _load(order: BenchOrder, runs: Sequence[Run]) -> Load:
         busy_ms=[each for run in runs for each in run.busy_ms],
         cpu_ms=cpu * 1000,
         memory_mb=_memory(order, runs),
+        alone=alone,
     )
 
 
@@ -199,7 +205,7 @@ def notes(order: BenchOrder, results: Results, machine: Machine) -> tuple[str, .
     if any(run.cpu_us is None for run in runs):
         said.append(UNKNOWN)
     said += _few(runs)
-    said += _errors([*runs, *many])
+    said += _errors(results)
     said += _busy(many, machine)
     measured = _measured_mb(results.functions[OKIBI])
     if order.memory_mb is not None and measured is not None and measured > order.memory_mb:
@@ -212,9 +218,13 @@ def _few(runs: Sequence[Run]) -> list[str]:
     return [] if fewest >= ENOUGH else [FEW.format(fewest)]
 
 
-def _errors(runs: Sequence[Run]) -> list[str]:
-    kinds = sorted({kind for run in runs for kind in run.errors})
-    return [f"Some answers are errors: {', '.join(kinds)}."] if kinds else []
+def _errors(results: Results) -> list[str]:
+    said: list[str] = []
+    for name, alone in results.functions.items():
+        runs = [*alone, *(run for each in results.many.values() for run in each.get(name, ()))]
+        if kinds := sorted({kind for run in runs for kind in run.errors}):
+            said.append(ERRORS.format(name, ", ".join(kinds)))
+    return said
 
 
 def _busy(runs: Sequence[Run], machine: Machine) -> list[str]:

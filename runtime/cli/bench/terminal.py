@@ -4,6 +4,7 @@ import io
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import cast
 
 from rich import box
 from rich.console import Console
@@ -18,6 +19,7 @@ __all__ = ["progress", "table"]
 
 WIDTH = 130
 """Columns of what goes to a file or a pipe."""
+LEAST = 60
 ALL, RATIOS = 105, 75
 """Columns that all spreads need beside a peer, and those of the ratios."""
 LEFT_OUT = (
@@ -32,6 +34,10 @@ def progress() -> Generator[Callable[[Step, int, int], None]]:
 
     It is drawn between two steps only: a thread that draws would take time of what is measured.
     """
+    # A shell's `2>&-` leaves None here, whatever the annotation says.
+    if cast("object", sys.stderr) is None or not sys.stderr.isatty():
+        yield lambda step, number, total: None
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -43,7 +49,6 @@ def progress() -> Generator[Callable[[Step, int, int], None]]:
         console=Console(stderr=True),
         auto_refresh=False,
         transient=True,
-        disable=not sys.stderr.isatty(),
     ) as bar:
         task = bar.add_task("the function itself", total=None)
 
@@ -67,6 +72,8 @@ def table(report: Report) -> str:
         highlight=False,
         markup=False,
     )
+    # In less a figure would lose digits; COLUMNS may say 0.
+    console.width = max(console.width, LEAST)
     shown = _shown(console.width)
     for line in heading(report):
         console.print(line)

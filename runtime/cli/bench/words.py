@@ -109,7 +109,7 @@ def _texts(figure: Figure | None) -> tuple[str, str]:
 
 def cost_table(report: Report, shown: Shown = Shown.ALL) -> Table:
     """What a month costs, and what that was reckoned from: with a peer, of each."""
-    asked = f"{number(report.monthly / 1e6)} million events a month"
+    asked = f"{_monthly(report.monthly)} events a month"
     if not report.peer:
         found = [[cost.where, _dollars(cost.okibi), cost.how] for cost in report.costs]
         return Table([asked, "okibi", RECKONED], [("", found)])
@@ -119,6 +119,10 @@ def cost_table(report: Report, shown: Shown = Shown.ALL) -> Table:
         [asked, *columns],
         [("", [[cost.where, *_cost_cells(cost)[::step]] for cost in report.costs])],
     )
+
+
+def _monthly(events: float) -> str:
+    return number(events) if events < 1e5 else f"{number(events / 1e6)} million"
 
 
 def _cost_cells(cost: Cost) -> list[str]:
@@ -155,4 +159,4 @@ def _table(table: Table) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -70,6 +70,15 @@ def spends(event, context):
     subprocess.run([sys.executable, "-S", "-c", SPENDS])
     bytearray(os.urandom(160 << 20))
 
+def daemons(event, context):
+    child = subprocess.Popen(["sleep", "300"], start_new_session=True)
+    with open("pids", "a") as pids:
+        print(child.pid, file=pids)
+
+async def large(event, context):
+    for _ in range(7):
+        yield bytes(1_000_000)
+
 SPENDS = "import time\\nwhile time.process_time() < 0.1: pass"
 
 def dies(event, context):
@@ -233,6 +242,12 @@ def test_a_bad_event_is_one_sentence_and_2(
     assert err.count("\n") == 1
 
 
+def test_a_streamed_answer_may_be_larger_than_a_plain_one() -> None:
+    assert small("app.large", json="report.json") == 0
+
+    assert json.loads(Path("report.json").read_text())["answer_bytes"] == 7_000_000
+
+
 def test_variables_that_are_no_utf_8_reach_the_function(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ODD", "\udcff")
 
@@ -260,7 +275,7 @@ def test_errors_that_nobody_asked_for_are_shown_and_the_code_is_1(
     assert small("app.flaky", json="report.json") == 1
 
     out, _ = capfd.readouterr()
-    assert "Some answers are errors: Function.KeyError." in out
+    assert "On okibi some answers are errors: Function.KeyError. " in out
     report = json.loads(Path("report.json").read_text())
     assert 5 < figures(report)["warm, one event at a time", "answers that are errors"] <= 10
 
@@ -271,6 +286,20 @@ def test_errors_that_are_allowed_are_measured(capfd: pytest.CaptureFixture[str])
     report = json.loads(Path("report.json").read_text())
     assert figures(report)["warm, one event at a time", "answers that are errors"] == 100
     assert "Function.ValueError" in capfd.readouterr().out
+    # Of what it has answered, not of what stands in for it.
+    assert report["answer_bytes"] > 40
+
+
+def test_a_process_that_ends_in_its_init_has_its_last_word(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    Path("imp.py").write_text("import os\nprint('set FOO', flush=True)\nos._exit(9)")
+    assert small("imp.handler") == 2
+
+    _, err = capfd.readouterr()
+    assert err.startswith("okibi: on okibi imp.handler in ")
+    assert "exit status 9; " in err
+    assert err.endswith("; the last it said: set FOO\n")
 
 
 # -- the command itself
@@ -309,13 +338,43 @@ def _lives(pid: int) -> bool:
     return state != "Z"
 
 
-def test_a_reader_who_has_enough_ends_it_quietly() -> None:
-    line = (
-        f"{shlex.join(COMMAND)} bench app.echo --quick --rounds 1 | true; echo ${{PIPESTATUS[0]}}"
-    )
+QUICKLY = f"{shlex.join(COMMAND)} bench app.echo --quick --rounds 1 --duration 0.05"
+
+
+def test_a_reader_who_has_enough_ends_it_quietly_and_the_files_are_written() -> None:
+    line = f"{QUICKLY} --json report.json | true; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
 
     assert (done.stdout, done.stderr) == ("141\n", "")
+    assert json.loads(Path("report.json").read_text())["handler"] == "app.echo"
+
+
+def test_without_a_standard_error_the_table_is_printed() -> None:
+    done = subprocess.run(["bash", "-c", f"{QUICKLY} 2>&-"], stdout=subprocess.PIPE, text=True)
+
+    assert done.returncode == 0
+    assert done.stdout.startswith("app.echo on okibi ")
+
+
+def test_a_folder_that_is_no_utf_8_is_one_like_others(folder: Path) -> None:
+    odd = folder / "odd\udcff"
+    odd.mkdir()
+    (odd / "app.py").write_text(APP)
+    done = subprocess.run(["bash", "-c", QUICKLY], cwd=odd, capture_output=True, text=True)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_the_function_has_started_in_a_session_of_its_own_ends_with_it(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert small("app.daemons") == 0
+
+    pids = [int(line) for line in (folder / "pids").read_text().split()]
+    assert len(pids) > 3
+    # The first run is no run of the bench's: `okibi invoke` leaves those, too.
+    assert [pid for pid in pids[1:] if _lives(pid)] == []
+    os.kill(pids[0], signal.SIGKILL)
 
 
 def test_a_bar_is_drawn_where_stderr_is_a_terminal() -> None:

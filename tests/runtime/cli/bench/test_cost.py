@@ -88,6 +88,15 @@ def test_each_core_of_a_server_needs_the_function_s_memory(memory_mb: int, rate:
     assert server.how.startswith(f"1 of {rate}/s; ")
 
 
+def test_one_that_serves_one_event_at_a_time_needs_a_process_for_each_in_flight() -> None:
+    # 2 GB hold 16 of them, and each is busy for 200 ms, seven tenths of the time.
+    load = attrs.evolve(SERVED, cpu_ms=0.1, busy_ms=[100.0, 300.0], memory_mb=128)
+
+    assert estimate(load, PRICES)[-1].how.startswith("1 of 4k/s; ")
+    alone = attrs.evolve(load, alone=True)
+    assert estimate(alone, PRICES)[-1].how.startswith("1 of 56/s; ")
+
+
 def test_a_function_that_is_larger_than_a_server_cannot_be_served_there() -> None:
     server = estimate(attrs.evolve(SERVED, memory_mb=6000), PRICES)[-1]
 

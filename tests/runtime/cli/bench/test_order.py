@@ -1,6 +1,7 @@
 """What is given on the command line: read, or refused in one sentence."""
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from runtime.cli.bench import order as order_room
 from runtime.cli.bench.order import QUICK, Given, read_order
+from runtime.cli.bench.prices import OWN
 from runtime.cli.given import BadInput
 
 
@@ -67,17 +69,55 @@ def test_the_peer_serves_the_same_handler_unless_another_is_named() -> None:
         ({"json": "none/report.json"}, "--json none/report.json: cannot be written"),
         ({"markdown": "."}, "--markdown .: cannot be written; give a file"),
         ({"json": "one", "markdown": "./one"}, "--json one: is the file of --markdown too"),
+        ({"json": "-"}, "--json -: give a file; the table goes to standard output"),
+        ({"markdown": "file/below"}, "--markdown file/below: cannot be written; give a file"),
+        ({"prices": "file", "json": "./file"}, "--json file: is read first, and would be lost"),
+        ({"rate": "1e300/s"}, "--rate 1e300/s: give a number of requests in a time"),
     ],
 )
 def test_a_bad_option_is_named_with_what_is_wrong(
     given: dict[str, str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_bytes(OWN.read_bytes())
 
     with pytest.raises(BadInput) as error:
         read(**given)
 
     assert str(error.value).startswith(sentence)
+
+
+def test_a_folder_that_is_gone_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+
+    with pytest.raises(BadInput, match="the current folder is gone"):
+        read()
+
+
+@pytest.mark.parametrize("handler", ["./folder/app.handler", ".handler", "/app.handler"])
+def test_a_handler_that_begins_with_no_module_is_said(handler: str) -> None:
+    with pytest.raises(BadInput, match=f"handler: '{handler}' begins with no module; write mod"):
+        read_order(handler, None, {})
+
+
+def test_more_at_once_than_files_may_be_open_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _: (64, 64))
+
+    assert read(concurrency="32").concurrency == (32,)
+    with pytest.raises(BadInput, match=r"--concurrency 1,33: needs 65 open files, and `ulimit -n"):
+        read(concurrency="1,33")
+
+
+def test_a_matplotlib_that_cannot_be_imported_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+
+    with pytest.raises(BadInput, match="--plots needs matplotlib, which cannot be imported: "):
+        read(plots=str(tmp_path))
 
 
 @pytest.mark.parametrize(

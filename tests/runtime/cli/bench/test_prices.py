@@ -79,6 +79,10 @@ def test_prices_may_come_from_a_file_of_one_s_own(tmp_path: Path) -> None:
             if not was.startswith("memory") or number == "0"
         ),
         (OWN.read_text().replace("million = 0.20", "million = -1"), "more than 0"),
+        (OWN.read_text().replace("sustained =", "sustaned ="), "`sustaned` in [[servers]] means"),
+        (OWN.read_text().replace("[lambda]", "[lambda]\nfree = 1"), "`free` in [lambda] means"),
+        (f"hours = 730\n{OWN.read_text()}", "`hours` means nothing"),
+        (OWN.read_text().replace("sustained = 0.2", "sustained = 5"), "is a share of its cores"),
     ],
 )
 def test_a_bad_file_of_prices_is_one_sentence(text: str, sentence: str, tmp_path: Path) -> None:

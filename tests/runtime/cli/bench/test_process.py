@@ -33,19 +33,20 @@ client.recv(1)
 """
 
 
-def ordered(folder: Path, code: str, **changed: Any) -> bytes:
+def ordered(code: str, **changed: Any) -> bytes:
     """An order for a runtime that is this code."""
     order = RunOrder(
-        command=(sys.executable, "-c", code), folder=str(folder), event=b"{}", timeout=0.2,
+        command=(sys.executable, "-c", code), event=b"{}", timeout=0.2,
         warm_events=1, warm_seconds=0.1, seconds=0.1, **changed,
     )  # fmt: skip
     return msgspec.json.encode(order)
 
 
-def start(order: bytes) -> "subprocess.Popen[bytes]":
+def start(order: bytes, folder: Path) -> "subprocess.Popen[bytes]":
     process = subprocess.Popen(
         [sys.executable, "-m", "runtime.cli.bench.process"],
         env={**os.environ, **PYTHON},
+        cwd=folder,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -66,7 +67,7 @@ def wait_for(path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_while_it_ends_the_runtime_leaves_none_behind(number: int, tmp_path: Path) -> None:
-    with start(ordered(tmp_path, STUBBORN)) as process:
+    with start(ordered(STUBBORN), tmp_path) as process:
         wait_for(tmp_path / "there")
         (runtime,) = below(process.pid)
         process.send_signal(number)
@@ -94,7 +95,7 @@ def test_a_runtime_that_hangs_is_told_from_one_that_has_ended(
 ) -> None:
     silence = {"import time; time.sleep(60)": 0.3, ASKS: 2.0}.get(code, 9.0)
     slots = 3 if code == ASKS else None
-    with start(ordered(tmp_path, code, silence=silence, slots=slots)) as process:
+    with start(ordered(code, silence=silence, slots=slots), tmp_path) as process:
         out, err = process.communicate(timeout=10)
 
     assert (process.returncode, out) == (1, b"")

@@ -89,7 +89,7 @@ def test_a_ratio_is_explained_where_there_is_a_peer(tmp_path: Path) -> None:
 def test_errors_are_named(tmp_path: Path) -> None:
     made = results([run(100, errors={"Function.ValueError": 1})], [run(90)])
 
-    assert "Some answers are errors: Function.ValueError." in said(tmp_path, made)
+    assert "On okibi some answers are errors: Function.ValueError. " in said(tmp_path, made)
     assert "errors" not in said(tmp_path)
 
 

@@ -1,6 +1,7 @@
 """What stands in for a handler: of the same kind, and it gives back the same answer."""
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -13,7 +14,7 @@ import pytest
 from actors import Actor
 from runtime import Function, Handler, Workers, streaming
 from runtime.cli.bench.functions import FUNCTIONS
-from runtime.cli.bench.functions.okibi_stand_in import stand_in
+from runtime.cli.bench.functions.okibi_stand_in import PLAIN, stand_in
 from runtime.handler import event_type, is_async, streams, takes_response
 from supervisors import Child
 
@@ -157,7 +158,14 @@ def test_on_the_official_client_it_is_a_def_and_brings_nothing_of_okibi_s() -> N
         "\nprint(room.stand_in(f, [b'1'])({}, None), 'runtime' in sys.modules)"
     ).replace("; async", "\nasync")
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=FUNCTIONS, capture_output=True, text=True
-    )
+        [sys.executable, "-c", code], cwd=FUNCTIONS, capture_output=True, text=True,
+        env={**os.environ, PLAIN: "1"},
+    )  # fmt: skip
 
     assert done.stdout == "1 False\n", done.stderr
+    # Whatever the user's own module may import.
+    also = subprocess.run(
+        [sys.executable, "-c", f"import runtime.handler\n{code}"], cwd=FUNCTIONS,
+        capture_output=True, text=True, env={**os.environ, PLAIN: "1"},
+    )  # fmt: skip
+    assert also.stdout == "1 True\n", also.stderr

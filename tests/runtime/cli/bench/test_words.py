@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import attrs
 import pytest
 
 from runtime.cli.bench.report import Report, make_report
@@ -83,6 +84,36 @@ def test_the_heading_names_what_was_measured_and_the_machine(report: Report) -> 
     assert (f" beside app.handler on {PEER} 4.2.2" in first) is bool(report.peer)
     assert second == "an event of 8 bytes, an answer of 2; 3 rounds of 1 s"
     assert third == "CPython 3.13.0, Linux 6.1 x86_64, a processor, 2 cores; load 0.5 before"
+
+
+@pytest.mark.parametrize(
+    ("monthly", "words"),
+    [(30.4, "30.4 events"), (99_999, "99,999 events"), (1e5, "0.10 million events")],
+)
+def test_how_many_events_a_month_are_paid_for_is_told(
+    report: Report, monthly: float, words: str
+) -> None:
+    told = attrs.evolve(report, monthly=monthly)
+
+    assert cost_table(told).columns[0] == f"{words} a month"
+
+
+def test_a_name_with_a_bar_is_one_cell_of_markdown(report: Report) -> None:
+    first, *others = report.costs
+    odd = attrs.evolve(report, costs=[attrs.evolve(first, where="a|b"), *others])
+
+    assert "| a\\|b |" in markdown(odd)
+
+
+@pytest.mark.parametrize("columns", ["0", "20"])
+def test_on_the_narrowest_terminal_no_digit_is_cut(
+    report: Report, columns: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", columns)
+
+    assert "\u2026" not in table(report)
+    assert "110" in table(report)
 
 
 def test_markdown_has_each_figure_each_cost_and_each_note(report: Report) -> None:
