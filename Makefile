@@ -61,8 +61,8 @@ BESIDE := The official client could not be installed: the tests that run beside 
 demo: .venv/installed
 	$(BIN)/python -m examples.demo
 
-# The two lower floors are tested in virtual time: on both Pythons at once, a core for each. Then one
-# Python after the other: deadlines are tested in real time, and need a core to themselves.
+# The two lower floors are tested in virtual time, but for limits of minutes: on both Pythons at once.
+# Then one Python after the other: deadlines are tested in real time, and need a core to themselves.
 # On the newest: the two lower floors, and of the runtime what a Python can make a difference to;
 # not the local server's own tests, nor what plays the same cases on another platform.
 FLOORS := tests/actors tests/supervisors actors supervisors

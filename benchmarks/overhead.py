@@ -79,7 +79,7 @@ def take_turns(contenders: Sequence[Contender], size: Size, rounds: int, count: 
             there = [stack.enter_context(running(each, size.payload)) for each in contenders]
             for one in there:
                 # While the last of them start.
-                one.lap(max(5, count // 6), 0)
+                one.lap(1, max(5, count // 6))
             for _ in range(LAPS):
                 for one in there:
                     found[one.contender].append(one.lap(lap, max(1, lap // 10)))

@@ -7,7 +7,7 @@ from typing import cast
 
 from runtime.marshal import wrong_with
 
-__all__ = ["BadInput", "event_of", "number_of"]
+__all__ = ["BadInput", "event_of", "handler_of", "number_of"]
 
 
 class BadInput(Exception):
@@ -20,6 +20,20 @@ def number_of(text: str) -> float:
         return float(text)
     except ValueError:
         return math.nan
+
+
+def handler_of(text: str, option: str = "handler") -> str:
+    """A handler that can be imported, as far as its name tells.
+
+    Raises:
+        BadInput: it begins with no module, as `./app.function` does.
+    """
+    if text.strip()[:1] in ("", ".", "/"):
+        raise BadInput(
+            f"{option}: {text!r} begins with no module; write module.name, as in app.handler or"
+            " folder/app.handler"
+        )
+    return text
 
 
 def event_of(source: str | None) -> bytes:

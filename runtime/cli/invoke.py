@@ -7,7 +7,7 @@ from functools import partial
 import attrs
 import msgspec
 
-from runtime.cli.given import BadInput, event_of, number_of
+from runtime.cli.given import BadInput, event_of, handler_of, number_of
 from runtime.cli.out import write_out
 from runtime.cli.start_errors import why_not_started
 from runtime.cli.until_signal import exit_code_of
@@ -69,7 +69,7 @@ def read_order(handler: str, event: str | None, *, repeat: str, timeout: str) ->
     if not 0 < seconds < math.inf:
         raise BadInput(f"--timeout {timeout}: give seconds, more than 0")
     try:
-        settings = FunctionSettings(handler, timeout=seconds)
+        settings = FunctionSettings(handler_of(handler), timeout=seconds)
     except ValueError as error:
         raise BadInput(str(error)) from error
     return Order(settings, event_of(event), int(times))

@@ -81,7 +81,9 @@ def _close(accepted: Any, selector: selectors.BaseSelector) -> None:
 def _how(code: int | None) -> str:
     if code is None or code >= 0:
         return f"exit code {code}"
-    return f"killed by {signal.Signals(-code).name}"
+    # Of the real-time ones Python names two.
+    names = {each.value: each.name for each in signal.Signals}
+    return f"killed by {names.get(-code, f'signal {-code}')}"
 
 
 def _accept(listener: socket.socket, feed: Feeding, selector: selectors.BaseSelector) -> None:

@@ -40,11 +40,6 @@ def _check_name(_: object, __: object, value: Any) -> None:
 def _check_handler(_: object, __: object, value: Any) -> None:
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"handler: {value!r} names nothing; write module.name, as in app.handler")
-    if value.strip()[0] in "./":
-        raise ValueError(
-            f"handler: {value!r} begins with no module; write module.name, as in app.handler or"
-            " folder/app.handler"
-        )
 
 
 def _check_command(_: object, __: object, value: Any) -> None:

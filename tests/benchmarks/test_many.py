@@ -34,6 +34,7 @@ def test_one_that_does_not_serve_is_absent(error: OSError, monkeypatch: pytest.M
     def measure(*_: object) -> Figures:
         raise error
 
+    monkeypatch.setattr("benchmarks.many.server_of", lambda _: ("here", None))
     monkeypatch.setattr("benchmarks.many.measure", measure)
     with pytest.raises(Absent, match=f"okibi, async def with 16 slots: {error}"):
         many(1, 10)

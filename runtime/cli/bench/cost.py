@@ -7,8 +7,8 @@
 #   more, and so does who wants to survive one machine's end. A core is taken to do what one did
 #   here, under this runtime's loop, and serves what the processor time of an event leaves room for.
 #   It is not loaded to the brim: nobody runs a server so, since events would wait without end.
-#   Each core needs a process with the function's memory; one event more, where a process serves one
-#   at a time, needs a process more, for as long as it lasts.
+#   Each core needs a process, of the memory that was measured; where a process serves one event at
+#   a time, each event in flight needs one.
 # * Left out of both: the free tier, cold starts, logs, traffic, load balancers, whoever looks after
 #   the server.
 """What a month costs at a given rate: Lambda against an always-on server. Pure arithmetic."""
@@ -38,7 +38,8 @@ class Load:
         busy_ms: of some events, milliseconds from the event until the runtime has come back for the
             next one.
         cpu_ms: processor time of an event, in the mean.
-        memory_mb: of the function.
+        memory_mb: of the function, as Lambda is told it.
+        process_mb: what one of its processes takes.
         alone: whether a process serves one event at a time.
     """
 
@@ -46,6 +47,7 @@ class Load:
     busy_ms: Sequence[float]
     cpu_ms: float
     memory_mb: int
+    process_mb: float
     alone: bool = False
 
 
@@ -102,9 +104,10 @@ def _on_server(load: Load, prices: Prices, server: Server, event: float) -> Esti
         event: what one costs on Lambda, where it costs least.
     """
     where = f"{server.name}, always on"
-    processes = int(server.memory_gb * 1024 / load.memory_mb)
+    processes = int(server.memory_gb * 1024 / load.process_mb)
     if not processes:
-        return Estimate(where, None, f"has {server.memory_gb:g} GB, needs {load.memory_mb:,} MB")
+        needs = f"needs {math.ceil(load.process_mb):,} MB"
+        return Estimate(where, None, f"has {server.memory_gb:g} GB, {needs}")
     capacity = _capacity(load, server, processes)
     count = max(1, math.ceil(round(load.monthly / (prices.hours_a_month * 3600) / capacity, 6)))
     one = server.hourly * prices.hours_a_month
@@ -117,10 +120,10 @@ def _on_server(load: Load, prices: Prices, server: Server, event: float) -> Esti
 def _capacity(load: Load, server: Server, processes: int) -> float:
     """Events a second that a server takes which has room for so many processes."""
     share = min(server.sustained, LOADED)
+    computed = min(server.cores, processes) * 1000 / load.cpu_ms * share
     if not load.alone:
-        return min(server.cores, processes) * 1000 / load.cpu_ms * share
-    waited_for = processes * 1000 / statistics.mean(load.busy_ms) * LOADED
-    return min(server.cores * 1000 / load.cpu_ms * share, waited_for)
+        return computed
+    return min(computed, processes * 1000 / statistics.mean(load.busy_ms) * LOADED)
 
 
 def _count(number: float) -> str:

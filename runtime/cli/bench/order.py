@@ -12,7 +12,7 @@ from typing import TypedDict
 import attrs
 
 from runtime.cli.bench.prices import Prices, read_prices, read_rate
-from runtime.cli.given import BadInput, event_of, number_of
+from runtime.cli.given import BadInput, event_of, handler_of, number_of
 from runtime.local import FunctionSettings
 
 __all__ = ["PEER", "BenchOrder", "Given", "Size", "read_order"]
@@ -120,7 +120,7 @@ def read_order(handler: str, event: str | None, given: Given) -> BenchOrder:
         raise BadInput(f"--timeout {timeout}: give seconds, more than 0")
     memory = _memory(given.get("memory_size"))
     try:
-        settings = FunctionSettings(handler, timeout=seconds, memory=memory or 128)
+        settings = FunctionSettings(handler_of(handler), timeout=seconds, memory=memory or 128)
     except ValueError as error:
         raise BadInput(str(error)) from error
     except FileNotFoundError as error:
@@ -211,7 +211,7 @@ def _peer(name: str | None, peer_handler: str | None, handler: str) -> str | Non
         raise BadInput(f"--peer {name}: is not known; the one peer is {PEER}")
     if importlib.util.find_spec(PEER) is None:
         raise BadInput(f"--peer {PEER}: is not installed; pip install {PEER}")
-    return peer_handler or handler
+    return handler if peer_handler is None else handler_of(peer_handler, "--peer-handler")
 
 
 def peer_version() -> str:
@@ -239,9 +239,10 @@ def _file(option: str, text: str | None) -> Path | None:
 def _spare(read: Sequence[str | None], written: Mapping[str, Path | None]) -> None:
     for option, path in written.items():
         for source in read:
-            if path is None or source is None or path.resolve() != Path(source).resolve():
+            if path is None or source is None or not path.exists() or not os.path.exists(source):
                 continue
-            raise BadInput(f"{option} {path}: is read first, and would be lost; give another")
+            if os.path.samefile(path, source):
+                raise BadInput(f"{option} {path}: is read first, and would be lost; give another")
 
 
 def _plots(text: str | None) -> Path | None:
@@ -252,9 +253,11 @@ def _plots(text: str | None) -> Path | None:
             "--plots needs matplotlib, which is not installed; pip install 'okibi[bench]'"
         )
     try:
-        importlib.import_module("matplotlib.figure")
-    except ImportError as error:
-        # Seen before minutes are spent on what is to be drawn.
+        for module in ("matplotlib.figure", "matplotlib.ticker"):
+            importlib.import_module(module)
+    except Exception as error:
+        # Seen before minutes are spent on what is to be drawn; of another numpy than it was built
+        # for it is a ValueError.
         raise BadInput(
             f"--plots needs matplotlib, which cannot be imported: {error}; install it anew"
         ) from error

@@ -15,7 +15,7 @@ __all__ = ["LambdaPrices", "Prices", "Server", "read_prices", "read_rate"]
 OWN = Path(__file__).parent / "prices.toml"
 SECONDS = {"s": 1.0, "second": 1.0, "min": 60.0, "h": 3600.0, "hour": 3600.0, "day": 86_400.0}
 TIMES = {"k": 1e3, "M": 1e6, "G": 1e9}
-# A million machines could not serve more; beyond it there are no columns that would hold the costs.
+# 400 million a second; of more there are no columns that would hold the costs.
 MOST_MONTHLY = 1e15
 
 
@@ -139,7 +139,9 @@ def read_rate(text: str, hours_a_month: float) -> float:
     seconds = {**SECONDS, "month": month}.get(unit)
     monthly = count * times * month / (seconds or 1.0)
     # Of a number that is finite so many times may be none.
-    if not slash or seconds is None or not 0 < monthly <= MOST_MONTHLY:
+    if MOST_MONTHLY < monthly < math.inf:
+        raise BadInput(f"--rate {text}: is more than {MOST_MONTHLY / 1e9:,.0f}G/month; give less")
+    if not slash or seconds is None or not 0 < monthly < math.inf:
         raise BadInput(
             f"--rate {text}: give a number of requests in a time, as 10/s, 20k/day or 3M/month"
         )

@@ -98,6 +98,8 @@ def _started(order: RunOrder, address: str, log: IO[bytes]) -> Generator["subpro
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
     """As Lambda ends a sandbox, and with it whatever it has started."""
+    # Not before: who ends while events are served is init's to bury, at once.
+    _adopt_orphans()
     try:
         # Another signal would leave by way of here, and a process that takes none of them behind.
         for number in SIGNALS:
@@ -219,7 +221,6 @@ def main() -> int:
     """Read, run, print; the exit code."""
     for number in SIGNALS:
         signal.signal(number, _leave)
-    _adopt_orphans()
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=RunOrder)
     try:
         done = run(order)

@@ -40,8 +40,10 @@ COSTS = (
     "Costs are estimates, from list prices of {}, {}, that you must check ({}); without free tier,"
     " cold starts, traffic and disks. With less memory than a core's, what computes is taken to"
     " last longer in proportion. A server's cores are taken to do what one does here, under the"
-    " runtime's own loop, and to be used to {:.0%} at most."
+    " runtime's own loop, and to be used to {:.0%} at most; there is to be room for processes as"
+    " large as was measured, one for each core{}."
 )
+COSTS_BESIDE = ", of the peer's one for each event in flight"
 CRASHES = (
     "Your handler cannot be made to fail: a small one that comes with okibi does, on the same"
     " runtime, beside a server on the same cores; from the start of the bad event, or from the end"
@@ -184,6 +186,7 @@ def _load(order: BenchOrder, runs: Sequence[Run], *, alone: bool = False) -> Loa
         busy_ms=[each for run in runs for each in run.busy_ms],
         cpu_ms=cpu * 1000,
         memory_mb=_memory(order, runs),
+        process_mb=_measured_mb(runs) or _memory(order, runs),
         alone=alone,
     )
 
@@ -199,7 +202,13 @@ def notes(order: BenchOrder, results: Results, machine: Machine) -> tuple[str, .
         SHARES,
         CRASHES,
         MEMORY,
-        COSTS.format(prices.region, prices.taken, ", ".join(prices.sources), LOADED),
+        COSTS.format(
+            prices.region,
+            prices.taken,
+            ", ".join(prices.sources),
+            LOADED,
+            COSTS_BESIDE if order.peer else "",
+        ),
     ]
     runs, many = results.one_at_a_time, results.many_at_once
     if any(run.cpu_us is None for run in runs):

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -358,7 +359,10 @@ def test_without_a_standard_error_the_table_is_printed() -> None:
 
 def test_a_folder_that_is_no_utf_8_is_one_like_others(folder: Path) -> None:
     odd = folder / "odd\udcff"
-    odd.mkdir()
+    try:
+        odd.mkdir()
+    except OSError:
+        pytest.skip("the file system has no such names")
     (odd / "app.py").write_text(APP)
     done = subprocess.run(["bash", "-c", QUICKLY], cwd=odd, capture_output=True, text=True)
 
@@ -371,10 +375,13 @@ def test_what_the_function_has_started_in_a_session_of_its_own_ends_with_it(
     assert small("app.daemons") == 0
 
     pids = [int(line) for line in (folder / "pids").read_text().split()]
-    assert len(pids) > 3
     # The first run is no run of the bench's: `okibi invoke` leaves those, too.
-    assert [pid for pid in pids[1:] if _lives(pid)] == []
-    os.kill(pids[0], signal.SIGKILL)
+    left = [pid for pid in pids[1:] if _lives(pid)]
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    assert len(pids) > 3
+    assert left == []
 
 
 def test_a_bar_is_drawn_where_stderr_is_a_terminal() -> None:

@@ -14,7 +14,9 @@ PRICES = Prices(
     functions=LambdaPrices(0.20, 1769, {"x86_64": 0.0000166667, "arm64": 0.0000133334}),
     servers=[Server("small", 0.01, cores=2, memory_gb=2, sustained=0.2)],
 )
-LOAD = Load(monthly=3_000_000, busy_ms=[120.0], cpu_ms=1e-9, memory_mb=1536)
+LOAD = Load(
+    monthly=3_000_000, busy_ms=[120.0], cpu_ms=1e-9, memory_mb=1536, process_mb=1536.0
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -81,16 +83,20 @@ def test_a_server_is_as_many_machines_as_the_rate_needs_and_at_least_one(
     assert server.how.startswith(f"{count} of 20/s; ")
 
 
-@pytest.mark.parametrize(("memory_mb", "rate"), [(128, 40), (1024, 40), (1025, 20), (2048, 20)])
-def test_each_core_of_a_server_needs_the_function_s_memory(memory_mb: int, rate: int) -> None:
-    server = estimate(attrs.evolve(SERVED, memory_mb=memory_mb), PRICES)[-1]
+@pytest.mark.parametrize(("alone", "busy_ms"), [(False, 120.0), (True, 1.0)])
+@pytest.mark.parametrize(("process_mb", "rate"), [(30, 40), (1024, 40), (1025, 20), (2048, 20)])
+def test_each_core_of_a_server_needs_a_process_of_the_measured_size(
+    process_mb: float, rate: int, alone: bool, busy_ms: float
+) -> None:
+    load = attrs.evolve(SERVED, process_mb=process_mb, alone=alone, busy_ms=[busy_ms])
+    server = estimate(load, PRICES)[-1]
 
     assert server.how.startswith(f"1 of {rate}/s; ")
 
 
 def test_one_that_serves_one_event_at_a_time_needs_a_process_for_each_in_flight() -> None:
     # 2 GB hold 16 of them, and each is busy for 200 ms, seven tenths of the time.
-    load = attrs.evolve(SERVED, cpu_ms=0.1, busy_ms=[100.0, 300.0], memory_mb=128)
+    load = attrs.evolve(SERVED, cpu_ms=0.1, busy_ms=[100.0, 300.0], process_mb=128.0)
 
     assert estimate(load, PRICES)[-1].how.startswith("1 of 4k/s; ")
     alone = attrs.evolve(load, alone=True)
@@ -98,7 +104,7 @@ def test_one_that_serves_one_event_at_a_time_needs_a_process_for_each_in_flight(
 
 
 def test_a_function_that_is_larger_than_a_server_cannot_be_served_there() -> None:
-    server = estimate(attrs.evolve(SERVED, memory_mb=6000), PRICES)[-1]
+    server = estimate(attrs.evolve(SERVED, process_mb=5999.4), PRICES)[-1]
 
     assert (server.monthly, server.how) == (None, "has 2 GB, needs 6,000 MB")
 

@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -22,6 +23,8 @@ def read(**given: Any) -> order_room.BenchOrder:
 @pytest.fixture
 def has_peer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    for name in ("matplotlib.figure", "matplotlib.ticker"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
 
 
 def test_without_options_it_is_small_enough_to_wait_for() -> None:
@@ -72,7 +75,8 @@ def test_the_peer_serves_the_same_handler_unless_another_is_named() -> None:
         ({"json": "-"}, "--json -: give a file; the table goes to standard output"),
         ({"markdown": "file/below"}, "--markdown file/below: cannot be written; give a file"),
         ({"prices": "file", "json": "./file"}, "--json file: is read first, and would be lost"),
-        ({"rate": "1e300/s"}, "--rate 1e300/s: give a number of requests in a time"),
+        ({"rate": "1e300/s"}, "--rate 1e300/s: is more than 1,000,000G/month; give less"),
+        ({"prices": "file", "json": "hard"}, "--json hard: is read first, and would be lost"),
     ],
 )
 def test_a_bad_option_is_named_with_what_is_wrong(
@@ -80,6 +84,7 @@ def test_a_bad_option_is_named_with_what_is_wrong(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_bytes(OWN.read_bytes())
+    (tmp_path / "hard").hardlink_to(tmp_path / "file")
 
     with pytest.raises(BadInput) as error:
         read(**given)
@@ -97,10 +102,14 @@ def test_a_folder_that_is_gone_is_said(tmp_path: Path, monkeypatch: pytest.Monke
         read()
 
 
-@pytest.mark.parametrize("handler", ["./folder/app.handler", ".handler", "/app.handler"])
+@pytest.mark.usefixtures("has_peer")
+@pytest.mark.parametrize("handler", ["./folder/app.handler", ".handler", "/app.handler", " "])
 def test_a_handler_that_begins_with_no_module_is_said(handler: str) -> None:
-    with pytest.raises(BadInput, match=f"handler: '{handler}' begins with no module; write mod"):
+    sentence = f": '{handler}' begins with no module; write module.name"
+    with pytest.raises(BadInput, match=f"^handler{sentence}"):
         read_order(handler, None, {})
+    with pytest.raises(BadInput, match=f"^--peer-handler{sentence}"):
+        read(peer="awslambdaric", peer_handler=handler)
 
 
 def test_more_at_once_than_files_may_be_open_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,6 +120,7 @@ def test_more_at_once_than_files_may_be_open_is_said(monkeypatch: pytest.MonkeyP
         read(concurrency="1,33")
 
 
+@pytest.mark.usefixtures("has_peer")
 def test_a_matplotlib_that_cannot_be_imported_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
