@@ -27,6 +27,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 NEWEST := .venv-newest/bin
+CHOOSE_PYTHON = python=$(NEWEST)/python; [ -x $$python ] || python=$(BIN)/python;
 
 # Else each of the hundreds of processes that the tests and the benchmarks start would compile all
 # that it imports.
@@ -80,7 +81,7 @@ test-floors:
 
 # Says what it has to say at its end, between no dots of the other's.
 test-floors-on-newest:
-	@[ ! -x $(NEWEST)/python ] || { said="$$($(NEWEST)/python -m pytest -q $(FLOORS) 2>&1)" || failed=1; echo "$$said"; [ -z "$$failed" ]; }
+	@[ ! -x $(NEWEST)/python ] || { said="$$($(NEWEST)/python -m pytest -q $(FLOORS) 2>&1)"; code=$$?; echo "$$said"; exit $$code; }
 
 check: .venv/installed
 	$(BIN)/ruff format --check .
@@ -92,7 +93,7 @@ check: .venv/installed
 # On the newest Python that is here, as its users would: triotp's releases for older ones would take
 # trio back to 0.19. A peer that cannot be installed has a row that says so.
 bench: .venv/installed .venv-newest/installed
-	@python=$(NEWEST)/python; [ -x $$python ] || python=$(BIN)/python; \
+	@$(CHOOSE_PYTHON) \
 	for peer in awslambdaric triotp pykka $(PEERS); do \
 	  $(BIN)/uv pip install --quiet --python $$python --editable . $$peer || true; \
 	done; \
@@ -114,7 +115,7 @@ bench-repeat:
 
 # valgrind and strace are Debian's; WHERE=app.echo shows the functions instead.
 instructions: .venv/installed .venv-newest/installed
-	@python=$(NEWEST)/python; [ -x $$python ] || python=$(BIN)/python; \
+	@$(CHOOSE_PYTHON) \
 	$$python -m benchmarks.instructions $(if $(WHERE),--where $(WHERE))
 
 scale: .venv/installed

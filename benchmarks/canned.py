@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import events
+from .requests import Closed, Requests
 
 ROOT = Path(__file__).resolve().parents[1]
 FUNCTIONS = Path(__file__).parent / "functions"
@@ -70,7 +71,7 @@ def serve(command: Sequence[str], handler: str, count: int, size: int) -> str:
             with connection:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 connection.settimeout(PATIENCE)
-                _feed(connection, event(size), count)
+                _feed(connection, event(size), count, Requests(2 * size))
                 # Whatever counts around it does not pass a signal on.
                 os.killpg(process.pid, signal.SIGTERM)
                 _, said = process.communicate(timeout=PATIENCE)
@@ -79,19 +80,14 @@ def serve(command: Sequence[str], handler: str, count: int, size: int) -> str:
     return said
 
 
-def _feed(connection: socket.socket, made: bytes, count: int) -> None:
-    _until_next(connection)
-    for _ in range(count):
-        connection.sendall(made)
-        _until_next(connection)
-        connection.sendall(events.STATUS)
-        time.sleep(PAUSE)
-
-
-def _until_next(connection: socket.socket) -> None:
-    asked = b""
-    while b"GET /2018-06-01/runtime/invocation/next " not in asked:
-        piece = connection.recv(1 << 16)
-        if not piece:
-            raise SystemExit("the runtime has closed its connection")
-        asked += piece
+def _feed(connection: socket.socket, made: bytes, count: int, requests: Requests) -> None:
+    requests.attach(connection)
+    try:
+        requests.until_next()
+        for _ in range(count):
+            connection.sendall(made)
+            requests.until_next()
+            connection.sendall(events.STATUS)
+            time.sleep(PAUSE)
+    except Closed:
+        raise SystemExit("the runtime has closed its connection") from None

@@ -41,18 +41,21 @@ def _take_turns(server: Server, rounds: int, count: int, clients: int, slots: in
     found: Found = {each: [] for each in CONTENDERS}
     with tempfile.TemporaryDirectory(prefix="okibi-many-") as temporary:
         folder = Path(temporary)
-        # The first compiles what it imports.
-        for number in range(rounds + 1):
+
+        def one(contender: Contender, asked: int) -> Figures:
+            try:
+                figures = measure(server, contender, asked, clients, slots, folder)
+            except OSError as error:
+                raise Absent(f"{contender.name} with {slots} slots: {error}") from None
+            if figures.fault:
+                raise Absent(f"{contender.name} with {slots} slots: {figures.fault}")
+            return figures
+
+        for each in CONTENDERS:
+            one(each, 50)  # compiles what it imports
+        for _ in range(rounds):
             for each, figures in found.items():
-                asked = count if number else 50
-                try:
-                    one = measure(server, each, asked, clients, slots, folder)
-                except OSError as error:
-                    raise Absent(f"{each.name} with {slots} slots: {error}") from None
-                if one.fault:
-                    raise Absent(f"{each.name} with {slots} slots: {one.fault}")
-                if number:
-                    figures.append(one)
+                figures.append(one(each, count))
     return found
 
 

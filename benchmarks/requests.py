@@ -11,6 +11,7 @@ import time
 from .events import CONTINUE
 
 HEAD_END, LENGTH, LINE_END = b"\r\n\r\n", b"Content-Length: ", b"\r\n"
+NEXT = b"GET /2018-06-01/runtime/invocation/next "
 # At most so much of a large body at once, so that it can be taken while the rest is on its way.
 PIECE = 1 << 20
 # Beside a body: heads, and what is pipelined behind them.
@@ -78,6 +79,15 @@ class Requests:
         if self._after > self._end:
             self._read_rest()
         return True
+
+    def until_next(self) -> None:
+        """Wait until it asks for its next event; what it says before that is passed over.
+
+        Raises:
+            Closed: it does not.
+        """
+        while self.answers() or not self.begins(NEXT):
+            pass
 
     def begins(self, with_bytes: bytes) -> bool:
         """Whether the last request does."""

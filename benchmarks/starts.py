@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import IO
 
 from .contenders import FUNCTIONS, OFFICIAL, PLAIN, Absent, Contender
-from .requests import Closed
+from .requests import Closed, Requests
 from .rows import Row, ratios
 from .server import Door
 
@@ -61,7 +61,9 @@ def started(contender: Contender, said: IO[bytes] | None = None) -> Generator[fl
         try:
             os.sched_setaffinity(0, {cores[-1]})
             connection = Door(listener, process).runtime()
-            _until_next(connection)
+            requests = Requests(0)
+            requests.attach(connection)
+            requests.until_next()
             yield (time.perf_counter() - began) * 1000
         except (Closed, OSError):
             raise Absent(f"{contender.name} has not come to its first /next") from None
@@ -72,15 +74,6 @@ def started(contender: Contender, said: IO[bytes] | None = None) -> Generator[fl
             if connection is not None:
                 connection.close()
             os.sched_setaffinity(0, cores)
-
-
-def _until_next(connection: socket.socket) -> None:
-    asked = b""
-    while b"/runtime/invocation/next" not in asked:
-        piece = connection.recv(1 << 16)
-        if not piece:
-            raise Closed
-        asked += piece
 
 
 def to_first_next(contender: Contender) -> float:

@@ -59,6 +59,11 @@ def timed_out(request_id: str, seconds: float) -> Outcome:
     )
 
 
+def signal_name(number: int) -> str:
+    """What Lambda calls it; real-time ones have names, too."""
+    return (signal.strsignal(number) or f"signal {number}").lower()
+
+
 def exited(request_id: str, returncode: int) -> Outcome:
     """The runtime's process ended without an answer; `returncode` is negative for a signal (Lambda
     Invoke).
@@ -68,8 +73,7 @@ def exited(request_id: str, returncode: int) -> Outcome:
     elif returncode > 0:
         reason = f"Runtime exited with error: exit status {returncode}"
     else:
-        name = signal.strsignal(-returncode) or f"signal {-returncode}"
-        reason = f"Runtime exited with error: signal: {name.lower()}"
+        reason = f"Runtime exited with error: signal: {signal_name(-returncode)}"
     return _platform_error("Runtime.ExitError", f"RequestId: {request_id} Error: {reason}")
 
 

@@ -3,7 +3,6 @@ measured, so that the server takes as small a share of a cycle as Python allows.
 """
 
 import selectors
-import signal
 import socket
 import subprocess
 import time
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from runtime.local.connection import Connection
+from runtime.local.outcomes import signal_name
 
 __all__ = ["PATIENCE", "Feeding", "served"]
 
@@ -81,9 +81,7 @@ def _close(accepted: Any, selector: selectors.BaseSelector) -> None:
 def _how(code: int | None) -> str:
     if code is None or code >= 0:
         return f"exit code {code}"
-    # Of the real-time ones Python names two.
-    names = {each.value: each.name for each in signal.Signals}
-    return f"killed by {names.get(-code, f'signal {-code}')}"
+    return f"signal: {signal_name(-code)}"
 
 
 def _accept(listener: socket.socket, feed: Feeding, selector: selectors.BaseSelector) -> None:

@@ -29,9 +29,6 @@ __all__ = ["measure"]
 # Not the current folder's: a file of the user's could hide one of the standard library's.
 PROCESS = (sys.executable, "-P", "-m", "runtime.cli.bench.process")
 
-PLATFORMS_OWN = ("INIT_REPORT ", "START ", "END ", "REPORT ")
-"""What Lambda's own lines among a function's begin with."""
-
 
 @attrs.frozen
 class Contender:
@@ -224,7 +221,8 @@ class _Bench:
 
 
 def _keep(said: deque[str], line: str) -> None:
-    if line.strip() and not line.startswith(PLATFORMS_OWN):
+    # What Lambda says itself of an init that has failed is no word of the function's.
+    if line.strip() and not line.startswith("INIT_REPORT "):
         said.append(line.strip())
 
 

@@ -237,12 +237,10 @@ def _file(option: str, text: str | None) -> Path | None:
 
 
 def _spare(read: Sequence[str | None], written: Mapping[str, Path | None]) -> None:
+    sources = [source for source in read if source is not None and os.path.exists(source)]
     for option, path in written.items():
-        for source in read:
-            if path is None or source is None or not path.exists() or not os.path.exists(source):
-                continue
-            if os.path.samefile(path, source):
-                raise BadInput(f"{option} {path}: is read first, and would be lost; give another")
+        if path is not None and path.exists() and any(map(path.samefile, sources)):
+            raise BadInput(f"{option} {path}: is read first, and would be lost; give another")
 
 
 def _plots(text: str | None) -> Path | None:

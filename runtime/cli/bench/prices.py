@@ -139,10 +139,10 @@ def read_rate(text: str, hours_a_month: float) -> float:
     seconds = {**SECONDS, "month": month}.get(unit)
     monthly = count * times * month / (seconds or 1.0)
     # Of a number that is finite so many times may be none.
-    if MOST_MONTHLY < monthly < math.inf:
-        raise BadInput(f"--rate {text}: is more than {MOST_MONTHLY / 1e9:,.0f}G/month; give less")
     if not slash or seconds is None or not 0 < monthly < math.inf:
         raise BadInput(
             f"--rate {text}: give a number of requests in a time, as 10/s, 20k/day or 3M/month"
         )
+    if monthly > MOST_MONTHLY:
+        raise BadInput(f"--rate {text}: is more than {MOST_MONTHLY / 1e9:,.0f}G/month; give less")
     return monthly

@@ -121,11 +121,9 @@ def _adopt_orphans() -> None:
 
 
 def _end_orphans() -> None:
-    if not Path("/proc/self/stat").exists():
-        return
     # Whoever is killed leaves us its children. One of another user's cannot be.
     until = time.monotonic() + GRACE
-    while (left := below(os.getpid())) and time.monotonic() < until:
+    while (left := _processes(os.getpid())[1:]) and time.monotonic() < until:
         for pid in left:
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
