@@ -96,20 +96,20 @@ def print_medians(size: Size, found: Laps) -> None:
         cycle, mean, answer, cpu, server = (statistics.median(r[c] for r in runs) for c in COLUMNS)
         print(
             f"  {contender.name:22}{cycle:8.1f} {mean:11.1f} {answer:17.1f} {cpu:8.1f}"
-            f" {server:8.1f}, {server / cycle:.0%} of a cycle"
+            f" {server:8.1f}, {server / mean:.0%} of the mean"
         )
 
 
 def print_server(found: Laps) -> None:
     """Say in words what the server has to do with the figures above."""
     told = ", ".join(
-        f"{statistics.median(r['server_us'] / r['cycle_us'] for r in found[each]):.0%} of {name}"
+        f"{statistics.median(r['server_us'] / r['mean_us'] for r in found[each]):.0%} of {name}"
         for each, name in ((ASYNC, "okibi's"), (OFFICIAL, "awslambdaric's"), (FLOOR, "the floor's"))
     )
     print(
         "the server: one blocking socket in Python, with all that it says made before, on a core"
         " of its\n"
-        f"  own. Its CPU is {told} cycle. The rest is\n"
+        f"  own. Its CPU is {told} mean cycle. The rest is\n"
         "  the runtime's, and the kernel's to wake one core after the other: twice a cycle of who\n"
         "  answers and asks in one write, four times of who does not."
     )
