@@ -41,6 +41,7 @@ def groups(rounds: int, count: int, *, full: bool) -> Groups:
         "actors": lambda: measure_actors(rounds),
     }
     more: Groups = {
+        "busy wait": lambda: overhead.awake(rounds, count),
         "1 MB": lambda: overhead.large(rounds, count, (overhead.BETWEEN,)),
         "peers": lambda: overhead.peers(rounds, count),
         "emulator": lambda: emulated(rounds, max(1, count // 3)),

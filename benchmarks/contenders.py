@@ -42,11 +42,13 @@ class Contender:
         name: what it is called.
         command: what starts it.
         handler: what it serves.
+        variables: what it finds in its environment, beside what each finds.
     """
 
     name: str
     command: tuple[str, ...]
     handler: str = "app.plain"
+    variables: tuple[tuple[str, str], ...] = ()
 
     def environment(self) -> dict[str, str]:
         """What it finds, beside the address of the Runtime API."""
@@ -59,6 +61,7 @@ class Contender:
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
             "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/echo",
             "AWS_LAMBDA_LOG_STREAM_NAME": "echo",
+            **dict(self.variables),
         }
 
 
@@ -69,10 +72,12 @@ def _module(name: str, *arguments: str, handler: str = "app.plain") -> Contender
 OFFICIAL = _module("awslambdaric", "-m", "awslambdaric", "app.plain")
 ASYNC = _module("okibi, async def", "-P", "-m", "runtime", handler="app.echo")
 PLAIN = _module("okibi, plain def", "-P", "-m", "runtime")
+PARKED = attrs.evolve(ASYNC, name="okibi, no busy wait", variables=(("OKIBI_BUSY_WAIT_US", "0"),))
 TYPED = _module("okibi, Handler", "-P", "-m", "runtime", handler="typed.Echo")
 STREAMED = _module("okibi, streamed", "-P", "-m", "runtime", handler="app.streamed")
 STATEFUL = _module("okibi, calls an actor", "-P", "-m", "runtime", handler="stateful.function")
 FLOOR = _module("floor: a bare socket", "-m", "benchmarks.floor")
+FLOOR_AWAKE = _module("a bare socket, no sleep", "-m", "benchmarks.floor", "--awake")
 FLOOR_JSON = _module("a bare socket and JSON", "-m", "benchmarks.floor", "--json")
 BARE_TASKS = _module("four bare trio tasks", "-m", "benchmarks.peers.bare_tasks")
 PURE = _module("pure-lambda-ric", "-m", "benchmarks.peers.pure_ric")

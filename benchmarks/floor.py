@@ -1,16 +1,21 @@
 """The floor: a bare blocking socket that pipelines. No actors, no JSON, no HTTP but a split.
 
 With `--json` it decodes each event and encodes the answer as okibi does for a plain callable, and
-does nothing else: so much of what lies above the floor is JSON's.
+does nothing else: so much of what lies above the floor is JSON's. With `--awake` it never sleeps,
+but looks for what comes as okibi does for the next event: so much of the floor is sleep.
 """
 
 import os
+import select
 import socket
 import sys
+import time
 from collections.abc import Callable
 
 # A body above this is written from where it lies.
 APART_ABOVE = 1 << 16
+# Seconds without an event, after which others have their lap.
+LAP = 0.005
 
 
 def by_json() -> Callable[[bytes | bytearray], bytes]:
@@ -23,11 +28,25 @@ def by_json() -> Callable[[bytes | bytearray], bytes]:
     return lambda body: escaped_outcome_of(decode(body)).body
 
 
+class Awake(socket.socket):
+    """Receives without sleep, but for between two laps, which are the others'."""
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        come = select.poll()
+        come.register(self, select.POLLIN)
+        until = time.perf_counter() + LAP
+        while not come.poll(0) and time.perf_counter() < until:
+            pass
+        return super().recv(size, flags)
+
+
 def main() -> None:
     answer = by_json() if "--json" in sys.argv else None
     host, _, port = os.environ["AWS_LAMBDA_RUNTIME_API"].partition(":")
     following = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n"
     with socket.create_connection((host, int(port))) as connection:
+        if "--awake" in sys.argv:
+            connection = Awake(fileno=connection.detach())
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.sendall(following)
         buffer = b""

@@ -11,10 +11,12 @@ from .contenders import (
     ASYNC,
     BARE_TASKS,
     FLOOR,
+    FLOOR_AWAKE,
     FLOOR_JSON,
     H11,
     HTTPX,
     OFFICIAL,
+    PARKED,
     PLAIN,
     PURE,
     ROOT,
@@ -201,6 +203,24 @@ def small(rounds: int, count: int) -> list[Row]:
             rows += of_handlers(size, found)
         else:
             rows += of_json(size, found)
+    return rows
+
+
+def awake(rounds: int, count: int) -> list[Row]:
+    """What the busy wait gives of it, and what it would give the floor."""
+    rows: list[Row] = []
+    for size in SMALL:
+        found = take_turns([OFFICIAL, ASYNC, PARKED, FLOOR, FLOOR_AWAKE], size, rounds, count)
+        print_medians(size, found)
+        cpu = ((ASYNC, "cpu_us"), (PARKED, "cpu_us"))
+        rows += [
+            cycle(size, found, PARKED, OFFICIAL, "no busy wait / awslambdaric"),
+            cycle(size, found, PARKED, FLOOR, "no busy wait / floor"),
+            cycle(size, found, ASYNC, PARKED, "async def / no busy wait"),
+            row(size, found, cpu, "CPU, async def / no busy wait"),
+            cycle(size, found, FLOOR_AWAKE, FLOOR, "a floor that does not sleep / floor"),
+            cycle(size, found, ASYNC, FLOOR_AWAKE, "async def / a floor that does not sleep"),
+        ]
     return rows
 
 

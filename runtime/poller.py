@@ -4,9 +4,11 @@ import logging
 from collections.abc import Sequence
 
 import trio
+from trio.lowlevel import checkpoint
 
 from actors import Actor, logs
 
+from .busy_wait import BusyWait
 from .lane import Lane
 from .ledger import Ledger, wake
 from .loss import Loss, Owed
@@ -31,12 +33,19 @@ class Poller(Actor):
 
     It waits on the descriptor first and receives then: on a lane there is nothing to receive
     but after a wait, so to try first would cost one call into the kernel an event.
+
+    Args:
+        ledger: where its events stand.
+        lane: what it reads.
+        connect: makes a connection to the Runtime API.
+        busy_wait: how it looks for the next event before that wait.
     """
 
-    def __init__(self, ledger: Ledger, lane: Lane, connect: Connect) -> None:
+    def __init__(self, ledger: Ledger, lane: Lane, connect: Connect, busy_wait: BusyWait) -> None:
         self.ledger = ledger
         self.lane = lane
         self.connect = connect
+        self.busy_wait = busy_wait
 
     async def run(self) -> None:
         lane = self.lane
@@ -71,7 +80,13 @@ class Poller(Actor):
         lane = self.lane
         while lane.transport is not None:
             transport = lane.transport
-            await transport.readable()
+            if self._looks():
+                # The loop's other work, while the server is at the answer anyway.
+                await checkpoint()
+                if not self.busy_wait.sees(transport.pending):
+                    await transport.readable()
+            else:
+                await transport.readable()
             for limit in LIMITS:
                 try:
                     data = transport.receive(limit)
@@ -92,6 +107,12 @@ class Poller(Actor):
                     return
                 if passed_on or not full:
                     break
+
+    def _looks(self) -> bool:
+        """Whether to look for the next event: it can come, and that has paid."""
+        owed = self.lane.owed
+        # While a handler is at the last one nothing can; nobody knows for how long.
+        return bool(owed) and owed[-1] is Owed.NEXT and self.busy_wait.begins()
 
     def _take_all(self, data: bytes) -> bool:
         """Take what was received. True when `run` has something to do about it."""
@@ -141,6 +162,7 @@ class Poller(Actor):
         came = self.lane.delivery
         if came is None or came.serial == before or not came.unsettled:
             return False
+        self.busy_wait.came()
         self.ledger.received(self.lane, came)
         return True
 

@@ -35,7 +35,7 @@ import trio
 
 from .delivery import Delivery, Outcome, State
 from .lane import Lane
-from .ledger import wake
+from .ledger import give_turn, wake
 from .stream import RESPONSE, Stream
 from .wire import HTTP_INTEGRATION, OCTETS, PRELUDE_END, chunk, header_value
 
@@ -95,7 +95,7 @@ class Response:
     It ends when the handler returns; what that returns does not matter.
     """
 
-    __slots__ = ("_content_type", "_cut", "_delivery", "_lane", "_stream", "_worker")
+    __slots__ = ("_content_type", "_cut", "_delivery", "_lane", "_stream", "_worker", "at_once")
 
     def __init__(self, lane: Lane, delivery: Delivery, cut: Callable[[], None]) -> None:
         self._lane = lane
@@ -104,6 +104,9 @@ class Response:
         self._content_type = OCTETS
         self._cut = cut
         self._stream: Stream | None = None
+        # Whether pieces are written in the step that brings them: never on a user's stack, which
+        # may have used up nearly all that Python allows (room `actors.turns`).
+        self.at_once = False
 
     @property
     def content_type(self) -> str:
@@ -141,16 +144,23 @@ class Response:
             # Who writes on and on, whatever he is told, must not hold the loop.
             await trio.lowlevel.checkpoint()
             raise
-        if not stream.blocked:
-            # Else it waits for the connection, and mail would only fill its mailbox.
-            wake(self._lane.writer)
-        elif self._lane.unwritten <= ROOM:
+        if self._is_out(stream):
             await trio.lowlevel.checkpoint()
             return
         while True:
             await stream.written()
             if self._lane.unwritten <= ROOM or stream.over or not self._goes_on:
                 return
+
+    def _is_out(self, stream: Stream) -> bool:
+        """Have it sent; whether all of it is, or waits for the connection and is little."""
+        if stream.blocked:
+            # The responder waits for that, too: mail would only fill its mailbox.
+            return self._lane.unwritten <= ROOM
+        if self.at_once and give_turn(self._lane.writer, None):
+            return not self._lane.unwritten
+        wake(self._lane.writer)
+        return False
 
     # -- for whoever runs the handler
 

@@ -25,6 +25,7 @@ class Settings(NamedTuple):
         lanes: how many events may be in flight at once.
         pipelined: whether the next GET leaves with the answer.
         margin: seconds before the platform's deadline at which okibi answers itself.
+        busy_wait: seconds that the next event is looked for at most before its wait; 0 for none.
         on_demand: whether the platform allows init only 10 s.
         snap_start: whether a snapshot is taken after init.
         escaped: whether a plain callable's result is sent as ASCII alone.
@@ -41,6 +42,7 @@ class Settings(NamedTuple):
     lanes: int = 1
     pipelined: bool = True
     margin: float = 0.1
+    busy_wait: float = 0.0003
     on_demand: bool = True
     snap_start: bool = False
     escaped: bool = True
@@ -86,6 +88,7 @@ def settings_from(environment: Mapping[str, str], arguments: Sequence[str]) -> S
         lanes=int(_number(environment, "AWS_LAMBDA_MAX_CONCURRENCY", 1, least=1)),
         pipelined=environment.get("OKIBI_PIPELINE", "1") != "0",
         margin=_number(environment, "OKIBI_DEADLINE_MARGIN_MS", 100, least=10) / 1000,
+        busy_wait=_number(environment, "OKIBI_BUSY_WAIT_US", 300, least=0, most=10_000) / 1e6,
         on_demand=start == "on-demand",
         snap_start=start == "snap-start",
         escaped=_UNESCAPED.fullmatch(environment.get("AWS_EXECUTION_ENV", "")) is None,
@@ -127,12 +130,20 @@ def _loop(environment: Mapping[str, str]) -> str:
     return loop
 
 
-def _number(environment: Mapping[str, str], name: str, default: float, *, least: float) -> float:
+def _number(
+    environment: Mapping[str, str],
+    name: str,
+    default: float,
+    *,
+    least: float,
+    most: float = math.inf,
+) -> float:
     text = environment.get(name) or str(default)
     try:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not number >= least or math.isinf(number):
-        raise InitError("Runtime.BadSetting", f"{name} is a number from {least}, not {text!r}")
+    if not least <= number <= most or math.isinf(number):
+        range_ = f"{least} to {most}" if most < math.inf else f"{least}"
+        raise InitError("Runtime.BadSetting", f"{name} is a number from {range_}, not {text!r}")
     return number

@@ -168,6 +168,8 @@ async def _say_all(result: Any, instance: Instance, response: Response) -> None:
         await result.run(response)
         return
     items: Any = result
+    # What gives the pieces is suspended while they are written.
+    response.at_once = True
     if not isgenerator(result):
         await _iterate(items, response)
     elif isinstance(instance, Plain) and instance.alarm is None:

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any
 from supervisors import Backoff, Child, Restart, Supervision
 
 from .alarm import Alarm
+from .busy_wait import BusyWait
 from .delivery import Outcome
 from .dispatcher import Dispatcher
 from .extension import Extension, Registration
@@ -165,7 +166,7 @@ def tree(
         partial(Dispatcher, ledger), name=DISPATCHER, id="dispatcher", shutdown=GRACE
     )
     pollers = [
-        Child(partial(_poller, ledger, lane, connect), id=f"poller-{n}", shutdown=GRACE)
+        Child(partial(_poller, serving, lane, connect), id=f"poller-{n}", shutdown=GRACE)
         for n, lane in enumerate(ledger.lanes)
     ]
     first: list[Child[Any]] = []
@@ -206,9 +207,11 @@ def _responder(ledger: Ledger, lane: Lane) -> Responder:
     return Responder(lane)
 
 
-def _poller(ledger: Ledger, lane: Lane, connect: Connect) -> Poller:
+def _poller(serving: Serving, lane: Lane, connect: Connect) -> Poller:
+    ledger, limit = serving.ledger, serving.settings.busy_wait
     ledger.started(lane)
-    return Poller(ledger, lane, connect)
+    alone = len(ledger.lanes) == 1
+    return Poller(ledger, lane, connect, BusyWait(limit if alone else 0.0))
 
 
 def _lanes(name: str, children: list[Child[Any]]) -> list[Child[Any]]:

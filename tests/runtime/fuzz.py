@@ -22,6 +22,7 @@ from collections import Counter
 import attrs
 import trio
 
+from runtime.busy_wait import BusyWait
 from runtime.context import Context
 from runtime.delivery import Outcome
 from runtime.lane import Lane
@@ -154,7 +155,7 @@ def read(pieces: list[bytes]) -> Read:
     told, connections = Read(), 0
     ledger = ledger_of(1, told.failures)
     lane = ledger.lanes[0]
-    poller = Poller(ledger, lane, nobody)
+    poller = Poller(ledger, lane, nobody, BusyWait(0.0))
     _connect(lane)
     for piece in [*pieces, b""]:
         before = lane.serial

@@ -1,23 +1,30 @@
 """A lane with its poller and its responder, against a Runtime API that a test plays by hand."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
 import attrs
 import trio
+from trio.abc import Instrument
 from trio.testing import wait_all_tasks_blocked
 
 from actors import Name, Ref, start
+from runtime.busy_wait import BusyWait
+from runtime.context import Context
 from runtime.delivery import Delivery, Outcome
+from runtime.dispatcher import Dispatcher
+from runtime.handler import Awaited
 from runtime.lane import Lane
-from runtime.ledger import Ledger
+from runtime.ledger import DISPATCHER, Ledger
+from runtime.marshal import decoder_for
 from runtime.poller import Poller
 from runtime.responder import Responder
 from runtime.transport import Transport
 from runtime.wire import next_request
-from tests.runtime.stage import ledger_of
+from runtime.worker import Worker
+from tests.runtime.stage import SETTINGS, ledger_of
 
 NEXT = next_request(b"api")
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
@@ -28,6 +35,15 @@ def event(request_id: str = "id-1", body: bytes = b"{}", head: bytes = b"") -> b
         b"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: %s\r\n%sContent-Length: %d\r\n\r\n%s"
         % (request_id.encode(), head, len(body), body)
     )
+
+
+class Passes(Instrument):
+    """Counts the passes of trio's loop."""
+
+    made = 0
+
+    def before_io_wait(self, timeout: float) -> None:
+        self.made += 1
 
 
 @attrs.define(eq=False)
@@ -106,6 +122,7 @@ class World:
     refusals: int = 0
     pollers: list[Ref[Poller]] = attrs.field(factory=list[Ref[Poller]])
     responders: list[Ref[Responder]] = attrs.field(factory=list[Ref[Responder]])
+    busy_wait: BusyWait = attrs.field(factory=lambda: BusyWait(0.0))
 
     @property
     def lane(self) -> Lane:
@@ -137,8 +154,15 @@ class World:
         self.ledger.settled(self.lane)
         await wait_all_tasks_blocked()
 
+    async def serves(self, handler: Callable[[Any, Context], Any]) -> None:
+        """Have a handler's worker and a dispatcher beside the lane."""
+        make, decoder = partial(Awaited, handler), decoder_for(Any)
+        await start(self.nursery, partial(Worker, self.ledger, SETTINGS, make, decoder, False))
+        await start(self.nursery, partial(Dispatcher, self.ledger), name=DISPATCHER)
+        await wait_all_tasks_blocked()
+
     async def poller(self) -> None:
-        factory = partial(Poller, self.ledger, self.lane, self.connect)
+        factory = partial(Poller, self.ledger, self.lane, self.connect, self.busy_wait)
         self.pollers.append(await start(self.nursery, factory, path="poller"))
         await wait_all_tasks_blocked()
 
@@ -150,11 +174,14 @@ class World:
 
 
 @asynccontextmanager
-async def world(pipelined: bool = True, refusals: int = 0) -> AsyncIterator[World]:
+async def world(
+    pipelined: bool = True, refusals: int = 0, busy_wait: BusyWait | None = None
+) -> AsyncIterator[World]:
     failures: list[str] = []
     async with trio.open_nursery() as nursery:
         made = World(ledger_of(1, failures), failures, nursery, refusals=refusals)
         made.lane.pipelined = pipelined
+        made.busy_wait = busy_wait or made.busy_wait
         await made.responder()
         await made.poller()
         yield made

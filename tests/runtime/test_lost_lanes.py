@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import attrs
 import pytest
@@ -362,9 +362,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
     starts: Counter[int] = Counter()
     init = Poller.__init__
 
-    def counting(self: Poller, ledger: Ledger, lane: Lane, connect: object) -> None:
+    def counting(self: Poller, ledger: Ledger, lane: Lane, *others: Any) -> None:
         starts[lane.index] += 1
-        init(self, ledger, lane, connect)  # type: ignore[arg-type]
+        init(self, ledger, lane, *others)
 
     monkeypatch.setattr(Poller, "__init__", counting)
     return starts

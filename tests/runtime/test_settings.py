@@ -22,6 +22,7 @@ def test_all_but_the_address_and_the_handler_has_a_default(
         lanes=1,
         pipelined=True,
         margin=0.1,
+        busy_wait=0.0003,
         on_demand=True,
         log_level="",
         function_name="function",
@@ -39,6 +40,7 @@ def test_everything_can_be_said() -> None:
         "AWS_LAMBDA_MAX_CONCURRENCY": "16",
         "OKIBI_PIPELINE": "0",
         "OKIBI_DEADLINE_MARGIN_MS": "250",
+        "OKIBI_BUSY_WAIT_US": "0",
         "AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency",
         "AWS_LAMBDA_LOG_LEVEL": "debug",
         "AWS_LAMBDA_FUNCTION_NAME": "shop",
@@ -54,6 +56,7 @@ def test_everything_can_be_said() -> None:
     assert settings.lanes == 16
     assert not settings.pipelined
     assert settings.margin == 0.25
+    assert settings.busy_wait == 0
     assert not settings.on_demand
     assert settings.log_level == "DEBUG"
     assert settings.function_name == "shop"
@@ -72,14 +75,18 @@ def test_without_the_address_the_sentence_says_who_sets_it() -> None:
         settings_from({"_HANDLER": "app.handler"}, [])
 
 
-@pytest.mark.parametrize("name", ["AWS_LAMBDA_MAX_CONCURRENCY", "OKIBI_DEADLINE_MARGIN_MS"])
+@pytest.mark.parametrize(
+    "name", ["AWS_LAMBDA_MAX_CONCURRENCY", "OKIBI_DEADLINE_MARGIN_MS", "OKIBI_BUSY_WAIT_US"]
+)
 @pytest.mark.parametrize("text", ["many", "-1", "nan", "inf", "-inf", "0x10"])
 def test_a_number_that_is_none_is_named(name: str, text: str) -> None:
-    with pytest.raises(InitError, match=rf"{name} is a number from \d+, not '{text}'"):
+    with pytest.raises(InitError, match=rf"{name} is a number from \d+( to \d+)?, not '{text}'"):
         settings_from({**LEAST, name: text}, [])
 
 
-@pytest.mark.parametrize("name", ["AWS_LAMBDA_MAX_CONCURRENCY", "OKIBI_DEADLINE_MARGIN_MS"])
+@pytest.mark.parametrize(
+    "name", ["AWS_LAMBDA_MAX_CONCURRENCY", "OKIBI_DEADLINE_MARGIN_MS", "OKIBI_BUSY_WAIT_US"]
+)
 def test_an_empty_number_is_none_said(name: str) -> None:
     assert settings_from({**LEAST, name: ""}, []) == settings_from(LEAST, [])
 
@@ -87,6 +94,11 @@ def test_an_empty_number_is_none_said(name: str) -> None:
 def test_no_lane_is_too_few() -> None:
     with pytest.raises(InitError, match="AWS_LAMBDA_MAX_CONCURRENCY is a number from 1, not '0'"):
         settings_from({**LEAST, "AWS_LAMBDA_MAX_CONCURRENCY": "0"}, [])
+
+
+def test_no_busy_wait_is_longer_than_ten_milliseconds() -> None:
+    with pytest.raises(InitError, match="OKIBI_BUSY_WAIT_US is a number from 0 to 10000, not"):
+        settings_from({**LEAST, "OKIBI_BUSY_WAIT_US": "10001"}, [])
 
 
 @pytest.mark.parametrize(

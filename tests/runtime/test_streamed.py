@@ -9,11 +9,12 @@ import attrs
 import pytest
 import trio
 
+from actors.loop import CONTEXT
 from runtime import Context, Handler, Prelude, Response, streaming
 from runtime.delivery import State
 from runtime.response import ROOM, Item
 from runtime.wire import HTTP_INTEGRATION
-from tests.runtime.played import ACCEPTED, NEXT, event
+from tests.runtime.played import ACCEPTED, NEXT, Passes, event
 from tests.runtime.streamed import Stage, body, serving, trailer, until
 
 LOG: list[object] = []
@@ -118,6 +119,35 @@ async def test_a_piece_is_on_the_wire_before_the_next_is_computed() -> None:
         await stage.give()
 
     assert LOG == [b"5\r\nfirst\r\n", b"6\r\nsecond\r\n"]
+
+
+@pytest.mark.skipif(CONTEXT is None, reason="trio's loop is another than is known")
+@pytest.mark.parametrize("own_stack", [False, True])
+async def test_a_piece_is_out_a_pass_of_the_loop_sooner_if_no_user_s_stack_is_below_it(
+    own_stack: bool,
+) -> None:
+    passes = Passes()
+    taken: list[int] = []
+
+    async def yields(event: int, context: Context) -> AsyncIterator[Item]:
+        for _ in range(3):
+            began = passes.made
+            yield "x"
+            taken.append(passes.made - began)
+
+    @streaming
+    async def writes(event: int, response: Response, context: Context) -> None:
+        for _ in range(3):
+            began = passes.made
+            await response.write("x")
+            taken.append(passes.made - began)
+
+    trio.lowlevel.add_instrument(passes)
+    async with serving(writes if own_stack else yields) as stage:
+        await stage.give(1)
+
+        assert body(stage.read()) == b"xxx"
+        assert taken == [2 if own_stack else 1] * 3
 
 
 async def test_while_the_connection_takes_no_more_the_handler_waits() -> None:

@@ -10,6 +10,7 @@ from runtime.alarm import Alarm
 from runtime.context import Context
 from runtime.function import Function, Workers
 from runtime.handler import Handler, Plain
+from runtime.poller import Poller
 from runtime.transport import Transport
 from runtime.tree import BACKOFF, INTENSITY, PERIOD, Serving, tree
 from supervisors import Child, Strategy, Supervision
@@ -85,6 +86,22 @@ def test_each_lane_has_a_responder_and_a_poller_each_kind_with_a_supervisor() ->
             ("pollers", ["poller-0", "poller-1", "poller-2"]),
         ],
     )
+
+
+@pytest.mark.parametrize(("lanes", "limit"), [(1, SETTINGS.busy_wait), (2, 0.0)])
+def test_only_the_poller_of_one_lane_looks_for_its_next_event(lanes: int, limit: float) -> None:
+    pollers: list[Poller] = []
+
+    def find(flags: Supervision) -> None:
+        for child in flags.children:
+            if isinstance(child.start, Supervision):
+                find(child.start)
+            elif str(child.id).startswith("poller-"):
+                pollers.append(child.start())  # type: ignore[operator]
+
+    find(tree(serving(Function(Greeter), lanes), connect))
+
+    assert [poller.busy_wait.limit for poller in pollers] == [limit] * lanes
 
 
 def test_none_of_many_s_crashes_can_use_up_what_all_may_do_wrong() -> None:

@@ -2,7 +2,6 @@
 
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -21,7 +20,7 @@ from runtime.ledger import ABANDON_LIMIT, DISPATCHER, give_turn
 from runtime.marshal import decoder_for
 from runtime.worker import Worker
 from supervisors import Child, Supervision, supervise
-from tests.runtime.played import ACCEPTED, NEXT, World, event, world
+from tests.runtime.played import ACCEPTED, NEXT, event, world
 from tests.runtime.player import Player
 from tests.runtime.stage import SETTINGS, Inbox, delivery, ledger_of
 
@@ -39,14 +38,6 @@ async def test_an_event_is_with_a_worker_when_the_step_that_has_read_it_ends(
     assert made.state is State.ASSIGNED
 
 
-async def serves(stage: World, handler: Callable[[Any, Context], Any]) -> None:
-    """Have a handler's worker and a dispatcher beside the lane."""
-    make, decoder = partial(Awaited, handler), decoder_for(Any)
-    await start(stage.nursery, partial(Worker, stage.ledger, SETTINGS, make, decoder, False))
-    await start(stage.nursery, partial(Dispatcher, stage.ledger), name=DISPATCHER)
-    await wait_all_tasks_blocked()
-
-
 @pytest.mark.skipif(CONTEXT is None, reason="trio's loop is another than is known")
 @pytest.mark.parametrize("seconds", [0, 1])
 async def test_a_handler_has_its_first_step_in_the_one_that_has_read_its_event(
@@ -58,7 +49,7 @@ async def test_a_handler_has_its_first_step_in_the_one_that_has_read_its_event(
         return event
 
     async with world() as stage:
-        await serves(stage, handler)
+        await stage.serves(handler)
         stage.wire.taken()
         made = stage.lane.delivery = delivery()
         stage.ledger.received(stage.lane, made)
@@ -77,7 +68,7 @@ async def test_what_was_woken_before_the_event_came_does_not_fall_behind_it() ->
         begun.append("handler")
 
     async with world() as stage:
-        await serves(stage, handler)
+        await stage.serves(handler)
         woken = trio.Event()
         stage.nursery.start_soon(woken.wait)
         await wait_all_tasks_blocked()
@@ -105,7 +96,7 @@ async def test_nobody_holds_an_event_that_its_handler_has_nor_the_answer_before(
             frame = frame.f_back
 
     async with world() as stage:
-        await serves(stage, handler)
+        await stage.serves(handler)
         stage.wire.taken()
         await stage.say(event(body=b'"%s"' % (b"long" * 300)))
         assert stage.delivery.state is State.STAGED
@@ -197,7 +188,7 @@ async def test_the_next_event_finds_done_what_the_last_one_has_set_off() -> None
     for _ in range(20):  # trio takes either of two tasks first
         async with world() as stage:
             await supervise(stage.nursery, Supervision([Child(Inbox, name=name)], intensity=9))
-            await serves(stage, handler)
+            await stage.serves(handler)
             # The next one comes as the answer to the first is written.
             stage.wire.answers = [ACCEPTED + event("id-2")]
             await stage.say(event())

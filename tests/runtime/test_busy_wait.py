@@ -1,0 +1,245 @@
+"""Busy waiting: when the next event is looked for and for how long; and how a poller looks."""
+
+from math import inf
+
+import attrs
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+from trio.testing import MockClock
+
+from actors.loop import CONTEXT
+from runtime.busy_wait import MOST, BusyWait
+from runtime.context import Context
+from tests.runtime.played import ACCEPTED, Passes, event, world
+
+LIMIT = 0.0003
+LOOK = LIMIT / 50
+SOON, LATE = LIMIT / 2, LIMIT * 100
+
+
+@attrs.define(eq=False)
+class Waited:
+    """A poller in a time that a test tells: each look takes a little of it."""
+
+    now: float = 1000.0
+    looks: int = 0
+    waits: int = 0
+    in_vain: list[int] = attrs.field(factory=list[int])
+    busy_wait: BusyWait = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.busy_wait = BusyWait(LIMIT, lambda: self.now)
+
+    def event(self, gap: float) -> bool:
+        """Have an event come so long after it could; whether it was found by looking."""
+        due = self.now + gap
+        began = self.looks
+        looked = self.busy_wait.begins()
+        found = looked and self.busy_wait.sees(lambda: self.look(due))
+        if looked and not found:
+            self.in_vain.append(self.looks - began)
+        self.waits += not found
+        self.now = max(self.now, due)
+        self.busy_wait.came()
+        return found
+
+    def look(self, due: float) -> bool:
+        self.looks += 1
+        self.now += LOOK
+        return self.now >= due
+
+
+async def test_the_first_event_is_not_looked_for() -> None:
+    assert not Waited().event(SOON)
+
+
+async def test_an_event_is_looked_for_once_one_has_come_soon() -> None:
+    waited = Waited()
+    waited.event(SOON)
+
+    assert waited.event(SOON)
+    assert waited.waits == 1
+
+
+async def test_an_event_that_comes_late_is_waited_for_and_the_next_one_too() -> None:
+    waited = Waited()
+    waited.event(SOON)
+
+    assert not waited.event(LATE)
+    assert not waited.event(SOON)
+    assert len(waited.in_vain) == 1
+
+
+async def test_nobody_looks_longer_than_the_limit() -> None:
+    waited = Waited()
+    waited.event(SOON)
+    waited.event(LATE)
+
+    assert waited.in_vain == [pytest.approx(LIMIT / LOOK, abs=1)]
+
+
+async def test_a_look_that_goes_on_ends_with_the_first_one_s_limit() -> None:
+    waited = Waited()
+    waited.event(SOON)
+    assert waited.busy_wait.begins()
+    # A status has come, and the event is yet to come.
+    waited.now += 2 * LIMIT
+    assert waited.busy_wait.begins()
+
+    assert not waited.busy_wait.sees(lambda: waited.look(inf))
+    assert waited.looks == 1
+
+
+async def test_a_function_that_is_asked_now_and_then_looks_for_nothing() -> None:
+    waited = Waited()
+    for _ in range(100):
+        waited.event(LATE)
+
+    assert waited.looks == 0
+
+
+async def test_each_look_in_vain_doubles_how_many_are_to_come_soon_before_the_next() -> None:
+    waited = Waited()
+    between: list[int] = []
+    for _ in range(13):
+        soon = 0
+        while not waited.busy_wait.begins():
+            waited.event(SOON)
+            soon += 1
+        waited.event(LATE)
+        between.append(soon)
+
+    assert between == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1024, 1024]
+    assert between[-1] == MOST
+
+
+async def test_one_that_is_found_makes_good_for_all_that_were_not() -> None:
+    waited = Waited()
+    for _ in range(5):
+        while not waited.busy_wait.begins():
+            waited.event(SOON)
+        waited.event(LATE)
+    while not waited.busy_wait.begins():
+        waited.event(SOON)
+    assert waited.event(SOON)
+    waited.event(LATE)
+    waited.event(SOON)
+
+    # Of two that are wanted now.
+    assert not waited.event(SOON)
+    assert waited.event(SOON)
+
+
+async def test_an_event_whose_wait_nobody_has_seen_begin_says_nothing() -> None:
+    waited = Waited()
+    waited.event(SOON)
+    waited.now += LATE
+    waited.busy_wait.came()
+
+    assert waited.event(SOON)
+
+
+async def test_nothing_is_looked_for_while_a_task_is_to_have_its_step() -> None:
+    waited = Waited()
+    waited.event(SOON)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.lowlevel.checkpoint)
+        assert not waited.event(SOON)
+    assert waited.looks == 0
+
+    assert waited.event(SOON), "which is no look in vain"
+
+
+async def test_a_limit_of_nothing_never_looks() -> None:
+    never = BusyWait(0.0, lambda: 1.0)
+    for _ in range(3):
+        assert not never.begins()
+        never.came()
+
+
+async def test_a_clock_that_stands_still_makes_no_endless_look(mock_clock: MockClock) -> None:
+    waiting = BusyWait(LIMIT)
+    waiting.begins()
+    waiting.came()
+    assert waiting.begins()
+
+    assert not waiting.sees(lambda: False)
+
+
+@given(st.lists(st.sampled_from([SOON, LATE]), max_size=400))
+def test_whatever_comes_what_is_looked_for_is_what_the_table_says(gaps: list[float]) -> None:
+    async def main() -> None:
+        waited, wanted, in_a_row = Waited(), 1, 0
+        for gap in gaps:
+            looks, soon = in_a_row >= wanted, gap is SOON
+            assert waited.event(gap) == (looks and soon)
+            if looks:
+                wanted = 1 if soon else min(2 * wanted, MOST)
+            in_a_row = in_a_row + 1 if soon else 0
+
+    trio.run(main)
+
+
+async def echo(event: object, context: Context) -> object:
+    return event
+
+
+def known(busy_wait: BusyWait) -> BusyWait:
+    """One whose last event came soon."""
+    busy_wait.begins()
+    busy_wait.came()
+    return busy_wait
+
+
+@pytest.mark.skipif(CONTEXT is None, reason="trio's loop is another than is known")
+async def test_an_event_that_follows_upon_its_answer_is_received_without_a_wait() -> None:
+    async with world(busy_wait=known(BusyWait(LIMIT, lambda: 1.0))) as stage:
+        await stage.serves(echo)
+        stage.wire.answers = [ACCEPTED + event(f"id-{n}") for n in range(2, 12)]
+        waits = stage.wire.waits
+        await stage.say(event())
+
+        assert stage.delivery.request_id == "id-11"
+        assert stage.wire.waits == waits + 1
+
+
+async def test_the_loop_makes_a_pass_between_two_events_even_so() -> None:
+    async with world(busy_wait=known(BusyWait(LIMIT, lambda: 1.0))) as stage:
+        await stage.serves(echo)
+        stage.wire.answers = [ACCEPTED + event(f"id-{n}") for n in range(2, 12)]
+        passes = Passes()
+        trio.lowlevel.add_instrument(passes)
+        await stage.say(event())
+        trio.lowlevel.remove_instrument(passes)
+
+        assert stage.delivery.request_id == "id-11"
+        assert passes.made >= 10
+
+
+async def test_while_a_handler_takes_its_time_nothing_is_looked_for() -> None:
+    class Never(BusyWait):
+        def sees(self, pending: object) -> bool:
+            raise AssertionError
+
+    async def sleeps(event: object, context: Context) -> None:
+        await trio.sleep_forever()
+
+    async with world(busy_wait=known(Never(LIMIT, lambda: 1.0))) as stage:
+        await stage.serves(sleeps)
+        await stage.say(event())
+
+        assert stage.delivery.request_id == "id-1"
+
+
+@pytest.mark.skipif(CONTEXT is None, reason="trio's loop is another than is known")
+async def test_what_does_not_follow_is_waited_for() -> None:
+    async with world(busy_wait=known(BusyWait(LIMIT, lambda: 1.0))) as stage:
+        await stage.serves(echo)
+        await stage.say(event())
+        waits = stage.wire.waits
+        await stage.say(ACCEPTED + event("id-2"))
+
+        assert stage.delivery.request_id == "id-2"
+        assert stage.wire.waits == waits + 1
