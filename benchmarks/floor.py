@@ -1,8 +1,8 @@
 """The floor: a bare blocking socket that pipelines. No actors, no JSON, no HTTP but a split.
 
 With `--json` it decodes each event and encodes the answer as okibi does for a plain callable, and
-does nothing else: so much of what lies above the floor is JSON's. With `--awake` it never sleeps,
-but looks for what comes as okibi does for the next event: so much of the floor is sleep.
+does nothing else: so much of what lies above the floor is JSON's. With `--awake` it sleeps only
+between laps: so much of the floor is sleep.
 """
 
 import os
@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from functools import cached_property
 
 # A body above this is written from where it lies.
 APART_ABOVE = 1 << 16
@@ -29,15 +30,19 @@ def by_json() -> Callable[[bytes | bytearray], bytes]:
 
 
 class Awake(socket.socket):
-    """Receives without sleep, but for between two laps, which are the others'."""
+    """Looks for what comes before it sleeps."""
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        come = select.poll()
-        come.register(self, select.POLLIN)
         until = time.perf_counter() + LAP
-        while not come.poll(0) and time.perf_counter() < until:
+        while not self._come(0) and time.perf_counter() < until:
             pass
         return super().recv(size, flags)
+
+    @cached_property
+    def _come(self) -> Callable[[int], object]:
+        looks = select.poll()
+        looks.register(self, select.POLLIN)
+        return looks.poll
 
 
 def main() -> None:

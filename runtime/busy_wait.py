@@ -8,14 +8,16 @@ Go's, and locks.) Where none follows it is for nothing. So it is done only as lo
 
     the last event came        what follows
     within the limit           the next one is looked for once as many as are wanted have come so in
-                               a row: one, to begin with, and again when one has been found
+                               a row: one, to begin with
     later, not looked for      the next one is not looked for
-    later, looked for          nor is it, and twice as many in a row are wanted from now on
+    later, looked for          nor is it, and PRICE more in a row are wanted from now on; one less
+                               for each that is found
+    with its wait unseen       what followed upon the one before
 
-A function that is asked now and then, or frozen between its events, looks for none. What looking
-would keep from others they have before: the loop makes a pass, and there is no look while a task is
-to have its step. Nor where there is more than one lane, for it would be kept from the others'
-events.
+A function that is asked now and then looks for nothing; nor does one whose handlers wait, since the
+answer goes out while the poller is parked. The loop makes a pass before each look, and there is
+none while a task is to have its step; one that is woken in that very pass may have it after the
+look. With more than one lane nobody looks, for it would be kept from the others' events.
 """
 
 from collections.abc import Callable
@@ -26,6 +28,9 @@ import trio
 
 from actors.loop import others_wait
 
+# How many that are found make good for one that is looked for in vain: the limit, by what it takes
+# to be parked and woken.
+PRICE: Final = 8
 # As many in a row are wanted at most.
 MOST: Final = 1024
 
@@ -38,13 +43,15 @@ class BusyWait:
         clock: what tells the time, in seconds.
     """
 
-    __slots__ = ("_asked", "_clock", "_in_a_row", "_wanted", "limit")
+    __slots__ = ("_asked", "_clock", "_found", "_in_a_row", "_wanted", "limit")
 
     def __init__(self, limit: float, clock: Callable[[], float] = trio.current_time) -> None:
         self.limit = limit
         self._clock = clock
         # Since when the event that is awaited can come.
         self._asked: float | None = None
+        # What was seen of it last was found by looking.
+        self._found = False
         self._in_a_row = 0
         self._wanted = 1
 
@@ -52,7 +59,7 @@ class BusyWait:
         """From now on the next event can come; said before, nothing. Whether it is looked for."""
         if self._asked is None and self.limit:
             self._asked = self._clock()
-        return self._in_a_row >= self._wanted
+        return self._in_a_row >= self._wanted and not others_wait()
 
     def sees(self, pending: Callable[[], bool]) -> bool:
         """Look until something has come; False if it is to be waited for.
@@ -69,20 +76,20 @@ class BusyWait:
             if now >= until or now == before:
                 break
         else:
+            self._found = True
             return True
+        self._found = False
         self._in_a_row = 0
-        self._wanted = min(2 * self._wanted, MOST)
+        self._wanted = min(self._wanted + PRICE, MOST)
         return False
 
     def came(self) -> None:
         """Take note of an event that has come."""
+        if self._found:
+            self._found = False
+            self._wanted = max(1, self._wanted - 1)
         asked, self._asked = self._asked, None
-        # None: its handler took its time, and the last answer went out unseen.
         if asked is None:
+            # The last one's handler waited, and its answer went out unseen.
             return
-        if self._clock() - asked >= self.limit:
-            self._in_a_row = 0
-            return
-        if self._in_a_row >= self._wanted:
-            self._wanted = 1
-        self._in_a_row += 1
+        self._in_a_row = self._in_a_row + 1 if self._clock() - asked < self.limit else 0

@@ -110,9 +110,10 @@ class Poller(Actor):
 
     def _looks(self) -> bool:
         """Whether to look for the next event: it can come, and that has paid."""
-        owed = self.lane.owed
-        # While a handler is at the last one nothing can; nobody knows for how long.
-        return bool(owed) and owed[-1] is Owed.NEXT and self.busy_wait.begins()
+        lane = self.lane
+        # It is asked for once all is out; while a handler is at the last one, nothing is.
+        asked = bool(lane.owed) and lane.owed[-1] is Owed.NEXT and not lane.outbox
+        return asked and self.busy_wait.begins()
 
     def _take_all(self, data: bytes) -> bool:
         """Take what was received. True when `run` has something to do about it."""

@@ -21,8 +21,8 @@ class Responder(Actor):
     A worker that answers gives it a turn for that (`actors.turns`), so that its task is woken only
     where the connection takes no more, or something has come over it while the handler held the
     loop: its end, or a status before a streamed answer is over. The poller is to see that first,
-    lest the answer is lost. Woken, it writes a whole answer a pass later: behind what the poller
-    sees, and what the handler has set off.
+    lest the answer is lost. So, woken, it writes a pass later: behind what the poller sees, and, of
+    a whole answer, what the handler has set off.
     """
 
     def __init__(self, lane: Lane) -> None:
@@ -35,7 +35,7 @@ class Responder(Actor):
         while True:
             if self._write():
                 await receive()
-                if lane.stream is None:
+                if lane.stream is None or self._heard():
                     await checkpoint()
             else:
                 await self._writable()
@@ -59,8 +59,12 @@ class Responder(Actor):
             log_error(outcome.body)
 
     def _turn(self, _: object) -> bool:
+        return not self._heard() and self._write()
+
+    def _heard(self) -> bool:
+        """Whether something has come that the poller is to see first."""
         transport = self.lane.transport
-        return transport is None or (not transport.pending() and self._write())
+        return transport is not None and transport.pending()
 
     def _write(self) -> bool:
         """Stage and write. True when there is no more to write, or nothing to write to."""

@@ -144,7 +144,7 @@ class Response:
             # Who writes on and on, whatever he is told, must not hold the loop.
             await trio.lowlevel.checkpoint()
             raise
-        if self._is_out(stream):
+        if self._sent(stream):
             await trio.lowlevel.checkpoint()
             return
         while True:
@@ -152,15 +152,13 @@ class Response:
             if self._lane.unwritten <= ROOM or stream.over or not self._goes_on:
                 return
 
-    def _is_out(self, stream: Stream) -> bool:
-        """Have it sent; whether all of it is, or waits for the connection and is little."""
-        if stream.blocked:
-            # The responder waits for that, too: mail would only fill its mailbox.
-            return self._lane.unwritten <= ROOM
-        if self.at_once and give_turn(self._lane.writer, None):
-            return not self._lane.unwritten
-        wake(self._lane.writer)
-        return False
+    def _sent(self, stream: Stream) -> bool:
+        """Have what was put sent; whether it is, or what waits for the connection is little."""
+        # While it does, the responder waits, too, and mail would only fill its mailbox.
+        if not (stream.blocked or (self.at_once and give_turn(self._lane.writer, None))):
+            wake(self._lane.writer)
+            return False
+        return self._lane.unwritten <= (ROOM if stream.blocked else 0)
 
     # -- for whoever runs the handler
 

@@ -1,5 +1,6 @@
 """Busy waiting: when the next event is looked for and for how long; and how a poller looks."""
 
+from collections.abc import Callable
 from math import inf
 
 import attrs
@@ -10,12 +11,12 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from actors.loop import CONTEXT
-from runtime.busy_wait import MOST, BusyWait
+from runtime.busy_wait import MOST, PRICE, BusyWait
 from runtime.context import Context
-from tests.runtime.played import ACCEPTED, Passes, event, world
+from tests.runtime.played import ACCEPTED, NEXT, Passes, event, world
 
 LIMIT = 0.0003
-LOOK = LIMIT / 50
+LOOK = LIMIT / 10
 SOON, LATE = LIMIT / 2, LIMIT * 100
 
 
@@ -100,10 +101,10 @@ async def test_a_function_that_is_asked_now_and_then_looks_for_nothing() -> None
     assert waited.looks == 0
 
 
-async def test_each_look_in_vain_doubles_how_many_are_to_come_soon_before_the_next() -> None:
+async def test_each_look_in_vain_is_to_be_made_good_for_by_more_that_come_soon() -> None:
     waited = Waited()
     between: list[int] = []
-    for _ in range(13):
+    for _ in range(130):
         soon = 0
         while not waited.busy_wait.begins():
             waited.event(SOON)
@@ -111,25 +112,50 @@ async def test_each_look_in_vain_doubles_how_many_are_to_come_soon_before_the_ne
         waited.event(LATE)
         between.append(soon)
 
-    assert between == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1024, 1024]
+    assert between[:4] == [1, 1 + PRICE, 1 + 2 * PRICE, 1 + 3 * PRICE]
     assert between[-1] == MOST
 
 
-async def test_one_that_is_found_makes_good_for_all_that_were_not() -> None:
+async def test_each_that_is_found_makes_good_for_a_part_of_one_that_was_not() -> None:
     waited = Waited()
-    for _ in range(5):
-        while not waited.busy_wait.begins():
-            waited.event(SOON)
-        waited.event(LATE)
+    waited.event(SOON)
+    waited.event(LATE)
+    for _ in range(1 + PRICE):
+        assert not waited.event(SOON)
+    for _ in range(3):
+        assert waited.event(SOON)
+    waited.busy_wait.came()
+    waited.event(LATE)
+    soon = 0
     while not waited.busy_wait.begins():
         waited.event(SOON)
-    assert waited.event(SOON)
-    waited.event(LATE)
-    waited.event(SOON)
+        soon += 1
 
-    # Of two that are wanted now.
-    assert not waited.event(SOON)
-    assert waited.event(SOON)
+    assert soon == 1 + PRICE - 3 + PRICE
+
+
+async def test_a_status_that_is_found_makes_good_for_nothing() -> None:
+    waited = Waited()
+    waited.event(SOON)
+    waited.event(LATE)
+    for _ in range(1 + PRICE):
+        waited.event(SOON)
+    for _ in range(PRICE):
+        assert waited.busy_wait.begins()
+        assert waited.busy_wait.sees(lambda: True)
+    assert waited.event(LATE) is False
+    for _ in range(2 * PRICE):
+        assert not waited.event(SOON)
+        assert not waited.busy_wait.begins()
+
+
+async def test_bursts_that_cost_more_than_they_save_are_not_looked_for() -> None:
+    waited = Waited()
+    for _ in range(100):
+        for gap in (SOON, SOON, SOON, LATE):
+            waited.event(gap)
+
+    assert len(waited.in_vain) == 1
 
 
 async def test_an_event_whose_wait_nobody_has_seen_begin_says_nothing() -> None:
@@ -176,10 +202,17 @@ def test_whatever_comes_what_is_looked_for_is_what_the_table_says(gaps: list[flo
             looks, soon = in_a_row >= wanted, gap is SOON
             assert waited.event(gap) == (looks and soon)
             if looks:
-                wanted = 1 if soon else min(2 * wanted, MOST)
+                wanted = max(1, wanted - 1) if soon else min(wanted + PRICE, MOST)
             in_a_row = in_a_row + 1 if soon else 0
 
     trio.run(main)
+
+
+class Never(BusyWait):
+    """Not to be asked to look."""
+
+    def sees(self, pending: object) -> bool:
+        raise AssertionError
 
 
 async def echo(event: object, context: Context) -> object:
@@ -219,10 +252,6 @@ async def test_the_loop_makes_a_pass_between_two_events_even_so() -> None:
 
 
 async def test_while_a_handler_takes_its_time_nothing_is_looked_for() -> None:
-    class Never(BusyWait):
-        def sees(self, pending: object) -> bool:
-            raise AssertionError
-
     async def sleeps(event: object, context: Context) -> None:
         await trio.sleep_forever()
 
@@ -231,15 +260,74 @@ async def test_while_a_handler_takes_its_time_nothing_is_looked_for() -> None:
         await stage.say(event())
 
         assert stage.delivery.request_id == "id-1"
+        assert stage.pollers[0].alive
+
+
+async def test_nor_where_the_next_one_is_not_asked_for_with_the_answer() -> None:
+    async with world(pipelined=False, busy_wait=known(Never(LIMIT, lambda: 1.0))) as stage:
+        await stage.serves(echo)
+        await stage.say(event())
+
+        assert b"/response" in stage.wire.taken()
+        assert stage.pollers[0].alive
+
+
+async def test_nor_while_the_answer_waits_for_the_connection() -> None:
+    async with world(busy_wait=known(Never(LIMIT, lambda: 1.0))) as stage:
+        await stage.serves(echo)
+        stage.wire.room = 20
+        await stage.say(event())
+        await stage.say(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+        assert stage.lane.outbox
+        assert stage.pollers[0].alive
+        stage.wire.room = 1 << 30
+        stage.wire.drained.set()
+
+
+async def test_nor_where_the_last_one_was_late() -> None:
+    async with world(busy_wait=Never(LIMIT, lambda: 1.0)) as stage:
+        await stage.serves(echo)
+        await stage.say(event())
+
+        assert stage.wire.taken().endswith(NEXT)
+        assert stage.pollers[0].alive
 
 
 @pytest.mark.skipif(CONTEXT is None, reason="trio's loop is another than is known")
-async def test_what_does_not_follow_is_waited_for() -> None:
-    async with world(busy_wait=known(BusyWait(LIMIT, lambda: 1.0))) as stage:
+async def test_what_does_not_follow_is_looked_for_once_and_waited_for() -> None:
+    looks: list[bool] = []
+
+    class Told(BusyWait):
+        def sees(self, pending: Callable[[], bool]) -> bool:
+            looks.append(super().sees(pending))
+            return looks[-1]
+
+    async with world(busy_wait=known(Told(LIMIT, lambda: 1.0))) as stage:
         await stage.serves(echo)
         await stage.say(event())
         waits = stage.wire.waits
+        assert looks == [False]
         await stage.say(ACCEPTED + event("id-2"))
 
         assert stage.delivery.request_id == "id-2"
+        assert stage.wire.waits == waits + 1
+
+
+@pytest.mark.skipif(CONTEXT is None, reason="trio's loop is another than is known")
+async def test_a_handler_s_own_time_is_not_the_next_event_s() -> None:
+    now = 0.0
+
+    async def slow(event: object, context: Context) -> object:
+        nonlocal now
+        now += LATE
+        return event
+
+    async with world(busy_wait=known(BusyWait(LIMIT, lambda: now))) as stage:
+        await stage.serves(slow)
+        stage.wire.answers = [ACCEPTED + event(f"id-{n}") for n in range(2, 12)]
+        waits = stage.wire.waits
+        await stage.say(event())
+
+        assert stage.delivery.request_id == "id-11"
         assert stage.wire.waits == waits + 1

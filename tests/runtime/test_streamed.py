@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import pytest
 import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors.loop import CONTEXT
 from runtime import Context, Handler, Prelude, Response, streaming
@@ -148,6 +149,50 @@ async def test_a_piece_is_out_a_pass_of_the_loop_sooner_if_no_user_s_stack_is_be
 
         assert body(stage.read()) == b"xxx"
         assert taken == [2 if own_stack else 1] * 3
+
+
+@pytest.mark.parametrize("own_stack", [False, True])
+async def test_the_end_of_the_connection_is_seen_before_a_piece_is_written(own_stack: bool) -> None:
+    @streaming
+    async def writes(event: int, response: Response, context: Context) -> None:
+        # In one step, as where a handler has held the loop.
+        stage.world.wire.say(ConnectionResetError("reset"))
+        await response.write("x")
+
+    async def yields(event: int, context: Context) -> AsyncIterator[Item]:
+        stage.world.wire.say(ConnectionResetError("reset"))
+        yield "x"
+
+    for _ in range(20):  # trio takes either of two tasks first
+        async with serving(writes if own_stack else yields) as stage:
+            await stage.give(1)
+
+            first, second = stage.world.connections
+            assert first.taken() == b""
+            assert body(second.taken()) == b"x"
+            assert not stage.world.failures
+
+
+async def test_a_piece_without_a_connection_waits_for_the_next_one(mock_clock: MockClock) -> None:
+    async def yields(event: int, context: Context) -> AsyncIterator[Item]:
+        await asked.wait()
+        yield "x"
+        LOG.append("goes on")
+
+    asked = trio.Event()
+    async with serving(yields) as stage:
+        await stage.give(1)
+        stage.world.refusals = 1
+        await stage.world.say(ConnectionResetError("reset"))
+        assert stage.lane.transport is None
+        asked.set()
+        await wait_all_tasks_blocked()
+        assert not LOG
+        mock_clock.jump(1)
+        await wait_all_tasks_blocked()
+
+        assert LOG == ["goes on"]
+        assert body(stage.read()) == b"x"
 
 
 async def test_while_the_connection_takes_no_more_the_handler_waits() -> None:
