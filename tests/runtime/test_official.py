@@ -340,7 +340,8 @@ def test_a_handler_class_s_result_goes_by_msgspec_and_by_these_rules_where_it_re
 
 def test_what_is_nested_too_deep_is_refused() -> None:
     deep: list[Any] = []
-    for _ in range(100_000):
+    # Python 3.14 counts no levels, but what is left of the stack.
+    for _ in range(1_000_000):
         deep = [deep]
     for say in (escaped_outcome_of, outcome_of):
         with pytest.raises(MarshalError, match="Unable to marshal response: "):
