@@ -118,11 +118,11 @@ class World:
     ledger: Ledger
     failures: list[str]
     nursery: trio.Nursery
+    busy_wait: BusyWait
     connections: list[Played] = attrs.field(factory=list[Played])
     refusals: int = 0
     pollers: list[Ref[Poller]] = attrs.field(factory=list[Ref[Poller]])
     responders: list[Ref[Responder]] = attrs.field(factory=list[Ref[Responder]])
-    busy_wait: BusyWait = attrs.field(factory=lambda: BusyWait(0.0))
 
     @property
     def lane(self) -> Lane:
@@ -179,9 +179,9 @@ async def world(
 ) -> AsyncIterator[World]:
     failures: list[str] = []
     async with trio.open_nursery() as nursery:
-        made = World(ledger_of(1, failures), failures, nursery, refusals=refusals)
+        looks = busy_wait or BusyWait(0.0)
+        made = World(ledger_of(1, failures), failures, nursery, looks, refusals=refusals)
         made.lane.pipelined = pipelined
-        made.busy_wait = busy_wait or made.busy_wait
         await made.responder()
         await made.poller()
         yield made

@@ -13,7 +13,7 @@ from trio.testing import MockClock
 from actors.loop import CONTEXT
 from runtime.busy_wait import MOST, PRICE, BusyWait
 from runtime.context import Context
-from tests.runtime.played import ACCEPTED, NEXT, Passes, event, world
+from tests.runtime.played import ACCEPTED, NEXT, Passes, World, event, world
 
 LIMIT = 0.0003
 LOOK = LIMIT / 10
@@ -226,28 +226,31 @@ def known(busy_wait: BusyWait) -> BusyWait:
     return busy_wait
 
 
+async def follow(stage: World) -> None:
+    """Have eleven events served, each of which comes as the answer to the last is written."""
+    stage.wire.answers = [ACCEPTED + event(f"id-{n}") for n in range(2, 12)]
+    await stage.say(event())
+    assert stage.delivery.request_id == "id-11"
+
+
 @pytest.mark.skipif(CONTEXT is None, reason="trio's loop is another than is known")
 async def test_an_event_that_follows_upon_its_answer_is_received_without_a_wait() -> None:
     async with world(busy_wait=known(BusyWait(LIMIT, lambda: 1.0))) as stage:
         await stage.serves(echo)
-        stage.wire.answers = [ACCEPTED + event(f"id-{n}") for n in range(2, 12)]
         waits = stage.wire.waits
-        await stage.say(event())
+        await follow(stage)
 
-        assert stage.delivery.request_id == "id-11"
         assert stage.wire.waits == waits + 1
 
 
 async def test_the_loop_makes_a_pass_between_two_events_even_so() -> None:
     async with world(busy_wait=known(BusyWait(LIMIT, lambda: 1.0))) as stage:
         await stage.serves(echo)
-        stage.wire.answers = [ACCEPTED + event(f"id-{n}") for n in range(2, 12)]
         passes = Passes()
         trio.lowlevel.add_instrument(passes)
-        await stage.say(event())
+        await follow(stage)
         trio.lowlevel.remove_instrument(passes)
 
-        assert stage.delivery.request_id == "id-11"
         assert passes.made >= 10
 
 
@@ -325,9 +328,7 @@ async def test_a_handler_s_own_time_is_not_the_next_event_s() -> None:
 
     async with world(busy_wait=known(BusyWait(LIMIT, lambda: now))) as stage:
         await stage.serves(slow)
-        stage.wire.answers = [ACCEPTED + event(f"id-{n}") for n in range(2, 12)]
         waits = stage.wire.waits
-        await stage.say(event())
+        await follow(stage)
 
-        assert stage.delivery.request_id == "id-11"
         assert stage.wire.waits == waits + 1
