@@ -14,10 +14,11 @@ Go's, and locks.) Where none follows it is for nothing. So it is done only as lo
                                for each that is found
     with its wait unseen       what followed upon the one before
 
-A function that is asked now and then looks for nothing; nor does one whose handlers wait, since the
-answer goes out while the poller is parked. The loop makes a pass before each look, and there is
-none while a task is to have its step; one that is woken in that very pass may have it after the
-look. With more than one lane nobody looks, for it would be kept from the others' events.
+A function that is asked now and then looks for nothing. Where a handler waits, its poller is parked
+while the answer goes out, and is woken to look if that pays. The loop makes a pass before each
+look, and there is none while a task is to have its step; one that is woken in that very pass may
+have it after the look. With more than one lane nobody looks, for it would be kept from the others'
+events.
 """
 
 from collections.abc import Callable
@@ -90,6 +91,6 @@ class BusyWait:
             self._wanted = max(1, self._wanted - 1)
         asked, self._asked = self._asked, None
         if asked is None:
-            # The last one's handler waited, and its answer went out unseen.
+            # Nobody has seen it asked for: other tasks have kept the poller from that.
             return
         self._in_a_row = self._in_a_row + 1 if self._clock() - asked < self.limit else 0

@@ -12,7 +12,7 @@ from .busy_wait import BusyWait
 from .lane import Lane
 from .ledger import Ledger, wake
 from .loss import Loss, Owed
-from .transport import Connect
+from .transport import Connect, Transport
 from .wire import Answer, WireError
 
 logger = logs.logger("okibi")
@@ -46,9 +46,11 @@ class Poller(Actor):
         self.lane = lane
         self.connect = connect
         self.busy_wait = busy_wait
+        self._parked = False
 
     async def run(self) -> None:
         lane = self.lane
+        lane.asked = self._asked
         # What a predecessor that has crashed may have read, and nobody been told of.
         self.ledger.wake_dispatcher()
         while True:
@@ -78,35 +80,55 @@ class Poller(Actor):
     async def _read_until_idle(self) -> None:
         """Read until the connection is gone, or nothing more can come before more is said."""
         lane = self.lane
-        while lane.transport is not None:
-            transport = lane.transport
-            if self._looks():
+        while (transport := lane.transport) is not None:
+            found = self._looks()
+            if found:
                 # The loop's other work, while the server is at the answer anyway.
                 await checkpoint()
-                if not self.busy_wait.sees(transport.pending):
-                    await transport.readable()
-            else:
-                await transport.readable()
-            for limit in LIMITS:
+                found = self.busy_wait.sees(transport.pending)
+            if not found:
+                self._parked = True
                 try:
-                    data = transport.receive(limit)
-                except BlockingIOError:
-                    break
-                except OSError as error:
-                    self._broken(str(error))
-                    return
-                # Synchronous from here: what was received is in the ledger before anything can
-                # kill.
-                full, before = len(data) == limit, lane.serial
-                goes_on = not self._take_all(data)
-                # Not kept while a handler has it, nor while this waits: the other lanes' buffers
-                # would begin behind it.
-                del data
-                passed_on = self._pass_on(before)
-                if not goes_on:
-                    return
-                if passed_on or not full:
-                    break
+                    await transport.readable()
+                except trio.ClosedResourceError:
+                    # To look, said `_asked`.
+                    continue
+                finally:
+                    self._parked = False
+            if not self._read(transport):
+                return
+
+    def _read(self, transport: Transport) -> bool:
+        """Read what has come; False if the connection is gone, or nothing more can come.
+
+        Synchronous: what was received is in the ledger before anything can kill.
+        """
+        for limit in LIMITS:
+            try:
+                data = transport.receive(limit)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                self._broken(str(error))
+                return False
+            full, before = len(data) == limit, self.lane.serial
+            goes_on = not self._take_all(data)
+            # Not kept while a handler has it, nor while this waits: the other lanes' buffers would
+            # begin behind it.
+            del data
+            passed_on = self._pass_on(before)
+            if not goes_on:
+                return False
+            if passed_on or not full:
+                break
+        return True
+
+    def _asked(self) -> None:
+        """All is out. Where this was parked before the next event was asked for, as it is while a
+        handler waits, it is to look for that even so.
+        """
+        if self._parked and self._looks() and self.lane.transport is not None:
+            self.lane.transport.interrupt()
 
     def _looks(self) -> bool:
         """Whether to look for the next event: it can come, and that has paid."""

@@ -76,6 +76,7 @@ class Responder(Actor):
         try:
             while lane.outbox:
                 lane.wrote(transport.send(lane.outbox[0]))
+            lane.asked()
         except BlockingIOError:
             return False
         except OSError as error:

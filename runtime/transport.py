@@ -47,6 +47,10 @@ class Transport(Protocol):
         """Wait until `send` will not be refused."""
         ...
 
+    def interrupt(self) -> None:
+        """End all waits for it with `trio.ClosedResourceError`, and leave it open."""
+        ...
+
     def close(self) -> None:
         """Close it; whoever waits for it is told."""
         ...
@@ -91,8 +95,11 @@ class SocketTransport:
     def writable(self) -> Awaitable[None]:
         return wait_writable(self._socket)  # noqa: ASYNC105
 
-    def close(self) -> None:
+    def interrupt(self) -> None:
         notify_closing(self._socket)
+
+    def close(self) -> None:
+        self.interrupt()
         self._socket.close()
 
 

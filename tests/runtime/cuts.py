@@ -44,6 +44,7 @@ from runtime.settings import Settings
 from runtime.transport import Transport
 from runtime.tree import Serving, tree
 from supervisors import Supervisor
+from tests.runtime.stage import Arrival
 from tests.runtime.sweep import random_of_trio
 from tests.runtime.verdict import verdict
 from tests.runtime.world import Nobody, RecordingLedger
@@ -107,7 +108,7 @@ class CutTransport:
     heard: list[bytes] = attrs.field(factory=list[bytes], init=False)
     broken: bool = attrs.field(default=False, init=False)
     _inbox: bytearray = attrs.field(factory=bytearray, init=False)
-    _came: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _arrival: Arrival = attrs.field(factory=Arrival, init=False)
 
     def _left(self, outward: bool) -> float:
         if self.cut is None or self.cut.outward is not outward:
@@ -122,7 +123,7 @@ class CutTransport:
             data, self.broken = data[: int(left)], True
         self.heard.append(data)
         self._inbox += data
-        self._came.set()
+        self._arrival.tell()
 
     def receive(self, limit: int) -> bytes:
         if self._inbox:
@@ -142,7 +143,7 @@ class CutTransport:
         if len(taken) >= left:
             # First: what the other side answers to these bytes does not arrive any more.
             taken, self.broken = taken[: int(left)], True
-            self._came.set()
+            self._arrival.tell()
         self.sent.append(taken)
         self.connection.receive(taken)
         if self.broken and not taken and not (self.cut and self.cut.blind):
@@ -154,13 +155,13 @@ class CutTransport:
         return self.broken or bool(self._inbox)
 
     async def readable(self) -> None:
-        await trio.lowlevel.checkpoint()
-        while not self.pending():
-            self._came = trio.Event()
-            await self._came.wait()
+        await self._arrival.wait(self.pending)
 
     async def writable(self) -> None:
         await trio.lowlevel.checkpoint()
+
+    def interrupt(self) -> None:
+        self._arrival.interrupt()
 
     def close(self) -> None:
         self.connection.lost()

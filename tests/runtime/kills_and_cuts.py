@@ -95,7 +95,7 @@ class BreakingTransport(MemoryTransport):
             self._inbox.clear()
         self.broken = True
         self.connection.lost()
-        self._came.set()
+        self._arrival.tell()
         return frozenset(each.decode() for each in lost)
 
     def deliver(self, pieces: list[bytes]) -> None:
@@ -112,12 +112,6 @@ class BreakingTransport(MemoryTransport):
 
     def pending(self) -> bool:
         return self.broken or super().pending()
-
-    async def readable(self) -> None:
-        await trio.lowlevel.checkpoint()
-        while not self.pending():
-            self._came = trio.Event()
-            await self._came.wait()
 
     def close(self) -> None:
         if not self.broken:

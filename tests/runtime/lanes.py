@@ -39,6 +39,8 @@ class Wire:
 
     async def writable(self) -> None: ...
 
+    def interrupt(self) -> None: ...
+
     def close(self) -> None:
         self.closed = True
 

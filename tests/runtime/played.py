@@ -24,7 +24,7 @@ from runtime.responder import Responder
 from runtime.transport import Transport
 from runtime.wire import next_request
 from runtime.worker import Worker
-from tests.runtime.stage import SETTINGS, ledger_of
+from tests.runtime.stage import SETTINGS, Arrival, ledger_of
 
 NEXT = next_request(b"api")
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
@@ -55,16 +55,17 @@ class Played:
     room: int = 1 << 30
     sends: int = 0
     waits: int = 0
+    interrupts: int = 0
     limits: list[int] = attrs.field(factory=list[int])
     closed: bool = False
     # What is said as answers are written, one for each.
     answers: list[bytes] = attrs.field(factory=list[bytes])
-    came: trio.Event = attrs.field(factory=trio.Event)
+    arrival: Arrival = attrs.field(factory=Arrival)
     drained: trio.Event = attrs.field(factory=trio.Event)
 
     def say(self, *data: bytes | OSError) -> None:
         self.inbox.extend(data)
-        self.came.set()
+        self.arrival.tell()
 
     def receive(self, limit: int) -> bytes:
         self.limits.append(limit)
@@ -91,15 +92,16 @@ class Played:
 
     async def readable(self) -> None:
         self.waits += 1
-        await trio.lowlevel.checkpoint()
-        while not self.inbox:
-            self.came = trio.Event()
-            await self.came.wait()
+        await self.arrival.wait(self.pending)
 
     async def writable(self) -> None:
         await trio.lowlevel.checkpoint()
         while not self.room:
             await self.drained.wait()
+
+    def interrupt(self) -> None:
+        self.interrupts += 1
+        self.arrival.interrupt()
 
     def close(self) -> None:
         self.closed = True

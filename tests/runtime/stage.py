@@ -1,12 +1,13 @@
 """What the tests of single rooms are made of: addresses without actors, deliveries, settings."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import attrs
+import trio
 
 from actors import KILLED, Actor, Ref
 from actors.mailbox import DEFAULT_POLICY, Mailbox
@@ -69,6 +70,40 @@ def brought_to(state: State, by: Ref[Any] | None = None) -> Delivery:
         if reached <= state and (reached is not State.STREAMING or state is State.STREAMING):
             assert step()
     return made
+
+
+class Arrival:
+    """What the reader of a connection that is played waits by: something has come, or it is
+    interrupted.
+    """
+
+    def __init__(self) -> None:
+        self._told = trio.Event()
+        self._interrupted = False
+
+    def tell(self) -> None:
+        """Something has come."""
+        self._told.set()
+
+    def interrupt(self) -> None:
+        """End its wait, if there is one."""
+        self._interrupted = True
+        self._told.set()
+
+    async def wait(self, pending: Callable[[], bool]) -> None:
+        """Wait until something is pending.
+
+        Raises:
+            trio.ClosedResourceError: it was interrupted.
+        """
+        self._interrupted = False
+        if pending():
+            await trio.lowlevel.checkpoint()
+        while not pending():
+            self._told = trio.Event()
+            await self._told.wait()
+            if self._interrupted:
+                raise trio.ClosedResourceError
 
 
 @attrs.define(eq=False)

@@ -1,7 +1,9 @@
 """Busy waiting: when the next event is looked for and for how long; and how a poller looks."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from math import inf
+from typing import Any
 
 import attrs
 import pytest
@@ -18,6 +20,8 @@ from tests.runtime.played import ACCEPTED, NEXT, Passes, World, event, world
 LIMIT = 0.0003
 LOOK = LIMIT / 10
 SOON, LATE = LIMIT / 2, LIMIT * 100
+KNOWN = pytest.mark.skipif(CONTEXT is None, reason="trio's loop is another than is known")
+Handler = Callable[[Any, Context], Any]
 
 
 @attrs.define(eq=False)
@@ -215,15 +219,37 @@ class Never(BusyWait):
         raise AssertionError
 
 
+class Told(BusyWait):
+    """Tells of each look whether something was found."""
+
+    def __init__(self) -> None:
+        super().__init__(LIMIT, lambda: 1.0)
+        self.looks = list[bool]()
+
+    def sees(self, pending: Callable[[], bool]) -> bool:
+        self.looks.append(super().sees(pending))
+        return self.looks[-1]
+
+
 async def echo(event: object, context: Context) -> object:
     return event
 
 
-def known(busy_wait: BusyWait) -> BusyWait:
-    """One whose last event came soon."""
-    busy_wait.begins()
-    busy_wait.came()
-    return busy_wait
+async def waits(event: object, context: Context) -> object:
+    await trio.lowlevel.checkpoint()
+    return event
+
+
+@asynccontextmanager
+async def serving(
+    busy_wait: BusyWait, handler: Handler = echo, *, pipelined: bool = True
+) -> AsyncIterator[World]:
+    """A world whose last event came soon."""
+    async with world(pipelined, busy_wait=busy_wait) as stage:
+        await stage.serves(handler)
+        busy_wait.begins()
+        busy_wait.came()
+        yield stage
 
 
 async def follow(stage: World) -> None:
@@ -233,19 +259,18 @@ async def follow(stage: World) -> None:
     assert stage.delivery.request_id == "id-11"
 
 
-@pytest.mark.skipif(CONTEXT is None, reason="trio's loop is another than is known")
+@KNOWN
 async def test_an_event_that_follows_upon_its_answer_is_received_without_a_wait() -> None:
-    async with world(busy_wait=known(BusyWait(LIMIT, lambda: 1.0))) as stage:
-        await stage.serves(echo)
-        waits = stage.wire.waits
+    async with serving(BusyWait(LIMIT, lambda: 1.0)) as stage:
+        before = stage.wire.waits
         await follow(stage)
 
-        assert stage.wire.waits == waits + 1
+        assert stage.wire.waits == before + 1
+        assert stage.wire.interrupts == 0
 
 
 async def test_the_loop_makes_a_pass_between_two_events_even_so() -> None:
-    async with world(busy_wait=known(BusyWait(LIMIT, lambda: 1.0))) as stage:
-        await stage.serves(echo)
+    async with serving(BusyWait(LIMIT, lambda: 1.0)) as stage:
         passes = Passes()
         trio.lowlevel.add_instrument(passes)
         await follow(stage)
@@ -254,12 +279,33 @@ async def test_the_loop_makes_a_pass_between_two_events_even_so() -> None:
         assert passes.made >= 10
 
 
+@KNOWN
+async def test_so_is_one_whose_handler_has_waited_while_the_poller_was_parked() -> None:
+    class Follows(Told):
+        """The next event comes while it is looked for."""
+
+        def sees(self, pending: Callable[[], bool]) -> bool:
+            if len(self.looks) < 10:
+                stage.wire.say(ACCEPTED + event(f"id-{len(self.looks) + 2}"))
+            return super().sees(pending)
+
+    told = Follows()
+    async with serving(told, waits) as stage:
+        before = stage.wire.waits
+        await stage.say(event())
+
+        assert stage.delivery.request_id == "id-11"
+        assert told.looks == [True] * 10 + [False]
+        # Once for each handler, which was ended, and at the end.
+        assert stage.wire.waits == before + 11 + 1
+        assert stage.wire.interrupts == 11
+
+
 async def test_while_a_handler_takes_its_time_nothing_is_looked_for() -> None:
     async def sleeps(event: object, context: Context) -> None:
         await trio.sleep_forever()
 
-    async with world(busy_wait=known(Never(LIMIT, lambda: 1.0))) as stage:
-        await stage.serves(sleeps)
+    async with serving(Never(LIMIT, lambda: 1.0), sleeps) as stage:
         await stage.say(event())
 
         assert stage.delivery.request_id == "id-1"
@@ -267,17 +313,28 @@ async def test_while_a_handler_takes_its_time_nothing_is_looked_for() -> None:
 
 
 async def test_nor_where_the_next_one_is_not_asked_for_with_the_answer() -> None:
-    async with world(pipelined=False, busy_wait=known(Never(LIMIT, lambda: 1.0))) as stage:
-        await stage.serves(echo)
+    async with serving(Never(LIMIT, lambda: 1.0), pipelined=False) as stage:
         await stage.say(event())
 
         assert b"/response" in stage.wire.taken()
         assert stage.pollers[0].alive
 
 
+@KNOWN
+async def test_but_once_it_is() -> None:
+    told = Told()
+    async with serving(told, pipelined=False) as stage:
+        stage.wire.taken()
+        await stage.say(event())
+        assert told.looks == []
+        await stage.say(ACCEPTED)
+
+        assert stage.wire.taken().endswith(NEXT)
+        assert told.looks == [False]
+
+
 async def test_nor_while_the_answer_waits_for_the_connection() -> None:
-    async with world(busy_wait=known(Never(LIMIT, lambda: 1.0))) as stage:
-        await stage.serves(echo)
+    async with serving(Never(LIMIT, lambda: 1.0)) as stage:
         stage.wire.room = 20
         await stage.say(event())
         await stage.say(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -288,36 +345,34 @@ async def test_nor_while_the_answer_waits_for_the_connection() -> None:
         stage.wire.drained.set()
 
 
-async def test_nor_where_the_last_one_was_late() -> None:
-    async with world(busy_wait=Never(LIMIT, lambda: 1.0)) as stage:
-        await stage.serves(echo)
+@pytest.mark.parametrize("handler", [echo, waits])
+async def test_nor_where_the_last_one_was_late(handler: Handler) -> None:
+    now = 0.0
+    async with serving(Never(LIMIT, lambda: now), handler) as stage:
+        stage.busy_wait.begins()
+        now += LATE
         await stage.say(event())
 
         assert stage.wire.taken().endswith(NEXT)
         assert stage.pollers[0].alive
+        assert stage.wire.interrupts == 0
 
 
-@pytest.mark.skipif(CONTEXT is None, reason="trio's loop is another than is known")
-async def test_what_does_not_follow_is_looked_for_once_and_waited_for() -> None:
-    looks: list[bool] = []
-
-    class Told(BusyWait):
-        def sees(self, pending: Callable[[], bool]) -> bool:
-            looks.append(super().sees(pending))
-            return looks[-1]
-
-    async with world(busy_wait=known(Told(LIMIT, lambda: 1.0))) as stage:
-        await stage.serves(echo)
+@KNOWN
+@pytest.mark.parametrize("handler", [echo, waits])
+async def test_what_does_not_follow_is_looked_for_once_and_waited_for(handler: Handler) -> None:
+    told = Told()
+    async with serving(told, handler) as stage:
         await stage.say(event())
-        waits = stage.wire.waits
-        assert looks == [False]
+        before = stage.wire.waits
+        assert told.looks == [False]
         await stage.say(ACCEPTED + event("id-2"))
 
         assert stage.delivery.request_id == "id-2"
-        assert stage.wire.waits == waits + 1
+        assert stage.wire.waits == before + 1
 
 
-@pytest.mark.skipif(CONTEXT is None, reason="trio's loop is another than is known")
+@KNOWN
 async def test_a_handler_s_own_time_is_not_the_next_event_s() -> None:
     now = 0.0
 
@@ -326,9 +381,8 @@ async def test_a_handler_s_own_time_is_not_the_next_event_s() -> None:
         now += LATE
         return event
 
-    async with world(busy_wait=known(BusyWait(LIMIT, lambda: now))) as stage:
-        await stage.serves(slow)
-        waits = stage.wire.waits
+    async with serving(BusyWait(LIMIT, lambda: now), slow) as stage:
+        before = stage.wire.waits
         await follow(stage)
 
-        assert stage.wire.waits == waits + 1
+        assert stage.wire.waits == before + 1

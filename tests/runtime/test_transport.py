@@ -73,6 +73,21 @@ async def test_the_other_side_s_close_is_empty_bytes(
     assert transport.receive(10) == b""
 
 
+async def test_an_interruption_ends_a_wait_and_not_the_connection(
+    pair: tuple[SocketTransport, socket.socket],
+) -> None:
+    transport, there = pair
+    with pytest.RaisesGroup(trio.ClosedResourceError):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(transport.readable)
+            await wait_all_tasks_blocked()
+            transport.interrupt()
+
+    there.send(b"hello")
+    await transport.readable()
+    assert transport.receive(10) == b"hello"
+
+
 async def test_what_has_come_is_pending_until_it_is_received(
     pair: tuple[SocketTransport, socket.socket],
 ) -> None:

@@ -29,6 +29,7 @@ from runtime.local.journal import Journal
 from runtime.local.platform import Platform
 from runtime.response import Item
 from runtime.transport import Transport
+from tests.runtime.stage import Arrival
 
 ALL = 1 << 30
 EVENTS = 3
@@ -56,11 +57,11 @@ class MemoryTransport:
     connection: Connection = attrs.field(init=False)
     _inbox: bytearray = attrs.field(factory=bytearray, init=False)
     _full: bool = attrs.field(default=False, init=False)
-    _came: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _arrival: Arrival = attrs.field(factory=Arrival, init=False)
 
     def deliver(self, pieces: list[bytes]) -> None:
         self._inbox += b"".join(pieces)
-        self._came.set()
+        self._arrival.tell()
 
     def receive(self, limit: int) -> bytes:
         if not self._inbox:
@@ -81,15 +82,14 @@ class MemoryTransport:
         return bool(self._inbox)
 
     async def readable(self) -> None:
-        if self._inbox:
-            await trio.lowlevel.checkpoint()
-        while not self._inbox:
-            self._came = trio.Event()
-            await self._came.wait()
+        await self._arrival.wait(self.pending)
 
     async def writable(self) -> None:
         await trio.lowlevel.checkpoint()
         self._full = False
+
+    def interrupt(self) -> None:
+        self._arrival.interrupt()
 
     def close(self) -> None:
         self.connection.lost()
