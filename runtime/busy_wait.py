@@ -12,7 +12,6 @@ Go's, and locks.) Where none follows it is for nothing. So it is done only as lo
     later, not looked for      the next one is not looked for
     later, looked for          nor is it, and PRICE more in a row are wanted from now on; one less
                                for each that is found
-    with its wait unseen       what followed upon the one before
 
 A function that is asked now and then looks for nothing. Where a handler waits, its poller is parked
 while the answer goes out, and is woken to look if that pays. The loop makes a pass before each
@@ -91,6 +90,6 @@ class BusyWait:
             self._wanted = max(1, self._wanted - 1)
         asked, self._asked = self._asked, None
         if asked is None:
-            # Nobody has seen it asked for: other tasks have kept the poller from that.
+            # The limit is 0.
             return
         self._in_a_row = self._in_a_row + 1 if self._clock() - asked < self.limit else 0

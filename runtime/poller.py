@@ -46,11 +46,13 @@ class Poller(Actor):
         self.lane = lane
         self.connect = connect
         self.busy_wait = busy_wait
-        self._parked = False
+        # The connection that it is parked on.
+        self._parked: Transport | None = None
 
     async def run(self) -> None:
         lane = self.lane
-        lane.asked = self._asked
+        if self.busy_wait.limit:
+            lane.asked = self._asked
         # What a predecessor that has crashed may have read, and nobody been told of.
         self.ledger.wake_dispatcher()
         while True:
@@ -87,14 +89,14 @@ class Poller(Actor):
                 await checkpoint()
                 found = self.busy_wait.sees(transport.pending)
             if not found:
-                self._parked = True
+                self._parked = transport
                 try:
                     await transport.readable()
                 except trio.ClosedResourceError:
                     # To look, said `_asked`.
                     continue
                 finally:
-                    self._parked = False
+                    self._parked = None
             if not self._read(transport):
                 return
 
@@ -113,8 +115,7 @@ class Poller(Actor):
                 return False
             full, before = len(data) == limit, self.lane.serial
             goes_on = not self._take_all(data)
-            # Not kept while a handler has it, nor while this waits: the other lanes' buffers would
-            # begin behind it.
+            # Not kept while a handler has it: the other lanes' buffers would begin behind it.
             del data
             passed_on = self._pass_on(before)
             if not goes_on:
@@ -127,8 +128,8 @@ class Poller(Actor):
         """All is out. Where this was parked before the next event was asked for, as it is while a
         handler waits, it is to look for that even so.
         """
-        if self._parked and self._looks() and self.lane.transport is not None:
-            self.lane.transport.interrupt()
+        if self._parked is not None and self._looks():
+            self._parked.interrupt()
 
     def _looks(self) -> bool:
         """Whether to look for the next event: it can come, and that has paid."""

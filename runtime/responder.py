@@ -76,12 +76,13 @@ class Responder(Actor):
         try:
             while lane.outbox:
                 lane.wrote(transport.send(lane.outbox[0]))
-            lane.asked()
         except BlockingIOError:
             return False
         except OSError as error:
             # The poller sees the same from its side, and decides what it means.
             logger.debug("lane %d cannot be written to: %s", lane.index, error)
+        else:
+            lane.asked()
         finally:
             if lane.stream is not None:
                 lane.stream.wrote(blocked=bool(lane.outbox))

@@ -162,20 +162,12 @@ async def test_bursts_that_cost_more_than_they_save_are_not_looked_for() -> None
     assert len(waited.in_vain) == 1
 
 
-async def test_an_event_whose_wait_nobody_has_seen_begin_says_nothing() -> None:
-    waited = Waited()
-    waited.event(SOON)
-    waited.now += LATE
-    waited.busy_wait.came()
-
-    assert waited.event(SOON)
-
-
 async def test_nothing_is_looked_for_while_a_task_is_to_have_its_step() -> None:
     waited = Waited()
     waited.event(SOON)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trio.lowlevel.checkpoint)
+        assert not waited.busy_wait.begins()
         assert not waited.event(SOON)
     assert waited.looks == 0
 
@@ -299,6 +291,7 @@ async def test_so_is_one_whose_handler_has_waited_while_the_poller_was_parked() 
         # Once for each handler, which was ended, and at the end.
         assert stage.wire.waits == before + 11 + 1
         assert stage.wire.interrupts == 11
+        assert len(stage.wire.limits) == 11
 
 
 async def test_while_a_handler_takes_its_time_nothing_is_looked_for() -> None:
@@ -310,6 +303,23 @@ async def test_while_a_handler_takes_its_time_nothing_is_looked_for() -> None:
 
         assert stage.delivery.request_id == "id-1"
         assert stage.pollers[0].alive
+
+
+@KNOWN
+async def test_nor_while_a_stream_has_only_begun() -> None:
+    async def pieces(event: object, context: Context) -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield b"x"
+            for _ in range(5):
+                await trio.lowlevel.checkpoint()
+
+    told = Told()
+    async with serving(told, pieces) as stage:
+        await stage.say(event())
+
+        assert stage.wire.taken().endswith(NEXT)
+        assert told.looks == [False]
+        assert stage.wire.interrupts == 1
 
 
 async def test_nor_where_the_next_one_is_not_asked_for_with_the_answer() -> None:
