@@ -90,6 +90,6 @@ class BusyWait:
             self._wanted = max(1, self._wanted - 1)
         asked, self._asked = self._asked, None
         if asked is None:
-            # The limit is 0.
+            # The limit is 0; or a server has sent it before all of its GET was out.
             return
         self._in_a_row = self._in_a_row + 1 if self._clock() - asked < self.limit else 0

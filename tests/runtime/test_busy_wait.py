@@ -162,6 +162,15 @@ async def test_bursts_that_cost_more_than_they_save_are_not_looked_for() -> None
     assert len(waited.in_vain) == 1
 
 
+async def test_an_event_whose_wait_nobody_has_seen_begin_says_nothing() -> None:
+    waited = Waited()
+    waited.event(SOON)
+    waited.now += LATE
+    waited.busy_wait.came()
+
+    assert waited.event(SOON)
+
+
 async def test_nothing_is_looked_for_while_a_task_is_to_have_its_step() -> None:
     waited = Waited()
     waited.event(SOON)
