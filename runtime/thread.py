@@ -3,8 +3,8 @@
 trio's `to_thread` makes each call a thread's whole work: it takes a token, names the thread, and
 has the result told by a queue of trio's own, whose task wakes the one that waits: half of what such
 an event costs. Here one call of `to_thread` lasts as long as the thread, so that all of
-`trio.from_thread` works in it; what it is to run comes by a queue, and that it has run by a pipe,
-which its waiter is woken by itself.
+`trio.from_thread` works in it; what it is to run comes by a queue, and its waiter hears that it has
+run where the loop waits (room `exchange`).
 
 What it keeps in a `threading.local`, a connection say, is there at the next event.
 
@@ -14,13 +14,14 @@ whose result is nobody's, and which may ask whether it is (`trio.from_thread.che
 
 import math
 import os
-import threading
 from collections.abc import Callable
 from contextvars import copy_context
 from queue import SimpleQueue
 
 import trio
+from trio.lowlevel import Abort, Task, current_task, reschedule, wait_task_rescheduled
 
+from .exchange import Call, exchange
 from .forks import end_child
 from .standing import InThread
 
@@ -36,12 +37,13 @@ class HandlerThread(InThread):
         nursery: what holds it.
     """
 
-    __slots__ = ("_bell", "_calls", "_process", "_scope")
+    __slots__ = ("_calls", "_exchange", "_process", "_scope", "_waits")
 
     def __init__(self, nursery: trio.Nursery) -> None:
         super().__init__()
-        self._bell = Bell()
-        self._calls = SimpleQueue[Callable[[], None] | None]()
+        self._exchange = exchange()
+        self._calls = SimpleQueue[Call | None]()
+        self._waits: Task | None = None
         self._scope = trio.CancelScope()
         self._process = os.getpid()
         nursery.start_soon(self._hold, trio.lowlevel.current_task().name)
@@ -69,18 +71,27 @@ class HandlerThread(InThread):
                 # It has forked, and this is the child.
                 end_child(errors.pop() if errors else None)
 
-        self._calls.put(run)
+        self._exchange.give(self._calls, run)
         while not results and not errors:
-            # Nobody else is to ring; but a child that a handler has forked has the pipe, too.
-            await self._bell.rung()
+            self._waits = current_task()
+            await wait_task_rescheduled(self._given_up)
         if errors:
             raise errors.pop()
         return results.pop()
 
+    def ended(self) -> None:
+        """Its call has ended: wake who waits for that."""
+        waits, self._waits = self._waits, None
+        if waits is not None:
+            reschedule(waits)
+
     def abandon(self) -> None:
-        """Let it go: it ends when its call does. From now on it holds no descriptor."""
+        """Let it go: it ends when its call does."""
         self._scope.cancel()
-        self._bell.close()
+
+    def _given_up(self, _: object) -> Abort:
+        self._waits = None
+        return Abort.SUCCEEDED
 
     async def _hold(self, name: str) -> None:
         try:
@@ -99,40 +110,4 @@ class HandlerThread(InThread):
             run()
             # The event must not be kept until the next one.
             del run
-            self._bell.ring()
-
-
-class Bell:
-    """Wakes a task of the loop from a thread: a pipe.
-
-    An abandoned thread may ring when its waiter has long gone: that must not go to whatever has got
-    the descriptor since.
-    """
-
-    __slots__ = ("_lock", "ends")
-
-    def __init__(self) -> None:
-        self.ends: tuple[int, ...] = ()
-        self._lock = threading.Lock()
-        self.ends = os.pipe()
-
-    def ring(self) -> None:
-        """Have `rung` return; in any thread."""
-        with self._lock:
-            if self.ends:
-                os.write(self.ends[1], b"\0")
-
-    async def rung(self) -> None:
-        """Wait for a `ring`."""
-        near = self.ends[0]
-        await trio.lowlevel.wait_readable(near)
-        os.read(near, 1)
-
-    def close(self) -> None:
-        """Ring no more; nobody may wait."""
-        with self._lock:
-            ends, self.ends = self.ends, ()
-        for end in ends:
-            os.close(end)
-
-    __del__ = close
+            self._exchange.tell(self)

@@ -1,18 +1,17 @@
 """The thread of a plain handler: kept from event to event, and abandoned when one is late."""
 
 import contextvars
-import errno
 import gc
-import os
-import resource
 import threading
+import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import trio
 
-from runtime.thread import Bell, HandlerThread
+from runtime.thread import THREADS, HandlerThread
 
 VARIABLE = contextvars.ContextVar("VARIABLE", default=0)
 LIMIT = 5.0
@@ -20,14 +19,6 @@ LIMIT = 5.0
 
 def ident() -> int:
     return threading.get_ident()
-
-
-def is_open(descriptor: int) -> bool:
-    try:
-        os.fstat(descriptor)
-    except OSError:
-        return False
-    return True
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -130,8 +121,7 @@ async def test_no_error_is_kept_in_a_circle(nursery: trio.Nursery) -> None:
     nursery.cancel_scope.cancel()
 
 
-async def test_a_ring_that_is_nobody_s_ends_no_wait(nursery: trio.Nursery) -> None:
-    """A child's that was forked in a handler: it has the pipe too."""
+async def test_an_end_that_is_no_call_s_ends_no_wait(nursery: trio.Nursery) -> None:
     thread, release = HandlerThread(nursery), threading.Event()
 
     def act() -> int:
@@ -140,7 +130,8 @@ async def test_a_ring_that_is_nobody_s_ends_no_wait(nursery: trio.Nursery) -> No
 
     async def stray() -> None:
         for _ in range(3):
-            thread._bell.ring()
+            for _ in range(2):
+                thread._exchange.tell(thread)
             await trio.testing.wait_all_tasks_blocked()
         release.set()
 
@@ -189,63 +180,108 @@ async def test_one_that_is_abandoned_runs_on_and_can_ask_whether_it_is(
     assert late.told == [trio.Cancelled]
 
 
-async def test_one_that_is_abandoned_holds_no_descriptor_and_rings_nobody(
+async def test_one_that_is_abandoned_wakes_nobody_when_it_ends(nursery: trio.Nursery) -> None:
+    thread, late = HandlerThread(nursery), Late()
+    await late.abandoned_by(thread)
+
+    with trio.move_on_after(0.05):
+        late.release.set()
+        # Whoever wakes this has it raise.
+        await trio.sleep_forever()
+
+    await until(lambda: late.ended and not thread.running)
+    nursery.cancel_scope.cancel()
+
+
+async def test_each_call_of_a_thread_s_is_given_out_by_its_exchange(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread, given = HandlerThread(nursery), list[object]()
+    give = thread._exchange.give
+
+    def noted(calls: Any, call: Any) -> None:
+        given.append(call)
+        give(calls, call)
+
+    monkeypatch.setattr(thread._exchange, "give", noted)
+    for _ in range(3):
+        await thread.call(ident)
+
+    assert len(given) == 3
+    nursery.cancel_scope.cancel()
+
+
+async def test_an_idle_thread_keeps_nothing_of_its_last_call(nursery: trio.Nursery) -> None:
+    class Event: ...
+
+    def act(event: Event) -> None:
+        del event
+
+    thread, event = HandlerThread(nursery), Event()
+    kept = weakref.ref(event)
+    await thread.call(partial(act, event))
+    del event
+
+    await until(lambda: kept() is None)
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_call_that_is_cancelled_before_it_begins_runs_even_so(
     nursery: trio.Nursery,
 ) -> None:
-    thread, late = HandlerThread(nursery), Late()
-    ends = thread._bell.ends
-    await late.abandoned_by(thread)
-    assert not any(map(is_open, ends))
+    thread, begun = HandlerThread(nursery), threading.Event()
+    await thread.call(ident)
 
-    # Whatever gets these numbers next.
-    others = os.pipe()
-    assert set(others) == set(ends)
-    late.release.set()
-    await until(lambda: late.ended and not thread.running)
-    os.set_blocking(others[0], False)
-    with pytest.raises(BlockingIOError):
-        os.read(others[0], 1)
-    for end in others:
-        os.close(end)
+    with trio.move_on_after(0) as scope:
+        try:
+            await thread.call(begun.set)
+        finally:
+            thread.abandon()
+
+    assert scope.cancelled_caught
+    await until(begun.is_set)
+    nursery.cancel_scope.cancel()
 
 
 async def test_an_idle_thread_ends_with_its_nursery() -> None:
+    before = THREADS.borrowed_tokens
     async with trio.open_nursery() as nursery:
-        thread = HandlerThread(nursery)
-        await thread.call(ident)
-        ends = thread._bell.ends
-        del thread
+        await HandlerThread(nursery).call(ident)
+        assert THREADS.borrowed_tokens > before
         nursery.cancel_scope.cancel()
 
-    await until(lambda: not any(map(is_open, ends)))
+    await until(lambda: THREADS.borrowed_tokens <= before)
 
 
-async def test_one_that_never_began_leaves_nothing_open() -> None:
+async def test_one_that_never_began_leaves_nothing() -> None:
+    def there() -> int:
+        gc.collect()
+        return sum(type(each) is HandlerThread for each in gc.get_objects())
+
+    before = there()
     async with trio.open_nursery() as nursery:
-        thread = HandlerThread(nursery)
-        ends = thread._bell.ends
-        del thread
+        HandlerThread(nursery)
+        assert there() == before + 1
         nursery.cancel_scope.cancel()
 
-    await until(lambda: not any(map(is_open, ends)))
+    assert there() == before
 
 
-def test_a_bell_that_cannot_be_had_says_so_and_nothing_more() -> None:
-    limit, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    lowest = os.dup(0)
-    os.close(lowest)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
-    try:
-        with pytest.raises(OSError, match=os.strerror(errno.EMFILE)):
-            Bell()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+async def test_of_many_calls_in_many_threads_each_is_told_of_its_end(
+    nursery: trio.Nursery,
+) -> None:
+    done = [0] * 16
 
+    async def calls(number: int) -> None:
+        thread = HandlerThread(nursery)
+        for count in range(200):
+            assert await thread.call(partial(int, count)) == count
+            done[number] += 1
 
-def test_a_bell_that_nobody_has_is_closed() -> None:
-    bell = Bell()
-    ends = bell.ends
+    with trio.fail_after(60):
+        async with trio.open_nursery() as callers:
+            for number in range(len(done)):
+                callers.start_soon(calls, number)
 
-    del bell
-
-    assert not any(map(is_open, ends))
+    assert done == [200] * 16
+    nursery.cancel_scope.cancel()

@@ -1,0 +1,171 @@
+"""Where the loop and the threads of plain handlers meet: at the loop's wait.
+
+A thread that is woken while the loop has the interpreter wakes for nothing: it waits for the
+interpreter, and is woken once more. Of those that have something to run in one pass of the loop the
+first gets it at once, for to wake takes it as long as the loop takes to let go; the others get it
+when the loop has done all that it had to do, and is about to wait. The other way a call that
+has ended wakes the loop only where that waits; where it does not, it looks before it waits again.
+
+    the loop      gives out what it has for threads, says that it waits, looks whether a call has
+                  ended, waits
+    a thread      says that its call has ended, looks whether the loop waits, wakes it
+
+Each says its own before it looks for the other's, so one of the two sees it. (Dekker's; that what
+is said first is seen first, the interpreter's lock sees to.)
+
+An instrument is told of each wait of the loop's. trio takes one out that raises, and goes on: here
+every thread would wait for ever then. So what is raised in it, by a signal handler of the user's
+say, ends the run, as it does anywhere else in trio's loop.
+
+The loop is woken by an eventfd that stands in its epoll by edges, and is never read: to write is
+all that there is to do (room `actors.loop`). Where that cannot be, by trio's own way.
+"""
+
+import os
+import select
+import sys
+import weakref
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Protocol
+
+import trio
+from trio.abc import Instrument
+from trio.lowlevel import RunVar
+
+from actors import loop
+
+Call = Callable[[], None]
+
+
+class Waiter(Protocol):
+    """Who is to hear of a call's end."""
+
+    def ended(self) -> None:
+        """It has ended; told in the loop's thread, between two passes. Raises nothing."""
+        ...
+
+
+class Exchange(Instrument):
+    """Of one run of trio, as long as a thread may have something for it.
+
+    Args:
+        wake: ends the loop's wait, or its next one; called in any thread.
+        fail: ends the run with an error.
+    """
+
+    def __init__(self, wake: Callable[[], object], fail: Callable[[BaseException], object]) -> None:
+        self._wake = wake
+        self._fail = fail
+        # Whether a call was given out in this pass, and those that wait for its end.
+        self._gave = False
+        self._given: list[tuple[SimpleQueue[Call | None], Call]] = []
+        self._ended = deque[Waiter]()
+        self._waits = False
+
+    def give(self, calls: SimpleQueue[Call | None], call: Call) -> None:
+        """Put a call into a thread's queue: at once, or before the loop waits."""
+        if self._gave:
+            self._given.append((calls, call))
+        else:
+            self._gave = True
+            calls.put(call)
+
+    def tell(self, waiter: Waiter) -> None:
+        """Tell who waits that its call has ended; in any thread."""
+        self._ended.append(waiter)
+        if self._waits:
+            # Once for all that end before the loop has its turn.
+            self._waits = False
+            self._wake()
+
+    def before_io_wait(self, timeout: float) -> None:
+        try:
+            self._give_out()
+            self._waits = timeout > 0
+            if self._ended and self._waits:
+                self._waits = False
+                self._wake()
+        except BaseException as error:
+            self._fail(error)
+            raise
+
+    def after_io_wait(self, timeout: float) -> None:
+        try:
+            self._waits = False
+            ended = self._ended
+            while ended:
+                ended.popleft().ended()
+        except BaseException as error:
+            self._fail(error)
+            raise
+
+    def _give_out(self) -> None:
+        self._gave = False
+        if self._given:
+            given, self._given = self._given, []
+            for calls, call in given:
+                calls.put(call)
+
+
+def exchange() -> Exchange:
+    """This run's; made when it is first asked for."""
+    made = _of_this_run.get(None)
+    if made is None:
+        token = trio.lowlevel.current_trio_token()
+        descriptor = _descriptor()
+        wake = _by_token(token) if descriptor is None else _by_descriptor(descriptor)
+        made = Exchange(wake, lambda error: token.run_sync_soon(_raise, error))
+        if descriptor is not None:
+            # Each thread that may yet write to it has the exchange. (Some in a circle with it.)
+            weakref.finalize(made, os.close, descriptor).atexit = False
+        trio.lowlevel.add_instrument(made)
+        _of_this_run.set(made)
+    return made
+
+
+def _descriptor() -> int | None:
+    """An eventfd that ends the loop's waits; None where there is none, or where the loop's epoll is
+    not known.
+    """
+    epoll = loop.epoll()
+    if sys.platform != "linux" or epoll is None:
+        return None
+    with suppress(OSError):  # no descriptor is left
+        descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        try:
+            epoll.register(descriptor, select.EPOLLIN | select.EPOLLET)
+        except OSError:  # no room is left in it
+            os.close(descriptor)
+            raise
+        return descriptor
+    return None
+
+
+def _by_descriptor(descriptor: int) -> Callable[[], object]:
+    def wake() -> None:
+        if sys.platform == "linux":
+            os.eventfd_write(descriptor, 1)
+
+    return wake
+
+
+def _by_token(token: trio.lowlevel.TrioToken) -> Callable[[], object]:
+    def wake() -> None:
+        with suppress(trio.RunFinishedError):
+            token.run_sync_soon(_nothing, idempotent=True)
+
+    return wake
+
+
+def _nothing() -> None:
+    pass
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+_of_this_run: RunVar[Exchange | None] = RunVar("exchange")
