@@ -2,28 +2,79 @@
 
 A handler that waits 20 ms, on AWS's emulator where that can run (Linux, root), else on okibi's
 local server; fewer clients than slots, which keep asking. It is what `make concurrent` measures, at
-both ends.
+both ends. Beside them what one process can do at most: trio, and a loop of Python's, each with
+nothing but sockets.
+
+Memory is measured of each alone, since what several processes share is divided between them. Then
+all are there, each with its server, and take turns, a second or less at a time: so far the machine
+is the same for both of a pair.
 """
 
 import statistics
+import sys
 import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
-from tests.runtime.concurrent import OFFICIAL, OKIBI, PLAIN, Figures, Server, measure, server_of
-from tests.runtime.managed import Contender
+import attrs
+
+from tests.runtime.concurrent import (
+    OFFICIAL,
+    OKIBI,
+    PLAIN,
+    Figures,
+    Load,
+    Server,
+    lap,
+    measure,
+    serve_some,
+    server_of,
+)
+from tests.runtime.managed import Contender, Managed
 
 from .contenders import Absent
-from .rows import Row, ratios
+from .rows import LAPS, Row, of_rounds, ratios
 
 SLOTS = {16: 14, 64: 56}
 """Clients by slots."""
-CONTENDERS = (OKIBI, OFFICIAL, PLAIN)
+LANES = ("-P", "-m", "benchmarks.peers.lanes")
+BARE_TRIO = Contender("bare trio", (*LANES, "trio"), "waits_on_loop.handler")
+BARE_LOOP = Contender("a bare loop", (*LANES, "loop"), "waits_on_loop.handler")
+# They count time by Linux's timerfd, and wait by its epoll.
+FLOORS = (BARE_TRIO, BARE_LOOP) if sys.platform == "linux" else ()
+CONTENDERS = (OKIBI, OFFICIAL, PLAIN, *FLOORS)
 THROUGHPUT, MEMORY, TAIL = (1.0, 1.0), (0.4, 0.35), (1.2, 1.0)
-Found = dict[Contender, list[Figures]]
+# Runs of each alone; its memory is the same each time within some percent.
+ALONE = 3
+# Events of a lap for each slot, or the last clients' share of it is too large.
+LAP = 25
+Bars = tuple[float | None, float | None]
+
+
+@attrs.frozen
+class Found:
+    """What was measured of one.
+
+    Args:
+        alone: its runs with nobody else there.
+        laps: its turns, LAPS of them a round.
+    """
+
+    alone: list[Figures] = attrs.field(factory=list[Figures])
+    laps: list[Figures] = attrs.field(factory=list[Figures])
+
+    def tails(self) -> list[float]:
+        """The p99 of each round, in milliseconds."""
+        return [
+            Figures(latencies=[one for each in self.laps[at : at + LAPS] for one in each.latencies])
+            .percentile(0.99)
+            for at in range(0, len(self.laps), LAPS)
+        ]  # fmt: skip
 
 
 def many(rounds: int, count: int) -> list[Row]:
-    """Both in turn, at 16 and at 64 slots.
+    """All of them, at 16 and at 64 slots.
 
     Raises:
         Absent: one of them does not serve, or answers wrongly.
@@ -31,73 +82,108 @@ def many(rounds: int, count: int) -> list[Row]:
     where, server = server_of("any")
     rows: list[Row] = []
     for slots, clients in SLOTS.items():
-        found = _take_turns(server, rounds, count, clients, slots)
+        found = _measured(server, rounds, count, clients, slots)
         _print(f"{slots} slots, {clients} clients, a handler that waits 20 ms, on {where}", found)
         rows += rows_of(slots, found)
     return rows
 
 
-def _take_turns(server: Server, rounds: int, count: int, clients: int, slots: int) -> Found:
-    found: Found = {each: [] for each in CONTENDERS}
+def _measured(
+    server: Server, rounds: int, count: int, clients: int, slots: int
+) -> dict[Contender, Found]:
+    found = {each: Found() for each in CONTENDERS}
     with tempfile.TemporaryDirectory(prefix="okibi-many-") as temporary:
-        folder = Path(temporary)
-
-        def one(contender: Contender, asked: int) -> Figures:
+        folders = {each: Path(temporary, str(at)) for at, each in enumerate(CONTENDERS)}
+        for each, folder in folders.items():
+            folder.mkdir()
             try:
-                figures = measure(server, contender, asked, clients, slots, folder)
+                measure(server, each, 50, clients, slots, folder)  # compiles what it imports
+                alone = [measure(server, each, count, clients, slots, folder) for _ in range(ALONE)]
             except OSError as error:
-                raise Absent(f"{contender.name} with {slots} slots: {error}") from None
-            if figures.fault:
-                raise Absent(f"{contender.name} with {slots} slots: {figures.fault}")
-            return figures
-
-        for each in CONTENDERS:
-            one(each, 50)  # compiles what it imports
-        for _ in range(rounds):
-            for each, figures in found.items():
-                figures.append(one(each, count))
+                raise Absent(f"{each.name} with {slots} slots: {error}") from None
+            found[each].alone.extend(_right(each, slots, one) for one in alone)
+        try:
+            _take_turns(server, rounds, max(-(-count // LAPS), LAP * slots), clients, slots,
+                        folders, found)  # fmt: skip
+        except OSError as error:
+            raise Absent(f"{slots} slots, all of them there: {error}") from None
     return found
 
 
-def _print(title: str, found: Found) -> None:
+def _take_turns(
+    server: Server,
+    rounds: int,
+    count: int,
+    clients: int,
+    slots: int,
+    folders: dict[Contender, Path],
+    found: dict[Contender, Found],
+) -> None:
+    with ExitStack() as there:
+        served: dict[Contender, Managed] = {}
+        for each, folder in folders.items():
+            served[each] = there.enter_context(server(each, slots, folder))
+            serve_some(served[each], clients, slots)
+        for _ in range(rounds * LAPS):
+            for each, managed in served.items():
+                # Awake before it counts.
+                Load(managed.address, 2 * slots).run(clients)
+                found[each].laps.append(_right(each, slots, lap(managed, count, clients)))
+
+
+def _right(contender: Contender, slots: int, figures: Figures) -> Figures:
+    if figures.fault:
+        raise Absent(f"{contender.name} with {slots} slots: {figures.fault}")
+    return figures
+
+
+def _print(title: str, found: dict[Contender, Found]) -> None:
     print(f"\n{title}")
     print(f"{'':52} CPU us: {'':27}asked")
     head = ("a second", "p50 ms", "p99 ms", "PSS MiB", "runtime", "server", "clients")
     print(f"{'':22}{''.join(f'{each:>10}' for each in head)}    again  processes")
-    for each, figures in found.items():
+    for each, its in found.items():
         told = (
-            statistics.median(one.throughput for one in figures),
-            statistics.median(one.percentile(0.5) for one in figures),
-            statistics.median(one.percentile(0.99) for one in figures),
-            statistics.median(one.memory for one in figures) / 2**20,
+            statistics.median(one.throughput for one in its.laps),
+            statistics.median(one.percentile(0.5) for one in its.laps),
+            statistics.median(its.tails()),
+            statistics.median(one.memory for one in its.alone) / 2**20,
             *(
-                statistics.median(getattr(one, whose) for one in figures) * 1e6
+                statistics.median(getattr(one, whose) for one in its.laps) * 1e6
                 for whose in ("cpu", "server_cpu", "client_cpu")
             ),
         )
-        asked_again = sum(one.refused for one in figures) / sum(one.asked for one in figures)
+        asked_again = sum(one.refused for one in its.laps) / sum(one.asked for one in its.laps)
         row = "".join(f"{x:10.1f}" for x in told)
-        print(f"  {each.name:20}{row} {asked_again:8.1%} {figures[-1].processes:10}")
+        print(f"  {each.name:20}{row} {asked_again:8.1%} {its.alone[-1].processes:10}")
 
 
-def rows_of(slots: int, found: Found) -> list[Row]:
-    """Throughput, memory and the tail of both of okibi's against the official client's."""
+def rows_of(slots: int, found: dict[Contender, Found]) -> list[Row]:
+    """Throughput, memory and the tail of both of okibi's against the official client's; and the
+    throughput of the floors.
+    """
     rows: list[Row] = []
     theirs = found[OFFICIAL]
     for ours, name in ((found[OKIBI], "async def"), (found[PLAIN], "plain def")):
-        speeds = [[one.throughput for one in each] for each in (ours, theirs)]
-        memory = [[one.memory / 2**20 for one in each] for each in (ours, theirs)]
-        tails = [[one.percentile(0.99) for one in each] for each in (ours, theirs)]
+        memory = [[one.memory / 2**20 for one in each.alone] for each in (ours, theirs)]
+        tails = [each.tails() for each in (ours, theirs)]
         rows += [
-            _row(slots, f"throughput, {name}", speeds, THROUGHPUT, "a second", at_least=True),
+            _throughput(slots, name, ours, theirs, THROUGHPUT),
             _row(slots, f"memory (PSS), {name}", memory, MEMORY, "MiB"),
             _row(slots, f"p99, {name}", tails, TAIL, "ms"),
         ]
+    rows += [_throughput(slots, each.name, found[each], theirs, (None, None)) for each in FLOORS]
     return rows
 
 
+def _throughput(slots: int, name: str, ours: Found, theirs: Found, bars: Bars) -> Row:
+    speeds = [[one.throughput for one in each.laps] for each in (ours, theirs)]
+    row = _row(slots, f"throughput, {name}", speeds, bars, "a second", at_least=True)
+    return attrs.evolve(row, ratios=of_rounds(row.ratios))
+
+
 def _row(
-    slots: int, what: str, pair: list[list[float]], bars: tuple[float, float], unit: str,
+    slots: int, what: str, pair: Sequence[list[float]], bars: Bars, unit: str,
     at_least: bool = False,
 ) -> Row:  # fmt: skip
     ours, theirs = pair

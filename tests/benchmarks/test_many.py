@@ -3,12 +3,14 @@
 import pytest
 
 from benchmarks.contenders import Absent
-from benchmarks.many import many, rows_of
+from benchmarks.many import BARE_LOOP, BARE_TRIO, Found, many, rows_of
+from benchmarks.rows import LAPS
 from tests.runtime.concurrent import OFFICIAL, OKIBI, PLAIN, Figures
 
 
-def figures(seconds: float, memory: int, latency: float) -> list[Figures]:
-    return [Figures(10, seconds, [latency] * 10, memory=memory << 20)] * 3
+def figures(seconds: float, memory: int, latency: float) -> Found:
+    one = Figures(10, seconds, [latency] * 10, memory=memory << 20)
+    return Found([one] * 3, [one] * 3 * LAPS)
 
 
 def test_more_throughput_is_better_and_less_of_all_else() -> None:
@@ -16,6 +18,8 @@ def test_more_throughput_is_better_and_less_of_all_else() -> None:
         OKIBI: figures(1.0, 20, 0.02),
         OFFICIAL: figures(1.2, 60, 0.02),
         PLAIN: figures(1.3, 30, 0.03),
+        BARE_TRIO: figures(1.0, 15, 0.02),
+        BARE_LOOP: figures(0.8, 10, 0.02),
     }
 
     rows = {row.name: (round(row.median, 2), row.met) for row in rows_of(16, found)}
@@ -26,7 +30,23 @@ def test_more_throughput_is_better_and_less_of_all_else() -> None:
         "throughput, plain def / awslambdaric": (0.92, False),
         "memory (PSS), plain def / awslambdaric": (0.5, False),
         "p99, plain def / awslambdaric": (1.5, False),
+        "throughput, bare trio / awslambdaric": (1.2, True),
+        "throughput, a bare loop / awslambdaric": (1.5, True),
     }
+
+
+def test_a_round_counts_by_the_median_of_its_laps_and_the_tail_of_all_of_them() -> None:
+    slow, fast = Figures(10, 2.0, [0.04] * 10), Figures(10, 1.0, [0.02] * 10)
+    found = {
+        OKIBI: Found([Figures(memory=1)], [fast] * (LAPS - 1) + [slow]),
+        **{each: Found([Figures(memory=1)], [fast] * LAPS) for each in (OFFICIAL, PLAIN)},
+        **{each: Found([Figures(memory=1)], [fast] * LAPS) for each in (BARE_TRIO, BARE_LOOP)},
+    }
+
+    throughput, _, tail, *_ = rows_of(16, found)
+
+    assert throughput.ratios == (1.0,)
+    assert tail.ratios == (2.0,)
 
 
 @pytest.mark.parametrize("error", [ConnectionRefusedError("not there"), TimeoutError("no answer")])

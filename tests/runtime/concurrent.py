@@ -135,15 +135,26 @@ def measure(server: Server, contender: Contender, count: int, clients: int, slot
             folder: Path) -> Figures:  # fmt: skip
     """One run: served by processes of its own, measured once each slot has served some."""
     with server(contender, slots, folder) as managed:
-        _until_served(managed.address)
-        Load(managed.address, 10 * slots).run(clients)
-        before = (managed.cpu(), cpu_seconds(managed.pid), time.process_time())
-        figures = Load(managed.address, count).run(clients)
-        after = (managed.cpu(), cpu_seconds(managed.pid), time.process_time())
-        each = ((b - a) / count for a, b in zip(before, after, strict=True))
-        figures.cpu, figures.server_cpu, figures.client_cpu = each
+        serve_some(managed, clients, slots)
+        figures = lap(managed, count, clients)
         figures.memory = managed.memory()
         figures.processes = len(managed.processes())
+    return figures
+
+
+def serve_some(managed: Managed, clients: int, slots: int) -> None:
+    """Have each slot of one that has just started serve."""
+    _until_served(managed.address)
+    Load(managed.address, 10 * slots).run(clients)
+
+
+def lap(managed: Managed, count: int, clients: int) -> Figures:
+    """What so many events come to, less the memory."""
+    before = (managed.cpu(), cpu_seconds(managed.pid), time.process_time())
+    figures = Load(managed.address, count).run(clients)
+    after = (managed.cpu(), cpu_seconds(managed.pid), time.process_time())
+    each = ((b - a) / count for a, b in zip(before, after, strict=True))
+    figures.cpu, figures.server_cpu, figures.client_cpu = each
     return figures
 
 

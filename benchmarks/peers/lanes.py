@@ -1,0 +1,106 @@
+"""Many events at once with nothing but a socket for each: what one process can do at most.
+
+    python -m benchmarks.peers.lanes loop    a loop around epoll, its timers in a heap
+    python -m benchmarks.peers.lanes trio    a task of trio's for each, which sleeps by `trio.sleep`
+
+Each event is answered with itself 20 ms after it has come, as by the handlers that they are
+measured beside. No JSON, no HTTP but a split; both count time in microseconds, as okibi does. Only
+the smallest events: an event comes in one read.
+"""
+
+import heapq
+import os
+import select
+import socket
+import sys
+import time
+
+NEXT = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n"
+ANSWER = (
+    b"POST /2018-06-01/runtime/invocation/%s/response HTTP/1.1\r\nHost: x\r\n"
+    b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" + NEXT
+)
+HEAD_END, LENGTH = b"\r\n\r\n", b"Content-Length: "
+REQUEST_ID = b"Lambda-Runtime-Aws-Request-Id: "
+WAITS = 0.02
+
+
+def lanes() -> list[socket.socket]:
+    """A connection for each event that may be in flight, on which one has been asked for."""
+    host, _, port = os.environ["AWS_LAMBDA_RUNTIME_API"].partition(":")
+    slots = int(os.environ.get("AWS_LAMBDA_MAX_CONCURRENCY", "1"))
+    made = [socket.create_connection((host, int(port))) for _ in range(slots)]
+    for lane in made:
+        lane.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        lane.sendall(NEXT)
+        lane.setblocking(False)
+    return made
+
+
+def answer_to(came: bytes) -> bytes:
+    """What is to be said to what has come; empty where that was only a status."""
+    while came:
+        end = came.index(HEAD_END) + len(HEAD_END)
+        size = came.index(LENGTH) + len(LENGTH)
+        behind = end + int(came[size : came.index(b"\r\n", size)])
+        at = came.find(REQUEST_ID, 0, end) + len(REQUEST_ID)
+        if at >= len(REQUEST_ID):
+            body = came[end:behind]
+            return ANSWER % (came[at : came.index(b"\r\n", at)], len(body), body)
+        came = came[behind:]
+    return b""
+
+
+def by_epoll() -> None:
+    """One loop: what has come, then what is due."""
+    from runtime.timerfd import timerfd
+
+    create, set_timer = timerfd()
+    timer = create()
+    waits_by = select.epoll()
+    waits_by.register(timer, select.EPOLLIN | select.EPOLLET)
+    by_number = {lane.fileno(): lane for lane in lanes()}
+    for number in by_number:
+        waits_by.register(number, select.EPOLLIN)
+    due: list[tuple[float, int, bytes]] = []
+    rings_at = 0.0
+    while True:
+        for number, _ in waits_by.poll():
+            if number != timer:
+                came = by_number[number].recv(8192) or sys.exit("the server has gone")
+                if answer := answer_to(came):
+                    heapq.heappush(due, (time.perf_counter() + WAITS, number, answer))
+        while due and due[0][0] <= time.perf_counter():
+            _, number, answer = heapq.heappop(due)
+            by_number[number].send(answer)
+        if due and due[0][0] != rings_at:
+            rings_at = due[0][0]
+            set_timer(timer, max(1e-9, rings_at - time.perf_counter()))
+
+
+def by_trio() -> None:
+    """A task for each."""
+    import trio
+
+    from runtime.clock import FineClock
+
+    clock = FineClock()
+
+    async def serve(lane: socket.socket) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(lane)
+            if answer := answer_to(lane.recv(8192) or sys.exit("the server has gone")):
+                await trio.sleep(WAITS)
+                lane.send(answer)
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(clock.ring)
+            for lane in lanes():
+                nursery.start_soon(serve, lane)
+
+    trio.run(main, clock=clock)
+
+
+if __name__ == "__main__":
+    {"loop": by_epoll, "trio": by_trio}[sys.argv[1]]()
