@@ -9,12 +9,10 @@ With any other release nothing of this is touched. What depends on it goes the p
 slower: so a new release of trio is read (`test_loop` says what of it), and added here.
 """
 
-from typing import TYPE_CHECKING, Any, Final
+import select
+from typing import Any, Final
 
 import trio
-
-if TYPE_CHECKING:
-    import select
 
 # Releases whose loop does with a step what `handoff` does.
 READ: Final = frozenset({"0.30", "0.31", "0.32", "0.33", "0.34", "0.35"})
@@ -50,3 +48,17 @@ def epoll() -> "select.epoll | None":
         return None
     waits_by: select.epoll | None = getattr(CONTEXT.runner.io_manager, "_epoll", None)
     return waits_by
+
+
+def ends_wait(descriptor: int) -> bool:
+    """Have a descriptor end the loop's wait each time that there is something to read, by edges: so
+    it need never be read. False where the loop's epoll is not known, or has no room.
+    """
+    waits_by = epoll()
+    if waits_by is None:
+        return False
+    try:
+        waits_by.register(descriptor, select.EPOLLIN | select.EPOLLET)
+    except OSError:
+        return False
+    return True

@@ -14,7 +14,6 @@ It is read without a frame of Python's between: a pass of the loop does so twice
 """
 
 import os
-import select
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -75,14 +74,11 @@ class FineClock(Clock):
         self._timer = None
 
     async def _ring(self, timer: int) -> None:
-        epoll = loop.epoll()
         self._timer = timer
         try:
-            if epoll is not None:
-                with suppress(OSError):  # no room is left in it
-                    # By edges: it is never read, for to set it anew takes back that it has rung.
-                    epoll.register(timer, select.EPOLLIN | select.EPOLLET)
-                    await trio.sleep_forever()
+            if loop.ends_wait(timer):
+                # It is never read, for to set it anew takes back that it has rung.
+                await trio.sleep_forever()
             while True:
                 await wait_readable(timer)
                 with suppress(BlockingIOError):  # it has been set anew

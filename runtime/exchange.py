@@ -22,12 +22,12 @@ all that there is to do (room `actors.loop`). Where that cannot be, by trio's ow
 """
 
 import os
-import select
 import sys
 import weakref
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from queue import SimpleQueue
 from typing import Protocol
 
@@ -112,44 +112,31 @@ class Exchange(Instrument):
 
 def exchange() -> Exchange:
     """This run's; made when it is first asked for."""
-    made = _of_this_run.get(None)
-    if made is None:
-        token = trio.lowlevel.current_trio_token()
-        descriptor = _descriptor()
-        wake = _by_token(token) if descriptor is None else _by_descriptor(descriptor)
-        made = Exchange(wake, lambda error: token.run_sync_soon(_raise, error))
-        if descriptor is not None:
-            # Each thread that may yet write to it has the exchange. (Some in a circle with it.)
-            weakref.finalize(made, os.close, descriptor).atexit = False
-        trio.lowlevel.add_instrument(made)
+    try:
+        return _of_this_run.get()
+    except LookupError:
+        made = _made()
         _of_this_run.set(made)
-    return made
+        trio.lowlevel.add_instrument(made)
+        return made
 
 
-def _descriptor() -> int | None:
-    """An eventfd that ends the loop's waits; None where there is none, or where the loop's epoll is
-    not known.
-    """
-    epoll = loop.epoll()
-    if sys.platform != "linux" or epoll is None:
-        return None
-    with suppress(OSError):  # no descriptor is left
-        descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        try:
-            epoll.register(descriptor, select.EPOLLIN | select.EPOLLET)
-        except OSError:  # no room is left in it
+def _made() -> Exchange:
+    token = trio.lowlevel.current_trio_token()
+
+    def fail(error: BaseException) -> None:
+        token.run_sync_soon(_raise, error)
+
+    if sys.platform == "linux":
+        with suppress(OSError):  # no descriptor is left
+            descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            if loop.ends_wait(descriptor):
+                made = Exchange(partial(os.eventfd_write, descriptor, 1), fail)
+                # Each thread that may yet write to it has the exchange. (Some in a circle with it.)
+                weakref.finalize(made, os.close, descriptor).atexit = False
+                return made
             os.close(descriptor)
-            raise
-        return descriptor
-    return None
-
-
-def _by_descriptor(descriptor: int) -> Callable[[], object]:
-    def wake() -> None:
-        if sys.platform == "linux":
-            os.eventfd_write(descriptor, 1)
-
-    return wake
+    return Exchange(_by_token(token), fail)
 
 
 def _by_token(token: trio.lowlevel.TrioToken) -> Callable[[], object]:
@@ -168,4 +155,4 @@ def _raise(error: BaseException) -> None:
     raise error
 
 
-_of_this_run: RunVar[Exchange | None] = RunVar("exchange")
+_of_this_run: RunVar[Exchange] = RunVar("exchange")

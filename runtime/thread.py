@@ -46,7 +46,7 @@ class HandlerThread(InThread):
         self._waits: Task | None = None
         self._scope = trio.CancelScope()
         self._process = os.getpid()
-        nursery.start_soon(self._hold, trio.lowlevel.current_task().name)
+        nursery.start_soon(self._hold, current_task().name)
 
     async def call(self, act: Callable[[], object]) -> object:
         """Run something of the handler's, with this task's context variables.

@@ -15,6 +15,7 @@ import trio
 
 from actors import loop
 from runtime.exchange import Call, Exchange, Waiter, exchange
+from tests.runtime.fdinfo import descriptors
 
 LIMIT = 5.0
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has eventfd")
@@ -204,12 +205,12 @@ def test_what_is_raised_before_a_wait_ends_the_run_too() -> None:
     assert played.failed == [caught.value]
 
 
-def ends_in_a_thread() -> None:
+def ends_in_a_thread(make: Callable[[], Exchange] = exchange) -> None:
     """The end of a call in a thread ends the wait of a loop in which nothing else happens."""
 
     async def main() -> None:
         woken, waits = trio.Event(), threading.Event()
-        its = exchange()
+        its = make()
 
         class Waiter:
             def ended(self) -> None:
@@ -269,26 +270,33 @@ def test_the_end_of_a_call_wakes_the_loop_of_a_trio_that_has_not_been_read(
     ends_in_a_thread()
 
 
-def test_the_end_of_a_call_wakes_the_loop_where_no_descriptor_is_left(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    made = list[Exchange]()
-
-    async def main() -> None:
+def test_the_end_of_a_call_wakes_the_loop_where_no_descriptor_is_left() -> None:
+    def make() -> Exchange:
         limit, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         lowest = os.dup(0)
         os.close(lowest)
         resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
         try:
-            made.append(exchange())
+            return exchange()
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-        told = list[int]()
-        await trio.to_thread.run_sync(made[0].tell, Told(7, told))
-        await trio.lowlevel.checkpoint()
-        assert told == [7]
 
-    trio.run(main)
+    ends_in_a_thread(make)
+
+
+@linux
+def test_the_end_of_a_call_wakes_the_loop_where_its_epoll_has_no_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def make() -> Exchange:
+        before = descriptors()
+        with monkeypatch.context() as patched:
+            patched.setattr(loop, "ends_wait", lambda _: False)
+            made = exchange()
+        assert descriptors() == before
+        return made
+
+    ends_in_a_thread(make)
 
 
 @linux
@@ -307,16 +315,3 @@ def test_its_descriptor_is_open_as_long_as_a_thread_may_write() -> None:
     # What ends too late has nobody to wake, and does no harm.
     held.pop().tell(Told(0, []))
     assert descriptors() == before
-
-
-def descriptors() -> set[int]:
-    """Those that are open. What trio had for a run lies in circles: collect first."""
-    return {int(name) for name in os.listdir("/proc/self/fd") if is_open(int(name))}
-
-
-def is_open(descriptor: int) -> bool:
-    try:
-        os.fstat(descriptor)
-    except OSError:
-        return False
-    return True

@@ -2,6 +2,7 @@
 
 import contextvars
 import gc
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 import trio
 
 from runtime.thread import THREADS, HandlerThread
+from tests.runtime.fdinfo import descriptors
 
 VARIABLE = contextvars.ContextVar("VARIABLE", default=0)
 LIMIT = 5.0
@@ -190,6 +192,22 @@ async def test_one_that_is_abandoned_wakes_nobody_when_it_ends(nursery: trio.Nur
         await trio.sleep_forever()
 
     await until(lambda: late.ended and not thread.running)
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists descriptors so")
+async def test_no_thread_holds_a_descriptor_of_its_own(nursery: trio.Nursery) -> None:
+    await HandlerThread(nursery).call(ident)
+    before = descriptors()
+
+    threads, late = [HandlerThread(nursery) for _ in range(3)], Late()
+    for thread in threads:
+        await thread.call(ident)
+    await late.abandoned_by(threads[0])
+
+    assert descriptors() == before
+    late.release.set()
+    await until(lambda: late.ended and not threads[0].running)
     nursery.cancel_scope.cancel()
 
 
