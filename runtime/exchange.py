@@ -18,7 +18,8 @@ every thread would wait for ever then. So what is raised in it, by a signal hand
 say, ends the run, as it does anywhere else in trio's loop.
 
 The loop is woken by an eventfd that stands in its epoll by edges, and is never read: to write is
-all that there is to do (room `actors.loop`). Where that cannot be, by trio's own way.
+all that there is to do (room `actors.loop`). Where that cannot be, by trio's own way. It is closed
+when the run is over and no thread is about to write: who writes holds what it writes with.
 """
 
 import os
@@ -102,6 +103,10 @@ class Exchange(Instrument):
             self._fail(error)
             raise
 
+    def after_run(self) -> None:
+        # trio's own part of a run is in a circle, and would keep it until that is collected.
+        self._wake = _nothing
+
     def _give_out(self) -> None:
         self._gave = False
         if self._given:
@@ -131,10 +136,10 @@ def _made() -> Exchange:
         with suppress(OSError):  # no descriptor is left
             descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
             if loop.ends_wait(descriptor):
-                made = Exchange(partial(os.eventfd_write, descriptor, 1), fail)
-                # Each thread that may yet write to it has the exchange. (Some in a circle with it.)
-                weakref.finalize(made, os.close, descriptor).atexit = False
-                return made
+                wake = partial(os.eventfd_write, descriptor, 1)
+                # A thread that is yet to write when the run ends has this.
+                weakref.finalize(wake, os.close, descriptor).atexit = False
+                return Exchange(wake, fail)
             os.close(descriptor)
     return Exchange(_by_token(token), fail)
 

@@ -300,18 +300,36 @@ def test_the_end_of_a_call_wakes_the_loop_where_its_epoll_has_no_room(
 
 
 @linux
-def test_its_descriptor_is_open_as_long_as_a_thread_may_write() -> None:
+def test_its_descriptor_is_closed_with_the_run() -> None:
     gc.collect()
     before = descriptors()
     held = list[Exchange]()
 
     async def main() -> None:
+        runs = descriptors()
         held.append(exchange())
+        assert len(descriptors() - runs) == 1
+
+    trio.run(main)
+    assert descriptors() == before
+
+    # What ends too late has nobody to wake, and does no harm.
+    held.pop().tell(Told(0, []))
+
+
+@linux
+def test_its_descriptor_is_open_as_long_as_a_thread_may_write() -> None:
+    gc.collect()
+    before = descriptors()
+    held = list[Callable[[], object]]()
+
+    async def main() -> None:
+        # A thread that has looked whether the loop waits, and is to wake it.
+        held.append(exchange()._wake)
 
     trio.run(main)
     gc.collect()
     assert len(descriptors() - before) == 1
 
-    # What ends too late has nobody to wake, and does no harm.
-    held.pop().tell(Told(0, []))
+    held.pop()()
     assert descriptors() == before
