@@ -77,7 +77,7 @@ class Lane:
 
     __slots__ = (
         "_answer_left", "_answer_size", "_heard", "_json_head", "_next", "_parser", "_repeats",
-        "_resent", "_unanswered", "asked", "closing", "delivery", "doubtful", "host", "index",
+        "_resent", "_unanswered", "closing", "delivery", "doubtful", "flushed", "host", "index",
         "lost", "margin", "outbox", "owed", "pipelined", "refused", "responder", "serial", "starts",
         "stream", "transport", "writer",
     )  # fmt: skip
@@ -107,7 +107,7 @@ class Lane:
         # Who is to be woken for what is to be said: the responder itself, once it has started.
         self.writer: Address[Actor] = self.responder
         # Told whenever all is out that there was to say: by then the next event may be asked for.
-        self.asked: Callable[[], None] = lambda: None
+        self.flushed: Callable[[], None] = lambda: None
         self._next = next_request(host)
         self._json_head = json_response_head(host)
         # Of the connection, made with it.

@@ -52,7 +52,7 @@ class Poller(Actor):
     async def run(self) -> None:
         lane = self.lane
         if self.busy_wait.limit:
-            lane.asked = self._asked
+            lane.flushed = self._flushed
         # What a predecessor that has crashed may have read, and nobody been told of.
         self.ledger.wake_dispatcher()
         while True:
@@ -93,7 +93,7 @@ class Poller(Actor):
                 try:
                     await transport.readable()
                 except trio.ClosedResourceError:
-                    # To look, said `_asked`.
+                    # To look, said `_flushed`.
                     continue
                 finally:
                     self._parked = None
@@ -124,7 +124,7 @@ class Poller(Actor):
                 break
         return True
 
-    def _asked(self) -> None:
+    def _flushed(self) -> None:
         """All is out. Where this was parked before the next event was asked for, as it is while a
         handler waits, it is to look for that even so.
         """

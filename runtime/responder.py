@@ -82,7 +82,7 @@ class Responder(Actor):
             # The poller sees the same from its side, and decides what it means.
             logger.debug("lane %d cannot be written to: %s", lane.index, error)
         else:
-            lane.asked()
+            lane.flushed()
         finally:
             if lane.stream is not None:
                 lane.stream.wrote(blocked=bool(lane.outbox))

@@ -33,6 +33,8 @@ def sandbox_environment(
         inherited: the variables of this process.
     """
     environment = {**DEFAULTS, **inherited}
+    # The shell's would have the runtime ask for more events than this platform has.
+    environment.pop("AWS_LAMBDA_MAX_CONCURRENCY", None)
     if not environment.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}:
         environment.update(CREDENTIALS)
     managed = {}

@@ -76,6 +76,8 @@ def _check_environment(_: object, __: object, value: Any) -> None:
             )
         if name in RESERVED_VARIABLES:
             raise ValueError(f"environment: {name} is set by Lambda itself; leave it out")
+        if name == "AWS_LAMBDA_MAX_CONCURRENCY":
+            raise ValueError(f"environment: {name} is set by Lambda itself; give max_concurrency")
 
 
 def _check_max_concurrency(_: object, __: object, value: Any) -> None:
