@@ -131,6 +131,8 @@ class Delivery:
         # Of a streamed answer, once its head is in the outbox.
         self.stream: Stream | None = None
         self.begun = 0
+        # What its answer begins with, up to its length, if that is JSON; empty until it is written.
+        self.head = b""
         self._token = [None]
 
     def __repr__(self) -> str:

@@ -42,6 +42,7 @@ from .stream import Stream
 from .transport import Transport
 from .wire import (
     JSON,
+    LENGTH,
     Answer,
     AnswerParser,
     echo_of,
@@ -135,6 +136,13 @@ class Lane:
             self._put([self._next], len(self._next))
             self.owed.append(Owed.NEXT)
 
+    def begin_answer(self, delivery: Delivery) -> bytes:
+        """Write what its answer begins with, if that is JSON: before there is one, if there is time
+        for it.
+        """
+        delivery.head = self._json_head % (segment(delivery.request_id), echo_of(delivery.headers))
+        return delivery.head
+
     def wrote(self, size: int) -> None:
         """Take from the outbox what has gone out."""
         left = self._answer_left - size
@@ -185,10 +193,10 @@ class Lane:
             self._put([head, body], size, ANSWER_LIMIT)
 
     def _head(self, delivery: Delivery, outcome: Outcome) -> bytes:
-        request_id, size = segment(delivery.request_id), len(outcome.body)
-        echo = echo_of(delivery.headers)
-        if outcome.error_type is None and outcome.content_type == JSON and not echo:
-            return self._json_head % (request_id, size)
+        size = len(outcome.body)
+        if outcome.error_type is None and outcome.content_type == JSON:
+            return (delivery.head or self.begin_answer(delivery)) + LENGTH % size
+        request_id, echo = segment(delivery.request_id), echo_of(delivery.headers)
         if outcome.error_type is None:
             return response_head(self.host, request_id, size, outcome.content_type, echo)
         path = b"invocation/%s/error" % request_id

@@ -188,6 +188,9 @@ class Poller(Actor):
             return False
         self.busy_wait.came()
         self.ledger.received(self.lane, came)
+        if came.unsettled:
+            # Its handler waits. What is to be done once it ends, others may have to wait for.
+            self.lane.begin_answer(came)
         return True
 
     def _acknowledge(self, answer: Answer) -> None:

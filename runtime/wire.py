@@ -29,8 +29,10 @@ LONGEST = 10_000_000
 _SEGMENT = re.compile(rb"[A-Za-z0-9._~-]+")
 _RESPONSE = (
     b"POST %s/runtime/invocation/%s/response HTTP/1.1\r\nHost: %s\r\n"
-    b"Content-Type: %s\r\n%sContent-Length: %s\r\n\r\n"
+    b"Content-Type: %s\r\n%sContent-Length: "
 )
+LENGTH = b"%d\r\n\r\n"
+"""What ends a head: its body's length in bytes."""
 # What would end a header, or be refused in one.
 _BREAKS = re.compile(rb"[\r\n\0]")
 
@@ -109,12 +111,12 @@ def response_head(
     """
     if content_type != JSON:
         _one_line(content_type)
-    return _RESPONSE % (VERSION, request_id, host, content_type, echo, b"%d" % length)
+    return _RESPONSE % (VERSION, request_id, host, content_type, echo) + LENGTH % length
 
 
 def json_response_head(host: bytes) -> bytes:
-    """The same for JSON and no attempt to name: a template of request id and length."""
-    return _RESPONSE % (VERSION, b"%s", host.replace(b"%", b"%%"), JSON, b"", b"%d")
+    """The same for JSON, up to its length: a template of request id and echo; `LENGTH` follows."""
+    return _RESPONSE % (VERSION, b"%s", host.replace(b"%", b"%%"), JSON, b"%s")
 
 
 def error_head(

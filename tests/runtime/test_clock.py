@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import trio
@@ -14,7 +15,7 @@ from trio.lowlevel import Task, wait_readable
 from trio.testing import wait_all_tasks_blocked
 
 from actors import loop
-from runtime.clock import NEAR, FineClock
+from runtime.clock import AWAKE, NEAR, FineClock
 from tests.runtime.fdinfo import rings_in
 
 rings = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has timerfd")
@@ -59,6 +60,39 @@ def test_a_deadline_that_is_far_or_over_sets_nothing() -> None:
             assert rings_in(timer_of(clock)) == 0
 
     run(test)
+
+
+@rings
+def test_it_rings_a_moment_before_the_deadline_in_which_the_loop_does_not_sleep(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def test(clock: FineClock) -> None:
+        now = clock.current_time()
+        monkeypatch.setattr("runtime.clock.time", SimpleNamespace(perf_counter=lambda: now))
+
+        assert clock.deadline_to_sleep_time(now + AWAKE / 2) == 0
+        assert rings_in(timer_of(clock)) == 0
+        assert clock.deadline_to_sleep_time(now + 0.05) == pytest.approx(0.05)
+        assert 0 < rings_in(timer_of(clock)) <= 0.05 - AWAKE
+
+    run(test)
+
+
+@rings
+def test_a_sleep_ends_when_it_is_over_not_before() -> None:
+    clock = FineClock()
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(clock.ring)
+            await wait_all_tasks_blocked()
+            for seconds in (AWAKE / 2, AWAKE, 2 * AWAKE, 0.002):
+                until = clock.current_time() + seconds
+                await trio.sleep_until(until)
+                assert clock.current_time() >= until
+            nursery.cancel_scope.cancel()
+
+    trio.run(main, clock=clock)
 
 
 @rings

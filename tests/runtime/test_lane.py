@@ -109,6 +109,54 @@ async def test_the_attempt_s_id_is_echoed_where_there_is_one(kind: str | None) -
     assert b"\r\nLambda-Runtime-Invocation-Id: attempt-7\r\n" in write(lane)
 
 
+@pytest.mark.parametrize("answer", [event(), event(lambda_runtime_invocation_id=b"attempt-7")])
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Outcome(b"[1, 2]"),
+        Outcome(b"<p>", content_type=b"text/html"),
+        Outcome(b"{}", error_type="Function.Boom"),
+    ],
+)
+async def test_an_answer_that_was_begun_before_is_the_same(
+    outcome: Outcome, answer: Answer
+) -> None:
+    said = list[bytes]()
+    for begun in (False, True):
+        lane = lane_of()
+        made = given(lane, answer)
+        if begun:
+            lane.begin_answer(made)
+        assert made.settle(outcome)
+        lane.stage()
+        said.append(write(lane))
+
+    assert said[0] == said[1]
+
+
+async def test_what_an_answer_begins_with_is_its_own_delivery_s() -> None:
+    lane = lane_of()
+    for attempt in (b"attempt-1", b"attempt-2"):
+        made = given(lane, event(lambda_runtime_invocation_id=attempt))
+        lane.begin_answer(made)
+        assert made.settle(Outcome(b"1"))
+        lane.stage()
+
+        assert b"\r\nLambda-Runtime-Invocation-Id: %s\r\n" % attempt in write(lane)
+        lane.acknowledged()
+        lane.owed.clear()
+
+
+async def test_a_host_is_no_template() -> None:
+    lane = Lane(0, b"[fe80::1%25eth0]:80")
+    lane.connected(Wire())
+    settled(lane)
+
+    lane.stage()
+
+    assert b"\r\nHost: [fe80::1%25eth0]:80\r\n" in write(lane)
+
+
 async def test_without_an_attempt_s_id_there_is_none_to_echo() -> None:
     lane = lane_of()
     settled(lane)

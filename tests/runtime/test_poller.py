@@ -25,6 +25,14 @@ async def test_an_event_that_comes_in_pieces_is_one() -> None:
         assert json.loads(stage.delivery.body) == "x" * 5000
 
 
+async def test_an_answer_is_begun_while_its_handler_waits() -> None:
+    async with world() as stage:
+        await stage.say(event())
+
+        assert stage.delivery.unsettled
+        assert b"/response HTTP/1.1\r\n" in stage.delivery.head
+
+
 async def test_what_has_come_of_a_large_event_is_read_without_a_wait_in_between() -> None:
     async with world() as stage:
         text = "x" * 3 * max(LIMITS)
