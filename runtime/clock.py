@@ -13,7 +13,8 @@ grain is trio's.
 A process that sleeps is late, too: until its core is awake and it runs, some 0.05 ms. So the timer
 rings a moment before the deadline, and the loop makes its passes from there on without a wait, as
 if there were something to do. What the handler's end then runs through is at hand in the core's
-caches, and whatever else comes in that moment is served at once.
+caches, and whatever else comes in that moment is served at once. A task that never sleeps for
+longer than that keeps its core busy.
 
 It is read without a frame of Python's between: a pass of the loop does so twice.
 """

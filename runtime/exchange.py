@@ -19,7 +19,8 @@ say, ends the run, as it does anywhere else in trio's loop.
 
 The loop is woken by an eventfd that stands in its epoll by edges, and is never read: to write is
 all that there is to do (room `actors.loop`). Where that cannot be, by trio's own way. It is closed
-when the run is over and no thread is about to write: who writes holds what it writes with.
+when the run is over and no thread is about to write: who writes holds what it writes with. (After a
+run that ended by a raise in the hooks, once it is collected.)
 """
 
 import os

@@ -138,7 +138,9 @@ async def test_what_an_answer_begins_with_is_its_own_delivery_s() -> None:
     lane = lane_of()
     for attempt in (b"attempt-1", b"attempt-2"):
         made = given(lane, event(lambda_runtime_invocation_id=attempt))
-        lane.begin_answer(made)
+        if attempt == b"attempt-1":
+            # The other handler does not wait.
+            lane.begin_answer(made)
         assert made.settle(Outcome(b"1"))
         lane.stage()
 

@@ -10,6 +10,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from runtime.delivery import Delivery
+from runtime.lane import Lane
 from runtime.poller import LIMITS, Poller
 from runtime.transport import Transport
 from tests.runtime.played import ACCEPTED, NEXT, event, world
@@ -25,12 +27,41 @@ async def test_an_event_that_comes_in_pieces_is_one() -> None:
         assert json.loads(stage.delivery.body) == "x" * 5000
 
 
-async def test_an_answer_is_begun_while_its_handler_waits() -> None:
+async def test_an_answer_is_begun_once_its_handler_waits() -> None:
     async with world() as stage:
+        heads, ends = list[bytes](), trio.Event()
+
+        async def handler(_: object, __: object) -> None:
+            heads.append(stage.delivery.head)
+            await ends.wait()
+
+        await stage.serves(handler)
         await stage.say(event())
 
-        assert stage.delivery.unsettled
+        assert heads == [b""]
         assert b"/response HTTP/1.1\r\n" in stage.delivery.head
+        ends.set()
+
+
+async def test_an_answer_whose_handler_does_not_wait_is_begun_when_it_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, begin = list[Delivery](), Lane.begin_answer
+
+    def noted(lane: Lane, delivery: Delivery) -> bytes:
+        begun.append(delivery)
+        return begin(lane, delivery)
+
+    monkeypatch.setattr(Lane, "begin_answer", noted)
+    async with world() as stage:
+
+        async def handler(_: object, __: object) -> int:
+            return 1
+
+        await stage.serves(handler)
+        await stage.say(event())
+
+        assert [each.outcome is not None for each in begun] == [True]
 
 
 async def test_what_has_come_of_a_large_event_is_read_without_a_wait_in_between() -> None:
