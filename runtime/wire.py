@@ -109,9 +109,8 @@ def response_head(
     Raises:
         ValueError: the content type is more than one line.
     """
-    if content_type != JSON:
-        _one_line(content_type)
-    return _RESPONSE % (VERSION, request_id, host, content_type, echo) + LENGTH % length
+    head = _RESPONSE % (VERSION, request_id, host, _one_line(content_type), echo)
+    return head + LENGTH % length
 
 
 def json_response_head(host: bytes) -> bytes:

@@ -4,7 +4,7 @@ import time
 import uuid
 from collections.abc import Mapping
 
-from runtime.local.settings import FunctionSettings
+from runtime.local.settings import RESERVED_VARIABLES, FunctionSettings
 
 __all__ = ["sandbox_environment"]
 
@@ -32,9 +32,10 @@ def sandbox_environment(
         runtime_api: host and port of the Runtime API.
         inherited: the variables of this process.
     """
-    environment = {**DEFAULTS, **inherited}
-    # The shell's would have the runtime ask for more events than this platform has.
-    environment.pop("AWS_LAMBDA_MAX_CONCURRENCY", None)
+    # What the platform sets is its own, also where it sets nothing: with a shell's number the
+    # runtime would ask for more events than there are.
+    left = {name: text for name, text in inherited.items() if name not in RESERVED_VARIABLES}
+    environment = {**DEFAULTS, **left}
     if not environment.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}:
         environment.update(CREDENTIALS)
     managed = {}

@@ -20,6 +20,7 @@ RESERVED_VARIABLES = frozenset(
         "AWS_LAMBDA_FUNCTION_VERSION",
         "AWS_LAMBDA_LOG_GROUP_NAME",
         "AWS_LAMBDA_LOG_STREAM_NAME",
+        "AWS_LAMBDA_MAX_CONCURRENCY",
         "AWS_LAMBDA_RUNTIME_API",
         "LAMBDA_TASK_ROOT",
         "_HANDLER",
@@ -75,9 +76,9 @@ def _check_environment(_: object, __: object, value: Any) -> None:
                 f"environment: {name!r}: {text!r} is no variable; give names and values as strings"
             )
         if name in RESERVED_VARIABLES:
-            raise ValueError(f"environment: {name} is set by Lambda itself; leave it out")
-        if name == "AWS_LAMBDA_MAX_CONCURRENCY":
-            raise ValueError(f"environment: {name} is set by Lambda itself; give max_concurrency")
+            many = name == "AWS_LAMBDA_MAX_CONCURRENCY"
+            instead = "give max_concurrency" if many else "leave it out"
+            raise ValueError(f"environment: {name} is set by Lambda itself; {instead}")
 
 
 def _check_max_concurrency(_: object, __: object, value: Any) -> None:
