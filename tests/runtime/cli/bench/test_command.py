@@ -308,8 +308,10 @@ def test_a_process_that_ends_in_its_init_has_its_last_word(
 COMMAND = (sys.executable, "-m", "runtime.cli")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_a_signal_ends_all_its_processes(number: int) -> None:
+def signalled(number: int) -> tuple[int, str, list[int]]:
+    """What a bench that is sent a signal while it measures ends with, what it says, and the
+    processes that it had.
+    """
     with subprocess.Popen(
         [*COMMAND, "bench", "app.sleeps", "--timeout", "90"],
         stdout=subprocess.PIPE,
@@ -323,12 +325,27 @@ def test_a_signal_ends_all_its_processes(number: int) -> None:
         started = below(process.pid)
         process.send_signal(number)
         out, err = process.communicate(timeout=10)
-
-    assert process.returncode == 128 + number
-    assert (out, err) == ("", "")
     # The server, and the runtime.
     assert len(started) == 2
+    return process.returncode, out + err, started
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_all_its_processes(number: int) -> None:
+    code, said, started = signalled(number)
+
+    assert (code, said) == (128 + number, "")
     assert [pid for pid in started if _lives(pid)] == []
+
+
+def test_if_it_is_killed_what_it_measures_ends_as_well() -> None:
+    code, _, started = signalled(signal.SIGKILL)
+
+    assert code == -signal.SIGKILL
+    until = time.monotonic() + 10
+    while left := [pid for pid in started if _lives(pid)]:
+        assert time.monotonic() < until, left
+        time.sleep(0.01)
 
 
 def _lives(pid: int) -> bool:
