@@ -42,6 +42,14 @@ def test_the_table_has_the_rows_that_were_measured_and_claims_nothing_of_wide_on
     assert narrow.count("\n| ") == 2
 
 
+def test_a_ratio_is_shown_as_it_was_printed(tmp_path: Path) -> None:
+    row = cycle(0.3849, 0.3849, 0.3849)
+    shown = table(read(write([row], this_machine(), tmp_path)))
+
+    assert "| 0.38 | 0.38 to 0.38 |" in shown
+    assert " 0.38  (0.38 to 0.38) " in str(row)
+
+
 def test_a_ratio_that_is_rounded_to_its_bar_says_on_which_side_it_lies(tmp_path: Path) -> None:
     (kept,) = read(write([cycle(0.602, 0.602, 0.602)], this_machine(), tmp_path)).rows.values()
     shown = table(Results("", "", {(kept.group, kept.name): kept}))
