@@ -195,7 +195,12 @@ def running(contender: Contender, payload: str) -> Iterator[Running]:
             server.stdin.write(json.dumps(settings) + "\n")
             # It starts now, beside those that come after it.
             server.stdin.flush()
-        yield Running(contender, server, said)
+        try:
+            yield Running(contender, server, said)
+        finally:
+            # What one that has gone has not taken is still in the buffer.
+            with suppress(BrokenPipeError):
+                server.stdin.close()
 
 
 def run(contender: Contender, payload: str, count: int, warmup: int = 500) -> Run:

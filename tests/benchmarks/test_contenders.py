@@ -1,6 +1,7 @@
 """Each contender serves the same echo: a few events through the benchmark's own server."""
 
 import json
+import select
 
 import attrs
 import pytest
@@ -71,10 +72,18 @@ def test_two_take_turns_lap_by_lap_each_in_its_own_processes() -> None:
     assert all(0 < lap["answer_us"] < lap["cycle_us"] for lap in laps)
 
 
-def test_one_that_has_gone_since_its_last_lap_says_so() -> None:
+@pytest.mark.parametrize("all_gone", [False, True])
+def test_one_that_has_gone_since_its_last_lap_says_so(all_gone: bool) -> None:
     with running(FLOOR, SMALL) as one:
         one.lap(5, 1)
         one._server.kill()
+        if all_gone:
+            stdin = one._server.stdin
+            assert stdin is not None
+            # Its runtime, too, could read the next order until then: now that is refused.
+            unread = select.poll()
+            unread.register(stdin, 0)
+            assert unread.poll(10_000)
         with pytest.raises(Absent, match=r"socket did not run: (exit code -9|the server has gone)"):
             one.lap(5, 1)
 
