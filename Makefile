@@ -35,7 +35,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 BESIDE := The official client could not be installed: the tests that run beside it are skipped.
 
-.PHONY: demo test test-floors test-floors-on-newest check bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping \
+.PHONY: demo test test-floors test-floors-on-newest test-runtime test-runtime-on-newest check bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping \
   streaming kills concurrent clean
 
 # uv installs in seconds what pip installs in a minute; it comes from the same registry.
@@ -62,8 +62,9 @@ BESIDE := The official client could not be installed: the tests that run beside 
 demo: .venv/installed
 	$(BIN)/python -m examples.demo
 
-# The two lower floors are tested in virtual time, but for limits of minutes: on both Pythons at once.
-# Then one Python after the other: deadlines are tested in real time, and need a core to themselves.
+# On both Pythons at once. The two lower floors are tested in virtual time, but for limits of minutes.
+# The runtime's tests mostly wait; deadlines are of real time there, each with a margin that a busy
+# machine leaves enough of.
 # On the newest: the two lower floors, and of the runtime what a Python can make a difference to;
 # not the local server's own tests, nor what plays the same cases on another platform.
 FLOORS := tests/actors tests/supervisors actors supervisors
@@ -73,15 +74,21 @@ NEWEST_TESTS := tests/conformance tests/runtime runtime \
   --ignore=tests/runtime/test_table.py --ignore=tests/runtime/test_table_slots.py
 test: .venv/installed .venv-newest/installed
 	@$(MAKE) --no-print-directory --jobs=2 test-floors test-floors-on-newest
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(FLOORS))
-	@[ ! -x $(NEWEST)/python ] || $(NEWEST)/python -m pytest -q $(NEWEST_TESTS)
+	@$(MAKE) --no-print-directory --jobs=2 test-runtime test-runtime-on-newest
 
 test-floors:
 	$(BIN)/python -m pytest $(FLOORS)
 
+test-runtime:
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(FLOORS))
+
 # Says what it has to say at its end, between no dots of the other's.
+ON_NEWEST = [ ! -x $(NEWEST)/python ] || { said="$$($(NEWEST)/python -m pytest -q $(1) 2>&1)"; code=$$?; echo "$$said"; exit $$code; }
 test-floors-on-newest:
-	@[ ! -x $(NEWEST)/python ] || { said="$$($(NEWEST)/python -m pytest -q $(FLOORS) 2>&1)"; code=$$?; echo "$$said"; exit $$code; }
+	@$(call ON_NEWEST,$(FLOORS))
+
+test-runtime-on-newest:
+	@$(call ON_NEWEST,$(NEWEST_TESTS))
 
 check: .venv/installed
 	$(BIN)/ruff format --check .
