@@ -6,12 +6,19 @@ is to last for many events, has to ask: else one event's mistake would be the ne
 
 What trio knows of it is private. Should another release keep it elsewhere, a worker asks in vain,
 and opens a scope for each event.
+
+The deadline that such a scope has for the next event is moved as trio's own setter moves it, but
+for a context manager that is most of what it takes. Only with the releases that have been read
+(room `actors.loop`).
 """
 
+import math
 from typing import Any
 
 import trio
 from trio.lowlevel import Task, current_task
+
+from actors import loop
 
 _KNOWN = all(hasattr(each, "_cancel_status") for each in (Task, trio.CancelScope))
 _TELLS = hasattr(trio.CancelScope(), "_cancel_called")
@@ -32,3 +39,25 @@ def rang(scope: trio.CancelScope) -> bool:
     """
     told: Any = scope
     return bool(told._cancel_called if _TELLS else scope.cancel_called)
+
+
+def move_deadline(scope: trio.CancelScope, deadline: float) -> None:
+    """What `scope.deadline = deadline` does, where trio is no other loop's guest.
+
+    Args:
+        scope: it has been entered, and not left.
+        deadline: in seconds of trio's clock.
+    """
+    moved: Any = scope
+    context = loop.CONTEXT
+    if context is None or moved._cancel_called or deadline == math.inf:
+        scope.deadline = deadline
+        return
+    before = moved._registered_deadline
+    moved._deadline = deadline
+    if before != deadline:
+        moved._registered_deadline = deadline
+        deadlines = context.runner.deadlines
+        if before != math.inf:
+            deadlines.remove(before, scope)
+        deadlines.add(deadline, scope)

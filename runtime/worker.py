@@ -39,7 +39,7 @@ from .marshal import (
     event_of,
     outcome_of,
 )
-from .scopes import rang, stands_in
+from .scopes import move_deadline, rang, stands_in
 from .settings import Settings
 from .standing import late_by
 
@@ -262,16 +262,16 @@ class Worker(Actor):
             event = event_of(delivery, self.decoder)
             result = instance.handle(event, Context(delivery, self.settings))
             if is_awaitable(result):
-                # Only now, since to move it takes a twentieth of an event. A result that is there
-                # has held the loop, which hears of no scope then; the alarm would have ended it.
-                scope.deadline = delivery.limit
+                # Only now: a result that is there has held the loop, which hears of no scope then;
+                # the alarm would have ended it.
+                move_deadline(scope, delivery.limit)
                 result = await result
             try:
                 return self.say(result), True
             except Streams:
                 # Not sent from in here: an error of the stream's does not come of this one.
                 pass
-            scope.deadline = delivery.limit
+            move_deadline(scope, delivery.limit)
             return await self._pour(instance, result)
         except (LambdaContextUnmarshalError, UnmarshalError, MarshalError) as error:
             kind = f"Runtime.{type(error).__name__}"

@@ -2,6 +2,10 @@
 leaves open is that handler's own error.
 """
 
+import hashlib
+import inspect
+import math
+import random
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -9,10 +13,12 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from actors import loop
 from runtime.alarm import Alarm
 from runtime.context import Context
 from runtime.delivery import State
 from runtime.handler import Awaited, Plain
+from runtime.scopes import move_deadline
 from tests.runtime.player import LOG, answer, bench, fresh
 
 UNRAISABLE = "ignore::pytest.PytestUnraisableExceptionWarning"
@@ -88,6 +94,68 @@ async def test_what_a_handler_leaves_open_is_its_own_event_s_error_and_no_other_
     stage.worker.kill()
     with trio.fail_after(1):
         await stage.worker.wait()
+
+
+Move = Callable[[trio.CancelScope, float], None]
+
+
+def by_trio(scope: trio.CancelScope, deadline: float) -> None:
+    scope.deadline = deadline
+
+
+async def history(move: Move, seed: int, clock: MockClock) -> list[object]:
+    """What trio tells of two scopes whose deadlines move to and fro, until one has rung."""
+    chance, began, seen = random.Random(seed), trio.current_time(), list[object]()
+    with trio.CancelScope() as outer, trio.CancelScope() as inner:
+        # So many that trio drops those that are out of date: it counts them then.
+        for _ in range(2500):
+            ahead = chance.choice((50.0, 100.0, 100.0, math.inf))
+            move(chance.choice((outer, inner)), trio.current_time() + ahead)
+            clock.jump(chance.choice((0.0, 0.01)))
+            await trio.lowlevel.checkpoint()
+            times = [outer.deadline, inner.deadline, trio.current_effective_deadline()]
+            rings_in = trio.lowlevel.current_statistics().seconds_to_next_deadline
+            seen.append([round(when - began, 6) for when in times] + [round(rings_in, 6)])
+        first, second = (outer, inner) if seed % 2 else (inner, outer)
+        move(first, trio.current_time() + 1)
+        move(second, trio.current_time() + 2)
+        clock.jump(0.9)
+        await trio.lowlevel.checkpoint()
+        seen.append("not yet")
+        clock.jump(0.2)
+        with pytest.raises(trio.Cancelled):
+            await trio.lowlevel.checkpoint()
+        # One that has rung has rung.
+        move(first, trio.current_time() + 0.1)
+        seen.append(round(trio.lowlevel.current_statistics().seconds_to_next_deadline, 6))
+        if loop.CONTEXT is not None:
+            seen.append(loop.CONTEXT.runner.deadlines._active)
+        await trio.lowlevel.checkpoint()
+    return [*seen, outer.cancelled_caught, inner.cancelled_caught]
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("read", [True, False])
+async def test_a_deadline_that_is_moved_is_to_trio_as_one_that_is_set(
+    read: bool, seed: int, mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not read:
+        monkeypatch.setattr("actors.loop.CONTEXT", None)
+    expected = await history(by_trio, seed, mock_clock)
+
+    assert await history(move_deadline, seed, mock_clock) == expected
+    assert expected[-2:] == [bool(seed % 2), not seed % 2]
+
+
+@pytest.mark.skipif(loop.CONTEXT is None, reason="nothing of this release is used")
+def test_how_trio_moves_a_deadline_is_what_has_been_read() -> None:
+    """If this fails, see what has changed in it, and whether `move_deadline` is to do the same."""
+    core: Any = trio._core
+    scope, deadlines = trio.CancelScope, core._run.Deadlines
+    parts = (scope._might_change_registered_deadline, deadlines.add, deadlines.remove)
+    digest = hashlib.sha256("".join(map(inspect.getsource, parts)).encode()).hexdigest()
+
+    assert digest[:16] == "5caa71d0360aa06d"
 
 
 async def test_where_trio_keeps_its_scopes_elsewhere_each_event_has_one_of_its_own(
