@@ -155,16 +155,27 @@ class Running:
         Raises:
             Absent: it does not run, or no more.
         """
-        assert self._server.stdin is not None
         assert self._server.stdout is not None
-        with suppress(BrokenPipeError):
-            self._server.stdin.write(f"{warmup} {count}\n")
-            self._server.stdin.flush()
+        self.say(f"{warmup} {count}")
         told = self._server.stdout.readline()
         if not told:
             raise Absent(f"{self.contender.name} did not run: {self._why()[:500]}")
         measured: Run = json.loads(told)
         return measured
+
+    def say(self, line: str) -> None:
+        """Give its server a line; one that has gone is heard of by what it does not say."""
+        assert self._server.stdin is not None
+        with suppress(BrokenPipeError):
+            self._server.stdin.write(f"{line}\n")
+            self._server.stdin.flush()
+
+    def let_go(self) -> None:
+        """Let its server end."""
+        assert self._server.stdin is not None
+        # What one that has gone has not taken is still in the buffer.
+        with suppress(BrokenPipeError):
+            self._server.stdin.close()
 
     def _why(self) -> str:
         code = self._server.wait()
@@ -190,17 +201,13 @@ def running(contender: Contender, payload: str) -> Iterator[Running]:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True, cwd=ROOT,
         ) as server,
     ):  # fmt: skip
-        assert server.stdin is not None
-        with suppress(BrokenPipeError):
-            server.stdin.write(json.dumps(settings) + "\n")
-            # It starts now, beside those that come after it.
-            server.stdin.flush()
+        one = Running(contender, server, said)
+        # It starts now, beside those that come after it.
+        one.say(json.dumps(settings))
         try:
-            yield Running(contender, server, said)
+            yield one
         finally:
-            # What one that has gone has not taken is still in the buffer.
-            with suppress(BrokenPipeError):
-                server.stdin.close()
+            one.let_go()
 
 
 def run(contender: Contender, payload: str, count: int, warmup: int = 500) -> Run:

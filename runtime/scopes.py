@@ -1,4 +1,4 @@
-"""Whether a task stands where it should among trio's cancel scopes, and whether one has rung.
+"""The scope of many events: whether its task stands in it, whether it has rung, its next deadline.
 
 A handler can leave one open, or a nursery: by an async generator that has one around its `yield`
 and is not read to its end. Whoever closes a scope around it is told by trio. A worker, whose scope
@@ -7,9 +7,8 @@ is to last for many events, has to ask: else one event's mistake would be the ne
 What trio knows of it is private. Should another release keep it elsewhere, a worker asks in vain,
 and opens a scope for each event.
 
-The deadline that such a scope has for the next event is moved as trio's own setter moves it, but
-for a context manager that is most of what it takes. Only with the releases that have been read
-(room `actors.loop`).
+Its deadline is moved as trio's own setter does it, without a context manager that is most of what
+that takes; only with the releases that have been read (room `actors.loop`).
 """
 
 import math

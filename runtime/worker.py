@@ -262,8 +262,8 @@ class Worker(Actor):
             event = event_of(delivery, self.decoder)
             result = instance.handle(event, Context(delivery, self.settings))
             if is_awaitable(result):
-                # Only now: a result that is there has held the loop, which hears of no scope then;
-                # the alarm would have ended it.
+                # A result that is there needs none: what has made it has held the loop, which
+                # hears of no scope then, and the alarm would have ended it.
                 move_deadline(scope, delivery.limit)
                 result = await result
             try:

@@ -7,12 +7,10 @@ import pytest
 import trio
 
 from runtime.local import InvokeResult
-from tests.runtime.sandbox import process_of, running, until_handed_out
+from tests.runtime.sandbox import WIDE_MARGIN, process_of, running, until_handed_out
 
 ASYNCIO = {"OKIBI_LOOP": "asyncio"}
-# Four times the default margin: whoever answers has but a share of it, of which a busy machine
-# takes some.
-LATE: dict[str, Any] = {"timeout": 1.0, "environment": {"OKIBI_DEADLINE_MARGIN_MS": "400"}}
+LATE: dict[str, Any] = {"timeout": 1.0, "environment": WIDE_MARGIN}
 SAID = 'set OKIBI_LOOP=asyncio, or say Function(handler, loop="asyncio")'
 
 

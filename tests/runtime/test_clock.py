@@ -69,14 +69,39 @@ def test_it_rings_a_moment_before_the_deadline_in_which_the_loop_does_not_sleep(
     def test(clock: FineClock) -> None:
         now, rung = clock.current_time(), list[float]()
         monkeypatch.setattr("runtime.clock.time", SimpleNamespace(perf_counter=lambda: now))
-        clock._set = lambda timer, seconds: rung.append(seconds)
+        sets = clock._set
+
+        def noted(timer: int, seconds: float) -> None:
+            rung.append(seconds)
+            sets(timer, seconds)
+
+        clock._set = noted
 
         assert clock.deadline_to_sleep_time(now + AWAKE / 2) == 0
         assert rung == []
+        assert rings_in(timer_of(clock)) == 0
         assert clock.deadline_to_sleep_time(now + 0.05) == pytest.approx(0.05)
+        assert 0 < rings_in(timer_of(clock)) <= 0.05 - AWAKE
         assert rung == [pytest.approx(0.05 - AWAKE, abs=1e-6)]
 
     run(test)
+
+
+@rings
+def test_a_sleep_ends_when_it_is_over_not_before() -> None:
+    clock = FineClock()
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(clock.ring)
+            await wait_all_tasks_blocked()
+            for seconds in (AWAKE / 2, AWAKE, 2 * AWAKE, 0.002):
+                until = clock.current_time() + seconds
+                await trio.sleep_until(until)
+                assert clock.current_time() >= until
+            nursery.cancel_scope.cancel()
+
+    trio.run(main, clock=clock)
 
 
 @rings

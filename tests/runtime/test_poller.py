@@ -39,6 +39,7 @@ async def test_an_answer_is_begun_once_its_handler_waits() -> None:
         await stage.say(event())
 
         assert heads == [b""]
+        assert stage.delivery.unsettled
         assert b"/response HTTP/1.1\r\n" in stage.delivery.head
         ends.set()
 

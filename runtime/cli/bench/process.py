@@ -2,8 +2,8 @@
 
 It reads a `RunOrder` as JSON from stdin, starts the runtime, which inherits its environment and its
 folder, feeds it events, and prints the `Run`. It keeps one core for itself where there are two, and
-leaves the others to the runtime: neither takes time of the other. Nobody is left to run for once
-the `Run` has no reader, so it ends then.
+leaves the others to the runtime: neither takes time of the other. Once nobody is left to read the
+`Run`, it ends.
 """
 
 import ctypes
