@@ -23,8 +23,8 @@ from trio.lowlevel import Abort, Task, current_task, reschedule, wait_task_resch
 
 from .exchange import Call, exchange
 from .forks import end_child
+from .scheduling import wake_behind_the_loop, wake_on_time
 from .standing import InThread
-from .timer_slack import wake_on_time
 
 # Of threads there is one for each event in flight. trio's own forty would be too few for many
 # lanes, and a handler that waits for one of its own `to_thread` must not hold what that needs.
@@ -105,6 +105,7 @@ class HandlerThread(InThread):
 
     def _serve(self) -> None:
         wake_on_time()
+        wake_behind_the_loop()
         while True:
             run = self._calls.get()
             if run is None:

@@ -1,5 +1,6 @@
-"""The timer slack of a thread, as the kernel tells it."""
+"""How a thread is woken, as the kernel tells it."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -8,10 +9,10 @@ from pathlib import Path
 import pytest
 import trio
 
+from runtime.scheduling import wake_behind_the_loop, wake_on_time
 from runtime.thread import HandlerThread
-from runtime.timer_slack import wake_on_time
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has timer slack")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has these")
 
 
 def slack() -> int:
@@ -19,7 +20,12 @@ def slack() -> int:
     return int(Path(f"/proc/{threading.get_native_id()}/timerslack_ns").read_text())
 
 
-async def test_a_plain_handlers_thread_has_none_and_the_loops_keeps_its_own(
+def policy() -> int:
+    """This thread's."""
+    return os.sched_getscheduler(0)
+
+
+async def test_a_plain_handlers_thread_has_no_slack_and_the_loops_keeps_its_own(
     nursery: trio.Nursery,
 ) -> None:
     before = slack()
@@ -29,6 +35,18 @@ async def test_a_plain_handlers_thread_has_none_and_the_loops_keeps_its_own(
 
     assert found == 1
     assert slack() == before > 1
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_plain_handlers_thread_takes_no_core_and_the_loops_keeps_its_own_way(
+    nursery: trio.Nursery,
+) -> None:
+    thread = HandlerThread(nursery)
+
+    found = await thread.call(policy)
+
+    assert found == os.SCHED_BATCH
+    assert policy() == os.SCHED_OTHER
     nursery.cancel_scope.cancel()
 
 
@@ -51,7 +69,7 @@ def test_it_is_this_threads_alone() -> None:
 WITHOUT_CTYPES = """
 import sys
 sys.modules["ctypes"] = None
-from runtime.timer_slack import wake_on_time
+from runtime.scheduling import wake_behind_the_loop, wake_on_time
 print(wake_on_time())
 """
 
@@ -62,3 +80,14 @@ def test_an_interpreter_without_ctypes_goes_on() -> None:
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     assert said == "None\n"
+
+
+def test_where_the_policy_may_not_be_set_it_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+
+    wake_behind_the_loop()
+
+    assert policy() == os.SCHED_OTHER

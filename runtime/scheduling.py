@@ -1,0 +1,40 @@
+"""How Linux wakes the thread of a plain handler: when it has asked for it, and behind the loop.
+
+    timer slack    how much later than asked for its sleeps and time-outs may end: 50 us, so that
+                   one interrupt serves for several (prctl(2), PR_SET_TIMERSLACK). What waits on the
+                   loop has none, for a timerfd has none; nor has this thread, so that a `def` is
+                   woken as exactly as an `async def`
+    SCHED_BATCH    who is woken with it takes no core from who runs (sched(7)), but waits until that
+                   one waits or its slice is over. Else a thread takes the loop's core, to wait for
+                   the interpreter, which the loop has. Its share of the cores is the same
+
+Threads and processes that it starts have both from it (SCHED_RESET_ON_FORK takes back nothing but a
+real-time policy): what computes is run as ever. Where the kernel allows neither it stays as it is.
+"""
+
+import os
+import sys
+from contextlib import suppress
+
+_PR_SET_TIMERSLACK = 29
+# Nanoseconds; to ask for none at all is to ask for what was there at the start.
+_LEAST_SLACK = 1
+
+
+def wake_on_time() -> None:
+    """Take this thread's timer slack from it."""
+    if sys.platform != "linux":
+        return
+    # An interpreter without ctypes, or a C library without it.
+    with suppress(ImportError, AttributeError, OSError):
+        import ctypes
+
+        ctypes.PyDLL(None).prctl(_PR_SET_TIMERSLACK, ctypes.c_ulong(_LEAST_SLACK))
+
+
+def wake_behind_the_loop() -> None:
+    """Have this thread take nobody's core as it is woken."""
+    if sys.platform != "linux":
+        return
+    with suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
