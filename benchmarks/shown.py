@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .plots import draw
 from .results import Kept, Results, newest, read
+from .rows import beside
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 BEGIN, END = "<!-- written by make bench-full -->", "<!-- until here -->"
@@ -55,10 +56,7 @@ def table(results: Results) -> str:
 
 
 def _claim(row: Kept) -> str:
-    median = _ratio(row.median)
-    # On which side of its bar it lies is to be seen.
-    if row.bar is not None and row.median != row.bar and median == _ratio(row.bar):
-        median = f"{row.median:.3f}"
+    median = beside(row.median, row.bar)
     # What lies so far apart is shown, and claims nothing.
     return f"({median})" if row.wide else median
 

@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from benchmarks.rows import LAPS, Row, at_least_one, of_rounds, ratios
+from benchmarks.rows import LAPS, Row, at_least_one, beside, of_rounds, ratios
 
 
 def row(*found: float, bar: float | None = None, at_least: bool = False) -> Row:
@@ -41,6 +41,25 @@ def test_the_median_is_held_against_the_bar(
 
     assert made.met is met
     assert ("MISSED" in str(made)) is not met
+
+
+@pytest.mark.parametrize(
+    ("median", "bar", "shown"),
+    [
+        (0.5, 0.6, "0.50"),
+        (0.5, None, "0.50"),
+        (0.034, 0.6, "0.034"),
+        (0.998, 1.0, "0.998"),
+        (0.99955, 1.0, "0.9996"),
+        (1.0, 1.0, "1.00"),
+        (0.99999999, 1.0, "1.000000"),
+    ],
+)
+def test_on_which_side_of_its_bar_a_median_lies_is_to_be_seen(
+    median: float, bar: float | None, shown: str
+) -> None:
+    assert beside(median, bar) == shown
+    assert f" {shown}  (" in str(row(median, bar=bar, at_least=True))
 
 
 def test_what_lies_apart_by_more_than_a_tenth_is_marked() -> None:
