@@ -14,7 +14,9 @@ real-time policy): what computes is run as ever. Where the kernel allows neither
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from functools import cache, partial
 
 _PR_SET_TIMERSLACK = 29
 # Nanoseconds; to ask for none at all is to ask for what was there at the start.
@@ -23,13 +25,18 @@ _LEAST_SLACK = 1
 
 def wake_on_time() -> None:
     """Take this thread's timer slack from it."""
-    if sys.platform != "linux":
-        return
-    # An interpreter without ctypes, or a C library without it.
-    with suppress(ImportError, AttributeError, OSError):
-        import ctypes
+    if sys.platform == "linux":
+        # An interpreter without ctypes, or a C library without it.
+        with suppress(ImportError, AttributeError, OSError):
+            _take_slack()()
 
-        ctypes.PyDLL(None).prctl(_PR_SET_TIMERSLACK, ctypes.c_ulong(_LEAST_SLACK))
+
+@cache
+def _take_slack() -> Callable[[], object]:
+    # Once: each library that ctypes opens leaves a circle for the collector.
+    import ctypes
+
+    return partial(ctypes.PyDLL(None).prctl, _PR_SET_TIMERSLACK, ctypes.c_ulong(_LEAST_SLACK))
 
 
 def wake_behind_the_loop() -> None:
