@@ -40,8 +40,9 @@ def _take_slack() -> Callable[[], object]:
 
 
 def wake_behind_the_loop() -> None:
-    """Have this thread take nobody's core as it is woken."""
+    """Have this thread take nobody's core as it is woken, unless it has a policy of its own."""
     if sys.platform != "linux":
         return
     with suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        if os.sched_getscheduler(0) == os.SCHED_OTHER:
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

@@ -69,7 +69,7 @@ def test_it_is_this_threads_alone() -> None:
 WITHOUT_CTYPES = """
 import sys
 sys.modules["ctypes"] = None
-from runtime.scheduling import wake_behind_the_loop, wake_on_time
+from runtime.scheduling import wake_on_time
 print(wake_on_time())
 """
 
@@ -91,3 +91,18 @@ def test_where_the_policy_may_not_be_set_it_stays(monkeypatch: pytest.MonkeyPatc
     wake_behind_the_loop()
 
     assert policy() == os.SCHED_OTHER
+
+
+def test_a_policy_that_somebody_has_chosen_stays() -> None:
+    found = list[int]()
+
+    def other() -> None:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        wake_behind_the_loop()
+        found.append(policy())
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+
+    assert found == [os.SCHED_IDLE]
