@@ -60,7 +60,7 @@ class Row:
 
     def __str__(self) -> str:
         spread = f"({min(self.ratios):.2f} to {max(self.ratios):.2f})"
-        said = f"  {self.name:38} {self.told:24} {beside(self.median, self.bar):>6}  {spread}"
+        said = f"  {self.name:38} {self.told:24} {figure(self.median, self.bar):>6}  {spread}"
         if self.bar is not None:
             said += f"  bar {self.bar:.2f}: {'met' if self.met else 'MISSED'}"
         if self.wide:
@@ -68,14 +68,13 @@ class Row:
         return said.rstrip()
 
 
-def beside(median: float, bar: float | None) -> str:
-    """A median with as many digits as it takes to see on which side of its bar it lies."""
-    digits = 3 if 0 < median < 0.1 else 2
-    while (
-        bar not in (None, median) and digits < 6 and f"{median:.{digits}f}" == f"{bar:.{digits}f}"
-    ):
-        digits += 1
-    return f"{median:.{digits}f}"
+def figure(ratio: float, bar: float | None = None) -> str:
+    """A ratio with as many digits as it takes to see on which side of its bar it lies."""
+    digits = 3 if ratio < 0.1 else 2
+    if bar is not None and ratio != bar:
+        while digits < 6 and f"{ratio:.{digits}f}" == f"{bar:.{digits}f}":
+            digits += 1
+    return f"{ratio:.{digits}f}"
 
 
 def ratios(ours: Iterable[float], theirs: Iterable[float]) -> tuple[float, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .plots import draw
 from .results import Kept, Results, newest, read
-from .rows import beside
+from .rows import figure
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 BEGIN, END = "<!-- written by make bench-full -->", "<!-- until here -->"
@@ -56,22 +56,18 @@ def table(results: Results) -> str:
 
 
 def _claim(row: Kept) -> str:
-    median = beside(row.median, row.bar)
+    median = figure(row.median, row.bar)
     # What lies so far apart is shown, and claims nothing.
     return f"({median})" if row.wide else median
 
 
 def _spread(row: Kept) -> str:
-    spread = f"{_ratio(row.least)} to {_ratio(row.most)}"
+    spread = f"{figure(row.least)} to {figure(row.most)}"
     return f"{spread}, no claim" if row.wide else spread
 
 
 def _bar(row: Kept) -> str:
-    return "" if row.bar is None else _ratio(row.bar)
-
-
-def _ratio(value: float) -> str:
-    return f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+    return "" if row.bar is None else figure(row.bar)
 
 
 def written(readme: str, lines: str) -> str:

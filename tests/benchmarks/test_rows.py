@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from benchmarks.rows import LAPS, Row, at_least_one, beside, of_rounds, ratios
+from benchmarks.rows import LAPS, Row, at_least_one, figure, of_rounds, ratios
 
 
 def row(*found: float, bar: float | None = None, at_least: bool = False) -> Row:
@@ -58,7 +58,7 @@ def test_the_median_is_held_against_the_bar(
 def test_on_which_side_of_its_bar_a_median_lies_is_to_be_seen(
     median: float, bar: float | None, shown: str
 ) -> None:
-    assert beside(median, bar) == shown
+    assert figure(median, bar) == shown
     assert f" {shown}  (" in str(row(median, bar=bar, at_least=True))
 
 

@@ -4,7 +4,8 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,16 +22,23 @@ from tests.runtime.fdinfo import rings_in
 rings = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has timerfd")
 
 
+@asynccontextmanager
+async def ringing(clock: FineClock) -> AsyncGenerator[None]:
+    """Have it ring, in a task of that name."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(clock.ring, name="ring")
+        await wait_all_tasks_blocked()
+        yield
+        nursery.cancel_scope.cancel()
+
+
 def run(test: Callable[[FineClock], object]) -> None:
     """Have it look at a clock that rings."""
     clock = FineClock()
 
     async def main() -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(clock.ring)
-            await wait_all_tasks_blocked()
+        async with ringing(clock):
             test(clock)
-            nursery.cancel_scope.cancel()
 
     trio.run(main, clock=clock)
 
@@ -92,14 +100,11 @@ def test_a_sleep_ends_when_it_is_over_not_before() -> None:
     clock = FineClock()
 
     async def main() -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(clock.ring)
-            await wait_all_tasks_blocked()
+        async with ringing(clock):
             for seconds in (AWAKE / 2, AWAKE, 2 * AWAKE, 0.002):
                 until = clock.current_time() + seconds
                 await trio.sleep_until(until)
                 assert clock.current_time() >= until
-            nursery.cancel_scope.cancel()
 
     trio.run(main, clock=clock)
 
@@ -114,16 +119,13 @@ def test_the_loop_sleeps_until_that_moment_and_not_in_it() -> None:
     clock, told = Told(), list[float]()
 
     async def main() -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(clock.ring)
-            await wait_all_tasks_blocked()
+        async with ringing(clock):
             told.clear()
             with trio.fail_after(5):
                 for _ in range(3):
                     until = clock.current_time() + 0.01
                     await trio.sleep_until(until)
                     assert clock.current_time() >= until
-            nursery.cancel_scope.cancel()
 
     trio.run(main, clock=clock)
     assert any(seconds > AWAKE for seconds in told)
@@ -147,9 +149,7 @@ def test_the_same_deadline_is_set_once() -> None:
 async def test_it_wakes_whoever_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "CONTEXT", None)
     clock = FineClock()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(clock.ring)
-        await wait_all_tasks_blocked()
+    async with ringing(clock):
         twin = os.dup(timer_of(clock))
         clock.deadline_to_sleep_time(clock.current_time() + 0.001)
         with trio.fail_after(5):
@@ -160,7 +160,6 @@ async def test_it_wakes_whoever_waits_for_it(monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(BlockingIOError):
             os.read(twin, 8)
         os.close(twin)
-        nursery.cancel_scope.cancel()
 
 
 @rings
@@ -178,16 +177,13 @@ def test_where_the_loop_is_known_a_ring_has_it_look_at_its_deadlines_and_wakes_n
             stepped.append(task.name)
 
     async def main() -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(clock.ring, name="ring")
-            await wait_all_tasks_blocked()
+        async with ringing(clock):
             trio.lowlevel.add_instrument(Steps())
             for _ in range(3):
                 before = trio.current_time()
                 await trio.sleep(0.002)
                 assert trio.current_time() - before < 30
             assert "ring" not in stepped
-            nursery.cancel_scope.cancel()
 
     trio.run(main, clock=clock)
 
@@ -202,14 +198,11 @@ async def test_a_clock_for_which_epoll_has_no_room_waits_for_its_timer_itself(
 
     monkeypatch.setattr(loop, "epoll", Full)
     clock = FineClock()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(clock.ring)
-        await wait_all_tasks_blocked()
+    async with ringing(clock):
         timer = timer_of(clock)
         # That of a ring that is waited for: nobody else may.
         with pytest.raises(trio.BusyResourceError):
             await wait_readable(timer)
-        nursery.cancel_scope.cancel()
 
 
 @rings
@@ -223,13 +216,10 @@ async def test_a_timer_that_a_forked_child_has_too_rings_no_more_once_the_run_is
         return [int(number) for number in re.findall(r"tfd: +(\d+)", told)]
 
     clock = FineClock()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(clock.ring)
-        await wait_all_tasks_blocked()
+    async with ringing(clock):
         timer = timer_of(clock)
         twin = os.dup(timer)
         assert timer in waited_for()
-        nursery.cancel_scope.cancel()
     assert timer not in waited_for()
     os.close(twin)
 
@@ -239,13 +229,10 @@ def test_a_clock_whose_descriptor_somebody_closed_goes_on_with_trio_s_grain() ->
     clock = FineClock()
 
     async def main() -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(clock.ring)
-            await wait_all_tasks_blocked()
+        async with ringing(clock):
             os.close(timer_of(clock))
             with trio.fail_after(5):
                 await trio.sleep(0.002)
-            nursery.cancel_scope.cancel()
 
     trio.run(main, clock=clock)
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,15 @@ def slack() -> int:
 def policy() -> int:
     """This thread's."""
     return os.sched_getscheduler(0)
+
+
+def in_a_thread(act: Callable[[], int]) -> int:
+    """What it comes to in a thread of its own."""
+    found = list[int]()
+    thread = threading.Thread(target=lambda: found.append(act()))
+    thread.start()
+    thread.join()
+    return found[0]
 
 
 async def test_a_plain_handlers_thread_has_no_slack_and_the_loops_keeps_its_own(
@@ -50,19 +60,26 @@ async def test_a_plain_handlers_thread_takes_no_core_and_the_loops_keeps_its_own
     nursery.cancel_scope.cancel()
 
 
-def test_it_is_this_threads_alone() -> None:
-    found = list[int]()
+async def test_what_a_plain_handler_starts_inherits_both(nursery: trio.Nursery) -> None:
+    thread = HandlerThread(nursery)
+    asks = [sys.executable, "-c", "import os; print(os.sched_getscheduler(0))"]
 
-    def other() -> None:
+    def act() -> tuple[int, int, int]:
+        said = subprocess.run(asks, capture_output=True, text=True, check=True).stdout
+        return in_a_thread(slack), in_a_thread(policy), int(said)
+
+    assert await thread.call(act) == (1, os.SCHED_BATCH, os.SCHED_BATCH)
+    nursery.cancel_scope.cancel()
+
+
+def test_it_is_this_threads_alone() -> None:
+    def other() -> int:
         wake_on_time()
-        found.append(slack())
+        return slack()
 
     before = slack()
-    thread = threading.Thread(target=other)
-    thread.start()
-    thread.join()
 
-    assert found == [1]
+    assert in_a_thread(other) == 1
     assert slack() == before
 
 
@@ -94,15 +111,9 @@ def test_where_the_policy_may_not_be_set_it_stays(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_policy_that_somebody_has_chosen_stays() -> None:
-    found = list[int]()
-
-    def other() -> None:
+    def other() -> int:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         wake_behind_the_loop()
-        found.append(policy())
+        return policy()
 
-    thread = threading.Thread(target=other)
-    thread.start()
-    thread.join()
-
-    assert found == [os.SCHED_IDLE]
+    assert in_a_thread(other) == os.SCHED_IDLE
