@@ -33,14 +33,14 @@ def sandbox_environment(
         inherited: the variables of this process.
     """
     # What the platform sets is its own, also where it sets nothing: with a shell's number the
-    # runtime would ask for more events than there are.
+    # runtime would ask for more events than there are, with its snap-start for a restore.
     left = {name: text for name, text in inherited.items() if name not in RESERVED_VARIABLES}
     environment = {**DEFAULTS, **left}
     if not environment.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}:
         environment.update(CREDENTIALS)
-    managed = {}
+    initialization = {"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand"}
     if settings.max_concurrency is not None:
-        managed = {
+        initialization = {
             "AWS_LAMBDA_MAX_CONCURRENCY": str(settings.max_concurrency),
             "AWS_LAMBDA_INITIALIZATION_TYPE": "lambda-managed-instances",
         }
@@ -48,7 +48,7 @@ def sandbox_environment(
         **environment,
         "TZ": ":UTC",
         **settings.environment,
-        **managed,
+        **initialization,
         "AWS_LAMBDA_RUNTIME_API": runtime_api,
         "_HANDLER": settings.handler,
         "LAMBDA_TASK_ROOT": str(settings.task_root),

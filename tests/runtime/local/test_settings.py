@@ -60,3 +60,14 @@ def test_how_many_events_come_at_once_is_told_by_the_settings_not_by_the_shell(
     told = sandbox_environment(settings, "", {"AWS_LAMBDA_MAX_CONCURRENCY": "16"})
 
     assert told.get("AWS_LAMBDA_MAX_CONCURRENCY") == (None if slots is None else str(slots))
+
+
+@pytest.mark.parametrize(("slots", "said"), [(None, "on-demand"), (1, "lambda-managed-instances")])
+def test_how_it_is_initialized_is_told_by_the_settings_not_by_the_shell(
+    slots: int | None, said: str
+) -> None:
+    settings = FunctionSettings("app.handler", max_concurrency=slots)
+
+    told = sandbox_environment(settings, "", {"AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"})
+
+    assert told["AWS_LAMBDA_INITIALIZATION_TYPE"] == said
