@@ -33,7 +33,7 @@ def sandbox_environment(
         inherited: the variables of this process.
     """
     # What the platform sets is its own, also where it sets nothing: with a shell's number the
-    # runtime would ask for more events than there are, with its snap-start for a restore.
+    # runtime would ask for more events than there are.
     left = {name: text for name, text in inherited.items() if name not in RESERVED_VARIABLES}
     environment = {**DEFAULTS, **left}
     if not environment.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}:

@@ -274,13 +274,16 @@ async def test_an_idle_thread_ends_with_its_nursery() -> None:
 
 
 async def test_one_that_never_began_leaves_nothing() -> None:
-    def there() -> int:
+    def those() -> list[HandlerThread]:
         gc.collect()
-        return sum(type(each) is HandlerThread for each in gc.get_objects())
+        return [each for each in gc.get_objects() if type(each) is HandlerThread]
 
-    # Another test's thread may end meanwhile: what is counted stays.
-    _stay = [each for each in gc.get_objects() if type(each) is HandlerThread]
-    before = there()
+    def there() -> int:
+        return len(those())
+
+    # Held, for another test's may end meanwhile.
+    held = those()
+    before = len(held)
     async with trio.open_nursery() as nursery:
         HandlerThread(nursery)
         assert there() == before + 1
