@@ -1,9 +1,9 @@
 """Many events at once (AWS_LAMBDA_MAX_CONCURRENCY): one process of okibi's beside one a slot.
 
 A handler that waits 20 ms, on AWS's emulator where that can run (Linux, root), else on okibi's
-local server; fewer clients than slots, which keep asking. It is what `make concurrent` measures, at
-both ends. Beside them what one process can do at most: trio, and a loop of Python's, each with
-nothing but sockets.
+local server; clients that keep asking, fewer than slots, as `make concurrent` has them, and as many
+as slots, as `okibi bench --concurrency` keeps them. Beside them what one process can do at most:
+trio, and a loop of Python's, each with nothing but sockets.
 
 Memory is measured of each alone, since what several processes share is divided between them. Then
 all are there, each with its server, and take turns, a second or less at a time: so far the machine
@@ -13,8 +13,9 @@ is the same for both of a pair.
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from operator import attrgetter
 from pathlib import Path
 
 import attrs
@@ -37,7 +38,10 @@ from .contenders import Absent
 from .rows import LAPS, Row, of_rounds, ratios
 
 SLOTS = {16: 14, 64: 56}
-"""Clients by slots."""
+"""Clients by slots: fewer, so that most events find an idle slot. One that finds none is refused by
+AWS's emulator, and asked for again: a runtime that is back sooner has fewer of these, and most of
+them where each slot has its client.
+"""
 LANES = ("-P", "-m", "benchmarks.peers.lanes")
 BARE_TRIO = Contender("bare trio", (*LANES, "trio"), "waits_on_loop.handler")
 BARE_LOOP = Contender("a bare loop", (*LANES, "loop"), "waits_on_loop.handler")
@@ -50,6 +54,7 @@ ALONE = 3
 # Events of a lap for each slot, or the last clients' share of it is too large.
 LAP = 25
 Bars = tuple[float | None, float | None]
+Turns = Callable[["Found"], Sequence[Figures]]
 
 
 @attrs.frozen
@@ -59,18 +64,12 @@ class Found:
     Args:
         alone: its runs with nobody else there.
         laps: its turns, LAPS of them a round.
+        taken: the same with a client for each slot.
     """
 
     alone: list[Figures] = attrs.field(factory=list[Figures])
     laps: list[Figures] = attrs.field(factory=list[Figures])
-
-    def tails(self) -> list[float]:
-        """The p99 of each round, in milliseconds."""
-        return [
-            Figures(latencies=[one for each in self.laps[at : at + LAPS] for one in each.latencies])
-            .percentile(0.99)
-            for at in range(0, len(self.laps), LAPS)
-        ]  # fmt: skip
+    taken: list[Figures] = attrs.field(factory=list[Figures])
 
 
 def many(rounds: int, count: int) -> list[Row]:
@@ -83,8 +82,10 @@ def many(rounds: int, count: int) -> list[Row]:
     rows: list[Row] = []
     for slots, clients in SLOTS.items():
         found = _measured(server, rounds, count, clients, slots)
-        _print(f"{slots} slots, {clients} clients, a handler that waits 20 ms, on {where}", found)
-        rows += rows_of(slots, found)
+        told = f"a handler that waits 20 ms, on {where}"
+        _print(f"{slots} slots, {clients} clients, {told}", found, attrgetter("laps"))
+        _print(f"{slots} slots, {slots} clients, {told}", found, attrgetter("taken"))
+        rows += [*rows_of(slots, found), *rows_of_taken(slots, found)]
     return rows
 
 
@@ -126,9 +127,10 @@ def _take_turns(
             serve_some(served[each], clients, slots)
         for _ in range(rounds * LAPS):
             for each, managed in served.items():
-                # Awake before it counts.
-                Load(managed.address, 2 * slots).run(clients)
-                found[each].laps.append(_right(each, slots, lap(managed, count, clients)))
+                for at_once, its in ((clients, found[each].laps), (slots, found[each].taken)):
+                    # Awake before it counts.
+                    Load(managed.address, 2 * slots).run(at_once)
+                    its.append(_right(each, slots, lap(managed, count, at_once)))
 
 
 def _right(contender: Contender, slots: int, figures: Figures) -> Figures:
@@ -137,57 +139,85 @@ def _right(contender: Contender, slots: int, figures: Figures) -> Figures:
     return figures
 
 
-def _print(title: str, found: dict[Contender, Found]) -> None:
+def _print(title: str, found: dict[Contender, Found], turns: Turns) -> None:
     print(f"\n{title}")
     print(f"{'':52} CPU us: {'':27}asked")
     head = ("a second", "p50 ms", "p99 ms", "PSS MiB", "runtime", "server", "clients")
     print(f"{'':22}{''.join(f'{each:>10}' for each in head)}    again  processes")
     for each, its in found.items():
+        laps = turns(its)
         told = (
-            statistics.median(one.throughput for one in its.laps),
-            statistics.median(one.percentile(0.5) for one in its.laps),
-            statistics.median(its.tails()),
+            statistics.median(one.throughput for one in laps),
+            statistics.median(one.percentile(0.5) for one in laps),
+            statistics.median(_tails(laps)),
             statistics.median(one.memory for one in its.alone) / 2**20,
             *(
-                statistics.median(getattr(one, whose) for one in its.laps) * 1e6
+                statistics.median(getattr(one, whose) for one in laps) * 1e6
                 for whose in ("cpu", "server_cpu", "client_cpu")
             ),
         )
-        asked_again = sum(one.refused for one in its.laps) / sum(one.asked for one in its.laps)
+        asked_again = sum(one.refused for one in laps) / sum(one.asked for one in laps)
         row = "".join(f"{x:10.1f}" for x in told)
         print(f"  {each.name:20}{row} {asked_again:8.1%} {its.alone[-1].processes:10}")
 
 
 def rows_of(slots: int, found: dict[Contender, Found]) -> list[Row]:
     """Throughput, memory and the tail of both of okibi's against the official client's; and the
-    throughput of the floors.
+    throughput of the floors. With fewer clients than slots.
     """
-    rows: list[Row] = []
-    theirs = found[OFFICIAL]
-    for ours, name in ((found[OKIBI], "async def"), (found[PLAIN], "plain def")):
-        memory = [[one.memory / 2**20 for one in each.alone] for each in (ours, theirs)]
-        tails = [each.tails() for each in (ours, theirs)]
-        rows += [
-            _throughput(slots, name, ours, theirs, THROUGHPUT),
-            _row(slots, f"memory (PSS), {name}", memory, MEMORY, "MiB"),
-            _row(slots, f"p99, {name}", tails, TAIL, "ms"),
-        ]
-    rows += [_throughput(slots, each.name, found[each], theirs, (None, None)) for each in FLOORS]
-    return rows
+    group, rows = f"{slots} slots", list[Row]()
+    for ours, name in ((OKIBI, "async def"), (PLAIN, "plain def")):
+        throughput, tail = _speeds(group, name, found, ours, attrgetter("laps"))
+        memory = [[one.memory / 2**20 for one in found[each].alone] for each in (ours, OFFICIAL)]
+        rows += [throughput, _row(group, f"memory (PSS), {name}", memory, MEMORY, "MiB"), tail]
+    return rows + _floors(group, found, attrgetter("laps"))
 
 
-def _throughput(slots: int, name: str, ours: Found, theirs: Found, bars: Bars) -> Row:
-    speeds = [[one.throughput for one in each.laps] for each in (ours, theirs)]
-    row = _row(slots, f"throughput, {name}", speeds, bars, "a second", at_least=True)
+def rows_of_taken(slots: int, found: dict[Contender, Found]) -> list[Row]:
+    """Throughput and tail again, with a client for each slot."""
+    group, rows = f"{slots} slots, all taken", list[Row]()
+    for ours, name in ((OKIBI, "async def"), (PLAIN, "plain def")):
+        rows += _speeds(group, name, found, ours, attrgetter("taken"))
+    return rows + _floors(group, found, attrgetter("taken"))
+
+
+def _speeds(
+    group: str, name: str, found: dict[Contender, Found], contender: Contender, turns: Turns
+) -> tuple[Row, Row]:
+    ours, theirs = turns(found[contender]), turns(found[OFFICIAL])
+    tails = [_tails(each) for each in (ours, theirs)]
+    return (
+        _throughput(group, name, ours, theirs, THROUGHPUT),
+        _row(group, f"p99, {name}", tails, TAIL, "ms"),
+    )
+
+
+def _floors(group: str, found: dict[Contender, Found], turns: Turns) -> list[Row]:
+    theirs, no = turns(found[OFFICIAL]), (None, None)
+    return [_throughput(group, each.name, turns(found[each]), theirs, no) for each in FLOORS]
+
+
+def _tails(laps: Sequence[Figures]) -> list[float]:
+    """The p99 of each round, in milliseconds."""
+    return [
+        Figures(latencies=[one for each in laps[at : at + LAPS] for one in each.latencies])
+        .percentile(0.99)
+        for at in range(0, len(laps), LAPS)
+    ]  # fmt: skip
+
+
+def _throughput(
+    group: str, name: str, ours: Sequence[Figures], theirs: Sequence[Figures], bars: Bars
+) -> Row:
+    speeds = [[one.throughput for one in each] for each in (ours, theirs)]
+    row = _row(group, f"throughput, {name}", speeds, bars, "a second", at_least=True)
     return attrs.evolve(row, ratios=of_rounds(row.ratios))
 
 
 def _row(
-    slots: int, what: str, pair: Sequence[list[float]], bars: Bars, unit: str,
+    group: str, what: str, pair: Sequence[list[float]], bars: Bars, unit: str,
     at_least: bool = False,
 ) -> Row:  # fmt: skip
     ours, theirs = pair
     told = f"{statistics.median(ours):.1f} of {statistics.median(theirs):.1f} {unit}"
-    return Row(
-        f"{slots} slots", f"{what} / awslambdaric", ratios(ours, theirs), *bars, told, at_least
-    )
+    return Row(group, f"{what} / awslambdaric", ratios(ours, theirs), *bars, told, at_least)

@@ -1,9 +1,12 @@
 """What is asked of many events at once."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
 
 from benchmarks.contenders import Absent
-from benchmarks.many import BARE_LOOP, BARE_TRIO, Found, many, rows_of
+from benchmarks.many import BARE_LOOP, BARE_TRIO, SLOTS, Found, many, rows_of, rows_of_taken
 from benchmarks.rows import LAPS
 from tests.runtime.concurrent import OFFICIAL, OKIBI, PLAIN, Figures
 
@@ -47,6 +50,51 @@ def test_a_round_counts_by_the_median_of_its_laps_and_the_tail_of_all_of_them() 
 
     assert throughput.ratios == (1.0,)
     assert tail.ratios == (2.0,)
+
+
+def test_with_a_client_for_each_slot_its_own_turns_count() -> None:
+    slow, fast = [Figures(10, 2.0, [0.04] * 10)] * LAPS, [Figures(10, 1.0, [0.02] * 10)] * LAPS
+    found = {
+        OKIBI: Found([], laps=slow, taken=fast),
+        PLAIN: Found([], laps=fast, taken=slow),
+        **{each: Found([], laps=slow, taken=fast) for each in (OFFICIAL, BARE_TRIO, BARE_LOOP)},
+    }
+
+    rows = rows_of_taken(16, found)
+
+    assert {row.group for row in rows} == {"16 slots, all taken"}
+    assert {row.name: (row.median, row.met) for row in rows} == {
+        "throughput, async def / awslambdaric": (1.0, True),
+        "p99, async def / awslambdaric": (1.0, True),
+        "throughput, plain def / awslambdaric": (0.5, False),
+        "p99, plain def / awslambdaric": (2.0, False),
+        "throughput, bare trio / awslambdaric": (1.0, True),
+        "throughput, a bare loop / awslambdaric": (1.0, True),
+    }
+
+
+def test_there_are_as_many_clients_as_slots_only_where_all_are_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    there = nullcontext(SimpleNamespace(address=None, run=lambda _: None))
+    # A second for each client: what the throughput is then tells how many there were.
+    stand_ins = {
+        "server_of": lambda _: ("here", lambda *_: there),
+        "serve_some": lambda *_: None,
+        "measure": lambda *_: Figures(memory=1, processes=1),
+        "Load": lambda *_: there.enter_result,
+        "lap": lambda _, count, clients: Figures(10, clients, [0.02] * 10),
+    }
+    for name, stand_in in stand_ins.items():
+        monkeypatch.setattr(f"benchmarks.many.{name}", stand_in)
+
+    told = {row.group: row.told for row in many(1, 10) if "throughput, async" in row.name}
+
+    assert told == {
+        f"{slots} slots{more}": f"{10 / clients:.1f} of {10 / clients:.1f} a second"
+        for slots, fewer in SLOTS.items()
+        for more, clients in (("", fewer), (", all taken", slots))
+    }
 
 
 @pytest.mark.parametrize("error", [ConnectionRefusedError("not there"), TimeoutError("no answer")])
