@@ -3,7 +3,7 @@
 A handler that waits 20 ms, on AWS's emulator where that can run (Linux, root), else on okibi's
 local server; clients that keep asking, fewer than slots, as `make concurrent` has them, and as many
 as slots, as `okibi bench --concurrency` keeps them. Beside them what one process can do at most:
-trio, and a loop of Python's, each with nothing but sockets.
+trio, a loop of Python's, and a thread for each slot, each with nothing but sockets.
 
 Memory is measured of each alone, since what several processes share is divided between them. Then
 all are there, each with its server, and take turns, a second or less at a time: so far the machine
@@ -45,9 +45,10 @@ them where each slot has its client.
 LANES = ("-P", "-m", "benchmarks.peers.lanes")
 BARE_TRIO = Contender("bare trio", (*LANES, "trio"), "waits_on_loop.handler")
 BARE_LOOP = Contender("a bare loop", (*LANES, "loop"), "waits_on_loop.handler")
+BARE_THREADS = Contender("bare threads", (*LANES, "threads"), "waits_in_thread.handler")
 # They count time by Linux's timerfd, and wait by its epoll.
 FLOORS = (BARE_TRIO, BARE_LOOP) if sys.platform == "linux" else ()
-CONTENDERS = (OKIBI, OFFICIAL, PLAIN, *FLOORS)
+CONTENDERS = (OKIBI, OFFICIAL, PLAIN, *FLOORS, BARE_THREADS)
 THROUGHPUT, MEMORY, TAIL = (1.0, 1.0), (0.4, 0.35), (1.2, 1.0)
 # Runs of each alone; its memory is the same each time within some percent.
 ALONE = 3
@@ -170,7 +171,7 @@ def rows_of(slots: int, found: dict[Contender, Found]) -> list[Row]:
         throughput, tail = _speeds(group, name, found, ours, attrgetter("laps"))
         memory = [[one.memory / 2**20 for one in found[each].alone] for each in (ours, OFFICIAL)]
         rows += [throughput, _row(group, f"memory (PSS), {name}", memory, MEMORY, "MiB"), tail]
-    return rows + _floors(group, found, attrgetter("laps"))
+    return rows + _floors(group, found, attrgetter("laps"), FLOORS)
 
 
 def rows_of_taken(slots: int, found: dict[Contender, Found]) -> list[Row]:
@@ -178,7 +179,7 @@ def rows_of_taken(slots: int, found: dict[Contender, Found]) -> list[Row]:
     group, rows = f"{slots} slots, all taken", list[Row]()
     for ours, name in ((OKIBI, "async def"), (PLAIN, "plain def")):
         rows += _speeds(group, name, found, ours, attrgetter("taken"))
-    return rows + _floors(group, found, attrgetter("taken"))
+    return rows + _floors(group, found, attrgetter("taken"), (*FLOORS, BARE_THREADS))
 
 
 def _speeds(
@@ -192,9 +193,11 @@ def _speeds(
     )
 
 
-def _floors(group: str, found: dict[Contender, Found], turns: Turns) -> list[Row]:
+def _floors(
+    group: str, found: dict[Contender, Found], turns: Turns, floors: Sequence[Contender]
+) -> list[Row]:
     theirs, no = turns(found[OFFICIAL]), (None, None)
-    return [_throughput(group, each.name, turns(found[each]), theirs, no) for each in FLOORS]
+    return [_throughput(group, each.name, turns(found[each]), theirs, no) for each in floors]
 
 
 def _tails(laps: Sequence[Figures]) -> list[float]:

@@ -2,6 +2,7 @@
 
     python -m benchmarks.peers.lanes loop    a loop around epoll, its timers in a heap
     python -m benchmarks.peers.lanes trio    a task of trio's for each, which sleeps by `trio.sleep`
+    python -m benchmarks.peers.lanes threads    a thread for each, and no loop
 
 Each event is answered with itself 20 ms after it has come, as by the handlers that they are
 measured beside. No JSON, no HTTP but a split; both count time in microseconds, as okibi does. Only
@@ -102,5 +103,24 @@ def by_trio() -> None:
     trio.run(main, clock=clock)
 
 
+def by_threads() -> None:
+    """A thread for each, woken as early as a plain `def`'s."""
+    import threading
+
+    from runtime.scheduling import wake_on_time
+
+    def serve(lane: socket.socket) -> None:
+        wake_on_time()
+        lane.setblocking(True)
+        while came := lane.recv(8192):
+            if answer := answer_to(came):
+                time.sleep(WAITS)
+                lane.send(answer)
+        os._exit(1)  # the server has gone
+
+    for lane in lanes():
+        threading.Thread(target=serve, args=(lane,)).start()
+
+
 if __name__ == "__main__":
-    {"loop": by_epoll, "trio": by_trio}[sys.argv[1]]()
+    {"loop": by_epoll, "trio": by_trio, "threads": by_threads}[sys.argv[1]]()

@@ -6,7 +6,16 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks.contenders import Absent
-from benchmarks.many import BARE_LOOP, BARE_TRIO, SLOTS, Found, many, rows_of, rows_of_taken
+from benchmarks.many import (
+    BARE_LOOP,
+    BARE_THREADS,
+    BARE_TRIO,
+    SLOTS,
+    Found,
+    many,
+    rows_of,
+    rows_of_taken,
+)
 from benchmarks.rows import LAPS
 from tests.runtime.concurrent import OFFICIAL, OKIBI, PLAIN, Figures
 
@@ -57,7 +66,7 @@ def test_with_a_client_for_each_slot_its_own_turns_count() -> None:
     found = {
         OKIBI: Found([], laps=slow, taken=fast),
         PLAIN: Found([], laps=fast, taken=slow),
-        **{each: Found([], laps=slow, taken=fast) for each in (OFFICIAL, BARE_TRIO, BARE_LOOP)},
+        **{each: Found([], slow, fast) for each in (OFFICIAL, BARE_TRIO, BARE_LOOP, BARE_THREADS)},
     }
 
     rows = rows_of_taken(16, found)
@@ -70,6 +79,7 @@ def test_with_a_client_for_each_slot_its_own_turns_count() -> None:
         "p99, plain def / awslambdaric": (2.0, False),
         "throughput, bare trio / awslambdaric": (1.0, True),
         "throughput, a bare loop / awslambdaric": (1.0, True),
+        "throughput, bare threads / awslambdaric": (1.0, True),
     }
 
 
