@@ -38,17 +38,18 @@ from .contenders import Absent
 from .rows import LAPS, Row, of_rounds, ratios
 
 SLOTS = {16: 14, 64: 56}
-"""Clients by slots: fewer, so that most events find an idle slot. One that finds none is refused by
-AWS's emulator, and asked for again: a runtime that is back sooner has fewer of these, and most of
-them where each slot has its client.
+"""Clients by slots: fewer, so that most events find an idle slot. AWS's emulator refuses one that
+finds none, and its client asks again. With a client for each slot more are refused, and the more
+the later a runtime asks for its next event. The local server refuses few.
 """
 LANES = ("-P", "-m", "benchmarks.peers.lanes")
 BARE_TRIO = Contender("bare trio", (*LANES, "trio"), "waits_on_loop.handler")
 BARE_LOOP = Contender("a bare loop", (*LANES, "loop"), "waits_on_loop.handler")
 BARE_THREADS = Contender("bare threads", (*LANES, "threads"), "waits_in_thread.handler")
 # They count time by Linux's timerfd, and wait by its epoll.
-FLOORS = (BARE_TRIO, BARE_LOOP) if sys.platform == "linux" else ()
-CONTENDERS = (OKIBI, OFFICIAL, PLAIN, *FLOORS, BARE_THREADS)
+LOOPS = (BARE_TRIO, BARE_LOOP) if sys.platform == "linux" else ()
+CONTENDERS = (OKIBI, OFFICIAL, PLAIN, *LOOPS)
+WHERE_ALL_ARE_TAKEN = (*CONTENDERS, BARE_THREADS)
 THROUGHPUT, MEMORY, TAIL = (1.0, 1.0), (0.4, 0.35), (1.2, 1.0)
 # Runs of each alone; its memory is the same each time within some percent.
 ALONE = 3
@@ -85,7 +86,8 @@ def many(rounds: int, count: int) -> list[Row]:
         found = _measured(server, rounds, count, clients, slots)
         told = f"a handler that waits 20 ms, on {where}"
         _print(f"{slots} slots, {clients} clients, {told}", found, attrgetter("laps"))
-        _print(f"{slots} slots, {slots} clients, {told}", found, attrgetter("taken"))
+        _print(f"{slots} slots, {slots} clients, {told}; memory as above", found,
+               attrgetter("taken"))  # fmt: skip
         rows += [*rows_of(slots, found), *rows_of_taken(slots, found)]
     return rows
 
@@ -93,9 +95,9 @@ def many(rounds: int, count: int) -> list[Row]:
 def _measured(
     server: Server, rounds: int, count: int, clients: int, slots: int
 ) -> dict[Contender, Found]:
-    found = {each: Found() for each in CONTENDERS}
+    found = {each: Found() for each in WHERE_ALL_ARE_TAKEN}
     with tempfile.TemporaryDirectory(prefix="okibi-many-") as temporary:
-        folders = {each: Path(temporary, str(at)) for at, each in enumerate(CONTENDERS)}
+        folders = {each: Path(temporary, str(at)) for at, each in enumerate(WHERE_ALL_ARE_TAKEN)}
         for each, folder in folders.items():
             folder.mkdir()
             try:
@@ -121,17 +123,23 @@ def _take_turns(
     folders: dict[Contender, Path],
     found: dict[Contender, Found],
 ) -> None:
+    def turn(contender: Contender, at_once: int) -> Figures:
+        managed = served[contender]
+        # Awake before it counts.
+        Load(managed.address, 2 * slots).run(at_once)
+        return _right(contender, slots, lap(managed, count, at_once))
+
     with ExitStack() as there:
         served: dict[Contender, Managed] = {}
         for each, folder in folders.items():
             served[each] = there.enter_context(server(each, slots, folder))
             serve_some(served[each], clients, slots)
         for _ in range(rounds * LAPS):
-            for each, managed in served.items():
-                for at_once, its in ((clients, found[each].laps), (slots, found[each].taken)):
-                    # Awake before it counts.
-                    Load(managed.address, 2 * slots).run(at_once)
-                    its.append(_right(each, slots, lap(managed, count, at_once)))
+            # Nobody has two turns in a row: whoever has just served is warm.
+            for each in CONTENDERS:
+                found[each].laps.append(turn(each, clients))
+            for each in WHERE_ALL_ARE_TAKEN:
+                found[each].taken.append(turn(each, slots))
 
 
 def _right(contender: Contender, slots: int, figures: Figures) -> Figures:
@@ -147,6 +155,8 @@ def _print(title: str, found: dict[Contender, Found], turns: Turns) -> None:
     print(f"{'':22}{''.join(f'{each:>10}' for each in head)}    again  processes")
     for each, its in found.items():
         laps = turns(its)
+        if not laps:
+            continue
         told = (
             statistics.median(one.throughput for one in laps),
             statistics.median(one.percentile(0.5) for one in laps),
@@ -171,7 +181,7 @@ def rows_of(slots: int, found: dict[Contender, Found]) -> list[Row]:
         throughput, tail = _speeds(group, name, found, ours, attrgetter("laps"))
         memory = [[one.memory / 2**20 for one in found[each].alone] for each in (ours, OFFICIAL)]
         rows += [throughput, _row(group, f"memory (PSS), {name}", memory, MEMORY, "MiB"), tail]
-    return rows + _floors(group, found, attrgetter("laps"), FLOORS)
+    return rows + _floors(group, found, attrgetter("laps"), LOOPS)
 
 
 def rows_of_taken(slots: int, found: dict[Contender, Found]) -> list[Row]:
@@ -179,7 +189,7 @@ def rows_of_taken(slots: int, found: dict[Contender, Found]) -> list[Row]:
     group, rows = f"{slots} slots, all taken", list[Row]()
     for ours, name in ((OKIBI, "async def"), (PLAIN, "plain def")):
         rows += _speeds(group, name, found, ours, attrgetter("taken"))
-    return rows + _floors(group, found, attrgetter("taken"), (*FLOORS, BARE_THREADS))
+    return rows + _floors(group, found, attrgetter("taken"), (*LOOPS, BARE_THREADS))
 
 
 def _speeds(
