@@ -13,9 +13,8 @@ is the same for both of a pair.
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from operator import attrgetter
 from pathlib import Path
 
 import attrs
@@ -56,7 +55,7 @@ ALONE = 3
 # Events of a lap for each slot, or the last clients' share of it is too large.
 LAP = 25
 Bars = tuple[float | None, float | None]
-Turns = Callable[["Found"], Sequence[Figures]]
+Run = dict[Contender, "Found"]
 
 
 @attrs.frozen
@@ -66,12 +65,18 @@ class Found:
     Args:
         alone: its runs with nobody else there.
         laps: its turns, LAPS of them a round.
-        taken: the same with a client for each slot.
     """
 
     alone: list[Figures] = attrs.field(factory=list[Figures])
     laps: list[Figures] = attrs.field(factory=list[Figures])
-    taken: list[Figures] = attrs.field(factory=list[Figures])
+
+    def tails(self) -> list[float]:
+        """The p99 of each round, in milliseconds."""
+        return [
+            Figures(latencies=[one for each in self.laps[at : at + LAPS] for one in each.latencies])
+            .percentile(0.99)
+            for at in range(0, len(self.laps), LAPS)
+        ]  # fmt: skip
 
 
 def many(rounds: int, count: int) -> list[Row]:
@@ -83,21 +88,20 @@ def many(rounds: int, count: int) -> list[Row]:
     where, server = server_of("any")
     rows: list[Row] = []
     for slots, clients in SLOTS.items():
-        found = _measured(server, rounds, count, clients, slots)
+        found, taken = _measured(server, rounds, count, clients, slots)
         told = f"a handler that waits 20 ms, on {where}"
-        _print(f"{slots} slots, {clients} clients, {told}", found, attrgetter("laps"))
-        _print(f"{slots} slots, {slots} clients, {told}; memory as above", found,
-               attrgetter("taken"))  # fmt: skip
-        rows += [*rows_of(slots, found), *rows_of_taken(slots, found)]
+        _print(f"{slots} slots, {clients} clients, {told}", found)
+        _print(f"{slots} slots, {slots} clients, {told}; memory with {clients}", taken)
+        rows += [*rows_of(slots, found), *rows_of_taken(slots, taken)]
     return rows
 
 
-def _measured(
-    server: Server, rounds: int, count: int, clients: int, slots: int
-) -> dict[Contender, Found]:
-    found = {each: Found() for each in WHERE_ALL_ARE_TAKEN}
+def _measured(server: Server, rounds: int, count: int, clients: int, slots: int) -> tuple[Run, Run]:
+    """With so many clients, and with one for each slot. What was measured alone both have."""
+    taken = {each: Found() for each in WHERE_ALL_ARE_TAKEN}
+    found = {each: Found(taken[each].alone) for each in CONTENDERS}
     with tempfile.TemporaryDirectory(prefix="okibi-many-") as temporary:
-        folders = {each: Path(temporary, str(at)) for at, each in enumerate(WHERE_ALL_ARE_TAKEN)}
+        folders = {each: Path(temporary, str(at)) for at, each in enumerate(taken)}
         for each, folder in folders.items():
             folder.mkdir()
             try:
@@ -105,41 +109,39 @@ def _measured(
                 alone = [measure(server, each, count, clients, slots, folder) for _ in range(ALONE)]
             except OSError as error:
                 raise Absent(f"{each.name} with {slots} slots: {error}") from None
-            found[each].alone.extend(_right(each, slots, one) for one in alone)
+            taken[each].alone.extend(_right(each, slots, one) for one in alone)
         try:
-            _take_turns(server, rounds, max(-(-count // LAPS), LAP * slots), clients, slots,
-                        folders, found)  # fmt: skip
+            _take_turns(server, rounds, max(-(-count // LAPS), LAP * slots), slots, folders,
+                        {clients: found, slots: taken})  # fmt: skip
         except OSError as error:
             raise Absent(f"{slots} slots, all of them there: {error}") from None
-    return found
+    return found, taken
 
 
 def _take_turns(
     server: Server,
     rounds: int,
     count: int,
-    clients: int,
     slots: int,
     folders: dict[Contender, Path],
-    found: dict[Contender, Found],
+    by_clients: dict[int, Run],
 ) -> None:
-    def turn(contender: Contender, at_once: int) -> Figures:
-        managed = served[contender]
-        # Awake before it counts.
-        Load(managed.address, 2 * slots).run(at_once)
-        return _right(contender, slots, lap(managed, count, at_once))
-
     with ExitStack() as there:
         served: dict[Contender, Managed] = {}
         for each, folder in folders.items():
             served[each] = there.enter_context(server(each, slots, folder))
-            serve_some(served[each], clients, slots)
+            serve_some(served[each], min(by_clients), slots)
+        # Nobody has two turns in a row: whoever has just served is warm.
+        turns = [
+            (clients, each, its.laps)
+            for clients, run in by_clients.items()
+            for each, its in run.items()
+        ]
         for _ in range(rounds * LAPS):
-            # Nobody has two turns in a row: whoever has just served is warm.
-            for each in CONTENDERS:
-                found[each].laps.append(turn(each, clients))
-            for each in WHERE_ALL_ARE_TAKEN:
-                found[each].taken.append(turn(each, slots))
+            for clients, each, laps in turns:
+                # Awake before it counts.
+                Load(served[each].address, 2 * slots).run(clients)
+                laps.append(_right(each, slots, lap(served[each], count, clients)))
 
 
 def _right(contender: Contender, slots: int, figures: Figures) -> Figures:
@@ -148,81 +150,67 @@ def _right(contender: Contender, slots: int, figures: Figures) -> Figures:
     return figures
 
 
-def _print(title: str, found: dict[Contender, Found], turns: Turns) -> None:
+def _print(title: str, found: Run) -> None:
     print(f"\n{title}")
     print(f"{'':52} CPU us: {'':27}asked")
     head = ("a second", "p50 ms", "p99 ms", "PSS MiB", "runtime", "server", "clients")
     print(f"{'':22}{''.join(f'{each:>10}' for each in head)}    again  processes")
     for each, its in found.items():
-        laps = turns(its)
-        if not laps:
-            continue
         told = (
-            statistics.median(one.throughput for one in laps),
-            statistics.median(one.percentile(0.5) for one in laps),
-            statistics.median(_tails(laps)),
+            statistics.median(one.throughput for one in its.laps),
+            statistics.median(one.percentile(0.5) for one in its.laps),
+            statistics.median(its.tails()),
             statistics.median(one.memory for one in its.alone) / 2**20,
             *(
-                statistics.median(getattr(one, whose) for one in laps) * 1e6
+                statistics.median(getattr(one, whose) for one in its.laps) * 1e6
                 for whose in ("cpu", "server_cpu", "client_cpu")
             ),
         )
-        asked_again = sum(one.refused for one in laps) / sum(one.asked for one in laps)
+        asked_again = sum(one.refused for one in its.laps) / sum(one.asked for one in its.laps)
         row = "".join(f"{x:10.1f}" for x in told)
         print(f"  {each.name:20}{row} {asked_again:8.1%} {its.alone[-1].processes:10}")
 
 
-def rows_of(slots: int, found: dict[Contender, Found]) -> list[Row]:
+def rows_of(slots: int, found: Run) -> list[Row]:
     """Throughput, memory and the tail of both of okibi's against the official client's; and the
     throughput of the floors. With fewer clients than slots.
     """
-    group, rows = f"{slots} slots", list[Row]()
-    for ours, name in ((OKIBI, "async def"), (PLAIN, "plain def")):
-        throughput, tail = _speeds(group, name, found, ours, attrgetter("laps"))
-        memory = [[one.memory / 2**20 for one in found[each].alone] for each in (ours, OFFICIAL)]
-        rows += [throughput, _row(group, f"memory (PSS), {name}", memory, MEMORY, "MiB"), tail]
-    return rows + _floors(group, found, attrgetter("laps"), LOOPS)
+    group, rows, theirs = f"{slots} slots", list[Row](), found[OFFICIAL]
+    for ours, name in ((found[OKIBI], "async def"), (found[PLAIN], "plain def")):
+        memory = [[one.memory / 2**20 for one in each.alone] for each in (ours, theirs)]
+        rows += [
+            _throughput(group, name, ours, theirs, THROUGHPUT),
+            _row(group, f"memory (PSS), {name}", memory, MEMORY, "MiB"),
+            _tail(group, name, ours, theirs),
+        ]
+    return rows + _floors(group, found)
 
 
-def rows_of_taken(slots: int, found: dict[Contender, Found]) -> list[Row]:
+def rows_of_taken(slots: int, taken: Run) -> list[Row]:
     """Throughput and tail again, with a client for each slot."""
-    group, rows = f"{slots} slots, all taken", list[Row]()
-    for ours, name in ((OKIBI, "async def"), (PLAIN, "plain def")):
-        rows += _speeds(group, name, found, ours, attrgetter("taken"))
-    return rows + _floors(group, found, attrgetter("taken"), (*LOOPS, BARE_THREADS))
+    group, rows, theirs = f"{slots} slots, all taken", list[Row](), taken[OFFICIAL]
+    for ours, name in ((taken[OKIBI], "async def"), (taken[PLAIN], "plain def")):
+        rows += [
+            _throughput(group, name, ours, theirs, THROUGHPUT),
+            _tail(group, name, ours, theirs),
+        ]
+    return rows + _floors(group, taken)
 
 
-def _speeds(
-    group: str, name: str, found: dict[Contender, Found], contender: Contender, turns: Turns
-) -> tuple[Row, Row]:
-    ours, theirs = turns(found[contender]), turns(found[OFFICIAL])
-    tails = [_tails(each) for each in (ours, theirs)]
-    return (
-        _throughput(group, name, ours, theirs, THROUGHPUT),
-        _row(group, f"p99, {name}", tails, TAIL, "ms"),
-    )
-
-
-def _floors(
-    group: str, found: dict[Contender, Found], turns: Turns, floors: Sequence[Contender]
-) -> list[Row]:
-    theirs, no = turns(found[OFFICIAL]), (None, None)
-    return [_throughput(group, each.name, turns(found[each]), theirs, no) for each in floors]
-
-
-def _tails(laps: Sequence[Figures]) -> list[float]:
-    """The p99 of each round, in milliseconds."""
+def _floors(group: str, run: Run) -> list[Row]:
     return [
-        Figures(latencies=[one for each in laps[at : at + LAPS] for one in each.latencies])
-        .percentile(0.99)
-        for at in range(0, len(laps), LAPS)
-    ]  # fmt: skip
+        _throughput(group, each.name, its, run[OFFICIAL], (None, None))
+        for each, its in run.items()
+        if each not in (OKIBI, OFFICIAL, PLAIN)
+    ]
 
 
-def _throughput(
-    group: str, name: str, ours: Sequence[Figures], theirs: Sequence[Figures], bars: Bars
-) -> Row:
-    speeds = [[one.throughput for one in each] for each in (ours, theirs)]
+def _tail(group: str, name: str, ours: Found, theirs: Found) -> Row:
+    return _row(group, f"p99, {name}", [each.tails() for each in (ours, theirs)], TAIL, "ms")
+
+
+def _throughput(group: str, name: str, ours: Found, theirs: Found, bars: Bars) -> Row:
+    speeds = [[one.throughput for one in each.laps] for each in (ours, theirs)]
     row = _row(group, f"throughput, {name}", speeds, bars, "a second", at_least=True)
     return attrs.evolve(row, ratios=of_rounds(row.ratios))
 
