@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import trio
@@ -16,10 +17,22 @@ from trio.lowlevel import Task, wait_readable
 from trio.testing import wait_all_tasks_blocked
 
 from actors import loop
-from runtime.clock import AWAKE, NEAR, FineClock
+from runtime.clock import AWAKE, EARLY, NEAR, FineClock
+from runtime.timerfd import timerfd
 from tests.runtime.fdinfo import rings_in
 
 rings = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has timerfd")
+known = pytest.mark.skipif(
+    sys.platform != "linux" or loop.CONTEXT is None, reason="this release's loop is not known"
+)
+
+
+def waited_for() -> list[int]:
+    """The descriptors that end this run's wait."""
+    epoll = loop.epoll()
+    assert epoll is not None
+    told = Path(f"/proc/self/fdinfo/{epoll.fileno()}").read_text()
+    return [int(number) for number in re.findall(r"tfd: +(\d+)", told)]
 
 
 @asynccontextmanager
@@ -47,6 +60,12 @@ def timer_of(clock: FineClock) -> int:
     timer = clock._timer
     assert timer is not None
     return timer
+
+
+def early_of(clock: FineClock) -> int:
+    early: Any = clock._set_early
+    descriptor: int = early.args[0]
+    return descriptor
 
 
 @rings
@@ -132,6 +151,75 @@ def test_the_loop_sleeps_until_that_moment_and_not_in_it() -> None:
     assert not any(0 < seconds <= AWAKE for seconds in told)
 
 
+@known
+def test_a_core_that_would_sleep_long_is_woken_before_that() -> None:
+    def test(clock: FineClock) -> None:
+        clock.deadline_to_sleep_time(clock.current_time() + 0.05)
+
+        assert 0.04 < rings_in(early_of(clock)) <= 0.05 - EARLY
+        assert rings_in(early_of(clock)) < rings_in(timer_of(clock))
+
+    run(test)
+
+
+@known
+def test_one_that_would_sleep_shortly_is_not() -> None:
+    def test(clock: FineClock) -> None:
+        clock.deadline_to_sleep_time(clock.current_time() + EARLY)
+
+        assert rings_in(early_of(clock)) == 0
+
+    run(test)
+
+
+@known
+def test_at_an_early_ring_the_loop_looks_at_its_deadlines_and_wakes_no_task() -> None:
+    class Looks(FineClock):
+        def deadline_to_sleep_time(self, deadline: float) -> float:
+            left = super().deadline_to_sleep_time(deadline)
+            # The early one is all that ends a long wait.
+            return 60 if left > EARLY else min(left, 0)
+
+    clock, stepped = Looks(), list[str]()
+
+    class Steps(Instrument):
+        def before_task_step(self, task: Task) -> None:
+            stepped.append(task.name)
+
+    async def main() -> None:
+        async with ringing(clock):
+            clock._set = lambda timer, seconds: None
+            trio.lowlevel.add_instrument(Steps())
+            for _ in range(3):
+                before = trio.current_time()
+                await trio.sleep(0.005)
+                assert trio.current_time() - before < 30
+            assert "ring" not in stepped
+
+    trio.run(main, clock=clock)
+
+
+@known
+async def test_where_no_descriptor_is_left_for_the_early_one_it_rings_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    create, settime = timerfd()
+    left = [create()]
+
+    def last() -> int:
+        if not left:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return left.pop()
+
+    monkeypatch.setattr("runtime.clock.timerfd", lambda: (last, settime))
+    clock = FineClock()
+    async with ringing(clock):
+        clock.deadline_to_sleep_time(clock.current_time() + 0.09)
+
+        assert clock._set_early is None
+        assert rings_in(timer_of(clock)) > 0
+
+
 @rings
 def test_the_same_deadline_is_set_once() -> None:
     def test(clock: FineClock) -> None:
@@ -141,6 +229,19 @@ def test_the_same_deadline_is_set_once() -> None:
         clock.deadline_to_sleep_time(deadline)
 
         assert rings_in(timer_of(clock)) > 1
+
+    run(test)
+
+
+@known
+def test_the_early_ring_of_the_same_deadline_is_set_once() -> None:
+    def test(clock: FineClock) -> None:
+        deadline = clock.current_time() + 0.09
+        clock.deadline_to_sleep_time(deadline)
+        clock._set(early_of(clock), 5)
+        clock.deadline_to_sleep_time(deadline)
+
+        assert rings_in(early_of(clock)) > 1
 
     run(test)
 
@@ -208,19 +309,23 @@ async def test_a_clock_for_which_epoll_has_no_room_waits_for_its_timer_itself(
 @rings
 @pytest.mark.skipif(loop.CONTEXT is None, reason="this release's loop is not known")
 async def test_a_timer_that_a_forked_child_has_too_rings_no_more_once_the_run_is_over() -> None:
-    epoll = loop.epoll()
-    assert epoll is not None
-
-    def waited_for() -> list[int]:
-        told = Path(f"/proc/self/fdinfo/{epoll.fileno()}").read_text()
-        return [int(number) for number in re.findall(r"tfd: +(\d+)", told)]
-
     clock = FineClock()
     async with ringing(clock):
         timer = timer_of(clock)
         twin = os.dup(timer)
         assert timer in waited_for()
     assert timer not in waited_for()
+    os.close(twin)
+
+
+@known
+async def test_an_early_timer_that_a_child_has_too_rings_no_more_once_the_run_is_over() -> None:
+    clock = FineClock()
+    async with ringing(clock):
+        early = early_of(clock)
+        twin = os.dup(early)
+        assert early in waited_for()
+    assert early not in waited_for()
     os.close(twin)
 
 
@@ -247,6 +352,27 @@ def test_a_forked_child_does_not_set_its_parents_timer() -> None:
         assert rings_in(timer) == 0
 
     run(test)
+
+
+@known
+def test_a_forked_child_does_not_set_its_parents_early_timer() -> None:
+    def test(clock: FineClock) -> None:
+        early = early_of(clock)
+        clock.forked()
+        clock.deadline_to_sleep_time(clock.current_time() + 0.09)
+
+        assert rings_in(early) == 0
+
+    run(test)
+
+
+@known
+def test_the_early_one_is_closed_with_the_run() -> None:
+    early = list[int]()
+    run(lambda clock: early.append(early_of(clock)))
+
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(early[0])
 
 
 @rings
