@@ -68,6 +68,25 @@ def early_of(clock: FineClock) -> int:
     return descriptor
 
 
+each_timer = pytest.mark.parametrize("its", [timer_of, pytest.param(early_of, marks=known)])
+
+
+async def sleep_and_see_that_no_task_rings(seconds: float) -> None:
+    """Three sleeps, each of which ends soon; meanwhile the task `ring` has no step."""
+    stepped = list[str]()
+
+    class Steps(Instrument):
+        def before_task_step(self, task: Task) -> None:
+            stepped.append(task.name)
+
+    trio.lowlevel.add_instrument(Steps())
+    for _ in range(3):
+        before = trio.current_time()
+        await trio.sleep(seconds)
+        assert trio.current_time() - before < 30
+    assert "ring" not in stepped
+
+
 @rings
 def test_a_near_deadline_is_rung_when_it_is_there_and_not_a_millisecond_after() -> None:
     def test(clock: FineClock) -> None:
@@ -168,6 +187,10 @@ def test_one_that_would_sleep_shortly_is_not() -> None:
         clock.deadline_to_sleep_time(clock.current_time() + EARLY)
 
         assert rings_in(early_of(clock)) == 0
+        rung = list[float]()
+        clock._set_early = rung.append
+        clock.deadline_to_sleep_time(clock.current_time() + EARLY + AWAKE / 2)
+        assert rung == []
 
     run(test)
 
@@ -180,21 +203,12 @@ def test_at_an_early_ring_the_loop_looks_at_its_deadlines_and_wakes_no_task() ->
             # The early one is all that ends a long wait.
             return 60 if left > EARLY else min(left, 0)
 
-    clock, stepped = Looks(), list[str]()
-
-    class Steps(Instrument):
-        def before_task_step(self, task: Task) -> None:
-            stepped.append(task.name)
+    clock = Looks()
 
     async def main() -> None:
         async with ringing(clock):
             clock._set = lambda timer, seconds: None
-            trio.lowlevel.add_instrument(Steps())
-            for _ in range(3):
-                before = trio.current_time()
-                await trio.sleep(0.005)
-                assert trio.current_time() - before < 30
-            assert "ring" not in stepped
+            await sleep_and_see_that_no_task_rings(0.005)
 
     trio.run(main, clock=clock)
 
@@ -221,27 +235,15 @@ async def test_where_no_descriptor_is_left_for_the_early_one_it_rings_without(
 
 
 @rings
-def test_the_same_deadline_is_set_once() -> None:
+@each_timer
+def test_the_same_deadline_is_set_once(its: Callable[[FineClock], int]) -> None:
     def test(clock: FineClock) -> None:
         deadline = clock.current_time() + 0.09
         clock.deadline_to_sleep_time(deadline)
-        clock._set(timer_of(clock), 5)
+        clock._set(its(clock), 5)
         clock.deadline_to_sleep_time(deadline)
 
-        assert rings_in(timer_of(clock)) > 1
-
-    run(test)
-
-
-@known
-def test_the_early_ring_of_the_same_deadline_is_set_once() -> None:
-    def test(clock: FineClock) -> None:
-        deadline = clock.current_time() + 0.09
-        clock.deadline_to_sleep_time(deadline)
-        clock._set(early_of(clock), 5)
-        clock.deadline_to_sleep_time(deadline)
-
-        assert rings_in(early_of(clock)) > 1
+        assert rings_in(its(clock)) > 1
 
     run(test)
 
@@ -263,28 +265,18 @@ async def test_it_wakes_whoever_waits_for_it(monkeypatch: pytest.MonkeyPatch) ->
         os.close(twin)
 
 
-@rings
-@pytest.mark.skipif(loop.CONTEXT is None, reason="this release's loop is not known")
+@known
 def test_where_the_loop_is_known_a_ring_has_it_look_at_its_deadlines_and_wakes_no_task() -> None:
     class Late(FineClock):
         def deadline_to_sleep_time(self, deadline: float) -> float:
             left = super().deadline_to_sleep_time(deadline)
             return left + 60 if left > 0 else left
 
-    clock, stepped = Late(), list[str]()
-
-    class Steps(Instrument):
-        def before_task_step(self, task: Task) -> None:
-            stepped.append(task.name)
+    clock = Late()
 
     async def main() -> None:
         async with ringing(clock):
-            trio.lowlevel.add_instrument(Steps())
-            for _ in range(3):
-                before = trio.current_time()
-                await trio.sleep(0.002)
-                assert trio.current_time() - before < 30
-            assert "ring" not in stepped
+            await sleep_and_see_that_no_task_rings(0.002)
 
     trio.run(main, clock=clock)
 
@@ -306,26 +298,17 @@ async def test_a_clock_for_which_epoll_has_no_room_waits_for_its_timer_itself(
             await wait_readable(timer)
 
 
-@rings
-@pytest.mark.skipif(loop.CONTEXT is None, reason="this release's loop is not known")
-async def test_a_timer_that_a_forked_child_has_too_rings_no_more_once_the_run_is_over() -> None:
+@known
+@each_timer
+async def test_a_timer_that_a_forked_child_has_too_rings_no_more_once_the_run_is_over(
+    its: Callable[[FineClock], int],
+) -> None:
     clock = FineClock()
     async with ringing(clock):
-        timer = timer_of(clock)
+        timer = its(clock)
         twin = os.dup(timer)
         assert timer in waited_for()
     assert timer not in waited_for()
-    os.close(twin)
-
-
-@known
-async def test_an_early_timer_that_a_child_has_too_rings_no_more_once_the_run_is_over() -> None:
-    clock = FineClock()
-    async with ringing(clock):
-        early = early_of(clock)
-        twin = os.dup(early)
-        assert early in waited_for()
-    assert early not in waited_for()
     os.close(twin)
 
 
@@ -343,9 +326,10 @@ def test_a_clock_whose_descriptor_somebody_closed_goes_on_with_trio_s_grain() ->
 
 
 @rings
-def test_a_forked_child_does_not_set_its_parents_timer() -> None:
+@each_timer
+def test_a_forked_child_does_not_set_its_parents_timer(its: Callable[[FineClock], int]) -> None:
     def test(clock: FineClock) -> None:
-        timer = timer_of(clock)
+        timer = its(clock)
         clock.forked()
         clock.deadline_to_sleep_time(clock.current_time() + 0.09)
 
@@ -354,31 +338,11 @@ def test_a_forked_child_does_not_set_its_parents_timer() -> None:
     run(test)
 
 
-@known
-def test_a_forked_child_does_not_set_its_parents_early_timer() -> None:
-    def test(clock: FineClock) -> None:
-        early = early_of(clock)
-        clock.forked()
-        clock.deadline_to_sleep_time(clock.current_time() + 0.09)
-
-        assert rings_in(early) == 0
-
-    run(test)
-
-
-@known
-def test_the_early_one_is_closed_with_the_run() -> None:
-    early = list[int]()
-    run(lambda clock: early.append(early_of(clock)))
-
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(early[0])
-
-
 @rings
-def test_its_descriptor_is_closed_with_the_run() -> None:
+@each_timer
+def test_its_descriptor_is_closed_with_the_run(its: Callable[[FineClock], int]) -> None:
     timers = list[int]()
-    run(lambda clock: timers.append(timer_of(clock)))
+    run(lambda clock: timers.append(its(clock)))
 
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(timers[0])
