@@ -3,8 +3,12 @@
 A thread that is woken while the loop has the interpreter wakes for nothing: it waits for the
 interpreter, and is woken once more. Of those that have something to run in one pass of the loop the
 first gets it at once, for to wake takes it as long as the loop takes to let go; the others get it
-when the loop has done all that it had to do, and is about to wait. The other way a call that
-has ended wakes the loop only where that waits; where it does not, it looks before it waits again.
+when the loop has done all that it had to do, and is about to wait. Behind each call that it gives
+out the loop lets go of the interpreter and of its core, so that a thread that is woken there begins
+at once. Else all those of a pass would begin together, when the loop sleeps, and so they would end,
+each answer behind all the others. (A thread that is woken on another core begins as it would.)
+The other way a call that has ended wakes the loop only where that waits; where it does not, it
+looks before it waits again.
 
     the loop      gives out what it has for threads, says that it waits, looks whether a call has
                   ended, waits
@@ -38,6 +42,8 @@ from trio.abc import Instrument
 from trio.lowlevel import RunVar
 
 from actors import loop
+
+from .scheduling import yield_core
 
 Call = Callable[[], None]
 
@@ -73,7 +79,7 @@ class Exchange(Instrument):
             self._given.append((calls, call))
         else:
             self._gave = True
-            calls.put(call)
+            _put(calls, call)
 
     def tell(self, waiter: Waiter) -> None:
         """Tell who waits that its call has ended; in any thread."""
@@ -113,7 +119,7 @@ class Exchange(Instrument):
         if self._given:
             given, self._given = self._given, []
             for calls, call in given:
-                calls.put(call)
+                _put(calls, call)
 
 
 def exchange() -> Exchange:
@@ -151,6 +157,11 @@ def _by_token(token: trio.lowlevel.TrioToken) -> Callable[[], object]:
             token.run_sync_soon(_nothing, idempotent=True)
 
     return wake
+
+
+def _put(calls: SimpleQueue[Call | None], call: Call) -> None:
+    calls.put(call)
+    yield_core()
 
 
 def _nothing() -> None:

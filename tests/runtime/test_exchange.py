@@ -64,6 +64,23 @@ def test_the_first_thread_of_a_pass_has_its_call_at_once_the_others_when_the_loo
         played.exchange.after_io_wait(1.0)
 
 
+def test_behind_each_call_that_is_given_out_the_core_is_yielded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    played, queues = Played(), [SimpleQueue[Call | None]() for _ in range(3)]
+    seen = list[list[int]]()
+    monkeypatch.setattr(
+        "runtime.exchange.yield_core", lambda: seen.append([calls.qsize() for calls in queues])
+    )
+
+    for calls in queues:
+        played.exchange.give(calls, lambda: None)
+    assert seen == [[1, 0, 0]]
+
+    played.exchange.before_io_wait(1.0)
+    assert seen == [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
+
+
 def test_what_is_given_comes_where_the_loop_only_looks_too() -> None:
     played, calls = Played(), SimpleQueue[Call | None]()
     given: list[Call] = [lambda: None, lambda: None, lambda: None]

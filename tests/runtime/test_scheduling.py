@@ -6,11 +6,12 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 import trio
 
-from runtime.scheduling import wake_behind_the_loop, wake_on_time
+from runtime.scheduling import wake_behind_the_loop, wake_on_time, yield_core
 from runtime.thread import HandlerThread
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has these")
@@ -117,3 +118,33 @@ def test_a_policy_that_somebody_has_chosen_stays() -> None:
         return policy()
 
     assert in_a_thread(other) == os.SCHED_IDLE
+
+
+def test_who_is_woken_on_this_core_has_it_once_it_is_yielded() -> None:
+    cores = os.sched_getaffinity(0)
+    calls, ran = SimpleQueue[Callable[[], None] | None](), list[None]()
+
+    def serve() -> None:
+        wake_behind_the_loop()
+        while call := calls.get():
+            call()
+
+    os.sched_setaffinity(0, {min(cores)})
+    thread = threading.Thread(target=serve)
+    thread.start()
+    at_once = 0
+    try:
+        for _ in range(200):
+            while calls.qsize():
+                yield_core()
+            before = len(ran)
+            calls.put(lambda: ran.append(None))
+            yield_core()
+            at_once += len(ran) > before
+    finally:
+        calls.put(None)
+        thread.join()
+        os.sched_setaffinity(0, cores)
+
+    # Somebody else may have had the core now and then; who only puts keeps the interpreter.
+    assert at_once > 0
