@@ -73,9 +73,12 @@ class HandlerThread(InThread):
                 end_child(errors.pop() if errors else None)
 
         self._exchange.give(self._calls, run)
-        while not results and not errors:
+        while True:
+            # Even if it has run by now: whoever is cancelled is to hear of it here.
             self._waits = current_task()
             await wait_task_rescheduled(self._given_up)
+            if results or errors:
+                break
         if errors:
             raise errors.pop()
         return results.pop()

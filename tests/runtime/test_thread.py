@@ -263,6 +263,24 @@ async def test_a_call_that_is_cancelled_before_it_begins_runs_even_so(
     nursery.cancel_scope.cancel()
 
 
+async def test_a_call_that_ends_as_it_is_given_out_is_cancelled_as_any_other(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread, begun = HandlerThread(nursery), threading.Event()
+    await thread.call(ident)
+    monkeypatch.setattr("runtime.exchange.yield_core", lambda: begun.wait(LIMIT))
+
+    with trio.move_on_after(0) as scope:
+        try:
+            await thread.call(begun.set)
+        finally:
+            thread.abandon()
+
+    assert begun.is_set()
+    assert scope.cancelled_caught
+    nursery.cancel_scope.cancel()
+
+
 async def test_an_idle_thread_ends_with_its_nursery() -> None:
     before = THREADS.borrowed_tokens
     async with trio.open_nursery() as nursery:
