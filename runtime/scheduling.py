@@ -8,11 +8,12 @@
                    one waits or its slice is over. Else a thread takes the loop's core, to wait for
                    the interpreter, which the loop has. Its share of the cores is the same
 
-What that costs: where every core is taken by something that computes (a library's own threads,
-another process), such a thread waits for a slice to end, some milliseconds, whenever it is woken.
-
 Threads and processes that it starts have both from it (SCHED_RESET_ON_FORK takes back nothing but a
 real-time policy): what computes is run as ever. Where the kernel allows neither it stays as it is.
+
+What SCHED_BATCH costs: where every core is taken by something that computes (a library's own
+threads, another process), such a thread waits for a slice to end, some milliseconds, whenever it is
+woken.
 """
 
 import os
@@ -51,10 +52,7 @@ def wake_behind_the_loop() -> None:
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
-# Have those who wait for this core run first, and for the interpreter meanwhile.
-if sys.platform == "linux":
-    yield_core: Callable[[], object] = os.sched_yield
-else:
-
-    def yield_core() -> None:
-        """Nothing is known of how another system takes it."""
+def yield_core() -> None:
+    """Have those who wait for this core run first, and for the interpreter meanwhile."""
+    if sys.platform == "linux":
+        os.sched_yield()

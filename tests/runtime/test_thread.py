@@ -246,17 +246,23 @@ async def test_an_idle_thread_keeps_nothing_of_its_last_call(nursery: trio.Nurse
     nursery.cancel_scope.cancel()
 
 
+async def cancelled_at_once(thread: HandlerThread, act: Callable[[], object]) -> trio.CancelScope:
+    """A call's scope, whose time is over before the call is given out."""
+    with trio.move_on_after(0) as scope:
+        try:
+            await thread.call(act)
+        finally:
+            thread.abandon()
+    return scope
+
+
 async def test_a_call_that_is_cancelled_before_it_begins_runs_even_so(
     nursery: trio.Nursery,
 ) -> None:
     thread, begun = HandlerThread(nursery), threading.Event()
     await thread.call(ident)
 
-    with trio.move_on_after(0) as scope:
-        try:
-            await thread.call(begun.set)
-        finally:
-            thread.abandon()
+    scope = await cancelled_at_once(thread, begun.set)
 
     assert scope.cancelled_caught
     await until(begun.is_set)
@@ -270,11 +276,7 @@ async def test_a_call_that_ends_as_it_is_given_out_is_cancelled_as_any_other(
     await thread.call(ident)
     monkeypatch.setattr("runtime.exchange.yield_core", lambda: begun.wait(LIMIT))
 
-    with trio.move_on_after(0) as scope:
-        try:
-            await thread.call(begun.set)
-        finally:
-            thread.abandon()
+    scope = await cancelled_at_once(thread, begun.set)
 
     assert begun.is_set()
     assert scope.cancelled_caught
