@@ -160,11 +160,10 @@ class Ledger:
 
     def lost(self, lane: Lane, why: str) -> None:
         """A lane does not serve. It tries on; the process ends once no lane does."""
-        if all(each.lost for each in self.lanes if each is not lane):
-            lane.lost = True
+        was_lost, lane.lost = lane.lost, True
+        if all(each.lost for each in self.lanes):
             self.fail(why)
-        elif not lane.lost:
-            lane.lost = True
+        elif not was_lost:
             logger.error("lane %d does not serve, and tries on: %s", lane.index, why)
 
     def leave_unserved(self) -> None:

@@ -15,7 +15,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable
-from types import CodeType, FrameType
+from types import CodeType
 from typing import Any, TypeVar, cast
 
 from actors import Address, Ref
@@ -233,7 +233,8 @@ def _frames_of_thread(ident: int) -> Frames:
 def _frames_in_loop() -> Frames:
     """The main thread's, from the loop's own on: what has called that holds nobody up."""
     frames = _frames_of_thread(threading.main_thread().ident or 0)
-    is_loop = [is_below(f.f_code.co_filename) and not _is_own(f) for f, _ in frames]
+    names = [frame.f_code.co_filename for frame, _ in frames]
+    is_loop = [is_below(name) and not is_own(name) for name in names]
     return frames[is_loop.index(True) :] if True in is_loop else []
 
 
@@ -255,7 +256,3 @@ def _joined(outer: Frames, inner: Frames) -> Frames:
     first = inner[0][0] if inner else None
     at = next((n for n, (frame, _) in enumerate(outer) if frame is first), len(outer))
     return outer[:at] + inner
-
-
-def _is_own(frame: FrameType) -> bool:
-    return is_own(frame.f_code.co_filename)

@@ -15,8 +15,9 @@ whose result is nobody's, and which may ask whether it is (`trio.from_thread.che
 import math
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import copy_context
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 import trio
 from trio.lowlevel import Abort, Task, current_task, reschedule, wait_task_rescheduled
@@ -38,16 +39,22 @@ class HandlerThread(InThread):
         nursery: what holds it.
     """
 
-    __slots__ = ("_calls", "_exchange", "_process", "_scope", "_waits")
+    __slots__ = ("_calls", "_exchange", "_given", "_process", "_scope", "_waits")
 
     def __init__(self, nursery: trio.Nursery) -> None:
         super().__init__()
         self._exchange = exchange()
         self._calls = SimpleQueue[Call | None]()
+        self._given = False
         self._waits: Task | None = None
         self._scope = trio.CancelScope()
         self._process = os.getpid()
         nursery.start_soon(self._hold, current_task().name)
+
+    @property
+    def running(self) -> bool:
+        """Whether it has a call that has not ended, begun or not."""
+        return self._given
 
     async def call(self, act: Callable[[], object]) -> object:
         """Run something of the handler's, with this task's context variables.
@@ -72,6 +79,7 @@ class HandlerThread(InThread):
                 # It has forked, and this is the child.
                 end_child(errors.pop() if errors else None)
 
+        self._given = True
         self._exchange.give(self._calls, run)
         while True:
             # Even if it has run by now: whoever is cancelled is to hear of it here.
@@ -90,7 +98,14 @@ class HandlerThread(InThread):
             reschedule(waits)
 
     def abandon(self) -> None:
-        """Let it go: it ends when its call does."""
+        """Let it go: it ends when its call does. One that it has not taken by now never begins, for
+        its event is answered.
+        """
+        with suppress(Empty):
+            # What there is may be the nursery's end.
+            if self._calls.get_nowait() is not None:
+                self._given = False
+        self._calls.put(None)
         self._scope.cancel()
 
     def _given_up(self, _: object) -> Abort:
@@ -114,6 +129,7 @@ class HandlerThread(InThread):
             if run is None:
                 return
             run()
+            self._given = False
             # The event must not be kept until the next one.
             del run
             self._exchange.tell(self)

@@ -241,7 +241,9 @@ class Worker(Actor):
             outcome, trusted = await self._handle(instance, delivery, scope)
             if not trusted or not stands_in(scope):
                 return outcome, trusted
-            self._answer(lane, delivery, outcome, trusted)
+            self._settle(lane, delivery, outcome)
+            # An answer has up to 6 MB: the next event's handler is to have the memory.
+            del message, lane, delivery, outcome
 
     def _answer(self, lane: Lane, delivery: Delivery, outcome: Outcome, trusted: bool) -> bool:
         goes_on = trusted or not self.stateful

@@ -256,17 +256,56 @@ async def cancelled_at_once(thread: HandlerThread, act: Callable[[], object]) ->
     return scope
 
 
-async def test_a_call_that_is_cancelled_before_it_begins_runs_even_so(
-    nursery: trio.Nursery,
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """No thread takes its first call before this is set."""
+    gate = threading.Event()
+    monkeypatch.setattr("runtime.thread.wake_on_time", lambda: gate.wait(LIMIT))
+    return gate
+
+
+async def test_a_call_that_is_cancelled_before_it_begins_never_does(
+    nursery: trio.Nursery, gate: threading.Event
 ) -> None:
+    before = THREADS.borrowed_tokens
     thread, begun = HandlerThread(nursery), threading.Event()
-    await thread.call(ident)
 
     scope = await cancelled_at_once(thread, begun.set)
 
     assert scope.cancelled_caught
-    await until(begun.is_set)
+    assert not thread.running
+    gate.set()
+    await until(lambda: THREADS.borrowed_tokens == before)
+    assert not begun.is_set()
+
+
+async def test_a_call_is_counted_as_running_from_when_it_is_given(
+    nursery: trio.Nursery, gate: threading.Event
+) -> None:
+    thread = HandlerThread(nursery)
+
+    nursery.start_soon(thread.call, ident)
+    await trio.testing.wait_all_tasks_blocked()
+
+    assert thread.running
+    gate.set()
+    await until(lambda: not thread.running)
     nursery.cancel_scope.cancel()
+
+
+async def test_one_that_is_abandoned_once_its_nursery_has_ended_ends_with_its_call() -> None:
+    before, late = THREADS.borrowed_tokens, Late()
+    async with trio.open_nursery() as nursery:
+        thread = HandlerThread(nursery)
+        with late.scope:
+            await thread.call(late)
+        nursery.cancel_scope.cancel()
+
+    thread.abandon()
+    late.release.set()
+    await until(lambda: THREADS.borrowed_tokens == before)
+
+    assert late.ended
 
 
 async def test_a_call_that_ends_as_it_is_given_out_is_cancelled_as_any_other(

@@ -1,18 +1,23 @@
 """A worker and its instances: what is replaced, what is answered, what counts."""
 
+import gc
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors import ExitReason, StartError
 from runtime.context import Context
-from runtime.delivery import State
+from runtime.delivery import Outcome, State
 from runtime.handler import Awaited, Instance
 from runtime.worker import REPLACED_GRACE, Worker
+from tests.runtime.played import ACCEPTED, event, world
 from tests.runtime.player import LOG, Event, Player, answer, bench, fresh
 from tests.runtime.stage import delivery
 
 pytestmark = pytest.mark.usefixtures(fresh.__name__)
+
+LARGE = b"a large answer" * 100
 
 
 async def test_one_instance_serves_many_events(nursery: trio.Nursery) -> None:
@@ -283,3 +288,24 @@ async def test_an_event_for_an_instance_that_is_replaced_meanwhile_goes_to_its_s
 
     assert answer(first)["errorType"] == "ValueError"
     assert answer(second) == 2
+
+
+async def test_the_last_answer_is_not_kept_while_the_next_event_s_handler_runs() -> None:
+    def kept() -> int:
+        return sum(LARGE in each.body for each in gc.get_objects() if type(each) is Outcome)
+
+    alive = list[int]()
+
+    async def handler(event: object, context: Context) -> str:
+        alive.append(kept())
+        return LARGE.decode()
+
+    async with world() as made:
+        await made.serves(handler)
+        for n in range(3):
+            await made.say(event(f"id-{n}"))
+            made.wire.taken()
+            await made.say(ACCEPTED)
+        alive.append(kept())
+
+    assert alive == [0, 0, 0, 0]
