@@ -211,12 +211,8 @@ class Delivery:
         return self._move(_UNSTAGE)
 
     def ack(self) -> bool:
-        """Say that the Runtime API has given its final status: the answer is kept no longer."""
-        if not self._move(_ACK):
-            return False
-        # Its worker has this until it is given another, which of many workers may be never.
-        self.outcome = None
-        return True
+        """Say that the Runtime API has given its final status."""
+        return self._move(_ACK)
 
     def _is_for(self, worker: Ref[Any]) -> bool:
         # Nearly always it is the same object; to compare what two refer to takes a call.

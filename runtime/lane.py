@@ -374,6 +374,9 @@ class Lane:
             self._unanswered, self._repeats = None, 0
         if delivery is not None:
             delivery.ack()
+            # Of up to 6 MB, and the worker has the delivery until it is given another: of many
+            # workers one may never be.
+            delivery.outcome = None
         return delivery
 
     def broken(self, announced: bool = False) -> Loss:

@@ -1,13 +1,16 @@
 """What is given on the command line, and the sentence for what is wrong with it."""
 
 import math
+import resource
 import sys
 from pathlib import Path
 from typing import cast
 
 from runtime.marshal import wrong_with
 
-__all__ = ["BadInput", "event_of", "handler_of", "number_of"]
+__all__ = ["BadInput", "event_of", "handler_of", "number_of", "see_that_files_can_be_opened"]
+
+LARGEST_EVENT = 6 * 2**20
 
 
 class BadInput(Exception):
@@ -43,7 +46,7 @@ def event_of(source: str | None) -> bytes:
         source: path of a JSON file, "-" for stdin, None for `{}`.
 
     Raises:
-        BadInput: it cannot be read, or is no JSON.
+        BadInput: it cannot be read, is no JSON, or is more than Lambda takes.
     """
     if source is None:
         return b"{}"
@@ -60,4 +63,27 @@ def event_of(source: str | None) -> bytes:
         ) from error
     if wrong := wrong_with(event):
         raise BadInput(f"{name}: is not JSON: {wrong}; an event must be")
+    if len(event) > LARGEST_EVENT:
+        raise BadInput(
+            f"{name}: is an event of {len(event):,} bytes: Lambda takes no more than 6 MB;"
+            " give less"
+        )
     return event
+
+
+def see_that_files_can_be_opened(number: int, what: str, cure: str) -> None:
+    """See that a process may have so many open.
+
+    Args:
+        number: of them.
+        what: needs them.
+        cure: what to do about it.
+
+    Raises:
+        BadInput: it may not.
+    """
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if allowed != resource.RLIM_INFINITY and number > allowed:
+        raise BadInput(
+            f"{what}: needs {number} open files, and `ulimit -n` allows {allowed}; {cure}"
+        )

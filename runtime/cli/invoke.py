@@ -1,15 +1,20 @@
 """`okibi invoke`: a function of the current folder, served and invoked in one command."""
 
 import math
-import sys
 from functools import partial
 
 import attrs
 import msgspec
 
-from runtime.cli.given import BadInput, event_of, handler_of, number_of
-from runtime.cli.out import write_out
-from runtime.cli.start_errors import why_not_started
+from runtime.cli.given import (
+    BadInput,
+    event_of,
+    handler_of,
+    number_of,
+    see_that_files_can_be_opened,
+)
+from runtime.cli.out import write_err, write_out
+from runtime.cli.start_errors import read_error, why_not_started
 from runtime.cli.until_signal import exit_code_of
 from runtime.local import FunctionSettings, InvokeResult, LocalLambda, open_local_lambda
 from runtime.wire import PRELUDE_END
@@ -17,6 +22,9 @@ from runtime.wire import PRELUDE_END
 __all__ = ["Order", "invoke", "read_order"]
 
 GOOD, FUNCTION_ERROR = 0, 1
+# That it has open at once, and some to spare.
+FILES = 24
+ERROR = "[ERROR] "
 
 
 @attrs.frozen
@@ -72,6 +80,7 @@ def read_order(handler: str, event: str | None, *, repeat: str, timeout: str) ->
         settings = FunctionSettings(handler_of(handler), timeout=seconds)
     except ValueError as error:
         raise BadInput(str(error)) from error
+    see_that_files_can_be_opened(FILES, "invoke", "allow more")
     return Order(settings, event_of(event), int(times))
 
 
@@ -92,7 +101,7 @@ async def _invoke_all(order: Order, function: LocalLambda, log: "_Log") -> int:
     for _ in range(order.repeat):
         result = await _print_answer(function, order.event)
         if not result.handed_out:
-            log.drop()
+            log.show_up_to_report_of(read_error(result.payload).errorType)
             raise BadInput(why_not_started(order.settings, result))
         if result.function_error is not None:
             code = FUNCTION_ERROR
@@ -136,17 +145,29 @@ class _Log:
         if line.startswith("START "):
             self.show()
         if self._held is None:
-            print(line, file=sys.stderr, flush=True)
+            write_err(_as_lines(line))
         else:
             self._held.append(line)
 
     def show(self) -> None:
         held, self._held = self._held, None
         for line in held or ():
-            print(line, file=sys.stderr, flush=True)
+            write_err(_as_lines(line))
 
-    def drop(self) -> None:
-        self._held = []
+    def show_up_to_report_of(self, error_type: str) -> None:
+        """Show what the function has said itself before it failed to start with this error."""
+        held = [line for line in self._held or () if not line.startswith("INIT_REPORT ")]
+        report = f"{ERROR}{error_type}: "
+        reports = [at for at, line in enumerate(held) if line.startswith(report)]
+        self._held = held[: reports[-1]] if reports else held
+        self.show()
+
+
+def _as_lines(entry: str) -> str:
+    """An error as lines, which Lambda's log has in one (room `runtime.sinks`): on a terminal each
+    would be written over the one before.
+    """
+    return entry.rstrip("\r").replace("\r", "\n") if ERROR in entry else entry
 
 
 def _one_line(payload: bytes) -> bytes:

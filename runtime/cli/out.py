@@ -1,4 +1,4 @@
-"""What goes to standard output, and the sentence for one that takes nothing."""
+"""What goes to standard output and to standard error, and what is said if it cannot go there."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ from typing import cast
 
 from runtime.cli.given import BadInput
 
-__all__ = ["see_that_stdout_is_open", "write_out"]
+__all__ = ["see_that_stdout_is_open", "write_err", "write_out"]
 
 
 def see_that_stdout_is_open(what: str) -> None:
@@ -45,3 +45,11 @@ def write_out(data: bytes, what: str) -> None:
         raise BadInput(
             f"standard output cannot be written ({error.strerror}), and {what} there"
         ) from error
+
+
+def write_err(line: str) -> None:
+    """Write a line to standard error; where that is closed it is nobody's, least of all standard
+    output's, to which `print` would turn.
+    """
+    if cast("object", sys.stderr) is not None:
+        print(line, file=sys.stderr, flush=True)

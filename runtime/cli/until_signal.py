@@ -1,13 +1,12 @@
 """Work that a signal ends, with nothing of it left running."""
 
 import signal
-import sys
 from collections.abc import Awaitable, Callable
 
 import trio
 
 from runtime.cli.given import BadInput
-from runtime.cli.out import see_that_stdout_is_open
+from runtime.cli.out import see_that_stdout_is_open, write_err
 
 __all__ = ["BAD_INPUT", "exit_code_of", "until_signal"]
 
@@ -31,7 +30,7 @@ def exit_code_of(goes: str, read: Callable[[], Callable[[], Awaitable[int]]]) ->
         see_that_stdout_is_open(goes)
         return trio.run(until_signal, read())
     except BadInput as error:
-        print(f"okibi: {error}", file=sys.stderr)
+        write_err(f"okibi: {error}")
         return BAD_INPUT
     except KeyboardInterrupt:
         # Before the signals were taken, or after they were given back: nothing runs then.

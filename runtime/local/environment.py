@@ -10,7 +10,6 @@ __all__ = ["sandbox_environment"]
 
 DEFAULTS = {
     "AWS_REGION": "us-east-1",
-    "AWS_DEFAULT_REGION": "us-east-1",
     "LANG": "en_US.UTF-8",
     "PATH": "/usr/local/bin:/usr/bin:/bin",
 }
@@ -36,6 +35,10 @@ def sandbox_environment(
     # runtime would ask for more events than there are.
     left = {name: text for name, text in inherited.items() if name not in RESERVED_VARIABLES}
     environment = {**DEFAULTS, **left}
+    if "AWS_REGION" in left or "AWS_PROFILE" not in left:
+        # What boto3 reads; on Lambda both are the same. A profile has a region of its own, which it
+        # would take the place of.
+        environment.setdefault("AWS_DEFAULT_REGION", environment["AWS_REGION"])
     if not environment.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}:
         environment.update(CREDENTIALS)
     initialization = {"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand"}

@@ -55,6 +55,10 @@ class LineOutput:
     def write(self, line: str) -> None:
         """A line of Lambda's, behind all that the process has written until now."""
         self.drain()
+        if line.startswith("END "):
+            # What was printed without an end is that invocation's. Elsewhere it may be the half of
+            # a line, of another one that is in flight.
+            self._finish()
         self.sink(line)
 
     def drain(self) -> None:
@@ -83,10 +87,14 @@ class LineOutput:
     def close(self) -> None:
         """Pass on the rest; the process must be dead."""
         self.drain()
-        if self._unfinished:
-            self.sink(self._unfinished.decode("utf-8", "replace"))
+        self._finish()
         os.close(self._reading_end)
         os.close(self.descriptor)
+
+    def _finish(self) -> None:
+        unfinished, self._unfinished = self._unfinished, b""
+        if unfinished:
+            self.sink(unfinished.decode("utf-8", "replace"))
 
 
 Output = InheritedOutput | LineOutput

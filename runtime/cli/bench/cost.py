@@ -8,7 +8,8 @@
 #   here, under this runtime's loop, and serves what the processor time of an event leaves room for.
 #   It is not loaded to the brim: nobody runs a server so, since events would wait without end.
 #   Each core needs a process, of the memory that was measured; where a process serves one event at
-#   a time, each event in flight needs one.
+#   a time, each event in flight needs one, else the memory that each was measured to take beside
+#   the first. Memory is filled no further than the cores are used, in the mean.
 # * Left out of both: the free tier, cold starts, logs, traffic, load balancers, whoever looks after
 #   the server.
 """What a month costs at a given rate: Lambda against an always-on server. Pure arithmetic."""
@@ -41,6 +42,8 @@ class Load:
         memory_mb: of the function, as Lambda is told it.
         process_mb: what one of its processes takes.
         alone: whether a process serves one event at a time.
+        event_mb: what each event in flight takes in a process that has one already; None where
+            nobody has measured it.
     """
 
     monthly: float
@@ -49,6 +52,7 @@ class Load:
     memory_mb: int
     process_mb: float
     alone: bool = False
+    event_mb: float | None = None
 
 
 @attrs.frozen
@@ -121,9 +125,18 @@ def _capacity(load: Load, server: Server, processes: int) -> float:
     """Events a second that a server takes which has room for so many processes."""
     share = min(server.sustained, LOADED)
     computed = min(server.cores, processes) * 1000 / load.cpu_ms * share
-    if not load.alone:
-        return computed
-    return min(computed, processes * 1000 / statistics.mean(load.busy_ms) * LOADED)
+    in_flight = _in_flight(load, server, processes)
+    return min(computed, in_flight * 1000 / statistics.mean(load.busy_ms) * LOADED)
+
+
+def _in_flight(load: Load, server: Server, processes: int) -> float:
+    """Events for which a server has the memory at once."""
+    if load.alone:
+        return processes
+    if not load.event_mb:
+        return math.inf
+    used = min(server.cores, processes)
+    return used + (server.memory_gb * 1024 - used * load.process_mb) / load.event_mb
 
 
 def _count(number: float) -> str:

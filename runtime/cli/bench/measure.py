@@ -237,12 +237,15 @@ def _why(done: "subprocess.CompletedProcess[bytes]") -> str:
 
 
 def _refuse_error(contender: Contender, order: BenchOrder, result: InvokeResult) -> None:
-    if order.allow_errors:
-        return
     advice = "give an event that it can answer, or --allow-errors to measure its errors"
-    if result.error_type in ("Runtime.DeadlineExceeded", "Sandbox.Timedout"):
+    if _says_nothing(result):
+        # A cold start an event: nothing of it would be warm.
+        advice = "give an event that its process outlives"
+    elif order.allow_errors:
+        return
+    elif result.error_type in ("Runtime.DeadlineExceeded", "Sandbox.Timedout"):
         advice = "give --timeout more, or an event that takes it less time"
-    elif contender.name == PEER:
+    elif contender.name == PEER and contender.handler == order.settings.handler:
         advice = "name a plain def that it can serve with --peer-handler"
     error = read_error(result.payload).in_words()
     raise BadInput(

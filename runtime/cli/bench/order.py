@@ -3,7 +3,6 @@
 import importlib.util
 import math
 import os
-import resource
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -12,7 +11,13 @@ from typing import TypedDict
 import attrs
 
 from runtime.cli.bench.prices import Prices, read_prices, read_rate
-from runtime.cli.given import BadInput, event_of, handler_of, number_of
+from runtime.cli.given import (
+    BadInput,
+    event_of,
+    handler_of,
+    number_of,
+    see_that_files_can_be_opened,
+)
 from runtime.local import FunctionSettings
 
 __all__ = ["PEER", "BenchOrder", "Given", "Size", "read_order"]
@@ -20,10 +25,10 @@ __all__ = ["PEER", "BenchOrder", "Given", "Size", "read_order"]
 PEER = "awslambdaric"
 """The official client; the one peer that is known."""
 
-LARGEST_EVENT = 6 * 2**20
 MOST_AT_ONCE, MOST_OF_THE_PEER = 1024, 64
-# That a process of so many connections has open beside them.
-OTHER_FILES = 32
+# That a process of so many connections has open beside them; the peer has two for each process that
+# it has started.
+OTHER_FILES, FILES_OF_THE_PEER = 32, 2
 # Of each all cycles are kept until the end.
 MOST_ROUNDS = 1000
 
@@ -144,17 +149,8 @@ def read_order(handler: str, event: str | None, given: Given) -> BenchOrder:
         markdown=markdown,
         plots=_plots(given.get("plots")),
         # Last: whoever types it would do so in vain for a wrong option.
-        event=_event(event),
+        event=event_of(event),
     )
-
-
-def _event(source: str | None) -> bytes:
-    event = event_of(source)
-    if len(event) > LARGEST_EVENT:
-        raise BadInput(
-            f"an event of {len(event):,} bytes: Lambda takes no more than 6 MB; give less"
-        )
-    return event
 
 
 def _size(given: Given) -> Size:
@@ -183,12 +179,8 @@ def _concurrency(text: str, peer: str | None) -> tuple[int, ...]:
             f"--concurrency {text}: the peer starts a process for each event at once; give it"
             f" {MOST_OF_THE_PEER} at most"
         )
-    most, files = int(max(numbers)), resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if files != resource.RLIM_INFINITY and most + OTHER_FILES > files:
-        raise BadInput(
-            f"--concurrency {text}: needs {most + OTHER_FILES} open files, and `ulimit -n` allows"
-            f" {files}; allow more, or give less"
-        )
+    files = int(max(numbers)) * (1 if peer is None else FILES_OF_THE_PEER) + OTHER_FILES
+    see_that_files_can_be_opened(files, f"--concurrency {text}", "allow more, or give less")
     # One event at a time is measured in any case.
     return tuple(sorted({int(number) for number in numbers} - {1}))
 

@@ -44,6 +44,14 @@ COSTS = (
     " large as was measured, one for each core{}."
 )
 COSTS_BESIDE = ", of the peer's one for each event in flight"
+IN_FLIGHT = (
+    "A server of okibi's is to have room for what each event in flight takes beside the first,"
+    " by what {} at once took: {:.1f} MB."
+)
+NOT_COUNTED = (
+    "What more than one event in flight takes on a server of okibi's is not counted, and may be"
+    " what fills it: --concurrency measures it."
+)
 CRASHES = (
     "Your handler cannot be made to fail: a small one that comes with okibi does, on the same"
     " runtime, beside a server on the same cores; from the start of the bad event, or from the end"
@@ -166,7 +174,8 @@ def _measured_mb(runs: Sequence[Run]) -> float | None:
 
 
 def _costs(order: BenchOrder, results: Results, peer: str | None) -> tuple[Cost, ...]:
-    ours = estimate(_load(order, results.functions[OKIBI]), order.prices)
+    own = _load(order, results.functions[OKIBI])
+    ours = estimate(attrs.evolve(own, event_mb=_event_mb(results)), order.prices)
     if peer is None:
         return tuple(Cost(own.where, own.monthly, own.how) for own in ours)
     # The official client starts a process for each event at once.
@@ -175,6 +184,19 @@ def _costs(order: BenchOrder, results: Results, peer: str | None) -> tuple[Cost,
         Cost(own.where, own.monthly, own.how, other.monthly, other.how)
         for own, other in zip(ours, theirs, strict=True)
     )
+
+
+def _event_mb(results: Results) -> float | None:
+    """What each event in flight takes in okibi's process beside the first."""
+    if not results.many:
+        return None
+    most = max(results.many)
+    together, alone = (
+        _measured_mb(runs) for runs in (results.many[most][OKIBI], results.functions[OKIBI])
+    )
+    if together is None or alone is None:
+        return None
+    return max(0.0, together - alone) / (most - 1)
 
 
 def _load(order: BenchOrder, runs: Sequence[Run], *, alone: bool = False) -> Load:
@@ -210,6 +232,9 @@ def notes(order: BenchOrder, results: Results, machine: Machine) -> tuple[str, .
             COSTS_BESIDE if order.peer else "",
         ),
     ]
+    event_mb = _event_mb(results)
+    in_flight = None if event_mb is None else IN_FLIGHT.format(max(results.many), event_mb)
+    said.append(in_flight or NOT_COUNTED)
     runs, many = results.one_at_a_time, results.many_at_once
     if any(run.cpu_us is None for run in runs):
         said.append(UNKNOWN)

@@ -163,6 +163,7 @@ MANY = (
     _Told("event to answer, p50", "us", _percentile_of("answers_us", 0.5)),
     _Told("event to answer, p99", "us", _percentile_of("answers_us", 0.99)),
     _Told("memory at the end", "MB", lambda run: _mb(run.memory), MEMORY),
+    _Told("memory at most", "MB", lambda run: _mb(run.peak)),
     _Told("processes", "", lambda run: run.processes),
     BUSY,
 )

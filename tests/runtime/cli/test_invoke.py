@@ -115,6 +115,25 @@ def test_a_function_error_is_printed_and_the_code_is_1(capfd: pytest.CaptureFixt
     assert json.loads(capfd.readouterr().out)["errorType"] == "ValueError"
 
 
+def test_an_error_is_as_many_lines_on_stderr_as_it_has(capfd: pytest.CaptureFixture[str]) -> None:
+    invoke("app.broken", None)
+
+    _, err = capfd.readouterr()
+    assert "\r" not in err
+    assert "[ERROR] ValueError: no\nTraceback (most recent call last):\n\xa0\xa0File " in err
+
+
+def test_a_line_that_returns_to_its_beginning_is_left_to_the_terminal(
+    capfd: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    (folder / "bar.py").write_text(
+        "def draws(event, context):\n    print('1 of 2\\r2 of 2', flush=True)\n"
+    )
+    invoke("bar.draws", None)
+
+    assert "\n1 of 2\r2 of 2\n" in capfd.readouterr().err
+
+
 def test_a_time_out_is_a_function_error(capfd: pytest.CaptureFixture[str]) -> None:
     Path("event.json").write_text('{"seconds": 60}')
 
@@ -215,7 +234,51 @@ def test_a_function_that_does_not_start_is_one_sentence_and_2(
         assert part in err
 
 
+@pytest.mark.parametrize(
+    ("ends", "error"),
+    [("import os; os._exit(1)", "Runtime.ExitError"), ("raise ValueError('no')", "ValueError: no")],
+)
+def test_what_a_function_says_before_it_fails_to_start_is_shown(
+    ends: str, error: str, capfd: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    (folder / "says.py").write_text(f"print('[ERROR] no licence', flush=True)\n{ends}")
+
+    assert invoke("says.handler", None) == 2
+
+    said, sentence = capfd.readouterr().err.splitlines()
+    assert said == "[ERROR] no licence"
+    assert sentence.startswith(f"okibi: says.handler in {folder} does not start: {error}")
+
+
+def test_an_event_that_lambda_would_not_take_is_bad(folder: Path) -> None:
+    (folder / "large.json").write_text(f'"{"x" * (6 * 2**20 - 1)}"')
+
+    with pytest.raises(BadInput, match=r"^large\.json: is an event of 6,291,457 bytes: Lambda"):
+        read_order("app.echo", "large.json", repeat="1", timeout="3")
+
+
+def test_too_few_files_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _: (13, 13))
+
+    with pytest.raises(BadInput, match="needs 24 open files, and `ulimit -n` allows 13; allow mo"):
+        read_order("app.echo", None, repeat="1", timeout="3")
+
+
 # -- the command itself
+
+
+def test_with_so_many_files_it_serves(folder: Path) -> None:
+    line = f"ulimit -n 24; {shlex.quote(sys.executable)} -m runtime.cli invoke app.echo"
+    result = subprocess.run(["sh", "-c", line], cwd=folder, capture_output=True, text=True)
+
+    assert (result.returncode, result.stdout) == (0, "{}\n")
+
+
+def test_with_stderr_closed_only_answers_are_printed(folder: Path) -> None:
+    line = f"{shlex.quote(sys.executable)} -m runtime.cli invoke app.echo 2>&-"
+    result = subprocess.run(["sh", "-c", line], cwd=folder, stdout=subprocess.PIPE, text=True)
+
+    assert (result.returncode, result.stdout) == (0, "{}\n")
 
 
 def start(*arguments: str) -> "subprocess.Popen[str]":

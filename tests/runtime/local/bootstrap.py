@@ -69,7 +69,7 @@ def handle(event: dict[str, object], request_id: str) -> object:
         case "sleep":
             time.sleep(float(str(event["seconds"])))
         case "print":
-            print(event["text"], flush=True)
+            print(event["text"], end="\n" if event.get("line", True) else "", flush=True)
         case "child":
             child = subprocess.Popen(["sleep", "1000"])
             return {"pid": child.pid}

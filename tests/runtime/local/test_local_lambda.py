@@ -190,6 +190,17 @@ async def test_the_lines_come_in_lambdas_order() -> None:
         assert report["Memory Size"] == "128 MB"
 
 
+async def test_a_line_without_an_end_is_its_own_invocation_s() -> None:
+    async with opened() as (function, lines):
+        await function.invoke(event(do="print", text="one", line=False))
+        await function.invoke(event(do="print", text="two", line=False))
+        await function.settled()
+
+        told = [line.partition(" ")[0] for line in lines]
+
+    assert told == ["START", "one", "END", "REPORT", "START", "two", "END", "REPORT"]
+
+
 async def test_the_report_of_a_time_out_says_so() -> None:
     async with opened(timeout=0.2) as (function, lines):
         await function.invoke(event(do="sleep", seconds=100))

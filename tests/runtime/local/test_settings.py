@@ -71,3 +71,22 @@ def test_how_it_is_initialized_is_told_by_the_settings_not_by_the_shell(
     told = sandbox_environment(settings, "", {"AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"})
 
     assert told["AWS_LAMBDA_INITIALIZATION_TYPE"] == said
+
+
+@pytest.mark.parametrize(
+    ("inherited", "region", "default"),
+    [
+        ({}, "us-east-1", "us-east-1"),
+        ({"AWS_REGION": "eu-west-1"}, "eu-west-1", "eu-west-1"),
+        ({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-west-2"}, "eu-west-1", "us-west-2"),
+        # Its region stands in a file, and what stands in the environment goes before that.
+        ({"AWS_PROFILE": "mine"}, "us-east-1", None),
+        ({"AWS_PROFILE": "mine", "AWS_REGION": "eu-west-1"}, "eu-west-1", "eu-west-1"),
+    ],
+)
+def test_the_region_is_the_shell_s_for_those_who_ask_by_either_name(
+    inherited: dict[str, str], region: str, default: str | None
+) -> None:
+    told = sandbox_environment(FunctionSettings("app.handler"), "", inherited)
+
+    assert (told["AWS_REGION"], told.get("AWS_DEFAULT_REGION")) == (region, default)

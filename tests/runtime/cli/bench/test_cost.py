@@ -103,6 +103,26 @@ def test_one_that_serves_one_event_at_a_time_needs_a_process_for_each_in_flight(
     assert estimate(alone, PRICES)[-1].how.startswith("1 of 56/s; ")
 
 
+@pytest.mark.parametrize(
+    ("event_mb", "rate"),
+    [
+        # 2 GB less two processes of 128 MB leave room for 64 of 28 MB beside the first two: 66,
+        # each busy for 200 ms, seven tenths of the time.
+        (28.0, "231"),
+        # Less than the cores do for an event is no bound, nor is none at all.
+        (0.1, "4k"),
+        (0.0, "4k"),
+        (None, "4k"),
+    ],
+)
+def test_a_server_holds_what_each_event_in_flight_takes(event_mb: float | None, rate: str) -> None:
+    load = attrs.evolve(
+        SERVED, cpu_ms=0.1, busy_ms=[100.0, 300.0], process_mb=128.0, event_mb=event_mb
+    )
+
+    assert estimate(load, PRICES)[-1].how.startswith(f"1 of {rate}/s; ")
+
+
 def test_a_function_that_is_larger_than_a_server_cannot_be_served_there() -> None:
     server = estimate(attrs.evolve(SERVED, process_mb=5999.4), PRICES)[-1]
 

@@ -121,6 +121,17 @@ def test_more_at_once_than_files_may_be_open_is_said(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.usefixtures("has_peer")
+def test_the_peer_has_two_files_open_for_each_of_its_processes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _: (96, 96))
+
+    assert read(concurrency="32", peer="awslambdaric").concurrency == (32,)
+    with pytest.raises(BadInput, match=r"--concurrency 33: needs 98 open files, and `ulimit -n"):
+        read(concurrency="33", peer="awslambdaric")
+
+
+@pytest.mark.usefixtures("has_peer")
 def test_a_matplotlib_that_cannot_be_imported_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,21 @@ def test_costs_are_reckoned_from_what_was_measured(tmp_path: Path) -> None:
     assert report.costs[0].peer is None
 
 
+def test_what_events_in_flight_take_is_what_most_at_once_took_beyond_one(tmp_path: Path) -> None:
+    # A second each, and hardly any processor time. t4g.small has 2 GB.
+    slow, peak = run(1e6, cpu_us=1.0, peak=100 << 20), (100 + 15 * 50) << 20
+    many = {4: {"okibi": [run(100, peak=999 << 20)]}, 16: {"okibi": [run(100, peak=peak)]}}
+    made = results([slow], [slow], many=many)
+    report = make_report(order(tmp_path), made, MACHINE)
+
+    # 2 processes, and 1,848 MB for 50 each.
+    small = next(cost for cost in report.costs if cost.where.startswith("t4g.small"))
+    assert small.how.startswith("1 of 27.3/s")
+    assert "takes beside the first, by what 16 at once took: 50.0 MB" in said(tmp_path, made)
+    assert "is not counted" not in said(tmp_path, made)
+    assert "--concurrency measures it" in said(tmp_path)
+
+
 def test_where_nobody_tells_of_processor_time_an_event_computes_all_the_time(
     tmp_path: Path,
 ) -> None:
