@@ -27,8 +27,19 @@ def _run() -> int:
         name="okibi", add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
     )
 
+    def tell_version(asked: bool) -> None:
+        if asked:
+            from importlib.metadata import version
+
+            print(f"okibi {version('okibi')}")
+            raise typer.Exit
+
     @app.callback()
-    def okibi() -> None:  # pyright: ignore[reportUnusedFunction]
+    def okibi(  # pyright: ignore[reportUnusedFunction]
+        version: Annotated[
+            bool, typer.Option("--version", callback=tell_version, is_eager=True, help="print it")
+        ] = False,
+    ) -> None:
         """An AWS Lambda runtime for Python made of actors."""
 
     @app.command("invoke")

@@ -81,7 +81,8 @@ def _empty(report: Report) -> tuple[Any, Any]:
     picture = made.Figure(figsize=SIZE)
     axes = picture.subplots()
     machine = report.machine
-    axes.set_title(f"{report.handler}, {machine.python}, {machine.cores} cores")
+    # With its time: in the same folder others may be left, of figures that were not drawn again.
+    axes.set_title(f"{report.handler}, {machine.python}, {machine.cores} cores, {report.taken}")
     axes.grid(visible=True, alpha=0.3)
     return picture, axes
 

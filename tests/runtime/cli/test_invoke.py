@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -353,6 +354,13 @@ def test_a_full_disk_is_one_sentence_and_2(folder: Path) -> None:
         "and the answers go there"
     )
     assert "Traceback" not in result.stderr
+
+
+def test_the_command_tells_its_version() -> None:
+    command = [sys.executable, "-m", "runtime.cli", "--version"]
+    result = subprocess.run(command, capture_output=True, text=True)
+
+    assert (result.returncode, result.stdout) == (0, f"okibi {version('okibi')}\n")
 
 
 @pytest.mark.parametrize(

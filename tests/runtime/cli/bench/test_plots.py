@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from runtime.cli.bench.plots import points
+import pytest
+
+from runtime.cli.bench.plots import draw, points
 from runtime.cli.bench.report import make_report
 from tests.runtime.cli.bench.made import MACHINE, order, results, run
 
@@ -17,3 +19,13 @@ def test_one_event_at_a_time_is_the_first_point_and_many_follow_in_order(tmp_pat
     middles = [each["throughput"].okibi for each in found.values()]
     assert [middle.median for middle in middles if middle is not None] == [5000, 10_000, 20_000]
     assert all("memory" in each for each in found.values())
+
+
+def test_a_picture_says_of_what_it_is_and_when_that_was_taken(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    report = make_report(order(tmp_path), results([run(200)], [run(90)]), MACHINE)
+
+    svg, png = draw(report, tmp_path)
+
+    assert f"app.handler, CPython 3.13.0, 2 cores, {report.taken}" in svg.read_text()
+    assert png.exists()
