@@ -374,8 +374,8 @@ class Lane:
             self._unanswered, self._repeats = None, 0
         if delivery is not None:
             delivery.ack()
-            # Of up to 6 MB, and the worker has the delivery until it is given another: of many
-            # workers one may never be.
+            # Of up to 6 MB, and the ledger has the delivery by its worker, which of many workers
+            # may never be given another.
             delivery.outcome = None
         return delivery
 

@@ -102,7 +102,8 @@ class HandlerThread(InThread):
         its event is answered.
         """
         with suppress(Empty):
-            # What there is may be the nursery's end.
+            # It was put there by now: who is cancelled has its step a pass later. What there is may
+            # also be the nursery's end.
             if self._calls.get_nowait() is not None:
                 self._given = False
         self._calls.put(None)

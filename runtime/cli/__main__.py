@@ -29,15 +29,17 @@ def _run() -> int:
 
     def tell_version(asked: bool) -> None:
         if asked:
-            from importlib.metadata import version
+            from runtime.cli.version import tell
 
-            print(f"okibi {version('okibi')}")
-            raise typer.Exit
+            raise typer.Exit(tell())
 
     @app.callback()
     def okibi(  # pyright: ignore[reportUnusedFunction]
-        version: Annotated[
-            bool, typer.Option("--version", callback=tell_version, is_eager=True, help="print it")
+        _version: Annotated[
+            bool,
+            typer.Option(
+                "--version", callback=tell_version, is_eager=True, help="print okibi's version"
+            ),
         ] = False,
     ) -> None:
         """An AWS Lambda runtime for Python made of actors."""

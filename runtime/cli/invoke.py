@@ -14,7 +14,7 @@ from runtime.cli.given import (
     see_that_files_can_be_opened,
 )
 from runtime.cli.out import write_err, write_out
-from runtime.cli.start_errors import read_error, why_not_started
+from runtime.cli.start_errors import read_error, said_itself, stood_at, why_not_started
 from runtime.cli.until_signal import exit_code_of
 from runtime.local import FunctionSettings, InvokeResult, LocalLambda, open_local_lambda
 from runtime.wire import PRELUDE_END
@@ -101,8 +101,9 @@ async def _invoke_all(order: Order, function: LocalLambda, log: "_Log") -> int:
     for _ in range(order.repeat):
         result = await _print_answer(function, order.event)
         if not result.handed_out:
-            log.show_up_to_report_of(read_error(result.payload).errorType)
-            raise BadInput(why_not_started(order.settings, result))
+            place = log.place()
+            log.show_said(read_error(result.payload).errorType)
+            raise BadInput(why_not_started(order.settings, result, place))
         if result.function_error is not None:
             code = FUNCTION_ERROR
     await function.settled()
@@ -154,18 +155,19 @@ class _Log:
         for line in held or ():
             write_err(_as_lines(line))
 
-    def show_up_to_report_of(self, error_type: str) -> None:
+    def show_said(self, error_type: str) -> None:
         """Show what the function has said itself before it failed to start with this error."""
-        held = [line for line in self._held or () if not line.startswith("INIT_REPORT ")]
-        report = f"{ERROR}{error_type}: "
-        reports = [at for at, line in enumerate(held) if line.startswith(report)]
-        self._held = held[: reports[-1]] if reports else held
+        self._held = said_itself(self._held or (), error_type)
         self.show()
+
+    def place(self) -> str:
+        """Where it stood when the time for its start was over; empty if nobody has said that."""
+        return stood_at(self._held or ())
 
 
 def _as_lines(entry: str) -> str:
     """An error as lines, which Lambda's log has in one (room `runtime.sinks`): on a terminal each
-    would be written over the one before.
+    would be written over the one before. What was printed without an end may stand before it.
     """
     return entry.rstrip("\r").replace("\r", "\n") if ERROR in entry else entry
 

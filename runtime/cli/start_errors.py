@@ -1,13 +1,22 @@
 """A function that does not start, told of in one sentence."""
 
+import re
 from collections.abc import Sequence
+from itertools import takewhile
 
 import attrs
 import msgspec
 
 from runtime.local import FunctionSettings, InvokeResult
 
-__all__ = ["FunctionError", "read_error", "why_not_started"]
+__all__ = ["FunctionError", "read_error", "said_itself", "stood_at", "why_not_started"]
+
+# What okibi and Lambda say of a start that fails: an actor's end, the stack of what takes too long,
+# the report; the error itself is told by its type. As text or as JSON.
+OWN = re.compile(
+    r"INIT_REPORT |Timeout \(.*\)!$|(\[[A-Z]+\]\t|\{).*\(incarnation \d+\)|\{.*\"errorType\""
+)
+PLACE = re.compile(r' +(File ".*", line \d+ in .*)')
 
 
 @attrs.frozen
@@ -33,13 +42,36 @@ def read_error(payload: bytes) -> FunctionError:
         return FunctionError(errorMessage=payload.decode("utf-8", "replace"))
 
 
-def why_not_started(settings: FunctionSettings, result: InvokeResult) -> str:
-    """One sentence out of an init error."""
+def why_not_started(settings: FunctionSettings, result: InvokeResult, place: str = "") -> str:
+    """One sentence out of an init error.
+
+    Args:
+        settings: of the function.
+        result: of its first invocation.
+        place: where it stood, if the error does not say.
+    """
     error = read_error(result.payload)
     return (
         f"{settings.handler} in {settings.task_root} does not start:"
-        f" {error.in_words()}; {_advice(error.errorType)}"
+        f" {error.in_words()}{place and f' ({place})'}; {_advice(error.errorType)}"
     )
+
+
+def said_itself(lines: Sequence[str], error_type: str) -> list[str]:
+    """The lines that a function has printed before it failed to start: those before the first of
+    okibi's or Lambda's.
+    """
+    error = re.compile(rf"\[ERROR\] {re.escape(error_type)}(: |\r|$)")
+    return list(takewhile(lambda line: not (OWN.match(line) or error.match(line)), lines))
+
+
+def stood_at(lines: Sequence[str]) -> str:
+    """Where a function stood whose start took too long, out of the stack that the bootstrap has
+    dumped: file and line, the innermost; empty if there is none.
+    """
+    at = next((at for at, line in enumerate(lines) if line.startswith("Timeout (")), len(lines))
+    found = (PLACE.fullmatch(line) for line in lines[at:])
+    return next((place[1] for place in found if place), "")
 
 
 def _last_place(stack: Sequence[str]) -> str:

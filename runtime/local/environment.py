@@ -35,9 +35,11 @@ def sandbox_environment(
     # runtime would ask for more events than there are.
     left = {name: text for name, text in inherited.items() if name not in RESERVED_VARIABLES}
     environment = {**DEFAULTS, **left}
-    if "AWS_REGION" in left or "AWS_PROFILE" not in left:
-        # What boto3 reads; on Lambda both are the same. A profile has a region of its own, which it
-        # would take the place of.
+    told = {**left, **settings.environment}
+    if "AWS_REGION" in told or "AWS_PROFILE" not in told:
+        # What boto3 reads; on Lambda both are the same. A profile has its own region, and this
+        # variable would hide that.
+        environment["AWS_REGION"] = told.get("AWS_REGION", DEFAULTS["AWS_REGION"])
         environment.setdefault("AWS_DEFAULT_REGION", environment["AWS_REGION"])
     if not environment.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}:
         environment.update(CREDENTIALS)

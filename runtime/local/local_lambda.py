@@ -174,8 +174,10 @@ class LocalLambda:
     def _ended(self, invocation: Invocation) -> None:
         self._sample_memory()
         self._settled.set()
+        # Of many in flight what lacks an end may be another's half a line.
+        alone = self.settings.max_concurrency is None
         for line in end_lines(invocation, memory=self.settings.memory, peak=self._peak):
-            self._output.write(line)
+            self._output.write(line, ends=alone)
 
     def _init_failed(self, error: Outcome) -> None:
         took = (self._api.came_at - self._sandbox.started_at) * 1000

@@ -21,7 +21,7 @@ class InheritedOutput:
 
     descriptor = STDERR
 
-    def write(self, line: str) -> None:
+    def write(self, line: str, *, ends: bool = False) -> None:
         """A line of Lambda's."""
         print(line, file=sys.stderr, flush=True)
 
@@ -52,12 +52,15 @@ class LineOutput:
         self._reading_end, self.descriptor = os.pipe()
         os.set_blocking(self._reading_end, False)
 
-    def write(self, line: str) -> None:
-        """A line of Lambda's, behind all that the process has written until now."""
+    def write(self, line: str, *, ends: bool = False) -> None:
+        """A line of Lambda's, behind all that the process has written until now.
+
+        Args:
+            line: it.
+            ends: whether it ends the one invocation in flight, whose last line may lack an end.
+        """
         self.drain()
-        if line.startswith("END "):
-            # What was printed without an end is that invocation's. Elsewhere it may be the half of
-            # a line, of another one that is in flight.
+        if ends:
             self._finish()
         self.sink(line)
 

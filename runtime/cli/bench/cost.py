@@ -8,8 +8,8 @@
 #   here, under this runtime's loop, and serves what the processor time of an event leaves room for.
 #   It is not loaded to the brim: nobody runs a server so, since events would wait without end.
 #   Each core needs a process, of the memory that was measured; where a process serves one event at
-#   a time, each event in flight needs one, else the memory that each was measured to take beside
-#   the first. Memory is filled no further than the cores are used, in the mean.
+#   a time, each event in flight needs one; where it serves many, each beside the first needs the
+#   memory that it was measured to take. Of the memory, as of the cores, a part is used in the mean.
 # * Left out of both: the free tier, cold starts, logs, traffic, load balancers, whoever looks after
 #   the server.
 """What a month costs at a given rate: Lambda against an always-on server. Pure arithmetic."""

@@ -26,8 +26,8 @@ PEER = "awslambdaric"
 """The official client; the one peer that is known."""
 
 MOST_AT_ONCE, MOST_OF_THE_PEER = 1024, 64
-# That a process of so many connections has open beside them; the peer has two for each process that
-# it has started.
+# That a process of so many connections has open beside them; the peer's first process has two open
+# for each of the others.
 OTHER_FILES, FILES_OF_THE_PEER = 32, 2
 # Of each all cycles are kept until the end.
 MOST_ROUNDS = 1000

@@ -82,7 +82,7 @@ def _empty(report: Report) -> tuple[Any, Any]:
     axes = picture.subplots()
     machine = report.machine
     # With its time: in the same folder others may be left, of figures that were not drawn again.
-    axes.set_title(f"{report.handler}, {machine.python}, {machine.cores} cores, {report.taken}")
+    axes.set_title(f"{report.handler}, {machine.python}, {machine.cores} cores\n{report.taken}")
     axes.grid(visible=True, alpha=0.3)
     return picture, axes
 

@@ -45,13 +45,14 @@ COSTS = (
 )
 COSTS_BESIDE = ", of the peer's one for each event in flight"
 IN_FLIGHT = (
-    "A server of okibi's is to have room for what each event in flight takes beside the first,"
-    " by what {} at once took: {:.1f} MB."
+    "A server of okibi's is to have room for {:.1f} MB for each event in flight beside the first,"
+    " as measured with {} at once."
 )
 NOT_COUNTED = (
     "What more than one event in flight takes on a server of okibi's is not counted, and may be"
-    " what fills it: --concurrency measures it."
+    " what fills it{}."
 )
+MEASURES = "; --concurrency measures it"
 CRASHES = (
     "Your handler cannot be made to fail: a small one that comes with okibi does, on the same"
     " runtime, beside a server on the same cores; from the start of the bad event, or from the end"
@@ -233,8 +234,10 @@ def notes(order: BenchOrder, results: Results, machine: Machine) -> tuple[str, .
         ),
     ]
     event_mb = _event_mb(results)
-    in_flight = None if event_mb is None else IN_FLIGHT.format(max(results.many), event_mb)
-    said.append(in_flight or NOT_COUNTED)
+    if event_mb is None:
+        said.append(NOT_COUNTED.format("" if results.many else MEASURES))
+    else:
+        said.append(IN_FLIGHT.format(event_mb, max(results.many)))
     runs, many = results.one_at_a_time, results.many_at_once
     if any(run.cpu_us is None for run in runs):
         said.append(UNKNOWN)

@@ -235,13 +235,35 @@ def test_a_function_that_does_not_start_is_one_sentence_and_2(
         assert part in err
 
 
+RAISES_IN_INIT = """
+from runtime import Handler
+class handler(Handler):
+    async def init(self):
+        raise KeyError("x")
+    async def handle(self, event, context): ...
+"""
+
+
+@pytest.mark.parametrize("log_format", ["TEXT", "JSON"])
 @pytest.mark.parametrize(
     ("ends", "error"),
-    [("import os; os._exit(1)", "Runtime.ExitError"), ("raise ValueError('no')", "ValueError: no")],
+    [
+        ("import os; os._exit(1)", "Runtime.ExitError"),
+        ("raise ValueError('no')", "ValueError: no"),
+        ("raise ValueError", "ValueError: "),
+        # The supervisors above it say that it ended, too.
+        (RAISES_IN_INIT, "KeyError: /function/lambda/workers/worker-0 did not start: 'x'"),
+    ],
 )
 def test_what_a_function_says_before_it_fails_to_start_is_shown(
-    ends: str, error: str, capfd: pytest.CaptureFixture[str], folder: Path
+    ends: str,
+    error: str,
+    log_format: str,
+    capfd: pytest.CaptureFixture[str],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_LOG_FORMAT", log_format)
     (folder / "says.py").write_text(f"print('[ERROR] no licence', flush=True)\n{ends}")
 
     assert invoke("says.handler", None) == 2

@@ -211,6 +211,15 @@ async def test_one_more_than_there_are_slots_is_refused() -> None:
     assert sorted(errors, key=str) == [None, None, "Runtime.Unavailable"]
 
 
+async def test_where_many_may_be_in_flight_the_end_of_one_ends_no_line() -> None:
+    async with opened(max_concurrency=2) as (function, lines):
+        for said in (event(do="print", text="half a ", line=False), event(do="print", text="line")):
+            await function.invoke(said)
+            await until_idle(function, 2)
+
+        assert "half a line" in lines
+
+
 async def test_with_many_at_once_a_time_out_ends_no_process() -> None:
     async with opened(max_concurrency=2, timeout=0.3) as (function, _):
         await function.invoke(b"{}")

@@ -84,9 +84,12 @@ def test_how_it_is_initialized_is_told_by_the_settings_not_by_the_shell(
         ({"AWS_PROFILE": "mine", "AWS_REGION": "eu-west-1"}, "eu-west-1", "eu-west-1"),
     ],
 )
-def test_the_region_is_the_shell_s_for_those_who_ask_by_either_name(
+def test_boto3_is_told_the_region_that_aws_region_names(
     inherited: dict[str, str], region: str, default: str | None
 ) -> None:
-    told = sandbox_environment(FunctionSettings("app.handler"), "", inherited)
+    by_the_shell = sandbox_environment(FunctionSettings("app.handler"), "", inherited)
+    own = FunctionSettings("app.handler", environment=inherited)
+    by_the_function = sandbox_environment(own, "", {})
 
-    assert (told["AWS_REGION"], told.get("AWS_DEFAULT_REGION")) == (region, default)
+    for told in (by_the_shell, by_the_function):
+        assert (told["AWS_REGION"], told.get("AWS_DEFAULT_REGION")) == (region, default)

@@ -57,9 +57,13 @@ def test_what_events_in_flight_take_is_what_most_at_once_took_beyond_one(tmp_pat
     # 2 processes, and 1,848 MB for 50 each.
     small = next(cost for cost in report.costs if cost.where.startswith("t4g.small"))
     assert small.how.startswith("1 of 27.3/s")
-    assert "takes beside the first, by what 16 at once took: 50.0 MB" in said(tmp_path, made)
+    assert "50.0 MB for each event in flight beside the first, as measured with 16 at" in said(
+        tmp_path, made
+    )
     assert "is not counted" not in said(tmp_path, made)
-    assert "--concurrency measures it" in said(tmp_path)
+    assert "fills it; --concurrency measures it." in said(tmp_path)
+    unknown = results([slow], [slow], many={4: {"okibi": [run(100, peak=None)]}})
+    assert said(tmp_path, unknown).endswith("fills it.")
 
 
 def test_where_nobody_tells_of_processor_time_an_event_computes_all_the_time(
