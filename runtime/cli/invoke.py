@@ -14,7 +14,7 @@ from runtime.cli.given import (
     see_that_files_can_be_opened,
 )
 from runtime.cli.out import write_err, write_out
-from runtime.cli.start_errors import read_error, said_itself, stood_at, why_not_started
+from runtime.cli.start_errors import ERROR, read_error, said_itself, stood_at, why_not_started
 from runtime.cli.until_signal import exit_code_of
 from runtime.local import FunctionSettings, InvokeResult, LocalLambda, open_local_lambda
 from runtime.wire import PRELUDE_END
@@ -24,7 +24,6 @@ __all__ = ["Order", "invoke", "read_order"]
 GOOD, FUNCTION_ERROR = 0, 1
 # That it has open at once, and some to spare.
 FILES = 24
-ERROR = "[ERROR] "
 
 
 @attrs.frozen

@@ -2,19 +2,22 @@
 
 import re
 from collections.abc import Sequence
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 
 import attrs
 import msgspec
 
 from runtime.local import FunctionSettings, InvokeResult
 
-__all__ = ["FunctionError", "read_error", "said_itself", "stood_at", "why_not_started"]
+__all__ = ["ERROR", "FunctionError", "read_error", "said_itself", "stood_at", "why_not_started"]
 
+ERROR = "[ERROR] "
+"""What the bootstrap's report of an error begins with, where the log is text."""
+DUMP = re.compile(r"Timeout \(.*\)!$")
 # What okibi and Lambda say of a start that fails: an actor's end, the stack of what takes too long,
 # the report; the error itself is told by its type. As text or as JSON.
 OWN = re.compile(
-    r"INIT_REPORT |Timeout \(.*\)!$|(\[[A-Z]+\]\t|\{).*\(incarnation \d+\)|\{.*\"errorType\""
+    rf"INIT_REPORT |{DUMP.pattern}|(\[[A-Z]+\]\t|\{{).*\(incarnation \d+\)|\{{.*\"errorType\""
 )
 PLACE = re.compile(r' +(File ".*", line \d+ in .*)')
 
@@ -61,7 +64,7 @@ def said_itself(lines: Sequence[str], error_type: str) -> list[str]:
     """The lines that a function has printed before it failed to start: those before the first of
     okibi's or Lambda's.
     """
-    error = re.compile(rf"\[ERROR\] {re.escape(error_type)}(: |\r|$)")
+    error = re.compile(rf"{re.escape(ERROR + error_type)}(: |\r|$)")
     return list(takewhile(lambda line: not (OWN.match(line) or error.match(line)), lines))
 
 
@@ -69,9 +72,8 @@ def stood_at(lines: Sequence[str]) -> str:
     """Where a function stood whose start took too long, out of the stack that the bootstrap has
     dumped: file and line, the innermost; empty if there is none.
     """
-    at = next((at for at, line in enumerate(lines) if line.startswith("Timeout (")), len(lines))
-    found = (PLACE.fullmatch(line) for line in lines[at:])
-    return next((place[1] for place in found if place), "")
+    dumped = dropwhile(lambda line: not DUMP.match(line), lines)
+    return next((place[1] for line in dumped if (place := PLACE.fullmatch(line))), "")
 
 
 def _last_place(stack: Sequence[str]) -> str:

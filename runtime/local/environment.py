@@ -39,8 +39,8 @@ def sandbox_environment(
     if "AWS_REGION" in told or "AWS_PROFILE" not in told:
         # What boto3 reads; on Lambda both are the same. A profile has its own region, and this
         # variable would hide that.
-        environment["AWS_REGION"] = told.get("AWS_REGION", DEFAULTS["AWS_REGION"])
-        environment.setdefault("AWS_DEFAULT_REGION", environment["AWS_REGION"])
+        region = told.get("AWS_REGION", DEFAULTS["AWS_REGION"])
+        environment.setdefault("AWS_DEFAULT_REGION", region)
     if not environment.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}:
         environment.update(CREDENTIALS)
     initialization = {"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand"}
