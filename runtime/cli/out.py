@@ -49,7 +49,17 @@ def write_out(data: bytes, what: str) -> None:
 
 def write_err(line: str) -> None:
     """Write a line to standard error; where that is closed it is nobody's, least of all standard
-    output's, to which `print` would turn.
+    output's, to which `print` would turn. Where it cannot be written, on a full disk, the answers
+    are worth more than it.
+
+    Raises:
+        BrokenPipeError: its reader has left.
     """
-    if cast("object", sys.stderr) is not None:
+    if cast("object", sys.stderr) is None:
+        return
+    try:
         print(line, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError:
+        pass

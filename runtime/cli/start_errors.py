@@ -9,7 +9,15 @@ import msgspec
 
 from runtime.local import FunctionSettings, InvokeResult
 
-__all__ = ["ERROR", "FunctionError", "read_error", "said_itself", "stood_at", "why_not_started"]
+__all__ = [
+    "ERROR",
+    "FunctionError",
+    "last_said",
+    "read_error",
+    "said_itself",
+    "stood_at",
+    "why_not_started",
+]
 
 ERROR = "[ERROR] "
 """What the bootstrap's report of an error begins with, where the log is text."""
@@ -74,6 +82,12 @@ def stood_at(lines: Sequence[str]) -> str:
     """
     dumped = dropwhile(lambda line: not DUMP.match(line), lines)
     return next((place[1] for line in dumped if (place := PLACE.fullmatch(line))), "")
+
+
+def last_said(lines: Sequence[str]) -> str:
+    """The last line that is not empty, nor what Lambda says itself of an init that has failed."""
+    said = (line.strip() for line in reversed(lines) if not line.startswith("INIT_REPORT "))
+    return next(filter(None, said), "")
 
 
 def _last_place(stack: Sequence[str]) -> str:

@@ -41,7 +41,7 @@ def sandbox_environment(
         # variable would hide that.
         region = told.get("AWS_REGION", DEFAULTS["AWS_REGION"])
         environment.setdefault("AWS_DEFAULT_REGION", region)
-    if not environment.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}:
+    if not told.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}:
         environment.update(CREDENTIALS)
     initialization = {"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand"}
     if settings.max_concurrency is not None:

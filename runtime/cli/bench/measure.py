@@ -5,9 +5,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 
 import attrs
@@ -20,7 +19,7 @@ from runtime.cli.bench.order import PEER, BenchOrder
 from runtime.cli.bench.plan import OKIBI, Purpose, Step, plan
 from runtime.cli.bench.record import CrashTimes, Results, Run, RunOrder
 from runtime.cli.given import BadInput
-from runtime.cli.start_errors import read_error, why_not_started
+from runtime.cli.start_errors import last_said, read_error, stood_at, why_not_started
 from runtime.local import InvokeResult, open_local_lambda
 from runtime.local.environment import sandbox_environment
 
@@ -111,17 +110,19 @@ class _Bench:
             environment=self._environment(),
         )
         pieces: list[bytes] = []
-        said = deque[str](maxlen=1)
+        said = list[str]()
         async with (
-            open_local_lambda(settings, output=partial(_keep, said)) as function,
+            open_local_lambda(settings, output=said.append) as function,
             function.stream(self.order.event) as stream,
         ):
             async for piece in stream:
                 pieces.append(piece)
             result = await stream.result()
         if not result.handed_out:
-            last = f"; the last it said: {said[0]}" if said and _says_nothing(result) else ""
-            raise BadInput(f"on {contender.name} {why_not_started(settings, result)}{last}")
+            last = last_said(said) if _says_nothing(result) else ""
+            why = why_not_started(settings, result, stood_at(said))
+            told = f"; the last it said: {last}" if last else ""
+            raise BadInput(f"on {contender.name} {why}{told}")
         answer = b"".join(pieces)
         if result.function_error is not None:
             _refuse_error(contender, self.order, result)
@@ -218,12 +219,6 @@ class _Bench:
             "PYTHONPYCACHEPREFIX": os.environ.get("PYTHONPYCACHEPREFIX")
             or str(self.folder / "compiled"),
         }
-
-
-def _keep(said: deque[str], line: str) -> None:
-    # What Lambda says itself of an init that has failed is no word of the function's.
-    if line.strip() and not line.startswith("INIT_REPORT "):
-        said.append(line.strip())
 
 
 def _says_nothing(result: InvokeResult) -> bool:

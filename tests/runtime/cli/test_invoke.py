@@ -304,6 +304,14 @@ def test_with_stderr_closed_only_answers_are_printed(folder: Path) -> None:
     assert (result.returncode, result.stdout) == (0, "{}\n")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_with_stderr_on_a_full_disk_the_answers_are_printed(folder: Path) -> None:
+    line = f"{shlex.quote(sys.executable)} -m runtime.cli invoke app.echo 2>/dev/full"
+    result = subprocess.run(["sh", "-c", line], cwd=folder, stdout=subprocess.PIPE, text=True)
+
+    assert (result.returncode, result.stdout) == (0, "{}\n")
+
+
 def start(*arguments: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "runtime.cli", "invoke", *arguments],

@@ -1,6 +1,6 @@
 """What is told of a function that does not start."""
 
-from runtime.cli.start_errors import said_itself, stood_at
+from runtime.cli.start_errors import last_said, said_itself, stood_at
 
 DUMP = [
     "begins",
@@ -30,3 +30,8 @@ def test_an_error_of_another_type_is_its_own_word() -> None:
 
     assert said_itself(lines, "KeyError") == lines[:2]
     assert said_itself(lines, "Runtime.ExitError") == lines
+
+
+def test_the_last_that_it_has_said_is_neither_empty_nor_lambdas() -> None:
+    assert last_said(["set FOO ", " ", "INIT_REPORT Init Duration: 10 ms"]) == "set FOO"
+    assert last_said(["INIT_REPORT Init Duration: 10 ms"]) == ""

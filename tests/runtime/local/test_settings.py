@@ -93,3 +93,15 @@ def test_boto3_is_told_the_region_that_aws_region_names(
 
     for told in (by_the_shell, by_the_function):
         assert (told["AWS_REGION"], told.get("AWS_DEFAULT_REGION")) == (region, default)
+
+
+@pytest.mark.parametrize(("named", "key"), [({}, "local"), ({"AWS_PROFILE": "mine"}, None)])
+def test_an_sdk_gets_credentials_that_fail_at_once_unless_a_profile_has_its_own(
+    named: dict[str, str], key: str | None
+) -> None:
+    by_the_shell = sandbox_environment(FunctionSettings("app.handler"), "", named)
+    own = FunctionSettings("app.handler", environment=named)
+    by_the_function = sandbox_environment(own, "", {})
+
+    for told in (by_the_shell, by_the_function):
+        assert told.get("AWS_ACCESS_KEY_ID") == told.get("AWS_SECRET_ACCESS_KEY") == key
