@@ -6,7 +6,9 @@ DeadlineExceeded, a BaseException, so `except Exception: pass` does not hold it.
 signal's handler also out of an interrupted system call or lock, so a sleep, a recv and a
 deadlock end as a busy loop does. C code that holds the interpreter is beyond it.
 
-A plain `def` is signalled from its limit on. An `async def` has its cancel scope for that; one
+A plain `def` is signalled from its limit on. What the exception has set off in it, a `finally` or
+the end of a `with`, has until half of the margin: a transaction is rolled back, a connection given
+back. Only then is it raised in there too. An `async def` has its cancel scope for that; one
 that holds the loop does not hear of it, and is signalled from half of the margin on, when it would
 be abandoned if the loop went on. An exception in the middle of trio's work, or of okibi's, would
 be the end of both, so for that one the signal raises only where the stack says that the handler's
@@ -16,6 +18,7 @@ a laxer rule: also inside trio's rooms that tasks call.
 
 import dis
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from types import CodeType, FrameType
@@ -44,11 +47,12 @@ _handling: set[CodeType] = set()
 class Alarm:
     """Takes the signal while it is entered, and raises while a handler runs."""
 
-    __slots__ = ("_armed", "_entered", "_lock", "raises")
+    __slots__ = ("_armed", "_entered", "_lock", "_patient", "raises")
 
     def __init__(self) -> None:
         self._armed = False
         self._entered = False
+        self._patient = False
         self._lock = threading.Lock()
         self.raises: type[DeadlineExceeded] = DeadlineExceeded
 
@@ -74,12 +78,19 @@ class Alarm:
             sniffio.name = library
 
     def send(self) -> None:
-        """Signal the main thread, from any other; does nothing unless a plain handler runs."""
+        """Signal the main thread, from any other; does nothing unless a plain handler runs, and has
+        not been told yet, or goes on all the same.
+        """
         if self._armed:
-            self.interrupt()
+            self._patient = True
+            self._signal()
 
     def interrupt(self) -> None:
         """Signal the main thread, from any other: a late handler that holds it is to end."""
+        self._patient = False
+        self._signal()
+
+    def _signal(self) -> None:
         # Where nobody takes it, the signal would end the process.
         with self._lock:
             if not self._entered:
@@ -92,7 +103,10 @@ class Alarm:
 
     def _raise(self, _: int, frame: FrameType | None) -> None:
         # One that comes when the handler has just returned must not hit the runtime.
-        if self._armed or _is_late(handled_in(frame)):
+        if self._armed:
+            if not (self._patient and _is_being_handled()):
+                raise self.raises
+        elif _is_late(handled_in(frame)):
             raise self.raises
 
     def forked(self) -> None:
@@ -174,6 +188,17 @@ def _handler_at(code: CodeType, at: int) -> int:
     """Where an exception of this instruction goes on; -1 for out of the function."""
     entries: list[Any] = getattr(dis.Bytecode(code), "exception_entries")  # noqa: B009, untyped
     return next((e.target for e in entries if e.start <= at < e.end), -1)
+
+
+def _is_being_handled() -> bool:
+    """Whether the code that was interrupted is what a DeadlineExceeded has set off."""
+    error = sys.exception()
+    # A circle of the user's making would have no end.
+    for _ in range(100):
+        if error is None or isinstance(error, DeadlineExceeded):
+            break
+        error = error.__context__
+    return isinstance(error, DeadlineExceeded)
 
 
 def _is_late(delivery: Delivery | None) -> bool:

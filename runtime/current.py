@@ -9,14 +9,20 @@ A thread of the user's own (`threading.Thread`, an executor) inherits no context
 event can be in flight it is marked with that one, as in the official client; with more it could
 only be guessed, and is not marked.
 
+What an `async def` sets of its own, a tenant or a decimal context, is of its event too, as
+`asyncio.run` in a plain `def` would have it: its worker's task goes on without it (`leave_behind`).
+A plain `def` on the main thread keeps it, as in the official client.
+
 The X-Ray trace is told likewise. `_X_AMZN_TRACE_ID` in the environment, where tracers look for it,
 is the whole process's: it is set, or deleted, at each event as in the official client while only
 one can be in flight, and never touched with more.
 """
 
 from collections.abc import Mapping
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from types import MappingProxyType
+
+from trio.lowlevel import current_task
 
 from .trace_variable import set_trace
 
@@ -52,6 +58,28 @@ def enter(request_id: str, headers: Mapping[bytes, bytes]) -> None:
     trace = headers.get(TRACE)
     if trace != _traced and _one_at_a_time:
         _set_variable(trace)
+
+
+def leave_behind(before: Context) -> bool:
+    """Have the running task go on as it was, from its next step on.
+
+    Rejected: a context for each event, which trio would have to be given before the handler's first
+    step: a pass of its loop more.
+
+    Args:
+        before: a copy of its context, from when nothing had been set.
+
+    Returns:
+        Whether anything has been set since.
+    """
+    try:
+        if before == copy_context():
+            return False
+    except Exception:
+        # What was set is a value of the user's, whose `__eq__` has raised: so it was set.
+        pass
+    current_task().context = before
+    return True
 
 
 def invocation() -> Invocation:

@@ -38,6 +38,8 @@ _NEEDS_ASYNCIO = (
     ": the handler needs asyncio, and okibi runs it on trio; set OKIBI_LOOP=asyncio, or say "
     'Function(handler, loop="asyncio")'
 )
+_MAIN = "in thread 'MainThread'"
+_NEEDS_LOOP = ": a thread has no loop until `asyncio.run` makes it one"
 _ACCEPTED = r"[A-Z][a-zA-Z]+[a-zA-Z0-9_]*"
 _BELOW = ("trio", "outcome")
 _HOUSE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -217,13 +219,16 @@ def _message(error: BaseException) -> str:
         text = f"<its text raised {_name(type(broken))}>"
     if isinstance(error, SystemExit) and error.code is None:
         text = "sys.exit()"
-    return text + _NEEDS_ASYNCIO if _needs_asyncio(error, text) else text
+    if _needs_asyncio(error, text):
+        return text + _NEEDS_ASYNCIO
+    in_thread = isinstance(error, RuntimeError) and "no current event loop in thread" in text
+    return text + _NEEDS_LOOP if in_thread and _MAIN not in text else text
 
 
 def _needs_asyncio(error: BaseException, text: str) -> bool:
     """Whether code that is written for asyncio has found trio instead."""
     if isinstance(error, RuntimeError):
-        found = "no running event loop" in text or "no current event loop" in text
+        found = "no running event loop" in text or f"no current event loop {_MAIN}" in text
     else:
         found = isinstance(error, TypeError) and "received unrecognized yield message" in text
     if not found:

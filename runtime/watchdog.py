@@ -3,7 +3,8 @@
 A handler's own cancel scope ends it a margin before the platform would. Behind that stand, each
 at its share of the margin before the deadline, as long as the delivery is unsettled:
 
-    1      the alarm: a plain `def` on the main thread is signalled, again and again
+    1      the alarm: a plain `def` on the main thread is signalled, again and again unless what
+           that has set off in it is at work, a `finally` or the end of a `with`
     1/2    the dispatcher is asked to settle what is late and abandon its worker (a shielded
            handler, no idle worker, a worker still in `init`); lest it cannot, the main thread is
            signalled again and again: an `async def` that holds the loop is ended too

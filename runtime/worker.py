@@ -3,6 +3,8 @@
 import math
 import sys
 from collections.abc import Awaitable, Callable
+from contextvars import Context as Variables
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -17,7 +19,7 @@ from actors.start import START_TIMEOUT
 
 from .alarm import handles
 from .context import Context, check_context
-from .current import enter
+from .current import enter, leave_behind
 from .delivery import Delivery, Outcome
 from .failure import (
     DeadlineExceeded,
@@ -71,8 +73,8 @@ class Worker(Actor):
     """
 
     __slots__ = (
-        "_changing", "_instance", "_late", "_me", "_missed", "_running", "decoder", "ledger",
-        "loop", "make", "say", "settings", "stateful",
+        "_before", "_changing", "_instance", "_late", "_me", "_missed", "_running", "decoder",
+        "ledger", "loop", "make", "say", "settings", "stateful",
     )  # fmt: skip
 
     def __init__(
@@ -100,6 +102,8 @@ class Worker(Actor):
         self._late: Outcome | None = None
         # What came as the scope of the events before it rang.
         self._missed: tuple[Lane, Delivery] | None = None
+        # What the context variables were before a handler that may have set some.
+        self._before: Variables | None = None
         self._changing = _INIT
 
     @property
@@ -111,6 +115,8 @@ class Worker(Actor):
         self._me = self.ref
         while True:
             error = await self._one_instance(started)
+            if self._has_set_variables():
+                await trio.lowlevel.cancel_shielded_checkpoint()
             if error is not None:
                 try:
                     raise error
@@ -222,6 +228,8 @@ class Worker(Actor):
         """
         receive: Callable[[], Awaitable[tuple[Lane, Delivery]]] = receiver_of(self)
         while True:
+            if self._has_set_variables():
+                await trio.lowlevel.cancel_shielded_checkpoint()
             message = self._missed
             if message is None:
                 message = await receive()
@@ -245,6 +253,11 @@ class Worker(Actor):
             # An answer has up to 6 MB: the next event's handler is to have the memory.
             del message, lane, delivery, outcome
 
+    def _has_set_variables(self) -> bool:
+        """Whether the last handler has left context variables, which a next step is without."""
+        before, self._before = self._before, None
+        return before is not None and leave_behind(before)
+
     def _answer(self, lane: Lane, delivery: Delivery, outcome: Outcome, trusted: bool) -> bool:
         goes_on = trusted or not self.stateful
         if not goes_on:
@@ -267,6 +280,7 @@ class Worker(Actor):
                 # A result that is there needs none: what has made it has held the loop, which
                 # hears of no scope then, and the alarm would have ended it.
                 move_deadline(scope, delivery.limit)
+                self._before = copy_context()
                 result = await result
             try:
                 return self.say(result), True
@@ -293,6 +307,7 @@ class Worker(Actor):
 
         assert self._running is not None  # a handler runs for something
         lane, delivery = self._running
+        self._before = self._before or copy_context()
         return await pour(result, instance, lane, delivery, self.loop)
 
     def _settle(self, lane: Lane, delivery: Delivery, outcome: Outcome) -> None:

@@ -114,19 +114,21 @@ async def _print_answer(function: LocalLambda, event: bytes) -> InvokeResult:
 
     An error that ends a stream stands on a line of its own behind it.
     """
-    whole, last = list[bytes](), b"\n"
+    whole, last, printed = list[bytes](), b"\n", False
     async with function.stream(event) as answer:
         async for piece in answer:
             if answer.content_type == "application/json":
                 whole.append(piece)
             else:
-                last = piece
+                last, printed = piece, True
                 # What ends the prelude of an HTTP answer would be seen as nothing at all.
                 write_out(piece.replace(PRELUDE_END, b"\n"), "the answers go")
         result = await answer.result()
-    if result.handed_out and (whole or result.payload or not last.endswith(b"\n")):
+    # What came as bytes that are no stream's has been printed, too.
+    left = b"" if printed and result.function_error is None else result.payload
+    if result.handed_out and (whole or left or not last.endswith(b"\n")):
         separator = b"" if last.endswith(b"\n") else b"\n"
-        told = _one_line(b"".join(whole) or result.payload)
+        told = _one_line(b"".join(whole) or left)
         write_out(separator + (told + b"\n" if told else b""), "the answers go")
     return result
 

@@ -21,14 +21,17 @@ def alarm() -> Iterator[Alarm]:
 
 
 @contextmanager
-def ringing(alarm: Alarm, after: float = 0.02, every: float = 0.002) -> Iterator[None]:
-    """Ring it again and again, as the watchdog does."""
+def ringing(
+    alarm: Alarm, after: float = 0.02, every: float = 0.002, *, interrupting: bool = False
+) -> Iterator[None]:
+    """Ring it again and again, as the watchdog does; from half of the margin on it interrupts."""
     over = threading.Event()
+    send = alarm.interrupt if interrupting else alarm.send
 
     def ring() -> None:
         over.wait(after)
         while not over.wait(every):
-            alarm.send()
+            send()
 
     thread = threading.Thread(target=ring)
     thread.start()
@@ -120,6 +123,37 @@ def test_a_handler_that_catches_it_is_signalled_again(alarm: Alarm) -> None:
     with ringing(alarm):
         assert alarm.run(catches, 1, 2) == "at last"
     assert caught == 3
+
+
+def cleans_up(event: object, log: list[str]) -> None:
+    """As a transaction does that is rolled back."""
+    try:
+        time.sleep(60)
+    finally:
+        try:
+            log.append("rolls back")
+            raise KeyError
+        except KeyError:
+            time.sleep(0.05)
+        log.append("is rolled back")
+
+
+def test_what_it_has_set_off_is_let_be(alarm: Alarm) -> None:
+    log = list[str]()
+
+    with ringing(alarm), pytest.raises(DeadlineExceeded):
+        alarm.run(cleans_up, 1, log)
+
+    assert log == ["rolls back", "is rolled back"]
+
+
+def test_interrupted_even_that_is_ended(alarm: Alarm) -> None:
+    log = list[str]()
+
+    with ringing(alarm, interrupting=True), pytest.raises(DeadlineExceeded):
+        alarm.run(cleans_up, 1, log)
+
+    assert log == ["rolls back"]
 
 
 def test_left_it_gives_the_signal_back_and_sends_none() -> None:

@@ -269,6 +269,17 @@ def test_a_handler_that_needs_asyncio_is_told_so() -> None:
     assert "the handler needs asyncio, and okibi runs it on trio" in told(error)[0]["errorMessage"]
 
 
+@pytest.mark.parametrize(
+    ("thread", "advice"),
+    [("MainThread", "set OKIBI_LOOP=asyncio, or say Function(handler, loop=\"asyncio\")"),
+     ("/function/lambda/workers/worker-1", "no loop until `asyncio.run` makes it one")],
+)  # fmt: skip
+def test_without_a_loop_it_is_told_where_one_comes_from(thread: str, advice: str) -> None:
+    error = raised(lambda: RuntimeError(f"There is no current event loop in thread '{thread}'."))
+
+    assert told(error)[0]["errorMessage"].endswith(advice)
+
+
 # -- the end of a handler's time
 
 

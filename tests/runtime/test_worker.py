@@ -1,6 +1,8 @@
 """A worker and its instances: what is replaced, what is answered, what counts."""
 
 import gc
+from collections.abc import AsyncIterator
+from contextvars import ContextVar
 
 import pytest
 import trio
@@ -18,6 +20,7 @@ from tests.runtime.stage import delivery
 pytestmark = pytest.mark.usefixtures(fresh.__name__)
 
 LARGE = b"a large answer" * 100
+USER = ContextVar("USER", default="nobody")
 
 
 async def test_one_instance_serves_many_events(nursery: trio.Nursery) -> None:
@@ -309,3 +312,69 @@ async def test_the_last_answer_is_not_kept_while_the_next_event_s_handler_runs()
         alive.append(kept())
 
     assert alive == [0, 0, 0, 0]
+
+
+class NeverEqual:
+    """A value that cannot be compared, as an array is."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("ambiguous")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("set_to", ["alice", NeverEqual()])
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_a_handler_sets_in_its_context_is_of_its_event(
+    set_to: str, fails: bool, nursery: trio.Nursery
+) -> None:
+    seen = list[str]()
+
+    async def handler(event: object, context: Context) -> None:
+        seen.append(USER.get())
+        USER.set(set_to)
+        if fails:
+            raise ValueError
+
+    stage = await bench(nursery, lambda: Awaited(handler))
+    for _ in range(3):
+        await stage.give(b"{}")
+
+    assert seen == ["nobody"] * 3
+
+
+async def test_what_its_init_has_set_is_there_at_each_event(nursery: trio.Nursery) -> None:
+    seen = list[str]()
+
+    class Named(Player):
+        async def init(self) -> None:
+            USER.set("of init")
+
+        async def handle(self, event: Event, context: Context) -> object:
+            seen.append(USER.get())
+            USER.set("of handle")
+            return 1
+
+    stage = await bench(nursery, Named)
+    for _ in range(3):
+        await stage.tell("echo")
+
+    assert seen == ["of init"] * 3
+
+
+async def test_what_a_stream_sets_in_its_context_is_of_its_event() -> None:
+    seen = list[str]()
+
+    async def handler(event: object, context: Context) -> AsyncIterator[str]:
+        seen.append(USER.get())
+        USER.set("alice")
+        yield "a piece"
+
+    async with world() as made:
+        await made.serves(handler)
+        for n in range(3):
+            await made.say(event(f"id-{n}"))
+            made.wire.taken()
+            await made.say(ACCEPTED)
+
+    assert seen == ["nobody"] * 3

@@ -33,6 +33,9 @@ def sleep(event, context):
 def lines(event, context):
     return {"text": "two\\nlines"}
 
+def raw(event, context):
+    return b'{"a":\\n1}'
+
 def stream(event, context):
     if "http" in event:
         from runtime import Prelude
@@ -104,6 +107,11 @@ def test_an_answer_goes_to_stdout_and_the_logs_to_stderr(capfd: pytest.CaptureFi
     assert [line.split(" ")[0] for line in lines] == ["START", "from", "END", "REPORT"] * 2
     assert "\tInit Duration: " in lines[3]
     assert "\tInit Duration: " not in lines[7]
+
+
+def test_bytes_are_printed_once_and_as_they_are(capfd: pytest.CaptureFixture[str]) -> None:
+    assert invoke("app.raw", None) == 0
+    assert capfd.readouterr().out == '{"a":\n1}\n'
 
 
 def test_without_an_event_it_is_an_empty_object(capfd: pytest.CaptureFixture[str]) -> None:
