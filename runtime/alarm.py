@@ -47,13 +47,17 @@ _handling: set[CodeType] = set()
 class Alarm:
     """Takes the signal while it is entered, and raises while a handler runs."""
 
-    __slots__ = ("_armed", "_entered", "_lock", "_patient", "raises")
+    __slots__ = ("_armed", "_entered", "_lock", "_patient", "meant", "raises", "runs")
 
     def __init__(self) -> None:
         self._armed = False
         self._entered = False
         self._patient = False
         self._lock = threading.Lock()
+        # How many have run, and which of them is meant; None for whichever it is. Who signals may
+        # lose the core between its look at an event and the signal, and the next event be there.
+        self.runs = 0
+        self.meant: int | None = None
         self.raises: type[DeadlineExceeded] = DeadlineExceeded
 
     @property
@@ -70,6 +74,7 @@ class Alarm:
         # A handler that calls `asyncio.run` must not be told that it is on trio: httpx and anyio
         # would believe it.
         library, sniffio.name = sniffio.name, None
+        self.runs += 1
         self._armed = True
         try:
             return handler(event, context)
@@ -104,7 +109,9 @@ class Alarm:
     def _raise(self, _: int, frame: FrameType | None) -> None:
         # One that comes when the handler has just returned must not hit the runtime.
         if self._armed:
-            if not (self._patient and _is_being_handled()):
+            # At the end of the process each of them is.
+            meant = self.meant in (None, self.runs) or self.raises is not DeadlineExceeded
+            if meant and not (self._patient and _is_being_handled()):
                 raise self.raises
         elif _is_late(handled_in(frame)):
             raise self.raises

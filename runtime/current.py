@@ -56,7 +56,8 @@ def enter(request_id: str, headers: Mapping[bytes, bytes]) -> None:
     _last = here = (request_id, headers)
     _invocation.set(here)
     trace = headers.get(TRACE)
-    if trace != _traced and _one_at_a_time:
+    # Without one, what the function has set itself is not to be the next event's.
+    if (trace != _traced or trace is None) and _one_at_a_time:
         _set_variable(trace)
 
 

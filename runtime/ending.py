@@ -59,6 +59,8 @@ FAILED_HASTE, FAILED_LIMIT = 1.0, 1.5
 STALLED_FOR = 0.01
 LOOK_EVERY = 0.002
 CUT_EVERY = 0.01
+# Seconds that a handler which is cut has for what that sets off in it, a `finally` say.
+CLEAN_UP = 0.06
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -178,9 +180,13 @@ class Ending:
         """End the plain handler that holds the main thread, when it has had its time."""
         time.sleep(DRAIN)
         self._alarm.raises = Stopped
+        until = time.monotonic() + CLEAN_UP
         # A plain `def` that yields holds it again and again.
         while self._alarm.armed or self._streams():
-            self._alarm.send()
+            if time.monotonic() < until:
+                self._alarm.send()
+            elif self._alarm.armed:
+                self._alarm.interrupt()
             time.sleep(CUT_EVERY)
 
 

@@ -377,6 +377,8 @@ class Lane:
             # Of up to 6 MB, and the ledger has the delivery by its worker, which of many workers
             # may never be given another.
             delivery.outcome = None
+            # What was not decoded is still there.
+            delivery.body = b""
         return delivery
 
     def broken(self, announced: bool = False) -> Loss:

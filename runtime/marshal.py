@@ -128,11 +128,28 @@ def outcome_of(result: object) -> Outcome:
         Streams: it is an async iterator or a generator.
     """
     if isinstance(result, bytes):
-        return Outcome(result, b"application/unknown")
+        return _raw(result)
     try:
         return Outcome(_encoder.encode(result))
     except Exception:
         return _slowly(result, escaped=False)
+
+
+def _raw(result: bytes) -> Outcome:
+    try:
+        return Outcome(exactly(result), b"application/unknown")
+    except Exception as error:
+        raise MarshalError(f"Unable to marshal response: {error}") from error
+
+
+def exactly(data: "bytes | bytearray | memoryview") -> bytes:
+    """The bytes themselves. One of a subclass may tell another length than it has, and a proxy or a
+    mock only says that it is bytes: found out where it is written, it would be too late to tell.
+
+    Raises:
+        TypeError: it has none.
+    """
+    return data if type(data) is bytes else bytes(memoryview(data))
 
 
 def _plainly(*, escaped: bool) -> Callable[[Any], Outcome]:
@@ -146,7 +163,7 @@ def _plainly(*, escaped: bool) -> Callable[[Any], Outcome]:
 
     def outcome(result: Any) -> Outcome:
         if isinstance(result, bytes):
-            return Outcome(result, b"application/unknown")
+            return _raw(result)
         try:
             if result.__class__ is dict:
                 for value in result.values():

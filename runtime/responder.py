@@ -1,5 +1,7 @@
 """The responder: writes what is to be said on one lane."""
 
+import errno
+
 import trio
 from trio.lowlevel import checkpoint
 
@@ -79,6 +81,9 @@ class Responder(Actor):
         except BlockingIOError:
             return False
         except OSError as error:
+            if error.errno in (errno.EBADF, errno.ENOTSOCK):
+                # The function has closed it: epoll says nothing of that to who waits for it.
+                raise
             # The poller sees the same from its side, and decides what it means.
             logger.debug("lane %d cannot be written to: %s", lane.index, error)
         else:

@@ -36,6 +36,7 @@ import trio
 from .delivery import Delivery, Outcome, State
 from .lane import Lane
 from .ledger import give_turn, wake
+from .marshal import exactly
 from .stream import RESPONSE, Stream
 from .wire import HTTP_INTEGRATION, OCTETS, PRELUDE_END, chunk, header_value
 
@@ -191,8 +192,8 @@ class Response:
             if self._stream is not None:
                 raise TypeError("a Prelude comes before all else of a streamed answer")
         elif isinstance(data, str):
-            if not data.isascii():
-                data.encode()
+            if not str.isascii(data):
+                str.encode(data)
         elif not isinstance(data, Piece):
             kind = type(data).__name__
             raise TypeError(f"a streamed answer consists of bytes and str, not {kind}: encode it")
@@ -214,7 +215,8 @@ class Response:
 def _chunks(data: Item) -> list[bytes]:
     if isinstance(data, Prelude):
         return [*chunk(data.encoded()), *chunk(PRELUDE_END)]
-    return chunk(data.encode() if isinstance(data, str) else bytes(data))
+    # Past what a subclass makes of it.
+    return chunk(str.encode(data) if isinstance(data, str) else exactly(data))
 
 
 Marked = TypeVar("Marked", bound=Callable[[Any, Response, Any], Awaitable[object]])

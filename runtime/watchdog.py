@@ -137,7 +137,7 @@ class Watchdog:
     def attach(self, ledger: Ledger, alarm: Alarm) -> None:
         """Take what it is to watch: before the tree starts, of which it watches the start first."""
         self._token = trio.lowlevel.current_trio_token()
-        self._offset = time.monotonic() - trio.current_time()
+        self._offset = _offset()
         self._ledger, self._alarm = ledger, alarm
 
     def initialised(self) -> None:
@@ -235,12 +235,13 @@ class Watchdog:
     def _end_delivery(self, delivery: Delivery) -> None:
         margin = delivery.due - delivery.limit
         asked = math.inf
-        while delivery.unsettled and not self._closed:
+        while self._means(delivery) and not self._closed:
             now = time.monotonic()
             left = delivery.due + self._offset - now
             self._signal(left <= margin / 2)
-            if left <= margin / 2 and math.isinf(asked) and self._token is not None:
-                asked = now
+            if left <= margin / 2 and self._token is not None:
+                # Again and again: by the loop's clock the first may come too early.
+                asked = min(asked, now)
                 self._ask(self._token)
             # However late the event came: the loop is given time to answer what it is asked.
             if left <= margin / 4 and now - asked >= PATIENCE and delivery.claim():
@@ -248,6 +249,17 @@ class Watchdog:
             # Other lanes' settlements cut the wait short, each of them once.
             self._look.clear()
             self._look.wait(SIGNAL_EVERY)
+
+    def _means(self, delivery: Delivery) -> bool:
+        """Whether it is unsettled. If so the alarm means the handler that runs now, and none that
+        begins once this thread has lost the core.
+        """
+        runs = self._alarm.runs if self._alarm is not None else 0
+        if not delivery.unsettled:
+            return False
+        if self._alarm is not None:
+            self._alarm.meant = runs
+        return True
 
     def _signal(self, at_any: bool) -> None:
         if self._alarm is not None:
@@ -311,6 +323,17 @@ class Watchdog:
     def _sleep(self, seconds: float) -> None:
         self._looks_at = time.monotonic() + seconds
         self._look.wait(None if math.isinf(seconds) else max(seconds, 0.0))
+
+
+def _offset() -> float:
+    """What the monotonic clock is ahead of trio's. Between two looks another thread may have the
+    interpreter: of some readings the one that took least is right.
+    """
+    readings = list[tuple[float, float]]()
+    for _ in range(5):
+        before, now = time.monotonic(), trio.current_time()
+        readings.append((time.monotonic() - before, before - now))
+    return min(readings)[1]
 
 
 def end_within(seconds: float, code: int) -> None:

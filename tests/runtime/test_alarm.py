@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from runtime.alarm import SIGNAL, Alarm
-from runtime.failure import DeadlineExceeded
+from runtime.failure import DeadlineExceeded, Stopped
 
 
 @pytest.fixture
@@ -154,6 +154,25 @@ def test_interrupted_even_that_is_ended(alarm: Alarm) -> None:
         alarm.run(cleans_up, 1, log)
 
     assert log == ["rolls back"]
+
+
+def test_one_that_is_meant_for_the_handler_before_hits_no_later_one(alarm: Alarm) -> None:
+    alarm.run(nothing, 1, 2)
+    alarm.meant = alarm.runs
+
+    with ringing(alarm, 0.0, 0.001):
+        alarm.run(lambda *_: time.sleep(0.05), 1, 2)
+
+    alarm.meant = alarm.runs + 1
+    with ringing(alarm), pytest.raises(DeadlineExceeded):
+        alarm.run(busy, 1, 2)
+
+
+def test_at_the_end_of_the_process_whichever_runs_is_meant(alarm: Alarm) -> None:
+    alarm.meant, alarm.raises = 0, Stopped
+
+    with ringing(alarm), pytest.raises(Stopped):
+        alarm.run(busy, 1, 2)
 
 
 def test_left_it_gives_the_signal_back_and_sends_none() -> None:

@@ -133,6 +133,14 @@ def test_with_one_event_at_a_time_each_sets_the_variable_or_deletes_it(empty: by
 
 
 @pytest.mark.usefixtures("variable")
+def test_without_a_trace_what_the_last_event_s_code_has_set_is_gone() -> None:
+    entered(None)
+    os.environ[TRACE_VARIABLE] = "of its own"
+
+    assert entered(None) == (None, None)
+
+
+@pytest.mark.usefixtures("variable")
 def test_with_many_the_variable_is_nobody_s_and_never_touched() -> None:
     expect(2)
 

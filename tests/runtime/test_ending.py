@@ -75,6 +75,15 @@ async def test_a_plain_handler_that_holds_the_main_thread_is_cut_and_answered(sl
     assert ended.seconds < LONG / 2
 
 
+async def test_what_that_sets_off_in_it_has_its_time() -> None:
+    async with told_to_end("ends.cleans_up", {"seconds": LONG}) as (ended, _):
+        pass
+
+    assert ended.code == 0
+    assert error_of(ended) == "Runtime.Stopped"
+    assert "is rolled back" in ended.lines
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_plain_handler_in_a_thread_is_left_there_and_its_event_is_answered(
     number: int,

@@ -232,6 +232,16 @@ async def test_the_final_status_ends_a_delivery_whatever_it_is() -> None:
     assert lane.delivery is None
 
 
+async def test_what_is_acknowledged_keeps_neither_answer_nor_event() -> None:
+    lane = lane_of()
+    made = settled(lane)
+    made.body = b"an event that was not decoded"
+    lane.stage()
+    lane.acknowledged()
+
+    assert (made.outcome, made.body) == (None, b"")
+
+
 @pytest.mark.parametrize(
     "answer",
     [

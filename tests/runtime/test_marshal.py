@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.delivery import Outcome
 from runtime.marshal import (
     MarshalError,
     Streams,
@@ -168,6 +169,39 @@ def test_bytes_go_as_they_are() -> None:
 
     assert outcome.body == b"\0\xff"
     assert outcome.content_type == b"application/unknown"
+
+
+class Short(bytes):
+    """Its length is no length of its bytes."""
+
+    def __len__(self) -> int:
+        return 1
+
+
+class Posing:
+    """Says that it is bytes, as a proxy of such does."""
+
+    @property
+    def __class__(self) -> type:
+        return bytes
+
+    @__class__.setter
+    def __class__(self, value: type) -> None: ...
+
+
+@pytest.mark.parametrize("say", [outcome_of, escaped_outcome_of])
+def test_of_bytes_of_a_subclass_go_the_bytes(say: Callable[[object], Outcome]) -> None:
+    body = say(Short(b"abc")).body
+
+    assert (type(body), body) == (bytes, b"abc")
+
+
+@pytest.mark.parametrize("say", [outcome_of, escaped_outcome_of])
+def test_what_only_says_that_it_is_bytes_is_a_marshal_error(
+    say: Callable[[object], Outcome],
+) -> None:
+    with pytest.raises(MarshalError, match=r"Unable to marshal response: .*'Posing'"):
+        say(Posing())
 
 
 def test_nan_is_legal_json_on_the_wire() -> None:

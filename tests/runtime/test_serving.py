@@ -77,6 +77,16 @@ async def test_an_async_def_that_needs_asyncio_is_told_so() -> None:
         assert "the handler needs asyncio, and okibi runs it on trio" in told["errorMessage"]
 
 
+async def test_a_connection_that_the_function_has_closed_does_not_hang_its_event() -> None:
+    async with running("closes.handler", timeout=60) as sandbox:
+        before = await sandbox.ask({})
+        told = await sandbox.ask({"close": 1})
+
+        assert told["errorType"] == "Runtime.ExitError"
+        assert await sandbox.ask({}) != before
+        assert sandbox.function.starts == 2
+
+
 async def test_events_and_answers_of_any_size() -> None:
     async with running("app.asynchronous") as sandbox:
         for size in (20, 3_000, 1_000_000, 6_000_000):

@@ -319,6 +319,49 @@ async def test_an_async_handler_is_signalled_only_from_half_of_the_margin_on(
     assert told == [sent]
 
 
+async def test_the_alarm_means_the_handler_that_runs_when_it_is_found_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = delivery(due=trio.current_time() + 0.1)
+    watchdog = watching(made)
+    assert watchdog._alarm is not None
+    watchdog._alarm.runs = 7
+    monkeypatch.setattr(Alarm, "send", lambda _: made.settle(Outcome(b"1")))
+
+    watchdog._end_delivery(made)
+
+    assert watchdog._alarm.meant == 7
+
+
+async def test_the_dispatcher_is_asked_until_it_is_settled(exits: list[int]) -> None:
+    made = delivery(due=trio.current_time() + 0.2)
+    made.limit = made.due - 0.4
+    watchdog = watching(made)
+    asked = list[object]()
+
+    def settle(token: object) -> None:
+        asked.append(token)
+        if len(asked) == 3:
+            made.settle(Outcome(b"1"))
+
+    watchdog._ask = settle  # type: ignore[method-assign]
+    watchdog._end_delivery(made)
+
+    assert (len(asked), exits) == (3, [])
+
+
+async def test_what_the_clocks_are_apart_is_read_where_nothing_comes_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Another thread has the interpreter between the looks of all readings but one.
+    readings = iter([0.0, 0.01, 1.0, 1.0, 2.0, 2.02, 3.0, 3.01, 4.0, 4.01])
+    monkeypatch.setattr(time, "monotonic", lambda: next(readings))
+    at = iter([-99.0, -9.0, -97.0, -96.0, -95.0])
+    monkeypatch.setattr(trio, "current_time", lambda: next(at))
+
+    assert watchdog_room._offset() == 10.0
+
+
 async def test_when_the_loop_settles_it_in_time_nothing_ends(exits: list[int]) -> None:
     made = delivery(due=trio.current_time() + 10)
     watchdog = watching(made)

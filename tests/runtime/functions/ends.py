@@ -48,6 +48,15 @@ def plain(event, context):
     return "done"
 
 
+def cleans_up(event, context):
+    try:
+        time.sleep(event.get("seconds", 0))
+    finally:
+        if event:
+            time.sleep(0.03)
+            print("is rolled back", flush=True)
+
+
 def holds_on(event, context):
     while event:
         with contextlib.suppress(BaseException):
