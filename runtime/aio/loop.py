@@ -11,6 +11,7 @@ hop slower; a loop for each invocation, which ends the sessions with it.
 
 import asyncio
 import contextvars
+import os
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -25,6 +26,7 @@ from trio.lowlevel import Abort, RaiseCancelT, Task, TrioToken, current_trio_tok
 from actors import logs
 from actors.frames import Frames, running_from
 
+from ..forks import end_child
 from ..standing import Elsewhere, frames_of_awaiting, frames_of_error
 from .left import Left
 
@@ -58,8 +60,7 @@ class Job(Elsewhere):
 
     def begin(self, tell: Callable[[outcome.Outcome[Any]], None]) -> None:
         """Start it: a task in the context that this is called in."""
-        # Captured, SystemExit does not leave the task: it would end `run_forever`.
-        self.running = asyncio.get_running_loop().create_task(outcome.acapture(self._act))
+        self.running = asyncio.get_running_loop().create_task(self._captured())
 
         def ended(task: "asyncio.Task[outcome.Outcome[Any]]") -> None:
             # It has the error, whose traceback has the frames that wait for this job.
@@ -67,6 +68,15 @@ class Job(Elsewhere):
             tell(_outcome_of(task))
 
         self.running.add_done_callback(ended)
+
+    async def _captured(self) -> outcome.Outcome[Any]:
+        process = os.getpid()
+        # Captured, SystemExit does not leave the task: it would end `run_forever`.
+        result = await outcome.acapture(self._act)
+        if os.getpid() != process:
+            # It has forked, and this is the child: the loop, and what wakes it, is its parent's.
+            end_child(result.error if isinstance(result, outcome.Error) else None)
+        return result
 
     def stop(self) -> None:
         """Cancel it, once, as `asyncio.run` does."""

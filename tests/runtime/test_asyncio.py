@@ -47,6 +47,13 @@ async def test_an_invocation_s_context_variables_are_its_own() -> None:
         assert [(await sandbox.ask())["counted"] for _ in range(3)] == [0, 0, 0]
 
 
+@pytest.mark.parametrize(("do", "code"), [("fork", 0), ("fork and exit", 3)])
+async def test_a_child_that_a_handler_forks_ends_when_its_handler_does(do: str, code: int) -> None:
+    async with running("loops.here", timeout=8) as sandbox:
+        assert await sandbox.do(do) == code
+        assert (await sandbox.ask())["pid"] == sandbox.pid
+
+
 async def test_a_log_line_of_a_task_s_bears_the_invocation_s_request_id() -> None:
     async with running("loops.here") as sandbox:
         for _ in range(2):

@@ -20,6 +20,10 @@ COUNTED = ContextVar("counted", default=0)
 STATE = {"loop": None, "ticks": 0}
 
 
+def exit_code(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 async def handler(event, context):
     STATE["ticks"] += 1
     match event.get("do"):
@@ -27,6 +31,16 @@ async def handler(event, context):
             raise ValueError("no")
         case "exit":
             sys.exit(3)
+        case "fork":
+            child = os.fork()
+            if child == 0:
+                return None
+            return exit_code(child)
+        case "fork and exit":
+            child = os.fork()
+            if child == 0:
+                sys.exit(3)
+            return exit_code(child)
         case "interrupt":
             raise KeyboardInterrupt
         case "group":
