@@ -72,7 +72,7 @@ class Job(Elsewhere):
     async def _captured(self) -> outcome.Outcome[Any]:
         process = os.getpid()
         # Captured, SystemExit does not leave the task: it would end `run_forever`.
-        result = await outcome.acapture(self._act)
+        result: outcome.Outcome[Any] = await outcome.acapture(self._act)
         if os.getpid() != process:
             # It has forked, and this is the child: the loop, and what wakes it, is its parent's.
             end_child(result.error if isinstance(result, outcome.Error) else None)

@@ -1,16 +1,18 @@
 """What a handler says of a streamed answer: preludes, marks, and what is refused of them."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from runtime import Prelude, Response, streaming
+from runtime import Context, Prelude, Response, streaming
 from runtime.delivery import State
 from runtime.handler import streams, takes_response
 from runtime.lane import Lane
-from runtime.response import PRELUDE_LIMIT
+from runtime.response import PRELUDE_LIMIT, Item
 from tests.runtime.stage import brought_to
+from tests.runtime.streamed import serving, until
 
 
 def test_a_prelude_says_200_unless_told_otherwise_and_no_cookies_where_there_are_none() -> None:
@@ -90,3 +92,30 @@ async def test_an_invocation_that_was_answered_meanwhile_takes_no_stream() -> No
 
     with pytest.raises(RuntimeError, match="has been answered already"):
         await response.write(b"late")
+
+
+class OwnText(str):
+    __slots__ = ()
+
+    def encode(self, *_: object) -> Any:
+        return [self]
+
+
+class OwnBytes(bytes):
+    def __len__(self) -> int:
+        return 1
+
+    def __bytes__(self) -> bytes:
+        return self
+
+
+@pytest.mark.parametrize("item", [OwnText("two"), OwnBytes(b"two")], ids=["str", "bytes"])
+async def test_of_a_piece_of_a_subclass_the_bytes_go_out(item: Any) -> None:
+    async def handler(event: object, context: Context) -> AsyncIterator[Item]:
+        yield item
+
+    async with serving(handler) as stage:
+        made = await stage.give()
+        await until(lambda: made.state is State.STAGED)
+
+        assert b"\r\n3\r\ntwo\r\n0\r\n" in stage.read()

@@ -372,33 +372,6 @@ async def test_before_the_first_piece_an_error_is_an_error_after_it_it_ends_the_
         assert LOG == ["init", "init"]
 
 
-class OwnText(str):
-    __slots__ = ()
-
-    def encode(self, *_: object) -> Any:
-        return [self]
-
-
-class OwnBytes(bytes):
-    def __len__(self) -> int:
-        return 1
-
-    def __bytes__(self) -> bytes:
-        return self
-
-
-@pytest.mark.parametrize("item", [OwnText("two"), OwnBytes(b"two")], ids=["str", "bytes"])
-async def test_of_a_piece_of_a_subclass_the_bytes_go_out(item: Any) -> None:
-    async def handler(event: object, context: Context) -> AsyncIterator[Item]:
-        yield item
-
-    async with serving(handler) as stage:
-        made = await stage.give()
-        await until(lambda: made.state is State.STAGED)
-
-        assert b"\r\n3\r\ntwo\r\n0\r\n" in stage.read()
-
-
 @pytest.mark.parametrize("item", [7, None, {"a": 1}, [b"x"]])
 @pytest.mark.parametrize(("plain", "lanes"), [(False, 1), (True, 1), (True, 2)])
 async def test_what_is_no_bytes_is_an_error_at_the_line_that_yields_it(
