@@ -75,7 +75,7 @@ class Job(Elsewhere):
         result: outcome.Outcome[Any] = await outcome.acapture(self._act)
         if os.getpid() != process:
             # It has forked, and this is the child: the loop, and what wakes it, is its parent's.
-            end_child(result.error if isinstance(result, outcome.Error) else None)
+            end_child(getattr(result, "error", None))
         return result
 
     def stop(self) -> None:
