@@ -7,9 +7,9 @@
 #   more, and so does who wants to survive one machine's end. A core is taken to do what one did
 #   here, under this runtime's loop, and serves what the processor time of an event leaves room for.
 #   It is not loaded to the brim: nobody runs a server so, since events would wait without end.
-#   Each core needs a process, of the memory that was measured; where a process serves one event at
-#   a time, each event in flight needs one; where it serves many, each beside the first needs the
-#   memory that it was measured to take. Of the memory, as of the cores, a part is used in the mean.
+#   Each core needs a process, of the memory that was measured; each event in flight beside the
+#   first needs what it was measured to take, in the same process or in one of its own. Of the
+#   memory, as of the cores, a part is used in the mean.
 # * Left out of both: the free tier, cold starts, logs, traffic, load balancers, whoever looks after
 #   the server.
 """What a month costs at a given rate: Lambda against an always-on server. Pure arithmetic."""
@@ -41,9 +41,8 @@ class Load:
         cpu_ms: processor time of an event, in the mean.
         memory_mb: of the function, as Lambda is told it.
         process_mb: what one of its processes takes.
-        alone: whether a process serves one event at a time.
-        event_mb: what each event in flight takes in a process that has one already; None where
-            nobody has measured it.
+        event_mb: what each event in flight takes beside the first; None where nobody has measured
+            it.
     """
 
     monthly: float
@@ -51,7 +50,6 @@ class Load:
     cpu_ms: float
     memory_mb: int
     process_mb: float
-    alone: bool = False
     event_mb: float | None = None
 
 
@@ -131,8 +129,6 @@ def _capacity(load: Load, server: Server, processes: int) -> float:
 
 def _in_flight(load: Load, server: Server, processes: int) -> float:
     """Events for which a server has the memory at once."""
-    if load.alone:
-        return processes
     if not load.event_mb:
         return math.inf
     used = min(server.cores, processes)

@@ -103,6 +103,10 @@ class Results:
     many: Mapping[int, Mapping[str, Sequence[Run]]]
     answer: bytes
 
+    def most_at_once(self, name: str) -> Sequence[Run]:
+        """A runtime's runs of the function with the most events at once; none without many."""
+        return self.many[max(self.many)].get(name, ()) if self.many else ()
+
     @property
     def one_at_a_time(self) -> list[Run]:
         """All runs of the function with one event at a time."""

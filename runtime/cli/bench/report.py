@@ -34,23 +34,23 @@ SHARES = (
 MEMORY = (
     "Memory at the end is what all processes would have (PSS) if no others were on the machine; at"
     " most is the peak of each process (VmHWM, as `okibi invoke` reports it), with all that it"
-    " shares, and what the costs are reckoned from."
+    " shares, and what the costs are reckoned from. Of several processes it counts that more than"
+    " once; what each further one takes is reckoned from what is there at the end."
 )
 COSTS = (
     "Costs are estimates, from list prices of {}, {}, that you must check ({}); without free tier,"
     " cold starts, traffic and disks. With less memory than a core's, what computes is taken to"
     " last longer in proportion. A server's cores are taken to do what one does here, under the"
     " runtime's own loop, and to be used to {:.0%} at most; there is to be room for processes as"
-    " large as was measured, one for each core{}."
+    " large as was measured, one for each core."
 )
-COSTS_BESIDE = ", of the peer's one for each event in flight"
 IN_FLIGHT = (
-    "A server of okibi's is to have room for {:.1f} MB for each event in flight beside the first,"
-    " as measured with {} at once."
+    "A server of {}'s is to have room for {:.1f} MB for each event in flight beside the first, as"
+    " measured with {} at once."
 )
 NOT_COUNTED = (
-    "What more than one event in flight takes on a server of okibi's is not counted, and may be"
-    " what fills it{}."
+    "What more than one event in flight takes on a server of {} is not counted, and may be what"
+    " fills it{}."
 )
 MEASURES = "; --concurrency measures it"
 CRASHES = (
@@ -170,37 +170,53 @@ def _memory(order: BenchOrder, runs: Sequence[Run]) -> int:
 
 
 def _measured_mb(runs: Sequence[Run]) -> float | None:
-    known = [run.peak for run in runs if run.peak is not None]
+    return _most_mb([run.peak for run in runs])
+
+
+def _most_mb(sizes: Sequence[int | None]) -> float | None:
+    known = [size for size in sizes if size is not None]
     return max(known) / 2**20 if known else None
 
 
 def _costs(order: BenchOrder, results: Results, peer: str | None) -> tuple[Cost, ...]:
-    own = _load(order, results.functions[OKIBI])
-    ours = estimate(attrs.evolve(own, event_mb=_event_mb(results)), order.prices)
+    ours = estimate(_load(order, results, OKIBI), order.prices)
     if peer is None:
         return tuple(Cost(own.where, own.monthly, own.how) for own in ours)
-    # The official client starts a process for each event at once.
-    theirs = estimate(_load(order, results.functions[peer], alone=True), order.prices)
+    theirs = estimate(_load(order, results, peer), order.prices)
     return tuple(
         Cost(own.where, own.monthly, own.how, other.monthly, other.how)
         for own, other in zip(ours, theirs, strict=True)
     )
 
 
-def _event_mb(results: Results) -> float | None:
-    """What each event in flight takes in okibi's process beside the first."""
-    if not results.many:
+def _event_mb(results: Results, name: str) -> float | None:
+    """What each event in flight takes beside the first, in its process or in one of its own."""
+    most = max(results.many, default=1)
+    alone, together = results.functions[name], results.most_at_once(name)
+    peak = _measured_mb(alone)
+    if _processes(together) <= _processes(alone):
+        return _further(peak, _measured_mb(together), most)
+    # Peaks count for each process what they share; what is there at the end counts it once. What
+    # an event takes and gives back each of them takes.
+    end = _most_mb([run.memory for run in alone])
+    kept = _further(end, _most_mb([run.memory for run in together]), most)
+    if kept is None or end is None or peak is None:
         return None
-    most = max(results.many)
-    together, alone = (
-        _measured_mb(runs) for runs in (results.many[most][OKIBI], results.functions[OKIBI])
-    )
-    if together is None or alone is None:
-        return None
-    return max(0.0, together - alone) / (most - 1)
+    return kept + max(0.0, peak - end)
 
 
-def _load(order: BenchOrder, runs: Sequence[Run], *, alone: bool = False) -> Load:
+def _processes(runs: Sequence[Run]) -> int:
+    return max((run.processes for run in runs), default=0)
+
+
+def _further(one: float | None, all_of_them: float | None, count: int) -> float | None:
+    if one is None or all_of_them is None:
+        return None
+    return max(0.0, all_of_them - one) / (count - 1)
+
+
+def _load(order: BenchOrder, results: Results, name: str) -> Load:
+    runs = results.functions[name]
     spent = [run.cpu_us for run in runs if run.cpu_us is not None]
     each = statistics.mean(run.seconds / run.count for run in runs)
     cpu = (statistics.median(spent) / 1e6 if spent else 0.0) or each
@@ -210,7 +226,7 @@ def _load(order: BenchOrder, runs: Sequence[Run], *, alone: bool = False) -> Loa
         cpu_ms=cpu * 1000,
         memory_mb=_memory(order, runs),
         process_mb=_measured_mb(runs) or _memory(order, runs),
-        alone=alone,
+        event_mb=_event_mb(results, name),
     )
 
 
@@ -230,14 +246,9 @@ def notes(order: BenchOrder, results: Results, machine: Machine) -> tuple[str, .
             prices.taken,
             ", ".join(prices.sources),
             LOADED,
-            COSTS_BESIDE if order.peer else "",
         ),
+        *_in_flight(results),
     ]
-    event_mb = _event_mb(results)
-    if event_mb is None:
-        said.append(NOT_COUNTED.format("" if results.many else MEASURES))
-    else:
-        said.append(IN_FLIGHT.format(event_mb, max(results.many)))
     runs, many = results.one_at_a_time, results.many_at_once
     if any(run.cpu_us is None for run in runs):
         said.append(UNKNOWN)
@@ -248,6 +259,18 @@ def notes(order: BenchOrder, results: Results, machine: Machine) -> tuple[str, .
     if order.memory_mb is not None and measured is not None and measured > order.memory_mb:
         said.append(TOO_LITTLE.format(measured, order.memory_mb))
     return tuple(said)
+
+
+def _in_flight(results: Results) -> list[str]:
+    found = {name: _event_mb(results, name) for name in results.functions}
+    said = [
+        IN_FLIGHT.format(name, event_mb, max(results.many))
+        for name, event_mb in found.items()
+        if event_mb is not None
+    ]
+    if unknown := [f"{name}'s" for name, event_mb in found.items() if event_mb is None]:
+        said.append(NOT_COUNTED.format(" or of ".join(unknown), "" if results.many else MEASURES))
+    return said
 
 
 def _few(runs: Sequence[Run]) -> list[str]:

@@ -83,12 +83,12 @@ def test_a_server_is_as_many_machines_as_the_rate_needs_and_at_least_one(
     assert server.how.startswith(f"{count} of 20/s; ")
 
 
-@pytest.mark.parametrize(("alone", "busy_ms"), [(False, 120.0), (True, 1.0)])
+@pytest.mark.parametrize("busy_ms", [120.0, 1.0])
 @pytest.mark.parametrize(("process_mb", "rate"), [(30, 40), (1024, 40), (1025, 20), (2048, 20)])
 def test_each_core_of_a_server_needs_a_process_of_the_measured_size(
-    process_mb: float, rate: int, alone: bool, busy_ms: float
+    process_mb: float, rate: int, busy_ms: float
 ) -> None:
-    load = attrs.evolve(SERVED, process_mb=process_mb, alone=alone, busy_ms=[busy_ms])
+    load = attrs.evolve(SERVED, process_mb=process_mb, busy_ms=[busy_ms])
     server = estimate(load, PRICES)[-1]
 
     assert server.how.startswith(f"1 of {rate}/s; ")
@@ -99,7 +99,7 @@ def test_one_that_serves_one_event_at_a_time_needs_a_process_for_each_in_flight(
     load = attrs.evolve(SERVED, cpu_ms=0.1, busy_ms=[100.0, 300.0], process_mb=128.0)
 
     assert estimate(load, PRICES)[-1].how.startswith("1 of 4k/s; ")
-    alone = attrs.evolve(load, alone=True)
+    alone = attrs.evolve(load, event_mb=128.0)
     assert estimate(alone, PRICES)[-1].how.startswith("1 of 56/s; ")
 
 

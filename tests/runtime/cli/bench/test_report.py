@@ -6,6 +6,7 @@ import attrs
 import msgspec
 import pytest
 
+from runtime.cli.bench.record import Run
 from runtime.cli.bench.report import Report, make_report, notes
 from tests.runtime.cli.bench.made import MACHINE, PEER, order, results, run
 
@@ -64,6 +65,63 @@ def test_what_events_in_flight_take_is_what_most_at_once_took_beyond_one(tmp_pat
     assert "fills it; --concurrency measures it." in said(tmp_path)
     unknown = results([slow], [slow], many={4: {"okibi": [run(100, peak=None)]}})
     assert said(tmp_path, unknown).endswith("fills it.")
+
+
+# Of the peer: 15 MB, and 64 at once are a process more, of which each peak has what all share.
+ONE_PROCESS = run(1e6, cpu_us=1.0, memory=15 << 20, peak=15 << 20)
+MANY_PROCESSES = run(1e6, cpu_us=1.0, memory=141 << 20, peak=900 << 20, processes=65)
+
+
+def beside(tmp_path: Path, alone: Run, many: dict[int, Run]) -> tuple[str, str]:
+    """What the peer's t4g.small, which has 2 GB, is reckoned to take, and what is said."""
+    made = results([ONE_PROCESS], [ONE_PROCESS], peer=True)
+    made = attrs.evolve(
+        made,
+        functions={"okibi": [ONE_PROCESS], PEER: [alone]},
+        many={slots: {"okibi": [ONE_PROCESS], PEER: [each]} for slots, each in many.items()},
+    )
+    asked = attrs.evolve(order(tmp_path), peer="app.plain")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("runtime.cli.bench.report.peer_version", lambda: "4.2.2")
+        report = make_report(asked, made, MACHINE)
+    small = next(cost for cost in report.costs if cost.where.startswith("t4g.small"))
+    return small.peer_how, "\n".join(report.notes)
+
+
+def test_what_a_process_more_takes_is_what_most_at_once_took_at_the_end_beyond_one(
+    tmp_path: Path,
+) -> None:
+    how, words = beside(tmp_path, ONE_PROCESS, {4: run(1e6, peak=None), 64: MANY_PROCESSES})
+
+    # 2 processes, and 2,018 MB for 2 each; a second each, seven tenths of the time.
+    assert how.startswith("1 of 708/s")
+    assert f"{PEER}'s is to have room for 2.0 MB for each event in flight beside the first" in words
+    assert "okibi's is to have room for 0.0 MB for each event in flight beside the first" in words
+    assert "is not counted" not in words
+
+
+def test_what_an_event_gives_back_each_process_more_takes_too(tmp_path: Path) -> None:
+    peak = attrs.evolve(ONE_PROCESS, peak=113 << 20)
+    how, words = beside(tmp_path, peak, {64: MANY_PROCESSES})
+
+    # 2 processes of 113 MB, and 1,822 MB for 100 each.
+    assert "for 100.0 MB for each event" in words
+    assert how.startswith("1 of 14.2/s")
+
+
+def test_what_events_in_flight_take_of_the_peer_is_not_counted_where_nobody_measured_it(
+    tmp_path: Path,
+) -> None:
+    how, words = beside(tmp_path, ONE_PROCESS, {})
+
+    assert how.startswith("1 of 400k/s")
+    assert (
+        "What more than one event in flight takes on a server of okibi's or of awslambdaric's is"
+        " not counted, and may be what fills it; --concurrency measures it."
+    ) in words
+    unknown = attrs.evolve(MANY_PROCESSES, memory=None)
+    _, words = beside(tmp_path, ONE_PROCESS, {64: unknown})
+    assert f"on a server of {PEER}'s is not counted, and may be what fills it." in words
 
 
 def test_where_nobody_tells_of_processor_time_an_event_computes_all_the_time(
