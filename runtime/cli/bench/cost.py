@@ -5,7 +5,9 @@
 #   a share of one, so what it computes takes longer in proportion; what it waits for does not.
 # * An always-on server is as many machines as the mean rate needs, and at least one: a peak needs
 #   more, and so does who wants to survive one machine's end. A core is taken to do what one did
-#   here, under this runtime's loop, and serves what the processor time of an event leaves room for.
+#   here, under this runtime's loop, and serves what the processor time of an event leaves room for:
+#   of one among many at once where that was measured, since there no process sleeps and wakes
+#   between two events. Lambda's is that of one at a time, as it serves them.
 #   It is not loaded to the brim: nobody runs a server so, since events would wait without end.
 #   Each core needs a process, of the memory that was measured; each event in flight beside the
 #   first needs what it was measured to take, in the same process or in one of its own. Of the
@@ -38,11 +40,12 @@ class Load:
         monthly: requests a month.
         busy_ms: of some events, milliseconds from the event until the runtime has come back for the
             next one.
-        cpu_ms: processor time of an event, in the mean.
+        cpu_ms: processor time of an event, in the mean, one at a time.
         memory_mb: of the function, as Lambda is told it.
         process_mb: what one of its processes takes.
         event_mb: what each event in flight takes beside the first; None where nobody has measured
             it.
+        many_cpu_ms: processor time of an event among many at once; None as above.
     """
 
     monthly: float
@@ -51,6 +54,7 @@ class Load:
     memory_mb: int
     process_mb: float
     event_mb: float | None = None
+    many_cpu_ms: float | None = None
 
 
 @attrs.frozen
@@ -122,7 +126,7 @@ def _on_server(load: Load, prices: Prices, server: Server, event: float) -> Esti
 def _capacity(load: Load, server: Server, processes: int) -> float:
     """Events a second that a server takes which has room for so many processes."""
     share = min(server.sustained, LOADED)
-    computed = min(server.cores, processes) * 1000 / load.cpu_ms * share
+    computed = min(server.cores, processes) * 1000 / (load.many_cpu_ms or load.cpu_ms) * share
     in_flight = _in_flight(load, server, processes)
     return min(computed, in_flight * 1000 / statistics.mean(load.busy_ms) * LOADED)
 

@@ -40,9 +40,14 @@ MEMORY = (
 COSTS = (
     "Costs are estimates, from list prices of {}, {}, that you must check ({}); without free tier,"
     " cold starts, traffic and disks. With less memory than a core's, what computes is taken to"
-    " last longer in proportion. A server's cores are taken to do what one does here, under the"
-    " runtime's own loop, and to be used to {:.0%} at most; there is to be room for processes as"
-    " large as was measured, one for each core."
+    " last longer in proportion. A server's cores are taken to do what one does here{}, under"
+    " the runtime's own loop, and to be used to {:.0%} at most; there is to be room for processes"
+    " as large as was measured, one for each core."
+)
+AT_ONCE = " with {} events at once"
+SLEEPS = (
+    "A server's processor time is that of a process that sleeps between its events; --concurrency"
+    " measures it of a busy one."
 )
 IN_FLIGHT = (
     "A server of {}'s is to have room for {:.1f} MB for each event in flight beside the first, as"
@@ -217,17 +222,22 @@ def _further(one: float | None, all_of_them: float | None, count: int) -> float 
 
 def _load(order: BenchOrder, results: Results, name: str) -> Load:
     runs = results.functions[name]
-    spent = [run.cpu_us for run in runs if run.cpu_us is not None]
     each = statistics.mean(run.seconds / run.count for run in runs)
-    cpu = (statistics.median(spent) / 1e6 if spent else 0.0) or each
     return Load(
         monthly=order.rate,
         busy_ms=[each for run in runs for each in run.busy_ms],
-        cpu_ms=cpu * 1000,
+        cpu_ms=_cpu_ms(runs) or each * 1000,
         memory_mb=_memory(order, runs),
         process_mb=_measured_mb(runs) or _memory(order, runs),
         event_mb=_event_mb(results, name),
+        many_cpu_ms=_cpu_ms(results.most_at_once(name)),
     )
+
+
+def _cpu_ms(runs: Sequence[Run]) -> float | None:
+    """Processor time of an event; None where the system does not tell."""
+    spent = [run.cpu_us for run in runs if run.cpu_us is not None]
+    return statistics.median(spent) / 1000 if spent else None
 
 
 # -- what has to be said
@@ -245,6 +255,7 @@ def notes(order: BenchOrder, results: Results, machine: Machine) -> tuple[str, .
             prices.region,
             prices.taken,
             ", ".join(prices.sources),
+            AT_ONCE.format(max(results.many)) if results.many else "",
             LOADED,
         ),
         *_in_flight(results),
@@ -252,6 +263,8 @@ def notes(order: BenchOrder, results: Results, machine: Machine) -> tuple[str, .
     runs, many = results.one_at_a_time, results.many_at_once
     if any(run.cpu_us is None for run in runs):
         said.append(UNKNOWN)
+    elif not many:
+        said.append(SLEEPS)
     said += _few(runs)
     said += _errors(results)
     said += _busy(many, machine)

@@ -137,6 +137,7 @@ def _handler_s(pair: tuple[Run, Run]) -> Value:
 
 
 EVENTS = _Told("events", "a second", lambda run: run.count / run.seconds, THROUGHPUT)
+RUNTIME_S = _Told("processor time of the runtime", "us", lambda run: run.cpu_us)
 BUSY = _Told("the server's share of a core", "%", lambda run: run.server_share * 100)
 CYCLE = (EVENTS, *_percentiles("a cycle", "cycles_us"))
 SHARES = (
@@ -147,7 +148,7 @@ SHARES = (
 EVENT = (
     _Told("processor time of the server", "us",
           lambda run: run.server_share * run.seconds / run.count * 1e6),
-    _Told("processor time of the runtime", "us", lambda run: run.cpu_us),
+    RUNTIME_S,
     *_percentiles("event to answer", "answers_us"),
 )  # fmt: skip
 START = (
@@ -160,6 +161,7 @@ REST = (
 )
 MANY = (
     EVENTS,
+    RUNTIME_S,
     _Told("event to answer, p50", "us", _percentile_of("answers_us", 0.5)),
     _Told("event to answer, p99", "us", _percentile_of("answers_us", 0.99)),
     _Told("memory at the end", "MB", lambda run: _mb(run.memory), MEMORY),

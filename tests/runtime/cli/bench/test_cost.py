@@ -123,6 +123,14 @@ def test_a_server_holds_what_each_event_in_flight_takes(event_mb: float | None, 
     assert estimate(load, PRICES)[-1].how.startswith(f"1 of {rate}/s; ")
 
 
+def test_a_server_computes_as_among_many_at_once_and_lambda_as_one_at_a_time() -> None:
+    many = attrs.evolve(SERVED, many_cpu_ms=2.5)
+    *functions, server = estimate(many, PRICES)
+
+    assert server.how.startswith("1 of 80/s; ")
+    assert functions == list(estimate(SERVED, PRICES)[:-1])
+
+
 def test_a_function_that_is_larger_than_a_server_cannot_be_served_there() -> None:
     server = estimate(attrs.evolve(SERVED, process_mb=5999.4), PRICES)[-1]
 

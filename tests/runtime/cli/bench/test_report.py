@@ -67,6 +67,26 @@ def test_what_events_in_flight_take_is_what_most_at_once_took_beyond_one(tmp_pat
     assert said(tmp_path, unknown).endswith("fills it.")
 
 
+def test_a_server_s_processor_time_is_that_of_most_at_once(tmp_path: Path) -> None:
+    one = run(20_000, cpu_us=10_000)
+    many = {
+        4: {"okibi": [run(100, cpu_us=9_000)]},
+        16: {"okibi": [run(100, cpu_us=each) for each in (1_000, 2_500, 9_000)]},
+    }
+    alone = results([one], [one])
+    made = attrs.evolve(alone, many=many)
+    report = make_report(order(tmp_path), made, MACHINE)
+    before = make_report(order(tmp_path), alone, MACHINE)
+
+    # A fifth of two cores: 2.5 ms of it each.
+    assert report.costs[2].how.startswith("1 of 160/s")
+    assert before.costs[2].how.startswith("1 of 40/s")
+    assert report.costs[:2] == before.costs[:2]
+    assert "does here with 16 events at once, under" in said(tmp_path, made)
+    assert "sleeps between its events; --concurrency measures it" in said(tmp_path, alone)
+    assert "sleeps between" not in said(tmp_path, made)
+
+
 # Of the peer: 15 MB, and 64 at once are a process more, of which each peak has what all share.
 ONE_PROCESS = run(1e6, cpu_us=1.0, memory=15 << 20, peak=15 << 20)
 MANY_PROCESSES = run(1e6, cpu_us=1.0, memory=141 << 20, peak=900 << 20, processes=65)

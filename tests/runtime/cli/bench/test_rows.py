@@ -108,5 +108,8 @@ def test_many_at_once_have_rows_of_their_own(peer: str | None) -> None:
     assert processes.okibi == Figure(1, 1, 1)
     assert processes.peer == (Figure(17, 17, 17) if peer else None)
     assert made["16 events at once", "event to answer, p99"].okibi == Figure(80, 80, 80)
+    cpu = made["16 events at once", "processor time of the runtime"]
+    assert cpu.okibi == Figure(50, 50, 50)
+    assert cpu.ratio == (Figure(1, 1, 1) if peer else None)
     # Of which the costs are reckoned, and by which a function that serves many is given its memory.
     assert made["16 events at once", "memory at most"].okibi == Figure(22, 22, 22)
