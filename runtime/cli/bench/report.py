@@ -35,7 +35,8 @@ MEMORY = (
     "Memory at the end is what all processes would have (PSS) if no others were on the machine; at"
     " most is the peak of each process (VmHWM, as `okibi invoke` reports it), with all that it"
     " shares, and what the costs are reckoned from. Of several processes it counts that more than"
-    " once; what each further one takes is reckoned from what is there at the end."
+    " once, so it has no ratio; what each further one takes is reckoned from what is there at the"
+    " end."
 )
 COSTS = (
     "Costs are estimates, from list prices of {}, {}, that you must check ({}); without free tier,"

@@ -81,11 +81,11 @@ def rows(results: Results, peer: str | None, crash_limit: float) -> tuple[Row, .
         *_section(warm, (*EVENT, *_errors(runs)), runs),
         *_section("cold start, bytecode compiled", START, runs),
         *_section("crashes (a handler of okibi's own)", _crashes(crash_limit), crashes),
-        *_section("memory of all processes", REST, runs),
+        *_section("memory of all processes", (REST, _at_most("at most", runs)), runs),
     ]
     for slots, by_name in results.many.items():
         many = [by_name[name] for name in names]
-        found += _section(f"{slots} events at once", (*MANY, *_errors(many)), many, slots)
+        found += _section(f"{slots} events at once", (*_many(many), *_errors(many)), many, slots)
     return tuple(found)
 
 
@@ -155,20 +155,26 @@ START = (
     _Told("to the first GET /next", "ms", lambda run: run.first_next_ms),
     _Told("to the first answer", "ms", lambda run: run.first_answer_ms),
 )
-REST = (
-    _Told("at the end", "MB", lambda run: _mb(run.memory), MEMORY),
-    _Told("at most", "MB", lambda run: _mb(run.peak)),
-)
-MANY = (
-    EVENTS,
-    RUNTIME_S,
-    _Told("event to answer, p50", "us", _percentile_of("answers_us", 0.5)),
-    _Told("event to answer, p99", "us", _percentile_of("answers_us", 0.99)),
-    _Told("memory at the end", "MB", lambda run: _mb(run.memory), MEMORY),
-    _Told("memory at most", "MB", lambda run: _mb(run.peak)),
-    _Told("processes", "", lambda run: run.processes),
-    BUSY,
-)
+REST = _Told("at the end", "MB", lambda run: _mb(run.memory), MEMORY)
+
+
+def _at_most(name: str, rounds: Sequence[Sequence[Run]]) -> _Told:
+    # What several processes share each of them counts: a ratio of that says nothing.
+    single = all(run.processes == 1 for runs in rounds for run in runs)
+    return _Told(name, "MB", lambda run: _mb(run.peak), has_ratio=single)
+
+
+def _many(rounds: Sequence[Sequence[Run]]) -> tuple[_Told, ...]:
+    return (
+        EVENTS,
+        RUNTIME_S,
+        _Told("event to answer, p50", "us", _percentile_of("answers_us", 0.5)),
+        _Told("event to answer, p99", "us", _percentile_of("answers_us", 0.99)),
+        _Told("memory at the end", "MB", lambda run: _mb(run.memory), MEMORY),
+        _at_most("memory at most", rounds),
+        _Told("processes", "", lambda run: run.processes),
+        BUSY,
+    )
 
 
 def _crashes(limit: float) -> tuple[_Told, ...]:

@@ -99,6 +99,22 @@ def test_a_tail_of_too_few_cycles_is_no_figure() -> None:
     assert made["warm", "a cycle, p99"].okibi is None
 
 
+@pytest.mark.parametrize(("processes", "ratio"), [(1, Figure(1, 1, 1)), (17, None)])
+def test_peaks_of_several_processes_count_what_they_share_for_each_and_have_no_ratio(
+    processes: int, ratio: Figure | None
+) -> None:
+    of_16 = {"okibi": [run(100)], PEER: [run(100, processes=processes)]}
+    made = results([run(100)], [run(90)], peer=True, many={16: of_16})
+    functions = {"okibi": [run(100)], PEER: [run(100, processes=processes)]}
+    shown = found(attrs.evolve(made, functions=functions), PEER)
+
+    for name in (("16 events at once", "memory at most"), ("memory of all processes", "at most")):
+        assert (shown[name].okibi, shown[name].peer) == (Figure(22, 22, 22), Figure(22, 22, 22))
+        assert shown[name].ratio == ratio
+    # At the end what they share counts once.
+    assert shown["16 events at once", "memory at the end"].ratio == Figure(1, 1, 1)
+
+
 @pytest.mark.parametrize("peer", [None, PEER])
 def test_many_at_once_have_rows_of_their_own(peer: str | None) -> None:
     of_16 = {"okibi": [run(100, processes=1)], PEER: [run(100, processes=17)]}
