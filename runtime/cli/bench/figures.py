@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import attrs
 
-__all__ = ["Figure", "distribution", "figure", "needed", "percentile", "ratio"]
+__all__ = ["Figure", "distribution", "figure", "needed", "percentile", "ratio", "remainder"]
 
 # Shares of the samples that a drawn distribution has a point for: each percent, and the tail finer.
 SHARES = (*(n / 100 for n in range(1, 100)), 0.995, 0.999, 0.9999)
@@ -66,6 +66,22 @@ def figure(values: Sequence[float | None]) -> Figure | None:
     if not known or len(known) < len(values):
         return None
     return Figure(statistics.median(known), min(known), max(known))
+
+
+def remainder(values: Sequence[float | None]) -> Figure | None:
+    """As `figure`, of what is left of a time; None where that is less than noise lets tell.
+
+    No time is less than nothing, whatever a difference in noise says.
+
+    >>> remainder([-1.0, 2.0, 3.0])
+    Figure(median=2.0, low=0.0, high=3.0)
+    >>> remainder([-1.0, -2.0, 3.0]) is None
+    True
+    """
+    found = figure(values)
+    if found is None or found.median <= 0:
+        return None
+    return attrs.evolve(found, low=max(0.0, found.low))
 
 
 def ratio(ours: Sequence[float | None], theirs: Sequence[float | None]) -> Figure | None:

@@ -27,9 +27,9 @@ ROUNDS = (
 )
 RATIOS = "; a ratio is okibi's to the peer's, taken within a round"
 SHARES = (
-    "The runtime's and the server's part of a cycle is the cycle of the same function with a"
+    "The runtime's and the server's part of a cycle's p50 is the p50 of the same function with a"
     " handler in its place that only returns the same answer, measured in turn with it; the rest is"
-    " the handler's, and less than nothing where noise is more."
+    " the handler's, and has no figure where it is less than noise lets tell."
 )
 MEMORY = (
     "Memory at the end is what all processes would have (PSS) if no others were on the machine; at"

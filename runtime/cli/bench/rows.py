@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from runtime.cli.bench.figures import Figure, figure, percentile, ratio
+from runtime.cli.bench.figures import Figure, figure, percentile, ratio, remainder
 from runtime.cli.bench.plan import OKIBI
 from runtime.cli.bench.record import CrashTimes, Results, Run
 
@@ -52,13 +52,16 @@ class Row:
 
 @attrs.frozen
 class _Told:
-    """What a row tells of one round; `has_ratio` is for what is more than nothing."""
+    """What a row tells of one round; `has_ratio` is for what is more than nothing, `of_all` makes
+    the figure of all rounds.
+    """
 
     name: str
     unit: str
     of: Callable[[Any], Value]
     key: str = ""
     has_ratio: bool = True
+    of_all: Callable[[Sequence[Value]], Figure | None] = figure
 
 
 def rows(results: Results, peer: str | None, crash_limit: float) -> tuple[Row, ...]:
@@ -96,10 +99,10 @@ def _section(
     found: list[Row] = []
     for each in told:
         own, *others = [[each.of(one) for one in of_one] for of_one in rounds]
-        row = Row(title, each.name, each.unit, figure(own), slots=slots, key=each.key)
+        row = Row(title, each.name, each.unit, each.of_all(own), slots=slots, key=each.key)
         for other in others:
             compared = ratio(own, other) if each.has_ratio else None
-            row = attrs.evolve(row, peer=figure(other), ratio=compared)
+            row = attrs.evolve(row, peer=each.of_all(other), ratio=compared)
         found.append(row)
     return found
 
@@ -141,9 +144,9 @@ RUNTIME_S = _Told("processor time of the runtime", "us", lambda run: run.cpu_us)
 BUSY = _Told("the server's share of a core", "%", lambda run: run.server_share * 100)
 CYCLE = (EVENTS, *_percentiles("a cycle", "cycles_us"))
 SHARES = (
-    _Told("of it the runtime's and the server's", "us", lambda pair: _cycle(pair[1])),
+    _Told("of p50 the runtime's and the server's", "us", lambda pair: _cycle(pair[1])),
     # Of two differences that are almost nothing a ratio says nothing.
-    _Told("of it the handler's", "us", _handler_s, has_ratio=False),
+    _Told("of p50 the handler's", "us", _handler_s, has_ratio=False, of_all=remainder),
 )
 EVENT = (
     _Told("processor time of the server", "us",

@@ -49,9 +49,22 @@ def test_a_process_that_dies_is_told_of_too() -> None:
 def test_the_runtime_s_part_of_a_cycle_is_the_stand_in_s_and_the_rest_the_handler_s() -> None:
     made = found(results([run(150), run(300)], [run(100), run(120)]))
 
-    assert made["warm", "of it the runtime's and the server's"].okibi == Figure(110, 100, 120)
+    assert made["warm", "of p50 the runtime's and the server's"].okibi == Figure(110, 100, 120)
     # Of each round the difference: not the difference of two medians.
-    assert made["warm", "of it the handler's"].okibi == Figure(115, 50, 180)
+    assert made["warm", "of p50 the handler's"].okibi == Figure(115, 50, 180)
+
+
+def test_what_is_left_for_the_handler_is_never_a_time_less_than_nothing() -> None:
+    made = found(results([run(100), run(90), run(93)], [run(90), run(95), run(90)]))
+    assert made["warm", "of p50 the handler's"].okibi == Figure(3, 0, 10)
+
+    made = found(results([run(100), run(90), run(80)], [run(90)] * 3, peer=True), PEER)
+    row = made["warm", "of p50 the handler's"]
+    assert (row.okibi, row.peer) == (None, None)
+
+    # What noise takes of one round counts for the middle of an even number of them.
+    made = found(results([run(100), run(86)], [run(90)] * 2))
+    assert made["warm", "of p50 the handler's"].okibi == Figure(3, 0, 10)
 
 
 def test_beside_a_peer_each_row_is_a_ratio_of_the_same_round() -> None:
@@ -59,8 +72,8 @@ def test_beside_a_peer_each_row_is_a_ratio_of_the_same_round() -> None:
 
     assert made["warm", "a cycle, p50"].peer == Figure(300, 200, 400)
     assert made["warm", "a cycle, p50"].ratio == Figure(0.5, 0.5, 0.5)
-    assert made["warm", "of it the runtime's and the server's"].ratio == Figure(0.5, 0.5, 0.5)
-    assert made["warm", "of it the handler's"].ratio is None
+    assert made["warm", "of p50 the runtime's and the server's"].ratio == Figure(0.5, 0.5, 0.5)
+    assert made["warm", "of p50 the handler's"].ratio is None
     crashes = made["crashes (a handler of okibi's own)", "sys.exit to next good answer"]
     assert crashes.ratio == Figure(0.025, 0.025, 0.025)
 

@@ -86,6 +86,13 @@ def test_the_heading_names_what_was_measured_and_the_machine(report: Report) -> 
     assert third == "CPython 3.13.0, Linux 6.1 x86_64, a processor, 2 cores; load 0.5 before"
 
 
+def test_what_cannot_be_told_of_the_median_is_a_dash_and_said(tmp_path: Path) -> None:
+    noise = make_report(order(tmp_path), results([run(90)], [run(100)]), MACHINE)
+
+    assert "| of p50 the handler's (us) | - |  |" in markdown(noise)
+    assert any("has no figure where it is less than noise" in note for note in noise.notes)
+
+
 @pytest.mark.parametrize(
     ("monthly", "words"),
     [(30.4, "30.4 events"), (99_999, "99,999 events"), (1e5, "0.10 million events")],
