@@ -10,11 +10,11 @@ from collections.abc import Mapping
 import msgspec
 import trio
 
-from runtime.cli.bench.functions import CRASHING, FUNCTIONS
+from runtime.cli.bench.functions import CRASHING, FUNCTIONS, RESTARTING
 from runtime.cli.bench.record import CrashTimes
 from runtime.local import FunctionSettings, InvokeResult, LocalLambda, open_local_lambda
 
-__all__ = ["crash_times"]
+__all__ = ["crash_times", "restart_time"]
 
 GOOD = b'{"way": "none"}'
 WARM = 20
@@ -51,6 +51,31 @@ async def crash_times(
             )
 
 
+async def restart_time(command: tuple[str, ...], environment: Mapping[str, str]) -> float:
+    """Milliseconds that a warm restart costs: the next event waits for the new instance's `init`.
+
+    Args:
+        command: of okibi: no other runtime has instances.
+        environment: variables besides this process's own.
+
+    Raises:
+        RuntimeError: the runtime does not answer as it should.
+    """
+    settings = FunctionSettings(
+        RESTARTING, command=command, task_root=FUNCTIONS, environment=environment
+    )
+    with trio.fail_after(LIMIT):
+        async with open_local_lambda(settings, output=lambda _: None) as function:
+            before = b""
+            for _ in range(WARM):
+                before = _check(await function.invoke(GOOD), good=True)
+            took = await _until_good(function, way="exception")
+            # Of a process that had begun anew it would be the first again.
+            if _check(await function.invoke(GOOD), good=True) == before:
+                raise RuntimeError("the handler that raised is not replaced")
+            return took
+
+
 async def _until_good(function: LocalLambda, **bad: object) -> float:
     """Milliseconds."""
     began = trio.current_time()
@@ -59,7 +84,8 @@ async def _until_good(function: LocalLambda, **bad: object) -> float:
     return (trio.current_time() - began) * 1000
 
 
-def _check(result: InvokeResult, *, good: bool) -> None:
+def _check(result: InvokeResult, *, good: bool) -> bytes:
     if (result.function_error is None) is not good:
         answer = result.payload[:200].decode("utf-8", "replace")
         raise RuntimeError(f"the handler for crashes answers with {answer}")
+    return result.payload

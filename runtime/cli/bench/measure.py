@@ -13,7 +13,7 @@ import attrs
 import msgspec
 import trio
 
-from runtime.cli.bench.crashes import crash_times
+from runtime.cli.bench.crashes import crash_times, restart_time
 from runtime.cli.bench.functions import CRASHING, FUNCTIONS, STAND_IN, okibi_stand_in
 from runtime.cli.bench.order import PEER, BenchOrder
 from runtime.cli.bench.plan import OKIBI, Purpose, Step, plan
@@ -149,12 +149,12 @@ class _Bench:
                 self.crashes[step.runtime].append(await self._crash(contender))
 
     async def _crash(self, contender: Contender) -> CrashTimes:
+        command, environment = contender.command(CRASHING), self._environment(own=True)
         try:
-            return await crash_times(
-                contender.command(CRASHING),
-                self._environment(own=True),
-                self.order.size.crash_limit,
-            )
+            times = await crash_times(command, environment, self.order.size.crash_limit)
+            if contender.name == PEER:
+                return times
+            return attrs.evolve(times, restart=await restart_time(command, environment))
         except (RuntimeError, trio.TooSlowError) as error:
             raise BadInput(f"crashes on {contender.name}: {error}") from error
 

@@ -77,12 +77,14 @@ class CrashTimes:
         exit: it called `sys.exit`.
         death: it ended its process.
         timeout: it did not end in its time, which is part of it.
+        restart: a `Handler` raised, whose instance is replaced; None of a runtime without any.
     """
 
     exception: float
     exit: float
     death: float
     timeout: float
+    restart: float | None = None
 
 
 @attrs.frozen

@@ -63,7 +63,9 @@ CRASHES = (
     "Your handler cannot be made to fail: a small one that comes with okibi does, on the same"
     " runtime, beside a server on the same cores; from the start of the bad event, or from the end"
     " of its time, until the next one is answered. okibi answers OKIBI_DEADLINE_MARGIN_MS"
-    " (100) before it. A cold start counts from the start of the process."
+    " (100) before it. A warm restart, which okibi alone has, is the same of a `Handler` that"
+    " raises: a new instance, with an `init` of its own, takes its place in the same process. A"
+    " crash that ends the process costs a cold start, which counts from the start of the new one."
 )
 UNKNOWN = (
     "The system does not tell of processor time: an event is taken to compute for as long as it"

@@ -186,6 +186,7 @@ def _crashes(limit: float) -> tuple[_Told, ...]:
 
     return (
         _Told("exception to next good answer", "ms", lambda times: times.exception),
+        _Told("warm restart of a Handler to next", "ms", lambda times: times.restart),
         _Told("sys.exit to next good answer", "ms", lambda times: times.exit),
         _Told("death of the process to next", "ms", lambda times: times.death),
         # Before the time is up it is less than nothing.

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-__all__ = ["CRASHING", "FUNCTIONS", "STAND_IN"]
+__all__ = ["CRASHING", "FUNCTIONS", "RESTARTING", "STAND_IN"]
 
 FUNCTIONS = Path(__file__).parent
 CRASHING, STAND_IN = "okibi_crashing.handler", "okibi_stand_in.handler"
+RESTARTING = "okibi_restarting.function"
 """As `_HANDLER` has them."""

@@ -39,7 +39,7 @@ def results(
     functions: Sequence[Run], stand_ins: Sequence[Run], *, peer: bool = False, **changed: Any
 ) -> Results:
     """Of okibi; with a peer that takes twice as long in everything but crashes."""
-    crash = CrashTimes(1.0, 2.0, 90.0, 400.0)
+    crash = CrashTimes(1.0, 2.0, 90.0, 400.0, restart=3.0)
 
     def slower(runs: Sequence[Run]) -> list[Run]:
         return [run(each.cycles_us[0] * 2, errors=each.errors) for each in runs]

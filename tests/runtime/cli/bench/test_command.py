@@ -141,6 +141,7 @@ def test_a_function_is_measured_and_reported(
     for section, name in NAMES.items():
         assert found[section, name] > 0
     assert ("crashes (a handler of okibi's own)", "time-out, from 0.3 s to next") in found
+    assert found["crashes (a handler of okibi's own)", "warm restart of a Handler to next"] > 0
     assert found["4 events at once", "events"] > 0
     assert found["4 events at once", "processes"] == 1
     assert report["answer_bytes"] == len(b'{"x": 1}')
@@ -172,6 +173,8 @@ def test_a_peer_takes_turns_and_has_figures_of_its_own() -> None:
     theirs = figures(report, "peer")
     assert theirs["warm, one event at a time", "a cycle, p50"] > 20_000
     assert theirs["warm, one event at a time", "of p50 the handler's"] > 15_000
+    assert ("crashes (a handler of okibi's own)", "exception to next good answer") in theirs
+    assert ("crashes (a handler of okibi's own)", "warm restart of a Handler to next") not in theirs
     ratios = figures(report, "ratio")
     assert ratios["warm, one event at a time", "a cycle, p50"] < 1
     assert ratios["crashes (a handler of okibi's own)", "sys.exit to next good answer"] < 1

@@ -46,6 +46,13 @@ def test_a_process_that_dies_is_told_of_too() -> None:
     assert row.ratio == Figure(2, 2, 2)
 
 
+def test_a_warm_restart_is_told_of_who_has_one() -> None:
+    made = found(results([run(100)], [run(90)], peer=True), PEER)
+    row = made["crashes (a handler of okibi's own)", "warm restart of a Handler to next"]
+
+    assert (row.okibi, row.peer, row.ratio) == (Figure(3, 3, 3), None, None)
+
+
 def test_the_runtime_s_part_of_a_cycle_is_the_stand_in_s_and_the_rest_the_handler_s() -> None:
     made = found(results([run(150), run(300)], [run(100), run(120)]))
 

@@ -86,6 +86,13 @@ def test_the_heading_names_what_was_measured_and_the_machine(report: Report) -> 
     assert third == "CPython 3.13.0, Linux 6.1 x86_64, a processor, 2 cores; load 0.5 before"
 
 
+def test_a_warm_restart_is_shown_and_explained(report: Report) -> None:
+    dashes = " - |  | - |  |" if report.peer else ""
+
+    assert f"| warm restart of a Handler to next (ms) | 3 | 3 to 3 |{dashes}\n" in markdown(report)
+    assert any("A warm restart, which okibi alone has, " in note for note in report.notes)
+
+
 def test_what_cannot_be_told_of_the_median_is_a_dash_and_said(tmp_path: Path) -> None:
     noise = make_report(order(tmp_path), results([run(90)], [run(100)]), MACHINE)
 
