@@ -52,7 +52,8 @@ def load(handler: str, task_root: Path) -> Function:
         target: object = getattr(module, name)
     except AttributeError:
         words = f"Handler '{name}' missing on module '{module_name}'"
-        raise InitError("Runtime.HandlerNotFound", words) from None
+        hidden = _hidden(module_name, task_root)
+        raise InitError("Runtime.HandlerNotFound", words + hidden) from None
     except Exception as error:
         # A module's own `__getattr__`.
         raise init_error(error) from error
@@ -109,6 +110,19 @@ def _is_okibi(found: Path, own: Path) -> bool:
     if found.samefile(own):
         return True
     return first.is_file() and first.read_bytes() == ours.read_bytes()
+
+
+def _hidden(module_name: str, task_root: Path) -> str:
+    """What to do if the user's file was not what was imported; else empty.
+
+    Modules that okibi needs are there already when the user's folder goes first on the path.
+    """
+    top = module_name.replace("/", ".").partition(".")[0]
+    imported = getattr(sys.modules.get(top), "__file__", None)
+    for own in (task_root / f"{top}.py", task_root / top / "__init__.py"):
+        if imported is not None and own.is_file() and not own.samefile(imported):
+            return f": it is {imported}, which okibi has imported, and hides {own}; rename that"
+    return ""
 
 
 def _import(name: str) -> object:

@@ -35,6 +35,16 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         del sys.modules[name]
 
 
+def test_a_file_that_a_module_of_the_same_name_hides_is_named(root: Path) -> None:
+    (root / "outcome.py").write_text("def handler(event, context): ...")
+
+    with pytest.raises(
+        InitError, match="Handler 'handler' missing on module 'outcome': it"
+    ) as told:
+        load("outcome.handler", root)
+    assert told.value.message.endswith(f", and hides {root / 'outcome.py'}; rename that")
+
+
 def test_gevent_s_patch_of_what_the_loop_stands_on_is_refused_with_the_cure(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
