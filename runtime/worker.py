@@ -228,7 +228,7 @@ class Worker(Actor):
         """
         receive: Callable[[], Awaitable[tuple[Lane, Delivery]]] = receiver_of(self)
         while True:
-            if self._has_set_variables():
+            if self._before is not None and self._has_set_variables():
                 await trio.lowlevel.cancel_shielded_checkpoint()
             message = self._missed
             if message is None:
