@@ -84,8 +84,8 @@ def main() -> None:
     wanted = groups(options.rounds, options.count, full=options.full)
     if options.only not in (None, "table", *wanted):
         parser.error(f"--only one of {', '.join([*wanted, 'table'])}")
-    if options.keep and options.only:
-        parser.error("--keep keeps all groups, of one run: without --only")
+    if options.keep and (options.only or not options.full):
+        parser.error("--keep keeps all groups, of one run: with --full and without --only")
     about = this_machine()
     print(about.in_words())
     print(

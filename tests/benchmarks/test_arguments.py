@@ -18,6 +18,7 @@ from benchmarks.rows import Row
         ("benchmarks", "--only nothing", "--only one of overhead, "),
         # It would put a part in the place of all that is kept.
         ("benchmarks", "--keep --only actors", "--keep keeps all groups"),
+        ("benchmarks", "--keep", "--keep keeps all groups, of one run: with --full"),
         ("benchmarks.repeat", "--times x", "argument --times: x is no number from 1 on"),
         ("benchmarks.scale", "--sizes 50 50", "--sizes wants two at least"),
         ("benchmarks.peers.table", "--rounds -1", "argument --rounds: "),
