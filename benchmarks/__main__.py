@@ -98,7 +98,8 @@ def main() -> None:
     few = options.rounds if options.full else min(5, options.rounds)
     beside = measure_peers(few) if options.only in (None, "table") else []
     missed = [row for row in rows if not row.met]
-    print(f"\n{len(rows)} ratios, {len(missed)} over their bar")
+    compared = sum(bool(row.ratios) for row in rows)
+    print(f"\n{compared} ratios, {len(missed)} over their bar")
     if options.into:
         write([*rows, *beside], about, options.into)
     if options.keep and absent:

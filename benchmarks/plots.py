@@ -7,7 +7,7 @@ from typing import Any
 
 from runtime.cli.bench.plots import OTHER
 
-from .crashes import WAYS
+from .crashes import PAST, WAYS
 from .results import Kept, Results
 
 OKIBI, PALE, GREY = "#c8551b", "#e8a87c", "#9a9a9a"
@@ -95,6 +95,10 @@ def crashes(results: Results, axes: Any) -> bool:
     if not known:
         return False
     _pairs(axes, known, ("okibi", "awslambdaric"))
+    past = results.rows.get(("crashes", PAST))
+    if past is not None:
+        # It may be less than nothing, which no bar of a logarithm shows.
+        axes.set_xlabel(f"{PAST}: {past.of}", fontsize=8)
     axes.set_ylabel("ms, log")
     axes.set_title("From a bad event to the next good answer")
     return True

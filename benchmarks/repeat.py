@@ -59,8 +59,8 @@ def compare(runs: Sequence[Results]) -> list[Repeated]:
     """The ratios that all runs have."""
     found: list[Repeated] = []
     for key in runs[0].rows:
-        if all(key in run.rows for run in runs):
-            rows = [run.rows[key] for run in runs]
+        rows = [run.rows[key] for run in runs if key in run.rows and run.rows[key].rounds]
+        if len(rows) == len(runs):
             medians = tuple(row.median for row in rows)
             least, most = min(row.least for row in rows), max(row.most for row in rows)
             found.append(Repeated(*key, medians, least, most))

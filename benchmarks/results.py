@@ -10,7 +10,7 @@ import attrs
 
 from runtime.cli.bench.machine import Machine
 
-from .rows import Row
+from .rows import Row, is_met
 
 RESULTS = Path(__file__).parent / "results"
 # Shown with two, they are as printed: what had been rounded to three could be a hundredth off.
@@ -23,11 +23,12 @@ class Kept:
 
     Args:
         group, name: as `Row`.
-        median, least, most: of its rounds.
-        rounds: how many there were.
+        median, least, most: of its rounds; 0 where there are none.
+        rounds: how many have a ratio.
         wide: whether it claims no more than its spread.
         bar, goal: what was held against it.
         of: the medians that it was made of, in words.
+        at_least: whether the bar is what it has to reach instead.
     """
 
     group: str
@@ -40,6 +41,12 @@ class Kept:
     bar: float | None
     goal: float | None
     of: str
+    at_least: bool = False
+
+    @property
+    def met(self) -> bool:
+        """Whether it is as good as its bar."""
+        return self.bar is None or is_met(self.median, self.bar, self.at_least)
 
     @property
     def pair(self) -> tuple[float, float]:
@@ -73,16 +80,20 @@ def write(rows: Sequence[Row], about: Machine, folder: Path = RESULTS) -> Path:
     """Keep the rows in a dated file; one a day, the last."""
     folder.mkdir(exist_ok=True)
     path = folder / f"{date.today().isoformat()}.json"
-    told = [
-        Kept(
-            row.group, row.name, round(row.median, DIGITS), round(min(row.ratios), DIGITS),
-            round(max(row.ratios), DIGITS), len(row.ratios), row.wide, row.bar, row.goal, row.told,
-        )
-        for row in rows
-    ]  # fmt: skip
+    told = [_kept(row) for row in rows]
     lines = ",\n".join(_json(attrs.asdict(row)) for row in told)
     path.write_text(f'{{"machine": {_json(attrs.asdict(about))},\n"rows": [\n{lines}\n]}}\n')
     return path
+
+
+def _kept(row: Row) -> Kept:
+    ratios = row.ratios
+    found = (row.median, min(ratios), max(ratios)) if ratios else (0.0, 0.0, 0.0)
+    median, least, most = (round(each, DIGITS) for each in found)
+    return Kept(
+        row.group, row.name, median, least, most, len(ratios), row.wide, row.bar, row.goal,
+        row.told, row.at_least,
+    )  # fmt: skip
 
 
 def _json(value: dict[str, Any]) -> str:
@@ -92,7 +103,9 @@ def _json(value: dict[str, Any]) -> str:
 def read(path: Path) -> Results:
     """Read such a file."""
     told = json.loads(path.read_text())
-    kept = [Kept(**row) for row in told["rows"]]
+    # Before it was kept: of throughput more was better, and of nothing else.
+    kept = [Kept(**{"at_least": row["name"].startswith("throughput"), **row})
+            for row in told["rows"]]  # fmt: skip
     machine = Machine(**told["machine"])
     return Results(path.stem, machine.in_words(), {(row.group, row.name): row for row in kept})
 

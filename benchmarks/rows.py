@@ -23,7 +23,8 @@ class Row:
     Args:
         group: what it belongs to.
         name: what is compared with what.
-        ratios: of each round; the median counts.
+        ratios: of each round; the median counts. None where a ratio would say nothing, and `told`
+            says all there is.
         bar: what the median may be at most; None where nothing is held against it.
         goal: what it is to be one day.
         told: the medians that it was made of, in words.
@@ -46,9 +47,7 @@ class Row:
     @property
     def met(self) -> bool:
         """Whether it is as good as the bar."""
-        if self.bar is None:
-            return True
-        return self.median >= self.bar if self.at_least else 0 < self.median <= self.bar
+        return self.bar is None or is_met(self.median, self.bar, self.at_least)
 
     @property
     def wide(self) -> bool:
@@ -59,13 +58,20 @@ class Row:
         return high - low > WIDE * abs(self.median)
 
     def __str__(self) -> str:
+        if not self.ratios:
+            return f"  {self.name:41} {self.told}"
         spread = f"({min(self.ratios):.2f} to {max(self.ratios):.2f})"
-        said = f"  {self.name:38} {self.told:24} {figure(self.median, self.bar):>6}  {spread}"
+        said = f"  {self.name:41} {self.told:24} {figure(self.median, self.bar):>6}  {spread}"
         if self.bar is not None:
             said += f"  bar {self.bar:.2f}: {'met' if self.met else 'MISSED'}"
         if self.wide:
             said += ", wide"
         return said.rstrip()
+
+
+def is_met(median: float, bar: float, at_least: bool) -> bool:
+    """Whether a median is as good as its bar."""
+    return median >= bar if at_least else 0 < median <= bar
 
 
 def figure(ratio: float, bar: float | None = None) -> str:

@@ -1,8 +1,8 @@
 """The cold start: from a process's start to its first GET /next, bytecode compiled.
 
 okibi, the official client, a process that imports trio and then asks for /next as they do, and one
-that asks without it: the same code starts, pins and times all four. What counts is the median of the
-rounds' ratios and differences: one round is slower than another, but for all four.
+that asks without it: the same code starts, pins and times all four. What counts is the median of
+the rounds' ratios and differences: one round is slower than another, but for all four.
 """
 
 import os

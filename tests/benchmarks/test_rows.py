@@ -62,6 +62,13 @@ def test_on_which_side_of_its_bar_a_median_lies_is_to_be_seen(
     assert f" {shown}  (" in str(row(median, bar=bar, at_least=True))
 
 
+def test_where_a_ratio_would_say_nothing_the_figures_are_told_alone() -> None:
+    made = Row("crashes", "time-out", (), told="okibi -98.0, awslambdaric 31.9 ms")
+
+    assert str(made).split(maxsplit=1) == ["time-out", "okibi -98.0, awslambdaric 31.9 ms"]
+    assert made.met
+
+
 def test_what_lies_apart_by_more_than_a_tenth_is_marked() -> None:
     assert not row(0.60, 0.61, 0.62, 0.63, 0.9).wide
     assert row(0.50, 0.55, 0.62, 0.70, 0.75).wide
