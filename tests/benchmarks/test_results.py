@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import attrs
 import pytest
 
+from benchmarks.crashes import PAST
 from benchmarks.plots import draw
 from benchmarks.results import Kept, Results, newest, read, write
 from benchmarks.rows import Row
@@ -55,6 +57,38 @@ def test_a_ratio_that_is_rounded_to_its_bar_says_on_which_side_it_lies(tmp_path:
     shown = table(Results("", "", {(kept.group, kept.name): kept}))
 
     assert "| a warm cycle, 20 B, `async def` | 0.602 | 0.60 to 0.60 | 0.60 |" in shown
+
+
+@pytest.mark.parametrize(
+    ("median", "at_least", "shown"),
+    [(0.59, False, ""), (0.61, False, " **missed** |"),
+     (0.61, True, ""), (0.59, True, " **missed** |")],
+)  # fmt: skip
+def test_a_bar_that_is_missed_is_marked_whichever_way_is_better(
+    tmp_path: Path, median: float, at_least: bool, shown: str
+) -> None:
+    row = attrs.evolve(cycle(median), at_least=at_least)
+
+    assert f" | 0.60 |{shown}\n" in table(read(write([row], this_machine(), tmp_path)))
+
+
+def test_in_a_file_that_does_not_say_it_more_of_throughput_is_better(tmp_path: Path) -> None:
+    rows = [attrs.evolve(cycle(0.9), name=name, bar=1.0) for name in ("throughput, a", "memory, a")]
+    path = write(rows, this_machine(), tmp_path)
+    path.write_text(path.read_text().replace(', "at_least": false', ""))
+
+    assert [kept.met for kept in read(path).rows.values()] == [False, True]
+
+
+def test_the_picture_of_crashes_tells_a_time_out_in_words(tmp_path: Path) -> None:
+    rows = [
+        Row("crashes", "exit / awslambdaric", (0.03,), told="1.6 of 48.6 ms"),
+        Row("crashes", PAST, (), told="okibi -98.0, awslambdaric 31.9 ms"),
+    ]
+    (path,) = draw(read(write(rows, this_machine(), tmp_path)), tmp_path)
+
+    assert path.name == "crashes.svg"
+    assert "time-out, from 0.5 s to the next: okibi -98.0, awslambdaric 31.9 ms" in path.read_text()
 
 
 def test_the_same_rows_are_the_same_picture(tmp_path: Path) -> None:
