@@ -11,6 +11,8 @@ JSON. `table` runs them in turns and prints the table.
              there is one
 
 The asking side is an actor (task, thread, process) too. Times are taken inside the program, after
-a warm-up, so neither its start nor its imports count. None is pinned to a core: where a runtime
-can use more than one, as Erlang's, that is its merit.
+a warm-up, so neither its start nor its imports count. Each has all cores: where a runtime can use
+more than one, as Erlang's, that is its merit. Of one interpreter's threads only one runs at a time,
+and on two cores each wakes the other across them: so who is written in Python runs on one core as
+well, and has the better of the two.
 """

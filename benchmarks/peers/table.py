@@ -5,15 +5,19 @@ process of its own; a figure is the median of its rounds, with the smallest and 
 that is not there, or fails, has a line that says why, and is not tried again.
 
 The contenders written in Python share one interpreter. triotp's current releases want
-Python 3.13, so it is the newest of this checkout's environments.
+Python 3.13, so it is the newest of this checkout's environments. Each of them runs twice a round,
+on all cores and pinned to one, and has the better of the two in each column.
 """
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import subprocess
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
@@ -37,6 +41,11 @@ class Peer:
     name: str
     command: tuple[str, ...]
     cure: str = ""
+
+    @property
+    def in_python(self) -> bool:
+        """Whether it is one interpreter, whose threads take turns whatever cores there are."""
+        return self.command[0] == PYTHON
 
 
 def _module(name: str, module: str, cure: str = "") -> Peer:
@@ -63,28 +72,38 @@ PEERS = (
 
 @attrs.frozen
 class Run:
-    """What one contender measured in one round, in microseconds by those columns that it has."""
+    """What one contender measured in one round.
+
+    Args:
+        figures: microseconds by those columns that it has.
+        versions: of what was measured.
+        pinned: those of its columns that are from when it had one core.
+    """
 
     figures: dict[str, float]
     versions: str
+    pinned: tuple[str, ...] = ()
 
 
-def run(peer: Peer, counts: tuple[int, ...]) -> Run:
+def run(peer: Peer, counts: tuple[int, ...], *, pinned: bool = False) -> Run:
     """One run of one contender.
+
+    Args:
+        peer: which.
+        counts: how often each is done.
+        pinned: whether it has one core.
 
     Raises:
         Absent: it is not installed, failed, or did not end.
     """
     if shutil.which(peer.command[0]) is None:
         raise Absent(f"no {peer.command[0]} here: {peer.cure}")
+    command = [*peer.command, *map(str, counts)]
     try:
-        done = subprocess.run(
-            [*peer.command, *map(str, counts)],
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        with _cores(pinned=pinned):
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=PATIENCE, check=False
+            )
     except subprocess.TimeoutExpired:
         raise Absent(f"did not end within {PATIENCE:g} s") from None
     if done.returncode != 0:
@@ -96,21 +115,58 @@ def run(peer: Peer, counts: tuple[int, ...]) -> Run:
     return Run({column: told[column] for column in COLUMNS if column in told}, told["versions"])
 
 
+@contextmanager
+def _cores(*, pinned: bool) -> Generator[None]:
+    there = os.sched_getaffinity(0)
+    # What is started inherits this.
+    os.sched_setaffinity(0, {max(there)} if pinned else there)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, there)
+
+
+def better(free: list[Run], pinned: list[Run]) -> list[Run]:
+    """Column by column the runs of where its median is less, on all cores or on one."""
+    quicker = {
+        column: min(free, pinned, key=lambda runs: statistics.median(_column(runs, column)))
+        for column in free[0].figures
+    }
+    on_one = tuple(column for column, runs in quicker.items() if runs is pinned)
+    return [
+        Run({column: runs[n].figures[column] for column, runs in quicker.items()}, each.versions,
+            on_one)
+        for n, each in enumerate(free)
+    ]  # fmt: skip
+
+
+def _column(runs: list[Run], column: str) -> list[float]:
+    return [one.figures[column] for one in runs]
+
+
 def rounds(count: int, counts: tuple[int, ...]) -> tuple[dict[Peer, list[Run]], dict[Peer, str]]:
     """Let all take turns; what each measured, and why those that did not could not."""
-    found: dict[Peer, list[Run]] = {peer: [] for peer in PEERS}
+    free: dict[Peer, list[Run]] = {peer: [] for peer in PEERS}
+    pinned: dict[Peer, list[Run]] = {peer: [] for peer in PEERS if peer.in_python}
     absent: dict[Peer, str] = {}
     for _ in range(count):
         for peer in PEERS:
             if peer in absent:
                 continue
             try:
-                found[peer].append(run(peer, counts))
+                free[peer].append(run(peer, counts))
+                if peer in pinned:
+                    pinned[peer].append(run(peer, counts, pinned=True))
             except Absent as why:
                 if peer is OKIBI:
                     raise SystemExit(f"okibi did not run: {why}") from None
                 absent[peer] = str(why)
-    return {peer: runs for peer, runs in found.items() if peer not in absent}, absent
+    found = {
+        peer: better(runs, pinned[peer]) if peer in pinned else runs
+        for peer, runs in free.items()
+        if peer not in absent
+    }
+    return found, absent
 
 
 def _figure(values: list[float]) -> str:
@@ -129,8 +185,7 @@ def report(found: dict[Peer, list[Run]], absent: dict[Peer, str]) -> None:
         runs = found[peer]
         columns = runs[0].figures
         figures = [
-            _figure([one.figures[column] for one in runs]) if column in columns else ""
-            for column in COLUMNS
+            _figure(_column(runs, column)) if column in columns else "" for column in COLUMNS
         ]
         print("  {:12}{:28}{:28}{:28}".format(peer.name, *figures).rstrip())
     for peer, runs in found.items():
@@ -146,7 +201,8 @@ def report(found: dict[Peer, list[Run]], absent: dict[Peer, str]) -> None:
                 said += f"{'':14}"
         print(said.rstrip())
     for peer, runs in found.items():
-        print(f"  {peer.name} is {runs[0].versions}")
+        on_one = f"; quicker on one core: {', '.join(runs[0].pinned)}" if runs[0].pinned else ""
+        print(f"  {peer.name} is {runs[0].versions}{on_one}")
 
 
 def rows_of(found: dict[Peer, list[Run]]) -> list[Row]:
@@ -156,7 +212,7 @@ def rows_of(found: dict[Peer, list[Run]]) -> list[Row]:
         if peer is OKIBI:
             continue
         for column in filter(runs[0].figures.__contains__, COLUMNS):
-            ours, theirs = ([one.figures[column] for one in each] for each in (found[OKIBI], runs))
+            ours, theirs = (_column(each, column) for each in (found[OKIBI], runs))
             told = f"{statistics.median(ours):.2f} of {statistics.median(theirs):.2f} us"
             made = ratios(ours, theirs)
             rows.append(Row("peers", f"{column}, okibi / {peer.name}", made, told=told))
@@ -169,7 +225,8 @@ def measure_peers(count: int, counts: tuple[int, ...] = (500, 5000, 5000, 1000))
     print(f"\nactors and supervisors beside their peers, on {this_machine().in_words()};")
     print(f"  {count} rounds of {calls} calls, {casts} casts, {starts} starts after {warmup} each;")
     print("  okibi's children are those of one DynamicSupervisor, the supervisor's likewise;")
-    print("  gen_server's are started and stopped by who asks, without one")
+    print("  gen_server's are started and stopped by who asks, without one;")
+    print("  who is one interpreter has the better of all cores and of one")
     found, absent = rounds(count, counts)
     report(found, absent)
     return rows_of(found)
