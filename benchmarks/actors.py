@@ -71,6 +71,19 @@ async def hop() -> float:
     return each
 
 
+async def call_between() -> float:
+    """A call and its reply, from one actor to another."""
+    found = list[float]()
+
+    class Caller(Actor):
+        async def run(self) -> None:
+            found.append(await okibi_server.call(WARMUP, COUNT))
+
+    async with trio.open_nursery() as nursery:
+        await start(nursery, Caller)
+    return found[0]
+
+
 async def started_task() -> float:
     """`nursery.start` of an empty task in a scope of its own, in turns as short as a child's."""
 
@@ -116,6 +129,7 @@ class Lap:
     channel: float
     task: float
     call: float
+    between: float
     cast: float
     hop: float
     child: float
@@ -124,6 +138,7 @@ class Lap:
 Bars = tuple[float, float] | None
 ROWS: tuple[tuple[str, str, Bars, Callable[[Lap], tuple[float, float]]], ...] = (
     ("call", "parked pair", (1.7, 1.5), lambda r: (r.call, r.pair)),
+    ("call between actors", "parked pair", (1.7, 1.5), lambda r: (r.between, r.pair)),
     ("cast", "memory channel", None, lambda r: (r.cast, r.channel)),
     ("hop", "between bare tasks", None, lambda r: (r.hop, r.pair / 2)),
     ("start and join", "nursery.start", (2.0, 1.6), lambda r: (r.child, r.task)),
@@ -134,6 +149,7 @@ async def _lap() -> Lap:
     return Lap(
         pair=await bare_trio.call(WARMUP, COUNT),
         call=await okibi_server.call(WARMUP, COUNT),
+        between=await call_between(),
         channel=await bare_trio.cast(WARMUP, COUNT),
         cast=await okibi_server.cast(WARMUP, COUNT),
         hop=await hop(),
