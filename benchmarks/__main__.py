@@ -21,6 +21,7 @@ from .actors import measure_actors
 from .contenders import Absent
 from .crashes import crashes
 from .emulated import emulated
+from .growth import growth
 from .many import many
 from .peers.table import measure_peers
 from .results import write
@@ -43,6 +44,8 @@ def groups(rounds: int, count: int, *, full: bool) -> Groups:
     more: Groups = {
         "busy wait": lambda: overhead.awake(rounds, count),
         "1 MB": lambda: overhead.large(rounds, count, (overhead.BETWEEN,)),
+        "handlers": lambda: overhead.handlers(rounds, count),
+        "memory": lambda: growth(min(3, rounds)),
         "peers": lambda: overhead.peers(rounds, count),
         "emulator": lambda: emulated(rounds, max(1, count // 3)),
         "many": lambda: many(max(3, rounds // 2), count),

@@ -15,6 +15,8 @@ from typing import IO
 
 import attrs
 
+from runtime.local.processes import below, tree_memory
+
 ROOT = Path(__file__).resolve().parents[1]
 FUNCTIONS = Path(__file__).parent / "functions"
 PEERS = Path(__file__).parent / "peers"
@@ -169,6 +171,10 @@ class Running:
         with suppress(BrokenPipeError):
             self._server.stdin.write(f"{line}\n")
             self._server.stdin.flush()
+
+    def memory(self) -> int:
+        """Bytes that its runtime has, as if it were alone on the machine."""
+        return sum(map(tree_memory, below(self._server.pid)))
 
     def let_go(self) -> None:
         """Let its server end."""

@@ -1,6 +1,7 @@
 """What an invocation costs beside the handler's own work: an echo, fed as fast as it answers."""
 
 import json
+import os
 import statistics
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -108,11 +109,16 @@ def print_server(found: Laps) -> None:
         f"{statistics.median(r['server_us'] / r['mean_us'] for r in found[each]):.0%} of {name}"
         for each, name in ((ASYNC, "okibi's"), (OFFICIAL, "awslambdaric's"), (FLOOR, "the floor's"))
     )
-    print(
-        "the server: one blocking socket in Python, with all that it says made before, on a core"
-        " of its\n"
-        f"  own. Its CPU is {told} mean cycle. The rest is\n"
-        "  the runtime's, and the kernel's to wake one core after the other: twice a cycle of who\n"
+    print(server_in_words(told, len(os.sched_getaffinity(0))))
+
+
+def server_in_words(told: str, cores: int) -> str:
+    """What the server is, where it runs, and its share of a mean cycle."""
+    where = "a core of its own" if cores > 1 else "the runtime's core, the only one"
+    return (
+        "the server: one blocking socket in Python, with all that it says made before, on"
+        f" {where}.\n  Its CPU is {told} mean cycle. The rest is\n"
+        "  the runtime's, and the kernel's to wake one after the other: twice a cycle of who\n"
         "  answers and asks in one write, four times of who does not."
     )
 
@@ -234,6 +240,20 @@ def large(rounds: int, count: int, sizes: Sequence[Size] = LARGE) -> list[Row]:
             cycle(size, found, ASYNC, OFFICIAL, "async def / awslambdaric", size.bars),
             cycle(size, found, PLAIN, OFFICIAL, "plain def / awslambdaric", size.bars),
             cycle(size, found, FLOOR, OFFICIAL, "floor / awslambdaric"),
+        ]
+    return rows
+
+
+def handlers(rounds: int, count: int) -> list[Row]:
+    """Large events for handlers of other kinds: typed, streamed, and one that calls an actor."""
+    rows: list[Row] = []
+    for size in (LARGE[0], BETWEEN, LARGE[1]):
+        found = take_turns((OFFICIAL, TYPED, STREAMED, STATEFUL), size, rounds, count)
+        print_medians(size, found)
+        rows += [
+            cycle(size, found, TYPED, OFFICIAL, "Handler / awslambdaric"),
+            cycle(size, found, STREAMED, OFFICIAL, "streamed / awslambdaric, unstreamed"),
+            cycle(size, found, STATEFUL, OFFICIAL, "calls an actor / awslambdaric"),
         ]
     return rows
 

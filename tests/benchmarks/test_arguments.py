@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from benchmarks.__main__ import measured
+from benchmarks.__main__ import groups, measured
 from benchmarks.contenders import Absent
 from benchmarks.crashes import crashes
 from benchmarks.rows import Row
@@ -32,6 +32,13 @@ def test_what_cannot_be_measured_is_refused_in_a_sentence(
 
     assert done.returncode == 2
     assert f"error: {why}" in done.stderr.splitlines()[-1]
+
+
+def test_what_takes_minutes_is_in_the_full_run_alone() -> None:
+    usual, full = (groups(7, 1000, full=each) for each in (False, True))
+
+    assert [*usual] == ["overhead", "large", "starts", "crashes", "actors"]
+    assert {"1 MB", "handlers", "memory", "emulator", "many"} <= {*full} - {*usual}
 
 
 def test_a_group_that_cannot_be_had_is_named_and_the_others_are_measured(

@@ -1,0 +1,54 @@
+"""What a runtime's memory grows by while it serves: after 100,000 invocations against after 1,000.
+
+As if its process were alone on the machine: what others share of it, which plain PSS would divide
+by their number, changes whenever one of them starts or ends. `make soak` looks at a million, with
+errors and time-outs among them.
+"""
+
+import statistics
+
+from .contenders import ASYNC, OFFICIAL, Contender, running
+from .overhead import SMALL
+from .rows import Row, ratios
+
+FIRST, LAST = 1_000, 100_000
+BAR, GOAL = 1.02, 1.00
+MIB = 2**20
+Pair = tuple[float, float]
+"""MiB after the last invocation, and after the first thousand."""
+
+
+def growth(rounds: int) -> list[Row]:
+    """okibi's and the official client's, in turn, in a new process each time.
+
+    Raises:
+        Absent: one of them does not serve.
+    """
+    found: dict[Contender, list[Pair]] = {ASYNC: [], OFFICIAL: []}
+    for _ in range(rounds):
+        for contender, pairs in found.items():
+            pairs.append(grown(contender, FIRST, LAST))
+    print(f"\nmemory after {LAST:,} invocations, against after {FIRST:,}")
+    return [row_of("async def", found[ASYNC], (BAR, GOAL)), row_of(OFFICIAL.name, found[OFFICIAL])]
+
+
+def grown(contender: Contender, first: int, last: int) -> Pair:
+    """One process's.
+
+    Raises:
+        Absent: it does not serve.
+    """
+    with running(contender, SMALL[0].payload) as one:
+        one.lap(first, 0)
+        before = one.memory()
+        one.lap(last - first, 0)
+        return one.memory() / MIB, before / MIB
+
+
+def row_of(name: str, pairs: list[Pair], bars: Pair | None = None) -> Row:
+    """What one of them grew by in each round."""
+    last, first = zip(*pairs, strict=True)
+    told = f"{statistics.median(last):.1f} of {statistics.median(first):.1f} MiB"
+    bar, goal = bars or (None, None)
+    what = f"{name}, after {LAST:,} / after {FIRST:,}"
+    return Row("memory", what, ratios(last, first), bar, goal, told)
