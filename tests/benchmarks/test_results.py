@@ -91,6 +91,20 @@ def test_the_picture_of_crashes_tells_a_time_out_in_words(tmp_path: Path) -> Non
     assert "time-out, from 0.5 s to the next: okibi -98.0, awslambdaric 31.9 ms" in path.read_text()
 
 
+@pytest.mark.parametrize("what", ["the import of trio", "a process that imports trio"])
+def test_the_picture_of_a_start_is_drawn_by_either_name_of_the_process_with_trio(
+    tmp_path: Path, what: str
+) -> None:
+    rows = [
+        Row("cold start", "to the first GET /next / awslambdaric", (4.0,), told="100 of 25 ms"),
+        Row("cold start", "less trio's own import / 40 ms", (0.95,), told="38.0 ms"),
+        Row("cold start", f"less {what} / 40 ms", (0.5,), told="20.0 ms"),
+    ]
+
+    (path,) = draw(read(write(rows, this_machine(), tmp_path)), tmp_path)
+    assert path.name == "starts.svg"
+
+
 def test_the_same_rows_are_the_same_picture(tmp_path: Path) -> None:
     (path,) = draw(read(write([cycle(0.5, 0.6, 0.7)], this_machine(), tmp_path)), tmp_path)
     first = path.read_text()
