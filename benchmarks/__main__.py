@@ -45,7 +45,7 @@ def groups(rounds: int, count: int, *, full: bool) -> Groups:
         "busy wait": lambda: overhead.awake(rounds, count),
         "1 MB": lambda: overhead.large(rounds, count, (overhead.BETWEEN,)),
         "handlers": lambda: overhead.handlers(rounds, count),
-        "memory": lambda: growth(min(3, rounds)),
+        "memory": lambda: growth(min(2, rounds)),
         "peers": lambda: overhead.peers(rounds, count),
         "emulator": lambda: emulated(rounds, max(1, count // 3)),
         "many": lambda: many(max(3, rounds // 2), count),
@@ -98,7 +98,7 @@ def main() -> None:
     chosen = {name: one for name, one in wanted.items() if options.only in (None, name)}
     rows, absent = measured(chosen)
     # A process each, most of whose time is its start.
-    few = options.rounds if options.full else min(5, options.rounds)
+    few = options.rounds if options.full else min(3, options.rounds)
     beside = measure_peers(few) if options.only in (None, "table") else []
     missed = [row for row in rows if not row.met]
     compared = sum(bool(row.ratios) for row in rows)
