@@ -60,7 +60,7 @@ class Job(Elsewhere):
 
     def begin(self, tell: Callable[[outcome.Outcome[Any]], None]) -> None:
         """Start it: a task in the context that this is called in."""
-        self.running = asyncio.get_running_loop().create_task(self._captured())
+        self.running = asyncio.get_running_loop().create_task(_captured(self._act))
 
         def ended(task: "asyncio.Task[outcome.Outcome[Any]]") -> None:
             # It has the error, whose traceback has the frames that wait for this job.
@@ -68,15 +68,6 @@ class Job(Elsewhere):
             tell(_outcome_of(task))
 
         self.running.add_done_callback(ended)
-
-    async def _captured(self) -> outcome.Outcome[Any]:
-        process = os.getpid()
-        # Captured, SystemExit does not leave the task: it would end `run_forever`.
-        result: outcome.Outcome[Any] = await outcome.acapture(self._act)
-        if os.getpid() != process:
-            # It has forked, and this is the child: the loop, and what wakes it, is its parent's.
-            end_child(getattr(result, "error", None))
-        return result
 
     def stop(self) -> None:
         """Cancel it, once, as `asyncio.run` does."""
@@ -114,6 +105,21 @@ class Job(Elsewhere):
         if getattr(coroutine, "cr_running", False):
             return running_from(coroutine.cr_frame)
         return frames_of_awaiting(coroutine)
+
+
+# A frame of the job's own would be in the traceback of the error that the job keeps: a circle.
+async def _captured(act: Callable[[], Awaitable[Any]]) -> outcome.Outcome[Any]:
+    process = os.getpid()
+    # Captured, SystemExit does not leave the task: it would end `run_forever`.
+    result: outcome.Outcome[Any] = await outcome.acapture(act)
+    try:
+        if os.getpid() != process:
+            # It has forked, and this is the child: loop and wake-ups are its parent's.
+            end_child(getattr(result, "error", None))
+        return result
+    finally:
+        # So would one that is bound here.
+        del result
 
 
 def _outcome_of(task: "asyncio.Task[outcome.Outcome[Any]]") -> outcome.Outcome[Any]:
