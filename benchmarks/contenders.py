@@ -174,7 +174,8 @@ class Running:
 
     def memory(self) -> int:
         """Bytes that its runtime has, as if it were alone on the machine."""
-        return sum(map(tree_memory, below(self._server.pid)))
+        # Of those below the server the runtime's own has all the others below it.
+        return max(map(tree_memory, below(self._server.pid)), default=0)
 
     def let_go(self) -> None:
         """Let its server end."""

@@ -83,8 +83,8 @@ class Alarm:
             sniffio.name = library
 
     def send(self) -> None:
-        """Signal the main thread, from any other; does nothing unless a plain handler runs, and has
-        not been told yet, or goes on all the same.
+        """Signal the main thread, from any other; does nothing unless a plain handler runs. What an
+        earlier one has set off in it is let be.
         """
         if self._armed:
             self._patient = True
@@ -198,14 +198,16 @@ def _handler_at(code: CodeType, at: int) -> int:
 
 
 def _is_being_handled() -> bool:
-    """Whether the code that was interrupted is what a DeadlineExceeded has set off."""
+    """Whether the code that was interrupted is what a DeadlineExceeded has set off; or what the
+    worker's scope has, of a `def` that yields.
+    """
     error = sys.exception()
     # A circle of the user's making would have no end.
     for _ in range(100):
-        if error is None or isinstance(error, DeadlineExceeded):
+        if error is None or isinstance(error, DeadlineExceeded | trio.Cancelled):
             break
         error = error.__context__
-    return isinstance(error, DeadlineExceeded)
+    return isinstance(error, DeadlineExceeded | trio.Cancelled)
 
 
 def _is_late(delivery: Delivery | None) -> bool:

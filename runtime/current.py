@@ -9,9 +9,9 @@ A thread of the user's own (`threading.Thread`, an executor) inherits no context
 event can be in flight it is marked with that one, as in the official client; with more it could
 only be guessed, and is not marked.
 
-What an `async def` sets of its own, a tenant or a decimal context, is of its event too, as
-`asyncio.run` in a plain `def` would have it: its worker's task goes on without it (`leave_behind`).
-A plain `def` on the main thread keeps it, as in the official client.
+What an `async def` sets of its own, a tenant say, is of its event too, as `asyncio.run` in a plain
+`def` would have it: its worker's task goes on without it (`leave_behind`). A plain `def` on the
+main thread keeps it, as in the official client.
 
 The X-Ray trace is told likewise. `_X_AMZN_TRACE_ID` in the environment, where tracers look for it,
 is the whole process's: it is set, or deleted, at each event as in the official client while only
@@ -31,23 +31,18 @@ Invocation = tuple[str, Mapping[bytes, bytes]]
 NOBODY: Invocation = ("", MappingProxyType({}))
 TENANT = b"lambda-runtime-aws-tenant-id"
 TRACE = b"lambda-runtime-trace-id"
-# The trace of an event that has not been: what the variable holds at the start is nobody's.
-_UNKNOWN = b"unknown"
 
 _invocation: ContextVar[Invocation] = ContextVar("okibi_invocation")
 # Of the whole process; in the module, where to set a name costs least.
 _last: Invocation = NOBODY
 _one_at_a_time = True
-# What the environment's variable was last made from. With many in flight it is no event's.
-_traced: bytes | None = _UNKNOWN
 
 
 def expect(lanes: int) -> None:
     """Say how many events may be in flight at once."""
-    global _last, _one_at_a_time, _traced
+    global _last, _one_at_a_time
     _one_at_a_time = lanes == 1
     _last = NOBODY
-    _traced = _UNKNOWN
 
 
 def enter(request_id: str, headers: Mapping[bytes, bytes]) -> None:
@@ -55,14 +50,14 @@ def enter(request_id: str, headers: Mapping[bytes, bytes]) -> None:
     global _last
     _last = here = (request_id, headers)
     _invocation.set(here)
-    trace = headers.get(TRACE)
-    # Without one, what the function has set itself is not to be the next event's.
-    if (trace != _traced or trace is None) and _one_at_a_time:
-        _set_variable(trace)
+    if _one_at_a_time:
+        # Each time: the function may have set it itself.
+        set_trace(headers.get(TRACE))
 
 
 def leave_behind(before: Context) -> bool:
-    """Have the running task go on as it was, from its next step on.
+    """Have the running task go on as it was, from its next step on, in another context: a token
+    that was taken before is of no use there.
 
     Rejected: a context for each event, which trio would have to be given before the handler's first
     step: a pass of its loop more.
@@ -110,9 +105,3 @@ def xray_trace_id() -> str | None:
     """
     value = invocation()[1].get(TRACE)
     return value.decode("latin-1") if value else None
-
-
-def _set_variable(trace: bytes | None) -> None:
-    global _traced
-    _traced = trace
-    set_trace(trace)

@@ -120,8 +120,9 @@ def _hidden(module_name: str, task_root: Path) -> str:
     top = module_name.replace("/", ".").partition(".")[0]
     imported = getattr(sys.modules.get(top), "__file__", None)
     for own in (task_root / f"{top}.py", task_root / top / "__init__.py"):
-        if imported is not None and own.is_file() and not own.samefile(imported):
-            return f": it is {imported}, which okibi has imported, and hides {own}; rename that"
+        # Not `samefile`: in a zip there is none.
+        if imported and own.is_file() and os.path.realpath(own) != os.path.realpath(imported):
+            return f": it is {imported}, which had been imported, and hides {own}; rename that"
     return ""
 
 

@@ -192,8 +192,8 @@ class Response:
             if self._stream is not None:
                 raise TypeError("a Prelude comes before all else of a streamed answer")
         elif isinstance(data, str):
-            if not str.isascii(data):
-                str.encode(data)
+            if not data.isascii():
+                data.encode()
         elif not isinstance(data, Piece):
             kind = type(data).__name__
             raise TypeError(f"a streamed answer consists of bytes and str, not {kind}: encode it")
@@ -215,8 +215,10 @@ class Response:
 def _chunks(data: Item) -> list[bytes]:
     if isinstance(data, Prelude):
         return [*chunk(data.encoded()), *chunk(PRELUDE_END)]
-    # Past what a subclass makes of it.
-    return chunk(str.encode(data) if isinstance(data, str) else exactly(data))
+    if isinstance(data, str):
+        # Past what a subclass makes of it; a proxy of one is no subclass, and is asked.
+        data = str.encode(data) if str in type(data).__mro__ else data.encode()
+    return chunk(exactly(data))
 
 
 Marked = TypeVar("Marked", bound=Callable[[Any, Response, Any], Awaitable[object]])

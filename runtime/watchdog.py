@@ -254,11 +254,11 @@ class Watchdog:
         """Whether it is unsettled. If so the alarm means the handler that runs now, and none that
         begins once this thread has lost the core.
         """
-        runs = self._alarm.runs if self._alarm is not None else 0
+        assert self._alarm is not None  # what is watched was attached with it
+        runs = self._alarm.runs
         if not delivery.unsettled:
             return False
-        if self._alarm is not None:
-            self._alarm.meant = runs
+        self._alarm.meant = runs
         return True
 
     def _signal(self, at_any: bool) -> None:

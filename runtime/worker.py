@@ -115,8 +115,7 @@ class Worker(Actor):
         self._me = self.ref
         while True:
             error = await self._one_instance(started)
-            if self._has_set_variables():
-                await trio.lowlevel.cancel_shielded_checkpoint()
+            await self._put_back()
             if error is not None:
                 try:
                     raise error
@@ -228,8 +227,8 @@ class Worker(Actor):
         """
         receive: Callable[[], Awaitable[tuple[Lane, Delivery]]] = receiver_of(self)
         while True:
-            if self._before is not None and self._has_set_variables():
-                await trio.lowlevel.cancel_shielded_checkpoint()
+            if self._before is not None:
+                await self._put_back()
             message = self._missed
             if message is None:
                 message = await receive()
@@ -253,10 +252,12 @@ class Worker(Actor):
             # An answer has up to 6 MB: the next event's handler is to have the memory.
             del message, lane, delivery, outcome
 
-    def _has_set_variables(self) -> bool:
-        """Whether the last handler has left context variables, which a next step is without."""
+    async def _put_back(self) -> None:
+        """Leave the context variables behind that the last handler has set, if it has."""
         before, self._before = self._before, None
-        return before is not None and leave_behind(before)
+        if before is not None and leave_behind(before):
+            # What is to be without them is the next step.
+            await trio.lowlevel.cancel_shielded_checkpoint()
 
     def _answer(self, lane: Lane, delivery: Delivery, outcome: Outcome, trusted: bool) -> bool:
         goes_on = trusted or not self.stateful

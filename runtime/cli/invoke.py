@@ -17,11 +17,12 @@ from runtime.cli.out import write_err, write_out
 from runtime.cli.start_errors import ERROR, read_error, said_itself, stood_at, why_not_started
 from runtime.cli.until_signal import exit_code_of
 from runtime.local import FunctionSettings, InvokeResult, LocalLambda, open_local_lambda
-from runtime.wire import PRELUDE_END
+from runtime.wire import HTTP_INTEGRATION, PRELUDE_END
 
 __all__ = ["Order", "invoke", "read_order"]
 
 GOOD, FUNCTION_ERROR = 0, 1
+HTTP = HTTP_INTEGRATION.decode()
 # That it has open at once, and some to spare.
 FILES = 24
 
@@ -121,8 +122,10 @@ async def _print_answer(function: LocalLambda, event: bytes) -> InvokeResult:
                 whole.append(piece)
             else:
                 last, printed = piece, True
-                # What ends the prelude of an HTTP answer would be seen as nothing at all.
-                write_out(piece.replace(PRELUDE_END, b"\n"), "the answers go")
+                if answer.content_type == HTTP:
+                    # What ends its prelude would be seen as nothing at all.
+                    piece = piece.replace(PRELUDE_END, b"\n")
+                write_out(piece, "the answers go")
         result = await answer.result()
     # What came as bytes that are no stream's has been printed, too.
     left = b"" if printed and result.function_error is None else result.payload

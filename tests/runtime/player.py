@@ -113,8 +113,10 @@ def answer(made: Delivery) -> Any:
     return json.loads(made.outcome.body)
 
 
-async def bench(nursery: trio.Nursery, make: Callable[[], Instance] = Player) -> Bench:
+async def bench(
+    nursery: trio.Nursery, make: Callable[[], Instance] = Player, *, stateful: bool = False
+) -> Bench:
     ledger = ledger_of()
     kind = decoder_for(event_type(Player) if make is Player else Any)
-    factory = partial(Worker, ledger, SETTINGS, make, kind, make is Player)
+    factory = partial(Worker, ledger, SETTINGS, make, kind, stateful or make is Player)
     return Bench(ledger, await start(nursery, factory, path="/worker"))

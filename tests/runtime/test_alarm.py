@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+import trio
 
 from runtime.alarm import SIGNAL, Alarm
 from runtime.failure import DeadlineExceeded, Stopped
@@ -138,7 +139,7 @@ def cleans_up(event: object, log: list[str]) -> None:
         log.append("is rolled back")
 
 
-def test_what_it_has_set_off_is_let_be(alarm: Alarm) -> None:
+def test_a_finally_that_it_has_set_off_is_let_be(alarm: Alarm) -> None:
     log = list[str]()
 
     with ringing(alarm), pytest.raises(DeadlineExceeded):
@@ -147,7 +148,23 @@ def test_what_it_has_set_off_is_let_be(alarm: Alarm) -> None:
     assert log == ["rolls back", "is rolled back"]
 
 
-def test_interrupted_even_that_is_ended(alarm: Alarm) -> None:
+async def test_a_finally_that_a_scope_has_set_off_is_let_be(alarm: Alarm) -> None:
+    """As that of a generator whose reader was slow when its scope ended it."""
+    log = list[str]()
+
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        try:
+            await trio.lowlevel.checkpoint()
+        finally:
+            with ringing(alarm, 0.0):
+                alarm.run(lambda *_: time.sleep(0.05), 1, 2)
+            log.append("is closed")
+
+    assert log == ["is closed"]
+
+
+def test_interrupted_a_finally_is_ended_too(alarm: Alarm) -> None:
     log = list[str]()
 
     with ringing(alarm, interrupting=True), pytest.raises(DeadlineExceeded):

@@ -75,13 +75,24 @@ async def test_a_plain_handler_that_holds_the_main_thread_is_cut_and_answered(sl
     assert ended.seconds < LONG / 2
 
 
-async def test_what_that_sets_off_in_it_has_its_time() -> None:
-    async with told_to_end("ends.cleans_up", {"seconds": LONG}) as (ended, _):
+async def test_a_finally_of_a_handler_that_is_cut_has_its_time() -> None:
+    event = {"seconds": LONG, "cleans": 0.03}
+    async with told_to_end("ends.cleans_up", event) as (ended, _):
         pass
 
     assert ended.code == 0
     assert error_of(ended) == "Runtime.Stopped"
     assert "is rolled back" in ended.lines
+
+
+async def test_one_that_takes_longer_is_cut_too() -> None:
+    event = {"seconds": LONG, "cleans": LONG}
+    async with told_to_end("ends.cleans_up", event) as (ended, _):
+        pass
+
+    assert ended.code == 0
+    assert error_of(ended) == "Runtime.Stopped"
+    assert "is rolled back" not in ended.lines
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

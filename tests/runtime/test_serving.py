@@ -77,10 +77,13 @@ async def test_an_async_def_that_needs_asyncio_is_told_so() -> None:
         assert "the handler needs asyncio, and okibi runs it on trio" in told["errorMessage"]
 
 
-async def test_a_connection_that_the_function_has_closed_does_not_hang_its_event() -> None:
+@pytest.mark.parametrize("taken", [False, True], ids=["closed", "another file's since"])
+async def test_a_connection_that_the_function_has_closed_does_not_hang_its_event(
+    taken: bool,
+) -> None:
     async with running("closes.handler", timeout=60) as sandbox:
         before = await sandbox.ask({})
-        told = await sandbox.ask({"close": 1})
+        told = await sandbox.ask({"taken": taken})
 
         assert told["errorType"] == "Runtime.ExitError"
         assert await sandbox.ask({}) != before

@@ -20,7 +20,7 @@ from tests.runtime.stage import delivery
 pytestmark = pytest.mark.usefixtures(fresh.__name__)
 
 LARGE = b"a large answer" * 100
-USER = ContextVar("USER", default="nobody")
+USER = ContextVar[object]("USER", default="nobody")
 
 
 async def test_one_instance_serves_many_events(nursery: trio.Nursery) -> None:
@@ -326,9 +326,11 @@ class NeverEqual:
 @pytest.mark.parametrize("set_to", ["alice", NeverEqual()])
 @pytest.mark.parametrize("fails", [False, True])
 async def test_what_a_handler_sets_in_its_context_is_of_its_event(
-    set_to: str, fails: bool, nursery: trio.Nursery
+    set_to: object, fails: bool, nursery: trio.Nursery
 ) -> None:
-    seen = list[str]()
+    seen = list[object]()
+    before = NeverEqual() if isinstance(set_to, NeverEqual) else "nobody"
+    USER.set(before)
 
     async def handler(event: object, context: Context) -> None:
         seen.append(USER.get())
@@ -340,11 +342,34 @@ async def test_what_a_handler_sets_in_its_context_is_of_its_event(
     for _ in range(3):
         await stage.give(b"{}")
 
-    assert seen == ["nobody"] * 3
+    assert [each is before for each in seen] == [True] * 3
+
+
+async def test_a_replaced_instance_leaves_nothing_in_the_context_of_its_successor(
+    nursery: trio.Nursery,
+) -> None:
+    seen = list[object]()
+
+    class Named(Player):
+        async def init(self) -> None:
+            seen.append(USER.get())
+
+        async def handle(self, event: Event, context: Context) -> object:
+            USER.set("alice")
+            raise ValueError
+
+        async def terminate(self, reason: ExitReason) -> None:
+            seen.append(USER.get())
+
+    stage = await bench(nursery, Named, stateful=True)
+    for _ in range(2):
+        await stage.give(b"{}")
+
+    assert seen == ["nobody"] * 5
 
 
 async def test_what_its_init_has_set_is_there_at_each_event(nursery: trio.Nursery) -> None:
-    seen = list[str]()
+    seen = list[object]()
 
     class Named(Player):
         async def init(self) -> None:
@@ -363,7 +388,7 @@ async def test_what_its_init_has_set_is_there_at_each_event(nursery: trio.Nurser
 
 
 async def test_what_a_stream_sets_in_its_context_is_of_its_event() -> None:
-    seen = list[str]()
+    seen = list[object]()
 
     async def handler(event: object, context: Context) -> AsyncIterator[str]:
         seen.append(USER.get())

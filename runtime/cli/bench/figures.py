@@ -69,7 +69,7 @@ def figure(values: Sequence[float | None]) -> Figure | None:
 
 
 def remainder(values: Sequence[float | None]) -> Figure | None:
-    """As `figure`, of what is left of a time; None where that is less than noise lets tell.
+    """As `figure`, of what is left of a time; None where its median is not more than nothing.
 
     No time is less than nothing, whatever a difference in noise says.
 

@@ -29,7 +29,7 @@ RATIOS = "; a ratio is okibi's to the peer's, taken within a round"
 SHARES = (
     "The runtime's and the server's part of a cycle's p50 is the p50 of the same function with a"
     " handler in its place that only returns the same answer, measured in turn with it; the rest is"
-    " the handler's, and has no figure where it is less than noise lets tell."
+    " the handler's, and has no figure where that is not more than nothing: noise is more then."
 )
 MEMORY = (
     "Memory at the end is what all processes would have (PSS) if no others were on the machine; at"

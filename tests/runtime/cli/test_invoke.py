@@ -34,7 +34,7 @@ def lines(event, context):
     return {"text": "two\\nlines"}
 
 def raw(event, context):
-    return b'{"a":\\n1}'
+    return b'{"a":\\n1}' + bytes(8)
 
 def stream(event, context):
     if "http" in event:
@@ -111,7 +111,7 @@ def test_an_answer_goes_to_stdout_and_the_logs_to_stderr(capfd: pytest.CaptureFi
 
 def test_bytes_are_printed_once_and_as_they_are(capfd: pytest.CaptureFixture[str]) -> None:
     assert invoke("app.raw", None) == 0
-    assert capfd.readouterr().out == '{"a":\n1}\n'
+    assert capfd.readouterr().out == '{"a":\n1}' + "\0" * 8 + "\n"
 
 
 def test_without_an_event_it_is_an_empty_object(capfd: pytest.CaptureFixture[str]) -> None:

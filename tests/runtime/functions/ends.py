@@ -53,7 +53,7 @@ def cleans_up(event, context):
         time.sleep(event.get("seconds", 0))
     finally:
         if event:
-            time.sleep(0.03)
+            time.sleep(event["cleans"])
             print("is rolled back", flush=True)
 
 
