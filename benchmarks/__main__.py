@@ -45,7 +45,7 @@ def groups(rounds: int, count: int, *, full: bool) -> Groups:
         "busy wait": lambda: overhead.awake(rounds, count),
         "1 MB": lambda: overhead.large(rounds, count, (overhead.BETWEEN,)),
         "handlers": lambda: overhead.handlers(rounds, count),
-        "memory": lambda: growth(min(2, rounds)),
+        "memory": lambda: growth(min(3, rounds)),
         "peers": lambda: overhead.peers(rounds, count),
         "emulator": lambda: emulated(rounds, max(1, count // 3)),
         "many": lambda: many(max(3, rounds // 2), count),
