@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import cast
+from typing import TextIO, cast
 
 from runtime.cli.given import BadInput
 
@@ -38,8 +38,7 @@ def write_out(data: bytes, what: str) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except OSError as error:
-        # What is still in the buffer would make the interpreter complain at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget(sys.stdout)
         if isinstance(error, BrokenPipeError):
             raise
         raise BadInput(
@@ -62,4 +61,9 @@ def write_err(line: str) -> None:
     except BrokenPipeError:
         raise
     except OSError:
-        pass
+        _forget(sys.stderr)
+
+
+def _forget(stream: TextIO) -> None:
+    # What is still in the buffer would make the interpreter complain at its end.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
