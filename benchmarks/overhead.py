@@ -1,12 +1,13 @@
 """What an invocation costs beside the handler's own work: an echo, fed as fast as it answers."""
 
 import json
-import os
 import statistics
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 import attrs
+
+from runtime.cli.bench.machine import this_machine
 
 from .contenders import (
     ASYNC,
@@ -109,7 +110,7 @@ def print_server(found: Laps) -> None:
         f"{statistics.median(r['server_us'] / r['mean_us'] for r in found[each]):.0%} of {name}"
         for each, name in ((ASYNC, "okibi's"), (OFFICIAL, "awslambdaric's"), (FLOOR, "the floor's"))
     )
-    print(server_in_words(told, len(os.sched_getaffinity(0))))
+    print(server_in_words(told, this_machine().cores))
 
 
 def server_in_words(told: str, cores: int) -> str:

@@ -233,12 +233,14 @@ class Watchdog:
             self._length = left if math.isinf(self._length) else max(self._length, left)
 
     def _end_delivery(self, delivery: Delivery) -> None:
+        alarm = self._alarm
+        assert alarm is not None  # what is watched was attached with it
         margin = delivery.due - delivery.limit
         asked = math.inf
-        while self._means(delivery) and not self._closed:
+        while _means(alarm, delivery) and not self._closed:
             now = time.monotonic()
             left = delivery.due + self._offset - now
-            self._signal(left <= margin / 2)
+            (alarm.interrupt if left <= margin / 2 else alarm.send)()
             if left <= margin / 2 and self._token is not None:
                 # Again and again: by the loop's clock the first may come too early.
                 asked = min(asked, now)
@@ -249,21 +251,6 @@ class Watchdog:
             # Other lanes' settlements cut the wait short, each of them once.
             self._look.clear()
             self._look.wait(SIGNAL_EVERY)
-
-    def _means(self, delivery: Delivery) -> bool:
-        """Whether it is unsettled. If so the alarm means the handler that runs now, and none that
-        begins once this thread has lost the core.
-        """
-        assert self._alarm is not None  # what is watched was attached with it
-        runs = self._alarm.runs
-        if not delivery.unsettled:
-            return False
-        self._alarm.meant = runs
-        return True
-
-    def _signal(self, at_any: bool) -> None:
-        if self._alarm is not None:
-            (self._alarm.interrupt if at_any else self._alarm.send)()
 
     def _ask(self, token: trio.lowlevel.TrioToken) -> None:
         try:
@@ -323,6 +310,17 @@ class Watchdog:
     def _sleep(self, seconds: float) -> None:
         self._looks_at = time.monotonic() + seconds
         self._look.wait(None if math.isinf(seconds) else max(seconds, 0.0))
+
+
+def _means(alarm: Alarm, delivery: Delivery) -> bool:
+    """Whether it is unsettled. If so the alarm means the handler that runs now, and none that
+    begins once this thread has lost the core.
+    """
+    runs = alarm.runs
+    if not delivery.unsettled:
+        return False
+    alarm.meant = runs
+    return True
 
 
 def _offset() -> float:

@@ -13,7 +13,7 @@ from runtime.context import Context
 from runtime.delivery import Outcome, State
 from runtime.handler import Awaited, Instance
 from runtime.worker import REPLACED_GRACE, Worker
-from tests.runtime.played import ACCEPTED, event, world
+from tests.runtime.played import ACCEPTED, World, event, world
 from tests.runtime.player import LOG, Event, Player, answer, bench, fresh
 from tests.runtime.stage import delivery
 
@@ -21,6 +21,14 @@ pytestmark = pytest.mark.usefixtures(fresh.__name__)
 
 LARGE = b"a large answer" * 100
 USER = ContextVar[object]("USER", default="nobody")
+
+
+async def serve_three(made: World) -> None:
+    """Have it serve three events, and take what is answered."""
+    for n in range(3):
+        await made.say(event(f"id-{n}"))
+        made.wire.taken()
+        await made.say(ACCEPTED)
 
 
 async def test_one_instance_serves_many_events(nursery: trio.Nursery) -> None:
@@ -305,10 +313,7 @@ async def test_the_last_answer_is_not_kept_while_the_next_event_s_handler_runs()
 
     async with world() as made:
         await made.serves(handler)
-        for n in range(3):
-            await made.say(event(f"id-{n}"))
-            made.wire.taken()
-            await made.say(ACCEPTED)
+        await serve_three(made)
         alive.append(kept())
 
     assert alive == [0, 0, 0, 0]
@@ -397,9 +402,6 @@ async def test_what_a_stream_sets_in_its_context_is_of_its_event() -> None:
 
     async with world() as made:
         await made.serves(handler)
-        for n in range(3):
-            await made.say(event(f"id-{n}"))
-            made.wire.taken()
-            await made.say(ACCEPTED)
+        await serve_three(made)
 
     assert seen == ["nobody"] * 3

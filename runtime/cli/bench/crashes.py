@@ -5,7 +5,8 @@ that is measured. The platform's side is the whole local Lambda: it tells the in
 that has ended, kills one whose time is up, and starts a new one for the next event, as Lambda does.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 
 import msgspec
 import trio
@@ -39,16 +40,13 @@ async def crash_times(
     settings = FunctionSettings(
         CRASHING, command=command, task_root=FUNCTIONS, timeout=limit, environment=environment
     )
-    with trio.fail_after(LIMIT):
-        async with open_local_lambda(settings, output=lambda _: None) as function:
-            for _ in range(WARM):
-                _check(await function.invoke(GOOD), good=True)
-            return CrashTimes(
-                exception=await _until_good(function, way="exception"),
-                exit=await _until_good(function, way="exit"),
-                death=await _until_good(function, way="death"),
-                timeout=await _until_good(function, way="time-out", seconds=limit * BEYOND),
-            )
+    async with _warm(settings) as function:
+        return CrashTimes(
+            exception=await _until_good(function, way="exception"),
+            exit=await _until_good(function, way="exit"),
+            death=await _until_good(function, way="death"),
+            timeout=await _until_good(function, way="time-out", seconds=limit * BEYOND),
+        )
 
 
 async def restart_time(command: tuple[str, ...], environment: Mapping[str, str]) -> float:
@@ -64,16 +62,22 @@ async def restart_time(command: tuple[str, ...], environment: Mapping[str, str])
     settings = FunctionSettings(
         RESTARTING, command=command, task_root=FUNCTIONS, environment=environment
     )
+    async with _warm(settings) as function:
+        before = _check(await function.invoke(GOOD), good=True)
+        took = await _until_good(function, way="exception")
+        # Of a process that had begun anew it would be the first again.
+        if _check(await function.invoke(GOOD), good=True) == before:
+            raise RuntimeError("the handler that raised is not replaced")
+        return took
+
+
+@asynccontextmanager
+async def _warm(settings: FunctionSettings) -> AsyncGenerator[LocalLambda]:
     with trio.fail_after(LIMIT):
         async with open_local_lambda(settings, output=lambda _: None) as function:
-            before = b""
             for _ in range(WARM):
-                before = _check(await function.invoke(GOOD), good=True)
-            took = await _until_good(function, way="exception")
-            # Of a process that had begun anew it would be the first again.
-            if _check(await function.invoke(GOOD), good=True) == before:
-                raise RuntimeError("the handler that raised is not replaced")
-            return took
+                _check(await function.invoke(GOOD), good=True)
+            yield function
 
 
 async def _until_good(function: LocalLambda, **bad: object) -> float:
