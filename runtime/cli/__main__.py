@@ -48,7 +48,7 @@ def _run() -> int:
     def _(  # pyright: ignore[reportUnusedFunction]
         handler: Annotated[str, typer.Argument(help="module.name, as app.function")],
         event: Annotated[
-            str | None, typer.Argument(help="a JSON file, or - for stdin; {} without it")
+            str | None, typer.Argument(help="JSON, or a file of it, or - for stdin; {} without it")
         ] = None,
         # Numbers are read by the command itself, whose errors are one sentence each.
         repeat: Annotated[str, typer.Option(metavar="N", help="how many invocations")] = "1",
@@ -67,7 +67,7 @@ def _run() -> int:
     def _(  # pyright: ignore[reportUnusedFunction]
         handler: Annotated[str, typer.Argument(help="module.name, as app.function")],
         event: Annotated[
-            str | None, typer.Argument(help="a JSON file, or - for stdin; {} without it")
+            str | None, typer.Argument(help="JSON, or a file of it, or - for stdin; {} without it")
         ] = None,
         rounds: Annotated[
             str | None, typer.Option(metavar="N", help="how often all is measured; 5 without it")

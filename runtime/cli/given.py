@@ -1,6 +1,7 @@
 """What is given on the command line, and the sentence for what is wrong with it."""
 
 import math
+import os
 import resource
 import sys
 from pathlib import Path
@@ -43,7 +44,8 @@ def event_of(source: str | None) -> bytes:
     """The event's bytes, which are JSON.
 
     Args:
-        source: path of a JSON file, "-" for stdin, None for `{}`.
+        source: path of a JSON file, "-" for stdin, None for `{}`; or the event itself, if it is
+            an object, an array or a text, and no file has that name.
 
     Raises:
         BadInput: it cannot be read, is no JSON, or is more than Lambda takes.
@@ -58,9 +60,12 @@ def event_of(source: str | None) -> bytes:
     try:
         event = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     except OSError as error:
-        raise BadInput(
-            f"{name}: cannot be read ({error.strerror}); give a JSON file, or - for stdin"
-        ) from error
+        if not source.startswith(("{", "[", '"')):
+            raise BadInput(
+                f"{name}: cannot be read ({error.strerror}); give a JSON file, or - for stdin"
+            ) from error
+        # As the shell has given it, which may be no UTF-8.
+        name, event = "the event", os.fsencode(source)
     if wrong := wrong_with(event):
         raise BadInput(f"{name}: is not JSON: {wrong}; an event must be")
     if len(event) > LARGEST_EVENT:

@@ -47,7 +47,7 @@ def invoke(handler: str, event: str | None, *, repeat: str = "1", timeout: str =
 
     Args:
         handler: as `_HANDLER` has it.
-        event: path of a JSON file, "-" for stdin, None for `{}`.
+        event: JSON, or path of a file of it, "-" for stdin, None for `{}`.
         repeat: a whole number, more than 0.
         timeout: seconds, more than 0.
 

@@ -25,7 +25,7 @@ def bench(handler: str, event: str | None, given: Given) -> int:
 
     Args:
         handler: as `_HANDLER` has it.
-        event: path of a JSON file, "-" for stdin, None for `{}`.
+        event: JSON, or path of a file of it, "-" for stdin, None for `{}`.
         given: the options.
 
     Returns:

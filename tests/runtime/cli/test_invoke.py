@@ -167,9 +167,21 @@ def test_the_event_may_come_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_order("app.echo", "-", repeat="1", timeout="3").event == b"[1]"
 
 
+@pytest.mark.parametrize("event", ['{"name": "é"}', "[1]", '"text"', "[" + "1," * 3000 + "1]"])
+def test_the_event_itself_may_be_given(event: str) -> None:
+    assert read_order("app.echo", event, repeat="1", timeout="3").event == event.encode()
+
+
+def test_a_file_of_that_name_comes_before_it() -> None:
+    Path("[1]").write_text('{"from": "the file"}')
+
+    assert read_order("app.echo", "[1]", repeat="1", timeout="3").event == b'{"from": "the file"}'
+
+
 @pytest.mark.parametrize(
     ("event", "sentence"),
     [
+        ("{name: 1}", "the event: is not JSON: "),
         ("no.json", "no.json: cannot be read (No such file or directory); give a JSON file"),
         (".", ".: cannot be read (Is a directory); give a JSON file, or - for stdin"),
         ("app.py", "app.py: is not JSON: "),
