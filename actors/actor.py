@@ -165,6 +165,10 @@ class Actor:
         started()
         await self.run()
 
+    def _was_told(self, crash: BaseException) -> bool:
+        """Whether the report of another actor's end has said where this crash comes from."""
+        return False
+
     def __repr__(self) -> str:
         process = getattr(self, "_process", None)
         where = f"{process.path} incarnation {process.incarnation}" if process else "not started"

@@ -103,26 +103,28 @@ class CrashReport:
             yield from (f"  {line}" for line in self.client.rstrip().splitlines())
 
 
-def log_crash(process: Ended, reason: ExitReason, left: Sequence[object]) -> None:
+def log_crash(
+    process: Ended, reason: ExitReason, left: Sequence[object], *, told: bool = False
+) -> None:
     """Write the report of an end: an error if an exception is behind it, else a warning.
 
     Args:
         process: who ended; what it was handling is still its `current`.
         reason: why.
         left: what waited for an answer, or to be read.
+        told: whether another's report has the traceback already.
     """
     level = logging.WARNING if reason.error is None else logging.ERROR
     if not logger.isEnabledFor(level):
         return
     report, whole = _report_of(process, reason, left)
-    if whole or reason.error is None:
-        logs.log_or_raise(
-            logger, level, "%s", report, exc_info=reason.error, extra={"report": report}
-        )
+    if told or whole or reason.error is None:
+        error = None if told else reason.error
+        logs.log_or_raise(logger, level, "%s", report, exc_info=error, extra={"report": report})
     else:
         # An exception whose words the actor redacts must not be written by logging either.
-        told = report.traceback
-        logs.log_or_raise(logger, level, "%s\n%s", report, told, extra={"report": report})
+        lines = report.traceback
+        logs.log_or_raise(logger, level, "%s\n%s", report, lines, extra={"report": report})
 
 
 def _report_of(

@@ -88,6 +88,8 @@ class Living(Protocol):
 
     async def terminate(self, reason: ExitReason, /) -> None: ...
 
+    def _was_told(self, crash: BaseException, /) -> bool: ...
+
 
 class Process:
     """One incarnation of an actor: its mailbox, scopes, watchers, and why it ended.
@@ -393,7 +395,9 @@ class Process:
         try:
             from .crash import log_crash
 
-            log_crash(self, reason, left)
+            error, actor = reason.error, self.actor
+            told = error is not None and actor is not None and actor._was_told(error)
+            log_crash(self, reason, left, told=told)
         except Exception:
             # Without the crash's own words: a hook that was to redact them may be what failed.
             where = f"{self.path} (incarnation {self.incarnation})"

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import trio
 
-from actors import MailboxPolicy, Ref, Server, WhenFull, logs
+from actors import MailboxPolicy, Ref, Server, StartError, WhenFull, logs
 from actors.exits import reason_for
 
 from .place import Children, Place, report_of
@@ -81,6 +81,11 @@ class Parent(Server):
         finally:
             # Their tracebacks hold this frame: they would wait for the garbage collector.
             errors.clear()
+
+    def _was_told(self, crash: BaseException) -> bool:
+        # By the child, in a report of its own. (OTP: `{shutdown, {failed_to_start_child, ...}}`,
+        # for which there is no crash report at all.)
+        return isinstance(crash, StartError)
 
     async def stop(self, place: Place) -> None:
         """Stop one child and wait, or call its next start off; note how it went."""
