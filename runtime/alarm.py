@@ -14,6 +14,12 @@ be abandoned if the loop went on. An exception in the middle of trio's work, or 
 be the end of both, so for that one the signal raises only where the stack says that the handler's
 own code is what runs (`handled_in`). trio's own Ctrl-C is raised in tasks by the same means, and by
 a laxer rule: also inside trio's rooms that tasks call.
+
+Most code that lets it end here does not know of it: `except BaseException` around each record of a
+batch, a `return` in a `finally`, the wrapper of a library that must not break whom it watches. What
+comes back then is half of an answer, and to Lambda a success: the batch would be gone. So an answer
+counts only if one of the functions that were running names DeadlineExceeded. Else the delivery
+keeps what was swallowed, and is answered with that.
 """
 
 import dis
@@ -112,9 +118,21 @@ class Alarm:
             # At the end of the process each of them is.
             meant = self.meant in (None, self.runs) or self.raises is not DeadlineExceeded
             if meant and not (self._patient and _is_being_handled()):
-                raise self.raises
+                raise self._error_for(frame)
         elif _is_late(handled_in(frame)):
-            raise self.raises
+            raise self._error_for(frame)
+
+    def _error_for(self, frame: FrameType | None) -> DeadlineExceeded:
+        """What is raised in a frame; its delivery keeps it if nobody there can know of it."""
+        error, known = self.raises(), False
+        while frame is not None and frame.f_code not in _handling:
+            known = known or _names_it(frame)
+            frame = frame.f_back
+        delivery = None if frame is None else frame.f_locals.get("delivery")
+        # The first says where the handler stood at its deadline.
+        if isinstance(delivery, Delivery) and delivery.swallowed is None and not known:
+            delivery.swallowed = error
+        return error
 
     def forked(self) -> None:
         """In a child of this process nobody sends the signal."""
@@ -208,6 +226,20 @@ def _is_being_handled() -> bool:
             break
         error = error.__context__
     return isinstance(error, DeadlineExceeded | trio.Cancelled)
+
+
+def _names_it(frame: FrameType) -> bool:
+    """Whether a function speaks of DeadlineExceeded: by a global name for it, or for a tuple with
+    it, as an attribute, or by an import of its own.
+    """
+    code = frame.f_code
+    for name in (*code.co_names, *code.co_varnames, *code.co_freevars):
+        value: object = frame.f_globals.get(name)
+        if value is DeadlineExceeded or (value is None and name == DeadlineExceeded.__name__):
+            return True
+        if type(value) is tuple and any(each is DeadlineExceeded for each in value):
+            return True
+    return False
 
 
 def _is_late(delivery: Delivery | None) -> bool:

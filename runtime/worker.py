@@ -283,6 +283,8 @@ class Worker(Actor):
                 move_deadline(scope, delivery.limit)
                 self._before = copy_context()
                 result = await result
+            if delivery.swallowed is not None:
+                raise delivery.swallowed
             try:
                 return self.say(result), True
             except Streams:
@@ -294,6 +296,8 @@ class Worker(Actor):
             kind = f"Runtime.{type(error).__name__}"
             return platform_error(kind, str(error), request_id), True
         except BaseException:
+            # Its traceback holds this frame, which holds the delivery.
+            delivery.swallowed = None
             outcome = _outcome_of(_caught(), request_id)
             if outcome is None:
                 if scope.cancel_called:
@@ -309,7 +313,10 @@ class Worker(Actor):
         assert self._running is not None  # a handler runs for something
         lane, delivery = self._running
         self._before = self._before or copy_context()
-        return await pour(result, instance, lane, delivery, self.loop)
+        ended = await pour(result, instance, lane, delivery, self.loop)
+        if delivery.swallowed is not None:
+            raise delivery.swallowed
+        return ended
 
     def _settle(self, lane: Lane, delivery: Delivery, outcome: Outcome) -> None:
         """Answer, have it sent, and have whatever waits for a worker given out."""
