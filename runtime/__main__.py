@@ -21,6 +21,16 @@ from .bootstrap import main  # noqa: E402
 from .ending import STOP_LIMIT  # noqa: E402
 from .watchdog import end_within  # noqa: E402
 
+
+def __getattr__(name: str) -> object:
+    """The official client's name for what libraries patch (room `patched`)."""
+    if name != "bootstrap":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import patched
+
+    return patched
+
+
 if __name__ == "__main__":
     code = main(sys.argv[1:], collect=rests)
     # The interpreter waits for the threads that user code has left.

@@ -28,7 +28,7 @@ import sys
 import threading
 from collections.abc import Callable
 from types import CodeType, FrameType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import trio
 from sniffio import thread_local as sniffio  # what trio tells its library's name by
@@ -234,10 +234,12 @@ def _names_it(frame: FrameType) -> bool:
     """
     code = frame.f_code
     for name in (*code.co_names, *code.co_varnames, *code.co_freevars):
-        value: object = frame.f_globals.get(name)
-        if value is DeadlineExceeded or (value is None and name == DeadlineExceeded.__name__):
+        value: Any = frame.f_globals.get(name)
+        if value is None and name == DeadlineExceeded.__name__:
             return True
-        if type(value) is tuple and any(each is DeadlineExceeded for each in value):
+        values = cast("tuple[object, ...]", value if type(value) is tuple else (value,))
+        # Neither `in` nor `isinstance`, which ask values of the user's.
+        if any(each is DeadlineExceeded for each in values):
             return True
     return False
 

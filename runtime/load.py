@@ -24,13 +24,19 @@ FLOORS = {
     "runtime": Path(__file__).parent,
 }
 
+# Where layers put packages, in the order in which AWS's own Python runtime looks there.
+LAYERS = (
+    f"/opt/python/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages",
+    "/opt/python",
+)
+
 
 def load(handler: str, task_root: Path) -> Function:
     """Import the user's code and find what it is to serve.
 
     Args:
         handler: `module.name`; slashes in the module part stand for dots.
-        task_root: the folder of the user's code; goes first on the path.
+        task_root: the folder of the user's code; goes first on the path, before what layers bring.
 
     Raises:
         InitError: typed and worded as the official client does it, where that has words.
@@ -45,7 +51,8 @@ def load(handler: str, task_root: Path) -> Function:
         words = f"Cannot use built-in module {module_name} as a handler module"
         raise InitError("Runtime.BuiltInModuleConflict", words)
     refuse_conflicts(task_root)
-    sys.path.insert(0, str(task_root))
+    layers = [folder for folder in LAYERS if folder not in sys.path and os.path.isdir(folder)]
+    sys.path[:0] = [str(task_root), *layers]
     module = _import(module_name)
     refuse_patched()
     try:
@@ -57,7 +64,8 @@ def load(handler: str, task_root: Path) -> Function:
     except Exception as error:
         # A module's own `__getattr__`.
         raise init_error(error) from error
-    return as_function(target)
+    patched = _patched()
+    return as_function(target if patched is None else patched.as_patched(target))
 
 
 def as_function(target: object) -> Function:
@@ -134,7 +142,16 @@ def _import(name: str) -> object:
         # In a child that the module has forked, what ends it is no init error of its parent's.
         if isinstance(error, KeyboardInterrupt) or os.getpid() != process:
             raise
-        raise _import_error(name, error) from error
+        wrong = _import_error(name, error)
+        if (patched := _patched()) is not None:
+            told = {"errorMessage": wrong.message, "errorType": wrong.kind}
+            patched.LambdaRuntimeClient().post_init_error(told)
+        raise wrong from error
+
+
+def _patched() -> Any:
+    """The room `patched`, if a library has asked for it."""
+    return sys.modules.get(f"{__package__}.patched")
 
 
 def _import_error(name: str, error: BaseException) -> InitError:

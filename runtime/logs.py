@@ -60,7 +60,9 @@ def configure(
     sys.stderr = _at_once(sys.stderr, lanes)
     logging.Formatter.converter = time.gmtime
     # Frames bear a level once the platform has said that it looks at levels.
-    handler = LambdaHandler(_Log.sink, levels=as_json or bool(level))
+    levels = as_json or bool(level)
+    named = LambdaLoggerHandlerWithFrameType if levels else LambdaLoggerHandler
+    handler = named(_Log.sink, levels=levels)
     handler.setFormatter(_formatter(as_json))
     handler.addFilter(_mark)
     logs.Unfailing.instead = staticmethod(write_raw)
@@ -100,6 +102,16 @@ class LambdaHandler(logging.Handler):
         except ValueError:
             # User code has closed standard error: there is nobody to tell.
             return
+
+
+# Libraries find the log's handler by the official client's name for its class: Datadog puts the
+# trace's id into its format.
+class LambdaLoggerHandler(LambdaHandler):
+    """One whose frames bear no level."""
+
+
+class LambdaLoggerHandlerWithFrameType(LambdaHandler):
+    """One whose frames bear a level."""
 
 
 def _mark(record: logging.LogRecord) -> bool:
@@ -211,6 +223,9 @@ class Unbuffered(TextIOWrapper):
         size = super().write(text)
         self.flush()
         return size
+
+    def __exit__(self, *_: object) -> None:
+        """Stay open, as the official client's does: `with argparse.FileType("w")("-") as out`."""
 
 
 def _at_once(stream: Any, lanes: int) -> Any:

@@ -5,6 +5,7 @@ The rules (Runtime API: `lambda_runtime_marshaller`, which is simplejson's encod
 
     namedtuple, or anything with `_asdict`   an object of its fields
     Decimal                                  the bare number, as it is written
+    simplejson's RawJSON                     the JSON that it holds
     bytes inside a value                     text, read as UTF-8
     str, int, float subclasses, IntEnum      what they inherit from, whatever their `__repr__`
     keys: None, True, 1, 1.5, b"k"           "null", "true", "1", "1.5", "k"
@@ -86,6 +87,8 @@ class _Text:
             self._object(value)
         elif issubclass(kind, Decimal):
             self.pieces.append(str(value) if value.is_finite() else _null(value))
+        elif kind.__name__ == "RawJSON" and kind.__module__ == "simplejson.raw_json":
+            self.pieces.append(value.encoded_json)
         else:
             self.value(_beyond(value))
         self._open.remove(id(value))

@@ -159,6 +159,23 @@ def test_the_task_root_goes_first(root: Path) -> None:
     assert sys.path[0] == str(root)
 
 
+def test_what_layers_bring_comes_behind_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packages, top, none = (str(root / name) for name in ("opt/lib", "opt", "none"))
+    (root / "opt/lib").mkdir(parents=True)
+    monkeypatch.setattr(load_room, "LAYERS", (packages, top, none))
+    (root / "opt/lib/layered.py").write_text("handler = print")
+
+    load("layered.handler", root)
+
+    assert sys.path[:3] == [str(root), packages, top]
+    assert none not in sys.path
+
+
+def test_layers_are_looked_for_where_lambda_has_them() -> None:
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    assert (f"/opt/python/lib/{version}/site-packages", "/opt/python") == load_room.LAYERS
+
+
 def test_a_module_that_computes_its_attributes_may_fail_at_it(root: Path) -> None:
     (root / "odd.py").write_text("def __getattr__(name):\n    raise RuntimeError(name)")
 

@@ -47,6 +47,22 @@ async def test_the_level_that_the_platform_names(tmp_path: Path, level: str) -> 
     assert ours == theirs
 
 
+@pytest.mark.parametrize("environment", [TEXT, {"AWS_LAMBDA_LOG_LEVEL": "INFO"}])
+async def test_libraries_find_the_log_s_handler_by_its_name(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    theirs, ours = await both(tmp_path, {"do": "handlers"}, environment=environment)
+
+    assert ours.body() == theirs.body()
+
+
+async def test_a_with_does_not_close_standard_output(tmp_path: Path) -> None:
+    theirs, ours = await both(tmp_path, {"do": "with_output"}, {"do": "with_output"})
+
+    assert ours == theirs
+    assert ours.output.count("inside\nbehind\n") == 2
+
+
 async def test_a_tenant_stands_in_each_record(tmp_path: Path) -> None:
     environment = {**JSON, "AWS_LAMBDA_LOG_LEVEL": "INFO"}
     options = {"environment": environment, "tenant_id": "blue"}

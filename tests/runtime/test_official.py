@@ -117,6 +117,13 @@ def test_a_result_is_byte_for_byte_the_official_client_s(both: tuple[Say, Theirs
         assert ours(result).body == theirs(result), repr(result)
 
 
+def test_a_raw_json_is_written_as_it_is(both: tuple[Say, Theirs]) -> None:
+    raw = pytest.importorskip("simplejson").RawJSON
+    ours, theirs = both
+    for result in (raw('{"a":1}'), {"a": [raw("1.50"), 1]}):
+        assert ours(result).body == theirs(result)
+
+
 def test_a_refusal_has_the_official_client_s_words(both: tuple[Say, Theirs]) -> None:
     ours, theirs = both
     endless: list[Any] = []
