@@ -13,11 +13,10 @@ import trio
 from actors import StartError, logs
 from actors.process import Process
 from actors.start import spawn, wait_started
-from supervisors import Supervisor
 
 from .alarm import Alarm
 from .clock import FineClock
-from .ending import STOP_LIMIT, Ending
+from .ending import STOP_LIMIT, Ending, Root
 from .extension import Registration
 from .failure import InitError, error_json, init_error
 from .forks import Forks
@@ -118,7 +117,7 @@ async def serve(
     watchdog.attach(ledger, alarm)
     with ending, alarm:
         async with trio.open_nursery() as nursery:
-            top = partial(Supervisor, flags)
+            top = partial(Root, flags, ending)
             root = spawn(nursery, top, path="/function", grace=math.inf, supervised=True)
             ending.root = watchdog.root = root
             nursery.start_soon(ending.run)

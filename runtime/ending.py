@@ -20,7 +20,8 @@ heard when that ends. (Rejected: to have another thread take it. It would have t
 one, and with that in all that the handler starts, which then could not be told to end.)
 
 An end that a failure brings has nothing to drain, and all the time that Lambda's shutdown phase
-allows at most.
+allows at most. That the root of the tree gives up is one, and begins as the others do, before any
+child is stopped: what is answered then must ask for no event, and nobody may hold the end.
 """
 
 import math
@@ -36,6 +37,7 @@ import trio
 
 from actors import logs
 from actors.process import Phase, Process
+from supervisors import Supervision, Supervisor
 from supervisors.parent import Parent
 
 from .alarm import Alarm
@@ -188,6 +190,26 @@ class Ending:
             elif self._alarm.armed:
                 self._alarm.interrupt()
             time.sleep(CUT_EVERY)
+
+
+class Root(Supervisor):
+    """The root of the tree, whose own failure is the process's.
+
+    Args:
+        flags: the tree.
+        ending: told of it.
+    """
+
+    def __init__(self, flags: Supervision, ending: Ending) -> None:
+        super().__init__(flags)
+        self._ending = ending
+
+    async def run(self) -> None:
+        try:
+            await super().run()
+        except Exception:
+            self._ending.begin(1)
+            raise
 
 
 def each(process: Process, do: Callable[[Process], None]) -> None:

@@ -6,7 +6,10 @@ import signal
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
+from runtime.local import InvokeResult
+from tests.runtime.sandbox import running
 from tests.runtime.stopping import ALLOWED, LONG, Ended, told_to_end, unhurried
 
 
@@ -187,3 +190,29 @@ async def test_of_a_sigint_only_okibi_is_told() -> None:
 
     assert not any("told of" in line for line in ended.lines)
     assert ended.code == 0
+
+
+@pytest.mark.parametrize("held", [False, True])
+async def test_a_tree_that_gives_up_asks_for_no_other_event_and_is_held_by_nobody(
+    held: bool,
+) -> None:
+    results = dict[str, InvokeResult]()
+
+    async with running("gives_up.function", timeout=1.0) as sandbox:
+
+        async def ask(do: str) -> None:
+            results[do] = await sandbox.invoke({"do": do})
+
+        first = await sandbox.ask()
+        if held:
+            await ask("hold")
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(ask, "fall")
+                await wait_all_tasks_blocked()
+                nursery.start_soon(ask, "after")
+
+        assert results["fall"].error_type == "Runtime.Stopped"
+        # It has waited for the next process, and was not given to the one that ended.
+        assert results["after"].function_error is None
+        assert int(results["after"].payload) != first
