@@ -11,12 +11,15 @@ and goes on in another thread where okibi has the handler run there. Nothing of 
 invocation that is in time.
 """
 
+import os
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable
 from types import CodeType
 from typing import Any, TypeVar, cast
+
+import trio
 
 from actors import Address, Ref
 from actors.frames import Frames, frames_of, line_of
@@ -113,6 +116,16 @@ def late_held(delivery: Delivery) -> Outcome:
     except Exception:
         # What is read here may change meanwhile: the answer must go out all the same.
         return _outcome(UNKNOWN, [], delivery.request_id)
+
+
+def loop_is_held() -> bool:
+    """Whether code of the user's runs where the loop does; asked in another thread.
+
+    What lies beside trio okibi may have called itself.
+    """
+    beside = os.path.join(os.path.dirname(os.path.dirname(trio.__file__)), "")
+    names = [frame.filename for frame in _users(_frames_in_loop())]
+    return any(is_users(name) and not name.startswith(beside) for name in names)
 
 
 def _not_served(workers: Iterable[Ref[Any]], request_id: str) -> Outcome:

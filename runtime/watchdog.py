@@ -13,6 +13,9 @@ at its share of the margin before the deadline, as long as the delivery is unset
     1/8    C code holds the interpreter, so that not even this thread runs: faulthandler's timer,
            which needs no interpreter, ends the process
 
+Where many events may be in flight the last two wait for two seconds more, unless the loop is held
+by code of the user's: what keeps it busy then is many threads that compute.
+
 To arm it costs an invocation one comparison. The thread wakes a few times in the length of a
 time-out and looks at the ledgers; only an event that is due before it would look wakes it.
 faulthandler's timer is set while it looks at an unsettled delivery, and taken back once nothing is
@@ -51,7 +54,7 @@ from .failure import is_users
 from .ledger import DISPATCHER, Ledger, wake
 from .logs import write_raw
 from .report import report_invocation_error
-from .standing import late_held
+from .standing import late_held, loop_is_held
 
 INIT_LIMIT = 9.0
 # The descriptor, not `sys.stderr`, which user code may have closed.
@@ -59,6 +62,9 @@ STDERR = 2
 SIGNAL_EVERY = 0.01
 # Seconds that the loop has at least, before it is said not to answer.
 PATIENCE = 0.02
+# Seconds that the loop, and this thread, have where many events may be in flight: handlers that
+# compute take the interpreter in turn, 5 ms each, and the platform ends no sandbox over one event.
+STARVED = 2.0
 
 
 class Watchdog:
@@ -221,7 +227,8 @@ class Watchdog:
                 sys.setswitchinterval(interval)
             return
         self._expect(until_due)
-        self._guard(delivery, until_due - (delivery.due - delivery.limit) / 8)
+        margin = delivery.due - delivery.limit
+        self._guard(delivery, until_due + STARVED if self._many() else until_due - margin / 8)
         if not delivery.unsettled:
             # Settled while it was set: whoever did so may have found nothing to take back.
             self._take_back()
@@ -246,11 +253,17 @@ class Watchdog:
                 asked = min(asked, now)
                 self._ask(self._token)
             # However late the event came: the loop is given time to answer what it is asked.
-            if left <= margin / 4 and now - asked >= PATIENCE and delivery.claim():
+            if left <= margin / 4 and now - asked >= self._patience() and delivery.claim():
                 self._end_process(delivery)
             # Other lanes' settlements cut the wait short, each of them once.
             self._look.clear()
             self._look.wait(SIGNAL_EVERY)
+
+    def _many(self) -> bool:
+        return self._ledger is not None and len(self._ledger.lanes) > 1
+
+    def _patience(self) -> float:
+        return STARVED if self._many() and not loop_is_held() else PATIENCE
 
     def _ask(self, token: trio.lowlevel.TrioToken) -> None:
         try:

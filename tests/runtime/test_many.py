@@ -199,6 +199,16 @@ async def test_an_event_past_its_deadline_leaves_the_others_alone() -> None:
         assert sandbox.function.starts == 1
 
 
+async def test_many_that_compute_past_their_deadlines_do_not_end_the_process() -> None:
+    async with many("many.computes", lanes=32) as sandbox:
+        answers = await sandbox.at_once(32, timeout=1.0, seconds=0.1)
+        await sandbox.at_once(1)
+
+        late = {"Runtime.DeadlineExceeded", "Sandbox.Timedout", None}
+        assert {answer.get("errorType") for answer in answers} <= late
+        assert sandbox.function.starts == 1
+
+
 @pytest.mark.parametrize(
     ("byte", "lost"), [(80, []), (320, ["Runtime.TruncatedResponse"])], ids=["head", "body"]
 )

@@ -14,7 +14,7 @@ import trio
 from runtime import watchdog as watchdog_room
 from runtime.alarm import Alarm
 from runtime.delivery import Delivery, Outcome, State
-from runtime.watchdog import Watchdog
+from runtime.watchdog import STARVED, Watchdog
 from tests.runtime.stage import brought_to, delivery, ledger_of
 
 NOWHERE = ("127.0.0.1", 1)
@@ -76,6 +76,21 @@ async def test_an_unsettled_delivery_is_guarded_until_an_eighth_of_its_margin(
 
     assert timer.set == [pytest.approx(1.0 - 0.1 / 8, abs=0.01)]
     assert timer.ticking
+
+
+async def test_beside_other_lanes_it_is_guarded_until_long_past_its_deadline(
+    timer: Timer,
+) -> None:
+    made = delivery(due=trio.current_time() + 1.0)
+    watchdog, ledger = Watchdog(NOWHERE), ledger_of(2)
+    ledger.lanes[0].delivery = made
+    watchdog.attach(ledger, Alarm())
+    watchdog.initialised()
+    watchdog._look.set()
+
+    watchdog._watch_delivery(made)
+
+    assert timer.set == [pytest.approx(1.0 + STARVED, abs=0.01)]
 
 
 async def test_settled_the_timer_is_taken_back(timer: Timer) -> None:
