@@ -24,7 +24,7 @@ import attrs
 
 from runtime.cli.bench.prices import Prices, Server
 
-__all__ = ["Estimate", "Load", "estimate", "memory_for"]
+__all__ = ["Estimate", "Load", "billed_ms", "estimate", "memory_for"]
 
 SMALLEST, LARGEST = 128, 10_240
 """MB that a function may have."""
@@ -96,8 +96,24 @@ def estimate(load: Load, prices: Prices) -> tuple[Estimate, ...]:
 def billed_ms(load: Load, full_core_mb: float) -> float:
     """What is billed of an event in the mean: each one's duration, rounded up to milliseconds."""
     slower = max(1.0, full_core_mb / load.memory_mb)
-    stretched = (each + min(load.cpu_ms, each) * (slower - 1) for each in load.busy_ms)
+    most = _most_computed(load.busy_ms, load.cpu_ms)
+    stretched = (each + min(most, each) * (slower - 1) for each in load.busy_ms)
     return sum(math.ceil(round(each, 6)) for each in stretched) / len(load.busy_ms)
+
+
+def _most_computed(busy_ms: Sequence[float], mean: float) -> float:
+    """What an event computes that lasts for long enough; a shorter one does for all of its time.
+
+    What short ones had no time for the longer ones have computed: else a function that computes on
+    each tenth event alone would be billed for next to none of it.
+    """
+    left = mean * len(busy_ms)
+    for shorter, each in enumerate(sorted(busy_ms)):
+        longer = len(busy_ms) - shorter
+        if each * longer >= left:
+            return left / longer
+        left -= each
+    return math.inf
 
 
 def _on_server(load: Load, prices: Prices, server: Server, event: float) -> Estimate:

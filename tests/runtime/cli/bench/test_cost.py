@@ -3,7 +3,7 @@
 import attrs
 import pytest
 
-from runtime.cli.bench.cost import Load, estimate, memory_for
+from runtime.cli.bench.cost import Load, billed_ms, estimate, memory_for
 from runtime.cli.bench.prices import LambdaPrices, Prices, Server
 
 PRICES = Prices(
@@ -52,6 +52,25 @@ def test_lambda_costs_each_request_and_its_milliseconds_rounded_up(
     assert (on_x86.where, on_arm.where) == ("Lambda, x86_64", "Lambda, arm64")
     assert on_x86.monthly == pytest.approx(x86_64, rel=1e-4)
     assert on_arm.monthly == pytest.approx(arm64, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("busy_ms", "cpu_ms", "billed"),
+    [
+        # Two of the three compute for their millisecond, so the third does for 40: 42 in all.
+        ([1.0, 41.0, 1.0], 14.0, (10 + 10 + 401) / 3),
+        # One for its millisecond, and the others, as long as they are, for as much as each other.
+        ([31.0, 1.0, 21.0], 7.0, (10 + 111 + 121) / 3),
+        # More than all of their time there is not, whatever threads have computed.
+        ([1.0, 41.0, 1.0], 99.0, (10 + 10 + 410) / 3),
+    ],
+)
+def test_what_the_short_events_had_no_time_to_compute_the_longer_ones_have(
+    busy_ms: list[float], cpu_ms: float, billed: float
+) -> None:
+    load = attrs.evolve(LOAD, busy_ms=busy_ms, cpu_ms=cpu_ms, memory_mb=1024)
+
+    assert billed_ms(load, full_core_mb=10_240) == pytest.approx(billed)
 
 
 # Each of its cores serves 100/s, of which 0.2 may be used; Lambda takes 2.60 for a million.
