@@ -133,10 +133,27 @@ def _on_server(load: Load, prices: Prices, server: Server, event: float) -> Esti
     capacity = _capacity(load, server, processes)
     count = max(1, math.ceil(round(load.monthly / (prices.hours_a_month * 3600) / capacity, 6)))
     one = server.hourly * prices.hours_a_month
-    most = capacity * prices.hours_a_month * 3600
-    dearer = f"below {_count(one / event)}" if one / event < most else "at any rate"
-    how = f"{count} of {_count(capacity)}/s; dearer {dearer}"
-    return Estimate(where, one * count, how)
+    dearer = _dearer(count, one / event, capacity * prices.hours_a_month * 3600)
+    return Estimate(where, one * count, f"{count} of {_count(capacity)}/s; {dearer}")
+
+
+def _dearer(count: int, even: float, most: float) -> str:
+    """Below which rate so many machines are dearer than Lambda, or fewer, where so many never are.
+
+    A rate that needs one more may be dearer again, though one less was not, until what one costs is
+    little beside what all of them take off Lambda.
+
+    Args:
+        count: so many.
+        even: requests a month that cost on Lambda what one of them does.
+        most: requests a month that one of them serves.
+    """
+    if even >= most:
+        return "dearer at any rate"
+    # They are needed from (many - 1) * most on: with more than these that is past many * even.
+    many = min(count, max(1, math.ceil(most / (most - even)) - 1))
+    words = f"{many} dearer below" if many > 1 else "dearer below"
+    return f"{words} {_count(many * even)}"
 
 
 def _capacity(load: Load, server: Server, processes: int) -> float:

@@ -179,6 +179,36 @@ def test_a_server_tells_at_what_rate_it_is_dearer(load: Load, dearer: str) -> No
     assert f"; dearer {dearer}" in estimate(load, PRICES)[-1].how
 
 
+# A machine serves 20 a second, 52.6 million a month; Lambda takes 7.30, as one does, for 34.2.
+BESIDE = attrs.evolve(LOAD, busy_ms=[1.0], memory_mb=1024, many_cpu_ms=10.0)
+
+
+@pytest.mark.parametrize(
+    ("rate", "how", "is_dearer"),
+    [
+        (34e6, "1 of 20/s; dearer below 34.2M", True),
+        (35e6, "1 of 20/s; dearer below 34.2M", False),
+        (53e6, "2 of 20/s; 2 dearer below 68.4M", True),
+        (69e6, "2 of 20/s; 2 dearer below 68.4M", False),
+        # Three are needed from 105 million on, and cost what 102.7 do on Lambda.
+        (106e6, "3 of 20/s; 2 dearer below 68.4M", False),
+    ],
+)
+def test_the_rate_below_which_it_is_dearer_is_that_of_as_many_machines(
+    rate: float, how: str, is_dearer: bool
+) -> None:
+    *functions, server = estimate(attrs.evolve(BESIDE, monthly=rate), PRICES)
+    least = min(each.monthly or 0.0 for each in functions)
+
+    assert (server.how, (server.monthly or 0.0) > least) == (how, is_dearer)
+
+
+def test_what_is_dearer_at_any_rate_is_so_with_many_machines() -> None:
+    load = attrs.evolve(BESIDE, monthly=106e6, many_cpu_ms=20.0)
+
+    assert estimate(load, PRICES)[-1].how == "5 of 10/s; dearer at any rate"
+
+
 @pytest.mark.parametrize(
     ("measured", "given"),
     [(None, 128), (40.0, 128), (128.0, 128), (128.1, 129), (20_000.0, 10_240)],
