@@ -14,6 +14,7 @@ from runtime.cli.bench.order import PEER, BenchOrder, peer_version
 from runtime.cli.bench.plan import OKIBI
 from runtime.cli.bench.record import Results, Run
 from runtime.cli.bench.rows import Row, rows
+from runtime.local.sandbox import INIT_LIMIT
 
 __all__ = ["Cost", "Report", "make_report", "notes"]
 
@@ -70,6 +71,11 @@ CRASHES = (
 UNKNOWN = (
     "The system does not tell of processor time: an event is taken to compute for as long as it"
     " lasts."
+)
+CUT = (
+    "On {} the start took {:.1f} s to the first GET /next: Lambda cuts it at {:g} s and begins anew"
+    " in the first event's own time, so a cold start there takes longer than this, or runs out of"
+    " time; let its import and its init take less."
 )
 TOO_LITTLE = "{:.0f} MB were measured, more than --memory-size {}: it would not run in that."
 FEW = (
@@ -269,6 +275,7 @@ def notes(order: BenchOrder, results: Results, machine: Machine) -> tuple[str, .
     elif not many:
         said.append(SLEEPS)
     said += _few(runs)
+    said += _cut(results)
     said += _errors(results)
     said += _busy(many, machine)
     measured = _measured_mb(results.functions[OKIBI])
@@ -292,6 +299,18 @@ def _in_flight(results: Results) -> list[str]:
 def _few(runs: Sequence[Run]) -> list[str]:
     fewest = min(len(run.cycles_us) for run in runs)
     return [] if fewest >= ENOUGH else [FEW.format(fewest)]
+
+
+def _cut(results: Results) -> list[str]:
+    longest = {
+        name: max(run.first_next_ms for run in runs) / 1000
+        for name, runs in results.functions.items()
+    }
+    return [
+        CUT.format(name, seconds, INIT_LIMIT)
+        for name, seconds in longest.items()
+        if seconds > INIT_LIMIT
+    ]
 
 
 def _errors(results: Results) -> list[str]:

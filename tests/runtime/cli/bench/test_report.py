@@ -183,6 +183,18 @@ def test_a_ratio_is_explained_where_there_is_a_peer(tmp_path: Path) -> None:
     assert "peer" not in said(tmp_path)
 
 
+def test_a_start_that_lambda_cuts_is_named(tmp_path: Path) -> None:
+    short, long = run(100, first_next_ms=9_999.0), run(100, first_next_ms=12_345.0)
+    both = results([short, long, short], [run(90)] * 3, peer=True)
+
+    words = said(tmp_path, both)
+    assert "On okibi the start took 12.3 s to the first GET /next: Lambda cuts it at 10 s" in words
+    assert f"On {PEER} the start" not in words
+    theirs = attrs.evolve(both, functions={"okibi": [short], PEER: [long]})
+    assert f"On {PEER} the start took 12.3 s" in said(tmp_path, theirs)
+    assert "Lambda cuts" not in said(tmp_path, results([short], [run(90)]))
+
+
 def test_errors_are_named(tmp_path: Path) -> None:
     made = results([run(100, errors={"Function.ValueError": 1})], [run(90)])
 
