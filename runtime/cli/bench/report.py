@@ -77,7 +77,10 @@ CUT = (
     " in the first event's own time, so a cold start there takes longer than this, or runs out of"
     " time; let its import and its init take less."
 )
-TOO_LITTLE = "{:.0f} MB were measured, more than --memory-size {}: it would not run in that."
+TOO_LITTLE = (
+    "On {} {:.0f} MB were measured, more than --memory-size {}: it would not run in that; give it"
+    " more."
+)
 FEW = (
     "A round had {} cycles: a percentile that leaves less than one of them past it is not shown;"
     " give --duration more."
@@ -278,9 +281,7 @@ def notes(order: BenchOrder, results: Results, machine: Machine) -> tuple[str, .
     said += _cut(results)
     said += _errors(results)
     said += _busy(many, machine)
-    measured = _measured_mb(results.functions[OKIBI])
-    if order.memory_mb is not None and measured is not None and measured > order.memory_mb:
-        said.append(TOO_LITTLE.format(measured, order.memory_mb))
+    said += _too_little(results, order.memory_mb)
     return tuple(said)
 
 
@@ -329,3 +330,14 @@ def _busy(runs: Sequence[Run], machine: Machine) -> list[str]:
     if any(run.server_share > BUSY_SERVER for run in runs):
         said.append(BUSY)
     return said
+
+
+def _too_little(results: Results, memory_mb: int | None) -> list[str]:
+    if memory_mb is None:
+        return []
+    measured = {name: _measured_mb(runs) for name, runs in results.functions.items()}
+    return [
+        TOO_LITTLE.format(name, most, memory_mb)
+        for name, most in measured.items()
+        if most is not None and most > memory_mb
+    ]

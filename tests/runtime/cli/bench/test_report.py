@@ -227,6 +227,19 @@ def test_a_function_that_takes_more_memory_than_it_is_to_have_is_named(tmp_path:
     assert "were measured" not in said(tmp_path, large)
 
 
+def test_a_peer_that_takes_more_memory_than_it_is_to_have_is_named(tmp_path: Path) -> None:
+    small, large = run(100, peak=100 << 20), run(100, peak=200 << 20)
+    made = results([small], [run(90)], peer=True)
+    theirs = attrs.evolve(made, functions={"okibi": [small], PEER: [large]})
+    both = attrs.evolve(made, functions={"okibi": [large], PEER: [large]})
+
+    words = said(tmp_path, theirs, memory_size="128")
+    assert f"On {PEER} 200 MB were measured, more than --memory-size 128: it would not" in words
+    assert "On okibi 200 MB" not in words
+    assert said(tmp_path, both, memory_size="128").count("200 MB were measured, more than") == 2
+    assert "were measured" not in said(tmp_path, both)
+
+
 def test_prices_are_dated_with_their_source_and_to_be_checked(tmp_path: Path) -> None:
     words = said(tmp_path)
 
