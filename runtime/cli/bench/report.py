@@ -82,7 +82,7 @@ TOO_LITTLE = (
     " more."
 )
 FEW = (
-    "A round had {} cycles: a percentile that leaves less than one of them past it is not shown;"
+    "A round had {}: a percentile above p50 that leaves less than one of them past it is not shown;"
     " give --duration more."
 )
 ONE_CORE = "There is one core: the server takes time of the runtime."
@@ -299,7 +299,8 @@ def _in_flight(results: Results) -> list[str]:
 
 def _few(runs: Sequence[Run]) -> list[str]:
     fewest = min(len(run.cycles_us) for run in runs)
-    return [] if fewest >= ENOUGH else [FEW.format(fewest)]
+    cycles = "1 cycle" if fewest == 1 else f"{fewest} cycles"
+    return [] if fewest >= ENOUGH else [FEW.format(cycles)]
 
 
 def _cut(results: Results) -> list[str]:

@@ -6,6 +6,7 @@ import attrs
 import msgspec
 import pytest
 
+from runtime.cli.bench.figures import Figure
 from runtime.cli.bench.record import Run
 from runtime.cli.bench.report import Report, make_report, notes
 from tests.runtime.cli.bench.made import MACHINE, PEER, order, results, run
@@ -217,6 +218,20 @@ def test_too_few_cycles_for_the_tail_are_named(tmp_path: Path) -> None:
 
     assert "A round had 999 cycles" in said(tmp_path, few)
     assert "A round had" not in said(tmp_path)
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, "1 cycle"), (2, "2 cycles"), (999, "999 cycles")])
+def test_what_is_said_of_few_cycles_holds_for_the_percentiles_that_are_shown(
+    count: int, words: str, tmp_path: Path
+) -> None:
+    few = results([run(100, cycles_us=[100.0] * count)], [run(90)])
+    shown = {row.name: row.okibi for row in make_report(order(tmp_path), few, MACHINE).rows}
+
+    # Of one cycle less than one lies past the median, too, and of 999 past p99.9.
+    assert (shown["a cycle, p50"], shown["a cycle, p99.9"]) == (Figure(100, 100, 100), None)
+    assert f"A round had {words}: a percentile above p50 that leaves less than one" in said(
+        tmp_path, few
+    )
 
 
 def test_a_function_that_takes_more_memory_than_it_is_to_have_is_named(tmp_path: Path) -> None:
