@@ -169,6 +169,7 @@ class _Figures:
             cycles_us=[each * 1e6 for each in feed.cycles],
             answers_us=[each * 1e6 for each in feed.answers],
             busy_ms=[each * 1e3 for each in feed.busy],
+            answer_bytes=feed.answer_bytes,
             cpu_us=spent,
             server_share=(self._own[1] - self._own[0]) / seconds,
             memory=_memory(self.pid),

@@ -45,6 +45,8 @@ class Run:
             slots.
         answers_us: of each, from its hand-out to its answer.
         busy_ms: of each, from its hand-out until the runtime has come back.
+        answer_bytes: size of an answer, in the median of all served; None where none was good, and
+            with many slots.
         cpu_us: processor time of all its processes, an event.
         server_share: the processor time of the server, as a share of the measured time.
         memory: bytes of all its processes at the end, as if they were alone on the machine.
@@ -61,6 +63,7 @@ class Run:
     cycles_us: Sequence[float]
     answers_us: Sequence[float]
     busy_ms: Sequence[float]
+    answer_bytes: int | None
     cpu_us: float | None
     server_share: float
     memory: int | None

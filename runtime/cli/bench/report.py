@@ -20,6 +20,8 @@ __all__ = ["Cost", "Report", "make_report", "notes"]
 
 BUSY_SERVER = 0.9
 """A share of a core from which on the server may be what is measured."""
+ALIKE = 0.1, 1024
+"""Answers are alike that differ by less than this share of the larger one, or by so many bytes."""
 ENOUGH = 1000
 """Cycles of a round, of which one lies past p99.9."""
 
@@ -31,6 +33,11 @@ SHARES = (
     "The runtime's and the server's part of a cycle's p50 is the p50 of the same function with a"
     " handler in its place that only returns the same answer, measured in turn with it; the rest is"
     " the handler's, and has no figure where that is not more than nothing: noise is more then."
+)
+SIZES = (
+    "On {} an answer has {:,} bytes in the median, but the first one has {:,}, and the handler in"
+    " its place answers with that: what p50 is made of is not to be trusted; give an event that is"
+    " answered alike each time."
 )
 MEMORY = (
     "Memory at the end is what all processes would have (PSS) if no others were on the machine; at"
@@ -278,6 +285,7 @@ def notes(order: BenchOrder, results: Results, machine: Machine) -> tuple[str, .
     elif not many:
         said.append(SLEEPS)
     said += _few(runs)
+    said += _sizes(results)
     said += _cut(results)
     said += _errors(results)
     said += _busy(many, machine)
@@ -301,6 +309,25 @@ def _few(runs: Sequence[Run]) -> list[str]:
     fewest = min(len(run.cycles_us) for run in runs)
     cycles = "1 cycle" if fewest == 1 else f"{fewest} cycles"
     return [] if fewest >= ENOUGH else [FEW.format(cycles)]
+
+
+def _sizes(results: Results) -> list[str]:
+    said: list[str] = []
+    for name, runs in results.functions.items():
+        usual, first = _answer_bytes(runs), _answer_bytes(results.stand_ins[name])
+        if usual is not None and first is not None and not _alike(usual, first):
+            said.append(SIZES.format(name, usual, first))
+    return said
+
+
+def _answer_bytes(runs: Sequence[Run]) -> int | None:
+    known = [run.answer_bytes for run in runs if run.answer_bytes is not None]
+    return statistics.median_low(known) if known else None
+
+
+def _alike(one: int, other: int) -> bool:
+    share, least = ALIKE
+    return abs(one - other) <= max(share * max(one, other), least)
 
 
 def _cut(results: Results) -> list[str]:

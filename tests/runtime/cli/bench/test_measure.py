@@ -1,5 +1,8 @@
-"""A first answer that is an error: what is measured all the same, and what is advised."""
+"""A first answer that is an error, or not like the others: what is measured all the same, and what
+is said.
+"""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +10,7 @@ import pytest
 
 from runtime.cli.bench.command import bench
 from runtime.cli.bench.order import Given
+from tests.runtime.sandbox import PYTHON
 from tests.runtime.side_by_side import skip_without_official
 
 APP = """
@@ -20,14 +24,30 @@ def broken(event, context):
 
 def ends(event, context):
     os._exit(7)
+
+served = 0
+
+def grows(event, context):
+    global served
+    served += 1
+    return "x" * (10 if served == 1 else 20_000)
+
+def pieces(event, context):
+    global served
+    served += 1
+    for _ in range(1 if served == 1 else 20):
+        yield b"x" * 1000
 """
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder: one with an app.py."""
     (tmp_path / "app.py").write_text(APP)
     monkeypatch.chdir(tmp_path)
+    for name, value in PYTHON.items():
+        monkeypatch.setenv(name, value)
+    return tmp_path
 
 
 def refused(capfd: pytest.CaptureFixture[str], handler: str, **given: Any) -> str:
@@ -58,3 +78,28 @@ def test_who_has_named_the_peer_s_handler_is_not_told_to_name_one(
 
     assert said.startswith("okibi: app.broken on awslambdaric fails on this event: ValueError: no")
     assert "; give an event that it can answer, or --allow-errors" in said
+
+
+@pytest.mark.parametrize(
+    ("handler", "words"),
+    [
+        (
+            "app.grows",
+            "On okibi an answer has 20,002 bytes in the median, but the first one has 12,",
+        ),
+        (
+            "app.pieces",
+            "On okibi an answer has 20,000 bytes in the median, but the first one has 1,0",
+        ),
+        ("app.echo", ""),
+    ],
+)
+def test_where_the_first_answer_is_not_like_the_others_it_is_said(
+    handler: str, words: str, folder: Path
+) -> None:
+    options: Given = {"quick": True, "rounds": "1", "duration": "0.05", "json": "report.json"}
+    assert bench(handler, None, options) == 0
+
+    notes: list[str] = json.loads((folder / "report.json").read_text("utf-8"))["notes"]
+    said = [note for note in notes if "but the first one has" in note]
+    assert [note.startswith(words) for note in said] == [True] * bool(words)

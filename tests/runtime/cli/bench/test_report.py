@@ -184,6 +184,33 @@ def test_a_ratio_is_explained_where_there_is_a_peer(tmp_path: Path) -> None:
     assert "peer" not in said(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("usual", "first", "differ"),
+    [
+        (1_000_002, 12, True),
+        (12, 1_000_002, True),
+        (1026, 1, True),
+        # No time is to be measured by which these would differ.
+        (1025, 1, False),
+        (1_000_000, 900_000, False),
+        (1_000_000, 899_999, True),
+        (None, 12, False),
+        (12, None, False),
+    ],
+)
+def test_where_the_first_answer_is_not_like_the_others_what_p50_is_made_of_is_not_to_be_trusted(
+    usual: int | None, first: int | None, differ: bool, tmp_path: Path
+) -> None:
+    # In the median of the rounds.
+    runs = [run(100, answer_bytes=each) for each in (first, usual, usual)]
+    made = results(runs, [run(90, answer_bytes=first)] * 3, peer=True)
+
+    words = said(tmp_path, made)
+    assert ("but the first one has" in words) is differ
+    if differ:
+        assert f"On okibi an answer has {usual:,} bytes in the median, but the first one" in words
+
+
 def test_a_start_that_lambda_cuts_is_named(tmp_path: Path) -> None:
     short, long = run(100, first_next_ms=9_999.0), run(100, first_next_ms=12_345.0)
     both = results([short, long, short], [run(90)] * 3, peer=True)
