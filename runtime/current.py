@@ -55,6 +55,12 @@ def enter(request_id: str, headers: Mapping[bytes, bytes]) -> None:
         set_trace(headers.get(TRACE))
 
 
+def leave() -> None:
+    """Nothing is in flight, nor will be: what is said from here on is of no event."""
+    global _last
+    _last = NOBODY
+
+
 def leave_behind(before: Context) -> bool:
     """Have the running task go on as it was, from its next step on, in another context: a token
     that was taken before is of no use there.

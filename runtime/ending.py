@@ -40,6 +40,7 @@ from actors.process import Phase, Process
 from supervisors import Supervision, Supervisor
 from supervisors.parent import Parent
 
+from . import current
 from .alarm import Alarm
 from .failure import Stopped
 from .lane import Lane
@@ -176,6 +177,8 @@ class Ending:
 
     def _begin_by(self, number: int) -> None:
         self.begin(0)
+        if not any(lane.delivery is not None and lane.delivery.unsettled for lane in self._lanes):
+            current.leave()
         logger.info("%s: stopping", signal.Signals(number).name)
 
     def _cut(self) -> None:
