@@ -2,18 +2,19 @@
 measured, so that the server takes as small a share of a cycle as Python allows.
 """
 
+import math
 import selectors
 import socket
-import subprocess
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol
 
 from runtime.local.connection import Connection
 from runtime.local.outcomes import signal_name
 
-__all__ = ["PATIENCE", "Feeding", "served"]
+__all__ = ["PATIENCE", "Deadlines", "Feeding", "Living", "served"]
 
 PATIENCE = 60.0
 """Seconds until a runtime that does not answer is given up."""
@@ -30,12 +31,46 @@ class Feeding(Protocol):
         ...
 
 
+class Living(Protocol):
+    """The runtime's process."""
+
+    def poll(self) -> int | None:
+        """Its exit code once it has ended."""
+        ...
+
+
+class Deadlines(Protocol):
+    """Who ends the events whose time is up."""
+
+    @property
+    def due(self) -> float:
+        """When the next one's is, by `time.perf_counter`; infinite while none is in flight."""
+        ...
+
+    def passed(self, disconnect: Callable[[], None]) -> None:
+        """It is; `disconnect` closes all of the runtime's connections, whatever is in them."""
+        ...
+
+
+class Unlimited:
+    """Each event has the time that it takes."""
+
+    due = math.inf
+
+    def passed(self, disconnect: Callable[[], None]) -> None:
+        """Never."""
+
+
+UNLIMITED = Unlimited()
+
+
 @contextmanager
 def served(
     listener: socket.socket,
     feed: Feeding,
-    process: "subprocess.Popen[bytes]",
+    process: Living,
     patience: float = PATIENCE,
+    deadlines: Deadlines = UNLIMITED,
 ) -> Generator[None]:
     """Serve the runtime's connections until the feed is through; they last as long as the block.
 
@@ -44,6 +79,7 @@ def served(
         feed: what it is served from.
         process: its own.
         patience: seconds of silence until it is given up.
+        deadlines: of the events that it is served.
 
     Raises:
         RuntimeError: the runtime has ended, or does not answer any more.
@@ -51,10 +87,11 @@ def served(
     with selectors.DefaultSelector() as selector:
         selector.register(listener, selectors.EVENT_READ)
         try:
-            heard = time.monotonic()
+            heard = now = time.perf_counter()
             while not feed.done:
-                ready = selector.select(1.0)
-                now = time.monotonic()
+                due = deadlines.due
+                ready = selector.select(max(0.0, min(1.0, due - now)))
+                now = time.perf_counter()
                 heard = now if ready else heard
                 # Asked of the system only in silence: its connections' end is heard first.
                 if not ready and process.poll() is not None:
@@ -66,16 +103,24 @@ def served(
                         _accept(listener, feed, selector)
                     elif not key.data(key.fileobj):
                         _close(key.fileobj, selector)
+                # Last: what came in time is not late because it was read late.
+                if now >= due and now >= deadlines.due:
+                    deadlines.passed(partial(_close_all, selector))
+                    heard = now = time.perf_counter()
             yield
         finally:
-            for key in list(selector.get_map().values()):
-                if key.data is not None:
-                    _close(key.fileobj, selector)
+            _close_all(selector)
 
 
 def _close(accepted: Any, selector: selectors.BaseSelector) -> None:
     selector.unregister(accepted)
     accepted.close()
+
+
+def _close_all(selector: selectors.BaseSelector) -> None:
+    for key in list(selector.get_map().values()):
+        if key.data is not None:
+            _close(key.fileobj, selector)
 
 
 def _how(code: int | None) -> str:

@@ -8,7 +8,7 @@ answered, and come back from.
 Throughput is what ends in the measured time, which begins and ends with the end of an event and
 lasts for whole rounds of all lanes: else the events in flight at either edge would count for less
 than they are. What an event takes is told of those that began in it, the slow ones too: nothing is
-handed out after it, and those in flight are waited for.
+handed out after it, and those in flight are waited for, as long as they have time.
 """
 
 import math
@@ -24,7 +24,8 @@ from runtime.local.connection import Connection
 from runtime.local.exchange import Exchange
 from runtime.local.invocation import Invocation
 from runtime.local.journal import Journal
-from runtime.local.platform import Platform, Waiter
+from runtime.local.outcomes import timed_out
+from runtime.local.platform import Waiter
 from runtime.local.slots import Slots
 from runtime.local.states import Refusal
 
@@ -69,12 +70,26 @@ class OneAtATime(Exchange):
             self.on_next()
         return said
 
+    @property
+    def oldest(self) -> Invocation | None:
+        """What has been in flight for the longest; the runtime may still have to come back."""
+        return self.current
+
+    def expire(self, invocation: Invocation) -> None:
+        """Its time is up, and with it the sandbox's."""
+        self.end(lambda request_id: timed_out(request_id, invocation.timeout))
+
 
 @attrs.define(eq=False)
 class ManyAtOnce(Slots):
     """Multi-concurrency; as `OneAtATime`."""
 
     on_next: Callable[[], None] = _nothing
+
+    @property
+    def oldest(self) -> Invocation | None:
+        """As `OneAtATime`, of those that are not answered."""
+        return next(iter(self.running.values()), None)
 
     def next(self, waiter: Waiter) -> Refusal | Invocation | None:
         said = super().next(waiter)
@@ -128,7 +143,7 @@ class Feed:
     busy: list[float] = attrs.field(factory=list[float], init=False)
     began: float = attrs.field(default=math.inf, init=False)
     ended: float = attrs.field(default=math.nan, init=False)
-    platform: Platform = attrs.field(init=False)
+    platform: OneAtATime | ManyAtOnce = attrs.field(init=False)
     _all_came: float = attrs.field(default=math.nan, init=False)
     _in_flight: int = attrs.field(default=0, init=False)
     _made: int = attrs.field(default=0, init=False)
@@ -161,6 +176,23 @@ class Feed:
     def wanted(self) -> int:
         """How many lanes there are to be."""
         return self.slots or 1
+
+    @property
+    def due(self) -> float:
+        """When the time of an event in flight is up next; infinite if none is."""
+        oldest = self.platform.oldest
+        return math.inf if oldest is None else oldest.begun + oldest.timeout
+
+    def expire(self) -> None:
+        """The time of those that are due is up (Lambda): an error, and it took as long as that.
+
+        With one event at a time nothing more may come of the runtime's process, but for what a new
+        one says. Of many it lives on.
+        """
+        now = self.clock()
+        while self.due <= now:
+            assert self.platform.oldest is not None  # it is due
+            self.platform.expire(self.platform.oldest)
 
     def _asked(self) -> None:
         now = self.clock()

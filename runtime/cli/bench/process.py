@@ -59,44 +59,76 @@ def run(order: RunOrder) -> Run:
         order.event, order.timeout, order.warm_events, order.warm_seconds, order.seconds,
         order.slots,
     )  # fmt: skip
+    patience = order.silence + order.timeout
     with (
         socket.create_server(("127.0.0.1", 0), backlog=512) as listener,
         tempfile.TemporaryFile() as log,
     ):
         address = f"127.0.0.1:{listener.getsockname()[1]}"
         started = time.perf_counter()
-        with _started(order, address, log) as process:
-            figures = _Figures(process.pid)
+        with _started(order, address, log) as runtime:
+            figures = _Figures(runtime)
+            deadlines = _Deadlines(feed, runtime, figures)
             feed.on_warm, feed.on_end = figures.begin, figures.end
             # What is there lives as long as this process.
             gc.freeze()
             try:
-                with served(listener, feed, process, order.silence + order.timeout):
+                with served(listener, feed, runtime, patience, deadlines):
                     return figures.of(feed, started)
             except RuntimeError as error:
                 raise RuntimeError(f"{error}{_how_far(feed)}{_last_words(log)}") from error
 
 
+@attrs.define(eq=False)
+class _Runtime:
+    """The runtime's process, and another one after each whose time was up."""
+
+    order: RunOrder
+    address: str
+    log: IO[bytes]
+    process: "subprocess.Popen[bytes] | None" = None
+    _shares: tuple[set[int], set[int]] | None = attrs.field(factory=cores, init=False)
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None  # it has been started
+        return self.process.pid
+
+    def poll(self) -> int | None:
+        assert self.process is not None  # it has been started
+        return self.process.poll()
+
+    def start(self) -> None:
+        if self._shares is not None:
+            # What it starts inherits this; so no code need run between fork and exec.
+            os.sched_setaffinity(0, self._shares[0])
+        self.process = subprocess.Popen(
+            self.order.command,
+            env={**os.environ, "AWS_LAMBDA_RUNTIME_API": self.address},
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=self.log,
+            start_new_session=True,
+        )
+        if self._shares is not None:
+            os.sched_setaffinity(0, self._shares[1])
+
+    def kill(self) -> None:
+        assert self.process is not None  # it has been started
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
 @contextmanager
-def _started(order: RunOrder, address: str, log: IO[bytes]) -> Generator["subprocess.Popen[bytes]"]:
-    shares = cores()
-    if shares is not None:
-        # What it starts inherits this; so no code need run between fork and exec.
-        os.sched_setaffinity(0, shares[0])
-    process = subprocess.Popen(
-        order.command,
-        env={**os.environ, "AWS_LAMBDA_RUNTIME_API": address},
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-    )
+def _started(order: RunOrder, address: str, log: IO[bytes]) -> Generator[_Runtime]:
+    runtime = _Runtime(order, address, log)
     try:
-        if shares is not None:
-            os.sched_setaffinity(0, shares[1])
-        yield process
+        runtime.start()
+        yield runtime
     finally:
-        _end(process)
+        if runtime.process is not None:
+            _end(runtime.process)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
@@ -140,17 +172,32 @@ def _end_orphans() -> None:
 class _Figures:
     """What the system tells of the runtime's processes, before and after."""
 
-    pid: int
+    runtime: _Runtime
     _cpu: tuple[float | None, float | None] = (None, None)
     _own: tuple[float, float] = (0.0, 0.0)
+    _cpu_of_killed: float = 0.0
+    _peak_of_killed: int = 0
 
     def begin(self) -> None:
-        self._cpu = (_sum(cpu_seconds, self.pid), None)
+        self._cpu = (self._spent(), None)
         self._own = (time.process_time(), 0.0)
 
     def end(self) -> None:
         self._own = (self._own[0], time.process_time())
-        self._cpu = (self._cpu[0], _sum(cpu_seconds, self.pid))
+        self._cpu = (self._cpu[0], self._spent())
+
+    def before_it_is_killed(self) -> None:
+        """What its processes have had, which nobody can be asked for afterwards."""
+        self._cpu_of_killed = self._spent() or 0.0
+        self._peak_of_killed = self._peak() or 0
+
+    def _spent(self) -> float | None:
+        spent = _sum(cpu_seconds, self.runtime.pid)
+        return None if spent is None else self._cpu_of_killed + spent
+
+    def _peak(self) -> int | None:
+        peak = _sum(peak_memory, self.runtime.pid)
+        return None if peak is None else max(self._peak_of_killed, peak)
 
     def of(self, feed: Feed, started: float) -> Run:
         seconds = feed.ended - feed.began
@@ -172,10 +219,33 @@ class _Figures:
             answer_bytes=feed.answer_bytes,
             cpu_us=spent,
             server_share=(self._own[1] - self._own[0]) / seconds,
-            memory=_memory(self.pid),
-            peak=_sum(peak_memory, self.pid),
-            processes=len(_processes(self.pid)),
+            memory=_memory(self.runtime.pid),
+            peak=self._peak(),
+            processes=len(_processes(self.runtime.pid)),
         )
+
+
+@attrs.frozen
+class _Deadlines:
+    """Ends the events whose time is up, and with one at a time the process, as Lambda does."""
+
+    feed: Feed
+    runtime: _Runtime
+    figures: _Figures
+
+    @property
+    def due(self) -> float:
+        return self.feed.due
+
+    def passed(self, disconnect: Callable[[], None]) -> None:
+        # First, for it takes no time: what an event took is its time-out, and no more.
+        self.feed.expire()
+        if self.feed.slots is not None or self.feed.done:
+            return
+        self.figures.before_it_is_killed()
+        self.runtime.kill()
+        disconnect()
+        self.runtime.start()
 
 
 def _processes(pid: int) -> list[int]:

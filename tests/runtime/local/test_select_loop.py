@@ -1,9 +1,11 @@
 """The Runtime API behind a bare `select` loop."""
 
+import math
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -20,6 +22,9 @@ import socket, sys
 client = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
 client.sendall(b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")
 """
+
+# Asks, and says no more; it ends once its connection is closed.
+STAYS = LEAVES + "client.recv(1)"
 
 
 @attrs.define(eq=False)
@@ -44,3 +49,32 @@ def test_a_runtime_that_has_left_is_told_of_with_the_question_it_has_given_up() 
             pass
 
     assert [entry.happening for entry in journal.entries] == [Happening.ABANDONED]
+
+
+@attrs.define(eq=False)
+class Once:
+    """A deadline, and when it was said to have passed."""
+
+    feed: Feed
+    due: float
+    passed_at: float = math.nan
+
+    def passed(self, disconnect: Callable[[], None]) -> None:
+        self.passed_at, self.due = time.perf_counter(), math.inf
+        disconnect()
+        self.feed.done = True
+
+
+def test_a_deadline_is_told_of_when_it_passes_and_the_runtime_can_be_disconnected() -> None:
+    feed = Feed(Exchange(time.monotonic, time.time, Journal()))
+    deadlines = Once(feed, due := time.perf_counter() + 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+        with (
+            subprocess.Popen([sys.executable, "-c", STAYS, port]) as process,
+            served(listener, feed, process, deadlines=deadlines),
+        ):
+            assert process.wait(10) == 0
+
+    # Silence is looked at once a second.
+    assert 0 <= deadlines.passed_at - due < 0.4

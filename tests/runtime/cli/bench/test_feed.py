@@ -283,6 +283,107 @@ def test_after_the_measured_time_those_in_flight_are_waited_for_and_nothing_is_h
     assert feed.count == 4
 
 
+@pytest.mark.parametrize("slots", [None, 1])
+def test_the_time_of_an_event_is_up_so_long_after_it_was_handed_out(
+    clock: Clock, slots: int | None
+) -> None:
+    feed = feed_of(clock, slots)
+    lane = Lane(feed)
+    assert math.isinf(feed.due)
+
+    lane.ask()
+    cycle(lane, clock)
+
+    assert feed.due == clock.now + 3.0
+
+
+def test_of_many_in_flight_the_time_of_the_oldest_is_up_first(clock: Clock) -> None:
+    feed = feed_of(clock, 2)
+    one, other = Lane(feed), Lane(feed)
+    one.ask()
+    other.ask()
+
+    cycle(one, clock)
+
+    assert feed.due == 100.0 + 3.0
+
+
+@pytest.mark.parametrize("slots", [None, 1])
+def test_an_event_whose_time_is_up_is_an_error_and_took_as_long_as_that(
+    clock: Clock, slots: int | None
+) -> None:
+    feed = feed_of(clock, slots, warm_events=1, seconds=100.0)
+    lane = Lane(feed)
+    lane.ask()
+    cycle(lane, clock)
+
+    clock.now = feed.due
+    feed.expire()
+
+    assert feed.errors == {"Sandbox.Timedout": 1}
+    assert (feed.answers, feed.busy) == ([3.0], [3.0])
+    assert (feed.served, feed.count) == (2, 1)
+
+
+def test_all_whose_time_is_up_are_ended(clock: Clock) -> None:
+    feed = feed_of(clock, 2)
+    for lane in (Lane(feed), Lane(feed)):
+        lane.ask()
+
+    clock.now = feed.due
+    feed.expire()
+
+    assert feed.errors == {"Sandbox.Timedout": 2}
+
+
+def test_what_has_time_left_is_not_ended_with_what_has_none(clock: Clock) -> None:
+    feed = feed_of(clock, 2)
+    one, other = Lane(feed), Lane(feed)
+    one.ask()
+    other.ask()
+    cycle(one, clock)
+
+    clock.now = feed.due
+    feed.expire()
+    one.answer()
+
+    assert (feed.errors, feed.served) == ({"Sandbox.Timedout": 1}, 3)
+
+
+def test_after_a_time_out_a_new_runtime_has_the_next_event_and_the_cycle_lasts_till_then(
+    clock: Clock,
+) -> None:
+    feed = feed_of(clock, warm_events=1, seconds=100.0)
+    lane = Lane(feed)
+    lane.ask()
+    cycle(lane, clock)
+    clock.now = feed.due
+    feed.expire()
+
+    clock.now += 0.25
+    new = Lane(feed)
+    new.ask()
+
+    assert new.event is not None
+    assert feed.cycles == [3.25]
+
+
+def test_with_many_at_once_an_answer_after_its_time_counts_for_nothing(clock: Clock) -> None:
+    feed = feed_of(clock, 1)
+    lane = Lane(feed)
+    lane.ask()
+    late = lane.event
+    assert late is not None
+    clock.now = feed.due
+    feed.expire()
+
+    refusal = feed.platform.begin_response(late.request_id, late.invocation_id, "")
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.status == 410
+    assert (feed.served, feed.errors) == (1, {"Sandbox.Timedout": 1})
+
+
 @pytest.mark.parametrize("takes", [0.4, 0.5, 1.0, 2.5])
 @pytest.mark.parametrize("apart", [0.0, 0.01, 0.025])
 @pytest.mark.parametrize("warm_events", [1, 16, 21])

@@ -8,10 +8,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import attrs
 import msgspec
 import pytest
 
-from runtime.cli.bench.record import RunOrder
+from runtime.cli.bench.record import Run, RunOrder
 from runtime.local.processes import below
 from tests.runtime.sandbox import PYTHON
 
@@ -32,6 +33,25 @@ client.sendall(b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\\r\\nHost: a\\
 client.recv(1)
 """
 
+# A client that serves, and does something before each answer; its process says that it begins.
+SERVES = """
+import http.client, os, subprocess, sys, time
+client = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+with open("pids", "a") as pids:
+    print(os.getpid(), file=pids)
+served = 0
+while True:
+    client.request("GET", "/2018-06-01/runtime/invocation/next")
+    event = client.getresponse()
+    event.read()
+    served += 1
+    {do}
+    path = "/2018-06-01/runtime/invocation/" + event.headers["Lambda-Runtime-Aws-Request-Id"]
+    client.request("POST", path + "/response", body="1")
+    client.getresponse().read()
+"""
+SPAWNS = "subprocess.run([sys.executable, '-S', '-c', 'bytearray(150 << 20)'])"
+
 
 def ordered(code: str, **changed: Any) -> bytes:
     """An order for a runtime that is this code."""
@@ -40,6 +60,15 @@ def ordered(code: str, **changed: Any) -> bytes:
         warm_events=1, warm_seconds=0.1, seconds=0.1, **changed,
     )  # fmt: skip
     return msgspec.json.encode(order)
+
+
+def run_of(folder: Path, do: str, **changed: Any) -> Run:
+    """The run of a client that does something before each answer."""
+    order = msgspec.json.decode(ordered(SERVES.format(do=do)), type=RunOrder)
+    with start(msgspec.json.encode(attrs.evolve(order, **changed)), folder) as process:
+        out, err = process.communicate(timeout=20)
+    assert err == b""
+    return msgspec.json.decode(out, type=Run)
 
 
 def start(order: bytes, folder: Path) -> "subprocess.Popen[bytes]":
@@ -100,3 +129,41 @@ def test_a_runtime_that_hangs_is_told_from_one_that_has_ended(
 
     assert (process.returncode, out) == (1, b"")
     assert err.decode() == f"{sentence}\n"
+
+
+def test_an_event_whose_time_is_up_is_an_error_and_its_process_is_replaced(tmp_path: Path) -> None:
+    run = run_of(tmp_path, "time.sleep(served // 5 * 60)", seconds=1.0)
+
+    late = run.errors["Sandbox.Timedout"]
+    assert late >= 2
+    # Each process has served four; the last one is not replaced where all is measured.
+    started = (tmp_path / "pids").read_text().split()
+    assert len(started) - late in (0, 1)
+    assert run.served == pytest.approx(5 * late, abs=4)
+    assert 200_000 <= max(run.answers_us) < 400_000
+
+
+def test_with_many_at_once_it_is_an_error_and_the_process_lives_on(tmp_path: Path) -> None:
+    run = run_of(tmp_path, "time.sleep((served % 5 == 0) * 0.5)", seconds=1.0, slots=1)
+
+    assert run.errors["Sandbox.Timedout"] >= 1
+    assert len((tmp_path / "pids").read_text().split()) == 1
+    assert 200_000 <= max(run.answers_us) < 400_000
+
+
+def test_processor_time_and_memory_of_a_process_that_was_replaced_count(tmp_path: Path) -> None:
+    spends = """if served == 2 and len(open("pids").readlines()) == 1:
+        bytearray(99 << 20)
+        while time.process_time() < 0.5:
+            pass
+        time.sleep(60)
+    """
+    run = run_of(tmp_path, spends, timeout=1.0, seconds=1.5)
+
+    assert run.errors == {"Sandbox.Timedout": 1}
+    assert run.peak is not None
+    assert run.peak > 99 << 20
+    assert run.memory is not None
+    assert run.memory < 50 << 20
+    assert run.cpu_us is not None
+    assert run.cpu_us * run.count > 300_000
