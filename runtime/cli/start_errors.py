@@ -7,6 +7,7 @@ from itertools import dropwhile, takewhile
 import attrs
 import msgspec
 
+from runtime.failure import is_users
 from runtime.local import FunctionSettings, InvokeResult
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "last_said",
     "read_error",
     "said_itself",
+    "stacks_last_said",
     "stood_at",
     "why_not_started",
 ]
@@ -27,7 +29,11 @@ DUMP = re.compile(r"Timeout \(.*\)!$")
 OWN = re.compile(
     rf"INIT_REPORT |{DUMP.pattern}|(\[[A-Z]+\]\t|\{{).*\(incarnation \d+\)|\{{.*\"errorType\""
 )
-PLACE = re.compile(r' +(File ".*", line \d+ in .*)')
+PLACE = re.compile(r' +(File "(.*)", line \d+ in .*)')
+# What a process begins with that ends itself at a deadline, and what follows.
+STACKS = re.compile(rf"({DUMP.pattern})|.*(the loop does not answer at the deadline); all stacks")
+OF_STACKS = re.compile(rf"{PLACE.pattern}|(Current t|T)hread 0x[0-9a-f]+ .*")
+INSTALLED = ("/site-packages/", "/dist-packages/")
 
 
 @attrs.frozen
@@ -82,6 +88,25 @@ def stood_at(lines: Sequence[str]) -> str:
     """
     dumped = dropwhile(lambda line: not DUMP.match(line), lines)
     return next((place[1] for line in dumped if (place := PLACE.fullmatch(line))), "")
+
+
+def stacks_last_said(lines: Sequence[str]) -> str:
+    """What a process told that has ended itself at a deadline, and where the user's code stood, of
+    the stacks that it has dumped; empty if they are not the last that it said.
+    """
+    said = [line for line in lines if line.strip()]
+    heads = [(number, head) for number, line in enumerate(said) if (head := STACKS.match(line))]
+    if not heads or not OF_STACKS.fullmatch(said[-1]):
+        return ""
+    number, head = heads[-1]
+    places = [place for line in said[number:] if (place := PLACE.fullmatch(line))]
+    # Of many threads the first may be okibi's own.
+    place = next((each for each in places if _is_users_own(each[2])), places[0] if places else None)
+    return (head[1] or head[2]) + (f", where it stood in {place[1]}" if place else "")
+
+
+def _is_users_own(filename: str) -> bool:
+    return is_users(filename) and not any(folder in filename for folder in INSTALLED)
 
 
 def last_said(lines: Sequence[str]) -> str:

@@ -25,6 +25,7 @@ from runtime.local.environment import sandbox_environment
 
 __all__ = ["measure"]
 
+OUTLIVES = "give an event that its process outlives"
 # Not the current folder's: a file of the user's could hide one of the standard library's.
 PROCESS = (sys.executable, "-P", "-m", "runtime.cli.bench.process")
 
@@ -196,7 +197,10 @@ class _Bench:
             start_new_session=True,
         )
         if done.returncode != 0:
-            raise BadInput(f"{contender.handler} on {contender.name}: {_why(done)}")
+            why = _why(done)
+            raise BadInput(
+                f"{contender.handler} on {contender.name}: {why}{_go_on(contender, why)}"
+            )
         found = msgspec.json.decode(done.stdout, type=Run)
         if found.errors and handler == STAND_IN:
             raise BadInput(
@@ -231,11 +235,18 @@ def _why(done: "subprocess.CompletedProcess[bytes]") -> str:
     return said or f"its server ended with exit code {done.returncode}"
 
 
+def _go_on(contender: Contender, why: str) -> str:
+    if contender.name == PEER:
+        return "; leave out --peer to measure okibi alone"
+    told = not why.startswith("the runtime has ended") or "; give " in why
+    return "" if told else f"; {OUTLIVES}"
+
+
 def _refuse_error(contender: Contender, order: BenchOrder, result: InvokeResult) -> None:
     advice = "give an event that it can answer, or --allow-errors to measure its errors"
     if _says_nothing(result):
         # A cold start an event: nothing of it would be warm.
-        advice = "give an event that its process outlives"
+        advice = OUTLIVES
     elif order.allow_errors:
         return
     elif result.error_type in ("Runtime.DeadlineExceeded", "Sandbox.Timedout"):

@@ -26,7 +26,8 @@ import attrs
 import msgspec
 
 from runtime.cli.bench.feed import Feed
-from runtime.cli.bench.record import Run, RunOrder
+from runtime.cli.bench.record import TIMED_OUT, Run, RunOrder
+from runtime.cli.start_errors import last_said, stacks_last_said
 from runtime.local.processes import below, cpu_seconds, peak_memory, tree_memory
 from runtime.local.select_loop import served
 
@@ -76,7 +77,7 @@ def run(order: RunOrder) -> Run:
                 with served(listener, feed, runtime, patience, deadlines):
                     return figures.of(feed, started)
             except RuntimeError as error:
-                raise RuntimeError(f"{error}{_how_far(feed)}{_last_words(log)}") from error
+                raise RuntimeError(f"{error}{_how_it_went(feed, log)}") from error
 
 
 @attrs.define(eq=False)
@@ -272,17 +273,28 @@ def _sum(of: Callable[[int], Amount], pid: int) -> Amount | None:
     return total
 
 
+def _how_it_went(feed: Feed, log: IO[bytes]) -> str:
+    """How far it came, what it said last, and what to do where time was too short."""
+    # Of a hundred threads the stacks have a hundred frames each at most.
+    log.seek(max(0, log.seek(0, os.SEEK_END) - (1 << 20)))
+    lines = log.read().decode("utf-8", "replace").split("\n")
+    stacks = stacks_last_said(lines)
+    said = stacks or last_said(lines)
+    last = f"; the last it said: {said}" if said else ""
+    if not stacks and not feed.errors[TIMED_OUT]:
+        return _how_far(feed) + last
+    less = "" if feed.slots is None else " or less --concurrency"
+    return f"{_how_far(feed)}{last}; give a longer --timeout{less}"
+
+
 def _how_far(feed: Feed) -> str:
     if feed.lanes < feed.wanted:
         return "" if feed.slots is None else f"; only {feed.lanes} of {feed.wanted} lanes came"
-    return f", after {feed.served:,} events" if feed.served else ""
-
-
-def _last_words(log: IO[bytes]) -> str:
-    log.seek(max(0, log.seek(0, os.SEEK_END) - 2000))
-    lines = log.read().decode("utf-8", "replace").split("\n")
-    said = [line.strip() for line in lines if line.strip()]
-    return f"; the last it said: {said[-1]}" if said else ""
+    if not feed.served:
+        return ""
+    late = feed.errors[TIMED_OUT]
+    passed = f", of which {late:,} passed their time-out of {feed.timeout:g} s" if late else ""
+    return f", after {feed.served:,} events{passed}"
 
 
 def _leave(number: int, frame: object) -> None:

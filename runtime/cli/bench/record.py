@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-__all__ = ["CrashTimes", "Results", "Run", "RunOrder"]
+__all__ = ["TIMED_OUT", "CrashTimes", "Results", "Run", "RunOrder"]
+
+TIMED_OUT = "Sandbox.Timedout"
+"""The error type of an event that was not answered in its time."""
 
 
 @attrs.frozen

@@ -12,7 +12,7 @@ from runtime.cli.bench.figures import distribution
 from runtime.cli.bench.machine import Machine
 from runtime.cli.bench.order import PEER, BenchOrder, peer_version
 from runtime.cli.bench.plan import OKIBI
-from runtime.cli.bench.record import Results, Run
+from runtime.cli.bench.record import TIMED_OUT, Results, Run
 from runtime.cli.bench.rows import Row, rows
 from runtime.local.sandbox import INIT_LIMIT
 
@@ -96,6 +96,10 @@ ONE_CORE = "There is one core: the server takes time of the runtime."
 ERRORS = (
     "On {} some answers are errors: {}. The handler in its place makes none, so what they cost the"
     " runtime counts as the handler's."
+)
+TIME_OUTS = (
+    "On {} some events passed their time-out of {:g} s: with one at a time the process was killed"
+    " then, as on Lambda, and the next event waited for a new one; with many at once it lived on."
 )
 BUSY = (
     "With many at once the server was busy most of the time: what is measured there is its limit,"
@@ -288,6 +292,7 @@ def notes(order: BenchOrder, results: Results, machine: Machine) -> tuple[str, .
     said += _sizes(results)
     said += _cut(results)
     said += _errors(results)
+    said += _time_outs(results, order.settings.timeout)
     said += _busy(many, machine)
     said += _too_little(results, order.memory_mb)
     return tuple(said)
@@ -344,11 +349,21 @@ def _cut(results: Results) -> list[str]:
 
 def _errors(results: Results) -> list[str]:
     said: list[str] = []
-    for name, alone in results.functions.items():
-        runs = [*alone, *(run for each in results.many.values() for run in each.get(name, ()))]
-        if kinds := sorted({kind for run in runs for kind in run.errors}):
+    for name in results.functions:
+        if kinds := _kinds(results, name):
             said.append(ERRORS.format(name, ", ".join(kinds)))
     return said
+
+
+def _time_outs(results: Results, timeout: float) -> list[str]:
+    late = [name for name in results.functions if TIMED_OUT in _kinds(results, name)]
+    return [TIME_OUTS.format(name, timeout) for name in late]
+
+
+def _kinds(results: Results, name: str) -> list[str]:
+    """Of a runtime's errors, from all its runs of the function."""
+    many = [run for found in results.many.values() for run in found.get(name, ())]
+    return sorted({kind for run in (*results.functions[name], *many) for kind in run.errors})
 
 
 def _busy(runs: Sequence[Run], machine: Machine) -> list[str]:

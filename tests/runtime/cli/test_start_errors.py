@@ -1,6 +1,10 @@
 """What is told of a function that does not start."""
 
-from runtime.cli.start_errors import last_said, said_itself, stood_at
+import os
+
+import pytest
+
+from runtime.cli.start_errors import last_said, said_itself, stacks_last_said, stood_at
 
 DUMP = [
     "begins",
@@ -35,3 +39,49 @@ def test_an_error_of_another_type_is_its_own_word() -> None:
 def test_the_last_that_it_has_said_is_neither_empty_nor_lambdas() -> None:
     assert last_said(["set FOO ", " ", "INIT_REPORT Init Duration: 10 ms"]) == "set FOO"
     assert last_said(["INIT_REPORT Init Duration: 10 ms"]) == ""
+
+
+LATE = "the loop does not answer at the deadline"
+STACKS = [
+    "Thread 0x00007f2aa2ffd6c0 (most recent call first):",
+    f'  File "{os.__file__}", line 129 in wait',
+    "",
+    "Current thread 0x00007f2aa37fe6c0 (most recent call first):",
+    f'  File "{os.__file__}", line 5 in walk',
+    '  File "/opt/python/lib/site-packages/x.py", line 6 in call',
+    '  File "/tmp/fn/app.py", line 4 in handler',
+    '  File "<frozen runpy>", line 198 in _run_module_as_main',
+    "",
+]
+
+
+@pytest.mark.parametrize(
+    ("head", "told"),
+    [
+        ("Timeout (0:00:00.100000)!", "Timeout (0:00:00.100000)!"),
+        (f"[CRITICAL]\t2026-11-29T01:40:00.000Z\tid\t{LATE}; all stacks follow", LATE),
+        (
+            f'{{"level": "CRITICAL", "message": "{LATE}; all stacks follow", "logger": "okibi"}}',
+            LATE,
+        ),
+    ],
+)
+def test_of_all_stacks_their_head_is_told_and_the_innermost_frame_of_the_users(
+    head: str, told: str
+) -> None:
+    said = ["begins", head, *STACKS]
+
+    assert stacks_last_said(said) == (
+        f'{told}, where it stood in File "/tmp/fn/app.py", line 4 in handler'
+    )
+
+
+def test_of_stacks_without_the_users_the_innermost_frame_of_all_is_told() -> None:
+    assert stacks_last_said(["Timeout (0:00:01)!", *STACKS[:3]]) == (
+        f'Timeout (0:00:01)!, where it stood in File "{os.__file__}", line 129 in wait'
+    )
+
+
+def test_stacks_that_are_not_the_last_it_said_are_not_told() -> None:
+    assert stacks_last_said(["Timeout (0:00:01)!", *STACKS, "set FOO"]) == ""
+    assert stacks_last_said(STACKS) == ""

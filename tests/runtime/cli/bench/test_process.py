@@ -167,3 +167,34 @@ def test_processor_time_and_memory_of_a_process_that_was_replaced_count(tmp_path
     assert run.memory < 50 << 20
     assert run.cpu_us is not None
     assert run.cpu_us * run.count > 300_000
+
+
+def test_one_that_answers_nothing_any_more_is_told_with_the_time_outs_that_it_had(
+    tmp_path: Path,
+) -> None:
+    code = SERVES.format(do="time.sleep(served // 3 * 60)")
+    order = ordered(code, silence=0.3, slots=1)
+    with start(order.replace(b'"warm_events":1', b'"warm_events":99'), tmp_path) as process:
+        _, err = process.communicate(timeout=10)
+
+    assert err.decode() == (
+        "the runtime does not answer within 0.5 s, after 3 events, of which 1 passed their time-out"
+        " of 0.2 s; give a longer --timeout or less --concurrency\n"
+    )
+
+
+@pytest.mark.parametrize(("slots", "less"), [(None, ""), (1, " or less --concurrency")])
+def test_one_that_ends_itself_with_all_stacks_is_told_with_the_users_frame(
+    slots: int | None, less: str, tmp_path: Path
+) -> None:
+    (tmp_path / "hangs.py").write_text("import time\ntime.sleep(60)\n")
+    code = "import faulthandler; faulthandler.dump_traceback_later(0.3, exit=True); import hangs"
+    with start(ordered(code, slots=slots), tmp_path) as process:
+        _, err = process.communicate(timeout=10)
+
+    came = "" if slots is None else "; only 0 of 1 lanes came"
+    assert err.decode() == (
+        f"the runtime has ended (exit code 1){came}; the last it said: Timeout (0:00:00.300000)!,"
+        f' where it stood in File "{tmp_path}/hangs.py", line 2 in <module>; give a longer'
+        f" --timeout{less}\n"
+    )

@@ -230,6 +230,18 @@ def test_errors_are_named(tmp_path: Path) -> None:
     assert "errors" not in said(tmp_path)
 
 
+def test_who_passed_its_time_out_is_named_and_what_came_of_it(tmp_path: Path) -> None:
+    late = run(100, errors={"Sandbox.Timedout": 1})
+
+    words = "On okibi some events passed their time-out of 3 s: "
+    assert words in said(tmp_path, results([late], [run(90)]))
+    assert words in said(
+        tmp_path, results([run(100)], [run(90)], many={2: {"okibi": [late, run(100)]}})
+    )
+    other = results([run(100, errors={"Function.ValueError": 1})], [run(90)])
+    assert "passed their time-out" not in said(tmp_path, other)
+
+
 def test_a_server_that_was_busy_is_named_and_one_core_too(tmp_path: Path) -> None:
     busy = results([run(100)], [run(90)], many={16: {"okibi": [run(100, server_share=0.95)]}})
 
