@@ -9,6 +9,7 @@ leaves the others to the runtime: neither takes time of the other. Once nobody i
 import ctypes
 import gc
 import os
+import resource
 import select
 import signal
 import socket
@@ -28,13 +29,21 @@ import msgspec
 from runtime.cli.bench.feed import Feed
 from runtime.cli.bench.record import TIMED_OUT, Run, RunOrder
 from runtime.cli.start_errors import last_said, stacks_last_said
-from runtime.local.processes import below, cpu_seconds, peak_memory, tree_memory
+from runtime.local.processes import (
+    below,
+    cpu_seconds,
+    faults_of_ended,
+    peak_memory,
+    tree_memory,
+)
 from runtime.local.select_loop import served
 
 __all__ = ["main", "run"]
 
 Amount = TypeVar("Amount", int, float)
 
+ALIKE = 1.25
+"""Times the memory of the largest process that lives, from which on another one has had more."""
 GRACE = 1.0
 """Seconds between SIGTERM and SIGKILL."""
 PR_SET_CHILD_SUBREAPER = 36
@@ -75,9 +84,10 @@ def run(order: RunOrder) -> Run:
             gc.freeze()
             try:
                 with served(listener, feed, runtime, patience, deadlines):
-                    return figures.of(feed, started)
+                    found = figures.of(feed, started)
             except RuntimeError as error:
                 raise RuntimeError(f"{error}{_how_it_went(feed, log)}") from error
+    return figures.with_ended(found)
 
 
 @attrs.define(eq=False)
@@ -178,26 +188,38 @@ class _Figures:
     _own: tuple[float, float] = (0.0, 0.0)
     _cpu_of_killed: float = 0.0
     _peak_of_killed: int = 0
+    _largest: int = 0
+    """Bytes that one process has had at most."""
+    _ended: tuple[int, int] = (0, 0)
+    """What tells of children that have ended."""
 
     def begin(self) -> None:
         self._cpu = (self._spent(), None)
+        self._ended = (_sum(faults_of_ended, self.runtime.pid) or 0, 0)
         self._own = (time.process_time(), 0.0)
 
     def end(self) -> None:
         self._own = (self._own[0], time.process_time())
         self._cpu = (self._cpu[0], self._spent())
+        self._ended = (self._ended[0], _sum(faults_of_ended, self.runtime.pid) or 0)
 
     def before_it_is_killed(self) -> None:
         """What its processes have had, which nobody can be asked for afterwards."""
         self._cpu_of_killed = self._spent() or 0.0
         self._peak_of_killed = self._peak() or 0
+        # Another has none that have ended.
+        self._ended = (0, 0)
 
     def _spent(self) -> float | None:
         spent = _sum(cpu_seconds, self.runtime.pid)
         return None if spent is None else self._cpu_of_killed + spent
 
     def _peak(self) -> int | None:
-        peak = _sum(peak_memory, self.runtime.pid)
+        def largest(pid: int) -> int:
+            self._largest = max(self._largest, size := peak_memory(pid))
+            return size
+
+        peak = _sum(largest, self.runtime.pid)
         return None if peak is None else max(self._peak_of_killed, peak)
 
     def of(self, feed: Feed, started: float) -> Run:
@@ -223,7 +245,21 @@ class _Figures:
             memory=_memory(self.runtime.pid),
             peak=self._peak(),
             processes=len(_processes(self.runtime.pid)),
+            children_ended=self._ended[1] > self._ended[0],
         )
+
+    def with_ended(self, found: Run) -> Run:
+        """A run with the memory of processes that had ended before its figures were taken.
+
+        The system tells of the largest, once the runtime is dead; others took at least nothing.
+        """
+        if found.peak is None or not found.children_ended:
+            return found
+        largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+        # What is started here begins with the memory of this process, and ends with some more.
+        if largest < ALIKE * max(self._largest, peak_memory(os.getpid())):
+            return found
+        return attrs.evolve(found, peak=found.peak + largest)
 
 
 @attrs.frozen

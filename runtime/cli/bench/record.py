@@ -55,6 +55,8 @@ class Run:
         memory: bytes of all its processes at the end, as if they were alone on the machine.
         peak: bytes that each of them has had at most, in all.
         processes: how many there were at the end.
+        children_ended: whether some that it has started have ended in the measured time; of these
+            the peak has the largest alone, and only if it was larger than those that live.
     """
 
     first_next_ms: float
@@ -72,6 +74,7 @@ class Run:
     memory: int | None
     peak: int | None
     processes: int
+    children_ended: bool = False
 
 
 @attrs.frozen

@@ -101,6 +101,11 @@ TIME_OUTS = (
     "On {} some events passed their time-out of {:g} s: with one at a time the process was killed"
     " then, as on Lambda, and the next event waited for a new one; with many at once it lived on."
 )
+CHILDREN_ENDED = (
+    "On {} processes were started that ended with their event: the memory at most has the largest"
+    " of them, if it was clearly larger than the runtime's; what others took beside it is not"
+    " counted."
+)
 BUSY = (
     "With many at once the server was busy most of the time: what is measured there is its limit,"
     " not the runtime's."
@@ -292,6 +297,7 @@ def notes(order: BenchOrder, results: Results, machine: Machine) -> tuple[str, .
     said += _sizes(results)
     said += _cut(results)
     said += _errors(results)
+    said += _children_ended(results)
     said += _time_outs(results, order.settings.timeout)
     said += _busy(many, machine)
     said += _too_little(results, order.memory_mb)
@@ -360,10 +366,23 @@ def _time_outs(results: Results, timeout: float) -> list[str]:
     return [TIME_OUTS.format(name, timeout) for name in late]
 
 
+def _children_ended(results: Results) -> list[str]:
+    return [
+        CHILDREN_ENDED.format(name)
+        for name in results.functions
+        if any(run.children_ended for run in _all_of(results, name))
+    ]
+
+
 def _kinds(results: Results, name: str) -> list[str]:
-    """Of a runtime's errors, from all its runs of the function."""
+    """Of a runtime's errors."""
+    return sorted({kind for run in _all_of(results, name) for kind in run.errors})
+
+
+def _all_of(results: Results, name: str) -> list[Run]:
+    """A runtime's runs of the function."""
     many = [run for found in results.many.values() for run in found.get(name, ())]
-    return sorted({kind for run in (*results.functions[name], *many) for kind in run.errors})
+    return [*results.functions[name], *many]
 
 
 def _busy(runs: Sequence[Run], machine: Machine) -> list[str]:

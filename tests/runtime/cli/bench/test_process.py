@@ -198,3 +198,30 @@ def test_one_that_ends_itself_with_all_stacks_is_told_with_the_users_frame(
         f' where it stood in File "{tmp_path}/hangs.py", line 2 in <module>; give a longer'
         f" --timeout{less}\n"
     )
+
+
+def test_the_largest_child_that_has_ended_is_in_what_was_taken_at_most(tmp_path: Path) -> None:
+    run = run_of(tmp_path, SPAWNS, timeout=20.0)
+
+    assert run.children_ended
+    assert run.peak is not None
+    assert run.peak > 150 << 20
+
+
+def test_a_child_that_was_no_larger_than_the_runtime_adds_nothing(tmp_path: Path) -> None:
+    run = run_of(tmp_path, "subprocess.run(['true'])", timeout=20.0)
+
+    assert run.children_ended
+    assert run.peak is not None
+    assert run.memory is not None
+    assert run.peak < 1.5 * run.memory
+
+
+def test_without_a_child_that_has_ended_what_was_taken_at_most_is_the_runtime_s(
+    tmp_path: Path,
+) -> None:
+    run = run_of(tmp_path, "pass")
+
+    assert not run.children_ended
+    assert run.peak is not None
+    assert run.peak < 50 << 20

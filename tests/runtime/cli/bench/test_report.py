@@ -242,6 +242,13 @@ def test_who_passed_its_time_out_is_named_and_what_came_of_it(tmp_path: Path) ->
     assert "passed their time-out" not in said(tmp_path, other)
 
 
+def test_that_children_have_ended_is_said_of_the_memory(tmp_path: Path) -> None:
+    made = results([run(100, children_ended=True)], [run(90)])
+
+    assert "On okibi processes were started that ended with their event: " in said(tmp_path, made)
+    assert "processes were started" not in said(tmp_path)
+
+
 def test_a_server_that_was_busy_is_named_and_one_core_too(tmp_path: Path) -> None:
     busy = results([run(100)], [run(90)], many={16: {"okibi": [run(100, server_share=0.95)]}})
 
