@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from runtime.local.settings import RESERVED_VARIABLES, FunctionSettings
 
-__all__ = ["sandbox_environment"]
+__all__ = ["mark_of", "sandbox_environment"]
 
 DEFAULTS = {
     "AWS_REGION": "us-east-1",
@@ -17,6 +17,14 @@ DEFAULTS = {
 # An SDK without any credentials looks for them on the network for seconds; these fail at the first
 # call instead.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+
+LOG_STREAM = "AWS_LAMBDA_LOG_STREAM_NAME"
+
+
+def mark_of(environment: Mapping[str, str]) -> str:
+    """What only the processes of this sandbox have in their environment; empty if it has none."""
+    name = environment.get(LOG_STREAM)
+    return "" if name is None else f"{LOG_STREAM}={name}"
 
 
 def sandbox_environment(
@@ -61,5 +69,5 @@ def sandbox_environment(
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(settings.memory),
         "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{settings.name}",
-        "AWS_LAMBDA_LOG_STREAM_NAME": f"{time.strftime('%Y/%m/%d')}/[$LATEST]{uuid.uuid4().hex}",
+        LOG_STREAM: f"{time.strftime('%Y/%m/%d')}/[$LATEST]{uuid.uuid4().hex}",
     }

@@ -4,11 +4,21 @@ On Linux only.
 """
 
 import os
+import signal
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["below", "cpu_seconds", "faults_of_ended", "peak_memory", "proportional", "tree_memory"]
+__all__ = [
+    "below",
+    "cpu_seconds",
+    "end_marked",
+    "faults_of_ended",
+    "peak_memory",
+    "proportional",
+    "tree_memory",
+]
 
 
 def below(pid: int) -> list[int]:
@@ -25,6 +35,35 @@ def below(pid: int) -> list[int]:
         found += children
         waiting += children
     return found
+
+
+def end_marked(marks: Collection[str], seconds: float) -> None:
+    """Kill the processes with one of these variables in the environment that they began with.
+
+    It finds also those that a process has started in a session of their own, and whose parent has
+    ended; not those that were given another environment.
+
+    Args:
+        marks: `NAME=value`, none of them empty.
+        seconds: how long those that start others are followed at most.
+    """
+    wanted = {os.fsencode(mark) for mark in marks}
+    until = time.monotonic() + seconds
+    while (left := _marked(wanted)) and time.monotonic() < until:
+        for pid in left:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.005)
+
+
+def _marked(wanted: set[bytes]) -> list[int]:
+    found: list[int] = []
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        # Another user's cannot be read.
+        with suppress(OSError):
+            if not wanted.isdisjoint(entry.read_bytes().split(b"\0")):
+                found.append(int(entry.parent.name))
+    return [pid for pid in found if pid != os.getpid()]
 
 
 def proportional(pid: int) -> int:

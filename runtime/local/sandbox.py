@@ -14,10 +14,11 @@ from subprocess import DEVNULL
 import attrs
 import trio
 
-from runtime.local.environment import sandbox_environment
+from runtime.local.environment import mark_of, sandbox_environment
 from runtime.local.journal import Happening
 from runtime.local.outcomes import exited, timed_out
 from runtime.local.output import Output
+from runtime.local.processes import end_marked
 from runtime.local.report import init_report_line
 from runtime.local.runtime_api import RuntimeApi
 from runtime.local.settings import FunctionSettings
@@ -37,6 +38,12 @@ shutdown phase). One without is killed at once.
 LAST_BYTES = 1.0
 """Seconds to wait for what a dead process has still in its sockets. Its death closes them, so it
 takes none.
+"""
+
+
+SWEEP = 1.0
+"""Seconds at most to kill what processes in sessions of their own have started; of none it takes
+none.
 """
 
 
@@ -91,6 +98,8 @@ class Sandbox:
     _told_at: float = attrs.field(default=0.0, init=False)
     _asked: bool = attrs.field(default=False, init=False)
     _dead: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _marks: list[str] = attrs.field(factory=list[str], init=False)
+    """Of all that have been started: what they have left is in no group of theirs."""
     _init_limit: float = attrs.field(default=INIT_LIMIT, init=False)
 
     def want(self) -> None:
@@ -156,15 +165,19 @@ class Sandbox:
                 await self._wanted.wait()
                 await self._live()
         finally:
+            # Only now: the next one's start is not to wait for it.
+            end_marked(self._marks, SWEEP)
             self.gone.set()
 
     async def _live(self) -> None:
         self._killed = self._asked = self.frozen = False
         self._told, self._dead = trio.Event(), trio.Event()
+        environment = sandbox_environment(self.settings, self.address, os.environ)
+        self._marks.append(mark_of(environment))
         process = await trio.lowlevel.open_process(
             self.settings.command,
             cwd=self.settings.task_root,
-            env=sandbox_environment(self.settings, self.address, os.environ),
+            env=environment,
             stdin=DEVNULL,
             stdout=self.output.descriptor,
             stderr=self.output.descriptor,

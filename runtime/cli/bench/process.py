@@ -29,9 +29,11 @@ import msgspec
 from runtime.cli.bench.feed import Feed
 from runtime.cli.bench.record import TIMED_OUT, Run, RunOrder
 from runtime.cli.start_errors import last_said, stacks_last_said
+from runtime.local.environment import mark_of
 from runtime.local.processes import (
     below,
     cpu_seconds,
+    end_marked,
     faults_of_ended,
     peak_memory,
     tree_memory,
@@ -167,6 +169,9 @@ def _adopt_orphans() -> None:
 
 
 def _end_orphans() -> None:
+    # Who was orphaned while events were served is init's.
+    if mark := mark_of(os.environ):
+        end_marked([mark], GRACE)
     # Whoever is killed leaves us its children. One of another user's cannot be.
     until = time.monotonic() + GRACE
     while (left := _processes(os.getpid())[1:]) and time.monotonic() < until:
@@ -251,7 +256,7 @@ class _Figures:
     def with_ended(self, found: Run) -> Run:
         """A run with the memory of processes that had ended before its figures were taken.
 
-        The system tells of the largest, once the runtime is dead; others took at least nothing.
+        The system tells of the largest, once the runtime is dead, and of no other.
         """
         if found.peak is None or not found.children_ended:
             return found

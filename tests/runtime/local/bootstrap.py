@@ -73,6 +73,13 @@ def handle(event: dict[str, object], request_id: str) -> object:
         case "child":
             child = subprocess.Popen(["sleep", "1000"])
             return {"pid": child.pid}
+        case "daemon":
+            # In a session of its own, and its parent has ended.
+            line = "sleep 1000 > /dev/null & echo $!"
+            shell = subprocess.run(
+                ["sh", "-c", line], stdout=subprocess.PIPE, start_new_session=True
+            )
+            return {"pid": int(shell.stdout)}
         case "environment":
             return dict(os.environ)
         case "size":

@@ -240,6 +240,16 @@ async def test_leaving_the_block_leaves_nothing_running() -> None:
     await until_gone(child)
 
 
+async def test_leaving_the_block_leaves_nothing_of_an_earlier_process_s_own_sessions() -> None:
+    async with opened() as (function, _):
+        daemon = json.loads((await function.invoke(event(do="daemon"))).payload)["pid"]
+        await function.invoke(event(do="exit", status=1))
+        await function.invoke(b"{}")
+        assert function.starts == 2
+
+    await until_gone(daemon)
+
+
 async def test_cancelling_the_block_leaves_nothing_running() -> None:
     pids: list[int | None] = []
     with trio.CancelScope() as scope:

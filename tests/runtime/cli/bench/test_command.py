@@ -395,7 +395,7 @@ def test_what_the_function_has_started_in_a_session_of_its_own_ends_with_it(
     assert small("app.daemons") == 0
 
     pids = [int(line) for line in (folder / "pids").read_text().split()]
-    # The first run is no run of the bench's: `okibi invoke` leaves those, too.
+    # The first run is no run of the bench's: test_measure.py.
     left = [pid for pid in pids[1:] if _lives(pid)]
     for pid in pids:
         with suppress(ProcessLookupError):
