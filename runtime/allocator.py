@@ -9,9 +9,13 @@ M_MMAP_THRESHOLD). So a large one is freed, of which no page was touched: two ca
 Rejected: a buffer of one's own in each lane (it spares one block of the five, and holds the memory
 for good), `mallopt` through ctypes (more to read, for the same), variables of the environment
 (every process that a handler starts would have them). To musl's allocator it says nothing.
+
+Imported with the rooms that call it: where it is called, the handler may have left no descriptor to
+import anything with.
 """
 
 import functools
+from contextlib import suppress
 
 # Bytes. With what is kept, it is room for the largest event and its answer; glibc's own limit is
 # 32 MB.
@@ -21,4 +25,6 @@ BLOCK = 16 << 20
 @functools.cache
 def keep_what_is_freed() -> None:
     """Have large blocks come from what was freed before, once and for all."""
-    bytes(BLOCK)
+    # Where there is no room for it, there still may be for what is to be sent or read.
+    with suppress(MemoryError):
+        bytes(BLOCK)

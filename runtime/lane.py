@@ -29,12 +29,14 @@ worker is not to be taken for an idle one, and its deadline is still to be held.
 
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import trio
 
 from actors import Actor, Address, Name, Ref
 
+from .allocator import keep_what_is_freed
 from .delivery import Delivery, Outcome, State
 from .failure import platform_error
 from .loss import Loss, Owed, loss_of
@@ -169,11 +171,15 @@ class Lane:
                 break
             count += 1
         if count > 1:
-            joined = b"".join([self.outbox.popleft() for _ in range(count)])
+            try:
+                joined = b"".join(islice(self.outbox, count))
+            except MemoryError:
+                return
+            for _ in range(count):
+                self.outbox.popleft()
             self.outbox.appendleft(memoryview(joined))
 
     def _stage_answer(self, delivery: Delivery, outcome: Outcome) -> None:
-        delivery.stage()
         if delivery.stream is not None:
             self._stage_end(delivery, delivery.stream, outcome)
             return
@@ -184,13 +190,16 @@ class Lane:
             outcome = platform_error("Runtime.InvalidHeader", str(error), delivery.request_id)
             head = self._head(delivery, outcome)
         body, following = outcome.body, self._next
-        self._answer_size = self._answer_left = size = len(head) + len(body)
-        self.owed.append(Owed.ANSWER)
+        size = len(head) + len(body)
         if self.pipelined and not self.closing:
             self._put([head, body, following], size + len(following), ANSWER_LIMIT)
-            self.owed.append(Owed.NEXT)
+            self.owed.extend((Owed.ANSWER, Owed.NEXT))
         else:
             self._put([head, body], size, ANSWER_LIMIT)
+            self.owed.append(Owed.ANSWER)
+        # Last: an answer whose making has failed is to be made by the next responder.
+        self._answer_size = self._answer_left = size
+        delivery.stage()
 
     def _head(self, delivery: Delivery, outcome: Outcome) -> bytes:
         size = len(outcome.body)
@@ -204,13 +213,15 @@ class Lane:
 
     def _put(self, parts: list[bytes], size: int, limit: int = JOIN_LIMIT) -> None:
         if size > JOIN_LIMIT:
-            from .allocator import keep_what_is_freed
-
             keep_what_is_freed()
         if size > limit:
             self.outbox.extend([memoryview(part) for part in parts if part])
         elif size:
-            self.outbox.append(memoryview(b"".join(parts)))
+            try:
+                self.outbox.append(memoryview(b"".join(parts)))
+            except MemoryError:
+                # Apart they take no more than there is.
+                self._put(parts, size, 0)
 
     # -- an answer that is streamed
 
@@ -252,29 +263,28 @@ class Lane:
 
     def _say(self, parts: list[bytes], behind: bytes = b"") -> None:
         size = sum(map(len, parts))
+        self._put([*parts, behind], size + len(behind))
         self._answer_size += size
         self._answer_left += size
-        self._put([*parts, behind], size + len(behind))
 
     def _stage_end(self, delivery: Delivery, stream: Stream, outcome: Outcome) -> None:
         from .trailers import end_of_stream
 
         over = stream.over
+        if not over:
+            try:
+                end = end_of_stream(outcome)
+            except ValueError as error:
+                wrong = platform_error("Runtime.InvalidHeader", str(error), delivery.request_id)
+                end = end_of_stream(wrong)
+            asks = self.pipelined and not self.closing
+            self._say([end], self._next if asks else b"")
+            self.owed += [Owed.NEXT] * asks
+        delivery.stage()
         self.stream = None
         stream.end("its invocation has been answered")
         if over:
             self._leave(delivery, stream)
-            return
-        try:
-            end = end_of_stream(outcome)
-        except ValueError as error:
-            wrong = platform_error("Runtime.InvalidHeader", str(error), delivery.request_id)
-            end = end_of_stream(wrong)
-        if self.pipelined and not self.closing:
-            self._say([end], self._next)
-            self.owed.append(Owed.NEXT)
-        else:
-            self._say([end])
 
     def _leave(self, delivery: Delivery, stream: Stream) -> None:
         """Be done with a stream whose status has come, or never will."""

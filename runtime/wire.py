@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import httptools
 
+from .allocator import keep_what_is_freed
+
 VERSION = b"/2018-06-01"
 EXTENSIONS = b"/2020-01-01/extension"
 JSON = b"application/json"
@@ -335,7 +337,5 @@ class AnswerParser:
 
 def _joined(parts: list[bytes]) -> bytes:
     if parts:
-        from .allocator import keep_what_is_freed
-
         keep_what_is_freed()
     return b"".join(parts)

@@ -23,6 +23,15 @@ faults()
 print(faults())
 """
 
+# Of its address space the process has all that it may have.
+FULL = """
+import resource
+from runtime.allocator import keep_what_is_freed
+
+resource.setrlimit(resource.RLIMIT_AS, (1, 1))
+keep_what_is_freed()
+"""
+
 
 def faults(first: str) -> int:
     """How many pages ten rounds take from the kernel anew."""
@@ -35,3 +44,7 @@ def faults(first: str) -> int:
 def test_what_a_large_event_has_freed_the_next_one_takes_without_the_kernel() -> None:
     assert faults("") > 5000
     assert faults("keep_what_is_freed()") < 100
+
+
+def test_where_there_is_no_room_for_that_nothing_fails() -> None:
+    subprocess.run([sys.executable, "-c", FULL], check=True)

@@ -1,15 +1,59 @@
 """A lane without a socket: what is said when, and what is heard."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 import trio
 
+from runtime import lane as room
+from runtime import trailers
 from runtime.delivery import Outcome, State
 from runtime.lane import ANSWER_LIMIT, Lane
 from runtime.loss import Owed
 from runtime.wire import Answer, WireError
-from tests.runtime.lanes import HOST, ME, NEXT, Wire, asked, event, given, lane_of, settled, write
+from tests.runtime.lanes import (
+    HOST,
+    ME,
+    NEXT,
+    Wire,
+    asked,
+    ended,
+    event,
+    given,
+    lane_of,
+    settled,
+    streaming,
+    write,
+)
+
+# Of memory the process has what it has: each block of 1 KB and more that there may be is taken.
+FULL = """
+import resource, trio
+from runtime.delivery import Outcome
+from tests.runtime.lanes import lane_of, settled, streaming, write
+
+async def main():
+    whole, begun = lane_of(), lane_of()
+    settled(whole, Outcome(b"x" * 200_000))
+    made = streaming(begun, b"y" * 1000, *[b"z" * 5000] * 4)
+    held, size = [], 100_000
+    resource.setrlimit(resource.RLIMIT_AS, (1, 1))
+    while size > 1000:
+        try:
+            held.append(bytes(size))
+        except MemoryError:
+            size //= 2
+    whole.stage()
+    before = len(begun.outbox)
+    begun.wrote(len(begun.outbox[0]))
+    after = len(begun.outbox)
+    held.clear()
+    print(len(whole.outbox), before - after)
+
+trio.run(main)
+"""
 
 # -- what is staged when
 
@@ -187,6 +231,47 @@ async def test_an_answer_of_100_kb_leaves_in_one_write_with_what_is_asked_behind
 
     assert len(lane.outbox) == 1
     assert write(lane).endswith(b"\r\n\r\n" + body + NEXT)
+
+
+def _fails() -> None:
+    raise MemoryError
+
+
+async def test_an_answer_whose_making_has_failed_is_staged_by_the_next_responder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lane, body = lane_of(), b"x" * 100_000
+    made = settled(lane, Outcome(body))
+    with monkeypatch.context() as patched:
+        patched.setattr(room, "keep_what_is_freed", _fails)
+        with pytest.raises(MemoryError):
+            lane.stage()
+    assert (made.state, list(lane.outbox), list(lane.owed)) == (State.SETTLED, [], [])
+
+    lane.stage()
+
+    assert write(lane).endswith(b"\r\n\r\n" + body + NEXT)
+    assert list(lane.owed) == [Owed.ANSWER, Owed.NEXT]
+
+
+async def test_so_is_the_end_of_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    lane = lane_of()
+    made = streaming(lane)
+    with monkeypatch.context() as patched:
+        patched.setattr(trailers, "end_of_stream", lambda _: _fails())
+        with pytest.raises(MemoryError):
+            ended(lane, made)
+
+    lane.stage()
+
+    assert write(lane).endswith(b"0\r\n\r\n" + NEXT)
+
+
+async def test_what_there_is_no_memory_to_join_leaves_in_parts() -> None:
+    full = [sys.executable, "-c", FULL]
+    done = subprocess.run(full, capture_output=True, text=True, timeout=20, check=False)
+
+    assert done.stdout == "3 1\n", done.stderr
 
 
 @pytest.mark.parametrize("size", [0, 10, ANSWER_LIMIT * 2])

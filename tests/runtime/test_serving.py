@@ -97,6 +97,45 @@ async def test_events_and_answers_of_any_size() -> None:
             assert (await sandbox.ask(event))["event"] == event
 
 
+HOLDS_ALL = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+held = []
+
+def handler(event, context):
+    try:
+        while event["do"] == "hold":
+            held.append(open("/dev/null"))
+    except OSError:
+        return len(held)
+    if event["do"] == "raise":
+        raise ValueError("x" * 80_000)
+    return "x" * event["size"]
+"""
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"do": "answer", "size": 100_000},
+        {"do": "answer", "size": 0, "more": "x" * 200_000},
+        {"do": "raise"},
+    ],
+)
+async def test_a_handler_that_has_left_no_descriptor_is_served_whatever_the_size(
+    event: dict[str, object], tmp_path: Path
+) -> None:
+    (tmp_path / "app.py").write_text(HOLDS_ALL)
+    async with running("app.handler", task_root=tmp_path) as sandbox:
+        assert await sandbox.ask({"do": "hold"}) > 0
+
+        told = await sandbox.invoke(event)
+
+        assert told.error_type == (None if event["do"] == "answer" else "Function.ValueError")
+        assert await sandbox.ask({"do": "answer", "size": 1}) == "x"
+        assert sandbox.function.starts == 1
+
+
 async def test_an_answer_that_is_too_large_costs_its_own_invocation_only() -> None:
     async with running("odd.huge") as sandbox:
         told = await sandbox.ask({"size": 6_291_557})
