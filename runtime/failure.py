@@ -47,6 +47,10 @@ _OWN = tuple(os.path.join(_HOUSE, name, "") for name in ("actors", "supervisors"
 _AIO = os.path.join(_HOUSE, "runtime", "aio", "")
 _STANDARD = os.path.join(os.path.dirname(os.__file__), "")
 _INSTALLED = tuple(os.path.join(_STANDARD, name, "") for name in ("site-packages", "dist-packages"))
+# Bound before there is a user's module that may put another library's functions in their place.
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+_decode = json.JSONDecoder().decode
+_encode_escaped = json.JSONEncoder().encode
 
 
 class InitError(Exception):
@@ -112,8 +116,19 @@ def error_json(kind: str, message: str, stack: Sequence[str] = (), request_id: s
         "requestId": request_id,
         "stackTrace": [_cut(entry, FRAME_LIMIT) for entry in stack[-FRAMES:]],
     }
+    return encoded(body)
+
+
+def encoded(body: dict[str, Any]) -> bytes:
+    """JSON of it, as it is sent."""
     # Half of a surrogate pair becomes the escape that JSON has for it.
-    return json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    return _encode(body).encode("utf-8", "backslashreplace")
+
+
+def decoded(body: bytes) -> dict[str, Any]:
+    """What `encoded` has made that of."""
+    told: dict[str, Any] = _decode(body.decode())
+    return told
 
 
 def platform_error(kind: str, message: str, request_id: str) -> Outcome:
@@ -255,7 +270,7 @@ def _cause(errors: Sequence[BaseException]) -> bytes:
             "exceptions": exceptions,
             "paths": sorted({frame["path"] for each in exceptions for frame in each["stack"]}),
         }
-        line = json.dumps(cause).encode()
+        line = _encode_escaped(cause).encode()
         if len(line) <= CAUSE_LIMIT:
             return line
         # Beyond the first attempt only the handler's own error counts.

@@ -33,6 +33,8 @@ FORMAT = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(messa
 TIME = "%Y-%m-%dT%H:%M:%S"
 # U+00A0 for each space that a line of a traceback begins with: else whoever shows it drops them.
 INDENT = "\u00a0"
+# Bound before there is a user's module that may put another library's functions in their place.
+_encode, _decode = json.JSONEncoder(ensure_ascii=False).encode, json.JSONDecoder().decode
 
 
 class _Log:
@@ -139,7 +141,7 @@ def log_error(body: bytes) -> None:
         body: of the error's answer; the log says what the invoker is told.
     """
     try:
-        _log_error(json.loads(body))
+        _log_error(_decode(body.decode()))
     except Exception as error:
         # User code has put something into the place of standard output that fails.
         write_raw(f"the log cannot be written to: {error!r}")
@@ -151,7 +153,7 @@ def _log_error(told: dict[str, Any]) -> None:
         from .json_lines import TIME as SECONDS
 
         stamp = time.strftime(SECONDS, time.gmtime())
-        lines = [json.dumps({"timestamp": stamp, "level": "ERROR", **told}, ensure_ascii=False)]
+        lines = [_encode({"timestamp": stamp, "level": "ERROR", **told})]
     else:
         lines = error_lines(told["errorType"], told["errorMessage"], told["stackTrace"])
     base = JSON if _Log.as_json else TEXT
@@ -192,7 +194,7 @@ def _raw_line(words: str, request_id: str) -> bytes:
     if _Log.as_json:
         stamp = time.strftime(TIME + "Z", time.gmtime(now))
         told = {"timestamp": stamp, "level": "CRITICAL", "message": words, "logger": "okibi"}
-        line = json.dumps({**told, "requestId": request_id}, ensure_ascii=False)
+        line = _encode({**told, "requestId": request_id})
     else:
         stamp = f"{time.strftime(TIME, time.gmtime(now))}.{int(now % 1 * 1000):03d}Z"
         line = f"[CRITICAL]\t{stamp}\t{request_id}\t{words}"

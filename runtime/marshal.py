@@ -16,11 +16,11 @@ Two kinds of handler, two sets of rules:
 NaN has one rule: it is no JSON. An event with it is refused, a result's is sent as null.
 """
 
-import json
 import json.encoder
 import marshal as builtins_only
 from collections.abc import Callable, Iterable
 from inspect import isgenerator
+from json import loads
 from typing import Any
 
 import msgspec
@@ -105,7 +105,7 @@ def wrong_with(body: bytes) -> str:
 
 
 def _by_standard_library(body: bytes) -> Any:
-    return json.loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant)
+    return loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant)
 
 
 def _is_json(content_type: bytes) -> bool:

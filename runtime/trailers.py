@@ -3,10 +3,10 @@
 Imported when the first one ends.
 """
 
-import json
 from typing import Any
 
 from .delivery import Outcome
+from .failure import decoded, encoded
 from .wire import last_chunk
 
 # Go's HTTP server, and so the Runtime API, reads the trailers into a buffer of 4096 bytes and
@@ -32,16 +32,12 @@ def shortened(error: bytes, limit: int) -> bytes:
     """
     if len(error) <= limit:
         return error
-    body: dict[str, Any] = json.loads(error)
+    body: dict[str, Any] = decoded(error)
     stack, message = body["stackTrace"], body["errorMessage"]
-    while stack and len(_encoded(body)) > limit:
+    while stack and len(encoded(body)) > limit:
         del stack[0]
     size = len(message)
-    while size and len(_encoded(body)) > limit:
+    while size and len(encoded(body)) > limit:
         size = size * 3 // 4
         body["errorMessage"] = message[:size] + " [cut]"
-    return _encoded(body)
-
-
-def _encoded(body: dict[str, Any]) -> bytes:
-    return json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    return encoded(body)

@@ -1,5 +1,6 @@
 """What the tests of single rooms are made of: addresses without actors, deliveries, settings."""
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -7,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 import attrs
+import pytest
 import trio
 
 from actors import KILLED, Actor, Ref
@@ -19,6 +21,16 @@ from runtime.settings import Settings
 from runtime.stream import Stream
 
 SETTINGS = Settings("127.0.0.1:9001", "app.handler", Path("/var/task"))
+
+
+def another_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do to `json` what a user's module may do at its import, with a library that is none."""
+
+    def refuses(*_: object, **options: object) -> None:
+        raise TypeError(f"it takes no {[*options]}")
+
+    for name in ("dumps", "loads", "JSONEncoder", "JSONDecoder"):
+        monkeypatch.setattr(json, name, refuses)
 
 
 def worker(path: str = "/w", *, alive: bool = True) -> Ref[Any]:

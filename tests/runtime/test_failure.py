@@ -25,6 +25,7 @@ from runtime.failure import (
     is_users,
     platform_error,
 )
+from tests.runtime.stage import another_json
 
 HERE = __file__
 
@@ -81,6 +82,18 @@ def test_the_body_is_the_official_client_s() -> None:
     ]
     assert body["stackTrace"][0].startswith(f'  File "{HERE}", line ')
     assert outcome.content_type == b"application/json"
+
+
+def test_a_user_s_module_that_replaces_json_s_functions_changes_no_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    error = raised(lambda: Boom("größe"), depth=1)
+    before = handler_error(error, "id-1")
+    with monkeypatch.context() as patched:
+        another_json(patched)
+        assert handler_error(error, "id-1") == before
+
+    assert json.loads(before.body)["errorMessage"] == "größe"
 
 
 def test_frames_above_the_user_s_own_are_cut_and_those_below_stay() -> None:

@@ -18,6 +18,7 @@ from runtime.failure import error_json
 from runtime.logs import LambdaHandler, configure, error_lines, flush, log_error, write_raw
 from runtime.sinks import StandardSink
 from tests.runtime.sandbox import running
+from tests.runtime.stage import another_json
 
 
 @contextmanager
@@ -185,6 +186,22 @@ def test_a_raw_entry_is_in_the_log_s_format(capfd: pytest.CaptureFixture[str]) -
     assert when[-5] == "."
     assert json.loads(told)["level"] == "CRITICAL"
     assert json.loads(told)["requestId"] == "id-1"
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_user_s_module_that_replaces_json_s_functions_changes_no_line(
+    as_json: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    body = error_json("E", "größe", (), "id-1")
+    with fresh() as (_, out):
+        configure("", {}, as_json=as_json)
+        with monkeypatch.context() as patched:
+            another_json(patched)
+            log_error(body)
+            write_raw("it hangs", "id-2")
+
+        assert "größe" in out.getvalue().decode()
+    assert "id-2" in capfd.readouterr().err
 
 
 # -- what is printed

@@ -57,6 +57,14 @@ def test_an_untyped_event_is_what_the_standard_library_makes_of_it(value: object
     assert event(json.dumps(value).encode()) == value
 
 
+def test_so_it_is_once_a_user_s_module_has_replaced_json_s_functions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(json, "loads", lambda text: text)
+
+    assert event(b"1e400") == math.inf
+
+
 def test_what_only_the_standard_library_takes_is_an_event_too() -> None:
     assert event(b"1e999") == math.inf
     assert event(b'"\\ud800"') == "\ud800"

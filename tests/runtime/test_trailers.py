@@ -9,6 +9,7 @@ import pytest
 from runtime.delivery import Outcome
 from runtime.failure import error_json, platform_error
 from runtime.trailers import TRAILERS_LIMIT, end_of_stream
+from tests.runtime.stage import another_json
 
 # Of Go's HTTP server: a longer block of trailers fails the whole request.
 BUFFER = 4096
@@ -46,6 +47,16 @@ def test_of_a_long_stack_the_last_entries_stay() -> None:
     assert TRAILERS_LIMIT - 200 < len(end) <= TRAILERS_LIMIT < BUFFER
     assert body["errorMessage"] == "no"
     assert body["stackTrace"] == stack[-len(body["stackTrace"]) :]
+
+
+def test_a_user_s_module_that_replaces_json_s_functions_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    outcome = platform_error("Runtime.X", "é" * 9000, "id-1")
+    before = end_of_stream(outcome)
+    another_json(monkeypatch)
+
+    assert end_of_stream(outcome) == before
 
 
 @pytest.mark.parametrize("message", ["x" * 60_000, "é" * 60_000, "\ud800" * 9000, '"' * 9000])
