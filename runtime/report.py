@@ -4,9 +4,9 @@ Blocking and plain, for it is used before the loop runs, after it has ended, and
 while it hangs.
 """
 
-import socket
 import time
 from collections.abc import Sequence
+from socket import AF_INET, SOCK_STREAM, socket
 
 from .delivery import Delivery, Outcome
 from .failure import TYPE_LIMIT, InitError, error_json
@@ -39,7 +39,10 @@ def report_invocation_error(
 def _post(address: tuple[str, int], request: bytes) -> int | None:
     parser, until = AnswerParser(), time.monotonic() + TIMEOUT
     try:
-        with socket.create_connection(address, TIMEOUT) as connection:
+        # Of the class that was there before the user's module: it may put a proxy's in its place.
+        with socket(AF_INET, SOCK_STREAM) as connection:
+            connection.settimeout(TIMEOUT)
+            connection.connect(address)
             connection.sendall(request)
             while data := connection.recv(4096):
                 for answer in parser.feed(data):

@@ -2,13 +2,26 @@
 
 `trio.SocketStream.send_all` is never used on a lane: cancelled, it leaves an unknown part of the
 bytes on the wire. Here a send is synchronous and says how much went out; only waiting awaits.
+
+Nor does trio make the connection: it looks for the class when it does, and the user's module may
+have put a proxy's in its place (`socket.socket = socks.socksocket`).
 """
 
+import errno
 import os
 import re
 import select
-import socket
 from collections.abc import Awaitable
+from socket import (
+    AF_INET,
+    IPPROTO_TCP,
+    SO_ERROR,
+    SOCK_STREAM,
+    SOL_SOCKET,
+    TCP_NODELAY,
+    inet_pton,
+    socket,
+)
 from typing import Protocol
 
 import trio
@@ -67,7 +80,7 @@ class SocketTransport:
 
     __slots__ = ("_come", "_socket")
 
-    def __init__(self, connected: socket.socket) -> None:
+    def __init__(self, connected: socket) -> None:
         self._socket = connected
         # Half a microsecond; to peek, which is refused by an exception, takes more than twice that.
         come = select.poll()
@@ -130,12 +143,34 @@ async def connect(host: str, port: int) -> Transport:
     Raises:
         OSError: nobody listens there, or nobody takes the connection in CONNECT_LIMIT seconds.
     """
-    with trio.socket.socket() as opening:
+    opening = socket(AF_INET, SOCK_STREAM)
+    try:
+        opening.setblocking(False)
         with trio.move_on_after(CONNECT_LIMIT) as limit:
-            await opening.connect((host, port))
+            await _open(opening, await _resolved(host, port))
         if limit.cancelled_caught:
             raise TimeoutError(f"{host}:{port} did not take a connection in {CONNECT_LIMIT:g} s")
-        opening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connected = socket.socket(fileno=opening.detach())
-    connected.setblocking(False)
-    return SocketTransport(connected)
+        opening.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+        return SocketTransport(opening)
+    except BaseException:
+        opening.close()
+        raise
+
+
+async def _open(opening: socket, address: tuple[str, int]) -> None:
+    failed = opening.connect_ex(address)
+    if failed == errno.EINPROGRESS:
+        await wait_writable(opening)
+        failed = opening.getsockopt(SOL_SOCKET, SO_ERROR)
+    if failed:
+        raise OSError(failed, f"Error connecting to {address}: {os.strerror(failed)}")
+
+
+async def _resolved(host: str, port: int) -> tuple[str, int]:
+    """The address in numbers, as it is on Lambda; a name is looked up in a thread."""
+    try:
+        inet_pton(AF_INET, host)
+    except OSError:
+        found = await trio.socket.getaddrinfo(host, port, AF_INET, SOCK_STREAM)
+        return str(found[0][4][0]), port
+    return host, port

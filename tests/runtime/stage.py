@@ -2,6 +2,7 @@
 
 import json
 import math
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +22,19 @@ from runtime.settings import Settings
 from runtime.stream import Stream
 
 SETTINGS = Settings("127.0.0.1:9001", "app.handler", Path("/var/task"))
+
+
+def another_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do to `socket` what a user's module may do at its import: its class goes elsewhere."""
+
+    class Elsewhere(socket.socket):
+        def connect(self, _: object) -> None:
+            raise OSError("not this way")
+
+        def connect_ex(self, _: object) -> int:
+            raise OSError("not this way")
+
+    monkeypatch.setattr(socket, "socket", Elsewhere)
 
 
 def another_json(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 from runtime import report
 from runtime.failure import InitError, platform_error
 from runtime.report import report_init_error, report_invocation_error
-from tests.runtime.stage import delivery
+from tests.runtime.stage import another_socket, delivery
 
 
 @contextmanager
@@ -69,6 +69,15 @@ def test_it_posts_the_error_and_gives_the_status(
     assert b"\r\nLambda-Runtime-Function-Error-Type: %s\r\n" % kind in head
     assert json.loads(body)["errorType"].encode() == kind
     assert (b"\r\nLambda-Runtime-Invocation-Id: attempt-7\r\n" in head) is (send is invocation)
+
+
+def test_it_connects_by_itself_whatever_class_a_user_s_module_has_put_into_socket_s_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with answering(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n") as (address, _):
+        another_socket(monkeypatch)
+
+        assert init(address) == 202
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from runtime import transport as room
 from runtime.transport import ForkedTransport, SocketTransport, connect
+from tests.runtime.stage import another_socket
 
 
 @pytest.fixture
@@ -130,6 +132,28 @@ async def test_it_connects_without_delay_of_small_writes() -> None:
         assert accepted.recv(10) == b"hello"
         accepted.close()
         transport.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_it_connects_by_itself_whatever_class_a_user_s_module_has_put_into_socket_s_place(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        another_socket(monkeypatch)
+        transport = await connect(host, server.getsockname()[1])
+
+        assert transport.send(memoryview(b"hello")) == 5
+        transport.close()
+
+
+async def test_a_connection_that_nobody_takes_is_an_os_error_after_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(room, "CONNECT_LIMIT", 0.05)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as first:
+        first.connect(full.getsockname())
+        with pytest.raises(TimeoutError, match="did not take a connection"):
+            await connect(*full.getsockname())
 
 
 async def test_nobody_there_is_an_os_error() -> None:
