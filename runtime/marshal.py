@@ -21,11 +21,13 @@ import marshal as builtins_only
 from collections.abc import Callable, Iterable
 from inspect import isgenerator
 from json import loads
+from sys import getrecursionlimit
 from typing import Any
 
 import msgspec
 
 from .delivery import Delivery, Outcome
+from .depth import DEEPEST, UNBOUNDED, bounded
 from .wire import JSON
 
 _encoder = msgspec.json.Encoder()
@@ -130,6 +132,8 @@ def outcome_of(result: object) -> Outcome:
     if isinstance(result, bytes):
         return _raw(result)
     try:
+        if UNBOUNDED and getrecursionlimit() > DEEPEST:
+            return Outcome(bounded(_encoder.encode, result))
         return Outcome(_encoder.encode(result))
     except Exception:
         return _slowly(result, escaped=False)
@@ -246,7 +250,15 @@ def _written(*, escaped: bool) -> _Write:
     quote = getattr(json.encoder, name)
     pieces: Callable[[object, int], Iterable[str]]
     pieces = make(None, encoder.default, quote, None, ": ", ", ", False, False, False)
-    return lambda value: "".join(pieces(value, 0))
+    if not UNBOUNDED:
+        return lambda value: "".join(pieces(value, 0))
+
+    def text(value: object) -> str:
+        if getrecursionlimit() > DEEPEST:
+            return "".join(bounded(lambda each: pieces(each, 0), value))
+        return "".join(pieces(value, 0))
+
+    return text
 
 
 # What is beyond ASCII is escaped in the one, and not in the other.

@@ -31,6 +31,8 @@ import msgspec
 
 from actors import logs
 
+from .depth import UNBOUNDED, bounded
+
 logger = logs.logger("okibi")
 
 ESCAPED: Callable[[str], str] = json.encoder.encode_basestring_ascii
@@ -159,13 +161,20 @@ def _named_fields(value: Any) -> Any:
     return fields
 
 
+def _of_struct(value: msgspec.Struct) -> object:
+    def fields(value: msgspec.Struct) -> object:
+        return msgspec.to_builtins(value, builtin_types=(bytes, Decimal))
+
+    return bounded(fields, value) if UNBOUNDED else fields(value)
+
+
 def _beyond(value: Any) -> object:
     """What stands for a value that the official client refuses."""
     kind: type[Any] = value.__class__
     if issubclass(kind, Enum):
         return value.value
     if issubclass(kind, msgspec.Struct):
-        return msgspec.to_builtins(value, builtin_types=(bytes, Decimal))
+        return _of_struct(value)
     if issubclass(kind, _SPOKEN):
         return msgspec.to_builtins(value)
     if attrs.has(kind):
