@@ -13,13 +13,14 @@ One class with a kind, not five classes: each attrs class costs a cold start a f
 millisecond, and a reason is compared far more often than it is taken apart.
 """
 
-from typing import Final, Literal, cast
+from typing import Final, Literal, TypeVar, cast
 
 import attrs
 import trio
 
 from .brief import brief, said
 
+Leaf = TypeVar("Leaf", bound=BaseException)
 Kind = Literal["normal", "shutdown", "killed", "crashed", "noproc"]
 
 
@@ -217,10 +218,23 @@ def farewell_in(error: BaseException) -> object:
 
 def interrupted(error: BaseException | None) -> bool:
     """Whether a KeyboardInterrupt is in it, alone or in a group."""
-    if isinstance(error, BaseExceptionGroup):
-        group = cast("BaseExceptionGroup[BaseException]", error)
-        return group.subgroup(KeyboardInterrupt) is not None
-    return isinstance(error, KeyboardInterrupt)
+    return error is not None and leaf_in(error, KeyboardInterrupt) is not None
+
+
+def leaf_in(error: BaseException, kind: type[Leaf]) -> Leaf | None:
+    """The first exception of a kind in an error, alone or in a group; None if there is none.
+
+    Not by the group's own methods: those of a class of the user's may raise what they like.
+    """
+    waiting = [error]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, kind):
+            return each
+        if isinstance(each, BaseExceptionGroup):
+            group = cast("BaseExceptionGroup[BaseException]", each)
+            waiting += reversed(group.exceptions)
+    return None
 
 
 def crash_in(error: BaseException) -> BaseException | None:
@@ -230,15 +244,25 @@ def crash_in(error: BaseException) -> BaseException | None:
 
 def _split(error: BaseException) -> tuple[bool, BaseException | None]:
     """Whether Cancelled is in `error`, and what else is; a group of one is that one."""
-    if isinstance(error, trio.Cancelled):
-        return True, None
+    crash = uncancelled(error)
+    return crash is not error, None if crash is None else _alone(crash)
+
+
+def uncancelled(error: BaseException) -> BaseException | None:
+    """An error without the Cancelled in it: itself if it has none, None if there is no more."""
+    if leaf_in(error, trio.Cancelled) is None:
+        return error
     if not isinstance(error, BaseExceptionGroup):
-        return False, error
+        return None
     group = cast("BaseExceptionGroup[BaseException]", error)
-    cancelled, crash = group.split(trio.Cancelled)
-    if cancelled is None:
-        return False, _alone(group)
-    return True, None if crash is None else _alone(crash)
+    try:
+        return BaseExceptionGroup.split(group, trio.Cancelled)[1]
+    except BaseException:
+        # One in it is of a class of the user's that cannot be made anew.
+        rest = [left for each in group.exceptions if (left := uncancelled(each)) is not None]
+        if not rest:
+            return None
+        return BaseExceptionGroup(group.message, rest).with_traceback(group.__traceback__)
 
 
 def _alone(error: BaseException) -> BaseException:

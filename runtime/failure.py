@@ -15,7 +15,9 @@ import sys
 import traceback
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
+
+from actors.exits import leaf_in
 
 from .chain import Related, behind
 from .delivery import Outcome
@@ -101,11 +103,8 @@ class Stopped(DeadlineExceeded):
 
 def foremost(crash: BaseException) -> BaseException:
     """Of a group with a DeadlineExceeded that one: the others came of it. Else what it is given."""
-    if not isinstance(crash, BaseExceptionGroup):
-        return crash
-    group = cast("BaseExceptionGroup[BaseException]", crash)
-    late = group.subgroup(DeadlineExceeded)
-    return group if late is None else foremost(late.exceptions[0])
+    late = leaf_in(crash, DeadlineExceeded)
+    return crash if late is None else late
 
 
 def error_json(kind: str, message: str, stack: Sequence[str] = (), request_id: str = "") -> bytes:

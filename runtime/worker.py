@@ -12,7 +12,7 @@ import trio
 
 from actors import SHUTDOWN, Actor, ExitReason, Ref, crashed, logs
 from actors.actor import receiver_of
-from actors.exits import crash_in
+from actors.exits import crash_in, uncancelled
 from actors.loop import others_wait
 from actors.mailbox import LOOK
 from actors.start import START_TIMEOUT
@@ -358,8 +358,8 @@ def _outcome_of(error: BaseException, request_id: str) -> Outcome | None:
         return late_by(first, request_id)
     if isinstance(error, BaseExceptionGroup):
         # The group is the handler's own, and is told as it is; what trio cancelled in it is not.
-        told = cast("BaseExceptionGroup[BaseException]", error).split(trio.Cancelled)[1]
-        return handler_error(told or crash, request_id)
+        told = uncancelled(cast("BaseException", error))
+        return handler_error(crash if told is None else told, request_id)
     return handler_error(crash, request_id)
 
 

@@ -16,7 +16,7 @@ from actors import (
     crashed,
     shutdown,
 )
-from actors.exits import interrupted, reason_for
+from actors.exits import crash_in, interrupted, reason_for, uncancelled
 
 BOOM = ValueError("boom")
 TOLD = ExitReason("shutdown", "told")
@@ -76,6 +76,35 @@ def test_the_exception_comes_first_then_the_kill_then_what_was_asked(
     error: BaseException | None, killed: bool, asked: ExitReason | None, reason: ExitReason
 ) -> None:
     assert reason_for(error, killed=killed, asked=asked) == reason
+
+
+class Whole(BaseExceptionGroup[BaseException]):
+    """It cannot be made anew."""
+
+    def derive(self, _: object) -> "Whole":  # type: ignore[override]
+        raise LookupError("derive")
+
+
+@pytest.mark.parametrize("inner", [Whole("", [BOOM, KeyError("k")]), Whole("", [BOOM])])
+def test_a_group_of_a_user_s_class_that_cannot_be_made_anew_is_told_of_as_it_is(
+    inner: Whole,
+) -> None:
+    alone = inner if len(inner.exceptions) > 1 else BOOM
+
+    assert uncancelled(inner) is inner
+    assert crash_in(inner) is alone
+    assert crash_in(BaseExceptionGroup("", [CUT, inner])) is alone
+    assert not interrupted(inner)
+
+
+def test_of_one_with_a_cancelled_in_it_the_rest_counts() -> None:
+    left = uncancelled(Whole("two", [CUT, BOOM, EXIT]))
+
+    assert isinstance(left, BaseExceptionGroup)
+    assert (left.message, left.exceptions) == ("two", (BOOM, EXIT))
+    assert crash_in(Whole("", [CUT, BOOM])) is BOOM
+    assert crash_in(Whole("", [CUT, CUT])) is None
+    assert interrupted(Whole("", [CUT, BOOM, KeyboardInterrupt()]))
 
 
 @pytest.mark.parametrize("error", [SystemExit(1), BaseExceptionGroup("", [SystemExit(1)])])

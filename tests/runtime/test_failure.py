@@ -296,6 +296,11 @@ def test_without_a_loop_it_is_told_where_one_comes_from(thread: str, advice: str
 # -- the end of a handler's time
 
 
+class Whole(BaseExceptionGroup[BaseException]):
+    def derive(self, _: object) -> "Whole":  # type: ignore[override]
+        raise LookupError("it cannot be made anew")
+
+
 def test_of_a_group_the_end_of_the_time_counts() -> None:
     late = DeadlineExceeded()
     other = ValueError("came of it")
@@ -303,6 +308,7 @@ def test_of_a_group_the_end_of_the_time_counts() -> None:
     rest = ExceptionGroup("one", [other])
 
     assert foremost(nested) is late
+    assert foremost(Whole("two", [other, late])) is late
     assert foremost(late) is late
     assert foremost(rest) is rest
     assert foremost(other) is other

@@ -35,6 +35,27 @@ async def test_a_sys_exit_in_a_group_is_an_error_like_any_other() -> None:
         assert sandbox.function.starts == 1
 
 
+GROUPS = """
+class Whole(ExceptionGroup):
+    def derive(self, _):
+        raise LookupError("derive")
+
+async def handler(event, context):
+    raise Whole("no", [ValueError(1), KeyError(2)])
+"""
+
+
+async def test_a_group_of_one_s_own_class_that_cannot_be_made_anew_is_told_as_it_is(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "app.py").write_text(GROUPS)
+    async with running("app.handler", task_root=tmp_path) as sandbox:
+        told = await sandbox.ask()
+
+        assert told["errorType"] == "Whole"
+        assert "derive" not in json.dumps(told)
+
+
 async def test_a_handler_s_tree_keeps_its_state_over_what_happens_to_the_handler() -> None:
     async with running("tree.function") as sandbox:
         first = await sandbox.ask({"name": "a"})
