@@ -27,9 +27,9 @@ child is stopped: what is answered then must ask for no event, and nobody may ho
 import math
 import os
 import signal
-import time
 from collections.abc import Callable
 from functools import partial
+from time import monotonic, sleep
 from types import FrameType
 from typing import Any
 
@@ -183,16 +183,16 @@ class Ending:
 
     def _cut(self) -> None:
         """End the plain handler that holds the main thread, when it has had its time."""
-        time.sleep(DRAIN)
+        sleep(DRAIN)
         self._alarm.raises = Stopped
-        until = time.monotonic() + CLEAN_UP
+        until = monotonic() + CLEAN_UP
         # A plain `def` that yields holds it again and again.
         while self._alarm.armed or self._streams():
-            if time.monotonic() < until:
+            if monotonic() < until:
                 self._alarm.send()
             elif self._alarm.armed:
                 self._alarm.interrupt()
-            time.sleep(CUT_EVERY)
+            sleep(CUT_EVERY)
 
 
 class Root(Supervisor):

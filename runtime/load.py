@@ -30,6 +30,13 @@ LAYERS = (
     "/opt/python",
 )
 
+# Libraries that replace parts of the standard one by their own: the module that knows of it, what
+# tells there whether a part is replaced, what the threads are called, and what replaces them.
+PATCHES = (
+    ("gevent", "gevent.monkey", "is_module_patched", "threading", "monkey.patch_all"),
+    ("eventlet", "eventlet.patcher", "is_monkey_patched", "thread", "monkey_patch"),
+)
+
 
 def load(handler: str, task_root: Path) -> Function:
     """Import the user's code and find what it is to serve.
@@ -98,18 +105,19 @@ def refuse_conflicts(task_root: Path) -> None:
 
 
 def refuse_patched() -> None:
-    """See that gevent has not replaced what trio's loop and okibi's threads are made of.
+    """See that nobody has replaced what trio's loop and okibi's threads are made of.
 
     Raises:
         InitError: `Runtime.MonkeyPatchConflict`, with the cure.
     """
-    patched = getattr(sys.modules.get("gevent.monkey"), "is_module_patched", None)
-    if patched is not None and (patched("select") or patched("threading")):
-        words = (
-            "gevent's monkey.patch_all() replaces what okibi's loop stands on: leave that out, "
-            "monkey.patch_all(thread=False, select=False)"
-        )
-        raise InitError("Runtime.MonkeyPatchConflict", words)
+    for library, module, tells, threads, call in PATCHES:
+        patched = getattr(sys.modules.get(module), tells, None)
+        if patched is not None and (patched("select") or patched(threads)):
+            words = (
+                f"{library}'s {call}() replaces what okibi's loop stands on: leave that out, "
+                f"{call}(thread=False, select=False)"
+            )
+            raise InitError("Runtime.MonkeyPatchConflict", words)
 
 
 def _is_okibi(found: Path, own: Path) -> bool:

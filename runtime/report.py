@@ -4,9 +4,9 @@ Blocking and plain, for it is used before the loop runs, after it has ended, and
 while it hangs.
 """
 
-import time
 from collections.abc import Sequence
 from socket import AF_INET, SOCK_STREAM, socket
+from time import monotonic
 
 from .delivery import Delivery, Outcome
 from .failure import TYPE_LIMIT, InitError, error_json
@@ -37,7 +37,7 @@ def report_invocation_error(
 
 
 def _post(address: tuple[str, int], request: bytes) -> int | None:
-    parser, until = AnswerParser(), time.monotonic() + TIMEOUT
+    parser, until = AnswerParser(), monotonic() + TIMEOUT
     try:
         # Of the class that was there before the user's module: it may put a proxy's in its place.
         with socket(AF_INET, SOCK_STREAM) as connection:
@@ -48,7 +48,7 @@ def _post(address: tuple[str, int], request: bytes) -> int | None:
                 for answer in parser.feed(data):
                     return answer.status
                 # Of all of it, not of each piece: the process waits for this to end.
-                connection.settimeout(max(until - time.monotonic(), 0.001))
+                connection.settimeout(max(until - monotonic(), 0.001))
             return _status(parser.end())
     except WireError as error:
         return _status(error.answers)

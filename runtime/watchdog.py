@@ -39,9 +39,9 @@ import math
 import os
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable
+from time import monotonic, sleep
 
 import trio
 
@@ -94,7 +94,7 @@ class Watchdog:
         # What faulthandler's timer is set for, and when it goes off, by the monotonic clock.
         self._guarded: Delivery | None = None
         self._goes_off = math.inf
-        self._tells_at = time.monotonic() + init_limit
+        self._tells_at = monotonic() + init_limit
         self._look = threading.Event()
 
     def import_begins(self) -> None:
@@ -105,14 +105,14 @@ class Watchdog:
         )
 
     def _time_import(self) -> None:
-        left = self._tells_at - time.monotonic()
+        left = self._tells_at - monotonic()
         if math.isfinite(left) and left > 0:
             faulthandler.dump_traceback_later(left, file=STDERR)
 
     def start(self) -> None:
         """Begin to watch: the user's code has been imported, and the tree is to be started."""
         faulthandler.cancel_dump_traceback_later()
-        if time.monotonic() >= self._tells_at:
+        if monotonic() >= self._tells_at:
             # It has been told of.
             self._tells_at = math.inf
         self._started = True
@@ -167,7 +167,7 @@ class Watchdog:
             return
         if not self._ledger.in_flight():
             self._take_back()
-        elif not guarded.unsettled and self._goes_off - time.monotonic() < self._length / 2:
+        elif not guarded.unsettled and self._goes_off - monotonic() < self._length / 2:
             # It ran long, and the thread might look too late.
             self._look.set()
 
@@ -180,7 +180,7 @@ class Watchdog:
                 self._watch()
             except Exception as error:
                 write_raw(f"the watchdog goes on after {error!r}")
-                time.sleep(PATIENCE)
+                sleep(PATIENCE)
 
     def _watch(self) -> None:
         while not self._closed:
@@ -193,14 +193,14 @@ class Watchdog:
                 self._take_back()
                 # What woke it may be settled by now, as the next ones will be: how long they may
                 # take is all it has to know of them.
-                self._expect(self._woken_for - time.monotonic())
+                self._expect(self._woken_for - monotonic())
                 self._sleep(self._length / 4)
             else:
                 self._watch_delivery(delivery)
 
     def _watch_start(self) -> None:
         while not self._initialised and not self._closed:
-            left = self._tells_at - time.monotonic()
+            left = self._tells_at - monotonic()
             if left <= 0:
                 self._tell_start()
                 left = self._tells_at = math.inf
@@ -214,7 +214,7 @@ class Watchdog:
         return min(unsettled, key=lambda delivery: delivery.due, default=None)
 
     def _watch_delivery(self, delivery: Delivery) -> None:
-        now = time.monotonic() - self._offset
+        now = monotonic() - self._offset
         until_limit, until_due = delivery.limit - now, delivery.due - now
         if until_limit <= 0:
             # A busy loop gives the interpreter away every 5 ms, and this thread waits for that
@@ -245,7 +245,7 @@ class Watchdog:
         margin = delivery.due - delivery.limit
         asked = math.inf
         while _means(alarm, delivery) and not self._closed:
-            now = time.monotonic()
+            now = monotonic()
             left = delivery.due + self._offset - now
             (alarm.interrupt if left <= margin / 2 else alarm.send)()
             if left <= margin / 2 and self._token is not None:
@@ -309,7 +309,7 @@ class Watchdog:
 
     def _guard(self, delivery: Delivery, seconds: float) -> None:
         seconds = max(seconds, 5 * PATIENCE)
-        self._guarded, self._goes_off = delivery, time.monotonic() + seconds
+        self._guarded, self._goes_off = delivery, monotonic() + seconds
         try:
             faulthandler.dump_traceback_later(seconds, exit=True, file=STDERR)
         except RuntimeError:
@@ -321,7 +321,7 @@ class Watchdog:
         faulthandler.cancel_dump_traceback_later()
 
     def _sleep(self, seconds: float) -> None:
-        self._looks_at = time.monotonic() + seconds
+        self._looks_at = monotonic() + seconds
         self._look.wait(None if math.isinf(seconds) else max(seconds, 0.0))
 
 
@@ -342,8 +342,8 @@ def _offset() -> float:
     """
     readings = list[tuple[float, float]]()
     for _ in range(5):
-        before, now = time.monotonic(), trio.current_time()
-        readings.append((time.monotonic() - before, before - now))
+        before, now = monotonic(), trio.current_time()
+        readings.append((monotonic() - before, before - now))
     return min(readings)[1]
 
 
@@ -356,7 +356,7 @@ def end_within(seconds: float, code: int) -> None:
     _code[:] = [code]
 
     def end() -> None:
-        time.sleep(seconds)
+        sleep(seconds)
         write_raw(f"the process does not end by itself in {seconds:g} s")
         os._exit(_code[0])
 

@@ -3,6 +3,7 @@ order is kept while there is time for it, and nothing holds the end.
 """
 
 import signal
+from pathlib import Path
 
 import pytest
 import trio
@@ -11,6 +12,15 @@ from trio.testing import wait_all_tasks_blocked
 from runtime.local import InvokeResult
 from tests.runtime.sandbox import process_of, running
 from tests.runtime.stopping import ALLOWED, LONG, Ended, told_to_end, unhurried
+
+TIMELESS = """
+import time
+time.sleep = lambda seconds: None
+time.monotonic = lambda: 0.0
+
+def handler(event, context):
+    return "ok"
+"""
 
 
 def error_of(ended: Ended) -> str:
@@ -56,6 +66,19 @@ async def test_it_ends_in_order_handlers_first_then_the_children_in_reverse() ->
     # Between them stands the log's line of the event that was cut.
     said = [line for line in ended.lines if line.startswith(("handler", "member"))]
     assert said == ["handler", "handler", "member 2", "member 1", "member 0"]
+
+
+async def test_a_user_s_module_that_replaces_time_s_functions_hurries_nothing(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "app.py").write_text(TIMELESS)
+    async with process_of("app.handler", task_root=tmp_path) as (process, api, said):
+        await api.invoke(b"{}")
+        process.send_signal(signal.SIGTERM)
+
+        assert await process.wait() == 0
+
+    assert b"does not end by itself" not in b"".join(said)
 
 
 async def test_a_long_answer_is_written_to_its_end() -> None:

@@ -62,6 +62,24 @@ def test_gevent_s_patch_of_what_the_loop_stands_on_is_refused_with_the_cure(
     assert load("patches.handler", root)
 
 
+def test_so_is_eventlet_s(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    eventlet = ModuleType("eventlet.patcher")
+    patched = {"thread"}
+    eventlet.is_monkey_patched = patched.__contains__  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "eventlet.patcher", eventlet)
+    (root / "greens.py").write_text("def handler(event, context): ...")
+
+    error = error_of("greens.handler", root)
+    assert error.kind == "Runtime.MonkeyPatchConflict"
+    assert error.message == (
+        "eventlet's monkey_patch() replaces what okibi's loop stands on: leave that out, "
+        "monkey_patch(thread=False, select=False)"
+    )
+
+    patched.clear()
+    assert load("greens.handler", root)
+
+
 def error_of(handler: str, root: Path) -> InitError:
     with pytest.raises(InitError) as caught:
         load(handler, root)

@@ -370,7 +370,7 @@ async def test_what_the_clocks_are_apart_is_read_where_nothing_comes_between(
 ) -> None:
     # Another thread has the interpreter between the looks of all readings but one.
     readings = iter([0.0, 0.01, 1.0, 1.0, 2.0, 2.02, 3.0, 3.01, 4.0, 4.01])
-    monkeypatch.setattr(time, "monotonic", lambda: next(readings))
+    monkeypatch.setattr(watchdog_room, "monotonic", lambda: next(readings))
     at = iter([-99.0, -9.0, -97.0, -96.0, -95.0])
     monkeypatch.setattr(trio, "current_time", lambda: next(at))
 
