@@ -193,7 +193,8 @@ class Lane:
         size = len(head) + len(body)
         if self.pipelined and not self.closing:
             self._put([head, body, following], size + len(following), ANSWER_LIMIT)
-            self.owed.extend((Owed.ANSWER, Owed.NEXT))
+            self.owed.append(Owed.ANSWER)
+            self.owed.append(Owed.NEXT)
         else:
             self._put([head, body], size, ANSWER_LIMIT)
             self.owed.append(Owed.ANSWER)
