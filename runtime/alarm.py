@@ -18,7 +18,7 @@ a laxer rule: also inside trio's rooms that tasks call.
 Most code that lets it end here does not know of it: `except BaseException` around each record of a
 batch, a `return` in a `finally`, the wrapper of a library that must not break whom it watches. What
 comes back then is half of an answer, and to Lambda a success: the batch would be gone. So an answer
-counts only if one of the functions that were running names DeadlineExceeded. Else the delivery
+counts only if a module of the functions that were running names DeadlineExceeded. Else the delivery
 keeps what was swallowed, and is answered with that.
 """
 
@@ -53,11 +53,12 @@ _handling: set[CodeType] = set()
 class Alarm:
     """Takes the signal while it is entered, and raises while a handler runs."""
 
-    __slots__ = ("_armed", "_entered", "_lock", "_patient", "meant", "raises", "runs")
+    __slots__ = ("_armed", "_entered", "_lock", "_looks", "_patient", "meant", "raises", "runs")
 
     def __init__(self) -> None:
         self._armed = False
         self._entered = False
+        self._looks = False
         self._patient = False
         self._lock = threading.Lock()
         # How many have run, and which of them is meant; None for whichever it is. Who signals may
@@ -113,6 +114,16 @@ class Alarm:
                 return
 
     def _raise(self, _: int, frame: FrameType | None) -> None:
+        # The next one comes while this one looks at a deep stack.
+        if self._looks:
+            return
+        self._looks = True
+        try:
+            self._raise_in(frame)
+        finally:
+            self._looks = False
+
+    def _raise_in(self, frame: FrameType | None) -> None:
         # One that comes when the handler has just returned must not hit the runtime.
         if self._armed:
             # At the end of the process each of them is.
@@ -124,14 +135,16 @@ class Alarm:
 
     def _error_for(self, frame: FrameType | None) -> DeadlineExceeded:
         """What is raised in a frame; its delivery keeps it if nobody there can know of it."""
-        error, known = self.raises(), False
+        error, frames = self.raises(), dict[int, FrameType]()
         while frame is not None and frame.f_code not in _handling:
-            known = known or _names_it(frame)
+            # One of each function: a recursion may be deep.
+            frames[id(frame.f_code)] = frame
             frame = frame.f_back
         delivery = None if frame is None else frame.f_locals.get("delivery")
-        # The first says where the handler stood at its deadline.
-        if isinstance(delivery, Delivery) and delivery.swallowed is None and not known:
-            delivery.swallowed = error
+        if isinstance(delivery, Delivery) and delivery.swallowed is None:
+            users = (each for each in frames.values() if is_users(each.f_code.co_filename))
+            # The first says where the handler stood at its deadline.
+            delivery.swallowed = None if any(map(_names_it, users)) else error
         return error
 
     def forked(self) -> None:
@@ -229,19 +242,24 @@ def _is_being_handled() -> bool:
 
 
 def _names_it(frame: FrameType) -> bool:
-    """Whether a function speaks of DeadlineExceeded: by a global name for it, or for a tuple with
-    it, as an attribute, or by an import of its own.
+    """Whether a function's module has a name for DeadlineExceeded, or for a tuple with it, or the
+    function itself says `runtime.DeadlineExceeded`, or imports it.
+
+    The module's, for who catches it need not be on the stack when it is raised: the code behind a
+    `with`, or a method that is called at its end.
     """
-    code = frame.f_code
-    for name in (*code.co_names, *code.co_varnames, *code.co_freevars):
-        value: Any = frame.f_globals.get(name)
-        if value is None and name == DeadlineExceeded.__name__:
+    names = frame.f_code.co_names
+    if DeadlineExceeded.__name__ in names:
+        package = sys.modules[__package__ or ""]
+        if "runtime" in names or any(frame.f_globals.get(name) is package for name in names):
             return True
-        values = cast("tuple[object, ...]", value if type(value) is tuple else (value,))
-        # Neither `in` nor `isinstance`, which ask values of the user's.
-        if any(each is DeadlineExceeded for each in values):
-            return True
-    return False
+    return any(_is_it(value) for value in [*frame.f_globals.values()])
+
+
+def _is_it(value: Any) -> bool:
+    # Neither `in` nor `isinstance`, which ask values of the user's.
+    values = cast("tuple[object, ...]", value if type(value) is tuple else (value,))
+    return any(each is DeadlineExceeded for each in values)
 
 
 def _is_late(delivery: Delivery | None) -> bool:

@@ -56,7 +56,9 @@ def enter(request_id: str, headers: Mapping[bytes, bytes]) -> None:
 
 
 def leave() -> None:
-    """Nothing is in flight, nor will be: what is said from here on is of no event."""
+    """Nothing is in flight, nor will be: what is said from here on is of no event, but for what a
+    worker says, whose own the last one is.
+    """
     global _last
     _last = NOBODY
 

@@ -86,9 +86,9 @@ class DeadlineExceeded(BaseException):
     That is into a plain `def` on the main thread, and into an `async def` that holds the loop. (An
     `async def` that awaits is cancelled.) `except Exception` lets it by. Who catches it may clean
     up, or return what there is until now: the margin is left for that, OKIBI_DEADLINE_MARGIN_MS,
-    and it is raised again every 10 ms of it. Such an answer counts where one of the functions that
-    were running names this class. Who swallows it without (`except BaseException`, a `return` in a
-    `finally`) cannot have known that it was half of one: that event is answered with the error.
+    and it is raised again every 10 ms of it. Such an answer counts where a module of the functions
+    that were running names this class. Who swallows it without (`except BaseException`, a `return`
+    in a `finally`) cannot have known that it was half of one: the event is answered with the error.
 
         try:
             return score(event)

@@ -58,7 +58,9 @@ def load(handler: str, task_root: Path) -> Function:
         words = f"Cannot use built-in module {module_name} as a handler module"
         raise InitError("Runtime.BuiltInModuleConflict", words)
     refuse_conflicts(task_root)
-    layers = [folder for folder in LAYERS if folder not in sys.path and os.path.isdir(folder)]
+    # An interpreter may live there itself, whose packages are not to hide those of an environment.
+    theirs = () if sys.base_prefix.startswith("/opt/python") else LAYERS
+    layers = [folder for folder in theirs if folder not in sys.path and os.path.isdir(folder)]
     sys.path[:0] = [str(task_root), *layers]
     module = _import(module_name)
     refuse_patched()

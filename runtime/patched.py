@@ -10,7 +10,7 @@ would take for a function whose result is there at once.
 
 import functools
 from collections.abc import Callable
-from inspect import isclass
+from inspect import isclass, isgeneratorfunction
 from typing import Any
 
 from .handler import is_async, streams
@@ -44,7 +44,9 @@ def as_patched(target: Any) -> Any:
     anything else itself.
     """
     # Both names are looked up now: whoever patches puts another value in their place.
-    other = isclass(target) or is_async(target) or streams(target)
+    call: object = getattr(target, "__call__", None)  # noqa: B004, it is looked at, not tested for
+    yields = isgeneratorfunction(target) or isgeneratorfunction(call)
+    other = isclass(target) or is_async(target) or streams(target) or yields
     if handle_event_request is _UNPATCHED or other or not callable(target):
         return target
     client = LambdaRuntimeClient()

@@ -263,7 +263,9 @@ class Watchdog:
         return self._ledger is not None and len(self._ledger.lanes) > 1
 
     def _patience(self) -> float:
-        return STARVED if self._many() and not loop_is_held() else PATIENCE
+        # asyncio's loop, which has a thread of its own, is asked by somebody who waits for it.
+        held = loop_is_held() or (self._ledger is not None and self._ledger.stuck())
+        return STARVED if self._many() and not held else PATIENCE
 
     def _ask(self, token: trio.lowlevel.TrioToken) -> None:
         try:

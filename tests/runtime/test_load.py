@@ -189,6 +189,19 @@ def test_what_layers_bring_comes_behind_it(root: Path, monkeypatch: pytest.Monke
     assert none not in sys.path
 
 
+def test_where_the_interpreter_itself_lies_nothing_is_a_layer_s(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "opt").mkdir()
+    monkeypatch.setattr(load_room, "LAYERS", (str(root / "opt"),))
+    monkeypatch.setattr(sys, "base_prefix", "/opt/python/3.13")
+    (root / "fine.py").write_text("handler = print")
+
+    load("fine.handler", root)
+
+    assert str(root / "opt") not in sys.path
+
+
 def test_layers_are_looked_for_where_lambda_has_them() -> None:
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     assert (f"/opt/python/lib/{version}/site-packages", "/opt/python") == load_room.LAYERS

@@ -199,6 +199,13 @@ async def test_an_event_past_its_deadline_leaves_the_others_alone() -> None:
         assert sandbox.function.starts == 1
 
 
+async def test_an_asyncio_loop_that_is_held_is_answered_for_in_time() -> None:
+    async with many("loops.here") as sandbox:
+        [answer] = await sandbox.at_once(1, timeout=1.0, do="block")
+
+        assert answer["errorType"] == "Runtime.DeadlineExceeded"
+
+
 async def test_many_that_compute_past_their_deadlines_do_not_end_the_process() -> None:
     async with many("many.computes", lanes=32) as sandbox:
         answers = await sandbox.at_once(32, timeout=1.0, seconds=0.1)

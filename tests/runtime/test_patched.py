@@ -118,3 +118,15 @@ async def test_an_async_def_is_run_as_it_is(
 
 def test_what_nobody_has_patched_is_run_as_it_is() -> None:
     assert patched.as_patched(print) is print
+
+
+def test_what_yields_is_run_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def plain(event: object, context: object) -> None: ...
+
+    def yields(event: object, context: object) -> Iterator[bytes]:
+        yield b""
+
+    monkeypatch.setattr(patched, "handle_event_request", lambda _, handler: handler)
+
+    assert patched.as_patched(plain) is not plain
+    assert patched.as_patched(yields) is yields

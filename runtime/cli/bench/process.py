@@ -195,25 +195,32 @@ class _Figures:
     _peak_of_killed: int = 0
     _largest: int = 0
     """Bytes that one process has had at most."""
-    _ended: tuple[int, int] = (0, 0)
-    """What tells of children that have ended."""
+    _ended_before: int | None = None
+    """What tells of children that have ended, from before the events; None where nobody knows."""
+    _some_ended: bool = False
 
     def begin(self) -> None:
         self._cpu = (self._spent(), None)
-        self._ended = (_sum(faults_of_ended, self.runtime.pid) or 0, 0)
+        self._ended_before = _sum(faults_of_ended, self.runtime.pid)
         self._own = (time.process_time(), 0.0)
 
     def end(self) -> None:
         self._own = (self._own[0], time.process_time())
         self._cpu = (self._cpu[0], self._spent())
-        self._ended = (self._ended[0], _sum(faults_of_ended, self.runtime.pid) or 0)
+        self._look_for_ended()
 
     def before_it_is_killed(self) -> None:
         """What its processes have had, which nobody can be asked for afterwards."""
         self._cpu_of_killed = self._spent() or 0.0
         self._peak_of_killed = self._peak() or 0
-        # Another has none that have ended.
-        self._ended = (0, 0)
+        self._look_for_ended()
+        # Of another, that its import starts some would be taken for an event's.
+        self._ended_before = None
+
+    def _look_for_ended(self) -> None:
+        now = _sum(faults_of_ended, self.runtime.pid)
+        if now is not None and self._ended_before is not None and now > self._ended_before:
+            self._some_ended = True
 
     def _spent(self) -> float | None:
         spent = _sum(cpu_seconds, self.runtime.pid)
@@ -250,7 +257,7 @@ class _Figures:
             memory=_memory(self.runtime.pid),
             peak=self._peak(),
             processes=len(_processes(self.runtime.pid)),
-            children_ended=self._ended[1] > self._ended[0],
+            children_ended=self._some_ended,
         )
 
     def with_ended(self, found: Run) -> Run:

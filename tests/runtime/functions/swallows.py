@@ -1,4 +1,4 @@
-"""Handlers that do not let out what they are told at their deadline, and some that may."""
+"""Handlers that do not let out what they are told at their deadline, and do not know what it is."""
 
 import contextlib
 import functools
@@ -7,11 +7,12 @@ import time
 
 import trio
 
-import runtime
-from runtime import DeadlineExceeded
-from runtime import DeadlineExceeded as Late
 
-ERRORS = (ValueError, DeadlineExceeded)
+class Others:
+    """Another library's errors."""
+
+    class DeadlineExceeded(Exception):
+        pass
 
 
 def works(seconds=30):
@@ -28,6 +29,24 @@ def a_batch(event, context):
         except BaseException:
             continue
     return done
+
+
+def another_s(event, context):
+    try:
+        works()
+    except Others.DeadlineExceeded:
+        return "another's"
+    except BaseException:
+        return "half"
+
+
+def deep(event, context, depth=900):
+    if depth:
+        return deep(event, context, depth - 1)
+    try:
+        works()
+    except BaseException:
+        return "half"
 
 
 def a_finally(event, context):
@@ -91,58 +110,6 @@ async def an_async_that_writes(event, context):
     yield b"a"
     with contextlib.suppress(BaseException):
         works()
-
-
-# -- who knows
-
-
-def by_name(event, context):
-    try:
-        works()
-    except DeadlineExceeded:
-        return "part"
-
-
-def by_another_name(event, context):
-    try:
-        works()
-    except Late:
-        return "part"
-
-
-def by_attribute(event, context):
-    try:
-        works()
-    except runtime.DeadlineExceeded:
-        return "part"
-
-
-def by_tuple(event, context):
-    try:
-        works()
-    except ERRORS:
-        return "part"
-
-
-def by_an_import_of_its_own(event, context):
-    from runtime import DeadlineExceeded as MyOwn
-
-    try:
-        works()
-    except MyOwn:
-        return "part"
-
-
-@watched
-def inside(event, context):
-    return by_name(event, context)
-
-
-async def awaited(event, context):
-    try:
-        works()
-    except DeadlineExceeded:
-        return "part"
 
 
 HANDLERS = {

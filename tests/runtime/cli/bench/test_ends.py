@@ -104,6 +104,20 @@ def test_a_peer_that_passes_its_time_out_has_an_error_and_goes_on_anew() -> None
     assert any(said.startswith(note) for said in report["notes"])
 
 
+@skip_without_official
+def test_what_an_import_starts_anew_after_a_time_out_is_no_event_s() -> None:
+    Path("starts.py").write_text(f"{APP}\nsubprocess.run(['true'])\n")
+    options: Given = {
+        **SMALL, "peer": "awslambdaric", "peer_handler": "starts.late_at_times", "timeout": "0.3",
+        "duration": "0.5", "json": "report.json",
+    }  # fmt: skip
+    bench("app.echo", None, options)
+
+    notes = json.loads(Path("report.json").read_text())["notes"]
+    assert any("passed their time-out" in said for said in notes)
+    assert not any("processes were started" in said for said in notes)
+
+
 @pytest.mark.parametrize("handler", ["app.daemons", "app.orphans"])
 def test_neither_of_the_first_answer_nor_of_orphans_is_anything_left(handler: str) -> None:
     assert bench(handler, None, SMALL) == 0
