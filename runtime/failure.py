@@ -48,9 +48,10 @@ _HOUSE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _OWN = tuple(os.path.join(_HOUSE, name, "") for name in ("actors", "supervisors", "runtime"))
 _AIO = os.path.join(_HOUSE, "runtime", "aio", "")
 _STANDARD = os.path.join(os.path.dirname(os.__file__), "")
-_INSTALLED = tuple(os.path.join(_STANDARD, name, "") for name in ("site-packages", "dist-packages"))
+_PACKAGES = ("site-packages", "dist-packages")
+_INSTALLED = tuple(os.path.join(_STANDARD, name, "") for name in _PACKAGES)
 # Bound before there is a user's module that may put another library's functions in their place.
-_encode = json.JSONEncoder(ensure_ascii=False).encode
+to_json = json.JSONEncoder(ensure_ascii=False).encode
 _decode = json.JSONDecoder().decode
 _encode_escaped = json.JSONEncoder().encode
 
@@ -121,7 +122,7 @@ def error_json(kind: str, message: str, stack: Sequence[str] = (), request_id: s
 def encoded(body: dict[str, Any]) -> bytes:
     """JSON of it, as it is sent."""
     # Half of a surrogate pair becomes the escape that JSON has for it.
-    return _encode(body).encode("utf-8", "backslashreplace")
+    return to_json(body).encode("utf-8", "backslashreplace")
 
 
 def decoded(body: bytes) -> dict[str, Any]:
@@ -191,6 +192,11 @@ def is_users(filename: str) -> bool:
     if filename.startswith("<") or is_below(filename):
         return False
     return not filename.startswith(_STANDARD) or filename.startswith(_INSTALLED)
+
+
+def is_users_own(filename: str) -> bool:
+    """The same, and not installed: what the user has written himself."""
+    return is_users(filename) and not any(f"/{name}/" in filename for name in _PACKAGES)
 
 
 def is_below(filename: str) -> bool:

@@ -153,8 +153,17 @@ def is_awaitable(result: object) -> TypeGuard[Awaitable[object]]:
 
 def is_async(target: object) -> bool:
     """Whether calling it gives a coroutine, as far as can be told without calling it."""
+    return _is(target, inspect.iscoroutinefunction)
+
+
+def yields(target: object) -> bool:
+    """Whether it is a plain `def` that yields."""
+    return _is(target, inspect.isgeneratorfunction)
+
+
+def _is(target: object, kind: Callable[[object], bool]) -> bool:
     call: object = getattr(target, "__call__", None)  # noqa: B004, it is looked at, not tested for
-    return inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(call)
+    return kind(target) or kind(call)
 
 
 def streams(target: Any) -> bool:
@@ -163,12 +172,7 @@ def streams(target: Any) -> bool:
     A plain `def` that yields is called as any other: what it returns tells.
     """
     target = target.handle if is_handler(target) else target
-    call: object = getattr(target, "__call__", None)  # noqa: B004, it is looked at, not tested for
-    return (
-        takes_response(target)
-        or inspect.isasyncgenfunction(target)
-        or inspect.isasyncgenfunction(call)
-    )
+    return takes_response(target) or _is(target, inspect.isasyncgenfunction)
 
 
 def takes_response(target: Any) -> bool:

@@ -15,7 +15,6 @@ Where okibi departs from the official client, on purpose:
     JSON of errors is not escaped to ASCII             as on the managed runtimes since 3.12
 """
 
-import json
 import logging
 import os
 import sys
@@ -27,14 +26,13 @@ from typing import Any
 from actors import logs
 
 from . import current
+from .failure import decoded, to_json
 from .sinks import JSON, TEXT, Sink, StandardSink, frame_type, sink_from
 
 FORMAT = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n"
 TIME = "%Y-%m-%dT%H:%M:%S"
 # U+00A0 for each space that a line of a traceback begins with: else whoever shows it drops them.
 INDENT = "\u00a0"
-# Bound before there is a user's module that may put another library's functions in their place.
-_encode, _decode = json.JSONEncoder(ensure_ascii=False).encode, json.JSONDecoder().decode
 
 
 class _Log:
@@ -141,7 +139,7 @@ def log_error(body: bytes) -> None:
         body: of the error's answer; the log says what the invoker is told.
     """
     try:
-        _log_error(_decode(body.decode()))
+        _log_error(decoded(body))
     except Exception as error:
         # User code has put something into the place of standard output that fails.
         write_raw(f"the log cannot be written to: {error!r}")
@@ -153,7 +151,7 @@ def _log_error(told: dict[str, Any]) -> None:
         from .json_lines import TIME as SECONDS
 
         stamp = time.strftime(SECONDS, time.gmtime())
-        lines = [_encode({"timestamp": stamp, "level": "ERROR", **told})]
+        lines = [to_json({"timestamp": stamp, "level": "ERROR", **told})]
     else:
         lines = error_lines(told["errorType"], told["errorMessage"], told["stackTrace"])
     base = JSON if _Log.as_json else TEXT
@@ -194,7 +192,7 @@ def _raw_line(words: str, request_id: str) -> bytes:
     if _Log.as_json:
         stamp = time.strftime(TIME + "Z", time.gmtime(now))
         told = {"timestamp": stamp, "level": "CRITICAL", "message": words, "logger": "okibi"}
-        line = _encode({**told, "requestId": request_id})
+        line = to_json({**told, "requestId": request_id})
     else:
         stamp = f"{time.strftime(TIME, time.gmtime(now))}.{int(now % 1 * 1000):03d}Z"
         line = f"[CRITICAL]\t{stamp}\t{request_id}\t{words}"

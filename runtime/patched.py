@@ -10,10 +10,10 @@ would take for a function whose result is there at once.
 
 import functools
 from collections.abc import Callable
-from inspect import isclass, isgeneratorfunction
+from inspect import isclass
 from typing import Any
 
-from .handler import is_async, streams
+from .handler import is_async, streams, yields
 
 Plain = Callable[[Any, Any], Any]
 
@@ -44,9 +44,7 @@ def as_patched(target: Any) -> Any:
     anything else itself.
     """
     # Both names are looked up now: whoever patches puts another value in their place.
-    call: object = getattr(target, "__call__", None)  # noqa: B004, it is looked at, not tested for
-    yields = isgeneratorfunction(target) or isgeneratorfunction(call)
-    other = isclass(target) or is_async(target) or streams(target) or yields
+    other = isclass(target) or is_async(target) or streams(target) or yields(target)
     if handle_event_request is _UNPATCHED or other or not callable(target):
         return target
     client = LambdaRuntimeClient()

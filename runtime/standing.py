@@ -25,7 +25,7 @@ from actors import Address, Ref
 from actors.frames import Frames, frames_of, line_of
 
 from .delivery import Delivery, Outcome, State
-from .failure import LATE, error_json, is_below, is_own, is_users
+from .failure import LATE, error_json, is_below, is_own, is_users, is_users_own
 
 T = TypeVar("T")
 
@@ -33,7 +33,6 @@ _CALL = cast("CodeType", cast("Any", Address).call.__code__)
 UNKNOWN = "where it stood is not known"
 DEPTH = 50
 _WAITS = frozenset({"thread", "job"})
-_INSTALLED = ("site-packages", "dist-packages")
 
 
 class Elsewhere:
@@ -148,7 +147,7 @@ def _stood(words: str, frames: Frames, request_id: str, *, must: bool = True) ->
     users = _users(frames)
     if not users:
         return _outcome(UNKNOWN if must else words, [], request_id)
-    own = [f for f in users if is_users(f.filename) and not _is_installed(f.filename)]
+    own = [frame for frame in users if is_users_own(frame.filename)]
     at = (own or users)[-1]
     comma = "" if must else ","
     place = f'{words}{comma} in File "{at.filename}", line {at.lineno}, in {at.name}'
@@ -172,10 +171,6 @@ def _users(frames: Frames) -> list[traceback.FrameSummary]:
     every = traceback.StackSummary.extract(iter(above), lookup_lines=False)
     at = [n for n, frame in enumerate(every) if is_users(frame.filename)]
     return every[at[0] : at[-1] + 1] if at else []
-
-
-def _is_installed(filename: str) -> bool:
-    return any(f"/{folder}/" in filename for folder in _INSTALLED)
 
 
 def _waiting(frames: Frames) -> str:

@@ -7,7 +7,7 @@ from itertools import dropwhile, takewhile
 import attrs
 import msgspec
 
-from runtime.failure import is_users
+from runtime.failure import is_users_own
 from runtime.local import FunctionSettings, InvokeResult
 
 __all__ = [
@@ -33,7 +33,6 @@ PLACE = re.compile(r' +(File "(.*)", line \d+ in .*)')
 # What a process begins with that ends itself at a deadline, and what follows.
 STACKS = re.compile(rf"({DUMP.pattern})|.*(the loop does not answer at the deadline); all stacks")
 OF_STACKS = re.compile(rf"{PLACE.pattern}|(Current t|T)hread 0x[0-9a-f]+ .*")
-INSTALLED = ("/site-packages/", "/dist-packages/")
 
 
 @attrs.frozen
@@ -101,12 +100,8 @@ def stacks_last_said(lines: Sequence[str]) -> str:
     number, head = heads[-1]
     places = [place for line in said[number:] if (place := PLACE.fullmatch(line))]
     # Of many threads the first may be okibi's own.
-    place = next((each for each in places if _is_users_own(each[2])), places[0] if places else None)
+    place = next((each for each in places if is_users_own(each[2])), places[0] if places else None)
     return (head[1] or head[2]) + (f", where it stood in {place[1]}" if place else "")
-
-
-def _is_users_own(filename: str) -> bool:
-    return is_users(filename) and not any(folder in filename for folder in INSTALLED)
 
 
 def last_said(lines: Sequence[str]) -> str:

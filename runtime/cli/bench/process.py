@@ -99,16 +99,14 @@ class _Runtime:
     order: RunOrder
     address: str
     log: IO[bytes]
-    process: "subprocess.Popen[bytes] | None" = None
+    process: "subprocess.Popen[bytes]" = attrs.field(init=False)
     _shares: tuple[set[int], set[int]] | None = attrs.field(factory=cores, init=False)
 
     @property
     def pid(self) -> int:
-        assert self.process is not None  # it has been started
         return self.process.pid
 
     def poll(self) -> int | None:
-        assert self.process is not None  # it has been started
         return self.process.poll()
 
     def start(self) -> None:
@@ -127,7 +125,6 @@ class _Runtime:
             os.sched_setaffinity(0, self._shares[1])
 
     def kill(self) -> None:
-        assert self.process is not None  # it has been started
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -136,12 +133,11 @@ class _Runtime:
 @contextmanager
 def _started(order: RunOrder, address: str, log: IO[bytes]) -> Generator[_Runtime]:
     runtime = _Runtime(order, address, log)
+    runtime.start()
     try:
-        runtime.start()
         yield runtime
     finally:
-        if runtime.process is not None:
-            _end(runtime.process)
+        _end(runtime.process)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

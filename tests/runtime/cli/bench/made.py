@@ -5,13 +5,35 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import pytest
 
+from runtime.cli.bench.command import bench
 from runtime.cli.bench.machine import Machine
 from runtime.cli.bench.order import BenchOrder, Given, read_order
 from runtime.cli.bench.record import CrashTimes, Results, Run
+from tests.runtime.sandbox import PYTHON
 
 PEER = "awslambdaric"
 MACHINE = Machine("CPython 3.13.0", "Linux 6.1 x86_64", "a processor", 2, 0.5)
+SMALL: Given = {"quick": True, "rounds": "1", "duration": "0.05"}
+
+
+def with_app(folder: Path, monkeypatch: pytest.MonkeyPatch, app: str) -> None:
+    """Make a folder the current one, with an app.py, and have what is started find okibi here."""
+    (folder / "app.py").write_text(app)
+    monkeypatch.chdir(folder)
+    for name, value in PYTHON.items():
+        monkeypatch.setenv(name, value)
+
+
+def refused(capfd: pytest.CaptureFixture[str], handler: str, **given: Any) -> str:
+    """The sentence."""
+    options: Given = {"quick": True, "rounds": "1", **given}  # type: ignore[typeddict-item]
+    assert bench(handler, None, options) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    return err
 
 
 def run(cycle: float, **changed: Any) -> Run:

@@ -18,7 +18,7 @@ import pytest
 from runtime.cli.bench.command import bench
 from runtime.cli.bench.order import Given
 from runtime.local.processes import below
-from tests.runtime.sandbox import PYTHON
+from tests.runtime.cli.bench.made import SMALL, with_app
 from tests.runtime.side_by_side import skip_without_official
 
 APP = """
@@ -89,7 +89,6 @@ def dies(event, context):
         print("its last words", flush=True)
         os._exit(3)
 """
-SMALL: Given = {"quick": True, "rounds": "1", "duration": "0.05"}
 NAMES = {
     "warm, one event at a time": "a cycle, p50",
     "cold start, bytecode compiled": "to the first answer",
@@ -101,11 +100,8 @@ NAMES = {
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder: one with an app.py."""
-    (tmp_path / "app.py").write_text(APP)
+    with_app(tmp_path, monkeypatch, APP)
     (tmp_path / "event.json").write_text('{"x": 1}')
-    monkeypatch.chdir(tmp_path)
-    for name, value in PYTHON.items():
-        monkeypatch.setenv(name, value)
     return tmp_path
 
 

@@ -7,13 +7,12 @@ import os
 import signal
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from runtime.cli.bench.command import bench
 from runtime.cli.bench.order import Given
-from tests.runtime.sandbox import PYTHON
+from tests.runtime.cli.bench.made import SMALL, refused, with_app
 from tests.runtime.side_by_side import skip_without_official
 
 APP = """
@@ -48,26 +47,12 @@ def remember(pid):
     with open("pids", "a") as pids:
         print(pid, file=pids)
 """
-SMALL: Given = {"quick": True, "rounds": "1", "duration": "0.05"}
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The current folder: one with an app.py."""
-    (tmp_path / "app.py").write_text(APP)
-    monkeypatch.chdir(tmp_path)
-    for name, value in PYTHON.items():
-        monkeypatch.setenv(name, value)
-
-
-def refused(capfd: pytest.CaptureFixture[str], handler: str, **given: Any) -> str:
-    """The sentence."""
-    options: Given = {"quick": True, "rounds": "1", **given}  # type: ignore[typeddict-item]
-    assert bench(handler, None, options) == 2
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert err.count("\n") == 1
-    return err
+    with_app(tmp_path, monkeypatch, APP)
 
 
 @skip_without_official

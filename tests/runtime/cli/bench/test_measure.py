@@ -4,13 +4,12 @@ is said.
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from runtime.cli.bench.command import bench
 from runtime.cli.bench.order import Given
-from tests.runtime.sandbox import PYTHON
+from tests.runtime.cli.bench.made import refused, with_app
 from tests.runtime.side_by_side import skip_without_official
 
 APP = """
@@ -43,21 +42,8 @@ def pieces(event, context):
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder: one with an app.py."""
-    (tmp_path / "app.py").write_text(APP)
-    monkeypatch.chdir(tmp_path)
-    for name, value in PYTHON.items():
-        monkeypatch.setenv(name, value)
+    with_app(tmp_path, monkeypatch, APP)
     return tmp_path
-
-
-def refused(capfd: pytest.CaptureFixture[str], handler: str, **given: Any) -> str:
-    """The sentence."""
-    options: Given = {"quick": True, "rounds": "1", **given}  # type: ignore[typeddict-item]
-    assert bench(handler, None, options) == 2
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert err.count("\n") == 1
-    return err
 
 
 @pytest.mark.parametrize("allow_errors", [False, True])
