@@ -167,7 +167,9 @@ def test_the_event_may_come_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_order("app.echo", "-", repeat="1", timeout="3").event == b"[1]"
 
 
-@pytest.mark.parametrize("event", ['{"name": "é"}', "[1]", '"text"', "[" + "1," * 3000 + "1]"])
+@pytest.mark.parametrize(
+    "event", ['{"name": "é"}', "[1]", '"text"', "[" + "1," * 3000 + "1]", ' {"n": 2}', "\n[1]\n"]
+)
 def test_the_event_itself_may_be_given(event: str) -> None:
     assert read_order("app.echo", event, repeat="1", timeout="3").event == event.encode()
 
