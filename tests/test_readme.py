@@ -118,6 +118,29 @@ def test_what_is_compiled_as_the_readme_says_is_not_compiled_again_after_a_zip(
     assert (done.stdout == "[]\n") == as_told, done.stdout
 
 
+async def test_lambda_starts_the_script_of_a_package_as_it_starts_a_wrapper(tmp_path: Path) -> None:
+    (command,) = re.findall(r"^    (printf .*)", README.read_text("utf-8"), re.M)
+    (tmp_path / "package").mkdir()
+    told = command.replace("/var/task/okibi", str(README.parent))
+    subprocess.run(["sh", "-c", told], cwd=tmp_path, check=True)
+    script = tmp_path / "package" / "bootstrap"
+    script.chmod(0o755)
+    (tmp_path / "app.py").write_text("def handler(event, context):\n    return event\n")
+    settings = FunctionSettings(
+        handler="app.handler",
+        # A wrapper is given what it is in the place of.
+        command=(str(script), sys.executable, "-m", "awslambdaric"),
+        task_root=tmp_path,
+        environment={
+            "AWS_LAMBDA_EXEC_WRAPPER": str(script),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        },
+    )
+
+    async with open_local_lambda(settings) as function:
+        assert (await function.invoke(b'{"n": 1}')).payload == b'{"n": 1}'
+
+
 def test_each_row_beside_the_official_client_has_its_test_and_each_test_its_row() -> None:
     section = (
         README.read_text("utf-8").partition("\n## What a function gains")[2].partition("\n## ")[0]
