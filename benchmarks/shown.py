@@ -25,7 +25,11 @@ ROWS = (
     ("CPU an invocation, 20 B, plain `def`", "overhead, 20 B", "CPU, plain def / awslambdaric"),
     ("plain `def`, against a bare socket", "overhead, 20 B", "plain def / floor"),
     ("`async def`, against it", "overhead, 20 B", "async def / floor"),
-    ("four bare trio tasks, against it", "overhead, 20 B", "four bare trio tasks / floor"),
+    ("2.6 KB, `async def`, against it", "overhead, 2.6 KB", "async def / floor"),
+    ("2.6 KB, plain `def`, against it", "overhead, 2.6 KB", "plain def / floor"),
+    ("okibi's JSON on that socket, and nothing else, against it", "overhead, 2.6 KB",
+     "a bare socket and JSON / floor"),
+    ("20 B, four bare trio tasks, against it", "overhead, 20 B", "four bare trio tasks / floor"),
     ("`async def` without the busy wait, against it", "overhead, 20 B", "no busy wait / floor"),
     ("the same, against awslambdaric", "overhead, 20 B", "no busy wait / awslambdaric"),
     ("`async def`, against a bare socket that does not sleep either", "overhead, 20 B",
@@ -42,6 +46,8 @@ ROWS = (
     ("16 clients for 16 slots: throughput", "16 slots, all taken",
      "throughput, async def / awslambdaric"),
     ("the same, plain `def`", "16 slots, all taken", "throughput, plain def / awslambdaric"),
+    ("the same, p99 of an `async def` (less is better)", "16 slots, all taken",
+     "p99, async def / awslambdaric"),
     ("16 slots: memory", "16 slots", "memory (PSS), async def / awslambdaric"),
     ("56 clients for 64 slots: throughput (more is better)", "64 slots",
      "throughput, async def / awslambdaric"),
@@ -53,6 +59,7 @@ ROWS = (
     ("a call, against two parked trio tasks", "actors", "call / parked pair"),
     ("start and join of a child, against `nursery.start`", "actors",
      "start and join / nursery.start"),
+    ("a call, against Erlang's gen_server", "peers", "call, okibi / gen_server"),
 )  # fmt: skip
 
 
