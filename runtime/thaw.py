@@ -25,15 +25,15 @@ A freeze of less than a second is none: nothing has died of that.
 
 import time
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import trio
-from trio.lowlevel import RunVar
+from trio.lowlevel import ParkingLot, RunVar
 
-from actors import Actor, MailboxPolicy, Name
+from actors import Actor
 from actors.process import Phase, Process
 
-from .ledger import Ledger, wake
+from .ledger import Ledger
 
 LOOK_EVERY = 0.5
 # Seconds that it takes to be a freeze, and not a busy machine.
@@ -82,10 +82,9 @@ class Sandbox:
         """Have `watcher` told of thaws: what an actor's `monitor` does."""
         monitor = SandboxMonitor(watcher)
         if watcher.phase is not Phase.DEAD:
-            freezes().monitors[monitor] = None
+            freezes().tell(monitor)
             # A short-lived watcher must leave nothing behind.
             watcher.watchers[monitor] = lambda _: monitor.demonitor()
-            wake(CLOCK)
         return monitor
 
     def __repr__(self) -> str:
@@ -130,17 +129,26 @@ class Freezes:
         wall_clock: seconds since the epoch.
     """
 
-    __slots__ = ("_held", "_last", "monitors", "wall_clock")
+    __slots__ = ("_held", "_last", "_nobody", "monitors", "wall_clock")
 
     def __init__(self, wall_clock: Callable[[], float] = time.time) -> None:
         self.wall_clock = wall_clock
         self.monitors: dict[SandboxMonitor, None] = {}
         self._last: Moment | None = None
         self._held = False
+        # Who waits for the first of them.
+        self._nobody = ParkingLot()
 
-    def forget(self) -> None:
-        """Nobody looks for a while: nothing is known of the time until the next look."""
+    def tell(self, monitor: SandboxMonitor) -> None:
+        """Have it told from now on."""
+        self.monitors[monitor] = None
+        self._nobody.unpark_all()
+
+    async def until_wanted(self) -> None:
+        """Wait until anybody is to be told: nothing is known of the time until the next look."""
         self._last = None
+        while not self.monitors:
+            await self._nobody.park()
 
     def look(self, held: bool) -> None:
         """Tell who cares, if the process was frozen since the last look.
@@ -158,7 +166,6 @@ class Freezes:
                 monitor.tell(seconds)
 
 
-CLOCK: Name[Actor] = Name("lambda.clock", Actor)
 _of_this_run: RunVar[Freezes] = RunVar("freezes")
 
 
@@ -179,18 +186,15 @@ class Clock(Actor):
         ledger: of what is in flight; looks as each event comes, and as each is settled.
     """
 
-    mailbox: ClassVar[MailboxPolicy] = MailboxPolicy(1_000_000)
-
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
 
     async def run(self) -> None:
         known, ledger = freezes(), self.ledger
         while True:
-            while not known.monitors:
+            if not known.monitors:
                 ledger.looks = None
-                known.forget()
-                await self.receive()
+                await known.until_wanted()
             if ledger.looks is None:
                 ledger.looks = known.look
                 known.look(ledger.in_flight())

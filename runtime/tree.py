@@ -46,7 +46,7 @@ from .marshal import decoder_for, escaped_outcome_of, outcome_of, unescaped_outc
 from .poller import Poller
 from .responder import Responder
 from .settings import Settings
-from .thaw import CLOCK, Clock
+from .thaw import Clock
 from .transport import Connect
 from .worker import Worker
 
@@ -148,7 +148,7 @@ def tree(
         for kept in (registration,)
         if kept is not None
     ]
-    clock = Child(partial(Clock, ledger), name=CLOCK, id="clock", shutdown=GRACE)
+    clock = Child(partial(Clock, ledger), id="clock", shutdown=GRACE)
     responders = [
         Child(
             partial(_responder, ledger, lane),

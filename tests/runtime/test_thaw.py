@@ -15,7 +15,7 @@ from actors import Actor, Ref, Server, start
 from runtime import SANDBOX, Thawed
 from runtime.delivery import Outcome
 from runtime.ledger import Ledger
-from runtime.thaw import CLOCK, LEAST, LOOK_EVERY, Clock, SandboxMonitor, freezes
+from runtime.thaw import LEAST, LOOK_EVERY, Clock, SandboxMonitor, freezes
 from tests.runtime.sandbox import Running, running
 from tests.runtime.stage import delivery, ledger_of
 
@@ -94,7 +94,7 @@ async def world(clock: MockClock) -> AsyncIterator[World]:
 
 
 async def looking(nursery: trio.Nursery, ledger: Ledger) -> Ref[Actor]:
-    return await start(nursery, partial(Clock, ledger), name=CLOCK, path="clock")
+    return await start(nursery, partial(Clock, ledger), path="clock")
 
 
 # -- what is a freeze
@@ -211,6 +211,23 @@ async def test_after_demonitor_not_even_a_waiting_one_is_seen(mock_clock: MockCl
 
         assert stage.heard.thaws == []
         assert freezes().monitors == {}
+
+
+async def test_who_comes_and_goes_beside_one_who_stays_leaves_nothing_with_the_clock(
+    mock_clock: MockClock,
+) -> None:
+    async with world(mock_clock) as stage, trio.open_nursery() as nursery:
+        for _ in range(10):
+            short = await start(nursery, Listener)
+            short.stop()
+            await short.wait()
+        await stage.run(3)
+
+        assert stage.looking is not None
+        assert stage.looking.process().mailbox.statistics().length == 0
+        assert list(freezes().monitors) == [stage.heard.monitored]
+        await stage.freeze(HOUR)
+        assert len(stage.heard.thaws) == 1
 
 
 async def test_a_killed_clock_s_successor_goes_on(mock_clock: MockClock) -> None:
