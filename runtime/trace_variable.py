@@ -30,7 +30,8 @@ class _Memory:
             raise TypeError("os.environ is no longer made of a dict")
         self._told = cast("dict[bytes, bytes]", told)
         self._putenv: Any = ctypes.CDLL(None).putenv
-        self._last = b""
+        # No value of the user's: an empty one is the same object wherever it stands.
+        self._last: object = object()
         self._buffer: Any = ctypes.create_string_buffer(ROOM)
         # C code may look into the environment when the interpreter has long let go of this.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._buffer))

@@ -57,6 +57,17 @@ def test_what_user_code_has_set_or_deleted_is_set_anew() -> None:
     assert os.environ[VARIABLE] == child() == "Root=2"
 
 
+def test_what_user_code_has_set_to_nothing_before_the_first_is_set_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trace_variable, "_memory", [])
+    os.environ[VARIABLE] = ""
+
+    set_trace(b"Root=1")
+
+    assert os.environ[VARIABLE] == child() == "Root=1"
+
+
 def test_one_that_has_no_room_is_told_all_the_same() -> None:
     long = b"x" * ROOM
     set_trace(long)
