@@ -174,13 +174,18 @@ class AsyncioLoop:
         Raises:
             LoopEnded: it could not be made; its `__cause__` says why.
         """
-        self._down, self.error, self._closing = trio.Event(), None, False
+        self.error, self._closing = None, False
         self._told = self._heard = 0
         # A daemon: whatever the user's code holds on to, the process ends without it.
         self.thread = threading.Thread(
             target=self._live, args=(current_trio_token(),), name="okibi asyncio", daemon=True
         )
-        self.thread.start()
+        try:
+            self.thread.start()
+        except RuntimeError as error:
+            raise LoopEnded("the asyncio loop did not start") from error
+        # Not before: without a thread nobody would ever say that it has ended.
+        self._down = trio.Event()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._cancel_when_down, nursery.cancel_scope)
             await self._up.wait()

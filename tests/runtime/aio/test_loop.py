@@ -44,6 +44,27 @@ async def test_what_is_run_returns_its_value_or_raises_its_own_exception() -> No
     await loop.close()
 
 
+async def test_one_for_which_no_thread_can_be_started_is_not_alive_and_can_be_started_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    loop = AsyncioLoop()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refused)
+        with pytest.raises(LoopEnded) as caught:
+            await loop.start()
+
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    assert not loop.alive
+    with trio.fail_after(5):
+        await loop.close()
+        await loop.start()
+        assert await loop.run(asyncio.sleep, 0, "slept") == "slept"
+        await loop.close()
+
+
 async def test_it_runs_in_another_thread_in_the_context_of_who_runs_it() -> None:
     loop = await started()
 
