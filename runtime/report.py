@@ -38,17 +38,23 @@ def report_invocation_error(
 
 def _post(address: tuple[str, int], request: bytes) -> int | None:
     parser, until = AnswerParser(), monotonic() + TIMEOUT
+
+    def keep_to_it(connection: socket) -> None:
+        # Of all of it, not of each step: the process waits for this to end.
+        connection.settimeout(max(until - monotonic(), 0.001))
+
     try:
         # Of the class that was there before the user's module: it may put a proxy's in its place.
         with socket(AF_INET, SOCK_STREAM) as connection:
-            connection.settimeout(TIMEOUT)
+            keep_to_it(connection)
             connection.connect(address)
+            keep_to_it(connection)
             connection.sendall(request)
+            keep_to_it(connection)
             while data := connection.recv(4096):
                 for answer in parser.feed(data):
                     return answer.status
-                # Of all of it, not of each piece: the process waits for this to end.
-                connection.settimeout(max(until - monotonic(), 0.001))
+                keep_to_it(connection)
             return _status(parser.end())
     except WireError as error:
         return _status(error.answers)

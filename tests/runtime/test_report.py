@@ -121,6 +121,30 @@ def test_nor_is_one_waited_for_that_says_a_byte_now_and_then(
         assert time.monotonic() - began < 0.4
 
 
+def test_nor_one_that_takes_it_late_and_then_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = 0.4
+    monkeypatch.setattr(report, "TIMEOUT", limit)
+    # More than the kernel takes before anybody reads.
+    monkeypatch.setattr(report, "error_json", lambda *_: b"x" * 8_000_000)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                time.sleep(limit * 0.7)
+                while connection.recv(1 << 20):
+                    pass
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        began = time.monotonic()
+        assert init(server.getsockname()) is None
+        took = time.monotonic() - began
+        thread.join()
+
+    assert took < 1.5 * limit
+
+
 @pytest.mark.parametrize("kind", ["X\r\nEvil: 1", "X" * 1_100_000])
 def test_a_type_that_cannot_stand_in_a_header_is_reported_as_unknown(kind: str) -> None:
     with answering(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n") as (address, seen):
