@@ -30,7 +30,7 @@ from trio.lowlevel import notify_closing, wait_readable, wait_writable
 from .logs import flush
 
 # In the error's body: a number, or none at all.
-_EXITED = rb'"errorMessage": "(?:(\d+)|sys\.exit\(\))", "errorType": "SystemExit"'
+_EXITED = rb'"errorMessage": "(?:(-?\d+)|sys\.exit\(\))", "errorType": "SystemExit"'
 # The kernel's own limit is two minutes. Its second attempt, after a lost packet, comes at 1 s.
 CONNECT_LIMIT = 3.0
 

@@ -3,13 +3,16 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from runtime.failure import handler_error
 from runtime.forks import end_child
+from runtime.transport import ForkedTransport
 from tests.runtime.sandbox import ROOT, running
 
 # A process that stands where okibi's does, and prints what a child of its finds.
@@ -116,6 +119,24 @@ def test_a_child_whose_handler_is_over_ends_as_a_program_does(
 
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == code
     assert capfd.readouterr().err == told
+
+
+@pytest.mark.parametrize("said", [None, 3, -1, 300, "gone"])
+def test_a_child_of_the_main_thread_ends_with_the_same_code(said: int | str | None) -> None:
+    error = SystemExit() if said is None else SystemExit(said)
+    head = b"POST /2018-06-01/runtime/invocation/id-1/error HTTP/1.1\r\n\r\n"
+    answer = memoryview(head + handler_error(error, "id-1").body)
+    codes = list[int]()
+    for end in (lambda forked: forked.send(answer), lambda _: end_child(error)):
+        child = os.fork()
+        if child == 0:
+            try:
+                end(ForkedTransport(socket.socket()))
+            finally:
+                os._exit(99)
+        codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    assert codes[0] == codes[1] == (1 if said == "gone" else int(said or 0) & 255)
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), SystemExit("gone")])
