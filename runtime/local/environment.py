@@ -69,5 +69,5 @@ def sandbox_environment(
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(settings.memory),
         "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{settings.name}",
-        LOG_STREAM: f"{time.strftime('%Y/%m/%d')}/[$LATEST]{uuid.uuid4().hex}",
+        LOG_STREAM: f"{time.strftime('%Y/%m/%d', time.gmtime())}/[$LATEST]{uuid.uuid4().hex}",
     }

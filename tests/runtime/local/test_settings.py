@@ -1,5 +1,6 @@
 """What a function's configuration refuses, and what of it each sandbox is told."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,19 @@ def test_what_the_functions_own_variables_say_goes_before_what_is_inherited(tmp_
     told = sandbox_environment(settings, "127.0.0.1:9001", {"A": "2", "B": "3"})
 
     assert (told["A"], told["B"]) == ("1", "3")
+
+
+def test_the_log_stream_s_day_is_utc_s_as_lambda_s_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    days = set[str]()
+    for zone in ("XYZ-14", "XYZ+12"):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        told = sandbox_environment(FunctionSettings("app.handler"), "", {})
+        days.add(told["AWS_LAMBDA_LOG_STREAM_NAME"].partition("/[")[0])
+    monkeypatch.undo()
+    time.tzset()
+
+    assert len(days) == 1
 
 
 @pytest.mark.parametrize("slots", [None, 1, 4])
