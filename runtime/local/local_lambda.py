@@ -125,7 +125,6 @@ class LocalLambda:
         current = self._api.current
         if current is None:
             return
-        self._settled = trio.Event()
         with trio.CancelScope(deadline=current.begun + current.timeout):
             await self._settled.wait()
 
@@ -173,7 +172,8 @@ class LocalLambda:
 
     def _ended(self, invocation: Invocation) -> None:
         self._sample_memory()
-        self._settled.set()
+        settled, self._settled = self._settled, trio.Event()
+        settled.set()
         # Of many in flight what lacks an end may be another's half a line.
         alone = self.settings.max_concurrency is None
         for line in end_lines(invocation, memory=self.settings.memory, peak=self._peak):

@@ -12,7 +12,7 @@ import pytest
 import trio
 import trio.testing
 
-from runtime.local import LocalLambda, open_local_lambda
+from runtime.local import Happening, LocalLambda, open_local_lambda
 from tests.runtime.local.launch import BOOTSTRAP, event, opened, settings
 
 
@@ -199,6 +199,19 @@ async def test_a_line_without_an_end_is_its_own_invocation_s() -> None:
         told = [line.partition(" ")[0] for line in lines]
 
     assert told == ["START", "one", "END", "REPORT", "START", "two", "END", "REPORT"]
+
+
+async def test_all_who_wait_until_it_is_through_are_told() -> None:
+    async with opened(timeout=5) as (function, _):
+        await function.invoke(event(do="print", text="one"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(function.invoke, event(do="sleep", seconds=0.2))
+            while len(function.journal.times(Happening.DELIVERED)) < 2:
+                await trio.sleep(0.005)
+            with trio.fail_after(2):
+                async with trio.open_nursery() as waiting:
+                    waiting.start_soon(function.settled)
+                    waiting.start_soon(function.settled)
 
 
 async def test_the_report_of_a_time_out_says_so() -> None:
