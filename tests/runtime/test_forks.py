@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -126,12 +127,16 @@ def test_a_child_of_the_main_thread_ends_with_the_same_code(said: int | str | No
     error = SystemExit() if said is None else SystemExit(said)
     head = b"POST /2018-06-01/runtime/invocation/id-1/error HTTP/1.1\r\n\r\n"
     answer = memoryview(head + handler_error(error, "id-1").body)
+    ends: tuple[Callable[[], object], ...] = (
+        lambda: ForkedTransport(socket.socket()).send(answer),
+        lambda: end_child(error),
+    )
     codes = list[int]()
-    for end in (lambda forked: forked.send(answer), lambda _: end_child(error)):
+    for end in ends:
         child = os.fork()
         if child == 0:
             try:
-                end(ForkedTransport(socket.socket()))
+                end()
             finally:
                 os._exit(99)
         codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))

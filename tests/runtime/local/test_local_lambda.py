@@ -207,7 +207,7 @@ async def test_all_who_wait_until_it_is_through_are_told() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(function.invoke, event(do="sleep", seconds=0.2))
             while len(function.journal.times(Happening.DELIVERED)) < 2:
-                await trio.sleep(0.005)
+                await trio.lowlevel.checkpoint()
             with trio.fail_after(2):
                 async with trio.open_nursery() as waiting:
                     waiting.start_soon(function.settled)
