@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from .delivery import Delivery
 from .settings import Settings
-from .wire import CLIENT_CONTEXT, COGNITO_IDENTITY
+from .wire import CLIENT_CONTEXT, COGNITO_IDENTITY, DEADLINE, TENANT, TRACE, text_of
 
 if TYPE_CHECKING:
     from .client import ClientContext, CognitoIdentity
@@ -121,7 +121,7 @@ class Context(_Attributes):
     @Told
     def tenant_id(self) -> str | None:
         """The tenant, for a function with tenant isolation."""
-        return self._header(b"lambda-runtime-aws-tenant-id")
+        return self._header(TENANT)
 
     @Told
     def xray_trace_id(self) -> str | None:
@@ -129,7 +129,7 @@ class Context(_Attributes):
 
         With many events in flight it stands here, and in `runtime.xray_trace_id()`, alone.
         """
-        return self._header(b"lambda-runtime-trace-id")
+        return self._header(TRACE)
 
     @Told
     def client_context(self) -> "ClientContext | None":
@@ -148,7 +148,7 @@ class Context(_Attributes):
     @Told
     def _epoch_deadline_time_in_ms(self) -> int:
         # Private, and yet read: by tracers, in functions' own tests.
-        return int(self._header(b"lambda-runtime-deadline-ms") or 0)
+        return int(self._header(DEADLINE) or 0)
 
     @Told
     def _w3c_fields(self) -> dict[str, str]:
@@ -180,9 +180,7 @@ class Context(_Attributes):
         sys.stdout.flush()
 
     def _header(self, name: bytes) -> str | None:
-        # An empty header is an absent one (Runtime API: some modes send them so).
-        value = self._delivery.headers.get(name)
-        return value.decode("utf-8", "replace") if value else None
+        return text_of(self._delivery.headers, name)
 
     @property
     def __dict__(self) -> dict[str, Any]:  # type: ignore[override]

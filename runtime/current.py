@@ -25,12 +25,11 @@ from types import MappingProxyType
 from trio.lowlevel import current_task
 
 from .trace_variable import set_trace
+from .wire import TENANT, TRACE, text_of
 
 Invocation = tuple[str, Mapping[bytes, bytes]]
 
 NOBODY: Invocation = ("", MappingProxyType({}))
-TENANT = b"lambda-runtime-aws-tenant-id"
-TRACE = b"lambda-runtime-trace-id"
 
 _invocation: ContextVar[Invocation] = ContextVar("okibi_invocation")
 # Of the whole process; in the module, where to set a name costs least.
@@ -101,8 +100,7 @@ def request_id() -> str:
 
 def tenant_id() -> str | None:
     """The tenant the invocation is for; None without one."""
-    value = invocation()[1].get(TENANT)
-    return value.decode("utf-8", "replace") if value else None
+    return text_of(invocation()[1], TENANT)
 
 
 def xray_trace_id() -> str | None:
@@ -111,5 +109,4 @@ def xray_trace_id() -> str | None:
     A tracer reads it from `_X_AMZN_TRACE_ID` in the environment. With many events in flight there
     is no such variable, and this tells it in any task and any `trio.to_thread` of the event's own.
     """
-    value = invocation()[1].get(TRACE)
-    return value.decode("latin-1") if value else None
+    return text_of(invocation()[1], TRACE)

@@ -43,10 +43,12 @@ from .loss import Loss, Owed, loss_of
 from .stream import Stream
 from .transport import Transport
 from .wire import (
+    DEADLINE,
     JSON,
     LENGTH,
     Answer,
     AnswerParser,
+    attempt_of,
     echo_of,
     error_head,
     json_response_head,
@@ -351,7 +353,7 @@ class Lane:
         self.refused = self.starts = 0
         self.lost = False
         self.serial += 1
-        left = time_left(answer.headers.get(b"lambda-runtime-deadline-ms", b""))
+        left = time_left(answer.headers.get(DEADLINE, b""))
         due = trio.current_time() + left
         margin = self.margin
         limit = due - (margin if left > 2 * margin else max(0.0, left / 2))
@@ -364,7 +366,8 @@ class Lane:
     def _is_repeat(self, request_id: str, answer: Answer) -> bool:
         """Whether it is the event of an answer that was refused, come again."""
         last = self._unanswered
-        if last is None or last.request_id != request_id or _attempt(last) != _attempt(answer):
+        attempt = attempt_of(answer.headers)
+        if last is None or last.request_id != request_id or attempt_of(last.headers) != attempt:
             self._unanswered, self._repeats = None, 0
             return False
         self._repeats += 1
@@ -442,9 +445,3 @@ class Lane:
         if self.transport is not None:
             self.transport.close()
             self.transport = None
-
-
-def _attempt(told: Delivery | Answer) -> tuple[bytes | None, bytes | None]:
-    """What sets one attempt at an event apart from another, beside the request id."""
-    get = told.headers.get
-    return get(b"lambda-runtime-deadline-ms"), get(b"lambda-runtime-invocation-id")

@@ -148,9 +148,7 @@ def log_error(body: bytes) -> None:
 
 def _log_error(told: dict[str, Any]) -> None:
     if _Log.as_json:
-        from .json_lines import TIME as SECONDS
-
-        stamp = time.strftime(SECONDS, time.gmtime())
+        stamp = time.strftime(TIME + "Z", time.gmtime())
         lines = [to_json({"timestamp": stamp, "level": "ERROR", **told})]
     else:
         lines = error_lines(told["errorType"], told["errorMessage"], told["stackTrace"])

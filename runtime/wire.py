@@ -9,7 +9,7 @@ import binascii
 import math
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import httptools
@@ -21,6 +21,10 @@ EXTENSIONS = b"/2020-01-01/extension"
 JSON = b"application/json"
 CLIENT_CONTEXT = b"lambda-runtime-client-context"
 COGNITO_IDENTITY = b"lambda-runtime-cognito-identity"
+DEADLINE = b"lambda-runtime-deadline-ms"
+ATTEMPT = b"lambda-runtime-invocation-id"
+TENANT = b"lambda-runtime-aws-tenant-id"
+TRACE = b"lambda-runtime-trace-id"
 OCTETS = b"application/octet-stream"
 # A streamed answer of this type begins with a prelude, whose end NULs mark (Runtime API).
 HTTP_INTEGRATION = b"application/vnd.awslambda.http-integration-response"
@@ -86,10 +90,23 @@ def segment(value: str) -> bytes:
 
 def echo_of(headers: dict[bytes, bytes]) -> bytes:
     """The header that names the attempt an answer belongs to; empty where the event named none."""
-    attempt = headers.get(b"lambda-runtime-invocation-id", b"")
+    attempt = headers.get(ATTEMPT, b"")
     if not attempt or _BREAKS.search(attempt):
         return b""
     return b"Lambda-Runtime-Invocation-Id: %s\r\n" % attempt
+
+
+def attempt_of(headers: Mapping[bytes, bytes]) -> tuple[bytes | None, bytes | None]:
+    """What sets one attempt at an event apart from another, beside the request id."""
+    return headers.get(DEADLINE), headers.get(ATTEMPT)
+
+
+def text_of(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
+    """A header's value; None without one. An empty header is an absent one (Runtime API: some modes
+    send them so).
+    """
+    value = headers.get(name)
+    return value.decode("utf-8", "replace") if value else None
 
 
 def next_request(host: bytes) -> bytes:
