@@ -7,11 +7,10 @@ import sys
 from pathlib import Path
 from typing import cast
 
+from runtime.local.invoke_path import MAX_EVENT_SIZE
 from runtime.marshal import wrong_with
 
 __all__ = ["BadInput", "event_of", "handler_of", "number_of", "see_that_files_can_be_opened"]
-
-LARGEST_EVENT = 6 * 2**20
 
 
 class BadInput(Exception):
@@ -68,7 +67,7 @@ def event_of(source: str | None) -> bytes:
         name, event = "the event", os.fsencode(source)
     if wrong := wrong_with(event):
         raise BadInput(f"{name}: is not JSON: {wrong}; an event must be")
-    if len(event) > LARGEST_EVENT:
+    if len(event) > MAX_EVENT_SIZE:
         raise BadInput(
             f"{name}: is an event of {len(event):,} bytes: Lambda takes no more than 6 MB;"
             " give less"

@@ -14,7 +14,7 @@ from runtime.local import answers
 from runtime.local.extension_calls import EXTENSION, extension_call, extension_event
 from runtime.local.invocation import Invocation, Sink
 from runtime.local.outcomes import MAX_PAYLOAD_SIZE, MAX_STREAM_SIZE
-from runtime.local.platform import STREAMING, Platform, Waiter
+from runtime.local.platform import ERROR_TYPE, STREAMING, Platform, Waiter
 from runtime.local.replies import ACCEPTED, NOT_FOUND, PONG, Reply, not_allowed, refused
 from runtime.local.requests import HeadersTooLarge, MalformedRequest, Request, RequestReader
 from runtime.local.states import Refusal
@@ -28,7 +28,6 @@ INIT_ERROR = PREFIX + b"/runtime/init/error"
 PING = PREFIX + b"/ping"
 
 RESPONSE_MODE = b"lambda-runtime-function-response-mode"
-ERROR_TYPE = b"lambda-runtime-function-error-type"
 INVOCATION_ID = b"lambda-runtime-invocation-id"
 
 UNREAD_LIMIT = 256 * 1024

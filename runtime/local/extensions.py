@@ -27,12 +27,10 @@ import attrs
 import msgspec
 
 from runtime.local.invocation import Invocation
+from runtime.local.settings import ACCOUNT_ID
 from runtime.local.states import Refusal
 
-__all__ = ["ACCOUNT_ID", "CALLS", "Call", "Extension", "Extensions", "Stage"]
-
-ACCOUNT_ID = "012345678912"
-"""The account of every function here, as in AWS's own emulator."""
+__all__ = ["CALLS", "Call", "Extension", "Extensions", "Stage"]
 
 LIMIT = 10
 """Extensions of one sandbox."""

@@ -19,7 +19,7 @@ from runtime.local.settings import FunctionSettings
 from runtime.local.streaming import ResponseStream
 from runtime.marshal import wrong_with
 
-__all__ = ["InvokePath"]
+__all__ = ["MAX_EVENT_SIZE", "InvokePath"]
 
 PREFIX = "/2015-03-31/functions/"
 SUFFIX = "/invocations"

@@ -27,6 +27,7 @@ from runtime.local.outcomes import (
 from runtime.local.states import Refusal
 
 __all__ = [
+    "ERROR_TYPE",
     "INVALID_REQUEST_ID",
     "INVALID_RESPONSE_MODE",
     "INVOKE_TIMEOUT",

@@ -17,6 +17,7 @@ from runtime.local.invocation import Invocation, InvokeResult, new_request_id
 from runtime.local.journal import Happening, Journal
 from runtime.local.links import Outbox, SocketLink, as_link, linger
 from runtime.local.outcomes import Outcome, extension_failed, timed_out
+from runtime.local.settings import arn_of
 from runtime.local.slots import Slots
 from runtime.local.states import State
 from runtime.local.streaming import ResponseStream
@@ -79,7 +80,7 @@ class RuntimeApi:
             extension is asked to end first; `sandbox_ended` must follow.
     """
 
-    function_arn: str = "arn:aws:lambda:us-east-1:012345678912:function:function"
+    function_arn: str = arn_of("function")
     timeout: float = 3.0
     wall_clock: Callable[[], float] = time.time
     journal: Journal = attrs.field(factory=Journal)
@@ -249,7 +250,7 @@ class RuntimeApi:
         turn = self._turn = _Turn(invocation)
         if exchange.state is State.INIT_ERROR and exchange.init_error is None:
             # Its error has been told to an invoker, and from that state nothing leads out.
-            self._end_sandbox(None)
+            self.sandbox_ended(None)
             self.on_kill()
         exchange.offer(invocation)
         try:
@@ -267,7 +268,7 @@ class RuntimeApi:
         except BaseException:
             exchange.withdraw(invocation)
             if exchange.current is invocation and invocation.outcome is None:
-                self._end_sandbox(None)
+                self.sandbox_ended(None)
                 self.on_kill()
             raise
 
@@ -290,11 +291,11 @@ class RuntimeApi:
             if current.outcome is None:
                 exchange.settle(current, outcome)
         else:
-            self._end_sandbox(lambda _: outcome)
+            self.sandbox_ended(lambda _: outcome)
         self.on_kill()
 
     def _extension_failed(self, error_type: str) -> None:
-        self._end_sandbox(lambda request_id: extension_failed(request_id, error_type))
+        self.sandbox_ended(lambda request_id: extension_failed(request_id, error_type))
         self.on_kill()
 
     # -- for whoever runs the sandbox
@@ -306,7 +307,15 @@ class RuntimeApi:
             outcome: of a request id; the reply to the invocation that it leaves without one. None
                 leaves one that was not handed out waiting for the next runtime.
         """
-        self._end_sandbox(outcome)
+        for scope in self._connections:
+            scope.cancel()
+        self._came, self._came_at = trio.Event(), math.nan
+        self._exchange.end(outcome)
+        if self._exchange.offered is not None:
+            if self._turn is not None:
+                # Its invoker goes by the deadline of an invocation that is gone.
+                self._turn.scope.deadline = self._deadline()
+            self.on_want()
 
     def note(self, happening: Happening) -> None:
         """What is done to the sandbox from outside, for the journal."""
@@ -324,17 +333,6 @@ class RuntimeApi:
         """Wait until no connection is open."""
         while self._connections:
             await next(iter(self._connections.values())).wait()
-
-    def _end_sandbox(self, outcome: Callable[[str], Outcome] | None) -> None:
-        for scope in self._connections:
-            scope.cancel()
-        self._came, self._came_at = trio.Event(), math.nan
-        self._exchange.end(outcome)
-        if self._exchange.offered is not None:
-            if self._turn is not None:
-                # Its invoker goes by the deadline of an invocation that is gone.
-                self._turn.scope.deadline = self._deadline()
-            self.on_want()
 
     # -- what the exchange tells
 

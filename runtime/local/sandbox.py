@@ -8,7 +8,8 @@ it leaves, for whatever reason, the whole process group is dead and reaped. Othe
 import math
 import os
 import signal
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
 from subprocess import DEVNULL
 
 import attrs
@@ -60,6 +61,20 @@ class Ending:
     asked: bool
     seconds: float
     returncode: int
+
+
+@asynccontextmanager
+async def _until_ended(process: trio.Process) -> AsyncGenerator[None]:
+    """Cancel the block when the process has ended."""
+
+    async def ended() -> None:
+        await process.wait()
+        nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ended)
+        yield
+        nursery.cancel_scope.cancel()
 
 
 @attrs.define(eq=False)
@@ -206,16 +221,9 @@ class Sandbox:
 
     async def _outlive(self, process: trio.Process) -> None:
         """Wait for the end of the process, or for the end of its grace."""
-        async with trio.open_nursery() as nursery:
-
-            async def ended() -> None:
-                await process.wait()
-                nursery.cancel_scope.cancel()
-
-            nursery.start_soon(ended)
+        async with _until_ended(process):
             await self._told.wait()
             await trio.sleep_until(self._told_at + self.grace)
-            nursery.cancel_scope.cancel()
 
     async def _finish(self, process: trio.Process) -> None:
         """Nothing of the process is left, nor of what it has started."""
@@ -234,15 +242,8 @@ class Sandbox:
     async def _watch_init(self, process: trio.Process) -> bool:
         """Whether the runtime came, or ended, in time."""
         with trio.move_on_after(self._init_limit) as limit:
-            async with trio.open_nursery() as nursery:
-
-                async def ended() -> None:
-                    await process.wait()
-                    nursery.cancel_scope.cancel()
-
-                nursery.start_soon(ended)
+            async with _until_ended(process):
                 await self.api.runtime_came()
-                nursery.cancel_scope.cancel()
         return not limit.cancelled_caught
 
     async def _bury(self, process: trio.Process, killed: bool) -> None:

@@ -11,7 +11,10 @@ from typing import Any
 
 import attrs
 
-__all__ = ["RESERVED_VARIABLES", "FunctionSettings"]
+__all__ = ["ACCOUNT_ID", "RESERVED_VARIABLES", "FunctionSettings", "arn_of"]
+
+ACCOUNT_ID = "012345678912"
+"""The account of every function here, as in AWS's own emulator."""
 
 RESERVED_VARIABLES = frozenset(
     {
@@ -30,6 +33,11 @@ RESERVED_VARIABLES = frozenset(
 """Variables that the platform sets and a function's configuration cannot (Lambda)."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def arn_of(name: str) -> str:
+    """The ARN of a function of that name."""
+    return f"arn:aws:lambda:us-east-1:{ACCOUNT_ID}:function:{name}"
 
 
 def _check_name(_: object, __: object, value: Any) -> None:
@@ -133,5 +141,5 @@ class FunctionSettings:
 
     @property
     def arn(self) -> str:
-        """The function's ARN, with the account that AWS's own emulator uses."""
-        return f"arn:aws:lambda:us-east-1:012345678912:function:{self.name}"
+        """The function's ARN."""
+        return arn_of(self.name)

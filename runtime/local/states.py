@@ -1,4 +1,4 @@
-# Rule 1: everything that decides whether a call of the runtime is allowed lives here.
+# Everything that decides whether a call of the runtime is allowed lives here.
 #
 # The platform sees one runtime through one state machine, classic mode (Runtime API; AWS's own
 # emulator keeps it in `rapid`'s core/states.go). It is the runtime's calls that drive it, and one

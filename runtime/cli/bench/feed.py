@@ -26,12 +26,13 @@ from runtime.local.invocation import Invocation
 from runtime.local.journal import Journal
 from runtime.local.outcomes import timed_out
 from runtime.local.platform import Waiter
+from runtime.local.settings import arn_of
 from runtime.local.slots import Slots
 from runtime.local.states import Refusal
 
 __all__ = ["Feed"]
 
-ARN = "arn:aws:lambda:us-east-1:012345678912:function:function"
+ARN = arn_of("function")
 TRACE = "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=0"
 
 

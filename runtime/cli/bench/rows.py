@@ -1,4 +1,4 @@
-# Rule 1: each row is one figure of every round, taken for okibi and, where there is one, for the
+# Each row is one figure of every round, taken for okibi and, where there is one, for the
 # peer; the ratio is okibi's to the peer's in the same round.
 #
 # What the runtime takes of a cycle is not measured inside it, which would be a cost of its own. It
