@@ -79,11 +79,14 @@ def event_of(delivery: Delivery, decoder: msgspec.json.Decoder[Any]) -> Any:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         if decoder is not _untyped:
             raise UnmarshalError(f"Unable to unmarshal input: {error}") from error
-    else:
-        delivery.body = b""
-        return event
+        event = _read_slowly(delivery.body)
+    delivery.body = b""
+    return event
+
+
+def _read_slowly(body: bytes) -> Any:
     try:
-        return _by_standard_library(delivery.body)
+        return _by_standard_library(body)
     except (ValueError, RecursionError) as error:
         raise UnmarshalError(f"Unable to unmarshal input: {error}") from error
 

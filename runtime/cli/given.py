@@ -59,6 +59,7 @@ def event_of(source: str | None) -> bytes:
     try:
         event = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     except OSError as error:
+        # Of many lines, the first may be empty.
         if not source.lstrip().startswith(("{", "[", '"')):
             raise BadInput(
                 f"{name}: cannot be read ({error.strerror}); give a JSON file, or - for stdin"

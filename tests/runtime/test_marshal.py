@@ -141,6 +141,13 @@ def test_what_an_event_was_decoded_from_is_not_kept_while_its_handler_runs() -> 
     assert taken.body == b""
 
 
+def test_nor_is_what_the_standard_library_has_decoded() -> None:
+    taken = delivery(b'\xef\xbb\xbf{"a": 1}', {"content-type": "application/json"})
+
+    assert event_of(taken, decoder_for(Any)) == {"a": 1}
+    assert taken.body == b""
+
+
 def test_a_type_that_cannot_be_decoded_into_is_refused_at_once() -> None:
     with pytest.raises(TypeError):
         decoder_for(object())
