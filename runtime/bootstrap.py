@@ -53,7 +53,6 @@ def main(arguments: Sequence[str], *, collect: bool = False) -> int:
     if settings.graceful:
         registration = Registration(settings.api.encode())
         registration.begin(settings.address)
-    last = list[Callable[[], object]]()
     # What okibi has imported lives for good: from here on the collector looks at the user's own.
     gc.freeze()
     if collect:
@@ -62,7 +61,7 @@ def main(arguments: Sequence[str], *, collect: bool = False) -> int:
         watchdog.import_begins()
         function = load(settings.handler, settings.task_root)
         watchdog.start()
-        code = trio.run(serve, function, settings, watchdog, registration, last, clock=FineClock())
+        code, last = trio.run(serve, function, settings, watchdog, registration, clock=FineClock())
     except InitError as error:
         log_error(error_json(error.kind, error.message, error.stack))
         report_init_error(settings.address, error)
@@ -74,8 +73,8 @@ def main(arguments: Sequence[str], *, collect: bool = False) -> int:
         raise
     finally:
         watchdog.close()
-    for call in last:
-        call()
+    if last is not None:
+        last()
     return code
 
 
@@ -90,16 +89,15 @@ async def serve(
     settings: Settings,
     watchdog: Watchdog,
     registration: Registration | None,
-    last: list[Callable[[], object]],
-) -> int:
-    """Build the tree, serve until a signal or a failure, and say with which code to exit.
+) -> tuple[int, Callable[[], object] | None]:
+    """Build the tree, serve until a signal or a failure; the exit code, and what the user's code is
+    to have called when trio has ended.
 
     Args:
         function: what is served.
         settings: the environment.
         watchdog: ends what this run cannot.
         registration: the extension's connection; None to be none.
-        last: given what the user's code is to have called when trio has ended.
 
     Raises:
         InitError: something of the tree did not start.
@@ -130,16 +128,14 @@ async def serve(
                 gc.freeze()
             reason = await root.wait_dead()
             nursery.cancel_scope.cancel()
-    users = ending.left_to_user()
-    if users is not None:
-        last.append(users)
     for lane in lanes:
         lane.close()
     if registration is not None:
         registration.close()
     if not_started is not None and ending.code is None:
         raise _init_error(not_started)
-    return ending.code if ending.code is not None else int(reason.error is not None)
+    code = ending.code if ending.code is not None else int(reason.error is not None)
+    return code, ending.left_to_user()
 
 
 async def _start_error(root: Process) -> StartError | None:
