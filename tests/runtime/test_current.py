@@ -10,7 +10,6 @@ import trio
 
 from runtime import current
 from runtime.current import (
-    TRACE,
     enter,
     expect,
     invocation,
@@ -19,6 +18,7 @@ from runtime.current import (
     xray_trace_id,
 )
 from runtime.trace_variable import VARIABLE as TRACE_VARIABLE
+from runtime.wire import TRACE
 
 
 @pytest.fixture(autouse=True)

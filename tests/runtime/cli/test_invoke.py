@@ -174,11 +174,6 @@ def test_the_event_itself_may_be_given(event: str) -> None:
     assert read_order("app.echo", event, repeat="1", timeout="3").event == event.encode()
 
 
-@pytest.mark.parametrize("event", ["\n{\n}\n", ' {"name": "you"}'])
-def test_so_may_one_that_begins_with_white_space(event: str) -> None:
-    assert read_order("app.echo", event, repeat="1", timeout="3").event == event.encode()
-
-
 def test_a_file_of_that_name_comes_before_it() -> None:
     Path("[1]").write_text('{"from": "the file"}')
 
