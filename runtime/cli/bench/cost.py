@@ -173,7 +173,14 @@ def _in_flight(load: Load, server: Server, processes: int) -> float:
 
 
 def _count(number: float) -> str:
+    """With three digits.
+
+    >>> [_count(number) for number in (12.34, 999.4, 999.6, 68_400_000, 1.5e12)]
+    ['12.3', '999', '1k', '68.4M', '1,500G']
+    """
+    # Before its letter is chosen: what is nearly a thousand is one.
+    rounded = float(f"{number:.3g}")
     for letter, times in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if number >= times:
-            return f"{number / times:.3g}{letter}"
-    return f"{number:.3g}"
+        if rounded >= times:
+            return f"{rounded / times:,.9g}{letter}"
+    return f"{rounded:g}"
