@@ -366,8 +366,11 @@ class Lane:
     def _is_repeat(self, request_id: str, answer: Answer) -> bool:
         """Whether it is the event of an answer that was refused, come again."""
         last = self._unanswered
-        attempt = attempt_of(answer.headers)
-        if last is None or last.request_id != request_id or attempt_of(last.headers) != attempt:
+        if (
+            last is None
+            or last.request_id != request_id
+            or attempt_of(last.headers) != attempt_of(answer.headers)
+        ):
             self._unanswered, self._repeats = None, 0
             return False
         self._repeats += 1
