@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import trio
 
 from runtime.local import FunctionSettings, open_local_lambda
 
@@ -122,7 +123,7 @@ async def test_lambda_starts_the_script_of_a_package_as_it_starts_a_wrapper(tmp_
     (command,) = re.findall(r"^    (printf .*)", README.read_text("utf-8"), re.M)
     (tmp_path / "package").mkdir()
     told = command.replace("/var/task/okibi", str(README.parent))
-    subprocess.run(["sh", "-c", told], cwd=tmp_path, check=True)
+    await trio.run_process(["sh", "-c", told], cwd=tmp_path)
     script = tmp_path / "package" / "bootstrap"
     script.chmod(0o755)
     (tmp_path / "app.py").write_text("def handler(event, context):\n    return event\n")
