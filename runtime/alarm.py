@@ -20,6 +20,9 @@ batch, a `return` in a `finally`, the wrapper of a library that must not break w
 comes back then is half of an answer, and to Lambda a success: the batch would be gone. So an answer
 counts only if a module of the functions that were running names DeadlineExceeded. Else the delivery
 keeps what was swallowed, and is answered with that.
+
+A `def` that is ended while it waits for a loop of asyncio's leaves its tasks there. They are ended,
+too, in the time that a `finally` has (room `unfinished`).
 """
 
 import dis
@@ -53,11 +56,17 @@ _handling: set[CodeType] = set()
 class Alarm:
     """Takes the signal while it is entered, and raises while a handler runs."""
 
-    __slots__ = ("_armed", "_entered", "_lock", "_looks", "_patient", "meant", "raises", "runs")
+    __slots__ = (
+        "_armed", "_cleans", "_entered", "_left", "_lock", "_looks", "_patient", "meant", "raises",
+        "runs",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._armed = False
+        self._cleans = False
         self._entered = False
+        # What of asyncio's the handler waited for when it was to end.
+        self._left = list[Any]()
         self._looks = False
         self._patient = False
         self._lock = threading.Lock()
@@ -83,11 +92,34 @@ class Alarm:
         library, sniffio.name = sniffio.name, None
         self.runs += 1
         self._armed = True
+        ended: BaseException | None = None
+        result: Any = None
         try:
-            return handler(event, context)
+            try:
+                result = handler(event, context)
+            except BaseException as error:
+                if not self._left:
+                    raise
+                ended = error
+            if self._left:
+                # Out of the block above: what the tasks raise at their end does not come of it.
+                self._end_tasks()
+            if ended is not None:
+                raise ended
+            return result
         finally:
-            self._armed = False
+            self._armed = self._cleans = False
             sniffio.name = library
+            # Its traceback holds this frame.
+            ended = None
+
+    def _end_tasks(self) -> None:
+        """End the tasks that the handler has left; the alarm waits meanwhile as for a `finally`."""
+        from . import unfinished
+
+        self._cleans = True
+        left, self._left = self._left, []
+        unfinished.end(left)
 
     def send(self) -> None:
         """Signal the main thread, from any other; does nothing unless a plain handler runs. What an
@@ -128,7 +160,7 @@ class Alarm:
         if self._armed:
             # At the end of the process each of them is.
             meant = self.meant in (None, self.runs) or self.raises is not DeadlineExceeded
-            if meant and not (self._patient and _is_being_handled()):
+            if meant and not (self._patient and (self._cleans or _is_being_handled())):
                 raise self._error_for(frame)
         elif _is_late(handled_in(frame)):
             raise self._error_for(frame)
@@ -139,6 +171,8 @@ class Alarm:
         while frame is not None and frame.f_code not in _handling:
             # One of each function: a recursion may be deep.
             frames[id(frame.f_code)] = frame
+            if self._armed and not self._cleans and _is_asyncio_s_wait(frame):
+                self._left.append(frame.f_locals.get("future"))
             frame = frame.f_back
         delivery = None if frame is None else frame.f_locals.get("delivery")
         if isinstance(delivery, Delivery) and delivery.swallowed is None:
@@ -239,6 +273,14 @@ def _is_being_handled() -> bool:
             break
         error = error.__context__
     return isinstance(error, DeadlineExceeded | trio.Cancelled)
+
+
+def _is_asyncio_s_wait(frame: FrameType) -> bool:
+    """Whether it is what runs a loop of asyncio's until a future is done."""
+    return (
+        frame.f_code.co_name == "run_until_complete"
+        and frame.f_globals.get("__name__") == "asyncio.base_events"
+    )
 
 
 def _names_it(frame: FrameType) -> bool:

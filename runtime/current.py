@@ -93,6 +93,12 @@ def invocation() -> Invocation:
     return here
 
 
+def begun_by_this(context: Context) -> bool:
+    """Whether what has this context was begun by the invocation that this code runs for."""
+    here = _invocation.get(None)
+    return here is not None and context.get(_invocation) is here
+
+
 def request_id() -> str:
     """The invocation's id; empty outside of any."""
     return invocation()[0]

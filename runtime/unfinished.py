@@ -1,0 +1,63 @@
+"""What a plain `def` that was ended at its deadline has left on a loop of asyncio's; imported then.
+
+Mangum, Powertools' asynchronous batches, and whoever keeps clients of asyncio's between events have
+one loop for all of them, and run it until a task is done. An exception out of that leaves the task
+where it stands. It would go on when the next event runs the loop, into that one's answer, and do
+what its own event was answered with an error for. So it is cancelled, as `asyncio.run` does it.
+
+So is what ran beside a task that the exception was raised in, and has ended by it: `gather` leaves
+the others. Of those no one tells which are meant to last, so these are what the event has begun
+itself. (Python 3.11 does not tell that: all there are.)
+"""
+
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from .current import begun_by_this
+from .failure import DeadlineExceeded
+
+if TYPE_CHECKING:
+    import asyncio
+
+
+def end(waited_for: Iterable[Any]) -> None:
+    """Cancel the tasks, and run their loops until they have ended.
+
+    Args:
+        waited_for: the futures that `run_until_complete` was given, if any.
+    """
+    for future in {*waited_for}:
+        # Whatever it raises: the event has its answer. By the alarm it ends at half of the margin.
+        with suppress(BaseException):
+            _end(future)
+
+
+def _end(future: "asyncio.Future[object]") -> None:
+    loop = future.get_loop()
+    left = [] if loop.is_closed() else [*_left_by(future, loop)]
+    for each in left:
+        each.cancel()
+    if left:
+        loop.run_until_complete(_asyncio().gather(*left, return_exceptions=True))
+
+
+def _left_by(
+    future: "asyncio.Future[object]", loop: "asyncio.AbstractEventLoop"
+) -> "Iterable[asyncio.Future[object]]":
+    if not future.done():
+        return [future]
+    if future.cancelled() or not isinstance(future.exception(), DeadlineExceeded):
+        return []
+    return filter(_is_of_this_event, _asyncio().all_tasks(loop))
+
+
+def _is_of_this_event(task: "asyncio.Task[object]") -> bool:
+    context = getattr(task, "get_context", None)
+    return context is None or begun_by_this(context())
+
+
+def _asyncio() -> Any:
+    # The user's code has imported it: there is none to be looked for.
+    return sys.modules["asyncio"]

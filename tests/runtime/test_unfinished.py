@@ -1,0 +1,121 @@
+"""What a `def` has on a loop of asyncio's at its deadline ends with its event."""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from contextvars import copy_context
+
+import pytest
+
+from runtime import current
+from runtime.alarm import SIGNAL, Alarm
+from runtime.failure import DeadlineExceeded
+from tests.runtime.sandbox import WIDE_MARGIN, running
+from tests.runtime.test_alarm import ringing
+
+
+@pytest.fixture
+def alarm() -> Iterator[Alarm]:
+    with (alarm := Alarm()):
+        yield alarm
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+async def late(said: list[str]) -> None:
+    try:
+        await asyncio.sleep(60)
+    finally:
+        await asyncio.sleep(0)
+        said.append("cleaned up")
+
+
+def test_the_task_that_a_lasting_loop_waited_for_is_cancelled_and_cleans_up(
+    alarm: Alarm, loop: asyncio.AbstractEventLoop
+) -> None:
+    said = list[str]()
+
+    with ringing(alarm), pytest.raises(DeadlineExceeded):
+        alarm.run(lambda *_: loop.run_until_complete(late(said)), {}, None)
+
+    assert said == ["cleaned up"]
+    assert not asyncio.all_tasks(loop)
+    assert not alarm.armed
+
+
+def test_so_it_is_where_the_handler_answers_with_what_there_is(
+    alarm: Alarm, loop: asyncio.AbstractEventLoop
+) -> None:
+    said = list[str]()
+
+    def handler(event: object, context: object) -> str:
+        with suppress(DeadlineExceeded):
+            loop.run_until_complete(late(said))
+        return "part"
+
+    with ringing(alarm):
+        assert alarm.run(handler, {}, None) == "part"
+
+    assert said == ["cleaned up"]
+
+
+def test_one_that_does_not_end_is_let_be_at_half_of_the_margin(
+    alarm: Alarm, loop: asyncio.AbstractEventLoop
+) -> None:
+    async def stubborn() -> None:
+        while not said:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                continue
+
+    said = list[str]()
+    with ringing(alarm, interrupting=True), pytest.raises(DeadlineExceeded):
+        alarm.run(lambda *_: loop.run_until_complete(stubborn()), {}, None)
+
+    (left,) = asyncio.all_tasks(loop)
+    said.append("enough")
+    left.cancel()
+    loop.run_until_complete(left)
+
+
+def test_what_ran_beside_a_task_that_ended_by_it_ends_too_but_what_is_not_its_event_s(
+    alarm: Alarm, loop: asyncio.AbstractEventLoop
+) -> None:
+    said = list[str]()
+    lasts = loop.create_task(asyncio.sleep(60))
+
+    async def holds_the_loop() -> None:
+        await asyncio.sleep(0)
+        signal.raise_signal(SIGNAL)
+
+    async def batch() -> None:
+        await asyncio.gather(late(said), holds_the_loop())
+
+    def invoked() -> None:
+        current.enter("an id", {})
+        alarm.run(lambda *_: loop.run_until_complete(batch()), {}, None)
+
+    with pytest.raises(DeadlineExceeded):
+        copy_context().run(invoked)
+
+    current.expect(1)
+    assert said == ["cleaned up"]
+    if hasattr(lasts, "get_context"):
+        assert asyncio.all_tasks(loop) == {lasts}
+    lasts.cancel()
+    loop.run_until_complete(asyncio.wait([lasts]))
+
+
+@pytest.mark.parametrize("first", [["a", "b"], ["a", "blocks"]])
+async def test_nothing_of_it_is_done_in_the_next_event(first: list[str]) -> None:
+    async with running("lasting.handler", timeout=1.5, environment=WIDE_MARGIN) as sandbox:
+        assert (await sandbox.ask({"records": first}))["errorType"] == "Runtime.DeadlineExceeded"
+        assert await sandbox.ask({"records": []}) == []
+        assert sandbox.function.starts == 1
