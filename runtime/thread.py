@@ -6,7 +6,9 @@ an event costs. Here one call of `to_thread` lasts as long as the thread, so tha
 `trio.from_thread` works in it; what it is to run comes by a queue, and its waiter hears that it has
 run where the loop waits (room `exchange`).
 
-What it keeps in a `threading.local`, a connection say, is there at the next event.
+What it keeps in a `threading.local`, a connection say, is there at the next event. So is a loop of
+asyncio's, once it asks for one: with the official client a `def` runs on the main thread, where
+`get_event_loop` makes one (before Python 3.14). Mangum asks, and could serve nothing here without.
 
 A thread cannot be ended. One whose event is over time is abandoned: it ends when its call does,
 whose result is nobody's, and which may ask whether it is (`trio.from_thread.check_cancelled`).
@@ -14,10 +16,14 @@ whose result is nobody's, and which may ask whether it is (`trio.from_thread.che
 
 import math
 import os
+import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 from queue import Empty, SimpleQueue
+from typing import Any
 
 import trio
 from trio.lowlevel import Abort, Task, current_task, reschedule, wait_task_rescheduled
@@ -125,12 +131,51 @@ class HandlerThread(InThread):
     def _serve(self) -> None:
         wake_on_time()
         wake_behind_the_loop()
-        while True:
-            run = self._calls.get()
-            if run is None:
-                return
-            run()
-            self._given = False
-            # The event must not be kept until the next one.
-            del run
-            self._exchange.tell(self)
+        _own.loop, offered = None, False
+        try:
+            while True:
+                run = self._calls.get()
+                if run is None:
+                    return
+                # The user's code may not have imported asyncio yet.
+                offered = offered or _offer_loop()
+                run()
+                self._given = False
+                # The event must not be kept until the next one.
+                del run
+                self._exchange.tell(self)
+        finally:
+            if _own.loop is not None:
+                _own.loop.close()
+
+
+class _Own(threading.local):
+    """What the thread of a handler has, and no other."""
+
+    loop: Any
+
+
+_own = _Own()
+
+
+def _offer_loop() -> bool:
+    """Have `asyncio.get_event_loop` make a loop for a handler's thread, if asyncio is imported."""
+    asyncio: Any = sys.modules.get("asyncio")
+    if sys.version_info >= (3, 14) or not hasattr(asyncio, "get_event_loop_policy"):
+        return False
+    policy = asyncio.get_event_loop_policy()
+    if not isinstance(policy.get_event_loop, partial):
+        policy.get_event_loop = partial(_loop_of, policy, policy.get_event_loop)
+    return True
+
+
+def _loop_of(policy: Any, given: Callable[[], object]) -> object:
+    try:
+        return given()
+    except RuntimeError:
+        # Once, as for the main thread: what closes it need not find another.
+        if getattr(_own, "loop", policy) is not None:
+            raise
+    _own.loop = policy.new_event_loop()
+    policy.set_event_loop(_own.loop)
+    return given()

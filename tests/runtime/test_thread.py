@@ -1,5 +1,6 @@
 """The thread of a plain handler: kept from event to event, and abandoned when one is late."""
 
+import asyncio
 import contextvars
 import gc
 import sys
@@ -39,6 +40,24 @@ async def test_the_same_thread_serves_call_after_call(nursery: trio.Nursery) -> 
     assert idents != {ident()}
     assert not thread.running
     nursery.cancel_scope.cancel()
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="nor does the main thread have one")
+async def test_it_has_a_loop_of_asyncio_s_from_event_to_event_as_the_main_thread_has(
+    nursery: trio.Nursery,
+) -> None:
+    thread, loops = HandlerThread(nursery), list[asyncio.AbstractEventLoop]()
+
+    def act() -> int:
+        loops.append(asyncio.get_event_loop())
+        return loops[-1].run_until_complete(asyncio.sleep(0, len(loops)))
+
+    assert [await thread.call(act), await thread.call(act)] == [1, 2]
+
+    assert loops[0] is loops[1]
+    nursery.cancel_scope.cancel()
+    with trio.CancelScope(shield=True):
+        await until(loops[0].is_closed)
 
 
 async def test_each_call_has_the_context_variables_of_its_caller(nursery: trio.Nursery) -> None:
