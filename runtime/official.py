@@ -168,6 +168,28 @@ def _of_struct(value: msgspec.Struct) -> object:
     return bounded(fields, value) if UNBOUNDED else fields(value)
 
 
+def _of_no_subclass(value: Any) -> object:
+    """A time or a date as one of Python's own: msgspec takes none of a subclass, such as pendulum's,
+    pandas' or freezegun's.
+    """
+    try:
+        if isinstance(value, datetime.datetime):
+            return datetime.datetime.combine(value.date(), value.timetz())
+        if isinstance(value, datetime.date):
+            return datetime.date(value.year, value.month, value.day)
+        if isinstance(value, datetime.time):
+            return datetime.time(
+                value.hour, value.minute, value.second, value.microsecond, value.tzinfo
+            )
+        if isinstance(value, datetime.timedelta):
+            return datetime.timedelta(value.days, value.seconds, value.microseconds)
+    except ValueError:
+        # pandas' NaT is one, and has none of these.
+        kind = type(value).__name__
+        raise TypeError(f"Object of type {kind} is not JSON serializable") from None
+    return value
+
+
 def _beyond(value: Any) -> object:
     """What stands for a value that the official client refuses."""
     kind: type[Any] = value.__class__
@@ -176,7 +198,7 @@ def _beyond(value: Any) -> object:
     if issubclass(kind, msgspec.Struct):
         return _of_struct(value)
     if issubclass(kind, _SPOKEN):
-        return msgspec.to_builtins(value)
+        return msgspec.to_builtins(_of_no_subclass(value))
     if attrs.has(kind):
         return {field.name: getattr(value, field.name) for field in attrs.fields(kind)}
     if hasattr(kind, "__dataclass_fields__"):

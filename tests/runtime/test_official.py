@@ -306,6 +306,32 @@ def test_beyond_the_official_client_s_types(result: object, expected: str) -> No
     assert escaped_outcome_of(result).body.decode() == expected
 
 
+class Moment(datetime.datetime): ...
+
+
+class Day(datetime.date): ...
+
+
+class Hour(datetime.time): ...
+
+
+class Span(datetime.timedelta): ...
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        (Moment(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC), '"2026-01-02T03:04:05Z"'),
+        (Day(2026, 1, 2), '"2026-01-02"'),
+        (Hour(3, 4), '"03:04:00"'),
+        (Span(hours=1), '"PT3600S"'),
+    ],
+    ids=["datetime", "date", "time", "timedelta"],
+)
+def test_what_inherits_from_a_date_or_a_time_is_one(result: object, expected: str) -> None:
+    assert escaped_outcome_of(result).body.decode() == expected
+
+
 @pytest.fixture
 def unsaid(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(official, "_said", [])
