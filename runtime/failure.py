@@ -46,7 +46,8 @@ _ACCEPTED = r"[A-Z][a-zA-Z]+[a-zA-Z0-9_]*"
 _BELOW = ("trio", "outcome")
 _HOUSE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _OWN = tuple(os.path.join(_HOUSE, name, "") for name in ("actors", "supervisors", "runtime"))
-_AIO = os.path.join(_HOUSE, "runtime", "aio", "")
+# A `def` on the main thread, and what runs on okibi's own loop of asyncio's, lack something else.
+_NO_TRIO = tuple(os.path.join(_HOUSE, "runtime", name) for name in ("aio" + os.sep, "alarm.py"))
 _STANDARD = os.path.join(os.path.dirname(os.__file__), "")
 _PACKAGES = ("site-packages", "dist-packages")
 _INSTALLED = tuple(os.path.join(_STANDARD, name, "") for name in _PACKAGES)
@@ -255,9 +256,8 @@ def _needs_asyncio(error: BaseException, text: str) -> bool:
         found = isinstance(error, TypeError) and "received unrecognized yield message" in text
     if not found:
         return False
-    # What has run on okibi's own asyncio loop lacks something else.
     frames = traceback.extract_tb(error.__traceback__)
-    return not any(frame.filename.startswith(_AIO) for frame in frames)
+    return not any(frame.filename.startswith(_NO_TRIO) for frame in frames)
 
 
 def _function_error(kind: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trio
 
+from runtime.alarm import Alarm
 from runtime.delivery import Outcome
 from runtime.failure import (
     BODY_LIMIT,
@@ -280,6 +281,15 @@ def test_a_handler_that_needs_asyncio_is_told_so() -> None:
     error = raised(lambda: RuntimeError("no running event loop"))
 
     assert "the handler needs asyncio, and okibi runs it on trio" in told(error)[0]["errorMessage"]
+
+
+def test_a_plain_def_is_not_told_so_whose_error_is_the_official_client_s() -> None:
+    def handler(event: object, context: object) -> None:
+        raise RuntimeError("no running event loop")
+
+    error = raised(lambda: Alarm().run(handler, {}, None))
+
+    assert told(error)[0]["errorMessage"] == "no running event loop"
 
 
 @pytest.mark.parametrize(
