@@ -58,6 +58,7 @@ def main(arguments: Sequence[str], *, collect: bool = False) -> int:
     if collect:
         gc.enable()
     try:
+        watchdog.timer.share()
         watchdog.import_begins()
         function = load(settings.handler, settings.task_root)
         watchdog.start()

@@ -169,9 +169,7 @@ def _of_struct(value: msgspec.Struct) -> object:
 
 
 def _of_no_subclass(value: Any) -> object:
-    """A time or a date as one of Python's own: msgspec takes none of a subclass, such as pendulum's,
-    pandas' or freezegun's.
-    """
+    """A date or a time as one of Python's own: msgspec takes none of a subclass, as pendulum's."""
     try:
         if isinstance(value, datetime.datetime):
             return datetime.datetime.combine(value.date(), value.timetz())
