@@ -201,6 +201,10 @@ class Context(_Attributes):
         return f"LambdaContext([{told}])"
 
 
+# Libraries take an argument for the context by the official client's name for its class: safe-init
+# does nothing for an event with any other.
+Context.__name__ = "LambdaContext"
+
 SHOWN = (
     "aws_request_id",
     "log_group_name",

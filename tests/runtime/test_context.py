@@ -164,6 +164,10 @@ def test_log_goes_through_the_root_logger_s_sink_where_there_is_one(
     assert capsys.readouterr().out == ""
 
 
+def test_its_class_has_the_official_client_s_name_which_libraries_know_it_by() -> None:
+    assert type(context()).__name__ == "LambdaContext"
+
+
 def test_what_is_set_on_it_stays() -> None:
     told: Any = context()
     told.span = 5
