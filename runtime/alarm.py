@@ -168,12 +168,18 @@ class Alarm:
     def _error_for(self, frame: FrameType | None) -> DeadlineExceeded:
         """What is raised in a frame; its delivery keeps it if nobody there can know of it."""
         error, frames = self.raises(), dict[int, FrameType]()
+        # The stack of a greenlet ends where it began, and goes on in its parent. SQLAlchemy has
+        # code of the user's in one (AsyncSession).
+        library: Any = sys.modules.get("greenlet")
+        greenlet: Any = None if library is None else library.getcurrent()
         while frame is not None and frame.f_code not in _handling:
             # One of each function: a recursion may be deep.
             frames[id(frame.f_code)] = frame
             if self._armed and not self._cleans and _is_asyncio_s_wait(frame):
                 self._left.append(frame.f_locals.get("future"))
             frame = frame.f_back
+            if frame is None and (greenlet := getattr(greenlet, "parent", None)) is not None:
+                frame = greenlet.gr_frame
         delivery = None if frame is None else frame.f_locals.get("delivery")
         if isinstance(delivery, Delivery) and delivery.swallowed is None:
             users = (each for each in frames.values() if is_users(each.f_code.co_filename))

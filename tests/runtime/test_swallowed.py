@@ -127,6 +127,12 @@ async def test_who_swallows_it_unknown_is_answered_for_with_it() -> None:
     assert answers == dict.fromkeys(IGNORANT, "Runtime.DeadlineExceeded")
 
 
+async def test_so_is_who_swallows_it_in_a_greenlet_whose_stack_is_another() -> None:
+    pytest.importorskip("greenlet")
+    async with running("greenlets.handler", timeout=1.0, environment=MARGIN) as sandbox:
+        assert (await sandbox.invoke()).error_type == "Runtime.DeadlineExceeded"
+
+
 async def test_who_names_it_may_answer_with_what_there_is(tmp_path: Path) -> None:
     async def serve(name: str) -> str:
         (tmp_path / f"{name}.py").write_text(WORKS + KNOWING[name])
