@@ -31,6 +31,16 @@ class Unfailing(logging.Logger):
 
     instead: Callable[[str], None] = staticmethod(write_to_stderr)
 
+    @property
+    def disabled(self) -> bool:
+        """Never: `logging.config.dictConfig`, unless told otherwise, disables each logger that it
+        does not name, and no crash would be told of any more. Who wants none sets a level.
+        """
+        return False
+
+    @disabled.setter
+    def disabled(self, _: object) -> None: ...  # pyright: ignore[reportIncompatibleVariableOverride]
+
     def _log(self, level: int, msg: object, args: Any, *rest: Any, **how: Any) -> None:
         # One more frame for logging to skip when it looks for who logs.
         how["stacklevel"] = how.get("stacklevel", 1) + 1

@@ -179,7 +179,8 @@ def takes_response(target: Any) -> bool:
     """Whether `@streaming` has marked it, or what it is a partial of."""
     while isinstance(target, partial):
         target = target.func
-    return hasattr(target, RESPONSE)
+    # A mock, or a proxy, has an attribute of each name.
+    return getattr(target, RESPONSE, None) is True
 
 
 def event_type(handler: type[Handler[Any]]) -> Any:

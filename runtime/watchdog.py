@@ -22,7 +22,7 @@ faulthandler's timer is set while it looks at an unsettled delivery, and taken b
 in flight: one left ticking would go off when a frozen sandbox thaws. There is one such timer, and
 to set it takes a thread. While other lanes' events are in flight it ticks on for one that is
 settled, until the next look sets it anew, which comes long before it would go off. The user's code
-may want it for itself, and has it then (`Timer`).
+may want it for itself, and has it then (room `dump_timer`).
 
 It watches the start too, and ends none: the platform allows an on-demand init ten seconds, and then
 begins it anew with the first event, in the function's own time, where a slow import is welcome.
@@ -43,7 +43,6 @@ import threading
 import traceback
 from collections.abc import Callable
 from time import monotonic, sleep
-from typing import Any
 
 import trio
 
@@ -52,6 +51,7 @@ from actors.process import Process
 
 from .alarm import Alarm
 from .delivery import Delivery, State
+from .dump_timer import DumpTimer
 from .failure import is_users
 from .ledger import DISPATCHER, Ledger, wake
 from .logs import write_raw
@@ -69,48 +69,6 @@ PATIENCE = 0.02
 STARVED = 2.0
 
 
-class Timer:
-    """faulthandler's timer, of which there is one, and which the user's code may want: to see where
-    it stands shortly before its time is over, say. While it has it, the watchdog goes without.
-    """
-
-    def __init__(self) -> None:
-        self._users_until = -math.inf
-        self._set: Callable[..., None] = lambda *given, **more: faulthandler.dump_traceback_later(
-            *given, **more
-        )
-        self._cancel: Callable[[], None] = lambda: faulthandler.cancel_dump_traceback_later()
-
-    def share(self) -> None:
-        """Hear of it from now on when the user's code sets it or takes it back."""
-        self._set = faulthandler.dump_traceback_later
-        self._cancel = faulthandler.cancel_dump_traceback_later
-        faulthandler.dump_traceback_later = self._set_by_user
-        faulthandler.cancel_dump_traceback_later = self._cancelled_by_user
-
-    def tick(self, seconds: float, **options: Any) -> None:
-        """Set it, unless it is the user's.
-
-        Raises:
-            RuntimeError: no thread can be started.
-        """
-        if monotonic() >= self._users_until:
-            self._set(seconds, **options)
-
-    def take_back(self) -> None:
-        """Have it go off no more, unless it is the user's."""
-        if monotonic() >= self._users_until:
-            self._cancel()
-
-    def _set_by_user(self, timeout: float, repeat: bool = False, *rest: Any, **more: Any) -> None:
-        self._set(timeout, repeat, *rest, **more)
-        self._users_until = math.inf if repeat else monotonic() + timeout
-
-    def _cancelled_by_user(self) -> None:
-        self._users_until = -math.inf
-        self._cancel()
-
-
 class Watchdog:
     """Holds the deadlines of what is in flight, and tells of a start that takes too long.
 
@@ -122,7 +80,7 @@ class Watchdog:
 
     def __init__(self, address: tuple[str, int], init_limit: float = INIT_LIMIT) -> None:
         self.address = address
-        self.timer = Timer()
+        self.timer = DumpTimer()
         self.init_limit = init_limit
         self.root: Process | None = None
         self._ledger: Ledger | None = None

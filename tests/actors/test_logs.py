@@ -1,6 +1,7 @@
 """What logging raises harms nobody of okibi's who logs."""
 
 import logging
+import logging.config
 from collections.abc import Iterator
 
 import pytest
@@ -88,3 +89,12 @@ def test_the_loggers_of_others_stay_what_they_were() -> None:
     logs.logger(NAME)
 
     assert type(logging.getLogger("tests.actors.another")) is logging.Logger
+
+
+def test_dictconfig_does_not_disable_it() -> None:
+    logger = logs.logger(NAME)
+
+    logging.config.dictConfig({"version": 1})
+
+    assert logger.isEnabledFor(logging.ERROR)
+    assert not logger.disabled

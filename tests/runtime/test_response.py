@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -68,6 +69,13 @@ def test_a_mark_changes_nothing_but_what_the_handler_is_given() -> None:
     assert streams(write)
     assert takes_response(write)
     assert not streams(two)
+
+
+def test_what_has_an_attribute_of_every_name_is_not_marked() -> None:
+    handler = MagicMock()
+
+    assert not takes_response(handler)
+    assert not streams(handler)
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,6 @@ async def test_who_swallows_it_unknown_is_answered_for_with_it() -> None:
 
 
 async def test_so_is_who_swallows_it_in_a_greenlet_whose_stack_is_another() -> None:
-    pytest.importorskip("greenlet")
     async with running("greenlets.handler", timeout=1.0, environment=MARGIN) as sandbox:
         assert (await sandbox.invoke()).error_type == "Runtime.DeadlineExceeded"
 

@@ -15,7 +15,6 @@ from runtime import watchdog as watchdog_room
 from runtime.alarm import Alarm
 from runtime.delivery import Delivery, Outcome, State
 from runtime.watchdog import STARVED, Watchdog
-from tests.runtime.sandbox import running
 from tests.runtime.stage import brought_to, delivery, ledger_of
 
 NOWHERE = ("127.0.0.1", 1)
@@ -29,7 +28,7 @@ class Timer:
     ticking: bool = False
     meanwhile: Delivery | None = None
 
-    def later(self, seconds: float, *_: object, **__: object) -> None:
+    def later(self, seconds: float, **_: object) -> None:
         if self.meanwhile is not None:
             # The loop settles it in the very moment in which this thread sets the timer.
             assert self.meanwhile.settle(Outcome(b"1"))
@@ -445,27 +444,3 @@ def test_closed_its_thread_ends() -> None:
 
     thread.join(1)
     assert not thread.is_alive()
-
-
-def test_faulthandler_s_timer_is_the_user_s_once_he_sets_it_until_he_takes_it_back(
-    timer: Timer,
-) -> None:
-    shared = watchdog_room.Timer()
-    shared.share()
-
-    faulthandler.dump_traceback_later(60)
-    shared.tick(5)
-    shared.take_back()
-    assert (timer.set, timer.ticking) == ([60], True)
-
-    faulthandler.cancel_dump_traceback_later()
-    shared.tick(5)
-    assert timer.set == [60, 5]
-    shared.take_back()
-    assert not timer.ticking
-
-
-async def test_where_a_handler_stands_is_told_when_it_has_asked_for_that() -> None:
-    async with running("timed.handler", timeout=1.5) as sandbox:
-        for _ in range(2):
-            assert "timed.py" in await sandbox.ask()

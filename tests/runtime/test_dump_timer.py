@@ -1,0 +1,51 @@
+"""faulthandler's timer is the watchdog's until the user's code sets it."""
+
+import faulthandler
+
+import pytest
+
+from runtime.dump_timer import DumpTimer
+from tests.runtime.sandbox import running
+
+
+def test_it_is_the_user_s_once_he_sets_it_until_he_takes_it_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done = list[object]()
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda s, *_, **__: done.append(s))
+    monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", lambda: done.append("back"))
+    timer = DumpTimer()
+    timer.share()
+
+    faulthandler.dump_traceback_later(60)
+    timer.tick(5)
+    timer.take_back()
+    assert done == [60]
+
+    faulthandler.cancel_dump_traceback_later()
+    timer.tick(5)
+    timer.take_back()
+    assert done == [60, "back", 5, "back"]
+
+
+def test_it_is_the_watchdog_s_again_when_the_user_s_has_gone_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done = list[object]()
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda s, *_, **__: done.append(s))
+    monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", lambda: done.append("back"))
+    timer = DumpTimer()
+    timer.share()
+
+    faulthandler.dump_traceback_later(0)
+    timer.tick(5)
+    faulthandler.dump_traceback_later(0, True)
+    timer.tick(6)
+
+    assert done == [0, 5, 0]
+
+
+async def test_where_a_handler_stands_is_told_when_it_has_asked_for_that() -> None:
+    async with running("timed.handler", timeout=1.5) as sandbox:
+        for _ in range(2):
+            assert "timed.py" in await sandbox.ask()
