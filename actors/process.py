@@ -22,7 +22,8 @@ stops its children one by one, in its order. Unshielded, trio cancels all at onc
 Actors are protected from KeyboardInterrupt. It goes to the main task, whose cancellation then
 takes the tree down in order; inside an actor it would be one more crash to restart from. The
 tasks that an actor starts itself are beyond that protection: one that lands there ends the actor
-and is passed on to the main task.
+and is passed on to the main task. Where SIGINT raises none, because somebody has set what it does,
+one that leaves an actor was raised by its own code, and is a crash like any other.
 """
 
 import enum
@@ -303,7 +304,7 @@ class Process:
 
     def _pass_on(self, crash: ExitReason) -> None:
         """Raise what it crashed with into its link; a KeyboardInterrupt goes to the main task."""
-        if interrupted(crash.error) and threading.current_thread() is threading.main_thread():
+        if interrupted(crash.error) and _sigint_raises():
             signal.raise_signal(signal.SIGINT)
         elif self.linked and not self.failed:
             raise crash.error or ActorExited(self.path, crash)
@@ -441,6 +442,15 @@ class Process:
 def _leave(waiting: dict[Task, bool], task: Task, _: RaiseCancelT) -> Abort:
     del waiting[task]
     return Abort.SUCCEEDED
+
+
+def _sigint_raises() -> bool:
+    """Whether a KeyboardInterrupt here may have come of SIGINT: Python's way, or trio's."""
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    taken = signal.getsignal(signal.SIGINT)
+    by = str(getattr(taken, "__module__", None)).partition(".")[0]
+    return taken is signal.default_int_handler or by == "trio"
 
 
 # The message behind which a mailbox that drains has nothing more.

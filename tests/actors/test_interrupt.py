@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from actors import Server, start
+from actors import ActorExited, Name, Server, start
+from supervisors import Child, Supervision, supervise
 
 TREE = """
     import signal, trio
@@ -110,3 +111,30 @@ def test_one_that_lands_in_a_task_of_an_actor_is_passed_on_to_the_main_task() ->
             trio.run(main)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+class Raises(Server):
+    async def work(self) -> None:
+        raise KeyboardInterrupt
+
+
+RAISES = Name("raises", Raises)
+
+
+async def test_where_somebody_takes_sigint_himself_it_is_a_crash_like_any_other() -> None:
+    taken = list[int]()
+    before = signal.signal(signal.SIGINT, lambda number, _: taken.append(number))
+    try:
+        async with trio.open_nursery() as nursery:
+            top = await supervise(nursery, Supervision([Child(Raises, name=RAISES)]))
+            with pytest.raises(ActorExited, match="KeyboardInterrupt"):
+                await RAISES.call(Raises.work)
+            with trio.fail_after(5):
+                while RAISES.whereis() is None:
+                    await trio.lowlevel.checkpoint()
+            assert top.alive
+            nursery.cancel_scope.cancel()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    assert taken == []

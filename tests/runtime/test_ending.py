@@ -23,6 +23,34 @@ def handler(event, context):
 """
 
 
+INTERRUPTED = """
+from actors import Name, Server
+from runtime import Function
+from supervisors import Child
+
+class Interrupted(Server):
+    async def work(self):
+        raise KeyboardInterrupt
+
+    async def terminate(self, reason):
+        raise KeyboardInterrupt
+
+class Beside(Server):
+    async def terminate(self, reason):
+        print("beside ends", flush=True)
+
+NAMES = [Name(name, Interrupted) for name in ("first", "second")]
+
+async def handler(event, context):
+    for name in NAMES if event else []:
+        await name.cast(Interrupted.work)
+    return "ok"
+
+children = [Child(Beside, id="beside"), *(Child(Interrupted, name=name) for name in NAMES)]
+function = Function(handler, children=children)
+"""
+
+
 def error_of(ended: Ended) -> str:
     assert ended.result is not None
     return ended.result.error_type or ""
@@ -66,6 +94,20 @@ async def test_it_ends_in_order_handlers_first_then_the_children_in_reverse() ->
     # Between them stands the log's line of the event that was cut.
     said = [line for line in ended.lines if line.startswith(("handler", "member"))]
     assert said == ["handler", "handler", "member 2", "member 1", "member 0"]
+
+
+async def test_a_keyboard_interrupt_of_an_actor_s_own_ends_nothing_nor_cuts_the_end_short(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "app.py").write_text(INTERRUPTED)
+    async with process_of("app.function", task_root=tmp_path) as (process, api, said):
+        for event in (b'{"raise": 1}', b"{}"):
+            assert (await api.invoke(event)).payload == b'"ok"'
+        process.send_signal(signal.SIGTERM)
+
+        assert await process.wait() == 0
+
+    assert b"beside ends" in b"".join(said)
 
 
 async def test_a_user_s_module_that_replaces_time_s_functions_hurries_nothing(
