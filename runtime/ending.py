@@ -2,7 +2,8 @@
 
 The platform leaves 300 ms from SIGTERM to SIGKILL. Counted from the signal:
 
-    0        no event is asked for any more; what is in flight runs on
+    0        no event is asked for any more; what is in flight runs on, and one that has come by
+             half has the time to come whole
     DRAIN    what is still in flight is cut, and answered with an error; without anything in
              flight, or once it is answered, this comes at once. The tree is stopped in reverse
     HASTE    whoever has not been asked to end yet is asked now, all at once: in a hurry each
@@ -126,7 +127,7 @@ class Ending:
             await trio.sleep(LOOK_EVERY)
 
     def _in_flight(self) -> bool:
-        return any(lane.delivery is not None for lane in self._lanes)
+        return any(lane.delivery is not None or lane.half_read for lane in self._lanes)
 
     def forked(self) -> None:
         """In a child of this process signals do what they did before, unless the user's code has

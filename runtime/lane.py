@@ -316,6 +316,11 @@ class Lane:
 
     # -- what is heard
 
+    @property
+    def half_read(self) -> bool:
+        """Whether a part of an answer has come, an event maybe, and the rest is on its way."""
+        return self.transport is not None and self._parser.half_read
+
     def connected(self, transport: Transport) -> None:
         """Go on, over a new connection."""
         self.transport = transport

@@ -7,9 +7,15 @@ from pathlib import Path
 
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
+from actors import Server, start
+from runtime import ending
+from runtime.alarm import Alarm
+from runtime.ending import DRAIN, Ending
+from runtime.lane import Lane
 from runtime.local import InvokeResult
+from tests.runtime.played import Played, event
 from tests.runtime.sandbox import process_of, running
 from tests.runtime.stopping import ALLOWED, LONG, Ended, told_to_end, unhurried
 
@@ -94,6 +100,34 @@ async def test_it_ends_in_order_handlers_first_then_the_children_in_reverse() ->
     # Between them stands the log's line of the event that was cut.
     said = [line for line in ended.lines if line.startswith(("handler", "member"))]
     assert said == ["handler", "handler", "member 2", "member 1", "member 0"]
+
+
+@pytest.mark.parametrize(("come", "waits"), [(0, False), (9, True), (60, True)])
+async def test_an_event_that_has_come_by_half_has_the_time_to_come_whole(
+    come: int,
+    waits: bool,
+    nursery: trio.Nursery,
+    mock_clock: MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ending, "end_within", lambda *_: None)
+    lane = Lane(0, b"api")
+    lane.connected(Played())
+    lane.stage()
+    if come:
+        lane.received(event()[:come])
+    root = await start(nursery, Server)
+    process = Ending([lane], Alarm())
+    process.root = root.process()
+    nursery.start_soon(process.run)
+
+    process.begin(0)
+
+    await wait_all_tasks_blocked()
+    assert root.alive is waits
+    mock_clock.jump(DRAIN)
+    await wait_all_tasks_blocked()
+    assert not root.alive
 
 
 async def test_a_keyboard_interrupt_of_an_actor_s_own_ends_nothing_nor_cuts_the_end_short(
