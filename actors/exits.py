@@ -13,6 +13,8 @@ One class with a kind, not five classes: each attrs class costs a cold start a f
 millisecond, and a reason is compared far more often than it is taken apart.
 """
 
+import signal
+import threading
 from typing import Final, Literal, TypeVar, cast
 
 import attrs
@@ -219,6 +221,15 @@ def farewell_in(error: BaseException) -> object:
 def interrupted(error: BaseException | None) -> bool:
     """Whether a KeyboardInterrupt is in it, alone or in a group."""
     return error is not None and leaf_in(error, KeyboardInterrupt) is not None
+
+
+def sigint_raises() -> bool:
+    """Whether a KeyboardInterrupt here may have come of SIGINT: Python's way, or trio's."""
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    taken = signal.getsignal(signal.SIGINT)
+    by = str(getattr(taken, "__module__", None)).partition(".")[0]
+    return taken is signal.default_int_handler or by == "trio"
 
 
 def leaf_in(error: BaseException, kind: type[Leaf]) -> Leaf | None:

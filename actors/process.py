@@ -29,7 +29,6 @@ one that leaves an actor was raised by its own code, and is a crash like any oth
 import enum
 import math
 import signal
-import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
@@ -63,6 +62,7 @@ from .exits import (
     farewell_in,
     interrupted,
     reason_for,
+    sigint_raises,
 )
 from .mailbox import Mailbox
 from .request import Request
@@ -304,7 +304,7 @@ class Process:
 
     def _pass_on(self, crash: ExitReason) -> None:
         """Raise what it crashed with into its link; a KeyboardInterrupt goes to the main task."""
-        if interrupted(crash.error) and _sigint_raises():
+        if interrupted(crash.error) and sigint_raises():
             signal.raise_signal(signal.SIGINT)
         elif self.linked and not self.failed:
             raise crash.error or ActorExited(self.path, crash)
@@ -442,15 +442,6 @@ class Process:
 def _leave(waiting: dict[Task, bool], task: Task, _: RaiseCancelT) -> Abort:
     del waiting[task]
     return Abort.SUCCEEDED
-
-
-def _sigint_raises() -> bool:
-    """Whether a KeyboardInterrupt here may have come of SIGINT: Python's way, or trio's."""
-    if threading.current_thread() is not threading.main_thread():
-        return False
-    taken = signal.getsignal(signal.SIGINT)
-    by = str(getattr(taken, "__module__", None)).partition(".")[0]
-    return taken is signal.default_int_handler or by == "trio"
 
 
 # The message behind which a mailbox that drains has nothing more.

@@ -127,7 +127,7 @@ class Ending:
             await trio.sleep(LOOK_EVERY)
 
     def _in_flight(self) -> bool:
-        return any(lane.delivery is not None or lane.half_read for lane in self._lanes)
+        return any(lane.delivery is not None or _is_half_read(lane) for lane in self._lanes)
 
     def forked(self) -> None:
         """In a child of this process signals do what they did before, unless the user's code has
@@ -194,6 +194,11 @@ class Ending:
             elif self._alarm.armed:
                 self._alarm.interrupt()
             sleep(CUT_EVERY)
+
+
+def _is_half_read(lane: Lane) -> bool:
+    """Whether a part of an answer has come, an event maybe, and the rest is on its way."""
+    return lane.transport is not None and lane.parser.half_read
 
 
 class Root(Supervisor):

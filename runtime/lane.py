@@ -81,10 +81,10 @@ class Lane:
     """
 
     __slots__ = (
-        "_answer_left", "_answer_size", "_heard", "_json_head", "_next", "_parser", "_repeats",
-        "_resent", "_unanswered", "closing", "delivery", "doubtful", "flushed", "host", "index",
-        "lost", "margin", "outbox", "owed", "pipelined", "refused", "responder", "serial", "starts",
-        "stream", "transport", "writer",
+        "_answer_left", "_answer_size", "_heard", "_json_head", "_next", "_repeats", "_resent",
+        "_unanswered", "closing", "delivery", "doubtful", "flushed", "host", "index", "lost",
+        "margin", "outbox", "owed", "parser", "pipelined", "refused", "responder", "serial",
+        "starts", "stream", "transport", "writer",
     )  # fmt: skip
 
     def __init__(
@@ -116,7 +116,7 @@ class Lane:
         self._next = next_request(host)
         self._json_head = json_response_head(host)
         # Of the connection, made with it.
-        self._parser: AnswerParser
+        self.parser: AnswerParser
         # Of the last event.
         self.serial = 0
         self._answer_size = 0
@@ -316,16 +316,11 @@ class Lane:
 
     # -- what is heard
 
-    @property
-    def half_read(self) -> bool:
-        """Whether a part of an answer has come, an event maybe, and the rest is on its way."""
-        return self.transport is not None and self._parser.half_read
-
     def connected(self, transport: Transport) -> None:
         """Go on, over a new connection."""
         self.transport = transport
         self.lost = False
-        self._parser = AnswerParser()
+        self.parser = AnswerParser()
         self._heard = False
 
     def received(self, data: bytes) -> list[Answer]:
@@ -334,10 +329,10 @@ class Lane:
         Raises:
             WireError: it is no HTTP.
         """
-        answers = self._parser.feed(data) if data else self._parser.end()
+        answers = self.parser.feed(data) if data else self.parser.end()
         if answers and not self._heard:
             self._heard = True
-            self.pipelined = self.pipelined and not self._parser.speaks_1_0
+            self.pipelined = self.pipelined and not self.parser.speaks_1_0
         return answers
 
     def event(self, answer: Answer) -> Delivery | None:
