@@ -222,7 +222,10 @@ class Dispatcher(Actor):
         logger.error("%s is abandoned: it did not end in time", worker.path)
         self.ledger.worker_not_ready(worker)
         worker.kill()
-        self.ledger.abandon(worker.path, lambda: worker.reason is None)
+        let_go: Callable[[], Callable[[], bool]] | None
+        let_go = getattr(worker.process().actor, "let_go", None)
+        goes_on = let_go() if let_go is not None else lambda: worker.reason is None
+        self.ledger.abandon(worker.path, goes_on)
 
     def _at_work(self) -> bool:
         """Whether a living worker is at another delivery: then it may yet become free."""

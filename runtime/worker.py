@@ -111,6 +111,16 @@ class Worker(Actor):
         """What keeps it from an event, in words; empty if nothing does."""
         return "at another event" if self._running is not None else self._changing
 
+    def let_go(self) -> Callable[[], bool]:
+        """Wait no more for what its handler has on the asyncio loop: it is abandoned.
+
+        Returns:
+            How to see whether what it was at goes on.
+        """
+        process = self._me.process()
+        goes_on = self.loop.let_go(process.task) if self.loop and process.task else None
+        return goes_on or (lambda: process.reason is None)
+
     async def live(self, started: Callable[[], None]) -> None:
         self._me = self.ref
         while True:

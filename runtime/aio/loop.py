@@ -85,10 +85,20 @@ class Job(Elsewhere):
         """Remember that who waits was cancelled: the loop's answer is then Cancelled."""
         self._cancel = raise_cancel
 
+    def let_go(self, waiting: Task) -> bool:
+        """Have who was cancelled go on at once, if it is this one that waits for it."""
+        if self._cancel is None or self._waiting is not waiting:
+            return False
+        self._waiting = None
+        trio.lowlevel.reschedule(waiting, outcome.capture(self._cancel))
+        return True
+
     def finish(self, result: outcome.Outcome[Any]) -> None:
         """Wake who waits, with what came of it."""
         waiting, self._waiting = self._waiting, None
         if waiting is None:
+            if isinstance(result, outcome.Error) and not _is_cancelled(result):
+                logger.error("an abandoned handler has raised", exc_info=result.error)
             return
         if self._cancel is not None and _is_cancelled(result):
             self._stopped_by = result.error
@@ -241,6 +251,18 @@ class AsyncioLoop:
 
         result: R = await trio.lowlevel.wait_task_rescheduled(abort)
         return result
+
+    def let_go(self, waiting: Task) -> Callable[[], bool] | None:
+        """Have a task that was cancelled go on without what it waits for here, which may clean up
+        for as long as it likes: asyncio cancels once, and a rollback is not to be cut short.
+
+        Returns:
+            How to see whether that still runs; None if it waits for nothing here.
+        """
+        for job in self._jobs:
+            if job.let_go(waiting):
+                return lambda: job in self._jobs
+        return None
 
     def _soon(self, act: Callable[..., None], *args: object) -> None:
         assert self._loop is not None

@@ -105,6 +105,17 @@ async def test_one_that_does_not_let_itself_be_cancelled_is_answered_and_abandon
         assert sandbox.function.starts == 1
 
 
+async def test_those_that_clean_up_for_long_hold_no_worker_and_are_not_cut_short() -> None:
+    async with running("loops.here", **LATE) as sandbox:
+        await sandbox.ask()
+        for _ in range(3):
+            told = await sandbox.do("clean up", **{"for": 3})
+            assert told["errorType"] == "Runtime.DeadlineExceeded"
+        while sandbox.said("has cleaned up") < 3:
+            assert (await sandbox.ask())["same"] is True
+        assert sandbox.function.starts == 1
+
+
 async def test_one_that_blocks_the_loop_is_answered_and_the_process_replaced() -> None:
     async with running("loops.here", **LATE) as sandbox:
         pid = (await sandbox.ask())["pid"]

@@ -268,6 +268,50 @@ class Visits(Server):
 VISITS = Name("visits", Visits)
 
 
+async def test_who_is_let_go_goes_on_and_what_it_waited_for_cleans_up_to_its_end(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop, may_end, gone, scope = await started(), asyncio.Event(), trio.Event(), trio.CancelScope()
+    tasks = list[trio.lowlevel.Task]()
+
+    async def cleans_up() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await may_end.wait()
+            raise LookupError("at its end")
+
+    async def end() -> None:
+        may_end.set()
+
+    async def waits() -> None:
+        tasks.append(trio.lowlevel.current_task())
+        with scope:
+            await loop.run(cleans_up)
+        gone.set()
+
+    nursery.start_soon(waits)
+    await wait_all_tasks_blocked()
+    # What has begun before has had a step by then.
+    await loop.run(asyncio.sleep, 0)
+    assert loop.let_go(tasks[0]) is None
+    scope.cancel()
+    await loop.run(asyncio.sleep, 0)
+    assert not gone.is_set()
+
+    goes_on = loop.let_go(tasks[0])
+    await gone.wait()
+    assert goes_on is not None
+    assert goes_on()
+
+    await loop.run(end)
+    with trio.fail_after(5):
+        while goes_on():
+            await trio.lowlevel.checkpoint()
+    assert "an abandoned handler has raised" in caplog.text
+    await loop.close()
+
+
 async def test_calls_casts_and_sends_reach_an_actor() -> None:
     async def asks() -> int:
         await from_asyncio.cast(VISITS, Visits.visit, 1)

@@ -52,6 +52,12 @@ async def handler(event, context):
                 await asyncio.sleep(60)
             finally:
                 print("cancelled")
+        case "clean up":
+            try:
+                await asyncio.sleep(60)
+            finally:
+                await asyncio.sleep(event["for"])
+                print("has cleaned up")
         case "late":
             try:
                 await asyncio.sleep(60)
