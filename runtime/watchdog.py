@@ -22,7 +22,9 @@ faulthandler's timer is set while it looks at an unsettled delivery, and taken b
 in flight: one left ticking would go off when a frozen sandbox thaws. There is one such timer, and
 to set it takes a thread. While other lanes' events are in flight it ticks on for one that is
 settled, until the next look sets it anew, which comes long before it would go off. The user's code
-may want it for itself, and has it then (room `dump_timer`).
+may want it for itself, and has it then (room `dump_timer`). A freeze in the middle of an event, and
+past its deadline, ends the process at the thaw, without an answer: the timer goes by the clock, and
+first. One event at a time Lambda has given up on it by then.
 
 It watches the start too, and ends none: the platform allows an on-demand init ten seconds, and then
 begins it anew with the first event, in the function's own time, where a slow import is welcome.
