@@ -22,8 +22,8 @@ stops its children one by one, in its order. Unshielded, trio cancels all at onc
 Actors are protected from KeyboardInterrupt. It goes to the main task, whose cancellation then
 takes the tree down in order; inside an actor it would be one more crash to restart from. The
 tasks that an actor starts itself are beyond that protection: one that lands there ends the actor
-and is passed on to the main task. Where SIGINT raises none, because somebody has set what it does,
-one that leaves an actor was raised by its own code, and is a crash like any other.
+and is passed on to the main task. Where SIGINT is neither Python's own nor trio's to take, one that
+leaves an actor was raised by somebody's code, and is a crash like any other.
 """
 
 import enum

@@ -100,8 +100,9 @@ class Alarm:
             except BaseException as error:
                 if not self._left:
                     raise
-                ended = error
+                self._cleans, ended = True, error
             if self._left:
+                self._cleans = True
                 # Out of the block above: what the tasks raise at their end does not come of it.
                 self._end_tasks()
             if ended is not None:
@@ -117,7 +118,6 @@ class Alarm:
         """End the tasks that the handler has left; the alarm waits meanwhile as for a `finally`."""
         from . import unfinished
 
-        self._cleans = True
         left, self._left = self._left, []
         unfinished.end(left)
 
@@ -170,8 +170,8 @@ class Alarm:
         error, frames = self.raises(), dict[int, FrameType]()
         # The stack of a greenlet ends where it began, and goes on in its parent. SQLAlchemy has
         # code of the user's in one (AsyncSession).
-        library: Any = sys.modules.get("greenlet")
-        greenlet: Any = None if library is None else library.getcurrent()
+        library: Any = getattr(sys.modules.get("greenlet"), "getcurrent", lambda: None)
+        greenlet: Any = library()
         while frame is not None and frame.f_code not in _handling:
             # One of each function: a recursion may be deep.
             frames[id(frame.f_code)] = frame
@@ -179,9 +179,10 @@ class Alarm:
                 self._left.append(frame.f_locals.get("future"))
             frame = frame.f_back
             if frame is None and (greenlet := getattr(greenlet, "parent", None)) is not None:
-                frame = greenlet.gr_frame
+                frame = getattr(greenlet, "gr_frame", None)
         delivery = None if frame is None else frame.f_locals.get("delivery")
-        if isinstance(delivery, Delivery) and delivery.swallowed is None:
+        # What is raised in the tasks' clean-up is not the handler's to let out.
+        if not self._cleans and isinstance(delivery, Delivery) and delivery.swallowed is None:
             users = (each for each in frames.values() if is_users(each.f_code.co_filename))
             # The first says where the handler stood at its deadline.
             delivery.swallowed = None if any(map(_names_it, users)) else error

@@ -16,6 +16,8 @@ class DumpTimer:
 
     def __init__(self) -> None:
         self._users_until = -math.inf
+        # Sets the user's anew, for so many seconds.
+        self._again: Callable[[float], None] = lambda _: None
         self._set: Callable[..., None] = lambda *given, **more: faulthandler.dump_traceback_later(
             *given, **more
         )
@@ -42,9 +44,26 @@ class DumpTimer:
         if monotonic() >= self._users_until:
             self._cancel()
 
+    def pause(self) -> None:
+        """Have it not go off, whosoever it is, until it goes on: the process is about to fork."""
+        self._cancel()
+
+    def go_on(self) -> None:
+        """Set the user's again, for what was left of it."""
+        left = self._users_until - monotonic()
+        if left > 0:
+            self._again(left)
+
     def _set_by_user(self, timeout: float, repeat: bool = False, *rest: Any, **more: Any) -> None:
-        self._set(timeout, repeat, *rest, **more)
+        before = self._users_until
+        # First: the watchdog may look in between.
         self._users_until = math.inf if repeat else monotonic() + timeout
+        try:
+            self._set(timeout, repeat, *rest, **more)
+        except BaseException:
+            self._users_until = before
+            raise
+        self._again = lambda left: self._set(min(left, timeout), repeat, *rest, **more)
 
     def _cancelled_by_user(self) -> None:
         self._users_until = -math.inf

@@ -125,9 +125,11 @@ class Watchdog:
 
     def _forks(self) -> None:
         # A child has no such thread, and a lock that it holds: at its end it would wait for that.
-        self._take_back()
+        self._guarded = None
+        self.timer.pause()
 
     def _has_forked(self) -> None:
+        self.timer.go_on()
         if self._started:
             self._look.set()
         else:

@@ -61,6 +61,8 @@ class Job(Elsewhere):
     def begin(self, tell: Callable[[outcome.Outcome[Any]], None]) -> None:
         """Start it: a task in the context that this is called in."""
         self.running = asyncio.get_running_loop().create_task(_captured(self._act))
+        # It holds an event, and who counts what was abandoned holds this.
+        del self._act
 
         def ended(task: "asyncio.Task[outcome.Outcome[Any]]") -> None:
             # It has the error, whose traceback has the frames that wait for this job.

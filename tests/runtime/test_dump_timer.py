@@ -1,6 +1,7 @@
 """faulthandler's timer is the watchdog's until the user's code sets it."""
 
 import faulthandler
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,31 @@ def test_it_is_the_watchdog_s_again_when_the_user_s_has_gone_off(
     timer.tick(6)
 
     assert done == [0, 5, 0]
+
+
+def test_a_fork_finds_it_at_rest_and_what_is_left_of_the_user_s_goes_on_behind_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done = list[Any]()
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda s, *_, **__: done.append(s))
+    monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", lambda: done.append("back"))
+    timer = DumpTimer()
+    timer.share()
+
+    timer.tick(5)
+    timer.pause()
+    timer.go_on()
+    assert done == [5, "back"]
+
+    faulthandler.dump_traceback_later(60, True)
+    timer.pause()
+    timer.go_on()
+    assert done[2:] == [60, "back", 60]
+
+    faulthandler.dump_traceback_later(60)
+    timer.pause()
+    timer.go_on()
+    assert 59 < done[-1] <= 60
 
 
 async def test_where_a_handler_stands_is_told_when_it_has_asked_for_that() -> None:

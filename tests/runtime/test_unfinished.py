@@ -9,9 +9,11 @@ from contextvars import copy_context
 import pytest
 
 from runtime import current
-from runtime.alarm import SIGNAL, Alarm
+from runtime.alarm import SIGNAL, Alarm, handles
+from runtime.delivery import Delivery
 from runtime.failure import DeadlineExceeded
 from tests.runtime.sandbox import WIDE_MARGIN, running
+from tests.runtime.stage import delivery
 from tests.runtime.test_alarm import ringing
 
 
@@ -63,6 +65,36 @@ def test_so_it_is_where_the_handler_answers_with_what_there_is(
         assert alarm.run(handler, {}, None) == "part"
 
     assert said == ["cleaned up"]
+
+
+def test_and_that_answer_is_the_handler_s_though_the_task_takes_all_the_time_there_is(
+    alarm: Alarm, loop: asyncio.AbstractEventLoop
+) -> None:
+    async def stubborn() -> None:
+        while not ended:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                continue
+
+    @handles
+    def handle(delivery: Delivery) -> object:
+        return alarm.run(lambda *_: knowing(), {}, None)
+
+    def knowing() -> str:
+        with suppress(DeadlineExceeded):
+            loop.run_until_complete(stubborn())
+        return "part"
+
+    ended, taken = list[str](), delivery()
+    with ringing(alarm, every=0.05, interrupting=True):
+        assert handle(taken) == "part"
+
+    assert taken.swallowed is None
+    (left,) = asyncio.all_tasks(loop)
+    ended.append("enough")
+    left.cancel()
+    loop.run_until_complete(left)
 
 
 def test_one_that_does_not_end_is_let_be_at_half_of_the_margin(
