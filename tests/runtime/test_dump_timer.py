@@ -8,16 +8,22 @@ import pytest
 from runtime.dump_timer import DumpTimer
 from tests.runtime.sandbox import running
 
+Shared = tuple[DumpTimer, list[Any]]
 
-def test_it_is_the_user_s_once_he_sets_it_until_he_takes_it_back(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    done = list[object]()
+
+@pytest.fixture
+def shared(monkeypatch: pytest.MonkeyPatch) -> Shared:
+    """One that shares, and what has become of the only timer there is: seconds, or "back"."""
+    done = list[Any]()
     monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda s, *_, **__: done.append(s))
     monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", lambda: done.append("back"))
     timer = DumpTimer()
     timer.share()
+    return timer, done
 
+
+def test_it_is_the_user_s_once_he_sets_it_until_he_takes_it_back(shared: Shared) -> None:
+    timer, done = shared
     faulthandler.dump_traceback_later(60)
     timer.tick(5)
     timer.take_back()
@@ -29,15 +35,8 @@ def test_it_is_the_user_s_once_he_sets_it_until_he_takes_it_back(
     assert done == [60, "back", 5, "back"]
 
 
-def test_it_is_the_watchdog_s_again_when_the_user_s_has_gone_off(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    done = list[object]()
-    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda s, *_, **__: done.append(s))
-    monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", lambda: done.append("back"))
-    timer = DumpTimer()
-    timer.share()
-
+def test_it_is_the_watchdog_s_again_when_the_user_s_has_gone_off(shared: Shared) -> None:
+    timer, done = shared
     faulthandler.dump_traceback_later(0)
     timer.tick(5)
     faulthandler.dump_traceback_later(0, True)
@@ -47,14 +46,9 @@ def test_it_is_the_watchdog_s_again_when_the_user_s_has_gone_off(
 
 
 def test_a_fork_finds_it_at_rest_and_what_is_left_of_the_user_s_goes_on_behind_it(
-    monkeypatch: pytest.MonkeyPatch,
+    shared: Shared,
 ) -> None:
-    done = list[Any]()
-    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda s, *_, **__: done.append(s))
-    monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", lambda: done.append("back"))
-    timer = DumpTimer()
-    timer.share()
-
+    timer, done = shared
     timer.tick(5)
     timer.pause()
     timer.go_on()

@@ -38,6 +38,22 @@ async def late(said: list[str]) -> None:
         said.append("cleaned up")
 
 
+async def stubborn(ended: list[str]) -> None:
+    while not ended:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            continue
+
+
+def end_stubborn(loop: asyncio.AbstractEventLoop, ended: list[str]) -> None:
+    """End the only task that is left."""
+    (left,) = asyncio.all_tasks(loop)
+    ended.append("enough")
+    left.cancel()
+    loop.run_until_complete(left)
+
+
 def test_the_task_that_a_lasting_loop_waited_for_is_cancelled_and_cleans_up(
     alarm: Alarm, loop: asyncio.AbstractEventLoop
 ) -> None:
@@ -70,20 +86,13 @@ def test_so_it_is_where_the_handler_answers_with_what_there_is(
 def test_and_that_answer_is_the_handler_s_though_the_task_takes_all_the_time_there_is(
     alarm: Alarm, loop: asyncio.AbstractEventLoop
 ) -> None:
-    async def stubborn() -> None:
-        while not ended:
-            try:
-                await asyncio.sleep(60)
-            except asyncio.CancelledError:
-                continue
-
     @handles
     def handle(delivery: Delivery) -> object:
         return alarm.run(lambda *_: knowing(), {}, None)
 
     def knowing() -> str:
         with suppress(DeadlineExceeded):
-            loop.run_until_complete(stubborn())
+            loop.run_until_complete(stubborn(ended))
         return "part"
 
     ended, taken = list[str](), delivery()
@@ -91,30 +100,17 @@ def test_and_that_answer_is_the_handler_s_though_the_task_takes_all_the_time_the
         assert handle(taken) == "part"
 
     assert taken.swallowed is None
-    (left,) = asyncio.all_tasks(loop)
-    ended.append("enough")
-    left.cancel()
-    loop.run_until_complete(left)
+    end_stubborn(loop, ended)
 
 
 def test_one_that_does_not_end_is_let_be_at_half_of_the_margin(
     alarm: Alarm, loop: asyncio.AbstractEventLoop
 ) -> None:
-    async def stubborn() -> None:
-        while not said:
-            try:
-                await asyncio.sleep(60)
-            except asyncio.CancelledError:
-                continue
-
     said = list[str]()
     with ringing(alarm, interrupting=True), pytest.raises(DeadlineExceeded):
-        alarm.run(lambda *_: loop.run_until_complete(stubborn()), {}, None)
+        alarm.run(lambda *_: loop.run_until_complete(stubborn(said)), {}, None)
 
-    (left,) = asyncio.all_tasks(loop)
-    said.append("enough")
-    left.cancel()
-    loop.run_until_complete(left)
+    end_stubborn(loop, said)
 
 
 def test_what_ran_beside_a_task_that_ended_by_it_ends_too_but_what_is_not_its_event_s(
