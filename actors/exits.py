@@ -225,11 +225,10 @@ def interrupted(error: BaseException | None) -> bool:
 
 def sigint_raises() -> bool:
     """Whether a KeyboardInterrupt here may have come of SIGINT: Python's way, or trio's."""
-    if threading.current_thread() is not threading.main_thread():
-        return False
     taken = signal.getsignal(signal.SIGINT)
     by = str(getattr(taken, "__module__", None)).partition(".")[0]
-    return taken is signal.default_int_handler or by == "trio"
+    here = threading.current_thread() is threading.main_thread()
+    return here and (taken is signal.default_int_handler or by == "trio")
 
 
 def leaf_in(error: BaseException, kind: type[Leaf]) -> Leaf | None:
