@@ -8,7 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -194,7 +194,7 @@ class Running:
 
 
 @contextmanager
-def running(contender: Contender, payload: str) -> Iterator[Running]:
+def running(contender: Contender, payload: str) -> Generator[Running, None, None]:
     """Have one run while the block lasts, in processes of its own."""
     settings = {
         "command": list(contender.command),

@@ -49,7 +49,7 @@ def run(executable: Path, contender: Contender, count: int) -> Figures:
         Absent: it answers otherwise than with its event.
     """
     with _served(executable, contender) as (peer, pid):
-        times = list[float]()
+        times, before = list[float](), 0.0
         for number in range(count + count // 6):
             if number == count // 6:
                 before = _cpu(pid)

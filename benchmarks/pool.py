@@ -1,6 +1,6 @@
 """Where the benchmarks start children that come and go: a DynamicSupervisor."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import trio
@@ -39,7 +39,7 @@ class Pool:
 
 
 @asynccontextmanager
-async def open_pool() -> AsyncIterator[Pool]:
+async def open_pool() -> AsyncGenerator[Pool, None]:
     """Have a pool for the length of a block; at its end all children have been stopped."""
     async with trio.open_nursery() as nursery:
         top = await supervise(nursery, Dynamic(intensity=0), path="/pool")

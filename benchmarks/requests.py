@@ -37,6 +37,12 @@ class Requests:
 
     clock = staticmethod(time.perf_counter)
 
+    # Where in the buffer the last request starts, and its body; where the next does; what is there.
+    _start: int
+    _body: int
+    _after: int
+    _end: int
+
     def __init__(self, room: int) -> None:
         self._buffer = bytearray(room + SPARE)
         self._view = memoryview(self._buffer)

@@ -88,6 +88,7 @@ async def dispatch(events: Box, to: Box) -> None:
 async def work(events: Box, to: Box) -> None:
     while True:
         headers, body = await events.take()
+        result = None
         with trio.CancelScope():
             result = await handler(msgspec.json.decode(body), None)
         to.put((headers[b"lambda-runtime-aws-request-id"], msgspec.json.encode(result)))
