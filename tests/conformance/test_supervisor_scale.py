@@ -3,7 +3,7 @@
 import gc
 import weakref
 from collections.abc import Awaitable, Callable
-from time import perf_counter
+from time import process_time
 
 import attrs
 import pytest
@@ -52,9 +52,9 @@ def test_scale_start_stop_many_children() -> None:
                 top = await supervise(nursery, tree)
                 top.stop()
 
-        began = perf_counter()
+        began = process_time()
         trio.run(main)
-        return perf_counter() - began
+        return process_time() - began
 
     seconds(100)
     few = min(seconds(1_000) for _ in range(3))
@@ -72,11 +72,11 @@ def test_simple_one_for_one_scale_many_temporary_children() -> None:
                 workers = [
                     await pool.call(DynamicSupervisor.start_child, IDLE) for _ in range(count)
                 ]
-                began = perf_counter()
+                began = process_time()
                 for worker in workers:
                     assert worker is not None
                     await pool.call(DynamicSupervisor.terminate_child, worker)
-                ended = perf_counter()
+                ended = process_time()
                 pool.stop()
             return ended - began
 
