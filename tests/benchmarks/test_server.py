@@ -1,16 +1,18 @@
 """What the benchmarks' server takes for an answer, and what it takes the time of."""
 
+import mmap
 import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from benchmarks.events import REGISTERED, STATUS, event
-from benchmarks.server import Door, Feed, WrongAnswer, extension
+from benchmarks.server import Door, Feed, WrongAnswer, cpu_seconds, extension
 from runtime.wire import extension_event_request, next_request, register_request, response_head
 
 PAYLOAD = b'{"a": 1}'
@@ -179,3 +181,42 @@ def test_an_extension_is_registered_and_waits(pair: Pair) -> None:
     assert runtime.recv(1 << 16) == REGISTERED
     head, _, body = REGISTERED.partition(b"\r\n\r\n")
     assert b"Content-Length: %d" % len(body) in head
+
+
+# It asks for no time of its own, which would have the kernel count it.
+SPINS = """
+import mmap, sys
+with open(sys.argv[1], "r+b") as file, mmap.mmap(file.fileno(), 8) as shared:
+    beats = memoryview(shared).cast("Q")
+    while True:
+        beats[0] += 1
+"""
+
+
+def test_a_process_that_never_sleeps_is_counted_up_to_when_it_is_asked(tmp_path: Path) -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    path = tmp_path / "shared"
+    path.write_bytes(bytes(8))
+    taken = list[float]()
+    with (
+        path.open("r+b") as file,
+        mmap.mmap(file.fileno(), 8) as shared,
+        memoryview(shared) as raw,
+        raw.cast("Q") as beats,
+        subprocess.Popen([sys.executable, "-c", SPINS, str(path)]) as spinning,
+    ):
+        os.sched_setaffinity(spinning.pid, cores[:1])
+        os.sched_setaffinity(0, cores[-1:])
+        try:
+            for _ in range(100):
+                before, beat = cpu_seconds(spinning.pid), beats[0]
+                while beats[0] == beat and spinning.poll() is None:
+                    pass
+                taken.append(cpu_seconds(spinning.pid) - before)
+            its = os.sched_getaffinity(spinning.pid)
+        finally:
+            os.sched_setaffinity(0, cores)
+            spinning.kill()
+
+    assert min(taken) > 0
+    assert its == {cores[0]}
