@@ -1,5 +1,6 @@
 """What is kept of a run, and what is shown of it."""
 
+import re
 from pathlib import Path
 
 import attrs
@@ -91,6 +92,19 @@ def test_the_picture_of_crashes_tells_a_time_out_in_words(tmp_path: Path) -> Non
     assert "time-out, from 0.5 s to the next: okibi -98.0, awslambdaric 31.9 ms" in path.read_text()
 
 
+def test_the_picture_of_an_older_file_s_crashes_tells_a_time_out_from_its_end_too(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        Row("crashes", "exit / awslambdaric", (0.03,), told="1.6 of 48.6 ms"),
+        Row("crashes", "timeout / awslambdaric", (0.73,), told="402.1 of 547.6 ms"),
+    ]
+    (path,) = draw(read(write(rows, this_machine(), tmp_path)), tmp_path)
+
+    told = path.read_text()
+    assert "time-out, from 0.5 s to the next: okibi -97.9, awslambdaric 47.6 ms" in told
+
+
 @pytest.mark.parametrize("what", ["the import of trio", "a process that imports trio"])
 def test_the_picture_of_a_start_is_drawn_by_either_name_of_the_process_with_trio(
     tmp_path: Path, what: str
@@ -133,3 +147,18 @@ def test_the_readme_shows_the_newest_results() -> None:
     assert table(results) in README.read_text("utf-8")
     assert {(group, name) for _, group, name in ROWS} <= set(results.rows)
     assert all(isinstance(row, Kept) for row in results.rows.values())
+
+
+TEXT = re.compile(r"<text[^>]*>([^<]+)</text>")
+
+
+@pytest.mark.skipif(KEPT is None, reason="no results are kept")
+def test_the_pictures_are_those_that_the_newest_results_make(tmp_path: Path) -> None:
+    assert KEPT is not None
+    drawn = draw(read(KEPT), tmp_path)
+
+    assert {path.name for path in drawn} == {path.name for path in KEPT.parent.glob("*.svg")}
+    for path in drawn:
+        # Another release of matplotlib may lay them out otherwise.
+        kept = (KEPT.parent / path.name).read_text()
+        assert TEXT.findall(kept) == TEXT.findall(path.read_text()), path.name
