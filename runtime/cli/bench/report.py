@@ -49,9 +49,10 @@ MEMORY = (
 COSTS = (
     "Costs are estimates, from list prices of {}, {}, that you must check ({}); without free tier,"
     " cold starts, traffic and disks. With less memory than a core's, what computes is taken to"
-    " last longer in proportion. A server's cores are taken to do what one does here{}, under"
-    " the runtime's own loop, and to be used to {:.0%} at most; there is to be room for processes"
-    " as large as was measured, one for each core."
+    " last longer in proportion. Lambda's cores, of either architecture, are taken to be as quick"
+    " as this machine's. A server's cores are taken to do what one does here{}, under the"
+    " runtime's own loop, and to be used to {:.0%} at most; there is to be room for processes as"
+    " large as was measured, one for each core."
 )
 AT_ONCE = " with {} events at once"
 SLEEPS = (

@@ -88,6 +88,19 @@ def test_a_server_s_processor_time_is_that_of_most_at_once(tmp_path: Path) -> No
     assert "sleeps between" not in said(tmp_path, made)
 
 
+def test_it_says_that_each_core_is_taken_to_be_as_quick_as_those_it_was_measured_on(
+    tmp_path: Path,
+) -> None:
+    report = make_report(order(tmp_path), ONE, MACHINE)
+
+    on_x86, on_arm, *_ = report.costs
+    assert on_x86.how == on_arm.how
+    assert "Lambda's cores, of either architecture, are taken to be as quick as this machine's" in (
+        said(tmp_path)
+    )
+    assert "A server's cores are taken to do what one does here" in said(tmp_path)
+
+
 # Of the peer: 15 MB, and 64 at once are a process more, of which each peak has what all share.
 ONE_PROCESS = run(1e6, cpu_us=1.0, memory=15 << 20, peak=15 << 20)
 MANY_PROCESSES = run(1e6, cpu_us=1.0, memory=141 << 20, peak=900 << 20, processes=65)
