@@ -316,6 +316,8 @@ def signalled(number: int) -> tuple[int, str, list[int]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Who is killed leaves a folder there.
+        env={**os.environ, "TMPDIR": str(Path.cwd())},
     ) as process:
         until = time.monotonic() + 20
         while not Path("asleep").exists():
@@ -335,6 +337,7 @@ def test_a_signal_ends_all_its_processes(number: int) -> None:
 
     assert (code, said) == (128 + number, "")
     assert [pid for pid in started if _lives(pid)] == []
+    assert list(Path.cwd().glob("okibi-*")) == []
 
 
 def test_if_it_is_killed_what_it_measures_ends_as_well() -> None:
