@@ -280,6 +280,31 @@ async def test_a_server_that_fails_to_get_ready_tells_whoever_asked(
         await debug.get_state(name)
 
 
+async def test_a_server_that_gets_ready_does_not_wait_for_who_asks_it_meanwhile(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    name = Name("slow", Visits)
+
+    class Asking(Server):
+        async def look(self) -> dict[str, Any]:
+            return await debug.get_state(name)
+
+    class Slow(Visits):
+        async def init(self) -> None:
+            await trio.sleep(2)
+            with pytest.raises(CallCycle):
+                await asking.call(Asking.look)
+
+    asking = await start(nursery, Asking)
+    nursery.start_soon(lambda: start(nursery, Slow, name=name))
+    await wait_all_tasks_blocked()
+
+    assert await asking.call(Asking.look) == {"seen": {}, "limit": 10, "key": "sesame"}
+    assert await asking.call(Asking.look) == {"seen": {}, "limit": 10, "key": "sesame"}
+    await stop(asking)
+    await stop(name.process().actor.ref)  # type: ignore[union-attr]
+
+
 async def test_a_server_that_asks_itself_is_refused(nursery: trio.Nursery) -> None:
     class Curious(Server):
         async def look(self) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 import logging.config
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -98,3 +99,13 @@ def test_dictconfig_does_not_disable_it() -> None:
 
     assert logger.isEnabledFor(logging.ERROR)
     assert not logger.disabled
+
+
+def test_where_there_is_no_stderr_either_its_words_are_gone_without_an_error() -> None:
+    kept = os.dup(2)
+    os.close(2)
+    try:
+        logs.write_to_stderr("nobody reads this")
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -4,6 +4,7 @@ import hashlib
 import inspect
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,6 +81,13 @@ async def test_a_descriptor_that_trio_knows_nothing_of_ends_its_wait_and_nothing
         trio.lowlevel.remove_instrument(ending)
     os.close(rings)
     assert steps == [trio.lowlevel.current_task().name]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has epoll")
+@pytest.mark.skipif(loop.CONTEXT is None, reason="nothing of this release is used")
+async def test_what_its_epoll_does_not_take_ends_no_wait(tmp_path: Path) -> None:
+    with (tmp_path / "a file").open("w") as file:
+        assert not loop.ends_wait(file.fileno())
 
 
 def test_of_another_release_there_is_no_epoll(monkeypatch: pytest.MonkeyPatch) -> None:
