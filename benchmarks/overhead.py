@@ -246,13 +246,16 @@ def large(rounds: int, count: int, sizes: Sequence[Size] = LARGE) -> list[Row]:
 
 
 def handlers(rounds: int, count: int) -> list[Row]:
-    """Large events for handlers of other kinds: typed, streamed, and one that calls an actor."""
+    """Handlers of other kinds at the sizes where `small` has none: typed, streamed, one that calls
+    an actor.
+    """
     rows: list[Row] = []
-    for size in (LARGE[0], BETWEEN, LARGE[1]):
-        found = take_turns((OFFICIAL, TYPED, STREAMED, STATEFUL), size, rounds, count)
+    for size in (SMALL[1], LARGE[0], BETWEEN, LARGE[1]):
+        typed = () if size in SMALL else (TYPED,)
+        found = take_turns((OFFICIAL, *typed, STREAMED, STATEFUL), size, rounds, count)
         print_medians(size, found)
+        rows += [cycle(size, found, each, OFFICIAL, "Handler / awslambdaric") for each in typed]
         rows += [
-            cycle(size, found, TYPED, OFFICIAL, "Handler / awslambdaric"),
             cycle(size, found, STREAMED, OFFICIAL, "streamed / awslambdaric, unstreamed"),
             cycle(size, found, STATEFUL, OFFICIAL, "calls an actor / awslambdaric"),
         ]
