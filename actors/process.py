@@ -86,9 +86,7 @@ class Living(Protocol):
     """What a process needs of the actor that lives in it."""
 
     async def live(self, started: Callable[[], None], /) -> None: ...
-
     async def terminate(self, reason: ExitReason, /) -> None: ...
-
     def _was_told(self, crash: BaseException, /) -> bool: ...
 
 
@@ -265,17 +263,21 @@ class Process:
         self.task = current_task()
         self._kill.shield = not self.linked
         reason = KILLED
-        with self._kill:
-            reason = await self._run()
-            if self.phase is Phase.STARTING:
-                self.failed = True
-                reason = IGNORED if isinstance(reason.error, Ignore) else reason
-            else:
-                # The door is closed: what it is asked for now fails at once.
-                self.reason = self.doom = reason
-                self.phase = Phase.DYING
-                if self.cleans_up:
-                    reason = await self._terminate(reason)
+        try:
+            with self._kill:
+                reason = await self._run()
+                if self.phase is Phase.STARTING:
+                    self.failed = True
+                    reason = IGNORED if isinstance(reason.error, Ignore) else reason
+                else:
+                    # The door is closed: what it is asked for now fails at once.
+                    self.reason = self.doom = reason
+                    self.phase = Phase.DYING
+                    if self.cleans_up:
+                        reason = await self._terminate(reason)
+        except RuntimeError as misnested:
+            # Trio's word for a scope that was left open inside: it must not break the end.
+            reason = reason if reason.error else reason_for(misnested, killed=False, asked=None)
         self._end(reason)
         if reason.kind == "crashed":
             self._pass_on(reason)
@@ -414,10 +416,8 @@ class Process:
         noted = task not in waits
         if noted:
             waits[task] = (self, None)
-        if self._waiting is None:
-            self._waiting = {}
-        waiting, phase = self._waiting, self.phase
-        waiting[task] = park
+        waiting = self._waiting = self._waiting or {}
+        waiting[task], phase = park, self.phase
         try:
             if park:
                 await wait_task_rescheduled(partial(_leave, waiting, task))

@@ -1,0 +1,90 @@
+"""An actor whose code has left a cancel scope open ends as any other, and that is told."""
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+import trio
+
+from actors import ActorExited, Exit, ExitReason, Name, Ref, Server, start
+from actors.process import Process
+from actors.start import spawn, wait_started
+
+UNRAISABLE = "ignore::pytest.PytestUnraisableExceptionWarning"
+
+
+async def numbers() -> AsyncIterator[int]:
+    with trio.CancelScope():
+        yield 1
+
+
+class Counter(Server):
+    """Begins to read a generator that has a scope around its `yield`."""
+
+    async def init(self) -> None:
+        self.numbers = numbers()
+
+    async def first(self) -> int:
+        return await anext(self.numbers)
+
+    async def quit(self) -> str:
+        raise Exit(reply="bye")
+
+    async def crash(self) -> None:
+        raise ValueError("no")
+
+    async def wait(self) -> None:
+        await trio.sleep_forever()
+
+
+class CleansUp(Counter):
+    async def terminate(self, reason: ExitReason) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+COUNTER = Name("counter", Counter)
+
+
+@pytest.mark.parametrize("end", [Ref.stop, Ref.kill], ids=["stopped", "killed"])
+@pytest.mark.parametrize("made", [Counter, CleansUp])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", UNRAISABLE)
+async def test_who_has_left_a_scope_open_still_ends_for_all(
+    made: type[Counter], end: Callable[[Ref[Counter]], None]
+) -> None:
+    told: list[Process] = []
+    async with trio.open_nursery() as nursery:
+        process = spawn(nursery, made, path="/counter", name=COUNTER, supervised=True)
+        process.watchers["test"] = told.append
+        await wait_started(process, 1)
+        ref: Ref[Counter] = Ref(process)
+        assert await ref.call(Counter.first) == 1
+        waits = await ref.request(Counter.wait)
+        end(ref)
+
+        with pytest.raises(ActorExited, match="Cancel scope stack corrupted"):
+            await waits.result()
+        reason = await ref.wait()
+
+    assert isinstance(reason.error, RuntimeError)
+    assert told == [process]
+    assert COUNTER.whereis() is None
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", UNRAISABLE)
+async def test_its_own_crash_is_told_before_the_scope_that_it_has_left_open() -> None:
+    with pytest.RaisesGroup(pytest.RaisesExc(ValueError, match="no")):
+        async with trio.open_nursery() as nursery:
+            ref = await start(nursery, Counter, name=COUNTER)
+            await ref.call(Counter.first)
+            with pytest.raises(ActorExited) as exited:
+                await ref.call(Counter.crash)
+
+    assert isinstance(exited.value.reason.error, ValueError)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", UNRAISABLE)
+async def test_what_it_was_to_say_last_is_said_though_a_scope_is_open() -> None:
+    with pytest.RaisesGroup(pytest.RaisesExc(RuntimeError, match="Cancel scope stack corrupted")):
+        async with trio.open_nursery() as nursery:
+            ref = await start(nursery, Counter, name=COUNTER)
+            await ref.call(Counter.first)
+            assert await ref.call(Counter.quit) == "bye"
