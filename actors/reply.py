@@ -72,13 +72,12 @@ class Reply(Generic[R]):
     def __del__(self) -> None:
         if not self._request.waited_for:
             _settled(self._process, self._request)
-        elif trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is self._token:
-            _lose(self._process, self._request)
-        else:
-            # The last who held it was a thread, which may have a run of its own. A run that has
-            # ended has no caller either.
-            with contextlib.suppress(trio.RunFinishedError):
-                self._token.run_sync_soon(_lose, self._process, self._request)
+            return
+        # Never at once: the collector is at work in the middle of anything, and whom it wakes while
+        # trio's loop empties its queue is lost. Or this is a thread, which may have a run of its
+        # own. A run that has ended has no caller either.
+        with contextlib.suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(_lose, self._process, self._request)
 
     def __repr__(self) -> str:
         return f"<Reply to {self._request}{'' if self.wanted else ', not wanted'}>"

@@ -1,7 +1,9 @@
 """Replies that come later: once, from any task, and never lost in silence."""
 
 import threading
+from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 import pytest
@@ -257,4 +259,34 @@ async def test_a_reply_that_is_lost_in_another_run_is_told_in_its_own(table: Tab
     await trio.to_thread.run_sync(trio.run, other_run, held)
     await wait_all_tasks_blocked()
 
+    assert isinstance(table.given[0], ReplyLost)
+
+
+class Queue(deque[Any]):
+    """That of trio's loop, where what is held is dropped as the loop is about to empty it."""
+
+    held: list[Reply[str]]
+    woken: int
+
+    def clear(self) -> None:
+        taken = len(self)
+        self.held.clear()
+        self.woken = len(self) - taken
+        for _ in range(taken):
+            self.popleft()
+
+
+async def test_a_reply_that_the_collector_finds_wakes_nobody_in_the_middle_of_trios_loop(
+    table: Table,
+) -> None:
+    core: Any = trio._core
+    runner: Any = core._run.GLOBAL_RUN_CONTEXT.runner
+    queue = runner.runq = Queue(runner.runq)
+    queue.held = table.kitchen.orders
+
+    await trio.lowlevel.checkpoint()
+    runner.runq = deque(queue)
+    await wait_all_tasks_blocked()
+
+    assert queue.woken == 0
     assert isinstance(table.given[0], ReplyLost)
