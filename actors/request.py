@@ -40,6 +40,10 @@ NOT_MESSAGES = frozenset(
 )
 
 
+# In place of what the caller has been raised.
+_RAISED: "outcome.Outcome[object]" = outcome.Value(None)
+
+
 class Caller(Protocol):
     """What a request says of who made it."""
 
@@ -122,11 +126,18 @@ class Request:
             keep: whether a wait that is cancelled may be begun again; if not, it marks the
                 request as abandoned.
         """
-        if self._outcome is None:
-            self._waiting = self.client or current_task()
-            return await wait_task_rescheduled(self._unpark if keep else self._abandon)
-        # Answered while it still stood in line for a place in the mailbox.
-        return self._outcome.unwrap()
+        try:
+            if self._outcome is None:
+                self._waiting = self.client or current_task()
+                return await wait_task_rescheduled(self._unpark if keep else self._abandon)
+            # Answered while it still stood in line for a place in the mailbox.
+            return self._outcome.unwrap()
+        except BaseException:
+            if self._outcome is not None and not keep:
+                # Kept by the request, too, the error would close a circle: its traceback holds this
+                # frame, and the frame the request.
+                self._outcome = _RAISED
+            raise
 
     def result(self) -> object:
         """The answer of one that is settled, as often as it is asked for.

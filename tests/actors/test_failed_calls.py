@@ -1,0 +1,50 @@
+"""What a call that fails holds on to: nothing, as one that is answered."""
+
+import gc
+from collections.abc import Awaitable, Callable
+
+import pytest
+import trio
+
+from actors import NO_REPLY, Refusal, ReplyLost, Server, start, stop
+
+
+class Desk(Server):
+    """Refuses, in every way in which a server may live on."""
+
+    async def refuse(self) -> str:
+        raise Refusal("closed")
+
+    async def refuse_in_a_nursery(self) -> str:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.refuse)
+        return "opened"
+
+    async def lose(self) -> str:
+        self.reply_later()
+        return NO_REPLY
+
+
+@pytest.mark.parametrize("how", [Desk.refuse, Desk.refuse_in_a_nursery, Desk.lose])
+async def test_a_call_that_fails_leaves_nothing_to_the_garbage_collector(
+    how: Callable[[Desk], Awaitable[str]], nursery: trio.Nursery
+) -> None:
+    desk = await start(nursery, Desk)
+
+    async def ask() -> None:
+        try:
+            await desk.call(how)
+        except (Refusal, ReplyLost):
+            return
+
+    await ask()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(5):
+            await ask()
+
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+    await stop(desk)
