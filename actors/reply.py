@@ -90,5 +90,7 @@ def _lose(process: Process, request: Request) -> None:
 
 
 def _settled(process: Process, request: Request) -> None:
+    # Who asked goes on: a crash that comes now is not for somebody who waits.
+    request.client = None
     if process.deferred is not None:
         process.deferred.pop(request, None)

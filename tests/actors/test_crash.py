@@ -159,6 +159,25 @@ async def test_a_request_whose_result_was_waited_for_once_has_no_client_now(
     assert reports(caplog)[0].client == ""
 
 
+async def test_a_caller_that_has_its_reply_by_now_is_not_said_to_wait(
+    caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+) -> None:
+    class Eager(Vase):
+        async def put_off(self) -> int:
+            self.reply_later().send(1)
+            await trio.sleep(1)
+            raise ValueError("slipped")
+
+    with pytest.raises(BaseExceptionGroup):
+        async with trio.open_nursery() as nursery:
+            vase = await start(nursery, Eager)
+            assert await vase.call(Eager.put_off) == 1
+            await trio.sleep_forever()
+
+    [report] = reports(caplog)
+    assert (report.message, report.client, report.client_name) == ("put_off()", "", "")
+
+
 async def test_what_an_actor_redacts_is_in_no_part_of_the_record(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
