@@ -64,9 +64,7 @@ class SandboxMonitor:
         """Lose interest. No message of this monitor is seen after it, not even a waiting one."""
         freezes().monitors.pop(self, None)
         self._watcher.watchers.pop(self, None)
-        lane = self._watcher.mailbox.control
-        for message in [m for m in lane if isinstance(m, Thawed) and m.monitor is self]:
-            lane.remove(message)
+        self._watcher.mailbox.forget(lambda m: isinstance(m, Thawed) and m.monitor is self)
 
     def tell(self, seconds: float) -> None:
         """Put the message on the watcher's control lane."""

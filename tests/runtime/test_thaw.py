@@ -213,6 +213,28 @@ async def test_after_demonitor_not_even_a_waiting_one_is_seen(mock_clock: MockCl
         assert freezes().monitors == {}
 
 
+class Odd:
+    """A message of the user's that cannot be compared, as an array cannot."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("ambiguous")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+async def test_a_demonitor_asks_no_message_of_the_users_for_its_eq(mock_clock: MockClock) -> None:
+    async with world(mock_clock) as stage:
+        await stage.run(1)
+        mailbox, odd = stage.listener.process().mailbox, Odd()
+        mailbox.post(odd)
+        stage.heard.monitored.tell(HOUR)
+        stage.heard.monitored.demonitor()
+
+        [left] = mailbox.control
+        assert left is odd
+        mailbox.control.clear()
+
+
 async def test_who_comes_and_goes_beside_one_who_stays_leaves_nothing_with_the_clock(
     mock_clock: MockClock,
 ) -> None:
