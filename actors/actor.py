@@ -102,6 +102,7 @@ class Actor:
 
         Raises:
             trio.BusyResourceError: another task waits for this actor's messages already.
+            RuntimeError: it has ended, so none comes.
         """
         process = self._process
         process.turn_to_mailbox()

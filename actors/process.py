@@ -11,10 +11,9 @@
     DYING    -> DEAD       `terminate` returned, raised, or its grace was over
 
 Two scopes carry it. `kill` is the outer: cancelled, the actor ends without ceremony, and its
-deadline is the grace. `stop`, inside it, holds the body alone: cancellation is level-triggered,
-so a `terminate` that awaits must run where nothing is cancelled yet. An actor without a
-`terminate` does with the one scope. A body's exception is caught outside its own scope, which
-would break by it.
+deadline is the grace. `stop`, inside it, holds the body alone: cancellation is level-triggered, so
+a `terminate` that awaits must run where nothing is cancelled yet. An actor without a `terminate`
+does with the one scope. A body's exception is caught outside its scope, which would break.
 
 Under a supervisor `kill` is shielded: of an outer cancellation only the supervisor hears, and it
 stops its children one by one, in its order. Unshielded, trio cancels all at once.
@@ -351,8 +350,9 @@ class Process:
 
     def turn_to_mailbox(self) -> None:
         """Note which nurseries stand around its loop: their tasks live beside it."""
-        if self.task is not None:
-            self._around = len(self.task.child_nurseries)
+        if (task := self.task) is None:
+            raise RuntimeError(f"{self.path} has ended: no message comes to it")
+        self._around = len(task.child_nurseries)
 
     def runs_inside(self, nursery: trio.Nursery) -> bool:
         """Whether its loop runs inside a nursery of its own, and so does not wait for it."""

@@ -77,6 +77,20 @@ async def test_a_generic_server_can_be_started_by_its_alias(nursery: trio.Nurser
     await stop(server)
 
 
+async def test_who_asks_for_the_mail_of_one_that_has_ended_is_told_so(
+    nursery: trio.Nursery,
+) -> None:
+    class Idle(Actor):
+        async def run(self) -> None:
+            made.append(self)
+
+    made = list[Idle]()
+    await (await start(nursery, Idle, path="/idle")).wait()
+
+    with pytest.raises(RuntimeError, match="^/idle has ended: no message comes to it$"):
+        await made[0].receive()
+
+
 async def test_an_actor_runs_init_run_terminate_in_one_task(nursery: trio.Nursery) -> None:
     class Whole(Actor):
         def __init__(self) -> None:

@@ -349,25 +349,6 @@ async def test_a_nowait_send_to_a_full_mailbox_is_refused(nursery: trio.Nursery)
     await stop(slow)
 
 
-async def test_who_does_not_wait_is_refused_where_others_would_wait_for_room(
-    nursery: trio.Nursery,
-) -> None:
-    @attrs.define(eq=False)
-    class Waiting(Slow):
-        mailbox = MailboxPolicy(1, WhenFull.BLOCK)
-
-    slow = await start(nursery, lambda: Waiting(trio.Event()))
-    await slow.cast(Waiting.work, 1)
-    await wait_all_tasks_blocked()
-    slow.cast_nowait(Waiting.work, 2)
-
-    with pytest.raises(MailboxFull, match=r"has no room for work\(3\)"):
-        slow.cast_nowait(Waiting.work, 3)
-    with pytest.raises(MailboxFull, match="has no room for 'anything'"):
-        slow.send_nowait("anything")
-    await stop(slow)
-
-
 async def test_blocked_senders_and_callers_fail_when_the_actor_ends(nursery: trio.Nursery) -> None:
     async def ask(how: str) -> None:
         try:

@@ -17,6 +17,7 @@ from actors import (
     ActorExited,
     Address,
     ExitReason,
+    MailboxFull,
     MailboxPolicy,
     Name,
     NoProcess,
@@ -369,3 +370,19 @@ async def test_an_actor_that_calls_waits_for_room(nursery: trio.Nursery) -> None
     assert await asker.call(Asker.ask) == [1, 2, 3]
     await stop(asker)
     await stop(small)
+
+
+async def test_who_does_not_wait_is_refused_where_others_would_wait_for_room(
+    nursery: trio.Nursery,
+) -> None:
+    clerk = await start(nursery, Clerk)
+    await clerk.cast(Clerk.sleep, 1000)
+    await wait_all_tasks_blocked()
+    clerk.cast_nowait(Clerk.add, 1)
+    clerk.send_nowait("anything")
+
+    with pytest.raises(MailboxFull, match=r"Clerk has no room for add\(3\)"):
+        clerk.cast_nowait(Clerk.add, 3)
+    with pytest.raises(MailboxFull, match="Clerk has no room for 'another'"):
+        clerk.send_nowait("another")
+    clerk.kill()
