@@ -21,6 +21,10 @@ comes back then is half of an answer, and to Lambda a success: the batch would b
 counts only if a module of the functions that were running names DeadlineExceeded. Else the delivery
 keeps what was swallowed, and is answered with that.
 
+C code may wait on when a signal cuts its wait short, and as long again, before it lets Python look:
+psycopg's does, for a tenth of a second. Signals that come sooner than that would hold it there for
+ever. So where none of a few has been taken the next one comes later; they wait for whoever looks.
+
 A `def` that is ended while it waits for a loop of asyncio's leaves its tasks there. They are ended,
 too, in the time that a `finally` has (room `unfinished`).
 """
@@ -29,6 +33,7 @@ import dis
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any, TypeVar, cast
@@ -44,6 +49,9 @@ F = TypeVar("F", bound=Callable[..., object])
 # Not SIGALRM, which user code uses; not SIGUSR1 or SIGUSR2, which profilers and servers do. Where
 # there are no real-time signals (macOS), the one that nobody takes and that does no harm.
 SIGNAL = signal.SIGRTMIN + 7 if hasattr(signal, "SIGRTMIN") else signal.SIGURG
+# How many may be on their way, for one may come just before what it is to cut short; and for how
+# many seconds there are no more of them then.
+UNTAKEN, PAUSE = 3, 0.15
 # Whose half-done work the loop would have to live with: what wraps trio's nurseries and scopes, or
 # keeps trio's sets of weak references.
 _DELICATE = frozenset({"anyio", "contextlib", "weakref", "_weakrefset"})
@@ -57,8 +65,8 @@ class Alarm:
     """Takes the signal while it is entered, and raises while a handler runs."""
 
     __slots__ = (
-        "_armed", "_cleans", "_entered", "_left", "_lock", "_looks", "_patient", "meant", "raises",
-        "runs",
+        "_armed", "_cleans", "_entered", "_left", "_lock", "_looks", "_patient", "_sent",
+        "_untaken", "meant", "raises", "runs",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -70,6 +78,8 @@ class Alarm:
         self._looks = False
         self._patient = False
         self._lock = threading.Lock()
+        # How many signals nobody has taken yet, and when the last one was sent.
+        self._untaken, self._sent = 0, 0.0
         # How many have run, and which of them is meant; None for whichever it is. Who signals may
         # lose the core between its look at an event and the signal, and the next event be there.
         self.runs = 0
@@ -137,8 +147,10 @@ class Alarm:
     def _signal(self) -> None:
         # Where nobody takes it, the signal would end the process.
         with self._lock:
-            if not self._entered:
+            now = time.monotonic()
+            if not self._entered or (self._untaken >= UNTAKEN and now - self._sent < PAUSE):
                 return
+            self._untaken, self._sent = self._untaken + 1, now
             try:
                 signal.pthread_kill(threading.main_thread().ident or 0, SIGNAL)
             except OSError:
@@ -146,6 +158,7 @@ class Alarm:
                 return
 
     def _raise(self, _: int, frame: FrameType | None) -> None:
+        self._untaken = 0
         # The next one comes while this one looks at a deep stack.
         if self._looks:
             return

@@ -1,6 +1,7 @@
 """The alarm ends a handler on the main thread, and hits nothing else."""
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -107,6 +108,25 @@ def test_one_that_comes_when_the_handler_is_gone_hits_nobody(alarm: Alarm) -> No
                 ended += 1
             assert not alarm._armed
     assert answered > 100
+
+
+def test_c_code_that_waits_as_long_again_at_each_signal_comes_to_look_at_them(
+    alarm: Alarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As psycopg's does, a tenth of a second from the last one on."""
+    sent = list[float]()
+    monkeypatch.setattr(signal, "pthread_kill", lambda *_: sent.append(time.monotonic()))
+
+    def in_c(event: object, context: object) -> None:
+        began = time.monotonic()
+        while time.monotonic() - max([began, *sent]) < 0.1:
+            assert time.monotonic() - began < 5, "it is held by signals"
+            time.sleep(0.001)
+        if sent:
+            alarm._raise(SIGNAL, sys._getframe())
+
+    with ringing(alarm, every=0.01), pytest.raises(DeadlineExceeded):
+        alarm.run(in_c, 1, 2)
 
 
 def test_a_handler_that_catches_it_is_signalled_again(alarm: Alarm) -> None:
