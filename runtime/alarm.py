@@ -43,6 +43,7 @@ from sniffio import thread_local as sniffio  # what trio tells its library's nam
 
 from .delivery import Delivery
 from .failure import DeadlineExceeded, is_below, is_own, is_users
+from .standing import awaited_in, is_asyncio_s_wait
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -188,8 +189,10 @@ class Alarm:
         while frame is not None and frame.f_code not in _handling:
             # One of each function: a recursion may be deep.
             frames[id(frame.f_code)] = frame
-            if self._armed and not self._cleans and _is_asyncio_s_wait(frame):
+            if self._armed and not self._cleans and is_asyncio_s_wait(frame):
                 self._left.append(frame.f_locals.get("future"))
+                # Now: `asyncio.run` ends its task before anybody asks.
+                error.awaited = error.awaited or awaited_in(frame)
             frame = frame.f_back
             if frame is None and (greenlet := getattr(greenlet, "parent", None)) is not None:
                 frame = getattr(greenlet, "gr_frame", None)
@@ -293,14 +296,6 @@ def _is_being_handled() -> bool:
             break
         error = error.__context__
     return isinstance(error, DeadlineExceeded | trio.Cancelled)
-
-
-def _is_asyncio_s_wait(frame: FrameType) -> bool:
-    """Whether it is what runs a loop of asyncio's until a future is done."""
-    return (
-        frame.f_code.co_name == "run_until_complete"
-        and frame.f_globals.get("__name__") == "asyncio.base_events"
-    )
 
 
 def _names_it(frame: FrameType) -> bool:

@@ -15,12 +15,15 @@ import sys
 import traceback
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actors.exits import leaf_in
 
 from .chain import Related, behind
 from .delivery import Outcome
+
+if TYPE_CHECKING:
+    from .standing import Awaited
 
 # The platform crops the cause at 64 KiB and refuses 1 MiB of headers with 431.
 CAUSE_LIMIT = 60 * 1024
@@ -96,7 +99,12 @@ class DeadlineExceeded(BaseException):
             return score(event)
         except DeadlineExceeded:
             return {"partial": True}
+
+    Attributes:
+        awaited: what it was raised in the wait for, if that was a task of asyncio's.
     """
+
+    awaited: "Awaited | None" = None
 
 
 class Stopped(DeadlineExceeded):

@@ -7,7 +7,8 @@ line is his. It is read off
     the worker's task                         a handler that could not be ended, or never began
     the main thread                           the loop is held, maybe by somebody else
 
-and goes on in another thread where okibi has the handler run there. Nothing of this costs an
+and goes on in another thread where okibi has the handler run there, and in the task that a plain
+`def` runs a loop of asyncio's for. Nothing of this costs an
 invocation that is in time.
 """
 
@@ -16,7 +17,8 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable
-from types import CodeType
+from contextlib import suppress
+from types import CodeType, FrameType
 from typing import Any, TypeVar, cast
 
 import trio
@@ -25,7 +27,7 @@ from actors import Address, Ref
 from actors.frames import Frames, frames_of, line_of
 
 from .delivery import Delivery, Outcome, State
-from .failure import LATE, error_json, is_below, is_own, is_users, is_users_own
+from .failure import LATE, DeadlineExceeded, error_json, is_below, is_own, is_users, is_users_own
 
 T = TypeVar("T")
 
@@ -71,7 +73,50 @@ class InThread(Elsewhere):
             self._ident = 0
 
     def frames(self) -> Frames:
-        return _frames_of_thread(self._ident)
+        frames = _frames_of_thread(self._ident)
+        waits = [awaited_in(frame) for frame, _ in frames if is_asyncio_s_wait(frame)]
+        return waits[-1].joined(frames) if waits else frames
+
+
+class Awaited:
+    """Where a task of asyncio's stands that a plain `def` runs a loop for.
+
+    Args:
+        frame: what runs the loop.
+        frames: the task's, the outermost first.
+    """
+
+    __slots__ = ("_frame", "_frames")
+
+    def __init__(self, frame: FrameType, frames: Frames) -> None:
+        self._frame = frame
+        self._frames = frames
+
+    def joined(self, frames: Frames) -> Frames:
+        """The frames down to what runs the loop, then the task's; those given where code of the
+        user's ran in there, for then they say it already.
+        """
+        at = next((n for n, (frame, _) in enumerate(frames) if frame is self._frame), None)
+        if at is None or any(is_users(f.f_code.co_filename) for f, _ in frames[at + 1 :]):
+            return frames
+        return frames[: at + 1] + self._frames
+
+
+def is_asyncio_s_wait(frame: FrameType) -> bool:
+    """Whether it is what runs a loop of asyncio's until a future is done."""
+    return (
+        frame.f_code.co_name == "run_until_complete"
+        and frame.f_globals.get("__name__") == "asyncio.base_events"
+    )
+
+
+def awaited_in(frame: FrameType) -> Awaited:
+    """What is waited for in a frame that `is_asyncio_s_wait`."""
+    frames: Frames = []
+    # A future need not be a task, nor one of asyncio's: whatever the user has made of it.
+    with suppress(Exception):
+        frames = frames_of_awaiting(frame.f_locals["future"].get_coro())
+    return Awaited(frame, frames)
 
 
 # -- the error
@@ -207,6 +252,8 @@ def frames_of_error(error: BaseException, further: int = DEPTH) -> Frames:
         further: how many such steps to go, for user code may have made a circle of them.
     """
     frames = list(traceback.walk_tb(error.__traceback__))
+    if isinstance(error, DeadlineExceeded) and error.awaited is not None:
+        frames = error.awaited.joined(frames)
     inner: BaseException | None = None
     if isinstance(error, BaseExceptionGroup):
         inner = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
@@ -222,7 +269,7 @@ def frames_of_awaiting(coroutine: Any) -> Frames:
     frames: Frames = []
     while coroutine is not None:
         frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
-        if frame is None:
+        if not isinstance(frame, FrameType):
             break
         frames.append((frame, frame.f_lineno))
         inner = getattr(coroutine, "cr_await", None)

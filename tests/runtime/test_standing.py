@@ -3,7 +3,8 @@
 import asyncio
 import json
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors import Actor, start
+from runtime.alarm import Alarm
 from runtime.delivery import Outcome
 from runtime.failure import LATE, DeadlineExceeded
 from runtime.standing import (
@@ -24,6 +26,7 @@ from runtime.standing import (
     late_held,
 )
 from tests.runtime.stage import delivery, worker
+from tests.runtime.test_alarm import ringing
 
 
 def told(outcome: Outcome) -> tuple[str, list[str]]:
@@ -40,6 +43,12 @@ def told(outcome: Outcome) -> tuple[str, list[str]]:
 
 def names(frames: list[tuple[Any, int]]) -> list[str]:
     return [frame.f_code.co_name for frame, _ in frames]
+
+
+class Untellable(asyncio.Future[None]):
+    @property
+    def get_coro(self) -> Any:
+        raise LookupError
 
 
 async def cancelled(act: Callable[[], Any]) -> BaseException:
@@ -113,6 +122,92 @@ def test_a_line_of_the_user_s_own_comes_before_one_that_is_installed() -> None:
 
     assert words.endswith(", in test_a_line_of_the_user_s_own_comes_before_one_that_is_installed")
     assert functions[-1] == "get"
+
+
+# -- a task that a plain `def` runs a loop of asyncio's for
+
+
+async def waits() -> None:
+    await on_nothing()
+
+
+async def on_nothing() -> None:
+    await asyncio.sleep(60)
+
+
+async def holds() -> None:
+    time.sleep(60)  # noqa: ASYNC251, the loop is held
+
+
+async def gathers() -> None:
+    await asyncio.gather(asyncio.sleep(60))
+
+
+def by_run(task: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(task())
+
+
+def by_its_own_loop(task: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(task())
+    finally:
+        loop.close()
+
+
+@pytest.mark.parametrize("run", [by_run, by_its_own_loop])
+@pytest.mark.parametrize(
+    ("task", "line"), [(waits, "on_nothing"), (holds, "holds"), (gathers, "gathers")]
+)
+def test_a_def_that_runs_a_loop_of_asyncio_s_stands_where_its_task_does(
+    run: Callable[[Any], None], task: Callable[[], Coroutine[Any, Any, None]], line: str
+) -> None:
+    with (alarm := Alarm()), ringing(alarm), pytest.raises(DeadlineExceeded) as caught:
+        alarm.run(lambda *_: run(task), {}, None)
+    words, functions = told(late_by(caught.value, "id-1"))
+
+    assert words.endswith(f", in {line}")
+    assert functions[-1] == line
+    assert run.__name__ in functions
+
+
+@pytest.mark.parametrize("what", [asyncio.Future, Untellable])
+def test_one_that_waits_for_what_is_no_task_stands_at_its_own_line(
+    what: type["asyncio.Future[None]"],
+) -> None:
+    def handler(event: object, context: object) -> None:
+        loop.run_until_complete(what(loop=loop))
+
+    loop = asyncio.new_event_loop()
+    with (alarm := Alarm()), ringing(alarm), pytest.raises(DeadlineExceeded) as caught:
+        alarm.run(handler, {}, None)
+    loop.close()
+    words, _ = told(late_by(caught.value, "id-1"))
+
+    assert words.endswith(", in handler")
+
+
+def test_in_a_thread_of_its_own_it_stands_there_too() -> None:
+    async def says() -> None:
+        begun.set()
+        await until_over()
+
+    async def until_over() -> None:
+        while not over.is_set():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    thread, begun, over = InThread(), threading.Event(), threading.Event()
+    runner = threading.Thread(target=thread.run, args=(lambda: asyncio.run(says()),))
+    runner.start()
+    assert begun.wait(5)
+    # Now and then its task is at work, and waits for nothing.
+    seen, enough = names(thread.frames()), time.monotonic() + 5
+    while "until_over" not in seen and time.monotonic() < enough:
+        seen = names(thread.frames())
+    over.set()
+    runner.join()
+
+    assert "until_over" in seen
 
 
 # -- elsewhere
