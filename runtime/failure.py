@@ -21,6 +21,7 @@ from actors.exits import leaf_in
 
 from .chain import Related, behind
 from .delivery import Outcome
+from .installed import PACKAGES, is_installed
 
 if TYPE_CHECKING:
     from .standing import Awaited
@@ -52,8 +53,7 @@ _OWN = tuple(os.path.join(_HOUSE, name, "") for name in ("actors", "supervisors"
 # A `def` on the main thread, and what runs on okibi's own loop of asyncio's, lack something else.
 _NO_TRIO = tuple(os.path.join(_HOUSE, "runtime", name) for name in ("aio" + os.sep, "alarm.py"))
 _STANDARD = os.path.join(os.path.dirname(os.__file__), "")
-_PACKAGES = ("site-packages", "dist-packages")
-_INSTALLED = tuple(os.path.join(_STANDARD, name, "") for name in _PACKAGES)
+_INSTALLED = tuple(os.path.join(_STANDARD, name, "") for name in PACKAGES)
 # Bound before there is a user's module that may put another library's functions in their place.
 to_json = json.JSONEncoder(ensure_ascii=False).encode
 _decode = json.JSONDecoder().decode
@@ -205,7 +205,7 @@ def is_users(filename: str) -> bool:
 
 def is_users_own(filename: str) -> bool:
     """The same, and not installed: what the user has written himself."""
-    return is_users(filename) and not any(f"/{name}/" in filename for name in _PACKAGES)
+    return is_users(filename) and not is_installed(filename)
 
 
 def is_below(filename: str) -> bool:

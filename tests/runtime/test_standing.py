@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -122,6 +123,21 @@ def test_a_line_of_the_user_s_own_comes_before_one_that_is_installed() -> None:
 
     assert words.endswith(", in test_a_line_of_the_user_s_own_comes_before_one_that_is_installed")
     assert functions[-1] == "get"
+
+
+@pytest.mark.parametrize("file", ["client.py", "asyncpg/protocol.pyx"])
+def test_so_it_does_where_that_lies_beside_his_or_is_compiled(tmp_path: Path, file: str) -> None:
+    """As `pip install --target` has it, for a package of Lambda's."""
+    (tmp_path / "client-1.0.dist-info").mkdir()
+    code: dict[str, Any] = {"error": DeadlineExceeded()}
+    name = str(tmp_path / file) if file == "client.py" else file
+    exec(compile("def get():\n raise error\n", name, "exec"), code)
+
+    with pytest.raises(DeadlineExceeded) as caught:
+        code["get"]()
+    words, _ = told(late_by(caught.value, "id-1"))
+
+    assert words.endswith(", in test_so_it_does_where_that_lies_beside_his_or_is_compiled")
 
 
 # -- a task that a plain `def` runs a loop of asyncio's for

@@ -1,0 +1,85 @@
+"""What was installed beside the user's own code is told from it."""
+
+from pathlib import Path
+
+import pytest
+
+from runtime.failure import is_users_own
+from runtime.installed import is_installed
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A package for Lambda, as `pip install --target` leaves it."""
+    lists = {
+        "redis-8.1.0": "redis/client.py,sha256=a,1\n",
+        "google_cloud_storage-3.0": "google/cloud/storage.py,sha256=a,1\n",
+        "SQLAlchemy-1.4": "sqlalchemy/engine.py,sha256=a,1\n",
+        "typing.extensions-4.0": "typing_extensions.py,sha256=a,1\n",
+        "ours-1.0": "ours/work.py,sha256=a,1\n",
+    }
+    for name, files in lists.items():
+        (folder := tmp_path / f"{name}.dist-info").mkdir()
+        (folder / "RECORD").write_text(files)
+    (tmp_path / "ours-1.0.dist-info" / "direct_url.json").write_text("{}")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "redis/client.py",
+        "redis/asyncio/client.py",
+        "google/cloud/storage.py",
+        "sqlalchemy/engine.py",
+        "typing_extensions.py",
+    ],
+)
+def test_what_a_dist_info_beside_it_tells_of_is_installed(root: Path, file: str) -> None:
+    assert is_installed(str(root / file))
+    assert not is_users_own(str(root / file))
+
+
+@pytest.mark.parametrize(
+    "file", ["app.py", "src/app.py", "src/redis.py", "rediscover.py", "goo/app.py", "goog.py"]
+)
+def test_what_none_tells_of_is_the_user_s(root: Path, file: str) -> None:
+    assert not is_installed(str(root / file))
+    assert is_users_own(str(root / file))
+
+
+def test_what_begins_alike_counts_by_the_list_of_its_files(root: Path) -> None:
+    (root / "app_common-1.0.dist-info").mkdir()
+    (root / "app_common-1.0.dist-info" / "RECORD").write_text("app_common/a.py,sha256=a,1\n")
+
+    assert not is_installed(str(root / "app.py"))
+    assert is_installed(str(root / "app_common" / "a.py"))
+
+
+def test_what_was_installed_from_somebody_s_own_folder_is_his(root: Path) -> None:
+    assert is_users_own(str(root / "ours" / "work.py"))
+
+
+def test_a_compiled_module_s_file_that_is_not_there_is_where_it_was_built(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    (root / "fast.pyx").touch()
+    (root / "redis").mkdir()
+    (root / "redis" / "speedups.pyx").touch()
+
+    assert is_installed("asyncpg/protocol/protocol.pyx")
+    assert is_installed("redis/speedups.pyx")
+    assert not is_installed("fast.pyx")
+
+
+def test_no_folder_can_be_read_without_a_descriptor_and_nothing_is_raised(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("builtins.open", refuses)
+    assert not is_installed(str(root / "google" / "cloud" / "storage.py"))
+    monkeypatch.setattr("os.listdir", refuses)
+    assert not is_installed(str(root / "elsewhere" / "redis" / "client.py"))
