@@ -7,6 +7,7 @@ documentation written for it go on being right.
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +15,7 @@ from typing import Any, cast
 import actors
 import supervisors
 
-from .failure import InitError, init_error
+from .failure import InitError, init_error, is_users
 from .function import Function
 from .handler import Handler
 
@@ -167,7 +168,10 @@ def _patched() -> Any:
 def _import_error(name: str, error: BaseException) -> InitError:
     if isinstance(error, ImportError):
         words = f"Unable to import module '{name}': {error}"
-        return InitError("Runtime.ImportModuleError", words, init_error(error).stack)
+        frames = traceback.extract_tb(error.__traceback__)
+        # Of a module that is not there, all frames are the import system's, and okibi's above them.
+        stack = init_error(error).stack if any(is_users(f.filename) for f in frames) else ()
+        return InitError("Runtime.ImportModuleError", words, stack)
     if isinstance(error, SyntaxError):
         line = f'  File "{error.filename}" Line {error.lineno}\n    {error.text}'
         return InitError(

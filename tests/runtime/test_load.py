@@ -152,6 +152,13 @@ def test_the_stack_of_an_import_begins_in_the_user_s_file(root: Path) -> None:
     assert 'raise KeyError("missing")' in stack[1]
 
 
+def test_a_module_that_is_not_there_has_no_stack_as_in_the_official_client(root: Path) -> None:
+    (root / "imports_absent.py").write_text("import absent_2")
+
+    assert error_of("absent_1.handler", root).stack == ()
+    assert len(error_of("imports_absent.handler", root).stack) > 0
+
+
 def test_a_syntax_error_s_stack_is_file_line_and_text(root: Path) -> None:
     (root / "no_syntax.py").write_text("def handler(event)\n    pass")
 
