@@ -26,7 +26,9 @@ psycopg's does, for a tenth of a second. Signals that come sooner than that woul
 ever. So where none of a few has been taken the next one comes later; they wait for whoever looks.
 
 A `def` that is ended while it waits for a loop of asyncio's leaves its tasks there. They are ended,
-too, in the time that a `finally` has (room `unfinished`).
+too, in the time that a `finally` has (room `unfinished`). A loop that is none of the standard
+library's, as uvloop's, takes a signal in a callback of its own, and lets nothing but a
+KeyboardInterrupt or a SystemExit out of that: what is raised there is one, too.
 """
 
 import dis
@@ -181,7 +183,10 @@ class Alarm:
 
     def _error_for(self, frame: FrameType | None) -> DeadlineExceeded:
         """What is raised in a frame; its delivery keeps it if nobody there can know of it."""
-        error, frames = self.raises(), dict[int, FrameType]()
+        loop = _other_loop() if self._armed else None
+        error, frames = _raised_in(self.raises, loop), dict[int, FrameType]()
+        if loop is not None and not self._cleans:
+            self._left.append(loop)
         # The stack of a greenlet ends where it began, and goes on in its parent. SQLAlchemy has
         # code of the user's in one (AsyncSession).
         library: Any = getattr(sys.modules.get("greenlet"), "getcurrent", lambda: None)
@@ -296,6 +301,20 @@ def _is_being_handled() -> bool:
             break
         error = error.__context__
     return isinstance(error, DeadlineExceeded | trio.Cancelled)
+
+
+def _other_loop() -> Any:
+    """The loop that runs in this thread, if it is asyncio's by its interface alone."""
+    events, base = (sys.modules.get(f"asyncio.{name}") for name in ("events", "base_events"))
+    loop: Any = None if events is None else events._get_running_loop()
+    return None if base is None or isinstance(loop, base.BaseEventLoop) else loop
+
+
+def _raised_in(kind: type[DeadlineExceeded], loop: object) -> DeadlineExceeded:
+    if loop is None:
+        return kind()
+    interrupts: type[DeadlineExceeded] = type(kind.__name__, (kind, KeyboardInterrupt), {})
+    return interrupts()
 
 
 def _names_it(frame: FrameType) -> bool:

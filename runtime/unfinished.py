@@ -26,17 +26,21 @@ def end(waited_for: Iterable[Any]) -> None:
     """Cancel the tasks, and run their loops until they have ended.
 
     Args:
-        waited_for: the futures that `run_until_complete` was given, if any.
+        waited_for: the futures that `run_until_complete` was given, if any; or a loop, where it is
+            not known what that was given.
     """
-    for future in {*waited_for}:
+    for each in {*waited_for}:
         # Whatever it raises: the event has its answer. By the alarm it ends at half of the margin.
         with suppress(BaseException):
-            _end(future)
+            _end(each)
 
 
-def _end(future: "asyncio.Future[object]") -> None:
-    loop = future.get_loop()
-    left = [] if loop.is_closed() else [*_left_by(future, loop)]
+def _end(waited_for: Any) -> None:
+    whole = isinstance(waited_for, _asyncio().AbstractEventLoop)
+    loop: asyncio.AbstractEventLoop = waited_for if whole else waited_for.get_loop()
+    if loop.is_closed():
+        return
+    left = [*(_of_this_event(loop) if whole else _left_by(waited_for, loop))]
     for each in left:
         each.cancel()
     if left:
@@ -50,6 +54,10 @@ def _left_by(
         return [future]
     if future.cancelled() or not isinstance(future.exception(), DeadlineExceeded):
         return []
+    return _of_this_event(loop)
+
+
+def _of_this_event(loop: "asyncio.AbstractEventLoop") -> "Iterable[asyncio.Future[object]]":
     return filter(_is_of_this_event, _asyncio().all_tasks(loop))
 
 

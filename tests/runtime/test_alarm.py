@@ -1,5 +1,6 @@
 """The alarm ends a handler on the main thread, and hits nothing else."""
 
+import asyncio
 import signal
 import sys
 import threading
@@ -7,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
@@ -127,6 +128,47 @@ def test_c_code_that_waits_as_long_again_at_each_signal_comes_to_look_at_them(
 
     with ringing(alarm, every=0.01), pytest.raises(DeadlineExceeded):
         alarm.run(in_c, 1, 2)
+
+
+class OtherLoop(asyncio.AbstractEventLoop):
+    """Asyncio's by its interface alone: as uvloop's it logs what a callback raises, and goes on."""
+
+    def run_forever(self) -> None:
+        asyncio._set_running_loop(self)
+        enough = time.monotonic() + 5
+        try:
+            while time.monotonic() < enough:
+                try:
+                    time.sleep(0.01)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException:
+                    continue
+        finally:
+            asyncio._set_running_loop(None)
+
+    def is_closed(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("kind", [DeadlineExceeded, Stopped])
+def test_a_loop_that_lets_nothing_but_an_interrupt_out_of_its_callbacks_lets_it_out(
+    alarm: Alarm, kind: type[DeadlineExceeded]
+) -> None:
+    alarm.raises, other = kind, cast("Any", OtherLoop)()
+
+    with ringing(alarm), pytest.raises(kind) as caught:
+        alarm.run(lambda *_: other.run_forever(), 1, 2)
+
+    assert type(caught.value).__name__ == kind.__name__
+    assert type(caught.value) is not kind
+
+
+def test_what_is_raised_in_asyncio_s_own_loop_is_no_interrupt(alarm: Alarm) -> None:
+    with ringing(alarm), pytest.raises(DeadlineExceeded) as caught:
+        alarm.run(lambda *_: asyncio.run(asyncio.sleep(60)), 1, 2)
+
+    assert type(caught.value) is DeadlineExceeded
 
 
 def test_a_handler_that_catches_it_is_signalled_again(alarm: Alarm) -> None:

@@ -8,7 +8,7 @@ from contextvars import copy_context
 
 import pytest
 
-from runtime import current
+from runtime import current, unfinished
 from runtime.alarm import SIGNAL, Alarm, handles
 from runtime.delivery import Delivery
 from runtime.failure import DeadlineExceeded
@@ -139,6 +139,37 @@ def test_what_ran_beside_a_task_that_ended_by_it_ends_too_but_what_is_not_its_ev
         assert asyncio.all_tasks(loop) == {lasts}
     lasts.cancel()
     loop.run_until_complete(asyncio.wait([lasts]))
+
+
+def test_of_a_loop_that_tells_nobody_what_it_waits_for_the_event_s_own_tasks_end(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    said = list[str]()
+    lasts = loop.create_task(asyncio.sleep(60))
+
+    def invoked() -> None:
+        current.enter("an id", {})
+        task = loop.create_task(late(said))
+        loop.run_until_complete(asyncio.sleep(0))
+        unfinished.end([loop, loop])
+        assert task.cancelled()
+
+    copy_context().run(invoked)
+
+    current.expect(1)
+    assert said == ["cleaned up"]
+    if hasattr(lasts, "get_context"):
+        assert asyncio.all_tasks(loop) == {lasts}
+    lasts.cancel()
+    loop.run_until_complete(asyncio.wait([lasts]))
+
+
+def test_a_loop_that_is_closed_is_let_be(loop: asyncio.AbstractEventLoop) -> None:
+    loop.close()
+
+    unfinished.end([loop])
+
+    assert loop.is_closed()
 
 
 @pytest.mark.parametrize("first", [["a", "b"], ["a", "blocks"]])
