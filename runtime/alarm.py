@@ -183,10 +183,8 @@ class Alarm:
 
     def _error_for(self, frame: FrameType | None) -> DeadlineExceeded:
         """What is raised in a frame; its delivery keeps it if nobody there can know of it."""
-        loop = _other_loop() if self._armed else None
+        loop = _running_loop() if self._armed else None
         error, frames = _raised_in(self.raises, loop), dict[int, FrameType]()
-        if loop is not None and not self._cleans:
-            self._left.append(loop)
         # The stack of a greenlet ends where it began, and goes on in its parent. SQLAlchemy has
         # code of the user's in one (AsyncSession).
         library: Any = getattr(sys.modules.get("greenlet"), "getcurrent", lambda: None)
@@ -198,9 +196,13 @@ class Alarm:
                 self._left.append(frame.f_locals.get("future"))
                 # Now: `asyncio.run` ends its task before anybody asks.
                 error.awaited = error.awaited or awaited_in(frame)
+                loop = None
             frame = frame.f_back
             if frame is None and (greenlet := getattr(greenlet, "parent", None)) is not None:
                 frame = getattr(greenlet, "gr_frame", None)
+        if loop is not None and not self._cleans:
+            # What it runs for stands in no frame of Python's, or in one of nest_asyncio's.
+            self._left.append(loop)
         delivery = None if frame is None else frame.f_locals.get("delivery")
         # What is raised in the tasks' clean-up is not the handler's to let out.
         if not self._cleans and isinstance(delivery, Delivery) and delivery.swallowed is None:
@@ -303,15 +305,15 @@ def _is_being_handled() -> bool:
     return isinstance(error, DeadlineExceeded | trio.Cancelled)
 
 
-def _other_loop() -> Any:
-    """The loop that runs in this thread, if it is asyncio's by its interface alone."""
-    events, base = (sys.modules.get(f"asyncio.{name}") for name in ("events", "base_events"))
-    loop: Any = None if events is None else events._get_running_loop()
-    return None if base is None or isinstance(loop, base.BaseEventLoop) else loop
+def _running_loop() -> Any:
+    """The loop of asyncio's that runs in this thread, if any."""
+    events = sys.modules.get("asyncio.events")
+    return None if events is None else events._get_running_loop()
 
 
 def _raised_in(kind: type[DeadlineExceeded], loop: object) -> DeadlineExceeded:
-    if loop is None:
+    base = sys.modules.get("asyncio.base_events")
+    if loop is None or base is None or isinstance(loop, base.BaseEventLoop):
         return kind()
     interrupts: type[DeadlineExceeded] = type(kind.__name__, (kind, KeyboardInterrupt), {})
     return interrupts()

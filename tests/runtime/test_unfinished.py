@@ -141,6 +141,29 @@ def test_what_ran_beside_a_task_that_ended_by_it_ends_too_but_what_is_not_its_ev
     loop.run_until_complete(asyncio.wait([lasts]))
 
 
+def test_so_it_is_where_something_else_runs_the_loop(
+    alarm: Alarm, loop: asyncio.AbstractEventLoop
+) -> None:
+    """As nest_asyncio does, by a function of its own."""
+    said = list[str]()
+
+    def handler(event: object, context: object) -> None:
+        tasks.append(loop.create_task(late(said)))
+        loop.run_forever()
+
+    def invoked() -> None:
+        current.enter("an id", {})
+        alarm.run(handler, {}, None)
+
+    tasks = list[asyncio.Task[None]]()
+    with ringing(alarm), pytest.raises(DeadlineExceeded):
+        copy_context().run(invoked)
+
+    current.expect(1)
+    assert tasks[0].cancelled()
+    assert said == ["cleaned up"]
+
+
 def test_of_a_loop_that_tells_nobody_what_it_waits_for_the_event_s_own_tasks_end(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
