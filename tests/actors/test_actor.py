@@ -87,7 +87,7 @@ async def test_who_asks_for_the_mail_of_one_that_has_ended_is_told_so(
     made = list[Idle]()
     await (await start(nursery, Idle, path="/idle")).wait()
 
-    with pytest.raises(RuntimeError, match="^/idle has ended: no message comes to it$"):
+    with pytest.raises(RuntimeError, match=r"^/idle has ended: no message comes to it$"):
         await made[0].receive()
 
 
