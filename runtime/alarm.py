@@ -195,7 +195,7 @@ class Alarm:
             if self._armed and not self._cleans and is_asyncio_s_wait(frame):
                 self._left.append(frame.f_locals.get("future"))
                 # Now: `asyncio.run` ends its task before anybody asks.
-                error.awaited = error.awaited or awaited_in(frame)
+                error.awaited = error.awaited or awaited_in(frame).joined
                 loop = None
             frame = frame.f_back
             if frame is None and (greenlet := getattr(greenlet, "parent", None)) is not None:

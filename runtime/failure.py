@@ -13,18 +13,16 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from actors.exits import leaf_in
+from actors.frames import Frames
 
 from .chain import Related, behind
 from .delivery import Outcome
 from .installed import PACKAGES, is_installed
-
-if TYPE_CHECKING:
-    from .standing import Awaited
 
 # The platform crops the cause at 64 KiB and refuses 1 MiB of headers with 431.
 CAUSE_LIMIT = 60 * 1024
@@ -101,10 +99,10 @@ class DeadlineExceeded(BaseException):
             return {"partial": True}
 
     Attributes:
-        awaited: what it was raised in the wait for, if that was a task of asyncio's.
+        awaited: lets a stack go on in the task of asyncio's that it was raised in the wait for.
     """
 
-    awaited: "Awaited | None" = None
+    awaited: Callable[[Frames], Frames] | None = None
 
 
 class Stopped(DeadlineExceeded):

@@ -253,7 +253,7 @@ def frames_of_error(error: BaseException, further: int = DEPTH) -> Frames:
     """
     frames = list(traceback.walk_tb(error.__traceback__))
     if isinstance(error, DeadlineExceeded) and error.awaited is not None:
-        frames = error.awaited.joined(frames)
+        frames = error.awaited(frames)
     inner: BaseException | None = None
     if isinstance(error, BaseExceptionGroup):
         inner = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
