@@ -258,6 +258,8 @@ class DynamicSupervisor(Parent):
                 await self._child_ended(place, message.process)
         elif isinstance(message, Retry):
             if message.wanted:
+                if message.uncounted is not None:
+                    self._count(message.place, message.uncounted)
                 await self._start_again(message.place)
         else:
             await super().handle_info(message)
@@ -356,17 +358,22 @@ class DynamicSupervisor(Parent):
             ref = await self._children.start(place)
         except StartError as failure:
             logger.error("%s", failure, exc_info=failure.reason.error)
-            self._count(place, failure.reason)
             self._restarting[place.id] = waiting
-            self._retry(place)
+            uncounted: ExitReason | None = failure.reason
+            if self.flags.backoff is not None:
+                # It must not wait only to give up.
+                self._count(place, failure.reason)
+                uncounted = None
+            self._retry(place, uncounted)
             return
         if ref is None:
             self._forget(place)
         else:
             logger.info("%s restarted", ref.path)
 
-    def _retry(self, place: Place) -> None:
-        self._children.retry(place, place.put_off(self.flags.backoff, self.flags.period))
+    def _retry(self, place: Place, uncounted: ExitReason | None = None) -> None:
+        delay = place.put_off(self.flags.backoff, self.flags.period)
+        self._children.retry(place, delay, uncounted)
 
     def _count(self, place: Place, reason: ExitReason) -> None:
         decision = count(self.flags, self._restarts, trio.current_time())

@@ -11,7 +11,17 @@ from typing import Any
 
 import trio
 
-from actors import IGNORED, Actor, AlreadyRegistered, Ref, StartError, Timer, crashed, logs
+from actors import (
+    IGNORED,
+    Actor,
+    AlreadyRegistered,
+    ExitReason,
+    Ref,
+    StartError,
+    Timer,
+    crashed,
+    logs,
+)
 from actors.process import Phase, Process
 from actors.start import GRACE, spawn
 
@@ -91,12 +101,17 @@ class Retry:
     """A supervisor's message to itself: try again to start who stands there.
 
     Called off by taking it away from its place: then it finds itself outdated.
+
+    Attributes:
+        place: where.
+        uncounted: why the start before failed, if this attempt is still to be counted.
     """
 
-    __slots__ = ("place",)
+    __slots__ = ("place", "uncounted")
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, uncounted: ExitReason | None = None) -> None:
         self.place = place
+        self.uncounted = uncounted
 
     @property
     def wanted(self) -> bool:
@@ -203,13 +218,13 @@ class Children:
         process.watchers[self] = self
         return process
 
-    def retry(self, place: Place, delay: float = 0.0) -> None:
+    def retry(self, place: Place, delay: float = 0.0, uncounted: ExitReason | None = None) -> None:
         """Try again later, by way of the mailbox: what was asked meanwhile comes first.
 
         Not as a `send`, which an actor that has just been asked to stop refuses.
         """
         place.move(Event.RETRY)
-        place.retry = message = Retry(place)
+        place.retry = message = Retry(place, uncounted)
         if delay > 0:
             self._owner.mailbox.add(Timer(trio.current_time() + delay, message))
         else:

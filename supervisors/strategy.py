@@ -22,6 +22,9 @@ Each attempt counts, failed ones too, so a child that can no longer start brings
 down instead of being tried for ever. After a failed attempt the supervisor goes back to its
 mailbox before it tries again, so a request to stop gets its turn. What did start stays up until
 then: one_for_all stops it again and starts all, rest_for_one goes on from the child that failed.
+The next attempt is counted when it is made: one that is called off meanwhile, or that a sibling's
+restart takes along, was none. (With back-off, when the one before has failed: nobody is to wait
+for an attempt that will not be made.)
 
 A significant child that has ended by itself and is not to run again may be the end of its
 supervisor: any_significant, the first of them; all_significant, the last, when no other lives or

@@ -128,12 +128,12 @@ class Supervisor(Parent):
     | ONE_FOR_ALL | all: they only make sense together |
 
     All in reach are started, also those that had stayed down; TEMPORARY ones are dropped. A
-    restart that fails is counted and tried again; between two attempts requests have their turn.
+    restart that fails is tried again; between two attempts requests have their turn.
 
     **Intensity.** What a restart does not cure, it must not hide. More than `intensity` restarts
     within `period` seconds, of all children together, and the supervisor stops them all and ends
     with SupervisorGaveUp, which for the supervisor above is one crash, to be counted there. A
-    failed attempt counts as one, siblings that restart along do not. So a fault spreads floor by
+    new attempt counts as one, siblings that restart along do not. So a fault spreads floor by
     floor, each a larger part that is started afresh, until it is cured or the top gives up: that
     raises into the nursery, for what is then to be restarted is the process. The log has each
     crash, the first one first. `backoff` puts waits between restarts, for faults that need time.
@@ -279,6 +279,8 @@ class Supervisor(Parent):
                 await self._child_ended(place, message.process.reason or SHUTDOWN)
         elif isinstance(message, Retry):
             if message.wanted:
+                if message.uncounted is not None:
+                    self._count(message.place, message.uncounted)
                 await self._perform(self._again(message.place))
         else:
             await super().handle_info(message)
@@ -317,11 +319,18 @@ class Supervisor(Parent):
 
     def _start_failed(self, place: Place, failure: StartError) -> None:
         logger.error("%s", failure, exc_info=failure.reason.error)
+        uncounted: ExitReason | None = failure.reason
+        if self.flags.backoff is not None:
+            # It must not wait only to give up.
+            self._count(place, failure.reason)
+            uncounted = None
+        self._children.retry(place, self._pause(place), uncounted)
+
+    def _count(self, place: Place, reason: ExitReason) -> None:
         decision = count(self.flags, self._restarts, trio.current_time())
         if decision.give_up:
-            raise SupervisorGaveUp(self.path, self.flags, place.id, failure.reason)
+            raise SupervisorGaveUp(self.path, self.flags, place.id, reason)
         self._restarts = decision.restarts
-        self._children.retry(place, self._pause(place))
 
     def _pause(self, place: Place) -> float:
         return place.put_off(self.flags.backoff, self.flags.period)
