@@ -225,7 +225,7 @@ class TaskStream(Generic[T, R]):
     async def _read(self) -> ItemOutcome[T, R]:
         while not self._over:
             await self._fill()
-            if self._late is not None and self._on_timeout is OnTimeout.EXIT:
+            if self._late is not None:
                 late = self._late
                 self._stop()
                 raise TimeoutError(f"the stream ends: {late.item!r} took too long")
@@ -278,7 +278,7 @@ class TaskStream(Generic[T, R]):
         def note(_: Process) -> None:
             if not self._ordered:
                 self._ended.append(item)
-            if item.late:
+            if item.late and self._on_timeout is OnTimeout.EXIT:
                 self._late = self._late or item
             self._changed.set()
 

@@ -237,6 +237,26 @@ async def test_with_kill_task_it_is_an_outcome_like_another(
     assert said(caplog) == []
 
 
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_with_kill_task_the_items_after_it_have_their_turn(
+    autojump_clock: MockClock, ordered: bool
+) -> None:
+    """on_timeout: :kill_task: the stream goes on, where :exit ends it"""
+    async with some_tasks() as tasks:
+        stream = TaskStream(
+            tasks,
+            nap,
+            [60, 1, 60, 2],
+            max_concurrency=1,
+            ordered=ordered,
+            timeout=3,
+            on_timeout=OnTimeout.KILL_TASK,
+        )
+
+        late = "Error(TimeoutError('it took longer than 3 s'))"
+        assert await read(stream) == [late, 1, late, 2]
+
+
 async def test_the_time_of_an_item_runs_while_the_reader_is_busy(
     autojump_clock: MockClock,
 ) -> None:
