@@ -186,9 +186,10 @@ class Mailbox:
         """Put a message on the control lane. One that nobody will read any more is forgotten."""
         if not self.closed:
             self._wake()
-            if self.control is _EMPTY:
-                self.control = deque()
-            self.control.append(message)
+            if self.timers:
+                # What was due before stands before it, though the reader has not looked since.
+                self._ring(self.timers)
+            self._steer(message)
 
     def offer(self, message: object) -> object | None:
         """Put a message on the data lane without waiting; give the one dropped for it, if any.
@@ -331,9 +332,7 @@ class Mailbox:
         while True:
             timers = self.timers
             if timers and not (self._rang and self.data):
-                for rung in ring(timers, trio.current_time()):
-                    self.post(rung)
-                    self._rang = True
+                self._ring(timers)
             if self.control:
                 message = self.control.popleft()
                 if not isinstance(message, Tick):
@@ -409,6 +408,16 @@ class Mailbox:
         if reader is not None:
             reschedule(reader, _LOOK)
             self._reader = None
+
+    def _ring(self, timers: list[Timer]) -> None:
+        for rung in ring(timers, trio.current_time()):
+            self._steer(rung)
+            self._rang = True
+
+    def _steer(self, message: object) -> None:
+        if self.control is _EMPTY:
+            self.control = deque()
+        self.control.append(message)
 
     def _append(self, message: object) -> None:
         if self.data is _EMPTY:

@@ -6,7 +6,7 @@ import attrs
 import pytest
 import trio
 
-from actors import TIMEOUT, Actor, Server, start, stop
+from actors import TIMEOUT, Actor, Down, Server, start, stop
 from actors.mailbox import Mailbox
 from actors.timers import Interval, Tick, Timer, ring, sweep, take
 
@@ -47,6 +47,34 @@ async def test_a_timer_rings_when_it_is_due(
 
     assert await alarm.call(Alarm.what_was_heard) == [(2.0, "ring")]
     await stop(alarm)
+
+
+async def test_a_down_comes_between_the_timers_that_were_due_before_it_and_after_it(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    """OTP: a mailbox is in the order of arrival, also of what arrives while its owner is busy."""
+
+    class Guard(Alarm):
+        async def init(self) -> None:
+            self.since = trio.current_time()
+            self.monitor(guarded)
+
+    guarded = await start(nursery, Alarm)
+    guard = await start(nursery, Guard)
+    await guard.call(Alarm.set, 1.0, "before")
+    await guard.call(Alarm.set, 3.0, "after")
+    await guard.cast(Alarm.work, 5.0)
+    await trio.sleep(2)
+    guarded.stop()
+
+    heard = [message for _, message in await guard.call(Alarm.what_was_heard)]
+
+    assert [message if isinstance(message, str) else type(message) for message in heard] == [
+        "before",
+        Down,
+        "after",
+    ]
+    await stop(guard)
 
 
 async def test_timers_ring_in_the_order_they_are_due_then_set(
