@@ -206,12 +206,15 @@ class Task(Generic[R_co]):
             grace: as of `stop`.
 
         Returns:
-            Its outcome, if it came to one nevertheless; None if it ended since it was asked to.
+            Its outcome, if it came to one nevertheless, or somebody else had killed it before; None
+            if it was shut down.
         """
+        by_another = self._process.reason is not None and not self._asked
         self.stop(grace=grace)
         reason = await self._process.wait_dead()
         reached = self.outcome_nowait()
-        ended = isinstance(reached, Error) and reason.kind in ("shutdown", "killed")
+        killed = reason.kind == "killed" and not by_another
+        ended = isinstance(reached, Error) and (killed or reason.kind == "shutdown")
         return None if ended else reached
 
     def __del__(self) -> None:

@@ -5,6 +5,7 @@ Named by the rule; what Elixir's test or documentation calls it is in the docstr
 
 import pytest
 import trio
+from outcome import Error
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors import (
@@ -56,6 +57,26 @@ async def test_shutdown_gives_an_outcome_that_came_nevertheless() -> None:
 
         for task, told in ((good, "Value(8)"), (bad, "Error(Boom(4))"), (late, "Value('done')")):
             assert repr(await task.shutdown()) == told
+
+
+async def test_shutdown_tells_of_a_kill_that_was_somebody_else_s() -> None:
+    """shutdown/2: returns {:exit, :killed} for one that was killed before, nil for one shut down"""
+    async with some_tasks() as tasks:
+        killed, ended = await begin(trio.sleep_forever), await begin(trio.sleep_forever)
+        own = await begin(trio.sleep_forever)
+        killed.ref.kill()
+        own.kill()
+        await tasks.call(TaskSupervisor.terminate_child, ended.ref)
+        for task in (killed, own):
+            await task.ref.wait()
+
+        told = await killed.shutdown()
+
+        assert isinstance(told, Error)
+        assert isinstance(told.error, ActorExited)
+        assert told.error.reason is KILLED
+        assert await own.shutdown() is None
+        assert await ended.shutdown() is None
 
 
 async def test_a_task_that_does_not_end_within_its_grace_is_killed(
