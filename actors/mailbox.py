@@ -331,8 +331,8 @@ class Mailbox:
             await checkpoint()
         while True:
             timers = self.timers
-            if timers and not (self._rang and self.data):
-                self._ring(timers)
+            if timers and not (self._rang and self.data) and self._ring(timers):
+                self._rang = True
             if self.control:
                 message = self.control.popleft()
                 if not isinstance(message, Tick):
@@ -409,10 +409,11 @@ class Mailbox:
             reschedule(reader, _LOOK)
             self._reader = None
 
-    def _ring(self, timers: list[Timer]) -> None:
-        for rung in ring(timers, trio.current_time()):
-            self._steer(rung)
-            self._rang = True
+    def _ring(self, timers: list[Timer]) -> bool:
+        rung = ring(timers, trio.current_time())
+        for each in rung:
+            self._steer(each)
+        return bool(rung)
 
     def _steer(self, message: object) -> None:
         if self.control is _EMPTY:
