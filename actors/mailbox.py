@@ -148,6 +148,7 @@ class Mailbox:
     __slots__ = (
         "_rang",
         "_reader",
+        "_rung",
         "_senders",
         "_sweep_at",
         "closed",
@@ -175,8 +176,9 @@ class Mailbox:
         self.peak = 0
         self._reader: Task | None = None
         # Whether a timer has rung since data was last read: then data has its turn. A timer set to
-        # ring at once, again and again, would hold it up for ever.
-        self._rang = False
+        # ring at once, again and again, would hold it up for ever. What a post has rung counts from
+        # the reader's next look on, so that all that is due by then has the same turn.
+        self._rang = self._rung = False
         self._sweep_at = 64
         self._senders: OrderedDict[Task, object] | None = None
 
@@ -186,7 +188,7 @@ class Mailbox:
         """Put a message on the control lane. One that nobody will read any more is forgotten."""
         if not self.closed:
             self._wake()
-            if self.timers:
+            if self.timers and not (self._rang and self.data):
                 # What was due before stands before it, though the reader has not looked since.
                 self._ring(self.timers)
             self._steer(message)
@@ -331,8 +333,9 @@ class Mailbox:
             await checkpoint()
         while True:
             timers = self.timers
-            if timers and not (self._rang and self.data) and self._ring(timers):
-                self._rang = True
+            if timers is not None and (timers or self._rung) and not (self._rang and self.data):
+                self._ring(timers)
+                self._rang, self._rung = self._rang or self._rung, False
             if self.control:
                 message = self.control.popleft()
                 if not isinstance(message, Tick):
@@ -409,11 +412,10 @@ class Mailbox:
             reschedule(reader, _LOOK)
             self._reader = None
 
-    def _ring(self, timers: list[Timer]) -> bool:
-        rung = ring(timers, trio.current_time())
-        for each in rung:
-            self._steer(each)
-        return bool(rung)
+    def _ring(self, timers: list[Timer]) -> None:
+        for rung in ring(timers, trio.current_time()):
+            self._steer(rung)
+            self._rung = True
 
     def _steer(self, message: object) -> None:
         if self.control is _EMPTY:
