@@ -37,9 +37,7 @@ def is_installed(filename: str) -> bool:
 @cache
 def _has_installed(folder: str, module: str) -> bool:
     wanted = _normalized(module)
-    for told in _told_in(folder):
-        name = _normalized(told.partition("-")[0])
-        path = os.path.join(folder, told)
+    for name, path in _told_in(folder):
         if name != wanted and not (name.startswith(f"{wanted}_") and _lists(path, module)):
             continue
         if not os.path.exists(os.path.join(path, _OF_ONES_OWN)):
@@ -48,11 +46,13 @@ def _has_installed(folder: str, module: str) -> bool:
 
 
 @cache
-def _told_in(folder: str) -> tuple[str, ...]:
+def _told_in(folder: str) -> list[tuple[str, str]]:
+    """What it is told of there, each with the folder that tells: hundreds, and asked for often."""
     try:
-        return tuple(name for name in os.listdir(folder) if name.endswith(".dist-info"))
+        told = [name for name in os.listdir(folder) if name.endswith(".dist-info")]
     except OSError:
-        return ()
+        return []
+    return [(_normalized(name.partition("-")[0]), os.path.join(folder, name)) for name in told]
 
 
 def _lists(path: str, module: str) -> bool:

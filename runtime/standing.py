@@ -192,8 +192,8 @@ def _stood(words: str, frames: Frames, request_id: str, *, must: bool = True) ->
     users = _users(frames)
     if not users:
         return _outcome(UNKNOWN if must else words, [], request_id)
-    own = [frame for frame in users if is_users_own(frame.filename)]
-    at = (own or users)[-1]
+    # From within: to tell what is installed takes time, and there is little of it.
+    at = next((frame for frame in reversed(users) if is_users_own(frame.filename)), users[-1])
     comma = "" if must else ","
     place = f'{words}{comma} in File "{at.filename}", line {at.lineno}, in {at.name}'
     return _outcome(place + _waiting(frames), users, request_id)

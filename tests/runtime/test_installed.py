@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime import installed
 from runtime.failure import is_users_own
 from runtime.installed import is_installed
 
@@ -54,6 +55,25 @@ def test_what_begins_alike_counts_by_the_list_of_its_files(root: Path) -> None:
 
     assert not is_installed(str(root / "app.py"))
     assert is_installed(str(root / "app_common" / "a.py"))
+
+
+def test_what_a_folder_tells_of_is_read_once_for_all_that_lies_in_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of hundreds that takes a share of the margin, on a machine as slow as Lambda's smallest."""
+    names = list[str]()
+    plain = installed._normalized
+
+    def normalized(name: str) -> str:
+        names.append(name)
+        return plain(name)
+
+    monkeypatch.setattr(installed, "_normalized", normalized)
+
+    for number in range(10):
+        assert not is_installed(str(root / f"mine_{number}.py"))
+
+    assert names.count("redis") == 1
 
 
 def test_what_was_installed_from_somebody_s_own_folder_is_his(root: Path) -> None:

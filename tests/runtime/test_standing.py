@@ -140,6 +140,29 @@ def test_so_it_does_where_that_lies_beside_his_or_is_compiled(tmp_path: Path, fi
     assert words.endswith(", in test_so_it_does_where_that_lies_beside_his_or_is_compiled")
 
 
+def test_of_what_has_called_his_innermost_line_nobody_asks_whether_it_is_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To tell takes time, which there is little of at a deadline."""
+    asked = list[str]()
+
+    def is_his(name: str) -> bool:
+        asked.append(name)
+        return True
+
+    monkeypatch.setattr("runtime.standing.is_users_own", is_his)
+
+    def within() -> None:
+        raise DeadlineExceeded
+
+    with pytest.raises(DeadlineExceeded) as caught:
+        within()
+    words, _ = told(late_by(caught.value, "id-1"))
+
+    assert words.endswith(", in within")
+    assert asked == [__file__]
+
+
 # -- a task that a plain `def` runs a loop of asyncio's for
 
 
