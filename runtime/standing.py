@@ -255,9 +255,11 @@ def frames_of_error(error: BaseException, further: int = DEPTH) -> Frames:
     if isinstance(error, DeadlineExceeded) and error.awaited is not None:
         frames = error.awaited(frames)
     inner: BaseException | None = None
+    # What the alarm has raised may be of a class that was made for the loop it was raised in.
+    kind = DeadlineExceeded if isinstance(error, DeadlineExceeded) else type(error)
     if isinstance(error, BaseExceptionGroup):
         inner = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-    elif type(error.__context__) is type(error):
+    elif isinstance(error.__context__, kind):
         inner = error.__context__
     if inner is None or further == 0:
         return _followed(frames)

@@ -13,7 +13,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors import Actor, start
-from runtime.alarm import Alarm
+from runtime.alarm import Alarm, _raised_in
 from runtime.delivery import Outcome
 from runtime.failure import LATE, DeadlineExceeded
 from runtime.standing import (
@@ -90,6 +90,27 @@ async def test_one_that_cleans_up_is_told_of_where_it_stood_before(
             await trio.sleep(1)
 
     assert told(late_by(await cancelled(cleans_up), "id-1"))[1][-2:] == ["cleans_up", "inner"]
+
+
+@pytest.mark.parametrize(
+    ("at_first", "then"), [(object(), object()), (object(), None), (None, object()), (None, None)]
+)
+def test_so_it_is_where_the_loop_it_stood_in_has_it_raised_as_an_interrupt(
+    at_first: object, then: object
+) -> None:
+    def stands() -> None:
+        raise _raised_in(DeadlineExceeded, at_first)
+
+    def cleans_up() -> None:
+        try:
+            stands()
+        finally:
+            raise _raised_in(DeadlineExceeded, then)
+
+    with pytest.raises(DeadlineExceeded) as caught:
+        cleans_up()
+
+    assert told(late_by(caught.value, "id-1"))[1][-2:] == ["cleans_up", "stands"]
 
 
 async def test_one_that_waits_for_its_tasks_is_where_they_are(autojump_clock: MockClock) -> None:
