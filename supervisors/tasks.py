@@ -25,6 +25,7 @@ the last who held it lets go.
 """
 
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import ClassVar, Generic, Literal, ParamSpec, TypeVar, cast
@@ -209,7 +210,8 @@ class Task(Generic[R_co]):
             Its outcome, if it came to one nevertheless, or somebody else had killed it before; None
             if it was shut down.
         """
-        by_another = self._process.reason is not None and not self._asked
+        over = self._process.reason is not None or self._process.deadline() == -math.inf
+        by_another = over and not self._asked
         self.stop(grace=grace)
         reason = await self._process.wait_dead()
         reached = self.outcome_nowait()

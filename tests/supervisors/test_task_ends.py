@@ -79,6 +79,21 @@ async def test_shutdown_tells_of_a_kill_that_was_somebody_else_s() -> None:
         assert await ended.shutdown() is None
 
 
+async def test_shutdown_tells_of_a_kill_that_was_somebody_else_s_just_before() -> None:
+    """exit(pid, :kill) comes before shutdown/2's own signal: {:exit, :killed}"""
+    async with some_tasks():
+        killed, own = await begin(trio.sleep_forever), await begin(trio.sleep_forever)
+        killed.ref.kill()
+        own.kill()
+
+        told = await killed.shutdown()
+
+        assert isinstance(told, Error)
+        assert isinstance(told.error, ActorExited)
+        assert told.error.reason is KILLED
+        assert await own.shutdown() is None
+
+
 async def test_a_task_that_does_not_end_within_its_grace_is_killed(
     autojump_clock: MockClock,
 ) -> None:
