@@ -102,7 +102,7 @@ class Actor:
 
         Raises:
             trio.BusyResourceError: another task waits for this actor's messages already.
-            RuntimeError: it has ended, so none comes.
+            RuntimeError: it has ended, or ends meanwhile, so none comes.
         """
         process = self._process
         process.turn_to_mailbox()

@@ -294,6 +294,7 @@ class Mailbox:
     def close(self) -> list[object]:
         """Let nobody in any more; give what was left on the data lane, waiting senders last."""
         self.closed = True
+        self._wake()
         left = list(self.data)
         self.data = self.control = _EMPTY
         self.timers = self.turns = None
@@ -352,6 +353,8 @@ class Mailbox:
                 return message
             if self._reader is not None:
                 raise trio.BusyResourceError("another task reads this mailbox already")
+            if self.closed:
+                raise RuntimeError("its actor has ended: no message comes to it")
             due = self._due() if timers else self.idle
             if due == math.inf:
                 self._reader = current_task()

@@ -91,6 +91,31 @@ async def test_who_asks_for_the_mail_of_one_that_has_ended_is_told_so(
         await made[0].receive()
 
 
+@pytest.mark.parametrize("woken", [False, True])
+async def test_who_waits_for_the_mail_of_one_that_ends_meanwhile_is_told_so(
+    nursery: trio.Nursery, woken: bool
+) -> None:
+    class Read(Actor):
+        """A task beside it reads its mail."""
+
+        async def run(self) -> None:
+            nursery.start_soon(self.read)
+            await trio.testing.wait_all_tasks_blocked()
+            if woken:
+                self.send_after(1000, "a timer that the reader has to look at")
+
+        async def read(self) -> None:
+            with pytest.raises(RuntimeError, match=r"has ended: no message comes to it$"):
+                await self.receive()
+            told.set()
+
+    told = trio.Event()
+    await (await start(nursery, Read)).wait()
+
+    with trio.fail_after(5):
+        await told.wait()
+
+
 async def test_an_actor_runs_init_run_terminate_in_one_task(nursery: trio.Nursery) -> None:
     class Whole(Actor):
         def __init__(self) -> None:
