@@ -8,8 +8,7 @@ line is his. It is read off
     the main thread                           the loop is held, maybe by somebody else
 
 and goes on in another thread where okibi has the handler run there, and in the task that a plain
-`def` runs a loop of asyncio's for. Nothing of this costs an
-invocation that is in time.
+`def` runs a loop of asyncio's for. Nothing of this costs an invocation that is in time.
 """
 
 import os
