@@ -274,9 +274,9 @@ class Process:
                     self.phase = Phase.DYING
                     if self.cleans_up:
                         reason = await self._terminate(reason)
-        except RuntimeError as misnested:
+        except RuntimeError as left:
             # Trio's word for a scope that was left open inside: it must not break the end.
-            reason = reason if reason.error else reason_for(misnested, killed=False, asked=None)
+            reason = reason_for(left, killed=False, asked=None) if reason.error is None else reason
         self._end(reason)
         if reason.kind == "crashed":
             self._pass_on(reason)
@@ -308,7 +308,7 @@ class Process:
         if interrupted(crash.error) and sigint_raises():
             signal.raise_signal(signal.SIGINT)
         elif self.linked and not self.failed:
-            raise crash.error or ActorExited(self.path, crash)
+            raise ActorExited(self.path, crash) if crash.error is None else crash.error
 
     async def _terminate(self, reason: ExitReason) -> ExitReason:
         """Let it clean up within its grace, unless it was killed."""

@@ -69,6 +69,27 @@ async def test_who_has_left_a_scope_open_still_ends_for_all(
     assert COUNTER.whereis() is None
 
 
+class Nothing(Exception):
+    """An error that is empty, and so false."""
+
+    def __len__(self) -> int:
+        return 0
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", UNRAISABLE)
+async def test_so_is_a_crash_by_an_error_that_is_false() -> None:
+    class Odd(Counter):
+        async def crash(self) -> None:
+            raise Nothing
+
+    with pytest.RaisesGroup(Nothing):
+        async with trio.open_nursery() as nursery:
+            ref = await start(nursery, Odd)
+            await ref.call(Odd.first)
+            with pytest.raises(ActorExited):
+                await ref.call(Odd.crash)
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", UNRAISABLE)
 async def test_its_own_crash_is_told_before_the_scope_that_it_has_left_open() -> None:
     with pytest.RaisesGroup(pytest.RaisesExc(ValueError, match="no")):
