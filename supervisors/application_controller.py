@@ -348,7 +348,7 @@ def application_nursery() -> trio.Nursery:
     stop hook come first, then whatever is left here is cancelled. A crash of such a task is the
     end of the application.
 
-    >>> import trio
+    >>> import trio, trio.testing
     >>> from actors import Server
     >>> from supervisors import Application, Child, Supervision
     >>> from supervisors import application_nursery, start_applications

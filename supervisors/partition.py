@@ -175,7 +175,7 @@ def _copy(child: Child[Any] | Callable[[int], Child[Any]], number: int) -> Child
 class PartitionSupervisor(Supervisor):
     """Starts N copies of a child, gives each its share of the keys, restarts those that end.
 
-    >>> import attrs, trio
+    >>> import attrs, trio, trio.testing
     >>> from actors import Server
     >>> from supervisors import Child, Partitioned, Partitions, PartitionSupervisor
     >>> from supervisors import Supervision, supervise

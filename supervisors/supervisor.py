@@ -64,7 +64,7 @@ class Supervisor(Parent):
     has changed its mind. An actor is not written to survive that. It crashes, alone, and its
     supervisor starts another one, in a state that it was written for:
 
-    >>> import trio
+    >>> import trio, trio.testing
     >>> from actors import Name, Server
     >>> from supervisors import Child, Supervision, supervise
     >>> class Fraction(Server):

@@ -322,7 +322,7 @@ async def run_task(
 ) -> R:
     """Run a function under a TaskSupervisor and wait for it; to give up ends it.
 
-    >>> import trio
+    >>> import trio, trio.testing
     >>> from supervisors import Tasks, run_task, supervise
     >>> async def main():
     ...     async with trio.open_nursery() as nursery:

@@ -1,0 +1,36 @@
+"""What the docstrings show runs as it is typed: with what it imports, and nothing else."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+TYPED = """
+import doctest, inspect, sys, trio
+import actors, supervisors, runtime
+
+tests = {}
+for floor in (actors, supervisors, runtime):
+    for name in floor.__all__:
+        shown = getattr(floor, name)
+        if inspect.isclass(shown) or inspect.isfunction(shown):
+            for test in doctest.DocTestFinder(exclude_empty=True).find(shown, name):
+                tests[test.name] = test
+tests = {name: test for name, test in tests.items() if test.examples}
+for test in tests.values():
+    # What trio does not import itself, the example before may have.
+    vars(trio).pop("testing", None)
+    sys.modules.pop("trio.testing", None)
+    test.globs = {}
+    doctest.DocTestRunner(optionflags=doctest.IGNORE_EXCEPTION_DETAIL).run(test)
+print(len(tests))
+"""
+
+
+def test_the_examples_of_public_docstrings_run_as_they_are_typed() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TYPED], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+
+    assert done.stdout.strip().isdigit(), done.stdout + done.stderr
+    assert int(done.stdout) >= 14
