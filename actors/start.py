@@ -55,7 +55,16 @@ def spawn(
     wanted: type[Any] | None = None if name is None else name.actor
 
     def make() -> Actor:
-        actor = place(factory(), process, wanted)
+        try:
+            made = factory()
+        except AttributeError as error:
+            if error.name != "_process":
+                raise
+            raise AttributeError(
+                f"{path}: while it is made it has no path, no mailbox and no timers yet: "
+                f"what its __init__ does with them belongs in `init`"
+            ) from error
+        actor = place(made, process, wanted)
         process.mailbox.policy = actor.mailbox
         return actor
 
@@ -110,8 +119,10 @@ async def start(
     Raises:
         StartError: `init` failed or took too long.
         AlreadyRegistered: the name is taken.
+        TypeError: `nursery` is none, `factory` cannot be called, or `name` is no Name.
         ValueError: `grace` or `timeout` is less than 0, or not a number.
     """
+    _check_order(nursery, factory, name)
     where = path or (name.key if name is not None else factory_name(factory))
     if not timeout >= 0:
         # Found later, it would leave an actor behind that nobody has a Ref of.
@@ -125,6 +136,20 @@ async def start(
         process.stop()
         raise
     return Ref(process)
+
+
+def _check_order(nursery: object, factory: object, name: object) -> None:
+    """Refuse what stands in another's place.
+
+    Raises:
+        TypeError: it does.
+    """
+    if not isinstance(nursery, trio.Nursery):
+        raise TypeError(f"a start takes a nursery, then what makes the actor: first is {nursery!r}")
+    if not callable(factory):
+        raise TypeError(f"a start is given what makes the actor, as its class does: no {factory!r}")
+    if name is not None and not isinstance(name, Name):
+        raise TypeError(f"what an actor is to bear is a Name or None, not {name!r}")
 
 
 async def stop(

@@ -1,6 +1,8 @@
 """Starting and stopping, and cancellation from outside at every step of it."""
 
 import functools
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import attrs
 import pytest
@@ -309,3 +311,41 @@ async def test_a_start_that_is_cancelled_in_its_first_step_is_cancelled_and_no_f
                 await start(nursery, Slow)
 
         assert scope.cancelled_caught
+
+
+begin: Any = start  # with what no type checker lets by
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (lambda nursery: begin(Plain, nursery), "a start takes a nursery, then what makes"),
+        (lambda nursery: begin(None, Plain), "first is None"),
+        (lambda nursery: begin(nursery, Plain()), "as its class does: no <Plain not started>"),
+        (lambda nursery: begin(nursery, Plain, name="p"), "is a Name or None, not 'p'"),
+    ],
+)
+async def test_a_start_tells_which_argument_is_none(
+    nursery: trio.Nursery, given: Callable[[trio.Nursery], Awaitable[object]], sentence: str
+) -> None:
+    with pytest.raises(TypeError, match=sentence):
+        await given(nursery)
+
+
+class Early(Server):
+    def __init__(self) -> None:
+        self.send_every(1, "tick")
+
+
+class Typo(Server):
+    def __init__(self) -> None:
+        self.undefined()  # type: ignore[attr-defined]
+
+
+async def test_what_an_actor_does_too_early_is_told_with_where_it_belongs(
+    nursery: trio.Nursery,
+) -> None:
+    with pytest.raises(StartError, match=r"/e: while it is made .* belongs in `init`"):
+        await start(nursery, Early, path="/e")
+    with pytest.raises(StartError, match="no attribute 'undefined'"):
+        await start(nursery, Typo)
