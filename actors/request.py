@@ -195,6 +195,11 @@ def message_name(method: object) -> str:
     name = getattr(method, "__name__", None)
     if not isinstance(name, str) or not callable(method):
         raise TypeError(f"a message is a method of the server's class, not {method!r}")
-    if name.startswith("_") or name in NOT_MESSAGES:
+    if name in NOT_MESSAGES:
+        raise TypeError(
+            f"{name} is no message: only public methods of the server's own are, and every server "
+            f"has a {name}; give yours another name"
+        )
+    if name.startswith("_"):
         raise TypeError(f"{name} is no message: only public methods of the server's own are")
     return name

@@ -113,3 +113,11 @@ def test_not_messages_are_the_public_names_of_actor_and_server() -> None:
     }
 
     assert public == NOT_MESSAGES
+
+
+def test_a_method_with_the_name_of_a_callback_is_told_of_it() -> None:
+    class Inbox(Server):
+        async def receive(self, letter: str) -> None: ...  # type: ignore[override]
+
+    with pytest.raises(TypeError, match="every server has a receive; give yours another name"):
+        message_name(Inbox.receive)
