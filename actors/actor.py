@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast, get_origin
 import trio
 
 from .exits import ExitReason
+from .hooks import no_async
 from .mailbox import DEFAULT_POLICY, MailboxPolicy
 from .monitors import Monitor, Watched, watch
 from .process import Process
@@ -51,6 +52,8 @@ class Actor:
     __slots__ = ("__weakref__", "_process")
 
     mailbox: ClassVar[MailboxPolicy] = DEFAULT_POLICY
+    # Whether its methods are messages: a call of one that receives them itself would wait for ever.
+    _answers: ClassVar[bool] = False
     _process: Process
 
     # -- to override
@@ -120,9 +123,16 @@ class Actor:
         Args:
             watched: an address, for one `Down` when whoever is there now ends; or a Group, for
                 a `Joined` or `Left` at each change, and a monitor that has the `members` of now.
+
+        Raises:
+            TypeError: it is something else.
         """
         if isinstance(watched, Address):
             return watch(self._process, watched)
+        if not hasattr(watched, "watched_by"):
+            raise TypeError(
+                f"{self._process.path}: one monitors an address or a Group, not {watched!r}"
+            )
         return watched.watched_by(self._process)
 
     def send_after(self, seconds: float, message: object) -> Timer:
@@ -162,9 +172,16 @@ class Actor:
 
     async def live(self, started: Callable[[], None]) -> None:
         """Run `init`, tell the starter, run `run`."""
-        await self.init()
+        me: Any = self
+        ready = me.init()
+        if ready is None:
+            raise no_async(self, "init")
+        await ready
         started()
-        await self.run()
+        life = me.run()
+        if life is None:
+            raise no_async(self, "run")
+        await life
 
     def _was_told(self, crash: BaseException) -> bool:
         """Whether the report of another actor's end has said where this crash comes from."""
@@ -210,4 +227,5 @@ def place(actor: object, process: Process, wanted: type[Any] | None) -> Actor:
     # Past the class's own __setattr__: it may be a frozen one.
     object.__setattr__(actor, "_process", process)
     process.cleans_up = made.terminate is not Actor.terminate
+    process.answers = made._answers
     return actor

@@ -19,6 +19,7 @@ from trio.lowlevel import ParkingLot
 
 from . import logs
 from .exits import NOTHING, Exit, ExitReason, crash_in, crashed
+from .hooks import awaited
 from .process import LAST, Process
 from .request import Request
 from .server import Server
@@ -171,7 +172,7 @@ async def _serve(server: Server, debug: Debug, message: object) -> None:
     if isinstance(message, Request):
         debug.went(message, await _noting(debug, process, server._serve(message)))
     else:
-        await _noting(debug, process, server.handle_info(message))
+        await _noting(debug, process, awaited(server.handle_info(message), server, "handle_info"))
     process.current = None
 
 

@@ -45,7 +45,7 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
-from . import logs
+from . import hooks, logs
 from .exits import (
     IGNORED,
     KILLED,
@@ -103,11 +103,11 @@ class Process:
     """
 
     __slots__ = (
-        "_around", "_asked", "_kill", "_killed", "_stop", "_waiting", "actor", "began",
-        "cleans_up", "continuations", "current", "debug", "deferred", "doom", "drains", "factory",
-        "failed", "farewell", "grace", "incarnation", "legacy", "linked", "mailbox", "on_grace",
-        "on_kill", "parent", "path", "phase", "reason", "release_name", "silent", "since", "task",
-        "waits", "watchers", "watching",
+        "_around", "_asked", "_kill", "_killed", "_stop", "_waiting", "actor", "answers",
+        "began", "cleans_up", "continuations", "current", "debug", "deferred", "doom", "drains",
+        "factory", "failed", "farewell", "grace", "incarnation", "legacy", "linked", "mailbox",
+        "on_grace", "on_kill", "parent", "path", "phase", "reason", "release_name", "silent",
+        "since", "task", "waits", "watchers", "watching",
     )  # fmt: skip
 
     def __init__(
@@ -120,8 +120,8 @@ class Process:
         self.mailbox = mailbox
         self.parent = parent
         self.linked = linked
-        # Whether its `terminate` does anything: most actors' does not, and its scopes would cost.
-        self.cleans_up = True
+        # Whether `terminate` does anything (else its scopes would cost); whether it answers calls.
+        self.cleans_up = self.answers = True
         # Whether what waits in its mailbox is still handled when it is asked to stop.
         self.drains = False
         # Whether somebody else tells of its crash: a task's, that is given to whoever awaits it.
@@ -319,7 +319,7 @@ class Process:
         self._kill.shield = True
         self._begin_grace(self.grace)
         try:
-            await self.actor.terminate(reason)
+            await hooks.awaited(self.actor.terminate(reason), self.actor, "terminate")
             ended = KILLED if self._killed else NORMAL
         except BaseException as error:
             ended = reason_for(error, killed=self._was_cut(), asked=None)

@@ -11,6 +11,7 @@ from trio.lowlevel import current_clock
 
 from .actor import Actor
 from .exits import Refusal, crash_in
+from .hooks import awaited, no_async
 from .process import LAST, logger
 from .reply import NO_REPLY, Reply
 from .request import Request, shown
@@ -72,6 +73,14 @@ class Server(Actor):
 
     when_stopped: ClassVar[WhenStopped] = WhenStopped.CUT
     skips_abandoned: ClassVar[bool] = False
+    _answers: ClassVar[bool] = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        when = cast("object", cls.when_stopped)
+        if not isinstance(when, WhenStopped):
+            # Taken for CUT, it would be noticed when what waits is lost.
+            raise TypeError(f"{cls.__name__}: when_stopped is a WhenStopped, not {when!r}")
 
     # -- to override
 
@@ -118,7 +127,7 @@ class Server(Actor):
     def reply_later(self) -> Reply[Any]:
         """Take along the reply to the call that is being handled, and return NO_REPLY.
 
-        >>> import trio
+        >>> import trio, trio.testing
         >>> from actors import NO_REPLY, Reply, Server, start
         >>> class Kitchen(Server):
         ...     async def order(self, dish: str) -> str:
@@ -155,6 +164,7 @@ class Server(Actor):
         process.turn_to_mailbox()
         process.drains = self.when_stopped is WhenStopped.DRAIN
         mailbox, clock = process.mailbox, current_clock()
+        me: Any = self
         while True:
             if process.continuations:
                 await self._continue()
@@ -173,7 +183,10 @@ class Server(Actor):
                 if await message.perform(self):
                     return
             else:
-                await self.handle_info(message)
+                handled = me.handle_info(message)
+                if handled is None:
+                    raise no_async(self, "handle_info")
+                await handled
             process.current = message = None
 
     async def _continue(self) -> None:
@@ -181,7 +194,7 @@ class Server(Actor):
         process = self._process
         while process.continuations:
             process.current = process.continuations.pop(0)
-            await self.handle_continue(process.current)
+            await awaited(self.handle_continue(process.current), self, "handle_continue")
             process.current = None
             await trio.lowlevel.checkpoint()
 

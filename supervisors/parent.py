@@ -15,6 +15,7 @@ import trio
 
 from actors import MailboxPolicy, Ref, Server, StartError, WhenFull, logs
 from actors.exits import reason_for
+from actors.hooks import awaited
 
 from .place import Children, Place, report_of
 from .report import Stopped, StopReport
@@ -63,7 +64,7 @@ class Parent(Server):
         async with trio.open_nursery() as nursery:
             self._children = self.children(nursery)
             try:
-                await self.init()
+                await awaited(self.init(), self, "init")
                 started()
                 await self.run()
             except BaseException as caught:

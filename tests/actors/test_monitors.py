@@ -255,3 +255,17 @@ async def test_demonitor_compares_no_message_that_waits(nursery: trio.Nursery) -
 
     assert await watcher.call(Watcher.seen) == []
     await stop(watcher)
+
+
+class Careless(Server):
+    async def watch(self) -> None:
+        self.monitor("mortal")  # type: ignore[call-overload]
+
+
+async def test_only_an_address_or_a_group_is_monitored() -> None:
+    with pytest.raises(ExceptionGroup) as told:
+        async with trio.open_nursery() as nursery:
+            await (await start(nursery, Careless, path="/c")).cast(Careless.watch)
+
+    sentence = r"/c: one monitors an address or a Group, not 'mortal'"
+    assert told.group_contains(TypeError, match=sentence)

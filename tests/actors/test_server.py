@@ -314,3 +314,8 @@ async def test_a_mistake_inside_a_decorated_method_is_still_the_servers() -> Non
             await (await start(nursery, Decorated)).cast(Decorated.confused)
 
     assert told.group_contains(TypeError, match="object of type 'int'")
+
+
+def test_what_becomes_of_messages_on_stop_is_no_text_that_is_taken_for_cut() -> None:
+    with pytest.raises(TypeError, match="Hasty: when_stopped is a WhenStopped, not 'drain'"):
+        type("Hasty", (Desk,), {"when_stopped": "drain"})
