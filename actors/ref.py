@@ -16,6 +16,7 @@ from typing import Concatenate, Generic, ParamSpec, TypeVar, cast
 from trio.lowlevel import (
     cancel_shielded_checkpoint,
     checkpoint_if_cancelled,
+    current_root_task,
     current_task,
     in_trio_run,
 )
@@ -73,6 +74,8 @@ class Address(Generic[A_co]):
         """
         await checkpoint_if_cancelled()
         process = self.process()
+        if not process.answers:
+            raise _no_server(process, method)
         caller, task = CURRENT.get(), current_task()
         request = Request(message_name(method), args, kwargs, caller, True, task)
         if caller is None:
@@ -104,6 +107,8 @@ class Address(Generic[A_co]):
             ActorExited, NoProcess, MailboxFull, TypeError: as `cast`.
         """
         process = self.process()
+        if not process.answers:
+            raise _no_server(process, method)
         request = Request(message_name(method), args, kwargs, CURRENT.get(), True)
         await _send(process, request, "request")
         return Pending(process, request)
@@ -208,6 +213,7 @@ class Ref(Address[A_co]):
             RuntimeError: this is no thread that runs trio; `trio.from_thread.run_sync(ref.stop)`.
         """
         _refuse_other_threads(self._process, "stop")
+        _refuse_other_runs(self._process, "stop")
         self._process.stop(reason, grace)
 
     def send_nowait(self, message: object) -> None:
@@ -227,6 +233,7 @@ class Ref(Address[A_co]):
             RuntimeError: as `stop`.
         """
         _refuse_other_threads(self._process, "kill")
+        _refuse_other_runs(self._process, "kill")
         self._process.kill()
 
     async def wait(self) -> ExitReason:
@@ -267,7 +274,8 @@ def _deliver(process: Process, message: object, verb: str) -> bool:
         _refuse_other_threads(process, verb)
     try:
         dropped = mailbox.offer(message)
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:
+        # The latter where this thread has a run of its own.
         raise _other_thread(process, verb) from error
     except MailboxFull:
         if mailbox.policy.when_full is WhenFull.REJECT:
@@ -277,6 +285,15 @@ def _deliver(process: Process, message: object, verb: str) -> bool:
     if dropped is not None:
         _drop(process, dropped)
     return True
+
+
+def _no_server(process: Process, method: object) -> TypeError:
+    """Of a call that would wait for ever: no loop of okibi's answers it."""
+    what = getattr(method, "__name__", method)
+    return TypeError(
+        f"{process.path} is no Server, so nobody would answer a call of {what}: derive it from "
+        f"Server, or `send` what its `receive` is to give"
+    )
 
 
 def _drop(process: Process, message: object) -> None:
@@ -294,6 +311,19 @@ def _refuse_other_threads(process: Process, verb: str) -> None:
         RuntimeError: this is one.
     """
     if not in_trio_run():
+        raise _other_thread(process, verb)
+
+
+def _refuse_other_runs(process: Process, verb: str) -> None:
+    """A scope that is cancelled in another run of trio's wakes nobody in its own.
+
+    Raises:
+        RuntimeError: this is another.
+    """
+    task = process.task
+    while task is not None and task.parent_nursery is not None:
+        task = task.parent_nursery.parent_task
+    if task is not None and task is not current_root_task():
         raise _other_thread(process, verb)
 
 

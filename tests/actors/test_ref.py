@@ -14,6 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from actors import (
     KILLED,
     SHUTDOWN,
+    Actor,
     ActorExited,
     Address,
     ExitReason,
@@ -386,3 +387,44 @@ async def test_who_does_not_wait_is_refused_where_others_would_wait_for_room(
     with pytest.raises(MailboxFull, match="Clerk has no room for 'another'"):
         clerk.send_nowait("another")
     clerk.kill()
+
+
+async def test_a_call_of_an_actor_that_is_no_server_is_refused_and_does_not_wait_for_ever(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    class Counter(Actor):
+        async def run(self) -> None:
+            while await self.receive() is not None:
+                pass
+
+        async def total(self) -> int:
+            return 1
+
+    counter = await start(nursery, Counter, path="/counter")
+
+    with trio.fail_after(1):
+        with pytest.raises(TypeError, match="/counter is no Server, so nobody would answer a call"):
+            await counter.call(Counter.total)
+        with pytest.raises(TypeError, match=r"/counter is no Server.* a call of total"):
+            await counter.request(Counter.total)
+    await counter.send(None)
+
+
+async def test_what_is_asked_from_another_run_of_trio_is_refused_and_harms_nothing(
+    nursery: trio.Nursery,
+) -> None:
+    clerk = await start(nursery, Clerk)
+    await wait_all_tasks_blocked()
+
+    async def ask() -> None:
+        for verb in (clerk.call, clerk.cast):
+            with pytest.raises(RuntimeError, match="outside its run of trio; use"):
+                await verb(Clerk.add, 1)
+        for end in (clerk.stop, clerk.kill):
+            with pytest.raises(RuntimeError, match="outside its run of trio; use"):
+                end()
+
+    await trio.to_thread.run_sync(trio.run, ask)
+
+    assert await clerk.call(Clerk.add, 2) == [2]
+    await stop(clerk)
