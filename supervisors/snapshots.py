@@ -14,12 +14,12 @@ It may be taken from another thread, when the loop itself is stuck; ages are not
 import math
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import trio
 
-from actors import Actor, Ref
+from actors import Actor, Address, Ref
 from actors.process import CURRENT, Phase, Process
 from actors.request import Request
 
@@ -90,7 +90,10 @@ def snapshot(root: Ref[Any] | None = None) -> Snapshot:
 
     Raises:
         RuntimeError: no root was given, and no actor is calling.
+        TypeError: it is no Ref.
     """
+    if root is not None and not isinstance(cast("object", root), Address):
+        raise TypeError(f"a snapshot is of a tree that lives, by its Ref, not of {root!r}")
     now = trio.current_time() if trio.lowlevel.in_trio_run() else math.nan
     if root is not None:
         return _of(root.process(), now)

@@ -28,13 +28,15 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import ClassVar, Generic, Literal, ParamSpec, TypeVar, cast
+from inspect import isawaitable
+from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, cast
 
 import attrs
 import trio
 from outcome import Error, Outcome, Value
 
 from actors import NO_REPLY, Actor, Address, Exit, Pending, Ref, logs
+from actors.brief import brief
 from actors.process import CURRENT, Phase, Process
 from actors.request import Request
 from actors.start import GRACE, factory_name
@@ -105,7 +107,7 @@ class Running(Actor):
         request, process = self._request, self._process
         process.current, process.since = request, trio.current_time()
         try:
-            value = await self._function(*request.args, **request.kwargs)
+            value = await _begun(self._function, request)
         except Exit:
             raise
         except Exception as error:
@@ -113,6 +115,19 @@ class Running(Actor):
             raise
         # What else leaves it (Cancelled, SystemExit) is told by the end of its process.
         request.answer(value)
+
+
+def _begun(function: object, request: Request) -> Awaitable[object]:
+    """What a task awaits.
+
+    Raises:
+        TypeError: it is no async function.
+    """
+    given: Any = function(*request.args, **request.kwargs) if callable(function) else None
+    if not hasattr(given, "__await__") and not isawaitable(given):
+        what = brief(function)
+        raise TypeError(f"a task is an async function: there is nothing to await of {what}")
+    return cast("Awaitable[object]", given)
 
 
 class Task(Generic[R_co]):
@@ -343,8 +358,11 @@ async def run_task(
     Raises:
         MaxChildren: as many tasks as may run already.
         ActorExited: the task, or its supervisor, was stopped or killed.
+        TypeError: `tasks` is no address, or `function` no async one.
         And whatever exception the function has raised.
     """
+    if not isinstance(cast("object", tasks), Address):
+        raise TypeError(f"run_task takes a Ref or a Name, then the function: first is {tasks!r}")
     task = await tasks.call(TaskSupervisor.start_task, function, *args, **kwargs)
     try:
         return await task.result()

@@ -367,3 +367,10 @@ def test_a_snapshot_is_printed_as_a_tree() -> None:
         "│  └─ b (Player)",
         "└─ c, restarting, restarted 1 x",
     ]
+
+
+def test_a_snapshot_is_of_what_lives_not_of_its_flags() -> None:
+    flags: Any = Supervision()
+
+    with pytest.raises(TypeError, match=r"of a tree that lives, by its Ref, not of Supervision\("):
+        snapshot(flags)

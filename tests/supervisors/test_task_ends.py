@@ -3,6 +3,8 @@
 Named by the rule; what Elixir's test or documentation calls it is in the docstring.
 """
 
+from typing import Any
+
 import pytest
 import trio
 from outcome import Error
@@ -22,6 +24,7 @@ from supervisors import (
     Task,
     Tasks,
     TaskSupervisor,
+    run_task,
     stop_report,
     supervise,
 )
@@ -248,3 +251,21 @@ async def test_a_task_that_somebody_else_has_killed_is_logged_if_nobody_asks(
             "it ran sleep_forever() for /boss"
         )
     await stop(boss)
+
+
+@pytest.mark.parametrize("given", [len, "no function", Boom])
+async def test_what_is_no_async_function_is_told_of_by_name(given: Any) -> None:
+    async with some_tasks():
+        with pytest.raises(
+            TypeError, match="a task is an async function: there is nothing to await"
+        ):
+            await run_task(TASKS, given, "what it takes")
+
+        assert await run_task(TASKS, double, 2) == 4
+
+
+async def test_who_is_to_run_a_task_comes_first() -> None:
+    misplaced: Any = double
+
+    with pytest.raises(TypeError, match="run_task takes a Ref or a Name, then the function"):
+        await run_task(misplaced, misplaced, 2)
