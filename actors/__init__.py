@@ -117,3 +117,8 @@ _LATE = {
     "from_sync": "doors",
     "from_thread": "doors",
 }
+
+
+def __dir__() -> list[str]:
+    """What a shell completes: also what has not been imported yet."""
+    return sorted({*globals(), *__all__})
