@@ -76,7 +76,8 @@ def settings_from(environment: Mapping[str, str], arguments: Sequence[str]) -> S
     """Read the environment; the first argument, when given, is the handler.
 
     Raises:
-        InitError: no address, or a number that is none. To name no handler is `load`'s error.
+        InitError: no address, or a number or a switch that is none. To name no handler is `load`'s
+            error.
     """
     api = api_from(environment)
     handler = arguments[0] if arguments else environment.get("_HANDLER", "")
@@ -86,13 +87,13 @@ def settings_from(environment: Mapping[str, str], arguments: Sequence[str]) -> S
         handler=handler,
         task_root=Path(environment.get("LAMBDA_TASK_ROOT") or os.getcwd()).absolute(),
         lanes=int(_number(environment, "AWS_LAMBDA_MAX_CONCURRENCY", 1, least=1)),
-        pipelined=environment.get("OKIBI_PIPELINE", "1") != "0",
+        pipelined=_switch(environment, "OKIBI_PIPELINE"),
         margin=_number(environment, "OKIBI_DEADLINE_MARGIN_MS", 100, least=10) / 1000,
         busy_wait=_number(environment, "OKIBI_BUSY_WAIT_US", 300, least=0, most=10_000) / 1e6,
         on_demand=start == "on-demand",
         snap_start=start == "snap-start",
         escaped=_UNESCAPED.fullmatch(environment.get("AWS_EXECUTION_ENV", "")) is None,
-        graceful=environment.get("OKIBI_GRACEFUL_SHUTDOWN", "1") != "0",
+        graceful=_switch(environment, "OKIBI_GRACEFUL_SHUTDOWN"),
         log_level=environment.get("AWS_LAMBDA_LOG_LEVEL", "").upper(),
         log_json=environment.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON",
         loop=_loop(environment),
@@ -128,6 +129,15 @@ def _loop(environment: Mapping[str, str]) -> str:
     if loop not in ("trio", "asyncio"):
         raise InitError("Runtime.BadSetting", f"OKIBI_LOOP is trio or asyncio, not {loop!r}")
     return loop
+
+
+def _switch(environment: Mapping[str, str], name: str) -> bool:
+    """Whether what is on by default is left on."""
+    text = environment.get(name) or "1"
+    if text not in ("0", "1"):
+        # Who writes `false` would not learn that it stays on.
+        raise InitError("Runtime.BadSetting", f"{name} is 0 or 1, not {text!r}")
+    return text == "1"
 
 
 def _number(

@@ -152,3 +152,11 @@ def test_the_loop_is_trio_s_unless_the_variable_says_asyncio() -> None:
     assert settings_from({**LEAST, "OKIBI_LOOP": "asyncio"}, []).loop == "asyncio"
     with pytest.raises(InitError, match="OKIBI_LOOP is trio or asyncio, not 'uvloop'"):
         settings_from({**LEAST, "OKIBI_LOOP": "uvloop"}, [])
+
+
+@pytest.mark.parametrize("name", ["OKIBI_PIPELINE", "OKIBI_GRACEFUL_SHUTDOWN"])
+def test_a_switch_that_is_none_is_named_and_not_taken_for_on(name: str) -> None:
+    with pytest.raises(InitError, match=f"{name} is 0 or 1, not 'false'"):
+        settings_from({**LEAST, name: "false"}, [])
+
+    assert settings_from({**LEAST, name: ""}, []) == settings_from({**LEAST, name: "1"}, [])
