@@ -42,14 +42,19 @@ _NEEDS_ASYNCIO = (
     ": the handler needs asyncio, and okibi runs it on trio; set OKIBI_LOOP=asyncio, or say "
     'Function(handler, loop="asyncio")'
 )
+_NEEDS_TRIO = (
+    ": this needs trio, and the handler runs on asyncio, by OKIBI_LOOP or its Function's loop; "
+    "actors are asked there with runtime.from_asyncio"
+)
 _MAIN = "in thread 'MainThread'"
 _NEEDS_LOOP = ": a thread has no loop until `asyncio.run` makes it one"
 _ACCEPTED = r"[A-Z][a-zA-Z]+[a-zA-Z0-9_]*"
 _BELOW = ("trio", "outcome")
 _HOUSE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _OWN = tuple(os.path.join(_HOUSE, name, "") for name in ("actors", "supervisors", "runtime"))
+_AIO = os.path.join(_HOUSE, "runtime", "aio", "")
 # A `def` on the main thread, and what runs on okibi's own loop of asyncio's, lack something else.
-_NO_TRIO = tuple(os.path.join(_HOUSE, "runtime", name) for name in ("aio" + os.sep, "alarm.py"))
+_NO_TRIO = (_AIO, os.path.join(_HOUSE, "runtime", "alarm.py"))
 _STANDARD = os.path.join(os.path.dirname(os.__file__), "")
 _INSTALLED = tuple(os.path.join(_STANDARD, name, "") for name in PACKAGES)
 # Bound before there is a user's module that may put another library's functions in their place.
@@ -250,6 +255,8 @@ def _message(error: BaseException) -> str:
         text = "sys.exit()"
     if _needs_asyncio(error, text):
         return text + _NEEDS_ASYNCIO
+    if _needs_trio(error, text):
+        return text + _NEEDS_TRIO
     in_thread = isinstance(error, RuntimeError) and "no current event loop in thread" in text
     return text + _NEEDS_LOOP if in_thread and _MAIN not in text else text
 
@@ -264,6 +271,14 @@ def _needs_asyncio(error: BaseException, text: str) -> bool:
         return False
     frames = traceback.extract_tb(error.__traceback__)
     return not any(frame.filename.startswith(_NO_TRIO) for frame in frames)
+
+
+def _needs_trio(error: BaseException, text: str) -> bool:
+    """Whether code that is written for trio has found okibi's loop of asyncio's instead."""
+    found = "must be called from async context", "Task got bad yield: <class 'trio."
+    if not isinstance(error, RuntimeError) or not text.startswith(found):
+        return False
+    return any(f.filename.startswith(_AIO) for f in traceback.extract_tb(error.__traceback__))
 
 
 def _function_error(kind: str) -> str:

@@ -133,7 +133,13 @@ def _told(result: outcome.Outcome[R]) -> outcome.Outcome[R]:
 
 
 def _token() -> TrioToken:
-    token = TOKENS.get(asyncio.get_running_loop())
+    try:
+        token = TOKENS.get(asyncio.get_running_loop())
+    except RuntimeError:
+        raise RuntimeError(
+            "from_asyncio is for what runs on asyncio, and this does not: on trio await the "
+            "address's own verb; in a `def` use actors.from_sync"
+        ) from None
     if token is None:
         raise RuntimeError(
             "from_asyncio is for handlers on okibi's own asyncio loop, and this is another; "

@@ -42,6 +42,20 @@ async def test_without_it_the_error_says_what_to_set(handler: str) -> None:
         assert told["errorMessage"].endswith(SAID)
 
 
+@pytest.mark.parametrize("handler", ["crossed.calls_on_asyncio", "crossed.sleeps_on_asyncio"])
+async def test_what_needs_trio_there_is_told_so(handler: str) -> None:
+    async with running(handler) as sandbox:
+        told = await sandbox.ask()
+        assert ": this needs trio, and the handler runs on asyncio" in told["errorMessage"]
+        assert told["errorMessage"].endswith("actors are asked there with runtime.from_asyncio")
+
+
+async def test_what_is_asked_from_asyncio_on_trio_is_told_how_it_is_done_there() -> None:
+    async with running("crossed.from_asyncio_on_trio") as sandbox:
+        told = await sandbox.ask()
+        assert "on trio await the address's own verb" in told["errorMessage"]
+
+
 async def test_an_invocation_s_context_variables_are_its_own() -> None:
     async with running("loops.here") as sandbox:
         assert [(await sandbox.ask())["counted"] for _ in range(3)] == [0, 0, 0]
