@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import attrs
 
+from actors import Actor
 from supervisors import Child, SpecError, Strategy, Supervision
 from supervisors.spec import as_children
 
@@ -68,6 +69,8 @@ def _fault(handler: Any) -> str | None:
         return f"a handler is a Handler class or a callable, not {handler!r}"
     if not inspect.isclass(handler):
         return None
+    if issubclass(handler, Actor):
+        return f"{name} is an actor: let a handler ask it, and name it as a Child of the Function"
     if not is_handler(handler):
         if not hasattr(handler, "handle"):
             return None
@@ -79,11 +82,26 @@ def _fault(handler: Any) -> str | None:
         return f"{name}.handle is marked @streaming, which is for functions: let it yield"
     if not (is_async(method) or streams(method)):
         return f"{name}.handle is no `async def`"
-    try:
-        inspect.signature(method).bind(None, None, None)
-    except TypeError:
-        return f"{name}.handle does not take (self, event, context)"
+    for hook, arguments in _TAKES.items():
+        method = getattr(handler, hook)
+        if method is getattr(Handler, hook):
+            continue
+        # What decorates it may be a plain `def`.
+        if hook != "handle" and inspect.isfunction(method) and not is_async(inspect.unwrap(method)):
+            return f"{name}.{hook} is no `async def`"
+        try:
+            inspect.signature(method).bind(*arguments)
+        except TypeError:
+            return f"{name}.{hook} does not take ({', '.join(arguments)})"
     return None
+
+
+# What a Handler's methods are given.
+_TAKES = {
+    "handle": ("self", "event", "context"),
+    "init": ("self",),
+    "terminate": ("self", "reason"),
+}
 
 
 def _as_workers(handler: object) -> Workers:

@@ -1,9 +1,12 @@
 """A mistake in a handler's shape is told at the start, in one sentence, not at each event."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from actors import Server
 from runtime import Context, Handler, InvalidHandler, Workers
 
 
@@ -22,6 +25,26 @@ class WithoutContext(Handler[Any]):
         return event
 
 
+class PlainInit(Handler[Any]):
+    def init(self) -> None:  # type: ignore[override]
+        """What is not awaited."""
+
+    async def handle(self, event: Any, context: Context) -> object:
+        return event
+
+
+class WithoutReason(Handler[Any]):
+    async def handle(self, event: Any, context: Context) -> object:
+        return event
+
+    async def terminate(self) -> None:  # type: ignore[override]
+        """Called with a reason."""
+
+
+class Visits(Server):
+    """No handler, but what one asks."""
+
+
 class NoHandler:
     async def handle(self, event: Any, context: Context) -> object:
         return event
@@ -33,6 +56,9 @@ class NoHandler:
         (Synchronous, "Synchronous.handle is no `async def`"),
         (Misspelt, "Misspelt is a Handler without a `handle(self, event, context)`"),
         (WithoutContext, "WithoutContext.handle does not take (self, event, context)"),
+        (PlainInit, "PlainInit.init is no `async def`"),
+        (WithoutReason, "WithoutReason.terminate does not take (self, reason)"),
+        (Visits, "Visits is an actor: let a handler ask it"),
         (NoHandler, "NoHandler has a `handle` but is no Handler: write class NoHandler(Hand"),
     ],
 )
@@ -41,3 +67,24 @@ def test_it_is_told_what_to_write(handler: Any, sentence: str) -> None:
         Workers(handler)
 
     assert sentence in str(told.value)
+
+
+def untouched(hook: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator that is a plain `def` itself."""
+
+    @functools.wraps(hook)
+    def decorated(*given: Any) -> Any:
+        return hook(*given)
+
+    return decorated
+
+
+def test_an_init_may_be_decorated_by_a_plain_def() -> None:
+    class Decorated(Handler[Any]):
+        @untouched
+        async def init(self) -> None: ...
+
+        async def handle(self, event: Any, context: Context) -> object:
+            return event
+
+    assert Workers(Decorated).handler is Decorated
