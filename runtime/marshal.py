@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable
 from inspect import isgenerator
 from json import loads
 from sys import getrecursionlimit
-from typing import Any
+from typing import Any, get_origin
 
 import msgspec
 
@@ -61,7 +61,20 @@ def decoder_for(event: Any) -> msgspec.json.Decoder[Any]:
     Raises:
         TypeError: msgspec cannot decode into it.
     """
-    return _untyped if event is Any else msgspec.json.Decoder(event)
+    return _untyped if event is Any else msgspec.json.Decoder(event, dec_hook=_unknown)
+
+
+def _unknown(kind: Any, value: object) -> object:
+    """What is given where msgspec does not know the class, wherever in the event it stands.
+
+    Raises:
+        TypeError: it is not of that class, and nothing can be made into it. msgspec adds where.
+    """
+    plain = get_origin(kind) or kind
+    if isinstance(plain, type) and isinstance(value, plain):
+        return value  # `object`, or a class that a dict is one of
+    what = getattr(plain, "__name__", plain)
+    raise TypeError(f"{what} is no attrs class, dataclass, msgspec.Struct or TypedDict")
 
 
 def event_of(delivery: Delivery, decoder: msgspec.json.Decoder[Any]) -> Any:

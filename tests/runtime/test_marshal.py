@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sized
 from typing import Any, TypedDict
 
 import attrs
@@ -50,6 +50,28 @@ def event(body: bytes, kind: Any = Any, content_type: str = "application/json") 
 
 
 # -- events
+
+
+class Unmade:
+    """What an event cannot be made into."""
+
+
+@attrs.frozen
+class Parcel:
+    inside: Unmade
+
+
+@pytest.mark.parametrize("kind", [Unmade, Parcel])
+def test_a_class_that_no_event_can_be_made_into_is_named(kind: type) -> None:
+    sentence = r"Unmade is no attrs class, dataclass, msgspec\.Struct or TypedDict"
+
+    with pytest.raises(UnmarshalError, match=sentence):
+        event(b'{"inside": {}}', kind)
+
+
+@pytest.mark.parametrize("kind", [object, Sized, dict[str, object]])
+def test_a_class_that_the_event_is_of_is_no_such_class(kind: type) -> None:
+    assert event(b'{"a": [1]}', kind) == {"a": [1]}
 
 
 @pytest.mark.parametrize("value", [None, True, 1, -1.5, "é", [1, [2]], {"a": {"b": None}}, 2**70])
