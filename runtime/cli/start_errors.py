@@ -7,7 +7,7 @@ from itertools import dropwhile, takewhile
 import attrs
 import msgspec
 
-from runtime.failure import is_users_own
+from runtime.failure import is_own, is_users_own
 from runtime.local import FunctionSettings, InvokeResult
 
 __all__ = [
@@ -111,9 +111,12 @@ def last_said(lines: Sequence[str]) -> str:
 
 
 def _last_place(stack: Sequence[str]) -> str:
-    """The last frame's file and line, out of `traceback.format_list` strings."""
-    for frame in reversed(stack):
-        place = frame.strip().partition("\n")[0]
+    """The last frame's file and line, out of `traceback.format_list` strings: that of who has given
+    okibi something wrong, not where okibi has noticed.
+    """
+    places = [frame.strip().partition("\n")[0] for frame in stack]
+    given = [place for place in places if not _is_okibis(place.removeprefix('File "'))]
+    for place in reversed(given or places):
         # The import system's own frames tell nobody anything, nor do those below them.
         if '"<frozen importlib' in place:
             return ""
@@ -121,6 +124,10 @@ def _last_place(stack: Sequence[str]) -> str:
         if '"<frozen ' not in place:
             return place
     return ""
+
+
+def _is_okibis(file: str) -> bool:
+    return is_own(file) or file.startswith("<attrs generated ")
 
 
 def _advice(error_type: str) -> str:

@@ -4,7 +4,14 @@ import os
 
 import pytest
 
-from runtime.cli.start_errors import last_said, said_itself, stacks_last_said, stood_at
+from runtime import function
+from runtime.cli.start_errors import (
+    FunctionError,
+    last_said,
+    said_itself,
+    stacks_last_said,
+    stood_at,
+)
 
 DUMP = [
     "begins",
@@ -85,3 +92,15 @@ def test_of_stacks_without_the_users_the_innermost_frame_of_all_is_told() -> Non
 def test_stacks_that_are_not_the_last_it_said_are_not_told() -> None:
     assert stacks_last_said(["Timeout (0:00:01)!", *STACKS, "set FOO"]) == ""
     assert stacks_last_said(STACKS) == ""
+
+
+def test_the_place_of_a_mistake_is_where_it_was_made_not_where_okibi_has_noticed() -> None:
+    own = f'  File "{function.__file__}", line 53, in __attrs_post_init__\n    raise\n'
+    made = '  File "<attrs generated methods runtime.function.Workers>", line 3, in __init__\n'
+    users = '  File "/tmp/fn/app.py", line 7, in <module>\n    Function(5)\n'
+
+    error = FunctionError("InvalidHandler", "no", (users, made, own))
+    alone = FunctionError("TypeError", "no", (own,))
+
+    assert error.in_words() == 'InvalidHandler: no (File "/tmp/fn/app.py", line 7, in <module>)'
+    assert alone.in_words() == f"TypeError: no ({own.strip().partition(chr(10))[0]})"
