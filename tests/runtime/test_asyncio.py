@@ -42,9 +42,9 @@ async def test_without_it_the_error_says_what_to_set(handler: str) -> None:
         assert told["errorMessage"].endswith(SAID)
 
 
-@pytest.mark.parametrize("handler", ["crossed.calls_on_asyncio", "crossed.sleeps_on_asyncio"])
-async def test_what_needs_trio_there_is_told_so(handler: str) -> None:
-    async with running(handler) as sandbox:
+@pytest.mark.parametrize("what", ["calls", "sleeps", "steps"])
+async def test_what_needs_trio_there_is_told_so(what: str) -> None:
+    async with running(f"crossed.{what}_on_asyncio") as sandbox:
         told = await sandbox.ask()
         assert ": this needs trio, and the handler runs on asyncio" in told["errorMessage"]
         assert told["errorMessage"].endswith("actors are asked there with runtime.from_asyncio")

@@ -21,6 +21,10 @@ async def calls(event, context):
 
 
 async def sleeps(event, context):
+    await trio.sleep(1)
+
+
+async def steps(event, context):
     await trio.lowlevel.checkpoint()
 
 
@@ -31,4 +35,5 @@ async def calls_from_asyncio(event, context):
 CHILDREN = [Child(Visits, name=VISITS)]
 calls_on_asyncio = Function(calls, children=CHILDREN, loop="asyncio")
 sleeps_on_asyncio = Function(sleeps, loop="asyncio")
+steps_on_asyncio = Function(steps, loop="asyncio")
 from_asyncio_on_trio = Function(calls_from_asyncio, children=CHILDREN, loop="trio")
