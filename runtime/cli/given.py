@@ -43,8 +43,8 @@ def event_of(source: str | None) -> bytes:
     """The event's bytes, which are JSON.
 
     Args:
-        source: path of a JSON file, "-" for stdin, None for `{}`; or the event itself, if it is
-            an object, an array or a text, and no file has that name.
+        source: path of a JSON file, "-" for stdin, None for `{}`; or the event itself, if no file
+            has that name.
 
     Raises:
         BadInput: it cannot be read, is no JSON, or is more than Lambda takes.
@@ -60,14 +60,15 @@ def event_of(source: str | None) -> bytes:
         event = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     except OSError as error:
         # Of many lines, the first may be empty.
-        if not source.lstrip().startswith(("{", "[", '"')):
+        looks_so = source.lstrip().startswith(("{", "[", '"'))
+        if not looks_so and wrong_with(os.fsencode(source)):
             raise BadInput(
                 f"{name}: cannot be read ({error.strerror}); give a JSON file, or - for stdin"
             ) from error
         # As the shell has given it, which may be no UTF-8.
         name, event = "the event", os.fsencode(source)
     if wrong := wrong_with(event):
-        raise BadInput(f"{name}: is not JSON: {wrong}; an event must be")
+        raise BadInput(f'{name}: is not JSON: {wrong}; an event is, as {{"name": "you"}}')
     if len(event) > MAX_EVENT_SIZE:
         raise BadInput(
             f"{name}: is an event of {len(event):,} bytes: Lambda takes no more than 6 MB;"
