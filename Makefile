@@ -24,6 +24,7 @@
 #   make concurrent   16 events at once: throughput and memory beside awslambdaric, on AWS's emulator
 #   make streaming   a streamed answer: its first byte, an error in the middle, 100 MB in flat memory
 #   make stopping   SIGTERM with 1,000 actors and an event in flight, 100 times: median and worst
+.DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
 NEWEST := .venv-newest/bin
@@ -35,8 +36,12 @@ unexport PYTHONDONTWRITEBYTECODE
 
 BESIDE := The official client could not be installed: the tests that run beside it are skipped.
 
-.PHONY: demo test test-floors test-floors-on-newest test-runtime test-runtime-on-newest check bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping \
+.PHONY: help demo test test-floors test-floors-on-newest test-runtime test-runtime-on-newest check bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping \
   streaming kills concurrent clean
+
+# What stands at the top of this file.
+help:
+	@sed -n 's/^#   //p' $(firstword $(MAKEFILE_LIST))
 
 # uv installs in seconds what pip installs in a minute; it comes from the same registry.
 .venv/installed: pyproject.toml

@@ -1,6 +1,11 @@
 """What must stay true of the project's own files."""
 
+import re
+import shutil
+import subprocess
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("actors", "supervisors", "runtime", "benchmarks", "examples", "tests")
@@ -18,3 +23,15 @@ def test_no_file_is_over_450_lines() -> None:
 
 def test_every_floor_is_typed_for_its_users() -> None:
     assert all((ROOT / floor / "py.typed").exists() for floor in FOLDERS[:3])
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not here")
+def test_make_alone_says_what_can_be_made_and_makes_nothing() -> None:
+    done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(["make", "-n"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert {*re.findall(r"^    make ([\w-]+)", readme, re.M)} <= {
+        *re.findall(r"^make ([\w-]+) ", done.stdout, re.M)
+    }
+    assert "venv" not in ran.stdout
