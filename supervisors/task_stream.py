@@ -24,7 +24,7 @@ from actors import Address, Pending, Refusal
 from actors.process import Phase, Process
 
 from .flags import is_number
-from .tasks import Task, TaskSupervisor
+from .tasks import Task, TaskSupervisor, begun
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -73,7 +73,7 @@ class _Item(Generic[T, R]):
 
     async def __call__(self, item: T) -> R:
         with trio.move_on_after(self._timeout) as limit:
-            return await self.func(item)
+            return cast("R", await begun(self.func, item))
         self.late = limit.cancelled_caught
         raise TimeoutError(f"it took longer than {self._timeout:g} s")
 
@@ -116,7 +116,7 @@ class TaskStream(Generic[T, R]):
 
     Raises:
         ValueError: one of the numbers is none, or makes no sense.
-        TypeError: `on_timeout` is no OnTimeout, or `items` are none.
+        TypeError: `tasks` is no address, `on_timeout` no OnTimeout, or `items` are none.
     """
 
     __slots__ = (
@@ -149,6 +149,8 @@ class TaskStream(Generic[T, R]):
         timeout: float = math.inf,
         on_timeout: OnTimeout = OnTimeout.EXIT,
     ) -> None:
+        if not isinstance(cast("object", tasks), Address):
+            raise TypeError(f"tasks is a TaskSupervisor's Ref or Name, not {tasks!r}")
         if not isinstance(cast("object", max_concurrency), int) or max_concurrency < 1:
             raise ValueError(f"max_concurrency is a whole number from 1, not {max_concurrency!r}")
         if not is_number(timeout) or timeout <= 0:

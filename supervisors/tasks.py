@@ -107,7 +107,7 @@ class Running(Actor):
         request, process = self._request, self._process
         process.current, process.since = request, trio.current_time()
         try:
-            value = await _begun(self._function, request)
+            value = await begun(self._function, *request.args, **request.kwargs)
         except Exit:
             raise
         except Exception as error:
@@ -117,13 +117,13 @@ class Running(Actor):
         request.answer(value)
 
 
-def _begun(function: object, request: Request) -> Awaitable[object]:
+def begun(function: object, /, *args: object, **kwargs: object) -> Awaitable[object]:
     """What a task awaits.
 
     Raises:
         TypeError: it is no async function.
     """
-    given: Any = function(*request.args, **request.kwargs) if callable(function) else None
+    given: Any = function(*args, **kwargs) if callable(function) else None
     if not hasattr(given, "__await__") and not isawaitable(given):
         what = brief(function)
         raise TypeError(f"a task is an async function: there is nothing to await of {what}")

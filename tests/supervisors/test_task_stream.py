@@ -196,6 +196,20 @@ async def test_what_is_no_on_timeout_is_refused() -> None:
         TaskStream(TASKS, double, [], max_concurrency=1, on_timeout=wrong)
 
 
+async def test_who_is_to_run_the_items_comes_first() -> None:
+    wrong: Any = double
+    with pytest.raises(TypeError, match="tasks is a TaskSupervisor's Ref or Name, not <function"):
+        TaskStream(wrong, wrong, [], max_concurrency=1)
+
+
+async def test_a_function_that_is_not_async_is_told_of_by_each_outcome() -> None:
+    wrong: Any = abs
+    async with some_tasks(), TaskStream(TASKS, wrong, [1, 2], max_concurrency=2) as results:
+        for each in [result async for result in results]:
+            with pytest.raises(TypeError, match="nothing to await of <built-in function abs>"):
+                each.outcome.unwrap()
+
+
 # -- time
 
 
