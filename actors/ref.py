@@ -69,8 +69,8 @@ class Address(Generic[A_co]):
             CallCycle: it would wait for somebody who waits for it; `paths` says who.
             MailboxFull: the receiver's policy is to reject, or it dropped this call.
             Refusal: whichever the method raised.
-            TypeError: `method` is no message, the receiver has none of that name, or it does not
-                take these arguments.
+            TypeError: `method` is no message, the receiver is no Server, has none of that name, or
+                it does not take these arguments.
         """
         await checkpoint_if_cancelled()
         process = self.process()
@@ -104,7 +104,8 @@ class Address(Generic[A_co]):
         told by the result.
 
         Raises:
-            ActorExited, NoProcess, MailboxFull, TypeError: as `cast`.
+            ActorExited, NoProcess, MailboxFull: as `cast`.
+            TypeError: `method` is no message, or the receiver is no Server.
         """
         process = self.process()
         if not process.answers:
@@ -210,7 +211,8 @@ class Ref(Address[A_co]):
         Raises:
             TypeError: `reason` is no ExitReason.
             ValueError: `grace` is less than 0, or not a number.
-            RuntimeError: this is no thread that runs trio; `trio.from_thread.run_sync(ref.stop)`.
+            RuntimeError: this is no thread that runs trio, or another run of it;
+                `trio.from_thread.run_sync(ref.stop)`.
         """
         _refuse_other_threads(self._process, "stop")
         _refuse_other_runs(self._process, "stop")

@@ -406,6 +406,7 @@ async def supervise(
 
     Raises:
         InvalidStart: `flags` is something else, a list of children for instance.
+        TypeError: `nursery` is none, or `name` no Name.
         StartError: a child failed to start; whatever had started is stopped again.
         AlreadyRegistered: the name is taken.
     """
