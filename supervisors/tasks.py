@@ -35,7 +35,7 @@ import attrs
 import trio
 from outcome import Error, Outcome, Value
 
-from actors import NO_REPLY, Actor, Address, Exit, Pending, Ref, logs
+from actors import NO_REPLY, SHUTDOWN, Actor, Address, Exit, Pending, Ref, logs
 from actors.brief import brief
 from actors.process import CURRENT, Phase, Process
 from actors.request import Request
@@ -222,8 +222,8 @@ class Task(Generic[R_co]):
             grace: as of `stop`.
 
         Returns:
-            Its outcome, if it came to one nevertheless, or somebody else had killed it before; None
-            if it was shut down.
+            Its outcome, if it came to one nevertheless, left with a reason that says more than
+            SHUTDOWN, or somebody else had killed it before; None if it was shut down.
         """
         over = self._process.reason is not None or self._process.deadline() == -math.inf
         by_another = over and not self._asked
@@ -231,7 +231,7 @@ class Task(Generic[R_co]):
         reason = await self._process.wait_dead()
         reached = self.outcome_nowait()
         killed = reason.kind == "killed" and not by_another
-        ended = isinstance(reached, Error) and (killed or reason.kind == "shutdown")
+        ended = isinstance(reached, Error) and (killed or reason == SHUTDOWN)
         return None if ended else reached
 
     def __del__(self) -> None:

@@ -14,7 +14,10 @@ from actors import (
     KILLED,
     SHUTDOWN,
     ActorExited,
+    Exit,
+    ExitReason,
     Server,
+    shutdown,
     start,
     stop,
 )
@@ -95,6 +98,32 @@ async def test_shutdown_tells_of_a_kill_that_was_somebody_else_s_just_before() -
         assert isinstance(told.error, ActorExited)
         assert told.error.reason is KILLED
         assert await own.shutdown() is None
+
+
+async def test_shutdown_tells_of_a_shutdown_that_says_more() -> None:
+    """shutdown/2: returns {:exit, {:shutdown, term}}, and nil for :shutdown alone"""
+
+    async def leave(reason: ExitReason) -> None:
+        raise Exit(reason)
+
+    async def leave_when_asked() -> None:
+        try:
+            await trio.sleep_forever()
+        except trio.Cancelled:
+            await leave(shutdown("late"))
+
+    async with some_tasks():
+        alone, early = await begin(leave, SHUTDOWN), await begin(leave, shutdown("early"))
+        late, moved = await begin(leave_when_asked), await begin(trio.sleep_forever)
+        await wait_all_tasks_blocked()
+        moved.ref.stop(shutdown("moved"))
+
+        assert await alone.shutdown() is None
+        for task, detail in ((early, "early"), (late, "late"), (moved, "moved")):
+            told = await task.shutdown()
+            assert isinstance(told, Error)
+            assert isinstance(told.error, ActorExited)
+            assert told.error.reason == shutdown(detail)
 
 
 async def test_a_task_that_does_not_end_within_its_grace_is_killed(
