@@ -320,12 +320,12 @@ class Process:
         self._begin_grace(self.grace)
         try:
             await hooks.awaited(self.actor.terminate(reason), self.actor, "terminate")
-            ended = KILLED if self._killed else NORMAL
+            ended = KILLED if self._killed else reason
         except BaseException as error:
             ended = reason_for(error, killed=self._was_cut(), asked=None)
-        if ended is NORMAL:
+        if ended is reason:
             return reason
-        if reason.error is not None:
+        if reason.kind == "crashed":
             # The error that began all this is told and logged first, whatever came of it.
             if ended.error is None:
                 logger.warning("%s did not end its terminate: %s", self.path, ended)
