@@ -34,7 +34,8 @@ Each works on any `Server`, a supervisor included, by Ref or by Name, and needs 
 They are system messages: the server's loop answers them itself, between two messages, before any
 data that waits. So they wait while a method of it runs, as long as that takes: limit it with
 `trio.fail_after`; `supervisors.snapshot` looks without asking. A server that is not looked into
-pays nothing for this room, and a system message does not end the wait of `timeout_after`.
+pays nothing for this room, and a system message does not end the wait of `timeout_after`, nor
+begin it anew (OTP begins it anew).
 
 All of them raise:
     ActorExited: it has ended, is ending, or ends before it answers.

@@ -62,9 +62,9 @@ class Server(Actor):
     Attributes:
         when_stopped: what becomes of the messages that wait when it is asked to stop.
             CUT, the default, cancels it at its next checkpoint, as trio does and as OTP does with
-            a server that does not trap exits: it fits the little time that Lambda gives a sandbox
-            to end. DRAIN lets it handle what waits, then runs `terminate` (OTP: `trap_exit`). In
-            both cases the grace ends it.
+            a server that does not trap exits, but that `terminate` still runs: it fits the little
+            time that Lambda gives a sandbox to end. DRAIN lets it handle what waits, then runs
+            `terminate` (OTP: `trap_exit`). In both cases the grace ends it.
         skips_abandoned: whether a call whose caller has given up is not begun any more. OTP
             begins it, and so does okibi by default: a caller that timed out cannot know.
     """

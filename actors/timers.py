@@ -42,7 +42,9 @@ class Timer:
     def cancel(self) -> bool:
         """Take it back. True if it had neither rung nor been cancelled before.
 
-        A message that has rung but was not taken yet stays in the mailbox, as in OTP.
+        A message that has rung but was not taken yet stays in the mailbox, as in OTP. A timer rings
+        when its actor turns to its mailbox, or is told of an end: one that has come due before that
+        is taken back (OTP: too late).
         """
         taken = not self.cancelled
         self.cancelled = True

@@ -23,6 +23,10 @@ Where this differs from OTP, and why:
    gives up ends with `shutdown`, so there it cannot count as quiet, and transient is, as its
    manual says, of little use. Here giving up is a crash, and `shutdown` is a supervisor whose
    significant children are done.
+ * A start that fails ends nobody that ran before, whatever the kind: who asked for it is told. In
+   OTP one of a permanent or transient application is the end of the node.
+ * One that has ended is no more started: `stop_application` does not find it, and
+   `ensure_all_started` starts it anew. OTP keeps it as started until it is stopped.
  * There are no start phases: they step through a tree that stands already, which children in
    start order and `continue_with` do where the state is.
  * Nothing is loaded, and nothing looked up by name in a file: an application is a value, and

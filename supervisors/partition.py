@@ -229,8 +229,9 @@ class PartitionSupervisor(Supervisor):
         """Have more copies, or fewer (Elixir: `resize!/2`).
 
         Most keys belong to another copy after that: what the copies keep must bear it. Copies
-        that are one too many get no new message, then stop, the last first. Of those to be added
-        either all start or, if one fails, none stays.
+        that are one too many get no new message, then stop, the last first, and are in no list
+        and no count any more (in Elixir they are). Of those to be added either all start or, if
+        one fails, none stays.
 
         Args:
             partitions: from 0 to as many as the flags say.
