@@ -20,7 +20,7 @@ import os
 import sys
 import time
 from collections.abc import MutableMapping
-from io import TextIOWrapper
+from io import BufferedWriter, RawIOBase, TextIOWrapper
 from typing import Any
 
 from actors import logs
@@ -200,15 +200,20 @@ def _raw_line(words: str, request_id: str) -> bytes:
 # -- what is printed
 
 
-class Unbuffered(TextIOWrapper):
-    """Writes each piece at once, like the official client's streams.
+class _Stream(TextIOWrapper):
+    """In the place of a standard stream, on the same descriptor.
 
     Args:
-        wrapped: the stream in whose place it stands, on the same descriptor.
+        wrapped: that stream.
+        by_line: whether what is written goes out with the end of its line.
     """
 
-    def __init__(self, wrapped: "TextIOWrapper[Any]") -> None:
-        super().__init__(wrapped.buffer, wrapped.encoding, wrapped.errors, "\n")
+    def __init__(self, wrapped: "TextIOWrapper[Any]", *, by_line: bool = False) -> None:
+        buffer: Any = wrapped.buffer
+        if by_line and isinstance(buffer, RawIOBase):
+            # The process is told to buffer nothing (PYTHONUNBUFFERED): this has no lock.
+            buffer = BufferedWriter(buffer)
+        super().__init__(buffer, wrapped.encoding, wrapped.errors, "\n", by_line)
         # It would close the descriptor if nobody held it.
         self._wrapped = wrapped
 
@@ -216,6 +221,10 @@ class Unbuffered(TextIOWrapper):
     def mode(self) -> str:
         """What the wrapped stream has, and only streams that `open` made have by themselves."""
         return "w"
+
+
+class Unbuffered(_Stream):
+    """Writes each piece at once, like the official client's streams."""
 
     def write(self, text: str, /) -> int:
         size = super().write(text)
@@ -226,14 +235,25 @@ class Unbuffered(TextIOWrapper):
         """Stay open, as the official client's does: `with argparse.FileType("w")("-") as out`."""
 
 
+class Lines(_Stream):
+    """Writes each line in one call, for many events in flight.
+
+    `print` writes its end of line apart: the lines of two threads would run into each other. A line
+    at once is then better than a piece at once, however long it is: what is longer than the
+    stream's chunk would be written before its end has come, and other threads begin meanwhile.
+    """
+
+    def __init__(self, wrapped: "TextIOWrapper[Any]") -> None:
+        super().__init__(wrapped, by_line=True)
+        self._CHUNK_SIZE = sys.maxsize
+
+
 def _at_once(stream: Any, lanes: int) -> Any:
     # Not there at all when the process was started with the descriptor closed.
     if not hasattr(stream, "reconfigure"):
         return stream
     stream.reconfigure(line_buffering=True)
-    # `print` writes its end of line apart: with many events in flight the lines of two threads
-    # would run into each other. A line at once is then better than a piece at once.
-    return Unbuffered(stream) if lanes == 1 else stream
+    return Unbuffered(stream) if lanes == 1 else Lines(stream)
 
 
 def flush() -> None:

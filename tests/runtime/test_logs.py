@@ -8,9 +8,11 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
+from typing import Any, cast
 
 import pytest
 
@@ -229,6 +231,65 @@ def test_each_line_is_out_at_once_while_many_are_and_the_rest_with_flush() -> No
         flush()
 
         assert out.getvalue() == b"a line\nno end"
+
+
+class Written(io.RawIOBase):
+    """A descriptor that keeps what each call has written."""
+
+    def __init__(self) -> None:
+        self.calls: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        self.calls.append(bytes(data))
+        return len(data)
+
+
+def unbuffered(raw: io.RawIOBase) -> io.TextIOWrapper:
+    """As the interpreter makes it where PYTHONUNBUFFERED says so."""
+    return io.TextIOWrapper(cast("Any", raw), write_through=True)
+
+
+def buffered(raw: io.RawIOBase) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BufferedWriter(raw))
+
+
+@pytest.mark.parametrize("made", [buffered, unbuffered])
+def test_a_line_is_written_in_one_call_while_many_are_in_flight_however_long_it_is(
+    made: Callable[[io.RawIOBase], io.TextIOWrapper],
+) -> None:
+    line, out = "x" * 100_000, Written()
+    with fresh(), pytest.MonkeyPatch.context() as patch:
+        for name in ("stdout", "stderr"):
+            patch.setattr(sys, name, made(out))
+        configure("", {}, lanes=2)
+        print(line)
+        print(line, "and more", file=sys.stderr)
+
+        assert out.calls == [f"{line}\n".encode(), f"{line} and more\n".encode()]
+
+
+@pytest.mark.parametrize("made", [buffered, unbuffered])
+def test_no_thread_writes_into_another_s_line_while_many_are_in_flight(
+    made: Callable[[io.RawIOBase], io.TextIOWrapper],
+) -> None:
+    reading, writing = os.pipe()
+    lines = [str(n) * 100_000 for n in range(4)]
+    with fresh(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", made(io.FileIO(writing, "wb", closefd=False)))
+        configure("", {}, lanes=2)
+        threads = [Thread(target=print, args=(line,), daemon=True) for line in lines]
+        for thread in threads:
+            thread.start()
+        with open(reading) as pipe:
+            told = [pipe.readline().rstrip("\n") for _ in lines]
+        for thread in threads:
+            thread.join()
+    os.close(writing)
+
+    assert sorted(told) == lines
 
 
 def test_closed_or_missing_streams_are_no_error() -> None:
