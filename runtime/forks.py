@@ -3,6 +3,7 @@
 The lanes are its parent's, and so are the signals that okibi takes: in the child they do what they
 would do without okibi. A parent may end it at once, as multiprocessing's `terminate` does. A signal
 that came before the child has given them back would be okibi's, and lost; so they wait meanwhile.
+Other threads may have been in the middle of a line of the log: its streams have other locks there.
 """
 
 import os
@@ -13,9 +14,9 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn, Protocol
 
+from . import logs
 from .ending import SIGNALS
 from .lane import Lane
-from .logs import flush
 from .transport import SocketTransport
 
 
@@ -51,6 +52,7 @@ class Forks:
         # First the loop's pipe, by which a signal of the child's would wake its parent.
         try:
             signal.set_wakeup_fd(-1)
+            logs.forked()
             for each in self._others:
                 each.forked()
             for lane in self._lanes:
@@ -75,7 +77,7 @@ def end_child(error: BaseException | None) -> NoReturn:
             traceback.print_exception(error)
         elif not isinstance(code, int | None):
             print(code, file=sys.stderr)
-        flush()
+        logs.flush()
     finally:
         # Whatever stands in the place of the standard streams raises.
         os._exit((code or 0) & 255 if isinstance(code, int | None) else 1)

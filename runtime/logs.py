@@ -20,6 +20,7 @@ import os
 import sys
 import time
 from collections.abc import MutableMapping
+from contextlib import suppress
 from io import BufferedWriter, RawIOBase, TextIOWrapper
 from typing import Any
 
@@ -27,7 +28,7 @@ from actors import logs
 
 from . import current
 from .failure import decoded, to_json
-from .sinks import JSON, TEXT, Sink, StandardSink, frame_type, sink_from
+from .sinks import JSON, TEXT, FramedSink, Sink, StandardSink, frame_type, sink_from
 
 FORMAT = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n"
 TIME = "%Y-%m-%dT%H:%M:%S"
@@ -40,6 +41,8 @@ class _Log:
 
     sink: Sink = StandardSink()
     as_json = False
+    # What was put in the place of standard output and error: user code may wrap them in its own.
+    streams: tuple[Any, ...] = ()
 
 
 def configure(
@@ -58,6 +61,7 @@ def configure(
     _Log.as_json = as_json
     sys.stdout = _at_once(sys.stdout, lanes)
     sys.stderr = _at_once(sys.stderr, lanes)
+    _Log.streams = (sys.stdout, sys.stderr)
     logging.Formatter.converter = time.gmtime
     # Frames bear a level once the platform has said that it looks at levels.
     levels = as_json or bool(level)
@@ -215,7 +219,19 @@ class _Stream(TextIOWrapper):
             buffer = BufferedWriter(buffer)
         super().__init__(buffer, wrapped.encoding, wrapped.errors, "\n", by_line)
         # It would close the descriptor if nobody held it.
-        self._wrapped = wrapped
+        self._held: list[object] = [wrapped]
+
+    def forked(self) -> None:
+        """In a child of this process: another buffer, for a thread that the child does not have may
+        hold the lock of this one. What is left in it is its parent's to write.
+        """
+        # User code may have detached it, or closed it.
+        with suppress(ValueError):
+            raw = getattr(self.buffer, "raw", None)
+            if raw is not None:
+                kept = self.encoding, self.errors, "\n", self.line_buffering
+                self._held.append(self.buffer)
+                TextIOWrapper.__init__(self, BufferedWriter(raw), *kept)
 
     @property
     def mode(self) -> str:
@@ -254,6 +270,15 @@ def _at_once(stream: Any, lanes: int) -> Any:
         return stream
     stream.reconfigure(line_buffering=True)
     return Unbuffered(stream) if lanes == 1 else Lines(stream)
+
+
+def forked() -> None:
+    """In a child of this process no thread of its parent's holds what the log is written with."""
+    for stream in _Log.streams:
+        if isinstance(stream, _Stream):
+            stream.forked()
+    if isinstance(_Log.sink, FramedSink):
+        _Log.sink.forked()
 
 
 def flush() -> None:

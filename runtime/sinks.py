@@ -79,6 +79,10 @@ class FramedSink:
         """Write an error as one entry."""
         self.log("\n".join(message_lines), frame_type)
 
+    def forked(self) -> None:
+        """In a child of this process: a thread that it does not have may hold the lock."""
+        self._lock = threading.Lock()
+
     def _write(self, frame: bytes) -> None:
         rest = memoryview(frame)
         with self._lock:

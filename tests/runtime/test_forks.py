@@ -155,3 +155,52 @@ def test_a_child_that_cannot_say_why_ends_all_the_same(error: BaseException) -> 
             os._exit(99)
 
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+
+
+# The log goes where nobody reads: a thread waits in the middle of its line while this forks.
+HELD = """
+import json, logging, os, select, signal, sys, threading, time, warnings
+
+warnings.simplefilter("ignore")
+reading, writing = os.pipe()
+os.dup2(writing, 1)
+from runtime import logs
+from runtime.forks import Forks
+
+logs.configure("INFO", {**json.loads(sys.argv[2])}, lanes=int(sys.argv[1]))
+Forks([])
+threading.Thread(target=logging.info, args=("x" * 1_000_000,), daemon=True).start()
+while select.select([], [1], [], 0)[1]: ...
+child = os.fork()
+if child == 0:
+    logging.info("from the child")
+    print("and more", flush=True)
+    os._exit(0)
+os.set_blocking(reading, False)
+said, until = b"", time.monotonic() + 10
+while b"and more" not in said and time.monotonic() < until:
+    try:
+        said += os.read(reading, 1 << 20)
+    except BlockingIOError:
+        time.sleep(0.01)
+os.kill(child, signal.SIGKILL)
+os._exit(not (b"from the child" in said and b"and more" in said))
+"""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("lanes", [1, 2])
+@pytest.mark.parametrize("descriptor", [{}, {"_LAMBDA_TELEMETRY_LOG_FD": "1"}])
+def test_no_thread_of_its_parent_s_holds_the_log_in_a_child(
+    lanes: int, unbuffered: str, descriptor: dict[str, str]
+) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", HELD, str(lanes), json.dumps(descriptor)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+    assert (told.returncode, told.stderr) == (0, "")
