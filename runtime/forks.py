@@ -4,15 +4,24 @@ The lanes are its parent's, and so are the signals that okibi takes: in the chil
 would do without okibi. A parent may end it at once, as multiprocessing's `terminate` does. A signal
 that came before the child has given them back would be okibi's, and lost; so they wait meanwhile.
 Other threads may have been in the middle of a line of the log: its streams have other locks there.
+
+An `async def` forks in the middle of the loop, of which the child has a copy. It waits by an epoll
+of its own, in which nothing is registered, and reads no lane: else it would take its parent's
+events. With its answer it ends at once (room `transport`), before another task has its step there,
+maybe a handler that serves another event.
 """
 
 import os
+import select
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn, Protocol
+
+from actors.loop import epoll
 
 from . import logs
 from .ending import SIGNALS
@@ -37,6 +46,7 @@ class Forks:
     def __init__(self, lanes: Sequence[Lane], *others: Forked) -> None:
         self._lanes = lanes
         self._others = others
+        self._epoll = epoll()
         self._masks = threading.local()
         os.register_at_fork(
             before=self._before, after_in_parent=self._after, after_in_child=self._in_child
@@ -53,6 +63,9 @@ class Forks:
         try:
             signal.set_wakeup_fd(-1)
             logs.forked()
+            # No descriptor is left, or the run is over.
+            with suppress(OSError, ValueError):
+                self._wait_alone()
             for each in self._others:
                 each.forked()
             for lane in self._lanes:
@@ -60,6 +73,11 @@ class Forks:
                     lane.transport = lane.transport.forked()
         finally:
             self._after()
+
+    def _wait_alone(self) -> None:
+        if self._epoll is not None:
+            with select.epoll() as own:
+                os.dup2(own.fileno(), self._epoll.fileno(), inheritable=False)
 
 
 def end_child(error: BaseException | None) -> NoReturn:

@@ -125,9 +125,16 @@ class ForkedTransport(SocketTransport):
 
     __slots__ = ()
 
+    # Whatever comes is its parent's: the child is not to look at it first, but to end.
+
     def pending(self) -> bool:
-        # Whatever comes is its parent's: the child is not to look at it first, but to end.
         return False
+
+    def receive(self, limit: int) -> bytes:
+        raise BlockingIOError
+
+    def readable(self) -> Awaitable[None]:
+        return trio.sleep_forever()  # noqa: ASYNC105
 
     def send(self, data: memoryview) -> int:
         flush()

@@ -164,11 +164,15 @@ import json, logging, os, select, signal, sys, threading, time, warnings
 warnings.simplefilter("ignore")
 reading, writing = os.pipe()
 os.dup2(writing, 1)
+import trio
 from runtime import logs
 from runtime.forks import Forks
 
+async def see_to_children():
+    Forks([])
+
 logs.configure("INFO", {**json.loads(sys.argv[2])}, lanes=int(sys.argv[1]))
-Forks([])
+trio.run(see_to_children)
 threading.Thread(target=logging.info, args=("x" * 1_000_000,), daemon=True).start()
 while select.select([], [1], [], 0)[1]: ...
 child = os.fork()

@@ -2,11 +2,14 @@
 
 import _thread
 import logging
+import mmap
 import os
+import sys
 import threading
 import time
 
 import trio
+import trio.lowlevel
 
 from runtime import Function, Handler, Workers, xray_trace_id
 
@@ -15,6 +18,10 @@ logger.setLevel("INFO")
 VARIABLE = "_X_AMZN_TRACE_ID"
 # What handlers meet at: each leaves once all have come.
 met = set()
+# How a child has ended, or which one there is; and what a child and its parent both see.
+gone = []
+shared = mmap.mmap(-1, 1)
+OWN = os.getpid()
 
 
 def told(event, context):
@@ -108,3 +115,30 @@ class Counting(Handler):
 
 
 few = Function(Workers(Counting, count=2))
+
+
+async def forks(event, context):
+    """The first forks, when all have come; the others have a step in each pass of the loop."""
+    await meet(event)
+    while event["n"] and not gone:
+        await trio.lowlevel.checkpoint()
+        shared[0] = shared[0] or os.getpid() != OWN
+    if event["n"] == 0:
+        await trio.sleep(0.01)
+        child = os.fork()
+        if child == 0:
+            sys.exit(7)
+        _, status = os.waitpid(child, 0)  # noqa: ASYNC222, nobody else is to run meanwhile
+        gone.append(os.waitstatus_to_exitcode(status))
+    return [OWN, gone[0], shared[0]]
+
+
+async def leaves_a_child(event, context):
+    if event.get("do") == "leave":
+        gone.append(os.fork())
+        if gone[0] == 0:
+            await trio.sleep(60)
+    if event.get("do") == "end":
+        os.kill(gone[0], 9)
+        os.waitpid(gone[0], 0)  # noqa: ASYNC222, it is dead
+    return event["n"]
