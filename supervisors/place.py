@@ -49,7 +49,7 @@ class Place:
         process: who lives there, in the states that `life.LIVING` names.
         starts: how often somebody was put there.
         retry: the message that will bring the next attempt, while RESTARTING.
-        pause: how long the last attempt was put off, if it was.
+        pause: how long the last attempt was put off, if it was, and until when nobody ran since.
     """
 
     __slots__ = ("id", "pause", "process", "retry", "spec", "starts", "state")
@@ -92,6 +92,11 @@ class Place:
             return 0.0
         self.pause = put_off(backoff, self.pause, period, trio.current_time())
         return self.pause.seconds
+
+    def begin_run(self) -> None:
+        """Count from now on how long its child has run: until here it was put off, or starting."""
+        if self.pause is not None:
+            self.pause = Pause(self.pause.seconds, trio.current_time())
 
     def __repr__(self) -> str:
         return f"<Place {self.id} {self.state.value}, {self.starts} starts>"
@@ -183,6 +188,8 @@ class Children:
             if failure.reason is IGNORED:
                 return None
             raise
+        finally:
+            place.begin_run()
         place.move(Event.STARTED)
         return Ref(process)
 

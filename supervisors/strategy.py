@@ -177,8 +177,8 @@ def put_off(backoff: Backoff, last: Pause | None, period: float, now: float) -> 
 
     Args:
         backoff: the first wait, the longest, and how they grow.
-        last: the child's wait before this one, if there was one.
-        period: seconds from the end of that wait after which it is forgotten.
+        last: the child's wait before this one, if there was one, and until when it has not run.
+        period: seconds that it has to run after which that wait is forgotten.
         now: seconds of the supervisor's clock.
     """
     if last is None or now - last.until > period:

@@ -62,6 +62,54 @@ async def test_a_child_that_has_run_for_a_period_begins_anew(
     await stop(top)
 
 
+async def test_who_takes_longer_than_a_period_to_fail_to_start_has_not_run(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    begun: list[float] = []
+
+    async def init() -> None:
+        begun.append(trio.current_time())
+        if len(begun) > 1:
+            await trio.sleep(6)
+            if len(begun) < 5:
+                raise OSError("no database")
+
+    flags = Supervision([stage.child("a", init=init)], intensity=10, backoff=BACKOFF)
+    top = await supervise(nursery, flags)
+
+    await leave("a")
+    await trio.sleep(60)
+
+    # Each time 6 s, and before it 1, 2, 4 and 4.
+    assert begun == pytest.approx([0, 1, 9, 19, 29])
+    assert alive("a") is not None
+    await stop(top)
+
+
+async def test_what_a_start_takes_is_no_part_of_the_run(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    begun: list[float] = []
+
+    async def init() -> None:
+        begun.append(trio.current_time())
+        await trio.sleep(6 if len(begun) > 1 else 0)
+
+    flags = Supervision([stage.child("a", init=init)], intensity=10, backoff=BACKOFF)
+    top = await supervise(nursery, flags)
+
+    await leave("a")
+    await trio.sleep(8)
+    await leave("a")
+    await trio.sleep(9)
+    await leave("a")
+    await trio.sleep(20)
+
+    # It ran for a second each time, and each wait is twice the one before.
+    assert begun == pytest.approx([0, 1, 10, 21])
+    await stop(top)
+
+
 @pytest.mark.parametrize(
     ("strategy", "at_once", "later"),
     [
