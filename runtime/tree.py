@@ -18,8 +18,8 @@ Where many events may be in flight, responders and pollers stand under a supervi
 lane's actor is restarted there with a pause that grows, so often that even all lanes at once never
 exceed that supervisor's intensity; whether enough has failed is the ledger's to say, which ends the
 process once no lane serves. So it is with the workers there, whose new instances may fail in their
-`init` for a while: the others are at events. With one lane nothing is to be kept from it, and it is
-restarted at once.
+`init` for a while: the others are at events. One that was abandoned at a deadline has a successor
+at once. With one lane nothing is to be kept from it, and it is restarted at once.
 
 Start order is dependency order, so stopping in reverse is a drain. one_for_one and not
 rest_for_one: with the truth in the ledgers no actor depends on another's incarnation, and to
@@ -61,6 +61,9 @@ INTENSITY, PERIOD = 5, 5.0
 # Pauses of 0.02, 0.1, 0.5, 2.5 and then 5 s: at most INTENSITY restarts a PERIOD, the first, which
 # is counted when its pause begins, among them.
 BACKOFF = Backoff(first=0.02, maximum=PERIOD, factor=5.0)
+# Of many workers. One that was abandoned at a deadline has failed in nothing, and its successor is
+# needed at once: it has run for longer, since a time-out is a second at least.
+WORKERS_PERIOD = 0.5
 
 
 class Serving:
@@ -221,14 +224,14 @@ def _lanes(name: str, children: list[Child[Any]]) -> list[Child[Any]]:
 
 def _workers(children: list[Child[Any]], lanes: int) -> Supervision:
     if lanes > 1:
-        return _apart(children)
+        return _apart(children, WORKERS_PERIOD)
     return Supervision(children, intensity=INTENSITY, period=PERIOD)
 
 
-def _apart(children: list[Child[Any]]) -> Supervision:
+def _apart(children: list[Child[Any]], period: float = PERIOD) -> Supervision:
     """Children of which none's failures are to be another's."""
     return Supervision(
-        children, intensity=INTENSITY * len(children), period=PERIOD, backoff=BACKOFF
+        children, intensity=INTENSITY * len(children), period=period, backoff=BACKOFF
     )
 
 

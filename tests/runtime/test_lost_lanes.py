@@ -343,6 +343,32 @@ async def test_while_one_worker_serves_the_others_are_tried_again(
     assert len([at for at in made if at > 200]) in range(10, 30)
 
 
+@pytest.mark.parametrize("lanes", [2, 64])
+async def test_workers_that_are_abandoned_again_and_again_have_their_successors_at_once(
+    lanes: int, autojump_clock: MockClock
+) -> None:
+    failures: list[str] = []
+    ledger = Ledger([Lane(n, b"api") for n in range(lanes)], failures.append, Nobody())
+    settings = Settings("api:80", "app.handler", Path())
+    flags = tree(Serving(Function(Echo), settings, ledger, Alarm()), trio.sleep_forever)
+    async with trio.open_nursery() as nursery:
+        top = partial(Supervisor, flags)
+        root = spawn(nursery, top, path="/function", grace=math.inf, supervised=True)
+        await wait_started(root, math.inf)
+        short: list[int] = []
+        for _ in range(60):
+            # Each of the shortest time-out that Lambda knows, with the widest margin.
+            await trio.sleep(0.75)
+            for worker in [*ledger.ready]:
+                worker.kill()
+            await trio.sleep(0.05)
+            short.append(lanes + 1 - len(ledger.ready))
+        root.stop()
+
+    assert short == [0] * 60
+    assert not failures
+
+
 async def test_when_no_worker_gets_ready_any_more_the_process_ends(
     autojump_clock: MockClock,
 ) -> None:

@@ -12,7 +12,7 @@ from runtime.function import Function, Workers
 from runtime.handler import Handler, Plain
 from runtime.poller import Poller
 from runtime.transport import Transport
-from runtime.tree import BACKOFF, INTENSITY, PERIOD, Serving, tree
+from runtime.tree import BACKOFF, INTENSITY, PERIOD, WORKERS_PERIOD, Serving, tree
 from supervisors import Child, Strategy, Supervision
 from tests.runtime.stage import SETTINGS, ledger_of
 
@@ -104,7 +104,8 @@ def test_only_the_poller_of_one_lane_looks_for_its_next_event(lanes: int, limit:
     assert [poller.busy_wait.limit for poller in pollers] == [limit] * lanes
 
 
-def test_none_of_many_s_crashes_can_use_up_what_all_may_do_wrong() -> None:
+@pytest.mark.parametrize("period", [PERIOD, WORKERS_PERIOD])
+def test_none_of_many_s_crashes_can_use_up_what_all_may_do_wrong(period: float) -> None:
     pause, now, restarts = BACKOFF.first, 0.0, list[float]()
     while now < 100:
         # Counted as it crashes; then comes the pause.
@@ -112,7 +113,7 @@ def test_none_of_many_s_crashes_can_use_up_what_all_may_do_wrong() -> None:
         now += pause
         pause = min(pause * BACKOFF.factor, BACKOFF.maximum)
 
-    most = max(sum(at <= other < at + PERIOD for other in restarts) for at in restarts)
+    most = max(sum(at <= other < at + period for other in restarts) for at in restarts)
 
     assert most <= INTENSITY
 
