@@ -105,6 +105,8 @@ async def serve(
     """
     host = settings.api.encode()
     lanes = [Lane(n, host, settings.pipelined, settings.margin) for n in range(settings.lanes)]
+    # Each of many events finds as many threads for `trio.to_thread` as it would find alone.
+    trio.to_thread.current_default_thread_limiter().total_tokens *= len(lanes)
     alarm = Alarm()
     ending = Ending(lanes, alarm)
     clock = trio.lowlevel.current_clock()

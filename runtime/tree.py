@@ -87,7 +87,7 @@ class Serving:
         if (function.loop or settings.loop) == "asyncio":
             from .aio.loop import AsyncioLoop
 
-            loop = self.loop = AsyncioLoop()
+            loop = self.loop = AsyncioLoop(len(ledger.lanes))
             ledger.stuck = lambda: loop.stuck
 
     def worker(self) -> Worker:

@@ -146,6 +146,10 @@ def _is_cancelled(result: outcome.Outcome[Any]) -> TypeGuard[outcome.Error]:
 class AsyncioLoop:
     """The loop: started once, used by any trio task of its run.
 
+    Args:
+        lanes: how many events may be in flight. Each finds as many threads for `asyncio.to_thread`,
+            and for names to be looked up, as it would find alone.
+
     >>> import asyncio, trio
     >>> from runtime.aio.loop import AsyncioLoop
     >>> async def main():
@@ -157,7 +161,8 @@ class AsyncioLoop:
     slept
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lanes: int = 1) -> None:
+        self._lanes = lanes
         self.thread: threading.Thread | None = None
         self.error: BaseException | None = None
         self._up, self._down = trio.Event(), trio.Event()
@@ -334,6 +339,8 @@ class AsyncioLoop:
             loop = asyncio.new_event_loop()
             try:
                 asyncio.set_event_loop(loop)
+                if self._lanes > 1:
+                    _give_threads(loop, self._lanes)
                 TOKENS[loop] = token
                 loop.call_soon(_tell, token, self._started, loop)
                 self._run_on(loop)
@@ -364,6 +371,14 @@ def _tell(token: TrioToken, act: Callable[..., None], *args: object) -> None:
     except trio.RunFinishedError:
         # Nobody waits any more.
         return
+
+
+def _give_threads(loop: asyncio.AbstractEventLoop, lanes: int) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    # As many as asyncio's own has, for each; none is started before it is needed.
+    count = lanes * min(32, (os.cpu_count() or 1) + 4)
+    loop.set_default_executor(ThreadPoolExecutor(count, "asyncio"))
 
 
 def _close(loop: asyncio.AbstractEventLoop) -> None:

@@ -176,6 +176,20 @@ async def test_more_plain_handlers_run_at_once_than_trio_has_threads() -> None:
 
 
 @pytest.mark.parametrize(
+    ("handler", "loop"), [("many.in_trio_s_thread", ""), ("many.in_asyncio_s_thread", "asyncio")]
+)
+async def test_each_event_has_a_thread_of_to_thread_whatever_the_others_have(
+    handler: str, loop: str
+) -> None:
+    lanes = 48
+    async with many(handler, lanes, environment={"OKIBI_LOOP": loop}) as sandbox:
+        answers = await sandbox.at_once(lanes)
+
+        assert [answer["n"] for answer in answers] == list(range(lanes))
+        assert max(answer["threads"] for answer in answers) > lanes
+
+
+@pytest.mark.parametrize(
     ("do", "error"),
     [
         ("stop iteration", "StopIteration"),

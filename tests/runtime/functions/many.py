@@ -67,6 +67,16 @@ def in_thread(event, context):
     return told(event, context)
 
 
+async def in_trio_s_thread(event, context):
+    return await trio.to_thread.run_sync(in_thread, event, context)
+
+
+async def in_asyncio_s_thread(event, context):
+    import asyncio
+
+    return await asyncio.to_thread(in_thread, event, context)
+
+
 def computes(event, context):
     """Take turns at the interpreter with the others, 5 ms each."""
     until = time.thread_time() + event.get("seconds", 0)
