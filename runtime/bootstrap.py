@@ -26,7 +26,7 @@ from .ledger import Ledger
 from .load import load
 from .logs import configure, log_error
 from .report import report_init_error
-from .settings import Settings, address_of, api_from, settings_from
+from .settings import Settings, address_of, api_from, settings_from, threads_for
 from .transport import connect
 from .tree import Serving, tree
 from .watchdog import INIT_LIMIT, Watchdog, end_within
@@ -106,7 +106,8 @@ async def serve(
     host = settings.api.encode()
     lanes = [Lane(n, host, settings.pipelined, settings.margin) for n in range(settings.lanes)]
     # Each of many events finds as many threads for `trio.to_thread` as it would find alone.
-    trio.to_thread.current_default_thread_limiter().total_tokens *= len(lanes)
+    limiter = trio.to_thread.current_default_thread_limiter()
+    limiter.total_tokens = threads_for(len(lanes), int(limiter.total_tokens))
     alarm = Alarm()
     ending = Ending(lanes, alarm)
     clock = trio.lowlevel.current_clock()

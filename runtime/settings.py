@@ -62,6 +62,23 @@ class Settings(NamedTuple):
         return address_of(self.api)
 
 
+# Lambda lets a sandbox have 1,024 processes and threads.
+_MOST_THREADS = 512
+
+
+def threads_for(lanes: int, alone: int) -> int:
+    """How many threads the events in flight may have of a pool, each as many as one has alone.
+
+    Args:
+        lanes: how many events there may be.
+        alone: what the pool has for one.
+
+    >>> threads_for(1, 40), threads_for(10, 40), threads_for(64, 40), threads_for(64, 1000)
+    (40, 400, 512, 1000)
+    """
+    return max(alone, min(lanes * alone, _MOST_THREADS))
+
+
 def address_of(api: str) -> tuple[str, int]:
     """Host and port in `host:port`.
 

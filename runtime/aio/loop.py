@@ -27,6 +27,7 @@ from actors import logs
 from actors.frames import Frames, running_from
 
 from ..forks import end_child
+from ..settings import threads_for
 from ..standing import Elsewhere, frames_of_awaiting, frames_of_error
 from .left import Left
 
@@ -377,7 +378,7 @@ def _give_threads(loop: asyncio.AbstractEventLoop, lanes: int) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     # As many as asyncio's own has, for each; none is started before it is needed.
-    count = lanes * min(32, (os.cpu_count() or 1) + 4)
+    count = threads_for(lanes, min(32, (os.cpu_count() or 1) + 4))
     loop.set_default_executor(ThreadPoolExecutor(count, "asyncio"))
 
 
