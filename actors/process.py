@@ -320,10 +320,10 @@ class Process:
         self._begin_grace(self.grace)
         try:
             await hooks.awaited(self.actor.terminate(reason), self.actor, "terminate")
-            ended = KILLED if self._killed else reason
+            ended = KILLED if self._killed else NORMAL
         except BaseException as error:
             ended = reason_for(error, killed=self._was_cut(), asked=None)
-        if ended is reason:
+        if ended is NORMAL:
             return reason
         if reason.kind == "crashed":
             # The error that began all this is told and logged first, whatever came of it.
