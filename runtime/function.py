@@ -89,8 +89,9 @@ def _fault(handler: Any) -> str | None:
         # What decorates it may be a plain `def`.
         if hook != "handle" and inspect.isfunction(method) and not is_async(inspect.unwrap(method)):
             return f"{name}.{hook} is no `async def`"
+        unbound = isinstance(inspect.getattr_static(handler, hook), classmethod | staticmethod)
         try:
-            inspect.signature(method).bind(*arguments)
+            inspect.signature(method).bind(*arguments[unbound:])
         except TypeError:
             return f"{name}.{hook} does not take ({', '.join(arguments)})"
     return None

@@ -88,3 +88,17 @@ def test_an_init_may_be_decorated_by_a_plain_def() -> None:
             return event
 
     assert Workers(Decorated).handler is Decorated
+
+
+def test_hooks_of_the_class_itself_take_no_self() -> None:
+    class OfTheClass(Handler[Any]):
+        @classmethod
+        async def init(cls) -> None: ...
+
+        @staticmethod
+        async def terminate(reason: object) -> None: ...
+
+        async def handle(self, event: Any, context: Context) -> object:
+            return event
+
+    assert Workers(OfTheClass).handler is OfTheClass
