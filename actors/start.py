@@ -58,7 +58,8 @@ def spawn(
         try:
             made = factory()
         except AttributeError as error:
-            if error.name != "_process":
+            # Others may have an attribute of that name, too.
+            if error.name != "_process" or not isinstance(error.obj, Actor):
                 raise
             raise AttributeError(
                 f"{path}: while it is made it has no path, no mailbox and no timers yet: "

@@ -349,3 +349,15 @@ async def test_what_an_actor_does_too_early_is_told_with_where_it_belongs(
         await start(nursery, Early, path="/e")
     with pytest.raises(StartError, match="no attribute 'undefined'"):
         await start(nursery, Typo)
+
+
+class Wraps(Server):
+    def __init__(self, wrapped: Any) -> None:
+        wrapped._process.kill()
+
+
+async def test_an_attribute_that_another_object_lacks_is_not_taken_for_the_actors_own(
+    nursery: trio.Nursery,
+) -> None:
+    with pytest.raises(StartError, match="'object' object has no attribute '_process'"):
+        await start(nursery, lambda: Wraps(object()))
