@@ -3,7 +3,7 @@
 import enum
 import math
 from collections.abc import Callable
-from inspect import isawaitable, signature
+from inspect import isawaitable, isdatadescriptor, signature
 from typing import Any, ClassVar, cast
 
 import trio
@@ -78,7 +78,8 @@ class Server(Actor):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         when = cast("object", cls.when_stopped)
-        if not isinstance(when, WhenStopped):
+        # A property's word, or a field's, is each instance's own.
+        if not isinstance(when, WhenStopped) and not isdatadescriptor(when):
             # Taken for CUT, it would be noticed when what waits is lost.
             raise TypeError(f"{cls.__name__}: when_stopped is a WhenStopped, not {when!r}")
 

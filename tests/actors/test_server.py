@@ -17,6 +17,7 @@ from actors import (
     Refusal,
     Server,
     StartError,
+    WhenStopped,
     start,
     stop,
 )
@@ -319,3 +320,24 @@ async def test_a_mistake_inside_a_decorated_method_is_still_the_servers() -> Non
 def test_what_becomes_of_messages_on_stop_is_no_text_that_is_taken_for_cut() -> None:
     with pytest.raises(TypeError, match="Hasty: when_stopped is a WhenStopped, not 'drain'"):
         type("Hasty", (Desk,), {"when_stopped": "drain"})
+
+
+@attrs.define(eq=False)
+class Patient(Server):
+    when_stopped: WhenStopped = WhenStopped.CUT  # type: ignore[misc]
+
+
+class Undecided(Server):
+    @property
+    def when_stopped(self) -> WhenStopped:  # type: ignore[override]
+        return WhenStopped.DRAIN
+
+
+async def test_what_becomes_of_messages_on_stop_may_be_each_instances_own(
+    nursery: trio.Nursery,
+) -> None:
+    for make in (lambda: Patient(WhenStopped.DRAIN), Undecided):
+        ref = await start(nursery, make)
+        await wait_all_tasks_blocked()
+        assert ref._process.drains
+        await stop(ref)
