@@ -9,7 +9,10 @@ With any other release nothing of this is touched. What depends on it goes the p
 slower: so a new release of trio is read (`test_loop` says what of it), and added here.
 """
 
+import os
 import select
+from collections.abc import Callable
+from socket import socketpair
 from typing import Any, Final
 
 import trio
@@ -48,6 +51,32 @@ def epoll() -> "select.epoll | None":
         return None
     waits_by: select.epoll | None = getattr(CONTEXT.runner.io_manager, "_epoll", None)
     return waits_by
+
+
+def alone() -> Callable[[], None]:
+    """What gives a child of this process, which has a copy of the run, a wait of its own: an epoll,
+    and what the child's threads wake it by, where its parent's are. Nothing else is registered.
+
+    Called there, it raises OSError or ValueError where the run is over, or no descriptor is left.
+    """
+    waits_by = epoll()
+    if waits_by is None:
+        return lambda: None
+    wakeup = CONTEXT.runner.entry_queue.wakeup
+    woken, wakes = wakeup.wakeup_sock, wakeup.write_sock
+
+    def separate() -> None:
+        place = waits_by.fileno()
+        ours, others = socketpair()
+        with ours, others, select.epoll() as own:
+            for end, where in (ours, woken), (others, wakes):
+                end.setblocking(False)
+                os.dup2(end.fileno(), where.fileno(), inheritable=False)
+            # As trio has it: its task that waits for this has said so to its parent's epoll.
+            own.register(woken, select.EPOLLIN | select.EPOLLONESHOT)
+            os.dup2(own.fileno(), place, inheritable=False)
+
+    return separate
 
 
 def ends_wait(descriptor: int) -> bool:

@@ -6,13 +6,12 @@ that came before the child has given them back would be okibi's, and lost; so th
 Other threads may have been in the middle of a line of the log: its streams have other locks there.
 
 An `async def` forks in the middle of the loop, of which the child has a copy. It waits by an epoll
-of its own, in which nothing is registered, and reads no lane: else it would take its parent's
-events. With its answer it ends at once (room `transport`), before another task has its step there,
-maybe a handler that serves another event.
+of its own, in which nothing is registered but what the child's own threads wake it by, and reads no
+lane: else it would take its parent's events. With its answer it ends at once (room `transport`),
+before another task has its step there, maybe a handler that serves another event.
 """
 
 import os
-import select
 import signal
 import sys
 import threading
@@ -21,7 +20,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn, Protocol
 
-from actors.loop import epoll
+from actors.loop import alone
 
 from . import logs
 from .ending import SIGNALS
@@ -46,7 +45,7 @@ class Forks:
     def __init__(self, lanes: Sequence[Lane], *others: Forked) -> None:
         self._lanes = lanes
         self._others = others
-        self._epoll = epoll()
+        self._wait_alone = alone()
         self._masks = threading.local()
         os.register_at_fork(
             before=self._before, after_in_parent=self._after, after_in_child=self._in_child
@@ -73,11 +72,6 @@ class Forks:
                     lane.transport = lane.transport.forked()
         finally:
             self._after()
-
-    def _wait_alone(self) -> None:
-        if self._epoll is not None:
-            with select.epoll() as own:
-                os.dup2(own.fileno(), self._epoll.fileno(), inheritable=False)
 
 
 def end_child(error: BaseException | None) -> NoReturn:

@@ -94,3 +94,10 @@ def test_of_another_release_there_is_no_epoll(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(loop, "CONTEXT", None)
     assert loop.epoll() is None
     assert not loop.ends_wait(0)
+
+
+def test_of_another_release_a_child_waits_as_its_parent_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loop, "CONTEXT", None)
+    loop.alone()()

@@ -152,3 +152,16 @@ async def leaves_a_child(event, context):
         os.kill(gone[0], 9)
         os.waitpid(gone[0], 0)  # noqa: ASYNC222, it is dead
     return event["n"]
+
+
+async def forks_and_waits_for_a_thread(event, context):
+    child = os.fork()
+    if child == 0:
+        sys.exit(await trio.to_thread.run_sync(lambda: 7))
+    until, ended = time.monotonic() + 3, (0, 0)
+    while not ended[0]:
+        await trio.sleep(0.01)
+        if time.monotonic() > until:
+            os.kill(child, 9)
+        ended = os.waitpid(child, os.WNOHANG)  # noqa: ASYNC222, it does not wait
+    return os.waitstatus_to_exitcode(ended[1])
