@@ -261,6 +261,14 @@ class Lines(_Stream):
 
     def __init__(self, wrapped: "TextIOWrapper[Any]") -> None:
         super().__init__(wrapped, by_line=True)
+        self._keep_whole()
+
+    def forked(self) -> None:
+        super().forked()
+        with suppress(ValueError):
+            self._keep_whole()
+
+    def _keep_whole(self) -> None:
         self._CHUNK_SIZE = sys.maxsize
 
 

@@ -208,3 +208,49 @@ def test_no_thread_of_its_parent_s_holds_the_log_in_a_child(
     )
 
     assert (told.returncode, told.stderr) == (0, "")
+
+
+# Threads of a child, and of a child of it, write long lines at once.
+CROSSED = """
+import os, sys, threading, warnings
+
+warnings.simplefilter("ignore")
+import trio
+from runtime import logs
+from runtime.forks import Forks
+
+async def see_to_children():
+    Forks([])
+
+def write(letter):
+    for _ in range(100):
+        print(letter * 20_000)
+
+logs.configure("", {}, lanes=2)
+trio.run(see_to_children)
+for _ in range(2):
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        os._exit(0)
+    threads = [threading.Thread(target=write, args=(letter,)) for letter in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+"""
+
+
+def test_a_long_line_that_a_thread_of_a_child_prints_stands_alone() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", CROSSED],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+    lines = told.stdout.splitlines()
+    assert [lines.count(letter * 20_000) for letter in "ab"] == [200, 200]
+    assert (len(lines), told.stderr) == (400, "")
