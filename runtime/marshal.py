@@ -19,6 +19,7 @@ NaN has one rule: it is no JSON. An event with it is refused, a result's is sent
 import json.encoder
 import marshal as builtins_only
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from inspect import isgenerator
 from json import loads
 from sys import getrecursionlimit
@@ -71,8 +72,9 @@ def _unknown(kind: Any, value: object) -> object:
         TypeError: it is not of that class, and nothing can be made into it. msgspec adds where.
     """
     plain = get_origin(kind) or kind
-    if isinstance(plain, type) and isinstance(value, plain):
-        return value  # `object`, or a class that a dict is one of
+    with suppress(TypeError):  # a Protocol that nothing can be compared with
+        if isinstance(plain, type) and isinstance(value, plain):
+            return value  # `object`, or a class that a dict is one of
     what = getattr(plain, "__name__", plain)
     raise TypeError(f"{what} is no attrs class, dataclass, msgspec.Struct or TypedDict")
 

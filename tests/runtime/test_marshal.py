@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 from collections.abc import AsyncIterator, Callable, Sized
-from typing import Any, TypedDict
+from typing import Any, Protocol, TypedDict
 
 import attrs
 import msgspec
@@ -67,6 +67,17 @@ def test_a_class_that_no_event_can_be_made_into_is_named(kind: type) -> None:
 
     with pytest.raises(UnmarshalError, match=sentence):
         event(b'{"inside": {}}', kind)
+
+
+class Named(Protocol):
+    name: str
+
+
+def test_a_protocol_that_an_event_cannot_be_compared_with_is_named() -> None:
+    with pytest.raises(
+        UnmarshalError, match=r"Named is no attrs class, dataclass, msgspec\.Struct"
+    ):
+        event(b'{"name": "a"}', Named)
 
 
 @pytest.mark.parametrize("kind", [object, Sized, dict[str, object]])
