@@ -86,9 +86,6 @@ def _fault(handler: Any) -> str | None:
         method = getattr(handler, hook)
         if method is getattr(Handler, hook):
             continue
-        # What decorates it may be a plain `def`.
-        if hook != "handle" and inspect.isfunction(method) and not is_async(inspect.unwrap(method)):
-            return f"{name}.{hook} is no `async def`"
         unbound = isinstance(inspect.getattr_static(handler, hook), classmethod | staticmethod)
         try:
             inspect.signature(method).bind(*arguments[unbound:])

@@ -20,6 +20,7 @@ import attrs
 import trio
 
 from actors import ExitReason
+from actors.hooks import awaited
 
 from . import trailers as trailers  # for the lane, so that no deadline waits for its import
 from .context import Context
@@ -116,13 +117,13 @@ class Streamed(Handler[Any]):
     async def init(self) -> None:
         # Past the class's own __setattr__: it may be a frozen one.
         object.__setattr__(self.inner, "nursery", self.nursery)
-        await self.inner.init()
+        await awaited(self.inner.init(), self.inner, "init")
 
     async def handle(self, event: Any, context: Context) -> object:
         return self.items(event, context)
 
     async def terminate(self, reason: ExitReason) -> None:
-        await self.inner.terminate(reason)
+        await awaited(self.inner.terminate(reason), self.inner, "terminate")
 
     def __getattr__(self, name: str) -> Any:
         # Its hooks around a snapshot.

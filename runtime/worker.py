@@ -13,6 +13,7 @@ import trio
 from actors import SHUTDOWN, Actor, ExitReason, Ref, crashed, logs
 from actors.actor import receiver_of
 from actors.exits import crash_in, uncancelled
+from actors.hooks import awaited
 from actors.loop import others_wait
 from actors.mailbox import LOOK
 from actors.start import START_TIMEOUT
@@ -167,7 +168,7 @@ class Worker(Actor):
                 object.__setattr__(instance, "nursery", nursery)
                 # The first one's starter has a limit of its own; a replacement's has nobody.
                 with trio.fail_after(START_TIMEOUT):
-                    await instance.init()
+                    await awaited(instance.init(), instance, "init")
                 self._instance = instance
                 started()
                 serving = True
@@ -201,7 +202,7 @@ class Worker(Actor):
             return
         try:
             with trio.move_on_after(grace):
-                await instance.terminate(reason)
+                await awaited(instance.terminate(reason), instance, "terminate")
         except Exception:
             logger.exception("%s: terminate of its handler crashed", self.path)
 

@@ -25,14 +25,6 @@ class WithoutContext(Handler[Any]):
         return event
 
 
-class PlainInit(Handler[Any]):
-    def init(self) -> None:  # type: ignore[override]
-        """What is not awaited."""
-
-    async def handle(self, event: Any, context: Context) -> object:
-        return event
-
-
 class WithoutReason(Handler[Any]):
     async def handle(self, event: Any, context: Context) -> object:
         return event
@@ -56,7 +48,6 @@ class NoHandler:
         (Synchronous, "Synchronous.handle is no `async def`"),
         (Misspelt, "Misspelt is a Handler without a `handle(self, event, context)`"),
         (WithoutContext, "WithoutContext.handle does not take (self, event, context)"),
-        (PlainInit, "PlainInit.init is no `async def`"),
         (WithoutReason, "WithoutReason.terminate does not take (self, reason)"),
         (Visits, "Visits is an actor: let a handler ask it"),
         (NoHandler, "NoHandler has a `handle` but is no Handler: write class NoHandler(Hand"),

@@ -1,8 +1,9 @@
 """A worker and its instances: what is replaced, what is answered, what counts."""
 
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextvars import ContextVar
+from typing import Any, cast
 
 import pytest
 import trio
@@ -163,6 +164,40 @@ async def test_a_failing_init_at_the_start_fails_the_start(nursery: trio.Nursery
     with pytest.raises(StartError, match=r"/worker did not start: crashed.*no database"):
         await bench(nursery)
     assert LOG == []
+
+
+async def test_an_init_that_gives_nothing_to_await_is_named(nursery: trio.Nursery) -> None:
+    class Forgotten(Player):
+        def init(self) -> None:  # type: ignore[override]
+            """Without its `async`."""
+
+    with pytest.raises(StartError, match=r"Forgotten\.init is no `async def`"):
+        await bench(nursery, cast("Any", Forgotten))
+
+
+async def test_so_is_a_terminate(nursery: trio.Nursery, caplog: pytest.LogCaptureFixture) -> None:
+    class Forgotten(Player):
+        async def handle(self, event: Event, context: Context) -> object:
+            raise ValueError
+
+        def terminate(self, reason: ExitReason) -> None:  # type: ignore[override]
+            LOG.append("terminate")
+
+    stage = await bench(nursery, cast("Any", Forgotten), stateful=True)
+    await stage.give(b"{}")
+
+    assert "terminate" in LOG
+    assert "Forgotten.terminate is no `async def`" in caplog.text
+
+
+async def test_a_plain_def_may_give_what_is_awaited(nursery: trio.Nursery) -> None:
+    class Indirect(Player):
+        def init(self) -> Awaitable[None]:  # type: ignore[override]
+            return super().init()
+
+    await bench(nursery, cast("Any", Indirect))
+
+    assert LOG == ["init 1"]
 
 
 async def test_a_failing_init_at_a_replacement_ends_the_worker() -> None:
