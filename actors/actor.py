@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast, get_origin
 import trio
 
 from .exits import ExitReason
-from .hooks import no_async
+from .hooks import awaited
 from .mailbox import DEFAULT_POLICY, MailboxPolicy
 from .monitors import Monitor, Watched, watch
 from .process import Process
@@ -172,16 +172,9 @@ class Actor:
 
     async def live(self, started: Callable[[], None]) -> None:
         """Run `init`, tell the starter, run `run`."""
-        me: Any = self
-        ready = me.init()
-        if ready is None:
-            raise no_async(self, "init")
-        await ready
+        await awaited(self.init(), self, "init")
         started()
-        life = me.run()
-        if life is None:
-            raise no_async(self, "run")
-        await life
+        await awaited(self.run(), self, "run")
 
     def _was_told(self, crash: BaseException) -> bool:
         """Whether the report of another actor's end has said where this crash comes from."""
