@@ -33,6 +33,7 @@ from .flags import AutoShutdown, Backoff, Flags
 from .life import State
 from .parent import stop_report
 from .report import Stopped, StopReport
+from .restarter import SupervisorGaveUp
 from .spec import BRUTAL_KILL, INFINITY, Child, Restart, Strategy, Supervision
 from .spec_errors import (
     BadCombination,
@@ -55,7 +56,7 @@ from .spec_errors import (
     InvalidStrategy,
     SpecError,
 )
-from .supervisor import Supervisor, SupervisorGaveUp, supervise
+from .supervisor import Supervisor, supervise
 
 __all__ = [
     "BRUTAL_KILL",

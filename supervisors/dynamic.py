@@ -29,7 +29,7 @@ from typing import Any, ClassVar, TypeVar, cast
 import attrs
 import trio
 
-from actors import SHUTDOWN, Actor, ExitReason, Ref, StartError, logs
+from actors import SHUTDOWN, Actor, Ref, StartError, logs
 from actors.process import Phase, Process
 from actors.start import factory_name
 
@@ -43,12 +43,11 @@ from .flags import (
     performs,
 )
 from .life import Event
-from .parent import Parent
-from .place import Children, Ended, Place, Retry
+from .place import Children, Place
+from .restarter import Restarter
 from .spec import Child, as_children, check_significant, factory_of
 from .spec_errors import BadCombination, InvalidExtraArguments, InvalidMaxChildren
-from .strategy import count, runs_again
-from .supervisor import SupervisorGaveUp
+from .strategy import runs_again
 
 A = TypeVar("A", bound=Actor)
 
@@ -128,7 +127,7 @@ def after_extra(factory: Callable[..., A], *args: object, **kwargs: object) -> C
 
 @performs(Dynamic)
 @attrs.define(eq=False)
-class DynamicSupervisor(Parent):
+class DynamicSupervisor(Restarter[Dynamic]):
     """Starts children when it is asked to, each for itself (one_for_one), and stops all at once.
 
     >>> import trio
@@ -241,28 +240,10 @@ class DynamicSupervisor(Parent):
         """Its children's places, those that restart last; to look at, not to change."""
         return (*self._children.living.values(), *self._waiting())
 
-    @property
-    def restarts(self) -> tuple[float, ...]:
-        """When the restarts happened that the last decision counted."""
-        return self._restarts
-
     # -- its life
 
     def children(self, nursery: trio.Nursery) -> Children:
         return Children(self._process, nursery, self._factory)
-
-    async def handle_info(self, message: object) -> None:
-        if isinstance(message, Ended):
-            place = self._children.living.get(message.process)
-            if place is not None:
-                await self._child_ended(place, message.process)
-        elif isinstance(message, Retry):
-            if message.wanted:
-                if message.uncounted is not None:
-                    self._count(message.place, message.uncounted)
-                await self._start_again(message.place)
-        else:
-            await super().handle_info(message)
 
     async def stop_children(self) -> None:
         """All are asked, then all are waited for: each has its own grace from when it was asked."""
@@ -357,29 +338,13 @@ class DynamicSupervisor(Parent):
         try:
             ref = await self._children.start(place)
         except StartError as failure:
-            logger.error("%s", failure, exc_info=failure.reason.error)
             self._restarting[place.id] = waiting
-            uncounted: ExitReason | None = failure.reason
-            if self.flags.backoff is not None:
-                # It must not wait only to give up.
-                self._count(place, failure.reason)
-                uncounted = None
-            self._retry(place, uncounted)
+            self._start_failed(place, failure)
             return
         if ref is None:
             self._forget(place)
         else:
             logger.info("%s restarted", ref.path)
-
-    def _retry(self, place: Place, uncounted: ExitReason | None = None) -> None:
-        delay = place.put_off(self.flags.backoff, self.flags.period)
-        self._children.retry(place, delay, uncounted)
-
-    def _count(self, place: Place, reason: ExitReason) -> None:
-        decision = count(self.flags, self._restarts, trio.current_time())
-        if decision.give_up:
-            raise SupervisorGaveUp(self.path, self.flags, place.id, reason)
-        self._restarts = decision.restarts
 
     def _forget(self, place: Place) -> None:
         place.move(Event.FORGET)

@@ -7,7 +7,8 @@ from typing import Any, TypeVar, cast, overload
 import attrs
 import trio
 
-from actors import SHUTDOWN, Actor, Exit, ExitReason, Name, Ref, StartError, logs, start
+from actors import SHUTDOWN, Actor, Exit, Name, Ref, StartError, logs, start
+from actors.process import Process
 
 from .admin import (
     ChildInfo,
@@ -20,44 +21,20 @@ from .admin import (
 )
 from .flags import Flags, performs, supervisor_of
 from .life import Event, State
-from .parent import Parent
-from .place import Ended, Place, Retry
+from .place import Place
+from .restarter import Restarter, SupervisorGaveUp
 from .spec import Child, Strategy, Supervision, as_children, check_significant
 from .spec_errors import InvalidStart
-from .strategy import Decision, Limits, Standing, again, count, ended, runs_again
+from .strategy import Decision, Standing, again, ended, runs_again
 
 A = TypeVar("A", bound=Actor)
 
 logger = logs.logger("supervisors")
 
 
-class SupervisorGaveUp(Exception):
-    """More restarts than its intensity allows: the supervisor has stopped all its children.
-
-    The error of the child that was one too many is this one's `__cause__`. OTP ends with the
-    quiet reason `shutdown` here, which makes a transient sub-supervisor vanish in silence; to
-    okibi giving up is a crash.
-
-    Attributes:
-        first: the child with which it began, some floors down perhaps, and why that ended.
-    """
-
-    def __init__(self, path: str, flags: Limits, child: str, reason: ExitReason) -> None:
-        self.first, what = f"{path}/{child} ended ({reason})", f"{child} ended ({reason})"
-        if isinstance(reason.error, SupervisorGaveUp):
-            # Not the whole sentence in each other, floor by floor.
-            self.first = reason.error.first
-            what = f"{child} gave up, for {self.first}"
-        super().__init__(
-            f"{path} gave up: {what}, and {flags.intensity} restarts "
-            f"within {flags.period:g} s are its limit"
-        )
-        self.__cause__ = reason.error
-
-
 @performs(Supervision)
 @attrs.define(eq=False)
-class Supervisor(Parent):
+class Supervisor(Restarter[Supervision]):
     """Starts its children in order, restarts those that end, stops them in reverse.
 
     Code meets a state that it was not written for: a file that is half there, a zero, a peer that
@@ -260,30 +237,12 @@ class Supervisor(Parent):
         """Its children's places in start order; to look at, not to change."""
         return tuple(self._places.values())
 
-    @property
-    def restarts(self) -> tuple[float, ...]:
-        """When the restarts happened that the last decision counted."""
-        return self._restarts
-
     # -- its life
 
     async def init(self) -> None:
         for spec in self.flags.children:
             place = self._places[spec.id] = Place(spec)
             await self._fill(place)
-
-    async def handle_info(self, message: object) -> None:
-        if isinstance(message, Ended):
-            place = self._children.living.get(message.process)
-            if place is not None:
-                await self._child_ended(place, message.process.reason or SHUTDOWN)
-        elif isinstance(message, Retry):
-            if message.wanted:
-                if message.uncounted is not None:
-                    self._count(message.place, message.uncounted)
-                await self._perform(self._again(message.place))
-        else:
-            await super().handle_info(message)
 
     async def stop_children(self) -> None:
         """Last first, each when the one after it has ended."""
@@ -298,10 +257,12 @@ class Supervisor(Parent):
         alone = self.flags.strategy is Strategy.ONE_FOR_ONE and not place.spec.significant
         return [each.standing() for each in ((place,) if alone else self.places)]
 
-    def _again(self, place: Place) -> Decision:
-        return again(self.flags.strategy, self._standings(place), place.id, self._restarts)
+    async def _start_again(self, place: Place) -> None:
+        standings = self._standings(place)
+        await self._perform(again(self.flags.strategy, standings, place.id, self._restarts))
 
-    async def _child_ended(self, place: Place, reason: ExitReason) -> None:
+    async def _child_ended(self, place: Place, process: Process) -> None:
+        reason = process.reason or SHUTDOWN
         self._children.left(place)
         if not place.spec.significant and not runs_again(place.spec.restart, reason):
             # Most ends of temporary children: there is nothing to decide, whoever else is there.
@@ -316,24 +277,6 @@ class Supervisor(Parent):
             raise Exit(SHUTDOWN)
         waits = decision.start and self.flags.backoff is not None
         await self._perform(decision, place if waits else None)
-
-    def _start_failed(self, place: Place, failure: StartError) -> None:
-        logger.error("%s", failure, exc_info=failure.reason.error)
-        uncounted: ExitReason | None = failure.reason
-        if self.flags.backoff is not None:
-            # It must not wait only to give up.
-            self._count(place, failure.reason)
-            uncounted = None
-        self._children.retry(place, self._pause(place), uncounted)
-
-    def _count(self, place: Place, reason: ExitReason) -> None:
-        decision = count(self.flags, self._restarts, trio.current_time())
-        if decision.give_up:
-            raise SupervisorGaveUp(self.path, self.flags, place.id, reason)
-        self._restarts = decision.restarts
-
-    def _pause(self, place: Place) -> float:
-        return place.put_off(self.flags.backoff, self.flags.period)
 
     # -- performing
 
@@ -350,7 +293,7 @@ class Supervisor(Parent):
             if self._places[child].state is State.RESTARTING:
                 self._children.ask(self._places[child])
         if waits is not None:
-            self._children.retry(waits, self._pause(waits))
+            self._retry(waits)
             return
         for child in decision.start:
             place = self._places[child]
