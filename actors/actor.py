@@ -11,7 +11,7 @@ from .hooks import awaited
 from .mailbox import DEFAULT_POLICY, MailboxPolicy
 from .monitors import Monitor, Watched, watch
 from .process import Process
-from .ref import Address, Ref
+from .ref import Address, Ref, refuse_calls
 from .timers import Interval, Timer
 from .turns import Turn
 
@@ -221,4 +221,7 @@ def place(actor: object, process: Process, wanted: type[Any] | None) -> Actor:
     object.__setattr__(actor, "_process", process)
     process.cleans_up = made.terminate is not Actor.terminate
     process.answers = made._answers
+    if not process.answers:
+        # Its name was taken before it was made.
+        refuse_calls(process)
     return actor

@@ -286,6 +286,15 @@ class Mailbox:
             at = next(at for at, other in enumerate(self.control) if other is message)
             del self.control[at]
 
+    def turn_away(self, unwanted: Callable[[object], bool]) -> None:
+        """Take messages off the data lane again; who waits for room with one need not any more."""
+        if self.data:
+            self.data = deque(m for m in self.data if not unwanted(m))
+        for task, message in list((self._senders or {}).items()):
+            if unwanted(message):
+                del self._senders[task]
+                reschedule(task, outcome.Value(True))
+
     def time_out_at(self, when: float) -> None:
         """End the wait for a message with TIMEOUT; a reader that waits already begins anew."""
         self._wake()

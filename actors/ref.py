@@ -289,6 +289,19 @@ def _deliver(process: Process, message: object, verb: str) -> bool:
     return True
 
 
+def refuse_calls(process: Process) -> None:
+    """Fail what an actor was called for before it was known to be no Server."""
+
+    def refused(message: object) -> bool:
+        if not isinstance(message, Request) or not message.wanted:
+            return False
+        if message.waited_for:
+            message.fail(_no_server(process, message.method))
+        return True
+
+    process.mailbox.turn_away(refused)
+
+
 def _no_server(process: Process, method: object) -> TypeError:
     """Of a call that would wait for ever: no loop of okibi's answers it."""
     what = getattr(method, "__name__", method)

@@ -21,7 +21,9 @@ from actors import (
     start,
     stop,
 )
+from actors.mailbox import DEFAULT_POLICY
 from actors.names import names
+from actors.start import spawn
 from tests.conformance.cancellation import every_step
 
 
@@ -361,3 +363,42 @@ async def test_an_attribute_that_another_object_lacks_is_not_taken_for_the_actor
 ) -> None:
     with pytest.raises(StartError, match="'object' object has no attribute '_process'"):
         await start(nursery, lambda: Wraps(object()))
+
+
+async def test_who_calls_by_its_name_one_that_is_not_made_yet_is_told_that_it_is_no_server(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    read, refused = list[object](), list[str]()
+
+    class Counter(Actor):
+        async def run(self) -> None:
+            while (message := await self.receive()) is not None:
+                read.append(message)
+
+        async def total(self) -> int:
+            return 1
+
+    name = Name("counter", Counter)
+    sends = range(DEFAULT_POLICY.capacity - 1)
+
+    async def ask() -> None:
+        with pytest.raises(TypeError, match=r"/counter is no Server.* a call of total") as told:
+            await name.call(Counter.total)
+        refused.append(str(told.value))
+
+    # Who of them is first is trio's to choose, each time anew.
+    for times in range(1, 21):
+        read.clear()
+        counter = spawn(nursery, Counter, path="/counter", name=name)
+        # One call has room, two wait for it.
+        for number in sends:
+            name.send_nowait(number)
+        with trio.fail_after(1):
+            async with trio.open_nursery() as callers:
+                for _ in range(3):
+                    callers.start_soon(ask)
+            await name.send(None)
+            await counter.wait_dead()
+
+        assert len(refused) == 3 * times
+        assert read == list(sends)
