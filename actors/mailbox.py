@@ -290,10 +290,10 @@ class Mailbox:
         """Take messages off the data lane again; who waits for room with one need not any more."""
         if self.data:
             self.data = deque(m for m in self.data if not unwanted(m))
-        for task, message in list((self._senders or {}).items()):
-            if unwanted(message):
-                del self._senders[task]
-                reschedule(task, outcome.Value(True))
+        senders = self._senders or OrderedDict[Task, object]()
+        for task in [task for task, message in senders.items() if unwanted(message)]:
+            del senders[task]
+            reschedule(task, outcome.Value(True))
 
     def time_out_at(self, when: float) -> None:
         """End the wait for a message with TIMEOUT; a reader that waits already begins anew."""

@@ -9,8 +9,10 @@ that.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 
@@ -102,7 +104,8 @@ def main() -> None:
     beside = measure_peers(few) if options.only in (None, "table") else []
     missed = [row for row in rows if not row.met]
     compared = sum(bool(row.ratios) for row in rows)
-    print(f"\n{compared} ratios, {len(missed)} over their bar")
+    if rows:
+        print(f"\n{compared} ratios, {len(missed)} over their bar")
     if options.into:
         write([*rows, *beside], about, options.into)
     if options.keep and absent:
@@ -114,4 +117,11 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (KeyboardInterrupt, BrokenPipeError) as ended:
+        # Whoever was printed for has seen enough; what was measured so far is not kept.
+        with suppress(BrokenPipeError):
+            sys.stdout.flush()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(130 if isinstance(ended, KeyboardInterrupt) else 141)
