@@ -86,7 +86,10 @@ def _fault(handler: Any) -> str | None:
         method = getattr(handler, hook)
         if method is getattr(Handler, hook):
             continue
-        unbound = isinstance(inspect.getattr_static(handler, hook), classmethod | staticmethod)
+        # By the bases' own dicts: a proxy of the class, as wrapt makes them, hides its own.
+        bases: tuple[type[Any], ...] = handler.__mro__
+        written = next((vars(kind)[hook] for kind in bases if hook in vars(kind)), None)
+        unbound = isinstance(written, classmethod | staticmethod)
         try:
             inspect.signature(method).bind(*arguments[unbound:])
         except TypeError:

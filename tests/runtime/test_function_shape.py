@@ -93,3 +93,32 @@ def test_hooks_of_the_class_itself_take_no_self() -> None:
             return event
 
     assert Workers(OfTheClass).handler is OfTheClass
+
+
+def test_a_handler_class_that_a_decorator_has_wrapped_is_one() -> None:
+    class Wrapped:
+        """Poses as the class, as what wrapt's decorators make does."""
+
+        __slots__ = ("__wrapped__",)
+        __class__ = property(lambda self: type(self.__wrapped__))
+        __dict__ = property(lambda self: vars(self.__wrapped__))
+
+        def __init__(self, wrapped: type[Handler[Any]]) -> None:
+            self.__wrapped__ = wrapped
+
+        def __call__(self) -> Handler[Any]:
+            return self.__wrapped__()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.__wrapped__, name)
+
+    class Echo(Handler[Any]):
+        @classmethod
+        async def init(cls) -> None: ...
+
+        async def handle(self, event: Any, context: Context) -> object:
+            return event
+
+    wrapped = Wrapped(Echo)
+
+    assert Workers(wrapped).handler is wrapped
