@@ -74,8 +74,9 @@ def load(handler: str, task_root: Path) -> Function:
     except Exception as error:
         # A module's own `__getattr__`.
         raise init_error(error) from error
+    function = as_function(target)
     patched = _patched()
-    return as_function(target if patched is None else patched.as_patched(target))
+    return function if patched is None else patched.served(function)
 
 
 def as_function(target: object) -> Function:

@@ -13,6 +13,9 @@ from collections.abc import Callable
 from inspect import isclass
 from typing import Any
 
+import attrs
+
+from .function import Function
 from .handler import is_async, streams, yields
 
 Plain = Callable[[Any, Any], Any]
@@ -39,9 +42,18 @@ def handle_event_request(lambda_runtime_client: Any, request_handler: Plain, *_:
 _UNPATCHED = handle_event_request
 
 
+def served(function: Function) -> Function:
+    """A Function whose handler is run as libraries have it run."""
+    workers = function.handler
+    handler = as_patched(workers.handler)
+    if handler is workers.handler:
+        return function
+    return attrs.evolve(function, handler=attrs.evolve(workers, handler=handler))
+
+
 def as_patched(target: Any) -> Any:
-    """What a handler string names, as libraries have it run: a plain `def` once they have said how,
-    anything else itself.
+    """A handler, as libraries have it run: a plain `def` once they have said how, anything else
+    itself.
     """
     # Both names are looked up now: whoever patches puts another value in their place.
     other = isclass(target) or is_async(target) or streams(target) or yields(target)

@@ -8,10 +8,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import trio
 
-from runtime import patched
+from runtime import Function, Workers, patched
 from tests.runtime.beside import official, okibi
 from tests.runtime.sandbox import running
 
@@ -114,6 +115,37 @@ async def test_an_async_def_is_run_as_it_is(
     async with running("watched.asynchronous", environment=environment) as sandbox:
         assert await sandbox.ask({"say": "hello"}) == "hello"
         assert (await sandbox.ask({"fail": "no"}))["errorMessage"] == "no"
+
+
+async def test_the_plain_def_of_a_function_value_is_watched_as_a_plain_def_is(
+    sentry: tuple[dict[str, str], list[dict[str, Any]]],
+) -> None:
+    environment, items = sentry
+    async with running("watched_own.function", environment=environment) as sandbox:
+        assert await sandbox.ask({"say": "hello"}) == "hello"
+        assert (await sandbox.ask({"fail": "no"}))["errorType"] == "ValueError"
+
+        assert "ValueError: no, aws_lambda" in told(items)
+        assert sum(said.startswith("a transaction of ") for said in told(items)) == 2
+
+
+def test_only_the_handler_of_a_function_value_is_another_once_a_library_has_patched_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def plain(event: object, context: object) -> None: ...
+
+    async def asynchronous(event: object, context: object) -> None: ...
+
+    function = Function(handler=Workers(plain, count=3), intensity=7)
+    other = Function(handler=asynchronous)
+    assert patched.served(function) is function
+
+    monkeypatch.setattr(patched, "handle_event_request", lambda _, handler: handler)
+    watched = patched.served(function)
+
+    assert watched.handler.handler is not plain
+    assert watched == attrs.evolve(function, handler=Workers(watched.handler.handler, count=3))
+    assert patched.served(other) is other
 
 
 def test_what_nobody_has_patched_is_run_as_it_is() -> None:
