@@ -25,6 +25,10 @@ C code may wait on when a signal cuts its wait short, and as long again, before 
 psycopg's does, for a tenth of a second. Signals that come sooner than that would hold it there for
 ever. So where none of a few has been taken the next one comes later; they wait for whoever looks.
 
+A module that is left half imported may be one for good: Python takes it back, but not those that it
+has imported until then, and C code is told once where its module is. pandas could not be imported
+any more, in any event after that. So such a process ends once the error is answered.
+
 A `def` that is ended while it waits for a loop of asyncio's leaves its tasks there. They are ended,
 too, in the time that a `finally` has (room `unfinished`). A loop that is none of the standard
 library's, as uvloop's, takes a signal in a callback of its own, and lets nothing but a
@@ -61,6 +65,8 @@ _DELICATE = frozenset({"anyio", "contextlib", "weakref", "_weakrefset"})
 _DELICATE_NAMES = frozenset({"__aenter__", "__aexit__", "__del__", "__enter__", "__exit__"})
 _GET_AWAITABLE, _JUMP_BACKWARD = dis.opmap["GET_AWAITABLE"], dis.opmap["JUMP_BACKWARD"]
 _LOAD_SPECIAL = dis.opmap.get("LOAD_SPECIAL", -1)
+# Whose frame says that a module is being made.
+_IMPORTS, _LOADS = "<frozen importlib._bootstrap>", "_load_unlocked"
 _handling: set[CodeType] = set()
 
 
@@ -69,7 +75,7 @@ class Alarm:
 
     __slots__ = (
         "_armed", "_cleans", "_entered", "_left", "_lock", "_looks", "_patient", "_sent",
-        "_untaken", "meant", "raises", "runs",
+        "_untaken", "import_cut", "meant", "raises", "runs",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -88,6 +94,8 @@ class Alarm:
         self.runs = 0
         self.meant: int | None = None
         self.raises: type[DeadlineExceeded] = DeadlineExceeded
+        # Called in the main thread when a module that a handler imports is left half made.
+        self.import_cut: Callable[[], None] = lambda: None
 
     @property
     def armed(self) -> bool:
@@ -185,6 +193,7 @@ class Alarm:
         """What is raised in a frame; its delivery keeps it if nobody there can know of it."""
         loop = _running_loop() if self._armed else None
         error, frames = _raised_in(self.raises, loop), dict[int, FrameType]()
+        imports = False
         # The stack of a greenlet ends where it began, and goes on in its parent. SQLAlchemy has
         # code of the user's in one (AsyncSession).
         library: Any = getattr(sys.modules.get("greenlet"), "getcurrent", lambda: None)
@@ -192,6 +201,9 @@ class Alarm:
         while frame is not None and frame.f_code not in _handling:
             # One of each function: a recursion may be deep.
             frames[id(frame.f_code)] = frame
+            imports = imports or (
+                frame.f_code.co_name == _LOADS and frame.f_code.co_filename == _IMPORTS
+            )
             if self._armed and not self._cleans and is_asyncio_s_wait(frame):
                 self._left.append(frame.f_locals.get("future"))
                 # Now: `asyncio.run` ends its task before anybody asks.
@@ -200,6 +212,8 @@ class Alarm:
             frame = frame.f_back
             if frame is None and (greenlet := getattr(greenlet, "parent", None)) is not None:
                 frame = getattr(greenlet, "gr_frame", None)
+        if imports:
+            self.import_cut()
         if loop is not None and not self._cleans:
             # What it runs for stands in no frame of Python's, or in one of nest_asyncio's.
             self._left.append(loop)

@@ -66,6 +66,8 @@ CUT_EVERY = 0.01
 # Seconds that a handler which is cut has for what that sets off in it, a `finally` say.
 CLEAN_UP = 0.06
 
+IMPORT_CUT = "a deadline has cut an import short: what it has left may fail in each event"
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -82,6 +84,7 @@ class Ending:
         self.root: Process | None = None
         self._lanes = lanes
         self._alarm = alarm
+        alarm.import_cut = self.import_cut
         self._asked = trio.Event()
         self._began = 0.0
         self._before: dict[signal.Signals, Any] = {}
@@ -103,6 +106,14 @@ class Ending:
         for lane in self._lanes:
             lane.closing = True
         self._asked.set()
+
+    def import_cut(self) -> None:
+        """End with a failure, since a module is half imported; from the signal's handler."""
+        if self._lanes[0].closing:
+            return
+        for lane in self._lanes:
+            lane.closing = True
+        self._token.run_sync_soon(self.fail, IMPORT_CUT)
 
     async def run(self) -> None:
         """Wait until the process is to end, and take the tree down."""

@@ -9,11 +9,13 @@ import json
 import sys
 import traceback
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
+import pytest
 import trio
 
 from runtime.local import Happening, InvokeResult
-from tests.runtime.sandbox import Running, is_gone, running, until_idle
+from tests.runtime.sandbox import WIDE_MARGIN, Running, is_gone, running, until_idle
 
 # Since 3.14 a `pass` is an instruction of its own: either line.
 LOOP = "while True:\npass" if sys.version_info >= (3, 14) else "while True:"
@@ -169,3 +171,43 @@ async def test_a_handler_that_holds_the_loop_costs_nobody_else_his_event() -> No
         assert answers["block"].error_type == "Runtime.DeadlineExceeded"
         assert json.loads(answers["short"].payload)["pid"] == pid
         assert sandbox.pid == pid
+
+
+IMPORTS = """
+def handler(event, context):
+    import told_once
+    return told_once.api
+
+async def asynchronous(event, context):
+    return handler(event, context)
+"""
+TOLD_ONCE = """
+import pathlib, time
+from . import c_code
+mark = pathlib.Path(__file__).with_name("mark")
+if not mark.exists():
+    mark.touch()
+    time.sleep(30)
+api
+"""
+
+
+@pytest.mark.parametrize("handler", ["handler", "asynchronous"])
+async def test_a_deadline_that_cuts_an_import_short_leaves_no_half_of_it_to_the_next_event(
+    tmp_path: Path, handler: str
+) -> None:
+    (tmp_path / "told_once").mkdir()
+    (tmp_path / "app.py").write_text(IMPORTS)
+    (tmp_path / "told_once" / "__init__.py").write_text(TOLD_ONCE)
+    # It stays imported when the package is taken back, as C code does.
+    c_code = 'import sys\nsys.modules["told_once"].api = "its api"'
+    (tmp_path / "told_once" / "c_code.py").write_text(c_code)
+
+    async with running(
+        f"app.{handler}", task_root=tmp_path, timeout=1.5, environment=WIDE_MARGIN
+    ) as sandbox:
+        assert (await sandbox.ask())["errorType"] == "Runtime.DeadlineExceeded"
+        assert await sandbox.ask() == "its api"
+        assert await sandbox.ask() == "its api"
+
+        assert sandbox.said("has cut an import short") == 1
