@@ -4,7 +4,8 @@ Nothing else reaches it there: the loop does not run while the handler does. The
 the signal again and again until the handler is gone, and the handler's frame gets
 DeadlineExceeded, a BaseException, so `except Exception: pass` does not hold it. Python runs a
 signal's handler also out of an interrupted system call or lock, so a sleep, a recv and a
-deadlock end as a busy loop does. C code that holds the interpreter is beyond it.
+deadlock end as a busy loop does. C code that holds the interpreter is beyond it. (Lest the watchdog
+has no core in time, the kernel's own timer signals, too: room `ring`.)
 
 A plain `def` is signalled from its limit on. What the exception has set off in it, a `finally` or
 the end of a `with`, has until half of the margin: a transaction is rolled back, a connection given
@@ -49,6 +50,7 @@ from sniffio import thread_local as sniffio  # what trio tells its library's nam
 
 from .delivery import Delivery
 from .failure import DeadlineExceeded, is_below, is_own, is_users
+from .ring import Ring
 from .standing import awaited_in, is_asyncio_s_wait
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -74,7 +76,7 @@ class Alarm:
     """Takes the signal while it is entered, and raises while a handler runs."""
 
     __slots__ = (
-        "_armed", "_cleans", "_entered", "_left", "_lock", "_looks", "_patient", "_sent",
+        "_armed", "_cleans", "_entered", "_left", "_lock", "_looks", "_patient", "_ring", "_sent",
         "_untaken", "import_cut", "meant", "raises", "runs",
     )  # fmt: skip
 
@@ -86,6 +88,7 @@ class Alarm:
         self._left = list[Any]()
         self._looks = False
         self._patient = False
+        self._ring = Ring(SIGNAL)
         self._lock = threading.Lock()
         # How many signals nobody has taken yet, and when the last one was sent.
         self._untaken, self._sent = 0, 0.0
@@ -154,6 +157,23 @@ class Alarm:
         """Signal the main thread, from any other: a late handler that holds it is to end."""
         self._patient = False
         self._signal()
+
+    def ring_in(self, limit: float, half: float) -> None:
+        """Have the kernel signal the main thread once, from any other: whoever watches may not
+        have a core by then.
+
+        Args:
+            limit: in how many seconds, if a plain handler runs.
+            half: in how many, if none does: one that holds the loop is late then.
+        """
+        with self._lock:
+            if self._entered:
+                self._patient = True
+                self._ring.set(limit if self._armed else half)
+
+    def ring_not(self) -> None:
+        """What it was to ring for has its answer."""
+        self._ring.take_back()
 
     def _signal(self) -> None:
         # Where nobody takes it, the signal would end the process.
@@ -237,6 +257,7 @@ class Alarm:
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._entered = False
+            self._ring.take_back()
             # What is on its way is dropped by this one.
             signal.signal(SIGNAL, signal.SIG_IGN)
             signal.signal(SIGNAL, signal.SIG_DFL)

@@ -13,6 +13,9 @@ at its share of the margin before the deadline, as long as the delivery is unset
     1/8    C code holds the interpreter, so that not even this thread runs: faulthandler's timer,
            which needs no interpreter, ends the process
 
+Who computes on a part of a core leaves this thread none of it for longer than that. So the kernel's
+own timer signals the main thread besides, once, when the alarm is to (room `ring`).
+
 Where many events may be in flight the last two wait for two seconds more, unless the loop is held
 by code of the user's: what keeps it busy then is many threads that compute.
 
@@ -235,6 +238,9 @@ class Watchdog:
             return
         self._expect(until_due)
         margin = delivery.due - delivery.limit
+        # First: faulthandler's takes a thread, for which this one may wait.
+        if self._alarm is not None and _means(self._alarm, delivery):
+            self._alarm.ring_in(until_limit, until_due - margin / 2)
         self._guard(delivery, until_due + STARVED if self._many() else until_due - margin / 8)
         if not delivery.unsettled:
             # Settled while it was set: whoever did so may have found nothing to take back.
@@ -327,6 +333,8 @@ class Watchdog:
 
     def _take_back(self) -> None:
         self._guarded = None
+        if self._alarm is not None:
+            self._alarm.ring_not()
         self.timer.take_back()
 
     def _sleep(self, seconds: float) -> None:

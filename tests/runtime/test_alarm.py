@@ -261,3 +261,43 @@ def test_left_it_gives_the_signal_back_and_sends_none() -> None:
     alarm.interrupt()
 
     assert signal.getsignal(SIGNAL) is signal.SIG_DFL
+
+
+def test_the_kernel_signals_a_plain_handler_at_its_limit_when_no_other_thread_does(
+    alarm: Alarm,
+) -> None:
+    def rings(event: object, context: object) -> None:
+        alarm.ring_in(0.05, 60)
+        busy(event, context)
+
+    began = time.monotonic()
+    with pytest.raises(DeadlineExceeded):
+        alarm.run(rings, 1, 2)
+    assert time.monotonic() - began >= 0.05
+
+
+def test_it_rings_for_no_handler_that_has_begun_since(alarm: Alarm) -> None:
+    alarm.ring_in(60, 0.05)
+    alarm.meant = alarm.runs
+
+    def sleeps_on(event: object, context: object) -> None:
+        time.sleep(0.15)
+
+    assert alarm.run(sleeps_on, 1, 2) is None
+
+
+def test_what_has_its_answer_is_not_rung_for(alarm: Alarm) -> None:
+    def rings(event: object, context: object) -> None:
+        alarm.ring_in(0.05, 60)
+        alarm.ring_not()
+        time.sleep(0.15)
+
+    assert alarm.run(rings, 1, 2) is None
+
+
+def test_left_it_does_not_ring_which_would_end_the_process() -> None:
+    with (alarm := Alarm()):
+        alarm.ring_in(0.05, 0.05)
+    alarm.ring_in(0.05, 0.05)
+
+    time.sleep(0.15)

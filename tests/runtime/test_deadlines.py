@@ -211,3 +211,16 @@ async def test_a_deadline_that_cuts_an_import_short_leaves_no_half_of_it_to_the_
         assert await sandbox.ask() == "its api"
 
         assert sandbox.said("has cut an import short") == 1
+
+
+async def test_a_handler_that_lets_no_other_thread_run_is_ended_by_the_kernel_s_timer() -> None:
+    environment = {"OKIBI_DEADLINE_MARGIN_MS": str(MARGIN)}
+    for handler in ("app.plain", "app.asynchronous"):
+        async with running(handler, timeout=1.0, environment=environment) as sandbox:
+            pid = (await sandbox.ask())["pid"]
+            result = await sandbox.invoke({"do": "keep the interpreter"})
+
+            assert result.error_type == "Runtime.DeadlineExceeded", result.payload
+            stands(result.payload, "it stood", handler.partition(".")[2], LOOP)
+            assert 650 < result.duration_ms < 1000
+            assert (await sandbox.ask())["pid"] == pid

@@ -7,6 +7,7 @@ import threading
 import time
 
 import trio
+from holding import hold
 
 
 def answer(event):
@@ -45,6 +46,12 @@ async def asynchronous(event, context):
                     continue
         case "block":
             time.sleep(60)  # noqa: ASYNC251, it is what the test is about
+        case "keep the interpreter":
+            # The watchdog has seen the event by then, and has no turn any more.
+            await trio.sleep(0.4)
+            sys.setswitchinterval(100)
+            while True:
+                pass
         case "stubborn":
             while True:
                 try:
@@ -93,9 +100,13 @@ def plain(event, context):
                 except Exception:
                     continue
         case "gil":
-            import ctypes
-
             # Until the watchdog has seen the event, nothing outside the interpreter watches it.
             time.sleep(0.4)
-            ctypes.PyDLL(None).sleep(30)
+            hold(30)
+        case "keep the interpreter":
+            # The watchdog has seen the event by then, and has no turn any more.
+            time.sleep(0.4)
+            sys.setswitchinterval(100)
+            while True:
+                pass
     return act(event, context)

@@ -3,7 +3,6 @@
 import asyncio
 import atexit
 import collections
-import ctypes
 import dataclasses
 import datetime
 import logging
@@ -16,6 +15,7 @@ import time
 import uuid
 
 import snapshot_restore_py
+from holding import hold
 
 STATE = collections.Counter()
 SECOND = threading.Event()
@@ -70,10 +70,8 @@ def handler(event, context):
                 except Exception:
                     continue
         case "hold":
-            # PyDLL keeps the interpreter to itself while the C function runs.
-            usleep = ctypes.PyDLL(None).usleep
             os.write(1, b"holding\n")
-            usleep(int(event.get("seconds", 60) * 1e6))
+            hold(event.get("seconds", 60))
         case "exit":
             sys.exit(3)
         case "interrupt":

@@ -1,0 +1,141 @@
+"""The kernel's timer that signals the main thread."""
+
+import ctypes
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import trio
+
+from runtime import ring as ring_room
+from runtime.alarm import Alarm
+from runtime.delivery import Outcome
+from runtime.dump_timer import DumpTimer
+from runtime.ring import Ring
+from runtime.watchdog import Watchdog
+from tests.runtime.stage import delivery, ledger_of
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has it")
+
+NUMBER = signal.SIGUSR2
+
+
+@pytest.fixture
+def rung() -> Iterator[list[float]]:
+    """When the signal came."""
+    came: list[float] = []
+    before = signal.signal(NUMBER, lambda *_: came.append(time.monotonic()))
+    yield came
+    signal.signal(NUMBER, before)
+
+
+def test_it_rings_once_on_the_main_thread_in_as_many_seconds(rung: list[float]) -> None:
+    ring, began = Ring(NUMBER), time.monotonic()
+    # Whoever sets it: it is the watchdog.
+    thread = threading.Thread(target=ring.set, args=(0.05,))
+    thread.start()
+    thread.join()
+    time.sleep(0.2)
+
+    (came,) = rung
+    assert came - began >= 0.05
+
+
+def test_it_cuts_a_wait_of_the_main_thread_short_beside_others_that_wait(rung: list[float]) -> None:
+    over = threading.Event()
+    others = [threading.Thread(target=over.wait) for _ in range(3)]
+    for each in others:
+        each.start()
+    Ring(NUMBER).set(0.05)
+    # Of C code that starts its wait anew it would not be seen.
+    left = ctypes.CDLL(None).sleep(5)
+    over.set()
+    for each in others:
+        each.join()
+
+    assert left > 0
+    assert len(rung) == 1
+
+
+def test_set_anew_it_does_not_ring_as_it_was_set_before(rung: list[float]) -> None:
+    ring, began = Ring(NUMBER), time.monotonic()
+    ring.set(0.05)
+    ring.set(0.15)
+    time.sleep(0.3)
+
+    (came,) = rung
+    assert came - began >= 0.15
+
+
+def test_taken_back_it_does_not_ring(rung: list[float]) -> None:
+    ring = Ring(NUMBER)
+    ring.take_back()
+    ring.set(0.05)
+    ring.take_back()
+    time.sleep(0.1)
+
+    assert rung == []
+
+
+@pytest.mark.parametrize("library", [None, "full"])
+def test_where_there_is_no_timer_to_be_had_it_does_not_ring(
+    library: str | None, rung: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full:
+        def timer_create(self, *_: object) -> int:
+            return -1
+
+    monkeypatch.setattr(ring_room, "_library", Full if library else lambda: None)
+    ring = Ring(NUMBER)
+    ring.set(0.01)
+    ring.take_back()
+    time.sleep(0.05)
+
+    assert rung == []
+
+
+def test_on_another_system_there_is_none(
+    rung: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    Ring(NUMBER).set(0.01)
+    time.sleep(0.05)
+
+    assert rung == []
+
+
+async def test_the_kernel_is_to_signal_whom_it_watches_at_the_limit_or_half_of_the_margin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = delivery(due=trio.current_time() + 1.0)
+    watchdog, ledger, alarm = Watchdog(("127.0.0.1", 1)), ledger_of(), Alarm()
+    ledger.lanes[0].delivery = made
+    watchdog.attach(ledger, alarm)
+    alarm.runs = 7
+    rings, taken_back = list[tuple[float, float]](), list[None]()
+
+    def ring_in(_: Alarm, limit: float, half: float) -> None:
+        rings.append((limit, half))
+
+    def ring_not(_: Alarm) -> None:
+        taken_back.append(None)
+
+    def tick(_: DumpTimer, seconds: float, **options: object) -> None:
+        assert rings, "it takes a thread, for which this one may wait"
+
+    monkeypatch.setattr(DumpTimer, "tick", tick)
+    monkeypatch.setattr(Alarm, "ring_in", ring_in)
+    monkeypatch.setattr(Alarm, "ring_not", ring_not)
+    watchdog._look.set()
+    watchdog._watch_delivery(made)
+
+    ((limit, half),) = rings
+    assert 0.8 < limit <= 0.9
+    assert half == pytest.approx(limit + 0.05, abs=0.001)
+    assert (alarm.meant, taken_back) == (7, [])
+    made.settle(Outcome(b"1"))
+    watchdog.settled()
+    assert taken_back == [None]
