@@ -87,7 +87,8 @@ class Plain(Handler[Any]):
             coroutine function to begin with is an `Awaited`.)
         alarm: what ends a plain `def` on the main thread at its deadline; None to run it in a
             thread of this handler's own, which cannot be ended, only abandoned.
-        abandon: told of each such thread, and how to see whether it still runs.
+        abandon: told of each such thread, and how to see whether it still runs; and of each that
+            could not be started, and whether none could since.
     """
 
     __slots__ = ("_thread", "abandon", "alarm", "target")
@@ -129,7 +130,11 @@ class Plain(Handler[Any]):
         except trio.Cancelled:
             self._thread = None
             thread.abandon()
-            self.abandon(f"the thread of {request_id()}", lambda: thread.running)
+            if thread.refused:
+                # As long as none can be started no event of any worker's is served.
+                self.abandon(f"what keeps {request_id()} from a thread", lambda: thread.refused)
+            else:
+                self.abandon(f"the thread of {request_id()}", lambda: thread.running)
             raise
 
 

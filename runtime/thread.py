@@ -36,6 +36,8 @@ from .standing import InThread
 # Of threads there is one for each event in flight. trio's own forty would be too few for many
 # lanes, and a handler that waits for one of its own `to_thread` must not hold what that needs.
 THREADS = trio.CapacityLimiter(math.inf)
+# How many have begun in this process.
+_begun = [0]
 
 
 class HandlerThread(InThread):
@@ -45,13 +47,24 @@ class HandlerThread(InThread):
         nursery: what holds it.
     """
 
-    __slots__ = ("_calls", "_exchange", "_given", "_process", "_scope", "_waits")
+    __slots__ = (
+        "_begun",
+        "_calls",
+        "_exchange",
+        "_given",
+        "_process",
+        "_refused",
+        "_scope",
+        "_waits",
+    )
 
     def __init__(self, nursery: trio.Nursery) -> None:
         super().__init__()
         self._exchange = exchange()
         self._calls = SimpleQueue[Call | None]()
-        self._given = False
+        self._given = self._begun = False
+        # How many had begun by the time that this one could not be started.
+        self._refused: int | None = None
         self._waits: Task | None = None
         self._scope = trio.CancelScope()
         self._process = os.getpid()
@@ -61,6 +74,11 @@ class HandlerThread(InThread):
     def running(self) -> bool:
         """Whether it has a call that has not ended, begun or not."""
         return self._given
+
+    @property
+    def refused(self) -> bool:
+        """Whether it could not be started, and none could since."""
+        return self._refused == _begun[0]
 
     async def call(self, act: Callable[[], object]) -> object:
         """Run something of the handler's, with this task's context variables.
@@ -125,10 +143,16 @@ class HandlerThread(InThread):
                 await trio.to_thread.run_sync(
                     self._serve, thread_name=name, abandon_on_cancel=True, limiter=THREADS
                 )
+        except RuntimeError:
+            # The process has as many as it may have.
+            self._refused = None if self._begun else _begun[0]
+            raise
         finally:
             self._calls.put(None)
 
     def _serve(self) -> None:
+        self._begun = True
+        _begun[0] += 1
         wake_on_time()
         wake_behind_the_loop()
         _own.loop, offered = None, False

@@ -251,6 +251,34 @@ async def test_a_thread_past_its_time_is_abandoned_and_told_of(nursery: trio.Nur
             await trio.testing.wait_all_tasks_blocked(0.01)
 
 
+async def test_that_no_thread_can_be_started_is_told_of_as_what_does_not_end_until_one_is(
+    monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
+) -> None:
+    abandoned = list[tuple[str, Callable[[], bool]]]()
+
+    async def refuses(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def plain(nursery: trio.Nursery) -> Plain:
+        made = Plain(lambda event, _: event, None, lambda *told: abandoned.append(told))
+        object.__setattr__(made, "nursery", nursery)
+        return made
+
+    enter("id-1", {})
+    with monkeypatch.context() as patch:
+        patch.setattr(trio.to_thread, "run_sync", refuses)
+        for _ in range(2):
+            with pytest.raises(ExceptionGroup, match="nursery"):
+                async with trio.open_nursery() as own:
+                    await answer_of(plain(own))
+
+    assert [what for what, _ in abandoned] == ["what keeps id-1 from a thread"] * 2
+    assert all(goes_on() for _, goes_on in abandoned)
+    assert await answer_of(plain(nursery)) == 7
+    assert not any(goes_on() for _, goes_on in abandoned)
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_handler_class_without_handle_says_so() -> None:
     with pytest.raises(NotImplementedError, match="Direct needs a `handle`"):
         Direct().handle(1, Context(delivery(), SETTINGS))
