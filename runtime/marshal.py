@@ -18,6 +18,7 @@ NaN has one rule: it is no JSON. An event with it is refused, a result's is sent
 
 import json.encoder
 import marshal as builtins_only
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from inspect import isgenerator
@@ -93,6 +94,10 @@ def event_of(delivery: Delivery, decoder: msgspec.json.Decoder[Any]) -> Any:
         event = decoder.decode(delivery.body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         if decoder is not _untyped:
+            if delivery.body.startswith(BOM_UTF8):
+                # The standard library takes it, so a plain callable does.
+                delivery.body = delivery.body.removeprefix(BOM_UTF8)
+                return event_of(delivery, decoder)
             raise UnmarshalError(f"Unable to unmarshal input: {error}") from error
         event = _read_slowly(delivery.body)
     delivery.body = b""

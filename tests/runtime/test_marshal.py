@@ -167,6 +167,13 @@ def test_a_typed_handler_s_event_is_json_whatever_the_content_type() -> None:
     assert event(b'{"name": "a"}', Order, content_type="text/plain") == Order("a")
 
 
+def test_a_typed_handler_s_event_may_begin_with_a_byte_order_mark_as_any_other_s_may() -> None:
+    assert event(b'\xef\xbb\xbf{"name": "a"}', Order) == Order("a")
+
+    with pytest.raises(UnmarshalError, match="name"):
+        event(b'\xef\xbb\xbf{"nam": "a"}', Order)
+
+
 def test_what_an_event_was_decoded_from_is_not_kept_while_its_handler_runs() -> None:
     taken = delivery(b'{"a": 1}', {"content-type": "application/json"})
 
