@@ -1,16 +1,24 @@
 """What is given on the command line, and the sentence for what is wrong with it."""
 
+import json
 import math
 import os
 import resource
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
 from runtime.local.invoke_path import MAX_EVENT_SIZE
 from runtime.marshal import wrong_with
 
-__all__ = ["BadInput", "event_of", "handler_of", "number_of", "see_that_files_can_be_opened"]
+__all__ = [
+    "BadInput",
+    "event_of",
+    "handler_of",
+    "number_of",
+    "see_that_files_can_be_opened",
+]
 
 
 class BadInput(Exception):
@@ -29,11 +37,16 @@ def handler_of(text: str, option: str = "handler") -> str:
     """A handler that can be imported, as far as its name tells.
 
     Raises:
-        BadInput: it begins with no module, as `./app.function` does.
+        BadInput: it begins with no module, as `./app.function` does, or has a backslash.
     """
     if text.strip()[:1] in ("", ".", "/"):
         raise BadInput(
             f"{option}: {text!r} begins with no module; write module.name, as in app.handler or"
+            " folder/app.handler"
+        )
+    if "\\" in text:
+        raise BadInput(
+            f"{option}: {text!r} has a backslash; write module.name, as in app.handler or"
             " folder/app.handler"
         )
     return text
@@ -44,7 +57,7 @@ def event_of(source: str | None) -> bytes:
 
     Args:
         source: path of a JSON file, "-" for stdin, None for `{}`; or the event itself, if no file
-            has that name.
+            has that name. A file of UTF-16 is told from one of UTF-8.
 
     Raises:
         BadInput: it cannot be read, is no JSON, or is more than Lambda takes.
@@ -57,7 +70,7 @@ def event_of(source: str | None) -> bytes:
     if source == "-" and cast("object", sys.stdin) is None:
         raise BadInput("stdin: is closed; give a JSON file, or leave it open")
     try:
-        event = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+        event = _in_utf_8(sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes())
     except OSError as error:
         # Of many lines, the first may be empty.
         looks_so = source.lstrip().startswith(("{", "[", '"'))
@@ -75,6 +88,17 @@ def event_of(source: str | None) -> bytes:
             " give less"
         )
     return event
+
+
+def _in_utf_8(text: bytes) -> bytes:
+    """JSON as Lambda takes it, of what the `>` of PowerShell has written in UTF-16."""
+    written_in = json.detect_encoding(text)
+    if written_in.startswith("utf-8"):
+        return text
+    # What is none of it is told of as it is.
+    with suppress(UnicodeError):
+        return text.decode(written_in).encode()
+    return text
 
 
 def see_that_files_can_be_opened(number: int, what: str, cure: str) -> None:
