@@ -56,8 +56,9 @@ from .standing import awaited_in, is_asyncio_s_wait
 F = TypeVar("F", bound=Callable[..., object])
 
 # Not SIGALRM, which user code uses; not SIGUSR1 or SIGUSR2, which profilers and servers do. Where
-# there are no real-time signals (macOS), the one that nobody takes and that does no harm.
-SIGNAL = signal.SIGRTMIN + 7 if hasattr(signal, "SIGRTMIN") else signal.SIGURG
+# there are no real-time signals (macOS), the one that nobody takes and that does no harm. Windows
+# has neither, and serves nobody; but handlers are written and tested there.
+SIGNAL = signal.SIGRTMIN + 7 if hasattr(signal, "SIGRTMIN") else getattr(signal, "SIGURG", 0)
 # How many may be on their way, for one may come just before what it is to cut short; and for how
 # many seconds there are no more of them then.
 UNTAKEN, PAUSE = 3, 0.15

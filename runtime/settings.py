@@ -3,6 +3,7 @@
 import math
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,14 @@ from .failure import InitError
 # runtimes, which have no such variable.
 _UNESCAPED = re.compile(r"AWS_Lambda_python3\.(1[2-9]|[2-9][0-9])")
 _ADDRESS = re.compile(r"[^\s/:]*(:(?P<port>[0-9]{1,5}))?")
+
+
+ELSEWHERE = "functions are served on Linux and macOS; on Windows, in WSL (wsl --install)"
+
+
+def served_here() -> bool:
+    """Whether this system has what a sandbox is made of: its signals, and groups of processes."""
+    return sys.platform != "win32"
 
 
 class Settings(NamedTuple):
@@ -93,9 +102,11 @@ def settings_from(environment: Mapping[str, str], arguments: Sequence[str]) -> S
     """Read the environment; the first argument, when given, is the handler.
 
     Raises:
-        InitError: no address, or a number or a switch that is none. To name no handler is `load`'s
-            error.
+        InitError: no address, or a number or a switch that is none, or Windows. To name no handler
+            is `load`'s error.
     """
+    if not served_here():
+        raise InitError("Runtime.UnknownSystem", ELSEWHERE)
     api = api_from(environment)
     handler = arguments[0] if arguments else environment.get("_HANDLER", "")
     start = environment.get("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")

@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import resource
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import cast
 
 from runtime.local.invoke_path import MAX_EVENT_SIZE
 from runtime.marshal import wrong_with
+from runtime.settings import ELSEWHERE, served_here
 
 __all__ = [
     "BadInput",
@@ -18,6 +18,7 @@ __all__ = [
     "handler_of",
     "number_of",
     "see_that_files_can_be_opened",
+    "see_that_functions_are_served_here",
 ]
 
 
@@ -101,6 +102,16 @@ def _in_utf_8(text: bytes) -> bytes:
     return text
 
 
+def see_that_functions_are_served_here() -> None:
+    """See that this system can serve one.
+
+    Raises:
+        BadInput: it is Windows.
+    """
+    if not served_here():
+        raise BadInput(ELSEWHERE)
+
+
 def see_that_files_can_be_opened(number: int, what: str, cure: str) -> None:
     """See that a process may have so many open.
 
@@ -112,6 +123,8 @@ def see_that_files_can_be_opened(number: int, what: str, cure: str) -> None:
     Raises:
         BadInput: it may not.
     """
+    import resource
+
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if allowed != resource.RLIM_INFINITY and number > allowed:
         raise BadInput(

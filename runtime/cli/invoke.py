@@ -12,6 +12,7 @@ from runtime.cli.given import (
     handler_of,
     number_of,
     see_that_files_can_be_opened,
+    see_that_functions_are_served_here,
 )
 from runtime.cli.out import write_err, write_out
 from runtime.cli.start_errors import ERROR, read_error, said_itself, stood_at, why_not_started
@@ -70,6 +71,7 @@ def read_order(handler: str, event: str | None, *, repeat: str, timeout: str) ->
     Raises:
         BadInput: one of them is wrong.
     """
+    see_that_functions_are_served_here()
     times = number_of(repeat)
     if not times.is_integer() or times < 1:
         raise BadInput(f"--repeat {repeat}: give a whole number, 1 or more")

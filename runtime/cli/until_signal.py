@@ -15,6 +15,8 @@ BAD_INPUT = 2
 BY_SIGNAL = 128
 """A shell's exit code for a process that a signal ended is this and the signal's number."""
 
+SIGPIPE = 13  # Windows has none, but a reader may leave there, too
+
 
 def exit_code_of(goes: str, read: Callable[[], Callable[[], Awaitable[int]]]) -> int:
     """Run a command; what is wrong with what was given is one sentence.
@@ -37,7 +39,7 @@ def exit_code_of(goes: str, read: Callable[[], Callable[[], Awaitable[int]]]) ->
         return BY_SIGNAL + signal.SIGINT
     except BrokenPipeError:
         # Whoever reads the output has enough, as `head` does.
-        return BY_SIGNAL + signal.SIGPIPE
+        return BY_SIGNAL + SIGPIPE
 
 
 async def until_signal(work: Callable[[], Awaitable[int]]) -> int:
@@ -52,7 +54,7 @@ async def until_signal(work: Callable[[], Awaitable[int]]) -> int:
     code = 0
     taken = [signal.SIGINT, signal.SIGTERM]
     # What `nohup` has started lives on when its terminal closes.
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         taken.append(signal.SIGHUP)
     with trio.open_signal_receiver(*taken) as signals:
         failure: Exception | None = None

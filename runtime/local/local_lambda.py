@@ -20,6 +20,7 @@ from runtime.local.runtime_api import RuntimeApi
 from runtime.local.sandbox import GRACE, Ending, Sandbox
 from runtime.local.settings import FunctionSettings
 from runtime.local.streaming import ResponseStream
+from runtime.settings import ELSEWHERE, served_here
 
 __all__ = ["LocalLambda", "open_local_lambda"]
 
@@ -221,9 +222,11 @@ async def open_local_lambda(
         grace: seconds between SIGTERM and SIGKILL for one with an extension; Lambda's by default.
 
     Raises:
-        OSError: a port is taken, or the bootstrap cannot be started.
+        OSError: a port is taken, or the bootstrap cannot be started, as on Windows.
         ValueError: the settings and the api do not agree about `max_concurrency`.
     """
+    if not served_here():
+        raise OSError(ELSEWHERE)
     api = RuntimeApi(max_concurrency=settings.max_concurrency) if api is None else api
     if api.max_concurrency != settings.max_concurrency:
         raise ValueError(

@@ -17,6 +17,7 @@ from runtime.cli.given import (
     handler_of,
     number_of,
     see_that_files_can_be_opened,
+    see_that_functions_are_served_here,
 )
 from runtime.local import FunctionSettings
 
@@ -119,6 +120,7 @@ def read_order(handler: str, event: str | None, given: Given) -> BenchOrder:
     Raises:
         BadInput: one of them is wrong.
     """
+    see_that_functions_are_served_here()
     timeout = given.get("timeout", "3")
     seconds = number_of(timeout)
     if not 0 < seconds < math.inf:
