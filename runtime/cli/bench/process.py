@@ -252,7 +252,7 @@ class _Figures:
             server_share=(self._own[1] - self._own[0]) / seconds,
             memory=_memory(self.runtime.pid),
             peak=self._peak(),
-            processes=len(_processes(self.runtime.pid)),
+            processes=len(_processes(self.runtime.pid)) if _tells() else None,
             children_ended=self._some_ended,
         )
 
@@ -294,7 +294,12 @@ class _Deadlines:
 
 
 def _processes(pid: int) -> list[int]:
-    return [pid, *below(pid)] if Path("/proc/self/stat").exists() else [pid]
+    return [pid, *below(pid)] if _tells() else [pid]
+
+
+def _tells() -> bool:
+    """Whether the system tells who has started whom."""
+    return Path("/proc/self/stat").exists()
 
 
 def _memory(pid: int) -> int | None:

@@ -54,7 +54,7 @@ class Run:
         server_share: the processor time of the server, as a share of the measured time.
         memory: bytes of all its processes at the end, as if they were alone on the machine.
         peak: bytes that each of them has had at most, in all.
-        processes: how many there were at the end.
+        processes: how many there were at the end; None where the system does not tell.
         children_ended: whether some that it has started have ended in the measured time; of these
             the peak has the largest alone, and only if it was larger than those that live.
     """
@@ -73,7 +73,7 @@ class Run:
     server_share: float
     memory: int | None
     peak: int | None
-    processes: int
+    processes: int | None
     children_ended: bool = False
 
 

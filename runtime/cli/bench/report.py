@@ -46,6 +46,10 @@ MEMORY = (
     " once, so it has no ratio; what each further one takes is reckoned from what is there at the"
     " end."
 )
+NO_MEMORY = (
+    "The system does not tell of memory: the costs are reckoned from {} MB; --memory-size says"
+    " another."
+)
 COSTS = (
     "Costs are estimates, from list prices of {}, {}, that you must check ({}); without free tier,"
     " cold starts, traffic and disks. With less memory than a core's, what computes is taken to"
@@ -240,7 +244,7 @@ def _event_mb(results: Results, name: str) -> float | None:
 
 
 def _processes(runs: Sequence[Run]) -> int:
-    return max((run.processes for run in runs), default=0)
+    return max((run.processes or 1 for run in runs), default=0)
 
 
 def _further(one: float | None, all_of_them: float | None, count: int) -> float | None:
@@ -275,11 +279,13 @@ def _cpu_ms(runs: Sequence[Run]) -> float | None:
 def notes(order: BenchOrder, results: Results, machine: Machine) -> tuple[str, ...]:
     """Sentences without which the figures could be misread."""
     prices = order.prices
+    runs, many = results.one_at_a_time, results.many_at_once
+    served = [run for those in results.functions.values() for run in those]
     said = [
         ROUNDS.format(order.size.rounds, order.size.crash_rounds, RATIOS if order.peer else ""),
         SHARES,
         CRASHES,
-        MEMORY,
+        MEMORY if _measured_mb(served) else NO_MEMORY.format(_memory(order, served)),
         COSTS.format(
             prices.region,
             prices.taken,
@@ -289,7 +295,6 @@ def notes(order: BenchOrder, results: Results, machine: Machine) -> tuple[str, .
         ),
         *_in_flight(results),
     ]
-    runs, many = results.one_at_a_time, results.many_at_once
     if any(run.cpu_us is None for run in runs):
         said.append(UNKNOWN)
     elif not many:

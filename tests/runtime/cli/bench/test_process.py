@@ -6,12 +6,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
 import msgspec
 import pytest
 
+from runtime.cli.bench import process
 from runtime.cli.bench.record import Run, RunOrder
 from runtime.local.processes import below
 from tests.runtime.sandbox import PYTHON
@@ -225,3 +227,16 @@ def test_without_a_child_that_has_ended_what_was_taken_at_most_is_the_runtime_s(
     assert not run.children_ended
     assert run.peak is not None
     assert run.peak < 50 << 20
+
+
+def test_without_proc_nobody_counts_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    feed: Any = SimpleNamespace(
+        first_next=1.0, first_answer=1.0, served=1, errors={}, count=1, began=1.0, ended=2.0,
+        cycles=[], answers=[], busy=[], answer_bytes=1,
+    )  # fmt: skip
+    runtime: Any = SimpleNamespace(pid=os.getpid())
+
+    assert process._Figures(runtime).of(feed, 0.0).processes == 1 + len(below(os.getpid()))
+
+    monkeypatch.setattr(process, "_tells", lambda: False)
+    assert process._Figures(runtime).of(feed, 0.0).processes is None

@@ -170,6 +170,18 @@ def test_where_nobody_tells_of_processor_time_an_event_computes_all_the_time(
     assert "does not tell" not in said(tmp_path)
 
 
+@pytest.mark.parametrize(("given", "reckoned"), [({}, 128), ({"memory_size": "256"}, 256)])
+def test_where_nobody_tells_of_memory_it_is_said_what_is_paid_for(
+    given: dict[str, object], reckoned: int, tmp_path: Path
+) -> None:
+    untold = results([run(100, peak=None, memory=None, processes=None)], [run(90)])
+
+    words = said(tmp_path, untold, **given)
+    assert f"does not tell of memory: the costs are reckoned from {reckoned} MB" in words
+    assert "PSS" not in words
+    assert "PSS" in said(tmp_path)
+
+
 def test_a_peer_is_paid_for_with_its_own_figures(tmp_path: Path) -> None:
     slow = run(20_000, cpu_us=10_000)
     made = results([slow], [slow], peer=True)

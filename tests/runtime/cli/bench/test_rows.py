@@ -149,3 +149,12 @@ def test_many_at_once_have_rows_of_their_own(peer: str | None) -> None:
     assert cpu.ratio == (Figure(1, 1, 1) if peer else None)
     # Of which the costs are reckoned, and by which a function that serves many is given its memory.
     assert made["16 events at once", "memory at most"].okibi == Figure(22, 22, 22)
+
+
+def test_where_nobody_tells_of_processes_there_is_no_figure_of_them() -> None:
+    untold = run(100, memory=None, peak=None, processes=None)
+    of_16 = {"okibi": [untold], PEER: [untold]}
+    made = found(results([untold], [run(90)], peer=True, many={16: of_16}), PEER)
+
+    processes = made["16 events at once", "processes"]
+    assert (processes.okibi, processes.peer, processes.ratio) == (None, None, None)
