@@ -6,7 +6,7 @@ from typing import TextIO, cast
 
 from runtime.cli.given import BadInput
 
-__all__ = ["see_that_stdout_is_open", "write_err", "write_out"]
+__all__ = ["see_that_stdout_is_open", "write_err", "write_out", "write_text"]
 
 
 def see_that_stdout_is_open(what: str) -> None:
@@ -44,6 +44,14 @@ def write_out(data: bytes, what: str) -> None:
         raise BadInput(
             f"standard output cannot be written ({error.strerror}), and {what} there"
         ) from error
+
+
+def write_text(text: str, what: str) -> None:
+    """Write it at once, in the characters that standard output has; of another one its escape.
+
+    Args, Raises: as `write_out`.
+    """
+    write_out(text.encode(sys.stdout.encoding, "backslashreplace"), what)
 
 
 def write_err(line: str) -> None:

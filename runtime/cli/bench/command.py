@@ -12,7 +12,7 @@ from runtime.cli.bench.report import Report, make_report
 from runtime.cli.bench.terminal import progress, table
 from runtime.cli.bench.words import markdown
 from runtime.cli.given import BadInput
-from runtime.cli.out import write_out
+from runtime.cli.out import write_text
 from runtime.cli.until_signal import exit_code_of
 
 __all__ = ["bench"]
@@ -44,7 +44,7 @@ async def _bench(order: BenchOrder) -> int:
     report = make_report(order, results, machine)
     # What cannot be written takes nothing else with it: minutes were spent on it.
     try:
-        write_out(table(report).encode(), "the table goes")
+        write_text(table(report), "the table goes")
     finally:
         _write(order, report)
     runs = (*results.one_at_a_time, *results.many_at_once)
