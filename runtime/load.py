@@ -102,6 +102,9 @@ def refuse_conflicts(task_root: Path) -> None:
         for found in (task_root / f"{name}.py", task_root / name):
             if not found.exists() or (found.is_dir() and not any(found.rglob("*.py"))):
                 continue
+            if found.name not in os.listdir(task_root):
+                # `Runtime/`, where a disk has one name for both; an import has not.
+                continue
             if found.is_dir() and _is_okibi(found, own):
                 continue
             words = f"{found} has the name of a module of okibi's: rename it, to my_{name} say"

@@ -1,5 +1,6 @@
 """From a handler string to a Function: each way it fails has the official client's words."""
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -296,3 +297,20 @@ def test_importing_does_not_change_what_is_loaded_of_okibi(root: Path) -> None:
     load("app.handler", root)
 
     assert sys.modules["actors"] is loaded
+
+
+def test_what_differs_by_its_capitals_is_no_conflict_where_a_disk_has_one_name_for_both(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "Runtime.py").write_text("def handler(event, context): ...")
+    # As on macOS, where an import looks for the capitals all the same.
+    monkeypatch.setattr(
+        Path, "exists", lambda self: self.name.lower() in map(str.lower, os.listdir(self.parent))
+    )
+
+    refuse_conflicts(root)
+    assert load("Runtime.handler", root)
+
+    (root / "runtime.py").write_text("")
+    with pytest.raises(InitError, match="rename it"):
+        refuse_conflicts(root)
