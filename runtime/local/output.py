@@ -2,7 +2,9 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import ClassVar
 
 import attrs
 import trio
@@ -20,6 +22,7 @@ class InheritedOutput:
     """
 
     descriptor = STDERR
+    variables: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     def write(self, line: str, *, ends: bool = False) -> None:
         """A line of Lambda's."""
@@ -44,6 +47,8 @@ class LineOutput:
     """
 
     sink: Callable[[str], None]
+    # As on Lambda; a shell may say what its terminal has.
+    variables: ClassVar[Mapping[str, str]] = MappingProxyType({"PYTHONIOENCODING": "utf-8"})
     descriptor: int = attrs.field(init=False)
     _reading_end: int = attrs.field(init=False)
     _unfinished: bytes = attrs.field(default=b"", init=False)

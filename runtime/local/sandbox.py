@@ -187,7 +187,8 @@ class Sandbox:
     async def _live(self) -> None:
         self._killed = self._asked = self.frozen = False
         self._told, self._dead = trio.Event(), trio.Event()
-        environment = sandbox_environment(self.settings, self.address, os.environ)
+        inherited = {**os.environ, **self.output.variables}
+        environment = sandbox_environment(self.settings, self.address, inherited)
         self._marks.append(mark_of(environment))
         process = await trio.lowlevel.open_process(
             self.settings.command,
