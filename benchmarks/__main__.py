@@ -25,7 +25,7 @@ from .crashes import crashes
 from .emulated import emulated
 from .growth import growth
 from .many import many
-from .peers.table import measure_peers
+from .peers.table import PINS, measure_peers
 from .results import write
 from .rows import LAPS, Row, at_least_one
 from .shown import show
@@ -60,6 +60,8 @@ def measured(wanted: Groups) -> tuple[list[Row], list[str]]:
     rows, absent = list[Row](), list[str]()
     for name, measure in wanted.items():
         try:
+            if name != "actors" and not PINS:
+                raise Absent(f"{name}: gives each process a core of its own, and so wants Linux")
             found = measure()
         except Absent as why:
             print(f"\n{why}")

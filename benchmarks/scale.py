@@ -87,9 +87,12 @@ class Clock:
         self.start()
 
 
+MEMORY = "/proc/self/statm"
+
+
 def resident() -> int:
     """The bytes of memory that this process holds now."""
-    with open("/proc/self/statm") as statm:
+    with open(MEMORY) as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
@@ -235,6 +238,8 @@ def main() -> None:
     if options.one is not None:
         print(json.dumps(trio.run(WHAT[options.what], options.one)))
         return
+    if not os.path.exists(MEMORY):
+        parser.error(f"reads the memory of actors in {MEMORY}, for which it wants Linux")
     cores = len(os.sched_getaffinity(0))
     print(f"Python {platform.python_version()}, {platform.machine()}, {cores} cores;", end=" ")
     print(f"{options.rounds} rounds, interleaved")

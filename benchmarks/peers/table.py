@@ -69,6 +69,9 @@ PEERS = (
     _erlang("supervisor"),
 )
 
+PINS = hasattr(os, "sched_setaffinity")
+"""Whether a process can be given its cores here."""
+
 
 @attrs.frozen
 class Run:
@@ -117,6 +120,9 @@ def run(peer: Peer, counts: tuple[int, ...], *, pinned: bool = False) -> Run:
 
 @contextmanager
 def _cores(*, pinned: bool) -> Generator[None]:
+    if not PINS:
+        yield
+        return
     there = os.sched_getaffinity(0)
     # What is started inherits this.
     os.sched_setaffinity(0, {max(there)} if pinned else there)
@@ -147,7 +153,7 @@ def _column(runs: list[Run], column: str) -> list[float]:
 def rounds(count: int, counts: tuple[int, ...]) -> tuple[dict[Peer, list[Run]], dict[Peer, str]]:
     """Let all take turns; what each measured, and why those that did not could not."""
     free: dict[Peer, list[Run]] = {peer: [] for peer in PEERS}
-    pinned: dict[Peer, list[Run]] = {peer: [] for peer in PEERS if peer.in_python}
+    pinned: dict[Peer, list[Run]] = {peer: [] for peer in PEERS if peer.in_python and PINS}
     absent: dict[Peer, str] = {}
     for _ in range(count):
         for peer in PEERS:
@@ -226,7 +232,8 @@ def measure_peers(count: int, counts: tuple[int, ...] = (500, 5000, 5000, 1000))
     print(f"  {count} rounds of {calls} calls, {casts} casts, {starts} starts after {warmup} each;")
     print("  okibi's children are those of one DynamicSupervisor, the supervisor's likewise;")
     print("  gen_server's are started and stopped by who asks, without one;")
-    print("  who is one interpreter has the better of all cores and of one")
+    if PINS:
+        print("  who is one interpreter has the better of all cores and of one")
     found, absent = rounds(count, counts)
     report(found, absent)
     return rows_of(found)

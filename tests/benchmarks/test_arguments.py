@@ -1,13 +1,16 @@
 """What the benchmarks are asked for on a command line, and what they keep."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
+from benchmarks import scale
 from benchmarks.__main__ import groups, measured
 from benchmarks.contenders import Absent
 from benchmarks.crashes import crashes
+from benchmarks.peers.table import PYTHON, Peer, rounds
 from benchmarks.rows import Row
 
 
@@ -51,6 +54,39 @@ def test_a_group_that_cannot_be_had_is_named_and_the_others_are_measured(
 
     assert measured({"many": nothing, "a": lambda: [row]}) == ([row], ["many"])
     assert "no emulator here" in capsys.readouterr().out
+
+
+def test_where_a_process_cannot_be_given_a_core_only_what_needs_none_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = Row("a", "one / other", (0.5,))
+    monkeypatch.setattr("benchmarks.__main__.PINS", False)
+    monkeypatch.setattr("benchmarks.peers.table.PINS", False)
+    for name in ("sched_getaffinity", "sched_setaffinity"):
+        monkeypatch.delattr(os, name, raising=False)
+
+    usual = groups(1, 1, full=False)
+    assert measured({**usual, "actors": lambda: [row]}) == (
+        [row],
+        ["overhead", "large", "starts", "crashes"],
+    )
+    assert "starts: gives each process a core of its own" in capsys.readouterr().out
+
+    tells = 'print(\'{"call": 1, "versions": "1"}\')'
+    peer = Peer("one", (PYTHON, "-c", tells))
+    monkeypatch.setattr("benchmarks.peers.table.PEERS", (peer,))
+    assert rounds(1, ())[0][peer][0].figures == {"call": 1}
+
+
+def test_without_proc_make_scale_says_what_it_wants(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(scale, "MEMORY", "/not/there")
+    monkeypatch.setattr(sys, "argv", ["benchmarks.scale"])
+
+    with pytest.raises(SystemExit):
+        scale.main()
+    assert "wants Linux" in capsys.readouterr().err
 
 
 def test_a_client_that_does_not_serve_has_no_crashes(monkeypatch: pytest.MonkeyPatch) -> None:
