@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,12 @@ def test_no_file_is_over_450_lines() -> None:
 
 def test_every_floor_is_typed_for_its_users() -> None:
     assert all((ROOT / floor / "py.typed").exists() for floor in FOLDERS[:3])
+
+
+def test_types_are_checked_for_linux_also_on_a_machine_that_is_another() -> None:
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]
+
+    assert (tools["mypy"]["platform"], tools["pyright"]["pythonPlatform"]) == ("linux", "Linux")
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not here")
