@@ -16,6 +16,7 @@ COLOURS = {OKIBI: "#c8551b"}
 OTHER = "#4a6fa5"
 SIZE = (7.0, 4.2)
 """Inches."""
+HEADROOM = 1.1
 
 
 def draw(report: Report, folder: Path) -> list[Path]:
@@ -95,11 +96,16 @@ def _by_slots(report: Report, name: str, title: str, unit: str) -> Any:
         _line(axes, found, report.peer, [row.peer for row in found.values()])
     axes.set_xscale("log", base=2)
     axes.set_xticks(list(found), [str(slots) for slots in found])
-    axes.set_ylim(bottom=0)
+    # Above the highest, not at it: figures that are all alike would lie on the frame.
+    axes.set_ylim(0, HEADROOM * max((_highest(row) for row in found.values()), default=1.0))
     axes.set_xlabel("events at once")
     axes.set_ylabel(f"{title}, {unit}" if unit == "MB" else title)
     axes.legend()
     return picture
+
+
+def _highest(row: Row) -> float:
+    return max((each.high for each in (row.okibi, row.peer) if each is not None), default=0.0)
 
 
 def _line(axes: Any, found: dict[int, Row], name: str, figures: Sequence[Any]) -> None:

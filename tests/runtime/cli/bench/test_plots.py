@@ -1,6 +1,7 @@
 """What is drawn against the number of events at once; that it is drawn, `test_command.py` shows."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,3 +31,22 @@ def test_a_picture_says_of_what_it_is_and_when_that_was_taken(tmp_path: Path) ->
     assert "app.handler, CPython 3.13.0, 2 cores" in svg.read_text()
     assert report.taken in svg.read_text()
     assert png.exists()
+
+
+def test_what_is_almost_alike_for_each_number_of_events_at_once_lies_below_the_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure = pytest.importorskip("matplotlib.figure").Figure
+    drawn: list[tuple[float, float]] = []
+
+    def look(picture: Any, *_: object, **__: object) -> None:
+        (axes,) = picture.axes
+        highest = max(max(line.get_ydata()) for line in axes.get_lines())
+        drawn.append((highest, axes.get_ylim()[1]))
+
+    monkeypatch.setattr(figure, "savefig", look)
+    many = {4: {"okibi": [run(201, memory=(20 << 20) + 4096)]}}
+    draw(make_report(order(tmp_path), results([run(200)], [run(90)], many=many), MACHINE), tmp_path)
+
+    assert len(drawn) == 6
+    assert all(highest * 1.05 < top for highest, top in drawn[2:])
