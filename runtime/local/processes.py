@@ -18,6 +18,7 @@ __all__ = [
     "peak_memory",
     "proportional",
     "tree_memory",
+    "waited_seconds",
 ]
 
 
@@ -124,6 +125,15 @@ def cpu_seconds(pid: int) -> float:
     own = time.clock_gettime((~pid << 3) | 2)
     ended = sum(int(ticks) for ticks in _stat(pid)[13:15])
     return own + ended / os.sysconf("SC_CLK_TCK")
+
+
+def waited_seconds() -> float:
+    """How long this process has waited for a core, ready to run, while others had it.
+
+    Raises:
+        OSError: the kernel does not tell.
+    """
+    return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
 
 
 def faults_of_ended(pid: int) -> int:

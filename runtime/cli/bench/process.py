@@ -37,6 +37,7 @@ from runtime.local.processes import (
     faults_of_ended,
     peak_memory,
     tree_memory,
+    waited_seconds,
 )
 from runtime.local.select_loop import served
 
@@ -100,7 +101,7 @@ class _Runtime:
     address: str
     log: IO[bytes]
     process: "subprocess.Popen[bytes]" = attrs.field(init=False)
-    _shares: tuple[set[int], set[int]] | None = attrs.field(factory=cores, init=False)
+    shares: tuple[set[int], set[int]] | None = attrs.field(factory=cores, init=False)
 
     @property
     def pid(self) -> int:
@@ -110,9 +111,9 @@ class _Runtime:
         return self.process.poll()
 
     def start(self) -> None:
-        if self._shares is not None:
+        if self.shares is not None:
             # What it starts inherits this; so no code need run between fork and exec.
-            os.sched_setaffinity(0, self._shares[0])
+            os.sched_setaffinity(0, self.shares[0])
         self.process = subprocess.Popen(
             self.order.command,
             env={**os.environ, "AWS_LAMBDA_RUNTIME_API": self.address},
@@ -121,8 +122,8 @@ class _Runtime:
             stderr=self.log,
             start_new_session=True,
         )
-        if self._shares is not None:
-            os.sched_setaffinity(0, self._shares[1])
+        if self.shares is not None:
+            os.sched_setaffinity(0, self.shares[1])
 
     def kill(self) -> None:
         with suppress(ProcessLookupError):
@@ -187,6 +188,7 @@ class _Figures:
     runtime: _Runtime
     _cpu: tuple[float | None, float | None] = (None, None)
     _own: tuple[float, float] = (0.0, 0.0)
+    _waited: tuple[float | None, float | None] = (None, None)
     _cpu_of_killed: float = 0.0
     _peak_of_killed: int = 0
     _largest: int = 0
@@ -198,10 +200,12 @@ class _Figures:
     def begin(self) -> None:
         self._cpu = (self._spent(), None)
         self._ended_before = _sum(faults_of_ended, self.runtime.pid)
+        self._waited = (_waited(), None)
         self._own = (time.process_time(), 0.0)
 
     def end(self) -> None:
         self._own = (self._own[0], time.process_time())
+        self._waited = (self._waited[0], _waited())
         self._cpu = (self._cpu[0], self._spent())
         self._look_for_ended()
 
@@ -230,6 +234,14 @@ class _Figures:
         peak = _sum(largest, self.runtime.pid)
         return None if peak is None else max(self._peak_of_killed, peak)
 
+    def _share_waited(self) -> float | None:
+        before, after = self._waited
+        # On the one core there is, it is the runtime that it waits for.
+        if before is None or after is None or self.runtime.shares is None:
+            return None
+        ran, waited = self._own[1] - self._own[0], after - before
+        return waited / (ran + waited) if ran + waited else 0.0
+
     def of(self, feed: Feed, started: float) -> Run:
         seconds = feed.ended - feed.began
         before, after = self._cpu
@@ -250,6 +262,7 @@ class _Figures:
             answer_bytes=feed.answer_bytes,
             cpu_us=spent,
             server_share=(self._own[1] - self._own[0]) / seconds,
+            server_waited=self._share_waited(),
             memory=_memory(self.runtime.pid),
             peak=self._peak(),
             processes=len(_processes(self.runtime.pid)) if _tells() else None,
@@ -300,6 +313,13 @@ def _processes(pid: int) -> list[int]:
 def _tells() -> bool:
     """Whether the system tells who has started whom."""
     return Path("/proc/self/stat").exists()
+
+
+def _waited() -> float | None:
+    try:
+        return waited_seconds()
+    except OSError:
+        return None
 
 
 def _memory(pid: int) -> int | None:

@@ -57,6 +57,8 @@ class Run:
         processes: how many there were at the end; None where the system does not tell.
         children_ended: whether some that it has started have ended in the measured time; of these
             the peak has the largest alone, and only if it was larger than those that live.
+        server_waited: for how much of the time that the server wanted its core others had it, as a
+            share; None where it shares the one there is with the runtime.
     """
 
     first_next_ms: float
@@ -75,6 +77,7 @@ class Run:
     peak: int | None
     processes: int | None
     children_ended: bool = False
+    server_waited: float | None = None
 
 
 @attrs.frozen

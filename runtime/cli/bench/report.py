@@ -22,6 +22,8 @@ BUSY_SERVER = 0.9
 """A share of a core from which on the server may be what is measured."""
 ALIKE = 0.1, 1024
 """Answers are alike that differ by less than this share of the larger one, or by so many bytes."""
+QUIET = 0.1
+"""A share of the time that the server needs its core, up to which others have it anywhere."""
 ENOUGH = 1000
 """Cycles of a round, of which one lies past p99.9."""
 
@@ -114,6 +116,12 @@ CHILDREN_ENDED = (
 BUSY = (
     "With many at once the server was busy most of the time: what is measured there is its limit,"
     " not the runtime's."
+)
+
+OTHERS = (
+    "Others wanted the cores: of the time that the server needed its own it waited {:.0%} for them."
+    " What they took of it, and of the runtime's, is in the figures; measure anew on a quiet"
+    " machine."
 )
 
 
@@ -306,6 +314,7 @@ def notes(order: BenchOrder, results: Results, machine: Machine) -> tuple[str, .
     said += _children_ended(results)
     said += _time_outs(results, order.settings.timeout)
     said += _busy(many, machine)
+    said += _others([*runs, *many])
     said += _too_little(results, order.memory_mb)
     return tuple(said)
 
@@ -398,6 +407,12 @@ def _busy(runs: Sequence[Run], machine: Machine) -> list[str]:
     if any(run.server_share > BUSY_SERVER for run in runs):
         said.append(BUSY)
     return said
+
+
+def _others(runs: Sequence[Run]) -> list[str]:
+    known = [run.server_waited for run in runs if run.server_waited is not None]
+    usual = statistics.median(known) if known else 0.0
+    return [OTHERS.format(usual)] if usual > QUIET else []
 
 
 def _too_little(results: Results, memory_mb: int | None) -> list[str]:

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from runtime.cli.bench import process
+from runtime.cli.bench.process import cores
 from runtime.cli.bench.record import Run, RunOrder
 from runtime.local.processes import below
 from tests.runtime.sandbox import PYTHON
@@ -51,6 +52,13 @@ while True:
     path = "/2018-06-01/runtime/invocation/" + event.headers["Lambda-Runtime-Aws-Request-Id"]
     client.request("POST", path + "/response", body="1")
     client.getresponse().read()
+"""
+# On the server's core, while it serves.
+HOG = """
+import os
+os.sched_setaffinity(0, {{{core}}})
+while True:
+    pass
 """
 SPAWNS = "subprocess.run([sys.executable, '-S', '-c', 'bytearray(150 << 20)'])"
 
@@ -234,9 +242,26 @@ def test_without_proc_nobody_counts_the_processes(monkeypatch: pytest.MonkeyPatc
         first_next=1.0, first_answer=1.0, served=1, errors={}, count=1, began=1.0, ended=2.0,
         cycles=[], answers=[], busy=[], answer_bytes=1,
     )  # fmt: skip
-    runtime: Any = SimpleNamespace(pid=os.getpid())
+    runtime: Any = SimpleNamespace(pid=os.getpid(), shares=None)
 
     assert process._Figures(runtime).of(feed, 0.0).processes == 1 + len(below(os.getpid()))
 
     monkeypatch.setattr(process, "_tells", lambda: False)
     assert process._Figures(runtime).of(feed, 0.0).processes is None
+
+
+@pytest.mark.skipif(cores() is None, reason="the server has no core of its own")
+def test_how_long_the_server_waits_for_others_on_its_core_is_measured(tmp_path: Path) -> None:
+    shares = cores()
+    assert shares is not None
+    hog = HOG.format(core=max(shares[1]))
+    hogs = [subprocess.Popen([sys.executable, "-S", "-c", hog]) for _ in range(3)]
+    try:
+        run = run_of(tmp_path, "pass", timeout=20.0, seconds=0.5)
+    finally:
+        for each in hogs:
+            each.kill()
+            each.wait()
+
+    assert run.server_waited is not None
+    assert 0.05 < run.server_waited < 1

@@ -284,6 +284,17 @@ def test_a_server_that_was_busy_is_named_and_one_core_too(tmp_path: Path) -> Non
     assert "There is one core" in said(tmp_path, machine=alone)
 
 
+def test_a_machine_whose_cores_others_wanted_is_named(tmp_path: Path) -> None:
+    def waited(*shares: float | None) -> str:
+        runs = [run(200, server_waited=share) for share in shares]
+        return said(tmp_path, results(runs, [run(90)] * len(runs)))
+
+    # One round of three may be unlucky, on a quiet machine too.
+    assert "it waited 45% for them" in waited(0.02, 0.45, 0.6)
+    assert "Others wanted the cores" not in waited(0.02, 0.03, 0.6)
+    assert "Others wanted the cores" not in waited(None)
+
+
 def test_too_few_cycles_for_the_tail_are_named(tmp_path: Path) -> None:
     few = results([run(100, cycles_us=[1.0] * 999)], [run(90)])
 
