@@ -62,9 +62,15 @@ COSTS = (
 )
 AT_ONCE = " with {} events at once"
 SLEEPS = (
-    "A server's processor time is that of a process that sleeps between its events; --concurrency"
-    " measures it of a busy one."
+    "A server's processor time is that of a process that looks for its next event for a moment and"
+    " sleeps between its events; --concurrency measures it of a busy one."
 )
+AT_ONCE_AGAIN = (
+    "With one event at a time each follows upon the last one's answer at once, and okibi looks for"
+    " it for OKIBI_BUSY_WAIT_US (300) before it sleeps, which is part of its processor time{}. With"
+    " that at 0 it is measured as it is where events are further apart."
+)
+PEER_SLEEPS = "; the peer sleeps each time"
 IN_FLIGHT = (
     "A server of {}'s is to have room for {:.1f} MB for each event in flight beside the first, as"
     " measured with {} at once."
@@ -292,6 +298,7 @@ def notes(order: BenchOrder, results: Results, machine: Machine) -> tuple[str, .
     said = [
         ROUNDS.format(order.size.rounds, order.size.crash_rounds, RATIOS if order.peer else ""),
         SHARES,
+        AT_ONCE_AGAIN.format(PEER_SLEEPS if order.peer else ""),
         CRASHES,
         MEMORY if _measured_mb(served) else NO_MEMORY.format(_memory(order, served)),
         COSTS.format(

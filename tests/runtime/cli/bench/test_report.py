@@ -284,6 +284,13 @@ def test_a_server_that_was_busy_is_named_and_one_core_too(tmp_path: Path) -> Non
     assert "There is one core" in said(tmp_path, machine=alone)
 
 
+def test_that_okibi_is_kept_busy_while_it_is_measured_is_said(tmp_path: Path) -> None:
+    assert "OKIBI_BUSY_WAIT_US (300) before it sleeps" in said(tmp_path)
+    assert "is part of its processor time. With" in said(tmp_path)
+    beside = results([run(200)], [run(90)], peer=True)
+    assert "processor time; the peer sleeps each time." in said(tmp_path, beside, peer=PEER)
+
+
 def test_a_machine_whose_cores_others_wanted_is_named(tmp_path: Path) -> None:
     def waited(*shares: float | None) -> str:
         runs = [run(200, server_waited=share) for share in shares]
