@@ -26,6 +26,7 @@ from runtime.local.environment import sandbox_environment
 __all__ = ["measure"]
 
 OUTLIVES = "give an event that its process outlives"
+ALONE = "leave out --peer to measure okibi alone"
 # Not the current folder's: a file of the user's could hide one of the standard library's.
 PROCESS = (sys.executable, "-P", "-m", "runtime.cli.bench.process")
 
@@ -237,7 +238,7 @@ def _why(done: "subprocess.CompletedProcess[bytes]") -> str:
 
 def _go_on(contender: Contender, why: str) -> str:
     if contender.name == PEER:
-        return "; leave out --peer to measure okibi alone"
+        return f"; {ALONE}"
     told = not why.startswith("the runtime has ended") or "; give " in why
     return "" if told else f"; {OUTLIVES}"
 
@@ -246,7 +247,7 @@ def _refuse_error(contender: Contender, order: BenchOrder, result: InvokeResult)
     advice = "give an event that it can answer, or --allow-errors to measure its errors"
     if _says_nothing(result):
         # A cold start an event: nothing of it would be warm.
-        advice = OUTLIVES
+        advice = f"{OUTLIVES}, or {ALONE}" if contender.name == PEER else OUTLIVES
     elif order.allow_errors:
         return
     elif result.error_type in ("Runtime.DeadlineExceeded", "Sandbox.Timedout"):

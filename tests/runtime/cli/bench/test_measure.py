@@ -24,6 +24,9 @@ def broken(event, context):
 def ends(event, context):
     os._exit(7)
 
+def leaves(event, context):
+    raise SystemExit(7)
+
 served = 0
 
 def grows(event, context):
@@ -54,6 +57,16 @@ def test_where_each_event_ends_its_process_nothing_can_be_warm(
 
     assert said.startswith("okibi: app.ends on okibi fails on this event: Runtime.ExitError: ")
     assert said.endswith("exit status 7; give an event that its process outlives\n")
+
+
+@skip_without_official
+def test_where_it_ends_the_peer_s_process_alone_okibi_can_be_measured_without_the_peer(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    said = refused(capfd, "app.leaves", peer="awslambdaric", allow_errors=True)
+
+    assert said.startswith("okibi: app.leaves on awslambdaric fails on this event: Runtime.ExitE")
+    assert said.endswith("process outlives, or leave out --peer to measure okibi alone\n")
 
 
 @skip_without_official
