@@ -24,6 +24,9 @@ ALIKE = 0.1, 1024
 """Answers are alike that differ by less than this share of the larger one, or by so many bytes."""
 QUIET = 0.1
 """A share of the time that the server needs its core, up to which others have it anywhere."""
+AT_ONCE_ON_CORES = 1.5
+"""Times what an event lasts, from which on it computes on more cores than one. What the runtime
+does between two events counts as its processor time, too."""
 ENOUGH = 1000
 """Cycles of a round, of which one lies past p99.9."""
 
@@ -104,6 +107,11 @@ TOO_LITTLE = (
 FEW = (
     "A round had {}: a percentile above p50 that leaves less than one of them past it is not shown;"
     " give --duration more."
+)
+SEVERAL_CORES = (
+    "On {} an event computes for {:.1f} times as long as it lasts, on several cores at once: with"
+    " {:,} MB a function has {:.2g} of a core, so it lasts longer on Lambda than is reckoned, and"
+    " costs more; that is not counted."
 )
 ONE_CORE = "There is one core: the server takes time of the runtime."
 ERRORS = (
@@ -314,6 +322,7 @@ def notes(order: BenchOrder, results: Results, machine: Machine) -> tuple[str, .
         said.append(UNKNOWN)
     elif not many:
         said.append(SLEEPS)
+    said += _several_cores(order, results)
     said += _few(runs)
     said += _sizes(results)
     said += _cut(results)
@@ -335,6 +344,17 @@ def _in_flight(results: Results) -> list[str]:
     ]
     if unknown := [f"{name}'s" for name, event_mb in found.items() if event_mb is None]:
         said.append(NOT_COUNTED.format(" or of ".join(unknown), "" if results.many else MEASURES))
+    return said
+
+
+def _several_cores(order: BenchOrder, results: Results) -> list[str]:
+    said: list[str] = []
+    for name in results.functions:
+        load = _load(order, results, name)
+        times = load.cpu_ms / statistics.mean(load.busy_ms)
+        share = load.memory_mb / order.prices.functions.full_core_mb
+        if times > max(AT_ONCE_ON_CORES, share):
+            said.append(SEVERAL_CORES.format(name, times, load.memory_mb, share))
     return said
 
 

@@ -302,6 +302,20 @@ def test_a_machine_whose_cores_others_wanted_is_named(tmp_path: Path) -> None:
     assert "Others wanted the cores" not in waited(None)
 
 
+def test_what_computes_on_several_cores_at_once_is_said_to_cost_more_than_is_reckoned(
+    tmp_path: Path,
+) -> None:
+    def of(cpu_us: float, **given: object) -> str:
+        one = run(20_000, cpu_us=cpu_us)
+        return said(tmp_path, results([one], [one]), **given)
+
+    words = "On okibi an event computes for 3.0 times as long as it lasts, on several cores at once"
+    assert f"{words}: with 128 MB a function has 0.072 of a core" in of(60_000)
+    assert "several cores" not in of(25_000)
+    # Five cores and more.
+    assert "several cores" not in of(60_000, memory_size="10240")
+
+
 def test_too_few_cycles_for_the_tail_are_named(tmp_path: Path) -> None:
     few = results([run(100, cycles_us=[1.0] * 999)], [run(90)])
 
