@@ -42,6 +42,7 @@ async def crash_times(
     )
     async with _warm(settings) as function:
         return CrashTimes(
+            good=await _until_good(function, good=True, way="none"),
             exception=await _until_good(function, way="exception"),
             exit=await _until_good(function, way="exit"),
             death=await _until_good(function, way="death"),
@@ -80,10 +81,10 @@ async def _warm(settings: FunctionSettings) -> AsyncGenerator[LocalLambda]:
             yield function
 
 
-async def _until_good(function: LocalLambda, **bad: object) -> float:
-    """Milliseconds."""
+async def _until_good(function: LocalLambda, *, good: bool = False, **event: object) -> float:
+    """Milliseconds from the start of an event, good or bad, to the next good answer."""
     began = trio.current_time()
-    _check(await function.invoke(msgspec.json.encode(bad)), good=False)
+    _check(await function.invoke(msgspec.json.encode(event)), good=good)
     _check(await function.invoke(GOOD), good=True)
     return (trio.current_time() - began) * 1000
 

@@ -90,6 +90,7 @@ class CrashTimes:
         death: it ended its process.
         timeout: it did not end in its time, which is part of it.
         restart: a `Handler` raised, whose instance is replaced; None of a runtime without any.
+        good: the first event was a good one, too: what of the others is no crash's.
     """
 
     exception: float
@@ -97,6 +98,7 @@ class CrashTimes:
     death: float
     timeout: float
     restart: float | None = None
+    good: float | None = None
 
 
 @attrs.frozen

@@ -86,10 +86,12 @@ MEASURES = "; --concurrency measures it"
 CRASHES = (
     "Your handler cannot be made to fail: a small one that comes with okibi does, on the same"
     " runtime, beside a server on the same cores; from the start of the bad event, or from the end"
-    " of its time, until the next one is answered. okibi answers OKIBI_DEADLINE_MARGIN_MS"
-    " (100) before it. A warm restart, which okibi alone has, is the same of a `Handler` that"
-    " raises: a new instance, with an `init` of its own, takes its place in the same process. A"
-    " crash that ends the process costs a cold start, which counts from the start of the new one."
+    " of its time, until the next one is answered. What two good events take there has a row of its"
+    " own, and is the server's for the most part; what a crash takes more is the crash's. At a"
+    " time-out okibi answers OKIBI_DEADLINE_MARGIN_MS (100) before it. A warm restart, which okibi"
+    " alone has, is the same of a `Handler` that raises: a new instance, with an `init` of its own,"
+    " takes its place in the same process. A crash that ends the process costs a cold start, which"
+    " counts from the start of the new one."
 )
 UNKNOWN = (
     "The system does not tell of processor time: an event is taken to compute for as long as it"

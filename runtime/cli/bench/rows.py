@@ -185,6 +185,7 @@ def _crashes(limit: float) -> tuple[_Told, ...]:
         return times.timeout - limit * 1000
 
     return (
+        _Told("two good events, to compare", "ms", lambda times: times.good),
         _Told("exception to next good answer", "ms", lambda times: times.exception),
         _Told("warm restart of a Handler to next", "ms", lambda times: times.restart),
         _Told("sys.exit to next good answer", "ms", lambda times: times.exit),

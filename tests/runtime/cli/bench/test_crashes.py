@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from runtime.cli.bench.crashes import restart_time
-from runtime.cli.bench.functions import CRASHING
+from runtime.cli.bench.crashes import crash_times, restart_time
+from runtime.cli.bench.functions import CRASHING, FUNCTIONS
 
 COMMAND = (sys.executable, "-P", "-m", "runtime")
 
@@ -21,3 +21,10 @@ async def test_a_handler_that_is_not_replaced_has_no_warm_restart(
 
     with pytest.raises(RuntimeError, match="is not replaced"):
         await restart_time(COMMAND, {})
+
+
+async def test_two_good_events_are_timed_as_a_crash_and_the_one_after_it_are() -> None:
+    times = await crash_times(COMMAND, {"PYTHONPATH": str(FUNCTIONS)}, limit=0.3)
+
+    assert times.good is not None
+    assert 0 < times.good < times.death

@@ -4,7 +4,7 @@ import attrs
 import pytest
 
 from runtime.cli.bench.figures import Figure
-from runtime.cli.bench.record import Results
+from runtime.cli.bench.record import CrashTimes, Results
 from runtime.cli.bench.rows import Row, rows
 from tests.runtime.cli.bench.made import PEER, results, run
 
@@ -44,6 +44,15 @@ def test_a_process_that_dies_is_told_of_too() -> None:
     row = made["crashes (a handler of okibi's own)", "death of the process to next"]
 
     assert row.ratio == Figure(2, 2, 2)
+
+
+def test_what_two_good_events_take_stands_before_what_a_crash_and_a_good_one_do() -> None:
+    crash = CrashTimes(1.0, 2.0, 90.0, 400.0, good=0.5)
+    made = results([run(100)], [run(90)], crashes={"okibi": [crash]})
+    of_crashes = [row for row in rows(made, None, 0.5) if row.section.startswith("crashes")]
+
+    assert of_crashes[0].name == "two good events, to compare"
+    assert of_crashes[0].okibi == Figure(0.5, 0.5, 0.5)
 
 
 def test_a_warm_restart_is_told_of_who_has_one() -> None:
