@@ -27,6 +27,8 @@ LEFT_OUT = (
     " reckoned from: --markdown FILE writes all of it."
 )
 
+UNDECIDED = "A ratio in brackets is no claim: in some rounds it was more than 1, in others less."
+
 
 @contextmanager
 def progress() -> Generator[Callable[[Step, int, int], None]]:
@@ -83,6 +85,7 @@ def table(report: Report) -> str:
     console.print(_rich(cost_table(report, shown)))
     console.print()
     left_out = [LEFT_OUT.format(RATIOS)] if report.peer and shown is not Shown.ALL else []
+    left_out += [UNDECIDED] if report.peer and shown is Shown.MEDIANS else []
     for note in (*report.notes, *left_out):
         console.print(note)
     # What fills up to the right edge is nothing to keep.

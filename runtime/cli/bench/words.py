@@ -98,6 +98,9 @@ def _cells(row: Row, spreads: Sequence[bool]) -> list[str]:
     # Without a peer the first alone.
     for figure, spread in zip((row.okibi, row.peer, row.ratio), spreads, strict=False):
         cells += _texts(figure)[: 1 + spread]
+    if row.ratio is not None and not spreads[-1] and row.ratio.low < 1 < row.ratio.high:
+        # Its spread, which says so, does not stand beside it.
+        cells[-1] = f"({cells[-1]})"
     return cells
 
 

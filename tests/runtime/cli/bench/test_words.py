@@ -1,6 +1,7 @@
 """A report as text: for the terminal, and as Markdown."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
@@ -128,6 +129,30 @@ def test_on_the_narrowest_terminal_no_digit_is_cut(
 
     assert "\u2026" not in table(report)
     assert "110" in table(report)
+
+
+@pytest.mark.parametrize(
+    ("rounds", "ratio"), [([150, 260, 150], "(0.75)"), ([150, 160, 150], "0.75")]
+)
+def test_where_a_ratio_s_spread_has_no_room_one_that_could_be_either_way_stands_in_brackets(
+    rounds: Sequence[float], ratio: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = [run(each) for each in rounds], [run(200)] * 3
+    made = results(ours, [run(90)] * 3, peer=True)
+    made = attrs.evolve(made, functions={"okibi": ours, PEER: theirs})
+    monkeypatch.setattr("runtime.cli.bench.order.importlib.util.find_spec", lambda name: name)
+    monkeypatch.setattr("runtime.cli.bench.report.peer_version", lambda: "4.2.2")
+    both = make_report(order(tmp_path, peer=PEER), made, MACHINE)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+
+    for columns in ("60", "80"):
+        monkeypatch.setenv("COLUMNS", columns)
+        lines = table(both).splitlines()
+        (cycle,) = (line for line in lines if "a cycle, p50 (us)" in line)
+        assert cycle.split()[4:7] == ["150", "200", ratio if columns == "60" else "0.75"]
+        assert any(line.startswith("A ratio in brackets is no claim") for line in lines) is (
+            columns == "60"
+        )
 
 
 def test_markdown_has_each_figure_each_cost_and_each_note(report: Report) -> None:
