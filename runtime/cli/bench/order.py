@@ -136,8 +136,9 @@ def read_order(handler: str, event: str | None, given: Given) -> BenchOrder:
     json, markdown = _file("--json", given.get("json")), _file("--markdown", given.get("markdown"))
     if json is not None and markdown is not None and json.resolve() == markdown.resolve():
         raise BadInput(f"--json {json}: is the file of --markdown too; give another")
-    _spare([event, given.get("prices")], {"--json": json, "--markdown": markdown})
     peer = _peer(given.get("peer"), given.get("peer_handler"), handler)
+    read = [event, given.get("prices"), *map(_module_file, filter(None, (handler, peer)))]
+    _spare(read, {"--json": json, "--markdown": markdown})
     return BenchOrder(
         settings=settings,
         size=_size(given),
@@ -235,6 +236,11 @@ def _spare(read: Sequence[str | None], written: Mapping[str, Path | None]) -> No
     for option, path in written.items():
         if path is not None and path.exists() and any(map(path.samefile, sources)):
             raise BadInput(f"{option} {path}: is read first, and would be lost; give another")
+
+
+def _module_file(handler: str) -> str:
+    """Where its module lies, if that is no folder."""
+    return handler.rpartition(".")[0].replace(".", "/") + ".py"
 
 
 def _plots(text: str | None) -> Path | None:

@@ -112,6 +112,24 @@ def test_a_handler_that_begins_with_no_module_is_said(handler: str) -> None:
         read(peer="awslambdaric", peer_handler=handler)
 
 
+@pytest.mark.usefixtures("has_peer")
+def test_a_report_is_not_written_over_the_function_that_it_is_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    for name in ("folder/app.py", "plain.py", "other.py"):
+        (tmp_path / name).touch()
+
+    for handler in ("folder/app.handler", "folder.app.handler"):
+        with pytest.raises(BadInput, match=r"--json folder/app.py: is read first, and would be"):
+            read_order(handler, None, {"json": "folder/app.py"})
+    peer: Given = {"peer": "awslambdaric", "peer_handler": "plain.handler"}
+    with pytest.raises(BadInput, match=r"--markdown plain.py: is read first, and would be lost"):
+        read_order("folder/app.handler", None, {**peer, "markdown": "plain.py"})
+    assert read_order("folder/app.handler", None, {"json": "other.py"}).json == Path("other.py")
+
+
 def test_more_at_once_than_files_may_be_open_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda _: (64, 64))
 
