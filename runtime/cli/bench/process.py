@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -134,11 +134,27 @@ class _Runtime:
 @contextmanager
 def _started(order: RunOrder, address: str, log: IO[bytes]) -> Generator[_Runtime]:
     runtime = _Runtime(order, address, log)
-    runtime.start()
-    try:
+    with ExitStack() as stack:
+        with _signals_after():
+            runtime.start()
+            stack.callback(lambda: _end(runtime.process))
         yield runtime
+
+
+@contextmanager
+def _signals_after() -> Generator[None]:
+    """A signal waits until a process that is being started is known: else nobody would ask it to
+    end, and it would be killed.
+    """
+    came: list[int] = []
+    before = [signal.signal(number, lambda it, _: came.append(it)) for number in SIGNALS]
+    try:
+        yield
     finally:
-        _end(runtime.process)
+        for number, handler in zip(SIGNALS, before, strict=True):
+            signal.signal(number, handler)
+    for first in came[:1]:
+        signal.raise_signal(first)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
@@ -303,7 +319,8 @@ class _Deadlines:
         self.figures.before_it_is_killed()
         self.runtime.kill()
         disconnect()
-        self.runtime.start()
+        with _signals_after():
+            self.runtime.start()
 
 
 def _processes(pid: int) -> list[int]:

@@ -81,9 +81,12 @@ def run_of(folder: Path, do: str, **changed: Any) -> Run:
     return msgspec.json.decode(out, type=Run)
 
 
-def start(order: bytes, folder: Path) -> "subprocess.Popen[bytes]":
+PROCESS = ("-m", "runtime.cli.bench.process")
+
+
+def start(order: bytes, folder: Path, *arguments: str) -> "subprocess.Popen[bytes]":
     process = subprocess.Popen(
-        [sys.executable, "-m", "runtime.cli.bench.process"],
+        [sys.executable, *(arguments or PROCESS)],
         env={**os.environ, **PYTHON},
         cwd=folder,
         stdin=subprocess.PIPE,
@@ -118,6 +121,28 @@ def test_a_signal_while_it_ends_the_runtime_leaves_none_behind(number: int, tmp_
     assert process.returncode == 128 + number
     with pytest.raises(ProcessLookupError):
         os.kill(runtime, 0)
+
+
+# As on a machine that is busy: what is started runs before who has started it goes on.
+SLOW_TO_START = """
+import runpy, subprocess, time
+class Slow(subprocess.Popen):
+    def __init__(self, *args, **given):
+        super().__init__(*args, **given)
+        time.sleep(0.5)
+subprocess.Popen = Slow
+runpy.run_module("runtime.cli.bench.process", run_name="__main__")
+"""
+
+
+def test_a_signal_while_the_runtime_is_started_asks_it_to_end_too(tmp_path: Path) -> None:
+    with start(ordered(STUBBORN), tmp_path, "-c", SLOW_TO_START) as process:
+        wait_for(tmp_path / "there")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=10)
+
+    assert process.returncode == 128 + signal.SIGTERM
+    assert (tmp_path / "asked").exists()
 
 
 @pytest.mark.parametrize(
