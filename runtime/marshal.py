@@ -94,14 +94,21 @@ def event_of(delivery: Delivery, decoder: msgspec.json.Decoder[Any]) -> Any:
         event = decoder.decode(delivery.body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         if decoder is not _untyped:
-            if delivery.body.startswith(BOM_UTF8):
-                # The standard library takes it, so a plain callable does.
-                delivery.body = delivery.body.removeprefix(BOM_UTF8)
-                return event_of(delivery, decoder)
-            raise UnmarshalError(f"Unable to unmarshal input: {error}") from error
-        event = _read_slowly(delivery.body)
+            event = _behind_a_mark(delivery.body, decoder, error)
+        else:
+            event = _read_slowly(delivery.body)
     delivery.body = b""
     return event
+
+
+def _behind_a_mark(body: bytes, decoder: msgspec.json.Decoder[Any], error: Exception) -> Any:
+    """An event that begins with a byte order mark: the standard library takes one."""
+    if body.startswith(BOM_UTF8):
+        try:
+            return decoder.decode(body.removeprefix(BOM_UTF8))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as behind:
+            error = behind
+    raise UnmarshalError(f"Unable to unmarshal input: {error}") from error
 
 
 def _read_slowly(body: bytes) -> Any:

@@ -174,6 +174,12 @@ def test_a_typed_handler_s_event_may_begin_with_a_byte_order_mark_as_any_other_s
         event(b'\xef\xbb\xbf{"nam": "a"}', Order)
 
 
+@pytest.mark.parametrize("kind", [Any, Order])
+def test_what_begins_with_more_than_one_byte_order_mark_is_no_json(kind: Any) -> None:
+    with pytest.raises(UnmarshalError, match="Unable to unmarshal input: "):
+        event(b"\xef\xbb\xbf" * 100_000 + b'{"name": "a"}', kind)
+
+
 def test_what_an_event_was_decoded_from_is_not_kept_while_its_handler_runs() -> None:
     taken = delivery(b'{"a": 1}', {"content-type": "application/json"})
 
