@@ -112,9 +112,11 @@ async def serve(
     ending = Ending(lanes, alarm)
     clock = trio.lowlevel.current_clock()
     fine = [clock] if isinstance(clock, FineClock) else []
-    Forks(lanes, ending, alarm, *fine)
+    forks = Forks(lanes, ending, alarm, *fine, on_loop=_go_on_alone)
     ledger = Ledger(lanes, ending.fail, watchdog)
     serving = Serving(function, settings, ledger, alarm)
+    if serving.loop is not None:
+        forks.others.append(serving.loop)
     flags = tree(serving, partial(connect, *settings.address), registration)
     watchdog.attach(ledger, alarm)
     with ending, alarm:
@@ -140,6 +142,13 @@ async def serve(
         raise _init_error(not_started)
     code = ending.code if ending.code is not None else int(reason.error is not None)
     return code, ending.left_to_user()
+
+
+def _go_on_alone(lanes: Sequence[Lane]) -> None:
+    # Late: hardly any function forks.
+    from .child import go_on_alone
+
+    go_on_alone(lanes)
 
 
 async def _start_error(root: Process) -> StartError | None:

@@ -16,11 +16,10 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from typing import NoReturn, Protocol
 
-from actors.loop import alone
+import trio
 
 from . import logs
 from .ending import SIGNALS
@@ -39,14 +38,21 @@ class Forks:
 
     Args:
         lanes: which no child may speak on.
-        others: who is told in a child.
+        others: who is told in a child, in this order; more may follow.
+        on_loop: called in a child that a task of trio's has forked, once all else is given up.
     """
 
-    def __init__(self, lanes: Sequence[Lane], *others: Forked) -> None:
+    def __init__(
+        self,
+        lanes: Sequence[Lane],
+        *others: Forked,
+        on_loop: Callable[[Sequence[Lane]], None] = lambda _: None,
+    ) -> None:
         self._lanes = lanes
-        self._others = others
-        self._wait_alone = alone()
+        self._on_loop = on_loop
+        self.others = list(others)
         self._masks = threading.local()
+        self._loop = threading.get_ident()
         os.register_at_fork(
             before=self._before, after_in_parent=self._after, after_in_child=self._in_child
         )
@@ -62,14 +68,14 @@ class Forks:
         try:
             signal.set_wakeup_fd(-1)
             logs.forked()
-            # No descriptor is left, or the run is over.
-            with suppress(OSError, ValueError):
-                self._wait_alone()
-            for each in self._others:
+            for each in self.others:
                 each.forked()
             for lane in self._lanes:
+                lane.outbox.clear()
                 if isinstance(lane.transport, SocketTransport):
                     lane.transport = lane.transport.forked()
+            if threading.get_ident() == self._loop and trio.lowlevel.in_trio_task():
+                self._on_loop(self._lanes)
         finally:
             self._after()
 

@@ -22,7 +22,7 @@ from socket import (
     inet_pton,
     socket,
 )
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import trio
 from trio.lowlevel import notify_closing, wait_readable, wait_writable
@@ -137,11 +137,20 @@ class ForkedTransport(SocketTransport):
         return trio.sleep_forever()  # noqa: ASYNC105
 
     def send(self, data: memoryview) -> int:
-        flush()
         said = bytes(data)
-        exited = re.search(_EXITED, said)
-        failed = b"/error HTTP/1.1\r\n" in said[:512]
-        os._exit(int(exited[1] or 0) & 255 if exited else int(failed))
+        end_as_answered(said, b"/error HTTP/1.1\r\n" in said[:512])
+
+
+def end_as_answered(said: bytes, failed: bool) -> NoReturn:
+    """End a child with what would be its answer.
+
+    Args:
+        said: the answer's body is in it.
+        failed: whether it is an error.
+    """
+    flush()
+    exited = re.search(_EXITED, said)
+    os._exit(int(exited[1] or 0) & 255 if exited else int(failed))
 
 
 async def connect(host: str, port: int) -> Transport:

@@ -294,6 +294,30 @@ class AsyncioLoop:
                     self._soon(self._loop.stop)
         await self._down.wait()
 
+    def forked(self) -> None:
+        """In a child of this process that was forked on the loop: have its step end it.
+
+        The loop is no child's (asyncio itself says so to most of what one would await), and the
+        other jobs, and what wakes it, are its parent's.
+        """
+        loop: Any = self._loop
+        if loop is None or self.thread is None or self.thread.ident != threading.get_ident():
+            return
+        task = asyncio.current_task(loop)
+
+        def end() -> None:
+            if task is not None and task.done():
+                end_child(None if task.cancelled() else task.exception())
+            end_child(RuntimeError("asyncio does not go on in a forked child"))
+
+        # uvloop's has no such queue.
+        ready = getattr(loop, "_ready", None)
+        if ready is None:
+            loop.call_soon(end)
+        else:
+            # Before all that was to be next.
+            ready.appendleft(asyncio.Handle(end, (), loop))
+
     # -- told by the thread, on trio's side
 
     def _started(self, loop: asyncio.AbstractEventLoop) -> None:
