@@ -67,6 +67,10 @@ INIT_LIMIT = 9.0
 # The descriptor, not `sys.stderr`, which user code may have closed.
 STDERR = 2
 SIGNAL_EVERY = 0.01
+# Seconds after which who waits for the interpreter asks for it, while an event is past its limit.
+# Each thread that waits wakes up as often to ask: a few that compute would come to nothing else,
+# nor would the loop, which has the answers to make.
+OFTEN, OFTEN_TO_MANY = 1e-5, 1e-3
 # Seconds that the loop has at least, before it is said not to answer.
 PATIENCE = 0.02
 # Seconds that the loop, and this thread, have where many events may be in flight: handlers that
@@ -230,7 +234,7 @@ class Watchdog:
             # A busy loop gives the interpreter away every 5 ms, and this thread waits for that
             # after each sleep and each call into the kernel: a margin is not long enough for it.
             interval = sys.getswitchinterval()
-            sys.setswitchinterval(1e-5)
+            sys.setswitchinterval(OFTEN_TO_MANY if self._many() else OFTEN)
             try:
                 self._end_delivery(delivery)
             finally:

@@ -1,0 +1,40 @@
+"""What the watchdog does about an interpreter that others have, at a deadline."""
+
+import sys
+
+import pytest
+import trio
+
+from runtime.alarm import Alarm
+from runtime.delivery import Delivery, Outcome
+from runtime.watchdog import Watchdog
+from tests.runtime.stage import delivery, ledger_of
+
+
+class Told(Alarm):
+    """Takes how often the interpreter is asked for when a handler is signalled."""
+
+    def __init__(self, late: Delivery) -> None:
+        super().__init__()
+        self._late = late
+        self.intervals: list[float] = []
+
+    def send(self) -> None:
+        self.intervals.append(sys.getswitchinterval())
+        self._late.settle(Outcome(b"1"))
+
+
+@pytest.mark.parametrize(("lanes", "interval"), [(1, 1e-5), (2, 1e-3), (64, 1e-3)])
+async def test_threads_that_compute_are_not_all_woken_each_few_microseconds_to_ask_for_it(
+    lanes: int, interval: float
+) -> None:
+    late = delivery(due=trio.current_time() + 0.1)
+    watchdog, ledger, told = Watchdog(("127.0.0.1", 9)), ledger_of(lanes), Told(late)
+    ledger.lanes[0].delivery = late
+    watchdog.attach(ledger, told)
+    before = sys.getswitchinterval()
+
+    watchdog._watch_delivery(late)
+
+    assert told.intervals == [pytest.approx(interval)]
+    assert sys.getswitchinterval() == before
