@@ -112,7 +112,7 @@ async def serve(
     ending = Ending(lanes, alarm)
     clock = trio.lowlevel.current_clock()
     fine = [clock] if isinstance(clock, FineClock) else []
-    forks = Forks(lanes, ending, alarm, *fine, on_loop=_go_on_alone)
+    forks = Forks(lanes, ending, alarm, *fine, on_loop=_alone)
     ledger = Ledger(lanes, ending.fail, watchdog)
     serving = Serving(function, settings, ledger, alarm)
     if serving.loop is not None:
@@ -144,11 +144,11 @@ async def serve(
     return code, ending.left_to_user()
 
 
-def _go_on_alone(lanes: Sequence[Lane]) -> None:
-    # Late: hardly any function forks.
+def _alone() -> Callable[[Sequence[Lane]], None]:
+    # Late, for hardly any function forks; and not in each child anew.
     from .child import go_on_alone
 
-    go_on_alone(lanes)
+    return go_on_alone
 
 
 async def _start_error(root: Process) -> StartError | None:

@@ -39,29 +39,33 @@ class Forks:
     Args:
         lanes: which no child may speak on.
         others: who is told in a child, in this order; more may follow.
-        on_loop: called in a child that a task of trio's has forked, once all else is given up.
+        on_loop: gives what is called in a child that a task of trio's has forked, once all else is
+            given up; asked before each fork.
     """
 
     def __init__(
         self,
         lanes: Sequence[Lane],
         *others: Forked,
-        on_loop: Callable[[Sequence[Lane]], None] = lambda _: None,
+        on_loop: Callable[[], Callable[[Sequence[Lane]], None]] = lambda: lambda _: None,
     ) -> None:
         self._lanes = lanes
         self._on_loop = on_loop
         self.others = list(others)
-        self._masks = threading.local()
+        # Of the thread that forks.
+        self._own = threading.local()
         self._loop = threading.get_ident()
         os.register_at_fork(
             before=self._before, after_in_parent=self._after, after_in_child=self._in_child
         )
 
     def _before(self) -> None:
-        self._masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        self._own.mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        on_loop = threading.get_ident() == self._loop and trio.lowlevel.in_trio_task()
+        self._own.goes_on = self._on_loop() if on_loop else None
 
     def _after(self) -> None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._own.mask)
 
     def _in_child(self) -> None:
         # First the loop's pipe, by which a signal of the child's would wake its parent.
@@ -74,8 +78,8 @@ class Forks:
                 lane.outbox.clear()
                 if isinstance(lane.transport, SocketTransport):
                     lane.transport = lane.transport.forked()
-            if threading.get_ident() == self._loop and trio.lowlevel.in_trio_task():
-                self._on_loop(self._lanes)
+            if self._own.goes_on is not None:
+                self._own.goes_on(self._lanes)
         finally:
             self._after()
 
