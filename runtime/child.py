@@ -196,24 +196,27 @@ def _part(goes_on: Callable[[Task], bool]) -> bool:
     try:
         _wait_apart(runner.io_manager, runner.entry_queue)
     except OSError:
-        # No descriptor is left.
+        # No room is left in the kernel.
         return False
     return True
 
 
 def _wait_apart(waits: Any, entries: Any) -> None:
-    before, registered = waits._epoll, dict(waits._registered)
-    waits._epoll = select.epoll()
-    before.close()
+    # First what is given up: no other descriptor may be left.
+    waits._epoll.close()
+    registered = dict(waits._registered)
     waits._registered.clear()
-    for pair in (waits._force_wakeup, entries.wakeup):
-        woken = registered.pop(pair.wakeup_sock.fileno(), None)
-        for end in (pair.wakeup_sock, pair.write_sock):
-            end.close()
+    pairs: list[Any] = [waits._force_wakeup, entries.wakeup]
+    woken = [registered.pop(pair.wakeup_sock.fileno(), None) for pair in pairs]
+    for pair in pairs:
+        pair.wakeup_sock.close()
+        pair.write_sock.close()
+    waits._epoll = select.epoll()
+    for pair, waiters in zip(pairs, woken, strict=True):
         fresh = type(pair)()
         pair.wakeup_sock, pair.write_sock = fresh.wakeup_sock, fresh.write_sock
-        if woken is not None:
-            registered[pair.wakeup_sock.fileno()] = woken
+        if waiters is not None:
+            registered[pair.wakeup_sock.fileno()] = waiters
     waits._force_wakeup_fd = waits._force_wakeup.wakeup_sock.fileno()
     waits._epoll.register(waits._force_wakeup_fd, select.EPOLLIN)
     # What other threads have asked for is their parent's.

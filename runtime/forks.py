@@ -17,6 +17,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NoReturn, Protocol
 
 import trio
@@ -62,7 +63,11 @@ class Forks:
     def _before(self) -> None:
         self._own.mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         on_loop = threading.get_ident() == self._loop and trio.lowlevel.in_trio_task()
-        self._own.goes_on = self._on_loop() if on_loop else None
+        try:
+            self._own.goes_on = self._on_loop() if on_loop else None
+        except OSError as error:
+            # No descriptor is left to import by. On its parent's loop it must not go on.
+            self._own.goes_on = partial(_end_at_once, error)
 
     def _after(self) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, self._own.mask)
@@ -82,6 +87,10 @@ class Forks:
                 self._own.goes_on(self._lanes)
         finally:
             self._after()
+
+
+def _end_at_once(error: OSError, _: Sequence[Lane]) -> None:
+    end_child(error)
 
 
 def end_child(error: BaseException | None) -> NoReturn:

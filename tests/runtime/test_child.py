@@ -106,3 +106,10 @@ async def test_on_the_asyncio_loop_it_has_its_first_step(
 ) -> None:
     on = {"OKIBI_LOOP": "asyncio"}
     assert await code_beside_others(tmp_path, "on_asyncio", on, do="fork", then=then) == code
+
+
+async def test_without_a_descriptor_left_it_goes_on_once_what_it_needs_is_imported() -> None:
+    async with running("forking.without_descriptors", max_concurrency=LANES) as sandbox:
+        codes = [await sandbox.ask({"hold": hold}) for hold in (True, False, True)]
+        assert codes == [1, 7, 7]
+        assert sandbox.function.starts == 1

@@ -1,7 +1,9 @@
 """Handlers that fork on a loop, and go on awaiting in the child."""
 
 import asyncio
+import contextlib
 import os
+import resource
 import sys
 
 import attrs
@@ -172,3 +174,19 @@ async def on_asyncio(event, context):
 
     (child,) = await asyncio.gather(forks())
     return await code_of(child, asyncio.sleep)
+
+
+async def without_descriptors(event, context):
+    """Fork where none is left, of a few; or where some are."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+    held = []
+    with contextlib.suppress(OSError):
+        while event["hold"]:
+            held.append(os.dup(0))
+    child = os.fork()
+    if child == 0:
+        await trio.sleep(0.01)
+        os._exit(7)
+    for each in held:
+        os.close(each)
+    return await code_of(child)
