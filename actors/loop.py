@@ -9,10 +9,10 @@ With any other release nothing of this is touched. What depends on it goes the p
 slower: so a new release of trio is read (`test_loop` says what of it), and added here.
 """
 
-import os
 import select
+import threading
 from collections.abc import Callable
-from socket import socketpair
+from functools import partial
 from typing import Any, Final
 
 import trio
@@ -55,28 +55,41 @@ def epoll() -> "select.epoll | None":
 
 def alone() -> Callable[[], None]:
     """What gives a child of this process, which has a copy of the run, a wait of its own: an epoll,
-    and what the child's threads wake it by, where its parent's are. Nothing else is registered.
+    in which is registered what the child's tasks wait for, and what its threads wake it by.
 
-    Called there, it raises OSError or ValueError where the run is over, or no descriptor is left.
+    Called there, it raises OSError where no descriptor is left besides those that it gives up.
     """
-    waits_by = epoll()
-    if waits_by is None:
+    if epoll() is None:
         return lambda: None
-    wakeup = CONTEXT.runner.entry_queue.wakeup
-    woken, wakes = wakeup.wakeup_sock, wakeup.write_sock
+    return partial(_separate, CONTEXT.runner.io_manager, CONTEXT.runner.entry_queue)
 
-    def separate() -> None:
-        place = waits_by.fileno()
-        ours, others = socketpair()
-        with ours, others, select.epoll() as own:
-            for end, where in (ours, woken), (others, wakes):
-                end.setblocking(False)
-                os.dup2(end.fileno(), where.fileno(), inheritable=False)
-            # As trio has it: its task that waits for this has said so to its parent's epoll.
-            own.register(woken, select.EPOLLIN | select.EPOLLONESHOT)
-            os.dup2(own.fileno(), place, inheritable=False)
 
-    return separate
+def _separate(waits: Any, entries: Any) -> None:
+    # First what is given up: no other descriptor may be left.
+    waits._epoll.close()
+    registered = dict(waits._registered)
+    waits._registered.clear()
+    pairs: list[Any] = [waits._force_wakeup, entries.wakeup]
+    woken = [registered.pop(pair.wakeup_sock.fileno(), None) for pair in pairs]
+    for pair in pairs:
+        pair.wakeup_sock.close()
+        pair.write_sock.close()
+    waits._epoll = select.epoll()
+    for pair, waiters in zip(pairs, woken, strict=True):
+        fresh = type(pair)()
+        pair.wakeup_sock, pair.write_sock = fresh.wakeup_sock, fresh.write_sock
+        if waiters is not None:
+            registered[pair.wakeup_sock.fileno()] = waiters
+    waits._force_wakeup_fd = waits._force_wakeup.wakeup_sock.fileno()
+    waits._epoll.register(waits._force_wakeup_fd, select.EPOLLIN)
+    # What other threads have asked for is their parent's.
+    entries.queue.clear()
+    entries.idempotent_queue.clear()
+    entries.lock = threading.RLock()
+    for descriptor, waiters in registered.items():
+        waiters.current_flags = 0
+        waits._registered[descriptor] = waiters
+        waits._update_registrations(descriptor)
 
 
 def ends_wait(descriptor: int) -> bool:

@@ -15,9 +15,7 @@ That end is the child's. Where the loop is not known (`actors.loop`), that of it
 """
 
 import os
-import select
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -193,41 +191,13 @@ def _part(goes_on: Callable[[Task], bool]) -> bool:
         task.coro = _Still()
         if task._next_send_fn is not None:
             task._next_send_fn = task.coro.send
+    for waiters in runner.io_manager._registered.values():
+        for side in ("read_task", "write_task"):
+            if isinstance(getattr(getattr(waiters, side), "coro", None), _Still):
+                setattr(waiters, side, None)
     try:
-        _wait_apart(runner.io_manager, runner.entry_queue)
+        loop.alone()()
     except OSError:
         # No room is left in the kernel.
         return False
     return True
-
-
-def _wait_apart(waits: Any, entries: Any) -> None:
-    # First what is given up: no other descriptor may be left.
-    waits._epoll.close()
-    registered = dict(waits._registered)
-    waits._registered.clear()
-    pairs: list[Any] = [waits._force_wakeup, entries.wakeup]
-    woken = [registered.pop(pair.wakeup_sock.fileno(), None) for pair in pairs]
-    for pair in pairs:
-        pair.wakeup_sock.close()
-        pair.write_sock.close()
-    waits._epoll = select.epoll()
-    for pair, waiters in zip(pairs, woken, strict=True):
-        fresh = type(pair)()
-        pair.wakeup_sock, pair.write_sock = fresh.wakeup_sock, fresh.write_sock
-        if waiters is not None:
-            registered[pair.wakeup_sock.fileno()] = waiters
-    waits._force_wakeup_fd = waits._force_wakeup.wakeup_sock.fileno()
-    waits._epoll.register(waits._force_wakeup_fd, select.EPOLLIN)
-    # What other threads have asked for is their parent's.
-    entries.queue.clear()
-    entries.idempotent_queue.clear()
-    entries.lock = threading.RLock()
-    for descriptor, waiters in registered.items():
-        for side in ("read_task", "write_task"):
-            task = getattr(waiters, side)
-            if task is not None and isinstance(task.coro, _Still):
-                setattr(waiters, side, None)
-        waiters.current_flags = 0
-        waits._registered[descriptor] = waiters
-        waits._update_registrations(descriptor)

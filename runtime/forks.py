@@ -5,10 +5,8 @@ would do without okibi. A parent may end it at once, as multiprocessing's `termi
 that came before the child has given them back would be okibi's, and lost; so they wait meanwhile.
 Other threads may have been in the middle of a line of the log: its streams have other locks there.
 
-An `async def` forks in the middle of the loop, of which the child has a copy. It waits by an epoll
-of its own, in which nothing is registered but what the child's own threads wake it by, and reads no
-lane: else it would take its parent's events. With its answer it ends at once (room `transport`),
-before another task has its step there, maybe a handler that serves another event.
+An `async def` forks in the middle of the loop, of which the child has a copy: what has forked goes
+on there, alone (room `child`), and reads no lane, else it would take its parent's events.
 """
 
 import os
