@@ -294,6 +294,8 @@ class Mailbox:
         for task in [task for task, message in senders.items() if unwanted(message)]:
             del senders[task]
             reschedule(task, outcome.Value(True))
+        while senders and len(self.data) < self.policy.capacity:
+            self._admit(senders)
 
     def time_out_at(self, when: float) -> None:
         """End the wait for a message with TIMEOUT; a reader that waits already begins anew."""

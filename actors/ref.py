@@ -295,8 +295,7 @@ def refuse_calls(process: Process) -> None:
     def refused(message: object) -> bool:
         if not isinstance(message, Request) or not message.wanted:
             return False
-        if message.waited_for:
-            message.fail(_no_server(process, message.method))
+        message.fail(_no_server(process, message.method))
         return True
 
     process.mailbox.turn_away(refused)
