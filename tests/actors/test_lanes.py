@@ -36,6 +36,19 @@ async def test_a_post_rings_nothing_while_data_has_its_turn(autojump_clock: Mock
     assert [await mailbox.receive() for _ in range(3)] == ["a down", "data", "second"]
 
 
+async def test_a_timer_was_first_also_after_another_has_rung_where_no_data_waits(
+    autojump_clock: MockClock,
+) -> None:
+    mailbox = Mailbox()
+    mailbox.add(Timer(trio.current_time(), "first"))
+    assert await mailbox.receive() == "first"
+
+    mailbox.add(Timer(trio.current_time(), "second"))
+    mailbox.post("a down")
+
+    assert [await mailbox.receive() for _ in range(2)] == ["second", "a down"]
+
+
 @attrs.define(eq=False)
 class Restless(Server):
     """Sends itself the next message as soon as it has one, and is told of an end besides."""

@@ -2,9 +2,10 @@
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors import Actor, MailboxPolicy, Name
+from actors.mailbox import Mailbox
 from actors.start import spawn
 
 
@@ -61,3 +62,50 @@ async def test_a_cast_that_finds_an_actor_not_made_yet_is_its_own_to_receive(
         await reads.wait_dead()
 
     assert read == ["note(1)"]
+
+
+async def test_a_request_that_waited_for_room_is_made_and_its_result_says_no_server(
+    nursery: trio.Nursery,
+) -> None:
+    class Narrow(Actor):
+        mailbox = MailboxPolicy(1)
+
+        async def run(self) -> None:
+            while await self.receive() is not None:
+                pass
+
+        async def total(self) -> int:
+            return 1
+
+    name, refused = Name("narrow", Narrow), list[str]()
+
+    async def ask() -> None:
+        with pytest.raises(TypeError) as told:
+            await (await name.request(Narrow.total)).result()
+        refused.append(str(told.value))
+
+    # trio has its first step before theirs, or after them: then they wait for room.
+    for times in range(1, 21):
+        narrow = spawn(nursery, Narrow, path="/narrow", name=name)
+        name.send_nowait("first")
+        with trio.fail_after(5):
+            async with trio.open_nursery() as callers:
+                callers.start_soon(ask)
+            await name.send(None)
+            await narrow.wait_dead()
+
+        assert [("/narrow is no Server" in text) for text in refused] == [True] * times
+
+
+async def test_no_more_are_let_in_than_there_is_room_for(nursery: trio.Nursery) -> None:
+    mailbox = Mailbox(MailboxPolicy(2))
+    for message in ("not wanted", 1):
+        mailbox.offer(message)
+    for message in (2, 3):
+        nursery.start_soon(mailbox.wait_for_room, message)
+        await wait_all_tasks_blocked()
+
+    mailbox.turn_away(lambda message: message == "not wanted")
+
+    assert mailbox.statistics().length == 2
+    assert [await mailbox.receive() for _ in range(3)] == [1, 2, 3]
