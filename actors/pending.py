@@ -12,6 +12,7 @@ from typing import Generic, TypeVar, cast
 
 import trio
 
+from .elsewhere import refuse_elsewhere
 from .process import CURRENT, Process
 from .request import Request
 from .waits import Wait, refuse_circle
@@ -40,6 +41,7 @@ class Pending(Generic[R_co]):
             ActorExited: the actor has ended before it replied.
             CallCycle: the actor that waits here would wait for itself.
             trio.BusyResourceError: another task waits for this result already.
+            RuntimeError: this is another run of trio's than the actor's.
             And whatever Refusal the method raised. After `abandon`: RuntimeError.
         """
         request = self._request
@@ -48,6 +50,7 @@ class Pending(Generic[R_co]):
                 raise RuntimeError(f"{request} was abandoned: it has no result")
             if request.parked:
                 raise trio.BusyResourceError(f"another task waits for the result of {request}")
+            refuse_elsewhere(self._process, "result")
             task = request.client = trio.lowlevel.current_task()
             caller = CURRENT.get()
             if caller is not None:

@@ -106,8 +106,8 @@ class Process:
         "_around", "_asked", "_kill", "_killed", "_stop", "_waiting", "actor", "answers",
         "began", "cleans_up", "continuations", "current", "debug", "deferred", "doom", "drains",
         "factory", "failed", "farewell", "grace", "incarnation", "legacy", "linked", "mailbox",
-        "on_grace", "on_kill", "parent", "path", "phase", "reason", "release_name", "silent",
-        "since", "task", "waits", "watchers", "watching",
+        "on_grace", "on_kill", "parent", "path", "phase", "reason", "release_name", "root",
+        "silent", "since", "task", "waits", "watchers", "watching",
     )  # fmt: skip
 
     def __init__(
@@ -134,8 +134,7 @@ class Process:
         self.actor: Living | None = None
         self.current: object = None
         # When it turned to that, and when its life began, in seconds of trio's clock.
-        self.since = 0.0
-        self.began = 0.0
+        self.since = self.began = 0.0
         # Who looks into it (room `debug`), None as long as nobody does.
         self.debug: Debugging | None = None
         # What `handle_continue` is still to be given, before the mailbox gets its turn again.
@@ -146,6 +145,7 @@ class Process:
         # The reply to the current call that it left with: given when `terminate` has run.
         self.farewell: object = NOTHING
         self.task: Task | None = None
+        self.root: Task | None = None  # trio's own, of the run that it lives in
         self.watchers: dict[object, Callable[[Process], None]] = {}
         self.watching: dict[object, Process] = {}
         self.release_name: Callable[[], None] | None = None
@@ -390,7 +390,7 @@ class Process:
         if not reason.quiet and not self.silent:
             self._report(reason, left)
         # A Ref of the dead keeps nothing alive but why it ended.
-        self.current = self.deferred = self.task = self.actor = self.debug = None
+        self.current = self.deferred = self.task = self.root = self.actor = self.debug = None
         self.on_kill = self.on_grace = None
 
     def _report(self, reason: ExitReason, left: list[object]) -> None:

@@ -16,11 +16,10 @@ from typing import Concatenate, Generic, ParamSpec, TypeVar, cast
 from trio.lowlevel import (
     cancel_shielded_checkpoint,
     checkpoint_if_cancelled,
-    current_root_task,
     current_task,
-    in_trio_run,
 )
 
+from .elsewhere import elsewhere, refuse_elsewhere
 from .exits import NO_PROCESS, SHUTDOWN, ActorExited, ExitReason
 from .mailbox import MailboxFull, MailboxStatistics, WhenFull
 from .pending import Pending
@@ -214,8 +213,7 @@ class Ref(Address[A_co]):
             RuntimeError: this is no thread that runs trio, or another run of it;
                 `trio.from_thread.run_sync(ref.stop)`.
         """
-        _refuse_other_threads(self._process, "stop")
-        _refuse_other_runs(self._process, "stop")
+        refuse_elsewhere(self._process, "stop")
         self._process.stop(reason, grace)
 
     def send_nowait(self, message: object) -> None:
@@ -234,8 +232,7 @@ class Ref(Address[A_co]):
         Raises:
             RuntimeError: as `stop`.
         """
-        _refuse_other_threads(self._process, "kill")
-        _refuse_other_runs(self._process, "kill")
+        refuse_elsewhere(self._process, "kill")
         self._process.kill()
 
     async def wait(self) -> ExitReason:
@@ -243,8 +240,10 @@ class Ref(Address[A_co]):
 
         Raises:
             CallingSelf: an actor would wait for its own end.
+            RuntimeError: as `stop`.
         """
         process, caller = self._process, CURRENT.get()
+        refuse_elsewhere(process, "wait")
         if process is caller:
             # Of one that was asked to stop and does not drain, this is the end.
             await checkpoint_if_cancelled()
@@ -273,12 +272,12 @@ def _deliver(process: Process, message: object, verb: str) -> bool:
     mailbox = process.mailbox
     if mailbox._reader is None:
         # Who wakes a reader is refused by trio; who does not would be heard by nobody.
-        _refuse_other_threads(process, verb)
+        refuse_elsewhere(process, verb)
     try:
         dropped = mailbox.offer(message)
     except (RuntimeError, AssertionError) as error:
         # The latter where this thread has a run of its own.
-        raise _other_thread(process, verb) from error
+        raise elsewhere(process, verb) from error
     except MailboxFull:
         if mailbox.policy.when_full is WhenFull.REJECT:
             full = f"{process.path} rejects {shown(message)}: its mailbox is full"
@@ -316,34 +315,6 @@ def _drop(process: Process, message: object) -> None:
         message.fail(MailboxFull(f"{process.path} dropped {message} for a newer message"))
     else:
         logger.warning("%s dropped %s: its mailbox is full", process.path, shown(message))
-
-
-def _refuse_other_threads(process: Process, verb: str) -> None:
-    """Another thread would wake nobody, or only half of those it has to.
-
-    Raises:
-        RuntimeError: this is one.
-    """
-    if not in_trio_run():
-        raise _other_thread(process, verb)
-
-
-def _refuse_other_runs(process: Process, verb: str) -> None:
-    """A scope that is cancelled in another run of trio's wakes nobody in its own.
-
-    Raises:
-        RuntimeError: this is another.
-    """
-    task = process.task
-    while task is not None and task.parent_nursery is not None:
-        task = task.parent_nursery.parent_task
-    if task is not None and task is not current_root_task():
-        raise _other_thread(process, verb)
-
-
-def _other_thread(process: Process, verb: str) -> RuntimeError:
-    how = "use `actors.from_thread`, a Door, or `trio.from_thread.run_sync` there"
-    return RuntimeError(f"{process.path}: {verb} outside its run of trio; {how}")
 
 
 async def _send(process: Process, message: object, verb: str) -> None:

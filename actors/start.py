@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import trio
-from trio.lowlevel import checkpoint_if_cancelled
+from trio.lowlevel import checkpoint_if_cancelled, current_root_task
 
 from .actor import Actor, place
 from .exits import SHUTDOWN, ExitReason, StartError, check_grace
@@ -49,7 +49,7 @@ def spawn(
     if not isinstance(policy, MailboxPolicy):
         policy = DEFAULT_POLICY
     process = Process(path, incarnation, grace, Mailbox(policy), CURRENT.get(), not supervised)
-    process.began = trio.current_time()
+    process.began, process.root = trio.current_time(), current_root_task()
     if name is not None:
         register(name, process)
     wanted: type[Any] | None = None if name is None else name.actor

@@ -4,8 +4,9 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import Actor, MailboxPolicy, Name
+from actors import Actor, MailboxPolicy, Name, Server
 from actors.mailbox import Mailbox
+from actors.request import Request
 from actors.start import spawn
 
 
@@ -109,3 +110,20 @@ async def test_no_more_are_let_in_than_there_is_room_for(nursery: trio.Nursery) 
 
     assert mailbox.statistics().length == 2
     assert [await mailbox.receive() for _ in range(3)] == [1, 2, 3]
+
+
+async def test_a_call_of_a_server_that_is_not_made_yet_is_no_such_call(
+    nursery: trio.Nursery,
+) -> None:
+    class Counts(Server):
+        async def total(self) -> int:
+            return 1
+
+    name = Name("counts", Counts)
+    counts = spawn(nursery, Counts, path="/counts", name=name)
+    asked = Request("total", (), {}, None, True)
+    counts.mailbox.offer(asked)
+
+    assert await name.call(Counts.total) == 1
+    assert await asked.reply() == 1
+    counts.stop()

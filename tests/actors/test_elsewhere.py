@@ -1,0 +1,101 @@
+"""What is asked of an actor from another run of trio's, whatever the actor is at meanwhile."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from actors import SHUTDOWN, Actor, MailboxPolicy, Pending, Ref, Server, start, stop
+
+
+class Clerk(Server):
+    mailbox = MailboxPolicy(1)
+
+    async def work(self, until: trio.Event) -> None:
+        await until.wait()
+
+    async def add(self, number: int) -> int:
+        return number + 1
+
+
+async def elsewhere(ask: Callable[[], Awaitable[object]]) -> None:
+    """Have another run in another thread ask, which is to be refused."""
+
+    async def other_run() -> None:
+        with trio.fail_after(5):
+            await ask()
+
+    with pytest.raises(RuntimeError, match=r"/clerk: .* outside its run of trio; use"):
+        await trio.to_thread.run_sync(trio.run, other_run)
+
+
+@pytest.mark.parametrize("full", [False, True])
+async def test_one_that_is_busy_is_not_asked_from_another_run_and_comes_to_no_harm(
+    nursery: trio.Nursery, full: bool
+) -> None:
+    clerk = await start(nursery, Clerk, path="/clerk")
+    done = trio.Event()
+    await clerk.cast(Clerk.work, done)
+    await wait_all_tasks_blocked()
+    if full:
+        await clerk.cast(Clerk.add, 0)
+
+    await elsewhere(lambda: clerk.call(Clerk.add, 1))
+    await elsewhere(lambda: clerk.request(Clerk.add, 1))
+    await elsewhere(lambda: clerk.cast(Clerk.add, 1))
+    await elsewhere(lambda: clerk.send(1))
+
+    assert clerk.mailbox_statistics.length == full
+    done.set()
+    assert await clerk.call(Clerk.add, 2) == 3
+    assert await stop(clerk) is SHUTDOWN
+
+
+async def test_nobody_waits_for_its_end_in_another_run_while_it_lives(
+    nursery: trio.Nursery,
+) -> None:
+    clerk = await start(nursery, Clerk, path="/clerk")
+
+    await elsewhere(clerk.wait)
+
+    assert await stop(clerk) is SHUTDOWN
+    # Nobody is to be woken any more.
+    ended = await trio.to_thread.run_sync(trio.run, clerk.wait)
+    assert ended is SHUTDOWN
+
+
+async def test_nobody_waits_in_another_run_for_what_was_asked_in_its_own(
+    nursery: trio.Nursery,
+) -> None:
+    clerk = await start(nursery, Clerk, path="/clerk")
+    done = trio.Event()
+    await clerk.cast(Clerk.work, done)
+    pending: Pending[int] = await clerk.request(Clerk.add, 1)
+
+    await elsewhere(pending.result)
+
+    done.set()
+    assert await pending.result() == 2
+    await stop(clerk)
+
+
+@pytest.mark.parametrize("verb", ["stop", "kill", "wait"])
+async def test_who_is_refused_is_told_what_he_has_asked_for(
+    nursery: trio.Nursery, verb: str
+) -> None:
+    class Idle(Actor):
+        async def run(self) -> None:
+            await trio.sleep_forever()
+
+    idle: Ref[Idle] = await start(nursery, Idle, path="/idle")
+
+    async def other_run() -> None:
+        given = getattr(idle, verb)()
+        if given is not None:
+            await given
+
+    with pytest.raises(RuntimeError, match=f"^/idle: {verb} outside its run of trio"):
+        await trio.to_thread.run_sync(trio.run, other_run)
+
+    await stop(idle)
