@@ -190,7 +190,8 @@ class Context(_Attributes):
 
     def __getstate__(self) -> dict[str, Any]:
         # What it is computed from holds the worker, which can be neither copied nor pickled.
-        return {**vars(self), "xray_trace_id": self.xray_trace_id}
+        names = [name for name in dir(type(self)) if isinstance(getattr(type(self), name), Told)]
+        return {**vars(self), **{name: getattr(self, name) for name in names}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():

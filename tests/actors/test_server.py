@@ -322,6 +322,18 @@ def test_what_becomes_of_messages_on_stop_is_no_text_that_is_taken_for_cut() -> 
         type("Hasty", (Desk,), {"when_stopped": "drain"})
 
 
+def test_what_a_class_is_made_with_goes_on_to_the_next_base() -> None:
+    class Routed:
+        def __init_subclass__(cls, *, route: str, **kwargs: object) -> None:
+            super().__init_subclass__(**kwargs)
+            routes.append(route)
+
+    routes = list[str]()
+    type("Shop", (Server, Routed), {}, route="/shop")
+
+    assert routes == ["/shop"]
+
+
 @attrs.define(eq=False)
 class Patient(Server):
     when_stopped: WhenStopped = WhenStopped.CUT  # type: ignore[misc]

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from runtime.client import Client
-from runtime.context import Context, check_context
+from runtime.context import Context, Told, check_context
 from runtime.marshal import LambdaContextUnmarshalError
 from runtime.settings import Settings
 from tests.runtime.stage import delivery
@@ -197,6 +197,20 @@ def test_a_copy_of_it_knows_what_it_knows(again: Callable[[Context], Any]) -> No
     assert copied.w3c() == {"tracestate": "a=b"}
     assert copied._epoch_deadline_time_in_ms == 1002500
     assert copied.span == 5
+
+
+class MoreTold(Context):
+    """With an attribute that neither `vars` nor the representation shows."""
+
+    @Told
+    def region(self) -> str:
+        """As `xray_trace_id`, say."""
+        return self._settings.function_name + "'s"
+
+
+@pytest.mark.parametrize("again", COPIES)
+def test_whatever_is_computed_a_copy_knows(again: Callable[[Context], Any]) -> None:
+    assert again(MoreTold(delivery(b"{}"), SETTINGS)).region == "shop's"
 
 
 SENT = {
