@@ -156,7 +156,8 @@ class Worker(Actor):
     async def _hook(self, name: str) -> None:
         hook = getattr(self._instance, name, None)
         if hook is not None:
-            await hook()
+            # What wraps a Handler gives its own.
+            await awaited(hook(), getattr(hook, "__self__", self._instance), name)
 
     async def _one_instance(self, started: Callable[[], None]) -> BaseException | None:
         """The life of one instance. Gives what the worker itself is to end with, if anything."""

@@ -9,6 +9,7 @@ import trio
 from trio.lowlevel import TrioToken, current_trio_token
 
 from actors import ExitReason
+from actors.hooks import awaited
 
 from ..alarm import Alarm
 from ..context import Context
@@ -80,7 +81,7 @@ class OnAsyncio(Handler[Any]):
         nursery: Any = TaskStarter(self.loop, self.nursery, current_trio_token())
         # Past the class's own __setattr__: it may be a frozen one.
         object.__setattr__(self.inner, "nursery", nursery)
-        await self.loop.run(self.inner.init)
+        await self._hook("init")
 
     async def handle(self, event: Any, context: Context) -> object:
         # One that yields comes wrapped in what streams it.
@@ -88,7 +89,7 @@ class OnAsyncio(Handler[Any]):
         return await self.loop.run(handle, event, context)
 
     async def terminate(self, reason: ExitReason) -> None:
-        await self.loop.run(self.inner.terminate, reason)
+        await self._hook("terminate", reason)
 
     async def before_snapshot(self) -> None:
         """Have it get ready for a snapshot, if it has a method of that name."""
@@ -98,10 +99,10 @@ class OnAsyncio(Handler[Any]):
         """Have it find back after a snapshot, if it has a method of that name."""
         await self._hook("after_restore")
 
-    async def _hook(self, name: str) -> None:
+    async def _hook(self, name: str, *args: object) -> None:
         hook = getattr(self.inner, name, None)
         if hook is not None:
-            await self.loop.run(hook)
+            await self.loop.run(lambda: awaited(hook(*args), self.inner, name))
 
 
 class TaskStarter:

@@ -1,0 +1,56 @@
+"""Handler classes on the asyncio loop: what is said of their hooks."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import trio
+
+from actors import SHUTDOWN
+from runtime import Handler
+from runtime.aio.handlers import OnAsyncio
+from runtime.aio.loop import AsyncioLoop
+from runtime.streamed import Streamed
+from runtime.worker import Worker
+
+HOOKS = ["init", "terminate", "before_snapshot", "after_restore"]
+SNAPSHOT = HOOKS[2:]
+
+
+class Forgotten(Handler[Any]):
+    """Without the `async` of each of its hooks."""
+
+    def init(self) -> None:  # type: ignore[override]
+        pass
+
+    def terminate(self, reason: object) -> None:  # type: ignore[override]
+        pass
+
+    def before_snapshot(self) -> None:
+        pass
+
+    def after_restore(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("name", HOOKS)
+async def test_a_hook_on_the_loop_that_gives_nothing_to_await_is_named(
+    nursery: trio.Nursery, name: str
+) -> None:
+    loop = AsyncioLoop()
+    await loop.start()
+    handler = OnAsyncio(Forgotten(), loop)
+    object.__setattr__(handler, "nursery", nursery)
+
+    with pytest.raises(TypeError, match=f"Forgotten.{name} is no `async def`"):
+        await getattr(handler, name)(*[SHUTDOWN][: name == "terminate"])
+    await loop.close()
+
+
+@pytest.mark.parametrize("name", SNAPSHOT)
+@pytest.mark.parametrize("wrap", [lambda inner: inner, lambda inner: Streamed(inner, inner.handle)])
+async def test_so_is_a_hook_around_a_snapshot_without_the_loop(name: str, wrap: Any) -> None:
+    worker = cast("Worker", SimpleNamespace(_instance=wrap(Forgotten())))
+
+    with pytest.raises(TypeError, match=f"Forgotten.{name} is no `async def`"):
+        await Worker._hook(worker, name)
