@@ -33,6 +33,14 @@ class WithoutReason(Handler[Any]):
         """Called with a reason."""
 
 
+class WithClient(Handler[Any]):
+    async def init(self, client: object) -> None:  # type: ignore[override]
+        """Called with nothing."""
+
+    async def handle(self, event: Any, context: Context) -> object:
+        return event
+
+
 class Visits(Server):
     """No handler, but what one asks."""
 
@@ -48,6 +56,7 @@ class NoHandler:
         (Synchronous, "Synchronous.handle is no `async def`"),
         (Misspelt, "Misspelt is a Handler without a `handle(self, event, context)`"),
         (WithoutContext, "WithoutContext.handle does not take (self, event, context)"),
+        (WithClient, "WithClient.init does not take (self)"),
         (WithoutReason, "WithoutReason.terminate does not take (self, reason)"),
         (Visits, "Visits is an actor: let a handler ask it"),
         (NoHandler, "NoHandler has a `handle` but is no Handler: write class NoHandler(Hand"),

@@ -49,6 +49,15 @@ def test_what_none_tells_of_is_the_user_s(root: Path, file: str) -> None:
     assert is_users_own(str(root / file))
 
 
+@pytest.mark.parametrize("folder", ["site-packages", "dist-packages"])
+def test_what_lies_in_a_folder_of_installed_ones_needs_nobody_to_tell_of_it(
+    root: Path, folder: str
+) -> None:
+    """PyYAML's is called yaml; a Python of Debian's has its own in dist-packages."""
+    assert is_installed(str(root / folder / "yaml" / "loader.py"))
+    assert not is_users_own(str(root / folder / "yaml" / "loader.py"))
+
+
 def test_what_begins_alike_counts_by_the_list_of_its_files(root: Path) -> None:
     (root / "app_common-1.0.dist-info").mkdir()
     (root / "app_common-1.0.dist-info" / "RECORD").write_text("app_common/a.py,sha256=a,1\n")
