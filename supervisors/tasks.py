@@ -124,10 +124,10 @@ def begun(function: object, /, *args: object, **kwargs: object) -> Awaitable[obj
         TypeError: it is no async function.
     """
     given: Any = function(*args, **kwargs) if callable(function) else None
-    if not hasattr(given, "__await__") and not isawaitable(given):
+    if not isawaitable(given):
         what = brief(function)
         raise TypeError(f"a task is an async function: there is nothing to await of {what}")
-    return cast("Awaitable[object]", given)
+    return given
 
 
 class Task(Generic[R_co]):

@@ -6,11 +6,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
 from runtime.local import FunctionSettings, open_local_lambda
+from runtime.settings import settings_from
 
 README = Path(__file__).parent.parent / "README.md"
 TABLE = Path(__file__).parent / "runtime"
@@ -159,3 +161,25 @@ def test_each_row_beside_the_official_client_has_its_test_and_each_test_its_row(
 
     assert len(named) == len(told) > 30
     assert sorted(named) == sorted(tests)
+
+
+class Asked(dict[str, str]):
+    """An environment that notes what it is asked for."""
+
+    def __init__(self, **variables: str) -> None:
+        super().__init__(variables)
+        self.names = set[str]()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.names.add(name)
+        return super().get(name, default)
+
+
+def test_each_variable_of_okibi_s_own_has_its_row_with_its_default() -> None:
+    rows = re.findall(r"^\| `(OKIBI_\w+)` \|.* \| `(\w+)` \|$", README.read_text("utf-8"), re.M)
+    least = Asked(AWS_LAMBDA_RUNTIME_API="127.0.0.1:9001")
+
+    settings = settings_from(least, ["app.handler"])
+
+    assert {name for name in least.names if name.startswith("OKIBI_")} == {name for name, _ in rows}
+    assert settings_from({**least, **dict(rows)}, ["app.handler"]) == settings

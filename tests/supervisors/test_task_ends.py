@@ -3,6 +3,8 @@
 Named by the rule; what Elixir's test or documentation calls it is in the docstring.
 """
 
+import types
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -201,6 +203,29 @@ async def test_a_stop_report_tells_of_tasks(autojump_clock: MockClock) -> None:
         assert [stopped.path for stopped in report.children] == ["/tasks/sleep_forever-1"]
 
 
+async def test_shutdown_tells_of_a_kill_when_a_grace_was_over_that_somebody_else_began(
+    autojump_clock: MockClock,
+) -> None:
+    async def deaf() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(deadline=trio.current_time() + 5, shield=True):
+                await trio.sleep_forever()
+            await trio.sleep_forever()
+
+    async with some_tasks():
+        task = await begin(deaf)
+        task.ref.stop(grace=1)
+        await task.ref.wait()
+
+        reached = await task.shutdown()
+
+        assert isinstance(reached, Error)
+        assert isinstance(reached.error, ActorExited)
+        assert reached.error.reason == KILLED
+
+
 # -- a crash that nobody awaits
 
 
@@ -298,3 +323,13 @@ async def test_who_is_to_run_a_task_comes_first() -> None:
 
     with pytest.raises(TypeError, match="run_task takes a Ref or a Name, then the function"):
         await run_task(misplaced, misplaced, 2)
+
+
+async def test_a_generator_that_is_marked_as_a_coroutine_is_an_async_function() -> None:
+    @types.coroutine
+    def doubled(number: int) -> Generator[Any, Any, int]:
+        yield from trio.lowlevel.checkpoint().__await__()  # noqa: ASYNC105
+        return 2 * number
+
+    async with some_tasks():
+        assert await run_task(TASKS, doubled, 2) == 4
