@@ -206,14 +206,17 @@ class Task(Generic[R_co]):
 
         Args:
             grace: seconds it has for that; its supervisor's `shutdown`, if left out.
+
+        Raises:
+            RuntimeError: as a Ref's.
         """
+        self.ref.stop(grace=grace)
         self._asked = True
-        self._process.stop(grace=grace)
 
     def kill(self) -> None:
         """Cut it off."""
+        self.ref.kill()
         self._asked = True
-        self._process.kill()
 
     async def shutdown(self, grace: float | None = None) -> Outcome[R_co] | None:
         """End it and wait until it has ended (Elixir: `Task.shutdown/2`).

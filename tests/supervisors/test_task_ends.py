@@ -226,6 +226,31 @@ async def test_shutdown_tells_of_a_kill_when_a_grace_was_over_that_somebody_else
         assert reached.error.reason == KILLED
 
 
+@pytest.mark.parametrize("verb", ["stop", "kill", "shutdown"])
+async def test_a_task_is_not_ended_from_another_run_of_trio_and_comes_to_no_harm(
+    verb: str,
+) -> None:
+    async def waits() -> str:
+        await go.wait()
+        return "done"
+
+    async def other_run() -> None:
+        given = getattr(task, verb)()
+        if given is not None:
+            await given
+
+    go = trio.Event()
+    async with some_tasks():
+        task = await begin(waits)
+        await wait_all_tasks_blocked()
+
+        with pytest.raises(RuntimeError, match="outside its run of trio; use"):
+            await trio.to_thread.run_sync(trio.run, other_run)
+
+        go.set()
+        assert await task.result() == "done"
+
+
 # -- a crash that nobody awaits
 
 
