@@ -184,3 +184,20 @@ async def test_a_forked_child_ends_with_what_would_be_its_answer(
     there.setblocking(False)
     with pytest.raises(BlockingIOError):
         there.recv(1)
+
+
+async def test_what_comes_is_the_parent_s_to_read_and_no_child_s(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        forked = SocketTransport(ours).forked()
+        theirs.send(b"an event")
+
+        assert not forked.pending()
+        with trio.move_on_after(60) as waits:
+            await forked.readable()
+        assert waits.cancelled_caught
+        with pytest.raises(BlockingIOError):
+            forked.receive(100)
+        assert ours.recv(100) == b"an event"
