@@ -104,3 +104,14 @@ def test_the_place_of_a_mistake_is_where_it_was_made_not_where_okibi_has_noticed
 
     assert error.in_words() == 'InvalidHandler: no (File "/tmp/fn/app.py", line 7, in <module>)'
     assert alone.in_words() == f"TypeError: no ({own.strip().partition(chr(10))[0]})"
+
+
+def test_of_the_user_s_own_frames_it_is_the_last() -> None:
+    own = f'  File "{function.__file__}", line 53, in __attrs_post_init__\n    raise\n'
+    users = [
+        '  File "/tmp/fn/app.py", line 7, in <module>\n    import built\n',
+        '  File "/tmp/fn/built.py", line 3, in <module>\n    Function(5)\n',
+    ]
+    error = FunctionError("InvalidHandler", "no", (*users, own))
+
+    assert error.in_words() == 'InvalidHandler: no (File "/tmp/fn/built.py", line 3, in <module>)'
