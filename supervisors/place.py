@@ -225,7 +225,7 @@ class Children:
         process.watchers[self] = self
         return process
 
-    def retry(self, place: Place, delay: float = 0.0, uncounted: ExitReason | None = None) -> None:
+    def retry(self, place: Place, delay: float, uncounted: ExitReason | None = None) -> None:
         """Try again later, by way of the mailbox: what was asked meanwhile comes first.
 
         Not as a `send`, which an actor that has just been asked to stop refuses.

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -301,3 +302,23 @@ def test_left_it_does_not_ring_which_would_end_the_process() -> None:
     alarm.ring_in(0.05, 0.05)
 
     time.sleep(0.15)
+
+
+def test_signals_that_nobody_takes_come_seldom_until_one_is_taken(
+    alarm: Alarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, sent = 0.0, list[float]()
+    monkeypatch.setattr("runtime.alarm.time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(signal, "pthread_kill", lambda *_: sent.append(now))
+
+    def sends_until(end: float) -> list[float]:
+        nonlocal now
+        sent.clear()
+        while now < end:
+            alarm.interrupt()
+            now += 1 / 16
+        return sent
+
+    assert sends_until(0.5) == [0, 1 / 16, 2 / 16, 5 / 16]
+    alarm._raise(SIGNAL, None)
+    assert sends_until(1.0) == [8 / 16, 9 / 16, 10 / 16, 13 / 16]
