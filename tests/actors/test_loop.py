@@ -3,8 +3,12 @@
 import hashlib
 import inspect
 import os
+import select
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
+from socket import socketpair
 from typing import Any
 
 import pytest
@@ -101,3 +105,33 @@ def test_of_another_release_a_child_waits_as_its_parent_does(
 ) -> None:
     monkeypatch.setattr(loop, "CONTEXT", None)
     loop.alone()()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has epoll")
+@pytest.mark.skipif(loop.CONTEXT is None, reason="nothing of this release is used")
+async def test_a_child_is_woken_by_its_own_threads_and_waits_by_an_epoll_of_its_own() -> None:
+    """As it does it, but in no child: coverage would hear nothing of that."""
+    waits_by = loop.epoll()
+    assert waits_by is not None
+    parents = select.epoll.fromfd(os.dup(waits_by.fileno()))
+    parents_end = loop.CONTEXT.runner.entry_queue.wakeup.wakeup_sock.dup()
+    parents_end.setblocking(False)
+    with suppress(BlockingIOError):
+        parents_end.recv(100)
+    ours, others = socketpair()
+
+    loop.alone()()
+
+    async with trio.open_nursery() as nursery:
+        with parents, parents_end, ours, others, trio.fail_after(5):
+            assert await trio.to_thread.run_sync(threading.get_ident) != threading.get_ident()
+            # Nothing was written to it, and here nobody has it to write to.
+            assert parents_end.recv(1) == b""
+
+            nursery.start_soon(trio.lowlevel.wait_readable, ours)
+            await wait_all_tasks_blocked()
+            with pytest.raises(FileNotFoundError):
+                parents.modify(ours, select.EPOLLIN)
+            others.send(b"!")
+            await wait_all_tasks_blocked()
+            assert not nursery.child_tasks
