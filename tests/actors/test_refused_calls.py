@@ -4,7 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import Actor, MailboxPolicy, Name, Server
+from actors import Actor, MailboxFull, MailboxPolicy, Name, Server
 from actors.mailbox import Mailbox
 from actors.request import Request
 from actors.start import spawn
@@ -127,3 +127,18 @@ async def test_a_call_of_a_server_that_is_not_made_yet_is_no_such_call(
     assert await name.call(Counts.total) == 1
     assert await asked.reply() == 1
     counts.stop()
+
+
+async def test_what_is_sent_by_name_and_has_no_room_is_refused(nursery: trio.Nursery) -> None:
+    class Narrow(Actor):
+        mailbox = MailboxPolicy(1)
+
+        async def run(self) -> None:
+            assert await self.receive() == "first"
+
+    name = Name("narrow", Narrow)
+    spawn(nursery, Narrow, path="/narrow", name=name)
+    name.send_nowait("first")
+
+    with pytest.raises(MailboxFull, match="/narrow has no room for 'second'"):
+        name.send_nowait("second")
