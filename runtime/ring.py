@@ -10,6 +10,7 @@ On 64-bit Linux, by the C library; on another system there is none.
 
 import sys
 import threading
+from struct import pack
 from typing import Any
 
 # <signal.h>: the signal is for one thread, whose id is given.
@@ -52,23 +53,20 @@ class Ring:
         library, timer = _library(), ctypes.c_void_p()
         if library is None:
             return False
-        # struct sigevent, 64 bytes: a value of eight, then ints.
-        event = (ctypes.c_int * 16)()
-        event[2], event[3] = self._number, _SIGEV_THREAD_ID
-        event[4] = threading.main_thread().native_id or 0
-        if library.timer_create(_CLOCK_MONOTONIC, ctypes.byref(event), ctypes.byref(timer)) < 0:
+        # struct sigevent, 64 bytes: a value of eight, then ints. (As bytes: an array of ctypes' has
+        # a class of its own, which would be left to the garbage collector.)
+        main = threading.main_thread().native_id or 0
+        event = pack("8x3i44x", self._number, _SIGEV_THREAD_ID, main)
+        if library.timer_create(_CLOCK_MONOTONIC, event, ctypes.byref(timer)) < 0:
             # Too many signals wait; another time.
             return False
         self._library, self._timer = library, timer
         return True
 
     def _settime(self, seconds: float) -> None:
-        import ctypes
-
         # struct itimerspec: seconds and nanoseconds of the interval, then those of the first time.
-        times = (ctypes.c_long * 4)()
-        times[2], times[3] = divmod(int(seconds * 1e9), 1_000_000_000)
-        self._library.timer_settime(self._timer, 0, ctypes.byref(times), None)
+        times = pack("16x2q", *divmod(int(seconds * 1e9), 1_000_000_000))
+        self._library.timer_settime(self._timer, 0, times, None)
 
 
 def _library() -> Any:
