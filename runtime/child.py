@@ -9,11 +9,13 @@ a loop's wait of its own, and its tasks stand still, as they stood, but for
     what has forked       a handler: its task and those that it has started, up to its answer; an
                           actor over a message, or in its `init`: up to the end of that; any other
                           task: up to its own
-    actors at rest        the user's own, and supervisors, that wait for mail: they may be asked
+    actors at rest        the user's own, and supervisors, that wait for mail: they may be asked.
+                          What their timers are to bring them is their parent's
 
 That end is the child's. Where the loop is not known (`actors.loop`), that of its first step is.
 """
 
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -153,10 +155,13 @@ def _descent(root: Task, process: Process | None) -> Callable[[Task], bool]:
             at = None if nursery is None or beside else nursery.parent_task
         if at is root:
             return True
-        at_rest = its.task is task and its.mailbox.waited_at
-        return at_rest and not its.path.startswith(RUNTIME)
+        return _is_at_rest(its, task) and not its.path.startswith(RUNTIME)
 
     return goes_on
+
+
+def _is_at_rest(process: Process, task: Task) -> bool:
+    return process.task is task and process.mailbox.waited_at
 
 
 class _Still:
@@ -185,6 +190,10 @@ def _part(goes_on: Callable[[Task], bool]) -> bool:
     runner: Any = loop.CONTEXT.runner
     running = trio.lowlevel.current_task()
     for task in runner.tasks:
+        its = task.context.get(CURRENT)
+        if its is not None and _is_at_rest(its, task):
+            # It would do a second time what it does each second, say.
+            its.mailbox.timers, its.mailbox.idle = None, math.inf
         if task is running or goes_on(task):
             continue
         _kept.append(task.coro)

@@ -82,6 +82,16 @@ async def test_it_ends_with_what_has_forked(
         assert sandbox.function.starts == 1
 
 
+@pytest.mark.parametrize("timer", ["send_every", "send_after", "timeout_after"])
+@pytest.mark.parametrize("lanes", [None, LANES])
+async def test_what_an_actor_s_timer_is_to_bring_it_comes_in_the_parent_alone(
+    timer: str, lanes: int | None
+) -> None:
+    async with running("forking.function", max_concurrency=lanes) as sandbox:
+        assert await sandbox.do("timers", then=timer) == [0, 1]
+        assert sandbox.function.starts == 1
+
+
 @pytest.mark.parametrize(("then", "code"), ENDS)
 @pytest.mark.parametrize("lanes", [None, LANES])
 async def test_one_that_a_stream_forks_ends_with_its_first_piece(

@@ -79,6 +79,35 @@ FORKER = Name("forker", Forker)
 
 
 @attrs.define(eq=False)
+class Timed(Server):
+    """Is to be told something soon, by a timer."""
+
+    came: int = 0
+    ticks: object = None
+
+    async def begin(self, timer):
+        self.came = 0
+        match timer:
+            case "send_every":
+                self.ticks = self.send_every(0.05, timer)
+            case "send_after":
+                self.send_after(0.05, timer)
+            case "timeout_after":
+                self.timeout_after(0.05)
+
+    async def handle_info(self, message):
+        self.came += 1
+        if message == "send_every":
+            self.ticks.cancel()
+
+    async def count(self):
+        return self.came
+
+
+TIMED = Name("timed", Timed)
+
+
+@attrs.define(eq=False)
 class Forks(Handler[dict]):
     async def handle(self, event, context):
         then = event.get("then")
@@ -118,6 +147,12 @@ class Forks(Handler[dict]):
                     await trio.sleep(0.01)
                     os._exit(6 + await FORKER.call(Forker.ask))
                 return await code_of(child)
+            case "timers":
+                await TIMED.call(Timed.begin, then)
+                child = os.fork()
+                await trio.sleep(0.2)
+                count = await TIMED.call(Timed.count)
+                return [await code_of(child), count] if child else os._exit(count)
             case "actor":
                 return await FORKER.call(Forker.fork, then)
             case "init":
@@ -136,7 +171,7 @@ class Forks(Handler[dict]):
         return 3
 
 
-function = Function(handler=Forks, children=[Child(Forker, name=FORKER)])
+function = Function(handler=Forks, children=[Child(Forker, name=FORKER), Child(Timed, name=TIMED)])
 
 
 async def streams(event, context):
