@@ -125,6 +125,7 @@ class Actor:
                 a `Joined` or `Left` at each change, and a monitor that has the `members` of now.
 
         Raises:
+            RuntimeError: it lives in another run of trio's, or this is no thread that runs trio.
             TypeError: it is something else.
         """
         if isinstance(watched, Address):

@@ -16,6 +16,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_origin
 import attrs
 from trio.lowlevel import RunVar, cancel_shielded_checkpoint, checkpoint_if_cancelled
 
+from .elsewhere import refuse_elsewhere
 from .exits import NO_PROCESS, ActorExited, ExitReason
 from .mailbox import MailboxFull
 from .names import check_address
@@ -79,11 +80,13 @@ class Group(Generic[A]):
 
         Raises:
             ActorExited: the actor has ended.
+            RuntimeError: it lives in another run of trio's.
             TypeError: it is of another class than the group's.
         """
         process = ref.process()
         if process.phase is Phase.DEAD:
             raise ActorExited(process.path, process.reason or NO_PROCESS, f"a join of {self}")
+        refuse_elsewhere(process, "join")
         # None while its factory runs. `Pool[Connection]` promises a Pool: isinstance knows no more.
         actor: object = process.actor
         if actor is not None and not isinstance(actor, get_origin(self.actor) or self.actor):

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 import attrs
 
+from .elsewhere import refuse_elsewhere
 from .exits import NO_PROCESS, ExitReason, NoProcess
 from .process import Phase, Process
 from .ref import Address, Ref
@@ -59,13 +60,18 @@ class Watched(Protocol[M_co]):
 
 
 def watch(watcher: Process, address: Address[Any]) -> Monitor:
-    """Have `watcher` told when whoever is at `address` now ends (OTP: `monitor/2`)."""
+    """Have `watcher` told when whoever is at `address` now ends (OTP: `monitor/2`).
+
+    Raises:
+        RuntimeError: that one lives, and not in this run of trio's.
+    """
     try:
         watched = address.process()
     except NoProcess as nobody:
         monitor = Monitor(watcher, None)
         watcher.mailbox.post(Down(nobody.path, NO_PROCESS, monitor, None))
         return monitor
+    refuse_elsewhere(watched, "monitor")
     monitor = Monitor(watcher, watched)
 
     def tell(process: Process) -> None:

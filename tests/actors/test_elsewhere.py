@@ -1,12 +1,13 @@
 """What is asked of an actor from another run of trio's, whatever the actor is at meanwhile."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import SHUTDOWN, Actor, MailboxPolicy, Pending, Ref, Server, start, stop
+from actors import SHUTDOWN, Actor, Down, Group, MailboxPolicy, Pending, Ref, Server, start, stop
 
 
 class Clerk(Server):
@@ -99,3 +100,73 @@ async def test_who_is_refused_is_told_what_he_has_asked_for(
         await trio.to_thread.run_sync(trio.run, other_run)
 
     await stop(idle)
+
+
+CLERKS = Group("clerks", Clerk)
+
+
+class Watcher(Server):
+    """Monitors, and has others join, from the run that it lives in."""
+
+    async def init(self) -> None:
+        self.told = list[object]()
+
+    async def watch(self, clerk: Ref[Clerk]) -> None:
+        self.monitor(clerk)
+
+    async def gather(self, clerk: Ref[Clerk]) -> None:
+        self.monitor(CLERKS)
+        CLERKS.join(clerk)
+
+    async def handle_info(self, message: object) -> None:
+        self.told.append(message)
+
+    async def heard(self) -> list[object]:
+        return self.told
+
+    async def refused(
+        self, method: Callable[["Watcher", Ref[Clerk]], Awaitable[None]], clerk: Ref[Clerk]
+    ) -> str:
+        with pytest.raises(RuntimeError) as refusal:
+            await method(self, clerk)
+        return str(refusal.value)
+
+
+@pytest.mark.parametrize(("method", "verb"), [(Watcher.watch, "monitor"), (Watcher.gather, "join")])
+async def test_nobody_is_told_in_another_run_of_its_end_and_it_ends_as_ever(
+    nursery: trio.Nursery, method: Callable[[Watcher, Ref[Clerk]], Awaitable[None]], verb: str
+) -> None:
+    clerk = await start(nursery, Clerk, path="/clerk")
+    here = trio.lowlevel.current_trio_token()
+
+    async def other_run() -> str:
+        async with trio.open_nursery() as others:
+            watcher = await start(others, Watcher, path="/watcher")
+            refused = await watcher.call(Watcher.refused, method, clerk)
+            await wait_all_tasks_blocked()
+            # While the watcher waits: who woke it from here would crash.
+            end = partial(trio.from_thread.run, stop, clerk, trio_token=here)
+            assert await trio.to_thread.run_sync(end) is SHUTDOWN
+            watcher.stop()
+        return refused
+
+    refused = await trio.to_thread.run_sync(trio.run, other_run)
+
+    assert refused.startswith(f"/clerk: {verb} outside its run of trio; use")
+
+
+async def test_the_end_of_one_that_is_dead_is_told_in_any_run(nursery: trio.Nursery) -> None:
+    clerk = await start(nursery, Clerk, path="/clerk")
+    await stop(clerk)
+
+    async def other_run() -> list[object]:
+        async with trio.open_nursery() as others:
+            watcher = await start(others, Watcher, path="/watcher")
+            await watcher.call(Watcher.watch, clerk)
+            told = await watcher.call(Watcher.heard)
+            watcher.stop()
+        return told
+
+    (told,) = await trio.to_thread.run_sync(trio.run, other_run)
+    assert isinstance(told, Down)
+    assert told.reason is SHUTDOWN
