@@ -97,7 +97,8 @@ def _by_slots(report: Report, name: str, title: str, unit: str) -> Any:
     axes.set_xscale("log", base=2)
     axes.set_xticks(list(found), [str(slots) for slots in found])
     # Above the highest, not at it: figures that are all alike would lie on the frame.
-    axes.set_ylim(0, HEADROOM * max((_highest(row) for row in found.values()), default=1.0))
+    # Where there is none, as of memory on macOS, the axis is to have a length all the same.
+    axes.set_ylim(0, HEADROOM * (max(map(_highest, found.values()), default=0.0) or 1.0))
     axes.set_xlabel("events at once")
     axes.set_ylabel(f"{title}, {unit}" if unit == "MB" else title)
     axes.legend()

@@ -50,3 +50,16 @@ def test_what_is_almost_alike_for_each_number_of_events_at_once_lies_below_the_f
 
     assert len(drawn) == 6
     assert all(highest * 1.05 < top for highest, top in drawn[2:])
+
+
+def test_where_the_system_tells_nothing_of_memory_its_picture_is_empty_and_nothing_is_warned_of(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    pytest.importorskip("matplotlib")
+    many = {4: {"okibi": [run(201, memory=None)]}}
+    measured = results([run(200, memory=None)], [run(90)], many=many)
+
+    drawn = draw(make_report(order(tmp_path), measured, MACHINE), tmp_path)
+
+    assert len(drawn) == 6
+    assert not [str(each.message) for each in recwarn]
