@@ -41,6 +41,7 @@ All of them raise:
     ActorExited: it has ended, is ending, or ends before it answers.
     NoProcess: nobody bears the name.
     CallCycle: it waits for the actor that asks, or is that actor.
+    RuntimeError: it lives in another run of trio's.
     TypeError: it is no server, or one whose own `run` does without a server's loop.
 """
 
@@ -53,6 +54,7 @@ import trio
 from trio.lowlevel import checkpoint_if_cancelled, current_task
 
 from .debugged import Debug, Statistics, attend, take
+from .elsewhere import refuse_elsewhere
 from .exits import NO_PROCESS, ActorExited, StartError
 from .frames import runs
 from .mailbox import MailboxStatistics
@@ -291,6 +293,7 @@ def _replace(
 async def _ask(address: Address[Any], what: str, act: Callable[[Server], T]) -> T:
     await checkpoint_if_cancelled()
     process = address.process()
+    refuse_elsewhere(process, what)
     caller, task = CURRENT.get(), current_task()
     request = Request(what, (), {}, caller, True, task)
     message = SystemMessage(request, act, attend)

@@ -7,7 +7,19 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import SHUTDOWN, Actor, Down, Group, MailboxPolicy, Pending, Ref, Server, start, stop
+from actors import (
+    SHUTDOWN,
+    Actor,
+    Down,
+    Group,
+    MailboxPolicy,
+    Pending,
+    Ref,
+    Server,
+    debug,
+    start,
+    stop,
+)
 
 
 class Clerk(Server):
@@ -78,6 +90,22 @@ async def test_nobody_waits_in_another_run_for_what_was_asked_in_its_own(
 
     done.set()
     assert await pending.result() == 2
+    await stop(clerk)
+
+
+@pytest.mark.parametrize("look", [debug.get_state, debug.suspend, debug.statistics])
+async def test_one_that_is_busy_is_not_looked_into_from_another_run(
+    nursery: trio.Nursery, look: Callable[[Ref[Clerk]], Awaitable[object]]
+) -> None:
+    clerk = await start(nursery, Clerk, path="/clerk")
+    done = trio.Event()
+    await clerk.cast(Clerk.work, done)
+    await wait_all_tasks_blocked()
+
+    await elsewhere(lambda: look(clerk))
+
+    done.set()
+    assert await clerk.call(Clerk.add, 2) == 3
     await stop(clerk)
 
 
