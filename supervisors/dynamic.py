@@ -127,7 +127,7 @@ def after_extra(factory: Callable[..., A], *args: object, **kwargs: object) -> C
 
 @performs(Dynamic)
 @attrs.define(eq=False)
-class DynamicSupervisor(Restarter[Dynamic]):
+class DynamicSupervisor(Restarter):
     """Starts children when it is asked to, each for itself (one_for_one), and stops all at once.
 
     >>> import trio

@@ -4,7 +4,7 @@ What is done about an end is each kind's own (`_child_ended`, `_start_again`). W
 here: how they hear of it, and when an attempt that has failed is counted and made again.
 """
 
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
 import trio
 
@@ -48,15 +48,14 @@ class _Flags(Limits, Protocol):
     def backoff(self) -> Backoff | None: ...
 
 
-F = TypeVar("F", bound=_Flags)
-
-
-class Restarter(Parent, Generic[F]):
+class Restarter(Parent):
     """A parent whose children's restarts have an intensity, and perhaps a back-off."""
 
     __slots__ = ("_restarts",)
 
-    flags: F
+    # Each kind's own. Were this class generic in them, `class Mine(Generic[T], Supervisor)` could
+    # not be made.
+    flags: Any
     _restarts: tuple[float, ...]
 
     # -- to override
@@ -70,6 +69,11 @@ class Restarter(Parent, Generic[F]):
         raise NotImplementedError(f"{type(self).__name__} needs `_start_again`")
 
     # -- restarts
+
+    @property
+    def _limits(self) -> _Flags:
+        flags: _Flags = self.flags
+        return flags
 
     @property
     def restarts(self) -> tuple[float, ...]:
@@ -90,14 +94,14 @@ class Restarter(Parent, Generic[F]):
             await super().handle_info(message)
 
     def _count(self, place: Place, reason: ExitReason) -> None:
-        decision = count(self.flags, self._restarts, trio.current_time())
+        decision = count(self._limits, self._restarts, trio.current_time())
         if decision.give_up:
-            raise SupervisorGaveUp(self.path, self.flags, place.id, reason)
+            raise SupervisorGaveUp(self.path, self._limits, place.id, reason)
         self._restarts = decision.restarts
 
     def _start_failed(self, place: Place, failure: StartError) -> None:
         logger.error("%s", failure, exc_info=failure.reason.error)
-        if self.flags.backoff is None:
+        if self._limits.backoff is None:
             self._retry(place, failure.reason)
         else:
             # It must not wait only to give up.
@@ -105,5 +109,5 @@ class Restarter(Parent, Generic[F]):
             self._retry(place)
 
     def _retry(self, place: Place, uncounted: ExitReason | None = None) -> None:
-        delay = place.put_off(self.flags.backoff, self.flags.period)
+        delay = place.put_off(self._limits.backoff, self._limits.period)
         self._children.retry(place, delay, uncounted)

@@ -34,7 +34,7 @@ logger = logs.logger("supervisors")
 
 @performs(Supervision)
 @attrs.define(eq=False)
-class Supervisor(Restarter[Supervision]):
+class Supervisor(Restarter):
     """Starts its children in order, restarts those that end, stops them in reverse.
 
     Code meets a state that it was not written for: a file that is half there, a zero, a peer that
