@@ -117,6 +117,7 @@ async def serve(
     serving = Serving(function, settings, ledger, alarm)
     if serving.loop is not None:
         forks.others.append(serving.loop)
+        forks.before.append(serving.loop.forking)
     flags = tree(serving, partial(connect, *settings.address), registration)
     watchdog.attach(ledger, alarm)
     with ending, alarm:

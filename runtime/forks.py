@@ -51,6 +51,8 @@ class Forks:
         self._lanes = lanes
         self._on_loop = on_loop
         self.others = list(others)
+        # What is called before each fork, where it is about to be.
+        self.before = list[Callable[[], None]]()
         # Of the thread that forks.
         self._own = threading.local()
         self._loop = threading.get_ident()
@@ -60,6 +62,8 @@ class Forks:
 
     def _before(self) -> None:
         self._own.mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        for act in self.before:
+            act()
         on_loop = threading.get_ident() == self._loop and trio.lowlevel.in_trio_task()
         try:
             self._own.goes_on = self._on_loop() if on_loop else None

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, ParamSpec, TypeGuard, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import outcome  # what trio carries results in
 import trio
@@ -165,6 +165,8 @@ class AsyncioLoop:
     def __init__(self, lanes: int = 1) -> None:
         self._lanes = lanes
         self.thread: threading.Thread | None = None
+        # Whose step forks, for the child.
+        self._forks: ref[asyncio.Task[Any]] | None = None
         self.error: BaseException | None = None
         self._up, self._down = trio.Event(), trio.Event()
         self._down.set()
@@ -294,6 +296,12 @@ class AsyncioLoop:
                     self._soon(self._loop.stop)
         await self._down.wait()
 
+    def forking(self) -> None:
+        """Before this process forks: note whose step does. In a child asyncio has forgotten it."""
+        if self._is_here():
+            task = asyncio.current_task(self._loop)
+            self._forks = None if task is None else ref(task)
+
     def forked(self) -> None:
         """In a child of this process that was forked on the loop: have its step end it.
 
@@ -301,9 +309,9 @@ class AsyncioLoop:
         other jobs, and what wakes it, are its parent's.
         """
         loop: Any = self._loop
-        if loop is None or self.thread is None or self.thread.ident != threading.get_ident():
+        if not self._is_here():
             return
-        task = asyncio.current_task(loop)
+        task = None if self._forks is None else self._forks()
 
         def end() -> None:
             if task is not None and task.done():
@@ -317,6 +325,13 @@ class AsyncioLoop:
         else:
             # Before all that was to be next.
             ready.appendleft(asyncio.Handle(end, (), loop))
+
+    def _is_here(self) -> bool:
+        """Whether this is its thread."""
+        thread = self.thread
+        return (
+            self._loop is not None and thread is not None and thread.ident == threading.get_ident()
+        )
 
     # -- told by the thread, on trio's side
 
