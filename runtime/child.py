@@ -27,6 +27,7 @@ from trio.lowlevel import Abort, Task
 
 from actors import loop
 from actors.process import CURRENT, Phase, Process
+from actors.waits import waits_for
 
 from .current import begun_by_this
 from .delivery import Delivery
@@ -48,7 +49,8 @@ def go_on_alone(lanes: Sequence[Lane]) -> None:
     process = task.context.get(CURRENT)
     lane = _lane_of(process, lanes)
     ends: Instrument
-    if process is None or process.task is None or _is_apart(task, process):
+    # A task may live beside its actor's loop, in a nursery that stands around it.
+    if process is None or process.task is None or not waits_for(process, task):
         root, ends = task, _Task(task)
     elif lane is not None and lane.delivery is not None:
         root, ends = process.task, _Handler(lane, lane.delivery)
@@ -126,18 +128,6 @@ def _lane_of(process: Process | None, lanes: Sequence[Lane]) -> Lane | None:
         if worker.process() is process and process.task and begun_by_this(process.task.context):
             return lane
     return None
-
-
-def _is_apart(task: Task, process: Process) -> bool:
-    """Whether a task is none of those that an actor has inside its loop: it lives beside that, in a
-    nursery that stands around it, or was started by a thread.
-    """
-    while task is not process.task:
-        nursery = task.parent_nursery
-        if nursery is None or process.runs_inside(nursery):
-            return True
-        task = nursery.parent_task
-    return False
 
 
 def _descent(root: Task, process: Process | None) -> Callable[[Task], bool]:
