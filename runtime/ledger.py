@@ -8,7 +8,6 @@ from actors.loop import others_wait
 
 from .delivery import Delivery
 from .lane import Lane
-from .transport import ForkedTransport
 
 logger = logs.logger("okibi")
 
@@ -91,8 +90,6 @@ class Ledger:
         self.watch.settled()
         if self.looks is not None:
             self.looks(self.in_flight())
-        # A child that a handler has forked is to end before another task has its step there.
-        at_once = at_once or isinstance(lane.transport, ForkedTransport)
         if not (at_once and give_turn(lane.writer, None)):
             wake(lane.writer)
 
