@@ -11,8 +11,6 @@ slower: so a new release of trio is read (`test_loop` says what of it), and adde
 
 import select
 import threading
-from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
 
 import trio
@@ -53,18 +51,16 @@ def epoll() -> "select.epoll | None":
     return waits_by
 
 
-def alone() -> Callable[[], None]:
-    """What gives a child of this process, which has a copy of the run, a wait of its own: an epoll,
-    in which is registered what the child's tasks wait for, and what its threads wake it by.
+def alone() -> None:
+    """Give a child of this process, which has a copy of the run, a wait of its own: an epoll, in
+    which is registered what the child's tasks wait for, and what its threads wake it by.
 
-    Called there, it raises OSError where no descriptor is left besides those that it gives up.
+    Raises:
+        OSError: no descriptor is left besides those that it gives up.
     """
     if epoll() is None:
-        return lambda: None
-    return partial(_separate, CONTEXT.runner.io_manager, CONTEXT.runner.entry_queue)
-
-
-def _separate(waits: Any, entries: Any) -> None:
+        return
+    waits, entries = CONTEXT.runner.io_manager, CONTEXT.runner.entry_queue
     # First what is given up: no other descriptor may be left.
     waits._epoll.close()
     registered = dict(waits._registered)

@@ -195,7 +195,7 @@ def _part(goes_on: Callable[[Task], bool]) -> bool:
             if isinstance(getattr(getattr(waiters, side), "coro", None), _Still):
                 setattr(waiters, side, None)
     try:
-        loop.alone()()
+        loop.alone()
     except OSError:
         # No room is left in the kernel.
         return False

@@ -104,7 +104,7 @@ def test_of_another_release_a_child_waits_as_its_parent_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(loop, "CONTEXT", None)
-    loop.alone()()
+    loop.alone()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has epoll")
@@ -120,7 +120,7 @@ async def test_a_child_is_woken_by_its_own_threads_and_waits_by_an_epoll_of_its_
         parents_end.recv(100)
     ours, others = socketpair()
 
-    loop.alone()()
+    loop.alone()
 
     async with trio.open_nursery() as nursery:
         with parents, parents_end, ours, others, trio.fail_after(5):
