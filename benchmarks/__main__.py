@@ -9,7 +9,7 @@ that.
 """
 
 import argparse
-import os
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +17,8 @@ from itertools import groupby
 from pathlib import Path
 
 from runtime.cli.bench.machine import this_machine
+from runtime.cli.out import forget
+from runtime.cli.until_signal import BY_SIGNAL, SIGPIPE
 
 from . import overhead
 from .actors import measure_actors
@@ -125,5 +127,6 @@ if __name__ == "__main__":
         # Whoever was printed for has seen enough; what was measured so far is not kept.
         with suppress(BrokenPipeError):
             sys.stdout.flush()
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(130 if isinstance(ended, KeyboardInterrupt) else 141)
+        forget(sys.stdout)
+        by = signal.SIGINT if isinstance(ended, KeyboardInterrupt) else SIGPIPE
+        sys.exit(BY_SIGNAL + by)

@@ -6,7 +6,7 @@ from typing import TextIO, cast
 
 from runtime.cli.given import BadInput
 
-__all__ = ["see_that_stdout_is_open", "write_err", "write_out", "write_text"]
+__all__ = ["forget", "see_that_stdout_is_open", "write_err", "write_out", "write_text"]
 
 
 def see_that_stdout_is_open(what: str) -> None:
@@ -38,7 +38,7 @@ def write_out(data: bytes, what: str) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except OSError as error:
-        _forget(sys.stdout)
+        forget(sys.stdout)
         if isinstance(error, BrokenPipeError):
             raise
         raise BadInput(
@@ -69,9 +69,11 @@ def write_err(line: str) -> None:
     except BrokenPipeError:
         raise
     except OSError:
-        _forget(sys.stderr)
+        forget(sys.stderr)
 
 
-def _forget(stream: TextIO) -> None:
-    # What is still in the buffer would make the interpreter complain at its end.
+def forget(stream: TextIO) -> None:
+    """Have what is written to a stream go nowhere: what is still in its buffer would make the
+    interpreter complain at its end.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

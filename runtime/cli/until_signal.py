@@ -8,7 +8,7 @@ import trio
 from runtime.cli.given import BadInput
 from runtime.cli.out import see_that_stdout_is_open, write_err
 
-__all__ = ["BAD_INPUT", "exit_code_of", "until_signal"]
+__all__ = ["BAD_INPUT", "BY_SIGNAL", "SIGPIPE", "exit_code_of", "until_signal"]
 
 BAD_INPUT = 2
 
