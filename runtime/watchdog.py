@@ -31,10 +31,8 @@ first. One event at a time Lambda has given up on it by then.
 
 It watches the start too, and ends none: the platform allows an on-demand init ten seconds, and then
 begins it anew with the first event, in the function's own time, where a slow import is welcome.
-But at nine seconds the log is told which actor, or which line, it stands in. While the user's code
-is imported that is faulthandler's to tell, whose timer is no thread of Python's and is taken back
-for the moment of a fork: as in the official client that code may fork, or replace what threads are
-made of.
+But at nine seconds the log is told which actor, or which line, it stands in (while the user's code
+is imported by room `slow_import`).
 
 Nothing that goes wrong in a look is the last of them: not even that no other thread can be started,
 as in a sandbox that has a thousand of them for a while.
@@ -61,6 +59,7 @@ from .failure import is_users
 from .ledger import DISPATCHER, Ledger, wake
 from .logs import write_raw
 from .report import report_invocation_error
+from .slow_import import SlowImport
 from .standing import late_held, loop_is_held
 
 INIT_LIMIT = 9.0
@@ -91,6 +90,7 @@ class Watchdog:
         self.address = address
         self.timer = DumpTimer()
         self.init_limit = init_limit
+        self._import: SlowImport | None = None
         self.root: Process | None = None
         self._ledger: Ledger | None = None
         self._alarm: Alarm | None = None
@@ -101,7 +101,6 @@ class Watchdog:
         # The limit of the event that woke the thread last, by the monotonic clock.
         self._woken_for = -math.inf
         self._initialised = False
-        self._started = False
         self._closed = False
         # What faulthandler's timer is set for, and when it goes off, by the monotonic clock.
         self._guarded: Delivery | None = None
@@ -110,25 +109,25 @@ class Watchdog:
         self._look = threading.Event()
 
     def import_begins(self) -> None:
-        """Have faulthandler tell of an import that takes too long."""
-        self._time_import()
+        """The user's code is imported now, on the main thread."""
+        self._import = SlowImport(self.timer, self._tells_at - monotonic())
+        self._import.begin()
         os.register_at_fork(
             before=self._forks, after_in_parent=self._has_forked, after_in_child=self._is_child
         )
 
-    def _time_import(self) -> None:
-        left = self._tells_at - monotonic()
-        if math.isfinite(left) and left > 0:
-            self.timer.tick(left, file=STDERR)
-
     def start(self) -> None:
         """Begin to watch: the user's code has been imported, and the tree is to be started."""
-        self.timer.take_back()
+        self._import_ends()
         if monotonic() >= self._tells_at:
             # It has been told of.
             self._tells_at = math.inf
-        self._started = True
         threading.Thread(target=self._live, name="okibi watchdog", daemon=True).start()
+
+    def _import_ends(self) -> None:
+        if self._import is not None:
+            self._import.end()
+            self._import = None
 
     def _forks(self) -> None:
         # A child has no such thread, and a lock that it holds: at its end it would wait for that.
@@ -136,11 +135,11 @@ class Watchdog:
         self.timer.pause()
 
     def _has_forked(self) -> None:
-        self.timer.go_on()
-        if self._started:
-            self._look.set()
+        if self._import is not None:
+            self._import.go_on()
         else:
-            self._time_import()
+            self.timer.go_on()
+            self._look.set()
 
     def _is_child(self) -> None:
         # Should the thread have set one in between.
@@ -148,6 +147,7 @@ class Watchdog:
 
     def close(self) -> None:
         """End it; nothing is watched any more."""
+        self._import_ends()
         self._closed = True
         self._look.set()
         self._take_back()

@@ -1,0 +1,110 @@
+"""Tells where the user's code stands when to import it takes too long.
+
+While it is imported it may fork, or replace what threads are made of, as in the official client: no
+thread of Python's looks at it. The kernel's own timer signals the main thread (room `ring`), which
+writes down all stacks between two of its instructions. C code that holds it does not come to that:
+for it faulthandler's timer stands behind, which is no thread of Python's either, and is taken back
+for the moment of a fork.
+
+It reads the stacks while the interpreter goes on, which is sound of who stands still in C code. Of
+who runs Python the process may crash by it: a frame that it reads is gone in the next moment. When
+it alone told of imports in pure Python, 5 % of them ended in a segmentation fault on 3.11, and 15 %
+on 3.13.5. (CPython looks more closely from 3.13.10 and 3.14.1 on.)
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from time import monotonic
+from types import FrameType
+
+from .alarm import SIGNAL
+from .dump_timer import DumpTimer
+from .ring import Ring
+
+# Seconds that the main thread has to take the signal, which on a part of a core takes some turns.
+PATIENCE = 0.25
+# As many of a thread as faulthandler tells.
+FRAMES = 100
+# The descriptor, not `sys.stderr`, which user code may have closed.
+STDERR = 2
+
+
+class SlowImport:
+    """Tells of one import, once.
+
+    Args:
+        timer: faulthandler's.
+        limit: in how many seconds from now on it is to tell; infinity for never.
+    """
+
+    __slots__ = ("_limit", "_ring", "_tells_at", "_timer")
+
+    def __init__(self, timer: DumpTimer, limit: float) -> None:
+        self._timer = timer
+        self._limit = limit
+        self._tells_at = monotonic() + limit
+        self._ring = Ring(SIGNAL)
+
+    @property
+    def left(self) -> float:
+        """Seconds until it tells: at most what a thread can wait; none and less if it has."""
+        return min(self._tells_at - monotonic(), threading.TIMEOUT_MAX)
+
+    def begin(self) -> None:
+        """The import begins, on the main thread."""
+        if 0 < self.left < threading.TIMEOUT_MAX:
+            signal.signal(SIGNAL, self._tell)
+            self._ring.set(self.left)
+            self.go_on()
+
+    def go_on(self) -> None:
+        """It has forked. What the kernel is to do was not stopped by that."""
+        self._timer.go_on()
+        if 0 < self.left < threading.TIMEOUT_MAX:
+            self._timer.tick(self.left + PATIENCE, file=STDERR)
+
+    def end(self) -> None:
+        """The import has ended, or failed."""
+        self._ring.take_back()
+        self._timer.take_back()
+        # What is on its way is dropped by this one.
+        signal.signal(SIGNAL, signal.SIG_IGN)
+        signal.signal(SIGNAL, signal.SIG_DFL)
+
+    def _tell(self, _: int, frame: FrameType | None) -> None:
+        if self.left <= -PATIENCE:
+            # C code has held the thread, and it is told of.
+            return
+        self._timer.take_back()
+        with suppress(OSError):
+            # It may have closed that, too.
+            os.write(STDERR, "\n".join(self._told(frame)).encode("utf-8", "backslashreplace"))
+
+    def _told(self, frame: FrameType | None) -> Iterator[str]:
+        """In faulthandler's words, which are read where a start has failed."""
+        yield f"Timeout (0:00:{self._limit:09.6f})!"
+        main = threading.main_thread().ident
+        for ident, each in sys._current_frames().items():
+            if ident != main:
+                yield from _stack(f"Thread 0x{ident:016x}", each)
+                yield ""
+        yield from _stack(f"Current thread 0x{main or 0:016x}", frame)
+        yield ""
+
+
+def _stack(name: str, frame: FrameType | None) -> Iterator[str]:
+    yield f"{name} (most recent call first):"
+    for each in islice(_outwards(frame), FRAMES):
+        code = each.f_code
+        yield f'  File "{code.co_filename}", line {each.f_lineno} in {code.co_name}'
+
+
+def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back

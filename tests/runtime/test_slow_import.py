@@ -1,0 +1,150 @@
+"""Where an import stands that takes too long."""
+
+import faulthandler
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from subprocess import run
+
+import pytest
+
+from runtime.alarm import SIGNAL
+from runtime.dump_timer import DumpTimer
+from runtime.slow_import import PATIENCE, SlowImport
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the timer")
+
+# In pure Python, and no module of it lives for long.
+IMPORTS = """
+import importlib, sys
+from runtime.dump_timer import DumpTimer
+from runtime.slow_import import SlowImport
+
+kept = set(sys.modules)
+for number in range(60):
+    watch = SlowImport(DumpTimer(), 0.005 + number / 10_000)
+    watch.begin()
+    for name in ("email.message", "argparse", "http.client"):
+        importlib.import_module(name)
+    watch.end()
+    for name in set(sys.modules) - kept:
+        del sys.modules[name]
+"""
+# C code that keeps the interpreter, which no signal's handler of Python's comes to.
+HOLDS = """
+import ctypes, time
+from runtime.dump_timer import DumpTimer
+from runtime.slow_import import SlowImport
+
+watch = SlowImport(DumpTimer(), 0.1)
+watch.begin()
+library = ctypes.PyDLL(None)
+mutex = ctypes.create_string_buffer(64)
+library.pthread_mutex_lock(mutex)
+class Until(ctypes.Structure):
+    _fields_ = [("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long)]
+until = Until(int(time.time()) + 2, 0)
+library.pthread_mutex_timedlock(mutex, ctypes.byref(until))
+watch.end()
+"""
+
+
+@pytest.fixture
+def timer(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float | None]]:
+    """What faulthandler's timer was set for, and None for where it was taken back."""
+    done = list[float | None]()
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda s, **_: done.append(s))
+    monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", lambda: done.append(None))
+    yield done
+    assert signal.getsignal(SIGNAL) is signal.SIG_DFL
+
+
+def outcome(code: str) -> tuple[int, str]:
+    ended = run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    return ended.returncode, ended.stderr
+
+
+def test_it_tells_all_stacks_of_who_runs_python_the_innermost_frame_first(
+    timer: list[float | None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    over = threading.Event()
+    other = threading.Thread(target=over.wait)
+    other.start()
+    watch = SlowImport(DumpTimer(), 0.05)
+    watch.begin()
+    while timer[-1] is not None:
+        time.sleep(0.01)
+    watch.end()
+    over.set()
+    other.join()
+
+    assert timer == [pytest.approx(0.05 + PATIENCE, abs=0.02), None, None]
+    head, *stacks = capfd.readouterr().err.splitlines()
+    assert head == "Timeout (0:00:00.050000)!"
+    waits, mine = "\n".join(stacks).split("Current thread")
+    assert f'File "{threading.__file__}", line ' in waits
+    line, stands, *_ = mine.splitlines()
+    assert line.endswith(" (most recent call first):")
+    assert stands.startswith(f'  File "{__file__}", line ')
+    assert stands.endswith(
+        f" in {test_it_tells_all_stacks_of_who_runs_python_the_innermost_frame_first.__name__}"
+    )
+
+
+def test_an_import_that_it_tells_of_goes_on() -> None:
+    code, said = outcome(IMPORTS)
+
+    assert code == 0, said
+    assert said.count("Timeout (") > 30
+    assert 'File "<string>", line 11 in <module>' in said
+
+
+def test_of_c_code_that_holds_the_interpreter_faulthandler_tells() -> None:
+    code, said = outcome(HOLDS)
+
+    assert code == 0
+    # It counts from when it was set.
+    (told,) = re.findall(r"Timeout \(0:00:(.*)\)!", said)
+    assert float(told) == pytest.approx(0.1 + PATIENCE, abs=0.05)
+    assert 'File "<string>", line 14 in <module>' in said
+
+
+def test_one_that_ends_before_is_not_told_of(
+    timer: list[float | None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    watch = SlowImport(DumpTimer(), 0.05)
+    watch.begin()
+    watch.end()
+    time.sleep(0.1)
+
+    assert capfd.readouterr().err == ""
+    assert timer[1:] == [None]
+
+
+def test_where_there_is_no_limit_nothing_is_set(timer: list[float | None]) -> None:
+    watch = SlowImport(DumpTimer(), float("inf"))
+    watch.begin()
+    watch.go_on()
+    assert timer == []
+    watch.end()
+
+
+def test_after_a_fork_faulthandler_has_what_is_left(timer: list[float | None]) -> None:
+    watch = SlowImport(DumpTimer(), 60)
+    watch.begin()
+    watch.go_on()
+    watch.end()
+
+    assert timer[:2] == [pytest.approx(60 + PATIENCE, abs=1)] * 2
+
+
+def test_a_closed_standard_error_is_no_matter(tmp_path: Path) -> None:
+    closed = "import os\nos.close(2)\n" + IMPORTS
+    code, _ = outcome(closed + f"\nopen({str(tmp_path / 'done')!r}, 'w')")
+
+    assert code == 0
+    assert (tmp_path / "done").exists()
