@@ -24,6 +24,7 @@ from types import FrameType
 
 from .alarm import SIGNAL
 from .dump_timer import DumpTimer
+from .logs import write_raw
 from .ring import Ring
 
 # Seconds that the main thread has to take the signal, which on a part of a core takes some turns.
@@ -39,15 +40,16 @@ class SlowImport:
 
     Args:
         timer: faulthandler's.
-        limit: in how many seconds from now on it is to tell; infinity for never.
+        limit: seconds of the process's life after which it tells; infinity for never.
+        tells_at: when that is, by the monotonic clock.
     """
 
     __slots__ = ("_limit", "_ring", "_tells_at", "_timer")
 
-    def __init__(self, timer: DumpTimer, limit: float) -> None:
+    def __init__(self, timer: DumpTimer, limit: float, tells_at: float) -> None:
         self._timer = timer
         self._limit = limit
-        self._tells_at = monotonic() + limit
+        self._tells_at = tells_at
         self._ring = Ring(SIGNAL)
 
     @property
@@ -81,20 +83,24 @@ class SlowImport:
             # C code has held the thread, and it is told of.
             return
         self._timer.take_back()
+        write_raw(
+            f"the import has taken {self._limit:g} s, of the ten that Lambda gives an init;"
+            " all stacks follow"
+        )
         with suppress(OSError):
             # It may have closed that, too.
-            os.write(STDERR, "\n".join(self._told(frame)).encode("utf-8", "backslashreplace"))
+            os.write(STDERR, "\n".join(_stacks(frame)).encode("utf-8", "backslashreplace"))
 
-    def _told(self, frame: FrameType | None) -> Iterator[str]:
-        """In faulthandler's words, which are read where a start has failed."""
-        yield f"Timeout (0:00:{self._limit:09.6f})!"
-        main = threading.main_thread().ident
-        for ident, each in sys._current_frames().items():
-            if ident != main:
-                yield from _stack(f"Thread 0x{ident:016x}", each)
-                yield ""
-        yield from _stack(f"Current thread 0x{main or 0:016x}", frame)
-        yield ""
+
+def _stacks(frame: FrameType | None) -> Iterator[str]:
+    """Of all threads, as faulthandler writes them; of this one from a frame outwards."""
+    main = threading.main_thread().ident or 0
+    for ident, each in sys._current_frames().items():
+        if ident != main:
+            yield from _stack(f"Thread 0x{ident:016x}", each)
+            yield ""
+    yield from _stack(f"Current thread 0x{main:016x}", frame)
+    yield ""
 
 
 def _stack(name: str, frame: FrameType | None) -> Iterator[str]:

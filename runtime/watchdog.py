@@ -110,7 +110,7 @@ class Watchdog:
 
     def import_begins(self) -> None:
         """The user's code is imported now, on the main thread."""
-        self._import = SlowImport(self.timer, self._tells_at - monotonic())
+        self._import = SlowImport(self.timer, self.init_limit, self._tells_at)
         self._import.begin()
         os.register_at_fork(
             before=self._forks, after_in_parent=self._has_forked, after_in_child=self._is_child

@@ -23,7 +23,10 @@ __all__ = [
 
 ERROR = "[ERROR] "
 """What the bootstrap's report of an error begins with, where the log is text."""
-DUMP = re.compile(r"Timeout \(.*\)!$")
+TIMER = r"Timeout \(.*\)!$"
+# What an import begins with that is told of, by itself or by faulthandler, and what follows.
+IMPORT = r".*(the import has taken [^;]*); all stacks"
+DUMP = re.compile(rf"{TIMER}|{IMPORT}")
 # What okibi and Lambda say of a start that fails: an actor's end, the stack of what takes too long,
 # the report; the error itself is told by its type. As text or as JSON.
 OWN = re.compile(
@@ -31,7 +34,7 @@ OWN = re.compile(
 )
 PLACE = re.compile(r' +(File "(.*)", line \d+ in .*)')
 # What a process begins with that ends itself at a deadline, and what follows.
-STACKS = re.compile(rf"({DUMP.pattern})|.*(the loop does not answer at the deadline); all stacks")
+STACKS = re.compile(rf"({TIMER})|{IMPORT}|.*(the loop does not answer at the deadline); all stacks")
 OF_STACKS = re.compile(rf"{PLACE.pattern}|(Current t|T)hread 0x[0-9a-f]+ .*")
 
 
@@ -101,7 +104,7 @@ def stacks_last_said(lines: Sequence[str]) -> str:
     places = [place for line in said[number:] if (place := PLACE.fullmatch(line))]
     # Of many threads the first may be okibi's own.
     place = next((each for each in places if is_users_own(each[2])), places[0] if places else None)
-    return (head[1] or head[2]) + (f", where it stood in {place[1]}" if place else "")
+    return (head[1] or head[2] or head[3]) + (f", where it stood in {place[1]}" if place else "")
 
 
 def last_said(lines: Sequence[str]) -> str:

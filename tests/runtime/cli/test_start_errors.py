@@ -28,6 +28,26 @@ def test_where_it_stood_is_the_innermost_line_of_the_stack_that_was_dumped() -> 
     assert stood_at(DUMP) == 'File "/tmp/fn/hang.py", line 2 in <module>'
 
 
+IMPORT = "the import has taken 9 s, of the ten that Lambda gives an init"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        f"[CRITICAL]\t2026-11-29T01:40:00.000Z\t\t{IMPORT}; all stacks follow",
+        f'{{"level": "CRITICAL", "message": "{IMPORT}; all stacks follow", "logger": "okibi"}}',
+    ],
+)
+def test_an_import_that_tells_of_itself_is_read_as_what_faulthandler_has_dumped(head: str) -> None:
+    told = [DUMP[0], head, *DUMP[2:-2]]
+
+    assert stood_at(told) == 'File "/tmp/fn/hang.py", line 2 in <module>'
+    assert said_itself(told, "Sandbox.Timedout") == ["begins"]
+    assert stacks_last_said(told) == (
+        f'{IMPORT}, where it stood in File "/tmp/fn/hang.py", line 2 in <module>'
+    )
+
+
 def test_a_line_that_only_looks_like_a_place_is_none() -> None:
     assert stood_at(['  File "/tmp/fn/hang.py", line 2 in <module>', "INIT_REPORT "]) == ""
 
