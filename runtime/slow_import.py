@@ -16,9 +16,11 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
+from pathlib import Path
 from time import monotonic
 from types import FrameType
 
@@ -90,6 +92,22 @@ class SlowImport:
         with suppress(OSError):
             # It may have closed that, too.
             os.write(STDERR, "\n".join(_stacks(frame)).encode("utf-8", "backslashreplace"))
+
+
+def began(at_most: float) -> float:
+    """When this process began, by the monotonic clock: the platform counts an init from there, and
+    on a part of a core it takes a second and more until the watchdog is made.
+
+    Now, where the system does not tell, or tells of more seconds ago than at most: such a process
+    was another program before.
+    """
+    try:
+        # proc(5): in ticks of the clock that a suspended machine does not stop.
+        ticks = int(Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()[19])
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        age = 0.0
+    return monotonic() - (age if 0 < age < at_most else 0.0)
 
 
 def _stacks(frame: FrameType | None) -> Iterator[str]:

@@ -59,7 +59,7 @@ from .failure import is_users
 from .ledger import DISPATCHER, Ledger, wake
 from .logs import write_raw
 from .report import report_invocation_error
-from .slow_import import SlowImport
+from .slow_import import SlowImport, began
 from .standing import late_held, loop_is_held
 
 INIT_LIMIT = 9.0
@@ -82,8 +82,8 @@ class Watchdog:
 
     Args:
         address: of the Runtime API.
-        init_limit: seconds after which it tells of a start; infinity where the platform sets no
-            limit.
+        init_limit: seconds of the process's life after which it tells of a start; infinity where
+            the platform sets no limit.
     """
 
     def __init__(self, address: tuple[str, int], init_limit: float = INIT_LIMIT) -> None:
@@ -105,7 +105,7 @@ class Watchdog:
         # What faulthandler's timer is set for, and when it goes off, by the monotonic clock.
         self._guarded: Delivery | None = None
         self._goes_off = math.inf
-        self._tells_at = monotonic() + init_limit
+        self._tells_at = began(init_limit) + init_limit
         self._look = threading.Event()
 
     def import_begins(self) -> None:

@@ -1,6 +1,7 @@
 """Where an import stands that takes too long."""
 
 import faulthandler
+import math
 import re
 import signal
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from runtime.alarm import SIGNAL
 from runtime.dump_timer import DumpTimer
-from runtime.slow_import import PATIENCE, SlowImport
+from runtime.slow_import import PATIENCE, SlowImport, began
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the timer")
 
@@ -154,3 +155,36 @@ def test_a_closed_standard_error_is_no_matter(tmp_path: Path) -> None:
 
     assert code == 0
     assert (tmp_path / "done").exists()
+
+
+def test_the_limit_of_a_start_counts_from_the_process_s_own() -> None:
+    """On a part of a core it takes a second and more until okibi itself has been imported."""
+    code = (
+        "import time\ntime.sleep(0.3)\nbefore = time.monotonic()\n"
+        "from runtime.slow_import import began\n"
+        "from runtime.watchdog import Watchdog\n"
+        "print(before - began(60), before - Watchdog(('', 1), 60)._tells_at,"
+        " time.monotonic() - began(0.1))"
+    )
+    started = time.monotonic()
+    said = run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    ago, told, other = map(float, said.split())
+
+    assert 0.29 < ago < time.monotonic() - started + 0.1
+    assert told == pytest.approx(ago - 60, abs=0.2)
+    # Who is older than that was another program before.
+    assert other == pytest.approx(0, abs=0.2)
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(), None])
+def test_where_nobody_tells_when_the_process_began_it_is_now(
+    error: OSError | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(_: Path) -> bytes:
+        if error is not None:
+            raise error
+        return b"1 (python) S"
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+
+    assert began(math.inf) == pytest.approx(time.monotonic(), abs=0.1)
