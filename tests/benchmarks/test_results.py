@@ -1,7 +1,9 @@
 """What is kept of a run, and what is shown of it."""
 
 import re
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -117,6 +119,29 @@ def test_the_picture_of_a_start_is_drawn_by_either_name_of_the_process_with_trio
 
     (path,) = draw(read(write(rows, this_machine(), tmp_path)), tmp_path)
     assert path.name == "starts.svg"
+
+
+@pytest.mark.skipif(KEPT is None, reason="no results are kept")
+def test_words_of_a_picture_that_stand_in_a_line_have_a_blank_between_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert KEPT is not None
+    figure = pytest.importorskip("matplotlib.figure").Figure
+    found: list[tuple[str, str]] = []
+
+    def look(self: Any, *_: object, **__: object) -> None:
+        self.draw_without_rendering()
+        (axes,) = self.axes
+        words = [each for each in (*axes.get_xticklabels(), *axes.texts) if each.get_text()]
+        # Half of a blank on either side.
+        boxes = [(each.get_text(), each.get_window_extent().padded(1.5, 0)) for each in words]
+        found.extend((one, other) for (one, its), (other, box) in combinations(boxes, 2)
+                     if its.overlaps(box))  # fmt: skip
+
+    monkeypatch.setattr(figure, "savefig", look)
+    draw(read(KEPT), tmp_path)
+
+    assert found == []
 
 
 def test_the_same_rows_are_the_same_picture(tmp_path: Path) -> None:
