@@ -92,7 +92,7 @@ def many(rounds: int, count: int) -> list[Row]:
         told = f"a handler that waits 20 ms, on {where}"
         _print(f"{slots} slots, {clients} clients, {told}", found)
         _print(f"{slots} slots, {slots} clients, {told}; memory with {clients}", taken)
-        rows += [*rows_of(slots, found), *rows_of_taken(slots, taken)]
+        rows += [*rows_of(slots, found), *rows_alone(slots, found), *rows_of_taken(slots, taken)]
     return rows
 
 
@@ -184,6 +184,20 @@ def rows_of(slots: int, found: Run) -> list[Row]:
             _tail(group, name, ours, theirs),
         ]
     return rows + _floors(group, found)
+
+
+def rows_alone(slots: int, found: Run) -> list[Row]:
+    """Memory as it is in a sandbox: PSS spares whoever shares pages with others on the machine, and
+    what okibi has is shared with the benchmark's own processes for a larger part.
+    """
+    theirs = found[OFFICIAL].alone
+    return [
+        _row(f"{slots} slots", f"memory alone, {name}",
+             [[one.memory_alone / 2**20 for one in each] for each in (ours, theirs)],
+             (None, None), "MiB")
+        for ours, name in ((found[OKIBI].alone, "async def"), (found[PLAIN].alone, "plain def"))
+        if all(one.memory_alone for one in (*ours, *theirs))
+    ]  # fmt: skip
 
 
 def rows_of_taken(slots: int, taken: Run) -> list[Row]:

@@ -15,6 +15,7 @@ from benchmarks.many import (
     WHERE_ALL_ARE_TAKEN,
     Found,
     many,
+    rows_alone,
     rows_of,
     rows_of_taken,
 )
@@ -48,6 +49,17 @@ def test_more_throughput_is_better_and_less_of_all_else() -> None:
         "throughput, bare trio / awslambdaric": (1.2, True),
         "throughput, a bare loop / awslambdaric": (1.5, True),
     }
+
+
+def test_memory_as_if_alone_has_a_row_and_no_bar_where_it_was_measured() -> None:
+    okibi, official, plain = (
+        Found([Figures(memory=1, memory_alone=size << 20)] * 3) for size in (25, 60, 0)
+    )
+
+    (row,) = rows_alone(16, {OKIBI: okibi, OFFICIAL: official, PLAIN: plain})
+
+    assert (row.group, row.name) == ("16 slots", "memory alone, async def / awslambdaric")
+    assert (round(row.median, 3), row.bar, row.told) == (0.417, None, "25.0 of 60.0 MiB")
 
 
 def test_a_round_counts_by_the_median_of_its_laps_and_the_tail_of_all_of_them() -> None:

@@ -54,6 +54,8 @@ class Figures:
         wrong: the answers that were others than the right one.
         cpu, server_cpu, client_cpu: of an invocation; the runtime's, in all its processes, the
             server's between it and the clients, and theirs.
+        memory, memory_alone: of the runtime, where others share pages of it and as if none did; 0
+            where it was not measured.
     """
 
     asked: int = 0
@@ -65,6 +67,7 @@ class Figures:
     server_cpu: float = 0.0
     client_cpu: float = 0.0
     memory: int = 0
+    memory_alone: int = 0
     processes: int = 0
 
     @property
@@ -137,7 +140,7 @@ def measure(server: Server, contender: Contender, count: int, clients: int, slot
     with server(contender, slots, folder) as managed:
         serve_some(managed, clients, slots)
         figures = lap(managed, count, clients)
-        figures.memory = managed.memory()
+        figures.memory, figures.memory_alone = managed.memory(), managed.memory_alone()
         figures.processes = len(managed.processes())
     return figures
 

@@ -20,7 +20,7 @@ import attrs
 import trio
 
 from runtime.local import FunctionSettings, open_local_lambda
-from runtime.local.processes import below, cpu_seconds, proportional
+from runtime.local.processes import below, cpu_seconds, proportional, tree_memory
 from tests.runtime.emulator import free_ports, wait_for
 from tests.runtime.sandbox import FUNCTIONS, ROOT, is_gone
 
@@ -61,6 +61,11 @@ class Managed:
     def memory(self) -> int:
         """The memory of them all in bytes, what several share divided between them (PSS)."""
         return sum(proportional(pid) for pid in self.processes())
+
+    def memory_alone(self) -> int:
+        """The same as if no others were on the machine, as in a sandbox."""
+        # Of those below the server the runtime's first has all the others below it.
+        return max(map(tree_memory, self.processes()))
 
     def cpu(self) -> float:
         """Seconds of processor time that they have had."""
