@@ -82,10 +82,14 @@ def print_rows(rows: list[Row]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("--rounds", type=at_least_one, default=7)
-    parser.add_argument("--count", type=at_least_one, default=1000, help="of events in a round")
+    usual = [*groups(1, 1, full=False), "table"]
+    more = [name for name in groups(1, 1, full=True) if name not in usual]
+    parser.add_argument("--rounds", type=at_least_one, default=7, help="%(default)s without it")
+    parser.add_argument("--count", type=at_least_one, default=1000,
+                        help="of small events in a round; %(default)s without it")  # fmt: skip
     parser.add_argument("--full", action="store_true", help="what takes longer, too")
-    parser.add_argument("--only", help="one group")
+    parser.add_argument("--only", metavar="GROUP",
+                        help=f"{', '.join(usual)}; with --full: {', '.join(more)}")  # fmt: skip
     parser.add_argument("--keep", action="store_true",
                         help="in benchmarks/results, and in the README")  # fmt: skip
     parser.add_argument("--into", type=Path, help=argparse.SUPPRESS)  # what `repeat` reads

@@ -37,6 +37,16 @@ def test_what_cannot_be_measured_is_refused_in_a_sentence(
     assert f"error: {why}" in done.stderr.splitlines()[-1]
 
 
+def test_help_names_each_group_that_can_be_measured_alone() -> None:
+    command = [sys.executable, "-m", "benchmarks", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True)
+
+    _, _, only = " ".join(done.stdout.split()).rpartition("--only GROUP ")
+    names, _, of_full = only.partition(" --keep ")[0].partition("; with --full: ")
+    assert names.split(", ") == [*groups(7, 1000, full=False), "table"]
+    assert {*of_full.split(", ")} == groups(7, 1000, full=True).keys() - {*names.split(", ")}
+
+
 def test_what_takes_minutes_is_in_the_full_run_alone() -> None:
     usual, full = (groups(7, 1000, full=each) for each in (False, True))
 
