@@ -80,6 +80,13 @@ def print_rows(rows: list[Row]) -> None:
         print("\n".join([group, *map(str, of_it)]), flush=True)
 
 
+def verdict(rows: list[Row]) -> str:
+    """How many there are, and how many are not as good as their bar, on whichever side that is."""
+    compared = sum(bool(row.ratios) for row in rows)
+    missed = sum(not row.met for row in rows)
+    return f"{compared} ratios, of which {missed} miss their bar"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     usual = [*groups(1, 1, full=False), "table"]
@@ -110,10 +117,8 @@ def main() -> None:
     # A process each, most of whose time is its start.
     few = options.rounds if options.full else min(3, options.rounds)
     beside = measure_peers(few) if options.only in (None, "table") else []
-    missed = [row for row in rows if not row.met]
-    compared = sum(bool(row.ratios) for row in rows)
     if rows:
-        print(f"\n{compared} ratios, {len(missed)} over their bar")
+        print(f"\n{verdict(rows)}")
     if options.into:
         write([*rows, *beside], about, options.into)
     if options.keep and absent:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from benchmarks import scale
-from benchmarks.__main__ import groups, measured
+from benchmarks.__main__ import groups, measured, verdict
 from benchmarks.contenders import Absent
 from benchmarks.crashes import crashes
 from benchmarks.peers.table import PYTHON, Peer, rounds
@@ -64,6 +64,16 @@ def test_a_group_that_cannot_be_had_is_named_and_the_others_are_measured(
 
     assert measured({"many": nothing, "a": lambda: [row]}) == ([row], ["many"])
     assert "no emulator here" in capsys.readouterr().out
+
+
+def test_a_bar_is_missed_from_below_where_more_is_better() -> None:
+    rows = [
+        Row("16 slots", "throughput, a / b", (0.99,), 1.0, at_least=True),
+        Row("16 slots", "memory, a / b", (0.3,), 0.4),
+        Row("crashes", "time-out", (), told="no ratio"),
+    ]
+
+    assert verdict(rows) == "2 ratios, of which 1 miss their bar"
 
 
 def test_where_a_process_cannot_be_given_a_core_only_what_needs_none_is_measured(
