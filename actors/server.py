@@ -3,7 +3,7 @@
 import enum
 import math
 from collections.abc import Callable
-from inspect import isawaitable, isdatadescriptor, signature
+from inspect import isawaitable, isdatadescriptor
 from typing import Any, ClassVar, cast
 
 import trio
@@ -15,6 +15,7 @@ from .hooks import awaited, no_async
 from .process import LAST, logger
 from .reply import NO_REPLY, Reply
 from .request import Request, shown
+from .signatures import bind
 from .system import SystemMessage, nudge
 
 # As an object: compared with a Never, every answer would be one to the type checkers.
@@ -250,7 +251,7 @@ class Server(Actor):
 def _fits(method: Callable[..., object], request: Request) -> bool:
     """Whether a method can take what it is given. Asked only when it has raised TypeError."""
     try:
-        signature(method).bind(*request.args, **request.kwargs)
+        bind(method, *request.args, **request.kwargs)
     except TypeError:
         return False
     return True

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import attrs
 
 from actors import Actor
+from actors.signatures import bind
 from supervisors import Child, SpecError, Strategy, Supervision
 from supervisors.spec import as_children
 
@@ -91,7 +92,7 @@ def _fault(handler: Any) -> str | None:
         written = next((vars(kind)[hook] for kind in bases if hook in vars(kind)), None)
         unbound = isinstance(written, classmethod | staticmethod)
         try:
-            inspect.signature(method).bind(*arguments[unbound:])
+            bind(method, *arguments[unbound:])
         except TypeError:
             return f"{name}.{hook} does not take ({', '.join(arguments)})"
     return None

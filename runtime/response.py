@@ -33,6 +33,8 @@ import attrs
 import msgspec
 import trio
 
+from actors.signatures import bind
+
 from .delivery import Delivery, Outcome, State
 from .lane import Lane
 from .ledger import give_turn, wake
@@ -234,7 +236,7 @@ def streaming(handler: Marked) -> Marked:
     if not inspect.iscoroutinefunction(marked):
         raise TypeError(f"@streaming is for an `async def`, not {marked!r}; to yield needs no mark")
     try:
-        inspect.signature(marked).bind(None, None, None)
+        bind(marked, None, None, None)
     except TypeError as error:
         raise TypeError(f"{marked.__name__} does not take (event, response, context)") from error
     setattr(marked, RESPONSE, True)

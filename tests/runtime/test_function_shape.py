@@ -1,13 +1,19 @@
 """A mistake in a handler's shape is told at the start, in one sentence, not at each event."""
 
 import functools
+import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from actors import Server
 from runtime import Context, Handler, InvalidHandler, Workers
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from actors import ExitReason
 
 
 class Synchronous(Handler[Any]):
@@ -102,6 +108,26 @@ def test_hooks_of_the_class_itself_take_no_self() -> None:
             return event
 
     assert Workers(OfTheClass).handler is OfTheClass
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="evaluates annotations where they stand")
+def test_a_hook_s_annotations_may_name_what_only_a_type_checker_imports() -> None:
+    class Priced(Handler[Any]):
+        async def init(self) -> None:
+            self.last: Decimal | None = None
+
+        async def handle(self, event: Decimal, context: Context) -> Decimal:
+            return event
+
+        async def terminate(self, reason: ExitReason) -> None: ...
+
+    class Unfit(Handler[Any]):
+        async def handle(self, event: Decimal) -> Decimal:  # type: ignore[override]
+            return event
+
+    assert Workers(Priced).handler is Priced
+    with pytest.raises(InvalidHandler, match=r"handle does not take \(self, event, context\)"):
+        Workers(Unfit)
 
 
 def test_a_handler_class_that_a_decorator_has_wrapped_is_one() -> None:

@@ -1,8 +1,9 @@
 """What a handler says of a streamed answer: preludes, marks, and what is refused of them."""
 
 import json
+import sys
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +14,9 @@ from runtime.lane import Lane
 from runtime.response import PRELUDE_LIMIT, Item
 from tests.runtime.stage import brought_to
 from tests.runtime.streamed import serving, until
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 
 def test_a_prelude_says_200_unless_told_otherwise_and_no_cookies_where_there_are_none() -> None:
@@ -90,6 +94,13 @@ def test_what_has_an_attribute_of_every_name_is_not_marked() -> None:
 def test_what_cannot_be_given_a_response_is_not_marked(handler: Any, words: str) -> None:
     with pytest.raises(TypeError, match=words):
         streaming(handler)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="evaluates annotations where they stand")
+def test_a_marked_one_s_annotations_may_name_what_only_a_type_checker_imports() -> None:
+    async def priced(event: Decimal, response: Response, context: object) -> None: ...
+
+    assert takes_response(streaming(priced))
 
 
 @pytest.mark.parametrize("kind", ["text/csv\r\nX: y", "a\nb"])
