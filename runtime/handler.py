@@ -221,6 +221,15 @@ def is_handler(cls: Any) -> bool:
 
 def _substitute(argument: Any, known: dict[Any, Any]) -> Any:
     if isinstance(argument, TypeVar):
-        return known.get(argument, Any)
+        return _given(argument, known)
     inner = getattr(argument, "__parameters__", ())
-    return argument[tuple(known.get(p, Any) for p in inner)] if inner else argument
+    return argument[tuple(_given(p, known) for p in inner)] if inner else argument
+
+
+def _given(variable: Any, known: dict[Any, Any]) -> Any:
+    """What a type variable stands for; of one that nothing is given for its default (PEP 696)."""
+    if variable in known:
+        return known[variable]
+    # Before Python 3.13 only those of typing_extensions have one.
+    has_default = getattr(variable, "has_default", None)
+    return _substitute(variable.__default__, known) if has_default and has_default() else Any

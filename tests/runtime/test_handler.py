@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 import pytest
 import trio
+from typing_extensions import TypeVar as WithDefault
 
 from runtime.alarm import Alarm
 from runtime.context import Context
@@ -25,6 +26,8 @@ from tests.runtime.stage import SETTINGS, delivery
 
 T = TypeVar("T")
 U = TypeVar("U")
+V = WithDefault("V", default=str)
+W = WithDefault("W", default=list[bytes])
 
 
 class Mixin: ...
@@ -75,6 +78,15 @@ class Nested(Through[list[dict[str, T]]], Generic[T]): ...
 class Deep(Nested[float]): ...
 
 
+class Defaulted(Handler[dict[V, W]], Generic[V, W]): ...
+
+
+class AsItIs(Defaulted): ...
+
+
+class HalfGiven(Defaulted[int]): ...
+
+
 @pytest.mark.parametrize(
     ("handler", "expected"),
     [
@@ -89,6 +101,9 @@ class Deep(Nested[float]): ...
         (Settled, dict[str, int]),
         (Perhaps, bytes | None),
         (Deep, list[dict[str, float]]),
+        (Defaulted, dict[str, list[bytes]]),
+        (AsItIs, dict[str, list[bytes]]),
+        (HalfGiven, dict[int, list[bytes]]),
     ],
 )
 def test_the_event_type_is_found_along_the_bases(handler: Any, expected: Any) -> None:
