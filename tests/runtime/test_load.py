@@ -16,6 +16,7 @@ from runtime.failure import InitError
 from runtime.function import Function
 from runtime.handler import Handler
 from runtime.load import as_function, load, refuse_conflicts
+from tests.runtime.sandbox import running
 
 BROKEN = """
 def inner():
@@ -314,3 +315,30 @@ def test_what_differs_by_its_capitals_is_no_conflict_where_a_disk_has_one_name_f
     (root / "runtime.py").write_text("")
     with pytest.raises(InitError, match="rename it"):
         refuse_conflicts(root)
+
+
+SUB_INTERPRETERS = """
+import sys
+from concurrent.futures import InterpreterPoolExecutor
+
+import mine
+
+def give(*folders):
+    import sys
+    sys.path[:] = folders
+
+def handler(event, context):
+    with InterpreterPoolExecutor(1, initializer=give, initargs=tuple(sys.path)) as pool:
+        return pool.submit(mine.doubled, 21).result()
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="has no interpreters beside the main one")
+async def test_a_sub_interpreter_that_is_given_the_path_finds_the_user_s_modules(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "mine.py").write_text("import math\ndef doubled(n): return math.prod((n, 2))\n")
+    (tmp_path / "app.py").write_text(SUB_INTERPRETERS)
+
+    async with running("app.handler", task_root=tmp_path) as sandbox:
+        assert await sandbox.ask() == 42
