@@ -185,12 +185,12 @@ _own = _Own()
 def _offer_loop() -> bool:
     """Have `asyncio.get_event_loop` make a loop for a handler's thread, if asyncio is imported."""
     asyncio: Any = sys.modules.get("asyncio")
-    if sys.version_info >= (3, 14) or not hasattr(asyncio, "get_event_loop_policy"):
-        return False
-    policy = asyncio.get_event_loop_policy()
-    if not isinstance(policy.get_event_loop, partial):
-        policy.get_event_loop = partial(_loop_of, policy, policy.get_event_loop)
-    return True
+    if sys.version_info < (3, 14) and hasattr(asyncio, "get_event_loop_policy"):
+        policy = asyncio.get_event_loop_policy()
+        if not isinstance(policy.get_event_loop, partial):
+            policy.get_event_loop = partial(_loop_of, policy, policy.get_event_loop)
+        return True
+    return False
 
 
 def _loop_of(policy: Any, given: Callable[[], object]) -> object:
