@@ -8,7 +8,8 @@ run where the loop waits (room `exchange`).
 
 What it keeps in a `threading.local`, a connection say, is there at the next event. So is a loop of
 asyncio's, once it asks for one: with the official client a `def` runs on the main thread, where
-`get_event_loop` makes one (before Python 3.14). Mangum asks, and could serve nothing here without.
+`get_event_loop` makes one. From Python 3.14 on it gives only what was set there, at an import: who
+has set one has one of its own in here, too. Mangum asks, and could serve nothing here without.
 
 A thread cannot be ended. One whose event is over time is abandoned: it ends when its call does,
 whose result is nobody's, and which may ask whether it is (`trio.from_thread.check_cancelled`).
@@ -55,6 +56,7 @@ class HandlerThread(InThread):
         "_process",
         "_refused",
         "_scope",
+        "_set",
         "_waits",
     )
 
@@ -68,6 +70,7 @@ class HandlerThread(InThread):
         self._waits: Task | None = None
         self._scope = trio.CancelScope()
         self._process = os.getpid()
+        self._set = _has_set_loop()
         nursery.start_soon(self._hold, current_task().name)
 
     @property
@@ -162,7 +165,7 @@ class HandlerThread(InThread):
                 if run is None:
                     return
                 # The user's code may not have imported asyncio yet.
-                offered = offered or _offer_loop()
+                offered = offered or (_set_loop() if self._set else _offer_loop())
                 run()
                 self._given = False
                 # The event must not be kept until the next one.
@@ -191,6 +194,26 @@ def _offer_loop() -> bool:
             policy.get_event_loop = partial(_loop_of, policy, policy.get_event_loop)
         return True
     return False
+
+
+def _has_set_loop() -> bool:
+    """Whether this thread was given a loop of asyncio's; before Python 3.14 to ask may make one."""
+    asyncio: Any = sys.modules.get("asyncio")
+    if sys.version_info >= (3, 14) and hasattr(asyncio, "get_event_loop"):
+        # A policy of the user's may do whatever it likes.
+        with suppress(Exception):
+            asyncio.get_event_loop()
+            return True
+    return False
+
+
+def _set_loop() -> bool:
+    """Set a new one, if there is a descriptor left for it."""
+    asyncio: Any = sys.modules["asyncio"]
+    with suppress(OSError):
+        _own.loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(_own.loop)
+    return _own.loop is not None
 
 
 def _loop_of(policy: Any, given: Callable[[], object]) -> object:

@@ -60,6 +60,34 @@ async def test_it_has_a_loop_of_asyncio_s_from_event_to_event_as_the_main_thread
         await until(loops[0].is_closed)
 
 
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="one is made where it is asked for")
+async def test_where_a_loop_was_set_on_the_main_thread_it_has_one_of_its_own(
+    nursery: trio.Nursery,
+) -> None:
+    main, loops = asyncio.new_event_loop(), list[asyncio.AbstractEventLoop]()
+
+    def act() -> int:
+        loops.append(asyncio.get_event_loop())
+        return loops[-1].run_until_complete(asyncio.sleep(0, len(loops)))
+
+    without = HandlerThread(nursery)
+    asyncio.set_event_loop(main)
+    try:
+        thread = HandlerThread(nursery)
+    finally:
+        asyncio.set_event_loop(None)
+        main.close()
+
+    assert [await thread.call(act), await thread.call(act)] == [1, 2]
+    with pytest.raises(RuntimeError, match="no current event loop"):
+        await without.call(act)
+
+    assert loops[0] is loops[1] is not main
+    nursery.cancel_scope.cancel()
+    with trio.CancelScope(shield=True):
+        await until(loops[0].is_closed)
+
+
 async def test_each_call_has_the_context_variables_of_its_caller(nursery: trio.Nursery) -> None:
     thread, seen = HandlerThread(nursery), list[object]()
 
