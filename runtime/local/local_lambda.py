@@ -181,7 +181,8 @@ class LocalLambda:
             self._output.write(line, ends=alone)
 
     def _init_failed(self, error: Outcome) -> None:
-        took = (self._api.came_at - self._sandbox.started_at) * 1000
+        # Of many slots none may have come yet.
+        took = (trio.current_time() - self._sandbox.started_at) * 1000
         self._output.write(init_report_line(took, error))
 
     def _sample_memory(self) -> None:

@@ -246,6 +246,14 @@ async def test_with_many_at_once_a_death_is_told_to_all_and_the_next_invoke_star
         assert function.starts == 2
 
 
+async def test_with_many_at_once_an_init_error_says_how_long_the_init_took() -> None:
+    async with opened("init.error", max_concurrency=2) as (function, lines):
+        await function.invoke(b"{}")
+
+        took = lines[0].removeprefix("INIT_REPORT Init Duration: ").partition(" ms")[0]
+        assert float(took) > 0
+
+
 async def test_settings_and_api_must_agree() -> None:
     with pytest.raises(ValueError, match="max_concurrency: 2 in the settings, None in the api"):
         async with opened(api=RuntimeApi(), max_concurrency=2):
