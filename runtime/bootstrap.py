@@ -16,6 +16,7 @@ from actors.start import spawn, wait_started
 
 from .alarm import Alarm
 from .clock import FineClock
+from .depth import give_threads_stack
 from .ending import STOP_LIMIT, Ending, Root
 from .extension import Registration
 from .failure import InitError, error_json, init_error
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str], *, collect: bool = False) -> int:
         arguments: the handler, if it is not in the environment.
         collect: whether the garbage collector, which rests, is to begin with the user's code.
     """
+    give_threads_stack()
     try:
         settings = settings_from(os.environ, arguments)
     except InitError as wrong:

@@ -2,14 +2,17 @@
 
 import subprocess
 import sys
+import threading
 
 import pytest
 
-from runtime.depth import DEEPEST, bounded
+from runtime import depth
+from runtime.depth import DEEPEST, STACK, bounded, give_threads_stack
 
 # Of a process of its own: what goes to the end of the stack ends it.
 CIRCULAR = """
 import sys
+import threading
 import msgspec
 from runtime.marshal import MarshalError, escaped_outcome_of, outcome_of, unescaped_outcome_of
 
@@ -58,3 +61,52 @@ def test_the_limit_is_a_lower_one_meanwhile_only() -> None:
 def test_a_limit_that_is_lower_stays() -> None:
     assert sys.getrecursionlimit() < DEEPEST
     assert bounded(lambda _: sys.getrecursionlimit(), None) == sys.getrecursionlimit()
+
+
+# As musl has it, and with as little stack as a thread has there.
+IN_A_THREAD = """
+import errno, json, os, resource, sys
+resource.setrlimit(resource.RLIMIT_STACK, (1 << 20, 1 << 20))
+os.execv(sys.executable, [sys.executable, "-c", '''
+import errno, json, os, sys, threading
+def refused(_):
+    raise OSError(errno.EINVAL, "Invalid argument")
+os.confstr = refused
+from runtime.bootstrap import main
+main([])
+sys.setrecursionlimit(10_000)
+def act():
+    try:
+        json.loads("[" * 100_000)
+    except RecursionError:
+        print("refused")
+thread = threading.Thread(target=act)
+thread.start()
+thread.join()
+'''])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has enough")
+def test_what_is_nested_deeply_is_refused_in_a_thread_too_where_the_c_library_gives_it_little() -> (
+    None
+):
+    done = subprocess.run([sys.executable, "-c", IN_A_THREAD], capture_output=True, text=True)
+
+    assert (done.returncode, done.stdout) == (0, "refused\n"), done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has enough")
+@pytest.mark.parametrize(
+    ("glibc", "before", "after"), [(False, 0, STACK), (False, 1 << 20, 1 << 20), (True, 0, 0)]
+)
+def test_a_thread_has_more_stack_unless_somebody_has_chosen_or_the_c_library_gives_enough(
+    glibc: bool, before: int, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(depth, "is_glibc", lambda: glibc)
+    own = threading.stack_size(before)
+    try:
+        give_threads_stack()
+    finally:
+        found = threading.stack_size(own)
+    assert found == after
