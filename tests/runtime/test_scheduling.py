@@ -1,10 +1,13 @@
 """How a thread is woken, as the kernel tells it."""
 
+import ctypes
+import errno
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -23,8 +26,20 @@ def slack() -> int:
 
 
 def policy() -> int:
-    """This thread's."""
-    return os.sched_getscheduler(0)
+    """This thread's, whatever the C library says of it."""
+    told = Path("/proc/thread-self/stat").read_text()
+    # proc_pid_stat(5): field 41; the second is in brackets, and may have any character in it.
+    return int(told.rpartition(")")[2].split()[38])
+
+
+def has_policies() -> bool:
+    """Whether the C library has a policy of processes; musl has an error in its place."""
+    with suppress(AttributeError, OSError):
+        return os.sched_getscheduler(0) >= 0
+    return False
+
+
+by_process = pytest.mark.skipif(not has_policies(), reason="another C library")
 
 
 def in_a_thread(act: Callable[[], int]) -> int:
@@ -63,7 +78,8 @@ async def test_a_plain_handlers_thread_takes_no_core_and_the_loops_keeps_its_own
 
 async def test_what_a_plain_handler_starts_inherits_both(nursery: trio.Nursery) -> None:
     thread = HandlerThread(nursery)
-    asks = [sys.executable, "-c", "import os; print(os.sched_getscheduler(0))"]
+    ask = "print(open('/proc/self/stat').read().rpartition(')')[2].split()[38])"
+    asks = [sys.executable, "-c", ask]
 
     def act() -> tuple[int, int, int]:
         said = subprocess.run(asks, capture_output=True, text=True, check=True).stdout
@@ -100,6 +116,7 @@ def test_an_interpreter_without_ctypes_goes_on() -> None:
     assert said == "None\n"
 
 
+@by_process
 def test_where_the_policy_may_not_be_set_it_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError(1, "Operation not permitted")
@@ -111,6 +128,33 @@ def test_where_the_policy_may_not_be_set_it_stays(monkeypatch: pytest.MonkeyPatc
     assert policy() == os.SCHED_OTHER
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [("SCHED_OTHER", "SCHED_BATCH"), ("SCHED_IDLE", "SCHED_IDLE")]
+)
+def test_where_the_c_library_has_no_policy_of_processes_a_thread_has_it_all_the_same(
+    before: str, after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def musl_s(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    def other() -> int:
+        _set_policy(getattr(os, before))
+        wake_behind_the_loop()
+        return policy()
+
+    monkeypatch.setattr(os, "sched_getscheduler", musl_s)
+    monkeypatch.setattr(os, "sched_setscheduler", musl_s)
+
+    assert in_a_thread(other) == getattr(os, after)
+    assert policy() == os.SCHED_OTHER
+
+
+def _set_policy(number: int) -> None:
+    own = ctypes.c_void_p(threading.get_ident())
+    ctypes.PyDLL(None).pthread_setschedparam(own, number, ctypes.create_string_buffer(64))
+
+
+@by_process
 def test_a_policy_that_somebody_has_chosen_stays() -> None:
     def other() -> int:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
