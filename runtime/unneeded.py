@@ -16,9 +16,11 @@ user's is then trio's `ssl` too, as in a program that has the folder on its path
 and trio has two; and everybody would hold the half-made module.
 
 trio also asks for the C library's threads by name, and ctypes has a process look for it (ldconfig):
-1 to 2 ms. In glibc there is one answer.
+1 to 2 ms. In glibc there is one answer. In musl there is none, to which ctypes comes once it has
+asked ldconfig, gcc and ld, whichever there are; trio knows what to do then.
 """
 
+import errno
 import os
 import sys
 import threading
@@ -46,6 +48,8 @@ def import_trio() -> None:
     find: Find = util.find_library
     if is_glibc():
         util.find_library = partial(find_in_glibc, find)
+    elif is_musl():
+        util.find_library = partial(find_in_musl, find)
     try:
         import_without("trio", UNNEEDED)
     finally:
@@ -122,6 +126,17 @@ def is_glibc() -> bool:
     return False
 
 
+def is_musl() -> bool:
+    """Whether the C library is musl."""
+    try:
+        os.confstr("CS_GNU_LIBC_VERSION")
+    except OSError as error:
+        return sys.platform == "linux" and error.errno == errno.EINVAL
+    except (AttributeError, ValueError):
+        pass
+    return False
+
+
 def find_in_glibc(find: Find, name: str) -> str | None:
     """What ctypes finds, with one answer known.
 
@@ -130,3 +145,8 @@ def find_in_glibc(find: Find, name: str) -> str | None:
         name: of a library, without `lib` and suffix.
     """
     return "libpthread.so.0" if name == "pthread" else find(name)
+
+
+def find_in_musl(find: Find, name: str) -> str | None:
+    """The same in musl, where threads have no library of their own."""
+    return None if name == "pthread" else find(name)

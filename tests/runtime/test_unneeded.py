@@ -5,7 +5,7 @@ import json
 import platform
 import subprocess
 import sys
-from errno import EINVAL
+from errno import EINVAL, EPERM
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -13,7 +13,15 @@ from unittest.mock import patch
 import pytest
 
 from runtime import unneeded
-from runtime.unneeded import StandIn, find_in_glibc, import_trio, import_without, is_glibc
+from runtime.unneeded import (
+    StandIn,
+    find_in_glibc,
+    find_in_musl,
+    import_trio,
+    import_without,
+    is_glibc,
+    is_musl,
+)
 
 AS_A_START = """
 import json, sys
@@ -238,6 +246,52 @@ def test_of_other_libraries_ctypes_is_asked() -> None:
     assert find_in_glibc(lambda name: f"found {name}", "pthread_other") == "found pthread_other"
 
 
+MUSL = """
+import errno, os
+def musl_s(_):
+    raise OSError(errno.EINVAL, "Invalid argument")
+os.confstr = musl_s
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="musl is Linux's")
+def test_a_start_by_musl_starts_no_process_to_find_what_is_not_there() -> None:
+    processes, modules = started(LEFT_OUT, before=MUSL)
+
+    assert processes == []
+    assert not {"shutil", "tempfile"} & set(modules)
+
+
+@pytest.mark.parametrize(
+    ("answer", "system", "expected"),
+    [
+        (OSError(EINVAL, "of musl"), "linux", True),
+        (OSError(EINVAL, "of another"), "darwin", False),
+        (OSError(EPERM, "of another"), "linux", False),
+        (ValueError("of macOS"), "darwin", False),
+        (AttributeError("of Windows"), "win32", False),
+        ("glibc 2.41", "linux", False),
+    ],
+)
+def test_it_is_musl_that_knows_the_name_and_has_no_answer(
+    answer: str | Exception, system: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def confstr(_: str) -> str:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("os.confstr", confstr)
+    monkeypatch.setattr("sys.platform", system)
+
+    assert is_musl() is expected
+
+
+def test_in_musl_threads_have_no_library_and_for_others_ctypes_is_asked() -> None:
+    assert find_in_musl(lambda name: f"found {name}", "pthread") is None
+    assert find_in_musl(lambda name: f"found {name}", "m") == "found m"
+
+
 @pytest.mark.parametrize("glibc", [True, False])
 def test_with_trio_there_ctypes_finds_libraries_by_itself_and_all_along_without_glibc(
     glibc: bool, monkeypatch: pytest.MonkeyPatch
@@ -252,6 +306,8 @@ def test_with_trio_there_ctypes_finds_libraries_by_itself_and_all_along_without_
 
     monkeypatch.setattr(unneeded, "import_without", importing)
     monkeypatch.setattr(unneeded, "is_glibc", lambda: glibc)
+    # Of a third, nothing is known.
+    monkeypatch.setattr(unneeded, "is_musl", lambda: False)
     monkeypatch.setattr("threading.active_count", lambda: 1)
     with pytest.raises(ImportError, match="trio"):
         import_trio()
