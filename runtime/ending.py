@@ -87,6 +87,7 @@ class Ending:
         alarm.import_cut = self.import_cut
         self._asked = trio.Event()
         self._began = 0.0
+        self._left = False
         self._before: dict[signal.Signals, Any] = {}
         self._signalled: signal.Signals | None = None
         self._token = trio.lowlevel.current_trio_token()
@@ -168,6 +169,7 @@ class Ending:
     def __exit__(self, *_: object) -> None:
         for number, before in self._before.items():
             signal.signal(number, before)
+        self._left = True
 
     def _take(self, number: int, _: FrameType | None) -> None:
         if self._signalled is not None:
@@ -178,14 +180,11 @@ class Ending:
             # Here, before the loop hears of it: what is answered meanwhile must ask for no event.
             lane.closing = True
         self._token.run_sync_soon(self._begin_by, number)
-        if self._alarm.armed or self._streams():
-            start_daemon(self._cut, "okibi cut")
+        # Also where none runs: one whose event is on its way begins before the loop hears of this.
+        start_daemon(self._cut, "okibi cut")
         # Said again once the loop hears of it: a handler that holds the loop, and lets nothing cut
         # it, must not hold the end.
         end_within(STOP_LIMIT, 1)
-
-    def _streams(self) -> bool:
-        return any(lane.stream is not None for lane in self._lanes)
 
     def _begin_by(self, number: int) -> None:
         self.begin(0)
@@ -196,14 +195,16 @@ class Ending:
     def _cut(self) -> None:
         """End the plain handler that holds the main thread, when it has had its time."""
         sleep(DRAIN)
-        self._alarm.raises = Stopped
-        until = monotonic() + CLEAN_UP
+        until = math.inf
         # A plain `def` that yields holds it again and again.
-        while self._alarm.armed or self._streams():
-            if monotonic() < until:
-                self._alarm.send()
-            elif self._alarm.armed:
-                self._alarm.interrupt()
+        while not self._left:
+            if self._alarm.armed:
+                self._alarm.raises = Stopped
+                until = min(until, monotonic() + CLEAN_UP)
+                if monotonic() < until:
+                    self._alarm.send()
+                else:
+                    self._alarm.interrupt()
             sleep(CUT_EVERY)
 
 

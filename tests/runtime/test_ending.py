@@ -2,7 +2,9 @@
 order is kept while there is time for it, and nothing holds the end.
 """
 
+import json
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,19 @@ def handler(event, context):
     return "ok"
 """
 
+# Told to end when something is done for the event that takes time.
+TOLD_BEFORE = """
+import signal, sys
+from runtime.{room} import {of}
+from runtime.bootstrap import main
+done = {of}.{what}
+def told(self, *given):
+    if "seconds" in repr(given):
+        signal.raise_signal(signal.SIGTERM)
+    return done(self, *given)
+{of}.{what} = told
+sys.exit(main(sys.argv[1:]))
+"""
 
 INTERRUPTED = """
 from actors import Name, Server
@@ -175,6 +190,33 @@ async def test_a_plain_handler_that_holds_the_main_thread_is_cut_and_answered(sl
     assert ended.code == 0
     assert error_of(ended) == "Runtime.Stopped"
     assert ended.seconds < LONG / 2
+
+
+@pytest.mark.parametrize(
+    ("room", "of", "what"), [("alarm", "Alarm", "run"), ("lane", "Lane", "received")]
+)
+@pytest.mark.parametrize("sleep", [True, False])
+async def test_so_is_one_that_begins_when_the_signal_has_come(
+    room: str, of: str, what: str, sleep: bool
+) -> None:
+    results = list[InvokeResult]()
+    command = (sys.executable, "-P", "-c", TOLD_BEFORE.format(room=room, of=of, what=what))
+    async with process_of("ends.plain", command=command) as (process, api, _):
+        await api.invoke(b"{}")
+
+        async def invoke() -> None:
+            event = json.dumps({"seconds": LONG, "sleep": sleep}).encode()
+            results.append(await api.invoke(event))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(invoke)
+            assert await process.wait() == 0
+            with trio.move_on_after(1):
+                while not results:  # noqa: ASYNC110, the server may still have to read it
+                    await trio.sleep(0.001)
+            nursery.cancel_scope.cancel()
+
+    assert [result.error_type for result in results] == ["Runtime.Stopped"]
 
 
 async def test_a_finally_of_a_handler_that_is_cut_has_its_time() -> None:
