@@ -88,10 +88,14 @@ async def test_what_is_in_flight_is_finished_when_it_can_be() -> None:
 
 
 @pytest.mark.parametrize("handler", ["ends.plain", "ends.orderly"] * 3)
-async def test_what_is_answered_meanwhile_asks_for_no_other_event(handler: str) -> None:
-    command = unhurried(drain=10)
-    async with told_to_end(handler, {"seconds": 0.05}, command=command) as (ended, _):
-        pass
+async def test_what_is_answered_meanwhile_asks_for_no_other_event(
+    handler: str, tmp_path: Path
+) -> None:
+    until, command = tmp_path / "told", unhurried(drain=10)
+    event = {"seconds": 0.05, "until": str(until)}
+    async with told_to_end(handler, event, command=command) as (ended, _):
+        # It would have asked for one if the signal had come too late for it.
+        until.touch()
 
     assert ended.result is not None
     assert ended.result.error_type is None

@@ -32,6 +32,8 @@ def members(*seconds: float) -> list[Child]:
 class Sleeper(Handler[object]):
     async def handle(self, event, context):
         await trio.sleep(event.get("seconds", 0))
+        while "until" in event and not os.path.exists(event["until"]):  # noqa: ASYNC110, ASYNC240
+            await trio.sleep(0.001)
         return "x" * event.get("size", 2)
 
     async def terminate(self, reason) -> None:
@@ -43,6 +45,8 @@ def plain(event, context):
         until = time.monotonic() + event.get("seconds", 0)
         while time.monotonic() < until:
             time.sleep(60) if event.get("sleep") else None
+        while "until" in event and not os.path.exists(event["until"]):
+            time.sleep(0.001)
     except Exception:
         return "it was held"
     return "done"
