@@ -121,7 +121,7 @@ def test_c_code_that_waits_as_long_again_at_each_signal_comes_to_look_at_them(
 
     def in_c(event: object, context: object) -> None:
         began = time.monotonic()
-        while time.monotonic() - max([began, *sent]) < 0.1:
+        while not sent or time.monotonic() - max([began, *sent]) < 0.1:
             assert time.monotonic() - began < 5, "it is held by signals"
             time.sleep(0.001)
         if sent:

@@ -5,6 +5,7 @@ import sys
 import pytest
 import trio
 
+from runtime import watchdog as watchdog_room
 from runtime.alarm import Alarm
 from runtime.delivery import Delivery, Outcome
 from runtime.watchdog import Watchdog
@@ -38,3 +39,15 @@ async def test_threads_that_compute_are_not_all_woken_each_few_microseconds_to_a
 
     assert told.intervals == [pytest.approx(interval)]
     assert sys.getswitchinterval() == before
+
+
+async def test_what_the_clocks_are_apart_is_read_where_nothing_comes_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Another thread has the interpreter between the looks of all readings but one.
+    readings = iter([0.0, 0.01, 1.0, 1.0, 2.0, 2.02, 3.0, 3.01, 4.0, 4.01])
+    monkeypatch.setattr(watchdog_room, "monotonic", lambda: next(readings))
+    at = iter([-99.0, -9.0, -97.0, -96.0, -95.0])
+    monkeypatch.setattr(trio, "current_time", lambda: next(at))
+
+    assert watchdog_room._offset() == 10.0
