@@ -39,6 +39,8 @@ def test_what_the_loop_does_with_a_step_is_what_has_been_read() -> None:
 def test_another_release_is_left_alone() -> None:
     assert loop.loop_of("0.36.0") == loop.loop_of("1.0.0") == (None,) * 3
     assert loop.loop_of("0.30.0") == loop.loop_of("0.35.1") != (None,) * 3
+    between = {loop.loop_of(f"0.{minor}.0") for minor in range(31, 35)}
+    assert between == {loop.loop_of("0.30.0")}
 
 
 @pytest.mark.parametrize("read", [True, False])
@@ -135,3 +137,45 @@ async def test_a_child_is_woken_by_its_own_threads_and_waits_by_an_epoll_of_its_
             others.send(b"!")
             await wait_all_tasks_blocked()
             assert not nursery.child_tasks
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has epoll")
+@pytest.mark.skipif(loop.CONTEXT is None, reason="nothing of this release is used")
+async def test_what_other_threads_have_asked_its_parent_for_a_child_does_not_do_too() -> None:
+    token, done = trio.lowlevel.current_trio_token(), list[str]()
+    token.run_sync_soon(done.append, "the parent's")
+    token.run_sync_soon(done.append, "the parent's, once", idempotent=True)
+
+    loop.alone()
+
+    token.run_sync_soon(done.append, "the child's")
+    await wait_all_tasks_blocked()
+    assert done == ["the child's"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has epoll")
+@pytest.mark.skipif(loop.CONTEXT is None, reason="nothing of this release is used")
+async def test_a_child_does_not_wait_for_a_thread_of_its_parent_s_that_was_asking() -> None:
+    token, asks, over = trio.lowlevel.current_trio_token(), threading.Event(), threading.Event()
+    entries = loop.CONTEXT.runner.entry_queue
+
+    def ask() -> None:
+        with entries.lock:
+            asks.set()
+            over.wait(10)
+
+    # In a child there is no such thread, and nobody who gives its lock back.
+    thread = threading.Thread(target=ask)
+    thread.start()
+    asks.wait()
+
+    loop.alone()
+
+    done = list[bool]()
+    token.run_sync_soon(done.append, True)
+    waits = thread.is_alive()
+    over.set()
+    thread.join()
+    await wait_all_tasks_blocked()
+    assert waits
+    assert done == [True]

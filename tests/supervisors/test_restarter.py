@@ -3,9 +3,12 @@
 from typing import Generic, TypeVar
 
 import pytest
+import trio
 
-from supervisors import DynamicSupervisor, Supervisor
+from actors import stop
+from supervisors import DynamicSupervisor, Supervisor, supervise
 from supervisors.restarter import Restarter
+from tests.supervisors.stage import Boom, Stage, leave
 
 T = TypeVar("T")
 
@@ -32,3 +35,18 @@ def test_a_class_of_one_s_own_may_be_generic_in_whatever_order_its_bases_stand()
 
     assert Before[int].__origin__ is Before  # type: ignore[attr-defined]
     assert Behind[int].__origin__ is Behind  # type: ignore[attr-defined]
+
+
+async def test_of_an_attempt_that_has_failed_the_log_shows_where(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = Stage(refused={"a2"})
+    top = await supervise(nursery, stage.tree("a"), path="/top")
+
+    await leave("a")
+
+    (said,) = [record for record in caplog.records if record.name == "supervisors"]
+    assert said.getMessage() == "/top/a did not start: crashed (Boom: a)"
+    assert said.exc_info is not None
+    assert isinstance(said.exc_info[1], Boom)
+    await stop(top)
