@@ -80,6 +80,16 @@ def test_taken_back_it_does_not_ring(rung: list[float]) -> None:
     assert rung == []
 
 
+def test_taken_back_the_kernel_has_nothing_left_to_wait_for() -> None:
+    ring, times = Ring(NUMBER), ctypes.create_string_buffer(b"x" * 32, 32)
+    ring.set(5)
+    ring.take_back()
+
+    assert ring._library.timer_gettime(ring._timer, times) == 0
+    # struct itimerspec: the interval, and what is left.
+    assert times.raw == bytes(32)
+
+
 @pytest.mark.parametrize("library", [None, "full"])
 def test_where_there_is_no_timer_to_be_had_it_does_not_ring(
     library: str | None, rung: list[float], monkeypatch: pytest.MonkeyPatch
@@ -95,6 +105,25 @@ def test_where_there_is_no_timer_to_be_had_it_does_not_ring(
     time.sleep(0.05)
 
     assert rung == []
+
+
+@pytest.mark.parametrize(
+    ("has_it", "taken"), [(None, None), ("librt.so.1", "librt.so.1"), ("neither", "nothing")]
+)
+def test_beside_an_older_c_library_librt_has_the_timers(
+    has_it: str | None, taken: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Library:
+        def __init__(self, name: str | None) -> None:
+            if name is not None and name != has_it:
+                raise OSError(name)
+            self.name = name
+            if name == has_it:
+                self.timer_create = None
+
+    monkeypatch.setattr(ctypes, "PyDLL", Library)
+
+    assert getattr(ring_room._library(), "name", "nothing") == taken
 
 
 def test_on_another_system_there_is_none(
