@@ -49,6 +49,13 @@ def test_costs_are_reckoned_from_what_was_measured(tmp_path: Path) -> None:
     assert report.costs[0].peer is None
 
 
+def test_costs_are_reckoned_from_the_round_that_took_most_memory(tmp_path: Path) -> None:
+    rounds = [run(20_000, peak=megabytes << 20) for megabytes in (200, 300, 250)]
+    report = make_report(order(tmp_path), results(rounds, rounds), MACHINE)
+
+    assert report.memory_mb == 300
+
+
 def test_what_events_in_flight_take_is_what_most_at_once_took_beyond_one(tmp_path: Path) -> None:
     # A second each, and hardly any processor time. t4g.small has 2 GB.
     slow, peak = run(1e6, cpu_us=1.0, peak=100 << 20), (100 + 15 * 50) << 20
