@@ -82,6 +82,12 @@ async def test_it_ends_with_what_has_forked(
         assert sandbox.function.starts == 1
 
 
+async def test_the_next_message_of_an_actor_that_has_forked_is_the_parent_s_alone() -> None:
+    async with running("forking.function") as sandbox:
+        assert await sandbox.do("with mail") == [0, 1]
+        assert sandbox.function.starts == 1
+
+
 @pytest.mark.parametrize("timer", ["send_every", "send_after", "timeout_after"])
 @pytest.mark.parametrize("lanes", [None, LANES])
 async def test_what_an_actor_s_timer_is_to_bring_it_comes_in_the_parent_alone(

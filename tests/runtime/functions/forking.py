@@ -74,6 +74,12 @@ class Forker(Server):
     async def code_at_init(self):
         return self.at_init
 
+    async def fork_and_keep(self):
+        self.at_init = await self.fork("return")
+
+    async def note(self, to):
+        os.write(to, b".")
+
 
 FORKER = Name("forker", Forker)
 
@@ -157,6 +163,12 @@ class Forks(Handler[dict]):
                 return await FORKER.call(Forker.fork, then)
             case "init":
                 return await FORKER.call(Forker.code_at_init)
+            case "with mail":
+                noted, to = os.pipe()
+                FORKER.cast_nowait(Forker.fork_and_keep)
+                FORKER.cast_nowait(Forker.note, to)
+                code = await FORKER.call(Forker.code_at_init)
+                return [code, len(os.read(noted, 10))]
 
     async def forks(self, forked, then):
         child = os.fork()
