@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from runtime.cli.bench.figures import Figure
+from runtime.cli.bench.loads import load_of
 from runtime.cli.bench.record import Run
 from runtime.cli.bench.report import Report, make_report, notes
 from tests.runtime.cli.bench.made import MACHINE, PEER, order, results, run
@@ -54,6 +55,21 @@ def test_costs_are_reckoned_from_the_round_that_took_most_memory(tmp_path: Path)
     report = make_report(order(tmp_path), results(rounds, rounds), MACHINE)
 
     assert report.memory_mb == 300
+
+
+def test_where_the_system_tells_of_no_processor_time_an_event_computes_while_it_lasts(
+    tmp_path: Path,
+) -> None:
+    untold = run(20_000, cpu_us=None)
+    load = load_of(order(tmp_path), results([untold], [untold]), "okibi")
+
+    assert load.cpu_ms == pytest.approx(20)
+
+
+def test_of_several_rounds_it_is_the_one_with_fewest_cycles_that_is_told_of(tmp_path: Path) -> None:
+    rounds = [run(100), run(100, cycles_us=[100] * 7), run(100)]
+
+    assert "A round had 7 cycles" in said(tmp_path, results(rounds, rounds))
 
 
 def test_what_events_in_flight_take_is_what_most_at_once_took_beyond_one(tmp_path: Path) -> None:
