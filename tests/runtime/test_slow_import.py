@@ -1,6 +1,7 @@
 """Where an import stands that takes too long."""
 
 import faulthandler
+import io
 import math
 import re
 import signal
@@ -13,6 +14,7 @@ from subprocess import run
 
 import pytest
 
+from runtime import slow_import
 from runtime.alarm import SIGNAL
 from runtime.dump_timer import DumpTimer
 from runtime.slow_import import PATIENCE, SlowImport, began
@@ -39,10 +41,13 @@ for number in range(60):
 HOLDS = """
 import ctypes, time
 from runtime.dump_timer import DumpTimer
-from runtime.slow_import import SlowImport
+from runtime import slow_import
 
-watch = SlowImport(DumpTimer(), 9, time.monotonic() + 0.1)
+# The core may be lost before the timers are set.
+clock, slow_import.monotonic = time.monotonic, lambda: 0.0
+watch = slow_import.SlowImport(DumpTimer(), 9, 0.1)
 watch.begin()
+slow_import.monotonic = clock
 library = ctypes.PyDLL(None)
 mutex = ctypes.create_string_buffer(64)
 library.pthread_mutex_lock(mutex)
@@ -56,8 +61,13 @@ watch.end()
 
 @pytest.fixture
 def timer(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float | None]]:
-    """What faulthandler's timer was set for, and None for where it was taken back."""
+    """What faulthandler's timer was set for, and None for where it was taken back.
+
+    The clock stands still: on a busy machine a limit may be over before the timers are set.
+    """
     done = list[float | None]()
+    at = time.monotonic()
+    monkeypatch.setattr(slow_import, "monotonic", lambda: at)
     monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda s, **_: done.append(s))
     monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", lambda: done.append(None))
     yield done
@@ -65,7 +75,7 @@ def timer(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float | None]]:
 
 
 def watching(limit: float) -> SlowImport:
-    return SlowImport(DumpTimer(), limit, time.monotonic() + limit)
+    return SlowImport(DumpTimer(), limit, slow_import.monotonic() + limit)  # type: ignore[attr-defined]
 
 
 def outcome(code: str) -> tuple[int, str]:
@@ -102,6 +112,18 @@ def test_it_tells_all_stacks_of_who_runs_python_the_innermost_frame_first(
     )
 
 
+def test_a_path_that_is_no_utf_8_is_told_with_escapes(
+    timer: list[float | None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    stands = "while timer[-1] is not None:\n    time.sleep(0.01)"
+    watch = watching(0.05)
+    watch.begin()
+    exec(compile(stands, "/\udcff/app.py", "exec"), {"timer": timer, "time": time})
+    watch.end()
+
+    assert r'File "/\udcff/app.py", line 2 in <module>' in capfd.readouterr().err
+
+
 def test_an_import_that_it_tells_of_goes_on() -> None:
     code, said = outcome(IMPORTS)
 
@@ -117,16 +139,16 @@ def test_of_c_code_that_holds_the_interpreter_faulthandler_tells() -> None:
     # It counts from when it was set.
     (told,) = re.findall(r"Timeout \(0:00:(.*)\)!", said)
     assert float(told) == pytest.approx(0.1 + PATIENCE, abs=0.05)
-    assert 'File "<string>", line 14 in <module>' in said
+    assert 'File "<string>", line 17 in <module>' in said
 
 
 def test_one_that_ends_before_is_not_told_of(
     timer: list[float | None], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    watch = watching(0.05)
+    watch = watching(0.5)
     watch.begin()
     watch.end()
-    time.sleep(0.1)
+    time.sleep(0.6)
 
     assert capfd.readouterr().err == ""
     assert timer[1:] == [None]
@@ -147,6 +169,38 @@ def test_after_a_fork_faulthandler_has_what_is_left(timer: list[float | None]) -
     watch.end()
 
     assert timer[:2] == [pytest.approx(60 + PATIENCE, abs=1)] * 2
+
+
+def test_after_a_fork_the_user_s_own_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = list[float | None]()
+
+    def dump_later(timeout: float, *_: object, **options: object) -> None:
+        done.append(timeout)
+
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", dump_later)
+    monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", lambda: done.append(None))
+    shared = DumpTimer()
+    shared.share()
+    watch = SlowImport(shared, 60, time.monotonic() + 60)
+    watch.begin()
+    faulthandler.dump_traceback_later(30)
+    shared.pause()
+    watch.go_on()
+    watch.end()
+
+    ours, users = pytest.approx(60 + PATIENCE, abs=1), pytest.approx(30, abs=1)
+    assert done == [ours, users, None, users]
+
+
+def test_what_stands_in_the_place_of_standard_error_is_no_matter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watch = watching(60)
+    watch.begin()
+    # It has no descriptor.
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    watch.go_on()
+    watch.end()
 
 
 def test_a_closed_standard_error_is_no_matter(tmp_path: Path) -> None:
