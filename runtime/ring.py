@@ -10,7 +10,6 @@ On 64-bit Linux, by the C library; on another system there is none.
 
 import sys
 import threading
-from functools import cache
 from struct import pack
 from typing import Any
 
@@ -70,7 +69,6 @@ class Ring:
         self._library.timer_settime(self._timer, 0, times, None)
 
 
-@cache
 def _library() -> Any:
     """What has the timers: the C library, or librt beside an older one; None if neither does."""
     import ctypes
