@@ -81,17 +81,22 @@ class SlowImport:
         signal.signal(SIGNAL, signal.SIG_DFL)
 
     def _tell(self, _: int, frame: FrameType | None) -> None:
-        if self.left <= -PATIENCE:
-            # C code has held the thread, and it is told of.
+        try:
+            if self.left <= -PATIENCE:
+                # C code has held the thread, and it is told of.
+                return
+            stacks = "\n".join(_stacks(frame)).encode("utf-8", "backslashreplace")
+            self._timer.take_back()
+            write_raw(
+                f"the import has taken {self._limit:g} s, of the ten that Lambda gives an init;"
+                " all stacks follow"
+            )
+            with suppress(OSError):
+                # It may have closed that, too.
+                os.write(STDERR, stacks)
+        except RecursionError:
+            # It stands as deep as Python lets it, and has a right to. faulthandler tells of it.
             return
-        self._timer.take_back()
-        write_raw(
-            f"the import has taken {self._limit:g} s, of the ten that Lambda gives an init;"
-            " all stacks follow"
-        )
-        with suppress(OSError):
-            # It may have closed that, too.
-            os.write(STDERR, "\n".join(_stacks(frame)).encode("utf-8", "backslashreplace"))
 
 
 def began(at_most: float) -> float:

@@ -8,7 +8,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from subprocess import run
 
@@ -140,6 +142,35 @@ def test_of_c_code_that_holds_the_interpreter_faulthandler_tells() -> None:
     (told,) = re.findall(r"Timeout \(0:00:(.*)\)!", said)
     assert float(told) == pytest.approx(0.1 + PATIENCE, abs=0.05)
     assert 'File "<string>", line 17 in <module>' in said
+
+
+def test_an_import_that_stands_as_deep_as_it_may_hears_nothing_of_it(
+    timer: list[float | None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    def down(levels: int, act: Callable[[], object]) -> None:
+        down(levels - 1, act) if levels else act()
+
+    def deepest() -> int:
+        levels = 0
+        with suppress(RecursionError):
+            while True:
+                down(levels + 1, lambda: None)
+                levels += 1
+        return levels
+
+    told = list[bool]()
+    for room in range(12):
+        watch = watching(60)
+        watch.begin()
+        # One more call is possible in each: by that the signal's handler begins.
+        down(deepest() - room, partial(signal.raise_signal, SIGNAL))
+        told.append("the import has taken 60 s" in capfd.readouterr().err)
+        # It is not taken back from faulthandler's timer before it can be told.
+        assert (timer[-1] is None) is told[-1]
+        watch.end()
+
+    assert sorted(told) == told
+    assert {*told} == {False, True}
 
 
 def test_one_that_ends_before_is_not_told_of(
