@@ -232,4 +232,12 @@ def _given(variable: Any, known: dict[Any, Any]) -> Any:
         return known[variable]
     # Before Python 3.13 only those of typing_extensions have one.
     has_default = getattr(variable, "has_default", None)
-    return _substitute(variable.__default__, known) if has_default and has_default() else Any
+    if not (has_default and has_default()):
+        return Any
+    try:
+        default = variable.__default__
+    except NameError:
+        # `class Logged[T = Order]` is evaluated here: a type checker alone may have imported that.
+        return Any
+    # As text it is for a type checker, too.
+    return Any if isinstance(default, str) else _substitute(default, known)

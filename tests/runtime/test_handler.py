@@ -1,5 +1,6 @@
 """A handler's event type, found along its bases; any callable as a handler."""
 
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -28,6 +29,7 @@ T = TypeVar("T")
 U = TypeVar("U")
 V = WithDefault("V", default=str)
 W = WithDefault("W", default=list[bytes])
+X = WithDefault("X", default="Mixin")
 
 
 class Mixin: ...
@@ -87,6 +89,9 @@ class AsItIs(Defaulted): ...
 class HalfGiven(Defaulted[int]): ...
 
 
+class Textual(Handler[dict[str, X]], Generic[X]): ...
+
+
 @pytest.mark.parametrize(
     ("handler", "expected"),
     [
@@ -108,6 +113,26 @@ class HalfGiven(Defaulted[int]): ...
 )
 def test_the_event_type_is_found_along_the_bases(handler: Any, expected: Any) -> None:
     assert event_type(handler) == expected
+
+
+DEFERRED = """
+class Base[T = Decimal](Handler[dict[str, T]]): ...
+class Mine(Base): ...
+class Given(Base[int]): ...
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="has no such syntax")
+def test_a_default_may_name_what_only_a_type_checker_imports() -> None:
+    made: dict[str, Any] = {"Handler": Handler, "__name__": "app"}
+    exec(DEFERRED, made)
+
+    assert event_type(made["Mine"]) == dict[str, Any]
+    assert event_type(made["Given"]) == dict[str, int]
+
+
+def test_a_default_that_is_text_is_for_a_type_checker_too() -> None:
+    assert event_type(Textual) == dict[str, Any]
 
 
 @pytest.mark.parametrize(
