@@ -5,6 +5,7 @@ order is kept while there is time for it, and nothing holds the end.
 import json
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,24 @@ async def test_an_event_that_has_come_by_half_has_the_time_to_come_whole(
     mock_clock.jump(DRAIN)
     await wait_all_tasks_blocked()
     assert not root.alive
+
+
+async def test_the_thread_that_cuts_ends_with_the_serving(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ending, "end_within", lambda *_: None)
+    monkeypatch.setattr(ending, "DRAIN", 0)
+
+    def cutting() -> list[threading.Thread]:
+        return [each for each in threading.enumerate() if each.name == "okibi cut"]
+
+    with Ending([], Alarm()):
+        signal.raise_signal(signal.SIGTERM)
+        (thread,) = cutting()
+        # Nothing is to be cut yet: it waits for what may begin.
+        await trio.to_thread.run_sync(thread.join, 0.1)
+        assert thread.is_alive()
+
+    await trio.to_thread.run_sync(thread.join, 5)
+    assert not cutting()
 
 
 async def test_a_keyboard_interrupt_of_an_actor_s_own_ends_nothing_nor_cuts_the_end_short(

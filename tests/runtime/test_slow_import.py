@@ -3,6 +3,7 @@
 import faulthandler
 import io
 import math
+import os
 import re
 import signal
 import sys
@@ -17,9 +18,11 @@ from subprocess import run
 import pytest
 
 from runtime import slow_import
+from runtime import watchdog as watchdog_room
 from runtime.alarm import SIGNAL
 from runtime.dump_timer import DumpTimer
 from runtime.slow_import import PATIENCE, SlowImport, began
+from runtime.watchdog import Watchdog
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the timer")
 
@@ -141,6 +144,8 @@ def test_of_c_code_that_holds_the_interpreter_faulthandler_tells() -> None:
     (told,) = re.findall(r"Timeout \(0:00:(.*)\)!", said)
     assert float(told) == pytest.approx(0.1 + PATIENCE, abs=0.05)
     assert 'File "<string>", line 17 in <module>' in said
+    # The main thread takes the signal when it has it again: it is not told of twice.
+    assert "the import has taken" not in said
 
 
 def test_an_import_that_stands_as_deep_as_it_may_hears_nothing_of_it(
@@ -182,6 +187,25 @@ def test_one_that_ends_before_is_not_told_of(
 
     assert capfd.readouterr().err == ""
     assert timer[1:] == [None]
+
+
+@pytest.mark.parametrize("ends", ["start", "close"])
+def test_once_the_watchdog_begins_to_watch_or_is_closed_no_import_is_told_of(
+    ends: str, timer: list[float | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "register_at_fork", lambda **_: None)
+    monkeypatch.setattr(watchdog_room, "began", lambda _: slow_import.monotonic())  # type: ignore[attr-defined]
+    watchdog = Watchdog(("", 1), 60)
+    watchdog.import_begins()
+    watchdog_s = signal.getsignal(SIGNAL)
+    try:
+        getattr(watchdog, ends)()
+
+        assert watchdog_s is not signal.SIG_DFL
+        assert signal.getsignal(SIGNAL) is signal.SIG_DFL
+        assert timer[:2] == [pytest.approx(60 + PATIENCE, abs=0.02), None]
+    finally:
+        watchdog.close()
 
 
 def test_where_there_is_no_limit_nothing_is_set(timer: list[float | None]) -> None:
