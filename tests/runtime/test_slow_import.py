@@ -61,6 +61,20 @@ until = Until(int(time.time()) + 2, 0)
 library.pthread_mutex_timedlock(mutex, ctypes.byref(until))
 watch.end()
 """
+# It waits for the main thread, which does not take it yet.
+ON_ITS_WAY = """
+import signal, threading, time
+from runtime.alarm import SIGNAL
+from runtime.dump_timer import DumpTimer
+from runtime.slow_import import SlowImport
+
+watch = SlowImport(DumpTimer(), 9, time.monotonic() + 60)
+watch.begin()
+signal.pthread_sigmask(signal.SIG_BLOCK, {SIGNAL})
+signal.pthread_kill(threading.main_thread().ident, SIGNAL)
+watch.end()
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {SIGNAL})
+"""
 
 
 @pytest.fixture
@@ -206,6 +220,30 @@ def test_once_the_watchdog_begins_to_watch_or_is_closed_no_import_is_told_of(
         assert timer[:2] == [pytest.approx(60 + PATIENCE, abs=0.02), None]
     finally:
         watchdog.close()
+
+
+def test_where_an_import_forks_the_watchdog_has_it_told_of_as_before(
+    timer: list[float | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooks = dict[str, Callable[[], None]]()
+    monkeypatch.setattr(os, "register_at_fork", hooks.update)
+    monkeypatch.setattr(watchdog_room, "began", lambda _: slow_import.monotonic())  # type: ignore[attr-defined]
+    watchdog = Watchdog(("", 1), 60)
+    watchdog.import_begins()
+    try:
+        hooks["before"]()
+        hooks["after_in_parent"]()
+    finally:
+        watchdog.close()
+
+    set_for = pytest.approx(60 + PATIENCE, abs=0.02)
+    assert timer[:3] == [set_for, None, set_for]
+
+
+def test_a_signal_that_is_on_its_way_when_the_import_ends_does_no_harm() -> None:
+    code, said = outcome(ON_ITS_WAY)
+
+    assert (code, said) == (0, "")
 
 
 def test_where_there_is_no_limit_nothing_is_set(timer: list[float | None]) -> None:
