@@ -297,13 +297,14 @@ async def test_when_the_loop_does_not_answer_the_delivery_is_claimed_and_the_pro
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    made = delivery(due=trio.current_time() + 0.02)
-    watchdog = watching(made)
-    watchdog._closed = False
+    watchdog = watching(made := delivery(due=trio.current_time() + 0.02))
+    closing = setattr, (watchdog, "_closed", True)
+    (gives_up := threading.Timer(5, *closing)).start()
 
     def end(code: int) -> None:
         exits.append(code)
-        threading.Timer(0.03, setattr, (watchdog, "_closed", True)).start()
+        gives_up.cancel()
+        threading.Timer(0.03, *closing).start()
 
     monkeypatch.setattr(os, "_exit", end)
     watchdog._end_delivery(made)
