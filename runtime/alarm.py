@@ -259,9 +259,13 @@ class Alarm:
         with self._lock:
             self._entered = False
             self._ring.take_back()
-            # What is on its way is dropped by this one.
-            signal.signal(SIGNAL, signal.SIG_IGN)
-            signal.signal(SIGNAL, signal.SIG_DFL)
+            drop_signal()
+
+
+def drop_signal() -> None:
+    """Have nobody take the signal any more, nor the process end by one that is on its way."""
+    signal.signal(SIGNAL, signal.SIG_IGN)
+    signal.signal(SIGNAL, signal.SIG_DFL)
 
 
 def handles(function: F) -> F:

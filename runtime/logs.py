@@ -34,6 +34,8 @@ FORMAT = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(messa
 TIME = "%Y-%m-%dT%H:%M:%S"
 # U+00A0 for each space that a line of a traceback begins with: else whoever shows it drops them.
 INDENT = "\u00a0"
+# The descriptor, not `sys.stderr`, which user code may have closed.
+STDERR = 2
 
 
 class _Log:
@@ -176,14 +178,18 @@ def error_lines(kind: str, message: str, stack: list[str]) -> list[str]:
     return lines
 
 
-def write_raw(words: str, request_id: str = "") -> None:
+def write_raw(words: str, request_id: str = "", behind: str = "") -> None:
     """Write a critical entry to standard error without logging's and the stream's locks.
 
     They may be what the process hangs in.
+
+    Args:
+        words: of the entry.
+        request_id: of the event that it is about.
+        behind: lines that follow it as they are.
     """
     try:
-        # The descriptor, not `sys.stderr`, which user code may have closed.
-        os.write(2, _raw_line(words, request_id))
+        os.write(STDERR, _raw_line(words, request_id) + behind.encode("utf-8", "backslashreplace"))
     except OSError:
         # It has closed that, too.
         return

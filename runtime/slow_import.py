@@ -12,29 +12,28 @@ it alone told of imports in pure Python, 5 % of them ended in a segmentation fau
 on 3.13.5. (CPython looks more closely from 3.13.10 and 3.14.1 on.)
 """
 
+import math
 import os
 import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from time import monotonic
 from types import FrameType
 
-from .alarm import SIGNAL
+from .alarm import SIGNAL, drop_signal
 from .dump_timer import DumpTimer
-from .logs import write_raw
+from .logs import STDERR, write_raw
 from .ring import Ring
 
 # Seconds that the main thread has to take the signal, which on a part of a core takes some turns.
 PATIENCE = 0.25
 # As many of a thread as faulthandler tells.
 FRAMES = 100
-# The descriptor, not `sys.stderr`, which user code may have closed.
-STDERR = 2
 
 
 class SlowImport:
@@ -54,49 +53,45 @@ class SlowImport:
         self._tells_at = tells_at
         self._ring = Ring(SIGNAL)
 
-    @property
-    def left(self) -> float:
-        """Seconds until it tells: at most what a thread can wait; none and less if it has."""
-        return min(self._tells_at - monotonic(), threading.TIMEOUT_MAX)
-
     def begin(self) -> None:
         """The import begins, on the main thread."""
-        if 0 < self.left < threading.TIMEOUT_MAX:
+        left = self._left()
+        if 0 < left < math.inf:
             signal.signal(SIGNAL, self._tell)
-            self._ring.set(self.left)
+            self._ring.set(left)
             self.go_on()
 
     def go_on(self) -> None:
         """It has forked. What the kernel is to do was not stopped by that."""
         self._timer.go_on()
-        if 0 < self.left < threading.TIMEOUT_MAX:
-            self._timer.tick(self.left + PATIENCE, file=STDERR)
+        left = self._left()
+        if 0 < left < math.inf:
+            self._timer.tick(left + PATIENCE, file=STDERR)
 
     def end(self) -> None:
         """The import has ended, or failed."""
         self._ring.take_back()
         self._timer.take_back()
-        # What is on its way is dropped by this one.
-        signal.signal(SIGNAL, signal.SIG_IGN)
-        signal.signal(SIGNAL, signal.SIG_DFL)
+        drop_signal()
 
     def _tell(self, _: int, frame: FrameType | None) -> None:
         try:
-            if self.left <= -PATIENCE:
+            if self._left() <= -PATIENCE:
                 # C code has held the thread, and it is told of.
                 return
-            stacks = "\n".join(_stacks(frame)).encode("utf-8", "backslashreplace")
+            stacks = "\n".join(_stacks(frame))
             self._timer.take_back()
             write_raw(
                 f"the import has taken {self._limit:g} s, of the ten that Lambda gives an init;"
-                " all stacks follow"
+                " all stacks follow",
+                behind=stacks,
             )
-            with suppress(OSError):
-                # It may have closed that, too.
-                os.write(STDERR, stacks)
         except RecursionError:
             # It stands as deep as Python lets it, and has a right to. faulthandler tells of it.
             return
+
+    def _left(self) -> float:
+        return self._tells_at - monotonic()
 
 
 def began(at_most: float) -> float:
@@ -128,12 +123,5 @@ def _stacks(frame: FrameType | None) -> Iterator[str]:
 
 def _stack(name: str, frame: FrameType | None) -> Iterator[str]:
     yield f"{name} (most recent call first):"
-    for each in islice(_outwards(frame), FRAMES):
-        code = each.f_code
-        yield f'  File "{code.co_filename}", line {each.f_lineno} in {code.co_name}'
-
-
-def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
+    for each, line in islice(traceback.walk_stack(frame), FRAMES):
+        yield f'  File "{each.f_code.co_filename}", line {line} in {each.f_code.co_name}'

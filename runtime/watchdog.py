@@ -57,14 +57,12 @@ from .delivery import Delivery, State
 from .dump_timer import DumpTimer
 from .failure import is_users
 from .ledger import DISPATCHER, Ledger, wake
-from .logs import write_raw
+from .logs import STDERR, write_raw
 from .report import report_invocation_error
 from .slow_import import SlowImport, began
 from .standing import late_held, loop_is_held
 
 INIT_LIMIT = 9.0
-# The descriptor, not `sys.stderr`, which user code may have closed.
-STDERR = 2
 SIGNAL_EVERY = 0.01
 # Seconds after which who waits for the interpreter asks for it, while an event is past its limit.
 # Each thread that waits wakes up as often to ask: a few that compute would come to nothing else,
@@ -105,7 +103,8 @@ class Watchdog:
         # What faulthandler's timer is set for, and when it goes off, by the monotonic clock.
         self._guarded: Delivery | None = None
         self._goes_off = math.inf
-        self._tells_at = began(init_limit) + init_limit
+        # Without a limit nobody need know when the process began.
+        self._tells_at = began(init_limit) + init_limit if init_limit < math.inf else math.inf
         self._look = threading.Event()
 
     def import_begins(self) -> None:
