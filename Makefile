@@ -17,7 +17,8 @@
 #   make mutate  mistakes put into the supervisors' decisions: which of them no test finds, and why
 #   make sweep   kill any actor of the runtime at any step: the full size of what the tests sample
 #   make cuts    the connection to the Runtime API cut at every byte of next, answer, next
-#   make fuzz    100,000 mutated answers of the Runtime API into the wire room
+#   make fuzz    100,000 mutated answers of the Runtime API into the wire room; 100,000 results into
+#                the compiled encoder, and 10,000 where the compiler watches it
 #   make soak    1,000,000 invocations, 1 % errors, 0.1 % time-outs: none lost, nothing left, memory
 #   make kills   random kills of anybody while 20 events are served, 2,000 seeded runs; and as many
 #                in which connections break besides
@@ -44,7 +45,7 @@ help:
 	@sed -n 's/^#   //p' $(firstword $(MAKEFILE_LIST))
 
 # uv installs in seconds what pip installs in a minute; it comes from the same registry.
-.venv/installed: pyproject.toml
+.venv/installed: pyproject.toml hatch_build.py runtime/encoder.c
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[dev]'
@@ -169,6 +170,8 @@ cuts: .venv/installed
 # SEED is the number of the first case; the same number makes the same case.
 fuzz: .venv/installed
 	$(BIN)/python -m tests.runtime.fuzz
+	$(BIN)/python -m tests.runtime.encoders
+	$(BIN)/python -m tests.runtime.encoders 10000 --sanitized
 
 # SEED chooses which events raise and which run out of time.
 soak: .venv/installed

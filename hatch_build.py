@@ -1,0 +1,71 @@
+"""okibi's one compiled part is made where a compiler is; elsewhere okibi does without.
+
+`runtime/encoder.c` is of Python's stable ABI: one file serves 3.11 and later. A wheel with it is
+one for this platform. `HATCH_BUILD_NO_HOOKS=true` makes the wheel without it, for any.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+SOURCE = "runtime/encoder.c"
+MADE = "runtime/encoder.abi3.so"
+FLAGS = ("-std=c11", "-O2", "-fPIC", "-shared")
+
+
+class Compile(BuildHookInterface[Any]):
+    """Makes the encoder before hatchling looks for files."""
+
+    PLUGIN_NAME = "custom"
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile it into the source tree, and into the wheel."""
+        source, made = Path(self.root, SOURCE), Path(self.root, MADE)
+        if why := compiled(source, made):
+            self.app.display_warning(f"okibi goes without its compiled encoder: {why}")
+            return
+        build_data["artifacts"].append(MADE)
+        if version != "editable":
+            platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+            build_data["pure_python"] = False
+            build_data["tag"] = f"cp311-abi3-{platform}"
+
+
+def compiled(source: Path, made: Path, *more: str) -> str:
+    """Compile the encoder; why it cannot be, else nothing.
+
+    Args:
+        source: of it.
+        made: where it goes. One that is older than its source goes if there will be none.
+        more: flags of the compiler's.
+    """
+    why = _compiled(source, made, more)
+    if why and made.exists() and made.stat().st_mtime < source.stat().st_mtime:
+        made.unlink()
+    return why
+
+
+def _compiled(source: Path, made: Path, more: tuple[str, ...]) -> str:
+    if sys.implementation.name != "cpython" or sysconfig.get_config_var("Py_GIL_DISABLED"):
+        return "it is for CPython with its lock"
+    headers = sysconfig.get_path("include")
+    if not Path(headers, "Python.h").exists():
+        return f"there is no {headers}/Python.h (Debian: python3-dev)"
+    compiler = shutil.which(os.environ.get("CC") or "cc")
+    if compiler is None:
+        return "there is no C compiler"
+    # Beside it, then in its place: a process that has the old one open keeps that.
+    new = made.with_suffix(".new")
+    more = (*more, "-undefined", "dynamic_lookup") if sys.platform == "darwin" else more
+    command = [compiler, *FLAGS, *more, f"-I{headers}", str(source), "-o", str(new)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        return f"{compiler} says {done.stderr.strip()[-500:] or done.returncode}"
+    new.replace(made)
+    return ""

@@ -1,0 +1,243 @@
+/* A result into JSON as AWS's own client writes it: the standard library's spaces, floats and order.
+
+   Only what this knows by heart is said here: exactly str, int of 64 bits, finite float, bool, None,
+   list, tuple and dict with keys of exactly str, DEEPEST levels of it. Anything else it leaves to room
+   `marshal`, which can do without it and has all the rules. So nothing that runs here can run Python
+   code, no reference has to be kept, and nothing changes meanwhile.
+
+   It is for speed alone (benchmarks/README.md, "JSON"): the standard library's encoder makes a new text
+   of each key and value, and what refuses subclasses has to look through the whole result before it.
+   No library writes these bytes sooner. Of Python's stable ABI, so that one file serves 3.11 and later. */
+
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+enum { DEEPEST = 100, SMALL = 4096 };
+
+/* What becomes of a value: with FAILED there is an exception, as the memory's end is one. */
+typedef enum { SAID, LEFT, FAILED } Fate;
+
+#define SAY(what)                                                                                        \
+    do {                                                                                                 \
+        Fate fate_ = (what);                                                                             \
+        if (fate_ != SAID) return fate_;                                                                 \
+    } while (0)
+
+/* JSON as it grows: on the stack as long as it is small, as most of it is ever. */
+typedef struct {
+    char *at;
+    Py_ssize_t used, room;
+    int escaped; /* what is beyond ASCII, and DEL, as the standard library has it */
+    char small[SMALL];
+} Json;
+
+static Fate make_room(Json *json, Py_ssize_t more)
+{
+    if (more <= json->room - json->used) return SAID;
+    if (more > PY_SSIZE_T_MAX / 2 - json->used) {
+        PyErr_NoMemory();
+        return FAILED;
+    }
+    Py_ssize_t room = 2 * (json->used + more);
+    char *at = PyMem_Realloc(json->at == json->small ? NULL : json->at, (size_t)room);
+    if (at == NULL) {
+        PyErr_NoMemory();
+        return FAILED;
+    }
+    if (json->at == json->small) memcpy(at, json->small, (size_t)json->used);
+    json->at = at;
+    json->room = room;
+    return SAID;
+}
+
+static inline Fate put(Json *json, const char *piece, Py_ssize_t length)
+{
+    SAY(make_room(json, length));
+    memcpy(json->at + json->used, piece, (size_t)length);
+    json->used += length;
+    return SAID;
+}
+
+static Fate put_unit(Json *json, unsigned unit)
+{
+    static const char hex[] = "0123456789abcdef";
+    const char said[] = {
+        '\\', 'u', hex[unit >> 12 & 15], hex[unit >> 8 & 15], hex[unit >> 4 & 15], hex[unit & 15]};
+    return put(json, said, sizeof said);
+}
+
+/* One character that does not stand for itself, of UTF-8 that Python has made; `*from` is behind it then. */
+static Fate put_escaped(Json *json, const unsigned char **from)
+{
+    unsigned c = *(*from)++;
+    switch (c) {
+    case '"': return put(json, "\\\"", 2);
+    case '\\': return put(json, "\\\\", 2);
+    case '\b': return put(json, "\\b", 2);
+    case '\f': return put(json, "\\f", 2);
+    case '\n': return put(json, "\\n", 2);
+    case '\r': return put(json, "\\r", 2);
+    case '\t': return put(json, "\\t", 2);
+    }
+    if (c < 0x80) return put_unit(json, c);
+    int more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : 1;
+    c &= 0x3fu >> more;
+    for (; more > 0; more--) c = c << 6 | (*(*from)++ & 0x3fu);
+    if (c < 0x10000) return put_unit(json, c);
+    c -= 0x10000;
+    SAY(put_unit(json, 0xd800 | c >> 10));
+    return put_unit(json, 0xdc00 | (c & 0x3ff));
+}
+
+static inline int stands_for_itself(unsigned char c, int escaped)
+{
+    return c >= 0x20 && c != '"' && c != '\\' && !(escaped && c >= 0x7f);
+}
+
+/* Whether eight bytes all do, with their top bits as signs: a bit of carry may find one too many, never
+   one too few. */
+static inline int all_stand_for_themselves(const unsigned char *at, int escaped)
+{
+    const uint64_t ones = 0x0101010101010101u, tops = ones << 7;
+    uint64_t eight;
+    memcpy(&eight, at, sizeof eight);
+    uint64_t quote = eight ^ ones * '"', backslash = eight ^ ones * '\\';
+    uint64_t found = (eight - ones * 0x20) | (quote - ones) | (backslash - ones);
+    if (!escaped) return !(found & ~eight & tops);
+    /* One more than 0x7e has its top bit, and so has what is beyond ASCII. */
+    return !(((found & ~eight) | eight | ((eight & ~tops) + ones)) & tops);
+}
+
+static Fate put_text(Json *json, PyObject *text)
+{
+    Py_ssize_t length;
+    const char *utf8 = PyUnicode_AsUTF8AndSize(text, &length);
+    if (utf8 == NULL) {
+        /* A lone surrogate, which is escaped elsewhere. */
+        if (!PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) return FAILED;
+        PyErr_Clear();
+        return LEFT;
+    }
+    const unsigned char *begin = (const unsigned char *)utf8, *at = begin, *end = begin + length;
+    SAY(make_room(json, length + 2));
+    json->at[json->used++] = '"';
+    while (at < end) {
+        while (end - at >= 8 && all_stand_for_themselves(at, json->escaped)) at += 8;
+        while (at < end && stands_for_itself(*at, json->escaped)) at++;
+        SAY(put(json, (const char *)begin, at - begin));
+        if (at < end) SAY(put_escaped(json, &at));
+        begin = at;
+    }
+    return put(json, "\"", 1);
+}
+
+static Fate put_int(Json *json, PyObject *number)
+{
+    int beyond;
+    long long value = PyLong_AsLongLongAndOverflow(number, &beyond);
+    if (beyond) return LEFT;
+    char digits[20], *end = digits + sizeof digits, *at = end;
+    unsigned long long rest = value < 0 ? 0ULL - (unsigned long long)value : (unsigned long long)value;
+    do *--at = (char)('0' + rest % 10);
+    while (rest /= 10);
+    if (value < 0) *--at = '-';
+    return put(json, at, end - at);
+}
+
+static Fate put_float(Json *json, PyObject *number)
+{
+    double value = PyFloat_AsDouble(number);
+    if (!isfinite(value)) return LEFT;
+    char *said = PyOS_double_to_string(value, 'r', 0, Py_DTSF_ADD_DOT_0, NULL);
+    if (said == NULL) return FAILED;
+    Fate fate = put(json, said, (Py_ssize_t)strlen(said));
+    PyMem_Free(said);
+    return fate;
+}
+
+static Fate put_value(Json *json, PyObject *value, int depth);
+
+static Fate put_dict(Json *json, PyObject *dict, int depth)
+{
+    Py_ssize_t next = 0;
+    PyObject *key, *value;
+    int first = 1;
+    SAY(put(json, "{", 1));
+    while (PyDict_Next(dict, &next, &key, &value)) {
+        if (Py_TYPE(key) != &PyUnicode_Type) return LEFT;
+        if (!first) SAY(put(json, ", ", 2));
+        first = 0;
+        SAY(put_text(json, key));
+        SAY(put(json, ": ", 2));
+        SAY(put_value(json, value, depth));
+    }
+    return put(json, "}", 1);
+}
+
+static Fate put_array(Json *json, PyObject *array, int depth)
+{
+    int is_list = Py_TYPE(array) == &PyList_Type;
+    Py_ssize_t length = is_list ? PyList_Size(array) : PyTuple_Size(array);
+    SAY(put(json, "[", 1));
+    for (Py_ssize_t index = 0; index < length; index++) {
+        if (index > 0) SAY(put(json, ", ", 2));
+        SAY(put_value(json, is_list ? PyList_GetItem(array, index) : PyTuple_GetItem(array, index), depth));
+    }
+    return put(json, "]", 1);
+}
+
+static Fate put_value(Json *json, PyObject *value, int depth)
+{
+    PyTypeObject *type = Py_TYPE(value);
+    if (type == &PyUnicode_Type) return put_text(json, value);
+    if (value == Py_None) return put(json, "null", 4);
+    if (value == Py_True) return put(json, "true", 4);
+    if (value == Py_False) return put(json, "false", 5);
+    if (type == &PyLong_Type) return put_int(json, value);
+    if (type == &PyFloat_Type) return put_float(json, value);
+    if (depth == DEEPEST) return LEFT;
+    if (type == &PyDict_Type) return put_dict(json, value, depth + 1);
+    if (type == &PyList_Type || type == &PyTuple_Type) return put_array(json, value, depth + 1);
+    return LEFT;
+}
+
+static PyObject *encode(PyObject *value, int escaped)
+{
+    Json json;
+    json.at = json.small;
+    json.used = 0;
+    json.room = SMALL;
+    json.escaped = escaped;
+    PyObject *made = NULL;
+    Fate fate = put_value(&json, value, 0);
+    if (fate == SAID) made = PyBytes_FromStringAndSize(json.at, json.used);
+    if (json.at != json.small) PyMem_Free(json.at);
+    if (fate == LEFT) Py_RETURN_NONE;
+    return made;
+}
+
+static PyObject *encode_escaped(PyObject *Py_UNUSED(module), PyObject *value) { return encode(value, 1); }
+
+static PyObject *encode_unescaped(PyObject *Py_UNUSED(module), PyObject *value) { return encode(value, 0); }
+
+static PyMethodDef functions[] = {
+    {"encode_escaped", encode_escaped, METH_O,
+     "A value as JSON, what is beyond ASCII as \\u and four digits; None for what this leaves to others."},
+    {"encode_unescaped", encode_unescaped, METH_O, "The same in UTF-8."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyModuleDef_Slot slots[] = {{0, NULL}};
+
+static PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "encoder",
+    .m_doc = "Results into JSON by the official client's rules, compiled; room `marshal` does without it.",
+    .m_methods = functions,
+    .m_slots = slots,
+};
+
+PyMODINIT_FUNC PyInit_encoder(void) { return PyModuleDef_Init(&definition); }

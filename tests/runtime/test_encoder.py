@@ -1,0 +1,182 @@
+"""The compiled encoder: the bytes are room `official`'s, or it leaves the value to the others."""
+
+import collections
+import enum
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime import official
+from runtime.delivery import Outcome
+from runtime.marshal import MarshalError, _left, _plainly
+from tests.runtime.encoders import ODD, ROOT, compare, made, watched
+
+Encode = Callable[[object], bytes | None]
+DEEPEST = 100
+
+KNOWN = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), st.text(),
+        st.floats(allow_nan=False, allow_infinity=False),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner), st.lists(inner).map(tuple), st.dictionaries(st.text(), inner)
+    ),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    compiled = made(tmp_path_factory.mktemp("encoder"))
+    if isinstance(compiled, str):
+        pytest.skip(compiled)
+    return compiled
+
+
+@pytest.fixture(params=["encode_escaped", "encode_unescaped"])
+def encode(request: pytest.FixtureRequest, encoder: Any) -> Any:
+    return getattr(encoder, request.param)
+
+
+def right(encode: Any, value: object) -> bytes:
+    return official.encode(value, escaped=encode.__name__ == "encode_escaped")
+
+
+@given(value=KNOWN)
+def test_what_json_knows_is_said_in_the_same_bytes(encoder: Any, value: object) -> None:
+    for encode in (encoder.encode_escaped, encoder.encode_unescaped):
+        assert encode(value) == right(encode, value)
+
+
+def test_whatever_a_handler_gives_is_said_in_the_same_bytes_or_left(encoder: Any) -> None:
+    seed = random.randrange(2**32)
+
+    said, left = compare(encoder, 2000, seed)
+
+    assert said > left > 0, f"seed {seed}"
+
+
+def test_each_character_is_written_as_elsewhere_wherever_it_stands(encode: Any) -> None:
+    for before in range(18):
+        for character in map(chr, [*range(0x100), 0x7FF, 0x800, 0x2028, 0xFFFF, 0x10000, 0x10FFFF]):
+            text = "a" * before + character + "b" * 9
+            assert encode(text) == right(encode, text)
+
+
+@pytest.mark.parametrize("length", [*range(4085, 4100), 8192, 100_000])
+def test_what_is_longer_than_the_first_buffer_is_said_whole(encode: Any, length: int) -> None:
+    for value in ("a" * length, "\n" * length, ["é"] * (length // 4), [1] * (length // 3)):
+        assert encode(value) == right(encode, value)
+
+
+class Text(str):
+    __slots__ = ()
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+Pair = collections.namedtuple("Pair", "a b")
+LEFT: list[Any] = [
+    Text("t"), Level.HIGH, type("Real", (float,), {})(1.5), type("Many", (list,), {})(), Pair(1, 2),
+    collections.OrderedDict(a=1), {Text("k"): 1}, {1: 1}, {"a": 1, None: 1}, {(): 1},
+    float("nan"), float("inf"), 2**63, -(2**63) - 1, "\ud800", {"\udfff": 1}, b"b", {1}, 1j, ...,
+    object(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", LEFT, ids=repr)
+def test_what_it_does_not_know_by_heart_is_left_however_deep_it_lies(
+    encode: Encode, value: object
+) -> None:
+    assert encode(value) is None
+    assert encode(["a" * 5000, {"a": ({"b": [1, value]},)}]) is None
+
+
+def test_what_lies_too_deep_is_left_and_so_is_a_circle(encode: Encode) -> None:
+    deep: Any = 1
+    for _ in range(DEEPEST):
+        deep = [deep]
+    endless: dict[str, Any] = {}
+    endless["a"] = [endless, endless]
+
+    assert encode(deep) == b"[" * DEEPEST + b"1" + b"]" * DEEPEST
+    assert encode([deep]) is None
+    assert encode({"a": deep}) is None
+    assert encode(endless) is None
+
+
+def test_nothing_is_kept_of_what_was_said_or_left(encode: Encode) -> None:
+    said, left = ["a" * 5000, {"a": [1.5]}], [["b" * 5000, object()]]
+    before = [sys.getrefcount(each) for each in (*said, *left, None, said[1])]
+    for _ in range(100):
+        encode(said)
+        encode(left)
+
+    after = [sys.getrefcount(each) for each in (*said, *left, None, said[1])]
+    assert sum(after) - sum(before) < 50
+
+
+def test_where_memory_ends_it_says_so(encode: Encode) -> None:
+    testcapi = pytest.importorskip("_testcapi", reason="this Python has no _testcapi")
+    value = [1.5, "a" * 5000, "é" * 100, ["b" * 20_000]]
+    bodies = [encode(value)]
+    for begin in range(12):
+        testcapi.set_nomemory(begin, begin + 1)
+        try:
+            body = encode(value)
+        except MemoryError:
+            body = None
+        finally:
+            testcapi.remove_mem_hooks()
+        bodies.append(body)
+
+    assert {*bodies} == {None, right(encode, value)}
+    assert bodies.count(None) >= 3
+
+
+@pytest.mark.parametrize("escaped", [True, False])
+@given(values=st.lists(st.one_of(KNOWN, st.sampled_from([*ODD, *LEFT]))))
+def test_a_result_is_the_same_with_it_and_without(
+    encoder: Any, escaped: bool, values: list[object]
+) -> None:
+    compiled = encoder.encode_escaped if escaped else encoder.encode_unescaped
+
+    def said(say: Callable[[Any], Outcome]) -> Outcome | str:
+        try:
+            return say(values)
+        except MarshalError as error:
+            return str(error)
+
+    with_it = said(_plainly(escaped=escaped, compiled=compiled))
+    assert with_it == said(_plainly(escaped=escaped, compiled=_left))
+
+
+def test_every_rule_of_results_holds_where_it_was_not_compiled() -> None:
+    without = "import sys; sys.modules['runtime.encoder'] = None; import pytest; "
+    tests = ["tests/runtime/test_official.py", "tests/runtime/test_depth.py"]
+    run = f"sys.exit(pytest.main(['-q', *{tests}]))"
+    done = subprocess.run(
+        [sys.executable, "-c", without + run], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_compiler_s_own_watch_finds_nothing(tmp_path: Path) -> None:
+    if isinstance(why := made(tmp_path), str):
+        pytest.skip(why)
+    done = watched(300, seed := random.randrange(2**32))
+
+    if "cannot find -l" in done.stdout or "cannot be preloaded" in done.stderr:
+        pytest.skip(f"nothing watches here: {done.stdout or done.stderr}")
+    assert "0 wrong, watched" in done.stdout, f"seed {seed}: {done}"
+    assert done.returncode == 0

@@ -1,0 +1,101 @@
+"""What is installed: with the compiled encoder where there is a compiler, else without it."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MADE = "runtime/encoder.abi3.so"
+FLOORS = ("actors", "supervisors", "runtime")
+HAS_COMPILER = shutil.which(os.environ.get("CC") or "cc") is not None
+HAS_HEADERS = Path(sysconfig.get_path("include"), "Python.h").exists()
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    clone = tmp_path / "clone"
+    ignored = shutil.ignore_patterns("__pycache__", "*.so")
+    for floor in FLOORS:
+        shutil.copytree(ROOT / floor, clone / floor, ignore=ignored)
+    for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, clone)
+    return clone
+
+
+def wheel_of(clone: Path, **variables: str) -> tuple[Path, str]:
+    """The wheel that is built of a clone, and what is said meanwhile."""
+    done = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "made"],
+        cwd=clone, env={**os.environ, **variables}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done
+    (wheel,) = (clone / "made").iterdir()
+    return wheel, done.stdout + done.stderr
+
+
+def names(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as opened:
+        return {*opened.namelist()}
+
+
+@pytest.mark.skipif(not (HAS_COMPILER and HAS_HEADERS), reason="no compiler, or no Python.h")
+def test_a_wheel_has_the_encoder_and_is_for_this_platform_and_any_python(clone: Path) -> None:
+    wheel, _ = wheel_of(clone)
+
+    platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    assert wheel.name.endswith(f"-cp311-abi3-{platform}.whl")
+    assert {MADE, "runtime/encoder.pyi", "runtime/py.typed", "actors/__init__.py"} <= names(wheel)
+    with zipfile.ZipFile(wheel) as opened:
+        opened.extractall(clone / "installed")
+    run = "from runtime.encoder import encode_unescaped as e; print(e({'a': [1.5, None]}))"
+    done = subprocess.run(
+        [sys.executable, "-c", run], cwd=clone / "installed", capture_output=True, text=True
+    )
+    assert done.stdout == """b'{"a": [1.5, null]}'\n""", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [({"CC": "/nowhere/cc"}, "there is no C compiler"), ({"CC": "false"}, "says"),
+     ({"HATCH_BUILD_NO_HOOKS": "true"}, "")],
+    ids=["no compiler", "one that fails", "not wanted"],
+)  # fmt: skip
+def test_without_the_encoder_a_wheel_is_for_any_platform_and_says_why(
+    clone: Path, variables: dict[str, str], says: str
+) -> None:
+    wheel, said = wheel_of(clone, **variables)
+
+    assert wheel.name.endswith("-py3-none-any.whl")
+    assert MADE not in names(wheel)
+    assert says in said
+    assert ("okibi goes without its compiled encoder" in said) == (says != "")
+
+
+def test_without_the_encoder_or_with_one_for_another_processor_the_same_is_written(
+    clone: Path,
+) -> None:
+    run = "from runtime.marshal import unescaped_outcome_of as o; print(o({'a': [1.5, None]}).body)"
+    for other in (None, b"", b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00\xb7\x00" + bytes(44)):
+        if other is not None:
+            (clone / MADE).write_bytes(other)
+        done = subprocess.run(
+            [sys.executable, "-c", run], cwd=clone, capture_output=True, text=True
+        )
+        assert done.stdout == """b'{"a": [1.5, null]}'\n""", done.stderr
+
+
+@pytest.mark.skipif(not HAS_HEADERS, reason="no Python.h")
+def test_an_encoder_of_an_older_source_goes_where_there_will_be_no_newer_one(clone: Path) -> None:
+    (clone / MADE).write_bytes(b"")
+    os.utime(clone / MADE, (0, 0))
+
+    wheel, _ = wheel_of(clone, CC="false")
+
+    assert MADE not in names(wheel)
+    assert not (clone / MADE).exists()
