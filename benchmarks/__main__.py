@@ -19,6 +19,7 @@ from pathlib import Path
 from runtime.cli.bench.machine import this_machine
 from runtime.cli.out import forget
 from runtime.cli.until_signal import BY_SIGNAL, SIGPIPE
+from runtime.marshal import COMPILED
 
 from . import overhead
 from .actors import measure_actors
@@ -34,6 +35,10 @@ from .shown import show
 from .starts import starts
 
 Groups = dict[str, Callable[[], list[Row]]]
+ENCODED = {
+    True: "okibi's compiled encoder writes its results",
+    False: "no compiled encoder of okibi's is here: the standard library's writes its results",
+}
 
 
 def groups(rounds: int, count: int, *, full: bool) -> Groups:
@@ -108,6 +113,7 @@ def main() -> None:
         parser.error("--keep keeps all groups, of one run: with --full and without --only")
     about = this_machine()
     print(about.in_words())
+    print(ENCODED[COMPILED])
     print(
         f"{options.rounds} rounds of {LAPS} laps, in all of {options.count} small events in each"
         f" round after {options.count // 6}, interleaved"

@@ -7,7 +7,8 @@
 
    It is for speed alone (benchmarks/README.md, "JSON"): the standard library's encoder makes a new text
    of each key and value, and what refuses subclasses has to look through the whole result before it.
-   No library writes these bytes sooner. Of Python's stable ABI, so that one file serves 3.11 and later. */
+   No library writes these bytes sooner. Of Python's stable ABI, so that one file serves 3.11 and later;
+   so a text that is not ASCII keeps its UTF-8, as msgspec makes it do. */
 
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>

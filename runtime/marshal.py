@@ -309,6 +309,7 @@ try:
     from .encoder import encode_escaped, encode_unescaped
 except ImportError:
     encode_escaped = encode_unescaped = _left
+COMPILED = encode_unescaped is not _left
 
 escaped_outcome_of = _plainly(escaped=True, compiled=encode_escaped)
 unescaped_outcome_of = _plainly(escaped=False, compiled=encode_unescaped)
