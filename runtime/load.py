@@ -8,7 +8,9 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, cast
 
@@ -45,6 +47,7 @@ def load(handler: str, task_root: Path) -> Function:
     Args:
         handler: `module.name`; slashes in the module part stand for dots.
         task_root: the folder of the user's code; goes first on the path, before what layers bring.
+            What is in neither is also looked for where the process was started.
 
     Raises:
         InitError: typed and worded as the official client does it, where that has words.
@@ -58,18 +61,20 @@ def load(handler: str, task_root: Path) -> Function:
     if module_name.split(".")[0] in sys.builtin_module_names:
         words = f"Cannot use built-in module {module_name} as a handler module"
         raise InitError("Runtime.BuiltInModuleConflict", words)
-    refuse_conflicts(task_root)
     # An interpreter may live there itself, whose packages are not to hide those of an environment.
     theirs = () if sys.base_prefix.startswith("/opt/python") else LAYERS
     layers = [folder for folder in theirs if folder not in sys.path and os.path.isdir(folder)]
-    sys.path[:0] = [str(task_root), *layers]
+    roots = _roots(module_name, task_root, layers)
+    for root in roots:
+        refuse_conflicts(root)
+    sys.path[:0] = [*map(str, roots), *layers]
     module = _import(module_name)
     refuse_patched()
     try:
         target: object = getattr(module, name)
     except AttributeError:
         words = f"Handler '{name}' missing on module '{module_name}'"
-        hidden = _hidden(module_name, task_root)
+        hidden = _hidden(module_name, roots)
         raise InitError("Runtime.HandlerNotFound", words + hidden) from None
     except Exception as error:
         # A module's own `__getattr__`.
@@ -135,14 +140,29 @@ def _is_okibi(found: Path, own: Path) -> bool:
     return first.is_file() and first.read_bytes() == ours.read_bytes()
 
 
-def _hidden(module_name: str, task_root: Path) -> str:
+def _roots(module_name: str, task_root: Path, layers: Sequence[str]) -> list[Path]:
+    """The folders of the user's code: the task root, and where the process was started if that
+    lacks the handler.
+
+    Lambda says /var/task to an image too, wherever its code is: in AWS's own example that is in
+    /function, where the official client is started, and looks.
+    """
+    top = module_name.replace("/", ".").partition(".")[0]
+    with suppress(OSError):  # it has been removed
+        started_in = Path.cwd()
+        if started_in != task_root and not PathFinder.find_spec(top, [str(task_root), *layers]):
+            return [task_root, started_in]
+    return [task_root]
+
+
+def _hidden(module_name: str, roots: Sequence[Path]) -> str:
     """What to do if the user's file was not what was imported; else empty.
 
     Modules that okibi needs are there already when the user's folder goes first on the path.
     """
     top = module_name.replace("/", ".").partition(".")[0]
     imported = getattr(sys.modules.get(top), "__file__", None)
-    for own in (task_root / f"{top}.py", task_root / top / "__init__.py"):
+    for own in (root / name for root in roots for name in (f"{top}.py", f"{top}/__init__.py")):
         # Not `samefile`: in a zip there is none.
         if imported and own.is_file() and os.path.realpath(own) != os.path.realpath(imported):
             return f": it is {imported}, which had been imported, and hides {own}; rename that"

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
@@ -9,7 +10,8 @@ from unittest.mock import ANY
 import pytest
 
 from runtime.local import RuntimeApi
-from tests.runtime.side_by_side import beside
+from tests.runtime.sandbox import COMMAND, process_of
+from tests.runtime.side_by_side import beside, official_path
 
 HANDLERS = """
 import collections, decimal, json, multiprocessing, time
@@ -102,6 +104,21 @@ async def test_each_init_error_has_the_official_type_and_words(handler: str, roo
 async def test_slashes_in_a_handler_string_stand_for_dots(root: Path) -> None:
     async with beside("folder/inner.handler", root) as (ours, theirs):
         assert await ours.ask() == await theirs.ask() == "folder.inner"
+
+
+async def test_code_is_found_where_the_process_is_started_whatever_is_called_the_task_root(
+    root: Path,
+) -> None:
+    handler = "folder/inner.handler"
+    for command in (COMMAND, (sys.executable, "-m", "awslambdaric", handler)):
+        async with process_of(
+            handler,
+            task_root=root,
+            command=command,
+            LAMBDA_TASK_ROOT="/nowhere",
+            PYTHONPATH=official_path(),
+        ) as (_, api, _):
+            assert (await api.invoke(b"{}")).payload == b'"folder.inner"'
 
 
 @pytest.mark.parametrize("runtime", ["", "AWS_Lambda_python3.11", "AWS_Lambda_python3.13"])

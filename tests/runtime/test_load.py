@@ -198,6 +198,57 @@ def test_what_layers_bring_comes_behind_it(root: Path, monkeypatch: pytest.Monke
     assert none not in sys.path
 
 
+def test_where_the_task_root_lacks_the_handler_it_is_looked_for_where_the_process_was_started(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "function").mkdir()
+    (root / "function/elsewhere.py").write_text("handler = print")
+    monkeypatch.chdir(root / "function")
+
+    load("elsewhere.handler", root / "task")
+
+    assert sys.path[:2] == [str(root / "task"), str(root / "function")]
+
+
+@pytest.mark.parametrize("holds", ["task", "opt"])
+def test_what_the_task_root_or_a_layer_holds_is_looked_for_nowhere_else(
+    holds: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load_room, "LAYERS", (str(root / "opt"),))
+    for folder in ("task", "opt", "function"):
+        (root / folder).mkdir()
+    (root / holds / "held.py").write_text("handler = print")
+    (root / "function/runtime.py").write_text("")
+    monkeypatch.chdir(root / "function")
+
+    load("held.handler", root / "task")
+
+    assert str(root / "function") not in sys.path
+
+
+def test_where_the_code_is_elsewhere_conflicts_are_seen_there(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "elsewhere.py").write_text("handler = print")
+    (root / "actors.py").write_text("")
+    monkeypatch.chdir(root)
+
+    assert error_of("elsewhere.handler", root / "task").kind == "Runtime.ModuleNameConflict"
+
+
+def test_a_process_whose_folder_is_gone_has_its_task_root(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "gone").mkdir()
+    (root / "fine.py").write_text("handler = print")
+    monkeypatch.chdir(root / "gone")
+    (root / "gone").rmdir()
+
+    load("fine.handler", root)
+
+    assert error_of("absent.handler", root).kind == "Runtime.ImportModuleError"
+
+
 def test_where_the_interpreter_itself_lies_nothing_is_a_layer_s(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
