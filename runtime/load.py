@@ -6,6 +6,7 @@ documentation written for it go on being right.
 
 import importlib
 import os
+import site
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -68,7 +69,7 @@ def load(handler: str, task_root: Path) -> Function:
     for root in roots:
         refuse_conflicts(root)
     sys.path[:0] = [*map(str, roots), *layers]
-    module = _import(module_name)
+    module = _import(module_name, [str(task_root), *layers])
     refuse_patched()
     try:
         target: object = getattr(module, name)
@@ -169,9 +170,23 @@ def _hidden(module_name: str, roots: Sequence[Path]) -> str:
     return ""
 
 
-def _import(name: str) -> object:
+def _read_paths(folder: str) -> None:
+    """Read a folder's .pth files as AWS's own runtime does: setuptools has its `distutils` found by
+    one. What has this ending and is no text is a neural network, which can be of any size.
+    """
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    for name in names:
+        if name.endswith(".pth") and not name.startswith("."):
+            with suppress(OSError), open(os.path.join(folder, name), "rb") as file:
+                if b"\0" not in file.read(1024):
+                    site.addpackage(folder, name, None)
+
+
+def _import(name: str, folders: Sequence[str]) -> object:
     process = os.getpid()
     try:
+        for folder in folders:
+            _read_paths(folder)
         return importlib.import_module(name.replace("/", "."))
     except BaseException as error:
         # In a child that the module has forked, what ends it is no init error of its parent's.

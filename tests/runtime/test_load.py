@@ -249,6 +249,38 @@ def test_a_process_whose_folder_is_gone_has_its_task_root(
     assert error_of("absent.handler", root).kind == "Runtime.ImportModuleError"
 
 
+def test_pth_files_of_the_task_root_and_of_layers_are_read_as_by_aws_s_own_runtime(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer, vendored = root / "opt", root / "vendored"
+    for folder in (layer, vendored):
+        folder.mkdir()
+    monkeypatch.setattr(load_room, "LAYERS", (str(layer),))
+    (vendored / "bundled.py").write_text("handler = print")
+    (root / "mine.pth").write_text("vendored\n")
+    (layer / "theirs.pth").write_text("import sys; sys.path.append('by the layer')\n")
+    (root / "bundles.py").write_text("from bundled import handler")
+
+    load("bundles.handler", root)
+
+    assert sys.path[:2] == [str(root), str(layer)]
+    assert [str(vendored), "by the layer"] == sys.path[-2:]
+
+
+def test_a_neural_network_that_is_kept_as_pth_is_no_list_of_folders(root: Path) -> None:
+    (root / "model.pth").write_bytes(b"PK\x03\x04\0\0\x08\x08" + bytes(range(256)))
+    (root / "fine.py").write_text("handler = print")
+
+    load("fine.handler", root)
+
+
+def test_a_pth_file_that_leaves_is_an_init_error_as_a_module_that_does(root: Path) -> None:
+    (root / "leaves.pth").write_text("import sys; sys.exit(0)\n")
+    (root / "fine.py").write_text("handler = print")
+
+    assert error_of("fine.handler", root).kind == "SystemExit"
+
+
 def test_where_the_interpreter_itself_lies_nothing_is_a_layer_s(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
