@@ -122,26 +122,45 @@ def test_what_is_compiled_as_the_readme_says_is_not_compiled_again_after_a_zip(
 
 
 async def test_lambda_starts_the_script_of_a_package_as_it_starts_a_wrapper(tmp_path: Path) -> None:
-    (command,) = re.findall(r"^    (printf .*)", README.read_text("utf-8"), re.M)
-    (tmp_path / "package").mkdir()
-    told = command.replace("/var/task/okibi", str(README.parent))
-    await trio.run_process(["sh", "-c", told], cwd=tmp_path)
-    script = tmp_path / "package" / "bootstrap"
-    script.chmod(0o755)
+    settings = await _packaged(tmp_path)
     (tmp_path / "app.py").write_text("def handler(event, context):\n    return event\n")
-    settings = FunctionSettings(
-        handler="app.handler",
-        # A wrapper is given what it is in the place of.
-        command=(str(script), sys.executable, "-m", "awslambdaric"),
-        task_root=tmp_path,
-        environment={
-            "AWS_LAMBDA_EXEC_WRAPPER": str(script),
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        },
-    )
 
     async with open_local_lambda(settings) as function:
         assert (await function.invoke(b'{"n": 1}')).payload == b'{"n": 1}'
+
+
+async def test_the_script_of_a_package_leaves_the_function_the_path_that_it_was_given(
+    tmp_path: Path,
+) -> None:
+    own = tmp_path / "src"
+    own.mkdir()
+    (own / "mine.py").write_text("def handler(event, context):\n    return event\n")
+    (tmp_path / "app.py").write_text("from mine import handler\n")
+    settings = await _packaged(tmp_path, PYTHONPATH=str(own))
+
+    async with open_local_lambda(settings) as function:
+        assert (await function.invoke(b'{"n": 1}')).payload == b'{"n": 1}'
+
+
+async def _packaged(folder: Path, **environment: str) -> FunctionSettings:
+    """A function started by the README's script, in place of what Lambda would start."""
+    (command,) = re.findall(r"^    (printf .*)", README.read_text("utf-8"), re.M)
+    (folder / "package").mkdir()
+    told = command.replace("/var/task/okibi", str(README.parent))
+    await trio.run_process(["sh", "-c", told], cwd=folder)
+    script = folder / "package" / "bootstrap"
+    script.chmod(0o755)
+    return FunctionSettings(
+        handler="app.handler",
+        # A wrapper is given what it is in the place of.
+        command=(str(script), sys.executable, "-m", "awslambdaric"),
+        task_root=folder,
+        environment={
+            "AWS_LAMBDA_EXEC_WRAPPER": str(script),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            **environment,
+        },
+    )
 
 
 def test_each_row_beside_the_official_client_has_its_test_and_each_test_its_row() -> None:
