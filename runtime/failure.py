@@ -193,10 +193,14 @@ def _entries(error: BaseException) -> list[str]:
 
 
 def user_frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:
-    """The frames from the user's first own one on; all of them if none is the user's."""
+    """The frames from the user's first own one on; if none is the user's, as of a handler that was
+    made by `exec`, from the first that is not okibi's; all of them if there is none either.
+    """
     frames = list(traceback.extract_tb(trace))
-    at = next((n for n, frame in enumerate(frames) if is_users(frame.filename)), 0)
-    return frames[at:]
+    first = next((n for n, frame in enumerate(frames) if is_users(frame.filename)), None)
+    if first is None:
+        first = next((n for n, frame in enumerate(frames) if not is_below(frame.filename)), 0)
+    return frames[first:]
 
 
 def is_users(filename: str) -> bool:

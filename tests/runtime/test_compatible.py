@@ -49,6 +49,8 @@ def raises(event, context):
     errors = {"key": KeyError("missing"), "untellable": Untellable("x"), "exits": Exits()}
     raise errors[event["what"]]
 
+exec("def made(event, context): return 1 / len(event)")
+
 def shows(event, context):
     shown = json.dumps(vars(context), default=lambda _: None)
     return [sorted(vars(context)), json.loads(shown)["tenant_id"]]
@@ -156,6 +158,16 @@ async def test_each_error_has_its_own_type(what: str, root: Path) -> None:
     if what != "untellable":
         assert own["errorMessage"] == official["errorMessage"]
         assert own["stackTrace"] == official["stackTrace"]
+
+
+@pytest.mark.parametrize("handler", ["app.made", "os.path.join"])
+async def test_the_stack_of_a_handler_that_is_in_no_file_of_the_user_s_begins_with_it(
+    handler: str, root: Path
+) -> None:
+    async with beside(handler, root) as (ours, theirs):
+        own, official = await ours.ask(), await theirs.ask()
+
+    assert own == {**official, "requestId": ANY}
 
 
 async def test_what_vars_shows_of_the_context_is_the_same(root: Path) -> None:
