@@ -41,6 +41,7 @@ as in a sandbox that has a thousand of them for a while.
 import faulthandler
 import math
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -121,7 +122,7 @@ class Watchdog:
         if monotonic() >= self._tells_at:
             # It has been told of.
             self._tells_at = math.inf
-        threading.Thread(target=self._live, name="okibi watchdog", daemon=True).start()
+        threading.Thread(target=self._apart, name="okibi watchdog", daemon=True).start()
 
     def _import_ends(self) -> None:
         if self._import is not None:
@@ -185,6 +186,11 @@ class Watchdog:
             self._look.set()
 
     # -- the thread
+
+    def _apart(self) -> None:
+        # What a `def` on the main thread blocks, to wait for it, is not to end the process here.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        self._live()
 
     def _live(self) -> None:
         self._watch_start()

@@ -14,7 +14,7 @@ from tests.runtime.sandbox import COMMAND, process_of
 from tests.runtime.side_by_side import beside, official_path
 
 HANDLERS = """
-import collections, decimal, json, multiprocessing, time
+import collections, decimal, json, multiprocessing, os, signal, time
 
 Pair = collections.namedtuple("Pair", "a b")
 RESULTS = {
@@ -48,6 +48,11 @@ def raises(event, context):
         return stops(event, context)
     errors = {"key": KeyError("missing"), "untellable": Untellable("x"), "exits": Exits()}
     raise errors[event["what"]]
+
+def waits(event, context):
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+    os.kill(os.getpid(), signal.SIGUSR2)
+    return signal.sigwait([signal.SIGUSR2])
 
 exec("def made(event, context): return 1 / len(event)")
 
@@ -181,6 +186,11 @@ async def test_a_child_that_is_told_to_terminate_does(lanes: int | None, root: P
     apis = (None, None) if lanes is None else (RuntimeApi(max_concurrency=2), None)
     async with beside("app.children", root, many, apis=apis) as (ours, theirs):
         assert await ours.ask() == await theirs.ask() == [-signal.SIGTERM, True]
+
+
+async def test_a_def_may_block_a_signal_and_wait_for_it(root: Path) -> None:
+    async with beside("app.waits", root) as (ours, theirs):
+        assert await ours.ask() == await theirs.ask() == signal.SIGUSR2
 
 
 async def told(api: RuntimeApi, sent: dict[str, str]) -> Any:
