@@ -12,7 +12,7 @@ import msgspec
 import trio
 
 from runtime.cli.bench.functions import CRASHING, FUNCTIONS, RESTARTING
-from runtime.cli.bench.record import CrashTimes
+from runtime.cli.bench.record import LATE, CrashTimes
 from runtime.local import FunctionSettings, InvokeResult, LocalLambda, open_local_lambda
 
 __all__ = ["crash_times", "restart_time"]
@@ -22,6 +22,7 @@ WARM = 20
 # Times the limit that a handler sleeps which is to run into it.
 BEYOND = 4
 LIMIT = 60.0
+QUIET = "; measure anew on a quiet machine"
 
 
 async def crash_times(
@@ -74,11 +75,13 @@ async def restart_time(command: tuple[str, ...], environment: Mapping[str, str])
 
 @asynccontextmanager
 async def _warm(settings: FunctionSettings) -> AsyncGenerator[LocalLambda]:
-    with trio.fail_after(LIMIT):
+    with trio.move_on_after(LIMIT) as limit:
         async with open_local_lambda(settings, output=lambda _: None) as function:
             for _ in range(WARM):
                 _check(await function.invoke(GOOD), good=True)
             yield function
+    if limit.cancelled_caught:
+        raise RuntimeError(f"they are not over within {LIMIT:g} s{QUIET}")
 
 
 async def _until_good(function: LocalLambda, *, good: bool = False, **event: object) -> float:
@@ -92,5 +95,6 @@ async def _until_good(function: LocalLambda, *, good: bool = False, **event: obj
 def _check(result: InvokeResult, *, good: bool) -> bytes:
     if (result.function_error is None) is not good:
         answer = result.payload[:200].decode("utf-8", "replace")
-        raise RuntimeError(f"the handler for crashes answers with {answer}")
+        cure = QUIET if result.error_type in LATE else ""
+        raise RuntimeError(f"the handler for crashes answers with {answer}{cure}")
     return result.payload

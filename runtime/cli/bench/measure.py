@@ -17,7 +17,7 @@ from runtime.cli.bench.crashes import crash_times, restart_time
 from runtime.cli.bench.functions import CRASHING, FUNCTIONS, STAND_IN, okibi_stand_in
 from runtime.cli.bench.order import PEER, BenchOrder
 from runtime.cli.bench.plan import OKIBI, Purpose, Step, plan
-from runtime.cli.bench.record import CrashTimes, Results, Run, RunOrder
+from runtime.cli.bench.record import LATE, CrashTimes, Results, Run, RunOrder
 from runtime.cli.given import BadInput
 from runtime.cli.start_errors import last_said, read_error, stood_at, why_not_started
 from runtime.local import InvokeResult, open_local_lambda
@@ -157,7 +157,7 @@ class _Bench:
             if contender.name == PEER:
                 return times
             return attrs.evolve(times, restart=await restart_time(command, environment))
-        except (RuntimeError, trio.TooSlowError) as error:
+        except RuntimeError as error:
             raise BadInput(f"crashes on {contender.name}: {error}") from error
 
     async def _run(
@@ -204,9 +204,10 @@ class _Bench:
             )
         found = msgspec.json.decode(done.stdout, type=Run)
         if found.errors and handler == STAND_IN:
+            cure = "; give a longer --timeout" if found.errors.keys() <= set(LATE) else ""
             raise BadInput(
                 f"{contender.handler} on {contender.name}: the handler that stands in for it"
-                f" answers with {', '.join(found.errors)}"
+                f" answers with {', '.join(found.errors)}{cure}"
             )
         return found
 
@@ -250,7 +251,7 @@ def _refuse_error(contender: Contender, order: BenchOrder, result: InvokeResult)
         advice = f"{OUTLIVES}, or {ALONE}" if contender.name == PEER else OUTLIVES
     elif order.allow_errors:
         return
-    elif result.error_type in ("Runtime.DeadlineExceeded", "Sandbox.Timedout"):
+    elif result.error_type in LATE:
         advice = "give --timeout more, or an event that takes it less time"
     elif contender.name == PEER and contender.handler == order.settings.handler:
         advice = "name a plain def that it can serve with --peer-handler"

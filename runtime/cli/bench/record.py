@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-__all__ = ["TIMED_OUT", "CrashTimes", "Results", "Run", "RunOrder"]
+__all__ = ["LATE", "TIMED_OUT", "CrashTimes", "Results", "Run", "RunOrder"]
 
 TIMED_OUT = "Sandbox.Timedout"
 """The error type of an event that was not answered in its time."""
+LATE = ("Runtime.DeadlineExceeded", TIMED_OUT)
+"""Those of one that took too long, where okibi has answered for it before that, too."""
 
 
 @attrs.frozen

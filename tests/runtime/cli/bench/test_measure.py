@@ -14,6 +14,18 @@ from tests.runtime.side_by_side import skip_without_official
 
 APP = """
 import os
+from runtime import Handler
+from trio import sleep
+
+class Late(Handler):
+    # What stands in for it is a subclass, whose `handle` is replaced.
+    def __init_subclass__(cls):
+        async def handle(self, event, context):
+            await sleep(60)
+        cls.handle = handle
+
+    async def handle(self, event, context):
+        return event
 
 def echo(event, context):
     return event
@@ -77,6 +89,15 @@ def test_who_has_named_the_peer_s_handler_is_not_told_to_name_one(
 
     assert said.startswith("okibi: app.broken on awslambdaric fails on this event: ValueError: no")
     assert "; give an event that it can answer, or --allow-errors" in said
+
+
+def test_where_what_stands_in_is_late_a_longer_time_out_is_advised(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    said = refused(capfd, "app.Late", timeout="0.2", duration="0.05")
+
+    assert said.startswith("okibi: app.Late on okibi: the handler that stands in for it answers w")
+    assert said.endswith("; give a longer --timeout\n")
 
 
 @pytest.mark.parametrize(
