@@ -1,5 +1,6 @@
 """Sentences without which a report's figures could be misread."""
 
+import os
 import statistics
 from collections.abc import Sequence
 
@@ -8,6 +9,7 @@ from runtime.cli.bench.loads import event_mb, load_of, measured_mb, memory_of
 from runtime.cli.bench.machine import Machine
 from runtime.cli.bench.order import BenchOrder
 from runtime.cli.bench.record import TIMED_OUT, Results, Run
+from runtime.cli.given import number_of
 from runtime.local.sandbox import INIT_LIMIT
 
 __all__ = ["notes"]
@@ -59,13 +61,18 @@ COSTS = (
 )
 AT_ONCE = " with {} events at once"
 SLEEPS = (
-    "A server's processor time is that of a process that looks for its next event for a moment and"
-    " sleeps between its events; --concurrency measures it of a busy one."
+    "A server's processor time is that of a process that {}sleeps between its events; --concurrency"
+    " measures it of a busy one."
 )
+LOOKS = "looks for its next event for a moment and "
 AT_ONCE_AGAIN = (
     "With one event at a time each follows upon the last one's answer at once, and okibi looks for"
-    " it for OKIBI_BUSY_WAIT_US (300) before it sleeps, which is part of its processor time{}. With"
+    " it for OKIBI_BUSY_WAIT_US ({}) before it sleeps, which is part of its processor time{}. With"
     " that at 0 it is measured as it is where events are further apart."
+)
+ASLEEP = (
+    "With one event at a time each follows upon the last one's answer at once; OKIBI_BUSY_WAIT_US"
+    " is 0, so okibi sleeps before it all the same, as where events are further apart{}."
 )
 PEER_SLEEPS = "; the peer sleeps each time"
 IN_FLIGHT = (
@@ -82,10 +89,10 @@ CRASHES = (
     " runtime, beside a server on the same cores; from the start of the bad event, or from the end"
     " of its time, until the next one is answered. What two good events take there has a row of its"
     " own, and is the server's for the most part; what a crash takes more is the crash's. At a"
-    " time-out okibi answers OKIBI_DEADLINE_MARGIN_MS (100) before it. A warm restart, which okibi"
-    " alone has, is the same of a `Handler` that raises: a new instance, with an `init` of its own,"
-    " takes its place in the same process. A crash that ends the process costs a cold start, which"
-    " counts from the start of the new one."
+    " time-out okibi answers OKIBI_DEADLINE_MARGIN_MS ({}) before it, at half of its time at the"
+    " earliest. A warm restart, which okibi alone has, is the same of a `Handler` that raises: a"
+    " new instance, with an `init` of its own, takes its place in the same process. A crash that"
+    " ends the process costs a cold start, which counts from the start of the new one."
 )
 UNKNOWN = (
     "The system does not tell of processor time: an event is taken to compute for as long as it"
@@ -140,11 +147,13 @@ def notes(order: BenchOrder, results: Results, machine: Machine) -> tuple[str, .
     prices = order.prices
     runs, many = results.one_at_a_time, results.many_at_once
     served = [run for those in results.functions.values() for run in those]
+    busy_wait = _variable("OKIBI_BUSY_WAIT_US", "300")
+    looks, asleep = number_of(busy_wait) > 0, PEER_SLEEPS if order.peer else ""
     said = [
         ROUNDS.format(order.size.rounds, order.size.crash_rounds, RATIOS if order.peer else ""),
         SHARES,
-        AT_ONCE_AGAIN.format(PEER_SLEEPS if order.peer else ""),
-        CRASHES,
+        AT_ONCE_AGAIN.format(busy_wait, asleep) if looks else ASLEEP.format(asleep),
+        CRASHES.format(_variable("OKIBI_DEADLINE_MARGIN_MS", "100")),
         MEMORY if measured_mb(served) else NO_MEMORY.format(memory_of(order, served)),
         COSTS.format(
             prices.region,
@@ -158,7 +167,7 @@ def notes(order: BenchOrder, results: Results, machine: Machine) -> tuple[str, .
     if any(run.cpu_us is None for run in runs):
         said.append(UNKNOWN)
     elif not many:
-        said.append(SLEEPS)
+        said.append(SLEEPS.format(LOOKS if looks else ""))
     said += _several_cores(order, results)
     said += _few(runs)
     said += _sizes(results)
@@ -170,6 +179,11 @@ def notes(order: BenchOrder, results: Results, machine: Machine) -> tuple[str, .
     said += _others([*runs, *many])
     said += _too_little(results, order.memory_mb)
     return tuple(said)
+
+
+def _variable(name: str, otherwise: str) -> str:
+    """As all that was measured had it: it inherits what this process has."""
+    return os.environ.get(name) or otherwise
 
 
 def _in_flight(results: Results) -> list[str]:

@@ -314,6 +314,25 @@ def test_that_okibi_is_kept_busy_while_it_is_measured_is_said(tmp_path: Path) ->
     assert "processor time; the peer sleeps each time." in said(tmp_path, beside, peer=PEER)
 
 
+def test_variables_of_okibi_s_are_told_as_they_were_while_it_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "OKIBI_DEADLINE_MARGIN_MS (100) before it" in said(tmp_path)
+    assert "a process that looks for its next event for a moment" in said(tmp_path)
+
+    monkeypatch.setenv("OKIBI_DEADLINE_MARGIN_MS", "200")
+    monkeypatch.setenv("OKIBI_BUSY_WAIT_US", "1000")
+    assert "OKIBI_DEADLINE_MARGIN_MS (200) before it" in said(tmp_path)
+    assert "OKIBI_BUSY_WAIT_US (1000) before it sleeps" in said(tmp_path)
+
+    monkeypatch.setenv("OKIBI_BUSY_WAIT_US", "0")
+    beside = results([run(200)], [run(90)], peer=True)
+    assert "; OKIBI_BUSY_WAIT_US is 0, so okibi sleeps before it" in said(tmp_path)
+    assert "further apart; the peer sleeps each time." in said(tmp_path, beside, peer=PEER)
+    assert "is that of a process that sleeps between" in said(tmp_path)
+    assert "looks for" not in said(tmp_path)
+
+
 def test_a_machine_whose_cores_others_wanted_is_named(tmp_path: Path) -> None:
     def waited(*shares: float | None) -> str:
         runs = [run(200, server_waited=share) for share in shares]
