@@ -6,7 +6,8 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
@@ -63,14 +64,30 @@ async def measure(order: BenchOrder, on_step: Callable[[Step, int, int], None]) 
     contenders = {OKIBI: Contender(OKIBI, order.settings.handler)}
     if order.peer is not None:
         contenders[PEER] = Contender(PEER, order.peer)
-    with tempfile.TemporaryDirectory(prefix="okibi-bench-") as folder:
-        bench = _Bench(order, contenders, Path(folder))
+    with _temporary_folder() as folder:
+        bench = _Bench(order, contenders, folder)
         answers = {name: await bench.first_answer(each) for name, each in contenders.items()}
         steps = plan(order, PEER if order.peer is not None else None)
         for number, step in enumerate(steps):
             on_step(step, number, len(steps))
             await bench.perform(step)
     return Results(bench.functions, bench.stand_ins, bench.crashes, bench.many, answers[OKIBI])
+
+
+@contextmanager
+def _temporary_folder() -> Generator[Path]:
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="okibi-bench-")
+    except OSError as error:
+        raise _no_room(error) from error
+    with folder as name:
+        yield Path(name)
+
+
+def _no_room(error: OSError) -> BadInput:
+    return BadInput(
+        f"no temporary file can be written ({error.strerror}); set TMPDIR to a folder with room"
+    )
 
 
 def _runs() -> defaultdict[str, list[Run]]:
@@ -103,7 +120,8 @@ class _Bench:
         """Have the function serve the event once; keep what it answers.
 
         Raises:
-            BadInput: it does not start, or answers with an error that nobody has asked for.
+            BadInput: it does not start, or answers with an error that nobody has asked for, or
+                there is no room for its answer.
         """
         settings = attrs.evolve(
             self.order.settings,
@@ -131,7 +149,10 @@ class _Bench:
             pieces, answer = [b"null"], result.payload
         # As text in which each character is a byte: the stand-in reads it without okibi's own.
         told = json.dumps([piece.decode("latin-1") for piece in pieces])
-        (self.folder / contender.name).write_text(told, "utf-8")
+        try:
+            (self.folder / contender.name).write_text(told, "utf-8")
+        except OSError as error:
+            raise _no_room(error) from error
         return answer
 
     async def perform(self, step: Step) -> None:

@@ -2,7 +2,9 @@
 is said.
 """
 
+import errno
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -98,6 +100,24 @@ def test_where_what_stands_in_is_late_a_longer_time_out_is_advised(
 
     assert said.startswith("okibi: app.Late on okibi: the handler that stands in for it answers w")
     assert said.endswith("; give a longer --timeout\n")
+
+
+def test_a_disk_without_room_for_what_is_temporary_is_one_sentence_and_2(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(folder / "nowhere"))
+    assert refused(capfd, "app.echo") == (
+        "okibi: no temporary file can be written (No such file or directory); set TMPDIR to a"
+        " folder with room\n"
+    )
+
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert "written (No space left on device); set TMPDIR" in refused(capfd, "app.echo")
 
 
 @pytest.mark.parametrize(
