@@ -96,7 +96,7 @@ def _end_at_once(error: OSError, _: Sequence[Lane]) -> None:
 
 
 def end_child(error: BaseException | None) -> NoReturn:
-    """End a child whose handler is over in a thread: the answer is its parent's.
+    """End a child that is through with what has forked it: the answer is its parent's.
 
     Its exit code is that of a program that ends so. It ends at once, without `atexit`.
 

@@ -3,13 +3,13 @@
     function (one_for_one)
     ├─ children     the user's own, supervised as the Function says; first, so handlers find them
     └─ lambda (one_for_one)
-       ├─ clock           notices that the sandbox was frozen
        ├─ asyncio         only if asked for: keeps the loop that asyncio's handlers run on
+       ├─ clock           notices that the sandbox was frozen
        ├─ responder-0 …   one a lane
        ├─ workers (one_for_one)
        │  └─ worker-0 …
        ├─ dispatcher
-       ├─ snapstart         in a SnapStart sandbox, until it is restored
+       ├─ snapstart       in a SnapStart sandbox, until it is restored
        ├─ extension       unless it is turned off; its registration must precede the first GET /next
        └─ poller-0 …      one a lane; last, so the first GET /next leaves when all else stands
 
@@ -146,11 +146,10 @@ def tree(
         registration: the extension's connection; None to be none.
     """
     ledger = serving.ledger
-    extension = [
-        Child(partial(Extension, kept, connect), id="extension", shutdown=GRACE)
-        for kept in (registration,)
-        if kept is not None
-    ]
+    extension: list[Child[Any]] = []
+    if registration is not None:
+        kept = partial(Extension, registration, connect)
+        extension.append(Child(kept, id="extension", shutdown=GRACE))
     clock = Child(partial(Clock, ledger), id="clock", shutdown=GRACE)
     responders = [
         Child(
