@@ -292,7 +292,7 @@ class PartitionSupervisor(Supervisor):
 
     async def _add(self, number: int) -> None:
         spec = self.flags.children[number]
-        known = self._spare.pop(spec.id) if spec.id in self._spare else None
+        known = self._spare.pop(spec.id, None)
         place = self._places[spec.id] = known or Place(spec)
         await self._fill(place)
 

@@ -258,11 +258,10 @@ class Children:
 
     def ask(self, place: Place) -> None:
         """Ask who lives there to end, without waiting; call off the next attempt."""
+        place.move(Event.STOP)
         process = place.process
         if process is None:
-            place.move(Event.STOP)
             return
-        place.move(Event.STOP)
         self._asked.setdefault(process, trio.current_time())
         if place.spec.shutdown == BRUTAL_KILL:
             process.kill()
