@@ -60,7 +60,7 @@ class Row:
     def __str__(self) -> str:
         if not self.ratios:
             return f"  {self.name:41} {self.told}"
-        spread = f"({min(self.ratios):.2f} to {max(self.ratios):.2f})"
+        spread = f"({figure(min(self.ratios))} to {figure(max(self.ratios))})"
         said = f"  {self.name:41} {self.told:24} {figure(self.median, self.bar):>6}  {spread}"
         if self.bar is not None:
             said += f"  bar {self.bar:.2f}: {'met' if self.met else 'MISSED'}"

@@ -62,6 +62,10 @@ def test_on_which_side_of_its_bar_a_median_lies_is_to_be_seen(
     assert f" {shown}  (" in str(row(median, bar=bar, at_least=True))
 
 
+def test_the_rounds_are_told_with_as_many_digits_as_their_median() -> None:
+    assert " 0.032  (0.025 to 0.036)" in str(row(0.025, 0.032, 0.036))
+
+
 def test_where_a_ratio_would_say_nothing_the_figures_are_told_alone() -> None:
     made = Row("crashes", "time-out", (), told="okibi -98.0, awslambdaric 31.9 ms")
 
