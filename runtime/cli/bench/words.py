@@ -48,14 +48,15 @@ class Table:
 
 
 def number(value: float) -> str:
-    """With about three digits; a whole number without a point.
+    """With two or three digits; a whole number without a point.
 
-    >>> [number(value) for value in (0.123, 1.234, 12.34, 123.4, 12345.6, 1.0)]
-    ['0.12', '1.23', '12.3', '123', '12,346', '1']
+    >>> [number(value) for value in (0.0123, 0.123, 1.234, 12.34, 123.4, 12345.6, 1.0)]
+    ['0.012', '0.12', '1.23', '12.3', '123', '12,346', '1']
     """
     if value == int(value):
         return f"{int(value):,}"
-    digits = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
+    size = abs(value)
+    digits = 3 if size < 0.1 else 2 if size < 10 else 1 if size < 100 else 0
     return f"{value:,.{digits}f}"
 
 
