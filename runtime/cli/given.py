@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
+from runtime.local import FunctionSettings
 from runtime.local.invoke_path import MAX_EVENT_SIZE
 from runtime.marshal import wrong_with
 from runtime.settings import ELSEWHERE, served_here
@@ -19,6 +20,7 @@ __all__ = [
     "number_of",
     "see_that_files_can_be_opened",
     "see_that_functions_are_served_here",
+    "settings_of",
 ]
 
 
@@ -51,6 +53,23 @@ def handler_of(text: str, option: str = "handler") -> str:
             " folder/app.handler"
         )
     return text
+
+
+def settings_of(handler: str, timeout: str, memory: int = 128) -> FunctionSettings:
+    """Those of a function of the current folder.
+
+    Raises:
+        BadInput: one of them is wrong, or the folder is gone.
+    """
+    seconds = number_of(timeout)
+    if not 0 < seconds < math.inf:
+        raise BadInput(f"--timeout {timeout}: give seconds, more than 0")
+    try:
+        return FunctionSettings(handler_of(handler), timeout=seconds, memory=memory)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+    except FileNotFoundError as error:
+        raise BadInput("the current folder is gone; go to one that is there") from error
 
 
 def event_of(source: str | None) -> bytes:

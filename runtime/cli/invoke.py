@@ -1,6 +1,5 @@
 """`okibi invoke`: a function of the current folder, served and invoked in one command."""
 
-import math
 from functools import partial
 
 import attrs
@@ -9,10 +8,10 @@ import msgspec
 from runtime.cli.given import (
     BadInput,
     event_of,
-    handler_of,
     number_of,
     see_that_files_can_be_opened,
     see_that_functions_are_served_here,
+    settings_of,
 )
 from runtime.cli.out import write_err, write_out
 from runtime.cli.start_errors import ERROR, read_error, said_itself, stood_at, why_not_started
@@ -75,13 +74,7 @@ def read_order(handler: str, event: str | None, *, repeat: str, timeout: str) ->
     times = number_of(repeat)
     if not times.is_integer() or times < 1:
         raise BadInput(f"--repeat {repeat}: give a whole number, 1 or more")
-    seconds = number_of(timeout)
-    if not 0 < seconds < math.inf:
-        raise BadInput(f"--timeout {timeout}: give seconds, more than 0")
-    try:
-        settings = FunctionSettings(handler_of(handler), timeout=seconds)
-    except ValueError as error:
-        raise BadInput(str(error)) from error
+    settings = settings_of(handler, timeout)
     see_that_files_can_be_opened(FILES, "invoke", "allow more")
     return Order(settings, event_of(event), int(times))
 

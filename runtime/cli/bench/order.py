@@ -18,6 +18,7 @@ from runtime.cli.given import (
     number_of,
     see_that_files_can_be_opened,
     see_that_functions_are_served_here,
+    settings_of,
 )
 from runtime.local import FunctionSettings
 
@@ -121,17 +122,8 @@ def read_order(handler: str, event: str | None, given: Given) -> BenchOrder:
         BadInput: one of them is wrong.
     """
     see_that_functions_are_served_here()
-    timeout = given.get("timeout", "3")
-    seconds = number_of(timeout)
-    if not 0 < seconds < math.inf:
-        raise BadInput(f"--timeout {timeout}: give seconds, more than 0")
     memory = _memory(given.get("memory_size"))
-    try:
-        settings = FunctionSettings(handler_of(handler), timeout=seconds, memory=memory or 128)
-    except ValueError as error:
-        raise BadInput(str(error)) from error
-    except FileNotFoundError as error:
-        raise BadInput("the current folder is gone; go to one that is there") from error
+    settings = settings_of(handler, given.get("timeout", "3"), memory or 128)
     prices = read_prices(_path(given.get("prices")))
     json, markdown = _file("--json", given.get("json")), _file("--markdown", given.get("markdown"))
     if json is not None and markdown is not None and json.resolve() == markdown.resolve():

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from runtime.cli.given import BadInput, event_of, handler_of
+from runtime.cli.invoke import invoke
 
 
 @pytest.mark.parametrize("event", ["null", "5", "true", "-1.5"])
@@ -45,3 +46,15 @@ def test_what_is_no_json_in_any_encoding_is_told_of(body: bytes, tmp_path: Path)
 def test_a_handler_with_backslashes_is_told_how_one_is_written(handler: str) -> None:
     with pytest.raises(BadInput, match=r"has a backslash; write module\.name, as in .*folder/app"):
         handler_of(handler)
+
+
+def test_a_folder_that_is_gone_is_told_of_by_invoke_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+
+    assert invoke("app.handler", None) == 2
+    assert capfd.readouterr().err == "okibi: the current folder is gone; go to one that is there\n"
