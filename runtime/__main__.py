@@ -18,8 +18,7 @@ from .unneeded import import_trio  # noqa: E402
 import_trio()
 
 from .bootstrap import main  # noqa: E402
-from .ending import STOP_LIMIT  # noqa: E402
-from .watchdog import end_within  # noqa: E402
+from .ending import STOP_LIMIT, end_within  # noqa: E402
 
 
 def __getattr__(name: str) -> object:

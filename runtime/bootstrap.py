@@ -17,7 +17,7 @@ from actors.start import spawn, wait_started
 from .alarm import Alarm
 from .clock import FineClock
 from .depth import give_threads_stack
-from .ending import STOP_LIMIT, Ending, Root
+from .ending import STOP_LIMIT, Ending, Root, end_within
 from .extension import Registration
 from .failure import InitError, error_json, init_error
 from .forks import Forks
@@ -30,7 +30,7 @@ from .report import report_init_error
 from .settings import Settings, address_of, api_from, settings_from, threads_for
 from .transport import connect
 from .tree import Serving, tree
-from .watchdog import INIT_LIMIT, Watchdog, end_within
+from .watchdog import INIT_LIMIT, Watchdog
 
 logger = logs.logger("okibi")
 

@@ -28,6 +28,7 @@ child is stopped: what is answered then must ask for no event, and nobody may ho
 import math
 import os
 import signal
+import threading
 from collections.abc import Callable
 from functools import partial
 from time import monotonic, sleep
@@ -46,7 +47,6 @@ from .alarm import Alarm
 from .failure import Stopped
 from .lane import Lane
 from .logs import write_raw
-from .watchdog import end_within, start_daemon
 
 logger = logs.logger("okibi")
 
@@ -231,6 +231,38 @@ class Root(Supervisor):
         except Exception:
             self._ending.begin(1)
             raise
+
+
+def end_within(seconds: float, code: int) -> None:
+    """End the process, if it does not end by itself until then.
+
+    Called again, it changes the code only: the end comes no later for it.
+    """
+    global _counting
+    _code[:] = [code]
+
+    def end() -> None:
+        sleep(seconds)
+        write_raw(f"the process does not end by itself in {seconds:g} s")
+        os._exit(_code[0])
+
+    _counting = _counting or start_daemon(end, "okibi end")
+
+
+def start_daemon(act: Callable[[], None], name: str) -> bool:
+    """Start a thread that holds no end of the process; False, and the log is told, where none can
+    be started.
+    """
+    try:
+        threading.Thread(target=act, name=name, daemon=True).start()
+    except RuntimeError as error:
+        write_raw(f"{name}: {error}")
+        return False
+    return True
+
+
+_code: list[int] = []
+_counting = False
 
 
 def each(process: Process, do: Callable[[Process], None]) -> None:

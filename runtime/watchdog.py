@@ -45,7 +45,6 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
 from time import monotonic, sleep
 
 import trio
@@ -371,38 +370,6 @@ def _offset() -> float:
         before, now = monotonic(), trio.current_time()
         readings.append((monotonic() - before, before - now))
     return min(readings)[1]
-
-
-def end_within(seconds: float, code: int) -> None:
-    """End the process, if it does not end by itself until then.
-
-    Called again, it changes the code only: the end comes no later for it.
-    """
-    global _counting
-    _code[:] = [code]
-
-    def end() -> None:
-        sleep(seconds)
-        write_raw(f"the process does not end by itself in {seconds:g} s")
-        os._exit(_code[0])
-
-    _counting = _counting or start_daemon(end, "okibi end")
-
-
-def start_daemon(act: Callable[[], None], name: str) -> bool:
-    """Start a thread that holds no end of the process; False, and the log is told, where none can
-    be started.
-    """
-    try:
-        threading.Thread(target=act, name=name, daemon=True).start()
-    except RuntimeError as error:
-        write_raw(f"{name}: {error}")
-        return False
-    return True
-
-
-_code: list[int] = []
-_counting = False
 
 
 def _line_of_main_thread() -> str:
