@@ -53,7 +53,13 @@ logger = logs.logger("okibi")
 
 # What a distrusted instance may take for its `terminate` while its worker could serve.
 REPLACED_GRACE = 1.0
+# Seconds before another instance is made where the last ones, one after the other, were each ended
+# by a task of their own before any event had been given to them: the first follows at once. Such a
+# task, which finds no database say, would crash a thousand times a second, each with its lines in
+# the log. The most is less than the shortest time-out, for an event may wait meanwhile.
+PAUSES = (0.0, 0.02, 0.1, 0.5)
 _INIT, _TERMINATE = "in the init of a new instance", "in the terminate of an old instance"
+_PAUSE = "waiting to make a new instance, since a task of the last one's own ended it at once"
 
 
 class Worker(Actor):
@@ -74,8 +80,8 @@ class Worker(Actor):
     """
 
     __slots__ = (
-        "_before", "_changing", "_instance", "_late", "_me", "_missed", "_running", "decoder",
-        "ledger", "loop", "make", "say", "settings", "stateful",
+        "_before", "_changing", "_instance", "_late", "_me", "_missed", "_running", "_vain",
+        "decoder", "ledger", "loop", "make", "say", "settings", "stateful",
     )  # fmt: skip
 
     def __init__(
@@ -106,6 +112,8 @@ class Worker(Actor):
         # What the context variables were before a handler that may have set some.
         self._before: Variables | None = None
         self._changing = _INIT
+        # How many instances in a row have ended by themselves before an event was theirs.
+        self._vain = 0
 
     @property
     def doing(self) -> str:
@@ -134,6 +142,9 @@ class Worker(Actor):
                     del error
             reason = crashed(RuntimeError("its instance is replaced"))
             await self._terminate_instance(reason, REPLACED_GRACE)
+            if self._vain > 1:
+                self._changing = _PAUSE
+                await trio.sleep(PAUSES[min(self._vain, len(PAUSES)) - 1])
             self._changing = _INIT
 
     async def terminate(self, reason: ExitReason) -> None:
@@ -162,6 +173,7 @@ class Worker(Actor):
     async def _one_instance(self, started: Callable[[], None]) -> BaseException | None:
         """The life of one instance. Gives what the worker itself is to end with, if anything."""
         serving = False
+        vain, self._vain = self._vain, 0
         try:
             async with trio.open_nursery() as nursery:
                 instance = self.make()
@@ -188,6 +200,9 @@ class Worker(Actor):
                 self._settle(lane, delivery, outcome)
         finally:
             self._changing = _TERMINATE
+            if (self._me, None) in self.ledger.ready.items():
+                # Or a task of its own has cancelled its nursery.
+                self._vain = vain + 1
             self.ledger.worker_not_ready(self._me)
         if self._running is not None:
             # A Cancelled that was nobody's: of a scope of the handler's that had ended.
