@@ -147,6 +147,22 @@ class Ledger:
         if count > ABANDON_LIMIT * len(self.lanes):
             self.fail(f"{what} is one of {count} that do not end in time")
 
+    def torn(self, step: str, error: BaseException) -> bool:
+        """A step that is whole or not at all was left in its middle, by what no room can have
+        foreseen: a signal handler of the user's has raised there, for a time limit that his code
+        has left ticking. What it had done by then nobody knows, and an answer, or an event, would
+        be waited for until the platform's time-out. So the process ends, and tells the invoker now.
+        Not with other lanes, whose events would be lost by that.
+
+        Returns:
+            Whether it does.
+        """
+        ends = len(self.lanes) == 1
+        if ends:
+            kind = type(error).__name__
+            self.fail(f"{kind} was raised in the middle of okibi's own work, {step}")
+        return ends
+
     def started(self, lane: Lane) -> None:
         """Count a start of one of a lane's actors: again and again, with no event between, is a
         failure of that lane's. A single lane's is its supervisor's to count.

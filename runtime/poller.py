@@ -97,8 +97,12 @@ class Poller(Actor):
                     continue
                 finally:
                     self._parked = None
-            if not self._read(transport):
-                return
+            try:
+                if not self._read(transport):
+                    return
+            except BaseException as torn:
+                self.ledger.torn("as an event was read", torn)
+                raise
 
     def _read(self, transport: Transport) -> bool:
         """Read what has come; False if the connection is gone, or nothing more can come.

@@ -1,6 +1,7 @@
 """The responder: writes what is to be said on one lane."""
 
 import errno
+from collections.abc import Callable
 
 import trio
 from trio.lowlevel import checkpoint
@@ -25,10 +26,17 @@ class Responder(Actor):
     loop: its end, or a status before a streamed answer is over. The poller is to see that first,
     lest the answer is lost. So, woken, it writes a pass later: behind what the poller sees, and, of
     a whole answer, what the handler has set off.
+
+    Args:
+        lane: what it writes on.
+        torn: told of what leaves a write in its middle; whether the process ends by it.
     """
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(
+        self, lane: Lane, torn: Callable[[str, BaseException], bool] = lambda step, error: False
+    ) -> None:
         self.lane = lane
+        self.torn = torn
 
     async def run(self) -> None:
         lane = self.lane
@@ -86,6 +94,11 @@ class Responder(Actor):
                 raise
             # The poller sees the same from its side, and decides what it means.
             logger.debug("lane %d cannot be written to: %s", lane.index, error)
+        except BaseException as torn:
+            if self.torn("as an answer was written", torn):
+                # What has gone out is not known, so no more may follow it on this connection.
+                lane.broken()
+            raise
         else:
             lane.flushed()
         finally:

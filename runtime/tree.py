@@ -206,7 +206,7 @@ def _worker(serving: Serving) -> Worker:
 
 def _responder(ledger: Ledger, lane: Lane) -> Responder:
     ledger.started(lane)
-    return Responder(lane)
+    return Responder(lane, ledger.torn)
 
 
 def _poller(serving: Serving, lane: Lane, connect: Connect) -> Poller:

@@ -354,11 +354,15 @@ class Worker(Actor):
             flush()
         finally:
             # Even if what stands in the place of standard output raises SystemExit.
-            if delivery.settle(outcome, self._me):
-                # Not before what the handler has set off, an actor's end and restart say: with the
-                # answer the next event may be there, and is to find that done.
-                self.ledger.settled(lane, at_once=not others_wait())
-            self.ledger.worker_idle(self._me)
+            try:
+                if delivery.settle(outcome, self._me):
+                    # Not before what the handler has set off, an actor's end and restart say: with
+                    # the answer the next event may be there, and is to find that done.
+                    self.ledger.settled(lane, at_once=not others_wait())
+                self.ledger.worker_idle(self._me)
+            except BaseException as torn:
+                self.ledger.torn("as an answer was given", torn)
+                raise
 
 
 # An error's traceback holds the frame that catches it. A name for the error in that frame would
