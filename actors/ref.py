@@ -142,6 +142,11 @@ class Address(Generic[A_co]):
     ) -> None:
         """As `cast`, but never waits: no room is MailboxFull.
 
+        Not from a `__del__`, nor from a weakref's callback: the garbage collector calls these in
+        the middle of anything, of trio's own loop as well, which then loses whom it was to wake.
+        Have it done there by `run_sync_soon` of a token that `trio.lowlevel.current_trio_token()`
+        gave before, and let no ActorExited out of what that calls.
+
         Raises:
             RuntimeError: this is no thread that runs trio; see `from_thread` and `Door`.
         """
@@ -159,7 +164,7 @@ class Address(Generic[A_co]):
         await _send(self.process(), message, "send")
 
     def send_nowait(self, message: object) -> None:
-        """As `send`, but never waits: no room is MailboxFull.
+        """As `send`, but never waits: no room is MailboxFull. Nor from a `__del__` (`cast_nowait`).
 
         Raises:
             RuntimeError: as `cast_nowait`.
