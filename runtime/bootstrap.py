@@ -34,6 +34,11 @@ from .watchdog import INIT_LIMIT, Watchdog
 
 logger = logs.logger("okibi")
 
+CANCELLED = (
+    "trio has cancelled its whole run, as it does when a system task, or what run_sync_soon was "
+    "given, has crashed"
+)
+
 
 def main(arguments: Sequence[str], *, collect: bool = False) -> int:
     """Serve until told to stop. The process's exit code: a death never looks like success.
@@ -130,12 +135,20 @@ async def serve(
             nursery.start_soon(ending.run)
             for each in fine:
                 nursery.start_soon(each.ring)
-            not_started = await _start_error(root)
-            if not_started is None:
-                watchdog.initialised()
-                # What lives now lives for good: the collector need not look at it again.
-                gc.freeze()
-            reason = await root.wait_dead()
+            try:
+                not_started = await _start_error(root)
+                if not_started is None:
+                    watchdog.initialised()
+                    # What lives now lives for good: the collector need not look at it again.
+                    gc.freeze()
+                reason = await root.wait_dead()
+            except trio.Cancelled:
+                # Nobody else cancels this. The tree is shielded from it, and would serve on without
+                # whoever ends it.
+                ending.fail(CANCELLED)
+                with trio.CancelScope(shield=True):
+                    await ending.run()
+                raise
             nursery.cancel_scope.cancel()
     for lane in lanes:
         lane.close()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from runtime.bootstrap import CANCELLED
 from runtime.local import Happening, RuntimeApi
 from tests.runtime.sandbox import (
     COMMAND,
@@ -226,6 +227,53 @@ async def test_a_tree_that_gives_up_ends_the_process_with_another_code_than_0() 
     async with process_of("tree.dying") as (process, _, said):
         assert await process.wait() == 1
     assert b"again and again" in b"".join(said)
+
+
+BESIDE = """\
+import trio
+from actors import Server
+from runtime import Function
+from supervisors import Child
+
+
+class Kept(Server):
+    async def terminate(self, reason):
+        print("kept ends:", reason)
+
+
+async def crash():
+    raise LookupError("beside the tree")
+
+
+def callback():
+    raise LookupError("beside the tree")
+
+
+async def handler(event, context):
+    if event == "task":
+        trio.lowlevel.spawn_system_task(crash)
+    else:
+        trio.lowlevel.current_trio_token().run_sync_soon(callback)
+
+
+function = Function(handler, children=[Child(Kept)])
+"""
+
+
+@pytest.mark.parametrize("what", ["task", "callback"])
+async def test_what_crashes_beside_the_tree_and_cancels_all_of_it_ends_the_process_in_order(
+    what: str, tmp_path: Path
+) -> None:
+    (tmp_path / "app.py").write_text(BESIDE)
+    async with process_of("app.function", task_root=tmp_path) as (process, api, said):
+        await api.invoke(b'"%s"' % what.encode())
+        # It served on, and its end was nobody's: no actor had its terminate.
+        with trio.fail_after(5):
+            assert await process.wait() == 1
+    told = b"".join(said).decode()
+    assert "kept ends: shutdown" in told
+    assert CANCELLED in told
+    assert "LookupError: beside the tree" in told
 
 
 async def test_a_runtime_api_that_says_500_ends_the_process_with_another_code_than_0() -> None:
