@@ -152,10 +152,11 @@ class Ledger:
         foreseen: a signal handler of the user's has raised there, for a time limit that his code
         has left ticking. What it had done by then nobody knows, and an answer, or an event, would
         be waited for until the platform's time-out. So the process ends, and tells the invoker now.
-        Not with other lanes, whose events would be lost by that.
+        Not with other lanes, whose events would be lost by that: there who tells of it sees to it
+        that his lane goes on.
 
         Returns:
-            Whether it does.
+            Whether it ends.
         """
         ends = len(self.lanes) == 1
         if ends:

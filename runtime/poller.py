@@ -101,7 +101,9 @@ class Poller(Actor):
                 if not self._read(transport):
                     return
             except BaseException as torn:
-                self.ledger.torn("as an event was read", torn)
+                if not self.ledger.torn("as an event was read", torn):
+                    # Nor would the parser know what to make of what follows.
+                    self._broken("what has come over it is lost")
                 raise
 
     def _read(self, transport: Transport) -> bool:

@@ -32,7 +32,7 @@ from .failure import (
 )
 from .handler import Instance, is_awaitable
 from .lane import Lane
-from .ledger import Ledger
+from .ledger import Ledger, wake
 from .logs import flush, log_error
 from .marshal import (
     LambdaContextUnmarshalError,
@@ -361,7 +361,9 @@ class Worker(Actor):
                     self.ledger.settled(lane, at_once=not others_wait())
                 self.ledger.worker_idle(self._me)
             except BaseException as torn:
-                self.ledger.torn("as an answer was given", torn)
+                if not self.ledger.torn("as an answer was given", torn):
+                    # It may be there, and nobody have been told.
+                    wake(lane.writer)
                 raise
 
 

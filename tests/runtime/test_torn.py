@@ -12,9 +12,9 @@ from runtime.lane import Lane
 from runtime.responder import Responder
 from runtime.wire import chunk
 from tests.runtime.lanes import NEXT, Wire, ended, lane_of, settled, streaming, write
-from tests.runtime.played import event, world
+from tests.runtime.played import Played, event, world
 from tests.runtime.player import bench, fresh
-from tests.runtime.stage import Watched, ledger_of
+from tests.runtime.stage import Inbox, Watched, ledger_of
 
 pytestmark = pytest.mark.usefixtures(fresh.__name__)
 
@@ -29,6 +29,13 @@ def rings(*_: object) -> None:
 
 def words(step: str) -> str:
     return f"LeftTicking was raised in the middle of okibi's own work, {step}"
+
+
+class Rings(Watched):
+    """A watch that is interrupted as an answer is settled."""
+
+    def settled(self) -> None:
+        rings()
 
 
 async def test_what_was_read_and_not_taken_ends_the_process(
@@ -48,10 +55,6 @@ async def test_what_was_read_and_not_taken_ends_the_process(
 
 
 async def test_so_does_an_answer_that_nobody_may_have_been_told_of(nursery: trio.Nursery) -> None:
-    class Rings(Watched):
-        def settled(self) -> None:
-            rings()
-
     failures = list[str]()
     stage = await bench(nursery)
     stage.ledger.fail, stage.ledger.watch = failures.append, Rings()
@@ -77,13 +80,13 @@ async def torn_by(wire: Wire, lane: Lane, failures: list[str]) -> None:
 async def test_and_one_of_which_nobody_knows_how_much_is_out_nor_does_more_of_it_follow() -> None:
     written = bytearray()
 
-    class Rings(Wire):
+    class Tears(Wire):
         def send(self, data: memoryview) -> int:
             written.extend(data)
             raise LeftTicking
 
     failures = list[str]()
-    lane, wire = lane_of(), Rings()
+    lane, wire = lane_of(), Tears()
     settled(lane)
     await torn_by(wire, lane, failures)
 
@@ -93,7 +96,7 @@ async def test_and_one_of_which_nobody_knows_how_much_is_out_nor_does_more_of_it
 
 
 async def test_a_stream_of_which_a_piece_may_be_lost_has_no_good_end() -> None:
-    class Rings(Wire):
+    class Tears(Wire):
         taken = 0
 
         def send(self, data: memoryview) -> int:
@@ -105,15 +108,52 @@ async def test_a_stream_of_which_a_piece_may_be_lost_has_no_good_end() -> None:
     failures = list[str]()
     lane = lane_of()
     made = streaming(lane)
-    await torn_by(Rings(), lane, failures)
+    await torn_by(Tears(), lane, failures)
 
     assert failures == [words("as an answer was written")]
     assert not lane.go_on(made, chunk(b"two"))
     assert write(ended(lane, made)) == NEXT
 
 
-def test_beside_other_lanes_it_does_not_for_their_events_would_be_lost() -> None:
+# -- beside other lanes, whose events would be lost with the process
+
+
+async def test_beside_other_lanes_what_was_read_costs_its_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failures, wires = list[str](), list[Played]()
+
+    async def read() -> None:
+        async with world() as made:
+            made.ledger.fail = failures.append
+            made.ledger.lanes.append(lane_of())
+            wires.append(made.wire)
+            monkeypatch.setattr(Lane, "event", rings)
+            await made.say(event())
+
+    with pytest.raises(BaseExceptionGroup):
+        await read()
+    assert failures == []
+    assert wires[0].closed
+
+
+async def test_beside_other_lanes_an_answer_that_is_there_is_told_of(
+    nursery: trio.Nursery,
+) -> None:
+    failures = list[str]()
+    stage = await bench(nursery)
+    stage.ledger.fail, stage.ledger.watch = failures.append, Rings()
+    stage.ledger.lanes.append(lane_of())
+    writer = Inbox()
+    stage.lane.writer = await start(nursery, lambda: writer)
+
+    await stage.tell("echo")
+    assert failures == []
+    assert writer.mail == [None]
+
+
+def test_beside_other_lanes_a_write_is_left_to_who_comes_next() -> None:
     failures = list[str]()
 
-    assert not ledger_of(2, failures).torn("as an event was read", LeftTicking())
+    assert not ledger_of(2, failures).torn("as an answer was written", LeftTicking())
     assert failures == []
