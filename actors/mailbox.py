@@ -391,6 +391,8 @@ class Mailbox:
             turn: what is done with a message, if that is the same for each, and never waits.
         """
         task, unpark = current_task(), self._unpark
+        if self._reader is task:
+            self._reader = None  # it runs, so it waits no more: it was torn out of that
         if turn is not None:
             self.turns = Turns(turn, _LOOK)
 

@@ -1,6 +1,7 @@
 """What does as `receive` in a loop of its own, and what a message is handed over in."""
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Coroutine, Generator
+from typing import cast
 
 import attrs
 import pytest
@@ -45,6 +46,27 @@ async def test_a_receiver_refuses_to_be_a_second_reader(nursery: trio.Nursery) -
 
     with pytest.raises(trio.BusyResourceError, match="another task reads"):
         await mailbox.receiver()()
+
+
+async def test_who_was_torn_out_of_its_wait_as_that_began_may_wait_anew(
+    nursery: trio.Nursery,
+) -> None:
+    mailbox, taken = Mailbox(), list[object]()
+
+    async def reader() -> None:
+        # As a signal handler's error leaves it that comes before the first step of the wait.
+        begun = cast("Coroutine[object, object, object]", mailbox.receiver()())
+        begun.close()
+        receive = mailbox.receiver()
+        mailbox.offer("first")
+        while len(taken) < 2:
+            taken.append(await receive())
+
+    nursery.start_soon(reader)
+    await wait_all_tasks_blocked()
+    mailbox.offer("second")
+    await wait_all_tasks_blocked()
+    assert taken == ["first", "second"]
 
 
 async def test_a_receiver_that_is_cancelled_loses_no_message() -> None:
