@@ -176,9 +176,10 @@ class Process:
         checked(reason)
         if grace is not None:
             check_grace(self.path, grace)
-        if self._asked is None and self.reason is None:
+        if self.phase is not Phase.DEAD:
             # First what raises in another thread: half a stop would be a hang.
             self._begin_grace(self.grace if grace is None else grace)
+        if self._asked is None and self.reason is None:
             self._asked = reason
             self.doom = self.doom or reason
             if self.drains and self.phase is Phase.RUNNING:
@@ -317,7 +318,7 @@ class Process:
             return reason
         # An outer cancellation must not cut the clean-up, and the grace must end it.
         self._kill.shield = True
-        self._begin_grace(self.grace)
+        self._begin_grace(self.grace if self._asked is None else math.inf)
         try:
             await hooks.awaited(self.actor.terminate(reason), self.actor, "terminate")
             ended = KILLED if self._killed else NORMAL
@@ -341,10 +342,9 @@ class Process:
         return self._stop is not None or trio.current_time() >= self._kill.deadline
 
     def _begin_grace(self, grace: float) -> None:
-        if math.isinf(self._kill.deadline):
-            self._kill.deadline = trio.current_time() + grace
-            if self.on_grace is not None:
-                self.on_grace()
+        self._kill.deadline = min(self._kill.deadline, trio.current_time() + grace)
+        if self.on_grace is not None:
+            self.on_grace()
 
     # -- turning to its mailbox
 

@@ -208,6 +208,9 @@ class Ref(Address[A_co]):
     def stop(self, reason: ExitReason = SHUTDOWN, *, grace: float | None = None) -> None:
         """Ask it to end; its grace begins, after which it is killed (OTP: `exit/2`).
 
+        Asked again, by its supervisor perhaps, it keeps the first reason, and has no longer than
+        whoever gave it the least.
+
         Args:
             reason: what its `terminate`, its monitors and its supervisor are told.
             grace: seconds it has for that; its own, if left out.

@@ -8,6 +8,7 @@ import logging
 import weakref
 from collections.abc import Awaitable, Callable
 from functools import partial
+from math import inf
 
 import attrs
 import pytest
@@ -154,6 +155,24 @@ async def test_the_grace_counts_from_the_stop_not_from_terminate(
 
     assert await alone(life, lambda ref: ref.stop(), grace=2.0) is KILLED
     assert trio.current_time() - began == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(("first", "second"), [(60.0, 4.0), (4.0, 60.0), (inf, 4.0)])
+async def test_asked_to_stop_again_it_has_the_shortest_grace(
+    first: float, second: float, autojump_clock: MockClock
+) -> None:
+    def ask_twice(ref: Ref[Life]) -> None:
+        ref.stop(grace=first)
+        ref.stop(grace=second)
+
+    assert await alone(Life(cleanup=trio.sleep_forever), ask_twice, grace=3.0) is KILLED
+    assert trio.current_time() == pytest.approx(4.0)
+
+
+async def test_a_stop_without_limit_has_none_in_terminate(autojump_clock: MockClock) -> None:
+    life = Life(cleanup=partial(trio.sleep, 100))
+
+    assert await alone(life, lambda ref: ref.stop(grace=inf), grace=2.0) is SHUTDOWN
 
 
 async def test_an_actor_that_ends_by_itself_has_its_grace_for_terminate(

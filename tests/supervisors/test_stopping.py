@@ -74,6 +74,17 @@ async def test_a_child_that_does_not_end_within_its_grace_is_killed(
     assert stage.said().endswith("term b shutdown; term a shutdown")
 
 
+async def test_a_child_that_somebody_gave_longer_has_no_more_than_its_shutdown(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    top = await supervise(nursery, Supervision([stage.child("a", cleanup=trio.sleep_forever)]))
+    player("a").process().stop(grace=3600)
+    await trio.sleep(1)
+
+    with trio.fail_after(5.1):
+        await stop(top)
+
+
 async def test_brutal_kill_runs_no_terminate(stage: Stage, nursery: trio.Nursery) -> None:
     tree = Supervision([stage.child("a", shutdown=BRUTAL_KILL), stage.child("b")])
 
