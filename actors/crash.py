@@ -137,7 +137,8 @@ def _report_of(
     request = message if isinstance(message, Request) else None
     client = request.client if request is not None and request.wanted else None
     caller = None if request is None else request.caller
-    waiting = (*(process.deferred or ()), *left)
+    # Not who asked for what it was handling, though that reply may have been put off already.
+    others = [each for each in (*(process.deferred or ()), *left) if each is not message]
     report = CrashReport(
         path=process.path,
         incarnation=process.incarnation,
@@ -148,7 +149,7 @@ def _report_of(
         traceback=_traceback(reason.error, whole=shown["whole"]),
         client=stack_of(client),
         client_name="" if client is None else client.name,
-        callers=sum(isinstance(other, Request) and other.wanted for other in waiting),
+        callers=sum(isinstance(other, Request) and other.wanted for other in others),
         unread=len(left),
         log=shown["log"],
     )

@@ -152,7 +152,9 @@ def _callers(process: Process) -> int:
     # Copies: from another thread, the loop changes them meanwhile.
     queued = (*tuple(mailbox.data), *tuple((mailbox._senders or {}).values()))
     waiting = (process.current, *tuple(process.deferred or ()), *queued)
-    return sum(isinstance(message, Request) and message.waited_for for message in waiting)
+    # Each once: the reply to what it is at may have been put off already.
+    requests = {message for message in waiting if isinstance(message, Request)}
+    return sum(request.waited_for for request in requests)
 
 
 def _window(actor: object, now: float) -> int:

@@ -121,6 +121,20 @@ async def test_a_report_says_how_many_callers_waited_besides(
     assert "with 2 messages unread, while 3 more callers waited" in str(report)
 
 
+async def test_whose_reply_was_put_off_before_the_crash_is_no_other_caller(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Torn(Vase):
+        async def drop(self, how: object = "hard") -> None:
+            self.later.append(self.reply_later())
+            await super().drop(how)
+
+    await crash(Torn)
+
+    [report] = reports(caplog)
+    assert (report.callers, "waited" in str(report).splitlines()[0]) == (0, False)
+
+
 async def test_a_caller_that_gave_up_is_not_said_to_wait(
     caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
 ) -> None:

@@ -209,6 +209,23 @@ async def test_callers_whose_reply_was_put_off_or_who_wait_for_room_are_counted(
     nursery.cancel_scope.cancel()
 
 
+async def test_a_caller_whose_reply_is_put_off_by_what_goes_on_is_counted_once(
+    nursery: trio.Nursery,
+) -> None:
+    class Later(Worker):
+        async def work(self, what: str) -> None:
+            reply = self.reply_later()
+            await trio.sleep(100)
+            reply.send(None)
+
+    worker = await start(nursery, Later)
+    nursery.start_soon(worker.call, Worker.work, "long")
+    await wait_all_tasks_blocked()
+
+    assert snapshot(worker).callers == 1
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_message_is_redacted_by_its_actor(nursery: trio.Nursery) -> None:
     class Discreet(Worker):
         def format_status(self, status: Status) -> Status:
