@@ -43,7 +43,7 @@ from .flags import (
     performs,
 )
 from .life import Event
-from .place import Children, Place
+from .place import Place
 from .restarter import Restarter
 from .spec import Child, as_children, check_significant, factory_of
 from .spec_errors import BadCombination, InvalidExtraArguments, InvalidMaxChildren
@@ -242,9 +242,6 @@ class DynamicSupervisor(Restarter):
 
     # -- its life
 
-    def children(self, nursery: trio.Nursery) -> Children:
-        return Children(self._process, nursery, self._factory)
-
     async def stop_children(self) -> None:
         """All are asked, then all are waited for: each has its own grace from when it was asked."""
         for place, _ in self._restarting.values():
@@ -285,7 +282,7 @@ class DynamicSupervisor(Restarter):
         self._begun += 1
         place = Place(child, f"{what}-{self._begun}")
         try:
-            return await self._children.start(place, make)
+            return await self._children.start(place, make or self._factory(child))
         except StartError as failure:
             raise refusal_of(failure) from failure.reason.error
 
@@ -336,7 +333,7 @@ class DynamicSupervisor(Restarter):
     async def _start_again(self, place: Place) -> None:
         waiting = self._restarting.pop(place.id)
         try:
-            ref = await self._children.start(place)
+            ref = await self._children.start(place, self._factory(place.spec))
         except StartError as failure:
             self._restarting[place.id] = waiting
             self._start_failed(place, failure)

@@ -143,21 +143,14 @@ class Children:
     Args:
         owner: the supervisor's own process.
         nursery: where they live.
-        make: gives what makes the actor of a spec.
     """
 
-    __slots__ = ("_asked", "_make", "_nursery", "_owner", "_sits", "_took", "living")
+    __slots__ = ("_asked", "_nursery", "_owner", "_sits", "_took", "living")
 
-    def __init__(
-        self,
-        owner: Process,
-        nursery: trio.Nursery,
-        make: Callable[[Child[Any]], Callable[[], Actor]] = factory_of,
-    ) -> None:
+    def __init__(self, owner: Process, nursery: trio.Nursery) -> None:
         self.living: dict[Process, Place] = {}
         self._owner = owner
         self._nursery = nursery
-        self._make = make
         self._asked: dict[Process, float] = {}
         self._took: dict[Process, float] = {}
         self._sits: dict[Process, str] = {}
@@ -172,13 +165,13 @@ class Children:
 
         Args:
             place: where.
-            make: who, if it is not what the spec makes: for places that share one.
+            make: who, if it is not what the spec alone makes.
 
         Raises:
             StartError: it failed, took too long, or its name is taken; nobody lives there then.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        process = self._put(place, make or self._make(place.spec))
+        process = self._put(place, make or factory_of(place.spec))
         try:
             if not await process.starts_within(place.spec.start_timeout):
                 raise await self._late(place, process)

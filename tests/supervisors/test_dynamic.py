@@ -43,6 +43,7 @@ from supervisors import (
     State,
     Supervision,
     Supervisor,
+    Tasks,
     after_extra,
     snapshot,
     supervise,
@@ -372,3 +373,24 @@ async def test_a_stray_message_does_not_harm_a_pool(caplog: pytest.LogCaptureFix
 
         assert await counted(pool) == (0, 0, 0, 0)
         assert "was sent 'hello'" in caplog.text
+
+
+@pytest.mark.parametrize("flags", [Dynamic(), Tasks()])
+async def test_a_pool_that_has_ended_leaves_nothing_to_the_garbage_collector(
+    flags: Dynamic | Tasks,
+) -> None:
+    async def once() -> None:
+        async with trio.open_nursery() as nursery:
+            pool = await supervise(nursery, flags)
+            await pool.call(DynamicSupervisor.start_child, Child(Idle, restart=TEMPORARY))
+            await stop(pool)
+
+    await once()
+    gc.collect()
+    gc.disable()
+    try:
+        await once()
+
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
