@@ -132,6 +132,7 @@ class Worker(Actor):
 
     async def live(self, started: Callable[[], None]) -> None:
         self._me = self.ref
+        born = copy_context()
         while True:
             error = await self._one_instance(started)
             await self._put_back()
@@ -146,6 +147,9 @@ class Worker(Actor):
                 self._changing = _PAUSE
                 await trio.sleep(PAUSES[min(self._vain, len(PAUSES)) - 1])
             self._changing = _INIT
+            # What the next one begins for good, tasks and actors, is of no event, nor of a tenant.
+            self._before = born.copy()
+            await self._put_back()
 
     async def terminate(self, reason: ExitReason) -> None:
         self.ledger.worker_not_ready(self.ref)

@@ -18,7 +18,8 @@ from runtime.current import (
     xray_trace_id,
 )
 from runtime.trace_variable import VARIABLE as TRACE_VARIABLE
-from runtime.wire import TRACE
+from runtime.wire import TENANT, TRACE
+from tests.runtime.player import Player, answer, bench, fresh
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +92,32 @@ async def test_a_task_left_behind_keeps_the_one_it_was_started_for() -> None:
         go_on.set()
 
     assert said == ["a"]
+
+
+@pytest.mark.usefixtures(fresh.__name__)
+async def test_what_an_instance_begins_in_init_is_of_no_event_though_it_replaces_one_that_failed(
+    nursery: trio.Nursery,
+) -> None:
+    expect(2)
+    said: list[tuple[str, str | None]] = []
+
+    class Lasting(Player):
+        async def init(self) -> None:
+            await super().init()
+            self.nursery.start_soon(self._listen)
+
+        async def handle(self, event: object, context: object) -> object:
+            raise ValueError(tenant_id())
+
+        async def _listen(self) -> None:
+            said.append((request_id(), tenant_id()))
+
+    stage = await bench(nursery, Lasting, stateful=True)
+    for _ in range(2):
+        failed = await stage.give(b"{}", headers={TENANT.decode(): "blue"})
+        assert answer(failed)["errorMessage"] == "blue"
+
+    assert said == [("", None)] * 3
 
 
 def test_a_plain_thread_is_marked_with_the_only_one_in_flight() -> None:
