@@ -113,6 +113,8 @@ def _of(process: Process, now: float) -> Snapshot:
     doing, reason = ("", "") if message is process.doom is None else _shown(process)
     alive = process.phase is not Phase.DEAD
     places = actor.places if isinstance(actor, Parent) else ()
+    # A loop that waits at one place only does so in a line of its own (`receiver_of`).
+    waits = process.task is not None and process.mailbox._reader is process.task
     return Snapshot(
         process.path,
         type(actor).__name__ if isinstance(actor, Actor) else "",
@@ -128,7 +130,7 @@ def _of(process: Process, now: float) -> Snapshot:
         age=now - process.began,
         message=doing,
         message_age=0.0 if message is None else now - process.since,
-        sits=line_of(process.task, _HERE) if alive else "",
+        sits=line_of(process.task, _HERE) if alive and not waits else "",
     )
 
 

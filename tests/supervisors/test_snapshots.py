@@ -12,6 +12,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from actors import (
     NO_REPLY,
     NORMAL,
+    Actor,
     MailboxPolicy,
     Name,
     Reply,
@@ -21,6 +22,7 @@ from actors import (
     start,
     stop,
 )
+from actors.actor import receiver_of
 from supervisors import Child, Restart, Snapshot, Supervision, Supervisor, snapshot, supervise
 from tests.supervisors.stage import Stage, leave, player
 
@@ -185,6 +187,20 @@ async def test_an_actor_that_waits_for_its_next_message_is_at_nothing(
 
     assert (seen.message, seen.message_age, seen.sits, seen.callers) == ("", 0.0, "", 0)
     await stop(worker)
+
+
+async def test_nor_is_one_whose_loop_waits_at_one_place_only(nursery: trio.Nursery) -> None:
+    class Loop(Actor):
+        async def run(self) -> None:
+            receive = receiver_of(self)
+            while True:
+                await receive()
+
+    loop = await start(nursery, Loop)
+    await wait_all_tasks_blocked()
+
+    assert (snapshot(loop).sits, str(snapshot(loop))) == ("", "Loop (Loop)")
+    await stop(loop)
 
 
 async def test_callers_whose_reply_was_put_off_or_who_wait_for_room_are_counted(
