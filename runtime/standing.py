@@ -22,8 +22,9 @@ from typing import Any, TypeVar, cast
 
 import trio
 
-from actors import Address, Ref
+from actors import Address, NoProcess, Ref
 from actors.frames import Frames, frames_of, line_of
+from actors.process import Process
 
 from .delivery import Delivery, Outcome, State
 from .failure import LATE, DeadlineExceeded, error_json, is_below, is_own, is_users, is_users_own
@@ -220,16 +221,25 @@ def _users(frames: Frames) -> list[traceback.FrameSummary]:
 def _waiting(frames: Frames) -> str:
     """Whose reply is waited for, if it is an actor's, and which line that one is at."""
     for frame, _ in reversed(frames):
-        if frame.f_code is _CALL:
-            process, request = frame.f_locals.get("process"), frame.f_locals.get("request")
-            if process is None or request is None:
-                return ""
-            line = line_of(process.task)
-            at = f" (it is at {line})" if line else ""
-            return f", waiting for {process.path} to answer {request.method}{at}"
         if is_users(frame.f_code.co_filename):
             return ""
+        if frame.f_code.co_name != "call":
+            continue
+        known = frame.f_locals
+        if frame.f_code is _CALL:
+            process, request = known.get("process"), known.get("request")
+            return "" if process is None or request is None else _asked(process, request.method)
+        if isinstance(known.get("address"), Address):
+            # A Door's, or the asyncio loop's: another task waits in the place of this code.
+            with suppress(NoProcess, RuntimeError):
+                return _asked(known["address"].process(), known["method"].__name__)
     return ""
+
+
+def _asked(process: Process, method: str) -> str:
+    line = line_of(process.task)
+    at = f" (it is at {line})" if line else ""
+    return f", waiting for {process.path} to answer {method}{at}"
 
 
 def _doing(worker: Ref[Any]) -> str:

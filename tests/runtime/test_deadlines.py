@@ -143,6 +143,15 @@ async def test_one_that_waits_for_an_actor_says_for_whom_and_where_that_one_is()
         assert "functions/tree.py:" in words
 
 
+@pytest.mark.parametrize("handler", ["tree.plain", "tree.looped"])
+async def test_so_does_one_that_waits_in_a_thread_or_on_asyncio_s_loop(handler: str) -> None:
+    async with running(handler, timeout=0.5) as sandbox:
+        told = await sandbox.ask({"name": "a", "do": "wait for the server"})
+        _, words = told["errorMessage"].split(", waiting for ")
+        assert words.startswith("/function/children/visits to answer hang (it is at ")
+        assert "functions/tree.py:" in words
+
+
 async def test_an_event_that_no_worker_became_free_for_says_what_the_worker_was_at() -> None:
     async with running("tree.returning", timeout=0.5) as sandbox:
         await sandbox.ask({"name": "a", "do": "raise"})

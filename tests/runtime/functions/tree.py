@@ -7,8 +7,8 @@ import time
 import attrs
 import trio
 
-from actors import Name, Server
-from runtime import Function, Handler, Workers
+from actors import Name, Server, from_thread
+from runtime import Function, Handler, Workers, from_asyncio
 from supervisors import Child
 
 
@@ -89,7 +89,13 @@ async def crash():
 def threaded(event, context):
     if event.get("do") == "sleep":
         time.sleep(3)
+    if event.get("do") == "wait for the server":
+        from_thread.call(VISITS, Visits.hang)
     return {"pid": os.getpid(), "main": threading.current_thread() is threading.main_thread()}
+
+
+async def on_asyncio(event, context):
+    await from_asyncio.call(VISITS, Visits.hang)
 
 
 @attrs.define(eq=False)
@@ -148,6 +154,7 @@ class FailingHandler(Handler[object]):
 
 function = Function(Greeter, [Child(Visits, name=VISITS)])
 plain = Function(threaded, [Child(Visits, name=VISITS)])
+looped = Function(on_asyncio, [Child(Visits, name=VISITS)], loop="asyncio")
 failing = Function(Greeter, [Child(Visits, name=VISITS), Child(Failing, id="database")])
 slow = Function(one, [Child(Slow, id="slow")])
 hanging = Function(Greeter, [Child(Hanging, id="slow")])
