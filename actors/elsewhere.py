@@ -8,6 +8,8 @@ from trio.lowlevel import current_root_task
 
 from .process import Process
 
+_HOW = "use `actors.from_thread`, a Door, or `trio.from_thread.run_sync` there"
+
 
 def refuse_elsewhere(process: Process, verb: str) -> None:
     """See that a process is asked in its own run.
@@ -26,5 +28,9 @@ def refuse_elsewhere(process: Process, verb: str) -> None:
 
 def elsewhere(process: Process, verb: str) -> RuntimeError:
     """The error of what is asked there."""
-    how = "use `actors.from_thread`, a Door, or `trio.from_thread.run_sync` there"
-    return RuntimeError(f"{process.path}: {verb} outside its run of trio; {how}")
+    return RuntimeError(f"{process.path}: {verb} outside its run of trio; {_HOW}")
+
+
+def not_here(what: str) -> RuntimeError:
+    """The error of what is looked for where there is no run."""
+    return RuntimeError(f"{what} inside a run of trio only; {_HOW}")

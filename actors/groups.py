@@ -16,7 +16,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_origin
 import attrs
 from trio.lowlevel import RunVar, cancel_shielded_checkpoint, checkpoint_if_cancelled
 
-from .elsewhere import refuse_elsewhere
+from .elsewhere import not_here, refuse_elsewhere
 from .exits import NO_PROCESS, ActorExited, ExitReason
 from .mailbox import MailboxFull
 from .names import check_address
@@ -293,3 +293,5 @@ def _registry() -> Registry:
         registry = Registry()
         _of_this_run.set(registry)
         return registry
+    except RuntimeError as no_run:
+        raise not_here("a Group's members are known") from no_run

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar, get_origin
 import attrs
 from trio.lowlevel import RunVar
 
+from .elsewhere import not_here
 from .exits import NoProcess
 from .process import Process
 from .ref import Address, Ref
@@ -81,13 +82,19 @@ def check_address(kind: str, key: object, actor: object, verb: str) -> None:
 
 
 def names() -> dict[str, Process]:
-    """The table of this run: who bears which name."""
+    """The table of this run: who bears which name.
+
+    Raises:
+        RuntimeError: this is no thread that runs trio.
+    """
     try:
         return _table.get()
     except LookupError:
         table: dict[str, Process] = {}
         _table.set(table)
         return table
+    except RuntimeError as no_run:
+        raise not_here("a Name is looked up") from no_run
 
 
 def register(name: Name[A], process: Process) -> None:

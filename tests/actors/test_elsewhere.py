@@ -13,6 +13,7 @@ from actors import (
     Down,
     Group,
     MailboxPolicy,
+    Name,
     Pending,
     Ref,
     Server,
@@ -30,6 +31,10 @@ class Clerk(Server):
 
     async def add(self, number: int) -> int:
         return number + 1
+
+
+CLERK = Name("clerk", Clerk)
+CLERKS = Group("clerks", Clerk)
 
 
 async def elsewhere(ask: Callable[[], Awaitable[object]]) -> None:
@@ -198,3 +203,18 @@ async def test_the_end_of_one_that_is_dead_is_told_in_any_run(nursery: trio.Nurs
     (told,) = await trio.to_thread.run_sync(trio.run, other_run)
     assert isinstance(told, Down)
     assert told.reason is SHUTDOWN
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: CLERK.whereis(),
+        lambda: CLERK.cast_nowait(Clerk.add, 1),
+        lambda: CLERKS.members(),
+    ],
+)
+async def test_a_thread_that_looks_for_a_name_or_a_group_itself_is_told_what_to_use(
+    ask: Callable[[], object],
+) -> None:
+    with pytest.raises(RuntimeError, match=r"inside a run of trio only; use .actors\.from_thread"):
+        await trio.to_thread.run_sync(ask)
