@@ -80,6 +80,10 @@ class Actor:
         returns what may be (`attrs.evolve`); room `status` has an example. Not `async`, and it
         changes nothing: it is called at any moment, also from other tasks.
 
+        An exception that leaves the actor is told to others as it is, as in OTP: to who called it,
+        and to its supervisor, which logs it when a restart fails or it gives up. So a secret does
+        not belong in its words.
+
         Args:
             status: `state`, `message`, `reply`, `reason` and `log`. A field that an attrs class
                 has declared with `repr=False` is not in the state.
