@@ -11,6 +11,7 @@ place until the last is off again (OTP has one loop, and an empty list of debug 
 """
 
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -18,7 +19,7 @@ import trio
 from trio.lowlevel import ParkingLot
 
 from . import logs
-from .exits import NOTHING, Exit, ExitReason, crash_in, crashed
+from .exits import NOTHING, CallCycle, Exit, ExitReason, crash_in, crashed
 from .hooks import awaited
 from .process import LAST, Process
 from .request import Request
@@ -90,7 +91,9 @@ class Debug:
             self._note("deferred", message)
         elif message.settled:
             self._count(went=1)
-            self._note("reply", message, reply=message.result())
+            # It may have been refused meanwhile, so that another's end can come.
+            with suppress(CallCycle):
+                self._note("reply", message, reply=message.result())
 
     def left(self, message: object, error: BaseException) -> None:
         """An exception has left it; a cancellation is none."""

@@ -164,7 +164,8 @@ class NoProcess(ActorExited):
 class CallCycle(RuntimeError):
     """Actors call each other in a circle: this call would have closed it and never returned.
 
-    OTP lets them wait until one of them times out. In one process all waits are known.
+    OTP lets them wait until one of them times out. In one process all waits are known. Or what
+    closed it was the wait for the end of one of them, who drains or is shielded, and could not end.
 
     Attributes:
         paths: who calls whom, beginning and ending with the actor that made this call.

@@ -25,7 +25,7 @@ from .mailbox import MailboxFull, MailboxStatistics, WhenFull
 from .pending import Pending
 from .process import CURRENT, Phase, Process, logger
 from .request import Request, message_name, shown
-from .waits import Wait, circle, refuse_circle, refuse_own_end
+from .waits import Wait, circle, let_end, refuse_circle, refuse_own_end
 
 A_co = TypeVar("A_co", covariant=True)
 P = ParamSpec("P")
@@ -256,6 +256,8 @@ class Ref(Address[A_co]):
             # Of one that was asked to stop and does not drain, this is the end.
             await checkpoint_if_cancelled()
             refuse_own_end(process, current_task())
+        elif caller is not None and process.doom is not None:
+            let_end(process, caller, current_task())
         return await process.wait_dead()
 
     def __eq__(self, other: object) -> bool:

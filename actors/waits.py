@@ -67,6 +67,34 @@ def refuse_circle(
     raise CallCycle(f"{' calls '.join(paths)}: {request} would never return", paths)
 
 
+def let_end(ending: Process, waiter: Process, task: Task) -> None:
+    """Refuse the calls that keep `ending` from the end that `task` of `waiter` is to wait for.
+
+    Those are calls of `waiter`, made before, by who is asked to end or by one that he waits for:
+    one that drains, or holds a shield, would wait for its answer until its grace is over, or for
+    ever. A call that is made later is refused as any that closes a circle.
+    """
+    if not ending.waits or not waits_for(waiter, task):
+        return
+    ways: dict[Process, tuple[str, ...]] = {ending: (waiter.path, ending.path)}
+    reached = [ending]
+    while reached:
+        process = reached.pop()
+        for waiting, (callee, request) in list(process.waits.items()):
+            # One that is cut has been woken by now, and lets its callee be.
+            parked = callee.holds(waiting) or (request is not None and request.parked)
+            if not parked or _is_over(waiting, callee, request) or not waits_for(process, waiting):
+                continue
+            if callee is not waiter:
+                if callee not in ways:
+                    ways[callee] = (*ways[process], callee.path)
+                    reached.append(callee)
+            elif request is not None:
+                paths = (process.path, *ways[process])
+                sentence = f"{' calls '.join(paths)}: {request} would never return"
+                request.fail(CallCycle(sentence, paths))
+
+
 def refuse_own_end(process: Process, task: Task) -> None:
     """See to it that `task` of an actor does not wait for the end of the actor.
 

@@ -24,6 +24,7 @@ from actors import (
 )
 from actors.process import Phase, Process
 from actors.start import GRACE, spawn
+from actors.waits import let_end
 
 from .flags import Backoff
 from .life import Event, State, after
@@ -260,6 +261,7 @@ class Children:
             process.kill()
         else:
             process.stop()
+        let_end(process, self._owner, trio.lowlevel.current_task())
 
     def kill(self, process: Process) -> None:
         """Cut one of them off, without waiting."""

@@ -3,7 +3,7 @@
 import attrs
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors import (
     ActorExited,
@@ -12,6 +12,7 @@ from actors import (
     Exit,
     MailboxPolicy,
     Name,
+    Ref,
     Server,
     StartError,
     WhenStopped,
@@ -149,6 +150,69 @@ async def test_a_task_beside_the_loop_may_wait_for_its_actor_to_drain(
 
     assert (await tired.wait()).kind == "shutdown"
     assert trio.current_time() == 0
+
+
+# -- a call that was on its way when the wait for its caller's end closed the circle
+
+
+class Clerk(Server):
+    """Calls another, or waits for its end, and says what came of it."""
+
+    async def ask(self, other: Ref["Clerk"]) -> str:
+        try:
+            return await other.call(Clerk.answer)
+        except CallCycle as cycle:
+            return str(cycle)
+
+    async def answer(self) -> str:
+        return "answer"
+
+    async def end(self, other: Ref["Clerk"]) -> str:
+        await trio.sleep(1)
+        return (await stop(other)).kind
+
+    async def pass_on(self, other: Ref["Clerk"], third: Ref["Clerk"]) -> str:
+        return await other.call(Clerk.ask, third)
+
+
+class Drains(Clerk):
+    when_stopped = WhenStopped.DRAIN
+
+
+@pytest.mark.parametrize("by_way_of_another", [False, True])
+async def test_a_call_is_refused_when_its_callee_waits_for_the_end_of_who_waits_for_it(
+    nursery: trio.Nursery, autojump_clock: MockClock, by_way_of_another: bool
+) -> None:
+    a, b, c = [await start(nursery, Drains, path=path, grace=60) for path in "abc"]
+    ended = await a.request(Clerk.end, b)
+    await wait_all_tasks_blocked()
+    if by_way_of_another:
+        said = await b.request(Clerk.pass_on, c, a)
+        words = "c calls a calls b calls c: answer() would never return"
+    else:
+        said = await b.request(Clerk.ask, a)
+        words = "b calls a calls b: answer() would never return"
+
+    assert await said.result() == words
+    assert await ended.result() == "shutdown"
+    assert trio.current_time() == 1
+    nursery.cancel_scope.cancel()
+
+
+async def test_it_is_not_where_that_one_is_cut_and_waits_no_more(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    a, c = [await start(nursery, Drains, path=path) for path in "ac"]
+    b = await start(nursery, Clerk, path="b")
+    ended = await a.request(Clerk.end, b)
+    await wait_all_tasks_blocked()
+    asked = await b.request(Clerk.pass_on, c, a)
+
+    assert await ended.result() == "shutdown"
+    with pytest.raises(ActorExited):
+        await asked.result()
+    assert await c.call(Clerk.ask, a) == "answer"
+    nursery.cancel_scope.cancel()
 
 
 # -- a wait that is over, though its task has had no turn yet

@@ -4,7 +4,18 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import Actor, ActorExited, CallCycle, Name, Ref, stop
+from actors import (
+    Actor,
+    ActorExited,
+    CallCycle,
+    ExitReason,
+    Name,
+    Ref,
+    Server,
+    WhenStopped,
+    debug,
+    stop,
+)
 from actors.names import names
 from supervisors import (
     INFINITY,
@@ -195,3 +206,71 @@ async def test_a_child_may_ask_its_supervisor_as_soon_as_its_init_has_returned(
 
     assert counted == [Counts(1, 1, 0, 1)]
     top.stop()
+
+
+# -- children that drain, and wait for their supervisor while it waits for their end
+
+
+class Drains(Server):
+    when_stopped = WhenStopped.DRAIN
+
+    async def end_me(self) -> str:
+        try:
+            await TOP.call(Supervisor.terminate_child, "drains")
+        except CallCycle as cycle:
+            return str(cycle)
+        return "answered"
+
+    async def ask(self) -> Counts:
+        return await TOP.call(Supervisor.count_children)
+
+    async def terminate(self, reason: ExitReason) -> None:
+        ENDED.append(reason.kind)
+
+
+DRAINS = Name("drains", Drains)
+ENDED: list[str] = []
+
+
+@pytest.mark.parametrize("traced", [False, True])
+async def test_one_that_has_itself_terminated_is_refused_and_ends(
+    nursery: trio.Nursery, autojump_clock: MockClock, traced: bool
+) -> None:
+    ENDED.clear()
+    tree = Supervision([Child(Drains, name=DRAINS, shutdown=60)])
+    top = await supervise(nursery, tree, name=TOP, path="/top")
+    if traced:
+        await debug.trace(top)
+
+    with trio.fail_after(5):
+        assert await DRAINS.call(Drains.end_me) == (
+            "/top/drains calls /top calls /top/drains: terminate_child('drains') would never return"
+        )
+        assert await counted(top) == [1, 0, 0, 1]
+    assert ENDED == ["shutdown"]
+    await stop(top)
+
+
+async def test_one_whose_question_waits_runs_its_terminate_when_a_sibling_takes_it_along(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    ENDED.clear()
+    tree = Supervision([Child(Drains, name=DRAINS), stage.child("a")], Strategy.ONE_FOR_ALL)
+    top = await supervise(nursery, tree, name=TOP, path="/top")
+    nursery.start_soon(top.call, Supervisor.start_child, Child(Slow, restart=Restart.TEMPORARY))
+    await wait_all_tasks_blocked()
+    player("a").cast_nowait(Player.leave, BOOM)
+    await wait_all_tasks_blocked()
+
+    with pytest.raises(ActorExited, match="/top/drains calls /top calls /top/drains: count_child"):
+        await DRAINS.call(Drains.ask)
+
+    assert (ENDED, trio.current_time()) == (["crashed"], 1)
+    await wait_all_tasks_blocked()
+    assert await DRAINS.call(Drains.ask) == Counts(2, 2, 0, 2)
+    await stop(top)
+
+
+class Slow(Server):
+    async def init(self) -> None:
+        await trio.sleep(1)
