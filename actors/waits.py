@@ -16,6 +16,8 @@ The price on the way of a call is one dictionary entry; the walk begins only whe
 for somebody.
 """
 
+from functools import partial
+from operator import is_
 from typing import NamedTuple
 
 from trio.lowlevel import Task
@@ -93,6 +95,8 @@ def let_end(ending: Process, waiter: Process, task: Task) -> None:
                 paths = (process.path, *ways[process])
                 sentence = f"{' calls '.join(paths)}: {request} would never return"
                 request.fail(CallCycle(sentence, paths))
+                # It may stand in line for room: who stands there looks when it is let in.
+                waiter.mailbox.turn_away(partial(is_, request))
 
 
 def refuse_own_end(process: Process, task: Task) -> None:

@@ -199,6 +199,23 @@ async def test_a_call_is_refused_when_its_callee_waits_for_the_end_of_who_waits_
     nursery.cancel_scope.cancel()
 
 
+async def test_so_is_one_that_stands_in_line_for_room(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    class Narrow(Drains):
+        mailbox = MailboxPolicy(1)
+
+    a, b = [await start(nursery, Narrow, path=path, grace=60) for path in "ab"]
+    ended = await a.request(Clerk.end, b)
+    await wait_all_tasks_blocked()
+    await a.cast(Clerk.answer)
+    said = await b.request(Clerk.ask, a)
+
+    assert await said.result() == "b calls a calls b: answer() would never return"
+    assert (await ended.result(), trio.current_time()) == ("shutdown", 1)
+    nursery.cancel_scope.cancel()
+
+
 async def test_it_is_not_where_that_one_is_cut_and_waits_no_more(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
