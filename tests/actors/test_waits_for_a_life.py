@@ -216,6 +216,32 @@ async def test_so_is_one_that_stands_in_line_for_room(
     nursery.cancel_scope.cancel()
 
 
+async def test_each_call_of_one_that_calls_another_twice_is_refused(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    said: list[str] = []
+
+    class Twice(Drains):
+        async def pass_on(self, other: Ref[Clerk], third: Ref[Clerk]) -> str:
+            async def ask() -> None:
+                said.append(await other.call(Clerk.ask, third))
+
+            async with trio.open_nursery() as both:
+                both.start_soon(ask)
+                both.start_soon(ask)
+            return ""
+
+    a, c = [await start(nursery, Drains, path=path, grace=60) for path in "ac"]
+    b = await start(nursery, Twice, path="b", grace=60)
+    ended = await a.request(Clerk.end, b)
+    await wait_all_tasks_blocked()
+    await b.cast(Clerk.pass_on, c, a)
+
+    assert (await ended.result(), trio.current_time()) == ("shutdown", 1)
+    assert said == ["c calls a calls b calls c: answer() would never return"] * 2
+    nursery.cancel_scope.cancel()
+
+
 async def test_it_is_not_where_that_one_is_cut_and_waits_no_more(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
@@ -229,6 +255,23 @@ async def test_it_is_not_where_that_one_is_cut_and_waits_no_more(
     with pytest.raises(ActorExited):
         await asked.result()
     assert await c.call(Clerk.ask, a) == "answer"
+    nursery.cancel_scope.cancel()
+
+
+async def test_one_that_waits_for_the_other_s_end_in_turn_has_its_grace(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    class Waits(Drains):
+        async def ask(self, other: Ref[Clerk]) -> str:
+            return str(await other.wait())
+
+    a = await start(nursery, Drains, path="a")
+    b = await start(nursery, Waits, path="b", grace=3)
+    ended = await a.request(Clerk.end, b)
+    await wait_all_tasks_blocked()
+    await b.cast(Clerk.ask, a)
+
+    assert (await ended.result(), trio.current_time()) == ("killed", 4)
     nursery.cancel_scope.cancel()
 
 
