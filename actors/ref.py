@@ -213,7 +213,8 @@ class Ref(Address[A_co]):
 
         Args:
             reason: what its `terminate`, its monitors and its supervisor are told.
-            grace: seconds it has for that; its own, if left out.
+            grace: seconds it has for that; its own, if left out. Asked more than once, by its
+                supervisor too, it has until the first of these graces is over.
 
         Raises:
             TypeError: `reason` is no ExitReason.
