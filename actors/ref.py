@@ -208,8 +208,7 @@ class Ref(Address[A_co]):
     def stop(self, reason: ExitReason = SHUTDOWN, *, grace: float | None = None) -> None:
         """Ask it to end; its grace begins, after which it is killed (OTP: `exit/2`).
 
-        Asked again, by its supervisor perhaps, it keeps the first reason, and has no longer than
-        whoever gave it the least.
+        Asked again, it keeps the first reason.
 
         Args:
             reason: what its `terminate`, its monitors and its supervisor are told.
@@ -245,7 +244,7 @@ class Ref(Address[A_co]):
         self._process.kill()
 
     async def wait(self) -> ExitReason:
-        """Wait until it has ended, and say why.
+        """Wait until it has ended, and say why; of one that has, also to who is cancelled.
 
         Raises:
             CallingSelf: an actor would wait for its own end.
@@ -259,6 +258,9 @@ class Ref(Address[A_co]):
             refuse_own_end(process, current_task())
         elif caller is not None and process.doom is not None:
             let_end(process, caller, current_task())
+        if process.phase is Phase.DEAD:
+            # Others have their turn all the same: who asks in a loop must not keep them from it.
+            await cancel_shielded_checkpoint()
         return await process.wait_dead()
 
     def __eq__(self, other: object) -> bool:

@@ -231,7 +231,7 @@ class Task(Generic[R_co]):
         over = self._process.reason is not None or self._process.deadline() == -math.inf
         by_another = over and not self._asked
         self.stop(grace=grace)
-        reason = await self._process.wait_dead()
+        reason = await self.ref.wait()
         reached = self.outcome_nowait()
         killed = reason.kind == "killed" and not by_another
         ended = isinstance(reached, Error) and (killed or reason == SHUTDOWN)

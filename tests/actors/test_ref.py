@@ -268,6 +268,24 @@ async def test_calls_and_casts_are_checkpoints(nursery: trio.Nursery) -> None:
     await stop(clerk)
 
 
+async def test_who_waits_for_the_end_of_one_that_has_ended_lets_others_have_their_turn(
+    nursery: trio.Nursery,
+) -> None:
+    clerk = await start(nursery, Clerk)
+    await stop(clerk)
+    turns = trio.Event()
+    nursery.start_soon(_set, turns)
+
+    for _ in range(5):
+        assert await clerk.wait() is SHUTDOWN
+
+    assert turns.is_set()
+
+
+async def _set(event: trio.Event) -> None:
+    event.set()
+
+
 # -- mistakes of the caller's
 
 
