@@ -14,6 +14,7 @@ import enum
 import math
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Generic, NamedTuple, Self, TypeVar, cast
 
@@ -294,9 +295,14 @@ class TaskStream(Generic[T, R]):
     def _stop(self) -> None:
         self._over = True
         if self._starting is not None:
-            # Its supervisor does not begin it, or stops it again.
-            self._starting[1].abandon()
+            item, asked = self._starting
             self._starting = None
+            # Its supervisor does not begin it, or stops it again.
+            asked.abandon()
+            if asked.done:
+                # It was begun after its reader had given up, so he was not told; or was refused.
+                with suppress(Exception):
+                    self._running[item] = cast("Task[R]", asked._request.result())
         for item, task in self._running.items():
             task.stop()
             if item.late and task.done:

@@ -127,6 +127,49 @@ async def test_a_reader_that_is_cancelled_while_the_supervisor_is_busy_loses_not
     assert begun == [7]
 
 
+class SlowInit(Server):
+    async def init(self) -> None:
+        await trio.sleep(10)
+
+
+async def test_what_was_begun_for_a_reader_who_had_given_up_is_stopped_with_the_others(
+    autojump_clock: MockClock,
+) -> None:
+    ended: list[float] = []
+
+    async def works(_: int) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            ended.append(trio.current_time())
+
+    async with some_tasks():
+        # Its supervisor is busy meanwhile, and begins the task when the reader is gone.
+        slow = Child(SlowInit, restart=Restart.TEMPORARY)
+        await TASKS.request(TaskSupervisor.start_child, slow)
+        async with TaskStream(TASKS, works, [1, 2], max_concurrency=1) as results:
+            with trio.move_on_after(1):
+                await anext(results)
+            await trio.sleep(20)
+            assert not ended
+
+        assert ended == [21]
+
+
+async def test_a_refusal_that_no_reader_has_heard_of_harms_no_end_of_the_stream(
+    autojump_clock: MockClock,
+) -> None:
+    async with some_tasks(max_children=1):
+        slow = Child(SlowInit, restart=Restart.TEMPORARY)
+        await TASKS.request(TaskSupervisor.start_child, slow)
+        async with TaskStream(TASKS, double, [1], max_concurrency=1) as results:
+            with trio.move_on_after(1):
+                await anext(results)
+            await trio.sleep(20)
+
+        assert trio.current_time() == 21
+
+
 async def test_a_stream_is_read_in_a_block_by_one_task_at_a_time(nursery: trio.Nursery) -> None:
     async with some_tasks() as tasks:
         stream = TaskStream(tasks, nap, [math.inf], max_concurrency=1)
