@@ -37,6 +37,7 @@ from outcome import Error, Outcome, Value
 
 from actors import NO_REPLY, SHUTDOWN, Actor, Address, Exit, Pending, Ref, logs
 from actors.brief import brief
+from actors.exits import crash_in
 from actors.process import CURRENT, Phase, Process
 from actors.request import Request
 from actors.start import GRACE, factory_name
@@ -108,10 +109,10 @@ class Running(Actor):
         process.current, process.since = request, trio.current_time()
         try:
             value = await begun(self._function, *request.args, **request.kwargs)
-        except Exit:
-            raise
         except Exception as error:
-            request.fail(error)
+            # A nursery that the function has opened wraps an Exit, too.
+            if not isinstance(crash_in(error), Exit):
+                request.fail(error)
             raise
         # What else leaves it (Cancelled, SystemExit) is told by the end of its process.
         request.answer(value)

@@ -164,6 +164,20 @@ async def test_a_kill_is_told_as_such_and_not_logged(caplog: pytest.LogCaptureFi
     assert said(caplog) == []
 
 
+async def test_an_exit_out_of_a_nursery_is_told_as_any_other() -> None:
+    async def leaves() -> None:
+        async with trio.open_nursery():
+            raise Exit(shutdown("moved"))
+
+    async with some_tasks():
+        task = await begin(leaves)
+
+        with pytest.raises(ActorExited) as gone:
+            await task.result()
+        assert gone.value.reason == shutdown("moved")
+        assert repr(await task.shutdown()) == repr(Error(gone.value))
+
+
 @pytest.mark.parametrize("kill", [True, False])
 async def test_all_awaiters_are_told_at_once_when_the_supervisor_ends(
     nursery: trio.Nursery, autojump_clock: MockClock, kill: bool
