@@ -273,7 +273,7 @@ class Mailbox:
         heapq.heappush(self.timers, timer)
 
     def end_with(self, message: object) -> None:
-        """Put a last message behind all that waits, senders that wait for room included."""
+        """Put a message behind all that waits, senders that wait for room included."""
         while self._senders:
             self._admit(self._senders)
         self._wake()

@@ -37,6 +37,13 @@ class Parent(Server):
     _began: float
     _ended: float
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # A property's, or a field's, is each instance's own.
+        if getattr(cls.mailbox, "when_full", None) is WhenFull.DROP_OLDEST:
+            # Among those would be its own word to start a child again, and that would never live.
+            raise TypeError(f"{cls.__name__}: a supervisor's mailbox drops nothing: say REJECT")
+
     # -- to override
 
     @property

@@ -222,14 +222,15 @@ class Children:
     def retry(self, place: Place, delay: float, uncounted: ExitReason | None = None) -> None:
         """Try again later, by way of the mailbox: what was asked meanwhile comes first.
 
-        Not as a `send`, which an actor that has just been asked to stop refuses.
+        Not as a `send`, which an actor that has just been asked to stop refuses; and whatever room
+        there is, for the mailbox may be one of the user's.
         """
         place.move(Event.RETRY)
         place.retry = message = Retry(place, uncounted)
         if delay > 0:
             self._owner.mailbox.add(Timer(trio.current_time() + delay, message))
         else:
-            self._owner.mailbox.offer(message)
+            self._owner.mailbox.end_with(message)
 
     # -- they go
 

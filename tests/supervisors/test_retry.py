@@ -4,7 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors import SHUTDOWN, start, stop
+from actors import SHUTDOWN, MailboxPolicy, Name, WhenFull, start, stop
 from supervisors import (
     Backoff,
     Dynamic,
@@ -156,3 +156,47 @@ async def test_with_back_off_nobody_waits_only_to_give_up(
 
     assert isinstance(gave_up.value.exceptions[0], SupervisorGaveUp)
     assert trio.current_time() - began == 10
+
+
+@pytest.mark.parametrize("when_full", [WhenFull.BLOCK, WhenFull.REJECT])
+async def test_a_restart_is_tried_again_also_where_the_supervisor_s_mailbox_is_full(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock, when_full: WhenFull
+) -> None:
+    class Narrow(Supervisor):
+        mailbox = MailboxPolicy(1, when_full)
+
+    async def init() -> None:
+        await trio.sleep(1)
+        if stage.starts["a"] == 2:
+            raise Boom
+
+    top = Name("narrow", Narrow)
+    tree = Supervision([stage.child("a", init=init)], intensity=5)
+    await start(nursery, lambda: Narrow(tree), name=top)
+    await leave("a", BOOM)
+    # It waits for the first attempt, which fails, and this for it.
+    first = await top.request(Supervisor.count_children)
+    asked: list[int] = []
+
+    async def ask() -> None:
+        asked.append((await top.call(Supervisor.count_children)).active)
+
+    if when_full is WhenFull.BLOCK:
+        nursery.start_soon(ask)
+    await trio.sleep(5)
+
+    assert (await first.result()).active == 0
+    assert asked == ([0] if when_full is WhenFull.BLOCK else [])
+    assert alive("a") is not None
+    assert stage.starts["a"] == 3
+    await top.call(Supervisor.terminate_child, "a")
+    ref = top.whereis()
+    assert ref is not None
+    await stop(ref)
+
+
+def test_a_supervisor_s_mailbox_drops_nothing() -> None:
+    with pytest.raises(TypeError, match="Dropping: a supervisor's mailbox drops nothing"):
+
+        class Dropping(Supervisor):  # pyright: ignore[reportUnusedClass]
+            mailbox = MailboxPolicy(9, WhenFull.DROP_OLDEST)
