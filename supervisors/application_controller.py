@@ -302,8 +302,14 @@ class ApplicationController(Parent):
         return None
 
     async def stop_children(self) -> None:
-        """Last first, each when the one after it has ended."""
-        for place in reversed(self.places):
+        """Last first, each when the one after it has ended; none before those that need it."""
+        by_name = {place.id: place for place in self._running}
+        order: dict[Place, None] = {}
+        for application in self._running.values():
+            # What it needs may have ended since, and been started anew: after it.
+            needed = [by_name.get(each.name) for each in start_order([application])]
+            order.update((place, None) for place in needed if place is not None)
+        for place in reversed(order):
             await self.stop(place)
 
     async def _begin(self, application: Application) -> Place:

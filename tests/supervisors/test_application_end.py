@@ -13,6 +13,7 @@ from supervisors import (
     ApplicationController,
     ApplicationEnded,
     ApplicationFailed,
+    ApplicationKind,
     Applications,
     Child,
     Strategy,
@@ -23,8 +24,8 @@ from supervisors import (
     supervise,
 )
 from tests.conformance.cancellation import every_step
-from tests.supervisors.stage import Boom, alive, leave
-from tests.supervisors.troupe import Troupe
+from tests.supervisors.stage import BOOM, Boom, alive, leave
+from tests.supervisors.troupe import Troupe, told
 
 CONTROLLER = Name("controller", ApplicationController)
 
@@ -102,6 +103,52 @@ async def test_a_task_in_no_tree_that_crashes_is_the_end_of_its_application(
     assert caught.group_contains(ApplicationEnded, match=r"crashed \(Boom: stray\)")
     assert troupe.said() == "start a; prep_stop A; term a shutdown; stop A"
     assert names() == {}
+
+
+# -- one that was started anew
+
+
+@pytest.mark.parametrize("how", ["stopped", "ended"])
+async def test_one_that_was_started_anew_stops_after_those_that_need_it_all_the_same(
+    troupe: Troupe, nursery: trio.Nursery, how: str
+) -> None:
+    base = troupe.app("a", kind=ApplicationKind.TEMPORARY)
+    shop = troupe.app("c", troupe.app("b", base))
+    top = await start_applications(nursery, [shop])
+    if how == "stopped":
+        await top.call(ApplicationController.stop_application, "A")
+    else:
+        await leave("a", BOOM)
+    assert await top.call(ApplicationController.ensure_all_started, base) == ("A",)
+    assert await told(top) == "BCA"
+    troupe.said()
+
+    await stop(top)
+
+    assert troupe.said() == (
+        "prep_stop C; term c shutdown; stop C; prep_stop B; term b shutdown; stop B; "
+        "prep_stop A; term a shutdown; stop A"
+    )
+
+
+async def test_the_order_of_a_stop_is_of_those_that_run_by_their_names(
+    troupe: Troupe, nursery: trio.Nursery
+) -> None:
+    base = troupe.app("a")
+    shop = troupe.app("c", troupe.app("b", base))
+    top = await start_applications(nursery, [shop])
+    await top.call(ApplicationController.stop_application, "B")
+    await top.call(ApplicationController.stop_application, "A")
+    # Another of its name stands for it now.
+    await top.call(ApplicationController.ensure_all_started, troupe.app("ax"))
+    troupe.said()
+
+    await stop(top)
+
+    assert troupe.said() == (
+        "prep_stop C; term c shutdown; stop C; "
+        "prep_stop A; term x shutdown; term a shutdown; stop A"
+    )
 
 
 def test_the_nursery_of_an_application_is_for_those_in_it() -> None:
