@@ -217,12 +217,13 @@ class Server(Actor):
             return self._refuse(request, f"has a {request.method}, but it is no async method")
         try:
             answer = await reply
-        except Exception as error:
+        except BaseException as error:
             if isinstance(error, TypeError) and not _fits(method, request):
                 # What decorates it takes anything, and has found out only now.
                 return self._refuse(request, f"cannot take this: {error}")
-            # A nursery that the method has opened wraps it. In no variable that outlives this
-            # block, as its traceback holds this frame.
+            # A nursery that the method has opened wraps it, and puts Cancelled beside it, of which
+            # the loop hears again. In no variable that outlives this block, as its traceback holds
+            # this frame.
             if not isinstance(crash_in(error), Refusal):
                 raise
             return self._refused(request, cast("Refusal", crash_in(error)))

@@ -263,6 +263,39 @@ async def test_a_refusal_that_a_nursery_has_wrapped_is_still_an_answer(
     await stop(desk)
 
 
+class Closing(Server):
+    """Refuses when it is cancelled in the middle, in a task beside one that hears of it, too."""
+
+    async def wait(self) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise Refusal("closed")
+
+    async def wait_in_a_task(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.wait)
+            await trio.sleep_forever()
+
+
+@pytest.mark.parametrize("wait", [Closing.wait, Closing.wait_in_a_task])
+@pytest.mark.parametrize("end", [Ref[Closing].stop, Ref[Closing].kill])
+async def test_a_refusal_is_an_answer_also_where_the_method_is_cut(
+    nursery: trio.Nursery,
+    wait: Callable[[Closing], Awaitable[None]],
+    end: Callable[[Ref[Closing]], None],
+) -> None:
+    closing = await start(nursery, Closing)
+    asked = await closing.request(wait)
+    await wait_all_tasks_blocked()
+
+    end(closing)
+
+    assert (await closing.wait()).kind == ("killed" if end is Ref[Closing].kill else "shutdown")
+    with pytest.raises(Refusal, match="closed"):
+        await asked.result()
+
+
 @attrs.define(eq=False)
 class Writer(Server):
     """Its own `path` is no place in a tree."""
