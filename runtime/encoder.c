@@ -216,8 +216,11 @@ static PyObject *encode(PyObject *value, int escaped)
     Fate fate = put_value(&json, value, 0);
     if (fate == SAID) made = PyBytes_FromStringAndSize(json.at, json.used);
     if (json.at != json.small) PyMem_Free(json.at);
-    if (fate == LEFT) Py_RETURN_NONE;
-    return made;
+    if (fate != LEFT) return made;
+    /* By a function of the Python that runs this: for the macro, headers of 3.12 and of 3.13 up to 3.13.4
+       count no reference, which in 3.11 is one too few of each None (CPython gh-134989). */
+    Py_IncRef(Py_None);
+    return Py_None;
 }
 
 static PyObject *encode_escaped(PyObject *Py_UNUSED(module), PyObject *value) { return encode(value, 1); }

@@ -127,6 +127,28 @@ def test_nothing_is_kept_of_what_was_said_or_left(encode: Encode) -> None:
     assert sum(after) - sum(before) < 50
 
 
+# As in Python 3.12, and in 3.13 up to 3.13.4.
+HEADERS_WHERE_NONE_IS_IMMORTAL = """
+#include_next <Python.h>
+#undef Py_RETURN_NONE
+#define Py_RETURN_NONE return Py_None
+"""
+
+
+def test_made_with_a_later_python_s_headers_it_takes_no_reference_of_an_older_one_s_none(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "Python.h").write_text(HEADERS_WHERE_NONE_IS_IMMORTAL)
+    encoder = made(tmp_path, f"-I{tmp_path}")
+    if isinstance(encoder, str):
+        pytest.skip(encoder)
+    before = sys.getrefcount(None)
+    for _ in range(100):
+        encoder.encode_escaped(1j)
+
+    assert sys.getrefcount(None) > before - 50
+
+
 def test_where_memory_ends_it_says_so(encode: Encode) -> None:
     testcapi = pytest.importorskip("_testcapi", reason="this Python has no _testcapi")
     value = [1.5, "a" * 5000, "é" * 100, ["b" * 20_000]]
