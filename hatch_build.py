@@ -5,10 +5,13 @@ one for this platform. `HATCH_BUILD_NO_HOOKS=true` makes the wheel without it, f
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +40,12 @@ class Compile(BuildHookInterface[Any]):
             build_data["tag"] = f"cp311-abi3-{platform}"
 
 
+def compiler() -> list[str]:
+    """The C compiler's command, as make takes it from `CC`: with arguments, maybe; or none."""
+    command = shlex.split(os.environ.get("CC", "")) or ["cc"]
+    return command if shutil.which(command[0]) else []
+
+
 def compiled(source: Path, made: Path, *more: str) -> str:
     """Compile the encoder; why it cannot be, else nothing.
 
@@ -45,9 +54,14 @@ def compiled(source: Path, made: Path, *more: str) -> str:
         made: where it goes. One that is older than its source goes if there will be none.
         more: flags of the compiler's.
     """
-    why = _compiled(source, made, more)
+    try:
+        why = _compiled(source, made, more)
+    except OSError as error:
+        # A folder that is read only, a compiler that does not start.
+        why = str(error)
     if why and made.exists() and made.stat().st_mtime < source.stat().st_mtime:
-        made.unlink()
+        with suppress(OSError):
+            made.unlink()
     return why
 
 
@@ -57,15 +71,20 @@ def _compiled(source: Path, made: Path, more: tuple[str, ...]) -> str:
     headers = sysconfig.get_path("include")
     if not Path(headers, "Python.h").exists():
         return f"there is no {headers}/Python.h (Debian: python3-dev)"
-    compiler = shutil.which(os.environ.get("CC") or "cc")
-    if compiler is None:
+    command = compiler()
+    if not command:
         return "there is no C compiler"
-    # Beside it, then in its place: a process that has the old one open keeps that.
-    new = made.with_suffix(".new")
     more = (*more, "-undefined", "dynamic_lookup") if sys.platform == "darwin" else more
-    command = [compiler, *FLAGS, *more, f"-I{headers}", str(source), "-o", str(new)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        return f"{compiler} says {done.stderr.strip()[-500:] or done.returncode}"
-    new.replace(made)
+    # Beside it, then in its place: a process that has the old one open keeps that, and of two
+    # builds at once neither has what the other has half written.
+    with tempfile.TemporaryDirectory(prefix="encoder.abi3.", dir=made.parent) as folder:
+        new = Path(folder, made.name)
+        done = subprocess.run(
+            [*command, *FLAGS, *more, f"-I{headers}", str(source), "-o", str(new)],
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            return f"{shlex.join(command)} says {done.stderr.strip()[-500:] or done.returncode}"
+        new.replace(made)
     return ""

@@ -1,20 +1,28 @@
 """What is installed: with the compiled encoder where there is a compiler, else without it."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import sysconfig
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tests.runtime.encoders import hook
+
 ROOT = Path(__file__).parent.parent
 MADE = "runtime/encoder.abi3.so"
 FLOORS = ("actors", "supervisors", "runtime")
-HAS_COMPILER = shutil.which(os.environ.get("CC") or "cc") is not None
+HAS_COMPILER = bool(hook().compiler())
 HAS_HEADERS = Path(sysconfig.get_path("include"), "Python.h").exists()
+needs_headers = pytest.mark.skipif(not HAS_HEADERS, reason="no Python.h")
+needs_both = pytest.mark.skipif(
+    not (HAS_COMPILER and HAS_HEADERS), reason="no compiler, or no Python.h"
+)
 
 
 @pytest.fixture
@@ -44,7 +52,7 @@ def names(wheel: Path) -> set[str]:
         return {*opened.namelist()}
 
 
-@pytest.mark.skipif(not (HAS_COMPILER and HAS_HEADERS), reason="no compiler, or no Python.h")
+@needs_both
 def test_a_wheel_has_the_encoder_and_is_for_this_platform_and_any_python(clone: Path) -> None:
     wheel, _ = wheel_of(clone)
 
@@ -62,7 +70,8 @@ def test_a_wheel_has_the_encoder_and_is_for_this_platform_and_any_python(clone: 
 
 @pytest.mark.parametrize(
     ("variables", "says"),
-    [({"CC": "/nowhere/cc"}, "there is no C compiler"), ({"CC": "false"}, "says"),
+    [pytest.param({"CC": "/nowhere/cc"}, "there is no C compiler", marks=needs_headers),
+     pytest.param({"CC": "false"}, "says", marks=needs_headers),
      ({"HATCH_BUILD_NO_HOOKS": "true"}, "")],
     ids=["no compiler", "one that fails", "not wanted"],
 )  # fmt: skip
@@ -75,6 +84,58 @@ def test_without_the_encoder_a_wheel_is_for_any_platform_and_says_why(
     assert MADE not in names(wheel)
     assert says in said
     assert ("okibi goes without its compiled encoder" in said) == (says != "")
+
+
+def test_without_python_s_headers_it_goes_without_and_says_where_they_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: f"{tmp_path}/include")
+
+    why = hook().compiled(ROOT / hook().SOURCE, tmp_path / "encoder.abi3.so")
+
+    assert why.startswith(f"there is no {tmp_path}/include/Python.h")
+    assert [*tmp_path.iterdir()] == []
+
+
+@needs_both
+def test_a_compiler_s_command_may_have_arguments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CC", f"env {shlex.join(hook().compiler())} -O1")
+    made = tmp_path / "encoder.abi3.so"
+
+    assert hook().compiled(ROOT / hook().SOURCE, made) == ""
+    assert [*tmp_path.iterdir()] == [made]
+
+
+@needs_headers
+def test_what_the_system_refuses_is_why_there_is_no_encoder_and_stops_no_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_program = tmp_path / "cc"
+    no_program.write_text("")
+    no_program.chmod(0o755)
+    monkeypatch.setenv("CC", str(no_program))
+    made = tmp_path / "encoder.abi3.so"
+    made.mkdir()
+    os.utime(made, (0, 0))
+
+    assert "Exec format error" in hook().compiled(ROOT / hook().SOURCE, made)
+
+
+@needs_both
+def test_of_two_builds_at_once_each_has_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tmp_path / "encoder.abi3.so"
+    slow = tmp_path / "slow"
+    slow.write_text(f"""#!/bin/sh\n{shlex.join(hook().compiler())} "$@" && sleep 0.5\n""")
+    slow.chmod(0o755)
+    monkeypatch.setenv("CC", str(slow))
+    with ThreadPoolExecutor() as threads:
+        whys = threads.map(lambda _: hook().compiled(ROOT / hook().SOURCE, made), range(2))
+
+        assert [*whys] == ["", ""]
 
 
 def test_without_the_encoder_or_with_one_for_another_processor_the_same_is_written(
@@ -90,7 +151,7 @@ def test_without_the_encoder_or_with_one_for_another_processor_the_same_is_writt
         assert done.stdout == """b'{"a": [1.5, null]}'\n""", done.stderr
 
 
-@pytest.mark.skipif(not HAS_HEADERS, reason="no Python.h")
+@needs_headers
 def test_an_encoder_of_an_older_source_goes_where_there_will_be_no_newer_one(clone: Path) -> None:
     (clone / MADE).write_bytes(b"")
     os.utime(clone / MADE, (0, 0))

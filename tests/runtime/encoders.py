@@ -9,7 +9,6 @@ import importlib.util
 import math
 import os
 import random
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -101,10 +100,10 @@ def compare(encoder: Any, count: int, seed: int) -> tuple[int, int]:
 
 def watched(count: int, seed: int) -> subprocess.CompletedProcess[str]:
     """The same in a process that is watched; its output says why if it cannot be."""
-    compiler = shutil.which(os.environ.get("CC") or "cc") or "cc"
     found = subprocess.run(
-        [compiler, "-print-file-name=libasan.so"], capture_output=True, text=True, check=False
-    ).stdout.strip()
+        [*(hook().compiler() or ["cc"]), "-print-file-name=libasan.so"], capture_output=True,
+        text=True, check=False,
+    ).stdout.strip()  # fmt: skip
     variables = {"LD_PRELOAD": found, "ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc"}
     command = [sys.executable, "-m", "tests.runtime.encoders", str(count), "--seed", str(seed)]
     return subprocess.run(
