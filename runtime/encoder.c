@@ -122,15 +122,16 @@ static Fate put_text(Json *json, PyObject *text)
         PyErr_Clear();
         return LEFT;
     }
-    const unsigned char *begin = (const unsigned char *)utf8, *at = begin, *end = begin + length;
-    SAY(make_room(json, length + 2));
-    json->at[json->used++] = '"';
+    const unsigned char *at = (const unsigned char *)utf8, *end = at + length;
+    SAY(put(json, "\"", 1));
     while (at < end) {
-        while (end - at >= 8 && all_stand_for_themselves(at, json->escaped)) at += 8;
-        while (at < end && stands_for_itself(*at, json->escaped)) at++;
-        SAY(put(json, (const char *)begin, at - begin));
-        if (at < end) SAY(put_escaped(json, &at));
-        begin = at;
+        SAY(make_room(json, end - at));
+        char *to = json->at + json->used;
+        for (; end - at >= 8 && all_stand_for_themselves(at, json->escaped); at += 8, to += 8)
+            memcpy(to, at, 8);
+        while (at < end && stands_for_itself(*at, json->escaped)) *to++ = (char)*at++;
+        json->used = to - json->at;
+        while (at < end && !stands_for_itself(*at, json->escaped)) SAY(put_escaped(json, &at));
     }
     return put(json, "\"", 1);
 }
