@@ -3,7 +3,8 @@
    Only what this knows by heart is said here: exactly str, int of 64 bits, finite float, bool, None,
    list, tuple and dict with keys of exactly str, DEEPEST levels of it. Anything else it leaves to room
    `marshal`, which can do without it and has all the rules. So nothing that runs here can run Python
-   code, no reference has to be kept, and nothing changes meanwhile.
+   code, but for what ends it at once (`put_text`): no reference has to be kept, and nothing changes
+   meanwhile.
 
    It is for speed alone (benchmarks/README.md, "JSON"): the standard library's encoder makes a new text
    of each key and value, and what refuses subclasses has to look through the whole result before it.
@@ -117,7 +118,8 @@ static Fate put_text(Json *json, PyObject *text)
     Py_ssize_t length;
     const char *utf8 = PyUnicode_AsUTF8AndSize(text, &length);
     if (utf8 == NULL) {
-        /* A lone surrogate, which is escaped elsewhere. */
+        /* A lone surrogate, which is escaped elsewhere. To make this exception Python 3.11 may collect
+           garbage, and a finalizer may change the result: nothing of it is looked at behind this. */
         if (!PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) return FAILED;
         PyErr_Clear();
         return LEFT;
