@@ -86,6 +86,21 @@ def test_without_the_encoder_a_wheel_is_for_any_platform_and_says_why(
     assert ("okibi goes without its compiled encoder" in said) == (says != "")
 
 
+@pytest.mark.parametrize(
+    "variables", [{"CC": "/nowhere/cc"}, {"HATCH_BUILD_NO_HOOKS": "true"}], ids=str
+)
+def test_an_encoder_of_an_earlier_build_is_in_no_wheel_for_any_platform(
+    clone: Path, variables: dict[str, str]
+) -> None:
+    (clone / MADE).write_bytes(b"")
+
+    wheel, _ = wheel_of(clone, **variables)
+
+    assert wheel.name.endswith("-py3-none-any.whl")
+    assert MADE not in names(wheel)
+    assert (clone / MADE).exists()
+
+
 def test_without_python_s_headers_it_goes_without_and_says_where_they_are_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
