@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,22 @@ def test_made_with_a_later_python_s_headers_it_takes_no_reference_of_an_older_on
         encoder.encode_escaped(1j)
 
     assert sys.getrefcount(None) > before - 50
+
+
+def test_no_memory_is_kept_of_what_was_said_or_left(encode: Encode) -> None:
+    values: list[Any] = [["a" * 20_000], [1.5] * 1000, ["b" * 20_000, object()]]
+    tracemalloc.start()
+    try:
+        for value in values:
+            encode(value)
+        before, _ = tracemalloc.get_traced_memory()
+        for value in values * 20:
+            encode(value)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert after - before < 20_000
 
 
 def test_where_memory_ends_it_says_so(encode: Encode) -> None:
