@@ -66,7 +66,11 @@ def refuse_circle(
         return
     if callee is caller:
         raise CallingSelf(f"{caller.path} calls itself: {request} would never return", paths)
-    raise CallCycle(f"{' calls '.join(paths)}: {request} would never return", paths)
+    raise _closed(paths, request)
+
+
+def _closed(paths: tuple[str, ...], request: Request) -> CallCycle:
+    return CallCycle(f"{' calls '.join(paths)}: {request} would never return", paths)
 
 
 def let_end(ending: Process, waiter: Process, task: Task) -> None:
@@ -92,9 +96,7 @@ def let_end(ending: Process, waiter: Process, task: Task) -> None:
                     ways[callee] = (*ways[process], callee.path)
                     reached.append(callee)
             elif request is not None:
-                paths = (process.path, *ways[process])
-                sentence = f"{' calls '.join(paths)}: {request} would never return"
-                request.fail(CallCycle(sentence, paths))
+                request.fail(_closed((process.path, *ways[process]), request))
                 # It may stand in line for room: who stands there looks when it is let in.
                 waiter.mailbox.turn_away(partial(is_, request))
 
