@@ -37,6 +37,7 @@ KeyboardInterrupt or a SystemExit out of that: what is raised there is one, too.
 """
 
 import dis
+import math
 import signal
 import sys
 import threading
@@ -62,6 +63,10 @@ SIGNAL = signal.SIGRTMIN + 7 if hasattr(signal, "SIGRTMIN") else getattr(signal,
 # How many may be on their way, for one may come just before what it is to cut short; and for how
 # many seconds there are no more of them then.
 UNTAKEN, PAUSE = 3, 0.15
+# Seconds in which none is sent after one was raised, but from half of the margin on: the kernel's
+# and the watchdog's first come as one. In a task of asyncio's the second would hit its loop, which
+# is about to tell who waits for the task.
+TOLD = 0.01
 # Whose half-done work the loop would have to live with: what wraps trio's nurseries and scopes, or
 # keeps trio's sets of weak references.
 _DELICATE = frozenset({"anyio", "contextlib", "weakref", "_weakrefset"})
@@ -77,22 +82,25 @@ class Alarm:
     """Takes the signal while it is entered, and raises while a handler runs."""
 
     __slots__ = (
-        "_armed", "_cleans", "_entered", "_left", "_lock", "_looks", "_patient", "_ring", "_sent",
-        "_untaken", "import_cut", "meant", "raises", "runs",
+        "_armed", "_cleans", "_entered", "_in_task", "_left", "_lock", "_looks", "_patient",
+        "_raised", "_ring", "_sent", "_untaken", "import_cut", "meant", "raises", "runs",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._armed = False
         self._cleans = False
         self._entered = False
-        # What of asyncio's the handler waited for when it was to end.
-        self._left = list[Any]()
+        # What of asyncio's the handler waited for when it was to end, and whether a task of its was
+        # ended.
+        self._left, self._in_task = list[Any](), False
         self._looks = False
         self._patient = False
         self._ring = Ring(SIGNAL)
         self._lock = threading.Lock()
         # How many signals nobody has taken yet, and when the last one was sent.
         self._untaken, self._sent = 0, 0.0
+        # In which run the last one was raised, and when.
+        self._raised = 0, -math.inf
         # How many have run, and which of them is meant; None for whichever it is. Who signals may
         # lose the core between its look at an event and the signal, and the next event be there.
         self.runs = 0
@@ -143,14 +151,16 @@ class Alarm:
         """End the tasks that the handler has left; the alarm waits meanwhile as for a `finally`."""
         from . import unfinished
 
-        left, self._left = self._left, []
-        unfinished.end(left)
+        left, in_task = self._left, self._in_task
+        self._left, self._in_task = [], False
+        unfinished.end(left, in_task)
 
     def send(self) -> None:
         """Signal the main thread, from any other; does nothing unless a plain handler runs. What an
         earlier one has set off in it is let be.
         """
-        if self._armed:
+        run, at = self._raised
+        if self._armed and not (run == self.runs and time.monotonic() - at < TOLD):
             self._patient = True
             self._signal()
 
@@ -206,6 +216,7 @@ class Alarm:
             # At the end of the process each of them is.
             meant = self.meant in (None, self.runs) or self.raises is not DeadlineExceeded
             if meant and not (self._patient and (self._cleans or _is_being_handled())):
+                self._raised = self.runs, time.monotonic()
                 raise self._error_for(frame)
         elif _is_late(handled_in(frame)):
             raise self._error_for(frame)
@@ -213,6 +224,9 @@ class Alarm:
     def _error_for(self, frame: FrameType | None) -> DeadlineExceeded:
         """What is raised in a frame; its delivery keeps it if nobody there can know of it."""
         loop = _running_loop() if self._armed else None
+        if not self._cleans:
+            # The next one may come before that task's end is told, and hit the loop between tasks.
+            self._in_task = self._in_task or _runs_task(loop)
         error, frames = _raised_in(self.raises, loop), dict[int, FrameType]()
         imports = False
         # The stack of a greenlet ends where it began, and goes on in its parent. SQLAlchemy has
@@ -349,6 +363,11 @@ def _running_loop() -> Any:
     """The loop of asyncio's that runs in this thread, if any."""
     events = sys.modules.get("asyncio.events")
     return None if events is None else events._get_running_loop()
+
+
+def _runs_task(loop: Any) -> bool:
+    tasks = sys.modules.get("asyncio.tasks")
+    return loop is not None and tasks is not None and tasks.current_task(loop) is not None
 
 
 def _raised_in(kind: type[DeadlineExceeded], loop: object) -> DeadlineExceeded:

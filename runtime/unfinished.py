@@ -6,8 +6,9 @@ where it stands. It would go on when the next event runs the loop, into that one
 what its own event was answered with an error for. So it is cancelled, as `asyncio.run` does it.
 
 So is what ran beside a task that the exception was raised in, and has ended by it: `gather` leaves
-the others. Of those no one tells which are meant to last, so these are what the event has begun
-itself. (Python 3.11 does not tell that: all there are.)
+the others, also if it is cancelled in its turn before anybody has been told of that. Of those no
+one tells which are meant to last, so these are what the event has begun itself. (Python 3.11 does
+not tell that: all there are.)
 """
 
 import sys
@@ -22,25 +23,26 @@ if TYPE_CHECKING:
     import asyncio
 
 
-def end(waited_for: Iterable[Any]) -> None:
+def end(waited_for: Iterable[Any], in_task: bool = False) -> None:
     """Cancel the tasks, and run their loops until they have ended.
 
     Args:
         waited_for: the futures that `run_until_complete` was given, if any; or a loop, where it is
             not known what that was given.
+        in_task: whether the exception was raised in a task.
     """
     for each in {*waited_for}:
         # Whatever it raises: the event has its answer. By the alarm it ends at half of the margin.
         with suppress(BaseException):
-            _end(each)
+            _end(each, in_task)
 
 
-def _end(waited_for: Any) -> None:
+def _end(waited_for: Any, in_task: bool) -> None:
     whole = isinstance(waited_for, _asyncio().AbstractEventLoop)
     loop: asyncio.AbstractEventLoop = waited_for if whole else waited_for.get_loop()
     if loop.is_closed():
         return
-    left = [*(_of_this_event(loop) if whole else _left_by(waited_for, loop))]
+    left = {*(_of_this_event(loop) if whole else _left_by(waited_for, loop, in_task))}
     for each in left:
         each.cancel()
     if left:
@@ -48,10 +50,10 @@ def _end(waited_for: Any) -> None:
 
 
 def _left_by(
-    future: "asyncio.Future[object]", loop: "asyncio.AbstractEventLoop"
+    future: "asyncio.Future[object]", loop: "asyncio.AbstractEventLoop", in_task: bool
 ) -> "Iterable[asyncio.Future[object]]":
     if not future.done():
-        return [future]
+        return [future, *(_of_this_event(loop) if in_task else ())]
     if future.cancelled() or not isinstance(future.exception(), DeadlineExceeded):
         return []
     return _of_this_event(loop)

@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import trio
 
-from runtime.alarm import SIGNAL, Alarm
+from runtime.alarm import SIGNAL, TOLD, Alarm
 from runtime.failure import DeadlineExceeded, Stopped
 
 
@@ -200,6 +201,35 @@ def cleans_up(event: object, log: list[str]) -> None:
         except KeyError:
             time.sleep(0.05)
         log.append("is rolled back")
+
+
+def test_what_it_was_raised_in_has_time_to_tell_of_it_before_the_next(alarm: Alarm) -> None:
+    """So a task of asyncio's is: the kernel's and the watchdog's first come as one."""
+    raised = list[float]()
+
+    def handler(event: object, context: object) -> None:
+        while len(raised) < 3:
+            try:
+                time.sleep(60)
+            except DeadlineExceeded:
+                raised.append(alarm._raised[1])
+
+    with ringing(alarm):
+        alarm.run(handler, 1, 2)
+
+    assert min(later - earlier for earlier, later in pairwise(raised)) >= TOLD
+
+
+def test_but_the_next_handler_has_not(alarm: Alarm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 1.0)
+
+    def handler(event: object, context: object) -> None:
+        alarm.send()
+        time.sleep(1)
+
+    for _ in range(2):
+        with pytest.raises(DeadlineExceeded):
+            alarm.run(handler, 1, 2)
 
 
 def test_a_finally_that_it_has_set_off_is_let_be(alarm: Alarm) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from contextvars import copy_context
 
 import pytest
@@ -139,6 +139,47 @@ def test_what_ran_beside_a_task_that_ended_by_it_ends_too_but_what_is_not_its_ev
         assert asyncio.all_tasks(loop) == {lasts}
     lasts.cancel()
     loop.run_until_complete(asyncio.wait([lasts]))
+
+
+class SignalsOnceMore(asyncio.SelectorEventLoop):
+    """Signals when it has looked at the clock so many times more, out of any task."""
+
+    looks = 0
+
+    def time(self) -> float:
+        self.looks -= 1
+        if not self.looks:
+            signal.raise_signal(SIGNAL)
+        return super().time()
+
+
+@pytest.mark.parametrize("looks", [1, 2])
+def test_so_it_is_where_the_next_signal_comes_before_the_task_s_end_is_told(
+    alarm: Alarm, looks: int
+) -> None:
+    """The kernel's and the watchdog's come as one. `gather` has ended then, and its waiter not."""
+    said, loop = list[str](), SignalsOnceMore()
+
+    async def holds_the_loop() -> None:
+        await asyncio.sleep(0)
+        loop.looks = looks
+        signal.raise_signal(SIGNAL)
+
+    async def batch() -> None:
+        await asyncio.gather(late(said), holds_the_loop())
+
+    def invoked() -> None:
+        current.enter("an id", {})
+        alarm.run(lambda *_: loop.run_until_complete(batch()), {}, None)
+
+    with closing(loop):
+        with pytest.raises(DeadlineExceeded):
+            copy_context().run(invoked)
+
+        assert loop.looks < 0
+        assert not asyncio.all_tasks(loop)
+    current.expect(1)
+    assert said == ["cleaned up"]
 
 
 def test_so_it_is_where_something_else_runs_the_loop(
