@@ -303,6 +303,10 @@ def _deliver(process: Process, message: object, verb: str) -> bool:
 
 def refuse_calls(process: Process) -> None:
     """Fail what an actor was called for before it was known to be no Server."""
+    mailbox = process.mailbox
+    if not mailbox.data and not mailbox._senders:
+        # Nearly always, and a part of each start.
+        return
 
     def refused(message: object) -> bool:
         if not isinstance(message, Request) or not message.wanted:
@@ -310,7 +314,7 @@ def refuse_calls(process: Process) -> None:
         message.fail(_no_server(process, message.method))
         return True
 
-    process.mailbox.turn_away(refused)
+    mailbox.turn_away(refused)
 
 
 def _no_server(process: Process, method: object) -> TypeError:
