@@ -82,7 +82,7 @@ class Alarm:
     """Takes the signal while it is entered, and raises while a handler runs."""
 
     __slots__ = (
-        "_armed", "_cleans", "_entered", "_in_task", "_left", "_lock", "_looks", "_patient",
+        "_armed", "_cleans", "_entered", "_left", "_lock", "_looks", "_patient",
         "_raised", "_ring", "_sent", "_untaken", "import_cut", "meant", "raises", "runs",
     )  # fmt: skip
 
@@ -90,9 +90,8 @@ class Alarm:
         self._armed = False
         self._cleans = False
         self._entered = False
-        # What of asyncio's the handler waited for when it was to end, and whether a task of its was
-        # ended.
-        self._left, self._in_task = list[Any](), False
+        # What of asyncio's the handler waited for when it was to end.
+        self._left = list[Any]()
         self._looks = False
         self._patient = False
         self._ring = Ring(SIGNAL)
@@ -151,9 +150,8 @@ class Alarm:
         """End the tasks that the handler has left; the alarm waits meanwhile as for a `finally`."""
         from . import unfinished
 
-        left, in_task = self._left, self._in_task
-        self._left, self._in_task = [], False
-        unfinished.end(left, in_task)
+        left, self._left = self._left, []
+        unfinished.end(left)
 
     def send(self) -> None:
         """Signal the main thread, from any other; does nothing unless a plain handler runs. What an
@@ -224,9 +222,6 @@ class Alarm:
     def _error_for(self, frame: FrameType | None) -> DeadlineExceeded:
         """What is raised in a frame; its delivery keeps it if nobody there can know of it."""
         loop = _running_loop() if self._armed else None
-        if not self._cleans:
-            # The next one may come before that task's end is told, and hit the loop between tasks.
-            self._in_task = self._in_task or _runs_task(loop)
         error, frames = _raised_in(self.raises, loop), dict[int, FrameType]()
         imports = False
         # The stack of a greenlet ends where it began, and goes on in its parent. SQLAlchemy has
@@ -363,11 +358,6 @@ def _running_loop() -> Any:
     """The loop of asyncio's that runs in this thread, if any."""
     events = sys.modules.get("asyncio.events")
     return None if events is None else events._get_running_loop()
-
-
-def _runs_task(loop: Any) -> bool:
-    tasks = sys.modules.get("asyncio.tasks")
-    return loop is not None and tasks is not None and tasks.current_task(loop) is not None
 
 
 def _raised_in(kind: type[DeadlineExceeded], loop: object) -> DeadlineExceeded:

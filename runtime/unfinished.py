@@ -5,67 +5,67 @@ one loop for all of them, and run it until a task is done. An exception out of t
 where it stands. It would go on when the next event runs the loop, into that one's answer, and do
 what its own event was answered with an error for. So it is cancelled, as `asyncio.run` does it.
 
-So is what ran beside a task that the exception was raised in, and has ended by it: `gather` leaves
-the others, also if it is cancelled in its turn before anybody has been told of that. Of those no
-one tells which are meant to last, so these are what the event has begun itself. (Python 3.11 does
-not tell that: all there are.)
+So is what it had begun beside it: `gather` leaves the others where the exception was raised in one
+of them, `asyncio.wait`, `as_completed` and `shield` do so whenever who waits is cancelled. Of all
+tasks no one tells which are meant to last, so these are what the event has begun itself.
 """
 
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from .current import begun_by_this
-from .failure import DeadlineExceeded
 
 if TYPE_CHECKING:
     import asyncio
 
 
-def end(waited_for: Iterable[Any], in_task: bool = False) -> None:
+def end(waited_for: Iterable[Any]) -> None:
     """Cancel the tasks, and run their loops until they have ended.
 
     Args:
         waited_for: the futures that `run_until_complete` was given, if any; or a loop, where it is
             not known what that was given.
-        in_task: whether the exception was raised in a task.
     """
     for each in {*waited_for}:
         # Whatever it raises: the event has its answer. By the alarm it ends at half of the margin.
         with suppress(BaseException):
-            _end(each, in_task)
+            _end(each)
 
 
-def _end(waited_for: Any, in_task: bool) -> None:
+def _end(waited_for: Any) -> None:
     whole = isinstance(waited_for, _asyncio().AbstractEventLoop)
     loop: asyncio.AbstractEventLoop = waited_for if whole else waited_for.get_loop()
     if loop.is_closed():
         return
-    left = {*(_of_this_event(loop) if whole else _left_by(waited_for, loop, in_task))}
+    left = {*filter(_is_of_this_event, _asyncio().all_tasks(loop))}
+    if not whole and not waited_for.done():
+        left.add(waited_for)
     for each in left:
         each.cancel()
     if left:
         loop.run_until_complete(_asyncio().gather(*left, return_exceptions=True))
 
 
-def _left_by(
-    future: "asyncio.Future[object]", loop: "asyncio.AbstractEventLoop", in_task: bool
-) -> "Iterable[asyncio.Future[object]]":
-    if not future.done():
-        return [future, *(_of_this_event(loop) if in_task else ())]
-    if future.cancelled() or not isinstance(future.exception(), DeadlineExceeded):
-        return []
-    return _of_this_event(loop)
-
-
-def _of_this_event(loop: "asyncio.AbstractEventLoop") -> "Iterable[asyncio.Future[object]]":
-    return filter(_is_of_this_event, _asyncio().all_tasks(loop))
-
-
 def _is_of_this_event(task: "asyncio.Task[object]") -> bool:
-    context = getattr(task, "get_context", None)
-    return context is None or begun_by_this(context())
+    context = _context_of(task)
+    return context is None or begun_by_this(context)
+
+
+def _context_of(task: Any) -> Context | None:
+    """The context that a task runs in; None if it is not known."""
+    if hasattr(task, "get_context"):
+        context: Context = task.get_context()
+        return context
+    # Python 3.11 does not tell it, but what is to wake the task does: what it waits for, or the
+    # loop, whose turn it is.
+    waits_for = getattr(task, "_fut_waiter", None)
+    wakes = [*(getattr(waits_for, "_callbacks", None) or ())]
+    ready = getattr(task.get_loop(), "_ready", ())
+    wakes += [(each._callback, each._context) for each in ready]
+    return next((c for call, c in wakes if getattr(call, "__self__", None) is task), None)
 
 
 def _asyncio() -> Any:

@@ -2,9 +2,10 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing, suppress
 from contextvars import copy_context
+from typing import Any
 
 import pytest
 
@@ -137,6 +138,63 @@ def test_what_ran_beside_a_task_that_ended_by_it_ends_too_but_what_is_not_its_ev
     assert said == ["cleaned up"]
     if hasattr(lasts, "get_context"):
         assert asyncio.all_tasks(loop) == {lasts}
+    lasts.cancel()
+    loop.run_until_complete(asyncio.wait([lasts]))
+
+
+async def waits(said: list[str]) -> None:
+    await asyncio.wait([asyncio.ensure_future(late(said))])
+
+
+async def shields(said: list[str]) -> None:
+    await asyncio.shield(late(said))
+
+
+async def takes_as_completed(said: list[str]) -> None:
+    for each in asyncio.as_completed([late(said)]):
+        await each
+
+
+@pytest.mark.parametrize("batch", [waits, shields, takes_as_completed])
+def test_so_it_is_with_what_goes_on_though_who_waits_for_it_is_cancelled(
+    alarm: Alarm,
+    loop: asyncio.AbstractEventLoop,
+    batch: Callable[[list[str]], Coroutine[Any, Any, None]],
+) -> None:
+    """On each Python: 3.11 does not tell whose a task is, but what wakes it does."""
+    said, lasts = list[str](), loop.create_task(asyncio.sleep(60))
+
+    def invoked() -> None:
+        current.enter("an id", {})
+        alarm.run(lambda *_: loop.run_until_complete(batch(said)), {}, None)
+
+    with ringing(alarm), pytest.raises(DeadlineExceeded):
+        copy_context().run(invoked)
+
+    current.expect(1)
+    assert said == ["cleaned up"]
+    assert asyncio.all_tasks(loop) == {lasts}
+    lasts.cancel()
+    loop.run_until_complete(asyncio.wait([lasts]))
+
+
+def test_of_what_has_not_begun_yet_only_the_event_s_is_cancelled(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    said = list[str]()
+    lasts = loop.create_task(asyncio.sleep(60))
+
+    def invoked() -> None:
+        current.enter("an id", {})
+        task = loop.create_task(late(said))
+        unfinished.end([loop])
+        assert task.cancelled()
+
+    copy_context().run(invoked)
+
+    current.expect(1)
+    assert not said
+    assert asyncio.all_tasks(loop) == {lasts}
     lasts.cancel()
     loop.run_until_complete(asyncio.wait([lasts]))
 
