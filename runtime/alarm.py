@@ -235,7 +235,10 @@ class Alarm:
                 frame.f_code.co_name == _LOADS and frame.f_code.co_filename == _IMPORTS
             )
             if self._armed and not self._cleans and is_asyncio_s_wait(frame):
-                self._left.append(frame.f_locals.get("future"))
+                waited_for = frame.f_locals.get("future")
+                # A coroutine is no task yet, or one whose name it has not got.
+                known = hasattr(waited_for, "get_loop")
+                self._left.append(waited_for if known else frame.f_locals.get("self"))
                 # Now: `asyncio.run` ends its task before anybody asks.
                 error.awaited = error.awaited or awaited_in(frame).joined
                 loop = None

@@ -30,21 +30,42 @@ def end(waited_for: Iterable[Any]) -> None:
             not known what that was given.
     """
     for each in {*waited_for}:
+        whole = isinstance(each, _asyncio().AbstractEventLoop)
         # Whatever it raises: the event has its answer. By the alarm it ends at half of the margin.
         with suppress(BaseException):
-            _end(each)
+            loop = each if whole else each.get_loop()
+            try:
+                _stand(loop)
+                _end(None if whole else each, loop)
+            finally:
+                _stand(loop)
 
 
-def _end(waited_for: Any) -> None:
-    whole = isinstance(waited_for, _asyncio().AbstractEventLoop)
-    loop: asyncio.AbstractEventLoop = waited_for if whole else waited_for.get_loop()
+def _stand(loop: Any) -> None:
+    """Have a loop not run: hit as it began or ended, it would be said to for ever, and no other
+    could run in this thread.
+    """
+    _asyncio()._set_running_loop(None)
+    if isinstance(loop, _asyncio().BaseEventLoop):
+        loop._thread_id = None
+    # From Python 3.13 on; there a generator's hooks can be put back, too.
+    clean_up = getattr(loop, "_run_forever_cleanup", None)
+    if clean_up is not None:
+        clean_up()
+
+
+def _end(waited_for: Any, loop: "asyncio.AbstractEventLoop") -> None:
     if loop.is_closed():
         return
     left = {*filter(_is_of_this_event, _asyncio().all_tasks(loop))}
-    if not whole and not waited_for.done():
+    if waited_for is not None and not waited_for.done():
         left.add(waited_for)
     for each in left:
         each.cancel()
+    # It may be about to stop, for what was done when the exception came: so it would do in the
+    # next event, before that has its answer.
+    loop.call_soon(loop.stop)
+    loop.run_forever()
     if left:
         loop.run_until_complete(_asyncio().gather(*left, return_exceptions=True))
 

@@ -2,10 +2,11 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing, suppress
 from contextvars import copy_context
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -238,6 +239,89 @@ def test_so_it_is_where_the_next_signal_comes_before_the_task_s_end_is_told(
         assert not asyncio.all_tasks(loop)
     current.expect(1)
     assert said == ["cleaned up"]
+
+
+def ends(
+    alarm: Alarm, loop: asyncio.AbstractEventLoop, batch: Callable[[], Coroutine[Any, Any, None]]
+) -> None:
+    """Run it on the loop, as an event's `def` does, to the DeadlineExceeded that it comes to."""
+
+    def invoked() -> None:
+        current.enter("an id", {})
+        alarm.run(lambda *_: loop.run_until_complete(batch()), {}, None)
+
+    with pytest.raises(DeadlineExceeded):
+        copy_context().run(invoked)
+    current.expect(1)
+
+
+def test_a_loop_that_was_about_to_stop_does_not_stop_in_the_next_event(alarm: Alarm) -> None:
+    """What it ran for was done; it was hit before it had heard of that."""
+
+    late_loop = SignalsOnceMore()
+
+    async def is_done() -> None:
+        late_loop.looks = 1
+
+    with closing(late_loop) as loop:
+        ends(alarm, loop, is_done)
+
+        assert loop.looks < 0
+        assert loop.run_until_complete(asyncio.sleep(0.01, "the next")) == "the next"
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_a_loop_that_was_hit_as_it_began_or_ended_runs_in_the_next_event(
+    alarm: Alarm, loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch, begins: bool
+) -> None:
+    said, hit = list[str](), list[object]()
+    set_running_loop, hooks = asyncio.events._set_running_loop, sys.get_asyncgen_hooks()
+
+    def is_set(running: asyncio.AbstractEventLoop | None) -> None:
+        if begins:
+            set_running_loop(running)
+        if not hit and begins == (running is not None):
+            hit.append(running)
+            signal.raise_signal(SIGNAL)
+        set_running_loop(running)
+
+    async def batch() -> None:
+        asyncio.ensure_future(late(said))  # noqa: RUF006, it is left behind
+
+    monkeypatch.setattr(asyncio.events, "_set_running_loop", is_set)
+    ends(alarm, loop, batch)
+
+    assert len(hit) == 1
+    assert not loop.is_running()
+    assert not asyncio.all_tasks(loop)
+    assert loop.run_until_complete(asyncio.sleep(0.01, "the next")) == "the next"
+    if sys.version_info >= (3, 13):
+        assert sys.get_asyncgen_hooks() == hooks
+    assert asyncio.run(asyncio.sleep(0, "another")) == "another"
+
+
+def test_a_task_that_was_made_and_is_not_waited_for_yet_never_begins(
+    alarm: Alarm, loop: asyncio.AbstractEventLoop
+) -> None:
+    """It was hit as it had made one of what it was given."""
+    said = list[str]()
+
+    def makes(
+        loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None], **given: Any
+    ) -> asyncio.Task[None]:
+        task = asyncio.Task(coroutine, loop=loop, **given)
+        loop.set_task_factory(None)
+        signal.raise_signal(SIGNAL)
+        return task
+
+    async def says() -> None:
+        said.append("of the event before")
+
+    loop.set_task_factory(cast("Any", makes))
+    ends(alarm, loop, says)
+
+    loop.run_until_complete(asyncio.sleep(0.01))
+    assert not said
 
 
 def test_so_it_is_where_something_else_runs_the_loop(
