@@ -31,8 +31,9 @@ has imported until then, and C code is told once where its module is. pandas cou
 any more, in any event after that. So such a process ends once the error is answered.
 
 A `def` that is ended while it waits for a loop of asyncio's leaves its tasks there. They are ended,
-too, in the time that a `finally` has (room `unfinished`). A loop that is none of the standard
-library's, as uvloop's, takes a signal in a callback of its own, and lets nothing but a
+too, in the time that a `finally` has (room `unfinished`). Where it is that loop which would be hit,
+between two tasks, the signal comes once more in a moment (room `between`). A loop that is none of
+the standard library's, as uvloop's, takes a signal in a callback of its own, and lets nothing but a
 KeyboardInterrupt or a SystemExit out of that: what is raised there is one, too.
 """
 
@@ -49,6 +50,7 @@ from typing import Any, TypeVar, cast
 import trio
 from sniffio import thread_local as sniffio  # what trio tells its library's name by
 
+from .between import is_between
 from .delivery import Delivery
 from .failure import DeadlineExceeded, is_below, is_own, is_users
 from .ring import Ring
@@ -67,6 +69,8 @@ UNTAKEN, PAUSE = 3, 0.15
 # and the watchdog's first come as one. In a task of asyncio's the second would hit its loop, which
 # is about to tell who waits for the task.
 TOLD = 0.01
+# For how many seconds it is put off where it would hit asyncio's loop, and how often in a row.
+MOMENT, MOMENTS = 1e-4, 50
 # Whose half-done work the loop would have to live with: what wraps trio's nurseries and scopes, or
 # keeps trio's sets of weak references.
 _DELICATE = frozenset({"anyio", "contextlib", "weakref", "_weakrefset"})
@@ -82,7 +86,7 @@ class Alarm:
     """Takes the signal while it is entered, and raises while a handler runs."""
 
     __slots__ = (
-        "_armed", "_cleans", "_entered", "_left", "_lock", "_looks", "_patient",
+        "_armed", "_cleans", "_entered", "_left", "_lock", "_looks", "_patient", "_put_off",
         "_raised", "_ring", "_sent", "_untaken", "import_cut", "meant", "raises", "runs",
     )  # fmt: skip
 
@@ -98,6 +102,8 @@ class Alarm:
         self._lock = threading.Lock()
         # How many signals nobody has taken yet, and when the last one was sent.
         self._untaken, self._sent = 0, 0.0
+        # How many in a row have been put off, for it was asyncio's loop that ran.
+        self._put_off = 0
         # In which run the last one was raised, and when.
         self._raised = 0, -math.inf
         # How many have run, and which of them is meant; None for whichever it is. Who signals may
@@ -157,8 +163,7 @@ class Alarm:
         """Signal the main thread, from any other; does nothing unless a plain handler runs. What an
         earlier one has set off in it is let be.
         """
-        run, at = self._raised
-        if self._armed and not (run == self.runs and time.monotonic() - at < TOLD):
+        if self._armed and not self._has_just_raised():
             self._patient = True
             self._signal()
 
@@ -213,16 +218,54 @@ class Alarm:
         if self._armed:
             # At the end of the process each of them is.
             meant = self.meant in (None, self.runs) or self.raises is not DeadlineExceeded
-            if meant and not (self._patient and (self._cleans or _is_being_handled())):
-                self._raised = self.runs, time.monotonic()
-                raise self._error_for(frame)
+            if meant and not (self._patient and self._is_let_be()):
+                if self._raised[0] == self.runs:
+                    self._have_loop_raise()
+                if not self._puts_off(frame):
+                    self._raised = self.runs, time.monotonic()
+                    raise self._error_for(frame)
         elif _is_late(handled_in(frame)):
             raise self._error_for(frame)
 
-    def _error_for(self, frame: FrameType | None) -> DeadlineExceeded:
+    def _is_let_be(self) -> bool:
+        # Asked here, too: one may be on its way while another is raised.
+        return self._cleans or self._has_just_raised() or _is_being_handled()
+
+    def _has_just_raised(self) -> bool:
+        run, at = self._raised
+        return run == self.runs and time.monotonic() - at < TOLD
+
+    def _puts_off(self, frame: FrameType | None) -> bool:
+        """Whether it has the kernel signal once more, in a moment: room `between`."""
+        if self._put_off == MOMENTS or not self._ring.made or not is_between(frame):
+            self._put_off = 0
+            return False
+        self._put_off += 1
+        self._ring.set(MOMENT)
+        return True
+
+    def _have_loop_raise(self) -> None:
+        """Have the loop that runs, if any, raise it between two tasks, too: of many that compute
+        each time would end one, and `gather(return_exceptions=True)` waits for all of them.
+        """
+        loop = _running_loop()
+        if not self._cleans and _is_standard(loop):
+            # Behind what tells of the task that this one ends, which may be what it runs for.
+            loop.call_soon(loop.call_soon, self._raise_in_loop, self.runs)
+
+    def _raise_in_loop(self, run: int) -> None:
+        # The loop may have ended before, and run in what that has set off, or in the next event.
+        self._looks = True
+        try:
+            if self._armed and run == self.runs and not (self._cleans or _is_being_handled()):
+                raise self._error_for(sys._getframe(), in_loop=True)
+        finally:
+            self._looks = False
+
+    def _error_for(self, frame: FrameType | None, in_loop: bool = False) -> DeadlineExceeded:
         """What is raised in a frame; its delivery keeps it if nobody there can know of it."""
         loop = _running_loop() if self._armed else None
-        error, frames = _raised_in(self.raises, loop), dict[int, FrameType]()
+        error, frames = _raised_in(self.raises, loop, in_loop), dict[int, FrameType]()
         imports = False
         # The stack of a greenlet ends where it began, and goes on in its parent. SQLAlchemy has
         # code of the user's in one (AsyncSession).
@@ -363,12 +406,19 @@ def _running_loop() -> Any:
     return None if events is None else events._get_running_loop()
 
 
-def _raised_in(kind: type[DeadlineExceeded], loop: object) -> DeadlineExceeded:
+def _is_standard(loop: object) -> bool:
     base = sys.modules.get("asyncio.base_events")
-    if loop is None or base is None or isinstance(loop, base.BaseEventLoop):
+    return base is not None and isinstance(loop, base.BaseEventLoop)
+
+
+def _raised_in(
+    kind: type[DeadlineExceeded], loop: object, interrupts: bool = False
+) -> DeadlineExceeded:
+    """What is raised where a loop runs, if any; one that interrupts is let out by a callback."""
+    if loop is None or (_is_standard(loop) and not interrupts):
         return kind()
-    interrupts: type[DeadlineExceeded] = type(kind.__name__, (kind, KeyboardInterrupt), {})
-    return interrupts()
+    both: type[DeadlineExceeded] = type(kind.__name__, (kind, KeyboardInterrupt), {})
+    return both()
 
 
 def _names_it(frame: FrameType) -> bool:

@@ -33,6 +33,11 @@ class Ring:
         # The kernel's, once it has been made.
         self._timer: Any = None
 
+    @property
+    def made(self) -> bool:
+        """Whether it has been set before, and the kernel had one to give."""
+        return self._timer is not None
+
     def set(self, seconds: float) -> None:
         """Have it ring in so many seconds, more than none, and not as it was set before."""
         if self._timer is None and not self._make():
