@@ -67,8 +67,8 @@ SIGNAL = signal.SIGRTMIN + 7 if hasattr(signal, "SIGRTMIN") else getattr(signal,
 UNTAKEN, PAUSE = 3, 0.15
 # Seconds in which none is sent after one was raised, but from half of the margin on: the kernel's
 # and the watchdog's first come as one. In a task of asyncio's the second would hit its loop, which
-# is about to tell who waits for the task.
-TOLD = 0.01
+# is about to tell who waits for the task. Half of the time to the watchdog's next, which is meant.
+TOLD = 0.005
 # For how many seconds it is put off where it would hit asyncio's loop, and how often in a row.
 MOMENT, MOMENTS = 1e-4, 50
 # Whose half-done work the loop would have to live with: what wraps trio's nurseries and scopes, or

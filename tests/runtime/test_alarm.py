@@ -17,6 +17,7 @@ import trio
 
 from runtime.alarm import SIGNAL, TOLD, Alarm
 from runtime.failure import DeadlineExceeded, Stopped
+from runtime.watchdog import SIGNAL_EVERY
 
 
 @pytest.fixture
@@ -218,6 +219,31 @@ def test_what_it_was_raised_in_has_time_to_tell_of_it_before_the_next(alarm: Ala
         alarm.run(handler, 1, 2)
 
     assert min(later - earlier for earlier, later in pairwise(raised)) >= TOLD
+
+
+def test_the_watchdog_s_next_signal_is_not_taken_for_the_one_before(
+    alarm: Alarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told that it is raised again every 10 ms; who takes one does so a little later."""
+    now, raised = [1.0], list[float]()
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+
+    def handler(event: object, context: object) -> None:
+        for nth in range(3):
+            now[0] = 1.0 + nth * SIGNAL_EVERY
+            try:
+                alarm.send()
+                time.sleep(0)
+            except DeadlineExceeded:
+                now[0] += 0.002
+                raised.append(nth)
+                alarm._raised = alarm.runs, now[0]
+        raise DeadlineExceeded
+
+    with pytest.raises(DeadlineExceeded):
+        alarm.run(handler, 1, 2)
+
+    assert raised == [0, 1, 2]
 
 
 def test_but_the_next_handler_has_not(alarm: Alarm, monkeypatch: pytest.MonkeyPatch) -> None:
