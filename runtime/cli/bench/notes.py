@@ -26,9 +26,7 @@ does between two events counts as its processor time, too."""
 ENOUGH = 1000
 """Cycles of a round, of which one lies past p99.9."""
 
-ROUNDS = (
-    "Each figure is the median of {} rounds, of crashes {}, with the smallest and the largest{}."
-)
+ROUNDS = "Each figure is the median of {}, of crashes {}, with the smallest and the largest{}."
 RATIOS = "; a ratio is okibi's to the peer's, taken within a round"
 SHARES = (
     "The runtime's and the server's part of a cycle's p50 is the p50 of the same function with a"
@@ -149,8 +147,9 @@ def notes(order: BenchOrder, results: Results, machine: Machine) -> tuple[str, .
     served = [run for those in results.functions.values() for run in those]
     busy_wait = _variable("OKIBI_BUSY_WAIT_US", "300")
     looks, asleep = number_of(busy_wait) > 0, PEER_SLEEPS if order.peer else ""
+    rounds = "1 round" if order.size.rounds == 1 else f"{order.size.rounds} rounds"
     said = [
-        ROUNDS.format(order.size.rounds, order.size.crash_rounds, RATIOS if order.peer else ""),
+        ROUNDS.format(rounds, order.size.crash_rounds, RATIOS if order.peer else ""),
         SHARES,
         AT_ONCE_AGAIN.format(busy_wait, asleep) if looks else ASLEEP.format(asleep),
         CRASHES.format(_variable("OKIBI_DEADLINE_MARGIN_MS", "100")),

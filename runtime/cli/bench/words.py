@@ -64,9 +64,10 @@ def heading(report: Report) -> list[str]:
     """What was measured, where and when, in lines."""
     beside = f" beside {report.peer_handler} on {report.peer}" if report.peer else ""
     sizes = f"an event of {report.event_bytes:,} bytes, an answer of {report.answer_bytes:,}"
+    rounds = "1 round" if report.rounds == 1 else f"{report.rounds} rounds"
     return [
         f"{report.handler} on okibi {report.okibi}{beside}, {report.taken}",
-        f"{sizes}; {report.rounds} rounds of {report.seconds:g} s",
+        f"{sizes}; {rounds} of {report.seconds:g} s",
         report.machine.in_words(),
     ]
 

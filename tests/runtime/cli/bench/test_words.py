@@ -87,6 +87,14 @@ def test_the_heading_names_what_was_measured_and_the_machine(report: Report) -> 
     assert third == "CPython 3.13.0, Linux 6.1 x86_64, a processor, 2 cores; load 0.5 before"
 
 
+def test_one_round_is_one(tmp_path: Path) -> None:
+    one = run(100.0)
+    report = make_report(order(tmp_path, rounds="1"), results([one], [one]), MACHINE)
+
+    assert heading(report)[1].endswith("; 1 round of 1 s")
+    assert report.notes[0].startswith("Each figure is the median of 1 round, of crashes 3, ")
+
+
 def test_a_warm_restart_is_shown_and_explained(report: Report) -> None:
     dashes = " - |  | - |  |" if report.peer else ""
 
