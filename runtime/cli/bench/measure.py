@@ -18,6 +18,7 @@ from runtime.cli.bench.crashes import crash_times, restart_time
 from runtime.cli.bench.functions import CRASHING, FUNCTIONS, STAND_IN, okibi_stand_in
 from runtime.cli.bench.order import PEER, BenchOrder
 from runtime.cli.bench.plan import OKIBI, Purpose, Step, plan
+from runtime.cli.bench.process import NO_ROOM
 from runtime.cli.bench.record import LATE, CrashTimes, Results, Run, RunOrder
 from runtime.cli.given import BadInput
 from runtime.cli.start_errors import last_said, read_error, stood_at, why_not_started
@@ -259,6 +260,8 @@ def _why(done: "subprocess.CompletedProcess[bytes]") -> str:
 
 
 def _go_on(contender: Contender, why: str) -> str:
+    if NO_ROOM in why:
+        return ""
     if contender.name == PEER:
         return f"; {ALONE}"
     told = not why.startswith("the runtime has ended") or "; give " in why

@@ -51,6 +51,12 @@ GRACE = 1.0
 """Seconds between SIGTERM and SIGKILL."""
 PR_SET_CHILD_SUBREAPER = 36
 """Linux, `prctl(2)`: whose parent has ended is this process's child."""
+NO_ROOM = (
+    "the disk of temporary files, where what it prints is kept, is full; set TMPDIR to a folder"
+    " with room, or give an event that has it print less"
+)
+ROOM = bytes(1 << 16)
+"""What can be written where a disk is not full; the last print may have left less than it took."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -90,6 +96,9 @@ def run(order: RunOrder) -> Run:
                     found = figures.of(feed, started)
             except RuntimeError as error:
                 raise RuntimeError(f"{error}{_how_it_went(feed, log)}") from error
+            if found.errors and not _has_room(log):
+                # Of a handler that cannot print: on Lambda it could.
+                raise RuntimeError(NO_ROOM)
     return figures.with_ended(found)
 
 
@@ -359,8 +368,22 @@ def _sum(of: Callable[[int], Amount], pid: int) -> Amount | None:
     return total
 
 
+def _has_room(log: IO[bytes]) -> bool:
+    """Whether more could be printed; it is as it was afterwards."""
+    size = os.fstat(log.fileno()).st_size
+    try:
+        return os.pwrite(log.fileno(), ROOM, size) == len(ROOM)
+    except OSError:
+        return False
+    finally:
+        os.ftruncate(log.fileno(), size)
+
+
 def _how_it_went(feed: Feed, log: IO[bytes]) -> str:
-    """How far it came, what it said last, and what to do where time was too short."""
+    """How far it came, what it said last, and what to do where time or room was too short."""
+    if not _has_room(log):
+        # Its last words had none either.
+        return f"{_how_far(feed)}; {NO_ROOM}"
     # Of a hundred threads the stacks have a hundred frames each at most.
     log.seek(max(0, log.seek(0, os.SEEK_END) - (1 << 20)))
     lines = log.read().decode("utf-8", "replace").split("\n")

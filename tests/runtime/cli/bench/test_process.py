@@ -235,6 +235,44 @@ def test_one_that_ends_itself_with_all_stacks_is_told_with_the_users_frame(
     )
 
 
+# As on a full disk, a print fails from then on.
+FULL = """
+import resource, runpy
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+runpy.run_module("runtime.cli.bench.process", run_name="__main__")
+"""
+NO_ROOM = (
+    "the disk of temporary files, where what it prints is kept, is full; set TMPDIR to a folder"
+    " with room, or give an event that has it print less\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("do", "begins"),
+    [
+        ("print('x' * (1 << 20), flush=True)", "the runtime has ended (exit code 1"),
+        (
+            """
+    try:
+        print("x" * (1 << 18), flush=True)
+    except OSError:
+        time.sleep(60)
+""",
+            NO_ROOM,
+        ),
+    ],
+)
+def test_where_what_is_printed_has_no_room_the_handler_is_not_to_blame(
+    do: str, begins: str, tmp_path: Path
+) -> None:
+    with start(ordered(SERVES.format(do=do)), tmp_path, "-c", FULL) as process:
+        out, err = process.communicate(timeout=20)
+
+    assert (process.returncode, out) == (1, b"")
+    assert err.decode().startswith(begins)
+    assert err.decode().endswith(NO_ROOM)
+
+
 def test_the_largest_child_that_has_ended_is_in_what_was_taken_at_most(tmp_path: Path) -> None:
     run = run_of(tmp_path, SPAWNS, timeout=20.0)
 
