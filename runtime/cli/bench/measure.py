@@ -29,6 +29,7 @@ __all__ = ["measure"]
 
 OUTLIVES = "give an event that its process outlives"
 ALONE = "leave out --peer to measure okibi alone"
+FEWER = "give less --concurrency"
 # Not the current folder's: a file of the user's could hide one of the standard library's.
 PROCESS = (sys.executable, "-P", "-m", "runtime.cli.bench.process")
 
@@ -262,8 +263,12 @@ def _why(done: "subprocess.CompletedProcess[bytes]") -> str:
 def _go_on(contender: Contender, why: str) -> str:
     if NO_ROOM in why:
         return ""
+    # Each of the peer's is a process that has to start.
+    fewer = FEWER if " lanes came" in why and why.startswith("the runtime does not") else ""
     if contender.name == PEER:
-        return f"; {ALONE}"
+        return f"; {fewer}, or {ALONE}" if fewer else f"; {ALONE}"
+    if fewer:
+        return f"; {fewer}"
     told = not why.startswith("the runtime has ended") or "; give " in why
     return "" if told else f"; {OUTLIVES}"
 

@@ -4,10 +4,13 @@ is said.
 
 import errno
 import json
+import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trio
 
 from runtime.cli.bench.command import bench
 from runtime.cli.bench.order import Given
@@ -100,6 +103,37 @@ def test_where_what_stands_in_is_late_a_longer_time_out_is_advised(
 
     assert said.startswith("okibi: app.Late on okibi: the handler that stands in for it answers w")
     assert said.endswith("; give a longer --timeout\n")
+
+
+@pytest.mark.parametrize(
+    ("peer", "advice"),
+    [
+        (None, "give less --concurrency"),
+        pytest.param(
+            "awslambdaric",
+            "give less --concurrency, or leave out --peer to measure okibi alone",
+            marks=skip_without_official,
+        ),
+    ],
+)
+def test_where_not_all_lanes_come_fewer_are_advised(
+    peer: str | None,
+    advice: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    why = "the runtime does not answer within 18 s; only 0 of 64 lanes came"
+    run = trio.run_process
+
+    async def waits(command: Any, *, stdin: bytes, **given: Any) -> Any:
+        if peer is not None and peer.encode() not in stdin:
+            return await run(command, stdin=stdin, **given)
+        return subprocess.CompletedProcess(command, 1, b"", f"{why}\n".encode())
+
+    monkeypatch.setattr(trio, "run_process", waits)
+
+    said = refused(capfd, "app.echo", peer=peer, concurrency="64")
+    assert said == f"okibi: app.echo on {peer or 'okibi'}: {why}; {advice}\n"
 
 
 def test_a_disk_without_room_for_what_is_temporary_is_one_sentence_and_2(
