@@ -34,7 +34,8 @@ class Event:
 
 
 def event(number: int, size: int) -> Event:
-    """The event of that number: an id, a deadline and a trace of its own.
+    """The event of that number: an id and a trace of its own, and a deadline, which is the same for
+    those that are made within a millisecond.
 
     Args:
         number: from 0.
