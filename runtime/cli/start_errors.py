@@ -32,6 +32,8 @@ DUMP = re.compile(rf"{TIMER}|{IMPORT}")
 OWN = re.compile(
     rf"INIT_REPORT |{DUMP.pattern}|(\[[A-Z]+\]\t|\{{).*\(incarnation \d+\)|\{{.*\"errorType\""
 )
+LONGEST = 1000
+"""Characters of a line that is told in a sentence."""
 PLACE = re.compile(r' +(File "(.*)", line \d+ in .*)')
 # What a process begins with that ends itself at a deadline, and what follows.
 STACKS = re.compile(rf"({TIMER})|{IMPORT}|.*(the loop does not answer at the deadline); all stacks")
@@ -108,9 +110,12 @@ def stacks_last_said(lines: Sequence[str]) -> str:
 
 
 def last_said(lines: Sequence[str]) -> str:
-    """The last line that is not empty, nor what Lambda says itself of an init that has failed."""
+    """The last line that is not empty, nor what Lambda says itself of an init that has failed; of
+    a long one, as of a log that has the event in it, how it begins.
+    """
     said = (line.strip() for line in reversed(lines) if not line.startswith("INIT_REPORT "))
-    return next(filter(None, said), "")
+    line = next(filter(None, said), "")
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
 
 
 def _last_place(stack: Sequence[str]) -> str:

@@ -68,6 +68,11 @@ def test_the_last_that_it_has_said_is_neither_empty_nor_lambdas() -> None:
     assert last_said(["INIT_REPORT Init Duration: 10 ms"]) == ""
 
 
+def test_of_a_last_line_that_is_long_its_beginning_is_told() -> None:
+    assert last_said(["before", "x" * 1000]) == "x" * 1000
+    assert last_said(["before", "x" * 500_000]) == "x" * 1000 + "..."
+
+
 LATE = "the loop does not answer at the deadline"
 STACKS = [
     "Thread 0x00007f2aa2ffd6c0 (most recent call first):",
