@@ -50,7 +50,7 @@ NO_MEMORY = (
     " another."
 )
 COSTS = (
-    "Costs are estimates, from list prices of {}, {}, that you must check ({}); without free tier,"
+    "Costs are estimates, from list prices of {}, {}, that you must check{}; without free tier,"
     " cold starts, traffic and disks. With less memory than a core's, what computes is taken to"
     " last longer in proportion. Lambda's cores, of either architecture, are taken to be as quick"
     " as this machine's. A server's cores are taken to do what one does here{}, under the"
@@ -157,7 +157,7 @@ def notes(order: BenchOrder, results: Results, machine: Machine) -> tuple[str, .
         COSTS.format(
             prices.region,
             prices.taken,
-            ", ".join(prices.sources),
+            f" ({', '.join(prices.sources)})" if prices.sources else "",
             AT_ONCE.format(max(results.many)) if results.many else "",
             LOADED,
         ),

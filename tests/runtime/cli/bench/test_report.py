@@ -1,5 +1,6 @@
 """A report: what it costs, and what has to be said beside the figures."""
 
+import re
 from pathlib import Path
 
 import attrs
@@ -8,6 +9,7 @@ import pytest
 
 from runtime.cli.bench.figures import Figure
 from runtime.cli.bench.loads import load_of
+from runtime.cli.bench.prices import OWN
 from runtime.cli.bench.record import Run
 from runtime.cli.bench.report import Report, make_report, notes
 from tests.runtime.cli.bench.made import MACHINE, PEER, order, results, run
@@ -398,6 +400,16 @@ def test_a_peer_that_takes_more_memory_than_it_is_to_have_is_named(tmp_path: Pat
     assert "On okibi 200 MB" not in words
     assert said(tmp_path, both, memory_size="128").count("200 MB were measured, more than") == 2
     assert "were measured" not in said(tmp_path, both)
+
+
+def test_prices_without_a_source_are_to_be_checked_all_the_same(tmp_path: Path) -> None:
+    own = OWN.read_text()
+    (tmp_path / "own.toml").write_text(
+        re.sub(r"sources = \[.*?\]", "sources = []", own, flags=re.S)
+    )
+
+    words = said(tmp_path, ONE, prices=str(tmp_path / "own.toml"))
+    assert "us-east-1, 2026-06, that you must check; without free tier" in words
 
 
 def test_prices_are_dated_with_their_source_and_to_be_checked(tmp_path: Path) -> None:
