@@ -37,7 +37,10 @@ def progress() -> Generator[Callable[[Step, int, int], None]]:
     It is drawn between two steps only: a thread that draws would take time of what is measured.
     """
     # A shell's `2>&-` leaves None here, whatever the annotation says.
-    if cast("object", sys.stderr) is None or not sys.stderr.isatty():
+    watched = cast("object", sys.stderr) is not None and sys.stderr.isatty()
+    console = Console(stderr=True)
+    # On one that cannot go back in a line rich draws none, but ends it all the same.
+    if not watched or console.is_dumb_terminal:
         yield lambda step, number, total: None
         return
     columns = (
@@ -48,7 +51,7 @@ def progress() -> Generator[Callable[[Step, int, int], None]]:
     )
     with Progress(
         *columns,
-        console=Console(stderr=True),
+        console=console,
         auto_refresh=False,
         transient=True,
     ) as bar:

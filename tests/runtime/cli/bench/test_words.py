@@ -7,8 +7,9 @@ from pathlib import Path
 import attrs
 import pytest
 
+from runtime.cli.bench.plan import Purpose, Step
 from runtime.cli.bench.report import Report, make_report
-from runtime.cli.bench.terminal import table
+from runtime.cli.bench.terminal import progress, table
 from runtime.cli.bench.words import Shown, cost_table, figure_table, heading, markdown
 from tests.runtime.cli.bench.made import MACHINE, PEER, order, results, run
 
@@ -85,6 +86,22 @@ def test_the_heading_names_what_was_measured_and_the_machine(report: Report) -> 
     assert (f" beside app.handler on {PEER} 4.2.2" in first) is bool(report.peer)
     assert second == "an event of 8 bytes, an answer of 2; 3 rounds of 1 s"
     assert third == "CPython 3.13.0, Linux 6.1 x86_64, a processor, 2 cores; load 0.5 before"
+
+
+@pytest.mark.parametrize(("terminal", "drawn"), [("xterm", True), ("dumb", False)])
+def test_a_terminal_that_cannot_go_back_in_a_line_has_no_bar_and_no_empty_line(
+    terminal: str, drawn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", terminal)
+    monkeypatch.setattr("sys.stderr", stderr := Terminal())
+
+    with progress() as tell:
+        tell(Step("okibi", Purpose.FUNCTION), 0, 2)
+    assert bool(stderr.getvalue()) is drawn
 
 
 def test_one_round_is_one(tmp_path: Path) -> None:
