@@ -129,7 +129,8 @@ def read_order(handler: str, event: str | None, given: Given) -> BenchOrder:
     if json is not None and markdown is not None and json.resolve() == markdown.resolve():
         raise BadInput(f"--json {json}: is the file of --markdown too; give another")
     peer = _peer(given.get("peer"), given.get("peer_handler"), handler)
-    read = [event, given.get("prices"), *map(_module_file, filter(None, (handler, peer)))]
+    modules = [file for each in filter(None, (handler, peer)) for file in _module_files(each)]
+    read = [event, given.get("prices"), *modules]
     _spare(read, {"--json": json, "--markdown": markdown})
     return BenchOrder(
         settings=settings,
@@ -230,9 +231,10 @@ def _spare(read: Sequence[str | None], written: Mapping[str, Path | None]) -> No
             raise BadInput(f"{option} {path}: is read first, and would be lost; give another")
 
 
-def _module_file(handler: str) -> str:
-    """Where its module lies, if that is no folder."""
-    return handler.rpartition(".")[0].replace(".", "/") + ".py"
+def _module_files(handler: str) -> tuple[str, str]:
+    """Where its module lies, of which there is one: a file, or a package's."""
+    path = handler.rpartition(".")[0].replace(".", "/")
+    return f"{path}.py", f"{path}/__init__.py"
 
 
 def _plots(text: str | None) -> Path | None:

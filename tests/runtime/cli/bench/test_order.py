@@ -118,12 +118,14 @@ def test_a_report_is_not_written_over_the_function_that_it_is_of(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
-    for name in ("folder/app.py", "plain.py", "other.py"):
+    for name in ("folder/app.py", "folder/__init__.py", "plain.py", "other.py"):
         (tmp_path / name).touch()
 
     for handler in ("folder/app.handler", "folder.app.handler"):
         with pytest.raises(BadInput, match=r"--json folder/app.py: is read first, and would be"):
             read_order(handler, None, {"json": "folder/app.py"})
+    with pytest.raises(BadInput, match=r"--json folder/__init__.py: is read first, and would be"):
+        read_order("folder.handler", None, {"json": "folder/__init__.py"})
     peer: Given = {"peer": "awslambdaric", "peer_handler": "plain.handler"}
     with pytest.raises(BadInput, match=r"--markdown plain.py: is read first, and would be lost"):
         read_order("folder/app.handler", None, {**peer, "markdown": "plain.py"})
