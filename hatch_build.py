@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from packaging.tags import platform_tags
 
 SOURCE = "runtime/encoder.c"
 MADE = "runtime/encoder.abi3.so"
@@ -35,9 +36,18 @@ class Compile(BuildHookInterface[Any]):
             return
         build_data["artifacts"].append(MADE)
         if version != "editable":
-            platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
             build_data["pure_python"] = False
-            build_data["tag"] = f"cp311-abi3-{platform}"
+            build_data["tag"] = f"cp311-abi3-{platform()}"
+
+
+def platform() -> str:
+    """What this Python's installers call the platform.
+
+    `sysconfig` may call it otherwise, and a wheel of that they refuse: a Python of 32 bits by the
+    64 of the machine, one on macOS by the minor version.
+    """
+    promised = ("manylinux", "musllinux")  # that it runs with each C library so old or newer
+    return next(tag for tag in platform_tags() if not tag.startswith(promised))
 
 
 def compiler() -> list[str]:

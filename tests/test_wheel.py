@@ -9,8 +9,11 @@ import sysconfig
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from packaging.tags import platform_tags
 
 from tests.runtime.encoders import hook
 
@@ -66,6 +69,23 @@ def test_a_wheel_has_the_encoder_and_is_for_this_platform_and_any_python(clone: 
         [sys.executable, "-c", run], cwd=clone / "installed", capture_output=True, text=True
     )
     assert done.stdout == """b'{"a": [1.5, null]}'\n""", done.stderr
+
+
+@needs_both
+def test_a_wheel_is_for_a_platform_that_this_python_s_installers_take(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As pyenv's Pythons on macOS are.
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    monkeypatch.setattr("platform.mac_ver", lambda: ("14.4.1", ("", "", ""), "arm64"))
+    monkeypatch.setattr(sysconfig, "get_platform", lambda: "macosx-14.4-arm64")
+    build: dict[str, Any] = {"artifacts": []}
+
+    hook().Compile.initialize(SimpleNamespace(root=str(clone)), "standard", build)
+
+    python, abi, named = build["tag"].split("-")
+    assert (python, abi) == ("cp311", "abi3")
+    assert named in {*platform_tags()}
 
 
 @pytest.mark.parametrize(
