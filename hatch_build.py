@@ -52,7 +52,10 @@ def platform() -> str:
 
 def compiler() -> list[str]:
     """The C compiler's command, as make takes it from `CC`: with arguments, maybe; or none."""
-    command = shlex.split(os.environ.get("CC", "")) or ["cc"]
+    try:
+        command = shlex.split(os.environ.get("CC", "")) or ["cc"]
+    except ValueError:  # a quotation that does not end
+        return []
     return command if shutil.which(command[0]) else []
 
 
@@ -93,6 +96,7 @@ def _compiled(source: Path, made: Path, more: tuple[str, ...]) -> str:
             [*command, *FLAGS, *more, f"-I{headers}", str(source), "-o", str(new)],
             capture_output=True,
             text=True,
+            errors="backslashreplace",  # the locale of what a compiler says may be another
         )
         if done.returncode:
             return f"{shlex.join(command)} says {done.stderr.strip()[-500:] or done.returncode}"

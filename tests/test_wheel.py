@@ -143,6 +143,35 @@ def test_a_compiler_s_command_may_have_arguments(
     assert [*tmp_path.iterdir()] == [made]
 
 
+@needs_both
+def test_what_a_compiler_says_in_another_encoding_is_no_end_of_a_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latin = tmp_path / "latin"
+    latin.write_text("""#!/bin/sh\nprintf '\\374ber\\n' >&2\n$COMPILER "$@"\n""")
+    latin.chmod(0o755)
+    monkeypatch.setenv("COMPILER", shlex.join(hook().compiler()))
+    monkeypatch.setenv("CC", str(latin))
+    made = tmp_path / "encoder.abi3.so"
+
+    assert hook().compiled(ROOT / hook().SOURCE, made) == ""
+    assert made.exists()
+
+    monkeypatch.setenv("COMPILER", "false")
+    assert hook().compiled(ROOT / hook().SOURCE, made) == f"{latin} says \\xfcber"
+
+
+@needs_headers
+def test_a_compiler_s_command_that_cannot_be_read_is_why_there_is_no_encoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CC", 'gcc "-O2')
+
+    why = hook().compiled(ROOT / hook().SOURCE, tmp_path / "encoder.abi3.so")
+
+    assert why == "there is no C compiler"
+
+
 @needs_headers
 def test_what_the_system_refuses_is_why_there_is_no_encoder_and_stops_no_build(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
