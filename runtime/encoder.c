@@ -33,6 +33,7 @@ typedef struct {
     char *at;
     Py_ssize_t used, room;
     int escaped; /* what is beyond ASCII, and DEL, as the standard library has it */
+    PyObject *open[DEEPEST]; /* what is being written, from the outermost */
     char small[SMALL];
 } Json;
 
@@ -203,6 +204,10 @@ static Fate put_value(Json *json, PyObject *value, int depth)
     if (type == &PyLong_Type) return put_int(json, value);
     if (type == &PyFloat_Type) return put_float(json, value);
     if (depth == DEEPEST) return LEFT;
+    /* What holds itself would be written DEEPEST times before it was left. */
+    for (int outer = 0; outer < depth; outer++)
+        if (json->open[outer] == value) return LEFT;
+    json->open[depth] = value;
     if (type == &PyDict_Type) return put_dict(json, value, depth + 1);
     if (type == &PyList_Type || type == &PyTuple_Type) return put_array(json, value, depth + 1);
     return LEFT;

@@ -42,6 +42,9 @@ _Compiled = Callable[[object], bytes | None]
 LONG = 1000
 # Of `marshal`'s: it knows what it has written before, and copies text that is ASCII.
 VERSION = 4
+# Bytes of it that are not to be written at each level of what holds itself, of which there are
+# 10,000 in Python 3.13.
+LARGE = 16_384
 
 
 class MarshalError(Exception):
@@ -200,7 +203,7 @@ def _plainly(*, escaped: bool, compiled: _Compiled) -> Callable[[Any], Outcome]:
         MarshalError: it cannot be said in JSON.
         Streams: it is an async iterator or a generator.
     """
-    write = _fast(escaped=escaped)
+    write = _of_builtins(escaped=escaped)
 
     def outcome(result: Any) -> Outcome:
         if isinstance(result, bytes):
@@ -212,7 +215,6 @@ def _plainly(*, escaped: bool, compiled: _Compiled) -> Callable[[Any], Outcome]:
                         return Outcome(_with_long_texts(result, write, escaped=escaped))
             if (body := compiled(result)) is not None:
                 return Outcome(body)
-            builtins_only.dumps(result, VERSION)
             return Outcome(write(result).encode())
         except Exception:
             return _slowly(result, escaped=escaped)
@@ -229,12 +231,10 @@ def _with_long_texts(result: dict[Any, Any], write: _Write, *, escaped: bool) ->
             continue
         # `…, "key": ""}`, and the text in place of the last three characters.
         others[key] = ""
-        builtins_only.dumps(others, VERSION)
         head = before + write(others)[1:-3]
         pieces += (head.encode(), _encoder.encode(value))
         before, others = ", ", {}
     if others:
-        builtins_only.dumps(others, VERSION)
         pieces.append((before + write(others)[1:]).encode())
     else:
         pieces.append(b"}")
@@ -257,16 +257,31 @@ def _slowly(result: object, *, escaped: bool) -> Outcome:
         raise MarshalError(f"Unable to marshal response: {error}") from error
 
 
-def _fast(*, escaped: bool) -> _Write:
-    """The standard library's encoder; it refuses what it does not know, and NaN.
+def _of_builtins(*, escaped: bool) -> _Write:
+    """The standard library's encoder, of what `marshal` knows; it refuses all else, and NaN.
+
+    To look for circles takes it up to twice as long, of many small lists. So small values are
+    written until they are too deep.
+    """
+    write, circles = _fast(escaped=escaped), _fast(escaped=escaped, circles=True)
+
+    def text(value: Any) -> str:
+        size = len(builtins_only.dumps(value, VERSION))
+        return circles(value) if size > LARGE else write(value)
+
+    return text
+
+
+def _fast(*, escaped: bool, circles: bool = False) -> _Write:
+    """The standard library's encoder, which may look for circles.
 
     It is twice as fast where it escapes what is beyond ASCII. So that is tried first, unless the
     last result had some: where nothing had to be escaped it has made the same.
     """
-    write = _written(escaped=True)
+    write = _written(escaped=True, circles=circles)
     if escaped:
         return write
-    beyond, ascii_before = _written(escaped=False), True
+    beyond, ascii_before = _written(escaped=False, circles=circles), True
 
     def text(value: object) -> str:
         nonlocal ascii_before
@@ -279,9 +294,10 @@ def _fast(*, escaped: bool) -> _Write:
     return text
 
 
-def _written(*, escaped: bool) -> _Write:
-    # `JSONEncoder.encode` makes the C encoder anew at each call, which costs more than to use it.
-    encoder = json.JSONEncoder(ensure_ascii=escaped, check_circular=False, allow_nan=False)
+def _written(*, escaped: bool, circles: bool) -> _Write:
+    # `JSONEncoder.encode` makes the C encoder anew at each call, which costs more than to use it,
+    # but for a large value. And what it has open is one value's: an error leaves that as it is.
+    encoder = json.JSONEncoder(ensure_ascii=escaped, check_circular=circles, allow_nan=False)
     make: Any = getattr(json.encoder, "c_make_encoder", None)
     if make is None:
         return lambda value: "".join(encoder.iterencode(value))
@@ -289,6 +305,8 @@ def _written(*, escaped: bool) -> _Write:
     quote = getattr(json.encoder, name)
     pieces: Callable[[object, int], Iterable[str]]
     pieces = make(None, encoder.default, quote, None, ": ", ", ", False, False, False)
+    if circles:
+        pieces = lambda value, _: encoder.iterencode(value, _one_shot=True)  # noqa: E731
     if not UNBOUNDED:
         return lambda value: "".join(pieces(value, 0))
 

@@ -166,6 +166,46 @@ def test_no_memory_is_kept_of_what_was_said_or_left(encode: Encode) -> None:
     assert after - before < 20_000
 
 
+def _peak(do: Callable[[], object]) -> int:
+    tracemalloc.start()
+    try:
+        do()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_holds_itself_is_written_once_at_most(encode: Encode) -> None:
+    endless: list[Any] = ["a" * 100_000]
+    endless.append({"a": (endless,)})
+    twice = ["b"]
+
+    assert _peak(lambda: encode(endless)) < 1_000_000
+    assert encode(endless) is None
+    assert encode([twice, {"a": twice}, twice]) == b'[["b"], {"a": ["b"]}, ["b"]]'
+
+
+@pytest.mark.parametrize("escaped", [True, False])
+@pytest.mark.parametrize(
+    "large", [{"body": "a" * 100_000}, {"a": ["é" * 50_000]}, {"a": [*range(20_000)]}],
+    ids=["long text", "nested text", "many values"],
+)  # fmt: skip
+def test_a_large_result_that_holds_itself_is_refused_before_it_is_written_at_each_level(
+    encoder: Any, escaped: bool, large: dict[str, Any]
+) -> None:
+    endless = {**large}
+    endless["self"] = endless
+
+    compiled = encoder.encode_escaped if escaped else encoder.encode_unescaped
+    for say in (_plainly(escaped=escaped, compiled=each) for each in (compiled, _left)):
+
+        def refused(say: Callable[[Any], Outcome] = say) -> None:
+            with pytest.raises(MarshalError, match="Circular reference detected"):
+                say(endless)
+
+        assert _peak(refused) < 10_000_000
+
+
 def test_where_memory_ends_it_says_so(encode: Encode) -> None:
     testcapi = pytest.importorskip("_testcapi", reason="this Python has no _testcapi")
     value = [1.5, "a" * 5000, "é" * 100, ["b" * 20_000]]
