@@ -268,3 +268,13 @@ def test_the_compiler_s_own_watch_finds_nothing(tmp_path: Path) -> None:
         pytest.skip(f"nothing watches here: {done.stdout or done.stderr}")
     assert "0 wrong, watched" in done.stdout, f"seed {seed}: {done}"
     assert done.returncode == 0
+
+
+def test_where_there_is_no_compiler_the_comparison_says_so_and_is_no_failure() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.runtime.encoders", "1", "--sanitized"],
+        cwd=ROOT, env={**os.environ, "CC": "", "PATH": ""}, capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert done.stdout.startswith("the encoder is not compiled here: "), done
+    assert done.returncode == 0
