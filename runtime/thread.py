@@ -172,8 +172,7 @@ class HandlerThread(InThread):
                 del run
                 self._exchange.tell(self)
         finally:
-            if _own.loop is not None:
-                _own.loop.close()
+            _leave_no_loop()
 
 
 class _Own(threading.local):
@@ -214,6 +213,18 @@ def _set_loop() -> bool:
         _own.loop = asyncio.new_event_loop()
         asyncio.set_event_loop(_own.loop)
     return _own.loop is not None
+
+
+def _leave_no_loop() -> None:
+    """Close its own, and have this thread know of none: trio keeps it for another, for a while."""
+    asyncio: Any = sys.modules.get("asyncio")
+    if hasattr(asyncio, "set_event_loop"):
+        # A policy of the user's may do whatever it likes.
+        with suppress(Exception):
+            asyncio.set_event_loop(None)
+    if _own.loop is not None:
+        _own.loop.close()
+    del _own.loop
 
 
 def _loop_of(policy: Any, given: Callable[[], object]) -> object:
