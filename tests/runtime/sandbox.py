@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -146,10 +146,28 @@ async def until_handed_out(api: RuntimeApi) -> None:
         await begun.wait()
 
 
+async def until_there(path: Path) -> None:
+    """Wait until there is such a file."""
+    while not await trio.Path(path).exists():  # noqa: ASYNC110, of a process
+        await trio.sleep(0.001)
+
+
 async def _read(process: trio.Process, said: list[bytes]) -> None:
     assert process.stdout is not None
     async for data in process.stdout:
         said.append(bytes(data))
+
+
+def waited(*pids: int) -> float:
+    """How many seconds the threads of processes have waited for a core, ready to run: what is
+    measured while they wait is the machine's doing. 0 where the kernel does not tell.
+    """
+    seconds = 0.0
+    for pid in pids:
+        for thread in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+            with suppress(OSError):  # it may have ended
+                seconds += int(thread.read_text().split()[1]) / 1e9
+    return seconds
 
 
 def is_gone(pid: int) -> bool:

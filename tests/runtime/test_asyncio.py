@@ -1,13 +1,15 @@
 """Handlers written for asyncio, in a real process: one lasting loop, ended as trio's would be."""
 
+import json
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
 from runtime.local import InvokeResult
-from tests.runtime.sandbox import WIDE_MARGIN, process_of, running, until_handed_out
+from tests.runtime.sandbox import WIDE_MARGIN, process_of, running, until_handed_out, until_there
 
 ASYNCIO = {"OKIBI_LOOP": "asyncio"}
 LATE: dict[str, Any] = {"timeout": 1.0, "environment": WIDE_MARGIN}
@@ -260,16 +262,19 @@ async def test_at_the_end_tasks_and_generators_end_and_the_exit_code_is_0() -> N
     assert b"Traceback" not in text
 
 
-async def test_told_to_end_it_cancels_and_answers_what_is_in_flight() -> None:
+async def test_told_to_end_it_cancels_and_answers_what_is_in_flight(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
     async with process_of("loops.here") as (process, api, said):
         async with trio.open_nursery() as nursery:
 
             async def invoke() -> None:
-                result = await api.invoke(b'{"do": "sleep"}')
+                event = {"do": "sleep", "begun": str(begun)}
+                result = await api.invoke(json.dumps(event).encode())
                 assert result.error_type == "Runtime.Stopped"
 
             nursery.start_soon(invoke)
             await until_handed_out(api)
+            await until_there(begun)
             await trio.sleep(0.05)
             process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
@@ -277,25 +282,27 @@ async def test_told_to_end_it_cancels_and_answers_what_is_in_flight() -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "code", "kind"),
+    ("do", "code", "kind"),
     [
-        (b'{"do": "leave stubborn"}', 0, None),
+        ("leave stubborn", 0, None),
         # What could not be ended has not ended well.
-        (b'{"do": "swallow"}', 1, "Runtime.Stopped"),
-        (b'{"do": "block"}', 1, "Runtime.Stopped"),
+        ("swallow", 1, "Runtime.Stopped"),
+        ("block", 1, "Runtime.Stopped"),
     ],
 )
 async def test_what_holds_on_does_not_hold_the_answer_nor_the_end(
-    event: bytes, code: int, kind: str | None
+    do: str, code: int, kind: str | None, tmp_path: Path
 ) -> None:
     told: list[InvokeResult] = []
+    begun = tmp_path / "begun"
     async with process_of("loops.here") as (process, api, _), trio.open_nursery() as nursery:
 
         async def invoke() -> None:
-            told.append(await api.invoke(event))
+            told.append(await api.invoke(json.dumps({"do": do, "begun": str(begun)}).encode()))
 
         nursery.start_soon(invoke)
         await until_handed_out(api)
+        await until_there(begun)
         await trio.sleep(0.1)
         process.send_signal(signal.SIGTERM)
         with trio.fail_after(2.7):

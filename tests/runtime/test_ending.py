@@ -19,7 +19,7 @@ from runtime.ending import DRAIN, Ending
 from runtime.lane import Lane
 from runtime.local import InvokeResult
 from tests.runtime.played import Played, event
-from tests.runtime.sandbox import process_of, running
+from tests.runtime.sandbox import process_of, running, until_there
 from tests.runtime.stopping import ALLOWED, LONG, Ended, told_to_end, unhurried
 
 TIMELESS = """
@@ -42,6 +42,20 @@ def told(self, *given):
         signal.raise_signal(signal.SIGTERM)
     return done(self, *given)
 {of}.{what} = told
+sys.exit(main(sys.argv[1:]))
+"""
+
+# Writes a file once it has taken a signal, and has time enough for another to come.
+TAKEN = """
+import pathlib, sys
+from runtime import ending
+from runtime.bootstrap import main
+ending.DRAIN, ending.STOP_LIMIT = 10, 15
+take = ending.Ending._take
+def taken(self, *given):
+    take(self, *given)
+    pathlib.Path({path!r}).touch()
+ending.Ending._take = taken
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -318,9 +332,12 @@ async def test_in_a_hurry_those_below_other_supervisors_clean_up_too() -> None:
     assert "restarted" not in report
 
 
-async def test_a_second_signal_ends_it_at_once() -> None:
-    async with told_to_end("ends.plain", {"seconds": LONG, "sleep": True}) as (ended, process):
+async def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    path, event = tmp_path / "taken", {"seconds": LONG, "sleep": True}
+    command = (sys.executable, "-P", "-c", TAKEN.format(path=str(path)))
+    async with told_to_end("ends.plain", event, command=command) as (ended, process):
         # Two of one kind are one, until the first has been taken.
+        await until_there(path)
         await trio.sleep(0.03)
         process.send_signal(signal.SIGTERM)
 
