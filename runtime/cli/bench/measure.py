@@ -18,8 +18,7 @@ from runtime.cli.bench.crashes import crash_times, restart_time
 from runtime.cli.bench.functions import CRASHING, FUNCTIONS, STAND_IN, okibi_stand_in
 from runtime.cli.bench.order import PEER, BenchOrder
 from runtime.cli.bench.plan import OKIBI, Purpose, Step, plan
-from runtime.cli.bench.process import NO_ROOM
-from runtime.cli.bench.record import LATE, CrashTimes, Results, Run, RunOrder
+from runtime.cli.bench.record import LATE, NO_ROOM, CrashTimes, Results, Run, RunOrder
 from runtime.cli.given import BadInput
 from runtime.cli.start_errors import last_said, read_error, stood_at, why_not_started
 from runtime.local import InvokeResult, open_local_lambda

@@ -27,7 +27,7 @@ import attrs
 import msgspec
 
 from runtime.cli.bench.feed import Feed
-from runtime.cli.bench.record import TIMED_OUT, Run, RunOrder
+from runtime.cli.bench.record import NO_ROOM, TIMED_OUT, Run, RunOrder
 from runtime.cli.start_errors import last_said, stacks_last_said
 from runtime.local.environment import mark_of
 from runtime.local.processes import (
@@ -51,10 +51,6 @@ GRACE = 1.0
 """Seconds between SIGTERM and SIGKILL."""
 PR_SET_CHILD_SUBREAPER = 36
 """Linux, `prctl(2)`: whose parent has ended is this process's child."""
-NO_ROOM = (
-    "the disk of temporary files, where what it prints is kept, is full; set TMPDIR to a folder"
-    " with room, or give an event that has it print less"
-)
 ROOM = bytes(1 << 16)
 """What can be written where a disk is not full; the last print may have left less than it took."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

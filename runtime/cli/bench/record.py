@@ -4,12 +4,17 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-__all__ = ["LATE", "TIMED_OUT", "CrashTimes", "Results", "Run", "RunOrder"]
+__all__ = ["LATE", "NO_ROOM", "TIMED_OUT", "CrashTimes", "Results", "Run", "RunOrder"]
 
 TIMED_OUT = "Sandbox.Timedout"
 """The error type of an event that was not answered in its time."""
 LATE = ("Runtime.DeadlineExceeded", TIMED_OUT)
 """Those of one that took too long, where okibi has answered for it before that, too."""
+NO_ROOM = (
+    "the disk of temporary files, where what it prints is kept, is full; set TMPDIR to a folder"
+    " with room, or give an event that has it print less"
+)
+"""Why a run has no figures whose function could not print."""
 
 
 @attrs.frozen
