@@ -4,7 +4,7 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextvars import copy_context
 from types import FrameType
 
@@ -14,6 +14,9 @@ from runtime import current
 from runtime.alarm import MOMENT, MOMENTS, SIGNAL, Alarm
 from runtime.between import is_between
 from runtime.failure import DeadlineExceeded
+from tests.runtime.test_unfinished import ends, loop
+
+__all__ = ["loop"]  # a fixture
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it takes the kernel's timer")
 
@@ -24,23 +27,6 @@ def alarm() -> Iterator[Alarm]:
         # As the watchdog has done when it signals.
         alarm.ring_in(60, 60)
         yield alarm
-
-
-@pytest.fixture
-def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    loop = asyncio.new_event_loop()
-    yield loop
-    loop.close()
-
-
-def ends(alarm: Alarm, handler: Callable[[], object]) -> None:
-    def invoked() -> None:
-        current.enter("an id", {})
-        alarm.run(lambda *_: handler(), {}, None)
-
-    with pytest.raises(DeadlineExceeded):
-        copy_context().run(invoked)
-    current.expect(1)
 
 
 def test_what_would_hit_the_loop_comes_once_more_in_a_moment(

@@ -32,6 +32,27 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop.close()
 
 
+@pytest.fixture
+def lasts(loop: asyncio.AbstractEventLoop) -> Iterator[asyncio.Task[None]]:
+    """A task that a module has begun, before any event."""
+    task = loop.create_task(asyncio.sleep(60))
+    yield task
+    task.cancel()
+    loop.run_until_complete(asyncio.wait([task]))
+
+
+def ends(alarm: Alarm, handler: Callable[[], object]) -> None:
+    """Run it as an event's `def`, to the DeadlineExceeded that it comes to."""
+
+    def invoked() -> None:
+        current.enter("an id", {})
+        alarm.run(lambda *_: handler(), {}, None)
+
+    with pytest.raises(DeadlineExceeded):
+        copy_context().run(invoked)
+    current.expect(1)
+
+
 async def late(said: list[str]) -> None:
     try:
         await asyncio.sleep(60)
@@ -116,10 +137,9 @@ def test_one_that_does_not_end_is_let_be_at_half_of_the_margin(
 
 
 def test_what_ran_beside_a_task_that_ended_by_it_ends_too_but_what_is_not_its_event_s(
-    alarm: Alarm, loop: asyncio.AbstractEventLoop
+    alarm: Alarm, loop: asyncio.AbstractEventLoop, lasts: asyncio.Task[None]
 ) -> None:
     said = list[str]()
-    lasts = loop.create_task(asyncio.sleep(60))
 
     async def holds_the_loop() -> None:
         await asyncio.sleep(0)
@@ -128,19 +148,11 @@ def test_what_ran_beside_a_task_that_ended_by_it_ends_too_but_what_is_not_its_ev
     async def batch() -> None:
         await asyncio.gather(late(said), holds_the_loop())
 
-    def invoked() -> None:
-        current.enter("an id", {})
-        alarm.run(lambda *_: loop.run_until_complete(batch()), {}, None)
+    ends(alarm, lambda: loop.run_until_complete(batch()))
 
-    with pytest.raises(DeadlineExceeded):
-        copy_context().run(invoked)
-
-    current.expect(1)
     assert said == ["cleaned up"]
     if hasattr(lasts, "get_context"):
         assert asyncio.all_tasks(loop) == {lasts}
-    lasts.cancel()
-    loop.run_until_complete(asyncio.wait([lasts]))
 
 
 async def waits(said: list[str]) -> None:
@@ -160,30 +172,23 @@ async def takes_as_completed(said: list[str]) -> None:
 def test_so_it_is_with_what_goes_on_though_who_waits_for_it_is_cancelled(
     alarm: Alarm,
     loop: asyncio.AbstractEventLoop,
+    lasts: asyncio.Task[None],
     batch: Callable[[list[str]], Coroutine[Any, Any, None]],
 ) -> None:
     """On each Python: 3.11 does not tell whose a task is, but what wakes it does."""
-    said, lasts = list[str](), loop.create_task(asyncio.sleep(60))
+    said = list[str]()
 
-    def invoked() -> None:
-        current.enter("an id", {})
-        alarm.run(lambda *_: loop.run_until_complete(batch(said)), {}, None)
+    with ringing(alarm):
+        ends(alarm, lambda: loop.run_until_complete(batch(said)))
 
-    with ringing(alarm), pytest.raises(DeadlineExceeded):
-        copy_context().run(invoked)
-
-    current.expect(1)
     assert said == ["cleaned up"]
     assert asyncio.all_tasks(loop) == {lasts}
-    lasts.cancel()
-    loop.run_until_complete(asyncio.wait([lasts]))
 
 
 def test_of_what_has_not_begun_yet_only_the_event_s_is_cancelled(
-    loop: asyncio.AbstractEventLoop,
+    loop: asyncio.AbstractEventLoop, lasts: asyncio.Task[None]
 ) -> None:
     said = list[str]()
-    lasts = loop.create_task(asyncio.sleep(60))
 
     def invoked() -> None:
         current.enter("an id", {})
@@ -196,8 +201,6 @@ def test_of_what_has_not_begun_yet_only_the_event_s_is_cancelled(
     current.expect(1)
     assert not said
     assert asyncio.all_tasks(loop) == {lasts}
-    lasts.cancel()
-    loop.run_until_complete(asyncio.wait([lasts]))
 
 
 class SignalsOnceMore(asyncio.SelectorEventLoop):
@@ -227,32 +230,12 @@ def test_so_it_is_where_the_next_signal_comes_before_the_task_s_end_is_told(
     async def batch() -> None:
         await asyncio.gather(late(said), holds_the_loop())
 
-    def invoked() -> None:
-        current.enter("an id", {})
-        alarm.run(lambda *_: loop.run_until_complete(batch()), {}, None)
-
     with closing(loop):
-        with pytest.raises(DeadlineExceeded):
-            copy_context().run(invoked)
+        ends(alarm, lambda: loop.run_until_complete(batch()))
 
         assert loop.looks < 0
         assert not asyncio.all_tasks(loop)
-    current.expect(1)
     assert said == ["cleaned up"]
-
-
-def ends(
-    alarm: Alarm, loop: asyncio.AbstractEventLoop, batch: Callable[[], Coroutine[Any, Any, None]]
-) -> None:
-    """Run it on the loop, as an event's `def` does, to the DeadlineExceeded that it comes to."""
-
-    def invoked() -> None:
-        current.enter("an id", {})
-        alarm.run(lambda *_: loop.run_until_complete(batch()), {}, None)
-
-    with pytest.raises(DeadlineExceeded):
-        copy_context().run(invoked)
-    current.expect(1)
 
 
 def test_a_loop_that_was_about_to_stop_does_not_stop_in_the_next_event(alarm: Alarm) -> None:
@@ -264,7 +247,7 @@ def test_a_loop_that_was_about_to_stop_does_not_stop_in_the_next_event(alarm: Al
         late_loop.looks = 1
 
     with closing(late_loop) as loop:
-        ends(alarm, loop, is_done)
+        ends(alarm, lambda: loop.run_until_complete(is_done()))
 
         assert loop.looks < 0
         assert loop.run_until_complete(asyncio.sleep(0.01, "the next")) == "the next"
@@ -289,7 +272,7 @@ def test_a_loop_that_was_hit_as_it_began_or_ended_runs_in_the_next_event(
         asyncio.ensure_future(late(said))  # noqa: RUF006, it is left behind
 
     monkeypatch.setattr(asyncio.events, "_set_running_loop", is_set)
-    ends(alarm, loop, batch)
+    ends(alarm, lambda: loop.run_until_complete(batch()))
 
     assert len(hit) == 1
     assert not loop.is_running()
@@ -318,7 +301,7 @@ def test_a_task_that_was_made_and_is_not_waited_for_yet_never_begins(
         said.append("of the event before")
 
     loop.set_task_factory(cast("Any", makes))
-    ends(alarm, loop, says)
+    ends(alarm, lambda: loop.run_until_complete(says()))
 
     loop.run_until_complete(asyncio.sleep(0.01))
     assert not said
@@ -348,10 +331,9 @@ def test_so_it_is_where_something_else_runs_the_loop(
 
 
 def test_of_a_loop_that_tells_nobody_what_it_waits_for_the_event_s_own_tasks_end(
-    loop: asyncio.AbstractEventLoop,
+    loop: asyncio.AbstractEventLoop, lasts: asyncio.Task[None]
 ) -> None:
     said = list[str]()
-    lasts = loop.create_task(asyncio.sleep(60))
 
     def invoked() -> None:
         current.enter("an id", {})
@@ -366,8 +348,6 @@ def test_of_a_loop_that_tells_nobody_what_it_waits_for_the_event_s_own_tasks_end
     assert said == ["cleaned up"]
     if hasattr(lasts, "get_context"):
         assert asyncio.all_tasks(loop) == {lasts}
-    lasts.cancel()
-    loop.run_until_complete(asyncio.wait([lasts]))
 
 
 def test_a_loop_that_is_closed_is_let_be(loop: asyncio.AbstractEventLoop) -> None:
