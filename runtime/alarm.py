@@ -50,7 +50,7 @@ from typing import Any, TypeVar, cast
 import trio
 from sniffio import thread_local as sniffio  # what trio tells its library's name by
 
-from .between import is_between
+from .between import is_between, running_loop
 from .delivery import Delivery
 from .failure import DeadlineExceeded, is_below, is_own, is_users
 from .ring import Ring
@@ -248,7 +248,7 @@ class Alarm:
         """Have the loop that runs, if any, raise it between two tasks, too: of many that compute
         each time would end one, and `gather(return_exceptions=True)` waits for all of them.
         """
-        loop = _running_loop()
+        loop = running_loop()
         if not self._cleans and _is_standard(loop):
             # Behind what tells of the task that this one ends, which may be what it runs for.
             loop.call_soon(loop.call_soon, self._raise_in_loop, self.runs)
@@ -264,7 +264,7 @@ class Alarm:
 
     def _error_for(self, frame: FrameType | None, in_loop: bool = False) -> DeadlineExceeded:
         """What is raised in a frame; its delivery keeps it if nobody there can know of it."""
-        loop = _running_loop() if self._armed else None
+        loop = running_loop() if self._armed else None
         error, frames = _raised_in(self.raises, loop, in_loop), dict[int, FrameType]()
         imports = False
         # The stack of a greenlet ends where it began, and goes on in its parent. SQLAlchemy has
@@ -398,12 +398,6 @@ def _is_being_handled() -> bool:
             break
         error = error.__context__
     return isinstance(error, DeadlineExceeded | trio.Cancelled)
-
-
-def _running_loop() -> Any:
-    """The loop of asyncio's that runs in this thread, if any."""
-    events = sys.modules.get("asyncio.events")
-    return None if events is None else events._get_running_loop()
 
 
 def _is_standard(loop: object) -> bool:

@@ -25,12 +25,17 @@ _LOOPS = frozenset({
 })  # fmt: skip
 
 
+def running_loop() -> Any:
+    """The loop of asyncio's that runs in this thread, if any."""
+    events = sys.modules.get("asyncio.events")
+    return None if events is None else events._get_running_loop()
+
+
 def is_between(frame: FrameType | None) -> bool:
     """Whether it is the loop that runs in a frame, or a task that is not of the last event."""
-    events = sys.modules.get("asyncio.events")
-    if events is None:
+    if "asyncio.events" not in sys.modules:
         return False
-    loop = events._get_running_loop()
+    loop = running_loop()
     if loop is not None and not works_for_the_last():
         return True
     innermost = frame

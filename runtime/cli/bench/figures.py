@@ -33,6 +33,11 @@ class Figure:
     high: float
 
 
+def counted(count: int, what: str) -> str:
+    """So many of what is named, in words."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def needed(share: float) -> int:
     """How many samples a percentile needs: so many that one lies past it; for a median one will do.
 

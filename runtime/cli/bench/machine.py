@@ -6,6 +6,8 @@ from pathlib import Path
 
 import attrs
 
+from runtime.cli.bench.figures import counted
+
 __all__ = ["Machine", "this_machine"]
 
 
@@ -30,8 +32,8 @@ class Machine:
     def in_words(self) -> str:
         """In a line."""
         load = "" if self.load is None else f"; load {self.load:.1f} before"
-        plural = "" if self.cores == 1 else "s"
-        return f"{self.python}, {self.system}, {self.processor}, {self.cores} core{plural}{load}"
+        cores = counted(self.cores, "core")
+        return f"{self.python}, {self.system}, {self.processor}, {cores}{load}"
 
 
 def this_machine() -> Machine:

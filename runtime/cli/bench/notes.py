@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Sequence
 
 from runtime.cli.bench.cost import LOADED
+from runtime.cli.bench.figures import counted
 from runtime.cli.bench.loads import event_mb, load_of, measured_mb, memory_of
 from runtime.cli.bench.machine import Machine
 from runtime.cli.bench.order import BenchOrder
@@ -147,7 +148,7 @@ def notes(order: BenchOrder, results: Results, machine: Machine) -> tuple[str, .
     served = [run for those in results.functions.values() for run in those]
     busy_wait = _variable("OKIBI_BUSY_WAIT_US", "300")
     looks, asleep = number_of(busy_wait) > 0, PEER_SLEEPS if order.peer else ""
-    rounds = "1 round" if order.size.rounds == 1 else f"{order.size.rounds} rounds"
+    rounds = counted(order.size.rounds, "round")
     said = [
         ROUNDS.format(rounds, order.size.crash_rounds, RATIOS if order.peer else ""),
         SHARES,
@@ -210,8 +211,7 @@ def _several_cores(order: BenchOrder, results: Results) -> list[str]:
 
 def _few(runs: Sequence[Run]) -> list[str]:
     fewest = min(len(run.cycles_us) for run in runs)
-    cycles = "1 cycle" if fewest == 1 else f"{fewest} cycles"
-    return [] if fewest >= ENOUGH else [FEW.format(cycles)]
+    return [] if fewest >= ENOUGH else [FEW.format(counted(fewest, "cycle"))]
 
 
 def _sizes(results: Results) -> list[str]:

@@ -5,7 +5,7 @@ from enum import Enum
 
 import attrs
 
-from runtime.cli.bench.figures import Figure
+from runtime.cli.bench.figures import Figure, counted
 from runtime.cli.bench.report import Cost, Report
 from runtime.cli.bench.rows import Row
 
@@ -64,10 +64,9 @@ def heading(report: Report) -> list[str]:
     """What was measured, where and when, in lines."""
     beside = f" beside {report.peer_handler} on {report.peer}" if report.peer else ""
     sizes = f"an event of {report.event_bytes:,} bytes, an answer of {report.answer_bytes:,}"
-    rounds = "1 round" if report.rounds == 1 else f"{report.rounds} rounds"
     return [
         f"{report.handler} on okibi {report.okibi}{beside}, {report.taken}",
-        f"{sizes}; {rounds} of {report.seconds:g} s",
+        f"{sizes}; {counted(report.rounds, 'round')} of {report.seconds:g} s",
         report.machine.in_words(),
     ]
 
