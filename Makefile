@@ -193,4 +193,4 @@ concurrent: .venv/installed
 	$(BIN)/python -m tests.runtime.concurrent
 
 clean:
-	rm -rf .venv .venv-newest .node .recorded
+	rm -rf .venv .venv-newest .node .recorded .bytecode

@@ -1,12 +1,12 @@
 """The runtimes that serve the same echo, and one run of one of them."""
 
+import atexit
 import importlib.util
 import json
 import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -96,8 +96,9 @@ def floor_in_c() -> Contender:
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         raise Absent("no C compiler here: apt-get install gcc (Debian)")
-    folder = Path(tempfile.gettempdir(), f"okibi-floor-{os.getuid()}-{sysconfig.get_platform()}")
-    folder.mkdir(mode=0o700, exist_ok=True)
+    # A new folder, for its user alone: under a name that others can guess it could be theirs.
+    folder = Path(tempfile.mkdtemp(prefix="okibi-floor-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     program = folder / "floor"
     source = Path(__file__).parent / "floor.c"
     done = subprocess.run(

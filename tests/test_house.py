@@ -22,6 +22,19 @@ def test_types_are_checked_for_linux_also_on_a_machine_that_is_another() -> None
     assert (tools["mypy"]["platform"], tools["pyright"]["pythonPlatform"]) == ("linux", "Linux")
 
 
+def test_no_path_in_the_temporary_folder_can_be_guessed() -> None:
+    """Another user could have put a program there before: `tempfile` makes new names instead."""
+    files = [file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py")]
+
+    assert [
+        f"{file.relative_to(ROOT)}: {line.strip()}"
+        for file in [*files, ROOT / "hatch_build.py"]
+        if file != Path(__file__)
+        for line in file.read_text("utf-8").splitlines()
+        if "gettempdir" in line
+    ] == []
+
+
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not here")
 def test_make_alone_says_what_can_be_made_and_makes_nothing() -> None:
     done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, timeout=60)

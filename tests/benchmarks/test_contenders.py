@@ -1,7 +1,10 @@
 """Each contender serves the same echo: a few events through the benchmark's own server."""
 
 import json
+import os
 import select
+import stat
+from pathlib import Path
 
 import attrs
 import pytest
@@ -63,6 +66,19 @@ def test_the_floor_in_c_echoes() -> None:
     except Absent as why:
         pytest.skip(str(why))
     serves(contender)
+
+
+def test_the_floor_in_c_runs_from_a_new_folder_of_its_own_user() -> None:
+    try:
+        folders = [Path(floor_in_c().command[0]).parent for _ in range(2)]
+    except Absent as why:
+        pytest.skip(str(why))
+
+    # A folder that exists before could hold another user's program.
+    assert folders[0] != folders[1]
+    for folder in folders:
+        about = folder.lstat()
+        assert (about.st_uid, stat.S_IMODE(about.st_mode)) == (os.getuid(), 0o700)
 
 
 def test_two_take_turns_lap_by_lap_each_in_its_own_processes() -> None:

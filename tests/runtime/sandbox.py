@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -25,7 +24,8 @@ PYTHON = {
     "PYTHONPATH": str(ROOT),
     "PYTHONUNBUFFERED": "",
     "PYTHONDONTWRITEBYTECODE": "",
-    "PYTHONPYCACHEPREFIX": f"{tempfile.gettempdir()}/okibi-bytecode-{os.getuid()}",
+    # In the checkout: in the temporary folder another user could have put bytecode there before.
+    "PYTHONPYCACHEPREFIX": str(ROOT / ".bytecode"),
 }
 # Five times the default: whoever answers a late event has but a share of it, and of that a busy
 # machine takes some.
