@@ -1,0 +1,130 @@
+"""How the encoder is compiled: hardened, and as the user's environment says."""
+
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.runtime.encoders import hook
+from tests.test_wheel import ROOT, needs_both
+
+HARDENING = (
+    "-fstack-protector-strong",
+    "-fstack-clash-protection",
+    "-D_FORTIFY_SOURCE=2",
+    "-Wl,-z,relro",
+    "-Wl,-z,now",
+    "-Wl,-z,noexecstack",
+)
+
+pytestmark = [
+    needs_both,
+    pytest.mark.skipif(sys.platform != "linux", reason="the file is none of ELF"),
+    pytest.mark.skipif(shutil.which("readelf") is None, reason="binutils is not here"),
+]
+
+
+@pytest.fixture(autouse=True)
+def no_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CPPFLAGS", "CFLAGS", "LDFLAGS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def encoder(folder: Path) -> Path:
+    """The encoder, compiled into a folder."""
+    made = folder / "encoder.abi3.so"
+    assert hook().compiled(ROOT / hook().SOURCE, made) == ""
+    return made
+
+
+def said(of: str, made: Path) -> str:
+    """What `readelf` tells of a file."""
+    return subprocess.run(
+        ["readelf", "--wide", of, str(made)], capture_output=True, text=True, check=True
+    ).stdout
+
+
+def a_compiler(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have `CC` be a shell script; `$COMPILER` in it is the true one."""
+    program = folder / "compiler"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("COMPILER", shlex.join(hook().compiler()))
+    monkeypatch.setenv("CC", str(program))
+
+
+def test_the_encoder_binds_at_once_and_has_no_executable_stack(tmp_path: Path) -> None:
+    made = encoder(tmp_path)
+
+    segments, dynamic = said("--program-headers", made), said("--dynamic", made)
+    assert "GNU_RELRO" in segments
+    (stack,) = (line for line in segments.splitlines() if "GNU_STACK" in line)
+    assert " RW " in stack
+    assert "BIND_NOW" in dynamic or "Flags: NOW" in dynamic
+
+
+def test_the_encoder_notices_a_stack_that_was_written_over(tmp_path: Path) -> None:
+    assert "__stack_chk_fail" in said("--dyn-syms", encoder(tmp_path))
+
+
+def test_no_folder_of_the_interpreters_build_is_in_the_encoder(tmp_path: Path) -> None:
+    made = encoder(tmp_path)
+
+    assert "PATH" not in said("--dynamic", made)
+    assert sys.base_prefix.encode() not in made.read_bytes()
+
+
+def test_flags_of_the_environment_are_given_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = tmp_path / "commands"
+    a_compiler(tmp_path, f'echo "$@" >> {commands}\nexec $COMPILER "$@"', monkeypatch)
+    monkeypatch.setenv("CPPFLAGS", "-DONE='1 2'")
+    monkeypatch.setenv("CFLAGS", "-O1 -fno-stack-protector")
+    monkeypatch.setenv("LDFLAGS", "-Wl,-z,lazy")
+
+    made = encoder(tmp_path)
+
+    (command,) = commands.read_text().splitlines()
+    assert command.index(HARDENING[-1]) < command.index(" -DONE=1 2 -O1 ")
+    assert "__stack_chk_fail" not in said("--dyn-syms", made)
+    assert "BIND_NOW" not in said("--dynamic", made)
+
+
+@pytest.mark.parametrize("refused", [HARDENING[1], HARDENING[-1]])
+def test_a_flag_that_the_compiler_refuses_is_left_out_and_no_other(
+    refused: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = tmp_path / "commands"
+    refuse = f'case " $* " in *" {refused} "*) echo unknown >&2; exit 1;; esac'
+    a_compiler(tmp_path, f'{refuse}\necho "$@" > {commands}\nexec $COMPILER "$@"', monkeypatch)
+
+    encoder(tmp_path)
+
+    given = commands.read_text().split()
+    assert [flag for flag in HARDENING if flag not in given] == [refused]
+
+
+def test_the_interpreters_flags_are_given_but_for_its_folders_and_processor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    flags = "-Wall -O3 -march=native -isystem /its/own -fwrapv -I/its/own -fno-plt"
+    monkeypatch.setattr("sysconfig.get_config_var", {"CFLAGS": flags}.get)
+
+    assert hook().optional_flags() == ["-fwrapv", "-fno-plt", *hook().HARDENED, *HARDENING[-3:]]
+
+
+@pytest.mark.parametrize(
+    ("flags", "why"),
+    [("-fnot-a-flag", "-fnot-a-flag"), ("'-O2", """CFLAGS="'-O2" cannot be read: No closing""")],
+)
+def test_flags_of_the_environment_that_are_wrong_are_why_there_is_no_encoder(
+    flags: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CFLAGS", flags)
+
+    assert why in hook().compiled(ROOT / hook().SOURCE, tmp_path / "encoder.abi3.so")
+    assert [*tmp_path.iterdir()] == []
