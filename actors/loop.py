@@ -6,10 +6,13 @@ looks at each descriptor that is waited for: 1.2 us of an event with one lane, 4
 descriptor in its epoll that it knows nothing of ends its wait, and nothing else: no task is woken.
 
 With any other release nothing of this is touched. What depends on it goes the public way, and is
-slower: so a new release of trio is read (`test_loop` says what of it), and added here.
+slower: so a new release of trio is read (`test_loop` says what of it), and added here. The same is
+done where one of the private names is gone (`PRIVATE`), and in a version between two releases.
 """
 
+import re
 import select
+import sys
 import threading
 from typing import Any, Final
 
@@ -17,20 +20,45 @@ import trio
 
 # Releases whose loop does with a step what `handoff` does.
 READ: Final = frozenset({"0.30", "0.31", "0.32", "0.33", "0.34", "0.35"})
+# Every private name that this module, `handoff`, `runtime.scopes` and `runtime.child` use where the
+# loop is known, by its class in `trio._core._run`.
+PRIVATE: Final = {
+    "Task": (
+        "_abort_func", "_attempt_delivery_of_any_pending_cancel", "_cancel_points",
+        "_cancel_status", "_next_send_fn", "_schedule_points",
+    ),
+    "CancelScope": ("_cancel_called", "_cancel_status", "_deadline", "_registered_deadline"),
+    "Runner": ("deadlines", "entry_queue", "instruments", "io_manager", "runq", "tasks"),
+    "Deadlines": ("add", "remove"),
+    "EntryQueue": ("idempotent_queue", "lock", "queue", "wakeup"),
+    # Other systems have no epoll.
+    "TheIOManager": (
+        "_epoll", "_force_wakeup", "_force_wakeup_fd", "_registered", "_update_registrations",
+    ) if sys.platform == "linux" else (),
+}  # fmt: skip
 
 
 def loop_of(release: str) -> tuple[Any, Any, Any]:
     """Trio's context of a run, the class of what a wait yields, and what a checkpoint does; None of
-    a release that has not been read.
+    a release that has not been read, or that has lost one of the names in `PRIVATE`.
 
     Args:
         release: trio's version.
     """
-    if release.rpartition(".")[0] not in READ:
+    version = re.fullmatch(r"(\d+\.\d+)\.\d+", release)
+    if version is None or version[1] not in READ:
         return None, None, None
-    core: Any = trio._core
-    traps = core._traps
-    return core._run.GLOBAL_RUN_CONTEXT, traps.WaitTaskRescheduled, traps.CancelShieldedCheckpoint
+    try:
+        run: Any = trio._core._run
+        traps: Any = trio._core._traps
+        for holder, names in PRIVATE.items():
+            known = getattr(run, holder)
+            for name in names:
+                getattr(known, name)
+        found = run.GLOBAL_RUN_CONTEXT, traps.WaitTaskRescheduled, traps.CancelShieldedCheckpoint
+    except AttributeError:
+        return None, None, None
+    return found
 
 
 CONTEXT, WAIT, CHECKPOINT = loop_of(trio.__version__)

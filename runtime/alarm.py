@@ -37,7 +37,6 @@ the standard library's, as uvloop's, takes a signal in a callback of its own, an
 KeyboardInterrupt or a SystemExit out of that: what is raised there is one, too.
 """
 
-import dis
 import math
 import signal
 import sys
@@ -50,6 +49,7 @@ from typing import Any, TypeVar, cast
 import trio
 from sniffio import thread_local as sniffio  # what trio tells its library's name by
 
+from ._cpython_internals import may_skip_cleanup
 from .between import is_between, running_loop
 from .delivery import Delivery
 from .failure import DeadlineExceeded, is_below, is_own, is_users
@@ -75,8 +75,6 @@ MOMENT, MOMENTS = 1e-4, 50
 # keeps trio's sets of weak references.
 _DELICATE = frozenset({"anyio", "contextlib", "weakref", "_weakrefset"})
 _DELICATE_NAMES = frozenset({"__aenter__", "__aexit__", "__del__", "__enter__", "__exit__"})
-_GET_AWAITABLE, _JUMP_BACKWARD = dis.opmap["GET_AWAITABLE"], dis.opmap["JUMP_BACKWARD"]
-_LOAD_SPECIAL = dis.opmap.get("LOAD_SPECIAL", -1)
 # Whose frame says that a module is being made.
 _IMPORTS, _LOADS = "<frozen importlib._bootstrap>", "_load_unlocked"
 _handling: set[CodeType] = set()
@@ -341,7 +339,7 @@ def handled_in(frame: FrameType | None) -> Delivery | None:
     of somebody else's work are no handlers.
     """
     users = False
-    if frame is not None and _between_two(frame):
+    if frame is not None and may_skip_cleanup(frame):
         return None
     while frame is not None and not is_below(frame.f_code.co_filename):
         if _is_delicate(frame):
@@ -359,32 +357,6 @@ def handled_in(frame: FrameType | None) -> Delivery | None:
 def _is_delicate(frame: FrameType) -> bool:
     package = str(frame.f_globals.get("__name__")).partition(".")[0]
     return package in _DELICATE or frame.f_code.co_name in _DELICATE_NAMES
-
-
-def _between_two(frame: FrameType) -> bool:
-    """Whether an exception that is raised here would pass by a `with` around it.
-
-    So it does where a coroutine is made and not yet awaited: `async with` is left by one, its
-    `__aexit__`, and would leave a nursery open for ever. Also where Python 3.14 enters a `with`, by
-    a call that may be interrupted at its end, and at the jump back of a `while` with a condition:
-    3.12 and 3.13 forget to say that it is inside of what is around the loop.
-    """
-    code, at = frame.f_code.co_code, frame.f_lasti
-    if code[at - 2] == _LOAD_SPECIAL:
-        return True
-    if code[at] == _JUMP_BACKWARD:
-        return _handler_at(frame.f_code, at) != _handler_at(frame.f_code, at - 2)
-    at += 2
-    # What a call keeps for itself stands behind it, as zeroes.
-    while at < len(code) and code[at] == 0:
-        at += 2
-    return at < len(code) and code[at] == _GET_AWAITABLE
-
-
-def _handler_at(code: CodeType, at: int) -> int:
-    """Where an exception of this instruction goes on; -1 for out of the function."""
-    entries: list[Any] = getattr(dis.Bytecode(code), "exception_entries")  # noqa: B009, untyped
-    return next((e.target for e in entries if e.start <= at < e.end), -1)
 
 
 def _is_being_handled() -> bool:

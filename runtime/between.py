@@ -14,6 +14,7 @@ import sys
 from types import FrameType
 from typing import Any
 
+from ._cpython_internals import has_work
 from .current import works_for_the_last
 from .failure import is_users
 
@@ -28,7 +29,10 @@ _LOOPS = frozenset({
 def running_loop() -> Any:
     """The loop of asyncio's that runs in this thread, if any."""
     events = sys.modules.get("asyncio.events")
-    return None if events is None else events._get_running_loop()
+    try:
+        return None if events is None else events.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def is_between(frame: FrameType | None) -> bool:
@@ -52,4 +56,4 @@ def _is_idle(loop: Any, innermost: FrameType | None) -> bool:
     """Whether it waits for something, and has nothing in hand."""
     if loop is None or innermost is None or innermost.f_globals.get("__name__") != "selectors":
         return False
-    return not (getattr(loop, "_ready", ()) or getattr(loop, "_stopping", False))
+    return not has_work(loop)

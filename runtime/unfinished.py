@@ -13,9 +13,9 @@ tasks no one tells which are meant to last, so these are what the event has begu
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
+from ._cpython_internals import context_of, mark_stopped
 from .current import begun_by_this
 
 if TYPE_CHECKING:
@@ -35,23 +35,10 @@ def end(waited_for: Iterable[Any]) -> None:
         with suppress(BaseException):
             loop = each if whole else each.get_loop()
             try:
-                _stand(loop)
+                mark_stopped(loop)
                 _end(None if whole else each, loop)
             finally:
-                _stand(loop)
-
-
-def _stand(loop: Any) -> None:
-    """Have a loop not run: hit as it began or ended, it would be said to for ever, and no other
-    could run in this thread.
-    """
-    _asyncio()._set_running_loop(None)
-    if isinstance(loop, _asyncio().BaseEventLoop):
-        loop._thread_id = None
-    # From Python 3.13 on; there a generator's hooks can be put back, too.
-    clean_up = getattr(loop, "_run_forever_cleanup", None)
-    if clean_up is not None:
-        clean_up()
+                mark_stopped(loop)
 
 
 def _end(waited_for: Any, loop: "asyncio.AbstractEventLoop") -> None:
@@ -71,22 +58,8 @@ def _end(waited_for: Any, loop: "asyncio.AbstractEventLoop") -> None:
 
 
 def _is_of_this_event(task: "asyncio.Task[object]") -> bool:
-    context = _context_of(task)
+    context = context_of(task)
     return context is None or begun_by_this(context)
-
-
-def _context_of(task: Any) -> Context | None:
-    """The context that a task runs in; None if it is not known."""
-    if hasattr(task, "get_context"):
-        context: Context = task.get_context()
-        return context
-    # Python 3.11 does not tell it, but what is to wake the task does: what it waits for, or the
-    # loop, whose turn it is.
-    waits_for = getattr(task, "_fut_waiter", None)
-    wakes = [*(getattr(waits_for, "_callbacks", None) or ())]
-    ready = getattr(task.get_loop(), "_ready", ())
-    wakes += [(each._callback, each._context) for each in ready]
-    return next((c for call, c in wakes if getattr(call, "__self__", None) is task), None)
 
 
 def _asyncio() -> Any:

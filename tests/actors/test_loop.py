@@ -39,8 +39,36 @@ def test_what_the_loop_does_with_a_step_is_what_has_been_read() -> None:
 def test_another_release_is_left_alone() -> None:
     assert loop.loop_of("0.36.0") == loop.loop_of("1.0.0") == (None,) * 3
     assert loop.loop_of("0.30.0") == loop.loop_of("0.35.1") != (None,) * 3
+    # What lies between two releases is none that has been read.
+    assert loop.loop_of("0.35.0+dev") == loop.loop_of("0.35") == (None,) * 3
     between = {loop.loop_of(f"0.{minor}.0") for minor in range(31, 35)}
     assert between == {loop.loop_of("0.30.0")}
+
+
+@pytest.mark.skipif(loop.CONTEXT is None, reason="nothing of this release is used")
+@pytest.mark.parametrize(
+    ("holder", "name"), [(holder, name) for holder, names in loop.PRIVATE.items() for name in names]
+)
+def test_a_release_that_has_lost_a_private_name_is_left_alone(
+    holder: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core: Any = trio._core
+    monkeypatch.delattr(getattr(core._run, holder), name)
+
+    assert loop.loop_of(trio.__version__) == (None,) * 3
+
+
+@pytest.mark.skipif(loop.CONTEXT is None, reason="nothing of this release is used")
+@pytest.mark.parametrize(
+    "name",
+    ["_run", "_traps", "_run.GLOBAL_RUN_CONTEXT", "_run.Deadlines", "_traps.WaitTaskRescheduled"],
+)
+def test_a_release_that_has_lost_a_private_module_is_left_alone(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(f"trio._core.{name}")
+
+    assert loop.loop_of(trio.__version__) == (None,) * 3
 
 
 @pytest.mark.parametrize("read", [True, False])

@@ -161,7 +161,7 @@ def test_how_trio_moves_a_deadline_is_what_has_been_read() -> None:
 async def test_where_trio_keeps_its_scopes_elsewhere_each_event_has_one_of_its_own(
     nursery: trio.Nursery, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runtime.scopes._KNOWN", False)
+    monkeypatch.setattr("actors.loop.CONTEXT", None)
     stage = await bench(nursery)
 
     assert [await stage.tell("echo", due=trio.current_time() + 1) for _ in range(3)] == [1, 1, 1]
