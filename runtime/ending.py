@@ -28,7 +28,6 @@ child is stopped: what is answered then must ask for no event, and nobody may ho
 import math
 import os
 import signal
-import threading
 from collections.abc import Callable
 from functools import partial
 from time import monotonic, sleep
@@ -47,6 +46,7 @@ from .alarm import Alarm
 from .failure import Stopped
 from .lane import Lane
 from .logs import write_raw
+from .unlisted_thread import start_unlisted_thread
 
 logger = logs.logger("okibi")
 
@@ -254,7 +254,7 @@ def start_daemon(act: Callable[[], None], name: str) -> bool:
     be started.
     """
     try:
-        threading.Thread(target=act, name=name, daemon=True).start()
+        start_unlisted_thread(act)
     except RuntimeError as error:
         write_raw(f"{name}: {error}")
         return False

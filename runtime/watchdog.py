@@ -61,6 +61,7 @@ from .logs import STDERR, write_raw
 from .report import report_invocation_error
 from .slow_import import SlowImport, began
 from .standing import late_held, loop_is_held
+from .unlisted_thread import start_unlisted_thread
 
 INIT_LIMIT = 9.0
 SIGNAL_EVERY = 0.01
@@ -121,7 +122,7 @@ class Watchdog:
         if monotonic() >= self._tells_at:
             # It has been told of.
             self._tells_at = math.inf
-        threading.Thread(target=self._apart, name="okibi watchdog", daemon=True).start()
+        start_unlisted_thread(self._apart)
 
     def _import_ends(self) -> None:
         if self._import is not None:

@@ -29,6 +29,7 @@ from actors.frames import Frames, running_from
 from ..forks import end_child
 from ..settings import threads_for
 from ..standing import Elsewhere, frames_of_awaiting, frames_of_error
+from ..unlisted_thread import start_unlisted_thread
 from .left import Left
 
 logger = logs.logger("okibi")
@@ -164,7 +165,9 @@ class AsyncioLoop:
 
     def __init__(self, lanes: int = 1) -> None:
         self._lanes = lanes
-        self.thread: threading.Thread | None = None
+        # Of the thread that the loop runs in, and whether `threading` knows its name.
+        self.ident = 0
+        self._named = False
         # Whose step forks, for the child.
         self._forks: ref[asyncio.Task[Any]] | None = None
         self.error: BaseException | None = None
@@ -194,14 +197,11 @@ class AsyncioLoop:
         Raises:
             LoopEnded: it could not be made; its `__cause__` says why.
         """
-        self.error, self._closing = None, False
+        self.error, self._closing, self._named = None, False, False
         self._told = self._heard = 0
-        # A daemon: whatever the user's code holds on to, the process ends without it.
-        self.thread = threading.Thread(
-            target=self._live, args=(current_trio_token(),), name="okibi asyncio", daemon=True
-        )
         try:
-            self.thread.start()
+            # The end of the process does not wait for what the user's code holds on to there.
+            self.ident = start_unlisted_thread(partial(self._live, current_trio_token()))
         except RuntimeError as error:
             raise LoopEnded("the asyncio loop did not start") from error
         # Not before: without a thread nobody would ever say that it has ended.
@@ -246,6 +246,9 @@ class AsyncioLoop:
         # Before it can begin: else its task would be taken for one that somebody has left.
         self._jobs.add(job)
         try:
+            if not self._named:
+                self._named = True
+                self._soon(_name_thread)
             self._soon(job.begin, self._teller(current_trio_token(), job))
         except LoopEnded:
             self._jobs.discard(job)
@@ -328,10 +331,7 @@ class AsyncioLoop:
 
     def _is_here(self) -> bool:
         """Whether this is its thread."""
-        thread = self.thread
-        return (
-            self._loop is not None and thread is not None and thread.ident == threading.get_ident()
-        )
+        return self._loop is not None and self.ident == threading.get_ident()
 
     # -- told by the thread, on trio's side
 
@@ -411,6 +411,11 @@ def _tell(token: TrioToken, act: Callable[..., None], *args: object) -> None:
     except trio.RunFinishedError:
         # Nobody waits any more.
         return
+
+
+def _name_thread() -> None:
+    """Have `threading` list the loop's thread: code of the user's is about to run there."""
+    threading.current_thread().name = "okibi asyncio"
 
 
 def _give_threads(loop: asyncio.AbstractEventLoop, lanes: int) -> None:

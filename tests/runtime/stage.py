@@ -3,9 +3,10 @@
 import json
 import math
 import socket
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import attrs
@@ -20,8 +21,29 @@ from runtime.lane import Lane
 from runtime.ledger import Ledger
 from runtime.settings import Settings
 from runtime.stream import Stream
+from runtime.unlisted_thread import start_unlisted_thread
 
 SETTINGS = Settings("127.0.0.1:9001", "app.handler", Path("/var/task"))
+
+
+def ends_of_threads(monkeypatch: pytest.MonkeyPatch, room: ModuleType) -> list[threading.Event]:
+    """The ends of the threads that a module starts from now on, in order."""
+    ends = list[threading.Event]()
+
+    def start(act: Callable[[], None]) -> int:
+        ended = threading.Event()
+        ends.append(ended)
+
+        def run() -> None:
+            try:
+                act()
+            finally:
+                ended.set()
+
+        return start_unlisted_thread(run)
+
+    monkeypatch.setattr(room, "start_unlisted_thread", start)
+    return ends
 
 
 def another_socket(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,11 +10,11 @@ from unittest.mock import ANY
 import pytest
 
 from runtime.local import RuntimeApi
-from tests.runtime.sandbox import COMMAND, process_of
+from tests.runtime.sandbox import COMMAND, process_of, running
 from tests.runtime.side_by_side import beside, official_path
 
 HANDLERS = """
-import collections, decimal, json, multiprocessing, os, signal, time
+import collections, decimal, json, multiprocessing, os, signal, threading, time
 
 Pair = collections.namedtuple("Pair", "a b")
 RESULTS = {
@@ -59,6 +59,28 @@ exec("def made(event, context): return 1 / len(event)")
 def shows(event, context):
     shown = json.dumps(vars(context), default=lambda _: None)
     return [sorted(vars(context)), json.loads(shown)["tenant_id"]]
+
+def join_all_threads(event, context):
+    if event.get("late"):
+        time.sleep(60)
+    threading.Thread(target=time.sleep, args=(0.01,)).start()
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.join()
+    while threading.active_count() > 1:
+        time.sleep(0.001)
+    return [thread.name for thread in threading.enumerate()]
+
+async def list_threads(event, context):
+    return join_all_threads(event, context)
+
+def fork(event, context):
+    read, write = os.pipe()
+    if os.fork() == 0:
+        os.write(write, json.dumps(join_all_threads(event, context)).encode())
+        os._exit(0)
+    os.wait()
+    return json.loads(os.read(read, 1000))
 
 def children(event, context):
     child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
@@ -186,6 +208,29 @@ async def test_a_child_that_is_told_to_terminate_does(lanes: int | None, root: P
     apis = (None, None) if lanes is None else (RuntimeApi(max_concurrency=2), None)
     async with beside("app.children", root, many, apis=apis) as (ours, theirs):
         assert await ours.ask() == await theirs.ask() == [-signal.SIGTERM, True]
+
+
+@pytest.mark.parametrize("handler", ["join_all_threads", "fork"])
+@pytest.mark.parametrize("environment", [{}, {"OKIBI_LOOP": "asyncio"}], ids=["trio", "asyncio"])
+async def test_a_def_may_join_every_thread_that_threading_lists(
+    handler: str, environment: dict[str, str], root: Path
+) -> None:
+    async with beside(f"app.{handler}", root, environment) as (ours, theirs):
+        for _ in range(2):
+            assert await ours.ask() == await theirs.ask() == ["MainThread"]
+
+
+async def test_an_async_def_on_trio_may_join_every_thread_that_threading_lists(root: Path) -> None:
+    async with running("app.list_threads", task_root=root) as sandbox:
+        assert await sandbox.ask() == ["MainThread"]
+
+
+async def test_what_ends_a_late_handler_is_not_listed_by_threading_afterwards(root: Path) -> None:
+    async with running("app.join_all_threads", task_root=root, timeout=1) as sandbox:
+        late = await sandbox.ask({"late": True})
+
+        assert late["errorType"] == "Runtime.DeadlineExceeded"
+        assert await sandbox.ask() == ["MainThread"]
 
 
 async def test_a_def_may_block_a_signal_and_wait_for_it(root: Path) -> None:

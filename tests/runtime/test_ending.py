@@ -5,7 +5,6 @@ order is kept while there is time for it, and nothing holds the end.
 import json
 import signal
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from runtime.lane import Lane
 from runtime.local import InvokeResult
 from tests.runtime.played import Played, event
 from tests.runtime.sandbox import process_of, running, until_there
+from tests.runtime.stage import ends_of_threads
 from tests.runtime.stopping import ALLOWED, LONG, Ended, told_to_end, unhurried
 
 TIMELESS = """
@@ -167,19 +167,14 @@ async def test_an_event_that_has_come_by_half_has_the_time_to_come_whole(
 async def test_the_thread_that_cuts_ends_with_the_serving(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ending, "end_within", lambda *_: None)
     monkeypatch.setattr(ending, "DRAIN", 0)
-
-    def cutting() -> list[threading.Thread]:
-        return [each for each in threading.enumerate() if each.name == "okibi cut"]
-
+    ends = ends_of_threads(monkeypatch, ending)
     with Ending([], Alarm()):
         signal.raise_signal(signal.SIGTERM)
-        (thread,) = cutting()
+        (ended,) = ends
         # Nothing is to be cut yet: it waits for what may begin.
-        await trio.to_thread.run_sync(thread.join, 0.1)
-        assert thread.is_alive()
+        assert not await trio.to_thread.run_sync(ended.wait, 0.1)
 
-    await trio.to_thread.run_sync(thread.join, 5)
-    assert not cutting()
+    assert await trio.to_thread.run_sync(ended.wait, 5)
 
 
 async def test_a_keyboard_interrupt_of_an_actor_s_own_ends_nothing_nor_cuts_the_end_short(

@@ -14,8 +14,9 @@ import trio
 from runtime import watchdog as watchdog_room
 from runtime.alarm import Alarm
 from runtime.delivery import Delivery, Outcome, State
+from runtime.unlisted_thread import start_unlisted_thread
 from runtime.watchdog import STARVED, Watchdog
-from tests.runtime.stage import brought_to, delivery, ledger_of
+from tests.runtime.stage import brought_to, delivery, ends_of_threads, ledger_of
 
 NOWHERE = ("127.0.0.1", 1)
 
@@ -418,6 +419,19 @@ async def test_where_no_thread_can_be_started_for_the_timer_it_goes_on_without(
     assert watchdog._guarded is None
 
 
+def test_what_the_watchdog_s_thread_says_does_not_list_that_thread() -> None:
+    listed, watchdog, said = threading.enumerate(), Watchdog(NOWHERE, 0.1), threading.Event()
+
+    def say() -> None:
+        watchdog._tell_start()
+        said.set()
+
+    start_unlisted_thread(say)
+
+    assert said.wait(10)
+    assert threading.enumerate() == listed
+
+
 def test_whatever_goes_wrong_in_a_look_there_is_another(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -439,12 +453,12 @@ def test_whatever_goes_wrong_in_a_look_there_is_another(
     assert capfd.readouterr().err.count("the watchdog goes on after MemoryError()") == 2
 
 
-def test_closed_its_thread_ends() -> None:
+def test_closed_its_thread_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = ends_of_threads(monkeypatch, watchdog_room)
     watchdog = Watchdog(NOWHERE)
     watchdog.start()
-    (thread,) = [t for t in threading.enumerate() if t.name == "okibi watchdog"]
+    (ended,) = ends
 
     watchdog.close()
 
-    thread.join(1)
-    assert not thread.is_alive()
+    assert ended.wait(5)

@@ -1,8 +1,10 @@
 """The asyncio loop's thread: what is run there, how it ends, who is told."""
 
+import _thread
 import asyncio
 import logging
 import threading
+import time
 from contextlib import suppress
 from contextvars import ContextVar
 
@@ -12,11 +14,13 @@ from trio.testing import wait_all_tasks_blocked
 
 from actors import ActorExited, Name, Ref, Server, start
 from actors.doors import DoorClosed
+from runtime.aio import loop as loop_room
 from runtime.aio.calls import from_asyncio
 from runtime.aio.keeper import LoopKeeper
 from runtime.aio.left import keep
 from runtime.aio.loop import AsyncioLoop, LoopEnded
 from supervisors import Child, Supervision, Supervisor
+from tests.runtime.stage import ends_of_threads
 
 COLOUR = ContextVar("colour", default="none")
 
@@ -47,12 +51,12 @@ async def test_what_is_run_returns_its_value_or_raises_its_own_exception() -> No
 async def test_one_for_which_no_thread_can_be_started_is_not_alive_and_can_be_started_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def refused(_: threading.Thread) -> None:
+    def refused(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
     loop = AsyncioLoop()
     with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, "start", refused)
+        patched.setattr(_thread, "start_new_thread", refused)
         with pytest.raises(LoopEnded) as caught:
             await loop.start()
 
@@ -175,7 +179,8 @@ async def test_a_loop_whose_thread_is_busy_is_stuck_until_it_hears() -> None:
     await loop.close()
 
 
-async def test_what_runs_when_the_loop_is_closed_is_told() -> None:
+async def test_what_runs_when_the_loop_is_closed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = ends_of_threads(monkeypatch, loop_room)
     loop = await started()
 
     async def runs() -> None:
@@ -187,8 +192,8 @@ async def test_what_runs_when_the_loop_is_closed_is_told() -> None:
         await wait_all_tasks_blocked(0.01)
         await loop.close()
     assert not loop.alive
-    assert loop.thread is not None
-    await trio.to_thread.run_sync(loop.thread.join)
+    (ended,) = ends
+    assert await trio.to_thread.run_sync(ended.wait, 5)
 
 
 async def test_closed_it_is_closed_and_may_be_started_anew() -> None:
@@ -364,15 +369,16 @@ def test_without_a_tree_the_error_says_so() -> None:
         asyncio.run(asks())
 
 
-def test_when_the_run_has_ended_the_error_says_so() -> None:
-    ended: list[BaseException] = []
+def test_when_the_run_has_ended_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = ends_of_threads(monkeypatch, loop_room)
+    errors: list[BaseException] = []
 
     async def asks() -> None:
         while True:
             try:
                 await from_asyncio.send(VISITS, "info")
             except DoorClosed as error:
-                ended.append(error)
+                errors.append(error)
                 return
             except ActorExited:
                 await asyncio.sleep(0)
@@ -387,10 +393,10 @@ def test_when_the_run_has_ended_the_error_says_so() -> None:
         return loop
 
     loop = trio.run(main)
-    assert loop.thread is not None
     loop._closing = True
-    while not ended:
-        loop.thread.join(0.01)
+    while not errors:
+        time.sleep(0.01)
     assert loop._loop is not None
     loop._loop.call_soon_threadsafe(loop._loop.stop)
-    loop.thread.join()
+    (ended,) = ends
+    assert ended.wait(5)
