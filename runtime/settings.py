@@ -37,7 +37,7 @@ class Settings(NamedTuple):
         busy_wait: seconds that the next event is looked for at most before its wait; 0 for none.
         on_demand: whether the platform allows init only 10 s.
         snap_start: whether a snapshot is taken after init.
-        escaped: whether a plain callable's result is sent as ASCII alone.
+        escaped: whether the result of a plain `def` is sent as ASCII alone.
         graceful: whether okibi registers as an extension, so that the platform announces the end.
         log_level: the root logger's level, empty to leave it.
         log_json: whether the log is JSON, one object a line.

@@ -99,7 +99,9 @@ class Serving:
             stateful, decoder, say = True, decoder_for(event_type(target)), outcome_of
         else:
             stateful, decoder = False, decoder_for(Any)
-            say = escaped_outcome_of if self.settings.escaped else unescaped_outcome_of
+            # AWS's own client has no `async def`, so there is no escaped form to keep to.
+            escaped = self.settings.escaped and not is_async(target)
+            say = escaped_outcome_of if escaped else unescaped_outcome_of
         if streams(target):
             from . import streamed
 

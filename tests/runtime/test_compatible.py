@@ -19,6 +19,7 @@ import collections, decimal, json, multiprocessing, os, signal, threading, time
 Pair = collections.namedtuple("Pair", "a b")
 RESULTS = {
     "pair": Pair(1, Pair(2.5, None)), "decimal": [decimal.Decimal("1.10")], "text": "\\u00e9",
+    "long text": "\\u00e9" * 2_500_000,
     "keys": {None: 1, True: 2, 3: 4, 1.5: 5}, "nested bytes": [b"a"], "bytes": b"raw\\xff",
     "spaces": {"a": [1, 2]}, "floats": [1e16, 1e-5], "surrogate": "\\ud800",
     "object": object(), "tuple key": {(1, 2): 3},
@@ -26,6 +27,9 @@ RESULTS = {
 
 def results(event, context):
     return RESULTS[event["what"]]
+
+async def async_results(event, context):
+    return results(event, context)
 
 def told(event, context):
     context.mine = 1
@@ -168,6 +172,18 @@ async def test_each_result_is_sent_byte_for_byte(runtime: str, root: Path) -> No
             told, wanted = json.loads(own.payload), json.loads(official.payload)
             for key in ("errorType", "errorMessage", "stackTrace"):
                 assert told[key] == wanted[key], name
+
+
+@pytest.mark.parametrize("runtime", ["", "AWS_Lambda_python3.11", "AWS_Lambda_python3.13"])
+@pytest.mark.parametrize("loop", ["trio", "asyncio"])
+async def test_an_async_def_s_result_is_utf_8_whatever_the_environment_names(
+    runtime: str, loop: str, root: Path
+) -> None:
+    environment = {"AWS_EXECUTION_ENV": runtime, "OKIBI_LOOP": loop}
+    async with running("app.async_results", task_root=root, environment=environment) as sandbox:
+        assert (await sandbox.invoke({"what": "text"})).payload == '"é"'.encode()
+        long = (await sandbox.invoke({"what": "long text"})).payload
+        assert long == b'"%s"' % ("é" * 2_500_000).encode()
 
 
 @pytest.mark.parametrize("what", ["key", "stops", "untellable", "exits"])
