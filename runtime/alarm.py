@@ -52,7 +52,7 @@ from sniffio import thread_local as sniffio  # what trio tells its library's nam
 from ._cpython_internals import may_skip_cleanup
 from .between import is_between, running_loop
 from .delivery import Delivery
-from .failure import DeadlineExceeded, is_below, is_own, is_users
+from .failure import DeadlineExceeded, calls_handler, is_below, is_own, is_users
 from .ring import Ring
 from .standing import awaited_in, is_asyncio_s_wait
 
@@ -117,6 +117,7 @@ class Alarm:
         """Whether a plain handler runs, which it can end wherever it is."""
         return self._armed
 
+    @calls_handler
     def run(self, handler: Callable[[Any, Any], Any], event: Any, context: Any) -> Any:
         """Run a plain handler that can be ended.
 
@@ -327,7 +328,7 @@ def handles(function: F) -> F:
     Its variable `delivery` is the event that the handler runs for.
     """
     _handling.add(function.__code__)
-    return function
+    return calls_handler(function)
 
 
 def handled_in(frame: FrameType | None) -> Delivery | None:

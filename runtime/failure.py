@@ -14,8 +14,8 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Any
+from types import CodeType, TracebackType
+from typing import Any, TypeVar
 
 from actors.exits import leaf_in
 from actors.frames import Frames
@@ -23,6 +23,8 @@ from actors.frames import Frames
 from .chain import Related, behind
 from .delivery import Outcome
 from .installed import PACKAGES, is_installed
+
+F = TypeVar("F", bound=Callable[..., object])
 
 # The platform crops the cause at 64 KiB and refuses 1 MiB of headers with 431.
 CAUSE_LIMIT = 60 * 1024
@@ -46,8 +48,13 @@ _NEEDS_TRIO = (
     ": this needs trio, and the handler runs on asyncio, by OKIBI_LOOP or its Function's loop; "
     "actors are asked there with runtime.from_asyncio"
 )
+_NEEDS_ASYNC_DEF = (
+    ": trio runs in this thread already; write `async def` and `await main()` in place of "
+    "`trio.run(main)`"
+)
 _MAIN = "in thread 'MainThread'"
 _NEEDS_LOOP = ": a thread has no loop until `asyncio.run` makes it one"
+_IN_A_RUN = "Attempted to call run() from inside a run()"
 _ACCEPTED = r"[A-Z][a-zA-Z]+[a-zA-Z0-9_]*"
 _BELOW = ("trio", "outcome")
 _HOUSE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -60,6 +67,7 @@ _INSTALLED = tuple(os.path.join(_STANDARD, name, "") for name in PACKAGES)
 # Bound before there is a user's module that may put another library's functions in their place.
 to_json = json.JSONEncoder(ensure_ascii=False).encode
 _decode = json.JSONDecoder().decode
+_calling: set[CodeType] = set()
 _encode_escaped = json.JSONEncoder().encode
 
 
@@ -194,13 +202,27 @@ def _entries(error: BaseException) -> list[str]:
 
 def user_frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:
     """The frames from the user's first own one on; if none is the user's, as of a handler that was
-    made by `exec`, from the first that is not okibi's; all of them if there is none either.
+    made by `exec`, from the first that is not okibi's. If there is none either: no frame where the
+    call of a handler failed, else all of them.
     """
     frames = list(traceback.extract_tb(trace))
     first = next((n for n, frame in enumerate(frames) if is_users(frame.filename)), None)
     if first is None:
-        first = next((n for n, frame in enumerate(frames) if not is_below(frame.filename)), 0)
+        first = next((n for n, frame in enumerate(frames) if not is_below(frame.filename)), None)
+    if first is None:
+        codes = [frame.f_code for frame, _ in traceback.walk_tb(trace)]
+        first = len(frames) if codes and codes[-1] in _calling else 0
     return frames[first:]
+
+
+def calls_handler(function: F) -> F:
+    """Mark a function that calls what the user has written.
+
+    An error whose innermost frame is such a function's comes of the call itself: the arguments are
+    wrong, or what is called is written in C. okibi's frames would say nothing about it.
+    """
+    _calling.add(function.__code__)
+    return function
 
 
 def is_users(filename: str) -> bool:
@@ -261,6 +283,8 @@ def _message(error: BaseException) -> str:
         return text + _NEEDS_ASYNCIO
     if _needs_trio(error, text):
         return text + _NEEDS_TRIO
+    if isinstance(error, RuntimeError) and text == _IN_A_RUN:
+        return text + _NEEDS_ASYNC_DEF
     in_thread = isinstance(error, RuntimeError) and "no current event loop in thread" in text
     return text + _NEEDS_LOOP if in_thread and _MAIN not in text else text
 

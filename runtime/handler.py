@@ -114,7 +114,7 @@ class Plain(Handler[Any]):
         return result
 
     async def _in_thread(self, event: Any, context: Context) -> object:
-        result = self.result_of(await self.in_thread(lambda: self.target(event, context)))
+        result = self.result_of(await self.in_thread(partial(self.target, event, context)))
         return await result if is_awaitable(result) else result
 
     async def in_thread(self, act: Callable[[], object]) -> object:

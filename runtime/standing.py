@@ -27,7 +27,16 @@ from actors.frames import Frames, frames_of, line_of
 from actors.process import Process
 
 from .delivery import Delivery, Outcome, State
-from .failure import LATE, DeadlineExceeded, error_json, is_below, is_own, is_users, is_users_own
+from .failure import (
+    LATE,
+    DeadlineExceeded,
+    calls_handler,
+    error_json,
+    is_below,
+    is_own,
+    is_users,
+    is_users_own,
+)
 
 T = TypeVar("T")
 
@@ -64,6 +73,7 @@ class InThread(Elsewhere):
         """Whether the handler has begun and has not ended."""
         return self._ident != 0
 
+    @calls_handler
     def run(self, act: Callable[[], T]) -> T:
         """Run it, in that thread."""
         self._ident = threading.get_ident()

@@ -25,7 +25,7 @@ from actors.hooks import awaited
 from . import trailers as trailers  # for the lane, so that no deadline waits for its import
 from .context import Context
 from .delivery import Delivery, Outcome
-from .failure import platform_error
+from .failure import calls_handler, platform_error
 from .forks import end_child
 from .handler import Abandon, Handler, Instance, Plain, is_handler, takes_response
 from .lane import Lane
@@ -48,6 +48,7 @@ class Writing:
         self._event = event
         self._context = context
 
+    @calls_handler
     async def run(self, response: Response) -> None:
         """Have it write its answer."""
         await self._target(self._event, response, self._context)
@@ -96,6 +97,7 @@ class StreamedPlain(Plain):
 
     __slots__ = ()
 
+    @calls_handler
     async def handle(self, event: Any, context: Context) -> object:
         if takes_response(self.target):
             return Writing(self.target, event, context)

@@ -26,6 +26,7 @@ from trio.lowlevel import Abort, RaiseCancelT, Task, TrioToken, current_trio_tok
 from actors import logs
 from actors.frames import Frames, running_from
 
+from ..failure import calls_handler
 from ..forks import end_child
 from ..settings import threads_for
 from ..standing import Elsewhere, frames_of_awaiting, frames_of_error
@@ -119,6 +120,11 @@ class Job(Elsewhere):
         if getattr(coroutine, "cr_running", False):
             return running_from(coroutine.cr_frame)
         return frames_of_awaiting(coroutine)
+
+
+@calls_handler
+async def _awaited(target: Callable[[], Awaitable[R]]) -> R:
+    return await target()
 
 
 # A frame of the job's own would be in the traceback of the error that the job keeps: a circle.
@@ -236,13 +242,10 @@ class AsyncioLoop:
         await self._run(partial(target, *args), True)
 
     async def _run(self, target: Callable[[], Awaitable[R]], beside: bool) -> R:
-        async def act() -> R:
-            return await target()
-
         await trio.lowlevel.checkpoint_if_cancelled()
         if not self._up.is_set():
             await self._up.wait()
-        job = Job(act, trio.lowlevel.current_task(), beside)
+        job = Job(partial(_awaited, target), trio.lowlevel.current_task(), beside)
         # Before it can begin: else its task would be taken for one that somebody has left.
         self._jobs.add(job)
         try:

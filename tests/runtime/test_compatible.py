@@ -94,8 +94,37 @@ def children(event, context):
     child.join()
     return [child.exitcode, time.monotonic() - began < 1.5]
 """
+CALLED = """
+from math import dist
+
+import anyio, trio
+from actors import Server
+from runtime import Function
+from supervisors import Child
+
+def takes_one(event):
+    pass
+
+async def takes_one_async(event):
+    pass
+
+async def takes_one_streamed(event):
+    yield "x"
+
+in_thread = Function(takes_one, children=[Child(Server)])
+
+async def one():
+    return 1
+
+def runs_trio(event, context):
+    return trio.run(one)
+
+def runs_anyio_on_trio(event, context):
+    return anyio.run(one, backend="trio")
+"""
 FILES = {
     "app.py": HANDLERS,
+    "called.py": CALLED,
     "no_syntax.py": "def handler(event)\n    pass",
     "imports_absent.py": "import absent_2",
     "from_absent.py": "from json import absent_3",
@@ -211,6 +240,56 @@ async def test_the_stack_of_a_handler_that_is_in_no_file_of_the_user_s_begins_wi
         own, official = await ours.ask(), await theirs.ask()
 
     assert own == {**official, "requestId": ANY}
+
+
+@pytest.mark.parametrize(
+    "environment", [{}, {"AWS_LAMBDA_LOG_FORMAT": "JSON"}], ids=["text", "json"]
+)
+async def test_a_handler_of_too_few_arguments_is_told_without_okibi_s_frames(
+    environment: dict[str, str], root: Path
+) -> None:
+    async with beside("called.takes_one", root, environment) as (ours, theirs):
+        own, official = await ours.ask(), await theirs.ask()
+        # The official stack is the line of the client's own that calls the handler.
+        (_,) = official["stackTrace"]
+
+        assert own == {**official, "stackTrace": [], "requestId": ANY}
+        assert ours.said("[ERROR] TypeError: ") == theirs.said("[ERROR] TypeError: ")
+        assert not any("File" in line for line in ours.lines)
+
+
+@pytest.mark.parametrize(
+    ("handler", "environment"),
+    [
+        ("called.takes_one_async", {}),
+        ("called.takes_one_async", {"OKIBI_LOOP": "asyncio"}),
+        ("called.takes_one_streamed", {}),
+        ("called.takes_one_streamed", {"OKIBI_LOOP": "asyncio"}),
+        ("called.in_thread", {}),
+        ("called.in_thread", {"OKIBI_LOOP": "asyncio"}),
+        # In C, so that what it raises has no frame either.
+        ("called.dist", {}),
+    ],
+)
+async def test_no_frame_of_okibi_s_is_told_where_the_call_of_a_handler_fails(
+    handler: str, environment: dict[str, str], root: Path
+) -> None:
+    async with running(handler, task_root=root, environment=environment) as sandbox:
+        told = await sandbox.ask()
+
+    assert (told["errorType"], told["stackTrace"]) == ("TypeError", [])
+
+
+@pytest.mark.parametrize("handler", ["runs_trio", "runs_anyio_on_trio"])
+async def test_a_def_that_starts_trio_where_it_runs_is_told_to_be_an_async_def(
+    handler: str, root: Path
+) -> None:
+    async with running(f"called.{handler}", task_root=root) as sandbox:
+        told = await sandbox.ask()
+
+    assert told["errorType"] == "RuntimeError"
+    assert "write `async def`" in told["errorMessage"]
+    assert f", in {handler}\n" in told["stackTrace"][0]
 
 
 async def test_what_vars_shows_of_the_context_is_the_same(root: Path) -> None:
