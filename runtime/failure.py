@@ -25,6 +25,8 @@ from .delivery import Outcome
 from .installed import PACKAGES, is_installed
 
 F = TypeVar("F", bound=Callable[..., object])
+# Of an error, for its X-Ray cause: type, message, frames.
+Told = tuple[str, str, Sequence[traceback.FrameSummary]]
 
 # The platform crops the cause at 64 KiB and refuses 1 MiB of headers with 431.
 CAUSE_LIMIT = 60 * 1024
@@ -151,9 +153,17 @@ def decoded(body: bytes) -> dict[str, Any]:
     return told
 
 
-def platform_error(kind: str, message: str, request_id: str) -> Outcome:
-    """An error that is the runtime's word, not the handler's."""
-    return Outcome(error_json(kind, message, (), request_id), error_type=kind)
+def platform_error(kind: str, message: str, request_id: str, x_ray_kind: str = "") -> Outcome:
+    """An error that is the runtime's word, not the handler's.
+
+    Args:
+        kind: the errorType, `Runtime.MarshalError`.
+        message: what was wrong.
+        request_id: of the event.
+        x_ray_kind: the type in the X-Ray cause, if that is another.
+    """
+    cause = x_ray_cause([(x_ray_kind or kind, message, ())])
+    return Outcome(error_json(kind, message, (), request_id), error_type=kind, cause=cause)
 
 
 def handler_error(error: BaseException, request_id: str) -> Outcome:
@@ -173,7 +183,7 @@ def _handler_error(error: BaseException, request_id: str) -> Outcome:
     return Outcome(
         error_json(kind, message, _stack(error, related), request_id),
         error_type=_function_error(kind),
-        cause=_cause([error, *(each.error for each in related)]),
+        cause=x_ray_cause([_told(each) for each in (error, *(other.error for other in related))]),
     )
 
 
@@ -315,10 +325,14 @@ def _function_error(kind: str) -> str:
     return f"Function.{kind}" if accepted else "Function.Unknown"
 
 
-def _cause(errors: Sequence[BaseException]) -> bytes:
-    """The X-Ray cause in one line: the handler's error first; empty when it would not pass."""
+def x_ray_cause(errors: Sequence[Told]) -> bytes:
+    """The X-Ray cause in one line; empty when it would not pass.
+
+    Args:
+        errors: what is told of each, the handler's own first.
+    """
     for frames, characters in _CAUSE_SIZES:
-        exceptions = [_x_ray(error, frames, characters) for error in errors]
+        exceptions = [_exception(each, frames, characters) for each in errors]
         cause = {
             "working_directory": _working_directory(),
             "exceptions": exceptions,
@@ -332,12 +346,16 @@ def _cause(errors: Sequence[BaseException]) -> bytes:
     return b""
 
 
-def _x_ray(error: BaseException, frames: int, characters: int) -> dict[str, Any]:
-    last = user_frames(error.__traceback__)[-frames:]
+def _told(error: BaseException) -> Told:
+    return type(error).__name__, _message(error), user_frames(error.__traceback__)
+
+
+def _exception(told: Told, frames: int, characters: int) -> dict[str, Any]:
+    kind, message, stack = told
     return {
-        "message": _cut(_message(error), characters),
-        "type": _cut(type(error).__name__, TYPE_LIMIT),
-        "stack": [{"label": f.name, "path": f.filename, "line": f.lineno} for f in last],
+        "message": _cut(message, characters),
+        "type": _cut(kind, TYPE_LIMIT),
+        "stack": [{"label": f.name, "path": f.filename, "line": f.lineno} for f in stack[-frames:]],
     }
 
 

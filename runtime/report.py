@@ -32,7 +32,7 @@ def report_invocation_error(
     path = b"invocation/%s/error" % segment(delivery.request_id)
     kind = outcome.error_type or "Runtime.Unknown"
     echo = echo_of(delivery.headers)
-    head = error_head(_host(address), path, len(outcome.body), kind, echo=echo)
+    head = error_head(_host(address), path, len(outcome.body), kind, outcome.cause, echo)
     return _post(address, head + outcome.body)
 
 

@@ -15,7 +15,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from types import CodeType, FrameType
 from typing import Any, TypeVar, cast
@@ -36,6 +36,7 @@ from .failure import (
     is_own,
     is_users,
     is_users_own,
+    x_ray_cause,
 )
 
 T = TypeVar("T")
@@ -209,12 +210,12 @@ def _stood(words: str, frames: Frames, request_id: str, *, must: bool = True) ->
     return _outcome(place + _waiting(frames), users, request_id)
 
 
-def _outcome(words: str, frames: Iterable[traceback.FrameSummary], request_id: str) -> Outcome:
-    kind = "Runtime.DeadlineExceeded"
+def _outcome(words: str, frames: Sequence[traceback.FrameSummary], request_id: str) -> Outcome:
+    kind, message = "Runtime.DeadlineExceeded", f"{LATE}: {words}"
     # As plain tuples: with their columns, frames would be marked with lines of `^^^^`.
     stack = [(f.filename, f.lineno or 0, f.name, f.line) for f in frames]
-    body = error_json(kind, f"{LATE}: {words}", traceback.format_list(stack), request_id)
-    return Outcome(body, error_type=kind)
+    body = error_json(kind, message, traceback.format_list(stack), request_id)
+    return Outcome(body, error_type=kind, cause=x_ray_cause([(kind, message, frames)]))
 
 
 def _users(frames: Frames) -> list[traceback.FrameSummary]:

@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 
 logger = logs.logger("okibi")
 
+# What the official client calls these errors in their X-Ray cause.
+FAULT = "LambdaValidationError"
 # What a distrusted instance may take for its `terminate` while its worker could serve.
 REPLACED_GRACE = 1.0
 # Seconds before another instance is made where the last ones, one after the other, were each ended
@@ -325,7 +327,7 @@ class Worker(Actor):
             return await self._pour(instance, result)
         except (LambdaContextUnmarshalError, UnmarshalError, MarshalError) as error:
             kind = f"Runtime.{type(error).__name__}"
-            return platform_error(kind, str(error), request_id), True
+            return platform_error(kind, str(error), request_id, FAULT), True
         except BaseException:
             # Its traceback holds this frame, which holds the delivery.
             delivery.swallowed = None

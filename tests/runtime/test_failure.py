@@ -361,7 +361,11 @@ def test_a_word_of_the_runtime_s_own_has_no_stack() -> None:
 
     assert outcome.error_type == "Runtime.X"
     assert json.loads(outcome.body)["stackTrace"] == []
-    assert outcome.cause == b""
+    assert json.loads(outcome.cause) == {
+        "working_directory": os.getcwd(),
+        "exceptions": [{"message": "why", "type": "Runtime.X", "stack": []}],
+        "paths": [],
+    }
 
 
 # -- the X-Ray cause
