@@ -13,9 +13,10 @@ rests = __name__ == "__main__" and one_lane and gc.isenabled()
 if rests:
     gc.disable()
 
-from .unneeded import import_trio  # noqa: E402
+from .unneeded import import_msgspec, import_trio  # noqa: E402
 
 import_trio()
+import_msgspec()
 
 from .bootstrap import main  # noqa: E402
 from .ending import STOP_LIMIT, end_within  # noqa: E402

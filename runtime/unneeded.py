@@ -18,6 +18,10 @@ and trio has two; and everybody would hold the half-made module.
 trio also asks for the C library's threads by name, and ctypes has a process look for it (ldconfig):
 1 to 2 ms. In glibc there is one answer. In musl there is none, to which ctypes comes once it has
 asked ldconfig, gcc and ld, whichever there are; trio knows what to do then.
+
+msgspec takes three names from `typing_extensions` where that is installed. From Python 3.11 on they
+are `typing`'s own. Imported here, okibi's copy would be the one that the user's code finds, however
+new the copy is that the user bundles. So msgspec is imported without it.
 """
 
 import errno
@@ -54,6 +58,23 @@ def import_trio() -> None:
         import_without("trio", UNNEEDED)
     finally:
         util.find_library = find
+
+
+def import_msgspec() -> None:
+    """Import msgspec, and leave `typing_extensions` to the user's code.
+
+    Beside a thread this is the plain import, as for trio.
+    """
+    name = "typing_extensions"
+    if threading.active_count() > 1 or name in sys.modules:
+        __import__("msgspec")
+        return
+    # So Python marks a module that cannot be imported.
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        __import__("msgspec")
+    finally:
+        del sys.modules[name]
 
 
 def import_without(module: str, unneeded: Iterable[str]) -> None:
