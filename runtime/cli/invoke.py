@@ -25,6 +25,8 @@ GOOD, FUNCTION_ERROR = 0, 1
 HTTP = HTTP_INTEGRATION.decode()
 # That it has open at once, and some to spare.
 FILES = 24
+HELD = 1 << 20
+"""Characters of the log that are held back at most."""
 
 
 @attrs.frozen
@@ -140,9 +142,12 @@ class _Log:
     """
 
     _held: list[str] | None = attrs.field(factory=list[str])
+    _size: int = 0
+    """Characters held back so far."""
 
     def write(self, line: str) -> None:
-        if line.startswith("START "):
+        self._size += len(line)
+        if line.startswith("START ") or self._size > HELD:
             self.show()
         if self._held is None:
             write_err(_as_lines(line))

@@ -13,7 +13,7 @@ from runtime.local.invocation import Invocation, InvokeResult
 from runtime.local.invoke_path import PREFIX, SUFFIX, InvokePath
 from runtime.local.journal import Journal
 from runtime.local.outcomes import Outcome
-from runtime.local.output import Output, open_output
+from runtime.local.output import Output, to_stderr
 from runtime.local.processes import peak_memory
 from runtime.local.report import end_lines, init_report_line, start_line
 from runtime.local.runtime_api import RuntimeApi
@@ -215,7 +215,8 @@ async def open_local_lambda(
         runtime_port: for the Runtime API; 0 takes a free one.
         invoke_port: for invokers; 0 takes a free one.
         output: takes each line that the function's process writes to stdout and stderr, and each
-            line of Lambda's (START, END, REPORT). Without it all goes to this process's stderr.
+            line of Lambda's (START, END, REPORT); by default each is printed to this process's
+            stderr. A line beyond 256 KB comes in pieces, as in CloudWatch Logs.
         api: the Runtime API, for who wants it other than Lambda's; its hooks, ARN and time-out are
             set here.
         freeze: stop the function's processes whenever it waits and nothing is there for it, as
@@ -238,7 +239,7 @@ async def open_local_lambda(
     invoke_listeners = await _listen(invoke_port, "invoke_port")
     runtime_api = _address(runtime_listeners)
     failure: Exception | None = None
-    lines = open_output(output)
+    lines = Output(output or to_stderr)
     try:
         async with trio.open_nursery() as nursery:
             sandbox = Sandbox(settings, api, runtime_api, lines, grace)

@@ -1,46 +1,36 @@
-"""Where the lines go: those of the function's process, and those that Lambda writes around them."""
+"""Where the lines go: those of the function's process, and those that Lambda writes around them.
+
+The process writes into a pipe, and each line goes to one function of the caller's.
+"""
 
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import ClassVar
 
 import attrs
 import trio
 
-__all__ = ["InheritedOutput", "LineOutput", "Output", "open_output"]
+__all__ = ["LINE_LIMIT", "Output", "to_stderr"]
 
-_READ_SIZE = 1 << 16
+LINE_LIMIT = 256 * 1024
+"""Bytes of a line; a longer one is passed on in pieces, as CloudWatch Logs splits it."""
 
-STDERR = 2
+_PIPE_SIZE = 1 << 20
+"""Bytes that a pipe holds at most, unless root has changed it (pipe(7))."""
 
 
-class InheritedOutput:
-    """Everything goes to this process's stderr; the function writes there itself, so in the right
-    order.
-    """
-
-    descriptor = STDERR
-    variables: ClassVar[Mapping[str, str]] = MappingProxyType({})
-
-    def write(self, line: str, *, ends: bool = False) -> None:
-        """A line of Lambda's."""
+def to_stderr(line: str) -> None:
+    """Print a line to this process's stderr; discard it where stderr cannot be written."""
+    with suppress(OSError):
         print(line, file=sys.stderr, flush=True)
-
-    def drain(self) -> None:
-        """Nothing is ever on the way."""
-
-    async def pump(self) -> None:
-        """Nothing is to be moved."""
-
-    def close(self) -> None:
-        """Nothing is to be closed."""
 
 
 @attrs.define(eq=False)
-class LineOutput:
-    """Every line goes to a function of the caller's; the process writes into a pipe.
+class Output:
+    """Passes the lines of the function's process, and Lambda's own, to one function.
 
     Args:
         sink: takes one line without its end.
@@ -51,7 +41,8 @@ class LineOutput:
     variables: ClassVar[Mapping[str, str]] = MappingProxyType({"PYTHONIOENCODING": "utf-8"})
     descriptor: int = attrs.field(init=False)
     _reading_end: int = attrs.field(init=False)
-    _unfinished: bytes = attrs.field(default=b"", init=False)
+    _unfinished: bytearray = attrs.field(factory=bytearray, init=False)
+    """The line that has no end yet; at most LINE_LIMIT bytes between two calls."""
 
     def __attrs_post_init__(self) -> None:
         self._reading_end, self.descriptor = os.pipe()
@@ -73,18 +64,18 @@ class LineOutput:
         """Pass on what is in the pipe.
 
         A runtime writes an invocation's lines before its answer. So whoever has the answer and
-        drains has all of them, and END never stands before them.
+        drains has all of them, and END never stands before them. One read takes a whole pipe:
+        a process that goes on writing meanwhile holds nobody up.
         """
-        while True:
-            try:
-                data = os.read(self._reading_end, _READ_SIZE)
-            except BlockingIOError:
-                return
-            if not data:
-                return
-            *lines, self._unfinished = (self._unfinished + data).split(b"\n")
-            for line in lines:
-                self.sink(line.decode("utf-8", "replace"))
+        try:
+            data = os.read(self._reading_end, _PIPE_SIZE)
+        except BlockingIOError:
+            return
+        *lines, rest = data.split(b"\n")
+        for line in lines:
+            self._extend(line)
+            self._pass_on(len(self._unfinished))
+        self._extend(rest)
 
     async def pump(self) -> None:
         """Drain whenever something comes, until cancelled."""
@@ -100,14 +91,22 @@ class LineOutput:
         os.close(self.descriptor)
 
     def _finish(self) -> None:
-        unfinished, self._unfinished = self._unfinished, b""
-        if unfinished:
-            self.sink(unfinished.decode("utf-8", "replace"))
+        if self._unfinished:
+            self._pass_on(len(self._unfinished))
 
+    def _extend(self, data: bytes) -> None:
+        """Add to the unfinished line, and pass on the pieces of one that is too long."""
+        line = self._unfinished
+        line += data
+        while len(line) > LINE_LIMIT:
+            end = LINE_LIMIT
+            # Not within a character: its bytes but the first begin with the bits 10.
+            while end > LINE_LIMIT - 3 and line[end] & 0xC0 == 0x80:
+                end -= 1
+            self._pass_on(end)
 
-Output = InheritedOutput | LineOutput
-
-
-def open_output(sink: Callable[[str], None] | None) -> Output:
-    """The output for a sink, or this process's stderr where there is none."""
-    return InheritedOutput() if sink is None else LineOutput(sink)
+    def _pass_on(self, size: int) -> None:
+        text = self._unfinished[:size].decode("utf-8", "replace")
+        # First: the sink may write to this output itself.
+        del self._unfinished[:size]
+        self.sink(text)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from runtime.cli.given import BadInput
-from runtime.cli.invoke import invoke, read_order
+from runtime.cli.invoke import _Log, invoke, read_order  # pyright: ignore[reportPrivateUsage]
 
 APP = """
 import time
@@ -107,6 +107,20 @@ def test_an_answer_goes_to_stdout_and_the_logs_to_stderr(capfd: pytest.CaptureFi
     assert [line.split(" ")[0] for line in lines] == ["START", "from", "END", "REPORT"] * 2
     assert "\tInit Duration: " in lines[3]
     assert "\tInit Duration: " not in lines[7]
+
+
+def test_no_more_than_1_mb_of_a_start_s_log_is_held_back(capfd: pytest.CaptureFixture[str]) -> None:
+    log = _Log()
+    for _ in range(1 << 10):
+        log.write("x" * 1024)
+    assert capfd.readouterr().err == ""
+
+    log.write("y")
+    log.write("z")
+
+    err = capfd.readouterr().err
+    assert len(err) == (1 << 20) + (1 << 10) + len("y\nz\n")
+    assert err.endswith("z\n")
 
 
 def test_bytes_are_printed_once_and_as_they_are(capfd: pytest.CaptureFixture[str]) -> None:
