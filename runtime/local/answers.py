@@ -122,7 +122,7 @@ def event_headers(invocation: Invocation, function_arn: str, *, empty: bool = Fa
 
     Args:
         invocation: it.
-        function_arn: of the function.
+        function_arn: of the function, for an invoker that named no other.
         empty: send Client-Context and Cognito-Identity even where there is nothing in them, as
             multi-concurrency sandboxes do; the classic rule is to leave out what is empty.
     """
@@ -135,7 +135,7 @@ def event_headers(invocation: Invocation, function_arn: str, *, empty: bool = Fa
         ("Lambda-Runtime-Cognito-Identity", invocation.cognito_identity),
         ("Lambda-Runtime-Deadline-Ms", str(invocation.deadline_ms)),
         ("Lambda-Runtime-Invocation-Id", invocation.invocation_id),
-        ("Lambda-Runtime-Invoked-Function-Arn", function_arn),
+        ("Lambda-Runtime-Invoked-Function-Arn", invocation.function_arn or function_arn),
         ("Lambda-Runtime-Trace-Id", invocation.trace_id),
     ]
     always = ("Lambda-Runtime-Client-Context", "Lambda-Runtime-Cognito-Identity") if empty else ()

@@ -25,9 +25,14 @@ def payload_chunk(piece: bytes) -> bytes:
     return message("PayloadChunk", "application/octet-stream", piece)
 
 
-def completion(result: InvokeResult) -> bytes:
-    """The end of the answer (Lambda InvokeWithResponseStreamCompleteEvent)."""
-    told: dict[str, str] = {}
+def completion(result: InvokeResult, log: str = "") -> bytes:
+    """The end of the answer (Lambda InvokeWithResponseStreamCompleteEvent).
+
+    Args:
+        result: of the invocation.
+        log: the tail of its log in Base64, or "" where nobody asks for it.
+    """
+    told = {"LogResult": log} if log else dict[str, str]()
     if result.function_error is not None:
         told["ErrorCode"] = result.error_type or result.function_error
         told["ErrorDetails"] = result.payload.decode("utf-8", "replace")

@@ -163,7 +163,10 @@ class Extensions:
         for extension in self._all.values():
             if "INVOKE" in extension.events and extension.deliver is not None:
                 event = _InvokeEvent(
-                    "INVOKE", invocation.deadline_ms, invocation.request_id, self.function_arn
+                    "INVOKE",
+                    invocation.deadline_ms,
+                    invocation.request_id,
+                    invocation.function_arn or self.function_arn,
                 )
                 deliver, extension.deliver = extension.deliver, None
                 extension.stage = CALLS[extension.stage][Call.RELEASE]

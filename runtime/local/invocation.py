@@ -2,15 +2,27 @@
 
 import math
 import os
+import re
 import time
 import uuid
 from typing import Protocol
 
 import attrs
 
+from runtime.local.log_tail import LogTail
 from runtime.local.outcomes import Outcome
 
-__all__ = ["Invocation", "InvokeResult", "Sink", "new_request_id", "new_trace_id"]
+__all__ = [
+    "Invocation",
+    "InvokeResult",
+    "Sink",
+    "check_headers",
+    "new_request_id",
+    "new_trace_id",
+]
+
+# Control characters but tab and the line breaks, which are sent as spaces; halves of characters.
+_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udc7f\udd00-\udfff]")
 
 
 def new_request_id() -> str:
@@ -81,7 +93,9 @@ class Invocation:
         trace_id: the X-Ray header, or "" for none.
         content_type: of the event.
         invocation_id: names this attempt, or "" for none.
+        function_arn: the ARN that the invoker named, with its qualifier; "" for the function's own.
         sink: where a streamed answer goes piece by piece; None collects it.
+        log: takes the lines of its log; None where nobody asks for them.
     """
 
     payload: bytes
@@ -93,7 +107,9 @@ class Invocation:
     trace_id: str = attrs.field(factory=new_trace_id)
     content_type: str = "application/json"
     invocation_id: str = ""
+    function_arn: str = ""
     sink: Sink | None = None
+    log: LogTail | None = None
 
     begun: float = attrs.field(default=math.nan, init=False)
     """When the event was handed out."""
@@ -124,3 +140,25 @@ class Invocation:
             init_ms=self.init_ms,
             handed_out=not math.isnan(self.begun),
         )
+
+
+def check_headers(invocation: Invocation) -> None:
+    """Check that `/next` can show the invocation.
+
+    Raises:
+        ValueError: a field has a character that the HTTP parser of a runtime refuses. Its event
+            would be lost, and its invoker would wait for the time-out.
+    """
+    for name in (
+        "request_id",
+        "client_context",
+        "cognito_identity",
+        "tenant_id",
+        "trace_id",
+        "content_type",
+        "invocation_id",
+        "function_arn",
+    ):
+        value = getattr(invocation, name)
+        if not (value.isascii() and value.isprintable()) and (unfit := _UNFIT.search(value)):
+            raise ValueError(f"{name}: it has {unfit[0]!r}: no HTTP header can carry it")

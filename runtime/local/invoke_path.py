@@ -4,19 +4,23 @@
 
 import base64
 import binascii
+import math
+import re
 from collections.abc import Awaitable, Callable
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 import attrs
 import msgspec
 import trio
 
 from runtime.local import answers, event_stream
-from runtime.local.invocation import Invocation, InvokeResult, new_request_id
+from runtime.local.invocation import Invocation, InvokeResult, check_headers, new_request_id
 from runtime.local.links import as_link, linger
+from runtime.local.log_tail import LogTail
 from runtime.local.requests import HeadersTooLarge, MalformedRequest, Request, RequestReader
 from runtime.local.settings import FunctionSettings
 from runtime.local.streaming import ResponseStream
+from runtime.local.targets import is_known, read_target
 from runtime.marshal import wrong_with
 
 __all__ = ["MAX_EVENT_SIZE", "InvokePath"]
@@ -28,6 +32,13 @@ STREAM_SUFFIX = "/response-streaming-invocations"
 
 MAX_EVENT_SIZE = 6 * 1024 * 1024
 """Bytes of an event (Lambda quotas, synchronous invocations)."""
+
+LAST_LINES = 1.0
+"""Seconds beyond its deadline in which an invocation whose time was up gets its last lines: END and
+REPORT are written when its process is dead.
+"""
+
+_TENANT = re.compile(r"[a-zA-Z0-9._:/=+@ -]{1,256}")
 
 
 class Refused(Exception):
@@ -97,49 +108,47 @@ class InvokePath:
 
     async def _answer_as_stream(self, link: trio.abc.Stream, request: Request) -> None:
         try:
-            self._check_target(request, STREAM_PREFIX, STREAM_SUFFIX)
+            invocation = self._invocation(request, STREAM_PREFIX, STREAM_SUFFIX)
+            kind = _one_of(request, "X-Amz-Invocation-Type", "RequestResponse", "DryRun")
             if request.version == "1.0":
                 raise Refused(505, "HttpVersionNotSupported", "a stream needs HTTP/1.1")
-            invocation = self._invocation(request)
         except Refused as refused:
             await link.send_all(b"".join(_refusal(request, refused)))
             return
-        headers = {
-            "Content-Type": event_stream.CONTENT_TYPE,
-            "X-Amzn-RequestId": invocation.request_id,
-            "X-Amz-Executed-Version": "$LATEST",
-        }
+        headers = {"X-Amzn-RequestId": invocation.request_id, "X-Amz-Executed-Version": "$LATEST"}
+        if kind == "DryRun":
+            await link.send_all(b"".join(_whole(request, 204, b"", headers)))
+            return
+        headers["Content-Type"] = event_stream.CONTENT_TYPE
         await link.send_all(answers.chunked_head(_lines(headers), keep_alive=request.keep_alive))
         async with ResponseStream(invocation) as answer:
             self.start(invocation)
             async for piece in answer:
                 await link.send_all(answers.chunk(event_stream.payload_chunk(piece)))
-            end = event_stream.completion(await answer.result())
+            result = await answer.result()
+        end = event_stream.completion(result, await _log_of(invocation))
         await link.send_all(answers.chunk(end) + answers.chunk(b""))
 
     async def _carry_out(self, request: Request) -> tuple[int, bytes, dict[str, str]]:
-        self._check_target(request, PREFIX, SUFFIX)
-        invocation = self._invocation(request)
+        invocation = self._invocation(request, PREFIX, SUFFIX)
+        kind = _one_of(request, "X-Amz-Invocation-Type", "RequestResponse", "Event", "DryRun")
         headers = {"X-Amzn-RequestId": invocation.request_id}
-        kind = request.header(b"x-amz-invocation-type") or "RequestResponse"
         if kind == "DryRun":
             return 204, b"", headers
         if kind == "Event":
+            invocation.log = None
             self.start(invocation)
             return 202, b"", headers
-        if kind != "RequestResponse":
-            raise Refused(
-                400,
-                "InvalidParameterValueException",
-                f"X-Amz-Invocation-Type: {kind!r} is none of RequestResponse, Event, DryRun",
-            )
         result = await self.invoke(invocation)
         if result.function_error is not None:
             headers["X-Amz-Function-Error"] = result.function_error
         headers["X-Amz-Executed-Version"] = "$LATEST"
+        if log := await _log_of(invocation):
+            headers["X-Amz-Log-Result"] = log
         return result.status_code, result.payload, headers
 
-    def _check_target(self, request: Request, prefix: str, suffix: str) -> None:
+    def _target_arn(self, request: Request, prefix: str, suffix: str) -> str:
+        """The ARN that a request names, with its qualifier."""
         path = _path(request)
         if not path.startswith(prefix) or not path.endswith(suffix):
             raise Refused(
@@ -150,16 +159,33 @@ class InvokePath:
         if request.method != b"POST":
             raise Refused(405, "MethodNotAllowedException", "invoke with POST")
         name = path.removeprefix(prefix).removesuffix(suffix)
-        if not self._is_ours(name):
-            arn = self.settings.arn.removesuffix(self.settings.name) + name
+        asked = parse_qs(request.target.partition(b"?")[2].decode("ascii", "replace"))
+        qualifier = asked.get("Qualifier", [""])[0]
+        target = read_target(name, self.settings.arn)
+        if target is None:
+            raise Refused(404, "ResourceNotFoundException", f"Function not found: {name}")
+        if qualifier and target.qualifier and qualifier != target.qualifier:
+            raise Refused(
+                400,
+                "InvalidParameterValueException",
+                "The derived qualifier from the function name does not match the specified"
+                " qualifier.",
+            )
+        qualifier = qualifier or target.qualifier
+        arn = f"{target.arn}:{qualifier}" if qualifier else target.arn
+        if target.name != self.settings.name:
             raise Refused(404, "ResourceNotFoundException", f"Function not found: {arn}")
+        if not is_known(qualifier):
+            raise Refused(
+                404,
+                "ResourceNotFoundException",
+                f"Function not found: {arn} (here are $LATEST and every alias, and no published"
+                " version)",
+            )
+        return arn
 
-    def _is_ours(self, name: str) -> bool:
-        # Lambda knows a function by its name, by its ARN, and by both with a version behind.
-        unqualified = name.removesuffix(":$LATEST")
-        return unqualified in (self.settings.name, self.settings.arn)
-
-    def _invocation(self, request: Request) -> Invocation:
+    def _invocation(self, request: Request, prefix: str, suffix: str) -> Invocation:
+        function_arn = self._target_arn(request, prefix, suffix)
         if request.size > MAX_EVENT_SIZE:
             raise Refused(
                 413,
@@ -174,10 +200,17 @@ class InvokePath:
                 "InvalidRequestContentException",
                 f"Could not parse request body into json: {wrong}",
             )
-        invocation = Invocation(payload, self.settings.timeout)
+        invocation = Invocation(payload, self.settings.timeout, function_arn=function_arn)
+        invocation.tenant_id = _tenant_id(request.header(b"x-amz-tenant-id"))
         invocation.client_context = _client_context(request.header(b"x-amz-client-context"))
+        if _one_of(request, "X-Amz-Log-Type", "None", "Tail") == "Tail":
+            invocation.log = LogTail()
         if trace_id := request.header(b"x-amzn-trace-id"):
             invocation.trace_id = trace_id
+        try:
+            check_headers(invocation)
+        except ValueError as error:
+            raise Refused(400, "InvalidRequestContentException", str(error)) from error
         return invocation
 
 
@@ -209,15 +242,53 @@ def _refusal(request: Request, refused: Refused) -> list[bytes]:
     return _whole(request, refused.status, payload, headers)
 
 
+def _one_of(request: Request, header: str, *values: str) -> str:
+    """The value of a header that has few; the first is the default."""
+    value = request.header(header.lower().encode()) or values[0]
+    if value not in values:
+        raise Refused(
+            400,
+            "InvalidParameterValueException",
+            f"{header}: {value!r} is none of {', '.join(values)}",
+        )
+    return value
+
+
+def _tenant_id(header: str) -> str:
+    if header and not _TENANT.fullmatch(header):
+        raise Refused(
+            400,
+            "InvalidParameterValueException",
+            f"X-Amz-Tenant-Id: {header[:300]!r} does not match {_TENANT.pattern}",
+        )
+    return header
+
+
 def _client_context(header: str) -> str:
     try:
-        return base64.b64decode(header, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
+        context = base64.b64decode(header, validate=True)
+    except binascii.Error:
+        context = b"no JSON"
+    # What is JSON is UTF-8, and has no control character but in an escape.
+    if context and (wrong_with(context) or not context.lstrip().startswith(b"{")):
         raise Refused(
             400,
             "InvalidRequestContentException",
             "Client context must be a valid Base64-encoded JSON object.",
-        ) from error
+        )
+    return context.decode()
+
+
+async def _log_of(invocation: Invocation) -> str:
+    """The tail of its log in Base64; "" where nobody has asked for it, or it was never begun.
+
+    It is complete when the runtime has come back for the next event, or is dead.
+    """
+    if invocation.log is None or math.isnan(invocation.begun):
+        return ""
+    with trio.CancelScope(deadline=invocation.begun + invocation.timeout + LAST_LINES):
+        await invocation.log.complete.wait()
+    return invocation.log.encoded()
 
 
 async def _read_request(link: trio.abc.Stream, reader: RequestReader) -> Request | None:

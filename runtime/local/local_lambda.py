@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import attrs
 import trio
 
-from runtime.local.invocation import Invocation, InvokeResult
+from runtime.local.invocation import Invocation, InvokeResult, check_headers
 from runtime.local.invoke_path import PREFIX, SUFFIX, InvokePath
 from runtime.local.journal import Journal
 from runtime.local.outcomes import Outcome
@@ -68,6 +68,9 @@ class LocalLambda:
         Args:
             payload: the event.
             client_context: JSON text, as the function's context is to show it.
+
+        Raises:
+            ValueError: the context has a character that no HTTP header can carry.
         """
         invocation = Invocation(payload, self.settings.timeout)
         invocation.client_context = client_context or ""
@@ -82,6 +85,9 @@ class LocalLambda:
         Args:
             payload: the event.
             client_context: JSON text, as the function's context is to show it.
+
+        Raises:
+            ValueError: the context has a character that no HTTP header can carry.
         """
         invocation = Invocation(payload, self.settings.timeout)
         invocation.client_context = client_context or ""
@@ -132,7 +138,12 @@ class LocalLambda:
     # -- carrying out
 
     def start(self, invocation: Invocation, done: trio.Event | None = None) -> None:
-        """Carry out an invocation that nobody waits for; `done` is set at its end."""
+        """Carry out an invocation that nobody waits for; `done` is set at its end.
+
+        Raises:
+            ValueError: it has a character that no HTTP header can carry.
+        """
+        check_headers(invocation)
 
         async def carry_out() -> None:
             await self._api.carry_out(invocation)
@@ -169,6 +180,9 @@ class LocalLambda:
             self._reported_start = self._sandbox.starts
             invocation.init_ms = (self._api.came_at - self._sandbox.started_at) * 1000
         self._sample_memory()
+        if invocation.log is not None:
+            self._output.drain()
+            self._output.tails.append(invocation.log)
         self._output.write(start_line(invocation))
 
     def _ended(self, invocation: Invocation) -> None:
@@ -179,6 +193,9 @@ class LocalLambda:
         alone = self.settings.max_concurrency is None
         for line in end_lines(invocation, memory=self.settings.memory, peak=self._peak):
             self._output.write(line, ends=alone)
+        if invocation.log is not None:
+            self._output.tails.remove(invocation.log)
+            invocation.log.complete.set()
 
     def _init_failed(self, error: Outcome) -> None:
         # Of many slots none may have come yet.

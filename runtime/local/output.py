@@ -13,6 +13,8 @@ from typing import ClassVar
 import attrs
 import trio
 
+from runtime.local.log_tail import LogTail
+
 __all__ = ["LINE_LIMIT", "Output", "to_stderr"]
 
 LINE_LIMIT = 256 * 1024
@@ -40,6 +42,8 @@ class Output:
     # As on Lambda; a shell may say what its terminal has.
     variables: ClassVar[Mapping[str, str]] = MappingProxyType({"PYTHONIOENCODING": "utf-8"})
     descriptor: int = attrs.field(init=False)
+    tails: list[LogTail] = attrs.field(factory=list[LogTail], init=False)
+    """Each is given every line, too."""
     _reading_end: int = attrs.field(init=False)
     _unfinished: bytearray = attrs.field(factory=bytearray, init=False)
     """The line that has no end yet; at most LINE_LIMIT bytes between two calls."""
@@ -58,7 +62,7 @@ class Output:
         self.drain()
         if ends:
             self._finish()
-        self.sink(line)
+        self._tell(line)
 
     def drain(self) -> None:
         """Pass on what is in the pipe.
@@ -109,4 +113,9 @@ class Output:
         text = self._unfinished[:size].decode("utf-8", "replace")
         # First: the sink may write to this output itself.
         del self._unfinished[:size]
-        self.sink(text)
+        self._tell(text)
+
+    def _tell(self, line: str) -> None:
+        for tail in self.tails:
+            tail.add(line)
+        self.sink(line)

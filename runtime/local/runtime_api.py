@@ -13,7 +13,7 @@ from runtime.local.connection import Connection
 from runtime.local.exchange import Exchange
 from runtime.local.extensions import Extensions
 from runtime.local.faults import Fault, Faults, Line
-from runtime.local.invocation import Invocation, InvokeResult, new_request_id
+from runtime.local.invocation import Invocation, InvokeResult, check_headers, new_request_id
 from runtime.local.journal import Happening, Journal
 from runtime.local.links import Outbox, SocketLink, as_link, linger
 from runtime.local.outcomes import Outcome, extension_failed, timed_out
@@ -205,7 +205,11 @@ class RuntimeApi:
     async def carry_out(self, invocation: Invocation) -> Invocation:
         """`invoke` for an invocation of one's own making; the same one, with its outcome and
         times.
+
+        Raises:
+            ValueError: it has a character that no HTTP header can carry.
         """
+        check_headers(invocation)
         if self.invocation_ids and not invocation.invocation_id:
             invocation.invocation_id = new_request_id()
         try:

@@ -24,10 +24,10 @@ def connect() -> HTTPConnection:
 
 def call(
     connection: HTTPConnection, method: str, path: str, body: bytes = b""
-) -> tuple[str, bytes]:
+) -> tuple[HTTPResponse, bytes]:
     connection.request(method, f"/2018-06-01/runtime/{path}", body)
     response = connection.getresponse()
-    return response.getheader("Lambda-Runtime-Aws-Request-Id", ""), response.read()
+    return response, response.read()
 
 
 def ask(connection: HTTPConnection, method: str, path: str, **headers: str) -> HTTPResponse:
@@ -108,9 +108,12 @@ def stream(connection: HTTPConnection, request_id: str, event: dict[str, object]
 
 def serve(connection: HTTPConnection) -> None:
     while True:
-        request_id, body = call(connection, "GET", "invocation/next")
+        response, body = call(connection, "GET", "invocation/next")
+        request_id = response.getheader("Lambda-Runtime-Aws-Request-Id", "")
         try:
             event = json.loads(body)
+            if event.get("do") == "headers":
+                event["headers"] = {name.lower(): value for name, value in response.getheaders()}
             if event.get("do") == "stream":
                 stream(connection, request_id, event)
                 continue
@@ -118,6 +121,8 @@ def serve(connection: HTTPConnection) -> None:
             call(connection, "POST", f"invocation/{request_id}/response", answer)
             if b"answer and exit" in body:
                 return
+            if event.get("do") == "stay":
+                time.sleep(1000)
         except ValueError as error:
             answer = json.dumps({"errorMessage": str(error), "errorType": "ValueError"}).encode()
             call(connection, "POST", f"invocation/{request_id}/error", answer)
