@@ -6,11 +6,12 @@ queue here is that rule: only the oldest request is ever looked at, first when i
 complete and again when its body is.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import attrs
 
 from runtime.local import answers
+from runtime.local.callers import why_refused
 from runtime.local.extension_calls import EXTENSION, extension_call, extension_event
 from runtime.local.invocation import Invocation, Sink
 from runtime.local.outcomes import MAX_PAYLOAD_SIZE, MAX_STREAM_SIZE
@@ -48,6 +49,8 @@ class Connection:
         send: takes the pieces of one answer; it must neither block nor raise.
         keep_alive: whether a connection outlives its first answer, as Lambda's do.
         empty_headers: whether absent context is sent as empty headers.
+        allowed_hosts: names of this machine for which requests may come, and none from a web page
+            (module `callers`); None lets every request in.
     """
 
     exchange: Platform
@@ -55,6 +58,7 @@ class Connection:
     send: Callable[[list[bytes]], None]
     keep_alive: bool = True
     empty_headers: bool = False
+    allowed_hosts: Collection[str] | None = None
 
     closing: bool = attrs.field(default=False, init=False)
     """No answer comes after what has been sent: write that out and close."""
@@ -141,6 +145,8 @@ class Connection:
         path = request.path
         allowed: bytes
         finish: Finish
+        if self.allowed_hosts is not None and (why := why_refused(request, self.allowed_hosts)):
+            return refused(Refusal(403, "AccessDenied", why))
         if path == NEXT:
             allowed, finish = b"GET", self._next
         elif path == INIT_ERROR:

@@ -6,7 +6,7 @@ import base64
 import binascii
 import math
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from urllib.parse import parse_qs, unquote
 
 import attrs
@@ -14,6 +14,7 @@ import msgspec
 import trio
 
 from runtime.local import answers, event_stream
+from runtime.local.callers import why_refused
 from runtime.local.invocation import Invocation, InvokeResult, check_headers, new_request_id
 from runtime.local.links import as_link, linger
 from runtime.local.log_tail import LogTail
@@ -64,11 +65,14 @@ class InvokePath:
         settings: of the one function that there is.
         invoke: carries out an invocation.
         start: carries one out with nobody waiting for it.
+        allowed_hosts: names of this machine by which invokers may call it, besides `localhost` and
+            its addresses; no request of a web page is let in.
     """
 
     settings: FunctionSettings
     invoke: Callable[[Invocation], Awaitable[InvokeResult]]
     start: Callable[[Invocation], None]
+    allowed_hosts: Collection[str] = ()
 
     async def serve_connection(self, stream: trio.abc.Stream) -> None:
         """Serve one invoker until either side closes the connection. The stream is closed then."""
@@ -185,6 +189,8 @@ class InvokePath:
         return arn
 
     def _invocation(self, request: Request, prefix: str, suffix: str) -> Invocation:
+        if why := why_refused(request, self.allowed_hosts):
+            raise Refused(403, "AccessDeniedException", why)
         function_arn = self._target_arn(request, prefix, suffix)
         if request.size > MAX_EVENT_SIZE:
             raise Refused(

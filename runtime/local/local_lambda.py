@@ -3,28 +3,39 @@ together.
 """
 
 import errno
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 
 import attrs
 import trio
 
+from runtime.local.answers import answer, error_body
 from runtime.local.invocation import Invocation, InvokeResult, check_headers
 from runtime.local.invoke_path import PREFIX, SUFFIX, InvokePath
 from runtime.local.journal import Journal
+from runtime.local.links import linger
 from runtime.local.outcomes import Outcome
 from runtime.local.output import Output, to_stderr
+from runtime.local.peers import is_called_by
 from runtime.local.processes import peak_memory
 from runtime.local.report import end_lines, init_report_line, start_line
 from runtime.local.runtime_api import RuntimeApi
 from runtime.local.sandbox import GRACE, Ending, Sandbox
 from runtime.local.settings import FunctionSettings
+from runtime.local.states import Refusal
 from runtime.local.streaming import ResponseStream
 from runtime.settings import ELSEWHERE, served_here
 
 __all__ = ["LocalLambda", "open_local_lambda"]
 
 LOOPBACK = "127.0.0.1"
+
+NOT_OURS = Refusal(
+    403,
+    "AccessDenied",
+    "The process that calls is not of the function's sandbox; to serve it all the same, give"
+    " open_local_lambda any_process=True",
+)
 
 
 @attrs.define(eq=False)
@@ -156,6 +167,25 @@ class LocalLambda:
         """`invoke` for an invocation of one's own making; cancelled, it takes the sandbox along."""
         return (await self._api.carry_out(invocation)).result()
 
+    async def serve_own(self, stream: trio.SocketStream) -> None:
+        """Serve a connection to the Runtime API if a process of the sandbox has opened it."""
+        # Until the process is known, one of it may have come already.
+        await self._sandbox.started.wait()
+        pid = self._sandbox.pid
+        try:
+            ends = stream.socket.getsockname(), stream.socket.getpeername()
+        except OSError:
+            # It has been reset meanwhile.
+            return
+        if pid is not None and is_called_by(pid, *ends):
+            await self._api.serve_connection(stream)
+            return
+        try:
+            await stream.send_all(b"".join(answer(403, error_body(NOT_OURS), keep_alive=False)))
+        except trio.BrokenResourceError:
+            return
+        await linger(stream)
+
     # -- what the Runtime API tells
 
     def connect(self, *, freeze: bool) -> None:
@@ -219,8 +249,15 @@ async def open_local_lambda(
     api: RuntimeApi | None = None,
     freeze: bool = False,
     grace: float = GRACE,
+    any_process: bool = False,
+    allowed_hosts: Collection[str] = (),
 ) -> AsyncGenerator[LocalLambda]:
     """Serve a function on this machine while the block lasts; on loopback only.
+
+    No web page may call: a request with a foreign Host, a foreign Origin, or two Hosts is refused.
+    On Linux only the bootstrap, the processes of its session and those below it may call the
+    Runtime API: another program would take an event that was meant for the function, or answer its
+    invoker. Elsewhere the system does not tell who calls.
 
     The bootstrap starts at once, as with provisioned concurrency. It ends at the function's
     time-out and when the block is left: killed at once, or, where it has registered an extension,
@@ -239,6 +276,10 @@ async def open_local_lambda(
         freeze: stop the function's processes whenever it waits and nothing is there for it, as
             Lambda does; not with `max_concurrency`, where Lambda does not.
         grace: seconds between SIGTERM and SIGKILL for one with an extension; Lambda's by default.
+        any_process: let any process of this machine call the Runtime API, as for a runtime that an
+            IDE or a container has started.
+        allowed_hosts: names of this machine by which both servers may be called, besides
+            `localhost`, `*.localhost` and its loopback addresses, as `host.docker.internal`.
 
     Raises:
         OSError: a port is taken, or the bootstrap cannot be started, as on Windows.
@@ -263,8 +304,10 @@ async def open_local_lambda(
             url = f"http://{_address(invoke_listeners)}{PREFIX}{settings.name}{SUFFIX}"
             function = LocalLambda(settings, runtime_api, url, api, sandbox, lines, nursery)
             function.connect(freeze=freeze)
-            invokers = InvokePath(settings, function.carry_out, function.start)
-            nursery.start_soon(_serve_until, sandbox.gone, api, runtime_listeners)
+            api.allowed_hosts = names = frozenset(map(str.lower, allowed_hosts))
+            invokers = InvokePath(settings, function.carry_out, function.start, names)
+            serve = api.serve_connection if any_process else function.serve_own
+            nursery.start_soon(_serve_until, sandbox.gone, serve, runtime_listeners)
             nursery.start_soon(trio.serve_listeners, invokers.serve_connection, invoke_listeners)
             nursery.start_soon(lines.pump)
             nursery.start_soon(sandbox.run)
@@ -285,12 +328,14 @@ async def open_local_lambda(
 
 
 async def _serve_until(
-    gone: trio.Event, api: RuntimeApi, listeners: list[trio.SocketListener]
+    gone: trio.Event,
+    serve: Callable[[trio.SocketStream], Awaitable[None]],
+    listeners: list[trio.SocketListener],
 ) -> None:
     """Serve the sandbox's connections; a block that is cancelled leaves them till it is dead."""
     async with trio.open_nursery() as nursery:
         nursery.cancel_scope.shield = True
-        nursery.start_soon(trio.serve_listeners, api.serve_connection, listeners)
+        nursery.start_soon(trio.serve_listeners, serve, listeners)
         await gone.wait()
         nursery.cancel_scope.cancel()
 

@@ -31,7 +31,8 @@ class HeadersTooLarge(Exception):
 class Request:
     """A request; its headers are complete, its body may still be on the way.
 
-    Header names are lower case; of a header that is sent twice, the last one counts.
+    Header names are lower case; of a header that is sent twice, the last one counts. Two Host
+    headers are no request.
     """
 
     method: bytes
@@ -156,7 +157,10 @@ class RequestReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         headers = self._headers if self._request is None else self._request.trailers
-        headers[name.lower()] = value
+        name = name.lower()
+        if name == b"host" and name in headers:
+            raise MalformedRequest("400 Bad Request: too many Host headers")
+        headers[name] = value
 
     def on_headers_complete(self) -> None:
         self._in_head = False

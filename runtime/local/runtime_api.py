@@ -4,7 +4,7 @@ time-out between them.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import attrs
 import trio
@@ -67,6 +67,9 @@ class RuntimeApi:
             number itself is for the runtime, which opens as many.
         invocation_ids: whether an event carries `Lambda-Runtime-Invocation-Id`, as Lambda's does
             since 2026. An answer that names another is refused (410), one that names none is not.
+        allowed_hosts: names of this machine for which a runtime's requests may come, besides
+            `localhost` and its addresses; no request of a web page is let in. None lets all in, as
+            over streams in memory.
         faults: where connections are to break.
         busy_poll: seconds to look for a runtime's bytes again and again before going to sleep. For
             a benchmark's server on a core of its own: what it takes to wake one is then nobody's
@@ -90,6 +93,7 @@ class RuntimeApi:
     busy_poll: float = 0.0
     max_concurrency: int | None = None
     invocation_ids: bool = True
+    allowed_hosts: Collection[str] | None = None
     faults: Faults | None = None
     on_begin: Callable[[Invocation], None] = _ignore
     on_end: Callable[[Invocation], None] = _ignore
@@ -401,6 +405,7 @@ class RuntimeApi:
                 send if line is None else line.send,
                 self.keep_alive,
                 self.empty_headers,
+                self.allowed_hosts,
             )
             if line is not None:
                 line.join(connection)

@@ -101,6 +101,8 @@ class Sandbox:
     """Of the living process, which also leads its group."""
     started_at: float = attrs.field(default=0.0, init=False)
     """When its process was started, on trio's clock."""
+    started: trio.Event = attrs.field(factory=trio.Event, init=False)
+    """Set while a process lives; another one for the next."""
     gone: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Set when there is no process any more, nor will be."""
     _wanted: trio.Event = attrs.field(factory=trio.Event, init=False)
@@ -201,6 +203,7 @@ class Sandbox:
         )
         self.starts += 1
         self.pid = process.pid
+        self.started.set()
         self.started_at = trio.current_time()
         in_time = killed = False
         try:
@@ -211,7 +214,7 @@ class Sandbox:
         finally:
             with trio.CancelScope(shield=True):
                 await self._finish(process)
-            self.pid = None
+            self.pid, self.started = None, trio.Event()
             self._dead.set()
             # What was wanted of the dead one is not wanted of the next: the Runtime API asks again.
             self._wanted = trio.Event()

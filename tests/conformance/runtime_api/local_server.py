@@ -43,6 +43,7 @@ def serving(mode: str, timeout: int, ports: tuple[int, int], log: Path) -> Itera
                 api=api,
                 output=lambda line: print(line, file=lines),
                 grace=5.0,
+                any_process=True,
             ):
                 up.set()
                 await trio.sleep_forever()

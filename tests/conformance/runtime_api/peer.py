@@ -27,7 +27,7 @@ NOTHING = Answer(0, b"", {})
 
 def request(method: str, path: str, body: bytes = b"", *headers: str) -> bytes:
     """A request as bytes."""
-    lines = [f"{method} {path} HTTP/1.1", "Host: x", *headers]
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *headers]
     if method == "POST":
         lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join([*lines, "", ""]).encode() + body

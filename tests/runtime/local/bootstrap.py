@@ -16,6 +16,16 @@ from http.client import HTTPConnection, HTTPResponse
 
 EXTENSION = "/2020-01-01/extension/"
 
+CALL = """
+import http.client, os, time
+while os.getppid() == PARENT:
+    time.sleep(0.01)
+client = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+client.request("GET", "/2018-06-01/ping")
+print(client.getresponse().status)
+"""
+LATER = os.environ.get("LATER", "")
+
 
 def connect() -> HTTPConnection:
     host, port = os.environ["AWS_LAMBDA_RUNTIME_API"].split(":")
@@ -80,6 +90,26 @@ def handle(event: dict[str, object], request_id: str) -> object:
                 ["sh", "-c", line], stdout=subprocess.PIPE, start_new_session=True
             )
             return {"pid": int(shell.stdout)}
+        case "call from a child":
+            script = CALL.replace("PARENT", "0")
+            command = [sys.executable, "-S", "-E", "-c", script]
+            said = subprocess.run(
+                command, stdout=subprocess.PIPE, start_new_session=bool(event["session"])
+            )
+            return {"status": int(said.stdout)}
+        case "call later":
+            # It calls once this process is dead, from a session of its own, its output in a file.
+            with open(LATER, "wb") as told:
+                subprocess.Popen(
+                    [sys.executable, "-S", "-E", "-c", CALL.replace("PARENT", str(os.getpid()))],
+                    stdout=told,
+                    start_new_session=True,
+                )
+        case "told later":
+            while not os.path.getsize(LATER):
+                time.sleep(0.01)
+            with open(LATER) as told:
+                return {"status": int(told.read())}
         case "environment":
             return dict(os.environ)
         case "size":

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ async def opened(
     api: RuntimeApi | None = None,
     freeze: bool = False,
     grace: float = 10.0,
+    any_process: bool = False,
+    allowed_hosts: Collection[str] = (),
     **fields: Any,
 ) -> AsyncIterator[tuple[LocalLambda, list[str]]]:
     """The grace is a long one: a busy machine is to decide nothing."""
@@ -37,6 +39,8 @@ async def opened(
             api=api,
             freeze=freeze,
             grace=grace,
+            any_process=any_process,
+            allowed_hosts=allowed_hosts,
         ) as function:
             yield function, lines
 
