@@ -64,7 +64,7 @@ from .request import Request
 from .server import Server
 from .status import Event, Status, fields_of, show
 from .system import SystemMessage
-from .waits import Wait, refuse_circle
+from .waits import refuse_circle
 
 __all__ = [
     "Event",
@@ -297,14 +297,14 @@ async def _ask(address: Address[Any], what: str, act: Callable[[Server], T]) -> 
     caller, task = CURRENT.get(), current_task()
     request = Request(what, (), {}, caller, True, task)
     message = SystemMessage(request, act, attend)
-    if caller is None:
+    if caller is None or not caller.held_by(task):
         return cast("T", await _answer(process, message))
     refuse_circle(caller, process, task, request)
-    caller.waits[task] = Wait(process, request)
+    caller.begin_wait(task, process, request)
     try:
         return cast("T", await _answer(process, message))
     finally:
-        del caller.waits[task]
+        caller.end_wait(task, process)
 
 
 async def _answer(process: Process, message: SystemMessage) -> object:

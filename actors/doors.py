@@ -28,7 +28,7 @@ from trio.lowlevel import Task, TrioToken, current_trio_token, in_trio_run
 from .exits import CallCycle, CallingSelf
 from .process import CURRENT
 from .ref import Address
-from .waits import circle
+from .waits import chain, circle
 
 A = TypeVar("A")
 P = ParamSpec("P")
@@ -217,7 +217,7 @@ async def _call(
     paths = _circle(host, address)
     if paths is not None:
         kind = CallingSelf if len(paths) == 2 else CallCycle
-        way = " calls ".join(paths)
+        way = chain(paths, "calls")
         raise kind(f"{way}, from a thread it waits for: {_named(method)} would never return", paths)
     return await address.call(method, *args, **kwargs)
 

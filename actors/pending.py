@@ -15,7 +15,7 @@ import trio
 from .elsewhere import refuse_elsewhere
 from .process import CURRENT, Process
 from .request import Request
-from .waits import Wait, refuse_circle
+from .waits import refuse_circle
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -53,14 +53,16 @@ class Pending(Generic[R_co]):
             refuse_elsewhere(self._process, "result")
             task = request.client = trio.lowlevel.current_task()
             caller = CURRENT.get()
+            if request.deferred or (caller is not None and not caller.held_by(task)):
+                caller = None
             if caller is not None:
                 refuse_circle(caller, self._process, task, request)
-                caller.waits[task] = Wait(self._process, request)
+                caller.begin_wait(task, self._process, request)
             try:
                 return cast("R_co", await request.reply(keep=True))
             finally:
                 if caller is not None:
-                    del caller.waits[task]
+                    caller.end_wait(task, self._process)
         await trio.lowlevel.checkpoint()
         return cast("R_co", request.result())
 

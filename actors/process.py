@@ -28,7 +28,7 @@ leaves an actor was raised by somebody's code, and is a crash like any other.
 import enum
 import math
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
@@ -107,7 +107,7 @@ class Process:
         "began", "cleans_up", "continuations", "current", "debug", "deferred", "doom", "drains",
         "factory", "failed", "farewell", "grace", "incarnation", "legacy", "linked", "mailbox",
         "on_grace", "on_kill", "parent", "path", "phase", "reason", "release_name", "root",
-        "silent", "since", "task", "waits", "watchers", "watching",
+        "silent", "since", "task", "waiters", "waits", "watchers", "watching",
     )  # fmt: skip
 
     def __init__(
@@ -139,9 +139,11 @@ class Process:
         self.debug: Debugging | None = None
         # What `handle_continue` is still to be given, before the mailbox gets its turn again.
         self.continuations: list[object] | None = None
-        # Calls that will be answered later, and what each of its own tasks waits for.
+        # Calls that will be answered later.
         self.deferred: dict[Request, None] | None = None
+        # Waits that hold a loop (module `waits`): of its own tasks for whom, and who for it.
         self.waits: dict[Task, tuple[Process, Request | None]] = {}
+        self.waiters: dict[Task, Process] = {}
         # The reply to the current call that it left with: given when `terminate` has run.
         self.farewell: object = NOTHING
         self.task: Task | None = None
@@ -155,7 +157,8 @@ class Process:
         self.legacy: object = None
         # Its start has failed: who started it is told, and it never was anybody to others.
         self.failed = False
-        self._around = 0
+        # The nurseries that stand around its loop: their tasks live beside it.
+        self._around: Sequence[trio.Nursery] = ()
         self._asked: ExitReason | None = None
         self._killed = False
         # Only for an actor that cleans up: it takes 670 bytes, and time at each start.
@@ -352,11 +355,32 @@ class Process:
         """Note which nurseries stand around its loop: their tasks live beside it."""
         if (task := self.task) is None:
             raise RuntimeError(f"{self.path} has ended: no message comes to it")
-        self._around = len(task.child_nurseries)
+        self._around = task.child_nurseries or ()
 
     def runs_inside(self, nursery: trio.Nursery) -> bool:
         """Whether its loop runs inside a nursery of its own, and so does not wait for it."""
-        return self.task is not None and nursery in self.task.child_nurseries[: self._around]
+        return nursery in self._around
+
+    # -- waits that hold a loop (module `waits`)
+
+    def held_by(self, task: Task) -> bool:
+        """Whether it cannot turn to its mailbox before `task` has ended."""
+        while task is not self.task:
+            nursery = task.parent_nursery
+            if nursery is None or self.runs_inside(nursery):
+                return False
+            task = nursery.parent_task
+        return True
+
+    def begin_wait(self, task: Task, callee: "Process", request: Request | None) -> None:
+        """Note that a task which holds its loop waits for `callee`, and with which request."""
+        self.waits[task] = (callee, request)
+        callee.waiters[task] = self
+
+    def end_wait(self, task: Task, callee: "Process") -> None:
+        """Note that the task waits for `callee` no more, or not for its loop."""
+        if self.waits.pop(task, None) is not None:
+            del callee.waiters[task]
 
     def holds(self, task: Task) -> bool:
         """Whether a task waits for its start or its end, or for room in its mailbox."""
@@ -392,6 +416,7 @@ class Process:
         # A Ref of the dead keeps nothing alive but why it ended.
         self.current = self.deferred = self.task = self.root = self.actor = self.debug = None
         self.on_kill = self.on_grace = None
+        self._around = ()
 
     def _report(self, reason: ExitReason, left: list[object]) -> None:
         """Tell of a crash, and nobody may be waiting for it: that must not break the end itself."""
@@ -412,10 +437,10 @@ class Process:
         """Wait until it has started, or ended; without `park`, until its next step is over."""
         task, caller = current_task(), CURRENT.get()
         # Its own call back to whoever waits for it would never return (room `waits`).
-        waits = {} if caller is None else caller.waits
-        noted = task not in waits
-        if noted:
-            waits[task] = (self, None)
+        if caller is not None and (task in caller.waits or not caller.held_by(task)):
+            caller = None
+        if caller is not None:
+            caller.begin_wait(task, self, None)
         waiting = self._waiting = self._waiting or {}
         waiting[task], phase = park, self.phase
         try:
@@ -428,8 +453,8 @@ class Process:
                     await cancel_shielded_checkpoint()
         finally:
             waiting.pop(task, None)
-            if noted:
-                del waits[task]
+            if caller is not None:
+                caller.end_wait(task, self)
 
     def _announce(self) -> None:
         waiting, self._waiting = self._waiting, None

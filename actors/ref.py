@@ -25,7 +25,7 @@ from .mailbox import MailboxFull, MailboxStatistics, WhenFull
 from .pending import Pending
 from .process import CURRENT, Phase, Process, logger
 from .request import Request, message_name, shown
-from .waits import Wait, circle, let_end, refuse_circle, refuse_own_end
+from .waits import chain, circle, let_end, refuse_circle, refuse_own_end
 
 A_co = TypeVar("A_co", covariant=True)
 P = ParamSpec("P")
@@ -77,18 +77,18 @@ class Address(Generic[A_co]):
             raise _no_server(process, method)
         caller, task = CURRENT.get(), current_task()
         request = Request(message_name(method), args, kwargs, caller, True, task)
-        if caller is None:
+        if caller is None or not caller.held_by(task):
             if not _deliver(process, request, "call"):
                 await process.mailbox.wait_for_room(request)
             return cast("R", await request.reply())
         refuse_circle(caller, process, task, request, False)
-        caller.waits[task] = Wait(process, request)
+        caller.begin_wait(task, process, request)
         try:
             if not _deliver(process, request, "call"):
                 await process.mailbox.wait_for_room(request)
             return cast("R", await request.reply())
         finally:
-            del caller.waits[task]
+            caller.end_wait(task, process)
 
     async def request(
         self,
@@ -351,19 +351,18 @@ async def _room(process: Process, message: object) -> bool:
     Raises:
         MailboxFull: it will never have room, since its actor waits for this one.
     """
-    caller = CURRENT.get()
-    if caller is None:
+    caller, task = CURRENT.get(), current_task()
+    if caller is None or not caller.held_by(task):
         return await process.mailbox.wait_for_room(message)
-    task = current_task()
     paths = circle(caller, process, task)
     if paths is not None:
         what = shown(message)
         if process is caller:
             raise MailboxFull(f"{process.path} is full and would wait for itself to take {what}")
-        chain = " waits for ".join(paths)
-        raise MailboxFull(f"{process.path} is full and would never take {what}: {chain}")
-    caller.waits[task] = Wait(process, None)
+        who = chain(paths, "waits for")
+        raise MailboxFull(f"{process.path} is full and would never take {what}: {who}")
+    caller.begin_wait(task, process, None)
     try:
         return await process.mailbox.wait_for_room(message)
     finally:
-        del caller.waits[task]
+        caller.end_wait(task, process)

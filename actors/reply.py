@@ -48,6 +48,11 @@ class Reply(Generic[R]):
         self._request = request
         self._token = trio.lowlevel.current_trio_token()
         request.deferred = True
+        client = request.client
+        caller = None if client is None else process.waiters.get(client)
+        if client is not None and caller is not None and caller.waits[client][1] is request:
+            # Any task may give the reply now, so the wait for it is in no circle.
+            caller.end_wait(client, process)
         if process.deferred is None:
             process.deferred = {}
         process.deferred[request] = None

@@ -1,24 +1,30 @@
-"""Who waits for whom: a call that would close a circle is refused instead of waiting for ever.
+"""Refuse a call that would close a circle of waits, instead of waiting for ever.
 
-All waits of one run are known in this process, so the circle is found when it would close, by
-walking from the callee along what it waits for itself. An edge of that walk is a task that cannot
-go on before its callee has turned to its mailbox (a call, or a cast in line for room), has started
-or has ended: a call to the supervisor that starts or stops one is such a circle too. It counts
-only if the actor's own loop cannot go on before that task has ended:
+All waits of one run are known in this process. They make a graph of actors: an edge leads from the
+actor that waits to the actor it waits for. A wait is an edge if both are true:
 
-    its own task, and those of nurseries that a method has opened     the loop waits for them
-    those of a nursery around the loop (an overriding `run`)          they live beside the loop
+    it holds the waiting actor's loop    the actor's own task waits, or a task in a nursery that a
+                                         method has opened; a nursery around the loop (an overriding
+                                         `run`) has tasks that live beside the loop
+    only the callee's loop can end it    a call, a cast in line for a place in the mailbox, a wait
+                                         for a start or an end (a call to the supervisor that
+                                         starts or stops the caller is a circle too); a reply that
+                                         was put off (`reply_later`) may come from any task
 
-and only while its answer is up to the callee's loop: a call whose reply was put off (`reply_later`)
-may be answered by any task.
+A call closes a circle if a path leads from the callee to the caller. Each process keeps the edges
+out of it (`waits`) and into it (`waiters`), so an actor that nobody waits for, or that waits for
+nobody, is in no circle: most calls need no search. Otherwise two searches take turns edge by edge,
+one from the callee along `waits`, one from the caller along `waiters`. The first of them that ends
+proves that there is no circle, so a call costs no more than the smaller of the two.
 
-The price on the way of a call is one dictionary entry; the walk begins only when the callee waits
-for somebody.
+Rejected: numbers that order the actors, so that a call from a lower to a higher number needs no
+search. A search that finds no circle then has to renumber what it passed, and each edge that ends
+early (a reply that is put off) must be taken out before, or the order has no solution.
 """
 
+from collections.abc import Callable, Iterator
 from functools import partial
 from operator import is_
-from typing import NamedTuple
 
 from trio.lowlevel import Task
 
@@ -26,24 +32,18 @@ from .exits import CallCycle, CallingSelf
 from .process import Process
 from .request import Request
 
-
-class Wait(NamedTuple):
-    """What one task of an actor waits for: the callee, and the request if it has made one."""
-
-    callee: Process
-    request: Request | None
+# How many paths of a long circle its sentence has at each end.
+_SHOWN = 4
 
 
 def circle(caller: Process, callee: Process, task: Task) -> tuple[str, ...] | None:
     """The paths of the circle that would close if `task` of `caller` waited for `callee`.
 
-    None when it would wait for somebody who can come to an end.
+    None when the wait can come to an end.
     """
-    if callee is not caller and not callee.waits:
+    if not _may_close(caller, callee) or not caller.held_by(task):
         return None
-    if not waits_for(caller, task):
-        return None
-    way = _way(callee, caller, {callee})
+    way = (callee.path,) if callee is caller else _way(callee, caller)
     return None if way is None else (caller.path, *way)
 
 
@@ -59,7 +59,9 @@ def refuse_circle(
         CallingSelf: the actor would wait for itself.
         CallCycle: it would wait for somebody who waits for it.
     """
-    if callee is not caller and (not callee.waits or (callee.doom is not None and not sent)):
+    if not _may_close(caller, callee):
+        return
+    if callee is not caller and callee.doom is not None and not sent:
         return
     paths = circle(caller, callee, task)
     if paths is None:
@@ -69,8 +71,21 @@ def refuse_circle(
     raise _closed(paths, request)
 
 
+def chain(paths: tuple[str, ...], verb: str) -> str:
+    """Who waits for whom, in words; of a long circle only its ends."""
+    hidden = len(paths) - 2 * _SHOWN
+    if hidden > 1:
+        paths = (*paths[:_SHOWN], f"({hidden:,} more)", *paths[-_SHOWN:])
+    return f" {verb} ".join(paths)
+
+
+def _may_close(caller: Process, callee: Process) -> bool:
+    """Whether a search is needed at all."""
+    return callee is caller or bool(caller.waiters and callee.waits)
+
+
 def _closed(paths: tuple[str, ...], request: Request) -> CallCycle:
-    return CallCycle(f"{' calls '.join(paths)}: {request} would never return", paths)
+    return CallCycle(f"{chain(paths, 'calls')}: {request} would never return", paths)
 
 
 def let_end(ending: Process, waiter: Process, task: Task) -> None:
@@ -80,23 +95,24 @@ def let_end(ending: Process, waiter: Process, task: Task) -> None:
     one that drains, or holds a shield, would wait for its answer until its grace is over, or for
     ever. A call that is made later is refused as any that closes a circle.
     """
-    if not ending.waits or not waits_for(waiter, task):
+    if not ending.waits or not waiter.waiters or not waiter.held_by(task):
         return
-    ways: dict[Process, tuple[str, ...]] = {ending: (waiter.path, ending.path)}
+    before = {ending: ending}
     reached = [ending]
     while reached:
         process = reached.pop()
-        for waiting, (callee, request) in list(process.waits.items()):
+        for waiting, (callee, request) in process.waits.items():
             # One that is cut has been woken by now, and lets its callee be.
             parked = callee.holds(waiting) or (request is not None and request.parked)
-            if not parked or _is_over(waiting, callee, request) or not waits_for(process, waiting):
+            if not parked or not _stands(process, waiting):
                 continue
             if callee is not waiter:
-                if callee not in ways:
-                    ways[callee] = (*ways[process], callee.path)
+                if callee not in before:
+                    before[callee] = process
                     reached.append(callee)
             elif request is not None:
-                request.fail(_closed((process.path, *ways[process]), request))
+                way = _trace(process, before)[::-1]
+                request.fail(_closed((process.path, waiter.path, *way), request))
                 # It may stand in line for room: who stands there looks when it is let in.
                 waiter.mailbox.turn_away(partial(is_, request))
 
@@ -107,38 +123,59 @@ def refuse_own_end(process: Process, task: Task) -> None:
     Raises:
         CallingSelf: that end would wait for this task.
     """
-    if waits_for(process, task):
+    if process.held_by(task):
         what = f"{process.path} waits for its own end, which would never come: raise Exit instead"
         raise CallingSelf(what, (process.path, process.path))
 
 
-def _way(start: Process, end: Process, seen: set[Process]) -> tuple[str, ...] | None:
-    """The paths from one actor to another along what each waits for."""
-    if start is end:
-        return (start.path,)
-    for task, wait in start.waits.items():
-        callee = wait[0]
-        if callee in seen or _is_over(task, *wait) or not waits_for(start, task):
-            continue
-        seen.add(callee)
-        rest = _way(callee, end, seen)
-        if rest is not None:
-            return (start.path, *rest)
+def _way(start: Process, end: Process) -> tuple[str, ...] | None:
+    """The paths from one actor to another along what each waits for; None if no way leads there."""
+    ahead, behind = {start: start}, {end: end}
+    # zip stops at the first of the two searches that has no more edges.
+    for pair in zip(_walk(ahead, _callees), _walk(behind, _callers), strict=False):
+        for process in pair:
+            if process in ahead and process in behind:
+                return (*_trace(process, ahead)[::-1], *_trace(process, behind)[1:])
     return None
 
 
-def _is_over(task: Task, callee: Process, request: Request | None) -> bool:
-    """Whether a wait needs the callee's loop no more, though its task has not gone on yet."""
-    if request is None:
-        return not callee.holds(task)
-    return request.deferred or request.settled
+def _walk(
+    found: dict[Process, Process], edges: Callable[[Process], Iterator[Process | None]]
+) -> Iterator[Process]:
+    """Search breadth first, an edge a step; `found` has each process with the one before it."""
+    queue = list(found)
+    for process in queue:
+        for other in edges(process):
+            if other is not None and other not in found:
+                found[other] = process
+                queue.append(other)
+            yield other or process
 
 
-def waits_for(process: Process, task: Task) -> bool:
-    """Whether the actor cannot turn to its mailbox before `task` has ended."""
-    while task is not process.task:
-        nursery = task.parent_nursery
-        if nursery is None or process.runs_inside(nursery):
-            return False
-        task = nursery.parent_task
-    return True
+def _callees(process: Process) -> Iterator[Process | None]:
+    """Each that it waits for; None for a wait that is over, or beside the loop by now."""
+    for task, (callee, _) in process.waits.items():
+        yield callee if _stands(process, task) else None
+
+
+def _callers(process: Process) -> Iterator[Process | None]:
+    """Each that waits for it; None as in `_callees`."""
+    for task, caller in process.waiters.items():
+        yield caller if _stands(caller, task) else None
+
+
+def _trace(process: Process, links: dict[Process, Process]) -> list[str]:
+    """The paths from a process along the links, up to the one that links to itself."""
+    paths = [process.path]
+    while links[process] is not process:
+        process = links[process]
+        paths.append(process.path)
+    return paths
+
+
+def _stands(caller: Process, task: Task) -> bool:
+    """Whether a wait still holds the caller's loop, and needs the callee's."""
+    callee, request = caller.waits[task]
+    needed = callee.holds(task) if request is None else request.waited_for
+    # A task that was started with `nursery.start` may have moved beside the loop meanwhile.
+    return needed and caller.held_by(task)

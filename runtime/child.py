@@ -27,7 +27,6 @@ from trio.lowlevel import Abort, Task
 
 from actors import loop
 from actors.process import CURRENT, Phase, Process
-from actors.waits import waits_for
 
 from .current import begun_by_this
 from .delivery import Delivery
@@ -50,7 +49,7 @@ def go_on_alone(lanes: Sequence[Lane]) -> None:
     lane = _lane_of(process, lanes)
     ends: Instrument
     # A task may live beside its actor's loop, in a nursery that stands around it.
-    if process is None or process.task is None or not waits_for(process, task):
+    if process is None or process.task is None or not process.held_by(task):
         root, ends = task, _Task(task)
     elif lane is not None and lane.delivery is not None:
         root, ends = process.task, _Handler(lane, lane.delivery)

@@ -1,5 +1,7 @@
 """Circles of waiting calls are refused, with all who are in them; other waits are not."""
 
+from functools import partial
+
 import attrs
 import pytest
 import trio
@@ -12,6 +14,7 @@ from actors import (
     MailboxFull,
     MailboxPolicy,
     Name,
+    Ref,
     Reply,
     Server,
     start,
@@ -236,3 +239,70 @@ async def test_a_chain_of_waits_that_ends_somewhere_is_no_circle(
 
     assert said == ["/b answers"]
     nursery.cancel_scope.cancel()
+
+
+# -- long ones
+
+
+@attrs.define(eq=False)
+class Link(Server):
+    """Calls the next of a chain, and answers once the last of it has."""
+
+    others: "list[Ref[Link]]"
+    at: int
+    closes: bool = False
+    held: trio.Event = attrs.Factory(trio.Event)
+
+    async def ask(self) -> str:
+        if self.at + 1 < len(self.others):
+            return await self.others[self.at + 1].call(Link.ask)
+        if not self.closes:
+            await self.held.wait()
+            return "answered"
+        with pytest.raises(CallCycle) as refused:
+            await self.others[0].call(Link.ask)
+        assert refused.value.paths[0] == refused.value.paths[-1] == self.path
+        return f"{len(refused.value.paths)} in {refused.value}"
+
+
+async def chain(nursery: trio.Nursery, length: int, closes: bool) -> list[Ref[Link]]:
+    links: list[Ref[Link]] = []
+    for at in range(length):
+        links.append(await start(nursery, partial(Link, links, at, closes), path=f"/{at}"))
+    return links
+
+
+async def test_a_circle_of_1200_is_refused_and_its_sentence_is_short(
+    nursery: trio.Nursery,
+) -> None:
+    first, *_ = await chain(nursery, 1200, True)
+
+    assert await first.call(Link.ask) == (
+        "1201 in /1199 calls /0 calls /1 calls /2 calls (1,193 more) calls /1196 calls /1197 calls "
+        "/1198 calls /1199: ask() would never return"
+    )
+
+
+async def test_a_call_to_the_first_of_a_chain_of_1200_waits_for_the_last(
+    nursery: trio.Nursery,
+) -> None:
+    said: list[str] = []
+
+    async def ask(ref: Ref[Link]) -> None:
+        said.append(await ref.call(Link.ask))
+
+    links = await chain(nursery, 1200, False)
+    # The outermost caller waits for another that joins the chain.
+    client = [await start(nursery, partial(Link, links, -1), path="/client")]
+    outer = await start(nursery, partial(Link, client, -1), path="/outer")
+    nursery.start_soon(ask, links[0])
+    await wait_all_tasks_blocked()
+    nursery.start_soon(ask, outer)
+    await wait_all_tasks_blocked()
+    for link in links:
+        actor = link.process().actor
+        assert isinstance(actor, Link)
+        actor.held.set()
+    await wait_all_tasks_blocked()
+
+    assert said == ["answered", "answered"]

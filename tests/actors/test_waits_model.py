@@ -1,0 +1,156 @@
+"""The search for circles against a plain model, over random graphs of waits."""
+
+from collections import OrderedDict
+from enum import Enum, auto
+from itertools import pairwise
+from typing import Any, cast
+from unittest import mock
+
+import attrs
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+from trio.lowlevel import Task
+
+from actors import Reply, waits
+from actors.mailbox import Mailbox
+from actors.process import Process
+from actors.request import Request
+
+
+class Where(Enum):
+    """In which task of the caller a wait is."""
+
+    OWN = auto()
+    NESTED = auto()  # in a nursery that a method has opened
+    BESIDE = auto()  # in a nursery that stands around the loop
+    MOVED = auto()  # begun in a method's nursery, now beside the loop (`nursery.start`)
+
+
+class How(Enum):
+    """What a wait has come to."""
+
+    ASKED = auto()
+    ANSWERED = auto()
+    ABANDONED = auto()
+    PUT_OFF = auto()
+    IN_LINE = auto()  # a cast, for a place in the mailbox
+    LET_IN = auto()
+
+
+STANDING = {How.ASKED, How.IN_LINE}
+HOLDING = {Where.OWN, Where.NESTED}
+
+
+@attrs.define
+class Wait:
+    """One edge, or what looks like one."""
+
+    caller: int
+    callee: int
+    where: Where
+    how: How
+
+
+@attrs.define(eq=False)
+class OneTask:
+    """What the search reads of a task of trio's."""
+
+    parent_nursery: "OneNursery | None" = None
+    child_nurseries: "list[OneNursery]" = attrs.Factory(list)
+
+
+@attrs.define(eq=False)
+class OneNursery:
+    """And of a nursery."""
+
+    parent_task: OneTask
+
+
+def actor(path: str) -> Process:
+    process = Process(path, 1, 0, Mailbox())
+    task = OneTask()
+    task.child_nurseries.append(OneNursery(task))
+    process.task = cast("Task", task)
+    process.turn_to_mailbox()
+    return process
+
+
+def begin(wait: Wait, actors: list[Process], replies: list[Reply[Any]]) -> None:
+    caller, callee = actors[wait.caller], actors[wait.callee]
+    own: Any = caller.task
+    around = own.child_nurseries[0]
+    inner = {Where.BESIDE: around}.get(wait.where, OneNursery(own))
+    task: Any = own if wait.where is Where.OWN else OneTask(inner)
+    request = Request("ask", (), {}, None, True, task)
+    cast_ = wait.how in (How.IN_LINE, How.LET_IN)
+    if caller.held_by(task):
+        caller.begin_wait(task, callee, None if cast_ else request)
+    if wait.where is Where.MOVED:
+        task.parent_nursery = around
+    if wait.how is How.ANSWERED:
+        request.answer(None)
+    elif wait.how is How.ABANDONED:
+        request.abandon()
+    elif wait.how is How.PUT_OFF:
+        replies.append(Reply(callee, request))
+    elif wait.how is How.IN_LINE:
+        callee.mailbox._senders = callee.mailbox._senders or OrderedDict()
+        callee.mailbox._senders[task] = "cast"
+
+
+def reached(first: int, edges: set[tuple[int, int]]) -> set[int]:
+    found = {first}
+    while more := {b for a, b in edges if a in found} - found:
+        found |= more
+    return found
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> tuple[int, list[Wait]]:
+    count = draw(st.integers(2, 6))
+    some = st.integers(0, count - 1)
+    wait = st.builds(Wait, some, some, st.sampled_from(Where), st.sampled_from(How))
+    waits = draw(st.lists(wait, max_size=12))
+    # An actor's own task waits for one thing at most.
+    own = {each.caller: each for each in waits if each.where is Where.OWN}
+    return count, [
+        each for each in waits if each.where is not Where.OWN or own[each.caller] is each
+    ]
+
+
+@given(graphs(), st.data())
+def test_a_circle_is_found_if_and_only_if_a_path_leads_back(
+    graph: tuple[int, list[Wait]], data: st.DataObject
+) -> None:
+    count, given_waits = graph
+    caller, callee = (data.draw(st.integers(0, count - 1)) for _ in range(2))
+
+    async def main() -> None:
+        actors = [actor(f"/{number}") for number in range(count)]
+        replies: list[Reply[Any]] = []
+        for wait in given_waits:
+            begin(wait, actors, replies)
+        edges = {
+            (wait.caller, wait.callee)
+            for wait in given_waits
+            if wait.where in HOLDING and wait.how in STANDING
+        }
+        back = {(b, a) for a, b in edges}
+        asking: Any = OneTask(OneNursery(cast("Any", actors[caller].task)))
+        with mock.patch.object(waits, "_stands", wraps=waits._stands) as looks:
+            paths = waits.circle(actors[caller], actors[callee], asking)
+
+        assert (paths is not None) == (caller in reached(callee, edges))
+        if paths is not None:
+            numbers = [int(path[1:]) for path in paths]
+            assert (numbers[0], numbers[1], numbers[-1]) == (caller, callee, caller)
+            assert set(pairwise(numbers[1:])) <= edges
+            assert len(set(numbers)) == len(numbers) - 1
+        ahead = sum(len(actors[each].waits) for each in reached(callee, edges))
+        behind = sum(len(actors[each].waiters) for each in reached(caller, back))
+        assert looks.call_count <= 2 * min(ahead, behind) + 1
+        for reply in replies:
+            reply.send(None)
+
+    trio.run(main)
