@@ -68,8 +68,8 @@ class Address(Generic[A_co]):
             CallCycle: it would wait for somebody who waits for it; `paths` says who.
             MailboxFull: the receiver's policy is to reject, or it dropped this call.
             Refusal: whichever the method raised.
-            TypeError: `method` is no message, the receiver is no Server, has none of that name, or
-                it does not take these arguments.
+            TypeError: `method` is no message, is bound to an object (write `Class.method`), the
+                receiver is no Server, has none of that name, or it does not take these arguments.
         """
         await checkpoint_if_cancelled()
         process = self.process()

@@ -6,6 +6,7 @@ process aliases for), and a second answer is harmless.
 """
 
 from collections.abc import Mapping
+from types import FunctionType, MethodType
 from typing import Protocol, cast
 
 import outcome
@@ -190,11 +191,10 @@ def message_name(method: object) -> str:
     """The name under which a method travels.
 
     Raises:
-        TypeError: it is no method of a server, or one that is not a message.
+        TypeError: it is no method of a server, is bound to an object, or is not a message.
     """
-    name = getattr(method, "__name__", None)
-    if not isinstance(name, str) or not callable(method):
-        raise TypeError(f"a message is a method of the server's class, not {method!r}")
+    # Nearly always a function, which has a name and is bound to nothing.
+    name = method.__name__ if type(method) is FunctionType else _name_of_other(method)
     if name in NOT_MESSAGES:
         raise TypeError(
             f"{name} is no message: only public methods of the server's own are, and every server "
@@ -202,4 +202,18 @@ def message_name(method: object) -> str:
         )
     if name.startswith("_"):
         raise TypeError(f"{name} is no message: only public methods of the server's own are")
+    return name
+
+
+def _name_of_other(method: object) -> str:
+    """The name of a method that is no plain function: a decorator's object, a classmethod."""
+    name = getattr(method, "__name__", None)
+    if isinstance(method, MethodType) and not isinstance(method.__self__, type):
+        kind = type(method.__self__).__name__
+        raise TypeError(
+            f"{name} is bound to one {kind}, and a message names its receiver by its address: "
+            f"write ref.call({kind}.{name}, ...)"
+        )
+    if not isinstance(name, str) or not callable(method):
+        raise TypeError(f"a message is a method of the server's class, not {method!r}")
     return name

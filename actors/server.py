@@ -2,7 +2,7 @@
 
 import enum
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from inspect import isawaitable, isdatadescriptor
 from typing import Any, ClassVar, cast
 
@@ -210,17 +210,17 @@ class Server(Actor):
         try:
             reply = method(*request.args, **request.kwargs)
         except TypeError as mistake:
-            if _fits(method, request):
+            if _fits(method, request.args, request.kwargs):
                 raise
-            return self._refuse(request, f"cannot take this: {mistake}")
+            return self._refuse(request, f"cannot take this: {mistake}{_advice(method, request)}")
         if not hasattr(reply, "__await__") and not isawaitable(reply):
             return self._refuse(request, f"has a {request.method}, but it is no async method")
         try:
             answer = await reply
         except BaseException as error:
-            if isinstance(error, TypeError) and not _fits(method, request):
+            if isinstance(error, TypeError) and not _fits(method, request.args, request.kwargs):
                 # What decorates it takes anything, and has found out only now.
-                return self._refuse(request, f"cannot take this: {error}")
+                return self._refuse(request, f"cannot take this: {error}{_advice(method, request)}")
             # A nursery that the method has opened wraps it, and puts Cancelled beside it, of which
             # the loop hears again. In no variable that outlives this block, as its traceback holds
             # this frame.
@@ -249,10 +249,20 @@ class Server(Actor):
         return refusal
 
 
-def _fits(method: Callable[..., object], request: Request) -> bool:
+def _fits(
+    method: Callable[..., object], args: tuple[object, ...], kwargs: Mapping[str, object]
+) -> bool:
     """Whether a method can take what it is given. Asked only when it has raised TypeError."""
     try:
-        bind(method, *request.args, **request.kwargs)
+        bind(method, *args, **kwargs)
     except TypeError:
         return False
     return True
+
+
+def _advice(method: Callable[..., object], request: Request) -> str:
+    """What to write instead of `timeout=`, if that is the only argument too much."""
+    others = {name: value for name, value in request.kwargs.items() if name != "timeout"}
+    if len(others) == len(request.kwargs) or not _fits(method, request.args, others):
+        return ""
+    return "; a time limit is the caller's: `with trio.fail_after(seconds):`"

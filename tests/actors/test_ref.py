@@ -116,13 +116,6 @@ async def test_an_override_is_what_runs(nursery: trio.Nursery) -> None:
     await stop(strict)
 
 
-async def test_a_bound_method_travels_by_its_name(nursery: trio.Nursery) -> None:
-    clerk = await start(nursery, Clerk)
-
-    assert await clerk.call(Clerk().add, 1) == [1]  # type: ignore[call-arg, arg-type]
-    await stop(clerk)
-
-
 # -- what a caller is told
 
 

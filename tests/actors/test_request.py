@@ -98,6 +98,46 @@ def test_what_is_no_method_is_no_message(method: object) -> None:
         message_name(method)
 
 
+class Log(Visits):
+    async def visit(self) -> None:
+        await super().visit()
+
+
+@pytest.mark.parametrize("method", [Log().visit, super(Log, Log()).visit])
+def test_a_method_that_is_bound_to_an_object_is_no_message(method: object) -> None:
+    with pytest.raises(TypeError) as refused:
+        message_name(method)
+
+    assert str(refused.value) == (
+        "visit is bound to one Log, and a message names its receiver by its address: "
+        "write ref.call(Log.visit, ...)"
+    )
+
+
+def test_a_method_that_a_decorator_or_a_class_has_bound_is_a_message() -> None:
+    class Decorated(Visits):
+        @functools.wraps(Visits.visit)
+        async def wrapped(self) -> None: ...
+
+        @classmethod
+        async def of_class(cls) -> None: ...
+
+        @staticmethod
+        async def static() -> None: ...
+
+        @functools.cache  # noqa: B019, an object that is called, and no function
+        def cached(self) -> None: ...
+
+    names = ["wrapped", "of_class", "static", "cached"]
+
+    assert [message_name(getattr(Decorated, name)) for name in names] == [
+        "visit",
+        "of_class",
+        "static",
+        "cached",
+    ]
+
+
 @pytest.mark.parametrize("method", [Visits._private, Server.init, Server.terminate, Server.run])
 def test_private_methods_and_callbacks_are_no_messages(method: object) -> None:
     with pytest.raises(TypeError, match="is no message"):

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import attrs
@@ -18,6 +19,8 @@ from actors import (
     Server,
     StartError,
     WhenStopped,
+    from_sync,
+    from_thread,
     start,
     stop,
 )
@@ -112,6 +115,48 @@ async def test_a_callers_mistake_is_told_to_the_caller_and_the_server_lives(
 
     assert f"Desk (Desk) {sentence}" in str(told.value)
     assert await desk.call(Desk.work, 1) == 1
+    await stop(desk)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [((1,), True), ((1, 2), False)],
+    ids=["the only mistake", "besides another mistake"],
+)
+async def test_a_time_limit_among_the_arguments_is_refused_with_what_to_write(
+    nursery: trio.Nursery, arguments: tuple[int, ...], advice: bool
+) -> None:
+    desk: Ref[Any] = await start(nursery, Desk)
+    work: Callable[..., Any] = Desk.work
+
+    with pytest.raises(TypeError, match="cannot take this: Desk") as told:
+        await desk.call(work, *arguments, timeout=1)
+
+    said = "; a time limit is the caller's: `with trio.fail_after(seconds):`"
+    assert str(told.value).endswith(said) is advice
+    await stop(desk)
+
+
+async def test_a_method_of_an_object_is_refused_by_each_verb_and_by_each_door(
+    nursery: trio.Nursery,
+) -> None:
+    desk: Ref[Any] = await start(nursery, Desk)
+    other: Any = Desk()
+    asked: list[Callable[[], Any]] = [
+        partial(desk.call, other.work, 1),
+        partial(desk.cast, other.work, 1),
+        partial(desk.request, other.work, 1),
+        partial(trio.to_thread.run_sync, from_thread.call, desk, other.work, 1),
+        partial(trio.to_thread.run_sync, from_thread.cast, desk, other.work, 1),
+    ]
+
+    for ask in asked:
+        with pytest.raises(TypeError, match=r"write ref\.call\(Desk\.work, \.\.\.\)"):
+            await ask()
+    with pytest.raises(TypeError, match=r"write ref\.call\(Desk\.work, \.\.\.\)"):
+        from_sync.cast(desk, other.work, 1)
+    with pytest.raises(TypeError, match=r"write ref\.call\(Desk\.work, \.\.\.\)"):
+        desk.cast_nowait(other.work, 1)
     await stop(desk)
 
 
