@@ -5,6 +5,7 @@ abandoned, or in a shielded scope of its own outlives it. Its supervisor waits o
 may be left behind, but it does not wait in silence: the report says in which line the child sits.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from actors import ExitReason
@@ -46,9 +47,7 @@ class Stopped(NamedTuple):
 
     def troubles(self) -> list[str]:
         """The same of it and of all below it; the lowest first, whom those above waited for."""
-        own = self.trouble()
-        below = [] if self.inner is None else self.inner.troubles()
-        return [*below, own] if own else below
+        return _troubles([self])
 
 
 class StopReport(NamedTuple):
@@ -66,10 +65,27 @@ class StopReport(NamedTuple):
 
     def troubles(self) -> list[str]:
         """What was not as it should be, in this tree, a sentence each; empty for a good stop."""
-        return [trouble for child in self.children for trouble in child.troubles()]
+        return _troubles(self.children)
 
     def __str__(self) -> str:
         gone = sum(child.reason is not None for child in self.children)
         of = f"{gone} of {len(self.children)} children"
         head = f"{self.path} stopped {of} in {self.seconds:.3g} s"
         return "; ".join([head, *self.troubles()])
+
+    def __repr__(self) -> str:
+        """Without the children, each of which may hold a report of its own."""
+        below = f"<{len(self.children)}>"
+        return f"StopReport(path={self.path!r}, seconds={self.seconds!r}, children={below})"
+
+
+def _troubles(children: Iterable[Stopped]) -> list[str]:
+    """The troubles of children and of all below them; no recursion, for a tree of any depth."""
+    found = list[str]()
+    waiting = list(children)
+    while waiting:
+        # From the last to the first, a parent before what is below it: the reverse of the answer.
+        child = waiting.pop()
+        found.append(child.trouble())
+        waiting += () if child.inner is None else child.inner.children
+    return [trouble for trouble in reversed(found) if trouble]

@@ -32,6 +32,10 @@ SHOWN = 20
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
+def _number(children: tuple[object, ...]) -> str:
+    return f"<{len(children)}>"
+
+
 @attrs.frozen
 class Snapshot:
     """One actor in its tree.
@@ -64,7 +68,8 @@ class Snapshot:
     phase: str
     incarnation: int
     waiting: int = 0
-    children: "tuple[Snapshot, ...]" = ()
+    # Of any depth, so its number is all that is represented.
+    children: "tuple[Snapshot, ...]" = attrs.field(default=(), repr=_number)
     reason: str = ""
     suspended: bool = False
     peak: int = attrs.field(default=0, eq=False)
@@ -82,7 +87,7 @@ class Snapshot:
 
     def __str__(self) -> str:
         """The tree, a line each; of many children the first, and how many more there are."""
-        return "\n".join(_lines(self, "", ""))
+        return "\n".join(_lines(self))
 
 
 def snapshot(root: Ref[Any] | None = None) -> Snapshot:
@@ -105,14 +110,39 @@ def snapshot(root: Ref[Any] | None = None) -> Snapshot:
     return _of(process, now)
 
 
-def _of(process: Process, now: float) -> Snapshot:
+def _of(root: Process, now: float) -> Snapshot:
+    """The snapshot of a tree; no recursion, for a tree of any depth."""
+    # From another thread, the loop may change a place meanwhile: each is read once.
+    tree = [(root, _lives(root))]
+    for _, lives in tree:
+        tree += [(process, _lives(process)) for _, process in lives if process is not None]
+    made = dict[Process, Snapshot]()
+    # From the last on, so each is made after all below it.
+    for parent, lives in reversed(tree):
+        made[parent] = _one(
+            parent,
+            tuple(
+                _empty(place, parent.path) if process is None else made[process]
+                for place, process in lives
+            ),
+            now,
+        )
+    return made[root]
+
+
+def _lives(process: Process) -> "list[tuple[Place, Process | None]]":
+    """The places of a supervisor, each with who lives there."""
+    actor = process.actor
+    return [(place, place.process) for place in actor.places] if isinstance(actor, Parent) else []
+
+
+def _one(process: Process, children: tuple[Snapshot, ...], now: float) -> Snapshot:
     # Late, as below: a start does not need it, and would pay for it.
     from actors.frames import line_of
 
     actor, message, mail = process.actor, process.current, process.mailbox.statistics()
     doing, reason = ("", "") if message is process.doom is None else _shown(process)
     alive = process.phase is not Phase.DEAD
-    places = actor.places if isinstance(actor, Parent) else ()
     # A loop that waits at one place only does so in a line of its own (`receiver_of`).
     waits = process.task is not None and process.mailbox._reader is process.task
     return Snapshot(
@@ -121,7 +151,7 @@ def _of(process: Process, now: float) -> Snapshot:
         process.phase.value,
         process.incarnation,
         mail.length + mail.control,
-        tuple(_in(place, process.path, now) for place in places),
+        children,
         reason=reason,
         suspended=process.debug is not None and process.debug.suspended,
         peak=mail.peak,
@@ -142,10 +172,8 @@ def _shown(process: Process) -> tuple[str, str]:
     return shown["message"], shown["reason"]
 
 
-def _in(place: Place, parent: str, now: float) -> Snapshot:
-    """Who lives in a place, or that nobody does."""
-    if place.process is not None:
-        return _of(place.process, now)
+def _empty(place: Place, parent: str) -> Snapshot:
+    """A place where nobody lives."""
     return Snapshot(f"{parent}/{place.id}", "", place.state.value, place.starts)
 
 
@@ -165,15 +193,22 @@ def _window(actor: object, now: float) -> int:
     return sum(not at < now - period for at in getattr(actor, "restarts", ()))
 
 
-def _lines(node: Snapshot, first: str, rest: str) -> Iterator[str]:
-    yield f"{first}{', '.join(_words(node))}"
-    hidden = len(node.children) - SHOWN
-    for child in node.children[:SHOWN]:
-        last = hidden <= 0 and child is node.children[-1]
-        branch, below = ("└─ ", "   ") if last else ("├─ ", "│  ")
-        yield from _lines(child, rest + branch, rest + below)
-    if hidden > 0:
-        yield f"{rest}└─ … and {hidden:,} more"
+def _lines(root: Snapshot) -> Iterator[str]:
+    """The lines of a tree, each with the branches before it."""
+    waiting: list[tuple[Snapshot | None, str, str]] = [(root, "", "")]
+    while waiting:
+        node, first, rest = waiting.pop()
+        if node is None:
+            yield first
+            continue
+        yield f"{first}{', '.join(_words(node))}"
+        hidden = len(node.children) - SHOWN
+        if hidden > 0:
+            waiting.append((None, f"{rest}└─ … and {hidden:,} more", ""))
+        for at, child in reversed(list(enumerate(node.children[:SHOWN], 1))):
+            last = at == len(node.children)
+            branch, below = ("└─ ", "   ") if last else ("├─ ", "│  ")
+            waiting.append((child, rest + branch, rest + below))
 
 
 def _words(node: Snapshot) -> Iterator[str]:

@@ -220,3 +220,19 @@ async def test_of_an_actor_that_is_no_supervisor_there_is_no_report(nursery: tri
 def test_a_stop_without_trouble_has_nothing_to_say() -> None:
     assert Stopped("/a", 1.0, SHUTDOWN).trouble() == ""
     assert StopReport("/top", 1.0, ()).troubles() == []
+
+
+def test_a_report_of_5000_levels_tells_what_lies_lowest_first() -> None:
+    report = StopReport("/0", 1.0, (Stopped("/0/a", 1.0, KILLED, forced=True),))
+    for level in range(1, 5000):
+        inner = Stopped(f"/{level}", 1.0, KILLED, forced=True, inner=report)
+        last = Stopped(f"/{level}/last", 1.0, SHUTDOWN)
+        report = StopReport(f"/{level}", 1.0, (inner, last))
+
+    killed = [f"/{level} was killed 1 s into its stop" for level in range(1, 5000)]
+    troubles = ["/0/a was killed 1 s into its stop", *killed]
+    assert report.troubles() == troubles
+    assert report.children[0].troubles() == troubles
+    assert str(report) == f"/4999 stopped 2 of 2 children in 1 s; {'; '.join(troubles)}"
+    assert repr(report) == "StopReport(path='/4999', seconds=1.0, children=<2>)"
+    assert len(repr(report.children[0])) < 200

@@ -23,7 +23,16 @@ from actors import (
     stop,
 )
 from actors.actor import receiver_of
-from supervisors import Child, Restart, Snapshot, Supervision, Supervisor, snapshot, supervise
+from supervisors import (
+    Child,
+    Restart,
+    Snapshot,
+    Supervision,
+    Supervisor,
+    snapshot,
+    stop_report,
+    supervise,
+)
 from tests.supervisors.stage import Stage, leave, player
 
 
@@ -407,3 +416,31 @@ def test_a_snapshot_is_of_what_lives_not_of_its_flags() -> None:
 
     with pytest.raises(TypeError, match=r"of a tree that lives, by its Ref, not of Supervision\("):
         snapshot(flags)
+
+
+async def test_a_tree_of_400_levels_has_a_snapshot_and_a_report_of_its_stop(
+    nursery: trio.Nursery,
+) -> None:
+    tree = Supervision()
+    for _ in range(400):
+        tree = Supervision([Child(tree, id="sub")])
+    top = await supervise(nursery, tree, path="/top")
+
+    shown = snapshot(top)
+    await stop(top)
+    report = stop_report(top)
+
+    assert report is not None
+    assert str(report).startswith("/top stopped 1 of 1 children in ")
+    assert str(shown).count("\n") == 400
+    assert str(shown).endswith("└─ sub")
+
+
+def test_a_snapshot_of_5000_levels_is_printed_whole_and_represented_by_its_top() -> None:
+    deepest = tree = Snapshot("/top", "Supervisor", "running", 1)
+    for _ in range(5000):
+        tree = attrs.evolve(deepest, children=(tree,))
+
+    assert str(tree).count("\n") == 5000
+    assert "children=<1>" in repr(tree)
+    assert len(repr(tree)) == len(repr(deepest))
