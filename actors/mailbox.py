@@ -59,7 +59,8 @@ class MailboxPolicy:
     """How much data may wait for an actor, and what becomes of more.
 
     Args:
-        capacity: how many messages the data lane holds; at least 1.
+        capacity: how many messages the data lane holds; at least 1. Up to as many again are
+            taken from actors that would otherwise wait for each other for ever.
         when_full: BLOCK makes senders wait, REJECT raises MailboxFull to the sender,
             DROP_OLDEST takes the new one and fails the oldest (its caller, if it is a call,
             gets MailboxFull).
@@ -261,6 +262,26 @@ class Mailbox:
 
         return bool(await wait_task_rescheduled(abort))
 
+    def overfill(self, message: object) -> bool:
+        """Put a message on a full data lane; False if it holds twice its capacity already.
+
+        For a sender that would otherwise wait for ever: see module `waits`.
+        """
+        if len(self.data) >= 2 * self.policy.capacity:
+            return False
+        self._append(message)
+        self.peak = max(self.peak, len(self.data))
+        return True
+
+    def let_in(self, task: Task) -> bool:
+        """Let one sender in that waits for room, ahead of the others; False as for `overfill`."""
+        senders = self._senders or OrderedDict[Task, object]()
+        if not self.overfill(senders[task]):
+            return False
+        del senders[task]
+        reschedule(task, outcome.Value(True))
+        return True
+
     def add(self, timer: Timer) -> None:
         """Set a timer; a reader that waits already starts its wait anew."""
         self._wake()
@@ -359,7 +380,7 @@ class Mailbox:
             if self.data:
                 message = self.data.popleft()
                 self._rang = False
-                if self._senders:
+                if self._senders and len(self.data) < self.policy.capacity:
                     self._admit(self._senders)
                 return message
             if self._reader is not None:

@@ -125,8 +125,8 @@ class Address(Generic[A_co]):
         Raises:
             ActorExited: the actor has ended or is ending (OTP would say nothing).
             NoProcess: nobody bears the name.
-            MailboxFull: the receiver's policy is to reject, or it has no room and waits for this
-                very actor.
+            MailboxFull: the receiver's policy is to reject; or it is this very actor and has no
+                room; or it waits for this actor and holds twice its capacity already.
             TypeError: `method` is no message.
         """
         process = self.process()
@@ -349,13 +349,17 @@ async def _room(process: Process, message: object) -> bool:
     """Wait until the mailbox has taken it; False when it never will.
 
     Raises:
-        MailboxFull: it will never have room, since its actor waits for this one.
+        MailboxFull: its actor waits for this one, and it holds twice its capacity already.
     """
     caller, task = CURRENT.get(), current_task()
     if caller is None or not caller.held_by(task):
         return await process.mailbox.wait_for_room(message)
     paths = circle(caller, process, task)
     if paths is not None:
+        # The circle is made of calls. OTP would not wait for room, so this cast need not either.
+        if process is not caller and process.mailbox.overfill(message):
+            await cancel_shielded_checkpoint()
+            return True
         what = shown(message)
         if process is caller:
             raise MailboxFull(f"{process.path} is full and would wait for itself to take {what}")

@@ -20,6 +20,10 @@ proves that there is no circle, so a call costs no more than the smaller of the 
 Rejected: numbers that order the actors, so that a call from a lower to a higher number needs no
 search. A search that finds no circle then has to renumber what it passed, and each edge that ends
 early (a reply that is put off) must be taken out before, or the order has no solution.
+
+A cast that waits for room closes no circle. OTP's mailboxes have no bound, so OTP would not wait
+there: the mailbox takes the cast beyond its capacity, up to twice that. Otherwise two actors
+that cast to each other would crash under load, and so would a worker that calls its manager.
 """
 
 from collections.abc import Callable, Iterator
@@ -39,11 +43,13 @@ _SHOWN = 4
 def circle(caller: Process, callee: Process, task: Task) -> tuple[str, ...] | None:
     """The paths of the circle that would close if `task` of `caller` waited for `callee`.
 
-    None when the wait can come to an end.
+    None when the wait can come to an end. Casts on that circle that wait for room are let in first.
     """
     if not _may_close(caller, callee) or not caller.held_by(task):
         return None
-    way = (callee.path,) if callee is caller else _way(callee, caller)
+    way = _way(callee, caller)
+    while callee is not caller and way is not None and _let_a_cast_in(callee, caller):
+        way = _way(callee, caller)
     return None if way is None else (caller.path, *way)
 
 
@@ -130,6 +136,8 @@ def refuse_own_end(process: Process, task: Task) -> None:
 
 def _way(start: Process, end: Process) -> tuple[str, ...] | None:
     """The paths from one actor to another along what each waits for; None if no way leads there."""
+    if start is end:
+        return (start.path,)
     ahead, behind = {start: start}, {end: end}
     # zip stops at the first of the two searches that has no more edges.
     for pair in zip(_walk(ahead, _callees), _walk(behind, _callers), strict=False):
@@ -137,6 +145,28 @@ def _way(start: Process, end: Process) -> tuple[str, ...] | None:
             if process in ahead and process in behind:
                 return (*_trace(process, ahead)[::-1], *_trace(process, behind)[1:])
     return None
+
+
+def _let_a_cast_in(start: Process, end: Process) -> bool:
+    """Let a cast in whose wait for room is on a way from `start` to `end`; False if none can be.
+
+    The last that is found: the actor at whose mailbox it waits is the nearest to go on.
+    """
+    casts: list[tuple[Process, Task]] = []
+    reached, seen = [start], {start}
+    for process in reached:
+        for task, (callee, request) in process.waits.items():
+            if not _stands(process, task):
+                continue
+            if request is None and callee.mailbox.blocks(task):
+                casts.append((callee, task))
+            if callee not in seen:
+                seen.add(callee)
+                reached.append(callee)
+    return any(
+        _way(callee, end) is not None and callee.mailbox.let_in(task)
+        for callee, task in reversed(casts)
+    )
 
 
 def _walk(

@@ -17,8 +17,10 @@ from actors import (
     Ref,
     Reply,
     Server,
+    debug,
     start,
 )
+from actors.mailbox import Mailbox
 
 
 @attrs.define(eq=False)
@@ -56,6 +58,13 @@ class Peer(Server):
             nursery.start_soon(ask)
         return said[0]
 
+    async def ask_beside_a_flood(self, whom: str, *chain: str) -> str:
+        """Ask while another task of the same method waits for room."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.flood, whom)
+            await wait_all_tasks_blocked()
+            return await self.ask(*chain)
+
     async def ask_beside(self, *chain: str) -> str:
         """Have a task beside the loop ask, and put the reply off till then."""
         reply: Reply[str] = self.reply_later()
@@ -84,16 +93,16 @@ class Peer(Server):
         for reply in self.replies:
             reply.send(await name("c").call(Peer.ask))
 
-    async def flood(self, whom: str) -> str:
+    async def flood(self, whom: str, times: int = 3) -> str:
         try:
-            for _ in range(3):
+            for _ in range(times):
                 await name(whom).cast(Peer.ask)
         except MailboxFull as full:
             return str(full)
         return "let in"
 
-    async def be_flooded_by(self, whom: str) -> str:
-        return await name(whom).call(Peer.flood, self.path[1:])
+    async def be_flooded_by(self, whom: str, times: int = 3) -> str:
+        return await name(whom).call(Peer.flood, self.path[1:], times)
 
     async def ask_after(self, event: trio.Event, *chain: str) -> str:
         await event.wait()
@@ -192,13 +201,117 @@ async def test_a_reply_that_was_put_off_closes_none(peers: None, nursery: trio.N
     assert said == ["/c answers"]
 
 
-async def test_no_room_at_an_actor_that_waits_for_the_sender_is_refused(peers: None) -> None:
+async def test_an_actor_that_waits_takes_twice_its_capacity_and_no_more(peers: None) -> None:
     said = await name("a").call(Peer.be_flooded_by, "b")
 
     assert said == "/a is full and would never take ask(): /b waits for /a waits for /b"
 
 
-async def test_a_wait_for_room_may_be_part_of_it(peers: None, nursery: trio.Nursery) -> None:
+@attrs.define(eq=False)
+class Relay(Server):
+    """Passes each message on to another as many times as the message says."""
+
+    mailbox = MailboxPolicy(1)
+    to: Name["Relay"]
+    passed: int = 0
+
+    async def pass_on(self, times: int) -> None:
+        self.passed += 1
+        if times:
+            await self.to.cast(Relay.pass_on, times - 1)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+async def test_a_circle_of_casts_between_full_mailboxes_goes_on(
+    nursery: trio.Nursery, size: int
+) -> None:
+    """OTP: a mailbox has no bound, so a cast never waits."""
+    path = [Name(f"relay {n}", Relay) for n in range(size)]
+    relays = [
+        await start(nursery, partial(Relay, path[(n + 1) % size]), name=path[n])
+        for n in range(size)
+    ]
+
+    with trio.fail_after(60):
+        async with trio.open_nursery() as senders:
+            for number in range(10 * size):
+                senders.start_soon(path[number % size].cast, Relay.pass_on, 2 * size - 1)
+        await wait_all_tasks_blocked()
+
+    states = [await debug.get_state(relay) for relay in relays]
+    assert [state["passed"] for state in states] == [20 * size] * size
+    assert max(relay.mailbox_statistics.peak for relay in relays) == 2
+    assert [relay.process().waits for relay in relays] == [{}] * size
+
+
+@attrs.define(eq=False)
+class Manager(Server):
+    """Hands out jobs, and is asked for more while it waits for room at its worker."""
+
+    async def hand_out(self, jobs: int) -> None:
+        for job in range(jobs):
+            await Name("worker", Worker).cast(Worker.work, job)
+
+    async def rate(self) -> int:
+        return 10
+
+
+@attrs.define(eq=False)
+class Worker(Server):
+    mailbox = MailboxPolicy(3)
+    earned: int = 0
+
+    async def work(self, job: int) -> None:
+        self.earned += await Name("manager", Manager).call(Manager.rate)
+
+
+async def test_a_call_to_an_actor_in_line_for_room_here_is_no_circle(nursery: trio.Nursery) -> None:
+    manager = await start(nursery, Manager, name=Name("manager", Manager))
+    worker = await start(nursery, Worker, name=Name("worker", Worker))
+
+    await manager.cast(Manager.hand_out, 5)
+    await wait_all_tasks_blocked()
+
+    assert await debug.get_state(worker) == {"earned": 50}
+
+
+async def test_a_circle_of_calls_lets_no_other_cast_in(peers: None, nursery: trio.Nursery) -> None:
+    said: list[str] = []
+    event = trio.Event()
+
+    async def ask() -> None:
+        said.append(await name("a").call(Peer.ask_beside_a_flood, "c", "b", "a"))
+
+    nursery.start_soon(name("c").call, Peer.ask_after, event)
+    await wait_all_tasks_blocked()
+    nursery.start_soon(ask)
+    await wait_all_tasks_blocked()
+
+    assert name("c").process().mailbox.statistics()[:3] == (1, 0, 1)
+    event.set()
+    await wait_all_tasks_blocked()
+    assert said == ["/b calls /a calls /b: ask() would never return"]
+
+
+async def test_a_lane_beyond_its_capacity_lets_nobody_in(nursery: trio.Nursery) -> None:
+    """Otherwise each circle would make the lane of an actor under load longer."""
+    mailbox = Mailbox(MailboxPolicy(1))
+    mailbox.offer("first")
+    nursery.start_soon(mailbox.wait_for_room, "in line")
+    await wait_all_tasks_blocked()
+    assert mailbox.overfill("beyond")
+    assert not mailbox.overfill("too many")
+
+    assert await mailbox.receive() == "first"
+    assert mailbox.statistics().blocked == 1
+    assert await mailbox.receive() == "beyond"
+    assert await mailbox.receive() == "in line"
+    assert mailbox.statistics().peak == 2
+
+
+async def test_a_call_that_waits_for_a_cast_in_line_lets_it_in(
+    peers: None, nursery: trio.Nursery
+) -> None:
     said: list[str] = []
     event = trio.Event()
 
@@ -212,7 +325,12 @@ async def test_a_wait_for_room_may_be_part_of_it(peers: None, nursery: trio.Nurs
     event.set()
     await wait_all_tasks_blocked()
 
-    assert said == ["/a calls /b calls /a: ask() would never return"]
+    assert said == ["/b answers"]
+
+
+async def test_a_full_actor_that_waits_for_the_sender_takes_its_cast(peers: None) -> None:
+    assert await name("a").call(Peer.be_flooded_by, "b", 2) == "let in"
+    assert name("a").process().mailbox.statistics().peak == 2
 
 
 async def test_a_wait_for_room_that_is_let_in_is_none(peers: None) -> None:
