@@ -20,6 +20,8 @@ import heapq
 import itertools
 import math
 
+import trio
+
 _order = itertools.count()
 
 
@@ -38,6 +40,24 @@ class Timer:
         self.message = message
         self.cancelled = False
         self._rank = next(_order)
+
+    @property
+    def time_left(self) -> float | None:
+        """Seconds until it rings (OTP: `read_timer`); None once it has rung or was cancelled.
+
+        0.0 for one that is due and rings when its actor turns to its mailbox. OTP's `cancel_timer`
+        returns the time left; `cancel` returns a bool, as elsewhere in Python. Read it before:
+
+            left = timer.time_left
+            timer.cancel()
+        """
+        if self.cancelled:
+            return None
+        now = trio.current_time()
+        return max(0.0, self._next_due(now) - now)
+
+    def _next_due(self, now: float) -> float:
+        return self.due
 
     def cancel(self) -> bool:
         """Take it back. True if it had neither rung nor been cancelled before.
@@ -84,13 +104,19 @@ class Interval(Timer):
 
     def set_again(self, now: float) -> None:
         """Set it to the next tick of its schedule; those missed until `now` are not made up."""
+        self._count, self.due = self._next_tick(now)
+        self.handled = False
+
+    def _next_due(self, now: float) -> float:
+        return self._next_tick(now)[1] if self.handled else self.due
+
+    def _next_tick(self, now: float) -> tuple[float, float]:
         missed = (now - self._since) // self.seconds
         # Never the same tick twice, whatever the division has rounded.
-        self._count = max(self._count, missed) + 1
-        due = self._since + self._count * self.seconds
+        count = max(self._count, missed) + 1
+        due = self._since + count * self.seconds
         # An interval that is too short for the clock to tell is due at the very next moment.
-        self.due = due if now < due < math.inf else math.nextafter(now, math.inf)
-        self.handled = False
+        return count, due if now < due < math.inf else math.nextafter(now, math.inf)
 
 
 class Tick:

@@ -117,6 +117,36 @@ async def test_a_timer_that_has_rung_cannot_be_cancelled(
     await stop(alarm)
 
 
+async def test_a_timer_tells_the_time_left_until_it_rings(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    """OTP: erlang:read_timer, false once it has rung or was cancelled."""
+    alarm = await start(nursery, Alarm)
+    first, second = [await alarm.call(Alarm.set, 5.0, "ring") for _ in range(2)]
+    await trio.sleep(3)
+    left = first.time_left
+
+    assert first.cancel()
+    assert (left, first.time_left, second.time_left) == (2.0, None, 2.0)
+    await trio.sleep(3)
+    assert second.time_left is None
+    await stop(alarm)
+
+
+async def test_a_timer_that_is_due_and_has_not_rung_has_no_time_left(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    alarm = await start(nursery, Alarm)
+    timer = await alarm.call(Alarm.set, 1.0, "ring")
+    await alarm.cast(Alarm.work, 5.0)
+    await trio.sleep(2)
+
+    assert timer.time_left == 0.0
+    assert timer.cancel()
+    assert await alarm.call(Alarm.what_was_heard) == []
+    await stop(alarm)
+
+
 async def test_a_timer_set_while_the_actor_waits_rings_on_time(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -257,6 +287,27 @@ async def test_an_actor_slower_than_its_intervals_still_reads_its_mail(
 
     assert alarm.mailbox_statistics.control <= 3
     await stop(alarm)
+
+
+async def test_an_interval_tells_the_time_left_until_its_next_tick(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    class Metronome(Actor):
+        async def run(self) -> None:
+            timer = self.send_every(2.0, "tick")
+            await trio.sleep(0.5)
+            left.append(timer.time_left)
+            await trio.sleep(2)
+            left.append(timer.time_left)
+            await self.receive()
+            left.append(timer.time_left)
+            timer.cancel()
+            left.append(timer.time_left)
+
+    left: list[float | None] = []
+    await (await start(nursery, Metronome)).wait()
+
+    assert left == [1.5, 0.0, 1.5, None]
 
 
 async def test_a_cancelled_interval_stops(
