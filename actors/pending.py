@@ -37,6 +37,8 @@ class Pending(Generic[R_co]):
     async def result(self) -> R_co:
         """Wait for the reply. A wait that is cancelled, or timed out, may be begun again.
 
+        The result may be taken any number of times (OTP: once, `receive_response/2`).
+
         Raises:
             ActorExited: the actor has ended before it replied.
             CallCycle: the actor that waits here would wait for itself.

@@ -117,7 +117,8 @@ class Server(Actor):
     def timeout_after(self, seconds: float) -> None:
         """Give `handle_info` TIMEOUT if no message comes within `seconds` (OTP: `Timeout`).
 
-        Whatever message comes first ends that wait: it is asked for anew each time.
+        Whatever message comes first ends that wait: it is asked for anew each time. A request of
+        module `debug` is no message: it neither ends nor restarts that wait (OTP: restarts it).
 
         Raises:
             ValueError: `seconds` is not a number.

@@ -107,7 +107,8 @@ async def start(
     """Start an actor outside any supervisor and wait until its `init` has returned.
 
     The nursery is its link (OTP: `start_link`): a crash is raised into it, and its cancellation
-    ends the actor, which then still has `grace` seconds for its `terminate`.
+    ends the actor, which then still has `grace` seconds for its `terminate`. An actor that is
+    stopped or killed ends alone (OTP: the link takes its parent along).
 
     Args:
         nursery: it lives in this one.

@@ -161,7 +161,8 @@ class Task(Generic[R_co]):
         """Wait for what it gives (Elixir: `Task.await/2`).
 
         Limit it with `trio.fail_after`. To give up does not end the task: it may be awaited
-        again, or ended with `shutdown` (Elixir: `Task.yield`, then `Task.shutdown`).
+        again, or ended with `shutdown` (Elixir: `Task.yield`, then `Task.shutdown`). Any task may
+        take the result, any number of times (Elixir: the owner, once).
 
         Raises:
             ActorExited: it was stopped or killed, or left with Exit or SystemExit.

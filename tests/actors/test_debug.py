@@ -365,9 +365,11 @@ async def test_questions_go_before_the_data_that_waits(nursery: trio.Nursery) ->
     await stop(visits)
 
 
-async def test_a_question_does_not_end_an_idle_time(
+async def test_a_question_neither_ends_nor_restarts_a_time_out(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
+    """OTP: each sys request restarts the time-out."""
+
     class Idle(Server):
         rang: float = 0.0
 

@@ -62,6 +62,7 @@ async def test_several_are_under_way_at_once(
 
 
 async def test_a_result_may_be_taken_again(oven: Oven, ref: Ref[Oven]) -> None:
+    """OTP: a second receive_response times out."""
     pending = await ref.request(Oven.bake, "bread")
     oven.done.set()
 

@@ -10,11 +10,13 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors import (
+    NORMAL,
     SHUTDOWN,
     Actor,
     ActorExited,
     ExitReason,
     Name,
+    Ref,
     Server,
     StartError,
     shutdown,
@@ -170,6 +172,47 @@ async def test_stop_waits_for_the_end_and_says_why(
 
     assert await stop(slow) is SHUTDOWN
     assert trio.current_time() - began == pytest.approx(2)
+
+
+async def test_a_stop_with_the_reason_normal_ends_an_actor(nursery: trio.Nursery) -> None:
+    """OTP: gen_server:stop does, and runs terminate; exit(Pid, normal) is ignored."""
+
+    class Told(Plain):
+        async def terminate(self, reason: ExitReason) -> None:
+            told.append(reason)
+
+    told: list[ExitReason] = []
+    plain = await start(nursery, Told)
+
+    assert await stop(plain, NORMAL) is NORMAL
+    assert told == [NORMAL]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [Ref.kill, Ref.stop, lambda ref: ref.stop(NORMAL), lambda ref: ref.stop(shutdown("moving"))],
+)
+async def test_an_actor_that_is_stopped_or_killed_leaves_its_parent_alone(
+    nursery: trio.Nursery, end: Callable[[Ref[Plain]], None]
+) -> None:
+    """OTP: a link ends the parent unless the reason is normal, or the parent traps exits."""
+
+    class Parent(Plain):
+        async def run(self) -> None:
+            async with trio.open_nursery() as inner:
+                children.append(await start(inner, Plain))
+                await super().run()
+
+    children: list[Ref[Plain]] = []
+    parent = await start(nursery, Parent)
+    await wait_all_tasks_blocked()
+
+    end(children[0])
+    await children[0].wait()
+    await wait_all_tasks_blocked()
+
+    assert await parent.call(Plain.get) == 1
+    await stop(parent)
 
 
 async def test_many_may_wait_for_one_end(nursery: trio.Nursery) -> None:

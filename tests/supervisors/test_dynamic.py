@@ -263,6 +263,18 @@ async def test_terminate_child_stops_it_and_counts_nothing(stage: Stage) -> None
         await pool.call(DynamicSupervisor.terminate_child, ref)
 
 
+@pytest.mark.parametrize("restart", Restart)
+async def test_a_dynamic_child_may_be_terminated_twice(stage: Stage, restart: Restart) -> None:
+    """OTP's simple_one_for_one: ok. Elixir's DynamicSupervisor: not_found."""
+    async with a_pool() as pool:
+        ref = await begin(pool, stage.child("a", restart=restart))
+
+        for _ in range(2):
+            await pool.call(DynamicSupervisor.terminate_child, ref)
+
+        assert await counted(pool) == (0, 0, 0, 0)
+
+
 async def test_somebody_elses_child_is_not_found(nursery: trio.Nursery) -> None:
     """supervisor_SUITE 14, 25: a foreign live pid"""
     stranger = await start(nursery, Idle, path="/pool/Idle-1")

@@ -231,6 +231,27 @@ async def test_a_stop_asked_for_between_restart_attempts_comes_first(
     assert stage.starts["a"] == 3
 
 
+async def test_a_stop_in_the_middle_of_a_one_for_all_restart_starts_no_more(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """OTP: the restart is finished first, then all children are stopped."""
+
+    async def init() -> None:
+        if stage.starts["b"] > 1:
+            await trio.sleep(3)
+
+    children = [stage.child("a"), stage.child("b", init=init), stage.child("c")]
+    top = await supervise(nursery, Supervision(children, Strategy.ONE_FOR_ALL))
+    stage.said()
+    await leave("a")
+    assert stage.said() == "term a crashed; term c shutdown; term b shutdown; start a"
+
+    assert await stop(top) is SHUTDOWN
+
+    assert stage.said() == "term a shutdown"
+    assert trio.current_time() == 0
+
+
 async def test_a_stop_in_the_very_step_in_which_a_restart_fails_is_no_crash(
     stage: Stage, nursery: trio.Nursery
 ) -> None:

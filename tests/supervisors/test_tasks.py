@@ -111,6 +111,25 @@ async def test_an_outcome_that_was_there_before_anybody_asked_is_given() -> None
             await bad.result()
 
 
+async def test_a_task_s_result_may_be_taken_again_and_by_anybody(nursery: trio.Nursery) -> None:
+    """Elixir: only the owner awaits, and only once; a second await times out."""
+
+    async def take() -> None:
+        taken.append(await good.result())
+
+    taken: list[int] = []
+    async with some_tasks():
+        good, bad = await begin(double, 4), await begin(fail, 4)
+        await take()
+        nursery.start_soon(take)
+        await wait_all_tasks_blocked()
+
+        assert taken == [8, 8]
+        for _ in range(2):
+            with pytest.raises(Boom):
+                await bad.result()
+
+
 @pytest.mark.parametrize("leaving", [Exit(), SystemExit(3), Exit(SHUTDOWN)])
 async def test_a_function_that_leaves_otherwise_is_told_by_actor_exited(
     leaving: BaseException,
