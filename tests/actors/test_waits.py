@@ -58,6 +58,11 @@ class Peer(Server):
             nursery.start_soon(ask)
         return said[0]
 
+    async def ask_twice(self, *chain: str) -> None:
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(self.ask_in_a_nursery, *chain)
+
     async def ask_beside_a_flood(self, whom: str, *chain: str) -> str:
         """Ask while another task of the same method waits for room."""
         async with trio.open_nursery() as nursery:
@@ -273,6 +278,53 @@ async def test_a_call_to_an_actor_in_line_for_room_here_is_no_circle(nursery: tr
     await wait_all_tasks_blocked()
 
     assert await debug.get_state(worker) == {"earned": 50}
+
+
+async def test_a_circle_that_multiplies_casts_is_refused_at_twice_the_capacity(
+    nursery: trio.Nursery,
+) -> None:
+    class Doubler(Relay):
+        async def pass_on(self, times: int) -> None:
+            try:
+                for _ in range(2):
+                    await super().pass_on(times)
+            except MailboxFull as full:
+                refused.append(str(full))
+
+    refused: list[str] = []
+    first, second = Name("first", Relay), Name("second", Relay)
+    relays = [
+        await start(nursery, partial(Doubler, second), name=first),
+        await start(nursery, partial(Doubler, first), name=second),
+    ]
+
+    with trio.fail_after(60):
+        await relays[0].cast(Relay.pass_on, 9)
+        await wait_all_tasks_blocked()
+
+    assert any("first waits for second waits for first" in why for why in refused)
+    assert max(relay.mailbox_statistics.peak for relay in relays) == 2
+
+
+async def test_a_circle_is_refused_whatever_else_its_actors_wait_for(
+    peers: None, nursery: trio.Nursery
+) -> None:
+    said: list[str] = []
+    event = trio.Event()
+
+    async def ask() -> None:
+        said.append(await name("b").call(Peer.ask_after, event, "a"))
+
+    nursery.start_soon(name("a").call, Peer.ask_beside, "c", "b")
+    nursery.start_soon(name("c").call, Peer.ask_after, event, "b")
+    nursery.start_soon(ask)
+    await wait_all_tasks_blocked()
+    nursery.start_soon(name("a").call, Peer.ask_twice, "b")
+    await wait_all_tasks_blocked()
+    event.set()
+    await wait_all_tasks_blocked()
+
+    assert said == ["/b calls /a calls /b: ask() would never return"]
 
 
 async def test_a_circle_of_calls_lets_no_other_cast_in(peers: None, nursery: trio.Nursery) -> None:
