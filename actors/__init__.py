@@ -28,7 +28,7 @@ from .exits import (
 )
 from .mailbox import TIMEOUT, MailboxFull, MailboxPolicy, MailboxStatistics, WhenFull
 from .monitors import Down, Monitor
-from .names import AlreadyRegistered, Name
+from .names import AlreadyRegistered, Name, Waiting
 from .pending import Pending
 from .ref import Address, Ref
 from .reply import NO_REPLY, Reply, ReplyLost
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .crash import CrashReport
     from .doors import Door, DoorClosed, from_sync, from_thread
     from .groups import Group, GroupMonitor, Joined, Left
+    from .registry import Registered
     from .status import Event, Status
 else:  # hidden from type checkers, which would believe in any name then
 
@@ -87,12 +88,14 @@ __all__ = [
     "Pending",
     "Ref",
     "Refusal",
+    "Registered",
     "Reply",
     "ReplyLost",
     "Server",
     "StartError",
     "Status",
     "Timer",
+    "Waiting",
     "WhenFull",
     "WhenStopped",
     "crashed",
@@ -113,6 +116,7 @@ _LATE = {
     "Joined": "groups",
     "Event": "status",
     "Left": "groups",
+    "Registered": "registry",
     "Status": "status",
     "from_sync": "doors",
     "from_thread": "doors",

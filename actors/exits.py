@@ -152,13 +152,14 @@ class ActorExited(Exception):
 
 
 class NoProcess(ActorExited):
-    """Nobody bears that name now (OTP: `noproc`)."""
+    """No actor bears that name now (OTP: `noproc`).
 
-    def __init__(self, path: str, doing: str = "") -> None:
-        super().__init__(path, NO_PROCESS, doing)
-        self.args = (
-            f"nobody bears the name {path!r} now; whoever is to, needs name= when started",
-        )
+    Its text says whether a supervisor is about to start the actor again.
+    """
+
+    def __init__(self, key: object, why: str = "start one with name=...") -> None:
+        super().__init__(str(key), NO_PROCESS)
+        self.args = (f"no actor is registered as {brief(key)}: {why}",)
 
 
 class CallCycle(RuntimeError):

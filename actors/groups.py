@@ -10,7 +10,7 @@ a group that nobody is in and nobody monitors.
 """
 
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_origin
 
 import attrs
@@ -60,14 +60,15 @@ class Group(Generic[A]):
     An actor is told of joins and leaves by `self.monitor(group)`.
 
     Args:
-        key: what it is called, unique among the groups of one run.
+        key: what it is called, unique among the groups of one run: any value that can be a dict's
+            key.
         actor: the class of the actors that join it.
 
     Raises:
         TypeError: one of them is something else.
     """
 
-    key: str
+    key: Hashable
     actor: type[A] = attrs.field(eq=False)
 
     def __attrs_post_init__(self) -> None:
@@ -223,15 +224,15 @@ class Registry:
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
-        self.entries: dict[str, dict[int, Process]] = {}
-        self.joins: dict[Process, dict[str, list[int]]] = {}
-        self.monitors: dict[str, dict[GroupMonitor[Any], None]] = {}
+        self.entries: dict[Hashable, dict[int, Process]] = {}
+        self.joins: dict[Process, dict[Hashable, list[int]]] = {}
+        self.monitors: dict[Hashable, dict[GroupMonitor[Any], None]] = {}
 
-    def processes(self, key: str) -> list[Process]:
+    def processes(self, key: Hashable) -> list[Process]:
         """Who is in a group, in the order they joined."""
         return list(self.entries.get(key, {}).values())
 
-    def join(self, key: str, process: Process) -> None:
+    def join(self, key: Hashable, process: Process) -> None:
         number = next(self._numbers)
         self.entries.setdefault(key, {})[number] = process
         if process not in self.joins:
@@ -242,7 +243,7 @@ class Registry:
         for monitor in self._told(key):
             monitor.tell(Joined(monitor.group, Ref(process), monitor))
 
-    def leave(self, key: str, process: Process) -> bool:
+    def leave(self, key: Hashable, process: Process) -> bool:
         joins = self.joins.get(process, {})
         numbers = joins.get(key)
         if not numbers:
@@ -271,7 +272,9 @@ class Registry:
             for number in numbers:
                 self._remove(key, number, process, process.reason)
 
-    def _remove(self, key: str, number: int, process: Process, reason: ExitReason | None) -> None:
+    def _remove(
+        self, key: Hashable, number: int, process: Process, reason: ExitReason | None
+    ) -> None:
         entries = self.entries[key]
         del entries[number]
         if not entries:
@@ -279,7 +282,7 @@ class Registry:
         for monitor in self._told(key):
             monitor.tell(Left(monitor.group, Ref(process), reason, monitor))
 
-    def _told(self, key: str) -> list[GroupMonitor[Any]]:
+    def _told(self, key: Hashable) -> list[GroupMonitor[Any]]:
         return list(self.monitors.get(key, ()))
 
 

@@ -125,7 +125,7 @@ async def start(
         ValueError: `grace` or `timeout` is less than 0, or not a number.
     """
     _check_order(nursery, factory, name)
-    where = path or (name.key if name is not None else factory_name(factory))
+    where = path or (str(name.key) if name is not None else factory_name(factory))
     if not timeout >= 0:
         # Found later, it would leave an actor behind that nobody has a Ref of.
         raise ValueError(f"{where}: its init may take 0 seconds or more, not {timeout!r}")

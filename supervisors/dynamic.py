@@ -345,6 +345,7 @@ class DynamicSupervisor(Restarter):
 
     def _forget(self, place: Place) -> None:
         place.move(Event.FORGET)
+        self._children.expect_no_more(place)
         self._restarting.pop(place.id, None)
         if kind_of(place.spec) == "supervisor":
             self._supervisors -= 1

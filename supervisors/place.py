@@ -13,6 +13,7 @@ import trio
 
 from actors import (
     IGNORED,
+    NORMAL,
     Actor,
     AlreadyRegistered,
     ExitReason,
@@ -22,6 +23,7 @@ from actors import (
     crashed,
     logs,
 )
+from actors.names import expect, expect_no_more
 from actors.process import Phase, Process
 from actors.start import GRACE, spawn
 from actors.waits import let_end
@@ -29,8 +31,8 @@ from actors.waits import let_end
 from .flags import Backoff
 from .life import Event, State, after
 from .report import Stopped, StopReport
-from .spec import BRUTAL_KILL, Child, Restart, factory_of
-from .strategy import Pause, Standing, put_off
+from .spec import BRUTAL_KILL, Child, Restart, factory_of, names_of
+from .strategy import Pause, Standing, put_off, runs_again
 
 logger = logs.logger("supervisors")
 
@@ -146,7 +148,7 @@ class Children:
         nursery: where they live.
     """
 
-    __slots__ = ("_asked", "_nursery", "_owner", "_sits", "_took", "living")
+    __slots__ = ("_asked", "_expected", "_nursery", "_owner", "_sits", "_took", "living")
 
     def __init__(self, owner: Process, nursery: trio.Nursery) -> None:
         self.living: dict[Process, Place] = {}
@@ -155,6 +157,10 @@ class Children:
         self._asked: dict[Process, float] = {}
         self._took: dict[Process, float] = {}
         self._sits: dict[Process, str] = {}
+        # Places whose names were noted as about to be borne again.
+        self._expected: set[Place] = set()
+        # Called after the watcher of the supervisor's own parent, which may expect the same names.
+        owner.watchers[self] = self._owner_ended
 
     # -- they come
 
@@ -180,11 +186,14 @@ class Children:
             await process.wait_dead()
             self.left(place)
             if failure.reason is IGNORED:
+                self.expect_no_more(place)
                 return None
             raise
         finally:
             place.begin_run()
         place.move(Event.STARTED)
+        if not _is_dead(process):
+            self.expect_no_more(place)
         return Ref(process)
 
     async def _late(self, place: Place, process: Process) -> StartError:
@@ -219,6 +228,23 @@ class Children:
         process.watchers[self] = self
         return process
 
+    def expect(self, place: Place) -> None:
+        """Note that whoever bears the names of this place is about to be started again."""
+        keys = names_of(place.spec)
+        if keys:
+            self._expected.add(place)
+            expect(keys, self._owner)
+
+    def expect_no_more(self, place: Place) -> None:
+        """Note that it has been started, or will not be: tasks that wait for a name are woken."""
+        if place in self._expected:
+            self._expected.remove(place)
+            expect_no_more(names_of(place.spec), self._owner)
+
+    def _owner_ended(self, _: Process) -> None:
+        for place in list(self._expected):
+            self.expect_no_more(place)
+
     def retry(self, place: Place, delay: float, uncounted: ExitReason | None = None) -> None:
         """Try again later, by way of the mailbox: what was asked meanwhile comes first.
 
@@ -239,7 +265,16 @@ class Children:
         if process in self._asked:
             # Of those that are stopped all at once most end while another is waited for.
             self._took[process] = trio.current_time() - self._asked[process]
+        elif not process.failed:
+            self._ended_by_itself(self.living[process], process.reason or NORMAL)
         self._owner.mailbox.post(Ended(process))
+
+    def _ended_by_itself(self, place: Place, reason: ExitReason) -> None:
+        """Note at once whether its names come back: the supervisor's own turn comes later."""
+        if runs_again(place.spec.restart, reason) and self._owner.doom is None:
+            self.expect(place)
+        else:
+            self.expect_no_more(place)
 
     def left(self, place: Place) -> None:
         """Note that whoever lived there has ended."""

@@ -9,7 +9,7 @@ is found when it is written, each with an error of its own (OTP: `supervisor:che
 
 import enum
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, cast
 
@@ -76,7 +76,7 @@ class Strategy(enum.Enum):
 
 def _default_id(child: "Child[Any]") -> str:
     if isinstance(child.name, Name):
-        return child.name.key
+        return str(child.name.key)
     start = child.start
     return start.default_id if isinstance(start, Flags) else factory_name(start)
 
@@ -196,6 +196,15 @@ def factory_of(child: "Child[Any]") -> Callable[[], Actor]:
     return partial(supervisor_of, start) if isinstance(start, Flags) else start
 
 
+def names_of(child: "Child[Any]") -> list[Hashable]:
+    """The keys of the names that a restart of this child brings back, its own children's too."""
+    found: list[Hashable] = [] if child.name is None else [child.name.key]
+    if isinstance(child.start, Supervision):
+        for each in child.start.children:
+            found += names_of(each)
+    return found
+
+
 def as_children(children: Iterable[Child[Any]]) -> tuple[Child[Any], ...]:
     """The children of a spec, each of them a Child.
 
@@ -275,7 +284,7 @@ class Supervision(Flags[Any]):
             raise InvalidAutoShutdown(f"auto_shutdown is an AutoShutdown, not {auto!r}")
         check_backoff(self.backoff)
         ids: set[str] = set()
-        names: set[str] = set()
+        names: set[Hashable] = set()
         for child in self.children:
             if child.id in ids:
                 raise DuplicateChild(f"two children are called {child.id!r}: give one an id=")

@@ -41,7 +41,7 @@ class Supervisor(Restarter):
     has changed its mind. An actor is not written to survive that. It crashes, alone, and its
     supervisor starts another one, in a state that it was written for:
 
-    >>> import trio, trio.testing
+    >>> import trio
     >>> from actors import Name, Server
     >>> from supervisors import Child, Supervision, supervise
     >>> class Fraction(Server):
@@ -56,14 +56,15 @@ class Supervisor(Restarter):
     ...             await FRACTION.call(Fraction.divide, 0)
     ...         except Exception as error:
     ...             print(type(error).__name__, "by", type(error.__cause__).__name__)
-    ...         await trio.testing.wait_all_tasks_blocked()
-    ...         print(await FRACTION.call(Fraction.divide, 4))
+    ...         print(await FRACTION.waiting(5).call(Fraction.divide, 4))
     ...         top.stop()
     >>> trio.run(main)
     ActorExited by ZeroDivisionError
     0.25
 
-    Whoever had asked is told; whoever asks the Name later meets the fresh one. Which children
+    Whoever had asked is told; whoever asks the Name later meets the fresh one. Until the supervisor
+    has had its turn, and while its back-off lasts, the name is free: `FRACTION.call` fails at once
+    with NoProcess then, `FRACTION.waiting(5).call` waits for the fresh one. Which children
     there are is a value, `Supervision`; its docstring has a table of the flags, that of `Child`
     one of what can be said of each. Every other kind of supervisor lives by the same rules.
 
@@ -175,7 +176,12 @@ class Supervisor(Restarter):
             NotFound: there is no such child.
         """
         place = found(self._places, child, "terminate_child", self.path)
+        called_off = place.state is State.RESTARTING
         await self.stop(place)
+        for each in self.places if called_off else (place,):
+            # Siblings that were to be started along with a child stay down without its attempt.
+            if each.state is State.UNDEFINED:
+                self._children.expect_no_more(each)
         if place.temporary:
             self._forget(place)
 
@@ -283,6 +289,8 @@ class Supervisor(Restarter):
     async def _perform(self, decision: Decision, waits: Place | None = None) -> None:
         """Do what was decided; with back-off `waits` is the child whose start is put off."""
         self._restarts = decision.restarts
+        for child in decision.start:
+            self._children.expect(self._places[child])
         for child in decision.stop:
             await self.stop(self._places[child])
         for child in decision.forget:
@@ -314,6 +322,7 @@ class Supervisor(Restarter):
 
     def _forget(self, place: Place) -> None:
         place.move(Event.FORGET)
+        self._children.expect_no_more(place)
         del self._places[place.id]
 
 

@@ -49,7 +49,7 @@ async def test_what_comes_of_a_call_arrives_in_the_thread_as_it_is(
     make: Callable[[], Door], thread: Thread[None]
 ) -> None:
     def work() -> None:
-        with pytest.raises(NoProcess, match="nobody bears the name 'till'"):
+        with pytest.raises(NoProcess, match="no actor is registered as 'till'"):
             door.call(TILL, Till.add, 1)
         with pytest.raises(Empty, match="nothing in it"):
             door.call(ref, Till.empty)

@@ -207,8 +207,23 @@ def test_names_are_equal_by_their_key() -> None:
 
 
 def test_a_names_own_mistakes_are_told_when_it_is_made() -> None:
-    for key in ("", 3):
-        with pytest.raises(TypeError, match="key is a text that is not empty"):
-            Name(key, Visits)  # type: ignore[arg-type]
+    for key in ("", None):
+        with pytest.raises(TypeError, match="key must not be empty"):
+            Name(key, Visits)
+    with pytest.raises(TypeError, match="a Name's key must be hashable, as a dict's keys: unhash"):
+        Name(["visits"], Visits)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="actor is the class that will bear it, not 'Visits'"):
         Name("visits", "Visits")  # type: ignore[arg-type]
+
+
+async def test_any_hashable_value_is_a_key(nursery: trio.Nursery) -> None:
+    room: Name[Visits] = Name(("room", 7), Visits)
+    with pytest.raises(NoProcess, match=r"no actor is registered as \('room', 7\): start one with"):
+        await room.call(Visits.visit)
+
+    visits = await start(nursery, Visits, name=room)
+
+    assert visits.path == "('room', 7)"
+    assert await Name(("room", 7), Visits).call(Visits.visit) == 1
+    assert Name(("room", 8), Visits).whereis() is None
+    await stop(visits)

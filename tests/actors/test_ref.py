@@ -173,9 +173,7 @@ async def test_nothing_can_be_asked_of_the_dying_and_it_says_so_at_once(
 
 @pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
 async def test_a_name_that_nobody_bears_is_noproc(act: Act) -> None:
-    with pytest.raises(
-        NoProcess, match="nobody bears the name 'clerk' now; whoever is to, needs name="
-    ):
+    with pytest.raises(NoProcess, match="no actor is registered as 'clerk': start one with name="):
         await act(Name("clerk", Clerk))
 
 

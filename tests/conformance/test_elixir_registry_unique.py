@@ -1,15 +1,16 @@
 """Elixir's registry tests for unique keys, case by case: okibi's names.
 
 What is adapted in all of them: an actor bears one name, from before its `init` to its end, and
-the table is the run's own.
+the table is the run's own. What Elixir selects by a match specification, a predicate selects here.
 """
 
 from collections.abc import AsyncIterator
+from typing import Generic, TypeVar
 
 import pytest
 import trio
 
-from actors import AlreadyRegistered, Name, Server, StartError, start
+from actors import ActorExited, AlreadyRegistered, Name, Registered, Server, StartError, start, stop
 from actors.names import names
 
 
@@ -17,10 +18,28 @@ class Worker(Server):
     async def ping(self) -> str:
         return self.path
 
+    async def keep(self, value: object) -> object:
+        return HELLO.update_value(lambda _: value)
+
+    async def count(self) -> object:
+        return HELLO.update_value(lambda value: value + 1)
+
+    async def take_over(self) -> object:
+        return WORLD.update_value(lambda _: "mine")
+
 
 class Failing(Worker):
     async def init(self) -> None:
         raise ValueError
+
+
+class Numbered(Worker): ...
+
+
+T = TypeVar("T")
+
+
+class Box(Server, Generic[T]): ...
 
 
 HELLO = Name("hello", Worker)
@@ -97,3 +116,74 @@ async def test_doesn_t_grow_ets_on_already_registered_across_processes(
             await start(elsewhere, Worker, name=HELLO)
 
     assert names() == {"hello": hello.process()}
+
+
+async def test_compares_using(room: trio.Nursery) -> None:
+    """Adapted: as a dict compares its keys: 1 and 1.0 are one name, which to Elixir are two."""
+    one = await start(room, Worker, name=Name(1, Worker))
+
+    assert Name(1.0, Worker).whereis() == one
+    assert Name((1, "one"), Worker).whereis() is None
+
+
+async def test_updates_current_process_value(room: trio.Nursery) -> None:
+    """Adapted: the value is None until the actor has put one there."""
+    hello = await start(room, Worker, name=HELLO)
+    assert Name.select(Worker) == [Registered("hello", hello, None)]
+
+    assert await hello.call(Worker.keep, 1) == 1
+    assert await hello.call(Worker.count) == 2
+    assert Name.select(Worker) == [Registered("hello", hello, 2)]
+
+    with pytest.raises(RuntimeError, match="its bearer's to change, not for no actor"):
+        HELLO.update_value(lambda _: "mine")
+    await stop(hello)
+    again = await start(room, Worker, name=HELLO)
+    assert Name.select(Worker) == [Registered("hello", again, None)]
+    assert not names().kept
+
+
+async def test_the_value_of_another_process_is_not_updated() -> None:
+    with pytest.raises(BaseExceptionGroup) as crashed:  # noqa: PT012, a crash leaves its nursery
+        async with trio.open_nursery() as room:
+            hello = await start(room, Worker, name=HELLO)
+            with pytest.raises(ActorExited):
+                await hello.call(Worker.take_over)
+
+    assert "is its bearer's to change, not for hello" in str(crashed.value.exceptions[0])
+
+
+async def test_supports_guard_conditions(room: trio.Nursery) -> None:
+    """Adapted: a predicate selects, and not a match specification."""
+    for number in range(3):
+        await start(room, Numbered, name=Name(("number", number), Numbered))
+    await start(room, Worker, name=HELLO)
+
+    found = Name.select(Numbered, lambda each: each.key != ("number", 0))
+
+    assert [each.key for each in found] == [("number", 1), ("number", 2)]
+    assert [await each.ref.call(Numbered.ping) for each in found] == [
+        "('number', 1)",
+        "('number', 2)",
+    ]
+    assert len(Name.select(Worker)) == 4
+    assert Name.select(Failing) == []
+
+
+async def test_select_of_generic_servers(room: trio.Nursery) -> None:
+    box = await start(room, Box[int], name=Name("box", Box[int]))
+
+    assert [each.ref for each in Name.select(Box[int])] == [box]
+
+
+async def test_an_actor_that_is_not_made_yet_is_not_selected(room: trio.Nursery) -> None:
+    """Its name is taken, but nobody knows yet what its factory makes."""
+    seen: list[object] = []
+
+    def make() -> Worker:
+        seen.append((HELLO.whereis() is not None, Name.select(Worker)))
+        return Worker()
+
+    await start(room, make, name=HELLO)
+
+    assert seen == [(True, [])]

@@ -105,7 +105,7 @@ def test_flags_are_equal_when_what_was_written_is() -> None:
     assert Partitions(child, 2) == Partitions(child, 2) != Partitions(child, 3)
 
 
-@pytest.mark.parametrize(("key", "actor"), [("", Copy), (1, Copy), ("copies", "Copy")])
+@pytest.mark.parametrize(("key", "actor"), [("", Copy), ([], Copy), ("copies", "Copy")])
 def test_a_partitioned_address_is_checked_where_it_is_made(key: Any, actor: Any) -> None:
     with pytest.raises(TypeError):
         Partitioned(key, actor)

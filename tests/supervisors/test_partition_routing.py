@@ -111,7 +111,7 @@ async def test_many_supervisors_share_out_the_children_that_are_started(
 
 
 async def test_nobody_bears_the_name_while_there_is_no_supervisor() -> None:
-    with pytest.raises(NoProcess, match="nobody bears the name 'copies'"):
+    with pytest.raises(NoProcess, match="no actor is registered as 'copies'"):
         await COPIES.at(1).call(Copy.told)
 
 

@@ -1,0 +1,326 @@
+"""Waits for a name to be borne: what ends them, and what they leave."""
+
+from collections.abc import Awaitable, Callable
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from actors import (
+    ActorExited,
+    CallCycle,
+    Exit,
+    ExitReason,
+    Name,
+    NoProcess,
+    Ref,
+    Server,
+    from_thread,
+    start,
+    stop,
+)
+from actors.names import names
+from tests.conformance.cancellation import every_step
+
+
+@attrs.define(eq=False)
+class Desk(Server):
+    got: list[object] = attrs.Factory(list)
+
+    async def echo(self, word: str) -> str:
+        self.got.append(word)
+        return word
+
+    async def ask(self, name: "Name[Desk]") -> str:
+        return await name.waiting(1).call(Desk.echo, "asked")
+
+    async def handle_info(self, message: object) -> None:
+        self.got.append(message)
+
+
+class Slow(Desk):
+    async def init(self) -> None:
+        await trio.sleep(2)
+
+
+class Failing(Desk):
+    async def init(self) -> None:
+        await trio.sleep(2)
+        raise ValueError("boom")
+
+
+class Tidy(Desk):
+    async def terminate(self, reason: ExitReason) -> None:
+        await trio.sleep(2)
+
+
+DESK, OTHER = Name("desk", Desk), Name("other", Desk)
+
+
+async def later(nursery: trio.Nursery, seconds: float, kind: type[Desk] = Desk) -> None:
+    await trio.sleep(seconds)
+    await start(nursery, kind, name=DESK)
+
+
+async def test_a_wait_for_a_name_that_is_borne_is_one_checkpoint(nursery: trio.Nursery) -> None:
+    desk = await start(nursery, Desk, name=DESK)
+
+    with trio.testing.assert_checkpoints():
+        assert await DESK.wait() == desk
+    with trio.move_on_after(0) as given_up:
+        await DESK.wait()
+
+    assert given_up.cancelled_caught
+    await stop(desk)
+
+
+async def test_every_waiter_is_given_the_actor_that_takes_the_name(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    given: list[tuple[float, Ref[Desk]]] = []
+
+    async def wait() -> None:
+        given.append((trio.current_time(), await DESK.wait()))
+
+    async with trio.open_nursery() as waiters:
+        for _ in range(2):
+            waiters.start_soon(wait)
+        await wait_all_tasks_blocked()
+        desk = await start(nursery, Desk, name=DESK)
+
+    assert given == [(0.0, desk), (0.0, desk)]
+    assert not names().waiting
+    await stop(desk)
+
+
+async def test_a_wait_is_over_when_init_has_returned(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    nursery.start_soon(later, nursery, 1, Slow)
+
+    desk = await DESK.wait()
+
+    assert (trio.current_time(), desk.alive) == (3.0, True)
+    await stop(desk)
+
+
+async def test_a_wait_goes_on_when_an_init_fails(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    async def both() -> None:
+        with pytest.raises(Exception, match="boom"):
+            await start(nursery, Failing, name=DESK)
+        await later(nursery, 1)
+
+    nursery.start_soon(both)
+
+    desk = await DESK.wait()
+
+    assert trio.current_time() == 3.0
+    await stop(desk)
+
+
+async def test_a_wait_passes_over_an_actor_that_is_about_to_end(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    first = await start(nursery, Tidy, name=DESK)
+    first.stop()
+    nursery.start_soon(later, nursery, 3)
+
+    second = await DESK.wait()
+
+    assert (trio.current_time(), second == first) == (3.0, False)
+    await stop(second)
+
+
+async def test_a_wait_may_be_given_an_actor_that_has_taken_the_name_from_another(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """The first has ended before the waiter had its turn."""
+    given: list[Ref[Desk]] = []
+
+    async def wait() -> None:
+        given.append(await DESK.wait())
+
+    class Gone(Desk):
+        async def init(self) -> None:
+            raise Exit
+
+    async with trio.open_nursery() as waiters:
+        waiters.start_soon(wait)
+        await wait_all_tasks_blocked()
+        with pytest.raises(Exception, match="did not start"):
+            await start(nursery, Gone, name=DESK)
+        await wait_all_tasks_blocked()
+        assert not given
+        other = await start(nursery, Desk, name=DESK)
+
+    assert given == [other]
+    await stop(other)
+
+
+async def test_a_wait_ends_with_its_own_cancel_scope(autojump_clock: MockClock) -> None:
+    with trio.move_on_after(5) as given_up:
+        await DESK.wait()
+
+    assert given_up.cancelled_caught
+    assert not names().waiting
+
+
+VERBS: dict[str, Callable[[], Awaitable[object]]] = {
+    "call": lambda: DESK.waiting(5).call(Desk.echo, "word"),
+    "cast": lambda: DESK.waiting(5).cast(Desk.echo, "word"),
+    "request": lambda: DESK.waiting(5).request(Desk.echo, "word"),
+    "send": lambda: DESK.waiting(5).send("word"),
+}
+
+
+@pytest.mark.parametrize("act", VERBS.values(), ids=VERBS)
+async def test_a_message_waits_until_the_name_is_borne(
+    nursery: trio.Nursery, autojump_clock: MockClock, act: Callable[[], Awaitable[object]]
+) -> None:
+    nursery.start_soon(later, nursery, 3)
+
+    await act()
+    await wait_all_tasks_blocked()
+
+    assert trio.current_time() == 3.0
+    desk = DESK.process()
+    assert isinstance(desk.actor, Desk)
+    assert desk.actor.got == ["word"]
+    desk.stop()
+
+
+@pytest.mark.parametrize("act", VERBS.values(), ids=VERBS)
+async def test_a_message_that_waits_in_vain_says_for_how_long(
+    autojump_clock: MockClock, act: Callable[[], Awaitable[object]]
+) -> None:
+    with pytest.raises(
+        NoProcess,
+        match=r"^no actor is registered as 'desk': none was started within 5 s, start one with",
+    ):
+        await act()
+
+    assert trio.current_time() == 5.0
+    assert not names().waiting
+
+
+async def test_a_message_to_an_actor_that_does_not_start_or_end_in_time_says_so(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    nursery.start_soon(later, nursery, 0, Slow)
+    with pytest.raises(NoProcess, match="desk has not started within 1 s"):
+        await DESK.waiting(1).call(Desk.echo, "word")
+    await stop(await DESK.wait())
+    tidy = await start(nursery, Tidy, name=DESK)
+    tidy.stop()
+    with pytest.raises(NoProcess, match="desk has not ended within 1 s"):
+        await DESK.waiting(1).call(Desk.echo, "word")
+
+
+async def test_a_message_to_a_name_that_is_borne_waits_for_nothing(nursery: trio.Nursery) -> None:
+    desk = await start(nursery, Desk, name=DESK)
+
+    assert await DESK.waiting(0).call(Desk.echo, "word") == "word"
+    DESK.waiting(0).cast_nowait(Desk.echo, "again")
+    assert await trio.to_thread.run_sync(
+        lambda: from_thread.call(DESK.waiting(0), Desk.echo, "thread")
+    )
+    await stop(desk)
+
+
+async def test_a_message_from_a_thread_waits_as_any(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    def work() -> str:
+        return from_thread.call(DESK.waiting(5), Desk.echo, "thread")
+
+    class Host(Server):
+        async def work(self) -> str:
+            return await trio.to_thread.run_sync(work)
+
+    host = await start(nursery, Host)
+    nursery.start_soon(later, nursery, 0)
+
+    assert await host.call(Host.work) == "thread"
+    await stop(await DESK.wait())
+    await stop(host)
+
+
+def test_the_seconds_of_a_wait_are_a_number_from_0() -> None:
+    assert repr(DESK.waiting(5)) == "Name('desk', Desk).waiting(5)"
+    for seconds in (-1, float("nan")):
+        with pytest.raises(ValueError, match="a wait is 0 seconds or more, not"):
+            DESK.waiting(seconds)
+
+
+async def test_an_actor_that_waits_for_its_own_name_is_given_its_ref_at_once(
+    nursery: trio.Nursery,
+) -> None:
+    seen: list[bool] = []
+
+    class Own(Desk):
+        async def init(self) -> None:
+            seen.append(await DESK.wait() == self.ref)
+
+        async def terminate(self, reason: ExitReason) -> None:
+            seen.append(await DESK.wait() == self.ref)
+
+    await stop(await start(nursery, Own, name=DESK))
+
+    assert seen == [True, True]
+
+
+async def test_an_actor_does_not_wait_for_the_start_of_one_that_waits_for_it(
+    nursery: trio.Nursery,
+) -> None:
+    class Asking(Desk):
+        async def init(self) -> None:
+            with pytest.raises(ActorExited):
+                await OTHER.call(Desk.ask, DESK)
+
+    with pytest.raises(BaseExceptionGroup) as crashed:  # noqa: PT012, a crash leaves its nursery
+        async with trio.open_nursery() as room:
+            await start(room, Desk, name=OTHER)
+            await start(room, Asking, name=DESK)
+
+    assert isinstance(crashed.value.exceptions[0], CallCycle)
+
+
+@attrs.define
+class Scene:
+    """Two waiters and an actor that is slow to start, made anew for each step."""
+
+    given: list[object] = attrs.Factory(list)
+
+    async def run(self) -> None:
+        self.given = []
+        async with trio.open_nursery() as nursery:
+            async with trio.open_nursery() as waiters:
+                waiters.start_soon(self._wait)
+                waiters.start_soon(self._call)
+                await trio.sleep(1)
+                desk = await start(nursery, Slow, name=DESK)
+            desk.stop()
+
+    async def _wait(self) -> None:
+        self.given.append(await DESK.wait())
+
+    async def _call(self) -> None:
+        try:
+            self.given.append(await DESK.waiting(10).call(Desk.echo, "word"))
+        except ActorExited:
+            self.given.append(None)
+
+    async def check(self) -> None:
+        assert len(self.given) <= 2
+        assert names() == {}
+        assert not names().waiting
+
+
+def test_a_wait_that_is_cancelled_at_any_step_leaves_nothing() -> None:
+    scene = Scene()
+
+    assert every_step(scene.run, scene.check) > 15
+    assert len(scene.given) == 2

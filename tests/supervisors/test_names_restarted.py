@@ -1,0 +1,400 @@
+"""Names between two incarnations: what a caller is told, and what ends a wait."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from actors import NORMAL, ActorExited, Name, NoProcess, Server, stop
+from actors.names import names
+from supervisors import (
+    Backoff,
+    Child,
+    Dynamic,
+    DynamicSupervisor,
+    Partitioned,
+    Partitions,
+    PartitionSupervisor,
+    Restart,
+    Strategy,
+    Supervision,
+    Supervisor,
+    supervise,
+)
+from tests.conformance.cancellation import every_step
+from tests.supervisors.stage import BOOM, Player, Stage, leave, player, when_dead
+
+NOBODY = "start one with name="
+BACKOFF = Backoff(2.0, 2.0)
+
+
+class Fraction(Server):
+    async def divide(self, by: int) -> float:
+        return 1 / by
+
+
+FRACTION = Name("fraction", Fraction)
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+def told(name: str) -> str:
+    """What a caller is told by the name at once."""
+    with pytest.raises(NoProcess) as nobody:
+        player(name).process()
+    return str(nobody.value)
+
+
+async def ends_early(name: str) -> str:
+    """Wait for a name, and see that the wait fails before its time; what it says."""
+    with pytest.raises(NoProcess) as nobody:
+        await player(name).waiting(1000).send("word")
+    assert trio.current_time() < 1000
+    return str(nobody.value)
+
+
+async def test_the_next_call_after_actor_exited_finds_the_next_incarnation(
+    nursery: trio.Nursery,
+) -> None:
+    tree = Supervision([Child(Fraction, name=FRACTION)], intensity=1000)
+    top = await supervise(nursery, tree)
+
+    for _ in range(100):
+        with pytest.raises(ActorExited):
+            await FRACTION.call(Fraction.divide, 0)
+        assert await FRACTION.waiting(1).call(Fraction.divide, 4) == 0.25
+
+    await stop(top)
+
+
+async def test_the_name_of_a_child_that_has_just_ended_is_said_to_be_restarted(
+    stage: Stage, nursery: trio.Nursery
+) -> None:
+    """In the very step of its end: its supervisor has not had its turn."""
+    said: list[str] = []
+    top = await supervise(nursery, stage.tree("a"))
+    when_dead("a", lambda: said.append(told("a")))
+
+    await leave("a")
+
+    assert "its supervisor /supervisor is restarting it" in said[0]
+    await stop(top)
+
+
+async def test_a_wait_outlasts_the_back_off(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage.refused = {"a2"}
+    top = await supervise(nursery, stage.tree("a", backoff=BACKOFF))
+    await leave("a")
+    assert told("a") == (
+        "no actor is registered as 'a': its supervisor /supervisor is restarting it "
+        "(use NAME.wait() or NAME.waiting(seconds))"
+    )
+    with pytest.raises(NoProcess, match="its supervisor /supervisor has not restarted it within 1"):
+        await player("a").waiting(1).send("word")
+
+    ref = await player("a").wait()
+
+    assert (trio.current_time(), ref.incarnation) == (4.0, 3)
+    await stop(top)
+
+
+async def test_a_wait_outlasts_a_clock_that_jumps(
+    stage: Stage, nursery: trio.Nursery, mock_clock: MockClock
+) -> None:
+    top = await supervise(nursery, stage.tree("a", backoff=BACKOFF))
+    await leave("a")
+
+    async with trio.open_nursery() as waiters:
+        waiters.start_soon(player("a").wait)
+        await wait_all_tasks_blocked()
+        mock_clock.jump(3600)
+
+    await stop(top)
+
+
+@pytest.mark.parametrize("strategy", [Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE])
+async def test_siblings_that_restart_along_are_expected_too(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock, strategy: Strategy
+) -> None:
+    tree = Supervision(
+        [stage.child("a"), stage.child("b"), stage.child("t", restart=Restart.TEMPORARY)],
+        strategy=strategy,
+        backoff=BACKOFF,
+    )
+    top = await supervise(nursery, tree)
+    await leave("a")
+
+    assert "is restarting it" in told("b")
+    assert NOBODY in told("t")
+    assert (await player("b").wait()).incarnation == 2
+    await wait_all_tasks_blocked()
+    assert not names().restarters
+    await stop(top)
+
+
+async def test_a_sibling_is_expected_while_it_is_stopped_for_the_restart(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    slow = stage.child("a", cleanup=partial(trio.sleep, 3))
+    tree = Supervision([slow, stage.child("b")], strategy=Strategy.ONE_FOR_ALL)
+    top = await supervise(nursery, tree)
+
+    await leave("b")
+
+    assert "is restarting it" in told("b")
+    assert (await player("a").wait()).incarnation == 2
+    assert trio.current_time() == 3.0
+    await stop(top)
+
+
+async def test_nobody_is_expected_where_a_child_was_terminated(
+    stage: Stage, nursery: trio.Nursery
+) -> None:
+    top = await supervise(nursery, stage.tree("a"))
+
+    await top.call(Supervisor.terminate_child, "a")
+    assert NOBODY in told("a")
+    await top.call(Supervisor.restart_child, "a")
+
+    assert not names().restarters
+    await player("a").waiting(0).send("word")
+    await stop(top)
+
+
+async def test_a_wait_ends_when_the_next_attempt_is_called_off(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    flags = stage.tree("abc", strategy=Strategy.REST_FOR_ONE, backoff=BACKOFF)
+    top = await supervise(nursery, flags)
+    await leave("b")
+
+    async with trio.open_nursery() as waiters:
+        for name in ("b", "c"):
+            waiters.start_soon(ends_early, name)
+        await wait_all_tasks_blocked()
+        await top.call(Supervisor.terminate_child, "b")
+
+    assert NOBODY in told("b")
+    assert NOBODY in told("c")
+    assert not names().restarters
+    await stop(top)
+
+
+@pytest.mark.parametrize("reason", [NORMAL, BOOM])
+@pytest.mark.parametrize("restart", [Restart.TRANSIENT, Restart.TEMPORARY])
+async def test_nobody_is_expected_where_an_end_brings_no_restart(
+    stage: Stage, nursery: trio.Nursery, restart: Restart, reason: object
+) -> None:
+    top = await supervise(
+        nursery, Supervision([stage.child("a", restart=restart)], backoff=BACKOFF)
+    )
+
+    await leave("a", NORMAL if reason is NORMAL else BOOM)
+
+    restarts = restart is Restart.TRANSIENT and reason is BOOM
+    assert ("is restarting it" in told("a")) is restarts
+    await stop(top)
+    assert not names().restarters
+
+
+async def test_a_wait_ends_when_the_next_incarnation_is_not_needed(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage.needless = {"a2"}
+    top = await supervise(nursery, stage.tree("a", backoff=BACKOFF))
+    await leave("a")
+
+    assert "its supervisor /supervisor does not restart it" in await ends_early("a")
+
+    assert NOBODY in told("a")
+    await stop(top)
+
+
+async def test_a_wait_ends_when_the_supervisor_gives_up_at_the_top(
+    stage: Stage, autojump_clock: MockClock
+) -> None:
+    said: list[str] = []
+
+    async def wait() -> None:
+        said.append(await ends_early("a"))
+
+    async with trio.open_nursery() as waiters:
+        stage.refused = {"a2", "a3"}
+        with pytest.raises(BaseExceptionGroup):  # noqa: PT012, a crash leaves its nursery
+            async with trio.open_nursery() as nursery:
+                await supervise(nursery, stage.tree("a", intensity=2, period=9, backoff=BACKOFF))
+                await leave("a")
+                waiters.start_soon(wait)
+
+    assert said == ["no actor is registered as 'a': its supervisor /supervisor does not restart it"]
+    assert not names().restarters
+
+
+async def test_a_wait_outlasts_a_supervisor_that_gives_up_below_another(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    low = Child(stage.tree("ab", intensity=0), id="low")
+    middle = Child(Supervision([low], intensity=0), id="middle")
+    top = await supervise(nursery, Supervision([middle], backoff=BACKOFF))
+    await leave("b")
+    for name in "ab":
+        assert "its supervisor /supervisor is restarting it" in told(name)
+
+    assert (await player("a").wait()).path == "/supervisor/middle/low/a"
+
+    await wait_all_tasks_blocked()
+    assert not names().restarters
+    await stop(top)
+
+
+async def test_a_supervisor_that_ends_is_said_to(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    slow = stage.child("b", cleanup=partial(trio.sleep, 3))
+    tree = Supervision([stage.child("a"), slow], backoff=BACKOFF)
+    top = await supervise(nursery, tree)
+    await leave("a")
+
+    top.stop()
+    await wait_all_tasks_blocked()
+    assert told("a") == "no actor is registered as 'a': its supervisor /supervisor is ending"
+    assert "does not restart it" in await ends_early("a")
+
+    await top.wait()
+    assert NOBODY in told("a")
+
+
+async def test_the_end_of_a_child_of_a_supervisor_that_ends_promises_nothing(
+    stage: Stage, nursery: trio.Nursery
+) -> None:
+    async def crash() -> None:
+        player("a").process().stop(BOOM)
+        await wait_all_tasks_blocked()
+
+    tree = Supervision([stage.child("a"), stage.child("b", cleanup=crash)])
+    top = await supervise(nursery, tree)
+
+    await stop(top)
+
+    assert not names().restarters
+
+
+async def test_a_child_that_ends_as_soon_as_it_has_started_is_still_expected(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    runs = 0
+
+    class Brief(Player):
+        async def run(self) -> None:
+            nonlocal runs
+            runs += 1
+            if runs > 2:
+                await super().run()
+
+    make = partial(Brief, stage, "a", trio.lowlevel.checkpoint, trio.lowlevel.checkpoint)
+    child = Child(make, name=player("a"))
+    top = await supervise(nursery, Supervision([child], backoff=BACKOFF))
+
+    for _ in range(2):
+        await wait_all_tasks_blocked()
+        assert "is restarting it" in told("a")
+        await trio.sleep(2)
+
+    await wait_all_tasks_blocked()
+    assert not names().restarters
+    await stop(top)
+
+
+async def test_a_name_that_another_actor_takes_meanwhile_leads_to_that_one(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    top = await supervise(nursery, stage.tree("a", backoff=BACKOFF))
+    await leave("a")
+    other = await supervise(nursery, stage.tree("b"), path="/other")
+    child = stage.child("a", restart=Restart.TEMPORARY)
+
+    taken = await other.call(Supervisor.start_child, child)
+    assert await player("a").wait() == taken
+    await trio.sleep(5)
+    assert taken is not None
+    await stop(taken)
+
+    assert (await player("a").wait()).path == "/supervisor/a"
+    await stop(other)
+    await stop(top)
+
+
+async def test_the_names_of_dynamic_children_are_expected_and_forgotten(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    top = await supervise(nursery, Dynamic(backoff=BACKOFF), path="/top")
+    child = await top.call(DynamicSupervisor.start_child, stage.child("a"))
+    assert child is not None
+    await leave("a")
+    assert "its supervisor /top is restarting it" in told("a")
+    second = await player("a").wait()
+    await leave("a")
+
+    async with trio.open_nursery() as waiters:
+        waiters.start_soon(ends_early, "a")
+        await wait_all_tasks_blocked()
+        await top.call(DynamicSupervisor.terminate_child, second)
+
+    assert not names().restarters
+    await stop(top)
+
+
+async def test_a_wait_ends_when_a_copy_is_not_wanted_any_more(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    copies = Partitioned("copies", Player)
+    flags = Partitions(lambda n: stage.child(f"p{n}"), partitions=2, backoff=BACKOFF)
+    top = await supervise(nursery, flags, name=copies.name)
+    await leave("p1")
+
+    async with trio.open_nursery() as waiters:
+        waiters.start_soon(ends_early, "p1")
+        await wait_all_tasks_blocked()
+        await copies.name.call(PartitionSupervisor.resize, 1)
+
+    await stop(top)
+
+
+def test_a_child_of_a_key_that_is_no_text_is_called_by_its_text() -> None:
+    assert Child(Fraction, name=Name(("room", 7), Fraction)).id == "('room', 7)"
+
+
+async def restarts() -> None:
+    """A child crashes, is waited for twice, and its supervisor is restarted by another."""
+    stage = Stage()
+    tree = Supervision([Child(stage.tree("ab", intensity=0), id="low")])
+    acts: list[Callable[[], Awaitable[object]]] = [
+        player("a").wait,
+        partial(player("b").waiting(10).send, "word"),
+    ]
+    async with trio.open_nursery() as nursery:
+        top = await supervise(nursery, tree)
+        process = player("a").process()
+        process.kill()
+        await process.wait_dead()
+        async with trio.open_nursery() as waiters:
+            for act in acts:
+                waiters.start_soon(act)
+        top.stop()
+
+
+async def nothing_left() -> None:
+    table = names()
+    assert table == {}
+    assert not any((table.waiting, table.restarters, table.kept))
+
+
+def test_a_restart_that_is_cancelled_at_any_step_leaves_nothing() -> None:
+    assert every_step(restarts, nothing_left) > 30
