@@ -37,6 +37,7 @@ from .start import start, stop
 from .timers import Timer
 
 if TYPE_CHECKING:
+    from .callers import CallingTask
     from .crash import CrashReport
     from .doors import Door, DoorClosed, from_sync, from_thread
     from .groups import Group, GroupMonitor, Joined, Left
@@ -67,6 +68,7 @@ __all__ = [
     "AlreadyRegistered",
     "CallCycle",
     "CallingSelf",
+    "CallingTask",
     "CrashReport",
     "Door",
     "DoorClosed",
@@ -108,6 +110,7 @@ __all__ = [
 
 # The rooms that a start does not need: a cold start would pay for them each time.
 _LATE = {
+    "CallingTask": "callers",
     "CrashReport": "crash",
     "Door": "doors",
     "DoorClosed": "doors",

@@ -23,10 +23,10 @@ from functools import partial
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 import trio
-from trio.lowlevel import Task, TrioToken, current_trio_token, in_trio_run
+from trio.lowlevel import Task, TrioToken, current_task, current_trio_token, in_trio_run
 
-from .exits import CallCycle, CallingSelf
-from .process import CURRENT
+from .exits import CallCycle, CallingSelf, NoProcess
+from .process import CURRENT, ON_BEHALF, Process
 from .ref import Address
 from .waits import chain, circle
 
@@ -64,7 +64,8 @@ class Door:
     6
 
     What a thread asks for through it is done by a task of its own, which no cancellation but
-    the end of the run reaches. In the loop's own thread it casts and sends without waiting.
+    the end of the run reaches, in the name of the actor, or task, that has made the Door. In the
+    loop's own thread it casts and sends without waiting.
 
     Args:
         timeout: seconds that each message may take, the answer to a call included; without
@@ -76,9 +77,10 @@ class Door:
         ValueError: `timeout` is not more than 0.
     """
 
-    __slots__ = ("_timeout", "_token")
+    __slots__ = ("_maker", "_timeout", "_token")
 
     _token: TrioToken | None
+    _maker: Process | Task | None
 
     def __init__(self, timeout: float = math.inf) -> None:
         if not timeout > 0:
@@ -86,6 +88,7 @@ class Door:
         if not in_trio_run():
             raise RuntimeError("a Door is made inside trio, then handed to the thread")
         self._token = current_trio_token()
+        self._maker = CURRENT.get() or current_task()
         self._timeout = timeout
 
     def call(
@@ -164,7 +167,8 @@ class Door:
                 "thread; make a Door() inside trio, hand it over and use that here"
             )
         try:
-            return trio.from_thread.run(_within, self._timeout, act, trio_token=self._token)
+            asks = self._maker or _host()
+            return trio.from_thread.run(_within, asks, self._timeout, act, trio_token=self._token)
         except trio.RunFinishedError:
             ended = f"the run of trio has ended: nobody is left for a {verb} of {_named(what)}"
             raise DoorClosed(ended) from None
@@ -181,7 +185,7 @@ class _OfThisThread(Door):
     __slots__ = ()
 
     def __init__(self) -> None:
-        self._token = None
+        self._token = self._maker = None
         self._timeout = math.inf
 
 
@@ -201,7 +205,18 @@ from_thread: Final = _OfTriosThreads()
 # -- inside trio
 
 
-async def _within(timeout: float, act: Callable[[], Awaitable[R]]) -> R:
+async def _within(
+    asks: Process | Task | None, timeout: float, act: Callable[[], Awaitable[R]]
+) -> R:
+    """Do it in the name of who has made the Door, or waits for the thread.
+
+    The context is the message's own: a copy of the thread's.
+    """
+    if CURRENT.get() is None:
+        if isinstance(asks, Process):
+            CURRENT.set(asks)
+        elif asks is not None:
+            ON_BEHALF.set(asks)
     with trio.fail_after(timeout):
         return await act()
 
@@ -254,7 +269,12 @@ def _circle(host: Task | None, address: Address[object]) -> tuple[str, ...] | No
     caller = CURRENT.get()
     if caller is None or host is None:
         return None
-    return circle(caller, address.process(), host)
+    try:
+        process = address.process()
+    except NoProcess:
+        # The message itself says so, or waits for the name.
+        return None
+    return circle(caller, process, host)
 
 
 # -- in the thread

@@ -22,10 +22,10 @@ class Down:
     """The one message that a monitor brings.
 
     Attributes:
-        path: who ended; the name itself when nobody bore it.
+        path: who ended; the name itself when nobody bore it; what trio calls a CallingTask.
         reason: why.
         monitor: which of one's monitors this is.
-        ref: the incarnation that ended, None when there was none.
+        ref: the incarnation that ended; None when there was none, and of a CallingTask.
     """
 
     path: str

@@ -473,3 +473,6 @@ def _leave(waiting: dict[Task, bool], task: Task, _: RaiseCancelT) -> Abort:
 LAST: Final[object] = object()
 
 CURRENT: ContextVar[Process | None] = ContextVar("actor", default=None)
+
+# The task for which another one asks in its place, as a Door's does (`Server.caller`).
+ON_BEHALF: ContextVar[Task] = ContextVar("on behalf")

@@ -11,6 +11,7 @@ A caller's time-out is trio's own: `with trio.fail_after(1): await ref.call(...)
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Concatenate, Generic, ParamSpec, TypeVar, cast
 
 from trio.lowlevel import (
@@ -78,6 +79,7 @@ class Address(Generic[A_co]):
         caller, task = CURRENT.get(), current_task()
         request = Request(message_name(method), args, kwargs, caller, True, task)
         if caller is None or not caller.held_by(task):
+            request.origin = task
             if not _deliver(process, request, "call"):
                 await process.mailbox.wait_for_room(request)
             return cast("R", await request.reply())
@@ -109,7 +111,7 @@ class Address(Generic[A_co]):
         process = self.process()
         if not process.answers:
             raise _no_server(process, method)
-        request = Request(message_name(method), args, kwargs, CURRENT.get(), True)
+        request = _noted(Request(message_name(method), args, kwargs, CURRENT.get(), True))
         await _send(process, request, "request")
         return Pending(process, request)
 
@@ -130,7 +132,7 @@ class Address(Generic[A_co]):
             TypeError: `method` is no message.
         """
         process = self.process()
-        request = Request(message_name(method), args, kwargs, CURRENT.get(), False)
+        request = _noted(Request(message_name(method), args, kwargs, CURRENT.get(), False))
         await _send(process, request, "cast")
 
     def cast_nowait(
@@ -151,7 +153,7 @@ class Address(Generic[A_co]):
             RuntimeError: this is no thread that runs trio; see `from_thread` and `Door`.
         """
         process = self.process()
-        request = Request(message_name(method), args, kwargs, CURRENT.get(), False)
+        request = _noted(Request(message_name(method), args, kwargs, CURRENT.get(), False))
         if not _deliver(process, request, "cast"):
             raise MailboxFull(f"{process.path} has no room for {request}")
 
@@ -301,6 +303,15 @@ def _deliver(process: Process, message: object, verb: str) -> bool:
     if dropped is not None:
         _drop(process, dropped)
     return True
+
+
+def _noted(request: Request) -> Request:
+    """Note which task asks, where no actor does (`Server.caller`)."""
+    if request.caller is None:
+        # In a callback of trio's no task runs.
+        with suppress(RuntimeError):
+            request.origin = current_task()
+    return request
 
 
 def refuse_calls(process: Process) -> None:

@@ -18,6 +18,7 @@ from .brief import brief
 # this list against the classes.
 NOT_MESSAGES = frozenset(
     {
+        "caller",
         "continue_with",
         "format_status",
         "handle_continue",
@@ -60,6 +61,9 @@ class Request:
         caller: the actor that asks, None for a task outside any actor.
         wanted: whether somebody waits for the answer (call) or not (cast).
         client: the task that waits for it; none any more once it has given up.
+
+    Attributes:
+        origin: the task that asks, where no actor does; not set by an actor's request.
     """
 
     __slots__ = (
@@ -72,8 +76,11 @@ class Request:
         "deferred",
         "kwargs",
         "method",
+        "origin",
         "wanted",
     )
+
+    origin: Task
 
     def __init__(
         self,

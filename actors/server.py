@@ -4,7 +4,7 @@ import enum
 import math
 from collections.abc import Callable, Mapping
 from inspect import isawaitable, isdatadescriptor
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import trio
 from trio.lowlevel import current_clock
@@ -12,11 +12,15 @@ from trio.lowlevel import current_clock
 from .actor import Actor
 from .exits import Refusal, crash_in
 from .hooks import awaited, no_async
-from .process import LAST, logger
+from .process import LAST, ON_BEHALF, Process, logger
+from .ref import Ref
 from .reply import NO_REPLY, Reply
 from .request import Request, shown
 from .signatures import bind
 from .system import SystemMessage, nudge
+
+if TYPE_CHECKING:
+    from .callers import CallingTask
 
 # As an object: compared with a Never, every answer would be one to the type checkers.
 _NO_REPLY: object = NO_REPLY
@@ -159,6 +163,60 @@ class Server(Actor):
             return Reply(process, request)
         what = shown(request)
         raise RuntimeError(f"{process.path}: there is no call to reply to, only {what}")
+
+    @property
+    def caller(self) -> "Ref[Any] | CallingTask":
+        """Who has asked for what is being handled now (OTP: the pid in `From`).
+
+        The Ref of the actor; or, of a task outside any actor, a CallingTask. Both have a `path`,
+        can be compared, and monitored: a server that gives something away is told when the client
+        that has it dies.
+
+        >>> import trio, trio.testing
+        >>> from actors import Server, start
+        >>> class Desk(Server):
+        ...     async def take(self) -> None:
+        ...         print("taken by", self.caller.path)
+        ...         self.monitor(self.caller)
+        ...     async def handle_info(self, message):
+        ...         print("back from", message.path)
+        >>> class Client(Server):
+        ...     async def take(self) -> None:
+        ...         await desk.call(Desk.take)
+        >>> async def main():
+        ...     global desk
+        ...     async with trio.open_nursery() as nursery:
+        ...         desk = await start(nursery, Desk)
+        ...         client = await start(nursery, Client, path="bob")
+        ...         await client.call(Client.take)
+        ...         client.kill()
+        ...         await client.wait()
+        ...         await trio.testing.wait_all_tasks_blocked()
+        ...         desk.stop()
+        >>> trio.run(main)
+        taken by bob
+        back from bob
+
+        Whose a message is: of tasks that an actor has started, the actor's. Of a thread's, by
+        `from_thread`, that of the task or actor that waits for the thread. Of one through a `Door`,
+        that of the task or actor that has made the Door. In a handler of a Lambda function, on
+        asyncio too, the caller is the worker, which outlives the event: give back what an event
+        has taken with `with` or `finally`.
+
+        Raises:
+            RuntimeError: no call and no cast is being handled: what `send`, timers and monitors
+                bring has no caller.
+        """
+        process, request = self._process, self._process.current
+        if isinstance(request, Request):
+            if isinstance(request.caller, Process):
+                return Ref(request.caller)
+            from .callers import CallingTask
+
+            task = getattr(request, "origin", None)
+            return CallingTask(task and task.context.get(ON_BEHALF, task))
+        what = shown(request)
+        raise RuntimeError(f"{process.path}: only a call or a cast has a caller, not {what}")
 
     # -- its loop
 
