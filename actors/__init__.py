@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .doors import Door, DoorClosed, from_sync, from_thread
     from .groups import Group, GroupMonitor, Joined, Left
     from .registry import Registered
+    from .results import Result, ResultMonitor
     from .status import Event, Status
 else:  # hidden from type checkers, which would believe in any name then
 
@@ -93,6 +94,8 @@ __all__ = [
     "Registered",
     "Reply",
     "ReplyLost",
+    "Result",
+    "ResultMonitor",
     "Server",
     "StartError",
     "Status",
@@ -120,6 +123,8 @@ _LATE = {
     "Event": "status",
     "Left": "groups",
     "Registered": "registry",
+    "Result": "results",
+    "ResultMonitor": "results",
     "Status": "status",
     "from_sync": "doors",
     "from_thread": "doors",

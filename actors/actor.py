@@ -125,18 +125,21 @@ class Actor:
         """Be told of what happens to somebody else (OTP: `monitor/2`, `pg:monitor/2`).
 
         Args:
-            watched: an address, for one `Down` when whoever is there now ends; or a Group, for
-                a `Joined` or `Left` at each change, and a monitor that has the `members` of now.
+            watched: an address, or a CallingTask, for one `Down` when whoever is there now ends; a
+                Group, for a `Joined` or `Left` at each change, and a monitor that has the `members`
+                of now; a Pending or a Task, for one `Result` when there is one.
 
         Raises:
-            RuntimeError: it lives in another run of trio's, or this is no thread that runs trio.
+            RuntimeError: it lives in another run of trio's, this is no thread that runs trio, or a
+                Pending was abandoned.
             TypeError: it is something else.
         """
         if isinstance(watched, Address):
             return watch(self._process, watched)
         if not hasattr(watched, "watched_by"):
             raise TypeError(
-                f"{self._process.path}: one monitors an address or a Group, not {watched!r}"
+                f"{self._process.path}: monitor takes an address, a Group, a Pending or a Task, "
+                f"not {watched!r}"
             )
         return watched.watched_by(self._process)
 

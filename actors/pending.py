@@ -5,17 +5,21 @@
     total = await first.result() * await second.result()
 
 Both servers work at the same time, and no task had to be started for it
-(OTP: `gen_server:send_request/2`, `wait_response/2`).
+(OTP: `gen_server:send_request/2`, `wait_response/2`). An actor that must not wait for the reply has
+it delivered to its mailbox: `self.monitor(first)` brings a `Result` (OTP: `check_response/2`).
 """
 
-from typing import Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import trio
 
 from .elsewhere import refuse_elsewhere
 from .process import CURRENT, Process
-from .request import Request
+from .request import Asked
 from .waits import refuse_circle
+
+if TYPE_CHECKING:
+    from .results import ResultMonitor
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -25,7 +29,7 @@ class Pending(Generic[R_co]):
 
     __slots__ = ("_process", "_request")
 
-    def __init__(self, process: Process, request: Request) -> None:
+    def __init__(self, process: Process, request: Asked) -> None:
         self._process = process
         self._request = request
 
@@ -68,8 +72,21 @@ class Pending(Generic[R_co]):
         await trio.lowlevel.checkpoint()
         return cast("R_co", request.result())
 
+    def watched_by(self, watcher: Process) -> "ResultMonitor":
+        """Have `watcher` told what it comes to: what an actor's `monitor` does.
+
+        Raises:
+            RuntimeError: it was abandoned, or this is another run of trio's than the actor's.
+        """
+        from .results import monitor_result
+
+        refuse_elsewhere(self._process, "monitor")
+        return monitor_result(watcher, self._request, self)
+
     def abandon(self) -> None:
         """Want it no more: its reply is dropped, and a server may skip it (`skips_abandoned`).
+
+        Who monitors it is not told any more.
 
         Raises:
             trio.BusyResourceError: a task waits for the result, and would wait for ever.

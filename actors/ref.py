@@ -25,7 +25,7 @@ from .exits import NO_PROCESS, SHUTDOWN, ActorExited, ExitReason
 from .mailbox import MailboxFull, MailboxStatistics, WhenFull
 from .pending import Pending
 from .process import CURRENT, Phase, Process, logger
-from .request import Request, message_name, shown
+from .request import Asked, Request, message_name, shown
 from .waits import chain, circle, let_end, refuse_circle, refuse_own_end
 
 A_co = TypeVar("A_co", covariant=True)
@@ -102,7 +102,7 @@ class Address(Generic[A_co]):
         """Ask now and take the reply later (OTP: `gen_server:send_request`).
 
         It waits for room in the mailbox, no longer. That the actor ends before it replies is
-        told by the result.
+        told by the result. An actor that must not wait for that either monitors the Pending.
 
         Raises:
             ActorExited, NoProcess, MailboxFull: as `cast`.
@@ -111,7 +111,8 @@ class Address(Generic[A_co]):
         process = self.process()
         if not process.answers:
             raise _no_server(process, method)
-        request = _noted(Request(message_name(method), args, kwargs, CURRENT.get(), True))
+        request = Asked(message_name(method), args, kwargs, CURRENT.get(), True)
+        _note_origin(request)
         await _send(process, request, "request")
         return Pending(process, request)
 
@@ -132,7 +133,8 @@ class Address(Generic[A_co]):
             TypeError: `method` is no message.
         """
         process = self.process()
-        request = _noted(Request(message_name(method), args, kwargs, CURRENT.get(), False))
+        request = Request(message_name(method), args, kwargs, CURRENT.get(), False)
+        _note_origin(request)
         await _send(process, request, "cast")
 
     def cast_nowait(
@@ -153,7 +155,8 @@ class Address(Generic[A_co]):
             RuntimeError: this is no thread that runs trio; see `from_thread` and `Door`.
         """
         process = self.process()
-        request = _noted(Request(message_name(method), args, kwargs, CURRENT.get(), False))
+        request = Request(message_name(method), args, kwargs, CURRENT.get(), False)
+        _note_origin(request)
         if not _deliver(process, request, "cast"):
             raise MailboxFull(f"{process.path} has no room for {request}")
 
@@ -305,13 +308,12 @@ def _deliver(process: Process, message: object, verb: str) -> bool:
     return True
 
 
-def _noted(request: Request) -> Request:
+def _note_origin(request: Request) -> None:
     """Note which task asks, where no actor does (`Server.caller`)."""
     if request.caller is None:
         # In a callback of trio's no task runs.
         with suppress(RuntimeError):
             request.origin = current_task()
-    return request
 
 
 def refuse_calls(process: Process) -> None:

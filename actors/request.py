@@ -10,6 +10,7 @@ from types import FunctionType, MethodType
 from typing import Protocol, cast
 
 import outcome
+from trio import current_time
 from trio.lowlevel import Abort, RaiseCancelT, Task, current_task, reschedule, wait_task_rescheduled
 
 from .brief import brief
@@ -187,6 +188,63 @@ class Request:
     def _abandon(self, raise_cancel: RaiseCancelT) -> Abort:
         self.abandon()
         return self._unpark(raise_cancel)
+
+
+class Listener(Protocol):
+    """What is told of the answer to a request, besides the task that waits for it."""
+
+    def tell(self, value: object, error: BaseException | None) -> None: ...
+    def demonitor(self) -> None: ...
+
+
+class Asked(Request):
+    """A request whose answer can also be told to listeners, once each: a `Pending` stands for it.
+
+    A class of its own, so that the answer to a call costs nothing more.
+    """
+
+    __slots__ = ("_listeners",)
+
+    _listeners: tuple[Listener, ...]
+
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """Who is still to be told."""
+        return getattr(self, "_listeners", ())
+
+    def add(self, listener: Listener) -> None:
+        """Tell it of the answer: at once if there is one."""
+        if self.settled:
+            listener.tell(*self._answer())
+        else:
+            self._listeners = (*self.listeners, listener)
+
+    def remove(self, listener: Listener) -> None:
+        """Tell it no more."""
+        self._listeners = tuple(each for each in self.listeners if each is not listener)
+
+    def abandon(self) -> None:
+        super().abandon()
+        for each in self.listeners:
+            each.demonitor()
+
+    def _settle(self, result: "outcome.Outcome[object]") -> bool:
+        listeners = self.listeners
+        if listeners:
+            # First what raises in another thread: they would be told half of it.
+            current_time()
+        if not super()._settle(result):
+            return False
+        self._listeners = ()
+        for each in listeners:
+            each.tell(*self._answer())
+        return True
+
+    def _answer(self) -> tuple[object, BaseException | None]:
+        given = self._outcome
+        if isinstance(given, outcome.Error):
+            return None, given.error
+        return cast("outcome.Value[object]", given).value, None
 
 
 def shown(message: object) -> str:

@@ -22,6 +22,7 @@ the last who held it lets go.
     end it without ceremony              Task.shutdown(:brutal_kill)  task.kill()
     fire and forget                      start_child                  cast, not call
     wait for it, or end it               async_nolink, then await     await run_task(...)
+    be sent its outcome                  async_nolink, handle_info    self.monitor(task)
 """
 
 import logging
@@ -37,9 +38,11 @@ from outcome import Error, Outcome, Value
 
 from actors import NO_REPLY, SHUTDOWN, Actor, Address, Exit, Pending, Ref, logs
 from actors.brief import brief
+from actors.elsewhere import refuse_elsewhere
 from actors.exits import crash_in
 from actors.process import CURRENT, Phase, Process
-from actors.request import Request
+from actors.request import Asked, Request
+from actors.results import ResultMonitor, monitor_result
 from actors.start import GRACE, factory_name
 
 from .dynamic import Dynamic, DynamicSupervisor
@@ -136,7 +139,7 @@ class Task(Generic[R_co]):
 
     __slots__ = ("_asked", "_pending", "_process", "_request", "_taken")
 
-    def __init__(self, process: Process, request: Request) -> None:
+    def __init__(self, process: Process, request: Asked) -> None:
         self._process = process
         self._request = request
         self._pending: Pending[R_co] = Pending(process, request)
@@ -202,6 +205,20 @@ class Task(Generic[R_co]):
             return Value(cast("R_co", self._request.result()))
         except BaseException as error:
             return Error(error)
+
+    def watched_by(self, watcher: Process) -> ResultMonitor:
+        """Have `watcher` told what it comes to: what an actor's `monitor` does.
+
+        The outcome counts as taken when its message is in the mailbox.
+
+        Raises:
+            RuntimeError: this is another run of trio's than the task's.
+        """
+        refuse_elsewhere(self._process, "monitor")
+        return monitor_result(watcher, self._request, self, self._take)
+
+    def _take(self) -> None:
+        self._taken = True
 
     def stop(self, *, grace: float | None = None) -> None:
         """Ask it to end, without waiting: it is cancelled, and killed when its grace is over.
@@ -316,7 +333,7 @@ class TaskSupervisor(DynamicSupervisor):
             return NO_REPLY
         self._refuse_more()
         name = factory_name(function)
-        request = Request(name, args, kwargs, None if call is None else call.caller, True)
+        request = Asked(name, args, kwargs, None if call is None else call.caller, True)
         ref = await self._begin(self._task, name, partial(Running, function, request))
         task = Task[R](cast("Ref[Actor]", ref).process(), request)
         if call is not None and call.abandoned:

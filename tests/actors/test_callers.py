@@ -144,12 +144,12 @@ async def test_a_task_outside_any_actor_is_the_caller_and_can_be_monitored(
         await came.wait()
         assert desk.callers == [CallingTask(tasks[0])]
         assert not desk.downs
-        assert desk.callers[0].alive
+        assert CallingTask(tasks[0]).alive
         leave.set()
     await wait_all_tasks_blocked()
 
     assert desk.downs == [Down("bob", NO_PROCESS, desk.monitors[0], None)]
-    assert not desk.callers[0].alive
+    assert not CallingTask(tasks[0]).alive
     await done(desk)
 
 

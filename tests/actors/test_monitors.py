@@ -267,5 +267,5 @@ async def test_only_an_address_or_a_group_is_monitored() -> None:
         async with trio.open_nursery() as nursery:
             await (await start(nursery, Careless, path="/c")).cast(Careless.watch)
 
-    sentence = r"/c: one monitors an address or a Group, not 'mortal'"
+    sentence = "/c: monitor takes an address, a Group, a Pending or a Task, not 'mortal'"
     assert told.group_contains(TypeError, match=sentence)

@@ -1,0 +1,340 @@
+"""Replies as messages: each monitor of a Pending brings exactly one Result."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from actors import (
+    NO_REPLY,
+    ActorExited,
+    MailboxFull,
+    MailboxPolicy,
+    Pending,
+    Ref,
+    Refusal,
+    Reply,
+    ReplyLost,
+    Result,
+    ResultMonitor,
+    Server,
+    WhenFull,
+    start,
+    stop,
+)
+from tests.conformance.cancellation import every_step
+
+
+@attrs.define(eq=False)
+class Oven(Server):
+    """Bakes as it is told to."""
+
+    later: list[Reply[str]] = attrs.Factory(list)
+    skips_abandoned = True
+
+    async def bake(self, what: str) -> str:
+        if what == "stone":
+            raise Refusal("a stone is not baked")
+        if what == "bomb":
+            raise RuntimeError("bang")
+        if what == "cake":
+            self.later.append(self.reply_later())
+            return NO_REPLY
+        if what == "lost":
+            self.reply_later()
+            return NO_REPLY
+        if what == "slow":
+            await trio.sleep(1)
+        return f"baked {what}"
+
+
+@attrs.define(eq=False)
+class Cook(Server):
+    """Asks the oven, and waits for nothing."""
+
+    mailbox = MailboxPolicy(1, WhenFull.REJECT)
+
+    oven: Ref[Oven]
+    results: list[Result] = attrs.Factory(list)
+    pending: list[Pending[str]] = attrs.Factory(list)
+    monitors: list[ResultMonitor] = attrs.Factory(list)
+    other: list[object] = attrs.Factory(list)
+
+    async def order(self, what: str) -> None:
+        pending = await self.oven.request(Oven.bake, what)
+        self.pending.append(pending)
+        self.monitors.append(self.monitor(pending))
+
+    async def watch(self, pending: Pending[str]) -> None:
+        self.monitors.append(self.monitor(pending))
+
+    async def do(self, act: Callable[[], Awaitable[object]]) -> None:
+        await act()
+
+    async def handle_info(self, message: object) -> None:
+        if isinstance(message, Result):
+            self.results.append(message)
+        else:
+            self.other.append(message)
+
+    def told(self) -> list[object]:
+        """What has come, without the monitors."""
+        return [each.value if each.error is None else type(each.error) for each in self.results]
+
+
+@pytest.fixture
+async def oven() -> Oven:
+    return Oven()
+
+
+async def at_work(nursery: trio.Nursery, oven: Oven) -> Cook:
+    """An oven and a cook; the test may look at their fields."""
+    ref = await start(nursery, lambda: oven)
+    cook = Cook(ref)
+    await start(nursery, lambda: cook)
+    return cook
+
+
+async def end(*actors: Server) -> None:
+    """Stop them, and see that no monitor is left."""
+    for actor in actors:
+        process = actor._process
+        await stop(actor.ref)
+        assert not process.watchers
+
+
+async def test_a_reply_comes_as_a_message_with_its_pending(
+    nursery: trio.Nursery, oven: Oven
+) -> None:
+    cook = await at_work(nursery, oven)
+
+    await cook.ref.call(Cook.order, "bread")
+    await wait_all_tasks_blocked()
+
+    assert cook.results == [Result(cook.pending[0], "baked bread", None, cook.monitors[0])]
+    assert await cook.pending[0].result() == "baked bread"
+    assert not cook._process.watchers
+    await end(cook, oven)
+
+
+async def test_each_monitor_brings_one_message_also_after_the_reply(
+    nursery: trio.Nursery, oven: Oven, autojump_clock: MockClock
+) -> None:
+    cook = await at_work(nursery, oven)
+    pending = await oven.ref.request(Oven.bake, "slow")
+
+    for _ in range(2):
+        await cook.ref.call(Cook.watch, pending)
+    assert await pending.result() == "baked slow"
+    await cook.ref.call(Cook.watch, pending)
+    await wait_all_tasks_blocked()
+
+    assert cook.told() == ["baked slow"] * 3
+    assert [each.monitor for each in cook.results] == cook.monitors
+    await end(cook, oven)
+
+
+async def test_a_refusal_and_a_lost_reply_come_as_errors(nursery: trio.Nursery, oven: Oven) -> None:
+    cook = await at_work(nursery, oven)
+
+    for what in ("stone", "lost", "cake"):
+        await cook.ref.call(Cook.order, what)
+    oven.later.pop().fail(KeyError("flour"))
+    await wait_all_tasks_blocked()
+
+    assert Counter(cook.told()) == Counter([Refusal, ReplyLost, KeyError])
+    await end(cook, oven)
+
+
+async def test_the_end_of_the_actor_comes_as_an_error_once(
+    nursery: trio.Nursery, oven: Oven
+) -> None:
+    cook = await at_work(nursery, oven)
+    await cook.ref.call(Cook.do, lambda: watch(cook))
+    for what in ("cake", "slow", "bread"):
+        await cook.ref.call(Cook.order, what)
+    await wait_all_tasks_blocked()
+
+    oven.ref.kill()
+    await wait_all_tasks_blocked()
+
+    assert cook.told() == [ActorExited] * 3
+    assert {each.source for each in cook.results} == {*cook.pending}
+    assert len(cook.other) == 1
+    await end(cook)
+
+
+async def watch(cook: Cook) -> None:
+    cook.monitor(cook.oven)
+
+
+async def test_an_actor_that_has_ended_gives_its_result_to_a_late_monitor(
+    nursery: trio.Nursery, oven: Oven
+) -> None:
+    cook = await at_work(nursery, oven)
+    pending = await oven.ref.request(Oven.bake, "cake")
+    await stop(oven.ref)
+
+    await cook.ref.call(Cook.watch, pending)
+    await wait_all_tasks_blocked()
+
+    assert cook.told() == [ActorExited]
+    await end(cook)
+
+
+async def test_a_result_comes_where_the_mailbox_is_full(
+    nursery: trio.Nursery, oven: Oven, autojump_clock: MockClock
+) -> None:
+    cook = await at_work(nursery, oven)
+    go = trio.Event()
+    await cook.ref.call(Cook.order, "slow")
+    await cook.ref.cast(Cook.do, go.wait)
+    await wait_all_tasks_blocked()
+    await cook.ref.send("news")
+    with pytest.raises(MailboxFull):
+        await cook.ref.send("more news")
+    await trio.sleep(1.1)
+
+    go.set()
+    await wait_all_tasks_blocked()
+
+    assert cook.told() == ["baked slow"]
+    assert cook.other == ["news"]
+    await end(cook, oven)
+
+
+async def test_no_result_is_seen_after_demonitor(nursery: trio.Nursery, oven: Oven) -> None:
+    cook = await at_work(nursery, oven)
+    go = trio.Event()
+    for what in ("cake", "bread"):
+        await cook.ref.call(Cook.order, what)
+    await wait_all_tasks_blocked()
+    await cook.ref.cast(Cook.do, go.wait)
+    await cook.ref.cast(Cook.order, "bread")
+    await wait_all_tasks_blocked()
+
+    cook.monitors[0].demonitor()
+    oven.later.pop().send("baked cake")
+    go.set()
+    await wait_all_tasks_blocked()
+    cook.monitors[1].demonitor()
+
+    assert cook.told() == ["baked bread"] * 2
+    await end(cook, oven)
+
+
+async def test_a_result_that_waits_in_the_mailbox_is_taken_back_by_demonitor(
+    nursery: trio.Nursery, oven: Oven
+) -> None:
+    cook = await at_work(nursery, oven)
+    go = trio.Event()
+    await cook.ref.call(Cook.order, "cake")
+    await cook.ref.cast(Cook.do, go.wait)
+    await wait_all_tasks_blocked()
+    oven.later.pop().send("baked cake")
+
+    cook.monitors[0].demonitor()
+    go.set()
+    await wait_all_tasks_blocked()
+
+    assert not cook.results
+    await end(cook, oven)
+
+
+async def test_an_abandoned_request_brings_no_message_and_leaves_no_monitor(
+    nursery: trio.Nursery, oven: Oven
+) -> None:
+    cook = await at_work(nursery, oven)
+    await cook.ref.call(Cook.order, "cake")
+    await wait_all_tasks_blocked()
+
+    cook.pending[0].abandon()
+    assert not cook._process.watchers
+    assert not oven.later.pop().send("baked cake")
+    with pytest.raises(RuntimeError, match=r"bake\('cake'\) was abandoned: it has no result"):
+        cook.monitor(cook.pending[0])
+
+    assert not cook.results
+    await end(cook, oven)
+
+
+async def test_a_watcher_that_ends_leaves_nothing_in_the_request(
+    nursery: trio.Nursery, oven: Oven
+) -> None:
+    cook = await at_work(nursery, oven)
+    await cook.ref.call(Cook.order, "cake")
+    await wait_all_tasks_blocked()
+    await end(cook)
+
+    request = cook.pending[0]._request
+    assert not request.listeners
+    cook.pending[0].watched_by(cook._process)
+    assert not request.listeners
+    assert oven.later.pop().send("baked cake")
+    await end(oven)
+
+
+async def test_an_answer_from_another_thread_is_refused_before_it_is_half_given(
+    nursery: trio.Nursery, oven: Oven
+) -> None:
+    cook = await at_work(nursery, oven)
+    await cook.ref.call(Cook.order, "cake")
+    await wait_all_tasks_blocked()
+    reply = oven.later.pop()
+
+    with pytest.raises(RuntimeError):
+        await trio.to_thread.run_sync(reply.send, "baked cake")
+    await trio.to_thread.run_sync(trio.from_thread.run_sync, reply.send, "baked cake")
+    await wait_all_tasks_blocked()
+
+    assert cook.told() == ["baked cake"]
+    await end(cook, oven)
+
+
+async def test_a_pending_of_another_run_is_not_monitored(nursery: trio.Nursery, oven: Oven) -> None:
+    cook = await at_work(nursery, oven)
+    await cook.ref.call(Cook.order, "cake")
+    await wait_all_tasks_blocked()
+
+    async def elsewhere() -> None:
+        cook.monitor(cook.pending[0])
+
+    with pytest.raises(RuntimeError, match="monitor outside its run of trio"):
+        await trio.to_thread.run_sync(trio.run, elsewhere)
+    await end(cook, oven)
+
+
+@attrs.define
+class Scene:
+    """Three requests that are watched, made anew for each step."""
+
+    cook: Cook | None = None
+
+    async def run(self) -> None:
+        self.cook = None
+        async with trio.open_nursery() as nursery:
+            oven = Oven()
+            ref = await start(nursery, lambda: oven)
+            cook = self.cook = Cook(ref)
+            await start(nursery, lambda: cook)
+            for what in ("bread", "slow", "cake"):
+                await cook.ref.call(Cook.order, what)
+            await trio.sleep(2)
+            await stop(ref)
+            await wait_all_tasks_blocked()
+            assert cook.told() == ["baked bread", "baked slow", ActorExited]
+            await stop(cook.ref)
+
+    async def check(self) -> None:
+        if self.cook is not None and hasattr(self.cook, "_process"):
+            assert not self.cook._process.watchers
+            assert len({each.monitor for each in self.cook.results}) == len(self.cook.results)
+
+
+def test_a_result_comes_once_or_not_at_all_at_whatever_step_all_is_cancelled() -> None:
+    scene = Scene()
+
+    assert every_step(scene.run, scene.check) > 20
