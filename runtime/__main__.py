@@ -13,13 +13,19 @@ rests = __name__ == "__main__" and one_lane and gc.isenabled()
 if rests:
     gc.disable()
 
-from .unneeded import import_msgspec, import_trio  # noqa: E402
+try:
+    from .unneeded import import_msgspec, import_trio
 
-import_trio()
-import_msgspec()
+    import_trio()
+    import_msgspec()
 
-from .bootstrap import main  # noqa: E402
-from .ending import STOP_LIMIT, end_within  # noqa: E402
+    from .bootstrap import main
+    from .ending import STOP_LIMIT, end_within
+except Exception as error:
+    from .wrong_build import end_if_wrong_build
+
+    end_if_wrong_build(error)
+    raise
 
 
 def __getattr__(name: str) -> object:

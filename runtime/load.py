@@ -206,7 +206,11 @@ def _patched() -> Any:
 
 def _import_error(name: str, error: BaseException) -> InitError:
     if isinstance(error, ImportError):
+        from .wrong_build import wrong_build
+
         words = f"Unable to import module '{name}': {error}"
+        if fault := wrong_build(error):
+            words = f"{words}; {fault}"
         frames = traceback.extract_tb(error.__traceback__)
         # Of a module that is not there, all frames are the import system's, and okibi's above them.
         stack = init_error(error).stack if any(is_users(f.filename) for f in frames) else ()

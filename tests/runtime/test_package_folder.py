@@ -1,19 +1,23 @@
 """A package as README lays it out: okibi and what it needs in a folder of its own.
 
-What the function bundles beside it is the function's, in the function's version.
+What the function bundles beside it is the function's, in the function's version. What was built for
+another Python or processor is told of in one sentence.
 """
 
 import importlib.metadata
 import importlib.util
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
+import trio
 from packaging.requirements import Requirement
 
-from tests.runtime.sandbox import ROOT, Running, running
+from tests.runtime.sandbox import ROOT, Running, running, without_lambda
 
 # What okibi has imported when the user's code begins; README lists the same.
 IMPORTED = {
@@ -89,8 +93,8 @@ def package(tmp_path: Path) -> Path:
     return folder.parent
 
 
-def served(package: Path) -> AbstractAsyncContextManager[Running]:
-    environment = {"PYTHONPATH": f"{package}/okibi"}
+def served(package: Path, **environment: str) -> AbstractAsyncContextManager[Running]:
+    environment["PYTHONPATH"] = f"{package}/okibi"
     return running("app.handler", task_root=package, environment=environment, command=COMMAND)
 
 
@@ -117,3 +121,125 @@ async def test_pydantic_works_with_a_newer_typing_extensions_than_okibi_s(packag
 
     async with served(package) as sandbox:
         assert await sandbox.ask({"number": "7"}) == [7, f"{package}/typing_extensions.py"]
+
+
+# -- built for another Python or processor
+
+
+OTHER = "cpython-399-sparc64-linux-gnu"
+THIS = EXTENSION_SUFFIXES[0]
+FITS = f"--python-version {sys.version_info[0]}.{sys.version_info[1]} --only-binary=:all:"
+# The head of an ELF file for a processor of IBM's.
+FOREIGN = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00\x16\x00" + bytes(44)
+
+
+def build_for_another(name: str, package: Path) -> None:
+    """Have the compiled modules of a package that is linked be those of another build."""
+    linked = package / name
+    real = linked.resolve()
+    linked.unlink()
+    shutil.copytree(real, linked)
+    for file in [*linked.rglob(f"*{THIS}")]:
+        file.rename(file.with_name(file.name.replace(THIS, f".{OTHER}.so")))
+
+
+@pytest.mark.parametrize("name", ["httptools", "msgspec"])
+@pytest.mark.parametrize("log", ["Text", "JSON"])
+async def test_a_package_for_another_python_is_refused_in_one_sentence(
+    name: str, log: str, package: Path
+) -> None:
+    (package / "app.py").write_text("def handler(event, context): pass")
+    build_for_another(name, package / "okibi")
+
+    async with served(package, AWS_LAMBDA_LOG_FORMAT=log) as sandbox:
+        told = await sandbox.ask()
+
+    assert (told["errorType"], told["stackTrace"]) == ("Runtime.PlatformMismatch", [])
+    message = told["errorMessage"]
+    assert message.startswith(f"{package}/okibi/{name}/")
+    assert (
+        f"{OTHER}.so was built for Python 3.99 (sparc64-linux-gnu), and this is Python " in message
+    )
+    assert FITS in message
+    said = [line for line in sandbox.lines if not line.startswith("INIT_REPORT")]
+    assert len(said) == 1
+    assert message in said[0]
+
+
+async def test_without_a_runtime_api_the_sentence_is_in_the_log_and_the_exit_is_1(
+    package: Path,
+) -> None:
+    build_for_another("httptools", package / "okibi")
+    environment = {**without_lambda(), "PYTHONPATH": f"{package}/okibi"}
+
+    done = await trio.run_process(
+        [*COMMAND, "app.handler"],
+        env=environment,
+        capture_stdout=True,
+        capture_stderr=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert done.stdout.startswith(b"[ERROR] Runtime.PlatformMismatch: ")
+
+
+async def test_an_import_of_okibi_s_that_fails_otherwise_is_a_traceback(package: Path) -> None:
+    (package / "okibi" / "httptools").unlink()
+    environment = {**without_lambda(), "PYTHONPATH": f"{package}/okibi"}
+
+    done = await trio.run_process(
+        [*COMMAND, "app.handler"],
+        env=environment,
+        capture_stdout=True,
+        capture_stderr=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.endswith(b"ModuleNotFoundError: No module named 'httptools'\n")
+
+
+COMPILED = {
+    "import bundled.inner": f"bundled/inner.{OTHER}.so",
+    "from bundled import inner": f"bundled/inner.{OTHER}.so",
+    "import alone": "alone.cp399-win_amd64.pyd",
+    "import alone as other": "alone.cpython-399-darwin.so",
+    "import bundled.foreign": "bundled/foreign.abi3.so",
+}
+
+
+@pytest.mark.parametrize(("statement", "file"), COMPILED.items())
+async def test_a_compiled_module_of_the_user_s_for_another_python_is_named_behind_the_error(
+    statement: str, file: str, package: Path
+) -> None:
+    (package / "bundled").mkdir()
+    (package / "bundled" / "__init__.py").write_text("")
+    (package / file).write_bytes(FOREIGN)
+    (package / "app.py").write_text(f"{statement}\ndef handler(event, context): pass")
+
+    async with served(package) as sandbox:
+        told = await sandbox.ask()
+
+    assert told["errorType"] == "Runtime.ImportModuleError"
+    assert told["errorMessage"].startswith("Unable to import module 'app': ")
+    assert f"; {package}/{file} was built for " in told["errorMessage"]
+    assert FITS in told["errorMessage"]
+
+
+@pytest.mark.parametrize("beside", ["", f"inner.{OTHER}.so", f"absent{THIS}"])
+async def test_an_import_that_fails_for_another_cause_has_the_official_words_alone(
+    beside: str, package: Path
+) -> None:
+    (package / "bundled").mkdir()
+    (package / "bundled" / "__init__.py").write_text("")
+    if beside:
+        (package / "bundled" / beside).write_bytes(b"")
+    (package / "app.py").write_text("import bundled.absent")
+
+    async with served(package) as sandbox:
+        told = await sandbox.ask()
+
+    words = "Unable to import module 'app': "
+    assert told["errorMessage"].startswith(words)
+    assert "was built for" not in told["errorMessage"]
