@@ -213,9 +213,8 @@ class Ref(Address[A_co]):
     def stop(self, reason: ExitReason = SHUTDOWN, *, grace: float | None = None) -> None:
         """Ask it to end; its grace begins, after which it is killed (OTP: `gen_server:stop/3`).
 
-        It does not wait for the end; `actors.stop` does. NORMAL ends it as any reason does, and
-        `terminate` runs (OTP: `exit/2` with `normal` is ignored). Asked again, it keeps the first
-        reason.
+        It does not wait for the end; `actors.stop` does. NORMAL ends it as any reason does (OTP:
+        `exit/2` with `normal` is ignored). Asked again, it keeps the first reason.
 
         Args:
             reason: what its `terminate`, its monitors and its supervisor are told.
