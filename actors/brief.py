@@ -1,11 +1,63 @@
-"""Values as logs and errors show them: cut short, and whatever a user's `__repr__` does.
+"""Exceptions, classes and values in the words of logs and errors: cut short, and safe to ask for.
 
-One of them may be an event of 6 MB. Another refuses to be shown at all: a whole number of more
-than 4,300 digits raises ValueError. The news of an end must not fail for it, since callers wait
-for that news.
+The text of an exception, its attributes and its class belong to a user. Any of them may be 50 MB
+long, or raise, and the news of an end must not fail for that: callers wait for it. So okibi reads
+an exception through the functions of this module only. The same is true of a `__repr__`.
 """
 
 import reprlib
+from types import TracebackType
+from typing import Any, Final
+
+import trio
+
+# Characters of an exception's text: in the middle of a sentence; where the text stands alone, as in
+# a traceback and in the body of an error.
+IN_A_SENTENCE: Final = 1000
+ALONE: Final = 65_536
+
+_NAME: Any = type.__dict__["__name__"]
+_TRACEBACK: Any = BaseException.__dict__["__traceback__"]
+
+
+def class_name(kind: type[Any]) -> str:
+    """The name of a class, whatever its metaclass does."""
+    name: str = _NAME.__get__(kind)
+    return name
+
+
+def said(error: BaseException, limit: int = IN_A_SENTENCE) -> str:
+    """The text of an exception, cut after `limit` characters."""
+    try:
+        text = str(error)
+    except BaseException as broken:
+        if interrupts(broken):
+            raise
+        return f"<its text raised {class_name(type(broken))}>"
+    return cut(text, limit)
+
+
+def cut(text: str, limit: int) -> str:
+    """A text, cut after `limit` characters."""
+    # `__str__` may return a subclass, whose methods are a user's.
+    short = str.__getitem__(text, slice(limit))
+    return short if str.__len__(text) <= limit else f"{short} [cut]"
+
+
+def traceback_of(error: BaseException) -> TracebackType | None:
+    """The traceback of an exception, whatever its class does."""
+    trace: TracebackType | None = _TRACEBACK.__get__(error)
+    return trace
+
+
+def interrupts(error: BaseException) -> bool:
+    """Whether an exception may be Ctrl-C, so that it must not be discarded.
+
+    Actors are protected from Ctrl-C: a KeyboardInterrupt inside one was raised by a user's code.
+    """
+    if not issubclass(type(error), KeyboardInterrupt):
+        return False
+    return not (trio.lowlevel.in_trio_task() and trio.lowlevel.currently_ki_protected())
 
 
 class _Brief(reprlib.Repr):
@@ -18,8 +70,10 @@ class _Brief(reprlib.Repr):
     def repr1(self, x: object, level: int) -> str:
         try:
             return super().repr1(x, level)
-        except (Exception, SystemExit) as error:
-            return f"<{type(x).__name__}, its repr raised {type(error).__name__}>"
+        except BaseException as error:
+            if interrupts(error):
+                raise
+            return f"<{class_name(type(x))}, its repr raised {class_name(type(error))}>"
 
     def repr_int(self, x: int, level: int) -> str:
         # Since 3.14 one that cannot be shown has its address for that, which is no two runs' same.
@@ -28,11 +82,3 @@ class _Brief(reprlib.Repr):
 
 
 brief = _Brief(100).repr
-
-
-def said(error: BaseException) -> str:
-    """What an exception says; its `__str__` is a user's."""
-    try:
-        return str(error)
-    except (Exception, SystemExit):
-        return "its __str__ failed"

@@ -6,7 +6,6 @@ start that goes well makes no attrs class for it.
 """
 
 import logging
-import traceback
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
@@ -159,9 +158,7 @@ def _report_of(
 def _traceback(error: BaseException | None, *, whole: bool) -> str:
     if error is None:
         return ""
-    if whole:
-        return "".join(traceback.format_exception(error))
-    return "".join(traceback.format_tb(error.__traceback__))
+    return logs.traceback_text(error, words=whole)
 
 
 def _number(count: int, what: str) -> str:

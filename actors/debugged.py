@@ -19,7 +19,7 @@ import trio
 from trio.lowlevel import ParkingLot
 
 from . import logs
-from .exits import NOTHING, CallCycle, Exit, ExitReason, crash_in, crashed
+from .exits import NOTHING, CallCycle, Exit, ExitReason, crash_in, crashed, is_a
 from .hooks import awaited
 from .process import LAST, Process
 from .request import Request
@@ -98,9 +98,11 @@ class Debug:
     def left(self, message: object, error: BaseException) -> None:
         """An exception has left it; a cancellation is none."""
         crash = crash_in(error)
-        if isinstance(crash, Exit):
+        if crash is None:
+            return
+        if is_a(crash, Exit):
             self._note("exit", message, reason=crash.reason)
-        elif crash is not None:
+        else:
             self._note("crash", message, reason=crashed(crash))
 
     def _count(self, came: int = 0, went: int = 0) -> None:

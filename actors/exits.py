@@ -15,14 +15,17 @@ millisecond, and a reason is compared far more often than it is taken apart.
 
 import signal
 import threading
-from typing import Final, Literal, TypeVar, cast
+from typing import Any, Final, Literal, TypeGuard, TypeVar, cast
 
 import attrs
 import trio
 
-from .brief import brief, said
+from .brief import brief, class_name, said, traceback_of
 
 Leaf = TypeVar("Leaf", bound=BaseException)
+# As they are read of any group, whatever its class does.
+_EXCEPTIONS: Any = BaseExceptionGroup.__dict__["exceptions"]
+_MESSAGE: Any = BaseExceptionGroup.__dict__["message"]
 Kind = Literal["normal", "shutdown", "killed", "crashed", "noproc"]
 
 
@@ -52,8 +55,9 @@ class ExitReason:
     def __str__(self) -> str:
         if self.detail is None:
             return self.kind
-        if self.error is not None:
-            return f"{self.kind} ({type(self.error).__name__}: {said(self.error)})"
+        error = self.error
+        if error is not None:
+            return f"{self.kind} ({class_name(type(error))}: {said(error)})"
         return f"{self.kind} ({brief(self.detail)})"
 
 
@@ -134,7 +138,17 @@ class Refusal(Exception):
     """
 
 
-class ActorExited(Exception):
+class _Late(Exception):
+    """An exception that makes its text when the text is read.
+
+    Those who wait hear of an end before a user's `__str__` has its turn.
+    """
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+
+class ActorExited(_Late):
     """The actor one spoke to has ended, or ended before it answered (OTP: `gen_server:call`).
 
     The exception that crashed it, if any, is this one's `__cause__`.
@@ -145,10 +159,15 @@ class ActorExited(Exception):
     """
 
     def __init__(self, path: str, reason: ExitReason, doing: str = "") -> None:
-        super().__init__(f"{path} is gone: {reason}{doing and f', asked for {doing}'}")
+        super().__init__(path, reason.kind, doing)
         self.path = path
         self.reason = reason
         self.__cause__ = reason.error
+        self._doing = doing
+
+    def __str__(self) -> str:
+        asked = f", asked for {self._doing}" if self._doing else ""
+        return f"{self.path} is gone: {self.reason}{asked}"
 
 
 class NoProcess(ActorExited):
@@ -160,6 +179,8 @@ class NoProcess(ActorExited):
     def __init__(self, key: object, why: str = "start one with name=...") -> None:
         super().__init__(str(key), NO_PROCESS)
         self.args = (f"no actor is registered as {brief(key)}: {why}",)
+
+    __str__ = Exception.__str__
 
 
 class CallCycle(RuntimeError):
@@ -181,14 +202,17 @@ class CallingSelf(CallCycle):
     """An actor called itself and would have waited for ever (OTP: `calling_self`)."""
 
 
-class StartError(Exception):
+class StartError(_Late):
     """An actor did not start: it is this exception's `path`, and `reason` says why."""
 
     def __init__(self, path: str, reason: ExitReason) -> None:
-        super().__init__(f"{path} did not start: {reason}")
+        super().__init__(path, reason.kind)
         self.path = path
         self.reason = reason
         self.__cause__ = reason.error
+
+    def __str__(self) -> str:
+        return f"{self.path} did not start: {self.reason}"
 
 
 def reason_for(
@@ -206,7 +230,7 @@ def reason_for(
     """
     cut, crash = (False, None) if error is None else _split(error)
     if crash is not None:
-        return crash.reason if isinstance(crash, Exit) else crashed(crash)
+        return crash.reason if is_a(crash, Exit) else crashed(crash)
     if killed:
         return KILLED
     if asked is not None:
@@ -217,7 +241,7 @@ def reason_for(
 def farewell_in(error: BaseException) -> object:
     """The last reply that an Exit in it gives, NOTHING if there is none."""
     crash = crash_in(error)
-    return crash.reply if isinstance(crash, Exit) else NOTHING
+    return crash.reply if crash is not None and is_a(crash, Exit) else NOTHING
 
 
 def interrupted(error: BaseException | None) -> bool:
@@ -233,6 +257,11 @@ def sigint_raises() -> bool:
     return here and (taken is signal.default_int_handler or by == "trio")
 
 
+def is_a(error: BaseException, kind: type[Leaf]) -> TypeGuard[Leaf]:
+    """Whether an exception is of a kind. `isinstance` may ask the exception itself, a user's."""
+    return issubclass(type(error), kind)
+
+
 def leaf_in(error: BaseException, kind: type[Leaf]) -> Leaf | None:
     """The first exception of a kind in an error, alone or in a group; None if there is none.
 
@@ -241,11 +270,9 @@ def leaf_in(error: BaseException, kind: type[Leaf]) -> Leaf | None:
     waiting = [error]
     while waiting:
         each = waiting.pop()
-        if isinstance(each, kind):
+        if is_a(each, kind):
             return each
-        if isinstance(each, BaseExceptionGroup):
-            group = cast("BaseExceptionGroup[BaseException]", each)
-            waiting += reversed(group.exceptions)
+        waiting += reversed(_members(each))
     return None
 
 
@@ -264,22 +291,29 @@ def uncancelled(error: BaseException) -> BaseException | None:
     """An error without the Cancelled in it: itself if it has none, None if there is no more."""
     if leaf_in(error, trio.Cancelled) is None:
         return error
-    if not isinstance(error, BaseExceptionGroup):
+    if not issubclass(type(error), BaseExceptionGroup):
         return None
     group = cast("BaseExceptionGroup[BaseException]", error)
     try:
         return BaseExceptionGroup.split(group, trio.Cancelled)[1]
     except BaseException:
         # One in it is of a class of the user's that cannot be made anew.
-        rest = [left for each in group.exceptions if (left := uncancelled(each)) is not None]
+        rest = [left for each in _members(group) if (left := uncancelled(each)) is not None]
         if not rest:
             return None
-        return BaseExceptionGroup(group.message, rest).with_traceback(group.__traceback__)
+        message: str = _MESSAGE.__get__(group)
+        return BaseExceptionGroup(message, rest).with_traceback(traceback_of(group))
 
 
 def _alone(error: BaseException) -> BaseException:
     """The exception a nursery has wrapped, when it is the only one."""
-    if not isinstance(error, BaseExceptionGroup):
-        return error
-    group = cast("BaseExceptionGroup[BaseException]", error)
-    return _alone(group.exceptions[0]) if len(group.exceptions) == 1 else group
+    members = _members(error)
+    return _alone(members[0]) if len(members) == 1 else error
+
+
+def _members(error: BaseException) -> tuple[BaseException, ...]:
+    """Those of a group, past a class of the user's; none of what is no group."""
+    members: tuple[BaseException, ...] = ()
+    if is_a(error, BaseExceptionGroup):
+        members = _EXCEPTIONS.__get__(error)
+    return members

@@ -7,8 +7,15 @@ a line of its log, and its crash report over the next.
 
 import logging
 import os
-from collections.abc import Callable
-from typing import Any
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import Any, Final
+
+from .brief import ALONE, class_name, cut, interrupts, said, traceback_of
+
+# Characters of a traceback: its frames, and what each exception in it says.
+TRACEBACK: Final = 2 * ALONE
 
 
 def write_to_stderr(words: str) -> None:
@@ -45,18 +52,74 @@ class Unfailing(logging.Logger):
         # One more frame for logging to skip when it looks for who logs.
         how["stacklevel"] = how.get("stacklevel", 1) + 1
         try:
-            super()._log(level, msg, args, *rest, **how)
-        except Exception as error:
+            super()._log(level, msg, args, *rest, **_with_triple(how))
+        except BaseException as error:
+            if interrupts(error):
+                raise
             file, line, *_ = self.findCaller(stacklevel=how["stacklevel"])
             place = f"{self.name}, {file}:{line}"
-            type(self).instead(f"a line could not be logged ({place}): {type(error).__name__}")
+            type(self).instead(f"a line could not be logged ({place}): {class_name(type(error))}")
+
+    def makeRecord(self, *args: Any, **more: Any) -> logging.LogRecord:  # noqa: N802, logging's
+        record = super().makeRecord(*args, **more)
+        if record.exc_info:
+            # What every formatter takes, if it is there, instead of making it.
+            record.exc_text = exception_text(record.exc_info)
+        return record
 
 
 def log_or_raise(
     logger: logging.Logger, level: int, message: str, *args: object, **how: Any
 ) -> None:
     """As `logger.log`, but what logging raises is the caller's, who has other words for it."""
-    logging.Logger._log(logger, level, message, args, stacklevel=2, **how)
+    logging.Logger._log(logger, level, message, args, stacklevel=2, **_with_triple(how))
+
+
+def exception_text(
+    told: "tuple[type[BaseException] | None, BaseException | None, TracebackType | None]",
+) -> str:
+    """What `logging.Formatter.formatException` makes of an exception, but cut."""
+    # `logger.exception` outside an `except` block has none.
+    return "NoneType: None" if told[1] is None else traceback_text(told[1]).removesuffix("\n")
+
+
+def _with_triple(how: dict[str, Any]) -> dict[str, Any]:
+    """Give logging the triple it would make of an exception, whose attributes are a user's."""
+    error: Any = how.get("exc_info")
+    if issubclass(type(error), BaseException):
+        how["exc_info"] = (type(error), error, traceback_of(error))
+    return how
+
+
+def traceback_text(error: BaseException, *, words: bool = True) -> str:
+    """An exception as Python prints it, with what stands behind it, but cut.
+
+    Args:
+        error: which.
+        words: whether what it says belongs to it; without, the frames alone.
+    """
+    trace = traceback_of(error)
+    if not words:
+        return "".join(traceback.format_tb(trace))
+    try:
+        whole = traceback.TracebackException(type(error), error, trace, compact=True)
+        return "".join(_cut_lines(whole.format()))
+    except BaseException as broken:
+        if interrupts(broken):
+            raise
+        last = f"{class_name(type(error))}: {said(error, ALONE)}\n"
+        return "".join([*traceback.format_tb(trace), last])
+
+
+def _cut_lines(pieces: Iterable[str]) -> Iterator[str]:
+    left = TRACEBACK
+    for piece in pieces:
+        told = piece if len(piece) <= ALONE else f"{cut(piece, ALONE)}\n"
+        left -= len(told)
+        if left < 0:
+            yield "[cut]\n"
+            return
+        yield told
 
 
 def logger(name: str) -> logging.Logger:

@@ -46,6 +46,7 @@ from trio.lowlevel import (
 )
 
 from . import hooks, logs
+from .brief import class_name
 from .exits import (
     IGNORED,
     KILLED,
@@ -60,6 +61,7 @@ from .exits import (
     checked,
     farewell_in,
     interrupted,
+    is_a,
     reason_for,
     sigint_raises,
 )
@@ -270,8 +272,8 @@ class Process:
             with self._kill:
                 reason = await self._run()
                 if self.phase is Phase.STARTING:
-                    self.failed = True
-                    reason = IGNORED if isinstance(reason.error, Ignore) else reason
+                    error = reason.error
+                    reason = IGNORED if error is not None and is_a(error, Ignore) else reason
                 else:
                     # The door is closed: what it is asked for now fails at once.
                     self.reason = self.doom = reason
@@ -392,6 +394,8 @@ class Process:
 
     def _end(self, reason: ExitReason) -> None:
         """Name, callers, monitors: whoever sees the Down can have the name at once."""
+        # Whatever brought it here: what has not started by now never will.
+        self.failed = self.phase is Phase.STARTING
         self.reason = self.doom = reason
         self.phase = Phase.DEAD
         if self.release_name is not None:
@@ -426,10 +430,11 @@ class Process:
             error, actor = reason.error, self.actor
             told = error is not None and actor is not None and actor._was_told(error)
             log_crash(self, reason, left, told=told)
-        except Exception:
-            # Without the crash's own words: a hook that was to redact them may be what failed.
+        except BaseException as failed:
+            # Without what either says: a hook that was to redact it may be what failed.
             where = f"{self.path} (incarnation {self.incarnation})"
-            logger.exception("%s ended: %s; its crash report failed", where, reason.kind)
+            kind, why = reason.kind, class_name(type(failed))
+            logger.error("%s ended: %s; its crash report failed with %s", where, kind, why)
 
     # -- who waits for a change
 

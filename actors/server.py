@@ -10,7 +10,8 @@ import trio
 from trio.lowlevel import current_clock
 
 from .actor import Actor
-from .exits import Refusal, crash_in
+from .brief import said
+from .exits import Refusal, crash_in, is_a
 from .hooks import awaited, no_async
 from .process import LAST, ON_BEHALF, Process, logger
 from .ref import Ref
@@ -271,19 +272,21 @@ class Server(Actor):
         except TypeError as mistake:
             if _fits(method, request.args, request.kwargs):
                 raise
-            return self._refuse(request, f"cannot take this: {mistake}{_advice(method, request)}")
+            advice = _advice(method, request)
+            return self._refuse(request, f"cannot take this: {said(mistake)}{advice}")
         if not hasattr(reply, "__await__") and not isawaitable(reply):
             return self._refuse(request, f"has a {request.method}, but it is no async method")
         try:
             answer = await reply
         except BaseException as error:
-            if isinstance(error, TypeError) and not _fits(method, request.args, request.kwargs):
+            if is_a(error, TypeError) and not _fits(method, request.args, request.kwargs):
                 # What decorates it takes anything, and has found out only now.
-                return self._refuse(request, f"cannot take this: {error}{_advice(method, request)}")
+                advice = _advice(method, request)
+                return self._refuse(request, f"cannot take this: {said(error)}{advice}")
             # A nursery that the method has opened wraps it, and puts Cancelled beside it, of which
             # the loop hears again. In no variable that outlives this block, as its traceback holds
             # this frame.
-            if not isinstance(crash_in(error), Refusal):
+            if not is_a(crash_in(error) or error, Refusal):
                 raise
             return self._refused(request, cast("Refusal", crash_in(error)))
         if answer is not _NO_REPLY:
@@ -303,7 +306,7 @@ class Server(Actor):
 
     def _refused(self, request: Request, refusal: Refusal) -> Exception:
         if not request.wanted:
-            logger.warning("%s refused %s: %s", self._process.path, request, refusal)
+            logger.warning("%s refused %s: %s", self._process.path, request, said(refusal))
         request.fail(refusal)
         return refusal
 

@@ -27,6 +27,7 @@ from typing import Literal, Protocol, TypedDict, cast
 
 import attrs
 
+from .brief import class_name, interrupts, said
 from .exits import NOTHING, ExitReason
 from .request import Request, shown
 
@@ -149,7 +150,9 @@ def show(
         redact = getattr(actor, "format_status", None)
         status = given if redact is None else redact(given)
         return _as_texts(status, whole=status.reason is reason)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if interrupts(error):
+            raise
         return _nothing_of(error, message, reason)
 
 
@@ -159,16 +162,22 @@ def _as_texts(status: Status, *, whole: bool) -> Shown:
         state={str(name): shown(value) for name, value in status.state.items()},
         message="" if status.message is None else shown(status.message),
         reply="" if status.reply is NOTHING else shown(status.reply),
-        reason="" if reason is None else str(reason),
+        reason=_reason(reason),
         log=tuple(status.log),
         whole=whole,
     )
 
 
+def _reason(reason: object) -> str:
+    if reason is None:
+        return ""
+    return said(reason) if isinstance(reason, BaseException) else str(reason)
+
+
 def _nothing_of(failure: BaseException, message: object, reason: object) -> Shown:
     """What is left to show when the redaction itself, or a `__repr__`, has failed."""
     return Shown(
-        state={"": f"not shown: its format_status or a repr raised {type(failure).__name__}"},
+        state={"": f"not shown: its format_status or a repr raised {class_name(type(failure))}"},
         message="" if message is None else _kind_of(message),
         reply="...",
         reason="" if reason is None else _kind_of(reason),
@@ -182,8 +191,8 @@ def _kind_of(value: object) -> str:
         return f"{value.method}(...)"
     if isinstance(value, ExitReason):
         error = value.error
-        return value.kind if error is None else f"{value.kind} ({type(error).__name__})"
-    return f"a {type(value).__name__}"
+        return value.kind if error is None else f"{value.kind} ({class_name(type(error))})"
+    return f"a {class_name(type(value))}"
 
 
 def _attributes(actor: object) -> "tuple[attrs.Attribute[object], ...]":

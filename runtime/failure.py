@@ -17,7 +17,8 @@ from collections.abc import Callable, Sequence
 from types import CodeType, TracebackType
 from typing import Any, TypeVar
 
-from actors.exits import leaf_in
+from actors.brief import ALONE, class_name, cut, said, traceback_of
+from actors.exits import is_a, leaf_in
 from actors.frames import Frames
 
 from .chain import Related, behind
@@ -32,8 +33,8 @@ Told = tuple[str, str, Sequence[traceback.FrameSummary]]
 CAUSE_LIMIT = 60 * 1024
 # Above 6,291,556 bytes the official emulator panics on an error's body.
 BODY_LIMIT = 1024 * 1024
-# Of a character JSON makes six bytes at most, and twelve of one beyond the sixteen bits.
-MESSAGE_LIMIT = BODY_LIMIT // 16
+# A sixteenth of that: of a character JSON makes six bytes, twelve of one beyond the sixteen bits.
+MESSAGE_LIMIT = ALONE
 # A recursion that ran away has a thousand; a line of minified code has a million characters.
 FRAMES, FRAME_LIMIT = 100, 1000
 # Of those, what the errors behind it may take.
@@ -133,10 +134,10 @@ def foremost(crash: BaseException) -> BaseException:
 def error_json(kind: str, message: str, stack: Sequence[str] = (), request_id: str = "") -> bytes:
     """An error's body."""
     body = {
-        "errorMessage": _cut(message, MESSAGE_LIMIT),
-        "errorType": _cut(kind, TYPE_LIMIT),
+        "errorMessage": cut(message, MESSAGE_LIMIT),
+        "errorType": cut(kind, TYPE_LIMIT),
         "requestId": request_id,
-        "stackTrace": [_cut(entry, FRAME_LIMIT) for entry in stack[-FRAMES:]],
+        "stackTrace": [cut(entry, FRAME_LIMIT) for entry in stack[-FRAMES:]],
     }
     return encoded(body)
 
@@ -171,14 +172,14 @@ def handler_error(error: BaseException, request_id: str) -> Outcome:
     try:
         return _handler_error(error, request_id)
     except BaseException as broken:
-        kind = _name(type(error))
-        words = f"<the error cannot be told: {_name(type(broken))}>"
+        kind = class_name(type(error))
+        words = f"<the error cannot be told: {class_name(type(broken))}>"
         body = error_json(kind, words, (), request_id)
         return Outcome(body, error_type=_function_error(kind))
 
 
 def _handler_error(error: BaseException, request_id: str) -> Outcome:
-    kind, message = type(error).__name__, _message(error)
+    kind, message = class_name(type(error)), _message(error)
     related = behind(error)
     return Outcome(
         error_json(kind, message, _stack(error, related), request_id),
@@ -191,14 +192,18 @@ def init_error(error: BaseException) -> InitError:
     """What an exception at import, or of an actor's start, is reported as."""
     if isinstance(error, InitError):
         return error
-    return InitError(type(error).__name__, _message(error), _stack(error, behind(error)))
+    kind = class_name(type(error))
+    try:
+        return InitError(kind, _message(error), _stack(error, behind(error)))
+    except BaseException as broken:
+        return InitError(kind, f"<the error cannot be told: {class_name(type(broken))}>")
 
 
 def _stack(error: BaseException, related: Sequence[Related]) -> tuple[str, ...]:
     """The entries of an error's stack, and behind them those of what it came of."""
     rest: list[str] = []
     for relation, other in related:
-        rest.append(f"  {relation}{type(other).__name__}: {_cut(_message(other), FRAME_LIMIT)}\n")
+        rest.append(f"  {relation}{class_name(type(other))}: {cut(_message(other), FRAME_LIMIT)}\n")
         rest += _entries(other)[-BEHIND:]
     rest = rest[:BEHIND]
     return (*_entries(error)[-(FRAMES - len(rest)) :], *rest)
@@ -206,7 +211,7 @@ def _stack(error: BaseException, related: Sequence[Related]) -> tuple[str, ...]:
 
 def _entries(error: BaseException) -> list[str]:
     # As plain tuples: with their columns, frames would be marked with lines of `^^^^`.
-    frames = user_frames(error.__traceback__)
+    frames = user_frames(traceback_of(error))
     return traceback.format_list([(f.filename, f.lineno or 0, f.name, f.line) for f in frames])
 
 
@@ -276,35 +281,26 @@ def as_raised(error: BaseException) -> BaseException:
     return error if any(is_users(frame.filename) for frame in frames) else stopped
 
 
-def _name(kind: type[BaseException]) -> str:
-    # Past a metaclass.
-    name: str = type.__dict__["__name__"].__get__(kind)
-    return name
-
-
 def _message(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except BaseException as broken:
-        text = f"<its text raised {_name(type(broken))}>"
-    if isinstance(error, SystemExit) and error.code is None:
+    text = said(error, MESSAGE_LIMIT)
+    if is_a(error, SystemExit) and error.code is None:
         text = "sys.exit()"
     if _needs_asyncio(error, text):
         return text + _NEEDS_ASYNCIO
     if _needs_trio(error, text):
         return text + _NEEDS_TRIO
-    if isinstance(error, RuntimeError) and text == _IN_A_RUN:
+    if is_a(error, RuntimeError) and text == _IN_A_RUN:
         return text + _NEEDS_ASYNC_DEF
-    in_thread = isinstance(error, RuntimeError) and "no current event loop in thread" in text
+    in_thread = is_a(error, RuntimeError) and "no current event loop in thread" in text
     return text + _NEEDS_LOOP if in_thread and _MAIN not in text else text
 
 
 def _needs_asyncio(error: BaseException, text: str) -> bool:
     """Whether code that is written for asyncio has found trio instead."""
-    if isinstance(error, RuntimeError):
+    if is_a(error, RuntimeError):
         found = "no running event loop" in text or f"no current event loop {_MAIN}" in text
     else:
-        found = isinstance(error, TypeError) and "received unrecognized yield message" in text
+        found = is_a(error, TypeError) and "received unrecognized yield message" in text
     if not found:
         return False
     frames = traceback.extract_tb(error.__traceback__)
@@ -314,7 +310,7 @@ def _needs_asyncio(error: BaseException, text: str) -> bool:
 def _needs_trio(error: BaseException, text: str) -> bool:
     """Whether code that is written for trio has found okibi's loop of asyncio's instead."""
     found = "must be called from async context", "Task got bad yield: <class 'trio."
-    if not isinstance(error, RuntimeError) or not text.startswith(found):
+    if not is_a(error, RuntimeError) or not text.startswith(found):
         return False
     return any(f.filename.startswith(_AIO) for f in traceback.extract_tb(error.__traceback__))
 
@@ -347,20 +343,16 @@ def x_ray_cause(errors: Sequence[Told]) -> bytes:
 
 
 def _told(error: BaseException) -> Told:
-    return type(error).__name__, _message(error), user_frames(error.__traceback__)
+    return class_name(type(error)), _message(error), user_frames(traceback_of(error))
 
 
 def _exception(told: Told, frames: int, characters: int) -> dict[str, Any]:
     kind, message, stack = told
     return {
-        "message": _cut(message, characters),
-        "type": _cut(kind, TYPE_LIMIT),
+        "message": cut(message, characters),
+        "type": cut(kind, TYPE_LIMIT),
         "stack": [{"label": f.name, "path": f.filename, "line": f.lineno} for f in stack[-frames:]],
     }
-
-
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[:limit] + " [cut]"
 
 
 def _working_directory() -> str:

@@ -14,6 +14,8 @@ from typing import Any, Final, cast
 
 import attrs
 
+from actors.brief import ALONE, class_name, said
+
 from .sinks import JSON
 
 TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
@@ -76,8 +78,8 @@ class JsonLines(logging.Formatter):
         if record.exc_info and record.exc_info[0] is not None:
             kind, error, trace = record.exc_info
             told["stackTrace"] = traceback.format_tb(trace)
-            told["errorType"] = kind.__name__
-            told["errorMessage"] = str(error)
+            told["errorType"] = class_name(kind)
+            told["errorMessage"] = said(error, ALONE)
             told["location"] = f"{record.pathname}:{record.funcName}:{record.lineno}"
         tenant = getattr(record, "tenant_id", None)
         if tenant is not None:

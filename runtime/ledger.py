@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from actors import Actor, ActorExited, Address, MailboxFull, Name, Ref, logs
+from actors.brief import class_name
 from actors.loop import others_wait
 
 from .delivery import Delivery
@@ -160,7 +161,7 @@ class Ledger:
         """
         ends = len(self.lanes) == 1
         if ends:
-            kind = type(error).__name__
+            kind = class_name(type(error))
             self.fail(f"{kind} was raised in the middle of okibi's own work, {step}")
         return ends
 

@@ -17,6 +17,8 @@ from typing import Any, cast
 
 import actors
 import supervisors
+from actors.brief import ALONE, said
+from actors.exits import is_a
 
 from .failure import InitError, init_error, is_users
 from .function import Function
@@ -205,17 +207,17 @@ def _patched() -> Any:
 
 
 def _import_error(name: str, error: BaseException) -> InitError:
-    if isinstance(error, ImportError):
+    if is_a(error, ImportError):
         from .wrong_build import wrong_build
 
-        words = f"Unable to import module '{name}': {error}"
+        words = f"Unable to import module '{name}': {said(error, ALONE)}"
         if fault := wrong_build(error):
             words = f"{words}; {fault}"
         frames = traceback.extract_tb(error.__traceback__)
         # Of a module that is not there, all frames are the import system's, and okibi's above them.
         stack = init_error(error).stack if any(is_users(f.filename) for f in frames) else ()
         return InitError("Runtime.ImportModuleError", words, stack)
-    if isinstance(error, SyntaxError):
+    if is_a(error, SyntaxError):
         line = f'  File "{error.filename}" Line {error.lineno}\n    {error.text}'
         return InitError(
             "Runtime.UserCodeSyntaxError", f"Syntax error in module '{name}': {error}", (line,)

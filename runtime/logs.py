@@ -13,6 +13,8 @@ Where okibi departs from the official client, on purpose:
     standard error, and the handler goes on
     no LAMBDA_WARNING before an init error             there 600 characters precede each
     JSON of errors is not escaped to ASCII             as on the managed runtimes since 3.12
+    the text of an exception is cut after 65,536       there it is written whole
+    characters
 """
 
 import logging
@@ -22,9 +24,10 @@ import time
 from collections.abc import MutableMapping
 from contextlib import suppress
 from io import BufferedWriter, RawIOBase, TextIOWrapper
-from typing import Any
+from typing import Any, cast
 
 from actors import logs
+from actors.brief import class_name
 
 from . import current
 from .failure import decoded, to_json
@@ -132,7 +135,10 @@ def _formatter(as_json: bool) -> logging.Formatter:
         from .json_lines import JsonLines
 
         return JsonLines()
-    return logging.Formatter(FORMAT, TIME)
+    formatter: Any = logging.Formatter(FORMAT, TIME)
+    # No subclass: libraries look for this very class, which the official client has.
+    formatter.formatException = logs.exception_text
+    return cast("logging.Formatter", formatter)
 
 
 # -- errors
@@ -148,7 +154,7 @@ def log_error(body: bytes) -> None:
         _log_error(decoded(body))
     except Exception as error:
         # User code has put something into the place of standard output that fails.
-        write_raw(f"the log cannot be written to: {error!r}")
+        write_raw(f"the log cannot be written to: {class_name(type(error))}")
     flush()
 
 

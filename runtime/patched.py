@@ -15,6 +15,8 @@ from typing import Any
 
 import attrs
 
+from actors.brief import ALONE, class_name, said
+
 from .function import Function
 from .handler import is_async, streams, yields
 
@@ -67,7 +69,7 @@ def as_patched(target: Any) -> Any:
         try:
             result = run(event, context)
         except Exception as error:
-            told = {"errorMessage": str(error), "errorType": type(error).__name__}
+            told = {"errorMessage": said(error, ALONE), "errorType": class_name(type(error))}
             client.post_invocation_error(context.aws_request_id, told, "")
             raise
         client.post_invocation_result(context.aws_request_id, result)

@@ -39,7 +39,7 @@ from outcome import Error, Outcome, Value
 from actors import NO_REPLY, SHUTDOWN, Actor, Address, Exit, Pending, Ref, logs
 from actors.brief import brief
 from actors.elsewhere import refuse_elsewhere
-from actors.exits import crash_in
+from actors.exits import crash_in, is_a
 from actors.process import CURRENT, Phase, Process
 from actors.request import Asked, Request
 from actors.results import ResultMonitor, monitor_result
@@ -114,7 +114,7 @@ class Running(Actor):
             value = await begun(self._function, *request.args, **request.kwargs)
         except Exception as error:
             # A nursery that the function has opened wraps an Exit, too.
-            if not isinstance(crash_in(error), Exit):
+            if not is_a(crash_in(error) or error, Exit):
                 request.fail(error)
             raise
         # What else leaves it (Cancelled, SystemExit) is told by the end of its process.

@@ -1,12 +1,14 @@
 """What is shown in logs and errors: short, and never a reason for the news of an end to fail."""
 
 import contextlib
+from collections.abc import Callable
 
 import pytest
 import trio
 
-from actors import ActorExited, Server, shutdown, start
+from actors import NORMAL, Actor, ActorExited, Server, logs, shutdown, start
 from actors.brief import brief, said
+from actors.status import show
 
 
 class Unspeakable(Exception):
@@ -34,7 +36,7 @@ def test_a_value_is_shown_in_short_whatever_its_repr_does(value: object, text: s
 
 def test_what_an_exception_cannot_say_is_said_for_it() -> None:
     assert said(ValueError("broken")) == "broken"
-    assert said(Unspeakable()) == "its __str__ failed"
+    assert said(Unspeakable()) == "<its text raised SystemExit>"
 
 
 class Mute(Exception):
@@ -59,9 +61,54 @@ async def test_callers_are_told_of_an_end_that_cannot_be_put_into_words() -> Non
 
     number = "take(<int, its repr raised ValueError>)"
     assert told == [
-        f"Fragile is gone: crashed (Mute: its __str__ failed), asked for {number}",
+        f"Fragile is gone: crashed (Mute: <its text raised RuntimeError>), asked for {number}",
     ]
 
 
 def test_a_reason_with_such_a_detail_can_be_told() -> None:
     assert str(shutdown(10**5000)) == "shutdown (<int, its repr raised ValueError>)"
+
+
+class Interrupted(Exception):
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+    __repr__ = __str__
+
+
+class Told(Exception):
+    """Whoever formats its traceback reads this."""
+
+    def __getattribute__(self, name: str) -> object:
+        raise KeyboardInterrupt
+
+
+ASK = pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: said(Interrupted()),
+        lambda: brief(Interrupted()),
+        lambda: show(None, Interrupted()),
+        lambda: logs.logger("actors").warning("%s", Interrupted()),
+        lambda: logs.traceback_text(Told()),
+    ],
+)
+
+
+@ASK
+def test_ctrl_c_is_not_discarded(ask: Callable[[], object]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        ask()
+
+
+@ASK
+def test_a_keyboard_interrupt_in_an_actor_is_a_users_own(ask: Callable[[], object]) -> None:
+    class Asks(Actor):
+        async def run(self) -> None:
+            ask()
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            assert await (await start(nursery, Asks)).wait() == NORMAL
+
+    trio.run(main)

@@ -359,7 +359,7 @@ async def test_a_report_that_fails_does_not_break_the_end(
         logger.removeFilter(refuse)
 
     assert caplog.messages == [
-        "/vase (incarnation 1) ended: crashed; its crash report failed",
+        "/vase (incarnation 1) ended: crashed; its crash report failed with RuntimeError",
     ]
 
 

@@ -142,7 +142,7 @@ def test_only_a_crash_has_an_error() -> None:
         (NORMAL, "normal"),
         (shutdown("moved"), "shutdown ('moved')"),
         (crashed(BOOM), "crashed (ValueError: boom)"),
-        (crashed(Mute()), "crashed (Mute: its __str__ failed)"),
+        (crashed(Mute()), "crashed (Mute: <its text raised RuntimeError>)"),
     ],
 )
 def test_a_reason_is_readable_whatever_its_error_does(reason: ExitReason, text: str) -> None:

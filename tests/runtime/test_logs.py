@@ -173,7 +173,7 @@ def test_a_log_that_cannot_be_written_breaks_no_answer(
     monkeypatch.setattr(sys, "stdout", Broken())
     log_error(error_json("E", "m"))
 
-    assert "the log cannot be written to: ZeroDivisionError()" in capfd.readouterr().err
+    assert "the log cannot be written to: ZeroDivisionError" in capfd.readouterr().err
 
 
 def test_a_raw_entry_is_in_the_log_s_format(capfd: pytest.CaptureFixture[str]) -> None:
