@@ -130,7 +130,8 @@ class InvokePath:
             async for piece in answer:
                 await link.send_all(answers.chunk(event_stream.payload_chunk(piece)))
             result = await answer.result()
-        end = event_stream.completion(result, await _log_of(invocation))
+        log = "" if invocation.log is None else await _log_of(invocation, invocation.log)
+        end = event_stream.completion(result, log)
         await link.send_all(answers.chunk(end) + answers.chunk(b""))
 
     async def _carry_out(self, request: Request) -> tuple[int, bytes, dict[str, str]]:
@@ -147,8 +148,8 @@ class InvokePath:
         if result.function_error is not None:
             headers["X-Amz-Function-Error"] = result.function_error
         headers["X-Amz-Executed-Version"] = "$LATEST"
-        if log := await _log_of(invocation):
-            headers["X-Amz-Log-Result"] = log
+        if invocation.log is not None:
+            headers["X-Amz-Log-Result"] = await _log_of(invocation, invocation.log)
         return result.status_code, result.payload, headers
 
     def _target_arn(self, request: Request, prefix: str, suffix: str) -> str:
@@ -285,16 +286,15 @@ def _client_context(header: str) -> str:
     return context.decode()
 
 
-async def _log_of(invocation: Invocation) -> str:
-    """The tail of its log in Base64; "" where nobody has asked for it, or it was never begun.
+async def _log_of(invocation: Invocation, log: LogTail) -> str:
+    """The tail of an answered invocation's log in Base64.
 
     It is complete when the runtime has come back for the next event, or is dead.
     """
-    if invocation.log is None or math.isnan(invocation.begun):
-        return ""
-    with trio.CancelScope(deadline=invocation.begun + invocation.timeout + LAST_LINES):
-        await invocation.log.complete.wait()
-    return invocation.log.encoded()
+    if not math.isnan(invocation.begun):
+        with trio.CancelScope(deadline=invocation.begun + invocation.timeout + LAST_LINES):
+            await log.complete.wait()
+    return log.encoded()
 
 
 async def _read_request(link: trio.abc.Stream, reader: RequestReader) -> Request | None:

@@ -3,6 +3,7 @@ together.
 """
 
 import errno
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 
@@ -157,7 +158,7 @@ class LocalLambda:
         check_headers(invocation)
 
         async def carry_out() -> None:
-            await self._api.carry_out(invocation)
+            await self.carry_out(invocation)
             if done is not None:
                 done.set()
 
@@ -165,7 +166,11 @@ class LocalLambda:
 
     async def carry_out(self, invocation: Invocation) -> InvokeResult:
         """`invoke` for an invocation of one's own making; cancelled, it takes the sandbox along."""
-        return (await self._api.carry_out(invocation)).result()
+        await self._api.carry_out(invocation)
+        if invocation.log is not None and math.isnan(invocation.begun):
+            # The runtime has failed before it came: what it has logged tells why.
+            invocation.log = self._output.recent
+        return invocation.result()
 
     async def serve_own(self, stream: trio.SocketStream) -> None:
         """Serve a connection to the Runtime API if a process of the sandbox has opened it."""

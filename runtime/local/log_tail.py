@@ -13,7 +13,7 @@ TAIL_SIZE = 4096
 
 @attrs.define(eq=False)
 class LogTail:
-    """Keeps the last TAIL_SIZE bytes of the lines from START to REPORT."""
+    """Keeps the last TAIL_SIZE bytes of the lines that it is given."""
 
     complete: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Set when the invocation's last line is there."""
@@ -21,7 +21,11 @@ class LogTail:
 
     def add(self, line: str) -> None:
         """Add a line, given without its end."""
-        self._log = (self._log + line[-TAIL_SIZE:].encode("utf-8", "replace") + b"\n")[-TAIL_SIZE:]
+        self.extend(line[-TAIL_SIZE:].encode("utf-8", "replace") + b"\n")
+
+    def extend(self, data: bytes) -> None:
+        """Add what follows, with the ends of its lines."""
+        self._log = (self._log + data[-TAIL_SIZE:])[-TAIL_SIZE:]
 
     def encoded(self) -> str:
         """The log so far in Base64, as `X-Amz-Log-Result` has it."""

@@ -42,8 +42,10 @@ class Output:
     # As on Lambda; a shell may say what its terminal has.
     variables: ClassVar[Mapping[str, str]] = MappingProxyType({"PYTHONIOENCODING": "utf-8"})
     descriptor: int = attrs.field(init=False)
+    recent: LogTail = attrs.field(factory=LogTail, init=False)
+    """The end of all that was ever written."""
     tails: list[LogTail] = attrs.field(factory=list[LogTail], init=False)
-    """Each is given every line, too."""
+    """Each is given every line while it is here."""
     _reading_end: int = attrs.field(init=False)
     _unfinished: bytearray = attrs.field(factory=bytearray, init=False)
     """The line that has no end yet; at most LINE_LIMIT bytes between two calls."""
@@ -62,6 +64,7 @@ class Output:
         self.drain()
         if ends:
             self._finish()
+        self.recent.add(line)
         self._tell(line)
 
     def drain(self) -> None:
@@ -75,10 +78,14 @@ class Output:
             data = os.read(self._reading_end, _PIPE_SIZE)
         except BlockingIOError:
             return
+        self.recent.extend(data)
         *lines, rest = data.split(b"\n")
         for line in lines:
-            self._extend(line)
-            self._pass_on(len(self._unfinished))
+            if self._unfinished or len(line) > LINE_LIMIT:
+                self._extend(line)
+                self._finish()
+            else:
+                self._tell(line.decode("utf-8", "replace"))
         self._extend(rest)
 
     async def pump(self) -> None:

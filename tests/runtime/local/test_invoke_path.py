@@ -303,6 +303,41 @@ async def test_a_runtime_that_does_not_come_back_delays_its_log_until_the_deadli
         assert [line.split()[0] for line in tail(response)] == ["START"]
 
 
+async def test_the_tail_of_a_start_that_fails_is_what_the_start_has_logged(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("print('importing')\nraise ValueError('no')\n")
+    settings = FunctionSettings("app.handler", task_root=tmp_path)
+    with trio.fail_after(20):
+        async with (
+            open_local_lambda(settings, output=lambda _: None) as function,
+            httpx.AsyncClient(trust_env=False) as http,
+        ):
+            response = await http.post(function.invoke_url, headers={"X-Amz-Log-Type": "Tail"})
+
+    log = tail(response)
+    assert log[0] == "importing"
+    assert any("ValueError: no" in line for line in log)
+    assert log[-1].startswith("INIT_REPORT ")
+
+
+async def test_the_tail_is_told_of_each_of_many_events() -> None:
+    async with client(max_concurrency=2) as asking:
+        answers = list[httpx.Response]()
+
+        async def one(text: str) -> None:
+            asked = event(do="print", text=text)
+            answers.append(await asking.post(asked, X_Amz_Log_Type="Tail"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(one, "one")
+            nursery.start_soon(one, "two")
+
+        for response in answers:
+            text, request_id = response.json()["event"]["text"], response.json()["id"]
+            log = tail(response)
+            assert {f"START RequestId: {request_id} Version: $LATEST", text} <= {*log}
+            assert any(line.startswith(f"REPORT RequestId: {request_id}") for line in log)
+
+
 async def test_an_unknown_log_type_is_refused() -> None:
     async with client() as asking:
         response = await asking.post(X_Amz_Log_Type="Head")
