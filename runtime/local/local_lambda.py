@@ -276,8 +276,8 @@ async def open_local_lambda(
         output: takes each line that the function's process writes to stdout and stderr, and each
             line of Lambda's (START, END, REPORT); by default each is printed to this process's
             stderr. A line beyond 256 KB comes in pieces, as in CloudWatch Logs.
-        api: the Runtime API, for who wants it other than Lambda's; its hooks, ARN and time-out are
-            set here.
+        api: the Runtime API, for who wants it other than Lambda's; its hooks, ARN, time-out and
+            allowed hosts are set here.
         freeze: stop the function's processes whenever it waits and nothing is there for it, as
             Lambda does; not with `max_concurrency`, where Lambda does not.
         grace: seconds between SIGTERM and SIGKILL for one with an extension; Lambda's by default.

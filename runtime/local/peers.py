@@ -34,24 +34,33 @@ Address = tuple[str, int]
 def is_called_by(leader: int, ours: Address, theirs: Address) -> bool:
     """Whether a connection comes from a process, from one of its session or from one below it.
 
-    True also where the system cannot tell: elsewhere than on Linux, and where the kernel has no
-    socket diagnostics. So this keeps other programs from a server, and is no wall against an
-    attacker who runs as the same user: that one can read the memory of all of them.
+    True also where the system cannot tell: elsewhere than on Linux, without /proc, where the kernel
+    has no socket diagnostics or hides the process's descriptors. So this keeps other programs from
+    a server, and is no wall against an attacker who runs as the same user: that one can read the
+    memory of all of them.
 
     Args:
         leader: the process, which leads a session.
         ours, theirs: the two ends of the accepted connection, IPv4 address and port.
     """
-    if sys.platform != "linux":
+    if sys.platform != "linux" or not os.path.exists("/proc/self"):
         return True
     try:
         if not _inode(ours, theirs):
             return True
         inode = _inode(theirs, ours)
+        if _holds(leader, inode):
+            return True
+    except FileNotFoundError:
+        # The process is dead.
+        return False
     except OSError:
         return True
-    # None has it any more where it is closed: nobody waits for an answer then.
-    return bool(inode) and any(_holds(pid, inode) for pid in _candidates(leader))
+    for pid in _relatives(leader):
+        with suppress(OSError):
+            if _holds(pid, inode):
+                return True
+    return False
 
 
 def _inode(local: Address, remote: Address) -> int:
@@ -77,9 +86,8 @@ def _inode(local: Address, remote: Address) -> int:
     return int(inode)
 
 
-def _candidates(leader: int) -> Iterator[int]:
-    """The process, most often the one; those of its session; those that it has started."""
-    yield leader
+def _relatives(leader: int) -> Iterator[int]:
+    """The processes of its session, and those that it has started."""
     for name in os.listdir("/proc"):
         with suppress(ValueError, ProcessLookupError):
             if os.getsid(int(name)) == leader:
@@ -88,16 +96,16 @@ def _candidates(leader: int) -> Iterator[int]:
 
 
 def _holds(pid: int, inode: int) -> bool:
-    """Whether a process has a socket open; True where its descriptors are not to be seen."""
-    try:
-        names = os.listdir(f"/proc/{pid}/fd")
-    except PermissionError:
-        return True
-    except FileNotFoundError:
-        return False
-    wanted = f"socket:[{inode}]"
-    for name in names:
-        with suppress(OSError):
-            if os.readlink(f"/proc/{pid}/fd/{name}") == wanted:
+    """Whether a process has a socket open; one that is closed has the inode 0.
+
+    Raises:
+        FileNotFoundError: there is no such process.
+        PermissionError: its descriptors are not to be seen.
+    """
+    folder, wanted = f"/proc/{pid}/fd", f"socket:[{inode}]"
+    for name in os.listdir(folder):
+        # It may be closed meanwhile.
+        with suppress(FileNotFoundError):
+            if os.readlink(f"{folder}/{name}") == wanted:
                 return True
     return False
