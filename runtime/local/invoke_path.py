@@ -3,7 +3,6 @@
 """
 
 import base64
-import binascii
 import math
 import re
 from collections.abc import Awaitable, Callable, Collection
@@ -274,7 +273,7 @@ def _tenant_id(header: str) -> str:
 def _client_context(header: str) -> str:
     try:
         context = base64.b64decode(header, validate=True)
-    except binascii.Error:
+    except ValueError:
         context = b"no JSON"
     # What is JSON is UTF-8, and has no control character but in an escape.
     if context and (wrong_with(context) or not context.lstrip().startswith(b"{")):

@@ -73,9 +73,10 @@ def encoded(text: str | bytes) -> str:
         encoded('{"a":1} {"b":2}'),
         "%%",
         "e30",
+        "é",
     ],
     ids=["NUL", "escape", "DEL", "latin-1", "only NUL", "no JSON", "no object", "two", "no base64",
-         "no padding"],
+         "no padding", "no ASCII"],
 )  # fmt: skip
 async def test_a_client_context_that_is_no_json_object_is_refused(context: str) -> None:
     async with client(timeout=1) as asking:
