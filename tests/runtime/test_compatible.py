@@ -95,6 +95,7 @@ def children(event, context):
     return [child.exitcode, time.monotonic() - began < 1.5]
 """
 CALLED = """
+import threading
 from math import dist
 
 import anyio, trio
@@ -111,6 +112,10 @@ async def takes_one_async(event):
 async def takes_one_streamed(event):
     yield "x"
 
+def list_threads(event, context):
+    return [thread.name for thread in threading.enumerate()]
+
+threads = Function(list_threads, children=[Child(Server)])
 in_thread = Function(takes_one, children=[Child(Server)])
 
 async def one():
@@ -318,6 +323,19 @@ async def test_a_def_may_join_every_thread_that_threading_lists(
 async def test_an_async_def_on_trio_may_join_every_thread_that_threading_lists(root: Path) -> None:
     async with running("app.list_threads", task_root=root) as sandbox:
         assert await sandbox.ask() == ["MainThread"]
+
+
+@pytest.mark.parametrize("lanes", [None, 2])
+async def test_a_def_in_a_thread_finds_the_main_thread_and_those_of_handlers(
+    lanes: int | None, root: Path
+) -> None:
+    handler = "called.threads" if lanes is None else "called.list_threads"
+    async with running(handler, task_root=root, max_concurrency=lanes) as sandbox:
+        names = await sandbox.ask()
+
+    assert names[0] == "MainThread"
+    assert all(name.startswith("/function/lambda/workers/worker-") for name in names[1:])
+    assert len(names) == 2
 
 
 async def test_what_ends_a_late_handler_is_not_listed_by_threading_afterwards(root: Path) -> None:
