@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
+from importlib.machinery import EXTENSION_SUFFIXES, PathFinder, all_suffixes
 
 KIND = "Runtime.PlatformMismatch"
 OLDEST = (3, 11)
@@ -77,19 +77,24 @@ def _fault(error: ImportError) -> str:
         other = built not in ("", _processor(sys.executable))
         return f"{error.path} was built for {built}" if other else ""
     missing = _NOT_IN_PACKAGE.match(str(error))
-    module = f"{error.name}.{missing[1]}" if missing else error.name or ""
-    if not module:
-        return ""
-    files = _compiled(module)
-    name = module.rpartition(".")[2]
-    if any(os.path.basename(file) == name + end for file in files for end in EXTENSION_SUFFIXES):
+    # `from package import module`, or a name of a module in whose place there is a folder alone.
+    modules = [f"{error.name}.{missing[1]}"] if missing else []
+    if error.name:
+        modules.append(error.name)
+    return next((fault for module in modules if (fault := _fault_of(module))), "")
+
+
+def _fault_of(module: str) -> str:
+    """Which of a module's files was built for what; empty if one of them is for this Python."""
+    files, name = _files(module), module.rpartition(".")[2]
+    if any(os.path.basename(file) == name + ending for file in files for ending in all_suffixes()):
         return ""
     told = ((file, _described(file)) for file in files)
     return next((f"{file} was built for {built}" for file, built in told if built), "")
 
 
-def _compiled(module: str) -> list[str]:
-    """The compiled files of a module, whichever Python they are for."""
+def _files(module: str) -> list[str]:
+    """The files of a module, whichever Python they are for."""
     package, _, name = module.rpartition(".")
     top, *below = package.split(".")
     folders = sys.path
@@ -102,7 +107,7 @@ def _compiled(module: str) -> list[str]:
         for folder in folders
         if os.path.isdir(folder)
         for file in sorted(os.listdir(folder))
-        if file.startswith(f"{name}.") and file.endswith((".so", ".pyd"))
+        if file.startswith(f"{name}.")
     ]
 
 

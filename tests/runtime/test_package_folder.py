@@ -206,6 +206,8 @@ COMPILED = {
     "import alone": "alone.cp399-win_amd64.pyd",
     "import alone as other": "alone.cpython-399-darwin.so",
     "import bundled.foreign": "bundled/foreign.abi3.so",
+    # As in pydantic_core, whose module has its types in a folder of the same name.
+    "from bundled.stubbed import x": f"bundled/stubbed.{OTHER}.so",
 }
 
 
@@ -215,6 +217,7 @@ async def test_a_compiled_module_of_the_user_s_for_another_python_is_named_behin
 ) -> None:
     (package / "bundled").mkdir()
     (package / "bundled" / "__init__.py").write_text("")
+    (package / "bundled" / "stubbed").mkdir()
     (package / file).write_bytes(FOREIGN)
     (package / "app.py").write_text(f"{statement}\ndef handler(event, context): pass")
 
@@ -227,15 +230,20 @@ async def test_a_compiled_module_of_the_user_s_for_another_python_is_named_behin
     assert FITS in told["errorMessage"]
 
 
-@pytest.mark.parametrize("beside", ["", f"inner.{OTHER}.so", f"absent{THIS}"])
+@pytest.mark.parametrize("statement", ["import bundled.absent", "from bundled.absent import x"])
+@pytest.mark.parametrize("beside", ["", f"inner.{OTHER}.so", f"absent{THIS}", "absent.py"])
 async def test_an_import_that_fails_for_another_cause_has_the_official_words_alone(
-    beside: str, package: Path
+    beside: str, statement: str, package: Path
 ) -> None:
     (package / "bundled").mkdir()
     (package / "bundled" / "__init__.py").write_text("")
     if beside:
         (package / "bundled" / beside).write_bytes(b"")
-    (package / "app.py").write_text("import bundled.absent")
+    if beside == "absent.py":
+        # A package that Cython has compiled brings its source, too.
+        (package / "bundled" / f"absent.{OTHER}.so").write_bytes(b"")
+        statement = "from bundled.absent import x"
+    (package / "app.py").write_text(statement)
 
     async with served(package) as sandbox:
         told = await sandbox.ask()
