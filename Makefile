@@ -1,6 +1,8 @@
 # Each target works alone on a fresh clone: it makes .venv and installs what it needs.
 #   make demo    a real bootstrap process serves real AWS events and survives what is done to it
 #   make test    the tests, on $(PYTHON) and on the newest Python this machine has
+#   make test-trio   the two lower layers on the oldest trio that pyproject.toml allows, on the newest
+#                one without its private names, and on trio's main branch where that can be fetched
 #   make check   format, lint, both type checkers, the import contract
 #   make bench   warm overhead, cold start and crashes against awslambdaric; the lower floors beside
 #                bare trio, triotp, Pykka and Erlang's gen_server
@@ -37,7 +39,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 BESIDE := The official client could not be installed: the tests that run beside it are skipped.
 
-.PHONY: help demo test test-floors test-floors-on-newest test-runtime test-runtime-on-newest check bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping \
+.PHONY: help demo test test-trio test-trio-oldest test-trio-unknown test-trio-main test-floors test-floors-on-newest test-runtime test-runtime-on-newest check bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping \
   streaming kills concurrent clean
 
 # What stands at the top of this file.
@@ -95,6 +97,30 @@ test-floors-on-newest:
 
 test-runtime-on-newest:
 	@$(call ON_NEWEST,$(NEWEST_TESTS))
+
+# Each in an environment of its own, without okibi: that is found in this folder. `make test` tests the
+# newest trio with its private names.
+TRIO := git+https://github.com/python-trio/trio@main
+OLDEST_TRIO := $(shell sed -n 's/.*"trio>=\([0-9.]*\)".*/\1/p' pyproject.toml)
+test-trio: .venv/installed
+	@$(MAKE) --no-print-directory --jobs=2 test-trio-oldest test-trio-unknown test-trio-main
+
+test-trio-oldest:
+	@$(call WITH_TRIO,oldest,trio==$(OLDEST_TRIO)) && $(call ON_TRIO,oldest)
+
+test-trio-unknown:
+	@$(call WITH_TRIO,unknown,trio) && $(call ON_TRIO,unknown,-p tests.unknown_trio)
+
+test-trio-main:
+	@if GIT_TERMINAL_PROMPT=0 timeout 60 sh -c '$(call WITH_TRIO,main,trio @ $(TRIO))' 2> /dev/null; \
+	  then $(call ON_TRIO,main); \
+	  else echo "trio's main branch cannot be fetched here: it was not tested."; fi
+
+# Arguments: the environment's name; the trio, or options of pytest's.
+WITH_TRIO = $(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-trio-$(1) && \
+  $(BIN)/uv pip install --quiet --python .venv-trio-$(1)/bin/python -r pyproject.toml --extra dev "$(2)"
+ON_TRIO = { said="$$(.venv-trio-$(1)/bin/python -m pytest -q $(2) tests/actors tests/supervisors 2>&1)"; code=$$?; \
+  echo "$(1) trio: $$said"; exit $$code; }
 
 check: .venv/installed
 	$(BIN)/ruff format --check .
@@ -193,4 +219,4 @@ concurrent: .venv/installed
 	$(BIN)/python -m tests.runtime.concurrent
 
 clean:
-	rm -rf .venv .venv-newest .node .recorded .bytecode
+	rm -rf .venv .venv-newest .venv-trio-* .node .recorded .bytecode
