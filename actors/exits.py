@@ -151,7 +151,8 @@ class _Late(Exception):
 class ActorExited(_Late):
     """The actor one spoke to has ended, or ended before it answered (OTP: `gen_server:call`).
 
-    The exception that crashed it, if any, is this one's `__cause__`.
+    The exception that crashed it, if any, is this one's `__cause__`, with its traceback, whose frames
+    have no locals any more (module `empty_frames`).
 
     Attributes:
         path: the address it was spoken to by.

@@ -25,6 +25,7 @@ and is passed on to the main task. Where SIGINT is neither Python's own nor trio
 leaves an actor was raised by somebody's code, and is a crash like any other.
 """
 
+import contextlib
 import enum
 import math
 import signal
@@ -284,8 +285,14 @@ class Process:
             # Trio's word for a scope that was left open inside: it must not break the end.
             reason = reason_for(left, killed=False, asked=None) if reason.error is None else reason
         self._end(reason)
-        if reason.kind == "crashed":
-            self._pass_on(reason)
+        crash = self._passed_on(reason) if reason.kind == "crashed" else None
+        # The traceback of what is raised holds this frame, which must not hold the process.
+        del self, reason
+        if crash is not None:
+            try:
+                raise crash
+            finally:
+                del crash
 
     async def _run(self) -> ExitReason:
         try:
@@ -309,12 +316,14 @@ class Process:
             return reason_for(error, killed=self._was_cut(), asked=self._asked)
         return reason_for(None, killed=self._killed, asked=self._asked)
 
-    def _pass_on(self, crash: ExitReason) -> None:
-        """Raise what it crashed with into its link; a KeyboardInterrupt goes to the main task."""
+    def _passed_on(self, crash: ExitReason) -> BaseException | None:
+        """What is raised into its link; a KeyboardInterrupt goes to the main task instead."""
         if interrupted(crash.error) and sigint_raises():
             signal.raise_signal(signal.SIGINT)
-        elif self.linked and not self.failed:
-            raise ActorExited(self.path, crash) if crash.error is None else crash.error
+            return None
+        if not self.linked or self.failed:
+            return None
+        return ActorExited(self.path, crash) if crash.error is None else crash.error
 
     async def _terminate(self, reason: ExitReason) -> ExitReason:
         """Let it clean up within its grace, unless it was killed."""
@@ -337,6 +346,7 @@ class Process:
                 logger.warning("%s did not end its terminate: %s", self.path, ended)
                 return reason
             self._report(reason, [])
+            self._forget_frames(reason)
         return ended
 
     def _was_cut(self) -> bool:
@@ -421,6 +431,16 @@ class Process:
         self.current = self.deferred = self.task = self.root = self.actor = self.debug = None
         self.on_kill = self.on_grace = None
         self._around = ()
+        self._forget_frames(reason)
+
+    def _forget_frames(self, reason: ExitReason) -> None:
+        """Have the traceback of a crash keep nothing of the actor, now that all is told."""
+        # A task's error is raised to whoever awaits it, with its frames.
+        if reason.error is not None and not self.silent:
+            from .empty_frames import empty_frames
+
+            with contextlib.suppress(Exception):  # what cannot be copied is kept as it is
+                empty_frames(reason.error)
 
     def _report(self, reason: ExitReason, left: list[object]) -> None:
         """Tell of a crash, and nobody may be waiting for it: that must not break the end itself."""

@@ -1,0 +1,87 @@
+"""Free what the traceback of a crash keeps alive.
+
+Each entry of a traceback holds the frame of a function, and the frame holds its locals: `self`, so
+the actor with all of its state, and its process, whose reason holds the exception again. A Ref of
+the dead actor would keep all that, and without a Ref it would wait for the garbage collector.
+
+So each entry of a crash that has been reported is replaced by one with an empty frame. File, line,
+columns and function stay, and a traceback is formatted as before. Whoever captures locals (Sentry)
+finds them while the report is logged, and no more in the `__cause__` of an ActorExited: another
+actor's locals may be secrets.
+
+Rejected: `frame.clear()`. Before Python 3.13 it closes a coroutine that is suspended, such as that
+of a task which has caught the exception and lives on; and it leaves a frame its function, with all
+that a closure holds.
+"""
+
+from collections.abc import Callable, Iterator
+from types import CodeType, FrameType, FunctionType, TracebackType
+from typing import Any
+
+# Past what a user's class makes of them: that may raise anything.
+_cause: Callable[[BaseException], BaseException | None] = vars(BaseException)["__cause__"].__get__
+_context: Callable[[BaseException], BaseException | None] = vars(BaseException)[
+    "__context__"
+].__get__
+_traceback: Any = vars(BaseException)["__traceback__"]
+_members: Any = vars(BaseExceptionGroup)["exceptions"].__get__
+_object: Any = vars(AttributeError)["obj"]
+
+
+def empty_frames(crash: BaseException) -> None:
+    """Replace the frames that an exception, and what led to it, has come through by empty ones.
+
+    Args:
+        crash: the exception; its causes, contexts and members lose their frames as well.
+    """
+    copies: dict[CodeType, CodeType] = {}
+    found = set[int]()
+    waiting: list[BaseException | None] = [crash]
+    while waiting:
+        error = waiting.pop()
+        if error is None or id(error) in found:
+            continue
+        found.add(id(error))
+        waiting += (_cause(error), _context(error))
+        if issubclass(type(error), BaseExceptionGroup):
+            waiting += _members(error)
+        if issubclass(type(error), AttributeError):
+            # What lacks the attribute: often the actor itself.
+            _object.__set__(error, None)
+        _traceback.__set__(error, _emptied(_traceback.__get__(error), copies))
+
+
+def _emptied(
+    traceback: TracebackType | None, copies: dict[CodeType, CodeType]
+) -> TracebackType | None:
+    entries: list[TracebackType] = []
+    while traceback is not None:
+        entries.append(traceback)
+        traceback = traceback.tb_next
+    made: TracebackType | None = None
+    for entry in reversed(entries):
+        frame = _empty(entry.tb_frame, copies)
+        made = TracebackType(made, frame, entry.tb_lasti, entry.tb_lineno)
+    return made
+
+
+def _nothing() -> Iterator[None]:
+    yield
+
+
+def _empty(frame: FrameType, copies: dict[CodeType, CodeType]) -> FrameType:
+    """A frame without locals that stands in the same function, and was called by none."""
+    code = frame.f_code
+    copy = copies.get(code)
+    if copy is None:
+        copy = copies[code] = _nothing.__code__.replace(
+            co_filename=code.co_filename,
+            co_name=code.co_name,
+            co_qualname=code.co_qualname,
+            co_firstlineno=code.co_firstlineno,
+            co_linetable=code.co_linetable,
+        )
+    generator = FunctionType(copy, frame.f_globals)()
+    empty: FrameType = generator.gi_frame
+    generator.close()
+    return empty

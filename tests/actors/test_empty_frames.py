@@ -1,0 +1,257 @@
+"""A crash that has been reported keeps nothing of the actor alive; its traceback stays readable."""
+
+import gc
+import logging
+import traceback
+import weakref
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from actors import Actor, ActorExited, Ref, Server, StartError, start
+from actors.empty_frames import empty_frames
+from actors.exits import ExitReason
+from actors.process import Process
+from actors.start import spawn
+
+
+class Cache:
+    """What is large."""
+
+
+@attrs.define(eq=False)
+class Holder(Server):
+    """Crashes in many ways, with a local variable that holds its state."""
+
+    cache: Any = attrs.Factory(Cache)
+
+    async def simple(self) -> None:
+        cache = self.cache
+        raise ValueError(cache is None)
+
+    async def in_another(self) -> None:
+        cache = self.cache
+        try:
+            raise KeyError(cache is None)
+        except KeyError as error:
+            kept = error
+            raise ValueError("second") from kept
+
+    async def in_a_nursery(self) -> None:
+        async def fail(cache: object) -> None:
+            raise ValueError(cache is None, self is None)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fail, self.cache)
+            nursery.start_soon(fail, self.cache)
+
+    async def by_attribute(self) -> None:
+        any_self: Any = self
+        any_self.missing()
+
+    async def handle_info(self, message: object) -> None:
+        await self.simple()
+
+
+class Early(Holder):
+    async def init(self) -> None:
+        await self.simple()
+
+
+class Late(Holder):
+    async def terminate(self, reason: ExitReason) -> None:
+        await self.simple()
+
+
+@attrs.define(eq=False)
+class Bare(Actor):
+    cache: Any = attrs.Factory(Cache)
+
+    async def run(self) -> None:
+        await self.receive()
+        cache = self.cache
+        raise ValueError(cache is None)
+
+
+@pytest.fixture
+def no_collector(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Without pytest's records of the reports, which would keep what they tell of."""
+    caplog.set_level(logging.CRITICAL + 1, "actors")
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+async def crash(
+    nursery: trio.Nursery, kind: Callable[[], Any], method: Callable[..., Any] | None
+) -> tuple[Process, "weakref.ref[Cache]"]:
+    """Have an actor crash; its process, and what it held."""
+    held: list[weakref.ref[Cache]] = []
+
+    def make() -> Any:
+        made = kind()
+        held.append(weakref.ref(made.cache))
+        return made
+
+    process = spawn(nursery, make, path="/holder", supervised=True)
+    try:
+        await process.wait_started()
+        if method is None:
+            await Ref[Any](process).send("crash")
+        else:
+            await Ref[Any](process).call(method)
+    except (ActorExited, StartError):
+        pass
+    await process.wait_dead()
+    return process, held[0]
+
+
+WAYS: dict[str, tuple[Callable[[], Any], Callable[..., Any] | None]] = {
+    "a method": (Holder, Holder.simple),
+    "one exception in another": (Holder, Holder.in_another),
+    "a nursery": (Holder, Holder.in_a_nursery),
+    "an attribute": (Holder, Holder.by_attribute),
+    "handle_info": (Holder, None),
+    "init": (Early, None),
+    "terminate": (Late, None),
+    "terminate after a crash": (Late, Late.simple),
+    "run": (Bare, None),
+}
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize(("kind", "method"), WAYS.values(), ids=WAYS)
+async def test_a_ref_of_a_crashed_actor_does_not_keep_its_state(
+    nursery: trio.Nursery, kind: Callable[[], Any], method: Callable[..., Any] | None
+) -> None:
+    process, held = await crash(nursery, kind, method)
+    await wait_all_tasks_blocked()
+
+    assert process.reason is not None
+    assert process.reason.error is not None
+    assert held() is None
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize(("kind", "method"), WAYS.values(), ids=WAYS)
+async def test_a_crash_leaves_nothing_to_the_garbage_collector(
+    nursery: trio.Nursery, kind: Callable[[], Any], method: Callable[..., Any] | None
+) -> None:
+    await crash(nursery, kind, method)  # what is imported for the first report
+    await wait_all_tasks_blocked()
+    gc.collect()
+    await crash(nursery, kind, method)
+    await wait_all_tasks_blocked()
+
+    assert gc.collect() == 0
+
+
+@pytest.mark.usefixtures("no_collector")
+async def test_a_crash_that_is_raised_into_a_nursery_leaves_nothing_either() -> None:
+    async def linked() -> None:
+        with pytest.raises(BaseExceptionGroup):
+            async with trio.open_nursery() as inner:
+                await (await start(inner, Holder)).cast(Holder.simple)
+
+    await linked()
+    gc.collect()
+    await linked()
+
+    assert gc.collect() == 0
+
+
+async def test_the_traceback_of_a_crash_names_each_function_and_line_as_before(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    process, _ = await crash(nursery, Holder, Holder.in_another)
+
+    assert process.reason is not None
+    assert process.reason.error is not None
+    told = "".join(traceback.format_exception(process.reason.error))
+    assert "in in_another\n    raise KeyError(cache is None)" in told
+    assert 'in in_another\n    raise ValueError("second") from kept' in told
+    assert told.strip() in caplog.text
+
+
+# -- the frames
+
+
+def frames(error: BaseException) -> list[FrameType]:
+    return [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+
+
+def caught(function: Callable[[], object]) -> ValueError:
+    try:
+        function()
+    except ValueError as error:
+        return error
+    raise AssertionError
+
+
+def test_an_empty_frame_stands_in_the_same_place_and_holds_nothing() -> None:
+    def fail() -> None:
+        inner = Cache()
+        held.append(weakref.ref(inner))
+        (lambda: [int("x") for _ in str(inner)])()
+
+    held: list[weakref.ref[Cache]] = []
+    error = caught(fail)
+    told = traceback.format_exception(error)
+
+    empty_frames(error)
+
+    assert traceback.format_exception(error) == told
+    assert held[0]() is None
+    assert {frame.f_back for frame in frames(error)} == {None}
+
+
+async def test_a_task_that_waits_beside_its_exception_goes_on() -> None:
+    found: list[ValueError] = []
+    event = trio.Event()
+
+    async def catch() -> None:
+        mine = "kept"
+        try:
+            int("x")
+        except ValueError as error:
+            found.append(error)
+            await event.wait()
+            found.append(ValueError(mine))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(catch)
+        await wait_all_tasks_blocked()
+        empty_frames(found[0])
+        event.set()
+
+    assert str(found[1]) == "kept"
+
+
+def test_exceptions_that_lead_to_each_other_are_emptied_once_each() -> None:
+    first, second = caught(lambda: int("x")), caught(lambda: int("y"))
+    first.__cause__, second.__cause__ = second, first
+
+    empty_frames(first)
+
+    assert [frame.f_locals for error in (first, second) for frame in frames(error)] == [{}] * 4
+
+
+def test_what_a_class_makes_of_its_exceptions_is_not_asked() -> None:
+    class Hostile(ValueError):
+        def __getattribute__(self, name: str) -> Any:
+            raise KeyboardInterrupt(name)
+
+    def fail() -> None:
+        raise Hostile
+
+    error = caught(fail)
+    empty_frames(error)
+
+    entry = vars(BaseException)["__traceback__"].__get__(error)
+    assert [frame.f_locals for frame, _ in traceback.walk_tb(entry)] == [{}, {}]
