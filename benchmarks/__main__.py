@@ -23,6 +23,7 @@ from runtime.marshal import COMPILED
 
 from . import overhead
 from .actors import measure_actors
+from .calls import measure_calls
 from .contenders import Absent
 from .crashes import crashes
 from .emulated import emulated
@@ -49,6 +50,7 @@ def groups(rounds: int, count: int, *, full: bool) -> Groups:
         "starts": lambda: starts(rounds),
         "crashes": lambda: crashes(5),
         "actors": lambda: measure_actors(rounds),
+        "calls": lambda: measure_calls(rounds),
     }
     more: Groups = {
         "busy wait": lambda: overhead.awake(rounds, count),
@@ -67,7 +69,7 @@ def measured(wanted: Groups) -> tuple[list[Row], list[str]]:
     rows, absent = list[Row](), list[str]()
     for name, measure in wanted.items():
         try:
-            if name != "actors" and not PINS:
+            if name not in ("actors", "calls") and not PINS:
                 raise Absent(f"{name}: gives each process a core of its own, and so wants Linux")
             found = measure()
         except Absent as why:

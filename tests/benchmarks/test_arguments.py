@@ -50,7 +50,7 @@ def test_help_names_each_group_that_can_be_measured_alone() -> None:
 def test_what_takes_minutes_is_in_the_full_run_alone() -> None:
     usual, full = (groups(7, 1000, full=each) for each in (False, True))
 
-    assert [*usual] == ["overhead", "large", "starts", "crashes", "actors"]
+    assert [*usual] == ["overhead", "large", "starts", "crashes", "actors", "calls"]
     assert {"1 MB", "handlers", "memory", "emulator", "many"} <= {*full} - {*usual}
 
 
@@ -86,8 +86,8 @@ def test_where_a_process_cannot_be_given_a_core_only_what_needs_none_is_measured
         monkeypatch.delattr(os, name, raising=False)
 
     usual = groups(1, 1, full=False)
-    assert measured({**usual, "actors": lambda: [row]}) == (
-        [row],
+    assert measured({**usual, "actors": lambda: [row], "calls": lambda: [row]}) == (
+        [row, row],
         ["overhead", "large", "starts", "crashes"],
     )
     assert "starts: gives each process a core of its own" in capsys.readouterr().out

@@ -1,0 +1,179 @@
+"""A call to a server that has calls of its own in flight, against one to a server that has none.
+
+    beside    each of the server's calls is made by a task beside its loop, as a gateway makes them.
+              The server answers, and what is measured is a call and its reply.
+    behind    a method of the server waits for them in a nursery, and holds the loop. Nobody is
+              answered meanwhile, so what is measured is a call that its caller gives up.
+
+The caller is an actor that another actor waits for: each of its calls could close a circle.
+"""
+
+import gc
+import statistics
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from functools import partial
+
+import attrs
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from actors import Actor, MailboxPolicy, Ref, Server, start
+
+from .peers.measure import each
+from .rows import LAPS, Row, of_rounds, ratios
+
+BESIDE = (100, 1_000, 20_000)
+BEHIND = 20_000
+BAR, GOAL = 1.5, 1.2
+# Of a lap, for each server.
+WARMUP, COUNT = 20, 200
+# Seconds until a call is given up: until trio looks at its clock the next time.
+AT_ONCE = 1e-6
+
+
+class Silent(Server):
+    """Answers nobody."""
+
+    mailbox = MailboxPolicy(2 * BEHIND + sum(BESIDE))
+
+    async def ask(self) -> None:
+        await trio.sleep_forever()
+
+
+@attrs.define(eq=False)
+class Gateway(Server):
+    """Has calls to the silent one in flight."""
+
+    mailbox = MailboxPolicy(1_000_000)
+    silent: Ref[Silent]
+    beside: int
+
+    async def answer(self, value: int) -> int:
+        return value
+
+    async def scatter(self, count: int) -> None:
+        async with trio.open_nursery() as nursery:
+            self._ask(nursery, count)
+            await trio.sleep_forever()
+
+    async def run(self) -> None:
+        async with trio.open_nursery() as nursery:
+            self._ask(nursery, self.beside)
+            await super().run()
+
+    def _ask(self, nursery: trio.Nursery, count: int) -> None:
+        for _ in range(count):
+            nursery.start_soon(self.silent.call, Silent.ask)
+
+
+@attrs.frozen
+class Lap:
+    """What one lap measured, in microseconds: by how many are in flight, 0 of them first."""
+
+    beside: dict[int, float]
+    behind: dict[int, float]
+
+
+@attrs.define(eq=False)
+class Asking(Server):
+    """Makes the calls, while somebody waits for it."""
+
+    beside: dict[int, Ref[Gateway]]
+    behind: dict[int, Ref[Gateway]]
+
+    async def laps(self, count: int) -> list[Lap]:
+        return [await self._lap() for _ in range(count)]
+
+    async def _lap(self) -> Lap:
+        return Lap(
+            {
+                n: await each(partial(answered, ref), WARMUP, COUNT)
+                for n, ref in self.beside.items()
+            },
+            {
+                n: await each(partial(given_up, ref), WARMUP, COUNT)
+                for n, ref in self.behind.items()
+            },
+        )
+
+
+async def answered(ref: Ref[Gateway], times: int) -> None:
+    for number in range(times):
+        await ref.call(Gateway.answer, number)
+
+
+async def given_up(ref: Ref[Gateway], times: int) -> None:
+    for number in range(times):
+        with trio.move_on_after(AT_ONCE):
+            await ref.call(Gateway.answer, number)
+
+
+@attrs.define(eq=False)
+class Client(Actor):
+    """Waits for the one who asks."""
+
+    asking: Ref[Asking]
+    laps: int
+    found: Callable[[list[Lap]], None]
+
+    async def run(self) -> None:
+        self.found(await self.asking.call(Asking.laps, self.laps))
+
+
+async def measure(laps: int, beside: tuple[int, ...] = BESIDE, behind: int = BEHIND) -> list[Lap]:
+    """So many laps, over the same servers."""
+    found: list[Lap] = []
+    async with trio.open_nursery() as nursery:
+        silent = await start(nursery, Silent)
+
+        async def gateway(count: int) -> Ref[Gateway]:
+            return await start(nursery, partial(Gateway, silent, count))
+
+        busy = {count: await gateway(count) for count in (0, *beside)}
+        held = {count: await gateway(0) for count in (0, behind)}
+        for count, ref in held.items():
+            await ref.cast(Gateway.scatter, count)
+        await wait_all_tasks_blocked()
+        with not_collected():
+            asking = await start(nursery, partial(Asking, busy, held))
+            await (await start(nursery, partial(Client, asking, laps, found.extend))).wait()
+        nursery.cancel_scope.cancel()
+    return found
+
+
+@contextmanager
+def not_collected() -> Generator[None]:
+    """Keep the garbage collector from looking at all that waits, again and again."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def rows_of(laps: list[Lap]) -> list[Row]:
+    """A row for each number of calls in flight."""
+    found = {
+        f"beside {count:,} in flight / alone": [(lap.beside[count], lap.beside[0]) for lap in laps]
+        for count in laps[0].beside
+        if count
+    }
+    for count in laps[0].behind:
+        if count:
+            name = f"behind {count:,} that hold the loop / none"
+            found[name] = [(lap.behind[count], lap.behind[0]) for lap in laps]
+    return [_row(name, pairs) for name, pairs in found.items()]
+
+
+def _row(name: str, pairs: list[tuple[float, float]]) -> Row:
+    many, none = zip(*pairs, strict=True)
+    told = f"{statistics.median(many):.1f} us of {statistics.median(none):.1f} us"
+    return Row("calls", name, of_rounds(ratios(many, none)), BAR, GOAL, told)
+
+
+def measure_calls(rounds: int) -> list[Row]:
+    """Measure."""
+    print("\na call to a server that has calls of its own in flight")
+    return rows_of(trio.run(measure, rounds * LAPS))
