@@ -4,14 +4,15 @@ Each entry of a traceback holds the frame of a function, and the frame holds its
 the actor with all of its state, and its process, whose reason holds the exception again. A Ref of
 the dead actor would keep all that, and without a Ref it would wait for the garbage collector.
 
-So each entry of a crash that has been reported is replaced by one with an empty frame. File, line,
-columns and function stay, and a traceback is formatted as before. Whoever captures locals (Sentry)
-finds them while the report is logged, and no more in the `__cause__` of an ActorExited: another
-actor's locals may be secrets.
+So each entry of a crash that has been reported is replaced by one with an empty frame. File, line
+and function stay; only the columns (`^^^^`) are gone when it is formatted again. Whoever captures
+locals (Sentry) finds them while the report is logged, and no more in the `__cause__` of an
+ActorExited: another actor's locals may be secrets.
 
 Rejected: `frame.clear()`. Before Python 3.13 it closes a coroutine that is suspended, such as that
 of a task which has caught the exception and lives on; and it leaves a frame its function, with all
-that a closure holds.
+that a closure holds. The columns, by the crashed function's table of locations in a shorter code:
+with a tracer at work CPython 3.11 then writes past the end of an array.
 """
 
 from collections.abc import Callable, Iterator
@@ -61,7 +62,8 @@ def _emptied(
     made: TracebackType | None = None
     for entry in reversed(entries):
         frame = _empty(entry.tb_frame, copies)
-        made = TracebackType(made, frame, entry.tb_lasti, entry.tb_lineno)
+        # Of the instruction 0 the code knows no location, so the entry's line counts.
+        made = TracebackType(made, frame, 0, entry.tb_lineno)
     return made
 
 
@@ -69,17 +71,29 @@ def _nothing() -> Iterator[None]:
     yield
 
 
+def _without_locations(code: CodeType) -> CodeType:
+    """The code with a table that has no line and no column for any instruction.
+
+    An entry of one byte is for up to 8 units of two bytes (CPython: Objects/locations.txt, 15).
+    """
+    units = len(code.co_code) // 2
+    entries = [min(8, units - first) for first in range(0, units, 8)]
+    return code.replace(co_linetable=bytes(0x80 | 15 << 3 | length - 1 for length in entries))
+
+
+_NOTHING = _without_locations(_nothing.__code__)
+
+
 def _empty(frame: FrameType, copies: dict[CodeType, CodeType]) -> FrameType:
     """A frame without locals that stands in the same function, and was called by none."""
     code = frame.f_code
     copy = copies.get(code)
     if copy is None:
-        copy = copies[code] = _nothing.__code__.replace(
+        copy = copies[code] = _NOTHING.replace(
             co_filename=code.co_filename,
             co_name=code.co_name,
             co_qualname=code.co_qualname,
             co_firstlineno=code.co_firstlineno,
-            co_linetable=code.co_linetable,
         )
     generator = FunctionType(copy, frame.f_globals)()
     empty: FrameType = generator.gi_frame

@@ -151,7 +151,7 @@ class _Late(Exception):
 class ActorExited(_Late):
     """The actor one spoke to has ended, or ended before it answered (OTP: `gen_server:call`).
 
-    The exception that crashed it, if any, is this one's `__cause__`, with its traceback, whose frames
+    The exception that crashed it, if any, is this one's `__cause__`. The frames of its traceback
     have no locals any more (module `empty_frames`).
 
     Attributes:
