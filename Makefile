@@ -27,6 +27,8 @@
 #   make concurrent   16 events at once: throughput and memory beside awslambdaric, on AWS's emulator
 #   make streaming   a streamed answer: its first byte, an error in the middle, 100 MB in flat memory
 #   make stopping   SIGTERM with 1,000 actors and an event in flight, 100 times: median and worst
+#   make held    C code holds the interpreter past a deadline, 100 times with one event at a time, 100
+#                with 8: how long after the deadline the process has ended
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
@@ -39,7 +41,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 BESIDE := The official client could not be installed: the tests that run beside it are skipped.
 
-.PHONY: help demo test test-trio test-trio-oldest test-trio-unknown test-trio-main test-floors test-floors-on-newest test-runtime test-runtime-on-newest check bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping \
+.PHONY: help demo test test-trio test-trio-oldest test-trio-unknown test-trio-main test-floors test-floors-on-newest test-runtime test-runtime-on-newest check bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping held \
   streaming kills concurrent clean
 
 # What stands at the top of this file.
@@ -208,6 +210,9 @@ streaming: .venv/installed
 
 stopping: .venv/installed
 	$(BIN)/python -m tests.runtime.stopping
+
+held: .venv/installed
+	$(BIN)/python -m tests.runtime.held
 
 # SEED is the first run's; the same seed makes the same run: make kills RUNS=1 SEED=...
 kills: .venv/installed

@@ -316,10 +316,10 @@ class Alarm:
             drop_signal()
 
 
-def drop_signal() -> None:
+def drop_signal(number: int = SIGNAL) -> None:
     """Have nobody take the signal any more, nor the process end by one that is on its way."""
-    signal.signal(SIGNAL, signal.SIG_IGN)
-    signal.signal(SIGNAL, signal.SIG_DFL)
+    signal.signal(number, signal.SIG_IGN)
+    signal.signal(number, signal.SIG_DFL)
 
 
 def handles(function: F) -> F:

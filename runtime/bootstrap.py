@@ -30,7 +30,7 @@ from .report import report_init_error
 from .settings import Settings, address_of, api_from, settings_from, threads_for
 from .transport import connect
 from .tree import Serving, tree
-from .watchdog import INIT_LIMIT, Watchdog
+from .watchdog import INIT_LIMIT, SharedWatchdog, Watchdog
 
 logger = logs.logger("okibi")
 
@@ -51,11 +51,14 @@ def main(arguments: Sequence[str], *, collect: bool = False) -> int:
     try:
         settings = settings_from(os.environ, arguments)
     except InitError as wrong:
-        print(f"okibi: {wrong.message}", file=sys.stderr)
+        # First: nobody may read what is written.
+        end_within(STOP_LIMIT, 1)
         _report_setting(wrong)
+        print(f"okibi: {wrong.message}", file=sys.stderr)
         return 1
     configure(settings.log_level, os.environ, as_json=settings.log_json, lanes=settings.lanes)
-    watchdog = Watchdog(settings.address, INIT_LIMIT if settings.on_demand else math.inf)
+    kind = Watchdog if settings.lanes == 1 else SharedWatchdog
+    watchdog = kind(settings.address, INIT_LIMIT if settings.on_demand else math.inf)
     registration = None
     if settings.graceful:
         registration = Registration(settings.api.encode())
@@ -65,15 +68,14 @@ def main(arguments: Sequence[str], *, collect: bool = False) -> int:
     if collect:
         gc.enable()
     try:
-        watchdog.timer.share()
         watchdog.import_begins()
         function = load(settings.handler, settings.task_root)
         watchdog.start()
         code, last = trio.run(serve, function, settings, watchdog, registration, clock=FineClock())
     except InitError as error:
+        end_within(STOP_LIMIT, error.code)
         log_error(error_json(error.kind, error.message, error.stack))
         report_init_error(settings.address, error)
-        end_within(STOP_LIMIT, error.code)
         return error.code
     except BaseException:
         # A thread of the user's must not hold a process that serves nobody.
@@ -116,7 +118,7 @@ async def serve(
     limiter = trio.to_thread.current_default_thread_limiter()
     limiter.total_tokens = threads_for(len(lanes), int(limiter.total_tokens))
     alarm = Alarm()
-    ending = Ending(lanes, alarm)
+    ending = Ending(lanes, alarm, watchdog.turn_to)
     clock = trio.lowlevel.current_clock()
     fine = [clock] if isinstance(clock, FineClock) else []
     forks = Forks(lanes, ending, alarm, *fine, on_loop=_alone)

@@ -23,6 +23,10 @@ one, and with that in all that the handler starts, which then could not be told 
 An end that a failure brings has nothing to drain, and all the time that Lambda's shutdown phase
 allows at most. That the root of the tree gives up is one, and begins as the others do, before any
 child is stopped: what is answered then must ask for no event, and nobody may hold the end.
+
+Nothing is started on the way to an end, since without memory a thread does not start, and
+`Thread.start` waits for it for ever. The thread that cuts is the watchdog's; the end's limit is a
+timer of the kernel's (`end_within`).
 """
 
 import math
@@ -44,9 +48,11 @@ from supervisors.parent import Parent
 from . import current
 from .alarm import Alarm
 from .failure import Stopped
+from .kill_timer import SIGNAL as KILLS
+from .kill_timer import KillTimer
 from .lane import Lane
 from .logs import write_raw
-from .unlisted_thread import start_unlisted_thread
+from .ring import Ring
 
 logger = logs.logger("okibi")
 
@@ -66,6 +72,11 @@ CUT_EVERY = 0.01
 # Seconds that a handler which is cut has for what that sets off in it, a `finally` say.
 CLEAN_UP = 0.06
 
+# Seconds that the main thread has, once the limit is over, to take the signal that says so.
+TO_SAY_SO = 0.1
+# Beside that of room `kill_timer`.
+SIGNAL = KILLS and KILLS + 1
+
 IMPORT_CUT = "a deadline has cut an import short: what it has left may fail in each event"
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -77,13 +88,20 @@ class Ending:
     Args:
         lanes: what is in flight.
         alarm: cuts a plain handler that holds the main thread.
+        apart: has something done in a thread that runs already.
     """
 
-    def __init__(self, lanes: list[Lane], alarm: Alarm) -> None:
+    def __init__(
+        self,
+        lanes: list[Lane],
+        alarm: Alarm,
+        apart: Callable[[Callable[[], None]], None] = lambda _: None,
+    ) -> None:
         self.code: int | None = None
         self.root: Process | None = None
         self._lanes = lanes
         self._alarm = alarm
+        self._apart = apart
         alarm.import_cut = self.import_cut
         self._asked = trio.Event()
         self._began = 0.0
@@ -162,6 +180,9 @@ class Ending:
     # -- wait for a loop that may be held
 
     def __enter__(self) -> None:
+        # Before there may be no memory for them.
+        _says.make()
+        _kills.make()
         for number in SIGNALS:
             # None: set by no Python code, and not to be set by any.
             self._before[number] = signal.signal(number, self._take) or signal.SIG_DFL
@@ -180,11 +201,11 @@ class Ending:
             # Here, before the loop hears of it: what is answered meanwhile must ask for no event.
             lane.closing = True
         self._token.run_sync_soon(self._begin_by, number)
-        # Also where none runs: one whose event is on its way begins before the loop hears of this.
-        start_daemon(self._cut, "okibi cut")
         # Said again once the loop hears of it: a handler that holds the loop, and lets nothing cut
         # it, must not hold the end.
         end_within(STOP_LIMIT, 1)
+        # Also where none runs: one whose event is on its way begins before the loop hears of this.
+        self._apart(self._cut)
 
     def _begin_by(self, number: int) -> None:
         self.begin(0)
@@ -234,35 +255,31 @@ class Root(Supervisor):
 
 
 def end_within(seconds: float, code: int) -> None:
-    """End the process, if it does not end by itself until then.
+    """End the process, if it does not end by itself until then; on the main thread.
 
     Called again, it changes the code only: the end comes no later for it.
+
+    The kernel's timer signals the main thread, which says so and exits with the code wherever it
+    is. Where C code holds that, the process is killed TO_SAY_SO later. (On macOS, which has no
+    such timer, nothing ends the process but its platform.)
     """
-    global _counting
+    ends = not _code
     _code[:] = [code]
-
-    def end() -> None:
-        sleep(seconds)
-        write_raw(f"the process does not end by itself in {seconds:g} s")
-        os._exit(_code[0])
-
-    _counting = _counting or start_daemon(end, "okibi end")
+    if ends:
+        _kills.set(seconds + TO_SAY_SO)
+        signal.signal(SIGNAL, partial(_end, seconds))
+        _says.set(seconds)
 
 
-def start_daemon(act: Callable[[], None], name: str) -> bool:
-    """Start a thread that holds no end of the process; False, and the log is told, where none can
-    be started.
-    """
+def _end(seconds: float, *_: object) -> None:
     try:
-        start_unlisted_thread(act)
-    except RuntimeError as error:
-        write_raw(f"{name}: {error}")
-        return False
-    return True
+        write_raw(f"the process does not end by itself in {seconds:g} s")
+    finally:
+        os._exit(_code[0])
 
 
 _code: list[int] = []
-_counting = False
+_says, _kills = Ring(SIGNAL), KillTimer()
 
 
 def each(process: Process, do: Callable[[Process], None]) -> None:

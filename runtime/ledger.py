@@ -26,7 +26,7 @@ STARTS_LIMIT = 10
 class Watch(Protocol):
     """Who holds the deadlines when the loop cannot: the watchdog, or nobody."""
 
-    def arm(self, limit: float, /) -> None: ...
+    def arm(self, delivery: Delivery, /) -> None: ...
 
     def settled(self) -> None: ...
 
@@ -75,7 +75,7 @@ class Ledger:
         """A delivery is in its lane: hold its deadline, have it given out. Its handler may have
         begun when this returns, and ended.
         """
-        self.watch.arm(delivery.limit)
+        self.watch.arm(delivery)
         if self.looks is not None:
             # Before anybody else hears of the event: who has to drop a connection does so in time.
             self.looks(True)

@@ -19,11 +19,13 @@ Where okibi departs from the official client, on purpose:
 
 import logging
 import os
+import select
 import sys
 import time
 from collections.abc import MutableMapping
 from contextlib import suppress
 from io import BufferedWriter, RawIOBase, TextIOWrapper
+from time import monotonic
 from typing import Any, cast
 
 from actors import logs
@@ -39,6 +41,11 @@ TIME = "%Y-%m-%dT%H:%M:%S"
 INDENT = "\u00a0"
 # The descriptor, not `sys.stderr`, which user code may have closed.
 STDERR = 2
+# Bytes that a pipe takes at once where it takes any (pipe(7): PIPE_BUF); and the seconds that its
+# reader has, in all, where it takes none.
+PIECE, PATIENCE = 4096, 0.01
+# As it is here: gevent puts its own into its place. Windows has none.
+_poll = getattr(select, "poll", None)
 
 
 class _Log:
@@ -185,20 +192,33 @@ def error_lines(kind: str, message: str, stack: list[str]) -> list[str]:
 
 
 def write_raw(words: str, request_id: str = "", behind: str = "") -> None:
-    """Write a critical entry to standard error without logging's and the stream's locks.
+    """Write a critical entry to standard error without logging's and the stream's locks, which may
+    be what the process hangs in.
 
-    They may be what the process hangs in.
+    Its reader may have stopped, and the end of the process may wait for this: what a full pipe does
+    not take within PATIENCE is left out.
 
     Args:
         words: of the entry.
         request_id: of the event that it is about.
         behind: lines that follow it as they are.
     """
-    try:
-        os.write(STDERR, _raw_line(words, request_id) + behind.encode("utf-8", "backslashreplace"))
-    except OSError:
-        # It has closed that, too.
-        return
+    entry = _raw_line(words, request_id) + behind.encode("utf-8", "backslashreplace")
+    until = monotonic() + PATIENCE
+    # It may have closed that, too.
+    with suppress(OSError):
+        while entry and _takes_more(until):
+            entry = entry[os.write(STDERR, entry[:PIECE]) :]
+
+
+def _takes_more(until: float) -> bool:
+    """Whether standard error takes more without a wait, or does so in time."""
+    if _poll is None:
+        return True
+    poll = _poll()
+    poll.register(STDERR, select.POLLOUT)
+    left = max(0.0, until - monotonic())
+    return bool(poll.poll(left * 1000))
 
 
 def _raw_line(words: str, request_id: str) -> bytes:

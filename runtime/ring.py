@@ -10,12 +10,15 @@ On 64-bit Linux, by the C library; on another system there is none.
 
 import sys
 import threading
+from functools import cache
 from struct import pack
 from typing import Any
 
 # <signal.h>: the signal is for one thread, whose id is given.
 _SIGEV_THREAD_ID = 4
 _CLOCK_MONOTONIC = 1
+# struct itimerspec: seconds and nanoseconds of the interval, then those of the first time.
+_NEVER = bytes(32)
 
 
 class Ring:
@@ -23,13 +26,20 @@ class Ring:
 
     Args:
         number: of the signal.
+        every: seconds after which it rings again, and again; 0 for once.
+        late: seconds by which it may ring late. A call to `set` within them of the last one packs
+            no new itimerspec, which is a third of its cost.
     """
 
-    __slots__ = ("_library", "_number", "_timer")
+    __slots__ = ("_every", "_late", "_number", "_packed", "_settime", "_timer")
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, every: float = 0.0, late: float = 0.0) -> None:
         self._number = number
-        self._library: Any = None
+        self._every = every
+        self._late = late
+        # For how many seconds an itimerspec was packed last, and that. In one, for two threads.
+        self._packed = 0.0, _NEVER
+        self._settime: Any = None
         # The kernel's, once it has been made.
         self._timer: Any = None
 
@@ -40,16 +50,24 @@ class Ring:
 
     def set(self, seconds: float) -> None:
         """Have it ring in so many seconds, more than none, and not as it was set before."""
-        if self._timer is None and not self._make():
+        if self._timer is None and not self.make():
             return
-        self._settime(seconds)
+        packed = self._packed
+        if not 0.0 <= packed[0] - seconds <= self._late:
+            seconds += self._late / 2
+            times = pack("4q", *_parts(self._every), *_parts(seconds))
+            packed = self._packed = seconds, times
+        self._settime(self._timer, 0, packed[1], None)
 
     def take_back(self) -> None:
         """Have it not ring."""
         if self._timer is not None:
-            self._settime(0)
+            self._settime(self._timer, 0, _NEVER, None)
 
-    def _make(self) -> bool:
+    def make(self) -> bool:
+        """Get the timer from the kernel, if it has one to give."""
+        if self._timer is not None:
+            return True
         if sys.platform != "linux" or sys.maxsize < 2**32:
             return False
         import ctypes
@@ -65,15 +83,15 @@ class Ring:
         if library.timer_create(_CLOCK_MONOTONIC, event, ctypes.byref(timer)) < 0:
             # Too many signals wait; another time.
             return False
-        self._library, self._timer = library, timer
+        self._settime, self._timer = library.timer_settime, timer
         return True
 
-    def _settime(self, seconds: float) -> None:
-        # struct itimerspec: seconds and nanoseconds of the interval, then those of the first time.
-        times = pack("16x2q", *divmod(int(seconds * 1e9), 1_000_000_000))
-        self._library.timer_settime(self._timer, 0, times, None)
+
+def _parts(seconds: float) -> tuple[int, int]:
+    return divmod(int(seconds * 1e9), 1_000_000_000)
 
 
+@cache
 def _library() -> Any:
     """What has the timers: the C library, or librt beside an older one; None if neither does."""
     import ctypes

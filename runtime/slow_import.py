@@ -2,16 +2,13 @@
 
 While it is imported it may fork, or replace what threads are made of, as in the official client: no
 thread of Python's looks at it. The kernel's own timer signals the main thread (room `ring`), which
-writes down all stacks between two of its instructions. C code that holds it does not come to that:
-for it faulthandler's timer stands behind, which is no thread of Python's either, and is taken back
-for the moment of a fork.
-
-It reads the stacks while the interpreter goes on, which is sound of who stands still in C code. Of
-who runs Python the process may crash by it: a frame that it reads is gone in the next moment. When
-it alone told of imports in pure Python, 5 % of them ended in a segmentation fault on 3.11, and 15 %
-on 3.13.5. (CPython looks more closely from 3.13.10 and 3.14.1 on.)
+writes down all stacks between two of its instructions. C code that holds it does not come to that.
+For it a second timer rings PATIENCE seconds later, whose signal goes to faulthandler: its handler
+is in C, and writes the stack of the thread that it interrupts. (Of all threads it would read frames
+that others run on: 5 % of such processes crashed on Python 3.11.)
 """
 
+import faulthandler
 import math
 import os
 import signal
@@ -26,7 +23,7 @@ from time import monotonic
 from types import FrameType
 
 from .alarm import SIGNAL, drop_signal
-from .dump_timer import DumpTimer
+from .kill_timer import SIGNAL as DUMP
 from .logs import STDERR, write_raw
 from .ring import Ring
 
@@ -40,18 +37,16 @@ class SlowImport:
     """Tells of one import, once.
 
     Args:
-        timer: faulthandler's.
         limit: seconds of the process's life after which it tells; infinity for never.
         tells_at: when that is, by the monotonic clock.
     """
 
-    __slots__ = ("_limit", "_ring", "_tells_at", "_timer")
+    __slots__ = ("_dump", "_limit", "_ring", "_tells_at")
 
-    def __init__(self, timer: DumpTimer, limit: float, tells_at: float) -> None:
-        self._timer = timer
+    def __init__(self, limit: float, tells_at: float) -> None:
         self._limit = limit
         self._tells_at = tells_at
-        self._ring = Ring(SIGNAL)
+        self._ring, self._dump = Ring(SIGNAL), Ring(DUMP)
 
     def begin(self) -> None:
         """The import begins, on the main thread."""
@@ -59,32 +54,30 @@ class SlowImport:
         if 0 < left < math.inf:
             signal.signal(SIGNAL, self._tell)
             self._ring.set(left)
-            self.go_on()
-
-    def go_on(self) -> None:
-        """It has forked. What the kernel is to do was not stopped by that."""
-        self._timer.go_on()
-        left = self._left()
-        if 0 < left < math.inf:
-            self._timer.tick(left + PATIENCE, file=STDERR)
+            if self._ring.made:
+                faulthandler.register(DUMP, file=STDERR, all_threads=False)
+                self._dump.set(left + PATIENCE)
 
     def end(self) -> None:
         """The import has ended, or failed."""
         self._ring.take_back()
-        self._timer.take_back()
         drop_signal()
+        if self._dump.made:
+            self._dump.take_back()
+            drop_signal(DUMP)
+            faulthandler.unregister(DUMP)
 
     def _tell(self, _: int, frame: FrameType | None) -> None:
         try:
             if self._left() <= -PATIENCE:
                 # C code has held the thread, and it is told of.
                 return
-            stacks = "\n".join(_stacks(frame))
-            self._timer.take_back()
+            text = "\n".join(stacks(frame))
+            self._dump.take_back()
             write_raw(
                 f"the import has taken {self._limit:g} s, of the ten that Lambda gives an init;"
                 " all stacks follow",
-                behind=stacks,
+                behind=text,
             )
         except RecursionError:
             # It stands as deep as Python lets it, and has a right to. faulthandler tells of it.
@@ -110,14 +103,21 @@ def began(at_most: float) -> float:
     return monotonic() - (age if 0 < age < at_most else 0.0)
 
 
-def _stacks(frame: FrameType | None) -> Iterator[str]:
-    """Of all threads, as faulthandler writes them; of this one from a frame outwards."""
+def stacks(frame: FrameType | None = None) -> Iterator[str]:
+    """The lines of all threads' stacks, as faulthandler writes them; the main thread's last.
+
+    Args:
+        frame: where the main thread stands; None for where it is found.
+    """
     main = threading.main_thread().ident or 0
-    for ident, each in sys._current_frames().items():
+    frames = sys._current_frames()
+    stands = frame or frames.get(main)
+    for ident, each in frames.items():
         if ident != main:
             yield from _stack(f"Thread 0x{ident:016x}", each)
             yield ""
-    yield from _stack(f"Current thread 0x{main:016x}", frame)
+    name = "Current thread" if threading.get_ident() == main else "Thread"
+    yield from _stack(f"{name} 0x{main:016x}", stands)
     yield ""
 
 

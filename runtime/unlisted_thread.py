@@ -5,8 +5,9 @@ the threads that the function has started, and `while threading.active_count() >
 of okibi's in that list never ends, so each such event would run out of time.
 
 `threading` learns of such a thread once code in it calls `threading.current_thread()`, as `logging`
-does for each record. Code that runs in one writes with `logs.write_raw` instead of a logger. The thread
-of the asyncio loop is listed from the first handler on that runs there: it is that handler's own.
+does for each record. Code that runs in one writes with `logs.write_raw` instead of a logger. The
+thread of the asyncio loop is listed from the first handler on that runs there: it is that
+handler's own.
 """
 
 import _thread

@@ -1,4 +1,4 @@
-"""The watchdog: a thread that holds the deadline when the loop cannot.
+"""The watchdog: holds the deadline when the loop cannot.
 
 A handler's own cancel scope ends it a margin before the platform would. Behind that stand, each
 at its share of the margin before the deadline, as long as the delivery is unsettled:
@@ -8,43 +8,44 @@ at its share of the margin before the deadline, as long as the delivery is unset
     1/2    the dispatcher is asked to settle what is late and abandon its worker (a shielded
            handler, no idle worker, a worker still in `init`); lest it cannot, the main thread is
            signalled again and again: an `async def` that holds the loop is ended too
-    1/4    the loop has not answered: log all stacks, claim the delivery, post the error on a
-           socket of its own (not of an answer that streams: its cut is the error), end the process
-    1/8    C code holds the interpreter, so that not even this thread runs: faulthandler's timer,
-           which needs no interpreter, ends the process
+    1/4    the loop has not answered: claim the delivery, post the error on a socket of its own (not
+           of an answer that streams: its cut is the error), log all stacks, end the process
+    1/8    C code holds the interpreter: the kernel's timer ends the process (room `kill_timer`)
 
-Who computes on a part of a core leaves this thread none of it for longer than that. So the kernel's
-own timer signals the main thread besides, once, when the alarm is to (room `ring`).
+The first three are a thread's, which wakes a few times in the length of a time-out and looks at the
+ledgers; only an event that is due before it would look wakes it. Who computes on a part of a core
+leaves this thread none of it for longer than a margin. So the kernel's own timer signals the main
+thread besides, once, when the alarm is to (room `ring`).
 
-Where many events may be in flight the last two wait for two seconds more, unless the loop is held
-by code of the user's: what keeps it busy then is many threads that compute.
+The last one needs no thread, and is set on the loop's own: when an event comes, before its handler
+begins. It is taken back before the last event in flight is answered, since a sandbox may be frozen
+as soon as the answer is out, and a timer that is overdue at the thaw goes off at once. One event at
+a time that is two calls into the kernel an event. Many at once share the timer: it goes off BEHIND
+the deadline of the earliest event in flight or up to SLACK later, and is set anew only when no
+event in flight is due so long before it. A freeze in the middle of an event, and past its deadline,
+ends the process at the thaw, without an answer; Lambda has given up on that event by then.
 
-To arm it costs an invocation one comparison. The thread wakes a few times in the length of a
-time-out and looks at the ledgers; only an event that is due before it would look wakes it.
-faulthandler's timer is set while it looks at an unsettled delivery, and taken back once nothing is
-in flight: one left ticking would go off when a frozen sandbox thaws. There is one such timer, and
-to set it takes a thread. While other lanes' events are in flight it ticks on for one that is
-settled, until the next look sets it anew, which comes long before it would go off. The user's code
-may want it for itself, and has it then (room `dump_timer`). A freeze in the middle of an event, and
-past its deadline, ends the process at the thaw, without an answer: the timer goes by the clock, and
-first. One event at a time Lambda has given up on it by then.
+Where many events may be in flight, threads that compute take the interpreter in turn, and none is
+to be ended for that. So the last two wait longer: the loop has STARVED seconds, unless user code
+holds it. The kernel's timer is put off with each turn that this thread has past a limit. If it has
+no turn for the time of a few, the timer goes off.
 
 It watches the start too, and ends none: the platform allows an on-demand init ten seconds, and then
 begins it anew with the first event, in the function's own time, where a slow import is welcome.
 But at nine seconds the log is told which actor, or which line, it stands in (while the user's code
 is imported by room `slow_import`).
 
-Nothing that goes wrong in a look is the last of them: not even that no other thread can be started,
-as in a sandbox that has a thousand of them for a while.
+Nothing that goes wrong in a look is the last of them: not even that no memory is left.
 """
 
-import faulthandler
 import math
 import os
 import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic, sleep
 
 import trio
@@ -54,12 +55,12 @@ from actors.process import Process
 
 from .alarm import Alarm
 from .delivery import Delivery, State
-from .dump_timer import DumpTimer
 from .failure import is_users
+from .kill_timer import KillTimer
 from .ledger import DISPATCHER, Ledger, wake
-from .logs import STDERR, write_raw
+from .logs import write_raw
 from .report import report_invocation_error
-from .slow_import import SlowImport, began
+from .slow_import import SlowImport, began, stacks
 from .standing import late_held, loop_is_held
 from .unlisted_thread import start_unlisted_thread
 
@@ -69,15 +70,51 @@ SIGNAL_EVERY = 0.01
 # Each thread that waits wakes up as often to ask: a few that compute would come to nothing else,
 # nor would the loop, which has the answers to make.
 OFTEN, OFTEN_TO_MANY = 1e-5, 1e-3
+# Seconds to the kernel's timer at least: an event that has come too late is told so.
+LEAST = 0.1
+INFINITY = math.inf
 # Seconds that the loop has at least, before it is said not to answer.
 PATIENCE = 0.02
-# Seconds that the loop, and this thread, have where many events may be in flight: handlers that
-# compute take the interpreter in turn, 5 ms each, and the platform ends no sandbox over one event.
+# Seconds that the loop has where many events may be in flight: handlers that compute take the
+# interpreter in turn, 5 ms each, and the platform ends no sandbox over one event.
 STARVED = 2.0
+# Seconds between the deadline of one of many events and the kernel's timer at least; for each of
+# them a turn more, and up to SLACK later.
+BEHIND, TURN, SLACK = 0.03, 0.005, 0.06
+# Seconds that the thread has for its report, once it is to end the process.
+REPORT = 0.15
+
+
+class Bell:
+    """Wakes one thread: an event that a signal's handler may set, also in the middle of a `set`."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def set(self) -> None:
+        """Wake the thread, now or when it is to wait."""
+        # It may be set already.
+        with suppress(RuntimeError):
+            self._lock.release()
+
+    def is_set(self) -> bool:
+        """Whether the thread has still to hear of it."""
+        return not self._lock.locked()
+
+    def clear(self) -> None:
+        """Forget that it was set."""
+        self._lock.acquire(blocking=False)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it is set, for so many seconds at most, and clear it."""
+        self._lock.acquire(timeout=min(max(seconds, 0.0), threading.TIMEOUT_MAX))
 
 
 class Watchdog:
-    """Holds the deadlines of what is in flight, and tells of a start that takes too long.
+    """Holds the deadline of one event at a time, and tells of a start that takes too long.
 
     Args:
         address: of the Runtime API.
@@ -85,9 +122,10 @@ class Watchdog:
             the platform sets no limit.
     """
 
+    _often = OFTEN
+
     def __init__(self, address: tuple[str, int], init_limit: float = INIT_LIMIT) -> None:
         self.address = address
-        self.timer = DumpTimer()
         self.init_limit = init_limit
         self._import: SlowImport | None = None
         self.root: Process | None = None
@@ -101,20 +139,19 @@ class Watchdog:
         self._woken_for = -math.inf
         self._initialised = False
         self._closed = False
-        # What faulthandler's timer is set for, and when it goes off, by the monotonic clock.
-        self._guarded: Delivery | None = None
-        self._goes_off = math.inf
+        # What the thread does once it watches no more.
+        self._errand: Callable[[], None] = lambda: None
+        self._kill = KillTimer()
+        # Whether the alarm has been told to ring.
+        self._rings = False
         # Without a limit nobody need know when the process began.
         self._tells_at = began(init_limit) + init_limit if init_limit < math.inf else math.inf
-        self._look = threading.Event()
+        self._look = Bell()
 
     def import_begins(self) -> None:
         """The user's code is imported now, on the main thread."""
-        self._import = SlowImport(self.timer, self.init_limit, self._tells_at)
+        self._import = SlowImport(self.init_limit, self._tells_at)
         self._import.begin()
-        os.register_at_fork(
-            before=self._forks, after_in_parent=self._has_forked, after_in_child=self._is_child
-        )
 
     def start(self) -> None:
         """Begin to watch: the user's code has been imported, and the tree is to be started."""
@@ -129,28 +166,20 @@ class Watchdog:
             self._import.end()
             self._import = None
 
-    def _forks(self) -> None:
-        # A child has no such thread, and a lock that it holds: at its end it would wait for that.
-        self._guarded = None
-        self.timer.pause()
-
-    def _has_forked(self) -> None:
-        if self._import is not None:
-            self._import.go_on()
-        else:
-            self.timer.go_on()
-            self._look.set()
-
-    def _is_child(self) -> None:
-        # Should the thread have set one in between.
-        self._guarded = None
-
     def close(self) -> None:
         """End it; nothing is watched any more."""
         self._import_ends()
         self._closed = True
         self._look.set()
-        self._take_back()
+        self.settled()
+
+    def turn_to(self, errand: Callable[[], None]) -> None:
+        """Have the thread do something else from now on: the process is to end, and to start
+        another thread may take memory that there is not.
+        """
+        self._errand = errand
+        self._closed = True
+        self._look.set()
 
     # -- called on the loop
 
@@ -159,31 +188,41 @@ class Watchdog:
         self._token = trio.lowlevel.current_trio_token()
         self._offset = _offset()
         self._ledger, self._alarm = ledger, alarm
+        self._kill.make()
 
     def initialised(self) -> None:
         """The tree stands: watch its deliveries from now on."""
         self._initialised = True
         self._look.set()
 
-    def arm(self, limit: float) -> None:
-        """An event has come that is to be answered by `limit`, in seconds of trio's clock.
-
-        The first may come before anybody has said that the tree stands.
-        """
+    def arm(self, delivery: Delivery) -> None:
+        """An event has come. The first may come before anybody has said that the tree stands."""
+        due, limit = delivery.due, delivery.limit
+        if due < INFINITY:
+            seconds = due - (due - limit) / 8 + self._offset - monotonic()
+            self._kill.set(seconds if seconds > LEAST else LEAST)
         if limit + self._offset < self._looks_at:
             self._woken_for = limit + self._offset
             self.initialised()
 
     def settled(self) -> None:
-        """A delivery has been settled: see to faulthandler's timer, if it ticks."""
-        guarded = self._guarded
-        if guarded is None or self._ledger is None:
-            return
-        if not self._ledger.in_flight():
-            self._take_back()
-        elif not guarded.unsettled and self._goes_off - monotonic() < self._length / 2:
-            # It ran long, and the thread might look too late.
-            self._look.set()
+        """A delivery has been settled: take the kernel's timer back before its answer goes out."""
+        self._kill.take_back()
+        if self._rings:
+            self._ring_not()
+
+    # -- called on the loop, and in the thread
+
+    def _ring_not(self) -> None:
+        self._rings = False
+        if self._alarm is not None:
+            self._alarm.ring_not()
+
+    def _unsettled(self) -> list[Delivery]:
+        """What is in flight and has a deadline."""
+        lanes = self._ledger.lanes if self._ledger is not None else []
+        waiting = [lane.delivery for lane in lanes]
+        return [d for d in waiting if d is not None and d.unsettled and math.isfinite(d.due)]
 
     # -- the thread
 
@@ -191,6 +230,7 @@ class Watchdog:
         # What a `def` on the main thread blocks, to wait for it, is not to end the process here.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         self._live()
+        self._errand()
 
     def _live(self) -> None:
         self._watch_start()
@@ -198,7 +238,9 @@ class Watchdog:
             try:
                 self._watch()
             except Exception as error:
-                write_raw(f"the watchdog goes on after {error!r}")
+                # Without memory there may be none for the words either.
+                with suppress(Exception):
+                    write_raw(f"the watchdog goes on after {error!r}")
                 sleep(PATIENCE)
 
     def _watch(self) -> None:
@@ -208,8 +250,6 @@ class Watchdog:
             self._looks_at = math.inf
             delivery = self._earliest()
             if delivery is None:
-                # Events without a deadline may be in flight, beside which it was left ticking.
-                self._take_back()
                 # What woke it may be settled by now, as the next ones will be: how long they may
                 # take is all it has to know of them.
                 self._expect(self._woken_for - monotonic())
@@ -223,14 +263,10 @@ class Watchdog:
             if left <= 0:
                 self._tell_start()
                 left = self._tells_at = math.inf
-            self._look.wait(min(left, threading.TIMEOUT_MAX))
-            self._look.clear()
+            self._look.wait(left)
 
     def _earliest(self) -> Delivery | None:
-        lanes = self._ledger.lanes if self._ledger is not None else []
-        waiting = [lane.delivery for lane in lanes]
-        unsettled = [d for d in waiting if d is not None and d.unsettled and math.isfinite(d.due)]
-        return min(unsettled, key=lambda delivery: delivery.due, default=None)
+        return min(self._unsettled(), key=lambda delivery: delivery.due, default=None)
 
     def _watch_delivery(self, delivery: Delivery) -> None:
         now = monotonic() - self._offset
@@ -239,7 +275,7 @@ class Watchdog:
             # A busy loop gives the interpreter away every 5 ms, and this thread waits for that
             # after each sleep and each call into the kernel: a margin is not long enough for it.
             interval = sys.getswitchinterval()
-            sys.setswitchinterval(OFTEN_TO_MANY if self._many() else OFTEN)
+            sys.setswitchinterval(self._often)
             try:
                 self._end_delivery(delivery)
             finally:
@@ -247,13 +283,12 @@ class Watchdog:
             return
         self._expect(until_due)
         margin = delivery.due - delivery.limit
-        # First: faulthandler's takes a thread, for which this one may wait.
         if self._alarm is not None and _means(self._alarm, delivery):
+            self._rings = True
             self._alarm.ring_in(until_limit, until_due - margin / 2)
-        self._guard(delivery, until_due + STARVED if self._many() else until_due - margin / 8)
         if not delivery.unsettled:
-            # Settled while it was set: whoever did so may have found nothing to take back.
-            self._take_back()
+            # Settled while it was set: that may have found nothing to take back.
+            self._ring_not()
         self._sleep(min(until_limit, self._length / 4))
 
     def _expect(self, left: float) -> None:
@@ -269,6 +304,7 @@ class Watchdog:
         while _means(alarm, delivery) and not self._closed:
             now = monotonic()
             left = delivery.due + self._offset - now
+            self._put_off(now)
             (alarm.interrupt if left <= margin / 2 else alarm.send)()
             if left <= margin / 2 and self._token is not None:
                 # Again and again: by the loop's clock the first may come too early.
@@ -277,17 +313,15 @@ class Watchdog:
             # However late the event came: the loop is given time to answer what it is asked.
             if left <= margin / 4 and now - asked >= self._patience() and delivery.claim():
                 self._end_process(delivery)
-            # Other lanes' settlements cut the wait short, each of them once.
             self._look.clear()
             self._look.wait(SIGNAL_EVERY)
 
-    def _many(self) -> bool:
-        return self._ledger is not None and len(self._ledger.lanes) > 1
+    def _put_off(self, now: float) -> None:
+        """This thread has a turn past a limit: the interpreter is not held."""
+        # It ends the process itself, sooner than the kernel's timer.
 
     def _patience(self) -> float:
-        # asyncio's loop, which has a thread of its own, is asked by somebody who waits for it.
-        held = loop_is_held() or (self._ledger is not None and self._ledger.stuck())
-        return STARVED if self._many() and not held else PATIENCE
+        return PATIENCE
 
     def _ask(self, token: trio.lowlevel.TrioToken) -> None:
         try:
@@ -296,15 +330,14 @@ class Watchdog:
             self._closed = True
 
     def _end_process(self, delivery: Delivery) -> None:
-        # This thread runs, so the interpreter is free: the timer would only cut the report short.
-        self.timer.take_back()
+        # So long the process lives at most, whoever holds the interpreter or the report up.
+        self._kill.set(REPORT)
         words = "the loop does not answer at the deadline; all stacks follow"
         try:
-            write_raw(words, delivery.request_id)
-            faulthandler.dump_traceback(STDERR, all_threads=True)
             if delivery.state is not State.STREAMING:
                 # (Where one has begun an /error would be refused, and its cut is the error.)
                 report_invocation_error(self.address, delivery, late_held(delivery))
+            write_raw(words, delivery.request_id, "\n".join(stacks()))
         finally:
             # It is claimed: nobody else can answer it, or end this.
             os._exit(1)
@@ -331,24 +364,90 @@ class Watchdog:
             node = next((c for c in node.children if c.phase == "starting"), None)
         return f"{path} is still in its init"
 
-    def _guard(self, delivery: Delivery, seconds: float) -> None:
-        seconds = max(seconds, 5 * PATIENCE)
-        self._guarded, self._goes_off = delivery, monotonic() + seconds
-        try:
-            self.timer.tick(seconds, exit=True, file=STDERR)
-        except RuntimeError:
-            # No thread can be started, which it needs; there will be others of its looks.
-            self._guarded = None
-
-    def _take_back(self) -> None:
-        self._guarded = None
-        if self._alarm is not None:
-            self._alarm.ring_not()
-        self.timer.take_back()
-
     def _sleep(self, seconds: float) -> None:
         self._looks_at = monotonic() + seconds
-        self._look.wait(None if math.isinf(seconds) else max(seconds, 0.0))
+        self._look.wait(seconds)
+
+
+class SharedWatchdog(Watchdog):
+    """Holds the deadlines of many events at once, which share the kernel's timer."""
+
+    _often = OFTEN_TO_MANY
+
+    def __init__(self, address: tuple[str, int], init_limit: float = INIT_LIMIT) -> None:
+        super().__init__(address, init_limit)
+        # When the kernel's timer goes off, by trio's clock.
+        self._kills_at = math.inf
+        # A delivery that is due before that; None where nothing is in flight.
+        self._guarded: Delivery | None = None
+        # Seconds between a deadline and the timer at least.
+        self._behind = BEHIND
+        # When it may go off, since the thread has had a turn past a limit.
+        self._turn_until = -math.inf
+
+    def attach(self, ledger: Ledger, alarm: Alarm) -> None:
+        super().attach(ledger, alarm)
+        self._behind = BEHIND + TURN * len(ledger.lanes)
+
+    def arm(self, delivery: Delivery) -> None:
+        earliest = delivery.due + self._behind
+        if self._kills_at > earliest + SLACK:
+            self._guarded = delivery
+            self._kill_at(earliest + SLACK)
+        elif self._kills_at >= earliest:
+            self._guarded = delivery
+        if delivery.limit + self._offset < self._looks_at:
+            self._woken_for = delivery.limit + self._offset
+            self.initialised()
+
+    def settled(self) -> None:
+        """A delivery has been settled: see to the kernel's timer before its answer goes out."""
+        guarded = self._guarded
+        if guarded is not None and not guarded.unsettled:
+            self._guard_next()
+
+    def close(self) -> None:
+        super().close()
+        self._take_back()
+
+    def _guard_next(self) -> None:
+        """Have the kernel's timer guard what is in flight, and take it back where nothing is."""
+        unsettled = self._unsettled()
+        if not unsettled:
+            self._take_back()
+            return
+        times = [(max(d.due + self._behind, self._turn_until), d) for d in unsettled]
+        first = min(at for at, _ in times)
+        if not first <= self._kills_at <= first + SLACK:
+            self._kill_at(first + SLACK)
+        # The one that came last is in flight for longest: until it is settled nothing is to do.
+        before = [each for at, each in times if at <= self._kills_at]
+        self._guarded = max(before, key=lambda each: each.due)
+
+    def _kill_at(self, at: float) -> None:
+        self._kills_at = at
+        self._kill.set(max(at + self._offset - monotonic(), LEAST))
+
+    def _take_back(self) -> None:
+        self._guarded, self._kills_at = None, math.inf
+        super().settled()
+
+    def _put_off(self, now: float) -> None:
+        self._turn_until = now - self._offset + self._behind
+        if self._kills_at < self._turn_until + SLACK / 2:
+            self._kill_at(self._turn_until + SLACK)
+        # What was in flight may have been settled before the timer was set.
+        self.settled()
+
+    def _patience(self) -> float:
+        # asyncio's loop, which has a thread of its own, is asked by somebody who waits for it.
+        held = loop_is_held() or (self._ledger is not None and self._ledger.stuck())
+        return PATIENCE if held else STARVED
+
+    def _end_process(self, delivery: Delivery) -> None:
+        # It stays unsettled, so nobody takes the timer back.
+        self._turn_until = monotonic() - self._offset + REPORT
+        super()._end_process(delivery)
 
 
 def _means(alarm: Alarm, delivery: Delivery) -> bool:

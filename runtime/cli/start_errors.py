@@ -23,10 +23,11 @@ __all__ = [
 
 ERROR = "[ERROR] "
 """What the bootstrap's report of an error begins with, where the log is text."""
-TIMER = r"Timeout \(.*\)!$"
-# What an import begins with that is told of, by itself or by faulthandler, and what follows.
+# What faulthandler begins with: at a time that user code has set, and of one thread alone.
+TIMER, STACK = r"Timeout \(.*\)!$", r"Stack \(most recent call first\):$"
+# What an import begins with that is told of by itself, and what follows.
 IMPORT = r".*(the import has taken [^;]*); all stacks"
-DUMP = re.compile(rf"{TIMER}|{IMPORT}")
+DUMP = re.compile(rf"{TIMER}|{STACK}|{IMPORT}")
 # What okibi and Lambda say of a start that fails: an actor's end, the stack of what takes too long,
 # the report; the error itself is told by its type. As text or as JSON.
 OWN = re.compile(
@@ -37,7 +38,7 @@ LONGEST = 1000
 PLACE = re.compile(r' +(File "(.*)", line \d+ in .*)')
 # What a process begins with that ends itself at a deadline, and what follows.
 STACKS = re.compile(rf"({TIMER})|{IMPORT}|.*(the loop does not answer at the deadline); all stacks")
-OF_STACKS = re.compile(rf"{PLACE.pattern}|(Current t|T)hread 0x[0-9a-f]+ .*")
+OF_STACKS = re.compile(rf"{PLACE.pattern}|{STACK}|(Current t|T)hread 0x[0-9a-f]+ .*")
 
 
 @attrs.frozen
@@ -99,14 +100,20 @@ def stacks_last_said(lines: Sequence[str]) -> str:
     the stacks that it has dumped; empty if they are not the last that it said.
     """
     said = [line for line in lines if line.strip()]
-    heads = [(number, head) for number, line in enumerate(said) if (head := STACKS.match(line))]
-    if not heads or not OF_STACKS.fullmatch(said[-1]):
+    stacks = list(takewhile(OF_STACKS.fullmatch, reversed(said)))
+    if not stacks:
         return ""
-    number, head = heads[-1]
+    heads = [(number, head) for number, line in enumerate(said) if (head := STACKS.match(line))]
+    if heads:
+        number, head = heads[-1]
+        words = head[1] or head[2] or head[3]
+    else:
+        # The kernel's timer has ended it: nothing of Python's could say why.
+        number, words = len(said) - len(stacks), "all stacks"
     places = [place for line in said[number:] if (place := PLACE.fullmatch(line))]
     # Of many threads the first may be okibi's own.
     place = next((each for each in places if is_users_own(each[2])), places[0] if places else None)
-    return (head[1] or head[2] or head[3]) + (f", where it stood in {place[1]}" if place else "")
+    return words + (f", where it stood in {place[1]}" if place else "")
 
 
 def last_said(lines: Sequence[str]) -> str:

@@ -98,14 +98,19 @@ async def process_of(
     task_root: Path = FUNCTIONS,
     command: tuple[str, ...] = COMMAND,
     extensions: Extensions | None = None,
+    max_concurrency: int | None = None,
+    read: bool = True,
     **environment: str,
 ) -> AsyncIterator[tuple[trio.Process, RuntimeApi, list[bytes]]]:
     """The process itself, as its parent has it: with an exit code, and without a time-out's kill.
 
-    What it writes is there when it has ended.
+    What it writes is there when it has ended; without `read` nobody takes it off the pipe.
     """
-    api = RuntimeApi(timeout=30) if extensions is None else extensions.api
+    own = RuntimeApi(timeout=30, max_concurrency=max_concurrency)
+    api = own if extensions is None else extensions.api
     serve = api.serve_connection if extensions is None else extensions.serve
+    if max_concurrency is not None:
+        environment["AWS_LAMBDA_MAX_CONCURRENCY"] = str(max_concurrency)
     said = list[bytes]()
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     host, port = listeners[0].socket.getsockname()
@@ -120,7 +125,8 @@ async def process_of(
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
             )
-            nursery.start_soon(_read, process, said)
+            if read:
+                nursery.start_soon(_read, process, said)
             try:
                 yield process, api, said
             finally:

@@ -160,8 +160,8 @@ class Watched:
 
     told: list[str] = attrs.field(factory=list[str])
 
-    def arm(self, limit: float) -> None:
-        self.told.append(f"arm {limit:g}")
+    def arm(self, delivery: Delivery) -> None:
+        self.told.append(f"arm {delivery.limit:g}")
 
     def settled(self) -> None:
         self.told.append("settled")

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 import trio
 
+from runtime.ending import STOP_LIMIT
 from runtime.local import Happening, InvokeResult
-from tests.runtime.sandbox import WIDE_MARGIN, Running, is_gone, running, until_idle
+from tests.runtime.held import ALLOWED, CODES, HANDLERS, SLOTS, held
+from tests.runtime.sandbox import WIDE_MARGIN, Running, is_gone, process_of, running, until_idle
 
 # Since 3.14 a `pass` is an instruction of its own: either line.
 LOOP = "while True:\npass" if sys.version_info >= (3, 14) else "while True:"
@@ -115,16 +117,18 @@ async def ends(sandbox: Running, case: Case) -> None:
     took = result.duration_ms
     if line:
         assert result.error_type == "Runtime.DeadlineExceeded", result.payload
-        assert sandbox.said("the loop does not answer at the deadline") == 1
         stands(result.payload, words, "", line)
     else:
         assert result.error_type == "Runtime.ExitError", result.payload
-        assert b"exit status 1" in result.payload
+        assert b"Runtime exited with error: signal: " in result.payload
     # The loop has until a quarter of the margin is left, the interpreter until an eighth is.
     assert 1000 - LONG_MARGIN / (4 if line else 8) - 10 < took < 1000
     assert (await sandbox.ask({"name": "a"}))["pid"] != pid
     assert is_gone(pid)
     assert sandbox.function.starts == 2
+    assert sandbox.said("the loop does not answer at the deadline") == bool(line)
+    # The stacks, of the kernel's end too.
+    assert sandbox.said(", line ") > 1
 
 
 async def test_what_can_be_ended_is_answered_and_the_same_process_serves_the_next_event() -> None:
@@ -233,3 +237,62 @@ async def test_a_handler_that_lets_no_other_thread_run_is_ended_by_the_kernel_s_
             stands(result.payload, "it stood", handler.partition(".")[2], LOOP)
             assert 650 < result.duration_ms < 1000
             assert (await sandbox.ask())["pid"] == pid
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the kernel's timer")
+@pytest.mark.parametrize("slots", SLOTS)
+@pytest.mark.parametrize(("handler", "code"), [*zip(HANDLERS, CODES, strict=True)])
+async def test_c_code_that_holds_the_interpreter_of_a_warm_sandbox_is_ended(
+    handler: str, code: str, slots: int
+) -> None:
+    seconds, said = await held(handler, code, slots)
+
+    assert seconds <= ALLOWED
+    # All stacks tell where it stood.
+    assert 'functions/holds.py", line ' in said
+    assert "in keep" in said
+
+
+@pytest.mark.parametrize("slots", [None, 8])
+async def test_a_log_without_a_reader_holds_no_end_at_the_deadline(slots: int | None) -> None:
+    async with process_of("short_of.reader", read=False, max_concurrency=slots) as (
+        process,
+        api,
+        _,
+    ):
+        await api.invoke(b"{}")
+        result: InvokeResult | None = None
+
+        async def invoke() -> None:
+            nonlocal result
+            result = await api.invoke(b'{"do": "fill"}', timeout=1.0)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(invoke)
+            assert await process.wait() == 1
+            (_, began) = api.journal.times(Happening.DELIVERED)
+            assert trio.current_time() - began <= 1.0 + ALLOWED
+            nursery.cancel_scope.cancel()
+
+    assert result is not None
+    assert result.error_type == "Runtime.DeadlineExceeded"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the kernel's timer")
+async def test_without_memory_a_process_that_is_told_to_end_ends_within_its_limit() -> None:
+    async with process_of("short_of.memory") as (process, api, _):
+        await api.invoke(b"{}")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(api.invoke, b'{"do": "use"}')
+            began = trio.current_time()
+            with trio.move_on_after(STOP_LIMIT + 3):
+                await process.wait()
+            assert process.returncode, "it has not ended"
+            assert trio.current_time() - began < STOP_LIMIT + 1.5
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_handler_s_own_timer_of_faulthandler_is_its_own() -> None:
+    async with running("timed.handler", timeout=1.5) as sandbox:
+        for _ in range(2):
+            assert "timed.py" in await sandbox.ask()

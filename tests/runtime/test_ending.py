@@ -5,6 +5,8 @@ order is kept while there is time for it, and nothing holds the end.
 import json
 import signal
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,6 @@ from runtime.lane import Lane
 from runtime.local import InvokeResult
 from tests.runtime.played import Played, event
 from tests.runtime.sandbox import process_of, running, until_there
-from tests.runtime.stage import ends_of_threads
 from tests.runtime.stopping import ALLOWED, LONG, Ended, told_to_end, unhurried
 
 TIMELESS = """
@@ -164,17 +165,25 @@ async def test_an_event_that_has_come_by_half_has_the_time_to_come_whole(
     assert not root.alive
 
 
-async def test_the_thread_that_cuts_ends_with_the_serving(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_cuts_ends_with_the_serving_and_starts_no_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(ending, "end_within", lambda *_: None)
     monkeypatch.setattr(ending, "DRAIN", 0)
-    ends = ends_of_threads(monkeypatch, ending)
-    with Ending([], Alarm()):
-        signal.raise_signal(signal.SIGTERM)
-        (ended,) = ends
-        # Nothing is to be cut yet: it waits for what may begin.
-        assert not await trio.to_thread.run_sync(ended.wait, 0.1)
+    errands = list[Callable[[], None]]()
+    threads = threading.active_count()
 
-    assert await trio.to_thread.run_sync(ended.wait, 5)
+    with Ending([], Alarm(), errands.append):
+        signal.raise_signal(signal.SIGTERM)
+        (cut,) = errands
+        assert threading.active_count() == threads
+        (thread := threading.Thread(target=cut)).start()
+        # Nothing is to be cut yet: it waits for what may begin.
+        await trio.to_thread.run_sync(thread.join, 0.1)
+        assert thread.is_alive()
+
+    await trio.to_thread.run_sync(thread.join, 5)
+    assert not thread.is_alive()
 
 
 async def test_a_keyboard_interrupt_of_an_actor_s_own_ends_nothing_nor_cuts_the_end_short(

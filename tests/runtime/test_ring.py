@@ -13,7 +13,7 @@ import trio
 from runtime import ring as ring_room
 from runtime.alarm import Alarm
 from runtime.delivery import Outcome
-from runtime.dump_timer import DumpTimer
+from runtime.kill_timer import KillTimer
 from runtime.ring import Ring
 from runtime.watchdog import Watchdog
 from tests.runtime.stage import delivery, ledger_of
@@ -70,6 +70,37 @@ def test_set_anew_it_does_not_ring_as_it_was_set_before(rung: list[float]) -> No
     assert came - began >= 0.15
 
 
+def test_one_that_may_be_late_packs_no_times_for_about_the_same_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    packed = list[float]()
+
+    def parts(seconds: float) -> tuple[int, int]:
+        packed.append(seconds)
+        return divmod(int(seconds * 1e9), 1_000_000_000)
+
+    monkeypatch.setattr(ring_room, "_parts", parts)
+    ring = Ring(NUMBER, late=0.002)
+    for seconds in (5.0, 5.0005, 4.9995):
+        ring.set(seconds)
+    assert len(packed) == 2
+    ring.set(5.005)
+    assert len(packed) == 4
+    ring.take_back()
+
+
+def test_with_an_interval_it_rings_again_until_it_is_taken_back(rung: list[float]) -> None:
+    ring = Ring(NUMBER, every=0.02)
+    ring.set(0.01)
+    while len(rung) < 3:
+        time.sleep(0.005)
+    ring.take_back()
+    count = len(rung)
+    time.sleep(0.06)
+
+    assert len(rung) == count
+
+
 def test_taken_back_it_does_not_ring(rung: list[float]) -> None:
     ring = Ring(NUMBER)
     ring.take_back()
@@ -85,7 +116,7 @@ def test_taken_back_the_kernel_has_nothing_left_to_wait_for() -> None:
     ring.set(5)
     ring.take_back()
 
-    assert ring._library.timer_gettime(ring._timer, times) == 0
+    assert ctypes.PyDLL(None).timer_gettime(ring._timer, times) == 0
     # struct itimerspec: the interval, and what is left.
     assert times.raw == bytes(32)
 
@@ -123,7 +154,7 @@ def test_beside_an_older_c_library_librt_has_the_timers(
 
     monkeypatch.setattr(ctypes, "PyDLL", Library)
 
-    assert getattr(ring_room._library(), "name", "nothing") == taken
+    assert getattr(ring_room._library.__wrapped__(), "name", "nothing") == taken
 
 
 def test_on_another_system_there_is_none(
@@ -152,13 +183,11 @@ async def test_the_kernel_is_to_signal_whom_it_watches_at_the_limit_or_half_of_t
     def ring_not(_: Alarm) -> None:
         taken_back.append(None)
 
-    def tick(_: DumpTimer, seconds: float, **options: object) -> None:
-        assert rings, "it takes a thread, for which this one may wait"
-
-    monkeypatch.setattr(DumpTimer, "tick", tick)
+    monkeypatch.setattr(KillTimer, "set", lambda *_: None)
     monkeypatch.setattr(Alarm, "ring_in", ring_in)
     monkeypatch.setattr(Alarm, "ring_not", ring_not)
     watchdog._look.set()
+    watchdog.arm(made)
     watchdog._watch_delivery(made)
 
     ((limit, half),) = rings

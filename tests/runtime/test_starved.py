@@ -8,7 +8,7 @@ import trio
 from runtime import watchdog as watchdog_room
 from runtime.alarm import Alarm
 from runtime.delivery import Delivery, Outcome
-from runtime.watchdog import Watchdog
+from runtime.watchdog import SharedWatchdog, Watchdog
 from tests.runtime.stage import delivery, ledger_of
 
 
@@ -30,7 +30,8 @@ async def test_threads_that_compute_are_not_all_woken_each_few_microseconds_to_a
     lanes: int, interval: float
 ) -> None:
     late = delivery(due=trio.current_time() + 0.1)
-    watchdog, ledger, told = Watchdog(("127.0.0.1", 9)), ledger_of(lanes), Told(late)
+    watchdog = (Watchdog if lanes == 1 else SharedWatchdog)(("127.0.0.1", 9))
+    ledger, told = ledger_of(lanes), Told(late)
     ledger.lanes[0].delivery = late
     watchdog.attach(ledger, told)
     before = sys.getswitchinterval()

@@ -1,21 +1,23 @@
 """The watchdog's own rules, without a process to end. `test_deadlines` has it in real ones."""
 
-import faulthandler
 import os
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, cast
 
 import attrs
 import pytest
 import trio
 
+from actors import KILLED, ActorExited
 from runtime import watchdog as watchdog_room
 from runtime.alarm import Alarm
 from runtime.delivery import Delivery, Outcome, State
 from runtime.unlisted_thread import start_unlisted_thread
-from runtime.watchdog import STARVED, Watchdog
+from runtime.watchdog import BEHIND, REPORT, SLACK, TURN, Bell, SharedWatchdog, Watchdog
 from tests.runtime.stage import brought_to, delivery, ends_of_threads, ledger_of
 
 NOWHERE = ("127.0.0.1", 1)
@@ -23,28 +25,30 @@ NOWHERE = ("127.0.0.1", 1)
 
 @attrs.define(eq=False)
 class Timer:
-    """faulthandler's timer, without what it does."""
+    """The kernel's timer, without what it does."""
 
-    set: list[float] = attrs.field(factory=list[float])
+    set_for: list[float] = attrs.field(factory=list[float])
     ticking: bool = False
     meanwhile: Delivery | None = None
 
-    def later(self, seconds: float, **_: object) -> None:
+    def make(self) -> bool:
+        return True
+
+    def set(self, seconds: float) -> None:
         if self.meanwhile is not None:
-            # The loop settles it in the very moment in which this thread sets the timer.
+            # The loop settles it in the very moment in which the thread sets the timer.
             assert self.meanwhile.settle(Outcome(b"1"))
-        self.set.append(seconds)
+        self.set_for.append(seconds)
         self.ticking = True
 
-    def cancel(self) -> None:
+    def take_back(self) -> None:
         self.ticking = False
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def timer(monkeypatch: pytest.MonkeyPatch) -> Timer:
     made = Timer()
-    monkeypatch.setattr(faulthandler, "dump_traceback_later", made.later)
-    monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", made.cancel)
+    monkeypatch.setattr(watchdog_room, "KillTimer", lambda: made)
     return made
 
 
@@ -65,53 +69,186 @@ def exits(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     sys.setswitchinterval(0.005)
 
 
-def watching(made: Delivery) -> Watchdog:
-    """A watchdog whose thread the test plays."""
-    watchdog, ledger = Watchdog(NOWHERE), ledger_of()
-    ledger.lanes[0].delivery = made
+def watching(*made: Delivery) -> Watchdog:
+    """A watchdog whose thread the test plays, and these in flight, each in a lane."""
+    watchdog = (Watchdog if len(made) == 1 else SharedWatchdog)(NOWHERE)
+    ledger = ledger_of(len(made))
+    for lane, each in zip(ledger.lanes, made, strict=True):
+        lane.delivery = each
     watchdog.attach(ledger, Alarm())
     watchdog.initialised()
+    watchdog._look.set()
     return watchdog
 
 
-async def test_an_unsettled_delivery_is_guarded_until_an_eighth_of_its_margin(
+def due_in(seconds: float) -> Delivery:
+    return delivery(due=trio.current_time() + seconds)
+
+
+async def test_the_kernel_s_timer_is_set_when_an_event_comes_for_an_eighth_of_its_margin(
     timer: Timer, still: None
 ) -> None:
-    made = delivery(due=trio.current_time() + 1.0)
+    made = due_in(1.0)
+    watching(made).arm(made)
+
+    assert timer.set_for == [pytest.approx(1.0 - 0.1 / 8, abs=0.001)]
+
+
+async def test_of_many_events_the_timer_goes_off_behind_the_deadline_by_a_turn_for_each(
+    timer: Timer, still: None
+) -> None:
+    first = due_in(1.0)
+    watching(first, *[due_in(2)] * 7).arm(first)
+
+    assert timer.set_for == [pytest.approx(1.0 + BEHIND + 8 * TURN + SLACK, abs=0.001)]
+
+
+async def test_an_event_that_has_come_too_late_is_given_time_to_be_told_so(
+    timer: Timer, still: None
+) -> None:
+    made = due_in(-5.0)
+    watching(made).arm(made)
+
+    assert timer.set_for == [pytest.approx(0.1)]
+
+
+async def test_the_timer_is_taken_back_before_the_last_answer_goes_out(timer: Timer) -> None:
+    made = due_in(1.0)
     watchdog = watching(made)
-    watchdog._look.set()
+    watchdog.arm(made)
+    ledger = ledger_of()
+    ledger.watch = watchdog
+    ticks = list[bool]()
 
-    watchdog._watch_delivery(made)
+    class Writer:
+        def process(self) -> object:
+            ticks.append(timer.ticking)
+            raise ActorExited("/responder", KILLED)
 
-    assert timer.set == [pytest.approx(1.0 - 0.1 / 8, abs=0.01)]
+    ledger.lanes[0].writer = cast("Any", Writer())
+    with suppress(AttributeError):
+        made.settle(Outcome(b"1"))
+        ledger.settled(ledger.lanes[0], at_once=True)
+
+    assert ticks[0] is False
+
+
+async def test_events_that_come_within_the_slack_set_the_timer_once(
+    timer: Timer, still: None
+) -> None:
+    first, second = due_in(1.0), due_in(1.0 + SLACK)
+    watchdog = watching(first, second)
+    watchdog.arm(first)
+    watchdog.arm(second)
+
+    first.settle(Outcome(b"1"))
+    watchdog.settled()
+    assert len(timer.set_for) == 1
+    assert timer.ticking
+    second.settle(Outcome(b"1"))
+    watchdog.settled()
+    assert not timer.ticking
+
+
+async def test_the_timer_moves_once_no_event_in_flight_is_due_before_it(
+    timer: Timer, still: None
+) -> None:
+    first, second, last = due_in(1.0), due_in(1.05), due_in(5.0)
+    watchdog = watching(first, second, last)
+    for each in (first, second, last):
+        watchdog.arm(each)
+
+    first.settle(Outcome(b"1"))
+    watchdog.settled()
+    assert len(timer.set_for) == 1
+    second.settle(Outcome(b"1"))
+    watchdog.settled()
+    assert timer.set_for[1:] == [pytest.approx(5.0 + BEHIND + 3 * TURN + SLACK, abs=0.001)]
     assert timer.ticking
 
 
-async def test_beside_other_lanes_it_is_guarded_until_long_past_its_deadline(
+async def test_an_event_that_is_due_sooner_has_the_timer_go_off_sooner(
     timer: Timer, still: None
 ) -> None:
-    made = delivery(due=trio.current_time() + 1.0)
-    watchdog, ledger = Watchdog(NOWHERE), ledger_of(2)
-    ledger.lanes[0].delivery = made
-    watchdog.attach(ledger, Alarm())
-    watchdog.initialised()
-    watchdog._look.set()
+    long, short = due_in(5.0), due_in(1.0)
+    watchdog = watching(long, short)
+    watchdog.arm(long)
+    watchdog.arm(short)
 
-    watchdog._watch_delivery(made)
-
-    assert timer.set == [pytest.approx(1.0 + STARVED, abs=0.01)]
+    assert timer.set_for[1:] == [pytest.approx(1.0 + BEHIND + 2 * TURN + SLACK, abs=0.001)]
 
 
-async def test_settled_the_timer_is_taken_back(timer: Timer) -> None:
-    made = delivery(due=trio.current_time() + 1.0)
+async def test_no_timer_is_set_for_an_event_without_a_deadline(timer: Timer) -> None:
+    made = delivery()
     watchdog = watching(made)
-    watchdog._look.set()
-    watchdog._watch_delivery(made)
+    watchdog.arm(made)
+    made.settle(Outcome(b"1"))
+    watchdog.settled()
 
+    assert timer.set_for == []
+
+
+async def test_no_timer_ticks_beside_an_event_without_a_deadline(timer: Timer) -> None:
+    made, endless = due_in(10), delivery()
+    watchdog = watching(made, endless)
+    watchdog.arm(endless)
+    watchdog.arm(made)
     made.settle(Outcome(b"1"))
     watchdog.settled()
 
     assert not timer.ticking
+
+
+async def test_a_turn_of_the_thread_past_a_limit_puts_the_timer_of_many_events_off(
+    timer: Timer, still: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late, other = due_in(0.05), due_in(10)
+    watchdog = watching(late, other)
+    watchdog.arm(late)
+    at, wait = time.monotonic(), BEHIND + 2 * TURN + SLACK
+
+    for seconds in (0.05, 0.06, 0.1):
+        monkeypatch.setattr(watchdog_room, "monotonic", lambda now=at + seconds: now)
+        watchdog._put_off(at + seconds)
+
+    # The first two come so soon that there is nothing to do.
+    assert timer.set_for == [pytest.approx(0.05 + wait, abs=0.001), pytest.approx(wait, abs=0.001)]
+
+
+async def test_a_turn_of_the_thread_does_not_put_the_only_event_s_timer_off(timer: Timer) -> None:
+    late = due_in(0.05)
+    watchdog = watching(late)
+    watchdog.arm(late)
+    watchdog._put_off(time.monotonic())
+
+    assert len(timer.set_for) == 1
+
+
+async def test_a_timer_that_is_put_off_in_the_moment_of_the_answer_does_not_tick_on(
+    timer: Timer,
+) -> None:
+    late, other = due_in(-1), brought_to(State.ACKED)
+    watchdog = watching(late, other)
+    watchdog.arm(late)
+    timer.meanwhile = late
+
+    watchdog._put_off(time.monotonic() + 1)
+
+    assert late.state is State.SETTLED
+    assert not timer.ticking
+
+
+async def test_the_thread_has_a_limit_for_the_report_of_a_process_that_it_ends(
+    timer: Timer, still: None, exits: list[int]
+) -> None:
+    made = due_in(0.025)
+    watchdog = watching(made)
+    watchdog.arm(made)
+    watchdog._end_process(made)
+
+    assert timer.set_for[-1] == pytest.approx(REPORT)
+    assert timer.ticking
+    assert exits == [1]
 
 
 async def test_an_event_that_runs_long_does_not_make_it_look_more_often(
@@ -120,98 +257,9 @@ async def test_an_event_that_runs_long_does_not_make_it_look_more_often(
     watchdog = watching(delivery())
     for left in (10, 0.15):
         watchdog._look.set()
-        watchdog._watch_delivery(delivery(due=trio.current_time() + left))
+        watchdog._watch_delivery(due_in(left))
 
     assert watchdog._length == pytest.approx(10, abs=0.1)
-
-
-async def test_a_timer_that_is_set_in_the_moment_of_the_answer_does_not_tick_on(
-    timer: Timer,
-) -> None:
-    made = delivery(due=trio.current_time() + 1.0)
-    watchdog = watching(made)
-    watchdog._look.set()
-    timer.meanwhile = made
-
-    watchdog._watch_delivery(made)
-
-    assert made.state is State.SETTLED
-    assert not timer.ticking
-
-
-def beside_another(made: Delivery, other: Delivery, length: float) -> Watchdog:
-    """A watchdog that has looked at one of two deliveries in flight."""
-    watchdog, ledger = Watchdog(NOWHERE), ledger_of(2)
-    ledger.lanes[0].delivery, ledger.lanes[1].delivery = made, other
-    watchdog.attach(ledger, Alarm())
-    watchdog.initialised()
-    watchdog._length = length
-    watchdog._look.set()
-    watchdog._watch_delivery(made)
-    watchdog._look.clear()
-    return watchdog
-
-
-async def test_beside_others_that_are_settled_all_the_time_it_is_set_no_more_often(
-    timer: Timer,
-) -> None:
-    now = trio.current_time()
-    made, other = delivery(due=now + 10), delivery(due=now + 10)
-    watchdog = beside_another(made, other, 10)
-
-    other.settle(Outcome(b"1"))
-    watchdog.settled()
-    watchdog._ledger.lanes[1].delivery = delivery(due=now + 10)  # type: ignore[union-attr]
-    made.settle(Outcome(b"1"))
-    watchdog.settled()
-
-    assert timer.ticking
-    assert len(timer.set) == 1
-    assert not watchdog._look.is_set()
-
-
-async def test_when_nothing_is_in_flight_any_more_it_is_taken_back_whosever_it_was(
-    timer: Timer,
-) -> None:
-    now = trio.current_time()
-    made, other = delivery(due=now + 10), delivery(due=now + 10)
-    watchdog = beside_another(made, other, 10)
-
-    for each in (made, other):
-        assert timer.ticking
-        each.settle(Outcome(b"1"))
-        watchdog.settled()
-
-    assert not timer.ticking
-
-
-async def test_what_ran_long_has_the_timer_set_anew_when_it_is_settled(timer: Timer) -> None:
-    now = trio.current_time()
-    made, other = delivery(due=now + 1), delivery(due=now + 10)
-    watchdog = beside_another(made, other, 10)
-
-    watchdog.settled()
-    assert not watchdog._look.is_set()
-    made.settle(Outcome(b"1"))
-    watchdog.settled()
-
-    assert watchdog._look.is_set()
-
-
-async def test_no_timer_ticks_beside_an_event_without_a_deadline(
-    timer: Timer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = delivery(due=trio.current_time() + 10)
-    watchdog = beside_another(made, delivery(), 10)
-    made.settle(Outcome(b"1"))
-    watchdog.settled()
-    assert timer.ticking
-
-    # As `close` does it, but for the timer.
-    monkeypatch.setattr(Watchdog, "_sleep", lambda its, _: setattr(its, "_closed", True))
-    watchdog._watch()
-
-    assert not timer.ticking
 
 
 async def test_what_comes_while_it_looks_has_it_look_again(
@@ -228,7 +276,7 @@ async def test_what_comes_while_it_looks_has_it_look_again(
         looks.append(None if len(looks) == 0 else made)
         if len(looks) == 1:
             # Not yet in its lane, when the lanes are looked at.
-            watchdog.arm(made.limit)
+            watchdog.arm(made)
         watchdog._closed = len(looks) == 2
         return looks[-1]
 
@@ -252,7 +300,7 @@ async def test_what_is_settled_before_it_looks_does_not_have_the_next_one_wake_i
 
     monkeypatch.setattr(Watchdog, "_sleep", sleep)
     watchdog._look.clear()
-    watchdog.arm(trio.current_time() + 60)
+    watchdog.arm(due_in(60))
     assert watchdog._look.is_set()
     watchdog._watch()
 
@@ -262,7 +310,7 @@ async def test_what_is_settled_before_it_looks_does_not_have_the_next_one_wake_i
 async def test_an_event_that_comes_before_the_tree_stands_ends_the_watch_of_the_start() -> None:
     watchdog = Watchdog(NOWHERE)
     watchdog.attach(ledger_of(), Alarm())
-    watchdog.arm(trio.current_time() + 60)
+    watchdog.arm(due_in(60))
     with trio.fail_after(5):
         await trio.to_thread.run_sync(watchdog._watch_start, abandon_on_cancel=True)
 
@@ -272,9 +320,9 @@ async def test_only_what_is_due_before_its_next_look_wakes_the_thread() -> None:
     watchdog._look.clear()
     watchdog._looks_at = time.monotonic() + 10
 
-    watchdog.arm(trio.current_time() + 20)
+    watchdog.arm(due_in(20))
     assert not watchdog._look.is_set()
-    watchdog.arm(trio.current_time() + 5)
+    watchdog.arm(due_in(5))
     assert watchdog._look.is_set()
 
 
@@ -403,22 +451,6 @@ def test_a_start_past_its_limit_says_where_it_stands_and_goes_on(
     assert f'it stands in File "{__file__}"' in said
 
 
-async def test_where_no_thread_can_be_started_for_the_timer_it_goes_on_without(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise RuntimeError("unable to start watchdog thread")
-
-    monkeypatch.setattr(faulthandler, "dump_traceback_later", refuse)
-    made = delivery(due=trio.current_time() + 1.0)
-    watchdog = watching(made)
-    watchdog._look.set()
-
-    watchdog._watch_delivery(made)
-
-    assert watchdog._guarded is None
-
-
 def test_what_the_watchdog_s_thread_says_does_not_list_that_thread() -> None:
     listed, watchdog, said = threading.enumerate(), Watchdog(NOWHERE, 0.1), threading.Event()
 
@@ -462,3 +494,24 @@ def test_closed_its_thread_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     watchdog.close()
 
     assert ended.wait(5)
+
+
+def test_a_bell_that_is_set_twice_rings_once() -> None:
+    bell = Bell()
+    bell.set()
+    bell.set()
+    assert bell.is_set()
+    bell.wait(0)
+    assert not bell.is_set()
+    bell.set()
+    bell.clear()
+    assert not bell.is_set()
+
+
+async def test_what_the_thread_is_to_do_instead_it_does_once_it_watches_no_more() -> None:
+    watchdog, done = Watchdog(NOWHERE), threading.Event()
+    watchdog.start()
+    watchdog.attach(ledger_of(), Alarm())
+    watchdog.turn_to(done.set)
+
+    assert await trio.to_thread.run_sync(done.wait, 5)

@@ -87,7 +87,7 @@ async def causes_of(
 ) -> list[bytes]:
     """The cause of the error that each event ends with."""
     heard = Heard(RuntimeApi(timeout=1))
-    told = {"OKIBI_GRACEFUL_SHUTDOWN": "0"}
+    told: dict[str, Any] = {"OKIBI_GRACEFUL_SHUTDOWN": "0"}
     if command is not COMMAND:
         told["PYTHONPATH"] = official_path()
     async with process_of(handler, task_root=root, command=command, extensions=heard, **told):

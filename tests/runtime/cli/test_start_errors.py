@@ -116,7 +116,20 @@ def test_of_stacks_without_the_users_the_innermost_frame_of_all_is_told() -> Non
 
 def test_stacks_that_are_not_the_last_it_said_are_not_told() -> None:
     assert stacks_last_said(["Timeout (0:00:01)!", *STACKS, "set FOO"]) == ""
-    assert stacks_last_said(STACKS) == ""
+    assert stacks_last_said([*STACKS, "set FOO"]) == ""
+
+
+def test_stacks_of_a_process_that_the_kernel_ended_are_told_without_a_reason() -> None:
+    assert stacks_last_said(["begins", *STACKS]) == (
+        'all stacks, where it stood in File "/tmp/fn/app.py", line 4 in handler'
+    )
+
+
+def test_the_stack_of_c_code_in_an_import_says_where_it_stood() -> None:
+    dumped = ["begins", "Stack (most recent call first):", *DUMP[3:]]
+
+    assert stood_at(dumped) == 'File "/tmp/fn/hang.py", line 2 in <module>'
+    assert said_itself(dumped, "Sandbox.Timedout") == ["begins"]
 
 
 def test_the_place_of_a_mistake_is_where_it_was_made_not_where_okibi_has_noticed() -> None:
