@@ -167,6 +167,8 @@ class Dispatcher(Actor):
         left = [self.ledger.lanes[entry.lane].delivery for entry in entries]
         self.ledger.backlog = any(d is not None and d.state is State.RECEIVED for d in left)
         self.ledger.idle = self._idle()[::-1]
+        if self.ledger.backlog:
+            self.ledger.look_for_workers()
 
     def _last_idle(self) -> Ref[Any] | None:
         """The worker that became idle last, without a look at all of them."""
@@ -225,7 +227,7 @@ class Dispatcher(Actor):
         let_go: Callable[[], Callable[[], bool]] | None
         let_go = getattr(worker.process().actor, "let_go", None)
         goes_on = let_go() if let_go is not None else lambda: worker.reason is None
-        self.ledger.abandon(worker.path, goes_on)
+        self.ledger.abandon_worker(worker, goes_on)
 
     def _at_work(self) -> bool:
         """Whether a living worker is at another delivery: then it may yet become free."""

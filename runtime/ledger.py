@@ -1,7 +1,10 @@
 """What the four actors share: the lanes with their deliveries, and which workers are ready."""
 
+import math
 from collections.abc import Callable
 from typing import Any, Protocol
+
+import trio
 
 from actors import Actor, ActorExited, Address, MailboxFull, Name, Ref, logs
 from actors.brief import class_name
@@ -18,6 +21,9 @@ DISPATCHER: Name[Actor] = Name("lambda.dispatcher", Actor)
 # Workers and threads that could not be ended, before the process is worth less than a cold start;
 # for each lane, since all their handlers may hang in the same outage.
 ABANDON_LIMIT = 8
+# Seconds after which an abandoned worker that has not ended is held for one that never will.
+HANGS = 1.0
+NO_WORKER = "no worker is left: each was abandoned at a deadline, and does not end"
 # Starts of a lane's two actors without an event between, before it is a lane that does not serve;
 # of workers, for each lane, without one that gets ready.
 STARTS_LIMIT = 10
@@ -41,8 +47,8 @@ class Ledger:
     """
 
     __slots__ = (
-        "_abandoned", "_starts", "backlog", "dispatcher", "fail", "idle", "lanes",
-        "looks", "ready", "stuck", "unserved", "watch", "woken",
+        "_abandoned", "_abandoned_workers", "_starts", "backlog", "dispatcher", "fail", "idle",
+        "lanes", "looks", "ready", "stuck", "unserved", "watch", "woken", "workers",
     )  # fmt: skip
 
     def __init__(self, lanes: list[Lane], fail: Callable[[str], None], watch: Watch) -> None:
@@ -70,6 +76,10 @@ class Ledger:
         # trio's.
         self.stuck: Callable[[], bool] = lambda: False
         self._abandoned = list[Callable[[], bool]]()
+        # How many workers there are, and since when some of them are abandoned. Until one has ended
+        # there is none in its place.
+        self.workers: float = math.inf
+        self._abandoned_workers = list[tuple[Ref[Any], float]]()
 
     def received(self, lane: Lane, delivery: Delivery) -> None:
         """A delivery is in its lane: hold its deadline, have it given out. Its handler may have
@@ -147,6 +157,30 @@ class Ledger:
         count = len(self._abandoned)
         if count > ABANDON_LIMIT * len(self.lanes):
             self.fail(f"{what} is one of {count} that do not end in time")
+
+    def abandon_worker(self, worker: Ref[Any], goes_on: Callable[[], bool]) -> None:
+        """Count a worker that goes on past its deadline. The process ends if all others hang.
+
+        It ends before the next event is asked for: that would wait for a worker in all its time.
+        """
+        hang = self._hanging()
+        self._abandoned_workers.append((worker, trio.current_time()))
+        if hang and hang + 1 >= self.workers:
+            self.fail(NO_WORKER)
+        self.abandon(worker.path, goes_on)
+
+    def look_for_workers(self) -> None:
+        """An event waits for a worker: the process ends if all of them hang."""
+        if self._abandoned_workers and self._hanging() >= self.workers:
+            self.fail(NO_WORKER)
+
+    def _hanging(self) -> int:
+        """How many abandoned workers have not ended in HANGS seconds."""
+        self._abandoned_workers = [
+            each for each in self._abandoned_workers if each[0].reason is None
+        ]
+        until = trio.current_time() - HANGS
+        return sum(since <= until for _, since in self._abandoned_workers)
 
     def torn(self, step: str, error: BaseException) -> bool:
         """A step that is whole or not at all was left in its middle, by what no room can have

@@ -166,6 +166,7 @@ def tree(
         Child(partial(_worker, serving), id=f"worker-{n}", shutdown=WORKER_GRACE)
         for n in range(serving.count())
     ]
+    ledger.workers = len(workers)
     dispatcher = Child(
         partial(Dispatcher, ledger), name=DISPATCHER, id="dispatcher", shutdown=GRACE
     )

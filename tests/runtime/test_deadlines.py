@@ -296,3 +296,15 @@ async def test_a_handler_s_own_timer_of_faulthandler_is_its_own() -> None:
     async with running("timed.handler", timeout=1.5) as sandbox:
         for _ in range(2):
             assert "timed.py" in await sandbox.ask()
+
+
+async def test_two_handlers_that_never_end_cost_no_later_event_its_time() -> None:
+    async with running("app.asynchronous", timeout=2.0) as sandbox:
+        pid = (await sandbox.ask())["pid"]
+        for _ in range(2):
+            result = await sandbox.invoke({"do": "shield"})
+            assert result.error_type == "Runtime.DeadlineExceeded"
+        for _ in range(2):
+            assert (await sandbox.ask())["pid"] != pid
+        assert sandbox.function.starts == 2
+        assert sandbox.said("no worker is left") == 1

@@ -1,10 +1,11 @@
 """What goes on past its deadline is counted while it does; what nobody serves ends the process."""
 
 import pytest
+import trio
 
 from actors import Actor, Name
 from runtime.lane import Lane
-from runtime.ledger import ABANDON_LIMIT, STARTS_LIMIT, Ledger, wake
+from runtime.ledger import ABANDON_LIMIT, HANGS, STARTS_LIMIT, Ledger, wake
 from tests.runtime.lanes import Wire
 from tests.runtime.stage import worker
 from tests.runtime.world import Nobody
@@ -46,6 +47,68 @@ def test_each_lane_may_leave_as_much_behind_as_a_single_one() -> None:
     made.abandon("a thread", lambda: True)
 
     assert failures
+
+
+def test_the_process_ends_when_the_last_worker_is_abandoned_and_the_others_hang(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, failures = ledger()
+    made.workers = 3
+    at = [0.0]
+    monkeypatch.setattr(trio, "current_time", lambda: at[0])
+
+    for _ in range(2):
+        at[0] += HANGS
+        made.abandon_worker(worker(), lambda: True)
+    assert not failures
+    at[0] += HANGS
+    made.abandon_worker(worker(), lambda: True)
+
+    assert len(failures) == 1
+    assert "no worker is left" in failures[0]
+
+
+def test_workers_that_are_abandoned_at_once_have_the_time_to_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, failures = ledger()
+    made.workers = 2
+    at = [0.0]
+    monkeypatch.setattr(trio, "current_time", lambda: at[0])
+
+    for _ in range(2):
+        made.abandon_worker(worker(), lambda: True)
+    made.look_for_workers()
+    assert not failures
+    at[0] += HANGS
+    made.look_for_workers()
+
+    assert len(failures) == 1
+
+
+def test_a_worker_that_has_ended_has_left_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, failures = ledger()
+    made.workers = 2
+    at = [0.0]
+    monkeypatch.setattr(trio, "current_time", lambda: at[0])
+
+    for _ in range(4):
+        at[0] += HANGS
+        made.abandon_worker(worker(alive=False), lambda: True)
+        made.look_for_workers()
+
+    assert not failures
+
+
+def test_the_only_worker_may_be_abandoned_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, failures = ledger()
+    made.workers = 1
+    monkeypatch.setattr(trio, "current_time", lambda: 0.0)
+    made.abandon_worker(worker(), lambda: True)
+
+    assert not failures
 
 
 @pytest.mark.parametrize("lanes", [1, 3])
