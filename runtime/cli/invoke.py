@@ -87,7 +87,7 @@ def read_order(handler: str, event: str | None, *, repeat: str, timeout: str) ->
 async def _serve(order: Order) -> int:
     log = _Log()
     try:
-        async with open_local_lambda(order.settings, output=log.write) as function:
+        async with open_local_lambda(order.settings, output=log.write, sweep=True) as function:
             return await _invoke_all(order, function, log)
     finally:
         log.show()

@@ -18,7 +18,7 @@ from runtime.local.links import linger
 from runtime.local.outcomes import Outcome
 from runtime.local.output import Output, to_stderr
 from runtime.local.peers import is_called_by
-from runtime.local.processes import peak_memory
+from runtime.local.processes import Sweeper, peak_memory
 from runtime.local.report import end_lines, init_report_line, start_line
 from runtime.local.runtime_api import RuntimeApi
 from runtime.local.sandbox import GRACE, Ending, Sandbox
@@ -256,6 +256,7 @@ async def open_local_lambda(
     grace: float = GRACE,
     any_process: bool = False,
     allowed_hosts: Collection[str] = (),
+    sweep: bool = False,
 ) -> AsyncGenerator[LocalLambda]:
     """Serve a function on this machine while the block lasts; on loopback only.
 
@@ -285,6 +286,8 @@ async def open_local_lambda(
             IDE or a container has started.
         allowed_hosts: names of this machine by which both servers may be called, besides
             `localhost`, `*.localhost` and its loopback addresses, as `host.docker.internal`.
+        sweep: start a small process beside it, which kills the function's processes if this process
+            is killed (SIGKILL). Without it they end within some 20 s then.
 
     Raises:
         OSError: a port is taken, or the bootstrap cannot be started, as on Windows.
@@ -302,10 +305,11 @@ async def open_local_lambda(
     invoke_listeners = await _listen(invoke_port, "invoke_port")
     runtime_api = _address(runtime_listeners)
     failure: Exception | None = None
+    sweeper = Sweeper() if sweep else None
     lines = Output(output or to_stderr)
     try:
         async with trio.open_nursery() as nursery:
-            sandbox = Sandbox(settings, api, runtime_api, lines, grace)
+            sandbox = Sandbox(settings, api, runtime_api, lines, grace, sweeper)
             url = f"http://{_address(invoke_listeners)}{PREFIX}{settings.name}{SUFFIX}"
             function = LocalLambda(settings, runtime_api, url, api, sandbox, lines, nursery)
             function.connect(freeze=freeze)
@@ -328,6 +332,8 @@ async def open_local_lambda(
             nursery.cancel_scope.cancel()
     finally:
         lines.close()
+        if sweeper is not None:
+            sweeper.dismiss()
     if failure is not None:
         raise failure
 

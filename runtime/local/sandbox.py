@@ -19,7 +19,7 @@ from runtime.local.environment import mark_of, sandbox_environment
 from runtime.local.journal import Happening
 from runtime.local.outcomes import exited, timed_out
 from runtime.local.output import Output
-from runtime.local.processes import end_marked
+from runtime.local.processes import SWEEP, Sweeper, end_marked
 from runtime.local.report import init_report_line
 from runtime.local.runtime_api import RuntimeApi
 from runtime.local.settings import FunctionSettings
@@ -39,12 +39,6 @@ shutdown phase). One without is killed at once.
 LAST_BYTES = 1.0
 """Seconds to wait for what a dead process has still in its sockets. Its death closes them, so it
 takes none.
-"""
-
-
-SWEEP = 1.0
-"""Seconds at most to kill what processes in sessions of their own have started; of none it takes
-none.
 """
 
 
@@ -87,6 +81,7 @@ class Sandbox:
         address: where that is, host and port.
         output: what the process writes to.
         grace: seconds between SIGTERM and SIGKILL.
+        sweeper: what kills the process should this one be killed.
     """
 
     settings: FunctionSettings
@@ -94,6 +89,7 @@ class Sandbox:
     address: str
     output: Output
     grace: float = GRACE
+    sweeper: Sweeper | None = None
 
     starts: int = attrs.field(default=0, init=False)
     """How many processes have been started."""
@@ -192,6 +188,7 @@ class Sandbox:
         inherited = {**os.environ, **self.output.variables}
         environment = sandbox_environment(self.settings, self.address, inherited)
         self._marks.append(mark_of(environment))
+        self._tell_sweeper()
         process = await trio.lowlevel.open_process(
             self.settings.command,
             cwd=self.settings.task_root,
@@ -204,6 +201,7 @@ class Sandbox:
         self.starts += 1
         self.pid = process.pid
         self.started.set()
+        self._tell_sweeper()
         self.started_at = trio.current_time()
         in_time = killed = False
         try:
@@ -215,6 +213,7 @@ class Sandbox:
             with trio.CancelScope(shield=True):
                 await self._finish(process)
             self.pid, self.started = None, trio.Event()
+            self._tell_sweeper()
             self._dead.set()
             # What was wanted of the dead one is not wanted of the next: the Runtime API asks again.
             self._wanted = trio.Event()
@@ -222,6 +221,10 @@ class Sandbox:
             await self._bury(process, killed)
         else:
             self._init_overran()
+
+    def _tell_sweeper(self) -> None:
+        if self.sweeper is not None:
+            self.sweeper.add(self.pid or 0, self._marks[-1])
 
     async def _outlive(self, process: trio.Process) -> None:
         """Wait for the end of the process, or for the end of its grace."""

@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 
 from runtime.cli.given import BadInput
 from runtime.cli.invoke import _Log, invoke, read_order  # pyright: ignore[reportPrivateUsage]
+from tests.runtime.sandbox import is_gone
 
 APP = """
 import time
@@ -381,6 +383,28 @@ def test_a_signal_ends_it_with_nothing_left_running(number: int, code: int) -> N
     assert 'File "' not in err
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sessions of their own are found by /proc")
+def test_killed_by_sigkill_it_leaves_nothing_running() -> None:
+    Path("app.py").write_text(
+        "import os, subprocess, time\ndef sleep(event, context):\n"
+        "    beside = [subprocess.Popen(['sleep', '60'], start_new_session=own)"
+        " for own in (False, True)]\n"
+        "    print('pids', os.getpid(), *[each.pid for each in beside], flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    with start("app.sleep", "--timeout", "90") as process:
+        assert process.stderr is not None
+        process.stderr.readline()
+        pids = [int(pid) for pid in process.stderr.readline().split()[1:]]
+        process.kill()
+
+    until = time.monotonic() + 5
+    while not all(map(is_gone, pids)) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert len(pids) == 3
+    assert [pid for pid in pids if not is_gone(pid)] == []
 
 
 def test_a_reader_who_has_enough_ends_it_quietly() -> None:

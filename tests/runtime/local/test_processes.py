@@ -1,14 +1,17 @@
 """What the kernel tells of processes."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from runtime.local.processes import below, cpu_seconds, peak_memory, proportional, tree_memory
+from tests.runtime.sandbox import is_gone
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="no /proc")
 
@@ -98,3 +101,43 @@ def _started(code: str) -> "subprocess.Popen[str]":
     for _ in range(1 + code.count("os.fork")):
         assert process.stdout.readline() == "done\n"
     return process
+
+
+SWEPT = """
+import os, signal, subprocess
+from runtime.local.processes import Sweeper
+sweeper = Sweeper()
+started = [
+    subprocess.Popen(["sleep", "60"], start_new_session=True, env=env, stdout=subprocess.DEVNULL)
+    for env in ({"MARK": "is-swept"}, {"MARK": "stays"}, {})
+]
+sweeper.add(0, "MARK=is-swept")
+sweeper.add(started[2].pid, "MARK=is-swept")
+print(*[each.pid for each in started], flush=True)
+%s
+"""
+
+
+def started(then: str) -> list[int]:
+    done = subprocess.run(
+        [sys.executable, "-c", SWEPT % then], stdout=subprocess.PIPE, text=True, timeout=20
+    )
+    return [*map(int, done.stdout.split())]
+
+
+def test_what_a_killed_process_has_started_is_killed_by_mark_and_by_group() -> None:
+    marked, other, group = started("os.kill(os.getpid(), signal.SIGKILL)")
+    try:
+        until = time.monotonic() + 10
+        while not (is_gone(marked) and is_gone(group)) and time.monotonic() < until:
+            time.sleep(0.01)
+        assert [is_gone(pid) for pid in (marked, other, group)] == [True, False, True]
+    finally:
+        os.kill(other, signal.SIGKILL)
+
+
+def test_a_sweeper_that_is_dismissed_kills_nothing() -> None:
+    pids = started("sweeper.dismiss()")
+    assert [is_gone(pid) for pid in pids] == [False] * 3
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
