@@ -67,10 +67,6 @@ def _emptied(
     return made
 
 
-def _nothing() -> Iterator[None]:
-    yield
-
-
 def _without_locations(code: CodeType) -> CodeType:
     """The code with a table that has no line and no column for any instruction.
 
@@ -81,7 +77,12 @@ def _without_locations(code: CodeType) -> CodeType:
     return code.replace(co_linetable=bytes(0x80 | 15 << 3 | length - 1 for length in entries))
 
 
-_NOTHING = _without_locations(_nothing.__code__)
+def _generator() -> Iterator[object]:
+    """Never run: a generator has a frame before it runs."""
+    yield ...
+
+
+_NOTHING = _without_locations(_generator.__code__)
 
 
 def _empty(frame: FrameType, copies: dict[CodeType, CodeType]) -> FrameType:

@@ -366,3 +366,28 @@ async def test_whoever_has_seen_the_start_is_called_back_in_the_same_step(
 
     assert await parent.call(Parent.bear) == "shutdown"
     await stop(parent)
+
+
+async def test_a_call_to_an_actor_that_is_to_end_says_so_though_it_waits_for_the_caller(
+    nursery: trio.Nursery,
+) -> None:
+    event = trio.Event()
+
+    class Asks(Drains):
+        async def have_ask(self, other: Ref["Asks"]) -> str:
+            return await other.call(Asks.ask_when_set, self.ref)
+
+        async def ask_when_set(self, other: Ref[Clerk]) -> str:
+            await event.wait()
+            with pytest.raises(ActorExited, match="b is gone: shutdown, asked for a call"):
+                await other.call(Clerk.answer)
+            return "told"
+
+    a, b = [await start(nursery, Asks, path=path) for path in "ab"]
+    told = await b.request(Asks.have_ask, a)
+    await wait_all_tasks_blocked()
+    b.stop()
+    event.set()
+
+    assert await told.result() == "told"
+    nursery.cancel_scope.cancel()
