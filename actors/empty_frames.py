@@ -35,7 +35,7 @@ def empty_frames(crash: BaseException) -> None:
     Args:
         crash: the exception; its causes, contexts and members lose their frames as well.
     """
-    copies: dict[CodeType, CodeType] = {}
+    copies: dict[Place, CodeType] = {}
     found = set[int]()
     waiting: list[BaseException | None] = [crash]
     while waiting:
@@ -52,8 +52,11 @@ def empty_frames(crash: BaseException) -> None:
         _traceback.__set__(error, _emptied(_traceback.__get__(error), copies))
 
 
+Place = tuple[CodeType, int]
+
+
 def _emptied(
-    traceback: TracebackType | None, copies: dict[CodeType, CodeType]
+    traceback: TracebackType | None, copies: dict[Place, CodeType]
 ) -> TracebackType | None:
     entries: list[TracebackType] = []
     while traceback is not None:
@@ -61,20 +64,27 @@ def _emptied(
         traceback = traceback.tb_next
     made: TracebackType | None = None
     for entry in reversed(entries):
-        frame = _empty(entry.tb_frame, copies)
-        # Of the instruction 0 the code knows no location, so the entry's line counts.
+        frame = _empty(entry.tb_frame, entry.tb_lineno, copies)
         made = TracebackType(made, frame, 0, entry.tb_lineno)
     return made
 
 
-def _without_locations(code: CodeType) -> CodeType:
-    """The code with a table that has no line and no column for any instruction.
-
-    An entry of one byte is for up to 8 units of two bytes (CPython: Objects/locations.txt, 15).
-    """
-    units = len(code.co_code) // 2
-    entries = [min(8, units - first) for first in range(0, units, 8)]
-    return code.replace(co_linetable=bytes(0x80 | 15 << 3 | length - 1 for length in entries))
+def _empty(frame: FrameType, line: int, copies: dict[Place, CodeType]) -> FrameType:
+    """A frame without locals that stands in the same line, and was called by none."""
+    code = frame.f_code
+    copy = copies.get((code, line))
+    if copy is None:
+        copy = copies[code, line] = _generator.__code__.replace(
+            co_filename=code.co_filename,
+            co_name=code.co_name,
+            co_qualname=code.co_qualname,
+            co_firstlineno=code.co_firstlineno,
+            co_linetable=_one_line(max(0, line - code.co_firstlineno)),
+        )
+    generator = FunctionType(copy, frame.f_globals)()
+    empty: FrameType = generator.gi_frame
+    generator.close()
+    return empty
 
 
 def _generator() -> Iterator[object]:
@@ -82,21 +92,23 @@ def _generator() -> Iterator[object]:
     yield ...
 
 
-_NOTHING = _without_locations(_generator.__code__)
+def _one_line(below: int) -> bytes:
+    """A table that puts all of `_generator` into one line, without columns.
 
+    Args:
+        below: how many lines that is below the first line of the function.
 
-def _empty(frame: FrameType, copies: dict[CodeType, CodeType]) -> FrameType:
-    """A frame without locals that stands in the same function, and was called by none."""
-    code = frame.f_code
-    copy = copies.get(code)
-    if copy is None:
-        copy = copies[code] = _NOTHING.replace(
-            co_filename=code.co_filename,
-            co_name=code.co_name,
-            co_qualname=code.co_qualname,
-            co_firstlineno=code.co_firstlineno,
-        )
-    generator = FunctionType(copy, frame.f_globals)()
-    empty: FrameType = generator.gi_frame
-    generator.close()
-    return empty
+    An entry is for up to 8 units of two bytes: a first byte with kind 13 (no columns) and the units
+    less 1, then how many lines it lies below the entry before, doubled, in groups of 6 bits, of
+    which all but the last have bit 6 set (CPython: Objects/locations.txt).
+    """
+    units = len(_generator.__code__.co_code) // 2
+    table = bytearray()
+    for first in range(0, units, 8):
+        table.append(0x80 | 13 << 3 | min(8, units - first) - 1)
+        rest = below << 1 if first == 0 else 0
+        while rest > 63:
+            table.append(0x40 | rest & 63)
+            rest >>= 6
+        table.append(rest)
+    return bytes(table)

@@ -236,6 +236,23 @@ def test_a_traceback_is_emptied_under_a_tracer_and_none_of_its_lines_is_traced()
     assert "line" not in events
 
 
+@pytest.mark.parametrize("below", [1, 2, 31, 32, 1_000, 100_000])
+def test_an_empty_frame_has_its_line_also_far_below_the_first(below: int) -> None:
+    blank = "\n" * (below - 1)
+    function: dict[str, Any] = {}
+    exec(compile(f"\ndef fail():{blank}\n  int('x')", "file.py", "exec"), function)
+    error = caught(function["fail"])
+
+    empty_frames(error)
+
+    assert error.__traceback__ is not None
+    assert error.__traceback__.tb_next is not None
+    code = error.__traceback__.tb_next.tb_frame.f_code
+    assert {positions[0] for positions in code.co_positions()} == {2 + below}
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    assert (last.filename, last.lineno, last.name) == ("file.py", 2 + below, "fail")
+
+
 async def test_a_task_that_waits_beside_its_exception_goes_on() -> None:
     found: list[ValueError] = []
     event = trio.Event()
