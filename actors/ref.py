@@ -11,7 +11,6 @@ A caller's time-out is trio's own: `with trio.fail_after(1): await ref.call(...)
 """
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Concatenate, Generic, ParamSpec, TypeVar, cast
 
 from trio.lowlevel import (
@@ -112,7 +111,8 @@ class Address(Generic[A_co]):
         if not process.answers:
             raise _no_server(process, method)
         request = Asked(message_name(method), args, kwargs, CURRENT.get(), True)
-        _note_origin(request)
+        if request.caller is None:
+            _note_origin(request)
         await _send(process, request, "request")
         return Pending(process, request)
 
@@ -134,7 +134,8 @@ class Address(Generic[A_co]):
         """
         process = self.process()
         request = Request(message_name(method), args, kwargs, CURRENT.get(), False)
-        _note_origin(request)
+        if request.caller is None:
+            _note_origin(request)
         await _send(process, request, "cast")
 
     def cast_nowait(
@@ -156,7 +157,8 @@ class Address(Generic[A_co]):
         """
         process = self.process()
         request = Request(message_name(method), args, kwargs, CURRENT.get(), False)
-        _note_origin(request)
+        if request.caller is None:
+            _note_origin(request)
         if not _deliver(process, request, "cast"):
             raise MailboxFull(f"{process.path} has no room for {request}")
 
@@ -309,10 +311,12 @@ def _deliver(process: Process, message: object, verb: str) -> bool:
 
 def _note_origin(request: Request) -> None:
     """Note which task asks, where no actor does (`Server.caller`)."""
-    if request.caller is None:
-        # In a callback of trio's no task runs.
-        with suppress(RuntimeError):
-            request.origin = current_task()
+    try:
+        task = current_task()
+    except RuntimeError:
+        # A callback of trio's asks, in which no task runs.
+        return
+    request.origin = task
 
 
 def refuse_calls(process: Process) -> None:

@@ -203,39 +203,38 @@ class Asked(Request):
     A class of its own, so that the answer to a call costs nothing more.
     """
 
-    __slots__ = ("_listeners",)
+    __slots__ = ("listeners",)
 
-    _listeners: tuple[Listener, ...]
-
-    @property
-    def listeners(self) -> tuple[Listener, ...]:
-        """Who is still to be told."""
-        return getattr(self, "_listeners", ())
+    # Not set until the first is added: few are ever told.
+    listeners: tuple[Listener, ...]
 
     def add(self, listener: Listener) -> None:
         """Tell it of the answer: at once if there is one."""
         if self.settled:
             listener.tell(*self._answer())
         else:
-            self._listeners = (*self.listeners, listener)
+            self.listeners = (*getattr(self, "listeners", ()), listener)
 
     def remove(self, listener: Listener) -> None:
         """Tell it no more."""
-        self._listeners = tuple(each for each in self.listeners if each is not listener)
+        listeners = getattr(self, "listeners", ())
+        self.listeners = tuple(each for each in listeners if each is not listener)
 
     def abandon(self) -> None:
         super().abandon()
-        for each in self.listeners:
+        for each in getattr(self, "listeners", ()):
             each.demonitor()
 
     def _settle(self, result: "outcome.Outcome[object]") -> bool:
-        listeners = self.listeners
+        listeners = getattr(self, "listeners", None)
+        if listeners is None:
+            return Request._settle(self, result)
         if listeners:
             # First what raises in another thread: they would be told half of it.
             current_time()
-        if not super()._settle(result):
+        if not Request._settle(self, result):
             return False
-        self._listeners = ()
+        self.listeners = ()
         for each in listeners:
             each.tell(*self._answer())
         return True

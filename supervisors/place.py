@@ -192,7 +192,7 @@ class Children:
         finally:
             place.begin_run()
         place.move(Event.STARTED)
-        if not _is_dead(process):
+        if self._expected and not _is_dead(process):
             self.expect_no_more(place)
         return Ref(process)
 
@@ -265,8 +265,8 @@ class Children:
         if process in self._asked:
             # Of those that are stopped all at once most end while another is waited for.
             self._took[process] = trio.current_time() - self._asked[process]
-        elif not process.failed:
-            self._ended_by_itself(self.living[process], process.reason or NORMAL)
+        elif not process.failed and not (place := self.living[process]).temporary:
+            self._ended_by_itself(place, process.reason or NORMAL)
         self._owner.mailbox.post(Ended(process))
 
     def _ended_by_itself(self, place: Place, reason: ExitReason) -> None:

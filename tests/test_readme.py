@@ -76,7 +76,7 @@ def test_a_sample_prints_what_the_readme_says(sample: str, printed: str, tmp_pat
 
 
 def test_the_manual_has_its_samples() -> None:
-    assert len(PRINTED.findall(README.read_text("utf-8"))) == 3
+    assert len(PRINTED.findall(README.read_text("utf-8"))) == 4
 
 
 COMPILED = """

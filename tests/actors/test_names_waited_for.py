@@ -230,18 +230,21 @@ async def test_a_message_to_a_name_that_is_borne_waits_for_nothing(nursery: trio
     await stop(desk)
 
 
-async def test_a_message_from_a_thread_waits_as_any(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
+async def test_a_message_from_a_thread_waits_as_any(nursery: trio.Nursery) -> None:
     def work() -> str:
-        return from_thread.call(DESK.waiting(5), Desk.echo, "thread")
+        return from_thread.call(DESK.waiting(60), Desk.echo, "thread")
 
     class Host(Server):
         async def work(self) -> str:
             return await trio.to_thread.run_sync(work)
 
+    async def when_waited_for() -> None:
+        while not names().waiting:  # noqa: ASYNC110, what a thread does sets no Event
+            await trio.sleep(0.001)
+        await start(nursery, Desk, name=DESK)
+
     host = await start(nursery, Host)
-    nursery.start_soon(later, nursery, 0)
+    nursery.start_soon(when_waited_for)
 
     assert await host.call(Host.work) == "thread"
     await stop(await DESK.wait())

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import attrs
 import trio
@@ -10,6 +10,7 @@ import trio
 from actors import (
     Actor,
     Address,
+    CallingTask,
     Door,
     Down,
     ExitReason,
@@ -18,7 +19,11 @@ from actors import (
     MailboxStatistics,
     Monitor,
     Name,
+    Pending,
     Ref,
+    Registered,
+    Result,
+    ResultMonitor,
     Server,
     from_sync,
     from_thread,
@@ -107,6 +112,7 @@ VISITS = Name("visits", Visits)
 POOL = Name("pool", DynamicSupervisor)
 TASKS = Name("tasks", TaskSupervisor)
 VISITORS = Group("visitors", Visits)
+ROOM = Name(("room", 7), Visits)
 SUB = Child(Supervision([Child(Better)], strategy=Strategy.REST_FOR_ONE), id="sub")
 TREE = Supervision(
     [
@@ -119,6 +125,51 @@ TREE = Supervision(
     ],
     intensity=3,
 )
+
+
+class Asking(Server):
+    """Knows who calls, and has others' answers sent to it."""
+
+    caller_before: Ref[Any] | CallingTask | None = None
+    pending: Pending[int] | None = None
+
+    async def ask(self) -> None:
+        self.caller_before = self.caller
+        down: Monitor = self.monitor(self.caller)
+        down.demonitor()
+        self.pending = await ROOM.request(Visits.visit, "bob")
+        result: ResultMonitor = self.monitor(self.pending)
+        result.demonitor()
+        self.monitor(await TASKS.call(TaskSupervisor.start_task, fetch, "a"))
+
+    async def handle_info(self, message: object) -> None:
+        match message:
+            case Result(source=self.pending, error=None) if self.pending is not None:
+                count: int = await self.pending.result()
+                ROOM.update_value(lambda _: count)
+            case Result(error=error):
+                print(error)
+            case _:
+                pass
+
+
+async def waits() -> int:
+    visits: Ref[Visits] = await ROOM.wait()
+    first_count = await first(visits)
+    count: int = await ROOM.waiting(5).call(Visits.visit, "bob", times=2)
+    pending: Pending[int] = await ROOM.waiting(5).request(Visits.visit, "bob")
+    await ROOM.waiting(5).cast(Visits.forget)
+    await ROOM.waiting(5).send(count)
+    full: list[Registered[Visits]] = Name.select(Visits, lambda room: room.value == count)
+    refs: list[Ref[Visits]] = [each.ref for each in Name.select(Visits)]
+    return (
+        await pending.result()
+        + len(full)
+        + len(refs)
+        + await first(ROOM.waiting(1))
+        + count
+        + first_count
+    )
 
 
 async def first(address: Address[Visits]) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from actors import Group, Name, Ref, Server, from_thread
+from actors import Group, Name, Ref, Registered, Server, from_thread
 from runtime import Context, Handler, Prelude, Response, streaming
 from supervisors import Child, DynamicSupervisor, TaskStream, TaskSupervisor, run_task
 
@@ -57,6 +57,31 @@ def another_servers_method_through_a_door(visits: Ref[Visits]) -> None:
 
 async def another_servers_method_to_a_group() -> None:
     await VISITORS.dispatch(Orders.order, 1)  # mistake: group server
+
+
+async def wrong_argument_of_a_call_that_waits() -> None:
+    await VISITS.waiting(5).call(Visits.visit, 1)  # mistake: waiting argument
+
+
+async def another_servers_name_that_is_waited_for() -> Ref[Orders]:
+    return await VISITS.wait()  # mistake: waited for
+
+
+async def wrong_reply_type_of_a_call_that_waits() -> str:
+    return await VISITS.waiting(5).call(Visits.visit, "bob")  # mistake: waiting reply
+
+
+def another_server_selected() -> list[Registered[Orders]]:
+    return Name.select(Visits)  # mistake: selected
+
+
+def a_key_that_cannot_be_hashed() -> None:
+    Name(["visits"], Visits)  # mistake: key
+
+
+class Watching(Server):
+    async def watch(self) -> None:
+        self.monitor("visits")  # mistake: monitored
 
 
 def another_server_in_a_group(orders: Ref[Orders]) -> None:
