@@ -198,10 +198,14 @@ async def test_many_monitors_of_many_tasks_each_bring_one_down(desk: Desk) -> No
     async def client(times: int) -> None:
         for _ in range(times):
             await desk.ref.call(Desk.come)
+        await leave.wait()
 
+    leave = trio.Event()
     async with trio.open_nursery() as room:
         for times in (1, 2):
             room.start_soon(client, times, name=str(times))
+        await wait_all_tasks_blocked()
+        leave.set()
     await wait_all_tasks_blocked()
 
     assert sorted(down.path for down in desk.downs) == ["1", "2", "2"]

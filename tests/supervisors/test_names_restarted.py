@@ -1,13 +1,15 @@
 """Names between two incarnations: what a caller is told, and what ends a wait."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import NORMAL, ActorExited, Name, NoProcess, Server, stop
+from actors import NORMAL, ActorExited, Name, NoProcess, Server, StartError, stop
 from actors.names import names
 from supervisors import (
     Backoff,
@@ -28,6 +30,7 @@ from tests.supervisors.stage import BOOM, Player, Stage, leave, player, when_dea
 
 NOBODY = "start one with name="
 BACKOFF = Backoff(2.0, 2.0)
+LOW = Name("low", Supervisor)
 
 
 class Fraction(Server):
@@ -398,3 +401,48 @@ async def nothing_left() -> None:
 
 def test_a_restart_that_is_cancelled_at_any_step_leaves_nothing() -> None:
     assert every_step(restarts, nothing_left) > 30
+
+
+@attrs.define
+class Struck:
+    """A supervisor below another is killed at each step while two wait for its children."""
+
+    ended: int = 0
+
+    async def run(self) -> None:
+        self.ended = 0
+        stage = Stage()
+        low = Child(stage.tree("ab", intensity=0), id="low", name=LOW)
+        async with trio.open_nursery() as nursery:
+            try:
+                top = await supervise(nursery, Supervision([low]))
+            except StartError:
+                self.ended = 2
+                return
+            if (a := player("a").whereis()) is not None:
+                a.kill()
+            async with trio.open_nursery() as waiters:
+                for name in "ab":
+                    waiters.start_soon(self._wait, name)
+            top.stop()
+
+    async def _wait(self, name: str) -> None:
+        with suppress(ActorExited):
+            await player(name).waiting(10).send("word")
+        self.ended += 1
+
+    def strike(self) -> None:
+        ref = LOW.whereis()
+        if ref is not None:
+            ref.kill()
+
+    async def check(self) -> None:
+        assert self.ended == 2
+        assert trio.current_time() < 10
+        await nothing_left()
+
+
+def test_a_wait_ends_at_whatever_step_the_supervisor_is_killed() -> None:
+    scene = Struck()
+
+    assert every_step(scene.run, scene.check, scene.strike, limit=10) > 30
