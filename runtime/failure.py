@@ -13,7 +13,8 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
 from types import CodeType, TracebackType
 from typing import Any, TypeVar
 
@@ -210,9 +211,23 @@ def _stack(error: BaseException, related: Sequence[Related]) -> tuple[str, ...]:
 
 
 def _entries(error: BaseException) -> list[str]:
-    # As plain tuples: with their columns, frames would be marked with lines of `^^^^`.
-    frames = user_frames(traceback_of(error))
-    return traceback.format_list([(f.filename, f.lineno or 0, f.name, f.line) for f in frames])
+    return format_frames(user_frames(traceback_of(error)))
+
+
+def format_frames(frames: Iterable[traceback.FrameSummary]) -> list[str]:
+    """What `traceback.format_list` makes of frames without their columns: no lines of `^^^^`.
+
+    On Python 3.15 its first call in a process imports modules for colours, for 10 ms and more. An
+    answer at a deadline has no such time.
+    """
+    entries: list[str] = []
+    for (file, line, name), same in groupby(frames, lambda f: (f.filename, f.lineno or 0, f.name)):
+        first, *more = same
+        source = f"    {first.line.strip()}\n" if first.line else ""
+        entries += [f'  File "{file}", line {line}, in {name}\n{source}'] * min(1 + len(more), 3)
+        if (left := len(more) - 2) > 0:
+            entries.append(f"  [Previous line repeated {left} more time{'s' * (left > 1)}]\n")
+    return entries
 
 
 def user_frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:

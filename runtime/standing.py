@@ -32,6 +32,7 @@ from .failure import (
     DeadlineExceeded,
     calls_handler,
     error_json,
+    format_frames,
     is_below,
     is_own,
     is_users,
@@ -212,9 +213,7 @@ def _stood(words: str, frames: Frames, request_id: str, *, must: bool = True) ->
 
 def _outcome(words: str, frames: Sequence[traceback.FrameSummary], request_id: str) -> Outcome:
     kind, message = "Runtime.DeadlineExceeded", f"{LATE}: {words}"
-    # As plain tuples: with their columns, frames would be marked with lines of `^^^^`.
-    stack = [(f.filename, f.lineno or 0, f.name, f.line) for f in frames]
-    body = error_json(kind, message, traceback.format_list(stack), request_id)
+    body = error_json(kind, message, format_frames(frames), request_id)
     return Outcome(body, error_type=kind, cause=x_ray_cause([(kind, message, frames)]))
 
 

@@ -2,8 +2,11 @@
 
 import json
 import os
+import subprocess
 import sys
+import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,11 +24,13 @@ from runtime.failure import (
     InitError,
     error_json,
     foremost,
+    format_frames,
     handler_error,
     init_error,
     is_users,
     platform_error,
 )
+from tests.runtime.sandbox import ROOT
 from tests.runtime.stage import another_json
 
 HERE = __file__
@@ -427,3 +432,51 @@ def test_a_name_of_any_length_is_cut_and_does_not_get_into_a_header() -> None:
     assert outcome.error_type == "Function.Unknown"
     assert len(outcome.body) < 10_000
     assert len(outcome.cause) <= CAUSE_LIMIT
+
+
+def error_of(act: Callable[[], object]) -> Exception:
+    try:
+        act()
+    except Exception as error:
+        return error
+    raise AssertionError("it has raised nothing")
+
+
+def over_two_lines() -> object:
+    # fmt: off
+    return int(
+        "no number")
+    # fmt: on
+
+
+def recurs(left: int) -> object:
+    return recurs(left - 1) if left else 1 / 0
+
+
+@pytest.mark.parametrize(
+    "act",
+    [over_two_lines, lambda: eval("1 / 0"), *(partial(recurs, left) for left in range(1, 6))],
+)
+def test_frames_are_formatted_as_by_the_standard_library(act: Callable[[], object]) -> None:
+    frames = traceback.extract_tb(error_of(act).__traceback__)
+
+    plain = [(f.filename, f.lineno or 0, f.name, f.line) for f in frames]
+    assert format_frames(frames) == traceback.format_list(plain)
+
+
+def test_the_first_error_of_a_process_imports_nothing() -> None:
+    """An answer at a deadline has no time for it."""
+    run = """
+import sys
+from runtime.failure import handler_error
+before = {*sys.modules}
+try:
+    1 / 0
+except ZeroDivisionError as error:
+    handler_error(error, "id")
+print({*sys.modules} - before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", run], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "set()\n"

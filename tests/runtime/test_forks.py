@@ -16,6 +16,9 @@ from runtime.forks import end_child
 from runtime.transport import ForkedTransport
 from tests.runtime.sandbox import ROOT, running
 
+# Threads that trio keeps from an earlier test are no matter: Python 3.15 raises this as an error.
+pytestmark = pytest.mark.filterwarnings("ignore:.* is multi-threaded:DeprecationWarning")
+
 # A process that stands where okibi's does, and prints what a child of its finds.
 CHILD = """
 import json, os, signal, sys
