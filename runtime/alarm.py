@@ -43,11 +43,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from types import CodeType, FrameType
+from types import CodeType, FrameType, SimpleNamespace
 from typing import Any, TypeVar, cast
 
 import trio
-from sniffio import thread_local as sniffio  # what trio tells its library's name by
 
 from ._cpython_internals import may_skip_cleanup
 from .between import is_between, running_loop
@@ -55,6 +54,12 @@ from .delivery import Delivery
 from .failure import DeadlineExceeded, calls_handler, is_below, is_own, is_users
 from .ring import Ring
 from .standing import awaited_in, is_asyncio_s_wait
+
+# By which trio says that it runs in this thread. A trio without sniffio says it to nobody.
+try:
+    from sniffio import thread_local as sniffio
+except ImportError:
+    sniffio = SimpleNamespace(name=None)  # type: ignore[assignment]
 
 F = TypeVar("F", bound=Callable[..., object])
 

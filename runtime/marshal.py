@@ -298,15 +298,19 @@ def _written(*, escaped: bool, circles: bool) -> _Write:
     # `JSONEncoder.encode` makes the C encoder anew at each call, which costs more than to use it,
     # but for a large value. And what it has open is one value's: an error leaves that as it is.
     encoder = json.JSONEncoder(ensure_ascii=escaped, check_circular=circles, allow_nan=False)
+    # Its names are private. Should one be gone, or take other arguments, the public way is slower.
     make: Any = getattr(json.encoder, "c_make_encoder", None)
-    if make is None:
-        return lambda value: "".join(encoder.iterencode(value))
-    name = "c_encode_basestring_ascii" if escaped else "c_encode_basestring"
-    quote = getattr(json.encoder, name)
+    quote = getattr(
+        json.encoder, "c_encode_basestring_ascii" if escaped else "c_encode_basestring", None
+    )
     pieces: Callable[[object, int], Iterable[str]]
-    pieces = make(None, encoder.default, quote, None, ": ", ", ", False, False, False)
-    if circles:
-        pieces = lambda value, _: encoder.iterencode(value, _one_shot=True)  # noqa: E731
+    try:
+        pieces = make(None, encoder.default, quote, None, ": ", ", ", False, False, False)
+        if circles:
+            pieces = lambda value, _: encoder.iterencode(value, _one_shot=True)  # noqa: E731
+        pieces({}, 0)
+    except TypeError:
+        pieces = lambda value, _: encoder.iterencode(value)  # noqa: E731
     if not UNBOUNDED:
         return lambda value: "".join(pieces(value, 0))
 

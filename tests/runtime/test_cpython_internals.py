@@ -3,6 +3,7 @@
 import asyncio
 import dis
 import json
+import subprocess
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ from runtime.alarm import Alarm, handled_in
 from runtime.context import Context
 from runtime.delivery import Delivery
 from runtime.failure import DeadlineExceeded
-from tests.runtime.sandbox import WIDE_MARGIN, running
+from tests.runtime.sandbox import ROOT, WIDE_MARGIN, running
 from tests.runtime.test_alarm import ringing
 from tests.runtime.test_alarm_on_async import stage
 from tests.runtime.test_unfinished import late, loop
@@ -104,3 +105,48 @@ def test_the_context_of_a_task_without_private_names_is_not_known() -> None:
     unknown = SimpleNamespace(get_loop=SimpleNamespace)
 
     assert context_of(unknown) is None
+
+
+WRITTEN = """
+import json, sys
+from json import encoder
+
+iterencode, values = encoder.JSONEncoder.iterencode, [[1.5, None, "é"], [[1, "é"]] * 20_000]
+expected = [json.dumps(value, ensure_ascii={escaped}).encode() for value in values]
+{gone}
+sys.modules["runtime.encoder"] = None
+from runtime import marshal
+
+outcome_of = marshal.escaped_outcome_of if {escaped} else marshal.unescaped_outcome_of
+assert [outcome_of(value).body for value in values] == expected
+"""
+
+
+@pytest.mark.parametrize("escaped", [True, False], ids=["escaped", "unescaped"])
+@pytest.mark.parametrize(
+    "gone",
+    ["del encoder.c_make_encoder", "encoder.c_make_encoder = lambda all: all",
+     "encoder.JSONEncoder.iterencode = lambda self, value: iterencode(self, value)"],
+    ids=["no encoder", "it takes other arguments", "no _one_shot"],
+)  # fmt: skip
+def test_without_the_json_encoders_private_names_the_same_is_written(
+    gone: str, escaped: bool
+) -> None:
+    run = WRITTEN.format(gone=gone, escaped=escaped)
+    done = subprocess.run([sys.executable, "-c", run], cwd=ROOT, capture_output=True, text=True)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_alarm_does_without_sniffio() -> None:
+    run = """
+import sys, trio
+sys.modules["sniffio"] = None
+from runtime.alarm import Alarm
+
+with (alarm := Alarm()):
+    print(alarm.run(lambda event, context: event, "event", None))
+"""
+    done = subprocess.run([sys.executable, "-c", run], cwd=ROOT, capture_output=True, text=True)
+
+    assert (done.stdout, done.stderr) == ("event\n", "")
