@@ -178,3 +178,17 @@ async def test_a_task_is_asked_whether_it_runs_a_function(kind: str) -> None:
 
     assert found is (kind != "not")
     assert not runs(None, inner)
+
+
+async def test_with_a_trio_that_joins_by_another_name_a_wait_is_in_the_nurserys_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def joins(body: Body) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sleeping, body)
+
+    assert text_of(await sits(joins)) == "await trio.sleep(10)"
+    join: Any = trio.Nursery._nested_child_finished
+    monkeypatch.setattr(join, "__code__", join.__code__.replace(co_name="renamed"))
+
+    assert text_of(await sits(joins)) == "async with trio.open_nursery() as nursery:"

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import trio
 
+from runtime import child
 from tests.runtime.sandbox import FUNCTIONS, Running, running, until_idle
 
 LANES = 8
@@ -129,3 +131,18 @@ async def test_without_a_descriptor_left_it_goes_on_once_what_it_needs_is_import
         codes = [await sandbox.ask({"hold": hold}) for hold in (True, False, True)]
         assert codes == [1, 7, 7]
         assert sandbox.function.starts == 1
+
+
+def test_a_task_whose_error_trio_does_not_tell_ends_its_child_with_0(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Trio's nurseries keep the errors of their tasks by a private name."""
+    ended = list[BaseException | None]()
+    monkeypatch.setattr(child, "end_child", ended.append)
+    known: Any = SimpleNamespace(parent_nursery=SimpleNamespace(_pending_excs=[LookupError()]))
+    unknown: Any = SimpleNamespace(parent_nursery=SimpleNamespace())
+
+    for task in (known, unknown):
+        child._Task(task).task_exited(task)
+
+    assert [type(each) for each in ended] == [LookupError, type(None)]

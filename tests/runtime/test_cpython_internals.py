@@ -13,6 +13,7 @@ import trio
 
 from runtime import _cpython_internals
 from runtime._cpython_internals import context_of, has_work, mark_stopped, may_skip_cleanup
+from runtime.aio import loop as aio
 from runtime.alarm import Alarm, handled_in
 from runtime.context import Context
 from runtime.delivery import Delivery
@@ -99,6 +100,22 @@ def test_a_loop_without_private_names_is_marked_and_may_have_work(
     assert has_work(unknown)
     assert has_work(SimpleNamespace(_ready=()))
     assert not has_work(SimpleNamespace(_ready=(), _stopping=False))
+
+
+def test_a_loop_that_tells_of_no_threads_is_closed(caplog: pytest.LogCaptureFixture) -> None:
+    class Unknown:
+        closed = False
+
+        def shutdown_asyncgens(self) -> None: ...
+        def run_until_complete(self, _: object) -> None: ...
+        def close(self) -> None:
+            self.closed = True
+
+    unknown: Any = Unknown()
+    aio._close(unknown)
+
+    assert unknown.closed
+    assert caplog.records == []
 
 
 def test_the_context_of_a_task_without_private_names_is_not_known() -> None:

@@ -103,3 +103,22 @@ def test_ten_thousand_events_leave_no_memory_behind() -> None:
 
     # By setenv it would be 1.4 MB.
     assert (pages() - before) * resource.getpagesize() < 200_000
+
+
+class Renamed(dict[str, str]):
+    """An environment that says nothing of what it is made of."""
+
+    def __setitem__(self, name: str, value: str) -> None:
+        super().__setitem__(name, value)
+        os.putenv(name, value)
+
+
+def test_where_os_environ_has_no_dict_it_is_set_as_by_the_official_client(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trace_variable, "_memory", [])
+    monkeypatch.setattr(os, "environ", Renamed(os.environ))
+
+    set_trace(b"Root=1")
+
+    assert os.environ[VARIABLE] == child() == "Root=1"

@@ -1,0 +1,105 @@
+"""Every private name of another library that okibi reads, and the test that does without it.
+
+A name that some class of okibi's has, too (`_deadline`, `_ready`), is not found by this.
+"""
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+FILES = [
+    file
+    for layer in ("actors", "supervisors", "runtime")
+    for file in sorted((ROOT / layer).rglob("*.py"))
+]
+# Private by their spelling only: the documentation has them.
+DOCUMENTED = {"_asdict", "_current_frames", "_exit", "_getframe"}
+UNKNOWN_RELEASE = "tests/actors/test_loop.py: a release that has lost a private name is left alone"
+CPYTHON = "tests/runtime/test_cpython_internals.py"
+# The name, and where it is done without. A new name needs a fall-back, a test, and a line.
+FALL_BACKS = {
+    # trio's
+    **dict.fromkeys(
+        (
+            "_abort_func", "_attempt_delivery_of_any_pending_cancel", "_cancel_called",
+            "_cancel_points", "_cancel_status", "_core", "_epoll", "_force_wakeup",
+            "_force_wakeup_fd", "_next_send_fn", "_registered_deadline", "_schedule_points",
+            "_traps", "_update_registrations",
+        ),
+        UNKNOWN_RELEASE,
+    ),
+    "_threads": "tests/actors/test_doors.py",
+    "_pending_excs": "tests/runtime/test_child.py",
+    # asyncio's
+    "_callback": "of Python 3.11 alone, which does not change any more",
+    "_callbacks": "of Python 3.11 alone, which does not change any more",
+    "_default_executor": CPYTHON,
+    "_fut_waiter": CPYTHON,
+    "_run_forever_cleanup": CPYTHON,
+    "_set_running_loop": CPYTHON,
+    "_thread_id": "written only",
+    # json's
+    "_one_shot": CPYTHON,
+    # os.environ's
+    "_data": "tests/runtime/test_trace_variable.py",
+}  # fmt: skip
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name != "_"
+
+
+def names_of_okibi() -> set[str]:
+    """Every name that okibi's own code gives to something."""
+    own: set[str] = set()
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            match node:
+                case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                    own.add(name)
+                case ast.ClassDef(name=name) | ast.Name(id=name, ctx=ast.Store()):
+                    own.add(name)
+                case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
+                    own.add(name)
+                case ast.Assign(targets=[ast.Name(id="__slots__")], value=slots):
+                    own |= {str(e.value) for e in ast.walk(slots) if isinstance(e, ast.Constant)}
+                case _:
+                    pass
+    return own
+
+
+def names_read(file: Path) -> Iterator[str]:
+    """Every private name that a file reads, imports or gives as an argument."""
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        names: list[str] = []
+        match node:
+            case ast.Attribute(attr=name):
+                names = [name]
+            case ast.Call(
+                func=ast.Name(id="getattr" | "hasattr" | "setattr"),
+                args=[_, ast.Constant(value=str(name)), *_],
+            ):
+                names = [name]
+            case ast.keyword(arg=str(name)):
+                names = [name]
+            case ast.ImportFrom(level=0, module=str(name)):
+                names = name.split(".")
+            case ast.Import(names=aliases):
+                names = [part for alias in aliases for part in alias.name.split(".")]
+            case _:
+                pass
+        yield from filter(is_private, names)
+
+
+def test_every_private_name_of_another_library_has_a_fall_back() -> None:
+    own = names_of_okibi() | DOCUMENTED
+    found: dict[str, set[str]] = defaultdict(set)
+    for file in FILES:
+        for name in names_read(file):
+            if name not in own:
+                found[name].add(str(file.relative_to(ROOT)))
+
+    assert {name: files for name, files in found.items() if name not in FALL_BACKS} == {}
+    assert FALL_BACKS.keys() - found.keys() == set()
