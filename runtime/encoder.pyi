@@ -9,3 +9,24 @@ def encode_escaped(value: object, /) -> bytes | None:
 
 def encode_unescaped(value: object, /) -> bytes | None:
     """The same in UTF-8."""
+
+# Of room `kill_timer`.
+
+def guard(number: int, fatal: int, /) -> bool:
+    """Make the kernel's timer that ends the process; on the main thread.
+
+    Args:
+        number: of the signal by which the timer looks whether to do so.
+        fatal: of the signal by which it does.
+
+    Returns:
+        False where there is no such timer.
+    """
+
+def hold(at: float, /) -> None:
+    """End the process at this time of the monotonic clock, in seconds, and at no other; 0.1 s from
+    now at the soonest. Without effect for infinity, or no number.
+    """
+
+def let_go() -> None:
+    """Do not end the process."""

@@ -19,11 +19,11 @@ thread besides, once, when the alarm is to (room `ring`).
 
 The last one needs no thread, and is set on the loop's own: when an event comes, before its handler
 begins. It is taken back before the last event in flight is answered, since a sandbox may be frozen
-as soon as the answer is out, and a timer that is overdue at the thaw goes off at once. One event at
-a time that is two calls into the kernel an event. Many at once share the timer: it goes off BEHIND
-the deadline of the earliest event in flight or up to SLACK later, and is set anew only when no
-event in flight is due so long before it. A freeze in the middle of an event, and past its deadline,
-ends the process at the thaw, without an answer; Lambda has given up on that event by then.
+as soon as the answer is out, and a timer that is overdue at the thaw goes off at once. Many events
+share the timer: it goes off BEHIND the deadline of the earliest event in flight or up to SLACK
+later, and is set anew only when no event in flight is due so long before it. A freeze in the middle
+of an event, and past its deadline, ends the process at the thaw, without an answer; Lambda has
+given up on that event by then.
 
 Where many events may be in flight, threads that compute take the interpreter in turn, and none is
 to be ended for that. So the last two wait longer: the loop has STARVED seconds, unless user code
@@ -56,7 +56,7 @@ from actors.process import Process
 from .alarm import Alarm
 from .delivery import Delivery, State
 from .failure import is_users
-from .kill_timer import KillTimer
+from .kill_timer import Deadline
 from .ledger import DISPATCHER, Ledger, wake
 from .logs import write_raw
 from .report import report_invocation_error
@@ -70,9 +70,6 @@ SIGNAL_EVERY = 0.01
 # Each thread that waits wakes up as often to ask: a few that compute would come to nothing else,
 # nor would the loop, which has the answers to make.
 OFTEN, OFTEN_TO_MANY = 1e-5, 1e-3
-# Seconds to the kernel's timer at least: an event that has come too late is told so.
-LEAST = 0.1
-INFINITY = math.inf
 # Seconds that the loop has at least, before it is said not to answer.
 PATIENCE = 0.02
 # Seconds that the loop has where many events may be in flight: handlers that compute take the
@@ -141,7 +138,8 @@ class Watchdog:
         self._closed = False
         # What the thread does once it watches no more.
         self._errand: Callable[[], None] = lambda: None
-        self._kill = KillTimer()
+        # The kernel's timer.
+        self._deadline = Deadline()
         # Whether the alarm has been told to ring.
         self._rings = False
         # Without a limit nobody need know when the process began.
@@ -188,7 +186,7 @@ class Watchdog:
         self._token = trio.lowlevel.current_trio_token()
         self._offset = _offset()
         self._ledger, self._alarm = ledger, alarm
-        self._kill.make()
+        self._deadline.make()
 
     def initialised(self) -> None:
         """The tree stands: watch its deliveries from now on."""
@@ -198,16 +196,14 @@ class Watchdog:
     def arm(self, delivery: Delivery) -> None:
         """An event has come. The first may come before anybody has said that the tree stands."""
         due, limit = delivery.due, delivery.limit
-        if due < INFINITY:
-            seconds = due - (due - limit) / 8 + self._offset - monotonic()
-            self._kill.set(seconds if seconds > LEAST else LEAST)
+        self._deadline.hold(due - (due - limit) / 8 + self._offset)
         if limit + self._offset < self._looks_at:
             self._woken_for = limit + self._offset
             self.initialised()
 
     def settled(self) -> None:
         """A delivery has been settled: take the kernel's timer back before its answer goes out."""
-        self._kill.take_back()
+        self._deadline.let_go()
         if self._rings:
             self._ring_not()
 
@@ -331,7 +327,7 @@ class Watchdog:
 
     def _end_process(self, delivery: Delivery) -> None:
         # So long the process lives at most, whoever holds the interpreter or the report up.
-        self._kill.set(REPORT)
+        self._deadline.hold(monotonic() + REPORT)
         words = "the loop does not answer at the deadline; all stacks follow"
         try:
             if delivery.state is not State.STREAMING:
@@ -426,7 +422,7 @@ class SharedWatchdog(Watchdog):
 
     def _kill_at(self, at: float) -> None:
         self._kills_at = at
-        self._kill.set(max(at + self._offset - monotonic(), LEAST))
+        self._deadline.hold(at + self._offset)
 
     def _take_back(self) -> None:
         self._guarded, self._kills_at = None, math.inf

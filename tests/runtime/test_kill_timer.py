@@ -4,29 +4,69 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 
 import pytest
 
 from runtime.kill_timer import SIGNAL
+from runtime.marshal import COMPILED
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has it")
 
-HOLDS = """
-import re
-from runtime.kill_timer import KillTimer
-timer = KillTimer()
-timer.set(0.2)
+# Without the compiled part, calls into the kernel do the same.
+MADE = """
+import re, sys, time
+if {compiled} is False:
+    sys.modules["runtime.encoder"] = None
+from runtime.kill_timer import Deadline
+deadline = Deadline()
+deadline.make()
+print("made", flush=True)
+"""
+HOLDS = (
+    MADE
+    + """
+deadline.hold(time.monotonic() + 0.2)
 re.match("(a+)+$", "a" * 40 + "b")
 """
-TAKEN_BACK = """
-import time
-from runtime.kill_timer import KillTimer
-timer = KillTimer()
-timer.set(0.05)
-timer.take_back()
+)
+# Each is over before the code below it is.
+SPARES = {
+    "let go": """
+deadline.hold(time.monotonic() + 0.2)
+deadline.let_go()
+time.sleep(0.4)
+""",
+    "moved": """
+deadline.hold(time.monotonic() + 0.2)
+deadline.hold(time.monotonic() + 60)
+time.sleep(0.4)
+""",
+    "let go, and held again": """
+deadline.hold(time.monotonic() + 0.2)
+deadline.let_go()
+deadline.hold(time.monotonic() + 0.4)
+time.sleep(0.3)
+deadline.let_go()
 time.sleep(0.2)
+""",
+    "endless": """
+deadline.hold(float("inf"))
+deadline.hold(float("nan"))
+time.sleep(0.2)
+""",
+}
+# Frozen with nothing to guard, past the time of the last event.
+FROZEN = (
+    MADE
+    + """
+deadline.hold(time.monotonic() + 0.3)
+deadline.let_go()
+print("idle", flush=True)
+sys.stdin.read()
 """
+)
 # Its child, by fork and by a program of its own, sleeps past the time.
 CHILDREN = """
 import os, subprocess, sys, time
@@ -44,30 +84,65 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
-def test_c_code_that_holds_the_interpreter_is_ended_and_its_stack_written() -> None:
-    done = subprocess.run([sys.executable, "-c", HOLDS], capture_output=True, text=True, timeout=20)
+compiled = pytest.mark.parametrize("compiled", [COMPILED, False])
+
+
+@compiled
+def test_c_code_that_holds_the_interpreter_is_ended_and_its_stack_written(compiled: bool) -> None:
+    code = HOLDS.format(compiled=compiled)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20)
 
     assert done.returncode == -SIGNAL
-    assert 'File "<string>", line 6 in <module>' in done.stderr
+    assert 'File "<string>", line 11 in <module>' in done.stderr
 
 
-def test_a_log_that_nobody_reads_does_not_hold_the_end() -> None:
+@compiled
+def test_a_log_that_nobody_reads_does_not_hold_the_end(compiled: bool) -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     with suppress(BlockingIOError):
         while True:
             os.write(writer, b"x")
     os.set_blocking(writer, True)
-    with subprocess.Popen([sys.executable, "-c", HOLDS], stderr=writer) as process:
+    code = HOLDS.format(compiled=compiled)
+    with subprocess.Popen([sys.executable, "-c", code], stderr=writer) as process:
         assert process.wait(20) == -SIGNAL
     os.close(reader)
     os.close(writer)
 
 
-def test_taken_back_it_ends_nothing() -> None:
-    done = subprocess.run([sys.executable, "-c", TAKEN_BACK], timeout=20)
+@compiled
+@pytest.mark.parametrize("how", SPARES)
+def test_a_time_that_is_taken_back_or_moved_ends_nothing(how: str, compiled: bool) -> None:
+    code = MADE.format(compiled=compiled) + SPARES[how]
+    done = subprocess.run([sys.executable, "-c", code], timeout=20)
 
     assert done.returncode == 0
+
+
+@compiled
+def test_a_time_that_is_over_already_leaves_a_tenth_of_a_second(compiled: bool) -> None:
+    late = "deadline.hold(0.0)\nprint('told', flush=True)\ntime.sleep(10)\n"
+    code = MADE.format(compiled=compiled) + late
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20)
+
+    assert (done.returncode, done.stdout) == (-SIGNAL, "made\ntold\n")
+
+
+@compiled
+def test_a_process_that_was_frozen_with_nothing_to_guard_goes_on(compiled: bool) -> None:
+    code = FROZEN.format(compiled=compiled)
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert [process.stdout.readline() for _ in range(2)] == ["made\n", "idle\n"]
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGCONT)
+        process.communicate("")
+
+    assert process.returncode == 0
 
 
 def test_a_child_process_is_not_ended_and_a_program_finds_the_default_disposition() -> None:

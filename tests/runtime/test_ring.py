@@ -13,7 +13,6 @@ import trio
 from runtime import ring as ring_room
 from runtime.alarm import Alarm
 from runtime.delivery import Outcome
-from runtime.kill_timer import KillTimer
 from runtime.ring import Ring
 from runtime.watchdog import Watchdog
 from tests.runtime.stage import delivery, ledger_of
@@ -174,6 +173,7 @@ async def test_the_kernel_is_to_signal_whom_it_watches_at_the_limit_or_half_of_t
     watchdog, ledger, alarm = Watchdog(("127.0.0.1", 1)), ledger_of(), Alarm()
     ledger.lanes[0].delivery = made
     watchdog.attach(ledger, alarm)
+    watchdog._deadline.hold = lambda _: None
     alarm.runs = 7
     rings, taken_back = list[tuple[float, float]](), list[None]()
 
@@ -183,7 +183,6 @@ async def test_the_kernel_is_to_signal_whom_it_watches_at_the_limit_or_half_of_t
     def ring_not(_: Alarm) -> None:
         taken_back.append(None)
 
-    monkeypatch.setattr(KillTimer, "set", lambda *_: None)
     monkeypatch.setattr(Alarm, "ring_in", ring_in)
     monkeypatch.setattr(Alarm, "ring_not", ring_not)
     watchdog._look.set()
