@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .groups import Group, GroupMonitor, Joined, Left
     from .registry import Registered
     from .results import Result, ResultMonitor
+    from .secret import Secret
     from .status import Event, Status
 else:  # hidden from type checkers, which would believe in any name then
 
@@ -96,6 +97,7 @@ __all__ = [
     "ReplyLost",
     "Result",
     "ResultMonitor",
+    "Secret",
     "Server",
     "StartError",
     "Status",
@@ -125,6 +127,7 @@ _LATE = {
     "Registered": "registry",
     "Result": "results",
     "ResultMonitor": "results",
+    "Secret": "secret",
     "Status": "status",
     "from_sync": "doors",
     "from_thread": "doors",

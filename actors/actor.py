@@ -73,20 +73,26 @@ class Actor:
         """
 
     def format_status(self, status: "Status") -> "Status":
-        """Hide what nobody is to read (OTP: `format_status/1`); this one hides nothing.
+        """Hide what nobody is to read (OTP: `format_status/1`); this one changes nothing.
 
         Whatever is shown of an actor was given to this method first: in crash reports, traces,
         logs of events, snapshots, and `debug.get_status`. It is given what is to be shown, and
         returns what may be (`attrs.evolve`); room `status` has an example. Not `async`, and it
-        changes nothing: it is called at any moment, also from other tasks.
+        changes nothing in the actor: it is called at any moment, also from other tasks.
 
-        An exception that leaves the actor is told to others as it is, as in OTP: to who called it,
-        and to its supervisor, which logs it when a restart fails or it gives up. So a secret does
-        not belong in its words.
+        If it changes the reason of a crash, the change is what others are told: callers by
+        ActorExited, monitors by Down, the supervisor and the nursery. They get a `Redacted` in
+        place of the exception. (OTP tells others the reason as it is.) If it raises, they are told
+        the type of the exception.
 
         Args:
             status: `state`, `message`, `reply`, `reason` and `log`. A field that an attrs class
                 has declared with `repr=False` is not in the state.
+
+        Returns:
+            What may be shown. Of a value the type and the length are shown, unless the process is
+            asked for values (`OKIBI_CRASH_REPORTS=full`). A text in the place of something else is
+            shown as it is.
         """
         return status
 
@@ -183,6 +189,10 @@ class Actor:
         await awaited(self.init(), self, "init")
         started()
         await awaited(self.run(), self, "run")
+
+    def _redacts(self) -> bool:
+        """Whether it has a `format_status` of its own."""
+        return getattr(self.format_status, "__func__", None) is not Actor.format_status
 
     def _was_told(self, crash: BaseException) -> bool:
         """Whether the report of another actor's end has said where this crash comes from."""

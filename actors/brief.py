@@ -7,9 +7,12 @@ an exception through the functions of this module only. The same is true of a `_
 
 import reprlib
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import trio
+
+CRASH_REPORTS: Final = "OKIBI_CRASH_REPORTS"
+"""The variable of the environment that asks for values: `full`; `types`, the default, for none."""
 
 # Characters of an exception's text: in the middle of a sentence; where the text stands alone, as in
 # a traceback and in the body of an error.
@@ -24,6 +27,20 @@ def class_name(kind: type[Any]) -> str:
     """The name of a class, whatever its metaclass does."""
     name: str = _NAME.__get__(kind)
     return name
+
+
+# Of these the length can be read without a user's code.
+_SIZED: Final = (str, bytes, bytearray, list, tuple, dict, set, frozenset)
+
+
+def shape(value: object) -> str:
+    """The type of a value, and its length in brackets: `str[11]`. Never the value."""
+    kind = type(value)
+    if value is None:
+        return "None"
+    # By identity: to compare a class with another may be its metaclass's, a user's.
+    sized = any(kind is each for each in _SIZED)
+    return f"{class_name(kind)}[{len(cast('Any', value))}]" if sized else class_name(kind)
 
 
 def said(error: BaseException, limit: int = IN_A_SENTENCE) -> str:
@@ -60,7 +77,7 @@ def interrupts(error: BaseException) -> bool:
     return not (trio.lowlevel.in_trio_task() and trio.lowlevel.currently_ki_protected())
 
 
-class _Brief(reprlib.Repr):
+class Brief(reprlib.Repr):
     """The standard library's, which passes on what some values raise when they are shown."""
 
     def __init__(self, most: int) -> None:
@@ -81,4 +98,4 @@ class _Brief(reprlib.Repr):
         return super().repr_int(x, level)
 
 
-brief = _Brief(100).repr
+brief = Brief(100).repr

@@ -10,6 +10,10 @@
 
 Each works on any `Server`, a supervisor included, by Ref or by Name, and needs nothing of it.
 
+What `get_status`, `trace` and `log` show goes to logs, so it follows the rule of crash reports:
+types and lengths, and values with `OKIBI_CRASH_REPORTS=full` (room `status`). `get_state` gives
+code the values themselves.
+
 >>> import attrs, trio
 >>> from actors import Server, debug, start
 >>> @attrs.define(eq=False)
@@ -27,8 +31,8 @@ Each works on any `Server`, a supervisor included, by Ref or by Name, and needs 
 ...         print(await debug.get_state(visits))
 ...         visits.stop()
 >>> trio.run(main)
-/visits got visit('bob')
-/visits replied 1 to visit('bob')
+/visits got visit(str[3])
+/visits replied int to visit(str[3])
 {'seen': {'bob': 1}}
 
 They are system messages: the server's loop answers them itself, between two messages, before any

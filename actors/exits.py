@@ -20,7 +20,7 @@ from typing import Any, Final, Literal, TypeGuard, TypeVar, cast
 import attrs
 import trio
 
-from .brief import brief, class_name, said, traceback_of
+from .brief import IN_A_SENTENCE, brief, class_name, cut, said, shape, traceback_of
 
 Leaf = TypeVar("Leaf", bound=BaseException)
 # As they are read of any group, whatever its class does.
@@ -29,7 +29,7 @@ _MESSAGE: Any = BaseExceptionGroup.__dict__["message"]
 Kind = Literal["normal", "shutdown", "killed", "crashed", "noproc"]
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class ExitReason:
     """Why an actor ended.
 
@@ -55,10 +55,17 @@ class ExitReason:
     def __str__(self) -> str:
         if self.detail is None:
             return self.kind
-        error = self.error
+        error, detail = self.error, self.detail
         if error is not None:
-            return f"{self.kind} ({class_name(type(error))}: {said(error)})"
-        return f"{self.kind} ({brief(self.detail)})"
+            words = f"{class_name(type(error))}: {said(error)}".removesuffix(": ")
+        else:
+            # What a reason is given in words is said to others. A value may be a user's secret.
+            words = repr(cut(detail, IN_A_SENTENCE)) if type(detail) is str else shape(detail)
+        return f"{self.kind} ({words})"
+
+    def __repr__(self) -> str:
+        # A Down has it in its own: what it says must be fit for a log.
+        return f"<ExitReason {self}>"
 
 
 NORMAL = ExitReason("normal")
@@ -89,8 +96,9 @@ def checked(reason: object) -> ExitReason:
         TypeError: it is something else.
     """
     if not isinstance(reason, ExitReason):
-        what = brief(reason)
-        raise TypeError(f"why an actor ends is an ExitReason, not {what}: say shutdown({what})")
+        raise TypeError(
+            f"why an actor ends is an ExitReason, not a {shape(reason)}: say shutdown(...)"
+        )
     return reason
 
 
@@ -138,6 +146,14 @@ class Refusal(Exception):
     """
 
 
+class Redacted(Exception):
+    """In place of an exception that crashed an actor whose `format_status` has changed the reason.
+
+    It says what `format_status` has put there, and has neither the traceback nor the causes of the
+    exception: the crash report has the lines.
+    """
+
+
 class _Late(Exception):
     """An exception that makes its text when the text is read.
 
@@ -151,8 +167,10 @@ class _Late(Exception):
 class ActorExited(_Late):
     """The actor one spoke to has ended, or ended before it answered (OTP: `gen_server:call`).
 
-    The exception that crashed it, if any, is this one's `__cause__`. The frames of its traceback
-    have no locals any more (module `empty_frames`).
+    The exception that crashed it, if any, is this one's `__cause__`; Redacted, if the actor's
+    `format_status` has changed the reason. The frames of its traceback have no locals any more
+    (module `empty_frames`). The text names the method that was asked for, never what it was given:
+    whoever lets this exception pass tells it to the invoker.
 
     Attributes:
         path: the address it was spoken to by.

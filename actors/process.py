@@ -89,6 +89,7 @@ class Living(Protocol):
 
     async def live(self, started: Callable[[], None], /) -> None: ...
     async def terminate(self, reason: ExitReason, /) -> None: ...
+    def _redacts(self) -> bool: ...
     def _was_told(self, crash: BaseException, /) -> bool: ...
 
 
@@ -268,7 +269,8 @@ class Process:
         CURRENT.set(self)
         self.task = current_task()
         self._kill.shield = not self.linked
-        reason = KILLED
+        reason = ended = KILLED
+        told = error = None
         try:
             with self._kill:
                 reason = await self._run()
@@ -277,17 +279,21 @@ class Process:
                     reason = IGNORED if error is not None and is_a(error, Ignore) else reason
                 else:
                     # The door is closed: what it is asked for now fails at once.
-                    self.reason = self.doom = reason
+                    self.reason = self.doom = told = self._redact(reason)
                     self.phase = Phase.DYING
                     if self.cleans_up:
-                        reason = await self._terminate(reason)
+                        ended = await self._terminate(reason)
+                        if ended is not reason:
+                            reason, told = ended, None
         except RuntimeError as left:
             # Trio's word for a scope that was left open inside: it must not break the end.
-            reason = reason_for(left, killed=False, asked=None) if reason.error is None else reason
-        self._end(reason)
-        crash = self._passed_on(reason) if reason.kind == "crashed" else None
+            if reason.error is None:
+                reason, told = reason_for(left, killed=False, asked=None), None
+        told = told or self._redact(reason)
+        self._end(reason, told)
+        crash = self._passed_on(reason, told) if reason.kind == "crashed" else None
         # The traceback of what is raised holds this frame, which must not hold the process.
-        del self, reason
+        del self, reason, told, ended, error
         if crash is not None:
             try:
                 raise crash
@@ -316,14 +322,23 @@ class Process:
             return reason_for(error, killed=self._was_cut(), asked=self._asked)
         return reason_for(None, killed=self._killed, asked=self._asked)
 
-    def _passed_on(self, crash: ExitReason) -> BaseException | None:
+    def _redact(self, reason: ExitReason) -> ExitReason:
+        """What others are told of a reason: not what its own `format_status` hides of it."""
+        actor = self.actor
+        if reason.detail is None or actor is None or not actor._redacts():
+            return reason
+        from .status import told
+
+        return told(actor, self.current, reason)
+
+    def _passed_on(self, crash: ExitReason, told: ExitReason) -> BaseException | None:
         """What is raised into its link; a KeyboardInterrupt goes to the main task instead."""
         if interrupted(crash.error) and sigint_raises():
             signal.raise_signal(signal.SIGINT)
             return None
         if not self.linked or self.failed:
             return None
-        return ActorExited(self.path, crash) if crash.error is None else crash.error
+        return ActorExited(self.path, told) if told.error is None else told.error
 
     async def _terminate(self, reason: ExitReason) -> ExitReason:
         """Let it clean up within its grace, unless it was killed."""
@@ -402,11 +417,18 @@ class Process:
         self.phase = Phase.RUNNING
         self._announce()
 
-    def _end(self, reason: ExitReason) -> None:
-        """Name, callers, monitors: whoever sees the Down can have the name at once."""
+    def _end(self, reason: ExitReason, told: ExitReason) -> None:
+        """Name, callers, monitors: whoever sees the Down can have the name at once.
+
+        Nothing is put into words before all of them have heard.
+
+        Args:
+            reason: why it ended.
+            told: the same, as others are told.
+        """
         # Whatever brought it here: what has not started by now never will.
         self.failed = self.phase is Phase.STARTING
-        self.reason = self.doom = reason
+        self.reason = self.doom = told
         self.phase = Phase.DEAD
         if self.release_name is not None:
             self.release_name()
@@ -416,7 +438,7 @@ class Process:
         if left or self.deferred or self.current is not None:
             for message in (self.current, *(self.deferred or ()), *left):
                 if isinstance(message, Request) and message.waited_for:
-                    message.fail(ActorExited(self.path, reason, str(message)))
+                    message.fail(ActorExited(self.path, told, str(message)))
         watchers, self.watchers = self.watchers, {}
         for notify in watchers.values():
             notify(self)

@@ -13,7 +13,7 @@ import outcome
 from trio import current_time
 from trio.lowlevel import Abort, RaiseCancelT, Task, current_task, reschedule, wait_task_rescheduled
 
-from .brief import brief
+from .brief import class_name
 
 # What a server is, as opposed to what it can be asked: these are never messages. A test holds
 # this list against the classes.
@@ -165,11 +165,8 @@ class Request:
             self.wanted, self.abandoned = False, True
 
     def __str__(self) -> str:
-        return f"{self.method}({', '.join(self._shown())})"
-
-    def _shown(self) -> list[str]:
-        named = [f"{key}={brief(value)}" for key, value in self.kwargs.items()]
-        return [*map(brief, self.args), *named]
+        # Without what it is given: room `status` alone shows that, as far as its actor lets it.
+        return f"{self.method}()"
 
     def _settle(self, result: "outcome.Outcome[object]") -> bool:
         if not self.wanted or self._outcome is not None:
@@ -247,8 +244,10 @@ class Asked(Request):
 
 
 def shown(message: object) -> str:
-    """A message as logs and errors show it."""
-    return str(message) if isinstance(message, Request) else brief(message)
+    """A message as errors and logs name it: by its method, or by its type; never by a value."""
+    if issubclass(type(message), Request):
+        return str(message)
+    return f"a message of type {class_name(type(message))}"
 
 
 def message_name(method: object) -> str:
@@ -279,5 +278,7 @@ def _name_of_other(method: object) -> str:
             f"write ref.call({kind}.{name}, ...)"
         )
     if not isinstance(name, str) or not callable(method):
-        raise TypeError(f"a message is a method of the server's class, not {method!r}")
+        raise TypeError(
+            f"a message is a method of the server's class, not a {class_name(type(method))}"
+        )
     return name

@@ -1,35 +1,53 @@
-"""What may be shown of an actor: its state and messages, redacted by itself and cut short.
+"""What may be shown of an actor: its state and messages, without what is secret, and cut short.
 
 Whatever is shown passes here: `debug.get_status`, a trace, a log of events, a crash report, a
-snapshot. An actor that knows secrets overrides one method, `format_status`
-(OTP: `gen_server:format_status/1`):
+snapshot. The log of a function is read by more people than its data, and kept for longer. So what
+is shown of a value is its type, and its length where it has one: `str[11]`. With
+`OKIBI_CRASH_REPORTS=full`, which `okibi invoke` sets, it is the value.
+
+Never shown is what is secret by a mark or by name (room `secret`), and a field that an attrs class
+declares with `repr=False`. For the rest an actor overrides one method, `format_status`
+(OTP: `gen_server:format_status/1`). A text that the method puts in the place of something is shown:
 
     >>> import attrs
     >>> from actors import Server
     >>> from actors.status import Status, show
     >>> @attrs.define(eq=False)
     ... class Vault(Server):
+    ...     owner: str
+    ...     pin: str
     ...     key: str
-    ...     opened: int = 0
     ...     def format_status(self, status: Status) -> Status:
-    ...         return attrs.evolve(status, state={**status.state, "key": "***"})
-    >>> show(Vault("open sesame"))["state"]
-    {'key': "'***'", 'opened': '0'}
+    ...         return attrs.evolve(status, state={**status.state, "owner": self.owner[:1] + "."})
+    >>> show(Vault("bob", "1234", "sesame"))["state"]
+    {'owner': "'b.'", 'pin': 'str[4]', 'key': '***'}
 
-That method is a user's, and so is every `__repr__`. What fails in them must hide neither the crash
-that is being told of nor, by being passed over, show the secret: then nothing is shown but types.
+That method is a user's code. What fails in it must hide neither the crash that is being told of
+nor, by being passed over, show the secret: then nothing is shown but types.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from itertools import zip_longest
 from types import MemberDescriptorType
-from typing import Literal, Protocol, TypedDict, cast
+from typing import Any, Literal, Protocol, TypedDict, cast
 
 import attrs
 
-from .brief import class_name, interrupts, said
-from .exits import NOTHING, ExitReason
-from .request import Request, shown
+from .brief import (
+    CRASH_REPORTS,
+    IN_A_SENTENCE,
+    brief,
+    class_name,
+    cut,
+    interrupts,
+    said,
+    shape,
+)
+from .exits import NOTHING, ExitReason, Redacted
+from .request import Request
+from .secret import HIDDEN, is_secret_name, parameters_of, secret_fields
 
 Kind = Literal["in", "reply", "deferred", "refused", "exit", "crash"]
 
@@ -90,6 +108,7 @@ class Status:
 
     Attributes:
         state: the actor's public fields, by name. Not those that `attrs.field(repr=False)` hides.
+            Those that are secret by a mark or by name are here, and are not shown.
         message: what it is handling, None if nothing. A call or a cast has `method`, `args`,
             `kwargs`.
         reply: what it answered, in an event of a trace or log; NOTHING if it did not.
@@ -144,40 +163,130 @@ def show(
         message, reply, reason, log: as in a Status.
     """
     try:
-        hidden = {field.name for field in _attributes(actor) if field.repr is False}
-        state = {n: v for n, v in fields_of(actor).items() if n not in hidden}
-        given = Status(state, message, reply, reason, log)
-        redact = getattr(actor, "format_status", None)
-        status = given if redact is None else redact(given)
-        return _as_texts(status, whole=status.reason is reason)
+        given = _given(actor, message, reply, reason, log)
+        status = _redacted(actor, given)
+        texts = _Texts(type(actor))
+        return Shown(
+            state=texts.state(status.state, given.state),
+            message=texts.message(status.message, given.message),
+            reply="" if status.reply is NOTHING else texts.value(status.reply, given.reply),
+            reason=texts.reason(status.reason),
+            log=tuple(status.log),
+            whole=status.reason is reason,
+        )
     except BaseException as error:
         if interrupts(error):
             raise
         return _nothing_of(error, message, reason)
 
 
-def _as_texts(status: Status, *, whole: bool) -> Shown:
-    reason = status.reason
-    return Shown(
-        state={str(name): shown(value) for name, value in status.state.items()},
-        message="" if status.message is None else shown(status.message),
-        reply="" if status.reply is NOTHING else shown(status.reply),
-        reason=_reason(reason),
-        log=tuple(status.log),
-        whole=whole,
-    )
+def told(actor: object, message: object, reason: ExitReason) -> ExitReason:
+    """Why an actor has ended, as others are told: as its `format_status` leaves it.
+
+    The kind stays what it is, for supervisors decide by it.
+
+    Args:
+        actor: who.
+        message: what it was handling.
+        reason: why.
+    """
+    try:
+        status = _redacted(actor, _given(actor, message, NOTHING, reason, ()))
+        if status.reason is reason:
+            return reason
+        if isinstance(status.reason, ExitReason):
+            detail = status.reason.detail
+            words = said(detail) if isinstance(detail, BaseException) else detail
+        else:
+            detail = words = status.reason
+        words = words if type(words) is str else ""
+    except BaseException:
+        # Inside an actor, which Ctrl-C does not reach. Its redaction has failed: the type is left.
+        detail = words = shape(reason.detail)
+    if reason.error is None:
+        return ExitReason(reason.kind, words or None)
+    own = isinstance(detail, BaseException) and detail is not reason.error
+    return ExitReason(reason.kind, detail if own else Redacted(*[words] if words else []))
 
 
-def _reason(reason: object) -> str:
-    if reason is None:
-        return ""
-    return said(reason) if isinstance(reason, BaseException) else str(reason)
+def _given(
+    actor: object, message: object, reply: object, reason: object, log: tuple[Event, ...]
+) -> Status:
+    hidden = {field.name for field in _attributes(actor) if field.repr is False}
+    state = {n: v for n, v in fields_of(actor).items() if n not in hidden}
+    return Status(state, message, reply, reason, log)
+
+
+def _redacted(actor: object, given: Status) -> Status:
+    redact = getattr(actor, "format_status", None)
+    return given if redact is None else redact(given)
+
+
+class _Texts:
+    """Turns what an actor lets be shown into texts.
+
+    Args:
+        kind: the actor's class.
+    """
+
+    def __init__(self, kind: type[Any]) -> None:
+        self._kind: Any = kind
+        self._text_of = shape
+        if os.environ.get(CRASH_REPORTS) == "full":
+            # Late: in production nobody asks for values.
+            from .values import text_of
+
+            self._text_of = text_of
+
+    def value(self, value: object, given: object) -> str:
+        """A value; a text that `format_status` has put there is there to be read."""
+        put_there = type(value) is str and value is not given
+        return brief(value) if put_there else self._text_of(value)
+
+    def state(self, state: Mapping[str, object], given: Mapping[str, object]) -> dict[str, str]:
+        """The fields by name."""
+        marked = secret_fields(self._kind)
+        return {
+            str(name): HIDDEN
+            if name in marked or is_secret_name(name)
+            else self.value(value, given.get(name, NOTHING))
+            for name, value in state.items()
+        }
+
+    def message(self, message: object, given: object) -> str:
+        """What is handled: of a call or a cast the method, and what it is given."""
+        if message is None:
+            return ""
+        if not isinstance(message, Request):
+            return self.value(message, given)
+        return cut(f"{message.method}({', '.join(self._arguments(message))})", IN_A_SENTENCE)
+
+    def reason(self, reason: object) -> str:
+        """Why it ended, or the words of what it refused with."""
+        if reason is None:
+            return ""
+        if isinstance(reason, BaseException):
+            return said(reason)
+        own = isinstance(reason, (ExitReason, str))
+        return cut(str(reason), IN_A_SENTENCE) if own else shape(reason)
+
+    def _arguments(self, request: Request) -> Iterator[str]:
+        parameters = parameters_of(self._kind, request.method)
+        # Where the method is not known, as of a task, no name says what is secret.
+        text_of = shape if parameters is None else self._text_of
+        names, rest, marked = parameters or ((), None, ())
+        for argument, name in zip_longest(request.args, names[: len(request.args)], fillvalue=rest):
+            secret = name is not None and (name in marked or is_secret_name(name))
+            yield HIDDEN if secret else text_of(argument)
+        for name, argument in request.kwargs.items():
+            secret = name in marked or is_secret_name(name)
+            yield f"{name}={HIDDEN if secret else text_of(argument)}"
 
 
 def _nothing_of(failure: BaseException, message: object, reason: object) -> Shown:
-    """What is left to show when the redaction itself, or a `__repr__`, has failed."""
+    """What is left to show when the redaction itself has failed."""
     return Shown(
-        state={"": f"not shown: its format_status or a repr raised {class_name(type(failure))}"},
+        state={"": f"not shown: its format_status or a field raised {class_name(type(failure))}"},
         message="" if message is None else _kind_of(message),
         reply="...",
         reason="" if reason is None else _kind_of(reason),
@@ -187,12 +296,13 @@ def _nothing_of(failure: BaseException, message: object, reason: object) -> Show
 
 
 def _kind_of(value: object) -> str:
-    if isinstance(value, Request):
-        return f"{value.method}(...)"
-    if isinstance(value, ExitReason):
-        error = value.error
-        return value.kind if error is None else f"{value.kind} ({class_name(type(error))})"
-    return f"a {class_name(type(value))}"
+    kind = type(value)
+    if issubclass(kind, Request):
+        return f"{cast('Request', value).method}(...)"
+    if issubclass(kind, ExitReason):
+        reason = cast("ExitReason", value)
+        return reason.kind if reason.error is None else f"{reason.kind} ({shape(reason.error)})"
+    return shape(value)
 
 
 def _attributes(actor: object) -> "tuple[attrs.Attribute[object], ...]":

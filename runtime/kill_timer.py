@@ -73,17 +73,19 @@ class Deadline:
 
     def make(self) -> None:
         """Get the timer from the kernel; on the main thread."""
+        if not self._make_compiled():
+            self._timer.make()
+
+    def _make_compiled(self) -> bool:
         try:
             from .encoder import guard, hold, let_go
         except ImportError:
-            compiled = False
-        else:
-            compiled = guard(LOOKS, SIGNAL)
-        if compiled:
-            _take_signal()
-            self.hold, self.let_go = hold, let_go
-        else:
-            self._timer.make()
+            return False
+        if not guard(LOOKS, SIGNAL):
+            return False
+        _take_signal()
+        self.hold, self.let_go = hold, let_go
+        return True
 
     def _set(self, at: float) -> None:
         seconds = at - monotonic()

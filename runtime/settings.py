@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from actors.brief import CRASH_REPORTS
+
 from .failure import InitError
 
 # The official client's rule: AWS's own runtimes escape up to Python 3.11, as do images and custom
@@ -110,6 +112,8 @@ def settings_from(environment: Mapping[str, str], arguments: Sequence[str]) -> S
     api = api_from(environment)
     handler = arguments[0] if arguments else environment.get("_HANDLER", "")
     start = environment.get("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
+    # Read by the actors when there is something to show.
+    _choice(environment, CRASH_REPORTS, "types", "full")
     return Settings(
         api=api,
         handler=handler,
@@ -124,7 +128,7 @@ def settings_from(environment: Mapping[str, str], arguments: Sequence[str]) -> S
         graceful=_switch(environment, "OKIBI_GRACEFUL_SHUTDOWN"),
         log_level=environment.get("AWS_LAMBDA_LOG_LEVEL", "").upper(),
         log_json=environment.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON",
-        loop=_loop(environment),
+        loop=_choice(environment, "OKIBI_LOOP", "trio", "asyncio"),
         function_name=environment.get("AWS_LAMBDA_FUNCTION_NAME", "function"),
         function_version=environment.get("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
         memory=environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
@@ -152,11 +156,12 @@ def api_from(environment: Mapping[str, str]) -> str:
     return api
 
 
-def _loop(environment: Mapping[str, str]) -> str:
-    loop = environment.get("OKIBI_LOOP") or "trio"
-    if loop not in ("trio", "asyncio"):
-        raise InitError("Runtime.BadSetting", f"OKIBI_LOOP is trio or asyncio, not {loop!r}")
-    return loop
+def _choice(environment: Mapping[str, str], name: str, default: str, other: str) -> str:
+    """Which of two words a variable has."""
+    text = environment.get(name) or default
+    if text not in (default, other):
+        raise InitError("Runtime.BadSetting", f"{name} is {default} or {other}, not {text!r}")
+    return text
 
 
 def _switch(environment: Mapping[str, str], name: str) -> bool:

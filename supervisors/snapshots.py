@@ -5,7 +5,7 @@ snapshot also shows an actor that has been in one message for a minute, or was k
 die: at which message, for how long, in which line of code.
 
     shop
-    ├─ stock (Stock), 3 waiting (at most 17), at count('tea') for 61.2 s: app.py:31
+    ├─ stock (Stock), 3 waiting (at most 17), at count(str[3]) for 61.2 s: app.py:31
     └─ prices (Prices), restarted 2 x
 
 It may be taken from another thread, when the loop itself is stuck; ages are not known there.

@@ -22,6 +22,7 @@ import trio
 from outcome import Outcome
 
 from actors import Address, Pending, Refusal
+from actors.brief import shape
 from actors.process import Phase, Process
 
 from .flags import is_number
@@ -231,7 +232,7 @@ class TaskStream(Generic[T, R]):
             if self._late is not None:
                 late = self._late
                 self._stop()
-                raise TimeoutError(f"the stream ends: {late.item!r} took too long")
+                raise TimeoutError(f"the stream ends: an item ({shape(late.item)}) took too long")
             if not self._running:
                 self._over = True
                 break

@@ -37,7 +37,7 @@ import trio
 from outcome import Error, Outcome, Value
 
 from actors import NO_REPLY, SHUTDOWN, Actor, Address, Exit, Pending, Ref, logs
-from actors.brief import brief
+from actors.brief import shape
 from actors.elsewhere import refuse_elsewhere
 from actors.exits import crash_in, is_a
 from actors.process import CURRENT, Phase, Process
@@ -129,7 +129,7 @@ def begun(function: object, /, *args: object, **kwargs: object) -> Awaitable[obj
     """
     given: Any = function(*args, **kwargs) if callable(function) else None
     if not isawaitable(given):
-        what = brief(function)
+        what = shape(function) if not callable(function) else factory_name(function)
         raise TypeError(f"a task is an async function: there is nothing to await of {what}")
     return given
 

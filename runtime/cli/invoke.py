@@ -1,10 +1,12 @@
 """`okibi invoke`: a function of the current folder, served and invoked in one command."""
 
+import os
 from functools import partial
 
 import attrs
 import msgspec
 
+from actors.brief import CRASH_REPORTS
 from runtime.cli.given import (
     BadInput,
     event_of,
@@ -76,7 +78,9 @@ def read_order(handler: str, event: str | None, *, repeat: str, timeout: str) ->
     times = number_of(repeat)
     if not times.is_integer() or times < 1:
         raise BadInput(f"--repeat {repeat}: give a whole number, 1 or more")
-    settings = settings_of(handler, timeout)
+    # Who invokes a function on their own machine may see what their actors hold.
+    reports = {CRASH_REPORTS: os.environ.get(CRASH_REPORTS) or "full"}
+    settings = attrs.evolve(settings_of(handler, timeout), environment=reports)
     see_that_files_can_be_opened(FILES, "invoke", "allow more")
     return Order(settings, event_of(event), int(times))
 

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import trio
@@ -59,14 +60,13 @@ async def test_callers_are_told_of_an_end_that_cannot_be_put_into_words() -> Non
             except ActorExited as error:
                 told.append(str(error))
 
-    number = "take(<int, its repr raised ValueError>)"
     assert told == [
-        f"Fragile is gone: crashed (Mute: <its text raised RuntimeError>), asked for {number}",
+        "Fragile is gone: crashed (Mute: <its text raised RuntimeError>), asked for take()",
     ]
 
 
 def test_a_reason_with_such_a_detail_can_be_told() -> None:
-    assert str(shutdown(10**5000)) == "shutdown (<int, its repr raised ValueError>)"
+    assert str(shutdown(10**5000)) == "shutdown (int)"
 
 
 class Interrupted(Exception):
@@ -83,12 +83,17 @@ class Told(Exception):
         raise KeyboardInterrupt
 
 
+class Redacts(Server):
+    def format_status(self, _: object) -> Any:
+        raise KeyboardInterrupt
+
+
 ASK = pytest.mark.parametrize(
     "ask",
     [
         lambda: said(Interrupted()),
         lambda: brief(Interrupted()),
-        lambda: show(None, Interrupted()),
+        lambda: show(Redacts()),
         lambda: logs.logger("actors").warning("%s", Interrupted()),
         lambda: logs.traceback_text(Told()),
     ],

@@ -243,9 +243,9 @@ async def test_a_trace_prints_what_comes_in_and_what_goes_out(
 
     lines = said(capsys)
     assert lines[:8] == [
-        "/clerk got note('hello') from /caller",
-        "/clerk replied 1 to note('hello') from /caller",
-        "/clerk got note('cast') from /caller",
+        "/clerk got note(str[5]) from /caller",
+        "/clerk replied int to note(str[5]) from /caller",
+        "/clerk got note(str[4]) from /caller",
         "/clerk got refuse()",
         "/clerk refused refuse(): not today",
         "/clerk got refuse()",
@@ -253,8 +253,7 @@ async def test_a_trace_prints_what_comes_in_and_what_goes_out(
         "/clerk got later()",
     ]
     assert lines[8] == "/clerk will reply later to later()"
-    assert lines[9].startswith("/clerk got <Reply to later()")
-    assert lines[10:] == ["/clerk got None"]
+    assert lines[9:] == ["/clerk got Reply", "/clerk got None"]
     await stop(clerk)
     await stop(caller)
 
@@ -264,13 +263,13 @@ async def test_a_trace_is_redacted(
 ) -> None:
     class Vault(Clerk):
         def format_status(self, status: Status) -> Status:
-            return attrs.evolve(status, message=0, reply=1)
+            return attrs.evolve(status, message="a note", reply="a number")
 
     vault = await start(nursery, Vault, path="/vault")
     await debug.trace(vault)
     await vault.call(Clerk.note, "secret")
 
-    assert said(capsys) == ["/vault got 0", "/vault replied 1 to 0"]
+    assert said(capsys) == ["/vault got 'a note'", "/vault replied 'a number' to 'a note'"]
     await stop(vault)
 
 
@@ -310,9 +309,9 @@ async def test_a_log_keeps_the_last_events_and_says_when(
     events = await debug.log(clerk)
 
     assert [(event.at, event.kind, event.message, event.detail) for event in events] == [
-        (0.0, "reply", "note('one')", "1"),
-        (2.0, "in", "note('two')", ""),
-        (2.0, "reply", "note('two')", "2"),
+        (0.0, "reply", "note(str[3])", "int"),
+        (2.0, "in", "note(str[3])", ""),
+        (2.0, "reply", "note(str[3])", "int"),
     ]
     assert await debug.log(clerk, 1) == events
     assert await debug.log(clerk, 0) == events[2:]
@@ -356,7 +355,7 @@ async def test_a_crash_in_a_continuation_is_an_event_too() -> None:
             await clerk.call(Clerk.go_on, KeyError("next"))
 
     [event] = looked.events
-    assert (event.kind, event.message) == ("crash", "KeyError('next')")
+    assert (event.kind, event.message) == ("crash", "KeyError")
 
 
 async def test_to_be_cut_is_no_event(nursery: trio.Nursery) -> None:

@@ -188,5 +188,5 @@ def test_an_interrupt_is_found_in_a_group(error: BaseException | None, found: bo
 
 
 def test_an_exit_for_what_is_no_reason_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"an ExitReason, not 'done': say shutdown\('done'\)"):
+    with pytest.raises(TypeError, match=r"an ExitReason, not a str\[4\]: say shutdown"):
         Exit("done")  # type: ignore[arg-type]

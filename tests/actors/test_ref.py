@@ -391,9 +391,9 @@ async def test_who_does_not_wait_is_refused_where_others_would_wait_for_room(
     clerk.cast_nowait(Clerk.add, 1)
     clerk.send_nowait("anything")
 
-    with pytest.raises(MailboxFull, match=r"Clerk has no room for add\(3\)"):
+    with pytest.raises(MailboxFull, match=r"Clerk has no room for add\(\)"):
         clerk.cast_nowait(Clerk.add, 3)
-    with pytest.raises(MailboxFull, match="Clerk has no room for 'another'"):
+    with pytest.raises(MailboxFull, match="Clerk has no room for a message of type str"):
         clerk.send_nowait("another")
     clerk.kill()
 

@@ -87,7 +87,7 @@ async def test_a_server_without_handle_info_logs_and_lives(
     await bare.send("hello")
 
     assert await bare.call(Bare.ask) == 1
-    assert caplog.messages == ["/bare has no handle_info and was sent 'hello'"]
+    assert caplog.messages == ["/bare has no handle_info and was sent a message of type str"]
     await stop(bare)
 
 
@@ -252,7 +252,7 @@ async def test_a_refused_cast_is_logged(
     await wait_all_tasks_blocked()
 
     assert shop.alive
-    assert "refused sell('nothing')" in caplog.text
+    assert "refused sell()" in caplog.text
     await stop(shop)
 
 
@@ -357,8 +357,7 @@ async def test_errors_name_the_actors_path_whatever_it_calls_its_fields(
     await wait_all_tasks_blocked()
 
     [record] = caplog.records
-    assert record.getMessage().startswith("/writer has no handle_info and was sent 'xxx")
-    assert len(record.getMessage()) < 200
+    assert record.getMessage() == "/writer has no handle_info and was sent a message of type str"
     await stop(writer)
 
 

@@ -6,9 +6,10 @@ from typing import Any
 import attrs
 import pytest
 
-from actors import NORMAL, Actor, Event, Server, Status, crashed, shutdown
+from actors import NORMAL, Actor, Event, ExitReason, Server, Status, crashed, shutdown
 from actors.request import Request
 from actors.status import Kind, fields_of, show
+from actors.status import told as what_others_are_told
 
 
 @attrs.define(eq=False)
@@ -74,7 +75,7 @@ def test_what_has_no_value_yet_is_not_made_to_have_one() -> None:
 
 
 def test_a_field_that_has_no_repr_is_not_shown() -> None:
-    assert show(Vault())["state"] == {"owner": "'bob'"}
+    assert show(Vault())["state"] == {"owner": "str[3]"}
 
 
 def test_what_is_shown_is_cut_short() -> None:
@@ -82,7 +83,7 @@ def test_what_is_shown_is_cut_short() -> None:
 
     assert len(shown["state"]["owner"]) <= 100
     assert len(shown["message"]) <= 100
-    assert shown["reply"] == "[0, 1, 2, 3, 4, 5, ...]"
+    assert shown["reply"] == "list[1000]"
 
 
 def test_what_there_is_not_is_empty() -> None:
@@ -95,7 +96,7 @@ def test_what_there_is_not_is_empty() -> None:
 def test_messages_and_reasons_are_shown_as_logs_show_them() -> None:
     shown = show(None, REQUEST, reason=shutdown("tired"))
 
-    assert shown["message"] == "open('sesame', tries=3)"
+    assert shown["message"] == "open(str[6], tries=int)"
     assert shown["reason"] == "shutdown ('tired')"
 
 
@@ -117,8 +118,8 @@ def test_the_redaction_is_given_what_is_to_be_shown_itself() -> None:
     ("message", "reason", "texts"),
     [
         (REQUEST, crashed(KeyError("sesame")), ("open(...)", "crashed (KeyError)")),
-        ("sesame", shutdown("sesame"), ("a str", "shutdown")),
-        (7, KeyError("sesame"), ("a int", "a KeyError")),
+        ("sesame", shutdown("sesame"), ("str[6]", "shutdown")),
+        (7, KeyError("sesame"), ("int", "KeyError")),
         (None, None, ("", "")),
     ],
 )
@@ -159,3 +160,61 @@ def test_a_reason_that_was_changed_is_not_whole() -> None:
 )
 def test_an_event_is_told_in_a_line(kind: Kind, text: str) -> None:
     assert str(Event(1.5, "/a", kind, "ask()", "/b", "{42}")) == text
+
+
+class Refuses(Server):
+    """Its redaction puts this in the place of a reason."""
+
+    instead: Any = None
+
+    def format_status(self, status: Status) -> Status:
+        if self.instead is SystemExit:
+            raise SystemExit("sesame")
+        return attrs.evolve(status, reason=self.instead)
+
+
+SESAME = KeyError("sesame")
+
+
+@pytest.mark.parametrize(
+    ("reason", "instead", "text"),
+    [
+        (crashed(SESAME), None, "crashed (Redacted)"),
+        (crashed(SESAME), "it failed", "crashed (Redacted: it failed)"),
+        (crashed(SESAME), 7, "crashed (Redacted)"),
+        (crashed(SESAME), NORMAL, "crashed (Redacted)"),
+        (crashed(SESAME), shutdown("tired"), "crashed (Redacted: tired)"),
+        (crashed(SESAME), crashed(ValueError("no")), "crashed (ValueError: no)"),
+        (crashed(SESAME), ExitReason("killed", SESAME), "crashed (Redacted: 'sesame')"),
+        (crashed(SESAME), SystemExit, "crashed (Redacted: KeyError)"),
+        (shutdown("sesame"), None, "shutdown"),
+        (shutdown("sesame"), "moved", "shutdown ('moved')"),
+        (shutdown("sesame"), shutdown("moved"), "shutdown ('moved')"),
+        (shutdown("sesame"), SystemExit, "shutdown ('str[6]')"),
+    ],
+)
+def test_others_are_told_the_reason_that_the_redaction_leaves(
+    reason: ExitReason, instead: object, text: str
+) -> None:
+    actor = Refuses()
+    actor.instead = instead
+
+    told = what_others_are_told(actor, None, reason)
+
+    assert (told.kind, str(told)) == (reason.kind, text)
+
+
+def test_a_reason_that_the_redaction_leaves_alone_is_told_as_it_is() -> None:
+    reason = crashed(SESAME)
+    actor = Refuses()
+    actor.instead = reason
+
+    assert what_others_are_told(actor, None, reason) is reason
+
+
+def test_an_actor_with_a_redaction_of_its_own_is_known() -> None:
+    class Given(Server):
+        def __init__(self) -> None:
+            self.format_status = lambda status: status  # type: ignore[method-assign]
+
+    assert [Server()._redacts(), Refuses()._redacts(), Given()._redacts()] == [False, True, True]

@@ -160,3 +160,8 @@ def test_a_switch_that_is_none_is_named_and_not_taken_for_on(name: str) -> None:
         settings_from({**LEAST, name: "false"}, [])
 
     assert settings_from({**LEAST, name: ""}, []) == settings_from({**LEAST, name: "1"}, [])
+
+
+def test_what_a_crash_report_shows_is_one_of_two_words() -> None:
+    with pytest.raises(InitError, match="OKIBI_CRASH_REPORTS is types or full, not 'all'"):
+        settings_from({**LEAST, "OKIBI_CRASH_REPORTS": "all"}, ())

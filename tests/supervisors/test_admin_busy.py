@@ -244,7 +244,7 @@ async def test_one_that_has_itself_terminated_is_refused_and_ends(
 
     with trio.fail_after(5):
         assert await DRAINS.call(Drains.end_me) == (
-            "/top/drains calls /top calls /top/drains: terminate_child('drains') would never return"
+            "/top/drains calls /top calls /top/drains: terminate_child() would never return"
         )
         assert await counted(top) == [1, 0, 0, 1]
     assert ENDED == ["shutdown"]

@@ -121,7 +121,7 @@ async def test_an_init_that_raises_a_hostile_exception_is_a_failed_start(kind: s
 
     assert failed.value.reason.kind == "crashed"
     if kind != "Interrupts":  # outside an actor that may be Ctrl-C
-        assert f"/unready did not start: crashed ({kind}: " in str(failed.value)
+        assert f"/unready did not start: crashed ({kind}" in str(failed.value)
 
 
 async def test_who_waits_is_told_of_an_end_before_any_of_it_is_put_into_words() -> None:

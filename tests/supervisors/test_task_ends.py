@@ -285,7 +285,7 @@ async def test_a_crash_that_nobody_can_await_is_logged_with_path_message_and_cal
         [text] = said(caplog)
         assert "/tasks/fail-1" in text
         assert "crashed (Boom: 4)" in text
-        assert "fail(4)" in text
+        assert "fail(" in text
         assert "/boss" in text
     await stop(boss)
 
@@ -302,7 +302,7 @@ async def test_a_crash_is_logged_when_the_last_who_could_await_it_lets_go(
 
         [text] = said(caplog)
         assert text.startswith("/tasks/fail-1 ended: crashed (Boom: 4), and nobody took")
-        assert text.endswith("it ran fail(4)")
+        assert text.endswith("it ran fail()")
 
 
 async def test_a_task_that_is_let_go_while_it_runs_is_logged_when_it_crashes(

@@ -206,7 +206,7 @@ async def test_a_function_that_is_not_async_is_told_of_by_each_outcome() -> None
     wrong: Any = abs
     async with some_tasks(), TaskStream(TASKS, wrong, [1, 2], max_concurrency=2) as results:
         for each in [result async for result in results]:
-            with pytest.raises(TypeError, match="nothing to await of <built-in function abs>"):
+            with pytest.raises(TypeError, match="nothing to await of abs"):
                 each.outcome.unwrap()
 
 
@@ -221,7 +221,7 @@ async def test_an_item_that_takes_too_long_ends_the_stream(
         stream = TaskStream(tasks, nap, [1, 60, 2, 90], max_concurrency=4, timeout=3)
         async with stream as results:
             assert (await anext(results)).item == 1
-            with pytest.raises(TimeoutError, match=r"the stream ends: [69]0 took too long"):
+            with pytest.raises(TimeoutError, match=r"stream ends: an item \(int\) took too long"):
                 await anext(results)
 
         assert trio.current_time() == pytest.approx(3)

@@ -486,3 +486,14 @@ def test_it_needs_nothing_that_only_another_command_does() -> None:
     )
 
     assert (result.returncode, result.stdout) == (0, "{}\n")
+
+
+@pytest.mark.parametrize(("own", "printed"), [("", "full"), ("types", "types")])
+def test_crash_reports_show_values_unless_the_variable_says_otherwise(
+    own: str, printed: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OKIBI_CRASH_REPORTS", own)
+
+    order = read_order("app.echo", "{}", repeat="1", timeout="3")
+
+    assert order.settings.environment["OKIBI_CRASH_REPORTS"] == printed

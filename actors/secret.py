@@ -1,0 +1,101 @@
+"""Which fields, parameters and keys are never shown: by a mark, or by their name.
+
+    @attrs.define(eq=False)
+    class Payments(Server):
+        account: Secret[str]                                        # a mark
+        limit: int = attrs.field(metadata={"secret": True})         # the same, of an attrs field
+        api_key: str                                                # a name
+
+        async def charge(self, card: Secret[str], amount: int) -> None: ...
+
+To a type checker `Secret[str]` is `str`. Crash reports, traces, logs of events, snapshots and
+`debug.get_status` show `***` in the place of what is secret. Code finds the value as it is.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from types import FunctionType
+from typing import Annotated, Any, Final, NamedTuple, TypeVar, cast, get_args, get_type_hints
+
+from .signatures import annotations_as_text, signature
+
+T = TypeVar("T")
+
+HIDDEN: Final = "***"
+NAMES: Final = ("password", "token", "secret", "key", "authorization", "cookie")
+
+
+class _Mark:
+    def __repr__(self) -> str:
+        return "SECRET"
+
+
+SECRET: Final = _Mark()
+
+Secret = Annotated[T, SECRET]
+"""Marks a field or a parameter that no crash report, trace or snapshot shows."""
+
+
+class Parameters(NamedTuple):
+    """What a method is given, by name.
+
+    Attributes:
+        names: of those that it takes by position, without `self`.
+        rest: the name of its `*args`, None without.
+        secret: which of all its parameters are marked.
+    """
+
+    names: tuple[str, ...]
+    rest: str | None
+    secret: frozenset[str]
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a name says that what it names is secret."""
+    lower = name.lower()
+    return any(each in lower for each in NAMES)
+
+
+@lru_cache(256)
+def secret_fields(kind: Any) -> frozenset[str]:
+    """The fields of a class that are marked."""
+    attributes: Iterable[Any] = getattr(kind, "__attrs_attrs__", ())
+    # A `repr` of its own is there to show less.
+    marked = {e.name for e in attributes if e.metadata.get("secret") or callable(e.repr)}
+    return frozenset(marked | _marked(kind, inspect.getmro(kind)))
+
+
+@lru_cache(256)
+def parameters_of(kind: Any, method: str) -> Parameters | None:
+    """The parameters of a method; None if the class has no plain method of that name."""
+    own = (vars(each)[method] for each in inspect.getmro(kind) if method in vars(each))
+    function = next(own, None)
+    if not isinstance(function, FunctionType):
+        return None
+    every = list(signature(function).parameters.values())
+    places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    rest = [each.name for each in every if each.kind is inspect.Parameter.VAR_POSITIONAL]
+    return Parameters(
+        tuple(each.name for each in every if each.kind in places)[1:],
+        rest[0] if rest else None,
+        _marked(inspect.unwrap(function), ()),
+    )
+
+
+def _marked(holder: Callable[..., Any], bases: Iterable[type[Any]]) -> frozenset[str]:
+    try:
+        hints: Mapping[str, Any] = get_type_hints(holder, include_extras=True)
+    except Exception:
+        # An annotation names what only a type checker imports: its text is left.
+        own = [annotations_as_text(each) for each in (holder, *bases)]
+        hints = {name: text for each in reversed(own) for name, text in each.items()}
+    return frozenset(name for name, hint in hints.items() if _is_marked(hint))
+
+
+def _is_marked(hint: object) -> bool:
+    if isinstance(hint, str):
+        return re.search(r"\bSecret\b", hint) is not None
+    marks = cast("tuple[object, ...]", getattr(hint, "__metadata__", ()))
+    return any(each is SECRET for each in marks) or any(map(_is_marked, get_args(hint)))

@@ -1,0 +1,106 @@
+"""Which fields and parameters are secret: those that are marked, and those that are named so."""
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Optional
+
+import attrs
+import pytest
+
+from actors import Secret, Server
+from actors.secret import SECRET, Parameters, is_secret_name, parameters_of, secret_fields
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+Pin = Secret[str]
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("password", True),
+        ("db_Password", True),
+        ("TOKEN", True),
+        ("client_secret", True),
+        ("api_key", True),
+        ("Authorization", True),
+        ("cookies", True),
+        ("name", False),
+        ("amount", False),
+    ],
+)
+def test_a_name_may_say_that_what_it_names_is_secret(name: str, secret: bool) -> None:
+    assert is_secret_name(name) is secret
+
+
+@attrs.define(eq=False)
+class Base(Server):
+    pin: Pin = ""
+
+
+@attrs.define(eq=False)
+class Marked(Base):
+    card: Optional[Secret[str]] = None  # noqa: UP045, as it may be written
+    limit: int = attrs.field(default=1, metadata={"secret": True})
+    cvc: str = attrs.field(default="", repr=lambda _: "...")
+    owner: str = "bob"
+
+    async def charge(self, pin: Pin, amount: int, *rest: int, card: Secret[str]) -> None: ...
+
+
+class Late(Base):
+    """Its annotations name what only a type checker imports."""
+
+    price: "Decimal"
+    card: "Secret[str]"
+    number: "int"
+
+    async def charge(self, card: "Secret[Decimal]", amount: "Decimal") -> None: ...
+
+
+def test_marked_fields_are_found_also_of_base_classes() -> None:
+    assert secret_fields(Marked) == {"pin", "card", "limit", "cvc"}
+
+
+def test_marks_are_found_where_an_annotation_cannot_be_evaluated() -> None:
+    assert {"card"} <= secret_fields(Late)
+    assert "number" not in secret_fields(Late)
+    assert parameters_of(Late, "charge") == Parameters(
+        ("card", "amount"), None, frozenset({"card"})
+    )
+
+
+def test_the_parameters_of_a_method_are_known_by_name() -> None:
+    assert parameters_of(Marked, "charge") == Parameters(
+        ("pin", "amount"), "rest", frozenset({"pin", "card"})
+    )
+
+
+def test_the_parameters_of_a_decorated_method_are_its_own() -> None:
+    def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def run(*args: Any, **kwargs: Any) -> Any: ...
+
+        return run
+
+    class Decorated(Server):
+        @decorated
+        async def charge(self, pin: Secret[str]) -> None: ...
+
+    assert parameters_of(Decorated, "charge") == Parameters(("pin",), None, frozenset({"pin"}))
+
+
+@pytest.mark.parametrize("name", ["missing", "partial", "static"])
+def test_of_what_is_no_plain_method_no_parameters_are_known(name: str) -> None:
+    class Odd(Server):
+        partial = functools.partial(print)
+
+        @staticmethod
+        async def static(pin: str) -> None: ...
+
+    assert parameters_of(Odd, name) is None
+
+
+def test_the_mark_has_a_name() -> None:
+    assert repr(SECRET) == "SECRET"
