@@ -27,7 +27,7 @@ __all__ = ["loop"]  # a fixture
 
 RENAMED = """
 import dis, runpy
-del dis.opmap[{name!r}]
+dis.opmap = {{name: number for name, number in dis.opmap.items() if name != {name!r}}}
 runpy.run_module("runtime", run_name="__main__", alter_sys=True)
 """
 
