@@ -162,8 +162,7 @@ class Server(Actor):
                 # A second one that is lost would tell the caller that the reply is.
                 raise RuntimeError(f"{process.path}: the reply to {request} was taken along before")
             return Reply(process, request)
-        what = shown(request)
-        raise RuntimeError(f"{process.path}: there is no call to reply to, only {what}")
+        raise RuntimeError(f"{process.path}: no call is being handled{_only(request)}")
 
     @property
     def caller(self) -> "Ref[Any] | CallingTask":
@@ -216,8 +215,7 @@ class Server(Actor):
 
             task = getattr(request, "origin", None)
             return CallingTask(task and task.context.get(ON_BEHALF, task))
-        what = shown(request)
-        raise RuntimeError(f"{process.path}: only a call or a cast has a caller, not {what}")
+        raise RuntimeError(f"{process.path}: no call or cast is being handled{_only(request)}")
 
     # -- its loop
 
@@ -320,6 +318,10 @@ def _fits(
     except TypeError:
         return False
     return True
+
+
+def _only(current: object) -> str:
+    return "" if current is None else f", only {shown(current)}"
 
 
 def _advice(method: Callable[..., object], request: Request) -> str:

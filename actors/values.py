@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from enum import Enum
 from itertools import islice
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from .brief import IN_A_SENTENCE, Brief, class_name, cut, shape
 from .secret import HIDDEN, is_secret_name, secret_fields
@@ -29,7 +29,7 @@ class _Values(Brief):
         return super().repr_tuple(x, level)
 
     def repr_instance(self, x: Any, level: int) -> str:
-        kind: Any = type(x)
+        kind = cast("Any", type(x))
         name, fields = class_name(kind), _shown_fields(kind)
         if Enum in kind.__mro__:
             return f"{name}.{x._name_}"
@@ -55,7 +55,7 @@ class _Values(Brief):
     def _fields(self, x: object, names: list[str], level: int) -> str:
         if level <= 0:
             return self.fillvalue
-        kind: Any = type(x)
+        kind = cast("Any", type(x))
         marked = secret_fields(kind)
         hidden = {name for name in names if name in marked or is_secret_name(name)}
         return ", ".join(

@@ -275,7 +275,7 @@ async def test_only_a_call_and_a_cast_have_a_caller(desk: Desk) -> None:
     await desk.ref.send("news")
     await wait_all_tasks_blocked()
 
-    assert desk.refused == ["Desk: only a call or a cast has a caller, not a message of type str"]
-    with pytest.raises(RuntimeError, match="Desk: only a call or a cast has a caller, not None"):
+    assert desk.refused == ["Desk: no call or cast is being handled, only a message of type str"]
+    with pytest.raises(RuntimeError, match=r"Desk: no call or cast is being handled$"):
         desk.caller  # noqa: B018
     await done(desk)

@@ -226,7 +226,7 @@ async def test_without_a_call_there_is_nothing_to_reply_to() -> None:
             reason = await kitchen.wait()
 
     assert reason == crashed(reason.error or AssertionError())
-    assert "there is no call to reply to, only a message of type str" in str(reason.error)
+    assert "no call is being handled, only a message of type str" in str(reason.error)
     await stop(kitchen)
 
 
