@@ -267,8 +267,9 @@ def end_within(seconds: float, code: int) -> None:
     _code[:] = [code]
     if ends:
         _kills.set(seconds + TO_SAY_SO)
-        signal.signal(SIGNAL, partial(_end, seconds))
-        _says.set(seconds)
+        if _says.make():
+            signal.signal(SIGNAL, partial(_end, seconds))
+            _says.set(seconds)
 
 
 def _end(seconds: float, *_: object) -> None:

@@ -279,6 +279,13 @@ async def test_a_log_without_a_reader_holds_no_end_at_the_deadline(slots: int | 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the kernel's timer")
+async def test_a_log_without_a_reader_holds_no_start_that_fails() -> None:
+    async with process_of("fails_unread.handler", read=False) as (process, _, _):
+        with trio.fail_after(STOP_LIMIT + 5):
+            assert await process.wait() == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the kernel's timer")
 async def test_without_memory_a_process_that_is_told_to_end_ends_within_its_limit() -> None:
     async with process_of("short_of.memory") as (process, api, _):
         await api.invoke(b"{}")
