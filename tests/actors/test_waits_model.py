@@ -8,7 +8,7 @@ from unittest import mock
 
 import attrs
 import trio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.lowlevel import Task
 
@@ -113,8 +113,10 @@ def reached(first: int, edges: set[tuple[int, int]]) -> set[int]:
 def graphs(draw: st.DrawFn) -> tuple[int, list[Wait]]:
     count = draw(st.integers(2, 6))
     some = st.integers(0, count - 1)
-    wait = st.builds(Wait, some, some, st.sampled_from(Where), st.sampled_from(How))
-    waits = draw(st.lists(wait, max_size=12))
+    # Enough edges for circles, and few enough for a single one to decide.
+    where = st.sampled_from([*Where, *[Where.NESTED] * 6])
+    how = st.sampled_from([*How, How.LET_IN, *[How.ASKED] * 4, *[How.IN_LINE] * 4])
+    waits = draw(st.lists(st.builds(Wait, some, some, where, how), min_size=count, max_size=14))
     # An actor's own task waits for one thing at most.
     own = {each.caller: each for each in waits if each.where is Where.OWN}
     return count, [
@@ -122,6 +124,7 @@ def graphs(draw: st.DrawFn) -> tuple[int, list[Wait]]:
     ]
 
 
+@settings(max_examples=300, deadline=None)
 @given(graphs(), st.data())
 def test_a_circle_is_found_if_and_only_if_a_path_leads_back(
     graph: tuple[int, list[Wait]], data: st.DataObject
