@@ -63,7 +63,7 @@ class Address(Generic[A_co]):
 
         Raises:
             ActorExited: the actor has ended, is ending, or ends before it replies; at once.
-            NoProcess: nobody bears the name.
+            NoProcess: nobody bears the name (`Name.waiting` waits for somebody).
             CallingSelf: the actor would wait for itself.
             CallCycle: it would wait for somebody who waits for it; `paths` says who.
             MailboxFull: the receiver's policy is to reject, or it dropped this call.
