@@ -26,7 +26,7 @@ there: the mailbox takes the cast beyond its capacity, up to twice that. Otherwi
 that cast to each other would crash under load, and so would a worker that calls its manager.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from operator import is_
 
@@ -140,7 +140,7 @@ def _way(start: Process, end: Process) -> tuple[str, ...] | None:
         return (start.path,)
     ahead, behind = {start: start}, {end: end}
     # zip stops at the first of the two searches that has no more edges.
-    for pair in zip(_walk(ahead, _callees), _walk(behind, _callers), strict=False):
+    for pair in zip(_search_callees(ahead), _search_callers(behind), strict=False):
         for process in pair:
             if process in ahead and process in behind:
                 return (*_trace(process, ahead)[::-1], *_trace(process, behind)[1:])
@@ -169,29 +169,26 @@ def _let_a_cast_in(start: Process, end: Process) -> bool:
     )
 
 
-def _walk(
-    found: dict[Process, Process], edges: Callable[[Process], Iterator[Process | None]]
-) -> Iterator[Process]:
+def _search_callees(found: dict[Process, Process]) -> Iterator[Process]:
     """Search breadth first, an edge a step; `found` has each process with the one before it."""
     queue = list(found)
     for process in queue:
-        for other in edges(process):
-            if other is not None and other not in found:
-                found[other] = process
-                queue.append(other)
-            yield other or process
+        for task, (callee, _) in process.waits.items():
+            if callee not in found and _stands(process, task):
+                found[callee] = process
+                queue.append(callee)
+            yield callee
 
 
-def _callees(process: Process) -> Iterator[Process | None]:
-    """Each that it waits for; None for a wait that is over, or beside the loop by now."""
-    for task, (callee, _) in process.waits.items():
-        yield callee if _stands(process, task) else None
-
-
-def _callers(process: Process) -> Iterator[Process | None]:
-    """Each that waits for it; None as in `_callees`."""
-    for task, caller in process.waiters.items():
-        yield caller if _stands(caller, task) else None
+def _search_callers(found: dict[Process, Process]) -> Iterator[Process]:
+    """As `_search_callees`, the other way."""
+    queue = list(found)
+    for process in queue:
+        for task, caller in process.waiters.items():
+            if caller not in found and _stands(caller, task):
+                found[caller] = process
+                queue.append(caller)
+            yield caller
 
 
 def _trace(process: Process, links: dict[Process, Process]) -> list[str]:
