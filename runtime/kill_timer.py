@@ -73,19 +73,16 @@ class Deadline:
 
     def make(self) -> None:
         """Get the timer from the kernel; on the main thread."""
-        if not self._make_compiled():
-            self._timer.make()
-
-    def _make_compiled(self) -> bool:
         try:
-            from .encoder import guard, hold, let_go
+            from . import encoder
         except ImportError:
-            return False
-        if not guard(LOOKS, SIGNAL):
-            return False
-        _take_signal()
-        self.hold, self.let_go = hold, let_go
-        return True
+            pass
+        else:
+            if encoder.guard(LOOKS, SIGNAL):
+                _take_signal()
+                self.hold, self.let_go = encoder.hold, encoder.let_go
+                return
+        self._timer.make()
 
     def _set(self, at: float) -> None:
         seconds = at - monotonic()
