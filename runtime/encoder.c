@@ -237,7 +237,7 @@ static PyObject *encode_unescaped(PyObject *Py_UNUSED(module), PyObject *value) 
 
 /* -- the end of a process that C code holds (room `kill_timer`)
 
-   The kernel's timer rings on the main thread. What is done then needs no interpreter: it looks at `ends_at`,
+   The kernel's timer rings on one thread. What is done then needs no interpreter: it looks at `ends_at`,
    and ends the process, or sets the timer anew, or lets it rest. So an event that comes, or is answered, costs
    no call into the kernel, but for one in the length of a time-out; and a timer that is overdue when a frozen
    sandbox thaws finds that nothing is to end. */
@@ -291,14 +291,15 @@ static void rung(int number)
 
 static PyObject *guard(PyObject *module, PyObject *args)
 {
-    int number;
+    int number, thread;
     struct sigaction action = {.sa_handler = rung, .sa_flags = SA_NODEFER | SA_RESTART | SA_ONSTACK};
     /* struct sigevent: a value of eight bytes, the signal, "to the thread", which one. (The C library's own
        calls would be of librt in older ones.) */
-    int event[16] = {0, 0, 0, 4, (int)syscall(SYS_gettid)};
+    int event[16] = {0, 0, 0, 4, 0};
     (void)module;
-    if (!PyArg_ParseTuple(args, "ii", &number, &fatal)) return NULL;
+    if (!PyArg_ParseTuple(args, "iii", &number, &fatal, &thread)) return NULL;
     event[2] = number;
+    event[4] = thread;
     if (sigaction(number, &action, NULL) < 0 ||
         syscall(SYS_timer_create, CLOCK_MONOTONIC, event, &timer) < 0)
         Py_RETURN_FALSE;

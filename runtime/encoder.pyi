@@ -12,12 +12,13 @@ def encode_unescaped(value: object, /) -> bytes | None:
 
 # Of room `kill_timer`.
 
-def guard(number: int, fatal: int, /) -> bool:
-    """Make the kernel's timer that ends the process; on the main thread.
+def guard(number: int, fatal: int, thread: int, /) -> bool:
+    """Make the kernel's timer that ends the process.
 
     Args:
         number: of the signal by which the timer looks whether to do so.
         fatal: of the signal by which it does.
+        thread: the kernel's number of the thread that is signalled.
 
     Returns:
         False where there is no such timer.

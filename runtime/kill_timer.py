@@ -11,7 +11,8 @@ signal comes inside of the handler, finds it at work, and ends the process at on
 
 To set the timer and to take it back are two calls into the kernel, 2 to 3 us of an event's 50.
 `Deadline` does without them where okibi's C code is compiled: it notes when the process is to end,
-and the kernel's timer, which rings once in the length of a time-out, looks at that note.
+and the kernel's timer, which rings once in the length of a time-out, looks at that note. It rings
+on the watchdog's thread, where a signal cuts no call short that user code waits for.
 
 A child process inherits no timer. A program that is executed has the signal's default disposition.
 
@@ -71,14 +72,18 @@ class Deadline:
         self.hold: Callable[[float], None] = self._set
         self.let_go: Callable[[], None] = self._timer.take_back
 
-    def make(self) -> None:
-        """Get the timer from the kernel; on the main thread."""
+    def make(self, thread: int) -> None:
+        """Get the timer from the kernel.
+
+        Args:
+            thread: the native id of the thread that is signalled, which blocks neither signal.
+        """
         try:
             from . import encoder
         except ImportError:
             pass
         else:
-            if encoder.guard(LOOKS, SIGNAL):
+            if encoder.guard(LOOKS, SIGNAL, thread):
                 _take_signal()
                 self.hold, self.let_go = encoder.hold, encoder.let_go
                 return

@@ -56,7 +56,7 @@ from actors.process import Process
 from .alarm import Alarm
 from .delivery import Delivery, State
 from .failure import is_users
-from .kill_timer import Deadline
+from .kill_timer import LOOKS, SIGNAL, Deadline
 from .ledger import DISPATCHER, Ledger, wake
 from .logs import write_raw
 from .report import report_invocation_error
@@ -140,6 +140,10 @@ class Watchdog:
         self._errand: Callable[[], None] = lambda: None
         # The kernel's timer.
         self._deadline = Deadline()
+        # The thread's native id, once it runs; the main thread's where none was started.
+        self._thread_id = threading.get_native_id()
+        self._runs = Bell()
+        self._runs.set()
         # Whether the alarm has been told to ring.
         self._rings = False
         # Without a limit nobody need know when the process began.
@@ -157,6 +161,7 @@ class Watchdog:
         if monotonic() >= self._tells_at:
             # It has been told of.
             self._tells_at = math.inf
+        self._runs.clear()
         start_unlisted_thread(self._apart)
 
     def _import_ends(self) -> None:
@@ -186,7 +191,9 @@ class Watchdog:
         self._token = trio.lowlevel.current_trio_token()
         self._offset = _offset()
         self._ledger, self._alarm = ledger, alarm
-        self._deadline.make()
+        # It does by now: much has been done since it was started.
+        self._runs.wait(math.inf)
+        self._deadline.make(self._thread_id)
 
     def initialised(self) -> None:
         """The tree stands: watch its deliveries from now on."""
@@ -224,7 +231,9 @@ class Watchdog:
 
     def _apart(self) -> None:
         # What a `def` on the main thread blocks, to wait for it, is not to end the process here.
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - {SIGNAL, LOOKS})
+        self._thread_id = threading.get_native_id()
+        self._runs.set()
         self._live()
         self._errand()
 

@@ -16,6 +16,7 @@ import trio
 
 from runtime.ending import STOP_LIMIT
 from runtime.local import Happening, InvokeResult
+from runtime.marshal import COMPILED
 from tests.runtime.held import ALLOWED, CODES, HANDLERS, SLOTS, held
 from tests.runtime.sandbox import WIDE_MARGIN, Running, is_gone, process_of, running, until_idle
 
@@ -251,6 +252,36 @@ async def test_c_code_that_holds_the_interpreter_of_a_warm_sandbox_is_ended(
     # All stacks tell where it stood.
     assert 'functions/holds.py", line ' in said
     assert "in keep" in said
+
+
+compiled = pytest.mark.skipif(
+    sys.platform != "linux" or not COMPILED, reason="only the compiled part does so"
+)
+
+
+@compiled
+async def test_c_code_behind_a_mask_of_all_signals_is_ended_too() -> None:
+    seconds, said = await held("blocked", CODES[0])
+
+    assert seconds <= ALLOWED
+    assert "in keep" in said
+
+
+@compiled
+async def test_the_timer_of_an_earlier_event_cuts_no_wait_of_a_later_one_short() -> None:
+    async with running("holds.polls", timeout=1.0) as sandbox:
+        assert await sandbox.ask({"for": 0}) == 0
+        await trio.sleep(0.5)
+        # The first one's time is over in the middle of it.
+        assert await sandbox.ask({"for": 700}) == 0
+
+
+async def test_a_sandbox_that_was_frozen_past_the_last_deadline_serves_on() -> None:
+    async with running("app.plain", timeout=1.0) as sandbox:
+        pid = (await sandbox.ask())["pid"]
+        sandbox.function.freeze()
+        await trio.sleep(1.5)
+        assert (await sandbox.ask())["pid"] == pid
 
 
 @pytest.mark.parametrize("slots", [None, 8])

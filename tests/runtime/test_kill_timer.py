@@ -16,12 +16,12 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has 
 
 # Without the compiled part, calls into the kernel do the same.
 MADE = """
-import re, sys, time
+import re, sys, threading, time
 if {compiled} is False:
     sys.modules["runtime.encoder"] = None
 from runtime.kill_timer import Deadline
 deadline = Deadline()
-deadline.make()
+deadline.make(threading.get_native_id())
 print("made", flush=True)
 """
 HOLDS = (

@@ -32,7 +32,7 @@ class Timer:
     ticking: bool = False
     meanwhile: Delivery | None = None
 
-    def make(self) -> None: ...
+    def make(self, thread: int) -> None: ...
 
     def hold(self, at: float) -> None:
         if self.meanwhile is not None:

@@ -1,6 +1,8 @@
 """Handlers whose C code keeps the interpreter for longer than an event has."""
 
+import ctypes
 import re
+import signal
 
 from holding import hold
 
@@ -27,3 +29,13 @@ async def asynchronous(event, context):
 async def streamed(event, context):
     yield b"begins"
     keep(event)
+
+
+def blocked(event, context):
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    keep(event)
+
+
+def polls(event, context):
+    """Wait in C for so many milliseconds: 0, or -1 for a wait that a signal has cut short."""
+    return ctypes.CDLL(None).poll(None, 0, event["for"])
