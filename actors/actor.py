@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast, get_origin
 
 import trio
 
+from .brief import shape
 from .exits import ExitReason
 from .hooks import awaited
 from .mailbox import DEFAULT_POLICY, MailboxPolicy
@@ -145,7 +146,7 @@ class Actor:
         if not hasattr(watched, "watched_by"):
             raise TypeError(
                 f"{self._process.path}: monitor takes an address, a Group, a Pending or a Task, "
-                f"not {watched!r}"
+                f"not {shape(watched)}"
             )
         return watched.watched_by(self._process)
 
@@ -226,7 +227,7 @@ def place(actor: object, process: Process, wanted: type[Any] | None) -> Actor:
         TypeError: the factory made something else than an actor, or than its name promises.
     """
     if not isinstance(actor, Actor):
-        raise TypeError(f"{process.path}: the factory made {actor!r}, which is no Actor")
+        raise TypeError(f"{process.path}: the factory made {shape(actor)}, which is no Actor")
     made = type(actor)
     # `Pool[Connection]` promises a Pool; isinstance knows no more.
     if wanted not in (None, made) and not isinstance(actor, get_origin(wanted) or wanted):

@@ -7,6 +7,7 @@ import trio
 from trio.lowlevel import checkpoint_if_cancelled, current_root_task
 
 from .actor import Actor, place
+from .brief import shape
 from .exits import SHUTDOWN, ExitReason, StartError, check_grace
 from .mailbox import DEFAULT_POLICY, Mailbox, MailboxPolicy
 from .names import Name, register
@@ -147,11 +148,15 @@ def _check_order(nursery: object, factory: object, name: object) -> None:
         TypeError: it does.
     """
     if not isinstance(nursery, trio.Nursery):
-        raise TypeError(f"a start takes a nursery, then what makes the actor: first is {nursery!r}")
+        raise TypeError(
+            f"a start takes a nursery, then what makes the actor: first is {shape(nursery)}"
+        )
     if not callable(factory):
-        raise TypeError(f"a start is given what makes the actor, as its class does: no {factory!r}")
+        raise TypeError(
+            f"a start is given what makes the actor, as its class does: no {shape(factory)}"
+        )
     if name is not None and not isinstance(name, Name):
-        raise TypeError(f"what an actor is to bear is a Name or None, not {name!r}")
+        raise TypeError(f"what an actor is to bear is a Name or None, not {shape(name)}")
 
 
 async def stop(

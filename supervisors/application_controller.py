@@ -18,7 +18,7 @@ from typing import ClassVar, NamedTuple
 import attrs
 import trio
 
-from actors import SHUTDOWN, Exit, ExitReason, Name, Ref, Refusal, StartError, logs
+from actors import SHUTDOWN, Exit, ExitReason, Name, Ref, Refusal, StartError, crashed, logs
 from actors.exits import crash_in
 from actors.process import CURRENT
 
@@ -204,8 +204,8 @@ class ApplicationMaster(Parent):
                 crash = crash_in(error)
                 if crash is None:
                     raise
-                said = "%s: its %s hook failed, its stop goes on: %r"
-                logger.error(said, self.path, which, crash, exc_info=crash)
+                words = "%s: its %s hook failed, its stop goes on: %s"
+                logger.error(words, self.path, which, crashed(crash), exc_info=crash)
         if limit.cancelled_caught:
             said = "%s: its %s hook was cancelled after %g s, its stop goes on"
             logger.error(said, self.path, which, timeout)

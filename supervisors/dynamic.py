@@ -30,6 +30,7 @@ import attrs
 import trio
 
 from actors import SHUTDOWN, Actor, Ref, StartError, logs
+from actors.brief import shape
 from actors.process import Phase, Process
 from actors.start import factory_name
 
@@ -61,7 +62,7 @@ _ASKED_AT_ONCE = 32
 
 def _as_arguments(given: object) -> tuple[object, ...]:
     if not isinstance(given, tuple | list):
-        raise InvalidExtraArguments(f"extra_arguments is a tuple of arguments, not {given!r}")
+        raise InvalidExtraArguments(f"extra_arguments is a tuple of arguments, not {shape(given)}")
     return tuple(cast("tuple[object, ...]", given))
 
 

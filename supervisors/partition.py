@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 import attrs
 
 from actors import Actor, Address, Name, NoProcess, Ref, Refusal, StartError
+from actors.brief import shape
 from actors.process import Process
 
 from .admin import refusal_of
@@ -166,7 +167,7 @@ def _copy(child: Child[Any] | Callable[[int], Child[Any]], number: int) -> Child
     if callable(child) and not isinstance(child, type):
         made = child(number)
         if not isinstance(made, Child):
-            raise InvalidPartition(f"the spec of partition {number} is a Child, not {made!r}")
+            raise InvalidPartition(f"the spec of partition {number} is a Child, not {shape(made)}")
     (spec,) = as_children([cast("Child[Any]", made)])
     return attrs.evolve(spec, id=str(number))
 
@@ -265,7 +266,9 @@ class PartitionSupervisor(Supervisor):
         Raises:
             FixedChildren: always.
         """
-        raise FixedChildren(f"{self.path} takes no {spec!r}: its children are copies, use resize")
+        raise FixedChildren(
+            f"{self.path} takes no {shape(spec)}: its children are copies, use resize"
+        )
 
     async def delete_child(self, child: str) -> None:
         """Refused: use `resize`.
@@ -283,7 +286,7 @@ class PartitionSupervisor(Supervisor):
         number = partition_of(key, self._partitions)
         place = self._places.get(str(number))
         if place is None or place.process is None:
-            raise NoPartition(self.path, f"has nobody in partition {number} now, for {key!r}")
+            raise NoPartition(self.path, f"has nobody in partition {number} now")
         return place.process
 
     # -- performing

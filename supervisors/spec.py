@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, cast
 import attrs
 
 from actors import Actor, Name
+from actors.brief import shape
 from actors.start import GRACE, START_TIMEOUT, factory_name
 
 from .flags import (
@@ -213,12 +214,17 @@ def as_children(children: Iterable[Child[Any]]) -> tuple[Child[Any], ...]:
     """
     given: object = children
     if not isinstance(given, Iterable) or isinstance(given, str):
-        raise InvalidChild(f"children is a list of Child, not {children!r}")
+        raise InvalidChild(f"children is a list of Child, not {shape(children)}")
     found = tuple(children)
     for child in found:
         if not isinstance(child, Child):
-            raise InvalidChild(f"children holds {child!r}; write Child({child!r})")
+            raise _no_child(child)
     return found
+
+
+def _no_child(what: Any) -> InvalidChild:
+    name = factory_name(what)
+    return InvalidChild(f"children holds {name}; write Child({name})")
 
 
 def check_significant(child: Child[Any], auto_shutdown: AutoShutdown) -> None:

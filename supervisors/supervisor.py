@@ -8,6 +8,7 @@ import attrs
 import trio
 
 from actors import SHUTDOWN, Actor, Exit, Name, Ref, StartError, logs, start
+from actors.brief import shape
 from actors.process import Process
 
 from .admin import (
@@ -363,7 +364,7 @@ async def supervise(
         AlreadyRegistered: the name is taken.
     """
     if not isinstance(cast("object", flags), Flags):
-        raise InvalidStart(f"{path}: a tree is a Supervision or other Flags, not {flags!r}")
+        raise InvalidStart(f"{path}: a tree is a Supervision or other Flags, not {shape(flags)}")
     return await start(
         nursery,
         partial(supervisor_of, flags),

@@ -152,7 +152,7 @@ class TaskStream(Generic[T, R]):
         on_timeout: OnTimeout = OnTimeout.EXIT,
     ) -> None:
         if not isinstance(cast("object", tasks), Address):
-            raise TypeError(f"tasks is a TaskSupervisor's Ref or Name, not {tasks!r}")
+            raise TypeError(f"tasks is a TaskSupervisor's Ref or Name, not {shape(tasks)}")
         if not isinstance(cast("object", max_concurrency), int) or max_concurrency < 1:
             raise ValueError(f"max_concurrency is a whole number from 1, not {max_concurrency!r}")
         if not is_number(timeout) or timeout <= 0:

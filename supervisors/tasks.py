@@ -384,7 +384,9 @@ async def run_task(
         And whatever exception the function has raised.
     """
     if not isinstance(cast("object", tasks), Address):
-        raise TypeError(f"run_task takes a Ref or a Name, then the function: first is {tasks!r}")
+        raise TypeError(
+            f"run_task takes a Ref or a Name, then the function: first is {shape(tasks)}"
+        )
     task = await tasks.call(TaskSupervisor.start_task, function, *args, **kwargs)
     try:
         return await task.result()

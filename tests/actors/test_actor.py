@@ -168,7 +168,7 @@ async def test_an_actor_without_run_says_what_it_needs() -> None:
 @pytest.mark.parametrize(
     ("factory", "sentence"),
     [
-        (dict, "dict: the factory made {}, which is no Actor"),
+        (dict, "dict: the factory made dict[0], which is no Actor"),
         (lambda: None, "<lambda>: the factory made None, which is no Actor"),
     ],
 )

@@ -190,3 +190,8 @@ def test_an_interrupt_is_found_in_a_group(error: BaseException | None, found: bo
 def test_an_exit_for_what_is_no_reason_is_refused() -> None:
     with pytest.raises(TypeError, match=r"an ExitReason, not a str\[4\]: say shutdown"):
         Exit("done")  # type: ignore[arg-type]
+
+
+def test_a_reason_is_shown_by_what_it_says_never_by_a_value() -> None:
+    assert repr(crashed(BOOM)) == "<ExitReason crashed (ValueError: boom)>"
+    assert repr(shutdown({"pin": 1234})) == "<ExitReason shutdown (dict[1])>"

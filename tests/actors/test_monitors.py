@@ -267,5 +267,5 @@ async def test_only_an_address_or_a_group_is_monitored() -> None:
         async with trio.open_nursery() as nursery:
             await (await start(nursery, Careless, path="/c")).cast(Careless.watch)
 
-    sentence = "/c: monitor takes an address, a Group, a Pending or a Task, not 'mortal'"
+    sentence = "/c: monitor takes an address, a Group, a Pending or a Task, not str"
     assert told.group_contains(TypeError, match=sentence)

@@ -366,8 +366,8 @@ begin: Any = start  # with what no type checker lets by
     [
         (lambda nursery: begin(Plain, nursery), "a start takes a nursery, then what makes"),
         (lambda nursery: begin(None, Plain), "first is None"),
-        (lambda nursery: begin(nursery, Plain()), "as its class does: no <Plain not started>"),
-        (lambda nursery: begin(nursery, Plain, name="p"), "is a Name or None, not 'p'"),
+        (lambda nursery: begin(nursery, Plain()), "as its class does: no Plain"),
+        (lambda nursery: begin(nursery, Plain, name="p"), "is a Name or None, not str"),
     ],
 )
 async def test_a_start_tells_which_argument_is_none(

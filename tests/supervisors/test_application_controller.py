@@ -262,9 +262,9 @@ def forgets_to_be_async() -> None:
 @pytest.mark.parametrize(
     ("hook", "said"),
     [
-        (fail, "failed, its stop goes on: Boom('hook')"),
-        (fail_in_a_task, "failed, its stop goes on: Boom('hook')"),
-        (forgets_to_be_async, "failed, its stop goes on: TypeError("),
+        (fail, "failed, its stop goes on: crashed (Boom: hook)"),
+        (fail_in_a_task, "failed, its stop goes on: crashed (Boom: hook)"),
+        (forgets_to_be_async, "failed, its stop goes on: crashed (TypeError: "),
         (trio.sleep_forever, "was cancelled after 2 s, its stop goes on"),
     ],
 )

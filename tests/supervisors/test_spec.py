@@ -67,10 +67,10 @@ WRONG_CHILDREN: list[tuple[dict[str, Any], type[SpecError], str]] = [
 ]
 
 WRONG_FLAGS: list[tuple[dict[str, Any], type[SpecError], str]] = [
-    ({"children": Worker}, InvalidChild, "children is a list of Child, not <class"),
-    ({"children": "abc"}, InvalidChild, "children is a list of Child, not 'abc'"),
+    ({"children": Worker}, InvalidChild, "children is a list of Child, not type"),
+    ({"children": "abc"}, InvalidChild, "children is a list of Child, not str[3]"),
     ({"children": None}, InvalidChild, "children is a list of Child, not None"),
-    ({"children": [Worker]}, InvalidChild, "children holds <class"),
+    ({"children": [Worker]}, InvalidChild, "children holds Worker; write Child(Worker)"),
     ({"strategy": "one_for_one"}, InvalidStrategy, "strategy is a Strategy, not 'one_for_one'"),
     ({"intensity": -1}, InvalidIntensity, "intensity is a whole number from 0, not -1"),
     ({"intensity": 1.5}, InvalidIntensity, "intensity is a whole number from 0, not 1.5"),

@@ -425,7 +425,7 @@ async def test_a_stray_message_does_not_harm_a_supervisor(
 
 
 async def test_a_child_that_is_no_actor_fails_the_start(nursery: trio.Nursery) -> None:
-    with pytest.raises(StartError, match="the factory made 3, which is no Actor"):
+    with pytest.raises(StartError, match="the factory made int, which is no Actor"):
         await supervise(nursery, Supervision([Child(lambda: 3)]))
 
 

@@ -198,7 +198,7 @@ async def test_what_is_no_on_timeout_is_refused() -> None:
 
 async def test_who_is_to_run_the_items_comes_first() -> None:
     wrong: Any = double
-    with pytest.raises(TypeError, match="tasks is a TaskSupervisor's Ref or Name, not <function"):
+    with pytest.raises(TypeError, match="tasks is a TaskSupervisor's Ref or Name, not function"):
         TaskStream(wrong, wrong, [], max_concurrency=1)
 
 
