@@ -260,7 +260,7 @@ def reason_for(
 def farewell_in(error: BaseException) -> object:
     """The last reply that an Exit in it gives, NOTHING if there is none."""
     crash = crash_in(error)
-    return crash.reply if crash is not None and is_a(crash, Exit) else NOTHING
+    return crash.reply if is_a(crash, Exit) else NOTHING
 
 
 def interrupted(error: BaseException | None) -> bool:
@@ -276,7 +276,7 @@ def sigint_raises() -> bool:
     return here and (taken is signal.default_int_handler or by == "trio")
 
 
-def is_a(error: BaseException, kind: type[Leaf]) -> TypeGuard[Leaf]:
+def is_a(error: object, kind: type[Leaf]) -> TypeGuard[Leaf]:
     """Whether an exception is of a kind. `isinstance` may ask the exception itself, a user's."""
     return issubclass(type(error), kind)
 

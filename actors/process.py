@@ -275,8 +275,7 @@ class Process:
             with self._kill:
                 reason = await self._run()
                 if self.phase is Phase.STARTING:
-                    error = reason.error
-                    reason = IGNORED if error is not None and is_a(error, Ignore) else reason
+                    reason = IGNORED if is_a(reason.error, Ignore) else reason
                 else:
                     # The door is closed: what it is asked for now fails at once.
                     self.reason = self.doom = told = self._redact(reason)

@@ -284,7 +284,7 @@ class Server(Actor):
             # A nursery that the method has opened wraps it, and puts Cancelled beside it, of which
             # the loop hears again. In no variable that outlives this block, as its traceback holds
             # this frame.
-            if not is_a(crash_in(error) or error, Refusal):
+            if not is_a(crash_in(error), Refusal):
                 raise
             return self._refused(request, cast("Refusal", crash_in(error)))
         if answer is not _NO_REPLY:

@@ -11,6 +11,7 @@ from functools import partial
 import trio
 
 from actors import StartError, logs
+from actors.exits import is_a
 from actors.process import Process
 from actors.start import spawn, wait_started
 
@@ -179,10 +180,10 @@ async def _start_error(root: Process) -> StartError | None:
 
 def _init_error(error: StartError) -> InitError:
     """The init error of the actor that did not start, by its path, whatever lies above it."""
-    while isinstance(error.reason.error, StartError):
+    while is_a(error.reason.error, StartError):
         error = error.reason.error
     cause = error.reason.error
-    if isinstance(cause, InitError):
+    if is_a(cause, InitError):
         return cause
     if cause is None:
         return InitError("Runtime.StartError", str(error))

@@ -191,7 +191,7 @@ def _handler_error(error: BaseException, request_id: str) -> Outcome:
 
 def init_error(error: BaseException) -> InitError:
     """What an exception at import, or of an actor's start, is reported as."""
-    if isinstance(error, InitError):
+    if is_a(error, InitError):
         return error
     kind = class_name(type(error))
     try:

@@ -5,14 +5,14 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextvars import Context as Variables
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import trio
 
 from actors import SHUTDOWN, Actor, ExitReason, Ref, crashed, logs
 from actors.actor import receiver_of
-from actors.exits import crash_in, uncancelled
+from actors.exits import crash_in, is_a, uncancelled
 from actors.hooks import awaited
 from actors.loop import others_wait
 from actors.mailbox import LOOK
@@ -391,13 +391,13 @@ def _outcome_of(error: BaseException, request_id: str) -> Outcome | None:
         return None
     crash = as_raised(crash)
     first = foremost(crash)
-    if isinstance(first, Stopped):
+    if is_a(first, Stopped):
         return _stopped(SHUTDOWN, request_id)
-    if isinstance(first, DeadlineExceeded):
+    if is_a(first, DeadlineExceeded):
         return late_by(first, request_id)
-    if isinstance(error, BaseExceptionGroup):
+    if issubclass(type(error), BaseExceptionGroup):
         # The group is the handler's own, and is told as it is; what trio cancelled in it is not.
-        told = uncancelled(cast("BaseException", error))
+        told = uncancelled(error)
         return handler_error(crash if told is None else told, request_id)
     return handler_error(crash, request_id)
 

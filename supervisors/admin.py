@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from actors import AlreadyRegistered, ExitReason, Ref, Refusal, StartError
+from actors.exits import is_a
 
 from .flags import Flags
 from .life import State
@@ -152,9 +153,7 @@ def refuse_present(place: Place | None, where: str) -> None:
 def refusal_of(failure: StartError) -> Refusal:
     """How a start that failed is told to whoever asked for it."""
     error = failure.reason.error
-    return (
-        AlreadyStarted(error.ref) if isinstance(error, AlreadyRegistered) else ChildFailed(failure)
-    )
+    return AlreadyStarted(error.ref) if is_a(error, AlreadyRegistered) else ChildFailed(failure)
 
 
 def info(place: Place) -> ChildInfo:

@@ -19,7 +19,7 @@ import attrs
 import trio
 
 from actors import SHUTDOWN, Exit, ExitReason, Name, Ref, Refusal, StartError, crashed, logs
-from actors.exits import crash_in
+from actors.exits import crash_in, is_a
 from actors.process import CURRENT
 
 from .admin import NotFound
@@ -53,7 +53,7 @@ class ApplicationFailed(Refusal):
     """
 
     def __init__(self, application: str, failure: StartError) -> None:
-        while isinstance(failure.reason.error, StartError):
+        while is_a(failure.reason.error, StartError):
             failure = failure.reason.error
         super().__init__(f"application {application!r} did not start: {failure}")
         self.application = application
@@ -439,6 +439,6 @@ async def start_applications(
         return await supervise(nursery, Applications(applications), name=name, path=path)
     except StartError as failure:
         error = failure.reason.error
-        if isinstance(error, ApplicationFailed):
+        if is_a(error, ApplicationFailed):
             raise error from error.__cause__
         raise

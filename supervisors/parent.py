@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import trio
 
 from actors import MailboxPolicy, Ref, Server, StartError, WhenFull, logs
-from actors.exits import reason_for
+from actors.exits import is_a, reason_for
 from actors.hooks import awaited
 
 from .place import Children, Place, report_of
@@ -93,7 +93,7 @@ class Parent(Server):
     def _was_told(self, crash: BaseException) -> bool:
         # By the child, in a report of its own. (OTP: `{shutdown, {failed_to_start_child, ...}}`,
         # for which there is no crash report at all.)
-        return isinstance(crash, StartError)
+        return is_a(crash, StartError)
 
     async def stop(self, place: Place) -> None:
         """Stop one child and wait, or call its next start off; note how it went."""

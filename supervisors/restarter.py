@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import trio
 
 from actors import ExitReason, StartError, logs
+from actors.exits import is_a
 from actors.process import Process
 
 from .flags import Backoff
@@ -32,7 +33,7 @@ class SupervisorGaveUp(Exception):
 
     def __init__(self, path: str, flags: Limits, child: str, reason: ExitReason) -> None:
         self.first, what = f"{path}/{child} ended ({reason})", f"{child} ended ({reason})"
-        if isinstance(reason.error, SupervisorGaveUp):
+        if is_a(reason.error, SupervisorGaveUp):
             # Not the whole sentence in each other, floor by floor.
             self.first = reason.error.first
             what = f"{child} gave up, for {self.first}"

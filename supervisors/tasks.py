@@ -114,7 +114,7 @@ class Running(Actor):
             value = await begun(self._function, *request.args, **request.kwargs)
         except Exception as error:
             # A nursery that the function has opened wraps an Exit, too.
-            if not is_a(crash_in(error) or error, Exit):
+            if not is_a(crash_in(error), Exit):
                 request.fail(error)
             raise
         # What else leaves it (Cancelled, SystemExit) is told by the end of its process.

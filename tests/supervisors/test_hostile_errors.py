@@ -8,7 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from actors import Actor, ActorExited, Down, Name, Refusal, Server, StartError, start
-from supervisors import Child, Supervision, supervise
+from supervisors import Child, ChildFailed, Supervision, Supervisor, snapshot, supervise
 
 
 class Own(BaseException):
@@ -168,3 +168,37 @@ async def test_a_hostile_refusal_is_raised_in_its_caller_and_the_server_lives() 
         await host.cast(Host.refuse)
         assert await host.call(Host.greet) == "hello"
         host.stop()
+
+
+@KINDS
+async def test_a_supervisor_refuses_a_child_whose_init_raises_a_hostile_exception(
+    kind: str,
+) -> None:
+    class Unready(Server):
+        async def init(self) -> None:
+            raise HOSTILE[kind]()
+
+    async with trio.open_nursery() as nursery:
+        top = await supervise(nursery, Supervision([Child(Shop, name=SHOP)]), path="/top")
+        with pytest.raises(ChildFailed):
+            await top.call(Supervisor.start_child, Child(Unready, id="unready"))
+        assert await SHOP.call(Shop.sell, "tea") == "tea"
+        top.stop()
+
+
+@KINDS
+async def test_a_supervisor_gives_up_over_a_hostile_exception_as_over_any(
+    kind: str, autojump_clock: MockClock
+) -> None:
+    inner = Supervision([Child(Shop, name=SHOP)], intensity=0)
+
+    async with trio.open_nursery() as nursery:
+        top = await supervise(nursery, Supervision([Child(inner, id="inner")]), path="/top")
+        [node] = snapshot(top).children
+        with pytest.raises(ActorExited):
+            await SHOP.call(Shop.sell, kind)
+        await trio.sleep(1)
+        assert await SHOP.call(Shop.sell, "tea") == "tea"
+        [after] = snapshot(top).children
+        assert (node.incarnation, after.incarnation) == (1, 2)
+        top.stop()
