@@ -245,13 +245,16 @@ class _Texts:
 
     def state(self, state: Mapping[str, object], given: Mapping[str, object]) -> dict[str, str]:
         """The fields by name."""
-        marked = secret_fields(self._kind)
-        return {
-            str(name): HIDDEN
-            if name in marked or is_secret_name(name)
-            else self.value(value, given.get(name, NOTHING))
-            for name, value in state.items()
-        }
+        marked, known = secret_fields(self._kind), {id(value) for value in given.values()}
+        texts: dict[str, str] = {}
+        for field, value in state.items():
+            name = str(field)
+            if name in marked or is_secret_name(name):
+                texts[name] = HIDDEN
+            else:
+                # Under another name it is the same value.
+                texts[name] = self.value(value, value if id(value) in known else NOTHING)
+        return texts
 
     def message(self, message: object, given: object) -> str:
         """What is handled: of a call or a cast the method, and what it is given."""

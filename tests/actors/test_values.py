@@ -152,3 +152,11 @@ def test_a_text_that_the_redaction_has_put_there_is_shown_and_no_other_value() -
 
     assert shown["state"] == {"owner": "'b.'", "pin": "***", "api_key": "***", "size": "int"}
     assert (shown["message"], shown["reply"], shown["reason"]) == ("'opened'", "int", "Own")
+
+
+def test_a_value_that_the_redaction_has_only_moved_is_not_shown() -> None:
+    class Moves(Vault):
+        def format_status(self, status: Status) -> Status:
+            return attrs.evolve(status, state={"moved": status.state["owner"], 7: "seven"})  # type: ignore[dict-item]
+
+    assert show(Moves())["state"] == {"moved": "str[3]", "7": "'seven'"}
