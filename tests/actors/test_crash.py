@@ -200,11 +200,11 @@ async def test_what_an_actor_redacts_is_in_no_part_of_the_record(
             reason = status.reason and "crashed, somehow"
             return attrs.evolve(status, state={}, message=..., reason=reason)
 
-    await crash(Discreet, how="1234", log=5)
+    await crash(Discreet, how="1234567890123", log=5)
 
     [record] = caplog.records
     [report] = reports(caplog)
-    assert "1234" not in caplog.text + str(report) + repr(report)
+    assert "1234567890123" not in caplog.text + str(report) + repr(report)
     assert record.exc_info is None
     assert report.reason == "crashed, somehow"
     assert "in drop\n    raise ValueError" in report.traceback
@@ -218,13 +218,13 @@ async def test_a_redaction_that_fails_hides_the_secret_not_the_crash(
     class Broken(Vase):
         def format_status(self, status: Status) -> Any:
             if broken == "raise":
-                raise RuntimeError("1234")
-            return None if broken == "None" else attrs.evolve(status, state=1234)  # type: ignore[arg-type]
+                raise RuntimeError("1234567890123")
+            return None if broken == "None" else attrs.evolve(status, state=1234567890123)  # type: ignore[arg-type]
 
-    await crash(Broken, how="1234")
+    await crash(Broken, how="1234567890123")
 
     [report] = reports(caplog)
-    assert "1234" not in caplog.text + str(report) + repr(report)
+    assert "1234567890123" not in caplog.text + str(report) + repr(report)
     assert report.message == "drop(...)"
     assert report.reason == "crashed (ValueError)"
     assert "  state: not shown: its format_status or a field raised" in caplog.text
@@ -272,7 +272,7 @@ async def test_an_init_that_fails_is_reported_and_redacted_as_well(
 ) -> None:
     class Unready(Vase):
         async def init(self) -> None:
-            raise ValueError("1234")
+            raise ValueError("1234567890123")
 
         def format_status(self, status: Status) -> Status:
             return attrs.evolve(status, reason="no connection")
@@ -285,7 +285,7 @@ async def test_an_init_that_fails_is_reported_and_redacted_as_well(
         "/unready (incarnation 1) ended: no connection",
         "  state: pieces=int",
     ]
-    assert "ValueError: 1234" not in caplog.text
+    assert "ValueError: 1234567890123" not in caplog.text
 
 
 async def test_a_factory_that_fails_is_reported(caplog: pytest.LogCaptureFixture) -> None:
