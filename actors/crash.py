@@ -13,7 +13,7 @@ from typing import Protocol
 import attrs
 
 from . import logs
-from .exits import ExitReason
+from .exits import ExitReason, is_a
 from .frames import stack_of
 from .request import Request
 from .status import Event, show
@@ -133,7 +133,7 @@ def _report_of(
     message, debug = process.current, process.debug
     log = () if debug is None else debug.events
     shown = show(process.actor, message, reason=reason, log=log)
-    request = message if isinstance(message, Request) else None
+    request = message if is_a(message, Request) else None
     client = request.client if request is not None and request.wanted else None
     caller = None if request is None else request.caller
     # Not who asked for what it was handling, though that reply may have been put off already.

@@ -19,7 +19,7 @@ import trio
 from trio.lowlevel import ParkingLot
 
 from . import logs
-from .exits import NOTHING, CallCycle, Exit, ExitReason, crash_in, crashed, is_a
+from .exits import NOTHING, CallCycle, Exit, ExitReason, crash_in, crashed, is_a, left_with
 from .hooks import awaited
 from .process import LAST, Process
 from .request import Request
@@ -101,7 +101,7 @@ class Debug:
         if crash is None:
             return
         if is_a(crash, Exit):
-            self._note("exit", message, reason=crash.reason)
+            self._note("exit", message, reason=left_with(crash))
         else:
             self._note("crash", message, reason=crashed(crash))
 
@@ -126,7 +126,7 @@ class Debug:
             return
         process = self._process
         shown = show(process.actor, message, reply, reason)
-        caller = message.caller if isinstance(message, Request) else None
+        caller = message.caller if is_a(message, Request) else None
         event = Event(
             trio.current_time(),
             process.path,
@@ -161,7 +161,7 @@ async def attend(server: Server) -> bool:
             message = await process.mailbox.receive()
             if message is LAST:
                 return True
-            if isinstance(message, SystemMessage):
+            if is_a(message, SystemMessage):
                 message.settle(server)
             else:
                 await _serve(server, debug, message)
@@ -174,7 +174,7 @@ async def _serve(server: Server, debug: Debug, message: object) -> None:
     process.mailbox.idle = float("inf")
     process.current, process.since = message, trio.current_time()
     debug.came(message)
-    if isinstance(message, Request):
+    if is_a(message, Request):
         debug.went(message, await _noting(debug, process, server._serve(message)))
     else:
         await _noting(debug, process, awaited(server.handle_info(message), server, "handle_info"))
@@ -205,7 +205,7 @@ def take(control: deque[object], wanted: SystemMessage | None = None) -> SystemM
     """Take the first system message off a control lane, or a certain one; None without any."""
     for at, message in enumerate(control):
         # By identity: another message's own `__eq__` is a user's.
-        if isinstance(message, SystemMessage) and wanted in (None, message):
+        if is_a(message, SystemMessage) and wanted in (None, message):
             del control[at]
             return message
     return None

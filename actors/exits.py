@@ -22,6 +22,7 @@ import trio
 
 from .brief import IN_A_SENTENCE, brief, class_name, cut, said, shape, traceback_of
 
+T = TypeVar("T")
 Leaf = TypeVar("Leaf", bound=BaseException)
 # As they are read of any group, whatever its class does.
 _EXCEPTIONS: Any = BaseExceptionGroup.__dict__["exceptions"]
@@ -249,7 +250,7 @@ def reason_for(
     """
     cut, crash = (False, None) if error is None else _split(error)
     if crash is not None:
-        return crash.reason if is_a(crash, Exit) else crashed(crash)
+        return left_with(crash) if is_a(crash, Exit) else crashed(crash)
     if killed:
         return KILLED
     if asked is not None:
@@ -260,7 +261,18 @@ def reason_for(
 def farewell_in(error: BaseException) -> object:
     """The last reply that an Exit in it gives, NOTHING if there is none."""
     crash = crash_in(error)
-    return crash.reply if is_a(crash, Exit) else NOTHING
+    try:
+        return crash.reply if is_a(crash, Exit) else NOTHING
+    except BaseException:
+        return NOTHING
+
+
+def left_with(error: Exit) -> ExitReason:
+    """The reason that an Exit gives. A subclass that has none, or another value, is a crash."""
+    try:
+        return checked(error.reason)
+    except BaseException:
+        return crashed(error)
 
 
 def interrupted(error: BaseException | None) -> bool:
@@ -276,9 +288,12 @@ def sigint_raises() -> bool:
     return here and (taken is signal.default_int_handler or by == "trio")
 
 
-def is_a(error: object, kind: type[Leaf]) -> TypeGuard[Leaf]:
-    """Whether an exception is of a kind. `isinstance` may ask the exception itself, a user's."""
-    return issubclass(type(error), kind)
+def is_a(value: object, kind: type[T]) -> TypeGuard[T]:
+    """Whether an exception or a message is of a kind; `isinstance` would ask its `__class__` too.
+
+    That is a user's: a lazy object opens its connection there, and may raise.
+    """
+    return issubclass(type(value), kind)
 
 
 def leaf_in(error: BaseException, kind: type[Leaf]) -> Leaf | None:

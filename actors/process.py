@@ -432,11 +432,11 @@ class Process:
         if self.release_name is not None:
             self.release_name()
         left = self.mailbox.close()
-        if self.farewell is not NOTHING and isinstance(self.current, Request):
+        if self.farewell is not NOTHING and is_a(self.current, Request):
             self.current.answer(self.farewell)
         if left or self.deferred or self.current is not None:
             for message in (self.current, *(self.deferred or ()), *left):
-                if isinstance(message, Request) and message.waited_for:
+                if is_a(message, Request) and message.waited_for:
                     message.fail(ActorExited(self.path, told, str(message)))
         watchers, self.watchers = self.watchers, {}
         for notify in watchers.values():
@@ -450,6 +450,7 @@ class Process:
             self._report(reason, left)
         # A Ref of the dead keeps nothing alive but why it ended.
         self.current = self.deferred = self.task = self.root = self.actor = self.debug = None
+        self.continuations, self.farewell = None, NOTHING
         self.on_kill = self.on_grace = None
         self._around = ()
         self._forget_frames(reason)

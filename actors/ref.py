@@ -20,7 +20,7 @@ from trio.lowlevel import (
 )
 
 from .elsewhere import elsewhere, refuse_elsewhere
-from .exits import NO_PROCESS, SHUTDOWN, ActorExited, ExitReason
+from .exits import NO_PROCESS, SHUTDOWN, ActorExited, ExitReason, is_a
 from .mailbox import MailboxFull, MailboxStatistics, WhenFull
 from .pending import Pending
 from .process import CURRENT, Phase, Process, logger
@@ -327,7 +327,7 @@ def refuse_calls(process: Process) -> None:
         return
 
     def refused(message: object) -> bool:
-        if not isinstance(message, Request) or not message.wanted:
+        if not is_a(message, Request) or not message.wanted:
             return False
         message.fail(_no_server(process, message.method))
         return True
@@ -346,7 +346,7 @@ def _no_server(process: Process, method: object) -> TypeError:
 
 def _drop(process: Process, message: object) -> None:
     """What becomes of a message that had to make room for a newer one."""
-    if isinstance(message, Request) and message.wanted:
+    if is_a(message, Request) and message.wanted:
         message.fail(MailboxFull(f"{process.path} dropped {message} for a newer message"))
     else:
         logger.warning("%s dropped %s: its mailbox is full", process.path, shown(message))

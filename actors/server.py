@@ -157,7 +157,7 @@ class Server(Actor):
             RuntimeError: no call is being handled, or its reply has been taken along already.
         """
         process, request = self._process, self._process.current
-        if isinstance(request, Request):
+        if is_a(request, Request):
             if request.deferred:
                 # A second one that is lost would tell the caller that the reply is.
                 raise RuntimeError(f"{process.path}: the reply to {request} was taken along before")
@@ -208,7 +208,7 @@ class Server(Actor):
                 bring has no caller.
         """
         process, request = self._process, self._process.current
-        if isinstance(request, Request):
+        if is_a(request, Request):
             if isinstance(request.caller, Process):
                 return Ref(request.caller)
             from .callers import CallingTask
@@ -231,13 +231,13 @@ class Server(Actor):
             message = await mailbox.receive()
             if message is LAST:
                 return
-            if mailbox.idle != math.inf and not isinstance(message, SystemMessage):
+            if mailbox.idle != math.inf and not is_a(message, SystemMessage):
                 mailbox.idle = math.inf
             process.current = message
             process.since = clock.current_time()
-            if isinstance(message, Request):
+            if is_a(message, Request):
                 await self._serve(message)
-            elif isinstance(message, SystemMessage):
+            elif is_a(message, SystemMessage):
                 # While it is debugged it is served by another loop: this one must not pay for it.
                 process.current = None
                 if await message.perform(self):

@@ -82,11 +82,11 @@ class Restarter(Parent):
         return self._restarts
 
     async def handle_info(self, message: object) -> None:
-        if isinstance(message, Ended):
+        if is_a(message, Ended):
             place = self._children.living.get(message.process)
             if place is not None:
                 await self._child_ended(place, message.process)
-        elif isinstance(message, Retry):
+        elif is_a(message, Retry):
             if message.wanted:
                 if message.uncounted is not None:
                     self._count(message.place, message.uncounted)

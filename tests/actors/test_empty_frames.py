@@ -14,7 +14,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import Actor, ActorExited, Ref, Server, StartError, start
+from actors import Actor, ActorExited, Exit, Ref, Server, StartError, crashed, start
 from actors.empty_frames import empty_frames
 from actors.exits import ExitReason
 from actors.process import Process
@@ -54,6 +54,16 @@ class Holder(Server):
     async def by_attribute(self) -> None:
         any_self: Any = self
         any_self.missing()
+
+    async def leaving_it(self) -> Any:
+        raise Exit(crashed(ValueError("full")), reply=self.cache)
+
+    async def before_going_on(self) -> None:
+        self.continue_with(None)
+        self.continue_with(self.cache)
+
+    async def handle_continue(self, continuation: Any) -> None:
+        raise ValueError("no")
 
     async def handle_info(self, message: object) -> None:
         await self.simple()
@@ -118,6 +128,8 @@ WAYS: dict[str, tuple[Callable[[], Any], Callable[..., Any] | None]] = {
     "one exception in another": (Holder, Holder.in_another),
     "a nursery": (Holder, Holder.in_a_nursery),
     "an attribute": (Holder, Holder.by_attribute),
+    "a last reply": (Holder, Holder.leaving_it),
+    "continuations": (Holder, Holder.before_going_on),
     "handle_info": (Holder, None),
     "init": (Early, None),
     "terminate": (Late, None),

@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors import Actor, ActorExited, Down, Name, Refusal, Server, StartError, start
+from actors import Actor, ActorExited, Down, Exit, Name, Refusal, Server, StartError, start
 from supervisors import Child, ChildFailed, Supervision, Supervisor, snapshot, supervise
 
 
@@ -51,11 +51,28 @@ class ClosedGroup(ExceptionGroup[Exception]):
         raise Own(name)
 
 
+class Wordless(Exit):
+    """Without a reason: it does not call `Exit.__init__`."""
+
+    def __init__(self) -> None:
+        self.code = 1
+
+
+class Misused(Exit):
+    """With a reason that is none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reason = "tired"  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+
+
 HOSTILE: dict[str, Callable[[], Exception]] = {
     "Nameless": nameless,
     "Mute": Mute,
     "Interrupts": Interrupts,
     "Closed": Closed,
+    "Wordless": Wordless,
+    "Misused": Misused,
     "ClosedGroup": lambda: ClosedGroup("two", [ValueError("one"), KeyError("other")]),
 }
 KINDS = pytest.mark.parametrize("kind", HOSTILE)
@@ -107,6 +124,39 @@ async def test_a_hostile_exception_ends_its_actor_and_no_other(
     assert down.reason.kind == "crashed"
     assert f"/top/shop (incarnation 1) ended: crashed ({kind}" in caplog.text
     assert "a line could not be logged" not in caplog.text
+
+
+class Lazy:
+    """As a lazy object of Django's, whose database is away."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        raise ConnectionError("away")
+
+
+class Post(Server):
+    """Takes any message, and one to itself."""
+
+    async def handle_info(self, message: object) -> None:
+        self.continue_with(message)
+
+    async def handle_continue(self, continuation: object) -> None:
+        raise ValueError("no room")
+
+
+async def test_a_message_whose_class_cannot_be_asked_for_is_handled(
+    autojump_clock: MockClock,
+) -> None:
+    post = Name("post", Post)
+    async with trio.open_nursery() as nursery:
+        top = await supervise(nursery, Supervision([Child(Post, name=post)]), path="/top")
+        ref = await post.wait()
+        await ref.send(Lazy())
+        reason = await ref.wait()
+        assert await post.wait() != ref
+        top.stop()
+
+    assert isinstance(reason.error, ValueError)
 
 
 @KINDS
