@@ -17,22 +17,14 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar,
 
 import attrs
 import trio
-from trio.lowlevel import (
-    Abort,
-    RaiseCancelT,
-    RunVar,
-    Task,
-    checkpoint,
-    current_task,
-    reschedule,
-    wait_task_rescheduled,
-)
+from trio.lowlevel import RunVar, checkpoint, current_task
 
 from .elsewhere import not_here
 from .exits import NoProcess, StartError
 from .process import CURRENT, Phase, Process
 from .ref import Address, Ref
-from .waits import circle
+from .request import Request
+from .waits import circle, refuse_circle
 
 if TYPE_CHECKING:
     from .pending import Pending
@@ -50,7 +42,7 @@ class Names(dict[Any, Process]):
     Attributes:
         restarters: the supervisor that is about to start the actor of a name again.
         kept: what an actor has put beside its name (`Name.update_value`).
-        waiting: the tasks that wait for a name to be borne.
+        waiting: the requests of those that wait for a name to be borne.
     """
 
     __slots__ = ("kept", "restarters", "waiting")
@@ -59,7 +51,7 @@ class Names(dict[Any, Process]):
         super().__init__()
         self.restarters: dict[Hashable, Process] = {}
         self.kept: dict[Hashable, object] = {}
-        self.waiting: dict[Hashable, dict[Task, None]] = {}
+        self.waiting: dict[Hashable, dict[Request, None]] = {}
 
     def release(self, key: Hashable) -> None:
         """Take a name from its bearer, together with its value."""
@@ -67,22 +59,40 @@ class Names(dict[Any, Process]):
         self.kept.pop(key, None)
 
     async def park(self, key: Hashable) -> None:
-        """Wait until the name is taken, or no supervisor is about to start its actor any more."""
-        tasks, task = self.waiting.setdefault(key, {}), current_task()
-        tasks[task] = None
+        """Wait until the name is taken, or no supervisor is about to start its actor any more.
 
-        def leave(_: RaiseCancelT) -> Abort:
-            del tasks[task]
-            if not tasks:
+        To the search for circles it is a call of the supervisor: one that waits for the end of the
+        actor that waits here, as in a restart of several children, would never start the other.
+
+        Raises:
+            CallCycle: the supervisor waits for the actor that waits here.
+        """
+        caller, task, restarter = CURRENT.get(), current_task(), self.restarters.get(key)
+        request = Request("wait", (), {}, caller, True, task)
+        if caller is None or restarter is None or not caller.held_by(task):
+            await self._wait(key, request)
+            return
+        refuse_circle(caller, restarter, task, request)
+        caller.begin_wait(task, restarter, request)
+        try:
+            await self._wait(key, request)
+        finally:
+            caller.end_wait(task, restarter)
+
+    async def _wait(self, key: Hashable, request: Request) -> None:
+        requests = self.waiting.setdefault(key, {})
+        requests[request] = None
+        try:
+            await request.reply()
+        finally:
+            requests.pop(request, None)
+            if not requests and self.waiting.get(key) is requests:
                 del self.waiting[key]
-            return Abort.SUCCEEDED
-
-        await wait_task_rescheduled(leave)
 
     def wake(self, key: Hashable) -> None:
         """Have the tasks that wait for a name look again."""
-        for task in self.waiting.pop(key, ()):
-            reschedule(task)
+        for request in self.waiting.pop(key, ()):
+            request.answer(None)
 
     def absent(self, key: Hashable, waited: float | None = None) -> NoProcess:
         """The error that says why no actor can be reached by the name.
@@ -185,6 +195,7 @@ class Name(Address[A], Generic[A]):
         Raises:
             NoProcess: a supervisor was about to start the actor again, and does not: the
                 supervisor gave up, was stopped, or was told to terminate the child.
+            CallCycle: the supervisor that is to start the actor waits for this one to end.
             RuntimeError: this is no thread that runs trio.
         """
         await checkpoint()
@@ -228,8 +239,8 @@ class Name(Address[A], Generic[A]):
         """
         table, me = names(), CURRENT.get()
         if me is None or table.get(self.key) is not me:
-            by = "no actor" if me is None else me.path
-            raise RuntimeError(f"the value of {self!r} is its bearer's to change, not for {by}")
+            by = "this task is in no actor" if me is None else f"{me.path} does not"
+            raise RuntimeError(f"only the actor that bears {self!r} may change its value: {by}")
         value = table.kept[self.key] = change(table.kept.get(self.key))
         return value
 
@@ -396,6 +407,8 @@ def expect(keys: Iterable[Hashable], restarter: Process) -> None:
     table = names()
     for key in keys:
         table.restarters[key] = restarter
+        # They wait for this supervisor from now on.
+        table.wake(key)
 
 
 def expect_no_more(keys: Iterable[Hashable], restarter: Process) -> None:

@@ -100,8 +100,9 @@ class Address(Generic[A_co]):
     ) -> Pending[R]:
         """Ask now and take the reply later (OTP: `gen_server:send_request`).
 
-        It waits for room in the mailbox, no longer. That the actor ends before it replies is
-        told by the result. An actor that must not wait for that either monitors the Pending.
+        It waits only for room in the mailbox, not for the reply. The result says that the actor
+        has ended before it replied. An actor that must not wait for the result monitors the
+        Pending.
 
         Raises:
             ActorExited, NoProcess, MailboxFull: as `cast`.

@@ -135,7 +135,7 @@ async def test_updates_current_process_value(room: trio.Nursery) -> None:
     assert await hello.call(Worker.count) == 2
     assert Name.select(Worker) == [Registered("hello", hello, 2)]
 
-    with pytest.raises(RuntimeError, match="its bearer's to change, not for no actor"):
+    with pytest.raises(RuntimeError, match="may change its value: this task is in no actor"):
         HELLO.update_value(lambda _: "mine")
     await stop(hello)
     again = await start(room, Worker, name=HELLO)
@@ -150,7 +150,7 @@ async def test_the_value_of_another_process_is_not_updated() -> None:
             with pytest.raises(ActorExited):
                 await hello.call(Worker.take_over)
 
-    assert "is its bearer's to change, not for hello" in str(crashed.value.exceptions[0])
+    assert "may change its value: hello does not" in str(crashed.value.exceptions[0])
 
 
 async def test_supports_guard_conditions(room: trio.Nursery) -> None:

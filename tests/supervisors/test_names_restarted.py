@@ -3,15 +3,27 @@
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from typing import Any, ClassVar
 
 import attrs
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import NORMAL, ActorExited, Name, NoProcess, Server, StartError, stop
+from actors import (
+    NORMAL,
+    ActorExited,
+    CallCycle,
+    Name,
+    NoProcess,
+    Server,
+    StartError,
+    WhenStopped,
+    stop,
+)
 from actors.names import names
 from supervisors import (
+    INFINITY,
     Backoff,
     Child,
     Dynamic,
@@ -446,3 +458,37 @@ def test_a_wait_ends_at_whatever_step_the_supervisor_is_killed() -> None:
     scene = Struck()
 
     assert every_step(scene.run, scene.check, scene.strike, limit=10) > 30
+
+
+@attrs.define(eq=False)
+class Drainer(Server):
+    """Handles what waits before it stops, and asks a sibling for each."""
+
+    sibling: Name[Player]
+    when_stopped: ClassVar[WhenStopped] = WhenStopped.DRAIN
+
+    async def work(self) -> None:
+        self.sibling.process().kill()
+        await self.sibling.wait()
+
+    async def work_later(self) -> None:
+        self.sibling.process().kill()
+        await wait_all_tasks_blocked()
+        await self.sibling.wait()
+
+
+@pytest.mark.parametrize("work", [Drainer.work, Drainer.work_later])
+async def test_a_child_that_is_stopped_does_not_wait_for_one_that_starts_after_it(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock, work: Any
+) -> None:
+    drainer = Name("drainer", Drainer)
+    drains = Child(partial(Drainer, player("a")), name=drainer, shutdown=INFINITY)
+    tree = Supervision([stage.child("a"), drains], strategy=Strategy.REST_FOR_ONE)
+    top = await supervise(nursery, tree)
+
+    with pytest.raises(ActorExited) as gone:
+        await drainer.call(work)
+
+    assert isinstance(gone.value.reason.error, CallCycle)
+    assert (await player("a").wait()).incarnation == 2
+    await stop(top)
