@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast, get_origin
 
 import trio
 
-from .brief import shape
+from .brief import misplaced, shape
 from .exits import ExitReason
 from .hooks import awaited
 from .mailbox import DEFAULT_POLICY, MailboxPolicy
@@ -235,7 +235,9 @@ def place(actor: object, process: Process, wanted: type[Any] | None) -> Actor:
     if hasattr(actor, "_process"):
         raise TypeError(f"{process.path}: the factory gave an actor that has lived before")
     if not isinstance(cast("object", actor.mailbox), MailboxPolicy):
-        raise TypeError(f"{process.path}: mailbox is a MailboxPolicy, not {actor.mailbox!r}")
+        raise TypeError(
+            f"{process.path}: mailbox is a MailboxPolicy, not {misplaced(actor.mailbox)}"
+        )
     # Past the class's own __setattr__: it may be a frozen one.
     object.__setattr__(actor, "_process", process)
     process.cleans_up = made.terminate is not Actor.terminate

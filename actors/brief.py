@@ -6,7 +6,7 @@ an exception through the functions of this module only. The same is true of a `_
 """
 
 import reprlib
-from types import TracebackType
+from types import FunctionType, TracebackType
 from typing import Any, Final, cast
 
 import trio
@@ -41,6 +41,19 @@ def shape(value: object) -> str:
     # By identity: to compare a class with another may be its metaclass's, a user's.
     sized = any(kind is each for each in _SIZED)
     return f"{class_name(kind)}[{len(cast('Any', value))}]" if sized else class_name(kind)
+
+
+def misplaced(value: object) -> str:
+    """How an error names a value that stands in a wrong place.
+
+    A number is shown as it is, a class and a function by name, everything else by its `shape`.
+    """
+    kind = type(value)
+    if any(kind is each for each in (bool, int, float)):
+        return brief(value)
+    if issubclass(kind, type):
+        return class_name(cast("type[Any]", value))
+    return cast("FunctionType", value).__name__ if kind is FunctionType else shape(value)
 
 
 def said(error: BaseException, limit: int = IN_A_SENTENCE) -> str:

@@ -35,6 +35,7 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
+from .brief import misplaced
 from .handoff import step
 from .timers import Tick, Timer, ring, sweep, take
 from .turns import Turn, Turns
@@ -71,9 +72,11 @@ class MailboxPolicy:
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(cast("object", self.capacity), int) or self.capacity < 1:
-            raise ValueError(f"capacity is a whole number, at least 1, not {self.capacity!r}")
+            raise ValueError(
+                f"capacity is a whole number, at least 1, not {misplaced(self.capacity)}"
+            )
         if not isinstance(cast("object", self.when_full), WhenFull):
-            raise TypeError(f"when_full is a WhenFull, not {self.when_full!r}")
+            raise TypeError(f"when_full is a WhenFull, not {misplaced(self.when_full)}")
 
 
 DEFAULT_POLICY = MailboxPolicy()

@@ -19,6 +19,7 @@ import attrs
 import trio
 from trio.lowlevel import RunVar, checkpoint, current_task
 
+from .brief import misplaced
 from .elsewhere import not_here
 from .exits import NoProcess, StartError
 from .process import CURRENT, Phase, Process
@@ -367,7 +368,9 @@ def check_address(kind: str, key: object, actor: object, verb: str) -> None:
     if key is None or key == "":
         raise TypeError(f"a {kind}'s key must not be empty, it is {key!r}")
     if not isinstance(get_origin(actor) or actor, type):
-        raise TypeError(f"{kind}({key!r}): actor is the class that will {verb} it, not {actor!r}")
+        raise TypeError(
+            f"{kind}({key!r}): actor is the class that will {verb} it, not {misplaced(actor)}"
+        )
 
 
 def names() -> Names:

@@ -10,7 +10,7 @@ import trio
 from trio.lowlevel import current_clock
 
 from .actor import Actor
-from .brief import said
+from .brief import misplaced, said
 from .exits import Refusal, crash_in, is_a
 from .hooks import awaited, no_async
 from .process import LAST, ON_BEHALF, Process, logger
@@ -87,7 +87,7 @@ class Server(Actor):
         # A property's word, or a field's, is each instance's own.
         if not isinstance(when, WhenStopped) and not isdatadescriptor(when):
             # Taken for CUT, it would be noticed when what waits is lost.
-            raise TypeError(f"{cls.__name__}: when_stopped is a WhenStopped, not {when!r}")
+            raise TypeError(f"{cls.__name__}: when_stopped is a WhenStopped, not {misplaced(when)}")
 
     # -- to override
 

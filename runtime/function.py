@@ -9,6 +9,7 @@ from typing import Any, Literal
 import attrs
 
 from actors import Actor
+from actors.brief import misplaced
 from actors.signatures import bind
 from supervisors import Child, SpecError, Strategy, Supervision
 from supervisors.spec import as_children
@@ -55,7 +56,7 @@ class Workers:
             raise InvalidHandler(fault)
         whole = isinstance(count, int) and not isinstance(count, bool) and count >= 1
         if count is not None and not whole:
-            raise InvalidCount(f"count is a whole number from 1, or None, not {count!r}")
+            raise InvalidCount(f"count is a whole number from 1, or None, not {misplaced(count)}")
 
 
 def _fault(handler: Any) -> str | None:
@@ -67,7 +68,7 @@ def _fault(handler: Any) -> str | None:
     if is_handler(type(handler)):
         return f"give the class {name} itself: each worker makes its own"
     if not callable(handler):
-        return f"a handler is a Handler class or a callable, not {handler!r}"
+        return f"a handler is a Handler class or a callable, not {misplaced(handler)}"
     if not inspect.isclass(handler):
         return None
     if issubclass(handler, Actor):
@@ -137,6 +138,6 @@ class Function:
 
     def __attrs_post_init__(self) -> None:
         if self.loop not in (None, "trio", "asyncio"):
-            raise InvalidLoop(f'loop is "trio", "asyncio" or None, not {self.loop!r}')
+            raise InvalidLoop(f'loop is "trio", "asyncio" or None, not {misplaced(self.loop)}')
         flags = Supervision(self.children, self.strategy, self.intensity, self.period)
         object.__setattr__(self, "supervision", flags)

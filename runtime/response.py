@@ -33,6 +33,7 @@ import attrs
 import msgspec
 import trio
 
+from actors.brief import misplaced
 from actors.signatures import bind
 
 from .delivery import Delivery, Outcome, State
@@ -68,10 +69,10 @@ class Prelude:
 
     def __attrs_post_init__(self) -> None:
         if self.status_code not in range(100, 600):
-            raise ValueError(f"status_code is from 100 to 599, not {self.status_code!r}")
+            raise ValueError(f"status_code is from 100 to 599, not {misplaced(self.status_code)}")
         texts: list[object] = [*self.headers, *self.headers.values(), *self.cookies]
         if isinstance(self.cookies, str) or not all(isinstance(text, str) for text in texts):
-            raise TypeError(f"headers are str by str, cookies a list of str: {self!r}")
+            raise TypeError("headers are str by str, cookies a list of str")
         if len(self.encoded()) + len(PRELUDE_END) > PRELUDE_LIMIT:
             raise ValueError(f"a prelude has at most {PRELUDE_LIMIT} bytes; this one is longer")
 
@@ -234,7 +235,9 @@ def streaming(handler: Marked) -> Marked:
     """
     marked: Any = handler
     if not inspect.iscoroutinefunction(marked):
-        raise TypeError(f"@streaming is for an `async def`, not {marked!r}; to yield needs no mark")
+        raise TypeError(
+            f"@streaming is for an `async def`, not {misplaced(marked)}; to yield needs no mark"
+        )
     try:
         bind(marked, None, None, None)
     except TypeError as error:

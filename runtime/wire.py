@@ -75,7 +75,7 @@ def header_value(value: str) -> bytes:
 
 def _one_line(value: bytes) -> bytes:
     if _BREAKS.search(value):
-        raise ValueError(f"a header value must be one line, not {value!r}")
+        raise ValueError("a header value must be one line: it holds a line break")
     return value
 
 

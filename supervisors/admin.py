@@ -12,9 +12,10 @@ that fails is no restart: it counts against nothing and is not tried again, the 
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from actors import AlreadyRegistered, ExitReason, Ref, Refusal, StartError
+from actors.brief import misplaced
 from actors.exits import is_a
 
 from .flags import Flags
@@ -112,6 +113,13 @@ REFUSALS: Mapping[str, Mapping[State, tuple[type[Refusal], str]]] = MappingProxy
 )
 
 
+def named(child: object) -> str:
+    """How an error names what a request calls a child: an id as it is, a spec by its id."""
+    if isinstance(child, Child):
+        return f"Child {child.id!r}"
+    return repr(child) if type(child) is str else misplaced(child)
+
+
 def found(places: Mapping[str, Place], child: str, request: str, where: str) -> Place:
     """The place that a request is about, if the request may be granted.
 
@@ -124,9 +132,10 @@ def found(places: Mapping[str, Place], child: str, request: str, where: str) -> 
     Raises:
         NotFound, Running, Restarting: as the table says.
     """
-    place = places.get(child)
+    # What is no id may have no hash either.
+    place = places.get(child) if isinstance(cast("object", child), str) else None
     if place is None:
-        raise NotFound(f"{where} has no child {child!r}")
+        raise NotFound(f"{where} has no child {named(child)}")
     refusal = REFUSALS.get(request, {}).get(place.state)
     if refusal is not None:
         error, sentence = refusal

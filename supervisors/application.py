@@ -43,6 +43,7 @@ from typing import Any, TypeAlias, cast
 import attrs
 
 from actors import ExitReason
+from actors.brief import misplaced
 from actors.start import GRACE
 
 from .flags import Flags, is_number
@@ -99,11 +100,13 @@ def as_applications(applications: Iterable["Application"]) -> tuple["Application
     """
     given: object = applications
     if not isinstance(given, Iterable) or isinstance(given, str):
-        raise InvalidApplication(f"applications is a list of Application, not {applications!r}")
+        raise InvalidApplication(
+            f"applications is a list of Application, not {misplaced(applications)}"
+        )
     found = tuple(applications)
     for application in found:
         if not isinstance(application, Application):
-            raise InvalidApplication(f"applications holds {application!r}, no Application")
+            raise InvalidApplication(f"applications holds {misplaced(application)}, no Application")
     return found
 
 
@@ -148,10 +151,11 @@ class Application:
     hook_timeout: float = attrs.field(default=GRACE, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        where = f"application {self.name!r}"
+        name: object = self.name
+        where = f"application {name!r}" if type(name) is str else f"application {misplaced(name)}"
         for field, (error, good, sentence) in self._legal().items():
             if not good:
-                raise error(f"{where}: {field} {sentence}, not {getattr(self, field)!r}")
+                raise error(f"{where}: {field} {sentence}, not {misplaced(getattr(self, field))}")
         start_order([self])
 
     def _legal(self) -> dict[str, tuple[type[SpecError], bool, str]]:

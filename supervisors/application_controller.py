@@ -22,7 +22,7 @@ from actors import SHUTDOWN, Exit, ExitReason, Name, Ref, Refusal, StartError, c
 from actors.exits import crash_in, is_a
 from actors.process import CURRENT
 
-from .admin import NotFound
+from .admin import NotFound, named
 from .application import (
     Application,
     Hook,
@@ -265,7 +265,7 @@ class ApplicationController(Parent):
         for place in self._running:
             if place.id == name:
                 return await self._end(place)
-        raise NotFound(f"{self.path} runs no application {name!r}")
+        raise NotFound(f"{self.path} runs no application {named(name)}")
 
     async def which_applications(self) -> tuple[ApplicationInfo, ...]:
         """Those that run, the newest first (OTP: `which_applications/0`)."""

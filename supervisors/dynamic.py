@@ -30,11 +30,11 @@ import attrs
 import trio
 
 from actors import SHUTDOWN, Actor, Ref, StartError, logs
-from actors.brief import shape
+from actors.brief import misplaced, shape
 from actors.process import Phase, Process
 from actors.start import factory_name
 
-from .admin import ChildInfo, Counts, MaxChildren, NotFound, info, kind_of, refusal_of
+from .admin import ChildInfo, Counts, MaxChildren, NotFound, info, kind_of, named, refusal_of
 from .flags import (
     AutoShutdown,
     Backoff,
@@ -94,7 +94,9 @@ class Dynamic(Flags["DynamicSupervisor"]):
         most: object = self.max_children
         whole = isinstance(most, int) and not isinstance(most, bool) and most >= 0
         if most is not None and not whole:
-            raise InvalidMaxChildren(f"max_children is a whole number from 0 or None, not {most!r}")
+            raise InvalidMaxChildren(
+                f"max_children is a whole number from 0 or None, not {misplaced(most)}"
+            )
         check_intensity(self.intensity, self.period)
         check_backoff(self.backoff)
 
@@ -310,8 +312,9 @@ class DynamicSupervisor(Restarter):
         return place
 
     def _not_found(self, child: object) -> NotFound:
-        hint = "" if isinstance(child, Ref) else ": it has no ids, ask with a Ref"
-        return NotFound(f"{self.path} has no child {child!r}{hint}")
+        if isinstance(child, Ref):
+            return NotFound(f"{self.path} has no child {child!r}")
+        return NotFound(f"{self.path} has no child {named(child)}: it has no ids, ask with a Ref")
 
     def _waiting(self) -> list[Place]:
         return [place for place, _ in self._restarting.values()]

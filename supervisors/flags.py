@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, cast
 import attrs
 
 from actors import Actor
+from actors.brief import misplaced
 
 from .spec_errors import InvalidBackoff, InvalidIntensity, InvalidPeriod, InvalidStart
 
@@ -104,13 +105,16 @@ class Backoff:
 
     def __attrs_post_init__(self) -> None:
         if not is_number(self.first) or not 0 < self.first < math.inf:
-            raise InvalidBackoff(f"backoff: first is seconds above 0, not {self.first!r}")
+            raise InvalidBackoff(f"backoff: first is seconds above 0, not {misplaced(self.first)}")
         if not is_number(self.maximum) or not self.first <= self.maximum < math.inf:
             raise InvalidBackoff(
-                f"backoff: maximum is seconds from first ({self.first!r}), not {self.maximum!r}"
+                f"backoff: maximum is seconds from first ({misplaced(self.first)}), "
+                f"not {misplaced(self.maximum)}"
             )
         if not is_number(self.factor) or not 1 <= self.factor < math.inf:
-            raise InvalidBackoff(f"backoff: factor is a number from 1, not {self.factor!r}")
+            raise InvalidBackoff(
+                f"backoff: factor is a number from 1, not {misplaced(self.factor)}"
+            )
 
 
 def check_intensity(intensity: object, period: object) -> None:
@@ -120,9 +124,9 @@ def check_intensity(intensity: object, period: object) -> None:
         InvalidIntensity, InvalidPeriod: the one that is wrong.
     """
     if not isinstance(intensity, int) or isinstance(intensity, bool) or intensity < 0:
-        raise InvalidIntensity(f"intensity is a whole number from 0, not {intensity!r}")
+        raise InvalidIntensity(f"intensity is a whole number from 0, not {misplaced(intensity)}")
     if not is_number(period) or cast("float", period) <= 0:
-        raise InvalidPeriod(f"period is seconds above 0, not {period!r}")
+        raise InvalidPeriod(f"period is seconds above 0, not {misplaced(period)}")
 
 
 def check_backoff(backoff: object) -> None:
@@ -132,4 +136,4 @@ def check_backoff(backoff: object) -> None:
         InvalidBackoff: it is something else.
     """
     if backoff is not None and not isinstance(backoff, Backoff):
-        raise InvalidBackoff(f"backoff is a Backoff or None, not {backoff!r}")
+        raise InvalidBackoff(f"backoff is a Backoff or None, not {misplaced(backoff)}")

@@ -22,10 +22,10 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 import attrs
 
 from actors import Actor, Address, Name, NoProcess, Ref, Refusal, StartError
-from actors.brief import shape
+from actors.brief import misplaced, shape
 from actors.process import Process
 
-from .admin import refusal_of
+from .admin import named, refusal_of
 from .flags import Backoff, Flags, performs
 from .place import Place
 from .spec import Child, Strategy, Supervision, as_children
@@ -145,7 +145,7 @@ class Partitions(Flags["PartitionSupervisor"]):
     def __attrs_post_init__(self) -> None:
         number = self.partitions
         if not _is_whole(number) or number < 1:
-            raise InvalidPartitions(f"partitions is a whole number from 1, not {number!r}")
+            raise InvalidPartitions(f"partitions is a whole number from 1, not {misplaced(number)}")
         # It finds whatever else may be wrong.
         supervision = Supervision(
             [_copy(self.child, number) for number in range(number)],
@@ -247,7 +247,7 @@ class PartitionSupervisor(Supervisor):
         if not _is_whole(partitions) or not 0 <= partitions <= self._maximum:
             raise InvalidPartitions(
                 f"{self.path} is resized to a whole number from 0 to {self._maximum}, "
-                f"not {partitions!r}"
+                f"not {misplaced(partitions)}"
             )
         self._partitions = min(before, partitions)
         try:
@@ -276,7 +276,9 @@ class PartitionSupervisor(Supervisor):
         Raises:
             FixedChildren: always.
         """
-        raise FixedChildren(f"{self.path} drops no {child!r}: its children are copies, use resize")
+        raise FixedChildren(
+            f"{self.path} drops no {named(child)}: its children are copies, use resize"
+        )
 
     # -- the way to a copy
 

@@ -20,6 +20,7 @@ import attrs
 import trio
 
 from actors import Actor, Address, Ref
+from actors.brief import misplaced
 from actors.process import CURRENT, Phase, Process
 from actors.request import Request
 
@@ -98,7 +99,7 @@ def snapshot(root: Ref[Any] | None = None) -> Snapshot:
         TypeError: it is no Ref.
     """
     if root is not None and not isinstance(cast("object", root), Address):
-        raise TypeError(f"a snapshot is of a tree that lives, by its Ref, not of {root!r}")
+        raise TypeError(f"a snapshot is of a tree that lives, by its Ref, not of {misplaced(root)}")
     now = trio.current_time() if trio.lowlevel.in_trio_run() else math.nan
     if root is not None:
         return _of(root.process(), now)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, cast
 import attrs
 
 from actors import Actor, Name
-from actors.brief import shape
+from actors.brief import misplaced, shape
 from actors.start import GRACE, START_TIMEOUT, factory_name
 
 from .flags import (
@@ -123,7 +123,7 @@ class Child(Generic[A]):
     >>> Child(Pool())
     Traceback (most recent call last):
     ...
-    supervisors.spec_errors.InvalidStart: child 'Pool': start makes an actor, not Pool(size=8)
+    supervisors.spec_errors.InvalidStart: child 'Pool': start makes an actor, not Pool
 
     Raises:
         SpecError: the subclass that belongs to the field.
@@ -142,11 +142,12 @@ class Child(Generic[A]):
     significant: bool = attrs.field(default=False, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        where = f"child {self.id!r}"
+        place: object = self.id
+        where = f"child {place!r}" if type(place) is str else f"child {misplaced(place)}"
         for field, legal in self._legal().items():
             error, good, sentence = legal
             if not good:
-                raise error(f"{where}: {field} {sentence}, not {getattr(self, field)!r}")
+                raise error(f"{where}: {field} {sentence}, not {misplaced(getattr(self, field))}")
         if self.significant and self.restart is Restart.PERMANENT:
             raise BadCombination(
                 f"{where}: a significant child is TRANSIENT or TEMPORARY; a PERMANENT one is "
@@ -284,10 +285,10 @@ class Supervision(Flags[Any]):
         strategy: object = self.strategy
         auto: object = self.auto_shutdown
         if not isinstance(strategy, Strategy):
-            raise InvalidStrategy(f"strategy is a Strategy, not {strategy!r}")
+            raise InvalidStrategy(f"strategy is a Strategy, not {misplaced(strategy)}")
         check_intensity(self.intensity, self.period)
         if not isinstance(auto, AutoShutdown):
-            raise InvalidAutoShutdown(f"auto_shutdown is an AutoShutdown, not {auto!r}")
+            raise InvalidAutoShutdown(f"auto_shutdown is an AutoShutdown, not {misplaced(auto)}")
         check_backoff(self.backoff)
         ids: set[str] = set()
         names: set[Hashable] = set()

@@ -22,7 +22,7 @@ import trio
 from outcome import Outcome
 
 from actors import Address, Pending, Refusal
-from actors.brief import shape
+from actors.brief import misplaced, shape
 from actors.process import Phase, Process
 
 from .flags import is_number
@@ -154,11 +154,13 @@ class TaskStream(Generic[T, R]):
         if not isinstance(cast("object", tasks), Address):
             raise TypeError(f"tasks is a TaskSupervisor's Ref or Name, not {shape(tasks)}")
         if not isinstance(cast("object", max_concurrency), int) or max_concurrency < 1:
-            raise ValueError(f"max_concurrency is a whole number from 1, not {max_concurrency!r}")
+            raise ValueError(
+                f"max_concurrency is a whole number from 1, not {misplaced(max_concurrency)}"
+            )
         if not is_number(timeout) or timeout <= 0:
-            raise ValueError(f"timeout is seconds above 0, not {timeout!r}")
+            raise ValueError(f"timeout is seconds above 0, not {misplaced(timeout)}")
         if not isinstance(cast("object", on_timeout), OnTimeout):
-            raise TypeError(f"on_timeout is an OnTimeout, not {on_timeout!r}")
+            raise TypeError(f"on_timeout is an OnTimeout, not {misplaced(on_timeout)}")
         self._tasks = tasks
         self._function = function
         self._source: Iterator[T] | AsyncIterator[T]

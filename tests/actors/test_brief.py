@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from actors import NORMAL, Actor, ActorExited, Server, logs, shutdown, start
-from actors.brief import brief, said
+from actors.brief import brief, misplaced, said
 from actors.status import show
 
 
@@ -33,6 +33,21 @@ class Unspeakable(Exception):
 )
 def test_a_value_is_shown_in_short_whatever_its_repr_does(value: object, text: str) -> None:
     assert brief(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (-1, "-1"),
+        (None, "None"),
+        ("secret", "str[6]"),
+        (Server, "Server"),
+        (start, "start"),
+        (NORMAL, "ExitReason"),
+    ],
+)
+def test_an_error_names_a_misplaced_value_by_its_type(value: object, text: str) -> None:
+    assert misplaced(value) == text
 
 
 def test_what_an_exception_cannot_say_is_said_for_it() -> None:

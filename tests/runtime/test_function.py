@@ -126,5 +126,5 @@ def test_a_loop_is_trio_s_or_asyncio_s() -> None:
     assert Function(plain).loop is None
     assert Function(plain, loop="asyncio").loop == "asyncio"
     loop: Any = "uvloop"
-    with pytest.raises(InvalidLoop, match='loop is "trio", "asyncio" or None, not \'uvloop\''):
+    with pytest.raises(InvalidLoop, match='loop is "trio", "asyncio" or None, not str'):
         Function(plain, loop=loop)

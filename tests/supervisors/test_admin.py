@@ -1,5 +1,6 @@
 """What one can ask a supervisor, and what it answers (OTP: the table of the dynamic API)."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -23,6 +24,8 @@ from supervisors import (
     Child,
     ChildFailed,
     ChildInfo,
+    Dynamic,
+    DynamicSupervisor,
     InvalidChild,
     NotFound,
     Restart,
@@ -344,3 +347,32 @@ async def test_a_spec_can_be_asked_for(stage: Stage, nursery: trio.Nursery) -> N
 
     assert await top.call(Supervisor.get_childspec, "a") is spec
     await stop(top)
+
+
+class Pool(Server):
+    def __init__(self, password: str) -> None:
+        self.password = password
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+ASKS: list[Any] = [
+    Supervisor.terminate_child,
+    Supervisor.delete_child,
+    Supervisor.restart_child,
+    DynamicSupervisor.terminate_child,
+]
+
+
+@pytest.mark.parametrize("ask", ASKS)
+async def test_an_error_names_a_spec_by_its_id_not_by_its_arguments(ask: Any) -> None:
+    spec = Child(partial(Pool, "hunter2"), restart=Restart.TEMPORARY)
+    async with trio.open_nursery() as nursery:
+        dynamic = ask is DynamicSupervisor.terminate_child
+        top: Any = await supervise(nursery, Dynamic() if dynamic else Supervision(), path="/top")
+        for given, name in ((spec, "Child 'Pool'"), (Pool("hunter2"), "Pool"), ("id", "'id'")):
+            with pytest.raises(NotFound) as refused:
+                await top.call(ask, given)
+            hint = ": it has no ids, ask with a Ref" if dynamic else ""
+            assert str(refused.value) == f"/top has no child {name}{hint}"
+        top.stop()

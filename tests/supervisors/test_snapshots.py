@@ -413,7 +413,7 @@ def test_a_snapshot_is_printed_as_a_tree() -> None:
 def test_a_snapshot_is_of_what_lives_not_of_its_flags() -> None:
     flags: Any = Supervision()
 
-    with pytest.raises(TypeError, match=r"of a tree that lives, by its Ref, not of Supervision\("):
+    with pytest.raises(TypeError, match=r"of a tree that lives, by its Ref, not of Supervision$"):
         snapshot(flags)
 
 
