@@ -5,11 +5,13 @@ long, or raise, and the news of an end must not fail for that: callers wait for 
 an exception through the functions of this module only. The same is true of a `__repr__`.
 """
 
+import re
 import reprlib
 from types import FunctionType, TracebackType
 from typing import Any, Final, cast
 
 import trio
+from trio.lowlevel import Task
 
 CRASH_REPORTS: Final = "OKIBI_CRASH_REPORTS"
 """The variable of the environment that asks for values: `full`; `types`, the default, for none."""
@@ -21,6 +23,10 @@ ALONE: Final = 65_536
 
 _NAME: Any = type.__dict__["__name__"]
 _TRACEBACK: Any = BaseException.__dict__["__traceback__"]
+
+
+# A function's name as trio writes it, or a text with nothing of a repr in it.
+_PLAIN_NAME = re.compile(r"(?:[\w./ -]|<locals>|<lambda>)+")
 
 
 def class_name(kind: type[Any]) -> str:
@@ -54,6 +60,21 @@ def misplaced(value: object) -> str:
     if issubclass(kind, type):
         return class_name(cast("type[Any]", value))
     return cast("FunctionType", value).__name__ if kind is FunctionType else shape(value)
+
+
+def task_name(task: Task, known: str = "") -> str:
+    """What trio calls a task, where that is the name of a function or a plain text.
+
+    trio names a task that runs a callable object by the object's repr, which may show anything.
+    Such a task has the name of its coroutine, as `Job.__call__`.
+
+    Args:
+        task: which one.
+        known: a name that is shown as it is: an actor's path.
+    """
+    if task.name == known or _PLAIN_NAME.fullmatch(task.name):
+        return task.name
+    return str(getattr(task.coro, "__qualname__", "a task"))
 
 
 def said(error: BaseException, limit: int = IN_A_SENTENCE) -> str:

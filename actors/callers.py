@@ -12,6 +12,7 @@ import inspect
 import trio
 from trio.lowlevel import RunVar, Task, add_instrument, remove_instrument
 
+from .brief import task_name
 from .exits import NO_PROCESS
 from .monitors import Down, Monitor
 from .process import Phase, Process
@@ -32,8 +33,8 @@ class CallingTask:
 
     @property
     def path(self) -> str:
-        """What trio calls the task."""
-        return "no task" if self._task is None else self._task.name
+        """What trio calls the task; of a callable object the name of its coroutine function."""
+        return "no task" if self._task is None else task_name(self._task)
 
     @property
     def alive(self) -> bool:

@@ -13,6 +13,7 @@ from typing import Protocol
 import attrs
 
 from . import logs
+from .brief import task_name
 from .exits import ExitReason, is_a
 from .frames import stack_of
 from .request import Request
@@ -56,7 +57,7 @@ class CrashReport:
         state: its public fields as texts.
         traceback: of its crash; without the exception's own words if the actor redacts its reason.
         client: the stack of the task that waited for it to answer `message`; empty if none did.
-        client_name: what trio calls that task: an actor's path, or a function.
+        client_name: that task's name: an actor's path, or a function.
         callers: how many others waited for an answer, queued or put off.
         unread: how many messages it took along.
         log: the last events, if a log was on (`debug.log`).
@@ -136,6 +137,7 @@ def _report_of(
     request = message if is_a(message, Request) else None
     client = request.client if request is not None and request.wanted else None
     caller = None if request is None else request.caller
+    sender = "" if caller is None else caller.path
     # Not who asked for what it was handling, though that reply may have been put off already.
     others = [each for each in (*(process.deferred or ()), *left) if each is not message]
     report = CrashReport(
@@ -143,11 +145,11 @@ def _report_of(
         incarnation=process.incarnation,
         reason=shown["reason"] or reason.kind,
         message=shown["message"],
-        caller="" if caller is None else caller.path,
+        caller=sender,
         state=MappingProxyType(shown["state"]),
         traceback=_traceback(reason.error, whole=shown["whole"]),
         client=stack_of(client),
-        client_name="" if client is None else client.name,
+        client_name="" if client is None else task_name(client, sender),
         callers=sum(isinstance(other, Request) and other.wanted for other in others),
         unread=len(left),
         log=shown["log"],

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 import trio
+from trio.lowlevel import current_task
 
 from actors import NORMAL, Actor, ActorExited, Server, logs, shutdown, start
-from actors.brief import brief, misplaced, said
+from actors.brief import brief, misplaced, said, task_name
 from actors.status import show
 
 
@@ -132,3 +133,29 @@ def test_a_keyboard_interrupt_in_an_actor_is_a_users_own(ask: Callable[[], objec
             assert await (await start(nursery, Asks)).wait() == NORMAL
 
     trio.run(main)
+
+
+class Job:
+    def __repr__(self) -> str:
+        return "Job(token='tok-9f8e7d')"
+
+
+async def test_a_task_is_named_by_its_function_or_the_text_it_was_given() -> None:
+    told = dict[str, str]()
+
+    async def tell(key: str) -> None:
+        told[key] = task_name(current_task(), "/top/('user', 7)")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tell, "function")
+        nursery.start_soon(tell, "text", name="refresh-cache 7")
+        nursery.start_soon(tell, "actor", name="/top/('user', 7)")
+        nursery.start_soon(tell, "repr", name=Job())
+
+    function = "test_a_task_is_named_by_its_function_or_the_text_it_was_given.<locals>.tell"
+    assert told == {
+        "function": f"{__name__}.{function}",
+        "text": "refresh-cache 7",
+        "actor": "/top/('user', 7)",
+        "repr": function,
+    }

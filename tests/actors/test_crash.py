@@ -4,6 +4,7 @@
 # ruff: noqa: PT012
 
 import logging
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -18,6 +19,7 @@ from actors import (
     CrashReport,
     Exit,
     ExitReason,
+    Ref,
     Reply,
     Server,
     StartError,
@@ -375,3 +377,24 @@ def test_a_report_counts_in_words() -> None:
     assert text(message="ask()", caller="/b") == (
         "/a (incarnation 2) ended: killed, while handling ask() from /b"
     )
+
+
+@attrs.define
+class Job:
+    """A task that trio names by the job's repr."""
+
+    token: str
+    vase: Ref[Any]
+
+    async def __call__(self) -> None:
+        with suppress(ActorExited):
+            await self.vase.call(Vase.drop, "hard")
+
+
+async def test_no_repr_names_the_task_that_waited(caplog: pytest.LogCaptureFixture) -> None:
+    with suppress(ExceptionGroup):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(Job("SEKRIT", await start(nursery, Vase, path="/vase")))
+
+    assert [report.client_name for report in reports(caplog)] == ["Job.__call__"]
+    assert "SEKRIT" not in caplog.text
