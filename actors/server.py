@@ -304,7 +304,11 @@ class Server(Actor):
 
     def _refused(self, request: Request, refusal: Refusal) -> Exception:
         if not request.wanted:
-            logger.warning("%s refused %s: %s", self._process.path, request, said(refusal))
+            # Late: a start does not need it.
+            from .status import show
+
+            told = show(self, request, reason=refusal)
+            logger.warning("%s refused %s: %s", self._process.path, told["message"], told["reason"])
         request.fail(refusal)
         return refusal
 

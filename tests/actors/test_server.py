@@ -18,6 +18,7 @@ from actors import (
     Refusal,
     Server,
     StartError,
+    Status,
     WhenStopped,
     from_sync,
     from_thread,
@@ -252,7 +253,24 @@ async def test_a_refused_cast_is_logged(
     await wait_all_tasks_blocked()
 
     assert shop.alive
-    assert "refused sell()" in caplog.text
+    assert "refused sell(str[7]): " in caplog.text
+    await stop(shop)
+
+
+async def test_the_log_of_a_refused_cast_is_redacted(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Discreet(Shop):
+        def format_status(self, status: Status) -> Status:
+            return attrs.evolve(status, reason="declined")
+
+    shop = await start(nursery, Discreet)
+
+    await shop.cast(Shop.sell, "nothing")
+    await wait_all_tasks_blocked()
+
+    assert "refused sell(str[7]): declined" in caplog.text
+    assert "nothing" not in caplog.text
     await stop(shop)
 
 
@@ -395,7 +413,7 @@ async def test_a_mistake_inside_a_decorated_method_is_still_the_servers() -> Non
 
 
 def test_what_becomes_of_messages_on_stop_is_no_text_that_is_taken_for_cut() -> None:
-    with pytest.raises(TypeError, match="Hasty: when_stopped is a WhenStopped, not 'drain'"):
+    with pytest.raises(TypeError, match="Hasty: when_stopped is a WhenStopped, not str"):
         type("Hasty", (Desk,), {"when_stopped": "drain"})
 
 
