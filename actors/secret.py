@@ -51,6 +51,10 @@ class Parameters(NamedTuple):
     rest: str | None
     secret: frozenset[str]
 
+    def hides(self, name: str) -> bool:
+        """Whether what is given to a parameter, or by a keyword, is secret."""
+        return name in self.secret or is_secret_name(name)
+
 
 def is_secret_name(name: str) -> bool:
     """Whether a name says that what it names is secret."""

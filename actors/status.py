@@ -27,7 +27,7 @@ nor, by being passed over, show the secret: then nothing is shown but types.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import zip_longest
 from types import MemberDescriptorType
@@ -47,7 +47,7 @@ from .brief import (
 )
 from .exits import NOTHING, ExitReason, Redacted
 from .request import Request
-from .secret import HIDDEN, is_secret_name, parameters_of, secret_fields
+from .secret import HIDDEN, Parameters, is_secret_name, parameters_of, secret_fields
 
 Kind = Literal["in", "reply", "deferred", "refused", "exit", "crash"]
 
@@ -165,7 +165,7 @@ def show(
     try:
         given = _given(actor, message, reply, reason, log)
         status = _redacted(actor, given)
-        texts = _Texts(type(actor))
+        texts = _Texts(type(actor), given)
         return Shown(
             state=texts.state(status.state, given.state),
             message=texts.message(status.message, given.message),
@@ -227,10 +227,20 @@ class _Texts:
 
     Args:
         kind: the actor's class.
+        given: what the actor's `format_status` was given.
     """
 
-    def __init__(self, kind: type[Any]) -> None:
-        self._kind: Any = kind
+    def __init__(self, kind: Any, given: Status) -> None:
+        self._kind = kind
+        self._marked = secret_fields(kind)
+        # By id, for all that `format_status` could move to another place: whether it is secret.
+        self._known: dict[int, bool] = {}
+        self._know((value, self._is_secret(name)) for name, value in given.state.items())
+        if isinstance(given.message, Request):
+            self._know((value, secret) for _, value, secret in self._arguments(given.message))
+        else:
+            self._know([(given.message, False)])
+        self._know([(given.reply, False)])
         self._text_of = shape
         if os.environ.get(CRASH_REPORTS) == "full":
             # Late: in production nobody asks for values.
@@ -240,20 +250,21 @@ class _Texts:
 
     def value(self, value: object, given: object) -> str:
         """A value; a text that `format_status` has put there is there to be read."""
-        put_there = type(value) is str and value is not given
-        return brief(value) if put_there else self._text_of(value)
+        if value is not given:
+            secret = self._known.get(id(value))
+            if secret is None and type(value) is str:
+                return brief(value)
+            if secret:
+                return HIDDEN
+        return self._text_of(value)
 
     def state(self, state: Mapping[str, object], given: Mapping[str, object]) -> dict[str, str]:
         """The fields by name."""
-        marked, known = secret_fields(self._kind), {id(value) for value in given.values()}
         texts: dict[str, str] = {}
         for field, value in state.items():
-            name = str(field)
-            if name in marked or is_secret_name(name):
-                texts[name] = HIDDEN
-            else:
-                # Under another name it is the same value.
-                texts[name] = self.value(value, value if id(value) in known else NOTHING)
+            hidden = self._is_secret(field) and value is not None
+            shown = HIDDEN if hidden else self.value(value, given.get(field, NOTHING))
+            texts[str(field)] = shown
         return texts
 
     def message(self, message: object, given: object) -> str:
@@ -262,7 +273,14 @@ class _Texts:
             return ""
         if not isinstance(message, Request):
             return self.value(message, given)
-        return cut(f"{message.method}({', '.join(self._arguments(message))})", IN_A_SENTENCE)
+        # Where the method is not known, as of a task, no name says what is secret.
+        known = parameters_of(self._kind, message.method) is not None
+        text_of = self._text_of if known else shape
+        arguments = (
+            f"{name}={HIDDEN if secret else text_of(value)}".removeprefix("=")
+            for name, value, secret in self._arguments(message)
+        )
+        return cut(f"{message.method}({', '.join(arguments)})", IN_A_SENTENCE)
 
     def reason(self, reason: object) -> str:
         """Why it ended, or the words of what it refused with."""
@@ -273,17 +291,23 @@ class _Texts:
         own = isinstance(reason, (ExitReason, str))
         return cut(str(reason), IN_A_SENTENCE) if own else shape(reason)
 
-    def _arguments(self, request: Request) -> Iterator[str]:
-        parameters = parameters_of(self._kind, request.method)
-        # Where the method is not known, as of a task, no name says what is secret.
-        text_of = shape if parameters is None else self._text_of
-        names, rest, marked = parameters or ((), None, ())
-        for argument, name in zip_longest(request.args, names[: len(request.args)], fillvalue=rest):
-            secret = name is not None and (name in marked or is_secret_name(name))
-            yield HIDDEN if secret else text_of(argument)
-        for name, argument in request.kwargs.items():
-            secret = name in marked or is_secret_name(name)
-            yield f"{name}={HIDDEN if secret else text_of(argument)}"
+    def _know(self, values: Iterable[tuple[object, bool]]) -> None:
+        for value, secret in values:
+            secret = secret and value is not None
+            self._known[id(value)] = self._known.get(id(value), False) or secret
+
+    def _is_secret(self, field: object) -> bool:
+        return field in self._marked or is_secret_name(str(field))
+
+    def _arguments(self, request: Request) -> Iterator[tuple[str, object, bool]]:
+        """Each argument, with its name if it is given by name, and whether it is secret."""
+        parameters = parameters_of(self._kind, request.method) or Parameters((), None, frozenset())
+        names, rest = parameters.names[: len(request.args)], parameters.rest
+        for value, name in zip_longest(request.args, names, fillvalue=rest):
+            secret = name is not None and parameters.hides(name)
+            yield "", value, secret and value is not None
+        for name, value in request.kwargs.items():
+            yield name, value, parameters.hides(name) and value is not None
 
 
 def _nothing_of(failure: BaseException, message: object, reason: object) -> Shown:

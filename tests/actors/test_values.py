@@ -154,6 +154,67 @@ def test_a_text_that_the_redaction_has_put_there_is_shown_and_no_other_value() -
     assert (shown["message"], shown["reply"], shown["reason"]) == ("'opened'", "int", "Own")
 
 
+@pytest.mark.parametrize("asked_for", ["types", "full"])
+def test_a_secret_is_not_shown_where_the_redaction_moves_it(
+    asked_for: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Moves(Vault):
+        def format_status(self, status: Status) -> Status:
+            request: Any = status.message
+            return attrs.evolve(
+                status,
+                state={
+                    "pin": status.state["pin"],
+                    "field": status.state["api_key"],
+                    "argument": request.args[0],
+                    "keyword": request.kwargs["token"],
+                    "owner": self.owner,
+                },
+                message=status.state["api_key"],
+                reply=status.state["api_key"],
+            )
+
+    monkeypatch.setenv(CRASH_REPORTS, asked_for)
+    request = Request("open", ("sesame", 3), {"token": "tok-9f8e7d"}, None, True)
+
+    shown = show(Moves(), request, "ok")
+
+    owner = "'bob'" if asked_for == "full" else "str[3]"
+    hidden = dict.fromkeys(("pin", "field", "argument", "keyword"), "***")
+    assert shown["state"] == {**hidden, "owner": owner}
+    assert (shown["message"], shown["reply"]) == ("***", "***")
+
+
+def test_a_secret_does_not_hide_an_equal_value_that_was_not_moved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @attrs.define(eq=False)
+    class Equal(Server):
+        pin: Secret[int] = 7
+        size: int = 7
+
+    monkeypatch.setenv(CRASH_REPORTS, "full")
+
+    assert show(Equal(), 7, 7) == {
+        **show(None, 7, 7),
+        "state": {"pin": "***", "size": "7"},
+    }
+
+
+def test_a_value_that_the_redaction_moves_from_a_message_is_not_shown() -> None:
+    class Moves(Vault):
+        def format_status(self, status: Status) -> Status:
+            message: Any = status.message
+            arguments = [*message.args, *message.kwargs.values()]
+            state: Any = dict(enumerate([*arguments, status.reply]))
+            return attrs.evolve(status, state=state, message=status.reply, reply=message.args[0])
+
+    shown = show(Moves(), Request("other", ("a", "b"), {"c": "d"}, None, True), "reply")
+
+    assert set(shown["state"].values()) == {"str[1]", "str[5]"}
+    assert (shown["message"], shown["reply"]) == ("str[5]", "str[1]")
+
+
 def test_a_value_that_the_redaction_has_only_moved_is_not_shown() -> None:
     class Moves(Vault):
         def format_status(self, status: Status) -> Status:
