@@ -3,7 +3,7 @@
     @attrs.define(eq=False)
     class Payments(Server):
         account: Secret[str]                                        # a mark
-        limit: int = attrs.field(metadata={"secret": True})         # the same, of an attrs field
+        limit: int = attrs.field(metadata={"secret": True})         # the same, of a dataclass too
         api_key: str                                                # a name
 
         async def charge(self, card: Secret[str], amount: int) -> None: ...
@@ -25,6 +25,10 @@ T = TypeVar("T")
 
 HIDDEN: Final = "***"
 NAMES: Final = ("password", "token", "secret", "key", "authorization", "cookie")
+# Numbers and words that have one of these in them. What is in doubt is hidden.
+_HARMLESS: Final = re.compile(
+    r"(?:max|min|num|total|prompt|completion)[_-]?tokens|tokeniz|monkey|keyboard|keyword"
+)
 
 
 class _Mark:
@@ -45,20 +49,27 @@ class Parameters(NamedTuple):
         names: of those that it takes by position, without `self`.
         rest: the name of its `*args`, None without.
         secret: which of all its parameters are marked.
+        others: the name of its `**kwargs`, None without.
     """
 
     names: tuple[str, ...]
     rest: str | None
     secret: frozenset[str]
+    others: str | None = None
 
     def hides(self, name: str) -> bool:
         """Whether what is given to a parameter, or by a keyword, is secret."""
+        # Of keyword-only parameters the names are not kept: they are hidden with the others.
+        owner = name if name in (*self.names, self.rest) else self.others
+        return self._hides(name) or (owner is not None and self._hides(owner))
+
+    def _hides(self, name: str) -> bool:
         return name in self.secret or is_secret_name(name)
 
 
 def is_secret_name(name: str) -> bool:
     """Whether a name says that what it names is secret."""
-    lower = name.lower()
+    lower = _HARMLESS.sub(" ", name.lower())
     return any(each in lower for each in NAMES)
 
 
@@ -68,6 +79,8 @@ def secret_fields(kind: Any) -> frozenset[str]:
     attributes: Iterable[Any] = getattr(kind, "__attrs_attrs__", ())
     # A `repr` of its own is there to show less.
     marked = {e.name for e in attributes if e.metadata.get("secret") or callable(e.repr)}
+    fields: Mapping[str, Any] = getattr(kind, "__dataclass_fields__", {})
+    marked |= {name for name, field in fields.items() if field.metadata.get("secret")}
     return frozenset(marked | _marked(kind, inspect.getmro(kind)))
 
 
@@ -81,10 +94,12 @@ def parameters_of(kind: Any, method: str) -> Parameters | None:
     every = list(signature(function).parameters.values())
     places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     rest = [each.name for each in every if each.kind is inspect.Parameter.VAR_POSITIONAL]
+    others = [each.name for each in every if each.kind is inspect.Parameter.VAR_KEYWORD]
     return Parameters(
         tuple(each.name for each in every if each.kind in places)[1:],
         rest[0] if rest else None,
         _marked(inspect.unwrap(function), ()),
+        others[0] if others else None,
     )
 
 

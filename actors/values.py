@@ -25,8 +25,14 @@ class _Values(Brief):
     def repr_tuple(self, x: tuple[Any, ...], level: int) -> str:
         # A header, as ASGI has it: it is no mapping, but has a name.
         if len(x) == 2 and _hides(x[0]):
-            return f"({self.repr1(x[0], level - 1)}, {HIDDEN})"
+            return f"({self._pair(x[0], x[1], level)})"
         return super().repr_tuple(x, level)
+
+    def repr_list(self, x: list[Any], level: int) -> str:
+        # The same header, decoded from JSON.
+        if len(x) == 2 and _hides(x[0]):
+            return f"[{self._pair(x[0], x[1], level)}]"
+        return super().repr_list(x, level)
 
     def repr_instance(self, x: Any, level: int) -> str:
         kind = cast("Any", type(x))
@@ -42,6 +48,9 @@ class _Values(Brief):
         if kind is MappingProxyType or dict in kind.__mro__:
             return f"{name}({{{self._pairs(x, level)}}})"
         return shape(x) if fields is None else f"{name}({self._fields(x, fields, level)})"
+
+    def _pair(self, name: object, value: object, level: int) -> str:
+        return f"{self.repr1(name, level - 1)}, {self._unless(True, value, level)}"
 
     def _pairs(self, x: Mapping[Any, Any], level: int) -> str:
         if level <= 0:
@@ -65,7 +74,7 @@ class _Values(Brief):
         )
 
     def _unless(self, hidden: bool, value: object, level: int) -> str:
-        return HIDDEN if hidden else self.repr1(value, level - 1)
+        return HIDDEN if hidden and value is not None else self.repr1(value, level - 1)
 
 
 def _hides(key: object) -> bool:

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Optional
 
 import attrs
@@ -26,6 +27,20 @@ Pin = Secret[str]
         ("api_key", True),
         ("Authorization", True),
         ("cookies", True),
+        ("apiKey", True),
+        ("apikey", True),
+        ("x-api-key", True),
+        ("session_token", True),
+        ("sessionToken", True),
+        ("tokens", True),
+        ("refresh_tokens", True),
+        ("keyboard_token", True),
+        ("max_tokens_secret", True),
+        ("max_tokens", False),
+        ("maxTokens", False),
+        ("total-tokens", False),
+        ("monkey", False),
+        ("keyword", False),
         ("name", False),
         ("amount", False),
     ],
@@ -49,6 +64,18 @@ class Marked(Base):
     async def charge(self, pin: Pin, amount: int, *rest: int, card: Secret[str]) -> None: ...
 
 
+@dataclass
+class Data:
+    pin: str = field(metadata={"secret": True})
+    owner: str = "bob"
+
+
+class Others(Server):
+    async def charge(self, amount: int, **more: Secret[str]) -> None: ...
+
+    async def store(self, **secrets: str) -> None: ...
+
+
 class Late(Base):
     """Its annotations name what only a type checker imports."""
 
@@ -61,6 +88,20 @@ class Late(Base):
 
 def test_marked_fields_are_found_also_of_base_classes() -> None:
     assert secret_fields(Marked) == {"pin", "card", "limit", "cvc"}
+
+
+def test_a_dataclass_marks_a_field_by_its_metadata() -> None:
+    assert secret_fields(Data) == {"pin"}
+
+
+@pytest.mark.parametrize(("method", "others"), [("charge", "more"), ("store", "secrets")])
+def test_a_mark_of_further_keywords_holds_for_each_of_them(method: str, others: str) -> None:
+    parameters = parameters_of(Others, method)
+
+    assert parameters is not None
+    assert parameters.others == others
+    assert parameters.hides("city")
+    assert parameters.hides("amount") is (method == "store")
 
 
 def test_marks_are_found_where_an_annotation_cannot_be_evaluated() -> None:

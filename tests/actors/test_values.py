@@ -39,7 +39,7 @@ class Card:
 @dataclass
 class Data:
     owner: str = "bob"
-    password: str = "pw"
+    password: str | None = "pw"
     hidden: str = field(default="hidden", repr=False)
 
 
@@ -71,6 +71,10 @@ class Pair(NamedTuple):
         (defaultdict(int, a=1), "defaultdict({'a': 1})"),
         (MappingProxyType({"a": 1}), "mappingproxy({'a': 1})"),
         ([("cookie", "a=b"), ("accept", "*")], "[('cookie', ***), ('accept', '*')]"),
+        ([["cookie", "a=b"], ["accept", "*"]], "[['cookie', ***], ['accept', '*']]"),
+        ({"token": None, "key": 0}, "{'token': None, 'key': ***}"),
+        ([("cookie", None), ["cookie", None]], "[('cookie', None), ['cookie', None]]"),
+        (Data(password=None), "Data(owner='bob', password=None)"),
         (Color.RED, "Color.RED"),
         (datetime.date(2026, 1, 31), "datetime.date(2026, 1, 31)"),
         (Own(), "Own"),
@@ -118,6 +122,16 @@ def test_by_default_types_and_lengths_are_shown() -> None:
     assert shown["state"] == {"owner": "str[3]", "pin": "***", "api_key": "***"}
     assert shown["message"] == "open(***, int, int, int, token=***, owner=str[3])"
     assert shown["reply"] == "list[2]"
+
+
+def test_a_secret_that_is_not_set_is_shown_as_none() -> None:
+    unset: Any = None
+    request = Request("open", (None, 3), {"token": None}, None, True)
+
+    shown = show(Vault(pin=unset), request)
+
+    assert shown["state"] == {"owner": "str[3]", "pin": "None", "api_key": "***"}
+    assert shown["message"] == "open(None, int, token=None)"
 
 
 def test_values_are_shown_where_the_variable_asks_for_them(
