@@ -20,6 +20,7 @@ NaN has one rule: it is no JSON. An event with it is refused, a result's is sent
 
 import json.encoder
 import marshal as builtins_only
+import re
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -114,7 +115,17 @@ def _behind_a_mark(body: bytes, decoder: msgspec.json.Decoder[Any], error: Excep
             return decoder.decode(body.removeprefix(BOM_UTF8))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as behind:
             error = behind
-    raise UnmarshalError(f"Unable to unmarshal input: {error}") from error
+    raise UnmarshalError(f"Unable to unmarshal input: {_without_value(str(error))}") from error
+
+
+def _without_value(words: str) -> str:
+    """What msgspec says of an event, without the value that it quotes of an Enum or a Literal."""
+    found = re.match("Invalid (?:enum )?value ", words)
+    if found is None:
+        return words
+    # The value may say anything, and ends with a quote. The field comes last.
+    field = re.search(r" - at (?:`key` in )?`[^`]*`\Z", words)
+    return found[0].rstrip() + (field[0] if field else "")
 
 
 def _read_slowly(body: bytes) -> Any:

@@ -1,10 +1,11 @@
 """The event into the handler's type, the result into bytes."""
 
 import dataclasses
+import enum
 import json
 import math
 from collections.abc import AsyncIterator, Callable, Sized
-from typing import Any, Protocol, TypedDict
+from typing import Any, Literal, Protocol, TypedDict
 
 import attrs
 import msgspec
@@ -140,6 +141,48 @@ def test_one_that_does_not_fit_is_refused_naming_the_field(
 ) -> None:
     with pytest.raises(UnmarshalError, match=rf"Unable to unmarshal input: .*{field}"):
         event(body, kind)
+
+
+class Plan(enum.Enum):
+    FREE = "free"
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+
+
+class Letter(msgspec.Struct, tag="letter"):
+    plan: Plan = Plan.FREE
+    plans: list[Plan] = []
+    limits: dict[Plan, int] = {}
+    level: Level = Level.LOW
+    size: Literal["s", "m"] = "s"
+
+
+class Box(msgspec.Struct, tag="box"):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "words"),
+    [
+        ({"plan": "SEKRIT"}, Letter, "Invalid enum value - at `$.plan`"),
+        ({"plan": "SEKRIT`, '\n - at `$.SEKRIT` "}, Letter, "Invalid enum value - at `$.plan`"),
+        ({"plans": ["SEKRIT - at `$.SEKRIT`"]}, Letter, "Invalid enum value - at `$.plans[0]`"),
+        ({"limits": {"SEKRIT": 1}}, Letter, "Invalid enum value - at `key` in `$.limits`"),
+        ({"level": 4111}, Letter, "Invalid enum value - at `$.level`"),
+        ({"size": "SEKRIT"}, Letter, "Invalid enum value - at `$.size`"),
+        ({"type": "SEKRIT"}, Letter | Box, "Invalid value - at `$.type`"),
+        ("SEKRIT - at `$.SEKRIT`", Plan, "Invalid enum value"),
+    ],
+)
+def test_no_value_of_the_event_is_in_the_error_that_refuses_it(
+    given: object, kind: Any, words: str
+) -> None:
+    with pytest.raises(UnmarshalError) as refused:
+        event(json.dumps(given).encode(), kind)
+
+    assert str(refused.value) == f"Unable to unmarshal input: {words}"
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b'{"a": }', b"\xff\xfe\xfd", b"[" * 100_000])
