@@ -20,6 +20,8 @@ CRASH_REPORTS: Final = "OKIBI_CRASH_REPORTS"
 # a traceback and in the body of an error.
 IN_A_SENTENCE: Final = 1000
 ALONE: Final = 65_536
+# Of the name of a class.
+_NAME_LIMIT: Final = 200
 
 _NAME: Any = type.__dict__["__name__"]
 _TRACEBACK: Any = BaseException.__dict__["__traceback__"]
@@ -30,9 +32,9 @@ _PLAIN_NAME = re.compile(r"(?:[\w./ -]|<locals>|<lambda>)+")
 
 
 def class_name(kind: type[Any]) -> str:
-    """The name of a class, whatever its metaclass does."""
+    """The name of a class, whatever its metaclass does, cut after 200 characters."""
     name: str = _NAME.__get__(kind)
-    return name
+    return cut(name, _NAME_LIMIT)
 
 
 # Of these the length can be read without a user's code.

@@ -341,8 +341,9 @@ def uncancelled(error: BaseException) -> BaseException | None:
 
 def _alone(error: BaseException) -> BaseException:
     """The exception a nursery has wrapped, when it is the only one."""
-    members = _members(error)
-    return _alone(members[0]) if len(members) == 1 else error
+    while len(members := _members(error)) == 1:
+        error = members[0]
+    return error
 
 
 def _members(error: BaseException) -> tuple[BaseException, ...]:

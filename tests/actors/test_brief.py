@@ -9,7 +9,7 @@ import trio
 from trio.lowlevel import current_task
 
 from actors import NORMAL, Actor, ActorExited, Server, logs, shutdown, start
-from actors.brief import brief, misplaced, said, task_name
+from actors.brief import brief, class_name, misplaced, said, task_name
 from actors.status import show
 
 
@@ -159,3 +159,8 @@ async def test_a_task_is_named_by_its_function_or_the_text_it_was_given() -> Non
         "actor": "/top/('user', 7)",
         "repr": function,
     }
+
+
+def test_the_name_of_a_class_is_cut() -> None:
+    assert class_name(type("X" * 3_000_000, (), {})) == "X" * 200 + " [cut]"
+    assert class_name(Job) == "Job"

@@ -195,3 +195,14 @@ def test_an_exit_for_what_is_no_reason_is_refused() -> None:
 def test_a_reason_is_shown_by_what_it_says_never_by_a_value() -> None:
     assert repr(crashed(BOOM)) == "<ExitReason crashed (ValueError: boom)>"
     assert repr(shutdown({"pin": 1234})) == "<ExitReason shutdown (dict[1])>"
+
+
+def test_an_exception_is_found_in_a_group_of_any_depth() -> None:
+    error: Exception = BOOM
+    for _ in range(100_000):
+        error = ExceptionGroup("", [error])
+
+    assert crash_in(error) is BOOM
+    # Freed level by level: at once would be as deep.
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]

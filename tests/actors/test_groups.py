@@ -225,7 +225,7 @@ def test_a_groups_own_mistakes_are_told_when_it_is_made() -> None:
     for key in ("", None):
         with pytest.raises(TypeError, match="key must not be empty"):
             Group(key, Worker)
-    with pytest.raises(TypeError, match="actor is the class that will join it, not 'Worker'"):
+    with pytest.raises(TypeError, match=r"will join it, not str\[6\]"):
         Group("workers", "Worker")  # type: ignore[arg-type]
 
 
