@@ -230,8 +230,9 @@ class Watchdog:
     # -- the thread
 
     def _apart(self) -> None:
-        # What a `def` on the main thread blocks, to wait for it, is not to end the process here.
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - {SIGNAL, LOOKS})
+        # A signal that the main thread blocks, to wait for it, must not end the process here. The
+        # mask of the thread that starts this one is not kept: it may block both of okibi's.
+        signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals() - {SIGNAL, LOOKS})
         self._thread_id = threading.get_native_id()
         self._runs.set()
         self._live()

@@ -28,20 +28,25 @@ TIMEOUT, ALLOWED = 1.0, 0.2
 PLATFORM = 30.0
 
 
-async def held(handler: str, code: str, slots: int = 1) -> tuple[float, str]:
+async def held(handler: str, code: str, slots: int = 1, module: str = "holds") -> tuple[float, str]:
     """Hold the interpreter with an event in each slot.
 
     Args:
-        handler: of `functions/holds.py`.
+        handler: of the module.
         code: one of CODES.
         slots: how many events the sandbox takes at once.
+        module: of `functions/`.
 
     Returns:
         The seconds from the first deadline to the end, negative for an end before the deadline;
         what the process has written.
     """
     concurrency = None if slots == 1 else slots
-    async with process_of(f"holds.{handler}", max_concurrency=concurrency) as (process, api, said):
+    async with process_of(f"{module}.{handler}", max_concurrency=concurrency) as (
+        process,
+        api,
+        said,
+    ):
         # The event's deadline is that of TIMEOUT; the platform waits on.
         api.wall_clock = lambda: time.time() - PLATFORM + TIMEOUT
         answered, over = 0, trio.Event()

@@ -268,6 +268,17 @@ async def test_c_code_behind_a_mask_of_all_signals_is_ended_too() -> None:
 
 
 @compiled
+@pytest.mark.parametrize(("handler", "slots"), [("plain", 1), ("plain", 8), ("asynchronous", 8)])
+async def test_c_code_of_a_module_that_blocks_all_signals_is_ended(
+    handler: str, slots: int
+) -> None:
+    seconds, said = await held(handler, CODES[0], slots, "masked")
+
+    assert seconds <= ALLOWED
+    assert "in keep" in said
+
+
+@compiled
 async def test_the_timer_of_an_earlier_event_cuts_no_wait_of_a_later_one_short() -> None:
     async with running("holds.polls", timeout=1.0) as sandbox:
         assert await sandbox.ask({"for": 0}) == 0
