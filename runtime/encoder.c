@@ -281,11 +281,12 @@ static void rung(int number)
     int before = errno;
     (void)number;
     if (atomic_load(&ends_at) <= monotonic()) raise(fatal);
-    /* Another thread may hold it anew meanwhile. */
+    /* Another thread may hold it anew meanwhile; and let it go again, when this has undone its call into the
+       kernel and its note still stands. */
     do {
         at = atomic_load(&ends_at);
         ring_at(at);
-    } while (at != atomic_load(&ends_at));
+    } while (at != atomic_load(&ends_at) || at != atomic_load(&rings_at));
     errno = before;
 }
 

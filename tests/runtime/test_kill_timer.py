@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
+from shutil import which
 
 import pytest
 
@@ -67,6 +69,29 @@ print("idle", flush=True)
 sys.stdin.read()
 """
 )
+# The timer of an event that was answered long ago rings beside many short ones.
+BESIDE_SHORT_ONES = """
+import sys, threading, time, _thread
+from runtime.kill_timer import Deadline
+thread, started = [], threading.Event()
+def rest():
+    thread.append(threading.get_native_id())
+    started.set()
+    time.sleep(60)
+_thread.start_new_thread(rest, ())
+started.wait()
+deadline = Deadline()
+deadline.make(thread[0])
+began = time.monotonic()
+deadline.hold(began + 0.2)
+deadline.let_go()
+while time.monotonic() < began + 0.4:
+    deadline.hold(time.monotonic() + 0.9)
+    deadline.let_go()
+    time.sleep(0.001)
+deadline.hold(time.monotonic() + 0.9)
+time.sleep(3)
+"""
 # Its child, by fork and by a program of its own, sleeps past the time.
 CHILDREN = """
 import os, subprocess, sys, time
@@ -143,6 +168,17 @@ def test_a_process_that_was_frozen_with_nothing_to_guard_goes_on(compiled: bool)
         process.communicate("")
 
     assert process.returncode == 0
+
+
+@pytest.mark.skipif(not COMPILED or not which("cc"), reason="only the compiled part has notes")
+def test_a_timer_that_comes_to_rest_as_events_come_and_go_is_set_again(tmp_path: Path) -> None:
+    slow = tmp_path / "slow.so"
+    source = Path(__file__).with_name("slow_to_disarm.c")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", slow, source, "-ldl"], check=True)
+    environment = {**os.environ, "LD_PRELOAD": str(slow)}
+    done = subprocess.run([sys.executable, "-c", BESIDE_SHORT_ONES], env=environment, timeout=20)
+
+    assert done.returncode == -SIGNAL
 
 
 def test_a_child_process_is_not_ended_and_a_program_finds_the_default_disposition() -> None:
