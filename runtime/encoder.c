@@ -250,14 +250,15 @@ static PyObject *encode_unescaped(PyObject *Py_UNUSED(module), PyObject *value) 
 #include <time.h>
 #include <unistd.h>
 
-/* In nanoseconds: how soon the process may end at the soonest, and after how long the timer rings again, where
-   who was to end it has not. */
-enum { SECOND = 1000000000, LEAST = SECOND / 10, AGAIN = SECOND / 40 };
+/* In nanoseconds: how soon the process may end at the soonest, after how long the timer rings again, where
+   who was to end it has not, and how late a signal comes to a process that was stopped or had no core. */
+enum { SECOND = 1000000000, LEAST = SECOND / 10, AGAIN = SECOND / 40, LATE = SECOND / 20 };
 #define NEVER INT64_MAX
 
 static int timer, fatal;
-/* When the process is to end, and for when the kernel's timer is set, by the monotonic clock. */
-static _Atomic int64_t ends_at = NEVER, rings_at = NEVER;
+/* When the process is to end, which only `hold` and `let_go` change; when it may end at the soonest, which only
+   one other thread changes; and for when the kernel's timer is set. By the monotonic clock. */
+static _Atomic int64_t ends_at = NEVER, not_before = 0, rings_at = NEVER;
 
 static int64_t monotonic(void)
 {
@@ -275,18 +276,33 @@ static void ring_at(int64_t at)
     syscall(SYS_timer_settime, timer, TIMER_ABSTIME, times, NULL);
 }
 
+static int64_t when(int64_t ends)
+{
+    int64_t soonest = atomic_load(&not_before);
+    return ends < soonest ? soonest : ends;
+}
+
 static void rung(int number)
 {
-    int64_t at;
+    /* The `ends_at` of which this has come once, and was too late to hold it against the process. */
+    static int64_t spared = NEVER;
+    int64_t ends = atomic_load(&ends_at), now = monotonic(), at;
     int before = errno;
     (void)number;
-    if (atomic_load(&ends_at) <= monotonic()) raise(fatal);
+    if (when(ends) <= now) {
+        int late = now - when(ends) > LATE && ends != spared;
+        spared = ends;
+        if (late)
+            atomic_store(&not_before, now + LEAST);
+        else
+            raise(fatal);
+    }
     /* Another thread may hold it anew meanwhile; and let it go again, when this has undone its call into the
        kernel and its note still stands. */
     do {
-        at = atomic_load(&ends_at);
+        at = when(atomic_load(&ends_at));
         ring_at(at);
-    } while (at != atomic_load(&ends_at) || at != atomic_load(&rings_at));
+    } while (at != when(atomic_load(&ends_at)) || at != atomic_load(&rings_at));
     errno = before;
 }
 
@@ -330,6 +346,15 @@ static PyObject *let_go(PyObject *module, PyObject *args)
     atomic_store(&ends_at, NEVER);
     Py_RETURN_NONE;
 }
+
+static PyObject *put_off(PyObject *module, PyObject *value)
+{
+    double seconds = PyFloat_AsDouble(value);
+    (void)module;
+    if (seconds == -1.0 && PyErr_Occurred()) return NULL;
+    atomic_store(&not_before, (int64_t)(seconds * SECOND));
+    Py_RETURN_NONE;
+}
 #else
 static PyObject *guard(PyObject *module, PyObject *args)
 {
@@ -348,6 +373,12 @@ static PyObject *let_go(PyObject *module, PyObject *args)
     (void)module, (void)args;
     Py_RETURN_NONE;
 }
+
+static PyObject *put_off(PyObject *module, PyObject *value)
+{
+    (void)module, (void)value;
+    Py_RETURN_NONE;
+}
 #endif
 
 static PyMethodDef functions[] = {
@@ -357,6 +388,7 @@ static PyMethodDef functions[] = {
     {"guard", guard, METH_VARARGS, "Make the timer that ends the process by a signal; False if there is none."},
     {"hold", hold, METH_O, "End the process at this time of the monotonic clock, and at no other."},
     {"let_go", let_go, METH_NOARGS, "Do not end the process."},
+    {"put_off", put_off, METH_O, "End the process at this time of the monotonic clock at the soonest."},
     {NULL, NULL, 0, NULL},
 };
 

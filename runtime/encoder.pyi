@@ -31,3 +31,8 @@ def hold(at: float, /) -> None:
 
 def let_go() -> None:
     """Do not end the process."""
+
+def put_off(until: float, /) -> None:
+    """End the process at this time of the monotonic clock, in seconds, at the soonest, whatever it
+    is held to. Another thread may say so beside `hold` and `let_go`.
+    """

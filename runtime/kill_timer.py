@@ -12,7 +12,9 @@ signal comes inside of the handler, finds it at work, and ends the process at on
 To set the timer and to take it back are two calls into the kernel, 2 to 3 us of an event's 50.
 `Deadline` does without them where okibi's C code is compiled: it notes when the process is to end,
 and the kernel's timer, which rings once in the length of a time-out, looks at that note. It rings
-on the watchdog's thread, where a signal cuts no call short that user code waits for.
+on the watchdog's thread, where a signal cuts no call short that user code waits for. A signal that
+comes over 50 ms late says that the whole process was stopped, or had no core, and not that C code
+holds the interpreter. It grants LEAST seconds more, once.
 
 A child process inherits no timer. A program that is executed has the signal's default disposition.
 
@@ -20,6 +22,7 @@ On 64-bit Linux; on another system nothing ends such a process but its platform.
 """
 
 import faulthandler
+import math
 import signal
 from collections.abc import Callable
 from time import monotonic
@@ -59,18 +62,25 @@ class KillTimer(Ring):
 class Deadline:
     """Ends the process at a time, unless that is moved or let go of. One for the whole process.
 
+    One thread holds it and lets it go. Another one puts it off, which changes nothing that `hold`
+    and `let_go` change: so neither thread can undo what the other has just done.
+
     Attributes:
         hold: end the process at this time of the monotonic clock, and at no other; without effect
             for one that is infinite, or no number.
         let_go: do not end it.
+        put_off: whatever it is held to, end it at this time of the monotonic clock at the soonest.
     """
 
-    __slots__ = ("_timer", "hold", "let_go")
+    __slots__ = ("_ends_at", "_not_before", "_timer", "hold", "let_go", "put_off")
 
     def __init__(self) -> None:
         self._timer = KillTimer()
-        self.hold: Callable[[float], None] = self._set
-        self.let_go: Callable[[], None] = self._timer.take_back
+        self._ends_at = math.inf
+        self._not_before = -math.inf
+        self.hold: Callable[[float], None] = self._hold
+        self.let_go: Callable[[], None] = self._let_go
+        self.put_off: Callable[[float], None] = self._put_off
 
     def make(self, thread: int) -> None:
         """Get the timer from the kernel.
@@ -86,13 +96,34 @@ class Deadline:
             if encoder.guard(LOOKS, SIGNAL, thread):
                 _take_signal()
                 self.hold, self.let_go = encoder.hold, encoder.let_go
+                self.put_off = encoder.put_off
                 return
         self._timer.make()
 
+    # -- without the compiled part
+
+    def _hold(self, at: float) -> None:
+        if at - monotonic() < 1e9:
+            self._ends_at = at
+            self._set(at)
+
+    def _let_go(self) -> None:
+        self._ends_at = math.inf
+        self._timer.take_back()
+
+    def _put_off(self, until: float) -> None:
+        self._not_before = until
+        at = math.nan
+        # The other thread may have held it, or let it go, before this one has set the timer.
+        while at != self._ends_at:
+            at = self._ends_at
+            self._set(at)
+
     def _set(self, at: float) -> None:
-        seconds = at - monotonic()
-        if seconds < 1e9:
-            self._timer.set(max(seconds, LEAST))
+        if at < math.inf:
+            self._timer.set(max(max(at, self._not_before) - monotonic(), LEAST))
+        else:
+            self._timer.take_back()
 
 
 def _take_signal() -> None:

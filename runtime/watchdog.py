@@ -21,14 +21,16 @@ The last one needs no thread, and is set on the loop's own: when an event comes,
 begins. It is taken back before the last event in flight is answered, since a sandbox may be frozen
 as soon as the answer is out, and a timer that is overdue at the thaw goes off at once. Many events
 share the timer: it goes off BEHIND the deadline of the earliest event in flight or up to SLACK
-later, and is set anew only when no event in flight is due so long before it. A freeze in the middle
-of an event, and past its deadline, ends the process at the thaw, without an answer; Lambda has
-given up on that event by then.
+later, and is set anew only when no event in flight is due so long before it. A process that was
+stopped in the middle of an event, and past its deadline, has a tenth of a second to answer (room
+`kill_timer`).
 
 Where many events may be in flight, threads that compute take the interpreter in turn, and none is
 to be ended for that. So the last two wait longer: the loop has STARVED seconds, unless user code
-holds it. The kernel's timer is put off with each turn that this thread has past a limit. If it has
-no turn for the time of a few, the timer goes off.
+holds it. The kernel's timer is put off with each turn that this thread has past a limit. If this
+thread has no turn for BEHIND seconds, the timer goes off. The loop alone decides what the timer
+guards; this thread only says when the process may end at the soonest, so they need no lock. (A lock
+would stay locked for ever if a signal's handler of the user's raised on the main thread in there.)
 
 It watches the start too, and ends none: the platform allows an on-demand init ten seconds, and then
 begins it anew with the first event, in the function's own time, where a slow import is welcome.
@@ -75,9 +77,10 @@ PATIENCE = 0.02
 # Seconds that the loop has where many events may be in flight: handlers that compute take the
 # interpreter in turn, 5 ms each, and the platform ends no sandbox over one event.
 STARVED = 2.0
-# Seconds between the deadline of one of many events and the kernel's timer at least; for each of
-# them a turn more, and up to SLACK later.
-BEHIND, TURN, SLACK = 0.03, 0.005, 0.06
+# Seconds between the deadline of one of many events and the kernel's timer at least, up to SLACK
+# later: as patient as can be, where the process is to have ended by the deadline plus 0.2 s. With
+# more than 30 events it is a TURN for each: all their threads may compute, and have theirs first.
+BEHIND, SLACK, TURN = 0.15, 0.02, 0.005
 # Seconds that the thread has for its report, once it is to end the process.
 REPORT = 0.15
 
@@ -272,7 +275,7 @@ class Watchdog:
             self._look.wait(left)
 
     def _earliest(self) -> Delivery | None:
-        return min(self._unsettled(), key=lambda delivery: delivery.due, default=None)
+        return min(self._unsettled(), key=_due, default=None)
 
     def _watch_delivery(self, delivery: Delivery) -> None:
         now = monotonic() - self._offset
@@ -382,18 +385,16 @@ class SharedWatchdog(Watchdog):
 
     def __init__(self, address: tuple[str, int], init_limit: float = INIT_LIMIT) -> None:
         super().__init__(address, init_limit)
-        # When the kernel's timer goes off, by trio's clock.
+        # When the kernel's timer goes off, by trio's clock, unless it is put off.
         self._kills_at = math.inf
         # A delivery that is due before that; None where nothing is in flight.
         self._guarded: Delivery | None = None
         # Seconds between a deadline and the timer at least.
         self._behind = BEHIND
-        # When it may go off, since the thread has had a turn past a limit.
-        self._turn_until = -math.inf
 
     def attach(self, ledger: Ledger, alarm: Alarm) -> None:
         super().attach(ledger, alarm)
-        self._behind = BEHIND + TURN * len(ledger.lanes)
+        self._behind = max(BEHIND, TURN * len(ledger.lanes))
 
     def arm(self, delivery: Delivery) -> None:
         earliest = delivery.due + self._behind
@@ -422,28 +423,26 @@ class SharedWatchdog(Watchdog):
         if not unsettled:
             self._take_back()
             return
-        times = [(max(d.due + self._behind, self._turn_until), d) for d in unsettled]
-        first = min(at for at, _ in times)
+        unsettled.sort(key=_due)
+        first = unsettled[0].due + self._behind
         if not first <= self._kills_at <= first + SLACK:
             self._kill_at(first + SLACK)
         # The one that came last is in flight for longest: until it is settled nothing is to do.
-        before = [each for at, each in times if at <= self._kills_at]
-        self._guarded = max(before, key=lambda each: each.due)
+        before = [each for each in unsettled if each.due + self._behind <= self._kills_at]
+        self._guarded = before[-1]
 
     def _kill_at(self, at: float) -> None:
-        self._kills_at = at
+        # In this order: if a signal's handler of the user's raises in between, it is set again.
         self._deadline.hold(at + self._offset)
+        self._kills_at = at
 
     def _take_back(self) -> None:
-        self._guarded, self._kills_at = None, math.inf
+        self._kills_at = math.inf
         super().settled()
+        self._guarded = None
 
     def _put_off(self, now: float) -> None:
-        self._turn_until = now - self._offset + self._behind
-        if self._kills_at < self._turn_until + SLACK / 2:
-            self._kill_at(self._turn_until + SLACK)
-        # What was in flight may have been settled before the timer was set.
-        self.settled()
+        self._deadline.put_off(now + self._behind)
 
     def _patience(self) -> float:
         # asyncio's loop, which has a thread of its own, is asked by somebody who waits for it.
@@ -451,9 +450,13 @@ class SharedWatchdog(Watchdog):
         return PATIENCE if held else STARVED
 
     def _end_process(self, delivery: Delivery) -> None:
-        # It stays unsettled, so nobody takes the timer back.
-        self._turn_until = monotonic() - self._offset + REPORT
+        # It stays unsettled, so nobody takes the timer back. The loop may set it to go off sooner.
+        self._deadline.put_off(monotonic() + REPORT)
         super()._end_process(delivery)
+
+
+def _due(delivery: Delivery) -> float:
+    return delivery.due
 
 
 def _means(alarm: Alarm, delivery: Delivery) -> bool:

@@ -53,6 +53,17 @@ time.sleep(0.3)
 deadline.let_go()
 time.sleep(0.2)
 """,
+    "put off": """
+deadline.hold(time.monotonic() + 0.2)
+deadline.put_off(time.monotonic() + 60)
+time.sleep(0.4)
+""",
+    "put off, and let go": """
+deadline.hold(time.monotonic() + 0.2)
+deadline.let_go()
+deadline.put_off(time.monotonic() + 0.2)
+time.sleep(0.4)
+""",
     "endless": """
 deadline.hold(float("inf"))
 deadline.hold(float("nan"))
@@ -67,6 +78,17 @@ deadline.hold(time.monotonic() + 0.3)
 deadline.let_go()
 print("idle", flush=True)
 sys.stdin.read()
+"""
+)
+# Stopped past the time of an event, which is answered, or not, when the process goes on.
+STOPPED = (
+    MADE
+    + """
+deadline.hold(time.monotonic() + 0.3)
+print("held", flush=True)
+if sys.stdin.readline() == "answer\\n":
+    deadline.let_go()
+time.sleep(0.5)
 """
 )
 # The timer of an event that was answered long ago rings beside many short ones.
@@ -168,6 +190,45 @@ def test_a_process_that_was_frozen_with_nothing_to_guard_goes_on(compiled: bool)
         process.communicate("")
 
     assert process.returncode == 0
+
+
+@pytest.mark.skipif(not COMPILED, reason="only the compiled part tells late from held")
+@pytest.mark.parametrize(("does", "code"), [("answer", 0), ("go on", -SIGNAL)])
+def test_a_process_that_was_stopped_past_a_deadline_has_the_time_to_answer(
+    does: str, code: int
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", STOPPED.format(compiled=True)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert [process.stdout.readline() for _ in range(2)] == ["made\n", "held\n"]
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(0.6)
+        process.stdin.write(f"{does}\n")
+        process.stdin.flush()
+        process.send_signal(signal.SIGCONT)
+
+        assert process.wait(20) == code
+
+
+@compiled
+def test_a_time_that_is_put_off_ends_the_process_no_sooner(compiled: bool) -> None:
+    held = """
+began = time.monotonic()
+deadline.hold(began + 0.2)
+deadline.put_off(began + 0.5)
+time.sleep(0.4)
+print("told", flush=True)
+time.sleep(10)
+"""
+    code = MADE.format(compiled=compiled) + held
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20)
+
+    assert (done.returncode, done.stdout) == (-SIGNAL, "made\ntold\n")
 
 
 @pytest.mark.skipif(not COMPILED or not which("cc"), reason="only the compiled part has notes")
