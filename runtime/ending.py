@@ -26,13 +26,14 @@ child is stopped: what is answered then must ask for no event, and nobody may ho
 
 Nothing is started on the way to an end, since without memory a thread does not start, and
 `Thread.start` waits for it for ever. The thread that cuts is the watchdog's; the end's limit is a
-timer of the kernel's (`end_within`).
+timer of the kernel's, where there is one (`end_within`).
 """
 
 import math
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from time import monotonic, sleep
 from types import FrameType
@@ -53,6 +54,7 @@ from .kill_timer import KillTimer
 from .lane import Lane
 from .logs import write_raw
 from .ring import Ring
+from .unlisted_thread import start_unlisted_thread
 
 logger = logs.logger("okibi")
 
@@ -260,16 +262,27 @@ def end_within(seconds: float, code: int) -> None:
     Called again, it changes the code only: the end comes no later for it.
 
     The kernel's timer signals the main thread, which says so and exits with the code wherever it
-    is. Where C code holds that, the process is killed TO_SAY_SO later. (On macOS, which has no
-    such timer, nothing ends the process but its platform.)
+    is. Where C code holds that, the process is killed TO_SAY_SO later. Where there is no such
+    timer, as on macOS, a thread waits instead, and C code holds the end.
     """
     ends = not _code
     _code[:] = [code]
-    if ends:
-        _kills.set(seconds + TO_SAY_SO)
-        if _says.make():
+    if _says.make() and _kills.make():
+        # The user's code may block them, as all signals, since another thread waits in sigwait.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (SIGNAL, KILLS))
+        if ends:
             signal.signal(SIGNAL, partial(_end, seconds))
+            _kills.set(seconds + TO_SAY_SO)
             _says.set(seconds)
+    elif ends:
+        # Without memory there may be no thread; the platform ends the process then.
+        with suppress(RuntimeError, MemoryError):
+            start_unlisted_thread(partial(_end_later, seconds))
+
+
+def _end_later(seconds: float) -> None:
+    sleep(seconds)
+    _end(seconds)
 
 
 def _end(seconds: float, *_: object) -> None:

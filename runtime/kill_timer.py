@@ -18,7 +18,8 @@ holds the interpreter. It grants LEAST seconds more, once.
 
 A child process inherits no timer. A program that is executed has the signal's default disposition.
 
-On 64-bit Linux; on another system nothing ends such a process but its platform.
+On 64-bit Linux; on another system nothing ends such a process but its platform. The log says so
+where a Linux has no timer to give.
 """
 
 import faulthandler
@@ -27,7 +28,7 @@ import signal
 from collections.abc import Callable
 from time import monotonic
 
-from .logs import STDERR
+from .logs import STDERR, write_raw
 from .ring import Ring
 
 # Beside the alarm's, and as unlikely to be anybody's; and that of the timer that looks.
@@ -37,6 +38,7 @@ LOOKS = SIGNAL and SIGNAL + 2
 AGAIN = 0.025
 # Seconds by which it may be late: an event's time is known to the millisecond.
 LATE = 0.002
+NO_TIMER = "the kernel gives no timer: C code that holds the interpreter is not ended at a deadline"
 # Seconds that the process has at least: an event that has come too late is told so.
 LEAST = 0.1
 
@@ -98,7 +100,8 @@ class Deadline:
                 self.hold, self.let_go = encoder.hold, encoder.let_go
                 self.put_off = encoder.put_off
                 return
-        self._timer.make()
+        if not self._timer.make() and SIGNAL:
+            write_raw(NO_TIMER)
 
     # -- without the compiled part
 

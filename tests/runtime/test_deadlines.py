@@ -18,7 +18,14 @@ from runtime.ending import STOP_LIMIT
 from runtime.local import Happening, InvokeResult
 from runtime.marshal import COMPILED
 from tests.runtime.held import ALLOWED, CODES, HANDLERS, SLOTS, held
-from tests.runtime.sandbox import WIDE_MARGIN, Running, is_gone, process_of, running, until_idle
+from tests.runtime.sandbox import (
+    WIDE_MARGIN,
+    Running,
+    is_gone,
+    process_of,
+    running,
+    until_idle,
+)
 
 # Since 3.14 a `pass` is an instruction of its own: either line.
 LOOP = "while True:\npass" if sys.version_info >= (3, 14) else "while True:"
@@ -325,6 +332,23 @@ async def test_a_log_without_a_reader_holds_no_start_that_fails() -> None:
     async with process_of("fails_unread.handler", read=False) as (process, _, _):
         with trio.fail_after(STOP_LIMIT + 5):
             assert await process.wait() == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the kernel's timer")
+@pytest.mark.parametrize("behind", ["a mask of all signals", "no timer"])
+async def test_a_thread_of_a_module_that_fails_does_not_hold_the_end(behind: str) -> None:
+    async with process_of("fails_held.handler", BEHIND=behind) as (process, _, said):
+        with trio.move_on_after(STOP_LIMIT + 4):
+            await process.wait()
+        assert process.returncode == 1
+    assert b"the process does not end by itself in 2 s" in b"".join(said)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the kernel's timer")
+async def test_where_there_is_no_timer_the_log_says_what_is_not_ended() -> None:
+    async with running("no_timer.handler") as sandbox:
+        assert await sandbox.ask() == "ok"
+        assert sandbox.said("the kernel gives no timer: C code that holds") == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the kernel's timer")
