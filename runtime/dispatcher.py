@@ -11,7 +11,7 @@ from actors.actor import receiver_of
 from .delivery import Delivery, Outcome, State
 from .failure import platform_error
 from .lane import Lane
-from .ledger import Ledger, hand_off
+from .ledger import HANGS, Ledger, hand_off
 from .logs import log_error
 from .standing import late_at
 
@@ -228,6 +228,8 @@ class Dispatcher(Actor):
         let_go = getattr(worker.process().actor, "let_go", None)
         goes_on = let_go() if let_go is not None else lambda: worker.reason is None
         self.ledger.abandon_worker(worker, goes_on)
+        # If an event waits then, and no worker ends, nothing else may wake this.
+        self.send_after(HANGS, None)
 
     def _at_work(self) -> bool:
         """Whether a living worker is at another delivery: then it may yet become free."""

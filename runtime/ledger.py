@@ -21,8 +21,9 @@ DISPATCHER: Name[Actor] = Name("lambda.dispatcher", Actor)
 # Workers and threads that could not be ended, before the process is worth less than a cold start;
 # for each lane, since all their handlers may hang in the same outage.
 ABANDON_LIMIT = 8
-# Seconds after which an abandoned worker that has not ended is held for one that never will.
-HANGS = 1.0
+# Seconds after which an abandoned worker that has not ended is held for one that never will. Half
+# of Lambda's least time-out: it is known when the next event's worker has to be abandoned, too.
+HANGS = 0.5
 NO_WORKER = "no worker is left: each was abandoned at a deadline, and does not end"
 # Starts of a lane's two actors without an event between, before it is a lane that does not serve;
 # of workers, for each lane, without one that gets ready.
@@ -159,7 +160,8 @@ class Ledger:
             self.fail(f"{what} is one of {count} that do not end in time")
 
     def abandon_worker(self, worker: Ref[Any], goes_on: Callable[[], bool]) -> None:
-        """Count a worker that goes on past its deadline. The process ends if all others hang.
+        """Count a worker that goes on past its deadline. The process ends if all others hang, each
+        abandoned for HANGS seconds.
 
         It ends before the next event is asked for: that would wait for a worker in all its time.
         """
@@ -172,6 +174,8 @@ class Ledger:
     def look_for_workers(self) -> None:
         """An event waits for a worker: the process ends if all of them hang."""
         if self._abandoned_workers and self._hanging() >= self.workers:
+            # Said once.
+            self._abandoned_workers.clear()
             self.fail(NO_WORKER)
 
     def _hanging(self) -> int:
@@ -179,8 +183,8 @@ class Ledger:
         self._abandoned_workers = [
             each for each in self._abandoned_workers if each[0].reason is None
         ]
-        until = trio.current_time() - HANGS
-        return sum(since <= until for _, since in self._abandoned_workers)
+        now = trio.current_time()
+        return sum(since + HANGS <= now for _, since in self._abandoned_workers)
 
     def torn(self, step: str, error: BaseException) -> bool:
         """A step that is whole or not at all was left in its middle, by what no room can have

@@ -18,7 +18,7 @@ from runtime.dispatcher import (
 )
 from runtime.failure import LATE
 from runtime.lane import Lane
-from runtime.ledger import DISPATCHER, Ledger, wake
+from runtime.ledger import DISPATCHER, HANGS, NO_WORKER, Ledger, wake
 from tests.runtime.stage import Inbox, Watched, brought_to, delivery, ledger_of, worker
 from tests.runtime.test_plan import received
 
@@ -204,6 +204,36 @@ async def test_a_late_event_is_answered_and_its_worker_abandoned(
     assert b", in run" in made.outcome.body
     assert not inbox.ref.alive
     assert inbox.ref not in world.ledger.ready
+
+
+class Shielded(Inbox):
+    """A worker that does not end when it is killed, for a while."""
+
+    async def run(self) -> None:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(HANGS + 5)
+
+
+async def test_it_looks_again_when_an_abandoned_worker_has_had_its_time_to_end(
+    world: World, autojump_clock: trio.testing.MockClock
+) -> None:
+    shielded = await start(world.nursery, Shielded)
+    world.ledger.workers = 1
+    world.ledger.worker_ready(shielded)
+    await world.dispatcher()
+    _, made = world.place(delivery(due=trio.current_time() + 1.0))
+    await world.wake()
+    assert made.begin(shielded)
+    await trio.sleep(0.96)
+    await world.wake()
+    world.place(delivery(due=trio.current_time() + 10.0))
+
+    await trio.sleep(HANGS - 0.1)
+    await world.wake()
+    assert world.failures == []
+    await trio.sleep(0.2)
+
+    assert world.failures == [NO_WORKER]
 
 
 @pytest.mark.parametrize("state", [State.SETTLED, State.STAGED, State.ACKED])
