@@ -144,7 +144,7 @@ class Watchdog:
         # The kernel's timer.
         self._deadline = Deadline()
         # The thread's native id, once it runs; the main thread's where none was started.
-        self._thread_id = threading.get_native_id()
+        self._native_id = threading.get_native_id()
         self._runs = Bell()
         self._runs.set()
         # Whether the alarm has been told to ring.
@@ -196,7 +196,7 @@ class Watchdog:
         self._ledger, self._alarm = ledger, alarm
         # It does by now: much has been done since it was started.
         self._runs.wait(math.inf)
-        self._deadline.make(self._thread_id)
+        self._deadline.make(self._native_id)
 
     def initialised(self) -> None:
         """The tree stands: watch its deliveries from now on."""
@@ -236,7 +236,7 @@ class Watchdog:
         # A signal that the main thread blocks, to wait for it, must not end the process here. The
         # mask of the thread that starts this one is not kept: it may block both of okibi's.
         signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals() - {SIGNAL, LOOKS})
-        self._thread_id = threading.get_native_id()
+        self._native_id = threading.get_native_id()
         self._runs.set()
         self._live()
         self._errand()
