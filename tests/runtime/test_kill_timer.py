@@ -11,7 +11,7 @@ from shutil import which
 
 import pytest
 
-from runtime.kill_timer import SIGNAL
+from runtime.kill_timer import SIGNAL, Deadline, KillTimer
 from runtime.marshal import COMPILED
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has it")
@@ -229,6 +229,30 @@ time.sleep(10)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20)
 
     assert (done.returncode, done.stdout) == (-SIGNAL, "made\ntold\n")
+
+
+@pytest.mark.parametrize("comes", [False, True])
+def test_without_the_compiled_part_what_is_done_beside_a_put_off_stands(
+    comes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deadline, set_for = Deadline(), [0.0]
+    began = [time.monotonic()]
+
+    def meanwhile(seconds: float) -> None:
+        if began:
+            # The thread that answers has the interpreter before the kernel is called.
+            began.clear()
+            deadline.let_go()
+            if comes:
+                deadline.hold(time.monotonic() + 20)
+        set_for[0] = seconds
+
+    monkeypatch.setattr(KillTimer, "set", lambda _, seconds: meanwhile(seconds))
+    monkeypatch.setattr(KillTimer, "take_back", lambda _: meanwhile(0.0))
+    deadline._ends_at = time.monotonic() + 1
+    deadline.put_off(time.monotonic() + 2)
+
+    assert set_for == [pytest.approx(20.0 if comes else 0.0, abs=0.5)]
 
 
 @pytest.mark.skipif(not COMPILED or not which("cc"), reason="only the compiled part has notes")
