@@ -78,7 +78,7 @@ async def test_cancelling_the_block_ends_it_so_too() -> None:
 
 
 async def test_at_a_time_out_it_is_asked_first_and_the_next_invoke_starts_anew() -> None:
-    async with opened("extension.leaves", timeout=0.5) as (function, lines):
+    async with opened("extension.leaves", timeout=1) as (function, lines):
         await function.invoke(b"{}")
         result = await function.invoke(event(do="sleep", seconds=100))
 
