@@ -477,6 +477,38 @@ class Drainer(Server):
         await self.sibling.wait()
 
 
+async def test_a_child_may_wait_for_a_sibling_whose_back_off_lasts(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    drainer = Name("drainer", Drainer)
+    drains = Child(partial(Drainer, player("a")), name=drainer)
+    top = await supervise(nursery, Supervision([stage.child("a"), drains], backoff=BACKOFF))
+
+    await drainer.call(Drainer.work)
+
+    assert player("a").process().incarnation == 2
+    assert not drainer.process().waits
+    await stop(top)
+
+
+async def test_a_child_that_waits_for_a_sibling_is_let_go_when_its_supervisor_stops_it(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    drainer = Name("drainer", Drainer)
+    drains = Child(partial(Drainer, player("a")), name=drainer, shutdown=INFINITY)
+    tree = Supervision([stage.child("a"), drains], backoff=Backoff(60.0, 60.0))
+    top = await supervise(nursery, tree)
+    asked = await drainer.request(Drainer.work)
+    await trio.sleep(1)
+
+    await stop(top)
+
+    with pytest.raises(ActorExited) as gone:
+        await asked.result()
+    assert isinstance(gone.value.reason.error, CallCycle)
+    assert trio.current_time() < 2
+
+
 @pytest.mark.parametrize("work", [Drainer.work, Drainer.work_later])
 async def test_a_child_that_is_stopped_does_not_wait_for_one_that_starts_after_it(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock, work: Any
