@@ -150,7 +150,7 @@ def _report_of(
         traceback=_traceback(reason.error, whole=shown["whole"]),
         client=stack_of(client),
         client_name="" if client is None else task_name(client, sender),
-        callers=sum(isinstance(other, Request) and other.wanted for other in others),
+        callers=sum(is_a(other, Request) and other.wanted for other in others),
         unread=len(left),
         log=shown["log"],
     )

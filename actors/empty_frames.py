@@ -19,13 +19,15 @@ from collections.abc import Callable, Iterator
 from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import Any
 
+from .brief import traceback_of
+from .exits import is_a, members_of
+
 # Past what a user's class makes of them: that may raise anything.
 _cause: Callable[[BaseException], BaseException | None] = vars(BaseException)["__cause__"].__get__
 _context: Callable[[BaseException], BaseException | None] = vars(BaseException)[
     "__context__"
 ].__get__
 _traceback: Any = vars(BaseException)["__traceback__"]
-_members: Any = vars(BaseExceptionGroup)["exceptions"].__get__
 _object: Any = vars(AttributeError)["obj"]
 
 
@@ -44,12 +46,11 @@ def empty_frames(crash: BaseException) -> None:
             continue
         found.add(id(error))
         waiting += (_cause(error), _context(error))
-        if issubclass(type(error), BaseExceptionGroup):
-            waiting += _members(error)
-        if issubclass(type(error), AttributeError):
+        waiting += members_of(error)
+        if is_a(error, AttributeError):
             # What lacks the attribute: often the actor itself.
             _object.__set__(error, None)
-        _traceback.__set__(error, _emptied(_traceback.__get__(error), copies))
+        _traceback.__set__(error, _emptied(traceback_of(error), copies))
 
 
 Place = tuple[CodeType, int]

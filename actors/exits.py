@@ -306,7 +306,7 @@ def leaf_in(error: BaseException, kind: type[Leaf]) -> Leaf | None:
         each = waiting.pop()
         if is_a(each, kind):
             return each
-        waiting += reversed(_members(each))
+        waiting += reversed(members_of(each))
     return None
 
 
@@ -332,7 +332,7 @@ def uncancelled(error: BaseException) -> BaseException | None:
         return BaseExceptionGroup.split(group, trio.Cancelled)[1]
     except BaseException:
         # One in it is of a class of the user's that cannot be made anew.
-        rest = [left for each in _members(group) if (left := uncancelled(each)) is not None]
+        rest = [left for each in members_of(group) if (left := uncancelled(each)) is not None]
         if not rest:
             return None
         message: str = _MESSAGE.__get__(group)
@@ -341,13 +341,13 @@ def uncancelled(error: BaseException) -> BaseException | None:
 
 def _alone(error: BaseException) -> BaseException:
     """The exception a nursery has wrapped, when it is the only one."""
-    while len(members := _members(error)) == 1:
+    while len(members := members_of(error)) == 1:
         error = members[0]
     return error
 
 
-def _members(error: BaseException) -> tuple[BaseException, ...]:
-    """Those of a group, past a class of the user's; none of what is no group."""
+def members_of(error: BaseException) -> tuple[BaseException, ...]:
+    """The exceptions in a group, whatever its class does; empty if `error` is no group."""
     members: tuple[BaseException, ...] = ()
     if is_a(error, BaseExceptionGroup):
         members = _EXCEPTIONS.__get__(error)

@@ -45,7 +45,7 @@ from .brief import (
     said,
     shape,
 )
-from .exits import NOTHING, ExitReason, Redacted
+from .exits import NOTHING, ExitReason, Redacted, is_a
 from .request import Request
 from .secret import HIDDEN, Parameters, is_secret_name, parameters_of, secret_fields
 
@@ -236,7 +236,7 @@ class _Texts:
         # By id, for all that `format_status` could move to another place: whether it is secret.
         self._known: dict[int, bool] = {}
         self._know((value, self._is_secret(name)) for name, value in given.state.items())
-        if isinstance(given.message, Request):
+        if is_a(given.message, Request):
             self._know((value, secret) for _, value, secret in self._arguments(given.message))
         else:
             self._know([(given.message, False)])
@@ -271,8 +271,11 @@ class _Texts:
         """What is handled: of a call or a cast the method, and what it is given."""
         if message is None:
             return ""
-        if not isinstance(message, Request):
-            return self.value(message, given)
+        if is_a(message, Request):
+            return self._request(message)
+        return self.value(message, given)
+
+    def _request(self, message: Request) -> str:
         # Where the method is not known, as of a task, no name says what is secret.
         known = parameters_of(self._kind, message.method) is not None
         text_of = self._text_of if known else shape

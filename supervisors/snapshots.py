@@ -21,6 +21,7 @@ import trio
 
 from actors import Actor, Address, Ref
 from actors.brief import misplaced
+from actors.exits import is_a
 from actors.process import CURRENT, Phase, Process
 from actors.request import Request
 
@@ -184,7 +185,7 @@ def _callers(process: Process) -> int:
     queued = (*tuple(mailbox.data), *tuple((mailbox._senders or {}).values()))
     waiting = (process.current, *tuple(process.deferred or ()), *queued)
     # Each once: the reply to what it is at may have been put off already.
-    requests = {message for message in waiting if isinstance(message, Request)}
+    requests = {message for message in waiting if is_a(message, Request)}
     return sum(request.waited_for for request in requests)
 
 

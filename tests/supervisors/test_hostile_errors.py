@@ -159,6 +159,28 @@ async def test_a_message_whose_class_cannot_be_asked_for_is_handled(
     assert isinstance(reason.error, ValueError)
 
 
+async def test_a_message_whose_class_cannot_be_asked_for_may_wait_unread(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Slow(Server):
+        async def fail(self) -> None:
+            await trio.sleep(1)
+            raise ValueError("late")
+
+    slow = Name("slow", Slow)
+    async with trio.open_nursery() as nursery:
+        top = await supervise(nursery, Supervision([Child(Slow, name=slow)]), path="/top")
+        await slow.cast(Slow.fail)
+        await slow.send(Lazy())
+        await trio.sleep(0.5)
+        assert snapshot(top).children[0].path == "/top/slow"
+        await trio.sleep(1)
+        top.stop()
+
+    assert "while handling fail(), with 1 message unread" in caplog.text
+    assert "its crash report failed" not in caplog.text
+
+
 @KINDS
 async def test_an_init_that_raises_a_hostile_exception_is_a_failed_start(kind: str) -> None:
     class Unready(Server):
