@@ -74,17 +74,16 @@ class Actor:
         """
 
     def format_status(self, status: "Status") -> "Status":
-        """Hide what nobody is to read (OTP: `format_status/1`); this one changes nothing.
+        """Redact what okibi shows of this actor (OTP: `format_status/1`). The default: nothing.
 
-        Whatever is shown of an actor was given to this method first: in crash reports, traces,
-        logs of events, snapshots, and `debug.get_status`. It is given what is to be shown, and
-        returns what may be (`attrs.evolve`); room `status` has an example. Not `async`, and it
-        changes nothing in the actor: it is called at any moment, also from other tasks.
+        okibi calls it before each crash report, trace, log of events, snapshot and
+        `debug.get_status`. Return a changed copy (`attrs.evolve`); module `status` has an example.
+        The method is not `async` and must not change the actor: okibi calls it at any moment, also
+        from other tasks.
 
-        If it changes the reason of a crash, the change is what others are told: callers by
-        ActorExited, monitors by Down, the supervisor and the nursery. They get a `Redacted` in
-        place of the exception. (OTP tells others the reason as it is.) If it raises, they are told
-        the type of the exception.
+        If it changes the reason of a crash, callers, monitors, the supervisor and the nursery get
+        the changed reason, with a `Redacted` in place of the exception. (OTP passes the reason on
+        unchanged.) If it raises, they get only the type of the exception.
 
         Args:
             status: `state`, `message`, `reply`, `reason` and `log`. A field that an attrs class

@@ -1,10 +1,10 @@
-"""Who calls, where no actor does: a task of trio's, which can be monitored as an actor can.
+"""A calling task outside any actor, which can be monitored as an actor can.
 
-trio tells of a task's end through an Instrument. One is added to the run while somebody monitors a
-task, and removed with the last monitor, so a run in which nobody does pays nothing. Why a task has
-ended, trio does not tell.
+A trio Instrument reports the end of a task. okibi adds one to the run with the first monitor of a
+task and removes it with the last, so a run without such monitors pays nothing. trio does not report
+why a task ended.
 
-Imported when it is first asked for (`Server.caller`), as a start does not need it.
+`Server.caller` imports this module at its first use: a start does not need it.
 """
 
 import inspect
@@ -85,7 +85,7 @@ class TaskMonitor(Monitor):
 
 
 class Ends(trio.abc.Instrument):
-    """Who is told of the end of which task, in one run."""
+    """The monitors of each watched task, in one run."""
 
     def __init__(self) -> None:
         self.watched: dict[Task | None, dict[TaskMonitor, None]] = {}

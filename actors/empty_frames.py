@@ -4,10 +4,10 @@ Each entry of a traceback holds the frame of a function, and the frame holds its
 the actor with all of its state, and its process, whose reason holds the exception again. A Ref of
 the dead actor would keep all that, and without a Ref it would wait for the garbage collector.
 
-So each entry of a crash that has been reported is replaced by one with an empty frame. File, line
-and function stay; only the columns (`^^^^`) are gone when it is formatted again. Whoever captures
-locals (Sentry) finds them while the report is logged, and no more in the `__cause__` of an
-ActorExited: another actor's locals may be secrets.
+So this module replaces each entry of a reported crash by one with an empty frame. File, line and
+function stay; a later format lacks only the columns (`^^^^`). Sentry finds the locals while the
+report is logged, but not in the `__cause__` of an ActorExited: another actor's locals may be
+secrets.
 
 Rejected: `frame.clear()`. Before Python 3.13 it closes a coroutine that is suspended, such as that
 of a task which has caught the exception and lives on; and it leaves a frame its function, with all

@@ -168,10 +168,10 @@ class _Late(Exception):
 class ActorExited(_Late):
     """The actor one spoke to has ended, or ended before it answered (OTP: `gen_server:call`).
 
-    The exception that crashed it, if any, is this one's `__cause__`; Redacted, if the actor's
-    `format_status` has changed the reason. The frames of its traceback have no locals any more
-    (module `empty_frames`). The text names the method that was asked for, never what it was given:
-    whoever lets this exception pass tells it to the invoker.
+    Its `__cause__` is the exception that crashed the actor, or a Redacted if the actor's
+    `format_status` changed the reason. The frames in the traceback of the cause have no locals
+    (module `empty_frames`). The text names the method and never its arguments, because a handler
+    that does not catch this exception sends the text to the invoker.
 
     Attributes:
         path: the address it was spoken to by.

@@ -22,7 +22,7 @@ class Down:
     """The one message that a monitor brings.
 
     Attributes:
-        path: who ended; the name itself when nobody bore it; what trio calls a CallingTask.
+        path: the actor's path; the key of a name that no actor had; the name of a CallingTask.
         reason: why.
         monitor: which of one's monitors this is.
         ref: the incarnation that ended; None when there was none, and of a CallingTask.
