@@ -18,7 +18,7 @@ from collections.abc import Callable
 from sys import getrecursionlimit, setrecursionlimit
 from typing import TypeVar
 
-from .unneeded import is_glibc
+from .libc import is_glibc
 
 Value = TypeVar("Value")
 Made = TypeVar("Made")

@@ -24,18 +24,16 @@ are `typing`'s own. Imported here, okibi's copy would be the one that the user's
 new the copy is that the user bundles. So msgspec is imported without it.
 """
 
-import errno
-import os
 import sys
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Iterable
 from functools import partial
 from types import ModuleType
 from typing import Any
 
+from .libc import Find, find_in_glibc, find_in_musl, is_glibc, is_musl
+
 UNNEEDED = ("hmac", "idna", "locale", "shutil", "ssl", "tempfile")
-Find = Callable[[str], str | None]
 
 
 def import_trio() -> None:
@@ -138,36 +136,3 @@ class StandIn(ModuleType):
         """Let the next `import` find the module itself."""
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
-
-
-def is_glibc() -> bool:
-    """Whether the C library is GNU's; musl knows the name and gives an error, EINVAL."""
-    with suppress(AttributeError, ValueError, OSError):
-        return (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")
-    return False
-
-
-def is_musl() -> bool:
-    """Whether the C library is musl."""
-    try:
-        os.confstr("CS_GNU_LIBC_VERSION")
-    except OSError as error:
-        return sys.platform == "linux" and error.errno == errno.EINVAL
-    except (AttributeError, ValueError):
-        pass
-    return False
-
-
-def find_in_glibc(find: Find, name: str) -> str | None:
-    """What ctypes finds, with one answer known.
-
-    Args:
-        find: `ctypes.util.find_library`.
-        name: of a library, without `lib` and suffix.
-    """
-    return "libpthread.so.0" if name == "pthread" else find(name)
-
-
-def find_in_musl(find: Find, name: str) -> str | None:
-    """The same in musl, where threads have no library of their own."""
-    return None if name == "pthread" else find(name)

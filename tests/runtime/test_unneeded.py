@@ -2,10 +2,8 @@
 
 import ctypes.util
 import json
-import platform
 import subprocess
 import sys
-from errno import EINVAL, EPERM
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -13,15 +11,8 @@ from unittest.mock import patch
 import pytest
 
 from runtime import unneeded
-from runtime.unneeded import (
-    StandIn,
-    find_in_glibc,
-    find_in_musl,
-    import_trio,
-    import_without,
-    is_glibc,
-    is_musl,
-)
+from runtime.libc import is_glibc
+from runtime.unneeded import StandIn, import_trio, import_without
 
 AS_A_START = """
 import json, sys
@@ -216,38 +207,6 @@ def test_it_does_not_take_another_s_place_away(modules: Path) -> None:
 # -- the C library
 
 
-def test_the_c_library_is_known_as_the_platform_has_it() -> None:
-    assert is_glibc() == (platform.libc_ver()[0] == "glibc")
-
-
-@pytest.mark.parametrize(
-    "answer",
-    ["", None, ValueError("of macOS"), OSError(EINVAL, "of musl"), AttributeError("of Windows")],
-)
-def test_where_no_version_of_glibc_is_told_it_is_another(
-    answer: str | Exception | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def confstr(_: str) -> str | None:
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    monkeypatch.setattr("os.confstr", confstr)
-
-    assert not is_glibc()
-
-
-@pytest.mark.skipif(not is_glibc(), reason="another C library")
-def test_the_known_answer_is_the_one_that_ctypes_finds() -> None:
-    find = ctypes.util.find_library
-
-    assert find_in_glibc(find, "pthread") == find("pthread")
-
-
-def test_of_other_libraries_ctypes_is_asked() -> None:
-    assert find_in_glibc(lambda name: f"found {name}", "pthread_other") == "found pthread_other"
-
-
 MUSL = """
 import errno, os
 def musl_s(_):
@@ -262,36 +221,6 @@ def test_a_start_by_musl_starts_no_process_to_find_what_is_not_there() -> None:
 
     assert processes == []
     assert not {"shutil", "tempfile"} & set(modules)
-
-
-@pytest.mark.parametrize(
-    ("answer", "system", "expected"),
-    [
-        (OSError(EINVAL, "of musl"), "linux", True),
-        (OSError(EINVAL, "of another"), "darwin", False),
-        (OSError(EPERM, "of another"), "linux", False),
-        (ValueError("of macOS"), "darwin", False),
-        (AttributeError("of Windows"), "win32", False),
-        ("glibc 2.41", "linux", False),
-    ],
-)
-def test_it_is_musl_that_knows_the_name_and_has_no_answer(
-    answer: str | Exception, system: str, expected: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def confstr(_: str) -> str:
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    monkeypatch.setattr("os.confstr", confstr)
-    monkeypatch.setattr("sys.platform", system)
-
-    assert is_musl() is expected
-
-
-def test_in_musl_threads_have_no_library_and_for_others_ctypes_is_asked() -> None:
-    assert find_in_musl(lambda name: f"found {name}", "pthread") is None
-    assert find_in_musl(lambda name: f"found {name}", "m") == "found m"
 
 
 @pytest.mark.parametrize("glibc", [True, False])
