@@ -22,12 +22,12 @@ the right to settle is a token taken with a single atomic operation.
 
 import enum
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from actors import Ref
 
+from .outcome import Outcome
 from .stream import Stream
-from .wire import JSON
 
 
 class State(enum.IntEnum):
@@ -80,22 +80,6 @@ def _moves(move: Move) -> dict[State, State]:
 _ASSIGN, _RETURN, _BEGIN = _moves(Move.ASSIGN), _moves(Move.RETURN), _moves(Move.BEGIN)
 _STREAM, _SETTLE = _moves(Move.STREAM), _moves(Move.SETTLE)
 _STAGE, _UNSTAGE, _ACK = _moves(Move.STAGE), _moves(Move.UNSTAGE), _moves(Move.ACK)
-
-
-class Outcome(NamedTuple):
-    """What an invocation ended with, ready for the wire.
-
-    Args:
-        body: the encoded result, or the error as JSON.
-        content_type: of a result.
-        error_type: set for an error: the `Lambda-Runtime-Function-Error-Type`.
-        cause: an error's X-Ray cause in one line, empty for none.
-    """
-
-    body: bytes
-    content_type: bytes = JSON
-    error_type: str | None = None
-    cause: bytes = b""
 
 
 class Delivery:

@@ -8,11 +8,12 @@ import trio
 from actors import Actor, Down, Ref, logs
 from actors.actor import receiver_of
 
-from .delivery import Delivery, Outcome, State
+from .delivery import Delivery, State
 from .failure import platform_error
 from .lane import Lane
 from .ledger import HANGS, Ledger, hand_off
 from .logs import log_error
+from .outcome import Outcome
 from .standing import late_at
 
 logger = logs.logger("okibi")

@@ -23,8 +23,8 @@ from actors.exits import is_a, leaf_in
 from actors.frames import Frames
 
 from .chain import Related, behind
-from .delivery import Outcome
 from .installed import PACKAGES, is_installed
+from .outcome import Outcome
 
 F = TypeVar("F", bound=Callable[..., object])
 # Of an error, for its X-Ray cause: type, message, frames.

@@ -37,9 +37,10 @@ import trio
 from actors import Actor, Address, Name, Ref
 
 from .allocator import keep_what_is_freed
-from .delivery import Delivery, Outcome, State
+from .delivery import Delivery, State
 from .failure import platform_error
 from .loss import Loss, Owed, loss_of
+from .outcome import Outcome
 from .stream import Stream
 from .transport import Transport
 from .wire import (

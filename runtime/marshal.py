@@ -31,8 +31,9 @@ from typing import Any, get_origin
 
 import msgspec
 
-from .delivery import Delivery, Outcome
+from .delivery import Delivery
 from .depth import DEEPEST, UNBOUNDED, bounded
+from .outcome import Outcome
 from .wire import JSON
 
 _encoder = msgspec.json.Encoder()

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from socket import AF_INET, SOCK_STREAM, socket
 from time import monotonic
 
-from .delivery import Delivery, Outcome
+from .delivery import Delivery
 from .failure import TYPE_LIMIT, InitError, error_json
+from .outcome import Outcome
 from .wire import Answer, AnswerParser, WireError, echo_of, error_head, segment
 
 TIMEOUT = 2.0

@@ -36,10 +36,11 @@ import trio
 from actors.brief import misplaced
 from actors.signatures import bind
 
-from .delivery import Delivery, Outcome, State
+from .delivery import Delivery, State
 from .lane import Lane
 from .ledger import give_turn, wake
 from .marshal import exactly
+from .outcome import Outcome
 from .stream import RESPONSE, Stream
 from .wire import HTTP_INTEGRATION, OCTETS, PRELUDE_END, chunk, header_value
 

@@ -26,7 +26,7 @@ from actors import Address, NoProcess, Ref
 from actors.frames import Frames, frames_of, line_of
 from actors.process import Process
 
-from .delivery import Delivery, Outcome, State
+from .delivery import Delivery, State
 from .failure import (
     LATE,
     DeadlineExceeded,
@@ -39,6 +39,7 @@ from .failure import (
     is_users_own,
     x_ray_cause,
 )
+from .outcome import Outcome
 
 T = TypeVar("T")
 

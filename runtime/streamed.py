@@ -24,12 +24,13 @@ from actors.hooks import awaited
 
 from . import trailers as trailers  # for the lane, so that no deadline waits for its import
 from .context import Context
-from .delivery import Delivery, Outcome
+from .delivery import Delivery
 from .failure import calls_handler, platform_error
 from .forks import end_child
 from .handler import Abandon, Handler, Instance, Plain, is_handler, takes_response
 from .lane import Lane
 from .marshal import Streams
+from .outcome import Outcome
 from .response import Item, Response
 
 if TYPE_CHECKING:

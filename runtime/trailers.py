@@ -5,8 +5,8 @@ Imported when the first one ends.
 
 from typing import Any
 
-from .delivery import Outcome
 from .failure import decoded, encoded
+from .outcome import Outcome
 from .wire import last_chunk
 
 # Go's HTTP server, and so the Runtime API, reads the trailers into a buffer of 4096 bytes and

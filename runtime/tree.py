@@ -35,7 +35,6 @@ from supervisors import Backoff, Child, Restart, Supervision
 
 from .alarm import Alarm
 from .busy_wait import BusyWait
-from .delivery import Outcome
 from .dispatcher import Dispatcher
 from .extension import Extension, Registration
 from .function import Function
@@ -43,6 +42,7 @@ from .handler import Awaited, Instance, Plain, event_type, is_async, is_handler,
 from .lane import Lane
 from .ledger import DISPATCHER, Ledger
 from .marshal import decoder_for, escaped_outcome_of, outcome_of, unescaped_outcome_of
+from .outcome import Outcome
 from .poller import Poller
 from .responder import Responder
 from .settings import Settings

@@ -21,7 +21,7 @@ from actors.start import START_TIMEOUT
 from .alarm import handles
 from .context import Context, check_context
 from .current import enter, leave_behind
-from .delivery import Delivery, Outcome
+from .delivery import Delivery
 from .failure import (
     DeadlineExceeded,
     Stopped,
@@ -42,6 +42,7 @@ from .marshal import (
     event_of,
     outcome_of,
 )
+from .outcome import Outcome
 from .scopes import move_deadline, rang, stands_in
 from .settings import Settings
 from .standing import late_by

@@ -24,10 +24,10 @@ import trio
 
 from runtime.busy_wait import BusyWait
 from runtime.context import Context
-from runtime.delivery import Outcome
 from runtime.lane import Lane
 from runtime.local.requests import RequestReader
 from runtime.loss import Owed
+from runtime.outcome import Outcome
 from runtime.poller import Poller
 from runtime.transport import Transport
 from runtime.wire import AnswerParser, WireError

@@ -5,9 +5,10 @@ import time
 
 import attrs
 
-from runtime.delivery import Delivery, Outcome
+from runtime.delivery import Delivery
 from runtime.failure import platform_error
 from runtime.lane import Lane
+from runtime.outcome import Outcome
 from runtime.stream import Stream
 from runtime.wire import Answer, chunk, next_request
 from tests.runtime.stage import worker

@@ -13,12 +13,13 @@ from trio.testing import wait_all_tasks_blocked
 from actors import Name, Ref, start
 from runtime.busy_wait import BusyWait
 from runtime.context import Context
-from runtime.delivery import Delivery, Outcome
+from runtime.delivery import Delivery
 from runtime.dispatcher import Dispatcher
 from runtime.handler import Awaited
 from runtime.lane import Lane
 from runtime.ledger import DISPATCHER, Ledger
 from runtime.marshal import decoder_for
+from runtime.outcome import Outcome
 from runtime.poller import Poller
 from runtime.responder import Responder
 from runtime.transport import Transport

@@ -16,9 +16,10 @@ import trio
 from actors import KILLED, Actor, Ref
 from actors.mailbox import DEFAULT_POLICY, Mailbox
 from actors.process import Phase, Process
-from runtime.delivery import Delivery, Outcome, State
+from runtime.delivery import Delivery, State
 from runtime.lane import Lane
 from runtime.ledger import Ledger
+from runtime.outcome import Outcome
 from runtime.settings import Settings
 from runtime.stream import Stream
 from runtime.unlisted_thread import start_unlisted_thread

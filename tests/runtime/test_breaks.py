@@ -2,9 +2,10 @@
 
 import pytest
 
-from runtime.delivery import Delivery, Outcome, State
+from runtime.delivery import Delivery, State
 from runtime.lane import ANSWER_LIMIT, Lane
 from runtime.loss import Loss, Owed
+from runtime.outcome import Outcome
 from runtime.wire import Answer
 from tests.runtime.lanes import (
     ME,

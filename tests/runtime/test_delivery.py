@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from runtime.delivery import MOVES, Delivery, Move, Outcome, State
+from runtime.delivery import MOVES, Delivery, Move, State
+from runtime.outcome import Outcome
 from runtime.stream import Stream
 from tests.runtime.stage import brought_to, delivery, worker
 

@@ -9,7 +9,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from actors import start
-from runtime.delivery import Delivery, Outcome, State
+from runtime.delivery import Delivery, State
 from runtime.dispatcher import (
     Assign,
     Dispatcher,
@@ -19,6 +19,7 @@ from runtime.dispatcher import (
 from runtime.failure import LATE
 from runtime.lane import Lane
 from runtime.ledger import DISPATCHER, HANGS, NO_WORKER, Ledger, wake
+from runtime.outcome import Outcome
 from tests.runtime.stage import Inbox, Watched, brought_to, delivery, ledger_of, worker
 from tests.runtime.test_plan import received
 

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime import official
-from runtime.delivery import Outcome
 from runtime.marshal import MarshalError, _left, _plainly
+from runtime.outcome import Outcome
 from tests.runtime.encoders import ODD, ROOT, compare, made, watched
 
 Encode = Callable[[object], bytes | None]

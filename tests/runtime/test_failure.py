@@ -15,7 +15,6 @@ import pytest
 import trio
 
 from runtime.alarm import Alarm
-from runtime.delivery import Outcome
 from runtime.failure import (
     BODY_LIMIT,
     CAUSE_LIMIT,
@@ -30,6 +29,7 @@ from runtime.failure import (
     is_users,
     platform_error,
 )
+from runtime.outcome import Outcome
 from tests.runtime.sandbox import ROOT
 from tests.runtime.stage import another_json
 

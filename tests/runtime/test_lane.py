@@ -9,9 +9,10 @@ import trio
 
 from runtime import lane as room
 from runtime import trailers
-from runtime.delivery import Outcome, State
+from runtime.delivery import State
 from runtime.lane import ANSWER_LIMIT, Lane
 from runtime.loss import Owed
+from runtime.outcome import Outcome
 from runtime.wire import Answer, WireError
 from tests.runtime.lanes import (
     HOST,
@@ -31,7 +32,7 @@ from tests.runtime.lanes import (
 # Of memory the process has what it has: each block of 1 KB and more that there may be is taken.
 FULL = """
 import resource, trio
-from runtime.delivery import Outcome
+from runtime.outcome import Outcome
 from tests.runtime.lanes import lane_of, settled, streaming, write
 
 async def main():

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.delivery import Outcome
 from runtime.marshal import (
     MarshalError,
     Streams,
@@ -24,6 +23,7 @@ from runtime.marshal import (
     outcome_of,
     unescaped_outcome_of,
 )
+from runtime.outcome import Outcome
 from tests.runtime.stage import delivery
 
 

@@ -19,7 +19,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runtime import official
-from runtime.delivery import Outcome
 from runtime.marshal import (
     LONG,
     MarshalError,
@@ -27,6 +26,7 @@ from runtime.marshal import (
     outcome_of,
     unescaped_outcome_of,
 )
+from runtime.outcome import Outcome
 
 Say = Callable[[Any], Outcome]
 Theirs = Callable[[object], bytes]

@@ -12,7 +12,7 @@ import trio
 
 from runtime import ring as ring_room
 from runtime.alarm import Alarm
-from runtime.delivery import Outcome
+from runtime.outcome import Outcome
 from runtime.ring import Ring
 from runtime.watchdog import Watchdog
 from tests.runtime.stage import delivery, ledger_of

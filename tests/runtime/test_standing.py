@@ -14,8 +14,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors import Actor, start
 from runtime.alarm import Alarm, _raised_in
-from runtime.delivery import Outcome
 from runtime.failure import LATE, DeadlineExceeded
+from runtime.outcome import Outcome
 from runtime.standing import (
     UNKNOWN,
     Elsewhere,

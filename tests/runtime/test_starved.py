@@ -7,7 +7,8 @@ import trio
 
 from runtime import watchdog as watchdog_room
 from runtime.alarm import Alarm
-from runtime.delivery import Delivery, Outcome
+from runtime.delivery import Delivery
+from runtime.outcome import Outcome
 from runtime.watchdog import SharedWatchdog, Watchdog
 from tests.runtime.stage import delivery, ledger_of
 

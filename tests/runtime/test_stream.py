@@ -4,9 +4,10 @@ from itertools import pairwise
 
 import pytest
 
-from runtime.delivery import Outcome, State
+from runtime.delivery import State
 from runtime.lane import JOIN_LIMIT
 from runtime.loss import Loss, Owed
+from runtime.outcome import Outcome
 from runtime.stream import Stream
 from runtime.wire import chunk, last_chunk
 from tests.runtime.lanes import (

@@ -2,9 +2,10 @@
 
 import pytest
 
-from runtime.delivery import Outcome, State
+from runtime.delivery import State
 from runtime.lane import JOIN_LIMIT
 from runtime.loss import Loss, Owed
+from runtime.outcome import Outcome
 from runtime.wire import chunk
 from tests.runtime.lanes import (
     GOOD,

@@ -13,8 +13,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors import Actor, Ref, Server, start
 from runtime import SANDBOX, Thawed
-from runtime.delivery import Outcome
 from runtime.ledger import Ledger
+from runtime.outcome import Outcome
 from runtime.thaw import LEAST, LOOK_EVERY, Clock, SandboxMonitor, freezes
 from tests.runtime.sandbox import Running, running
 from tests.runtime.stage import delivery, ledger_of

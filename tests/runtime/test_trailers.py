@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from runtime.delivery import Outcome
 from runtime.failure import error_json, platform_error
+from runtime.outcome import Outcome
 from runtime.trailers import TRAILERS_LIMIT, end_of_stream
 from tests.runtime.stage import another_json
 

@@ -12,12 +12,13 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from actors import Name, NoProcess, start
 from actors.loop import CONTEXT
 from runtime.context import Context
-from runtime.delivery import Delivery, Outcome, State
+from runtime.delivery import Delivery, State
 from runtime.dispatcher import Dispatcher
 from runtime.handler import Awaited, event_type
 from runtime.lane import ANSWER_LIMIT, Lane
 from runtime.ledger import ABANDON_LIMIT, DISPATCHER, give_turn
 from runtime.marshal import decoder_for
+from runtime.outcome import Outcome
 from runtime.worker import Worker
 from supervisors import Child, Supervision, supervise
 from tests.runtime.played import ACCEPTED, NEXT, event, world

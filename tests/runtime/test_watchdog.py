@@ -18,8 +18,9 @@ import trio
 from actors import KILLED, ActorExited
 from runtime import watchdog as watchdog_room
 from runtime.alarm import Alarm
-from runtime.delivery import Delivery, Outcome, State
+from runtime.delivery import Delivery, State
 from runtime.ledger import Ledger
+from runtime.outcome import Outcome
 from runtime.unlisted_thread import start_unlisted_thread
 from runtime.watchdog import BEHIND, REPORT, SLACK, TURN, Bell, SharedWatchdog, Watchdog
 from tests.runtime.stage import brought_to, delivery, ends_of_threads, ledger_of

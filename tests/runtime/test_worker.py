@@ -11,8 +11,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors import ExitReason, StartError
 from runtime.context import Context
-from runtime.delivery import Outcome, State
+from runtime.delivery import State
 from runtime.handler import Awaited, Instance
+from runtime.outcome import Outcome
 from runtime.worker import REPLACED_GRACE, Worker
 from tests.runtime.played import ACCEPTED, World, event, world
 from tests.runtime.player import LOG, Event, Player, answer, bench, fresh
