@@ -10,8 +10,9 @@ from actors.actor import receiver_of
 
 from .delivery import Delivery, State
 from .failure import platform_error
+from .handover import hand_off
 from .lane import Lane
-from .ledger import HANGS, Ledger, hand_off
+from .ledger import HANGS, Ledger
 from .logs import log_error
 from .outcome import Outcome
 from .standing import late_at

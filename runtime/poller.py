@@ -9,8 +9,9 @@ from trio.lowlevel import checkpoint
 from actors import Actor, logs
 
 from .busy_wait import BusyWait
+from .handover import wake
 from .lane import Lane
-from .ledger import Ledger, wake
+from .ledger import Ledger
 from .loss import Loss, Owed
 from .transport import Connect, Transport
 from .wire import Answer, WireError

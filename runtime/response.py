@@ -37,8 +37,8 @@ from actors.brief import misplaced
 from actors.signatures import bind
 
 from .delivery import Delivery, State
+from .handover import give_turn, wake
 from .lane import Lane
-from .ledger import give_turn, wake
 from .marshal import exactly
 from .outcome import Outcome
 from .stream import RESPONSE, Stream

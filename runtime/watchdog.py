@@ -58,8 +58,9 @@ from actors.process import Process
 from .alarm import Alarm
 from .delivery import Delivery, State
 from .failure import is_users
+from .handover import wake
 from .kill_timer import LOOKS, SIGNAL, Deadline
-from .ledger import DISPATCHER, Ledger, wake
+from .ledger import DISPATCHER, Ledger
 from .logs import write_raw
 from .report import report_invocation_error
 from .slow_import import SlowImport, began, stacks

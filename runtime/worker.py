@@ -31,8 +31,9 @@ from .failure import (
     platform_error,
 )
 from .handler import Instance, is_awaitable
+from .handover import wake
 from .lane import Lane
-from .ledger import Ledger, wake
+from .ledger import Ledger
 from .logs import flush, log_error
 from .marshal import (
     LambdaContextUnmarshalError,

@@ -30,7 +30,8 @@ from actors.process import Phase, Process
 from runtime.context import Context
 from runtime.delivery import Delivery
 from runtime.extension import NAME, Registration
-from runtime.ledger import DISPATCHER, wake
+from runtime.handover import wake
+from runtime.ledger import DISPATCHER
 from runtime.local.connection import Connection
 from runtime.local.exchange import Exchange
 from runtime.local.journal import Journal

@@ -17,8 +17,9 @@ from runtime.dispatcher import (
     plan,
 )
 from runtime.failure import LATE
+from runtime.handover import wake
 from runtime.lane import Lane
-from runtime.ledger import DISPATCHER, HANGS, NO_WORKER, Ledger, wake
+from runtime.ledger import DISPATCHER, HANGS, NO_WORKER, Ledger
 from runtime.outcome import Outcome
 from tests.runtime.stage import Inbox, Watched, brought_to, delivery, ledger_of, worker
 from tests.runtime.test_plan import received

@@ -4,8 +4,9 @@ import pytest
 import trio
 
 from actors import Actor, Name
+from runtime.handover import wake
 from runtime.lane import Lane
-from runtime.ledger import ABANDON_LIMIT, HANGS, STARTS_LIMIT, Ledger, wake
+from runtime.ledger import ABANDON_LIMIT, HANGS, STARTS_LIMIT, Ledger
 from tests.runtime.lanes import Wire
 from tests.runtime.stage import worker
 from tests.runtime.world import Nobody

@@ -24,8 +24,9 @@ from runtime.context import Context
 from runtime.delivery import State
 from runtime.function import Function
 from runtime.handler import Handler
+from runtime.handover import wake
 from runtime.lane import Lane
-from runtime.ledger import DISPATCHER, Ledger, wake
+from runtime.ledger import DISPATCHER, Ledger
 from runtime.poller import Poller
 from runtime.response import Item
 from runtime.settings import Settings

@@ -15,8 +15,9 @@ from runtime.context import Context
 from runtime.delivery import Delivery, State
 from runtime.dispatcher import Dispatcher
 from runtime.handler import Awaited, event_type
+from runtime.handover import give_turn
 from runtime.lane import ANSWER_LIMIT, Lane
-from runtime.ledger import ABANDON_LIMIT, DISPATCHER, give_turn
+from runtime.ledger import ABANDON_LIMIT, DISPATCHER
 from runtime.marshal import decoder_for
 from runtime.outcome import Outcome
 from runtime.worker import Worker
