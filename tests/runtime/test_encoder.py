@@ -96,7 +96,7 @@ LEFT: list[Any] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", LEFT, ids=repr)
+@pytest.mark.parametrize("value", LEFT, ids=lambda value: repr(value).partition(" at 0x")[0])
 def test_what_it_does_not_know_by_heart_is_left_however_deep_it_lies(
     encode: Encode, value: object
 ) -> None:

@@ -72,6 +72,12 @@ class GivesOne(Handler[int]):
         return count(event, context)
 
 
+def name_of(kind: Any) -> str:
+    if isinstance(kind, partial):
+        return f"partial-{kind.func.__name__}"
+    return str(getattr(kind, "__name__", type(kind).__name__))
+
+
 KINDS = [
     count,
     count_plainly,
@@ -88,7 +94,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize("lanes", [1, 2])
-@pytest.mark.parametrize("handler", KINDS, ids=lambda kind: getattr(kind, "__name__", str(kind)))
+@pytest.mark.parametrize("handler", KINDS, ids=name_of)
 async def test_whatever_yields_or_writes_streams(handler: Any, lanes: int) -> None:
     async with serving(handler, lanes=lanes) as stage:
         await stage.give(4)
@@ -99,7 +105,7 @@ async def test_whatever_yields_or_writes_streams(handler: Any, lanes: int) -> No
         assert stage.lane.delivery is None
 
 
-@pytest.mark.parametrize("handler", KINDS, ids=lambda kind: getattr(kind, "__name__", str(kind)))
+@pytest.mark.parametrize("handler", KINDS, ids=name_of)
 async def test_what_yields_nothing_is_an_empty_stream(handler: Any) -> None:
     async with serving(handler) as stage:
         await stage.give(0)
