@@ -16,6 +16,7 @@ from actors import MailboxPolicy, Reply, waits
 from actors.mailbox import Mailbox
 from actors.process import Process
 from actors.request import Request
+from tests.limits import examples
 
 
 class Where(Enum):
@@ -124,7 +125,7 @@ def graphs(draw: st.DrawFn) -> tuple[int, list[Wait]]:
     ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(graphs(), st.data())
 def test_a_circle_is_found_if_and_only_if_a_path_leads_back(
     graph: tuple[int, list[Wait]], data: st.DataObject

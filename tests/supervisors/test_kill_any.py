@@ -16,13 +16,17 @@ from actors import Name
 from actors.names import names
 from actors.process import Process
 from supervisors import Child, DynamicSupervisor, Supervisor, SupervisorGaveUp, supervise
+from tests.limits import examples
 from tests.supervisors.forecast import Forecast, forecast, lasting
 from tests.supervisors.stage import Stage
 from tests.supervisors.trees import PERIOD, Tree, child, trees
 
 FULL = os.environ.get("OKIBI_SWEEP") == "full"
 EXAMPLES = settings(
-    derandomize=not FULL, max_examples=2000 if FULL else 150, deadline=None, print_blob=True
+    derandomize=not FULL,
+    max_examples=2000 if FULL else examples(150),
+    deadline=None,
+    print_blob=True,
 )
 
 # At which task step from the last one, and who, as an index into those that live then.

@@ -18,6 +18,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from actors import NORMAL, SHUTDOWN, Name, Refusal, StartError
 from actors.names import names
 from supervisors import Supervisor, SupervisorGaveUp, supervise
+from tests.limits import examples
 from tests.supervisors.model import Model
 from tests.supervisors.stage import BOOM, Player, Stage, player
 from tests.supervisors.trees import PERIOD, Kid, Tree, World, child, trees
@@ -206,7 +207,12 @@ class Trial:
             assert stands == [(key, key in model.live) for key in model.specs]
 
 
-@settings(derandomize=not FULL, max_examples=2000 if FULL else 150, deadline=None, print_blob=True)
+@settings(
+    derandomize=not FULL,
+    max_examples=2000 if FULL else examples(150),
+    deadline=None,
+    print_blob=True,
+)
 @given(cases())
 def test_a_tree_does_what_the_model_says(case: Case) -> None:
     trio.run(Trial(case).play, clock=MockClock(autojump_threshold=0))

@@ -17,6 +17,7 @@ from supervisors.strategy import (
     put_off,
     shuts_down,
 )
+from tests.limits import examples
 
 P, T, TMP = Restart.PERMANENT, Restart.TRANSIENT, Restart.TEMPORARY
 RUN, GONE, RETRY = State.RUNNING, State.UNDEFINED, State.RESTARTING
@@ -129,7 +130,7 @@ KINDS = st.lists(st.sampled_from(Restart), min_size=1, max_size=6)
 REASONS = st.sampled_from([NORMAL, SHUTDOWN, CRASH, KILLED])
 
 
-@settings(derandomize=True, max_examples=300, deadline=None)
+@settings(derandomize=True, max_examples=examples(300), deadline=None)
 @given(data=st.data(), kinds=KINDS, strategy=st.sampled_from(Strategy), reason=REASONS)
 def test_the_decision_is_the_models(
     data: st.DataObject, kinds: list[Restart], strategy: Strategy, reason: ExitReason
@@ -223,7 +224,7 @@ def test_a_wait_grows_up_to_its_maximum_and_begins_anew_after_a_quiet_period(
     assert put_off(BACKOFF, last, 5.0, now) == Pause(seconds, now + seconds)
 
 
-@settings(derandomize=True, max_examples=100, deadline=None)
+@settings(derandomize=True, max_examples=examples(100), deadline=None)
 @given(
     first=st.floats(0.001, 100),
     more=st.floats(1, 1000),
