@@ -1,6 +1,9 @@
 # Each target works alone on a fresh clone: it makes .venv and installs what it needs.
 #   make demo    a real bootstrap process serves real AWS events and survives what is done to it
-#   make test    the tests, on $(PYTHON) and on the newest Python this machine has
+#   make test    the tests that a change needs, on $(PYTHON), on all cores
+#   make test-all   all tests, also the exhaustive and costly ones, on $(PYTHON) and on the newest
+#                Python that this machine has
+#   make test-rest   what make test-all runs and make test does not
 #   make test-trio   the two lower layers on the oldest trio that pyproject.toml allows, on the newest
 #                one without its private names, and on trio's main branch where that can be fetched
 #   make check   format, lint, both type checkers, the import contract
@@ -41,7 +44,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 BESIDE := The official client could not be installed: the tests that run beside it are skipped.
 
-.PHONY: help demo test test-trio test-trio-oldest test-trio-unknown test-trio-main test-floors test-floors-on-newest test-runtime test-runtime-on-newest check bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping held \
+.PHONY: help demo test test-all test-rest test-trio test-trio-oldest test-trio-unknown test-trio-main check bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping held \
   streaming kills concurrent clean
 
 # What stands at the top of this file.
@@ -72,33 +75,22 @@ help:
 demo: .venv/installed
 	$(BIN)/python -m examples.demo
 
-# On both Pythons at once. The two lower floors are tested in virtual time, but for limits of minutes.
-# The runtime's tests mostly wait; deadlines are of real time there, each with a margin that a busy
-# machine leaves enough of.
-# On the newest: the two lower floors, and of the runtime what a Python can make a difference to;
-# not the local server's own tests, nor what plays the same cases on another platform.
-FLOORS := tests/actors tests/supervisors actors supervisors
-NEWEST_TESTS := tests/conformance tests/runtime runtime \
-  --ignore=tests/runtime/local --ignore=tests/conformance/runtime_api --ignore=tests/runtime/test_cuts.py \
-  --ignore=tests/runtime/test_logs_beside_official.py --ignore=tests/runtime/test_emulator.py \
-  --ignore=tests/runtime/test_table.py --ignore=tests/runtime/test_table_slots.py
-test: .venv/installed .venv-newest/installed
-	@$(MAKE) --no-print-directory --jobs=2 test-floors test-floors-on-newest
-	@$(MAKE) --no-print-directory --jobs=2 test-runtime test-runtime-on-newest
+# Many tests wait for processes, so a core has two workers.
+WORKERS = $(shell $(BIN)/python -c 'import os; print(2 * (os.cpu_count() or 1))')
+PARALLEL = -m pytest -q -n $(WORKERS) --dist worksteal < /dev/null
+QUICK := -m 'not slow' --hypothesis-profile=quick
+ON_NEWEST = [ ! -x $(NEWEST)/python ] || $(NEWEST)/python $(PARALLEL)
+test: .venv/installed
+	@$(BIN)/python $(PARALLEL) $(QUICK)
 
-test-floors:
-	$(BIN)/python -m pytest $(FLOORS)
+test-all: .venv/installed .venv-newest/installed
+	$(BIN)/python $(PARALLEL)
+	$(ON_NEWEST)
 
-test-runtime:
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(FLOORS))
-
-# Says what it has to say at its end, between no dots of the other's.
-ON_NEWEST = [ ! -x $(NEWEST)/python ] || { said="$$($(NEWEST)/python -m pytest -q $(1) 2>&1)"; code=$$?; echo "$$said"; exit $$code; }
-test-floors-on-newest:
-	@$(call ON_NEWEST,$(FLOORS))
-
-test-runtime-on-newest:
-	@$(call ON_NEWEST,$(NEWEST_TESTS))
+# What `make test-all` runs and `make test` does not.
+test-rest: .venv/installed .venv-newest/installed
+	$(BIN)/python $(PARALLEL) -m 'slow or hypothesis'
+	$(ON_NEWEST)
 
 # Each in an environment of its own, without okibi: that is found in this folder. `make test` tests the
 # newest trio with its private names.
@@ -121,7 +113,7 @@ test-trio-main:
 # Arguments: the environment's name; the trio, or options of pytest's.
 WITH_TRIO = $(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-trio-$(1) && \
   $(BIN)/uv pip install --quiet --python .venv-trio-$(1)/bin/python -r pyproject.toml --extra dev "$(2)"
-ON_TRIO = { said="$$(.venv-trio-$(1)/bin/python -m pytest -q $(2) tests/actors tests/supervisors 2>&1)"; code=$$?; \
+ON_TRIO = { said="$$(.venv-trio-$(1)/bin/python -m pytest -q $(QUICK) $(2) tests/actors tests/supervisors 2>&1)"; code=$$?; \
   echo "$(1) trio: $$said"; exit $$code; }
 
 check: .venv/installed
