@@ -8,14 +8,14 @@ from types import TracebackType
 import pytest
 import trio
 from _pytest._code.code import ExceptionChainRepr, ReprTracebackNative
-from hypothesis import settings
+
+from tests import profiles
+
+__all__ = ["profiles"]  # an import registers them
 
 ROOT = Path(__file__).resolve().parents[1]
 REPORT_LINES = 40
 CAPTURED_LINES = 10
-
-# `make test` chooses it.
-settings.register_profile("quick", max_examples=25)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,11 +1,4 @@
-"""How long a test may hang, and how many examples Hypothesis tries."""
+"""The time limit of tests that would otherwise hang."""
 
-from hypothesis import settings
-
-# Ends a test that hangs. No test measures with it, so it is far above what a busy machine needs.
+# In seconds. No test measures with it, so it is far above what a busy machine needs.
 HANG = 120.0
-
-
-def examples(count: int) -> int:
-    """The number of examples under the profile in use: `count` under the default one."""
-    return max(1, count * settings().max_examples // 100)

@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from actors import Actor, ExitReason, MailboxPolicy, Server, StartError, WhenFull, start, stop
+from tests.limits import HANG
 
 T = TypeVar("T")
 
@@ -112,7 +113,7 @@ async def test_who_waits_for_the_mail_of_one_that_ends_meanwhile_is_told_so(
     told = trio.Event()
     await (await start(nursery, Read)).wait()
 
-    with trio.fail_after(5):
+    with trio.fail_after(HANG):
         await told.wait()
 
 

@@ -21,6 +21,7 @@ from actors import (
     start,
     stop,
 )
+from tests.limits import HANG
 
 
 class Clerk(Server):
@@ -41,7 +42,7 @@ async def elsewhere(ask: Callable[[], Awaitable[object]]) -> None:
     """Have another run in another thread ask, which is to be refused."""
 
     async def other_run() -> None:
-        with trio.fail_after(5):
+        with trio.fail_after(HANG):
             await ask()
 
     with pytest.raises(RuntimeError, match=r"/clerk: .* outside its run of trio; use"):

@@ -11,6 +11,7 @@ import trio
 
 from actors import ActorExited, Name, Server, start
 from supervisors import Child, Supervision, supervise
+from tests.limits import HANG
 
 TREE = """
     import signal, trio
@@ -76,7 +77,7 @@ def test_an_interrupt_never_stays_in_an_actor_and_stops_the_tree_in_order(kind: 
                 break
         child.send_signal(signal.SIGINT)
         try:
-            out, _ = child.communicate(timeout=20)
+            out, _ = child.communicate(timeout=HANG)
         finally:
             child.kill()
 
@@ -129,7 +130,7 @@ async def test_where_somebody_takes_sigint_himself_it_is_a_crash_like_any_other(
             top = await supervise(nursery, Supervision([Child(Raises, name=RAISES)]))
             with pytest.raises(ActorExited, match="KeyboardInterrupt"):
                 await RAISES.call(Raises.work)
-            with trio.fail_after(5):
+            with trio.fail_after(HANG):
                 while RAISES.whereis() is None:
                     await trio.lowlevel.checkpoint()
             assert top.alive

@@ -7,6 +7,7 @@ from trio.testing import MockClock
 from actors import Actor, Down, Ref, Server, start, stop
 from actors.mailbox import Mailbox
 from actors.timers import Timer
+from tests.limits import HANG
 
 
 async def test_what_a_post_has_rung_and_what_is_due_at_the_next_look_have_one_turn(
@@ -76,7 +77,7 @@ async def test_timers_that_ring_at_once_leave_callers_their_turn_when_downs_come
     await stop(ended)
     restless = await start(nursery, lambda: Restless(ended))
 
-    with trio.fail_after(5):
+    with trio.fail_after(HANG):
         for _ in range(3):
             assert await restless.call(Restless.how_many)
     assert (await stop(restless)).quiet

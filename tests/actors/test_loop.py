@@ -18,6 +18,7 @@ from trio.lowlevel import Task
 from trio.testing import wait_all_tasks_blocked
 
 from actors import loop
+from tests.limits import HANG
 
 
 @pytest.mark.skipif(loop.CONTEXT is None, reason="nothing of this release is used")
@@ -109,7 +110,7 @@ async def test_a_descriptor_that_trio_knows_nothing_of_ends_its_wait_and_nothing
             steps.append(task.name)
 
     ending = Waits()
-    with trio.fail_after(5):
+    with trio.fail_after(HANG):
         trio.lowlevel.add_instrument(ending)
         await third.wait()
         trio.lowlevel.remove_instrument(ending)
@@ -153,7 +154,7 @@ async def test_a_child_is_woken_by_its_own_threads_and_waits_by_an_epoll_of_its_
     loop.alone()
 
     async with trio.open_nursery() as nursery:
-        with parents, parents_end, ours, others, trio.fail_after(5):
+        with parents, parents_end, ours, others, trio.fail_after(HANG):
             assert await trio.to_thread.run_sync(threading.get_ident) != threading.get_ident()
             # Nothing was written to it, and here nobody has it to write to.
             assert parents_end.recv(1) == b""

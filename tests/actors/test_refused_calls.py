@@ -8,6 +8,7 @@ from actors import Actor, MailboxFull, MailboxPolicy, Name, Server
 from actors.mailbox import Mailbox
 from actors.request import Request
 from actors.start import spawn
+from tests.limits import HANG
 
 
 async def test_who_waits_behind_a_call_that_is_refused_has_its_room(
@@ -59,7 +60,7 @@ async def test_a_cast_that_finds_an_actor_not_made_yet_is_its_own_to_receive(
     read, name = list[str](), Name("reads", Reads)
     reads = spawn(nursery, Reads, path="/reads", name=name)
     name.cast_nowait(Reads.note, 1)
-    with trio.fail_after(5):
+    with trio.fail_after(HANG):
         await reads.wait_dead()
 
     assert read == ["note()"]
@@ -89,7 +90,7 @@ async def test_a_request_that_waited_for_room_is_made_and_its_result_says_no_ser
     for times in range(1, 21):
         narrow = spawn(nursery, Narrow, path="/narrow", name=name)
         name.send_nowait("first")
-        with trio.fail_after(5):
+        with trio.fail_after(HANG):
             async with trio.open_nursery() as callers:
                 callers.start_soon(ask)
             await name.send(None)

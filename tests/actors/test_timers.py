@@ -9,6 +9,7 @@ import trio
 from actors import TIMEOUT, Actor, Down, Server, start, stop
 from actors.mailbox import Mailbox
 from actors.timers import Interval, Tick, Timer, ring, sweep, take
+from tests.limits import HANG
 
 
 @attrs.define(eq=False)
@@ -281,7 +282,7 @@ async def test_an_actor_slower_than_its_intervals_still_reads_its_mail(
     for _ in range(3):
         await alarm.call(Alarm.set_every, 1.0, 1.5)
 
-    with trio.fail_after(20):
+    with trio.fail_after(HANG):
         for _ in range(3):
             await alarm.call(Alarm.work, 0.0)
 

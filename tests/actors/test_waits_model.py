@@ -16,7 +16,7 @@ from actors import MailboxPolicy, Reply, waits
 from actors.mailbox import Mailbox
 from actors.process import Process
 from actors.request import Request
-from tests.limits import examples
+from tests.profiles import examples
 
 
 class Where(Enum):

@@ -18,7 +18,8 @@ import trio
 
 from runtime.local import FunctionSettings, open_local_lambda
 from runtime.local.invocation import Invocation
-from tests.runtime.sandbox import COMMAND, FUNCTIONS, LIMIT, PYTHON, ROOT
+from tests.limits import HANG
+from tests.runtime.sandbox import COMMAND, FUNCTIONS, PYTHON, ROOT
 
 # The environment in which it does not escape what is not ASCII (the managed runtimes since 3.12).
 MANAGED = {"AWS_EXECUTION_ENV": "AWS_Lambda_python3.13"}
@@ -92,7 +93,7 @@ async def _serve(
         environment={**PYTHON, **own, **(environment or {})},
     )
     bodies: list[str] = []
-    with trio.fail_after(LIMIT):
+    with trio.fail_after(HANG):
         async with open_local_lambda(settings, output=lambda _: None) as function:
             for event in events:
                 invocation = Invocation(json.dumps(event).encode(), 10, tenant_id=tenant_id)

@@ -23,6 +23,7 @@ from typing import IO
 import attrs
 import httpx
 
+from tests.limits import HANG
 from tests.runtime.sandbox import PYTHON
 
 ARCHITECTURE = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
@@ -146,7 +147,7 @@ def emulating(
         # The emulator gives its runtime a process group of its own, and takes it along.
         process.terminate()
         try:
-            process.wait(5)
+            process.wait(HANG)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -10,8 +10,9 @@ import attrs
 import trio
 
 from runtime.local.requests import Request, RequestReader
+from tests.limits import HANG
 from tests.runtime.beside import MANAGED
-from tests.runtime.sandbox import COMMAND, FUNCTIONS, LIMIT, without_lambda
+from tests.runtime.sandbox import COMMAND, FUNCTIONS, without_lambda
 from tests.runtime.side_by_side import official_path
 
 HANDLER = "table.handler"
@@ -58,7 +59,7 @@ async def play(answers: list[bytes], command: tuple[str, ...]) -> tuple[int, lis
         **without_lambda(), **MANAGED, "PYTHONPATH": official_path(), "_HANDLER": HANDLER,
         "AWS_LAMBDA_RUNTIME_API": f"{host}:{port}", "OKIBI_GRACEFUL_SHUTDOWN": "0",
     }  # fmt: skip
-    with trio.fail_after(LIMIT):
+    with trio.fail_after(HANG):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.serve_listeners, script.serve, listeners)
             done = await trio.run_process(

@@ -19,6 +19,7 @@ from runtime.delivery import Delivery
 from runtime.lane import Lane
 from runtime.tree import Serving
 from runtime.worker import Worker
+from tests.limits import HANG
 from tests.runtime.played import NEXT, World, event, world
 from tests.runtime.stage import SETTINGS
 
@@ -78,7 +79,7 @@ async def serving(handler: Any, alarm: Alarm | None = None, lanes: int = 1) -> A
 
 async def until(there: Callable[[], bool]) -> None:
     """Wait for what a thread does."""
-    with trio.fail_after(5):
+    with trio.fail_after(HANG):
         while not there():  # noqa: ASYNC110
             await trio.sleep(0.001)
 

@@ -51,7 +51,7 @@ async def test_a_client_of_httpx_s_keeps_its_connections_across_invocations() ->
 async def test_a_pool_of_asyncpg_s_lives_across_invocations_and_a_deadline() -> None:
     with postgres() as folder:
         environment = {**ASYNCIO, "DATABASE": str(folder)}
-        async with running("clients.with_asyncpg", environment=environment, timeout=2) as sandbox:
+        async with running("clients.with_asyncpg", environment=environment, timeout=4) as sandbox:
             pid, number = await sandbox.ask({"number": 1})
             assert number == 2
             assert await sandbox.ask({"number": 41}) == [pid, 42]

@@ -14,6 +14,7 @@ import trio
 
 from runtime.bootstrap import CANCELLED
 from runtime.local import Happening, RuntimeApi
+from tests.limits import HANG
 from tests.runtime.sandbox import (
     COMMAND,
     FUNCTIONS,
@@ -268,7 +269,7 @@ async def test_what_crashes_beside_the_tree_and_cancels_all_of_it_ends_the_proce
     async with process_of("app.function", task_root=tmp_path) as (process, api, said):
         await api.invoke(b'"%s"' % what.encode())
         # It served on, and its end was nobody's: no actor had its terminate.
-        with trio.fail_after(5):
+        with trio.fail_after(HANG):
             assert await process.wait() == 1
     told = b"".join(said).decode()
     assert "kept ends: shutdown" in told

@@ -19,6 +19,7 @@ from trio.testing import wait_all_tasks_blocked
 from actors import loop
 from runtime.clock import AWAKE, EARLY, NEAR, FineClock
 from runtime.timerfd import timerfd
+from tests.limits import HANG
 from tests.runtime.fdinfo import rings_in
 from tests.runtime.sandbox import waited
 
@@ -169,7 +170,7 @@ def test_the_loop_sleeps_until_that_moment_and_not_in_it() -> None:
     async def main() -> None:
         async with ringing(clock):
             told.clear()
-            with trio.fail_after(5):
+            with trio.fail_after(HANG):
                 for _ in range(3):
                     until = clock.current_time() + 0.01
                     await trio.sleep_until(until)
@@ -265,7 +266,7 @@ async def test_it_wakes_whoever_waits_for_it(monkeypatch: pytest.MonkeyPatch) ->
     async with ringing(clock):
         twin = os.dup(timer_of(clock))
         clock.deadline_to_sleep_time(clock.current_time() + 0.001)
-        with trio.fail_after(5):
+        with trio.fail_after(HANG):
             await wait_readable(twin)
         await wait_all_tasks_blocked()
         # It has been read, and is waited for again.
@@ -329,7 +330,7 @@ def test_a_clock_whose_descriptor_somebody_closed_goes_on_with_trio_s_grain() ->
     async def main() -> None:
         async with ringing(clock):
             os.close(timer_of(clock))
-            with trio.fail_after(5):
+            with trio.fail_after(HANG):
                 await trio.sleep(0.002)
 
     trio.run(main, clock=clock)
@@ -378,7 +379,7 @@ async def test_where_there_is_no_timerfd_it_goes_on_with_trio_s_grain(
     clock = FineClock()
     with monkeypatch.context() as elsewhere:
         elsewhere.setattr(sys, "platform", "darwin")
-        with trio.fail_after(5):
+        with trio.fail_after(HANG):
             await clock.ring()
 
     assert 0 < clock.deadline_to_sleep_time(clock.current_time() + 0.09) <= 0.09

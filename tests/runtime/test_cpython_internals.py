@@ -18,7 +18,7 @@ from runtime.alarm import Alarm, handled_in
 from runtime.context import Context
 from runtime.delivery import Delivery
 from runtime.failure import DeadlineExceeded
-from tests.runtime.sandbox import ROOT, WIDE_MARGIN, running
+from tests.runtime.sandbox import ROOT, running
 from tests.runtime.test_alarm import ringing
 from tests.runtime.test_alarm_on_async import stage
 from tests.runtime.test_unfinished import late, loop
@@ -36,9 +36,7 @@ runpy.run_module("runtime", run_name="__main__", alter_sys=True)
 async def test_a_python_that_has_renamed_an_opcode_is_started_on(name: str) -> None:
     """An `async def` that holds the loop costs the process there, and is answered all the same."""
     command = (sys.executable, "-P", "-c", RENAMED.format(name=name))
-    async with running(
-        "app.asynchronous", timeout=1.5, environment=WIDE_MARGIN, command=command
-    ) as sandbox:
+    async with running("app.asynchronous", timeout=1.5, command=command) as sandbox:
         first = await sandbox.ask({"name": "a"})
         late = await sandbox.invoke({"name": "a", "do": "busy"})
         assert json.loads(late.payload)["errorType"] == "Runtime.DeadlineExceeded"

@@ -21,7 +21,7 @@ from runtime.local import Happening, InvokeResult
 from runtime.marshal import COMPILED
 from tests.runtime.held import CODES, HANDLERS, PLATFORM, SLOTS, held
 from tests.runtime.sandbox import (
-    WIDE_MARGIN,
+    DEFAULT_MARGIN,
     Running,
     is_gone,
     process_of,
@@ -63,9 +63,9 @@ FATAL = [
     ("app.plain", "gil", "", ""),
 ]
 
-# Three times the default, or six: what a busy machine takes of it must not make it the platform's
+# Five times the default, or six: what a busy machine takes of it must not make it the platform's
 # time-out.
-MARGIN = 300
+MARGIN = 500
 LONG_MARGIN = 600
 
 Case = tuple[str, str, str, str]
@@ -114,7 +114,7 @@ async def survives(sandbox: Running, case: Case) -> None:
         assert result.error_type == "Runtime.DeadlineExceeded", result.payload
         assert json.loads(result.payload)["requestId"] == result.request_id
         stands(result.payload, "it stood", function, line)
-        assert 650 < result.duration_ms < 1000
+        assert 450 < result.duration_ms < 1000
         answer = await sandbox.invoke({"name": "a"})
         assert answer.function_error is None, answer.payload
         assert sandbox.pid == pid
@@ -153,7 +153,7 @@ async def test_what_cannot_be_ended_ends_the_process_before_the_platform_does() 
 
 
 async def test_one_that_waits_for_an_actor_says_for_whom_and_where_that_one_is() -> None:
-    async with running("tree.function", timeout=0.5) as sandbox:
+    async with running("tree.function", timeout=1.0) as sandbox:
         told = await sandbox.ask({"name": "a", "do": "wait for the server"})
         _, words = told["errorMessage"].split(", waiting for ")
         assert words.startswith("/function/children/visits to answer hang (it is at ")
@@ -162,7 +162,7 @@ async def test_one_that_waits_for_an_actor_says_for_whom_and_where_that_one_is()
 
 @pytest.mark.parametrize("handler", ["tree.plain", "tree.looped"])
 async def test_so_does_one_that_waits_in_a_thread_or_on_asyncio_s_loop(handler: str) -> None:
-    async with running(handler, timeout=0.5) as sandbox:
+    async with running(handler, timeout=1.0) as sandbox:
         told = await sandbox.ask({"name": "a", "do": "wait for the server"})
         _, words = told["errorMessage"].split(", waiting for ")
         assert words.startswith("/function/children/visits to answer hang (it is at ")
@@ -170,7 +170,7 @@ async def test_so_does_one_that_waits_in_a_thread_or_on_asyncio_s_loop(handler: 
 
 
 async def test_an_event_that_no_worker_became_free_for_says_what_the_worker_was_at() -> None:
-    async with running("tree.returning", timeout=0.5) as sandbox:
+    async with running("tree.returning", timeout=1.0) as sandbox:
         await sandbox.ask({"name": "a", "do": "raise"})
         told = await sandbox.ask({"name": "a"})
         words = "no worker became free for it: /function/lambda/workers/worker-0 was"
@@ -180,7 +180,11 @@ async def test_an_event_that_no_worker_became_free_for_says_what_the_worker_was_
 
 
 async def test_a_handler_that_holds_the_loop_costs_nobody_else_his_event() -> None:
-    async with running("app.asynchronous", timeout=1.0, max_concurrency=2) as sandbox:
+    # The other event has 0.25 s more than okibi needs to interrupt the first.
+    margin = {"OKIBI_DEADLINE_MARGIN_MS": "500"}
+    async with running(
+        "app.asynchronous", timeout=2.0, max_concurrency=2, environment=margin
+    ) as sandbox:
         answers: dict[str, InvokeResult] = {}
 
         async def invoke(what: str) -> None:
@@ -191,7 +195,7 @@ async def test_a_handler_that_holds_the_loop_costs_nobody_else_his_event() -> No
         await until_idle(sandbox.function, 2)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(invoke, "block")
-            await trio.sleep(0.2)
+            await trio.sleep(0.5)
             nursery.start_soon(invoke, "short")
 
         assert answers["block"].error_type == "Runtime.DeadlineExceeded"
@@ -229,9 +233,7 @@ async def test_a_deadline_that_cuts_an_import_short_leaves_no_half_of_it_to_the_
     c_code = 'import sys\nsys.modules["told_once"].api = "its api"'
     (tmp_path / "told_once" / "c_code.py").write_text(c_code)
 
-    async with running(
-        f"app.{handler}", task_root=tmp_path, timeout=1.5, environment=WIDE_MARGIN
-    ) as sandbox:
+    async with running(f"app.{handler}", task_root=tmp_path, timeout=2.0) as sandbox:
         assert (await sandbox.ask())["errorType"] == "Runtime.DeadlineExceeded"
         assert await sandbox.ask() == "its api"
         assert await sandbox.ask() == "its api"
@@ -248,7 +250,7 @@ async def test_a_handler_that_lets_no_other_thread_run_is_ended_by_the_kernel_s_
 
             assert result.error_type == "Runtime.DeadlineExceeded", result.payload
             stands(result.payload, "it stood", handler.partition(".")[2], LOOP)
-            assert 650 < result.duration_ms < 1000
+            assert 450 < result.duration_ms < 1000
             assert (await sandbox.ask())["pid"] == pid
 
 
@@ -292,18 +294,18 @@ async def test_c_code_of_a_module_that_blocks_all_signals_is_ended(
 
 @compiled
 async def test_the_timer_of_an_earlier_event_cuts_no_wait_of_a_later_one_short() -> None:
-    async with running("holds.polls", timeout=1.0) as sandbox:
+    async with running("holds.polls", timeout=2.0, environment=DEFAULT_MARGIN) as sandbox:
         assert await sandbox.ask({"for": 0}) == 0
-        await trio.sleep(0.5)
+        await trio.sleep(1.5)
         # The first one's time is over in the middle of it.
         assert await sandbox.ask({"for": 700}) == 0
 
 
 async def test_a_sandbox_that_was_frozen_past_the_last_deadline_serves_on() -> None:
-    async with running("app.plain", timeout=1.0) as sandbox:
+    async with running("app.plain", timeout=1.5) as sandbox:
         pid = (await sandbox.ask())["pid"]
         sandbox.function.freeze()
-        await trio.sleep(1.5)
+        await trio.sleep(2.0)
         assert (await sandbox.ask())["pid"] == pid
 
 
@@ -340,7 +342,7 @@ async def test_a_log_without_a_reader_holds_no_end_at_the_deadline(slots: int | 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the kernel's timer")
 async def test_a_log_without_a_reader_holds_no_start_that_fails() -> None:
     async with process_of("fails_unread.handler", read=False) as (process, _, _):
-        with trio.fail_after(STOP_LIMIT + 5):
+        with trio.fail_after(STOP_LIMIT + ENDED):
             assert await process.wait() == 1
 
 
@@ -348,7 +350,7 @@ async def test_a_log_without_a_reader_holds_no_start_that_fails() -> None:
 @pytest.mark.parametrize("behind", ["a mask of all signals", "no timer"])
 async def test_a_thread_of_a_module_that_fails_does_not_hold_the_end(behind: str) -> None:
     async with process_of("fails_held.handler", BEHIND=behind) as (process, _, said):
-        with trio.move_on_after(STOP_LIMIT + 4):
+        with trio.move_on_after(STOP_LIMIT + ENDED):
             await process.wait()
         assert process.returncode == 1
     assert b"the process does not end by itself in 2 s" in b"".join(said)
@@ -368,15 +370,15 @@ async def test_without_memory_a_process_that_is_told_to_end_ends_within_its_limi
         async with trio.open_nursery() as nursery:
             nursery.start_soon(api.invoke, b'{"do": "use"}')
             began = trio.current_time()
-            with trio.move_on_after(STOP_LIMIT + 3):
+            with trio.move_on_after(STOP_LIMIT + ENDED):
                 await process.wait()
             assert process.returncode, "it has not ended"
-            assert trio.current_time() - began < STOP_LIMIT + 1.5
+            assert trio.current_time() - began < STOP_LIMIT + ENDED
             nursery.cancel_scope.cancel()
 
 
 async def test_a_handler_s_own_timer_of_faulthandler_is_its_own() -> None:
-    async with running("timed.handler", timeout=1.5) as sandbox:
+    async with running("timed.handler") as sandbox:
         for _ in range(2):
             assert "timed.py" in await sandbox.ask()
 

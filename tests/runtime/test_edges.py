@@ -14,8 +14,9 @@ import pytest
 
 from runtime.lane import ANSWER_LIMIT
 from runtime.local.requests import RequestReader
+from tests.limits import HANG
 from tests.runtime.played import ACCEPTED, event
-from tests.runtime.sandbox import COMMAND, FUNCTIONS, LIMIT, without_lambda
+from tests.runtime.sandbox import COMMAND, FUNCTIONS, without_lambda
 
 Script = Callable[["Peer"], None]
 REFUSED = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
@@ -25,7 +26,7 @@ class Peer:
     """The Runtime API's side, one connection after the other, as a test's script says."""
 
     def __init__(self, server: socket.socket, runtime: int) -> None:
-        server.settimeout(LIMIT)
+        server.settimeout(HANG)
         self._server = server
         self._runtime = runtime
         self.requests: list[str] = []
@@ -37,7 +38,7 @@ class Peer:
     def accept(self) -> None:
         """Take the next connection."""
         self._connection, _ = self._server.accept()
-        self._connection.settimeout(LIMIT)
+        self._connection.settimeout(HANG)
         self.connections.append(self._connection)
         self._reader = RequestReader(1 << 24)
 
@@ -111,7 +112,7 @@ def play(script: Script, handler: str = "app.plain") -> tuple[list[str], int, st
         peer = Peer(server, started.pid)
         try:
             script(peer)
-            said, _ = started.communicate(timeout=LIMIT)
+            said, _ = started.communicate(timeout=HANG)
         finally:
             for connection in peer.connections:
                 connection.close()
@@ -279,8 +280,8 @@ def test_a_server_of_http_1_0_that_tells_no_length_is_served() -> None:
     with HTTPServer(("127.0.0.1", 0), Old) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         with process(server.server_port, "app.plain") as started:
-            assert done.wait(LIMIT)
-            said, _ = started.communicate(timeout=LIMIT)
+            assert done.wait(HANG)
+            said, _ = started.communicate(timeout=HANG)
         server.shutdown()
 
     assert answers == [f"id-{n}/response" for n in range(3)]

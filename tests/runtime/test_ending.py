@@ -19,9 +19,10 @@ from runtime.alarm import Alarm
 from runtime.ending import DRAIN, Ending
 from runtime.lane import Lane
 from runtime.local import InvokeResult
+from tests.limits import HANG
 from tests.runtime.played import Played, event
 from tests.runtime.sandbox import process_of, running, until_there
-from tests.runtime.stopping import ALLOWED, LONG, Ended, told_to_end, unhurried
+from tests.runtime.stopping import LONG, Ended, told_to_end, unhurried
 
 TIMELESS = """
 import time
@@ -303,7 +304,7 @@ async def test_a_plain_handler_that_lets_nothing_cut_it_does_not_hold_the_end() 
 
 async def test_a_handler_that_shields_itself_is_answered_for_before_the_platform_kills() -> None:
     async with told_to_end("ends.shields", {"seconds": LONG}) as (ended, process):
-        with trio.fail_after(ALLOWED * 4):
+        with trio.fail_after(HANG):
             while ended.result is None:  # noqa: ASYNC110, nobody tells of it
                 await trio.sleep(0.001)
         assert process.returncode is None
@@ -391,7 +392,7 @@ async def test_a_tree_that_gives_up_asks_for_no_other_event_and_is_held_by_nobod
         first = await sandbox.ask()
         if held:
             await ask("hold")
-        with trio.fail_after(10):
+        with trio.fail_after(HANG):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(ask, "fall")
                 await wait_all_tasks_blocked()

@@ -15,9 +15,9 @@ import trio
 
 from actors import loop
 from runtime.exchange import Call, Exchange, Waiter, exchange
+from tests.limits import HANG
 from tests.runtime.fdinfo import descriptors
 
-LIMIT = 5.0
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has eventfd")
 
 
@@ -234,13 +234,13 @@ def ends_in_a_thread(make: Callable[[], Exchange] = exchange) -> None:
                 woken.set()
 
         def call() -> None:
-            assert waits.wait(LIMIT)
+            assert waits.wait(HANG)
             its.tell(Waiter())
 
         thread = threading.Thread(target=call)
         thread.start()
         trio.lowlevel.add_instrument(Waits(waits))
-        with trio.move_on_after(LIMIT) as limit:
+        with trio.move_on_after(HANG) as limit:
             await woken.wait()
         # It would be told of the end even so.
         assert not limit.cancel_called

@@ -89,7 +89,7 @@ def handler(event, context):
 
 async def test_an_import_may_fork_and_wait_for_its_child(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(FORKS_AT_IMPORT)
-    async with running("app.handler", task_root=tmp_path, timeout=8) as sandbox:
+    async with running("app.handler", task_root=tmp_path) as sandbox:
         # `sys.exit` at import is an init error, but not its parent's.
         assert await sandbox.ask() == 7
         assert sandbox.function.starts == 1

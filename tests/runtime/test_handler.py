@@ -23,6 +23,7 @@ from runtime.handler import (
     is_awaitable,
     is_handler,
 )
+from tests.limits import HANG
 from tests.runtime.stage import SETTINGS, delivery
 
 T = TypeVar("T")
@@ -251,7 +252,7 @@ async def test_after_a_late_event_the_next_one_has_a_thread_of_its_own(
         idents.append(threading.get_ident())
         if len(idents) == 2:
             trio.from_thread.run_sync(scope.cancel)
-            release.wait(5)
+            release.wait(HANG)
 
     plain = Plain(handler, None, lambda *_: None)
     object.__setattr__(plain, "nursery", nursery)
@@ -286,7 +287,7 @@ async def test_a_thread_past_its_time_is_abandoned_and_told_of(nursery: trio.Nur
     assert what == "the thread of id-1"
     assert goes_on()
     release.set()
-    with trio.fail_after(5):
+    with trio.fail_after(HANG):
         while goes_on():
             await trio.testing.wait_all_tasks_blocked(0.01)
 

@@ -13,6 +13,7 @@ import pytest
 
 from runtime.kill_timer import SIGNAL, Deadline, KillTimer
 from runtime.marshal import COMPILED
+from tests.limits import HANG
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has it")
 
@@ -137,7 +138,9 @@ compiled = pytest.mark.parametrize("compiled", [COMPILED, False])
 @compiled
 def test_c_code_that_holds_the_interpreter_is_ended_and_its_stack_written(compiled: bool) -> None:
     code = HOLDS.format(compiled=compiled)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG
+    )
 
     assert done.returncode == -SIGNAL
     assert 'File "<string>", line 11 in <module>' in done.stderr
@@ -162,7 +165,7 @@ def test_a_log_that_nobody_reads_does_not_hold_the_end(compiled: bool) -> None:
 @pytest.mark.parametrize("how", SPARES)
 def test_a_time_that_is_taken_back_or_moved_ends_nothing(how: str, compiled: bool) -> None:
     code = MADE.format(compiled=compiled) + SPARES[how]
-    done = subprocess.run([sys.executable, "-c", code], timeout=20)
+    done = subprocess.run([sys.executable, "-c", code], timeout=HANG)
 
     assert done.returncode == 0
 
@@ -171,7 +174,9 @@ def test_a_time_that_is_taken_back_or_moved_ends_nothing(how: str, compiled: boo
 def test_a_time_that_is_over_already_leaves_a_tenth_of_a_second(compiled: bool) -> None:
     late = "deadline.hold(0.0)\nprint('told', flush=True)\ntime.sleep(10)\n"
     code = MADE.format(compiled=compiled) + late
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG
+    )
 
     assert (done.returncode, done.stdout) == (-SIGNAL, "made\ntold\n")
 
@@ -226,7 +231,9 @@ print("told", flush=True)
 time.sleep(10)
 """
     code = MADE.format(compiled=compiled) + held
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG
+    )
 
     assert (done.returncode, done.stdout) == (-SIGNAL, "made\ntold\n")
 
@@ -261,14 +268,14 @@ def test_a_timer_that_comes_to_rest_as_events_come_and_go_is_set_again(tmp_path:
     source = Path(__file__).with_name("slow_to_disarm.c")
     subprocess.run(["cc", "-shared", "-fPIC", "-o", slow, source, "-ldl"], check=True)
     environment = {**os.environ, "LD_PRELOAD": str(slow)}
-    done = subprocess.run([sys.executable, "-c", BESIDE_SHORT_ONES], env=environment, timeout=20)
+    done = subprocess.run([sys.executable, "-c", BESIDE_SHORT_ONES], env=environment, timeout=HANG)
 
     assert done.returncode == -SIGNAL
 
 
 def test_a_child_process_is_not_ended_and_a_program_finds_the_default_disposition() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", CHILDREN], capture_output=True, text=True, timeout=20
+        [sys.executable, "-c", CHILDREN], capture_output=True, text=True, timeout=HANG
     )
 
     assert done.returncode == 0

@@ -20,7 +20,8 @@ from runtime.local import (
     open_local_lambda,
 )
 from runtime.local.invocation import Invocation
-from tests.runtime.sandbox import COMMAND, FUNCTIONS, LIMIT, PYTHON
+from tests.limits import HANG
+from tests.runtime.sandbox import COMMAND, FUNCTIONS, PYTHON, WIDE_MARGIN
 
 LANES = 8
 UNAVAILABLE = {"errorType": "Runtime.Unavailable"}
@@ -34,7 +35,7 @@ class Many:
     function: LocalLambda
     lines: list[str]
 
-    async def at_once(self, count: int, timeout: float = 15, **fields: object) -> list[Any]:
+    async def at_once(self, count: int, timeout: float = 30, **fields: object) -> list[Any]:
         """Invoke it so often at once; what each is answered, with the trace it was sent."""
         answers: list[Any] = [None] * count
 
@@ -73,12 +74,12 @@ async def many(
         handler,
         command=COMMAND,
         task_root=FUNCTIONS,
-        timeout=15,
-        environment={**PYTHON, **environment},
+        timeout=30,
+        environment={**PYTHON, **WIDE_MARGIN, **environment},
         max_concurrency=lanes,
     )
     lines: list[str] = []
-    with trio.fail_after(2 * LIMIT):
+    with trio.fail_after(HANG):
         async with open_local_lambda(settings, output=lines.append, api=api) as function:
             yield Many(function, lines)
 
@@ -157,18 +158,18 @@ async def test_a_child_that_is_forked_on_the_loop_and_waits_there_takes_no_other
     async with many("many.leaves_a_child") as sandbox:
         await sandbox.at_once(1, do="leave")
         for _ in range(4):
-            assert await sandbox.at_once(LANES, timeout=3) == list(range(LANES))
+            assert await sandbox.at_once(LANES, timeout=20) == list(range(LANES))
         await sandbox.at_once(1, do="end")
 
 
 async def test_a_child_that_is_forked_on_the_loop_may_wait_for_a_thread_of_its_own() -> None:
     async with many("many.forks_and_waits_for_a_thread", lanes=1) as sandbox:
-        assert await sandbox.at_once(1, timeout=6) == [7]
+        assert await sandbox.at_once(1, timeout=20) == [7]
 
 
 async def test_a_child_that_a_stream_s_thread_forks_ends_with_its_first_piece() -> None:
     async with many("odd.forks_in_a_stream") as sandbox:
-        assert await sandbox.at_once(2, timeout=5) == [0, 0]
+        assert await sandbox.at_once(2, timeout=20) == [0, 0]
 
 
 async def test_more_plain_handlers_run_at_once_than_trio_has_threads() -> None:

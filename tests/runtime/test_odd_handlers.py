@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from runtime.local import Happening, RuntimeApi
+from tests.limits import HANG
 from tests.runtime.sandbox import process_of, running, until_handed_out
 
 
@@ -51,7 +52,7 @@ async def test_nor_does_it_hold_the_end() -> None:
     async with process_of("logged.marked") as (process, api, _):
         await api.invoke(b"{}")
         process.send_signal(signal.SIGTERM)
-        with trio.fail_after(1.5):
+        with trio.fail_after(HANG):
             assert await process.wait() == 0
 
 
@@ -110,11 +111,11 @@ async def test_thousands_of_quick_invocations_leave_nothing_behind() -> None:
 
 async def test_frozen_past_a_deadline_between_two_events_it_thaws_and_serves() -> None:
     async def frozen(handler: str) -> None:
-        async with running(handler, timeout=0.4) as sandbox:
+        async with running(handler, timeout=1.0) as sandbox:
             pid = (await sandbox.ask())["pid"]
             for n in range(2):
                 os.kill(pid, signal.SIGSTOP)
-                await trio.sleep(0.2 + n * 0.3)
+                await trio.sleep(0.6 + n * 0.6)
                 os.kill(pid, signal.SIGCONT)
                 assert (await sandbox.ask({"n": n}))["pid"] == pid
             assert sandbox.function.starts == 1
@@ -126,9 +127,9 @@ async def test_frozen_past_a_deadline_between_two_events_it_thaws_and_serves() -
 
 async def test_answers_in_the_last_moment_do_not_reach_the_next_event() -> None:
     """Sleeps that end around the limit, back to back: each answer is its own event's."""
-    async with running("edge.sleeps", timeout=0.2) as sandbox:
+    async with running("edge.sleeps", timeout=0.6) as sandbox:
         await sandbox.ask({"n": -1, "seconds": 0})
-        seconds = [0.02, *(0.092 + n * 0.002 for n in range(8)), 0.15]
+        seconds = [0.02, *(0.292 + n * 0.002 for n in range(8)), 0.45]
         late = list[bool]()
         for n, each in enumerate(seconds):
             result = await sandbox.invoke({"n": n, "seconds": each})
@@ -143,18 +144,18 @@ async def test_answers_in_the_last_moment_do_not_reach_the_next_event() -> None:
 
 @pytest.mark.parametrize("handler", ["app.asynchronous", "app.plain"])
 async def test_a_time_out_shorter_than_the_margin_leaves_half_of_it(handler: str) -> None:
-    async with running(handler, timeout=0.09) as sandbox:
+    async with running(handler, timeout=0.8) as sandbox:
         await sandbox.ask()
         result = await sandbox.invoke({"do": "sleep"})
 
         assert result.error_type == "Runtime.DeadlineExceeded"
-        assert 40 < result.duration_ms < 90
+        assert 390 < result.duration_ms < 800
         assert (await sandbox.ask())["pid"] == sandbox.pid
         assert sandbox.function.journal.times(Happening.TIMED_OUT) == []
 
 
 async def test_when_every_worker_is_stuck_the_process_ends_and_a_new_one_serves() -> None:
-    async with running("app.asynchronous", timeout=0.2) as sandbox:
+    async with running("app.asynchronous", timeout=0.6) as sandbox:
         await sandbox.ask()
         pid = sandbox.pid
         for _ in range(6):

@@ -13,6 +13,7 @@ import pytest
 import trio
 
 from runtime import Function, Workers, patched
+from tests.limits import HANG
 from tests.runtime.beside import official, okibi
 from tests.runtime.sandbox import running
 
@@ -101,7 +102,7 @@ async def test_it_is_told_of_a_start_that_fails(
     environment, items = sentry
     async with running("watched.handler", environment={**environment, "FAILS": "1"}) as sandbox:
         assert (await sandbox.ask())["errorType"] == "OSError"
-        with trio.fail_after(5):
+        with trio.fail_after(HANG):
             while not items:  # noqa: ASYNC110, it comes from another process
                 await trio.sleep(0.02)
 

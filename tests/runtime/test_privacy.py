@@ -56,6 +56,7 @@ from supervisors import (
     stop_report,
     supervise,
 )
+from tests.limits import HANG
 from tests.runtime.sandbox import running
 
 SSN, PASSWORD, TOKEN = "078-05-1120", "hunter2", "tok-9f8e7d"
@@ -255,7 +256,7 @@ def scenario_of(method: Any, *kinds: type[BaseException]) -> Scenario:
             ref, named = SAYS.process(), getattr(kind, method.__name__)
             searched.shown(await debug.get_status(SAYS))
             async with raises(searched, *kinds):
-                with trio.fail_after(5):
+                with trio.fail_after(HANG):
                     await SAYS.call(named, SSN, **GIVEN)
             searched.shown(snapshot(top))
             searched.shown(ref.reason)

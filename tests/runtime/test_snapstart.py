@@ -15,7 +15,8 @@ import pytest
 import trio
 
 from runtime.local import RuntimeApi
-from tests.runtime.sandbox import COMMAND, LIMIT, without_lambda
+from tests.limits import HANG
+from tests.runtime.sandbox import COMMAND, without_lambda
 from tests.runtime.side_by_side import official_path
 
 # The registry of AWS's package, as its clients use it.
@@ -161,7 +162,7 @@ async def started(
         "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start",
         **environment,
     }
-    with trio.fail_after(LIMIT):
+    with trio.fail_after(HANG):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.serve_listeners, platform.serve, listeners)
             process = await trio.lowlevel.open_process(

@@ -26,6 +26,7 @@ from runtime.standing import (
     late_by,
     late_held,
 )
+from tests.limits import HANG
 from tests.runtime.stage import delivery, worker
 from tests.runtime.test_alarm import ringing
 
@@ -259,7 +260,7 @@ def test_in_a_thread_of_its_own_it_stands_there_too() -> None:
     thread, begun, over = InThread(), threading.Event(), threading.Event()
     runner = threading.Thread(target=thread.run, args=(lambda: asyncio.run(says()),))
     runner.start()
-    assert begun.wait(5)
+    assert begun.wait(HANG)
     # Now and then its task is at work, and waits for nothing.
     seen, enough = names(thread.frames()), time.monotonic() + 5
     while "until_over" not in seen and time.monotonic() < enough:
@@ -282,7 +283,7 @@ def test_a_thread_s_frames_are_there_while_it_runs() -> None:
 
     runner = threading.Thread(target=thread.run, args=(runs,))
     runner.start()
-    assert begun.wait(5)
+    assert begun.wait(HANG)
     running = thread.running, names(thread.frames())
     over.set()
     runner.join()

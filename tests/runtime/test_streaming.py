@@ -11,7 +11,7 @@ import trio
 
 from runtime.local import Happening, InvokeResult, RuntimeApi
 from runtime.wire import HTTP_INTEGRATION
-from tests.runtime.sandbox import WIDE_MARGIN, Running, running
+from tests.runtime.sandbox import Running, running
 
 KINDS = [
     "streams.yields",
@@ -91,7 +91,7 @@ async def test_what_fails_in_the_middle_comes_as_an_error_behind_what_is_out(han
 async def test_at_its_deadline_it_ends_with_an_error_and_the_sandbox_stays_warm(
     handler: str,
 ) -> None:
-    async with running(handler, timeout=1.0, environment=WIDE_MARGIN) as sandbox:
+    async with running(handler, timeout=2.0) as sandbox:
         await stream(sandbox, count=0)
 
         told = await stream(sandbox, count=50, pause=0.1)
@@ -143,7 +143,7 @@ async def test_who_takes_it_whole_gets_it_whole() -> None:
 
 
 async def test_a_stream_that_holds_the_loop_is_ended_at_the_deadline() -> None:
-    async with running("streams.yields", timeout=1.0, environment=WIDE_MARGIN) as sandbox:
+    async with running("streams.yields", timeout=1.0) as sandbox:
         told = await stream(sandbox, do="busy")
 
         assert told.body == b"one"

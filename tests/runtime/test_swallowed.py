@@ -10,7 +10,6 @@ import trio
 
 from tests.runtime.sandbox import Running, running
 
-MARGIN = {"OKIBI_DEADLINE_MARGIN_MS": "300"}
 IGNORANT = ["a_batch", "another_s", "deep", "a_finally", "suppressed", "a_del", "wrapped"]
 WORKS = """
 import contextlib, functools, time
@@ -120,7 +119,7 @@ async def at_once(serve: Callable[[str], Awaitable[str]], names: Iterable[str]) 
 
 async def test_who_swallows_it_unknown_is_answered_for_with_it() -> None:
     async def serve(do: str) -> str:
-        async with running("swallows.plain", timeout=1.0, environment=MARGIN) as sandbox:
+        async with running("swallows.plain", timeout=1.0) as sandbox:
             return await told(sandbox, do)
 
     answers = await at_once(serve, IGNORANT)
@@ -128,14 +127,14 @@ async def test_who_swallows_it_unknown_is_answered_for_with_it() -> None:
 
 
 async def test_so_is_who_swallows_it_in_a_greenlet_whose_stack_is_another() -> None:
-    async with running("greenlets.handler", timeout=1.0, environment=MARGIN) as sandbox:
+    async with running("greenlets.handler", timeout=1.0) as sandbox:
         assert (await sandbox.invoke()).error_type == "Runtime.DeadlineExceeded"
 
 
 async def test_who_names_it_may_answer_with_what_there_is(tmp_path: Path) -> None:
     async def serve(name: str) -> str:
         (tmp_path / f"{name}.py").write_text(WORKS + KNOWING[name])
-        options: Any = {"task_root": tmp_path, "timeout": 1.0, "environment": MARGIN}
+        options: Any = {"task_root": tmp_path, "timeout": 1.0}
         async with running(f"{name}.handler", **options) as sandbox:
             return str(await sandbox.ask())
 
@@ -143,14 +142,14 @@ async def test_who_names_it_may_answer_with_what_there_is(tmp_path: Path) -> Non
 
 
 async def test_the_same_is_true_of_an_async_def_that_holds_the_loop() -> None:
-    async with running("swallows.asynchronous", timeout=1.0, environment=MARGIN) as sandbox:
+    async with running("swallows.asynchronous", timeout=1.0) as sandbox:
         assert await told(sandbox, "an_async") == "Runtime.DeadlineExceeded"
 
 
 @pytest.mark.parametrize("handler", ["generates", "an_async_that_writes"])
 async def test_a_stream_is_cut_by_it(handler: str) -> None:
     async with (
-        running(f"swallows.{handler}", timeout=1.0, environment=MARGIN) as sandbox,
+        running(f"swallows.{handler}", timeout=1.0) as sandbox,
         sandbox.function.stream(b"{}") as answer,
     ):
         pieces = [piece async for piece in answer]

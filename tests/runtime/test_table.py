@@ -13,7 +13,7 @@ import trio
 
 from runtime.local import Ending, Fault, Faults, RuntimeApi, Way
 from tests.runtime.fate import EXITED, IN_TIME, TIMED_OUT, Fate, error_in, fate
-from tests.runtime.sandbox import WIDE_MARGIN, Running
+from tests.runtime.sandbox import Running
 from tests.runtime.scripted import ACCEPTED, event, official_and_okibi
 from tests.runtime.side_by_side import both, skip_without_official
 from tests.runtime.site import site
@@ -21,7 +21,7 @@ from tests.runtime.site import site
 pytestmark = skip_without_official
 
 ASYNCIO = {"OKIBI_LOOP": "asyncio"}
-DEADLINE: dict[str, Any] = {"timeout": 1, "environment": WIDE_MARGIN}
+DEADLINE: dict[str, Any] = {"timeout": 1}
 JSON_LOGS = {"AWS_LAMBDA_LOG_FORMAT": "JSON"}
 INIT = re.compile(r"Init Duration: ([0-9.]+) ms")
 MEMORY = re.compile(r"Max Memory Used: ([0-9]+) MB")
@@ -47,12 +47,7 @@ async def test_a_def_past_its_deadline() -> None:
 
 
 async def test_an_async_def_past_its_deadline() -> None:
-    environment = {**ASYNCIO, **DEADLINE["environment"]}
-    options: dict[str, Any] = {
-        "own": "table.asynchronous",
-        "timeout": 1,
-        "environment": environment,
-    }
+    options = {**DEADLINE, "own": "table.asynchronous", "environment": ASYNCIO}
     official, okibi = await fates("sleep", "table.wrapped", **options)
 
     assert official == TIMED_OUT

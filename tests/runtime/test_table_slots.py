@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import trio
 
 from tests.runtime.fate import all_slots, error_in, slots_left, taken
-from tests.runtime.sandbox import WIDE_MARGIN, Running
+from tests.runtime.sandbox import Running
 from tests.runtime.side_by_side import both, skip_without_official
 
 pytestmark = skip_without_official
@@ -43,7 +43,7 @@ async def test_a_time_out_in_one_of_n_slots() -> None:
         error = error_in(await taken(sandbox, {"do": "sleep"}))
         return error, await slots_left(sandbox, SLOTS)
 
-    official, okibi = await slots(scenario, timeout=1, environment=WIDE_MARGIN)
+    official, okibi = await slots(scenario, timeout=1)
 
     assert official == ("Sandbox.Timedout", SLOTS - 1)
     assert okibi == ("Runtime.DeadlineExceeded", SLOTS)

@@ -14,10 +14,10 @@ import pytest
 import trio
 
 from runtime.thread import THREADS, HandlerThread
+from tests.limits import HANG
 from tests.runtime.fdinfo import descriptors
 
 VARIABLE = contextvars.ContextVar("VARIABLE", default=0)
-LIMIT = 5.0
 
 
 def ident() -> int:
@@ -26,7 +26,7 @@ def ident() -> int:
 
 async def until(condition: Callable[[], bool]) -> None:
     """What a thread does is not the loop's to await."""
-    with trio.fail_after(LIMIT):
+    with trio.fail_after(HANG):
         while not condition():
             await trio.testing.wait_all_tasks_blocked(0.001)
 
@@ -174,7 +174,7 @@ async def test_an_end_that_is_no_call_s_ends_no_wait(nursery: trio.Nursery) -> N
     thread, release = HandlerThread(nursery), threading.Event()
 
     def act() -> int:
-        release.wait(LIMIT)
+        release.wait(HANG)
         return 7
 
     async def stray() -> None:
@@ -200,7 +200,7 @@ class Late:
 
     def __call__(self) -> None:
         trio.from_thread.run_sync(self.scope.cancel)
-        self.release.wait(LIMIT)
+        self.release.wait(HANG)
         try:
             trio.from_thread.check_cancelled()
         except trio.Cancelled as cancelled:
@@ -307,7 +307,7 @@ async def cancelled_at_once(thread: HandlerThread, act: Callable[[], object]) ->
 def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """No thread takes its first call before this is set."""
     gate = threading.Event()
-    monkeypatch.setattr("runtime.thread.wake_on_time", lambda: gate.wait(LIMIT))
+    monkeypatch.setattr("runtime.thread.wake_on_time", lambda: gate.wait(HANG))
     return gate
 
 
@@ -360,7 +360,7 @@ async def test_a_call_that_ends_as_it_is_given_out_is_cancelled_as_any_other(
 ) -> None:
     thread, begun = HandlerThread(nursery), threading.Event()
     await thread.call(ident)
-    monkeypatch.setattr("runtime.exchange.yield_core", lambda: begun.wait(LIMIT))
+    monkeypatch.setattr("runtime.exchange.yield_core", lambda: begun.wait(HANG))
 
     scope = await cancelled_at_once(thread, begun.set)
 

@@ -10,6 +10,7 @@ import trio
 from trio._core import _thread_cache as room
 
 from runtime.thread import HandlerThread
+from tests.limits import HANG
 
 Idle = Callable[[], Awaitable[None]]
 
@@ -21,7 +22,7 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> Idle:
     monkeypatch.setattr(room, "THREAD_CACHE", cache)
 
     async def until_idle() -> None:
-        with trio.fail_after(5):
+        with trio.fail_after(HANG):
             while not cache._idle_workers:  # noqa: ASYNC110, of a thread
                 await trio.sleep(0.001)
 

@@ -14,7 +14,7 @@ from runtime import current, unfinished
 from runtime.alarm import SIGNAL, Alarm, handles
 from runtime.delivery import Delivery
 from runtime.failure import DeadlineExceeded
-from tests.runtime.sandbox import WIDE_MARGIN, running
+from tests.runtime.sandbox import running
 from tests.runtime.stage import delivery
 from tests.runtime.test_alarm import ringing
 
@@ -360,7 +360,7 @@ def test_a_loop_that_is_closed_is_let_be(loop: asyncio.AbstractEventLoop) -> Non
 
 @pytest.mark.parametrize("first", [["a", "b"], ["a", "blocks"]])
 async def test_nothing_of_it_is_done_in_the_next_event(first: list[str]) -> None:
-    async with running("lasting.handler", timeout=1.5, environment=WIDE_MARGIN) as sandbox:
+    async with running("lasting.handler", timeout=1.5) as sandbox:
         assert (await sandbox.ask({"records": first}))["errorType"] == "Runtime.DeadlineExceeded"
         assert await sandbox.ask({"records": []}) == []
         assert sandbox.function.starts == 1

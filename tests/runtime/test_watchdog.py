@@ -23,6 +23,7 @@ from runtime.ledger import Ledger
 from runtime.outcome import Outcome
 from runtime.unlisted_thread import start_unlisted_thread
 from runtime.watchdog import BEHIND, REPORT, SLACK, TURN, Bell, SharedWatchdog, Watchdog
+from tests.limits import HANG
 from tests.runtime.stage import brought_to, delivery, ends_of_threads, ledger_of
 
 NOWHERE = ("127.0.0.1", 1)
@@ -323,7 +324,7 @@ async def test_what_comes_while_it_looks_has_it_look_again(
 
     monkeypatch.setattr(Watchdog, "_earliest", look)
     monkeypatch.setattr(Watchdog, "_watch_delivery", lambda *_: None)
-    with trio.fail_after(5):
+    with trio.fail_after(HANG):
         await trio.to_thread.run_sync(watchdog._watch, abandon_on_cancel=True)
 
     assert looks == [None, made]
@@ -352,7 +353,7 @@ async def test_an_event_that_comes_before_the_tree_stands_ends_the_watch_of_the_
     watchdog = Watchdog(NOWHERE)
     watchdog.attach(ledger_of(), Alarm())
     watchdog.arm(due_in(60))
-    with trio.fail_after(5):
+    with trio.fail_after(HANG):
         await trio.to_thread.run_sync(watchdog._watch_start, abandon_on_cancel=True)
 
 
@@ -534,7 +535,7 @@ def test_closed_its_thread_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
     watchdog.close()
 
-    assert ended.wait(5)
+    assert ended.wait(HANG)
 
 
 def test_a_bell_that_is_set_twice_rings_once() -> None:

@@ -31,6 +31,7 @@ from supervisors import (
     Supervisor,
     supervise,
 )
+from tests.limits import HANG
 from tests.supervisors.stage import BOOM, Player, Stage, alive, counted, player, states
 
 Top = Ref[Supervisor]
@@ -63,7 +64,7 @@ async def test_between_two_attempts_a_child_is_restarting(
     stage: Stage, nursery: trio.Nursery, strategy: Strategy
 ) -> None:
     top = await in_restart_loop(stage, nursery, "ab", strategy, "a")
-    with trio.fail_after(5):
+    with trio.fail_after(HANG):
         while "a restarting" not in await states(top):
             await trio.lowlevel.checkpoint()
 
@@ -83,7 +84,7 @@ async def test_terminating_a_restarting_child_calls_the_next_attempt_off(
     stage: Stage, nursery: trio.Nursery, strategy: Strategy
 ) -> None:
     top = await in_restart_loop(stage, nursery, "ab", strategy, "a")
-    with trio.fail_after(5):
+    with trio.fail_after(HANG):
         while "a restarting" not in await states(top):
             await trio.lowlevel.checkpoint()
         await top.call(Supervisor.terminate_child, "a")
@@ -101,7 +102,7 @@ async def test_rest_for_one_retries_the_one_that_failed_and_leaves_those_behind_
     stage: Stage, nursery: trio.Nursery
 ) -> None:
     top = await in_restart_loop(stage, nursery, "abc", Strategy.REST_FOR_ONE, "b")
-    with trio.fail_after(5):
+    with trio.fail_after(HANG):
         while await states(top) != "c undefined, b restarting, a running":
             await trio.lowlevel.checkpoint()
         await stop(top)
@@ -242,7 +243,7 @@ async def test_one_that_has_itself_terminated_is_refused_and_ends(
     if traced:
         await debug.trace(top)
 
-    with trio.fail_after(5):
+    with trio.fail_after(HANG):
         assert await DRAINS.call(Drains.end_me) == (
             "/top/drains calls /top calls /top/drains: terminate_child() would never return"
         )

@@ -16,7 +16,7 @@ from actors import Name
 from actors.names import names
 from actors.process import Process
 from supervisors import Child, DynamicSupervisor, Supervisor, SupervisorGaveUp, supervise
-from tests.limits import examples
+from tests.profiles import examples
 from tests.supervisors.forecast import Forecast, forecast, lasting
 from tests.supervisors.stage import Stage
 from tests.supervisors.trees import PERIOD, Tree, child, trees

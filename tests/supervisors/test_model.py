@@ -18,7 +18,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from actors import NORMAL, SHUTDOWN, Name, Refusal, StartError
 from actors.names import names
 from supervisors import Supervisor, SupervisorGaveUp, supervise
-from tests.limits import examples
+from tests.profiles import examples
 from tests.supervisors.model import Model
 from tests.supervisors.stage import BOOM, Player, Stage, player
 from tests.supervisors.trees import PERIOD, Kid, Tree, World, child, trees

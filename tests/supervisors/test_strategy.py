@@ -17,7 +17,7 @@ from supervisors.strategy import (
     put_off,
     shuts_down,
 )
-from tests.limits import examples
+from tests.profiles import examples
 
 P, T, TMP = Restart.PERMANENT, Restart.TRANSIENT, Restart.TEMPORARY
 RUN, GONE, RETRY = State.RUNNING, State.UNDEFINED, State.RESTARTING

@@ -20,6 +20,7 @@ from runtime.aio.keeper import LoopKeeper
 from runtime.aio.left import keep
 from runtime.aio.loop import AsyncioLoop, LoopEnded
 from supervisors import Child, Supervision, Supervisor
+from tests.limits import HANG
 from tests.runtime.stage import ends_of_threads
 
 COLOUR = ContextVar("colour", default="none")
@@ -62,7 +63,7 @@ async def test_one_for_which_no_thread_can_be_started_is_not_alive_and_can_be_st
 
     assert isinstance(caught.value.__cause__, RuntimeError)
     assert not loop.alive
-    with trio.fail_after(5):
+    with trio.fail_after(HANG):
         await loop.close()
         await loop.start()
         assert await loop.run(asyncio.sleep, 0, "slept") == "slept"
@@ -310,7 +311,7 @@ async def test_who_is_let_go_goes_on_and_what_it_waited_for_cleans_up_to_its_end
     assert goes_on()
 
     await loop.run(end)
-    with trio.fail_after(5):
+    with trio.fail_after(HANG):
         while goes_on():
             await trio.lowlevel.checkpoint()
     assert "an abandoned handler has raised" in caplog.text
@@ -399,4 +400,4 @@ def test_when_the_run_has_ended_the_error_says_so(monkeypatch: pytest.MonkeyPatc
     assert loop._loop is not None
     loop._loop.call_soon_threadsafe(loop._loop.stop)
     (ended,) = ends
-    assert ended.wait(5)
+    assert ended.wait(HANG)

@@ -17,6 +17,7 @@ import pytest
 
 from runtime.cli.given import BadInput
 from runtime.cli.invoke import _Log, invoke, read_order  # pyright: ignore[reportPrivateUsage]
+from tests.limits import HANG
 from tests.runtime.sandbox import is_gone
 
 APP = """
@@ -375,7 +376,7 @@ def test_a_signal_ends_it_with_nothing_left_running(number: int, code: int) -> N
         pid = int(process.stderr.readline().split()[1])
 
         process.send_signal(number)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=HANG)
 
     assert process.returncode == code
     assert out == ""
@@ -400,7 +401,7 @@ def test_killed_by_sigkill_it_leaves_nothing_running() -> None:
         pids = [int(pid) for pid in process.stderr.readline().split()[1:]]
         process.kill()
 
-    until = time.monotonic() + 5
+    until = time.monotonic() + HANG
     while not all(map(is_gone, pids)) and time.monotonic() < until:
         time.sleep(0.01)
     assert len(pids) == 3
@@ -414,7 +415,7 @@ def test_a_reader_who_has_enough_ends_it_quietly() -> None:
         assert process.stdout.readline() == "{}\n"
         process.stdout.close()
         err = process.stderr.read()
-        process.wait(timeout=10)
+        process.wait(timeout=HANG)
 
     assert process.returncode == 141
     assert "Traceback" not in err

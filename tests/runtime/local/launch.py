@@ -10,6 +10,7 @@ from typing import Any
 import trio
 
 from runtime.local import FunctionSettings, LocalLambda, RuntimeApi, open_local_lambda
+from tests.limits import HANG
 
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 
@@ -32,7 +33,7 @@ async def opened(
 ) -> AsyncIterator[tuple[LocalLambda, list[str]]]:
     """The grace is a long one: a busy machine is to decide nothing."""
     lines: list[str] = []
-    with trio.fail_after(20):
+    with trio.fail_after(HANG):
         async with open_local_lambda(
             settings(handler, **fields),
             output=lines.append,

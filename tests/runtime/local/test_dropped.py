@@ -7,13 +7,14 @@ import pytest
 import trio
 
 from runtime.local import Fault, Faults, Happening, RuntimeApi, Way
+from tests.limits import HANG
 from tests.runtime.local.desk import NEXT, PING
 
 
 @asynccontextmanager
 async def connected(*plan: Fault) -> AsyncIterator[tuple[RuntimeApi, trio.SocketStream]]:
     api = RuntimeApi(faults=Faults(plan))
-    with trio.fail_after(10):
+    with trio.fail_after(HANG):
         async with trio.open_nursery() as nursery:
             listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
             nursery.start_soon(trio.serve_listeners, api.serve_connection, listeners)

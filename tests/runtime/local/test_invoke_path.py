@@ -13,6 +13,7 @@ import pytest
 import trio
 
 from runtime.local import FunctionSettings, LocalLambda, open_local_lambda
+from tests.limits import HANG
 from tests.runtime.local.launch import event, opened
 
 ARN = "arn:aws:lambda:us-east-1:012345678912:function:function"
@@ -238,7 +239,7 @@ async def test_the_context_shows_the_tenant_and_the_qualified_arn(tmp_path: Path
         "    return [context.tenant_id, context.invoked_function_arn, context.function_version]\n"
     )
     settings = FunctionSettings("app.handler", task_root=tmp_path)
-    with trio.fail_after(20):
+    with trio.fail_after(HANG):
         async with (
             open_local_lambda(settings, output=lambda _: None) as function,
             httpx.AsyncClient(trust_env=False) as http,
@@ -307,7 +308,7 @@ async def test_a_runtime_that_does_not_come_back_delays_its_log_until_the_deadli
 async def test_the_tail_of_a_start_that_fails_is_what_the_start_has_logged(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("print('importing')\nraise ValueError('no')\n")
     settings = FunctionSettings("app.handler", task_root=tmp_path)
-    with trio.fail_after(20):
+    with trio.fail_after(HANG):
         async with (
             open_local_lambda(settings, output=lambda _: None) as function,
             httpx.AsyncClient(trust_env=False) as http,

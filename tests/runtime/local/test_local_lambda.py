@@ -13,6 +13,7 @@ import trio
 import trio.testing
 
 from runtime.local import Happening, LocalLambda, open_local_lambda
+from tests.limits import HANG
 from tests.runtime.local.launch import BOOTSTRAP, event, opened, settings
 
 
@@ -26,7 +27,7 @@ def is_gone(pid: int) -> bool:
 
 async def until_gone(pid: int) -> None:
     """Wait for a kill that has been sent to take effect."""
-    with trio.fail_after(5):
+    with trio.fail_after(HANG):
         while not is_gone(pid):
             await trio.lowlevel.checkpoint()
 
@@ -208,7 +209,7 @@ async def test_all_who_wait_until_it_is_through_are_told() -> None:
             nursery.start_soon(function.invoke, event(do="sleep", seconds=0.2))
             while len(function.journal.times(Happening.DELIVERED)) < 2:
                 await trio.lowlevel.checkpoint()
-            with trio.fail_after(2):
+            with trio.fail_after(HANG):
                 async with trio.open_nursery() as waiting:
                     waiting.start_soon(function.settled)
                     waiting.start_soon(function.settled)

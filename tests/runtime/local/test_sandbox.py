@@ -11,6 +11,7 @@ import trio
 import trio.testing
 
 from runtime.local import Ending, Happening, InvokeResult, LocalLambda, RuntimeApi
+from tests.limits import HANG
 from tests.runtime.local.launch import event, opened
 from tests.runtime.sandbox import until_idle
 
@@ -125,7 +126,7 @@ def is_stopped(pid: int | None) -> bool:
 
 
 async def until_stopped(pid: int | None) -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(HANG):
         while not is_stopped(pid):
             await trio.lowlevel.checkpoint()
 
@@ -193,7 +194,7 @@ async def test_many_events_are_served_at_once_by_one_process() -> None:
     async with opened(max_concurrency=4) as (function, _):
         environment = json.loads((await function.invoke(event(do="environment"))).payload)
         await until_idle(function, 4)
-        with trio.fail_after(5):
+        with trio.fail_after(HANG):
             waits = [event(do="sleep", seconds=2)] * 4
             assert await invoke_all(function, *waits) == [None] * 4
         assert function.starts == 1

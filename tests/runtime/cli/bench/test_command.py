@@ -18,6 +18,7 @@ import pytest
 from runtime.cli.bench.command import bench
 from runtime.cli.bench.order import Given
 from runtime.local.processes import below
+from tests.limits import HANG
 from tests.runtime.cli.bench.made import SMALL, with_app
 from tests.runtime.side_by_side import skip_without_official
 
@@ -319,13 +320,13 @@ def signalled(number: int) -> tuple[int, str, list[int]]:
         # Who is killed leaves a folder there.
         env={**os.environ, "TMPDIR": str(Path.cwd())},
     ) as process:
-        until = time.monotonic() + 20
+        until = time.monotonic() + HANG
         while not Path("asleep").exists():
             assert time.monotonic() < until, "the handler is not served"
             time.sleep(0.01)
         started = below(process.pid)
         process.send_signal(number)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=HANG)
     # The server, and the runtime.
     assert len(started) == 2
     return process.returncode, out + err, started
@@ -344,7 +345,7 @@ def test_if_it_is_killed_what_it_measures_ends_as_well() -> None:
     code, _, started = signalled(signal.SIGKILL)
 
     assert code == -signal.SIGKILL
-    until = time.monotonic() + 10
+    until = time.monotonic() + HANG
     while left := [pid for pid in started if _lives(pid)]:
         assert time.monotonic() < until, left
         time.sleep(0.01)
@@ -408,13 +409,13 @@ def test_a_bar_is_drawn_where_stderr_is_a_terminal() -> None:
     command = [*COMMAND, "bench", "app.echo", "--duration", "60"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=theirs) as process:
         os.close(theirs)
-        drawn, until = b"", time.monotonic() + 20
+        drawn, until = b"", time.monotonic() + HANG
         while b"0/13" not in drawn:
             assert time.monotonic() < until, drawn
             if select.select([ours], [], [], 1.0)[0]:
                 drawn += os.read(ours, 1 << 16)
         process.send_signal(signal.SIGINT)
-        process.wait(timeout=10)
+        process.wait(timeout=HANG)
     os.close(ours)
 
     assert process.returncode == 130

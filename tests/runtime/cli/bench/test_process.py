@@ -17,6 +17,7 @@ from runtime.cli.bench import process
 from runtime.cli.bench.process import cores
 from runtime.cli.bench.record import Run, RunOrder
 from runtime.local.processes import below
+from tests.limits import HANG
 from tests.runtime.sandbox import PYTHON
 
 # Takes no SIGTERM, but tells of it.
@@ -76,7 +77,7 @@ def run_of(folder: Path, do: str, **changed: Any) -> Run:
     """The run of a client that does something before each answer."""
     order = msgspec.json.decode(ordered(SERVES.format(do=do)), type=RunOrder)
     with start(msgspec.json.encode(attrs.evolve(order, **changed)), folder) as process:
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=HANG)
     assert err == b""
     return msgspec.json.decode(out, type=Run)
 
@@ -101,7 +102,7 @@ def start(order: bytes, folder: Path, *arguments: str) -> "subprocess.Popen[byte
 
 
 def wait_for(path: Path) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + HANG
     while not path.exists():
         assert time.monotonic() < until, f"{path} does not come"
         time.sleep(0.01)
@@ -116,7 +117,7 @@ def test_a_signal_while_it_ends_the_runtime_leaves_none_behind(number: int, tmp_
         wait_for(tmp_path / "asked")
 
         process.send_signal(number)
-        process.communicate(timeout=10)
+        process.communicate(timeout=HANG)
 
     assert process.returncode == 128 + number
     with pytest.raises(ProcessLookupError):
@@ -139,7 +140,7 @@ def test_a_signal_while_the_runtime_is_started_asks_it_to_end_too(tmp_path: Path
     with start(ordered(STUBBORN), tmp_path, "-c", SLOW_TO_START) as process:
         wait_for(tmp_path / "there")
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=10)
+        process.communicate(timeout=HANG)
 
     assert process.returncode == 128 + signal.SIGTERM
     assert (tmp_path / "asked").exists()
@@ -160,7 +161,7 @@ def test_a_runtime_that_hangs_is_told_from_one_that_has_ended(
     silence = {"import time; time.sleep(60)": 0.3, ASKS: 2.0}.get(code, 9.0)
     slots = 3 if code == ASKS else None
     with start(ordered(code, silence=silence, slots=slots), tmp_path) as process:
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=HANG)
 
     assert (process.returncode, out) == (1, b"")
     assert err.decode() == f"{sentence}\n"
@@ -210,7 +211,7 @@ def test_one_that_answers_nothing_any_more_is_told_with_the_time_outs_that_it_ha
     code = SERVES.format(do="time.sleep(served // 3 * 60)")
     order = ordered(code, silence=0.3, slots=1)
     with start(order.replace(b'"warm_events":1', b'"warm_events":99'), tmp_path) as process:
-        _, err = process.communicate(timeout=10)
+        _, err = process.communicate(timeout=HANG)
 
     assert err.decode() == (
         "the runtime does not answer within 0.5 s, after 3 events, of which 1 passed their time-out"
@@ -225,7 +226,7 @@ def test_one_that_ends_itself_with_all_stacks_is_told_with_the_users_frame(
     (tmp_path / "hangs.py").write_text("import time\ntime.sleep(60)\n")
     code = "import faulthandler; faulthandler.dump_traceback_later(0.3, exit=True); import hangs"
     with start(ordered(code, slots=slots), tmp_path) as process:
-        _, err = process.communicate(timeout=10)
+        _, err = process.communicate(timeout=HANG)
 
     came = "" if slots is None else "; only 0 of 1 lanes came"
     assert err.decode() == (
@@ -266,7 +267,7 @@ def test_where_what_is_printed_has_no_room_the_handler_is_not_to_blame(
     do: str, begins: str, tmp_path: Path
 ) -> None:
     with start(ordered(SERVES.format(do=do)), tmp_path, "-c", FULL) as process:
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=HANG)
 
     assert (process.returncode, out) == (1, b"")
     assert err.decode().startswith(begins)
