@@ -1,7 +1,6 @@
 """Functions that stream, in a real process on the local Lambda, as their invoker sees them."""
 
 import json
-import threading
 from typing import Any
 
 import attrs
@@ -10,6 +9,8 @@ import pytest
 import trio
 
 from runtime.local import Happening, InvokeResult, RuntimeApi
+from runtime.local.invocation import Invocation
+from runtime.local.streaming import ResponseStream
 from runtime.wire import HTTP_INTEGRATION
 from tests.runtime.sandbox import Running, running
 
@@ -24,8 +25,12 @@ KINDS = [
     "streams.handling",
     "streams.plainly",
 ]
-# What an invoker may be kept waiting by a machine that is busy, and no more.
-SLACK = 0.25
+# One of each of trio's loop, a thread, and asyncio's; what finds the kinds is `test_streamed.py`'s.
+OFTEN = ("streams.writes", "streams.threaded", "streams.handling")
+every_kind = pytest.mark.parametrize(
+    "handler",
+    [pytest.param(kind, marks=[] if kind in OFTEN else [pytest.mark.slow]) for kind in KINDS],
+)
 
 
 @attrs.frozen
@@ -44,10 +49,12 @@ class Streamed:
         return told["errorType"], told["errorMessage"]
 
 
-async def stream(sandbox: Running, **event: object) -> Streamed:
+async def stream(sandbox: Running, timeout: float = 30.0, **event: object) -> Streamed:
     """Invoke a function, and read its answer as it comes."""
     began, first, body = trio.current_time(), 0.0, b""
-    async with sandbox.function.stream(json.dumps(event).encode()) as answer:
+    invocation = Invocation(json.dumps(event).encode(), timeout)
+    async with ResponseStream(invocation) as answer:
+        sandbox.function.start(invocation)
         async for piece in answer:
             first = first or trio.current_time() - began
             body += piece
@@ -59,56 +66,124 @@ def lines(count: int, pid: int) -> bytes:
     return b"".join(b"%d %d\n" % (n, pid) for n in range(count))
 
 
-@pytest.mark.parametrize("handler", KINDS)
-async def test_the_first_piece_comes_while_the_handler_still_runs(handler: str) -> None:
+@every_kind
+async def test_it_comes_in_pieces_and_an_error_a_deadline_or_sigterm_ends_it(handler: str) -> None:
     async with running(handler) as sandbox:
         await stream(sandbox, count=0)
 
-        told = await stream(sandbox, count=4, pause=0.2)
+        await comes_while_the_handler_runs(sandbox)
+        await brings_an_error_behind_what_is_out(sandbox)
+        await ends_at_its_deadline(sandbox)
+        assert (await sandbox.invoke()).payload.startswith(lines(3, sandbox.pid))
 
-        assert told.body.startswith(lines(4, sandbox.pid))
-        assert told.result.function_error is None
-        assert told.first < SLACK
-        assert told.took > 0.75
-        assert sandbox.function.starts == 1
-
-
-@pytest.mark.parametrize("handler", KINDS)
-async def test_what_fails_in_the_middle_comes_as_an_error_behind_what_is_out(handler: str) -> None:
-    async with running(handler) as sandbox:
-        told = await stream(sandbox, do="late")
-
-        assert told.body.startswith(b"0 ")
-        assert told.result.error_type == "Function.ValueError"
-        assert told.error == ("ValueError", "late")
-        assert "raise ValueError(" in json.loads(told.result.payload)["stackTrace"][-1]
         assert (await stream(sandbox)).body.startswith(lines(3, sandbox.pid))
         assert sandbox.function.starts == 1
         assert sandbox.function.journal.refusals() == []
+        await is_cut_by_sigterm(sandbox, pause=5.0)
 
 
-@pytest.mark.parametrize("handler", KINDS)
-async def test_at_its_deadline_it_ends_with_an_error_and_the_sandbox_stays_warm(
-    handler: str,
-) -> None:
-    async with running(handler, timeout=2.0) as sandbox:
-        await stream(sandbox, count=0)
+async def comes_while_the_handler_runs(sandbox: Running) -> None:
+    told = await stream(sandbox, count=4, pause=0.2)
 
-        told = await stream(sandbox, count=50, pause=0.1)
+    assert told.body.startswith(lines(4, sandbox.pid))
+    assert told.result.function_error is None
+    assert told.took - told.first > 0.55
 
-        assert told.body.startswith(lines(5, sandbox.pid))
-        assert told.result.error_type == "Runtime.DeadlineExceeded"
-        assert (await stream(sandbox)).body.startswith(lines(3, sandbox.pid))
+
+async def brings_an_error_behind_what_is_out(sandbox: Running) -> None:
+    told = await stream(sandbox, do="late")
+
+    assert told.body.startswith(b"0 ")
+    assert told.result.error_type == "Function.ValueError"
+    assert told.error == ("ValueError", "late")
+    assert "raise ValueError(" in json.loads(told.result.payload)["stackTrace"][-1]
+
+
+async def ends_at_its_deadline(sandbox: Running) -> None:
+    told = await stream(sandbox, timeout=2.0, count=50, pause=0.1)
+
+    assert told.body.startswith(lines(5, sandbox.pid))
+    assert told.result.error_type == "Runtime.DeadlineExceeded"
+
+
+async def is_cut_by_sigterm(sandbox: Running, pause: float) -> None:
+    event = json.dumps({"count": 100_000, "pause": pause}).encode()
+    async with sandbox.function.stream(event) as answer:
+        async for _ in answer:
+            break
+        # Python hears of no signal that comes just before a call that blocks, until that ends.
+        await trio.sleep(0.02)
+        ending = await sandbox.function.shut_down()
+        result = await answer.result()
+
+    assert result.error_type == "Runtime.Stopped"
+    assert ending.returncode == 0
+
+
+@every_kind
+async def test_sigterm_cuts_one_that_writes_all_the_time(handler: str) -> None:
+    async with running(handler) as sandbox:
+        await is_cut_by_sigterm(sandbox, pause=0.005)
+
+
+async def test_one_sandbox_streams_whatever_came_before() -> None:
+    async with running("streams.yields") as sandbox:
+        await an_error_before_the_first_piece_is_the_answer(sandbox)
+        await an_http_answer_has_its_prelude(sandbox)
+        await one_that_holds_the_loop_ends_at_its_deadline(sandbox)
+        await one_longer_than_lambda_takes_is_cut(sandbox)
+        # It leaves a stream behind that is not at its end.
+        await a_slow_reader_makes_the_handler_wait(sandbox)
         assert sandbox.function.starts == 1
 
 
-async def test_before_the_first_piece_an_error_is_the_answer() -> None:
-    async with running("streams.yields") as sandbox:
-        told = await stream(sandbox, do="early")
+async def an_error_before_the_first_piece_is_the_answer(sandbox: Running) -> None:
+    told = await stream(sandbox, do="early")
 
-        assert told.body == b""
-        assert told.content_type == ""
-        assert told.error == ("ValueError", "early")
+    assert told.body == b""
+    assert told.content_type == ""
+    assert told.error == ("ValueError", "early")
+
+
+async def an_http_answer_has_its_prelude(sandbox: Running) -> None:
+    told = await stream(sandbox, do="http", count=1)
+
+    prelude, _, body = told.body.partition(b"\0" * 8)
+    assert told.content_type == HTTP_INTEGRATION.decode()
+    assert json.loads(prelude) == {
+        "statusCode": 201,
+        "headers": {"content-type": "text/plain"},
+        "cookies": ["a=b"],
+    }
+    assert body == lines(1, sandbox.pid)
+
+
+async def one_that_holds_the_loop_ends_at_its_deadline(sandbox: Running) -> None:
+    told = await stream(sandbox, timeout=1.0, do="busy")
+
+    assert told.body == b"one"
+    assert told.result.error_type == "Runtime.DeadlineExceeded"
+    assert (await stream(sandbox)).body.startswith(b"0 ")
+
+
+async def one_longer_than_lambda_takes_is_cut(sandbox: Running) -> None:
+    result = await sandbox.invoke({"do": "bytes", "size": 8 * 1024 * 1024})
+
+    assert result.error_type == "Function.ResponseSizeTooLarge"
+    assert (await stream(sandbox)).body == lines(3, sandbox.pid)
+
+
+async def a_slow_reader_makes_the_handler_wait(sandbox: Running) -> None:
+    event = json.dumps({"do": "bytes", "size": 64 * 1024 * 1024}).encode()
+    async with sandbox.function.stream(event) as answer:
+        async for _ in answer:
+            break
+        while not answer.full:  # noqa: ASYNC110
+            await trio.sleep(0.01)
+        stands_at = answer._size
+        await trio.sleep(0.3)
+        assert answer._size == stands_at < 4 * 1024 * 1024
+        assert sandbox.function.journal.entries[-1].happening is Happening.DELIVERED
 
 
 async def test_a_handler_instance_is_replaced_when_its_stream_failed() -> None:
@@ -119,81 +194,6 @@ async def test_a_handler_instance_is_replaced_when_its_stream_failed() -> None:
         numbers = {(await stream(sandbox)).body[-1:] for _ in range(4)}
 
         assert b"1" not in numbers
-
-
-async def test_an_http_answer_has_its_prelude() -> None:
-    async with running("streams.yields") as sandbox:
-        told = await stream(sandbox, do="http", count=1)
-
-        prelude, _, body = told.body.partition(b"\0" * 8)
-        assert told.content_type == HTTP_INTEGRATION.decode()
-        assert json.loads(prelude) == {
-            "statusCode": 201,
-            "headers": {"content-type": "text/plain"},
-            "cookies": ["a=b"],
-        }
-        assert body == lines(1, sandbox.pid)
-
-
-async def test_who_takes_it_whole_gets_it_whole() -> None:
-    async with running("streams.writes") as sandbox:
-        result = await sandbox.invoke()
-
-        assert result.payload == lines(3, sandbox.pid)
-
-
-async def test_a_stream_that_holds_the_loop_is_ended_at_the_deadline() -> None:
-    async with running("streams.yields", timeout=1.0) as sandbox:
-        told = await stream(sandbox, do="busy")
-
-        assert told.body == b"one"
-        assert told.result.error_type == "Runtime.DeadlineExceeded"
-        assert (await stream(sandbox)).body.startswith(b"0 ")
-        assert sandbox.function.starts == 1
-
-
-@pytest.mark.parametrize("handler", KINDS)
-@pytest.mark.parametrize("pause", [0.005, 5.0])
-async def test_sigterm_in_the_middle_cuts_it_and_its_invoker_is_told(
-    handler: str, pause: float
-) -> None:
-    async with running(handler) as sandbox:
-        event = json.dumps({"count": 100_000, "pause": pause}).encode()
-        async with sandbox.function.stream(event) as answer:
-            async for _ in answer:
-                break
-            # Python hears of no signal that comes just before a call that blocks, until that ends.
-            await trio.sleep(0.02)
-            ending = await sandbox.function.shut_down()
-            result = await answer.result()
-
-        assert result.error_type == "Runtime.Stopped"
-        assert ending.returncode == 0
-
-
-async def test_a_stream_longer_than_lambda_takes_is_cut_and_the_sandbox_stays_warm() -> None:
-    async with running("streams.yields") as sandbox:
-        pid = (await stream(sandbox)).body
-
-        result = await sandbox.invoke({"do": "bytes", "size": 8 * 1024 * 1024})
-
-        assert result.error_type == "Function.ResponseSizeTooLarge"
-        assert (await stream(sandbox)).body == pid
-        assert sandbox.function.starts == 1
-
-
-async def test_a_slow_reader_makes_the_handler_wait() -> None:
-    async with running("streams.yields") as sandbox:
-        event = json.dumps({"do": "bytes", "size": 64 * 1024 * 1024}).encode()
-        async with sandbox.function.stream(event) as answer:
-            async for _ in answer:
-                break
-            while not answer.full:  # noqa: ASYNC110
-                await trio.sleep(0.01)
-            stands_at = answer._size
-            await trio.sleep(0.3)
-            assert answer._size == stands_at < 4 * 1024 * 1024
-            assert sandbox.function.journal.entries[-1].happening is Happening.DELIVERED
 
 
 async def test_many_streams_at_once_do_not_meet() -> None:
@@ -235,63 +235,49 @@ def of_boto3(url: str, event: object) -> list[dict[str, Any]]:
     return list(answer["EventStream"])
 
 
-async def test_boto3_reads_a_stream_and_its_end() -> None:
-    pytest.importorskip("boto3")
+async def test_over_http_it_comes_in_pieces_with_its_end_and_what_is_no_stream_is_refused() -> None:
     async with running("streams.yields") as sandbox:
-        events = await trio.to_thread.run_sync(
-            of_boto3, sandbox.function.invoke_url, {"count": 3, "pause": 0.01}
-        )
-
-        pieces = [e["PayloadChunk"]["Payload"] for e in events if "PayloadChunk" in e]
-        assert b"".join(pieces) == lines(3, sandbox.pid)
-        assert events[-1] == {"InvokeComplete": {}}
+        await the_first_piece_comes_while_the_handler_runs(sandbox)
+        await what_cannot_be_streamed_is_refused(sandbox)
 
 
-@pytest.mark.parametrize(("do", "pieces"), [("late", 3), ("early", 0)])
-async def test_boto3_is_told_of_an_error_before_the_first_piece_and_after_it(
-    do: str, pieces: int
-) -> None:
-    pytest.importorskip("boto3")
-    async with running("streams.yields") as sandbox:
-        *before, last = await trio.to_thread.run_sync(
-            of_boto3, sandbox.function.invoke_url, {"do": do, "pause": 0.01}
-        )
+async def the_first_piece_comes_while_the_handler_runs(sandbox: Running) -> None:
+    base = sandbox.function.invoke_url.partition("/2015")[0]
+    url = f"{base}/2021-11-15/functions/function/response-streaming-invocations"
+    event = {"count": 3, "pause": 0.2}
+    async with httpx.AsyncClient() as client, client.stream("POST", url, json=event) as answer:
+        came = [trio.current_time() async for _ in answer.aiter_raw()]
 
-        body = b"".join(e["PayloadChunk"]["Payload"] for e in before)
-        assert body == lines(pieces, sandbox.pid)
-        end = last["InvokeComplete"]
-        assert end["ErrorCode"] == "Function.ValueError"
-        assert json.loads(end["ErrorDetails"])["errorMessage"] == do
+    assert came[-1] - came[0] > 0.35
 
 
-async def test_over_http_too_the_first_piece_comes_while_the_handler_still_runs() -> None:
-    came = threading.Event()
-    async with running("streams.yields") as sandbox:
-        base = sandbox.function.invoke_url.partition("/2015")[0]
-        url = f"{base}/2021-11-15/functions/function/response-streaming-invocations"
-        event = {"count": 3, "pause": 0.2}
-        async with httpx.AsyncClient() as client, client.stream("POST", url, json=event) as answer:
-            began = 0.0
-            async for _ in answer.aiter_raw():
-                began = began or trio.current_time()
-                came.set()
-            assert trio.current_time() - began > 0.35
-    assert came.is_set()
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "status"),
-    [
-        ("POST", "/2021-11-15/functions/other/response-streaming-invocations", 404),
-        ("GET", "/2021-11-15/functions/function/response-streaming-invocations", 405),
-        ("POST", "/2021-11-15/functions/function/invocations", 404),
-    ],
-)
-async def test_what_cannot_be_streamed_is_refused(method: str, path: str, status: int) -> None:
-    async with running("streams.yields") as sandbox:
-        base = sandbox.function.invoke_url.partition("/2015")[0]
-        async with httpx.AsyncClient() as client:
+async def what_cannot_be_streamed_is_refused(sandbox: Running) -> None:
+    base = sandbox.function.invoke_url.partition("/2015")[0]
+    async with httpx.AsyncClient() as client:
+        for method, path, status in (
+            ("POST", "/2021-11-15/functions/other/response-streaming-invocations", 404),
+            ("GET", "/2021-11-15/functions/function/response-streaming-invocations", 405),
+            ("POST", "/2021-11-15/functions/function/invocations", 404),
+        ):
             answer = await client.request(method, base + path, content=b"{}")
 
-        assert answer.status_code == status
-        assert answer.headers["content-type"] == "application/json"
+            assert answer.status_code == status, (method, path)
+            assert answer.headers["content-type"] == "application/json"
+
+
+@pytest.mark.slow
+async def test_boto3_reads_a_stream_its_end_and_its_errors() -> None:
+    pytest.importorskip("boto3")
+    async with running("streams.yields") as sandbox:
+        url = sandbox.function.invoke_url
+        for do, count, error in (("", 3, None), ("late", 3, "late"), ("early", 0, "early")):
+            *before, last = await trio.to_thread.run_sync(of_boto3, url, {"do": do, "pause": 0.01})
+
+            body = b"".join(each["PayloadChunk"]["Payload"] for each in before)
+            assert body == lines(count, sandbox.pid)
+            end = last["InvokeComplete"]
+            if error is None:
+                assert end == {}
+            else:
+                assert end["ErrorCode"] == "Function.ValueError"
+                assert json.loads(end["ErrorDetails"])["errorMessage"] == error

@@ -9,6 +9,7 @@ import re
 from functools import partial
 from typing import Any
 
+import pytest
 import trio
 
 from runtime.local import Ending, Fault, Faults, RuntimeApi, Way
@@ -35,6 +36,7 @@ async def fates(do: str, handler: str = "table.handler", **options: Any) -> tupl
 # -- the deadline
 
 
+@pytest.mark.slow
 async def test_a_def_past_its_deadline() -> None:
     async def one(do: str) -> None:
         assert await fates(do, **DEADLINE) == (TIMED_OUT, IN_TIME), do
@@ -46,6 +48,7 @@ async def test_a_def_past_its_deadline() -> None:
     await one("spin")
 
 
+@pytest.mark.slow
 async def test_an_async_def_past_its_deadline() -> None:
     options = {**DEADLINE, "own": "table.asynchronous", "environment": ASYNCIO}
     official, okibi = await fates("sleep", "table.wrapped", **options)
@@ -54,6 +57,7 @@ async def test_an_async_def_past_its_deadline() -> None:
     assert okibi == IN_TIME
 
 
+@pytest.mark.slow
 async def test_an_async_def_that_blocks_its_loop_past_its_deadline() -> None:
     options = {**DEADLINE, "own": "table.asynchronous"}
     official, okibi = await fates("block", "table.wrapped", **options)
@@ -62,6 +66,7 @@ async def test_an_async_def_that_blocks_its_loop_past_its_deadline() -> None:
     assert okibi == Fate("Runtime.DeadlineExceeded", warm=True)
 
 
+@pytest.mark.slow
 async def test_c_code_that_holds_the_interpreter_past_the_deadline() -> None:
     official, okibi = await fates("hold", **DEADLINE)
 
@@ -80,6 +85,7 @@ async def test_sys_exit_in_a_handler() -> None:
     assert okibi == Fate("SystemExit", warm=True)
 
 
+@pytest.mark.slow
 async def test_a_keyboard_interrupt_in_a_handler() -> None:
     official, okibi = await fates("interrupt")
 
@@ -94,6 +100,7 @@ async def test_an_answer_over_6_mb() -> None:
     assert okibi == Fate("Function.ResponseSizeTooLarge", warm=True)
 
 
+@pytest.mark.slow
 async def test_an_error_message_over_6_mb() -> None:
     official, okibi = await fates("huge error")
 
@@ -101,6 +108,7 @@ async def test_an_error_message_over_6_mb() -> None:
     assert okibi == Fate("ValueError", warm=True)
 
 
+@pytest.mark.slow
 async def test_an_exception_whose_str_raises() -> None:
     official, okibi = await fates("unspeakable")
 
@@ -108,6 +116,7 @@ async def test_an_exception_whose_str_raises() -> None:
     assert okibi == Fate("Unspeakable", warm=True)
 
 
+@pytest.mark.slow
 async def test_half_a_surrogate_pair_in_a_result() -> None:
     async def scenario(sandbox: Running) -> tuple[bytes, Fate]:
         event = {"do": "result", "what": "surrogate"}
@@ -119,6 +128,7 @@ async def test_half_a_surrogate_pair_in_a_result() -> None:
     assert okibi == (b'"\\ud800"', Fate(None, warm=True))
 
 
+@pytest.mark.slow
 async def test_sys_exit_at_import() -> None:
     async def scenario(sandbox: Running) -> tuple[str, str]:
         told = await sandbox.ask()
@@ -132,6 +142,7 @@ async def test_sys_exit_at_import() -> None:
     assert "no configuration" in okibi[1]
 
 
+@pytest.mark.slow
 async def test_a_process_that_aborts() -> None:
     official, okibi = await fates("abort")
 
@@ -154,6 +165,7 @@ async def test_a_connection_that_breaks_under_an_event() -> None:
     assert okibi == (1, 1)
 
 
+@pytest.mark.slow
 async def test_a_500_of_the_runtime_api() -> None:
     (official, _), (okibi, _) = await official_and_okibi([])
 
@@ -165,6 +177,7 @@ async def test_a_500_of_the_runtime_api() -> None:
 # -- the end, and a freeze
 
 
+@pytest.mark.slow
 async def test_the_end_of_a_sandbox() -> None:
     async def scenario(sandbox: Running) -> tuple[Ending, list[str]]:
         await sandbox.ask()
@@ -180,6 +193,7 @@ async def test_the_end_of_a_sandbox() -> None:
     assert actor_s == ["rates ended"]
 
 
+@pytest.mark.slow
 async def test_the_end_with_an_extension_and_a_signal_handler_of_one_s_own() -> None:
     async def scenario(sandbox: Running) -> tuple[bool, int, int]:
         await sandbox.invoke()
@@ -192,6 +206,7 @@ async def test_the_end_with_an_extension_and_a_signal_handler_of_one_s_own() -> 
     assert official == okibi == (True, 0, 1)
 
 
+@pytest.mark.slow
 async def test_a_freeze_between_two_events() -> None:
     async def scenario(sandbox: Running) -> list[str]:
         await sandbox.ask()
@@ -211,6 +226,7 @@ async def test_a_freeze_between_two_events() -> None:
 # -- handlers, events, results
 
 
+@pytest.mark.slow
 async def test_an_async_def() -> None:
     official, okibi = await fates("", "table.asynchronous")
 
@@ -218,6 +234,7 @@ async def test_an_async_def() -> None:
     assert okibi == Fate(None, warm=True)
 
 
+@pytest.mark.slow
 async def test_a_response_is_streamed() -> None:
     async def scenario(sandbox: Running) -> tuple[bytes, str | None]:
         async with sandbox.function.stream(b"{}") as answer:
@@ -232,6 +249,7 @@ async def test_a_response_is_streamed() -> None:
     assert okibi == (b"ab", None)
 
 
+@pytest.mark.slow
 async def test_a_client_of_asyncio_s_kept_between_events() -> None:
     async with site() as served:
 
@@ -263,6 +281,7 @@ async def test_a_plain_def() -> None:
     assert okibi[1] == {"served": 1, "main": True}
 
 
+@pytest.mark.slow
 async def test_state_in_module_globals_after_an_error() -> None:
     async def scenario(sandbox: Running) -> list[int]:
         counts = [(await sandbox.ask())["served"]]
@@ -274,6 +293,7 @@ async def test_state_in_module_globals_after_an_error() -> None:
     assert official == okibi == [1, 2]
 
 
+@pytest.mark.slow
 async def test_a_worker_in_the_background_that_crashes() -> None:
     async def scenario(sandbox: Running) -> list[bool]:
         events: list[dict[str, str]] = [{}, {"do": "crash"}, {}]
@@ -288,6 +308,7 @@ async def test_a_worker_in_the_background_that_crashes() -> None:
     assert okibi == [True, True, True]
 
 
+@pytest.mark.slow
 async def test_an_event_of_the_wrong_shape() -> None:
     async def scenario(sandbox: Running) -> tuple[str, str]:
         told = await sandbox.ask({"do": "name", "nome": "bob"})
@@ -300,6 +321,7 @@ async def test_an_event_of_the_wrong_shape() -> None:
     assert "missing required field `name`" in okibi[1]
 
 
+@pytest.mark.slow
 async def test_a_dataclass_a_date_a_uuid_or_a_set_as_a_result() -> None:
     names = ("dataclass", "datetime", "uuid", "set")
 
@@ -313,6 +335,7 @@ async def test_a_dataclass_a_date_a_uuid_or_a_set_as_a_result() -> None:
     assert okibi == [{"number": 1}, "2026-01-02T00:00:00Z", uuid, [1]]
 
 
+@pytest.mark.slow
 async def test_nan_in_a_result() -> None:
     async def scenario(sandbox: Running) -> bytes:
         return (await sandbox.invoke({"do": "result", "what": "nan"})).payload
@@ -323,6 +346,7 @@ async def test_nan_in_a_result() -> None:
     assert okibi == b'{"mean": null}'
 
 
+@pytest.mark.slow
 async def test_an_exception_group() -> None:
     async def scenario(sandbox: Running) -> tuple[str, str]:
         told = await sandbox.ask({"do": "group"})
@@ -337,6 +361,7 @@ async def test_an_exception_group() -> None:
     assert "OSError: second" in okibi[1]
 
 
+@pytest.mark.slow
 async def test_the_level_of_a_line_in_json() -> None:
     async def scenario(sandbox: Running) -> list[str]:
         await sandbox.ask({"do": "log"})
@@ -349,6 +374,7 @@ async def test_the_level_of_a_line_in_json() -> None:
     assert official == okibi == ["WARNING"]
 
 
+@pytest.mark.slow
 async def test_the_request_id_of_what_goes_on_after_its_answer() -> None:
     async def scenario(sandbox: Running) -> list[bool]:
         ids = [await sandbox.ask({"first": True}), await sandbox.ask()]
@@ -363,6 +389,7 @@ async def test_the_request_id_of_what_goes_on_after_its_answer() -> None:
     assert okibi == [True, False]
 
 
+@pytest.mark.slow
 async def test_the_invocation_id_is_echoed() -> None:
     script = [
         event(b"{}", b"attempt-1"),
@@ -379,6 +406,7 @@ async def test_the_invocation_id_is_echoed() -> None:
 # -- where the official client is ahead
 
 
+@pytest.mark.slow
 async def test_the_start_of_a_sandbox() -> None:
     async def scenario(sandbox: Running) -> float:
         await sandbox.ask()
@@ -392,6 +420,7 @@ async def test_the_start_of_a_sandbox() -> None:
     assert official < okibi
 
 
+@pytest.mark.slow
 async def test_the_memory_of_a_sandbox() -> None:
     async def scenario(sandbox: Running) -> int:
         await sandbox.ask()

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 import trio
 
 from tests.runtime.fate import all_slots, error_in, slots_left, taken
@@ -38,6 +39,7 @@ async def test_sys_exit_in_one_of_n_slots() -> None:
     assert okibi == ("SystemExit", SLOTS)
 
 
+@pytest.mark.slow
 async def test_a_time_out_in_one_of_n_slots() -> None:
     async def scenario(sandbox: Running) -> tuple[str | None, int]:
         error = error_in(await taken(sandbox, {"do": "sleep"}))
@@ -49,6 +51,7 @@ async def test_a_time_out_in_one_of_n_slots() -> None:
     assert okibi == ("Runtime.DeadlineExceeded", SLOTS)
 
 
+@pytest.mark.slow
 async def test_what_n_slots_are() -> None:
     async def scenario(sandbox: Running) -> tuple[int, int]:
         answers = await all_slots(sandbox, SLOTS)
@@ -60,6 +63,7 @@ async def test_what_n_slots_are() -> None:
     assert okibi == (1, 1)
 
 
+@pytest.mark.slow
 async def test_c_code_that_holds_the_interpreter_in_one_of_n_slots() -> None:
     async def scenario(sandbox: Running) -> float:
         began: list[float] = []
@@ -81,6 +85,7 @@ async def test_c_code_that_holds_the_interpreter_in_one_of_n_slots() -> None:
     assert okibi >= 0.6
 
 
+@pytest.mark.slow
 async def test_a_crash_of_the_process_in_one_of_n_slots() -> None:
     async def scenario(sandbox: Running) -> tuple[list[str | None], int, int]:
         errors = list[str | None]()
@@ -101,6 +106,7 @@ async def test_a_crash_of_the_process_in_one_of_n_slots() -> None:
     assert okibi == (["Runtime.ExitError", "Runtime.ExitError"], SLOTS, 2)
 
 
+@pytest.mark.slow
 async def test_the_request_id_in_a_thread_beside_other_events() -> None:
     async def scenario(sandbox: Running) -> list[bool]:
         marked = list[bool]()
