@@ -1,16 +1,23 @@
 """Which failed import is told to be a wrong build. `test_package_folder` has it in real starts."""
 
+import importlib
 import sys
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
 
 from runtime import wrong_build as wrong_build_room
+from runtime.failure import InitError
+from runtime.load import load
 from runtime.wrong_build import end_if_wrong_build, wrong_build
 
 MACHO = b"\xcf\xfa\xed\xfe" + bytes(28)
 ELF = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00"
 OTHER = b"\xb7\x00" if b"\x3e\x00" in Path(sys.executable).read_bytes()[18:20] else b"\x3e\x00"
+FOREIGN = ELF + b"\x16\x00" + bytes(44)  # a processor of IBM's
+TAG = "cpython-399-sparc64-linux-gnu"
+FITS = f"--python-version {sys.version_info[0]}.{sys.version_info[1]} --only-binary=:all:"
 NAMES = {b"\xb7\x00": "aarch64", b"\x3e\x00": "x86_64"}
 
 
@@ -105,3 +112,69 @@ def test_nobody_answers_at_the_runtime_api_and_the_process_ends_all_the_same(
         end_if_wrong_build(failed(tmp_path / "inner.abi3.so"))
 
     assert "was built for macOS" in capsys.readouterr().out
+
+
+# -- as the user's code is imported
+
+
+COMPILED = {
+    "import bundled.inner": f"bundled/inner.{TAG}.so",
+    "from bundled import inner": f"bundled/inner.{TAG}.so",
+    "import alone": "alone.cp399-win_amd64.pyd",
+    "import alone as other": "alone.cpython-399-darwin.so",
+    "import bundled.foreign": "bundled/foreign.abi3.so",
+    # As in pydantic_core, whose module has its types in a folder of the same name.
+    "from bundled.stubbed import x": f"bundled/stubbed.{TAG}.so",
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A task root with a package; what is imported from it is forgotten afterwards."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "modules", {**sys.modules})
+    (tmp_path / "bundled" / "stubbed").mkdir(parents=True)
+    (tmp_path / "bundled" / "__init__.py").write_text("")
+    return tmp_path
+
+
+def error_at_import(statement: str, root: Path) -> str:
+    (root / "wrongly_built.py").write_text(f"{statement}\ndef handler(event, context): pass")
+    importlib.invalidate_caches()
+    with pytest.raises(InitError) as refused:
+        load("wrongly_built.handler", root)
+    assert refused.value.kind == "Runtime.ImportModuleError"
+    return refused.value.message
+
+
+@pytest.mark.parametrize(("statement", "file"), COMPILED.items())
+def test_a_compiled_module_of_the_user_s_for_another_python_is_named_behind_the_error(
+    statement: str, file: str, root: Path
+) -> None:
+    (root / file).write_bytes(FOREIGN)
+
+    message = error_at_import(statement, root)
+
+    assert message.startswith("Unable to import module 'wrongly_built': ")
+    assert f"; {root}/{file} was built for " in message
+    assert FITS in message
+
+
+@pytest.mark.parametrize("statement", ["import bundled.absent", "from bundled.absent import x"])
+@pytest.mark.parametrize(
+    "beside", ["", f"inner.{TAG}.so", f"absent{EXTENSION_SUFFIXES[0]}", "absent.py"]
+)
+def test_an_import_that_fails_for_another_cause_has_the_official_words_alone(
+    beside: str, statement: str, root: Path
+) -> None:
+    if beside:
+        (root / "bundled" / beside).write_bytes(b"")
+    if beside == "absent.py":
+        # A package that Cython has compiled brings its source, too.
+        (root / "bundled" / f"absent.{TAG}.so").write_bytes(b"")
+        statement = "from bundled.absent import x"
+
+    message = error_at_import(statement, root)
+
+    assert message.startswith("Unable to import module 'wrongly_built': ")
+    assert "was built for" not in message
