@@ -13,7 +13,13 @@ SHORT = Plan(1000, first=200, every=400, errors=0.02, timeouts=0.003, short=0.7)
 
 
 @pytest.mark.parametrize(
-    "handler", ["soaked.Soaked", "soaked.coroutine", "soaked.plain", "soaked.asynchronous"]
+    "handler",
+    [
+        "soaked.Soaked",
+        pytest.param("soaked.coroutine", marks=pytest.mark.slow),
+        pytest.param("soaked.plain", marks=pytest.mark.slow),
+        pytest.param("soaked.asynchronous", marks=pytest.mark.slow),
+    ],
 )
 def test_no_event_is_lost_and_nothing_is_left_over(handler: str) -> None:
     soaked = soak(handler, SHORT)
@@ -28,7 +34,15 @@ def test_no_event_is_lost_and_nothing_is_left_over(handler: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["Soaked", "Crashing", "coroutine", "plain", "threaded", "asynchronous"]
+    "kind",
+    [
+        "Crashing",
+        "plain",
+        pytest.param("Soaked", marks=pytest.mark.slow),
+        pytest.param("coroutine", marks=pytest.mark.slow),
+        pytest.param("threaded", marks=pytest.mark.slow),
+        pytest.param("asynchronous", marks=pytest.mark.slow),
+    ],
 )
 def test_an_answered_error_or_time_out_leaves_nothing_for_the_collector(kind: str) -> None:
     # An error's traceback holds its frames, these the event: of 6 MB each, and a collector that
