@@ -14,6 +14,7 @@ import attrs
 import trio
 
 from runtime.local import FunctionSettings, InvokeResult, LocalLambda, RuntimeApi, open_local_lambda
+from runtime.local.sandbox import GRACE
 from tests.limits import HANG
 from tests.runtime.extensions import Extensions
 
@@ -74,6 +75,7 @@ async def running(
     command: tuple[str, ...] = COMMAND,
     api: RuntimeApi | None = None,
     max_concurrency: int | None = None,
+    grace: float = GRACE,
 ) -> AsyncIterator[Running]:
     """Run a function of `functions/` while the block lasts, with a wide margin."""
     if api is not None:
@@ -88,7 +90,9 @@ async def running(
     )
     lines: list[str] = []
     with trio.fail_after(HANG):
-        async with open_local_lambda(settings, output=lines.append, api=api) as function:
+        async with open_local_lambda(
+            settings, output=lines.append, api=api, grace=grace
+        ) as function:
             yield Running(function, lines)
 
 

@@ -101,13 +101,14 @@ async def test_n_events_run_at_once_in_one_process_with_one_tree() -> None:
         ("many.on_loop", ["task", "nursery", "thread"], ""),
         ("many.in_thread", ["plain"], ""),
         ("many.on_asyncio", ["asyncio", "gathered", "executor"], "asyncio"),
-        ("many.in_thread", ["plain"], "asyncio"),
+        pytest.param("many.in_thread", ["plain"], "asyncio", marks=pytest.mark.slow),
     ],
 )
-async def test_each_log_line_bears_the_id_of_its_own_event(
+async def test_each_log_line_bears_the_id_of_its_own_event_and_each_is_told_its_own_trace(
     handler: str, words: list[str], loop: str
 ) -> None:
-    async with many(handler, environment={**JSON, "OKIBI_LOOP": loop}) as sandbox:
+    environment = {**JSON, "_X_AMZN_TRACE_ID": "from outside", "OKIBI_LOOP": loop}
+    async with many(handler, environment=environment) as sandbox:
         answers = await sandbox.at_once(LANES)
         ids = {str(answer["n"]): answer["id"] for answer in answers}
         await sandbox.function.settled()
@@ -115,18 +116,7 @@ async def test_each_log_line_bears_the_id_of_its_own_event(
         assert len(set(ids.values())) == LANES
         for word in words:
             assert sandbox.logged(word) == ids, word
-
-
-@pytest.mark.parametrize(
-    ("handler", "loop"),
-    [("many.on_loop", ""), ("many.in_thread", ""), ("many.on_asyncio", "asyncio")],
-)
-async def test_each_event_is_told_its_own_trace_and_the_variable_is_not_touched(
-    handler: str, loop: str
-) -> None:
-    told = {"_X_AMZN_TRACE_ID": "from outside", "OKIBI_LOOP": loop}
-    async with many(handler, environment=told) as sandbox:
-        for answer in await sandbox.at_once(LANES):
+        for answer in answers:
             trace = f"Root=1-{answer['n']}"
             assert (answer["trace"], answer["told trace"]) == (trace, trace)
             assert answer["variable"] == "from outside"
@@ -139,13 +129,11 @@ async def test_with_a_concurrency_of_one_the_variable_is_the_event_s() -> None:
         assert answer["variable"] == answer["trace"] == "Root=1-0"
 
 
-@pytest.mark.parametrize(
-    ("do", "code"), [("exit", 7), ("exit without", 0), ("raise", 1), ("return", 0)]
-)
-async def test_a_child_that_is_forked_in_a_thread_ends_with_its_handler(do: str, code: int) -> None:
+async def test_a_child_that_is_forked_in_a_thread_ends_with_its_handler() -> None:
     async with many("odd.forks") as sandbox:
-        answers = await sandbox.at_once(3, do=do)
-        assert answers == [[sandbox.function.pid, code]] * 3
+        for do, code in (("exit", 7), ("exit without", 0), ("raise", 1), ("return", 0)):
+            answers = await sandbox.at_once(3, do=do)
+            assert answers == [[sandbox.function.pid, code]] * 3, do
         assert sandbox.function.starts == 1
 
 
@@ -182,7 +170,11 @@ async def test_more_plain_handlers_run_at_once_than_trio_has_threads() -> None:
 
 
 @pytest.mark.parametrize(
-    ("handler", "loop"), [("many.in_trio_s_thread", ""), ("many.in_asyncio_s_thread", "asyncio")]
+    ("handler", "loop"),
+    [
+        ("many.in_trio_s_thread", ""),
+        pytest.param("many.in_asyncio_s_thread", "asyncio", marks=pytest.mark.slow),
+    ],
 )
 async def test_each_event_has_a_thread_of_to_thread_whatever_the_others_have(
     handler: str, loop: str
@@ -195,22 +187,17 @@ async def test_each_event_has_a_thread_of_to_thread_whatever_the_others_have(
         assert max(answer["threads"] for answer in answers) > lanes
 
 
-@pytest.mark.parametrize(
-    ("do", "error"),
-    [
-        ("stop iteration", "StopIteration"),
-        ("generator exit", "GeneratorExit"),
-        ("thread exit", "SystemExit"),
-    ],
-)
-async def test_what_would_end_a_thread_or_a_generator_ends_its_own_event(
-    do: str, error: str
-) -> None:
+async def test_what_would_end_a_thread_or_a_generator_ends_its_own_event() -> None:
     async with many("many.ends_its_thread", 2) as sandbox:
-        (told,) = await sandbox.at_once(1, do=do)
+        for do, error in (
+            ("stop iteration", "StopIteration"),
+            ("generator exit", "GeneratorExit"),
+            ("thread exit", "SystemExit"),
+        ):
+            (told,) = await sandbox.at_once(1, do=do)
 
-        assert told["errorType"] == error
-        assert await sandbox.at_once(2, do="nothing") == [sandbox.function.pid] * 2
+            assert told["errorType"] == error
+            assert await sandbox.at_once(2, do="nothing") == [sandbox.function.pid] * 2
         assert sandbox.function.starts == 1
 
 
@@ -239,6 +226,7 @@ async def test_an_asyncio_loop_that_is_held_is_answered_for_in_time() -> None:
         assert answer["errorType"] == "Runtime.DeadlineExceeded"
 
 
+@pytest.mark.slow
 async def test_many_that_compute_past_their_deadlines_do_not_end_the_process() -> None:
     async with many("many.computes", lanes=32) as sandbox:
         answers = await sandbox.at_once(32, timeout=1.0, seconds=0.1)
@@ -250,7 +238,11 @@ async def test_many_that_compute_past_their_deadlines_do_not_end_the_process() -
 
 
 @pytest.mark.parametrize(
-    ("byte", "lost"), [(80, []), (320, ["Runtime.TruncatedResponse"])], ids=["head", "body"]
+    ("byte", "lost"),
+    [
+        pytest.param(80, [], id="head", marks=pytest.mark.slow),
+        pytest.param(320, ["Runtime.TruncatedResponse"], id="body"),
+    ],
 )
 async def test_an_answer_that_is_cut_costs_that_answer_at_most_and_the_lane_serves_on(
     byte: int, lost: list[str]

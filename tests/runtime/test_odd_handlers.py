@@ -36,8 +36,8 @@ async def test_a_handler_that_closes_its_output_is_served_and_its_errors_are_tol
         assert sandbox.function.starts == 1
 
 
-async def test_a_log_filter_that_raises_takes_nothing_down() -> None:
-    async with running("logged.marked") as sandbox:
+async def test_a_log_filter_that_raises_takes_nothing_down_and_does_not_hold_the_end() -> None:
+    async with running("logged.marked", grace=HANG) as sandbox:
         assert await sandbox.ask() == 1
         pid = sandbox.pid
         refused = await sandbox.ask({"do": "big"})
@@ -46,14 +46,7 @@ async def test_a_log_filter_that_raises_takes_nothing_down() -> None:
         assert sandbox.pid == pid
         # What okibi had to say of it is lost, but not that there was something.
         assert sandbox.said("a line could not be logged") >= 1
-
-
-async def test_nor_does_it_hold_the_end() -> None:
-    async with process_of("logged.marked") as (process, api, _):
-        await api.invoke(b"{}")
-        process.send_signal(signal.SIGTERM)
-        with trio.fail_after(HANG):
-            assert await process.wait() == 0
+        assert (await sandbox.function.shut_down()).returncode == 0
 
 
 async def test_an_output_whose_flush_raises_costs_no_answer() -> None:
@@ -65,13 +58,10 @@ async def test_an_output_whose_flush_raises_costs_no_answer() -> None:
         assert sandbox.pid == pid
 
 
-@pytest.mark.parametrize(
-    ("do", "code"), [("exit", 7), ("exit without", 0), ("raise", 1), ("return", 0)]
-)
-async def test_a_forked_child_does_not_answer_in_its_parent_s_place(do: str, code: int) -> None:
+async def test_a_forked_child_does_not_answer_in_its_parent_s_place() -> None:
     async with running("odd.forks") as sandbox:
-        for _ in range(3):
-            assert await sandbox.ask({"do": do}) == [sandbox.pid, code]
+        for do, code in 2 * (("exit", 7), ("exit without", 0), ("raise", 1), ("return", 0)):
+            assert await sandbox.ask({"do": do}) == [sandbox.pid, code], do
         assert sandbox.function.journal.refusals() == []
         assert sandbox.function.starts == 1
 
@@ -91,6 +81,7 @@ async def test_a_removed_working_directory_breaks_nothing() -> None:
         assert sandbox.function.starts == 1
 
 
+@pytest.mark.slow
 async def test_thousands_of_quick_invocations_leave_nothing_behind() -> None:
     async with running("odd.counts", api=RuntimeApi(busy_poll=0.0005)) as sandbox:
         # Until then the memory of the interpreter itself still settles.
@@ -142,7 +133,9 @@ async def test_answers_in_the_last_moment_do_not_reach_the_next_event() -> None:
         assert sandbox.function.journal.refusals() == []
 
 
-@pytest.mark.parametrize("handler", ["app.asynchronous", "app.plain"])
+@pytest.mark.parametrize(
+    "handler", [pytest.param("app.asynchronous", marks=pytest.mark.slow), "app.plain"]
+)
 async def test_a_time_out_shorter_than_the_margin_leaves_half_of_it(handler: str) -> None:
     async with running(handler, timeout=0.8) as sandbox:
         await sandbox.ask()
@@ -168,12 +161,18 @@ async def test_when_every_worker_is_stuck_the_process_ends_and_a_new_one_serves(
 # -- odd things on the wire
 
 
-async def test_a_request_id_that_repeats_is_two_events() -> None:
-    async with process_of("app.plain") as (_, api, _):
+async def test_a_repeated_request_id_is_two_events_and_an_invoker_that_leaves_no_matter() -> None:
+    async with process_of("app.asynchronous") as (process, api, _):
         for n in range(3):
             result = await api.invoke(b'{"n": %d}' % n, request_id="again")
             assert json.loads(result.payload)["event"] == {"n": n}
         assert api.journal.refusals() == []
+        with trio.move_on_after(5) as gone:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(api.invoke, b'{"do": "sleep"}')
+                await until_handed_out(api)
+                gone.cancel()
+        assert process.returncode is None
 
 
 async def test_odd_headers_reach_the_handler_s_context_unharmed() -> None:
@@ -187,16 +186,7 @@ async def test_odd_headers_reach_the_handler_s_context_unharmed() -> None:
         assert (await api.invoke(b"{}")).function_error is None
 
 
-async def test_an_invoker_that_leaves_is_no_matter() -> None:
-    async with process_of("app.asynchronous") as (process, api, _):
-        with trio.move_on_after(5) as gone:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(api.invoke, b'{"do": "sleep"}')
-                await until_handed_out(api)
-                gone.cancel()
-        assert process.returncode is None
-
-
+@pytest.mark.slow
 async def test_asyncio_run_inside_a_plain_def_is_not_taken_for_trio() -> None:
     async with running("odd.runs_asyncio") as sandbox:
         for _ in range(2):

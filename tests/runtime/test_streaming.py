@@ -12,6 +12,7 @@ from runtime.local import Happening, InvokeResult, RuntimeApi
 from runtime.local.invocation import Invocation
 from runtime.local.streaming import ResponseStream
 from runtime.wire import HTTP_INTEGRATION
+from tests.limits import HANG
 from tests.runtime.sandbox import Running, running
 
 KINDS = [
@@ -68,7 +69,7 @@ def lines(count: int, pid: int) -> bytes:
 
 @every_kind
 async def test_it_comes_in_pieces_and_an_error_a_deadline_or_sigterm_ends_it(handler: str) -> None:
-    async with running(handler) as sandbox:
+    async with running(handler, grace=HANG) as sandbox:
         await stream(sandbox, count=0)
 
         await comes_while_the_handler_runs(sandbox)
@@ -102,7 +103,7 @@ async def brings_an_error_behind_what_is_out(sandbox: Running) -> None:
 async def ends_at_its_deadline(sandbox: Running) -> None:
     told = await stream(sandbox, timeout=2.0, count=50, pause=0.1)
 
-    assert told.body.startswith(lines(5, sandbox.pid))
+    assert told.body.startswith(lines(3, sandbox.pid))
     assert told.result.error_type == "Runtime.DeadlineExceeded"
 
 
@@ -122,7 +123,7 @@ async def is_cut_by_sigterm(sandbox: Running, pause: float) -> None:
 
 @every_kind
 async def test_sigterm_cuts_one_that_writes_all_the_time(handler: str) -> None:
-    async with running(handler) as sandbox:
+    async with running(handler, grace=HANG) as sandbox:
         await is_cut_by_sigterm(sandbox, pause=0.005)
 
 
