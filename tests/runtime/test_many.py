@@ -104,7 +104,7 @@ async def test_n_events_run_at_once_in_one_process_with_one_tree() -> None:
         pytest.param("many.in_thread", ["plain"], "asyncio", marks=pytest.mark.slow),
     ],
 )
-async def test_each_log_line_bears_the_id_of_its_own_event_and_each_is_told_its_own_trace(
+async def test_log_lines_and_traces_are_each_event_s_own(
     handler: str, words: list[str], loop: str
 ) -> None:
     environment = {**JSON, "_X_AMZN_TRACE_ID": "from outside", "OKIBI_LOOP": loop}

@@ -36,7 +36,7 @@ async def test_a_handler_that_closes_its_output_is_served_and_its_errors_are_tol
         assert sandbox.function.starts == 1
 
 
-async def test_a_log_filter_that_raises_takes_nothing_down_and_does_not_hold_the_end() -> None:
+async def test_a_log_filter_that_raises_stops_neither_events_nor_the_end() -> None:
     async with running("logged.marked", grace=HANG) as sandbox:
         assert await sandbox.ask() == 1
         pid = sandbox.pid
@@ -161,7 +161,7 @@ async def test_when_every_worker_is_stuck_the_process_ends_and_a_new_one_serves(
 # -- odd things on the wire
 
 
-async def test_a_repeated_request_id_is_two_events_and_an_invoker_that_leaves_no_matter() -> None:
+async def test_a_repeated_request_id_or_an_invoker_that_leaves_is_served() -> None:
     async with process_of("app.asynchronous") as (process, api, _):
         for n in range(3):
             result = await api.invoke(b'{"n": %d}' % n, request_id="again")

@@ -62,6 +62,7 @@ def told(items: list[dict[str, Any]]) -> list[str]:
     return said
 
 
+@pytest.mark.slow
 async def test_sentry_is_told_of_each_event_before_it_is_answered(
     sentry: tuple[dict[str, str], list[dict[str, Any]]],
 ) -> None:
@@ -76,6 +77,7 @@ async def test_sentry_is_told_of_each_event_before_it_is_answered(
         assert sum(said.startswith("a transaction of ") for said in told(items)) == 2
 
 
+@pytest.mark.slow
 async def test_it_is_told_what_the_official_client_tells_it(
     tmp_path: Path, sentry: tuple[dict[str, str], list[dict[str, Any]]]
 ) -> None:
@@ -96,6 +98,7 @@ async def test_it_is_told_what_the_official_client_tells_it(
     assert len(theirs) == 4
 
 
+@pytest.mark.slow
 async def test_it_is_told_of_a_start_that_fails(
     sentry: tuple[dict[str, str], list[dict[str, Any]]],
 ) -> None:
@@ -109,6 +112,7 @@ async def test_it_is_told_of_a_start_that_fails(
     assert "OSError: no database, aws_lambda" in told(items)
 
 
+@pytest.mark.slow
 async def test_an_async_def_is_run_as_it_is(
     sentry: tuple[dict[str, str], list[dict[str, Any]]],
 ) -> None:

@@ -236,7 +236,7 @@ def of_boto3(url: str, event: object) -> list[dict[str, Any]]:
     return list(answer["EventStream"])
 
 
-async def test_over_http_it_comes_in_pieces_with_its_end_and_what_is_no_stream_is_refused() -> None:
+async def test_over_http_it_comes_in_pieces_or_is_refused() -> None:
     async with running("streams.yields") as sandbox:
         await the_first_piece_comes_while_the_handler_runs(sandbox)
         await what_cannot_be_streamed_is_refused(sandbox)
