@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from tests.runtime.sandbox import COMMAND, running
+from tests.runtime.sandbox import COMMAND, Running, running
 from tests.runtime.site import site
 
 ABSENT = find_spec("awslambdaric") is None
@@ -34,41 +34,34 @@ def arguments(command: Command, handler: str) -> Command:
     return command if command == COMMAND else (*command, handler)
 
 
-@both
-async def test_a_module_level_sqlite3_connection_serves_every_invocation(command: Command) -> None:
-    handler = "official.database"
-    async with running(handler, command=arguments(command, handler)) as sandbox:
-        assert [await sandbox.ask() for _ in range(3)] == [1, 2, 3]
+THREADS = [True, "no running event loop", True]
+TOLD: list[tuple[str, list[object]]] = [
+    # What the module keeps; signals, which are the main thread's; and loops of asyncio's.
+    ("database", [1, 2, 3]),
+    ("signals", [["alarm"], ["alarm"]]),
+    ("threads", [THREADS]),
+    ("loop", [{"asyncio": {"a": 1}}] * 2),
+    ("kept_loop", [{"asyncio": {"a": 1}}] * 2),
+    ("loop", [{"asyncio": {"a": 1}}]),
+]
 
 
 @both
-async def test_signal_works_as_on_any_main_thread(command: Command) -> None:
-    handler = "official.signals"
+async def test_it_keeps_state_has_the_main_thread_and_may_run_asyncio(command: Command) -> None:
+    handler = "official.every"
     async with running(handler, command=arguments(command, handler)) as sandbox:
-        assert [await sandbox.ask() for _ in range(2)] == [["alarm"], ["alarm"]]
+        await is_told(sandbox)
 
 
-@both
-async def test_asyncio_run_runs_in_every_invocation(command: Command) -> None:
-    handler = "official.loop"
-    async with running(handler, command=arguments(command, handler)) as sandbox:
-        for n in range(3):
-            assert await sandbox.ask({"a": n}) == {"asyncio": {"a": n}}
+async def test_the_asyncio_loop_beside_it_changes_nothing_for_a_plain_def() -> None:
+    async with running("official.every", environment={"OKIBI_LOOP": "asyncio"}) as sandbox:
+        await is_told(sandbox)
 
 
-@both
-async def test_a_module_level_asyncio_loop_is_used_again_and_again(command: Command) -> None:
-    handler = "official.kept_loop"
-    async with running(handler, command=arguments(command, handler)) as sandbox:
-        for n in range(3):
-            assert await sandbox.ask({"a": n}) == {"asyncio": {"a": n}}
-
-
-@both
-async def test_it_runs_on_the_main_thread_with_no_loop_around_it(command: Command) -> None:
-    handler = "official.threads"
-    async with running(handler, command=arguments(command, handler)) as sandbox:
-        assert await sandbox.ask() == [True, "no running event loop", True]
+async def is_told(sandbox: Running) -> None:
+    for do, told in TOLD:
+        event = {"do": do, "event": {"a": 1}}
+        assert [await sandbox.ask(event) for _ in told] == told, do
 
 
 @pytest.mark.skipif(find_spec("boto3") is None, reason="boto3 is not installed: pip install boto3")
@@ -84,13 +77,3 @@ async def test_a_boto3_client_that_the_module_keeps_speaks_to_its_service(comman
         assert len(served.requests) == 2
         assert served.connections == 1
         assert b"DynamoDB_20120810.GetItem" in served.requests[0]
-
-
-@pytest.mark.parametrize("handler", ["official.loop", "official.kept_loop", "official.threads"])
-async def test_the_asyncio_loop_beside_it_changes_nothing_for_a_plain_def(handler: str) -> None:
-    async with running(handler, environment={"OKIBI_LOOP": "asyncio"}) as sandbox:
-        expected: object = {"asyncio": {"a": 1}}
-        if handler == "official.threads":
-            expected = [True, "no running event loop", True]
-        for _ in range(2):
-            assert await sandbox.ask({"a": 1}) == expected

@@ -195,7 +195,13 @@ async def test_each_is_asked_before_and_after_in_its_order(
 
 
 @pytest.mark.parametrize(
-    "who", ["before handler", "before two", "before one", "registered before 1"]
+    "who",
+    [
+        "before handler",
+        pytest.param("before two", marks=pytest.mark.slow),
+        pytest.param("before one", marks=pytest.mark.slow),
+        pytest.param("registered before 1", marks=pytest.mark.slow),
+    ],
 )
 async def test_a_failure_before_is_an_init_error_with_code_64(who: str, tmp_path: Path) -> None:
     async with started(tmp_path, "app.function", {"FAILS": who}) as (platform, process):
@@ -208,7 +214,14 @@ async def test_a_failure_before_is_an_init_error_with_code_64(who: str, tmp_path
     assert "in say" in body["stackTrace"][-1]
 
 
-@pytest.mark.parametrize("who", ["registered after 2", "after two", "after plain"])
+@pytest.mark.parametrize(
+    "who",
+    [
+        pytest.param("registered after 2", marks=pytest.mark.slow),
+        pytest.param("after two", marks=pytest.mark.slow),
+        "after plain",
+    ],
+)
 async def test_a_failure_after_is_a_restore_error_with_code_65(who: str, tmp_path: Path) -> None:
     async with started(tmp_path, "app.function", {"FAILS": who}) as (platform, process):
         platform.restored.set()
@@ -237,7 +250,11 @@ async def test_a_refused_snapshot_ends_the_process(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("fails", "code"),
-    [("", None), ("registered before 2", 64), ("registered after 1", 65)],
+    [
+        ("", None),
+        pytest.param("registered before 2", 64, marks=pytest.mark.slow),
+        pytest.param("registered after 1", 65, marks=pytest.mark.slow),
+    ],
 )
 async def test_the_official_client_does_the_same(
     fails: str, code: int | None, tmp_path: Path

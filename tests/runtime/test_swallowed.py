@@ -1,12 +1,10 @@
 """What a handler does not let out at its deadline is its answer, unless it knows what that was."""
 
 import json
-from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
 from tests.runtime.sandbox import Running, running
 
@@ -103,42 +101,41 @@ async def told(sandbox: Running, do: str) -> str:
     return result.error_type
 
 
-async def at_once(serve: Callable[[str], Awaitable[str]], names: Iterable[str]) -> dict[str, str]:
-    """What each answers with, in sandboxes that mostly wait: a few at once."""
-    answers, turns = dict[str, str](), trio.CapacityLimiter(3)
-
-    async def one(name: str) -> None:
-        async with turns:
-            answers[name] = await serve(name)
-
-    async with trio.open_nursery() as nursery:
-        for name in names:
-            nursery.start_soon(one, name)
-    return answers
-
-
 async def test_who_swallows_it_unknown_is_answered_for_with_it() -> None:
-    async def serve(do: str) -> str:
-        async with running("swallows.plain", timeout=1.0) as sandbox:
-            return await told(sandbox, do)
-
-    answers = await at_once(serve, IGNORANT)
-    assert answers == dict.fromkeys(IGNORANT, "Runtime.DeadlineExceeded")
+    async with running("swallows.plain", timeout=1.0) as sandbox:
+        for do in IGNORANT:
+            assert await told(sandbox, do) == "Runtime.DeadlineExceeded", do
 
 
+@pytest.mark.slow
 async def test_so_is_who_swallows_it_in_a_greenlet_whose_stack_is_another() -> None:
     async with running("greenlets.handler", timeout=1.0) as sandbox:
         assert (await sandbox.invoke()).error_type == "Runtime.DeadlineExceeded"
 
 
-async def test_who_names_it_may_answer_with_what_there_is(tmp_path: Path) -> None:
-    async def serve(name: str) -> str:
-        (tmp_path / f"{name}.py").write_text(WORKS + KNOWING[name])
-        options: Any = {"task_root": tmp_path, "timeout": 1.0}
-        async with running(f"{name}.handler", **options) as sandbox:
-            return str(await sandbox.ask())
+NAMED = """
+import importlib
 
-    assert await at_once(serve, KNOWING) == dict.fromkeys(KNOWING, "part")
+HANDLERS = {{name: importlib.import_module(name).handler for name in {names}}}
+
+def handler(event, context):
+    return HANDLERS[event["do"]](event, context)
+"""
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_who_names_it_may_answer_with_what_there_is(
+    asynchronous: bool, tmp_path: Path
+) -> None:
+    names = [name for name in KNOWING if (name == "by_an_async_def") is asynchronous]
+    for name in names:
+        (tmp_path / f"{name}.py").write_text(WORKS + KNOWING[name])
+    (tmp_path / "named.py").write_text(NAMED.format(names=names))
+    options: Any = {"task_root": tmp_path, "timeout": 1.0}
+    module = names[0] if asynchronous else "named"
+    async with running(f"{module}.handler", **options) as sandbox:
+        for name in names:
+            assert await sandbox.ask({"do": name}) == "part", name
 
 
 async def test_the_same_is_true_of_an_async_def_that_holds_the_loop() -> None:
@@ -146,7 +143,9 @@ async def test_the_same_is_true_of_an_async_def_that_holds_the_loop() -> None:
         assert await told(sandbox, "an_async") == "Runtime.DeadlineExceeded"
 
 
-@pytest.mark.parametrize("handler", ["generates", "an_async_that_writes"])
+@pytest.mark.parametrize(
+    "handler", ["generates", pytest.param("an_async_that_writes", marks=pytest.mark.slow)]
+)
 async def test_a_stream_is_cut_by_it(handler: str) -> None:
     async with (
         running(f"swallows.{handler}", timeout=1.0) as sandbox,
