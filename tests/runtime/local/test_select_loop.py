@@ -52,29 +52,33 @@ def test_a_runtime_that_has_left_is_told_of_with_the_question_it_has_given_up() 
 
 
 @attrs.define(eq=False)
-class Once:
-    """A deadline, and when it was said to have passed."""
+class Once(Feed):
+    """It has a deadline once its runtime is connected; `passed_at` is when that was said to be."""
 
-    feed: Feed
-    due: float
+    due: float = math.inf
+    was_due: float = math.inf
     passed_at: float = math.nan
+
+    def connection(self, send: Any) -> Connection:
+        self.due = self.was_due = time.perf_counter() + 0.1
+        return super().connection(send)
 
     def passed(self, disconnect: Callable[[], None]) -> None:
         self.passed_at, self.due = time.perf_counter(), math.inf
         disconnect()
-        self.feed.done = True
+        self.done = True
 
 
 def test_a_deadline_is_told_of_when_it_passes_and_the_runtime_can_be_disconnected() -> None:
-    feed = Feed(Exchange(time.monotonic, time.time, Journal()))
-    deadlines = Once(feed, due := time.perf_counter() + 0.5)
+    feed = Once(Exchange(time.monotonic, time.time, Journal()))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
-        with (
-            subprocess.Popen([sys.executable, "-c", STAYS, port]) as process,
-            served(listener, feed, process, deadlines=deadlines),
-        ):
-            assert process.wait(10) == 0
+        with subprocess.Popen([sys.executable, "-c", STAYS, port]) as process:
+            try:
+                with served(listener, feed, process, deadlines=feed):
+                    assert process.wait(10) == 0
+            finally:
+                process.kill()
 
     # Silence is looked at once a second.
-    assert 0 <= deadlines.passed_at - due < 0.4
+    assert 0 <= feed.passed_at - feed.was_due < 0.8
