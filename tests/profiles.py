@@ -1,7 +1,10 @@
 """How many examples Hypothesis tries: all, or in the profile `quick` a quarter."""
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
+# A busy machine makes any example and any draw slow.
+settings.register_profile("all", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("all")
 # `make test` chooses it.
 settings.register_profile("quick", max_examples=25)
 

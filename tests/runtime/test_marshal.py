@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, TypedDict
 import attrs
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.marshal import (
@@ -358,7 +358,6 @@ RESULTS = st.recursive(
 )
 
 
-@settings(max_examples=30)  # `make fuzz` has 100,000
 @given(st.lists(RESULTS.filter(lambda each: "Infinity" not in json.dumps(each)), min_size=1))
 def test_results_are_written_as_the_standard_library_does_whatever_came_before(
     results: list[object],

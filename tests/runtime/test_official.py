@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import attrs
 import msgspec
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runtime import official
@@ -159,7 +159,6 @@ def _composed(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     )
 
 
-@settings(max_examples=30)  # `make fuzz` has 100,000
 @given(st.recursive(SCALARS, _composed, max_leaves=20))
 def test_whatever_json_like_value_a_handler_gives_the_bytes_are_the_same(result: object) -> None:
     encode = pytest.importorskip(
@@ -176,7 +175,6 @@ def test_whatever_json_like_value_a_handler_gives_the_bytes_are_the_same(result:
 LONG_TEXTS = st.text(min_size=1).map(lambda text: text * (LONG // len(text) + 1))
 
 
-@settings(max_examples=30)  # `make fuzz` has 100,000
 @given(st.dictionaries(KEYS, st.one_of(LONG_TEXTS, SCALARS, st.lists(SCALARS)), max_size=6))
 def test_of_long_texts_among_others_the_bytes_are_the_same(result: dict[Any, Any]) -> None:
     encode = pytest.importorskip(
@@ -197,7 +195,6 @@ def test_in_a_long_text_each_character_is_written_as_in_a_short_one() -> None:
             assert say({"a": character + filled}).body == short[:-2] + filled.encode() + b'"}'
 
 
-@settings(max_examples=30)  # `make fuzz` has 100,000
 @given(st.recursive(SCALARS, _composed, max_leaves=12))
 def test_what_is_nested_is_written_as_value_by_value(result: object) -> None:
     for escaped, say in ((True, escaped_outcome_of), (False, unescaped_outcome_of)):
