@@ -576,7 +576,7 @@ class Kept(trio.abc.Stream):
 WAYS = ["look", "crash", "beside", "exit", "beside the handler", "kill", "crash", "time-out"]
 
 
-@pytest.mark.parametrize("log_format", ["Text", "JSON"])
+@pytest.mark.parametrize("log_format", [pytest.param("Text", marks=pytest.mark.slow), "JSON"])
 async def test_no_secret_leaves_a_real_process(log_format: str) -> None:
     Kept.received.clear()
     payloads = list[bytes]()
@@ -595,7 +595,7 @@ async def test_no_secret_leaves_a_real_process(log_format: str) -> None:
         assert text.lower() in told.lower()
 
 
-@pytest.mark.parametrize("log_format", ["Text", "JSON"])
+@pytest.mark.parametrize("log_format", ["Text", pytest.param("JSON", marks=pytest.mark.slow)])
 async def test_no_secret_leaves_a_process_whose_actor_does_not_start(log_format: str) -> None:
     Kept.received.clear()
     environment = {"AWS_LAMBDA_LOG_FORMAT": log_format}

@@ -112,7 +112,7 @@ async def test_each_error_s_x_ray_cause_is_the_official_one(root: Path) -> None:
     assert len(ours) == len(EVENTS)
 
 
-@pytest.mark.parametrize("handler", ["handler", "awaits"])
+@pytest.mark.parametrize("handler", [pytest.param("handler", marks=pytest.mark.slow), "awaits"])
 async def test_a_late_handler_s_x_ray_cause_says_where_it_stood(handler: str, root: Path) -> None:
     (line,) = await causes_of(COMMAND, f"app.{handler}", root, {"late": (b'{"do": "sleep"}', {})})
 
