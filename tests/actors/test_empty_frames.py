@@ -5,7 +5,7 @@ import logging
 import sys
 import traceback
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -19,6 +19,7 @@ from actors.empty_frames import empty_frames
 from actors.exits import ExitReason
 from actors.process import Process
 from actors.start import spawn
+from tests.garbage import no_collector
 
 
 class Cache:
@@ -90,13 +91,12 @@ class Bare(Actor):
 
 
 @pytest.fixture
-def no_collector(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+def no_records(caplog: pytest.LogCaptureFixture) -> None:
     """Without pytest's records of the reports, which would keep what they tell of."""
     caplog.set_level(logging.CRITICAL + 1, "actors")
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
+
+
+unkept = pytest.mark.usefixtures(no_records.__name__, no_collector.__name__)
 
 
 async def crash(
@@ -138,7 +138,7 @@ WAYS: dict[str, tuple[Callable[[], Any], Callable[..., Any] | None]] = {
 }
 
 
-@pytest.mark.usefixtures("no_collector")
+@unkept
 @pytest.mark.parametrize(("kind", "method"), WAYS.values(), ids=WAYS)
 async def test_a_ref_of_a_crashed_actor_does_not_keep_its_state(
     nursery: trio.Nursery, kind: Callable[[], Any], method: Callable[..., Any] | None
@@ -151,7 +151,7 @@ async def test_a_ref_of_a_crashed_actor_does_not_keep_its_state(
     assert held() is None
 
 
-@pytest.mark.usefixtures("no_collector")
+@unkept
 @pytest.mark.parametrize(("kind", "method"), WAYS.values(), ids=WAYS)
 async def test_a_crash_leaves_nothing_to_the_garbage_collector(
     nursery: trio.Nursery, kind: Callable[[], Any], method: Callable[..., Any] | None
@@ -165,7 +165,7 @@ async def test_a_crash_leaves_nothing_to_the_garbage_collector(
     assert gc.collect() == 0
 
 
-@pytest.mark.usefixtures("no_collector")
+@unkept
 async def test_a_crash_that_is_raised_into_a_nursery_leaves_nothing_either() -> None:
     async def linked() -> None:
         with pytest.raises(BaseExceptionGroup):

@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from actors import NO_REPLY, Refusal, ReplyLost, Server, start, stop
+from tests.garbage import no_collector
 
 
 class Desk(Server):
@@ -25,6 +26,7 @@ class Desk(Server):
         return NO_REPLY
 
 
+@pytest.mark.usefixtures(no_collector.__name__)
 @pytest.mark.parametrize("how", [Desk.refuse, Desk.refuse_in_a_nursery, Desk.lose])
 async def test_a_call_that_fails_leaves_nothing_to_the_garbage_collector(
     how: Callable[[Desk], Awaitable[str]], nursery: trio.Nursery
@@ -39,12 +41,8 @@ async def test_a_call_that_fails_leaves_nothing_to_the_garbage_collector(
 
     await ask()
     gc.collect()
-    gc.disable()
-    try:
-        for _ in range(5):
-            await ask()
+    for _ in range(5):
+        await ask()
 
-        assert gc.collect() == 0
-    finally:
-        gc.enable()
+    assert gc.collect() == 0
     await stop(desk)

@@ -1,6 +1,5 @@
 """Handoff: a task that waits for mail goes on in the step of who brings it, none the wiser."""
 
-import gc
 import traceback
 import weakref
 from collections.abc import Awaitable, Callable, Generator
@@ -18,6 +17,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from actors import KILLED, Actor, Ref, handoff, loop, start
 from actors.frames import frames_of
 from actors.process import CURRENT
+from tests.garbage import no_collector
 
 Act = Callable[["Going"], Awaitable[object]]
 ASKED: ContextVar[str] = ContextVar("asked", default="nobody")
@@ -238,6 +238,7 @@ class Kept:
     """What a frame holds."""
 
 
+@pytest.mark.usefixtures(no_collector.__name__)
 async def test_a_crash_keeps_nothing_until_the_collector_runs() -> None:
     kept: list[weakref.ref[Kept]] = []
     tasks: list[Task] = []
@@ -249,17 +250,13 @@ async def test_a_crash_keeps_nothing_until_the_collector_runs() -> None:
         kept.append(weakref.ref(held))
         raise ValueError("broken")
 
-    gc.collect()
-    gc.disable()
-    try:
-        with pytest.RaisesGroup(ValueError):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(crashes)
-                await wait_all_tasks_blocked()
-                handoff.step(tasks.pop(), outcome.Value(None))
-        assert kept[0]() is None
-    finally:
-        gc.enable()
+    with pytest.RaisesGroup(ValueError):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(crashes)
+            await wait_all_tasks_blocked()
+            handoff.step(tasks.pop(), outcome.Value(None))
+
+    assert kept[0]() is None
 
 
 async def test_one_that_ends_has_ended_in_the_next_pass(nursery: trio.Nursery) -> None:

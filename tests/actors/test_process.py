@@ -31,6 +31,7 @@ from actors import (
     stop,
 )
 from actors.process import Phase
+from tests.garbage import no_collector
 
 
 @attrs.define(eq=False)
@@ -418,6 +419,7 @@ class Cleaner(Server):
         await trio.lowlevel.checkpoint()
 
 
+@pytest.mark.usefixtures(no_collector.__name__)
 @pytest.mark.parametrize("kind", [Server, Cleaner])
 async def test_an_end_leaves_nothing_to_the_garbage_collector(
     kind: type[Server], nursery: trio.Nursery
@@ -425,14 +427,10 @@ async def test_an_end_leaves_nothing_to_the_garbage_collector(
     await stop(await start(nursery, kind))
     await wait_all_tasks_blocked()
     gc.collect()
-    gc.disable()
-    try:
-        for _ in range(5):
-            await stop(await start(nursery, kind))
+    for _ in range(5):
+        await stop(await start(nursery, kind))
 
-        assert gc.collect() == 0
-    finally:
-        gc.enable()
+    assert gc.collect() == 0
 
 
 async def test_the_ref_of_the_dead_keeps_no_state_alive(nursery: trio.Nursery) -> None:

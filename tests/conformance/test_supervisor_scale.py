@@ -21,6 +21,7 @@ from supervisors import (
     Supervisor,
     supervise,
 )
+from tests.garbage import no_collector
 
 
 @attrs.define(eq=False)
@@ -88,6 +89,7 @@ def test_simple_one_for_one_scale_many_temporary_children() -> None:
     assert seconds(10_000) < 10 * few * 3
 
 
+@pytest.mark.usefixtures(no_collector.__name__)
 @pytest.mark.parametrize("strategy", Strategy)
 async def test_do_not_save_start_parameters_for_temporary_children(strategy: Strategy) -> None:
     """What a temporary child was started with is gone when it has ended.
@@ -107,6 +109,7 @@ async def test_do_not_save_start_parameters_for_temporary_children(strategy: Str
         top.stop()
 
 
+@pytest.mark.usefixtures(no_collector.__name__)
 async def test_simple_one_for_one_corruption() -> None:
     """What a temporary child was started with is gone when it has ended, and others live on.
 

@@ -48,6 +48,7 @@ from supervisors import (
     snapshot,
     supervise,
 )
+from tests.garbage import no_collector
 from tests.supervisors.pool import Idle, a_pool, begin, counted, restarting
 from tests.supervisors.stage import Boom, Stage, alive, leave
 
@@ -353,6 +354,7 @@ async def test_supervisors_among_the_children_are_counted_until_they_have_ended(
         assert await counted(pool) == (2, 2, 1, 1)
 
 
+@pytest.mark.usefixtures(no_collector.__name__)
 async def test_a_thousand_children_are_counted_and_forgotten_when_killed() -> None:
     """supervisor_SUITE 72, 76-78: nothing of a temporary child is kept"""
     async with a_pool() as pool:
@@ -387,6 +389,7 @@ async def test_a_stray_message_does_not_harm_a_pool(caplog: pytest.LogCaptureFix
         assert "was sent a message of type str" in caplog.text
 
 
+@pytest.mark.usefixtures(no_collector.__name__)
 @pytest.mark.parametrize("flags", [Dynamic(), Tasks()])
 async def test_a_pool_that_has_ended_leaves_nothing_to_the_garbage_collector(
     flags: Dynamic | Tasks,
@@ -399,10 +402,6 @@ async def test_a_pool_that_has_ended_leaves_nothing_to_the_garbage_collector(
 
     await once()
     gc.collect()
-    gc.disable()
-    try:
-        await once()
+    await once()
 
-        assert gc.collect() == 0
-    finally:
-        gc.enable()
+    assert gc.collect() == 0

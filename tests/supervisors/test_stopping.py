@@ -32,6 +32,7 @@ from supervisors import (
     SupervisorGaveUp,
     supervise,
 )
+from tests.garbage import no_collector
 from tests.supervisors.stage import BOOM, Boom, Player, Stage, alive, leave, player, when_dead
 
 TOP = Name("top", Supervisor)
@@ -438,20 +439,17 @@ async def test_children_are_killed_when_an_overriding_stop_fails(stage: Stage) -
     assert (stage.said(), names()) == ("start a; start b", {})
 
 
+@pytest.mark.usefixtures(no_collector.__name__)
 async def test_a_supervisor_that_has_ended_leaves_nothing_to_the_garbage_collector(
     nursery: trio.Nursery,
 ) -> None:
     tree = Supervision([Child(Server)])
     await stop(await supervise(nursery, tree))
     gc.collect()
-    gc.disable()
-    try:
-        await stop(await supervise(nursery, tree))
-        await wait_all_tasks_blocked()
+    await stop(await supervise(nursery, tree))
+    await wait_all_tasks_blocked()
 
-        assert gc.collect() == 0
-    finally:
-        gc.enable()
+    assert gc.collect() == 0
 
 
 async def test_who_is_left_is_killed_when_a_supervisor_s_grace_is_over_however_quick_each_is(

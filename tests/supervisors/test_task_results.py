@@ -12,6 +12,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors import ActorExited, Name, Ref, Result, Server, start, stop
 from supervisors import Task, Tasks, TaskSupervisor, supervise
+from tests.garbage import no_collector
 
 TASKS = Name("tasks", TaskSupervisor)
 
@@ -85,6 +86,7 @@ async def test_a_task_that_is_ended_brings_actor_exited(boss: Boss, end_it: str)
     await end(boss)
 
 
+@pytest.mark.usefixtures(no_collector.__name__)
 async def test_a_crash_that_was_delivered_is_not_logged(
     boss: Boss, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -97,6 +99,7 @@ async def test_a_crash_that_was_delivered_is_not_logged(
     await end(boss)
 
 
+@pytest.mark.usefixtures(no_collector.__name__)
 async def test_a_crash_that_its_watcher_did_not_live_to_see_is_logged(
     boss: Boss, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -28,6 +28,7 @@ from supervisors import (
     supervise,
 )
 from tests.conformance.cancellation import every_step
+from tests.garbage import no_collector
 from tests.supervisors.stage import Boom
 from tests.supervisors.tasks import TASKS, counted, double, nap, said, some_tasks
 
@@ -259,6 +260,7 @@ def test_killed_at_every_step_of_a_stream_the_reader_is_told(ordered: bool) -> N
     assert swept(strike, ordered) > 20
 
 
+@pytest.mark.usefixtures(no_collector.__name__)
 @pytest.mark.parametrize("ordered", [True, False])
 async def test_what_is_handed_out_is_not_kept(ordered: bool) -> None:
     class Item:
