@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import trio
 
@@ -17,9 +18,15 @@ BOOTSTRAP = f"trap 'echo asked to end; exit 0' TERM; echo {STARTED}; while :; do
 SLOTS = 4
 
 
+Address = tuple[str, int]
+
+
 @contextmanager
-def serving(mode: str, timeout: int, ports: tuple[int, int], log: Path) -> Iterator[None]:
-    """Serve while the block lasts; what the bootstrap says goes to the log."""
+def serving(mode: str, timeout: int, log: Path) -> Iterator[tuple[Address, Address]]:
+    """Serve while the block lasts; what the bootstrap says goes to the log.
+
+    Yields the addresses of the Runtime API and of the Invoke API.
+    """
     slots = SLOTS if mode == "many" else None
     settings = FunctionSettings(
         "test.handler",
@@ -32,19 +39,20 @@ def serving(mode: str, timeout: int, ports: tuple[int, int], log: Path) -> Itera
     scope, failures = trio.CancelScope(), list[BaseException]()
     up = threading.Event()
     tokens: list[trio.lowlevel.TrioToken] = []
+    addresses: list[tuple[Address, Address]] = []
 
     async def serve() -> None:
         tokens.append(trio.lowlevel.current_trio_token())
         with scope, log.open("a", buffering=1) as lines:
             async with open_local_lambda(
                 settings,
-                invoke_port=ports[0],
-                runtime_port=ports[1],
                 api=api,
                 output=lambda line: print(line, file=lines),
                 grace=5.0,
                 any_process=True,
-            ):
+            ) as function:
+                invoked_at = urlsplit(function.invoke_url).netloc
+                addresses.append((address_of(function.runtime_api), address_of(invoked_at)))
                 up.set()
                 await trio.sleep_forever()
 
@@ -60,10 +68,17 @@ def serving(mode: str, timeout: int, ports: tuple[int, int], log: Path) -> Itera
     thread.start()
     try:
         up.wait()
-        yield
+        if addresses:
+            yield addresses[0]
     finally:
         if tokens and thread.is_alive():
             tokens[0].run_sync_soon(scope.cancel)
         thread.join()
     if failures:
         raise failures[0]
+
+
+def address_of(netloc: str) -> Address:
+    """Of `127.0.0.1:8080`."""
+    host, _, port = netloc.rpartition(":")
+    return host, int(port)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import attrs
@@ -123,14 +123,12 @@ class Stage:
 @contextmanager
 def local(mode: str, timeout: int, folder: Path) -> Iterator[Stage]:
     """okibi's local server."""
-    ports = free_ports()
-    stage = Stage(*_addresses(ports), folder / "log")
-    stage.log.touch()
-    try:
-        with serving(mode, timeout, ports, stage.log):
-            yield stage
-    finally:
-        stage.close()
+    log = folder / "log"
+    log.touch()
+    with ExitStack() as closing, serving(mode, timeout, log) as addresses:
+        stage = Stage(*addresses, log)
+        closing.callback(stage.close)
+        yield stage
 
 
 @contextmanager
