@@ -14,6 +14,7 @@ import ast
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import attrs
@@ -61,13 +62,15 @@ def name_of(case: str) -> str:
     return "test_" + re.sub(r"\W+", "_", case.lower()).strip("_")
 
 
-def tests_in(path: Path) -> Iterator[tuple[str, str]]:
+@cache
+def tests_in(path: Path) -> list[tuple[str, str]]:
     """Each test of a file, and what it says of itself."""
-    for node in ast.parse(path.read_text("utf-8")).body:
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            continue
-        if node.name.startswith("test_"):
-            yield node.name, ast.get_docstring(node) or ""
+    return [
+        (node.name, ast.get_docstring(node) or "")
+        for node in ast.parse(path.read_text("utf-8")).body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if node.name.startswith("test_")
+    ]
 
 
 def proofs(suite: Suite, case: str, answer: str) -> list[str]:

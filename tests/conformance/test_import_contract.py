@@ -5,41 +5,26 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 FLOORS = ("actors", "supervisors", "runtime")
 
+# A mistake, and what is reported of it. That there is none without is for `make check` to say.
 PLANTED = {
-    "nothing": ({}, 0, "0 broken"),
-    "an import from the first floor to the second": (
-        {"actors/timers.py": "import supervisors.spec"},
-        1,
-        "actors.timers -> supervisors.spec",
-    ),
-    "an import from the second floor to the third": (
-        {"supervisors/spec.py": "import runtime"},
-        1,
-        "supervisors.spec -> runtime",
-    ),
-    "a circle inside a floor": (
-        {"actors/timers.py": "import actors.mailbox"},
-        1,
-        "Inside a floor there is no circle BROKEN",
-    ),
+    "actors/timers.py": {
+        "import supervisors.spec": "actors.timers -> supervisors.spec",
+        "import actors.mailbox": "Inside a floor there is no circle BROKEN",
+    },
+    "supervisors/spec.py": {"import runtime": "supervisors.spec -> runtime"},
 }
 
 
-@pytest.mark.parametrize(("planted", "code", "report"), PLANTED.values(), ids=PLANTED)
-def test_the_contract_reports_what_breaks_it(
-    tmp_path: Path, planted: dict[str, str], code: int, report: str
-) -> None:
+def test_the_contract_reports_what_breaks_it(tmp_path: Path) -> None:
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     for floor in FLOORS:
         shutil.copytree(ROOT / floor, tmp_path / floor, ignore=shutil.ignore_patterns("*.pyc"))
-    for name, line in planted.items():
+    for name, mistakes in PLANTED.items():
         with (tmp_path / name).open("a") as source:
-            source.write(f"\n{line}\n")
+            source.writelines(f"\n{line}\n" for line in mistakes)
 
     lint = "import sys; sys.path.insert(0, '.'); from importlinter.cli import lint_imports_command"
     done = subprocess.run(
@@ -49,5 +34,6 @@ def test_the_contract_reports_what_breaks_it(
         text=True,
     )
 
-    assert done.returncode == code, done.stdout + done.stderr
-    assert report in done.stdout
+    reports = [report for mistakes in PLANTED.values() for report in mistakes.values()]
+    assert [report for report in reports if report not in done.stdout] == [], done.stdout
+    assert done.returncode == 1, done.stdout + done.stderr
