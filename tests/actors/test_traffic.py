@@ -44,11 +44,12 @@ class Dropping(Post):
 
 @pytest.mark.parametrize("fails_at", [0, 20], ids=["lives", "crashes"])
 @pytest.mark.parametrize("kind", [Blocking, Rejecting, Dropping])
+@pytest.mark.parametrize("seeds", [5, pytest.param(SEEDS, marks=pytest.mark.slow)])
 def test_what_a_sender_is_told_is_what_has_happened(
-    kind: type[Post], fails_at: int, monkeypatch: pytest.MonkeyPatch
+    kind: type[Post], fails_at: int, seeds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trio._core._run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
-    for seed in range(SEEDS):
+    for seed in range(seeds):
         trio._core._run._r.seed(seed)
         told = trio.run(traffic, kind, fails_at, seed, clock=MockClock(autojump_threshold=0))
         assert told == [], f"under scheduler seed {seed}"

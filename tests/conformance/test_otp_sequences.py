@@ -8,6 +8,8 @@ import trio
 from tests.conformance.replay import replay
 from tests.conformance.scenarios import ALL, Scenario
 
+# Once, under whatever seed, each is played by the test of its case.
+pytestmark = pytest.mark.slow
 SEEDS = 300 if os.environ.get("OKIBI_SWEEP") == "full" else 10
 
 

@@ -40,6 +40,7 @@ class Burden:
     """What a start is given: to be dropped with the child that needs it."""
 
 
+@pytest.mark.slow
 def test_scale_start_stop_many_children() -> None:
     """Ten times as many children cost ten times as much.
 
@@ -63,6 +64,7 @@ def test_scale_start_stop_many_children() -> None:
     assert seconds(10_000) < 10 * few * 3
 
 
+@pytest.mark.slow
 def test_simple_one_for_one_scale_many_temporary_children() -> None:
     """Ten times as many children cost ten times as much to terminate, one by one."""
 

@@ -28,6 +28,7 @@ from tests.supervisors.stage import BOOM, Boom, alive, leave
 from tests.supervisors.troupe import Troupe, told
 
 CONTROLLER = Name("controller", ApplicationController)
+param, slow = pytest.param, pytest.mark.slow
 
 
 @pytest.fixture
@@ -271,7 +272,7 @@ def nested(log: list[str]) -> bool:
     return not open_
 
 
-@pytest.mark.parametrize("fails", ["", "c1", "d1"])
+@pytest.mark.parametrize("fails", ["", param("c1", marks=slow), param("d1", marks=slow)])
 def test_cancelled_at_any_step_all_that_started_ends_in_reverse(fails: str) -> None:
     troupes: list[Troupe] = []
 
@@ -298,8 +299,10 @@ def test_cancelled_at_any_step_all_that_started_ends_in_reverse(fails: str) -> N
     assert every_step(scenario, check) > 50
 
 
-@pytest.mark.parametrize("how", ["kill", "stop"])
-@pytest.mark.parametrize("victim", ["player", "top", "master", "controller"])
+@pytest.mark.parametrize("how", ["kill", param("stop", marks=slow)])
+@pytest.mark.parametrize(
+    "victim", ["player", param("top", marks=slow), "master", param("controller", marks=slow)]
+)
 def test_a_blow_at_any_step_leaves_nothing_behind(victim: str, how: str) -> None:
     """Start and stop of two applications; one actor is struck at each step."""
     troupes: list[Troupe] = []

@@ -1,5 +1,6 @@
 """Cancelled from outside at every task step: all end, in reverse, in time, and nothing is left."""
 
+import itertools
 from functools import partial
 from typing import Any
 
@@ -95,12 +96,19 @@ async def ask(top: Ref[Supervisor], stage: Stage) -> None:
     await top.call(Supervisor.start_child, stage.child("f", shutdown=GRACE))
 
 
-@pytest.mark.parametrize("course", COURSES.values(), ids=COURSES)
-@pytest.mark.parametrize("strategy", Strategy)
+SAMPLE = (Strategy.REST_FOR_ONE, "crashes"), (Strategy.ONE_FOR_ONE, "requests")
+RUNS = [
+    pytest.param(*run, marks=() if run in SAMPLE else (pytest.mark.slow,))
+    for run in itertools.product(Strategy, COURSES)
+]
+
+
+@pytest.mark.parametrize(("strategy", "which"), RUNS)
 def test_cancelled_at_every_step_all_end_in_reverse_in_time_and_nothing_is_left(
-    strategy: Strategy, course: Course
+    strategy: Strategy, which: str
 ) -> None:
     """Start, ends, restarts, requests and the stop, cancelled at each task step in turn."""
+    course = COURSES[which]
     stages: list[Stage] = []
 
     async def scenario() -> None:

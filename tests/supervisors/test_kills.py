@@ -1,5 +1,6 @@
 """Kill any actor of a tree at any task step: nothing hangs, nothing is left, the rest lives."""
 
+import itertools
 import math
 import os
 from contextlib import suppress
@@ -18,10 +19,19 @@ TOP, SUB = Name("top", Supervisor), Name("sub", Supervisor)
 SEEDS = range(20 if os.environ.get("OKIBI_SWEEP") == "full" else 1)
 
 
+SAMPLE = (
+    (Strategy.ONE_FOR_ALL, "b", "kill"),
+    (Strategy.REST_FOR_ONE, "sub", "kill"),
+    (Strategy.ONE_FOR_ONE, "top", "stop"),
+)
+BLOWS = [
+    pytest.param(*blow, marks=() if blow in SAMPLE else (pytest.mark.slow,))
+    for blow in itertools.product(Strategy, ["a", "b", "c", "sub", "top"], ["kill", "stop"])
+]
+
+
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("how", ["kill", "stop"])
-@pytest.mark.parametrize("victim", ["a", "b", "c", "sub", "top"])
-@pytest.mark.parametrize("strategy", Strategy)
+@pytest.mark.parametrize(("strategy", "victim", "how"), BLOWS)
 def test_a_blow_at_any_step_leaves_a_tree_that_works_or_none(
     strategy: Strategy, victim: str, how: str, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

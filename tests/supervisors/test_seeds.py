@@ -4,7 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
+
+@pytest.mark.slow
 def test_every_asynchronous_test_passes_under_any_scheduler_seed() -> None:
     """A sample; `make prove` takes 300."""
     ended = subprocess.run(

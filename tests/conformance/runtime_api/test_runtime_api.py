@@ -30,6 +30,7 @@ def test_the_local_server_does_what_the_specification_says(case: Case, tmp_path:
     assert stage.seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ALL, ids=str)
 def test_awss_emulator_does_the_same_but_for_the_listed_differences(
     case: Case, executable: Path, tmp_path: Path
