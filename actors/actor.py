@@ -14,7 +14,7 @@ from .monitors import Monitor, Watched, watch
 from .process import Process
 from .ref import Address, Ref, refuse_calls
 from .timers import Interval, Timer
-from .turns import Turn
+from .trio_internals import Turn
 
 if TYPE_CHECKING:
     from .status import Status
@@ -212,7 +212,7 @@ def receiver_of(actor: Actor, turn: Turn | None = None) -> Callable[[], Awaitabl
 
     Args:
         turn: what the loop does with a message, LOOK among them, if it never waits over one: then
-            whoever gives it a turn while the loop waits has it done at once (room `turns`).
+            whoever gives it a turn while the loop waits has it done at once (`trio_internals`).
     """
     process = actor._process
     process.turn_to_mailbox()

@@ -28,6 +28,7 @@ from trio.lowlevel import Task, TrioToken, current_task, current_trio_token, in_
 from .exits import CallCycle, CallingSelf, NoProcess
 from .process import CURRENT, ON_BEHALF, Process
 from .ref import Address
+from .trio_internals import host_of_this_thread
 from .waits import chain, circle
 
 A = TypeVar("A")
@@ -117,7 +118,7 @@ class Door:
             RuntimeError: this is the thread of a trio loop, or trio did not start it and the
                 door leads to no run.
         """
-        act = partial(_call, _host(), address, method, *args, **kwargs)
+        act = partial(_call, host_of_this_thread(), address, method, *args, **kwargs)
         return self._enter(act, "call", method)
 
     def cast(
@@ -137,7 +138,7 @@ class Door:
         """
         if self._at_home():
             return address.cast_nowait(method, *args, **kwargs)
-        act = partial(_cast, _host(), address, method, *args, **kwargs)
+        act = partial(_cast, host_of_this_thread(), address, method, *args, **kwargs)
         return self._enter(act, "cast", method)
 
     def send(self, address: Address[object], message: object) -> None:
@@ -148,7 +149,7 @@ class Door:
         """
         if self._at_home():
             return address.send_nowait(message)
-        return self._enter(partial(_send, _host(), address, message), "send", message)
+        return self._enter(partial(_send, host_of_this_thread(), address, message), "send", message)
 
     def _at_home(self) -> bool:
         """Whether this is the thread of the loop it leads to."""
@@ -167,7 +168,7 @@ class Door:
                 "thread; make a Door() inside trio, hand it over and use that here"
             )
         try:
-            asks = self._maker or _host()
+            asks = self._maker or host_of_this_thread()
             return trio.from_thread.run(_within, asks, self._timeout, act, trio_token=self._token)
         except trio.RunFinishedError:
             ended = f"the run of trio has ended: nobody is left for a {verb} of {_named(what)}"
@@ -278,18 +279,6 @@ def _circle(host: Task | None, address: Address[object]) -> tuple[str, ...] | No
 
 
 # -- in the thread
-
-
-def _host() -> Task | None:
-    """Who waits for this thread; None if trio did not start it, or has abandoned it. (Of a thread
-    that is kept for many calls it is the task that keeps it: nobody's that an actor waits for.)
-
-    trio has no public name for it. Should it be gone one day, an actor that waits for a thread
-    to abandon that calls it waits until it is cancelled; nothing else is lost.
-    """
-    thread = getattr(getattr(trio, "_threads", None), "PARENT_TASK_DATA", None)
-    register: list[Task | None] = getattr(thread, "task_register", [None])
-    return register[0]
 
 
 def _started_by_trio() -> bool:

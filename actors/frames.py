@@ -14,8 +14,8 @@ from types import FrameType
 import trio
 from trio.lowlevel import Task
 
-from .handoff import step
 from .mailbox import Mailbox
+from .trio_internals import NURSERY_EXIT, step
 
 _TRIO = os.path.dirname(trio.__file__) + os.sep
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -34,7 +34,7 @@ def frames_of(task: Task | None) -> Frames:
         runs_now = getattr(task.coro, "cr_running", False)
         inner = running_from(task.coro.cr_frame) if runs_now else list(task.iter_await_frames())
         frames += inner
-        joins = any(frame.f_code.co_name == "_nested_child_finished" for frame, _ in inner)
+        joins = any(frame.f_code.co_name == NURSERY_EXIT for frame, _ in inner)
         children = task.child_nurseries[-1].child_tasks if joins and task.child_nurseries else ()
         task = next(iter(children), None)
     return frames
@@ -85,7 +85,7 @@ def running_from(outermost: FrameType | None) -> Frames:
     """The stack from a frame that runs just now: a coroutine that runs does not say what it awaits.
 
     It is the task that asks, or one that does not let others run, seen from another thread. What it
-    has handed off to (room `handoff`) is none of its own.
+    has handed off to (module `trio_internals`) is none of its own.
     """
     for innermost in sys._current_frames().values():
         stack = list(traceback.walk_stack(innermost))

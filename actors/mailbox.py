@@ -36,9 +36,8 @@ from trio.lowlevel import (
 )
 
 from .brief import misplaced
-from .handoff import step
 from .timers import Tick, Timer, ring, sweep, take
-from .turns import Turn, Turns
+from .trio_internals import Turn, Turns, step
 
 T = TypeVar("T")
 
@@ -224,7 +223,7 @@ class Mailbox:
         return dropped
 
     def take_turn(self, message: object) -> bool:
-        """Have the reader's turn taken with a message, here and now (room `turns`).
+        """Have the reader's turn taken with a message, here and now (module `trio_internals`).
 
         False if it takes none, or is at something else.
         """
@@ -240,7 +239,7 @@ class Mailbox:
         return True
 
     def step_reader(self, message: object) -> bool:
-        """Have the reader's task go on with a message, here and now (room `handoff`).
+        """Have the reader's task go on with a message, here and now (module `trio_internals`).
 
         False if it does not wait for one.
         """

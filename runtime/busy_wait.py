@@ -26,7 +26,7 @@ from typing import Final
 
 import trio
 
-from actors.loop import others_wait
+from actors.trio_internals import others_wait
 
 # How many that are found make good for one that is looked for in vain: the limit, by what it takes
 # to be parked and woken.

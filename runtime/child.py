@@ -12,7 +12,8 @@ a loop's wait of its own, and its tasks stand still, as they stood, but for
     actors at rest        the user's own, and supervisors, that wait for mail: they may be asked.
                           What their timers are to bring them is their parent's
 
-That end is the child's. Where the loop is not known (`actors.loop`), that of its first step is.
+That end is the child's. Where the loop is not known (`actors.trio_internals`), that of its first
+step is.
 """
 
 import math
@@ -25,7 +26,7 @@ import trio
 from trio.abc import Instrument
 from trio.lowlevel import Abort, Task
 
-from actors import loop
+from actors import trio_internals
 from actors.process import CURRENT, Phase, Process
 
 from .current import begun_by_this
@@ -157,7 +158,7 @@ class _Still:
     """What stands in the place of a coroutine that has no step any more."""
 
     def send(self, _: object) -> object:
-        return loop.WAIT(_no_abort)
+        return trio_internals.WAIT(_no_abort)
 
     throw = send
 
@@ -174,9 +175,9 @@ def _part(goes_on: Callable[[Task], bool]) -> bool:
     """Give this process a wait of its own, and have all other tasks stand still. False if trio's
     loop is not known.
     """
-    if loop.epoll() is None:
+    if trio_internals.epoll() is None:
         return False
-    runner: Any = loop.CONTEXT.runner
+    runner: Any = trio_internals.CONTEXT.runner
     running = trio.lowlevel.current_task()
     for task in runner.tasks:
         its = task.context.get(CURRENT)
@@ -194,7 +195,7 @@ def _part(goes_on: Callable[[Task], bool]) -> bool:
             if isinstance(getattr(getattr(waiters, side), "coro", None), _Still):
                 setattr(waiters, side, None)
     try:
-        loop.alone()
+        trio_internals.alone()
     except OSError:
         # No room is left in the kernel.
         return False

@@ -6,9 +6,9 @@ What ends in the same millisecond goes on together, each behind the work of all 
 answered together and asked for again together: such a bunch grows and never parts.
 
 Linux's timerfd rings to the microsecond, and is a descriptor, of which trio's epoll is told once:
-that its wait ends is all that is needed, for the loop looks at its deadlines then (room
-`actors.loop` says with which releases). With others a task waits for it. On another system the
-grain is trio's.
+that its wait ends is all that is needed, for the loop looks at its deadlines then
+(`actors.trio_internals` says with which releases). With others a task waits for it. On another
+system the grain is trio's.
 
 A process that sleeps is late, too, and the later the longer it has slept: a core that has nothing
 else to do sleeps with it, and a virtual one has been given to somebody else. Until it runs again
@@ -32,7 +32,7 @@ import trio
 from trio.abc import Clock
 from trio.lowlevel import notify_closing, wait_readable
 
-from actors import loop
+from actors import trio_internals
 
 from .timerfd import timerfd
 
@@ -98,11 +98,11 @@ class FineClock(Clock):
         self._timer = timer
         timers = [timer]
         try:
-            if loop.ends_wait(timer):
+            if trio_internals.ends_wait(timer):
                 # No descriptor is left for it: whoever has slept long is late.
                 with suppress(OSError):
                     timers.append(create())
-                    if loop.ends_wait(timers[-1]):
+                    if trio_internals.ends_wait(timers[-1]):
                         self._set_early = partial(self._set, timers[-1])
                 # They are never read, for to set one anew takes back that it has rung.
                 await trio.sleep_forever()

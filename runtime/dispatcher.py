@@ -91,8 +91,8 @@ class Dispatcher(Actor):
 
     What that wake-up says does not matter, only that it came: the ledgers are the truth. It starts
     by looking at them, with the code that it runs for a message. Nearly always it waits when a
-    delivery comes: then the poller gives it a turn, of that delivery alone (`actors.turns`), and
-    within that turn the worker goes on (`actors.handoff`).
+    delivery comes: then the poller gives it a turn, of that delivery alone, and within that turn
+    the worker goes on (`actors.trio_internals`).
 
     It holds nothing. What is in flight stands in the lanes, one delivery each: no more than
     `AWS_LAMBDA_MAX_CONCURRENCY`, since a lane asks for the next event only with, or after, the
@@ -131,7 +131,7 @@ class Dispatcher(Actor):
 
     def _give_out(self, lane: Lane, delivery: Delivery) -> None:
         """Give out what has just come, if a worker is idle: what the plan would say of this lane.
-        Its handler begins in here (`actors.handoff`), so nothing may follow.
+        Its handler begins in here (`actors.trio_internals`), so nothing may follow.
 
         Without a look at the others, since to look at sixty would take longer than all else here:
         of what is late the watchdog tells, of a worker that ends itself and its Down.

@@ -22,9 +22,9 @@ every thread would wait for ever then. So what is raised in it, by a signal hand
 say, ends the run, as it does anywhere else in trio's loop.
 
 The loop is woken by an eventfd that stands in its epoll by edges, and is never read: to write is
-all that there is to do (room `actors.loop`). Where that cannot be, by trio's own way. It is closed
-when the run is over and no thread is about to write: who writes holds what it writes with. (After a
-run that ended by a raise in the hooks, once it is collected.)
+all that there is to do (`actors.trio_internals`). Where that cannot be, by trio's own way. It is
+closed when the run is over and no thread is about to write: who writes holds what it writes with.
+(After a run that ended by a raise in the hooks, once it is collected.)
 """
 
 import os
@@ -41,7 +41,7 @@ import trio
 from trio.abc import Instrument
 from trio.lowlevel import RunVar
 
-from actors import loop
+from actors import trio_internals
 
 from .scheduling import yield_core
 
@@ -142,7 +142,7 @@ def _made() -> Exchange:
     if sys.platform == "linux":
         with suppress(OSError):  # no descriptor is left
             descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-            if loop.ends_wait(descriptor):
+            if trio_internals.ends_wait(descriptor):
                 wake = partial(os.eventfd_write, descriptor, 1)
                 # A thread that is yet to write when the run ends has this.
                 weakref.finalize(wake, os.close, descriptor).atexit = False

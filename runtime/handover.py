@@ -3,11 +3,14 @@
 from typing import Any
 
 from actors import Actor, ActorExited, Address, MailboxFull
-from actors.loop import others_wait
+from actors.trio_internals import others_wait
 
 
 def give_turn(address: Address[Actor], message: object) -> bool:
-    """Have an actor handle a message here and now (`actors.turns`); False if it has to be woken."""
+    """Have an actor handle a message here and now (`actors.trio_internals`).
+
+    False if it has to be woken.
+    """
     try:
         return address.process().mailbox.take_turn(message)
     except ActorExited:
@@ -15,9 +18,9 @@ def give_turn(address: Address[Actor], message: object) -> bool:
 
 
 def hand_off(address: Address[Any], message: object) -> None:
-    """Have an actor go on with a message here and now (`actors.handoff`), or when it comes to it;
-    that also where others are to have their step: what was woken before the event came, by a thaw
-    or by the last one's handler, is not to fall behind it.
+    """Have an actor go on with a message here and now (`actors.trio_internals`), or when it comes
+    to it; that also where others are to have their step: what was woken before the event came, by a
+    thaw or by the last one's handler, is not to fall behind it.
 
     Raises:
         ActorExited, MailboxFull: as `send_nowait`.

@@ -21,7 +21,7 @@ HOLDS_ON = "The process ends, and the handler did not when it was cancelled"
 class Responder(Actor):
     """Stages what can be said, writes it from where its predecessor had come, waits for mail.
 
-    A worker that answers gives it a turn for that (`actors.turns`), so that its task is woken only
+    A worker that answers gives it a turn for that (`actors.trio_internals`): its task is woken only
     where the connection takes no more, or something has come over it while the handler held the
     loop: its end, or a status before a streamed answer is over. The poller is to see that first,
     lest the answer is lost. So, woken, it writes a pass later: behind what the poller sees, and, of

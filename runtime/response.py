@@ -110,7 +110,7 @@ class Response:
         self._cut = cut
         self._stream: Stream | None = None
         # Whether pieces are written in the step that brings them: never on a user's stack, which
-        # may have used up nearly all that Python allows (room `actors.turns`).
+        # may have used up nearly all that Python allows (`actors.trio_internals`).
         self.at_once = False
 
     @property

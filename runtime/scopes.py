@@ -4,8 +4,8 @@ A handler can leave one open, or a nursery: by an async generator that has one a
 and is not read to its end. Whoever closes a scope around it is told by trio. A worker, whose scope
 is to last for many events, has to ask: else one event's mistake would be the next one's trouble.
 
-What trio knows of the scope is private, and is read only with the releases that `actors.loop`
-knows. With any other release a worker opens a scope for each event.
+What trio knows of the scope is private, and is read only with the releases that
+`actors.trio_internals` knows. With any other release a worker opens a scope for each event.
 
 Its deadline is moved as trio's own setter does it, without a context manager that is most of what
 that takes; with another release, by trio's own setter.
@@ -17,14 +17,14 @@ from typing import Any
 import trio
 from trio.lowlevel import current_task
 
-from actors import loop
+from actors import trio_internals
 
 
 def stands_in(scope: trio.CancelScope) -> bool:
     """Whether it is this scope that the running task has entered last and not left."""
     task: Any = current_task()
     entered: Any = scope
-    return loop.CONTEXT is not None and task._cancel_status is entered._cancel_status
+    return trio_internals.CONTEXT is not None and task._cancel_status is entered._cancel_status
 
 
 def rang(scope: trio.CancelScope) -> bool:
@@ -34,7 +34,7 @@ def rang(scope: trio.CancelScope) -> bool:
     matters to one whose deadline is about to be moved, and a tenth of what an event's hop costs.
     """
     told: Any = scope
-    return bool(scope.cancel_called if loop.CONTEXT is None else told._cancel_called)
+    return bool(scope.cancel_called if trio_internals.CONTEXT is None else told._cancel_called)
 
 
 def move_deadline(scope: trio.CancelScope, deadline: float) -> None:
@@ -45,7 +45,7 @@ def move_deadline(scope: trio.CancelScope, deadline: float) -> None:
         deadline: in seconds of trio's clock.
     """
     moved: Any = scope
-    context = loop.CONTEXT
+    context = trio_internals.CONTEXT
     if context is None or moved._cancel_called or deadline == math.inf:
         scope.deadline = deadline
         return

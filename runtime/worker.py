@@ -14,9 +14,9 @@ from actors import SHUTDOWN, Actor, ExitReason, Ref, crashed, logs
 from actors.actor import receiver_of
 from actors.exits import crash_in, is_a, uncancelled
 from actors.hooks import awaited
-from actors.loop import others_wait
 from actors.mailbox import LOOK
 from actors.start import START_TIMEOUT
+from actors.trio_internals import others_wait
 
 from .alarm import handles
 from .context import Context, check_context

@@ -16,7 +16,9 @@ FILES = [
 ]
 # Private by their spelling only: the documentation has them.
 DOCUMENTED = {"_asdict", "_current_frames", "_exit", "_getframe", "_name_"}
-UNKNOWN_RELEASE = "tests/actors/test_loop.py: a release that has lost a private name is left alone"
+UNKNOWN_RELEASE = (
+    "tests/actors/test_trio_internals.py: a release that has lost a private name is left alone"
+)
 CPYTHON = "tests/runtime/test_cpython_internals.py"
 # The name, and where it is done without. A new name needs a fall-back, a test, and a line.
 FALL_BACKS = {
@@ -30,7 +32,7 @@ FALL_BACKS = {
         ),
         UNKNOWN_RELEASE,
     ),
-    "_threads": "tests/actors/test_doors.py",
+    "_threads": "tests/actors/test_trio_internals.py",
     "_pending_excs": "tests/runtime/test_child.py",
     # asyncio's
     "_callback": "of Python 3.11 alone, which does not change any more",

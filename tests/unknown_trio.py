@@ -1,6 +1,7 @@
 """`pytest -p tests.unknown_trio`: the installed trio is taken for a release that nobody has read.
 
-Then okibi uses none of trio's private names (`actors.loop`), as with a release that is to come.
+Then okibi uses none of trio's private names (`actors.trio_internals`), as with a
+release that is to come.
 """
 
 import trio

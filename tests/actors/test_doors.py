@@ -19,7 +19,6 @@ from actors import (
     MailboxFull,
     NoProcess,
     Ref,
-    doors,
     from_sync,
     from_thread,
     start,
@@ -278,13 +277,3 @@ def test_a_door_is_closed_when_the_run_ends_before_the_answer() -> None:
     threads[0].join()
 
     assert told == ["the run of trio ended before a call of wait was through"]
-
-
-async def test_without_trios_private_name_nobody_is_known_to_wait_for_a_thread(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A circle that closes through an abandoned thread lasts until it is cancelled then."""
-    assert await trio.to_thread.run_sync(doors._host) is trio.lowlevel.current_task()
-    monkeypatch.delattr(trio, "_threads")
-
-    assert await trio.to_thread.run_sync(doors._host) is None

@@ -14,7 +14,7 @@ import trio
 from trio.lowlevel import Task, current_task
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import KILLED, Actor, Ref, handoff, loop, start
+from actors import KILLED, Actor, Ref, start, trio_internals
 from actors.frames import frames_of
 from actors.process import CURRENT
 from tests.garbage import no_collector
@@ -52,8 +52,8 @@ def give(ref: Ref[Going], act: Act) -> bool:
 @pytest.fixture(params=["read", "another release"])
 def release(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param != "read":
-        monkeypatch.setattr(loop, "CONTEXT", None)
-    elif loop.CONTEXT is None:
+        monkeypatch.setattr(trio_internals, "CONTEXT", None)
+    elif trio_internals.CONTEXT is None:
         pytest.skip(f"the loop of trio {trio.__version__} has not been read")
     return str(request.param)
 
@@ -254,7 +254,7 @@ async def test_a_crash_keeps_nothing_until_the_collector_runs() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(crashes)
             await wait_all_tasks_blocked()
-            handoff.step(tasks.pop(), outcome.Value(None))
+            trio_internals.step(tasks.pop(), outcome.Value(None))
 
     assert kept[0]() is None
 
@@ -302,7 +302,7 @@ async def test_what_is_none_of_trio_s_traps_is_refused_in_trio_s_words(
 
 
 async def test_an_abort_function_that_raises_ends_whose_it_is() -> None:
-    if loop.CONTEXT is None:
+    if trio_internals.CONTEXT is None:
         pytest.skip("it would end trio's run")
 
     def abort(_: object) -> trio.lowlevel.Abort:

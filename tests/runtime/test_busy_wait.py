@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from actors.loop import CONTEXT
+from actors.trio_internals import CONTEXT
 from runtime.busy_wait import MOST, PRICE, BusyWait
 from runtime.context import Context
 from tests.runtime.played import ACCEPTED, NEXT, Passes, World, event, world

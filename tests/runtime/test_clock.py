@@ -16,7 +16,7 @@ from trio.abc import Instrument
 from trio.lowlevel import Task, wait_readable
 from trio.testing import wait_all_tasks_blocked
 
-from actors import loop
+from actors import trio_internals
 from runtime.clock import AWAKE, EARLY, NEAR, FineClock
 from runtime.timerfd import timerfd
 from tests.limits import HANG
@@ -25,13 +25,14 @@ from tests.runtime.sandbox import waited
 
 rings = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has timerfd")
 known = pytest.mark.skipif(
-    sys.platform != "linux" or loop.CONTEXT is None, reason="this release's loop is not known"
+    sys.platform != "linux" or trio_internals.CONTEXT is None,
+    reason="this release's loop is not known",
 )
 
 
 def waited_for() -> list[int]:
     """The descriptors that end this run's wait."""
-    epoll = loop.epoll()
+    epoll = trio_internals.epoll()
     assert epoll is not None
     told = Path(f"/proc/self/fdinfo/{epoll.fileno()}").read_text()
     return [int(number) for number in re.findall(r"tfd: +(\d+)", told)]
@@ -261,7 +262,7 @@ def test_the_same_deadline_is_set_once(its: Callable[[FineClock], int]) -> None:
 
 @rings
 async def test_it_wakes_whoever_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "CONTEXT", None)
+    monkeypatch.setattr(trio_internals, "CONTEXT", None)
     clock = FineClock()
     async with ringing(clock):
         twin = os.dup(timer_of(clock))
@@ -300,7 +301,7 @@ async def test_a_clock_for_which_epoll_has_no_room_waits_for_its_timer_itself(
         def register(self, *_: int) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(loop, "epoll", Full)
+    monkeypatch.setattr(trio_internals, "epoll", Full)
     clock = FineClock()
     async with ringing(clock):
         timer = timer_of(clock)

@@ -13,7 +13,7 @@ from queue import SimpleQueue
 import pytest
 import trio
 
-from actors import loop
+from actors import trio_internals
 from runtime.exchange import Call, Exchange, Waiter, exchange
 from tests.limits import HANG
 from tests.runtime.fdinfo import descriptors
@@ -270,7 +270,7 @@ def test_the_end_of_a_call_wakes_the_loop_by_a_descriptor() -> None:
         for _ in range(2):
             its.before_io_wait(1.0)
             its.tell(Told(0, []))
-            epoll = loop.epoll()
+            epoll = trio_internals.epoll()
             assert epoll is not None
             assert made in dict(epoll.poll(0))
             assert made not in dict(epoll.poll(0))
@@ -282,7 +282,7 @@ def test_the_end_of_a_call_wakes_the_loop_by_a_descriptor() -> None:
 def test_the_end_of_a_call_wakes_the_loop_of_a_trio_that_has_not_been_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(loop, "CONTEXT", None)
+    monkeypatch.setattr(trio_internals, "CONTEXT", None)
 
     ends_in_a_thread()
 
@@ -311,7 +311,7 @@ def test_the_end_of_a_call_wakes_the_loop_where_its_epoll_has_no_room(
     def make() -> Exchange:
         before = descriptors()
         with monkeypatch.context() as patched:
-            patched.setattr(loop, "ends_wait", lambda _: False)
+            patched.setattr(trio_internals, "ends_wait", lambda _: False)
             made = exchange()
         assert descriptors() == before
         return made

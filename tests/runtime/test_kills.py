@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from actors import loop
+from actors import trio_internals
 from actors.process import Process
 from tests.runtime import kills
 from tests.runtime.kills import EVENTS, Busy, Mixed, RandomKiller, many, once, point
@@ -24,7 +24,7 @@ def test_whoever_is_killed_no_event_is_lost_doubled_or_begun_twice(
     release: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if release == "another":
-        monkeypatch.setattr(loop, "CONTEXT", None)
+        monkeypatch.setattr(trio_internals, "CONTEXT", None)
     seed = random.randrange(1 << 30)
 
     counts, killed, failures = many(RUNS, seed)

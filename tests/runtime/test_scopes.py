@@ -13,7 +13,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors import loop
+from actors import trio_internals
 from runtime.alarm import Alarm
 from runtime.context import Context
 from runtime.delivery import State
@@ -128,8 +128,8 @@ async def history(move: Move, seed: int, clock: MockClock) -> list[object]:
         # One that has rung has rung.
         move(first, trio.current_time() + 0.1)
         seen.append(round(trio.lowlevel.current_statistics().seconds_to_next_deadline, 6))
-        if loop.CONTEXT is not None:
-            seen.append(loop.CONTEXT.runner.deadlines._active)
+        if trio_internals.CONTEXT is not None:
+            seen.append(trio_internals.CONTEXT.runner.deadlines._active)
         await trio.lowlevel.checkpoint()
     return [*seen, outer.cancelled_caught, inner.cancelled_caught]
 
@@ -140,14 +140,14 @@ async def test_a_deadline_that_is_moved_is_to_trio_as_one_that_is_set(
     read: bool, seed: int, mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not read:
-        monkeypatch.setattr("actors.loop.CONTEXT", None)
+        monkeypatch.setattr("actors.trio_internals.CONTEXT", None)
     expected = await history(by_trio, seed, mock_clock)
 
     assert await history(move_deadline, seed, mock_clock) == expected
     assert expected[-2:] == [bool(seed % 2), not seed % 2]
 
 
-@pytest.mark.skipif(loop.CONTEXT is None, reason="nothing of this release is used")
+@pytest.mark.skipif(trio_internals.CONTEXT is None, reason="nothing of this release is used")
 def test_how_trio_moves_a_deadline_is_what_has_been_read() -> None:
     """If this fails, see what has changed in it, and whether `move_deadline` is to do the same."""
     core: Any = trio._core
@@ -161,7 +161,7 @@ def test_how_trio_moves_a_deadline_is_what_has_been_read() -> None:
 async def test_where_trio_keeps_its_scopes_elsewhere_each_event_has_one_of_its_own(
     nursery: trio.Nursery, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.loop.CONTEXT", None)
+    monkeypatch.setattr("actors.trio_internals.CONTEXT", None)
     stage = await bench(nursery)
 
     assert [await stage.tell("echo", due=trio.current_time() + 1) for _ in range(3)] == [1, 1, 1]

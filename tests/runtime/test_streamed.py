@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors.loop import CONTEXT
+from actors.trio_internals import CONTEXT
 from runtime import Context, Handler, Prelude, Response, streaming
 from runtime.delivery import State
 from runtime.response import ROOM, Item

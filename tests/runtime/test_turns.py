@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors import Name, NoProcess, start
-from actors.loop import CONTEXT
+from actors.trio_internals import CONTEXT
 from runtime.context import Context
 from runtime.delivery import Delivery, State
 from runtime.dispatcher import Dispatcher

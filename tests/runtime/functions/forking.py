@@ -9,7 +9,7 @@ import sys
 import attrs
 import trio
 
-from actors import Name, Server, loop
+from actors import Name, Server, trio_internals
 from runtime import Function, Handler
 from supervisors import Child
 
@@ -197,7 +197,7 @@ async def streams(event, context):
 
 async def unread(event, context):
     """As with a release of trio's of which nothing is known."""
-    loop.CONTEXT = None
+    trio_internals.CONTEXT = None
     child = os.fork()
     if child == 0:
         if event["then"] == "wait":

@@ -17,13 +17,17 @@ from trio.abc import Instrument
 from trio.lowlevel import Task
 from trio.testing import wait_all_tasks_blocked
 
-from actors import loop
+from actors import trio_internals
+from actors.trio_internals import CONTEXT, PRIVATE, host_of_this_thread, loop_of
 from tests.limits import HANG
 
+known = pytest.mark.skipif(CONTEXT is None, reason="nothing of this release is used")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has epoll")
 
-@pytest.mark.skipif(loop.CONTEXT is None, reason="nothing of this release is used")
+
+@known
 def test_what_the_loop_does_with_a_step_is_what_has_been_read() -> None:
-    """If this fails, see what has changed in it, and whether `handoff` is to do the same."""
+    """If this fails, see what has changed in it, and whether `step` is to do the same."""
     core: Any = trio._core
     source = inspect.getsource(core._run.unrolled_run)
     step = source.partition("GLOBAL_RUN_CONTEXT.task = task\n")[2]
@@ -38,17 +42,18 @@ def test_what_the_loop_does_with_a_step_is_what_has_been_read() -> None:
 
 
 def test_another_release_is_left_alone() -> None:
-    assert loop.loop_of("0.36.0") == loop.loop_of("1.0.0") == (None,) * 3
-    assert loop.loop_of("0.30.0") == loop.loop_of("0.35.1") != (None,) * 3
+    assert loop_of("0.36.0") == loop_of("1.0.0") == (None,) * 3
+    assert loop_of("0.30.0") == loop_of("0.35.1") != (None,) * 3
     # What lies between two releases is none that has been read.
-    assert loop.loop_of("0.35.0+dev") == loop.loop_of("0.35") == (None,) * 3
-    between = {loop.loop_of(f"0.{minor}.0") for minor in range(31, 35)}
-    assert between == {loop.loop_of("0.30.0")}
+    assert loop_of("0.35.0+dev") == loop_of("0.35") == (None,) * 3
+    between = {loop_of(f"0.{minor}.0") for minor in range(31, 35)}
+    assert between == {loop_of("0.30.0")}
 
 
-@pytest.mark.skipif(loop.CONTEXT is None, reason="nothing of this release is used")
+@known
 @pytest.mark.parametrize(
-    ("holder", "name"), [(holder, name) for holder, names in loop.PRIVATE.items() for name in names]
+    ("holder", "name"),
+    [(holder, name) for holder, names in PRIVATE.items() for name in names],
 )
 def test_a_release_that_has_lost_a_private_name_is_left_alone(
     holder: str, name: str, monkeypatch: pytest.MonkeyPatch
@@ -56,10 +61,10 @@ def test_a_release_that_has_lost_a_private_name_is_left_alone(
     core: Any = trio._core
     monkeypatch.delattr(getattr(core._run, holder), name)
 
-    assert loop.loop_of(trio.__version__) == (None,) * 3
+    assert loop_of(trio.__version__) == (None,) * 3
 
 
-@pytest.mark.skipif(loop.CONTEXT is None, reason="nothing of this release is used")
+@known
 @pytest.mark.parametrize(
     "name",
     ["_run", "_traps", "_run.GLOBAL_RUN_CONTEXT", "_run.Deadlines", "_traps.WaitTaskRescheduled"],
@@ -69,7 +74,7 @@ def test_a_release_that_has_lost_a_private_module_is_left_alone(
 ) -> None:
     monkeypatch.delattr(f"trio._core.{name}")
 
-    assert loop.loop_of(trio.__version__) == (None,) * 3
+    assert loop_of(trio.__version__) == (None,) * 3
 
 
 @pytest.mark.parametrize("read", [True, False])
@@ -77,24 +82,24 @@ async def test_it_tells_whether_a_task_is_to_have_its_step(
     read: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not read:
-        monkeypatch.setattr(loop, "CONTEXT", None)
-    elif loop.CONTEXT is not None:
+        monkeypatch.setattr(trio_internals, "CONTEXT", None)
+    elif CONTEXT is not None:
         # Else it would ask trio's statistics, and be slow, but right.
         monkeypatch.delattr("trio.lowlevel.current_statistics")
     async with trio.open_nursery() as nursery:
         event = trio.Event()
         nursery.start_soon(event.wait)
         await wait_all_tasks_blocked()
-        assert not loop.others_wait()
+        assert not trio_internals.others_wait()
         event.set()
-        assert loop.others_wait()
+        assert trio_internals.others_wait()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has epoll")
-@pytest.mark.skipif(loop.CONTEXT is None, reason="nothing of this release is used")
+@linux
+@known
 async def test_a_descriptor_that_trio_knows_nothing_of_ends_its_wait_and_nothing_else() -> None:
     rings, third = os.eventfd(0), trio.Event()
-    assert loop.ends_wait(rings)
+    assert trio_internals.ends_wait(rings)
     steps = list[str]()
 
     class Waits(Instrument):
@@ -118,40 +123,40 @@ async def test_a_descriptor_that_trio_knows_nothing_of_ends_its_wait_and_nothing
     assert steps == [trio.lowlevel.current_task().name]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has epoll")
-@pytest.mark.skipif(loop.CONTEXT is None, reason="nothing of this release is used")
+@linux
+@known
 async def test_what_its_epoll_does_not_take_ends_no_wait(tmp_path: Path) -> None:
     with (tmp_path / "a file").open("w") as file:
-        assert not loop.ends_wait(file.fileno())
+        assert not trio_internals.ends_wait(file.fileno())
 
 
 def test_of_another_release_there_is_no_epoll(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "CONTEXT", None)
-    assert loop.epoll() is None
-    assert not loop.ends_wait(0)
+    monkeypatch.setattr(trio_internals, "CONTEXT", None)
+    assert trio_internals.epoll() is None
+    assert not trio_internals.ends_wait(0)
 
 
 def test_of_another_release_a_child_waits_as_its_parent_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(loop, "CONTEXT", None)
-    loop.alone()
+    monkeypatch.setattr(trio_internals, "CONTEXT", None)
+    trio_internals.alone()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has epoll")
-@pytest.mark.skipif(loop.CONTEXT is None, reason="nothing of this release is used")
+@linux
+@known
 async def test_a_child_is_woken_by_its_own_threads_and_waits_by_an_epoll_of_its_own() -> None:
     """As it does it, but in no child: coverage would hear nothing of that."""
-    waits_by = loop.epoll()
+    waits_by = trio_internals.epoll()
     assert waits_by is not None
     parents = select.epoll.fromfd(os.dup(waits_by.fileno()))
-    parents_end = loop.CONTEXT.runner.entry_queue.wakeup.wakeup_sock.dup()
+    parents_end = CONTEXT.runner.entry_queue.wakeup.wakeup_sock.dup()
     parents_end.setblocking(False)
     with suppress(BlockingIOError):
         parents_end.recv(100)
     ours, others = socketpair()
 
-    loop.alone()
+    trio_internals.alone()
 
     async with trio.open_nursery() as nursery:
         with parents, parents_end, ours, others, trio.fail_after(HANG):
@@ -168,25 +173,25 @@ async def test_a_child_is_woken_by_its_own_threads_and_waits_by_an_epoll_of_its_
             assert not nursery.child_tasks
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has epoll")
-@pytest.mark.skipif(loop.CONTEXT is None, reason="nothing of this release is used")
+@linux
+@known
 async def test_what_other_threads_have_asked_its_parent_for_a_child_does_not_do_too() -> None:
     token, done = trio.lowlevel.current_trio_token(), list[str]()
     token.run_sync_soon(done.append, "the parent's")
     token.run_sync_soon(done.append, "the parent's, once", idempotent=True)
 
-    loop.alone()
+    trio_internals.alone()
 
     token.run_sync_soon(done.append, "the child's")
     await wait_all_tasks_blocked()
     assert done == ["the child's"]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has epoll")
-@pytest.mark.skipif(loop.CONTEXT is None, reason="nothing of this release is used")
+@linux
+@known
 async def test_a_child_does_not_wait_for_a_thread_of_its_parent_s_that_was_asking() -> None:
     token, asks, over = trio.lowlevel.current_trio_token(), threading.Event(), threading.Event()
-    entries = loop.CONTEXT.runner.entry_queue
+    entries = CONTEXT.runner.entry_queue
 
     def ask() -> None:
         with entries.lock:
@@ -198,7 +203,7 @@ async def test_a_child_does_not_wait_for_a_thread_of_its_parent_s_that_was_askin
     thread.start()
     asks.wait()
 
-    loop.alone()
+    trio_internals.alone()
 
     done = list[bool]()
     token.run_sync_soon(done.append, True)
@@ -208,3 +213,13 @@ async def test_a_child_does_not_wait_for_a_thread_of_its_parent_s_that_was_askin
     await wait_all_tasks_blocked()
     assert waits
     assert done == [True]
+
+
+async def test_without_trios_private_name_nobody_is_known_to_wait_for_a_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A circle that closes through an abandoned thread lasts until it is cancelled then."""
+    assert await trio.to_thread.run_sync(host_of_this_thread) is trio.lowlevel.current_task()
+    monkeypatch.delattr(trio, "_threads")
+
+    assert await trio.to_thread.run_sync(host_of_this_thread) is None
