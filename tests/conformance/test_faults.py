@@ -25,6 +25,7 @@ from actors import (
 )
 from actors.names import names
 from supervisors import Child, Supervision, stop_report, supervise
+from tests.limits import HANG
 from tests.supervisors.stage import BOOM, Boom, Stage, leave
 
 
@@ -294,7 +295,7 @@ def test_a_keyboard_interrupt_stops_the_tree_in_order_and_ends_the_process() -> 
         assert child.stdout.readline() == "ready\n"
         child.send_signal(signal.SIGINT)
         try:
-            said, complaints = child.communicate(timeout=20)
+            said, complaints = child.communicate(timeout=HANG)
         finally:
             child.kill()
 

@@ -44,7 +44,7 @@ class Boss(Server):
 
 
 @pytest.fixture
-async def boss(nursery: trio.Nursery, autojump_clock: MockClock) -> Boss:
+async def boss(nursery: trio.Nursery) -> Boss:
     """A boss in person; the test may look at its fields."""
     await supervise(nursery, Tasks(), name=TASKS)
     made = Boss()
@@ -59,7 +59,9 @@ async def end(boss: Boss) -> None:
     await stop(tasks)
 
 
-async def test_what_a_task_comes_to_comes_as_a_message_with_it(boss: Boss) -> None:
+async def test_what_a_task_comes_to_comes_as_a_message_with_it(
+    boss: Boss, autojump_clock: MockClock
+) -> None:
     tasks = [await boss.ref.call(Boss.begin, divide, by) for by in (4, 0)]
     tasks.append(await boss.ref.call(Boss.begin, leave))
 
@@ -88,7 +90,7 @@ async def test_a_task_that_is_ended_brings_actor_exited(boss: Boss, end_it: str)
 
 @pytest.mark.usefixtures(no_collector.__name__)
 async def test_a_crash_that_was_delivered_is_not_logged(
-    boss: Boss, caplog: pytest.LogCaptureFixture
+    boss: Boss, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     await boss.ref.call(Boss.begin, divide, 0)
     await trio.sleep(2)
@@ -101,7 +103,10 @@ async def test_a_crash_that_was_delivered_is_not_logged(
 
 @pytest.mark.usefixtures(no_collector.__name__)
 async def test_a_crash_that_its_watcher_did_not_live_to_see_is_logged(
-    boss: Boss, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+    boss: Boss,
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     await boss.ref.call(Boss.begin, divide, 0)
     await stop(boss.ref)
