@@ -21,7 +21,6 @@ __all__ = [
     "below",
     "cpu_seconds",
     "end_marked",
-    "faults_of_ended",
     "peak_memory",
     "proportional",
     "tree_memory",
@@ -199,16 +198,6 @@ def waited_seconds() -> float:
         OSError: the kernel does not tell.
     """
     return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
-
-
-def faults_of_ended(pid: int) -> int:
-    """A number that grows whenever a child of a process has ended and it knows: the page faults of
-    all of them, of which each has some.
-
-    Raises:
-        OSError: there is no such process.
-    """
-    return int(_stat(pid)[8])
 
 
 def _stat(pid: int) -> list[str]:

@@ -12,7 +12,6 @@ handed out after it, and those in flight are waited for, as long as they have ti
 """
 
 import math
-import statistics
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -40,22 +39,19 @@ def _nothing() -> None:
     """Nobody listens."""
 
 
-@attrs.define(eq=False)
 class Discarded:
-    """Where a streamed answer goes piece by piece, as Lambda takes it: nobody reads it here, and
-    all that is kept is how long each was.
-    """
+    """Where a streamed answer goes piece by piece, as Lambda takes it: nobody reads it here."""
 
-    sizes: list[int] = attrs.field(factory=list[int], init=False)
     full = False
 
     def begin(self, content_type: str) -> None:
         """Another answer."""
-        self.sizes.append(0)
 
     def write(self, piece: bytes) -> None:
-        """A piece of the last one that has begun."""
-        self.sizes[-1] += len(piece)
+        """A piece of it."""
+
+
+DISCARDED = Discarded()
 
 
 @attrs.define(eq=False)
@@ -149,7 +145,6 @@ class Feed:
     _in_flight: int = attrs.field(default=0, init=False)
     _made: int = attrs.field(default=0, init=False)
     _last: Invocation | None = attrs.field(default=None, init=False)
-    _discarded: Discarded = attrs.field(factory=Discarded, init=False)
 
     def __attrs_post_init__(self) -> None:
         kind = OneAtATime if self.slots is None else ManyAtOnce
@@ -161,13 +156,6 @@ class Feed:
             on_end=self._ended,
             on_next=self._asked,
         )
-
-    @property
-    def answer_bytes(self) -> int | None:
-        """The size that an answer has in the median (see `Run`)."""
-        sizes = self._discarded.sizes
-        # Of many at once, pieces of one stream may have come between those of another.
-        return statistics.median_low(sizes) if sizes and self.slots is None else None
 
     def connection(self, send: Any) -> Connection:
         """A connection of the runtime."""
@@ -235,7 +223,7 @@ class Feed:
         request_id = f"00000000-0000-4000-8000-{self._made:012x}"
         return Invocation(
             self.event, self.timeout, request_id=request_id, trace_id=TRACE,
-            invocation_id=request_id, sink=self._discarded,
+            invocation_id=request_id, sink=DISCARDED,
         )  # fmt: skip
 
     def _answered(self, invocation: Invocation) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections import defaultdict
@@ -14,42 +13,21 @@ import attrs
 import msgspec
 import trio
 
+from runtime.cli.bench.contender import Contender
 from runtime.cli.bench.crashes import crash_times, restart_time
 from runtime.cli.bench.functions import CRASHING, FUNCTIONS, STAND_IN, okibi_stand_in
 from runtime.cli.bench.order import PEER, BenchOrder
 from runtime.cli.bench.plan import OKIBI, Purpose, Step, plan
-from runtime.cli.bench.record import LATE, NO_ROOM, CrashTimes, Results, Run, RunOrder
+from runtime.cli.bench.record import CrashTimes, Results, Run, RunOrder
+from runtime.cli.bench.refusals import refuse_answer, refuse_run, refuse_stand_in, refuse_start
 from runtime.cli.given import BadInput
-from runtime.cli.start_errors import last_said, read_error, stood_at, why_not_started
-from runtime.local import InvokeResult, open_local_lambda
+from runtime.local import open_local_lambda
 from runtime.local.environment import sandbox_environment
 
 __all__ = ["measure"]
 
-OUTLIVES = "give an event that its process outlives"
-ALONE = "leave out --peer to measure okibi alone"
-FEWER = "give less --concurrency"
 # Not the current folder's: a file of the user's could hide one of the standard library's.
 PROCESS = (sys.executable, "-P", "-m", "runtime.cli.bench.process")
-
-
-@attrs.frozen
-class Contender:
-    """One runtime with what it serves.
-
-    Args:
-        name: of the runtime.
-        handler: as `_HANDLER` has it.
-    """
-
-    name: str
-    handler: str
-
-    def command(self, handler: str) -> tuple[str, ...]:
-        """What starts it."""
-        if self.name == PEER:
-            return (sys.executable, "-m", PEER, handler)
-        return (sys.executable, "-P", "-m", "runtime")
 
 
 async def measure(order: BenchOrder, on_step: Callable[[Step, int, int], None]) -> Results:
@@ -140,13 +118,11 @@ class _Bench:
                 pieces.append(piece)
             result = await stream.result()
         if not result.handed_out:
-            last = last_said(said) if _says_nothing(result) else ""
-            why = why_not_started(settings, result, stood_at(said))
-            told = f"; the last it said: {last}" if last else ""
-            raise BadInput(f"on {contender.name} {why}{told}")
+            raise BadInput(refuse_start(contender, settings, result, said))
         answer = b"".join(pieces)
         if result.function_error is not None:
-            _refuse_error(contender, self.order, result)
+            if refusal := refuse_answer(contender, result, self.order):
+                raise BadInput(refusal)
             pieces, answer = [b"null"], result.payload
         # As text in which each character is a byte: the stand-in reads it without okibi's own.
         told = json.dumps([piece.decode("latin-1") for piece in pieces])
@@ -220,17 +196,11 @@ class _Bench:
             start_new_session=True,
         )
         if done.returncode != 0:
-            why = _why(done)
-            raise BadInput(
-                f"{contender.handler} on {contender.name}: {why}{_go_on(contender, why)}"
-            )
+            words = done.stderr.decode("utf-8", "replace")
+            raise BadInput(refuse_run(contender, done.returncode, words))
         found = msgspec.json.decode(done.stdout, type=Run)
         if found.errors and handler == STAND_IN:
-            cure = "; give a longer --timeout" if found.errors.keys() <= set(LATE) else ""
-            raise BadInput(
-                f"{contender.handler} on {contender.name}: the handler that stands in for it"
-                f" answers with {', '.join(found.errors)}{cure}"
-            )
+            raise BadInput(refuse_stand_in(contender, found.errors))
         return found
 
     def _environment(self, own: bool = False) -> dict[str, str]:
@@ -247,43 +217,3 @@ class _Bench:
             "PYTHONPYCACHEPREFIX": os.environ.get("PYTHONPYCACHEPREFIX")
             or str(self.folder / "compiled"),
         }
-
-
-def _says_nothing(result: InvokeResult) -> bool:
-    """Whether its process has ended by itself: all that the platform knows is its exit code."""
-    return read_error(result.payload).errorType == "Runtime.ExitError"
-
-
-def _why(done: "subprocess.CompletedProcess[bytes]") -> str:
-    said = done.stderr.decode("utf-8", "replace").strip().split("\n")[-1]
-    return said or f"its server ended with exit code {done.returncode}"
-
-
-def _go_on(contender: Contender, why: str) -> str:
-    if NO_ROOM in why:
-        return ""
-    # Each of the peer's is a process that has to start.
-    fewer = FEWER if " lanes came" in why and why.startswith("the runtime does not") else ""
-    if contender.name == PEER:
-        return f"; {fewer}, or {ALONE}" if fewer else f"; {ALONE}"
-    if fewer:
-        return f"; {fewer}"
-    told = not why.startswith("the runtime has ended") or "; give " in why
-    return "" if told else f"; {OUTLIVES}"
-
-
-def _refuse_error(contender: Contender, order: BenchOrder, result: InvokeResult) -> None:
-    advice = "give an event that it can answer, or --allow-errors to measure its errors"
-    if _says_nothing(result):
-        # A cold start an event: nothing of it would be warm.
-        advice = f"{OUTLIVES}, or {ALONE}" if contender.name == PEER else OUTLIVES
-    elif order.allow_errors:
-        return
-    elif result.error_type in LATE:
-        advice = "give --timeout more, or an event that takes it less time"
-    elif contender.name == PEER and contender.handler == order.settings.handler:
-        advice = "name a plain def that it can serve with --peer-handler"
-    error = read_error(result.payload).in_words()
-    raise BadInput(
-        f"{contender.handler} on {contender.name} fails on this event: {error}; {advice}"
-    )

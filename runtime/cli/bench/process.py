@@ -34,7 +34,6 @@ from runtime.local.processes import (
     below,
     cpu_seconds,
     end_marked,
-    faults_of_ended,
     peak_memory,
     tree_memory,
     waited_seconds,
@@ -214,13 +213,9 @@ class _Figures:
     _peak_of_killed: int = 0
     _largest: int = 0
     """Bytes that one process has had at most."""
-    _ended_before: int | None = None
-    """What tells of children that have ended, from before the events; None where nobody knows."""
-    _some_ended: bool = False
 
     def begin(self) -> None:
         self._cpu = (self._spent(), None)
-        self._ended_before = _sum(faults_of_ended, self.runtime.pid)
         self._waited = (_waited(), None)
         self._own = (time.process_time(), 0.0)
 
@@ -228,20 +223,11 @@ class _Figures:
         self._own = (self._own[0], time.process_time())
         self._waited = (self._waited[0], _waited())
         self._cpu = (self._cpu[0], self._spent())
-        self._look_for_ended()
 
     def before_it_is_killed(self) -> None:
         """What its processes have had, which nobody can be asked for afterwards."""
         self._cpu_of_killed = self._spent() or 0.0
         self._peak_of_killed = self._peak() or 0
-        self._look_for_ended()
-        # Of another, that its import starts some would be taken for an event's.
-        self._ended_before = None
-
-    def _look_for_ended(self) -> None:
-        now = _sum(faults_of_ended, self.runtime.pid)
-        if now is not None and self._ended_before is not None and now > self._ended_before:
-            self._some_ended = True
 
     def _spent(self) -> float | None:
         spent = _sum(cpu_seconds, self.runtime.pid)
@@ -280,14 +266,12 @@ class _Figures:
             cycles_us=[each * 1e6 for each in feed.cycles],
             answers_us=[each * 1e6 for each in feed.answers],
             busy_ms=[each * 1e3 for each in feed.busy],
-            answer_bytes=feed.answer_bytes,
             cpu_us=spent,
             server_share=(self._own[1] - self._own[0]) / seconds,
             server_waited=self._share_waited(),
             memory=_memory(self.runtime.pid),
             peak=self._peak(),
             processes=len(_processes(self.runtime.pid)) if _tells() else None,
-            children_ended=self._some_ended,
         )
 
     def with_ended(self, found: Run) -> Run:
@@ -295,7 +279,7 @@ class _Figures:
 
         The system tells of the largest, once the runtime is dead, and of no other.
         """
-        if found.peak is None or not found.children_ended:
+        if found.peak is None:
             return found
         largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
         # What is started here begins with the memory of this process, and ends with some more.

@@ -55,15 +55,12 @@ class Run:
             slots.
         answers_us: of each, from its hand-out to its answer.
         busy_ms: of each, from its hand-out until the runtime has come back.
-        answer_bytes: size of an answer, in the median of all served; None where none was good, and
-            with many slots.
         cpu_us: processor time of all its processes, an event.
         server_share: the processor time of the server, as a share of the measured time.
         memory: bytes of all its processes at the end, as if they were alone on the machine.
-        peak: bytes that each of them has had at most, in all.
+        peak: bytes that each of them has had at most, in all; of those that have ended the largest
+            alone, and only if it was larger than those that live.
         processes: how many there were at the end; None where the system does not tell.
-        children_ended: whether some that it has started have ended in the measured time; of these
-            the peak has the largest alone, and only if it was larger than those that live.
         server_waited: for how much of the time that the server wanted its core others had it, as a
             share; None where it shares the one there is with the runtime.
     """
@@ -77,13 +74,11 @@ class Run:
     cycles_us: Sequence[float]
     answers_us: Sequence[float]
     busy_ms: Sequence[float]
-    answer_bytes: int | None
     cpu_us: float | None
     server_share: float
     memory: int | None
     peak: int | None
     processes: int | None
-    children_ended: bool = False
     server_waited: float | None = None
 
 

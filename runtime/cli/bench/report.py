@@ -16,7 +16,7 @@ from runtime.cli.bench.plan import OKIBI
 from runtime.cli.bench.record import Results
 from runtime.cli.bench.rows import Row, rows
 
-__all__ = ["Cost", "Report", "make_report", "notes"]
+__all__ = ["Cost", "Report", "make_report"]
 
 
 @attrs.frozen

@@ -13,21 +13,15 @@ from rich.table import Table as RichTable
 
 from runtime.cli.bench.plan import Step
 from runtime.cli.bench.report import Report
-from runtime.cli.bench.words import RECKONED, Shown, Table, cost_table, figure_table, heading
+from runtime.cli.bench.words import RECKONED, Table, cost_table, figure_table, heading
 
 __all__ = ["progress", "table"]
 
 WIDTH = 130
 """Columns of what goes to a file or a pipe."""
-LEAST = 60
-ALL, RATIOS = 105, 75
-"""Columns that all spreads need beside a peer, and those of the ratios."""
-LEFT_OUT = (
-    "There is no room here for each spread, nor, on less than {} columns, for what the costs are"
-    " reckoned from: --markdown FILE writes all of it."
-)
-
-UNDECIDED = "A ratio in brackets is no claim: in some rounds it was more than 1, in others less."
+LEAST, ALL = 75, 105
+"""Columns that the spreads of the ratios need beside a peer, and those that all spreads need."""
+LEFT_OUT = "There is no room here for each spread: --markdown FILE writes all of them."
 
 
 @contextmanager
@@ -79,16 +73,15 @@ def table(report: Report) -> str:
     )
     # In less a figure would lose digits; COLUMNS may say 0.
     console.width = max(console.width, LEAST)
-    shown = _shown(console.width)
+    wide = console.width >= ALL
     for line in heading(report):
         console.print(line)
     console.print()
-    console.print(_rich(figure_table(report, shown)))
+    console.print(_rich(figure_table(report, wide=wide)))
     console.print()
-    console.print(_rich(cost_table(report, shown)))
+    console.print(_rich(cost_table(report)))
     console.print()
-    left_out = [LEFT_OUT.format(RATIOS)] if report.peer and shown is not Shown.ALL else []
-    left_out += [UNDECIDED] if report.peer and shown is Shown.MEDIANS else []
+    left_out = [LEFT_OUT] if report.peer and not wide else []
     for note in (*report.notes, *left_out):
         console.print(note)
     # What fills up to the right edge is nothing to keep.
@@ -101,12 +94,6 @@ class _Drawn(io.StringIO):
     @property
     def encoding(self) -> str:  # type: ignore[override]
         return sys.stdout.encoding
-
-
-def _shown(columns: int) -> Shown:
-    if columns >= ALL:
-        return Shown.ALL
-    return Shown.RATIOS if columns >= RATIOS else Shown.MEDIANS
 
 
 def _rich(table: Table) -> RichTable:

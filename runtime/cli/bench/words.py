@@ -1,17 +1,15 @@
 """A report's values as text: tables of it, for the terminal and as Markdown."""
 
 from collections.abc import Sequence
-from enum import Enum
 
 import attrs
 
 from runtime.cli.bench.figures import Figure, counted
-from runtime.cli.bench.report import Cost, Report
+from runtime.cli.bench.report import Report
 from runtime.cli.bench.rows import Row
 
 __all__ = [
     "RECKONED",
-    "Shown",
     "Table",
     "cost_table",
     "figure_table",
@@ -24,14 +22,6 @@ MISSING = "-"
 SPREAD = "low to high"
 RECKONED = "reckoned from"
 """The head of a column of words."""
-
-
-class Shown(Enum):
-    """How much of the tables there is room for beside a peer; without one there is for all."""
-
-    ALL = "all"
-    RATIOS = "spreads of the ratios alone"
-    MEDIANS = "medians alone, and costs without what they were reckoned from"
 
 
 @attrs.frozen
@@ -71,12 +61,17 @@ def heading(report: Report) -> list[str]:
     ]
 
 
-def figure_table(report: Report, shown: Shown = Shown.ALL) -> Table:
-    """All rows, in their sections."""
-    heads = ["okibi"]
+def figure_table(report: Report, *, wide: bool = True) -> Table:
+    """All rows, in their sections.
+
+    Args:
+        report: of it.
+        wide: whether okibi's and the peer's spreads stand beside the ratio's.
+    """
+    heads, spreads = ["okibi"], [True]
     if report.peer:
         heads += [report.peer.partition(" ")[0], "ratio"]
-    spreads = _spreads(report, shown)
+        spreads = [wide, wide, True]
     columns = [""]
     for head, spread in zip(heads, spreads, strict=True):
         columns += [head, SPREAD] if spread else [head]
@@ -86,22 +81,11 @@ def figure_table(report: Report, shown: Shown = Shown.ALL) -> Table:
     return Table(columns, list(sections.items()))
 
 
-def _spreads(report: Report, shown: Shown) -> tuple[bool, ...]:
-    """Whether the spread stands beside okibi's figures, the peer's and the ratios."""
-    if not report.peer:
-        return (True,)
-    each = shown is Shown.ALL
-    return (each, each, shown is not Shown.MEDIANS)
-
-
 def _cells(row: Row, spreads: Sequence[bool]) -> list[str]:
     cells = [f"{row.name} ({row.unit})" if row.unit else row.name]
     # Without a peer the first alone.
     for figure, spread in zip((row.okibi, row.peer, row.ratio), spreads, strict=False):
         cells += _texts(figure)[: 1 + spread]
-    if row.ratio is not None and not spreads[-1] and row.ratio.low < 1 < row.ratio.high:
-        # Its spread, which says so, does not stand beside it.
-        cells[-1] = f"({cells[-1]})"
     return cells
 
 
@@ -111,26 +95,22 @@ def _texts(figure: Figure | None) -> tuple[str, str]:
     return number(figure.median), f"{number(figure.low)} to {number(figure.high)}"
 
 
-def cost_table(report: Report, shown: Shown = Shown.ALL) -> Table:
+def cost_table(report: Report) -> Table:
     """What a month costs, and what that was reckoned from: with a peer, of each."""
     asked = f"{_monthly(report.monthly)} events a month"
     if not report.peer:
         found = [[cost.where, _dollars(cost.okibi), cost.how] for cost in report.costs]
         return Table([asked, "okibi", RECKONED], [("", found)])
-    step = 2 if shown is Shown.MEDIANS else 1
-    columns = ["okibi", RECKONED, report.peer.partition(" ")[0], RECKONED][::step]
-    return Table(
-        [asked, *columns],
-        [("", [[cost.where, *_cost_cells(cost)[::step]] for cost in report.costs])],
-    )
+    found = [
+        [cost.where, _dollars(cost.okibi), cost.how, _dollars(cost.peer), cost.peer_how]
+        for cost in report.costs
+    ]
+    peer = report.peer.partition(" ")[0]
+    return Table([asked, "okibi", RECKONED, peer, RECKONED], [("", found)])
 
 
 def _monthly(events: float) -> str:
     return number(events) if events < 1e5 else f"{number(events / 1e6)} million"
-
-
-def _cost_cells(cost: Cost) -> list[str]:
-    return [_dollars(cost.okibi), cost.how, _dollars(cost.peer), cost.peer_how]
 
 
 def _dollars(amount: float | None) -> str:

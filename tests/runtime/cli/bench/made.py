@@ -48,7 +48,6 @@ def run(cycle: float, **changed: Any) -> Run:
         cycles_us=[cycle] * 1000,
         answers_us=[cycle * 0.8] * 1000,
         busy_ms=[cycle / 1000] * 1000,
-        answer_bytes=2,
         cpu_us=cycle / 2,
         server_share=0.3,
         memory=20 << 20,

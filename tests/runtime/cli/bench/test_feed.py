@@ -69,48 +69,6 @@ def cycle(lane: Lane, clock: Clock, answered: float = 1.0, back: float = 0.5) ->
     lane.ask()
 
 
-def respond(lane: Lane, pieces: list[bytes]) -> None:
-    """Answer with a stream of pieces, or with one that is buffered, and ask."""
-    event, platform = lane.event, lane.feed.platform
-    assert event is not None
-    assert event.sink is not None
-    begun = platform.begin_response(event.request_id, event.invocation_id, "")
-    assert not isinstance(begun, Refusal)
-    body = pieces[0] if len(pieces) == 1 else b""
-    if not body:
-        event.sink.begin("")
-        for piece in pieces:
-            event.sink.write(piece)
-    assert platform.finish_response(begun, body, sum(map(len, pieces)), "", {}) is None
-    lane.ask()
-
-
-def test_an_answer_has_the_size_that_those_which_are_no_errors_have_in_the_median(
-    clock: Clock,
-) -> None:
-    feed = feed_of(clock)
-    lane = Lane(feed)
-    lane.ask()
-    lane.answer("Function.Error")
-    lane.ask()
-
-    told = [feed.answer_bytes]
-    for pieces in ([b"1"], [b"333", b"4444"], [b"", b"22"], [b"55555"], [b"666666"]):
-        respond(lane, pieces)
-        told.append(feed.answer_bytes)
-
-    assert told == [None, 1, 1, 2, 2, 5]
-
-
-def test_of_many_at_once_no_size_is_told_whose_pieces_may_be_mixed(clock: Clock) -> None:
-    feed = feed_of(clock, 1)
-    lane = Lane(feed)
-    lane.ask()
-    respond(lane, [b"1"])
-
-    assert feed.answer_bytes is None
-
-
 @pytest.mark.parametrize("slots", [None, 1])
 def test_the_first_question_and_the_first_answer_are_noted(clock: Clock, slots: int | None) -> None:
     feed = feed_of(clock, slots)
