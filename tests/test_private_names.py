@@ -5,7 +5,7 @@ A name that some class of okibi's has, too (`_deadline`, `_ready`), is not found
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -53,11 +53,11 @@ def is_private(name: str) -> bool:
     return name.startswith("_") and not name.startswith("__") and name != "_"
 
 
-def names_of_okibi() -> set[str]:
+def names_of_okibi(trees: Iterable[ast.AST]) -> set[str]:
     """Every name that okibi's own code gives to something."""
     own: set[str] = set()
-    for file in FILES:
-        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+    for tree in trees:
+        for node in ast.walk(tree):
             match node:
                 case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
                     own.add(name)
@@ -72,9 +72,9 @@ def names_of_okibi() -> set[str]:
     return own
 
 
-def names_read(file: Path) -> Iterator[str]:
+def names_read(tree: ast.AST) -> Iterator[str]:
     """Every private name that a file reads, imports or gives as an argument."""
-    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+    for node in ast.walk(tree):
         names: list[str] = []
         match node:
             case ast.Attribute(attr=name):
@@ -96,10 +96,11 @@ def names_read(file: Path) -> Iterator[str]:
 
 
 def test_every_private_name_of_another_library_has_a_fall_back() -> None:
-    own = names_of_okibi() | DOCUMENTED
+    trees = {file: ast.parse(file.read_text("utf-8")) for file in FILES}
+    own = names_of_okibi(trees.values()) | DOCUMENTED
     found: dict[str, set[str]] = defaultdict(set)
-    for file in FILES:
-        for name in names_read(file):
+    for file, tree in trees.items():
+        for name in names_read(tree):
             if name not in own:
                 found[name].add(str(file.relative_to(ROOT)))
 

@@ -92,7 +92,7 @@ print(compiled)
 """
 
 
-@pytest.mark.parametrize("as_told", [True, False])
+@pytest.mark.parametrize("as_told", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_what_is_compiled_as_the_readme_says_is_not_compiled_again_after_a_zip(
     as_told: bool, tmp_path: Path
 ) -> None:

@@ -1,47 +1,57 @@
 """What the benchmarks are asked for on a command line, and what they keep."""
 
 import os
-import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
-from benchmarks import scale
+from benchmarks import __main__ as usual_run
+from benchmarks import repeat, scale
 from benchmarks.__main__ import groups, measured, verdict
 from benchmarks.contenders import Absent
 from benchmarks.crashes import crashes
+from benchmarks.peers import table
 from benchmarks.peers.table import PYTHON, Peer, rounds
 from benchmarks.rows import Row
 
 
 @pytest.mark.parametrize(
-    ("module", "arguments", "why"),
+    ("main", "arguments", "why"),
     [
-        ("benchmarks", "--rounds 0", "argument --rounds: 0 is no number from 1 on"),
-        ("benchmarks", "--only nothing", "--only one of overhead, "),
+        (usual_run.main, "--rounds 0", "argument --rounds: 0 is no number from 1 on"),
+        (usual_run.main, "--only nothing", "--only one of overhead, "),
         # It would put a part in the place of all that is kept.
-        ("benchmarks", "--keep --only actors", "--keep keeps all groups"),
-        ("benchmarks", "--keep", "--keep keeps all groups, of one run: with --full"),
-        ("benchmarks.repeat", "--times x", "argument --times: x is no number from 1 on"),
-        ("benchmarks.scale", "--sizes 50 50", "--sizes wants two at least"),
-        ("benchmarks.peers.table", "--rounds -1", "argument --rounds: "),
+        (usual_run.main, "--keep --only actors", "--keep keeps all groups"),
+        (usual_run.main, "--keep", "--keep keeps all groups, of one run: with --full"),
+        (repeat.main, "--times x", "argument --times: x is no number from 1 on"),
+        (scale.main, "--sizes 50 50", "--sizes wants two at least"),
+        (table.main, "--rounds -1", "argument --rounds: "),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_a_sentence(
-    module: str, arguments: str, why: str
+    main: Callable[[], None],
+    arguments: str,
+    why: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    command = [sys.executable, "-m", module, *arguments.split()]
-    done = subprocess.run(command, capture_output=True, text=True)
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *arguments.split()])
+    with pytest.raises(SystemExit) as ended:
+        main()
 
-    assert done.returncode == 2
-    assert f"error: {why}" in done.stderr.splitlines()[-1]
+    assert ended.value.code == 2
+    assert f"error: {why}" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_help_names_each_group_that_can_be_measured_alone() -> None:
-    command = [sys.executable, "-m", "benchmarks", "--help"]
-    done = subprocess.run(command, capture_output=True, text=True)
+def test_help_names_each_group_that_can_be_measured_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--help"])
+    with pytest.raises(SystemExit):
+        usual_run.main()
 
-    _, _, only = " ".join(done.stdout.split()).rpartition("--only GROUP ")
+    _, _, only = " ".join(capsys.readouterr().out.split()).rpartition("--only GROUP ")
     names, _, of_full = only.partition(" --keep ")[0].partition("; with --full: ")
     assert names.split(", ") == [*groups(7, 1000, full=False), "table"]
     assert {*of_full.split(", ")} == groups(7, 1000, full=True).keys() - {*names.split(", ")}

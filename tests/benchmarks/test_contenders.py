@@ -43,6 +43,7 @@ def serves(contender: Contender) -> None:
         assert 0 < measured["server_us"] < measured["mean_us"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "contender",
     [ASYNC, PLAIN, TYPED, STATEFUL, STREAMED, FLOOR, FLOOR_JSON, BARE_TASKS, H11, HTTPX],
@@ -52,6 +53,7 @@ def test_it_echoes(contender: Contender) -> None:
     serves(contender)
 
 
+@pytest.mark.slow
 def test_the_official_client_echoes() -> None:
     try:
         installed("awslambdaric", "make bench installs it")
@@ -60,20 +62,15 @@ def test_the_official_client_echoes() -> None:
     serves(OFFICIAL)
 
 
-def test_the_floor_in_c_echoes() -> None:
+@pytest.mark.slow
+def test_the_floor_in_c_echoes_from_a_new_folder_of_its_own_user() -> None:
     try:
-        contender = floor_in_c()
+        made = [floor_in_c() for _ in range(2)]
     except Absent as why:
         pytest.skip(str(why))
-    serves(contender)
+    serves(made[0])
 
-
-def test_the_floor_in_c_runs_from_a_new_folder_of_its_own_user() -> None:
-    try:
-        folders = [Path(floor_in_c().command[0]).parent for _ in range(2)]
-    except Absent as why:
-        pytest.skip(str(why))
-
+    folders = [Path(each.command[0]).parent for each in made]
     # A folder that exists before could hold another user's program.
     assert folders[0] != folders[1]
     for folder in folders:

@@ -121,6 +121,7 @@ def test_the_picture_of_a_start_is_drawn_by_either_name_of_the_process_with_trio
     assert path.name == "starts.svg"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(KEPT is None, reason="no results are kept")
 def test_words_of_a_picture_that_stand_in_a_line_have_a_blank_between_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -177,6 +178,7 @@ def test_the_readme_shows_the_newest_results() -> None:
 TEXT = re.compile(r"<text[^>]*>([^<]+)</text>")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(KEPT is None, reason="no results are kept")
 def test_the_pictures_are_those_that_the_newest_results_make(tmp_path: Path) -> None:
     assert KEPT is not None
