@@ -1,5 +1,7 @@
 """How a runtime's memory is held against what it was."""
 
+import pytest
+
 from benchmarks.contenders import ASYNC
 from benchmarks.growth import grown, row_of
 
@@ -12,6 +14,7 @@ def test_memory_at_the_end_is_held_against_that_of_the_beginning() -> None:
     assert row.told == "20.5 of 20.0 MiB"
 
 
+@pytest.mark.slow
 def test_both_figures_are_of_the_runtime_s_process_alone() -> None:
     last, first = grown(ASYNC, 5, 10)
 

@@ -83,6 +83,7 @@ def test_in_a_file_that_does_not_say_it_more_of_throughput_is_better(tmp_path: P
     assert [kept.met for kept in read(path).rows.values()] == [False, True]
 
 
+@pytest.mark.slow
 def test_the_picture_of_crashes_tells_a_time_out_in_words(tmp_path: Path) -> None:
     rows = [
         Row("crashes", "exit / awslambdaric", (0.03,), told="1.6 of 48.6 ms"),
@@ -94,6 +95,7 @@ def test_the_picture_of_crashes_tells_a_time_out_in_words(tmp_path: Path) -> Non
     assert "time-out, from 0.5 s to the next: okibi -98.0, awslambdaric 31.9 ms" in path.read_text()
 
 
+@pytest.mark.slow
 def test_the_picture_of_an_older_file_s_crashes_tells_a_time_out_from_its_end_too(
     tmp_path: Path,
 ) -> None:
@@ -107,6 +109,7 @@ def test_the_picture_of_an_older_file_s_crashes_tells_a_time_out_from_its_end_to
     assert "time-out, from 0.5 s to the next: okibi -97.9, awslambdaric 47.6 ms" in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["the import of trio", "a process that imports trio"])
 def test_the_picture_of_a_start_is_drawn_by_either_name_of_the_process_with_trio(
     tmp_path: Path, what: str
@@ -145,6 +148,7 @@ def test_words_of_a_picture_that_stand_in_a_line_have_a_blank_between_them(
     assert found == []
 
 
+@pytest.mark.slow
 def test_the_same_rows_are_the_same_picture(tmp_path: Path) -> None:
     (path,) = draw(read(write([cycle(0.5, 0.6, 0.7)], this_machine(), tmp_path)), tmp_path)
     first = path.read_text()

@@ -317,6 +317,7 @@ def test_too_few_files_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- the command itself
 
 
+@pytest.mark.slow
 def test_with_so_many_files_it_serves(folder: Path) -> None:
     line = f"ulimit -n 24; {shlex.quote(sys.executable)} -m runtime.cli invoke app.echo"
     result = subprocess.run(["sh", "-c", line], cwd=folder, capture_output=True, text=True)
