@@ -17,6 +17,7 @@ import pytest
 
 from runtime.cli.given import BadInput
 from runtime.cli.invoke import _as_lines, _Log, _one_line, invoke, read_order
+from tests.limits import HANG
 from tests.runtime.sandbox import is_gone
 
 APP = """
@@ -346,7 +347,7 @@ def test_a_signal_ends_it_with_nothing_left_running() -> None:
         pid = int(process.stderr.readline().split()[1])
 
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=HANG)
 
     assert process.returncode == 130
     assert out == ""
@@ -372,7 +373,7 @@ def test_killed_by_sigkill_it_leaves_nothing_running() -> None:
         pids = [int(pid) for pid in process.stderr.readline().split()[1:]]
         process.kill()
 
-    until = time.monotonic() + 5
+    until = time.monotonic() + HANG
     while not all(map(is_gone, pids)) and time.monotonic() < until:
         time.sleep(0.01)
     assert len(pids) == 3

@@ -17,6 +17,7 @@ from runtime.cli.bench.command import bench
 from runtime.cli.bench.order import Given
 from runtime.cli.bench.record import Results
 from runtime.local.processes import below
+from tests.limits import HANG
 from tests.runtime.cli.bench.made import PEER, SMALL, refused, results, run, with_app
 from tests.runtime.sandbox import is_gone
 
@@ -105,13 +106,13 @@ def test_a_signal_ends_it_and_all_its_processes() -> None:
         text=True,
         env={**os.environ, "TMPDIR": str(Path.cwd())},
     ) as process:
-        until = time.monotonic() + 60
+        until = time.monotonic() + HANG
         while not Path("asleep").exists():
             assert time.monotonic() < until, "the handler is not served"
             time.sleep(0.01)
         started = below(process.pid)
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=30)
+        said, _ = process.communicate(timeout=HANG)
 
     assert (process.returncode, said) == (130, "")
     # The server, and the runtime.

@@ -19,6 +19,7 @@ from runtime.cli.bench import process
 from runtime.cli.bench.process import cores
 from runtime.cli.bench.record import NO_ROOM, Run, RunOrder
 from runtime.local.processes import below
+from tests.limits import HANG
 from tests.runtime.cli.bench.made import run as made_up
 from tests.runtime.sandbox import PYTHON, is_gone
 
@@ -290,7 +291,7 @@ def start(order: RunOrder, folder: Path) -> "subprocess.Popen[bytes]":
 
 
 def wait_for(path: Path) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + HANG
     while not path.exists():
         assert time.monotonic() < until, f"{path} does not come"
         time.sleep(0.01)
@@ -304,7 +305,7 @@ def test_a_signal_while_it_ends_the_runtime_leaves_none_behind(tmp_path: Path) -
         wait_for(tmp_path / "asked")
 
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        process.communicate(timeout=HANG)
 
     assert process.returncode == 128 + signal.SIGTERM
     assert is_gone(runtime)
@@ -329,7 +330,7 @@ def test_once_nobody_is_left_to_read_its_figures_it_ends(tmp_path: Path) -> None
         (runtime,) = below(process.pid)
         assert process.stdout is not None
         process.stdout.close()
-        process.wait(timeout=30)
+        process.wait(timeout=HANG)
 
     assert is_gone(runtime)
 
@@ -347,7 +348,7 @@ STARTS = """
 
 def test_what_the_function_has_started_counts_and_ends_with_it(tmp_path: Path) -> None:
     with start(serves(STARTS, timeout=20.0), tmp_path) as process:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=HANG)
 
     assert err == b""
     peak = msgspec.json.decode(out, type=Run).peak
