@@ -16,16 +16,14 @@ class Visits(Server):
 VISITS = Name("visits", Visits)
 
 
-async def calls(event, context):
-    return await VISITS.call(Visits.visit)
-
-
-async def sleeps(event, context):
-    await trio.sleep(1)
-
-
-async def steps(event, context):
-    await trio.lowlevel.checkpoint()
+async def asks(event, context):
+    match event["do"]:
+        case "calls":
+            return await VISITS.call(Visits.visit)
+        case "sleeps":
+            await trio.sleep(1)
+        case "steps":
+            await trio.lowlevel.checkpoint()
 
 
 async def calls_from_asyncio(event, context):
@@ -33,7 +31,5 @@ async def calls_from_asyncio(event, context):
 
 
 CHILDREN = [Child(Visits, name=VISITS)]
-calls_on_asyncio = Function(calls, children=CHILDREN, loop="asyncio")
-sleeps_on_asyncio = Function(sleeps, loop="asyncio")
-steps_on_asyncio = Function(steps, loop="asyncio")
+on_asyncio = Function(asks, children=CHILDREN, loop="asyncio")
 from_asyncio_on_trio = Function(calls_from_asyncio, children=CHILDREN, loop="trio")
