@@ -3,15 +3,21 @@
 import json
 import signal
 import sys
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
 
 import pytest
 
+from runtime.failure import InitError
+from runtime.load import load
 from runtime.local import RuntimeApi
-from tests.runtime.sandbox import COMMAND, process_of, running
-from tests.runtime.side_by_side import beside, official_path
+from tests.runtime.sandbox import COMMAND, Running, process_of, running
+from tests.runtime.side_by_side import REASON, beside, official_path
+
+slow = partial(pytest.param, marks=pytest.mark.slow)
 
 HANDLERS = """
 import collections, decimal, json, multiprocessing, os, signal, threading, time
@@ -24,6 +30,9 @@ RESULTS = {
     "spaces": {"a": [1, 2]}, "floats": [1e16, 1e-5], "surrogate": "\\ud800",
     "object": object(), "tuple key": {(1, 2): 3},
 }
+
+def act(event, context):
+    return globals()[event["call"]](event, context)
 
 def results(event, context):
     return RESULTS[event["what"]]
@@ -127,6 +136,10 @@ def runs_trio(event, context):
 def runs_anyio_on_trio(event, context):
     return anyio.run(one, backend="trio")
 """
+RESULTS = [
+    "pair", "decimal", "text", "keys", "nested bytes", "bytes", "spaces", "floats", "object",
+    "tuple key",
+]  # fmt: skip
 FILES = {
     "app.py": HANDLERS,
     "called.py": CALLED,
@@ -148,29 +161,55 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    "handler",
-    [
-        "nodot", "sys.exit", "sys.path.join", "_io.open", "sys/inner.handler", "absent.handler",
-        "absent/inner.handler", "folder/absent.handler", "imports_absent.handler",
-        "from_absent.handler", "no_syntax.handler", "folder/no_syntax.handler", "app.absent",
-        "folder/inner.absent", "folder.inner.absent", "broken.handler", "folder/broken.handler",
-        ".handler", "app.", "app..results",
-    ],
-)  # fmt: skip
-async def test_each_init_error_has_the_official_type_and_words(handler: str, root: Path) -> None:
-    async with beside(handler, root) as (ours, theirs):
-        own, official = await ours.ask(), await theirs.ask()
-
-    for key in ("errorType", "errorMessage", "requestId"):
-        assert own[key] == official[key], key
-    if official["errorType"] == "Runtime.UserCodeSyntaxError":
-        assert own["stackTrace"] == official["stackTrace"]
+INIT_ERRORS = [
+    "nodot", "sys.exit", "sys.path.join", "_io.open", "sys/inner.handler", "absent.handler",
+    "absent/inner.handler", "folder/absent.handler", "imports_absent.handler",
+    "from_absent.handler", "no_syntax.handler", "folder/no_syntax.handler", "app.absent",
+    "folder/inner.absent", "folder.inner.absent", "broken.handler", "folder/broken.handler",
+    ".handler", "app.", "app..results",
+]  # fmt: skip
 
 
-async def test_slashes_in_a_handler_string_stand_for_dots(root: Path) -> None:
-    async with beside("folder/inner.handler", root) as (ours, theirs):
-        assert await ours.ask() == await theirs.ask() == "folder.inner"
+@pytest.fixture
+def imports(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A process that is started in the task root; what is imported there is forgotten."""
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(sys, "path", [str(root), *sys.path])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    yield
+    for name, module in [*sys.modules.items()]:
+        if (getattr(module, "__file__", None) or "").startswith(str(root)):
+            del sys.modules[name]
+
+
+def official_init_error(handler: str) -> dict[str, Any]:
+    """What the official client reports of a handler that it cannot find or import."""
+    bootstrap = pytest.importorskip("awslambdaric.bootstrap", reason=REASON)
+    try:
+        bootstrap._get_handler(handler)
+    except bootstrap.FaultException as error:
+        told = bootstrap.make_error(error.msg, error.exception_type, error.trace)
+    except Exception:
+        told = bootstrap.build_fault_result(sys.exc_info(), None)
+    return dict(told)
+
+
+@pytest.mark.parametrize("handler", INIT_ERRORS)
+@pytest.mark.usefixtures("imports")
+def test_each_init_error_has_the_official_type_and_words(handler: str, root: Path) -> None:
+    official = official_init_error(handler)
+    with pytest.raises(InitError) as raised:
+        load(handler, root)
+
+    own = raised.value
+    assert (own.kind, own.message) == (official["errorType"], official["errorMessage"])
+    if own.kind == "Runtime.UserCodeSyntaxError":
+        assert list(own.stack) == official["stackTrace"]
+
+
+async def test_an_init_error_is_the_official_answer(root: Path) -> None:
+    async with beside("folder/no_syntax.handler", root) as (ours, theirs):
+        assert await ours.ask() == await theirs.ask()
 
 
 async def test_code_is_found_where_the_process_is_started_whatever_is_called_the_task_root(
@@ -188,28 +227,90 @@ async def test_code_is_found_where_the_process_is_started_whatever_is_called_the
             assert (await api.invoke(b"{}")).payload == b'"folder.inner"'
 
 
-@pytest.mark.parametrize("runtime", ["", "AWS_Lambda_python3.11", "AWS_Lambda_python3.13"])
-async def test_each_result_is_sent_byte_for_byte(runtime: str, root: Path) -> None:
-    names = [
-        "pair", "decimal", "text", "keys", "nested bytes", "bytes", "spaces", "floats", "object",
-        "tuple key",
-    ]  # fmt: skip
-    if not runtime.endswith("13"):
-        # There the official client's process dies of it.
-        names.append("surrogate")
-    async with beside("app.results", root, {"AWS_EXECUTION_ENV": runtime}) as (ours, theirs):
-        for name in names:
-            own, official = await ours.invoke({"what": name}), await theirs.invoke({"what": name})
-            if official.error_type is None:
-                assert (own.payload, own.function_error) == (official.payload, None), name
-                continue
-            told, wanted = json.loads(own.payload), json.loads(official.payload)
-            for key in ("errorType", "errorMessage", "stackTrace"):
-                assert told[key] == wanted[key], name
+async def each_result_is_sent_byte_for_byte(ours: Running, theirs: Running) -> None:
+    for name in RESULTS:
+        asked = {"call": "results", "what": name}
+        own, official = await ours.invoke(asked), await theirs.invoke(asked)
+        if official.error_type is None:
+            assert (own.payload, own.function_error) == (official.payload, None), name
+            continue
+        told, wanted = json.loads(own.payload), json.loads(official.payload)
+        for key in ("errorType", "errorMessage", "stackTrace"):
+            assert told[key] == wanted[key], name
 
 
-@pytest.mark.parametrize("runtime", ["", "AWS_Lambda_python3.11", "AWS_Lambda_python3.13"])
-@pytest.mark.parametrize("loop", ["trio", "asyncio"])
+async def each_error_has_its_own_type(ours: Running, theirs: Running) -> None:
+    for what in ("key", "stops", "untellable"):
+        own, official = [
+            await each.ask({"call": "raises", "what": what}) for each in (ours, theirs)
+        ]
+        assert own["errorType"] == official["errorType"], what
+        if what != "untellable":
+            assert own["errorMessage"] == official["errorMessage"]
+            assert own["stackTrace"] == official["stackTrace"]
+
+
+async def what_vars_shows_of_the_context_is_the_same(ours: Running, theirs: Running) -> None:
+    assert await ours.ask({"call": "shows"}) == await theirs.ask({"call": "shows"})
+
+
+async def a_child_that_is_told_to_terminate_does(ours: Running, theirs: Running) -> None:
+    asked = {"call": "children"}
+    assert await ours.ask(asked) == await theirs.ask(asked) == [-signal.SIGTERM, True]
+
+
+async def a_def_may_join_every_thread_that_threading_lists(ours: Running, theirs: Running) -> None:
+    for handler in ("join_all_threads", "fork") * 2:
+        asked = {"call": handler}
+        assert await ours.ask(asked) == await theirs.ask(asked) == ["MainThread"], handler
+
+
+async def a_def_may_block_a_signal_and_wait_for_it(ours: Running, theirs: Running) -> None:
+    asked = {"call": "waits"}
+    assert await ours.ask(asked) == await theirs.ask(asked) == signal.SIGUSR2
+
+
+async def test_an_unchanged_def_finds_what_the_official_client_gives_it(root: Path) -> None:
+    async with beside("app.act", root) as (ours, theirs):
+        for rule in (
+            each_result_is_sent_byte_for_byte,
+            each_error_has_its_own_type,
+            what_vars_shows_of_the_context_is_the_same,
+            a_child_that_is_told_to_terminate_does,
+            a_def_may_join_every_thread_that_threading_lists,
+            a_def_may_block_a_signal_and_wait_for_it,
+        ):
+            await rule(ours, theirs)
+
+        # Of this one the official client's process dies.
+        exits = {"call": "raises", "what": "exits"}
+        own = await ours.ask(exits)
+        assert own["errorType"] == "Exits"
+        assert await ours.ask(exits) == {**own, "requestId": ANY}
+        assert ours.function.starts == theirs.function.starts == 1
+
+
+@pytest.mark.parametrize("runtime", ["AWS_Lambda_python3.13", slow("AWS_Lambda_python3.11")])
+async def test_each_result_is_sent_byte_for_byte_in_a_managed_runtime(
+    runtime: str, root: Path
+) -> None:
+    async with beside("app.act", root, {"AWS_EXECUTION_ENV": runtime}) as (ours, theirs):
+        await each_result_is_sent_byte_for_byte(ours, theirs)
+        if not runtime.endswith("13"):
+            # There the official client's process dies of it.
+            surrogate = {"call": "results", "what": "surrogate"}
+            own, official = [await each.invoke(surrogate) for each in (ours, theirs)]
+            assert own.payload == official.payload
+
+
+@pytest.mark.parametrize(
+    ("runtime", "loop"),
+    [
+        ("", "trio"), ("AWS_Lambda_python3.11", "asyncio"), slow("", "asyncio"),
+        slow("AWS_Lambda_python3.11", "trio"), slow("AWS_Lambda_python3.13", "trio"),
+        slow("AWS_Lambda_python3.13", "asyncio"),
+    ],
+)  # fmt: skip
 async def test_an_async_def_s_result_is_utf_8_whatever_the_environment_names(
     runtime: str, loop: str, root: Path
 ) -> None:
@@ -220,24 +321,7 @@ async def test_an_async_def_s_result_is_utf_8_whatever_the_environment_names(
         assert long == b'"%s"' % ("é" * 2_500_000).encode()
 
 
-@pytest.mark.parametrize("what", ["key", "stops", "untellable", "exits"])
-async def test_each_error_has_its_own_type(what: str, root: Path) -> None:
-    async with beside("app.raises", root) as (ours, theirs):
-        own = await ours.ask({"what": what})
-        if what == "exits":
-            # The official client's process dies of it.
-            assert own["errorType"] == "Exits"
-            assert await ours.ask({"what": what}) == {**own, "requestId": ANY}
-            return
-        official = await theirs.ask({"what": what})
-
-    assert own["errorType"] == official["errorType"]
-    if what != "untellable":
-        assert own["errorMessage"] == official["errorMessage"]
-        assert own["stackTrace"] == official["stackTrace"]
-
-
-@pytest.mark.parametrize("handler", ["app.made", "os.path.join"])
+@pytest.mark.parametrize("handler", ["app.made", slow("os.path.join")])
 async def test_the_stack_of_a_handler_that_is_in_no_file_of_the_user_s_begins_with_it(
     handler: str, root: Path
 ) -> None:
@@ -248,7 +332,7 @@ async def test_the_stack_of_a_handler_that_is_in_no_file_of_the_user_s_begins_wi
 
 
 @pytest.mark.parametrize(
-    "environment", [{}, {"AWS_LAMBDA_LOG_FORMAT": "JSON"}], ids=["text", "json"]
+    "environment", [{}, slow({"AWS_LAMBDA_LOG_FORMAT": "JSON"})], ids=["text", "json"]
 )
 async def test_a_handler_of_too_few_arguments_is_told_without_okibi_s_frames(
     environment: dict[str, str], root: Path
@@ -267,13 +351,13 @@ async def test_a_handler_of_too_few_arguments_is_told_without_okibi_s_frames(
     ("handler", "environment"),
     [
         ("called.takes_one_async", {}),
-        ("called.takes_one_async", {"OKIBI_LOOP": "asyncio"}),
-        ("called.takes_one_streamed", {}),
+        slow("called.takes_one_async", {"OKIBI_LOOP": "asyncio"}),
+        slow("called.takes_one_streamed", {}),
         ("called.takes_one_streamed", {"OKIBI_LOOP": "asyncio"}),
         ("called.in_thread", {}),
-        ("called.in_thread", {"OKIBI_LOOP": "asyncio"}),
+        slow("called.in_thread", {"OKIBI_LOOP": "asyncio"}),
         # In C, so that what it raises has no frame either.
-        ("called.dist", {}),
+        slow("called.dist", {}),
     ],
 )
 async def test_no_frame_of_okibi_s_is_told_where_the_call_of_a_handler_fails(
@@ -285,7 +369,7 @@ async def test_no_frame_of_okibi_s_is_told_where_the_call_of_a_handler_fails(
     assert (told["errorType"], told["stackTrace"]) == ("TypeError", [])
 
 
-@pytest.mark.parametrize("handler", ["runs_trio", "runs_anyio_on_trio"])
+@pytest.mark.parametrize("handler", ["runs_trio", slow("runs_anyio_on_trio")])
 async def test_a_def_that_starts_trio_where_it_runs_is_told_to_be_an_async_def(
     handler: str, root: Path
 ) -> None:
@@ -297,27 +381,19 @@ async def test_a_def_that_starts_trio_where_it_runs_is_told_to_be_an_async_def(
     assert f", in {handler}\n" in told["stackTrace"][0]
 
 
-async def test_what_vars_shows_of_the_context_is_the_same(root: Path) -> None:
-    async with beside("app.shows", root) as (ours, theirs):
-        assert await ours.ask() == await theirs.ask()
+@pytest.mark.slow
+async def test_on_asyncio_too_a_def_may_join_every_thread_that_threading_lists(root: Path) -> None:
+    async with beside("app.act", root, {"OKIBI_LOOP": "asyncio"}) as (ours, theirs):
+        await a_def_may_join_every_thread_that_threading_lists(ours, theirs)
 
 
-@pytest.mark.parametrize("lanes", [None, 2])
-async def test_a_child_that_is_told_to_terminate_does(lanes: int | None, root: Path) -> None:
-    many = {} if lanes is None else {"AWS_LAMBDA_LOG_FORMAT": "JSON"}
-    apis = (None, None) if lanes is None else (RuntimeApi(max_concurrency=2), None)
-    async with beside("app.children", root, many, apis=apis) as (ours, theirs):
-        assert await ours.ask() == await theirs.ask() == [-signal.SIGTERM, True]
-
-
-@pytest.mark.parametrize("handler", ["join_all_threads", "fork"])
-@pytest.mark.parametrize("environment", [{}, {"OKIBI_LOOP": "asyncio"}], ids=["trio", "asyncio"])
-async def test_a_def_may_join_every_thread_that_threading_lists(
-    handler: str, environment: dict[str, str], root: Path
+@pytest.mark.slow
+async def test_with_two_events_at_once_too_a_child_that_is_told_to_terminate_does(
+    root: Path,
 ) -> None:
-    async with beside(f"app.{handler}", root, environment) as (ours, theirs):
-        for _ in range(2):
-            assert await ours.ask() == await theirs.ask() == ["MainThread"]
+    environment, apis = {"AWS_LAMBDA_LOG_FORMAT": "JSON"}, (RuntimeApi(max_concurrency=2), None)
+    async with beside("app.act", root, environment, apis=apis) as (ours, theirs):
+        await a_child_that_is_told_to_terminate_does(ours, theirs)
 
 
 async def test_an_async_def_on_trio_may_join_every_thread_that_threading_lists(root: Path) -> None:
@@ -325,7 +401,7 @@ async def test_an_async_def_on_trio_may_join_every_thread_that_threading_lists(r
         assert await sandbox.ask() == ["MainThread"]
 
 
-@pytest.mark.parametrize("lanes", [None, 2])
+@pytest.mark.parametrize("lanes", [None, slow(2)])
 async def test_a_def_in_a_thread_finds_the_main_thread_and_those_of_handlers(
     lanes: int | None, root: Path
 ) -> None:
@@ -346,40 +422,34 @@ async def test_what_ends_a_late_handler_is_not_listed_by_threading_afterwards(ro
         assert await sandbox.ask() == ["MainThread"]
 
 
-async def test_a_def_may_block_a_signal_and_wait_for_it(root: Path) -> None:
-    async with beside("app.waits", root) as (ours, theirs):
-        assert await ours.ask() == await theirs.ask() == signal.SIGUSR2
-
-
 async def told(api: RuntimeApi, sent: dict[str, str]) -> Any:
     answer = await api.invoke(b'{"a": 1}', request_id="id-1", **sent)  # type: ignore[arg-type]
     return json.loads(answer.payload)
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [
-        {},
-        {
-            "client_context": '{"client": {"app_title": "t"}, "w3c": {"traceparent": "00-1"}}',
-            "cognito_identity": '{"cognitoIdentityId": "a"}',
-            "tenant_id": "tenant",
-        },
-        {"content_type": "text/plain"},
-        {"client_context": "{"},
-        {"cognito_identity": "x"},
-        {"client_context": "[1"},
-    ],
-)
-async def test_the_context_and_what_is_wrong_with_it(sent: dict[str, str], root: Path) -> None:
+SENT: list[dict[str, str]] = [
+    {},
+    {
+        "client_context": '{"client": {"app_title": "t"}, "w3c": {"traceparent": "00-1"}}',
+        "cognito_identity": '{"cognitoIdentityId": "a"}',
+        "tenant_id": "tenant",
+    },
+    {"content_type": "text/plain"},
+    {"client_context": "{"},
+    {"cognito_identity": "x"},
+    {"client_context": "[1"},
+]
+
+
+async def test_the_context_and_what_is_wrong_with_it(root: Path) -> None:
     apis = (RuntimeApi(timeout=10), RuntimeApi(timeout=10))
     async with beside("app.told", root, apis=apis):
-        own, official = [await told(api, sent) for api in apis]
-
-    if isinstance(own, list):
-        # Each sandbox has a log stream of its own.
-        own[0], official[0] = (_without_stream(each[0]) for each in (own, official))
-    assert own == official
+        for sent in SENT:
+            own, official = [await told(api, sent) for api in apis]
+            if isinstance(own, list):
+                # Each sandbox has a log stream of its own.
+                own[0], official[0] = (_without_stream(each[0]) for each in (own, official))
+            assert own == official, sent
 
 
 def _without_stream(shown: str) -> str:

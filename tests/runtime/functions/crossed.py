@@ -24,6 +24,7 @@ async def asks(event, context):
             await trio.sleep(1)
         case "steps":
             await trio.lowlevel.checkpoint()
+    return None
 
 
 async def calls_from_asyncio(event, context):
