@@ -28,6 +28,7 @@ async def test_a_session_of_aiohttp_s_keeps_its_connection_across_invocations() 
         assert sandbox.said("has returned and left") == 0
 
 
+@pytest.mark.slow
 @needs("aiohttp")
 async def test_without_asyncio_aiohttp_s_error_says_what_to_set() -> None:
     async with running("clients.with_aiohttp") as sandbox:
@@ -35,6 +36,7 @@ async def test_without_asyncio_aiohttp_s_error_says_what_to_set() -> None:
         assert "set OKIBI_LOOP=asyncio" in told["errorMessage"]
 
 
+@pytest.mark.slow
 async def test_a_client_of_httpx_s_keeps_its_connections_across_invocations() -> None:
     async with (
         site() as served,
@@ -46,6 +48,7 @@ async def test_a_client_of_httpx_s_keeps_its_connections_across_invocations() ->
         assert sandbox.said("has returned and left") == 0
 
 
+@pytest.mark.slow
 @needs("asyncpg")
 @pytest.mark.skipif(bool(missing()), reason=missing() or "there is one")
 async def test_a_pool_of_asyncpg_s_lives_across_invocations_and_a_deadline() -> None:
@@ -63,6 +66,7 @@ async def test_a_pool_of_asyncpg_s_lives_across_invocations_and_a_deadline() -> 
             assert sandbox.function.starts == 1
 
 
+@pytest.mark.slow
 @needs("asyncpg")
 async def test_without_asyncio_asyncpg_s_error_says_what_to_set() -> None:
     async with running("clients.with_asyncpg", environment={"DATABASE": "127.0.0.1"}) as sandbox:

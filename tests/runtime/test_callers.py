@@ -5,7 +5,10 @@ import pytest
 from tests.runtime.sandbox import running
 
 
-@pytest.mark.parametrize("kind", ["on_trio", "on_asyncio", "in_a_thread", "by_a_class"])
+@pytest.mark.parametrize(
+    "kind",
+    ["on_trio", "on_asyncio", "in_a_thread", pytest.param("by_a_class", marks=pytest.mark.slow)],
+)
 async def test_the_caller_of_an_actor_that_a_handler_asks_is_its_worker(kind: str) -> None:
     async with running(f"asking.{kind}") as sandbox:
         assert await sandbox.ask() == "/function/lambda/workers/worker-0"

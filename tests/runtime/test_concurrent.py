@@ -24,6 +24,7 @@ def official() -> Server:
     return partial(on_emulator, executable)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["the local server", "AWS's emulator"])
 def test_one_process_serves_four_slots_and_is_gone_afterwards(name: str, tmp_path: Path) -> None:
     server = on_local_server if name == "the local server" else official()

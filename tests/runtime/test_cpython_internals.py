@@ -5,6 +5,7 @@ import dis
 import json
 import subprocess
 import sys
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,6 +26,8 @@ from tests.runtime.test_unfinished import late, loop
 
 __all__ = ["loop"]  # a fixture
 
+slow = partial(pytest.param, marks=pytest.mark.slow)
+
 RENAMED = """
 import dis, runpy
 dis.opmap = {{name: number for name, number in dis.opmap.items() if name != {name!r}}}
@@ -32,7 +35,7 @@ runpy.run_module("runtime", run_name="__main__", alter_sys=True)
 """
 
 
-@pytest.mark.parametrize("name", ["GET_AWAITABLE", "JUMP_BACKWARD"])
+@pytest.mark.parametrize("name", ["GET_AWAITABLE", slow("JUMP_BACKWARD")])
 async def test_a_python_that_has_renamed_an_opcode_is_started_on(name: str) -> None:
     """An `async def` that holds the loop costs the process there, and is answered all the same."""
     command = (sys.executable, "-P", "-c", RENAMED.format(name=name))
@@ -127,27 +130,28 @@ import json, sys
 from json import encoder
 
 iterencode, values = encoder.JSONEncoder.iterencode, [[1.5, None, "é"], [[1, "é"]] * 20_000]
-expected = [json.dumps(value, ensure_ascii={escaped}).encode() for value in values]
+expected = {{
+    escaped: [json.dumps(value, ensure_ascii=escaped).encode() for value in values]
+    for escaped in (True, False)
+}}
 {gone}
 sys.modules["runtime.encoder"] = None
 from runtime import marshal
 
-outcome_of = marshal.escaped_outcome_of if {escaped} else marshal.unescaped_outcome_of
-assert [outcome_of(value).body for value in values] == expected
+assert [marshal.escaped_outcome_of(value).body for value in values] == expected[True]
+assert [marshal.unescaped_outcome_of(value).body for value in values] == expected[False]
 """
 
 
-@pytest.mark.parametrize("escaped", [True, False], ids=["escaped", "unescaped"])
 @pytest.mark.parametrize(
     "gone",
-    ["del encoder.c_make_encoder", "encoder.c_make_encoder = lambda all: all",
-     "encoder.JSONEncoder.iterencode = lambda self, value: iterencode(self, value)"],
+    ["del encoder.c_make_encoder",
+     slow("encoder.c_make_encoder = lambda all: all"),
+     slow("encoder.JSONEncoder.iterencode = lambda self, value: iterencode(self, value)")],
     ids=["no encoder", "it takes other arguments", "no _one_shot"],
 )  # fmt: skip
-def test_without_the_json_encoders_private_names_the_same_is_written(
-    gone: str, escaped: bool
-) -> None:
-    run = WRITTEN.format(gone=gone, escaped=escaped)
+def test_without_the_json_encoders_private_names_the_same_is_written(gone: str) -> None:
+    run = WRITTEN.format(gone=gone)
     done = subprocess.run([sys.executable, "-c", run], cwd=ROOT, capture_output=True, text=True)
 
     assert (done.returncode, done.stderr) == (0, "")

@@ -10,13 +10,13 @@ from tests.runtime.emulator import NoEmulatorError, emulated, emulator
 
 FUNCTIONS = Path(__file__).with_name("functions")
 PAYLOADS = (
-    [b'{"message": "hello!"}'] * 170
+    [b'{"message": "hello!"}'] * 178
     + [
         json.dumps({"text": "x" * 3000}).encode(),
         json.dumps({"text": "é" * 1500, "list": [1.5, None, True]}).encode(),
     ]
     * 10
-    + [json.dumps({"text": "x" * 1_000_000}).encode()] * 10
+    + [json.dumps({"text": "x" * 1_000_000}).encode()] * 2
 )
 
 
@@ -28,7 +28,9 @@ def executable() -> Path:
         pytest.skip(str(missing))
 
 
-@pytest.mark.parametrize("handler", ["app.asynchronous", "app.plain"])
+@pytest.mark.parametrize(
+    "handler", ["app.asynchronous", pytest.param("app.plain", marks=pytest.mark.slow)]
+)
 def test_it_serves_200_invocations_and_one_process_survives_all_three_failures(
     executable: Path, handler: str, tmp_path: Path
 ) -> None:
@@ -68,7 +70,7 @@ def test_the_client_s_context_comes_through(executable: Path, tmp_path: Path) ->
     assert told["arn"].startswith("arn:aws:lambda:")
 
 
-@pytest.mark.parametrize("graceful", ["1", "0"])
+@pytest.mark.parametrize("graceful", ["1", pytest.param("0", marks=pytest.mark.slow)])
 def test_told_to_end_it_announces_that_to_whoever_is_an_extension(
     executable: Path, tmp_path: Path, graceful: str
 ) -> None:
@@ -90,6 +92,7 @@ def test_told_to_end_it_announces_that_to_whoever_is_an_extension(
         assert not ends
 
 
+@pytest.mark.slow
 def test_what_fails_at_init_is_the_answer_to_the_first_event(
     executable: Path, tmp_path: Path
 ) -> None:

@@ -22,6 +22,8 @@ from tests.runtime.encoders import ODD, ROOT, compare, made, watched
 
 Encode = Callable[[object], bytes | None]
 DEEPEST = 100
+# Of each kind; `make fuzz` has many.
+EXAMPLES = 30
 
 KNOWN = st.recursive(
     st.one_of(
@@ -51,7 +53,7 @@ def right(encode: Any, value: object) -> bytes:
     return official.encode(value, escaped=encode.__name__ == "encode_escaped")
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=EXAMPLES)
 @given(value=KNOWN)
 def test_what_json_knows_is_said_in_the_same_bytes(encoder: Any, value: object) -> None:
     for encode in (encoder.encode_escaped, encoder.encode_unescaped):
@@ -136,6 +138,7 @@ HEADERS_WHERE_NONE_IS_IMMORTAL = """
 """
 
 
+@pytest.mark.slow
 def test_made_with_a_later_python_s_headers_it_takes_no_reference_of_an_older_one_s_none(
     tmp_path: Path,
 ) -> None:
@@ -225,7 +228,7 @@ def test_where_memory_ends_it_says_so(encode: Encode) -> None:
 
 
 @pytest.mark.parametrize("escaped", [True, False])
-@settings(deadline=None)
+@settings(deadline=None, max_examples=EXAMPLES)
 @given(values=st.lists(st.one_of(KNOWN, st.sampled_from([*ODD, *LEFT])), max_size=5))
 def test_a_result_is_the_same_with_it_and_without(
     encoder: Any, escaped: bool, values: list[object]
@@ -242,6 +245,7 @@ def test_a_result_is_the_same_with_it_and_without(
     assert with_it == said(_plainly(escaped=escaped, compiled=_left))
 
 
+@pytest.mark.slow
 def test_every_rule_of_results_holds_where_it_was_not_compiled() -> None:
     without = "import sys; sys.modules['runtime.encoder'] = None; import pytest; "
     tests = ["tests/runtime/test_official.py", "tests/runtime/test_depth.py"]
@@ -259,6 +263,7 @@ def test_every_rule_of_results_holds_where_it_was_not_compiled() -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_the_compiler_s_own_watch_finds_nothing(tmp_path: Path) -> None:
     if isinstance(why := made(tmp_path), str):
         pytest.skip(why)
@@ -270,6 +275,7 @@ def test_the_compiler_s_own_watch_finds_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0
 
 
+@pytest.mark.slow
 def test_where_there_is_no_compiler_the_comparison_says_so_and_is_no_failure() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.runtime.encoders", "1", "--sanitized"],

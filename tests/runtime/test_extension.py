@@ -56,7 +56,9 @@ async def test_it_is_registered_before_the_first_next_on_a_connection_of_its_own
         assert await process.wait() == 0
 
 
-@pytest.mark.parametrize("status", [403, 404, 500])
+@pytest.mark.parametrize(
+    "status", [403, *(pytest.param(n, marks=pytest.mark.slow) for n in (404, 500))]
+)
 async def test_where_there_are_no_extensions_it_serves_without(status: int) -> None:
     extensions = Extensions(RuntimeApi(timeout=30), status)
     async with process_of("tree.function", extensions=extensions, AWS_LAMBDA_LOG_LEVEL="DEBUG") as (

@@ -7,7 +7,9 @@ import pytest
 from tests.runtime.sandbox import running
 
 
-@pytest.mark.parametrize("handler", ["hostile.handler", "hostile.plain"])
+@pytest.mark.parametrize(
+    "handler", ["hostile.handler", pytest.param("hostile.plain", marks=pytest.mark.slow)]
+)
 async def test_a_hostile_exception_is_answered_and_the_process_goes_on(handler: str) -> None:
     async with running(handler) as sandbox:
         for kind in ("Nameless", "Mute", "Closed", "ClosedGroup"):

@@ -13,13 +13,13 @@ from tests.runtime.seeded import seeded
 from tests.runtime.sweep import run
 from tests.runtime.world import ALL, Point
 
-RUNS = 40
+RUNS = 30
 
 
 pytestmark = pytest.mark.usefixtures(seeded.__name__)
 
 
-@pytest.mark.parametrize("release", ["known", "another"])
+@pytest.mark.parametrize("release", ["known", pytest.param("another", marks=pytest.mark.slow)])
 def test_whoever_is_killed_no_event_is_lost_doubled_or_begun_twice(
     release: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -40,6 +40,7 @@ def test_a_seed_is_one_run() -> None:
     assert len({point(seed) for seed in range(20)}) == 20
 
 
+@pytest.mark.slow
 def test_a_worker_that_a_failed_start_stops_answers_that_it_was_stopped() -> None:
     lost: Counter[str] = Counter()
     for gap in range(50, 100, 2):
@@ -69,6 +70,7 @@ class Mistaking(RandomKiller):
         self.killed = {each: {"Runtime.Stopped"} for each in self.killed}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killer", [Sparing, Mistaking])
 def test_an_error_that_no_kill_explains_would_be_told(killer: type[RandomKiller]) -> None:
     told: list[str] = []
@@ -88,6 +90,7 @@ class Hasty(RandomKiller):
         self.pauses.clear()
 
 
+@pytest.mark.slow
 def test_a_wait_that_no_kill_explains_would_be_told() -> None:
     told: list[str] = []
     for step in range(16, 110, 15):
@@ -98,6 +101,7 @@ def test_a_wait_that_no_kill_explains_would_be_told() -> None:
     assert all(wrong.endswith(" s late") for wrong in told)
 
 
+@pytest.mark.slow
 def test_a_late_event_with_nobody_to_answer_it_would_be_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

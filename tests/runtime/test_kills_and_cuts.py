@@ -21,7 +21,7 @@ from tests.runtime.sweep import run
 RUNS = 40
 
 
-pytestmark = pytest.mark.usefixtures(seeded.__name__)
+pytestmark = [pytest.mark.usefixtures(seeded.__name__), pytest.mark.slow]
 
 
 def test_whoever_is_killed_as_a_connection_breaks_what_is_lost_is_in_the_table_of_losses() -> None:

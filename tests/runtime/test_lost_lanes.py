@@ -344,7 +344,7 @@ async def test_while_one_worker_serves_the_others_are_tried_again(
     assert len([at for at in made if at > 200]) in range(10, 30)
 
 
-@pytest.mark.parametrize("lanes", [2, 64])
+@pytest.mark.parametrize("lanes", [2, pytest.param(64, marks=pytest.mark.slow)])
 async def test_workers_that_are_abandoned_again_and_again_have_their_successors_at_once(
     lanes: int, autojump_clock: MockClock
 ) -> None:
