@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -34,14 +35,15 @@ from tests.runtime.sandbox import (
 ENDED = 5.0
 # Since 3.14 a `pass` is an instruction of its own: either line.
 LOOP = "while True:\npass" if sys.version_info >= (3, 14) else "while True:"
-# The handler, what it does, and the line it then stands in, with the function around it.
+# The handler, what it does, and the line it then stands in, with the function around it. Of each
+# handler what is abandoned comes last: it keeps a worker.
 SURVIVABLE = [
     ("app.asynchronous", "sleep", "asynchronous", "await trio.sleep_forever()"),
-    ("app.asynchronous", "shield", "asynchronous", "await trio.sleep_forever()"),
     ("app.asynchronous", "clean up", "asynchronous", "await trio.sleep(60)"),
     ("app.asynchronous", "nursery", "waits", "await trio.sleep_forever()"),
     ("app.asynchronous", "block", "asynchronous", "time.sleep(60)"),
     ("app.asynchronous", "busy", "act", LOOP),
+    ("app.asynchronous", "shield", "asynchronous", "await trio.sleep_forever()"),
     ("app.plain", "sleep", "plain", "time.sleep(60)"),
     ("app.plain", "busy", "act", LOOP),
     ("app.plain", "recv", "plain", "here.recv(1)"),
@@ -49,8 +51,8 @@ SURVIVABLE = [
     ("app.plain", "stubborn", "plain", "time.sleep(1)"),
     ("official.loop", "sleep", "loop", "asyncio.run(asyncio.sleep(60))"),
     ("tree.function", "sleep", "handle", "await trio.sleep_forever()"),
-    ("tree.function", "shield", "handle", "await trio.sleep_forever()"),
     ("tree.function", "block", "handle", "time.sleep(60)"),
+    ("tree.function", "shield", "handle", "await trio.sleep_forever()"),
     ("tree.plain", "sleep", "threaded", "time.sleep(3)"),
     ("loops.here", "sleep", "handler", "await asyncio.sleep(60)"),
     ("loops.here", "swallow", "handler", "await asyncio.sleep(60)"),
@@ -59,7 +61,6 @@ SURVIVABLE = [
 FATAL = [
     ("app.asynchronous", "stubborn", "it stood", "time.sleep(1)"),
     ("tree.function", "block the server", "the loop was held", "time.sleep(60)"),
-    ("loops.here", "block", "it stood", "time.sleep(60)"),
     ("app.plain", "gil", "", ""),
 ]
 
@@ -68,29 +69,39 @@ FATAL = [
 MARGIN = 500
 LONG_MARGIN = 600
 
+slow = partial(pytest.param, marks=pytest.mark.slow)
+HELD = [
+    (handler, code, slots) if (handler, slots) in {("plain", 1), ("asynchronous", 8)}
+    else slow(handler, code, slots)
+    for handler, code in zip(HANDLERS, CODES, strict=True) for slots in SLOTS
+]  # fmt: skip
+
 Case = tuple[str, str, str, str]
 Check = Callable[[Running, Case], Awaitable[None]]
 
 
 async def each(check: Check, cases: list[Case], margin: int, at_once: int) -> None:
-    """Check each of them in a sandbox of its own, so many at once, for they mostly wait."""
+    """Check those of each handler in one sandbox, so many at once, for they mostly wait."""
     failed = list[str]()
     turns = trio.CapacityLimiter(at_once)
     environment = {"OKIBI_DEADLINE_MARGIN_MS": str(margin)}
 
-    async def one(case: Case) -> None:
-        handler, what, *_ = case
+    async def one(handler: str) -> None:
+        what = "its start"
         async with turns:
             try:
                 async with running(handler, timeout=1.0, environment=environment) as sandbox:
-                    await check(sandbox, case)
+                    for case in cases:
+                        if case[0] == handler:
+                            what = case[1]
+                            await check(sandbox, case)
             except Exception as error:
                 where = traceback.format_exception(error)[-3:]
                 failed.append(f"{handler}, {what}: {''.join(where)}")
 
     async with trio.open_nursery() as nursery:
-        for case in cases:
-            nursery.start_soon(one, case)
+        for handler in dict.fromkeys(case[0] for case in cases):
+            nursery.start_soon(one, handler)
     assert not failed, "\n".join(failed)
 
 
@@ -160,7 +171,7 @@ async def test_one_that_waits_for_an_actor_says_for_whom_and_where_that_one_is()
         assert "functions/tree.py:" in words
 
 
-@pytest.mark.parametrize("handler", ["tree.plain", "tree.looped"])
+@pytest.mark.parametrize("handler", ["tree.plain", slow("tree.looped")])
 async def test_so_does_one_that_waits_in_a_thread_or_on_asyncio_s_loop(handler: str) -> None:
     async with running(handler, timeout=1.0) as sandbox:
         told = await sandbox.ask({"name": "a", "do": "wait for the server"})
@@ -222,7 +233,7 @@ api
 """
 
 
-@pytest.mark.parametrize("handler", ["handler", "asynchronous"])
+@pytest.mark.parametrize("handler", ["handler", slow("asynchronous")])
 async def test_a_deadline_that_cuts_an_import_short_leaves_no_half_of_it_to_the_next_event(
     tmp_path: Path, handler: str
 ) -> None:
@@ -255,8 +266,7 @@ async def test_a_handler_that_lets_no_other_thread_run_is_ended_by_the_kernel_s_
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the kernel's timer")
-@pytest.mark.parametrize("slots", SLOTS)
-@pytest.mark.parametrize(("handler", "code"), [*zip(HANDLERS, CODES, strict=True)])
+@pytest.mark.parametrize(("handler", "code", "slots"), HELD)
 async def test_c_code_that_holds_the_interpreter_of_a_warm_sandbox_is_ended(
     handler: str, code: str, slots: int
 ) -> None:
@@ -282,7 +292,9 @@ async def test_c_code_behind_a_mask_of_all_signals_is_ended_too() -> None:
 
 
 @compiled
-@pytest.mark.parametrize(("handler", "slots"), [("plain", 1), ("plain", 8), ("asynchronous", 8)])
+@pytest.mark.parametrize(
+    ("handler", "slots"), [("plain", 1), slow("plain", 8), slow("asynchronous", 8)]
+)
 async def test_c_code_of_a_module_that_blocks_all_signals_is_ended(
     handler: str, slots: int
 ) -> None:
@@ -309,7 +321,7 @@ async def test_a_sandbox_that_was_frozen_past_the_last_deadline_serves_on() -> N
         assert (await sandbox.ask())["pid"] == pid
 
 
-@pytest.mark.parametrize("slots", [None, 8])
+@pytest.mark.parametrize("slots", [None, slow(8)])
 async def test_a_log_without_a_reader_holds_no_end_at_the_deadline(slots: int | None) -> None:
     async with process_of("short_of.reader", read=False, max_concurrency=slots) as (
         process,
@@ -347,7 +359,7 @@ async def test_a_log_without_a_reader_holds_no_start_that_fails() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the kernel's timer")
-@pytest.mark.parametrize("behind", ["a mask of all signals", "no timer"])
+@pytest.mark.parametrize("behind", ["a mask of all signals", slow("no timer")])
 async def test_a_thread_of_a_module_that_fails_does_not_hold_the_end(behind: str) -> None:
     async with process_of("fails_held.handler", BEHIND=behind) as (process, _, said):
         with trio.move_on_after(STOP_LIMIT + ENDED):
@@ -383,7 +395,7 @@ async def test_a_handler_s_own_timer_of_faulthandler_is_its_own() -> None:
             assert "timed.py" in await sandbox.ask()
 
 
-@pytest.mark.parametrize("timeout", [1.0, 2.0])
+@pytest.mark.parametrize("timeout", [1.0, slow(2.0)])
 async def test_two_handlers_that_never_end_cost_no_later_event_its_time(timeout: float) -> None:
     async with running("app.asynchronous", timeout=timeout) as sandbox:
         pid = (await sandbox.ask())["pid"]

@@ -7,6 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,19 @@ from tests.runtime.beside import Said, masked, official, okibi
 NBSP = "\u00a0"
 TEXT: Mapping[str, str] = {}
 JSON = {"AWS_LAMBDA_LOG_FORMAT": "JSON"}
+slow = partial(pytest.param, marks=pytest.mark.slow)
 FORMATS = pytest.mark.parametrize("environment", [TEXT, JSON], ids=["text", "json"])
+
+
+ERRORS: list[dict[str, Any]] = [
+    {"do": "fail"},
+    {"do": "fail", "nested": 3},
+    {"do": "fail", "words": []},
+    {"do": "fail", "words": ["größe \N{SNOWMAN}\n  two\n\nlines"]},
+    {"do": "fail", "words": ["one", "two"]},
+    {"do": "builtin"},
+    {"do": "recursive"},
+]
 
 
 async def both(tmp_path: Path, *events: Mapping[str, Any], **options: Any) -> tuple[Said, Said]:
@@ -30,37 +43,40 @@ async def both(tmp_path: Path, *events: Mapping[str, Any], **options: Any) -> tu
 # -- the log
 
 
-@pytest.mark.parametrize("do", ["records", "prints", "threads", "user_format"])
+SAYS = ("records", "prints", "threads", "user_format", "with_output", "handlers")
+
+
 @FORMATS
-async def test_what_a_function_says(tmp_path: Path, do: str, environment: dict[str, str]) -> None:
-    theirs, ours = await both(tmp_path, {"do": do}, {"do": do}, environment=environment)
-
-    assert ours == theirs
-    assert theirs.output.count("\n") > 2
-
-
-@pytest.mark.parametrize("level", ["TRACE", "debug", "INFO", "WARN", "ERROR", "FATAL", "NOISE"])
-async def test_the_level_that_the_platform_names(tmp_path: Path, level: str) -> None:
-    environment = {"AWS_LAMBDA_LOG_LEVEL": level}
-    theirs, ours = await both(tmp_path, {"do": "records"}, environment=environment)
-
-    assert ours == theirs
-
-
-@pytest.mark.parametrize("environment", [TEXT, {"AWS_LAMBDA_LOG_LEVEL": "INFO"}])
-async def test_libraries_find_the_log_s_handler_by_its_name(
+async def test_what_a_function_says_and_how_it_fails(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    theirs, ours = await both(tmp_path, {"do": "handlers"}, environment=environment)
-
-    assert ours.body() == theirs.body()
-
-
-async def test_a_with_does_not_close_standard_output(tmp_path: Path) -> None:
-    theirs, ours = await both(tmp_path, {"do": "with_output"}, {"do": "with_output"})
+    events = [{"do": do} for do in SAYS for _ in range(2)] + ERRORS
+    # In text a logged exception does not end its line there.
+    events += [{"do": "exception"}] if environment == JSON else []
+    theirs, ours = await both(tmp_path, *events, environment=environment)
 
     assert ours == theirs
     assert ours.output.count("inside\nbehind\n") == 2
+    if environment == JSON:
+        assert '"errorType": "OrderError"' in ours.output
+        assert '"location": "' in ours.output
+    else:
+        error = "[ERROR] OrderError: no stock\rTraceback (most recent call last):"
+        assert f"{error}\r{NBSP}{NBSP}" in ours.output
+
+
+@pytest.mark.parametrize(
+    "level",
+    ["debug", *(slow(each) for each in ("TRACE", "INFO", "WARN", "ERROR", "FATAL", "NOISE"))],
+)
+async def test_the_level_that_the_platform_names(tmp_path: Path, level: str) -> None:
+    environment = {"AWS_LAMBDA_LOG_LEVEL": level}
+    theirs, ours = await both(
+        tmp_path, {"do": "records"}, {"do": "handlers"}, environment=environment
+    )
+
+    # Libraries find the log's handler by its name.
+    assert ours == theirs
 
 
 async def test_a_tenant_stands_in_each_record(tmp_path: Path) -> None:
@@ -72,21 +88,13 @@ async def test_a_tenant_stands_in_each_record(tmp_path: Path) -> None:
     assert '"tenantId": "blue"' in ours.output
 
 
-async def test_a_logged_exception_in_json(tmp_path: Path) -> None:
-    theirs, ours = await both(tmp_path, {"do": "exception"}, environment=JSON)
-
-    assert ours == theirs
-    assert '"errorType": "OrderError"' in ours.output
-    assert '"location": "' in ours.output
-
-
 async def test_a_logged_exception_in_text_ends_its_line_unlike_there(tmp_path: Path) -> None:
     theirs, ours = await both(tmp_path, {"do": "exception"})
 
     assert ours.output == theirs.output + "\n"
 
 
-@FORMATS
+@pytest.mark.parametrize("environment", [TEXT, slow(JSON)], ids=["text", "json"])
 async def test_framed_entries_are_the_same_bytes(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
@@ -130,43 +138,18 @@ def frames_of(data: bytes) -> list[tuple[str, str]]:
 # -- errors
 
 
-ERRORS: list[dict[str, Any]] = [
-    {"do": "fail"},
-    {"do": "fail", "nested": 3},
-    {"do": "fail", "words": []},
-    {"do": "fail", "words": ["größe \N{SNOWMAN}\n  two\n\nlines"]},
-    {"do": "fail", "words": ["one", "two"]},
-    {"do": "builtin"},
-    {"do": "recursive"},
-]
+async def test_what_stands_behind_an_error_follows_the_official_stack(tmp_path: Path) -> None:
+    theirs, ours = await both(tmp_path, {"do": "unmarshalled"}, {"do": "chained"})
 
-
-@FORMATS
-async def test_an_error_s_answer_and_its_log(tmp_path: Path, environment: dict[str, str]) -> None:
-    theirs, ours = await both(tmp_path, *ERRORS, environment=environment)
-
-    assert ours == theirs
-    if environment == TEXT:
-        assert (
-            f"[ERROR] OrderError: no stock\rTraceback (most recent call last):\r{NBSP}{NBSP}"
-            in (ours.output)
-        )
-
-
-async def test_a_result_that_is_no_json_is_logged_alike(tmp_path: Path) -> None:
-    theirs, ours = await both(tmp_path, {"do": "unmarshalled"})
-
+    # A result that is no JSON is logged alike.
     start = "[ERROR] Runtime.MarshalError: Unable to marshal response: "
     for said in (theirs, ours):
-        assert said.output.split("\n")[1].startswith(start)
-        assert said.output.endswith("\rTraceback (most recent call last):\n")
-    assert list(ours.body()) == list(theirs.body())
+        line = said.output.split("\n")[1]
+        assert line.startswith(start)
+        assert line.endswith("\rTraceback (most recent call last):")
+    assert list(json.loads(ours.bodies[0])) == list(json.loads(theirs.bodies[0]))
 
-
-async def test_what_stands_behind_an_error_follows_the_official_stack(tmp_path: Path) -> None:
-    theirs, ours = await both(tmp_path, {"do": "chained"})
-
-    same, more = theirs.body(), ours.body()
+    same, more = json.loads(theirs.bodies[1]), json.loads(ours.bodies[1])
     stack, longer = same.pop("stackTrace"), more.pop("stackTrace")
     assert more == same
     assert longer[: len(stack)] == stack
@@ -175,7 +158,8 @@ async def test_what_stands_behind_an_error_follows_the_official_stack(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("words", "message"), [([], "sys.exit()"), ([3], "3"), (["out of stock"], "out of stock")]
+    ("words", "message"),
+    [([3], "3"), slow([], "sys.exit()"), slow(["out of stock"], "out of stock")],
 )
 async def test_a_sys_exit_is_an_error_like_any_other_where_the_official_process_ends(
     tmp_path: Path, words: list[Any], message: str
@@ -190,7 +174,9 @@ async def test_a_sys_exit_is_an_error_like_any_other_where_the_official_process_
     assert f"[ERROR] SystemExit: {message}\rTraceback" in ours.output
 
 
-@pytest.mark.parametrize("handler", ["speaking.nobody", "nowhere.handler", "broken.handler"])
+@pytest.mark.parametrize(
+    "handler", ["broken.handler", slow("speaking.nobody"), slow("nowhere.handler")]
+)
 async def test_an_init_error_s_log_has_no_warning_before_it(tmp_path: Path, handler: str) -> None:
     (tmp_path / "broken.py").write_text(
         "import json\n\n\ndef load():\n    json.loads('{')\n\nload()"
