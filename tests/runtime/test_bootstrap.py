@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,8 @@ from tests.runtime.sandbox import (
     until_handed_out,
     without_lambda,
 )
+
+slow = partial(pytest.param, marks=pytest.mark.slow)
 
 SLOW_START = """
 import sys
@@ -54,12 +57,7 @@ async def exit_of(handler: str, *arguments: str, **environment: str) -> tuple[in
 @pytest.mark.parametrize(
     ("handler", "kind", "words"),
     [
-        ("app.nobody", "Runtime.HandlerNotFound", "Handler 'nobody' missing on module 'app'"),
-        (
-            "tree.failing",
-            "ConnectionError",
-            "/function/children/database did not start: no database",
-        ),
+        slow("app.nobody", "Runtime.HandlerNotFound", "Handler 'nobody' missing on module 'app'"),
         (
             "tree.FailingHandler",
             "ConnectionError",
@@ -79,18 +77,15 @@ async def test_what_fails_at_init_is_told_by_name_and_ends_the_process(
         assert sandbox.said(words) >= 1
 
 
-async def test_the_stack_of_an_actor_that_fails_to_start_begins_in_the_user_s_file() -> None:
+async def test_where_an_actor_fails_to_start_those_before_it_are_stopped() -> None:
     async with running("tree.failing") as sandbox:
-        (line,) = (await sandbox.ask())["stackTrace"]
+        told = await sandbox.ask()
 
+        assert told["errorMessage"] == "/function/children/database did not start: no database"
+        # The stack begins in the user's file.
+        (line,) = told["stackTrace"]
         assert 'tree.py", line ' in line
         assert "in init" in line
-
-
-async def test_what_was_started_before_is_stopped_when_the_start_fails() -> None:
-    async with running("tree.failing") as sandbox:
-        await sandbox.ask()
-
         assert sandbox.said("visits end: shutdown") >= 1
 
 
@@ -125,6 +120,7 @@ async def test_without_the_variable_there_is_one_sentence() -> None:
     )
 
 
+@pytest.mark.slow
 async def test_a_bad_setting_is_one_sentence() -> None:
     code, said = await exit_of(
         "app.plain", AWS_LAMBDA_RUNTIME_API="127.0.0.1:9001", AWS_LAMBDA_MAX_CONCURRENCY="x"
@@ -159,7 +155,7 @@ def free_port() -> int:
 # -- the end
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, slow(signal.SIGINT)])
 async def test_a_signal_stops_the_tree_in_order_and_exits_with_0(number: signal.Signals) -> None:
     async with process_of("tree.function") as (process, api, said):
         await api.invoke(b'{"name": "a"}')
@@ -175,20 +171,6 @@ async def test_a_signal_stops_the_tree_in_order_and_exits_with_0(number: signal.
         "beside ends",
         "visits end: shutdown",
     ]
-
-
-async def test_a_signal_in_the_middle_of_an_event_answers_it_first() -> None:
-    async with process_of("tree.function") as (process, api, _):
-        async with trio.open_nursery() as nursery:
-
-            async def invoke() -> None:
-                result = await api.invoke(b'{"name": "a", "do": "sleep"}')
-                assert result.error_type == "Runtime.Stopped"
-
-            nursery.start_soon(invoke)
-            await until_handed_out(api)
-            process.send_signal(signal.SIGTERM)
-        assert await process.wait() == 0
 
 
 async def test_neither_a_handler_that_holds_on_nor_a_thread_nor_a_missing_api_holds_the_end() -> (
@@ -209,7 +191,6 @@ async def test_neither_a_handler_that_holds_on_nor_a_thread_nor_a_missing_api_ho
 
     async with trio.open_nursery() as nursery:
         # Whose event was not answered has not ended well.
-        nursery.start_soon(ends, "app.asynchronous", b'{"do": "shield"}', 1)
         nursery.start_soon(ends, "app.asynchronous", b'{"do": "swallow"}', 1)
         nursery.start_soon(ends, "odd.threads", b"{}", 0)
         # It takes as long, and waits no less.
@@ -261,7 +242,7 @@ function = Function(handler, children=[Child(Kept)])
 """
 
 
-@pytest.mark.parametrize("what", ["task", "callback"])
+@pytest.mark.parametrize("what", ["task", slow("callback")])
 async def test_what_crashes_beside_the_tree_and_cancels_all_of_it_ends_the_process_in_order(
     what: str, tmp_path: Path
 ) -> None:
@@ -304,6 +285,7 @@ async def test_told_to_end_while_it_starts_it_ends_well_and_reports_nothing() ->
         assert api.state.value == "Started"
 
 
+@pytest.mark.slow
 async def test_told_to_end_it_answers_and_asks_for_no_event_that_would_be_lost() -> None:
     async with process_of("app.asynchronous") as (process, api, _), trio.open_nursery() as nursery:
         nursery.start_soon(api.invoke, b'{"do": "sleep"}')

@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -20,6 +21,8 @@ from tests.runtime.sandbox import COMMAND, FUNCTIONS, without_lambda
 
 Script = Callable[["Peer"], None]
 REFUSED = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
+INVALID = REFUSED.replace(b"403", b"400")
+slow = partial(pytest.param, marks=pytest.mark.slow)
 
 
 class Peer:
@@ -142,12 +145,21 @@ def breaks_after_the_event(how: Callable[[Peer], None], size: int = 0) -> Script
     return script
 
 
-@pytest.mark.parametrize("handler", ["app.plain", "waits_on_loop.handler"])
 @pytest.mark.parametrize(
-    ("how", "size"),
-    # A reset takes back what the kernel has not sent.
-    [(how, 0) for how in (Peer.close, Peer.close_half, Peer.reset)]
-    + [(how, ANSWER_LIMIT) for how in (Peer.close, Peer.close_half)],
+    ("how", "size", "handler"),
+    [
+        (Peer.close, 0, "app.plain"),
+        (Peer.reset, 0, "waits_on_loop.handler"),
+        (Peer.close_half, ANSWER_LIMIT, "app.plain"),
+        slow(Peer.close, 0, "waits_on_loop.handler"),
+        slow(Peer.close_half, 0, "app.plain"),
+        slow(Peer.close_half, 0, "waits_on_loop.handler"),
+        slow(Peer.reset, 0, "app.plain"),
+        # A reset takes back what the kernel has not sent.
+        slow(Peer.close, ANSWER_LIMIT, "app.plain"),
+        slow(Peer.close, ANSWER_LIMIT, "waits_on_loop.handler"),
+        slow(Peer.close_half, ANSWER_LIMIT, "waits_on_loop.handler"),
+    ],
 )
 def test_an_event_that_has_come_is_answered_over_another_connection(
     how: Callable[[Peer], None], handler: str, size: int
@@ -159,7 +171,7 @@ def test_an_event_that_has_come_is_answered_over_another_connection(
     assert "may be lost" not in said
 
 
-@pytest.mark.parametrize("how", [Peer.close, Peer.close_half])
+@pytest.mark.parametrize("how", [slow(Peer.close), Peer.close_half])
 def test_a_forked_child_ends_without_an_answer_of_its_own_though_the_connection_has(
     how: Callable[[Peer], None],
 ) -> None:
@@ -181,8 +193,18 @@ def test_a_forked_child_ends_without_an_answer_of_its_own_though_the_connection_
     assert requests.count("POST a/response") == 1
 
 
-@pytest.mark.parametrize("how", [Peer.close, Peer.close_half, Peer.reset])
-@pytest.mark.parametrize("status", [ACCEPTED, REFUSED, REFUSED.replace(b"403", b"400")])
+@pytest.mark.parametrize(
+    ("how", "status"),
+    [
+        (Peer.close, ACCEPTED),
+        (Peer.reset, REFUSED),
+        slow(Peer.close_half, ACCEPTED),
+        slow(Peer.reset, ACCEPTED),
+        slow(Peer.close, REFUSED),
+        slow(Peer.close_half, REFUSED),
+        *(slow(how, INVALID) for how in (Peer.close, Peer.close_half, Peer.reset)),
+    ],
+)
 def test_an_answer_without_a_status_is_sent_once_more(
     how: Callable[[Peer], None], status: bytes
 ) -> None:
@@ -242,13 +264,6 @@ def test_an_answer_in_single_bytes_is_an_answer() -> None:
 
     assert requests[-3:] == ["GET next", "POST b/response", "GET next"]
     assert code == 1
-
-
-def test_a_500_ends_the_process_with_a_failure() -> None:
-    _, code, said = play(Peer.end)
-
-    assert code == 1
-    assert "the Runtime API answered /next with 500" in said
 
 
 def test_a_server_of_http_1_0_that_tells_no_length_is_served() -> None:

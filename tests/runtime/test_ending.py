@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,8 @@ from tests.limits import HANG
 from tests.runtime.played import Played, event
 from tests.runtime.sandbox import process_of, running, until_there
 from tests.runtime.stopping import LONG, Ended, told_to_end, unhurried
+
+slow = partial(pytest.param, marks=pytest.mark.slow)
 
 TIMELESS = """
 import time
@@ -104,7 +107,9 @@ async def test_what_is_in_flight_is_finished_when_it_can_be() -> None:
     assert ended.result.payload == b'"xx"'
 
 
-@pytest.mark.parametrize("handler", ["ends.plain", "ends.orderly"] * 3)
+@pytest.mark.parametrize(
+    "handler", ["ends.plain", "ends.orderly", *map(slow, ["ends.plain", "ends.orderly"] * 2)]
+)
 async def test_what_is_answered_meanwhile_asks_for_no_other_event(
     handler: str, tmp_path: Path
 ) -> None:
@@ -119,7 +124,7 @@ async def test_what_is_answered_meanwhile_asks_for_no_other_event(
     assert not ended.asked_for_more
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, slow(signal.SIGINT)])
 async def test_what_takes_longer_is_cut_and_answered(number: int) -> None:
     async with told_to_end("ends.orderly", {"seconds": LONG}, number) as (ended, _):
         pass
@@ -224,7 +229,7 @@ async def test_a_long_answer_is_written_to_its_end() -> None:
     assert len(ended.result.payload) == 5_000_002
 
 
-@pytest.mark.parametrize("sleep", [True, False])
+@pytest.mark.parametrize("sleep", [True, slow(False)])
 async def test_a_plain_handler_that_holds_the_main_thread_is_cut_and_answered(sleep: bool) -> None:
     async with told_to_end("ends.plain", {"seconds": LONG, "sleep": sleep}) as (ended, _):
         pass
@@ -235,9 +240,12 @@ async def test_a_plain_handler_that_holds_the_main_thread_is_cut_and_answered(sl
 
 
 @pytest.mark.parametrize(
-    ("room", "of", "what"), [("alarm", "Alarm", "run"), ("lane", "Lane", "received")]
-)
-@pytest.mark.parametrize("sleep", [True, False])
+    ("room", "of", "what", "sleep"),
+    [
+        ("alarm", "Alarm", "run", True), slow("alarm", "Alarm", "run", False),
+        slow("lane", "Lane", "received", True), ("lane", "Lane", "received", False),
+    ],
+)  # fmt: skip
 async def test_so_is_one_that_begins_when_the_signal_has_come(
     room: str, of: str, what: str, sleep: bool
 ) -> None:
@@ -281,7 +289,7 @@ async def test_one_that_takes_longer_is_cut_too() -> None:
     assert "is rolled back" not in ended.lines
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, slow(signal.SIGINT)])
 async def test_a_plain_handler_in_a_thread_is_left_there_and_its_event_is_answered(
     number: int,
 ) -> None:
@@ -325,6 +333,7 @@ async def test_a_child_that_takes_too_long_is_killed_and_told_of_and_the_others_
     assert "/function/children/3 was killed" in report
 
 
+@pytest.mark.slow
 async def test_in_a_hurry_those_below_other_supervisors_clean_up_too() -> None:
     async with told_to_end("ends.nested", {}) as (ended, _):
         pass
@@ -351,6 +360,7 @@ async def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     assert any("SIGTERM again: the process ends at once" in line for line in ended.lines)
 
 
+@pytest.mark.slow
 async def test_of_many_actors_each_terminate_runs_and_in_reverse() -> None:
     event, command = {"seconds": LONG}, unhurried()
     async with told_to_end("ends.many", event, members=200, command=command) as (ended, _):
@@ -370,6 +380,7 @@ async def test_what_a_function_set_for_sigterm_has_its_turn_when_the_tree_has_en
     assert ended.code == 5
 
 
+@pytest.mark.slow
 async def test_of_a_sigint_only_okibi_is_told() -> None:
     async with told_to_end("told.handler", {}, signal.SIGINT) as (ended, _):
         pass
@@ -378,7 +389,7 @@ async def test_of_a_sigint_only_okibi_is_told() -> None:
     assert ended.code == 0
 
 
-@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize("held", [slow(False), True])
 async def test_a_tree_that_gives_up_asks_for_no_other_event_and_is_held_by_nobody(
     held: bool,
 ) -> None:
@@ -404,6 +415,7 @@ async def test_a_tree_that_gives_up_asks_for_no_other_event_and_is_held_by_nobod
         assert int(results["after"].payload) != first
 
 
+@pytest.mark.slow
 async def test_the_end_is_told_of_as_no_event_s() -> None:
     async with process_of("app.plain", AWS_LAMBDA_LOG_LEVEL="INFO") as (process, api, said):
         await api.invoke(b"{}")
