@@ -119,12 +119,13 @@ CHILDREN = """
 import os, subprocess, sys, time
 from runtime.kill_timer import KillTimer, SIGNAL
 timer = KillTimer()
-timer.set(0.3)
+timer.set(60)
 ended = "import signal; print(signal.getsignal({0}), {0} in signal.pthread_sigmask(0, []))"
 program = subprocess.run([sys.executable, "-c", ended.format(SIGNAL)])
+timer.set(1.0)
 child = os.fork()
 if child == 0:
-    time.sleep(0.5)
+    time.sleep(1.2)
     os._exit(7)
 timer.take_back()
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
