@@ -388,7 +388,7 @@ async def test_on_asyncio_too_a_def_may_join_every_thread_that_threading_lists(r
 
 
 @pytest.mark.slow
-async def test_with_two_events_at_once_too_a_child_that_is_told_to_terminate_does(
+async def test_with_two_events_at_once_a_child_told_to_terminate_does(
     root: Path,
 ) -> None:
     environment, apis = {"AWS_LAMBDA_LOG_FORMAT": "JSON"}, (RuntimeApi(max_concurrency=2), None)

@@ -88,6 +88,7 @@ thread.join()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has enough")
 def test_what_is_nested_deeply_is_refused_in_a_thread_too_where_the_c_library_gives_it_little() -> (
     None

@@ -106,6 +106,7 @@ for arguments in (["invoke", "app.function"], ["bench", "app.function"], ["--ver
 """
 
 
+@pytest.mark.slow
 def test_the_command_says_on_windows_in_one_sentence_what_it_cannot_do() -> None:
     imported = "import httpx, rich.console, rich.progress, rich.table, typer"
     done = on_windows(COMMANDS, before=imported)

@@ -132,8 +132,9 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
-COMPILED_OR_NOT = (COMPILED, pytest.param(False, marks=pytest.mark.slow))
-compiled = pytest.mark.parametrize("compiled", COMPILED_OR_NOT)
+compiled = pytest.mark.parametrize(
+    "compiled", [COMPILED, pytest.param(False, marks=pytest.mark.slow)]
+)
 
 
 @pytest.mark.parametrize("compiled", [COMPILED, False])
@@ -162,7 +163,7 @@ def test_a_log_that_nobody_reads_does_not_hold_the_end(compiled: bool) -> None:
     os.close(writer)
 
 
-@pytest.mark.parametrize("compiled", [COMPILED, False])
+@compiled
 def test_a_time_that_is_taken_back_or_moved_ends_nothing(compiled: bool) -> None:
     code = MADE.format(compiled=compiled)
     for how, does in SPARES.items():

@@ -268,6 +268,7 @@ async def test_so_is_the_end_of_a_stream(monkeypatch: pytest.MonkeyPatch) -> Non
     assert write(lane).endswith(b"0\r\n\r\n" + NEXT)
 
 
+@pytest.mark.slow
 def test_what_there_is_no_memory_to_join_leaves_in_parts() -> None:
     full = [sys.executable, "-c", FULL]
     done = subprocess.run(full, capture_output=True, text=True, timeout=20, check=False)

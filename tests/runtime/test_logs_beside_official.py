@@ -138,7 +138,7 @@ def frames_of(data: bytes) -> list[tuple[str, str]]:
 # -- errors
 
 
-async def test_what_stands_behind_an_error_follows_the_official_stack(tmp_path: Path) -> None:
+async def test_a_result_that_is_no_json_and_a_chained_error_are_told_alike(tmp_path: Path) -> None:
     theirs, ours = await both(tmp_path, {"do": "unmarshalled"}, {"do": "chained"})
 
     # A result that is no JSON is logged alike.
