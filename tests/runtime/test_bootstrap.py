@@ -14,6 +14,7 @@ import pytest
 import trio
 
 from runtime.bootstrap import CANCELLED
+from runtime.ending import STOP_LIMIT
 from runtime.local import Happening, RuntimeApi
 from tests.limits import HANG
 from tests.runtime.sandbox import (
@@ -164,7 +165,8 @@ async def test_a_signal_stops_the_tree_in_order_and_exits_with_0(number: signal.
         process.send_signal(number)
 
         assert await process.wait() == 0
-        assert time.perf_counter() - began < 0.3
+        # `make stopping` measures the bar of 0.3 s.
+        assert time.perf_counter() - began < STOP_LIMIT
     lines = b"".join(said).decode().splitlines()
     assert [line for line in lines if " end" in line] == [
         "beside ends",

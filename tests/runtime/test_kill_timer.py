@@ -140,12 +140,15 @@ compiled = pytest.mark.parametrize(
 @pytest.mark.parametrize("compiled", [COMPILED, False])
 def test_c_code_that_holds_the_interpreter_is_ended_and_its_stack_written(compiled: bool) -> None:
     code = HOLDS.format(compiled=compiled)
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG
-    )
-
-    assert done.returncode == -SIGNAL
-    assert 'File "<string>", line 11 in <module>' in done.stderr
+    # The stacks have 25 ms, which a busy machine may take.
+    for _ in range(5):
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG
+        )
+        assert done.returncode == -SIGNAL
+        if 'File "<string>", line 11 in <module>' in done.stderr:
+            return
+    pytest.fail(done.stderr)
 
 
 @compiled
