@@ -42,7 +42,6 @@ main task is not looked for: no actor is that task.
 import re
 import select
 import sys
-import threading
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -52,21 +51,18 @@ from trio.lowlevel import RaiseCancelT, Task, reschedule
 
 # Releases whose loop does with a step what `step` does.
 READ: Final = frozenset({"0.30", "0.31", "0.32", "0.33", "0.34", "0.35"})
-# Every private name that this module, `runtime.scopes` and `runtime.child` use where the loop is
-# known, by its class in `trio._core._run`.
+# Every private name that this module and `runtime.scopes` use where the loop is known, by its class
+# in `trio._core._run`.
 PRIVATE: Final = {
     "Task": (
         "_abort_func", "_attempt_delivery_of_any_pending_cancel", "_cancel_points",
         "_cancel_status", "_next_send_fn", "_schedule_points",
     ),
     "CancelScope": ("_cancel_called", "_cancel_status", "_deadline", "_registered_deadline"),
-    "Runner": ("deadlines", "entry_queue", "instruments", "io_manager", "runq", "tasks"),
+    "Runner": ("deadlines", "instruments", "io_manager", "runq"),
     "Deadlines": ("add", "remove"),
-    "EntryQueue": ("idempotent_queue", "lock", "queue", "wakeup"),
     # Other systems have no epoll.
-    "TheIOManager": (
-        "_epoll", "_force_wakeup", "_force_wakeup_fd", "_registered", "_update_registrations",
-    ) if sys.platform == "linux" else (),
+    "TheIOManager": ("_epoll",) if sys.platform == "linux" else (),
 }  # fmt: skip
 
 
@@ -244,43 +240,6 @@ def ends_wait(descriptor: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def alone() -> None:
-    """Give a child of this process, which has a copy of the run, a wait of its own: an epoll, in
-    which is registered what the child's tasks wait for, and what its threads wake it by.
-
-    Raises:
-        OSError: no descriptor is left besides those that it gives up.
-    """
-    if epoll() is None:
-        return
-    waits, entries = CONTEXT.runner.io_manager, CONTEXT.runner.entry_queue
-    # First what is given up: no other descriptor may be left.
-    waits._epoll.close()
-    registered = dict(waits._registered)
-    waits._registered.clear()
-    pairs: list[Any] = [waits._force_wakeup, entries.wakeup]
-    woken = [registered.pop(pair.wakeup_sock.fileno(), None) for pair in pairs]
-    for pair in pairs:
-        pair.wakeup_sock.close()
-        pair.write_sock.close()
-    waits._epoll = select.epoll()
-    for pair, waiters in zip(pairs, woken, strict=True):
-        fresh = type(pair)()
-        pair.wakeup_sock, pair.write_sock = fresh.wakeup_sock, fresh.write_sock
-        if waiters is not None:
-            registered[pair.wakeup_sock.fileno()] = waiters
-    waits._force_wakeup_fd = waits._force_wakeup.wakeup_sock.fileno()
-    waits._epoll.register(waits._force_wakeup_fd, select.EPOLLIN)
-    # What other threads have asked for is their parent's.
-    entries.queue.clear()
-    entries.idempotent_queue.clear()
-    entries.lock = threading.RLock()
-    for descriptor, waiters in registered.items():
-        waiters.current_flags = 0
-        waits._registered[descriptor] = waiters
-        waits._update_registrations(descriptor)
 
 
 # -- threads

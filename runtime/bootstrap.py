@@ -122,12 +122,11 @@ async def serve(
     ending = Ending(lanes, alarm, watchdog.turn_to)
     clock = trio.lowlevel.current_clock()
     fine = [clock] if isinstance(clock, FineClock) else []
-    forks = Forks(lanes, ending, alarm, *fine, on_loop=_alone)
+    forks = Forks(lanes, ending, alarm, *fine)
     ledger = Ledger(lanes, ending.fail, watchdog)
     serving = Serving(function, settings, ledger, alarm)
     if serving.loop is not None:
         forks.others.append(serving.loop)
-        forks.before.append(serving.loop.forking)
     flags = tree(serving, partial(connect, *settings.address), registration)
     watchdog.attach(ledger, alarm)
     with ending, alarm:
@@ -161,13 +160,6 @@ async def serve(
         raise _init_error(not_started)
     code = ending.code if ending.code is not None else int(reason.error is not None)
     return code, ending.left_to_user()
-
-
-def _alone() -> Callable[[Sequence[Lane]], None]:
-    # Late, for hardly any function forks; and not in each child anew.
-    from .child import go_on_alone
-
-    return go_on_alone
 
 
 async def _start_error(root: Process) -> StartError | None:

@@ -5,25 +5,40 @@ would do without okibi. A parent may end it at once, as multiprocessing's `termi
 that came before the child has given them back would be okibi's, and lost; so they wait meanwhile.
 Other threads may have been in the middle of a line of the log: its streams have other locks there.
 
-An `async def` forks in the middle of the loop, of which the child has a copy: what has forked goes
-on there, alone (room `child`), and reads no lane, else it would take its parent's events.
+A handler on the loop's thread forks in the middle of one task's step. The child has a copy of the
+loop, and of whatever else runs on it: other events, the pollers on their parent's connections. So
+the child goes on to the end of that step, which is enough for os.exec, os._exit, multiprocessing,
+and for a plain `def` to return. If it gets back to the loop, it ends and says why.
 """
 
 import os
+import select
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn, Protocol
 
 import trio
+from trio.abc import Instrument
+from trio.lowlevel import Task
+
+from actors.trio_internals import epoll
 
 from . import logs
+from .delivery import Delivery
 from .ending import SIGNALS
+from .failure import is_users
 from .lane import Lane
-from .transport import SocketTransport
+from .transport import SocketTransport, end_as_answered
+
+BACK_ON_LOOP = (
+    "okibi: a child process, forked in {}, has come back to the event loop, which is its parent's, "
+    "and ends. Use subprocess, multiprocessing in a plain `def`, or end the child by os._exit or "
+    "os.exec."
+)
 
 
 class Forked(Protocol):
@@ -38,21 +53,11 @@ class Forks:
     Args:
         lanes: which no child may speak on.
         others: who is told in a child, in this order; more may follow.
-        on_loop: gives what is called in a child that a task of trio's has forked, once all else is
-            given up; asked before each fork.
     """
 
-    def __init__(
-        self,
-        lanes: Sequence[Lane],
-        *others: Forked,
-        on_loop: Callable[[], Callable[[Sequence[Lane]], None]] = lambda: lambda _: None,
-    ) -> None:
+    def __init__(self, lanes: Sequence[Lane], *others: Forked) -> None:
         self._lanes = lanes
-        self._on_loop = on_loop
         self.others = list(others)
-        # What is called before each fork, where it is about to be.
-        self.before = list[Callable[[], None]]()
         # Of the thread that forks.
         self._own = threading.local()
         self._loop = threading.get_ident()
@@ -62,14 +67,6 @@ class Forks:
 
     def _before(self) -> None:
         self._own.mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        for act in self.before:
-            act()
-        on_loop = threading.get_ident() == self._loop and trio.lowlevel.in_trio_task()
-        try:
-            self._own.goes_on = self._on_loop() if on_loop else None
-        except OSError as error:
-            # No descriptor is left to import by. On its parent's loop it must not go on.
-            self._own.goes_on = partial(_end_at_once, error)
 
     def _after(self) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, self._own.mask)
@@ -85,14 +82,65 @@ class Forks:
                 lane.outbox.clear()
                 if isinstance(lane.transport, SocketTransport):
                     lane.transport = lane.transport.forked()
-            if self._own.goes_on is not None:
-                self._own.goes_on(self._lanes)
+            if threading.get_ident() == self._loop and trio.lowlevel.in_trio_task():
+                _leave_epoll()
+                deliveries = [lane.delivery for lane in self._lanes]
+                unsettled = [each for each in deliveries if each is not None and each.unsettled]
+                trio.lowlevel.add_instrument(_EndOfStep(unsettled, forked_in()))
         finally:
             self._after()
 
 
-def _end_at_once(error: OSError, _: Sequence[Lane]) -> None:
-    end_child(error)
+class _EndOfStep(Instrument):
+    """Ends the child with the step that has forked it.
+
+    Args:
+        deliveries: of which one may be what the step answers.
+        forked_in: where it was forked.
+    """
+
+    def __init__(self, deliveries: Sequence[Delivery], forked_in: str) -> None:
+        self._deliveries = deliveries
+        self._forked_in = forked_in
+
+    def after_task_step(self, task: Task) -> None:
+        for delivery in self._deliveries:
+            outcome = delivery.outcome
+            if outcome is not None:
+                end_as_answered(outcome.body, outcome.error_type is not None)
+        end_on_loop(self._forked_in)
+
+
+def _leave_epoll() -> None:
+    """Put an epoll of the child's in the place of the one that it shares with its parent: what its
+    step still waits for is not to change what its parent waits for.
+    """
+    shared = epoll()
+    # No descriptor may be left.
+    with suppress(OSError):
+        if shared is not None:
+            with select.epoll() as own:
+                os.dup2(own.fileno(), shared.fileno(), inheritable=False)
+
+
+def forked_in() -> str:
+    """Where this process forks, in words."""
+    frame = sys._getframe()
+    while frame.f_back is not None and not is_users(frame.f_code.co_filename):
+        frame = frame.f_back
+    return f'File "{frame.f_code.co_filename}", line {frame.f_lineno}, in {frame.f_code.co_name}'
+
+
+def end_on_loop(forked_in: str) -> NoReturn:
+    """End a child that has come back to its parent's loop, and say why.
+
+    Args:
+        forked_in: where it was forked.
+    """
+    try:
+        print(BACK_ON_LOOP.format(forked_in), file=sys.stderr, flush=True)
+    finally:
+        os._exit(1)
 
 
 def end_child(error: BaseException | None) -> NoReturn:

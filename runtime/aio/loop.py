@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, ParamSpec, TypeGuard, TypeVar
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary
 
 import outcome  # what trio carries results in
 import trio
@@ -27,7 +27,7 @@ from actors import logs
 from actors.frames import Frames, running_from
 
 from ..failure import calls_handler
-from ..forks import end_child
+from ..forks import end_child, end_on_loop, forked_in
 from ..settings import threads_for
 from ..standing import Elsewhere, frames_of_awaiting, frames_of_error
 from ..unlisted_thread import start_unlisted_thread
@@ -174,8 +174,6 @@ class AsyncioLoop:
         # Of the thread that the loop runs in, and whether `threading` knows its name.
         self.ident = 0
         self._named = False
-        # Whose step forks, for the child.
-        self._forks: ref[asyncio.Task[Any]] | None = None
         self.error: BaseException | None = None
         self._up, self._down = trio.Event(), trio.Event()
         self._down.set()
@@ -302,28 +300,12 @@ class AsyncioLoop:
                     self._soon(self._loop.stop)
         await self._down.wait()
 
-    def forking(self) -> None:
-        """Before this process forks: note whose step does. In a child asyncio has forgotten it."""
-        if self._is_here():
-            task = asyncio.current_task(self._loop)
-            self._forks = None if task is None else ref(task)
-
     def forked(self) -> None:
-        """In a child of this process that was forked on the loop: have its step end it.
-
-        The loop is no child's (asyncio itself says so to most of what one would await), and the
-        other jobs, and what wakes it, are its parent's.
-        """
+        """In a child of this process that was forked on the loop: end it once its step is over."""
         loop: Any = self._loop
-        if not self._is_here():
+        if loop is None or self.ident != threading.get_ident():
             return
-        task = None if self._forks is None else self._forks()
-
-        def end() -> None:
-            if task is not None and task.done():
-                end_child(None if task.cancelled() else task.exception())
-            end_child(RuntimeError("asyncio does not go on in a forked child"))
-
+        end = partial(end_on_loop, forked_in())
         # uvloop's has no such queue.
         ready = getattr(loop, "_ready", None)
         if ready is None:
@@ -331,10 +313,6 @@ class AsyncioLoop:
         else:
             # Before all that was to be next.
             ready.appendleft(asyncio.Handle(end, (), loop))
-
-    def _is_here(self) -> bool:
-        """Whether this is its thread."""
-        return self._loop is not None and self.ident == threading.get_ident()
 
     # -- told by the thread, on trio's side
 

@@ -3,12 +3,8 @@
 import hashlib
 import inspect
 import os
-import select
 import sys
-import threading
-from contextlib import suppress
 from pathlib import Path
-from socket import socketpair
 from typing import Any
 
 import pytest
@@ -134,85 +130,6 @@ def test_of_another_release_there_is_no_epoll(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(trio_internals, "CONTEXT", None)
     assert trio_internals.epoll() is None
     assert not trio_internals.ends_wait(0)
-
-
-def test_of_another_release_a_child_waits_as_its_parent_does(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(trio_internals, "CONTEXT", None)
-    trio_internals.alone()
-
-
-@linux
-@known
-async def test_a_child_is_woken_by_its_own_threads_and_waits_by_an_epoll_of_its_own() -> None:
-    """As it does it, but in no child: coverage would hear nothing of that."""
-    waits_by = trio_internals.epoll()
-    assert waits_by is not None
-    parents = select.epoll.fromfd(os.dup(waits_by.fileno()))
-    parents_end = CONTEXT.runner.entry_queue.wakeup.wakeup_sock.dup()
-    parents_end.setblocking(False)
-    with suppress(BlockingIOError):
-        parents_end.recv(100)
-    ours, others = socketpair()
-
-    trio_internals.alone()
-
-    async with trio.open_nursery() as nursery:
-        with parents, parents_end, ours, others, trio.fail_after(HANG):
-            assert await trio.to_thread.run_sync(threading.get_ident) != threading.get_ident()
-            # Nothing was written to it, and here nobody has it to write to.
-            assert parents_end.recv(1) == b""
-
-            nursery.start_soon(trio.lowlevel.wait_readable, ours)
-            await wait_all_tasks_blocked()
-            with pytest.raises(FileNotFoundError):
-                parents.modify(ours, select.EPOLLIN)
-            others.send(b"!")
-            await wait_all_tasks_blocked()
-            assert not nursery.child_tasks
-
-
-@linux
-@known
-async def test_what_other_threads_have_asked_its_parent_for_a_child_does_not_do_too() -> None:
-    token, done = trio.lowlevel.current_trio_token(), list[str]()
-    token.run_sync_soon(done.append, "the parent's")
-    token.run_sync_soon(done.append, "the parent's, once", idempotent=True)
-
-    trio_internals.alone()
-
-    token.run_sync_soon(done.append, "the child's")
-    await wait_all_tasks_blocked()
-    assert done == ["the child's"]
-
-
-@linux
-@known
-async def test_a_child_does_not_wait_for_a_thread_of_its_parent_s_that_was_asking() -> None:
-    token, asks, over = trio.lowlevel.current_trio_token(), threading.Event(), threading.Event()
-    entries = CONTEXT.runner.entry_queue
-
-    def ask() -> None:
-        with entries.lock:
-            asks.set()
-            over.wait(10)
-
-    # In a child there is no such thread, and nobody who gives its lock back.
-    thread = threading.Thread(target=ask)
-    thread.start()
-    asks.wait()
-
-    trio_internals.alone()
-
-    done = list[bool]()
-    token.run_sync_soon(done.append, True)
-    waits = thread.is_alive()
-    over.set()
-    thread.join()
-    await wait_all_tasks_blocked()
-    assert waits
-    assert done == [True]
 
 
 async def test_without_trios_private_name_nobody_is_known_to_wait_for_a_thread(

@@ -10,11 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import trio
 
+from actors.trio_internals import CONTEXT
 from runtime.failure import handler_error
 from runtime.forks import end_child
 from runtime.transport import ForkedTransport
-from tests.runtime.sandbox import ROOT, running
+from tests.runtime.sandbox import FUNCTIONS, ROOT, running, until_idle
 
 # Threads that trio keeps from an earlier test are no matter: Python 3.15 raises this as an error.
 pytestmark = pytest.mark.filterwarnings("ignore:.* is multi-threaded:DeprecationWarning")
@@ -257,3 +259,79 @@ def test_a_long_line_that_a_thread_of_a_child_prints_stands_alone() -> None:
     lines = told.stdout.splitlines()
     assert [lines.count(letter * 20_000) for letter in "ab"] == [200, 200]
     assert (len(lines), told.stderr) == (400, "")
+
+
+# -- a child that is forked on a loop
+
+LANES = 4
+ENDS = {"_exit": 7, "exit": 8, "exec": 9, "raise": 1, "return": 0}
+ON = pytest.mark.parametrize(
+    ("handler", "environment"),
+    [("forking.function", {}), ("forking.on_asyncio", {"OKIBI_LOOP": "asyncio"})],
+    ids=["trio", "asyncio"],
+)
+
+
+@ON
+async def test_a_child_may_end_in_the_step_that_has_forked_it(
+    handler: str, environment: dict[str, str]
+) -> None:
+    async with running(handler, environment=environment) as sandbox:
+        codes = {then: await sandbox.ask({"do": "end", "then": then}) for then in ENDS}
+
+        assert codes == ENDS
+        assert sandbox.function.starts == 1
+        assert sandbox.said("has come back to the event loop") == 0
+
+
+@ON
+async def test_a_child_that_comes_back_to_the_loop_ends_and_harms_no_event(
+    handler: str, environment: dict[str, str]
+) -> None:
+    answers = list[object]()
+    async with running(handler, max_concurrency=LANES, environment=environment) as sandbox:
+        await until_idle(sandbox.function, LANES)
+
+        async def wait(n: int) -> None:
+            answers.append(await sandbox.do("wait", n=n))
+
+        async with trio.open_nursery() as nursery:
+            for n in range(1, LANES):
+                nursery.start_soon(wait, n)
+            assert await sandbox.do("await", then="return") == 1
+
+        assert answers == [sandbox.pid] * (LANES - 1)
+        assert sandbox.function.starts == 1
+        assert sandbox.function.journal.refusals() == []
+        said = [line for line in sandbox.lines if "has come back to the event loop" in line]
+        assert len(said) == 1
+        assert f'forked in File "{FUNCTIONS / "forking.py"}", line ' in said[0]
+        assert "Use subprocess, multiprocessing in a plain `def`, or end the child by" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("do", "answer"),
+    [
+        ("task", 1),
+        ("actor", 1),
+        pytest.param(
+            "descriptor", [1, True], marks=pytest.mark.skipif(CONTEXT is None, reason="no epoll")
+        ),
+        ("multiprocessing", 8),
+        ("subprocess", 9),
+    ],
+)
+async def test_whoever_forks_on_trio_s_loop_the_parent_goes_on(do: str, answer: object) -> None:
+    async with running("forking.function") as sandbox:
+        for _ in range(2):
+            assert await sandbox.do(do) == answer
+        assert sandbox.function.starts == 1
+
+
+@pytest.mark.parametrize("lanes", [None, LANES])
+async def test_a_child_of_a_plain_def_ends_with_its_handler(lanes: int | None) -> None:
+    async with running("forking.plain", max_concurrency=lanes) as sandbox:
+        codes = {then: await sandbox.ask({"then": then}) for then in ENDS}
+
+        assert codes == ENDS
+        assert sandbox.function.starts == 1
