@@ -93,19 +93,6 @@ def invocation() -> Invocation:
     return here
 
 
-def begun_by_this(context: Context) -> bool:
-    """Whether what has this context was begun by the invocation that this code runs for."""
-    here = _invocation.get(None)
-    return here is not None and context.get(_invocation) is here
-
-
-def works_for_the_last() -> bool:
-    """Whether this code runs for the invocation that came last: where there is one at a time, for
-    the one in flight, and not for what a module, or an earlier one, has begun.
-    """
-    return _invocation.get(NOBODY) is _last
-
-
 def request_id() -> str:
     """The invocation's id; empty outside of any."""
     return invocation()[0]

@@ -79,8 +79,6 @@ TO_SAY_SO = 0.1
 # Beside that of room `kill_timer`.
 SIGNAL = KILLS and KILLS + 1
 
-IMPORT_CUT = "a deadline has cut an import short: what it has left may fail in each event"
-
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -104,7 +102,7 @@ class Ending:
         self._lanes = lanes
         self._alarm = alarm
         self._apart = apart
-        alarm.import_cut = self.import_cut
+        alarm.spoiled = self.end_after_answer
         self._asked = trio.Event()
         self._began = 0.0
         self._left = False
@@ -128,13 +126,13 @@ class Ending:
             lane.closing = True
         self._asked.set()
 
-    def import_cut(self) -> None:
-        """End with a failure, since a module is half imported; from the signal's handler."""
+    def end_after_answer(self, why: str) -> None:
+        """End with a failure once the event in flight is answered; also from a signal's handler."""
         if self._lanes[0].closing:
             return
         for lane in self._lanes:
             lane.closing = True
-        self._token.run_sync_soon(self.fail, IMPORT_CUT)
+        self._token.run_sync_soon(self.fail, why)
 
     async def run(self) -> None:
         """Wait until the process is to end, and take the tree down."""

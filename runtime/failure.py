@@ -101,25 +101,18 @@ class InitError(Exception):
 
 
 class DeadlineExceeded(BaseException):
-    """The invocation's time is over: raised where the handler stands.
+    """The invocation's time is over: raised in a plain `def` on the main thread, where it stands.
 
-    That is into a plain `def` on the main thread, and into an `async def` that holds the loop. (An
-    `async def` that awaits is cancelled.) `except Exception` lets it by. Who catches it may clean
-    up, or return what there is until now: the margin is left for that, OKIBI_DEADLINE_MARGIN_MS,
-    and it is raised again every 10 ms of it. Such an answer counts where a module of the functions
-    that were running names this class. Who swallows it without (`except BaseException`, a `return`
-    in a `finally`) cannot have known that it was half of one: the event is answered with the error.
-
-        try:
-            return score(event)
-        except DeadlineExceeded:
-            return {"partial": True}
+    `except Exception` lets it by. Code that it sets off, an `except BaseException`, a `finally` or
+    the end of a `with`, has three quarters of the margin (OKIBI_DEADLINE_MARGIN_MS). A handler that
+    catches it and goes on gets it again, every 10 ms. Whatever the handler returns after it, the
+    event is answered with this error.
 
     Attributes:
-        awaited: lets a stack go on in the task of asyncio's that it was raised in the wait for.
+        awaited: the frames of the task for which asyncio's loop ran where it was raised.
     """
 
-    awaited: Callable[[Frames], Frames] | None = None
+    awaited: Frames = []  # noqa: RUF012, never changed in place
 
 
 class Stopped(DeadlineExceeded):

@@ -15,16 +15,16 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from types import CodeType, FrameType
+from itertools import islice
+from types import FrameType
 from typing import Any, TypeVar, cast
 
 import trio
 
 from actors import Address, NoProcess, Ref
 from actors.frames import Frames, frames_of, line_of
-from actors.process import Process
 
 from .delivery import Delivery, State
 from .failure import (
@@ -43,9 +43,10 @@ from .outcome import Outcome
 
 T = TypeVar("T")
 
-_CALL = cast("CodeType", cast("Any", Address).call.__code__)
 UNKNOWN = "where it stood is not known"
 DEPTH = 50
+# As many frames of a thread as faulthandler tells.
+FRAMES = 100
 _WAITS = frozenset({"thread", "job"})
 
 
@@ -71,11 +72,6 @@ class InThread(Elsewhere):
     def __init__(self) -> None:
         self._ident = 0
 
-    @property
-    def running(self) -> bool:
-        """Whether the handler has begun and has not ended."""
-        return self._ident != 0
-
     @calls_handler
     def run(self, act: Callable[[], T]) -> T:
         """Run it, in that thread."""
@@ -87,49 +83,7 @@ class InThread(Elsewhere):
 
     def frames(self) -> Frames:
         frames = _frames_of_thread(self._ident)
-        waits = [awaited_in(frame) for frame, _ in frames if is_asyncio_s_wait(frame)]
-        return waits[-1].joined(frames) if waits else frames
-
-
-class Awaited:
-    """Where a task of asyncio's stands that a plain `def` runs a loop for.
-
-    Args:
-        frame: what runs the loop.
-        frames: the task's, the outermost first.
-    """
-
-    __slots__ = ("_frame", "_frames")
-
-    def __init__(self, frame: FrameType, frames: Frames) -> None:
-        self._frame = frame
-        self._frames = frames
-
-    def joined(self, frames: Frames) -> Frames:
-        """The frames down to what runs the loop, then the task's; those given where code of the
-        user's ran in there, for then they say it already.
-        """
-        at = next((n for n, (frame, _) in enumerate(frames) if frame is self._frame), None)
-        if at is None or any(is_users(f.f_code.co_filename) for f, _ in frames[at + 1 :]):
-            return frames
-        return frames[: at + 1] + self._frames
-
-
-def is_asyncio_s_wait(frame: FrameType) -> bool:
-    """Whether it is what runs a loop of asyncio's until a future is done."""
-    return (
-        frame.f_code.co_name == "run_until_complete"
-        and frame.f_globals.get("__name__") == "asyncio.base_events"
-    )
-
-
-def awaited_in(frame: FrameType) -> Awaited:
-    """What is waited for in a frame that `is_asyncio_s_wait`."""
-    frames: Frames = []
-    # A future need not be a task, nor one of asyncio's: whatever the user has made of it.
-    with suppress(Exception):
-        frames = frames_of_awaiting(frame.f_locals["future"].get_coro())
-    return Awaited(frame, frames)
+        return _joined_by_task(frames, awaited_in(frames[-1][0] if frames else None))
 
 
 # -- the error
@@ -152,13 +106,15 @@ def late_at(delivery: Delivery, workers: Iterable[Ref[Any]] = ()) -> Outcome:
         workers: who might have served it, had they become free.
     """
     worker = delivery.worker
-    if worker is None:
-        return _not_served(workers, delivery.request_id)
-    if delivery.state >= State.RUNNING:
+    if worker is not None and delivery.state >= State.RUNNING:
         return _stood("it stood", _frames_of_worker(worker), delivery.request_id)
-    path, doing = worker.path, _doing(worker)
-    words = f"its worker had not begun: {path} was {doing}" if doing else "its worker had not begun"
-    return _stood(words, _frames_of_worker(worker), delivery.request_id, must=False)
+    there = [worker] if worker is not None else [each for each in workers if _lives(each)]
+    busy = next(((each, doing) for each in there if (doing := _doing(each))), None)
+    if busy is not None:
+        words = f"no worker became free for it: {busy[0].path} was {busy[1]}"
+        return _stood(words, _frames_of_worker(busy[0]), delivery.request_id, must=False)
+    words = "its handler had not begun" if there else "no worker became free for it"
+    return _outcome(words, [], delivery.request_id)
 
 
 def late_held(delivery: Delivery) -> Outcome:
@@ -185,15 +141,35 @@ def loop_is_held() -> bool:
     return any(is_users(name) and not name.startswith(beside) for name in names)
 
 
-def _not_served(workers: Iterable[Ref[Any]], request_id: str) -> Outcome:
-    there = [worker for worker in workers if worker.process().actor is not None]
-    if any(worker.alive and not _doing(worker) for worker in there):
-        return _outcome("it came too late for its handler to begin", [], request_id)
-    words = "no worker became free for it"
-    if not there:
-        return _outcome(words, [], request_id)
-    words = f"{words}: {there[0].path} was {_doing(there[0]) or 'about to end'}"
-    return _stood(words, _frames_of_worker(there[0]), request_id, must=False)
+def line_of_main_thread() -> str:
+    """The user's innermost line there, in words; okibi's if there is none."""
+    stack = traceback.extract_stack(sys._current_frames().get(threading.main_thread().ident or 0))
+    last = next((f for f in reversed(stack) if is_users(f.filename)), stack[-1])
+    return f'it stands in File "{last.filename}", line {last.lineno}, in {last.name}'
+
+
+def stacks(frame: FrameType | None = None) -> Iterator[str]:
+    """The lines of all threads' stacks, as faulthandler writes them; the main thread's last.
+
+    Args:
+        frame: where the main thread stands; None for where it is found.
+    """
+    main = threading.main_thread().ident or 0
+    frames = sys._current_frames()
+    stands = frame or frames.get(main)
+    for ident, each in frames.items():
+        if ident != main:
+            yield from _stack(f"Thread 0x{ident:016x}", each)
+            yield ""
+    name = "Current thread" if threading.get_ident() == main else "Thread"
+    yield from _stack(f"{name} 0x{main:016x}", stands)
+    yield ""
+
+
+def _stack(name: str, frame: FrameType | None) -> Iterator[str]:
+    yield f"{name} (most recent call first):"
+    for each, line in islice(traceback.walk_stack(frame), FRAMES):
+        yield f'  File "{each.f_code.co_filename}", line {line} in {each.f_code.co_name}'
 
 
 def _stood(words: str, frames: Frames, request_id: str, *, must: bool = True) -> Outcome:
@@ -233,29 +209,27 @@ def _waiting(frames: Frames) -> str:
     """Whose reply is waited for, if it is an actor's, and which line that one is at."""
     for frame, _ in reversed(frames):
         if is_users(frame.f_code.co_filename):
-            return ""
-        if frame.f_code.co_name != "call":
-            continue
-        known = frame.f_locals
-        if frame.f_code is _CALL:
-            process, request = known.get("process"), known.get("request")
-            return "" if process is None or request is None else _asked(process, request.method)
-        if isinstance(known.get("address"), Address):
-            # A Door's, or the asyncio loop's: another task waits in the place of this code.
-            with suppress(NoProcess, RuntimeError):
-                return _asked(known["address"].process(), known["method"].__name__)
+            break
+        if frame.f_code.co_name == "call":
+            # An address's own, or that of a Door or of asyncio's side.
+            known = frame.f_locals
+            address = known.get("address", known.get("self"))
+            if isinstance(address, Address):
+                with suppress(NoProcess, RuntimeError):
+                    process, method = address.process(), known["method"].__name__
+                    line = line_of(process.task)
+                    at = f" (it is at {line})" if line else ""
+                    return f", waiting for {process.path} to answer {method}{at}"
     return ""
-
-
-def _asked(process: Process, method: str) -> str:
-    line = line_of(process.task)
-    at = f" (it is at {line})" if line else ""
-    return f", waiting for {process.path} to answer {method}{at}"
 
 
 def _doing(worker: Ref[Any]) -> str:
     doing: str = getattr(worker.process().actor, "doing", "")
     return doing
+
+
+def _lives(worker: Ref[Any]) -> bool:
+    return worker.process().actor is not None
 
 
 # -- frames
@@ -264,7 +238,7 @@ def _doing(worker: Ref[Any]) -> str:
 def frames_of_error(error: BaseException, further: int = DEPTH) -> Frames:
     """The frames that an exception has come through, the outermost first.
 
-    One that was raised in the clean-up after another of its kind tells of that other: there the
+    A Cancelled that was raised in the clean-up after another one tells of that other: there the
     handler stood, and then it cleaned up. Of a group the first member counts.
 
     Args:
@@ -272,14 +246,12 @@ def frames_of_error(error: BaseException, further: int = DEPTH) -> Frames:
         further: how many such steps to go, for user code may have made a circle of them.
     """
     frames = list(traceback.walk_tb(error.__traceback__))
-    if isinstance(error, DeadlineExceeded) and error.awaited is not None:
-        frames = error.awaited(frames)
+    if isinstance(error, DeadlineExceeded):
+        frames = _joined_by_task(frames, error.awaited)
     inner: BaseException | None = None
-    # What the alarm has raised may be of a class that was made for the loop it was raised in.
-    kind = DeadlineExceeded if isinstance(error, DeadlineExceeded) else type(error)
     if isinstance(error, BaseExceptionGroup):
         inner = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-    elif isinstance(error.__context__, kind):
+    elif isinstance(error.__context__, type(error)):
         inner = error.__context__
     if inner is None or further == 0:
         return _followed(frames)
@@ -297,6 +269,26 @@ def frames_of_awaiting(coroutine: Any) -> Frames:
         inner = getattr(coroutine, "cr_await", None)
         coroutine = inner if inner is not None else getattr(coroutine, "gi_yieldfrom", None)
     return frames
+
+
+def awaited_in(frame: FrameType | None) -> Frames:
+    """The frames of the task that a loop of asyncio's is run for in a frame; none if code of the
+    user's runs there, which says it already, or the loop runs for something else than a task.
+    """
+    while frame is not None and not is_users(frame.f_code.co_filename):
+        if frame.f_code.co_name == "run_until_complete":
+            # A future need not be a task, nor one of asyncio's: whatever the user has made of it.
+            with suppress(Exception):
+                return frames_of_awaiting(frame.f_locals["future"].get_coro())
+        frame = frame.f_back
+    return []
+
+
+def _joined_by_task(frames: Frames, task: Frames) -> Frames:
+    """The frames of a thread, down to the user's, and those of the task that it waits for."""
+    while task and frames and not is_users(frames[-1][0].f_code.co_filename):
+        frames = frames[:-1]
+    return frames + task
 
 
 def _frames_of_worker(worker: Ref[Any]) -> Frames:

@@ -6,10 +6,10 @@ at its share of the margin before the deadline, as long as the delivery is unset
     1      the alarm: a plain `def` on the main thread is signalled, again and again unless what
            that has set off in it is at work, a `finally` or the end of a `with`
     1/2    the dispatcher is asked to settle what is late and abandon its worker (a shielded
-           handler, no idle worker, a worker still in `init`); lest it cannot, the main thread is
-           signalled again and again: an `async def` that holds the loop is ended too
-    1/4    the loop has not answered: claim the delivery, post the error on a socket of its own (not
-           of an answer that streams: its cut is the error), log all stacks, end the process
+           handler, no idle worker, a worker still in `init`)
+    1/4    the loop has not answered (an `async def` holds it, or a `def` that nothing ends): claim
+           the delivery, post the error on a socket of its own (not of an answer that streams: its
+           cut is the error), log all stacks, end the process
     1/8    C code holds the interpreter: the kernel's timer ends the process (room `kill_timer`)
 
 The first three are a thread's, which wakes a few times in the length of a time-out and looks at the
@@ -292,10 +292,9 @@ class Watchdog:
                 sys.setswitchinterval(interval)
             return
         self._expect(until_due)
-        margin = delivery.due - delivery.limit
         if self._alarm is not None and _means(self._alarm, delivery):
             self._rings = True
-            self._alarm.ring_in(until_limit, until_due - margin / 2)
+            self._alarm.ring_in(until_limit)
         if not delivery.unsettled:
             # Settled while it was set: that may have found nothing to take back.
             self._ring_not()
@@ -315,7 +314,7 @@ class Watchdog:
             now = monotonic()
             left = delivery.due + self._offset - now
             self._put_off(now)
-            (alarm.interrupt if left <= margin / 2 else alarm.send)()
+            alarm.send()
             if left <= margin / 2 and self._token is not None:
                 # Again and again: by the loop's clock the first may come too early.
                 asked = min(asked, now)

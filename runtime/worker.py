@@ -18,7 +18,6 @@ from actors.mailbox import LOOK
 from actors.start import START_TIMEOUT
 from actors.trio_internals import others_wait
 
-from .alarm import handles
 from .context import Context, check_context
 from .current import enter, leave_behind
 from .delivery import Delivery
@@ -30,6 +29,7 @@ from .failure import (
     handler_error,
     platform_error,
 )
+from .failure import calls_handler as handles
 from .handler import Instance, is_awaitable
 from .handover import wake
 from .lane import Lane

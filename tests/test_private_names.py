@@ -19,31 +19,22 @@ DOCUMENTED = {"_asdict", "_current_frames", "_exit", "_getframe", "_name_"}
 UNKNOWN_RELEASE = (
     "tests/actors/test_trio_internals.py: a release that has lost a private name is left alone"
 )
-CPYTHON = "tests/runtime/test_cpython_internals.py"
 # The name, and where it is done without. A new name needs a fall-back, a test, and a line.
 FALL_BACKS = {
     # trio's
     **dict.fromkeys(
         (
             "_abort_func", "_attempt_delivery_of_any_pending_cancel", "_cancel_called",
-            "_cancel_points", "_cancel_status", "_core", "_epoll", "_force_wakeup",
-            "_force_wakeup_fd", "_next_send_fn", "_registered_deadline", "_schedule_points",
-            "_traps", "_update_registrations",
+            "_cancel_points", "_cancel_status", "_core", "_epoll", "_next_send_fn",
+            "_registered_deadline", "_schedule_points", "_traps",
         ),
         UNKNOWN_RELEASE,
     ),
     "_threads": "tests/actors/test_trio_internals.py",
-    "_pending_excs": "tests/runtime/test_child.py",
     # asyncio's
-    "_callback": "of Python 3.11 alone, which does not change any more",
-    "_callbacks": "of Python 3.11 alone, which does not change any more",
-    "_default_executor": CPYTHON,
-    "_fut_waiter": CPYTHON,
-    "_run_forever_cleanup": CPYTHON,
-    "_set_running_loop": CPYTHON,
-    "_thread_id": "written only",
+    "_default_executor": "tests/runtime/aio/test_loop.py",
     # json's
-    "_one_shot": CPYTHON,
+    "_one_shot": "tests/runtime/test_encoder.py",
     # os.environ's
     "_data": "tests/runtime/test_trace_variable.py",
 }  # fmt: skip

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -201,15 +202,20 @@ async def test_a_plain_generator_runs_where_a_plain_def_does_all_of_it_in_one_th
     assert {told for _, told in steps} == {"id-1"}
 
 
-async def test_a_plain_generator_on_the_main_thread_is_ended_by_the_alarm_in_any_of_its_steps() -> (
-    None
-):
+@pytest.mark.parametrize("swallows", [False, True])
+async def test_a_plain_generator_on_the_main_thread_is_ended_by_the_alarm_in_any_of_its_steps(
+    swallows: bool,
+) -> None:
     alarm = Alarm()
 
     def handler(event: object, context: Context) -> Iterator[Item]:
         try:
             yield b"one"
-            alarm_rings()
+            if swallows:
+                with suppress(BaseException):
+                    alarm_rings()
+            else:
+                alarm_rings()
             yield b"two"
         finally:
             LOG.append("closed")

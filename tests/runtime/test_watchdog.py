@@ -422,25 +422,6 @@ async def test_a_stream_that_has_begun_is_not_answered_with_an_error_it_is_cut(
     assert (len(told), exits) == (reports, [1])
 
 
-@pytest.mark.parametrize(("left", "sent"), [(0.1, "send"), (0.04, "interrupt")])
-async def test_an_async_handler_is_signalled_only_from_half_of_the_margin_on(
-    left: float, sent: str, monkeypatch: pytest.MonkeyPatch, still: None
-) -> None:
-    made = delivery(due=trio.current_time() + left)
-    watchdog = watching(made)
-    told: list[str] = []
-
-    def settle(how: str) -> None:
-        told.append(how)
-        made.settle(Outcome(b"1"))
-
-    for how in ("send", "interrupt"):
-        monkeypatch.setattr(Alarm, how, lambda _, how=how: settle(how))
-    watchdog._end_delivery(made)
-
-    assert told == [sent]
-
-
 async def test_the_alarm_means_the_handler_that_runs_when_it_is_found_late(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

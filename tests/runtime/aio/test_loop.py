@@ -7,6 +7,7 @@ import threading
 import time
 from contextlib import suppress
 from contextvars import ContextVar
+from typing import Any
 
 import pytest
 import trio
@@ -401,3 +402,19 @@ def test_when_the_run_has_ended_the_error_says_so(monkeypatch: pytest.MonkeyPatc
     loop._loop.call_soon_threadsafe(loop._loop.stop)
     (ended,) = ends
     assert ended.wait(HANG)
+
+
+def test_a_loop_that_tells_of_no_threads_is_closed(caplog: pytest.LogCaptureFixture) -> None:
+    class Unknown:
+        closed = False
+
+        def shutdown_asyncgens(self) -> None: ...
+        def run_until_complete(self, _: object) -> None: ...
+        def close(self) -> None:
+            self.closed = True
+
+    unknown: Any = Unknown()
+    loop_room._close(unknown)
+
+    assert unknown.closed
+    assert caplog.records == []

@@ -46,18 +46,6 @@ async def asynchronous(event, context):
                     continue
         case "block":
             time.sleep(60)  # noqa: ASYNC251, it is what the test is about
-        case "keep the interpreter":
-            # The watchdog has seen the event by then, and has no turn any more.
-            await trio.sleep(0.4)
-            sys.setswitchinterval(100)
-            while True:
-                pass
-        case "stubborn":
-            while True:
-                try:
-                    time.sleep(1)  # noqa: ASYNC251
-                except BaseException:
-                    continue
         case "clean up":
             try:
                 await trio.sleep(60)
@@ -81,6 +69,10 @@ async def leave():
     sys.exit(4)
 
 
+def works(seconds):
+    time.sleep(seconds)
+
+
 def plain(event, context):
     match event.get("do") if isinstance(event, dict) else None:
         case "sleep":
@@ -99,6 +91,20 @@ def plain(event, context):
                     time.sleep(1)
                 except Exception:
                     continue
+        case "batch":
+            done = []
+            for seconds in (0, 60, 0):
+                try:
+                    works(seconds)
+                    done.append(seconds)
+                except BaseException:
+                    continue
+            return done
+        case "clean up":
+            try:
+                time.sleep(60)
+            finally:
+                time.sleep(61)
         case "gil":
             # Until the watchdog has seen the event, nothing outside the interpreter watches it.
             time.sleep(0.4)

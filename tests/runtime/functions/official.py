@@ -25,13 +25,11 @@ def signals(event, context):
 
 
 async def inner(event):
-    await asyncio.sleep(0)
+    await asyncio.sleep(60 if event.get("do") == "sleep" else 0)
     return {"asyncio": event}
 
 
 def loop(event, context):
-    if event.get("do") == "sleep":
-        asyncio.run(asyncio.sleep(60))
     return asyncio.run(inner(event))
 
 
