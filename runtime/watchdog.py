@@ -45,7 +45,6 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic, sleep
@@ -57,14 +56,13 @@ from actors.process import Process
 
 from .alarm import Alarm
 from .delivery import Delivery, State
-from .failure import is_users
 from .handover import wake
 from .kill_timer import LOOKS, SIGNAL, Deadline
 from .ledger import DISPATCHER, Ledger
 from .logs import write_raw
 from .report import report_invocation_error
-from .slow_import import SlowImport, began, stacks
-from .standing import late_held, loop_is_held
+from .slow_import import SlowImport
+from .standing import late_held, line_of_main_thread, loop_is_held, stacks
 from .unlisted_thread import start_unlisted_thread
 
 INIT_LIMIT = 9.0
@@ -119,8 +117,8 @@ class Watchdog:
 
     Args:
         address: of the Runtime API.
-        init_limit: seconds of the process's life after which it tells of a start; infinity where
-            the platform sets no limit.
+        init_limit: seconds from now after which it tells of a start; infinity where the platform
+            sets no limit.
     """
 
     _often = OFTEN
@@ -150,8 +148,7 @@ class Watchdog:
         self._runs.set()
         # Whether the alarm has been told to ring.
         self._rings = False
-        # Without a limit nobody need know when the process began.
-        self._tells_at = began(init_limit) + init_limit if init_limit < math.inf else math.inf
+        self._tells_at = monotonic() + init_limit
         self._look = Bell()
 
     def import_begins(self) -> None:
@@ -352,7 +349,7 @@ class Watchdog:
             os._exit(1)
 
     def _tell_start(self) -> None:
-        where = self._starting() or _line_of_main_thread()
+        where = self._starting() or line_of_main_thread()
         write_raw(f"init has taken {self.init_limit:g} s, of the ten that Lambda gives it: {where}")
 
     def _starting(self) -> str:
@@ -479,10 +476,3 @@ def _offset() -> float:
         before, now = monotonic(), trio.current_time()
         readings.append((monotonic() - before, before - now))
     return min(readings)[1]
-
-
-def _line_of_main_thread() -> str:
-    frame = sys._current_frames().get(threading.main_thread().ident or 0)
-    stack = traceback.extract_stack(frame)
-    last = next((f for f in reversed(stack) if is_users(f.filename)), stack[-1])
-    return f'it stands in File "{last.filename}", line {last.lineno}, in {last.name}'
