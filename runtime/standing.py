@@ -109,12 +109,13 @@ def late_at(delivery: Delivery, workers: Iterable[Ref[Any]] = ()) -> Outcome:
     if worker is not None and delivery.state >= State.RUNNING:
         return _stood("it stood", _frames_of_worker(worker), delivery.request_id)
     there = [worker] if worker is not None else [each for each in workers if _lives(each)]
-    busy = next(((each, doing) for each in there if (doing := _doing(each))), None)
-    if busy is not None:
-        words = f"no worker became free for it: {busy[0].path} was {busy[1]}"
-        return _stood(words, _frames_of_worker(busy[0]), delivery.request_id, must=False)
-    words = "its handler had not begun" if there else "no worker became free for it"
-    return _outcome(words, [], delivery.request_id)
+    if any(each.alive and not _doing(each) for each in there):
+        return _outcome("it came too late for its handler to begin", [], delivery.request_id)
+    words = "no worker became free for it"
+    if not there:
+        return _outcome(words, [], delivery.request_id)
+    words = f"{words}: {there[0].path} was {_doing(there[0]) or 'about to end'}"
+    return _stood(words, _frames_of_worker(there[0]), delivery.request_id, must=False)
 
 
 def late_held(delivery: Delivery) -> Outcome:

@@ -350,14 +350,14 @@ async def test_one_without_a_worker_says_so(nursery: trio.Nursery) -> None:
     assert told(late_at(delivery(), [busy]))[0].startswith(f"{words}: /w was at another event, in ")
 
 
-async def test_one_that_finds_an_idle_worker_had_not_begun(nursery: trio.Nursery) -> None:
+async def test_one_that_finds_an_idle_worker_has_come_too_late(nursery: trio.Nursery) -> None:
     class Idle(Actor):
         async def run(self) -> None:
             await self.receive()
 
     idle = await start(nursery, Idle)
 
-    assert told(late_at(delivery(), [idle])) == ("its handler had not begun", [])
+    assert told(late_at(delivery(), [idle])) == ("it came too late for its handler to begin", [])
 
 
 async def test_when_somebody_else_holds_the_loop_that_line_is_named(nursery: trio.Nursery) -> None:
