@@ -326,12 +326,3 @@ async def test_whoever_forks_on_trio_s_loop_the_parent_goes_on(do: str, answer: 
         for _ in range(2):
             assert await sandbox.do(do) == answer
         assert sandbox.function.starts == 1
-
-
-@pytest.mark.parametrize("lanes", [None, LANES])
-async def test_a_child_of_a_plain_def_ends_with_its_handler(lanes: int | None) -> None:
-    async with running("forking.plain", max_concurrency=lanes) as sandbox:
-        codes = {then: await sandbox.ask({"then": then}) for then in ENDS}
-
-        assert codes == ENDS
-        assert sandbox.function.starts == 1

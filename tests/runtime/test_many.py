@@ -142,19 +142,6 @@ async def test_a_child_that_is_forked_on_the_loop_ends_before_another_event_runs
         assert await sandbox.at_once(LANES) == [[sandbox.function.pid, 7, 0]] * LANES
 
 
-async def test_a_child_that_is_forked_on_the_loop_and_waits_there_takes_no_other_s_event() -> None:
-    async with many("many.leaves_a_child") as sandbox:
-        await sandbox.at_once(1, do="leave")
-        for _ in range(4):
-            assert await sandbox.at_once(LANES, timeout=20) == list(range(LANES))
-        await sandbox.at_once(1, do="end")
-
-
-async def test_a_child_that_is_forked_on_the_loop_may_wait_for_a_thread_of_its_own() -> None:
-    async with many("many.forks_and_waits_for_a_thread", lanes=1) as sandbox:
-        assert await sandbox.at_once(1, timeout=20) == [7]
-
-
 async def test_a_child_that_a_stream_s_thread_forks_ends_with_its_first_piece() -> None:
     async with many("odd.forks_in_a_stream") as sandbox:
         assert await sandbox.at_once(2, timeout=20) == [0, 0]

@@ -131,7 +131,6 @@ async def test_one_sandbox_streams_whatever_came_before() -> None:
     async with running("streams.yields") as sandbox:
         await an_error_before_the_first_piece_is_the_answer(sandbox)
         await an_http_answer_has_its_prelude(sandbox)
-        await one_that_holds_the_loop_ends_at_its_deadline(sandbox)
         await one_longer_than_lambda_takes_is_cut(sandbox)
         # It leaves a stream behind that is not at its end.
         await a_slow_reader_makes_the_handler_wait(sandbox)
@@ -157,14 +156,6 @@ async def an_http_answer_has_its_prelude(sandbox: Running) -> None:
         "cookies": ["a=b"],
     }
     assert body == lines(1, sandbox.pid)
-
-
-async def one_that_holds_the_loop_ends_at_its_deadline(sandbox: Running) -> None:
-    told = await stream(sandbox, timeout=1.0, do="busy")
-
-    assert told.body == b"one"
-    assert told.result.error_type == "Runtime.DeadlineExceeded"
-    assert (await stream(sandbox)).body.startswith(b"0 ")
 
 
 async def one_longer_than_lambda_takes_is_cut(sandbox: Running) -> None:

@@ -101,13 +101,6 @@ class Forks(Handler[dict]):
 function = Function(handler=Forks, children=[Child(Forker, name=FORKER)])
 
 
-def plain(event, context):
-    child = os.fork()
-    if child == 0:
-        return end(event["then"])
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
 async def on_asyncio(event, context):
     if event["do"] == "wait":
         await asyncio.sleep(0.01 * event["n"])

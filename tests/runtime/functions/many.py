@@ -141,27 +141,3 @@ async def forks(event, context):
         _, status = os.waitpid(child, 0)  # noqa: ASYNC222, nobody else is to run meanwhile
         gone.append(os.waitstatus_to_exitcode(status))
     return [OWN, gone[0], shared[0]]
-
-
-async def leaves_a_child(event, context):
-    if event.get("do") == "leave":
-        gone.append(os.fork())
-        if gone[0] == 0:
-            await trio.sleep(60)
-    if event.get("do") == "end":
-        os.kill(gone[0], 9)
-        os.waitpid(gone[0], 0)  # noqa: ASYNC222, it is dead
-    return event["n"]
-
-
-async def forks_and_waits_for_a_thread(event, context):
-    child = os.fork()
-    if child == 0:
-        sys.exit(await trio.to_thread.run_sync(lambda: 7))
-    until, ended = time.monotonic() + 15, (0, 0)
-    while not ended[0]:
-        await trio.sleep(0.01)
-        if time.monotonic() > until:
-            os.kill(child, 9)
-        ended = os.waitpid(child, os.WNOHANG)  # noqa: ASYNC222, it does not wait
-    return os.waitstatus_to_exitcode(ended[1])

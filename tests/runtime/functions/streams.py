@@ -17,10 +17,6 @@ async def yields(event, context):
     match event.get("do"):
         case "early":
             raise ValueError("early")
-        case "busy":
-            yield b"one"
-            while True:
-                pass
         case "http":
             yield Prelude(status_code=201, headers={"content-type": "text/plain"}, cookies=["a=b"])
         case "bytes":
