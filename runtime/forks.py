@@ -104,11 +104,15 @@ class _EndOfStep(Instrument):
         self._forked_in = forked_in
 
     def after_task_step(self, task: Task) -> None:
-        for delivery in self._deliveries:
-            outcome = delivery.outcome
-            if outcome is not None:
-                end_as_answered(outcome.body, outcome.error_type is not None)
-        end_on_loop(self._forked_in)
+        try:
+            for delivery in self._deliveries:
+                outcome = delivery.outcome
+                if outcome is not None:
+                    end_as_answered(outcome.body, outcome.error_type is not None)
+            end_on_loop(self._forked_in)
+        finally:
+            # trio would go on after what a stream of the user's raises.
+            os._exit(1)
 
 
 def _leave_epoll() -> None:

@@ -354,7 +354,7 @@ def test_left_it_gives_the_signal_back_and_sends_none(alarm: Alarm) -> None:
     assert signal.getsignal(SIGNAL) is signal.SIG_DFL
 
 
-def test_the_kernel_signals_a_handler_at_its_limit_when_no_other_thread_does(alarm: Alarm) -> None:
+def test_the_kernel_signals_a_handler_at_its_limit_without_a_thread(alarm: Alarm) -> None:
     def rings(event: object, context: object) -> None:
         alarm.ring_in(0.05)
         busy(event, context)
