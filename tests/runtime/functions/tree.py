@@ -67,8 +67,6 @@ class Greeter(Handler[Greeting]):
             case "shield":
                 with trio.CancelScope(shield=True):
                     await trio.sleep_forever()
-            case "block":
-                time.sleep(60)  # noqa: ASYNC251
             case "block the server":
                 await VISITS.call(Visits.block)
             case "wait for the server":
