@@ -315,7 +315,7 @@ async def test_a_child_that_comes_back_to_the_loop_ends_and_harms_no_event(
         ("task", 1),
         ("actor", 1),
         pytest.param(
-            "descriptor", [1, True], marks=pytest.mark.skipif(CONTEXT is None, reason="no epoll")
+            "descriptor", [1, False], marks=pytest.mark.skipif(CONTEXT is None, reason="no epoll")
         ),
         ("multiprocessing", 8),
         ("subprocess", 9),
