@@ -26,7 +26,7 @@ from . import trailers as trailers  # for the lane, so that no deadline waits fo
 from .context import Context
 from .delivery import Delivery
 from .failure import calls_handler, platform_error
-from .forks import end_child
+from .forked_child import end_child
 from .handler import Abandon, Handler, Instance, Plain, is_handler, takes_response
 from .lane import Lane
 from .marshal import Streams

@@ -30,7 +30,7 @@ import trio
 from trio.lowlevel import Abort, Task, current_task, reschedule, wait_task_rescheduled
 
 from .exchange import Call, exchange
-from .forks import end_child
+from .forked_child import end_child
 from .scheduling import wake_behind_the_loop, wake_on_time
 from .standing import InThread
 

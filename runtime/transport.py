@@ -9,7 +9,6 @@ have put a proxy's in its place (`socket.socket = socks.socksocket`).
 
 import errno
 import os
-import re
 import select
 from collections.abc import Awaitable
 from socket import (
@@ -22,15 +21,11 @@ from socket import (
     inet_pton,
     socket,
 )
-from typing import NoReturn, Protocol
+from typing import Protocol
 
 import trio
 from trio.lowlevel import notify_closing, wait_readable, wait_writable
 
-from .logs import flush
-
-# In the error's body: a number, or none at all.
-_EXITED = rb'"errorMessage": "(?:(-?\d+)|sys\.exit\(\))", "errorType": "SystemExit"'
 # The kernel's own limit is two minutes. Its second attempt, after a lost packet, comes at 1 s.
 CONNECT_LIMIT = 3.0
 
@@ -78,24 +73,20 @@ class Connect(Protocol):
 class SocketTransport:
     """A TCP connection to the Runtime API."""
 
-    __slots__ = ("_come", "_socket")
+    __slots__ = ("_come", "socket")
 
     def __init__(self, connected: socket) -> None:
-        self._socket = connected
+        self.socket = connected
         # Half a microsecond; to peek, which is refused by an exception, takes more than twice that.
         come = select.poll()
         come.register(connected, select.POLLIN)
         self._come = come.poll
 
-    def forked(self) -> "ForkedTransport":
-        """The same, in a child of this process."""
-        return ForkedTransport(self._socket)
-
     def receive(self, limit: int) -> bytes:
-        return self._socket.recv(limit)
+        return self.socket.recv(limit)
 
     def send(self, data: memoryview) -> int:
-        return self._socket.send(data)
+        return self.socket.send(data)
 
     def pending(self) -> bool:
         return bool(self._come(0))
@@ -103,54 +94,17 @@ class SocketTransport:
     # To be awaited; no `async def`, which would put one more frame on every event's way.
 
     def readable(self) -> Awaitable[None]:
-        return wait_readable(self._socket)  # noqa: ASYNC105, whoever calls this awaits it
+        return wait_readable(self.socket)  # noqa: ASYNC105, whoever calls this awaits it
 
     def writable(self) -> Awaitable[None]:
-        return wait_writable(self._socket)  # noqa: ASYNC105
+        return wait_writable(self.socket)  # noqa: ASYNC105
 
     def interrupt(self) -> None:
-        notify_closing(self._socket)
+        notify_closing(self.socket)
 
     def close(self) -> None:
         self.interrupt()
-        self._socket.close()
-
-
-class ForkedTransport(SocketTransport):
-    """What a forked child finds in its lane. The connection, and the answer, are its parent's.
-
-    A handler that forks may let the child return or raise; with the first byte of what would be
-    its answer the child is at its end. What it said to `sys.exit` is its exit code.
-    """
-
-    __slots__ = ()
-
-    # Whatever comes is its parent's: the child is not to look at it first, but to end.
-
-    def pending(self) -> bool:
-        return False
-
-    def receive(self, limit: int) -> bytes:
-        raise BlockingIOError
-
-    def readable(self) -> Awaitable[None]:
-        return trio.sleep_forever()  # noqa: ASYNC105
-
-    def send(self, data: memoryview) -> int:
-        said = bytes(data)
-        end_as_answered(said, b"/error HTTP/1.1\r\n" in said[:512])
-
-
-def end_as_answered(said: bytes, failed: bool) -> NoReturn:
-    """End a child with what would be its answer.
-
-    Args:
-        said: the answer's body is in it.
-        failed: whether it is an error.
-    """
-    flush()
-    exited = re.search(_EXITED, said)
-    os._exit(int(exited[1] or 0) & 255 if exited else int(failed))
+        self.socket.close()
 
 
 async def connect(host: str, port: int) -> Transport:

@@ -27,7 +27,7 @@ from actors import logs
 from actors.frames import Frames, running_from
 
 from ..failure import calls_handler
-from ..forks import end_child, end_on_loop, forked_in
+from ..forked_child import end_child, end_on_loop, forked_in
 from ..settings import threads_for
 from ..standing import Elsewhere, frames_of_awaiting, frames_of_error
 from ..unlisted_thread import start_unlisted_thread

@@ -14,8 +14,7 @@ import trio
 
 from actors.trio_internals import CONTEXT
 from runtime.failure import handler_error
-from runtime.forks import end_child
-from runtime.transport import ForkedTransport
+from runtime.forked_child import ForkedTransport, end_child
 from tests.runtime.sandbox import FUNCTIONS, ROOT, running, until_idle
 
 # Threads that trio keeps from an earlier test are no matter: Python 3.15 raises this as an error.

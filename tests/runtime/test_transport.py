@@ -1,6 +1,5 @@
 """A lane's socket: each step is done at once or refused, and only waiting awaits."""
 
-import os
 import socket
 from collections.abc import Iterator
 
@@ -9,7 +8,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from runtime import transport as room
-from runtime.transport import ForkedTransport, SocketTransport, connect
+from runtime.transport import SocketTransport, connect
 from tests.runtime.stage import another_socket
 
 
@@ -127,7 +126,7 @@ async def test_it_connects_without_delay_of_small_writes() -> None:
         accepted, _ = server.accept()
 
         assert isinstance(transport, SocketTransport)
-        assert transport._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert transport.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert transport.send(memoryview(b"hello")) == 5
         assert accepted.recv(10) == b"hello"
         accepted.close()
@@ -161,43 +160,3 @@ async def test_nobody_there_is_an_os_error() -> None:
         bound.bind(("127.0.0.1", 0))
         with pytest.raises(OSError, match="refused"):
             await connect("127.0.0.1", bound.getsockname()[1])
-
-
-@pytest.mark.parametrize(
-    ("path", "code"), [(b"invocation/id/response", 0), (b"invocation/id/error", 1)]
-)
-async def test_a_forked_child_ends_with_what_would_be_its_answer(
-    path: bytes,
-    code: int,
-    pair: tuple[SocketTransport, socket.socket],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    transport, there = pair
-    codes = list[int]()
-    monkeypatch.setattr(os, "_exit", codes.append)
-
-    forked = transport.forked()
-    assert isinstance(forked, ForkedTransport)
-    forked.send(memoryview(b"POST /2018-06-01/runtime/%s HTTP/1.1\r\n\r\n" % path))
-
-    assert codes == [code]
-    there.setblocking(False)
-    with pytest.raises(BlockingIOError):
-        there.recv(1)
-
-
-async def test_what_comes_is_the_parent_s_to_read_and_no_child_s(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        forked = SocketTransport(ours).forked()
-        theirs.send(b"an event")
-
-        assert not forked.pending()
-        with trio.move_on_after(60) as waits:
-            await forked.readable()
-        assert waits.cancelled_caught
-        with pytest.raises(BlockingIOError):
-            forked.receive(100)
-        assert ours.recv(100) == b"an event"
