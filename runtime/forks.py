@@ -70,7 +70,7 @@ class Forks:
             for lane in self._lanes:
                 lane.outbox.clear()
                 if isinstance(lane.transport, SocketTransport):
-                    lane.transport = ForkedTransport(lane.transport.socket)
+                    lane.transport = ForkedTransport(lane.transport.connected)
             if threading.get_ident() == self._loop and trio.lowlevel.in_trio_task():
                 _leave_epoll()
                 deliveries = [lane.delivery for lane in self._lanes]

@@ -73,20 +73,20 @@ class Connect(Protocol):
 class SocketTransport:
     """A TCP connection to the Runtime API."""
 
-    __slots__ = ("_come", "socket")
+    __slots__ = ("_come", "connected")
 
     def __init__(self, connected: socket) -> None:
-        self.socket = connected
+        self.connected = connected
         # Half a microsecond; to peek, which is refused by an exception, takes more than twice that.
         come = select.poll()
         come.register(connected, select.POLLIN)
         self._come = come.poll
 
     def receive(self, limit: int) -> bytes:
-        return self.socket.recv(limit)
+        return self.connected.recv(limit)
 
     def send(self, data: memoryview) -> int:
-        return self.socket.send(data)
+        return self.connected.send(data)
 
     def pending(self) -> bool:
         return bool(self._come(0))
@@ -94,17 +94,17 @@ class SocketTransport:
     # To be awaited; no `async def`, which would put one more frame on every event's way.
 
     def readable(self) -> Awaitable[None]:
-        return wait_readable(self.socket)  # noqa: ASYNC105, whoever calls this awaits it
+        return wait_readable(self.connected)  # noqa: ASYNC105, whoever calls this awaits it
 
     def writable(self) -> Awaitable[None]:
-        return wait_writable(self.socket)  # noqa: ASYNC105
+        return wait_writable(self.connected)  # noqa: ASYNC105
 
     def interrupt(self) -> None:
-        notify_closing(self.socket)
+        notify_closing(self.connected)
 
     def close(self) -> None:
         self.interrupt()
-        self.socket.close()
+        self.connected.close()
 
 
 async def connect(host: str, port: int) -> Transport:

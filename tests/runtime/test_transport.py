@@ -126,7 +126,7 @@ async def test_it_connects_without_delay_of_small_writes() -> None:
         accepted, _ = server.accept()
 
         assert isinstance(transport, SocketTransport)
-        assert transport.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert transport.connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert transport.send(memoryview(b"hello")) == 5
         assert accepted.recv(10) == b"hello"
         accepted.close()
