@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from contextvars import Context, ContextVar, copy_context
 from types import MappingProxyType
 
-from trio.lowlevel import current_task
+from trio.lowlevel import cancel_shielded_checkpoint, current_task
 
 from .trace_variable import set_trace
 from .wire import TENANT, TRACE, text_of
@@ -62,27 +62,25 @@ def leave() -> None:
     _last = NOBODY
 
 
-def leave_behind(before: Context) -> bool:
-    """Have the running task go on as it was, from its next step on, in another context: a token
-    that was taken before is of no use there.
+async def leave_behind(before: Context) -> None:
+    """Have the running task go on as it was, in another context: a token that was taken before is
+    of no use there.
 
     Rejected: a context for each event, which trio would have to be given before the handler's first
     step: a pass of its loop more.
 
     Args:
         before: a copy of its context, from when nothing had been set.
-
-    Returns:
-        Whether anything has been set since.
     """
     try:
         if before == copy_context():
-            return False
+            return
     except Exception:
         # What was set is a value of the user's, whose `__eq__` has raised: so it was set.
         pass
     current_task().context = before
-    return True
+    # What is to be without it is the next step.
+    await cancel_shielded_checkpoint()
 
 
 def invocation() -> Invocation:

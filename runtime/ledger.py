@@ -128,9 +128,9 @@ class Ledger:
         if len(self.lanes) > 1 and self._starts > STARTS_LIMIT * len(self.lanes):
             self.fail(f"workers have started {self._starts} times, and none has become ready")
 
-    def worker_not_ready(self, worker: Ref[Any]) -> None:
-        """Take a worker out whose instance is gone."""
-        self.ready.pop(worker, None)
+    def worker_not_ready(self, worker: Ref[Any]) -> bool:
+        """Take a worker out whose instance is gone. Whether it was there, and had no event yet."""
+        return worker in self.ready and self.ready.pop(worker) is None
 
     def worker_idle(self, worker: Ref[Any]) -> None:
         """Note one that has answered; have the dispatcher look, if a delivery may wait for it."""

@@ -7,6 +7,7 @@ import inspect
 import math
 import random
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from runtime.alarm import Alarm
 from runtime.context import Context
 from runtime.delivery import State
 from runtime.handler import Awaited, Plain
-from runtime.scopes import move_deadline
+from runtime.scopes import EventScope
 from tests.runtime.player import LOG, answer, bench, fresh
 
 UNRAISABLE = "ignore::pytest.PytestUnraisableExceptionWarning"
@@ -36,22 +37,6 @@ async def test_a_deadline_that_passes_while_no_event_is_there_ends_nothing(
 
     assert await stage.tell("echo", due=trio.current_time() + 1.0) == 1
     assert LOG == ["init 1"]
-
-
-async def test_an_event_that_comes_as_the_deadline_of_the_last_one_passes_has_all_its_time(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    stage = await bench(nursery)
-    await stage.tell("echo", due=trio.current_time() + 1.0)
-    # In one step: the message is on its way to the worker, and its scope rings.
-    autojump_clock.jump(5)
-    made = await stage.give(b'{"do": "sleep"}', due=trio.current_time() + 1.0)
-    assert made.state is State.RUNNING
-    await trio.sleep(0.85)
-    assert made.state is State.RUNNING
-    await trio.sleep(0.1)
-
-    assert answer(made)["errorType"] == "Runtime.DeadlineExceeded"
 
 
 def left_open(how: str, kept: list[object]) -> Callable[[Any, Context], Any]:
@@ -96,60 +81,67 @@ async def test_what_a_handler_leaves_open_is_its_own_event_s_error_and_no_other_
         await stage.worker.wait()
 
 
-Move = Callable[[trio.CancelScope, float], None]
+def told_by_trio(began: float) -> list[float]:
+    """When trio will cancel the running task, and when any: in seconds since `began`."""
+    rings_in = trio.lowlevel.current_statistics().seconds_to_next_deadline
+    times = trio.current_effective_deadline(), trio.current_time() + rings_in
+    return [round(when - began, 6) for when in times]
 
 
-def by_trio(scope: trio.CancelScope, deadline: float) -> None:
-    scope.deadline = deadline
-
-
-async def history(move: Move, seed: int, clock: MockClock) -> list[object]:
-    """What trio tells of two scopes whose deadlines move to and fro, until one has rung."""
-    chance, began, seen = random.Random(seed), trio.current_time(), list[object]()
-    with trio.CancelScope() as outer, trio.CancelScope() as inner:
-        # So many that trio drops those that are out of date: it counts them then.
-        for _ in range(2500):
-            ahead = chance.choice((50.0, 100.0, 100.0, math.inf))
-            move(chance.choice((outer, inner)), trio.current_time() + ahead)
+async def history(blocks: Callable[[float], Any], clock: MockClock) -> list[object]:
+    """What trio tells of blocks with a deadline each, inside of them and between them."""
+    chance, began, seen = random.Random(1), trio.current_time(), list[object]()
+    # So many that trio drops those that are out of date: it counts them then.
+    for _ in range(2500):
+        deadline = trio.current_time() + chance.choice((50.0, 100.0, 100.0, math.inf))
+        with blocks(deadline):
             clock.jump(chance.choice((0.0, 0.01)))
             await trio.lowlevel.checkpoint()
-            times = [outer.deadline, inner.deadline, trio.current_effective_deadline()]
-            rings_in = trio.lowlevel.current_statistics().seconds_to_next_deadline
-            seen.append([round(when - began, 6) for when in times] + [round(rings_in, 6)])
-        first, second = (outer, inner) if seed % 2 else (inner, outer)
-        move(first, trio.current_time() + 1)
-        move(second, trio.current_time() + 2)
-        clock.jump(0.9)
+            seen.append(told_by_trio(began))
+        seen.append(told_by_trio(began))
         await trio.lowlevel.checkpoint()
-        seen.append("not yet")
-        clock.jump(0.2)
-        with pytest.raises(trio.Cancelled):
-            await trio.lowlevel.checkpoint()
-        # One that has rung has rung.
-        move(first, trio.current_time() + 0.1)
-        seen.append(round(trio.lowlevel.current_statistics().seconds_to_next_deadline, 6))
-        if trio_internals.CONTEXT is not None:
-            seen.append(trio_internals.CONTEXT.runner.deadlines._active)
-        await trio.lowlevel.checkpoint()
-    return [*seen, outer.cancelled_caught, inner.cancelled_caught]
+    return seen
 
 
-@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("read", [True, False])
-async def test_a_deadline_that_is_moved_is_to_trio_as_one_that_is_set(
-    read: bool, seed: int, mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+async def test_blocks_of_one_scope_are_to_trio_as_scopes_of_their_own(
+    read: bool, mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not read:
         monkeypatch.setattr("actors.trio_internals.CONTEXT", None)
-    expected = await history(by_trio, seed, mock_clock)
+    expected = await history(lambda deadline: trio.CancelScope(deadline=deadline), mock_clock)
 
-    assert await history(move_deadline, seed, mock_clock) == expected
-    assert expected[-2:] == [bool(seed % 2), not seed % 2]
+    async with EventScope() as scope:
+        assert await history(scope.until, mock_clock) == expected
+
+
+@pytest.mark.parametrize("read", [True, False])
+async def test_only_a_block_that_its_own_deadline_ends_has_rung(
+    read: bool, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not read:
+        monkeypatch.setattr("actors.trio_internals.CONTEXT", None)
+    rang = list[bool]()
+    with trio.CancelScope() as outer:
+        async with EventScope() as scope:
+            for seconds in (9, 1, 9, 9):
+                with suppress(trio.Cancelled), scope.until(trio.current_time() + 5):
+                    await trio.sleep(seconds)
+                rang.append(scope.rang)
+            with suppress(ValueError), scope.until(trio.current_time() + 5):
+                raise ValueError
+            rang.append(scope.rang)
+            outer.cancel()
+            with scope.until(trio.current_time() - 5):
+                await trio.sleep_forever()
+
+    assert [*rang, scope.rang] == [True, False, True, True, False, False]
+    assert outer.cancelled_caught
 
 
 @pytest.mark.skipif(trio_internals.CONTEXT is None, reason="nothing of this release is used")
 def test_how_trio_moves_a_deadline_is_what_has_been_read() -> None:
-    """If this fails, see what has changed in it, and whether `move_deadline` is to do the same."""
+    """If this fails, see what has changed in it, and whether `EventScope` is to do the same."""
     core: Any = trio._core
     scope, deadlines = trio.CancelScope, core._run.Deadlines
     parts = (scope._might_change_registered_deadline, deadlines.add, deadlines.remove)

@@ -9,7 +9,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors import Ref
 from runtime.context import Context
-from runtime.worker import PAUSES, Worker
+from runtime.instance_slot import PAUSES
+from runtime.worker import Worker
 from tests.runtime.player import LOG, Bench, Event, Player, answer, bench, fresh
 from tests.runtime.stage import delivery
 

@@ -1,7 +1,6 @@
 """Handler classes on the asyncio loop: what is said of their hooks."""
 
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import trio
@@ -10,8 +9,8 @@ from actors import SHUTDOWN
 from runtime import Handler
 from runtime.aio.handlers import OnAsyncio
 from runtime.aio.loop import AsyncioLoop
+from runtime.instance_slot import InstanceSlot
 from runtime.streamed import Streamed
-from runtime.worker import Worker
 
 HOOKS = ["init", "terminate", "before_snapshot", "after_restore"]
 SNAPSHOT = HOOKS[2:]
@@ -50,7 +49,8 @@ async def test_a_hook_on_the_loop_that_gives_nothing_to_await_is_named(
 @pytest.mark.parametrize("name", SNAPSHOT)
 @pytest.mark.parametrize("wrap", [lambda inner: inner, lambda inner: Streamed(inner, inner.handle)])
 async def test_so_is_a_hook_around_a_snapshot_without_the_loop(name: str, wrap: Any) -> None:
-    worker = cast("Worker", SimpleNamespace(_instance=wrap(Forgotten())))
+    slot = InstanceSlot(Forgotten)
+    slot.instance = wrap(Forgotten())
 
     with pytest.raises(TypeError, match=f"Forgotten.{name} is no `async def`"):
-        await Worker._hook(worker, name)
+        await slot.call_hook(name)
