@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 import trio
+from actors.loop import others_wait
 
 from actors import Actor, Down, Ref, logs
 from actors.actor import receiver_of
 
 from .delivery import Delivery, State
 from .failure import platform_error
-from .handover import hand_off
+from .handover import tell
 from .lane import Lane
 from .ledger import HANGS, Ledger
 from .logs import log_error
@@ -18,8 +19,6 @@ from .outcome import Outcome
 from .standing import late_at
 
 logger = logs.logger("okibi")
-
-Tell = Callable[[Ref[Any], tuple[Lane, Delivery]], None]
 
 
 class Entry(NamedTuple):
@@ -86,19 +85,14 @@ def plan(entries: Sequence[Entry], idle: Sequence[Ref[Any]]) -> list[Action]:
 
 
 class Dispatcher(Actor):
-    """Performs the plan whenever it is woken: by a worker, an end, the watchdog, or a delivery that
-    came while it was at something.
+    """Performs the plan whenever it is woken: by a worker, an end, or the watchdog. A delivery that
+    has come it gives out without a look at the others, if a worker is idle.
 
-    What that wake-up says does not matter, only that it came: the ledgers are the truth. It starts
-    by looking at them, with the code that it runs for a message. Nearly always it waits when a
-    delivery comes: then the poller gives it a turn, of that delivery alone, and within that turn
-    the worker goes on (`actors.trio_internals`).
-
-    It holds nothing. What is in flight stands in the lanes, one delivery each: no more than
-    `AWS_LAMBDA_MAX_CONCURRENCY`, since a lane asks for the next event only with, or after, the
-    answer to the last. Of the ledger's wake-ups one waits at most, for another says no more; of
-    the watchdog's, one for each event that is late while nothing else runs. A worker is told of
-    one delivery at a time.
+    It holds nothing, and starts by looking at the ledgers. What is in flight stands in the lanes,
+    one delivery each: no more than `AWS_LAMBDA_MAX_CONCURRENCY`, since a lane asks for the next
+    event only with, or after, the answer to the last. So little mail waits: one wake-up of the
+    ledger's, for another says no more, one of each lane, and one of the watchdog's for each event
+    that is late while nothing else runs. A worker is told of one delivery at a time.
     """
 
     __slots__ = ("_watched", "ledger")
@@ -110,10 +104,10 @@ class Dispatcher(Actor):
     async def run(self) -> None:
         self.ledger.dispatcher = self.ref
         receive = receiver_of(self, self._turn)
-        message = None
+        self._turn(None)
         while True:
-            self._turn(message)
-            message = await receive()
+            # No name for the message: it would keep a delivery until the next one comes.
+            self._turn(await receive())
 
     def _turn(self, message: object) -> bool:
         if isinstance(message, tuple):
@@ -130,17 +124,20 @@ class Dispatcher(Actor):
         return True
 
     def _give_out(self, lane: Lane, delivery: Delivery) -> None:
-        """Give out what has just come, if a worker is idle: what the plan would say of this lane.
-        Its handler begins in here (`actors.trio_internals`), so nothing may follow.
+        """Give out what has come, if a worker is idle: what the plan would say of this lane. Its
+        handler may begin in here, so nothing may follow.
 
         Without a look at the others, since to look at sixty would take longer than all else here:
         of what is late the watchdog tells, of a worker that ends itself and its Down.
         """
-        worker = None if delivery.is_overdue(trio.current_time()) else self._last_idle()
+        waits = delivery.state is State.RECEIVED and not delivery.is_overdue(trio.current_time())
+        worker = self._last_idle() if waits else None
         if worker is None:
             self._look()
         else:
-            self._assign(lane, delivery, worker, hand_off)
+            # What was woken before the event came, by a thaw or by the last one's handler, is not
+            # to fall behind it.
+            self._assign(lane, delivery, worker, now=not others_wait())
 
     def _watch_workers(self) -> None:
         for worker in self.ledger.ready:
@@ -216,11 +213,11 @@ class Dispatcher(Actor):
                     self._abandon(delivery.worker)
 
     def _assign(
-        self, lane: Lane, delivery: Delivery, worker: Ref[Any], tell: Tell = Ref[Any].send_nowait
+        self, lane: Lane, delivery: Delivery, worker: Ref[Any], *, now: bool = False
     ) -> None:
         if delivery.assign(worker):
             self.ledger.ready[worker] = delivery
-            tell(worker, (lane, delivery))
+            tell(worker, (lane, delivery), now=now)
 
     def _abandon(self, worker: Ref[Any]) -> None:
         logger.error("%s is abandoned: it did not end in time", worker.path)

@@ -1,37 +1,37 @@
-"""How an actor is told that something waits for it: a message, or its step here and now."""
+"""How poller, dispatcher, worker and responder pass an event on.
+
+One rule: the ledger is the truth, mail is a wake-up. A message says that there is something to look
+at, and may say where. Who starts looks first, so a message to an actor that has ended is no loss.
+
+One fast path: an actor that waits for mail can act inside the step of who tells it (`now`), so that
+an event passes all four in one pass of trio's loop. Dispatcher and responder never wait over a
+message, so their turn is taken (`actors.turns`); a worker's task is stepped (`actors.handoff`). The
+sender must have done all else that its own step has to do, and must not stand on a user's stack.
+"""
 
 from typing import Any
 
-from actors import Actor, ActorExited, Address, MailboxFull
-from actors.trio_internals import others_wait
+from actors import ActorExited, Address, MailboxFull
 
 
-def give_turn(address: Address[Actor], message: object) -> bool:
-    """Have an actor handle a message here and now (`actors.trio_internals`).
+def tell(address: Address[Any], message: object = None, *, now: bool = False) -> bool:
+    """Tell an actor that something waits for it.
 
-    False if it has to be woken.
+    Args:
+        address: the actor.
+        message: where to look; None for everywhere.
+        now: whether it may act before this returns.
+
+    Returns:
+        Whether it has acted; else it will, when it reads its mail or when its successor starts.
     """
     try:
-        return address.process().mailbox.take_turn(message)
-    except ActorExited:
-        return False
-
-
-def hand_off(address: Address[Any], message: object) -> None:
-    """Have an actor go on with a message here and now (`actors.trio_internals`), or when it comes
-    to it; that also where others are to have their step: what was woken before the event came, by a
-    thaw or by the last one's handler, is not to fall behind it.
-
-    Raises:
-        ActorExited, MailboxFull: as `send_nowait`.
-    """
-    if others_wait() or not address.process().mailbox.step_reader(message):
+        if now:
+            mailbox = address.process().mailbox
+            if mailbox.take_turn(message) or mailbox.step_reader(message):
+                return True
         address.send_nowait(message)
-
-
-def wake(address: Address[Actor]) -> None:
-    """Send a wake-up. Nobody there, or no room, is no loss: who starts, or has mail, will look."""
-    try:
-        address.send_nowait(None)
     except (ActorExited, MailboxFull):
-        return
+        # Its successor looks; and who has so much mail will.
+        pass
+    return False

@@ -10,7 +10,7 @@ from actors import Actor, Address, Name, Ref, logs
 from actors.brief import class_name
 
 from .delivery import Delivery
-from .handover import give_turn, wake
+from .handover import tell
 from .lane import Lane
 
 logger = logs.logger("okibi")
@@ -83,15 +83,14 @@ class Ledger:
         self._abandoned_workers = list[tuple[Ref[Any], float]]()
 
     def received(self, lane: Lane, delivery: Delivery) -> None:
-        """A delivery is in its lane: hold its deadline, have it given out. Its handler may have
+        """A delivery is in its lane: hold its deadline, have it given out now. Its handler may have
         begun when this returns, and ended.
         """
         self.watch.arm(delivery)
         if self.looks is not None:
             # Before anybody else hears of the event: who has to drop a connection does so in time.
             self.looks(True)
-        if not give_turn(self.dispatcher, (lane, delivery)):
-            self.wake_dispatcher()
+        tell(self.dispatcher, (lane, delivery), now=True)
 
     def settled(self, lane: Lane, *, at_once: bool = False) -> None:
         """A delivery has its answer: have it sent.
@@ -102,8 +101,7 @@ class Ledger:
         self.watch.settled()
         if self.looks is not None:
             self.looks(self.in_flight())
-        if not (at_once and give_turn(lane.writer, None)):
-            wake(lane.writer)
+        tell(lane.writer, now=at_once)
 
     def in_flight(self) -> bool:
         """Whether an event waits for its answer."""
@@ -145,7 +143,7 @@ class Ledger:
         """
         if not self.woken:
             self.woken = True
-            wake(self.dispatcher)
+            tell(self.dispatcher)
 
     def abandon(self, what: str, goes_on: Callable[[], bool]) -> None:
         """Count something that goes on past its deadline and cannot be ended.

@@ -9,7 +9,7 @@ from trio.lowlevel import checkpoint
 from actors import Actor, logs
 
 from .busy_wait import BusyWait
-from .handover import wake
+from .handover import tell
 from .lane import Lane
 from .ledger import Ledger
 from .loss import Loss, Owed
@@ -62,7 +62,7 @@ class Poller(Actor):
             if lane.refused:
                 # A refusal can last as long as an invocation: ask again, but do not spin.
                 await trio.sleep(min(0.05 * 2 ** min(lane.refused, 7), 5.0))
-            wake(lane.writer)
+            tell(lane.writer)
             await self._read_until_idle()
 
     async def _connect(self) -> None:

@@ -37,7 +37,7 @@ from actors.brief import misplaced
 from actors.signatures import bind
 
 from .delivery import Delivery, State
-from .handover import give_turn, wake
+from .handover import tell
 from .lane import Lane
 from .marshal import exactly
 from .outcome import Outcome
@@ -160,8 +160,7 @@ class Response:
     def _sent(self, stream: Stream) -> bool:
         """Have what was put sent; whether it is, or what waits for the connection is little."""
         # While it does, the responder waits, too, and mail would only fill its mailbox.
-        if not (stream.blocked or (self.at_once and give_turn(self._lane.writer, None))):
-            wake(self._lane.writer)
+        if not (stream.blocked or tell(self._lane.writer, now=self.at_once)):
             return False
         return self._lane.unwritten <= (ROOM if stream.blocked else 0)
 

@@ -56,7 +56,7 @@ from actors.process import Process
 
 from .alarm import Alarm
 from .delivery import Delivery, State
-from .handover import wake
+from .handover import tell
 from .kill_timer import LOOKS, SIGNAL, Deadline
 from .ledger import DISPATCHER, Ledger
 from .logs import write_raw
@@ -331,7 +331,7 @@ class Watchdog:
 
     def _ask(self, token: trio.lowlevel.TrioToken) -> None:
         try:
-            token.run_sync_soon(wake, DISPATCHER)
+            token.run_sync_soon(tell, DISPATCHER)
         except trio.RunFinishedError:
             self._closed = True
 

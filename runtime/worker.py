@@ -28,7 +28,7 @@ from .failure import (
 )
 from .failure import calls_handler as handles
 from .handler import Instance, is_awaitable
-from .handover import wake
+from .handover import tell
 from .instance_slot import InstanceSlot
 from .lane import Lane
 from .ledger import Ledger
@@ -266,7 +266,7 @@ class Worker(Actor):
             except BaseException as torn:
                 if not self.ledger.torn("as an answer was given", torn):
                     # It may be there, and nobody have been told.
-                    wake(lane.writer)
+                    tell(lane.writer)
                 raise
 
 

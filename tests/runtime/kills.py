@@ -30,7 +30,7 @@ from actors.process import Phase, Process
 from runtime.context import Context
 from runtime.delivery import Delivery
 from runtime.extension import NAME, Registration
-from runtime.handover import wake
+from runtime.handover import tell
 from runtime.ledger import DISPATCHER
 from runtime.local.connection import Connection
 from runtime.local.exchange import Exchange
@@ -121,7 +121,7 @@ class Busy(World):
         """What the watchdog does about a delivery that is late, as far as it needs no thread."""
         await trio.sleep_until((delivery.limit + delivery.due) / 2)
         if delivery.unsettled:
-            wake(DISPATCHER)
+            tell(DISPATCHER)
         await trio.sleep_until(delivery.due - (delivery.due - delivery.limit) / 4)
         if delivery.unsettled:
             self.failures.append("the watchdog would end the process")

@@ -17,7 +17,7 @@ from runtime.dispatcher import (
     plan,
 )
 from runtime.failure import LATE
-from runtime.handover import wake
+from runtime.handover import tell
 from runtime.lane import Lane
 from runtime.ledger import DISPATCHER, HANGS, NO_WORKER, Ledger
 from runtime.outcome import Outcome
@@ -47,7 +47,7 @@ class World:
         await wait_all_tasks_blocked()
 
     async def wake(self) -> None:
-        wake(DISPATCHER)
+        tell(DISPATCHER)
         await wait_all_tasks_blocked()
 
     @property
@@ -391,6 +391,7 @@ async def test_a_wake_up_that_finds_no_dispatcher_is_no_loss(world: World) -> No
     await wait_all_tasks_blocked()
     place = world.place(delivery())
     world.ledger.received(*place)
+    world.ledger.wake_dispatcher()
     assert world.ledger.woken
 
     await world.dispatcher()
@@ -400,6 +401,19 @@ async def test_a_wake_up_that_finds_no_dispatcher_is_no_loss(world: World) -> No
     await wait_all_tasks_blocked()
 
     assert second.state is State.SETTLED
+
+
+async def test_an_event_that_comes_while_it_is_woken_is_given_out_once(world: World) -> None:
+    inboxes = [await world.inbox() for _ in range(2)]
+    await world.dispatcher()
+    # Woken, it does not wait when the events come: its look gives them out, and their mail is late.
+    world.ledger.wake_dispatcher()
+    places = [world.place(delivery(), n) for n in range(2)]
+    for place in places:
+        world.ledger.received(*place)
+    await wait_all_tasks_blocked()
+
+    assert [inbox.mail for inbox in inboxes] == [[place] for place in places]
 
 
 async def test_a_worker_s_end_takes_no_wake_up_away(world: World) -> None:

@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from actors import Actor, Name
-from runtime.handover import wake
+from runtime.handover import tell
 from runtime.lane import Lane
 from runtime.ledger import ABANDON_LIMIT, HANGS, STARTS_LIMIT, Ledger
 from tests.runtime.lanes import Wire
@@ -211,4 +211,4 @@ def test_a_single_lane_s_starts_are_its_supervisor_s_to_count() -> None:
 
 
 async def test_a_wake_up_for_nobody_is_no_error() -> None:
-    wake(Name("nobody", Actor))
+    tell(Name("nobody", Actor))

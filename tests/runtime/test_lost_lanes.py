@@ -24,7 +24,7 @@ from runtime.context import Context
 from runtime.delivery import State
 from runtime.function import Function
 from runtime.handler import Handler
-from runtime.handover import wake
+from runtime.handover import tell
 from runtime.lane import Lane
 from runtime.ledger import DISPATCHER, Ledger
 from runtime.poller import Poller
@@ -266,7 +266,7 @@ async def test_a_stream_that_was_cut_and_goes_on_is_held_to_its_deadline_and_its
 
         # Half of the margin before the deadline, as the watchdog does.
         await trio.sleep(0.96)
-        wake(DISPATCHER)
+        tell(DISPATCHER)
         await trio.sleep(1)
 
         assert made.outcome is not None

@@ -15,7 +15,7 @@ from runtime.context import Context
 from runtime.delivery import Delivery, State
 from runtime.dispatcher import Dispatcher
 from runtime.handler import Awaited, event_type
-from runtime.handover import give_turn
+from runtime.handover import tell
 from runtime.lane import ANSWER_LIMIT, Lane
 from runtime.ledger import ABANDON_LIMIT, DISPATCHER
 from runtime.marshal import decoder_for
@@ -220,7 +220,7 @@ async def test_what_the_dispatcher_answers_goes_out_when_all_is_done_about_it(
         assert stage.delivery.begin(worker)
         stage.wire.taken()
         await trio.sleep(0.96)
-        assert give_turn(stage.ledger.dispatcher, None)
+        assert tell(stage.ledger.dispatcher, now=True)
 
         assert stage.failures
         await wait_all_tasks_blocked()
