@@ -1,5 +1,10 @@
 """How poller, dispatcher, worker and responder pass an event on.
 
+    poller        reads the event into its lane        RECEIVED, tells the dispatcher
+    dispatcher    gives it to an idle worker           ASSIGNED, tells the worker
+    worker        runs the handler                     RUNNING, then SETTLED, tells the responder
+    responder     writes the answer and the next GET   STAGED; the poller reads its status: ACKED
+
 One rule: the ledger is the truth, mail is a wake-up. A message says that there is something to look
 at, and may say where. Who starts looks first, so a message to an actor that has ended is no loss.
 

@@ -178,7 +178,7 @@ class Worker(Actor):
                     continue
                 self._running = message
                 enter(delivery.request_id, delivery.headers)
-                outcome, trusted = await self._handle(instance, delivery, scope)
+                outcome, trusted = await self._handle(instance, lane, delivery, scope)
                 replaced = not trusted and self.stateful
                 if replaced:
                     # Before the answer goes out: the next event must not be given to this instance.
@@ -192,7 +192,7 @@ class Worker(Actor):
 
     @handles
     async def _handle(
-        self, instance: Instance, delivery: Delivery, scope: EventScope
+        self, instance: Instance, lane: Lane, delivery: Delivery, scope: EventScope
     ) -> tuple[Outcome, bool]:
         """Run the handler: its answer, and whether its instance may run again."""
         request_id = delivery.request_id
@@ -212,8 +212,13 @@ class Worker(Actor):
             except Streams:
                 # Not sent from in here: an error of the stream's does not come of this one.
                 pass
+            from .streamed import pour
+
             with scope.until(delivery.limit):
-                return await self._pour(instance, result)
+                ended = await pour(result, instance, lane, delivery, self.loop)
+                if delivery.swallowed is None:
+                    return ended
+            raise delivery.swallowed
         except (LambdaContextUnmarshalError, UnmarshalError, MarshalError) as error:
             kind = f"Runtime.{type(error).__name__}"
             return platform_error(kind, str(error), request_id, FAULT), True
@@ -227,16 +232,6 @@ class Worker(Actor):
                 return late_by(_caught(), request_id), False
             # The worker itself is stopped or killed: no business of the handler's.
             raise
-
-    async def _pour(self, instance: Instance, result: object) -> tuple[Outcome, bool]:
-        from .streamed import pour
-
-        assert self._running is not None  # a handler runs for something
-        lane, delivery = self._running
-        ended = await pour(result, instance, lane, delivery, self.loop)
-        if delivery.swallowed is not None:
-            raise delivery.swallowed
-        return ended
 
     def _answer_running(self, outcome: Callable[[str], Outcome]) -> None:
         """Answer what its handler runs for, if that has no answer yet.
