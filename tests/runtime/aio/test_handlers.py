@@ -49,8 +49,8 @@ async def test_a_hook_on_the_loop_that_gives_nothing_to_await_is_named(
 @pytest.mark.parametrize("name", SNAPSHOT)
 @pytest.mark.parametrize("wrap", [lambda inner: inner, lambda inner: Streamed(inner, inner.handle)])
 async def test_so_is_a_hook_around_a_snapshot_without_the_loop(name: str, wrap: Any) -> None:
-    slot = InstanceSlot(Forgotten)
-    slot.instance = wrap(Forgotten())
+    slot = InstanceSlot(lambda: wrap(Forgotten()))
+    slot.instance = slot.make()
 
     with pytest.raises(TypeError, match=f"Forgotten.{name} is no `async def`"):
         await slot.call_hook(name)
