@@ -135,7 +135,7 @@ def test_a_plain_handler_runs_inline_while_nobody_else_needs_the_loop(
     lanes: int, children: list[Child[Visits]], inline: bool
 ) -> None:
     worker = serving(Function(plain, children), lanes).worker()
-    instance = worker.make()
+    instance = worker._slot.make()
 
     assert isinstance(instance, Plain)
     assert (instance.alarm is not None) is inline
@@ -175,7 +175,7 @@ def test_a_handler_class_is_stateful_and_typed() -> None:
     worker = serving(Function(Greeter)).worker()
 
     assert worker.stateful
-    assert worker.make is Greeter
+    assert worker._slot.make is Greeter
     assert worker.decoder.decode(b"7") == 7
 
 
