@@ -130,7 +130,7 @@ class Dispatcher(Actor):
         Without a look at the others, since to look at sixty would take longer than all else here:
         of what is late the watchdog tells, of a worker that ends itself and its Down.
         """
-        waits = delivery.state is State.RECEIVED and not delivery.is_overdue(trio.current_time())
+        waits = delivery.worker is None and not delivery.is_overdue(trio.current_time())
         worker = self._last_idle() if waits else None
         if worker is None:
             self._look()

@@ -26,18 +26,19 @@ class EventScope:
             while True:
                 with scope.until(deadline):
                     await ...
-                await scope.leave()
+                if scope.before is not None:
+                    await scope.leave()
 
     Attributes:
         rang: whether the deadline has ended the last block.
+        before: the context variables from before the first block; None where there was none.
     """
 
-    __slots__ = ("_before", "_scope", "rang")
+    __slots__ = ("_scope", "before", "rang")
 
     def __init__(self) -> None:
         self.rang = False
-        # The context variables from before the first block.
-        self._before: Context | None = None
+        self.before: Context | None = None
         # Entered, and without a deadline between two blocks; None where the next one makes it.
         self._scope: Any = None
 
@@ -50,8 +51,8 @@ class EventScope:
             RuntimeError: at the block's end, if a scope was entered in it and not left. An async
                 generator that has one around its `yield`, and is not read to its end, does that.
         """
-        if self._before is None:
-            self._before = copy_context()
+        if self.before is None:
+            self.before = copy_context()
         self.rang = False
         scope = self._scope
         if scope is None:
@@ -89,7 +90,7 @@ class EventScope:
 
     async def leave(self) -> None:
         """Leave the context variables behind that have been set since the first block."""
-        before, self._before = self._before, None
+        before, self.before = self.before, None
         if before is not None:
             await leave_behind(before)
 

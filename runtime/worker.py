@@ -188,7 +188,8 @@ class Worker(Actor):
                     return
                 # An answer has up to 6 MB: the next event's handler is to have the memory.
                 del message, lane, delivery, outcome
-                await scope.leave()
+                if scope.before is not None:
+                    await scope.leave()
 
     @handles
     async def _handle(
