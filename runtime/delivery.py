@@ -92,13 +92,7 @@ class Delivery:
         body: the event, undecoded; empty once it is decoded.
         due: when the platform ends the sandbox over it, in seconds of trio's clock.
         limit: when okibi answers in its handler's place, a margin before that.
-
-    Attributes:
-        swallowed: what its handler was told at its end and may not have let out (room `alarm`).
     """
-
-    # Hardly any has one: it is the class's until then.
-    swallowed: BaseException | None = None
 
     def __init__(
         self,

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 import trio
-from actors.loop import others_wait
 
 from actors import Actor, Down, Ref, logs
 from actors.actor import receiver_of
+from actors.trio_internals import others_wait
 
 from .delivery import Delivery, State
 from .failure import platform_error

@@ -2,8 +2,8 @@
 
 One serves for many: to open and to close one takes 6 us, of a warm cycle of 100, and this 0.8.
 
-What trio knows of the scope is private, and is used only with the releases that `actors.trio_internals`
-knows. With any other release each event has a scope of its own.
+What trio knows of the scope is private, and is used only with the releases that
+`actors.trio_internals` knows. With any other release each event has a scope of its own.
 """
 
 import math

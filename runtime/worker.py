@@ -202,12 +202,9 @@ class Worker(Actor):
             event = event_of(delivery, self.decoder)
             result = instance.handle(event, Context(delivery, self.settings))
             if is_awaitable(result):
-                # A result that is there needs none: what has made it has held the loop, which
-                # hears of no scope then, and the alarm would have ended it.
+                # A `def` has held the loop meanwhile, which hears of no scope: the alarm ends it.
                 with scope.until(delivery.limit):
                     result = await result
-            if delivery.swallowed is not None:
-                raise delivery.swallowed
             try:
                 return self.say(result), True
             except Streams:
@@ -216,16 +213,11 @@ class Worker(Actor):
             from .streamed import pour
 
             with scope.until(delivery.limit):
-                ended = await pour(result, instance, lane, delivery, self.loop)
-                if delivery.swallowed is None:
-                    return ended
-            raise delivery.swallowed
+                return await pour(result, instance, lane, delivery, self.loop)
         except (LambdaContextUnmarshalError, UnmarshalError, MarshalError) as error:
             kind = f"Runtime.{type(error).__name__}"
             return platform_error(kind, str(error), request_id, FAULT), True
         except BaseException:
-            # Its traceback holds this frame, which holds the delivery.
-            delivery.swallowed = None
             outcome = _outcome_of(_caught(), request_id)
             if outcome is not None:
                 return outcome, False

@@ -127,9 +127,10 @@ class RecordingLedger(Ledger):
         super().worker_ready(worker)
         self.count_workers()
 
-    def worker_not_ready(self, worker: Ref[Any]) -> None:
-        super().worker_not_ready(worker)
+    def worker_not_ready(self, worker: Ref[Any]) -> bool:
+        was_idle = super().worker_not_ready(worker)
         self.count_workers()
+        return was_idle
 
     def count_workers(self) -> None:
         """Note whether there are too few; to be called when one is killed, too."""
