@@ -52,7 +52,7 @@ help:
 	@sed -n 's/^#   //p' $(firstword $(MAKEFILE_LIST))
 
 # uv installs in seconds what pip installs in a minute; it comes from the same registry.
-.venv/installed: pyproject.toml hatch_build.py runtime/encoder.c
+.venv/installed: pyproject.toml hatch_build.py okibi/runtime/codec/encoder.c
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[dev]'
@@ -170,13 +170,13 @@ prove: .venv/installed
 	@echo "make prove SEED=$(SEED)"
 	OKIBI_SWEEP=full $(BIN)/python -m pytest -q --hypothesis-seed=$(SEED) tests/supervisors \
 	  tests/conformance/test_faults.py --deselect tests/supervisors/test_seeds.py
-	$(BIN)/python -m tests.supervisors.seeds 300
+	$(BIN)/python -m tests.endurance.scheduler_seeds 300
 
 # Every line and branch of the two lower floors, by their own tests, the slow ones too. A report of
 # fewer statements than these is not of the two floors.
 STATEMENTS := 5000
 coverage: .venv/installed
-	$(BIN)/python -m coverage run -m pytest -q tests/actors tests/supervisors tests/conformance actors supervisors
+	$(BIN)/python -m coverage run -m pytest -q tests/actors tests/supervisors tests/conformance okibi/actors okibi/supervisors
 	$(BIN)/python -m coverage report
 	@count=$$($(BIN)/python -m coverage report | awk '$$1 == "TOTAL" { print $$2 }'); \
 	echo "$$count statements, at least $(STATEMENTS) expected"; [ "$${count:-0}" -ge $(STATEMENTS) ]
@@ -185,39 +185,39 @@ mutate: .venv/installed
 	$(BIN)/python -m tests.mutation
 
 sweep: .venv/installed
-	$(BIN)/python -m tests.runtime.sweep
+	$(BIN)/python -m tests.endurance.sweep
 
 cuts: .venv/installed
-	$(BIN)/python -m tests.runtime.cuts
-	$(BIN)/python -m tests.runtime.stream_cuts
+	$(BIN)/python -m tests.endurance.cuts
+	$(BIN)/python -m tests.endurance.stream_cuts
 
 # SEED is the number of the first case; the same number makes the same case.
 fuzz: .venv/installed
-	$(BIN)/python -m tests.runtime.fuzz
-	$(BIN)/python -m tests.runtime.encoders
-	$(BIN)/python -m tests.runtime.encoders 10000 --sanitized
+	$(BIN)/python -m tests.endurance.fuzz
+	$(BIN)/python -m tests.endurance.encoders
+	$(BIN)/python -m tests.endurance.encoders 10000 --sanitized
 
 # SEED chooses which events raise and which run out of time.
 soak: .venv/installed
-	$(BIN)/python -m tests.runtime.soak --seed $(SEED)
+	$(BIN)/python -m tests.endurance.soak --seed $(SEED)
 
 streaming: .venv/installed
 	$(BIN)/python -m benchmarks.streaming
 
 stopping: .venv/installed
-	$(BIN)/python -m tests.runtime.stopping
+	$(BIN)/python -m tests.endurance.stopping
 
 held: .venv/installed
-	$(BIN)/python -m tests.runtime.held
+	$(BIN)/python -m tests.endurance.held
 
 # SEED is the first run's; the same seed makes the same run: make kills RUNS=1 SEED=...
 kills: .venv/installed
-	$(BIN)/python -m tests.runtime.kills $(or $(RUNS),2000) $(SEED)
-	$(BIN)/python -m tests.runtime.kills_and_cuts $(or $(RUNS),2000) $(SEED)
+	$(BIN)/python -m tests.endurance.kills $(or $(RUNS),2000) $(SEED)
+	$(BIN)/python -m tests.endurance.kills_and_cuts $(or $(RUNS),2000) $(SEED)
 
 # On AWS's emulator where that can run (Linux, root), else on the local server.
 concurrent: .venv/installed
-	$(BIN)/python -m tests.runtime.concurrent
+	$(BIN)/python -m tests.endurance.concurrent
 
 clean:
 	rm -rf .venv .venv-newest .venv-trio-* .node .recorded .bytecode

@@ -1,7 +1,7 @@
 """okibi's one compiled part is made where a compiler is; elsewhere okibi does without.
 
-`runtime/encoder.c` is of Python's stable ABI: one file serves 3.11 and later. A wheel with it is
-one for this platform. `HATCH_BUILD_NO_HOOKS=true` makes the wheel without it, for any.
+`okibi/runtime/codec/encoder.c` is of Python's stable ABI: one file serves 3.11 and later. A wheel
+with it is one for this platform. `HATCH_BUILD_NO_HOOKS=true` makes the wheel without it, for any.
 
 The compiler's flags, in this order. A later flag overrides an earlier one:
 
@@ -32,8 +32,8 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from packaging.tags import platform_tags
 
-SOURCE = "runtime/encoder.c"
-MADE = "runtime/encoder.abi3.so"
+SOURCE = "okibi/runtime/codec/encoder.c"
+MADE = "okibi/runtime/codec/encoder.abi3.so"
 FLAGS = ("-std=c11", "-O2", "-g0", "-fPIC", "-shared")
 # Level 3 of FORTIFY checks nothing more here: it takes 2 % more instructions, and no call is added.
 HARDENED = (

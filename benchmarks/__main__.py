@@ -16,10 +16,10 @@ from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 
-from runtime.cli.bench.machine import this_machine
-from runtime.cli.out import forget
-from runtime.cli.until_signal import BY_SIGNAL, SIGPIPE
-from runtime.marshal import COMPILED
+from okibi.cli.bench.machine import this_machine
+from okibi.cli.out import forget
+from okibi.cli.until_signal import BY_SIGNAL, SIGPIPE
+from okibi.runtime.codec.json import COMPILED
 
 from . import overhead
 from .actors import measure_actors
@@ -30,9 +30,9 @@ from .emulated import emulated
 from .growth import growth
 from .many import many
 from .peers.table import PINS, measure_peers
-from .results import write
-from .rows import LAPS, Row, at_least_one
-from .shown import show
+from .reporting.results import write
+from .reporting.rows import LAPS, Row, at_least_one
+from .reporting.shown import show
 from .starts import starts
 
 Groups = dict[str, Callable[[], list[Row]]]

@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable
 import attrs
 import trio
 
-from actors import Actor, Name, start
-from supervisors import Child, Restart, Supervision, supervise
+from okibi.actors import Actor, Name, start
+from okibi.supervisors import Child, Restart, Supervision, supervise
 
 from .peers import bare_trio, okibi_server
-from .rows import LAPS, Row, of_rounds, ratios
+from .reporting.rows import LAPS, Row, of_rounds, ratios
 
 WARMUP = 200
 # Of a lap.

@@ -19,9 +19,9 @@ import attrs
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import Actor, MailboxPolicy, Ref, Server, start
+from okibi.actors import Actor, MailboxPolicy, Ref, Server, start
 
-from .rows import LAPS, Row, of_rounds, ratios
+from .reporting.rows import LAPS, Row, of_rounds, ratios
 
 BESIDE = (100, 1_000, 20_000)
 BEHIND = 20_000

@@ -15,7 +15,7 @@ from typing import IO
 
 import attrs
 
-from runtime.local.processes import below, tree_memory
+from okibi.local.processes import below, tree_memory
 
 ROOT = Path(__file__).resolve().parents[1]
 FUNCTIONS = Path(__file__).parent / "functions"
@@ -72,12 +72,14 @@ def _module(name: str, *arguments: str, handler: str = "app.plain") -> Contender
 
 
 OFFICIAL = _module("awslambdaric", "-m", "awslambdaric", "app.plain")
-ASYNC = _module("okibi, async def", "-P", "-m", "runtime", handler="app.echo")
-PLAIN = _module("okibi, plain def", "-P", "-m", "runtime")
+ASYNC = _module("okibi, async def", "-P", "-m", "okibi.runtime", handler="app.echo")
+PLAIN = _module("okibi, plain def", "-P", "-m", "okibi.runtime")
 PARKED = attrs.evolve(ASYNC, name="okibi, no busy wait", variables=(("OKIBI_BUSY_WAIT_US", "0"),))
-TYPED = _module("okibi, Handler", "-P", "-m", "runtime", handler="typed.Echo")
-STREAMED = _module("okibi, streamed", "-P", "-m", "runtime", handler="app.streamed")
-STATEFUL = _module("okibi, calls an actor", "-P", "-m", "runtime", handler="stateful.function")
+TYPED = _module("okibi, Handler", "-P", "-m", "okibi.runtime", handler="typed.Echo")
+STREAMED = _module("okibi, streamed", "-P", "-m", "okibi.runtime", handler="app.streamed")
+STATEFUL = _module(
+    "okibi, calls an actor", "-P", "-m", "okibi.runtime", handler="stateful.function"
+)
 FLOOR = _module("floor: a bare socket", "-m", "benchmarks.floor")
 FLOOR_AWAKE = _module("a bare socket, no sleep", "-m", "benchmarks.floor", "--awake")
 FLOOR_JSON = _module("a bare socket and JSON", "-m", "benchmarks.floor", "--json")

@@ -11,14 +11,14 @@ import sys
 
 import trio
 
-from runtime.cli.bench.crashes import crash_times
-from runtime.cli.bench.functions import CRASHING, FUNCTIONS
-from runtime.cli.bench.record import CrashTimes
+from okibi.cli.bench.crashes import crash_times
+from okibi.cli.bench.functions import CRASHING, FUNCTIONS
+from okibi.cli.bench.record import CrashTimes
 
 from .contenders import Absent
-from .rows import Row, ratios
+from .reporting.rows import Row, ratios
 
-OKIBI = (sys.executable, "-P", "-m", "runtime")
+OKIBI = (sys.executable, "-P", "-m", "okibi.runtime")
 OFFICIAL = (sys.executable, "-m", "awslambdaric", CRASHING)
 # Seconds that an event has whose time runs out.
 LIMIT = 0.5

@@ -13,12 +13,12 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from runtime.local.processes import below, cpu_seconds
+from okibi.local.processes import below, cpu_seconds
 from tests.conformance.runtime_api.peer import Peer, request
-from tests.runtime.emulator import NoEmulatorError, emulating, emulator
+from tests.support.emulator import NoEmulatorError, emulating, emulator
 
 from .contenders import ASYNC, FUNCTIONS, OFFICIAL, PLAIN, Absent, Contender
-from .rows import Row, ratios
+from .reporting.rows import Row, ratios
 
 BODY = b'{"message": "hello"}'
 SAME = b"".join(BODY.split())

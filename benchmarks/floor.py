@@ -23,7 +23,7 @@ def by_json() -> Callable[[bytes | bytearray], bytes]:
     """What makes an event's value of it, and its answer of that."""
     import msgspec
 
-    from runtime.marshal import escaped_outcome_of
+    from okibi.runtime.codec.json import escaped_outcome_of
 
     decode = msgspec.json.Decoder[object]().decode
     return lambda body: escaped_outcome_of(decode(body)).body

@@ -9,7 +9,7 @@ import statistics
 
 from .contenders import ASYNC, OFFICIAL, Contender, running
 from .overhead import SMALL
-from .rows import Row, ratios
+from .reporting.rows import Row, ratios
 
 FIRST, LAST = 1_000, 100_000
 BAR, GOAL = 1.02, 1.00

@@ -15,18 +15,15 @@ from collections.abc import Sequence
 import attrs
 
 from .contenders import PLAIN
-from .rows import at_least_one
+from .reporting.rows import at_least_one
 from .starts import started
 
 WHOSE = {
-    "actors": "okibi: actors",
     "attr": "attrs",
     "idna": "trio",
     "outcome": "trio",
-    "runtime": "okibi: runtime",
     "sniffio": "trio",
     "sortedcontainers": "trio",
-    "supervisors": "okibi: supervisors",
 }
 STANDARD = {name.lstrip("_") for name in sys.stdlib_module_names}
 LINE = re.compile(rb"import time: +(\d+) \| +\d+ \| +(\S+)")
@@ -44,7 +41,9 @@ def imports() -> dict[str, float]:
 
 def package(module: str) -> str:
     """Whose module it is: what is only there for trio counts as trio's."""
-    top = module.partition(".")[0]
+    top, _, rest = module.partition(".")
+    if top == "okibi":
+        return f"okibi: {rest.partition('.')[0]}" if rest else "okibi"
     return "standard library" if top.lstrip("_") in STANDARD else WHOSE.get(top, top)
 
 

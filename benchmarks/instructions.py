@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from .canned import ROOT, serve
-from .rows import at_least_one
+from .reporting.rows import at_least_one
 
 SHORT, LONG = 300, 800
 HANDLERS = {"async def": "app.echo", "plain def": "app.plain", "Handler": "typed.Echo"}
 SIZES = {"20 B": 20, "2.6 KB": 2600}
-RUNTIME = [sys.executable, "-P", "-m", "runtime"]
+RUNTIME = [sys.executable, "-P", "-m", "okibi.runtime"]
 
 
 def instructions(handler: str, size: int) -> int:
@@ -59,7 +59,16 @@ def system_calls(handler: str, size: int) -> dict[str, float]:
 def where(handler: str, size: int, rows: int) -> None:
     """Print which Python functions are called how often, and how long they take."""
     with tempfile.TemporaryDirectory() as folder:
-        profiled = [RUNTIME[0], "-P", "-m", "cProfile", "-o", f"{folder}/out", "-m", "runtime"]
+        profiled = [
+            RUNTIME[0],
+            "-P",
+            "-m",
+            "cProfile",
+            "-o",
+            f"{folder}/out",
+            "-m",
+            "okibi.runtime",
+        ]
         serve(profiled, handler, LONG, size)
         stats: dict[Any, Any] = vars(pstats.Stats(f"{folder}/out"))["stats"]
     each = [

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import attrs
 
-from tests.runtime.concurrent import (
+from tests.endurance.concurrent import (
     OFFICIAL,
     OKIBI,
     PLAIN,
@@ -31,10 +31,10 @@ from tests.runtime.concurrent import (
     serve_some,
     server_of,
 )
-from tests.runtime.managed import Contender, Managed
+from tests.endurance.managed import Contender, Managed
 
 from .contenders import Absent
-from .rows import LAPS, Row, of_rounds, ratios
+from .reporting.rows import LAPS, Row, of_rounds, ratios
 
 SLOTS = {16: 14, 64: 56}
 """Clients by slots: fewer, so that most events find an idle slot. AWS's emulator refuses one that

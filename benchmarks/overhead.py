@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import attrs
 
-from runtime.cli.bench.machine import this_machine
+from okibi.cli.bench.machine import this_machine
 
 from .contenders import (
     ASYNC,
@@ -34,7 +34,7 @@ from .contenders import (
     run,
     running,
 )
-from .rows import LAPS, Row, of_rounds, ratios
+from .reporting.rows import LAPS, Row, of_rounds, ratios
 
 Laps = dict[Contender, list[Run]]
 COLUMNS = ("cycle_us", "mean_us", "answer_us", "cpu_us", "server_us")

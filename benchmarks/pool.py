@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from actors import Ref, Server, stop
-from supervisors import Child, Dynamic, DynamicSupervisor, Restart, supervise
+from okibi.actors import Ref, Server, stop
+from okibi.supervisors import Child, Dynamic, DynamicSupervisor, Restart, supervise
 
 
 class Echo(Server):

@@ -15,8 +15,8 @@ from pathlib import Path
 import attrs
 
 from .contenders import ROOT
-from .results import Results, newest, read
-from .rows import at_least_one
+from .reporting.results import Results, newest, read
+from .reporting.rows import at_least_one
 
 AGREED = 0.10
 

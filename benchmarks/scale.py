@@ -32,10 +32,10 @@ from collections.abc import Awaitable, Callable, Sequence
 import trio
 import trio.testing
 
-from actors import Ref
+from okibi.actors import Ref
 
 from .pool import Echo, Pool, open_pool
-from .rows import at_least_one
+from .reporting.rows import at_least_one
 
 SIZES = (1_000, 10_000, 100_000)
 PHASES = ("start", "call", "stop")

@@ -48,7 +48,7 @@ class WrongAnswer(Exception):
 def cpu_seconds(pid: int) -> float:
     """The processor time of a process and its threads, to the nanosecond.
 
-    `runtime.local.processes` has it too, and would bring trio along: 0.1 s of each run.
+    `okibi.local.processes` has it too, and would bring trio along: 0.1 s of each run.
 
     Linux counts what runs on another core at that one's ticks, mostly 4 ms apart: of one that never
     sleeps in a lap that is a third of it. Whose cores are changed while he runs is counted up to

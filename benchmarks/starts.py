@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from typing import IO
 
 from .contenders import FUNCTIONS, OFFICIAL, PLAIN, Absent, Contender
+from .reporting.rows import Row, ratios
 from .requests import Closed, Requests
-from .rows import Row, ratios
 from .server import Door
 
 # A round takes a third of a second.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import trio
 
-from runtime.local import FunctionSettings, InvokeResult, LocalLambda, open_local_lambda
+from okibi.local import FunctionSettings, InvokeResult, LocalLambda, open_local_lambda
 
 FUNCTIONS = Path(__file__).parent / "functions"
 ROUNDS = 5
@@ -90,7 +90,7 @@ async def flat_memory(function: LocalLambda) -> bool:
 async def main() -> int:
     settings = FunctionSettings(
         "streams.handler",
-        command=(sys.executable, "-P", "-m", "runtime"),
+        command=(sys.executable, "-P", "-m", "okibi.runtime"),
         task_root=FUNCTIONS,
         timeout=60.0,
         environment={"PYTHONPATH": str(Path.cwd())},

@@ -1,8 +1,8 @@
 """`make demo`: a real bootstrap serves real AWS events and survives what is done to it.
 
-Everything here is real: the bootstrap is a process of its own, `python -P -m runtime`; it speaks
-the Runtime API over TCP with the local Lambda of this project, which the events reach by HTTP as
-they would reach Lambda. Anything unexpected ends the demonstration non-zero.
+Everything here is real: the bootstrap is a process of its own, `python -P -m okibi.runtime`; it
+speaks the Runtime API over TCP with the local Lambda of this project, which the events reach by
+HTTP as they would reach Lambda. Anything unexpected ends the demonstration non-zero.
 """
 
 import json
@@ -15,7 +15,7 @@ import attrs
 import httpx
 import trio
 
-from runtime.local import FunctionSettings, LocalLambda, open_local_lambda
+from okibi.local import FunctionSettings, LocalLambda, open_local_lambda
 
 HERE = Path(__file__).parent
 SERVICES = {

@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 TYPED = """
 import doctest, inspect, sys, trio
-import actors, supervisors, runtime
+from okibi import actors, supervisors, runtime
 
 tests = {}
 for floor in (actors, supervisors, runtime):

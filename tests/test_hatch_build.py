@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.encoders import hook
+from tests.endurance.encoders import hook
 from tests.test_wheel import ROOT, needs_both
 
 HARDENING = (

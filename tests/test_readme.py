@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import trio
 
-from runtime.local import FunctionSettings, open_local_lambda
-from runtime.settings import settings_from
+from okibi.local import FunctionSettings, open_local_lambda
+from okibi.runtime.settings import settings_from
 
 README = Path(__file__).parent.parent / "README.md"
 TABLE = Path(__file__).parent / "runtime"
@@ -24,7 +24,9 @@ async def test_the_sample_of_the_readme_is_served(tmp_path: Path) -> None:
         pytest.fail("the README has no sample")
     (tmp_path / "app.py").write_text(found[1])
     settings = FunctionSettings(
-        handler="app.function", command=(sys.executable, "-P", "-m", "runtime"), task_root=tmp_path
+        handler="app.function",
+        command=(sys.executable, "-P", "-m", "okibi.runtime"),
+        task_root=tmp_path,
     )
 
     async with open_local_lambda(settings) as function:
@@ -45,7 +47,9 @@ async def test_the_sample_of_a_stream_is_streamed(tmp_path: Path) -> None:
         pytest.fail("the README has no sample of a stream")
     (tmp_path / "app.py").write_text(found[1])
     settings = FunctionSettings(
-        handler="app.handler", command=(sys.executable, "-P", "-m", "runtime"), task_root=tmp_path
+        handler="app.handler",
+        command=(sys.executable, "-P", "-m", "okibi.runtime"),
+        task_root=tmp_path,
     )
 
     async with (
@@ -87,7 +91,7 @@ def hook(event, arguments):
     if event == "compile" and str(arguments[1]).endswith(".py"):
         compiled.append(arguments[1])
 sys.addaudithook(hook)
-import app, runtime.bootstrap
+import app, okibi.runtime.bootstrap
 print(compiled)
 """
 
@@ -97,9 +101,8 @@ def test_what_is_compiled_as_the_readme_says_is_not_compiled_again_after_a_zip(
     as_told: bool, tmp_path: Path
 ) -> None:
     package = tmp_path / "package"
-    for floor in ("actors", "supervisors", "runtime"):
-        shutil.copytree(README.parent / floor, package / "okibi" / floor)
-    (package / "app.py").write_text("import runtime\n")
+    shutil.copytree(README.parent / "okibi", package / "lib" / "okibi")
+    (package / "app.py").write_text("import okibi.runtime\n")
     (command,) = re.findall(r"^    python3 (-m compileall .*)", README.read_text("utf-8"), re.M)
     arguments = command.split() if as_told else ["-m", "compileall", "-q", "package"]
     subprocess.run([sys.executable, *arguments], cwd=tmp_path, check=True)
@@ -110,7 +113,7 @@ def test_what_is_compiled_as_the_readme_says_is_not_compiled_again_after_a_zip(
         [sys.executable, "-P", "-c", COMPILED],
         env={
             **os.environ,
-            "PYTHONPATH": f"{package}:{package}/okibi",
+            "PYTHONPATH": f"{package}:{package}/lib",
             "PYTHONDONTWRITEBYTECODE": "1",
         },
         capture_output=True,
@@ -146,7 +149,7 @@ async def _packaged(folder: Path, **environment: str) -> FunctionSettings:
     """A function started by the README's script, in place of what Lambda would start."""
     (command,) = re.findall(r"^    (printf .*)", README.read_text("utf-8"), re.M)
     (folder / "package").mkdir()
-    told = command.replace("/var/task/okibi", str(README.parent))
+    told = command.replace("/var/task/lib", str(README.parent))
     await trio.run_process(["sh", "-c", told], cwd=folder)
     script = folder / "package" / "bootstrap"
     script.chmod(0o755)

@@ -15,11 +15,10 @@ from typing import Any
 import pytest
 from packaging.tags import platform_tags
 
-from tests.runtime.encoders import hook
+from tests.endurance.encoders import hook
 
 ROOT = Path(__file__).parent.parent
-MADE = "runtime/encoder.abi3.so"
-FLOORS = ("actors", "supervisors", "runtime")
+MADE = "okibi/runtime/codec/encoder.abi3.so"
 HAS_COMPILER = bool(hook().compiler())
 HAS_HEADERS = Path(sysconfig.get_path("include"), "Python.h").exists()
 needs_headers = pytest.mark.skipif(not HAS_HEADERS, reason="no Python.h")
@@ -32,8 +31,7 @@ needs_both = pytest.mark.skipif(
 def clone(tmp_path: Path) -> Path:
     clone = tmp_path / "clone"
     ignored = shutil.ignore_patterns("__pycache__", "*.so")
-    for floor in FLOORS:
-        shutil.copytree(ROOT / floor, clone / floor, ignore=ignored)
+    shutil.copytree(ROOT / "okibi", clone / "okibi", ignore=ignored)
     for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, clone)
     return clone
@@ -61,10 +59,18 @@ def test_a_wheel_has_the_encoder_and_is_for_this_platform_and_any_python(clone: 
 
     platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
     assert wheel.name.endswith(f"-cp311-abi3-{platform}.whl")
-    assert {MADE, "runtime/encoder.pyi", "runtime/py.typed", "actors/__init__.py"} <= names(wheel)
+    assert {
+        MADE,
+        "okibi/runtime/codec/encoder.pyi",
+        "okibi/py.typed",
+        "okibi/__init__.py",
+    } <= names(wheel)
     with zipfile.ZipFile(wheel) as opened:
         opened.extractall(clone / "installed")
-    run = "from runtime.encoder import encode_unescaped as e; print(e({'a': [1.5, None]}))"
+    run = (
+        "from okibi.runtime.codec import encoder as e; "
+        "print(e.encode_unescaped({'a': [1.5, None]}))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", run], cwd=clone / "installed", capture_output=True, text=True
     )
@@ -206,7 +212,10 @@ done
 def test_without_the_encoder_or_with_one_for_another_processor_the_same_is_written(
     clone: Path,
 ) -> None:
-    run = "from runtime.marshal import unescaped_outcome_of as o; print(o({'a': [1.5, None]}).body)"
+    run = (
+        "from okibi.runtime.codec import json as j; "
+        "print(j.unescaped_outcome_of({'a': [1.5, None]}).body)"
+    )
     for other in (None, b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00\xb7\x00" + bytes(44)):
         if other is not None:
             (clone / MADE).write_bytes(other)

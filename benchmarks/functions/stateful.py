@@ -4,9 +4,9 @@ from typing import Any
 
 import attrs
 
-from actors import Name, Server
-from runtime import Context, Function
-from supervisors import Child
+from okibi.actors import Name, Server
+from okibi.runtime import Context, Function
+from okibi.supervisors import Child
 
 
 @attrs.define(eq=False)

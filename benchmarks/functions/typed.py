@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from runtime import Context, Handler
+from okibi.runtime import Context, Handler
 
 
 class Echo(Handler[dict[str, Any]]):

@@ -54,7 +54,7 @@ def answer_to(came: bytes) -> bytes:
 
 def by_epoll() -> None:
     """One loop: what has come, then what is due."""
-    from runtime.timerfd import timerfd
+    from okibi.runtime.system.timerfd import timerfd
 
     create, set_timer = timerfd()
     timer = create()
@@ -83,7 +83,7 @@ def by_trio() -> None:
     """A task for each."""
     import trio
 
-    from runtime.clock import FineClock
+    from okibi.runtime.system.precise_clock import FineClock
 
     clock = FineClock()
 
@@ -107,7 +107,7 @@ def by_threads() -> None:
     """A thread for each, woken as early as a plain `def`'s."""
     from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
-    from runtime.scheduling import wake_on_time
+    from okibi.runtime.system.scheduling import wake_on_time
 
     def serve(lane: socket.socket) -> None:
         wake_on_time()

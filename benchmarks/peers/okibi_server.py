@@ -6,7 +6,7 @@ waits for the child's end. Its limits: as in trio everything runs on one core.
 
 import trio
 
-from actors import Actor, start
+from okibi.actors import Actor, start
 
 from ..pool import Echo, open_pool
 from .measure import Counts, counts, each, tell

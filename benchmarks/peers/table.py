@@ -23,8 +23,8 @@ from pathlib import Path
 import attrs
 
 from benchmarks.contenders import Absent
-from benchmarks.rows import Row, at_least_one, ratios
-from runtime.cli.bench.machine import this_machine
+from benchmarks.reporting.rows import Row, at_least_one, ratios
+from okibi.cli.bench.machine import this_machine
 
 HERE = Path(__file__).parent
 NEWEST = HERE.parent.parent / ".venv-newest" / "bin" / "python"

@@ -11,9 +11,9 @@ from typing import Any
 import attrs
 import trio
 
-from actors import Name, Server
-from runtime import Context, Function, Handler
-from supervisors import Child, Strategy, snapshot
+from okibi.actors import Name, Server
+from okibi.runtime import Context, Function, Handler
+from okibi.supervisors import Child, Strategy, snapshot
 
 
 @attrs.define(eq=False)

@@ -8,7 +8,16 @@ import attrs
 import pytest
 import trio
 
-from actors import Actor, ExitReason, MailboxPolicy, Server, StartError, WhenFull, start, stop
+from okibi.actors import (
+    Actor,
+    ExitReason,
+    MailboxPolicy,
+    Server,
+    StartError,
+    WhenFull,
+    start,
+    stop,
+)
 from tests.limits import HANG
 
 T = TypeVar("T")

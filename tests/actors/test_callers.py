@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import (
+from okibi.actors import (
     KILLED,
     NO_PROCESS,
     NO_REPLY,
@@ -25,7 +25,7 @@ from actors import (
     start,
     stop,
 )
-from actors.callers import _ends
+from okibi.actors.callers import _ends
 
 Caller = Ref[Any] | CallingTask
 

@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import Actor, CallingSelf, MailboxFull, MailboxPolicy, Name, Server, start, stop
+from okibi.actors import Actor, CallingSelf, MailboxFull, MailboxPolicy, Name, Server, start, stop
 
 
 @attrs.define(eq=False)

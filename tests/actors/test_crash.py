@@ -12,7 +12,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import (
+from okibi.actors import (
     NO_REPLY,
     Actor,
     ActorExited,
@@ -87,7 +87,7 @@ async def test_a_report_is_one_record_that_reads_and_that_machines_read(
 
     [record] = caplog.records
     [report] = reports(caplog)
-    assert (record.name, record.levelno) == ("actors", logging.ERROR)
+    assert (record.name, record.levelno) == ("okibi.actors", logging.ERROR)
     assert record.exc_info is not None
     assert (report.path, report.incarnation) == ("/vase", 1)
     assert (report.message, report.caller) == ("drop(str[4])", "")
@@ -339,7 +339,7 @@ async def test_a_report_that_nobody_would_see_is_not_made(
             seen.append(status)
             return status
 
-    caplog.set_level(logging.CRITICAL, "actors")
+    caplog.set_level(logging.CRITICAL, "okibi.actors")
     await crash(Watched)
 
     # What its callers are told of the reason is asked for all the same.
@@ -354,7 +354,7 @@ async def test_a_report_that_fails_does_not_break_the_end(
             raise RuntimeError("a filter that fails")
         return True
 
-    logger = logging.getLogger("actors")
+    logger = logging.getLogger("okibi.actors")
     logger.addFilter(refuse)
     try:
         await crash(Vase)

@@ -12,7 +12,7 @@ import trio
 from trio.lowlevel import current_trio_token, spawn_system_task
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import (
+from okibi.actors import (
     ActorExited,
     Door,
     DoorClosed,
@@ -24,7 +24,7 @@ from actors import (
     start,
     stop,
 )
-from tests.actors.threads import TILL, Empty, Thread, Till, every_way, foreign_thread, till
+from tests.support.threads import TILL, Empty, Thread, Till, every_way, foreign_thread, till
 
 # -- the verbs
 

@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.lowlevel import current_trio_token
 
-from actors import (
+from okibi.actors import (
     Actor,
     CallCycle,
     CallingSelf,
@@ -25,7 +25,7 @@ from actors import (
     start,
     stop,
 )
-from tests.actors.threads import WAYS, Thread, Till, till
+from tests.support.threads import WAYS, Thread, Till, till
 
 # -- cancellation of who waits for the thread
 

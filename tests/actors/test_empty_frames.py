@@ -14,11 +14,11 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import Actor, ActorExited, Exit, Ref, Server, StartError, crashed, start
-from actors.empty_frames import empty_frames
-from actors.exits import ExitReason
-from actors.process import Process
-from actors.start import spawn
+from okibi.actors import Actor, ActorExited, Exit, Ref, Server, StartError, crashed, start
+from okibi.actors.empty_frames import empty_frames
+from okibi.actors.exits import ExitReason
+from okibi.actors.process import Process
+from okibi.actors.start import spawn
 from tests.garbage import no_collector
 
 
@@ -93,7 +93,7 @@ class Bare(Actor):
 @pytest.fixture
 def no_records(caplog: pytest.LogCaptureFixture) -> None:
     """Without pytest's records of the reports, which would keep what they tell of."""
-    caplog.set_level(logging.CRITICAL + 1, "actors")
+    caplog.set_level(logging.CRITICAL + 1, "okibi.actors")
 
 
 unkept = pytest.mark.usefixtures(no_records.__name__, no_collector.__name__)

@@ -11,7 +11,7 @@ import attrs
 import pytest
 import trio
 
-from actors import (
+from okibi.actors import (
     NO_REPLY,
     ActorExited,
     ExitReason,
@@ -29,8 +29,8 @@ from actors import (
     debug,
     start,
 )
-from actors.groups import _registry
-from actors.names import names
+from okibi.actors.groups import _registry
+from okibi.actors.names import names
 from tests.conformance.cancellation import every_step
 
 

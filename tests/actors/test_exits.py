@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from actors import (
+from okibi.actors import (
     KILLED,
     NO_PROCESS,
     NORMAL,
@@ -16,7 +16,7 @@ from actors import (
     crashed,
     shutdown,
 )
-from actors.exits import crash_in, interrupted, reason_for, uncancelled
+from okibi.actors.exits import crash_in, interrupted, reason_for, uncancelled
 
 BOOM = ValueError("boom")
 TOLD = ExitReason("shutdown", "told")

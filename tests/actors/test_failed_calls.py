@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 import trio
 
-from actors import NO_REPLY, Refusal, ReplyLost, Server, start, stop
+from okibi.actors import NO_REPLY, Refusal, ReplyLost, Server, start, stop
 from tests.garbage import no_collector
 
 

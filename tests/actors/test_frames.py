@@ -10,8 +10,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import Actor, Ref, Server, start
-from actors.frames import frames_of, line_of, runs, stack_of
+from okibi.actors import Actor, Ref, Server, start
+from okibi.actors.frames import frames_of, line_of, runs, stack_of
 
 HERE = os.path.dirname(__file__) + os.sep
 

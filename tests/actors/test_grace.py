@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import KILLED, SHUTDOWN, Exit, ExitReason, Ref, Server, WhenStopped, start, stop
+from okibi.actors import KILLED, SHUTDOWN, Exit, ExitReason, Ref, Server, WhenStopped, start, stop
 
 
 class Slow(Server):

@@ -10,8 +10,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-import actors
-from actors import (
+from okibi import actors
+from okibi.actors import (
     KILLED,
     SHUTDOWN,
     ActorExited,
@@ -27,7 +27,7 @@ from actors import (
     start,
     stop,
 )
-from actors.groups import Registry, _registry
+from okibi.actors.groups import Registry, _registry
 
 T = TypeVar("T")
 
@@ -238,7 +238,7 @@ def test_groups_are_equal_by_their_key() -> None:
 
 def test_names_that_a_start_does_not_need_are_found_late() -> None:
     assert actors.Group is Group
-    with pytest.raises(AttributeError, match="'actors' has no attribute 'Grop'"):
+    with pytest.raises(AttributeError, match=r"'okibi\.actors' has no attribute 'Grop'"):
         _ = actors.Grop  # type: ignore[attr-defined]
 
 
@@ -293,7 +293,7 @@ async def test_a_full_member_does_not_stop_the_others(
 async def test_an_ending_member_does_not_stop_the_others(
     nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "actors")
+    caplog.set_level(logging.INFO, "okibi.actors")
     ending, free = await start(nursery, Worker, path="/ending"), await start(nursery, Worker)
     for ref in (ending, free):
         WORKERS.join(ref)

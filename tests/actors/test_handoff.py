@@ -14,9 +14,9 @@ import trio
 from trio.lowlevel import Task, current_task
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import KILLED, Actor, Ref, start, trio_internals
-from actors.frames import frames_of
-from actors.process import CURRENT
+from okibi.actors import KILLED, Actor, Ref, start, trio_internals
+from okibi.actors.frames import frames_of
+from okibi.actors.process import CURRENT
 from tests.garbage import no_collector
 
 Act = Callable[["Going"], Awaitable[object]]

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import trio
 
-from actors import ActorExited, Name, Server, start
-from supervisors import Child, Supervision, supervise
+from okibi.actors import ActorExited, Name, Server, start
+from okibi.supervisors import Child, Supervision, supervise
 from tests.limits import HANG
 
 TREE = """
     import signal, trio
-    from actors import Actor, Server, start
-    from supervisors import Child, Supervision, supervise
+    from okibi.actors import Actor, Server, start
+    from okibi.supervisors import Child, Supervision, supervise
 
     # A shell starts what runs in its background with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -4,9 +4,9 @@ import attrs
 import trio
 from trio.testing import MockClock
 
-from actors import Actor, Down, Ref, Server, start, stop
-from actors.mailbox import Mailbox
-from actors.timers import Timer
+from okibi.actors import Actor, Down, Ref, Server, start, stop
+from okibi.actors.mailbox import Mailbox
+from okibi.actors.timers import Timer
 from tests.limits import HANG
 
 

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import trio
 
-from actors import ActorExited, Exit, ExitReason, Name, Ref, Server, start
-from actors.process import Process
-from actors.start import spawn, wait_started
+from okibi.actors import ActorExited, Exit, ExitReason, Name, Ref, Server, start
+from okibi.actors.process import Process
+from okibi.actors.start import spawn, wait_started
 
 UNRAISABLE = "ignore::pytest.PytestUnraisableExceptionWarning"
 

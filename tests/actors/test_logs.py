@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from actors import logs
+from okibi.actors import logs
 
 NAME = "tests.actors.test_logs"
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import trio
 
-from actors import ActorExited, Server, StartError, crashed, logs, start
-from actors.brief import ALONE, IN_A_SENTENCE, cut, said
-from actors.logs import TRACEBACK, traceback_text
+from okibi.actors import ActorExited, Server, StartError, crashed, logs, start
+from okibi.actors.logs import TRACEBACK, traceback_text
+from okibi.actors.safe_repr import ALONE, IN_A_SENTENCE, cut, said
 
 LONG = "x" * 2_000_000
 
@@ -64,7 +64,7 @@ def test_each_record_of_okibi_s_own_loggers_has_a_traceback_that_is_cut(
     try:
         raise ValueError(LONG)
     except ValueError:
-        logs.logger("actors").exception("it failed")
+        logs.logger("okibi.actors").exception("it failed")
 
     assert len(logging.Formatter().format(caplog.records[0])) < ALONE + IN_A_SENTENCE
 
@@ -111,6 +111,6 @@ def test_a_traceback_of_many_exceptions_is_cut() -> None:
 def test_outside_an_except_block_there_is_no_exception_to_cut(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    logs.logger("actors").error("nothing has failed", exc_info=True)
+    logs.logger("okibi.actors").error("nothing has failed", exc_info=True)
 
     assert caplog.records[0].exc_text == "NoneType: None"

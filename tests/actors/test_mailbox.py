@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import (
+from okibi.actors import (
     Actor,
     ActorExited,
     MailboxFull,
@@ -18,7 +18,7 @@ from actors import (
     start,
     stop,
 )
-from actors.mailbox import Mailbox
+from okibi.actors.mailbox import Mailbox
 
 TWO_BLOCK = MailboxPolicy(2)
 TWO_REJECT = MailboxPolicy(2, WhenFull.REJECT)

@@ -5,7 +5,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import (
+from okibi.actors import (
     KILLED,
     NO_PROCESS,
     NORMAL,

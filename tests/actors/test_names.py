@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors import (
+from okibi.actors import (
     ActorExited,
     AlreadyRegistered,
     Down,
@@ -22,7 +22,7 @@ from actors import (
     start,
     stop,
 )
-from actors.names import names
+from okibi.actors.names import names
 
 T = TypeVar("T")
 

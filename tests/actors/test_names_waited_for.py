@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import (
+from okibi.actors import (
     ActorExited,
     CallCycle,
     Exit,
@@ -20,7 +20,7 @@ from actors import (
     start,
     stop,
 )
-from actors.names import names
+from okibi.actors.names import names
 from tests.conformance.cancellation import every_step
 
 

@@ -5,16 +5,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import (
-    ActorExited,
-    MailboxPolicy,
-    Pending,
-    Ref,
-    Refusal,
-    Server,
-    start,
-    stop,
-)
+from okibi.actors import ActorExited, MailboxPolicy, Pending, Ref, Refusal, Server, start, stop
 
 
 @attrs.define(eq=False)

@@ -15,7 +15,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import (
+from okibi.actors import (
     KILLED,
     NORMAL,
     SHUTDOWN,
@@ -30,7 +30,7 @@ from actors import (
     start,
     stop,
 )
-from actors.process import Phase
+from okibi.actors.process import Phase
 from tests.garbage import no_collector
 
 

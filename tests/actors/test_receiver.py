@@ -8,10 +8,10 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import Actor, start
-from actors.actor import receiver_of
-from actors.mailbox import LOOK, TIMEOUT, Handed, Mailbox
-from actors.timers import Timer
+from okibi.actors import Actor, start
+from okibi.actors.actor import receiver_of
+from okibi.actors.mailbox import LOOK, TIMEOUT, Handed, Mailbox
+from okibi.actors.timers import Timer
 
 
 async def test_a_receiver_gives_each_message_or_says_that_it_is_to_be_asked_again(

@@ -4,10 +4,10 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import Actor, MailboxFull, MailboxPolicy, Name, Server
-from actors.mailbox import Mailbox
-from actors.request import Request
-from actors.start import spawn
+from okibi.actors import Actor, MailboxFull, MailboxPolicy, Name, Server
+from okibi.actors.mailbox import Mailbox
+from okibi.actors.request import Request
+from okibi.actors.start import spawn
 from tests.limits import HANG
 
 

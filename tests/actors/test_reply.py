@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import (
+from okibi.actors import (
     NO_REPLY,
     ActorExited,
     Ref,

@@ -7,8 +7,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import Actor, Server
-from actors.request import NOT_MESSAGES, Request, message_name, shown
+from okibi.actors import Actor, Server
+from okibi.actors.request import NOT_MESSAGES, Request, message_name, shown
 
 
 def request(*args: object, wanted: bool = True, **kwargs: object) -> Request:

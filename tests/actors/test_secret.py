@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Optional
 import attrs
 import pytest
 
-from actors import Secret, Server
-from actors.secret import SECRET, Parameters, is_secret_name, parameters_of, secret_fields
+from okibi.actors import Secret, Server
+from okibi.actors.secret import SECRET, Parameters, is_secret_name, parameters_of, secret_fields
 
 if TYPE_CHECKING:
     from decimal import Decimal

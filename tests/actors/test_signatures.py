@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from actors import Server, start, stop
-from actors.signatures import bind
+from okibi.actors import Server, start, stop
+from okibi.actors.signatures import bind
 
 if TYPE_CHECKING:
     from decimal import Decimal

@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import (
+from okibi.actors import (
     NORMAL,
     SHUTDOWN,
     Actor,
@@ -23,9 +23,9 @@ from actors import (
     start,
     stop,
 )
-from actors.mailbox import DEFAULT_POLICY
-from actors.names import names
-from actors.start import spawn
+from okibi.actors.mailbox import DEFAULT_POLICY
+from okibi.actors.names import names
+from okibi.actors.start import spawn
 from tests.conformance.cancellation import every_step
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import attrs
 import pytest
 
-from actors import NORMAL, Actor, Event, ExitReason, Server, Status, crashed, shutdown
-from actors.request import Request
-from actors.status import Kind, fields_of, show
-from actors.status import told as what_others_are_told
+from okibi.actors import NORMAL, Actor, Event, ExitReason, Server, Status, crashed, shutdown
+from okibi.actors.request import Request
+from okibi.actors.status import Kind, fields_of, show
+from okibi.actors.status import told as what_others_are_told
 
 
 @attrs.define(eq=False)

@@ -1,7 +1,7 @@
 """A system message: answered once, by the loop, if anybody still waits for it."""
 
-from actors.request import Request
-from actors.system import SystemMessage
+from okibi.actors.request import Request
+from okibi.actors.system import SystemMessage
 
 
 async def over(_: object) -> bool:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors import SHUTDOWN, Exit, ExitReason, crashed, shutdown
+from okibi.actors import SHUTDOWN, Exit, ExitReason, crashed, shutdown
 from tests.actors.test_process import Life, alone, nothing, raising
 
 

@@ -6,9 +6,9 @@ import attrs
 import pytest
 import trio
 
-from actors import TIMEOUT, Actor, Down, Server, start, stop
-from actors.mailbox import Mailbox
-from actors.timers import Interval, Tick, Timer, ring, sweep, take
+from okibi.actors import TIMEOUT, Actor, Down, Server, start, stop
+from okibi.actors.mailbox import Mailbox
+from okibi.actors.timers import Interval, Tick, Timer, ring, sweep, take
 from tests.limits import HANG
 
 

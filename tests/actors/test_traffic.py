@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors import ActorExited, MailboxFull, MailboxPolicy, Server, WhenFull, start, stop
+from okibi.actors import ActorExited, MailboxFull, MailboxPolicy, Server, WhenFull, start, stop
 
 SEEDS = 500 if os.environ.get("OKIBI_SWEEP") == "full" else 40
 

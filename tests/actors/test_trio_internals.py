@@ -13,8 +13,8 @@ from trio.abc import Instrument
 from trio.lowlevel import Task
 from trio.testing import wait_all_tasks_blocked
 
-from actors import trio_internals
-from actors.trio_internals import CONTEXT, PRIVATE, host_of_this_thread, loop_of
+from okibi.actors import trio_internals
+from okibi.actors.trio_internals import CONTEXT, PRIVATE, host_of_this_thread, loop_of
 from tests.limits import HANG
 
 known = pytest.mark.skipif(CONTEXT is None, reason="nothing of this release is used")

@@ -9,10 +9,10 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import KILLED, Actor, Ref, start
-from actors.actor import receiver_of
-from actors.mailbox import LOOK
-from actors.process import CURRENT
+from okibi.actors import KILLED, Actor, Ref, start
+from okibi.actors.actor import receiver_of
+from okibi.actors.mailbox import LOOK
+from okibi.actors.process import CURRENT
 
 Act = Callable[["Taking", object], bool]
 ASKED: ContextVar[str] = ContextVar("asked", default="nobody")

@@ -11,11 +11,11 @@ import attrs
 import msgspec
 import pytest
 
-from actors import Secret, Server, Status
-from actors.brief import CRASH_REPORTS
-from actors.request import Request
-from actors.status import show
-from actors.values import text_of
+from okibi.actors import Secret, Server, Status
+from okibi.actors.request import Request
+from okibi.actors.safe_repr import CRASH_REPORTS
+from okibi.actors.status import show
+from okibi.actors.values import text_of
 
 
 class Own:

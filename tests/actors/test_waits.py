@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import (
+from okibi.actors import (
     NO_REPLY,
     CallCycle,
     CallingSelf,
@@ -20,7 +20,7 @@ from actors import (
     debug,
     start,
 )
-from actors.mailbox import Mailbox
+from okibi.actors.mailbox import Mailbox
 
 
 @attrs.define(eq=False)

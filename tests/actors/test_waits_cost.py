@@ -11,8 +11,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-import actors
-from actors import NO_REPLY, MailboxPolicy, Ref, Reply, Server, start
+from okibi import actors
+from okibi.actors import NO_REPLY, MailboxPolicy, Ref, Reply, Server, start
 
 FEW, MANY = 10, 300
 FOLDER = str(Path(actors.__file__).parent)

@@ -5,7 +5,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import (
+from okibi.actors import (
     ActorExited,
     CallCycle,
     CallingSelf,
@@ -19,7 +19,7 @@ from actors import (
     start,
     stop,
 )
-from actors.exits import ExitReason
+from okibi.actors.exits import ExitReason
 
 
 @attrs.define(eq=False)

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.lowlevel import Task
 
-from actors import MailboxPolicy, Reply, waits
-from actors.mailbox import Mailbox
-from actors.process import Process
-from actors.request import Request
+from okibi.actors import MailboxPolicy, Reply, waits
+from okibi.actors.mailbox import Mailbox
+from okibi.actors.process import Process
+from okibi.actors.request import Request
 from tests.profiles import examples
 
 

@@ -13,7 +13,7 @@ from benchmarks.contenders import Absent
 from benchmarks.crashes import crashes
 from benchmarks.peers import table
 from benchmarks.peers.table import PYTHON, Peer, rounds
-from benchmarks.rows import Row
+from benchmarks.reporting.rows import Row
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """What a crash costs is told by ratios, but for a time-out."""
 
 from benchmarks.crashes import LIMIT, rows_of
-from runtime.cli.bench.record import CrashTimes
+from okibi.cli.bench.record import CrashTimes
 
 
 def test_a_time_out_is_told_from_the_end_of_its_time_by_figures_alone() -> None:

@@ -19,9 +19,9 @@ from benchmarks.many import (
     rows_of,
     rows_of_taken,
 )
-from benchmarks.rows import LAPS
-from tests.runtime.concurrent import OFFICIAL, OKIBI, PLAIN, Figures
-from tests.runtime.managed import Contender
+from benchmarks.reporting.rows import LAPS
+from tests.endurance.concurrent import OFFICIAL, OKIBI, PLAIN, Figures
+from tests.endurance.managed import Contender
 
 
 def figures(seconds: float, memory: int, latency: float) -> Found:

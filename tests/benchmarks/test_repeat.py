@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.repeat import compare
-from benchmarks.results import Results, read, write
-from benchmarks.rows import Row
-from runtime.cli.bench.machine import this_machine
+from benchmarks.reporting.results import Results, read, write
+from benchmarks.reporting.rows import Row
+from okibi.cli.bench.machine import this_machine
 
 
 def kept(folder: Path, **medians: float) -> Results:

@@ -13,7 +13,12 @@ import pytest
 
 from benchmarks.events import REGISTERED, STATUS, event
 from benchmarks.server import Door, Feed, WrongAnswer, cpu_seconds, extension
-from runtime.wire import extension_event_request, next_request, register_request, response_head
+from okibi.runtime.protocol.runtime_api import (
+    extension_event_request,
+    next_request,
+    register_request,
+    response_head,
+)
 
 PAYLOAD = b'{"a": 1}'
 NEXT = next_request(b"x")

@@ -44,14 +44,21 @@ def test_the_two_processes_differ_by_the_import_of_trio() -> None:
 def test_the_imports_of_a_start_are_those_of_okibi_and_of_what_it_stands_on() -> None:
     taken = imports()
 
-    assert {"trio", "attr", "httptools", "msgspec", "actors", "runtime.bootstrap"} <= set(taken)
+    assert {
+        "trio",
+        "attr",
+        "httptools",
+        "msgspec",
+        "okibi.actors",
+        "okibi.runtime.bootstrap",
+    } <= set(taken)
     assert "httpx" not in taken
 
 
 @pytest.mark.parametrize(
     ("module", "whose"),
     [
-        ("runtime.wire", "okibi: runtime"),
+        ("okibi.runtime.protocol.runtime_api", "okibi: runtime"),
         ("attr._make", "attrs"),
         ("outcome._impl", "trio"),
         ("json.decoder", "standard library"),

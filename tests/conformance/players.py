@@ -6,9 +6,9 @@ from typing import Any
 import attrs
 import trio
 
-from actors import Exit, ExitReason, Ignore, Name, Ref, Server, start
-from actors.process import Process
-from supervisors import (
+from okibi.actors import Exit, ExitReason, Ignore, Name, Ref, Server, start
+from okibi.actors.process import Process
+from okibi.supervisors import (
     AutoShutdown,
     Child,
     Dynamic,

@@ -14,8 +14,8 @@ import outcome
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import Ref, StartError
-from supervisors import (
+from okibi.actors import Ref, StartError
+from okibi.supervisors import (
     Application,
     ApplicationController,
     ApplicationFailed,

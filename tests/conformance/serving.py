@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 import trio
 
-from actors import (
+from okibi.actors import (
     NO_REPLY,
     TIMEOUT,
     ActorExited,

@@ -9,8 +9,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import Name, Server
-from supervisors import (
+from okibi.actors import Name, Server
+from okibi.supervisors import (
     AutoShutdown,
     Child,
     ChildFailed,

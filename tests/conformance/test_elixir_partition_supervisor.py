@@ -2,8 +2,8 @@
 
 import pytest
 
-from actors import Server
-from supervisors import AutoShutdown, Child, Partitions
+from okibi.actors import Server
+from okibi.supervisors import AutoShutdown, Child, Partitions
 
 
 def test_start_link_1_raises_without_child_spec() -> None:

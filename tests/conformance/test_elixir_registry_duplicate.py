@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from actors import Address, Group, Server, start
+from okibi.actors import Address, Group, Server, start
 
 
 class Worker(Server):

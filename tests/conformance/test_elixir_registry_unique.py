@@ -10,8 +10,17 @@ from typing import Generic, TypeVar
 import pytest
 import trio
 
-from actors import ActorExited, AlreadyRegistered, Name, Registered, Server, StartError, start, stop
-from actors.names import names
+from okibi.actors import (
+    ActorExited,
+    AlreadyRegistered,
+    Name,
+    Registered,
+    Server,
+    StartError,
+    start,
+    stop,
+)
+from okibi.actors.names import names
 
 
 class Worker(Server):

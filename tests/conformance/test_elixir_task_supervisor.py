@@ -7,8 +7,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import ActorExited, start, stop
-from supervisors import (
+from okibi.actors import ActorExited, start, stop
+from okibi.supervisors import (
     BRUTAL_KILL,
     BadCombination,
     Child,
@@ -23,9 +23,18 @@ from supervisors import (
     callers,
     run_task,
 )
-from tests.supervisors.pool import Idle
-from tests.supervisors.stage import Boom
-from tests.supervisors.tasks import TASKS, begin, counted, double, fail, nap, read, some_tasks
+from tests.support.child_stage import Boom
+from tests.support.dynamic_supervisor import Idle
+from tests.support.task_supervisor import (
+    TASKS,
+    begin,
+    counted,
+    double,
+    fail,
+    nap,
+    read,
+    some_tasks,
+)
 
 ALL_GONE = Counts(0, 0, 0, 0)
 

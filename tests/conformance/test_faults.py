@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import (
+from okibi.actors import (
     SHUTDOWN,
     ActorExited,
     CallCycle,
@@ -23,10 +23,10 @@ from actors import (
     WhenFull,
     stop,
 )
-from actors.names import names
-from supervisors import Child, Supervision, stop_report, supervise
+from okibi.actors.names import names
+from okibi.supervisors import Child, Supervision, stop_report, supervise
 from tests.limits import HANG
-from tests.supervisors.stage import BOOM, Boom, Stage, leave
+from tests.support.child_stage import BOOM, Boom, Stage, leave
 
 
 @attrs.define(eq=False)
@@ -256,8 +256,8 @@ async def test_an_outer_cancellation_that_a_child_crashes_on_still_takes_the_tre
 
 TREE = """
     import signal, trio
-    from actors import Server
-    from supervisors import Child, Supervision, supervise
+    from okibi.actors import Server
+    from okibi.supervisors import Child, Supervision, supervise
 
     # A shell starts what runs in its background with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)

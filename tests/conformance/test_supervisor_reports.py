@@ -7,8 +7,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import Name, Server
-from supervisors import Child, Supervision, Supervisor, supervise
+from okibi.actors import Name, Server
+from okibi.supervisors import Child, Supervision, Supervisor, supervise
 
 
 @attrs.define(eq=False)

@@ -10,8 +10,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import Exit, Ref, Server
-from supervisors import (
+from okibi.actors import Exit, Ref, Server
+from okibi.supervisors import (
     Child,
     Dynamic,
     DynamicSupervisor,

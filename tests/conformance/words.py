@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from actors import ActorExited, CallingSelf, ExitReason, Ref, StartError, crashed, shutdown
-from actors.exits import IGNORED, NORMAL, SHUTDOWN
-from supervisors import (
+from okibi.actors import ActorExited, CallingSelf, ExitReason, Ref, StartError, crashed, shutdown
+from okibi.actors.exits import IGNORED, NORMAL, SHUTDOWN
+from okibi.supervisors import (
     INFINITY,
     AlreadyPresent,
     AlreadyStarted,
@@ -30,7 +30,7 @@ from supervisors import (
     Running,
     SupervisorGaveUp,
 )
-from supervisors.admin import kind_of
+from okibi.supervisors.admin import kind_of
 
 
 class Crash(Exception):

@@ -28,18 +28,18 @@ import pytest
 import pytest_trio  # type: ignore[import-untyped]
 import trio.testing
 
-import actors
+from okibi import actors
 
 __all__ = ["actors", "hypothesis", "pytest_trio", "trio"]
 
 from tests.mutation.mutants import mutants
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("life", "strategy")
+ROOMS = ("child_state", "strategy")
 SURVIVORS = Path(__file__).with_name("survivors.txt")
 TESTS = (
     "tests/supervisors/test_strategy.py",
-    "tests/supervisors/test_life.py",
+    "tests/supervisors/test_child_state.py",
     "tests/supervisors/test_auto_shutdown.py",
     "tests/supervisors/test_backoff.py",
     "tests/conformance/test_supervisor_restart.py",
@@ -78,7 +78,7 @@ def found(rooms_and_sources: list[tuple[str, str]]) -> list[bool]:
             number, (room, source) = todo.pop()
             child = os.fork()
             if child == 0:
-                _run_tests(Room(f"supervisors.{room}", source))
+                _run_tests(Room(f"okibi.supervisors.{room}", source))
             running[child] = number, time.monotonic() + PATIENCE
         for child, (number, until) in list(running.items()):
             done, status = os.waitpid(child, os.WNOHANG)
@@ -120,7 +120,9 @@ def explained() -> dict[str, str]:
 
 
 def main() -> int:
-    sources = {room: (ROOT / "supervisors" / f"{room}.py").read_text("utf-8") for room in ROOMS}
+    sources = {
+        room: (ROOT / "okibi" / "supervisors" / f"{room}.py").read_text("utf-8") for room in ROOMS
+    }
     if any(found(list(sources.items()))):
         print("the tests fail without any mutant; see to that first")
         return 1

@@ -45,7 +45,7 @@ def test_rows_of_a_table_are_left_out_one_by_one_and_order_is_reversed() -> None
 def test_every_mutant_is_known_by_a_name_of_its_own_and_those_explained_are_there() -> None:
     names: list[str] = []
     for room in ROOMS:
-        source = (ROOT / "supervisors" / f"{room}.py").read_text("utf-8")
+        source = (ROOT / "okibi" / "supervisors" / f"{room}.py").read_text("utf-8")
         names += [f"{room}.{mutant}" for mutant in mutants(source)]
 
     assert len(names) == len(set(names)) > 150

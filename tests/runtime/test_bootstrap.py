@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from runtime.bootstrap import CANCELLED
-from runtime.ending import STOP_LIMIT
-from runtime.local import Happening, RuntimeApi
+from okibi.local import Happening, RuntimeApi
+from okibi.runtime.bootstrap import CANCELLED
+from okibi.runtime.process.shutdown import STOP_LIMIT
 from tests.limits import HANG
-from tests.runtime.sandbox import (
+from tests.support.sandbox import (
     COMMAND,
     FUNCTIONS,
     process_of,
@@ -30,12 +30,12 @@ slow = partial(pytest.param, marks=pytest.mark.slow)
 
 SLOW_START = """
 import sys
-import runtime.bootstrap
-import runtime.watchdog
-runtime.bootstrap.INIT_LIMIT = 1.2
+import okibi.runtime.bootstrap
+import okibi.runtime.deadlines.watchdog
+okibi.runtime.bootstrap.INIT_LIMIT = 1.2
 # On a busy machine that may be over before the tree starts.
-runtime.watchdog.began = lambda _: runtime.watchdog.monotonic()
-sys.exit(runtime.bootstrap.main(sys.argv[1:]))
+okibi.runtime.deadlines.watchdog.began = lambda _: okibi.runtime.deadlines.watchdog.monotonic()
+sys.exit(okibi.runtime.bootstrap.main(sys.argv[1:]))
 """
 
 
@@ -215,9 +215,9 @@ async def test_a_tree_that_gives_up_ends_the_process_with_another_code_than_0() 
 
 BESIDE = """\
 import trio
-from actors import Server
-from runtime import Function
-from supervisors import Child
+from okibi.actors import Server
+from okibi.runtime import Function
+from okibi.supervisors import Child
 
 
 class Kept(Server):

@@ -11,11 +11,11 @@ from unittest.mock import ANY
 
 import pytest
 
-from runtime.failure import InitError
-from runtime.load import load
-from runtime.local import RuntimeApi
-from tests.runtime.sandbox import COMMAND, Running, process_of, running
-from tests.runtime.side_by_side import REASON, beside, official_path
+from okibi.local import RuntimeApi
+from okibi.runtime.errors.errors import InitError
+from okibi.runtime.startup.find_function import load
+from tests.support.sandbox import COMMAND, Running, process_of, running
+from tests.support.side_by_side import REASON, beside, official_path
 
 slow = partial(pytest.param, marks=pytest.mark.slow)
 
@@ -108,9 +108,9 @@ import threading
 from math import dist
 
 import anyio, trio
-from actors import Server
-from runtime import Function
-from supervisors import Child
+from okibi.actors import Server
+from okibi.runtime import Function
+from okibi.supervisors import Child
 
 def takes_one(event):
     pass

@@ -13,11 +13,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from runtime.lane import ANSWER_LIMIT
-from runtime.local.requests import RequestReader
+from okibi.local.requests import RequestReader
+from okibi.runtime.in_flight.lane import ANSWER_LIMIT
 from tests.limits import HANG
-from tests.runtime.played import ACCEPTED, event
-from tests.runtime.sandbox import COMMAND, FUNCTIONS, without_lambda
+from tests.support.played import ACCEPTED, event
+from tests.support.sandbox import COMMAND, FUNCTIONS, without_lambda
 
 Script = Callable[["Peer"], None]
 REFUSED = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"

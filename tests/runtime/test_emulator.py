@@ -1,4 +1,4 @@
-"""AWS's own emulator drives `python -P -m runtime`: what it serves, and what it survives."""
+"""AWS's own emulator drives `python -P -m okibi.runtime`: what it serves, and what it survives."""
 
 import json
 import time
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.emulator import NoEmulatorError, emulated, emulator
+from tests.support.emulator import NoEmulatorError, emulated, emulator
 
-FUNCTIONS = Path(__file__).with_name("functions")
+FUNCTIONS = Path(__file__).parents[1] / "support" / "functions"
 PAYLOADS = (
     [b'{"message": "hello!"}'] * 178
     + [

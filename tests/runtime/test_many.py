@@ -10,7 +10,7 @@ import attrs
 import pytest
 import trio
 
-from runtime.local import (
+from okibi.local import (
     Fault,
     Faults,
     FunctionSettings,
@@ -19,9 +19,9 @@ from runtime.local import (
     Way,
     open_local_lambda,
 )
-from runtime.local.invocation import Invocation
+from okibi.local.invocation import Invocation
 from tests.limits import HANG
-from tests.runtime.sandbox import COMMAND, FUNCTIONS, PYTHON, WIDE_MARGIN
+from tests.support.sandbox import COMMAND, FUNCTIONS, PYTHON, WIDE_MARGIN
 
 LANES = 8
 UNAVAILABLE = {"errorType": "Runtime.Unavailable"}

@@ -5,10 +5,18 @@ from typing import Any
 
 import pytest
 
-from actors import Ref
-from runtime.delivery import State
-from runtime.dispatcher import Action, Assign, Entry, GiveBack, SettleDead, SettleLate, plan
-from tests.runtime.stage import worker
+from okibi.actors import Ref
+from okibi.runtime.in_flight.delivery import State
+from okibi.runtime.serving.dispatcher import (
+    Action,
+    Assign,
+    Entry,
+    GiveBack,
+    SettleDead,
+    SettleLate,
+    plan,
+)
+from tests.support.stage import worker
 
 W1, W2, W3 = worker("/w1"), worker("/w2"), worker("/w3")
 

@@ -16,7 +16,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import (
+from okibi.actors import (
     NO_REPLY,
     ActorExited,
     CallCycle,
@@ -41,10 +41,10 @@ from actors import (
     start,
     stop,
 )
-from runtime.failure import handler_error, init_error
-from runtime.json_lines import JsonLines
-from runtime.local import RuntimeApi
-from supervisors import (
+from okibi.local import RuntimeApi
+from okibi.runtime.errors.errors import handler_error, init_error
+from okibi.runtime.telemetry.json_format import JsonLines
+from okibi.supervisors import (
     Child,
     Restart,
     Supervision,
@@ -57,7 +57,7 @@ from supervisors import (
     supervise,
 )
 from tests.limits import HANG
-from tests.runtime.sandbox import running
+from tests.support.sandbox import running
 
 SSN, PASSWORD, TOKEN = "078-05-1120", "hunter2", "tok-9f8e7d"
 SECRETS = (SSN, PASSWORD, TOKEN)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.failure import InitError
-from runtime.settings import Settings, settings_from
+from okibi.runtime.errors.errors import InitError
+from okibi.runtime.settings import Settings, settings_from
 
 LEAST = {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001", "_HANDLER": "app.handler"}
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import trio
 
-from runtime.local import Ending, Fault, Faults, RuntimeApi, Way
-from tests.runtime.fate import EXITED, IN_TIME, TIMED_OUT, Fate, error_in, fate
-from tests.runtime.sandbox import Running
-from tests.runtime.scripted import ACCEPTED, event, official_and_okibi
-from tests.runtime.side_by_side import both, skip_without_official
-from tests.runtime.site import site
+from okibi.local import Ending, Fault, Faults, RuntimeApi, Way
+from tests.support.fate import EXITED, IN_TIME, TIMED_OUT, Fate, error_in, fate
+from tests.support.sandbox import Running
+from tests.support.scripted import ACCEPTED, event, official_and_okibi
+from tests.support.side_by_side import both, skip_without_official
+from tests.support.site import site
 
 pytestmark = skip_without_official
 

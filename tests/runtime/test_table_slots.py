@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 import pytest
 import trio
 
-from tests.runtime.fate import all_slots, error_in, slots_left, taken
-from tests.runtime.sandbox import Running
-from tests.runtime.side_by_side import both, skip_without_official
+from tests.support.fate import all_slots, error_in, slots_left, taken
+from tests.support.sandbox import Running
+from tests.support.side_by_side import both, skip_without_official
 
 pytestmark = skip_without_official
 

@@ -5,16 +5,16 @@ from pathlib import Path
 import attrs
 import pytest
 
-from actors import Server
-from runtime.alarm import Alarm
-from runtime.context import Context
-from runtime.function import Function, Workers
-from runtime.handler import Handler, Plain
-from runtime.poller import Poller
-from runtime.transport import Transport
-from runtime.tree import BACKOFF, INTENSITY, PERIOD, WORKERS_PERIOD, Serving, tree
-from supervisors import Child, Strategy, Supervision
-from tests.runtime.stage import SETTINGS, ledger_of
+from okibi.actors import Server
+from okibi.runtime.deadlines.interrupt import Alarm
+from okibi.runtime.handlers.context import Context
+from okibi.runtime.handlers.function import Function, Workers
+from okibi.runtime.handlers.handler import Handler, Plain
+from okibi.runtime.protocol.transport import Transport
+from okibi.runtime.serving.poller import Poller
+from okibi.runtime.tree import BACKOFF, INTENSITY, PERIOD, WORKERS_PERIOD, Serving, tree
+from okibi.supervisors import Child, Strategy, Supervision
+from tests.support.stage import SETTINGS, ledger_of
 
 
 class Greeter(Handler[int]):

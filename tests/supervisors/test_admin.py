@@ -6,17 +6,8 @@ from typing import Any
 import pytest
 import trio
 
-from actors import (
-    NORMAL,
-    SHUTDOWN,
-    AlreadyRegistered,
-    Ref,
-    Refusal,
-    Server,
-    start,
-    stop,
-)
-from supervisors import (
+from okibi.actors import NORMAL, SHUTDOWN, AlreadyRegistered, Ref, Refusal, Server, start, stop
+from okibi.supervisors import (
     AlreadyPresent,
     AlreadyStarted,
     AutoShutdown,
@@ -36,7 +27,7 @@ from supervisors import (
     Supervisor,
     supervise,
 )
-from tests.supervisors.stage import Boom, Player, Stage, alive, counted, leave, player, states
+from tests.support.child_stage import Boom, Player, Stage, alive, counted, leave, player, states
 
 Top = Ref[Supervisor]
 

@@ -4,7 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import (
+from okibi.actors import (
     Actor,
     ActorExited,
     CallCycle,
@@ -16,8 +16,8 @@ from actors import (
     debug,
     stop,
 )
-from actors.names import names
-from supervisors import (
+from okibi.actors.names import names
+from okibi.supervisors import (
     INFINITY,
     AlreadyPresent,
     Child,
@@ -32,7 +32,7 @@ from supervisors import (
     supervise,
 )
 from tests.limits import HANG
-from tests.supervisors.stage import BOOM, Player, Stage, alive, counted, player, states
+from tests.support.child_stage import BOOM, Player, Stage, alive, counted, player, states
 
 Top = Ref[Supervisor]
 TOP = Name("top", Supervisor)

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import trio
 
-from actors import KILLED, NORMAL, SHUTDOWN, ExitReason, shutdown
-from supervisors import (
+from okibi.actors import KILLED, NORMAL, SHUTDOWN, ExitReason, shutdown
+from okibi.supervisors import (
     Application,
     ApplicationKind,
     Applications,
@@ -22,8 +22,8 @@ from supervisors import (
     Supervision,
     start_applications,
 )
-from supervisors.application import ends_all, start_order
-from tests.supervisors.stage import BOOM
+from okibi.supervisors.application import ends_all, start_order
+from tests.support.child_stage import BOOM
 
 PERMANENT, TRANSIENT, TEMPORARY = ApplicationKind
 

@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import (
+from okibi.actors import (
     KILLED,
     NORMAL,
     SHUTDOWN,
@@ -22,8 +22,8 @@ from actors import (
     StartError,
     stop,
 )
-from actors.names import names
-from supervisors import (
+from okibi.actors.names import names
+from okibi.supervisors import (
     Application,
     ApplicationController,
     ApplicationEnded,
@@ -39,9 +39,9 @@ from supervisors import (
     SupervisorGaveUp,
     start_applications,
 )
-from supervisors.flags import performs
-from tests.supervisors.stage import BOOM, Boom, alive, leave
-from tests.supervisors.troupe import Troupe, told
+from okibi.supervisors.flags import performs
+from tests.support.child_stage import BOOM, Boom, alive, leave
+from tests.support.troupe import Troupe, told
 
 PERMANENT, TRANSIENT, TEMPORARY = ApplicationKind
 

@@ -6,9 +6,9 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import ActorExited, Name, Server, start, stop
-from actors.names import names
-from supervisors import (
+from okibi.actors import ActorExited, Name, Server, start, stop
+from okibi.actors.names import names
+from okibi.supervisors import (
     Application,
     ApplicationController,
     ApplicationEnded,
@@ -24,8 +24,8 @@ from supervisors import (
     supervise,
 )
 from tests.conformance.cancellation import every_step
-from tests.supervisors.stage import BOOM, Boom, alive, leave
-from tests.supervisors.troupe import Troupe, told
+from tests.support.child_stage import BOOM, Boom, alive, leave
+from tests.support.troupe import Troupe, told
 
 CONTROLLER = Name("controller", ApplicationController)
 param, slow = pytest.param, pytest.mark.slow

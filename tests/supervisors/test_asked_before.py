@@ -6,8 +6,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import KILLED, ExitReason, Name, Ref, Server, stop
-from supervisors import (
+from okibi.actors import KILLED, ExitReason, Name, Ref, Server, stop
+from okibi.supervisors import (
     BRUTAL_KILL,
     Child,
     Dynamic,

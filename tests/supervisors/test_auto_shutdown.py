@@ -3,9 +3,17 @@
 import pytest
 import trio
 
-from actors import KILLED, NORMAL, SHUTDOWN, ExitReason, Ref, shutdown, stop
-from supervisors import AutoShutdown, Child, Restart, Strategy, Supervision, Supervisor, supervise
-from tests.supervisors.stage import BOOM, Stage, alive, leave
+from okibi.actors import KILLED, NORMAL, SHUTDOWN, ExitReason, Ref, shutdown, stop
+from okibi.supervisors import (
+    AutoShutdown,
+    Child,
+    Restart,
+    Strategy,
+    Supervision,
+    Supervisor,
+    supervise,
+)
+from tests.support.child_stage import BOOM, Stage, alive, leave
 
 NEVER, ANY, ALL = AutoShutdown.NEVER, AutoShutdown.ANY_SIGNIFICANT, AutoShutdown.ALL_SIGNIFICANT
 TRANSIENT, TEMPORARY = Restart.TRANSIENT, Restart.TEMPORARY

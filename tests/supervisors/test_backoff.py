@@ -4,9 +4,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors import SHUTDOWN, stop
-from supervisors import Backoff, Child, State, Strategy, Supervision, Supervisor, supervise
-from tests.supervisors.stage import Stage, alive, leave
+from okibi.actors import SHUTDOWN, stop
+from okibi.supervisors import Backoff, Child, State, Strategy, Supervision, Supervisor, supervise
+from tests.support.child_stage import Stage, alive, leave
 
 BACKOFF = Backoff(1.0, 4.0)
 

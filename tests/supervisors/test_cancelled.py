@@ -9,9 +9,9 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import NORMAL, ExitReason, Ref, StartError, stop
-from actors.names import names
-from supervisors import (
+from okibi.actors import NORMAL, ExitReason, Ref, StartError, stop
+from okibi.actors.names import names
+from okibi.supervisors import (
     AutoShutdown,
     Backoff,
     Child,
@@ -25,7 +25,7 @@ from supervisors import (
     supervise,
 )
 from tests.conformance.cancellation import every_step
-from tests.supervisors.stage import BOOM, Player, Stage, player
+from tests.support.child_stage import BOOM, Player, Stage, player
 
 GRACE = 2.0
 # Who is to be down already when one of them is stopped with the tree.

@@ -13,16 +13,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import (
-    SHUTDOWN,
-    Ignore,
-    Name,
-    Ref,
-    Server,
-    start,
-    stop,
-)
-from supervisors import (
+from okibi.actors import SHUTDOWN, Ignore, Name, Ref, Server, start, stop
+from okibi.supervisors import (
     AlreadyStarted,
     Backoff,
     BadCombination,
@@ -49,8 +41,8 @@ from supervisors import (
     supervise,
 )
 from tests.garbage import no_collector
-from tests.supervisors.pool import Idle, a_pool, begin, counted, restarting
-from tests.supervisors.stage import Boom, Stage, alive, leave
+from tests.support.child_stage import Boom, Stage, alive, leave
+from tests.support.dynamic_supervisor import Idle, a_pool, begin, counted, restarting
 
 TEMPORARY = Restart.TEMPORARY
 

@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import (
+from okibi.actors import (
     KILLED,
     NORMAL,
     SHUTDOWN,
@@ -23,8 +23,8 @@ from actors import (
     shutdown,
     stop,
 )
-from actors.names import names
-from supervisors import (
+from okibi.actors.names import names
+from okibi.supervisors import (
     BRUTAL_KILL,
     INFINITY,
     Backoff,
@@ -39,8 +39,8 @@ from supervisors import (
     supervise,
 )
 from tests.conformance.cancellation import every_step
-from tests.supervisors.pool import Idle, a_pool, begin, counted, restarting
-from tests.supervisors.stage import BOOM, Boom, Player, Stage, alive, leave, player
+from tests.support.child_stage import BOOM, Boom, Player, Stage, alive, leave, player
+from tests.support.dynamic_supervisor import Idle, a_pool, begin, counted, restarting
 
 POOL = Name("pool", DynamicSupervisor)
 THREE = partial(trio.sleep, 3)

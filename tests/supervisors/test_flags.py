@@ -6,9 +6,17 @@ import attrs
 import pytest
 import trio
 
-from actors import Name, Ref, Server, StartError, stop
-from supervisors import Child, Flags, InvalidStart, Supervision, Supervisor, snapshot, supervise
-from supervisors.flags import performs, supervisor_of
+from okibi.actors import Name, Ref, Server, StartError, stop
+from okibi.supervisors import (
+    Child,
+    Flags,
+    InvalidStart,
+    Supervision,
+    Supervisor,
+    snapshot,
+    supervise,
+)
+from okibi.supervisors.flags import performs, supervisor_of
 
 
 @attrs.frozen

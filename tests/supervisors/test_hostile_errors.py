@@ -7,8 +7,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors import Actor, ActorExited, Down, Exit, Name, Refusal, Server, StartError, start
-from supervisors import Child, ChildFailed, Supervision, Supervisor, snapshot, supervise
+from okibi.actors import Actor, ActorExited, Down, Exit, Name, Refusal, Server, StartError, start
+from okibi.supervisors import Child, ChildFailed, Supervision, Supervisor, snapshot, supervise
 
 
 class Own(BaseException):

@@ -4,9 +4,9 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import stop
-from supervisors import Restart, Strategy, Supervision, Supervisor, supervise
-from tests.supervisors.stage import BOOM, Player, Stage, alive, leave, player
+from okibi.actors import stop
+from okibi.supervisors import Restart, Strategy, Supervision, Supervisor, supervise
+from tests.support.child_stage import BOOM, Player, Stage, alive, leave, player
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ async def test_at_a_restart_of_several_the_others_follow(
     stage: Stage, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
     stage.needless = {"b2"}
-    caplog.set_level("INFO", "supervisors")
+    caplog.set_level("INFO", "okibi.supervisors")
     top = await supervise(nursery, stage.tree("abc", Strategy.ONE_FOR_ALL), path="/top")
     stage.said()
 
@@ -58,7 +58,7 @@ async def test_at_a_restart_of_several_the_others_follow(
     assert stage.said() == (
         "term c crashed; term b shutdown; term a shutdown; start a; ignore b; start c"
     )
-    said = [r.getMessage() for r in caplog.records if r.name == "supervisors"]
+    said = [r.getMessage() for r in caplog.records if r.name == "okibi.supervisors"]
     assert said == ["/top/a restarted", "/top/c restarted"]
     await stop(top)
 

@@ -12,14 +12,14 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import Name
-from actors.names import names
-from actors.process import Process
-from supervisors import Child, DynamicSupervisor, Supervisor, SupervisorGaveUp, supervise
+from okibi.actors import Name
+from okibi.actors.names import names
+from okibi.actors.process import Process
+from okibi.supervisors import Child, DynamicSupervisor, Supervisor, SupervisorGaveUp, supervise
 from tests.profiles import examples
-from tests.supervisors.forecast import Forecast, forecast, lasting
-from tests.supervisors.stage import Stage
-from tests.supervisors.trees import PERIOD, Tree, child, trees
+from tests.support.child_stage import Stage
+from tests.support.forecast import Forecast, forecast, lasting
+from tests.support.trees import PERIOD, Tree, child, trees
 
 FULL = os.environ.get("OKIBI_SWEEP") == "full"
 EXAMPLES = settings(

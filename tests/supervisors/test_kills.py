@@ -9,11 +9,11 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import ActorExited, Name, StartError
-from actors.names import names
-from supervisors import Child, Strategy, Supervision, Supervisor, supervise
+from okibi.actors import ActorExited, Name, StartError
+from okibi.actors.names import names
+from okibi.supervisors import Child, Strategy, Supervision, Supervisor, supervise
 from tests.conformance.cancellation import every_step
-from tests.supervisors.stage import BOOM, Player, Stage, player
+from tests.support.child_stage import BOOM, Player, Stage, player
 
 TOP, SUB = Name("top", Supervisor), Name("sub", Supervisor)
 SEEDS = range(20 if os.environ.get("OKIBI_SWEEP") == "full" else 1)

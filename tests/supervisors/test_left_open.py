@@ -7,8 +7,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import ActorExited, Name, Ref, Server, stop
-from supervisors import Child, Supervision, supervise
+from okibi.actors import ActorExited, Name, Ref, Server, stop
+from okibi.supervisors import Child, Supervision, supervise
 
 UNRAISABLE = "ignore::pytest.PytestUnraisableExceptionWarning"
 

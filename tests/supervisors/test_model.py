@@ -15,13 +15,13 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import NORMAL, SHUTDOWN, Name, Refusal, StartError
-from actors.names import names
-from supervisors import Supervisor, SupervisorGaveUp, supervise
+from okibi.actors import NORMAL, SHUTDOWN, Name, Refusal, StartError
+from okibi.actors.names import names
+from okibi.supervisors import Supervisor, SupervisorGaveUp, supervise
 from tests.profiles import examples
-from tests.supervisors.model import Model
-from tests.supervisors.stage import BOOM, Player, Stage, player
-from tests.supervisors.trees import PERIOD, Kid, Tree, World, child, trees
+from tests.support.child_stage import BOOM, Player, Stage, player
+from tests.support.model import Model
+from tests.support.trees import PERIOD, Kid, Tree, World, child, trees
 
 FULL = os.environ.get("OKIBI_SWEEP") == "full"
 REASONS = {"crashed": BOOM, "normal": NORMAL, "shutdown": SHUTDOWN}
@@ -220,9 +220,9 @@ def test_a_tree_does_what_the_model_says(case: Case) -> None:
 
 def test_the_model_is_60_lines_of_its_own() -> None:
     """Blank lines, docstrings and imports are not counted; nothing of a supervisor is imported."""
-    lines = (Path(__file__).parent / "model.py").read_text("utf-8").splitlines()
+    lines = (Path(__file__).parents[1] / "support" / "model.py").read_text("utf-8").splitlines()
     imports = [line for line in lines if line.startswith(("from ", "import "))]
     code = [line for line in lines if line.strip() and not line.strip().startswith('"""')]
 
-    assert imports == ["from tests.supervisors.trees import PERIOD, Kid, Tree, World"]
+    assert imports == ["from tests.support.trees import PERIOD, Kid, Tree, World"]
     assert len(code) - len(imports) <= 60

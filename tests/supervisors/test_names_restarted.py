@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import (
+from okibi.actors import (
     NORMAL,
     ActorExited,
     CallCycle,
@@ -21,8 +21,8 @@ from actors import (
     WhenStopped,
     stop,
 )
-from actors.names import names
-from supervisors import (
+from okibi.actors.names import names
+from okibi.supervisors import (
     INFINITY,
     Backoff,
     Child,
@@ -38,7 +38,7 @@ from supervisors import (
     supervise,
 )
 from tests.conformance.cancellation import every_step
-from tests.supervisors.stage import BOOM, Player, Stage, leave, player, when_dead
+from tests.support.child_stage import BOOM, Player, Stage, leave, player, when_dead
 
 NOBODY = "start one with name="
 BACKOFF = Backoff(2.0, 2.0)

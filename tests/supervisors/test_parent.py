@@ -5,9 +5,9 @@ from functools import partial
 import pytest
 import trio
 
-from actors import StartError, start
-from supervisors import Child, Supervision, Supervisor, supervise
-from tests.supervisors.stage import Boom, Stage
+from okibi.actors import StartError, start
+from okibi.supervisors import Child, Supervision, Supervisor, supervise
+from tests.support.child_stage import Boom, Stage
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ async def test_why_a_child_did_not_start_is_told_once_and_a_line_on_each_floor(
     with pytest.raises(StartError):
         await supervise(nursery, tree, path="/top")
 
-    child, *floors = [record for record in caplog.records if record.name == "actors"]
+    child, *floors = [record for record in caplog.records if record.name == "okibi.actors"]
     assert child.getMessage().startswith("/top/outer/inner/b (incarnation 1) ended: crashed (Boom")
     assert child.exc_info is not None
     said = [record.getMessage().split(" ended: ")[0] for record in floors]
@@ -46,6 +46,6 @@ async def test_a_supervisor_s_own_crash_is_told_with_its_traceback(
     with pytest.raises(StartError):
         await start(nursery, partial(Careless, stage.tree("a")), path="/top")
 
-    [record] = [record for record in caplog.records if record.name == "actors"]
+    [record] = [record for record in caplog.records if record.name == "okibi.actors"]
     assert record.exc_info is not None
     assert isinstance(record.exc_info[1], Boom)

@@ -8,10 +8,10 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-import supervisors
-from actors import SHUTDOWN, Name, Ref, StartError, start, stop
-from actors.names import names
-from supervisors import (
+from okibi import supervisors
+from okibi.actors import SHUTDOWN, Name, Ref, StartError, start, stop
+from okibi.actors.names import names
+from okibi.supervisors import (
     BadCombination,
     Child,
     ChildFailed,
@@ -38,9 +38,10 @@ from supervisors import (
     SupervisorGaveUp,
     supervise,
 )
-from supervisors.partition import usable_cpus
+from okibi.supervisors.partition import usable_cpus
 from tests.conformance.cancellation import every_step
-from tests.supervisors.copies import (
+from tests.support.child_stage import Boom
+from tests.support.copies import (
     COPIES,
     Copy,
     begin,
@@ -52,7 +53,6 @@ from tests.supervisors.copies import (
     said,
     told,
 )
-from tests.supervisors.stage import Boom
 
 
 @pytest.fixture(autouse=True)
@@ -368,5 +368,7 @@ def test_cancelled_at_any_step_of_a_resize_every_copy_ends_and_none_is_left(
 
 
 def test_a_room_that_is_not_there_is_said_as_python_says_it() -> None:
-    with pytest.raises(AttributeError, match="module 'supervisors' has no attribute 'Portions'"):
+    with pytest.raises(
+        AttributeError, match=r"module 'okibi\.supervisors' has no attribute 'Portions'"
+    ):
         supervisors.Portions  # type: ignore[attr-defined]  # noqa: B018

@@ -8,8 +8,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import Ignore, Name, NoProcess, start, stop
-from supervisors import (
+from okibi.actors import Ignore, Name, NoProcess, start, stop
+from okibi.supervisors import (
     Child,
     Dynamic,
     DynamicSupervisor,
@@ -19,8 +19,8 @@ from supervisors import (
     Supervision,
     supervise,
 )
-from supervisors.partition import partition_of
-from tests.supervisors.copies import COPIES, Copy, begin, fleeting, numbered
+from okibi.supervisors.partition import partition_of
+from tests.support.copies import COPIES, Copy, begin, fleeting, numbered
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,8 @@ def test_texts_are_shared_out_evenly() -> None:
 @pytest.mark.parametrize("seed", ["0", "1"])
 def test_texts_bytes_none_and_tuples_keep_their_copy_in_the_next_process(seed: str) -> None:
     keys = ("bob", b"bob", None, ("a", (1, b"c"), None))
-    code = f"from supervisors.partition import partition_of as p\nprint([p(k, 97) for k in {keys}])"
+    code = "from okibi.supervisors.partition import partition_of as p\n"
+    code += f"print([p(k, 97) for k in {keys}])"
 
     done = subprocess.run(
         [sys.executable, "-c", code],

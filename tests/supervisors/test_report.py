@@ -7,8 +7,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors import KILLED, SHUTDOWN, Ref, Server, start, stop
-from supervisors import (
+from okibi.actors import KILLED, SHUTDOWN, Ref, Server, start, stop
+from okibi.supervisors import (
     BRUTAL_KILL,
     INFINITY,
     Child,
@@ -20,7 +20,7 @@ from supervisors import (
     stop_report,
     supervise,
 )
-from tests.supervisors.stage import Stage, leave
+from tests.support.child_stage import Stage, leave
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ SHIELDED = f"{__file__}:{inspect.getsourcelines(shielded)[1] + 2}"
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [r.getMessage() for r in caplog.records if r.name == "supervisors"]
+    return [r.getMessage() for r in caplog.records if r.name == "okibi.supervisors"]
 
 
 def report(top: Ref[Supervisor]) -> StopReport:

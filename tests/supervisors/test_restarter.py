@@ -5,10 +5,10 @@ from typing import Generic, TypeVar
 import pytest
 import trio
 
-from actors import stop
-from supervisors import DynamicSupervisor, Supervisor, supervise
-from supervisors.restarter import Restarter
-from tests.supervisors.stage import Boom, Stage, leave
+from okibi.actors import stop
+from okibi.supervisors import DynamicSupervisor, Supervisor, supervise
+from okibi.supervisors.restarter import Restarter
+from tests.support.child_stage import Boom, Stage, leave
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ async def test_of_an_attempt_that_has_failed_the_log_shows_where(
 
     await leave("a")
 
-    (said,) = [record for record in caplog.records if record.name == "supervisors"]
+    (said,) = [record for record in caplog.records if record.name == "okibi.supervisors"]
     assert said.getMessage() == "/top/a did not start: crashed (Boom: a)"
     assert said.exc_info is not None
     assert isinstance(said.exc_info[1], Boom)

@@ -4,8 +4,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors import SHUTDOWN, MailboxPolicy, Name, WhenFull, start, stop
-from supervisors import (
+from okibi.actors import SHUTDOWN, MailboxPolicy, Name, WhenFull, start, stop
+from okibi.supervisors import (
     Backoff,
     Dynamic,
     DynamicSupervisor,
@@ -15,7 +15,7 @@ from supervisors import (
     SupervisorGaveUp,
     supervise,
 )
-from tests.supervisors.stage import BOOM, Boom, Player, Stage, alive, leave
+from tests.support.child_stage import BOOM, Boom, Player, Stage, alive, leave
 
 
 @pytest.fixture

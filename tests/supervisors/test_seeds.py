@@ -11,7 +11,7 @@ import pytest
 def test_every_asynchronous_test_passes_under_any_scheduler_seed() -> None:
     """A sample; `make prove` takes 300."""
     ended = subprocess.run(
-        [sys.executable, "-m", "tests.supervisors.seeds", "5"],
+        [sys.executable, "-m", "tests.endurance.scheduler_seeds", "5"],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,

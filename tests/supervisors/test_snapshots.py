@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import (
+from okibi.actors import (
     NO_REPLY,
     NORMAL,
     Actor,
@@ -22,8 +22,8 @@ from actors import (
     start,
     stop,
 )
-from actors.actor import receiver_of
-from supervisors import (
+from okibi.actors.actor import receiver_of
+from okibi.supervisors import (
     Child,
     Restart,
     Snapshot,
@@ -33,7 +33,7 @@ from supervisors import (
     stop_report,
     supervise,
 )
-from tests.supervisors.stage import Stage, leave, player
+from tests.support.child_stage import Stage, leave, player
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from typing import Any
 import attrs
 import pytest
 
-from actors import Name, Server
-from supervisors import (
+from okibi.actors import Name, Server
+from okibi.supervisors import (
     BRUTAL_KILL,
     INFINITY,
     AutoShutdown,

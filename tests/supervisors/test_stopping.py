@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import (
+from okibi.actors import (
     KILLED,
     SHUTDOWN,
     ActorExited,
@@ -21,8 +21,8 @@ from actors import (
     start,
     stop,
 )
-from actors.names import names
-from supervisors import (
+from okibi.actors.names import names
+from okibi.supervisors import (
     BRUTAL_KILL,
     INFINITY,
     Child,
@@ -33,7 +33,7 @@ from supervisors import (
     supervise,
 )
 from tests.garbage import no_collector
-from tests.supervisors.stage import BOOM, Boom, Player, Stage, alive, leave, player, when_dead
+from tests.support.child_stage import BOOM, Boom, Player, Stage, alive, leave, player, when_dead
 
 TOP = Name("top", Supervisor)
 THREE = partial(trio.sleep, 3)

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors import KILLED, NORMAL, SHUTDOWN, ExitReason, crashed, shutdown
-from supervisors import AutoShutdown, Backoff, Restart, Strategy, Supervision
-from supervisors.life import LIVING, State
-from supervisors.strategy import (
+from okibi.actors import KILLED, NORMAL, SHUTDOWN, ExitReason, crashed, shutdown
+from okibi.supervisors import AutoShutdown, Backoff, Restart, Strategy, Supervision
+from okibi.supervisors.child_state import LIVING, State
+from okibi.supervisors.strategy import (
     Decision,
     Pause,
     Standing,

@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import (
+from okibi.actors import (
     KILLED,
     NORMAL,
     SHUTDOWN,
@@ -19,9 +19,9 @@ from actors import (
     shutdown,
     stop,
 )
-from actors.names import names
-from actors.start import spawn
-from supervisors import (
+from okibi.actors.names import names
+from okibi.actors.start import spawn
+from okibi.supervisors import (
     Child,
     Restart,
     Strategy,
@@ -30,7 +30,7 @@ from supervisors import (
     SupervisorGaveUp,
     supervise,
 )
-from tests.supervisors.stage import BOOM, Boom, Player, Stage, alive, leave, player, when_dead
+from tests.support.child_stage import BOOM, Boom, Player, Stage, alive, leave, player, when_dead
 
 ONE, ALL, REST = Strategy.ONE_FOR_ONE, Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE
 
@@ -250,7 +250,7 @@ async def test_a_restart_that_fails_is_logged_and_tried_again(
     await leave("a")
 
     assert stage.said() == "term a crashed; fail a; fail a; start a"
-    said = [r.getMessage() for r in caplog.records if r.name == "supervisors"]
+    said = [r.getMessage() for r in caplog.records if r.name == "okibi.supervisors"]
     assert said == ["/top/a did not start: crashed (Boom: a)"] * 2
     await stop(top)
 

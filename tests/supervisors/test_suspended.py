@@ -4,9 +4,9 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import debug, stop
-from supervisors import supervise
-from tests.supervisors.stage import Stage, alive, leave
+from okibi.actors import debug, stop
+from okibi.supervisors import supervise
+from tests.support.child_stage import Stage, alive, leave
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import trio
 from outcome import Error
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import (
+from okibi.actors import (
     KILLED,
     SHUTDOWN,
     ActorExited,
@@ -23,8 +23,8 @@ from actors import (
     start,
     stop,
 )
-from actors.names import names
-from supervisors import (
+from okibi.actors.names import names
+from okibi.supervisors import (
     BRUTAL_KILL,
     Task,
     Tasks,
@@ -33,8 +33,8 @@ from supervisors import (
     stop_report,
     supervise,
 )
-from tests.supervisors.stage import Boom
-from tests.supervisors.tasks import TASKS, begin, double, fail, said, some_tasks
+from tests.support.child_stage import Boom
+from tests.support.task_supervisor import TASKS, begin, double, fail, said, some_tasks
 
 # -- the end of a task
 

@@ -10,8 +10,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import ActorExited, Name, Ref, Result, Server, start, stop
-from supervisors import Task, Tasks, TaskSupervisor, supervise
+from okibi.actors import ActorExited, Name, Ref, Result, Server, start, stop
+from okibi.supervisors import Task, Tasks, TaskSupervisor, supervise
 from tests.garbage import no_collector
 
 TASKS = Name("tasks", TaskSupervisor)

@@ -11,15 +11,9 @@ import trio
 from outcome import Value
 from trio.testing import MockClock
 
-from supervisors import (
-    ItemOutcome,
-    MaxChildren,
-    OnTimeout,
-    TaskStream,
-    TaskSupervisor,
-)
-from tests.supervisors.stage import Boom
-from tests.supervisors.tasks import TASKS, counted, double, fail, nap, read, said, some_tasks
+from okibi.supervisors import ItemOutcome, MaxChildren, OnTimeout, TaskStream, TaskSupervisor
+from tests.support.child_stage import Boom
+from tests.support.task_supervisor import TASKS, counted, double, fail, nap, read, said, some_tasks
 
 
 class Source(Iterator[float]):

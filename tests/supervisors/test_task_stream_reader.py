@@ -14,9 +14,9 @@ import trio
 from outcome import Error, Value
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import ActorExited, Server
-from actors.names import names
-from supervisors import (
+from okibi.actors import ActorExited, Server
+from okibi.actors.names import names
+from okibi.supervisors import (
     Child,
     MaxChildren,
     OnTimeout,
@@ -29,8 +29,8 @@ from supervisors import (
 )
 from tests.conformance.cancellation import every_step
 from tests.garbage import no_collector
-from tests.supervisors.stage import Boom
-from tests.supervisors.tasks import TASKS, counted, double, nap, said, some_tasks
+from tests.support.child_stage import Boom
+from tests.support.task_supervisor import TASKS, counted, double, nap, said, some_tasks
 
 # -- the reader
 

@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import (
+from okibi.actors import (
     NORMAL,
     SHUTDOWN,
     ActorExited,
@@ -21,8 +21,8 @@ from actors import (
     start,
     stop,
 )
-from actors.names import names
-from supervisors import (
+from okibi.actors.names import names
+from okibi.supervisors import (
     BadCombination,
     Child,
     Counts,
@@ -39,9 +39,9 @@ from supervisors import (
     supervise,
 )
 from tests.conformance.cancellation import every_step
-from tests.supervisors.pool import Idle
-from tests.supervisors.stage import Boom
-from tests.supervisors.tasks import TASKS, begin, counted, double, fail, said, some_tasks
+from tests.support.child_stage import Boom
+from tests.support.dynamic_supervisor import Idle
+from tests.support.task_supervisor import TASKS, begin, counted, double, fail, said, some_tasks
 
 # -- flags
 

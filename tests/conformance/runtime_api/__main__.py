@@ -13,7 +13,7 @@ from tests.conformance.runtime_api.cases import Case
 from tests.conformance.runtime_api.differences import DIFFERENCES
 from tests.conformance.runtime_api.stage import Seen, local, many_refused, official
 from tests.conformance.runtime_api.suite import ALL
-from tests.runtime.emulator import NoEmulatorError, emulator
+from tests.support.emulator import NoEmulatorError, emulator
 
 __all__ = ["main"]
 

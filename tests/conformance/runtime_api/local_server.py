@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import trio
 
-from runtime.local import FunctionSettings, RuntimeApi, open_local_lambda
+from okibi.local import FunctionSettings, RuntimeApi, open_local_lambda
 
 __all__ = ["BOOTSTRAP", "SLOTS", "STARTED", "serving"]
 

@@ -13,7 +13,7 @@ import attrs
 
 from tests.conformance.runtime_api.local_server import BOOTSTRAP, SLOTS, STARTED, serving
 from tests.conformance.runtime_api.peer import PATIENCE, Answer, Invoker, Peer, request
-from tests.runtime.emulator import free_ports, wait_for
+from tests.support.emulator import free_ports, wait_for
 
 RUNTIME = "/2018-06-01/runtime/"
 EXTENSION = "/2020-01-01/extension/"

@@ -8,9 +8,9 @@ from tests.conformance.runtime_api.cases import Case
 from tests.conformance.runtime_api.differences import DIFFERENCES
 from tests.conformance.runtime_api.stage import local, many_refused, official
 from tests.conformance.runtime_api.suite import ALL
-from tests.runtime.emulator import NoEmulatorError, emulator
+from tests.support.emulator import NoEmulatorError, emulator
 
-NUMBERS_ELSEWHERE = {14: "freezing is no call: tests/runtime/local/test_sandbox.py"}
+NUMBERS_ELSEWHERE = {14: "freezing is no call: tests/local/test_sandbox.py"}
 
 
 @pytest.fixture(scope="session")

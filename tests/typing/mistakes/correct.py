@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 import attrs
 import trio
 
-from actors import (
+from okibi.actors import (
     Actor,
     Address,
     CallingTask,
@@ -30,8 +30,8 @@ from actors import (
     start,
     stop,
 )
-from runtime import Context, Function, Handler, Prelude, Response, streaming
-from supervisors import (
+from okibi.runtime import Context, Function, Handler, Prelude, Response, streaming
+from okibi.supervisors import (
     BRUTAL_KILL,
     Child,
     Dynamic,

@@ -2,9 +2,9 @@
 
 from collections.abc import AsyncIterator
 
-from actors import Group, Name, Ref, Registered, Server, from_thread
-from runtime import Context, Handler, Prelude, Response, streaming
-from supervisors import Child, DynamicSupervisor, TaskStream, TaskSupervisor, run_task
+from okibi.actors import Group, Name, Ref, Registered, Server, from_thread
+from okibi.runtime import Context, Handler, Prelude, Response, streaming
+from okibi.supervisors import Child, DynamicSupervisor, TaskStream, TaskSupervisor, run_task
 
 
 class Visits(Server):

@@ -1,0 +1,1 @@
+"""What has been measured, as rows, pictures, files and README's table."""

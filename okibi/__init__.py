@@ -1,0 +1,126 @@
+"""An AWS Lambda runtime for Python built from actors.
+
+`okibi` has the names of a first function. `okibi.actors`, `okibi.supervisors` and `okibi.runtime`
+have all of them. A name is imported when it is first used: an import of okibi alone imports
+nothing else.
+
+    >>> from okibi import Child, Function, Name, Server, Strategy
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from . import actors, runtime, supervisors
+    from .actors import ActorExited, Down, Group, Name, Ref, Refusal, Server, start, stop
+    from .runtime import (
+        Context,
+        DeadlineExceeded,
+        Function,
+        Handler,
+        Prelude,
+        Workers,
+        streaming,
+    )
+    from .supervisors import (
+        Application,
+        Child,
+        Dynamic,
+        Partitions,
+        Restart,
+        Strategy,
+        Supervision,
+        Tasks,
+        run_task,
+        snapshot,
+        supervise,
+    )
+
+    __version__: str
+else:  # hidden from type checkers, which would believe in any name then
+
+    def __getattr__(name: str) -> object:
+        """Import what bears a name, when the name is first used."""
+        value: object
+        if name == "__version__":
+            from importlib.metadata import version
+
+            value = version("okibi")
+        elif name in _LAYERS:
+            return import_module(f".{name}", __name__)
+        elif name in _LAYER_OF:
+            value = getattr(import_module(f".{_LAYER_OF[name]}", __name__), name)
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+
+__all__ = [
+    "ActorExited",
+    "Application",
+    "Child",
+    "Context",
+    "DeadlineExceeded",
+    "Down",
+    "Dynamic",
+    "Function",
+    "Group",
+    "Handler",
+    "Name",
+    "Partitions",
+    "Prelude",
+    "Ref",
+    "Refusal",
+    "Restart",
+    "Server",
+    "Strategy",
+    "Supervision",
+    "Tasks",
+    "Workers",
+    "actors",
+    "run_task",
+    "runtime",
+    "snapshot",
+    "start",
+    "stop",
+    "streaming",
+    "supervise",
+    "supervisors",
+]
+
+_LAYERS = ("actors", "runtime", "supervisors")
+_LAYER_OF = {
+    "ActorExited": "actors",
+    "Application": "supervisors",
+    "Child": "supervisors",
+    "Context": "runtime",
+    "DeadlineExceeded": "runtime",
+    "Down": "actors",
+    "Dynamic": "supervisors",
+    "Function": "runtime",
+    "Group": "actors",
+    "Handler": "runtime",
+    "Name": "actors",
+    "Partitions": "supervisors",
+    "Prelude": "runtime",
+    "Ref": "actors",
+    "Refusal": "actors",
+    "Restart": "supervisors",
+    "Server": "actors",
+    "Strategy": "supervisors",
+    "Supervision": "supervisors",
+    "Tasks": "supervisors",
+    "Workers": "runtime",
+    "run_task": "supervisors",
+    "snapshot": "supervisors",
+    "start": "actors",
+    "stop": "actors",
+    "streaming": "runtime",
+    "supervise": "supervisors",
+}
+
+
+def __dir__() -> list[str]:
+    """What a shell completes: also what has not been imported yet."""
+    return sorted({*globals(), *__all__, "__version__"})

@@ -1,0 +1,107 @@
+"""Values as they are shown where values were asked for: no secret by name or mark, and cut short.
+
+Only Python's own types are shown by value, and the fields of attrs classes, dataclasses, msgspec's
+Structs and named tuples. Everything else is shown by its type: a `__repr__` is a user's code, and
+nobody knows what it writes.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+from itertools import islice
+from types import MappingProxyType
+from typing import Any, cast
+
+from .safe_repr import IN_A_SENTENCE, Brief, class_name, cut, shape
+from .secret import HIDDEN, is_secret_name, secret_fields
+
+# Whose values have a short `repr` in which nothing of a user's is nested.
+_PLAIN = frozenset({"datetime", "decimal", "fractions", "ipaddress", "pathlib", "uuid"})
+
+
+class _Values(Brief):
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        return f"{{{self._pairs(x, level)}}}"
+
+    def repr_tuple(self, x: tuple[Any, ...], level: int) -> str:
+        # A header, as ASGI has it: it is no mapping, but has a name.
+        if len(x) == 2 and _hides(x[0]):
+            return f"({self._pair(x[0], x[1], level)})"
+        return super().repr_tuple(x, level)
+
+    def repr_list(self, x: list[Any], level: int) -> str:
+        # The same header, decoded from JSON.
+        if len(x) == 2 and _hides(x[0]):
+            return f"[{self._pair(x[0], x[1], level)}]"
+        return super().repr_list(x, level)
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        kind = cast("Any", type(x))
+        name, fields = class_name(kind), _shown_fields(kind)
+        if Enum in kind.__mro__:
+            return f"{name}.{x._name_}"
+        if any(kind is each for each in (bytes, bytearray)):
+            return super().repr_instance(x[: self.maxother], level)
+        if x is None or any(kind is each for each in (bool, float, complex)):
+            return super().repr_instance(x, level)
+        if kind.__module__.partition(".")[0] in _PLAIN:
+            return super().repr_instance(x, level)
+        if kind is MappingProxyType or dict in kind.__mro__:
+            return f"{name}({{{self._pairs(x, level)}}})"
+        return shape(x) if fields is None else f"{name}({self._fields(x, fields, level)})"
+
+    def _pair(self, name: object, value: object, level: int) -> str:
+        return f"{self.repr1(name, level - 1)}, {self._unless(True, value, level)}"
+
+    def _pairs(self, x: Mapping[Any, Any], level: int) -> str:
+        if level <= 0:
+            return self.fillvalue if x else ""
+        told = [
+            f"{self.repr1(key, level - 1)}: {self._unless(_hides(key), value, level)}"
+            for key, value in islice(x.items(), self.maxdict)
+        ]
+        return ", ".join([*told, self.fillvalue] if len(x) > self.maxdict else told)
+
+    def _fields(self, x: object, names: list[str], level: int) -> str:
+        if level <= 0:
+            return self.fillvalue
+        kind = cast("Any", type(x))
+        marked = secret_fields(kind)
+        hidden = {name for name in names if name in marked or is_secret_name(name)}
+        return ", ".join(
+            f"{name}={self._unless(name in hidden, getattr(x, name), level)}"
+            for name in names
+            if hasattr(x, name)
+        )
+
+    def _unless(self, hidden: bool, value: object, level: int) -> str:
+        return HIDDEN if hidden and value is not None else self.repr1(value, level - 1)
+
+
+def _hides(key: object) -> bool:
+    if type(key) is bytes:
+        return is_secret_name(key.decode("latin-1"))
+    return type(key) is str and is_secret_name(key)
+
+
+def _shown_fields(kind: Any) -> list[str] | None:
+    """The public fields of a class that has fields, but for those that its `repr` leaves out."""
+    names: list[str]
+    if hasattr(kind, "__attrs_attrs__"):
+        names = [each.name for each in kind.__attrs_attrs__ if each.repr is not False]
+    elif hasattr(kind, "__dataclass_fields__"):
+        names = [each.name for each in kind.__dataclass_fields__.values() if each.repr]
+    elif hasattr(kind, "__struct_fields__"):
+        names = list(kind.__struct_fields__)
+    elif tuple in kind.__mro__ and hasattr(kind, "_fields"):
+        names = list(kind._fields)
+    else:
+        return None
+    return [name for name in names if not name.startswith("_")]
+
+
+_values = _Values(100)
+
+
+def text_of(value: object) -> str:
+    """A value in a few words, without what is secret in it."""
+    return cut(_values.repr(value), IN_A_SENTENCE)

@@ -1,0 +1,29 @@
+"""The command `okibi`."""
+
+import sys
+
+__all__ = ["main"]
+
+TYPER_MISSING = "okibi: the command line needs {}, which is not installed; pip install 'okibi[cli]'"
+
+
+def main() -> int:
+    """Run the command line; the exit code."""
+    try:
+        return _run()
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run() -> int:
+    try:
+        from .commands import app
+    except ImportError as error:
+        print(TYPER_MISSING.format(error.name), file=sys.stderr)
+        return 1
+    app(prog_name="okibi")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

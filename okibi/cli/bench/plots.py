@@ -1,0 +1,133 @@
+"""A report's pictures, each as SVG and as PNG. Needs matplotlib: the extra `okibi[bench]`."""
+
+import math
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from .plan import OKIBI
+from .report import Report
+from .rows import MEMORY, THROUGHPUT, Row
+
+__all__ = ["draw"]
+
+COLOURS = {OKIBI: "#c8551b"}
+OTHER = "#4a6fa5"
+SIZE = (7.0, 4.2)
+"""Inches."""
+HEADROOM = 1.1
+
+
+def draw(report: Report, folder: Path) -> list[Path]:
+    """Draw all there is to be drawn.
+
+    Args:
+        report: it.
+        folder: where to; what is there of the same name is replaced.
+
+    Returns:
+        The files.
+    """
+    files = _save(_latency(report), folder / "latency")
+    by_slots = points(report)
+    if len(by_slots) > 1:
+        for name, title, unit in (
+            (THROUGHPUT, "events a second", "a second"),
+            (MEMORY, "memory of all processes", "MB"),
+        ):
+            files += _save(_by_slots(report, name, title, unit), folder / name)
+    return files
+
+
+def points(report: Report) -> dict[int, dict[str, Row]]:
+    """By how many events at once, the rows that are drawn against that."""
+    found: dict[int, dict[str, Row]] = {}
+    for row in report.rows:
+        if row.key:
+            found.setdefault(row.slots, {})[row.key] = row
+    return dict(sorted(found.items()))
+
+
+def _latency(report: Report) -> Any:
+    """Percentiles, the tail as wide as the rest: each nine takes the same room."""
+    picture, axes = _empty(report)
+    for name, found in report.distribution.items():
+        axes.plot(
+            [_nines(share) for share, _ in found],
+            [at for _, at in found],
+            label=name,
+            color=COLOURS.get(name, OTHER),
+        )
+    last = max((share for found in report.distribution.values() for share, _ in found), default=0.9)
+    ticks = [share for share in (0.5, 0.9, 0.99, 0.999, 0.9999) if share <= last]
+    axes.set_xticks([_nines(share) for share in ticks], [f"p{share * 100:g}" for share in ticks])
+    ticker: Any = import_module("matplotlib.ticker")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
+    axes.yaxis.set_minor_formatter(ticker.NullFormatter())
+    axes.set_ylabel("a cycle takes no more than, us")
+    axes.legend()
+    return picture
+
+
+def _nines(share: float) -> float:
+    return -math.log10(1 - share)
+
+
+def _empty(report: Report) -> tuple[Any, Any]:
+    # Not by way of pyplot, which would look for a screen.
+    made: Any = import_module("matplotlib.figure")
+    picture = made.Figure(figsize=SIZE)
+    axes = picture.subplots()
+    machine = report.machine
+    # With its time: in the same folder others may be left, of figures that were not drawn again.
+    axes.set_title(f"{report.handler}, {machine.python}, {machine.cores} cores\n{report.taken}")
+    axes.grid(visible=True, alpha=0.3)
+    return picture, axes
+
+
+def _by_slots(report: Report, name: str, title: str, unit: str) -> Any:
+    found = {slots: rows[name] for slots, rows in points(report).items() if name in rows}
+    picture, axes = _empty(report)
+    _line(axes, found, OKIBI, [row.okibi for row in found.values()])
+    if report.peer:
+        _line(axes, found, report.peer, [row.peer for row in found.values()])
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(list(found), [str(slots) for slots in found])
+    # Above the highest, not at it: figures that are all alike would lie on the frame.
+    # Where there is none, as of memory on macOS, the axis is to have a length all the same.
+    axes.set_ylim(0, HEADROOM * (max(map(_highest, found.values()), default=0.0) or 1.0))
+    axes.set_xlabel("events at once")
+    axes.set_ylabel(f"{title}, {unit}" if unit == "MB" else title)
+    axes.legend()
+    return picture
+
+
+def _highest(row: Row) -> float:
+    return max((each.high for each in (row.okibi, row.peer) if each is not None), default=0.0)
+
+
+def _line(axes: Any, found: dict[int, Row], name: str, figures: Sequence[Any]) -> None:
+    known = [(slots, each) for slots, each in zip(found, figures, strict=True) if each is not None]
+    middle = [each.median for _, each in known]
+    axes.errorbar(
+        [slots for slots, _ in known],
+        middle,
+        yerr=[[each.median - each.low for _, each in known],
+              [each.high - each.median for _, each in known]],
+        marker="o",
+        capsize=3,
+        label=name,
+        color=COLOURS.get(name, OTHER),
+    )  # fmt: skip
+
+
+def _save(picture: Any, path: Path) -> list[Path]:
+    files = [path.with_suffix(suffix) for suffix in (".svg", ".png")]
+    for file in files:
+        # No date inside: the same figures are the same file.
+        told = {"Date": None} if file.suffix == ".svg" else None
+        picture.savefig(file, bbox_inches="tight", dpi=120, metadata=told)
+    return files

@@ -1,0 +1,177 @@
+"""HTTP answers as bytes, in the shape that Go's net/http gives them."""
+
+import time
+from http import HTTPStatus
+
+import msgspec
+
+from .invocation import Invocation
+from .states import Refusal
+
+__all__ = [
+    "CHUNKED_ABOVE",
+    "CONTINUE",
+    "JSON",
+    "TOO_LARGE_STATUS",
+    "answer",
+    "chunk",
+    "chunked_head",
+    "error_body",
+    "event_headers",
+    "json_string",
+    "last_words",
+]
+
+CHUNKED_ABOVE = 2048
+"""Bytes that Go's server buffers before it gives up on Content-Length."""
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+TOO_LARGE_STATUS = "431 Request Header Fields Too Large"
+
+_STATUS_LINES = {
+    status.value: f" {status.value} {status.phrase}\r\n".encode()
+    for status in HTTPStatus
+    if status.value >= 200
+}
+# Go's names for two of them are older than Python's.
+_STATUS_LINES[413] = b" 413 Request Entity Too Large\r\n"
+
+JSON = b"Content-Type: application/json\r\n"
+
+
+def answer(
+    status: int,
+    body: bytes,
+    headers: bytes = JSON,
+    *,
+    version: str = "1.1",
+    keep_alive: bool = True,
+) -> list[bytes]:
+    """An answer as the pieces to be written.
+
+    Args:
+        status: HTTP status.
+        body: the whole body; chunked where it is longer than CHUNKED_ABOVE.
+        headers: whole lines, each with its CRLF.
+        version: of the request; an HTTP/1.0 request never gets chunks.
+        keep_alive: whether the connection lives on.
+    """
+    size = len(body)
+    chunked = size > CHUNKED_ABOVE and version != "1.0"
+    head = b"%b%b%b%b%b%b\r\n" % (
+        b"HTTP/1.0" if version == "1.0" else b"HTTP/1.1",
+        _STATUS_LINES[status],
+        headers,
+        _date_header(),
+        _length_header(status, size, chunked),
+        _connection_header(version, keep_alive),
+    )
+    if not chunked:
+        return [head + body] if size <= CHUNKED_ABOVE else [head, body]
+    if size < 1 << 16:
+        return [b"%b%x\r\n%b\r\n0\r\n\r\n" % (head, size, body)]
+    return [b"%b%x\r\n" % (head, size), body, b"\r\n0\r\n\r\n"]
+
+
+def chunked_head(headers: bytes, *, keep_alive: bool = True) -> bytes:
+    """The head of a good answer whose body is written later, chunk by chunk (`chunk`); HTTP/1.1.
+
+    Args:
+        headers: whole lines, each with its CRLF.
+        keep_alive: whether the connection lives on.
+    """
+    return b"HTTP/1.1%b%b%b%b%b\r\n" % (
+        _STATUS_LINES[200],
+        headers,
+        _date_header(),
+        _length_header(200, 0, chunked=True),
+        _connection_header("1.1", keep_alive),
+    )
+
+
+def chunk(data: bytes) -> bytes:
+    """A chunk of a body; of no bytes, its end."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def error_body(refusal: Refusal) -> bytes:
+    """The body of a refusal."""
+    return b'{"errorMessage":%b,"errorType":%b}\n' % (
+        json_string(refusal.message),
+        json_string(refusal.error_type),
+    )
+
+
+def last_words(status: str) -> bytes:
+    """What Go's server says to bytes that it could not read as a request, before it closes.
+
+    Args:
+        status: code and reason, as in the status line.
+    """
+    headers = "Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
+    return f"HTTP/1.1 {status}\r\n{headers}\r\n{status}".encode()
+
+
+def json_string(text: str) -> bytes:
+    """A JSON string."""
+    return msgspec.json.encode(text)
+
+
+def event_headers(invocation: Invocation, function_arn: str, *, empty: bool = False) -> bytes:
+    """The headers of a /next that brings `invocation` (Runtime API).
+
+    Args:
+        invocation: it.
+        function_arn: of the function, for an invoker that named no other.
+        empty: send Client-Context and Cognito-Identity even where there is nothing in them, as
+            multi-concurrency sandboxes do; the classic rule is to leave out what is empty.
+    """
+    # Go sorts the headers by name.
+    lines = [
+        ("Content-Type", invocation.content_type or "application/json"),
+        ("Lambda-Runtime-Aws-Request-Id", invocation.request_id),
+        ("Lambda-Runtime-Aws-Tenant-Id", invocation.tenant_id),
+        ("Lambda-Runtime-Client-Context", invocation.client_context),
+        ("Lambda-Runtime-Cognito-Identity", invocation.cognito_identity),
+        ("Lambda-Runtime-Deadline-Ms", str(invocation.deadline_ms)),
+        ("Lambda-Runtime-Invocation-Id", invocation.invocation_id),
+        ("Lambda-Runtime-Invoked-Function-Arn", invocation.function_arn or function_arn),
+        ("Lambda-Runtime-Trace-Id", invocation.trace_id),
+    ]
+    always = ("Lambda-Runtime-Client-Context", "Lambda-Runtime-Cognito-Identity") if empty else ()
+    text = "".join(
+        f"{name}: {_one_line(value)}\r\n" for name, value in lines if value or name in always
+    )
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _one_line(value: str) -> str:
+    # As Go's header writer: a line break in a value would be a header of the invoker's making.
+    if "\n" in value or "\r" in value:
+        return value.replace("\n", " ").replace("\r", " ")
+    return value
+
+
+def _length_header(status: int, size: int, chunked: bool) -> bytes:
+    if chunked:
+        return b"Transfer-Encoding: chunked\r\n"
+    return b"" if status == 204 else b"Content-Length: %d\r\n" % size
+
+
+def _connection_header(version: str, keep_alive: bool) -> bytes:
+    if version == "1.0":
+        return b"Connection: keep-alive\r\n" if keep_alive else b""
+    return b"" if keep_alive else b"Connection: close\r\n"
+
+
+_date = (0, b"")
+
+
+def _date_header() -> bytes:
+    """The Date header, made once a second."""
+    global _date
+    now = int(time.time())
+    if now != _date[0]:
+        text = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(now))
+        _date = (now, f"Date: {text}\r\n".encode())
+    return _date[1]

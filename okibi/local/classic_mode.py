@@ -1,0 +1,189 @@
+"""The platform's side of one runtime in the classic mode, without I/O: its state, its invocation,
+its waiting /next.
+
+Everything here is synchronous. What the trio shell (`runtime_api.py`) does on top is to move
+bytes, to park the invokers, and to own the time-out.
+"""
+
+import signal
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+
+import attrs
+
+from .invocation import Invocation
+from .journal import Happening
+from .outcomes import Outcome, exited
+from .platform import (
+    INVALID_REQUEST_ID,
+    INVALID_RESPONSE_MODE,
+    INVOKE_TIMEOUT,
+    STREAMING,
+    Platform,
+    Waiter,
+    is_other_attempt,
+)
+from .states import Move, Refusal, State, transition
+
+__all__ = ["Exchange"]
+
+
+@attrs.define(eq=False)
+class Exchange(Platform):
+    """What passes between the platform and one runtime at a time (see `Platform`).
+
+    The platform offers one invocation at a time (`offer`).
+    """
+
+    state: State = attrs.field(default=State.STARTED, init=False)
+    current: Invocation | None = attrs.field(default=None, init=False)
+    """Handed out, and the runtime has not come back from it yet."""
+    offered: Invocation | None = attrs.field(default=None, init=False)
+    """Waits for the runtime to come."""
+    _waiters: deque[Waiter] = attrs.field(factory=deque[Waiter], init=False)
+
+    # -- the platform's side
+
+    def offer(self, invocation: Invocation) -> None:
+        """The next invocation; it is handed out at once where a /next waits for it."""
+        if self.offered is not None:
+            raise RuntimeError("an invocation is offered already: a sandbox takes one at a time")
+        self.offered = invocation
+        if self.init_error is not None:
+            error, self.init_error = self.init_error, None
+            self.settle(invocation, error)
+        else:
+            self.hand_out()
+
+    def withdraw(self, invocation: Invocation) -> None:
+        """Take back an offer that nobody took."""
+        if self.offered is invocation:
+            self.offered = None
+
+    def end(self, outcome: Callable[[str], Outcome] | None = None) -> None:
+        self.write(Happening.SANDBOX_ENDED, detail=self.state.value)
+        if outcome is None and self.current is not None:
+            # It was killed with what it had been handed out: nobody else tells its invoker.
+            outcome = partial(exited, returncode=-signal.SIGKILL)
+        left = self.current or self.offered
+        if left is not None and left.outcome is None and outcome is not None:
+            self.settle(left, outcome(left.request_id))
+        self._release()
+        self.state = State.STARTED
+        self.closing = self.initialised = False
+        self._waiters.clear()
+        self.extensions.clear()
+
+    def settle(self, invocation: Invocation, outcome: Outcome) -> None:
+        """What comes of `invocation` is known; its invoker is told."""
+        invocation.outcome = outcome
+        invocation.answered = self.clock()
+        self.withdraw(invocation)
+        self.on_answer(invocation)
+
+    def hand_out(self) -> None:
+        if self.state is not State.READY or not self._waiters:
+            return
+        if self.closing or not self.extensions.ready:
+            return
+        if not self.initialised:
+            self.end_init()
+        if self.offered is None:
+            self.on_idle()
+            return
+        invocation, self.offered = self.offered, None
+        waiter = self._waiters.popleft()
+        state = transition(self.state, Move.RELEASE)
+        assert isinstance(state, State)  # Ready is the one state with a release
+        self.state = state
+        self.current = invocation
+        self.begin_event(invocation, waiter)
+        self.extensions.tell_of_invoke(invocation)
+
+    # -- the runtime's side: what it asks
+
+    def next(self, waiter: Waiter) -> Refusal | Invocation | None:
+        state = transition(self.state, Move.NEXT)
+        if isinstance(state, Refusal):
+            return self.refuse(state)
+        if state is State.RUNNING:
+            assert self.current is not None  # Running is the state of having one
+            self.write(Happening.DELIVERED, self.current.request_id)
+            return self.current
+        if self.state is State.RESPONSE_SENT:
+            self._release()
+        self.state = state
+        self._waiters.append(waiter)
+        self.extensions.runtime_waits()
+        self.hand_out()
+        return None
+
+    def begin_response(self, request_id: str, attempt: str, mode: str) -> Refusal | Invocation:
+        begun = self._begin(request_id, attempt, Move.RESPONSE)
+        # The state has moved before the mode is looked at, and nothing moves it back.
+        if isinstance(begun, Invocation) and mode not in ("", STREAMING):
+            return self.refuse(INVALID_RESPONSE_MODE, request_id)
+        return begun
+
+    def begin_error(self, request_id: str, attempt: str) -> Refusal | Invocation:
+        return self._begin(request_id, attempt, Move.ERROR)
+
+    def accept_init_error(self, body: bytes, error_type: str) -> Refusal | None:
+        state = transition(self.state, Move.INIT_ERROR)
+        if isinstance(state, Refusal):
+            return self.refuse(state)
+        self.state = state
+        self.end_init()
+        error = self.take_init_error(body, error_type)
+        if self.offered is None:
+            self.init_error = error
+        else:
+            self.settle(self.offered, error)
+        return None
+
+    # -- the runtime's side: what its connections do
+
+    def abandon(self, waiter: Waiter) -> None:
+        waiter.abandoned = True
+        self.write(Happening.ABANDONED)
+        if not self.swallow_abandoned and waiter in self._waiters:
+            self._waiters.remove(waiter)
+
+    def truncate(self, invocation: Invocation | None) -> None:
+        """The state stays where the headers led."""
+        self.write(Happening.TRUNCATED, invocation.request_id if invocation else "")
+
+    # -- how it does it
+
+    def _begin(self, request_id: str, attempt: str, move: Move) -> Refusal | Invocation:
+        current = self.current
+        if current is None or request_id != current.request_id:
+            return self.refuse(INVALID_REQUEST_ID, request_id)
+        if is_other_attempt(current, attempt):
+            return self.refuse(INVOKE_TIMEOUT, request_id)
+        state = transition(self.state, move)
+        if isinstance(state, Refusal):
+            return self.refuse(state, request_id)
+        self.state = state
+        return current
+
+    def answer(self, invocation: Invocation, outcome: Outcome, endpoint: str) -> Refusal | None:
+        state = transition(self.state, Move.ANSWERED)
+        if isinstance(state, Refusal) or self.current is not invocation:
+            # A sandbox's connections end with it, so its late body cannot come here.
+            raise RuntimeError(f"the body of a /{endpoint} was read in state {self.state.value}")
+        self.state = state
+        if invocation.outcome is not None:
+            # Its time was up; the runtime is asked to end and has not done so yet.
+            return self.refuse(INVOKE_TIMEOUT, invocation.request_id)
+        self.write(Happening.ANSWERED, invocation.request_id, endpoint)
+        self.settle(invocation, outcome)
+        return None
+
+    def _release(self) -> None:
+        """The runtime is through with what it had."""
+        if self.current is not None:
+            invocation, self.current = self.current, None
+            invocation.ended = self.clock()
+            self.on_end(invocation)

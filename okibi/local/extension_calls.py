@@ -1,0 +1,68 @@
+"""The Extensions API's endpoints: requests into calls of `Extensions`, and what they are told."""
+
+from collections.abc import Callable
+
+from . import answers
+from .extensions import Call, Extensions
+from .replies import ACCEPTED, NOT_FOUND, Reply, not_allowed, refused
+from .requests import Request
+from .states import Refusal
+
+__all__ = ["EXTENSION", "extension_call", "extension_event"]
+
+EXTENSION = b"/2020-01-01/extension/"
+NEXT = EXTENSION + b"event/next"
+
+IDENTIFIER = b"lambda-extension-identifier"
+
+Finish = Callable[[Request], Reply | None]
+
+
+def extension_event(event: bytes) -> Reply:
+    """An event for an extension whose event/next has waited for it."""
+    return Reply(200, event)
+
+
+def extension_call(
+    extensions: Extensions, request: Request, wait: Callable[[], Callable[[bytes], None]]
+) -> Finish | Reply:
+    """What is done with a request to the Extensions API once its body is there, or its answer.
+
+    Args:
+        extensions: of the sandbox.
+        request: its headers are complete.
+        wait: parks the connection until the function that it gives is called with an event.
+    """
+
+    def register(request: Request) -> Reply:
+        name = request.header(b"lambda-extension-name")
+        features = request.header(b"lambda-extension-accept-feature")
+        registered = extensions.register(name, features, request.body)
+        if isinstance(registered, Refusal):
+            return refused(registered)
+        identifier, told = registered
+        headers = answers.JSON + f"Lambda-Extension-Identifier: {identifier}\r\n".encode()
+        return Reply(200, told + b"\n", headers)
+
+    def next_event(request: Request) -> Reply | None:
+        refusal = extensions.next(request.header(IDENTIFIER), wait())
+        return None if refusal is None else refused(refusal)
+
+    def fail(call: Call) -> Finish:
+        def reported(request: Request) -> Reply:
+            error_type = request.header(b"lambda-extension-function-error-type")
+            refusal = extensions.fail(request.header(IDENTIFIER), call, error_type)
+            return ACCEPTED if refusal is None else refused(refusal)
+
+        return reported
+
+    routes: dict[bytes, tuple[bytes, Finish]] = {
+        EXTENSION + b"register": (b"POST", register),
+        NEXT: (b"GET", next_event),
+        EXTENSION + b"init/error": (b"POST", fail(Call.INIT_ERROR)),
+        EXTENSION + b"exit/error": (b"POST", fail(Call.EXIT_ERROR)),
+    }
+    if request.path not in routes:
+        return NOT_FOUND
+    allowed, finish = routes[request.path]
+    return finish if request.method == allowed else not_allowed(allowed)

@@ -1,0 +1,298 @@
+# An extension as the platform sees it (Extensions API; AWS's own emulator keeps it in `rapid`'s
+# core/internalagent_states.go). Its calls drive it, and one act of the platform, RELEASE: there is
+# an event for it.
+#
+#    --register--> Registered --event/next--> Ready --release--> Running
+#                      |                        ^                   |
+#                 init/error                    +----event/next-----+
+#                      v
+#                  InitError                 exit/error leads out of all but InitError: ExitError
+#
+# Two rules make it worth having:
+#
+# * Who has registered and never asks for an event holds the init phase up until its time is over:
+#   no event is handed out before every extension is Ready.
+# * With one registered, the process is asked to end (SIGTERM) before it is killed. That is why a
+#   runtime registers one that wants no events at all.
+#
+# The names in a refusal are the state's own in rapid, as in `states.py`.
+"""Extensions of a sandbox, without I/O: who has registered, who waits, what they are told."""
+
+import uuid
+from collections.abc import Callable, Mapping
+from enum import Enum
+from types import MappingProxyType
+
+import attrs
+import msgspec
+
+from .invocation import Invocation
+from .settings import ACCOUNT_ID
+from .states import Refusal
+
+__all__ = ["CALLS", "Call", "Extension", "Extensions", "Stage"]
+
+LIMIT = 10
+"""Extensions of one sandbox."""
+
+
+class Stage(Enum):
+    """Where an extension stands; the value is the name that a refusal shows."""
+
+    REGISTERED = "Registered"
+    READY = "Ready"
+    RUNNING = "Running"
+    INIT_ERROR = "InitError"
+    EXIT_ERROR = "ExitError"
+
+
+class Call(Enum):
+    """What moves it; the value is the name that a refusal gives to where it would lead."""
+
+    NEXT = "Ready"
+    INIT_ERROR = "InitError"
+    EXIT_ERROR = "ExitError"
+    RELEASE = "Running"
+
+
+CALLS: Mapping[Stage, Mapping[Call, Stage]] = MappingProxyType(
+    {
+        Stage.REGISTERED: {
+            Call.NEXT: Stage.READY,
+            Call.INIT_ERROR: Stage.INIT_ERROR,
+            Call.EXIT_ERROR: Stage.EXIT_ERROR,
+        },
+        Stage.READY: {
+            Call.RELEASE: Stage.RUNNING,
+            Call.EXIT_ERROR: Stage.EXIT_ERROR,
+        },
+        Stage.RUNNING: {
+            Call.NEXT: Stage.READY,
+            Call.EXIT_ERROR: Stage.EXIT_ERROR,
+        },
+        Stage.INIT_ERROR: {Call.INIT_ERROR: Stage.INIT_ERROR},
+        Stage.EXIT_ERROR: {Call.EXIT_ERROR: Stage.EXIT_ERROR},
+    }
+)
+
+
+class _Registration(msgspec.Struct, rename={"configuration_keys": "configurationKeys"}):
+    events: list[str] = []
+    configuration_keys: list[str] = []
+
+
+class _Function(msgspec.Struct, rename="camel", omit_defaults=True):
+    account_id: str = ""
+    function_name: str = ""
+    function_version: str = "$LATEST"
+    handler: str | None = None
+
+
+class _InvokeEvent(msgspec.Struct, rename="camel"):
+    event_type: str
+    deadline_ms: int
+    request_id: str
+    invoked_function_arn: str
+
+
+@attrs.define(eq=False)
+class Extension:
+    """One that has registered.
+
+    Args:
+        name: its own for itself.
+        events: what it wants to hear of; INVOKE or nothing.
+        identifier: how it names itself in its calls.
+    """
+
+    name: str
+    events: frozenset[str]
+    identifier: str = attrs.field(factory=lambda: str(uuid.uuid4()))
+    stage: Stage = Stage.REGISTERED
+    deliver: Callable[[bytes], None] | None = None
+    """Of its pending event/next."""
+
+
+def _nothing() -> None:
+    """Nobody listens."""
+
+
+def _ignore(_: str) -> None:
+    """Nobody listens."""
+
+
+@attrs.define(eq=False)
+class Extensions:
+    """All of one sandbox. Those here run in the runtime's own process: "internal" ones.
+
+    Args:
+        function_name, handler, function_arn: what they are told of the function.
+        takes_events: whether they may ask for INVOKE, which multi-concurrency does not give.
+        on_ready: told whenever one has come to wait for an event.
+        on_failure: told of the error type of one that has reported an error.
+    """
+
+    function_name: str = "function"
+    handler: str = ""
+    function_arn: str = ""
+    takes_events: bool = True
+    on_ready: Callable[[], None] = _nothing
+    on_failure: Callable[[str], None] = _ignore
+
+    _all: dict[str, Extension] = attrs.field(factory=dict[str, Extension], init=False)
+    _closed: bool = attrs.field(default=False, init=False)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    @property
+    def ready(self) -> bool:
+        """Whether all wait for an event; the platform hands out nothing before."""
+        return not self._all or all(
+            extension.stage is Stage.READY for extension in self._all.values()
+        )
+
+    # -- what the platform does
+
+    def runtime_waits(self) -> None:
+        """The runtime's first /next: who has not registered by now comes too late."""
+        self._closed = True
+
+    def tell_of_invoke(self, invocation: Invocation) -> None:
+        """An event has been handed out."""
+        for extension in self._all.values():
+            if "INVOKE" in extension.events and extension.deliver is not None:
+                event = _InvokeEvent(
+                    "INVOKE",
+                    invocation.deadline_ms,
+                    invocation.request_id,
+                    invocation.function_arn or self.function_arn,
+                )
+                deliver, extension.deliver = extension.deliver, None
+                extension.stage = CALLS[extension.stage][Call.RELEASE]
+                deliver(msgspec.json.encode(event))
+
+    def clear(self) -> None:
+        """The sandbox is gone."""
+        self._all.clear()
+        self._closed = False
+
+    # -- what they ask
+
+    def register(self, name: str, features: str, body: bytes) -> Refusal | tuple[str, bytes]:
+        """POST /extension/register: identifier and body, or a refusal.
+
+        Args:
+            name: `Lambda-Extension-Name`.
+            features: `Lambda-Extension-Accept-Feature`.
+            body: of the request.
+        """
+        if not name:
+            return _refused("Extension.InvalidExtensionName", "Empty extension name")
+        try:
+            wanted = msgspec.json.decode(body, type=_Registration)
+        except msgspec.DecodeError as error:
+            return _refused("InvalidRequestFormat", str(error))
+        if wanted.configuration_keys:
+            words = "configurationKeys are deprecated; use environment variables instead"
+            return _refused("InvalidRequestFormat", words)
+        refusal = self._check_events(wanted.events) or self._check_place(name)
+        if refusal is not None:
+            return refusal
+        extension = Extension(name, frozenset(wanted.events))
+        self._all[extension.identifier] = extension
+        asked = [feature.strip() for feature in features.split(",")]
+        told = _Function(
+            account_id=ACCOUNT_ID if "accountId" in asked else "",
+            function_name=self.function_name,
+            handler=self.handler,
+        )
+        # The version is a default, and told all the same.
+        text = msgspec.to_builtins(told) | {"functionVersion": told.function_version}
+        return extension.identifier, msgspec.json.encode(text, order="sorted")
+
+    def next(self, identifier: str, deliver: Callable[[bytes], None]) -> Refusal | None:
+        """GET /extension/event/next: a refusal, or `deliver` is told when there is an event."""
+        extension = self._moved(identifier, Call.NEXT)
+        if isinstance(extension, Refusal):
+            return extension
+        extension.deliver = deliver
+        self.on_ready()
+        return None
+
+    def fail(self, identifier: str, call: Call, error_type: str) -> Refusal | None:
+        """POST /extension/init/error or /extension/exit/error.
+
+        Args:
+            identifier: `Lambda-Extension-Identifier`.
+            call: which of the two.
+            error_type: `Lambda-Extension-Function-Error-Type`.
+        """
+        if (refusal := _bad_identifier(identifier)) is not None:
+            return refusal
+        if not error_type:
+            words = "Lambda-Extension-Function-Error-Type not found"
+            return _refused("Extension.MissingHeader", words)
+        extension = self._moved(identifier, call)
+        if isinstance(extension, Refusal):
+            return extension
+        self.on_failure(f"Extension.{call.value}")
+        return None
+
+    # -- how it does it
+
+    def _check_events(self, events: list[str]) -> Refusal | None:
+        if events and not self.takes_events:
+            words = "No events allowed for internal extensions"
+            return _refused("Extension.InvalidEventType", words)
+        for event in events:
+            if event == "SHUTDOWN":
+                words = "SHUTDOWN: ShutdownEventNotSupportedForInternalExtension"
+                return _refused("Extension.InvalidEventType", words)
+            if event != "INVOKE":
+                return _refused("Extension.InvalidEventType", f"{event}: ErrorInvalidEventType")
+        return None
+
+    def _check_place(self, name: str) -> Refusal | None:
+        if self._closed:
+            words = "Extension registration closed already"
+            return _refused("Extension.RegistrationClosed", words)
+        if len(self._all) >= LIMIT:
+            return _refused("Extension.TooManyExtensions", f"Extension limit ({LIMIT}) reached")
+        if any(extension.name == name for extension in self._all.values()):
+            words = "Extension with this name already registered"
+            return _refused("Extension.InvalidExtensionState", words)
+        return None
+
+    def _moved(self, identifier: str, call: Call) -> Refusal | Extension:
+        if (refusal := _bad_identifier(identifier)) is not None:
+            return refusal
+        extension = self._all.get(identifier)
+        if extension is None:
+            words = f"Unknown extension {identifier}"
+            return _refused("Extension.UnknownExtensionIdentifier", words)
+        stage = CALLS[extension.stage].get(call)
+        if stage is None:
+            return _refused(
+                "Extension.InvalidExtensionState",
+                f"State transition from {extension.stage.value} to {call.value} failed for"
+                f" extension {identifier}. Error: State transition is not allowed",
+            )
+        extension.stage = stage
+        return extension
+
+
+def _bad_identifier(identifier: str) -> Refusal | None:
+    if not identifier:
+        words = "Missing Lambda-Extension-Identifier header"
+        return _refused("Extension.MissingExtensionIdentifier", words)
+    try:
+        uuid.UUID(identifier)
+    except ValueError:
+        words = "Invalid Lambda-Extension-Identifier"
+        return _refused("Extension.InvalidExtensionIdentifier", words)
+    return None
+
+
+def _refused(error_type: str, message: str) -> Refusal:
+    return Refusal(403, error_type, message)

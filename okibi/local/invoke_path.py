@@ -1,0 +1,310 @@
+"""Lambda's Invoke path over HTTP: `POST /2015-03-31/functions/{name}/invocations`, and
+`POST /2021-11-15/functions/{name}/response-streaming-invocations` for an answer as it comes.
+"""
+
+import base64
+import math
+import re
+from collections.abc import Awaitable, Callable, Collection
+from urllib.parse import parse_qs, unquote
+
+import attrs
+import msgspec
+import trio
+
+from ..runtime.codec.json import wrong_with
+from . import answers, event_stream
+from .callers import why_refused
+from .invocation import Invocation, InvokeResult, check_headers, new_request_id
+from .links import as_link, linger
+from .log_tail import LogTail
+from .requests import HeadersTooLarge, MalformedRequest, Request, RequestReader
+from .settings import FunctionSettings
+from .streaming import ResponseStream
+from .targets import is_known, read_target
+
+__all__ = ["MAX_EVENT_SIZE", "InvokePath"]
+
+PREFIX = "/2015-03-31/functions/"
+SUFFIX = "/invocations"
+STREAM_PREFIX = "/2021-11-15/functions/"
+STREAM_SUFFIX = "/response-streaming-invocations"
+
+MAX_EVENT_SIZE = 6 * 1024 * 1024
+"""Bytes of an event (Lambda quotas, synchronous invocations)."""
+
+LAST_LINES = 1.0
+"""Seconds beyond its deadline in which an invocation whose time was up gets its last lines: END and
+REPORT are written when its process is dead.
+"""
+
+_TENANT = re.compile(r"[a-zA-Z0-9._:/=+@ -]{1,256}")
+
+
+class Refused(Exception):
+    """The invoke is refused before the function sees it.
+
+    Args:
+        status: HTTP status.
+        error_type: Lambda's name for it.
+        message: one sentence.
+    """
+
+    def __init__(self, status: int, error_type: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.error_type = error_type
+
+
+@attrs.define(eq=False)
+class InvokePath:
+    """Serves invokers.
+
+    Args:
+        settings: of the one function that there is.
+        invoke: carries out an invocation.
+        start: carries one out with nobody waiting for it.
+        allowed_hosts: names of this machine by which invokers may call it, besides `localhost` and
+            its addresses; no request of a web page is let in.
+    """
+
+    settings: FunctionSettings
+    invoke: Callable[[Invocation], Awaitable[InvokeResult]]
+    start: Callable[[Invocation], None]
+    allowed_hosts: Collection[str] = ()
+
+    async def serve_connection(self, stream: trio.abc.Stream) -> None:
+        """Serve one invoker until either side closes the connection. The stream is closed then."""
+        async with as_link(stream) as link:
+            try:
+                while await self._serve_one(link, reader=RequestReader(MAX_EVENT_SIZE)):
+                    pass
+            except trio.BrokenResourceError:
+                # The invoker has left; what it started goes on, as in Lambda.
+                return
+
+    async def _serve_one(self, link: trio.abc.Stream, reader: RequestReader) -> bool:
+        """Serve requests with one reader; False once the connection is to end."""
+        try:
+            while (request := await _read_request(link, reader)) is not None:
+                if _is_stream(request):
+                    await self._answer_as_stream(link, request)
+                else:
+                    await link.send_all(b"".join(await self._answer(request)))
+                if not request.keep_alive:
+                    break
+            else:
+                return False
+        except MalformedRequest as error:
+            await link.send_all(answers.last_words(str(error)))
+        except HeadersTooLarge:
+            await link.send_all(answers.last_words(answers.TOO_LARGE_STATUS))
+        await linger(link)
+        return False
+
+    async def _answer(self, request: Request) -> list[bytes]:
+        try:
+            status, payload, headers = await self._carry_out(request)
+        except Refused as refused:
+            return _refusal(request, refused)
+        return _whole(request, status, payload, headers)
+
+    async def _answer_as_stream(self, link: trio.abc.Stream, request: Request) -> None:
+        try:
+            invocation = self._invocation(request, STREAM_PREFIX, STREAM_SUFFIX)
+            kind = _one_of(request, "X-Amz-Invocation-Type", "RequestResponse", "DryRun")
+            if request.version == "1.0":
+                raise Refused(505, "HttpVersionNotSupported", "a stream needs HTTP/1.1")
+        except Refused as refused:
+            await link.send_all(b"".join(_refusal(request, refused)))
+            return
+        headers = {"X-Amzn-RequestId": invocation.request_id, "X-Amz-Executed-Version": "$LATEST"}
+        if kind == "DryRun":
+            await link.send_all(b"".join(_whole(request, 204, b"", headers)))
+            return
+        headers["Content-Type"] = event_stream.CONTENT_TYPE
+        await link.send_all(answers.chunked_head(_lines(headers), keep_alive=request.keep_alive))
+        async with ResponseStream(invocation) as answer:
+            self.start(invocation)
+            async for piece in answer:
+                await link.send_all(answers.chunk(event_stream.payload_chunk(piece)))
+            result = await answer.result()
+        log = "" if invocation.log is None else await _log_of(invocation, invocation.log)
+        end = event_stream.completion(result, log)
+        await link.send_all(answers.chunk(end) + answers.chunk(b""))
+
+    async def _carry_out(self, request: Request) -> tuple[int, bytes, dict[str, str]]:
+        invocation = self._invocation(request, PREFIX, SUFFIX)
+        kind = _one_of(request, "X-Amz-Invocation-Type", "RequestResponse", "Event", "DryRun")
+        headers = {"X-Amzn-RequestId": invocation.request_id}
+        if kind == "DryRun":
+            return 204, b"", headers
+        if kind == "Event":
+            invocation.log = None
+            self.start(invocation)
+            return 202, b"", headers
+        result = await self.invoke(invocation)
+        if result.function_error is not None:
+            headers["X-Amz-Function-Error"] = result.function_error
+        headers["X-Amz-Executed-Version"] = "$LATEST"
+        if invocation.log is not None:
+            headers["X-Amz-Log-Result"] = await _log_of(invocation, invocation.log)
+        return result.status_code, result.payload, headers
+
+    def _target_arn(self, request: Request, prefix: str, suffix: str) -> str:
+        """The ARN that a request names, with its qualifier."""
+        path = _path(request)
+        if not path.startswith(prefix) or not path.endswith(suffix):
+            raise Refused(
+                404,
+                "UnknownOperationException",
+                f"{path} is nothing here; invoke with POST {PREFIX}{self.settings.name}{SUFFIX}",
+            )
+        if request.method != b"POST":
+            raise Refused(405, "MethodNotAllowedException", "invoke with POST")
+        name = path.removeprefix(prefix).removesuffix(suffix)
+        asked = parse_qs(request.target.partition(b"?")[2].decode("ascii", "replace"))
+        qualifier = asked.get("Qualifier", [""])[0]
+        target = read_target(name, self.settings.arn)
+        if target is None:
+            raise Refused(404, "ResourceNotFoundException", f"Function not found: {name}")
+        if qualifier and target.qualifier and qualifier != target.qualifier:
+            raise Refused(
+                400,
+                "InvalidParameterValueException",
+                "The derived qualifier from the function name does not match the specified"
+                " qualifier.",
+            )
+        qualifier = qualifier or target.qualifier
+        arn = f"{target.arn}:{qualifier}" if qualifier else target.arn
+        if target.name != self.settings.name:
+            raise Refused(404, "ResourceNotFoundException", f"Function not found: {arn}")
+        if not is_known(qualifier):
+            raise Refused(
+                404,
+                "ResourceNotFoundException",
+                f"Function not found: {arn} (here are $LATEST and every alias, and no published"
+                " version)",
+            )
+        return arn
+
+    def _invocation(self, request: Request, prefix: str, suffix: str) -> Invocation:
+        if why := why_refused(request, self.allowed_hosts):
+            raise Refused(403, "AccessDeniedException", why)
+        function_arn = self._target_arn(request, prefix, suffix)
+        if request.size > MAX_EVENT_SIZE:
+            raise Refused(
+                413,
+                "RequestTooLargeException",
+                f"Request must be smaller than {MAX_EVENT_SIZE} bytes"
+                " for the InvokeFunction operation",
+            )
+        payload = request.body or b"{}"
+        if wrong := wrong_with(payload):
+            raise Refused(
+                400,
+                "InvalidRequestContentException",
+                f"Could not parse request body into json: {wrong}",
+            )
+        invocation = Invocation(payload, self.settings.timeout, function_arn=function_arn)
+        invocation.tenant_id = _tenant_id(request.header(b"x-amz-tenant-id"))
+        invocation.client_context = _client_context(request.header(b"x-amz-client-context"))
+        if _one_of(request, "X-Amz-Log-Type", "None", "Tail") == "Tail":
+            invocation.log = LogTail()
+        if trace_id := request.header(b"x-amzn-trace-id"):
+            invocation.trace_id = trace_id
+        try:
+            check_headers(invocation)
+        except ValueError as error:
+            raise Refused(400, "InvalidRequestContentException", str(error)) from error
+        return invocation
+
+
+def _path(request: Request) -> str:
+    return unquote(request.path.decode("ascii", "replace"))
+
+
+def _is_stream(request: Request) -> bool:
+    return _path(request).startswith(STREAM_PREFIX)
+
+
+def _lines(headers: dict[str, str]) -> bytes:
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()
+
+
+def _whole(request: Request, status: int, payload: bytes, headers: dict[str, str]) -> list[bytes]:
+    return answers.answer(
+        status,
+        payload,
+        answers.JSON + _lines(headers),
+        version=request.version,
+        keep_alive=request.keep_alive,
+    )
+
+
+def _refusal(request: Request, refused: Refused) -> list[bytes]:
+    payload = msgspec.json.encode({"Type": "User", "Message": str(refused)})
+    headers = {"X-Amzn-RequestId": new_request_id(), "X-Amzn-ErrorType": refused.error_type}
+    return _whole(request, refused.status, payload, headers)
+
+
+def _one_of(request: Request, header: str, *values: str) -> str:
+    """The value of a header that has few; the first is the default."""
+    value = request.header(header.lower().encode()) or values[0]
+    if value not in values:
+        raise Refused(
+            400,
+            "InvalidParameterValueException",
+            f"{header}: {value!r} is none of {', '.join(values)}",
+        )
+    return value
+
+
+def _tenant_id(header: str) -> str:
+    if header and not _TENANT.fullmatch(header):
+        raise Refused(
+            400,
+            "InvalidParameterValueException",
+            f"X-Amz-Tenant-Id: {header[:300]!r} does not match {_TENANT.pattern}",
+        )
+    return header
+
+
+def _client_context(header: str) -> str:
+    try:
+        context = base64.b64decode(header, validate=True)
+    except ValueError:
+        context = b"no JSON"
+    # What is JSON is UTF-8, and has no control character but in an escape.
+    if context and (wrong_with(context) or not context.lstrip().startswith(b"{")):
+        raise Refused(
+            400,
+            "InvalidRequestContentException",
+            "Client context must be a valid Base64-encoded JSON object.",
+        )
+    return context.decode()
+
+
+async def _log_of(invocation: Invocation, log: LogTail) -> str:
+    """The tail of an answered invocation's log in Base64.
+
+    It is complete when the runtime has come back for the next event, or is dead.
+    """
+    if not math.isnan(invocation.begun):
+        with trio.CancelScope(deadline=invocation.begun + invocation.timeout + LAST_LINES):
+            await log.complete.wait()
+    return log.encoded()
+
+
+async def _read_request(link: trio.abc.Stream, reader: RequestReader) -> Request | None:
+    """The next whole request, or None at the end of the connection."""
+    told_to_go_on = False
+    while not reader.requests or not reader.requests[0].complete:
+        if reader.requests and not told_to_go_on and b"expect" in reader.requests[0].headers:
+            told_to_go_on = True
+            await link.send_all(answers.CONTINUE)
+        data = await link.receive_some()
+        if not data:
+            return None
+        reader.feed(bytes(data))
+    return reader.requests.popleft()

@@ -1,0 +1,194 @@
+# Multi-concurrency (Lambda Managed Instances; AWS's own emulator keeps it in
+# internal/lambda-managed-instances/invoke). There is no state of the runtime as a whole here: every
+# /next adds an idle slot, and what has a state is each invocation, known by its request id.
+#
+#    waits --hand-out--> running --response headers--> responding --body accepted--> gone
+#                           |                              |
+#                           +---/error--------------------+----> gone
+#                           +---bad response mode, body cut short: gone, an error to the invoker
+#                           +---its time is up: late; the one answer that still comes is a 410
+#
+# An answer to what is gone, and a second one to what is responding, is 400 InvalidRequestID. An
+# invoke that finds no idle slot is refused at once; only those that come while the runtime is still
+# in its init phase wait. A time-out ends nothing but the invoker's patience: the runtime lives on.
+"""The platform's side of one runtime that takes many events at once, without I/O."""
+
+from collections import deque
+from collections.abc import Callable
+
+import attrs
+
+from .invocation import Invocation
+from .journal import Happening
+from .outcomes import Outcome, platform_error, timed_out, unavailable
+from .platform import (
+    INVALID_REQUEST_ID,
+    INVALID_RESPONSE_MODE,
+    INVOKE_TIMEOUT,
+    STREAMING,
+    Platform,
+    Waiter,
+    is_other_attempt,
+)
+from .states import Refusal
+
+__all__ = ["Slots"]
+
+
+@attrs.define(eq=False)
+class Slots(Platform):
+    """What passes between the platform and a runtime with many slots (see `Platform`)."""
+
+    running: dict[str, Invocation] = attrs.field(factory=dict[str, Invocation], init=False)
+    """Handed out and not answered, by request id."""
+    _waiting: deque[Invocation] = attrs.field(factory=deque[Invocation], init=False)
+    _idle: deque[Waiter] = attrs.field(factory=deque[Waiter], init=False)
+    _responding: set[str] = attrs.field(factory=set[str], init=False)
+    _late: set[str] = attrs.field(factory=set[str], init=False)
+
+    @property
+    def offered(self) -> Invocation | None:
+        """The first of those that wait for the runtime to come."""
+        return self._waiting[0] if self._waiting else None
+
+    # -- the platform's side
+
+    def offer(self, invocation: Invocation) -> None:
+        """It is handed out at once, or refused; before the runtime has come, it waits."""
+        if self.init_error is not None:
+            error, self.init_error = self.init_error, None
+            self._settle(invocation, error)
+        elif self._idle and self._may_begin():
+            self._begin_event(invocation)
+        elif self.initialised and not self.closing:
+            self.write(Happening.UNAVAILABLE, invocation.request_id)
+            self._settle(invocation, unavailable())
+        else:
+            self._waiting.append(invocation)
+
+    def withdraw(self, invocation: Invocation) -> None:
+        """Its invoker has left: what still comes of it comes too late."""
+        if invocation in self._waiting:
+            self._waiting.remove(invocation)
+        elif self.running.pop(invocation.request_id, None) is not None:
+            self._late.add(invocation.request_id)
+
+    def expire(self, invocation: Invocation) -> None:
+        """Its time is up: the invoker is told, the runtime lives on."""
+        self.time_out(invocation)
+        self._late.add(invocation.request_id)
+        self._settle(invocation, timed_out(invocation.request_id, invocation.timeout))
+
+    def end(self, outcome: Callable[[str], Outcome] | None = None) -> None:
+        self.write(Happening.SANDBOX_ENDED, detail="Running" if self.initialised else "Started")
+        for invocation in list(self.running.values()):
+            lost = outcome(invocation.request_id) if outcome else platform_error("Runtime.Unknown")
+            self._settle(invocation, lost)
+        if outcome is not None and not self.initialised:
+            for invocation in list(self._waiting):
+                self._settle(invocation, outcome(invocation.request_id))
+        self.initialised = self.closing = False
+        self.running.clear()
+        self._idle.clear()
+        self._responding.clear()
+        self._late.clear()
+        self.extensions.clear()
+
+    def hand_out(self) -> None:
+        if self._idle and self._may_begin():
+            self.end_init()
+        while self._waiting and self._idle and self._may_begin():
+            self._begin_event(self._waiting.popleft())
+
+    # -- the runtime's side: what it asks
+
+    def next(self, waiter: Waiter) -> Refusal | Invocation | None:
+        self._idle.append(waiter)
+        self.extensions.runtime_waits()
+        self.hand_out()
+        return None
+
+    def begin_response(self, request_id: str, attempt: str, mode: str) -> Refusal | Invocation:
+        invocation = self._known(request_id, attempt)
+        if isinstance(invocation, Refusal):
+            return invocation
+        if mode not in ("", STREAMING):
+            self._settle(invocation, platform_error("Runtime.InvalidResponseModeHeader"))
+            return self.refuse(INVALID_RESPONSE_MODE, request_id)
+        self._responding.add(request_id)
+        return invocation
+
+    def begin_error(self, request_id: str, attempt: str) -> Refusal | Invocation:
+        invocation = self._known(request_id, attempt)
+        if isinstance(invocation, Invocation):
+            self._responding.add(request_id)
+        return invocation
+
+    def accept_init_error(self, body: bytes, error_type: str) -> Refusal | None:
+        """Accepted at any time; it is an answer only while the runtime has not come."""
+        error = self.take_init_error(body, error_type)
+        if not self.initialised:
+            self.end_init()
+            waiting, self._waiting = self._waiting, deque[Invocation]()
+            self.init_error = None if waiting else error
+            for invocation in waiting:
+                self._settle(invocation, error)
+        return None
+
+    # -- the runtime's side: what its connections do
+
+    def abandon(self, waiter: Waiter) -> None:
+        waiter.abandoned = True
+        self.write(Happening.ABANDONED)
+        if not self.swallow_abandoned and waiter in self._idle:
+            self._idle.remove(waiter)
+
+    def truncate(self, invocation: Invocation | None) -> None:
+        self.write(Happening.TRUNCATED, invocation.request_id if invocation else "")
+        if invocation is not None and invocation.outcome is None:
+            self._settle(invocation, platform_error("Runtime.TruncatedResponse"))
+
+    # -- how it does it
+
+    def answer(self, invocation: Invocation, outcome: Outcome, endpoint: str) -> Refusal | None:
+        self._responding.discard(invocation.request_id)
+        if invocation.outcome is not None or invocation.request_id not in self.running:
+            self._late.discard(invocation.request_id)
+            return self.refuse(INVOKE_TIMEOUT, invocation.request_id)
+        self.write(Happening.ANSWERED, invocation.request_id, endpoint)
+        self._settle(invocation, outcome)
+        return None
+
+    def _known(self, request_id: str, attempt: str) -> Refusal | Invocation:
+        invocation = self.running.get(request_id)
+        if invocation is None or request_id in self._responding:
+            if request_id in self._late:
+                self._late.discard(request_id)
+                return self.refuse(INVOKE_TIMEOUT, request_id)
+            return self.refuse(INVALID_REQUEST_ID, request_id)
+        if is_other_attempt(invocation, attempt):
+            return self.refuse(INVOKE_TIMEOUT, request_id)
+        return invocation
+
+    def _may_begin(self) -> bool:
+        return not self.closing and self.extensions.ready
+
+    def _begin_event(self, invocation: Invocation) -> None:
+        waiter = self._idle.popleft()
+        self.running[invocation.request_id] = invocation
+        self.begin_event(invocation, waiter)
+        if waiter.abandoned:
+            # Nobody has it and nobody ever will.
+            self._settle(invocation, platform_error("Runtime.Unknown"))
+
+    def _settle(self, invocation: Invocation, outcome: Outcome) -> None:
+        handed_out = self.running.pop(invocation.request_id, None) is not None
+        if invocation in self._waiting:
+            self._waiting.remove(invocation)
+        self._responding.discard(invocation.request_id)
+        invocation.outcome = outcome
+        invocation.answered = self.clock()
+        self.on_answer(invocation)
+        if handed_out:
+            invocation.ended = invocation.answered
+            self.on_end(invocation)

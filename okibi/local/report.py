@@ -1,0 +1,59 @@
+"""The lines that Lambda writes around an invocation: START, END, REPORT, and what went wrong
+between.
+"""
+
+import math
+import time
+
+from .invocation import Invocation
+from .outcomes import Outcome
+
+__all__ = ["end_lines", "init_report_line", "start_line"]
+
+
+def start_line(invocation: Invocation) -> str:
+    """Written when the event is handed out."""
+    return f"START RequestId: {invocation.request_id} Version: $LATEST"
+
+
+def end_lines(invocation: Invocation, *, memory: int, peak: float | None) -> list[str]:
+    """Written when the runtime is through with an invocation; its init phase is billed too.
+
+    Args:
+        invocation: it; begun, ended, and with its outcome.
+        memory: MB that the function has.
+        peak: MB that its process has used at most; None where nobody could tell any more.
+    """
+    init_ms = invocation.init_ms
+    duration = (invocation.ended - invocation.begun) * 1000
+    fields = [
+        f"REPORT RequestId: {invocation.request_id}",
+        f"Duration: {duration:.2f} ms",
+        f"Billed Duration: {math.ceil(duration + (init_ms or 0.0))} ms",
+        f"Memory Size: {memory} MB",
+        f"Max Memory Used: {'-' if peak is None else math.ceil(peak)} MB",
+    ]
+    if init_ms is not None:
+        fields.append(f"Init Duration: {init_ms:.2f} ms")
+    if invocation.outcome is not None:
+        fields.extend(_status(invocation.outcome))
+    lines = [f"END RequestId: {invocation.request_id}", "\t".join([*fields, ""])]
+    if invocation.outcome is not None and invocation.outcome.error_type == "Sandbox.Timedout":
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        seconds = f"{invocation.timeout:.2f}"
+        lines.append(f"{now} {invocation.request_id} Task timed out after {seconds} seconds")
+    return lines
+
+
+def init_report_line(init_ms: float, outcome: Outcome) -> str:
+    """Written when an init phase has failed."""
+    fields = [f"INIT_REPORT Init Duration: {init_ms:.2f} ms", "Phase: init", *_status(outcome), ""]
+    return "\t".join(fields)
+
+
+def _status(outcome: Outcome) -> list[str]:
+    if outcome.error_type is None:
+        return []
+    if outcome.error_type == "Sandbox.Timedout":
+        return ["Status: timeout"]
+    return ["Status: error", f"Error Type: {outcome.error_type}"]

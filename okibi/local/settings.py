@@ -1,0 +1,145 @@
+"""What a function is to Lambda: its name, its handler, its limits, its environment."""
+
+import math
+import re
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+
+__all__ = ["ACCOUNT_ID", "RESERVED_VARIABLES", "FunctionSettings", "arn_of"]
+
+ACCOUNT_ID = "012345678912"
+"""The account of every function here, as in AWS's own emulator."""
+
+RESERVED_VARIABLES = frozenset(
+    {
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+        "AWS_LAMBDA_FUNCTION_NAME",
+        "AWS_LAMBDA_FUNCTION_VERSION",
+        "AWS_LAMBDA_INITIALIZATION_TYPE",
+        "AWS_LAMBDA_LOG_GROUP_NAME",
+        "AWS_LAMBDA_LOG_STREAM_NAME",
+        "AWS_LAMBDA_MAX_CONCURRENCY",
+        "AWS_LAMBDA_RUNTIME_API",
+        "LAMBDA_TASK_ROOT",
+        "_HANDLER",
+    }
+)
+"""Variables that the platform sets and a function's configuration cannot (Lambda)."""
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def arn_of(name: str) -> str:
+    """The ARN of a function of that name."""
+    return f"arn:aws:lambda:us-east-1:{ACCOUNT_ID}:function:{name}"
+
+
+def _check_name(_: object, __: object, value: Any) -> None:
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise ValueError(
+            f"name: {value!r} is no function name; use 1 to 64 letters, digits, '-' or '_'"
+        )
+
+
+def _check_handler(_: object, __: object, value: Any) -> None:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"handler: {value!r} names nothing; write module.name, as in app.handler")
+
+
+def _check_command(_: object, __: object, value: Any) -> None:
+    if not value or not all(isinstance(part, str) and part for part in value):
+        raise ValueError(
+            f"command: {value!r} is no command; give the program and its arguments as strings"
+        )
+    if shutil.which(str(value[0])) is None:
+        raise ValueError(
+            f"command: there is no program {str(value[0])!r}; give a path or a name on PATH"
+        )
+
+
+def _check_task_root(_: object, __: object, value: Any) -> None:
+    if not value.is_dir():
+        raise ValueError(f"task_root: {str(value)!r} is no folder; give the one with the code")
+
+
+def _check_timeout(_: object, __: object, value: Any) -> None:
+    if not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise ValueError(f"timeout: {value!r} is no time; give seconds, more than 0")
+
+
+def _check_memory(_: object, __: object, value: Any) -> None:
+    if not isinstance(value, int) or not 128 <= value <= 10_240:
+        raise ValueError(f"memory: {value!r} is not for Lambda; give MB, from 128 to 10240")
+
+
+def _check_environment(_: object, __: object, value: Any) -> None:
+    for name, text in value.items():
+        if not isinstance(name, str) or not isinstance(text, str) or "=" in name or not name:
+            raise ValueError(
+                f"environment: {name!r}: {text!r} is no variable; give names and values as strings"
+            )
+        if name in RESERVED_VARIABLES:
+            many = name == "AWS_LAMBDA_MAX_CONCURRENCY"
+            instead = "give max_concurrency" if many else "leave it out"
+            raise ValueError(f"environment: {name} is set by Lambda itself; {instead}")
+
+
+def _check_max_concurrency(_: object, __: object, value: Any) -> None:
+    if value is not None and (not isinstance(value, int) or value < 1):
+        raise ValueError(
+            f"max_concurrency: {value!r} is no number of events; give 1 or more, or None"
+        )
+
+
+def _path(value: str | Path) -> Path:
+    return Path(value).resolve()
+
+
+def _mapping(value: Mapping[str, str]) -> Mapping[str, str]:
+    return MappingProxyType(dict(value))
+
+
+@attrs.frozen
+class FunctionSettings:
+    """The configuration of a function (Lambda CreateFunction).
+
+    Args:
+        handler: what `_HANDLER` says, as `app.function`.
+        name: the function's name.
+        command: the bootstrap; program and arguments.
+        task_root: the folder with the function's code; also where the process runs.
+        timeout: seconds that one invocation may take.
+        memory: MB that the function is said to have; nothing enforces it here.
+        environment: variables besides those of this process, which the function gets too.
+        max_concurrency: events at once in one sandbox, as on Lambda Managed Instances
+            (AWS_LAMBDA_MAX_CONCURRENCY); None for one at a time.
+
+    Raises:
+        ValueError: a field is wrong; the message begins with its name.
+    """
+
+    handler: str = attrs.field(validator=_check_handler)
+    name: str = attrs.field(default="function", validator=_check_name)
+    command: Sequence[str] = attrs.field(
+        default=(sys.executable, "-P", "-m", "okibi.runtime"),
+        converter=tuple[str, ...],
+        validator=_check_command,
+    )
+    task_root: Path = attrs.field(factory=Path.cwd, converter=_path, validator=_check_task_root)
+    timeout: float = attrs.field(default=3.0, validator=_check_timeout)
+    memory: int = attrs.field(default=128, validator=_check_memory)
+    environment: Mapping[str, str] = attrs.field(
+        factory=dict[str, str], converter=_mapping, validator=_check_environment
+    )
+    max_concurrency: int | None = attrs.field(default=None, validator=_check_max_concurrency)
+
+    @property
+    def arn(self) -> str:
+        """The function's ARN."""
+        return arn_of(self.name)

@@ -1,0 +1,74 @@
+"""The AWS Lambda runtime made of actors.
+
+The third floor of okibi. `Function` and `Handler` are what a function is written with;
+`python -P -m okibi.runtime` serves it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .errors.errors import DeadlineExceeded
+    from .handlers.asyncio_loop.from_asyncio import from_asyncio
+    from .handlers.asyncio_loop.leftover_tasks import keep
+    from .handlers.context import Context
+    from .handlers.function import Function, InvalidCount, InvalidHandler, InvalidLoop, Workers
+    from .handlers.handler import Handler
+    from .handlers.response import Prelude, Response, streaming
+    from .serving.freeze_detector import SANDBOX, Thawed
+    from .telemetry.invocation_context import xray_trace_id
+else:  # hidden from type checkers, which would believe in any name then
+
+    def __getattr__(name: str) -> object:
+        """A name of a room that is imported when it is first asked for."""
+        if name not in _ROOMS:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value: object = getattr(import_module(f".{_ROOMS[name]}", __name__), name)
+        globals()[name] = value
+        return value
+
+
+__all__ = [
+    "SANDBOX",
+    "Context",
+    "DeadlineExceeded",
+    "Function",
+    "Handler",
+    "InvalidCount",
+    "InvalidHandler",
+    "InvalidLoop",
+    "Prelude",
+    "Response",
+    "Thawed",
+    "Workers",
+    "from_asyncio",
+    "keep",
+    "streaming",
+    "xray_trace_id",
+]
+
+# All of them: `python -m okibi.runtime` imports this room before `__main__`, which has to be the
+# first; and no start pays for what only a handler written for asyncio needs, or one that streams.
+_ROOMS = {
+    "Context": "handlers.context",
+    "DeadlineExceeded": "errors.errors",
+    "Function": "handlers.function",
+    "Handler": "handlers.handler",
+    "InvalidCount": "handlers.function",
+    "InvalidHandler": "handlers.function",
+    "InvalidLoop": "handlers.function",
+    "Prelude": "handlers.response",
+    "Response": "handlers.response",
+    "SANDBOX": "serving.freeze_detector",
+    "Thawed": "serving.freeze_detector",
+    "Workers": "handlers.function",
+    "from_asyncio": "handlers.asyncio_loop.from_asyncio",
+    "keep": "handlers.asyncio_loop.leftover_tasks",
+    "streaming": "handlers.response",
+    "xray_trace_id": "telemetry.invocation_context",
+}
+
+
+def __dir__() -> list[str]:
+    """What a shell completes: also what has not been imported yet."""
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""Events into values, results into bytes."""

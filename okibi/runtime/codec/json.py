@@ -1,0 +1,349 @@
+"""The event into the handler's type, the result into bytes.
+
+Two kinds of handler, two sets of rules:
+
+* A Handler class is okibi's own: msgspec decodes straight into its event type, and encodes.
+* A plain callable was maybe written for AWS's own client, and is served byte for byte as there.
+  msgspec decodes, for it agrees wherever it agrees to decode at all; what it refuses the standard
+  library is asked about. For results it is no help: it writes other spaces and other floats, and
+  takes namedtuples and bytes for something else without a word. So here `encoder.c` writes what it
+  knows by heart, of 2.6 KB in a quarter of the time of what follows. What it leaves, and all where
+  it was not compiled, the standard library's encoder writes, after `marshal` (the interpreter's own
+  serializer, which knows the exact built-in types and refuses everything else) has looked through
+  the value: 1.5 us in all, against 4.5 of the official encoder. What either refuses goes the slow
+  way, through room `official`. Only a long text, as the body of an HTTP response is one, msgspec
+  writes here too: of text the two make the same bytes, but for DEL, and msgspec makes them five
+  times as fast.
+
+NaN has one rule: it is no JSON. An event with it is refused, a result's is sent as null.
+"""
+
+import json.encoder
+import marshal as builtins_only
+import re
+from codecs import BOM_UTF8
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from inspect import isgenerator
+from json import loads
+from sys import getrecursionlimit
+from typing import Any, get_origin
+
+import msgspec
+
+from ..in_flight.delivery import Delivery
+from ..protocol.outcome import Outcome
+from ..protocol.runtime_api import JSON
+from .recursion_guard import DEEPEST, UNBOUNDED, bounded
+
+_encoder = msgspec.json.Encoder()
+_untyped = msgspec.json.Decoder()
+_Write = Callable[[object], str]
+_Compiled = Callable[[object], bytes | None]
+# Characters of a text that is worth a way of its own.
+LONG = 1000
+# Of `marshal`'s: it knows what it has written before, and copies text that is ASCII.
+VERSION = 4
+# Bytes of it that are not to be written at each level of what holds itself, of which there are
+# 10,000 in Python 3.13.
+LARGE = 16_384
+
+
+class MarshalError(Exception):
+    """The handler's result cannot be said in JSON."""
+
+
+class Streams(Exception):
+    """The handler's result is no value but what makes a stream of them."""
+
+
+class UnmarshalError(Exception):
+    """The event is not what the handler takes."""
+
+
+class LambdaContextUnmarshalError(Exception):
+    """A header of the context object is not the JSON that it should be."""
+
+
+def decoder_for(event: Any) -> msgspec.json.Decoder[Any]:
+    """A decoder into a handler's event type.
+
+    Raises:
+        TypeError: msgspec cannot decode into it.
+    """
+    return _untyped if event is Any else msgspec.json.Decoder(event, dec_hook=_unknown)
+
+
+def _unknown(kind: Any, value: object) -> object:
+    """What is given where msgspec does not know the class, wherever in the event it stands.
+
+    Raises:
+        TypeError: it is not of that class, and nothing can be made into it. msgspec adds where.
+    """
+    plain = get_origin(kind) or kind
+    with suppress(TypeError):  # a Protocol that nothing can be compared with
+        if isinstance(plain, type) and isinstance(value, plain):
+            return value  # `object`, or a class that a dict is one of
+    what = getattr(plain, "__name__", plain)
+    raise TypeError(f"{what} is no attrs class, dataclass, msgspec.Struct or TypedDict")
+
+
+def event_of(delivery: Delivery, decoder: msgspec.json.Decoder[Any]) -> Any:
+    """The event as its handler is given it; raw bytes when it is not JSON.
+
+    What it is decoded from goes: a handler of a large event is to have the memory.
+
+    Raises:
+        UnmarshalError: it is not what the handler takes; the message names the field.
+    """
+    if decoder is _untyped and not _is_json(delivery.headers.get(b"content-type", JSON)):
+        return delivery.body
+    try:
+        event = decoder.decode(delivery.body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        if decoder is not _untyped:
+            event = _behind_a_mark(delivery.body, decoder, error)
+        else:
+            event = _read_slowly(delivery.body)
+    delivery.body = b""
+    return event
+
+
+def _behind_a_mark(body: bytes, decoder: msgspec.json.Decoder[Any], error: Exception) -> Any:
+    """An event that begins with a byte order mark: the standard library takes one."""
+    if body.startswith(BOM_UTF8):
+        try:
+            return decoder.decode(body.removeprefix(BOM_UTF8))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as behind:
+            error = behind
+    raise UnmarshalError(f"Unable to unmarshal input: {_without_value(str(error))}") from error
+
+
+def _without_value(words: str) -> str:
+    """What msgspec says of an event, without the value that it quotes of an Enum or a Literal."""
+    found = re.match("Invalid (?:enum )?value ", words)
+    if found is None:
+        return words
+    # The value may say anything, and ends with a quote. The field comes last.
+    field = re.search(r" - at (?:`key` in )?`[^`]*`\Z", words)
+    return found[0].rstrip() + (field[0] if field else "")
+
+
+def _read_slowly(body: bytes) -> Any:
+    try:
+        return _by_standard_library(body)
+    except (ValueError, RecursionError) as error:
+        raise UnmarshalError(f"Unable to unmarshal input: {error}") from error
+
+
+def wrong_with(body: bytes) -> str:
+    """Why it is no event that a handler could be given; empty if it is one.
+
+    Of a large one no value is made for that, unless msgspec refuses it.
+    """
+    try:
+        msgspec.json.decode(body, type=msgspec.Raw)
+        body.decode()  # into texts it does not look
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        try:
+            _by_standard_library(body)
+        except RecursionError:
+            return "nested too deep to be read"
+        except ValueError as error:
+            return str(error)
+    return ""
+
+
+def _by_standard_library(body: bytes) -> Any:
+    return loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant)
+
+
+def _is_json(content_type: bytes) -> bool:
+    """Whether it is JSON's, with parameters or without."""
+    return content_type == JSON or content_type.partition(b";")[0].strip().lower() == JSON
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def outcome_of(result: object) -> Outcome:
+    """A Handler class's result, ready for the wire: by msgspec's rules.
+
+    What msgspec refuses and the official client takes (a subclass of str, a None among the keys)
+    goes by its rules.
+
+    Raises:
+        MarshalError: it cannot be said in JSON.
+        Streams: it is an async iterator or a generator.
+    """
+    if isinstance(result, bytes):
+        return _raw(result)
+    try:
+        if UNBOUNDED and getrecursionlimit() > DEEPEST:
+            return Outcome(bounded(_encoder.encode, result))
+        return Outcome(_encoder.encode(result))
+    except Exception:
+        return _slowly(result, escaped=False)
+
+
+def _raw(result: bytes) -> Outcome:
+    try:
+        return Outcome(exactly(result), b"application/unknown")
+    except Exception as error:
+        raise MarshalError(f"Unable to marshal response: {error}") from error
+
+
+def exactly(data: "bytes | bytearray | memoryview") -> bytes:
+    """The bytes themselves. One of a subclass may tell another length than it has, and a proxy or a
+    mock only says that it is bytes: found out where it is written, it would be too late to tell.
+
+    Raises:
+        TypeError: it has none.
+    """
+    return data if type(data) is bytes else bytes(memoryview(data))
+
+
+def _plainly(*, escaped: bool, compiled: _Compiled) -> Callable[[Any], Outcome]:
+    """What makes a plain callable's result ready for the wire: by the official client's rules.
+
+    Args:
+        escaped: whether what is beyond ASCII is written as `\\u` and four digits.
+        compiled: the encoder that is asked first; None of it is what it leaves to the others.
+
+    It raises:
+        MarshalError: it cannot be said in JSON.
+        Streams: it is an async iterator or a generator.
+    """
+    write = _of_builtins(escaped=escaped)
+
+    def outcome(result: Any) -> Outcome:
+        if isinstance(result, bytes):
+            return _raw(result)
+        try:
+            if result.__class__ is dict:
+                for value in result.values():
+                    if type(value) is str and len(value) > LONG:
+                        return Outcome(_with_long_texts(result, write, escaped=escaped))
+            if (body := compiled(result)) is not None:
+                return Outcome(body)
+            return Outcome(write(result).encode())
+        except Exception:
+            return _slowly(result, escaped=escaped)
+
+    return outcome
+
+
+def _with_long_texts(result: dict[Any, Any], write: _Write, *, escaped: bool) -> bytes:
+    """The same, of a dict with long texts among its values: each stands in between the others."""
+    pieces, before, others = list[bytes](), "{", dict[Any, Any]()
+    for key, value in result.items():
+        if type(value) is not str or len(value) <= LONG or (escaped and not _unescaped(value)):
+            others[key] = value
+            continue
+        # `…, "key": ""}`, and the text in place of the last three characters.
+        others[key] = ""
+        head = before + write(others)[1:-3]
+        pieces += (head.encode(), _encoder.encode(value))
+        before, others = ", ", {}
+    if others:
+        pieces.append((before + write(others)[1:]).encode())
+    else:
+        pieces.append(b"}")
+    return b"".join(pieces)
+
+
+def _unescaped(text: str) -> bool:
+    """Whether to escape what is beyond ASCII, and DEL with it, would make no difference."""
+    return text.isascii() and "\x7f" not in text
+
+
+def _slowly(result: object, *, escaped: bool) -> Outcome:
+    from .reference_json import encode
+
+    try:
+        return Outcome(encode(result, escaped=escaped))
+    except Exception as error:
+        if isgenerator(result) or hasattr(type(result), "__anext__"):
+            raise Streams from None
+        raise MarshalError(f"Unable to marshal response: {error}") from error
+
+
+def _of_builtins(*, escaped: bool) -> _Write:
+    """The standard library's encoder, of what `marshal` knows; it refuses all else, and NaN.
+
+    To look for circles takes it up to twice as long, of many small lists. So small values are
+    written until they are too deep.
+    """
+    write, circles = _fast(escaped=escaped), _fast(escaped=escaped, circles=True)
+
+    def text(value: Any) -> str:
+        size = len(builtins_only.dumps(value, VERSION))
+        return circles(value) if size > LARGE else write(value)
+
+    return text
+
+
+def _fast(*, escaped: bool, circles: bool = False) -> _Write:
+    """The standard library's encoder, which may look for circles.
+
+    It is twice as fast where it escapes what is beyond ASCII. So that is tried first, unless the
+    last result had some: where nothing had to be escaped it has made the same.
+    """
+    write = _written(escaped=True, circles=circles)
+    if escaped:
+        return write
+    beyond, ascii_before = _written(escaped=False, circles=circles), True
+
+    def text(value: object) -> str:
+        nonlocal ascii_before
+        if ascii_before and "\\u" not in (made := write(value)):
+            return made
+        made = beyond(value)
+        ascii_before = made.isascii()
+        return made
+
+    return text
+
+
+def _written(*, escaped: bool, circles: bool) -> _Write:
+    # `JSONEncoder.encode` makes the C encoder anew at each call, which costs more than to use it,
+    # but for a large value. And what it has open is one value's: an error leaves that as it is.
+    encoder = json.JSONEncoder(ensure_ascii=escaped, check_circular=circles, allow_nan=False)
+    # Its names are private. Should one be gone, or take other arguments, the public way is slower.
+    make: Any = getattr(json.encoder, "c_make_encoder", None)
+    quote = getattr(
+        json.encoder, "c_encode_basestring_ascii" if escaped else "c_encode_basestring", None
+    )
+    pieces: Callable[[object, int], Iterable[str]]
+    try:
+        pieces = make(None, encoder.default, quote, None, ": ", ", ", False, False, False)
+        if circles:
+            pieces = lambda value, _: encoder.iterencode(value, _one_shot=True)  # noqa: E731
+        pieces({}, 0)
+    except TypeError:
+        pieces = lambda value, _: encoder.iterencode(value)  # noqa: E731
+    if not UNBOUNDED:
+        return lambda value: "".join(pieces(value, 0))
+
+    def text(value: object) -> str:
+        if getrecursionlimit() > DEEPEST:
+            return "".join(bounded(lambda each: pieces(each, 0), value))
+        return "".join(pieces(value, 0))
+
+    return text
+
+
+def _left(_: object) -> None:
+    """All is left to the others: okibi came without its compiled encoder."""
+
+
+try:
+    # None where no compiler was when okibi was installed; or it was made for another processor.
+    from .encoder import encode_escaped, encode_unescaped
+except ImportError:
+    encode_escaped = encode_unescaped = _left
+COMPILED = encode_unescaped is not _left
+
+escaped_outcome_of = _plainly(escaped=True, compiled=encode_escaped)
+unescaped_outcome_of = _plainly(escaped=False, compiled=encode_unescaped)

@@ -1,0 +1,1 @@
+"""The end of a handler at its deadline, and where it stood."""

@@ -1,0 +1,55 @@
+"""Tell where the user's code stands when its import takes too long.
+
+User code may fork while it is imported, or replace what threads are made of, as in the official
+client: no thread of Python's looks at it. The kernel's own timer signals the main thread (room
+`ring`), which writes down all stacks between two of its instructions. C code that holds the
+interpreter is told of once it lets go.
+"""
+
+import math
+import signal
+from contextlib import suppress
+from time import monotonic
+from types import FrameType
+
+from ..system.signal_timer import Ring
+from ..telemetry.logs import write_raw
+from .interrupt import SIGNAL, drop_signal
+from .where_it_stood import stacks
+
+
+class SlowImport:
+    """Tells of one import, once.
+
+    Args:
+        limit: seconds after which it tells; infinity for never.
+        tells_at: when that is, by the monotonic clock.
+    """
+
+    __slots__ = ("_limit", "_ring", "_tells_at")
+
+    def __init__(self, limit: float, tells_at: float) -> None:
+        self._limit = limit
+        self._tells_at = tells_at
+        self._ring = Ring(SIGNAL)
+
+    def begin(self) -> None:
+        """The import begins, on the main thread."""
+        left = self._tells_at - monotonic()
+        if 0 < left < math.inf:
+            signal.signal(SIGNAL, self._tell)
+            self._ring.set(left)
+
+    def end(self) -> None:
+        """The import has ended, or failed."""
+        self._ring.take_back()
+        drop_signal()
+
+    def _tell(self, _: int, frame: FrameType | None) -> None:
+        # Whatever goes wrong here is not to be raised in the user's import.
+        with suppress(Exception):
+            write_raw(
+                f"the import has taken {self._limit:g} s, of the ten that Lambda gives an init;"
+                " all stacks follow",
+                behind="\n".join(stacks(frame)),
+            )

@@ -1,0 +1,1 @@
+"""Errors as Lambda reports them: type, message, stack, X-Ray cause."""

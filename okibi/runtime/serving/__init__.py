@@ -1,0 +1,1 @@
+"""The supervised actors that serve events: poller, dispatcher, workers, responder."""

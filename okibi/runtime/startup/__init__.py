@@ -1,0 +1,1 @@
+"""Find the user's code, and import only what a start needs."""

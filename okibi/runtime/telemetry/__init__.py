@@ -1,0 +1,1 @@
+"""Logs, and the invocation that a log line belongs to."""

@@ -1,0 +1,255 @@
+"""The tree of a function, as data.
+
+    function (one_for_one)
+    ├─ children     the user's own, supervised as the Function says; first, so handlers find them
+    └─ lambda (one_for_one)
+       ├─ asyncio         only if asked for: keeps the loop that asyncio's handlers run on
+       ├─ clock           notices that the sandbox was frozen
+       ├─ responder-0 …   one a lane
+       ├─ workers (one_for_one)
+       │  └─ worker-0 …
+       ├─ dispatcher
+       ├─ snapstart       in a SnapStart sandbox, until it is restored
+       ├─ extension       unless it is turned off; its registration must precede the first GET /next
+       └─ poller-0 …      one a lane; last, so the first GET /next leaves when all else stands
+
+Where many events may be in flight, responders and pollers stand under a supervisor each,
+`responders` and `pollers`: one lane's failures must not use up what all of them may do wrong. A
+lane's actor is restarted there with a pause that grows, so often that even all lanes at once never
+exceed that supervisor's intensity; whether enough has failed is the ledger's to say, which ends the
+process once no lane serves. So it is with the workers there, whose new instances may fail in their
+`init` for a while: the others are at events. One that was abandoned at a deadline has a successor
+at once. With one lane nothing is to be kept from it, and it is restarted at once.
+
+Start order is dependency order, so stopping in reverse is a drain. one_for_one and not
+rest_for_one: with the truth in the ledgers no actor depends on another's incarnation, and to
+restart the workers with the dispatcher would turn good results into errors.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ..supervisors import Backoff, Child, Restart, Supervision
+from .codec.json import decoder_for, escaped_outcome_of, outcome_of, unescaped_outcome_of
+from .deadlines.interrupt import Alarm
+from .handlers.function import Function
+from .handlers.handler import Awaited, Instance, Plain, event_type, is_async, is_handler, streams
+from .in_flight.lane import Lane
+from .in_flight.ledger import DISPATCHER, Ledger
+from .protocol.outcome import Outcome
+from .protocol.transport import Connect
+from .serving.busy_poll import BusyWait
+from .serving.dispatcher import Dispatcher
+from .serving.extension import Extension, Registration
+from .serving.freeze_detector import Clock
+from .serving.poller import Poller
+from .serving.responder import Responder
+from .serving.worker import Worker
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .handlers.asyncio_loop import loop as aio
+
+# The platform leaves 300 ms from SIGTERM to SIGKILL, for the whole tree.
+GRACE = 0.05
+WORKER_GRACE = 0.1
+# What okibi's own actors may do wrong before a cold start is the better cure.
+INTENSITY, PERIOD = 5, 5.0
+# Pauses of 0.02, 0.1, 0.5, 2.5 and then 5 s: at most INTENSITY restarts a PERIOD, the first, which
+# is counted when its pause begins, among them.
+BACKOFF = Backoff(first=0.02, maximum=PERIOD, factor=5.0)
+# Of many workers. One that was abandoned at a deadline has failed in nothing, and its successor is
+# needed at once: it has run for longer, since a time-out is a second at least.
+WORKERS_PERIOD = 0.5
+
+
+class Serving:
+    """How the handler of a function is run: what a worker needs to know.
+
+    Args:
+        function: what is served.
+        settings: the environment.
+        ledger: the lanes.
+        alarm: ends a plain handler on the main thread.
+    """
+
+    def __init__(
+        self, function: Function, settings: Settings, ledger: Ledger, alarm: Alarm
+    ) -> None:
+        self.function = function
+        self.settings = settings
+        self.ledger = ledger
+        self.alarm = alarm
+        self.loop: aio.AsyncioLoop | None = None
+        if (function.loop or settings.loop) == "asyncio":
+            from .handlers.asyncio_loop.loop import AsyncioLoop
+
+            loop = self.loop = AsyncioLoop(len(ledger.lanes))
+            ledger.stuck = lambda: loop.stuck
+
+    def worker(self) -> Worker:
+        """Make a worker: the factory of its child spec."""
+        target: Any = self.function.handler.handler
+        instances = self._instances(target)
+        say: Callable[[object], Outcome]
+        if is_handler(target):
+            stateful, decoder, say = True, decoder_for(event_type(target)), outcome_of
+        else:
+            stateful, decoder = False, decoder_for(Any)
+            # AWS's own client has no `async def`, so there is no escaped form to keep to.
+            escaped = self.settings.escaped and not is_async(target)
+            say = escaped_outcome_of if escaped else unescaped_outcome_of
+        if streams(target):
+            from .handlers import streaming
+
+            say = streaming.say
+        return Worker(self.ledger, self.settings, instances, decoder, stateful, say, self.loop)
+
+    def _instances(self, target: Any) -> Callable[[], Instance]:
+        if streams(target):
+            from .handlers.streaming import instances
+
+            return instances(target, self.ledger.abandon, self.loop)
+        # Inline while nobody else needs the loop: module-level connections, `signal` and
+        # `asyncio.run` work as in the official client, and a thread would cost more than the rest.
+        inline = len(self.ledger.lanes) == 1 and not self.function.children
+        alarm, abandon = self.alarm if inline else None, self.ledger.abandon
+        if self.loop is not None:
+            from .handlers.asyncio_loop import handlers
+
+            return handlers.instances(target, alarm, abandon, self.loop)
+        if is_handler(target):
+            return target  # type: ignore[no-any-return]
+        if is_async(target):
+            return lambda: Awaited(target)
+        return lambda: Plain(target, alarm, abandon)
+
+    def count(self) -> int:
+        """How many workers: as the function says, else one a lane and a spare.
+
+        Never less than one a lane: the platform hands out an event for each, and one without a
+        worker would only wait for its deadline.
+        """
+        lanes = len(self.ledger.lanes)
+        return max(self.function.handler.count or lanes + 1, lanes)
+
+
+def tree(
+    serving: Serving, connect: Connect, registration: Registration | None = None
+) -> Supervision:
+    """Everything that lives while a function is served.
+
+    Args:
+        serving: how its handler is run.
+        connect: makes a connection to the Runtime API.
+        registration: the extension's connection; None to be none.
+    """
+    ledger = serving.ledger
+    extension: list[Child[Any]] = []
+    if registration is not None:
+        kept = partial(Extension, registration, connect)
+        extension.append(Child(kept, id="extension", shutdown=GRACE))
+    clock = Child(partial(Clock, ledger), id="clock", shutdown=GRACE)
+    responders = [
+        Child(
+            partial(_responder, ledger, lane),
+            name=lane.responder,
+            id=f"responder-{n}",
+            shutdown=GRACE,
+        )
+        for n, lane in enumerate(ledger.lanes)
+    ]
+    workers = [
+        Child(partial(_worker, serving), id=f"worker-{n}", shutdown=WORKER_GRACE)
+        for n in range(serving.count())
+    ]
+    ledger.workers = len(workers)
+    dispatcher = Child(
+        partial(Dispatcher, ledger), name=DISPATCHER, id="dispatcher", shutdown=GRACE
+    )
+    pollers = [
+        Child(partial(_poller, serving, lane, connect), id=f"poller-{n}", shutdown=GRACE)
+        for n, lane in enumerate(ledger.lanes)
+    ]
+    first: list[Child[Any]] = []
+    if serving.loop is not None:
+        from .handlers.asyncio_loop.loop_supervisor import LoopKeeper
+
+        # Stopped last: handlers are cancelled on it, and run their `terminate` there.
+        keeper = partial(LoopKeeper, serving.loop)
+        first.append(Child(keeper, id="asyncio", shutdown=GRACE))
+    four = Supervision(
+        [
+            *first,
+            clock,
+            *_lanes("responders", responders),
+            Child(_workers(workers, len(ledger.lanes)), id="workers"),
+            dispatcher,
+            *extension,
+            *_snapstart(serving, connect),
+            *_lanes("pollers", pollers),
+        ],
+        intensity=INTENSITY,
+        period=PERIOD,
+    )
+    children = serving.function.supervision
+    users: list[Child[Any]] = []
+    if children.children:
+        users.append(Child(children, id="children"))
+    return Supervision([*users, Child(four, id="lambda")], intensity=1)
+
+
+def _worker(serving: Serving) -> Worker:
+    serving.ledger.worker_started()
+    return serving.worker()
+
+
+def _responder(ledger: Ledger, lane: Lane) -> Responder:
+    ledger.started(lane)
+    return Responder(lane, ledger.torn)
+
+
+def _poller(serving: Serving, lane: Lane, connect: Connect) -> Poller:
+    ledger, limit = serving.ledger, serving.settings.busy_wait
+    ledger.started(lane)
+    alone = len(ledger.lanes) == 1
+    return Poller(ledger, lane, connect, BusyWait(limit if alone else 0.0))
+
+
+def _lanes(name: str, children: list[Child[Any]]) -> list[Child[Any]]:
+    """One kind of the lanes' actors: the only one as it is, many under a supervisor of theirs."""
+    return children if len(children) == 1 else [Child(_apart(children), id=name)]
+
+
+def _workers(children: list[Child[Any]], lanes: int) -> Supervision:
+    if lanes > 1:
+        return _apart(children, WORKERS_PERIOD)
+    return Supervision(children, intensity=INTENSITY, period=PERIOD)
+
+
+def _apart(children: list[Child[Any]], period: float = PERIOD) -> Supervision:
+    """Children of which none's failures are to be another's."""
+    return Supervision(
+        children, intensity=INTENSITY * len(children), period=period, backoff=BACKOFF
+    )
+
+
+def _snapstart(serving: Serving, connect: Connect) -> list[Child[Any]]:
+    """What stands between all that serves and the first GET /next, where a snapshot is taken."""
+    if not serving.settings.snap_start:
+        return []
+    from .serving.snapstart import SnapStart
+
+    host = serving.settings.api.encode()
+    return [
+        Child(
+            partial(SnapStart, host, connect, list[None]()),
+            id="snapstart",
+            restart=Restart.TEMPORARY,
+            shutdown=GRACE,
+            # A snapshot may lie for weeks between the request and its answer.
+            start_timeout=math.inf,
+        )
+    ]

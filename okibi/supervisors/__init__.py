@@ -1,0 +1,236 @@
+"""Supervision of actors as OTP defines it.
+
+The second floor of okibi; it knows `actors` only. The docstring of `Supervisor` is the place to
+start reading: what a supervisor does, and why. Then what is needed:
+
+    Child, Supervision        what children there are, and what to do about them: values
+    Supervisor, supervise     who does it; `start_child` and its like while it lives
+    Dynamic                   children that come and go: DynamicSupervisor
+    Partitions                N copies of a child, one for each key: PartitionSupervisor
+    Tasks                     one function, run apart: TaskSupervisor, run_task, TaskStream
+    Application               a named tree with needs and hooks: start_applications
+    snapshot, stop_report     how a tree stands, and how it has stopped
+
+Rooms: `spec` and `flags` hold the values, `life` and `strategy` decide, `place` and `parent` are
+what all kinds of supervisor share.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from .admin import (
+    AlreadyPresent,
+    AlreadyStarted,
+    ChildFailed,
+    ChildInfo,
+    Counts,
+    MaxChildren,
+    NotFound,
+    Restarting,
+    Running,
+)
+from .child_state import State
+from .flags import AutoShutdown, Backoff, Flags
+from .parent import stop_report
+from .report import Stopped, StopReport
+from .restarter import SupervisorGaveUp
+from .spec import BRUTAL_KILL, INFINITY, Child, Restart, Strategy, Supervision
+from .spec_errors import (
+    BadCombination,
+    DuplicateChild,
+    DuplicateName,
+    InvalidAutoShutdown,
+    InvalidBackoff,
+    InvalidChild,
+    InvalidExtraArguments,
+    InvalidId,
+    InvalidIntensity,
+    InvalidMaxChildren,
+    InvalidName,
+    InvalidPeriod,
+    InvalidRestart,
+    InvalidShutdown,
+    InvalidSignificant,
+    InvalidStart,
+    InvalidStartTimeout,
+    InvalidStrategy,
+    SpecError,
+)
+from .supervisor import Supervisor, supervise
+
+__all__ = [
+    "BRUTAL_KILL",
+    "INFINITY",
+    "AlreadyPresent",
+    "AlreadyStarted",
+    "Application",
+    "ApplicationController",
+    "ApplicationEnded",
+    "ApplicationFailed",
+    "ApplicationInfo",
+    "ApplicationKind",
+    "Applications",
+    "AutoShutdown",
+    "Backoff",
+    "BadCombination",
+    "Child",
+    "ChildFailed",
+    "ChildInfo",
+    "CircularDependency",
+    "Counts",
+    "DuplicateApplication",
+    "DuplicateChild",
+    "DuplicateName",
+    "Dynamic",
+    "DynamicSupervisor",
+    "FixedChildren",
+    "Flags",
+    "InvalidApplication",
+    "InvalidApplicationName",
+    "InvalidAutoShutdown",
+    "InvalidBackoff",
+    "InvalidChild",
+    "InvalidExtraArguments",
+    "InvalidHook",
+    "InvalidHookTimeout",
+    "InvalidId",
+    "InvalidIntensity",
+    "InvalidKind",
+    "InvalidMaxChildren",
+    "InvalidName",
+    "InvalidPartition",
+    "InvalidPartitions",
+    "InvalidPeriod",
+    "InvalidRestart",
+    "InvalidShutdown",
+    "InvalidSignificant",
+    "InvalidStart",
+    "InvalidStartTimeout",
+    "InvalidStrategy",
+    "InvalidTree",
+    "ItemOutcome",
+    "MaxChildren",
+    "NoPartition",
+    "NotFound",
+    "OnTimeout",
+    "Partition",
+    "PartitionSupervisor",
+    "Partitioned",
+    "Partitions",
+    "Restart",
+    "Restarting",
+    "Running",
+    "Snapshot",
+    "SpecError",
+    "State",
+    "StopReport",
+    "Stopped",
+    "Strategy",
+    "Supervision",
+    "Supervisor",
+    "SupervisorGaveUp",
+    "Task",
+    "TaskStream",
+    "TaskSupervisor",
+    "Tasks",
+    "after_extra",
+    "application_nursery",
+    "callers",
+    "run_task",
+    "snapshot",
+    "start_applications",
+    "stop_report",
+    "supervise",
+]
+
+# Which room a name comes from that a plain tree does not need: imported when first asked for,
+# since every import is paid for at a cold start.
+_LATE = {
+    "Application": "application",
+    "ApplicationController": "application_controller",
+    "ApplicationEnded": "application_controller",
+    "ApplicationFailed": "application_controller",
+    "ApplicationInfo": "application_controller",
+    "ApplicationKind": "application",
+    "Applications": "application_controller",
+    "CircularDependency": "application",
+    "DuplicateApplication": "application",
+    "Dynamic": "dynamic",
+    "DynamicSupervisor": "dynamic",
+    "FixedChildren": "partition",
+    "InvalidApplication": "application",
+    "InvalidApplicationName": "application",
+    "InvalidHook": "application",
+    "InvalidHookTimeout": "application",
+    "InvalidKind": "application",
+    "InvalidPartition": "partition",
+    "InvalidPartitions": "partition",
+    "InvalidTree": "application",
+    "ItemOutcome": "task_stream",
+    "NoPartition": "partition",
+    "OnTimeout": "task_stream",
+    "Partition": "partition",
+    "PartitionSupervisor": "partition",
+    "Partitioned": "partition",
+    "Partitions": "partition",
+    "Snapshot": "snapshots",
+    "Task": "tasks",
+    "TaskStream": "task_stream",
+    "TaskSupervisor": "tasks",
+    "Tasks": "tasks",
+    "after_extra": "dynamic",
+    "application_nursery": "application_controller",
+    "callers": "tasks",
+    "run_task": "tasks",
+    "snapshot": "snapshots",
+    "start_applications": "application_controller",
+}
+
+if TYPE_CHECKING:
+    from .application import (
+        Application,
+        ApplicationKind,
+        CircularDependency,
+        DuplicateApplication,
+        InvalidApplication,
+        InvalidApplicationName,
+        InvalidHook,
+        InvalidHookTimeout,
+        InvalidKind,
+        InvalidTree,
+    )
+    from .application_controller import (
+        ApplicationController,
+        ApplicationEnded,
+        ApplicationFailed,
+        ApplicationInfo,
+        Applications,
+        application_nursery,
+        start_applications,
+    )
+    from .dynamic import Dynamic, DynamicSupervisor, after_extra
+    from .partition import (
+        FixedChildren,
+        InvalidPartition,
+        InvalidPartitions,
+        NoPartition,
+        Partition,
+        Partitioned,
+        Partitions,
+        PartitionSupervisor,
+    )
+    from .snapshots import Snapshot, snapshot
+    from .task_stream import ItemOutcome, OnTimeout, TaskStream
+    from .tasks import Task, Tasks, TaskSupervisor, callers, run_task
+else:  # to a type checker every name would be there, as an object
+
+    def __getattr__(name: str) -> object:
+        room = _LATE.get(name)
+        if room is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f".{room}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    """What a shell completes: also what has not been imported yet."""
+    return sorted({*globals(), *__all__})

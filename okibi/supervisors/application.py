@@ -1,0 +1,222 @@
+"""Applications as values: a named tree, what it needs before it, what its end means to the others.
+
+Theory of operation (OTP: application, application_controller, application_master).
+
+An application is a tree with a name. Those that it needs are started before it and stopped after
+it; one that several need is started once. Started are all or none: when one fails, those before
+it are stopped again. It ends when its top supervisor does, and then its kind decides:
+
+    its top ended          PERMANENT                TRANSIENT                TEMPORARY
+    normal, shutdown       all applications end     it is reported           it is reported
+    crashed, killed        all applications end     all applications end     it is reported
+
+To stop one on request never takes others along. However it ends, the course is the same:
+
+    prep_stop hook, stop of the tree, stop hook, end of every task that is left in its nursery
+
+Where this differs from OTP, and why:
+
+ * The kind is PERMANENT if nobody says otherwise. `application:start/1` says temporary, but a
+   release, which is what goes into production, starts its applications as permanent; and an end
+   that is only reported looks like success to whoever watches the process from outside.
+ * A quiet end is any that is no error, `shutdown` as well as `normal`. In OTP a supervisor that
+   gives up ends with `shutdown`, so there it cannot count as quiet, and transient is, as its
+   manual says, of little use. Here giving up is a crash, and `shutdown` is a supervisor whose
+   significant children are done.
+ * A start that fails ends nobody that ran before, whatever the kind: who asked for it is told. In
+   OTP one of a permanent or transient application is the end of the node.
+ * One that has ended is no more started: `stop_application` does not find it, and
+   `ensure_all_started` starts it anew. OTP keeps it as started until it is stopped.
+ * There are no start phases: they step through a tree that stands already, which children in
+   start order and `continue_with` do where the state is.
+ * Nothing is loaded, and nothing looked up by name in a file: an application is a value, and
+   needs other values. Two runs, or two controllers in one run, have nothing in common.
+"""
+
+# What is checked here may be anything, whatever its annotation promises.
+# pyright: reportUnnecessaryIsInstance=false, reportUnnecessaryCast=false
+
+import enum
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeAlias, cast
+
+import attrs
+
+from ..actors import ExitReason
+from ..actors.safe_repr import misplaced
+from ..actors.start import GRACE
+from .flags import Flags, is_number
+from .spec_errors import SpecError
+
+Hook: TypeAlias = Callable[[], Awaitable[object]]
+
+
+class InvalidApplicationName(SpecError):
+    """An application's `name` is no text that can stand in a path."""
+
+
+class InvalidTree(SpecError):
+    """`tree` is no flags of a supervisor."""
+
+
+class InvalidApplication(SpecError):
+    """`applications` holds something that is no Application."""
+
+
+class InvalidKind(SpecError):
+    """`kind` is no ApplicationKind."""
+
+
+class InvalidHook(SpecError):
+    """`prep_stop` or `stop` is nothing that can be called."""
+
+
+class InvalidHookTimeout(SpecError):
+    """`hook_timeout` is no number of seconds above zero."""
+
+
+class CircularDependency(SpecError):
+    """An application needs itself, by way of others."""
+
+
+class DuplicateApplication(SpecError):
+    """Two different applications have the same name."""
+
+
+class ApplicationKind(enum.Enum):
+    """What the end of an application means to the others (OTP: `restart_type()`)."""
+
+    PERMANENT = "permanent"
+    TRANSIENT = "transient"
+    TEMPORARY = "temporary"
+
+
+def as_applications(applications: Iterable["Application"]) -> tuple["Application", ...]:
+    """The applications of a value, each of them an Application.
+
+    Raises:
+        InvalidApplication: it is no list, or something else is in it.
+    """
+    given: object = applications
+    if not isinstance(given, Iterable) or isinstance(given, str):
+        raise InvalidApplication(
+            f"applications is a list of Application, not {misplaced(applications)}"
+        )
+    found = tuple(applications)
+    for application in found:
+        if not isinstance(application, Application):
+            raise InvalidApplication(f"applications holds {misplaced(application)}, no Application")
+    return found
+
+
+@attrs.frozen
+class Application:
+    """A named tree with what it needs and what its end means (OTP: application).
+
+    | field | default | legal |
+    | --- | --- | --- |
+    | name | | text without a slash, unique among those that run together; a part of its path |
+    | tree | | Supervision, or the flags of another kind of supervisor: its top supervisor's |
+    | applications | () | those that are started before it and stopped after it |
+    | kind | PERMANENT | PERMANENT, TRANSIENT, TEMPORARY: whether its end is the end of all |
+    | prep_stop | None | an async callable, run before its tree stops, or when that has ended |
+    | stop | None | an async callable, run when its tree has ended |
+    | hook_timeout | 5.0 s | seconds that each of the two may take; then it is cancelled |
+
+    >>> from okibi.actors import Server
+    >>> from okibi.supervisors import Application, Child, Supervision
+    >>> from okibi.supervisors.application import start_order
+    >>> class Pool(Server): ...
+    >>> class Shop(Server): ...
+    >>> DATABASE = Application("database", Supervision([Child(Pool)]))
+    >>> SHOP = Application("shop", Supervision([Child(Shop)]), applications=[DATABASE])
+    >>> [application.name for application in start_order([SHOP])]
+    ['database', 'shop']
+    >>> Application("database", Supervision(), applications=[SHOP])
+    Traceback (most recent call last):
+    ...
+    okibi...CircularDependency: database needs shop needs database: none is first
+
+    Raises:
+        SpecError: the subclass that belongs to the field.
+    """
+
+    name: str
+    tree: Flags[Any]
+    applications: tuple["Application", ...] = attrs.field(default=(), converter=as_applications)
+    kind: ApplicationKind = attrs.field(default=ApplicationKind.PERMANENT, kw_only=True)
+    prep_stop: Hook | None = attrs.field(default=None, kw_only=True)
+    stop: Hook | None = attrs.field(default=None, kw_only=True)
+    hook_timeout: float = attrs.field(default=GRACE, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        name: object = self.name
+        where = f"application {name!r}" if type(name) is str else f"application {misplaced(name)}"
+        for field, (error, good, sentence) in self._legal().items():
+            if not good:
+                raise error(f"{where}: {field} {sentence}, not {misplaced(getattr(self, field))}")
+        start_order([self])
+
+    def _legal(self) -> dict[str, tuple[type[SpecError], bool, str]]:
+        name: object = self.name
+        timeout: object = self.hook_timeout
+        fits = isinstance(name, str) and bool(name) and "/" not in name
+        positive = is_number(timeout) and cast("float", timeout) > 0
+        prep_stop = self.prep_stop is None or callable(self.prep_stop)
+        stop = self.stop is None or callable(self.stop)
+        return {
+            "name": (InvalidApplicationName, fits, "is text without a slash"),
+            "tree": (InvalidTree, isinstance(self.tree, Flags), "is a Supervision or other Flags"),
+            "kind": (
+                InvalidKind,
+                isinstance(cast("object", self.kind), ApplicationKind),
+                "is an ApplicationKind",
+            ),
+            "prep_stop": (InvalidHook, prep_stop, "is an async callable or None"),
+            "stop": (InvalidHook, stop, "is an async callable or None"),
+            "hook_timeout": (InvalidHookTimeout, positive, "is seconds above 0"),
+        }
+
+
+def start_order(applications: Iterable[Application]) -> tuple[Application, ...]:
+    """The applications and all that they need, each once and after what it needs.
+
+    Raises:
+        CircularDependency: one needs itself; the sentence shows the circle.
+        DuplicateApplication: two different ones have the same name.
+    """
+    order: dict[str, Application] = {}
+
+    def visit(application: Application, needed_by: tuple[str, ...]) -> None:
+        name = application.name
+        if name in needed_by:
+            circle = " needs ".join((*needed_by[needed_by.index(name) :], name))
+            raise CircularDependency(f"{circle}: none is first")
+        if name not in order:
+            for other in application.applications:
+                visit(other, (*needed_by, name))
+            order[name] = application
+        refuse_namesake(order[name], application)
+
+    for application in applications:
+        visit(application, ())
+    return tuple(order.values())
+
+
+def refuse_namesake(known: Application, application: Application) -> None:
+    """Refuse an application whose name another one has.
+
+    Raises:
+        DuplicateApplication: they are not the same.
+    """
+    if known != application:
+        raise DuplicateApplication(
+            f"two different applications are called {known.name!r}: give one of them another name"
+        )
+
+
+def ends_all(kind: ApplicationKind, reason: ExitReason) -> bool:
+    """Whether the end of an application's top supervisor is the end of all: the table above."""
+    if kind is ApplicationKind.TRANSIENT:
+        return not reason.quiet
+    return kind is ApplicationKind.PERMANENT

@@ -1,0 +1,376 @@
+"""Copies of one child, each with its share of the keys (Elixir: `PartitionSupervisor`).
+
+One actor that everybody asks is a queue; N copies of it are N queues. A key says which copy, so
+whatever belongs to one key stays together and in order.
+
+The supervisor is a Supervisor over N children with the ids 0 to N-1: it decides and performs
+nothing of its own, but that it can be resized. What is its own is the way to a copy. `Name` looks
+up one table, `Partitioned` that table and the supervisor's places, at every send, so an address
+made from it outlives every incarnation of the copy, and of the supervisor.
+"""
+
+# What is checked here may be anything, whatever its annotation promises.
+# pyright: reportUnnecessaryIsInstance=false
+
+import os
+
+# As zlib's, which nobody may have imported yet: a user's own `zlib.py` could be found instead.
+from binascii import crc32
+from collections.abc import Callable, Hashable
+from typing import Any, ClassVar, Generic, TypeVar, cast
+
+import attrs
+
+from ..actors import Actor, Address, Name, NoProcess, Ref, Refusal, StartError
+from ..actors.process import Process
+from ..actors.safe_repr import misplaced, shape
+from .admin import named, refusal_of
+from .child_place import Place
+from .flags import Backoff, Flags, performs
+from .spec import Child, Strategy, Supervision, as_children
+from .spec_errors import SpecError
+from .supervisor import Supervisor
+
+A = TypeVar("A", bound=Actor)
+
+
+class InvalidPartitions(SpecError):
+    """`partitions` is no whole number of copies that there can be."""
+
+
+class InvalidPartition(SpecError):
+    """What is to make the spec of one copy makes something else."""
+
+
+class FixedChildren(Refusal):
+    """A partition supervisor has its copies and no other children: they are resized."""
+
+
+class NoPartition(NoProcess):
+    """No copy for that key: there are none at all, or it does not run now."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(path)
+        self.args = (f"{path} {why}",)
+
+
+def usable_cpus() -> int:
+    """How many CPUs this process may use (Elixir: `System.schedulers_online/0`)."""
+    known = hasattr(os, "sched_getaffinity")
+    return len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
+
+
+def partition_of(key: Hashable, partitions: int) -> int:
+    """Which of so many copies has this key.
+
+    A whole number goes by its absolute value, `abs(key) % partitions`. Texts, bytes, None and
+    tuples of all these go by a checksum, which is the same in every process. Everything else
+    goes by Python's `hash`, which mostly is not (PYTHONHASHSEED): then a key has its copy as long
+    as this process lives, and another one in the next. Elixir's `phash2` is the same everywhere.
+
+    Equal keys of different types (1 and 1.0) may part; keep to one type.
+
+    >>> partition_of(7, 4), partition_of(-7, 4), partition_of("bob", 4), partition_of((1, "a"), 5)
+    (3, 3, 0, 0)
+
+    Raises:
+        TypeError: the key cannot be hashed.
+    """
+    return _number(key) % partitions
+
+
+def _number(key: Hashable) -> int:
+    match key:
+        case int():
+            return abs(key)
+        case str():
+            return crc32(key.encode("utf-8", "surrogatepass"))
+        case bytes():
+            return crc32(key)
+        case None:
+            return 0
+        case tuple():
+            parts = cast("tuple[Hashable, ...]", key)
+            return crc32(" ".join(str(_number(part)) for part in parts).encode())
+        case _:
+            return abs(hash(key))
+
+
+@attrs.frozen
+class Partitions(Flags["PartitionSupervisor"]):
+    """N copies of one child, and what to do about them (Elixir: options of `start_link/1`).
+
+    | field | default | legal |
+    | --- | --- | --- |
+    | child | | a Child, or a function of the copy's number that gives one; its id is the number |
+    | partitions | the CPUs this process may use | how many copies, from 1; the most there can be |
+    | strategy | ONE_FOR_ONE | ONE_FOR_ONE, ONE_FOR_ALL, REST_FOR_ONE |
+    | intensity | 3 | how many restarts within `period` are borne, of all copies together; 0: none |
+    | period | 5.0 s | the window in which restarts are counted |
+    | backoff | None | a Backoff: restarts wait; None: they do not |
+
+    The function is called for every number where these flags are made, and has to be as free of
+    effects as they are (Elixir: `with_arguments`). A copy cannot be significant, for its
+    supervisor never shuts down by itself.
+
+    >>> from functools import partial
+    >>> import attrs
+    >>> from okibi.actors import Server
+    >>> from okibi.supervisors import Child, Partitions
+    >>> @attrs.define(eq=False)
+    ... class Shelf(Server):
+    ...     number: int
+    >>> shelves = Partitions(lambda number: Child(partial(Shelf, number)), partitions=3)
+    >>> [child.id for child in shelves.supervision.children]
+    ['0', '1', '2']
+
+    Attributes:
+        supervision: the same as a supervisor's flags.
+
+    Raises:
+        SpecError: the subclass that belongs to the field.
+    """
+
+    default_id: ClassVar[str] = "partitions"
+
+    child: Child[Any] | Callable[[int], Child[Any]]
+    partitions: int = attrs.field(factory=usable_cpus)
+    strategy: Strategy = Strategy.ONE_FOR_ONE
+    intensity: int = 3
+    period: float = 5.0
+    backoff: Backoff | None = None
+    supervision: Supervision = attrs.field(init=False, repr=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        number = self.partitions
+        if not _is_whole(number) or number < 1:
+            raise InvalidPartitions(f"partitions is a whole number from 1, not {misplaced(number)}")
+        # It finds whatever else may be wrong.
+        supervision = Supervision(
+            [_copy(self.child, number) for number in range(number)],
+            self.strategy,
+            self.intensity,
+            self.period,
+            backoff=self.backoff,
+        )
+        object.__setattr__(self, "supervision", supervision)
+
+
+def _is_whole(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool)
+
+
+def _copy(child: Child[Any] | Callable[[int], Child[Any]], number: int) -> Child[Any]:
+    made: object = child
+    # A class would be made here and now, outside any tree.
+    if callable(child) and not isinstance(child, type):
+        made = child(number)
+        if not isinstance(made, Child):
+            raise InvalidPartition(f"the spec of partition {number} is a Child, not {shape(made)}")
+    (spec,) = as_children([cast("Child[Any]", made)])
+    return attrs.evolve(spec, id=str(number))
+
+
+@performs(Partitions)
+class PartitionSupervisor(Supervisor):
+    """Starts N copies of a child, gives each its share of the keys, restarts those that end.
+
+    >>> import attrs, trio
+    >>> from okibi.actors import Server
+    >>> from okibi.supervisors import Child, Partitioned, Partitions, PartitionSupervisor
+    >>> from okibi.supervisors import Supervision, supervise
+    >>> @attrs.define(eq=False)
+    ... class Cache(Server):
+    ...     kept: dict[str, str] = attrs.Factory(dict)
+    ...     async def put(self, key: str, value: str) -> None:
+    ...         self.kept[key] = value
+    ...     async def get(self, key: str) -> str | None:
+    ...         return self.kept.get(key)
+    >>> CACHES = Partitioned("caches", Cache)
+    >>> async def main():
+    ...     async with trio.open_nursery() as nursery:
+    ...         caches = Child(Partitions(Child(Cache), partitions=4), name=CACHES.name)
+    ...         top = await supervise(nursery, Supervision([caches]))
+    ...         for who in ("ann", "bob"):
+    ...             await CACHES.at(who).call(Cache.put, who, f"{who}'s basket")
+    ...         for who in ("ann", "bob"):
+    ...             print(await CACHES.at(who).call(Cache.get, who))
+    ...         print((await CACHES.name.call(PartitionSupervisor.count_children)).active)
+    ...         top.stop()
+    >>> trio.run(main)
+    ann's basket
+    bob's basket
+    4
+
+    It answers what a Supervisor does, but takes and drops no children: it is resized.
+
+    Args:
+        flags: the child, and how many copies of it.
+    """
+
+    __slots__ = ("_maximum", "_partitions", "_spare")
+
+    def __init__(self, flags: Partitions) -> None:
+        super().__init__(flags.supervision)
+        self._maximum = self._partitions = flags.partitions
+        # Places of copies that are not wanted now: they keep count of their incarnations, and are
+        # out of sight of the strategies, which else would start them with their siblings.
+        self._spare: dict[str, Place] = {}
+
+    # -- what one can ask it
+
+    async def partitions(self) -> int:
+        """How many copies the keys are shared out to now (Elixir: `partitions/1`)."""
+        return self._partitions
+
+    async def resize(self, partitions: int) -> int:
+        """Have more copies, or fewer (Elixir: `resize!/2`).
+
+        Most keys belong to another copy after that: what the copies keep must bear it. Copies
+        that are one too many get no new message, then stop, the last first, and are in no list
+        and no count any more (in Elixir they are). Of those to be added either all start or, if
+        one fails, none stays.
+
+        Args:
+            partitions: from 0 to as many as the flags say.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            InvalidPartitions: it is no such number.
+            ChildFailed: a copy did not start; there are as many as before.
+            AlreadyStarted: somebody else bears the name of a copy; likewise.
+        """
+        before = self._partitions
+        if not _is_whole(partitions) or not 0 <= partitions <= self._maximum:
+            raise InvalidPartitions(
+                f"{self.path} is resized to a whole number from 0 to {self._maximum}, "
+                f"not {misplaced(partitions)}"
+            )
+        self._partitions = min(before, partitions)
+        try:
+            for number in range(before, partitions):
+                await self._add(number)
+        except StartError as failure:
+            await self._reduce(before)
+            raise refusal_of(failure) from failure.reason.error
+        await self._reduce(partitions)
+        self._partitions = partitions
+        return before
+
+    async def start_child(self, spec: Child[A]) -> Ref[A] | None:
+        """Refused: use `resize`.
+
+        Raises:
+            FixedChildren: always.
+        """
+        raise FixedChildren(
+            f"{self.path} takes no {shape(spec)}: its children are copies, use resize"
+        )
+
+    async def delete_child(self, child: str) -> None:
+        """Refused: use `resize`.
+
+        Raises:
+            FixedChildren: always.
+        """
+        raise FixedChildren(
+            f"{self.path} drops no {named(child)}: its children are copies, use resize"
+        )
+
+    # -- the way to a copy
+
+    def _process_of(self, key: Hashable) -> Process:
+        if self._partitions == 0:
+            raise NoPartition(self.path, "has been resized to 0 partitions: resize it to more")
+        number = partition_of(key, self._partitions)
+        place = self._places.get(str(number))
+        if place is None or place.process is None:
+            raise NoPartition(self.path, f"has nobody in partition {number} now")
+        return place.process
+
+    # -- performing
+
+    async def _add(self, number: int) -> None:
+        spec = self.flags.children[number]
+        known = self._spare.pop(spec.id, None)
+        place = self._places[spec.id] = known or Place(spec)
+        await self._fill(place)
+
+    async def _reduce(self, partitions: int) -> None:
+        """Stop the copies from that number on, the last first."""
+        for place in reversed(self.places):
+            if int(place.id) >= partitions:
+                await self.stop(place)
+                self._children.expect_no_more(place)
+                self._spare[place.id] = self._places.pop(place.id)
+
+
+@attrs.frozen(repr=False)
+class Partitioned(Generic[A]):
+    """The typed address of N copies; `at` gives that of the one with a key (Elixir: via tuple).
+
+    >>> from okibi.actors import Server
+    >>> from okibi.supervisors import Child, Partitioned, Partitions
+    >>> class Cache(Server): ...
+    >>> CACHES = Partitioned("caches", Cache)
+    >>> Child(Partitions(Child(Cache)), name=CACHES.name).id
+    'caches'
+    >>> CACHES.at("bob")
+    Partitioned('caches', Cache).at('bob')
+
+    Args:
+        key: what the partition supervisor is called, unique in one run: the key of its Name.
+        actor: the class of its copies.
+
+    Raises:
+        TypeError: one of them is something else.
+    """
+
+    key: Hashable
+    actor: type[A] = attrs.field(eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        Name(self.key, self.actor)
+
+    @property
+    def name(self) -> Name[PartitionSupervisor]:
+        """The partition supervisor's own: for the spec of its child, and to ask it."""
+        return Name(self.key, PartitionSupervisor)
+
+    def at(self, key: Hashable) -> "Partition[A]":
+        """The address of the copy that has this key; `partition_of` says which."""
+        return Partition(self, key)
+
+    def __repr__(self) -> str:
+        return f"Partitioned({self.key!r}, {self.actor.__name__})"
+
+
+@attrs.frozen(repr=False)
+class Partition(Address[A], Generic[A]):
+    """The address of the copy that has a key, looked up at every send: `Partitioned.at` makes it.
+
+    Args:
+        partitioned: the copies.
+        key: the key.
+    """
+
+    partitioned: Partitioned[A]
+    key: Hashable
+
+    def process(self) -> Process:
+        """The copy behind this address now.
+
+        Raises:
+            NoProcess: nobody bears the partition supervisor's name.
+            NoPartition: no copy has the key: there are none, or it does not run now.
+        """
+        process = self.partitioned.name.process()
+        supervisor = process.actor
+        if not isinstance(supervisor, PartitionSupervisor):
+            raise NoPartition(process.path, "is no partition supervisor, or has not begun yet")
+        return supervisor._process_of(self.key)
+
+    def __repr__(self) -> str:
+        return f"{self.partitioned!r}.at({self.key!r})"

@@ -1,0 +1,68 @@
+"""A hook without its `async` is told of by its name."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+
+from okibi.actors import Actor, Ref, Server, StartError, debug, start, stop
+from okibi.supervisors import Supervision, Supervisor
+
+
+def plain(self: Any, *given: object) -> None:
+    """What anybody writes who forgets the `async`."""
+
+
+def server_with(name: str, **others: object) -> type[Server]:
+    return type("Forgetful", (Server,), {name: plain, **others})
+
+
+async def test_a_plain_init_is_named_to_who_starts_it(nursery: trio.Nursery) -> None:
+    with pytest.raises(StartError, match=r"Forgetful\.init is no `async def`"):
+        await start(nursery, server_with("init"))
+
+
+async def test_a_supervisors_own_plain_init_is_named(nursery: trio.Nursery) -> None:
+    class Mine(Supervisor):
+        init = plain  # type: ignore[assignment]
+
+    with pytest.raises(StartError, match=r"Mine\.init is no `async def`"):
+        await start(nursery, lambda: Mine(Supervision()))
+
+
+async def test_a_plain_terminate_is_named() -> None:
+    await ends_by(lambda ref: stop(ref), server_with("terminate"), "terminate")
+
+
+@pytest.mark.parametrize("traced", [False, True])
+async def test_a_plain_handle_info_is_named(traced: bool) -> None:
+    async def sent(ref: Ref[Any]) -> None:
+        if traced:
+            await debug.log(ref, 3)
+        await ref.send("news")
+
+    await ends_by(sent, server_with("handle_info"), "handle_info")
+
+
+async def test_a_plain_handle_continue_is_named() -> None:
+    async def init(self: Any) -> None:
+        self.continue_with("more")
+
+    await ends_by(
+        lambda ref: ref.wait(), server_with("handle_continue", init=init), "handle_continue"
+    )
+
+
+async def test_a_plain_run_is_named() -> None:
+    await ends_by(lambda ref: ref.wait(), type("Forgetful", (Actor,), {"run": plain}), "run")
+
+
+async def ends_by(act: Callable[[Ref[Any]], Any], cls: type[Actor], hook: str) -> None:
+    with pytest.raises(BaseExceptionGroup) as caught:
+        async with trio.open_nursery() as nursery:
+            await act(await start(nursery, cls))
+
+    [error] = caught.value.exceptions
+    assert str(error) == f"Forgetful.{hook} is no `async def`"
+    assert isinstance(error, TypeError)

@@ -1,0 +1,195 @@
+"""What is kept of a run, and what is shown of it."""
+
+import re
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from benchmarks.crashes import PAST
+from benchmarks.reporting.plots import draw
+from benchmarks.reporting.results import Kept, Results, newest, read, write
+from benchmarks.reporting.rows import Row
+from benchmarks.reporting.shown import README, ROWS, table, written
+from okibi.cli.bench.machine import this_machine
+
+KEPT = newest()
+
+
+def cycle(*found: float) -> Row:
+    told = "6.0 of 10.0 us"
+    return Row("overhead, 20 B", "async def / awslambdaric", found, 0.6, 0.5, told)
+
+
+def test_what_is_kept_is_a_dated_file_with_the_machine(tmp_path: Path) -> None:
+    path = write([cycle(0.5, 0.6, 0.7)], this_machine(), tmp_path / "results")
+
+    told = read(path)
+    assert told.date == path.stem
+    assert told.machine == this_machine().in_words()
+    (kept,) = told.rows.values()
+    assert (kept.median, kept.least, kept.most, kept.rounds) == (0.6, 0.5, 0.7, 3)
+    assert kept.pair == (6.0, 10.0)
+    assert write([], this_machine(), tmp_path / "results") == path
+    assert newest(tmp_path / "results") == path
+
+
+def test_the_table_has_the_rows_that_were_measured_and_claims_nothing_of_wide_ones(
+    tmp_path: Path,
+) -> None:
+    narrow = table(read(write([cycle(0.6, 0.6, 0.6)], this_machine(), tmp_path)))
+    wide = table(read(write([cycle(0.3, 0.6, 0.9)], this_machine(), tmp_path)))
+
+    assert "| a warm cycle, 20 B, `async def` | 0.60 | 0.60 to 0.60 | 0.60 |" in narrow
+    assert "| (0.60) | 0.30 to 0.90, no claim | 0.60 |" in wide
+    assert narrow.count("\n| ") == 2
+
+
+def test_a_ratio_is_shown_as_it_was_printed(tmp_path: Path) -> None:
+    row = cycle(0.3849, 0.3849, 0.3849)
+    shown = table(read(write([row], this_machine(), tmp_path)))
+
+    assert "| 0.38 | 0.38 to 0.38 |" in shown
+    assert " 0.38  (0.38 to 0.38) " in str(row)
+
+
+def test_a_ratio_that_is_rounded_to_its_bar_says_on_which_side_it_lies(tmp_path: Path) -> None:
+    (kept,) = read(write([cycle(0.602, 0.602, 0.602)], this_machine(), tmp_path)).rows.values()
+    shown = table(Results("", "", {(kept.group, kept.name): kept}))
+
+    assert "| a warm cycle, 20 B, `async def` | 0.602 | 0.60 to 0.60 | 0.60 |" in shown
+
+
+@pytest.mark.parametrize(
+    ("median", "at_least", "shown"),
+    [(0.59, False, ""), (0.61, False, " **missed** |"),
+     (0.61, True, ""), (0.59, True, " **missed** |")],
+)  # fmt: skip
+def test_a_bar_that_is_missed_is_marked_whichever_way_is_better(
+    tmp_path: Path, median: float, at_least: bool, shown: str
+) -> None:
+    row = attrs.evolve(cycle(median), at_least=at_least)
+
+    assert f" | 0.60 |{shown}\n" in table(read(write([row], this_machine(), tmp_path)))
+
+
+def test_in_a_file_that_does_not_say_it_more_of_throughput_is_better(tmp_path: Path) -> None:
+    rows = [attrs.evolve(cycle(0.9), name=name, bar=1.0) for name in ("throughput, a", "memory, a")]
+    path = write(rows, this_machine(), tmp_path)
+    path.write_text(path.read_text().replace(', "at_least": false', ""))
+
+    assert [kept.met for kept in read(path).rows.values()] == [False, True]
+
+
+@pytest.mark.slow
+def test_the_picture_of_crashes_tells_a_time_out_in_words(tmp_path: Path) -> None:
+    rows = [
+        Row("crashes", "exit / awslambdaric", (0.03,), told="1.6 of 48.6 ms"),
+        Row("crashes", PAST, (), told="okibi -98.0, awslambdaric 31.9 ms"),
+    ]
+    (path,) = draw(read(write(rows, this_machine(), tmp_path)), tmp_path)
+
+    assert path.name == "crashes.svg"
+    assert "time-out, from 0.5 s to the next: okibi -98.0, awslambdaric 31.9 ms" in path.read_text()
+
+
+@pytest.mark.slow
+def test_the_picture_of_an_older_file_s_crashes_tells_a_time_out_from_its_end_too(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        Row("crashes", "exit / awslambdaric", (0.03,), told="1.6 of 48.6 ms"),
+        Row("crashes", "timeout / awslambdaric", (0.73,), told="402.1 of 547.6 ms"),
+    ]
+    (path,) = draw(read(write(rows, this_machine(), tmp_path)), tmp_path)
+
+    told = path.read_text()
+    assert "time-out, from 0.5 s to the next: okibi -97.9, awslambdaric 47.6 ms" in told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["the import of trio", "a process that imports trio"])
+def test_the_picture_of_a_start_is_drawn_by_either_name_of_the_process_with_trio(
+    tmp_path: Path, what: str
+) -> None:
+    rows = [
+        Row("cold start", "to the first GET /next / awslambdaric", (4.0,), told="100 of 25 ms"),
+        Row("cold start", "less trio's own import / 40 ms", (0.95,), told="38.0 ms"),
+        Row("cold start", f"less {what} / 40 ms", (0.5,), told="20.0 ms"),
+    ]
+
+    (path,) = draw(read(write(rows, this_machine(), tmp_path)), tmp_path)
+    assert path.name == "starts.svg"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(KEPT is None, reason="no results are kept")
+def test_words_of_a_picture_that_stand_in_a_line_have_a_blank_between_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert KEPT is not None
+    figure = pytest.importorskip("matplotlib.figure").Figure
+    found: list[tuple[str, str]] = []
+
+    def look(self: Any, *_: object, **__: object) -> None:
+        self.draw_without_rendering()
+        (axes,) = self.axes
+        words = [each for each in (*axes.get_xticklabels(), *axes.texts) if each.get_text()]
+        # Half of a blank on either side.
+        boxes = [(each.get_text(), each.get_window_extent().padded(1.5, 0)) for each in words]
+        found.extend((one, other) for (one, its), (other, box) in combinations(boxes, 2)
+                     if its.overlaps(box))  # fmt: skip
+
+    monkeypatch.setattr(figure, "savefig", look)
+    draw(read(KEPT), tmp_path)
+
+    assert found == []
+
+
+@pytest.mark.slow
+def test_the_same_rows_are_the_same_picture(tmp_path: Path) -> None:
+    (path,) = draw(read(write([cycle(0.5, 0.6, 0.7)], this_machine(), tmp_path)), tmp_path)
+    first = path.read_text()
+    draw(read(write([cycle(0.5, 0.6, 0.7)], this_machine(), tmp_path)), tmp_path)
+
+    assert path.name == "overhead.svg"
+    assert path.read_text() == first
+
+
+def test_nothing_else_of_the_readme_is_touched() -> None:
+    before = README.read_text("utf-8")
+
+    after = written(written(before, "|x|"), "|y|")
+    assert "|y|" in after
+    assert "|x|" not in after
+    assert after.replace("|y|", "|z|") == written(before, "|z|")
+    with pytest.raises(ValueError, match="the README has no"):
+        written("nothing", "|x|")
+
+
+@pytest.mark.skipif(KEPT is None, reason="no results are kept")
+def test_the_readme_shows_the_newest_results() -> None:
+    assert KEPT is not None
+    results = read(KEPT)
+
+    assert table(results) in README.read_text("utf-8")
+    assert {(group, name) for _, group, name in ROWS} <= set(results.rows)
+    assert all(isinstance(row, Kept) for row in results.rows.values())
+
+
+TEXT = re.compile(r"<text[^>]*>([^<]+)</text>")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(KEPT is None, reason="no results are kept")
+def test_the_pictures_are_those_that_the_newest_results_make(tmp_path: Path) -> None:
+    assert KEPT is not None
+    drawn = draw(read(KEPT), tmp_path)
+
+    assert {path.name for path in drawn} == {path.name for path in KEPT.parent.glob("*.svg")}
+    for path in drawn:
+        # Another release of matplotlib may lay them out otherwise.
+        kept = (KEPT.parent / path.name).read_text()
+        assert TEXT.findall(kept) == TEXT.findall(path.read_text()), path.name

@@ -1,0 +1,219 @@
+"""The arithmetic of a month: Lambda against an always-on server."""
+
+import attrs
+import pytest
+
+from okibi.cli.bench.cost import Load, billed_ms, estimate, memory_for
+from okibi.cli.bench.prices import LambdaPrices, Prices, Server
+
+PRICES = Prices(
+    taken="2026-06",
+    region="us-east-1",
+    sources=[],
+    hours_a_month=730,
+    functions=LambdaPrices(0.20, 1769, {"x86_64": 0.0000166667, "arm64": 0.0000133334}),
+    servers=[Server("small", 0.01, cores=2, memory_gb=2, sustained=0.2)],
+)
+LOAD = Load(
+    monthly=3_000_000, busy_ms=[120.0], cpu_ms=1e-9, memory_mb=1536, process_mb=1536.0
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("load", "x86_64", "arm64"),
+    [
+        # AWS's own example, without its free tier: 540,000 GB-seconds and 3 million requests.
+        (LOAD, 9.00 + 0.60, 7.20 + 0.60),
+        # Less than a millisecond is a millisecond: 3,000 s of 1.5 GB.
+        (attrs.evolve(LOAD, busy_ms=[0.2]), 0.075 + 0.60, 0.06 + 0.60),
+        # A whole one stays one; each event is rounded by itself: 1 and 2 are 1.5 in the mean.
+        (attrs.evolve(LOAD, busy_ms=[1.0]), 0.075 + 0.60, 0.06 + 0.60),
+        (attrs.evolve(LOAD, busy_ms=[0.1, 1.1]), 0.1125 + 0.60, 0.09 + 0.60),
+        # What waits is no longer with less memory, what computes is: 1769 / 176.9 times.
+        (attrs.evolve(LOAD, busy_ms=[10.0], memory_mb=128), 0.0625 + 0.60, 0.05 + 0.60),
+        (attrs.evolve(LOAD, busy_ms=[10.0], cpu_ms=10.0, memory_mb=128),
+         139 * 0.00625 + 0.60, 139 * 0.005 + 0.60),
+        # More memory than a core's makes nothing faster than it was measured.
+        (attrs.evolve(LOAD, busy_ms=[10.0], cpu_ms=10.0, memory_mb=3538),
+         1.7275 + 0.60, 1.382 + 0.60),
+        # Each event by itself: the short one computes for all of its time, the long one waits.
+        (attrs.evolve(LOAD, busy_ms=[1.0, 101.0], cpu_ms=1.0, memory_mb=128),
+         (14 + 114) / 2 * 0.00625 + 0.60, (14 + 114) / 2 * 0.005 + 0.60),
+        # Threads may compute for longer than the event takes.
+        (attrs.evolve(LOAD, busy_ms=[10.0], cpu_ms=30.0, memory_mb=128),
+         139 * 0.00625 + 0.60, 139 * 0.005 + 0.60),
+    ],
+)  # fmt: skip
+def test_lambda_costs_each_request_and_its_milliseconds_rounded_up(
+    load: Load, x86_64: float, arm64: float
+) -> None:
+    on_x86, on_arm, _ = estimate(load, PRICES)
+
+    assert (on_x86.where, on_arm.where) == ("Lambda, x86_64", "Lambda, arm64")
+    assert on_x86.monthly == pytest.approx(x86_64, rel=1e-4)
+    assert on_arm.monthly == pytest.approx(arm64, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("busy_ms", "cpu_ms", "billed"),
+    [
+        # Two of the three compute for their millisecond, so the third does for 40: 42 in all.
+        ([1.0, 41.0, 1.0], 14.0, (10 + 10 + 401) / 3),
+        # One for its millisecond, and the others, as long as they are, for as much as each other.
+        ([31.0, 1.0, 21.0], 7.0, (10 + 111 + 121) / 3),
+        # More than all of their time there is not, whatever threads have computed.
+        ([1.0, 41.0, 1.0], 99.0, (10 + 10 + 410) / 3),
+    ],
+)
+def test_what_the_short_events_had_no_time_to_compute_the_longer_ones_have(
+    busy_ms: list[float], cpu_ms: float, billed: float
+) -> None:
+    load = attrs.evolve(LOAD, busy_ms=busy_ms, cpu_ms=cpu_ms, memory_mb=1024)
+
+    assert billed_ms(load, full_core_mb=10_240) == pytest.approx(billed)
+
+
+# Each of its cores serves 100/s, of which 0.2 may be used; Lambda takes 2.60 for a million.
+SERVED = attrs.evolve(LOAD, cpu_ms=10.0)
+
+
+def monthly(rate: float) -> float:
+    """Requests a month, of so many a second."""
+    return rate * 730 * 3600
+
+
+@pytest.mark.parametrize(
+    ("rate", "count"),
+    [
+        # 2 GB hold the 1,536 MB of one process, so one core serves 20 a second.
+        (1.0, 1),
+        (20.0, 1),
+        (20.1, 2),
+        (200.0, 10),
+    ],
+)
+def test_a_server_is_as_many_machines_as_the_rate_needs_and_at_least_one(
+    rate: float, count: int
+) -> None:
+    server = estimate(attrs.evolve(SERVED, monthly=monthly(rate)), PRICES)[-1]
+
+    assert server.where == "small, always on"
+    assert server.monthly == pytest.approx(count * 7.30)
+    assert server.how.startswith(f"{count} of 20/s; ")
+
+
+@pytest.mark.parametrize("busy_ms", [120.0, 1.0])
+@pytest.mark.parametrize(("process_mb", "rate"), [(30, 40), (1024, 40), (1025, 20), (2048, 20)])
+def test_each_core_of_a_server_needs_a_process_of_the_measured_size(
+    process_mb: float, rate: int, busy_ms: float
+) -> None:
+    load = attrs.evolve(SERVED, process_mb=process_mb, busy_ms=[busy_ms])
+    server = estimate(load, PRICES)[-1]
+
+    assert server.how.startswith(f"1 of {rate}/s; ")
+
+
+def test_one_that_serves_one_event_at_a_time_needs_a_process_for_each_in_flight() -> None:
+    # 2 GB hold 16 of them, and each is busy for 200 ms, seven tenths of the time.
+    load = attrs.evolve(SERVED, cpu_ms=0.1, busy_ms=[100.0, 300.0], process_mb=128.0)
+
+    assert estimate(load, PRICES)[-1].how.startswith("1 of 4k/s; ")
+    alone = attrs.evolve(load, event_mb=128.0)
+    assert estimate(alone, PRICES)[-1].how.startswith("1 of 56/s; ")
+
+
+@pytest.mark.parametrize(
+    ("event_mb", "rate"),
+    [
+        # 2 GB less two processes of 128 MB leave room for 64 of 28 MB beside the first two: 66,
+        # each busy for 200 ms, seven tenths of the time.
+        (28.0, "231"),
+        # Less than the cores do for an event is no bound, nor is none at all.
+        (0.1, "4k"),
+        (0.0, "4k"),
+        (None, "4k"),
+    ],
+)
+def test_a_server_holds_what_each_event_in_flight_takes(event_mb: float | None, rate: str) -> None:
+    load = attrs.evolve(
+        SERVED, cpu_ms=0.1, busy_ms=[100.0, 300.0], process_mb=128.0, event_mb=event_mb
+    )
+
+    assert estimate(load, PRICES)[-1].how.startswith(f"1 of {rate}/s; ")
+
+
+def test_a_server_computes_as_among_many_at_once_and_lambda_as_one_at_a_time() -> None:
+    many = attrs.evolve(SERVED, many_cpu_ms=2.5)
+    *functions, server = estimate(many, PRICES)
+
+    assert server.how.startswith("1 of 80/s; ")
+    assert functions == list(estimate(SERVED, PRICES)[:-1])
+
+
+def test_a_function_that_is_larger_than_a_server_cannot_be_served_there() -> None:
+    server = estimate(attrs.evolve(SERVED, process_mb=5999.4), PRICES)[-1]
+
+    assert (server.monthly, server.how) == (None, "has 2 GB, needs 6,000 MB")
+
+
+def test_a_server_is_not_loaded_to_the_brim() -> None:
+    whole = attrs.evolve(PRICES, servers=[Server("whole", 0.01, cores=1, memory_gb=2)])
+
+    assert estimate(SERVED, whole)[-1].how.startswith("1 of 70/s; ")
+
+
+@pytest.mark.parametrize(
+    ("load", "dearer"),
+    [
+        # 7.80 for 3 million on arm64, 7.30 for the machine.
+        (LOAD, "below 2.81M"),
+        # As little as that costs, however few there are.
+        (attrs.evolve(LOAD, monthly=1e-320), "below 2.81M"),
+        # It serves 20 a second, 52.6 million a month: 2.3 million is what Lambda would do for that.
+        (attrs.evolve(LOAD, cpu_ms=10.0, busy_ms=[120.0]), "below "),
+        # It serves 2 a second, which is less than Lambda does for its price.
+        (attrs.evolve(LOAD, cpu_ms=100.0, busy_ms=[0.1]), "at any rate"),
+    ],
+)
+def test_a_server_tells_at_what_rate_it_is_dearer(load: Load, dearer: str) -> None:
+    assert f"; dearer {dearer}" in estimate(load, PRICES)[-1].how
+
+
+# A machine serves 20 a second, 52.6 million a month; Lambda takes 7.30, as one does, for 34.2.
+BESIDE = attrs.evolve(LOAD, busy_ms=[1.0], memory_mb=1024, many_cpu_ms=10.0)
+
+
+@pytest.mark.parametrize(
+    ("rate", "how", "is_dearer"),
+    [
+        (34e6, "1 of 20/s; dearer below 34.2M", True),
+        (35e6, "1 of 20/s; dearer below 34.2M", False),
+        (53e6, "2 of 20/s; 2 dearer below 68.4M", True),
+        (69e6, "2 of 20/s; 2 dearer below 68.4M", False),
+        # Three are needed from 105 million on, and cost what 102.7 do on Lambda.
+        (106e6, "3 of 20/s; 2 dearer below 68.4M", False),
+    ],
+)
+def test_the_rate_below_which_it_is_dearer_is_that_of_as_many_machines(
+    rate: float, how: str, is_dearer: bool
+) -> None:
+    *functions, server = estimate(attrs.evolve(BESIDE, monthly=rate), PRICES)
+    least = min(each.monthly or 0.0 for each in functions)
+
+    assert (server.how, (server.monthly or 0.0) > least) == (how, is_dearer)
+
+
+def test_what_is_dearer_at_any_rate_is_so_with_many_machines() -> None:
+    load = attrs.evolve(BESIDE, monthly=106e6, many_cpu_ms=20.0)
+
+    assert estimate(load, PRICES)[-1].how == "5 of 10/s; dearer at any rate"
+
+
+@pytest.mark.parametrize(
+    ("measured", "given"),
+    [(None, 128), (40.0, 128), (128.0, 128), (128.1, 129), (20_000.0, 10_240)],
+)
+def test_a_function_is_given_what_it_was_measured_to_take_and_no_less_than_128_mb(
+    measured: float | None, given: int
+) -> None:
+    assert memory_for(measured) == given

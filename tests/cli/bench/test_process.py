@@ -1,0 +1,359 @@
+"""One run: what it measures and refuses, in this process; what it leaves, in one of its own."""
+
+import gc
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+
+from okibi.cli.bench import process
+from okibi.cli.bench.process import cores
+from okibi.cli.bench.record import NO_ROOM, Run, RunOrder
+from okibi.local.processes import below
+from tests.cli.bench.made import run as made_up
+from tests.limits import HANG
+from tests.support.sandbox import PYTHON, is_gone
+
+# Takes no SIGTERM, but tells of it.
+STUBBORN = """
+import os, pathlib, signal, time
+signal.signal(signal.SIGTERM, lambda *_: pathlib.Path("asked").touch())
+pathlib.Path("there").touch()
+time.sleep(60)
+time.sleep(60)
+"""
+# One process, which asks once: a client that knows of no slots.
+ASKS = """
+import os, socket
+host, port = os.environ["AWS_LAMBDA_RUNTIME_API"].split(":")
+client = socket.create_connection((host, int(port)))
+client.sendall(b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")
+client.recv(1)
+"""
+
+# A client that serves, and does something before each answer; its process says that it begins.
+SERVES = """
+import http.client, os, subprocess, sys, time
+client = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+with open("pids", "a") as pids:
+    print(os.getpid(), file=pids)
+served = 0
+while True:
+    client.request("GET", "/2018-06-01/runtime/invocation/next")
+    event = client.getresponse()
+    event.read()
+    served += 1
+    {do}
+    path = "/2018-06-01/runtime/invocation/" + event.headers["Lambda-Runtime-Aws-Request-Id"]
+    client.request("POST", path + "/response", body="1")
+    client.getresponse().read()
+"""
+# On the server's core, while it serves.
+HOG = """
+import os
+os.sched_setaffinity(0, {{{core}}})
+while True:
+    pass
+"""
+
+
+def ordered(code: str, **changed: Any) -> RunOrder:
+    """An order for a runtime that is this code."""
+    usual = {"timeout": 0.2, "warm_events": 1, "warm_seconds": 0.1, "seconds": 0.1}
+    return RunOrder(command=(sys.executable, "-c", code), event=b"{}", **{**usual, **changed})
+
+
+def serves(do: str, **changed: Any) -> RunOrder:
+    """An order for a client that does something before each answer."""
+    return ordered(SERVES.format(do=do), **changed)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The server is this process, which is afterwards as it was before."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(process, "_adopt_orphans", lambda: None)
+    handlers = {number: signal.getsignal(number) for number in process.SIGNALS}
+    own = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    yield tmp_path
+    gc.unfreeze()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    if own is not None:
+        os.sched_setaffinity(0, own)
+
+
+# -- what is measured
+
+
+def test_an_event_whose_time_is_up_is_an_error_and_its_process_is_replaced(here: Path) -> None:
+    run = process.run(serves("time.sleep(served // 2 * 60)", timeout=0.5, seconds=0.6))
+
+    late = run.errors["Sandbox.Timedout"]
+    assert late >= 1
+    # Each process has served one; the last one is not replaced where all is measured.
+    assert len((here / "pids").read_text().split()) - late in (0, 1)
+    assert run.served == pytest.approx(2 * late, abs=1)
+    assert max(run.answers_us) >= 500_000
+
+
+def test_with_many_at_once_it_is_an_error_and_the_process_lives_on(here: Path) -> None:
+    run = process.run(serves("time.sleep((served % 2 == 0) * 0.5)", seconds=0.6, slots=1))
+
+    assert run.errors["Sandbox.Timedout"] >= 1
+    assert len((here / "pids").read_text().split()) == 1
+    assert max(run.answers_us) >= 200_000
+
+
+@pytest.mark.usefixtures("here")
+def test_processor_time_and_memory_of_a_process_that_was_replaced_count() -> None:
+    spends = """if served == 2 and len(open("pids").readlines()) == 1:
+        bytearray(99 << 20)
+        while time.process_time() < 0.5:
+            pass
+        time.sleep(60)
+    """
+    run = process.run(serves(spends, timeout=3.0, seconds=3.2))
+
+    assert run.errors == {"Sandbox.Timedout": 1}
+    assert run.peak is not None
+    assert run.peak > 99 << 20
+    assert run.memory is not None
+    assert run.memory < 50 << 20
+    assert run.cpu_us is not None
+    assert run.cpu_us * run.count > 300_000
+
+
+@pytest.mark.parametrize(
+    ("ended", "peak"),
+    # Of children, bytes that the largest had; those that were started here begin with the memory of
+    # this process, and end with some more.
+    [(40 << 20, 150 << 20), (150 << 20, 300 << 20)],
+)
+def test_a_child_that_has_ended_counts_where_it_was_larger_than_those_that_live(
+    ended: int, peak: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = SimpleNamespace(ru_maxrss=ended >> 10)
+    monkeypatch.setattr(resource, "getrusage", lambda _: usage)
+    monkeypatch.setattr(process, "peak_memory", lambda _: 35 << 20)
+    runtime: Any = SimpleNamespace(pid=1, shares=None)
+
+    found = process._Figures(runtime).with_ended(made_up(100, peak=150 << 20))
+    assert found.peak == peak
+    assert process._Figures(runtime).with_ended(made_up(100, peak=None)).peak is None
+
+
+def test_without_proc_nobody_counts_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    feed: Any = SimpleNamespace(
+        first_next=1.0, first_answer=1.0, served=1, errors={}, count=1, began=1.0, ended=2.0,
+        cycles=[], answers=[], busy=[],
+    )  # fmt: skip
+    runtime: Any = SimpleNamespace(pid=os.getpid(), shares=None)
+
+    assert process._Figures(runtime).of(feed, 0.0).processes == 1 + len(below(os.getpid()))
+
+    monkeypatch.setattr(process, "_tells", lambda: False)
+    assert process._Figures(runtime).of(feed, 0.0).processes is None
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("here")
+@pytest.mark.skipif(cores() is None, reason="the server has no core of its own")
+def test_how_long_the_server_waits_for_others_on_its_core_is_measured() -> None:
+    shares = cores()
+    assert shares is not None
+    hog = HOG.format(core=max(shares[1]))
+    hogs = [subprocess.Popen([sys.executable, "-S", "-c", hog]) for _ in range(3)]
+    try:
+        run = process.run(serves("pass", timeout=20.0, seconds=0.5))
+    finally:
+        for each in hogs:
+            each.kill()
+            each.wait()
+
+    assert run.server_waited is not None
+    assert 0.05 < run.server_waited < 1
+
+
+# -- what has no figures
+
+
+def refused(order: RunOrder) -> str:
+    """Why a run has none."""
+    with pytest.raises(RuntimeError) as error:
+        process.run(order)
+    return str(error.value)
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("order", "sentence"),
+    [
+        (ordered("import time; time.sleep(60)", silence=0.3),
+         "the runtime does not answer within 0.5 s"),
+        (ordered(ASKS, silence=2.0, slots=3),
+         "the runtime does not answer within 2.2 s; only 1 of 3 lanes came"),
+        (ordered("import sys; print('so'); sys.exit(3)"),
+         "the runtime has ended (exit code 3); the last it said: so"),
+    ],
+    ids=["hangs", "lanes", "ends"],
+)  # fmt: skip
+def test_a_runtime_that_hangs_is_told_from_one_that_has_ended(
+    order: RunOrder, sentence: str
+) -> None:
+    assert refused(order) == sentence
+
+
+@pytest.mark.usefixtures("here")
+def test_one_that_answers_nothing_any_more_is_told_with_the_time_outs_that_it_had() -> None:
+    order = serves(
+        "time.sleep(served // 3 * 60)", silence=0.3, slots=1, warm_events=99, warm_seconds=60
+    )
+
+    assert refused(order) == (
+        "the runtime does not answer within 0.5 s, after 3 events, of which 1 passed their time-out"
+        " of 0.2 s; give a longer --timeout or less --concurrency"
+    )
+
+
+@pytest.mark.parametrize(("slots", "less"), [(None, ""), (1, " or less --concurrency")])
+def test_one_that_ends_itself_with_all_stacks_is_told_with_the_users_frame(
+    slots: int | None, less: str, here: Path
+) -> None:
+    (here / "hangs.py").write_text("import time\ntime.sleep(60)\n")
+    code = "import faulthandler; faulthandler.dump_traceback_later(0.3, exit=True); import hangs"
+
+    came = "" if slots is None else "; only 0 of 1 lanes came"
+    assert refused(ordered(code, slots=slots)) == (
+        f"the runtime has ended (exit code 1){came}; the last it said: Timeout (0:00:00.300000)!,"
+        f' where it stood in File "{here}/hangs.py", line 2 in <module>; give a longer'
+        f" --timeout{less}"
+    )
+
+
+PRINTS = """
+    try:
+        print("x" * (1 << 20), flush=True)
+    except OSError:
+        time.sleep(60)
+"""
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("do", "begins"),
+    [("print('x' * (1 << 20), flush=True)", "the runtime has ended (exit code 1"), (PRINTS, "")],
+    ids=["ends", "late"],
+)
+def test_where_what_is_printed_has_no_room_the_handler_is_not_to_blame(
+    do: str, begins: str
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # As on a full disk, a print fails from then on.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+    try:
+        said = refused(serves(do))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert said.startswith(begins or NO_ROOM)
+    assert said.endswith(NO_ROOM)
+
+
+# -- what is left of it
+
+
+def start(order: RunOrder, folder: Path) -> "subprocess.Popen[bytes]":
+    """It, as a process of its own."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "okibi.cli.bench.process"],
+        # With the mark by which what has been started is found.
+        env={**os.environ, **PYTHON, "AWS_LAMBDA_LOG_STREAM_NAME": str(folder)},
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    process.stdin.write(msgspec.json.encode(order))
+    process.stdin.close()
+    process.stdin = None
+    return process
+
+
+def wait_for(path: Path) -> None:
+    until = time.monotonic() + HANG
+    while not path.exists():
+        assert time.monotonic() < until, f"{path} does not come"
+        time.sleep(0.01)
+
+
+def test_a_signal_while_it_ends_the_runtime_leaves_none_behind(tmp_path: Path) -> None:
+    with start(ordered(STUBBORN), tmp_path) as process:
+        wait_for(tmp_path / "there")
+        (runtime,) = below(process.pid)
+        process.send_signal(signal.SIGTERM)
+        wait_for(tmp_path / "asked")
+
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=HANG)
+
+    assert process.returncode == 128 + signal.SIGTERM
+    assert is_gone(runtime)
+
+
+def test_a_signal_while_the_runtime_is_started_waits_until_it_is_known() -> None:
+    came = list[str]()
+    before = signal.signal(signal.SIGTERM, lambda *_: came.append("known"))
+    try:
+        with process._signals_after():
+            signal.raise_signal(signal.SIGTERM)
+            came.append("started")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert came == ["started", "known"]
+
+
+def test_once_nobody_is_left_to_read_its_figures_it_ends(tmp_path: Path) -> None:
+    with start(ordered(STUBBORN), tmp_path) as process:
+        wait_for(tmp_path / "there")
+        (runtime,) = below(process.pid)
+        assert process.stdout is not None
+        process.stdout.close()
+        process.wait(timeout=HANG)
+
+    assert is_gone(runtime)
+
+
+# A large child that ends, one in a session of its own, and an orphan.
+STARTS = """
+    subprocess.run([sys.executable, "-S", "-c", "bytearray(150 << 20)"])
+    with open("started", "a") as started:
+        print(subprocess.Popen(["sleep", "300"], start_new_session=True).pid, file=started)
+        line = ("sh", "-c", "sleep 300 > /dev/null & echo $!")
+        orphan = subprocess.run(line, stdout=subprocess.PIPE, start_new_session=True)
+        print(int(orphan.stdout), file=started)
+"""
+
+
+def test_what_the_function_has_started_counts_and_ends_with_it(tmp_path: Path) -> None:
+    with start(serves(STARTS, timeout=20.0), tmp_path) as process:
+        out, err = process.communicate(timeout=HANG)
+
+    assert err == b""
+    peak = msgspec.json.decode(out, type=Run).peak
+    assert peak is not None
+    assert peak > 150 << 20
+    started = [int(line) for line in (tmp_path / "started").read_text().split()]
+    assert len(started) > 3
+    assert [pid for pid in started if not is_gone(pid)] == []

@@ -1,0 +1,152 @@
+"""A report as text: for the terminal, and as Markdown."""
+
+import io
+from pathlib import Path
+
+import attrs
+import pytest
+
+from okibi.cli.bench.plan import Purpose, Step
+from okibi.cli.bench.report import Report, make_report
+from okibi.cli.bench.terminal import progress, table
+from okibi.cli.bench.words import cost_table, figure_table, heading, markdown
+from tests.cli.bench.made import MACHINE, PEER, order, results, run
+
+
+@pytest.fixture(params=[False, True])
+def report(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Report:
+    """Without a peer, and with one."""
+    monkeypatch.setattr("okibi.cli.bench.order.importlib.util.find_spec", lambda name: name)
+    monkeypatch.setattr("okibi.cli.bench.report.peer_version", lambda: "4.2.2")
+    given = {"peer": PEER} if request.param else {}
+    made = results([run(100), run(120)], [run(90), run(90)], peer=request.param)
+    return make_report(order(tmp_path, **given), made, MACHINE)
+
+
+def test_each_row_has_a_cell_for_each_column(report: Report) -> None:
+    for made in (figure_table(report), figure_table(report, wide=False), cost_table(report)):
+        for _, found in made.sections:
+            assert {len(cells) for cells in found} == {len(made.columns)}
+
+
+def test_a_narrow_table_shows_the_spread_of_the_ratios_alone(report: Report) -> None:
+    columns = figure_table(report, wide=False).columns
+
+    assert columns == ["", "okibi", *([PEER, "ratio"] if report.peer else []), "low to high"]
+
+
+@pytest.mark.parametrize("columns", [75, 80, 130])
+def test_nothing_is_cut_from_75_columns_on(
+    report: Report, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("okibi.cli.bench.terminal.WIDTH", columns)
+
+    lines = table(report).splitlines()
+
+    assert max(map(len, lines)) <= columns
+    assert not any("…" in line for line in lines)
+    (events,) = (line for line in lines if "events (a second)" in line)
+    assert "9,167" in events
+
+
+def test_a_table_that_leaves_out_says_where_all_of_it_stands(
+    report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "--markdown" not in table(report)
+
+    monkeypatch.setattr("okibi.cli.bench.terminal.WIDTH", 80)
+    assert ("--markdown" in table(report)) is bool(report.peer)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_table_is_made_without_a_look_at_what_takes_it(
+    report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As Python makes it where PYTHONUNBUFFERED is set: it writes nothing, too, at once.
+    with (
+        open("/dev/full", "wb", buffering=0) as full,
+        io.TextIOWrapper(full, write_through=True) as stdout,
+    ):
+        monkeypatch.setattr("sys.stdout", stdout)
+        assert table(report)
+        monkeypatch.undo()
+
+
+def test_the_heading_names_what_was_measured_and_the_machine(report: Report) -> None:
+    first, second, third = heading(report)
+
+    assert first.startswith("app.handler on okibi ")
+    assert (f" beside app.handler on {PEER} 4.2.2" in first) is bool(report.peer)
+    assert second == "an event of 8 bytes, an answer of 2; 3 rounds of 1 s"
+    assert third == "CPython 3.13.0, Linux 6.1 x86_64, a processor, 2 cores; load 0.5 before"
+
+
+@pytest.mark.parametrize(("terminal", "drawn"), [("xterm", True), ("dumb", False)])
+def test_a_terminal_that_cannot_go_back_in_a_line_has_no_bar_and_no_empty_line(
+    terminal: str, drawn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", terminal)
+    monkeypatch.setattr("sys.stderr", stderr := Terminal())
+
+    with progress() as tell:
+        tell(Step("okibi", Purpose.FUNCTION), 0, 2)
+    assert bool(stderr.getvalue()) is drawn
+
+
+@pytest.mark.parametrize(
+    ("monthly", "words"),
+    [(30.4, "30.4 events"), (99_999, "99,999 events"), (1e5, "0.10 million events")],
+)
+def test_how_many_events_a_month_are_paid_for_is_told(
+    report: Report, monthly: float, words: str
+) -> None:
+    told = attrs.evolve(report, monthly=monthly)
+
+    assert cost_table(told).columns[0] == f"{words} a month"
+
+
+def test_a_name_with_a_bar_is_one_cell_of_markdown(report: Report) -> None:
+    first, *others = report.costs
+    odd = attrs.evolve(report, costs=[attrs.evolve(first, where="a|b"), *others])
+
+    assert "| a\\|b |" in markdown(odd)
+
+
+@pytest.mark.parametrize("columns", ["0", "20"])
+def test_on_the_narrowest_terminal_no_digit_is_cut(
+    report: Report, columns: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", columns)
+
+    assert "\u2026" not in table(report)
+    assert "110" in table(report)
+
+
+def test_markdown_has_each_figure_each_cost_and_each_note(report: Report) -> None:
+    text = markdown(report)
+
+    assert "| a cycle, p50 (us) | 110 | 100 to 120 |" in text
+    assert ("| 0.50 | 0.50 to 0.50 |" in text) is bool(report.peer)
+    # Of the peer it cannot be told.
+    dashes = " - |  | - |  |" if report.peer else ""
+    assert f"| warm restart of a Handler to next (ms) | 3 | 3 to 3 |{dashes}\n" in text
+    for cost in report.costs:
+        assert f"| {cost.where} | ${cost.okibi:.2f} | {cost.how} |" in text
+    for note in report.notes:
+        assert f"* {note}" in text
+
+
+def test_the_terminal_s_table_has_each_row_in_a_line_and_nothing_behind_it(report: Report) -> None:
+    lines = table(report).splitlines()
+
+    assert any(line.split() == ["warm,", "one", "event", "at", "a", "time"] for line in lines)
+    (cycle,) = (line for line in lines if "a cycle, p50 (us)" in line)
+    assert cycle.split()[4:8] == ["110", "100", "to", "120"]
+    assert lines == [line.rstrip() for line in lines]

@@ -1,0 +1,59 @@
+"""Work that a signal ends."""
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+import trio
+import trio.testing
+
+from okibi.cli.given import BadInput
+from okibi.cli.until_signal import until_signal
+
+HANGUP = signal.SIGHUP
+
+
+@pytest.fixture
+def hangup() -> Iterator[None]:
+    """SIGHUP ends this process, also where `nohup` has started it."""
+    before = signal.signal(HANGUP, signal.SIG_DFL)
+    yield
+    signal.signal(HANGUP, before)
+
+
+@pytest.mark.usefixtures("hangup")
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (HANGUP, 129)]
+)
+async def test_a_signal_cancels_the_work_and_is_the_exit_code(number: int, code: int) -> None:
+    ended: list[str] = []
+
+    async def work() -> int:
+        signal.raise_signal(number)
+        try:
+            await trio.sleep_forever()
+        finally:
+            ended.append("cancelled")
+
+    assert await until_signal(work) == code
+    assert ended == ["cancelled"]
+
+
+@pytest.mark.usefixtures("hangup")
+async def test_what_nohup_has_started_outlives_its_terminal() -> None:
+    signal.signal(HANGUP, signal.SIG_IGN)
+
+    async def work() -> int:
+        signal.raise_signal(HANGUP)
+        await trio.testing.wait_all_tasks_blocked()
+        return 7
+
+    assert await until_signal(work) == 7
+
+
+async def test_bad_input_is_raised_in_no_group() -> None:
+    async def work() -> int:
+        raise BadInput("no")
+
+    with pytest.raises(BadInput, match="no"):
+        await until_signal(work)

@@ -1,0 +1,240 @@
+"""Mutated answers of the Runtime API into the wire room: `python -m tests.endurance.fuzz`.
+
+Each case is a conversation as a server could hold it (events with a length, chunked, without a
+length; statuses; interim answers), with bytes flipped, lines doubled, numbers replaced, pieces
+left out, put in twice or taken from another answer, cut and fed in any pieces. It goes to a
+parser, and through a poller's own code into a lane, whose answers are then staged.
+
+What may come out is a value or a WireError, from the parser; from the poller, nothing but a lane
+that goes on. And whatever a mutated event says, what the lane writes for it is read by the local
+server as exactly one answer, and at most one GET behind it.
+"""
+
+import faulthandler
+import logging
+import os
+import random
+import re
+import sys
+import time
+from collections import Counter
+
+import attrs
+import trio
+
+from okibi.local.requests import RequestReader
+from okibi.runtime.handlers.context import Context
+from okibi.runtime.in_flight.broken_connection import Owed
+from okibi.runtime.in_flight.lane import Lane
+from okibi.runtime.protocol.outcome import Outcome
+from okibi.runtime.protocol.runtime_api import AnswerParser, WireError
+from okibi.runtime.protocol.transport import Transport
+from okibi.runtime.serving.busy_poll import BusyWait
+from okibi.runtime.serving.poller import Poller
+from tests.endurance.verdict import verdict
+from tests.support.lanes import Wire
+from tests.support.stage import SETTINGS, ledger_of
+
+# Seconds for a hundred cases, each of which takes microseconds: beyond that it hangs.
+HANGS = 60
+# Of a case, the last of which is all that is left; and connections that a lane may lose in one.
+PIECES, CONNECTIONS = 30, 4
+
+HEADERS = (
+    b"Content-Type: application/json\r\n"
+    b"Date: Tue, 24 Nov 2026 19:22:13 GMT\r\n"
+    b"Lambda-Runtime-Aws-Request-Id: 8476a536-e9f4-11e8-9739-2dfe598c3fcd\r\n"
+    b"Lambda-Runtime-Cognito-Identity: \r\n"
+    b"Lambda-Runtime-Deadline-Ms: 1542409706888\r\n"
+    b"Lambda-Runtime-Invocation-Id: 0-attempt\r\n"
+    b"Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:us-east-1:123456789012:function:f\r\n"
+    b"Lambda-Runtime-Trace-Id: Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=1\r\n"
+)
+REFUSAL = b'{"errorMessage":"Invalid request ID","errorType":"InvalidRequestID"}\n'
+EVENTS = (
+    b"HTTP/1.1 200 OK\r\n" + HEADERS + b'Content-Length: 8\r\n\r\n{"n": 1}',
+    b"HTTP/1.1 200 OK\r\n" + HEADERS + b"Transfer-Encoding: chunked\r\n\r\n"
+    b'5\r\n{"n":\r\n3\r\n 1}\r\n0\r\nLambda-Runtime-Aws-Request-Id: trailer\r\n\r\n',
+    b"HTTP/1.0 200 OK\r\n" + HEADERS + b'\r\n{"n": 1}',
+    b"HTTP/1.1 200 OK\r\n" + HEADERS + b"Connection: close\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: \r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 403 Forbidden\r\nContent-Length: %d\r\n\r\n%b" % (len(REFUSAL), REFUSAL),
+)
+STATUSES = (
+    b'HTTP/1.1 202 Accepted\r\nContent-Length: 16\r\n\r\n{"status":"OK"}\n',
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%b" % (len(REFUSAL), REFUSAL),
+    b"HTTP/1.1 413 Request Entity Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 500 Internal Server Error\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"HTTP/1.1 204 No Content\r\n\r\n",
+)
+NUMBERS = (b"-1", b"0", b"00", b"1e9", b"0x10", b"9" * 25, b"9" * 400, b"9" * 5000, b"1_0", b"")
+WORDS = (
+    b"\r\n", b"\n", b"\r", b"\0", b"\r\n\r\n", b": ", b" ", b"\t", b"\xff", b"%0d%0a", b"..#?",
+    b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    b"Transfer-Encoding: chunked\r\n", b"Content-Length: 3\r\n", b"Connection: keep-alive\r\n",
+)  # fmt: skip
+
+
+def case_of(number: int) -> list[bytes]:
+    """The pieces of one conversation. The same number makes the same case."""
+    choose = random.Random(number)
+    told = b"".join(
+        choose.choice(each)
+        for each in ((EVENTS,), (EVENTS, STATUSES), (EVENTS, STATUSES, EVENTS), (STATUSES,))[
+            choose.choice((0, 1, 1, 2, 2, 3))
+        ]
+    )
+    for _ in range(choose.choice((1, 1, 1, 2, 3, 8))):
+        told = mutated(told, choose)
+    pieces, longest = list[bytes](), choose.choice((1, 7, 100, 10_000))
+    while told:
+        size = choose.randint(1, longest) if len(pieces) < PIECES else len(told)
+        pieces.append(told[:size])
+        told = told[size:]
+    return pieces
+
+
+def mutated(data: bytes, choose: random.Random) -> bytes:
+    """The bytes with one thing changed."""
+    at = choose.randrange(len(data) + 1)
+    to = min(len(data), at + choose.choice((1, 2, 10, 100)))
+    match choose.randrange(8):
+        case 0:
+            return data[:at] + bytes([choose.randrange(256)]) + data[at + 1 :]
+        case 1:
+            return data[:at] + data[to:]
+        case 2:
+            return data[:at] + data[at:to] * choose.choice((2, 3, 50)) + data[to:]
+        case 3:
+            return data[:at] + choose.choice(WORDS) + data[at:]
+        case 4:
+            other = choose.choice((*EVENTS, *STATUSES))
+            start = choose.randrange(len(other))
+            return data[:at] + other[start : start + choose.choice((5, 50, 500))] + data[to:]
+        case 5:
+            found = list(re.finditer(rb"[0-9]+", data))
+            if not found:
+                return data
+            number = choose.choice(found)
+            return data[: number.start()] + choose.choice(NUMBERS) + data[number.end() :]
+        case 6:
+            lines = data.split(b"\r\n")
+            choose.shuffle(lines) if choose.random() < 0.2 else lines.insert(
+                choose.randrange(len(lines)), choose.choice(lines)
+            )
+            return b"\r\n".join(lines)
+        case _:
+            return data[:at]
+
+
+def parse(pieces: list[bytes]) -> str:
+    """Feed a parser: what came of it."""
+    parser, answers = AnswerParser(), 0
+    try:
+        for piece in pieces:
+            answers += len(parser.feed(piece))
+        answers += len(parser.end())
+    except WireError as error:
+        answers += len(error.answers)
+        return "refused as no HTTP"
+    return f"{min(answers, 3)} answers" if answers != 1 else "1 answer"
+
+
+@attrs.define(eq=False)
+class Read:
+    """What a lane made of a case."""
+
+    deliveries: int = 0
+    failures: list[str] = attrs.field(factory=list[str])
+
+
+def read(pieces: list[bytes]) -> Read:
+    """Feed a lane by its poller, answering each event at once."""
+    told, connections = Read(), 0
+    ledger = ledger_of(1, told.failures)
+    lane = ledger.lanes[0]
+    poller = Poller(ledger, lane, nobody, BusyWait(0.0))
+    _connect(lane)
+    for piece in [*pieces, b""]:
+        before = lane.serial
+        poller._take_all(piece)
+        poller._pass_on(before)
+        delivery = lane.delivery
+        if delivery is not None and delivery.unsettled:
+            told.deliveries += 1
+            assert delivery.due - delivery.limit >= 0 or delivery.due == delivery.limit
+            context = Context(delivery, SETTINGS)
+            assert context.aws_request_id
+            assert isinstance(context.invoked_function_arn, str)
+            assert delivery.settle(Outcome(b"{}"))
+        if lane.transport is not None:
+            _say(lane)
+        elif (connections := connections + 1) < CONNECTIONS:
+            _connect(lane)
+        else:
+            break
+    return told
+
+
+def _connect(lane: Lane) -> None:
+    lane.connected(Wire())
+    _say(lane)
+
+
+def _say(lane: Lane) -> None:
+    """Write what is staged, and read it as a server does."""
+    lane.stage()
+    said = b""
+    while lane.outbox:
+        said += lane.outbox[0]
+        lane.wrote(len(lane.outbox[0]))
+    if not said:
+        return
+    reader = RequestReader(1 << 20)
+    reader.feed(said)
+    methods = [request.method for request in reader.requests]
+    assert methods in ([b"GET"], [b"POST"], [b"POST", b"GET"]), said
+    assert all(request.complete for request in reader.requests), said
+    assert list(lane.owed) == [Owed.ANSWER if m == b"POST" else Owed.NEXT for m in methods], said
+
+
+async def nobody() -> Transport:
+    """No connection is made: the cases connect by themselves."""
+    raise OSError
+
+
+async def fuzz(count: int, first: int = 0) -> tuple[Counter[str], list[str]]:
+    """So many cases: how many came to what, and a line for each that raised something else."""
+    counts: Counter[str] = Counter()
+    failures: list[str] = []
+    for number in range(first, first + count):
+        if number % 100 == 0:
+            faulthandler.dump_traceback_later(HANGS, exit=True)
+            await trio.lowlevel.checkpoint()
+        pieces = case_of(number)
+        try:
+            counts[parse(pieces)] += 1
+            told = read(pieces)
+        except Exception as error:
+            failures.append(f"case {number}: {error!r} from {b''.join(pieces)!r}")
+            continue
+        counts["events taken by a lane"] += told.deliveries
+        counts["ended the process"] += bool(told.failures)
+    faulthandler.cancel_dump_traceback_later()
+    return counts, failures
+
+
+def main() -> int:
+    count, first = int(os.environ.get("OKIBI_FUZZ", "100000")), int(os.environ.get("SEED", "0"))
+    logging.disable(logging.CRITICAL)
+    began = time.perf_counter()
+    counts, failures = trio.run(fuzz, count, first)
+    seconds = time.perf_counter() - began
+    print(f"{count} cases from number {first} on; {len(failures)} wrong; {seconds:.0f} s")
+    return verdict(counts, failures)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

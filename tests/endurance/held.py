@@ -1,0 +1,114 @@
+"""C code that holds the interpreter past the deadline of a warm sandbox: when that is over.
+
+    python -m tests.endurance.held [RUNS]
+
+starts a process, has it answer one good event in each slot, and then has it run code that never
+lets another thread run. It measures the time from the deadline until the process has ended, or
+until each event is answered: `make held`. The platform is played without its own time-out.
+"""
+
+import itertools
+import json
+import os
+import statistics
+import sys
+import time
+
+import trio
+
+from okibi.local import Happening
+from tests.support.sandbox import process_of
+
+CODES = ("a regular expression", "a power", "a ctypes.PyDLL call")
+HANDLERS = ("plain", "asynchronous", "streamed")
+SLOTS = (1, 8)
+# Seconds that an event has, and that may pass between its deadline and the end.
+TIMEOUT, ALLOWED = 1.0, 0.2
+# Seconds that the platform, as it is played here, waits for an answer.
+PLATFORM = 30.0
+
+
+async def held(handler: str, code: str, slots: int = 1, module: str = "holds") -> tuple[float, str]:
+    """Hold the interpreter with an event in each slot.
+
+    Args:
+        handler: of the module.
+        code: one of CODES.
+        slots: how many events the sandbox takes at once.
+        module: of `functions/`.
+
+    Returns:
+        The seconds from the first deadline to the end, negative for an end before the deadline;
+        what the process has written.
+    """
+    concurrency = None if slots == 1 else slots
+    async with process_of(f"{module}.{handler}", max_concurrency=concurrency) as (
+        process,
+        api,
+        said,
+    ):
+        # The event's deadline is that of TIMEOUT; the platform waits on.
+        api.wall_clock = lambda: time.time() - PLATFORM + TIMEOUT
+        answered, over = 0, trio.Event()
+
+        async def invoke(event: object) -> None:
+            nonlocal answered
+            await api.invoke(json.dumps(event).encode())
+            answered += 1
+            if answered == 2 * slots:
+                over.set()
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(slots):
+                nursery.start_soon(invoke, {})
+            while answered < slots:  # noqa: ASYNC110, nobody tells of it
+                await trio.sleep(0.001)
+            for _ in range(slots):
+                nursery.start_soon(invoke, {"by": code})
+
+            async def until_ended() -> None:
+                await process.wait()
+                over.set()
+
+            nursery.start_soon(until_ended)
+            with trio.move_on_after(TIMEOUT + 5):
+                await over.wait()
+            ended = trio.current_time()
+            began = api.journal.times(Happening.DELIVERED)[slots]
+            nursery.cancel_scope.cancel()
+        process.kill()
+        await process.wait()
+    return ended - began - TIMEOUT, b"".join(said).decode(errors="replace")
+
+
+def _row(name: str, times: list[float]) -> str:
+    median, worst = (
+        f"{seconds * 1000:+.0f} ms" for seconds in (statistics.median(times), max(times))
+    )
+    in_time = sum(seconds <= ALLOWED for seconds in times)
+    return f"{name:42} {in_time} of {len(times)}   median {median}, worst {worst}"
+
+
+async def _main(runs: int) -> int:
+    print(
+        f"warm, C code holds the interpreter; {TIMEOUT:g} s to the deadline, ended or answered"
+        f" within {ALLOWED * 1000:g} ms of it:"
+    )
+    late = 0
+    for slots in SLOTS:
+        kinds = itertools.cycle(itertools.product(CODES, HANDLERS))
+        times = dict[str, list[float]]()
+        for code, handler in itertools.islice(kinds, runs):
+            seconds, _ = await held(handler, code, slots)
+            times.setdefault(f"{code}, {handler}", []).append(seconds)
+        every = list(itertools.chain(*times.values()))
+        late += sum(seconds > ALLOWED for seconds in every)
+        for name, each in sorted(times.items()):
+            print(f"  {_row(name, each)}")
+        print(_row(f"{slots} at once", every), flush=True)
+    print(f"load {os.getloadavg()[0]:.1f}")
+    return int(late > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(trio.run(_main, int(sys.argv[1]) if len(sys.argv) > 1 else 100))

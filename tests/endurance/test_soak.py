@@ -1,0 +1,118 @@
+"""A short soak of each kind of handler; `python -m tests.endurance.soak` is the full size."""
+
+import json
+
+import pytest
+
+from okibi.local.invocation import Invocation
+from okibi.local.outcomes import Outcome
+from tests.endurance.soak import LATE, Deed, Plan, Sample, fault_of, row, soak
+
+# Three time-outs or so in 1,000: each costs 100 ms of waiting.
+SHORT = Plan(1000, first=200, every=400, errors=0.02, timeouts=0.003, short=0.7)
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        "soaked.Soaked",
+        pytest.param("soaked.coroutine", marks=pytest.mark.slow),
+        pytest.param("soaked.plain", marks=pytest.mark.slow),
+        pytest.param("soaked.asynchronous", marks=pytest.mark.slow),
+    ],
+)
+def test_no_event_is_lost_and_nothing_is_left_over(handler: str) -> None:
+    soaked = soak(handler, SHORT)
+
+    served = soaked.feed.served
+    assert soaked.faults() == []
+    assert served[Deed.ECHO] + served[Deed.RAISE] + served[Deed.WAIT] == 1000
+    assert served[Deed.RAISE] >= 10
+    assert served[Deed.WAIT] >= 1
+    assert [each.served for each in soaked.feed.samples] == [200, 400, 800, 1000]
+    assert all(each.tasks > 5 for each in soaked.feed.samples)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "Crashing",
+        "plain",
+        pytest.param("Soaked", marks=pytest.mark.slow),
+        pytest.param("coroutine", marks=pytest.mark.slow),
+        pytest.param("threaded", marks=pytest.mark.slow),
+        pytest.param("asynchronous", marks=pytest.mark.slow),
+    ],
+)
+def test_an_answered_error_or_time_out_leaves_nothing_for_the_collector(kind: str) -> None:
+    # An error's traceback holds its frames, these the event: of 6 MB each, and a collector that
+    # looks at hundreds of objects at a time lets dozens of them wait.
+    soaked = soak(
+        f"uncollected.{kind}", Plan(100, first=20, errors=0.5, timeouts=0.05, seed=1, short=0.7)
+    )
+
+    served = soaked.feed.served
+    assert soaked.feed.wrong == []
+    assert served[Deed.RAISE] >= 40
+    assert served[Deed.WAIT] >= 3
+    assert soaked.feed.left[-1]["garbage"] == 0
+
+
+def test_a_soak_finds_what_a_handler_leaves_over() -> None:
+    soaked = soak("soaked.leaky", Plan(400, first=100, errors=0.1, timeouts=0.0))
+
+    faults = soaked.faults()
+    assert any(fault.startswith("descriptors: ") for fault in faults), faults
+    assert any(fault.startswith("threads: ") for fault in faults), faults
+    assert any(fault.startswith("objects are left over: ") for fault in faults), faults
+    assert soaked.growth() > 1.02
+
+
+def test_a_soak_finds_an_answer_that_belongs_to_another_event() -> None:
+    soaked = soak("soaked.forgetful", Plan(220, first=50, errors=0.0, timeouts=0.0))
+
+    assert [fault.partition(" was")[0] for fault in soaked.faults()] == [
+        "event 99 (echo)",
+        "event 199 (echo)",
+    ]
+
+
+def test_a_process_that_ends_is_told_of_with_its_last_words() -> None:
+    with pytest.raises(RuntimeError, match=r"soaked\.fatal: .*no more"):
+        soak("soaked.fatal", SHORT)
+
+
+def answered(deed: Deed, error_type: str | None, **told: object) -> str:
+    invocation = Invocation(b"", 1.0, request_id="mine")
+    return fault_of(deed, 7, invocation, Outcome(json.dumps(told).encode(), error_type))
+
+
+def test_each_deed_has_one_right_answer() -> None:
+    value = {"requestId": "mine", "errorType": "ValueError", "errorMessage": "event 7"}
+    late = {"requestId": "mine", "errorType": LATE, "errorMessage": "late"}
+
+    assert answered(Deed.ECHO, None, do="echo", n=7) == ""
+    assert answered(Deed.RAISE, "Function.ValueError", **value) == ""
+    assert answered(Deed.WAIT, LATE, **late) == ""
+
+
+@pytest.mark.parametrize("deed", list(Deed))
+def test_another_events_answer_is_a_fault(deed: Deed) -> None:
+    value = {"requestId": "other", "errorType": "ValueError", "errorMessage": "event 7"}
+    late = {"requestId": "other", "errorType": LATE, "errorMessage": "late"}
+
+    assert answered(deed, "Function.ValueError", **value)
+    assert answered(deed, LATE, **late)
+    if deed in (Deed.ECHO, Deed.RAISE, Deed.WAIT):
+        assert answered(deed, None, do="echo", n=8)
+
+
+def test_an_error_with_another_events_words_is_a_fault() -> None:
+    assert answered(Deed.RAISE, "x", requestId="mine", errorType="ValueError", errorMessage="8")
+
+
+def test_samples_are_compared_with_the_first() -> None:
+    first = Sample(10, 1000, 900, 800, 5, 2, 14, 100)
+    last = Sample(20, 1010, 910, 804, 5, 2, 14, 100)
+
+    assert row(last, first).split()[:5] == ["20", "1010", "1.010", "804", "1.005"]

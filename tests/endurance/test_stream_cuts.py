@@ -1,0 +1,32 @@
+"""A fixed sample of the cuts of streams; `python -m tests.endurance.stream_cuts` is all of them."""
+
+import logging
+
+import pytest
+import trio
+
+from tests.endurance.cuts import ANEW, ENDED, Shape, shapes, sweep_of
+from tests.endurance.stream_cuts import StreamWorld
+
+# Prime, so that the sample meets every kind of cut.
+EVERY = 89
+# Every fifth shape: each value of each field is in two of them.
+SHAPES = [
+    pytest.param(shape, marks=[] if n % 5 == 0 else [pytest.mark.slow])
+    for n, shape in enumerate(shapes())
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_wherever_the_connection_is_cut_in_a_stream_it_ends_as_the_rules_say(
+    shape: Shape, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Set by the sweep for its runs; put back afterwards.
+    monkeypatch.setattr(trio._core._run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
+    monkeypatch.setattr(logging.getLogger("okibi"), "propagate", False)
+
+    counts, failures = sweep_of(shape, EVERY, StreamWorld)
+
+    assert not failures, "\n".join(failures[:20])
+    assert counts.total() >= 10
+    assert {ANEW, ENDED} <= set(counts)

@@ -1,0 +1,21 @@
+"""A fixed sample of the kill sweep; `python -m tests.endurance.sweep` is the whole of it."""
+
+import pytest
+
+from tests.endurance.sweep import sweep
+from tests.support.seeded import seeded
+
+pytestmark = pytest.mark.usefixtures(seeded.__name__)
+
+
+# Primes, so that each sample meets every kind of kill.
+@pytest.mark.parametrize("every", [pytest.param(127, marks=pytest.mark.slow), 619])
+def test_whoever_is_killed_at_whatever_step_each_event_is_answered_once(every: int) -> None:
+    counts, failures = sweep(every)
+
+    assert not failures, "\n".join(failures[:20])
+    assert counts["points"] >= 38_000 // every
+    assert counts["of streams"] >= 12_700 // every
+    assert counts["1 killed"] >= 12_700 // every
+    assert counts["2 killed"] >= 25_400 // every
+    assert counts["results lost with their worker"] <= counts["points"] // 20

@@ -1,0 +1,310 @@
+"""Who may call the local servers: no web page, and the Runtime API only from the sandbox."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from okibi.local import Happening, LocalLambda
+from okibi.local.peers import is_called_by
+from tests.support.launch import event, opened
+
+INVOKE = "/2015-03-31/functions/function/invocations"
+STREAM = "/2021-11-15/functions/function/response-streaming-invocations"
+NEXT = "/2018-06-01/runtime/invocation/next"
+PING = "/2018-06-01/ping"
+INIT_ERROR = "/2018-06-01/runtime/init/error"
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system does not tell")
+
+
+def ask(
+    address: str, request: str, *headers: str, body: str = "{}", wait: float = 10.0
+) -> tuple[int, str]:
+    """Status and the rest of the answer, over a connection of this process; 0 for none in time."""
+    host, _, port = address.partition(":")
+    lines = [f"{request} HTTP/1.1", *headers, "Connection: close", f"Content-Length: {len(body)}"]
+    with socket.create_connection((host, int(port)), timeout=wait) as connection:
+        connection.sendall("\r\n".join([*lines, "", body]).encode())
+        answer = b""
+        try:
+            while data := connection.recv(1 << 16):
+                answer += data
+        except TimeoutError:
+            return 0, ""
+    head, _, rest = answer.decode().partition("\r\n")
+    return int(head.split()[1]), rest
+
+
+async def ask_invoke(function: LocalLambda, *headers: str, request: str = f"POST {INVOKE}") -> int:
+    address = function.invoke_url.removeprefix("http://").partition("/")[0]
+    status, _ = await trio.to_thread.run_sync(lambda: ask(address, request, *headers))
+    return status
+
+
+async def ask_runtime_api(
+    function: LocalLambda, request: str, *headers: str, body: str = "", wait: float = 10.0
+) -> tuple[int, str]:
+    headers = headers or (f"Host: {function.runtime_api}",)
+    return await trio.to_thread.run_sync(
+        lambda: ask(function.runtime_api, request, *headers, body=body, wait=wait)
+    )
+
+
+def port_of(function: LocalLambda) -> str:
+    found = re.search(r":(\d+)/", function.invoke_url)
+    assert found is not None
+    return found[1]
+
+
+# -- the Invoke API: Host
+
+
+OTHERS = [
+    "evil.example",
+    "evil.example:{port}",
+    "127.0.0.1.evil.example:{port}",
+    "localhost.evil.example:{port}",
+    "xlocalhost:{port}",
+    "127.0.0.1@evil.example",
+    "10.1.2.3:{port}",
+    "[2001:db8::1]:{port}",
+    "",
+]
+
+
+async def test_a_host_that_does_not_name_this_machine_is_refused() -> None:
+    async with opened() as (function, _):
+        for name in OTHERS:
+            host = name.format(port=port_of(function))
+            for path in (INVOKE, STREAM):
+                status = await ask_invoke(function, f"Host: {host}", request=f"POST {path}")
+                assert status == 403, host
+        assert list(function.journal) == []
+
+
+NAMES = [
+    "127.0.0.1:{port}",
+    "127.0.0.1",
+    "localhost:{port}",
+    "LOCALHOST:{port}",
+    "lambda.localhost:{port}",
+    "127.8.9.1:{port}",
+    "[::1]:{port}",
+    "localhost:1",
+]
+
+
+async def test_each_name_of_this_machine_is_let_in() -> None:
+    async with opened() as (function, _):
+        for name in NAMES:
+            host = name.format(port=port_of(function))
+            assert await ask_invoke(function, f"Host: {host}") == 200, host
+
+
+async def test_a_host_that_is_allowed_is_let_in() -> None:
+    async with opened(allowed_hosts=["host.docker.internal"]) as (function, _):
+        assert await ask_invoke(function, "Host: host.docker.internal:9000") == 200
+        assert await ask_invoke(function, "Host: docker.internal:9000") == 403
+
+
+async def test_two_hosts_are_no_request() -> None:
+    async with opened(any_process=True) as (function, _):
+        twice = (f"Host: 127.0.0.1:{port_of(function)}", "Host: evil.example")
+        assert await ask_invoke(function, *twice) == 400
+        assert (await ask_runtime_api(function, f"GET {PING}", *twice))[0] == 400
+        assert list(function.journal) == []
+
+
+# -- the Invoke API: web pages
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Origin: http://evil.example",
+        "Origin: null",
+        "Origin: http://localhost:3000",
+        "Origin: https://127.0.0.1:{port}",
+        "Sec-Fetch-Site: cross-site",
+        "Sec-Fetch-Site: same-site",
+    ],
+)
+async def test_a_web_page_cannot_invoke_the_function(header: str) -> None:
+    async with opened() as (function, _):
+        port = port_of(function)
+        status = await ask_invoke(
+            function,
+            f"Host: 127.0.0.1:{port}",
+            "Content-Type: text/plain",
+            header.format(port=port),
+        )
+        assert status == 403
+        assert list(function.journal) == []
+
+
+async def test_a_page_of_the_server_s_own_is_let_in() -> None:
+    async with opened() as (function, _):
+        host = f"127.0.0.1:{port_of(function)}"
+        for header in (
+            f"Origin: http://{host}",
+            "Sec-Fetch-Site: same-origin",
+            "Sec-Fetch-Site: none",
+        ):
+            assert await ask_invoke(function, f"Host: {host}", header) == 200, header
+
+
+async def test_no_preflight_of_a_web_page_is_answered() -> None:
+    async with opened() as (function, _):
+        address = function.invoke_url.removeprefix("http://").partition("/")[0]
+        status, rest = await trio.to_thread.run_sync(
+            lambda: ask(
+                address, f"OPTIONS {INVOKE}", f"Host: {address}", "Origin: http://evil.example",
+                "Access-Control-Request-Method: POST", body="",
+            )
+        )  # fmt: skip
+        assert status == 403
+        assert "access-control" not in rest.lower()
+
+
+# -- whose connection it is
+
+
+@contextmanager
+def connected() -> Iterator[tuple[socket.socket, socket.socket]]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        accepted, _ = listener.accept()
+        with ours, accepted:
+            yield ours, accepted
+
+
+@pytest.fixture
+def stranger() -> Iterator[int]:
+    """A process that leads a session of its own and has no socket."""
+    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as process:
+        yield process.pid
+        process.kill()
+
+
+@on_linux
+def test_a_connection_is_that_of_the_process_which_has_it_open(stranger: int) -> None:
+    with connected() as (_, accepted):
+        ends = accepted.getsockname(), accepted.getpeername()
+        assert is_called_by(os.getpid(), *ends)
+        assert not is_called_by(stranger, *ends)
+
+
+@on_linux
+def test_a_connection_that_its_process_has_closed_is_nobody_s() -> None:
+    with connected() as (ours, accepted):
+        ends = accepted.getsockname(), accepted.getpeername()
+        ours.close()
+        assert not is_called_by(os.getpid(), *ends)
+
+
+@on_linux
+def test_a_dead_process_has_no_connection() -> None:
+    with connected() as (_, accepted):
+        ends = accepted.getsockname(), accepted.getpeername()
+        with subprocess.Popen(["true"], start_new_session=True) as process:
+            process.wait()
+        assert not is_called_by(process.pid, *ends)
+
+
+def test_where_the_kernel_does_not_tell_every_process_is_let_in(stranger: int) -> None:
+    # It does not even know the socket of this side.
+    assert is_called_by(stranger, ("127.0.0.1", 1), ("127.0.0.1", 2))
+
+
+# -- the Runtime API
+
+
+@on_linux
+async def test_another_process_cannot_take_an_event() -> None:
+    async with opened() as (function, _):
+        status, rest = await ask_runtime_api(function, f"GET {NEXT}", wait=2.0)
+        assert status == 403
+        assert "not of the function's sandbox" in rest
+
+        result = await function.invoke(b"{}")
+        assert json.loads(result.payload)["pid"] == function.pid
+
+
+@on_linux
+async def test_another_process_cannot_answer_an_invoker() -> None:
+    async with opened("init.hang") as (function, _):
+        error = '{"errorMessage":"from outside","errorType":"E"}'
+        status, _ = await ask_runtime_api(function, f"POST {INIT_ERROR}", body=error)
+
+        assert status == 403
+        assert not function.journal.times(Happening.INIT_ERROR)
+
+
+@on_linux
+async def test_another_process_is_refused_while_no_process_of_the_sandbox_lives() -> None:
+    async with opened() as (function, _):
+        await function.invoke(event(do="exit", status=1))
+        async with trio.open_nursery() as nursery:
+            answers = list[int]()
+
+            async def come() -> None:
+                answers.append((await ask_runtime_api(function, f"GET {NEXT}"))[0])
+
+            nursery.start_soon(come)
+            result = await function.invoke(b"{}")
+        assert json.loads(result.payload)["pid"] == function.pid
+        assert answers == [403]
+
+
+async def test_a_process_that_the_bootstrap_has_started_may_call() -> None:
+    async with opened() as (function, _):
+        # In the same session, and in one of its own.
+        for session in (False, True):
+            result = await function.invoke(event(do="call from a child", session=session))
+
+            assert json.loads(result.payload) == {"status": 200}, session
+
+
+@on_linux
+async def test_a_process_left_by_an_earlier_sandbox_is_refused(tmp_path: Path) -> None:
+    async with opened(environment={"LATER": str(tmp_path / "told")}) as (function, _):
+        await function.invoke(event(do="call later"))
+        await function.invoke(event(do="exit", status=1))
+        result = await function.invoke(event(do="told later"))
+
+        assert json.loads(result.payload) == {"status": 403}
+
+
+async def test_any_process_may_call_where_it_is_asked_for() -> None:
+    async with opened(any_process=True) as (function, _):
+        assert (await ask_runtime_api(function, f"GET {PING}"))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ("Host: evil.example",),
+        ("Host: localhost", "Origin: http://evil.example"),
+        ("Host: localhost", "Sec-Fetch-Site: cross-site"),
+    ],
+    ids=["Host", "Origin", "Sec-Fetch-Site"],
+)
+async def test_a_web_page_cannot_call_the_runtime_api(headers: tuple[str, ...]) -> None:
+    async with opened(any_process=True) as (function, _):
+        for request in (
+            f"GET {NEXT}",
+            f"POST {INIT_ERROR}",
+            "GET /2020-01-01/extension/event/next",
+        ):
+            status, _ = await ask_runtime_api(function, request, *headers, wait=2.0)
+            assert status == 403
+        assert not function.journal.times(Happening.INIT_ERROR)

@@ -1,0 +1,65 @@
+"""Faults on demand over real sockets: what the runtime's end of the connection sees."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from okibi.local import Fault, Faults, Happening, RuntimeApi, Way
+from tests.limits import HANG
+from tests.support.desk import NEXT, PING
+
+
+@asynccontextmanager
+async def connected(*plan: Fault) -> AsyncIterator[tuple[RuntimeApi, trio.SocketStream]]:
+    api = RuntimeApi(faults=Faults(plan))
+    with trio.fail_after(HANG):
+        async with trio.open_nursery() as nursery:
+            listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+            nursery.start_soon(trio.serve_listeners, api.serve_connection, listeners)
+            port = listeners[0].socket.getsockname()[1]
+            async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+                yield api, stream
+            nursery.cancel_scope.cancel()
+
+
+async def rest_of(stream: trio.SocketStream) -> bytes:
+    return b"".join([bytes(data) async for data in stream])
+
+
+async def test_an_answer_ends_at_the_byte() -> None:
+    async with connected(Fault(Way.ANSWER, 0, 12)) as (api, stream):
+        await stream.send_all(PING)
+
+        assert await rest_of(stream) == b"HTTP/1.1 200"
+        assert len(api.journal.times(Happening.DROPPED)) == 1
+
+
+async def test_a_request_that_is_cut_gets_no_answer() -> None:
+    async with connected(Fault(Way.REQUEST, 1, 5)) as (_, stream):
+        await stream.send_all(PING + PING)
+
+        assert (await rest_of(stream)).count(b"HTTP/1.1 200") == 1
+
+
+async def test_a_reset_is_one_to_the_runtime() -> None:
+    async with connected(Fault(Way.REQUEST, 0, 5, reset=True)) as (_, stream):
+        await stream.send_all(PING)
+
+        with pytest.raises(trio.BrokenResourceError):
+            await rest_of(stream)
+
+
+async def test_an_event_whose_answer_is_dropped_is_there_for_the_next_connection() -> None:
+    async with (
+        connected(Fault(Way.ANSWER, 0, 30)) as (api, stream),
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(api.invoke, b"1")
+        await stream.send_all(NEXT)
+
+        assert len(await rest_of(stream)) == 30
+        assert api.current is not None
+        assert api.current.payload == b"1"
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,250 @@
+"""The Extensions API without I/O: the table cell by cell, and what the platform makes of it."""
+
+import json
+
+import pytest
+
+from okibi.local.extensions import CALLS, Call, Stage
+from tests.support.desk import ANSWER_OK, NEXT, Desk, ManyDesk, Peer, error, post, read
+
+API = "/2020-01-01/extension/"
+ALLOWED = {
+    (Stage.REGISTERED, Call.NEXT): Stage.READY,
+    (Stage.REGISTERED, Call.INIT_ERROR): Stage.INIT_ERROR,
+    (Stage.REGISTERED, Call.EXIT_ERROR): Stage.EXIT_ERROR,
+    (Stage.READY, Call.RELEASE): Stage.RUNNING,
+    (Stage.READY, Call.EXIT_ERROR): Stage.EXIT_ERROR,
+    (Stage.RUNNING, Call.NEXT): Stage.READY,
+    (Stage.RUNNING, Call.EXIT_ERROR): Stage.EXIT_ERROR,
+    (Stage.INIT_ERROR, Call.INIT_ERROR): Stage.INIT_ERROR,
+    (Stage.EXIT_ERROR, Call.EXIT_ERROR): Stage.EXIT_ERROR,
+}
+UNKNOWN = "ae60e62f-dc7d-40dd-85fa-d3768266d4a0"
+
+
+def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
+    lines = [f"{method} {API}{path} HTTP/1.1", "Host: x"]
+    lines += [f"Lambda-Extension-{name.replace('_', '-')}: {it}" for name, it in headers.items()]
+    return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
+
+
+def register(name: str, events: str = "", **headers: str) -> bytes:
+    return request("POST", "register", f'{{"events":[{events}]}}'.encode(), Name=name, **headers)
+
+
+def registered(peer: Peer, name: str = "mine", events: str = "") -> str:
+    """An extension's identifier."""
+    (answer,) = peer.tell(register(name, events))
+    return answer.split(b"Lambda-Extension-Identifier: ")[1].split(b"\r\n")[0].decode()
+
+
+def event_next(identifier: str) -> bytes:
+    return request("GET", "event/next", Identifier=identifier)
+
+
+def refusal(error_type: str, message: str) -> tuple[int, bytes]:
+    return 403, error(message, error_type)
+
+
+@pytest.mark.parametrize("stage", list(Stage))
+@pytest.mark.parametrize("call", list(Call))
+def test_a_call_is_allowed_exactly_where_the_emulator_allows_it(stage: Stage, call: Call) -> None:
+    assert CALLS[stage].get(call) is ALLOWED.get((stage, call))
+
+
+def test_who_registers_is_told_of_the_function() -> None:
+    desk = Desk()
+    desk.exchange.extensions.handler = "app.handler"
+
+    status, body = desk.connect().ask(register("mine"))
+
+    assert status == 200
+    assert (
+        body == b'{"functionName":"function","functionVersion":"$LATEST","handler":"app.handler"}\n'
+    )
+
+
+def test_the_account_is_told_to_who_accepts_that_feature() -> None:
+    _, body = Desk().connect().ask(register("mine", Accept_Feature="other, accountId"))
+
+    assert json.loads(body)["accountId"] == "012345678912"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (register(""), refusal("Extension.InvalidExtensionName", "Empty extension name")),
+        (
+            register("x", '"SHUTDOWN"'),
+            refusal(
+                "Extension.InvalidEventType",
+                "SHUTDOWN: ShutdownEventNotSupportedForInternalExtension",
+            ),
+        ),
+        (
+            register("x", '"FOO"'),
+            refusal("Extension.InvalidEventType", "FOO: ErrorInvalidEventType"),
+        ),
+        (
+            request("POST", "register", b'{"events":[],"configurationKeys":["a"]}', Name="x"),
+            refusal(
+                "InvalidRequestFormat",
+                "configurationKeys are deprecated; use environment variables instead",
+            ),
+        ),
+        (
+            request("GET", "event/next"),
+            refusal(
+                "Extension.MissingExtensionIdentifier",
+                "Missing Lambda-Extension-Identifier header",
+            ),
+        ),
+        (
+            event_next("x"),
+            refusal("Extension.InvalidExtensionIdentifier", "Invalid Lambda-Extension-Identifier"),
+        ),
+        (
+            event_next(UNKNOWN),
+            refusal("Extension.UnknownExtensionIdentifier", f"Unknown extension {UNKNOWN}"),
+        ),
+        (
+            request("POST", "init/error", Identifier=UNKNOWN),
+            refusal("Extension.MissingHeader", "Lambda-Extension-Function-Error-Type not found"),
+        ),
+        (request("GET", "register"), (405, b"")),
+        (request("GET", "nothing"), (404, b"404 page not found\n")),
+    ],
+)
+def test_what_the_emulator_refuses_is_refused_in_its_words(
+    given: bytes, expected: tuple[int, bytes]
+) -> None:
+    assert Desk().connect().ask(given) == expected
+
+
+def test_a_registration_that_is_no_json_is_refused() -> None:
+    status, body = Desk().connect().ask(request("POST", "register", b"nope", Name="x"))
+
+    assert status == 403
+    assert json.loads(body)["errorType"] == "InvalidRequestFormat"
+
+
+def test_a_name_registers_once() -> None:
+    peer = Desk().connect()
+    registered(peer)
+
+    assert peer.ask(register("mine")) == refusal(
+        "Extension.InvalidExtensionState", "Extension with this name already registered"
+    )
+
+
+def test_ten_register_and_no_more() -> None:
+    peer = Desk().connect()
+    for number in range(10):
+        registered(peer, str(number))
+
+    assert peer.ask(register("more")) == refusal(
+        "Extension.TooManyExtensions", "Extension limit (10) reached"
+    )
+
+
+def test_registration_closes_with_the_runtimes_first_next() -> None:
+    desk = Desk()
+    desk.connect().tell(NEXT)
+
+    assert desk.connect().ask(register("late")) == refusal(
+        "Extension.RegistrationClosed", "Extension registration closed already"
+    )
+
+
+def test_an_extension_that_never_asks_for_an_event_holds_the_first_one_up() -> None:
+    desk = Desk()
+    runtime, extension = desk.connect(), desk.connect()
+    identifier = registered(extension)
+    desk.offer()
+
+    assert runtime.tell(NEXT) == []
+    assert not desk.exchange.initialised
+    assert extension.tell(event_next(identifier)) == []
+
+    assert read(runtime.sent[0]) == (200, b'{"a":1}')
+    assert desk.exchange.initialised
+
+
+def test_one_without_events_waits_for_ever_and_holds_nothing_up() -> None:
+    desk = Desk()
+    runtime, extension = desk.connect(), desk.connect()
+    extension.tell(event_next(registered(extension)))
+    runtime.tell(NEXT)
+    desk.offer()
+
+    runtime.tell(post("invocation/id-1/response", b"1") + NEXT)
+    desk.offer(b"2")
+
+    assert len(extension.sent) == 1
+    assert read(runtime.sent[-1]) == (200, b"2")
+
+
+def test_one_that_waits_already_may_not_ask_again() -> None:
+    desk = Desk()
+    peer = desk.connect()
+    identifier = registered(peer)
+    peer.tell(event_next(identifier))
+
+    assert desk.connect().ask(event_next(identifier)) == refusal(
+        "Extension.InvalidExtensionState",
+        f"State transition from Ready to Ready failed for extension {identifier}."
+        " Error: State transition is not allowed",
+    )
+
+
+def test_one_that_wants_invoke_is_told_and_the_next_event_waits_for_it() -> None:
+    desk = Desk()
+    desk.exchange.extensions.function_arn = "arn:function"
+    runtime, extension = desk.connect(), desk.connect()
+    identifier = registered(extension, events='"INVOKE"')
+    extension.tell(event_next(identifier))
+    runtime.tell(NEXT)
+    desk.offer()
+
+    assert json.loads(read(extension.sent[-1])[1]) == {
+        "eventType": "INVOKE",
+        "deadlineMs": 1700000003000,
+        "requestId": "id-1",
+        "invokedFunctionArn": "arn:function",
+    }
+    runtime.tell(post("invocation/id-1/response", b"1") + NEXT)
+    desk.offer(b"2")
+    assert read(runtime.sent[-1]) == (202, ANSWER_OK)
+    extension.tell(event_next(identifier))
+    assert read(runtime.sent[-1]) == (200, b"2")
+
+
+def test_an_extension_that_reports_an_error_is_told_of() -> None:
+    desk = Desk()
+    failures: list[str] = []
+    desk.exchange.extensions.on_failure = failures.append
+    peer = desk.connect()
+    identifier = registered(peer)
+
+    failed = request("POST", "init/error", Identifier=identifier, Function_Error_Type="X.Y")
+    assert peer.ask(failed) == (202, ANSWER_OK)
+    assert failures == ["Extension.InitError"]
+
+
+def test_multi_concurrency_gives_extensions_no_events() -> None:
+    desk = ManyDesk()
+    desk.slots.extensions.takes_events = False
+
+    assert desk.connect().ask(register("x", '"INVOKE"')) == refusal(
+        "Extension.InvalidEventType", "No events allowed for internal extensions"
+    )
+
+
+def test_the_next_sandbox_begins_without_extensions() -> None:
+    desk = Desk()
+    registered(desk.connect())
+
+    desk.exchange.end()
+
+    assert len(desk.exchange.extensions) == 0
+    assert desk.connect().tell(register("mine"))[0].startswith(b"HTTP/1.1 200 ")

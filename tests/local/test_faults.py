@@ -1,0 +1,139 @@
+"""Faults on demand without I/O: how much of which message passes before the connection is gone."""
+
+import attrs
+import pytest
+
+from okibi.local.connection import Connection
+from okibi.local.faults import Fault, Faults, Line, Way
+from okibi.local.journal import Happening
+from okibi.local.states import State
+from tests.support.desk import NEXT, PING, Desk, post
+
+ANSWER = post("invocation/id-1/response", b'{"x":1}')
+
+
+@attrs.define(eq=False)
+class Broken:
+    """A connection with faults, and what came of it."""
+
+    desk: Desk
+    faults: Faults
+    sent: bytes = b""
+    dropped: list[Fault] = attrs.field(factory=list[Fault])
+    line: Line = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.line = Line(self.faults, self._send, self._drop)
+        self.line.join(Connection(self.desk.exchange, "arn:function", self.line.send))
+
+    def _send(self, pieces: list[bytes]) -> None:
+        self.sent += b"".join(pieces)
+
+    def _drop(self, fault: Fault) -> None:
+        self.dropped.append(fault)
+        connection = self.line._connection
+        assert connection is not None
+        connection.lost()
+
+    def tell(self, data: bytes, piece: int = 1 << 20) -> bytes:
+        before = len(self.sent)
+        for start in range(0, len(data), piece):
+            if not self.dropped:
+                self.line.receive(data[start : start + piece])
+        return self.sent[before:]
+
+
+def broken(*plan: Fault) -> Broken:
+    return Broken(Desk(), Faults(plan))
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1 << 20])
+@pytest.mark.parametrize("byte", [0, 1, len(NEXT) - 1])
+def test_a_request_passes_up_to_the_byte_and_is_never_acted_on(byte: int, piece: int) -> None:
+    line = broken(Fault(Way.REQUEST, 1, byte))
+    line.desk.offer()
+
+    line.tell(PING + NEXT + PING, piece)
+
+    assert line.sent.count(b"HTTP/1.1 ") == 1
+    assert len(line.dropped) == 1
+    assert line.desk.exchange.state is State.STARTED
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1 << 20])
+def test_a_request_that_passes_whole_is_acted_on(piece: int) -> None:
+    line = broken(Fault(Way.REQUEST, 0, len(NEXT)))
+
+    line.tell(NEXT + PING, piece)
+
+    assert line.desk.exchange.state is State.READY
+    assert [entry.happening for entry in line.desk.journal] == [Happening.ABANDONED]
+
+
+def test_a_byte_past_the_end_of_a_request_is_its_end() -> None:
+    line = broken(Fault(Way.REQUEST, 0, 1_000_000))
+
+    line.tell(NEXT)
+
+    assert len(line.dropped) == 1
+
+
+@pytest.mark.parametrize("cut", range(len(ANSWER)))
+def test_a_response_cut_behind_its_headers_leaves_the_state_there(cut: int) -> None:
+    line = broken(Fault(Way.REQUEST, 1, cut))
+    line.desk.offer()
+    line.tell(NEXT)
+
+    line.tell(ANSWER + NEXT)
+
+    begun = cut >= ANSWER.index(b"\r\n\r\n") + 4
+    assert line.desk.exchange.state is (State.INVOCATION_RESPONSE if begun else State.RUNNING)
+    assert line.faults.happened == line.dropped == [Fault(Way.REQUEST, 1, cut)]
+
+
+@pytest.mark.parametrize("byte", [0, 1, 40, 10_000])
+def test_an_answer_passes_up_to_the_byte(byte: int) -> None:
+    whole, line = broken(), broken(Fault(Way.ANSWER, 1, byte))
+    for it in (whole, line):
+        it.desk.offer()
+        it.tell(PING)
+
+    answer = whole.tell(NEXT)
+
+    assert line.tell(NEXT) == answer[:byte]
+    assert len(line.dropped) == 1
+
+
+def test_a_100_continue_is_no_answer() -> None:
+    line = broken(Fault(Way.ANSWER, 1, 0))
+    line.desk.offer()
+    line.tell(NEXT)
+    request = post("invocation/id-1/response", b"{}", "Expect: 100-continue")
+
+    assert line.tell(request[:-2]) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert line.tell(request[-2:]) == b""
+    assert line.desk.exchange.state is State.RESPONSE_SENT
+
+
+def test_messages_are_counted_over_all_connections() -> None:
+    first = broken(Fault(Way.ANSWER, 1, 0))
+    second = Broken(first.desk, first.faults)
+
+    assert first.tell(PING).endswith(b"pong")
+    assert second.tell(PING) == b""
+    assert first.tell(PING).endswith(b"pong")
+
+
+def test_a_body_in_chunks_is_counted_too() -> None:
+    chunked = (
+        b"POST /2018-06-01/runtime/invocation/id-1/response HTTP/1.1\r\nHost: x\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+    )
+    line = broken(Fault(Way.REQUEST, 2, 3))
+    line.desk.offer()
+    line.tell(NEXT)
+
+    line.tell(chunked + NEXT)
+
+    assert line.desk.exchange.state is State.RESPONSE_SENT
+    assert len(line.dropped) == 1

@@ -1,0 +1,388 @@
+"""Lambda on this machine with a real bootstrap process: what an invoker gets, and what is left
+behind.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import httpx
+import pytest
+import trio
+import trio.testing
+
+from okibi.local import Happening, LocalLambda, open_local_lambda
+from tests.limits import HANG
+from tests.support.launch import BOOTSTRAP, event, opened, settings
+
+
+def is_gone(pid: int) -> bool:
+    """Whether no such process lives; a zombie does not."""
+    try:
+        return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return True
+
+
+async def until_gone(pid: int) -> None:
+    """Wait for a kill that has been sent to take effect."""
+    with trio.fail_after(HANG):
+        while not is_gone(pid):
+            await trio.lowlevel.checkpoint()
+
+
+async def test_one_process_serves_all_invocations() -> None:
+    async with opened() as (function, _):
+        first = await function.invoke(event(n=1))
+        second = await function.invoke(event(n=2))
+
+        assert json.loads(first.payload) == {
+            "event": {"n": 1},
+            "pid": function.pid,
+            "id": first.request_id,
+        }
+        assert json.loads(second.payload)["pid"] == function.pid
+        assert function.starts == 1
+        assert first.init_ms is not None
+        assert first.init_ms > 0
+        assert second.init_ms is None
+
+
+async def test_a_function_error_leaves_the_process_alone() -> None:
+    async with opened() as (function, _):
+        result = await function.invoke(event(do="raise", text="no"))
+
+        assert result.function_error == "Unhandled"
+        assert json.loads(result.payload) == {"errorMessage": "no", "errorType": "ValueError"}
+        assert (await function.invoke(b"{}")).function_error is None
+        assert function.starts == 1
+
+
+async def test_at_the_time_out_the_process_is_killed_and_the_next_invoke_starts_anew() -> None:
+    async with opened(timeout=0.2) as (function, _):
+        await function.invoke(b"{}")
+        old = function.pid
+        assert old is not None
+
+        result = await function.invoke(event(do="sleep", seconds=100))
+
+        assert json.loads(result.payload) == {
+            "errorType": "Sandbox.Timedout",
+            "errorMessage": f"RequestId: {result.request_id} Error: "
+            "Task timed out after 0.20 seconds",
+        }
+        assert result.duration_ms >= 200
+        fresh = await function.invoke(b"{}")
+        assert json.loads(fresh.payload)["pid"] == function.pid != old
+        assert fresh.init_ms is not None
+        assert function.starts == 2
+        assert is_gone(old)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (1, "Runtime exited with error: exit status 1"),
+        (0, "Runtime exited without providing a reason"),
+    ],
+)
+async def test_an_exit_answers_the_invoke_and_the_next_one_starts_anew(
+    status: int, reason: str
+) -> None:
+    async with opened() as (function, _):
+        result = await function.invoke(event(do="exit", status=status))
+
+        assert json.loads(result.payload) == {
+            "errorType": "Runtime.ExitError",
+            "errorMessage": f"RequestId: {result.request_id} Error: {reason}",
+        }
+        assert result.function_error == "Unhandled"
+        assert (await function.invoke(b"{}")).function_error is None
+        assert function.starts == 2
+
+
+async def test_after_an_exit_nothing_is_started_until_the_next_invoke() -> None:
+    async with opened() as (function, _):
+        await function.invoke(event(do="exit", status=1))
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        assert function.starts == 1
+        assert function.pid is None
+
+
+async def test_an_invoke_that_waits_behind_an_exit_gets_a_new_process_at_once() -> None:
+    async with opened(timeout=60) as (function, _):
+        await function.invoke(b"{}")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(function.invoke, event(do="answer and exit"))
+            await trio.testing.wait_all_tasks_blocked()
+            result = await function.invoke(b"{}")
+
+        assert result.function_error is None
+        assert function.starts == 2
+
+
+async def test_an_exit_by_signal_is_named_as_lambda_names_it() -> None:
+    async with opened() as (function, _):
+        await function.invoke(b"{}")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(kill_once_running, function)
+            result = await function.invoke(event(do="sleep", seconds=100))
+
+        assert "Runtime exited with error: signal: killed" in result.payload.decode()
+
+
+async def kill_once_running(function: LocalLambda) -> None:
+    while len(function.journal.entries) < 3:
+        await trio.lowlevel.checkpoint()
+    assert function.pid is not None
+    os.kill(function.pid, 9)
+
+
+async def test_an_init_error_is_the_reply_of_the_first_invoke() -> None:
+    async with opened("init.error") as (function, lines):
+        result = await function.invoke(b"{}")
+
+        assert json.loads(result.payload)["errorMessage"] == "broken"
+        assert result.function_error == "Unhandled"
+        assert lines[0].startswith("INIT_REPORT Init Duration: ")
+        assert lines[0].endswith("\tPhase: init\tStatus: error\tError Type: Runtime.Unknown\t")
+        assert function.starts == 1
+        await function.invoke(b"{}")
+        assert function.starts == 2
+
+
+async def test_an_exit_in_the_init_phase_answers_the_invoke_that_waits() -> None:
+    async with opened("init.exit") as (function, _):
+        result = await function.invoke(b"{}")
+
+        assert "exit status 3" in result.payload.decode()
+
+
+async def test_an_answer_that_is_too_large_is_an_error_to_the_invoker_only() -> None:
+    async with opened() as (function, _):
+        result = await function.invoke(event(do="size", size=6_291_556))
+
+        assert json.loads(result.payload)["errorType"] == "Function.ResponseSizeTooLarge"
+        assert (await function.invoke(b"{}")).function_error is None
+        assert function.starts == 1
+
+
+async def test_the_lines_come_in_lambdas_order() -> None:
+    async with opened() as (function, lines):
+        result = await function.invoke(event(do="print", text="from the handler"))
+        await function.invoke(b"{}")
+        request_id = result.request_id
+
+        assert lines[:3] == [
+            f"START RequestId: {request_id} Version: $LATEST",
+            "from the handler",
+            f"END RequestId: {request_id}",
+        ]
+        report = dict(field.split(": ", 1) for field in lines[3].strip().split("\t"))
+        assert report.pop("REPORT RequestId") == request_id
+        assert list(report) == [
+            "Duration",
+            "Billed Duration",
+            "Memory Size",
+            "Max Memory Used",
+            "Init Duration",
+        ]
+        assert report["Memory Size"] == "128 MB"
+
+
+async def test_a_line_without_an_end_is_its_own_invocation_s() -> None:
+    async with opened() as (function, lines):
+        await function.invoke(event(do="print", text="one", line=False))
+        await function.invoke(event(do="print", text="two", line=False))
+        await function.settled()
+
+        told = [line.partition(" ")[0] for line in lines]
+
+    assert told == ["START", "one", "END", "REPORT", "START", "two", "END", "REPORT"]
+
+
+async def test_all_who_wait_until_it_is_through_are_told() -> None:
+    async with opened(timeout=5) as (function, _):
+        await function.invoke(event(do="print", text="one"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(function.invoke, event(do="sleep", seconds=0.2))
+            while len(function.journal.times(Happening.DELIVERED)) < 2:
+                await trio.lowlevel.checkpoint()
+            with trio.fail_after(HANG):
+                async with trio.open_nursery() as waiting:
+                    waiting.start_soon(function.settled)
+                    waiting.start_soon(function.settled)
+
+
+async def test_the_report_of_a_time_out_says_so() -> None:
+    async with opened(timeout=0.2) as (function, lines):
+        await function.invoke(event(do="sleep", seconds=100))
+
+        report, last = lines[-2:]
+        assert report.endswith("\tStatus: timeout\t")
+        assert last.endswith("Task timed out after 0.20 seconds")
+
+
+async def test_the_sandbox_has_lambdas_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    async with opened(environment={"MINE": "yes"}, memory=256, name="visits") as (function, _):
+        result = await function.invoke(event(do="environment"))
+
+        environment = json.loads(result.payload)
+        assert environment["AWS_LAMBDA_RUNTIME_API"] == function.runtime_api
+        assert environment["_HANDLER"] == "app.handler"
+        assert environment["LAMBDA_TASK_ROOT"] == str(BOOTSTRAP.parent)
+        assert environment["AWS_LAMBDA_FUNCTION_NAME"] == "visits"
+        assert environment["AWS_LAMBDA_FUNCTION_VERSION"] == "$LATEST"
+        assert environment["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] == "256"
+        assert environment["AWS_LAMBDA_LOG_GROUP_NAME"] == "/aws/lambda/visits"
+        assert environment["AWS_REGION"] == "us-east-1"
+        assert environment["AWS_DEFAULT_REGION"] == "eu-west-1"
+        assert environment["TZ"] == ":UTC"
+        assert environment["MINE"] == "yes"
+
+
+async def test_leaving_the_block_leaves_nothing_running() -> None:
+    async with opened() as (function, _):
+        child = json.loads((await function.invoke(event(do="child"))).payload)["pid"]
+        pid = function.pid
+        assert pid is not None
+
+    assert is_gone(pid)
+    await until_gone(child)
+
+
+async def test_leaving_the_block_leaves_nothing_of_an_earlier_process_s_own_sessions() -> None:
+    async with opened() as (function, _):
+        daemon = json.loads((await function.invoke(event(do="daemon"))).payload)["pid"]
+        await function.invoke(event(do="exit", status=1))
+        await function.invoke(b"{}")
+        assert function.starts == 2
+
+    await until_gone(daemon)
+
+
+async def test_cancelling_the_block_leaves_nothing_running() -> None:
+    pids: list[int | None] = []
+    with trio.CancelScope() as scope:
+        async with opened() as (function, _):
+            await function.invoke(b"{}")
+            pids.append(function.pid)
+            scope.cancel()
+            await trio.sleep_forever()
+
+    assert scope.cancelled_caught
+    (pid,) = pids
+    assert pid is not None
+    assert is_gone(pid)
+
+
+async def test_the_blocks_own_error_comes_out_as_it_is() -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with opened():
+            raise ZeroDivisionError
+
+
+async def test_an_invoker_who_stops_waiting_stops_nothing() -> None:
+    async with opened() as (function, _):
+        await function.invoke(b"{}")
+        with trio.move_on_after(0.01):
+            await function.invoke(event(do="sleep", seconds=0.1))
+
+        assert (await function.invoke(b"{}")).function_error is None
+        assert function.starts == 1
+
+
+async def test_a_port_that_is_taken_is_named() -> None:
+    async with opened() as (function, _):
+        port = int(function.runtime_api.rpartition(":")[2])
+        with pytest.raises(OSError, match=f"runtime_port: port {port} of 127.0.0.1 .* it is taken"):
+            async with open_local_lambda(settings(), runtime_port=port):
+                pytest.fail("it was not taken")
+
+
+async def test_a_bootstrap_that_hangs_in_init_is_killed_twice_and_the_invoke_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("okibi.local.sandbox.INIT_LIMIT", 0.3)
+    async with opened("init.hang", timeout=0.4) as (function, lines):
+        function._sandbox._init_limit = 0.3  # pyright: ignore[reportPrivateUsage]
+        result = await function.invoke(b"{}")
+
+        assert "Task timed out after 0.40 seconds" in result.payload.decode()
+        assert function.starts == 2
+        assert sum("\tStatus: timeout\t" in line for line in lines) == 2
+
+
+# -- over HTTP
+
+
+async def post(function: LocalLambda, body: bytes = b"{}", **headers: str) -> httpx.Response:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await client.post(function.invoke_url, content=body, headers=names)
+
+
+async def test_an_invoke_over_http_has_lambdas_headers() -> None:
+    async with opened() as (function, _):
+        response = await post(function, b'{"x":1}')
+
+        assert response.status_code == 200
+        assert response.json()["event"] == {"x": 1}
+        assert response.headers["X-Amz-Executed-Version"] == "$LATEST"
+        assert response.headers["x-amzn-RequestId"] == response.json()["id"]
+        assert "X-Amz-Function-Error" not in response.headers
+
+
+async def test_a_function_error_over_http_is_a_200_with_a_header() -> None:
+    async with opened() as (function, _):
+        response = await post(function, event(do="raise", text="no"))
+
+        assert response.status_code == 200
+        assert response.headers["X-Amz-Function-Error"] == "Unhandled"
+
+
+async def test_a_dry_run_does_not_reach_the_function() -> None:
+    async with opened() as (function, _):
+        response = await post(function, X_Amz_Invocation_Type="DryRun")
+
+        assert (response.status_code, response.content) == (204, b"")
+        assert list(function.journal) == []
+
+
+async def test_an_event_invocation_is_queued() -> None:
+    async with opened() as (function, lines):
+        response = await post(
+            function, event(do="print", text="later"), X_Amz_Invocation_Type="Event"
+        )
+
+        assert (response.status_code, response.content) == (202, b"")
+        await function.invoke(b"{}")
+        await function.invoke(b"{}")
+        assert "later" in lines
+
+
+async def test_an_empty_event_is_an_empty_object() -> None:
+    async with opened() as (function, _):
+        assert (await post(function, b"")).json()["event"] == {}
+
+
+REFUSED: dict[str, tuple[bytes, dict[str, str], int, str]] = {
+    "no JSON": (b"not json", {}, 400, "InvalidRequestContentException"),
+    "too deep": (b"[" * 10**6 + b"]" * 10**6, {}, 400, "InvalidRequestContentException"),
+    "no UTF-8": (b'"\xe9"', {}, 400, "InvalidRequestContentException"),
+    "no context": (b"{}", {"X_Amz_Client_Context": "%%"}, 400, "InvalidRequestContentException"),
+    "no type": (b"{}", {"X_Amz_Invocation_Type": "Later"}, 400, "InvalidParameterValueException"),
+    "too large": (b'"%b"' % (b"x" * 6_291_456), {}, 413, "RequestTooLargeException"),
+}
+
+
+async def test_what_lambda_refuses_is_refused() -> None:
+    async with opened() as (function, _):
+        for what, (body, headers, status, error_type) in REFUSED.items():
+            response = await post(function, body, **headers)
+
+            assert response.status_code == status, what
+            assert response.headers["X-Amzn-ErrorType"] == error_type
+            assert response.json()["Type"] == "User"

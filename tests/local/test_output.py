@@ -1,0 +1,123 @@
+"""Where the lines of a function's process go."""
+
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from okibi.local import FunctionSettings, open_local_lambda
+from okibi.local.output import Output
+from tests.support.launch import event, settings
+
+SAYS = """
+def handler(event, context):
+    print("Jürgen → 熾火")
+"""
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        "ascii",
+        pytest.param("cp1252", marks=pytest.mark.slow),
+        pytest.param("utf-16", marks=pytest.mark.slow),
+    ],
+)
+async def test_the_lines_are_whole_whatever_characters_the_shell_says_its_terminal_has(
+    encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "app.py").write_text(SAYS, "utf-8")
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    settings, lines = FunctionSettings("app.handler", task_root=tmp_path), list[str]()
+
+    async with open_local_lambda(settings, output=lines.append) as function:
+        result = await function.invoke(b"{}")
+
+    assert result.function_error is None
+    assert "Jürgen → 熾火" in lines
+
+
+async def test_the_function_s_own_setting_of_its_characters_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(SAYS, "utf-8")
+    own = {"PYTHONIOENCODING": "ascii:backslashreplace"}
+    settings = FunctionSettings("app.handler", task_root=tmp_path, environment=own)
+    lines = list[str]()
+
+    async with open_local_lambda(settings, output=lines.append) as function:
+        await function.invoke(b"{}")
+
+    assert r"J\xfcrgen \u2192 \u71be\u706b" in lines
+
+
+# -- without a process
+
+
+def fill(output: Output, data: bytes) -> None:
+    """Write all of it, and drain whenever the pipe is full."""
+    os.set_blocking(output.descriptor, False)
+    left = memoryview(data)
+    while left:
+        with suppress(BlockingIOError):
+            left = left[os.write(output.descriptor, left) :]
+        output.drain()
+
+
+def cpu_of_one_line(size: int) -> float:
+    output = Output(lambda _: None)
+    began = time.process_time()
+    fill(output, b"x" * size)
+    took = time.process_time() - began
+    output.close()
+    return took
+
+
+def test_the_cost_of_a_line_is_linear_in_its_length() -> None:
+    # Quadratic, the eightfold line costs 64 times as much.
+    assert cpu_of_one_line(16 << 20) < 24 * max(cpu_of_one_line(2 << 20), 0.001)
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\nshort\n"])
+def test_a_line_beyond_256_kb_is_passed_on_in_pieces(end: bytes) -> None:
+    pieces = list[str]()
+    output = Output(pieces.append)
+    text = "熾" * 200_000  # three bytes each: no piece ends within a character
+
+    fill(output, text.encode() + end)
+    output.close()
+
+    assert "".join(pieces) == text + end.decode().replace("\n", "")
+    assert max(len(piece.encode()) for piece in pieces) <= 256 * 1024
+    assert len(pieces) == 3 + (b"short" in end)
+
+
+def test_of_an_unfinished_line_no_more_than_256_kb_is_held() -> None:
+    passed_on = list[str]()
+    output = Output(passed_on.append)
+
+    fill(output, b"x" * (1 << 20))
+
+    assert sum(map(len, passed_on)) >= (1 << 20) - 256 * 1024
+    output.close()
+
+
+def test_who_writes_without_end_does_not_hold_up_a_drain() -> None:
+    def write_again(_: str) -> None:
+        os.write(output.descriptor, b"again\n")
+
+    output = Output(write_again)
+    os.write(output.descriptor, b"first\n")
+
+    output.drain()
+
+    output.sink = lambda _: None
+    output.close()
+
+
+async def test_without_a_sink_the_lines_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    async with open_local_lambda(settings()) as function:
+        await function.invoke(event(do="print", text="from the handler"))
+
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[0] for line in lines] == ["START", "from", "END", "REPORT"]

@@ -1,0 +1,144 @@
+"""What the kernel tells of processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from okibi.local.processes import below, cpu_seconds, peak_memory, proportional, tree_memory
+from tests.limits import HANG
+from tests.support.sandbox import is_gone
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="no /proc")
+
+
+def test_the_children_of_children_are_below_a_process() -> None:
+    script = (
+        "import subprocess, sys; print(subprocess.Popen(['cat']).pid, flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        grandchild = int(child.stdout.readline())
+
+        assert below(child.pid) == [grandchild]
+        assert {child.pid, grandchild} <= set(below(os.getpid()))
+        child.communicate("")
+    assert child.pid not in below(os.getpid())
+
+
+def test_memory_and_processor_time_are_what_the_process_has() -> None:
+    before = cpu_seconds(os.getpid())
+    held = bytearray(os.urandom(16 << 20))
+
+    assert proportional(os.getpid()) > len(held)
+    assert cpu_seconds(os.getpid()) > before
+
+
+def test_of_a_process_that_is_gone_the_kernel_tells_nothing() -> None:
+    with subprocess.Popen(["true"]) as gone:
+        pass
+
+    with pytest.raises(OSError, match=str(gone.pid)):
+        proportional(gone.pid)
+    with pytest.raises(OSError, match="Invalid argument"):
+        cpu_seconds(gone.pid)
+
+
+def test_the_time_of_threads_that_have_ended_counts() -> None:
+    before = cpu_seconds(os.getpid())
+    thread = threading.Thread(target=lambda: sum(range(2_000_000)))
+    thread.start()
+    thread.join()
+
+    assert cpu_seconds(os.getpid()) - before > 0.005
+
+
+def test_the_time_of_children_that_have_ended_counts() -> None:
+    before = cpu_seconds(os.getpid())
+    subprocess.run([sys.executable, "-c", "import time\nwhile time.process_time() < 0.1: pass"])
+
+    assert cpu_seconds(os.getpid()) - before > 0.08
+
+
+def test_the_most_that_a_process_has_had_is_known_after_it_has_given_it_back() -> None:
+    with _started("held = os.urandom(64 << 20); del held") as process:
+        peak = peak_memory(process.pid)
+
+        assert peak > 64 << 20
+        assert tree_memory(process.pid) < peak - (48 << 20)
+        process.communicate("")
+
+
+def test_what_processes_share_counts_once_whoever_else_has_it(tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(os.urandom(32 << 20))
+    maps = (
+        f"import mmap; file = open({str(tmp_path / 'large')!r}, 'rb')"
+        "; large = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)"
+    )
+    reads = "; sum(large[::4096])"
+    with _started(maps + reads) as other, _started(f"{maps}; os.fork(){reads}") as two:
+        assert proportional(two.pid) < 32 << 20
+        assert 32 << 20 < tree_memory(two.pid) < 60 << 20
+        other.communicate("")
+        two.communicate("")
+
+
+def _started(code: str) -> "subprocess.Popen[str]":
+    """A Python process, and those that it forks, that wait for stdin's end."""
+    # One write: two processes may say it at once, and `print` may write its line's end apart.
+    done = r"os.write(1, b'done\n')"
+    script = f"import os, sys; {code or 'pass'}; {done}; sys.stdin.read()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for _ in range(1 + code.count("os.fork")):
+        assert process.stdout.readline() == "done\n"
+    return process
+
+
+SWEPT = """
+import os, signal, subprocess
+from okibi.local.processes import Sweeper
+sweeper, mark = Sweeper(), f"is-swept-{os.urandom(8).hex()}"
+started = [
+    subprocess.Popen(["sleep", "60"], start_new_session=True, env=env, stdout=subprocess.DEVNULL)
+    for env in ({"MARK": mark}, {"MARK": "stays"}, {})
+]
+sweeper.add(0, f"MARK={mark}")
+sweeper.add(started[2].pid, f"MARK={mark}")
+print(*[each.pid for each in started], flush=True)
+%s
+"""
+
+
+def started(then: str) -> list[int]:
+    done = subprocess.run(
+        [sys.executable, "-c", SWEPT % then], stdout=subprocess.PIPE, text=True, timeout=20
+    )
+    return [*map(int, done.stdout.split())]
+
+
+def test_what_a_killed_process_has_started_is_killed_by_mark_and_by_group() -> None:
+    marked, other, group = started("os.kill(os.getpid(), signal.SIGKILL)")
+    try:
+        until = time.monotonic() + HANG
+        while not (is_gone(marked) and is_gone(group)) and time.monotonic() < until:
+            time.sleep(0.01)
+        assert [is_gone(pid) for pid in (marked, other, group)] == [True, False, True]
+    finally:
+        os.kill(other, signal.SIGKILL)
+
+
+def test_a_sweeper_that_is_dismissed_kills_nothing() -> None:
+    pids = started("sweeper.dismiss()")
+    assert [is_gone(pid) for pid in pids] == [False] * 3
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,339 @@
+"""The sandbox as a real process: how it is ended, frozen, and given many events at once."""
+
+import json
+import math
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from okibi.local import Ending, Happening, InvokeResult, LocalLambda, RuntimeApi
+from tests.limits import HANG
+from tests.support.launch import event, opened
+from tests.support.sandbox import until_idle
+
+# -- its end
+
+
+async def test_without_an_extension_it_is_killed_at_once() -> None:
+    async with opened("alone") as (function, lines):
+        await function.invoke(b"{}")
+        ending = await function.shut_down()
+
+    assert (ending.asked, ending.returncode) == (False, -signal.SIGKILL)
+    assert "asked to end" not in lines
+
+
+async def test_with_an_extension_it_is_asked_first() -> None:
+    async with opened("extension.leaves") as (function, lines):
+        await function.invoke(b"{}")
+        ending = await function.shut_down()
+
+    assert (ending.asked, ending.returncode) == (True, 0)
+    assert "asked to end" in lines
+
+
+async def test_one_that_stays_is_killed_when_its_grace_is_over() -> None:
+    async with opened("extension.stays", grace=0.3) as (function, _):
+        await function.invoke(b"{}")
+        ending = await function.shut_down()
+
+    assert (ending.asked, ending.returncode) == (True, -signal.SIGKILL)
+    assert ending.seconds >= 0.3
+
+
+async def test_the_invoker_of_what_it_had_is_told_that_it_was_killed() -> None:
+    results: list[InvokeResult] = []
+
+    async def invoke(function: LocalLambda) -> None:
+        results.append(await function.invoke(event(do="sleep", seconds=100)))
+
+    async with opened("alone") as (function, _), trio.open_nursery() as nursery:
+        await function.invoke(b"{}")
+        nursery.start_soon(invoke, function)
+        while len(function.journal.times(Happening.DELIVERED)) < 2:  # noqa: ASYNC110
+            await trio.sleep(0.001)
+        await function.shut_down()
+
+    assert [result.error_type for result in results] == ["Runtime.ExitError"]
+
+
+async def test_leaving_the_block_ends_it_so_too() -> None:
+    async with opened("extension.leaves") as (function, lines):
+        await function.invoke(b"{}")
+
+    assert "asked to end" in lines
+
+
+async def test_cancelling_the_block_ends_it_so_too() -> None:
+    with trio.CancelScope() as scope:
+        async with opened("extension.leaves") as (function, lines):
+            await function.invoke(b"{}")
+            scope.cancel()
+            await trio.sleep_forever()
+
+    assert "asked to end" in lines
+
+
+async def test_at_a_time_out_it_is_asked_first_and_the_next_invoke_starts_anew() -> None:
+    async with opened("extension.leaves", timeout=1) as (function, lines):
+        await function.invoke(b"{}")
+        result = await function.invoke(event(do="sleep", seconds=100))
+
+        assert result.error_type == "Sandbox.Timedout"
+        assert (await function.invoke(b"{}")).function_error is None
+        assert function.starts == 2
+    assert lines.count("asked to end") == 2
+
+
+async def test_an_invoke_after_a_shutdown_starts_anew() -> None:
+    async with opened("alone") as (function, _):
+        await function.invoke(b"{}")
+        await function.shut_down()
+
+        assert (await function.invoke(b"{}")).function_error is None
+        assert function.starts == 2
+
+
+async def test_what_is_not_there_cannot_be_shut_down() -> None:
+    async with opened() as (function, _):
+        await function.invoke(event(do="exit", status=1))
+        with pytest.raises(RuntimeError, match="no process lives"):
+            await function.shut_down()
+
+
+async def test_an_extension_that_never_asks_for_an_event_blocks_the_init_phase(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("okibi.local.sandbox.INIT_LIMIT", 0.5)
+    async with opened("extension.asks_for_nothing", timeout=0.6) as (function, lines):
+        function._sandbox._init_limit = 0.5
+        result = await function.invoke(b"{}")
+
+        assert result.error_type == "Sandbox.Timedout"
+        assert not result.handed_out
+        assert sum("\tPhase: init\tStatus: timeout\t" in line for line in lines) == 2
+
+
+# -- freezing
+
+
+def is_stopped(pid: int | None) -> bool:
+    return "\nState:\tT" in Path(f"/proc/{pid}/status").read_text()
+
+
+async def until_stopped(pid: int | None) -> None:
+    with trio.fail_after(HANG):
+        while not is_stopped(pid):
+            await trio.lowlevel.checkpoint()
+
+
+async def test_between_two_events_the_whole_group_is_frozen_and_thawed_by_the_next() -> None:
+    async with opened(freeze=True) as (function, _):
+        child = json.loads((await function.invoke(event(do="child"))).payload)["pid"]
+        await until_stopped(function.pid)
+        await until_stopped(child)
+        assert function.frozen
+
+        assert (await function.invoke(b"{}")).function_error is None
+        await until_stopped(function.pid)
+        assert function.starts == 1
+        happenings = [entry.happening for entry in function.journal]
+
+    # An event that was there before the runtime came finds nothing frozen.
+    assert happenings.count(Happening.FROZEN) >= 2
+    assert happenings.count(Happening.THAWED) == happenings.count(Happening.FROZEN) - 1
+    thawed = happenings.index(Happening.THAWED)
+    assert happenings[thawed - 1 : thawed + 2] == [
+        Happening.FROZEN,
+        Happening.THAWED,
+        Happening.DELIVERED,
+    ]
+
+
+async def test_it_can_be_frozen_by_hand() -> None:
+    async with opened() as (function, _):
+        await function.invoke(b"{}")
+        function.freeze()
+        await until_stopped(function.pid)
+        function.thaw()
+
+        assert not function.frozen
+        assert (await function.invoke(b"{}")).function_error is None
+
+
+async def test_a_frozen_one_with_an_extension_is_thawed_to_be_asked_to_end() -> None:
+    async with opened("extension.leaves", freeze=True) as (function, lines):
+        await function.invoke(b"{}")
+        await until_stopped(function.pid)
+        ending: Ending = await function.shut_down()
+
+    assert ending.returncode == 0
+    assert "asked to end" in lines
+
+
+# -- many at once
+
+
+async def invoke_all(function: LocalLambda, *events: bytes) -> list[str | None]:
+    errors: list[str | None] = [""] * len(events)
+
+    async def invoke(index: int, payload: bytes) -> None:
+        errors[index] = (await function.invoke(payload)).error_type
+
+    async with trio.open_nursery() as nursery:
+        for index, payload in enumerate(events):
+            nursery.start_soon(invoke, index, payload)
+    return errors
+
+
+async def test_many_events_are_served_at_once_by_one_process() -> None:
+    async with opened(max_concurrency=4) as (function, _):
+        environment = json.loads((await function.invoke(event(do="environment"))).payload)
+        await until_idle(function, 4)
+        with trio.fail_after(HANG):
+            waits = [event(do="sleep", seconds=2)] * 4
+            assert await invoke_all(function, *waits) == [None] * 4
+        assert function.starts == 1
+
+    assert environment["AWS_LAMBDA_MAX_CONCURRENCY"] == "4"
+    assert environment["AWS_LAMBDA_INITIALIZATION_TYPE"] == "lambda-managed-instances"
+
+
+async def test_one_more_than_there_are_slots_is_refused() -> None:
+    async with opened(max_concurrency=2) as (function, _):
+        await function.invoke(b"{}")
+        await until_idle(function, 2)
+        errors = await invoke_all(function, *[event(do="sleep", seconds=0.3)] * 3)
+
+    assert sorted(errors, key=str) == [None, None, "Runtime.Unavailable"]
+
+
+async def test_where_many_may_be_in_flight_the_end_of_one_ends_no_line() -> None:
+    async with opened(max_concurrency=2) as (function, lines):
+        for said in (event(do="print", text="half a ", line=False), event(do="print", text="line")):
+            await function.invoke(said)
+            await until_idle(function, 2)
+
+        assert "half a line" in lines
+
+
+async def test_with_many_at_once_a_time_out_ends_no_process() -> None:
+    async with opened(max_concurrency=2, timeout=0.3) as (function, _):
+        await function.invoke(b"{}")
+        await until_idle(function, 2)
+        pid = function.pid
+        errors = await invoke_all(function, event(do="sleep", seconds=0.6), b"{}")
+        assert errors == ["Sandbox.Timedout", None]
+        await until_idle(function, 2)
+        assert function.pid == pid
+
+        assert function.journal.refusals() == ["InvokeTimeout"]
+
+
+async def test_with_many_at_once_a_death_is_told_to_all_and_the_next_invoke_starts_anew() -> None:
+    async with opened(max_concurrency=2) as (function, _):
+        await function.invoke(b"{}")
+        await until_idle(function, 2)
+        deaths = await invoke_all(
+            function, event(do="sleep", seconds=100), event(do="exit", status=1)
+        )
+
+        assert deaths == ["Runtime.ExitError"] * 2
+        assert (await function.invoke(b"{}")).function_error is None
+        assert function.starts == 2
+
+
+async def test_with_many_at_once_an_init_error_says_how_long_the_init_took() -> None:
+    async with opened("init.error", max_concurrency=2) as (function, lines):
+        await function.invoke(b"{}")
+
+        took = lines[0].removeprefix("INIT_REPORT Init Duration: ").partition(" ms")[0]
+        assert float(took) > 0
+
+
+async def test_settings_and_api_must_agree() -> None:
+    with pytest.raises(ValueError, match="max_concurrency: 2 in the settings, None in the api"):
+        async with opened(api=RuntimeApi(), max_concurrency=2):
+            pytest.fail("they do not agree")
+
+
+# -- streaming
+
+
+async def test_a_piece_is_read_before_the_next_is_written() -> None:
+    async with opened() as (function, _):
+        order = event(do="stream", pieces=3, size=1000, pause=0.2)
+        times: list[float] = []
+        async with function.stream(order) as answer:
+            async for piece in answer:
+                assert set(piece) == set(b"x")
+                times.append(trio.current_time())
+            result = await answer.result()
+
+        assert answer.content_type == "text/x"
+        assert (result.function_error, result.payload) == (None, b"")
+        assert times[-1] - times[0] >= 0.3
+
+
+async def test_a_stream_that_fails_in_the_middle_ends_with_the_error() -> None:
+    async with opened() as (function, _):
+        async with function.stream(event(do="stream", pieces=2, size=10, fail=1)) as answer:
+            read = b"".join([piece async for piece in answer])
+            result = await answer.result()
+
+        assert read == b"x" * 20
+        assert (result.error_type, result.payload) == ("Function.Broke", b'{"a":1}')
+        assert (await function.invoke(b"{}")).function_error is None
+
+
+async def test_20_megabytes_pass_a_slow_reader_in_bounded_memory() -> None:
+    order = event(do="stream", pieces=20, size=1 << 20)
+    async with opened(timeout=60) as (function, _), function.stream(order) as answer:
+        size = most = 0
+        async for piece in answer:
+            size += len(piece)
+            most = max(most, answer._size)
+
+    assert size == 20 << 20
+    assert most <= 3 << 20
+
+
+async def test_who_stops_reading_stops_nothing() -> None:
+    async with opened() as (function, _):
+        async with function.stream(event(do="stream", pieces=20, size=1 << 20)) as answer:
+            async for _piece in answer:
+                break
+
+        assert (await answer.result()).function_error is None
+        assert (await function.invoke(b"{}")).function_error is None
+
+
+async def test_a_buffered_answer_is_a_stream_of_one_piece() -> None:
+    async with opened() as (function, _), function.stream(b'{"n":1}') as answer:
+        (piece,) = [piece async for piece in answer]
+
+        assert json.loads(piece)["event"] == {"n": 1}
+
+
+async def test_a_stream_is_collected_for_an_invoker_who_waits_for_all_of_it() -> None:
+    async with opened() as (function, _):
+        result = await function.invoke(event(do="stream", pieces=3, size=5))
+
+        assert result.payload == b"x" * 15
+
+
+async def test_a_stream_of_a_runtime_that_dies_ends_with_the_error() -> None:
+    async with opened(timeout=10) as (function, _):
+        order = event(do="stream", pieces=100, size=10, pause=0.1)
+        async with function.stream(order) as answer:
+            async for _piece in answer:
+                assert function.pid is not None
+                os.kill(function.pid, signal.SIGKILL)
+            result = await answer.result()
+
+        assert result.error_type == "Runtime.ExitError"
+        assert not math.isnan(result.duration_ms)

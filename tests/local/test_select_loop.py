@@ -1,0 +1,84 @@
+"""The Runtime API behind a bare `select` loop."""
+
+import math
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import pytest
+
+from okibi.local.classic_mode import Exchange
+from okibi.local.connection import Connection
+from okibi.local.journal import Happening, Journal
+from okibi.local.select_loop import served
+
+# Asks for an event, and leaves without one.
+LEAVES = """
+import socket, sys
+client = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+client.sendall(b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")
+"""
+
+# Asks, and says no more; it ends once its connection is closed.
+STAYS = LEAVES + "client.recv(1)"
+
+
+@attrs.define(eq=False)
+class Feed:
+    exchange: Exchange
+    done: bool = False
+
+    def connection(self, send: Any) -> Connection:
+        return Connection(self.exchange, "arn", send)
+
+
+def test_a_runtime_that_has_left_is_told_of_with_the_question_it_has_given_up() -> None:
+    journal = Journal()
+    feed = Feed(Exchange(time.monotonic, time.time, journal))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+        with (
+            subprocess.Popen([sys.executable, "-c", LEAVES, port]) as process,
+            pytest.raises(RuntimeError, match=r"the runtime has ended \(exit code 0\)"),
+            served(listener, feed, process),
+        ):
+            pass
+
+    assert [entry.happening for entry in journal.entries] == [Happening.ABANDONED]
+
+
+@attrs.define(eq=False)
+class Once(Feed):
+    """It has a deadline once its runtime is connected; `passed_at` is when that was said to be."""
+
+    due: float = math.inf
+    was_due: float = math.inf
+    passed_at: float = math.nan
+
+    def connection(self, send: Any) -> Connection:
+        self.due = self.was_due = time.perf_counter() + 0.1
+        return super().connection(send)
+
+    def passed(self, disconnect: Callable[[], None]) -> None:
+        self.passed_at, self.due = time.perf_counter(), math.inf
+        disconnect()
+        self.done = True
+
+
+def test_a_deadline_is_told_of_when_it_passes_and_the_runtime_can_be_disconnected() -> None:
+    feed = Once(Exchange(time.monotonic, time.time, Journal()))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+        with subprocess.Popen([sys.executable, "-c", STAYS, port]) as process:
+            try:
+                with served(listener, feed, process, deadlines=feed):
+                    assert process.wait(10) == 0
+            finally:
+                process.kill()
+
+    # Silence is looked at once a second.
+    assert 0 <= feed.passed_at - feed.was_due < 0.8

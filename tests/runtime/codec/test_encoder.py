@@ -1,0 +1,322 @@
+"""The compiled encoder: the bytes are room `official`'s, or it leaves the value to the others."""
+
+import collections
+import enum
+import os
+import random
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from okibi.runtime.codec import reference_json
+from okibi.runtime.codec.json import MarshalError, _left, _plainly
+from okibi.runtime.protocol.outcome import Outcome
+from tests.endurance.encoders import ODD, ROOT, compare, made, watched
+
+Encode = Callable[[object], bytes | None]
+DEEPEST = 100
+# Of each kind; `make fuzz` has many.
+EXAMPLES = 30
+
+KNOWN = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), st.text(),
+        st.floats(allow_nan=False, allow_infinity=False),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner), st.lists(inner).map(tuple), st.dictionaries(st.text(), inner)
+    ),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    compiled = made(tmp_path_factory.mktemp("encoder"))
+    if isinstance(compiled, str):
+        pytest.skip(compiled)
+    return compiled
+
+
+@pytest.fixture(params=["encode_escaped", "encode_unescaped"])
+def encode(request: pytest.FixtureRequest, encoder: Any) -> Any:
+    return getattr(encoder, request.param)
+
+
+def right(encode: Any, value: object) -> bytes:
+    return reference_json.encode(value, escaped=encode.__name__ == "encode_escaped")
+
+
+@settings(deadline=None, max_examples=EXAMPLES)
+@given(value=KNOWN)
+def test_what_json_knows_is_said_in_the_same_bytes(encoder: Any, value: object) -> None:
+    for encode in (encoder.encode_escaped, encoder.encode_unescaped):
+        assert encode(value) == right(encode, value)
+
+
+def test_whatever_a_handler_gives_is_said_in_the_same_bytes_or_left(encoder: Any) -> None:
+    seed = random.randrange(2**32)
+
+    said, left = compare(encoder, 2000, seed)
+
+    assert said > left > 0, f"seed {seed}"
+
+
+def test_each_character_is_written_as_elsewhere_wherever_it_stands(encode: Any) -> None:
+    for before in range(18):
+        for character in map(chr, [*range(0x100), 0x7FF, 0x800, 0x2028, 0xFFFF, 0x10000, 0x10FFFF]):
+            text = "a" * before + character + "b" * 9
+            assert encode(text) == right(encode, text)
+
+
+@pytest.mark.parametrize("length", [*range(4085, 4100), 8192, 100_000])
+def test_what_is_longer_than_the_first_buffer_is_said_whole(encode: Any, length: int) -> None:
+    for value in ("a" * length, "\n" * length, ["é"] * (length // 4), [1] * (length // 3)):
+        assert encode(value) == right(encode, value)
+
+
+class Text(str):
+    __slots__ = ()
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+Pair = collections.namedtuple("Pair", "a b")
+LEFT: list[Any] = [
+    Text("t"), Level.HIGH, type("Real", (float,), {})(1.5), type("Many", (list,), {})(), Pair(1, 2),
+    collections.OrderedDict(a=1), {Text("k"): 1}, {1: 1}, {"a": 1, None: 1}, {(): 1},
+    float("nan"), float("inf"), 2**63, -(2**63) - 1, "\ud800", {"\udfff": 1}, b"b", {1}, 1j, ...,
+    object(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", LEFT, ids=lambda value: repr(value).partition(" at 0x")[0])
+def test_what_it_does_not_know_by_heart_is_left_however_deep_it_lies(
+    encode: Encode, value: object
+) -> None:
+    assert encode(value) is None
+    assert encode(["a" * 5000, {"a": ({"b": [1, value]},)}]) is None
+
+
+def test_what_lies_too_deep_is_left_and_so_is_a_circle(encode: Encode) -> None:
+    deep: Any = 1
+    for _ in range(DEEPEST):
+        deep = [deep]
+    endless: dict[str, Any] = {}
+    endless["a"] = [endless, endless]
+
+    assert encode(deep) == b"[" * DEEPEST + b"1" + b"]" * DEEPEST
+    assert encode([deep]) is None
+    assert encode({"a": deep}) is None
+    assert encode(endless) is None
+
+
+def test_nothing_is_kept_of_what_was_said_or_left(encode: Encode) -> None:
+    said, left = ["a" * 5000, {"a": [1.5]}], [["b" * 5000, object()]]
+    before = [sys.getrefcount(each) for each in (*said, *left, None, said[1])]
+    for _ in range(100):
+        encode(said)
+        encode(left)
+
+    after = [sys.getrefcount(each) for each in (*said, *left, None, said[1])]
+    assert sum(after) - sum(before) < 50
+
+
+# As in Python 3.12, and in 3.13 up to 3.13.4.
+HEADERS_WHERE_NONE_IS_IMMORTAL = """
+#include_next <Python.h>
+#undef Py_RETURN_NONE
+#define Py_RETURN_NONE return Py_None
+"""
+
+
+@pytest.mark.slow
+def test_made_with_a_later_python_s_headers_it_takes_no_reference_of_an_older_one_s_none(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "Python.h").write_text(HEADERS_WHERE_NONE_IS_IMMORTAL)
+    encoder = made(tmp_path, f"-I{tmp_path}")
+    if isinstance(encoder, str):
+        pytest.skip(encoder)
+    before = sys.getrefcount(None)
+    for _ in range(100):
+        encoder.encode_escaped(1j)
+
+    assert sys.getrefcount(None) > before - 50
+
+
+def test_no_memory_is_kept_of_what_was_said_or_left(encode: Encode) -> None:
+    values: list[Any] = [["a" * 20_000], [1.5] * 1000, ["b" * 20_000, object()]]
+    tracemalloc.start()
+    try:
+        for value in values:
+            encode(value)
+        before, _ = tracemalloc.get_traced_memory()
+        for value in values * 20:
+            encode(value)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert after - before < 20_000
+
+
+def _peak(do: Callable[[], object]) -> int:
+    tracemalloc.start()
+    try:
+        do()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_holds_itself_is_written_once_at_most(encode: Encode) -> None:
+    endless: list[Any] = ["a" * 100_000]
+    endless.append({"a": (endless,)})
+    twice = ["b"]
+
+    assert _peak(lambda: encode(endless)) < 1_000_000
+    assert encode(endless) is None
+    assert encode([twice, {"a": twice}, twice]) == b'[["b"], {"a": ["b"]}, ["b"]]'
+
+
+@pytest.mark.parametrize("escaped", [True, False])
+@pytest.mark.parametrize(
+    "large", [{"body": "a" * 100_000}, {"a": ["é" * 50_000]}, {"a": [*range(20_000)]}],
+    ids=["long text", "nested text", "many values"],
+)  # fmt: skip
+def test_a_large_result_that_holds_itself_is_refused_before_it_is_written_at_each_level(
+    encoder: Any, escaped: bool, large: dict[str, Any]
+) -> None:
+    endless = {**large}
+    endless["self"] = endless
+
+    compiled = encoder.encode_escaped if escaped else encoder.encode_unescaped
+    for say in (_plainly(escaped=escaped, compiled=each) for each in (compiled, _left)):
+
+        def refused(say: Callable[[Any], Outcome] = say) -> None:
+            with pytest.raises(MarshalError, match="Circular reference detected"):
+                say(endless)
+
+        assert _peak(refused) < 10_000_000
+
+
+def test_where_memory_ends_it_says_so(encode: Encode) -> None:
+    testcapi = pytest.importorskip("_testcapi", reason="this Python has no _testcapi")
+    value = [1.5, "a" * 5000, "é" * 100, ["b" * 20_000]]
+    bodies = [encode(value)]
+    for begin in range(12):
+        testcapi.set_nomemory(begin, begin + 1)
+        try:
+            body = encode(value)
+        except MemoryError:
+            body = None
+        finally:
+            testcapi.remove_mem_hooks()
+        bodies.append(body)
+
+    assert {*bodies} == {None, right(encode, value)}
+    assert bodies.count(None) >= 3
+
+
+@pytest.mark.parametrize("escaped", [True, False])
+@settings(deadline=None, max_examples=EXAMPLES)
+@given(values=st.lists(st.one_of(KNOWN, st.sampled_from([*ODD, *LEFT])), max_size=5))
+def test_a_result_is_the_same_with_it_and_without(
+    encoder: Any, escaped: bool, values: list[object]
+) -> None:
+    compiled = encoder.encode_escaped if escaped else encoder.encode_unescaped
+
+    def said(say: Callable[[Any], Outcome]) -> Outcome | str:
+        try:
+            return say(values)
+        except MarshalError as error:
+            return str(error)
+
+    with_it = said(_plainly(escaped=escaped, compiled=compiled))
+    assert with_it == said(_plainly(escaped=escaped, compiled=_left))
+
+
+@pytest.mark.slow
+def test_every_rule_of_results_holds_where_it_was_not_compiled() -> None:
+    without = "import sys; sys.modules['okibi.runtime.codec.encoder'] = None; import pytest; "
+    tests = [
+        "tests/runtime/codec/test_reference_json.py",
+        "tests/runtime/codec/test_recursion_guard.py",
+    ]
+    run = f"sys.exit(pytest.main(['-q', *{tests}]))"
+    done = subprocess.run(
+        [sys.executable, "-c", without + run],
+        cwd=ROOT,
+        # As CI has it: no example has a limit of time.
+        env={**os.environ, "CI": "true"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.slow
+def test_the_compiler_s_own_watch_finds_nothing(tmp_path: Path) -> None:
+    if isinstance(why := made(tmp_path), str):
+        pytest.skip(why)
+    done = watched(300, seed := random.randrange(2**32))
+
+    if "cannot find -l" in done.stdout or "cannot be preloaded" in done.stderr:
+        pytest.skip(f"nothing watches here: {done.stdout or done.stderr}")
+    assert "0 wrong, watched" in done.stdout, f"seed {seed}: {done}"
+    assert done.returncode == 0
+
+
+@pytest.mark.slow
+def test_where_there_is_no_compiler_the_comparison_says_so_and_is_no_failure() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.endurance.encoders", "1", "--sanitized"],
+        cwd=ROOT, env={**os.environ, "CC": "", "PATH": ""}, capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert done.stdout.startswith("the encoder is not compiled here: "), done
+    assert done.returncode == 0
+
+
+WRITTEN = """
+import json, sys
+from json import encoder
+
+iterencode, values = encoder.JSONEncoder.iterencode, [[1.5, None, "é"], [[1, "é"]] * 20_000]
+expected = {{
+    escaped: [json.dumps(value, ensure_ascii=escaped).encode() for value in values]
+    for escaped in (True, False)
+}}
+{gone}
+sys.modules["okibi.runtime.codec.encoder"] = None
+from okibi.runtime.codec import json as marshal
+
+assert [marshal.escaped_outcome_of(value).body for value in values] == expected[True]
+assert [marshal.unescaped_outcome_of(value).body for value in values] == expected[False]
+"""
+
+
+@pytest.mark.parametrize(
+    "gone",
+    ["del encoder.c_make_encoder",
+     pytest.param("encoder.c_make_encoder = lambda all: all", marks=pytest.mark.slow),
+     pytest.param("encoder.JSONEncoder.iterencode = lambda self, value: iterencode(self, value)",
+                  marks=pytest.mark.slow)],
+    ids=["no encoder", "it takes other arguments", "no _one_shot"],
+)  # fmt: skip
+def test_without_the_json_encoders_private_names_the_same_is_written(gone: str) -> None:
+    run = WRITTEN.format(gone=gone)
+    done = subprocess.run([sys.executable, "-c", run], cwd=ROOT, capture_output=True, text=True)
+
+    assert (done.returncode, done.stderr) == (0, "")

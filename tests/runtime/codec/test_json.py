@@ -1,0 +1,367 @@
+"""The event into the handler's type, the result into bytes."""
+
+import dataclasses
+import enum
+import json
+import math
+from collections.abc import AsyncIterator, Callable, Sized
+from typing import Any, Literal, Protocol, TypedDict
+
+import attrs
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from okibi.runtime.codec.json import (
+    MarshalError,
+    Streams,
+    UnmarshalError,
+    decoder_for,
+    escaped_outcome_of,
+    event_of,
+    outcome_of,
+    unescaped_outcome_of,
+)
+from okibi.runtime.protocol.outcome import Outcome
+from tests.support.stage import delivery
+
+
+@attrs.frozen
+class Order:
+    name: str
+    count: int = 1
+
+
+@dataclasses.dataclass
+class Cart:
+    orders: list[Order]
+
+
+class Point(TypedDict):
+    x: int
+
+
+class Struct(msgspec.Struct):
+    x: int
+
+
+def event(body: bytes, kind: Any = Any, content_type: str = "application/json") -> Any:
+    return event_of(delivery(body, {"content-type": content_type}), decoder_for(kind))
+
+
+# -- events
+
+
+class Unmade:
+    """What an event cannot be made into."""
+
+
+@attrs.frozen
+class Parcel:
+    inside: Unmade
+
+
+@pytest.mark.parametrize("kind", [Unmade, Parcel])
+def test_a_class_that_no_event_can_be_made_into_is_named(kind: type) -> None:
+    sentence = r"Unmade is no attrs class, dataclass, msgspec\.Struct or TypedDict"
+
+    with pytest.raises(UnmarshalError, match=sentence):
+        event(b'{"inside": {}}', kind)
+
+
+class Named(Protocol):
+    name: str
+
+
+def test_a_protocol_that_an_event_cannot_be_compared_with_is_named() -> None:
+    with pytest.raises(
+        UnmarshalError, match=r"Named is no attrs class, dataclass, msgspec\.Struct"
+    ):
+        event(b'{"name": "a"}', Named)
+
+
+@pytest.mark.parametrize("kind", [object, Sized, dict[str, object]])
+def test_a_class_that_the_event_is_of_is_no_such_class(kind: type) -> None:
+    assert event(b'{"a": [1]}', kind) == {"a": [1]}
+
+
+@pytest.mark.parametrize("value", [None, True, 1, -1.5, "é", [1, [2]], {"a": {"b": None}}, 2**70])
+def test_an_untyped_event_is_what_the_standard_library_makes_of_it(value: object) -> None:
+    assert event(json.dumps(value).encode()) == value
+
+
+def test_so_it_is_once_a_user_s_module_has_replaced_json_s_functions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(json, "loads", lambda text: text)
+
+    assert event(b"1e400") == math.inf
+
+
+def test_what_only_the_standard_library_takes_is_an_event_too() -> None:
+    assert event(b"1e999") == math.inf
+    assert event(b'"\\ud800"') == "\ud800"
+    assert event(b"\xef\xbb\xbf1") == 1
+
+
+@pytest.mark.parametrize("body", [b"NaN", b'{"x": Infinity}', b"[-Infinity]"])
+def test_nan_is_no_json_in_an_event(body: bytes) -> None:
+    with pytest.raises(UnmarshalError, match=r"(NaN|Infinity) is not JSON"):
+        event(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "expected"),
+    [
+        (b'{"name": "a"}', Order, Order("a")),
+        (b'{"orders": [{"name": "a", "count": 2}]}', Cart, Cart([Order("a", 2)])),
+        (b'{"x": 1}', Point, {"x": 1}),
+        (b'{"x": 1}', Struct, Struct(1)),
+        (b"[1, 2]", tuple[int, int], (1, 2)),
+        (b"null", Order | None, None),
+    ],
+)
+def test_an_event_is_decoded_into_the_handler_s_type(
+    body: bytes, kind: Any, expected: object
+) -> None:
+    assert event(body, kind) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "field"),
+    [
+        (b'{"name": 5}', Order, r"\$\.name"),
+        (b'{"count": 5}', Order, "`name`"),
+        (b'{"orders": [{"name": "a", "count": "x"}]}', Cart, r"\$\.orders\[0\]\.count"),
+    ],
+)
+def test_one_that_does_not_fit_is_refused_naming_the_field(
+    body: bytes, kind: Any, field: str
+) -> None:
+    with pytest.raises(UnmarshalError, match=rf"Unable to unmarshal input: .*{field}"):
+        event(body, kind)
+
+
+class Plan(enum.Enum):
+    FREE = "free"
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+
+
+class Letter(msgspec.Struct, tag="letter"):
+    plan: Plan = Plan.FREE
+    plans: list[Plan] = []
+    limits: dict[Plan, int] = {}
+    level: Level = Level.LOW
+    size: Literal["s", "m"] = "s"
+
+
+class Box(msgspec.Struct, tag="box"):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "words"),
+    [
+        ({"plan": "SEKRIT"}, Letter, "Invalid enum value - at `$.plan`"),
+        ({"plan": "SEKRIT`, '\n - at `$.SEKRIT` "}, Letter, "Invalid enum value - at `$.plan`"),
+        ({"plans": ["SEKRIT - at `$.SEKRIT`"]}, Letter, "Invalid enum value - at `$.plans[0]`"),
+        ({"limits": {"SEKRIT": 1}}, Letter, "Invalid enum value - at `key` in `$.limits`"),
+        ({"level": 4111}, Letter, "Invalid enum value - at `$.level`"),
+        ({"size": "SEKRIT"}, Letter, "Invalid enum value - at `$.size`"),
+        ({"type": "SEKRIT"}, Letter | Box, "Invalid value - at `$.type`"),
+        ("SEKRIT - at `$.SEKRIT`", Plan, "Invalid enum value"),
+    ],
+)
+def test_no_value_of_the_event_is_in_the_error_that_refuses_it(
+    given: object, kind: Any, words: str
+) -> None:
+    with pytest.raises(UnmarshalError) as refused:
+        event(json.dumps(given).encode(), kind)
+
+    assert str(refused.value) == f"Unable to unmarshal input: {words}"
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'{"a": }', b"\xff\xfe\xfd", b"[" * 100_000])
+@pytest.mark.parametrize("kind", [Any, dict[str, Any]])
+def test_what_is_no_json_is_refused(body: bytes, kind: Any) -> None:
+    with pytest.raises(UnmarshalError, match="Unable to unmarshal input: "):
+        event(body, kind)
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/json", "application/json; charset=utf-8", "Application/JSON"]
+)
+def test_json_by_any_of_its_names_is_decoded(kind: str) -> None:
+    assert event(b'{"a": 1}', content_type=kind) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/x-www-form-urlencoded", "application/json-patch+json", "text/plain"]
+)
+def test_another_content_type_gives_the_raw_bytes(kind: str) -> None:
+    assert event(b"a=1", content_type=kind) == b"a=1"
+
+
+def test_a_typed_handler_s_event_is_json_whatever_the_content_type() -> None:
+    assert event(b'{"name": "a"}', Order, content_type="text/plain") == Order("a")
+
+
+def test_a_typed_handler_s_event_may_begin_with_a_byte_order_mark_as_any_other_s_may() -> None:
+    assert event(b'\xef\xbb\xbf{"name": "a"}', Order) == Order("a")
+
+    with pytest.raises(UnmarshalError, match="name"):
+        event(b'\xef\xbb\xbf{"nam": "a"}', Order)
+
+
+@pytest.mark.parametrize("kind", [Any, Order])
+def test_what_begins_with_more_than_one_byte_order_mark_is_no_json(kind: Any) -> None:
+    with pytest.raises(UnmarshalError, match="Unable to unmarshal input: "):
+        event(b"\xef\xbb\xbf" * 100_000 + b'{"name": "a"}', kind)
+
+
+def test_what_an_event_was_decoded_from_is_not_kept_while_its_handler_runs() -> None:
+    taken = delivery(b'{"a": 1}', {"content-type": "application/json"})
+
+    assert event_of(taken, decoder_for(Any)) == {"a": 1}
+    assert taken.body == b""
+
+
+def test_nor_is_what_the_standard_library_has_decoded() -> None:
+    taken = delivery(b'\xef\xbb\xbf{"a": 1}', {"content-type": "application/json"})
+
+    assert event_of(taken, decoder_for(Any)) == {"a": 1}
+    assert taken.body == b""
+
+
+def test_a_type_that_cannot_be_decoded_into_is_refused_at_once() -> None:
+    with pytest.raises(TypeError):
+        decoder_for(object())
+
+
+# -- results
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        (None, None),
+        ({"a": [1, 2.5, "é"]}, {"a": [1, 2.5, "é"]}),
+        ((1, 2), [1, 2]),
+        (Order("a"), {"name": "a", "count": 1}),
+        (Cart([]), {"orders": []}),
+        (Struct(1), {"x": 1}),
+    ],
+)
+def test_a_result_is_json(result: object, expected: object) -> None:
+    outcome = outcome_of(result)
+
+    assert json.loads(outcome.body) == expected
+    assert outcome.content_type == b"application/json"
+    assert outcome.error_type is None
+
+
+def test_text_is_not_escaped() -> None:
+    assert outcome_of("é").body == '"é"'.encode()
+
+
+def test_bytes_go_as_they_are() -> None:
+    outcome = outcome_of(b"\0\xff")
+
+    assert outcome.body == b"\0\xff"
+    assert outcome.content_type == b"application/unknown"
+
+
+class Short(bytes):
+    """Its length is no length of its bytes."""
+
+    def __len__(self) -> int:
+        return 1
+
+
+class Posing:
+    """Says that it is bytes, as a proxy of such does."""
+
+    @property
+    def __class__(self) -> type:
+        return bytes
+
+    @__class__.setter
+    def __class__(self, value: type) -> None: ...
+
+
+@pytest.mark.parametrize("say", [outcome_of, escaped_outcome_of])
+def test_of_bytes_of_a_subclass_go_the_bytes(say: Callable[[object], Outcome]) -> None:
+    body = say(Short(b"abc")).body
+
+    assert (type(body), body) == (bytes, b"abc")
+
+
+@pytest.mark.parametrize("say", [outcome_of, escaped_outcome_of])
+def test_what_only_says_that_it_is_bytes_is_a_marshal_error(
+    say: Callable[[object], Outcome],
+) -> None:
+    with pytest.raises(MarshalError, match=r"Unable to marshal response: .*'Posing'"):
+        say(Posing())
+
+
+def test_nan_is_legal_json_on_the_wire() -> None:
+    assert outcome_of([math.nan, math.inf]).body == b"[null,null]"
+
+
+def endless() -> list[Any]:
+    made: list[Any] = []
+    made.append(made)
+    return made
+
+
+@pytest.mark.parametrize(
+    "result",
+    [object(), {1, object()}, endless(), {(1, 2): 3}, 1 + 2j],
+    ids=["object", "set", "endless", "tuple key", "complex"],
+)
+def test_what_cannot_be_said_in_json_is_a_marshal_error(result: object) -> None:
+    with pytest.raises(MarshalError, match="Unable to marshal response: "):
+        outcome_of(result)
+
+
+async def pieces() -> AsyncIterator[bytes]:
+    yield b"1"
+
+
+@pytest.mark.parametrize("say", [outcome_of, escaped_outcome_of, unescaped_outcome_of])
+@pytest.mark.parametrize("make", [pieces, lambda: (n for n in range(3))])
+def test_a_generator_is_a_stream_whatever_the_rules(
+    say: Callable[[object], object], make: Callable[[], object]
+) -> None:
+    with pytest.raises(Streams):
+        say(make())
+
+
+def test_a_coroutine_is_no_result() -> None:
+    async def forgotten() -> None: ...
+
+    made = forgotten()
+    with pytest.raises(MarshalError):
+        outcome_of(made)
+    made.close()
+
+
+TEXTS = st.text(st.sampled_from('aé日😀\\"u0\x7f\x1f\n/ \u2028'), max_size=6) | st.text(max_size=4)
+RESULTS = st.recursive(
+    TEXTS | st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(st.lists(RESULTS.filter(lambda each: "Infinity" not in json.dumps(each)), min_size=1))
+def test_results_are_written_as_the_standard_library_does_whatever_came_before(
+    results: list[object],
+) -> None:
+    for result in results:
+        for say, escaped in ((escaped_outcome_of, True), (unescaped_outcome_of, False)):
+            assert say(result).body == json.dumps(result, ensure_ascii=escaped).encode()

@@ -1,0 +1,385 @@
+"""A plain callable's result: byte for byte what the official client makes of it, and beyond."""
+
+import collections
+import dataclasses
+import datetime
+import enum
+import json
+import logging
+import math
+import sys
+import uuid
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, ClassVar
+
+import attrs
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from okibi.runtime.codec import reference_json
+from okibi.runtime.codec.json import (
+    LONG,
+    MarshalError,
+    escaped_outcome_of,
+    outcome_of,
+    unescaped_outcome_of,
+)
+from okibi.runtime.protocol.outcome import Outcome
+
+Say = Callable[[Any], Outcome]
+Theirs = Callable[[object], bytes]
+
+Pair = collections.namedtuple("Pair", "a b")
+
+
+class Text(str):
+    __slots__ = ()
+
+
+class Whole(int):
+    def __repr__(self) -> str:
+        return "whole"
+
+
+class Real(float):
+    def __repr__(self) -> str:
+        return "real"
+
+
+class Colour(str, enum.Enum):  # noqa: UP042, the kind that old handlers have
+    RED = "red"
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+class Row:
+    """As an SQL library's: no tuple, and yet with named fields."""
+
+    def _asdict(self) -> dict[str, object]:
+        return {"id": 1}
+
+
+class Wrong:
+    def _asdict(self) -> int:
+        return 1
+
+
+RESULTS: list[Any] = [
+    None, True, 0, -1, 2**70, 1.0, -0.0, 1e16, 1e-5, 1e22, 0.1, 5e-324, "", "é", "😀", "\u2028/",
+    'a"b\\c\n\r\t\b\f\0\x1f\x7f', [], (), {}, [[]], [{}, ()], {"a": [1, {"b": None}]}, (1, (2,)),
+    Pair(1, Pair("x", None)), [Pair(1, 2)], Row(), [Row()], Text("é"), {Text("k"): Text("v")},
+    Whole(4), Real(2.5), {Whole(4): Whole(4), Real(2.5): Real(2.5)}, Colour.RED, Level.HIGH,
+    {Colour.RED: 1, Level.HIGH: 2}, Decimal("1.10"), Decimal("-0"), Decimal("1E+5"), [Decimal(10)],
+    {None: 1, True: 2, False: 3, 7: 4, 1.5: 5, 1e16: 6, b"k": 7}, {math.nan: 1, math.inf: 2},
+    {-math.inf: 3}, [b"x", "é".encode(), b""], {"a": b"\0"}, {1: "a", "1": "b"},
+    collections.OrderedDict(b=1, a=2), collections.defaultdict(list, a=[1]),
+    collections.Counter("ab"), "x" * 5000, [*range(500)], {"statusCode": 200, "body": "{}"},
+]  # fmt: skip
+REFUSED: list[Any] = [
+    object(), [object()], range(3), 1 + 2j, bytearray(b"a"), memoryview(b"a"), [b"\xff"], Pair,
+    {(1, 2): 3}, {Decimal(1): 2}, {b"\xff": 1}, Wrong(), iter([]), ..., len,
+]  # fmt: skip
+
+
+@pytest.fixture(params=["AWS_Lambda_python3.11", "AWS_Lambda_python3.13"])
+def both(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[Say, Theirs]:
+    """Ours, and the official client's, in one of AWS's own runtimes."""
+    monkeypatch.setenv("AWS_EXECUTION_ENV", request.param)
+    reason = "awslambdaric is not installed: `make bench` installs it"
+    client = pytest.importorskip("awslambdaric.lambda_runtime_marshaller", reason=reason)
+    marshaller = client.LambdaMarshaller()
+
+    def theirs(result: object) -> bytes:
+        body, content_type = marshaller.marshal_response(result)
+        assert content_type == "application/json"
+        return bytes(body, "utf-8")
+
+    return unescaped_outcome_of if request.param.endswith("13") else escaped_outcome_of, theirs
+
+
+def words(say: Callable[[object], object], result: object) -> str:
+    """What a refusal says: ours in its text, the official client's in its `msg`."""
+    try:
+        say(result)
+    except Exception as error:
+        # simplejson before 4, which pure-lambda-ric wants, names a class with its module.
+        return str(getattr(error, "msg", error)).replace("decimal.Decimal", "Decimal")
+    return "no refusal"
+
+
+def test_a_result_is_byte_for_byte_the_official_client_s(both: tuple[Say, Theirs]) -> None:
+    ours, theirs = both
+    for result in RESULTS:
+        assert ours(result).body == theirs(result), repr(result)
+
+
+def test_a_raw_json_is_written_as_it_is(both: tuple[Say, Theirs]) -> None:
+    raw = pytest.importorskip("simplejson").RawJSON
+    ours, theirs = both
+    for result in (raw('{"a":1}'), {"a": [raw("1.50"), 1]}):
+        assert ours(result).body == theirs(result)
+
+
+def test_a_refusal_has_the_official_client_s_words(both: tuple[Say, Theirs]) -> None:
+    ours, theirs = both
+    endless: list[Any] = []
+    endless.append(endless)
+    for result in [*REFUSED, endless]:
+        assert words(ours, result) == words(theirs, result), repr(result)
+
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(),
+    st.decimals(allow_nan=False, allow_infinity=False),
+    st.text().map(Text),
+    st.text().map(str.encode),
+    st.sampled_from([*Colour, *Level]),
+)
+KEYS = st.one_of(
+    st.text(), st.none(), st.booleans(), st.integers(), st.floats(), st.text().map(Text)
+)
+
+
+def _composed(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.one_of(
+        st.lists(inner),
+        st.lists(inner).map(tuple),
+        st.builds(Pair, inner, inner),
+        st.dictionaries(KEYS, inner),
+        st.dictionaries(st.text(), inner),
+    )
+
+
+@given(st.recursive(SCALARS, _composed, max_leaves=20))
+def test_whatever_json_like_value_a_handler_gives_the_bytes_are_the_same(result: object) -> None:
+    encode = pytest.importorskip(
+        "awslambdaric.lambda_runtime_marshaller",
+        reason="awslambdaric is not installed: `make bench` installs it",
+    ).Encoder()
+    if isinstance(result, bytes):
+        return
+    for escaped, say in ((True, escaped_outcome_of), (False, unescaped_outcome_of)):
+        encode.ensure_ascii = escaped
+        assert say(result).body == encode.encode(result).encode()
+
+
+LONG_TEXTS = st.text(min_size=1).map(lambda text: text * (LONG // len(text) + 1))
+
+
+@given(st.dictionaries(KEYS, st.one_of(LONG_TEXTS, SCALARS, st.lists(SCALARS)), max_size=6))
+def test_of_long_texts_among_others_the_bytes_are_the_same(result: dict[Any, Any]) -> None:
+    encode = pytest.importorskip(
+        "awslambdaric.lambda_runtime_marshaller",
+        reason="awslambdaric is not installed: `make bench` installs it",
+    ).Encoder()
+    for escaped, say in ((True, escaped_outcome_of), (False, unescaped_outcome_of)):
+        encode.ensure_ascii = escaped
+        assert say(result).body == encode.encode(result).encode()
+
+
+@pytest.mark.slow
+def test_in_a_long_text_each_character_is_written_as_in_a_short_one() -> None:
+    filled = "x" * LONG
+    for say in (escaped_outcome_of, unescaped_outcome_of):
+        for character in map(chr, [*range(0xD800), *range(0xE000, 0x11000)]):
+            short = say({"a": character}).body
+            assert say({"a": character + filled}).body == short[:-2] + filled.encode() + b'"}'
+
+
+@given(st.recursive(SCALARS, _composed, max_leaves=12))
+def test_what_is_nested_is_written_as_value_by_value(result: object) -> None:
+    for escaped, say in ((True, escaped_outcome_of), (False, unescaped_outcome_of)):
+        for nested in ([result], {"a": {"b": result}}):
+            assert say(nested).body == reference_json.encode(nested, escaped=escaped)
+
+
+OWN_WAY = [
+    1.5, 1e22, 1e-7, 2**70, Real(1e22), Real(1.5), Whole(5), Level.HIGH, Decimal("1.50"),
+    b"b", "\ud800", Text("t"), Colour.RED, uuid.UUID(int=1), datetime.date(2026, 1, 5),
+    {1}, frozenset(), Pair(1, 2), collections.OrderedDict(a=1e22), collections.Counter("a"),
+    {None: 1}, {True: 1}, {1e22: 1}, {Text("k"): 1}, {Whole(5): 1}, {b"k": 1}, {"k": 1e22},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("own", OWN_WAY, ids=repr)
+def test_what_is_written_its_own_way_is_written_so_deep_inside_too(own: object) -> None:
+    for escaped, say in ((True, escaped_outcome_of), (False, unescaped_outcome_of)):
+        for nested in ([own], {"a": [], "b": {"c": (1, [own])}}, [[{"a": None, 5: own}]]):
+            assert say(nested).body == reference_json.encode(nested, escaped=escaped)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+@example(1e-4).via("the least without an exponent")
+@example(math.nextafter(1e16, 0)).via("the largest")
+@example(-0.0).via("a sign")
+def test_of_what_is_nested_a_float_is_written_as_it_is_elsewhere(number: float) -> None:
+    written = json.dumps(number).encode()
+    for say in (escaped_outcome_of, unescaped_outcome_of):
+        assert say([number]).body == b"[%s]" % written
+        assert say({"a": {"b": number}}).body == b'{"a": {"b": %s}}' % written
+        assert say([{number: [number]}]).body == b'[{"%s": [%s]}]' % (written, written)
+
+
+class Config:
+    def __init__(self) -> None:
+        self.rate, self.key, self.far = Decimal("1.50"), b"k", 1e22
+
+
+CONFIG = Config()
+"""It lives on: what its `__dict__` holds belongs to it, and not to the dict, until it dies."""
+
+
+def test_what_a_living_object_holds_is_written_as_any_dict_s() -> None:
+    for say in (escaped_outcome_of, unescaped_outcome_of):
+        body = say({"config": vars(CONFIG), "a": [vars(CONFIG)]}).body
+        config = b'{"rate": 1.50, "key": "k", "far": 1e+22}'
+        assert body == b'{"config": %s, "a": [%s]}' % (config, config)
+
+
+def test_what_is_written_its_own_way_may_lie_as_deep_as_any(both: tuple[Say, Theirs]) -> None:
+    ours, theirs = both
+    values: list[Any] = [{None: 1}, {True: 1}, {1e22: 1}, 1e22, 1]
+    for value in values:
+        deep = value
+        for _ in range(400):
+            deep = [deep]
+        assert ours(deep).body == theirs(deep)
+
+
+def test_what_is_nested_is_refused_as_ever_a_circle_that_grows_at_once(
+    both: tuple[Say, Theirs],
+) -> None:
+    ours, theirs = both
+    endless: list[Any] = []
+    endless.extend([endless] * 50)
+    for result in (endless, {"a": endless}, [[bytearray(b"b")]], {"a": {"b": memoryview(b"b")}}):
+        assert words(ours, result) == words(theirs, result)
+
+
+# -- where it does not say, or says what is no JSON
+
+
+@attrs.frozen
+class Order:
+    name: str
+    lines: tuple[Any, ...] = ()
+
+
+@dataclasses.dataclass
+class Cart:
+    kind: ClassVar[str] = "cart"
+    order: Order
+
+
+class Struct(msgspec.Struct, rename="camel"):
+    so_much: Any
+
+
+class Side(enum.Enum):
+    LEFT = "left"
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        (Cart(Order("a", (Pair(1, 2), Decimal("1.5")))),
+         '{"order": {"name": "a", "lines": [{"a": 1, "b": 2}, 1.5]}}'),
+        (Struct(Decimal("1.5")), '{"soMuch": 1.5}'),
+        ([datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)], '["2026-01-02T03:04:05Z"]'),
+        ([datetime.date(2026, 1, 2), datetime.time(3, 4)], '["2026-01-02", "03:04:00"]'),
+        (datetime.timedelta(hours=1), '"PT3600S"'),
+        (uuid.UUID(int=1), '"00000000-0000-0000-0000-000000000001"'),
+        ({"side": Side.LEFT}, '{"side": "left"}'),
+        ({1}, "[1]"),
+    ],
+    ids=["dataclass and attrs", "Struct", "datetime", "date, time", "timedelta", "UUID", "Enum",
+         "set"],
+)  # fmt: skip
+def test_beyond_the_official_client_s_types(result: object, expected: str) -> None:
+    assert escaped_outcome_of(result).body.decode() == expected
+
+
+class Moment(datetime.datetime): ...
+
+
+class Day(datetime.date): ...
+
+
+class Hour(datetime.time): ...
+
+
+class Span(datetime.timedelta): ...
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        (Moment(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC), '"2026-01-02T03:04:05Z"'),
+        (Day(2026, 1, 2), '"2026-01-02"'),
+        (Hour(3, 4), '"03:04:00"'),
+        (Span(hours=1), '"PT3600S"'),
+    ],
+    ids=["datetime", "date", "time", "timedelta"],
+)
+def test_what_inherits_from_a_date_or_a_time_is_one(result: object, expected: str) -> None:
+    assert escaped_outcome_of(result).body.decode() == expected
+
+
+@pytest.fixture
+def unsaid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reference_json, "_said", [])
+
+
+NOTHING = [math.nan, math.inf, -math.inf, Decimal("NaN"), Decimal("sNaN"), Decimal("-Infinity")]
+
+
+@pytest.mark.usefixtures("unsaid")
+def test_nan_is_sent_as_null_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+
+    assert escaped_outcome_of(NOTHING).body == b"[null, null, null, null, null, null]"
+    assert unescaped_outcome_of({"a": Real("nan")}).body == b'{"a": null}'
+    assert [record.message for record in caplog.records] == [
+        "a result holds nan, which JSON cannot say: it is sent as null"
+    ]
+
+
+@pytest.mark.parametrize("say", [escaped_outcome_of, unescaped_outcome_of, outcome_of])
+def test_a_lone_surrogate_is_escaped_since_utf_8_has_none(say: Say) -> None:
+    for text in ("é\udfff", "\udfff" * 2 * LONG):
+        body = say({"\ud800": text}).body
+
+        assert b'"\\ud800"' in body
+        assert json.loads(body) == {"\ud800": text}
+
+
+def test_bytes_go_as_they_are() -> None:
+    for say in (escaped_outcome_of, unescaped_outcome_of):
+        assert say(b"\0\xff").body == b"\0\xff"
+        assert say(b"").content_type == b"application/unknown"
+
+
+def test_a_handler_class_s_result_goes_by_msgspec_and_by_these_rules_where_it_refuses() -> None:
+    assert outcome_of({"a": [Pair(1, 2)]}).body == b'{"a":[[1,2]]}'
+    assert outcome_of({None: Text("a")}).body == b'{"null": "a"}'
+
+
+def test_what_is_nested_too_deep_is_refused() -> None:
+    deep: list[Any] = []
+    # Python 3.14 counts no levels, but what is left of the stack.
+    for _ in range(1_000_000 if sys.version_info >= (3, 14) else 10_000):
+        deep = [deep]
+    for say in (escaped_outcome_of, outcome_of):
+        with pytest.raises(MarshalError, match="Unable to marshal response: "):
+            say(deep)
+    while deep:
+        deep = deep.pop()

@@ -1,0 +1,144 @@
+"""Windows, where functions are written and their actors tested, but not served.
+
+A process of this system stands in for it, without what Windows lacks; but for what trio has instead
+there, and needs here.
+"""
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from okibi.cli.bench.order import read_order as order_of_bench
+from okibi.cli.given import BadInput
+from okibi.cli.invoke import read_order as order_of_invoke
+from okibi.local import FunctionSettings, open_local_lambda
+from okibi.runtime.errors.errors import InitError
+from okibi.runtime.settings import ELSEWHERE, settings_from
+
+WINDOWS = """
+import os, select, signal, sys, time
+import asyncio, sysconfig, trio, zoneinfo  # of which Windows has others
+
+KEPT = {"SIGABRT", "SIGFPE", "SIGILL", "SIGINT", "SIGSEGV", "SIGTERM", "SIG_DFL", "SIG_IGN"}
+for name in [name for name in vars(signal) if name.startswith("SIG")]:
+    if name not in KEPT:
+        delattr(signal, name)
+for where, names in {
+    os: "confstr eventfd fork geteuid getloadavg getuid killpg register_at_fork sched_getaffinity"
+        " sched_yield set_blocking setsid sysconf uname waitid",
+    select: "poll",
+    signal: "pthread_kill pthread_sigmask setitimer",
+    time: "CLOCK_MONOTONIC clock_gettime",
+}.items():
+    for name in names.split():
+        if hasattr(where, name):
+            delattr(where, name)
+sys.modules.update(dict.fromkeys(("fcntl", "grp", "pwd", "resource", "termios")))
+sys.platform = "win32"
+"""
+
+
+def on_windows(code: str, before: str = "") -> "subprocess.CompletedProcess[str]":
+    """What a process says and ends with that has what Windows has.
+
+    Args:
+        code: what it runs.
+        before: what it imports while it still has what this system has.
+    """
+    command = [sys.executable, "-c", before + WINDOWS + code]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+APP = """
+import attrs
+
+from okibi.actors import Name, Server
+from okibi.runtime import Context, Function, Handler, Prelude, Response, SANDBOX
+from okibi.runtime import from_asyncio, streaming
+from okibi.supervisors import Child, Partitioned, Partitions, Supervision, supervise
+
+@attrs.define(eq=False)
+class Visits(Server):
+    seen: int = 0
+
+    async def visit(self) -> int:
+        self.seen += 1
+        return self.seen
+
+VISITS = Name("visits", Visits)
+
+@attrs.define(eq=False)
+class Greeter(Handler[dict]):
+    async def handle(self, event, context):
+        return {"visit": await VISITS.call(Visits.visit)}
+
+function = Function(handler=Greeter, children=[Child(Visits, name=VISITS)])
+
+async def main():
+    spread = Partitioned("spread", Visits)
+    children = [*function.children, Child(Partitions(Child(Visits)), name=spread.name)]
+    async with trio.open_nursery() as nursery:
+        top = await supervise(nursery, Supervision(children))
+        print(await VISITS.call(Visits.visit), await spread.at("bob").call(Visits.visit))
+        top.stop()
+
+trio.run(main)
+"""
+
+
+def test_a_function_is_imported_and_its_actors_are_tested_on_windows() -> None:
+    done = on_windows(APP)
+
+    assert (done.stdout, done.stderr) == ("1 1\n", "")
+
+
+COMMANDS = """
+from okibi.cli.__main__ import main
+
+for arguments in (["invoke", "app.function"], ["bench", "app.function"], ["--version"]):
+    sys.argv[1:] = arguments
+    try:
+        code = main()
+    except SystemExit as end:
+        code = end.code
+    print(code, file=sys.stderr)
+"""
+
+
+@pytest.mark.slow
+def test_the_command_says_on_windows_in_one_sentence_what_it_cannot_do() -> None:
+    imported = "import httpx, rich.console, rich.progress, rich.table, typer"
+    done = on_windows(COMMANDS, before=imported)
+
+    assert done.stderr == f"okibi: {ELSEWHERE}\n2\n" * 2 + "0\n"
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: order_of_invoke("app.function", None, repeat="1", timeout="3"),
+        lambda: order_of_bench("app.function", None, {}),
+    ],
+)
+def test_what_is_measured_or_invoked_is_refused_before_it_is_looked_at(
+    read: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+
+    with pytest.raises(BadInput, match="on Windows, in WSL"):
+        read()
+
+
+async def test_the_local_lambda_and_the_bootstrap_are_refused_on_windows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = FunctionSettings("app.function")
+    monkeypatch.setattr(sys, "platform", "win32")
+
+    with pytest.raises(OSError, match="on Windows, in WSL"):
+        async with open_local_lambda(settings):
+            pass  # pragma: no cover
+    with pytest.raises(InitError, match="on Windows, in WSL"):
+        settings_from({"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001"}, ["app.function"])

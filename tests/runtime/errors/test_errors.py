@@ -1,0 +1,482 @@
+"""Errors in the shapes that Lambda wants: body, type, X-Ray cause."""
+
+import json
+import os
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pytest
+import trio
+
+from okibi.runtime.deadlines.interrupt import Alarm
+from okibi.runtime.errors.errors import (
+    BODY_LIMIT,
+    CAUSE_LIMIT,
+    FRAMES,
+    DeadlineExceeded,
+    InitError,
+    error_json,
+    foremost,
+    format_frames,
+    handler_error,
+    init_error,
+    is_users,
+    platform_error,
+)
+from okibi.runtime.protocol.outcome import Outcome
+from tests.support.sandbox import ROOT
+from tests.support.stage import another_json
+
+HERE = __file__
+
+
+class Boom(Exception): ...
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+
+def raised(make: Callable[[], BaseException], depth: int = 0) -> BaseException:
+    def down(left: int) -> None:
+        if left:
+            down(left - 1)
+        raise make()
+
+    try:
+        down(depth)
+    except BaseException as error:
+        return error
+    raise AssertionError
+
+
+def raised_by(function: Callable[[], object]) -> BaseException:
+    try:
+        function()
+    except BaseException as error:
+        return error
+    raise AssertionError
+
+
+def told(error: BaseException) -> tuple[dict[str, Any], Outcome, dict[str, Any]]:
+    """Body, outcome and cause."""
+    outcome = handler_error(error, "id-1")
+    return json.loads(outcome.body), outcome, json.loads(outcome.cause or b"{}")
+
+
+# -- the body
+
+
+def test_the_body_is_the_official_client_s() -> None:
+    body, outcome, _ = told(raised(lambda: Boom("no"), depth=1))
+
+    assert list(body) == ["errorMessage", "errorType", "requestId", "stackTrace"]
+    assert body["errorMessage"] == "no"
+    assert body["errorType"] == "Boom"
+    assert body["requestId"] == "id-1"
+    assert [line.split(", in ")[1].split("\n")[0] for line in body["stackTrace"]] == [
+        "raised",
+        "down",
+        "down",
+    ]
+    assert body["stackTrace"][0].startswith(f'  File "{HERE}", line ')
+    assert outcome.content_type == b"application/json"
+
+
+def test_a_user_s_module_that_replaces_json_s_functions_changes_no_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    error = raised(lambda: Boom("größe"), depth=1)
+    before = handler_error(error, "id-1")
+    with monkeypatch.context() as patched:
+        another_json(patched)
+        assert handler_error(error, "id-1") == before
+
+    assert json.loads(before.body)["errorMessage"] == "größe"
+
+
+def test_frames_above_the_user_s_own_are_cut_and_those_below_stay() -> None:
+    def users() -> None:
+        json.loads("{")
+
+    with pytest.raises(ValueError, match="Expecting") as caught:
+        trio.run(trio.to_thread.run_sync, users)
+    caught.value.__traceback__ = _without_this_file(caught.value.__traceback__)
+
+    stack = told(caught.value)[0]["stackTrace"]
+
+    assert ", in users\n" in stack[0]
+    assert ", in raw_decode\n" in stack[-1]
+
+
+def _without_this_file(trace: TracebackType | None) -> TracebackType | None:
+    """What a handler's traceback is like: okibi's and trio's frames stand above it."""
+    while trace is not None and trace.tb_frame.f_code.co_filename in (HERE, pytest.__file__):
+        trace = trace.tb_next
+    return trace
+
+
+def test_the_interpreter_s_own_trio_and_okibi_are_not_the_user_s() -> None:
+    for file in (json.__file__, trio.__file__, init_error.__code__.co_filename, "<frozen x>"):
+        assert not is_users(file)
+    for file in (HERE, pytest.__file__, "/var/task/app.py"):
+        assert is_users(file)
+
+
+def test_an_actor_s_frames_are_okibi_s() -> None:
+    import okibi.actors.process
+    import okibi.supervisors.supervisor
+
+    assert not is_users(okibi.actors.process.__file__)
+    assert not is_users(okibi.supervisors.supervisor.__file__)
+
+
+def test_without_a_frame_of_the_user_s_all_are_told() -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        exec(compile("1/0", "<string>", "exec"), {})
+    trace = caught.value.__traceback__
+    assert trace is not None
+    caught.value.__traceback__ = trace.tb_next
+
+    assert len(told(caught.value)[0]["stackTrace"]) == 1
+
+
+def test_an_error_without_a_traceback_has_an_empty_stack() -> None:
+    assert told(Boom("no"))[0]["stackTrace"] == []
+
+
+def test_a_message_that_cannot_be_said_is_replaced() -> None:
+    body, _, cause = told(raised(Mute))
+
+    assert body["errorMessage"] == "<its text raised ZeroDivisionError>"
+    assert cause["exceptions"][0]["message"] == body["errorMessage"]
+
+
+def test_a_huge_message_is_cut_and_the_cause_still_goes_along() -> None:
+    body, outcome, cause = told(raised(lambda: Boom("x" * 50_000_000)))
+
+    assert len(outcome.body) < BODY_LIMIT
+    assert body["errorMessage"].endswith("x [cut]")
+    assert cause["exceptions"][0]["type"] == "Boom"
+
+
+@pytest.mark.parametrize("text", ["\ud800", "😀" * 400_000, "\0" * 400_000])
+def test_the_body_stays_under_its_limit_whatever_the_text(text: str) -> None:
+    assert len(handler_error(raised(lambda: Boom(text)), "id").body) < BODY_LIMIT
+
+
+def test_a_deep_recursion_is_told_in_few_lines() -> None:
+    def forever() -> None:
+        forever()
+
+    try:
+        forever()
+    except RecursionError as error:
+        body, outcome, cause = told(error)
+
+    assert body["errorType"] == "RecursionError"
+    assert "[Previous line repeated " in body["stackTrace"][-1]
+    assert len(cause["exceptions"][0]["stack"]) == 100
+    assert 0 < len(outcome.cause) <= CAUSE_LIMIT
+
+
+def test_the_members_of_a_group_are_listed() -> None:
+    group = BaseExceptionGroup("two", [Boom("one"), SystemExit(2), Mute()])
+
+    body, _, _ = told(raised(lambda: group))
+
+    assert body["errorType"] == "BaseExceptionGroup"
+    assert body["stackTrace"][-3:] == [
+        "  Boom: one\n",
+        "  SystemExit: 2\n",
+        "  Mute: <its text raised ZeroDivisionError>\n",
+    ]
+
+
+def test_a_member_s_own_frames_follow_its_line() -> None:
+    group = BaseExceptionGroup("one", [raised(lambda: Boom("no"))])
+
+    *_, line, first, last = told(raised(lambda: group))[0]["stackTrace"]
+
+    assert line == "  Boom: no\n"
+    assert ", in raised\n" in first
+    assert ", in down\n" in last
+
+
+def test_a_cause_follows_and_the_x_ray_cause_has_both() -> None:
+    error = raised(lambda: Boom("no"))
+    error.__cause__ = raised(lambda: OSError("disk"))
+
+    body, _, cause = told(error)
+
+    assert body["errorMessage"] == "no"
+    assert body["stackTrace"][2] == "  Caused by OSError: disk\n"
+    assert len(body["stackTrace"]) == 5
+    assert [each["type"] for each in cause["exceptions"]] == ["Boom", "OSError"]
+
+
+def test_what_stands_behind_an_error_leaves_its_own_frames_their_room() -> None:
+    error = raised(lambda: Boom("no"), depth=3)
+    members = [raised(lambda: ValueError("x" * 10_000)) for _ in range(500)]
+    error.__cause__ = BaseExceptionGroup("many", members)
+
+    body, outcome, _ = told(error)
+
+    assert len(body["stackTrace"]) <= FRAMES
+    assert body["stackTrace"][4].endswith("raise make()\n")
+    assert len(outcome.body) < BODY_LIMIT
+    assert 0 < len(outcome.cause) <= CAUSE_LIMIT
+
+
+def test_frames_are_not_marked_as_the_official_ones_are_not() -> None:
+    stack = told(raised_by(lambda: [1 / 0, Boom("no")]))[0]["stackTrace"]
+
+    assert not any("^" in entry or "~" in entry for entry in stack)
+
+
+def test_an_endless_source_line_is_cut(tmp_path: Path) -> None:
+    file = tmp_path / "minified.py"
+    file.write_text("def f(): " + "x = 1; " * 100_000 + "1/0")
+    code: dict[str, Any] = {}
+    exec(compile(file.read_text(), str(file), "exec"), code)
+
+    body, outcome, _ = told(raised_by(code["f"]))
+
+    assert body["stackTrace"][-1].endswith(" [cut]")
+    assert len(outcome.body) < 10_000
+
+
+def test_a_cause_that_would_not_pass_is_told_shorter() -> None:
+    error, *others = [raised(lambda: Boom("\0" * 20_000)) for _ in range(4)]
+    error.__cause__ = BaseExceptionGroup("", others)
+
+    _, outcome, cause = told(error)
+
+    assert 0 < len(outcome.cause) <= CAUSE_LIMIT
+    (exception,) = cause["exceptions"]
+    assert exception["message"].endswith(" [cut]")
+
+
+def test_text_that_is_not_ascii_is_not_escaped() -> None:
+    outcome = handler_error(raised(lambda: Boom("größe")), "id")
+
+    assert "größe".encode() in outcome.body
+    assert outcome.cause.isascii()
+
+
+def test_half_of_a_surrogate_pair_is_told() -> None:
+    assert told(raised(lambda: Boom("\ud800")))[0]["errorMessage"] == "\ud800"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), [((), "sys.exit()"), ((3,), "3"), (("why",), "why")]
+)
+def test_a_sys_exit_is_told_by_what_it_was_given(arguments: Any, message: str) -> None:
+    assert told(SystemExit(*arguments))[0]["errorMessage"] == message
+
+
+def test_a_handler_that_needs_asyncio_is_told_so() -> None:
+    error = raised(lambda: RuntimeError("no running event loop"))
+
+    assert "the handler needs asyncio, and okibi runs it on trio" in told(error)[0]["errorMessage"]
+
+
+def test_a_plain_def_is_not_told_so_whose_error_is_the_official_client_s() -> None:
+    def handler(event: object, context: object) -> None:
+        raise RuntimeError("no running event loop")
+
+    error = raised(lambda: Alarm().run(handler, {}, None))
+
+    assert told(error)[0]["errorMessage"] == "no running event loop"
+
+
+@pytest.mark.parametrize(
+    ("thread", "advice"),
+    [("MainThread", "set OKIBI_LOOP=asyncio, or say Function(handler, loop=\"asyncio\")"),
+     ("/function/lambda/workers/worker-1", "no loop until `asyncio.run` makes it one")],
+)  # fmt: skip
+def test_without_a_loop_it_is_told_where_one_comes_from(thread: str, advice: str) -> None:
+    error = raised(lambda: RuntimeError(f"There is no current event loop in thread '{thread}'."))
+
+    assert told(error)[0]["errorMessage"].endswith(advice)
+
+
+# -- the end of a handler's time
+
+
+class Whole(BaseExceptionGroup[BaseException]):
+    def derive(self, _: object) -> "Whole":  # type: ignore[override]
+        raise LookupError("it cannot be made anew")
+
+
+def test_of_a_group_the_end_of_the_time_counts() -> None:
+    late = DeadlineExceeded()
+    other = ValueError("came of it")
+    nested = BaseExceptionGroup("two", [other, BaseExceptionGroup("one", [late])])
+    rest = ExceptionGroup("one", [other])
+
+    assert foremost(nested) is late
+    assert foremost(Whole("two", [other, late])) is late
+    assert foremost(late) is late
+    assert foremost(rest) is rest
+    assert foremost(other) is other
+
+
+def test_who_writes_a_handler_finds_it_beside_the_rest() -> None:
+    from okibi import runtime
+
+    assert runtime.DeadlineExceeded is DeadlineExceeded
+    assert not issubclass(DeadlineExceeded, Exception)
+
+
+# -- the type
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("ValueError", "Function.ValueError"),
+        ("Http404", "Function.Http404"),
+        ("Some_Error", "Function.Some_Error"),
+        ("boom", "Function.Unknown"),
+        ("E", "Function.Unknown"),
+        ("Größe", "Function.Unknown"),
+        ("_Hidden", "Function.Unknown"),
+        ("X\r\nEvil: 1", "Function.Unknown"),
+    ],
+)
+def test_the_type_is_one_that_the_platform_accepts(name: str, expected: str) -> None:
+    kind: Any = type(name, (Exception,), {})
+
+    body, outcome, _ = told(raised(lambda: kind("no")))
+
+    assert outcome.error_type == expected
+    assert body["errorType"] == name
+
+
+def test_a_word_of_the_runtime_s_own_has_no_stack() -> None:
+    outcome = platform_error("Runtime.X", "why", "id-1")
+
+    assert outcome.error_type == "Runtime.X"
+    assert json.loads(outcome.body)["stackTrace"] == []
+    assert json.loads(outcome.cause) == {
+        "working_directory": os.getcwd(),
+        "exceptions": [{"message": "why", "type": "Runtime.X", "stack": []}],
+        "paths": [],
+    }
+
+
+# -- the X-Ray cause
+
+
+def test_the_cause_is_one_line_of_frames() -> None:
+    _, outcome, cause = told(raised(lambda: Boom("two\nlines")))
+
+    assert b"\n" not in outcome.cause
+    assert cause["working_directory"] == os.getcwd()
+    assert cause["paths"] == [HERE]
+    (exception,) = cause["exceptions"]
+    assert exception["message"] == "two\nlines"
+    assert exception["stack"][-1]["label"] == "down"
+    assert exception["stack"][-1]["path"] == HERE
+    assert isinstance(exception["stack"][-1]["line"], int)
+
+
+def test_a_working_directory_that_is_gone_breaks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+
+    assert told(raised(lambda: Boom("no")))[2]["working_directory"] == ""
+
+
+# -- init errors
+
+
+def test_an_init_error_keeps_type_text_and_the_user_s_frames() -> None:
+    error = init_error(raised(lambda: Boom("no")))
+
+    assert (error.kind, error.message) == ("Boom", "no")
+    assert "in raised" in error.stack[0]
+    assert str(error) == "Boom: no"
+
+
+def test_an_init_error_stays_the_one_it_is() -> None:
+    error = InitError("Runtime.X", "why")
+
+    assert init_error(error) is error
+
+
+def test_an_init_error_s_request_id_is_empty() -> None:
+    assert json.loads(error_json("Runtime.X", "why"))["requestId"] == ""
+
+
+def test_the_limits_are_below_the_platform_s() -> None:
+    assert CAUSE_LIMIT < 64 * 1024
+    assert BODY_LIMIT < 6_291_556
+    assert sys.getrecursionlimit() > 100
+
+
+def test_a_name_of_any_length_is_cut_and_does_not_get_into_a_header() -> None:
+    outcome = handler_error(type("E" * 2_000_000, (Exception,), {})("x"), "id")
+
+    assert outcome.error_type == "Function.Unknown"
+    assert len(outcome.body) < 10_000
+    assert len(outcome.cause) <= CAUSE_LIMIT
+
+
+def error_of(act: Callable[[], object]) -> Exception:
+    try:
+        act()
+    except Exception as error:
+        return error
+    raise AssertionError("it has raised nothing")
+
+
+def over_two_lines() -> object:
+    # fmt: off
+    return int(
+        "no number")
+    # fmt: on
+
+
+def recurs(left: int) -> object:
+    return recurs(left - 1) if left else 1 / 0
+
+
+@pytest.mark.parametrize(
+    "act",
+    [over_two_lines, lambda: eval("1 / 0"), *(partial(recurs, left) for left in range(1, 6))],
+)
+def test_frames_are_formatted_as_by_the_standard_library(act: Callable[[], object]) -> None:
+    frames = traceback.extract_tb(error_of(act).__traceback__)
+
+    plain = [(f.filename, f.lineno or 0, f.name, f.line) for f in frames]
+    assert format_frames(frames) == traceback.format_list(plain)
+
+
+def test_the_first_error_of_a_process_imports_nothing() -> None:
+    """An answer at a deadline has no time for it."""
+    run = """
+import sys
+from okibi.runtime.errors.errors import handler_error
+before = {*sys.modules}
+try:
+    1 / 0
+except ZeroDivisionError as error:
+    handler_error(error, "id")
+print({*sys.modules} - before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", run], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "set()\n"

@@ -1,0 +1,295 @@
+"""The context object, attribute by attribute as in the official client."""
+
+import copy
+import json
+import logging
+import pickle
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from okibi.runtime.codec.json import LambdaContextUnmarshalError
+from okibi.runtime.handlers.context import Context, Told, check_context
+from okibi.runtime.handlers.mobile_client import Client
+from okibi.runtime.settings import Settings
+from tests.support.stage import delivery
+
+SETTINGS = Settings(
+    "127.0.0.1:9001",
+    "app.handler",
+    Path("/var/task"),
+    function_name="shop",
+    function_version="7",
+    memory="512",
+    log_group="/aws/lambda/shop",
+    log_stream="stream",
+)
+
+
+class Sink:
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def log(self, text: str) -> None:
+        self.said.append(text)
+
+
+class Sinking(logging.NullHandler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_sink = Sink()
+
+
+def context(**headers: str) -> Context:
+    sent = {f"lambda-runtime-{k.replace('_', '-')}": v for k, v in headers.items()}
+    return Context(delivery(b"{}", sent), SETTINGS)
+
+
+def test_the_function_s_facts_come_from_the_environment() -> None:
+    told = context()
+
+    assert told.function_name == "shop"
+    assert told.function_version == "7"
+    assert told.memory_limit_in_mb == "512"
+    assert told.log_group_name == "/aws/lambda/shop"
+    assert told.log_stream_name == "stream"
+
+
+def test_the_invocation_s_facts_come_from_its_headers() -> None:
+    told = context(invoked_function_arn="arn:aws:lambda:x", aws_tenant_id="tenant")
+
+    assert told.aws_request_id == "id-1"
+    assert told.invoked_function_arn == "arn:aws:lambda:x"
+    assert told.tenant_id == "tenant"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {
+            "invoked_function_arn": "",
+            "aws_tenant_id": "",
+            "client_context": "",
+            "cognito_identity": "",
+        },
+    ],
+)
+def test_an_empty_header_is_an_absent_one(headers: dict[str, str]) -> None:
+    told = context(**headers)
+
+    assert told.invoked_function_arn == ""
+    assert told.tenant_id is None
+    assert told.client_context is None
+    assert told.identity.cognito_identity_id is None
+    assert told.identity.cognito_identity_pool_id is None
+
+
+def test_the_client_context_has_client_custom_and_env() -> None:
+    told = context(
+        client_context=json.dumps(
+            {
+                "client": {"installation_id": "i", "app_title": "t", "unknown": 1},
+                "custom": {"a": 1},
+                "env": {"b": 2},
+            }
+        )
+    ).client_context
+
+    assert told is not None
+    assert told.custom == {"a": 1}
+    assert told.env == {"b": 2}
+    assert isinstance(told.client, Client)
+    assert told.client.installation_id == "i"
+    assert told.client.app_title == "t"
+    assert told.client.app_version_name is None
+    assert told.client.app_version_code is None
+    assert told.client.app_package_name is None
+
+
+def test_a_client_context_without_a_client_has_none() -> None:
+    told = context(client_context="{}").client_context
+
+    assert told is not None
+    assert (told.client, told.custom, told.env) == (None, None, None)
+
+
+def test_the_identity_is_cognito_s() -> None:
+    identity = context(
+        cognito_identity='{"cognitoIdentityId": "a", "cognitoIdentityPoolId": "b"}'
+    ).identity
+
+    assert (identity.cognito_identity_id, identity.cognito_identity_pool_id) == ("a", "b")
+
+
+def test_the_remaining_time_is_whole_milliseconds_of_the_wall_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1000.0)
+
+    assert context(deadline_ms="1002500").get_remaining_time_in_millis() == 2500
+
+
+@pytest.mark.parametrize("deadline", ["999000", ""])
+def test_the_remaining_time_is_never_below_zero(
+    deadline: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1000.0)
+
+    assert context(deadline_ms=deadline).get_remaining_time_in_millis() == 0
+
+
+def test_log_writes_a_line_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    context().log("hello")
+    context().log("ended\n")
+    context().log(5)
+
+    assert capsys.readouterr().out == "hello\nended\n5\n"
+
+
+def test_log_goes_through_the_root_logger_s_sink_where_there_is_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    handler = Sinking()
+    logging.getLogger().addHandler(handler)
+    try:
+        context().log("hello")
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+    assert handler.log_sink.said == ["hello"]
+    assert capsys.readouterr().out == ""
+
+
+def test_its_class_has_the_official_client_s_name_which_libraries_know_it_by() -> None:
+    assert type(context()).__name__ == "LambdaContext"
+
+
+def test_what_is_set_on_it_stays() -> None:
+    told: Any = context()
+    told.span = 5
+    told.function_name = "other"
+
+    assert (told.span, told.function_name) == (5, "other")
+
+
+def pickled(told: Context) -> Any:
+    return pickle.loads(pickle.dumps(told))
+
+
+COPIES: list[Callable[[Context], Any]] = [copy.copy, copy.deepcopy, pickled]
+
+
+@pytest.mark.parametrize("again", COPIES)
+def test_a_copy_of_it_knows_what_it_knows(again: Callable[[Context], Any]) -> None:
+    # In a function, its delivery has a worker, which nothing can be copied with.
+    of_worker = delivery(b"{}", {f"lambda-runtime-{k}": v for k, v in SENT.items()})
+    of_worker.worker = cast("Any", (n for n in list[int]()))
+    told: Any = Context(of_worker, SETTINGS)
+    told.span = 5
+
+    copied = again(told)
+
+    assert repr(copied) == repr(told)
+    assert copied.w3c() == {"tracestate": "a=b"}
+    assert copied._epoch_deadline_time_in_ms == 1002500
+    assert copied.span == 5
+
+
+class MoreTold(Context):
+    """With an attribute that neither `vars` nor the representation shows."""
+
+    @Told
+    def region(self) -> str:
+        """As `xray_trace_id`, say."""
+        return self._settings.function_name + "'s"
+
+
+@pytest.mark.parametrize("again", COPIES)
+def test_whatever_is_computed_a_copy_knows(again: Callable[[Context], Any]) -> None:
+    assert again(MoreTold(delivery(b"{}"), SETTINGS)).region == "shop's"
+
+
+SENT = {
+    "deadline-ms": "1002500",
+    "client-context": '{"client": {"installation_id": "i"}, "w3c": {"tracestate": "a=b"}}',
+    "cognito-identity": '{"cognitoIdentityId": "a"}',
+}
+
+
+def test_the_trace_context_is_the_known_fields_of_the_client_context_s_w3c() -> None:
+    w3c = {"traceparent": "00-1", "baggage": 5, "unknown": "x"}
+    told = context(client_context=json.dumps({"w3c": w3c, "custom": {"a": 1}}))
+
+    assert told.w3c() == {"traceparent": "00-1"}
+    assert context().w3c() == {}
+    assert context(client_context='{"w3c": 5}').w3c() == {}
+    assert told.client_context is not None
+    assert told.client_context.custom == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        ({"client_context": "{"}, "Unable to parse Client Context JSON: Expecting property name"),
+        ({"cognito_identity": "x"}, "Unable to parse Cognito Identity JSON: Expecting value"),
+        ({"client_context": "5"}, "Unable to parse Client Context JSON: it is no object"),
+        ({"client_context": '{"client": 5}'}, "Client Context JSON: `client` is no object"),
+    ],
+)
+def test_a_header_that_is_no_json_fails_before_the_handler_has_it(
+    headers: dict[str, str], words: str
+) -> None:
+    sent = {f"lambda-runtime-{k.replace('_', '-')}": v for k, v in headers.items()}
+
+    with pytest.raises(LambdaContextUnmarshalError, match=words):
+        check_context(delivery(b"{}", sent))
+
+
+def test_good_headers_pass() -> None:
+    sent = {"lambda-runtime-client-context": "{}", "lambda-runtime-cognito-identity": "null"}
+
+    check_context(delivery(b"{}", sent))
+
+
+# -- beside the official client's
+
+HEADERS = {
+    "invoked_function_arn": "arn:aws:lambda:x",
+    "aws_tenant_id": "tenant",
+    "deadline_ms": "1002500",
+    "client_context": json.dumps(
+        {"client": {"installation_id": "i"}, "custom": {"a": 1}, "w3c": {"tracestate": "a=b"}}
+    ),
+    "cognito_identity": '{"cognitoIdentityId": "a"}',
+}
+
+
+@pytest.mark.parametrize("headers", [HEADERS, {"deadline_ms": "1002500"}])
+def test_it_is_the_official_client_s(
+    headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reason = "awslambdaric is not installed: `make bench` installs it"
+    official = pytest.importorskip("awslambdaric.bootstrap", reason=reason)
+    for name, value in (
+        ("LAMBDA_FUNCTION_NAME", "shop"), ("LAMBDA_FUNCTION_VERSION", "7"),
+        ("LAMBDA_FUNCTION_MEMORY_SIZE", "512"), ("LAMBDA_LOG_GROUP_NAME", "/aws/lambda/shop"),
+        ("LAMBDA_LOG_STREAM_NAME", "stream"),
+    ):  # fmt: skip
+        monkeypatch.setenv(f"AWS_{name}", value)
+    ours = context(**headers)
+    theirs = official.create_lambda_context(
+        headers.get("client_context"), headers.get("cognito_identity"),
+        int(headers["deadline_ms"]), "id-1", headers.get("invoked_function_arn", ""),
+        headers.get("aws_tenant_id"),
+    )  # fmt: skip
+
+    assert repr(ours) == repr(theirs)
+    assert ours.w3c() == theirs.w3c()
+    told: dict[str, object] = vars(theirs)
+    assert set(vars(ours)) == set(told)
+    for name in told:
+        assert repr(getattr(ours, name)) == repr(getattr(theirs, name)), name

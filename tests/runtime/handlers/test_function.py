@@ -1,0 +1,130 @@
+"""Function and Workers: each wrong field has its own error, and a right one is a value."""
+
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
+
+import attrs
+import pytest
+
+from okibi.actors import Server
+from okibi.runtime import (
+    Context,
+    Function,
+    Handler,
+    InvalidCount,
+    InvalidHandler,
+    InvalidLoop,
+    Response,
+    Workers,
+    streaming,
+)
+from okibi.supervisors import Child, SpecError, Strategy
+
+
+class Greeter(Handler[dict[str, str]]):
+    async def handle(self, event: dict[str, str], context: Context) -> object:
+        return event
+
+
+class Visits(Server): ...
+
+
+class Called:
+    def __call__(self, event: object, context: object) -> object:
+        return event
+
+
+def plain(event: object, context: object) -> object:
+    return event
+
+
+@pytest.mark.parametrize("handler", [Greeter, plain, partial(plain), Called(), print])
+def test_a_handler_class_or_any_callable_is_a_handler(handler: Any) -> None:
+    assert Function(handler).handler == Workers(handler)
+
+
+@pytest.mark.parametrize("handler", [None, 5, "app.handler", {}])
+def test_what_cannot_be_called_is_no_handler(handler: Any) -> None:
+    with pytest.raises(InvalidHandler, match="a handler is a Handler class or a callable, not"):
+        Function(handler)
+
+
+def test_an_instance_of_a_handler_is_refused_naming_its_class() -> None:
+    instance: Any = Greeter()
+
+    with pytest.raises(InvalidHandler, match="give the class Greeter itself"):
+        Workers(instance)
+
+
+class Streams(Handler[Any]):
+    async def handle(self, event: Any, context: Context) -> AsyncIterator[bytes]:
+        yield b""
+
+
+class Writes(Handler[Any]):
+    @streaming
+    async def handle(self, event: Any, response: Response) -> None: ...  # type: ignore[override]
+
+
+class YieldsPlainly(Handler[Any]):
+    def handle(self, event: Any, context: Context) -> Any:
+        yield b""
+
+
+def test_a_handler_class_may_yield_and_only_as_an_async_def() -> None:
+    assert Function(Streams).handler.handler is Streams
+    with pytest.raises(InvalidHandler, match=r"YieldsPlainly\.handle is no `async def`"):
+        Function(YieldsPlainly)
+    with pytest.raises(InvalidHandler, match="marked @streaming, which is for functions"):
+        Function(Writes)
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5, True, "2"])
+def test_a_count_is_a_whole_number_from_1(count: Any) -> None:
+    with pytest.raises(InvalidCount, match="count is a whole number from 1, or None, not"):
+        Workers(Greeter, count)
+
+
+def test_workers_say_how_many() -> None:
+    assert Function(Workers(Greeter, 4)).handler.count == 4
+    assert Function(Greeter).handler.count is None
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"children": 5},
+        {"children": ["visits"]},
+        {"children": [Child(Visits), Child(Visits)]},
+        {"strategy": "one_for_one"},
+        {"intensity": -1},
+        {"period": 0},
+        {"period": float("nan")},
+    ],
+    ids=repr,
+)
+def test_each_wrong_field_of_the_tree_is_a_spec_error(field: dict[str, Any]) -> None:
+    with pytest.raises(SpecError):
+        Function(Greeter, **field)
+
+
+def test_it_is_a_value() -> None:
+    child = Child(Visits)
+    one = Function(Greeter, [child], Strategy.REST_FOR_ONE, 5, 9.0)
+
+    assert one == Function(Workers(Greeter), (child,), Strategy.REST_FOR_ONE, 5, 9.0)
+    assert one != Function(Greeter)
+    assert "Greeter" in repr(one)
+    assert one.supervision.strategy is Strategy.REST_FOR_ONE
+    assert one.supervision.intensity == 5
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        one.intensity = 4  # type: ignore[misc]
+
+
+def test_a_loop_is_trio_s_or_asyncio_s() -> None:
+    assert Function(plain).loop is None
+    assert Function(plain, loop="asyncio").loop == "asyncio"
+    loop: Any = "uvloop"
+    with pytest.raises(InvalidLoop, match='loop is "trio", "asyncio" or None, not str'):
+        Function(plain, loop=loop)

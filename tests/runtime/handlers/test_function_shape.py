@@ -1,0 +1,159 @@
+"""A mistake in a handler's shape is told at the start, in one sentence, not at each event."""
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from okibi.actors import Server
+from okibi.runtime import Context, Handler, InvalidHandler, Workers
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from okibi.actors import ExitReason
+
+
+class Synchronous(Handler[Any]):
+    def handle(self, event: Any, context: Context) -> object:  # type: ignore[override]
+        return event
+
+
+class Misspelt(Handler[Any]):
+    async def handler(self, event: Any, context: Context) -> object:
+        return event
+
+
+class WithoutContext(Handler[Any]):
+    async def handle(self, event: Any) -> object:  # type: ignore[override]
+        return event
+
+
+class WithoutReason(Handler[Any]):
+    async def handle(self, event: Any, context: Context) -> object:
+        return event
+
+    async def terminate(self) -> None:  # type: ignore[override]
+        """Called with a reason."""
+
+
+class WithClient(Handler[Any]):
+    async def init(self, client: object) -> None:  # type: ignore[override]
+        """Called with nothing."""
+
+    async def handle(self, event: Any, context: Context) -> object:
+        return event
+
+
+class Visits(Server):
+    """No handler, but what one asks."""
+
+
+class NoHandler:
+    async def handle(self, event: Any, context: Context) -> object:
+        return event
+
+
+@pytest.mark.parametrize(
+    ("handler", "sentence"),
+    [
+        (Synchronous, "Synchronous.handle is no `async def`"),
+        (Misspelt, "Misspelt is a Handler without a `handle(self, event, context)`"),
+        (WithoutContext, "WithoutContext.handle does not take (self, event, context)"),
+        (WithClient, "WithClient.init does not take (self)"),
+        (WithoutReason, "WithoutReason.terminate does not take (self, reason)"),
+        (Visits, "Visits is an actor: let a handler ask it"),
+        (NoHandler, "NoHandler has a `handle` but is no Handler: write class NoHandler(Hand"),
+    ],
+)
+def test_it_is_told_what_to_write(handler: Any, sentence: str) -> None:
+    with pytest.raises(InvalidHandler) as told:
+        Workers(handler)
+
+    assert sentence in str(told.value)
+
+
+def untouched(hook: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator that is a plain `def` itself."""
+
+    @functools.wraps(hook)
+    def decorated(*given: Any) -> Any:
+        return hook(*given)
+
+    return decorated
+
+
+def test_an_init_may_be_decorated_by_a_plain_def() -> None:
+    class Decorated(Handler[Any]):
+        @untouched
+        async def init(self) -> None: ...
+
+        async def handle(self, event: Any, context: Context) -> object:
+            return event
+
+    assert Workers(Decorated).handler is Decorated
+
+
+def test_hooks_of_the_class_itself_take_no_self() -> None:
+    class OfTheClass(Handler[Any]):
+        @classmethod
+        async def init(cls) -> None: ...
+
+        @staticmethod
+        async def terminate(reason: object) -> None: ...
+
+        async def handle(self, event: Any, context: Context) -> object:
+            return event
+
+    assert Workers(OfTheClass).handler is OfTheClass
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="evaluates annotations where they stand")
+def test_a_hook_s_annotations_may_name_what_only_a_type_checker_imports() -> None:
+    class Priced(Handler[Any]):
+        async def init(self) -> None:
+            self.last: Decimal | None = None
+
+        async def handle(self, event: Decimal, context: Context) -> Decimal:
+            return event
+
+        async def terminate(self, reason: ExitReason) -> None: ...
+
+    class Unfit(Handler[Any]):
+        async def handle(self, event: Decimal) -> Decimal:  # type: ignore[override]
+            return event
+
+    assert Workers(Priced).handler is Priced
+    with pytest.raises(InvalidHandler, match=r"handle does not take \(self, event, context\)"):
+        Workers(Unfit)
+
+
+def test_a_handler_class_that_a_decorator_has_wrapped_is_one() -> None:
+    class Wrapped:
+        """Poses as the class, as what wrapt's decorators make does."""
+
+        __slots__ = ("__wrapped__",)
+        __class__ = property(lambda self: type(self.__wrapped__))
+        __dict__ = property(lambda self: vars(self.__wrapped__))
+
+        def __init__(self, wrapped: type[Handler[Any]]) -> None:
+            self.__wrapped__ = wrapped
+
+        def __call__(self) -> Handler[Any]:
+            return self.__wrapped__()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.__wrapped__, name)
+
+    class Echo(Handler[Any]):
+        @classmethod
+        async def init(cls) -> None: ...
+
+        async def handle(self, event: Any, context: Context) -> object:
+            return event
+
+    wrapped = Wrapped(Echo)
+
+    assert Workers(wrapped).handler is wrapped

@@ -1,0 +1,193 @@
+"""Handlers that do what handlers should not, and sandboxes that are frozen: real processes."""
+
+import json
+import os
+import signal
+
+import pytest
+import trio
+
+from okibi.local import Happening, RuntimeApi
+from tests.limits import HANG
+from tests.support.sandbox import process_of, running, until_handed_out
+
+
+async def test_a_result_that_cannot_be_said_costs_its_own_invocation_only() -> None:
+    async with running("odd.results") as sandbox:
+        for what in ("object", "endless"):
+            told = await sandbox.ask({"what": what})
+            assert told["errorType"] == "Runtime.MarshalError", what
+            assert told["errorMessage"].startswith("Unable to marshal response: ")
+        assert (await sandbox.invoke({"what": "bytes"})).payload == b"\0raw"
+        assert await sandbox.ask({"what": "surrogate"}) == "\ud800"
+        assert await sandbox.ask({"what": "nan"}) is None
+        assert await sandbox.ask({"what": "set"}) == [1]
+        assert await sandbox.ask({"what": "none"}) is None
+        assert sandbox.function.starts == 1
+
+
+async def test_a_handler_that_closes_its_output_is_served_and_its_errors_are_told() -> None:
+    async with running("odd.closes") as sandbox:
+        pid = await sandbox.ask()
+        told = await sandbox.ask({"do": "raise"})
+
+        assert (told["errorType"], told["errorMessage"]) == ("ValueError", "no")
+        assert await sandbox.ask() == pid
+        assert sandbox.function.starts == 1
+
+
+async def test_a_log_filter_that_raises_stops_neither_events_nor_the_end() -> None:
+    async with running("logged.marked", grace=HANG) as sandbox:
+        assert await sandbox.ask() == 1
+        pid = sandbox.pid
+        refused = await sandbox.ask({"do": "big"})
+        assert refused["errorType"] == "Function.ResponseSizeTooLarge"
+        assert await sandbox.ask({"do": "nan"}) is None
+        assert sandbox.pid == pid
+        # What okibi had to say of it is lost, but not that there was something.
+        assert sandbox.said("a line could not be logged") >= 1
+        assert (await sandbox.function.shut_down()).returncode == 0
+
+
+async def test_an_output_whose_flush_raises_costs_no_answer() -> None:
+    async with running("logged.replaced") as sandbox:
+        assert await sandbox.ask() == 1
+        pid = sandbox.pid
+        assert (await sandbox.ask({"do": "raise"}))["errorType"] == "ValueError"
+        assert await sandbox.ask() == 1
+        assert sandbox.pid == pid
+
+
+async def test_a_forked_child_does_not_answer_in_its_parent_s_place() -> None:
+    async with running("odd.forks") as sandbox:
+        for do, code in 2 * (("exit", 7), ("exit without", 0), ("raise", 1), ("return", 0)):
+            assert await sandbox.ask({"do": do}) == [sandbox.pid, code], do
+        assert sandbox.function.journal.refusals() == []
+        assert sandbox.function.starts == 1
+
+
+async def test_what_was_printed_without_a_line_s_end_is_out_before_the_answer() -> None:
+    async with process_of("odd.unfinished") as (_, api, said):
+        await api.invoke(b"{}")
+        await trio.sleep(0.05)
+
+        assert b"".join(said) == b"no newline"
+
+
+async def test_a_removed_working_directory_breaks_nothing() -> None:
+    async with running("odd.moves") as sandbox:
+        for _ in range(2):
+            assert (await sandbox.ask())["errorMessage"] == "no"
+        assert sandbox.function.starts == 1
+
+
+@pytest.mark.slow
+async def test_thousands_of_quick_invocations_leave_nothing_behind() -> None:
+    async with running("odd.counts", api=RuntimeApi(busy_poll=0.0005)) as sandbox:
+        # Until then the memory of the interpreter itself still settles.
+        for _ in range(2000):
+            await sandbox.function.invoke(b"{}")
+        before = await sandbox.ask()
+        for _ in range(2000):
+            await sandbox.function.invoke(b"{}")
+        after = await sandbox.ask()
+
+        assert after["fds"] == before["fds"]
+        assert after["threads"] == before["threads"]
+        assert after["pages"] - before["pages"] <= 64
+
+
+# -- frozen between two invocations
+
+
+async def test_frozen_past_a_deadline_between_two_events_it_thaws_and_serves() -> None:
+    async def frozen(handler: str) -> None:
+        async with running(handler, timeout=1.0) as sandbox:
+            pid = (await sandbox.ask())["pid"]
+            for n in range(2):
+                os.kill(pid, signal.SIGSTOP)
+                await trio.sleep(0.6 + n * 0.6)
+                os.kill(pid, signal.SIGCONT)
+                assert (await sandbox.ask({"n": n}))["pid"] == pid
+            assert sandbox.function.starts == 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(frozen, "app.asynchronous")
+        nursery.start_soon(frozen, "app.plain")
+
+
+async def test_answers_in_the_last_moment_do_not_reach_the_next_event() -> None:
+    """Sleeps that end around the limit, back to back: each answer is its own event's."""
+    async with running("edge.sleeps", timeout=0.6) as sandbox:
+        await sandbox.ask({"n": -1, "seconds": 0})
+        seconds = [0.02, *(0.292 + n * 0.002 for n in range(8)), 0.45]
+        late = list[bool]()
+        for n, each in enumerate(seconds):
+            result = await sandbox.invoke({"n": n, "seconds": each})
+            told = json.loads(result.payload)
+            late.append(told != {"n": n})
+            assert not late[-1] or told["requestId"] == result.request_id
+        assert (late[0], late[-1]) == (False, True)
+        assert await sandbox.ask({"n": 99, "seconds": 0}) == {"n": 99}
+        assert sandbox.function.starts == 1
+        assert sandbox.function.journal.refusals() == []
+
+
+@pytest.mark.parametrize(
+    "handler", [pytest.param("app.asynchronous", marks=pytest.mark.slow), "app.plain"]
+)
+async def test_a_time_out_shorter_than_the_margin_leaves_half_of_it(handler: str) -> None:
+    async with running(handler, timeout=0.8) as sandbox:
+        await sandbox.ask()
+        result = await sandbox.invoke({"do": "sleep"})
+
+        assert result.error_type == "Runtime.DeadlineExceeded"
+        assert 390 < result.duration_ms < 800
+        assert (await sandbox.ask())["pid"] == sandbox.pid
+        assert sandbox.function.journal.times(Happening.TIMED_OUT) == []
+
+
+async def test_when_every_worker_is_stuck_the_process_ends_and_a_new_one_serves() -> None:
+    async with running("app.asynchronous", timeout=0.6) as sandbox:
+        await sandbox.ask()
+        pid = sandbox.pid
+        for _ in range(6):
+            await sandbox.do("shield")
+            if sandbox.function.starts > 1:
+                break
+        assert (await sandbox.ask())["pid"] != pid
+
+
+# -- odd things on the wire
+
+
+async def test_a_repeated_request_id_or_an_invoker_that_leaves_is_served() -> None:
+    async with process_of("app.asynchronous") as (process, api, _):
+        for n in range(3):
+            result = await api.invoke(b'{"n": %d}' % n, request_id="again")
+            assert json.loads(result.payload)["event"] == {"n": n}
+        assert api.journal.refusals() == []
+        with trio.move_on_after(5) as gone:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(api.invoke, b'{"do": "sleep"}')
+                await until_handed_out(api)
+                gone.cancel()
+        assert process.returncode is None
+
+
+async def test_odd_headers_reach_the_handler_s_context_unharmed() -> None:
+    async with process_of("context.told") as (_, api, _):
+        for text in ("{}", '{"custom": {"é": "ü"}}', '{"custom": "' + "x" * 20_000 + '"}'):
+            result = await api.invoke(b"{}", client_context=text)
+            assert result.function_error is None
+            assert json.loads(result.payload)["custom"] == json.loads(text).get("custom")
+        broken = await api.invoke(b"{}", client_context="{")
+        assert broken.function_error is not None
+        assert (await api.invoke(b"{}")).function_error is None
+
+
+@pytest.mark.slow
+async def test_asyncio_run_inside_a_plain_def_is_not_taken_for_trio() -> None:
+    async with running("odd.runs_asyncio") as sandbox:
+        for _ in range(2):
+            assert await sandbox.ask() == ["asyncio", sandbox.pid]

@@ -1,0 +1,79 @@
+"""A plain `def` written for AWS's own Python runtime: what it does there, it does here.
+
+Each case runs on both, the official client only where it is installed.
+"""
+
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+from tests.support.sandbox import COMMAND, Running, running
+from tests.support.site import site
+
+ABSENT = find_spec("awslambdaric") is None
+
+both = pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(COMMAND, id="okibi"),
+        pytest.param(
+            (sys.executable, "-m", "awslambdaric"),
+            id="awslambdaric",
+            marks=pytest.mark.skipif(
+                ABSENT, reason="awslambdaric is not installed: pip install awslambdaric"
+            ),
+        ),
+    ],
+)
+Command = tuple[str, ...]
+
+
+def arguments(command: Command, handler: str) -> Command:
+    """The official client is given its handler as an argument."""
+    return command if command == COMMAND else (*command, handler)
+
+
+THREADS = [True, "no running event loop", True]
+TOLD: list[tuple[str, list[object]]] = [
+    # What the module keeps; signals, which are the main thread's; and loops of asyncio's.
+    ("database", [1, 2, 3]),
+    ("signals", [["alarm"], ["alarm"]]),
+    ("threads", [THREADS]),
+    ("loop", [{"asyncio": {"a": 1}}] * 2),
+    ("kept_loop", [{"asyncio": {"a": 1}}] * 2),
+    ("loop", [{"asyncio": {"a": 1}}]),
+]
+
+
+@both
+async def test_it_keeps_state_has_the_main_thread_and_may_run_asyncio(command: Command) -> None:
+    handler = "official.every"
+    async with running(handler, command=arguments(command, handler)) as sandbox:
+        await is_told(sandbox)
+
+
+async def test_the_asyncio_loop_beside_it_changes_nothing_for_a_plain_def() -> None:
+    async with running("official.every", environment={"OKIBI_LOOP": "asyncio"}) as sandbox:
+        await is_told(sandbox)
+
+
+async def is_told(sandbox: Running) -> None:
+    for do, told in TOLD:
+        event = {"do": do, "event": {"a": 1}}
+        assert [await sandbox.ask(event) for _ in told] == told, do
+
+
+@pytest.mark.skipif(find_spec("boto3") is None, reason="boto3 is not installed: pip install boto3")
+@both
+async def test_a_boto3_client_that_the_module_keeps_speaks_to_its_service(command: Command) -> None:
+    handler = "official.boto"
+    async with (
+        site({"Item": {"seen": {"N": "7"}}}) as served,
+        running(handler, command=arguments(command, handler)) as sandbox,
+    ):
+        for _ in range(2):
+            assert await sandbox.ask({"url": served.url}) == ["7", True]
+        assert len(served.requests) == 2
+        assert served.connections == 1
+        assert b"DynamoDB_20120810.GetItem" in served.requests[0]

@@ -1,0 +1,275 @@
+"""Functions that stream, in a real process on the local Lambda, as their invoker sees them."""
+
+import json
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+import trio
+
+from okibi.local import Happening, InvokeResult, RuntimeApi
+from okibi.local.invocation import Invocation
+from okibi.local.streaming import ResponseStream
+from okibi.runtime.protocol.runtime_api import HTTP_INTEGRATION
+from tests.limits import HANG
+from tests.support.sandbox import Running, running
+
+KINDS = [
+    "streams.yields",
+    "streams.plain",
+    "streams.threaded",
+    "streams.writes",
+    "streams.Yields",
+    "streams.yielding",
+    "streams.writing",
+    "streams.handling",
+    "streams.plainly",
+]
+# One of each of trio's loop, a thread, and asyncio's; what finds the kinds is `test_streamed.py`'s.
+OFTEN = ("streams.writes", "streams.threaded", "streams.handling")
+every_kind = pytest.mark.parametrize(
+    "handler",
+    [pytest.param(kind, marks=[] if kind in OFTEN else [pytest.mark.slow]) for kind in KINDS],
+)
+
+
+@attrs.frozen
+class Streamed:
+    """What an invoker has read."""
+
+    body: bytes
+    content_type: str
+    result: InvokeResult
+    first: float
+    took: float
+
+    @property
+    def error(self) -> tuple[str, str]:
+        told = json.loads(self.result.payload)
+        return told["errorType"], told["errorMessage"]
+
+
+async def stream(sandbox: Running, timeout: float = 30.0, **event: object) -> Streamed:
+    """Invoke a function, and read its answer as it comes."""
+    began, first, body = trio.current_time(), 0.0, b""
+    invocation = Invocation(json.dumps(event).encode(), timeout)
+    async with ResponseStream(invocation) as answer:
+        sandbox.function.start(invocation)
+        async for piece in answer:
+            first = first or trio.current_time() - began
+            body += piece
+        result = await answer.result()
+    return Streamed(body, answer.content_type, result, first, trio.current_time() - began)
+
+
+def lines(count: int, pid: int) -> bytes:
+    return b"".join(b"%d %d\n" % (n, pid) for n in range(count))
+
+
+@every_kind
+async def test_it_comes_in_pieces_and_an_error_a_deadline_or_sigterm_ends_it(handler: str) -> None:
+    async with running(handler, grace=HANG) as sandbox:
+        await stream(sandbox, count=0)
+
+        await comes_while_the_handler_runs(sandbox)
+        await brings_an_error_behind_what_is_out(sandbox)
+        await ends_at_its_deadline(sandbox)
+        assert (await sandbox.invoke()).payload.startswith(lines(3, sandbox.pid))
+
+        assert (await stream(sandbox)).body.startswith(lines(3, sandbox.pid))
+        assert sandbox.function.starts == 1
+        assert sandbox.function.journal.refusals() == []
+        await is_cut_by_sigterm(sandbox, pause=5.0)
+
+
+async def comes_while_the_handler_runs(sandbox: Running) -> None:
+    told = await stream(sandbox, count=4, pause=0.2)
+
+    assert told.body.startswith(lines(4, sandbox.pid))
+    assert told.result.function_error is None
+    assert told.took - told.first > 0.55
+
+
+async def brings_an_error_behind_what_is_out(sandbox: Running) -> None:
+    told = await stream(sandbox, do="late")
+
+    assert told.body.startswith(b"0 ")
+    assert told.result.error_type == "Function.ValueError"
+    assert told.error == ("ValueError", "late")
+    assert "raise ValueError(" in json.loads(told.result.payload)["stackTrace"][-1]
+
+
+async def ends_at_its_deadline(sandbox: Running) -> None:
+    told = await stream(sandbox, timeout=2.0, count=50, pause=0.1)
+
+    assert told.body.startswith(lines(3, sandbox.pid))
+    assert told.result.error_type == "Runtime.DeadlineExceeded"
+
+
+async def is_cut_by_sigterm(sandbox: Running, pause: float) -> None:
+    event = json.dumps({"count": 100_000, "pause": pause}).encode()
+    async with sandbox.function.stream(event) as answer:
+        async for _ in answer:
+            break
+        # Python hears of no signal that comes just before a call that blocks, until that ends.
+        await trio.sleep(0.02)
+        ending = await sandbox.function.shut_down()
+        result = await answer.result()
+
+    assert result.error_type == "Runtime.Stopped"
+    assert ending.returncode == 0
+
+
+@every_kind
+async def test_sigterm_cuts_one_that_writes_all_the_time(handler: str) -> None:
+    async with running(handler, grace=HANG) as sandbox:
+        await is_cut_by_sigterm(sandbox, pause=0.005)
+
+
+async def test_one_sandbox_streams_whatever_came_before() -> None:
+    async with running("streams.yields") as sandbox:
+        await an_error_before_the_first_piece_is_the_answer(sandbox)
+        await an_http_answer_has_its_prelude(sandbox)
+        await one_longer_than_lambda_takes_is_cut(sandbox)
+        # It leaves a stream behind that is not at its end.
+        await a_slow_reader_makes_the_handler_wait(sandbox)
+        assert sandbox.function.starts == 1
+
+
+async def an_error_before_the_first_piece_is_the_answer(sandbox: Running) -> None:
+    told = await stream(sandbox, do="early")
+
+    assert told.body == b""
+    assert told.content_type == ""
+    assert told.error == ("ValueError", "early")
+
+
+async def an_http_answer_has_its_prelude(sandbox: Running) -> None:
+    told = await stream(sandbox, do="http", count=1)
+
+    prelude, _, body = told.body.partition(b"\0" * 8)
+    assert told.content_type == HTTP_INTEGRATION.decode()
+    assert json.loads(prelude) == {
+        "statusCode": 201,
+        "headers": {"content-type": "text/plain"},
+        "cookies": ["a=b"],
+    }
+    assert body == lines(1, sandbox.pid)
+
+
+async def one_longer_than_lambda_takes_is_cut(sandbox: Running) -> None:
+    result = await sandbox.invoke({"do": "bytes", "size": 8 * 1024 * 1024})
+
+    assert result.error_type == "Function.ResponseSizeTooLarge"
+    assert (await stream(sandbox)).body == lines(3, sandbox.pid)
+
+
+async def a_slow_reader_makes_the_handler_wait(sandbox: Running) -> None:
+    event = json.dumps({"do": "bytes", "size": 64 * 1024 * 1024}).encode()
+    async with sandbox.function.stream(event) as answer:
+        async for _ in answer:
+            break
+        while not answer.full:  # noqa: ASYNC110
+            await trio.sleep(0.01)
+        stands_at = answer._size
+        await trio.sleep(0.3)
+        assert answer._size == stands_at < 4 * 1024 * 1024
+        assert sandbox.function.journal.entries[-1].happening is Happening.DELIVERED
+
+
+async def test_a_handler_instance_is_replaced_when_its_stream_failed() -> None:
+    async with running("streams.Yields") as sandbox:
+        assert (await stream(sandbox)).body.endswith(b"instance 1")
+        await stream(sandbox, do="late")
+        # There is a spare worker, with an instance of its own.
+        numbers = {(await stream(sandbox)).body[-1:] for _ in range(4)}
+
+        assert b"1" not in numbers
+
+
+async def test_many_streams_at_once_do_not_meet() -> None:
+    api = RuntimeApi(max_concurrency=4)
+    told = dict[int, Streamed]()
+
+    async def one(sandbox: Running, count: int) -> None:
+        told[count] = await stream(sandbox, count=count, pause=0.01)
+
+    async with running("streams.plain", api=api) as sandbox:
+        async with trio.open_nursery() as nursery:
+            for count in (10, 20, 30, 40):
+                nursery.start_soon(one, sandbox, count)
+
+        assert {n: each.body for n, each in told.items()} == {
+            n: lines(n, sandbox.pid) for n in (10, 20, 30, 40)
+        }
+        assert not [e for e in api.journal.entries if e.happening is Happening.REFUSED]
+
+
+# -- over HTTP
+
+
+def of_boto3(url: str, event: object) -> list[dict[str, Any]]:
+    import boto3  # type: ignore[import-untyped]
+
+    client = boto3.client(
+        "lambda",
+        endpoint_url=url.partition("/2015")[0],
+        region_name="xx-test-1",
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+    )
+    answer = client.invoke_with_response_stream(
+        FunctionName="function", Payload=json.dumps(event).encode()
+    )
+    assert answer["StatusCode"] == 200
+    assert answer["ExecutedVersion"] == "$LATEST"
+    return list(answer["EventStream"])
+
+
+async def test_over_http_it_comes_in_pieces_or_is_refused() -> None:
+    async with running("streams.yields") as sandbox:
+        await the_first_piece_comes_while_the_handler_runs(sandbox)
+        await what_cannot_be_streamed_is_refused(sandbox)
+
+
+async def the_first_piece_comes_while_the_handler_runs(sandbox: Running) -> None:
+    base = sandbox.function.invoke_url.partition("/2015")[0]
+    url = f"{base}/2021-11-15/functions/function/response-streaming-invocations"
+    event = {"count": 3, "pause": 0.2}
+    async with httpx.AsyncClient() as client, client.stream("POST", url, json=event) as answer:
+        came = [trio.current_time() async for _ in answer.aiter_raw()]
+
+    assert came[-1] - came[0] > 0.35
+
+
+async def what_cannot_be_streamed_is_refused(sandbox: Running) -> None:
+    base = sandbox.function.invoke_url.partition("/2015")[0]
+    async with httpx.AsyncClient() as client:
+        for method, path, status in (
+            ("POST", "/2021-11-15/functions/other/response-streaming-invocations", 404),
+            ("GET", "/2021-11-15/functions/function/response-streaming-invocations", 405),
+            ("POST", "/2021-11-15/functions/function/invocations", 404),
+        ):
+            answer = await client.request(method, base + path, content=b"{}")
+
+            assert answer.status_code == status, (method, path)
+            assert answer.headers["content-type"] == "application/json"
+
+
+@pytest.mark.slow
+async def test_boto3_reads_a_stream_its_end_and_its_errors() -> None:
+    pytest.importorskip("boto3")
+    async with running("streams.yields") as sandbox:
+        url = sandbox.function.invoke_url
+        for do, count, error in (("", 3, None), ("late", 3, "late"), ("early", 0, "early")):
+            *before, last = await trio.to_thread.run_sync(of_boto3, url, {"do": do, "pause": 0.01})
+
+            body = b"".join(each["PayloadChunk"]["Payload"] for each in before)
+            assert body == lines(count, sandbox.pid)
+            end = last["InvokeComplete"]
+            if error is None:
+                assert end == {}
+            else:
+                assert end["ErrorCode"] == "Function.ValueError"
+                assert json.loads(end["ErrorDetails"])["errorMessage"] == error

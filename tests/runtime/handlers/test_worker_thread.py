@@ -1,0 +1,422 @@
+"""The thread of a plain handler: kept from event to event, and abandoned when one is late."""
+
+import asyncio
+import contextvars
+import gc
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+
+from okibi.runtime.handlers.worker_thread import THREADS, HandlerThread
+from tests.limits import HANG
+from tests.support.fdinfo import descriptors
+
+VARIABLE = contextvars.ContextVar("VARIABLE", default=0)
+
+
+def ident() -> int:
+    return threading.get_ident()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """What a thread does is not the loop's to await."""
+    with trio.fail_after(HANG):
+        while not condition():
+            await trio.testing.wait_all_tasks_blocked(0.001)
+
+
+async def test_the_same_thread_serves_call_after_call(nursery: trio.Nursery) -> None:
+    thread = HandlerThread(nursery)
+
+    idents = {await thread.call(ident) for _ in range(3)}
+
+    assert len(idents) == 1
+    assert idents != {ident()}
+    assert not thread.running
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="nor does the main thread have one")
+async def test_it_has_a_loop_of_asyncio_s_from_event_to_event_as_the_main_thread_has(
+    nursery: trio.Nursery,
+) -> None:
+    thread, loops = HandlerThread(nursery), list[asyncio.AbstractEventLoop]()
+
+    def act() -> int:
+        loops.append(asyncio.get_event_loop())
+        return loops[-1].run_until_complete(asyncio.sleep(0, len(loops)))
+
+    assert [await thread.call(act), await thread.call(act)] == [1, 2]
+
+    assert loops[0] is loops[1]
+    nursery.cancel_scope.cancel()
+    with trio.CancelScope(shield=True):
+        await until(loops[0].is_closed)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="one is made where it is asked for")
+async def test_where_a_loop_was_set_on_the_main_thread_it_has_one_of_its_own(
+    nursery: trio.Nursery,
+) -> None:
+    main, loops = asyncio.new_event_loop(), list[asyncio.AbstractEventLoop]()
+
+    def act() -> int:
+        loops.append(asyncio.get_event_loop())
+        return loops[-1].run_until_complete(asyncio.sleep(0, len(loops)))
+
+    without = HandlerThread(nursery)
+    asyncio.set_event_loop(main)
+    try:
+        thread = HandlerThread(nursery)
+    finally:
+        asyncio.set_event_loop(None)
+        main.close()
+
+    assert [await thread.call(act), await thread.call(act)] == [1, 2]
+    with pytest.raises(RuntimeError, match="no current event loop"):
+        await without.call(act)
+
+    assert loops[0] is loops[1] is not main
+    nursery.cancel_scope.cancel()
+    with trio.CancelScope(shield=True):
+        await until(loops[0].is_closed)
+
+
+async def test_each_call_has_the_context_variables_of_its_caller(nursery: trio.Nursery) -> None:
+    thread, seen = HandlerThread(nursery), list[object]()
+
+    def act() -> int:
+        value = VARIABLE.get()
+        VARIABLE.set(99)
+        return value
+
+    for value in (1, 2):
+        VARIABLE.set(value)
+        seen.append(await thread.call(act))
+
+    assert seen == [1, 2]
+    assert VARIABLE.get() == 2
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [KeyError("this"), SystemExit(3), KeyboardInterrupt(), GeneratorExit()],
+    ids=repr,
+)
+async def test_what_a_call_raises_its_caller_gets_and_the_thread_goes_on(
+    error: BaseException, nursery: trio.Nursery
+) -> None:
+    thread = HandlerThread(nursery)
+    before = await thread.call(ident)
+
+    def raises() -> None:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        await thread.call(raises)
+
+    assert caught.value is error
+    assert await thread.call(ident) == before
+    nursery.cancel_scope.cancel()
+
+
+async def test_what_a_call_gives_is_passed_on_as_it_is(nursery: trio.Nursery) -> None:
+    async def coroutine() -> int:
+        return 1
+
+    made: Any = await HandlerThread(nursery).call(coroutine)
+
+    assert await made == 1
+    nursery.cancel_scope.cancel()
+
+
+async def test_from_a_call_trio_is_reached_again_and_again(nursery: trio.Nursery) -> None:
+    thread = HandlerThread(nursery)
+
+    def act() -> str:
+        trio.from_thread.check_cancelled()
+        trio.from_thread.run(trio.lowlevel.checkpoint)
+        return trio.from_thread.run_sync(lambda: trio.lowlevel.current_task().name)
+
+    for _ in range(2):
+        assert await thread.call(act)
+    nursery.cancel_scope.cancel()
+
+
+async def test_no_error_is_kept_in_a_circle(nursery: trio.Nursery) -> None:
+    class Kept(Exception): ...
+
+    def raises() -> None:
+        raise Kept
+
+    thread = HandlerThread(nursery)
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises(Kept):
+            await thread.call(raises)
+        # Until it is in another call, it may still be leaving this one.
+        await thread.call(ident)
+        assert not any(isinstance(each, Kept) for each in gc.get_objects())
+    finally:
+        gc.enable()
+    nursery.cancel_scope.cancel()
+
+
+async def test_an_end_that_is_no_call_s_ends_no_wait(nursery: trio.Nursery) -> None:
+    thread, release = HandlerThread(nursery), threading.Event()
+
+    def act() -> int:
+        release.wait(HANG)
+        return 7
+
+    async def stray() -> None:
+        for _ in range(3):
+            for _ in range(2):
+                thread._exchange.tell(thread)
+            await trio.testing.wait_all_tasks_blocked()
+        release.set()
+
+    nursery.start_soon(stray)
+    assert await thread.call(act) == 7
+    nursery.cancel_scope.cancel()
+
+
+class Late:
+    """A call that goes on when its caller has been cancelled, until it is released."""
+
+    def __init__(self) -> None:
+        self.release = threading.Event()
+        self.told: list[type[BaseException]] = []
+        self.ended = False
+        self.scope = trio.CancelScope()
+
+    def __call__(self) -> None:
+        trio.from_thread.run_sync(self.scope.cancel)
+        self.release.wait(HANG)
+        try:
+            trio.from_thread.check_cancelled()
+        except trio.Cancelled as cancelled:
+            self.told.append(type(cancelled))
+        self.ended = True
+
+    async def abandoned_by(self, thread: HandlerThread) -> None:
+        with self.scope:
+            try:
+                await thread.call(self)
+            finally:
+                thread.abandon()
+        assert self.scope.cancelled_caught
+
+
+async def test_one_that_is_abandoned_runs_on_and_can_ask_whether_it_is(
+    nursery: trio.Nursery,
+) -> None:
+    thread, late = HandlerThread(nursery), Late()
+    await late.abandoned_by(thread)
+    assert thread.running
+
+    late.release.set()
+    await until(lambda: late.ended and not thread.running)
+
+    assert late.told == [trio.Cancelled]
+
+
+async def test_one_that_is_abandoned_wakes_nobody_when_it_ends(nursery: trio.Nursery) -> None:
+    thread, late = HandlerThread(nursery), Late()
+    await late.abandoned_by(thread)
+
+    with trio.move_on_after(0.05):
+        late.release.set()
+        # Whoever wakes this has it raise.
+        await trio.sleep_forever()
+
+    await until(lambda: late.ended and not thread.running)
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists descriptors so")
+async def test_no_thread_holds_a_descriptor_of_its_own(nursery: trio.Nursery) -> None:
+    await HandlerThread(nursery).call(ident)
+    # What earlier runs have left for it would be missing afterwards.
+    gc.collect()
+    before = descriptors()
+
+    threads, late = [HandlerThread(nursery) for _ in range(3)], Late()
+    for thread in threads:
+        await thread.call(ident)
+    await late.abandoned_by(threads[0])
+
+    assert descriptors() == before
+    late.release.set()
+    await until(lambda: late.ended and not threads[0].running)
+    nursery.cancel_scope.cancel()
+
+
+async def test_each_call_of_a_thread_s_is_given_out_by_its_exchange(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread, given = HandlerThread(nursery), list[object]()
+    give = thread._exchange.give
+
+    def noted(calls: Any, call: Any) -> None:
+        given.append(call)
+        give(calls, call)
+
+    monkeypatch.setattr(thread._exchange, "give", noted)
+    for _ in range(3):
+        await thread.call(ident)
+
+    assert len(given) == 3
+    nursery.cancel_scope.cancel()
+
+
+async def test_an_idle_thread_keeps_nothing_of_its_last_call(nursery: trio.Nursery) -> None:
+    class Event: ...
+
+    def act(event: Event) -> None:
+        del event
+
+    thread, event = HandlerThread(nursery), Event()
+    kept = weakref.ref(event)
+    await thread.call(partial(act, event))
+    del event
+
+    await until(lambda: kept() is None)
+    nursery.cancel_scope.cancel()
+
+
+async def cancelled_at_once(thread: HandlerThread, act: Callable[[], object]) -> trio.CancelScope:
+    """A call's scope, whose time is over before the call is given out."""
+    with trio.move_on_after(0) as scope:
+        try:
+            await thread.call(act)
+        finally:
+            thread.abandon()
+    return scope
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """No thread takes its first call before this is set."""
+    gate = threading.Event()
+    monkeypatch.setattr(
+        "okibi.runtime.handlers.worker_thread.wake_on_time", lambda: gate.wait(HANG)
+    )
+    return gate
+
+
+async def test_a_call_that_is_cancelled_before_it_begins_never_does(
+    nursery: trio.Nursery, gate: threading.Event
+) -> None:
+    before = THREADS.borrowed_tokens
+    thread, begun = HandlerThread(nursery), threading.Event()
+
+    scope = await cancelled_at_once(thread, begun.set)
+
+    assert scope.cancelled_caught
+    assert not thread.running
+    gate.set()
+    await until(lambda: THREADS.borrowed_tokens == before)
+    assert not begun.is_set()
+
+
+async def test_a_call_is_counted_as_running_from_when_it_is_given(
+    nursery: trio.Nursery, gate: threading.Event
+) -> None:
+    thread = HandlerThread(nursery)
+
+    nursery.start_soon(thread.call, ident)
+    await trio.testing.wait_all_tasks_blocked()
+
+    assert thread.running
+    gate.set()
+    await until(lambda: not thread.running)
+    nursery.cancel_scope.cancel()
+
+
+async def test_one_that_is_abandoned_once_its_nursery_has_ended_ends_with_its_call() -> None:
+    before, late = THREADS.borrowed_tokens, Late()
+    async with trio.open_nursery() as nursery:
+        thread = HandlerThread(nursery)
+        with late.scope:
+            await thread.call(late)
+        nursery.cancel_scope.cancel()
+
+    thread.abandon()
+    late.release.set()
+    await until(lambda: THREADS.borrowed_tokens == before)
+
+    assert late.ended
+
+
+async def test_a_call_that_ends_as_it_is_given_out_is_cancelled_as_any_other(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread, begun = HandlerThread(nursery), threading.Event()
+    await thread.call(ident)
+    monkeypatch.setattr(
+        "okibi.runtime.handlers.thread_mailbox.yield_core", lambda: begun.wait(HANG)
+    )
+
+    scope = await cancelled_at_once(thread, begun.set)
+
+    assert begun.is_set()
+    assert scope.cancelled_caught
+    nursery.cancel_scope.cancel()
+
+
+async def test_an_idle_thread_ends_with_its_nursery() -> None:
+    before = THREADS.borrowed_tokens
+    async with trio.open_nursery() as nursery:
+        await HandlerThread(nursery).call(ident)
+        assert THREADS.borrowed_tokens > before
+        nursery.cancel_scope.cancel()
+
+    await until(lambda: THREADS.borrowed_tokens <= before)
+
+
+async def test_one_that_never_began_leaves_nothing() -> None:
+    def those() -> list[HandlerThread]:
+        gc.collect()
+        return [each for each in gc.get_objects() if type(each) is HandlerThread]
+
+    def there() -> int:
+        return len(those())
+
+    # Held, for another test's may end meanwhile.
+    held = those()
+    before = len(held)
+    async with trio.open_nursery() as nursery:
+        HandlerThread(nursery)
+        assert there() == before + 1
+        nursery.cancel_scope.cancel()
+
+    assert there() == before
+
+
+async def test_of_many_calls_in_many_threads_each_is_told_of_its_end(
+    nursery: trio.Nursery,
+) -> None:
+    done = [0] * 16
+
+    async def calls(number: int) -> None:
+        thread = HandlerThread(nursery)
+        for count in range(200):
+            assert await thread.call(partial(int, count)) == count
+            done[number] += 1
+
+    with trio.fail_after(60):
+        async with trio.open_nursery() as callers:
+            for number in range(len(done)):
+                callers.start_soon(calls, number)
+
+    assert done == [200] * 16
+    nursery.cancel_scope.cancel()

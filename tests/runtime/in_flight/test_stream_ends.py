@@ -1,0 +1,253 @@
+"""Streams that others end: the deadline, the Runtime API, a supervisor, a kill; where they run."""
+
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from okibi.actors import ExitReason
+from okibi.runtime import Context, Handler
+from okibi.runtime.deadlines.interrupt import Alarm
+from okibi.runtime.handlers.response import ROOM, Item
+from okibi.runtime.in_flight.delivery import State
+from okibi.runtime.telemetry.invocation_context import request_id
+from tests.support.played import ACCEPTED, NEXT
+from tests.support.streamed import body, serving, trailer, until
+
+LOG: list[object] = []
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> None:
+    LOG.clear()
+
+
+# -- its end by others
+
+
+@attrs.define(eq=False)
+class Endless(Handler[Any]):
+    """Says one piece, and no other."""
+
+    async def init(self) -> None:
+        LOG.append("init")
+
+    async def handle(self, event: Any, context: Context) -> AsyncIterator[Item]:
+        task = trio.lowlevel.current_task()
+        try:
+            yield b"one"
+            await trio.sleep_forever()
+        finally:
+            LOG.append("closed" if trio.lowlevel.current_task() is task else "in another task")
+
+    async def terminate(self, reason: ExitReason) -> None:
+        LOG.append("terminate")
+
+
+async def test_at_the_deadline_it_is_closed_in_its_own_task_and_the_trailer_says_so(
+    autojump_clock: MockClock,
+) -> None:
+    async with serving(Endless) as stage:
+        made = await stage.due_in(1.0)
+        await trio.sleep(0.9)
+        assert made.state is State.STREAMING
+        await trio.sleep(0.2)
+
+        assert trailer(stage.read())["errorType"] == "Runtime.DeadlineExceeded"
+        assert LOG == ["init", "closed", "terminate", "init"]
+        assert stage.worker in stage.world.ledger.ready
+
+
+@pytest.mark.parametrize("status", [b"413 Too Large", b"403 Forbidden"])
+async def test_a_status_before_its_end_cancels_it_and_the_next_event_is_served(
+    status: bytes,
+) -> None:
+    async with serving(Endless) as stage:
+        made = await stage.give()
+        assert stage.read().endswith(b"one\r\n")
+
+        await stage.world.say(b"HTTP/1.1 %s\r\nContent-Length: 0\r\n\r\n" % status)
+
+        assert LOG == ["init", "closed", "terminate", "init"]
+        assert made.state is State.ACKED
+        assert made.outcome is not None
+        assert made.outcome.error_type == "Runtime.StreamCut"
+        assert stage.read() == b"0\r\n\r\n" + NEXT
+        await stage.give()
+        assert stage.read().endswith(b"one\r\n")
+
+
+async def test_refused_with_a_closed_connection_the_next_event_is_asked_for_on_another() -> None:
+    async with serving(Endless) as stage:
+        await stage.give()
+
+        await stage.world.say(
+            b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        )
+
+        assert len(stage.world.connections) == 2
+        assert stage.read() == NEXT
+        assert not stage.world.failures
+
+
+async def test_a_connection_that_breaks_inside_it_ends_the_process() -> None:
+    async with serving(Endless) as stage:
+        await stage.give()
+
+        await stage.world.say(b"")
+
+        assert "cut half way" in stage.world.failures[0]
+        assert "closed" in LOG
+
+
+async def test_beside_other_lanes_it_costs_that_one_answer_and_the_lane_goes_on() -> None:
+    async with serving(Endless, lanes=2) as stage:
+        await stage.give()
+
+        await stage.world.say(b"")
+
+        assert not stage.world.failures
+        assert len(stage.world.connections) == 2
+        assert LOG == ["init", "closed", "terminate", "init"]
+        made = await stage.give()
+        assert stage.read().endswith(b"one\r\n")
+        stage.worker.stop()
+        await stage.worker.wait()
+        await stage.world.say(ACCEPTED)
+        assert made.state is State.ACKED
+        assert stage.lane.delivery is None
+
+
+async def test_stopped_its_worker_says_so_behind_what_is_out() -> None:
+    async with serving(Endless) as stage:
+        await stage.give()
+
+        stage.worker.stop()
+        await stage.worker.wait()
+        await wait_all_tasks_blocked()
+
+        assert trailer(stage.read())["errorType"] == "Runtime.Stopped"
+
+
+async def test_killed_its_worker_leaves_the_end_to_the_dispatcher() -> None:
+    async with serving(Endless) as stage:
+        made = await stage.give()
+
+        stage.worker.kill()
+        await stage.worker.wait()
+
+        assert made.state is State.STREAMING
+        assert made.unsettled
+
+
+async def test_a_responder_that_dies_leaves_what_was_said_and_the_next_writes_on() -> None:
+    async def handler(event: object, context: Context) -> AsyncIterator[Item]:
+        yield b"x" * 1000
+        yield b"y" * 1000
+
+    async with serving(handler) as stage:
+        stage.world.wire.room = 500
+        await stage.give()
+        stage.world.responders[0].kill()
+        await wait_all_tasks_blocked()
+        stage.world.wire.room = 1 << 30
+
+        await stage.world.responder()
+
+        assert body(stage.read()) == b"x" * 1000 + b"y" * 1000
+
+
+# -- where it runs
+
+
+async def test_what_runs_in_it_knows_its_invocation() -> None:
+    async def handler(event: object, context: Context) -> AsyncIterator[Item]:
+        yield request_id()
+        await trio.lowlevel.checkpoint()
+        yield request_id()
+
+    async with serving(handler) as stage:
+        await stage.give()
+
+        assert body(stage.read()) == b"id-1id-1"
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+async def test_a_plain_generator_runs_where_a_plain_def_does_all_of_it_in_one_thread(
+    lanes: int,
+) -> None:
+    done, steps = threading.Event(), list[tuple[threading.Thread, str]]()
+
+    def handler(event: object, context: Context) -> Iterator[Item]:
+        try:
+            for _ in range(3):
+                steps.append((threading.current_thread(), request_id()))
+                yield b"x"
+        finally:
+            done.set()
+
+    async with serving(handler, lanes=lanes) as stage:
+        await stage.give()
+        await until(done.is_set)
+
+    threads = {thread for thread, _ in steps}
+    assert len(threads) == 1
+    assert (threads == {threading.main_thread()}) is (lanes == 1)
+    assert {told for _, told in steps} == {"id-1"}
+
+
+@pytest.mark.parametrize("swallows", [False, True])
+async def test_a_plain_generator_on_the_main_thread_is_ended_by_the_alarm_in_any_of_its_steps(
+    swallows: bool,
+) -> None:
+    alarm = Alarm()
+
+    def handler(event: object, context: Context) -> Iterator[Item]:
+        try:
+            yield b"one"
+            if swallows:
+                with suppress(BaseException):
+                    alarm_rings()
+            else:
+                alarm_rings()
+            yield b"two"
+        finally:
+            LOG.append("closed")
+
+    def alarm_rings() -> None:
+        assert alarm.armed
+        threading.Thread(target=alarm.send).start()
+        time.sleep(5)
+
+    with alarm:
+        async with serving(handler, alarm) as stage:
+            await stage.give()
+
+            assert trailer(stage.read())["errorType"] == "Runtime.DeadlineExceeded"
+    assert LOG == ["closed"]
+
+
+async def test_a_plain_generator_that_waits_for_the_connection_is_closed_at_the_deadline(
+    autojump_clock: MockClock,
+) -> None:
+    def handler(event: object, context: Context) -> Iterator[Item]:
+        try:
+            while True:
+                yield b"x" * ROOM
+        finally:
+            LOG.append("closed")
+
+    async with serving(handler) as stage:
+        stage.world.wire.room = 400
+        await stage.due_in(1.0)
+        await trio.sleep(1.1)
+
+        assert LOG == ["closed"]
+        assert stage.world.delivery.outcome is not None
+        assert stage.world.delivery.outcome.error_type == "Runtime.DeadlineExceeded"

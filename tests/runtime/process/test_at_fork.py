@@ -1,0 +1,327 @@
+"""What a child of the process finds."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trio
+
+from okibi.actors.trio_internals import CONTEXT
+from okibi.runtime.errors.errors import handler_error
+from okibi.runtime.process.forked_child import ForkedTransport, end_child
+from tests.support.sandbox import FUNCTIONS, ROOT, running, until_idle
+
+# Threads that trio keeps from an earlier test are no matter: Python 3.15 raises this as an error.
+pytestmark = pytest.mark.filterwarnings("ignore:.* is multi-threaded:DeprecationWarning")
+
+# A process that stands where okibi's does, and prints what a child of its finds.
+CHILD = """
+import json, os, signal, sys
+from okibi.runtime.deadlines.interrupt import Alarm
+from okibi.runtime.process.shutdown import Ending
+from okibi.runtime.process.at_fork import Forks
+import trio
+
+def mine(*_): ...
+
+async def main():
+    alarm = Alarm()
+    ending = Ending([], alarm)
+    Forks([], ending, alarm)
+    with ending, alarm:
+        if "mine" in sys.argv:
+            signal.signal(signal.SIGTERM, mine)
+        for _ in range(2):
+            child = os.fork()
+            if child == 0:
+                told = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
+                names = ["mine" if t is mine else getattr(t, "name", str(t)) for t in told]
+                fd = signal.set_wakeup_fd(-1)
+                print(json.dumps([names, fd, list(signal.pthread_sigmask(signal.SIG_BLOCK, []))]))
+                sys.stdout.flush()
+                os._exit(0)
+            os.waitpid(child, 0)
+        assert signal.getsignal(signal.SIGTERM) in (ending._take, mine)
+        assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+trio.run(main)
+"""
+
+
+@pytest.mark.parametrize(("own", "term"), [([], "SIG_DFL"), (["mine"], "mine")])
+def test_signals_do_what_they_would_without_okibi(own: list[str], term: str) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", CHILD, *own],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+
+    assert len(told) == 2
+    for line in told:
+        (sigterm, sigint), wakeup, blocked = json.loads(line)
+        assert sigterm == term
+        # trio's own, or what the shell has said that starts this.
+        assert "Ending._take" not in sigint
+        assert (wakeup, blocked) == (-1, [])
+
+
+FORKS_AT_IMPORT = """
+import os, sys, warnings
+
+warnings.simplefilter("error")
+child = os.fork()
+if child == 0:
+    sys.exit(7)
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+def handler(event, context):
+    return code
+"""
+
+
+async def test_an_import_may_fork_and_wait_for_its_child(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(FORKS_AT_IMPORT)
+    async with running("app.handler", task_root=tmp_path) as sandbox:
+        # `sys.exit` at import is an init error, but not its parent's.
+        assert await sandbox.ask() == 7
+        assert sandbox.function.starts == 1
+
+
+def test_every_signal_that_is_taken_is_given_back() -> None:
+    from okibi.runtime.process.shutdown import SIGNALS
+
+    assert set(SIGNALS) == {signal.SIGINT, signal.SIGTERM}
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (None, 0, ""),
+        (SystemExit(), 0, ""),
+        (SystemExit(300), 300 & 255, ""),
+        (SystemExit("gone"), 1, "gone\n"),
+        (ValueError("no"), 1, "ValueError: no\n"),
+    ],
+)
+def test_a_child_whose_handler_is_over_ends_as_a_program_does(
+    error: BaseException | None, code: int, told: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    child = os.fork()
+    if child == 0:
+        try:
+            end_child(error)
+        finally:
+            os._exit(99)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == code
+    assert capfd.readouterr().err == told
+
+
+@pytest.mark.parametrize("said", [None, 3, -1, 300, "gone"])
+def test_a_child_of_the_main_thread_ends_with_the_same_code(said: int | str | None) -> None:
+    error = SystemExit() if said is None else SystemExit(said)
+    head = b"POST /2018-06-01/runtime/invocation/id-1/error HTTP/1.1\r\n\r\n"
+    answer = memoryview(head + handler_error(error, "id-1").body)
+    ends: tuple[Callable[[], object], ...] = (
+        lambda: ForkedTransport(socket.socket()).send(answer),
+        lambda: end_child(error),
+    )
+    codes = list[int]()
+    for end in ends:
+        child = os.fork()
+        if child == 0:
+            try:
+                end()
+            finally:
+                os._exit(99)
+        codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    assert codes[0] == codes[1] == (1 if said == "gone" else int(said or 0) & 255)
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), SystemExit("gone")])
+def test_a_child_that_cannot_say_why_ends_all_the_same(error: BaseException) -> None:
+    child = os.fork()
+    if child == 0:
+        try:
+            sys.stderr = os.fdopen(os.open(os.devnull, os.O_RDONLY))  # none can write to it
+            end_child(error)
+        finally:
+            os._exit(99)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+
+
+# The log goes where nobody reads: a thread waits in the middle of its line while this forks.
+HELD = """
+import json, logging, os, select, signal, sys, threading, time, warnings
+
+warnings.simplefilter("ignore")
+reading, writing = os.pipe()
+os.dup2(writing, 1)
+import trio
+from okibi.runtime.telemetry import logs
+from okibi.runtime.process.at_fork import Forks
+
+async def see_to_children():
+    Forks([])
+
+logs.configure("INFO", {**json.loads(sys.argv[2])}, lanes=int(sys.argv[1]))
+trio.run(see_to_children)
+threading.Thread(target=logging.info, args=("x" * 1_000_000,), daemon=True).start()
+while select.select([], [1], [], 0)[1]: ...
+child = os.fork()
+if child == 0:
+    logging.info("from the child")
+    print("and more", flush=True)
+    os._exit(0)
+os.set_blocking(reading, False)
+said, until = b"", time.monotonic() + 10
+while b"and more" not in said and time.monotonic() < until:
+    try:
+        said += os.read(reading, 1 << 20)
+    except BlockingIOError:
+        time.sleep(0.01)
+os.kill(child, signal.SIGKILL)
+os._exit(not (b"from the child" in said and b"and more" in said))
+"""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("lanes", [1, 2])
+@pytest.mark.parametrize("descriptor", [{}, {"_LAMBDA_TELEMETRY_LOG_FD": "1"}])
+def test_no_thread_of_its_parent_s_holds_the_log_in_a_child(
+    lanes: int, unbuffered: str, descriptor: dict[str, str]
+) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", HELD, str(lanes), json.dumps(descriptor)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+    assert (told.returncode, told.stderr) == (0, "")
+
+
+# Threads of a child, and of a child of it, write long lines at once.
+CROSSED = """
+import os, sys, threading, warnings
+
+warnings.simplefilter("ignore")
+import trio
+from okibi.runtime.telemetry import logs
+from okibi.runtime.process.at_fork import Forks
+
+async def see_to_children():
+    Forks([])
+
+def write(letter):
+    for _ in range(100):
+        print(letter * 20_000)
+
+logs.configure("", {}, lanes=2)
+trio.run(see_to_children)
+for _ in range(2):
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        os._exit(0)
+    threads = [threading.Thread(target=write, args=(letter,)) for letter in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+"""
+
+
+def test_a_long_line_that_a_thread_of_a_child_prints_stands_alone() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", CROSSED],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+    lines = told.stdout.splitlines()
+    assert [lines.count(letter * 20_000) for letter in "ab"] == [200, 200]
+    assert (len(lines), told.stderr) == (400, "")
+
+
+# -- a child that is forked on a loop
+
+LANES = 4
+ENDS = {"_exit": 7, "exit": 8, "exec": 9, "raise": 1, "return": 0}
+ON = pytest.mark.parametrize(
+    ("handler", "environment"),
+    [("forking.function", {}), ("forking.on_asyncio", {"OKIBI_LOOP": "asyncio"})],
+    ids=["trio", "asyncio"],
+)
+
+
+@ON
+async def test_a_child_may_end_in_the_step_that_has_forked_it(
+    handler: str, environment: dict[str, str]
+) -> None:
+    async with running(handler, environment=environment) as sandbox:
+        codes = {then: await sandbox.ask({"do": "end", "then": then}) for then in ENDS}
+
+        assert codes == ENDS
+        assert sandbox.function.starts == 1
+        assert sandbox.said("has come back to the event loop") == 0
+
+
+@ON
+async def test_a_child_that_comes_back_to_the_loop_ends_and_harms_no_event(
+    handler: str, environment: dict[str, str]
+) -> None:
+    answers = list[object]()
+    async with running(handler, max_concurrency=LANES, environment=environment) as sandbox:
+        await until_idle(sandbox.function, LANES)
+
+        async def wait(n: int) -> None:
+            answers.append(await sandbox.do("wait", n=n))
+
+        async with trio.open_nursery() as nursery:
+            for n in range(1, LANES):
+                nursery.start_soon(wait, n)
+            assert await sandbox.do("await", then="return") == 1
+
+        assert answers == [sandbox.pid] * (LANES - 1)
+        assert sandbox.function.starts == 1
+        assert sandbox.function.journal.refusals() == []
+        said = [line for line in sandbox.lines if "has come back to the event loop" in line]
+        assert len(said) == 1
+        assert f'forked in File "{FUNCTIONS / "forking.py"}", line ' in said[0]
+        assert "Use subprocess, multiprocessing in a plain `def`, or end the child by" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("do", "answer"),
+    [
+        ("task", 1),
+        ("actor", 1),
+        pytest.param(
+            "descriptor", [1, False], marks=pytest.mark.skipif(CONTEXT is None, reason="no epoll")
+        ),
+        ("multiprocessing", 8),
+        ("subprocess", 9),
+    ],
+)
+async def test_whoever_forks_on_trio_s_loop_the_parent_goes_on(do: str, answer: object) -> None:
+    async with running("forking.function") as sandbox:
+        for _ in range(2):
+            assert await sandbox.do(do) == answer
+        assert sandbox.function.starts == 1

@@ -1,0 +1,208 @@
+"""The worker's scope of many events: it rings for nobody but whom it is for, and what a handler
+leaves open is that handler's own error.
+"""
+
+import hashlib
+import inspect
+import math
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from okibi.actors import trio_internals
+from okibi.runtime.deadlines.interrupt import Alarm
+from okibi.runtime.handlers.context import Context
+from okibi.runtime.handlers.handler import Awaited, Plain
+from okibi.runtime.in_flight.delivery import State
+from okibi.runtime.serving.event_scope import EventScope
+from tests.support.player import LOG, answer, bench, fresh
+
+UNRAISABLE = "ignore::pytest.PytestUnraisableExceptionWarning"
+
+pytestmark = pytest.mark.usefixtures(fresh.__name__)
+
+
+async def test_a_deadline_that_passes_while_no_event_is_there_ends_nothing(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage = await bench(nursery)
+    for expected in (1, 1, 1):
+        assert await stage.tell("echo", due=trio.current_time() + 1.0) == expected
+        await trio.sleep(3600)
+
+    assert await stage.tell("echo", due=trio.current_time() + 1.0) == 1
+    assert LOG == ["init 1"]
+
+
+def left_open(how: str, kept: list[object]) -> Callable[[Any, Context], Any]:
+    """A handler that leaves what a generator has open around its `yield`."""
+
+    async def numbers() -> AsyncIterator[int]:
+        with trio.move_on_after(5, shield=how == "shield"):
+            yield 1
+
+    async def handle(event: Any, context: Context) -> object:
+        if event == "leave":
+            made = numbers()
+            kept.append(made)
+            await anext(made)
+        elif event:
+            await trio.sleep(event)
+        return event
+
+    return handle
+
+
+@pytest.mark.parametrize("how", ["scope", "shield"])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", UNRAISABLE)
+async def test_what_a_handler_leaves_open_is_its_own_event_s_error_and_no_other_s(
+    how: str, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    kept: list[object] = []
+    stage = await bench(nursery, lambda: Awaited(left_open(how, kept)))
+
+    guilty = await stage.give(b'"leave"', due=trio.current_time() + 30)
+    assert answer(guilty)["errorType"] == "RuntimeError"
+    assert "Cancel scope stack corrupted" in answer(guilty)["errorMessage"]
+
+    innocent = await stage.give(b"8", due=trio.current_time() + 30)
+    await trio.sleep(9)
+    assert answer(innocent) == 8
+    late = await stage.give(b"50", due=trio.current_time() + 10)
+    await trio.sleep(11)
+    assert answer(late)["errorType"] == "Runtime.DeadlineExceeded"
+    stage.worker.kill()
+    with trio.fail_after(1):
+        await stage.worker.wait()
+
+
+def told_by_trio(began: float) -> list[float]:
+    """When trio will cancel the running task, and when any: in seconds since `began`."""
+    rings_in = trio.lowlevel.current_statistics().seconds_to_next_deadline
+    times = trio.current_effective_deadline(), trio.current_time() + rings_in
+    return [round(when - began, 6) for when in times]
+
+
+async def history(blocks: Callable[[float], Any], clock: MockClock) -> list[object]:
+    """What trio tells of blocks with a deadline each, inside of them and between them."""
+    chance, began, seen = random.Random(1), trio.current_time(), list[object]()
+    # So many that trio drops those that are out of date: it counts them then.
+    for _ in range(1100):
+        deadline = trio.current_time() + chance.choice((50.0, 100.0, 100.0, math.inf))
+        with blocks(deadline):
+            clock.jump(chance.choice((0.0, 0.01)))
+            await trio.lowlevel.checkpoint()
+            seen.append(told_by_trio(began))
+        seen.append(told_by_trio(began))
+        await trio.lowlevel.checkpoint()
+    return seen
+
+
+async def test_blocks_of_one_scope_are_to_trio_as_scopes_of_their_own(
+    mock_clock: MockClock,
+) -> None:
+    expected = await history(lambda deadline: trio.CancelScope(deadline=deadline), mock_clock)
+
+    async with EventScope() as scope:
+        assert await history(scope.until, mock_clock) == expected
+
+
+@pytest.mark.parametrize("read", [True, False])
+async def test_only_a_block_that_its_own_deadline_ends_has_rung(
+    read: bool, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not read:
+        monkeypatch.setattr("okibi.actors.trio_internals.CONTEXT", None)
+    rang = list[bool]()
+    scope = EventScope()
+    with trio.CancelScope() as outer:
+        async with scope:
+            for seconds in (9, 1, 9, 9):
+                with suppress(trio.Cancelled), scope.until(trio.current_time() + 5):
+                    await trio.sleep(seconds)
+                rang.append(scope.rang)
+            with suppress(ValueError), scope.until(trio.current_time() + 5):
+                raise ValueError
+            rang.append(scope.rang)
+            outer.cancel()
+            with scope.until(trio.current_time() - 5):
+                await trio.sleep_forever()
+
+    assert [*rang, scope.rang] == [True, False, True, True, False, False]
+    assert outer.cancelled_caught
+
+
+@pytest.mark.skipif(trio_internals.CONTEXT is None, reason="nothing of this release is used")
+def test_how_trio_moves_a_deadline_is_what_has_been_read() -> None:
+    """If this fails, see what has changed in it, and whether `EventScope` is to do the same."""
+    core: Any = trio._core
+    scope, deadlines = trio.CancelScope, core._run.Deadlines
+    parts = (scope._might_change_registered_deadline, deadlines.add, deadlines.remove)
+    digest = hashlib.sha256("".join(map(inspect.getsource, parts)).encode()).hexdigest()
+
+    assert digest[:16] == "5caa71d0360aa06d"
+
+
+async def test_where_trio_keeps_its_scopes_elsewhere_each_event_has_one_of_its_own(
+    nursery: trio.Nursery, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("okibi.actors.trio_internals.CONTEXT", None)
+    stage = await bench(nursery)
+
+    assert [await stage.tell("echo", due=trio.current_time() + 1) for _ in range(3)] == [1, 1, 1]
+    assert (await stage.tell("raise"))["errorType"] == "ValueError"
+    made = await stage.give(b'{"do": "sleep"}', due=trio.current_time() + 1)
+    await trio.sleep(1)
+    assert answer(made)["errorType"] == "Runtime.DeadlineExceeded"
+
+
+async def test_a_plain_function_is_held_to_its_deadline_again_and_again(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    async def waits(event: Any, context: Context) -> object:
+        await trio.sleep(event)
+        return event
+
+    stage = await bench(nursery, lambda: Awaited(waits))
+    kinds: list[Any] = []
+    for seconds in (b"2", b"0", b"2", b"2", b"0"):
+        made = await stage.give(seconds, due=trio.current_time() + 1.0)
+        await trio.sleep(1)
+        kinds.append(answer(made))
+
+    late = "Runtime.DeadlineExceeded"
+    assert [k if k == 0 else k["errorType"] for k in kinds] == [late, 0, late, late, 0]
+    assert all("trio.sleep(event)" in k["stackTrace"][-1] for k in kinds if k != 0)
+
+
+async def test_what_a_plain_def_returns_is_awaited_in_its_time_and_what_is_there_is_the_answer(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    async def waits(seconds: int) -> int:
+        await trio.sleep(seconds)
+        return seconds
+
+    def handler(event: int, context: Context) -> object:
+        if event < 0:
+            # It holds the loop, past the deadline of the event before it.
+            autojump_clock.jump(-event)
+        return waits(event) if event > 0 else event
+
+    stage = await bench(nursery, lambda: Plain(handler, Alarm(), print))
+    answers: list[Any] = []
+    for event in (b"9", b"1", b"-5", b"9", b"0", b"-5", b"-5", b"1"):
+        made = await stage.give(event, due=trio.current_time() + 6)
+        await trio.sleep(2 if event == b"1" else 0)
+        if event == b"9":
+            assert made.state is State.RUNNING
+            await trio.sleep(5.95)
+        answers.append(answer(made))
+
+    late = "Runtime.DeadlineExceeded"
+    kinds = [each if isinstance(each, int) else each["errorType"] for each in answers]
+    assert kinds == [late, 1, -5, late, 0, -5, -5, 1]

@@ -1,0 +1,276 @@
+"""Where a turn is given on an event's way, or its step, and where it is not."""
+
+import sys
+import time
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from okibi.actors import Name, NoProcess, start
+from okibi.actors.trio_internals import CONTEXT
+from okibi.runtime.codec.json import decoder_for
+from okibi.runtime.handlers.context import Context
+from okibi.runtime.handlers.handler import Awaited, event_type
+from okibi.runtime.in_flight.delivery import Delivery, State
+from okibi.runtime.in_flight.handover import tell
+from okibi.runtime.in_flight.lane import ANSWER_LIMIT, Lane
+from okibi.runtime.in_flight.ledger import ABANDON_LIMIT, DISPATCHER
+from okibi.runtime.protocol.outcome import Outcome
+from okibi.runtime.serving.dispatcher import Dispatcher
+from okibi.runtime.serving.worker import Worker
+from okibi.supervisors import Child, Supervision, supervise
+from tests.support.played import ACCEPTED, NEXT, event, world
+from tests.support.player import Player
+from tests.support.stage import SETTINGS, Inbox, delivery, ledger_of
+
+
+async def test_an_event_is_with_a_worker_when_the_step_that_has_read_it_ends(
+    nursery: trio.Nursery,
+) -> None:
+    ledger = ledger_of()
+    await start(nursery, partial(Dispatcher, ledger), name=DISPATCHER)
+    ledger.worker_ready(await start(nursery, Inbox))
+    await wait_all_tasks_blocked()
+    made = ledger.lanes[0].delivery = delivery()
+    ledger.received(ledger.lanes[0], made)
+
+    assert made.state is State.ASSIGNED
+
+
+@pytest.mark.skipif(CONTEXT is None, reason="trio's loop is another than is known")
+@pytest.mark.parametrize("seconds", [0, 1])
+async def test_a_handler_has_its_first_step_in_the_one_that_has_read_its_event(
+    seconds: int, autojump_clock: MockClock
+) -> None:
+    async def handler(event: object, context: Context) -> object:
+        if seconds:
+            await trio.sleep(seconds)
+        return event
+
+    async with world() as stage:
+        await stage.serves(handler)
+        stage.wire.taken()
+        made = stage.lane.delivery = delivery()
+        stage.ledger.received(stage.lane, made)
+        assert made.state is (State.RUNNING if seconds else State.STAGED)
+        assert stage.wire.taken().endswith(NEXT) is (not seconds)
+        await trio.sleep(2)
+
+        assert made.state is State.STAGED
+
+
+async def test_what_was_woken_before_the_event_came_does_not_fall_behind_it() -> None:
+    """An actor that is told of a thaw, say."""
+    begun: list[str] = []
+
+    async def handler(event: object, context: Context) -> None:
+        begun.append("handler")
+
+    async with world() as stage:
+        await stage.serves(handler)
+        woken = trio.Event()
+        stage.nursery.start_soon(woken.wait)
+        await wait_all_tasks_blocked()
+        woken.set()
+        made = stage.lane.delivery = delivery()
+        stage.ledger.received(stage.lane, made)
+        assert made.state is State.ASSIGNED
+        await wait_all_tasks_blocked()
+
+        assert begun == ["handler"]
+
+
+async def test_nobody_holds_an_event_that_its_handler_has_nor_the_answer_before() -> None:
+    held: list[str] = []
+
+    async def handler(event: object, context: Context) -> None:
+        frame = sys._getframe(1)
+        while frame.f_back is not None:
+            for name, value in frame.f_locals.items():
+                parts = value if isinstance(value, (list, tuple)) else (value,)
+                for part in parts:
+                    answered = isinstance(part, Delivery) and part.outcome is not None
+                    if answered or (isinstance(part, bytes) and b"long" in part):
+                        held.append(name)
+            frame = frame.f_back
+
+    async with world() as stage:
+        await stage.serves(handler)
+        stage.wire.taken()
+        await stage.say(event(body=b'"%s"' % (b"long" * 300)))
+        assert stage.delivery.state is State.STAGED
+        await stage.say(ACCEPTED + event("id-2", body=b'"%s"' % (b"long" * 300)))
+        assert stage.delivery.request_id == "id-2"
+        assert stage.delivery.state is State.STAGED
+
+        assert held == []
+
+
+async def test_an_answer_is_out_when_the_step_that_has_settled_it_ends() -> None:
+    async with world() as stage:
+        await stage.say(event())
+        stage.wire.taken()
+        assert stage.delivery.settle(Outcome(b"1"))
+        stage.ledger.settled(stage.lane, at_once=True)
+
+        assert stage.wire.taken().endswith(NEXT)
+
+
+@pytest.mark.parametrize(
+    ("length", "sets_off", "at_once"),
+    [(20, False, True), (ANSWER_LIMIT + 1, False, True), (20, True, False)],
+)
+async def test_a_worker_s_answer_is_out_when_it_goes_on_if_nothing_comes_first(
+    length: int, sets_off: bool, at_once: bool
+) -> None:
+    out: list[bool] = []
+
+    async def handler(event: object, context: object) -> str:
+        if sets_off:
+            other.kill()
+        return "x" * length
+
+    async with world() as stage:
+        other = await start(stage.nursery, Inbox)
+
+        class Looks(Worker):
+            def _settle(self, lane: Lane, delivery: Delivery, outcome: Outcome) -> None:
+                super()._settle(lane, delivery, outcome)
+                out.append(stage.wire.taken().startswith(b"POST "))
+
+        make = partial(Awaited, handler)
+        factory = partial(Looks, stage.ledger, SETTINGS, make, decoder_for(Any), False)
+        await start(stage.nursery, factory)
+        await start(stage.nursery, partial(Dispatcher, stage.ledger), name=DISPATCHER)
+        await wait_all_tasks_blocked()
+        stage.wire.taken()
+        await stage.say(event())
+
+        assert out == [at_once]
+        assert stage.delivery.state is State.STAGED
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("length", [20, ANSWER_LIMIT + 1])
+@pytest.mark.parametrize("end", [b"", ConnectionResetError("reset")])
+async def test_what_has_come_is_read_before_an_answer_is_written(
+    end: bytes | OSError, length: int, at_once: bool
+) -> None:
+    for _ in range(20):  # trio takes either of two tasks first
+        async with world() as stage:
+            await stage.say(event())
+            stage.wire.taken()
+            # In one step, as where a handler has held the loop.
+            stage.wire.say(end)
+            assert stage.delivery.settle(Outcome(b"x" * length))
+            stage.ledger.settled(stage.lane, at_once=at_once)
+            await wait_all_tasks_blocked()
+
+            first, second = stage.connections
+            assert first.taken() == b""
+            assert second.taken().startswith(b"POST ")
+            assert not stage.failures
+
+
+async def test_the_next_event_finds_done_what_the_last_one_has_set_off() -> None:
+    name = Name("beside", Inbox)
+    found: list[str] = []
+
+    async def handler(event: object, context: Context) -> None:
+        try:
+            name.process().kill()
+        except NoProcess:
+            found.append("nobody")
+        else:
+            found.append("there")
+
+    for _ in range(20):  # trio takes either of two tasks first
+        async with world() as stage:
+            await supervise(stage.nursery, Supervision([Child(Inbox, name=name)], intensity=9))
+            await stage.serves(handler)
+            # The next one comes as the answer to the first is written.
+            stage.wire.answers = [ACCEPTED + event("id-2")]
+            await stage.say(event())
+
+    assert found == ["there"] * 40
+
+
+async def test_what_the_dispatcher_answers_goes_out_when_all_is_done_about_it(
+    autojump_clock: MockClock,
+) -> None:
+    async with world() as stage:
+
+        def fail(why: str) -> None:
+            # No event is asked for by a process that is to end.
+            stage.failures.append(why)
+            stage.lane.closing = True
+            assert stage.wire.taken() == b""
+
+        stage.ledger.fail = fail
+        for _ in range(ABANDON_LIMIT):
+            stage.ledger.abandon("a thread", lambda: True)
+        worker = await start(stage.nursery, Inbox)
+        stage.ledger.worker_ready(worker)
+        await start(stage.nursery, partial(Dispatcher, stage.ledger), name=DISPATCHER)
+        due = int((time.time() + 1) * 1000)
+        await stage.say(event(head=b"Lambda-Runtime-Deadline-Ms: %d\r\n" % due))
+        assert stage.delivery.begin(worker)
+        stage.wire.taken()
+        await trio.sleep(0.96)
+        assert tell(stage.ledger.dispatcher, now=True)
+
+        assert stage.failures
+        await wait_all_tasks_blocked()
+        said = stage.wire.taken()
+        assert b"/error HTTP" in said
+        assert not said.endswith(NEXT)
+
+
+async def test_what_a_worker_that_is_stopped_has_not_begun_goes_to_another(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    class Slow(Player):
+        async def terminate(self, reason: object) -> None:
+            await trio.sleep(5)
+
+    ledger = ledger_of()
+    factory = partial(Worker, ledger, SETTINGS, Slow, decoder_for(event_type(Player)), True)
+    first, second = [await start(nursery, factory, grace=10) for _ in range(2)]
+    await start(nursery, partial(Dispatcher, ledger), name=DISPATCHER)
+    made = ledger.lanes[0].delivery = delivery()
+    assert made.assign(first)
+    first.stop()
+    await trio.sleep(1)
+
+    assert first.reason is not None
+    assert made.worker == second
+    assert not made.unsettled
+
+
+async def test_what_waits_is_not_given_to_an_instance_that_has_crashed(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    class Crashes(Player):
+        async def terminate(self, reason: object) -> None:
+            await trio.sleep(0.5)
+
+    ledger = ledger_of(2)
+    decoder = decoder_for(event_type(Player))
+    worker = await start(nursery, partial(Worker, ledger, SETTINGS, Crashes, decoder, True))
+    await start(nursery, partial(Dispatcher, ledger), name=DISPATCHER)
+    await wait_all_tasks_blocked()
+    for lane in ledger.lanes:
+        # Both at once: the second waits while the first runs, and crashes in a task of its own.
+        lane.delivery = delivery(b'{"do": "crash beside"}', due=trio.current_time() + 30)
+        ledger.received(lane, lane.delivery)
+    first, second = (lane.delivery for lane in ledger.lanes)
+    assert first is not None
+    assert second is not None
+    await trio.sleep(0.1)
+
+    assert first.worker == worker
+    assert not first.unsettled
+    assert second.state is State.RECEIVED

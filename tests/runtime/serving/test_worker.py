@@ -1,0 +1,443 @@
+"""A worker and its instances: what is replaced, what is answered, what counts."""
+
+import gc
+from collections.abc import AsyncIterator, Awaitable
+from contextvars import ContextVar
+from typing import Any, cast
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from okibi.actors import ExitReason, StartError
+from okibi.runtime.handlers.context import Context
+from okibi.runtime.handlers.handler import Awaited, Instance
+from okibi.runtime.in_flight.delivery import State
+from okibi.runtime.protocol.outcome import Outcome
+from okibi.runtime.serving.worker import REPLACED_GRACE, Worker
+from tests.support.played import ACCEPTED, World, event, world
+from tests.support.player import LOG, Event, Player, answer, bench, fresh
+from tests.support.stage import delivery
+
+pytestmark = pytest.mark.usefixtures(fresh.__name__)
+
+LARGE = b"a large answer" * 100
+USER = ContextVar[object]("USER", default="nobody")
+
+
+async def serve_three(made: World) -> None:
+    """Have it serve three events, and take what is answered."""
+    for n in range(3):
+        await made.say(event(f"id-{n}"))
+        made.wire.taken()
+        await made.say(ACCEPTED)
+
+
+async def test_one_instance_serves_many_events(nursery: trio.Nursery) -> None:
+    stage = await bench(nursery)
+
+    assert [await stage.tell("echo") for _ in range(3)] == [1, 1, 1]
+    assert LOG == ["init 1"]
+    assert stage.worker in stage.ledger.ready
+
+
+@pytest.mark.parametrize(
+    ("do", "kind"),
+    [
+        ("raise", "ValueError"),
+        ("exit", "SystemExit"),
+        ("exit in a group", "BaseExceptionGroup"),
+        ("interrupt", "KeyboardInterrupt"),
+    ],
+)
+async def test_after_an_error_the_instance_is_replaced_and_the_worker_lives(
+    do: str, kind: str, nursery: trio.Nursery
+) -> None:
+    stage = await bench(nursery)
+
+    assert (await stage.tell(do))["errorType"] == kind
+
+    assert LOG == ["init 1", "task of 1 ends", "terminate 1 crashed", "init 2"]
+    assert stage.worker.alive
+    assert stage.worker in stage.ledger.ready
+    assert await stage.tell("echo") == 2
+
+
+async def test_at_the_deadline_it_is_answered_and_the_instance_replaced(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage = await bench(nursery)
+    made = await stage.give(b'{"do": "sleep"}', due=trio.current_time() + 1.0)
+
+    await trio.sleep(0.89)
+    assert made.state is State.RUNNING
+    await trio.sleep(0.02)
+
+    told = answer(made)
+    assert told["errorType"] == "Runtime.DeadlineExceeded"
+    assert told["errorMessage"].endswith(", in handle")
+    assert told["stackTrace"][-1].endswith("    await trio.sleep_forever()\n")
+    assert LOG == ["init 1", "task of 1 ends", "terminate 1 crashed", "init 2"]
+    assert await stage.tell("echo") == 2
+
+
+async def test_what_it_answers_although_it_was_cancelled_is_the_answer(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    async def stubborn(event: object, context: Context) -> object:
+        try:
+            await trio.sleep_forever()
+        except trio.Cancelled:
+            return "at last"
+
+    stage = await bench(nursery, lambda: Awaited(stubborn))
+    made = await stage.give(b"1", due=trio.current_time() + 1.0)
+    await trio.sleep(1)
+
+    assert answer(made) == "at last"
+
+
+async def test_it_says_what_keeps_it_from_an_event(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    class Slow(Player):
+        async def init(self) -> None:
+            await trio.sleep(1)
+            await super().init()
+
+        async def handle(self, event: Event, context: Context) -> object:
+            await trio.sleep_forever()
+
+        async def terminate(self, reason: ExitReason) -> None:
+            await trio.sleep(0.5)
+
+    stage = await bench(nursery, Slow)
+    worker = stage.worker.process().actor
+    assert isinstance(worker, Worker)
+    assert worker.doing == ""
+    worker.stateful = True
+
+    made = await stage.give(b"{}", due=trio.current_time() + 1.0)
+    assert worker.doing == "at another event"
+    await trio.sleep(1)
+    assert not made.unsettled
+    assert worker.doing == "in the terminate of an old instance"
+    await trio.sleep(0.5)
+    assert worker.doing == "in the init of a new instance"
+    await trio.sleep(1)
+    assert worker.doing == ""
+
+
+async def test_the_answer_does_not_wait_for_the_new_instance(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    class Slow(Player):
+        async def terminate(self, reason: ExitReason) -> None:
+            await trio.sleep_forever()
+
+    stage = await bench(nursery)
+    stage.worker.process().actor._slot.make = Slow  # type: ignore[union-attr]
+    await stage.tell("raise")
+    made = await stage.give(b'{"do": "raise"}')
+
+    assert answer(made)["errorType"] == "ValueError"
+    assert stage.worker not in stage.ledger.ready
+    await trio.sleep(REPLACED_GRACE + 0.1)
+    assert stage.worker in stage.ledger.ready
+    assert await stage.tell("echo") == 3
+
+
+async def test_a_task_of_the_instance_s_own_that_crashes_answers_what_runs_and_ends_the_instance(
+    nursery: trio.Nursery,
+) -> None:
+    stage = await bench(nursery)
+
+    told = await stage.tell("crash beside")
+
+    assert (told["errorType"], told["errorMessage"]) == ("LookupError", "beside")
+    assert LOG == ["init 1", "task of 1 ends", "terminate 1 crashed", "init 2"]
+    assert await stage.tell("echo") == 2
+
+
+async def test_a_failing_init_at_the_start_fails_the_start(nursery: trio.Nursery) -> None:
+    Player.fails = {1}
+
+    with pytest.raises(StartError, match=r"/worker did not start: crashed.*no database"):
+        await bench(nursery)
+    assert LOG == []
+
+
+async def test_an_init_that_gives_nothing_to_await_is_named(nursery: trio.Nursery) -> None:
+    class Forgotten(Player):
+        def init(self) -> None:  # type: ignore[override]
+            """Without its `async`."""
+
+    with pytest.raises(StartError, match=r"Forgotten\.init is no `async def`"):
+        await bench(nursery, cast("Any", Forgotten))
+
+
+async def test_so_is_a_terminate(nursery: trio.Nursery, caplog: pytest.LogCaptureFixture) -> None:
+    class Forgotten(Player):
+        async def handle(self, event: Event, context: Context) -> object:
+            raise ValueError
+
+        def terminate(self, reason: ExitReason) -> None:  # type: ignore[override]
+            LOG.append("terminate")
+
+    stage = await bench(nursery, cast("Any", Forgotten), stateful=True)
+    await stage.give(b"{}")
+
+    assert "terminate" in LOG
+    assert "Forgotten.terminate is no `async def`" in caplog.text
+
+
+async def test_a_plain_def_may_give_what_is_awaited(nursery: trio.Nursery) -> None:
+    class Indirect(Player):
+        def init(self) -> Awaitable[None]:  # type: ignore[override]
+            return super().init()
+
+    await bench(nursery, cast("Any", Indirect))
+
+    assert LOG == ["init 1"]
+
+
+async def test_a_failing_init_at_a_replacement_ends_the_worker() -> None:
+    Player.fails = {2}
+
+    async def life() -> None:
+        async with trio.open_nursery() as nursery:
+            stage = await bench(nursery)
+            assert (await stage.tell("raise"))["errorType"] == "ValueError"
+            assert stage.worker not in stage.ledger.ready
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await life()
+    assert caught.group_contains(ConnectionError, match="no database")
+
+
+async def test_a_context_header_that_is_no_json_is_refused_and_the_instance_stays(
+    nursery: trio.Nursery,
+) -> None:
+    stage = await bench(nursery)
+
+    told = await stage.tell("echo", headers={"lambda-runtime-client-context": "{"})
+
+    assert told["errorType"] == "Runtime.LambdaContextUnmarshalError"
+    assert told["errorMessage"].startswith("Unable to parse Client Context JSON: ")
+    assert told["stackTrace"] == []
+    assert await stage.tell("echo") == 1
+
+
+async def test_an_event_that_does_not_fit_is_refused_and_the_instance_stays(
+    nursery: trio.Nursery,
+) -> None:
+    stage = await bench(nursery)
+
+    told = answer(await stage.give(b'{"do": 5}'))
+
+    assert told["errorType"] == "Runtime.UnmarshalError"
+    assert "$.do" in told["errorMessage"]
+    assert await stage.tell("echo") == 1
+
+
+async def test_a_result_that_is_no_json_is_refused_and_the_instance_stays(
+    nursery: trio.Nursery,
+) -> None:
+    stage = await bench(nursery)
+
+    told = await stage.tell("object")
+
+    assert told["errorType"] == "Runtime.MarshalError"
+    assert "Unable to marshal response" in told["errorMessage"]
+    assert await stage.tell("echo") == 1
+
+
+async def test_a_plain_function_is_not_replaced(nursery: trio.Nursery) -> None:
+    made = list[Awaited]()
+
+    async def broken(event: object, context: Context) -> object:
+        raise ValueError(event)
+
+    def make() -> Instance:
+        made.append(Awaited(broken))
+        return made[-1]
+
+    stage = await bench(nursery, make)
+
+    for _ in range(3):
+        assert answer(await stage.give(b"7"))["errorType"] == "ValueError"
+    assert len(made) == 1
+
+
+async def test_what_is_not_its_own_is_not_run(nursery: trio.Nursery) -> None:
+    stage = await bench(nursery)
+    made = delivery(b"{}")
+
+    stage.worker.send_nowait((stage.lane, made))
+    await wait_all_tasks_blocked()
+
+    assert made.state is State.RECEIVED
+    assert made.begun == 0
+
+
+async def test_stopped_it_answers_what_runs_and_terminates_its_instance(
+    nursery: trio.Nursery,
+) -> None:
+    stage = await bench(nursery)
+    made = await stage.give(b'{"do": "sleep"}')
+
+    stage.worker.stop()
+    await stage.worker.wait()
+
+    assert answer(made)["errorType"] == "Runtime.Stopped"
+    assert LOG == ["init 1", "task of 1 ends", "terminate 1 shutdown"]
+    assert stage.worker not in stage.ledger.ready
+
+
+async def test_killed_it_leaves_the_answer_to_the_dispatcher(nursery: trio.Nursery) -> None:
+    stage = await bench(nursery)
+    made = await stage.give(b'{"do": "sleep"}')
+
+    stage.worker.kill()
+    await stage.worker.wait()
+
+    assert made.state is State.RUNNING
+    assert LOG == ["init 1", "task of 1 ends"]
+    assert stage.worker not in stage.ledger.ready
+
+
+async def test_a_terminate_that_raises_is_logged_and_no_more(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Bad(Player):
+        async def terminate(self, reason: ExitReason) -> None:
+            raise OSError("cannot close")
+
+    stage = await bench(nursery)
+    stage.worker.process().actor._slot.make = Bad  # type: ignore[union-attr]
+    await stage.tell("raise")
+    await stage.tell("raise")
+
+    assert await stage.tell("echo") == 3
+    assert "/worker: terminate of its handler crashed" in caplog.text
+
+
+async def test_an_event_for_an_instance_that_is_replaced_meanwhile_goes_to_its_successor(
+    nursery: trio.Nursery,
+) -> None:
+    stage = await bench(nursery)
+    first = stage.lane.delivery = delivery(b'{"do": "raise"}')
+    second = delivery(b"{}")
+    for made in (first, second):
+        assert made.assign(stage.worker)
+        stage.worker.send_nowait((stage.lane, made))
+    await wait_all_tasks_blocked()
+
+    assert answer(first)["errorType"] == "ValueError"
+    assert answer(second) == 2
+
+
+async def test_the_last_answer_is_not_kept_while_the_next_event_s_handler_runs() -> None:
+    def kept() -> int:
+        return sum(LARGE in each.body for each in gc.get_objects() if type(each) is Outcome)
+
+    alive = list[int]()
+
+    async def handler(event: object, context: Context) -> str:
+        alive.append(kept())
+        return LARGE.decode()
+
+    async with world() as made:
+        await made.serves(handler)
+        await serve_three(made)
+        alive.append(kept())
+
+    assert alive == [0, 0, 0, 0]
+
+
+class NeverEqual:
+    """A value that cannot be compared, as an array is."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("ambiguous")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("set_to", ["alice", NeverEqual()])
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_a_handler_sets_in_its_context_is_of_its_event(
+    set_to: object, fails: bool, nursery: trio.Nursery
+) -> None:
+    seen = list[object]()
+    before = NeverEqual() if isinstance(set_to, NeverEqual) else "nobody"
+    USER.set(before)
+
+    async def handler(event: object, context: Context) -> None:
+        seen.append(USER.get())
+        USER.set(set_to)
+        if fails:
+            raise ValueError
+
+    stage = await bench(nursery, lambda: Awaited(handler))
+    for _ in range(3):
+        await stage.give(b"{}")
+
+    assert [each is before for each in seen] == [True] * 3
+
+
+async def test_a_replaced_instance_leaves_nothing_in_the_context_of_its_successor(
+    nursery: trio.Nursery,
+) -> None:
+    seen = list[object]()
+
+    class Named(Player):
+        async def init(self) -> None:
+            seen.append(USER.get())
+
+        async def handle(self, event: Event, context: Context) -> object:
+            USER.set("alice")
+            raise ValueError
+
+        async def terminate(self, reason: ExitReason) -> None:
+            seen.append(USER.get())
+
+    stage = await bench(nursery, Named, stateful=True)
+    for _ in range(2):
+        await stage.give(b"{}")
+
+    assert seen == ["nobody"] * 5
+
+
+async def test_what_its_init_has_set_is_there_at_each_event(nursery: trio.Nursery) -> None:
+    seen = list[object]()
+
+    class Named(Player):
+        async def init(self) -> None:
+            USER.set("of init")
+
+        async def handle(self, event: Event, context: Context) -> object:
+            seen.append(USER.get())
+            USER.set("of handle")
+            return 1
+
+    stage = await bench(nursery, Named)
+    for _ in range(3):
+        await stage.tell("echo")
+
+    assert seen == ["of init"] * 3
+
+
+async def test_what_a_stream_sets_in_its_context_is_of_its_event() -> None:
+    seen = list[object]()
+
+    async def handler(event: object, context: Context) -> AsyncIterator[str]:
+        seen.append(USER.get())
+        USER.set("alice")
+        yield "a piece"
+
+    async with world() as made:
+        await made.serves(handler)
+        await serve_three(made)
+
+    assert seen == ["nobody"] * 3

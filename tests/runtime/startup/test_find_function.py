@@ -1,0 +1,314 @@
+"""From a handler string to a Function: each way it fails has the official client's words."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from okibi.runtime.errors.errors import InitError
+from okibi.runtime.handlers.context import Context
+from okibi.runtime.handlers.function import Function
+from okibi.runtime.handlers.handler import Handler
+from okibi.runtime.startup import find_function as load_room
+from okibi.runtime.startup.find_function import as_function, load
+
+BROKEN = """
+def inner():
+    raise KeyError("missing")
+
+inner()
+"""
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A task root; what a test imports from it is forgotten afterwards."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    known = set(sys.modules)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    yield tmp_path
+    for name in set(sys.modules) - known:
+        del sys.modules[name]
+
+
+def test_a_file_that_a_module_of_the_same_name_hides_is_named(root: Path) -> None:
+    (root / "outcome.py").write_text("def handler(event, context): ...")
+
+    with pytest.raises(
+        InitError, match="Handler 'handler' missing on module 'outcome': it"
+    ) as told:
+        load("outcome.handler", root)
+    assert told.value.message.endswith(f", and hides {root / 'outcome.py'}; rename that")
+
+
+def test_gevent_s_patch_of_what_the_loop_stands_on_is_refused_with_the_cure(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gevent = ModuleType("gevent.monkey")
+    patched = {"select"}
+    gevent.is_module_patched = patched.__contains__  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "gevent.monkey", gevent)
+    (root / "patches.py").write_text("def handler(event, context): ...")
+
+    error = error_of("patches.handler", root)
+    assert error.kind == "Runtime.MonkeyPatchConflict"
+    assert "monkey.patch_all(thread=False, select=False)" in error.message
+
+    patched.clear()
+    assert load("patches.handler", root)
+
+
+def test_so_is_eventlet_s(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    eventlet = ModuleType("eventlet.patcher")
+    patched = {"thread"}
+    eventlet.is_monkey_patched = patched.__contains__  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "eventlet.patcher", eventlet)
+    (root / "greens.py").write_text("def handler(event, context): ...")
+
+    error = error_of("greens.handler", root)
+    assert error.kind == "Runtime.MonkeyPatchConflict"
+    assert error.message == (
+        "eventlet's monkey_patch() replaces what okibi's loop stands on: leave that out, "
+        "monkey_patch(thread=False, select=False)"
+    )
+
+    patched.clear()
+    assert load("greens.handler", root)
+
+
+def error_of(handler: str, root: Path) -> InitError:
+    with pytest.raises(InitError) as caught:
+        load(handler, root)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("handler", "kind", "words"),
+    [
+        (
+            "",
+            "Runtime.MalformedHandlerName",
+            "Bad handler '': not enough values to unpack (expected 2, got 1)",
+        ),
+        (
+            "nodot",
+            "Runtime.MalformedHandlerName",
+            "Bad handler 'nodot': not enough values to unpack (expected 2, got 1)",
+        ),
+        (
+            "sys.exit",
+            "Runtime.BuiltInModuleConflict",
+            "Cannot use built-in module sys as a handler module",
+        ),
+        (
+            "absent_1.handler",
+            "Runtime.ImportModuleError",
+            "Unable to import module 'absent_1': No module named 'absent_1'",
+        ),
+        (
+            "imports_absent.handler",
+            "Runtime.ImportModuleError",
+            "Unable to import module 'imports_absent': No module named 'absent_2'",
+        ),
+        (
+            "no_syntax.handler",
+            "Runtime.UserCodeSyntaxError",
+            "Syntax error in module 'no_syntax': expected ':' (no_syntax.py, line 1)",
+        ),
+        (
+            "fine.absent",
+            "Runtime.HandlerNotFound",
+            "Handler 'absent' missing on module 'fine'",
+        ),
+        ("broken.handler", "KeyError", "'missing'"),
+        ("leaves.handler", "SystemExit", "3"),
+    ],
+)
+def test_each_failure_has_the_official_type_and_words(
+    handler: str, kind: str, words: str, root: Path
+) -> None:
+    (root / "fine.py").write_text("def handler(event, context): ...")
+    (root / "imports_absent.py").write_text("import absent_2")
+    (root / "no_syntax.py").write_text("def handler(event)\n    pass")
+    (root / "broken.py").write_text(BROKEN)
+    (root / "leaves.py").write_text("import sys; sys.exit(3)")
+
+    error = error_of(handler, root)
+
+    assert (error.kind, error.message) == (kind, words)
+
+
+def test_the_stack_of_an_import_begins_in_the_user_s_file(root: Path) -> None:
+    (root / "broken.py").write_text(BROKEN)
+
+    stack = error_of("broken.handler", root).stack
+
+    assert [line.split(", in ")[1].split("\n")[0] for line in stack] == ["<module>", "inner"]
+    assert str(root / "broken.py") in stack[0]
+    assert 'raise KeyError("missing")' in stack[1]
+
+
+def test_a_module_that_is_not_there_has_no_stack_as_in_the_official_client(root: Path) -> None:
+    (root / "imports_absent.py").write_text("import absent_2")
+
+    assert error_of("absent_1.handler", root).stack == ()
+    assert len(error_of("imports_absent.handler", root).stack) > 0
+
+
+def test_a_syntax_error_s_stack_is_file_line_and_text(root: Path) -> None:
+    (root / "no_syntax.py").write_text("def handler(event)\n    pass")
+
+    (line,) = error_of("no_syntax.handler", root).stack
+
+    assert line == f'  File "{root}/no_syntax.py" Line 1\n    def handler(event)\n'
+
+
+@pytest.mark.parametrize("handler", ["folder/inner.handler", "folder.inner.handler"])
+def test_slashes_stand_for_dots(handler: str, root: Path) -> None:
+    (root / "folder").mkdir()
+    (root / "folder" / "inner.py").write_text("def handler(event, context): return 'found'")
+
+    target = load(handler, root).handler.handler
+
+    assert target({}, None) == "found"  # type: ignore[call-arg]
+
+
+def test_the_task_root_goes_first(root: Path) -> None:
+    (root / "fine.py").write_text("handler = print")
+    load("fine.handler", root)
+
+    assert sys.path[0] == str(root)
+
+
+def test_what_layers_bring_comes_behind_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packages, top, none = (str(root / name) for name in ("opt/lib", "opt", "none"))
+    (root / "opt/lib").mkdir(parents=True)
+    monkeypatch.setattr(load_room, "LAYERS", (packages, top, none))
+    (root / "opt/lib/layered.py").write_text("handler = print")
+
+    load("layered.handler", root)
+
+    assert sys.path[:3] == [str(root), packages, top]
+    assert none not in sys.path
+
+
+def test_where_the_task_root_lacks_the_handler_it_is_looked_for_where_the_process_was_started(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "function").mkdir()
+    (root / "function/elsewhere.py").write_text("handler = print")
+    monkeypatch.chdir(root / "function")
+
+    load("elsewhere.handler", root / "task")
+
+    assert sys.path[:2] == [str(root / "task"), str(root / "function")]
+
+
+@pytest.mark.parametrize("holds", ["task", "opt"])
+def test_what_the_task_root_or_a_layer_holds_is_looked_for_nowhere_else(
+    holds: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load_room, "LAYERS", (str(root / "opt"),))
+    for folder in ("task", "opt", "function"):
+        (root / folder).mkdir()
+    (root / holds / "held.py").write_text("handler = print")
+    (root / "function/runtime.py").write_text("")
+    monkeypatch.chdir(root / "function")
+
+    load("held.handler", root / "task")
+
+    assert str(root / "function") not in sys.path
+
+
+def test_a_process_whose_folder_is_gone_has_its_task_root(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "gone").mkdir()
+    (root / "fine.py").write_text("handler = print")
+    monkeypatch.chdir(root / "gone")
+    (root / "gone").rmdir()
+
+    load("fine.handler", root)
+
+    assert error_of("absent.handler", root).kind == "Runtime.ImportModuleError"
+
+
+def test_pth_files_of_the_task_root_and_of_layers_are_read_as_by_aws_s_own_runtime(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer, vendored = root / "opt", root / "vendored"
+    for folder in (layer, vendored):
+        folder.mkdir()
+    monkeypatch.setattr(load_room, "LAYERS", (str(layer),))
+    (vendored / "bundled.py").write_text("handler = print")
+    (root / "mine.pth").write_text("vendored\n")
+    (layer / "theirs.pth").write_text("import sys; sys.path.append('by the layer')\n")
+    (root / "bundles.py").write_text("from bundled import handler")
+
+    load("bundles.handler", root)
+
+    assert sys.path[:2] == [str(root), str(layer)]
+    assert [str(vendored), "by the layer"] == sys.path[-2:]
+
+
+def test_a_neural_network_that_is_kept_as_pth_is_no_list_of_folders(root: Path) -> None:
+    (root / "model.pth").write_bytes(b"PK\x03\x04\0\0\x08\x08" + bytes(range(256)))
+    (root / "fine.py").write_text("handler = print")
+
+    load("fine.handler", root)
+
+
+def test_a_pth_file_that_leaves_is_an_init_error_as_a_module_that_does(root: Path) -> None:
+    (root / "leaves.pth").write_text("import sys; sys.exit(0)\n")
+    (root / "fine.py").write_text("handler = print")
+
+    assert error_of("fine.handler", root).kind == "SystemExit"
+
+
+def test_where_the_interpreter_itself_lies_nothing_is_a_layer_s(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "opt").mkdir()
+    monkeypatch.setattr(load_room, "LAYERS", (str(root / "opt"),))
+    monkeypatch.setattr(sys, "base_prefix", "/opt/python/3.13")
+    (root / "fine.py").write_text("handler = print")
+
+    load("fine.handler", root)
+
+    assert str(root / "opt") not in sys.path
+
+
+def test_layers_are_looked_for_where_lambda_has_them() -> None:
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    assert (f"/opt/python/lib/{version}/site-packages", "/opt/python") == load_room.LAYERS
+
+
+def test_a_module_that_computes_its_attributes_may_fail_at_it(root: Path) -> None:
+    (root / "odd.py").write_text("def __getattr__(name):\n    raise RuntimeError(name)")
+
+    error = error_of("odd.handler", root)
+
+    assert (error.kind, error.message) == ("RuntimeError", "handler")
+
+
+def test_what_cannot_be_called_is_refused_at_init(root: Path) -> None:
+    (root / "fine.py").write_text("handler = 5")
+
+    error = error_of("fine.handler", root)
+
+    assert error.kind == "InvalidHandler"
+    assert error.message == "a handler is a Handler class or a callable, not 5"
+
+
+def test_a_function_a_handler_class_and_a_callable_are_all_functions() -> None:
+    class Some(Handler[int]):
+        async def handle(self, event: int, context: Context) -> object:
+            return event
+
+    function = Function(Some)
+
+    assert as_function(function) is function
+    assert as_function(Some) == function
+    assert as_function(print).handler.handler is print

@@ -1,0 +1,127 @@
+"""What a production start imports is counted: an import is paid for at every cold start."""
+
+import functools
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.sandbox import running
+
+COUNT = """
+import gc, json, sys, trio, attr._make as make
+made, build = [], make._ClassBuilder.build_class
+def count(self):
+    made.append(f"{self._cls.__module__}.{self._cls.__name__}")
+    return build(self)
+make._ClassBuilder.build_class = count
+import okibi.runtime.bootstrap
+searches = sum(each["collections"] for each in gc.get_stats())
+print(json.dumps([made, sorted(sys.modules), searches]))
+"""
+LATE = {
+    "httpx",
+    "typer",
+    "asyncio",
+    "email",
+    "http",
+    "h11",
+    "okibi.local",
+    "okibi.runtime.handlers.asyncio_loop",
+    "okibi.runtime.telemetry.json_format",
+    "okibi.runtime.codec.reference_json",
+    "okibi.runtime.handlers.response",
+    "okibi.runtime.serving.snapstart",
+    "okibi.runtime.handlers.streaming",
+    "okibi.supervisors.dynamic",
+    "okibi.supervisors.snapshots",
+    "okibi.actors.crash",
+}
+# Late rooms are imported where the user's folder is the first to be looked into.
+ALL_ROOMS = """
+import importlib, json, pkgutil, sys, okibi.runtime.__main__
+before = set(sys.modules)
+import okibi.actors, okibi.supervisors
+for layer in (okibi.actors, okibi.supervisors, okibi.runtime):
+    for found in pkgutil.walk_packages(layer.__path__, layer.__name__ + "."):
+        if not found.name.endswith("__main__") and "asyncio_loop" not in found.name:
+            importlib.import_module(found.name)
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+HANDLER = """
+import gc, sys
+searches = sum(each["collections"] for each in gc.get_stats())
+seen = [gc.isenabled(), gc.get_freeze_count(), searches]
+def handler(event, context):
+    return [*seen, [*sys.modules]]
+"""
+
+
+@functools.cache
+def imported() -> tuple[list[str], set[str], int]:
+    """The attrs classes that a start makes, the modules it imports, and how often the collector
+    would look through them.
+    """
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", COUNT], capture_output=True, text=True, check=True
+    )
+    made, modules, searches = json.loads(done.stdout)
+    return made, set(modules), searches
+
+
+def test_a_start_makes_at_most_11_attrs_classes_and_imports_nothing_that_can_be_late() -> None:
+    made, modules, _ = imported()
+
+    assert len(made) <= 11, made
+    assert not modules & LATE
+
+
+def test_a_late_room_imports_nothing_new_but_of_okibi_s_so_a_user_s_http_py_breaks_nothing() -> (
+    None
+):
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", ALL_ROOMS], capture_output=True, text=True, check=True
+    )
+    late = json.loads(done.stdout)
+
+    assert {
+        "okibi.runtime.codec.reference_json",
+        "okibi.runtime.telemetry.json_format",
+        "okibi.supervisors.tasks",
+    } <= set(late)
+    assert {name.partition(".")[0] for name in late} == {"okibi"}
+
+
+async def test_the_collector_rests_while_okibi_is_imported_and_works_in_the_user_s_code(
+    tmp_path: Path,
+) -> None:
+    _, _, elsewhere = imported()
+    enabled, frozen, searches, modules = await seen(tmp_path)
+
+    assert enabled
+    assert frozen > 20_000
+    assert searches < elsewhere / 2
+    # An address of numbers is connected to without the rules of names.
+    assert "okibi.runtime.serving.extension" in modules
+    assert "encodings.idna" not in modules
+
+
+async def test_where_many_events_come_at_once_it_looks_at_what_imports_leave_before_that_is_frozen(
+    tmp_path: Path,
+) -> None:
+    _, _, elsewhere = imported()
+    enabled, frozen, searches, _ = await seen(tmp_path, max_concurrency=2)
+
+    assert enabled
+    assert frozen > 20_000
+    assert searches > elsewhere / 2
+
+
+async def seen(
+    folder: Path, max_concurrency: int | None = None
+) -> tuple[bool, int, int, list[str]]:
+    """Of the collector as the user's module begins, and the modules once an event is there."""
+    (folder / "app.py").write_text(HANDLER)
+    async with running("app.handler", task_root=folder, max_concurrency=max_concurrency) as sandbox:
+        enabled, frozen, searches, modules = await sandbox.ask()
+    return enabled, frozen, searches, modules

@@ -1,0 +1,194 @@
+"""What the official client and okibi write and answer, for the same function: byte for byte.
+
+Times and request ids are masked, nothing else. Where okibi departs on purpose, the test says how.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.beside import Said, masked, official, okibi
+
+NBSP = "\u00a0"
+TEXT: Mapping[str, str] = {}
+JSON = {"AWS_LAMBDA_LOG_FORMAT": "JSON"}
+slow = partial(pytest.param, marks=pytest.mark.slow)
+FORMATS = pytest.mark.parametrize("environment", [TEXT, JSON], ids=["text", "json"])
+
+
+ERRORS: list[dict[str, Any]] = [
+    {"do": "fail"},
+    {"do": "fail", "nested": 3},
+    {"do": "fail", "words": []},
+    {"do": "fail", "words": ["größe \N{SNOWMAN}\n  two\n\nlines"]},
+    {"do": "fail", "words": ["one", "two"]},
+    {"do": "builtin"},
+    {"do": "recursive"},
+]
+
+
+async def both(tmp_path: Path, *events: Mapping[str, Any], **options: Any) -> tuple[Said, Said]:
+    """The official client's and okibi's."""
+    options = {"handler": "speaking.handler", "events": events, **options}
+    first = await official(output=tmp_path / "official", **options)
+    return first, await okibi(output=tmp_path / "okibi", **options)
+
+
+# -- the log
+
+
+SAYS = ("records", "prints", "threads", "user_format", "with_output", "handlers")
+
+
+@FORMATS
+async def test_what_a_function_says_and_how_it_fails(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    events = [{"do": do} for do in SAYS for _ in range(2)] + ERRORS
+    # In text a logged exception does not end its line there.
+    events += [{"do": "exception"}] if environment == JSON else []
+    theirs, ours = await both(tmp_path, *events, environment=environment)
+
+    assert ours == theirs
+    assert ours.output.count("inside\nbehind\n") == 2
+    if environment == JSON:
+        assert '"errorType": "OrderError"' in ours.output
+        assert '"location": "' in ours.output
+    else:
+        error = "[ERROR] OrderError: no stock\rTraceback (most recent call last):"
+        assert f"{error}\r{NBSP}{NBSP}" in ours.output
+
+
+@pytest.mark.parametrize(
+    "level",
+    ["debug", *(slow(each) for each in ("TRACE", "INFO", "WARN", "ERROR", "FATAL", "NOISE"))],
+)
+async def test_the_level_that_the_platform_names(tmp_path: Path, level: str) -> None:
+    environment = {"AWS_LAMBDA_LOG_LEVEL": level}
+    theirs, ours = await both(
+        tmp_path, {"do": "records"}, {"do": "handlers"}, environment=environment
+    )
+
+    # Libraries find the log's handler by its name.
+    assert ours == theirs
+
+
+async def test_a_tenant_stands_in_each_record(tmp_path: Path) -> None:
+    environment = {**JSON, "AWS_LAMBDA_LOG_LEVEL": "INFO"}
+    options = {"environment": environment, "tenant_id": "blue"}
+    theirs, ours = await both(tmp_path, {"do": "records"}, **options)
+
+    assert ours == theirs
+    assert '"tenantId": "blue"' in ours.output
+
+
+async def test_a_logged_exception_in_text_ends_its_line_unlike_there(tmp_path: Path) -> None:
+    theirs, ours = await both(tmp_path, {"do": "exception"})
+
+    assert ours.output == theirs.output + "\n"
+
+
+@pytest.mark.parametrize("environment", [TEXT, slow(JSON)], ids=["text", "json"])
+async def test_framed_entries_are_the_same_bytes(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    asked = {**environment, "AWS_LAMBDA_LOG_LEVEL": "INFO"}
+    events = [{"do": "records"}, {"do": "exception"}, {"do": "fail", "words": ["a\n b"]}]
+    options: dict[str, Any] = {"handler": "speaking.handler", "events": events}
+    theirs = await _framed(official, tmp_path, asked, options)
+    ours = await _framed(okibi, tmp_path, asked, options)
+
+    assert ours == theirs
+    assert len(ours) > 10
+
+
+async def _framed(
+    client: Any, tmp_path: Path, environment: Mapping[str, str], options: Mapping[str, Any]
+) -> list[tuple[str, str]]:
+    """What comes over the descriptor: each frame's type and its text."""
+    pipe, read = tmp_path / "pipe", list[bytes]()
+    os.mkfifo(pipe)
+    thread = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    thread.start()
+    # The descriptor is the shell's to open.
+    told = {**environment, "_LAMBDA_TELEMETRY_LOG_FD": "9"}
+    said = await client(output=tmp_path / "out", frames=pipe, environment=told, **options)
+    thread.join()
+    pipe.unlink()
+    assert said.output == ""
+    return frames_of(read[0])
+
+
+def frames_of(data: bytes) -> list[tuple[str, str]]:
+    """Frames as type and masked text."""
+    frames: list[tuple[str, str]] = []
+    while data:
+        length = int.from_bytes(data[4:8], "big")
+        frames.append((data[:4].hex(), masked(data[16 : 16 + length].decode())))
+        data = data[16 + length :]
+    return frames
+
+
+# -- errors
+
+
+async def test_a_result_that_is_no_json_and_a_chained_error_are_told_alike(tmp_path: Path) -> None:
+    theirs, ours = await both(tmp_path, {"do": "unmarshalled"}, {"do": "chained"})
+
+    # A result that is no JSON is logged alike.
+    start = "[ERROR] Runtime.MarshalError: Unable to marshal response: "
+    for said in (theirs, ours):
+        line = said.output.split("\n")[1]
+        assert line.startswith(start)
+        assert line.endswith("\rTraceback (most recent call last):")
+    assert list(json.loads(ours.bodies[0])) == list(json.loads(theirs.bodies[0]))
+
+    same, more = json.loads(theirs.bodies[1]), json.loads(ours.bodies[1])
+    stack, longer = same.pop("stackTrace"), more.pop("stackTrace")
+    assert more == same
+    assert longer[: len(stack)] == stack
+    assert longer[len(stack)] == "  Caused by KeyError: 'missing'\n"
+    assert ", in builtin\n" in longer[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [([3], "3"), slow([], "sys.exit()"), slow(["out of stock"], "out of stock")],
+)
+async def test_a_sys_exit_is_an_error_like_any_other_where_the_official_process_ends(
+    tmp_path: Path, words: list[Any], message: str
+) -> None:
+    theirs, ours = await both(tmp_path, {"do": "leave", "words": words}, {"do": "prints"})
+
+    assert json.loads(theirs.bodies[0])["errorType"] == "Runtime.ExitError"
+    told = json.loads(ours.bodies[0])
+    assert (told["errorType"], told["errorMessage"]) == ("SystemExit", message)
+    assert ours.output.count("said at import") == 1
+    assert theirs.output.count("said at import") == 2
+    assert f"[ERROR] SystemExit: {message}\rTraceback" in ours.output
+
+
+@pytest.mark.parametrize(
+    "handler", ["broken.handler", slow("speaking.nobody"), slow("nowhere.handler")]
+)
+async def test_an_init_error_s_log_has_no_warning_before_it(tmp_path: Path, handler: str) -> None:
+    (tmp_path / "broken.py").write_text(
+        "import json\n\n\ndef load():\n    json.loads('{')\n\nload()"
+    )
+    (tmp_path / "speaking.py").write_text("")
+    theirs, ours = await both(tmp_path, {}, handler=handler, task_root=tmp_path)
+
+    said, error = theirs.output.split("\n")[-2] + "\n", ours.output
+    assert "LAMBDA_WARNING" in theirs.output
+    assert "LAMBDA_WARNING" not in ours.output
+    # Its stack begins with the import system's frames, ours with the user's own; an ImportError's
+    # it leaves out.
+    assert [line.strip() for line in error.split("\r")[:2]] == said.strip().split("\r")[:2]
+    assert handler != "broken.handler" or error.split("\r")[-1] == said.split("\r")[-1]
+    assert "\n" not in error.removesuffix("\n")

@@ -1,0 +1,264 @@
+"""A child's place, and who comes and goes there: what every kind of supervisor shares."""
+
+import sys
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from okibi.actors import (
+    IGNORED,
+    NORMAL,
+    AlreadyRegistered,
+    Ignore,
+    Name,
+    Server,
+    StartError,
+    start,
+    stop,
+)
+from okibi.supervisors import Child, Restart, State, Supervision, Supervisor
+from okibi.supervisors.child_place import Ended, Place, Retry
+from okibi.supervisors.child_state import Event, LifeCycleError
+from okibi.supervisors.parent import Parent
+from okibi.supervisors.spec import factory_of
+from tests.support.child_stage import BOOM, Stage, alive, leave
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+class Nest(Parent):
+    """The least that can have children: it starts and stops them when a test says so."""
+
+    def __init__(self, *specs: Child[Any]) -> None:
+        self.held = [Place(spec) for spec in specs]
+        self.ended: list[str] = []
+
+    @property
+    def places(self) -> list[Place]:
+        return self.held
+
+    async def init(self) -> None:
+        for place in self.held:
+            await self._children.start(place)
+
+    async def handle_info(self, message: object) -> None:
+        if isinstance(message, Ended):
+            place = self._children.living.get(message.process)
+            self.ended.append("nobody" if place is None else place.id)
+            if place is not None:
+                self._children.left(place)
+        elif isinstance(message, Retry) and message.wanted:
+            await self._children.start(message.place)
+
+    async def again(self, n: int, delay: float = 0.0) -> None:
+        self._children.retry(self.held[n], delay)
+
+    async def drop(self, n: int) -> None:
+        await self.stop(self.held[n])
+
+    async def stop_children(self) -> None:
+        for place in self.held:
+            self._children.ask(place)
+        for place in self.held:
+            self._note(await self._children.gone(place))
+
+
+def test_a_place_is_what_its_events_have_made_of_it(stage: Stage) -> None:
+    place = Place(stage.child("a"))
+    assert (place.id, place.state, place.ref()) == ("a", State.UNDEFINED, None)
+
+    with pytest.raises(LifeCycleError, match="'ended' cannot happen to a place that is undefined"):
+        place.move(Event.ENDED)
+    assert repr(place) == "<Place a undefined, 0 starts>"
+
+
+def test_a_retry_is_outdated_once_its_place_has_moved_on(stage: Stage) -> None:
+    place = Place(stage.child("a"))
+    place.move(Event.RETRY)
+    first = place.retry = Retry(place)
+    wanted = [first.wanted]
+    place.move(Event.STOP)
+    wanted.append(first.wanted)
+    place.move(Event.RETRY)
+    place.retry = Retry(place)
+    wanted.append(first.wanted)
+
+    assert wanted == [True, False, False]
+
+
+def test_a_place_may_be_called_otherwise_than_its_spec(stage: Stage) -> None:
+    place = Place(stage.child("a", restart=Restart.TEMPORARY), "a-17")
+
+    assert (place.id, place.temporary, place.standing().id) == ("a-17", True, "a-17")
+
+
+def test_a_place_is_small(stage: Stage) -> None:
+    place = Place(stage.child("a"))
+
+    assert not hasattr(place, "__dict__")
+    assert sys.getsizeof(place) < 120
+
+
+async def test_who_lives_there_is_found_by_its_process(stage: Stage, nursery: trio.Nursery) -> None:
+    nest = Nest(stage.child("a"), stage.child("b"))
+    ref = await start(nursery, lambda: nest, path="/nest")
+    [a, b] = nest.held
+
+    assert a.process is not None
+    assert nest._children.living[a.process] is a
+    assert a.ref() == alive("a")
+    await leave("b")
+
+    assert nest.ended == ["b"]
+    assert (b.state, b.process, len(nest._children.living)) == (State.UNDEFINED, None, 1)
+    await stop(ref)
+    assert (a.state, nest._children.living) == (State.UNDEFINED, {})
+
+
+async def test_the_end_of_one_that_was_stopped_finds_nobody(
+    stage: Stage, nursery: trio.Nursery
+) -> None:
+    nest = Nest(stage.child("a"))
+    ref = await start(nursery, lambda: nest)
+
+    await ref.call(Nest.drop, 0)
+    await wait_all_tasks_blocked()
+
+    assert nest.ended == ["nobody"]
+    await stop(ref)
+
+
+async def test_a_start_gives_the_ref_or_none_or_an_error_and_leaves_nobody(
+    stage: Stage, nursery: trio.Nursery
+) -> None:
+    class Needless(Server):
+        async def init(self) -> None:
+            raise Ignore
+
+    results: list[object] = []
+
+    class Trying(Nest):
+        async def init(self) -> None:
+            for place in self.held:
+                try:
+                    results.append(await self._children.start(place))
+                except StartError as failure:
+                    results.append(failure)
+
+    stage.refused = {"b1"}
+    name = Name("a", Server)
+    nest = Trying(
+        stage.child("a"), stage.child("b"), Child(Needless), Child(Server, name=name, id="taken")
+    )
+    ref = await start(nursery, lambda: nest, path="/nest")
+
+    ready, failed, ignored, taken = results
+    assert ready == alive("a")
+    assert isinstance(failed, StartError)
+    assert failed.path == "/nest/b"
+    assert ignored is None
+    assert isinstance(taken, StartError)
+    assert isinstance(taken.reason.error, AlreadyRegistered)
+    assert IGNORED.quiet
+    states = [place.state.value for place in nest.held]
+    assert states == ["running", "undefined", "undefined", "undefined"]
+    assert len(nest._children.living) == 1
+    await wait_all_tasks_blocked()
+    assert nest.ended == ["nobody", "nobody"]
+    await stop(ref)
+
+
+async def test_an_init_that_takes_too_long_is_killed_and_nobody_is_left(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    nest = Nest(stage.child("a", init=trio.sleep_forever, start_timeout=3))
+
+    with pytest.raises(StartError, match="its init took longer than 3 s"):
+        await start(nursery, lambda: nest)
+
+    assert nest.held[0].state is State.UNDEFINED
+    assert alive("a") is None
+
+
+async def test_an_init_that_ends_in_the_step_in_which_its_time_is_up_counts(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    async def init() -> None:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(3)
+
+    nest = Nest(stage.child("a", init=init, start_timeout=3))
+    try:
+        ref = await start(nursery, lambda: nest)
+    except StartError:
+        assert alive("a") is None
+    else:
+        assert alive("a") is not None
+        await stop(ref)
+
+
+async def test_a_retry_comes_by_way_of_the_mailbox_at_once_or_after_a_while(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    nest = Nest(stage.child("a"))
+    ref = await start(nursery, lambda: nest)
+    for delay in (0.0, 5.0):
+        await leave("a", BOOM)
+        begun = trio.current_time()
+
+        await ref.call(Nest.again, 0, delay)
+        assert nest.held[0].state is State.RESTARTING or delay == 0
+        await trio.sleep(delay + 1)
+
+        assert alive("a") is not None
+        assert trio.current_time() - begun == pytest.approx(delay + 1)
+    await stop(ref)
+
+
+async def test_asked_all_at_once_they_end_at_once(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """What a dynamic supervisor does: ask each, then wait for each."""
+
+    async def slow() -> None:
+        await trio.sleep(3)
+
+    nest = Nest(*(stage.child(name, cleanup=slow) for name in "abc"))
+    ref = await start(nursery, lambda: nest)
+
+    await stop(ref)
+
+    assert trio.current_time() == pytest.approx(3)
+    report = nest.stop_report()
+    assert report is not None
+    assert [child.seconds for child in report.children] == pytest.approx([3, 3, 3])
+
+
+def test_a_child_is_made_by_its_factory_or_by_who_performs_its_flags() -> None:
+    assert factory_of(Child(Server)) is Server
+    assert isinstance(factory_of(Child(Supervision()))(), Supervisor)
+
+
+async def test_a_parent_that_ends_by_itself_ends_after_its_children(
+    stage: Stage, nursery: trio.Nursery
+) -> None:
+    class Brief(Nest):
+        async def run(self) -> None:
+            stage.log.append("done")
+
+    ref = await start(nursery, lambda: Brief(stage.child("a")))
+
+    assert await ref.wait() is NORMAL
+    assert stage.said() == "start a; done; term a shutdown"
+
+
+async def test_a_parent_must_say_who_its_children_are_and_how_they_stop() -> None:
+    with pytest.raises(NotImplementedError, match="Parent needs `places`"):
+        _ = Parent().places
+    with pytest.raises(NotImplementedError, match="Parent needs `stop_children`"):
+        await Parent().stop_children()

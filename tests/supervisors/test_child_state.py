@@ -1,0 +1,61 @@
+"""The life cycle of a child's place, as the table says."""
+
+import itertools
+
+import pytest
+
+from okibi.supervisors.child_state import LIVING, TRANSITIONS, Event, LifeCycleError, State, after
+
+TABLE = {
+    ("undefined", "start"): "starting",
+    ("undefined", "retry"): "restarting",
+    ("undefined", "stop"): "undefined",
+    ("undefined", "forget"): "forgotten",
+    ("starting", "started"): "running",
+    ("starting", "ended"): "undefined",
+    ("starting", "stop"): "stopping",
+    ("running", "ended"): "undefined",
+    ("running", "stop"): "stopping",
+    ("stopping", "started"): "stopping",
+    ("stopping", "ended"): "undefined",
+    ("stopping", "stop"): "stopping",
+    ("restarting", "start"): "starting",
+    ("restarting", "stop"): "undefined",
+}
+
+
+@pytest.mark.parametrize(("state", "event"), [*itertools.product(State, Event)])
+def test_what_follows_is_in_the_table_and_nothing_else_can_be(state: State, event: Event) -> None:
+    wanted = TABLE.get((state.value, event.value))
+
+    if wanted is None:
+        with pytest.raises(LifeCycleError) as impossible:
+            after(state, event)
+        assert str(impossible.value) == (
+            f"'{event.value}' cannot happen to a place that is {state.value}"
+        )
+    else:
+        assert after(state, event) is State(wanted)
+
+
+def test_every_state_can_be_reached_and_left_but_for_the_last() -> None:
+    reached = {state for moves in TRANSITIONS.values() for state in moves.values()}
+
+    assert reached == set(State)
+    assert [state for state in State if not TRANSITIONS[state]] == [State.FORGOTTEN]
+
+
+def test_nobody_is_put_where_somebody_lives_and_nobody_lives_in_a_forgotten_place() -> None:
+    for state in LIVING:
+        assert Event.START not in TRANSITIONS[state]
+        assert Event.FORGET not in TRANSITIONS[state]
+
+
+def test_only_an_end_leads_out_of_a_state_where_somebody_lives() -> None:
+    for state in LIVING:
+        leaving = {event for event, to in TRANSITIONS[state].items() if to not in LIVING}
+        assert leaving == {Event.ENDED}
+
+
+def test_somebody_lives_there_from_the_start_until_the_end() -> None:
+    assert {State.STARTING, State.RUNNING, State.STOPPING} == LIVING

@@ -1,0 +1,140 @@
+"""The Runtime API without I/O: an exchange, and connections that only note what they send."""
+
+from typing import Any
+
+import attrs
+
+from okibi.local.classic_mode import Exchange
+from okibi.local.connection import Connection
+from okibi.local.invocation import Invocation
+from okibi.local.journal import Journal
+from okibi.local.multi_concurrency import Slots
+
+NEXT = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n"
+PING = b"GET /2018-06-01/ping HTTP/1.1\r\nHost: x\r\n\r\n"
+ANSWER_OK = b'{"status":"OK"}\n'
+
+
+def post(path: str, body: bytes, *headers: str, version: str = "1.1") -> bytes:
+    lines = [f"POST /2018-06-01/runtime/{path} HTTP/{version}", "Host: x", *headers]
+    head = "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""])
+    return head.encode() + body
+
+
+@attrs.define(eq=False)
+class Desk:
+    """An exchange at time 100 with connections that only note what they send."""
+
+    journal: Journal = attrs.field(factory=Journal)
+    exchange: Exchange = attrs.field(init=False)
+    idle: int = 0
+    """How many times it has said that nothing is to be done."""
+    ended: list[Invocation] = attrs.field(factory=list[Invocation])
+
+    def __attrs_post_init__(self) -> None:
+        self.exchange = Exchange(
+            clock=lambda: 100.0,
+            wall_clock=lambda: 1_700_000_000.0,
+            journal=self.journal,
+            on_end=self.ended.append,
+            on_idle=self._count_idle,
+        )
+
+    def _count_idle(self) -> None:
+        self.idle += 1
+
+    def connect(self, *, keep_alive: bool = True) -> "Peer":
+        sent: list[bytes] = []
+
+        def send(pieces: list[bytes]) -> None:
+            sent.append(b"".join(pieces))
+
+        return Peer(Connection(self.exchange, "arn:function", send, keep_alive=keep_alive), sent)
+
+    def offer(self, payload: bytes = b'{"a":1}', **fields: Any) -> Invocation:
+        invocation = Invocation(
+            payload, timeout=3.0, request_id="id-1", trace_id="Root=1-2-3", **fields
+        )
+        self.exchange.offer(invocation)
+        return invocation
+
+    def running(self) -> "Peer":
+        """A connection that has been handed the event id-1."""
+        peer = self.connect()
+        self.offer()
+        peer.tell(NEXT)
+        return peer
+
+
+@attrs.define(eq=False)
+class Peer:
+    connection: Connection
+    sent: list[bytes]
+
+    def tell(self, data: bytes) -> list[bytes]:
+        """Feed bytes; the answers they brought, each as it was sent."""
+        before = len(self.sent)
+        self.connection.receive(data)
+        return self.sent[before:]
+
+    def ask(self, data: bytes) -> tuple[int, bytes]:
+        """Feed one request; status and body of its one answer."""
+        (answer,) = self.tell(data)
+        return read(answer)
+
+
+@attrs.define(eq=False)
+class ManyDesk:
+    """The same with multi-concurrency; connections keep their answers."""
+
+    journal: Journal = attrs.field(factory=Journal)
+    slots: Slots = attrs.field(init=False)
+    ended: list[Invocation] = attrs.field(factory=list[Invocation])
+
+    def __attrs_post_init__(self) -> None:
+        self.slots = Slots(
+            clock=lambda: 100.0,
+            wall_clock=lambda: 1_700_000_000.0,
+            journal=self.journal,
+            on_end=self.ended.append,
+        )
+
+    def connect(self) -> "Peer":
+        sent: list[bytes] = []
+
+        def send(pieces: list[bytes]) -> None:
+            sent.append(b"".join(pieces))
+
+        return Peer(Connection(self.slots, "arn:function", send), sent)
+
+    def waiting(self) -> "Peer":
+        """A connection with a pending /next."""
+        peer = self.connect()
+        peer.tell(NEXT)
+        return peer
+
+    def offer(self, request_id: str, payload: bytes = b"1", **fields: Any) -> Invocation:
+        invocation = Invocation(payload, timeout=3.0, request_id=request_id, **fields)
+        self.slots.offer(invocation)
+        return invocation
+
+
+def read(answer: bytes) -> tuple[int, bytes]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]), body
+
+
+def state_refusal(names: str) -> bytes:
+    return (
+        f'{{"errorMessage":"State transition from {names} failed for runtime. Error: State'
+        ' transition is not allowed","errorType":"InvalidStateTransition"}\n'
+    ).encode()
+
+
+def error(message: str, error_type: str) -> bytes:
+    return f'{{"errorMessage":"{message}","errorType":"{error_type}"}}\n'.encode()
+
+
+def without_date(answer: bytes) -> bytes:
+    lines = answer.split(b"\r\n")
+    return b"\r\n".join(line for line in lines if not line.startswith(b"Date: "))

@@ -1,0 +1,43 @@
+"""A DynamicSupervisor for the length of a test's block, and what is asked of it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+
+from okibi.actors import Ref, Server, stop
+from okibi.supervisors import Child, Dynamic, DynamicSupervisor, supervise
+from tests.support.child_stage import Stage, leave
+
+Pool = Ref[DynamicSupervisor]
+
+
+class Idle(Server):
+    """Nothing but alive."""
+
+
+@asynccontextmanager
+async def a_pool(**flags: Any) -> AsyncIterator[Pool]:
+    async with trio.open_nursery() as nursery:
+        pool = await supervise(nursery, Dynamic(**flags), path="/pool")
+        yield pool
+        await stop(pool)
+
+
+async def begin(pool: Pool, child: Child[Any]) -> Ref[Any]:
+    ref = await pool.call(DynamicSupervisor.start_child, child)
+    assert ref is not None
+    return ref
+
+
+async def counted(pool: Pool) -> tuple[int, ...]:
+    return tuple(await pool.call(DynamicSupervisor.count_children))
+
+
+async def restarting(pool: Pool, stage: Stage, **fields: Any) -> Ref[Any]:
+    """Start a child that then crashes and cannot start again."""
+    ref = await begin(pool, stage.child("a", **fields))
+    stage.refused = {"a*"}
+    await leave("a")
+    return ref

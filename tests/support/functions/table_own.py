@@ -1,0 +1,60 @@
+"""What rows of the README's table say of okibi's own means: children, and typed events."""
+
+import os
+
+import attrs
+import trio
+
+from okibi.actors import Name, Server
+from okibi.runtime import SANDBOX, Function, Handler, Thawed
+from okibi.supervisors import Child
+
+
+@attrs.define(eq=False)
+class Rates(Server):
+    """Refreshes something in the background; crashes when it is told to."""
+
+    refreshed: int = 0
+
+    async def init(self) -> None:
+        self.monitor(SANDBOX)
+        self.send_every(0.01, "refresh")
+
+    async def handle_info(self, message) -> None:
+        if isinstance(message, Thawed):
+            os.write(1, b"thawed\n")
+        self.refreshed += 1
+
+    async def look(self) -> int:
+        return self.refreshed
+
+    async def crash(self) -> None:
+        raise LookupError("no such rate")
+
+    async def terminate(self, reason) -> None:
+        os.write(1, b"rates ended\n")
+
+
+RATES = Name("rates", Rates)
+
+
+async def handler(event, context):
+    if event.get("do") == "crash":
+        await RATES.cast(Rates.crash)
+        await trio.sleep(0.05)
+    before = await RATES.call(Rates.look)
+    await trio.sleep(0.1)
+    return {"pid": os.getpid(), "refreshing": await RATES.call(Rates.look) > before}
+
+
+function = Function(handler, [Child(Rates, name=RATES)])
+
+
+@attrs.frozen
+class Greeting:
+    name: str
+
+
+class Greeter(Handler[Greeting]):
+    async def handle(self, event, context):
+        return event.name

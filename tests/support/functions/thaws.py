@@ -1,0 +1,60 @@
+"""A function that knows when its sandbox was frozen."""
+
+import time
+
+import attrs
+import trio
+
+from okibi.actors import Name, Server
+from okibi.runtime import SANDBOX, Function, Handler, Thawed
+from okibi.supervisors import Child
+
+
+@attrs.define(eq=False)
+class Knowing(Server):
+    thaws: list[float] = attrs.Factory(list)
+    ticks: int = 0
+    starts: int = 0
+
+    async def init(self) -> None:
+        self.monitor(SANDBOX)
+        self.send_every(0.05, "tick")
+
+    async def handle_info(self, message) -> None:
+        if isinstance(message, Thawed):
+            self.thaws.append(message.seconds)
+        else:
+            self.ticks += 1
+
+    async def known(self):
+        return {"thaws": self.thaws, "ticks": self.ticks}
+
+
+@attrs.define(eq=False)
+class Fragile(Server):
+    async def fail(self) -> None:
+        raise RuntimeError("asked for")
+
+
+KNOWING = Name("knowing", Knowing)
+FRAGILE = Name("fragile", Fragile)
+
+
+@attrs.define(eq=False)
+class Asking(Handler[object]):
+    async def handle(self, event, context):
+        if event.get("fail"):
+            await FRAGILE.cast(Fragile.fail)
+        if event.get("block"):
+            time.sleep(event["block"])  # noqa: ASYNC251, it holds the loop on purpose
+        await trio.sleep(event.get("seconds", 0))
+        return await KNOWING.call(Knowing.known)
+
+
+# One restart within a second is borne, a second one is not.
+function = Function(
+    Asking,
+    [Child(Knowing, name=KNOWING), Child(Fragile, name=FRAGILE)],
+    intensity=1,
+    period=1.0,
+)

@@ -1,0 +1,100 @@
+"""What must be true of a run in which somebody was killed.
+
+    each event                 is received once, answered once, acknowledged
+    its answer                 is its handler's own, begun once; or, if the worker that had begun
+                               it was killed, the error that the runtime has for just that
+    from its offer to the      no time passes but what the handler itself takes, and the pauses in
+    question for the next      which the lane's own killed actors are not started again, or in
+                               which there are fewer workers than lanes
+    the connections            are one a lane, and the platform had nothing to refuse
+
+Time is trio's, virtual: whoever forgets to wake somebody is late, however soon somebody else's
+wake-up or end mends it.
+"""
+
+import json
+import math
+from collections import Counter
+
+import attrs
+
+from okibi.local.invocation import Invocation
+from okibi.local.journal import Happening
+from okibi.runtime.in_flight.delivery import Delivery, State
+from tests.support.killer import Killer
+from tests.support.world import RecordingLedger, World
+
+BAD = {Happening.REFUSED, Happening.ABANDONED, Happening.SWALLOWED, Happening.TRUNCATED}
+# Seconds below which a time is none: the sums are of floats.
+NONE = 1e-6
+
+
+@attrs.frozen
+class Result:
+    """What a run came to.
+
+    Args:
+        steps: how many it had.
+        lost: events answered with an error since their worker was killed, by the error's type.
+        wrong: a line for everything that is not as it must be.
+    """
+
+    steps: int
+    lost: Counter[str]
+    wrong: tuple[str, ...]
+
+
+def judge(killer: Killer, world: World, ledger: RecordingLedger) -> Result:
+    """Judge a run that has ended."""
+    wrong = [f"the instrument raised {error!r}" for error in killer.errors]
+    wrong += [f"the process was ended: {why}" for why in world.failures]
+    lost: Counter[str] = Counter()
+    deliveries = {d.request_id: d for d in ledger.deliveries}
+    if len(deliveries) != len(ledger.deliveries):
+        wrong.append("an event was received twice")
+    for invocation in world.invocations:
+        delivery = deliveries.get(invocation.request_id)
+        if invocation.outcome is None or delivery is None:
+            wrong.append(f"{invocation.payload!r} was never answered")
+            continue
+        wrong += answered(killer, world, invocation, delivery, lost)
+        late = lateness(killer, world, invocation, ledger, ledger.lane_of[delivery])
+        if not late <= NONE:
+            wrong.append(f"{invocation.payload!r} was through {late:.6g} s late")
+        if delivery.state is not State.ACKED:
+            wrong.append(f"{invocation.payload!r} is left {delivery.state.name}")
+    wrong += [f"the API saw {e}" for e in world.journal.entries if e.happening in BAD]
+    if world.connections != killer.point.lanes:
+        wrong.append(f"{world.connections} connections were made")
+    return Result(killer.steps, lost, tuple(wrong))
+
+
+def answered(
+    killer: Killer, world: World, invocation: Invocation, delivery: Delivery, lost: Counter[str]
+) -> list[str]:
+    """What is wrong with an answer; one that its killed worker explains is counted as lost."""
+    outcome, number = invocation.outcome, json.loads(invocation.payload)["n"]
+    assert outcome is not None  # asked for what was answered
+    if delivery.begun != 1:
+        return [f"{invocation.payload!r} was begun {delivery.begun} times"]
+    if world.is_own(number, outcome.payload):
+        return []
+    worker = delivery.worker.process() if delivery.worker is not None else None
+    kind = outcome.error_type or ""
+    if worker is None or kind not in killer.killed.get(worker, ()):
+        return [f"{invocation.payload!r} came out as {outcome.payload!r}"]
+    lost[kind] += 1
+    return []
+
+
+def lateness(
+    killer: Killer, world: World, invocation: Invocation, ledger: RecordingLedger, lane: int
+) -> float:
+    """Seconds for which nobody did what was to be done for an event; NaN if it never ended."""
+    since, until = world.offered[invocation.request_id], invocation.ended
+    explained = world.takes(json.loads(invocation.payload)["n"])
+    waits = [(pause.since, pause.until) for pause in killer.pauses if pause.lane == lane]
+    # Of workers there is a spare one: only when two are away may one be missing.
+    for start, end in (*waits, *ledger.short):
+        explained += max(0.0, min(until, end) - max(since, start))
+    return math.nan if math.isnan(until) else until - since - explained

@@ -1,0 +1,93 @@
+"""Who kills in a run: an Instrument that counts the steps of all tasks.
+
+It collects, and everything is asserted afterwards: trio drops an Instrument that raises.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import attrs
+import trio
+
+from okibi.actors.process import Process
+from okibi.runtime.tree import BACKOFF, PERIOD
+from okibi.supervisors import Supervisor
+from okibi.supervisors.child_place import Place
+from okibi.supervisors.strategy import put_off
+from tests.support.world import Point, RecordingLedger
+
+EXITED = "Runtime.WorkerExited"
+
+
+class Pause(NamedTuple):
+    """The wait that a killed actor of a lane's leaves, by the tree's own back-off; in seconds."""
+
+    lane: int
+    since: float
+    until: float
+
+
+@attrs.define(eq=False)
+class Killer(trio.abc.Instrument):
+    """Counts task steps from when it is told to, and kills at the chosen ones.
+
+    Attributes:
+        killed: who was cut off, or stopped by it, and what error may answer its event for that.
+        pauses: what may make an event late.
+    """
+
+    point: Point
+    root: Process | None = attrs.field(default=None, init=False)
+    ledger: RecordingLedger | None = attrs.field(default=None, init=False)
+    steps: int = attrs.field(default=0, init=False)
+    killed: dict[Process, set[str]] = attrs.field(factory=dict[Process, set[str]], init=False)
+    pauses: list[Pause] = attrs.field(factory=list[Pause], init=False)
+    errors: list[BaseException] = attrs.field(factory=list[BaseException], init=False)
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        if self.root is None:
+            return
+        self.steps += 1
+        try:
+            for step, kind in self.point.kills:
+                if self._is_now(step):
+                    self._kill(self.root, kind)
+        except BaseException as error:
+            self.errors.append(error)
+
+    def _is_now(self, step: int) -> bool:
+        return step == self.steps
+
+    def _kill(self, root: Process, kind: str) -> None:
+        found = [p for p in living(root) if p.path.rsplit("/", 1)[-1].startswith(kind)]
+        found = [p for p in found if not isinstance(p.actor, Supervisor)]
+        if found:
+            self._cut(root, found[self.point.seed % len(found)])
+
+    def _cut(self, root: Process, victim: Process) -> None:
+        # Of a supervisor all below it are cut.
+        for each in living(victim):
+            self.killed.setdefault(each, set()).add(EXITED)
+        kind, _, lane = victim.path.rsplit("/", 1)[-1].rpartition("-")
+        if self.point.lanes > 1 and kind in ("poller", "responder"):
+            last = next(place.pause for place in places(root) if place.process is victim)
+            now = trio.current_time()
+            pause = put_off(BACKOFF, last, PERIOD, now)
+            self.pauses.append(Pause(int(lane), now, pause.until))
+        victim.kill()
+        if self.ledger is not None:
+            self.ledger.count_workers()
+
+
+def places(root: Process) -> Iterator[Place]:
+    """Every place of a tree."""
+    if isinstance(root.actor, Supervisor):
+        for place in root.actor.places:
+            yield place
+            if place.process is not None:
+                yield from places(place.process)
+
+
+def living(root: Process) -> list[Process]:
+    """Every process of a tree that has one."""
+    return [root, *(place.process for place in places(root) if place.process is not None)]

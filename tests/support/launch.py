@@ -1,0 +1,50 @@
+"""Lambda on this machine with the bootstrap of the tests."""
+
+import json
+import sys
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from okibi.local import FunctionSettings, LocalLambda, RuntimeApi, open_local_lambda
+from tests.limits import HANG
+
+BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
+
+
+def settings(handler: str = "app.handler", **fields: Any) -> FunctionSettings:
+    fields.setdefault("task_root", BOOTSTRAP.parent)
+    return FunctionSettings(handler, command=(sys.executable, "-S", "-E", str(BOOTSTRAP)), **fields)
+
+
+@asynccontextmanager
+async def opened(
+    handler: str = "app.handler",
+    *,
+    api: RuntimeApi | None = None,
+    freeze: bool = False,
+    grace: float = 10.0,
+    any_process: bool = False,
+    allowed_hosts: Collection[str] = (),
+    **fields: Any,
+) -> AsyncIterator[tuple[LocalLambda, list[str]]]:
+    """The grace is a long one: a busy machine is to decide nothing."""
+    lines: list[str] = []
+    with trio.fail_after(HANG):
+        async with open_local_lambda(
+            settings(handler, **fields),
+            output=lines.append,
+            api=api,
+            freeze=freeze,
+            grace=grace,
+            any_process=any_process,
+            allowed_hosts=allowed_hosts,
+        ) as function:
+            yield function, lines
+
+
+def event(**fields: object) -> bytes:
+    return json.dumps(fields).encode()

@@ -1,0 +1,195 @@
+"""A function in a real process, `python -P -m okibi.runtime`, on the local Lambda."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+import trio
+
+from okibi.local import FunctionSettings, InvokeResult, LocalLambda, RuntimeApi, open_local_lambda
+from okibi.local.sandbox import GRACE
+from tests.limits import HANG
+from tests.support.extensions import Extensions
+
+ROOT = Path(__file__).resolve().parents[2]
+FUNCTIONS = Path(__file__).with_name("functions")
+COMMAND = (sys.executable, "-P", "-m", "okibi.runtime")
+# Buffered, as it is on Lambda, and compiled once: dozens of processes are started.
+PYTHON = {
+    "PYTHONPATH": str(ROOT),
+    "PYTHONUNBUFFERED": "",
+    "PYTHONDONTWRITEBYTECODE": "",
+    # In the checkout: in the temporary folder another user could have put bytecode there before.
+    "PYTHONPYCACHEPREFIX": str(ROOT / ".bytecode"),
+}
+# okibi answers at half of any time-out, long before the platform's kill: a busy machine may stall
+# both for a while. It costs no time.
+WIDE_MARGIN = {"OKIBI_DEADLINE_MARGIN_MS": "60000"}
+DEFAULT_MARGIN = {"OKIBI_DEADLINE_MARGIN_MS": ""}
+
+
+@attrs.define(eq=False)
+class Running:
+    """A function that runs, and the lines it has written."""
+
+    function: LocalLambda
+    lines: list[str]
+
+    @property
+    def pid(self) -> int:
+        assert self.function.pid is not None
+        return self.function.pid
+
+    async def invoke(self, event: object = MappingProxyType({})) -> InvokeResult:
+        """Invoke it; the whole answer."""
+        told = dict(event) if isinstance(event, MappingProxyType) else event
+        return await self.function.invoke(json.dumps(told).encode())
+
+    async def ask(self, event: object = MappingProxyType({})) -> Any:
+        """Invoke it; what it answers, decoded."""
+        return json.loads((await self.invoke(event)).payload)
+
+    async def do(self, what: str, **fields: object) -> Any:
+        """Have a handler of `functions/app.py` do something."""
+        return await self.ask({"do": what, **fields})
+
+    def said(self, text: str) -> int:
+        """In how many lines a text stands."""
+        return sum(text in line for line in self.lines)
+
+
+@asynccontextmanager
+async def running(
+    handler: str,
+    *,
+    task_root: Path = FUNCTIONS,
+    timeout: float = 30.0,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    command: tuple[str, ...] = COMMAND,
+    api: RuntimeApi | None = None,
+    max_concurrency: int | None = None,
+    grace: float = GRACE,
+) -> AsyncIterator[Running]:
+    """Run a function of `functions/` while the block lasts, with a wide margin."""
+    if api is not None:
+        max_concurrency = api.max_concurrency
+    settings = FunctionSettings(
+        handler,
+        command=command,
+        task_root=task_root,
+        timeout=timeout,
+        environment={**PYTHON, **WIDE_MARGIN, **environment},
+        max_concurrency=max_concurrency,
+    )
+    lines: list[str] = []
+    with trio.fail_after(HANG):
+        async with open_local_lambda(
+            settings, output=lines.append, api=api, grace=grace
+        ) as function:
+            yield Running(function, lines)
+
+
+@asynccontextmanager
+async def process_of(
+    handler: str,
+    *,
+    task_root: Path = FUNCTIONS,
+    command: tuple[str, ...] = COMMAND,
+    extensions: Extensions | None = None,
+    max_concurrency: int | None = None,
+    read: bool = True,
+    **environment: str,
+) -> AsyncIterator[tuple[trio.Process, RuntimeApi, list[bytes]]]:
+    """The process itself, as its parent has it: with an exit code, and without a time-out's kill.
+
+    What it writes is there when it has ended; without `read` nobody takes it off the pipe.
+    """
+    own = RuntimeApi(timeout=30, max_concurrency=max_concurrency)
+    api = own if extensions is None else extensions.api
+    serve = api.serve_connection if extensions is None else extensions.serve
+    if max_concurrency is not None:
+        environment["AWS_LAMBDA_MAX_CONCURRENCY"] = str(max_concurrency)
+    said = list[bytes]()
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    host, port = listeners[0].socket.getsockname()
+    told = {"AWS_LAMBDA_RUNTIME_API": f"{host}:{port}", "_HANDLER": handler, **environment}
+    with trio.fail_after(HANG):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.serve_listeners, serve, listeners)
+            process = await trio.lowlevel.open_process(
+                command,
+                cwd=task_root,
+                env={**without_lambda(), **told},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+            if read:
+                nursery.start_soon(_read, process, said)
+            try:
+                yield process, api, said
+            finally:
+                with trio.CancelScope(shield=True):
+                    process.kill()
+                    await process.wait()
+                nursery.cancel_scope.cancel()
+
+
+async def until_idle(function: LocalLambda, slots: int) -> None:
+    """Wait until so many slots of a function have asked for an event."""
+    exchange = function._api._exchange
+    with trio.fail_after(HANG):
+        while len(exchange._idle) < slots:  # type: ignore[union-attr]
+            await trio.lowlevel.checkpoint()
+
+
+async def until_handed_out(api: RuntimeApi) -> None:
+    """Wait until the runtime has an event, or has had one: it may be answered at once."""
+    begun = trio.Event()
+    api.on_begin = lambda _: begun.set()
+    if api.current is None:
+        await begun.wait()
+
+
+async def until_there(path: Path) -> None:
+    """Wait until there is such a file."""
+    while not await trio.Path(path).exists():  # noqa: ASYNC110, of a process
+        await trio.sleep(0.001)
+
+
+async def _read(process: trio.Process, said: list[bytes]) -> None:
+    assert process.stdout is not None
+    async for data in process.stdout:
+        said.append(bytes(data))
+
+
+def waited(*pids: int) -> float:
+    """How many seconds the threads of processes have waited for a core, ready to run: what is
+    measured while they wait is the machine's doing. 0 where the kernel does not tell.
+    """
+    seconds = 0.0
+    for pid in pids:
+        for thread in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+            with suppress(OSError):  # it may have ended
+                seconds += int(thread.read_text().split()[1]) / 1e9
+    return seconds
+
+
+def is_gone(pid: int) -> bool:
+    """Whether no such process lives; a zombie does not."""
+    try:
+        return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return True
+
+
+def without_lambda() -> dict[str, str]:
+    """This process's environment, without what a Lambda would set."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "OKIBI_", "_HANDLER"))}
+    return {**kept, **PYTHON}

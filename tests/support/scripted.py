@@ -1,0 +1,76 @@
+"""A Runtime API of answers that are written down beforehand, for what the local one never says.
+
+It serves the official client and okibi in turn, each in a process of its own.
+"""
+
+import subprocess
+import sys
+
+import attrs
+import trio
+
+from okibi.local.requests import Request, RequestReader
+from tests.limits import HANG
+from tests.support.beside import MANAGED
+from tests.support.sandbox import COMMAND, FUNCTIONS, without_lambda
+from tests.support.side_by_side import official_path
+
+HANDLER = "table.handler"
+ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
+FAILED = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
+
+
+def event(body: bytes, attempt: bytes) -> bytes:
+    """A /next that has one."""
+    return (
+        b"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: id\r\nLambda-Runtime-Deadline-Ms: "
+        b"99999999999999\r\nLambda-Runtime-Invocation-Id: %s\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n%s" % (attempt, len(body), body)
+    )
+
+
+@attrs.define(eq=False)
+class Script:
+    """Answers one request after the other, and keeps them.
+
+    Args:
+        answers: to the requests, in their order; behind them each is a 500.
+    """
+
+    answers: list[bytes]
+    requests: list[Request] = attrs.field(factory=list[Request], init=False)
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        """One connection."""
+        reader = RequestReader(1 << 20)
+        async for data in stream:
+            reader.feed(bytes(data))
+            while reader.requests and reader.requests[0].complete:
+                self.requests.append(reader.requests.popleft())
+                await stream.send_all(self.answers.pop(0) if self.answers else FAILED)
+
+
+async def play(answers: list[bytes], command: tuple[str, ...]) -> tuple[int, list[Request]]:
+    """Let a client meet a script: its exit code, and what it asked."""
+    script = Script([*answers])
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    host, port = listeners[0].socket.getsockname()
+    environment = {
+        **without_lambda(), **MANAGED, "PYTHONPATH": official_path(), "_HANDLER": HANDLER,
+        "AWS_LAMBDA_RUNTIME_API": f"{host}:{port}", "OKIBI_GRACEFUL_SHUTDOWN": "0",
+    }  # fmt: skip
+    with trio.fail_after(HANG):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.serve_listeners, script.serve, listeners)
+            done = await trio.run_process(
+                command, cwd=FUNCTIONS, env=environment, check=False, stderr=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )  # fmt: skip
+            nursery.cancel_scope.cancel()
+    return done.returncode, script.requests
+
+
+async def official_and_okibi(answers: list[bytes]) -> list[tuple[int, list[Request]]]:
+    """What both do."""
+    official = (sys.executable, "-m", "awslambdaric", HANDLER)
+    return [await play(answers, command) for command in (official, COMMAND)]

@@ -1,0 +1,113 @@
+"""okibi and the official client side by side, each in a process of its own on the local Lambda."""
+
+import importlib.util
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import TypeVar
+
+import pytest
+import trio
+
+from okibi.local import RuntimeApi
+from tests.support.beside import MANAGED
+from tests.support.sandbox import COMMAND, FUNCTIONS, ROOT, Running, running
+
+T = TypeVar("T")
+
+REASON = "awslambdaric is not installed: `make bench` installs it"
+
+skip_without_official = pytest.mark.skipif(
+    importlib.util.find_spec("awslambdaric") is None, reason=REASON
+)
+"""For tests that meet it in tasks of their own, out of which nothing can be skipped."""
+
+
+def official_path() -> str:
+    """A PYTHONPATH by which the official client is found.
+
+    Raises:
+        pytest.skip.Exception: it is not installed.
+    """
+    found = importlib.util.find_spec("awslambdaric")
+    if found is None or found.origin is None:
+        pytest.skip(REASON)
+    return f"{ROOT}:{Path(found.origin).parents[1]}"
+
+
+@asynccontextmanager
+async def beside(
+    handler: str,
+    task_root: Path,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    apis: tuple[RuntimeApi | None, RuntimeApi | None] = (None, None),
+) -> AsyncIterator[tuple[Running, Running]]:
+    """A function on okibi, and the same on the official client.
+
+    Args:
+        handler: `module.name`.
+        task_root: where it lies.
+        environment: of both.
+        apis: their servers, to invoke them with more than an event.
+
+    Raises:
+        pytest.skip.Exception: the official client is not installed.
+    """
+    told = {"PYTHONPATH": official_path(), **environment}
+    official = (sys.executable, "-m", "awslambdaric", handler)
+    async with (
+        running(
+            handler, task_root=task_root, environment=told, command=COMMAND, api=apis[0]
+        ) as ours,
+        running(
+            handler, task_root=task_root, environment=told, command=official, api=apis[1]
+        ) as theirs,
+    ):
+        yield ours, theirs
+
+
+async def both(
+    handler: str,
+    scenario: Callable[[Running], Awaitable[T]],
+    *,
+    own: str | None = None,
+    timeout: float = 10.0,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    max_concurrency: int | None = None,
+    api: Callable[[], RuntimeApi] | None = None,
+) -> tuple[T, T]:
+    """What comes of the same with the official client and with okibi, each in a sandbox of its own.
+
+    Args:
+        handler: `module.name` in `functions/`.
+        scenario: what is done.
+        own: okibi's handler, where it is another one.
+        timeout: of the function, in seconds.
+        environment: of both, beside that of Lambda's managed runtimes.
+        max_concurrency: events at once.
+        api: makes the Runtime API of each.
+
+    Raises:
+        pytest.skip.Exception: the official client is not installed.
+    """
+    told = {**MANAGED, "PYTHONPATH": official_path(), **environment}
+    came: dict[int, T] = {}
+
+    async def one(place: int, name: str, command: tuple[str, ...]) -> None:
+        async with running(
+            name,
+            task_root=FUNCTIONS,
+            timeout=timeout,
+            environment=told,
+            command=command,
+            api=None if api is None else api(),
+            max_concurrency=max_concurrency,
+        ) as sandbox:
+            came[place] = await scenario(sandbox)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(one, 0, handler, (sys.executable, "-m", "awslambdaric", handler))
+        nursery.start_soon(one, 1, own or handler, COMMAND)
+    return came[0], came[1]

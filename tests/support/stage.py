@@ -1,0 +1,174 @@
+"""What the tests of single rooms are made of: addresses without actors, deliveries, settings."""
+
+import json
+import math
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any
+
+import attrs
+import pytest
+import trio
+
+from okibi.actors import KILLED, Actor, Ref
+from okibi.actors.mailbox import DEFAULT_POLICY, Mailbox
+from okibi.actors.process import Phase, Process
+from okibi.runtime.in_flight.delivery import Delivery, State
+from okibi.runtime.in_flight.lane import Lane
+from okibi.runtime.in_flight.ledger import Ledger
+from okibi.runtime.in_flight.stream import Stream
+from okibi.runtime.protocol.outcome import Outcome
+from okibi.runtime.settings import Settings
+from okibi.runtime.system.unlisted_thread import start_unlisted_thread
+
+SETTINGS = Settings("127.0.0.1:9001", "app.handler", Path("/var/task"))
+
+
+def ends_of_threads(monkeypatch: pytest.MonkeyPatch, room: ModuleType) -> list[threading.Event]:
+    """The ends of the threads that a module starts from now on, in order."""
+    ends = list[threading.Event]()
+
+    def start(act: Callable[[], None]) -> int:
+        ended = threading.Event()
+        ends.append(ended)
+
+        def run() -> None:
+            try:
+                act()
+            finally:
+                ended.set()
+
+        return start_unlisted_thread(run)
+
+    monkeypatch.setattr(room, "start_unlisted_thread", start)
+    return ends
+
+
+def another_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do to `socket` what a user's module may do at its import: its class goes elsewhere."""
+
+    class Elsewhere(socket.socket):
+        def connect(self, _: object) -> None:
+            raise OSError("not this way")
+
+        def connect_ex(self, _: object) -> int:
+            raise OSError("not this way")
+
+    monkeypatch.setattr(socket, "socket", Elsewhere)
+
+
+def another_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do to `json` what a user's module may do at its import, with a library that is none."""
+
+    def refuses(*_: object, **options: object) -> None:
+        raise TypeError(f"it takes no {[*options]}")
+
+    for name in ("dumps", "loads", "JSONEncoder", "JSONDecoder"):
+        monkeypatch.setattr(json, name, refuses)
+
+
+def worker(path: str = "/w", *, alive: bool = True) -> Ref[Any]:
+    """The address of an actor that nobody runs."""
+    process = Process(path, 1, 0.0, Mailbox(DEFAULT_POLICY))
+    process.phase = Phase.RUNNING if alive else Phase.DEAD
+    process.reason = None if alive else KILLED
+    return Ref(process)
+
+
+@attrs.define(eq=False)
+class Inbox(Actor):
+    """A worker that only keeps its mail."""
+
+    mail: list[object] = attrs.field(factory=list[object])
+    doing: str = ""
+
+    async def run(self) -> None:
+        while True:
+            self.mail.append(await self.receive())
+
+
+def delivery(
+    body: bytes = b"{}",
+    headers: Mapping[str, str] = MappingProxyType({}),
+    *,
+    request_id: str = "id-1",
+    due: float = math.inf,
+) -> Delivery:
+    """One that has just been received."""
+    sent = {name.encode(): value.encode() for name, value in headers.items()}
+    return Delivery(1, request_id, sent, body, due, due - 0.1)
+
+
+def brought_to(state: State, by: Ref[Any] | None = None) -> Delivery:
+    """A delivery in a state; from ASSIGNED on it is that worker's."""
+    made = delivery()
+    owner = by or worker()
+    steps = {
+        State.ASSIGNED: lambda: made.assign(owner),
+        State.RUNNING: lambda: made.begin(owner),
+        State.STREAMING: lambda: made.open_stream(Stream(lambda: None), owner),
+        State.SETTLED: lambda: made.settle(Outcome(b"1"), owner),
+        State.STAGED: made.stage,
+        State.ACKED: made.ack,
+    }
+    for reached, step in steps.items():
+        # Most answers are no streams.
+        if reached <= state and (reached is not State.STREAMING or state is State.STREAMING):
+            assert step()
+    return made
+
+
+class Arrival:
+    """What the reader of a connection that is played waits by: something has come, or it is
+    interrupted.
+    """
+
+    def __init__(self) -> None:
+        self._told = trio.Event()
+        self._interrupted = False
+
+    def tell(self) -> None:
+        """Something has come."""
+        self._told.set()
+
+    def interrupt(self) -> None:
+        """End its wait, if there is one."""
+        self._interrupted = True
+        self._told.set()
+
+    async def wait(self, pending: Callable[[], bool]) -> None:
+        """Wait until something is pending.
+
+        Raises:
+            trio.ClosedResourceError: it was interrupted.
+        """
+        self._interrupted = False
+        if pending():
+            await trio.lowlevel.checkpoint()
+        while not pending():
+            self._told = trio.Event()
+            await self._told.wait()
+            if self._interrupted:
+                raise trio.ClosedResourceError
+
+
+@attrs.define(eq=False)
+class Watched:
+    """A watch that writes down what it is told."""
+
+    told: list[str] = attrs.field(factory=list[str])
+
+    def arm(self, delivery: Delivery) -> None:
+        self.told.append(f"arm {delivery.limit:g}")
+
+    def settled(self) -> None:
+        self.told.append("settled")
+
+
+def ledger_of(lanes: int = 1, failures: list[str] | None = None) -> Ledger:
+    """A ledger of lanes without connections."""
+    failed = [] if failures is None else failures
+    return Ledger([Lane(n, b"api") for n in range(lanes)], failed.append, Watched())

@@ -1,0 +1,29 @@
+"""A troupe: a stage whose players are in applications, with hooks that log as well."""
+
+from functools import partial
+from typing import Any
+
+import trio
+
+from okibi.actors import Ref
+from okibi.supervisors import Application, ApplicationController
+from tests.support.child_stage import Stage
+
+
+class Troupe(Stage):
+    def app(self, ids: str, *needs: Application, **fields: Any) -> Application:
+        """Called as its first player is, in capitals."""
+        name = ids[0].upper()
+        tree = fields.pop("tree", self.tree(ids, intensity=0))
+        hooks = {which: partial(self.hook, name, which) for which in ("prep_stop", "stop")}
+        return Application(name, tree, needs, **{**hooks, **fields})
+
+    async def hook(self, name: str, which: str) -> None:
+        await trio.lowlevel.checkpoint()
+        self.log.append(f"{which} {name}")
+
+
+async def told(controller: Ref[ApplicationController]) -> str:
+    """Which applications run, in start order."""
+    running = await controller.call(ApplicationController.which_applications)
+    return "".join(info.application.name for info in reversed(running))

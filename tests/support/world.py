@@ -1,0 +1,256 @@
+"""The platform's side of a run in which somebody is killed, and the handlers that it asks.
+
+Room `sweep` runs the whole tree against it, in one trio run and without sockets: what the responder
+writes is parsed at once, and the answers lie in the transport until the poller reads them. The
+state machine is the local server's own. Both clocks are the run's, so that a run is its seed.
+"""
+
+import json
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from typing import Any
+
+import attrs
+import trio
+
+from okibi.actors import Ref
+from okibi.local.classic_mode import Exchange
+from okibi.local.connection import Connection
+from okibi.local.invocation import Invocation
+from okibi.local.journal import Journal
+from okibi.local.platform import Platform
+from okibi.runtime.handlers.context import Context
+from okibi.runtime.handlers.handler import Handler
+from okibi.runtime.handlers.response import Item
+from okibi.runtime.in_flight.delivery import Delivery
+from okibi.runtime.in_flight.lane import Lane
+from okibi.runtime.in_flight.ledger import Ledger, Watch
+from okibi.runtime.protocol.transport import Transport
+from okibi.runtime.serving.extension import Registration
+from tests.support.stage import Arrival
+
+ALL = 1 << 30
+EVENTS = 3
+# Seconds that the platform gives an invocation: more than any run takes.
+TIMEOUT = 900.0
+
+
+@attrs.frozen
+class Point:
+    """One run: its shape, and who is killed at which steps."""
+
+    lanes: int
+    piece: int
+    pipelined: bool
+    kills: tuple[tuple[int, str], ...]
+    seed: int
+    streams: bool = False
+
+
+@attrs.define(eq=False)
+class MemoryTransport:
+    """A connection to an Exchange that takes a few bytes at a time."""
+
+    piece: int
+    connection: Connection = attrs.field(init=False)
+    _inbox: bytearray = attrs.field(factory=bytearray, init=False)
+    _full: bool = attrs.field(default=False, init=False)
+    _arrival: Arrival = attrs.field(factory=Arrival, init=False)
+
+    def deliver(self, pieces: list[bytes]) -> None:
+        self._inbox += b"".join(pieces)
+        self._arrival.tell()
+
+    def receive(self, limit: int) -> bytes:
+        if not self._inbox:
+            raise BlockingIOError
+        data = bytes(self._inbox[:limit])
+        del self._inbox[:limit]
+        return data
+
+    def send(self, data: memoryview) -> int:
+        if self._full:
+            raise BlockingIOError
+        taken = min(len(data), self.piece)
+        self._full = taken < len(data)
+        self.connection.receive(bytes(data[:taken]))
+        return taken
+
+    def pending(self) -> bool:
+        return bool(self._inbox)
+
+    async def readable(self) -> None:
+        await self._arrival.wait(self.pending)
+
+    async def writable(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self._full = False
+
+    def interrupt(self) -> None:
+        self._arrival.interrupt()
+
+    def close(self) -> None:
+        self.connection.lost()
+
+
+class Nobody:
+    """No watchdog: no thread takes part in these runs."""
+
+    def arm(self, delivery: Delivery) -> None: ...
+
+    def settled(self) -> None: ...
+
+
+class RecordingLedger(Ledger):
+    """A ledger that remembers every delivery, and its lane.
+
+    Attributes:
+        short: from when to when there was not a worker for each lane; the last may still last.
+    """
+
+    def __init__(self, lanes: list[Lane], fail: Callable[[str], None], watch: Watch) -> None:
+        super().__init__(lanes, fail, watch)
+        self.deliveries = list[Delivery]()
+        self.lane_of = dict[Delivery, int]()
+        self.tell: Callable[[Delivery], None] = lambda _: None
+        self.short = list[list[float]]()
+
+    def received(self, lane: Lane, delivery: Delivery) -> None:
+        self.deliveries.append(delivery)
+        self.lane_of[delivery] = lane.index
+        self.tell(delivery)
+        super().received(lane, delivery)
+
+    def worker_ready(self, worker: Ref[Any]) -> None:
+        super().worker_ready(worker)
+        self.count_workers()
+
+    def worker_not_ready(self, worker: Ref[Any]) -> bool:
+        was_idle = super().worker_not_ready(worker)
+        self.count_workers()
+        return was_idle
+
+    def count_workers(self) -> None:
+        """Note whether there are too few; to be called when one is killed, too."""
+        lasts = bool(self.short) and math.isinf(self.short[-1][1])
+        short = sum(worker.alive for worker in self.ready) < len(self.lanes)
+        if short and not lasts:
+            self.short.append([trio.current_time(), math.inf])
+        elif lasts and not short:
+            self.short[-1][1] = trio.current_time()
+
+
+@attrs.define(eq=False)
+class Echo(Handler[dict[str, int]]):
+    """Two checkpoints and the event's own number; each third event raises it instead."""
+
+    async def init(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def handle(self, event: dict[str, int], context: Context) -> object:
+        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint()
+        if event["n"] % 3 == 1:
+            raise ValueError(f"own {event['n']}")
+        return {"own": event["n"]}
+
+
+@attrs.define(eq=False)
+class Stream(Handler[dict[str, int]]):
+    """Three pieces with checkpoints between; each third event raises after the second instead."""
+
+    async def init(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def handle(self, event: dict[str, int], context: Context) -> AsyncIterator[Item]:
+        yield f"own {event['n']} "
+        await trio.lowlevel.checkpoint()
+        yield b"two "
+        if event["n"] % 3 == 1:
+            raise ValueError(f"own {event['n']}")
+        yield b"three"
+
+
+@attrs.define(eq=False)
+class World:
+    """The platform's side of one run: a sandbox API for each lane, and its invoker.
+
+    Attributes:
+        offered: when each invocation was there to be asked for, by its request id.
+        failures: with which words the process was ended.
+        done: all is answered, and the next asked for; or the process ends.
+        rest: seconds that it lives after that, so that whoever was killed last is replaced, with a
+            pause of its own where there are many: the last status is still to be read.
+    """
+
+    point: Point
+    invocations: list[Invocation] = attrs.field(factory=list[Invocation], init=False)
+    offered: dict[str, float] = attrs.field(factory=dict[str, float], init=False)
+    failures: list[str] = attrs.field(factory=list[str], init=False)
+    journal: Journal = attrs.field(factory=Journal, init=False)
+    connections: int = attrs.field(default=0, init=False)
+    done: trio.Event = attrs.field(factory=trio.Event, init=False)
+    rest: float = attrs.field(default=20.0, init=False)
+    registration: Registration | None = attrs.field(default=None, init=False)
+    _left: int = attrs.field(init=False)
+    _exchanges: list[Platform] = attrs.field(factory=list[Platform], init=False)
+
+    def __attrs_post_init__(self) -> None:
+        lanes = range(self.point.lanes)
+        own = [iter(range(lane * EVENTS, (lane + 1) * EVENTS)) for lane in lanes]
+        self._serve(own, len(lanes) * EVENTS)
+
+    def _serve(self, lanes: list[Iterator[int]], events: int) -> None:
+        """Offer each lane its events, one when the one before has ended."""
+        self._left = events
+        for lane, numbers in enumerate(lanes):
+            ended = partial(self._ended, lane, numbers)
+            exchange = Exchange(trio.current_time, time.time, self.journal, on_end=ended)
+            self._exchanges.append(exchange)
+            self._offer(lane, numbers)
+
+    def _offer(self, lane: int, numbers: Iterator[int]) -> None:
+        number = next(numbers, None)
+        if number is not None:
+            event = json.dumps({"n": number}).encode()
+            invocation = Invocation(event, self.timeout(number))
+            self.invocations.append(invocation)
+            self.offered[invocation.request_id] = trio.current_time()
+            self._exchanges[lane].offer(invocation)
+
+    def _ended(self, lane: int, numbers: Iterator[int], _: Invocation) -> None:
+        self._left -= 1
+        if not self._left:
+            self.done.set()
+        self._offer(lane, numbers)
+
+    async def connect(self) -> Transport:
+        await trio.lowlevel.checkpoint()
+        transport = MemoryTransport(self.point.piece)
+        exchange = self._exchanges[self.connections % len(self._exchanges)]
+        self.connections += 1
+        transport.connection = Connection(exchange, "arn", transport.deliver)
+        return transport
+
+    # -- what differs from one kind of run to another
+
+    def begin(self, nursery: trio.Nursery, ledger: RecordingLedger) -> None:
+        """The tree stands; whatever has to run beside it runs in this nursery."""
+
+    def timeout(self, number: int) -> float:
+        """Seconds that the platform gives an event."""
+        return TIMEOUT
+
+    def takes(self, number: int) -> float:
+        """Seconds, at most, from an event to its answer when nobody is killed."""
+        return 0.0
+
+    def is_own(self, number: int, payload: bytes) -> bool:
+        """Whether an answer is the one that the handler of an event gives."""
+        if number % 3 == 1:
+            # An error is told by its message, among others; a result is all there is.
+            return b'"errorMessage": "own %d"' % number in payload
+        own = b"own %d two three" if self.point.streams else b'{"own":%d}'
+        return payload == own % number
