@@ -275,7 +275,7 @@ def test_without_the_compiled_part_what_is_done_beside_a_put_off_stands(
 @pytest.mark.skipif(not COMPILED or not which("cc"), reason="only the compiled part has notes")
 def test_a_timer_that_comes_to_rest_as_events_come_and_go_is_set_again(tmp_path: Path) -> None:
     slow = tmp_path / "slow.so"
-    source = Path(__file__).with_name("slow_to_disarm.c")
+    source = Path(__file__).parents[2] / "support" / "slow_to_disarm.c"
     subprocess.run(["cc", "-shared", "-fPIC", "-o", slow, source, "-ldl"], check=True)
     environment = {**os.environ, "LD_PRELOAD": str(slow)}
     done = subprocess.run([sys.executable, "-c", BESIDE_SHORT_ONES], env=environment, timeout=HANG)
