@@ -61,7 +61,11 @@ def sdist(source: Path) -> list[str]:
     return [str(*(source / "made").glob("*.tar.gz"))]
 
 
-def folder(source: Path) -> list[str]:
+def folder_by_pip(source: Path) -> list[str]:
+    return [str(source)]
+
+
+def folder_by_uv(source: Path) -> list[str]:
     return [str(source)]
 
 
@@ -99,7 +103,9 @@ def checkout(place: Path) -> Path:
     return place
 
 
-KINDS = [wheel, sdist, folder, editable, archive_of_github, clone_without_links]
+KINDS = [
+    wheel, sdist, folder_by_pip, folder_by_uv, editable, archive_of_github, clone_without_links,
+]  # fmt: skip
 
 
 @pytest.mark.slow
@@ -112,7 +118,7 @@ def test_okibi_imports_and_serves_and_is_all_that_is_new(
     other.mkdir()
     (other / "setup.py").write_text(ANOTHER_ACTORS)
     (other / "actors.py").write_text("OF_ANOTHER_PROJECT = True\n")
-    run(*UV, "venv", "-q", "--python", sys.executable, "venv", cwd=tmp_path)
+    run(*UV, "venv", "-q", "--seed", "--python", sys.executable, "venv", cwd=tmp_path)
     python = tmp_path / "venv" / "bin" / "python"
     given = kind(source)
 
@@ -125,7 +131,10 @@ def test_okibi_imports_and_serves_and_is_all_that_is_new(
     ).split()  # fmt: skip
     run(*UV, "pip", "install", "-q", "--python", python, *requirements, cwd=tmp_path)
     needed = {*os.listdir(site)}
-    run(*UV, "pip", "install", "-q", "--python", python, *given, cwd=tmp_path)
+    if kind is folder_by_pip:
+        run(python, "-m", "pip", "install", "-q", *given, cwd=tmp_path)
+    else:
+        run(*UV, "pip", "install", "-q", "--python", python, *given, cwd=tmp_path)
     new = {name for name in {*os.listdir(site)} - needed if not name.endswith(".dist-info")}
 
     assert "actors.py" in before
