@@ -29,6 +29,7 @@ Nothing is started on the way to an end, since without memory a thread does not 
 timer of the kernel's, where there is one (`end_within`).
 """
 
+import atexit
 import math
 import os
 import signal
@@ -73,8 +74,9 @@ CUT_EVERY = 0.01
 # Seconds that a handler which is cut has for what that sets off in it, a `finally` say.
 CLEAN_UP = 0.06
 
-# Seconds that the main thread has, once the limit is over, to take the signal that says so.
-TO_SAY_SO = 0.1
+# Seconds that the main thread has, once the limit is over, to take the signal that says so, on a
+# machine where others compute: killed, the process would lack its exit code.
+TO_SAY_SO = 0.5
 # Beside that of room `kill_timer`.
 SIGNAL = KILLS and KILLS + 1
 
@@ -275,6 +277,19 @@ def end_within(seconds: float, code: int) -> None:
         # Without memory there may be no thread; the platform ends the process then.
         with suppress(RuntimeError, MemoryError):
             start_unlisted_thread(partial(_end_later, seconds))
+
+
+@atexit.register
+def _finalise_within() -> None:
+    """The interpreter is finalised next: all that was registered after this has been called.
+
+    It gives back its signals' handlers, and a signal would end the process instead of exit with its
+    code. So it has STOP_LIMIT of its own, and only what exceeds that costs the exit code.
+    """
+    if _code:
+        _says.take_back()
+        if _kills.made:
+            _kills.set(STOP_LIMIT)
 
 
 def _end_later(seconds: float) -> None:

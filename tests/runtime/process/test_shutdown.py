@@ -4,6 +4,7 @@ order is kept while there is time for it, and nothing holds the end.
 
 import json
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from okibi.actors import Server, start
 from okibi.local import InvokeResult
 from okibi.runtime.deadlines.interrupt import Alarm
+from okibi.runtime.deadlines.kill_timer import SIGNAL as KILLS
 from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.process import shutdown
 from okibi.runtime.process.shutdown import DRAIN, Ending
@@ -48,6 +50,21 @@ def told(self, *given):
     return done(self, *given)
 {of}.{what} = told
 sys.exit(main(sys.argv[1:]))
+"""
+
+# Its limit is over while the interpreter is finalised, and knows of no signal's handler any more.
+FINALISED = """
+import sys, time
+from okibi.runtime.process import shutdown
+
+class Lasting:
+    def __del__(self, sleep=time.sleep):
+        sleep({seconds})
+
+lasting = Lasting()
+shutdown.STOP_LIMIT = 1.0
+shutdown.end_within(0.2, 3)
+sys.exit(3)
 """
 
 # Writes a file once it has taken a signal, and has time enough for another to come.
@@ -358,6 +375,15 @@ async def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     assert ended.code == 128 + signal.SIGTERM
     assert ended.result is None
     assert any("SIGTERM again: the process ends at once" in line for line in ended.lines)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the kernel's timer")
+@pytest.mark.parametrize(("seconds", "code"), [(0.5, 3), (LONG, -KILLS)])
+def test_the_exit_code_survives_a_slow_finalisation(seconds: float, code: int) -> None:
+    program = FINALISED.format(seconds=seconds)
+    done = subprocess.run([sys.executable, "-c", program], timeout=HANG)
+
+    assert done.returncode == code
 
 
 @pytest.mark.slow
