@@ -47,8 +47,8 @@ from ...actors.process import Phase, Process
 from ...supervisors import Supervision, Supervisor
 from ...supervisors.parent import Parent
 from ..deadlines.interrupt import Alarm
+from ..deadlines.kill_timer import AGAIN, KillTimer
 from ..deadlines.kill_timer import SIGNAL as KILLS
-from ..deadlines.kill_timer import KillTimer
 from ..errors.errors import Stopped
 from ..in_flight.lane import Lane
 from ..system.signal_timer import Ring
@@ -261,8 +261,9 @@ def end_within(seconds: float, code: int) -> None:
     Called again, it changes the code only: the end comes no later for it.
 
     The kernel's timer signals the main thread, which says so and exits with the code wherever it
-    is. Where C code holds that, the process is killed TO_SAY_SO later. Where there is no such
-    timer, as on macOS, a thread waits instead, and C code holds the end.
+    is. It rings until it is heard: the alarm, or a signal's handler of the user's, may raise as its
+    own begins. Where C code holds that thread, the process is killed TO_SAY_SO later. Where there
+    is no such timer, as on macOS, a thread waits instead, and C code holds the end.
     """
     ends = not _code
     _code[:] = [code]
@@ -299,13 +300,14 @@ def _end_later(seconds: float) -> None:
 
 def _end(seconds: float, *_: object) -> None:
     try:
+        _says.take_back()
         write_raw(f"the process does not end by itself in {seconds:g} s")
     finally:
         os._exit(_code[0])
 
 
 _code: list[int] = []
-_says, _kills = Ring(SIGNAL), KillTimer()
+_says, _kills = Ring(SIGNAL, AGAIN), KillTimer()
 
 
 def each(process: Process, do: Callable[[Process], None]) -> None:

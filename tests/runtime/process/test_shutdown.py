@@ -67,6 +67,27 @@ shutdown.end_within(0.2, 3)
 sys.exit(3)
 """
 
+# Another signal's handler raises as the limit's begins, and the user's code swallows that.
+RAISED_INTO = """
+import time
+from okibi.runtime.process import shutdown
+
+end, begun = shutdown._end, []
+def raised_into(*given):
+    begun.append(1)
+    if len(begun) == 1:
+        raise KeyboardInterrupt
+    end(*given)
+
+shutdown._end = raised_into
+shutdown.end_within(0.1, 3)
+while True:
+    try:
+        time.sleep(30)
+    except KeyboardInterrupt:
+        pass
+"""
+
 # Writes a file once it has taken a signal, and has time enough for another to come.
 TAKEN = """
 import pathlib, sys
@@ -384,6 +405,13 @@ def test_the_exit_code_survives_a_slow_finalisation(seconds: float, code: int) -
     done = subprocess.run([sys.executable, "-c", program], timeout=HANG)
 
     assert done.returncode == code
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the kernel's timer")
+def test_the_limit_s_signal_comes_again_where_another_handler_raises_into_its_own() -> None:
+    done = subprocess.run([sys.executable, "-c", RAISED_INTO], timeout=HANG)
+
+    assert done.returncode == 3
 
 
 @pytest.mark.slow
