@@ -203,6 +203,27 @@ async def test_a_handler_that_holds_the_loop_past_its_deadline_costs_all_in_flig
         assert (await sandbox.ask())["pid"] != pid
 
 
+async def test_a_held_loop_ends_at_the_first_deadline_in_flight_whoever_holds_it() -> None:
+    async with running("app.asynchronous", timeout=1.0, max_concurrency=3) as sandbox:
+        answers: dict[str, InvokeResult] = {}
+
+        async def invoke(name: str, what: str) -> None:
+            answers[name] = await sandbox.invoke({"do": what})
+
+        await sandbox.ask()
+        await until_idle(sandbox.function, 3)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(invoke, "first", "sleep")
+            await trio.sleep(0.2)
+            nursery.start_soon(invoke, "holds", "block")
+            nursery.start_soon(invoke, "other", "sleep")
+
+        assert answers["first"].error_type == "Runtime.DeadlineExceeded"
+        stands(answers["first"].payload, "the loop was held", "asynchronous", "time.sleep(60)")
+        for name in ("holds", "other"):
+            assert answers[name].error_type == "Runtime.ExitError"
+
+
 async def test_an_asyncio_loop_that_stays_open_ends_with_the_event_s_process() -> None:
     async with running("official.kept_loop", timeout=1.0) as sandbox:
         await sandbox.ask()
