@@ -4,6 +4,7 @@ import gc
 import math
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -14,7 +15,6 @@ from ..actors import StartError, logs
 from ..actors.exits import is_a
 from ..actors.process import Process
 from ..actors.start import spawn, wait_started
-from .codec.recursion_guard import give_threads_stack
 from .deadlines.interrupt import Alarm
 from .deadlines.watchdog import INIT_LIMIT, SharedWatchdog, Watchdog
 from .errors.errors import InitError, error_json, init_error
@@ -34,6 +34,7 @@ from .tree import Serving, tree
 
 logger = logs.logger("okibi")
 
+
 CANCELLED = (
     "trio has cancelled its whole run, as it does when a system task, or what run_sync_soon was "
     "given, has crashed"
@@ -47,7 +48,8 @@ def main(arguments: Sequence[str], *, collect: bool = False) -> int:
         arguments: the handler, if it is not in the environment.
         collect: whether the garbage collector, which rests, is to begin with the user's code.
     """
-    give_threads_stack()
+    # As glibc has it. musl gives a thread too little for deeply nested JSON: the process would end.
+    threading.stack_size(8 << 20)
     try:
         settings = settings_from(os.environ, arguments)
     except InitError as wrong:

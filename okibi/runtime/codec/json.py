@@ -10,7 +10,7 @@ Two kinds of handler, two sets of rules:
   knows by heart, of 2.6 KB in a quarter of the time of what follows. What it leaves, and all where
   it was not compiled, the standard library's encoder writes, after `marshal` (the interpreter's own
   serializer, which knows the exact built-in types and refuses everything else) has looked through
-  the value: 1.5 us in all, against 4.5 of the official encoder. What either refuses goes the slow
+  the value: 2 us in all, against 4.5 of the official encoder. What either refuses goes the slow
   way, through room `official`. Only a long text, as the body of an HTTP response is one, msgspec
   writes here too: of text the two make the same bytes, but for DEL, and msgspec makes them five
   times as fast.
@@ -18,15 +18,13 @@ Two kinds of handler, two sets of rules:
 NaN has one rule: it is no JSON. An event with it is refused, a result's is sent as null.
 """
 
-import json.encoder
 import marshal as builtins_only
 import re
 from codecs import BOM_UTF8
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from inspect import isgenerator
-from json import loads
-from sys import getrecursionlimit
+from json import JSONEncoder, loads
 from typing import Any, get_origin
 
 import msgspec
@@ -34,7 +32,6 @@ import msgspec
 from ..in_flight.delivery import Delivery
 from ..protocol.outcome import Outcome
 from ..protocol.runtime_api import JSON
-from .recursion_guard import DEEPEST, UNBOUNDED, bounded
 
 _encoder = msgspec.json.Encoder()
 _untyped = msgspec.json.Decoder()
@@ -44,9 +41,6 @@ _Compiled = Callable[[object], bytes | None]
 LONG = 1000
 # Of `marshal`'s: it knows what it has written before, and copies text that is ASCII.
 VERSION = 4
-# Bytes of it that are not to be written at each level of what holds itself, of which there are
-# 10,000 in Python 3.13.
-LARGE = 16_384
 
 
 class MarshalError(Exception):
@@ -180,8 +174,6 @@ def outcome_of(result: object) -> Outcome:
     if isinstance(result, bytes):
         return _raw(result)
     try:
-        if UNBOUNDED and getrecursionlimit() > DEEPEST:
-            return Outcome(bounded(_encoder.encode, result))
         return Outcome(_encoder.encode(result))
     except Exception:
         return _slowly(result, escaped=False)
@@ -270,66 +262,12 @@ def _slowly(result: object, *, escaped: bool) -> Outcome:
 
 
 def _of_builtins(*, escaped: bool) -> _Write:
-    """The standard library's encoder, of what `marshal` knows; it refuses all else, and NaN.
-
-    To look for circles takes it up to twice as long, of many small lists. So small values are
-    written until they are too deep.
-    """
-    write, circles = _fast(escaped=escaped), _fast(escaped=escaped, circles=True)
+    """The standard library's encoder, of what `marshal` knows; it refuses all else, and NaN."""
+    encode = JSONEncoder(ensure_ascii=escaped, allow_nan=False).encode
 
     def text(value: Any) -> str:
-        size = len(builtins_only.dumps(value, VERSION))
-        return circles(value) if size > LARGE else write(value)
-
-    return text
-
-
-def _fast(*, escaped: bool, circles: bool = False) -> _Write:
-    """The standard library's encoder, which may look for circles.
-
-    It is twice as fast where it escapes what is beyond ASCII. So that is tried first, unless the
-    last result had some: where nothing had to be escaped it has made the same.
-    """
-    write = _written(escaped=True, circles=circles)
-    if escaped:
-        return write
-    beyond, ascii_before = _written(escaped=False, circles=circles), True
-
-    def text(value: object) -> str:
-        nonlocal ascii_before
-        if ascii_before and "\\u" not in (made := write(value)):
-            return made
-        made = beyond(value)
-        ascii_before = made.isascii()
-        return made
-
-    return text
-
-
-def _written(*, escaped: bool, circles: bool) -> _Write:
-    # `JSONEncoder.encode` makes the C encoder anew at each call, which costs more than to use it,
-    # but for a large value. And what it has open is one value's: an error leaves that as it is.
-    encoder = json.JSONEncoder(ensure_ascii=escaped, check_circular=circles, allow_nan=False)
-    # Its names are private. Should one be gone, or take other arguments, the public way is slower.
-    make: Any = getattr(json.encoder, "c_make_encoder", None)
-    quote = getattr(
-        json.encoder, "c_encode_basestring_ascii" if escaped else "c_encode_basestring", None
-    )
-    pieces: Callable[[object, int], Iterable[str]]
-    try:
-        pieces = make(None, encoder.default, quote, None, ": ", ", ", False, False, False)
-        if circles:
-            pieces = lambda value, _: encoder.iterencode(value, _one_shot=True)  # noqa: E731
-        pieces({}, 0)
-    except TypeError:
-        pieces = lambda value, _: encoder.iterencode(value)  # noqa: E731
-    if not UNBOUNDED:
-        return lambda value: "".join(pieces(value, 0))
-
-    def text(value: object) -> str:
-        if getrecursionlimit() > DEEPEST:
-            return "".join(bounded(lambda each: pieces(each, 0), value))
-        return "".join(pieces(value, 0))
+        builtins_only.dumps(value, VERSION)
+        return encode(value)
 
     return text
 

@@ -30,7 +30,6 @@ import attrs
 import msgspec
 
 from ...actors import logs
-from .recursion_guard import UNBOUNDED, bounded
 
 logger = logs.logger("okibi")
 
@@ -160,13 +159,6 @@ def _named_fields(value: Any) -> Any:
     return fields
 
 
-def _of_struct(value: msgspec.Struct) -> object:
-    def fields(value: msgspec.Struct) -> object:
-        return msgspec.to_builtins(value, builtin_types=(bytes, Decimal))
-
-    return bounded(fields, value) if UNBOUNDED else fields(value)
-
-
 def _of_no_subclass(value: Any) -> object:
     """A date or a time as one of Python's own: msgspec takes none of a subclass, as pendulum's."""
     try:
@@ -193,7 +185,7 @@ def _beyond(value: Any) -> object:
     if issubclass(kind, Enum):
         return value.value
     if issubclass(kind, msgspec.Struct):
-        return _of_struct(value)
+        return msgspec.to_builtins(value, builtin_types=(bytes, Decimal))
     if issubclass(kind, _SPOKEN):
         return msgspec.to_builtins(_of_no_subclass(value))
     if attrs.has(kind):
