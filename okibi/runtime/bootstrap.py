@@ -16,7 +16,8 @@ from ..actors.exits import is_a
 from ..actors.process import Process
 from ..actors.start import spawn, wait_started
 from .deadlines.interrupt import Alarm
-from .deadlines.watchdog import INIT_LIMIT, SharedWatchdog, Watchdog
+from .deadlines.slow_import import LIMIT, SlowImport
+from .deadlines.watchdog import SharedWatchdog, Watchdog
 from .errors.errors import InitError, error_json, init_error
 from .handlers.function import Function
 from .in_flight.emergency_report import report_init_error
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str], *, collect: bool = False) -> int:
         return 1
     configure(settings.log_level, os.environ, as_json=settings.log_json, lanes=settings.lanes)
     kind = Watchdog if settings.lanes == 1 else SharedWatchdog
-    watchdog = kind(settings.address, INIT_LIMIT if settings.on_demand else math.inf)
+    watchdog = kind(settings.address)
     registration = None
     if settings.graceful:
         registration = Registration(settings.api.encode())
@@ -70,8 +71,8 @@ def main(arguments: Sequence[str], *, collect: bool = False) -> int:
     if collect:
         gc.enable()
     try:
-        watchdog.import_begins()
-        function = load(settings.handler, settings.task_root)
+        with SlowImport(LIMIT if settings.on_demand else math.inf):
+            function = load(settings.handler, settings.task_root)
         watchdog.start()
         code, last = trio.run(serve, function, settings, watchdog, registration, clock=FineClock())
     except InitError as error:
@@ -134,14 +135,13 @@ async def serve(
         async with trio.open_nursery() as nursery:
             top = partial(Root, flags, ending)
             root = spawn(nursery, top, path="/function", grace=math.inf, supervised=True)
-            ending.root = watchdog.root = root
+            ending.root = root
             nursery.start_soon(ending.run)
             for each in fine:
                 nursery.start_soon(each.ring)
             try:
                 not_started = await _start_error(root)
                 if not_started is None:
-                    watchdog.initialised()
                     # What lives now lives for good: the collector need not look at it again.
                     gc.freeze()
                 reason = await root.wait_dead()

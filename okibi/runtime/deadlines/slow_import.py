@@ -9,7 +9,6 @@ interpreter is told of once it lets go.
 import math
 import signal
 from contextlib import suppress
-from time import monotonic
 from types import FrameType
 
 from ..system.signal_timer import Ring
@@ -17,31 +16,29 @@ from ..telemetry.logs import write_raw
 from .interrupt import SIGNAL, drop_signal
 from .where_it_stood import stacks
 
+# Of the ten seconds that the platform allows an init before it begins another.
+LIMIT = 9.0
+
 
 class SlowImport:
-    """Tells of one import, once.
+    """Tells of one import, once: entered on the main thread while that imports.
 
     Args:
         limit: seconds after which it tells; infinity for never.
-        tells_at: when that is, by the monotonic clock.
     """
 
-    __slots__ = ("_limit", "_ring", "_tells_at")
+    __slots__ = ("_limit", "_ring")
 
-    def __init__(self, limit: float, tells_at: float) -> None:
+    def __init__(self, limit: float = LIMIT) -> None:
         self._limit = limit
-        self._tells_at = tells_at
         self._ring = Ring(SIGNAL)
 
-    def begin(self) -> None:
-        """The import begins, on the main thread."""
-        left = self._tells_at - monotonic()
-        if 0 < left < math.inf:
+    def __enter__(self) -> None:
+        if self._limit < math.inf:
             signal.signal(SIGNAL, self._tell)
-            self._ring.set(left)
+            self._ring.set(self._limit)
 
-    def end(self) -> None:
-        """The import has ended, or failed."""
+    def __exit__(self, *_: object) -> None:
         self._ring.take_back()
         drop_signal()
 

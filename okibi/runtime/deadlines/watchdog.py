@@ -32,11 +32,6 @@ thread has no turn for BEHIND seconds, the timer goes off. The loop alone decide
 guards; this thread only says when the process may end at the soonest, so they need no lock. (A lock
 would stay locked for ever if a signal's handler of the user's raised on the main thread in there.)
 
-It watches the start too, and ends none: the platform allows an on-demand init ten seconds, and then
-begins it anew with the first event, in the function's own time, where a slow import is welcome.
-But at nine seconds the log is told which actor, or which line, it stands in (while the user's code
-is imported by room `slow_import`).
-
 Nothing that goes wrong in a look is the last of them: not even that no memory is left.
 """
 
@@ -51,8 +46,6 @@ from time import monotonic, sleep
 
 import trio
 
-from ...actors import Ref
-from ...actors.process import Process
 from ..in_flight.delivery import Delivery, State
 from ..in_flight.emergency_report import report_invocation_error
 from ..in_flight.handover import tell
@@ -61,10 +54,8 @@ from ..system.unlisted_thread import start_unlisted_thread
 from ..telemetry.logs import write_raw
 from .interrupt import Alarm
 from .kill_timer import LOOKS, SIGNAL, Deadline
-from .slow_import import SlowImport
-from .where_it_stood import late_held, line_of_main_thread, loop_is_held, stacks
+from .where_it_stood import late_held, loop_is_held, stacks
 
-INIT_LIMIT = 9.0
 SIGNAL_EVERY = 0.01
 # Seconds after which who waits for the interpreter asks for it, while an event is past its limit.
 # Each thread that waits wakes up as often to ask: a few that compute would come to nothing else,
@@ -112,21 +103,16 @@ class Bell:
 
 
 class Watchdog:
-    """Holds the deadline of one event at a time, and tells of a start that takes too long.
+    """Holds the deadline of one event at a time.
 
     Args:
         address: of the Runtime API.
-        init_limit: seconds from now after which it tells of a start; infinity where the platform
-            sets no limit.
     """
 
     _often = OFTEN
 
-    def __init__(self, address: tuple[str, int], init_limit: float = INIT_LIMIT) -> None:
+    def __init__(self, address: tuple[str, int]) -> None:
         self.address = address
-        self.init_limit = init_limit
-        self._import: SlowImport | None = None
-        self.root: Process | None = None
         self._ledger: Ledger | None = None
         self._alarm: Alarm | None = None
         self._token: trio.lowlevel.TrioToken | None = None
@@ -135,7 +121,6 @@ class Watchdog:
         self._looks_at = math.inf
         # The limit of the event that woke the thread last, by the monotonic clock.
         self._woken_for = -math.inf
-        self._initialised = False
         self._closed = False
         # What the thread does once it watches no more.
         self._errand: Callable[[], None] = lambda: None
@@ -147,31 +132,15 @@ class Watchdog:
         self._runs.set()
         # Whether the alarm has been told to ring.
         self._rings = False
-        self._tells_at = monotonic() + init_limit
         self._look = Bell()
 
-    def import_begins(self) -> None:
-        """The user's code is imported now, on the main thread."""
-        self._import = SlowImport(self.init_limit, self._tells_at)
-        self._import.begin()
-
     def start(self) -> None:
-        """Begin to watch: the user's code has been imported, and the tree is to be started."""
-        self._import_ends()
-        if monotonic() >= self._tells_at:
-            # It has been told of.
-            self._tells_at = math.inf
+        """Begin to watch."""
         self._runs.clear()
         start_unlisted_thread(self._apart)
 
-    def _import_ends(self) -> None:
-        if self._import is not None:
-            self._import.end()
-            self._import = None
-
     def close(self) -> None:
         """End it; nothing is watched any more."""
-        self._import_ends()
         self._closed = True
         self._look.set()
         self.settled()
@@ -187,7 +156,7 @@ class Watchdog:
     # -- called on the loop
 
     def attach(self, ledger: Ledger, alarm: Alarm) -> None:
-        """Take what it is to watch: before the tree starts, of which it watches the start first."""
+        """Take what it is to watch, before the tree starts."""
         self._token = trio.lowlevel.current_trio_token()
         self._offset = _offset()
         self._ledger, self._alarm = ledger, alarm
@@ -195,18 +164,13 @@ class Watchdog:
         self._runs.wait(math.inf)
         self._deadline.make(self._native_id)
 
-    def initialised(self) -> None:
-        """The tree stands: watch its deliveries from now on."""
-        self._initialised = True
-        self._look.set()
-
     def arm(self, delivery: Delivery) -> None:
-        """An event has come. The first may come before anybody has said that the tree stands."""
+        """An event has come."""
         due, limit = delivery.due, delivery.limit
         self._deadline.hold(due - (due - limit) / 8 + self._offset)
         if limit + self._offset < self._looks_at:
             self._woken_for = limit + self._offset
-            self.initialised()
+            self._look.set()
 
     def settled(self) -> None:
         """A delivery has been settled: take the kernel's timer back before its answer goes out."""
@@ -239,7 +203,6 @@ class Watchdog:
         self._errand()
 
     def _live(self) -> None:
-        self._watch_start()
         while not self._closed:
             try:
                 self._watch()
@@ -262,14 +225,6 @@ class Watchdog:
                 self._sleep(self._length / 4)
             else:
                 self._watch_delivery(delivery)
-
-    def _watch_start(self) -> None:
-        while not self._initialised and not self._closed:
-            left = self._tells_at - monotonic()
-            if left <= 0:
-                self._tell_start()
-                left = self._tells_at = math.inf
-            self._look.wait(left)
 
     def _earliest(self) -> Delivery | None:
         return min(self._unsettled(), key=_due, default=None)
@@ -347,28 +302,6 @@ class Watchdog:
             # It is claimed: nobody else can answer it, or end this.
             os._exit(1)
 
-    def _tell_start(self) -> None:
-        where = self._starting() or line_of_main_thread()
-        write_raw(f"init has taken {self.init_limit:g} s, of the ten that Lambda gives it: {where}")
-
-    def _starting(self) -> str:
-        """The path of the actor whose `init` is running, if the tree has come that far."""
-        if self.root is None:
-            return ""
-        try:
-            # Late: a start that does not take long has no need of it.
-            from ...supervisors import Snapshot, snapshot
-
-            node: Snapshot | None = snapshot(Ref(self.root))
-        except Exception:
-            # The tree changed while this thread read it: that must not keep the process alive.
-            return ""
-        path = ""
-        while node is not None:
-            path = node.path
-            node = next((c for c in node.children if c.phase == "starting"), None)
-        return f"{path} is still in its init"
-
     def _sleep(self, seconds: float) -> None:
         self._looks_at = monotonic() + seconds
         self._look.wait(seconds)
@@ -379,8 +312,8 @@ class SharedWatchdog(Watchdog):
 
     _often = OFTEN_TO_MANY
 
-    def __init__(self, address: tuple[str, int], init_limit: float = INIT_LIMIT) -> None:
-        super().__init__(address, init_limit)
+    def __init__(self, address: tuple[str, int]) -> None:
+        super().__init__(address)
         # When the kernel's timer goes off, by trio's clock, unless it is put off.
         self._kills_at = math.inf
         # A delivery that is due before that; None where nothing is in flight.
@@ -401,7 +334,7 @@ class SharedWatchdog(Watchdog):
             self._guarded = delivery
         if delivery.limit + self._offset < self._looks_at:
             self._woken_for = delivery.limit + self._offset
-            self.initialised()
+            self._look.set()
 
     def settled(self) -> None:
         """A delivery has been settled: see to the kernel's timer before its answer goes out."""

@@ -141,13 +141,6 @@ def loop_is_held() -> bool:
     return any(is_users(name) and not name.startswith(beside) for name in names)
 
 
-def line_of_main_thread() -> str:
-    """The user's innermost line there, in words; okibi's if there is none."""
-    stack = traceback.extract_stack(sys._current_frames().get(threading.main_thread().ident or 0))
-    last = next((f for f in reversed(stack) if is_users(f.filename)), stack[-1])
-    return f'it stands in File "{last.filename}", line {last.lineno}, in {last.name}'
-
-
 def stacks(frame: FrameType | None = None) -> Iterator[str]:
     """The lines of all threads' stacks, as faulthandler writes them; the main thread's last.
 

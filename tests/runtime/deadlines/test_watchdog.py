@@ -27,10 +27,12 @@ from okibi.runtime.deadlines.watchdog import (
     SharedWatchdog,
     Watchdog,
 )
+from okibi.runtime.deadlines.where_it_stood import stacks
 from okibi.runtime.in_flight.delivery import Delivery, State
 from okibi.runtime.in_flight.ledger import Ledger
 from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.system.unlisted_thread import start_unlisted_thread
+from okibi.runtime.telemetry.logs import write_raw
 from tests.limits import HANG
 from tests.support.stage import brought_to, delivery, ends_of_threads, ledger_of
 
@@ -95,7 +97,6 @@ def watching(*made: Delivery) -> Watchdog:
     for lane, each in zip(ledger.lanes, made, strict=True):
         lane.delivery = each
     watchdog.attach(ledger, Alarm())
-    watchdog.initialised()
     watchdog._look.set()
     return watchdog
 
@@ -357,14 +358,6 @@ async def test_what_is_settled_before_it_looks_does_not_have_the_next_one_wake_i
     assert slept == [pytest.approx(15, abs=0.1)]
 
 
-async def test_an_event_that_comes_before_the_tree_stands_ends_the_watch_of_the_start() -> None:
-    watchdog = Watchdog(NOWHERE)
-    watchdog.attach(ledger_of(), Alarm())
-    watchdog.arm(due_in(60))
-    with trio.fail_after(HANG):
-        await trio.to_thread.run_sync(watchdog._watch_start, abandon_on_cancel=True)
-
-
 async def test_only_what_is_due_before_its_next_look_wakes_the_thread() -> None:
     watchdog = watching(delivery())
     watchdog._look.clear()
@@ -471,22 +464,11 @@ async def test_when_the_loop_settles_it_in_time_nothing_ends(exits: list[int]) -
     assert exits == []
 
 
-def test_a_start_past_its_limit_says_where_it_stands_and_goes_on(
-    exits: list[int], capfd: pytest.CaptureFixture[str]
-) -> None:
-    Watchdog(NOWHERE, init_limit=0.1)._tell_start()
-
-    assert exits == []
-    said = capfd.readouterr().err
-    assert "init has taken 0.1 s, of the ten that Lambda gives it: " in said
-    assert f'it stands in File "{__file__}"' in said
-
-
 def test_what_the_watchdog_s_thread_says_does_not_list_that_thread() -> None:
-    listed, watchdog, said = threading.enumerate(), Watchdog(NOWHERE, 0.1), threading.Event()
+    listed, said = threading.enumerate(), threading.Event()
 
     def say() -> None:
-        watchdog._tell_start()
+        write_raw("all stacks follow", "id", "\n".join(stacks()))
         said.set()
 
     start_unlisted_thread(say)
@@ -509,7 +491,6 @@ def test_whatever_goes_wrong_in_a_look_there_is_another(
         raise MemoryError
 
     monkeypatch.setattr(Watchdog, "_watch", look)
-    watchdog._initialised = True
     watchdog._live()
 
     assert len(looks) == 3

@@ -103,15 +103,6 @@ class Failing(Server):
 
 
 @attrs.define(eq=False)
-class Slow(Server):
-    async def init(self) -> None:
-        await trio.sleep(1.5)
-
-
-async def one(event, context):
-    return 1
-
-
 @attrs.define(eq=False)
 class Hanging(Server):
     async def init(self) -> None:
@@ -154,7 +145,6 @@ function = Function(Greeter, [Child(Visits, name=VISITS)])
 plain = Function(threaded, [Child(Visits, name=VISITS)])
 looped = Function(on_asyncio, [Child(Visits, name=VISITS)], loop="asyncio")
 failing = Function(Greeter, [Child(Visits, name=VISITS), Child(Failing, id="database")])
-slow = Function(one, [Child(Slow, id="slow")])
 hanging = Function(Greeter, [Child(Hanging, id="slow")])
 returning = Function(Workers(Returning, 1))
 dying = Function(Greeter, [Child(Dying, id="mayfly")])
