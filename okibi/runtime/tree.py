@@ -149,8 +149,7 @@ def tree(
     ledger = serving.ledger
     extension: list[Child[Any]] = []
     if registration is not None:
-        kept = partial(Extension, registration, connect)
-        extension.append(Child(kept, id="extension", shutdown=GRACE))
+        extension.append(Child(partial(Extension, registration), id="extension", shutdown=GRACE))
     clock = Child(partial(Clock, ledger), id="clock", shutdown=GRACE)
     responders = [
         Child(

@@ -104,7 +104,7 @@ class Busy(World):
         apart = Exchange(trio.current_time, time.time, Journal())
         transport.connection = Connection(apart, "arn", transport.deliver)
         self.registration = Registration(b"api")
-        self.registration.connected(transport)
+        self.registration.transport = transport
         transport.send(memoryview(register_request(b"api", NAME)))
 
     def begin(self, nursery: trio.Nursery, ledger: RecordingLedger) -> None:

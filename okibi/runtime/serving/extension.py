@@ -10,8 +10,8 @@ on a connection of its own.
     GET extension/event/next    once it is registered: the platform's init phase does not end
                                 before it
 
-Where there are no extensions (an emulator, ten others already) okibi goes on without: then
-nothing tells it of its end, as nothing tells the official client.
+Where there are no extensions (an emulator, ten others already), or the connection breaks, okibi
+goes on without: then nothing tells it of its end, as nothing tells the official client.
 """
 
 import socket
@@ -25,7 +25,7 @@ from ..protocol.runtime_api import (
     extension_event_request,
     register_request,
 )
-from ..protocol.transport import Connect, SocketTransport, Transport
+from ..protocol.transport import SocketTransport, Transport
 
 logger = logs.logger("okibi")
 
@@ -34,9 +34,6 @@ NAME = b"okibi"
 # init that waits longer for its end to be announced is a bad bargain.
 CONNECT_LIMIT = 0.5
 PATIENCE = 1.0
-# Seconds before a connection that broke is made again, and before another event is asked for where
-# one has come, twice as long each time.
-FIRST_PAUSE, LAST_PAUSE = 0.1, 60.0
 LIMIT = 64 * 1024
 
 
@@ -47,15 +44,13 @@ class Registration:
         host: the Runtime API's address, as it stands in the Host header.
     """
 
-    __slots__ = ("_parser", "asked", "host", "identifier", "refused", "transport")
+    __slots__ = ("_parser", "host", "identifier", "refused", "transport")
 
     def __init__(self, host: bytes) -> None:
         self.host = host
         self.transport: Transport | None = None
         # What the platform knows the extension by; empty until it has said so.
         self.identifier = b""
-        # Whether the event that never comes has been asked for on this connection.
-        self.asked = False
         # Why there is no extension, once that is certain.
         self.refused = ""
         self._parser = AnswerParser()
@@ -84,29 +79,14 @@ class Registration:
         self.refused = why
         self.close()
 
-    def connected(self, transport: Transport) -> None:
-        """Go on, over a new connection."""
-        self.transport = transport
-        self._parser = AnswerParser()
-
     def close(self) -> None:
         """Close the connection, if there is one."""
-        self.asked = False
         if self.transport is not None:
             self.transport.close()
             self.transport = None
 
-    def ask(self) -> None:
-        """Ask for the event that never comes, if that has not been done."""
-        if self.transport is not None and self.identifier and not self.asked:
-            request = memoryview(extension_event_request(self.host, self.identifier))
-            # Two hundred bytes, on a connection with nothing under way: the kernel takes them.
-            if self.transport.send(request) != len(request):
-                raise BrokenPipeError("it takes no request")
-            self.asked = True
-
     def take(self, data: bytes) -> None:
-        """Take what has come: the registration, or an event.
+        """Take the answer to the registration, and ask for the event that never comes.
 
         Raises:
             OSError: it was closed, or speaks no HTTP.
@@ -122,19 +102,18 @@ class Registration:
                 text = answer.body.decode("utf-8", "replace").strip()
                 self.refuse(f"{answer.status} {text}")
                 return
-            registered = self.identifier
-            if registered:
-                # An event it has not subscribed to: it is let pass.
-                self.asked = False
-            else:
-                self.identifier = answer.headers.get(b"lambda-extension-identifier", b"")
-                if not self.identifier:
-                    self.refuse("registered, but under no identifier")
-                    return
-            if not answer.keep_alive:
-                raise ConnectionResetError("it was not kept alive")
-            if not registered:
-                self.ask()
+            if self.identifier:
+                self.refuse("an event came that it has not subscribed to")
+                return
+            self.identifier = answer.headers.get(b"lambda-extension-identifier", b"")
+            if not self.identifier:
+                self.refuse("registered, but under no identifier")
+                return
+            assert self.transport is not None  # it has answered
+            request = memoryview(extension_event_request(self.host, self.identifier))
+            # Two hundred bytes, on a connection with nothing under way: the kernel takes them.
+            if self.transport.send(request) != len(request):
+                raise BrokenPipeError("it takes no request")
 
 
 class Extension(Actor):
@@ -145,12 +124,10 @@ class Extension(Actor):
 
     Args:
         registration: its connection.
-        connect: makes another when that breaks.
     """
 
-    def __init__(self, registration: Registration, connect: Connect) -> None:
+    def __init__(self, registration: Registration) -> None:
         self.registration = registration
-        self.connect = connect
 
     async def init(self) -> None:
         registration = self.registration
@@ -161,19 +138,8 @@ class Extension(Actor):
             logger.debug("the registration of the extension takes longer than %g s", PATIENCE)
 
     async def run(self) -> None:
-        registration, pause = self.registration, FIRST_PAUSE
-        while not registration.refused:
-            if registration.transport is None:
-                await trio.sleep(pause)
-                pause = min(2 * pause, LAST_PAUSE)
-                await self._connect_again()
-            elif registration.identifier and not registration.asked:
-                # Who sends one event unasked may send the next as soon as he can.
-                await trio.sleep(pause)
-                pause = min(2 * pause, LAST_PAUSE)
-                self._ask_again()
-            else:
-                await self._read()
+        while self.registration.transport is not None:
+            await self._read()
         # Not its end: that would count as a crash, or be repeated.
         await trio.sleep_forever()
 
@@ -188,24 +154,4 @@ class Extension(Actor):
         except BlockingIOError:
             return
         except OSError as error:
-            if registration.identifier:
-                logger.debug("the extension lost its connection: %s", error)
-                registration.close()
-            else:
-                registration.refuse(str(error))
-
-    def _ask_again(self) -> None:
-        try:
-            self.registration.ask()
-        except OSError as error:
-            logger.debug("the extension lost its connection: %s", error)
-            self.registration.close()
-
-    async def _connect_again(self) -> None:
-        registration = self.registration
-        try:
-            registration.connected(await self.connect())
-            registration.ask()
-        except OSError as error:
-            logger.debug("the extension has no connection: %s", error)
-            registration.close()
+            registration.refuse(str(error))

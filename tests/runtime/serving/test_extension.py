@@ -8,7 +8,6 @@ from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import Ref, start
 from okibi.local import RuntimeApi
-from okibi.runtime.protocol.transport import Transport
 from okibi.runtime.serving.extension import Extension, Registration
 from tests.support.extensions import Extensions
 from tests.support.played import Played
@@ -25,21 +24,12 @@ UNASKED = b'HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\n{"eventType":"INVOKE"}'
 def registration() -> tuple[Registration, Played]:
     """One that has been written and not been answered."""
     made, played = Registration(b"api"), Played()
-    made.connected(played)
+    made.transport = played
     return made, played
 
 
-async def extension(
-    nursery: trio.Nursery, made: Registration, *connections: Played
-) -> Ref[Extension]:
-    more = list(connections)
-
-    async def connect() -> Transport:
-        if not more:
-            raise ConnectionRefusedError("nobody there")
-        return more.pop(0)
-
-    return await start(nursery, lambda: Extension(made, connect), path="extension")
+async def extension(nursery: trio.Nursery, made: Registration) -> Ref[Extension]:
+    return await start(nursery, lambda: Extension(made), path="extension")
 
 
 # -- in a process
@@ -146,67 +136,24 @@ async def test_a_killed_one_s_successor_goes_on_where_it_was(
     await wait_all_tasks_blocked()
 
     assert played.taken() == b""
-    assert made.asked
 
 
-async def test_an_event_that_it_had_not_asked_for_is_let_pass(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
-    made, played = registration()
-    played.say(REGISTERED)
-    await extension(nursery, made)
-
-    played.say(UNASKED)
-    await trio.sleep(1)
-
-    assert played.taken() == 2 * ASKS
-
-
-async def test_it_does_not_spin_where_each_event_is_answered_at_once(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
-    made, played = registration()
-    played.say(REGISTERED)
-    await extension(nursery, made)
-
-    asked = 0
-    with trio.move_on_after(600):
-        while True:
-            asked += len(played.taken()) // len(ASKS)
-            played.say(UNASKED)
-            await trio.sleep(0.1)
-
-    assert 2 < asked < 20
-
-
-@pytest.mark.parametrize("broken", [b"", b"no http\r\n\r\n", ConnectionResetError("reset")])
-async def test_a_connection_that_breaks_is_made_again(
+@pytest.mark.parametrize(
+    "broken", [b"", b"no http\r\n\r\n", UNASKED, ConnectionResetError("reset")]
+)
+async def test_where_its_connection_breaks_it_goes_on_without(
     nursery: trio.Nursery, autojump_clock: object, broken: bytes | OSError
-) -> None:
-    made, played = registration()
-    played.say(REGISTERED)
-    second = Played()
-    await extension(nursery, made, second)
-
-    played.say(broken)
-    await trio.sleep(1)
-
-    assert played.closed
-    assert second.taken() == ASKS
-
-
-async def test_it_does_not_spin_when_there_is_nothing_to_connect_to(
-    nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     made, played = registration()
     played.say(REGISTERED)
     actor = await extension(nursery, made)
 
-    played.say(b"")
+    played.say(broken)
     await trio.sleep(600)
 
+    assert made.refused
+    assert played.closed
     assert actor.alive
-    assert not made.refused
 
 
 @pytest.mark.parametrize("broken", [b"", b"no http\r\n\r\n", ConnectionResetError("reset")])
