@@ -284,36 +284,3 @@ def test_where_there_is_no_compiler_the_comparison_says_so_and_is_no_failure() -
 
     assert done.stdout.startswith("the encoder is not compiled here: "), done
     assert done.returncode == 0
-
-
-WRITTEN = """
-import json, sys
-from json import encoder
-
-iterencode, values = encoder.JSONEncoder.iterencode, [[1.5, None, "é"], [[1, "é"]] * 20_000]
-expected = {{
-    escaped: [json.dumps(value, ensure_ascii=escaped).encode() for value in values]
-    for escaped in (True, False)
-}}
-{gone}
-sys.modules["okibi.runtime.codec.encoder"] = None
-from okibi.runtime.codec import json as marshal
-
-assert [marshal.escaped_outcome_of(value).body for value in values] == expected[True]
-assert [marshal.unescaped_outcome_of(value).body for value in values] == expected[False]
-"""
-
-
-@pytest.mark.parametrize(
-    "gone",
-    ["del encoder.c_make_encoder",
-     pytest.param("encoder.c_make_encoder = lambda all: all", marks=pytest.mark.slow),
-     pytest.param("encoder.JSONEncoder.iterencode = lambda self, value: iterencode(self, value)",
-                  marks=pytest.mark.slow)],
-    ids=["no encoder", "it takes other arguments", "no _one_shot"],
-)  # fmt: skip
-def test_without_the_json_encoders_private_names_the_same_is_written(gone: str) -> None:
-    run = WRITTEN.format(gone=gone)
-    done = subprocess.run([sys.executable, "-c", run], cwd=ROOT, capture_output=True, text=True)
-
-    assert (done.returncode, done.stderr) == (0, "")
