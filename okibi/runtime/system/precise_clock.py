@@ -7,8 +7,8 @@ answered together and asked for again together: such a bunch grows and never par
 
 Linux's timerfd rings to the microsecond, and is a descriptor, of which trio's epoll is told once:
 that its wait ends is all that is needed, for the loop looks at its deadlines then
-(`okibi.actors.trio_internals` says with which releases). With others a task waits for it. On
-another system the grain is trio's.
+(`okibi.actors.trio_internals` says with which releases). With others, and on another system, the
+grain is trio's.
 
 A process that sleeps is late, too, and the later the longer it has slept: a core that has nothing
 else to do sleeps with it, and a virtual one has been given to somebody else. Until it runs again
@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 
 import trio
 from trio.abc import Clock
-from trio.lowlevel import notify_closing, wait_readable
+from trio.lowlevel import notify_closing
 
 from ...actors import trio_internals
 from .timerfd import timerfd
@@ -94,26 +94,20 @@ class FineClock(Clock):
         self._timer = None
 
     async def _ring(self, timer: int, create: Callable[[], int]) -> None:
-        self._timer = timer
         timers = [timer]
         try:
             if trio_internals.ends_wait(timer):
+                self._timer = timer
                 # No descriptor is left for it: whoever has slept long is late.
                 with suppress(OSError):
                     timers.append(create())
                     if trio_internals.ends_wait(timers[-1]):
                         self._set_early = partial(self._set, timers[-1])
-                # They are never read, for to set one anew takes back that it has rung.
-                await trio.sleep_forever()
-            while True:
-                await wait_readable(timer)
-                with suppress(BlockingIOError):  # it has been set anew
-                    os.read(timer, 8)
-        except trio.Cancelled:
+            # They are never read, for to set one anew takes back that it has rung.
+            await trio.sleep_forever()
+        finally:
+            self._timer = self._set_early = None
             for each in timers:
                 # It would ring on if a child that a handler has forked has it, too.
                 notify_closing(each)
                 os.close(each)
-            raise
-        finally:
-            self._timer = self._set_early = None

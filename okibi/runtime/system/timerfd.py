@@ -1,7 +1,7 @@
 """Linux's timerfd: a descriptor that can be read once a time is over.
 
-Python's `os` has it from 3.13 on. Before, the C library's is called by ctypes, which trio has
-imported by then.
+The C library's is called by ctypes, which trio has imported by then. Python's `os` has it from 3.13
+on, and lets go of the interpreter meanwhile.
 """
 
 import os
@@ -23,27 +23,8 @@ def timerfd() -> Timerfd:
         AttributeError: here, or as a timer is made: it is another system's, or the C library has
             none of these.
     """
-    if sys.platform == "linux":
-        return by_os() if sys.version_info >= (3, 13) else by_ctypes()
-    raise AttributeError("only Linux has timerfd")
-
-
-def by_os() -> Timerfd:
-    """By Python's own functions."""
-    if sys.platform == "linux" and sys.version_info >= (3, 13):
-
-        def create() -> int:
-            return os.timerfd_create(time.CLOCK_MONOTONIC, flags=os.TFD_NONBLOCK)
-
-        def settime(timer: int, seconds: float) -> None:
-            os.timerfd_settime(timer, initial=seconds)
-
-        return create, settime
-    raise AttributeError("this Python has no timerfd")
-
-
-def by_ctypes() -> Timerfd:
-    """By the C library's."""
+    if sys.platform != "linux":
+        raise AttributeError("only Linux has timerfd")
     import ctypes
 
     # Neither call waits, so they keep the interpreter (PyDLL): who lets go of it beside a busy

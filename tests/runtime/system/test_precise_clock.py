@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import trio
 from trio.abc import Instrument
-from trio.lowlevel import Task, wait_readable
+from trio.lowlevel import Task
 from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import trio_internals
@@ -23,7 +23,6 @@ from tests.limits import HANG
 from tests.support.fdinfo import rings_in
 from tests.support.sandbox import waited
 
-rings = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has timerfd")
 known = pytest.mark.skipif(
     sys.platform != "linux" or trio_internals.CONTEXT is None,
     reason="this release's loop is not known",
@@ -80,7 +79,7 @@ def early_of(clock: FineClock) -> int:
     return descriptor
 
 
-each_timer = pytest.mark.parametrize("its", [timer_of, pytest.param(early_of, marks=known)])
+each_timer = pytest.mark.parametrize("its", [timer_of, early_of])
 
 
 async def sleep_and_see_that_no_task_rings(seconds: float) -> None:
@@ -99,7 +98,7 @@ async def sleep_and_see_that_no_task_rings(seconds: float) -> None:
     assert "ring" not in stepped
 
 
-@rings
+@known
 def test_a_near_deadline_is_rung_when_it_is_there_and_not_a_millisecond_after() -> None:
     def test(clock: FineClock) -> None:
         left = clock.deadline_to_sleep_time(clock.current_time() + 0.09)
@@ -109,7 +108,7 @@ def test_a_near_deadline_is_rung_when_it_is_there_and_not_a_millisecond_after() 
     run(test)
 
 
-@rings
+@known
 def test_a_deadline_that_is_far_or_over_sets_nothing() -> None:
     def test(clock: FineClock) -> None:
         now = clock.current_time()
@@ -120,7 +119,7 @@ def test_a_deadline_that_is_far_or_over_sets_nothing() -> None:
     run(test)
 
 
-@rings
+@known
 def test_it_rings_a_moment_before_the_deadline_in_which_the_loop_does_not_sleep(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -147,7 +146,7 @@ def test_it_rings_a_moment_before_the_deadline_in_which_the_loop_does_not_sleep(
     run(test)
 
 
-@rings
+@known
 def test_a_sleep_ends_when_it_is_over_not_before() -> None:
     clock = FineClock()
 
@@ -161,7 +160,7 @@ def test_a_sleep_ends_when_it_is_over_not_before() -> None:
     trio.run(main, clock=clock)
 
 
-@rings
+@known
 def test_the_loop_sleeps_until_that_moment_and_not_in_it() -> None:
     class Told(FineClock):
         def deadline_to_sleep_time(self, deadline: float) -> float:
@@ -248,7 +247,7 @@ async def test_where_no_descriptor_is_left_for_the_early_one_it_rings_without(
         assert rings_in(timer_of(clock)) > 0
 
 
-@rings
+@known
 @each_timer
 def test_the_same_deadline_is_set_once(its: Callable[[FineClock], int]) -> None:
     def test(clock: FineClock) -> None:
@@ -260,23 +259,6 @@ def test_the_same_deadline_is_set_once(its: Callable[[FineClock], int]) -> None:
         assert rings_in(its(clock)) > 1
 
     run(test)
-
-
-@rings
-async def test_it_wakes_whoever_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trio_internals, "CONTEXT", None)
-    clock = FineClock()
-    async with ringing(clock):
-        twin = os.dup(timer_of(clock))
-        clock.deadline_to_sleep_time(clock.current_time() + 0.001)
-        with trio.fail_after(HANG):
-            await wait_readable(twin)
-        await wait_all_tasks_blocked()
-        # It has been read, and is waited for again.
-        assert rings_in(timer_of(clock)) == 0
-        with pytest.raises(BlockingIOError):
-            os.read(twin, 8)
-        os.close(twin)
 
 
 @known
@@ -295,23 +277,6 @@ def test_where_the_loop_is_known_a_ring_has_it_look_at_its_deadlines_and_wakes_n
     trio.run(main, clock=clock)
 
 
-@rings
-async def test_a_clock_for_which_epoll_has_no_room_waits_for_its_timer_itself(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    class Full:
-        def register(self, *_: int) -> None:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(trio_internals, "epoll", Full)
-    clock = FineClock()
-    async with ringing(clock):
-        timer = timer_of(clock)
-        # That of a ring that is waited for: nobody else may.
-        with pytest.raises(trio.BusyResourceError):
-            await wait_readable(timer)
-
-
 @known
 @each_timer
 async def test_a_timer_that_a_forked_child_has_too_rings_no_more_once_the_run_is_over(
@@ -326,7 +291,7 @@ async def test_a_timer_that_a_forked_child_has_too_rings_no_more_once_the_run_is
     os.close(twin)
 
 
-@rings
+@known
 def test_a_clock_whose_descriptor_somebody_closed_goes_on_with_trio_s_grain() -> None:
     clock = FineClock()
 
@@ -339,7 +304,7 @@ def test_a_clock_whose_descriptor_somebody_closed_goes_on_with_trio_s_grain() ->
     trio.run(main, clock=clock)
 
 
-@rings
+@known
 @each_timer
 def test_a_forked_child_does_not_set_its_parents_timer(its: Callable[[FineClock], int]) -> None:
     def test(clock: FineClock) -> None:
@@ -352,7 +317,7 @@ def test_a_forked_child_does_not_set_its_parents_timer(its: Callable[[FineClock]
     run(test)
 
 
-@rings
+@known
 @each_timer
 def test_its_descriptor_is_closed_with_the_run(its: Callable[[FineClock], int]) -> None:
     timers = list[int]()

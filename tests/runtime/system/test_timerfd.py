@@ -1,28 +1,22 @@
-"""Linux's timerfd, by Python's own functions and by the C library's."""
+"""Linux's timerfd, by the C library's functions."""
 
 import errno
 import os
 import resource
 import select
 import sys
-from collections.abc import Callable
 
 import pytest
 
-from okibi.runtime.system.timerfd import Timerfd, by_ctypes, by_os, timerfd
-from tests.support.fdinfo import rings_every, rings_in, said_of
+from okibi.runtime.system.timerfd import timerfd
+from tests.support.fdinfo import rings_every, rings_in
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has timerfd")
 
-NEWEST = pytest.mark.skipif(sys.version_info < (3, 13), reason="os has none before Python 3.13")
-each_way = pytest.mark.parametrize("way", [pytest.param(by_os, marks=NEWEST), by_ctypes])
-Way = Callable[[], Timerfd]
 
-
-@each_way
 @pytest.mark.parametrize("seconds", [0.75, 5.25])
-def test_it_rings_once_in_as_many_seconds_as_it_is_set_to(way: Way, seconds: float) -> None:
-    create, settime = way()
+def test_it_rings_once_in_as_many_seconds_as_it_is_set_to(seconds: float) -> None:
+    create, settime = timerfd()
     timer = create()
     settime(timer, seconds)
 
@@ -31,9 +25,8 @@ def test_it_rings_once_in_as_many_seconds_as_it_is_set_to(way: Way, seconds: flo
     os.close(timer)
 
 
-@each_way
-def test_it_can_be_read_once_it_has_rung_and_until_then_does_not_block(way: Way) -> None:
-    create, settime = way()
+def test_it_can_be_read_once_it_has_rung_and_until_then_does_not_block() -> None:
+    create, settime = timerfd()
     timer = create()
     assert not os.get_blocking(timer)
     settime(timer, 0.001)
@@ -43,18 +36,16 @@ def test_it_can_be_read_once_it_has_rung_and_until_then_does_not_block(way: Way)
     os.close(timer)
 
 
-@each_way
-def test_no_child_process_gets_it(way: Way) -> None:
-    create, _ = way()
+def test_no_child_process_gets_it() -> None:
+    create, _ = timerfd()
     timer = create()
 
     assert not os.get_inheritable(timer)
     os.close(timer)
 
 
-@each_way
-def test_what_the_kernel_refuses_is_an_oserror_in_its_words(way: Way) -> None:
-    create, settime = way()
+def test_what_the_kernel_refuses_is_an_oserror_in_its_words() -> None:
+    create, settime = timerfd()
     timer = create()
     os.close(timer)
 
@@ -67,19 +58,6 @@ def test_what_the_kernel_refuses_is_an_oserror_in_its_words(way: Way) -> None:
             create()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-@NEWEST
-def test_both_ways_make_the_same_timer() -> None:
-    (create, _), (create_too, _) = by_os(), by_ctypes()
-    timer, twin = create(), create_too()
-    own, other = said_of(timer), said_of(twin)
-
-    assert own["clockid"] == "1"
-    # No two descriptors have the same inode of the kernel's.
-    assert {**own, "ino": ""} == {**other, "ino": ""}
-    os.close(timer)
-    os.close(twin)
 
 
 def test_elsewhere_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
