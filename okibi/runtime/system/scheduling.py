@@ -9,23 +9,19 @@
                    the interpreter, which the loop has. Its share of the cores is the same
 
 Threads and processes that it starts have both from it (SCHED_RESET_ON_FORK takes back nothing but a
-real-time policy): what computes is run as ever. Where the kernel allows neither it stays as it is.
-Python has the policy by a call for processes, in whose place musl has but an error, ENOSYS; there
-it is POSIX's for threads, which musl has.
+real-time policy): what computes is run as ever. Where the kernel allows neither, or the C library
+has no call for it (musl), it stays as it is.
 
 What SCHED_BATCH costs: where every core is taken by something that computes (a library's own
 threads, another process), such a thread waits for a slice to end, some milliseconds, whenever it is
 woken.
 """
 
-import errno
 import os
 import sys
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
-from typing import Any
 
 _PR_SET_TIMERSLACK = 29
 # Nanoseconds; to ask for none at all is to ask for what was there at the start.
@@ -42,43 +38,20 @@ def wake_on_time() -> None:
 
 @cache
 def _take_slack() -> Callable[[], object]:
-    import ctypes
-
-    return partial(_library().prctl, _PR_SET_TIMERSLACK, ctypes.c_ulong(_LEAST_SLACK))
-
-
-@cache
-def _library() -> Any:
     # Once: each library that ctypes opens leaves a circle for the collector.
     import ctypes
 
-    return ctypes.PyDLL(None)
+    return partial(ctypes.PyDLL(None).prctl, _PR_SET_TIMERSLACK, ctypes.c_ulong(_LEAST_SLACK))
 
 
 def wake_behind_the_loop() -> None:
     """Have this thread take nobody's core as it is woken, unless it has a policy of its own."""
     if sys.platform != "linux":
         return
-    try:
+    # musl has but an error in its place.
+    with suppress(OSError):
         if os.sched_getscheduler(0) == os.SCHED_OTHER:
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    except OSError as error:
-        if error.errno == errno.ENOSYS:
-            with suppress(ImportError, AttributeError, OSError):
-                _wake_behind_by_threads()
-
-
-def _wake_behind_by_threads() -> None:
-    if sys.platform == "linux":
-        import ctypes
-
-        library = _library()
-        own, policy = ctypes.c_void_p(threading.get_ident()), ctypes.c_int(-1)
-        # struct sched_param: the priority, of which there is none but 0 here. musl's has 48 bytes.
-        none = ctypes.create_string_buffer(64)
-        library.pthread_getschedparam(own, ctypes.byref(policy), none)
-        if policy.value == os.SCHED_OTHER:
-            library.pthread_setschedparam(own, os.SCHED_BATCH, none)
 
 
 def yield_core() -> None:

@@ -1,7 +1,5 @@
 """How a thread is woken, as the kernel tells it."""
 
-import ctypes
-import errno
 import os
 import subprocess
 import sys
@@ -126,32 +124,6 @@ def test_where_the_policy_may_not_be_set_it_stays(monkeypatch: pytest.MonkeyPatc
     wake_behind_the_loop()
 
     assert policy() == os.SCHED_OTHER
-
-
-@pytest.mark.parametrize(
-    ("before", "after"), [("SCHED_OTHER", "SCHED_BATCH"), ("SCHED_IDLE", "SCHED_IDLE")]
-)
-def test_where_the_c_library_has_no_policy_of_processes_a_thread_has_it_all_the_same(
-    before: str, after: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def musl_s(*_: object) -> None:
-        raise OSError(errno.ENOSYS, "Function not implemented")
-
-    def other() -> int:
-        _set_policy(getattr(os, before))
-        wake_behind_the_loop()
-        return policy()
-
-    monkeypatch.setattr(os, "sched_getscheduler", musl_s)
-    monkeypatch.setattr(os, "sched_setscheduler", musl_s)
-
-    assert in_a_thread(other) == getattr(os, after)
-    assert policy() == os.SCHED_OTHER
-
-
-def _set_policy(number: int) -> None:
-    own = ctypes.c_void_p(threading.get_ident())
-    ctypes.PyDLL(None).pthread_setschedparam(own, number, ctypes.create_string_buffer(64))
 
 
 @by_process
