@@ -24,14 +24,13 @@ are `typing`'s own. Imported here, okibi's copy would be the one that the user's
 new the copy is that the user bundles. So msgspec is imported without it.
 """
 
+import os
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from types import ModuleType
 from typing import Any
-
-from ..system.libc import Find, find_in_glibc, find_in_musl, is_glibc, is_musl
 
 UNNEEDED = ("hmac", "idna", "locale", "shutil", "ssl", "tempfile")
 
@@ -47,15 +46,25 @@ def import_trio() -> None:
         return
     import_without("ctypes.util", UNNEEDED)
     util: Any = sys.modules["ctypes.util"]
-    find: Find = util.find_library
-    if is_glibc():
-        util.find_library = partial(find_in_glibc, find)
-    elif is_musl():
-        util.find_library = partial(find_in_musl, find)
+    find = util.find_library
+    if sys.platform == "linux":
+        util.find_library = partial(_find, find)
     try:
         import_without("trio", UNNEEDED)
     finally:
         util.find_library = find
+
+
+def _find(find: Callable[[str], str | None], name: str) -> str | None:
+    """What ctypes finds, with one answer known: where the C library has its threads."""
+    if name != "pthread":
+        return find(name)
+    try:
+        is_glibc = (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")
+    except (ValueError, OSError):
+        # musl, which has them in itself.
+        is_glibc = False
+    return "libpthread.so.0" if is_glibc else None
 
 
 def import_msgspec() -> None:

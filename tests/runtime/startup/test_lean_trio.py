@@ -2,6 +2,7 @@
 
 import ctypes.util
 import json
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,6 @@ import pytest
 
 from okibi.runtime.startup import lean_trio
 from okibi.runtime.startup.lean_trio import StandIn, import_trio, import_without
-from okibi.runtime.system.libc import is_glibc
 
 AS_A_START = """
 import json, sys
@@ -93,7 +93,7 @@ def test_a_start_lacks_openssl_and_the_table_of_names_until_they_are_used() -> N
     assert not {*openssl, "idna", "locale", "shutil", "tempfile", "typing_extensions"} & set(
         modules
     )
-    assert processes == [] or not is_glibc()
+    assert processes == [] or sys.platform != "linux"
     assert tls == ["hello", True]
     assert names == ["xn--bcher-kva.example"]
     assert thread == "of the test" or sys.platform != "linux"
@@ -216,25 +216,23 @@ def test_a_start_by_musl_starts_no_process_to_find_what_is_not_there() -> None:
     assert not {"shutil", "tempfile"} & set(modules)
 
 
-@pytest.mark.parametrize("glibc", [True, False])
-def test_with_trio_there_ctypes_finds_libraries_by_itself_and_all_along_without_glibc(
-    glibc: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere ctypes finds all by itself")
+def test_while_trio_is_imported_alone_ctypes_knows_where_threads_are(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     find = ctypes.util.find_library
     seen: list[object] = []
 
     def importing(module: str, _: object) -> None:
         if module == "trio":
-            seen.append(ctypes.util.find_library)
+            seen.extend(map(ctypes.util.find_library, ("pthread", "nowhere to be found")))
             raise ImportError(module)
 
     monkeypatch.setattr(lean_trio, "import_without", importing)
-    monkeypatch.setattr(lean_trio, "is_glibc", lambda: glibc)
-    # Of a third, nothing is known.
-    monkeypatch.setattr(lean_trio, "is_musl", lambda: False)
     monkeypatch.setattr("threading.active_count", lambda: 1)
     with pytest.raises(ImportError, match="trio"):
         import_trio()
 
-    assert (seen == [find]) is not glibc
+    known = "libpthread.so.0" if platform.libc_ver()[0] == "glibc" else None
+    assert seen == [known, None]
     assert ctypes.util.find_library is find
