@@ -14,7 +14,6 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from itertools import groupby
 from types import CodeType, TracebackType
 from typing import Any, TypeVar
 
@@ -207,19 +206,8 @@ def _entries(error: BaseException) -> list[str]:
 
 
 def format_frames(frames: Iterable[traceback.FrameSummary]) -> list[str]:
-    """What `traceback.format_list` makes of frames without their columns: no lines of `^^^^`.
-
-    On Python 3.15 its first call in a process imports modules for colours, for 10 ms and more. An
-    answer at a deadline has no such time.
-    """
-    entries: list[str] = []
-    for (file, line, name), same in groupby(frames, lambda f: (f.filename, f.lineno or 0, f.name)):
-        first, *more = same
-        source = f"    {first.line.strip()}\n" if first.line else ""
-        entries += [f'  File "{file}", line {line}, in {name}\n{source}'] * min(1 + len(more), 3)
-        if (left := len(more) - 2) > 0:
-            entries.append(f"  [Previous line repeated {left} more time{'s' * (left > 1)}]\n")
-    return entries
+    """What `traceback.format_list` makes of frames without their columns: no lines of `^^^^`."""
+    return traceback.format_list([(f.filename, f.lineno or 0, f.name, f.line) for f in frames])
 
 
 def user_frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:

@@ -4,9 +4,7 @@ import json
 import os
 import subprocess
 import sys
-import traceback
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,7 +21,6 @@ from okibi.runtime.errors.errors import (
     InitError,
     error_json,
     foremost,
-    format_frames,
     handler_error,
     init_error,
     is_users,
@@ -440,28 +437,6 @@ def error_of(act: Callable[[], object]) -> Exception:
     except Exception as error:
         return error
     raise AssertionError("it has raised nothing")
-
-
-def over_two_lines() -> object:
-    # fmt: off
-    return int(
-        "no number")
-    # fmt: on
-
-
-def recurs(left: int) -> object:
-    return recurs(left - 1) if left else 1 / 0
-
-
-@pytest.mark.parametrize(
-    "act",
-    [over_two_lines, lambda: eval("1 / 0"), *(partial(recurs, left) for left in range(1, 6))],
-)
-def test_frames_are_formatted_as_by_the_standard_library(act: Callable[[], object]) -> None:
-    frames = traceback.extract_tb(error_of(act).__traceback__)
-
-    plain = [(f.filename, f.lineno or 0, f.name, f.line) for f in frames]
-    assert format_frames(frames) == traceback.format_list(plain)
 
 
 def test_the_first_error_of_a_process_imports_nothing() -> None:
