@@ -220,23 +220,6 @@ def is_handler(cls: Any) -> bool:
 
 def _substitute(argument: Any, known: dict[Any, Any]) -> Any:
     if isinstance(argument, TypeVar):
-        return _given(argument, known)
+        return known.get(argument, Any)
     inner = getattr(argument, "__parameters__", ())
-    return argument[tuple(_given(p, known) for p in inner)] if inner else argument
-
-
-def _given(variable: Any, known: dict[Any, Any]) -> Any:
-    """What a type variable stands for; of one that nothing is given for its default (PEP 696)."""
-    if variable in known:
-        return known[variable]
-    # Before Python 3.13 only those of typing_extensions have one.
-    has_default = getattr(variable, "has_default", None)
-    if not (has_default and has_default()):
-        return Any
-    try:
-        default = variable.__default__
-    except NameError:
-        # `class Logged[T = Order]` is evaluated here: a type checker alone may have imported that.
-        return Any
-    # As text it is for a type checker, too.
-    return Any if isinstance(default, str) else _substitute(default, known)
+    return argument[tuple(known.get(p, Any) for p in inner)] if inner else argument

@@ -1,6 +1,5 @@
 """A handler's event type, found along its bases; any callable as a handler."""
 
-import sys
 import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -8,7 +7,6 @@ from typing import Any, Generic, TypeVar
 
 import pytest
 import trio
-from typing_extensions import TypeVar as WithDefault
 
 from okibi.runtime.deadlines.interrupt import Alarm
 from okibi.runtime.handlers.context import Context
@@ -28,9 +26,6 @@ from tests.support.stage import SETTINGS, delivery
 
 T = TypeVar("T")
 U = TypeVar("U")
-V = WithDefault("V", default=str)
-W = WithDefault("W", default=list[bytes])
-X = WithDefault("X", default="Mixin")
 
 
 class Mixin: ...
@@ -81,18 +76,6 @@ class Nested(Through[list[dict[str, T]]], Generic[T]): ...
 class Deep(Nested[float]): ...
 
 
-class Defaulted(Handler[dict[V, W]], Generic[V, W]): ...
-
-
-class AsItIs(Defaulted): ...
-
-
-class HalfGiven(Defaulted[int]): ...
-
-
-class Textual(Handler[dict[str, X]], Generic[X]): ...
-
-
 @pytest.mark.parametrize(
     ("handler", "expected"),
     [
@@ -107,33 +90,10 @@ class Textual(Handler[dict[str, X]], Generic[X]): ...
         (Settled, dict[str, int]),
         (Perhaps, bytes | None),
         (Deep, list[dict[str, float]]),
-        (Defaulted, dict[str, list[bytes]]),
-        (AsItIs, dict[str, list[bytes]]),
-        (HalfGiven, dict[int, list[bytes]]),
     ],
 )
 def test_the_event_type_is_found_along_the_bases(handler: Any, expected: Any) -> None:
     assert event_type(handler) == expected
-
-
-DEFERRED = """
-class Base[T = Decimal](Handler[dict[str, T]]): ...
-class Mine(Base): ...
-class Given(Base[int]): ...
-"""
-
-
-@pytest.mark.skipif(sys.version_info < (3, 13), reason="has no such syntax")
-def test_a_default_may_name_what_only_a_type_checker_imports() -> None:
-    made: dict[str, Any] = {"Handler": Handler, "__name__": "app"}
-    exec(DEFERRED, made)
-
-    assert event_type(made["Mine"]) == dict[str, Any]
-    assert event_type(made["Given"]) == dict[str, int]
-
-
-def test_a_default_that_is_text_is_for_a_type_checker_too() -> None:
-    assert event_type(Textual) == dict[str, Any]
 
 
 @pytest.mark.parametrize(
