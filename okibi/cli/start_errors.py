@@ -89,10 +89,11 @@ def said_itself(lines: Sequence[str], error_type: str) -> list[str]:
 
 def stood_at(lines: Sequence[str]) -> str:
     """Where a function stood whose start took too long, out of the stack that the bootstrap has
-    dumped: file and line, the innermost; empty if there is none.
+    dumped: file and line, the innermost that is not okibi's; empty if there is none.
     """
     dumped = dropwhile(lambda line: not DUMP.match(line), lines)
-    return next((place[1] for line in dumped if (place := PLACE.fullmatch(line))), "")
+    places = (place for line in dumped if (place := PLACE.fullmatch(line)))
+    return next((place[1] for place in places if not is_own(place[2])), "")
 
 
 def stacks_last_said(lines: Sequence[str]) -> str:

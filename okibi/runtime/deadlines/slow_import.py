@@ -6,15 +6,14 @@ client: no thread of Python's looks at it. The kernel's own timer signals the ma
 interpreter is told of once it lets go.
 """
 
+import faulthandler
 import math
 import signal
 from contextlib import suppress
-from types import FrameType
 
 from ..system.signal_timer import Ring
-from ..telemetry.logs import write_raw
+from ..telemetry.logs import STDERR, write_raw
 from .interrupt import SIGNAL, drop_signal
-from .where_it_stood import stacks
 
 # Of the ten seconds that the platform allows an init before it begins another.
 LIMIT = 9.0
@@ -42,11 +41,11 @@ class SlowImport:
         self._ring.take_back()
         drop_signal()
 
-    def _tell(self, _: int, frame: FrameType | None) -> None:
+    def _tell(self, *_: object) -> None:
         # Whatever goes wrong here is not to be raised in the user's import.
         with suppress(Exception):
             write_raw(
                 f"the import has taken {self._limit:g} s, of the ten that Lambda gives an init;"
-                " all stacks follow",
-                behind="\n".join(stacks(frame)),
+                " all stacks follow"
             )
+            faulthandler.dump_traceback(STDERR)

@@ -35,6 +35,7 @@ would stay locked for ever if a signal's handler of the user's raised on the mai
 Nothing that goes wrong in a look is the last of them: not even that no memory is left.
 """
 
+import faulthandler
 import math
 import os
 import signal
@@ -51,10 +52,10 @@ from ..in_flight.emergency_report import report_invocation_error
 from ..in_flight.handover import tell
 from ..in_flight.ledger import DISPATCHER, Ledger
 from ..system.unlisted_thread import start_unlisted_thread
-from ..telemetry.logs import write_raw
+from ..telemetry.logs import STDERR, write_raw
 from .interrupt import Alarm
 from .kill_timer import LOOKS, SIGNAL, Deadline
-from .where_it_stood import late_held, loop_is_held, stacks
+from .where_it_stood import late_held, loop_is_held
 
 SIGNAL_EVERY = 0.01
 # Seconds after which who waits for the interpreter asks for it, while an event is past its limit.
@@ -297,7 +298,8 @@ class Watchdog:
             if delivery.state is not State.STREAMING:
                 # (Where one has begun an /error would be refused, and its cut is the error.)
                 report_invocation_error(self.address, delivery, late_held(delivery))
-            write_raw(words, delivery.request_id, "\n".join(stacks()))
+            write_raw(words, delivery.request_id)
+            faulthandler.dump_traceback(STDERR)
         finally:
             # It is claimed: nobody else can answer it, or end this.
             os._exit(1)

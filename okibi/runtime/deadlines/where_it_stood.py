@@ -15,9 +15,8 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from itertools import islice
 from types import FrameType
 from typing import Any, TypeVar, cast
 
@@ -44,8 +43,6 @@ T = TypeVar("T")
 
 UNKNOWN = "where it stood is not known"
 DEPTH = 50
-# As many frames of a thread as faulthandler tells.
-FRAMES = 100
 _WAITS = frozenset({"thread", "job"})
 
 
@@ -139,30 +136,6 @@ def loop_is_held() -> bool:
     beside = os.path.join(os.path.dirname(os.path.dirname(trio.__file__)), "")
     names = [frame.filename for frame in _users(_frames_in_loop())]
     return any(is_users(name) and not name.startswith(beside) for name in names)
-
-
-def stacks(frame: FrameType | None = None) -> Iterator[str]:
-    """The lines of all threads' stacks, as faulthandler writes them; the main thread's last.
-
-    Args:
-        frame: where the main thread stands; None for where it is found.
-    """
-    main = threading.main_thread().ident or 0
-    frames = sys._current_frames()
-    stands = frame or frames.get(main)
-    for ident, each in frames.items():
-        if ident != main:
-            yield from _stack(f"Thread 0x{ident:016x}", each)
-            yield ""
-    name = "Current thread" if threading.get_ident() == main else "Thread"
-    yield from _stack(f"{name} 0x{main:016x}", stands)
-    yield ""
-
-
-def _stack(name: str, frame: FrameType | None) -> Iterator[str]:
-    yield f"{name} (most recent call first):"
-    for each, line in islice(traceback.walk_stack(frame), FRAMES):
-        yield f'  File "{each.f_code.co_filename}", line {line} in {each.f_code.co_name}'
 
 
 def _stood(words: str, frames: Frames, request_id: str, *, must: bool = True) -> Outcome:

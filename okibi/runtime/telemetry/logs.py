@@ -190,7 +190,7 @@ def error_lines(kind: str, message: str, stack: list[str]) -> list[str]:
     return lines
 
 
-def write_raw(words: str, request_id: str = "", behind: str = "") -> None:
+def write_raw(words: str, request_id: str = "") -> None:
     """Write a critical entry to standard error without logging's and the stream's locks, which may
     be what the process hangs in.
 
@@ -200,9 +200,8 @@ def write_raw(words: str, request_id: str = "", behind: str = "") -> None:
     Args:
         words: of the entry.
         request_id: of the event that it is about.
-        behind: lines that follow it as they are.
     """
-    entry = _raw_line(words, request_id) + behind.encode("utf-8", "backslashreplace")
+    entry = _raw_line(words, request_id)
     until = monotonic() + PATIENCE
     # It may have closed that, too.
     with suppress(OSError):
