@@ -20,7 +20,6 @@ NaN has one rule: it is no JSON. An event with it is refused, a result's is sent
 
 import marshal as builtins_only
 import re
-from codecs import BOM_UTF8
 from collections.abc import Callable
 from contextlib import suppress
 from inspect import isgenerator
@@ -96,21 +95,11 @@ def event_of(delivery: Delivery, decoder: msgspec.json.Decoder[Any]) -> Any:
         event = decoder.decode(delivery.body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         if decoder is not _untyped:
-            event = _behind_a_mark(delivery.body, decoder, error)
-        else:
-            event = _read_slowly(delivery.body)
+            words = _without_value(str(error))
+            raise UnmarshalError(f"Unable to unmarshal input: {words}") from error
+        event = _read_slowly(delivery.body)
     delivery.body = b""
     return event
-
-
-def _behind_a_mark(body: bytes, decoder: msgspec.json.Decoder[Any], error: Exception) -> Any:
-    """An event that begins with a byte order mark: the standard library takes one."""
-    if body.startswith(BOM_UTF8):
-        try:
-            return decoder.decode(body.removeprefix(BOM_UTF8))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as behind:
-            error = behind
-    raise UnmarshalError(f"Unable to unmarshal input: {_without_value(str(error))}") from error
 
 
 def _without_value(words: str) -> str:

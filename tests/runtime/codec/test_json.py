@@ -210,13 +210,6 @@ def test_a_typed_handler_s_event_is_json_whatever_the_content_type() -> None:
     assert event(b'{"name": "a"}', Order, content_type="text/plain") == Order("a")
 
 
-def test_a_typed_handler_s_event_may_begin_with_a_byte_order_mark_as_any_other_s_may() -> None:
-    assert event(b'\xef\xbb\xbf{"name": "a"}', Order) == Order("a")
-
-    with pytest.raises(UnmarshalError, match="name"):
-        event(b'\xef\xbb\xbf{"nam": "a"}', Order)
-
-
 @pytest.mark.parametrize("kind", [Any, Order])
 def test_what_begins_with_more_than_one_byte_order_mark_is_no_json(kind: Any) -> None:
     with pytest.raises(UnmarshalError, match="Unable to unmarshal input: "):
