@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 
 from okibi.runtime.codec import reference_json
 from okibi.runtime.codec.json import (
-    LONG,
     MarshalError,
     escaped_outcome_of,
     outcome_of,
@@ -172,6 +171,8 @@ def test_whatever_json_like_value_a_handler_gives_the_bytes_are_the_same(result:
         assert say(result).body == encode.encode(result).encode()
 
 
+# Characters of a long text.
+LONG = 1000
 LONG_TEXTS = st.text(min_size=1).map(lambda text: text * (LONG // len(text) + 1))
 
 
