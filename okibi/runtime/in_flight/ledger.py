@@ -48,7 +48,7 @@ class Ledger:
 
     __slots__ = (
         "_abandoned", "_abandoned_workers", "_starts", "backlog", "dispatcher", "fail", "idle",
-        "lanes", "looks", "ready", "stuck", "unserved", "watch", "woken", "workers",
+        "lanes", "looks", "ready", "stuck", "watch", "woken", "workers",
     )  # fmt: skip
 
     def __init__(self, lanes: list[Lane], fail: Callable[[str], None], watch: Watch) -> None:
@@ -70,7 +70,6 @@ class Ledger:
         # Looks whether the sandbox was frozen, while anybody wants to know (room `thaw`): told
         # whether something is in flight from now on.
         self.looks: Callable[[bool], None] | None = None
-        self.unserved = 0
         self._starts = 0
         # Whether a second loop, asyncio's, hangs: then the watchdog has the last word, as with
         # trio's.
@@ -109,7 +108,7 @@ class Ledger:
     def worker_ready(self, worker: Ref[Any]) -> None:
         """Enter a worker that has an instance to serve with, and have the dispatcher look."""
         self.ready[worker] = None
-        self.unserved = self._starts = 0
+        self._starts = 0
         self.wake_dispatcher()
 
     def worker_started(self) -> None:
@@ -218,13 +217,3 @@ class Ledger:
             self.fail(why)
         elif not was_lost:
             logger.error("lane %d does not serve, and tries on: %s", lane.index, why)
-
-    def leave_unserved(self) -> None:
-        """Count an event that no worker has become free for in all its time.
-
-        As many as can be in flight may come into a long `init`. One more, and no worker ready
-        between them, says that each is stuck: then no event would ever be served again.
-        """
-        self.unserved += 1
-        if self.unserved > len(self.lanes):
-            self.fail(f"no worker has become free for {self.unserved} events, one after the other")

@@ -205,8 +205,6 @@ class Dispatcher(Actor):
                 if self.ledger.stuck():
                     # No other event would fare better: the watchdog answers and ends the process.
                     return
-                if delivery.worker is None and not self._idle() and not self._at_work():
-                    self.ledger.leave_unserved()
                 self._settle(lane, delivery, late_at(delivery, self._watched))
                 if delivery.worker is not None:
                     self._abandon(delivery.worker)
@@ -228,12 +226,6 @@ class Dispatcher(Actor):
         self.ledger.abandon_worker(worker, goes_on)
         # If an event waits then, and no worker ends, nothing else may wake this.
         self.send_after(HANGS, None)
-
-    def _at_work(self) -> bool:
-        """Whether a living worker is at another delivery: then it may yet become free."""
-        deliveries = [lane.delivery for lane in self.ledger.lanes]
-        workers = [d.worker for d in deliveries if d is not None and d.unsettled]
-        return any(worker is not None and worker.alive for worker in workers)
 
     def _settle(self, lane: Lane, delivery: Delivery, outcome: Outcome) -> None:
         if delivery.settle(outcome):

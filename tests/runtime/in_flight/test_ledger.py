@@ -112,18 +112,6 @@ def test_the_only_worker_may_be_abandoned_again_and_again(
     assert not failures
 
 
-@pytest.mark.parametrize("lanes", [1, 3])
-def test_more_events_that_nobody_serves_than_can_come_at_once_end_the_process(lanes: int) -> None:
-    made, failures = ledger(lanes)
-
-    for _ in range(lanes):
-        made.leave_unserved()
-        assert not failures
-    made.leave_unserved()
-
-    assert len(failures) == 1
-
-
 # -- lanes that do not serve
 
 
