@@ -4,10 +4,9 @@ trio brings `ssl`, `hmac` (with it `hashlib`: both are OpenSSL) and the tables o
 DTLS and the names of hosts; and what it imports brings `shutil`, `tempfile` and `locale`. okibi
 uses none of them, nor does many a function: 10 ms of each start, and 2 MB, 6 where no other process
 has OpenSSL. While trio is imported a stand-in takes the place of each; when trio is there, none
-does. Whoever imports `ssl` then, imports it. Those alone that trio has brought keep the stand-ins,
-until one is used: then it imports the module and leaves it its place in all of them. To ask it
-again each time is 6 us of the 80 that a round trip by `trio.SSLStream` takes, and what is patched
-there would stay there.
+does. Whoever imports `ssl` then, imports it. Those alone that trio has brought keep the stand-ins.
+Once one is used it imports the module, and has from then on all that the module has. What is
+patched in the module later is not patched in the stand-in.
 
 The price: used that late, it is looked for where the user's code comes first. An `ssl.py` of a
 user's is then trio's `ssl` too, as in a program that has the folder on its path from the start.
@@ -94,8 +93,7 @@ def import_without(module: str, unneeded: Iterable[str]) -> None:
     Raises:
         ImportError: from the import.
     """
-    brought, before = list[ModuleType](), {*sys.modules}
-    standing = [StandIn(name, brought) for name in unneeded if name not in before]
+    standing = [StandIn(name) for name in unneeded if name not in sys.modules]
     sys.modules.update({each.__name__: each for each in standing})
     try:
         # Not `import_module`, of which `-X importtime` does not tell.
@@ -103,43 +101,18 @@ def import_without(module: str, unneeded: Iterable[str]) -> None:
     finally:
         for each in standing:
             each.step_aside()
-        found = map(sys.modules.get, sys.modules.keys() - before)
-        brought += [each for each in found if each is not None]
 
 
 class StandIn(ModuleType):
-    """In the place of a module that nobody has used yet.
-
-    Args:
-        name: of the module.
-        holders: the modules that may have it as a global of theirs.
-    """
-
-    holders: Iterable[ModuleType]
-
-    def __init__(self, name: str, holders: Iterable[ModuleType] = ()) -> None:
-        super().__init__(name)
-        vars(self)["holders"] = holders
+    """In the place of a module that nobody has used yet."""
 
     def __getattr__(self, name: str) -> object:
-        value: object = getattr(self.replaced(), name)
-        return value
-
-    def __setattr__(self, name: str, value: object) -> None:
-        setattr(self.replaced(), name, value)
-
-    def __delattr__(self, name: str) -> None:
-        delattr(self.replaced(), name)
-
-    def replaced(self) -> ModuleType:
-        """The module itself, with its holders too."""
         self.step_aside()
         __import__(self.__name__)
         module = sys.modules[self.__name__]
-        for holder in self.holders:
-            for name in [name for name, value in [*vars(holder).items()] if value is self]:
-                setattr(holder, name, module)
-        return module
+        vars(self).update(vars(module))
+        value: object = getattr(module, name)
+        return value
 
     def step_aside(self) -> None:
         """Let the next `import` find the module itself."""
