@@ -29,8 +29,6 @@ FALL_BACKS = {
     "_threads": "tests/actors/test_trio_internals.py",
     # asyncio's
     "_default_executor": "tests/runtime/handlers/asyncio_loop/test_loop.py",
-    # json's
-    "_one_shot": "tests/runtime/codec/test_encoder.py",
     # os.environ's
     "_data": "tests/runtime/telemetry/test_xray_variable.py",
 }  # fmt: skip
