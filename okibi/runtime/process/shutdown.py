@@ -53,7 +53,6 @@ from ..errors.errors import Stopped
 from ..in_flight.lane import Lane
 from ..system.signal_timer import Ring
 from ..system.unlisted_thread import start_unlisted_thread
-from ..telemetry import invocation_context
 from ..telemetry.logs import write_raw
 
 logger = logs.logger("okibi")
@@ -210,8 +209,6 @@ class Ending:
 
     def _begin_by(self, number: int) -> None:
         self.begin(0)
-        if not any(lane.delivery is not None and lane.delivery.unsettled for lane in self._lanes):
-            invocation_context.leave()
         logger.info("%s: stopping", signal.Signals(number).name)
 
     def _cut(self) -> None:

@@ -54,14 +54,6 @@ def enter(request_id: str, headers: Mapping[bytes, bytes]) -> None:
         set_trace(headers.get(TRACE))
 
 
-def leave() -> None:
-    """Nothing is in flight, nor will be: what is said from here on is of no event, but for what a
-    worker says, whose own the last one is.
-    """
-    global _last
-    _last = NOBODY
-
-
 async def leave_behind(before: Context) -> None:
     """Have the running task go on as it was, in another context: a token that was taken before is
     of no use there.

@@ -467,15 +467,3 @@ async def test_a_tree_that_gives_up_asks_for_no_other_event_and_is_held_by_nobod
         # It has waited for the next process, and was not given to the one that ended.
         assert results["after"].function_error is None
         assert int(results["after"].payload) != first
-
-
-@pytest.mark.slow
-async def test_the_end_is_told_of_as_no_event_s() -> None:
-    async with process_of("app.plain", AWS_LAMBDA_LOG_LEVEL="INFO") as (process, api, said):
-        await api.invoke(b"{}")
-        process.send_signal(signal.SIGTERM)
-        assert await process.wait() == 0
-
-    [line] = [line for line in b"".join(said).splitlines() if b"SIGTERM: stopping" in line]
-    assert line.startswith(b"[INFO]\t")
-    assert line.endswith(b"Z\t\tSIGTERM: stopping")
