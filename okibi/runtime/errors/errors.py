@@ -55,7 +55,6 @@ _NEEDS_ASYNC_DEF = (
     "`trio.run(main)`"
 )
 _MAIN = "in thread 'MainThread'"
-_NEEDS_LOOP = ": a thread has no loop until `asyncio.run` makes it one"
 _IN_A_RUN = "Attempted to call run() from inside a run()"
 _ACCEPTED = r"[A-Z][a-zA-Z]+[a-zA-Z0-9_]*"
 _BELOW = ("trio", "outcome")
@@ -286,8 +285,7 @@ def _message(error: BaseException) -> str:
         return text + _NEEDS_TRIO
     if is_a(error, RuntimeError) and text == _IN_A_RUN:
         return text + _NEEDS_ASYNC_DEF
-    in_thread = is_a(error, RuntimeError) and "no current event loop in thread" in text
-    return text + _NEEDS_LOOP if in_thread and _MAIN not in text else text
+    return text
 
 
 def _needs_asyncio(error: BaseException, text: str) -> bool:
