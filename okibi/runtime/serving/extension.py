@@ -44,7 +44,7 @@ class Registration:
         host: the Runtime API's address, as it stands in the Host header.
     """
 
-    __slots__ = ("_parser", "host", "identifier", "refused", "transport")
+    __slots__ = ("_address", "_parser", "host", "identifier", "refused", "transport")
 
     def __init__(self, host: bytes) -> None:
         self.host = host
@@ -54,24 +54,30 @@ class Registration:
         # Why there is no extension, once that is certain.
         self.refused = ""
         self._parser = AnswerParser()
+        self._address = ("", 0)
 
     def begin(self, address: tuple[str, int]) -> None:
         """Connect and ask to be registered, without waiting for the answer."""
-        # Not `create_connection`: it looks the address up as a name, and for that imports IDNA.
-        connected: socket.socket | None = None
+        self._address = address
         try:
-            connected = socket.socket()
-            connected.settimeout(CONNECT_LIMIT)
-            connected.connect(address)
-            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connected.sendall(register_request(self.host, NAME))
-            connected.setblocking(False)
+            self._send(register_request(self.host, NAME))
         except OSError as error:
-            if connected is not None:
-                connected.close()
             self.refuse(str(error))
-        else:
-            self.transport = SocketTransport(connected)
+
+    def _send(self, request: bytes) -> None:
+        """Send a request over a new connection."""
+        # Not `create_connection`: it looks the address up as a name, and for that imports IDNA.
+        connected = socket.socket()
+        try:
+            connected.settimeout(CONNECT_LIMIT)
+            connected.connect(self._address)
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connected.sendall(request)
+            connected.setblocking(False)
+        except OSError:
+            connected.close()
+            raise
+        self.transport = SocketTransport(connected)
 
     def refuse(self, why: str) -> None:
         """Go on without an extension, for good."""
@@ -109,10 +115,14 @@ class Registration:
             if not self.identifier:
                 self.refuse("registered, but under no identifier")
                 return
-            assert self.transport is not None  # it has answered
-            request = memoryview(extension_event_request(self.host, self.identifier))
+            request = extension_event_request(self.host, self.identifier)
+            if not answer.keep_alive:
+                # Lambda's own is; a registered extension that never asks would hold the init.
+                self.close()
+                self._parser = AnswerParser()
+                self._send(request)
             # Two hundred bytes, on a connection with nothing under way: the kernel takes them.
-            if self.transport.send(request) != len(request):
+            elif self.transport is None or self.transport.send(memoryview(request)) != len(request):
                 raise BrokenPipeError("it takes no request")
 
 
