@@ -2,7 +2,6 @@
 
 import json
 import os
-import select
 import stat
 from pathlib import Path
 
@@ -83,27 +82,6 @@ def test_two_take_turns_lap_by_lap_each_in_its_own_processes() -> None:
         laps = [each.lap(5, 1) for each in (one, other, one, other)]
 
     assert all(0 < lap["answer_us"] < lap["cycle_us"] for lap in laps)
-
-
-@pytest.mark.parametrize("all_gone", [False, True])
-def test_one_that_has_gone_since_its_last_lap_says_so(all_gone: bool) -> None:
-    with running(FLOOR, SMALL) as one:
-        one.lap(5, 1)
-        one._server.kill()
-        if all_gone:
-            stdin = one._server.stdin
-            assert stdin is not None
-            # Its runtime, too, could read the next order until then: now that is refused.
-            unread = select.poll()
-            unread.register(stdin, 0)
-            assert unread.poll(10_000)
-        with pytest.raises(Absent, match=r"socket did not run: (exit code -9|the server has gone)"):
-            one.lap(5, 1)
-
-
-def test_one_that_does_not_run_says_why() -> None:
-    with pytest.raises(Absent, match="nobody did not run: "):
-        run(Contender("nobody", ("false",)), SMALL, 10, 3)
 
 
 @pytest.mark.parametrize(

@@ -32,22 +32,3 @@ def test_the_spread_is_that_of_all_rounds(tmp_path: Path) -> None:
     (found,) = compare([kept(tmp_path, one=1.0), kept(tmp_path, one=2.0)])
 
     assert str(found).endswith("100.0% apart: spread 0.90 to 2.20, no claim")
-
-
-def test_a_ratio_that_one_run_lacks_is_not_compared(tmp_path: Path) -> None:
-    runs = [kept(tmp_path, one=1.0, two=1.0), kept(tmp_path, one=1.0)]
-
-    assert [each.name for each in compare(runs)] == ["one"]
-
-
-def test_a_row_without_a_ratio_is_not_compared(tmp_path: Path) -> None:
-    rows = [Row("group", "one", (1.0,)), Row("group", "time-out", (), told="okibi -98.0 ms")]
-    run = read(write(rows, this_machine(), tmp_path))
-
-    assert [each.name for each in compare([run, run])] == ["one"]
-
-
-def test_a_difference_below_nothing_agrees_with_nothing(tmp_path: Path) -> None:
-    (found,) = compare([kept(tmp_path, one=-0.1), kept(tmp_path, one=-0.1)])
-
-    assert not found.agrees

@@ -1,22 +1,18 @@
 """What the benchmarks' server takes for an answer, and what it takes the time of."""
 
-import mmap
 import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from benchmarks.events import REGISTERED, STATUS, event
-from benchmarks.server import Door, Feed, WrongAnswer, cpu_seconds, extension
+from benchmarks.events import STATUS, event
+from benchmarks.server import Door, Feed, WrongAnswer
 from okibi.runtime.protocol.runtime_api import (
-    extension_event_request,
     next_request,
-    register_request,
     response_head,
 )
 
@@ -164,64 +160,3 @@ def test_a_runtime_that_reads_no_more_is_given_up(monkeypatch: pytest.MonkeyPatc
 
         with Door(listener, process).runtime() as connection, pytest.raises(BlockingIOError):
             serving.serve(connection)
-
-
-def test_each_event_has_an_id_and_a_trace_of_its_own() -> None:
-    heads = [event(number, 3000).head.split(b"\r\n") for number in range(2)]
-
-    differ = [one.partition(b":")[0] for one, other in zip(*heads, strict=True) if one != other]
-    assert set(differ) - {b"Lambda-Runtime-Deadline-Ms"} == {
-        b"Lambda-Runtime-Aws-Request-Id",
-        b"Lambda-Runtime-Trace-Id",
-    }
-
-
-def test_an_extension_is_registered_and_waits(pair: Pair) -> None:
-    server, runtime = pair
-    runtime.sendall(register_request(b"x", b"okibi") + extension_event_request(b"x", b"1"))
-    runtime.shutdown(socket.SHUT_WR)
-
-    extension(server)
-
-    assert runtime.recv(1 << 16) == REGISTERED
-    head, _, body = REGISTERED.partition(b"\r\n\r\n")
-    assert b"Content-Length: %d" % len(body) in head
-
-
-# It asks for no time of its own, which would have the kernel count it.
-SPINS = """
-import mmap, sys
-with open(sys.argv[1], "r+b") as file, mmap.mmap(file.fileno(), 8) as shared:
-    beats = memoryview(shared).cast("Q")
-    while True:
-        beats[0] += 1
-"""
-
-
-def test_a_process_that_never_sleeps_is_counted_up_to_when_it_is_asked(tmp_path: Path) -> None:
-    cores = sorted(os.sched_getaffinity(0))
-    path = tmp_path / "shared"
-    path.write_bytes(bytes(8))
-    taken = list[float]()
-    with (
-        path.open("r+b") as file,
-        mmap.mmap(file.fileno(), 8) as shared,
-        memoryview(shared) as raw,
-        raw.cast("Q") as beats,
-        subprocess.Popen([sys.executable, "-c", SPINS, str(path)]) as spinning,
-    ):
-        os.sched_setaffinity(spinning.pid, cores[:1])
-        os.sched_setaffinity(0, cores[-1:])
-        try:
-            for _ in range(20):
-                before, beat = cpu_seconds(spinning.pid), beats[0]
-                while beats[0] == beat and spinning.poll() is None:
-                    pass
-                taken.append(cpu_seconds(spinning.pid) - before)
-            its = os.sched_getaffinity(spinning.pid)
-        finally:
-            os.sched_setaffinity(0, cores)
-            spinning.kill()
-
-    assert min(taken) > 0
-    assert its == {cores[0]}

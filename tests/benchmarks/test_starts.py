@@ -6,7 +6,6 @@ import sys
 import pytest
 
 from benchmarks.contenders import OFFICIAL, PLAIN, Absent, Contender
-from benchmarks.imports import imports, package, table
 from benchmarks.starts import BARE, IMPORT_AND_ASK, TRIO, rows_of, to_first_next
 
 
@@ -32,54 +31,3 @@ def test_a_start_is_told_less_a_whole_process_with_trio_and_less_the_import_alon
         "less a process that imports trio / 40 ms": (0.5, "20.0 ms", True),
         "less trio's own import / 40 ms": (0.95, "38.0 ms", True),
     }
-
-
-def test_the_two_processes_differ_by_the_import_of_trio() -> None:
-    with_trio, without = (each.command[-1] for each in (TRIO, BARE))
-
-    assert with_trio.removeprefix("import trio") == without
-    assert "trio" not in without
-
-
-def test_the_imports_of_a_start_are_those_of_okibi_and_of_what_it_stands_on() -> None:
-    taken = imports()
-
-    assert {
-        "trio",
-        "attr",
-        "httptools",
-        "msgspec",
-        "okibi.actors",
-        "okibi.runtime.bootstrap",
-    } <= set(taken)
-    assert "httpx" not in taken
-
-
-@pytest.mark.parametrize(
-    ("module", "whose"),
-    [
-        ("okibi.runtime.protocol.runtime_api", "okibi: runtime"),
-        ("attr._make", "attrs"),
-        ("outcome._impl", "trio"),
-        ("json.decoder", "standard library"),
-        ("_ssl", "standard library"),
-        ("msgspec", "msgspec"),
-    ],
-)
-def test_a_module_is_its_package_s(module: str, whose: str) -> None:
-    assert package(module) == whose
-
-
-def test_a_table_has_the_medians_by_package_and_the_dearest_modules() -> None:
-    rounds = [{"trio": one, "outcome": 1.0, "json": 2.0} for one in (3.0, 9.0, 4.0)]
-
-    assert table(rounds, rows=2) == (
-        "    ms modules\n"
-        "   5.0       2  trio\n"
-        "   2.0       1  standard library\n"
-        "   7.0       3  in all\n"
-        "\n"
-        "    ms the dearest modules, without what they import\n"
-        "  4.00  trio\n"
-        "  2.00  json"
-    )

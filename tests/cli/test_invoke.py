@@ -5,7 +5,6 @@ input.
 import io
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from okibi.cli.given import BadInput
-from okibi.cli.invoke import _as_lines, _Log, _one_line, invoke, read_order
+from okibi.cli.invoke import _one_line, invoke, read_order
 from tests.limits import HANG
 from tests.support.sandbox import is_gone
 
@@ -119,25 +118,6 @@ def test_json_is_printed_in_one_line_and_other_bytes_as_they_are(
     assert _one_line(payload) == printed
 
 
-def test_a_line_that_returns_to_its_beginning_is_left_to_the_terminal() -> None:
-    assert _as_lines("1 of 2\r2 of 2") == "1 of 2\r2 of 2"
-    assert _as_lines("[ERROR] no\rFile\r") == "[ERROR] no\nFile"
-
-
-def test_no_more_than_1_mb_of_a_start_s_log_is_held_back(capfd: pytest.CaptureFixture[str]) -> None:
-    log = _Log()
-    for _ in range(1 << 10):
-        log.write("x" * 1024)
-    assert capfd.readouterr().err == ""
-
-    log.write("y")
-    log.write("z")
-
-    err = capfd.readouterr().err
-    assert len(err) == (1 << 20) + (1 << 10) + len("y\nz\n")
-    assert err.endswith("z\n")
-
-
 def test_a_function_error_is_printed_and_in_lines_on_stderr_and_the_code_is_1(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -177,12 +157,6 @@ def test_the_event_may_come_from_stdin_where_that_is_open(monkeypatch: pytest.Mo
 )
 def test_the_event_itself_may_be_given(event: str) -> None:
     assert read_order("app.echo", event, repeat="1", timeout="3").event == event.encode()
-
-
-def test_a_file_of_that_name_comes_before_it() -> None:
-    Path("[1]").write_text('{"from": "the file"}')
-
-    assert read_order("app.echo", "[1]", repeat="1", timeout="3").event == b'{"from": "the file"}'
 
 
 @pytest.mark.parametrize(
@@ -301,29 +275,7 @@ def test_what_a_function_says_before_it_fails_to_start_is_shown(
     assert sentence.startswith(f"okibi: says.handler in {folder} does not start: {error}")
 
 
-def test_an_event_that_lambda_would_not_take_is_bad(folder: Path) -> None:
-    (folder / "large.json").write_text(f'"{"x" * (6 * 2**20 - 1)}"')
-
-    with pytest.raises(BadInput, match=r"^large\.json: is an event of 6,291,457 bytes: Lambda"):
-        read_order("app.echo", "large.json", repeat="1", timeout="3")
-
-
-def test_too_few_files_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resource.getrlimit", lambda _: (13, 13))
-
-    with pytest.raises(BadInput, match="needs 24 open files, and `ulimit -n` allows 13; allow mo"):
-        read_order("app.echo", None, repeat="1", timeout="3")
-
-
 # -- the command itself
-
-
-@pytest.mark.slow
-def test_with_so_many_files_it_serves(folder: Path) -> None:
-    line = f"ulimit -n 24; {shlex.quote(sys.executable)} -m okibi.cli invoke app.echo"
-    result = subprocess.run(["sh", "-c", line], cwd=folder, capture_output=True, text=True)
-
-    assert (result.returncode, result.stdout) == (0, "{}\n")
 
 
 def start(*arguments: str) -> "subprocess.Popen[str]":
@@ -406,21 +358,6 @@ def test_without_what_it_needs_one_sentence_says_what_to_install(
     assert result.stderr == (
         f"okibi: {whose} needs {missing}, which is not installed; pip install 'okibi[cli]'\n"
     )
-
-
-def test_the_command_needs_nothing_that_only_another_one_does() -> None:
-    code = (
-        "import sys; sys.modules['rich'] = None; from okibi.cli.__main__ import main;"
-        " sys.exit(main())"
-    )
-    event = '{"x": 1}'
-    result = subprocess.run(
-        [sys.executable, "-c", code, "invoke", "app.echo", event, "--repeat", "2"],
-        capture_output=True,
-        text=True,
-    )
-
-    assert (result.returncode, result.stdout) == (0, f"{event}\n" * 2)
 
 
 @pytest.mark.parametrize(("own", "printed"), [("", "full"), ("types", "types")])

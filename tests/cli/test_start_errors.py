@@ -6,7 +6,6 @@ import pytest
 
 from okibi.cli.start_errors import (
     FunctionError,
-    last_said,
     said_itself,
     stacks_last_said,
     stood_at,
@@ -48,29 +47,8 @@ def test_an_import_that_tells_of_itself_is_read_as_what_faulthandler_has_dumped(
     )
 
 
-def test_a_line_that_only_looks_like_a_place_is_none() -> None:
-    assert stood_at(['  File "/tmp/fn/hang.py", line 2 in <module>', "INIT_REPORT "]) == ""
-
-
 def test_what_it_has_said_itself_ends_where_okibi_or_lambda_begins() -> None:
     assert said_itself(DUMP, "Sandbox.Timedout") == ["begins"]
-
-
-def test_an_error_of_another_type_is_its_own_word() -> None:
-    lines = ["[ERROR] no licence", "[ERROR]\t2026-11-28T20:00:00Z\t\tno", "[ERROR] KeyError: 'x'"]
-
-    assert said_itself(lines, "KeyError") == lines[:2]
-    assert said_itself(lines, "Runtime.ExitError") == lines
-
-
-def test_the_last_that_it_has_said_is_neither_empty_nor_lambdas() -> None:
-    assert last_said(["set FOO ", " ", "INIT_REPORT Init Duration: 10 ms"]) == "set FOO"
-    assert last_said(["INIT_REPORT Init Duration: 10 ms"]) == ""
-
-
-def test_of_a_last_line_that_is_long_its_beginning_is_told() -> None:
-    assert last_said(["before", "x" * 1000]) == "x" * 1000
-    assert last_said(["before", "x" * 500_000]) == "x" * 1000 + "..."
 
 
 LATE = "the loop does not answer at the deadline"
@@ -114,11 +92,6 @@ def test_of_stacks_without_the_users_the_innermost_frame_of_all_is_told() -> Non
     )
 
 
-def test_stacks_that_are_not_the_last_it_said_are_not_told() -> None:
-    assert stacks_last_said(["Timeout (0:00:01)!", *STACKS, "set FOO"]) == ""
-    assert stacks_last_said([*STACKS, "set FOO"]) == ""
-
-
 def test_stacks_of_a_process_that_the_kernel_ended_are_told_without_a_reason() -> None:
     assert stacks_last_said(["begins", *STACKS]) == (
         'all stacks, where it stood in File "/tmp/fn/app.py", line 4 in handler'
@@ -143,14 +116,3 @@ def test_the_place_of_a_mistake_is_where_it_was_made_not_where_okibi_has_noticed
 
     assert error.in_words() == 'InvalidHandler: no (File "/tmp/fn/app.py", line 7, in <module>)'
     assert alone.in_words() == f"TypeError: no ({own.strip().partition(chr(10))[0]})"
-
-
-def test_of_the_user_s_own_frames_it_is_the_last() -> None:
-    own = f'  File "{function.__file__}", line 53, in __attrs_post_init__\n    raise\n'
-    users = [
-        '  File "/tmp/fn/app.py", line 7, in <module>\n    import built\n',
-        '  File "/tmp/fn/built.py", line 3, in <module>\n    Function(5)\n',
-    ]
-    error = FunctionError("InvalidHandler", "no", (*users, own))
-
-    assert error.in_words() == 'InvalidHandler: no (File "/tmp/fn/built.py", line 3, in <module>)'

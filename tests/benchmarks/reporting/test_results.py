@@ -1,14 +1,11 @@
 """What is kept of a run, and what is shown of it."""
 
 import re
-from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import attrs
 import pytest
 
-from benchmarks.crashes import PAST
 from benchmarks.reporting.plots import draw
 from benchmarks.reporting.results import Kept, Results, newest, read, write
 from benchmarks.reporting.rows import Row
@@ -73,79 +70,6 @@ def test_a_bar_that_is_missed_is_marked_whichever_way_is_better(
     row = attrs.evolve(cycle(median), at_least=at_least)
 
     assert f" | 0.60 |{shown}\n" in table(read(write([row], this_machine(), tmp_path)))
-
-
-def test_in_a_file_that_does_not_say_it_more_of_throughput_is_better(tmp_path: Path) -> None:
-    rows = [attrs.evolve(cycle(0.9), name=name, bar=1.0) for name in ("throughput, a", "memory, a")]
-    path = write(rows, this_machine(), tmp_path)
-    path.write_text(path.read_text().replace(', "at_least": false', ""))
-
-    assert [kept.met for kept in read(path).rows.values()] == [False, True]
-
-
-@pytest.mark.slow
-def test_the_picture_of_crashes_tells_a_time_out_in_words(tmp_path: Path) -> None:
-    rows = [
-        Row("crashes", "exit / awslambdaric", (0.03,), told="1.6 of 48.6 ms"),
-        Row("crashes", PAST, (), told="okibi -98.0, awslambdaric 31.9 ms"),
-    ]
-    (path,) = draw(read(write(rows, this_machine(), tmp_path)), tmp_path)
-
-    assert path.name == "crashes.svg"
-    assert "time-out, from 0.5 s to the next: okibi -98.0, awslambdaric 31.9 ms" in path.read_text()
-
-
-@pytest.mark.slow
-def test_the_picture_of_an_older_file_s_crashes_tells_a_time_out_from_its_end_too(
-    tmp_path: Path,
-) -> None:
-    rows = [
-        Row("crashes", "exit / awslambdaric", (0.03,), told="1.6 of 48.6 ms"),
-        Row("crashes", "timeout / awslambdaric", (0.73,), told="402.1 of 547.6 ms"),
-    ]
-    (path,) = draw(read(write(rows, this_machine(), tmp_path)), tmp_path)
-
-    told = path.read_text()
-    assert "time-out, from 0.5 s to the next: okibi -97.9, awslambdaric 47.6 ms" in told
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("what", ["the import of trio", "a process that imports trio"])
-def test_the_picture_of_a_start_is_drawn_by_either_name_of_the_process_with_trio(
-    tmp_path: Path, what: str
-) -> None:
-    rows = [
-        Row("cold start", "to the first GET /next / awslambdaric", (4.0,), told="100 of 25 ms"),
-        Row("cold start", "less trio's own import / 40 ms", (0.95,), told="38.0 ms"),
-        Row("cold start", f"less {what} / 40 ms", (0.5,), told="20.0 ms"),
-    ]
-
-    (path,) = draw(read(write(rows, this_machine(), tmp_path)), tmp_path)
-    assert path.name == "starts.svg"
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(KEPT is None, reason="no results are kept")
-def test_words_of_a_picture_that_stand_in_a_line_have_a_blank_between_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert KEPT is not None
-    figure = pytest.importorskip("matplotlib.figure").Figure
-    found: list[tuple[str, str]] = []
-
-    def look(self: Any, *_: object, **__: object) -> None:
-        self.draw_without_rendering()
-        (axes,) = self.axes
-        words = [each for each in (*axes.get_xticklabels(), *axes.texts) if each.get_text()]
-        # Half of a blank on either side.
-        boxes = [(each.get_text(), each.get_window_extent().padded(1.5, 0)) for each in words]
-        found.extend((one, other) for (one, its), (other, box) in combinations(boxes, 2)
-                     if its.overlaps(box))  # fmt: skip
-
-    monkeypatch.setattr(figure, "savefig", look)
-    draw(read(KEPT), tmp_path)
-
-    assert found == []
 
 
 @pytest.mark.slow

@@ -1,10 +1,8 @@
 """What a row of ratios claims, and what it does not."""
 
-import argparse
-
 import pytest
 
-from benchmarks.reporting.rows import LAPS, Row, at_least_one, figure, of_rounds, ratios
+from benchmarks.reporting.rows import LAPS, Row, of_rounds, ratios
 
 
 def row(*found: float, bar: float | None = None, at_least: bool = False) -> Row:
@@ -43,25 +41,6 @@ def test_the_median_is_held_against_the_bar(
     assert ("MISSED" in str(made)) is not met
 
 
-@pytest.mark.parametrize(
-    ("median", "bar", "shown"),
-    [
-        (0.5, 0.6, "0.50"),
-        (0.5, None, "0.50"),
-        (0.034, 0.6, "0.034"),
-        (0.998, 1.0, "0.998"),
-        (0.99955, 1.0, "0.9996"),
-        (1.0, 1.0, "1.00"),
-        (0.99999999, 1.0, "1.000000"),
-    ],
-)
-def test_on_which_side_of_its_bar_a_median_lies_is_to_be_seen(
-    median: float, bar: float | None, shown: str
-) -> None:
-    assert figure(median, bar) == shown
-    assert f" {shown}  (" in str(row(median, bar=bar, at_least=True))
-
-
 def test_the_rounds_are_told_with_as_many_digits_as_their_median() -> None:
     assert " 0.032  (0.025 to 0.036)" in str(row(0.025, 0.032, 0.036))
 
@@ -78,10 +57,3 @@ def test_what_lies_apart_by_more_than_a_tenth_is_marked() -> None:
     assert row(0.50, 0.55, 0.62, 0.70, 0.75).wide
     assert row(0.6, 0.6).wide
     assert str(row(0.50, 0.55, 0.62, 0.70, 0.75)).endswith(", wide")
-
-
-def test_of_nothing_there_is_no_median() -> None:
-    assert at_least_one("12") == 12
-    for text in ("0", "-3", "x", ""):
-        with pytest.raises(argparse.ArgumentTypeError, match=f"^{text} is no number from 1 on$"):
-            at_least_one(text)

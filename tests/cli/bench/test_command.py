@@ -1,7 +1,6 @@
 """`okibi bench`: with real processes once, and what it writes and returns of made-up results."""
 
 import importlib.util
-import io
 import json
 import os
 import signal
@@ -198,18 +197,6 @@ def test_a_reader_who_has_enough_ends_it_and_the_files_are_written(
     assert Path("report.json").exists()
 
 
-@pytest.mark.usefixtures("made")
-def test_the_table_is_printed_in_the_characters_of_its_console(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    console = io.BytesIO()
-    monkeypatch.setattr(command, "table", lambda _: "bücher.größe \N{SNOWMAN}\n")
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(console, "cp1252"))
-
-    assert bench("app.echo", None, {}) == 0
-    assert console.getvalue().decode("cp1252") == "bücher.größe \\u2603\n"
-
-
 @pytest.mark.parametrize(("given", "code"), [({}, 1), ({"allow_errors": True}, 0)])
 @pytest.mark.parametrize("at_once", [False, True])
 def test_errors_that_nobody_asked_for_make_the_code_1(
@@ -229,12 +216,3 @@ def test_a_bad_event_is_one_sentence_and_2(capfd: pytest.CaptureFixture[str]) ->
     assert out == ""
     assert err.startswith("okibi: no.json: cannot be read")
     assert err.count("\n") == 1
-
-
-def test_an_invoke_imports_nothing_of_it() -> None:
-    code = "import okibi.cli.commands, okibi.cli.invoke, sys; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-
-    modules = done.stdout.split()
-    assert "okibi.cli.invoke" in modules
-    assert [name for name in modules if name.startswith(("okibi.cli.bench", "matplotlib"))] == []

@@ -102,26 +102,6 @@ def test_a_server_is_as_many_machines_as_the_rate_needs_and_at_least_one(
     assert server.how.startswith(f"{count} of 20/s; ")
 
 
-@pytest.mark.parametrize("busy_ms", [120.0, 1.0])
-@pytest.mark.parametrize(("process_mb", "rate"), [(30, 40), (1024, 40), (1025, 20), (2048, 20)])
-def test_each_core_of_a_server_needs_a_process_of_the_measured_size(
-    process_mb: float, rate: int, busy_ms: float
-) -> None:
-    load = attrs.evolve(SERVED, process_mb=process_mb, busy_ms=[busy_ms])
-    server = estimate(load, PRICES)[-1]
-
-    assert server.how.startswith(f"1 of {rate}/s; ")
-
-
-def test_one_that_serves_one_event_at_a_time_needs_a_process_for_each_in_flight() -> None:
-    # 2 GB hold 16 of them, and each is busy for 200 ms, seven tenths of the time.
-    load = attrs.evolve(SERVED, cpu_ms=0.1, busy_ms=[100.0, 300.0], process_mb=128.0)
-
-    assert estimate(load, PRICES)[-1].how.startswith("1 of 4k/s; ")
-    alone = attrs.evolve(load, event_mb=128.0)
-    assert estimate(alone, PRICES)[-1].how.startswith("1 of 56/s; ")
-
-
 @pytest.mark.parametrize(
     ("event_mb", "rate"),
     [
@@ -142,24 +122,10 @@ def test_a_server_holds_what_each_event_in_flight_takes(event_mb: float | None, 
     assert estimate(load, PRICES)[-1].how.startswith(f"1 of {rate}/s; ")
 
 
-def test_a_server_computes_as_among_many_at_once_and_lambda_as_one_at_a_time() -> None:
-    many = attrs.evolve(SERVED, many_cpu_ms=2.5)
-    *functions, server = estimate(many, PRICES)
-
-    assert server.how.startswith("1 of 80/s; ")
-    assert functions == list(estimate(SERVED, PRICES)[:-1])
-
-
 def test_a_function_that_is_larger_than_a_server_cannot_be_served_there() -> None:
     server = estimate(attrs.evolve(SERVED, process_mb=5999.4), PRICES)[-1]
 
     assert (server.monthly, server.how) == (None, "has 2 GB, needs 6,000 MB")
-
-
-def test_a_server_is_not_loaded_to_the_brim() -> None:
-    whole = attrs.evolve(PRICES, servers=[Server("whole", 0.01, cores=1, memory_gb=2)])
-
-    assert estimate(SERVED, whole)[-1].how.startswith("1 of 70/s; ")
 
 
 @pytest.mark.parametrize(
@@ -201,12 +167,6 @@ def test_the_rate_below_which_it_is_dearer_is_that_of_as_many_machines(
     least = min(each.monthly or 0.0 for each in functions)
 
     assert (server.how, (server.monthly or 0.0) > least) == (how, is_dearer)
-
-
-def test_what_is_dearer_at_any_rate_is_so_with_many_machines() -> None:
-    load = attrs.evolve(BESIDE, monthly=106e6, many_cpu_ms=20.0)
-
-    assert estimate(load, PRICES)[-1].how == "5 of 10/s; dearer at any rate"
 
 
 @pytest.mark.parametrize(

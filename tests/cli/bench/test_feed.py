@@ -95,18 +95,6 @@ def test_the_warm_up_ends_after_so_many_events(clock: Clock) -> None:
     assert feed.count == 0
 
 
-def test_the_warm_up_ends_after_so_long_but_not_before_one_event(clock: Clock) -> None:
-    feed = feed_of(clock, warm_events=1000)
-    lane = Lane(feed)
-    lane.ask()
-    clock.now += 60.0
-    assert math.isinf(feed.began)
-
-    cycle(lane, clock)
-
-    assert feed.began == clock.now
-
-
 def test_no_lane_has_an_event_before_all_have_come_and_their_warm_up_begins_then(
     clock: Clock,
 ) -> None:
@@ -140,39 +128,6 @@ def test_what_an_event_took_is_known_once_the_runtime_is_back(clock: Clock) -> N
     assert feed.cycles == [3.0, 7.0]
 
 
-def test_it_is_over_with_the_first_event_that_ends_past_its_time(clock: Clock) -> None:
-    feed = feed_of(clock, warm_events=1, seconds=3.0)
-    lane = Lane(feed)
-    lane.ask()
-    cycle(lane, clock)
-
-    cycle(lane, clock)
-    early = feed.done
-    cycle(lane, clock)
-
-    assert (early, feed.done) == (False, True)
-    assert feed.ended - feed.began == 3.0
-    assert feed.count == 2
-    assert feed.cycles == [1.5, 1.5]
-    assert lane.event is None
-
-
-def test_what_is_done_at_the_end_of_the_warm_up_takes_no_time_of_an_event(clock: Clock) -> None:
-    def look() -> None:
-        clock.now += 50.0
-
-    feed = feed_of(clock, warm_events=1, seconds=100.0, on_warm=look)
-    lane = Lane(feed)
-    lane.ask()
-    cycle(lane, clock)
-
-    cycle(lane, clock)
-
-    assert feed.began == clock.now - 1.5
-    assert feed.cycles == [1.5]
-    assert feed.answers == [1.0]
-
-
 def test_errors_are_counted_by_their_type_those_of_the_warm_up_too(clock: Clock) -> None:
     feed = feed_of(clock, warm_events=2)
     lane = Lane(feed)
@@ -197,22 +152,6 @@ def test_each_of_many_lanes_gets_an_event_at_once(clock: Clock) -> None:
         cycle(lane, clock)
     assert all(lane.event is not None for lane in lanes)
     assert not feed.errors
-
-
-def test_what_an_event_took_is_told_of_those_that_began_after_the_warm_up(clock: Clock) -> None:
-    feed = feed_of(clock, 2, warm_events=1, seconds=100.0)
-    one, other = Lane(feed), Lane(feed)
-    one.ask()
-    other.ask()
-    cycle(one, clock)
-    assert feed.began == clock.now
-
-    cycle(other, clock)
-    assert (feed.count, feed.answers) == (1, [])
-    clock.now += 1.0
-    one.answer()
-
-    assert (feed.count, feed.answers) == (2, [2.5])
 
 
 def test_after_the_measured_time_those_in_flight_are_waited_for_and_nothing_is_handed_out(
@@ -255,17 +194,6 @@ def test_the_time_of_an_event_is_up_so_long_after_it_was_handed_out(
     assert feed.due == clock.now + 3.0
 
 
-def test_of_many_in_flight_the_time_of_the_oldest_is_up_first(clock: Clock) -> None:
-    feed = feed_of(clock, 2)
-    one, other = Lane(feed), Lane(feed)
-    one.ask()
-    other.ask()
-
-    cycle(one, clock)
-
-    assert feed.due == 100.0 + 3.0
-
-
 @pytest.mark.parametrize("slots", [None, 1])
 def test_an_event_whose_time_is_up_is_an_error_and_took_as_long_as_that(
     clock: Clock, slots: int | None
@@ -281,31 +209,6 @@ def test_an_event_whose_time_is_up_is_an_error_and_took_as_long_as_that(
     assert feed.errors == {"Sandbox.Timedout": 1}
     assert (feed.answers, feed.busy) == ([3.0], [3.0])
     assert (feed.served, feed.count) == (2, 1)
-
-
-def test_all_whose_time_is_up_are_ended(clock: Clock) -> None:
-    feed = feed_of(clock, 2)
-    for lane in (Lane(feed), Lane(feed)):
-        lane.ask()
-
-    clock.now = feed.due
-    feed.expire()
-
-    assert feed.errors == {"Sandbox.Timedout": 2}
-
-
-def test_what_has_time_left_is_not_ended_with_what_has_none(clock: Clock) -> None:
-    feed = feed_of(clock, 2)
-    one, other = Lane(feed), Lane(feed)
-    one.ask()
-    other.ask()
-    cycle(one, clock)
-
-    clock.now = feed.due
-    feed.expire()
-    one.answer()
-
-    assert (feed.errors, feed.served) == ({"Sandbox.Timedout": 1}, 3)
 
 
 def test_after_a_time_out_a_new_runtime_has_the_next_event_and_the_cycle_lasts_till_then(
@@ -324,22 +227,6 @@ def test_after_a_time_out_a_new_runtime_has_the_next_event_and_the_cycle_lasts_t
 
     assert new.event is not None
     assert feed.cycles == [3.25]
-
-
-def test_with_many_at_once_an_answer_after_its_time_counts_for_nothing(clock: Clock) -> None:
-    feed = feed_of(clock, 1)
-    lane = Lane(feed)
-    lane.ask()
-    late = lane.event
-    assert late is not None
-    clock.now = feed.due
-    feed.expire()
-
-    refusal = feed.platform.begin_response(late.request_id, late.invocation_id, "")
-
-    assert isinstance(refusal, Refusal)
-    assert refusal.status == 410
-    assert (feed.served, feed.errors) == (1, {"Sandbox.Timedout": 1})
 
 
 @pytest.mark.parametrize("takes", [0.4, 0.5, 1.0, 2.5])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from okibi.cli.bench.figures import Figure, distribution, figure, percentile, ratio
+from okibi.cli.bench.figures import Figure, figure, percentile, ratio
 
 HUNDRED = [float(n) for n in range(1, 101)]
 
@@ -45,22 +45,3 @@ def test_a_round_without_a_value_leaves_no_figure(values: list[float | None]) ->
 def test_a_ratio_is_taken_in_each_round_before_the_median_is() -> None:
     # The medians' own ratio would be 2 / 4.
     assert ratio([1.0, 2.0, 8.0], [10.0, 4.0, 4.0]) == Figure(0.5, 0.1, 2.0)
-
-
-@pytest.mark.parametrize("theirs", [0.0, None])
-def test_against_nothing_there_is_no_ratio(theirs: float | None) -> None:
-    assert ratio([1.0], [theirs]) is None
-
-
-def test_a_distribution_rises_and_stops_where_samples_are_too_few() -> None:
-    points = distribution([HUNDRED])
-
-    assert points[0] == (0.01, 1.0)
-    assert points[-1] == (0.99, 99.0)
-    assert points == sorted(points)
-
-
-def test_a_distribution_of_rounds_is_the_median_of_each_round_s() -> None:
-    slow = [each * 10 for each in HUNDRED]
-
-    assert dict(distribution([HUNDRED, slow, HUNDRED]))[0.99] == 99.0

@@ -48,20 +48,3 @@ def test_processor_time_is_the_median_and_that_of_most_at_once(tmp_path: Path) -
 
     assert (load.cpu_ms, load.many_cpu_ms) == (10.0, 2.5)
     assert load_of(order(tmp_path), results([one], [one]), "okibi").many_cpu_ms is None
-
-
-def test_memory_is_that_of_the_round_that_took_most_or_what_was_asked_for(tmp_path: Path) -> None:
-    made = results([run(100, peak=size * MB) for size in (200, 300, 250)], [run(90)] * 3)
-
-    found = load_of(order(tmp_path), made, "okibi")
-    asked = load_of(order(tmp_path, memory_size="256"), made, "okibi")
-    assert (found.memory_mb, found.process_mb) == (300, 300.0)
-    assert (asked.memory_mb, asked.process_mb) == (256, 300.0)
-
-
-def test_where_the_system_tells_nothing_an_event_computes_while_it_lasts(tmp_path: Path) -> None:
-    untold = run(20_000, cpu_us=None, peak=None)
-    load = load_of(order(tmp_path), results([untold], [untold]), "okibi")
-
-    assert load.cpu_ms == pytest.approx(20)
-    assert (load.memory_mb, load.process_mb) == (128, 128)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from okibi.cli.bench.machine import Machine, this_machine
+from okibi.cli.bench.machine import this_machine
 
 
 def test_this_machine_tells_what_it_is() -> None:
@@ -27,8 +27,3 @@ def test_a_core_that_the_process_may_not_use_is_none() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
     assert done.stdout == "1\n", done.stderr
-
-
-def test_in_words_it_is_a_line() -> None:
-    assert Machine("P", "S", "C", 1, None).in_words() == "P, S, C, 1 core"
-    assert Machine("P", "S", "C", 2, 1.24).in_words() == "P, S, C, 2 cores; load 1.2 before"

@@ -1,15 +1,12 @@
 """What is measured in which environment, and where what is temporary has no room."""
 
-import errno
 import os
-import tempfile
 from pathlib import Path
 
 import pytest
 
 from okibi.cli.bench.functions import FUNCTIONS
-from okibi.cli.bench.measure import _Bench, _no_room, measure
-from okibi.cli.given import BadInput
+from okibi.cli.bench.measure import _Bench
 from tests.cli.bench.made import order
 
 
@@ -27,17 +24,4 @@ def test_bytecode_goes_elsewhere_than_into_the_user_s_folder(
     assert bench._environment().get("PYTHONPATH") == path
     assert bench._environment(own=True)["PYTHONPATH"] == os.pathsep.join(
         [str(FUNCTIONS), *([path] if path else [])]
-    )
-
-
-async def test_a_disk_without_room_for_what_is_temporary_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
-
-    with pytest.raises(BadInput, match=r"^no temporary file can be written \(No such file or dire"):
-        await measure(order(tmp_path), lambda *_: None)
-    assert str(_no_room(OSError(errno.ENOSPC, "No space left on device"))) == (
-        "no temporary file can be written (No space left on device); set TMPDIR to a folder with"
-        " room"
     )

@@ -1,6 +1,5 @@
 """What is said beside the figures: how they were taken, and what changes their meaning."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,6 @@ import attrs
 import pytest
 
 from okibi.cli.bench.notes import notes
-from okibi.cli.bench.prices import OWN
 from okibi.cli.bench.record import Results, Run
 from tests.cli.bench.made import MACHINE, PEER, order, results, run
 
@@ -35,29 +33,6 @@ def test_every_report_says_how_it_was_taken(tmp_path: Path) -> None:
     assert "ratio" not in rounds
     assert "OKIBI_BUSY_WAIT_US (300) before it sleeps" in busy_wait
     assert "us-east-1, 2026-06, that you must check (https://aws.amazon.com/lambda/" in costs
-
-
-def test_a_peer_adds_what_a_ratio_is(tmp_path: Path) -> None:
-    asked = attrs.evolve(order(tmp_path), peer="app.plain")
-    rounds, *_ = notes(asked, results([run(100)], [run(90)], peer=True), MACHINE)
-
-    assert "; a ratio is okibi's to the peer's in the same round." in rounds
-
-
-def test_the_busy_wait_is_the_one_that_was_measured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OKIBI_BUSY_WAIT_US", "1000")
-
-    assert "(1000) before" in notes(order(tmp_path), of_okibi(run(100)), MACHINE)[1]
-
-
-def test_prices_without_a_source_are_to_be_checked_too(tmp_path: Path) -> None:
-    own = re.sub(r"sources = \[.*?\]", "sources = []", OWN.read_text(), flags=re.S)
-    (tmp_path / "own.toml").write_text(own)
-
-    asked = order(tmp_path, prices=str(tmp_path / "own.toml"))
-    assert notes(asked, of_okibi(run(100)), MACHINE)[2].endswith("that you must check.")
 
 
 SLOW = run(20_000, cpu_us=60_000)

@@ -41,10 +41,6 @@ def test_quick_is_a_size_of_which_a_part_may_be_given_too() -> None:
     assert (made.rounds, made.seconds, made.crash_rounds) == (7, 0.5, QUICK.crash_rounds)
 
 
-def test_one_event_at_a_time_is_no_concurrency_of_its_own() -> None:
-    assert read(concurrency="64,1,4,16,4").concurrency == (4, 16, 64)
-
-
 @pytest.mark.usefixtures("has_peer")
 def test_the_peer_serves_the_same_handler_unless_another_is_named() -> None:
     assert read(peer="awslambdaric").peer == "app.handler"
@@ -92,16 +88,6 @@ def test_a_bad_option_is_named_with_what_is_wrong(
     assert str(error.value).startswith(sentence)
 
 
-def test_a_folder_that_is_gone_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = tmp_path / "gone"
-    gone.mkdir()
-    monkeypatch.chdir(gone)
-    gone.rmdir()
-
-    with pytest.raises(BadInput, match="the current folder is gone"):
-        read()
-
-
 @pytest.mark.usefixtures("has_peer")
 @pytest.mark.parametrize("handler", ["./folder/app.handler", ".handler", "/app.handler", " "])
 def test_a_handler_that_begins_with_no_module_is_said(handler: str) -> None:
@@ -138,17 +124,6 @@ def test_more_at_once_than_files_may_be_open_is_said(monkeypatch: pytest.MonkeyP
     assert read(concurrency="32").concurrency == (32,)
     with pytest.raises(BadInput, match=r"--concurrency 1,33: needs 65 open files, and `ulimit -n"):
         read(concurrency="1,33")
-
-
-@pytest.mark.usefixtures("has_peer")
-def test_the_peer_has_two_files_open_for_each_of_its_processes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("resource.getrlimit", lambda _: (96, 96))
-
-    assert read(concurrency="32", peer="awslambdaric").concurrency == (32,)
-    with pytest.raises(BadInput, match=r"--concurrency 33: needs 98 open files, and `ulimit -n"):
-        read(concurrency="33", peer="awslambdaric")
 
 
 @pytest.mark.usefixtures("has_peer")
@@ -213,10 +188,3 @@ def test_an_event_that_lambda_would_not_take_is_refused(tmp_path: Path) -> None:
     event.write_text(f'"{"x" * (6 * 2**20 - 1)}"')
     with pytest.raises(BadInput, match="an event of 6,291,457 bytes: Lambda takes no more than 6"):
         read_order("app.handler", str(event), {})
-
-
-def test_stdin_is_not_read_for_an_option_that_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", None)
-
-    with pytest.raises(BadInput, match="--rounds 0"):
-        read_order("app.handler", "-", {"rounds": "0"})

@@ -28,10 +28,6 @@ def test_whoever_is_compared_takes_turns(tmp_path: Path) -> None:
     ]
 
 
-def test_without_a_peer_there_is_okibi_alone(tmp_path: Path) -> None:
-    assert {step.runtime for step in plan(order(tmp_path), None)} == {"okibi"}
-
-
 def test_many_at_once_come_last_the_fewest_first(tmp_path: Path) -> None:
     steps = plan(order(tmp_path, rounds="1", concurrency="16,1,4,16"), "peer")
 
@@ -39,8 +35,3 @@ def test_many_at_once_come_last_the_fewest_first(tmp_path: Path) -> None:
         Step(runtime, Purpose.MANY, slots) for slots in (4, 16) for runtime in ("okibi", "peer")
     )
     assert {step.slots for step in steps[:-4]} == {None}
-
-
-def test_a_step_says_what_it_is() -> None:
-    assert Step("okibi", Purpose.MANY, 16).in_words() == "okibi: many at once, 16"
-    assert Step("okibi", STAND_IN).in_words() == "okibi: a handler that does nothing"

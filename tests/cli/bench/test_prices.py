@@ -96,8 +96,3 @@ def test_a_bad_file_of_prices_is_one_sentence(text: str, sentence: str, tmp_path
     assert words.startswith(f"--prices {own}: ")
     assert sentence in words
     assert "\n" not in words
-
-
-def test_a_file_of_prices_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="cannot be read"):
-        read_prices(tmp_path / "none.toml")

@@ -2,7 +2,6 @@
 
 import gc
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -16,10 +15,8 @@ import msgspec
 import pytest
 
 from okibi.cli.bench import process
-from okibi.cli.bench.process import cores
-from okibi.cli.bench.record import NO_ROOM, Run, RunOrder
+from okibi.cli.bench.record import Run, RunOrder
 from okibi.local.processes import below
-from tests.cli.bench.made import run as made_up
 from tests.limits import HANG
 from tests.support.sandbox import PYTHON, is_gone
 
@@ -56,13 +53,6 @@ while True:
     path = "/2018-06-01/runtime/invocation/" + event.headers["Lambda-Runtime-Aws-Request-Id"]
     client.request("POST", path + "/response", body="1")
     client.getresponse().read()
-"""
-# On the server's core, while it serves.
-HOG = """
-import os
-os.sched_setaffinity(0, {{{core}}})
-while True:
-    pass
 """
 
 
@@ -133,25 +123,6 @@ def test_processor_time_and_memory_of_a_process_that_was_replaced_count() -> Non
     assert run.cpu_us * run.count > 300_000
 
 
-@pytest.mark.parametrize(
-    ("ended", "peak"),
-    # Of children, bytes that the largest had; those that were started here begin with the memory of
-    # this process, and end with some more.
-    [(40 << 20, 150 << 20), (150 << 20, 300 << 20)],
-)
-def test_a_child_that_has_ended_counts_where_it_was_larger_than_those_that_live(
-    ended: int, peak: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    usage = SimpleNamespace(ru_maxrss=ended >> 10)
-    monkeypatch.setattr(resource, "getrusage", lambda _: usage)
-    monkeypatch.setattr(process, "peak_memory", lambda _: 35 << 20)
-    runtime: Any = SimpleNamespace(pid=1, shares=None)
-
-    found = process._Figures(runtime).with_ended(made_up(100, peak=150 << 20))
-    assert found.peak == peak
-    assert process._Figures(runtime).with_ended(made_up(100, peak=None)).peak is None
-
-
 def test_without_proc_nobody_counts_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     feed: Any = SimpleNamespace(
         first_next=1.0, first_answer=1.0, served=1, errors={}, count=1, began=1.0, ended=2.0,
@@ -163,25 +134,6 @@ def test_without_proc_nobody_counts_the_processes(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(process, "_tells", lambda: False)
     assert process._Figures(runtime).of(feed, 0.0).processes is None
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("here")
-@pytest.mark.skipif(cores() is None, reason="the server has no core of its own")
-def test_how_long_the_server_waits_for_others_on_its_core_is_measured() -> None:
-    shares = cores()
-    assert shares is not None
-    hog = HOG.format(core=max(shares[1]))
-    hogs = [subprocess.Popen([sys.executable, "-S", "-c", hog]) for _ in range(3)]
-    try:
-        run = process.run(serves("pass", timeout=20.0, seconds=0.5))
-    finally:
-        for each in hogs:
-            each.kill()
-            each.wait()
-
-    assert run.server_waited is not None
-    assert 0.05 < run.server_waited < 1
 
 
 # -- what has no figures
@@ -240,35 +192,6 @@ def test_one_that_ends_itself_with_all_stacks_is_told_with_the_users_frame(
     )
 
 
-PRINTS = """
-    try:
-        print("x" * (1 << 20), flush=True)
-    except OSError:
-        time.sleep(60)
-"""
-
-
-@pytest.mark.usefixtures("here")
-@pytest.mark.parametrize(
-    ("do", "begins"),
-    [("print('x' * (1 << 20), flush=True)", "the runtime has ended (exit code 1"), (PRINTS, "")],
-    ids=["ends", "late"],
-)
-def test_where_what_is_printed_has_no_room_the_handler_is_not_to_blame(
-    do: str, begins: str
-) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # As on a full disk, a print fails from then on.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
-    try:
-        said = refused(serves(do))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-    assert said.startswith(begins or NO_ROOM)
-    assert said.endswith(NO_ROOM)
-
-
 # -- what is left of it
 
 
@@ -322,17 +245,6 @@ def test_a_signal_while_the_runtime_is_started_waits_until_it_is_known() -> None
         signal.signal(signal.SIGTERM, before)
 
     assert came == ["started", "known"]
-
-
-def test_once_nobody_is_left_to_read_its_figures_it_ends(tmp_path: Path) -> None:
-    with start(ordered(STUBBORN), tmp_path) as process:
-        wait_for(tmp_path / "there")
-        (runtime,) = below(process.pid)
-        assert process.stdout is not None
-        process.stdout.close()
-        process.wait(timeout=HANG)
-
-    assert is_gone(runtime)
 
 
 # A large child that ends, one in a session of its own, and an orphan.

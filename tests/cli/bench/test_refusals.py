@@ -108,7 +108,3 @@ def test_a_run_without_figures_is_told_of_with_what_may_help(
     said = f"Traceback, or whatever a library warns of\n{why}\n"
 
     assert refuse_run(contender, 1, said) == f"app.handler on {contender.name}: {why}{advice}"
-
-
-def test_a_server_that_says_nothing_is_told_of_by_its_exit_code() -> None:
-    assert refuse_run(OKIBI, -9, "") == "app.handler on okibi: its server ended with exit code -9"

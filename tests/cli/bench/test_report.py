@@ -40,9 +40,3 @@ def test_each_is_paid_for_with_its_own_figures(
     # 40 ms, half of it processor time, and 22 MB.
     assert on_lambda.peer_how.startswith("128 MB, 297.0 ms billed")
     assert small.peer_how.startswith("1 of 20/s")
-
-
-def test_without_a_peer_nothing_is_paid_for_it(tmp_path: Path) -> None:
-    report = make_report(order(tmp_path), results([run(100)], [run(90)]), MACHINE)
-
-    assert {(cost.peer, cost.peer_how) for cost in report.costs} == {(None, "")}

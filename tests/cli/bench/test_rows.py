@@ -4,7 +4,7 @@ import attrs
 import pytest
 
 from okibi.cli.bench.figures import Figure
-from okibi.cli.bench.record import CrashTimes, Results
+from okibi.cli.bench.record import Results
 from okibi.cli.bench.rows import Row, rows
 from tests.cli.bench.made import PEER, results, run
 
@@ -39,22 +39,6 @@ def test_a_time_out_is_told_from_the_end_of_its_time_and_has_no_ratio() -> None:
     )  # fmt: skip
 
 
-def test_a_process_that_dies_is_told_of_too() -> None:
-    made = found(results([run(100)], [run(90)], peer=True), PEER)
-    row = made["crashes (a handler of okibi's own)", "death of the process to next"]
-
-    assert row.ratio == Figure(2, 2, 2)
-
-
-def test_what_two_good_events_take_stands_before_what_a_crash_and_a_good_one_do() -> None:
-    crash = CrashTimes(1.0, 2.0, 90.0, 400.0, good=0.5)
-    made = results([run(100)], [run(90)], crashes={"okibi": [crash]})
-    of_crashes = [row for row in rows(made, None, 0.5) if row.section.startswith("crashes")]
-
-    assert of_crashes[0].name == "two good events, to compare"
-    assert of_crashes[0].okibi == Figure(0.5, 0.5, 0.5)
-
-
 def test_a_warm_restart_is_told_of_who_has_one() -> None:
     made = found(results([run(100)], [run(90)], peer=True), PEER)
     row = made["crashes (a handler of okibi's own)", "warm restart of a Handler to next"]
@@ -68,19 +52,6 @@ def test_the_runtime_s_part_of_a_cycle_is_the_stand_in_s_and_the_rest_the_handle
     assert made["warm", "of p50 the runtime's and the server's"].okibi == Figure(110, 100, 120)
     # Of each round the difference: not the difference of two medians.
     assert made["warm", "of p50 the handler's"].okibi == Figure(115, 50, 180)
-
-
-def test_what_is_left_for_the_handler_is_never_a_time_less_than_nothing() -> None:
-    made = found(results([run(100), run(90), run(93)], [run(90), run(95), run(90)]))
-    assert made["warm", "of p50 the handler's"].okibi == Figure(3, 0, 10)
-
-    made = found(results([run(100), run(90), run(80)], [run(90)] * 3, peer=True), PEER)
-    row = made["warm", "of p50 the handler's"]
-    assert (row.okibi, row.peer) == (None, None)
-
-    # What noise takes of one round counts for the middle of an even number of them.
-    made = found(results([run(100), run(86)], [run(90)] * 2))
-    assert made["warm", "of p50 the handler's"].okibi == Figure(3, 0, 10)
 
 
 def test_beside_a_peer_each_row_is_a_ratio_of_the_same_round() -> None:
@@ -100,32 +71,6 @@ def test_errors_are_shown_if_there_are_any() -> None:
     assert shown not in found(results([run(100)], [run(90)]))
     made = found(results([run(100), run(100, errors={"A": 10, "B": 1})], [run(90)] * 2))
     assert made[shown].okibi == Figure(0.5, 0, 1)
-
-
-def test_errors_of_the_peer_alone_are_shown_too() -> None:
-    made = results([run(100)], [run(90)], peer=True)
-    failing = run(200, errors={"A": 11})
-    with_errors = {**made.functions, PEER: [failing]}
-
-    shown = found(
-        Results(with_errors, made.stand_ins, made.crashes, {}, b""), PEER
-    )["warm", "answers that are errors"]  # fmt: skip
-
-    assert (shown.okibi, shown.peer) == (Figure(0, 0, 0), Figure(1, 1, 1))
-
-
-def test_what_nobody_tells_is_no_figure() -> None:
-    made = found(results([run(100, cpu_us=None, memory=None)], [run(90)]))
-
-    assert made["warm", "processor time of the runtime"].okibi is None
-    assert made["memory of all processes", "at the end"].okibi is None
-
-
-def test_a_tail_of_too_few_cycles_is_no_figure() -> None:
-    made = found(results([run(100, cycles_us=[100.0] * 50)], [run(90)]))
-
-    assert made["warm", "a cycle, p90"].okibi == Figure(100, 100, 100)
-    assert made["warm", "a cycle, p99"].okibi is None
 
 
 @pytest.mark.parametrize(("processes", "ratio"), [(1, Figure(1, 1, 1)), (17, None)])
@@ -158,12 +103,3 @@ def test_many_at_once_have_rows_of_their_own(peer: str | None) -> None:
     assert cpu.ratio == (Figure(1, 1, 1) if peer else None)
     # Of which the costs are reckoned, and by which a function that serves many is given its memory.
     assert made["16 events at once", "memory at most"].okibi == Figure(22, 22, 22)
-
-
-def test_where_nobody_tells_of_processes_there_is_no_figure_of_them() -> None:
-    untold = run(100, memory=None, peak=None, processes=None)
-    of_16 = {"okibi": [untold], PEER: [untold]}
-    made = found(results([untold], [run(90)], peer=True, many={16: of_16}), PEER)
-
-    processes = made["16 events at once", "processes"]
-    assert (processes.okibi, processes.peer, processes.ratio) == (None, None, None)

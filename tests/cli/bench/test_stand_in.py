@@ -11,12 +11,10 @@ from typing import Any
 import attrs
 import pytest
 
-from okibi.actors import Actor
 from okibi.cli.bench.functions import FUNCTIONS
 from okibi.cli.bench.functions.okibi_stand_in import PLAIN, stand_in
-from okibi.runtime import Function, Handler, Workers, streaming
+from okibi.runtime import Function, Handler, streaming
 from okibi.runtime.handlers.handler import event_type, is_async, streams, takes_response
-from okibi.supervisors import Child
 
 ANSWER = {"the": "answer"}
 
@@ -107,18 +105,6 @@ async def test_a_handler_class_s_is_one_below_it() -> None:
     await instance.init()
     assert instance.ready
     assert await instance.handle(Greeting("x"), None) == ANSWER
-
-
-def test_a_function_keeps_its_children_its_workers_and_its_loop() -> None:
-    child = Child(Actor, id="child")
-    function = Function(Workers(coroutine, 3), children=[child], intensity=7, loop="asyncio")
-
-    made = stand_in(function, TOLD)
-
-    assert made == attrs.evolve(function, handler=made.handler)
-    assert made.supervision == function.supervision
-    assert made.handler.count == 3
-    assert asyncio.run(made.handler.handler({}, None)) == ANSWER
 
 
 @pytest.mark.parametrize("target", [generator, partial(generator)])

@@ -31,12 +31,6 @@ def test_each_row_has_a_cell_for_each_column(report: Report) -> None:
             assert {len(cells) for cells in found} == {len(made.columns)}
 
 
-def test_a_narrow_table_shows_the_spread_of_the_ratios_alone(report: Report) -> None:
-    columns = figure_table(report, wide=False).columns
-
-    assert columns == ["", "okibi", *([PEER, "ratio"] if report.peer else []), "low to high"]
-
-
 @pytest.mark.parametrize("columns", [75, 80, 130])
 def test_nothing_is_cut_from_75_columns_on(
     report: Report, columns: int, monkeypatch: pytest.MonkeyPatch
@@ -49,29 +43,6 @@ def test_nothing_is_cut_from_75_columns_on(
     assert not any("…" in line for line in lines)
     (events,) = (line for line in lines if "events (a second)" in line)
     assert "9,167" in events
-
-
-def test_a_table_that_leaves_out_says_where_all_of_it_stands(
-    report: Report, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert "--markdown" not in table(report)
-
-    monkeypatch.setattr("okibi.cli.bench.terminal.WIDTH", 80)
-    assert ("--markdown" in table(report)) is bool(report.peer)
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_table_is_made_without_a_look_at_what_takes_it(
-    report: Report, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # As Python makes it where PYTHONUNBUFFERED is set: it writes nothing, too, at once.
-    with (
-        open("/dev/full", "wb", buffering=0) as full,
-        io.TextIOWrapper(full, write_through=True) as stdout,
-    ):
-        monkeypatch.setattr("sys.stdout", stdout)
-        assert table(report)
-        monkeypatch.undo()
 
 
 def test_the_heading_names_what_was_measured_and_the_machine(report: Report) -> None:
@@ -111,24 +82,6 @@ def test_how_many_events_a_month_are_paid_for_is_told(
     assert cost_table(told).columns[0] == f"{words} a month"
 
 
-def test_a_name_with_a_bar_is_one_cell_of_markdown(report: Report) -> None:
-    first, *others = report.costs
-    odd = attrs.evolve(report, costs=[attrs.evolve(first, where="a|b"), *others])
-
-    assert "| a\\|b |" in markdown(odd)
-
-
-@pytest.mark.parametrize("columns", ["0", "20"])
-def test_on_the_narrowest_terminal_no_digit_is_cut(
-    report: Report, columns: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    monkeypatch.setenv("COLUMNS", columns)
-
-    assert "\u2026" not in table(report)
-    assert "110" in table(report)
-
-
 def test_markdown_has_each_figure_each_cost_and_each_note(report: Report) -> None:
     text = markdown(report)
 
@@ -141,12 +94,3 @@ def test_markdown_has_each_figure_each_cost_and_each_note(report: Report) -> Non
         assert f"| {cost.where} | ${cost.okibi:.2f} | {cost.how} |" in text
     for note in report.notes:
         assert f"* {note}" in text
-
-
-def test_the_terminal_s_table_has_each_row_in_a_line_and_nothing_behind_it(report: Report) -> None:
-    lines = table(report).splitlines()
-
-    assert any(line.split() == ["warm,", "one", "event", "at", "a", "time"] for line in lines)
-    (cycle,) = (line for line in lines if "a cycle, p50 (us)" in line)
-    assert cycle.split()[4:8] == ["110", "100", "to", "120"]
-    assert lines == [line.rstrip() for line in lines]
