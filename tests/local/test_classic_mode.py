@@ -3,7 +3,6 @@
 import pytest
 
 from okibi.local.invocation import Invocation
-from okibi.local.journal import Happening
 from okibi.local.states import State
 from tests.support.desk import (
     ANSWER_OK,
@@ -91,18 +90,6 @@ def test_next_while_running_brings_the_same_event_at_once_on_any_connection() ->
     elsewhere = desk.connect().tell(NEXT)
 
     assert again == elsewhere == peer.sent[:1]
-
-
-def test_two_pending_next_are_served_first_in_first_out() -> None:
-    desk = Desk()
-    first, second = desk.connect(), desk.connect()
-    first.tell(NEXT)
-    second.tell(NEXT)
-
-    desk.offer()
-
-    assert len(first.sent) == 1
-    assert second.sent == []
 
 
 # -- the answer
@@ -281,36 +268,6 @@ def test_a_wrong_request_id_is_refused_before_the_state_is_asked(endpoint: str) 
     assert peer.ask(post(f"invocation/x/{endpoint}", b"{}")) == expected
     peer.tell(post("invocation/id-1/response", b"{}"))
     assert peer.ask(post(f"invocation/x/{endpoint}", b"{}")) == expected
-
-
-def test_an_id_is_stale_once_the_runtime_has_come_back() -> None:
-    desk = Desk()
-    peer = desk.running()
-    peer.tell(post("invocation/id-1/response", b"{}") + NEXT)
-
-    status, _ = desk.connect().ask(post("invocation/id-1/response", b"{}"))
-
-    assert status == 400
-
-
-def test_while_a_response_is_half_sent_next_is_refused() -> None:
-    desk = Desk()
-    peer = desk.running()
-    peer.tell(post("invocation/id-1/response", b'{"x":1}')[:-3])
-
-    assert desk.connect().ask(NEXT) == (403, state_refusal("InvocationResponse to Ready"))
-    assert peer.ask(b":1}") == (202, ANSWER_OK)
-
-
-def test_a_response_cut_short_leaves_next_refused() -> None:
-    desk = Desk()
-    peer = desk.running()
-    peer.tell(post("invocation/id-1/response", b'{"x":1}')[:-3])
-
-    peer.connection.lost()
-
-    assert desk.connect().ask(NEXT) == (403, state_refusal("InvocationResponse to Ready"))
-    assert desk.journal.times(Happening.TRUNCATED, "id-1") == [100.0]
 
 
 def test_a_bad_response_mode_is_refused_and_the_state_stays_where_it_led() -> None:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from okibi.local import Fault, Faults, Happening, RuntimeApi, Way
+from okibi.local import Fault, Faults, RuntimeApi, Way
 from tests.limits import HANG
 from tests.support.desk import NEXT, PING
 
@@ -26,21 +26,6 @@ async def connected(*plan: Fault) -> AsyncIterator[tuple[RuntimeApi, trio.Socket
 
 async def rest_of(stream: trio.SocketStream) -> bytes:
     return b"".join([bytes(data) async for data in stream])
-
-
-async def test_an_answer_ends_at_the_byte() -> None:
-    async with connected(Fault(Way.ANSWER, 0, 12)) as (api, stream):
-        await stream.send_all(PING)
-
-        assert await rest_of(stream) == b"HTTP/1.1 200"
-        assert len(api.journal.times(Happening.DROPPED)) == 1
-
-
-async def test_a_request_that_is_cut_gets_no_answer() -> None:
-    async with connected(Fault(Way.REQUEST, 1, 5)) as (_, stream):
-        await stream.send_all(PING + PING)
-
-        assert (await rest_of(stream)).count(b"HTTP/1.1 200") == 1
 
 
 async def test_a_reset_is_one_to_the_runtime() -> None:

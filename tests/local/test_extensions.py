@@ -170,20 +170,6 @@ def test_an_extension_that_never_asks_for_an_event_holds_the_first_one_up() -> N
     assert desk.exchange.initialised
 
 
-def test_one_without_events_waits_for_ever_and_holds_nothing_up() -> None:
-    desk = Desk()
-    runtime, extension = desk.connect(), desk.connect()
-    extension.tell(event_next(registered(extension)))
-    runtime.tell(NEXT)
-    desk.offer()
-
-    runtime.tell(post("invocation/id-1/response", b"1") + NEXT)
-    desk.offer(b"2")
-
-    assert len(extension.sent) == 1
-    assert read(runtime.sent[-1]) == (200, b"2")
-
-
 def test_one_that_waits_already_may_not_ask_again() -> None:
     desk = Desk()
     peer = desk.connect()
@@ -238,13 +224,3 @@ def test_multi_concurrency_gives_extensions_no_events() -> None:
     assert desk.connect().ask(register("x", '"INVOKE"')) == refusal(
         "Extension.InvalidEventType", "No events allowed for internal extensions"
     )
-
-
-def test_the_next_sandbox_begins_without_extensions() -> None:
-    desk = Desk()
-    registered(desk.connect())
-
-    desk.exchange.end()
-
-    assert len(desk.exchange.extensions) == 0
-    assert desk.connect().tell(register("mine"))[0].startswith(b"HTTP/1.1 200 ")

@@ -113,14 +113,6 @@ async def test_the_caller_of_invoke_is_told_of_a_context_that_no_header_can_carr
 # -- DryRun
 
 
-async def test_a_dry_run_of_a_stream_does_not_reach_the_function() -> None:
-    async with client() as asking:
-        response = await asking.post_to(STREAM, X_Amz_Invocation_Type="DryRun")
-
-        assert (response.status_code, response.content) == (204, b"")
-        assert list(asking.function.journal) == []
-
-
 async def test_a_stream_cannot_be_queued() -> None:
     async with client() as asking:
         response = await asking.post_to(STREAM, X_Amz_Invocation_Type="Event")
@@ -188,17 +180,6 @@ async def test_another_function_or_version_is_not_found() -> None:
 # -- the qualifier
 
 
-async def test_every_alias_leads_to_the_one_version_there_is() -> None:
-    async with client() as asking:
-        for qualifier in ("$LATEST", "live", "v1_2-3", "$LATEST.PUBLISHED"):
-            query = f"?Qualifier={qualifier.replace('$', '%24')}"
-            response = await asking.post(event(do="headers"), query=query)
-
-            headers = response.json()["event"]["headers"]
-            assert headers["lambda-runtime-invoked-function-arn"] == f"{ARN}:{qualifier}"
-            assert response.headers["X-Amz-Executed-Version"] == "$LATEST"
-
-
 async def test_two_qualifiers_that_differ_are_refused() -> None:
     async with client() as asking:
         same = await asking.post(name="function:live", query="?Qualifier=live")
@@ -228,23 +209,6 @@ async def test_a_tenant_that_lambda_would_not_take_is_refused() -> None:
             assert response.headers["X-Amzn-ErrorType"] == "InvalidParameterValueException"
 
 
-async def test_the_context_shows_the_tenant_and_the_qualified_arn(tmp_path: Path) -> None:
-    (tmp_path / "app.py").write_text(
-        "def handler(event, context):\n"
-        "    return [context.tenant_id, context.invoked_function_arn, context.function_version]\n"
-    )
-    settings = FunctionSettings("app.handler", task_root=tmp_path)
-    with trio.fail_after(HANG):
-        async with (
-            open_local_lambda(settings, output=lambda _: None) as function,
-            httpx.AsyncClient(trust_env=False) as http,
-        ):
-            url = f"{function.invoke_url}?Qualifier=live"
-            response = await http.post(url, headers={"X-Amz-Tenant-Id": "blue"})
-
-    assert response.json() == ["blue", f"{ARN}:live", "$LATEST"]
-
-
 # -- the log
 
 
@@ -267,13 +231,6 @@ async def test_the_tail_of_the_log_is_that_of_the_invocation() -> None:
         assert report.startswith(f"REPORT RequestId: {request_id}")
 
 
-async def test_without_being_asked_for_no_log_is_told() -> None:
-    async with client() as asking:
-        for headers in ({}, {"X_Amz_Log_Type": "None"}):
-            response = await asking.post(event(do="print", text="mine"), **headers)
-            assert "X-Amz-Log-Result" not in response.headers
-
-
 async def test_the_tail_is_4_kb_and_begins_with_a_whole_character() -> None:
     async with client() as asking:
         text = "é" * 5000
@@ -283,21 +240,6 @@ async def test_the_tail_is_4_kb_and_begins_with_a_whole_character() -> None:
         assert 4095 <= len(log) <= 4096
         assert log.decode().startswith("éé")
         assert "\nREPORT RequestId: " in log.decode()
-
-
-async def test_the_tail_tells_of_a_time_out() -> None:
-    async with client(timeout=0.3) as asking:
-        response = await asking.post(event(do="sleep", seconds=100), X_Amz_Log_Type="Tail")
-
-        assert tail(response)[-1].endswith("Task timed out after 0.30 seconds")
-
-
-async def test_a_runtime_that_does_not_come_back_delays_its_log_until_the_deadline() -> None:
-    async with client(timeout=0.5) as asking:
-        response = await asking.post(event(do="stay"), X_Amz_Log_Type="Tail")
-
-        assert response.json()["event"] == {"do": "stay"}
-        assert [line.split()[0] for line in tail(response)] == ["START"]
 
 
 async def test_the_tail_of_a_start_that_fails_is_what_the_start_has_logged(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Where the lines of a function's process go."""
 
 import os
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -64,20 +63,6 @@ def fill(output: Output, data: bytes) -> None:
         output.drain()
 
 
-def cpu_of_one_line(size: int) -> float:
-    output = Output(lambda _: None)
-    began = time.process_time()
-    fill(output, b"x" * size)
-    took = time.process_time() - began
-    output.close()
-    return took
-
-
-def test_the_cost_of_a_line_is_linear_in_its_length() -> None:
-    # Quadratic, the eightfold line costs 64 times as much.
-    assert cpu_of_one_line(16 << 20) < 24 * max(cpu_of_one_line(2 << 20), 0.001)
-
-
 @pytest.mark.parametrize("end", [b"", b"\n", b"\nshort\n"])
 def test_a_line_beyond_256_kb_is_passed_on_in_pieces(end: bytes) -> None:
     pieces = list[str]()
@@ -90,16 +75,6 @@ def test_a_line_beyond_256_kb_is_passed_on_in_pieces(end: bytes) -> None:
     assert "".join(pieces) == text + end.decode().replace("\n", "")
     assert max(len(piece.encode()) for piece in pieces) <= 256 * 1024
     assert len(pieces) == 3 + (b"short" in end)
-
-
-def test_of_an_unfinished_line_no_more_than_256_kb_is_held() -> None:
-    passed_on = list[str]()
-    output = Output(passed_on.append)
-
-    fill(output, b"x" * (1 << 20))
-
-    assert sum(map(len, passed_on)) >= (1 << 20) - 256 * 1024
-    output.close()
 
 
 def test_who_writes_without_end_does_not_hold_up_a_drain() -> None:

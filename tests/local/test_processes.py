@@ -135,10 +135,3 @@ def test_what_a_killed_process_has_started_is_killed_by_mark_and_by_group() -> N
         assert [is_gone(pid) for pid in (marked, other, group)] == [True, False, True]
     finally:
         os.kill(other, signal.SIGKILL)
-
-
-def test_a_sweeper_that_is_dismissed_kills_nothing() -> None:
-    pids = started("sweeper.dismiss()")
-    assert [is_gone(pid) for pid in pids] == [False] * 3
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)

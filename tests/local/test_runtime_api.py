@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from okibi.local import Happening, InvokeResult, RuntimeApi, State
+from okibi.local import InvokeResult, RuntimeApi, State
 
 NEXT = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -136,21 +136,6 @@ async def test_an_error_is_an_unhandled_one_to_the_invoker(bench: Bench) -> None
     assert result.payload == b'{"errorType":"E"}'
 
 
-async def test_concurrent_invokes_are_served_one_after_the_other_in_order(bench: Bench) -> None:
-    runtime = bench.connect()
-    for number in (b"1", b"2", b"3"):
-        bench.start_invoke(number)
-        await trio.testing.wait_all_tasks_blocked()
-
-    for number in (b"1", b"2", b"3"):
-        request_id, event = await runtime.next()
-        assert event == number
-        await runtime.answer(request_id, number)
-    await trio.testing.wait_all_tasks_blocked()
-
-    assert [result.payload for result in bench.results] == [b"1", b"2", b"3"]
-
-
 async def test_pipelined_requests_on_a_stream_are_answered_in_order(bench: Bench) -> None:
     runtime = bench.connect()
     bench.start_invoke(b"1")
@@ -272,46 +257,6 @@ async def test_a_runtime_that_stays_after_its_init_error_is_killed_for_the_next_
     assert (await bench.connect().next())[1] == b"2"
 
 
-async def test_an_invoker_cancelled_in_the_queue_leaves_no_trace(bench: Bench) -> None:
-    with trio.move_on_after(0):
-        await bench.api.invoke(b"lost")
-    bench.start_invoke(b"2")
-
-    assert (await bench.connect().next())[1] == b"2"
-    assert bench.kills == []
-
-
-async def test_an_invoker_cancelled_after_the_hand_out_takes_the_sandbox_with_it(
-    bench: Bench,
-) -> None:
-    runtime = bench.connect()
-    with trio.CancelScope() as scope:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(bench.api.invoke, b"1")
-            await runtime.next()
-            scope.cancel()
-
-    assert len(bench.kills) == 1
-    with pytest.raises(EOFError):
-        await runtime.receive()
-
-
-async def test_a_connection_may_be_cancelled_at_any_time_and_the_next_is_served(
-    bench: Bench,
-) -> None:
-    async with trio.open_nursery() as nursery:
-        ours, theirs = trio.testing.memory_stream_pair()
-        nursery.start_soon(bench.api.serve_connection, ours)
-        runtime = Runtime(theirs)
-        bench.start_invoke(b"1")
-        request_id, _ = await runtime.next()
-        nursery.cancel_scope.cancel()
-
-    fresh = bench.connect()
-    assert await fresh.next() == (request_id, b"1")
-    await fresh.answer(request_id, b"1")
-
-
 class CancelAtStep(trio.abc.Instrument):
     """Cancels a scope at the n-th task step of a run."""
 
@@ -379,21 +324,6 @@ async def wait_for_result(bench: Bench, task_status: trio.TaskStatus[None]) -> N
     task_status.started()
 
 
-async def test_the_journal_tells_when_an_event_was_delivered_and_answered(
-    bench: Bench, autojump_clock: trio.testing.MockClock
-) -> None:
-    runtime = bench.connect()
-    start = trio.current_time()
-    bench.start_invoke()
-    request_id, _ = await runtime.next()
-    await trio.sleep(1)
-    await runtime.answer(request_id, b"1")
-
-    assert bench.api.journal.times(Happening.DELIVERED, request_id) == [start]
-    assert bench.api.journal.times(Happening.ANSWERED, request_id) == [start + 1]
-    assert bench.api.journal.refusals() == []
-
-
 async def test_the_deadline_goes_by_the_wall_clock_that_is_given(bench: Bench) -> None:
     bench.api.wall_clock = lambda: 5.0
     runtime = bench.connect()
@@ -403,26 +333,6 @@ async def test_the_deadline_goes_by_the_wall_clock_that_is_given(bench: Bench) -
     _, headers, _ = await runtime.receive()
 
     assert headers["Lambda-Runtime-Deadline-Ms"] == "8000"
-
-
-async def test_an_event_of_megabytes_passes_a_real_socket_both_ways(
-    bench: Bench, socket_stream: trio.SocketStream
-) -> None:
-    runtime = Runtime(socket_stream)
-    payload = b"x" * 6_000_000
-    bench.start_invoke(payload)
-
-    await runtime.send(NEXT)
-    received = b""
-    while not received.endswith(b"\r\n0\r\n\r\n"):
-        received += bytes(await runtime.stream.receive_some())
-    head, _, body = received.partition(b"\r\n\r\n")
-    request_id = head.split(b"Request-Id: ")[1].split(b"\r\n")[0].decode()
-    await runtime.answer(request_id, payload)
-    await trio.testing.wait_all_tasks_blocked()
-
-    assert body == b"5b8d80\r\n" + payload + b"\r\n0\r\n\r\n"
-    assert bench.results[0].payload == payload
 
 
 async def test_the_last_answer_reaches_a_peer_that_is_still_sending(

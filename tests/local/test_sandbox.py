@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from okibi.local import Ending, Happening, InvokeResult, LocalLambda, RuntimeApi
+from okibi.local import Happening, InvokeResult, LocalLambda, RuntimeApi
 from tests.limits import HANG
 from tests.support.launch import event, opened
 from tests.support.sandbox import until_idle
@@ -59,23 +59,6 @@ async def test_the_invoker_of_what_it_had_is_told_that_it_was_killed() -> None:
         await function.shut_down()
 
     assert [result.error_type for result in results] == ["Runtime.ExitError"]
-
-
-async def test_leaving_the_block_ends_it_so_too() -> None:
-    async with opened("extension.leaves") as (function, lines):
-        await function.invoke(b"{}")
-
-    assert "asked to end" in lines
-
-
-async def test_cancelling_the_block_ends_it_so_too() -> None:
-    with trio.CancelScope() as scope:
-        async with opened("extension.leaves") as (function, lines):
-            await function.invoke(b"{}")
-            scope.cancel()
-            await trio.sleep_forever()
-
-    assert "asked to end" in lines
 
 
 async def test_at_a_time_out_it_is_asked_first_and_the_next_invoke_starts_anew() -> None:
@@ -165,16 +148,6 @@ async def test_it_can_be_frozen_by_hand() -> None:
         assert (await function.invoke(b"{}")).function_error is None
 
 
-async def test_a_frozen_one_with_an_extension_is_thawed_to_be_asked_to_end() -> None:
-    async with opened("extension.leaves", freeze=True) as (function, lines):
-        await function.invoke(b"{}")
-        await until_stopped(function.pid)
-        ending: Ending = await function.shut_down()
-
-    assert ending.returncode == 0
-    assert "asked to end" in lines
-
-
 # -- many at once
 
 
@@ -203,24 +176,6 @@ async def test_many_events_are_served_at_once_by_one_process() -> None:
     assert environment["AWS_LAMBDA_INITIALIZATION_TYPE"] == "lambda-managed-instances"
 
 
-async def test_one_more_than_there_are_slots_is_refused() -> None:
-    async with opened(max_concurrency=2) as (function, _):
-        await function.invoke(b"{}")
-        await until_idle(function, 2)
-        errors = await invoke_all(function, *[event(do="sleep", seconds=0.3)] * 3)
-
-    assert sorted(errors, key=str) == [None, None, "Runtime.Unavailable"]
-
-
-async def test_where_many_may_be_in_flight_the_end_of_one_ends_no_line() -> None:
-    async with opened(max_concurrency=2) as (function, lines):
-        for said in (event(do="print", text="half a ", line=False), event(do="print", text="line")):
-            await function.invoke(said)
-            await until_idle(function, 2)
-
-        assert "half a line" in lines
-
-
 async def test_with_many_at_once_a_time_out_ends_no_process() -> None:
     async with opened(max_concurrency=2, timeout=0.3) as (function, _):
         await function.invoke(b"{}")
@@ -245,14 +200,6 @@ async def test_with_many_at_once_a_death_is_told_to_all_and_the_next_invoke_star
         assert deaths == ["Runtime.ExitError"] * 2
         assert (await function.invoke(b"{}")).function_error is None
         assert function.starts == 2
-
-
-async def test_with_many_at_once_an_init_error_says_how_long_the_init_took() -> None:
-    async with opened("init.error", max_concurrency=2) as (function, lines):
-        await function.invoke(b"{}")
-
-        took = lines[0].removeprefix("INIT_REPORT Init Duration: ").partition(" ms")[0]
-        assert float(took) > 0
 
 
 async def test_settings_and_api_must_agree() -> None:
@@ -310,13 +257,6 @@ async def test_who_stops_reading_stops_nothing() -> None:
 
         assert (await answer.result()).function_error is None
         assert (await function.invoke(b"{}")).function_error is None
-
-
-async def test_a_buffered_answer_is_a_stream_of_one_piece() -> None:
-    async with opened() as (function, _), function.stream(b'{"n":1}') as answer:
-        (piece,) = [piece async for piece in answer]
-
-        assert json.loads(piece)["event"] == {"n": 1}
 
 
 async def test_a_stream_is_collected_for_an_invoker_who_waits_for_all_of_it() -> None:

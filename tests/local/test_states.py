@@ -2,7 +2,7 @@
 
 import pytest
 
-from okibi.local.states import TRANSITIONS, Move, Refusal, State, transition
+from okibi.local.states import Move, Refusal, State, transition
 
 ALLOWED = {
     (State.STARTED, Move.NEXT): State.READY,
@@ -30,10 +30,6 @@ def test_a_move_is_allowed_exactly_where_the_emulator_allows_it(state: State, mo
         assert result.error_type == "InvalidStateTransition"
     else:
         assert result is expected
-
-
-def test_the_table_has_a_row_for_every_state() -> None:
-    assert set(TRANSITIONS) == set(State)
 
 
 @pytest.mark.parametrize(
