@@ -10,7 +10,6 @@ from okibi.actors import (
     CallCycle,
     ExitReason,
     Name,
-    Ref,
     Server,
     WhenStopped,
     debug,
@@ -19,93 +18,24 @@ from okibi.actors import (
 from okibi.actors.names import names
 from okibi.supervisors import (
     INFINITY,
-    AlreadyPresent,
     Child,
     ChildFailed,
     Counts,
     Restart,
-    Restarting,
-    State,
     Strategy,
     Supervision,
     Supervisor,
     supervise,
 )
 from tests.limits import HANG
-from tests.support.child_stage import BOOM, Player, Stage, alive, counted, player, states
+from tests.support.child_stage import BOOM, Player, Stage, counted, player
 
-Top = Ref[Supervisor]
 TOP = Name("top", Supervisor)
 
 
 @pytest.fixture
 def stage() -> Stage:
     return Stage()
-
-
-async def in_restart_loop(
-    stage: Stage, nursery: trio.Nursery, ids: str, strategy: Strategy, failing: str
-) -> Top:
-    """A supervisor whose child cannot start again, between two of its attempts for ever.
-
-    It asks for its attempts by mail, so a question put meanwhile stands between them.
-    """
-    top = await supervise(nursery, stage.tree(ids, strategy, intensity=1_000_000))
-    stage.refused = {f"{failing}*"}
-    player(failing).cast_nowait(Player.leave, BOOM)
-    return top
-
-
-# -- between two attempts of a restart (OTP: hanging_restart_loop)
-
-
-@pytest.mark.parametrize("strategy", Strategy)
-async def test_between_two_attempts_a_child_is_restarting(
-    stage: Stage, nursery: trio.Nursery, strategy: Strategy
-) -> None:
-    top = await in_restart_loop(stage, nursery, "ab", strategy, "a")
-    with trio.fail_after(HANG):
-        while "a restarting" not in await states(top):
-            await trio.lowlevel.checkpoint()
-
-        for request in (Supervisor.restart_child, Supervisor.delete_child):
-            with pytest.raises(Restarting, match="is about to be started again"):
-                await top.call(request, "a")
-        with pytest.raises(AlreadyPresent):
-            await top.call(Supervisor.start_child, stage.child("a"))
-        alone = strategy is Strategy.ONE_FOR_ONE
-        assert await counted(top) == [2, int(alone), 0, 2]
-        assert await states(top) == f"b {'running' if alone else 'undefined'}, a restarting"
-        await stop(top)
-
-
-@pytest.mark.parametrize("strategy", Strategy)
-async def test_terminating_a_restarting_child_calls_the_next_attempt_off(
-    stage: Stage, nursery: trio.Nursery, strategy: Strategy
-) -> None:
-    top = await in_restart_loop(stage, nursery, "ab", strategy, "a")
-    with trio.fail_after(HANG):
-        while "a restarting" not in await states(top):
-            await trio.lowlevel.checkpoint()
-        await top.call(Supervisor.terminate_child, "a")
-        begun = stage.starts["a"]
-        await wait_all_tasks_blocked()
-
-    assert stage.starts["a"] == begun
-    assert (await top.call(Supervisor.which_child, "a")).state is State.UNDEFINED
-    stage.refused = set()
-    assert await top.call(Supervisor.restart_child, "a") == alive("a")
-    await stop(top)
-
-
-async def test_rest_for_one_retries_the_one_that_failed_and_leaves_those_behind_it_down(
-    stage: Stage, nursery: trio.Nursery
-) -> None:
-    top = await in_restart_loop(stage, nursery, "abc", Strategy.REST_FOR_ONE, "b")
-    with trio.fail_after(HANG):
-        while await states(top) != "c undefined, b restarting, a running":
-            await trio.lowlevel.checkpoint()
-        await stop(top)
 
 
 # -- K1: while a child is in init, everything else waits

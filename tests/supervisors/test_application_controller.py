@@ -17,9 +17,7 @@ from okibi.actors import (
     Actor,
     ExitReason,
     Ignore,
-    Name,
     Ref,
-    StartError,
     stop,
 )
 from okibi.actors.names import names
@@ -139,21 +137,6 @@ class Unneeded(Actor):
 async def test_a_tree_that_is_not_needed_is_no_application(nursery: trio.Nursery) -> None:
     with pytest.raises(ApplicationFailed, match="/applications/idle: its tree is not needed"):
         await start_applications(nursery, [Application("idle", Idle())])
-
-
-async def test_a_start_that_was_cut_off_is_no_failure_of_an_application(
-    troupe: Troupe, nursery: trio.Nursery
-) -> None:
-    controller = Name("controller", ApplicationController)
-    slow = Supervision([troupe.child("a", init=trio.sleep_forever)])
-
-    async def cut() -> None:
-        await wait_all_tasks_blocked()
-        controller.process().kill()
-
-    nursery.start_soon(cut)
-    with pytest.raises(StartError, match="/applications did not start: killed"):
-        await start_applications(nursery, [Application("A", slow)], name=controller)
 
 
 # -- ends
@@ -288,16 +271,6 @@ async def test_a_hook_that_fails_or_hangs_is_told_and_the_stop_goes_on(
     assert f"/applications/B: its {which} hook {said}" in caplog.text
     other = "term b shutdown; stop B" if which == "prep_stop" else "prep_stop B; term b shutdown"
     assert troupe.said() == f"{other}; prep_stop A; term a shutdown; stop A"
-
-
-async def test_an_application_without_hooks_just_stops(
-    troupe: Troupe, nursery: trio.Nursery
-) -> None:
-    top = await start_applications(nursery, [troupe.app("a", prep_stop=None, stop=None)])
-
-    await stop(top)
-
-    assert troupe.said() == "start a; term a shutdown"
 
 
 @pytest.mark.parametrize("hanging", ["prep_stop", "stop"])

@@ -13,7 +13,6 @@ from okibi.supervisors import (
     ApplicationController,
     ApplicationEnded,
     ApplicationFailed,
-    ApplicationKind,
     Applications,
     Child,
     Strategy,
@@ -24,8 +23,8 @@ from okibi.supervisors import (
     supervise,
 )
 from tests.conformance.cancellation import every_step
-from tests.support.child_stage import BOOM, Boom, alive, leave
-from tests.support.troupe import Troupe, told
+from tests.support.child_stage import Boom, alive, leave
+from tests.support.troupe import Troupe
 
 CONTROLLER = Name("controller", ApplicationController)
 param, slow = pytest.param, pytest.mark.slow
@@ -109,49 +108,6 @@ async def test_a_task_in_no_tree_that_crashes_is_the_end_of_its_application(
 # -- one that was started anew
 
 
-@pytest.mark.parametrize("how", ["stopped", "ended"])
-async def test_one_that_was_started_anew_stops_after_those_that_need_it_all_the_same(
-    troupe: Troupe, nursery: trio.Nursery, how: str
-) -> None:
-    base = troupe.app("a", kind=ApplicationKind.TEMPORARY)
-    shop = troupe.app("c", troupe.app("b", base))
-    top = await start_applications(nursery, [shop])
-    if how == "stopped":
-        await top.call(ApplicationController.stop_application, "A")
-    else:
-        await leave("a", BOOM)
-    assert await top.call(ApplicationController.ensure_all_started, base) == ("A",)
-    assert await told(top) == "BCA"
-    troupe.said()
-
-    await stop(top)
-
-    assert troupe.said() == (
-        "prep_stop C; term c shutdown; stop C; prep_stop B; term b shutdown; stop B; "
-        "prep_stop A; term a shutdown; stop A"
-    )
-
-
-async def test_the_order_of_a_stop_is_of_those_that_run_by_their_names(
-    troupe: Troupe, nursery: trio.Nursery
-) -> None:
-    base = troupe.app("a")
-    shop = troupe.app("c", troupe.app("b", base))
-    top = await start_applications(nursery, [shop])
-    await top.call(ApplicationController.stop_application, "B")
-    await top.call(ApplicationController.stop_application, "A")
-    # Another of its name stands for it now.
-    await top.call(ApplicationController.ensure_all_started, troupe.app("ax"))
-    troupe.said()
-
-    await stop(top)
-
-    assert troupe.said() == (
-        "prep_stop C; term c shutdown; stop C; "
-        "prep_stop A; term x shutdown; term a shutdown; stop A"
-    )
-
-
 def test_the_nursery_of_an_application_is_for_those_in_it() -> None:
     with pytest.raises(RuntimeError, match="for the actors and the hooks of an application"):
         application_nursery()
@@ -210,49 +166,6 @@ async def test_without_intensity_the_end_of_a_library_is_the_end_of_its_tree(
 
     assert caught.group_contains(SupervisorGaveUp, match="application 'A' ended")
     assert troupe.said() == "term a crashed; prep_stop A; stop A; term x shutdown"
-
-
-async def test_with_intensity_all_applications_start_anew(troupe: Troupe) -> None:
-    await end_of_a_library(troupe, 1)
-
-    assert troupe.said().startswith(
-        "term a crashed; prep_stop A; stop A; term x shutdown; start a; start x"
-    )
-
-
-# -- trees that never meet
-
-
-async def test_two_controllers_have_nothing_in_common(
-    nursery: trio.Nursery,
-) -> None:
-    application = Application("a", Supervision([Child(Lodger)]))
-    one = await start_applications(nursery, [application])
-    other = await start_applications(nursery, [application])
-
-    await stop(one)
-
-    [info] = await other.call(ApplicationController.which_applications)
-    assert info.application is application
-    assert info.top is not None
-    assert info.top.alive
-    await stop(other)
-
-
-async def test_two_runs_have_nothing_in_common(troupe: Troupe, nursery: trio.Nursery) -> None:
-    application = troupe.app("a")
-
-    async def elsewhere() -> None:
-        async with trio.open_nursery() as nursery:
-            top = await start_applications(nursery, [application], name=CONTROLLER)
-            await stop(top)
-
-    top = await start_applications(nursery, [application], name=CONTROLLER)
-    await trio.to_thread.run_sync(trio.run, elsewhere)
-
-    assert top.alive
-    assert alive("a") is not None
-    await stop(top)
 
 
 # -- the sweeps

@@ -10,8 +10,6 @@ from okibi.actors import KILLED, ExitReason, Name, Ref, Server, stop
 from okibi.supervisors import (
     BRUTAL_KILL,
     Child,
-    Dynamic,
-    DynamicSupervisor,
     Supervision,
     Supervisor,
     stop_report,
@@ -27,7 +25,6 @@ class Slow(Server):
 
 
 SLOW = Name("slow", Slow)
-SUB = Name("sub", Supervisor)
 
 
 async def asked(ref: Ref[Slow] | Ref[Supervisor] | None, grace: float) -> None:
@@ -71,38 +68,3 @@ async def test_a_tree_stops_in_its_own_time_whatever_others_have_given_a_child(
     report = stop_report(top)
     assert report is not None
     assert [stopped.forced for stopped in report.children] == [seconds > 0]
-
-
-async def test_a_dynamic_child_has_the_seconds_of_its_spec(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    pool = await supervise(nursery, Dynamic())
-    slow = await pool.call(DynamicSupervisor.start_child, Child(Slow, shutdown=2))
-    await asked(slow, 600)
-
-    await stop(pool)
-
-    assert trio.current_time() == 2
-
-
-async def test_a_sub_supervisor_has_the_seconds_of_its_spec_for_all_of_its_children(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    sub = Supervision([Child(Slow, shutdown=500)])
-    top = await supervise(nursery, Supervision([Child(sub, name=SUB, shutdown=2)]))
-    await asked(SUB.whereis(), 600)
-
-    await stop(top)
-
-    assert trio.current_time() == 2
-
-
-async def test_a_shorter_time_that_somebody_has_given_it_stays(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    top = await supervise(nursery, Supervision([Child(Slow, name=SLOW, shutdown=50)]))
-    await asked(SLOW.whereis(), 1)
-
-    await stop(top)
-
-    assert trio.current_time() == 1

@@ -1,11 +1,10 @@
 """A child's place, and who comes and goes there: what every kind of supervisor shares."""
 
-import sys
 from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import (
     IGNORED,
@@ -23,7 +22,7 @@ from okibi.supervisors.child_place import Ended, Place, Retry
 from okibi.supervisors.child_state import Event, LifeCycleError
 from okibi.supervisors.parent import Parent
 from okibi.supervisors.spec import factory_of
-from tests.support.child_stage import BOOM, Stage, alive, leave
+from tests.support.child_stage import Stage, alive, leave
 
 
 @pytest.fixture
@@ -97,13 +96,6 @@ def test_a_place_may_be_called_otherwise_than_its_spec(stage: Stage) -> None:
     assert (place.id, place.temporary, place.standing().id) == ("a-17", True, "a-17")
 
 
-def test_a_place_is_small(stage: Stage) -> None:
-    place = Place(stage.child("a"))
-
-    assert not hasattr(place, "__dict__")
-    assert sys.getsizeof(place) < 120
-
-
 async def test_who_lives_there_is_found_by_its_process(stage: Stage, nursery: trio.Nursery) -> None:
     nest = Nest(stage.child("a"), stage.child("b"))
     ref = await start(nursery, lambda: nest, path="/nest")
@@ -118,19 +110,6 @@ async def test_who_lives_there_is_found_by_its_process(stage: Stage, nursery: tr
     assert (b.state, b.process, len(nest._children.living)) == (State.UNDEFINED, None, 1)
     await stop(ref)
     assert (a.state, nest._children.living) == (State.UNDEFINED, {})
-
-
-async def test_the_end_of_one_that_was_stopped_finds_nobody(
-    stage: Stage, nursery: trio.Nursery
-) -> None:
-    nest = Nest(stage.child("a"))
-    ref = await start(nursery, lambda: nest)
-
-    await ref.call(Nest.drop, 0)
-    await wait_all_tasks_blocked()
-
-    assert nest.ended == ["nobody"]
-    await stop(ref)
 
 
 async def test_a_start_gives_the_ref_or_none_or_an_error_and_leaves_nobody(
@@ -171,72 +150,6 @@ async def test_a_start_gives_the_ref_or_none_or_an_error_and_leaves_nobody(
     await wait_all_tasks_blocked()
     assert nest.ended == ["nobody", "nobody"]
     await stop(ref)
-
-
-async def test_an_init_that_takes_too_long_is_killed_and_nobody_is_left(
-    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    nest = Nest(stage.child("a", init=trio.sleep_forever, start_timeout=3))
-
-    with pytest.raises(StartError, match="its init took longer than 3 s"):
-        await start(nursery, lambda: nest)
-
-    assert nest.held[0].state is State.UNDEFINED
-    assert alive("a") is None
-
-
-async def test_an_init_that_ends_in_the_step_in_which_its_time_is_up_counts(
-    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    async def init() -> None:
-        with trio.CancelScope(shield=True):
-            await trio.sleep(3)
-
-    nest = Nest(stage.child("a", init=init, start_timeout=3))
-    try:
-        ref = await start(nursery, lambda: nest)
-    except StartError:
-        assert alive("a") is None
-    else:
-        assert alive("a") is not None
-        await stop(ref)
-
-
-async def test_a_retry_comes_by_way_of_the_mailbox_at_once_or_after_a_while(
-    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    nest = Nest(stage.child("a"))
-    ref = await start(nursery, lambda: nest)
-    for delay in (0.0, 5.0):
-        await leave("a", BOOM)
-        begun = trio.current_time()
-
-        await ref.call(Nest.again, 0, delay)
-        assert nest.held[0].state is State.RESTARTING or delay == 0
-        await trio.sleep(delay + 1)
-
-        assert alive("a") is not None
-        assert trio.current_time() - begun == pytest.approx(delay + 1)
-    await stop(ref)
-
-
-async def test_asked_all_at_once_they_end_at_once(
-    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    """What a dynamic supervisor does: ask each, then wait for each."""
-
-    async def slow() -> None:
-        await trio.sleep(3)
-
-    nest = Nest(*(stage.child(name, cleanup=slow) for name in "abc"))
-    ref = await start(nursery, lambda: nest)
-
-    await stop(ref)
-
-    assert trio.current_time() == pytest.approx(3)
-    report = nest.stop_report()
-    assert report is not None
-    assert [child.seconds for child in report.children] == pytest.approx([3, 3, 3])
 
 
 def test_a_child_is_made_by_its_factory_or_by_who_performs_its_flags() -> None:

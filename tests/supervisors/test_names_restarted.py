@@ -28,9 +28,6 @@ from okibi.supervisors import (
     Child,
     Dynamic,
     DynamicSupervisor,
-    Partitioned,
-    Partitions,
-    PartitionSupervisor,
     Restart,
     Strategy,
     Supervision,
@@ -120,20 +117,6 @@ async def test_a_wait_outlasts_the_back_off(
     await stop(top)
 
 
-async def test_a_wait_outlasts_a_clock_that_jumps(
-    stage: Stage, nursery: trio.Nursery, mock_clock: MockClock
-) -> None:
-    top = await supervise(nursery, stage.tree("a", backoff=BACKOFF))
-    await leave("a")
-
-    async with trio.open_nursery() as waiters:
-        waiters.start_soon(player("a").wait)
-        await wait_all_tasks_blocked()
-        mock_clock.jump(3600)
-
-    await stop(top)
-
-
 @pytest.mark.parametrize("strategy", [Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE])
 async def test_siblings_that_restart_along_are_expected_too(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock, strategy: Strategy
@@ -151,21 +134,6 @@ async def test_siblings_that_restart_along_are_expected_too(
     assert (await player("b").wait()).incarnation == 2
     await wait_all_tasks_blocked()
     assert not names().restarters
-    await stop(top)
-
-
-async def test_a_sibling_is_expected_while_it_is_stopped_for_the_restart(
-    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    slow = stage.child("a", cleanup=partial(trio.sleep, 3))
-    tree = Supervision([slow, stage.child("b")], strategy=Strategy.ONE_FOR_ALL)
-    top = await supervise(nursery, tree)
-
-    await leave("b")
-
-    assert "is restarting it" in told("b")
-    assert (await player("a").wait()).incarnation == 2
-    assert trio.current_time() == 3.0
     await stop(top)
 
 
@@ -252,23 +220,6 @@ async def test_a_wait_ends_when_the_supervisor_gives_up_at_the_top(
     assert not names().restarters
 
 
-async def test_a_wait_outlasts_a_supervisor_that_gives_up_below_another(
-    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    low = Child(stage.tree("ab", intensity=0), id="low")
-    middle = Child(Supervision([low], intensity=0), id="middle")
-    top = await supervise(nursery, Supervision([middle], backoff=BACKOFF))
-    await leave("b")
-    for name in "ab":
-        assert "its supervisor /supervisor is restarting it" in told(name)
-
-    assert (await player("a").wait()).path == "/supervisor/middle/low/a"
-
-    await wait_all_tasks_blocked()
-    assert not names().restarters
-    await stop(top)
-
-
 async def test_a_supervisor_that_ends_is_said_to(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
@@ -284,66 +235,6 @@ async def test_a_supervisor_that_ends_is_said_to(
 
     await top.wait()
     assert NOBODY in told("a")
-
-
-async def test_the_end_of_a_child_of_a_supervisor_that_ends_promises_nothing(
-    stage: Stage, nursery: trio.Nursery
-) -> None:
-    async def crash() -> None:
-        player("a").process().stop(BOOM)
-        await wait_all_tasks_blocked()
-
-    tree = Supervision([stage.child("a"), stage.child("b", cleanup=crash)])
-    top = await supervise(nursery, tree)
-
-    await stop(top)
-
-    assert not names().restarters
-
-
-async def test_a_child_that_ends_as_soon_as_it_has_started_is_still_expected(
-    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    runs = 0
-
-    class Brief(Player):
-        async def run(self) -> None:
-            nonlocal runs
-            runs += 1
-            if runs > 2:
-                await super().run()
-
-    make = partial(Brief, stage, "a", trio.lowlevel.checkpoint, trio.lowlevel.checkpoint)
-    child = Child(make, name=player("a"))
-    top = await supervise(nursery, Supervision([child], backoff=BACKOFF))
-
-    for _ in range(2):
-        await wait_all_tasks_blocked()
-        assert "is restarting it" in told("a")
-        await trio.sleep(2)
-
-    await wait_all_tasks_blocked()
-    assert not names().restarters
-    await stop(top)
-
-
-async def test_a_name_that_another_actor_takes_meanwhile_leads_to_that_one(
-    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    top = await supervise(nursery, stage.tree("a", backoff=BACKOFF))
-    await leave("a")
-    other = await supervise(nursery, stage.tree("b"), path="/other")
-    child = stage.child("a", restart=Restart.TEMPORARY)
-
-    taken = await other.call(Supervisor.start_child, child)
-    assert await player("a").wait() == taken
-    await trio.sleep(5)
-    assert taken is not None
-    await stop(taken)
-
-    assert (await player("a").wait()).path == "/supervisor/a"
-    await stop(other)
-    await stop(top)
 
 
 async def test_the_names_of_dynamic_children_are_expected_and_forgotten(
@@ -364,26 +255,6 @@ async def test_the_names_of_dynamic_children_are_expected_and_forgotten(
 
     assert not names().restarters
     await stop(top)
-
-
-async def test_a_wait_ends_when_a_copy_is_not_wanted_any_more(
-    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    copies = Partitioned("copies", Player)
-    flags = Partitions(lambda n: stage.child(f"p{n}"), partitions=2, backoff=BACKOFF)
-    top = await supervise(nursery, flags, name=copies.name)
-    await leave("p1")
-
-    async with trio.open_nursery() as waiters:
-        waiters.start_soon(ends_early, "p1")
-        await wait_all_tasks_blocked()
-        await copies.name.call(PartitionSupervisor.resize, 1)
-
-    await stop(top)
-
-
-def test_a_child_of_a_key_that_is_no_text_is_called_by_its_text() -> None:
-    assert Child(Fraction, name=Name(("room", 7), Fraction)).id == "('room', 7)"
 
 
 async def restarts() -> None:

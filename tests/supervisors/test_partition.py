@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from okibi import supervisors
-from okibi.actors import SHUTDOWN, Name, Ref, StartError, start, stop
+from okibi.actors import SHUTDOWN, Name, Ref, start, stop
 from okibi.actors.names import names
 from okibi.supervisors import (
     BadCombination,
@@ -35,8 +35,6 @@ from okibi.supervisors import (
     State,
     Strategy,
     Supervision,
-    SupervisorGaveUp,
-    supervise,
 )
 from okibi.supervisors.partition import usable_cpus
 from tests.conformance.cancellation import every_step
@@ -45,7 +43,6 @@ from tests.support.copies import (
     COPIES,
     Copy,
     begin,
-    fleeting,
     log,
     numbered,
     refused,
@@ -177,29 +174,6 @@ async def test_copies_restart_by_their_strategy(
     await stop(top)
 
 
-async def test_the_intensity_is_that_of_all_copies_together() -> None:
-    async def two_crashes() -> None:
-        async with trio.open_nursery() as nursery:
-            await begin(nursery, intensity=1)
-            for number in range(2):
-                COPIES.at(number).cast_nowait(Copy.crash)
-
-    with pytest.raises(BaseExceptionGroup) as caught:
-        await two_crashes()
-
-    assert caught.group_contains(SupervisorGaveUp, match="/supervisor gave up: copies gave up")
-    assert names() == {}
-
-
-async def test_a_copy_that_fails_at_the_first_start_is_fatal(nursery: trio.Nursery) -> None:
-    refused.add(1)
-
-    with pytest.raises(StartError, match=r"/copies/1 did not start: crashed \(Boom: 1\)"):
-        await begin(nursery)
-
-    assert said() == "start 0; term 0"
-
-
 async def test_it_takes_and_drops_no_children(nursery: trio.Nursery) -> None:
     top = await begin(nursery)
 
@@ -242,34 +216,6 @@ async def test_resized_up_the_copies_start_again_and_keep_count(nursery: trio.Nu
     assert Ref(COPIES.at(2).process()).incarnation == 2
     assert await resize(3) == 3
     assert said() == ""
-    await stop(top)
-
-
-async def test_a_temporary_copy_that_had_ended_is_there_again_after_a_resize(
-    nursery: trio.Nursery,
-) -> None:
-    top = await begin(nursery, child=fleeting)
-    COPIES.at(1).process().kill()
-    await wait_all_tasks_blocked()
-
-    await resize(0)
-    await resize(3)
-
-    assert await told() == [0, 1, 2, 0]
-    await stop(top)
-
-
-async def test_a_supervisor_that_is_restarted_has_as_many_copies_as_its_flags_say(
-    nursery: trio.Nursery,
-) -> None:
-    copies = Child(Partitions(numbered, 3), name=COPIES.name)
-    top = await supervise(nursery, Supervision([copies]))
-    await resize(1)
-
-    COPIES.name.process().kill()
-    await wait_all_tasks_blocked()
-
-    assert await told() == [0, 1, 2, 0]
     await stop(top)
 
 

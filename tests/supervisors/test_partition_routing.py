@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from okibi.actors import Ignore, Name, NoProcess, start, stop
+from okibi.actors import Name, NoProcess, start, stop
 from okibi.supervisors import (
     Child,
     Dynamic,
@@ -132,18 +132,6 @@ async def test_the_key_of_a_copy_that_does_not_run_fails_at_once(nursery: trio.N
     with pytest.raises(NoPartition, match=r"copies has nobody in partition 1 now$"):
         await COPIES.at(4).call(Copy.told)
     assert await COPIES.at(2).call(Copy.told) == 2
-    await stop(top)
-
-
-async def test_a_copy_that_is_not_needed_is_no_copy(nursery: trio.Nursery) -> None:
-    class Idle(Copy):
-        async def init(self) -> None:
-            raise Ignore
-
-    top = await begin(nursery, child=Child(Idle))
-
-    with pytest.raises(NoPartition):
-        await COPIES.at(0).call(Copy.told)
     await stop(top)
 
 

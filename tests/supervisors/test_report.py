@@ -7,20 +7,19 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from okibi.actors import KILLED, SHUTDOWN, Ref, Server, start, stop
+from okibi.actors import KILLED, SHUTDOWN, Ref, stop
 from okibi.supervisors import (
     BRUTAL_KILL,
     INFINITY,
     Child,
     Stopped,
     StopReport,
-    Strategy,
     Supervision,
     Supervisor,
     stop_report,
     supervise,
 )
-from tests.support.child_stage import Stage, leave
+from tests.support.child_stage import Stage
 
 
 @pytest.fixture
@@ -99,19 +98,6 @@ async def test_a_child_that_is_killed_as_its_spec_says_is_no_news(
     assert warnings(caplog) == []
 
 
-async def test_children_that_fall_with_a_killed_supervisor_are_no_news(
-    stage: Stage, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
-) -> None:
-    top = await supervise(nursery, stage.tree("ab"))
-
-    top.kill()
-    await top.wait()
-
-    assert [child.reason for child in report(top).children] == [KILLED, KILLED]
-    assert report(top).troubles() == []
-    assert warnings(caplog) == []
-
-
 async def test_a_child_that_does_not_die_is_told_of_while_its_supervisor_waits(
     stage: Stage,
     nursery: trio.Nursery,
@@ -163,25 +149,6 @@ async def test_the_stop_of_a_supervisor_below_is_part_of_the_report(
     ]
 
 
-async def test_a_child_killed_for_a_strategy_or_on_request_is_logged(
-    stage: Stage,
-    nursery: trio.Nursery,
-    autojump_clock: MockClock,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    slow = stage.child("a", cleanup=trio.sleep_forever, shutdown=2)
-    tree = Supervision([slow, stage.child("b")], Strategy.ONE_FOR_ALL)
-    top = await supervise(nursery, tree, path="/top")
-
-    await leave("b")
-    await trio.sleep(3)
-    await top.call(Supervisor.terminate_child, "a")
-
-    assert warnings(caplog) == ["/top/a was killed 2 s into its stop"] * 2
-    assert stop_report(top) is None
-    await stop(top)
-
-
 async def test_an_init_that_does_not_end_when_its_time_is_up_is_told_of(
     stage: Stage,
     nursery: trio.Nursery,
@@ -207,19 +174,7 @@ async def stop_after(seconds: float, top: Ref[Supervisor]) -> None:
     top.stop()
 
 
-async def test_of_an_actor_that_is_no_supervisor_there_is_no_report(nursery: trio.Nursery) -> None:
-    bare = await start(nursery, Server)
-    await stop(bare)
-
-    assert stop_report(bare) is None
-
-
 # -- the values
-
-
-def test_a_stop_without_trouble_has_nothing_to_say() -> None:
-    assert Stopped("/a", 1.0, SHUTDOWN).trouble() == ""
-    assert StopReport("/top", 1.0, ()).troubles() == []
 
 
 def test_a_report_of_5000_levels_tells_what_lies_lowest_first() -> None:

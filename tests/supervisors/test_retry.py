@@ -77,62 +77,6 @@ async def test_a_message_gets_its_turn_between_two_attempts(
 # -- an attempt counts when it is made (OTP: `add_restart` is called by `restart`)
 
 
-async def test_the_attempt_that_would_be_one_too_many_can_still_be_called_off(
-    nursery: trio.Nursery, stage: Stage
-) -> None:
-    async def init() -> None:
-        if stage.starts["a"] == 2:
-            await top.cast(Supervisor.terminate_child, "a")
-            raise Boom
-
-    flags = Supervision([stage.child("a", init=init), stage.child("b")], intensity=1)
-    top = await supervise(nursery, flags)
-    await leave("a")
-
-    assert top.alive
-    assert stage.starts == {"a": 2, "b": 1}
-    await stop(top)
-
-
-async def test_a_dynamic_child_s_attempt_that_would_be_one_too_many_can_still_be_called_off(
-    nursery: trio.Nursery, stage: Stage
-) -> None:
-    async def init() -> None:
-        if stage.starts["a"] == 2:
-            assert first is not None
-            await pool.cast(DynamicSupervisor.terminate_child, first)
-            raise Boom
-
-    pool = await supervise(nursery, Dynamic(intensity=1))
-    first = await pool.call(DynamicSupervisor.start_child, stage.child("a", init=init))
-    await leave("a")
-
-    assert pool.alive
-    assert stage.starts == {"a": 2}
-    await stop(pool)
-
-
-async def test_an_attempt_that_a_sibling_s_restart_takes_along_is_not_counted_besides(
-    nursery: trio.Nursery, stage: Stage
-) -> None:
-    async def init() -> None:
-        if stage.starts["b"] == 2:
-            a = alive("a")
-            assert a is not None
-            a.cast_nowait(Player.leave, BOOM)
-            await a.wait()
-            raise Boom
-
-    # Two crashes, two attempts: the third that b's failure asked for was not made.
-    children = [stage.child("a"), stage.child("b", init=init)]
-    top = await supervise(nursery, Supervision(children, Strategy.ONE_FOR_ALL, intensity=2))
-    await leave("b")
-
-    assert top.alive
-    assert stage.starts == {"a": 3, "b": 3}
-    await stop(top)
-
-
 @pytest.mark.parametrize("flags", [Supervision, Dynamic])
 async def test_with_back_off_nobody_waits_only_to_give_up(
     flags: type[Supervision | Dynamic], stage: Stage, autojump_clock: MockClock

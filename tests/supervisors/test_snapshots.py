@@ -12,17 +12,14 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from okibi.actors import (
     NO_REPLY,
     NORMAL,
-    Actor,
     MailboxPolicy,
     Name,
     Reply,
     Server,
-    Status,
     debug,
     start,
     stop,
 )
-from okibi.actors.actor import receiver_of
 from okibi.supervisors import (
     Child,
     Restart,
@@ -30,7 +27,6 @@ from okibi.supervisors import (
     Supervision,
     Supervisor,
     snapshot,
-    stop_report,
     supervise,
 )
 from tests.support.child_stage import Stage, leave, player
@@ -131,16 +127,6 @@ async def test_a_snapshot_does_not_wait_for_a_supervisor_that_is_busy(stage: Sta
         nursery.cancel_scope.cancel()
 
 
-async def test_a_snapshot_of_a_bare_actor_is_a_leaf(nursery: trio.Nursery) -> None:
-    class Bare(Server): ...
-
-    bare = await start(nursery, Bare, path="/bare")
-
-    assert snapshot(bare) == Snapshot("/bare", "Bare", "running", 1)
-    await stop(bare)
-    assert snapshot(bare).phase == "dead"
-
-
 def test_outside_an_actor_a_snapshot_needs_a_root() -> None:
     with pytest.raises(RuntimeError, match=r"outside an actor, say which tree: snapshot\(ref\)"):
         snapshot()
@@ -184,33 +170,6 @@ async def test_a_snapshot_shows_what_an_actor_is_at_for_how_long_and_where(
     nursery.cancel_scope.cancel()
 
 
-async def test_an_actor_that_waits_for_its_next_message_is_at_nothing(
-    nursery: trio.Nursery,
-) -> None:
-    worker = await start(nursery, Worker)
-    await worker.call(Worker.quick)
-    await wait_all_tasks_blocked()
-
-    seen = snapshot(worker)
-
-    assert (seen.message, seen.message_age, seen.sits, seen.callers) == ("", 0.0, "", 0)
-    await stop(worker)
-
-
-async def test_nor_is_one_whose_loop_waits_at_one_place_only(nursery: trio.Nursery) -> None:
-    class Loop(Actor):
-        async def run(self) -> None:
-            receive = receiver_of(self)
-            while True:
-                await receive()
-
-    loop = await start(nursery, Loop)
-    await wait_all_tasks_blocked()
-
-    assert (snapshot(loop).sits, str(snapshot(loop))) == ("", "Loop (Loop)")
-    await stop(loop)
-
-
 async def test_callers_whose_reply_was_put_off_or_who_wait_for_room_are_counted(
     nursery: trio.Nursery,
 ) -> None:
@@ -230,36 +189,6 @@ async def test_callers_whose_reply_was_put_off_or_who_wait_for_room_are_counted(
         await wait_all_tasks_blocked()
 
     assert snapshot(worker).callers == 5
-    nursery.cancel_scope.cancel()
-
-
-async def test_a_caller_whose_reply_is_put_off_by_what_goes_on_is_counted_once(
-    nursery: trio.Nursery,
-) -> None:
-    class Later(Worker):
-        async def work(self, what: str) -> None:
-            reply = self.reply_later()
-            await trio.sleep(100)
-            reply.send(None)
-
-    worker = await start(nursery, Later)
-    nursery.start_soon(worker.call, Worker.work, "long")
-    await wait_all_tasks_blocked()
-
-    assert snapshot(worker).callers == 1
-    nursery.cancel_scope.cancel()
-
-
-async def test_a_message_is_redacted_by_its_actor(nursery: trio.Nursery) -> None:
-    class Discreet(Worker):
-        def format_status(self, status: Status) -> Status:
-            return attrs.evolve(status, message=...)
-
-    worker = await start(nursery, Discreet)
-    await worker.cast(Worker.work, "secret")
-    await wait_all_tasks_blocked()
-
-    assert snapshot(worker).message == "ellipsis"
     nursery.cancel_scope.cancel()
 
 
@@ -323,30 +252,6 @@ async def test_an_actor_that_is_dying_shows_why_and_where_it_sits(
     assert (seen.phase, seen.reason) == ("dying", "shutdown")
     assert seen.sits == line("await trio.sleep(2.5)")
     assert ", dying, to end: shutdown, in " in str(seen)
-
-
-async def test_an_actor_that_was_killed_and_does_not_die_shows_where_it_sits(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    class Stubborn(Server):
-        async def hold(self) -> None:
-            with trio.CancelScope(shield=True):
-                await trio.sleep(30)
-
-    stubborn = await start(nursery, Stubborn)
-    await stubborn.cast(Stubborn.hold)
-    await wait_all_tasks_blocked()
-    stubborn.kill()
-    await trio.sleep(1)
-
-    seen = snapshot(stubborn)
-
-    assert (seen.phase, seen.reason, seen.message) == ("running", "killed", "hold()")
-    assert seen.sits == line("await trio.sleep(30)")
-    await stubborn.wait()
-    dead = snapshot(stubborn)
-    assert (dead.phase, dead.sits) == ("dead", "")
-    assert str(dead) == "Stubborn, dead, killed"
 
 
 async def test_another_thread_sees_all_but_the_ages(
@@ -415,24 +320,6 @@ def test_a_snapshot_is_of_what_lives_not_of_its_flags() -> None:
 
     with pytest.raises(TypeError, match=r"of a tree that lives, by its Ref, not of Supervision$"):
         snapshot(flags)
-
-
-async def test_a_tree_of_400_levels_has_a_snapshot_and_a_report_of_its_stop(
-    nursery: trio.Nursery,
-) -> None:
-    tree = Supervision()
-    for _ in range(400):
-        tree = Supervision([Child(tree, id="sub")])
-    top = await supervise(nursery, tree, path="/top")
-
-    shown = snapshot(top)
-    await stop(top)
-    report = stop_report(top)
-
-    assert report is not None
-    assert str(report).startswith("/top stopped 1 of 1 children in ")
-    assert str(shown).count("\n") == 400
-    assert str(shown).endswith("└─ sub")
 
 
 def test_a_snapshot_of_5000_levels_is_printed_whole_and_represented_by_its_top() -> None:

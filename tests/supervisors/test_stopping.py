@@ -10,7 +10,6 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from okibi.actors import (
-    KILLED,
     SHUTDOWN,
     ActorExited,
     CallCycle,
@@ -23,7 +22,6 @@ from okibi.actors import (
 )
 from okibi.actors.names import names
 from okibi.supervisors import (
-    BRUTAL_KILL,
     INFINITY,
     Child,
     Strategy,
@@ -33,7 +31,7 @@ from okibi.supervisors import (
     supervise,
 )
 from tests.garbage import no_collector
-from tests.support.child_stage import BOOM, Boom, Player, Stage, alive, leave, player, when_dead
+from tests.support.child_stage import Boom, Stage, alive, leave, player, when_dead
 
 TOP = Name("top", Supervisor)
 THREE = partial(trio.sleep, 3)
@@ -55,26 +53,6 @@ async def stopped_in(tree: Supervision, nursery: trio.Nursery) -> float:
 # -- order and grace
 
 
-async def test_children_stop_in_reverse_one_at_a_time(
-    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    tree = Supervision([stage.child(name, cleanup=THREE) for name in "abc"])
-
-    assert await stopped_in(tree, nursery) == pytest.approx(9)
-    assert stage.said().endswith(
-        "term c shutdown; done c; term b shutdown; done b; term a shutdown; done a"
-    )
-
-
-async def test_a_child_that_does_not_end_within_its_grace_is_killed(
-    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    tree = Supervision([stage.child("a"), stage.child("b", cleanup=THREE, shutdown=2)])
-
-    assert await stopped_in(tree, nursery) == pytest.approx(2)
-    assert stage.said().endswith("term b shutdown; term a shutdown")
-
-
 async def test_a_child_that_somebody_gave_longer_has_no_more_than_its_shutdown(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
@@ -86,94 +64,7 @@ async def test_a_child_that_somebody_gave_longer_has_no_more_than_its_shutdown(
         await stop(top)
 
 
-async def test_brutal_kill_runs_no_terminate(stage: Stage, nursery: trio.Nursery) -> None:
-    tree = Supervision([stage.child("a", shutdown=BRUTAL_KILL), stage.child("b")])
-
-    await stopped_in(tree, nursery)
-
-    assert stage.said().endswith("start b; term b shutdown")
-
-
-async def test_a_child_with_brutal_kill_that_ends_by_itself_cleans_up(
-    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    child = stage.child("a", cleanup=THREE, shutdown=BRUTAL_KILL)
-    top = await supervise(nursery, Supervision([child]))
-    stage.said()
-
-    await leave("a", SHUTDOWN)
-    await trio.sleep(4)
-
-    assert stage.said() == "term a shutdown; done a; start a"
-    await stop(top)
-
-
-async def test_infinity_waits_as_long_as_it_takes(
-    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    child = stage.child("a", cleanup=partial(trio.sleep, 1e6), shutdown=INFINITY)
-
-    assert await stopped_in(Supervision([child]), nursery) == pytest.approx(1e6)
-
-
-async def test_an_outer_cancellation_stops_the_tree_in_reverse(
-    stage: Stage, autojump_clock: MockClock
-) -> None:
-    sub = Child(Supervision([stage.child(name, cleanup=THREE) for name in "bc"]), id="sub")
-    async with trio.open_nursery() as nursery:
-        await supervise(nursery, Supervision([stage.child("a"), sub, stage.child("d")]))
-        stage.said()
-        nursery.cancel_scope.cancel()
-
-    assert stage.said() == (
-        "term d shutdown; term c shutdown; done c; term b shutdown; done b; term a shutdown"
-    )
-
-
-async def test_a_child_whose_clean_up_fails_does_not_stop_the_stopping(
-    stage: Stage, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def fail() -> None:
-        raise ValueError("cleanup")
-
-    tree = Supervision([stage.child("a"), stage.child("b", cleanup=fail)])
-
-    await stopped_in(tree, nursery)
-
-    assert stage.said().endswith("term b shutdown; term a shutdown")
-    assert "crashed (ValueError: cleanup)" in caplog.text
-
-
-async def test_a_child_that_ends_by_itself_while_it_is_being_stopped_is_passed_over(
-    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    tree = Supervision([stage.child("a"), stage.child("b"), stage.child("c", cleanup=THREE)])
-    top = await supervise(nursery, tree)
-    top.stop()
-    await wait_all_tasks_blocked()
-    stage.said()
-
-    await leave("b")
-
-    assert stage.said() == "term b crashed"
-    assert await top.wait() is SHUTDOWN
-    assert stage.said() == "done c; term a shutdown"
-
-
 # -- stops that cross a start or a restart
-
-
-async def test_a_stop_while_a_child_is_in_init_stops_those_before_it(
-    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    tree = Supervision([stage.child("a"), stage.child("b", init=trio.sleep_forever)])
-    with trio.move_on_after(1) as limit:
-        await supervise(nursery, tree)
-    await wait_all_tasks_blocked()
-
-    assert limit.cancelled_caught
-    assert stage.said() == "start a; term a shutdown"
-    assert names() == {}
 
 
 async def test_a_restart_asked_for_while_the_tree_stops_is_refused(
@@ -187,49 +78,6 @@ async def test_a_restart_asked_for_while_the_tree_stops_is_refused(
 
     assert await top.wait() is SHUTDOWN
     assert stage.said() == "term a crashed; term b shutdown"
-
-
-async def test_a_restart_asked_for_while_the_nursery_is_cancelled_is_refused(
-    stage: Stage,
-) -> None:
-    async with trio.open_nursery() as nursery:
-        await supervise(nursery, stage.tree("ab"))
-        stage.said()
-        when_dead("a", nursery.cancel_scope.cancel)
-        player("a").cast_nowait(Player.leave, BOOM)
-
-    assert stage.said() == "term a crashed; term b shutdown"
-
-
-async def test_a_restart_asked_for_while_the_supervisor_is_killed_is_refused(
-    stage: Stage, nursery: trio.Nursery
-) -> None:
-    top = await supervise(nursery, stage.tree("ab"))
-    stage.said()
-    when_dead("a", top.kill)
-
-    await leave("a")
-
-    assert await top.wait() is KILLED
-    assert stage.said() == "term a crashed"
-
-
-@pytest.mark.parametrize("strategy", Strategy)
-async def test_a_stop_asked_for_between_restart_attempts_comes_first(
-    stage: Stage, nursery: trio.Nursery, strategy: Strategy
-) -> None:
-    async def init() -> None:
-        if stage.starts["a"] == 3:
-            top.stop()
-
-    stage.refused = {"a2", "a3", "a4", "a5"}
-    children = [stage.child("a", init=init), stage.child("b")]
-    top = await supervise(nursery, Supervision(children, strategy, intensity=100))
-
-    await leave("a")
-
-    assert await top.wait() is SHUTDOWN
-    assert stage.starts["a"] == 3
 
 
 async def test_a_stop_in_the_middle_of_a_one_for_all_restart_starts_no_more(
@@ -291,40 +139,6 @@ async def test_a_child_in_its_restart_waits_for_its_turn_to_be_stopped(
 
 
 # -- kills, and supervisors among the children
-
-
-async def test_a_kill_of_a_supervisor_kills_its_children_and_theirs(
-    stage: Stage, nursery: trio.Nursery
-) -> None:
-    sub = Child(stage.tree("bc"), id="sub")
-    top = await supervise(nursery, Supervision([stage.child("a"), sub]))
-    refs = [alive(name) for name in "abc"]
-    stage.said()
-
-    top.kill()
-
-    assert await top.wait() is KILLED
-    assert [ref and ref.reason for ref in refs] == [KILLED] * 3
-    assert stage.said() == ""
-    assert names() == {}
-
-
-async def test_a_kill_of_a_sub_supervisor_restarts_it_with_its_children(
-    stage: Stage, nursery: trio.Nursery
-) -> None:
-    sub = Child(stage.tree("bc"), id="sub")
-    top = await supervise(nursery, Supervision([stage.child("a"), sub]))
-    supervisor = top.process().actor
-    assert isinstance(supervisor, Supervisor)
-    process = supervisor.places[1].process
-    assert process is not None
-    stage.said()
-
-    process.kill()
-    await wait_all_tasks_blocked()
-
-    assert stage.said() == "start b; start c"
-    await stop(top)
 
 
 async def test_a_supervisor_whose_grace_is_over_kills_the_children_it_has_left(

@@ -3,27 +3,21 @@
 import logging
 from typing import Any
 
-import attrs
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from okibi.actors import (
-    KILLED,
-    NORMAL,
     SHUTDOWN,
     AlreadyRegistered,
-    ExitReason,
     Name,
     StartError,
-    shutdown,
     stop,
 )
 from okibi.actors.names import names
 from okibi.actors.start import spawn
 from okibi.supervisors import (
     Child,
-    Restart,
     Strategy,
     Supervision,
     Supervisor,
@@ -53,21 +47,6 @@ async def gives_up(nursery_body: Any) -> SupervisorGaveUp:
 # -- the first start
 
 
-async def test_children_start_in_order_each_when_the_one_before_is_ready(
-    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    async def slow() -> None:
-        await trio.sleep(2)
-        stage.log.append("ready")
-
-    top = await supervise(
-        nursery, Supervision([stage.child("a", init=slow), stage.child("b"), stage.child("c")])
-    )
-
-    assert stage.said() == "ready; start a; start b; start c"
-    await stop(top)
-
-
 async def test_a_child_that_fails_at_the_first_start_is_fatal(
     stage: Stage, nursery: trio.Nursery
 ) -> None:
@@ -82,18 +61,6 @@ async def test_a_child_that_fails_at_the_first_start_is_fatal(
     assert isinstance(cause, StartError)
     assert isinstance(cause.__cause__, Boom)
     assert names() == {}
-
-
-async def test_a_child_two_floors_down_that_fails_to_start_is_fatal_for_all(
-    stage: Stage, nursery: trio.Nursery
-) -> None:
-    stage.refused = {"c1"}
-    tree = Supervision([stage.child("a"), Child(stage.tree("bc"), id="sub")])
-
-    with pytest.raises(StartError):
-        await supervise(nursery, tree)
-
-    assert stage.said() == "start a; start b; fail c; term b shutdown; term a shutdown"
 
 
 async def test_a_start_that_takes_too_long_is_a_failed_one(
@@ -122,25 +89,6 @@ async def test_the_tree_can_be_started_again_from_the_same_spec(
 # -- restarts
 
 
-@pytest.mark.parametrize("reason", [NORMAL, SHUTDOWN, shutdown("moved"), BOOM, KILLED])
-@pytest.mark.parametrize("kind", Restart)
-async def test_restart_type_and_reason_say_whether_a_child_comes_back(
-    stage: Stage, nursery: trio.Nursery, kind: Restart, reason: ExitReason
-) -> None:
-    top = await supervise(nursery, Supervision([stage.child("a", restart=kind)]))
-    before = alive("a")
-
-    await leave("a", reason)
-
-    back = kind is Restart.PERMANENT or (kind is Restart.TRANSIENT and not reason.quiet)
-    assert (alive("a") is not None) is back
-    assert alive("a") != before
-    supervisor = top.process().actor
-    assert isinstance(supervisor, Supervisor)
-    assert len(supervisor.places) == (kind is not Restart.TEMPORARY)
-    await stop(top)
-
-
 async def test_a_restart_is_fresh_and_the_next_incarnation(
     stage: Stage, nursery: trio.Nursery
 ) -> None:
@@ -151,62 +99,6 @@ async def test_a_restart_is_fresh_and_the_next_incarnation(
     ref = alive("a")
     assert ref is not None
     assert (ref.path, ref.incarnation) == ("/top/a", 2)
-    await stop(top)
-
-
-async def test_only_the_one_that_ended_restarts_under_one_for_one(
-    stage: Stage, nursery: trio.Nursery
-) -> None:
-    top = await supervise(nursery, stage.tree("abc"))
-    stage.said()
-
-    await leave("b")
-
-    assert stage.said() == "term b crashed; start b"
-    await stop(top)
-
-
-@pytest.mark.parametrize("strategy", [ALL, REST])
-async def test_temporary_siblings_are_dropped_for_good(
-    stage: Stage, nursery: trio.Nursery, strategy: Strategy
-) -> None:
-    children = [stage.child("a"), stage.child("b", restart=Restart.TEMPORARY), stage.child("c")]
-    top = await supervise(nursery, Supervision(children, strategy))
-    stage.said()
-
-    await leave("a")
-    assert stage.said() == "term a crashed; term c shutdown; term b shutdown; start a; start c"
-
-    await leave("a")
-    assert stage.said() == "term a crashed; term c shutdown; start a; start c"
-    await stop(top)
-
-
-@pytest.mark.parametrize("strategy", [ALL, REST])
-async def test_a_temporary_that_crashes_leaves_its_siblings_alone(
-    stage: Stage, nursery: trio.Nursery, strategy: Strategy
-) -> None:
-    children = [stage.child("a", restart=Restart.TEMPORARY), stage.child("b")]
-    top = await supervise(nursery, Supervision(children, strategy, intensity=0))
-    stage.said()
-
-    await leave("a")
-
-    assert stage.said() == "term a crashed"
-    await stop(top)
-
-
-async def test_a_transient_that_had_ended_quietly_comes_back_with_one_for_all(
-    stage: Stage, nursery: trio.Nursery
-) -> None:
-    children = [stage.child("a"), stage.child("b", restart=Restart.TRANSIENT)]
-    top = await supervise(nursery, Supervision(children, ALL))
-    await leave("b", NORMAL)
-    stage.said()
-
-    await leave("a")
-
-    assert stage.said() == "term a crashed; start a; start b"
     await stop(top)
 
 
@@ -255,24 +147,6 @@ async def test_a_restart_that_fails_is_logged_and_tried_again(
     await stop(top)
 
 
-async def test_a_sibling_that_keeps_failing_at_restart_brings_the_supervisor_down(
-    stage: Stage, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def body(nursery: trio.Nursery) -> None:
-        await supervise(nursery, stage.tree("ab", ALL, intensity=2))
-        stage.said()
-        stage.refused = {"b*"}
-        player("a").cast_nowait(Player.leave, BOOM)
-
-    error = await gives_up(body)
-
-    assert stage.said() == (
-        "term a crashed; term b shutdown; start a; fail b; "
-        "term a shutdown; start a; fail b; term a shutdown"
-    )
-    assert "b ended (crashed (Boom: b))" in str(error)
-
-
 async def test_a_name_that_a_stranger_has_taken_is_a_failed_restart(
     stage: Stage, nursery: trio.Nursery
 ) -> None:
@@ -312,24 +186,6 @@ async def test_intensity_0_gives_up_at_the_first_crash(stage: Stage) -> None:
     assert isinstance(error.__cause__, Boom)
 
 
-@pytest.mark.parametrize(("pause", "survives"), [(5.0, False), (5.001, True)])
-async def test_a_crash_exactly_a_period_later_still_counts(
-    stage: Stage, autojump_clock: MockClock, pause: float, survives: bool
-) -> None:
-    async def body(nursery: trio.Nursery) -> None:
-        top = await supervise(nursery, stage.tree("a", intensity=1, period=5.0))
-        await leave("a")
-        await trio.sleep(pause)
-        await leave("a")
-        await stop(top)
-
-    if survives:
-        async with trio.open_nursery() as nursery:
-            await body(nursery)
-    else:
-        await gives_up(body)
-
-
 async def test_a_frozen_clock_that_jumps_does_not_use_up_the_intensity(
     stage: Stage, nursery: trio.Nursery, mock_clock: MockClock
 ) -> None:
@@ -344,22 +200,6 @@ async def test_a_frozen_clock_that_jumps_does_not_use_up_the_intensity(
 
 
 # -- escalation
-
-
-async def test_giving_up_restarts_the_supervisor_one_floor_up(
-    stage: Stage, nursery: trio.Nursery
-) -> None:
-    sub = stage.tree("bc", intensity=1)
-    top = await supervise(nursery, Supervision([stage.child("a"), Child(sub, id="sub")]))
-    stage.said()
-
-    await leave("b")
-    await leave("b")
-
-    assert stage.said() == (
-        "term b crashed; start b; term b crashed; term c shutdown; start b; start c"
-    )
-    await stop(top)
 
 
 async def test_budgets_multiply_two_floors_up(stage: Stage) -> None:
@@ -385,19 +225,6 @@ async def test_budgets_multiply_two_floors_up(stage: Stage) -> None:
     )
     assert isinstance(error.__cause__, SupervisorGaveUp)
     assert isinstance(error.__cause__.__cause__, Boom)
-
-
-async def test_giving_up_is_abnormal_for_a_transient_spec(
-    stage: Stage, nursery: trio.Nursery
-) -> None:
-    sub = Child(stage.tree("a", intensity=0), id="sub", restart=Restart.TRANSIENT)
-    top = await supervise(nursery, Supervision([sub]))
-    stage.said()
-
-    await leave("a")
-
-    assert stage.said() == "term a crashed; start a"
-    await stop(top)
 
 
 # -- what else a supervisor is
@@ -427,24 +254,3 @@ async def test_a_stray_message_does_not_harm_a_supervisor(
 async def test_a_child_that_is_no_actor_fails_the_start(nursery: trio.Nursery) -> None:
     with pytest.raises(StartError, match="the factory made int, which is no Actor"):
         await supervise(nursery, Supervision([Child(lambda: 3)]))
-
-
-async def test_a_long_line_of_children_starts_and_stops_in_order(nursery: trio.Nursery) -> None:
-    ends: list[int] = []
-
-    @attrs.define(eq=False)
-    class Numbered(Player):
-        async def init(self) -> None: ...
-
-        async def terminate(self, reason: ExitReason) -> None:
-            ends.append(int(self.id))
-
-    quick = (trio.lowlevel.checkpoint, trio.lowlevel.checkpoint)
-
-    def child(n: int) -> Child[Numbered]:
-        return Child(lambda: Numbered(Stage(), str(n), *quick), id=str(n))
-
-    top = await supervise(nursery, Supervision(child(n) for n in range(1000)))
-    await stop(top)
-
-    assert ends == list(reversed(range(1000)))

@@ -29,30 +29,6 @@ async def test_a_suspended_supervisor_restarts_nobody_until_it_goes_on(
     await stop(top)
 
 
-async def test_a_suspended_supervisor_that_is_stopped_takes_its_children_down_in_order(
-    stage: Stage, nursery: trio.Nursery
-) -> None:
-    top = await supervise(nursery, stage.tree("ab"))
-    await debug.suspend(top)
-
-    await stop(top)
-
-    assert stage.said() == "start a; start b; term b shutdown; term a shutdown"
-
-
-async def test_a_suspended_child_is_stopped_as_any_other(
-    stage: Stage, nursery: trio.Nursery
-) -> None:
-    top = await supervise(nursery, stage.tree("a"))
-    child = alive("a")
-    assert child is not None
-    await debug.suspend(child)
-
-    await stop(top)
-
-    assert stage.said() == "start a; term a shutdown"
-
-
 async def test_the_state_of_a_supervisor_is_its_flags(stage: Stage, nursery: trio.Nursery) -> None:
     flags = stage.tree("a")
     top = await supervise(nursery, flags)

@@ -3,8 +3,6 @@
 Named by the rule; what Elixir's test or documentation calls it is in the docstring.
 """
 
-import types
-from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -16,10 +14,7 @@ from okibi.actors import (
     KILLED,
     SHUTDOWN,
     ActorExited,
-    Exit,
-    ExitReason,
     Server,
-    shutdown,
     start,
     stop,
 )
@@ -87,47 +82,6 @@ async def test_shutdown_tells_of_a_kill_that_was_somebody_else_s() -> None:
         assert await ended.shutdown() is None
 
 
-async def test_shutdown_tells_of_a_kill_that_was_somebody_else_s_just_before() -> None:
-    """exit(pid, :kill) comes before shutdown/2's own signal: {:exit, :killed}"""
-    async with some_tasks():
-        killed, own = await begin(trio.sleep_forever), await begin(trio.sleep_forever)
-        killed.ref.kill()
-        own.kill()
-
-        told = await killed.shutdown()
-
-        assert isinstance(told, Error)
-        assert isinstance(told.error, ActorExited)
-        assert told.error.reason is KILLED
-        assert await own.shutdown() is None
-
-
-async def test_shutdown_tells_of_a_shutdown_that_says_more() -> None:
-    """shutdown/2: returns {:exit, {:shutdown, term}}, and nil for :shutdown alone"""
-
-    async def leave(reason: ExitReason) -> None:
-        raise Exit(reason)
-
-    async def leave_when_asked() -> None:
-        try:
-            await trio.sleep_forever()
-        except trio.Cancelled:
-            await leave(shutdown("late"))
-
-    async with some_tasks():
-        alone, early = await begin(leave, SHUTDOWN), await begin(leave, shutdown("early"))
-        late, moved = await begin(leave_when_asked), await begin(trio.sleep_forever)
-        await wait_all_tasks_blocked()
-        moved.ref.stop(shutdown("moved"))
-
-        assert await alone.shutdown() is None
-        for task, detail in ((early, "early"), (late, "late"), (moved, "moved")):
-            told = await task.shutdown()
-            assert isinstance(told, Error)
-            assert isinstance(told.error, ActorExited)
-            assert told.error.reason == shutdown(detail)
-
-
 async def test_a_task_that_does_not_end_within_its_grace_is_killed(
     autojump_clock: MockClock,
 ) -> None:
@@ -162,20 +116,6 @@ async def test_a_kill_is_told_as_such_and_not_logged(caplog: pytest.LogCaptureFi
         await held.ref.wait()
         del held, task
     assert said(caplog) == []
-
-
-async def test_an_exit_out_of_a_nursery_is_told_as_any_other() -> None:
-    async def leaves() -> None:
-        async with trio.open_nursery():
-            raise Exit(shutdown("moved"))
-
-    async with some_tasks():
-        task = await begin(leaves)
-
-        with pytest.raises(ActorExited) as gone:
-            await task.result()
-        assert gone.value.reason == shutdown("moved")
-        assert repr(await task.shutdown()) == repr(Error(gone.value))
 
 
 @pytest.mark.parametrize("kill", [True, False])
@@ -215,29 +155,6 @@ async def test_a_stop_report_tells_of_tasks(autojump_clock: MockClock) -> None:
         report = stop_report(tasks)
         assert report is not None
         assert [stopped.path for stopped in report.children] == ["/tasks/sleep_forever-1"]
-
-
-async def test_shutdown_tells_of_a_kill_when_a_grace_was_over_that_somebody_else_began(
-    autojump_clock: MockClock,
-) -> None:
-    async def deaf() -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            with trio.CancelScope(deadline=trio.current_time() + 5, shield=True):
-                await trio.sleep_forever()
-            await trio.sleep_forever()
-
-    async with some_tasks():
-        task = await begin(deaf)
-        task.ref.stop(grace=1)
-        await task.ref.wait()
-
-        reached = await task.shutdown()
-
-        assert isinstance(reached, Error)
-        assert isinstance(reached.error, ActorExited)
-        assert reached.error.reason == KILLED
 
 
 @pytest.mark.parametrize("verb", ["stop", "kill", "shutdown"])
@@ -305,47 +222,6 @@ async def test_a_crash_is_logged_when_the_last_who_could_await_it_lets_go(
         assert text.endswith("it ran fail()")
 
 
-async def test_a_task_that_is_let_go_while_it_runs_is_logged_when_it_crashes(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    async def later() -> None:
-        await go.wait()
-        raise Boom
-
-    go = trio.Event()
-    async with some_tasks():
-        task = await begin(later)
-        del task
-        assert said(caplog) == []
-        go.set()
-        await wait_all_tasks_blocked()
-
-        [text] = said(caplog)
-        assert "/tasks/later-1" in text
-
-
-async def test_a_task_that_somebody_else_has_killed_is_logged_if_nobody_asks(
-    caplog: pytest.LogCaptureFixture, nursery: trio.Nursery
-) -> None:
-    class Boss(Server):
-        async def begin(self) -> Task[None]:
-            return await TASKS.call(TaskSupervisor.start_task, trio.sleep_forever)
-
-    boss = await start(nursery, Boss, path="/boss")
-    async with some_tasks():
-        task = await boss.call(Boss.begin)
-        task.ref.kill()
-        await task.ref.wait()
-        del task
-
-        [text] = said(caplog)
-        assert text == (
-            "/tasks/sleep_forever-1 ended: killed, and nobody took its outcome: "
-            "it ran sleep_forever() for /boss"
-        )
-    await stop(boss)
-
-
 @pytest.mark.parametrize("given", [len, "no function", Boom])
 async def test_what_is_no_async_function_is_told_of_by_name(given: Any) -> None:
     async with some_tasks():
@@ -362,13 +238,3 @@ async def test_who_is_to_run_a_task_comes_first() -> None:
 
     with pytest.raises(TypeError, match="run_task takes a Ref or a Name, then the function"):
         await run_task(misplaced, misplaced, 2)
-
-
-async def test_a_generator_that_is_marked_as_a_coroutine_is_an_async_function() -> None:
-    @types.coroutine
-    def doubled(number: int) -> Generator[Any, Any, int]:
-        yield from trio.lowlevel.checkpoint().__await__()  # noqa: ASYNC105
-        return 2 * number
-
-    async with some_tasks():
-        assert await run_task(TASKS, doubled, 2) == 4

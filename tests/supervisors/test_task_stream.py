@@ -153,13 +153,6 @@ async def test_no_more_than_max_concurrency_are_taken_and_not_handed_out(
     assert read == source.taken == 6
 
 
-async def test_as_many_run_at_once_as_may(autojump_clock: MockClock) -> None:
-    async with some_tasks() as tasks:
-        await read(TaskStream(tasks, nap, [1.0] * 12, max_concurrency=4))
-
-        assert trio.current_time() == pytest.approx(3)
-
-
 async def test_a_supervisor_that_is_full_refuses_and_all_is_stopped() -> None:
     """async_stream: raises when max_children is reached"""
     async with some_tasks(max_children=1) as tasks:
@@ -194,14 +187,6 @@ async def test_who_is_to_run_the_items_comes_first() -> None:
     wrong: Any = double
     with pytest.raises(TypeError, match="tasks is a TaskSupervisor's Ref or Name, not function"):
         TaskStream(wrong, wrong, [], max_concurrency=1)
-
-
-async def test_a_function_that_is_not_async_is_told_of_by_each_outcome() -> None:
-    wrong: Any = abs
-    async with some_tasks(), TaskStream(TASKS, wrong, [1, 2], max_concurrency=2) as results:
-        for each in [result async for result in results]:
-            with pytest.raises(TypeError, match="nothing to await of abs"):
-                each.outcome.unwrap()
 
 
 # -- time
@@ -263,35 +248,3 @@ async def test_with_kill_task_the_items_after_it_have_their_turn(
 
         late = "Error(TimeoutError('it took longer than 3 s'))"
         assert await read(stream) == [late, 1, late, 2]
-
-
-async def test_the_time_of_an_item_runs_while_the_reader_is_busy(
-    autojump_clock: MockClock,
-) -> None:
-    ended: list[float] = []
-
-    async def watched(seconds: float) -> None:
-        try:
-            await trio.sleep(seconds)
-        finally:
-            ended.append(trio.current_time())
-
-    async with some_tasks() as tasks:
-        stream = TaskStream(tasks, watched, [1, 60], max_concurrency=2, timeout=3)
-        async with stream as results:
-            await anext(results)
-            await trio.sleep(20)
-            with pytest.raises(TimeoutError):
-                await anext(results)
-
-    assert ended == pytest.approx([1, 3])
-
-
-async def test_a_timeout_error_of_the_functions_own_is_a_crash() -> None:
-    async def raises(_: int) -> None:
-        raise TimeoutError("mine")
-
-    async with some_tasks() as tasks:
-        stream = TaskStream(tasks, raises, [1], max_concurrency=1, timeout=3)
-
-        assert await read(stream) == ["Error(TimeoutError('mine'))"]

@@ -4,7 +4,6 @@ Named by the rule; what Elixir's test or documentation calls it is in the docstr
 """
 
 import gc
-import logging
 import math
 import weakref
 from collections.abc import Callable, Iterator
@@ -18,7 +17,6 @@ from okibi.actors import ActorExited, Server
 from okibi.actors.names import names
 from okibi.supervisors import (
     Child,
-    MaxChildren,
     OnTimeout,
     Restart,
     Supervision,
@@ -68,23 +66,6 @@ async def test_when_the_reader_stops_early_all_tasks_are_stopped_and_waited_for(
     assert said(caplog) == []
 
 
-async def test_a_crash_that_the_reader_does_not_wait_for_is_logged(
-    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def later(seconds: float) -> None:
-        await trio.sleep(seconds)
-        raise Boom(seconds)
-
-    async with some_tasks() as tasks:
-        async with TaskStream(tasks, later, [2, 1], max_concurrency=2) as results:
-            await anext(results)
-        del results
-        await wait_all_tasks_blocked()
-
-    assert [r.levelno for r in caplog.records] == [logging.ERROR]
-    assert "/tasks/later-2 ended: crashed (Boom: 1), and nobody took its outcome" in caplog.text
-
-
 async def test_a_reader_that_is_cancelled_loses_nothing(autojump_clock: MockClock) -> None:
     """no leaked messages"""
     async with some_tasks() as tasks:
@@ -126,49 +107,6 @@ async def test_a_reader_that_is_cancelled_while_the_supervisor_is_busy_loses_not
 
     # Begun once for the reader that came back, and not at all for the one that left.
     assert begun == [7]
-
-
-class SlowInit(Server):
-    async def init(self) -> None:
-        await trio.sleep(10)
-
-
-async def test_what_was_begun_for_a_reader_who_had_given_up_is_stopped_with_the_others(
-    autojump_clock: MockClock,
-) -> None:
-    ended: list[float] = []
-
-    async def works(_: int) -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            ended.append(trio.current_time())
-
-    async with some_tasks():
-        # Its supervisor is busy meanwhile, and begins the task when the reader is gone.
-        slow = Child(SlowInit, restart=Restart.TEMPORARY)
-        await TASKS.request(TaskSupervisor.start_child, slow)
-        async with TaskStream(TASKS, works, [1, 2], max_concurrency=1) as results:
-            with trio.move_on_after(1):
-                await anext(results)
-            await trio.sleep(20)
-            assert not ended
-
-        assert ended == [21]
-
-
-async def test_a_refusal_that_no_reader_has_heard_of_harms_no_end_of_the_stream(
-    autojump_clock: MockClock,
-) -> None:
-    async with some_tasks(max_children=1):
-        slow = Child(SlowInit, restart=Restart.TEMPORARY)
-        await TASKS.request(TaskSupervisor.start_child, slow)
-        async with TaskStream(TASKS, double, [1], max_concurrency=1) as results:
-            with trio.move_on_after(1):
-                await anext(results)
-            await trio.sleep(20)
-
-        assert trio.current_time() == 21
 
 
 async def test_a_stream_is_read_in_a_block_by_one_task_at_a_time(nursery: trio.Nursery) -> None:
@@ -285,14 +223,3 @@ async def test_what_is_handed_out_is_not_kept(ordered: bool) -> None:
             await wait_all_tasks_blocked()
             gc.collect()
             assert sum(item() is not None for item in kept) <= 3
-
-
-async def test_a_reader_that_was_refused_may_read_on_when_there_is_room() -> None:
-    async with some_tasks(max_children=1) as tasks:
-        other = await tasks.call(TaskSupervisor.start_task, trio.sleep_forever)
-        async with TaskStream(tasks, double, [4], max_concurrency=1) as results:
-            with pytest.raises(MaxChildren):
-                await anext(results)
-            await other.shutdown()
-
-            assert [outcome.unwrap() async for _, outcome in results] == [8]

@@ -64,13 +64,6 @@ async def test_a_task_supervisor_is_a_child_like_any_other(nursery: trio.Nursery
     await stop(top)
 
 
-async def test_a_task_supervisor_needs_no_flags(nursery: trio.Nursery) -> None:
-    tasks = await start(nursery, TaskSupervisor)
-
-    assert await run_task(tasks, double, 4) == 8
-    await stop(tasks)
-
-
 # -- the outcome
 
 
@@ -99,16 +92,6 @@ async def test_an_exception_is_raised_as_it_is_and_not_logged(
 
         assert task.ref.reason == crashed(raised.value)
     assert said(caplog) == []
-
-
-async def test_an_outcome_that_was_there_before_anybody_asked_is_given() -> None:
-    async with some_tasks():
-        good, bad = await begin(double, 4), await begin(fail, 4)
-        await wait_all_tasks_blocked()
-
-        assert await good.result() == 8
-        with pytest.raises(Boom):
-            await bad.result()
 
 
 async def test_a_task_s_result_may_be_taken_again_and_by_anybody(nursery: trio.Nursery) -> None:
@@ -147,15 +130,6 @@ async def test_a_function_that_leaves_otherwise_is_told_by_actor_exited(
 
         assert told.value.reason is task.ref.reason
         assert told.value.__cause__ is (leaving if isinstance(leaving, SystemExit) else None)
-
-
-async def test_what_is_no_async_function_fails_the_task() -> None:
-    async with some_tasks():
-        wrong: Any = abs
-        task = await begin(wrong, 3)
-
-        with pytest.raises(TypeError, match="await"):
-            await task.result()
 
 
 async def test_an_outcome_can_be_had_as_a_value(autojump_clock: MockClock) -> None:
@@ -199,27 +173,6 @@ async def test_one_task_waits_for_an_outcome_at_a_time(nursery: trio.Nursery) ->
                 with pytest.raises(trio.BusyResourceError):
                     await task.result()
                 waits.cancel()
-
-
-async def test_the_outcome_does_not_wait_for_a_supervisor_that_is_busy(
-    autojump_clock: MockClock,
-) -> None:
-    """The outcome goes past the supervisor."""
-
-    class Slow(Server):
-        async def init(self) -> None:
-            await trio.sleep(30)
-
-    async with some_tasks() as tasks:
-        task = await begin(trio.sleep, 1)
-        busy = await tasks.request(
-            TaskSupervisor.start_child, Child(Slow, restart=Restart.TEMPORARY)
-        )
-
-        await task.result()
-
-        assert trio.current_time() == pytest.approx(1)
-        await busy.result()
 
 
 async def test_an_actor_that_waits_for_a_task_that_calls_it_is_told(
