@@ -19,7 +19,6 @@ from okibi.actors import (
     Ref,
     Reply,
     Server,
-    debug,
     from_sync,
     from_thread,
     start,
@@ -179,21 +178,6 @@ async def test_callers_are_compared_by_their_task(desk: Desk, nursery: trio.Nurs
     await done(desk)
 
 
-async def test_a_caller_that_gives_up_its_call_is_the_caller_all_the_same(
-    desk: Desk, nursery: trio.Nursery
-) -> None:
-    await debug.suspend(desk.ref)
-    async with trio.open_nursery() as room:
-        room.start_soon(desk.ref.call, Desk.come, name="bob")
-        await wait_all_tasks_blocked()
-        room.cancel_scope.cancel()
-    await debug.resume(desk.ref)
-    await wait_all_tasks_blocked()
-
-    assert [down.path for down in desk.downs] == ["bob"]
-    await done(desk)
-
-
 async def test_many_monitors_of_many_tasks_each_bring_one_down(desk: Desk) -> None:
     async def client(times: int) -> None:
         for _ in range(times):
@@ -213,24 +197,6 @@ async def test_many_monitors_of_many_tasks_each_bring_one_down(desk: Desk) -> No
     await done(desk)
 
 
-async def test_no_down_is_seen_after_demonitor(desk: Desk) -> None:
-    async def client() -> None:
-        for _ in range(2):
-            await desk.ref.call(Desk.come)
-        desk.monitors[0].demonitor()
-        await debug.suspend(desk.ref)
-
-    async with trio.open_nursery() as room:
-        room.start_soon(client)
-    desk.monitors[1].demonitor()
-    desk.monitors[1].demonitor()
-    await debug.resume(desk.ref)
-    await wait_all_tasks_blocked()
-
-    assert not desk.downs
-    await done(desk)
-
-
 async def test_an_actor_that_has_ended_watches_no_task(desk: Desk) -> None:
     await desk.ref.call(Desk.come)
     await stop(desk.ref)
@@ -238,18 +204,6 @@ async def test_an_actor_that_has_ended_watches_no_task(desk: Desk) -> None:
     assert not _ends().watched
     CallingTask(trio.lowlevel.current_task()).watched_by(desk._process)
     assert not _ends().watched
-
-
-async def test_the_run_is_instrumented_only_while_a_task_is_watched(desk: Desk) -> None:
-    await desk.ref.call(Desk.come)
-    ends = _ends()
-    trio.lowlevel.remove_instrument(ends)
-    trio.lowlevel.add_instrument(ends)
-
-    await stop(desk.ref)
-
-    with pytest.raises(KeyError):
-        trio.lowlevel.remove_instrument(ends)
 
 
 async def test_a_message_from_no_task_at_all_has_a_caller_that_is_no_more(desk: Desk) -> None:

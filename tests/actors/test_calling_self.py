@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from okibi.actors import Actor, CallingSelf, MailboxFull, MailboxPolicy, Name, Server, start, stop
+from okibi.actors import Actor, CallingSelf, MailboxFull, MailboxPolicy, Server, start, stop
 
 
 @attrs.define(eq=False)
@@ -62,46 +62,6 @@ async def test_a_call_to_oneself_is_refused(nursery: trio.Nursery) -> None:
     said = await careful.call(Careful.try_it)
     assert said == "/me calls itself: sleep() would never return"
     await stop(careful)
-
-
-async def test_a_call_to_oneself_by_name_is_refused(nursery: trio.Nursery) -> None:
-    class Careful(Clerk):
-        async def try_it(self) -> bool:
-            with pytest.raises(CallingSelf):
-                await name.call(Careful.sleep, 0)
-            return True
-
-    name = Name("careful", Careful)
-    careful = await start(nursery, Careful, name=name)
-
-    assert await careful.call(Careful.try_it)
-    await stop(careful)
-
-
-async def test_a_call_to_oneself_from_a_child_task_of_a_method_is_refused(
-    nursery: trio.Nursery,
-) -> None:
-    class Careful(Clerk):
-        async def try_it(self) -> bool:
-            with pytest.raises(BaseExceptionGroup) as refused:
-                await self.call_myself_from_a_child()
-            return isinstance(refused.value.exceptions[0], CallingSelf)
-
-    careful = await start(nursery, Careful)
-
-    assert await careful.call(Careful.try_it)
-    await stop(careful)
-
-
-async def test_a_background_task_in_another_nursery_may_call(nursery: trio.Nursery) -> None:
-    said: list[str] = []
-    clerk = await start(nursery, lambda: Clerk(outside=nursery))
-
-    await clerk.call(Clerk.call_myself_later, said)
-    await wait_all_tasks_blocked()
-
-    assert said == ["slept"]
-    await stop(clerk)
 
 
 async def test_a_background_task_in_a_nursery_around_the_loop_may_call(

@@ -10,11 +10,10 @@ from typing import Any
 import attrs
 import pytest
 import trio
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import (
     NO_REPLY,
-    Actor,
     ActorExited,
     CrashReport,
     Exit,
@@ -123,96 +122,6 @@ async def test_a_report_says_how_many_callers_waited_besides(
     assert "with 2 messages unread, while 3 more callers waited" in str(report)
 
 
-async def test_whose_reply_was_put_off_before_the_crash_is_no_other_caller(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    class Torn(Vase):
-        async def drop(self, how: object = "hard") -> None:
-            self.later.append(self.reply_later())
-            await super().drop(how)
-
-    await crash(Torn)
-
-    [report] = reports(caplog)
-    assert (report.callers, "waited" in str(report).splitlines()[0]) == (0, False)
-
-
-async def test_a_caller_that_gave_up_is_not_said_to_wait(
-    caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
-) -> None:
-    class Slow(Vase):
-        async def hold(self, gate: trio.Event) -> None:
-            await trio.sleep(5)
-            raise ValueError("slipped")
-
-    with pytest.raises(BaseExceptionGroup):
-        async with trio.open_nursery() as nursery:
-            vase = await start(nursery, Slow)
-            with trio.move_on_after(1):
-                await vase.call(Slow.hold, trio.Event())
-            await trio.sleep_forever()
-
-    [report] = reports(caplog)
-    assert (report.client, report.client_name, report.callers) == ("", "", 0)
-
-
-async def test_a_request_whose_result_was_waited_for_once_has_no_client_now(
-    caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
-) -> None:
-    class Slow(Vase):
-        async def hold(self, gate: trio.Event) -> None:
-            await trio.sleep(5)
-            raise ValueError("slipped")
-
-    with pytest.raises(BaseExceptionGroup):
-        async with trio.open_nursery() as nursery:
-            vase = await start(nursery, Slow)
-            pending = await vase.request(Slow.hold, trio.Event())
-            with trio.move_on_after(1):
-                await pending.result()
-            await trio.sleep_forever()
-
-    assert reports(caplog)[0].client == ""
-
-
-async def test_a_caller_that_has_its_reply_by_now_is_not_said_to_wait(
-    caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
-) -> None:
-    class Eager(Vase):
-        async def put_off(self) -> int:
-            self.reply_later().send(1)
-            await trio.sleep(1)
-            raise ValueError("slipped")
-
-    with pytest.raises(BaseExceptionGroup):
-        async with trio.open_nursery() as nursery:
-            vase = await start(nursery, Eager)
-            assert await vase.call(Eager.put_off) == 1
-            await trio.sleep_forever()
-
-    [report] = reports(caplog)
-    assert (report.message, report.client, report.client_name) == ("put_off()", "", "")
-
-
-async def test_what_an_actor_redacts_is_in_no_part_of_the_record(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    class Discreet(Vase):
-        def format_status(self, status: Status) -> Status:
-            reason = status.reason and "crashed, somehow"
-            return attrs.evolve(status, state={}, message=..., reason=reason)
-
-    await crash(Discreet, how="1234567890123", log=5)
-
-    [record] = caplog.records
-    [report] = reports(caplog)
-    assert "1234567890123" not in caplog.text + str(report) + repr(report)
-    assert record.exc_info is None
-    assert report.reason == "crashed, somehow"
-    assert "in drop\n    raise ValueError" in report.traceback
-    assert record.getMessage().endswith(report.traceback)
-
-
 @pytest.mark.parametrize("broken", ["raise", "None", "state"])
 async def test_a_redaction_that_fails_hides_the_secret_not_the_crash(
     caplog: pytest.LogCaptureFixture, broken: str
@@ -248,25 +157,6 @@ async def test_a_repr_that_fails_does_not_hide_the_crash(
     [report] = reports(caplog)
     assert report.state["thing"] == "Broken"
     assert report.message == "drop(Broken)"
-
-
-async def test_a_plain_actor_and_one_that_was_killed_have_reports_too(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    @attrs.define(eq=False)
-    class Bare(Actor):
-        size: int = 3
-
-        async def run(self) -> None:
-            await trio.sleep_forever()
-
-    async with trio.open_nursery() as nursery:
-        bare = await start(nursery, Bare, path="/bare")
-        bare.kill()
-
-    assert caplog.records[0].levelno == logging.WARNING
-    assert caplog.messages == ["/bare (incarnation 1) ended: killed\n  state: size=int"]
-    assert reports(caplog)[0].traceback == ""
 
 
 async def test_an_init_that_fails_is_reported_and_redacted_as_well(

@@ -10,7 +10,6 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from okibi.actors import (
     NORMAL,
-    TIMEOUT,
     Actor,
     ActorExited,
     CallCycle,
@@ -77,16 +76,6 @@ async def test_the_state_of_a_plain_class_is_its_attributes(nursery: trio.Nurser
 
     assert await debug.get_state(plain) == {"seen": 1}
     await stop(plain)
-
-
-async def test_the_state_can_be_replaced_between_two_messages(nursery: trio.Nursery) -> None:
-    visits = await start(nursery, Visits)
-
-    state = await debug.replace_state(visits, lambda state: {"seen": {"eve": state["limit"]}})
-
-    assert state["seen"] == {"eve": 10}
-    assert await visits.call(Visits.visit, "eve") == 11
-    await stop(visits)
 
 
 def broken(state: dict[str, Any]) -> dict[str, Any]:
@@ -159,17 +148,6 @@ async def test_the_status_is_redacted_by_the_server_itself(nursery: trio.Nursery
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-async def test_whoever_has_ended_is_asked_in_vain(
-    question: Callable[[Ref[Any]], Awaitable[object]], nursery: trio.Nursery
-) -> None:
-    visits = await start(nursery, Visits)
-    await stop(visits)
-
-    with pytest.raises(ActorExited):
-        await question(visits)
-
-
-@pytest.mark.parametrize("question", QUESTIONS)
 async def test_who_ends_before_it_answers_tells_whoever_asked(
     question: Callable[[Ref[Any]], Awaitable[object]], nursery: trio.Nursery
 ) -> None:
@@ -191,23 +169,6 @@ async def test_who_ends_before_it_answers_tells_whoever_asked(
     assert reasons == [NORMAL]
 
 
-async def test_a_busy_server_is_waited_for_as_long_as_the_caller_likes(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    visits = await start(nursery, Visits)
-    event = trio.Event()
-    await visits.cast(Visits.wait, event)
-    with pytest.raises(trio.TooSlowError), trio.fail_after(1):
-        await debug.suspend(visits)
-
-    event.set()
-
-    # The order that nobody waits for any more is not carried out.
-    assert visits.mailbox_statistics.control == 0
-    assert await visits.call(Visits.visit, "bob") == 1
-    await stop(visits)
-
-
 @pytest.mark.parametrize("question", QUESTIONS)
 async def test_an_actor_without_a_servers_loop_is_refused(
     question: Callable[[Ref[Any]], Awaitable[object]], nursery: trio.Nursery
@@ -226,35 +187,6 @@ async def test_an_actor_without_a_servers_loop_is_refused(
         with pytest.raises(TypeError, match=r"/bare \(\w+\) runs no such loop: \w+ is answered by"):
             await question(bare)
         await stop(bare)
-
-
-async def test_a_loop_in_a_nursery_of_its_own_answers(nursery: trio.Nursery) -> None:
-    class Beside(Server):
-        async def run(self) -> None:
-            async with trio.open_nursery() as inner:
-                inner.start_soon(trio.sleep_forever)
-                inner.start_soon(super().run)
-
-    beside = await start(nursery, Beside)
-
-    assert await debug.get_state(beside) == {}
-    await stop(beside)
-
-
-async def test_a_server_that_gets_ready_answers_when_it_is(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    name = Name("slow", Visits)
-
-    class Slow(Visits):
-        async def init(self) -> None:
-            await trio.sleep(2)
-
-    nursery.start_soon(lambda: start(nursery, Slow, name=name))
-    await wait_all_tasks_blocked()
-
-    assert (await debug.get_status(name)).age == 2.0
-    await stop(name.process().actor.ref)  # type: ignore[union-attr]
 
 
 async def test_a_server_that_fails_to_get_ready_tells_whoever_asked(
@@ -278,31 +210,6 @@ async def test_a_server_that_fails_to_get_ready_tells_whoever_asked(
         await debug.get_state(name)
     with pytest.raises(NoProcess):
         await debug.get_state(name)
-
-
-async def test_a_server_that_gets_ready_does_not_wait_for_who_asks_it_meanwhile(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    name = Name("slow", Visits)
-
-    class Asking(Server):
-        async def look(self) -> dict[str, Any]:
-            return await debug.get_state(name)
-
-    class Slow(Visits):
-        async def init(self) -> None:
-            await trio.sleep(2)
-            with pytest.raises(CallCycle):
-                await asking.call(Asking.look)
-
-    asking = await start(nursery, Asking)
-    nursery.start_soon(lambda: start(nursery, Slow, name=name))
-    await wait_all_tasks_blocked()
-
-    assert await asking.call(Asking.look) == {"seen": {}, "limit": 10, "key": "sesame"}
-    assert await asking.call(Asking.look) == {"seen": {}, "limit": 10, "key": "sesame"}
-    await stop(asking)
-    await stop(name.process().actor.ref)  # type: ignore[union-attr]
 
 
 async def test_a_server_that_asks_itself_is_refused(nursery: trio.Nursery) -> None:
@@ -363,32 +270,6 @@ async def test_questions_go_before_the_data_that_waits(nursery: trio.Nursery) ->
 
     assert states == ["dict[0]"]
     await stop(visits)
-
-
-async def test_a_question_neither_ends_nor_restarts_a_time_out(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    """OTP: each sys request restarts the time-out."""
-
-    class Idle(Server):
-        rang: float = 0.0
-
-        async def init(self) -> None:
-            self.timeout_after(5)
-
-        async def handle_info(self, message: object) -> None:
-            assert message is TIMEOUT
-            self.rang = trio.current_time()
-
-    idle = await start(nursery, Idle)
-    await trio.sleep(3)
-    await debug.log(idle, 1)
-    await trio.sleep(1)
-    await debug.log(idle, 0)
-    await trio.sleep(4)
-
-    assert (await debug.get_state(idle)) == {"rang": 5.0}
-    await stop(idle)
 
 
 async def test_a_log_cannot_keep_less_than_nothing(nursery: trio.Nursery) -> None:

@@ -1,8 +1,5 @@
 """The loop of a server that somebody looks into: suspended, traced, logged, counted."""
 
-# A crash is raised by the nursery itself, so its whole block is what raises.
-# ruff: noqa: PT012
-
 import sys
 from typing import Any, ClassVar
 
@@ -12,11 +9,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from okibi.actors import (
-    KILLED,
     NO_REPLY,
-    NORMAL,
-    SHUTDOWN,
-    ActorExited,
     Exit,
     ExitReason,
     Ref,
@@ -87,26 +80,6 @@ def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
 # -- suspended
 
 
-async def test_while_suspended_calls_wait_and_casts_are_served_after_it(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    clerk = await start(nursery, Clerk)
-    await debug.suspend(clerk)
-    await debug.suspend(clerk)
-    await clerk.cast(Clerk.note, "cast")
-    await clerk.send("sent")
-    with pytest.raises(trio.TooSlowError), trio.fail_after(1):
-        await clerk.call(Clerk.note, "call")
-
-    assert (await debug.get_state(clerk))["done"] == []
-    assert (await debug.get_status(clerk)).suspended
-    await debug.resume(clerk)
-
-    assert await clerk.call(Clerk.note, "more") == 4
-    assert (await debug.get_state(clerk))["done"] == ["cast", "sent", "call", "more"]
-    await stop(clerk)
-
-
 async def test_while_suspended_downs_timers_and_continuations_wait_too(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
@@ -132,50 +105,6 @@ async def test_while_suspended_downs_timers_and_continuations_wait_too(
     await stop(clerk)
 
 
-async def test_a_continuation_is_served_by_this_loop_as_well(nursery: trio.Nursery) -> None:
-    clerk = await start(nursery, Clerk)
-    await debug.log(clerk, 9)
-
-    await clerk.call(Clerk.go_on, "next")
-    await wait_all_tasks_blocked()
-
-    assert (await debug.get_state(clerk))["done"] == ["next"]
-    await stop(clerk)
-
-
-@pytest.mark.parametrize("kind", [Clerk, Drainer])
-async def test_a_stop_ends_a_suspended_server_at_once_and_what_waits_is_lost(
-    nursery: trio.Nursery, kind: type[Clerk]
-) -> None:
-    clerk = await start(nursery, kind)
-    await debug.suspend(clerk)
-    told: list[object] = []
-
-    async def call() -> None:
-        with pytest.raises(ActorExited) as error:
-            await clerk.call(Clerk.note, "lost")
-        told.append(error.value.reason)
-
-    nursery.start_soon(call)
-    await wait_all_tasks_blocked()
-    actor: Any = clerk.process().actor
-
-    assert await stop(clerk, NORMAL) is NORMAL
-    await wait_all_tasks_blocked()
-    assert (told, actor.done) == ([NORMAL], ["terminate normal"])
-
-
-async def test_a_kill_ends_a_suspended_server(nursery: trio.Nursery) -> None:
-    clerk = await start(nursery, Clerk)
-    await debug.suspend(clerk)
-    actor: Any = clerk.process().actor
-
-    clerk.kill()
-
-    assert await clerk.wait() is KILLED
-    assert actor.done == []
-
-
 async def test_a_server_that_drains_still_drains_after_it_was_suspended(
     nursery: trio.Nursery,
 ) -> None:
@@ -189,32 +118,6 @@ async def test_a_server_that_drains_still_drains_after_it_was_suspended(
     await stop(clerk)
 
     assert actor.done == ["kept", "terminate shutdown"]
-
-
-async def test_a_server_that_drains_is_not_suspended_any_more(nursery: trio.Nursery) -> None:
-    gate = trio.Event()
-
-    class Slow(Drainer):
-        async def wait(self) -> None:
-            await gate.wait()
-
-    clerk = await start(nursery, Slow)
-    await clerk.cast(Slow.wait)
-    told: list[object] = []
-
-    async def suspend() -> None:
-        with pytest.raises(ActorExited) as error:
-            await debug.suspend(clerk)
-        told.append(error.value.reason)
-
-    nursery.start_soon(suspend)
-    await wait_all_tasks_blocked()
-    clerk.stop()
-    gate.set()
-
-    assert await clerk.wait() is SHUTDOWN
-    await wait_all_tasks_blocked()
-    assert told == [SHUTDOWN]
 
 
 # -- traced
@@ -346,33 +249,6 @@ async def test_the_last_event_of_a_server_is_its_end(
     assert (event.kind, event.detail) == (kind, detail)
 
 
-async def test_a_crash_in_a_continuation_is_an_event_too() -> None:
-    with pytest.raises(BaseExceptionGroup):
-        async with trio.open_nursery() as nursery:
-            clerk = await start(nursery, Clerk)
-            await debug.log(clerk, 1)
-            looked: Any = clerk.process().debug
-            await clerk.call(Clerk.go_on, KeyError("next"))
-
-    [event] = looked.events
-    assert (event.kind, event.message) == ("crash", "KeyError")
-
-
-async def test_to_be_cut_is_no_event(nursery: trio.Nursery) -> None:
-    class Slow(Clerk):
-        async def wait(self) -> None:
-            await trio.sleep_forever()
-
-    clerk = await start(nursery, Slow)
-    await debug.log(clerk, 9)
-    looked: Any = clerk.process().debug
-    await clerk.cast(Slow.wait)
-    await wait_all_tasks_blocked()
-    await stop(clerk)
-
-    assert [event.kind for event in looked.events] == ["in"]
-
-
 # -- counted
 
 
@@ -397,22 +273,4 @@ async def test_statistics_count_what_comes_in_and_the_replies_that_go_out(
     assert await debug.statistics(clerk, on=False) == debug.Statistics(1.0, 5, 2)
     assert await debug.statistics(clerk) is None
     assert clerk.process().debug is None
-    await stop(clerk)
-
-
-async def test_an_answer_that_nobody_waits_for_is_none(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    class Slow(Clerk):
-        async def sleep(self) -> int:
-            await trio.sleep(5)
-            return 5
-
-    clerk = await start(nursery, Slow)
-    await debug.statistics(clerk, on=True)
-    with trio.move_on_after(1):
-        await clerk.call(Slow.sleep)
-    await trio.sleep(10)
-
-    assert await debug.statistics(clerk) == debug.Statistics(0.0, 1, 0)
     await stop(clerk)

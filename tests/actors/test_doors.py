@@ -5,7 +5,6 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import trio
@@ -100,19 +99,6 @@ async def test_a_cast_waits_for_room_and_so_does_a_send(
     await stop(ref)
 
 
-async def test_many_threads_at_once_lose_nothing(nursery: trio.Nursery) -> None:
-    def work() -> None:
-        with ThreadPoolExecutor(8) as pool:
-            for _ in pool.map(lambda n: door.call(ref, Till.add, n), range(200)):
-                pass
-
-    ref, door = await start(nursery, Till), Door()
-    await trio.to_thread.run_sync(work)
-
-    assert await ref.call(Till.add, 0) == sum(range(200))
-    await stop(ref)
-
-
 # -- the wrong place
 
 
@@ -166,16 +152,6 @@ async def test_from_sync_casts_from_a_callback_of_the_loop(nursery: trio.Nursery
     await wait_all_tasks_blocked()
 
     assert await ref.call(Till.add, 0) == 1
-    await stop(ref)
-
-
-async def test_a_door_does_not_block_the_loop_of_another_thread(nursery: trio.Nursery) -> None:
-    async def elsewhere() -> None:
-        with pytest.raises(RuntimeError, match="would block the trio loop of this thread"):
-            door.cast(ref, Till.add, 1)
-
-    ref, door = await start(nursery, Till), Door()
-    await trio.to_thread.run_sync(trio.run, elsewhere)
     await stop(ref)
 
 

@@ -147,44 +147,6 @@ async def test_a_thread_that_its_actor_waits_for_does_not_wait_for_room(
     await stop(host)
 
 
-@known_way
-async def test_a_thread_cannot_call_who_waits_for_its_actor(
-    nursery: trio.Nursery, make: Callable[[], Door], thread: Thread[None]
-) -> None:
-    first = await start(nursery, lambda: Host(make(), thread), path="/first")
-    host = await start(nursery, lambda: Host(make(), thread), path="/host")
-
-    refused = await first.call(Host.have_ask, host)
-
-    assert type(refused) is CallCycle
-    assert refused.paths == ("/host", "/first", "/host")
-    for ref in (first, host):
-        await stop(ref)
-
-
-@known_way
-async def test_a_thread_beside_its_actors_loop_may_call_it(
-    nursery: trio.Nursery, make: Callable[[], Door], thread: Thread[None]
-) -> None:
-    class Beside(Host):
-        async def run(self) -> None:
-            async with trio.open_nursery() as inner:
-                inner.start_soon(self.thread, self.work)
-                await super().run()
-
-        def work(self) -> None:
-            told.append(self.door.call(self.ref, Host.add, 7))
-            trio.from_thread.run_sync(done.set)
-
-    told: list[int] = []
-    done = trio.Event()
-    beside = await start(nursery, lambda: Beside(make(), thread))
-    await done.wait()
-
-    assert told == [7]
-    await stop(beside)
-
-
 async def test_the_actor_that_waits_for_a_thread_is_its_caller(
     nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:

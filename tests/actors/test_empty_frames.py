@@ -2,7 +2,6 @@
 
 import gc
 import logging
-import sys
 import traceback
 import weakref
 from collections.abc import Callable
@@ -14,7 +13,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from okibi.actors import Actor, ActorExited, Exit, Ref, Server, StartError, crashed, start
+from okibi.actors import Actor, ActorExited, Exit, Ref, Server, StartError, crashed
 from okibi.actors.empty_frames import empty_frames
 from okibi.actors.exits import ExitReason
 from okibi.actors.process import Process
@@ -165,20 +164,6 @@ async def test_a_crash_leaves_nothing_to_the_garbage_collector(
     assert gc.collect() == 0
 
 
-@unkept
-async def test_a_crash_that_is_raised_into_a_nursery_leaves_nothing_either() -> None:
-    async def linked() -> None:
-        with pytest.raises(BaseExceptionGroup):
-            async with trio.open_nursery() as inner:
-                await (await start(inner, Holder)).cast(Holder.simple)
-
-    await linked()
-    gc.collect()
-    await linked()
-
-    assert gc.collect() == 0
-
-
 async def test_the_traceback_of_a_crash_names_each_function_and_line_as_before(
     nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -227,27 +212,6 @@ def test_an_empty_frame_stands_in_the_same_place_and_holds_nothing() -> None:
     assert {frame.f_back for frame in frames(error)} == {None}
 
 
-def test_a_traceback_is_emptied_under_a_tracer_and_none_of_its_lines_is_traced() -> None:
-    def trace(frame: FrameType, event: str, _: object) -> Any:
-        if frame.f_code.co_name == "fail":
-            events.append(event)
-        return trace
-
-    def fail() -> None:
-        raise ValueError(*range(100), *map(str, range(100)))
-
-    events: list[str] = []
-    error = caught(fail)
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        empty_frames(error)
-    finally:
-        sys.settrace(before)
-
-    assert "line" not in events
-
-
 @pytest.mark.parametrize("below", [1, 2, 31, 32, 1_000, 100_000])
 def test_an_empty_frame_has_its_line_also_far_below_the_first(below: int) -> None:
     blank = "\n" * (below - 1)
@@ -263,49 +227,3 @@ def test_an_empty_frame_has_its_line_also_far_below_the_first(below: int) -> Non
     assert {positions[0] for positions in code.co_positions()} == {2 + below}
     last = traceback.extract_tb(error.__traceback__)[-1]
     assert (last.filename, last.lineno, last.name) == ("file.py", 2 + below, "fail")
-
-
-async def test_a_task_that_waits_beside_its_exception_goes_on() -> None:
-    found: list[ValueError] = []
-    event = trio.Event()
-
-    async def catch() -> None:
-        mine = "kept"
-        try:
-            int("x")
-        except ValueError as error:
-            found.append(error)
-            await event.wait()
-            found.append(ValueError(mine))
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(catch)
-        await wait_all_tasks_blocked()
-        empty_frames(found[0])
-        event.set()
-
-    assert str(found[1]) == "kept"
-
-
-def test_exceptions_that_lead_to_each_other_are_emptied_once_each() -> None:
-    first, second = caught(lambda: int("x")), caught(lambda: int("y"))
-    first.__cause__, second.__cause__ = second, first
-
-    empty_frames(first)
-
-    assert [frame.f_locals for error in (first, second) for frame in frames(error)] == [{}] * 4
-
-
-def test_what_a_class_makes_of_its_exceptions_is_not_asked() -> None:
-    class Hostile(ValueError):
-        def __getattribute__(self, name: str) -> Any:
-            raise KeyboardInterrupt(name)
-
-    def fail() -> None:
-        raise Hostile
-
-    error = caught(fail)
-    empty_frames(error)
-
-    entry = vars(BaseException)["__traceback__"].__get__(error)
-    assert [frame.f_locals for frame, _ in traceback.walk_tb(entry)] == [{}, {}]

@@ -11,7 +11,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import Actor, Ref, Server, start
-from okibi.actors.frames import frames_of, line_of, runs, stack_of
+from okibi.actors.frames import line_of, runs, stack_of
 
 HERE = os.path.dirname(__file__) + os.sep
 
@@ -83,17 +83,6 @@ async def test_without_a_line_of_the_users_it_is_okibis() -> None:
     assert os.sep + "actors" + os.sep in await sits(sleeping, HERE)
 
 
-async def test_a_task_that_has_ended_is_nowhere() -> None:
-    async with trio.open_nursery() as nursery:
-        ref = await start(nursery, Echo)
-        ref.kill()
-
-    assert line_of(ref.process().task) == ""
-    assert line_of(None) == ""
-    assert frames_of(None) == []
-    assert stack_of(None) == ""
-
-
 async def test_the_task_that_asks_is_in_the_line_that_asks(nursery: trio.Nursery) -> None:
     places: list[str] = []
 
@@ -103,16 +92,6 @@ async def test_the_task_that_asks_is_in_the_line_that_asks(nursery: trio.Nursery
     await sits(looking)
 
     assert text_of(places[0]) == "places.append(line_of(body.ref.process().task))"
-
-
-async def test_another_thread_may_look() -> None:
-    async def look(task: Any) -> str:
-        return await trio.to_thread.run_sync(line_of, task)
-
-    async with trio.open_nursery() as nursery:
-        ref = await start(nursery, lambda: Body(sleeping))
-        assert text_of(await look(ref.process().task)) == "await trio.sleep(10)"
-        ref.kill()
 
 
 async def test_another_thread_sees_where_a_loop_is_stuck() -> None:

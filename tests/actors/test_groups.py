@@ -12,7 +12,6 @@ from trio.testing import wait_all_tasks_blocked
 
 from okibi import actors
 from okibi.actors import (
-    KILLED,
     SHUTDOWN,
     ActorExited,
     Down,
@@ -157,18 +156,6 @@ async def test_entries_are_gone_when_the_down_is_seen(nursery: trio.Nursery) -> 
     assert seen == [[]]
     assert left_behind() is None
     await stop(looking)
-
-
-async def test_entries_are_gone_when_init_fails(nursery: trio.Nursery) -> None:
-    class Failing(Worker):
-        async def init(self) -> None:
-            WORKERS.join(self.ref)
-            raise ValueError("boom")
-
-    with pytest.raises(actors.StartError):
-        await start(nursery, Failing)
-
-    assert left_behind() is None
 
 
 async def test_the_dead_do_not_join(nursery: trio.Nursery) -> None:
@@ -355,23 +342,6 @@ async def test_a_monitor_gives_the_members_of_now_then_each_change_once(
         ref.stop()
 
 
-async def test_left_comes_before_the_down_whichever_was_asked_for_first(
-    nursery: trio.Nursery,
-) -> None:
-    worker, watcher = await start(nursery, Worker), await start(nursery, Watcher)
-    await watcher.call(Watcher.watch_actor, worker)
-    WORKERS.join(worker)
-    monitor = await watcher.call(Watcher.watch, WORKERS)
-
-    worker.kill()
-    await wait_all_tasks_blocked()
-
-    left, down = await watcher.call(Watcher.what_was_seen)
-    assert left == Left(WORKERS, worker, KILLED, monitor)
-    assert isinstance(down, Down)
-    await stop(watcher)
-
-
 async def test_nothing_is_seen_after_demonitor_not_even_what_waits(nursery: trio.Nursery) -> None:
     worker, watcher = await start(nursery, Worker), await start(nursery, Watcher)
     kept = await watcher.call(Watcher.watch, WORKERS)
@@ -396,17 +366,6 @@ async def test_watchers_and_members_that_end_leave_nothing_behind(nursery: trio.
             await stop(ref)
 
     assert left_behind() is None
-
-
-async def test_demonitor_leaves_nothing_behind(nursery: trio.Nursery) -> None:
-    watcher = await start(nursery, Watcher)
-    monitor = await watcher.call(Watcher.watch, WORKERS)
-
-    monitor.demonitor()
-
-    assert watcher.process().watchers == {}
-    assert left_behind() is None
-    await stop(watcher)
 
 
 async def test_the_dead_are_told_of_nothing_more(nursery: trio.Nursery) -> None:

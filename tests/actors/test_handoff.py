@@ -1,6 +1,5 @@
 """Handoff: a task that waits for mail goes on in the step of who brings it, none the wiser."""
 
-import traceback
 import weakref
 from collections.abc import Awaitable, Callable, Generator
 from contextvars import ContextVar
@@ -15,7 +14,6 @@ from trio.lowlevel import Task, current_task
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from okibi.actors import KILLED, Actor, Ref, start, trio_internals
-from okibi.actors.frames import frames_of
 from okibi.actors.process import CURRENT
 from tests.garbage import no_collector
 
@@ -121,24 +119,6 @@ async def test_it_is_itself_in_its_own_context_and_so_is_the_giver(nursery: trio
     assert ASKED.get() == "the giver"
 
 
-async def test_what_it_waits_for_may_come_in_the_same_step_or_later(nursery: trio.Nursery) -> None:
-    ref, actor = await begin(nursery)
-    events: list[trio.Event] = [trio.Event(), trio.Event()]
-
-    async def waits(_: Going) -> None:
-        for event in events:
-            await event.wait()
-
-    assert give(ref, waits)
-    events[0].set()
-    await wait_all_tasks_blocked()
-    assert actor.log == []
-    events[1].set()
-    await wait_all_tasks_blocked()
-
-    assert actor.log == ["done"]
-
-
 class Passes(trio.abc.Instrument):
     """Counts the passes of trio's loop."""
 
@@ -216,22 +196,6 @@ async def test_a_giver_that_it_cancels_hears_of_it_where_it_waits(nursery: trio.
 
     assert scope.cancelled_caught
     assert "the giver goes on" in actor.log
-
-
-async def test_a_crash_is_its_own_and_told_without_the_giver_s_frames() -> None:
-    async def crashes(_: Going) -> None:
-        raise ValueError("broken")
-
-    frames: list[str] = []
-    with pytest.RaisesGroup(ValueError):
-        async with trio.open_nursery() as nursery:
-            ref, _ = await begin(nursery)
-            assert give(ref, crashes)
-            reason: Any = await ref.wait()
-            frames += [frame.name for frame in traceback.extract_tb(reason.error.__traceback__)]
-
-    assert frames[-1] == "crashes"
-    assert not {"step", give.__name__} & set(frames)
 
 
 class Kept:
@@ -319,21 +283,6 @@ async def test_an_abort_function_that_raises_ends_whose_it_is() -> None:
             assert give(ref, waits)
             reason: Any = await ref.wait()
             assert isinstance(reason.error, ZeroDivisionError)
-
-
-async def test_where_it_goes_on_is_no_place_of_the_giver_s(nursery: trio.Nursery) -> None:
-    ref, actor = await begin(nursery)
-    giver, stacks = current_task(), list[list[str]]()
-
-    async def looks(_: Going) -> None:
-        for task in (giver, actor.task):
-            stacks.append([frame.f_code.co_name for frame, _ in frames_of(task)])
-
-    assert give(ref, looks)
-    await wait_all_tasks_blocked()
-
-    assert "looks" not in stacks[0]
-    assert "looks" in stacks[1]
 
 
 class Steps(trio.abc.Instrument):

@@ -69,27 +69,6 @@ async def test_who_has_left_a_scope_open_still_ends_for_all(
     assert COUNTER.whereis() is None
 
 
-class Nothing(Exception):
-    """An error that is empty, and so false."""
-
-    def __len__(self) -> int:
-        return 0
-
-
-@pytest.mark.filterwarnings("ignore::RuntimeWarning", UNRAISABLE)
-async def test_so_is_a_crash_by_an_error_that_is_false() -> None:
-    class Odd(Counter):
-        async def crash(self) -> None:
-            raise Nothing
-
-    with pytest.RaisesGroup(Nothing):
-        async with trio.open_nursery() as nursery:
-            ref = await start(nursery, Odd)
-            await ref.call(Odd.first)
-            with pytest.raises(ActorExited):
-                await ref.call(Odd.crash)
-
-
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", UNRAISABLE)
 async def test_its_own_crash_is_told_before_the_scope_that_it_has_left_open() -> None:
     with pytest.RaisesGroup(pytest.RaisesExc(ValueError, match="no")):
@@ -100,12 +79,3 @@ async def test_its_own_crash_is_told_before_the_scope_that_it_has_left_open() ->
                 await ref.call(Counter.crash)
 
     assert isinstance(exited.value.reason.error, ValueError)
-
-
-@pytest.mark.filterwarnings("ignore::RuntimeWarning", UNRAISABLE)
-async def test_what_it_was_to_say_last_is_said_though_a_scope_is_open() -> None:
-    with pytest.RaisesGroup(pytest.RaisesExc(RuntimeError, match="Cancel scope stack corrupted")):
-        async with trio.open_nursery() as nursery:
-            ref = await start(nursery, Counter, name=COUNTER)
-            await ref.call(Counter.first)
-            assert await ref.call(Counter.quit) == "bye"

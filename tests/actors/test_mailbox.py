@@ -8,7 +8,6 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import (
-    Actor,
     ActorExited,
     MailboxFull,
     MailboxPolicy,
@@ -66,20 +65,6 @@ def test_drop_oldest_takes_the_newest_and_gives_back_the_oldest() -> None:
     assert mailbox.dropped == 1
 
 
-async def test_blocked_senders_are_let_in_one_by_one_in_their_order(nursery: trio.Nursery) -> None:
-    mailbox = Mailbox(MailboxPolicy(1))
-    mailbox.offer("first")
-    for n in range(3):
-        nursery.start_soon(mailbox.wait_for_room, n)
-        await wait_all_tasks_blocked()
-
-    got: list[object] = []
-    while mailbox.data:
-        got.append(await mailbox.receive())
-        assert len(mailbox.data) <= 1
-    assert got == ["first", 0, 1, 2]
-
-
 async def test_a_newcomer_does_not_overtake_a_blocked_sender(nursery: trio.Nursery) -> None:
     mailbox = Mailbox(MailboxPolicy(1))
     mailbox.offer("first")
@@ -90,36 +75,6 @@ async def test_a_newcomer_does_not_overtake_a_blocked_sender(nursery: trio.Nurse
     with pytest.raises(MailboxFull):
         mailbox.offer("third")
     assert await mailbox.receive() == "second"
-
-
-async def test_a_cancelled_sender_leaves_the_line(nursery: trio.Nursery) -> None:
-    mailbox = Mailbox(MailboxPolicy(1))
-    mailbox.offer("first")
-    with trio.move_on_after(0) as scope:
-        await mailbox.wait_for_room("never")
-
-    assert scope.cancelled_caught
-    assert await take_all(mailbox) == ["first"]
-    assert not mailbox.data
-
-
-async def test_a_blocked_sender_is_told_whether_it_was_let_in(nursery: trio.Nursery) -> None:
-    async def wait(message: object) -> None:
-        told[message] = await mailbox.wait_for_room(message)
-
-    told: dict[object, bool] = {}
-    mailbox = Mailbox(MailboxPolicy(1))
-    mailbox.offer("first")
-    for message in ("in", "out"):
-        nursery.start_soon(wait, message)
-        await wait_all_tasks_blocked()
-
-    await mailbox.receive()
-    left = mailbox.close()
-    await wait_all_tasks_blocked()
-
-    assert told == {"in": True, "out": False}
-    assert left == ["in", "out"]
 
 
 async def test_a_cancelled_reader_loses_no_message() -> None:
@@ -207,46 +162,6 @@ async def test_statistics_say_how_a_mailbox_stands(nursery: trio.Nursery) -> Non
     )
     await take_all(mailbox)
     assert mailbox.statistics() == MailboxStatistics(1, 0, 2, 0, 0, 2)
-
-
-def test_the_peak_is_the_most_that_ever_waited() -> None:
-    mailbox = Mailbox(MailboxPolicy(10))
-    for fill in (3, 1, 5, 2):
-        for n in range(fill):
-            mailbox.offer(n)
-        mailbox.data.clear()
-
-    assert mailbox.statistics().peak == 5
-
-
-def test_what_is_dropped_is_counted_and_no_peak() -> None:
-    mailbox = Mailbox(TWO_DROP)
-    for n in range(10):
-        mailbox.offer(n)
-
-    assert mailbox.statistics() == MailboxStatistics(2, 0, 2, 8, 0, 2)
-
-
-async def test_what_is_let_in_for_the_end_counts_for_the_peak(nursery: trio.Nursery) -> None:
-    mailbox = Mailbox(TWO_BLOCK)
-    mailbox.offer(1)
-    mailbox.offer(2)
-    nursery.start_soon(mailbox.wait_for_room, 3)
-    await wait_all_tasks_blocked()
-
-    mailbox.end_with("last")
-
-    assert mailbox.statistics() == MailboxStatistics(4, 0, 4, 0, 0, 2)
-
-
-async def test_what_is_handed_to_a_waiting_reader_is_no_peak(nursery: trio.Nursery) -> None:
-    mailbox = Mailbox()
-    nursery.start_soon(mailbox.receive)
-    await wait_all_tasks_blocked()
-    mailbox.offer("message")
-    await wait_all_tasks_blocked()
-
-    assert mailbox.statistics().peak == 0
 
 
 # -- the policies, as those who send see them
@@ -369,68 +284,3 @@ async def test_blocked_senders_and_callers_fail_when_the_actor_ends(nursery: tri
     await wait_all_tasks_blocked()
 
     assert told == {"call": "killed", "cast": "killed"}
-
-
-async def test_a_sender_that_was_let_in_is_not_told_otherwise_when_the_actor_ends(
-    nursery: trio.Nursery,
-) -> None:
-    class Once(Actor):
-        mailbox = MailboxPolicy(1)
-
-        async def run(self) -> None:
-            await go.wait()
-            got.append(await self.receive())
-
-    async def send() -> None:
-        await once.send("second")
-        sent.set()
-
-    got: list[object] = []
-    go, sent = trio.Event(), trio.Event()
-    once = await start(nursery, Once)
-    once.send_nowait("first")
-    nursery.start_soon(send)
-    await wait_all_tasks_blocked()
-    go.set()
-    await wait_all_tasks_blocked()
-
-    assert got == ["first"]
-    assert sent.is_set()
-
-
-@pytest.mark.parametrize("when_full", list(WhenFull))
-async def test_control_passes_a_full_mailbox_and_its_blocked_senders(
-    nursery: trio.Nursery, when_full: WhenFull
-) -> None:
-    @attrs.define(eq=False)
-    class Full(Slow):
-        mailbox = MailboxPolicy(1, when_full)
-
-        async def handle_info(self, message: object) -> None:
-            order.append(message)
-
-        async def work(self, number: int) -> int:
-            order.append(number)
-            return await Slow.work(self, number)
-
-    async def cast(number: int) -> None:
-        try:
-            await full.cast(Slow.work, number)
-        except MailboxFull:
-            assert when_full is WhenFull.REJECT
-
-    order: list[object] = []
-    go = trio.Event()
-    full = await start(nursery, lambda: Full(go))
-    for number in range(5):
-        nursery.start_soon(cast, number)
-        await wait_all_tasks_blocked()
-
-    full.process().mailbox.post("control")
-    assert full.mailbox_statistics.control == 1
-    assert full.mailbox_statistics.blocked == (3 if when_full is WhenFull.BLOCK else 0)
-    go.set()
-    await wait_all_tasks_blocked()
-
-    assert order[:2] == [0, "control"]
-    await stop(full)

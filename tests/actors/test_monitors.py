@@ -6,10 +6,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import (
-    KILLED,
     NO_PROCESS,
-    NORMAL,
-    SHUTDOWN,
     Address,
     Down,
     Monitor,
@@ -47,17 +44,6 @@ class Watcher(Server):
         self.downs.append(message)
 
 
-async def test_a_monitor_brings_one_down_that_says_who_and_why(nursery: trio.Nursery) -> None:
-    mortal, watcher = await start(nursery, Mortal), await start(nursery, Watcher)
-    monitor = await watcher.call(Watcher.watch, mortal)
-
-    await stop(mortal)
-    await wait_all_tasks_blocked()
-
-    assert await watcher.call(Watcher.seen) == [Down("Mortal", SHUTDOWN, monitor, mortal)]
-    await stop(watcher)
-
-
 async def test_each_of_many_monitors_brings_its_own_down(nursery: trio.Nursery) -> None:
     mortal = await start(nursery, Mortal)
     watchers = [await start(nursery, Watcher) for _ in range(3)]
@@ -71,18 +57,6 @@ async def test_each_of_many_monitors_brings_its_own_down(nursery: trio.Nursery) 
     for watcher, mine in zip(watchers, monitors, strict=True):
         assert [down.monitor for down in await watcher.call(Watcher.seen)] == mine
         await stop(watcher)
-
-
-async def test_a_monitor_of_the_dead_says_at_once_why_they_ended(nursery: trio.Nursery) -> None:
-    mortal, watcher = await start(nursery, Mortal), await start(nursery, Watcher)
-    mortal.kill()
-    await mortal.wait()
-
-    await watcher.call(Watcher.watch, mortal)
-
-    [down] = await watcher.call(Watcher.seen)
-    assert (down.reason, down.ref) == (KILLED, mortal)
-    await stop(watcher)
 
 
 async def test_a_monitor_of_a_name_that_nobody_bears_says_noproc_at_once(
@@ -164,18 +138,6 @@ async def test_a_watcher_that_ends_leaves_nothing_behind(nursery: trio.Nursery) 
     await stop(mortal)
 
 
-async def test_a_watched_actor_that_ends_leaves_nothing_behind(nursery: trio.Nursery) -> None:
-    watcher = await start(nursery, Watcher)
-    for _ in range(100):
-        mortal = await start(nursery, Mortal)
-        await watcher.call(Watcher.watch, mortal)
-        await stop(mortal)
-
-    assert watcher.process().watching == {}
-    assert len(await watcher.call(Watcher.seen)) == 100
-    await stop(watcher)
-
-
 @pytest.mark.parametrize("first", ["watcher", "watched"])
 async def test_two_that_watch_each_other_may_end_in_any_order(
     nursery: trio.Nursery, first: str
@@ -188,32 +150,6 @@ async def test_two_that_watch_each_other_may_end_in_any_order(
 
     for peer in (a, b) if first == "watcher" else (b, a):
         await stop(peer)
-
-
-async def test_a_normal_end_brings_a_down_too(nursery: trio.Nursery) -> None:
-    class Brief(Mortal):
-        async def run(self) -> None:
-            await wait_all_tasks_blocked()
-
-    brief, watcher = await start(nursery, Brief), await start(nursery, Watcher)
-    await watcher.call(Watcher.watch, brief)
-    await brief.wait()
-
-    [down] = await watcher.call(Watcher.seen)
-    assert down.reason is NORMAL
-    await stop(watcher)
-
-
-async def test_demonitor_takes_back_the_down_of_nobody(nursery: trio.Nursery) -> None:
-    class Forgetful(Watcher):
-        async def watch_nobody(self) -> None:
-            self.monitor(Name("nobody", Mortal)).demonitor()
-
-    forgetful = await start(nursery, Forgetful)
-    await forgetful.call(Forgetful.watch_nobody)
-
-    assert await forgetful.call(Watcher.seen) == []
-    await stop(forgetful)
 
 
 async def test_a_monitor_that_a_dead_actor_sets_leaves_nothing_behind(

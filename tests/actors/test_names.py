@@ -1,17 +1,12 @@
 """Names: who bears them, and when they are free."""
 
-# A crash is raised by the nursery itself, so its whole block is what raises.
-# ruff: noqa: PT012
-
 from typing import Any, Generic, TypeVar
 
 import attrs
 import pytest
 import trio
-from trio.testing import MockClock
 
 from okibi.actors import (
-    ActorExited,
     AlreadyRegistered,
     Down,
     Name,
@@ -96,20 +91,6 @@ async def test_the_name_is_free_when_the_down_is_seen(nursery: trio.Nursery) -> 
         ref.stop()
 
 
-async def test_the_name_is_free_when_the_caller_sees_that_the_actor_has_exited() -> None:
-    seen: list[object] = []
-    with pytest.raises(BaseExceptionGroup):
-        async with trio.open_nursery() as nursery:
-            await start(nursery, Visits, name=VISITS)
-            with trio.CancelScope(shield=True):
-                try:
-                    await VISITS.call(Visits.crash)
-                except ActorExited:
-                    seen.append(VISITS.whereis())
-
-    assert seen == [None]
-
-
 async def test_the_name_is_free_when_the_starter_sees_that_init_failed(
     nursery: trio.Nursery,
 ) -> None:
@@ -121,28 +102,6 @@ async def test_the_name_is_free_when_the_starter_sees_that_init_failed(
         await start(nursery, Failing, name=VISITS)
 
     assert VISITS.whereis() is None
-
-
-async def test_the_name_is_free_when_the_starter_sees_that_init_was_too_slow(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    class Slow(Visits):
-        async def init(self) -> None:
-            await trio.sleep_forever()
-
-    with pytest.raises(StartError):
-        await start(nursery, Slow, name=VISITS, timeout=1)
-
-    assert VISITS.whereis() is None
-
-
-async def test_the_name_is_free_when_the_nursery_is_closed_already() -> None:
-    async with trio.open_nursery() as nursery:
-        pass
-    with pytest.raises(RuntimeError, match="closed"):
-        await start(nursery, Visits, name=VISITS)
-
-    assert names() == {}
 
 
 async def test_a_name_can_be_called_while_init_runs(nursery: trio.Nursery) -> None:

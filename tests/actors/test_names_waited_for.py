@@ -10,7 +10,6 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from okibi.actors import (
     ActorExited,
     CallCycle,
-    Exit,
     ExitReason,
     Name,
     NoProcess,
@@ -119,45 +118,6 @@ async def test_a_wait_goes_on_when_an_init_fails(
 
     assert trio.current_time() == 3.0
     await stop(desk)
-
-
-async def test_a_wait_passes_over_an_actor_that_is_about_to_end(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    first = await start(nursery, Tidy, name=DESK)
-    first.stop()
-    nursery.start_soon(later, nursery, 3)
-
-    second = await DESK.wait()
-
-    assert (trio.current_time(), second == first) == (3.0, False)
-    await stop(second)
-
-
-async def test_a_wait_may_be_given_an_actor_that_has_taken_the_name_from_another(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    """The first has ended before the waiter had its turn."""
-    given: list[Ref[Desk]] = []
-
-    async def wait() -> None:
-        given.append(await DESK.wait())
-
-    class Gone(Desk):
-        async def init(self) -> None:
-            raise Exit
-
-    async with trio.open_nursery() as waiters:
-        waiters.start_soon(wait)
-        await wait_all_tasks_blocked()
-        with pytest.raises(Exception, match="did not start"):
-            await start(nursery, Gone, name=DESK)
-        await wait_all_tasks_blocked()
-        assert not given
-        other = await start(nursery, Desk, name=DESK)
-
-    assert given == [other]
-    await stop(other)
 
 
 async def test_a_wait_ends_with_its_own_cancel_scope(autojump_clock: MockClock) -> None:

@@ -5,7 +5,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from okibi.actors import ActorExited, MailboxPolicy, Pending, Ref, Refusal, Server, start, stop
+from okibi.actors import MailboxPolicy, Pending, Ref, Refusal, Server, start
 
 
 @attrs.define(eq=False)
@@ -73,31 +73,6 @@ async def test_a_wait_that_was_given_up_may_be_begun_again(oven: Oven, ref: Ref[
     assert await pending.result() == "baked bread"
 
 
-async def test_a_refusal_is_raised_by_each_result(oven: Oven, ref: Ref[Oven]) -> None:
-    pending = await ref.request(Oven.bake, "stone")
-    oven.done.set()
-
-    for _ in range(2):
-        with pytest.raises(Refusal, match="a stone is not baked"):
-            await pending.result()
-
-
-async def test_that_the_actor_ended_is_told_by_the_result(ref: Ref[Oven]) -> None:
-    pending = await ref.request(Oven.bake, "bread")
-    await stop(ref)
-
-    assert pending.done
-    with pytest.raises(ActorExited, match="/oven is gone: shutdown, asked for bake"):
-        await pending.result()
-
-
-async def test_to_a_dead_actor_it_is_not_even_sent(ref: Ref[Oven]) -> None:
-    await stop(ref)
-
-    with pytest.raises(ActorExited, match="asked for a request of bake"):
-        await ref.request(Oven.bake, "bread")
-
-
 async def test_it_waits_for_room(oven: Oven, ref: Ref[Oven], nursery: trio.Nursery) -> None:
     sent: list[Pending[str]] = []
 
@@ -138,15 +113,6 @@ async def test_one_that_was_abandoned_has_no_result(oven: Oven, ref: Ref[Oven]) 
     assert repr(pending) == "<Pending bake() of /oven, abandoned>"
 
 
-async def test_abandoning_what_is_done_changes_nothing(oven: Oven, ref: Ref[Oven]) -> None:
-    pending = await ref.request(Oven.bake, "bread")
-    oven.done.set()
-    await wait_all_tasks_blocked()
-    pending.abandon()
-
-    assert await pending.result() == "baked bread"
-
-
 @pytest.mark.parametrize(("kind", "baked"), [(Oven, ["first", "second"]), (Sloth, ["first"])])
 async def test_what_nobody_waits_for_is_skipped_by_a_server_that_says_so(
     kind: type[Oven], baked: list[str], nursery: trio.Nursery
@@ -160,31 +126,3 @@ async def test_what_nobody_waits_for_is_skipped_by_a_server_that_says_so(
     await wait_all_tasks_blocked()
 
     assert oven.baked == baked
-
-
-async def test_a_cancelled_call_counts_as_abandoned(nursery: trio.Nursery) -> None:
-    sloth = Sloth()
-    ref = await start(nursery, lambda: sloth)
-    await ref.request(Sloth.bake, "first")
-    with trio.CancelScope() as patience:
-        nursery.start_soon(_cancel_when_idle, patience)
-        await ref.call(Sloth.bake, "second")
-    sloth.done.set()
-    await wait_all_tasks_blocked()
-
-    assert sloth.baked == ["first"]
-
-
-async def test_a_cast_is_never_skipped(nursery: trio.Nursery) -> None:
-    sloth = Sloth()
-    ref = await start(nursery, lambda: sloth)
-    sloth.done.set()
-    await ref.cast(Sloth.bake, "bread")
-    await wait_all_tasks_blocked()
-
-    assert sloth.baked == ["bread"]
-
-
-async def _cancel_when_idle(scope: trio.CancelScope) -> None:
-    await wait_all_tasks_blocked()
-    scope.cancel()

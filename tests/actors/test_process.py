@@ -4,8 +4,6 @@
 # ruff: noqa: PT012
 
 import gc
-import logging
-import weakref
 from collections.abc import Awaitable, Callable
 from functools import partial
 from math import inf
@@ -142,34 +140,6 @@ async def test_a_terminate_that_hangs_is_killed_at_the_grace(autojump_clock: Moc
     assert life.finished == []
 
 
-async def test_the_grace_counts_from_the_stop_not_from_terminate(
-    autojump_clock: MockClock,
-) -> None:
-    async def lingering() -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            with trio.CancelScope(shield=True):
-                await trio.sleep(1.5)
-
-    life, began = Life(lingering, trio.sleep_forever), trio.current_time()
-
-    assert await alone(life, lambda ref: ref.stop(), grace=2.0) is KILLED
-    assert trio.current_time() - began == pytest.approx(2.0)
-
-
-@pytest.mark.parametrize(("first", "second"), [(60.0, 4.0), (4.0, 60.0), (inf, 4.0)])
-async def test_asked_to_stop_again_it_has_the_shortest_grace(
-    first: float, second: float, autojump_clock: MockClock
-) -> None:
-    def ask_twice(ref: Ref[Life]) -> None:
-        ref.stop(grace=first)
-        ref.stop(grace=second)
-
-    assert await alone(Life(cleanup=trio.sleep_forever), ask_twice, grace=3.0) is KILLED
-    assert trio.current_time() == pytest.approx(4.0)
-
-
 async def test_a_stop_without_limit_has_none_in_terminate(autojump_clock: MockClock) -> None:
     life = Life(cleanup=partial(trio.sleep, 100))
 
@@ -190,16 +160,6 @@ async def test_a_crash_in_terminate_is_the_reason() -> None:
     life = Life(cleanup=lambda: raising(error))
 
     assert await alone(life, lambda ref: ref.stop()) == crashed(error)
-
-
-async def test_a_crash_is_logged_though_terminate_crashes_after_it(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    first, second = ValueError("first"), KeyError("second")
-    life = Life(lambda: raising(first), lambda: raising(second))
-
-    assert await alone(life, nothing) == crashed(second)
-    assert [r.exc_info[1] for r in caplog.records if r.exc_info] == [first, second]
 
 
 async def test_a_crash_stays_the_reason_when_terminate_is_cut(
@@ -239,17 +199,6 @@ async def test_the_first_stop_names_the_reason() -> None:
         ref.stop(shutdown("second"))
 
     assert await alone(Life(), twice) == shutdown("first")
-
-
-async def test_a_kill_ends_a_terminate_that_runs(autojump_clock: MockClock) -> None:
-    life = Life(cleanup=trio.sleep_forever)
-    async with trio.open_nursery() as nursery:
-        ref = await start(nursery, lambda: life)
-        ref.stop()
-        await wait_all_tasks_blocked()
-        ref.kill()
-
-    assert ref.reason is KILLED
 
 
 @pytest.mark.parametrize("in_a_group", [False, True])
@@ -315,103 +264,6 @@ async def test_the_phases_come_in_their_order() -> None:
 # -- what is logged
 
 
-@attrs.define(eq=False)
-class Fragile(Server):
-    async def drop(self, what: str) -> None:
-        raise ValueError(f"dropped {what}")
-
-
-@attrs.define(eq=False)
-class Clumsy(Server):
-    other: Ref[Fragile]
-
-    async def touch(self) -> None:
-        try:
-            await self.other.call(Fragile.drop, "the vase")
-        except ActorExited:
-            await trio.sleep_forever()
-
-
-async def test_a_crash_is_logged_with_path_incarnation_message_and_caller(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    with pytest.raises(BaseExceptionGroup):
-        async with trio.open_nursery() as nursery:
-            fragile = await start(nursery, Fragile, path="/fragile")
-            clumsy = await start(nursery, lambda: Clumsy(fragile), path="/clumsy")
-            await clumsy.cast(Clumsy.touch)
-
-    [record] = [r for r in caplog.records if r.levelno == logging.ERROR]
-    assert record.getMessage().splitlines()[0] == (
-        "/fragile (incarnation 1) ended: crashed (ValueError: dropped the vase), "
-        "while handling drop(str[8]) from /clumsy"
-    )
-    assert record.exc_info is not None
-    assert isinstance(record.exc_info[1], ValueError)
-
-
-async def test_a_crash_says_how_many_messages_it_took_along(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    with pytest.raises(BaseExceptionGroup):
-        async with trio.open_nursery() as nursery:
-            fragile = await start(nursery, Fragile)
-            for what in ("a", "b", "c"):
-                fragile.cast_nowait(Fragile.drop, what)
-
-    assert "with 2 messages unread" in caplog.text
-
-
-async def test_an_actor_that_ends_between_messages_was_handling_nothing(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    class Calm(Server):
-        async def ask(self) -> None: ...
-
-    async with trio.open_nursery() as nursery:
-        calm = await start(nursery, Calm, path="/calm")
-        await calm.call(Calm.ask)
-        await wait_all_tasks_blocked()
-        calm.kill()
-
-    assert caplog.messages == ["/calm (incarnation 1) ended: killed"]
-
-
-async def test_a_quiet_end_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    async with trio.open_nursery() as nursery:
-        await stop(await start(nursery, Fragile))
-
-    assert caplog.records == []
-
-
-async def test_an_error_that_cannot_be_shown_still_reaches_callers(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    class Mute(Exception):
-        def __str__(self) -> str:
-            raise RuntimeError("no words")
-
-    class Broken:
-        def __repr__(self) -> str:
-            raise RuntimeError("no words")
-
-    class Muted(Server):
-        async def ask(self, about: object) -> None:
-            raise Mute
-
-    told: list[str] = []
-    with pytest.raises(BaseExceptionGroup):
-        async with trio.open_nursery() as nursery:
-            muted = await start(nursery, Muted)
-            with trio.CancelScope(shield=True):
-                try:
-                    await muted.call(Muted.ask, Broken())
-                except ActorExited as error:
-                    told.append(error.reason.kind)
-
-    assert told == ["crashed"]
-
-
 class Cleaner(Server):
     """Has a `terminate`, and so a scope more."""
 
@@ -431,18 +283,3 @@ async def test_an_end_leaves_nothing_to_the_garbage_collector(
         await stop(await start(nursery, kind))
 
     assert gc.collect() == 0
-
-
-async def test_the_ref_of_the_dead_keeps_no_state_alive(nursery: trio.Nursery) -> None:
-    states: list[weakref.ref[Cleaner]] = []
-
-    def make() -> Cleaner:
-        cleaner = Cleaner()
-        states.append(weakref.ref(cleaner))
-        return cleaner
-
-    ref = await start(nursery, make)
-    await stop(ref)
-
-    assert states[0]() is None
-    assert ref.reason == SHUTDOWN

@@ -3,13 +3,10 @@
 from collections.abc import AsyncGenerator, Coroutine, Generator
 from typing import cast
 
-import attrs
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from okibi.actors import Actor, start
-from okibi.actors.actor import receiver_of
 from okibi.actors.mailbox import LOOK, TIMEOUT, Handed, Mailbox
 from okibi.actors.timers import Timer
 
@@ -100,29 +97,3 @@ async def test_a_message_that_is_handed_over_is_an_outcome_like_any_other() -> N
     assert await handed.asend(asynchronous) == "sent"
     assert got == [7, 7]
     await asynchronous.aclose()
-
-
-@attrs.define(eq=False)
-class Waiting(Actor):
-    """A loop that waits at one place."""
-
-    taken: list[object]
-
-    async def run(self) -> None:
-        receive = receiver_of(self)
-        while True:
-            self.taken.append(await receive())
-
-
-async def test_an_actor_is_given_what_it_is_sent_while_it_waits_and_while_it_does_not(
-    nursery: trio.Nursery,
-) -> None:
-    taken = list[object]()
-    ref = await start(nursery, lambda: Waiting(taken))
-    for message in (None, 1, 2):
-        ref.send_nowait(message)
-    await wait_all_tasks_blocked()
-    ref.send_nowait(3)
-    await wait_all_tasks_blocked()
-
-    assert taken == [None, 1, 2, 3]

@@ -1,8 +1,5 @@
 """Calls, casts and sends: who is told what, and when."""
 
-# A crash is raised by the nursery itself, so its whole block is what raises.
-# ruff: noqa: PT012
-
 import functools
 from collections.abc import Awaitable, Callable
 
@@ -12,13 +9,11 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from okibi.actors import (
-    KILLED,
     SHUTDOWN,
     Actor,
     ActorExited,
     Address,
     ExitReason,
-    MailboxFull,
     MailboxPolicy,
     Name,
     NoProcess,
@@ -96,15 +91,6 @@ async def test_a_call_brings_the_reply(nursery: trio.Nursery) -> None:
     await stop(clerk)
 
 
-async def test_messages_are_taken_in_the_order_they_were_sent(nursery: trio.Nursery) -> None:
-    clerk = await start(nursery, Clerk)
-    for number in range(50):
-        await clerk.cast(Clerk.add, number)
-
-    assert await clerk.call(Clerk.add, 50) == list(range(51))
-    await stop(clerk)
-
-
 async def test_an_override_is_what_runs(nursery: trio.Nursery) -> None:
     class Strict(Clerk):
         async def add(self, number: int) -> list[int]:
@@ -117,43 +103,6 @@ async def test_an_override_is_what_runs(nursery: trio.Nursery) -> None:
 
 
 # -- what a caller is told
-
-
-async def test_a_caller_is_told_when_the_server_crashes_on_its_call() -> None:
-    with pytest.raises(BaseExceptionGroup):
-        async with trio.open_nursery() as nursery:
-            clerk = await start(nursery, Clerk, path="/clerk")
-            with trio.CancelScope(shield=True), pytest.raises(ActorExited) as told:
-                await clerk.call(Clerk.crash)
-
-    assert str(told.value) == "/clerk is gone: crashed (ValueError: boom), asked for crash()"
-    assert isinstance(told.value.__cause__, ValueError)
-
-
-async def test_waiting_callers_are_told_when_the_server_ends(nursery: trio.Nursery) -> None:
-    async def ask() -> None:
-        told.append(await tell(clerk, ACTS["call"]))
-
-    told: list[ExitReason | None] = []
-    clerk = await start(nursery, Clerk)
-    nursery.start_soon(tell, clerk, lambda ref: ref.call(Clerk.sleep, 60))
-    await wait_all_tasks_blocked()
-    nursery.start_soon(ask)
-    await wait_all_tasks_blocked()
-
-    clerk.kill()
-    await wait_all_tasks_blocked()
-
-    assert told == [KILLED]
-
-
-@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
-async def test_nothing_can_be_asked_of_the_dead(nursery: trio.Nursery, act: Act) -> None:
-    clerk = await start(nursery, Clerk)
-    clerk.kill()
-    await clerk.wait()
-
-    assert await tell(clerk, act) is KILLED
 
 
 @pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
@@ -208,19 +157,6 @@ async def test_what_is_sent_while_init_runs_is_served_after_it(
 # -- cancellation
 
 
-async def test_a_cancelled_caller_goes_and_the_late_reply_is_dropped(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    clerk = await start(nursery, Clerk)
-    with trio.move_on_after(1) as limit:
-        await clerk.call(Clerk.sleep, 2)
-
-    assert limit.cancelled_caught
-    await trio.sleep(5)
-    assert await clerk.call(Clerk.add, 1) == [1]
-    await stop(clerk)
-
-
 @pytest.mark.parametrize("act", [ACTS[how] for how in ("call", "cast", "send")])
 async def test_a_cancelled_scope_sends_nothing(nursery: trio.Nursery, act: Act) -> None:
     clerk = await start(nursery, Clerk)
@@ -257,24 +193,6 @@ async def test_calls_and_casts_are_checkpoints(nursery: trio.Nursery) -> None:
             with trio.testing.assert_checkpoints():
                 await act(clerk)
     await stop(clerk)
-
-
-async def test_who_waits_for_the_end_of_one_that_has_ended_lets_others_have_their_turn(
-    nursery: trio.Nursery,
-) -> None:
-    clerk = await start(nursery, Clerk)
-    await stop(clerk)
-    turns = trio.Event()
-    nursery.start_soon(_set, turns)
-
-    for _ in range(5):
-        assert await clerk.wait() is SHUTDOWN
-
-    assert turns.is_set()
-
-
-async def _set(event: trio.Event) -> None:
-    event.set()
 
 
 # -- mistakes of the caller's
@@ -317,17 +235,6 @@ async def test_a_ref_says_how_its_actor_stands(
     assert await clerk.wait() is SHUTDOWN
     assert repr(clerk) == "<Ref /clerk incarnation 1 dead>"
     assert clerk.reason is SHUTDOWN
-
-
-async def test_stopping_or_killing_the_dead_does_nothing(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    clerk = await start(nursery, Clerk)
-    await stop(clerk)
-
-    clerk.kill()
-
-    assert await stop(clerk) is SHUTDOWN
 
 
 # -- other threads
@@ -382,22 +289,6 @@ async def test_an_actor_that_calls_waits_for_room(nursery: trio.Nursery) -> None
     await stop(small)
 
 
-async def test_who_does_not_wait_is_refused_where_others_would_wait_for_room(
-    nursery: trio.Nursery,
-) -> None:
-    clerk = await start(nursery, Clerk)
-    await clerk.cast(Clerk.sleep, 1000)
-    await wait_all_tasks_blocked()
-    clerk.cast_nowait(Clerk.add, 1)
-    clerk.send_nowait("anything")
-
-    with pytest.raises(MailboxFull, match=r"Clerk has no room for add\(\)"):
-        clerk.cast_nowait(Clerk.add, 3)
-    with pytest.raises(MailboxFull, match="Clerk has no room for a message of type str"):
-        clerk.send_nowait("another")
-    clerk.kill()
-
-
 async def test_a_call_of_an_actor_that_is_no_server_is_refused_and_does_not_wait_for_ever(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
@@ -417,23 +308,3 @@ async def test_a_call_of_an_actor_that_is_no_server_is_refused_and_does_not_wait
         with pytest.raises(TypeError, match=r"/counter is no Server.* a call of total"):
             await counter.request(Counter.total)
     await counter.send(None)
-
-
-async def test_what_is_asked_from_another_run_of_trio_is_refused_and_harms_nothing(
-    nursery: trio.Nursery,
-) -> None:
-    clerk = await start(nursery, Clerk)
-    await wait_all_tasks_blocked()
-
-    async def ask() -> None:
-        for verb in (clerk.call, clerk.cast):
-            with pytest.raises(RuntimeError, match="outside its run of trio; use"):
-                await verb(Clerk.add, 1)
-        for end in (clerk.stop, clerk.kill):
-            with pytest.raises(RuntimeError, match="outside its run of trio; use"):
-                end()
-
-    await trio.to_thread.run_sync(trio.run, ask)
-
-    assert await clerk.call(Clerk.add, 2) == [2]
-    await stop(clerk)

@@ -2,50 +2,13 @@
 
 import pytest
 import trio
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import Actor, MailboxFull, MailboxPolicy, Name, Server
 from okibi.actors.mailbox import Mailbox
 from okibi.actors.request import Request
 from okibi.actors.start import spawn
 from tests.limits import HANG
-
-
-async def test_who_waits_behind_a_call_that_is_refused_has_its_room(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    read = list[int]()
-
-    class Narrow(Actor):
-        mailbox = MailboxPolicy(2)
-
-        async def run(self) -> None:
-            while (message := await self.receive()) is not None:
-                read.append(message)
-
-        async def total(self) -> int:
-            return 1
-
-    name = Name("narrow", Narrow)
-
-    async def ask() -> None:
-        with pytest.raises(TypeError, match="is no Server"):
-            await name.call(Narrow.total)
-
-    # trio takes them in this order or in the other one.
-    for _ in range(20):
-        read.clear()
-        narrow = spawn(nursery, Narrow, path="/narrow", name=name)
-        with trio.fail_after(1):
-            async with trio.open_nursery() as senders:
-                for number in range(3):
-                    senders.start_soon(name.send, number)
-                senders.start_soon(ask)
-                senders.start_soon(ask)
-            await name.send(None)
-            await narrow.wait_dead()
-
-        assert sorted(read) == [0, 1, 2]
 
 
 async def test_a_cast_that_finds_an_actor_not_made_yet_is_its_own_to_receive(
@@ -64,39 +27,6 @@ async def test_a_cast_that_finds_an_actor_not_made_yet_is_its_own_to_receive(
         await reads.wait_dead()
 
     assert read == ["note()"]
-
-
-async def test_a_request_that_waited_for_room_is_made_and_its_result_says_no_server(
-    nursery: trio.Nursery,
-) -> None:
-    class Narrow(Actor):
-        mailbox = MailboxPolicy(1)
-
-        async def run(self) -> None:
-            while await self.receive() is not None:
-                pass
-
-        async def total(self) -> int:
-            return 1
-
-    name, refused = Name("narrow", Narrow), list[str]()
-
-    async def ask() -> None:
-        with pytest.raises(TypeError) as told:
-            await (await name.request(Narrow.total)).result()
-        refused.append(str(told.value))
-
-    # trio has its first step before theirs, or after them: then they wait for room.
-    for times in range(1, 21):
-        narrow = spawn(nursery, Narrow, path="/narrow", name=name)
-        name.send_nowait("first")
-        with trio.fail_after(HANG):
-            async with trio.open_nursery() as callers:
-                callers.start_soon(ask)
-            await name.send(None)
-            await narrow.wait_dead()
-
-        assert [("/narrow is no Server" in text) for text in refused] == [True] * times
 
 
 async def test_no_more_are_let_in_than_there_is_room_for(nursery: trio.Nursery) -> None:

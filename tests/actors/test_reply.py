@@ -2,7 +2,6 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -13,7 +12,6 @@ from trio.testing import wait_all_tasks_blocked
 from okibi.actors import (
     NO_REPLY,
     ActorExited,
-    Ref,
     Refusal,
     Reply,
     ReplyLost,
@@ -77,33 +75,6 @@ async def table(nursery: trio.Nursery) -> Table:
     return table
 
 
-async def test_any_task_may_give_it(table: Table, nursery: trio.Nursery) -> None:
-    async def waiter() -> None:
-        table.kitchen.orders[0].send("soup")
-
-    nursery.start_soon(waiter)
-    await wait_all_tasks_blocked()
-
-    assert table.given == ["soup"]
-
-
-async def test_the_server_serves_others_meanwhile(table: Table) -> None:
-    assert await table.kitchen.ref.call(Kitchen.eager) == "at once"
-    assert table.given == []
-
-
-async def test_the_first_reply_holds_and_later_ones_are_harmless(table: Table) -> None:
-    [reply] = table.kitchen.orders
-
-    taken = [reply.wanted, reply.send("soup"), reply.wanted]
-
-    assert taken == [True, True, False]
-    assert not reply.send("salad")
-    assert not reply.fail(Refusal("late"))
-    await wait_all_tasks_blocked()
-    assert table.given == ["soup"]
-
-
 async def test_it_may_be_an_error(table: Table) -> None:
     error = Refusal("no soup")
 
@@ -129,20 +100,6 @@ async def test_a_caller_who_has_given_up_gets_none(nursery: trio.Nursery) -> Non
 async def _cancel_when_idle(scope: trio.CancelScope) -> None:
     await wait_all_tasks_blocked()
     scope.cancel()
-
-
-@pytest.mark.parametrize("end", [Ref.stop, Ref.kill], ids=["stopped", "killed"])
-async def test_an_actor_that_ends_fails_the_calls_it_had_put_off(
-    table: Table, end: Callable[[Ref[Kitchen]], None]
-) -> None:
-    ref = table.kitchen.ref
-    end(ref)
-    await ref.wait()
-    await wait_all_tasks_blocked()
-
-    [gone] = table.given
-    assert isinstance(gone, ActorExited)
-    assert not table.kitchen.orders[0].send("late")
 
 
 async def test_a_reply_that_nobody_holds_fails_its_caller(table: Table) -> None:
@@ -249,17 +206,6 @@ async def test_a_reply_is_taken_along_once(nursery: trio.Nursery) -> None:
 
     assert await ref.call(Kitchen.order) == "/kitchen: the reply to order() was taken along before"
     await stop(ref)
-
-
-async def test_a_reply_that_is_lost_in_another_run_is_told_in_its_own(table: Table) -> None:
-    async def other_run(held: list[Reply[str]]) -> None:
-        held.clear()
-
-    held, table.kitchen.orders = table.kitchen.orders, []
-    await trio.to_thread.run_sync(trio.run, other_run, held)
-    await wait_all_tasks_blocked()
-
-    assert isinstance(table.given[0], ReplyLost)
 
 
 class Queue(deque[Any]):

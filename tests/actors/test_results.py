@@ -171,20 +171,6 @@ async def watch(cook: Cook) -> None:
     cook.monitor(cook.oven)
 
 
-async def test_an_actor_that_has_ended_gives_its_result_to_a_late_monitor(
-    nursery: trio.Nursery, oven: Oven
-) -> None:
-    cook = await at_work(nursery, oven)
-    pending = await oven.ref.request(Oven.bake, "cake")
-    await stop(oven.ref)
-
-    await cook.ref.call(Cook.watch, pending)
-    await wait_all_tasks_blocked()
-
-    assert cook.told() == [ActorExited]
-    await end(cook)
-
-
 async def test_a_result_comes_where_the_mailbox_is_full(
     nursery: trio.Nursery, oven: Oven, autojump_clock: MockClock
 ) -> None:

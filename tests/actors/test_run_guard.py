@@ -9,8 +9,6 @@ from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import (
     SHUTDOWN,
-    Actor,
-    Down,
     Group,
     MailboxPolicy,
     Name,
@@ -115,27 +113,6 @@ async def test_one_that_is_busy_is_not_looked_into_from_another_run(
     await stop(clerk)
 
 
-@pytest.mark.parametrize("verb", ["stop", "kill", "wait"])
-async def test_who_is_refused_is_told_what_he_has_asked_for(
-    nursery: trio.Nursery, verb: str
-) -> None:
-    class Idle(Actor):
-        async def run(self) -> None:
-            await trio.sleep_forever()
-
-    idle: Ref[Idle] = await start(nursery, Idle, path="/idle")
-
-    async def other_run() -> None:
-        given = getattr(idle, verb)()
-        if given is not None:
-            await given
-
-    with pytest.raises(RuntimeError, match=f"^/idle: {verb} outside its run of trio"):
-        await trio.to_thread.run_sync(trio.run, other_run)
-
-    await stop(idle)
-
-
 CLERKS = Group("clerks", Clerk)
 
 
@@ -187,23 +164,6 @@ async def test_nobody_is_told_in_another_run_of_its_end_and_it_ends_as_ever(
     refused = await trio.to_thread.run_sync(trio.run, other_run)
 
     assert refused.startswith(f"/clerk: {verb} outside its run of trio; use")
-
-
-async def test_the_end_of_one_that_is_dead_is_told_in_any_run(nursery: trio.Nursery) -> None:
-    clerk = await start(nursery, Clerk, path="/clerk")
-    await stop(clerk)
-
-    async def other_run() -> list[object]:
-        async with trio.open_nursery() as others:
-            watcher = await start(others, Watcher, path="/watcher")
-            await watcher.call(Watcher.watch, clerk)
-            told = await watcher.call(Watcher.heard)
-            watcher.stop()
-        return told
-
-    (told,) = await trio.to_thread.run_sync(trio.run, other_run)
-    assert isinstance(told, Down)
-    assert told.reason is SHUTDOWN
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """What is shown in logs and errors: short, and never a reason for the news of an end to fail."""
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +7,7 @@ import pytest
 import trio
 from trio.lowlevel import current_task
 
-from okibi.actors import NORMAL, Actor, ActorExited, Server, logs, shutdown, start
+from okibi.actors import NORMAL, Server, logs, shutdown, start
 from okibi.actors.safe_repr import brief, class_name, misplaced, said, task_name
 from okibi.actors.status import show
 
@@ -56,31 +55,6 @@ def test_what_an_exception_cannot_say_is_said_for_it() -> None:
     assert said(Unspeakable()) == "<its text raised SystemExit>"
 
 
-class Mute(Exception):
-    def __str__(self) -> str:
-        raise RuntimeError("no words")
-
-
-class Fragile(Server):
-    async def take(self, number: int) -> None:
-        raise Mute
-
-
-async def test_callers_are_told_of_an_end_that_cannot_be_put_into_words() -> None:
-    told: list[str] = []
-    with contextlib.suppress(ExceptionGroup):
-        async with trio.open_nursery() as nursery:
-            fragile = await start(nursery, Fragile)
-            try:
-                await fragile.call(Fragile.take, 10**5000)
-            except ActorExited as error:
-                told.append(str(error))
-
-    assert told == [
-        "Fragile is gone: crashed (Mute: <its text raised RuntimeError>), asked for take()",
-    ]
-
-
 def test_a_reason_with_such_a_detail_can_be_told() -> None:
     assert str(shutdown(10**5000)) == "shutdown (int)"
 
@@ -120,19 +94,6 @@ ASK = pytest.mark.parametrize(
 def test_ctrl_c_is_not_discarded(ask: Callable[[], object]) -> None:
     with pytest.raises(KeyboardInterrupt):
         ask()
-
-
-@ASK
-def test_a_keyboard_interrupt_in_an_actor_is_a_users_own(ask: Callable[[], object]) -> None:
-    class Asks(Actor):
-        async def run(self) -> None:
-            ask()
-
-    async def main() -> None:
-        async with trio.open_nursery() as nursery:
-            assert await (await start(nursery, Asks)).wait() == NORMAL
-
-    trio.run(main)
 
 
 class Job:

@@ -9,11 +9,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from okibi.actors import (
     KILLED,
-    NORMAL,
     SHUTDOWN,
     TIMEOUT,
-    ActorExited,
-    Exit,
     ExitReason,
     MailboxPolicy,
     Ref,
@@ -66,25 +63,6 @@ class Slow(Diary):
         self.continue_with("later")
 
 
-async def test_what_init_continues_with_comes_before_any_message(nursery: trio.Nursery) -> None:
-    diary = Slow()
-    ref = await start(nursery, lambda: diary)
-    ref.cast_nowait(Slow.note, "message")
-    await wait_all_tasks_blocked()
-
-    assert diary.log == ["first", "second", "third", "message"]
-
-
-async def test_what_a_message_continues_with_comes_before_the_next(nursery: trio.Nursery) -> None:
-    diary = Slow()
-    ref = await start(nursery, lambda: diary)
-    ref.cast_nowait(Slow.go_on)
-    ref.cast_nowait(Slow.note, "message")
-    await wait_all_tasks_blocked()
-
-    assert diary.log[-2:] == ["later", "message"]
-
-
 async def test_a_server_that_continues_for_ever_can_be_stopped(nursery: trio.Nursery) -> None:
     class Restless(Slow):
         async def handle_continue(self, continuation: Any) -> None:
@@ -135,18 +113,6 @@ async def test_a_time_out_comes_when_no_message_does(
     assert repr(idle.log) == "[TIMEOUT]"
 
 
-async def test_any_message_ends_the_wait_for_good(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    idle = Idle()
-    ref = await start(nursery, lambda: idle)
-    await ref.call(Idle.begin, 10)
-    await ref.call(Idle.note, "message")
-    await trio.sleep(1000)
-
-    assert idle.log == ["message"]
-
-
 async def test_a_timer_is_a_message_too(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     idle = Idle()
     ref = await start(nursery, lambda: idle)
@@ -179,58 +145,6 @@ async def test_a_time_out_of_no_number_is_refused(nursery: trio.Nursery) -> None
         idle.timeout_after(float("nan"))
 
 
-# -- leaving with a reply
-
-
-@attrs.define(eq=False)
-class Leaver(Diary):
-    slow: bool = False
-    last: object = None
-
-    async def leave(self, how: str) -> str:
-        if how == "in a nursery":
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self.leave, "with a reply")
-        if how == "with a reply":
-            raise Exit(reply="goodbye")
-        raise Exit(shutdown("done"))
-
-    async def terminate(self, reason: ExitReason) -> None:
-        await super().terminate(reason)
-        if self.slow:
-            await trio.sleep(100)
-
-
-@pytest.mark.parametrize("how", ["with a reply", "in a nursery"])
-async def test_a_last_reply_goes_out_after_terminate(nursery: trio.Nursery, how: str) -> None:
-    leaver = Leaver()
-    ref = await start(nursery, lambda: leaver)
-
-    said = await ref.call(Leaver.leave, how)
-
-    assert (said, leaver.log) == ("goodbye", ["terminate normal"])
-    assert await ref.wait() == NORMAL
-
-
-async def test_a_last_reply_goes_out_though_terminate_had_to_be_cut(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    ref = await start(nursery, lambda: Leaver(slow=True), grace=5)
-
-    assert await ref.call(Leaver.leave, "with a reply") == "goodbye"
-    assert trio.current_time() == pytest.approx(5)
-    assert ref.reason == KILLED
-
-
-async def test_without_a_reply_the_caller_is_told_why_it_left(nursery: trio.Nursery) -> None:
-    ref = await start(nursery, Leaver)
-
-    with pytest.raises(ActorExited) as gone:
-        await ref.call(Leaver.leave, "without")
-
-    assert gone.value.reason == shutdown("done")
-
-
 # -- asked to stop
 
 
@@ -249,27 +163,6 @@ async def busy(nursery: trio.Nursery, kind: type[Diary], **fields: Any) -> tuple
     for number in (1, 2):
         ref.cast_nowait(Diary.note, number)
     return diary, ref
-
-
-async def test_a_server_is_cut_when_it_is_asked_to_stop(nursery: trio.Nursery) -> None:
-    diary, ref = await busy(nursery, Diary)
-
-    assert await stop(ref) == SHUTDOWN
-    assert diary.log == ["terminate shutdown"]
-
-
-async def test_one_that_drains_handles_first_what_waits(nursery: trio.Nursery) -> None:
-    diary, ref = await busy(nursery, Polite)
-    nursery.start_soon(ref.cast, Diary.note, "waits for room")
-    await wait_all_tasks_blocked()
-
-    ref.stop()
-    with pytest.raises(ActorExited):
-        await ref.cast(Diary.note, "too late")
-    diary.gate.set()
-
-    assert await ref.wait() == SHUTDOWN
-    assert diary.log == ["waited", 1, 2, "waits for room", "terminate shutdown"]
 
 
 async def test_one_that_drains_still_hears_of_ends_and_timers(

@@ -13,7 +13,6 @@ from okibi.actors import (
     NORMAL,
     SHUTDOWN,
     Actor,
-    ActorExited,
     ExitReason,
     Name,
     Ref,
@@ -81,16 +80,6 @@ async def test_an_init_that_takes_too_long_fails_the_start(
     assert isinstance(no.value.__cause__, TimeoutError)
 
 
-async def test_an_init_that_waits_for_nothing_is_in_time_however_short_that_is(
-    nursery: trio.Nursery,
-) -> None:
-    # Often enough for either of the two to have its turn first in trio's loop.
-    for _ in range(20):
-        plain = await start(nursery, Plain, timeout=0)
-        assert plain.alive
-        await stop(plain)
-
-
 async def test_an_actor_whose_starter_is_cancelled_in_its_init_is_stopped(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
@@ -123,31 +112,6 @@ async def test_a_stop_in_init_fails_the_start_with_its_reason(nursery: trio.Nurs
     assert no.value.reason == shutdown("changed my mind")
 
 
-async def test_calls_to_an_actor_whose_init_fails_are_told(nursery: trio.Nursery) -> None:
-    class Failing(Plain):
-        async def init(self) -> None:
-            await go.wait()
-            raise ValueError("boom")
-
-    async def begin() -> None:
-        with pytest.raises(StartError):
-            await start(nursery, Failing, name=name)
-
-    async def ask() -> None:
-        with pytest.raises(ActorExited):
-            await name.call(Failing.get)
-        told.set()
-
-    name, go, told = Name("failing", Failing), trio.Event(), trio.Event()
-    nursery.start_soon(begin)
-    await wait_all_tasks_blocked()
-    nursery.start_soon(ask)
-    await wait_all_tasks_blocked()
-    go.set()
-
-    await told.wait()
-
-
 async def test_the_path_is_the_name_or_the_factorys(nursery: trio.Nursery) -> None:
     refs = [
         await start(nursery, Plain, name=Name("plain", Plain)),
@@ -172,20 +136,6 @@ async def test_stop_waits_for_the_end_and_says_why(
 
     assert await stop(slow) is SHUTDOWN
     assert trio.current_time() - began == pytest.approx(2)
-
-
-async def test_a_stop_with_the_reason_normal_ends_an_actor(nursery: trio.Nursery) -> None:
-    """OTP: gen_server:stop does, and runs terminate; exit(Pid, normal) is ignored."""
-
-    class Told(Plain):
-        async def terminate(self, reason: ExitReason) -> None:
-            told.append(reason)
-
-    told: list[ExitReason] = []
-    plain = await start(nursery, Told)
-
-    assert await stop(plain, NORMAL) is NORMAL
-    assert told == [NORMAL]
 
 
 @pytest.mark.parametrize(
@@ -213,22 +163,6 @@ async def test_an_actor_that_is_stopped_or_killed_leaves_its_parent_alone(
 
     assert await parent.call(Plain.get) == 1
     await stop(parent)
-
-
-async def test_many_may_wait_for_one_end(nursery: trio.Nursery) -> None:
-    async def wait() -> None:
-        reasons.append(await plain.wait())
-
-    reasons: list[ExitReason] = []
-    plain = await start(nursery, Plain)
-    for _ in range(3):
-        nursery.start_soon(wait)
-    await wait_all_tasks_blocked()
-
-    plain.stop()
-    await wait_all_tasks_blocked()
-
-    assert reasons == [SHUTDOWN] * 3
 
 
 async def test_an_actor_may_stop_itself_and_wait(nursery: trio.Nursery) -> None:
@@ -342,20 +276,6 @@ async def test_a_stop_that_nobody_could_make_sense_of_is_refused_and_harms_nothi
 class Slow(Server):
     async def init(self) -> None:
         await trio.sleep_forever()
-
-
-async def test_a_start_that_is_cancelled_in_its_first_step_is_cancelled_and_no_failure() -> None:
-    for _ in range(20):  # either of the two may have its turn first
-        with trio.CancelScope() as scope:
-            async with trio.open_nursery() as nursery:
-
-                async def cancel() -> None:
-                    scope.cancel()
-
-                nursery.start_soon(cancel)
-                await start(nursery, Slow)
-
-        assert scope.cancelled_caught
 
 
 begin: Any = start  # with what no type checker lets by

@@ -1,12 +1,11 @@
 """What may be shown of an actor: chosen, redacted, cut short, whatever a user's code does."""
 
-from functools import cached_property
 from typing import Any
 
 import attrs
 import pytest
 
-from okibi.actors import NORMAL, Actor, Event, ExitReason, Server, Status, crashed, shutdown
+from okibi.actors import NORMAL, Event, ExitReason, Server, Status, crashed, shutdown
 from okibi.actors.request import Request
 from okibi.actors.status import Kind, fields_of, show
 from okibi.actors.status import told as what_others_are_told
@@ -31,18 +30,6 @@ def test_the_state_is_the_public_fields_that_are_set() -> None:
     assert fields_of(vault) == {"owner": "bob", "key": "sesame", "late": 3}
 
 
-def test_the_state_of_a_class_without_attrs_is_its_attributes() -> None:
-    class Plain(Vault):
-        def __init__(self) -> None:
-            super().__init__()
-            self.more = 1
-            self._less = 2
-
-    assert fields_of(Plain()) == {"owner": "bob", "key": "sesame", "more": 1}
-    assert fields_of(Actor()) == {}
-    assert fields_of(None) == {}
-
-
 def test_the_state_of_a_class_with_slots_is_what_they_hold() -> None:
     class Box(Server):
         __slots__ = ("_inner", "kept", "late")
@@ -62,18 +49,6 @@ def test_the_state_of_a_class_with_slots_is_what_they_hold() -> None:
     assert fields_of(Larger()) == {"kept": 1, "more": 3}
 
 
-def test_what_has_no_value_yet_is_not_made_to_have_one() -> None:
-    @attrs.define(eq=False)
-    class Lazy(Server):
-        n: int = 1
-
-        @cached_property
-        def connection(self) -> int:
-            raise AssertionError
-
-    assert fields_of(Lazy()) == {"n": 1}
-
-
 def test_a_field_that_has_no_repr_is_not_shown() -> None:
     assert show(Vault())["state"] == {"owner": "str[3]"}
 
@@ -84,20 +59,6 @@ def test_what_is_shown_is_cut_short() -> None:
     assert len(shown["state"]["owner"]) <= 100
     assert len(shown["message"]) <= 100
     assert shown["reply"] == "list[1000]"
-
-
-def test_what_there_is_not_is_empty() -> None:
-    shown = show(None)
-
-    assert (shown["state"], shown["message"], shown["reply"], shown["reason"]) == ({}, "", "", "")
-    assert show(None, reply=None)["reply"] == "None"
-
-
-def test_messages_and_reasons_are_shown_as_logs_show_them() -> None:
-    shown = show(None, REQUEST, reason=shutdown("tired"))
-
-    assert shown["message"] == "open(str[6], tries=int)"
-    assert shown["reason"] == "shutdown ('tired')"
 
 
 def test_the_redaction_is_given_what_is_to_be_shown_itself() -> None:

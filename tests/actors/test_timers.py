@@ -8,7 +8,7 @@ import trio
 
 from okibi.actors import TIMEOUT, Actor, Down, Server, start, stop
 from okibi.actors.mailbox import Mailbox
-from okibi.actors.timers import Interval, Tick, Timer, ring, sweep, take
+from okibi.actors.timers import Timer, ring, sweep
 from tests.limits import HANG
 
 
@@ -134,20 +134,6 @@ async def test_a_timer_tells_the_time_left_until_it_rings(
     await stop(alarm)
 
 
-async def test_a_timer_that_is_due_and_has_not_rung_has_no_time_left(
-    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
-) -> None:
-    alarm = await start(nursery, Alarm)
-    timer = await alarm.call(Alarm.set, 1.0, "ring")
-    await alarm.cast(Alarm.work, 5.0)
-    await trio.sleep(2)
-
-    assert timer.time_left == 0.0
-    assert timer.cancel()
-    assert await alarm.call(Alarm.what_was_heard) == []
-    await stop(alarm)
-
-
 async def test_a_timer_set_while_the_actor_waits_rings_on_time(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -164,21 +150,6 @@ async def test_a_timer_set_while_the_actor_waits_rings_on_time(
     await waiter.wait()
 
     assert got == [("early", 1.0)]
-
-
-async def test_a_timer_rings_while_a_flood_of_data_waits(
-    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
-) -> None:
-    alarm = await start(nursery, Alarm)
-    await alarm.call(Alarm.set, 1.5, "ring")
-    for _ in range(10):
-        await alarm.cast(Alarm.work, 1.0)
-
-    await trio.sleep(2.5)
-    await alarm.call(Alarm.work, 0.0)
-
-    assert await alarm.call(Alarm.what_was_heard) == [(2.0, "ring")]
-    await stop(alarm)
 
 
 async def test_a_clock_that_jumps_makes_what_is_due_ring_once_in_order(
@@ -228,21 +199,6 @@ async def test_an_interval_rings_on_a_fixed_schedule(
     await stop(alarm)
 
 
-async def test_a_tick_that_is_late_delays_no_other(
-    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
-) -> None:
-    alarm = await start(nursery, Alarm)
-    await alarm.call(Alarm.set_every, 2.0, "tick")
-    await trio.sleep(1.5)
-
-    await alarm.call(Alarm.work, 1.0)
-    await trio.sleep(4)
-
-    heard = await alarm.call(Alarm.what_was_heard)
-    assert [at for at, _ in heard] == [2.5, 4.0, 6.0]
-    await stop(alarm)
-
-
 async def test_a_clock_that_jumps_makes_one_tick_then_the_schedule_goes_on(
     nursery: trio.Nursery, mock_clock: trio.testing.MockClock
 ) -> None:
@@ -255,23 +211,6 @@ async def test_a_clock_that_jumps_makes_one_tick_then_the_schedule_goes_on(
 
     heard = await alarm.call(Alarm.what_was_heard)
     assert [at for at, _ in heard] == [3605.0, 3610.0, 3620.0]
-    await stop(alarm)
-
-
-async def test_a_clock_that_jumps_while_the_actor_is_busy_makes_one_tick(
-    nursery: trio.Nursery, mock_clock: trio.testing.MockClock
-) -> None:
-    alarm = await start(nursery, Alarm)
-    await alarm.call(Alarm.set_every, 10.0, "tick")
-    await alarm.cast(Alarm.work, 5.0)
-    await trio.testing.wait_all_tasks_blocked()
-
-    for jump in (3605.0, 5.0):
-        mock_clock.jump(jump)
-        await trio.testing.wait_all_tasks_blocked()
-
-    heard = await alarm.call(Alarm.what_was_heard)
-    assert [at for at, _ in heard] == [3605.0, 3610.0]
     await stop(alarm)
 
 
@@ -311,22 +250,6 @@ async def test_an_interval_tells_the_time_left_until_its_next_tick(
     assert left == [1.5, 0.0, 1.5, None]
 
 
-async def test_a_cancelled_interval_stops(
-    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
-) -> None:
-    alarm = await start(nursery, Alarm)
-    timer = await alarm.call(Alarm.set_every, 1.0, "tick")
-    await trio.sleep(2.5)
-
-    assert timer.cancel()
-    assert not timer.cancel()
-
-    await trio.sleep(5)
-    assert len(await alarm.call(Alarm.what_was_heard)) == 2
-    assert alarm.process().mailbox.timers == []
-    await stop(alarm)
-
-
 async def test_no_tick_is_seen_after_cancel_not_even_one_that_waits(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -346,18 +269,6 @@ async def test_no_tick_is_seen_after_cancel_not_even_one_that_waits(
     assert heard == ["a"]
 
 
-async def test_an_interval_dies_with_its_actor(
-    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
-) -> None:
-    alarm = await start(nursery, Alarm)
-    await alarm.call(Alarm.set_every, 1.0, "tick")
-    await trio.sleep(1.5)
-
-    await stop(alarm)
-
-    assert alarm.process().mailbox.timers is None
-
-
 @pytest.mark.parametrize("seconds", [0, -1, math.inf, -math.inf, math.nan])
 async def test_an_interval_is_more_than_0_and_finite(nursery: trio.Nursery, seconds: float) -> None:
     class Confused(Actor):
@@ -369,54 +280,6 @@ async def test_an_interval_is_more_than_0_and_finite(nursery: trio.Nursery, seco
 
 
 # -- the heap, without trio
-
-
-def test_an_interval_is_set_again_once_its_tick_was_taken() -> None:
-    timers: list[Timer] = [Interval(0.0, 2.0, "tick")]
-
-    [tick] = ring(timers, 2.0)
-    assert isinstance(tick, Tick)
-    assert timers == []
-
-    assert take(tick, timers)
-    assert ring(timers, 2.5) == []
-    assert timers[0].due == 4.0
-
-
-def test_a_tick_of_a_cancelled_interval_is_not_taken() -> None:
-    timer = Interval(0.0, 2.0, "tick")
-    timer.cancel()
-    timers: list[Timer] = []
-
-    assert not take(Tick(timer), timers)
-    assert timers == []
-
-
-def test_a_schedule_does_not_drift() -> None:
-    timer = Interval(1e6, 0.1, "tick")
-    for _ in range(100_000):
-        timer.set_again(timer.due)
-
-    assert timer.due == 1e6 + 100_001 * 0.1
-
-
-@pytest.mark.parametrize("seconds", [0.1, 0.3, 1 / 3, 7.7])
-def test_no_point_of_a_schedule_comes_twice(seconds: float) -> None:
-    timer = Interval(12345.678, seconds, "tick")
-    for _ in range(1000):
-        before = timer.due
-        timer.set_again(before)
-        assert timer.due - before == pytest.approx(seconds)
-
-
-@pytest.mark.parametrize("seconds", [5e-324, 1e-20])
-def test_an_interval_that_the_clock_cannot_tell_is_due_at_the_next_moment(
-    seconds: float,
-) -> None:
-    timer = Interval(1e6, seconds, "tick")
-    timer.set_again(1e6 + 1)
-
-    assert timer.due == math.nextafter(1e6 + 1, math.inf)
 
 
 def test_ring_takes_what_is_due_and_leaves_the_rest() -> None:

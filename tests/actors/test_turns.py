@@ -89,24 +89,6 @@ async def test_what_comes_in_a_turn_waits_until_it_is_over(nursery: trio.Nursery
     assert actor.taken == ["first", "second", "third", "from outside"]
 
 
-async def test_a_timer_that_is_set_in_a_turn_rings(
-    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
-) -> None:
-    def sets(actor: Taking, message: object) -> bool:
-        if message == "set":
-            actor.send_after(5, "rung")
-        return True
-
-    ref, actor = await begin(nursery, sets)
-    assert give(ref, "set")
-    await trio.sleep(4)
-    assert give(ref, "between")
-    assert actor.taken == ["set", "between"]
-    await trio.sleep(2)
-
-    assert actor.taken == ["set", "between", "rung"]
-
-
 async def test_an_actor_that_is_to_wait_for_something_else_is_woken(nursery: trio.Nursery) -> None:
     ref, actor = await begin(nursery, lambda _, message: message != "wait")
     assert give(ref, "wait")
@@ -116,30 +98,6 @@ async def test_an_actor_that_is_to_wait_for_something_else_is_woken(nursery: tri
 
     assert actor.taken == ["wait", "meanwhile"]
     assert actor.woken == [LOOK, "meanwhile"]
-
-
-async def test_it_is_woken_also_where_it_has_a_timer(nursery: trio.Nursery) -> None:
-    def sets(actor: Taking, message: object) -> bool:
-        actor.send_after(1000, "late")
-        return message != "wait"
-
-    ref, actor = await begin(nursery, sets)
-    assert give(ref, "set")
-    await wait_all_tasks_blocked()
-    actor.woken.clear()
-    assert give(ref, "wait")
-    await wait_all_tasks_blocked()
-
-    assert actor.woken == [LOOK]
-
-
-async def test_what_is_sent_is_no_turn(nursery: trio.Nursery) -> None:
-    ref, actor = await begin(nursery)
-    ref.send_nowait("sent")
-
-    assert actor.taken == []
-    await wait_all_tasks_blocked()
-    assert actor.woken == ["sent"]
 
 
 async def test_one_that_takes_no_turns_is_given_none(nursery: trio.Nursery) -> None:

@@ -199,23 +199,6 @@ async def test_a_call_is_refused_when_its_callee_waits_for_the_end_of_who_waits_
     nursery.cancel_scope.cancel()
 
 
-async def test_so_is_one_that_stands_in_line_for_room(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    class Narrow(Drains):
-        mailbox = MailboxPolicy(1)
-
-    a, b = [await start(nursery, Narrow, path=path, grace=60) for path in "ab"]
-    ended = await a.request(Clerk.end, b)
-    await wait_all_tasks_blocked()
-    await a.cast(Clerk.answer)
-    said = await b.request(Clerk.ask, a)
-
-    assert await said.result() == "b calls a calls b: answer() would never return"
-    assert (await ended.result(), trio.current_time()) == ("shutdown", 1)
-    nursery.cancel_scope.cancel()
-
-
 async def test_each_call_of_one_that_calls_another_twice_is_refused(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
@@ -327,17 +310,6 @@ async def test_whoever_has_been_answered_is_called_back_in_the_same_step(
     nursery.cancel_scope.cancel()
 
 
-async def test_whoever_was_let_into_the_mailbox_is_called_back_in_the_same_step(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    asker = await start(nursery, Asker, name=ASKER)
-    answerer = await start(nursery, Answerer, name=ANSWERER)
-
-    await asker.call(Asker.ask_for_room)
-    assert await answerer.call(Answerer.all) == ["here"]
-    nursery.cancel_scope.cancel()
-
-
 class Parent(Server):
     async def bear(self) -> str:
         async with trio.open_nursery() as nursery:
@@ -357,37 +329,3 @@ class Child(Server):
     async def run(self) -> None:
         with trio.move_on_after(1):
             await PARENT.call(Parent.here)
-
-
-async def test_whoever_has_seen_the_start_is_called_back_in_the_same_step(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    parent = await start(nursery, Parent, name=PARENT)
-
-    assert await parent.call(Parent.bear) == "shutdown"
-    await stop(parent)
-
-
-async def test_a_call_to_an_actor_that_is_to_end_says_so_though_it_waits_for_the_caller(
-    nursery: trio.Nursery,
-) -> None:
-    event = trio.Event()
-
-    class Asks(Drains):
-        async def have_ask(self, other: Ref["Asks"]) -> str:
-            return await other.call(Asks.ask_when_set, self.ref)
-
-        async def ask_when_set(self, other: Ref[Clerk]) -> str:
-            await event.wait()
-            with pytest.raises(ActorExited, match="b is gone: shutdown, asked for a call"):
-                await other.call(Clerk.answer)
-            return "told"
-
-    a, b = [await start(nursery, Asks, path=path) for path in "ab"]
-    told = await b.request(Asks.have_ask, a)
-    await wait_all_tasks_blocked()
-    b.stop()
-    event.set()
-
-    assert await told.result() == "told"
-    nursery.cancel_scope.cancel()
