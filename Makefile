@@ -7,7 +7,7 @@
 #   make test-trio   the two lower layers on the oldest trio that pyproject.toml allows, on the newest
 #                one without its private names, and on trio's main branch where that can be fetched
 #   make check   format, lint, both type checkers, the import contract
-#   make bench   warm overhead, cold start and crashes against awslambdaric; the lower floors beside
+#   make bench   warm overhead, cold start and crashes against awslambdaric; the lower layers beside
 #                bare trio, triotp, Pykka and Erlang's gen_server
 #   make bench-full   the same, with more rounds and more peers, AWS's emulator, 16 and 64 events at
 #                once; keeps the ratios in benchmarks/results, with pictures, and writes README's table
@@ -18,12 +18,12 @@
 #                the table of all cases
 #   make prove   the supervisors at full size: 2,000 random trees against the model, 2,000 kill runs,
 #                cancelled at every step, all their tests under 300 scheduler seeds
-#   make coverage   every line and branch of the two lower floors, by their own tests
+#   make coverage   every line and branch of the two lower layers, by their own tests
 #   make mutate  mistakes put into the supervisors' decisions: which of them no test finds, and why
 #   make sweep   kill any actor of the runtime at any step: the full size of what the tests sample
 #   make cuts    the connection to the Runtime API cut at every byte of next, answer, next
-#   make fuzz    100,000 mutated answers of the Runtime API into the wire room; 100,000 results into
-#                the compiled encoder, and 10,000 where the compiler watches it
+#   make fuzz    100,000 mutated answers of the Runtime API into the runtime's parser; 100,000 results
+#                into the compiled encoder, and 10,000 where the compiler watches it
 #   make soak    1,000,000 invocations, 1 % errors, 0.1 % time-outs: none lost, nothing left, memory
 #   make kills   random kills of anybody while 20 events are served, 2,000 seeded runs; and as many
 #                in which connections break besides
@@ -172,8 +172,8 @@ prove: .venv/installed
 	  tests/conformance/test_faults.py --deselect tests/supervisors/test_seeds.py
 	$(BIN)/python -m tests.endurance.scheduler_seeds 300
 
-# Every line and branch of the two lower floors, by their own tests, the slow ones too. A report of
-# fewer statements than these is not of the two floors.
+# Every line and branch of the two lower layers, by their own tests, the slow ones too. A report of
+# fewer statements than these is not of the two layers.
 STATEMENTS := 5000
 coverage: .venv/installed
 	$(BIN)/python -m coverage run -m pytest -q tests/actors tests/supervisors tests/conformance okibi/actors okibi/supervisors

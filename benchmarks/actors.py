@@ -1,4 +1,4 @@
-"""The lower floors against bare trio, in this process: a call, a cast, a hop, a start and join.
+"""The lower layers against bare trio, in this process: a call, a cast, a hop, a start and join.
 
 The bars stand on these rows: okibi and bare trio take turns on the same loop. What okibi costs
 beside its peers, each in a process of its own, is `peers.table`.

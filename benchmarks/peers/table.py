@@ -1,4 +1,4 @@
-"""The table of `make bench`: okibi's lower floors beside their peers.
+"""The table of `make bench`: okibi's lower layers beside their peers.
 
 `python -m benchmarks.peers.table` prints it alone. Contenders take turns (A B A B ...), each in a
 process of its own; a figure is the median of its rounds, with the smallest and the largest. One

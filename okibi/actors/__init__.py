@@ -1,6 +1,6 @@
 """Actors on trio: mailboxes, servers, names, monitors and timers.
 
-The first floor of okibi, which knows neither supervisors nor AWS. `Server` is the place to
+The lowest layer of okibi, which knows neither supervisors nor AWS. `Server` is the place to
 start reading.
 """
 

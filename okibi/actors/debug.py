@@ -11,7 +11,7 @@
 Each works on any `Server`, a supervisor included, by Ref or by Name, and needs nothing of it.
 
 What `get_status`, `trace` and `log` show goes to logs, so it follows the rule of crash reports:
-types and lengths, and values with `OKIBI_CRASH_REPORTS=full` (room `status`). `get_state` gives
+types and lengths, and values with `OKIBI_CRASH_REPORTS=full` (`actors.status`). `get_state` gives
 code the values themselves.
 
 >>> import attrs, trio

@@ -139,7 +139,7 @@ class Process:
         self.current: object = None
         # When it turned to that, and when its life began, in seconds of trio's clock.
         self.since = self.began = 0.0
-        # Who looks into it (room `debug`), None as long as nobody does.
+        # Who looks into it (`actors.debug`), None as long as nobody does.
         self.debug: Debugging | None = None
         # What `handle_continue` is still to be given, before the mailbox gets its turn again.
         self.continuations: list[object] | None = None
@@ -483,7 +483,7 @@ class Process:
     async def _change(self, park: bool = True) -> None:
         """Wait until it has started, or ended; without `park`, until its next step is over."""
         task, caller = current_task(), CURRENT.get()
-        # Its own call back to whoever waits for it would never return (room `waits`).
+        # Its own call back to whoever waits for it would never return (`actors.waits`).
         if caller is not None and (task in caller.waits or not caller.held_by(task)):
             caller = None
         if caller is not None:

@@ -4,7 +4,7 @@ A message is a method of the receiver's class: `ref.call(Visits.visit, "bob")`. 
 sees the receiver's class, the arguments and the reply; there is no proxy to pretend that the
 call is local, and no message class to keep in step with the method.
 
-A `Ref` is one incarnation and stays dead when that has ended. A `Name` (room `names`) is looked
+A `Ref` is one incarnation and stays dead when that has ended. A `Name` (`actors.names`) is looked
 up at every send, so it survives restarts. Both are an `Address`.
 
 A caller's time-out is trio's own: `with trio.fail_after(1): await ref.call(...)`.

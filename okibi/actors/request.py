@@ -165,7 +165,7 @@ class Request:
             self.wanted, self.abandoned = False, True
 
     def __str__(self) -> str:
-        # Without what it is given: room `status` alone shows that, as far as its actor lets it.
+        # Without what it is given: `actors.status` alone shows that, as far as its actor lets it.
         return f"{self.method}()"
 
     def _settle(self, result: "outcome.Outcome[object]") -> bool:

@@ -63,7 +63,7 @@ class Server(Actor):
     One that cannot answer yet takes its reply along (`reply_later`) and returns NO_REPLY. One that
     is done with this life raises `Exit`, with a last reply or without.
 
-    How a living one is looked into, made to wait and traced: room `debug` (OTP: `sys`).
+    How a living one is looked into, made to wait and traced: `actors.debug` (OTP: `sys`).
 
     Attributes:
         when_stopped: what becomes of the messages that wait when it is asked to stop.

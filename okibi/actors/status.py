@@ -5,8 +5,8 @@ snapshot. The log of a function is read by more people than its data, and kept f
 is shown of a value is its type, and its length where it has one: `str[11]`. With
 `OKIBI_CRASH_REPORTS=full`, which `okibi invoke` sets, it is the value.
 
-Never shown is what is secret by a mark or by name (room `secret`), and a field that an attrs class
-declares with `repr=False`. For the rest an actor overrides one method, `format_status`
+Never shown is what is secret by a mark or by name (`actors.secret`), and a field that an attrs
+class declares with `repr=False`. For the rest an actor overrides one method, `format_status`
 (OTP: `gen_server:format_status/1`). A text that the method puts in the place of something is shown:
 
     >>> import attrs

@@ -1,7 +1,7 @@
 """System messages: what a server's loop answers itself, whatever the server is (OTP: `sys`).
 
 They travel on the control lane, so no data delays them, and no method of the server sees them.
-Only the message is here, since every start imports it; what can be asked is in room `debug`.
+Only the message is here, since every start imports it; what can be asked is in `actors.debug`.
 """
 
 from collections.abc import Awaitable, Callable

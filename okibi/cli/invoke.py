@@ -174,7 +174,7 @@ class _Log:
 
 
 def _as_lines(entry: str) -> str:
-    """An error as lines, which Lambda's log has in one (room `okibi.runtime.telemetry.sinks`): on a
+    """An error as lines, which Lambda's log has in one (`telemetry.sinks`): on a
     terminal each would be written over the one before. What was printed without an end may stand
     before it.
     """

@@ -1,8 +1,8 @@
 """What both modes of the platform's side share: who is told, what is written down, how a body ends.
 
-Everything here is synchronous and knows no I/O. `exchange.py` is the classic mode, one event at a
-time; `slots.py` is multi-concurrency. `connection.py` calls what this class names, and nothing else
-of them.
+Everything here is synchronous and knows no I/O. `classic_mode.py` is the classic mode, one event
+at a time; `multi_concurrency.py` is multi-concurrency. `connection.py` calls what this class names,
+and nothing else of them.
 """
 
 import base64

@@ -1,6 +1,6 @@
 """The AWS Lambda runtime made of actors.
 
-The third floor of okibi. `Function` and `Handler` are what a function is written with;
+The third layer of okibi. `Function` and `Handler` are what a function is written with;
 `python -P -m okibi.runtime` serves it.
 """
 

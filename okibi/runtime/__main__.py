@@ -29,7 +29,7 @@ except Exception as error:
 
 
 def __getattr__(name: str) -> object:
-    """The official client's name for what libraries patch (room `patched`)."""
+    """The official client's name for what libraries patch (`startup.official_client_names`)."""
     if name != "bootstrap":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from .startup import official_client_names

@@ -1,6 +1,6 @@
 """Supervision of actors as OTP defines it.
 
-The second floor of okibi; it knows `actors` only. The docstring of `Supervisor` is the place to
+The second layer of okibi; it knows `actors` only. The docstring of `Supervisor` is the place to
 start reading: what a supervisor does, and why. Then what is needed:
 
     Child, Supervision        what children there are, and what to do about them: values
@@ -11,8 +11,8 @@ start reading: what a supervisor does, and why. Then what is needed:
     Application               a named tree with needs and hooks: start_applications
     snapshot, stop_report     how a tree stands, and how it has stopped
 
-Rooms: `spec` and `flags` hold the values, `life` and `strategy` decide, `place` and `parent` are
-what all kinds of supervisor share.
+Modules: `spec` and `flags` hold the values, `child_state` and `strategy` decide, `child_place` and
+`parent` are what all kinds of supervisor share.
 """
 
 import importlib

@@ -3,7 +3,7 @@
 Theory of operation.
 
 A place is where a child stands with its supervisor: its spec, and whoever lives there now. It
-outlives its incarnations, which have a life cycle of their own (room `process` of the actors);
+outlives its incarnations, which have a life cycle of their own (`actors.process`);
 this one is the supervisor's side of it, and every kind of supervisor lives by it.
 
     UNDEFINED    nobody lives there: not yet, no more, or it was not needed (OTP: `undefined`)

@@ -11,8 +11,8 @@ Brought = tuple[Any, str]
 def play(*steps: list[Any], **flags: Any) -> list[Brought]:
     """A dynamic supervisor does these steps: for each the reply, and what followed from it.
 
-    The steps are those of the scenarios (room `scenarios`). A child's spec has nothing in common
-    with the others' but that it is permanent.
+    The steps are those of the scenarios (`conformance.scenarios`). A child's spec has nothing in
+    common with the others' but that it is permanent.
 
     Args:
         steps: what is done after it has started.

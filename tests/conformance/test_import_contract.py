@@ -1,4 +1,4 @@
-"""The floors are held by a tool: it reports an import that points up, and a circle."""
+"""The layers are held by a tool: it reports an import that points up, and a circle."""
 
 import shutil
 import subprocess

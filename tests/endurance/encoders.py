@@ -1,6 +1,6 @@
 """The compiled encoder, as its source is now: `python -m tests.endurance.encoders`.
 
-So many random values are written by it and by room `official`, which has the rules; with
+So many random values are written by it and by `codec.reference_json`, which has the rules; with
 `--sanitized` by one that the compiler watches (addresses, undefined behaviour), where it can.
 """
 

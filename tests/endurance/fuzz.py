@@ -1,4 +1,4 @@
-"""Mutated answers of the Runtime API into the wire room: `python -m tests.endurance.fuzz`.
+"""Mutated answers of the Runtime API into the runtime's parser: `python -m tests.endurance.fuzz`.
 
 Each case is a conversation as a server could hold it (events with a length, chunked, without a
 length; statuses; interim answers), with bytes flipped, lines doubled, numbers replaced, pieces

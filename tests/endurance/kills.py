@@ -1,11 +1,12 @@
 """Random kills, seeded: `python -m tests.endurance.kills [RUNS [SEED]]`, or `make kills`.
 
-Where room `sweep` goes through every step with one kill or two, a run here serves 20 events, one
-or eight at once, of handlers that answer, raise and wait, while up to six of the tree are killed
-at random steps: poller, dispatcher, worker, responder, clock, extension, or one of the supervisors
-with all below it. Two of the events are late, and are ended at their deadline by their worker; a
-third's handler is shielded, so that only the dispatcher can answer, and abandons the worker. The
-watchdog, a thread, is played by a task in virtual time. The tree and the verdict are the sweep's.
+Where `endurance.sweep` goes through every step with one kill or two, a run here serves 20 events,
+one or eight at once, of handlers that answer, raise and wait, while up to six of the tree are
+killed at random steps: poller, dispatcher, worker, responder, clock, extension, or one of the
+supervisors with all below it. Two of the events are late, and are ended at their deadline by their
+worker; a third's handler is shielded, so that only the dispatcher can answer, and abandons the
+worker. The watchdog, a thread, is played by a task in virtual time. The tree and the verdict are
+the sweep's.
 
 No supervisor's intensity is exceeded: what comes then is the end of the process, of which others
 tell. A run is its seed: one that failed fails again.

@@ -1,13 +1,13 @@
 """Random kills while connections break: `python -m tests.endurance.kills_and_cuts [RUNS [SEED]]`.
 
-As room `kills`, and once or twice in a run the other side closes a connection: while nothing but
-the next event is owed, inside an answer, after all of one is out and nothing has come back, or at
-just any step. What was on its way to the runtime arrives before the end, or is lost with it.
+As in `endurance.kills`, and once or twice in a run the other side closes a connection: while
+nothing but the next event is owed, inside an answer, after all of one is out and nothing has come
+back, or at just any step. What was on its way to the runtime arrives before the end, or is lost
+with it.
 
-What may come of that is okibi/runtime/in_flight/broken_connection.py's table. Here the verdict
-keeps to what holds for each of its rows: nothing is answered twice, nothing is begun twice, nothing
-hangs, no connection is made that no other has made room for; and whatever is not answered is a
-row's:
+What may come of that is `in_flight.broken_connection`'s table. Here the verdict keeps to what holds
+for each of its rows: nothing is answered twice, nothing is begun twice, nothing hangs, no
+connection is made that no other has made room for; and whatever is not answered is a row's:
 
     an event         that went to a /next whose connection was gone, or was lost on the way there.
                      With one lane the sandbox ends by it, at the invocation's time-out
@@ -15,8 +15,8 @@ row's:
 
 An answer that was sent twice, and cut off both times, ends the process of one lane too; it has
 arrived here, where nothing is lost of what a connection has taken. (With one lane the platform
-repeats what it has handed out, and loses less. Room `cuts` has each byte of a connection, and says
-for each what must come of it.)
+repeats what it has handed out, and loses less. `endurance.cuts` has each byte of a connection, and
+says for each what must come of it.)
 """
 
 import enum

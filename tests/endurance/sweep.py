@@ -1,8 +1,8 @@
 """Kill any actor at any step: the engine, and `python -m tests.endurance.sweep` for its full size.
 
-The whole tree, as production builds it, runs against a platform in memory (room `world`). Every
-task step of the run is counted, and at the chosen ones somebody is killed (room `killer`); a run is
-a point. What must be true of it is room `judge`'s.
+The whole tree, as production builds it, runs against a platform in memory (`support.world`). Every
+task step of the run is counted, and at the chosen ones somebody is killed (`support.killer`); a run
+is a point. What must be true of it is `support.judge`'s.
 
 Scheduling is seeded: a point that failed fails again.
 """

@@ -2,11 +2,11 @@
 
     python -m tests.mutation
 
-The rooms that decide are mutated: strategy.py and life.py. For each mutant the fast tests run
-until the first that fails. One that no test finds is printed with what was changed. It has to stand
-in survivors.txt, beside mutants of the same kind, with the reason why it is none: an unexplained
-survivor ends the run with 1, and so does an explained one that is found or that is gone, and a
-rate under nine in ten.
+The modules that decide are mutated: strategy.py and child_state.py. For each mutant the fast tests
+run until the first that fails. One that no test finds is printed with what was changed. It has to
+stand in survivors.txt, beside mutants of the same kind, with the reason why it is none: an
+unexplained survivor ends the run with 1, and so does an explained one that is found or that is
+gone, and a rate under nine in ten.
 
 Each mutant is a fork of a process that has imported everything else already.
 """

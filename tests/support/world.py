@@ -1,8 +1,9 @@
 """The platform's side of a run in which somebody is killed, and the handlers that it asks.
 
-Room `sweep` runs the whole tree against it, in one trio run and without sockets: what the responder
-writes is parsed at once, and the answers lie in the transport until the poller reads them. The
-state machine is the local server's own. Both clocks are the run's, so that a run is its seed.
+`endurance.sweep` runs the whole tree against it, in one trio run and without sockets: what the
+responder writes is parsed at once, and the answers lie in the transport until the poller reads
+them. The state machine is the local server's own. Both clocks are the run's, so that a run is its
+seed.
 """
 
 import json

@@ -1,8 +1,8 @@
 /* A result into JSON as AWS's own client writes it: the standard library's spaces, floats and order.
 
    Only what this knows by heart is said here: exactly str, int of 64 bits, finite float, bool, None,
-   list, tuple and dict with keys of exactly str, DEEPEST levels of it. Anything else it leaves to room
-   `marshal`, which can do without it and has all the rules. So nothing that runs here can run Python
+   list, tuple and dict with keys of exactly str, DEEPEST levels of it. Anything else it leaves to
+   `codec.json`, which can do without it and has all the rules. So nothing that runs here can run Python
    code, but for what ends it at once (`put_text`): no reference has to be kept, and nothing changes
    meanwhile.
 
@@ -235,7 +235,7 @@ static PyObject *encode_escaped(PyObject *Py_UNUSED(module), PyObject *value) { 
 
 static PyObject *encode_unescaped(PyObject *Py_UNUSED(module), PyObject *value) { return encode(value, 0); }
 
-/* -- the end of a process that C code holds (room `kill_timer`)
+/* -- the end of a process that C code holds (`deadlines.kill_timer`)
 
    The kernel's timer rings on one thread. What is done then needs no interpreter: it looks at `ends_at`,
    and ends the process, or sets the timer anew, or lets it rest. So an event that comes, or is answered, costs
@@ -397,7 +397,7 @@ static PyModuleDef_Slot slots[] = {{0, NULL}};
 static PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "encoder",
-    .m_doc = "Results into JSON by the official client's rules, compiled; room `marshal` does without it.",
+    .m_doc = "Results into JSON by the official client's rules, compiled; `codec.json` does without it.",
     .m_methods = functions,
     .m_slots = slots,
 };

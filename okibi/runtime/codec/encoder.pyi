@@ -10,7 +10,7 @@ def encode_escaped(value: object, /) -> bytes | None:
 def encode_unescaped(value: object, /) -> bytes | None:
     """The same in UTF-8."""
 
-# Of room `kill_timer`.
+# Of `deadlines.kill_timer`.
 
 def guard(number: int, fatal: int, thread: int, /) -> bool:
     """Make the kernel's timer that ends the process.

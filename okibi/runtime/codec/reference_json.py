@@ -1,6 +1,6 @@
 """A result into JSON by the official client's rules, value by value.
 
-Room `marshal` comes here for what its fast way does not vouch for; imported when first needed.
+`codec.json` comes here for what its fast way does not vouch for; imported when first needed.
 The rules (Runtime API: `lambda_runtime_marshaller`, which is simplejson's encoder):
 
     namedtuple, or anything with `_asdict`   an object of its fields

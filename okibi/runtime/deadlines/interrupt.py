@@ -4,7 +4,8 @@ The event loop does not run while such a handler does. The watchdog's thread sen
 signal every 10 ms until the handler has left. The signal's handler raises DeadlineExceeded where
 the user's code stands. Python runs a signal's handler also out of an interrupted system call or
 lock: a sleep, a recv and a deadlock end as a busy loop does. C code that holds the interpreter is
-beyond it. The kernel's timer signals too, in case the watchdog has no core in time (room `ring`).
+beyond it. The kernel's timer (`system.signal_timer`) signals too, in case the watchdog has no core
+in time.
 
 The rules are those of Ctrl-C, and of the soft time limit of Celery:
 

@@ -1,8 +1,8 @@
 """Tell where the user's code stands when its import takes too long.
 
 User code may fork while it is imported, or replace what threads are made of, as in the official
-client: no thread of Python's looks at it. The kernel's own timer signals the main thread (room
-`ring`), which writes down all stacks between two of its instructions. C code that holds the
+client: no thread of Python's looks at it. The kernel's own timer (`system.signal_timer`) signals
+the main thread, which writes down all stacks between two of its instructions. C code that holds the
 interpreter is told of once it lets go.
 """
 

@@ -10,20 +10,21 @@ at its share of the margin before the deadline, as long as the delivery is unset
     1/4    the loop has not answered (an `async def` holds it, or a `def` that nothing ends): claim
            the delivery, post the error on a socket of its own (not of an answer that streams: its
            cut is the error), log all stacks, end the process
-    1/8    C code holds the interpreter: the kernel's timer ends the process (room `kill_timer`)
+    1/8    C code holds the interpreter: the kernel's timer ends the process
+           (`deadlines.kill_timer`)
 
 The first three are a thread's, which wakes a few times in the length of a time-out and looks at the
 ledgers; only an event that is due before it would look wakes it. Who computes on a part of a core
 leaves this thread none of it for longer than a margin. So the kernel's own timer signals the main
-thread besides, once, when the alarm is to (room `ring`).
+thread besides, once, when the alarm is to (`system.signal_timer`).
 
 The last one needs no thread, and is set on the loop's own: when an event comes, before its handler
 begins. It is taken back before the last event in flight is answered, since a sandbox may be frozen
 as soon as the answer is out, and a timer that is overdue at the thaw goes off at once. Many events
 share the timer: it goes off BEHIND the deadline of the earliest event in flight or up to SLACK
 later, and is set anew only when no event in flight is due so long before it. A process that was
-stopped in the middle of an event, and past its deadline, has a tenth of a second to answer (room
-`kill_timer`).
+stopped in the middle of an event, and past its deadline, has a tenth of a second to answer
+(`deadlines.kill_timer`).
 
 Where many events may be in flight, threads that compute take the interpreter in turn, and none is
 to be ended for that. So the last two wait longer: the loop has STARVED seconds, unless user code

@@ -2,7 +2,7 @@
 
 The shapes are the official client's (Runtime API, error reporting). Frames above the user's own
 code are cut off: who reads the error has not written them. Behind the error's frames stand those
-of what it came of (chain.py).
+of what it came of (`errors.causes`).
 
 Everything has a limit, for an error that cannot be told is an invocation without an answer: of
 the message's characters, of a stack's entries and of each one's characters, of the cause's bytes.

@@ -4,7 +4,7 @@ trio's `to_thread` makes each call a thread's whole work: it takes a token, name
 has the result told by a queue of trio's own, whose task wakes the one that waits: half of what such
 an event costs. Here one call of `to_thread` lasts as long as the thread, so that all of
 `trio.from_thread` works in it; what it is to run comes by a queue, and its waiter hears that it has
-run where the loop waits (room `exchange`).
+run where the loop waits (`handlers.thread_mailbox`).
 
 What it keeps in a `threading.local`, a connection say, is there at the next event. So is a loop of
 asyncio's, once it asks for one: with the official client a `def` runs on the main thread, where

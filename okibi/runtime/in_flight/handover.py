@@ -9,9 +9,9 @@ One rule: the ledger is the truth, mail is a wake-up. A message says that there 
 at, and may say where. Who starts looks first, so a message to an actor that has ended is no loss.
 
 One fast path: an actor that waits for mail can act inside the step of who tells it (`now`), so that
-an event passes all four in one pass of trio's loop. Dispatcher and responder never wait over a
-message, so their turn is taken (`okibi.actors.turns`); a worker's task is stepped
-(`okibi.actors.handoff`). The sender must have done all else that its own step has to do, and must
+an event passes all four in one pass of trio's loop (`actors.trio_internals`). Dispatcher and
+responder never wait over a message, so their turn is taken (`take_turn`); a worker's task is
+stepped (`step_reader`). The sender must have done all else that its own step has to do, and must
 not stand on a user's stack.
 """
 

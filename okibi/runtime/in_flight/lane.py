@@ -14,7 +14,8 @@ Pipelined, the answer and the next GET leave in one write and are answered in or
 round trip an event. Any sign that a server does not answer two requests in one write (it closes
 after the first, speaks HTTP/1.0, says `Connection: close`) turns the lane sequential for good.
 
-What a connection that breaks means for all this is said by the room `loss`, and done here.
+What a connection that breaks means for all this is said by `in_flight.broken_connection`, and done
+here.
 
 An answer that was refused leaves its event unanswered, and the Runtime API repeats that at once.
 The repeat is the same delivery, so no handler sees it: the first time it is answered with an
@@ -125,7 +126,8 @@ class Lane:
         # The delivery whose answer was refused, and how often it has been repeated since.
         self._unanswered: Delivery | None = None
         self._repeats = 0
-        # An answer that was sent once more was refused: half of it may have arrived (room `loss`).
+        # An answer that was sent once more was refused: half of it may have arrived
+        # (`in_flight.broken_connection`).
         self.doubtful = False
 
     # -- what is to be said

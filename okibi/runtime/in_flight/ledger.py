@@ -67,8 +67,8 @@ class Ledger:
         self.dispatcher: Address[Actor] = DISPATCHER
         # Whether a wake-up is on its way to the dispatcher, or to the one that comes after it.
         self.woken = False
-        # Looks whether the sandbox was frozen, while anybody wants to know (room `thaw`): told
-        # whether something is in flight from now on.
+        # Looks whether the sandbox was frozen, while anybody wants to know
+        # (`serving.freeze_detector`): told whether something is in flight from now on.
         self.looks: Callable[[bool], None] | None = None
         self._starts = 0
         # Whether a second loop, asyncio's, hangs: then the watchdog has the last word, as with

@@ -196,7 +196,7 @@ def last_chunk(error_type: str = "", error: bytes = b"") -> bytes:
     """The end of a streamed answer.
 
     Go reads trailers into a buffer of 4 KB and gives up on longer ones, and the emulator with it;
-    a longer error is cut, to JSON still, where `trailers` does it.
+    a longer error is cut, to JSON still, where `in_flight.stream_trailers` does it.
 
     Args:
         error_type: the `Lambda-Runtime-Function-Error-Type`; empty for a good end.

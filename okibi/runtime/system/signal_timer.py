@@ -72,7 +72,7 @@ class Ring:
             return False
         import ctypes
 
-        # None of its calls waits, so they keep the interpreter, as those of room `timerfd`.
+        # None of its calls waits, so they keep the interpreter, as those of `system.timerfd`.
         library, timer = _library(), ctypes.c_void_p()
         if library is None:
             return False

@@ -1,4 +1,4 @@
-"""The compiled encoder: the bytes are room `official`'s, or it leaves the value to the others."""
+"""The compiled encoder: its bytes are `codec.reference_json`'s, or it leaves a value alone."""
 
 import collections
 import enum

@@ -104,7 +104,7 @@ def stands(payload: bytes, words: str, function: str, line: str) -> None:
     assert source.strip().startswith(tuple(line.split("\n"))), told
     assert not function or place.endswith(f", in {function}"), told
     assert f"{words} in {place}" in told["errorMessage"], told
-    assert not any("/runtime/watchdog.py" in frame for frame in told["stackTrace"])
+    assert not any("/deadlines/watchdog.py" in frame for frame in told["stackTrace"])
 
 
 async def survives(sandbox: Running, case: Case) -> None:

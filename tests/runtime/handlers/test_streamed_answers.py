@@ -26,7 +26,7 @@ KINDS = [
     "streams.handling",
     "streams.plainly",
 ]
-# One of each of trio's loop, a thread, and asyncio's; what finds the kinds is `test_streamed.py`'s.
+# One of each of trio's loop, a thread, and asyncio's; `test_streaming.py` has what finds the kinds.
 OFTEN = ("streams.writes", "streams.threaded", "streams.handling")
 every_kind = pytest.mark.parametrize(
     "handler",

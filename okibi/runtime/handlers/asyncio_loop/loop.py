@@ -1,7 +1,7 @@
 """The asyncio loop in a thread of its own, and how trio tasks have something run on it.
 
 It lasts: a client session that a module keeps belongs to a loop, and would be of no use on the
-next one. So, like a lane, it outlives the actor that looks after it (room `keeper`).
+next one. So, like a lane, it outlives the actor that looks after it (`loop_supervisor`).
 
 All bookkeeping is done on trio's side, by callbacks that its token runs in order: what is told
 of the loop's end comes after whatever the loop has told before. The thread itself only runs the
