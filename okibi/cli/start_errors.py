@@ -8,7 +8,7 @@ import attrs
 import msgspec
 
 from ..local import FunctionSettings, InvokeResult
-from ..runtime.errors.errors import is_own, is_users_own
+from ..runtime.errors.user_code import is_own, is_users_own
 
 __all__ = [
     "ERROR",

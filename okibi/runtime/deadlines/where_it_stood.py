@@ -30,12 +30,9 @@ from ..errors.errors import (
     calls_handler,
     error_json,
     format_frames,
-    is_below,
-    is_own,
-    is_users,
-    is_users_own,
     x_ray_cause,
 )
+from ..errors.user_code import is_below, is_own, is_users, is_users_own
 from ..in_flight.delivery import Delivery, State
 from ..protocol.outcome import Outcome
 

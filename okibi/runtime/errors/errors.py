@@ -11,7 +11,6 @@ the message's characters, of a stack's entries and of each one's characters, of 
 import json
 import os
 import re
-import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from types import CodeType, TracebackType
@@ -22,7 +21,7 @@ from ...actors.frames import Frames
 from ...actors.safe_repr import ALONE, class_name, cut, said, traceback_of
 from ..protocol.outcome import Outcome
 from .causes import Related, behind
-from .user_code import PACKAGES, is_installed
+from .user_code import OKIBI, is_below, is_users
 
 F = TypeVar("F", bound=Callable[..., object])
 # Of an error, for its X-Ray cause: type, message, frames.
@@ -57,14 +56,9 @@ _NEEDS_ASYNC_DEF = (
 _MAIN = "in thread 'MainThread'"
 _IN_A_RUN = "Attempted to call run() from inside a run()"
 _ACCEPTED = r"[A-Z][a-zA-Z]+[a-zA-Z0-9_]*"
-_BELOW = ("trio", "outcome")
-_HOUSE = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
-_OWN = tuple(os.path.join(_HOUSE, name, "") for name in ("actors", "supervisors", "runtime"))
-_AIO = os.path.join(_HOUSE, "runtime", "handlers", "asyncio_loop", "")
+_AIO = os.path.join(OKIBI, "runtime", "handlers", "asyncio_loop", "")
 # A `def` on the main thread, and what runs on okibi's own loop of asyncio's, lack something else.
-_NO_TRIO = (_AIO, os.path.join(_HOUSE, "runtime", "deadlines", "interrupt.py"))
-_STANDARD = os.path.join(os.path.dirname(os.__file__), "")
-_INSTALLED = tuple(os.path.join(_STANDARD, name, "") for name in PACKAGES)
+_NO_TRIO = (_AIO, os.path.join(OKIBI, "runtime", "deadlines", "interrupt.py"))
 # Bound before there is a user's module that may put another library's functions in their place.
 to_json = json.JSONEncoder(ensure_ascii=False).encode
 _decode = json.JSONDecoder().decode
@@ -232,34 +226,6 @@ def calls_handler(function: F) -> F:
     """
     _calling.add(function.__code__)
     return function
-
-
-def is_users(filename: str) -> bool:
-    """Whether a file is neither okibi's nor trio's nor the interpreter's own."""
-    if filename.startswith("<") or is_below(filename):
-        return False
-    return not filename.startswith(_STANDARD) or filename.startswith(_INSTALLED)
-
-
-def is_users_own(filename: str) -> bool:
-    """The same, and not installed: what the user has written himself."""
-    return is_users(filename) and not is_installed(filename)
-
-
-def is_below(filename: str) -> bool:
-    """Whether a file is of what handlers stand on: okibi's own or trio's."""
-    return is_own(filename) or any(_is_of(filename, name) for name in _BELOW)
-
-
-def is_own(filename: str) -> bool:
-    """Whether a file is okibi's."""
-    return filename.startswith(_OWN)
-
-
-def _is_of(filename: str, package: str) -> bool:
-    loaded = sys.modules.get(package)
-    home = loaded.__file__ if loaded is not None else None
-    return home is not None and filename.startswith(os.path.dirname(home) + os.sep)
 
 
 def as_raised(error: BaseException) -> BaseException:

@@ -1,19 +1,53 @@
-"""Whether a file was installed, and is none of the user's own: asked when a time-out is told of.
+"""Whose a file is: okibi's or the interpreter's, the user's, or installed beside the user's own.
 
-A package for Lambda is made by `pip install --target`, which puts libraries beside the user's code,
-in no folder whose name would tell them apart. But each leaves its `redis-8.1.0.dist-info` there.
-That counts by its name, and by its list of files only where the name begins alike (`google`, of
-google-cloud-storage): to read all those lists takes longer than a deadline leaves. So what has
-another name, as PyYAML, stays taken for the user's.
+Whether it was installed is asked when a time-out is told of. A package for Lambda is made by `pip
+install --target`, which puts libraries beside the user's code, in no folder whose name would tell
+them apart. But each leaves its `redis-8.1.0.dist-info` there. That counts by its name, and by its
+list of files only where the name begins alike (`google`, of google-cloud-storage): to read all
+those lists takes longer than a deadline leaves. So what has another name, as PyYAML, stays taken
+for the user's.
 """
 
 import os
 import re
+import sys
 from functools import cache
 
 PACKAGES = ("site-packages", "dist-packages")
 # Beside it lies what was installed of somebody's own: from a folder, say (PEP 610).
 _OF_ONES_OWN = "direct_url.json"
+OKIBI = os.path.join(os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..")), "")
+_BELOW = ("trio", "outcome")
+_STANDARD = os.path.join(os.path.dirname(os.__file__), "")
+_INSTALLED = tuple(os.path.join(_STANDARD, name, "") for name in PACKAGES)
+
+
+def is_users(filename: str) -> bool:
+    """Whether a file is neither okibi's nor trio's nor the interpreter's own."""
+    if filename.startswith("<") or is_below(filename):
+        return False
+    return not filename.startswith(_STANDARD) or filename.startswith(_INSTALLED)
+
+
+def is_users_own(filename: str) -> bool:
+    """The same, and not installed: what the user has written himself."""
+    return is_users(filename) and not is_installed(filename)
+
+
+def is_below(filename: str) -> bool:
+    """Whether a file is of what handlers stand on: okibi's own or trio's."""
+    return is_own(filename) or any(_is_of(filename, name) for name in _BELOW)
+
+
+def is_own(filename: str) -> bool:
+    """Whether a file is okibi's."""
+    return filename.startswith(OKIBI)
+
+
+def _is_of(filename: str, package: str) -> bool:
+    loaded = sys.modules.get(package)
+    home = loaded.__file__ if loaded is not None else None
+    return home is not None and filename.startswith(os.path.dirname(home) + os.sep)
 
 
 def is_installed(filename: str) -> bool:

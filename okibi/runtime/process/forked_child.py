@@ -10,7 +10,7 @@ from typing import NoReturn
 from trio.abc import Instrument
 from trio.lowlevel import Task
 
-from ..errors.errors import is_users
+from ..errors.user_code import is_users
 from ..in_flight.delivery import Delivery
 from ..protocol.transport import SocketTransport
 from ..telemetry.logs import flush

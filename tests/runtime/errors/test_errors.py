@@ -23,7 +23,6 @@ from okibi.runtime.errors.errors import (
     foremost,
     handler_error,
     init_error,
-    is_users,
     platform_error,
 )
 from okibi.runtime.protocol.outcome import Outcome
@@ -118,21 +117,6 @@ def _without_this_file(trace: TracebackType | None) -> TracebackType | None:
     while trace is not None and trace.tb_frame.f_code.co_filename in (HERE, pytest.__file__):
         trace = trace.tb_next
     return trace
-
-
-def test_the_interpreter_s_own_trio_and_okibi_are_not_the_user_s() -> None:
-    for file in (json.__file__, trio.__file__, init_error.__code__.co_filename, "<frozen x>"):
-        assert not is_users(file)
-    for file in (HERE, pytest.__file__, "/var/task/app.py"):
-        assert is_users(file)
-
-
-def test_an_actor_s_frames_are_okibi_s() -> None:
-    import okibi.actors.process
-    import okibi.supervisors.supervisor
-
-    assert not is_users(okibi.actors.process.__file__)
-    assert not is_users(okibi.supervisors.supervisor.__file__)
 
 
 def test_without_a_frame_of_the_user_s_all_are_told() -> None:

@@ -1,12 +1,30 @@
 """What was installed beside the user's own code is told from it."""
 
+import json
 from pathlib import Path
 
 import pytest
+import trio
 
+import okibi.local
+import okibi.supervisors.supervisor
 from okibi.runtime.errors import user_code
-from okibi.runtime.errors.errors import is_users_own
-from okibi.runtime.errors.user_code import is_installed
+from okibi.runtime.errors.user_code import is_installed, is_own, is_users, is_users_own
+
+
+def test_the_interpreter_s_own_trio_and_okibi_are_not_the_user_s() -> None:
+    for file in (json.__file__, trio.__file__, "<frozen x>"):
+        assert not is_users(file)
+    for file in (__file__, pytest.__file__, "/var/task/app.py"):
+        assert is_users(file)
+
+
+@pytest.mark.parametrize(
+    "file", [okibi.__file__, okibi.local.__file__, okibi.supervisors.supervisor.__file__]
+)
+def test_every_file_of_okibi_is_its_own(file: str) -> None:
+    assert is_own(file)
+    assert not is_users(file)
 
 
 @pytest.fixture
