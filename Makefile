@@ -169,7 +169,7 @@ SEED := $(or $(SEED),$(shell date +%s))
 prove: .venv/installed
 	@echo "make prove SEED=$(SEED)"
 	OKIBI_SWEEP=full $(BIN)/python -m pytest -q --hypothesis-seed=$(SEED) tests/supervisors \
-	  tests/conformance/test_faults.py --deselect tests/supervisors/test_seeds.py
+	  tests/conformance/test_faults.py --deselect tests/supervisors/test_scheduler_seeds.py
 	$(BIN)/python -m tests.endurance.scheduler_seeds 300
 
 # Every line and branch of the two lower layers, by their own tests, the slow ones too. A report of

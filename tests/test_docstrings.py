@@ -10,9 +10,9 @@ import doctest, inspect, sys, trio
 from okibi import actors, supervisors, runtime
 
 tests = {}
-for floor in (actors, supervisors, runtime):
-    for name in floor.__all__:
-        shown = getattr(floor, name)
+for layer in (actors, supervisors, runtime):
+    for name in layer.__all__:
+        shown = getattr(layer, name)
         if inspect.isclass(shown) or inspect.isfunction(shown):
             for test in doctest.DocTestFinder(exclude_empty=True).find(shown, name):
                 tests[test.name] = test

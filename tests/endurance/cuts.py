@@ -47,8 +47,8 @@ from okibi.runtime.tree import Serving, tree
 from okibi.supervisors import Supervisor
 from tests.endurance.sweep import random_of_trio
 from tests.endurance.verdict import verdict
-from tests.support.stage import Arrival
-from tests.support.world import Nobody, RecordingLedger
+from tests.support.doubles import Arrival
+from tests.support.memory_platform import Nobody, RecordingLedger
 
 EVENTS = 3
 # Seconds: of the platform for an invocation, and of its silence before one when idle.

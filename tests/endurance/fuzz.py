@@ -32,8 +32,8 @@ from okibi.runtime.protocol.transport import Transport
 from okibi.runtime.serving.busy_poll import BusyWait
 from okibi.runtime.serving.poller import Poller
 from tests.endurance.verdict import verdict
+from tests.support.doubles import SETTINGS, ledger_of
 from tests.support.lanes import Wire
-from tests.support.stage import SETTINGS, ledger_of
 
 # Seconds for a hundred cases, each of which takes microseconds: beyond that it hangs.
 HANGS = 60

@@ -41,7 +41,7 @@ from okibi.runtime.tree import INTENSITY
 from tests.endurance.sweep import run
 from tests.support.judge import Result
 from tests.support.killer import EXITED, Killer, Pause, living
-from tests.support.world import ALL, Echo, MemoryTransport, Point, RecordingLedger, World
+from tests.support.memory_platform import ALL, Echo, MemoryTransport, Point, RecordingLedger, World
 
 EVENTS = 20
 LAMBDA = "/function/lambda"

@@ -46,7 +46,7 @@ from okibi.runtime.protocol.transport import Transport
 from tests.endurance.kills import EVENTS, SHORT, Busy, Mixed, RandomKiller, point, steps_of, told
 from tests.endurance.sweep import run
 from tests.support.judge import Result, answered
-from tests.support.world import MemoryTransport, RecordingLedger
+from tests.support.memory_platform import MemoryTransport, RecordingLedger
 
 # Seconds: of the platform for an invocation, and of its silence before each.
 TIMEOUT, SILENCE = 60.0, 0.05

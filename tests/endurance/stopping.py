@@ -25,9 +25,9 @@ LONG = 30.0
 # With so much time that no other load on this machine makes it hurry.
 UNHURRIED = """
 import sys
-import okibi.runtime.process.shutdown as ending
+from okibi.runtime.process import shutdown
 from okibi.runtime.bootstrap import main
-ending.DRAIN, ending.HASTE, ending.LIMIT, ending.STOP_LIMIT = {drain}, 10, 12, 15
+shutdown.DRAIN, shutdown.HASTE, shutdown.LIMIT, shutdown.STOP_LIMIT = {drain}, 10, 12, 15
 sys.exit(main(sys.argv[1:]))
 """
 

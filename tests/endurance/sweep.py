@@ -1,8 +1,8 @@
 """Kill any actor at any step: the engine, and `python -m tests.endurance.sweep` for its full size.
 
-The whole tree, as production builds it, runs against a platform in memory (`support.world`). Every
-task step of the run is counted, and at the chosen ones somebody is killed (`support.killer`); a run
-is a point. What must be true of it is `support.judge`'s.
+The whole tree, as production builds it, runs against a platform in memory
+(`support.memory_platform`). Every task step of the run is counted, and at the chosen ones somebody
+is killed (`support.killer`); a run is a point. What must be true of it is `support.judge`'s.
 
 Scheduling is seeded: a point that failed fails again.
 """
@@ -35,7 +35,7 @@ from okibi.runtime.tree import Serving, tree
 from okibi.supervisors import Supervisor
 from tests.support.judge import Result, judge
 from tests.support.killer import Killer
-from tests.support.world import ALL, Echo, Nobody, Point, RecordingLedger, Stream, World
+from tests.support.memory_platform import ALL, Echo, Nobody, Point, RecordingLedger, Stream, World
 
 KINDS = ("poller", "dispatcher", "worker", "responder")
 # Seconds after which a run hangs.

@@ -10,8 +10,8 @@ from okibi.actors.process import Process
 from tests.endurance import kills
 from tests.endurance.kills import EVENTS, Busy, Mixed, RandomKiller, many, point
 from tests.endurance.sweep import run
+from tests.support.memory_platform import ALL, Point
 from tests.support.seeded import seeded
-from tests.support.world import ALL, Point
 
 RUNS = 30
 

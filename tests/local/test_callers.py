@@ -15,7 +15,7 @@ import trio
 
 from okibi.local import Happening, LocalLambda
 from okibi.local.peers import is_called_by
-from tests.support.launch import event, opened
+from tests.support.local_lambda import event, opened
 
 INVOKE = "/2015-03-31/functions/function/invocations"
 STREAM = "/2021-11-15/functions/function/response-streaming-invocations"

@@ -4,7 +4,7 @@ import pytest
 
 from okibi.local.invocation import Invocation
 from okibi.local.states import State
-from tests.support.desk import (
+from tests.support.platform_without_io import (
     ANSWER_OK,
     NEXT,
     PING,

@@ -5,7 +5,7 @@ import pytest
 from okibi.local.journal import Happening
 from okibi.local.outcomes import MAX_PAYLOAD_SIZE
 from okibi.local.states import State
-from tests.support.desk import NEXT, PING, Desk, error, post, state_refusal
+from tests.support.platform_without_io import NEXT, PING, Desk, error, post, state_refusal
 
 
 def test_an_abandoned_next_swallows_the_next_event() -> None:

@@ -5,7 +5,16 @@ import json
 import pytest
 
 from okibi.local.extensions import CALLS, Call, Stage
-from tests.support.desk import ANSWER_OK, NEXT, Desk, ManyDesk, Peer, error, post, read
+from tests.support.platform_without_io import (
+    ANSWER_OK,
+    NEXT,
+    Desk,
+    ManyDesk,
+    Peer,
+    error,
+    post,
+    read,
+)
 
 API = "/2020-01-01/extension/"
 ALLOWED = {

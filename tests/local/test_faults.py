@@ -7,7 +7,7 @@ from okibi.local.connection import Connection
 from okibi.local.faults import Fault, Faults, Line, Way
 from okibi.local.journal import Happening
 from okibi.local.states import State
-from tests.support.desk import NEXT, PING, Desk, post
+from tests.support.platform_without_io import NEXT, PING, Desk, post
 
 ANSWER = post("invocation/id-1/response", b'{"x":1}')
 

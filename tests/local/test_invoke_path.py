@@ -14,7 +14,7 @@ import trio
 
 from okibi.local import FunctionSettings, LocalLambda, open_local_lambda
 from tests.limits import HANG
-from tests.support.launch import event, opened
+from tests.support.local_lambda import event, opened
 
 ARN = "arn:aws:lambda:us-east-1:012345678912:function:function"
 STREAM = "/2021-11-15/functions/function/response-streaming-invocations"

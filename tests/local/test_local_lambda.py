@@ -13,7 +13,7 @@ import trio.testing
 
 from okibi.local import Happening, LocalLambda, open_local_lambda
 from tests.limits import HANG
-from tests.support.launch import BOOTSTRAP, event, opened, settings
+from tests.support.local_lambda import BOOTSTRAP, event, opened, settings
 
 
 def is_gone(pid: int) -> bool:

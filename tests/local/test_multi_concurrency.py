@@ -4,7 +4,7 @@ import pytest
 
 from okibi.local.journal import Happening
 from okibi.local.outcomes import exited
-from tests.support.desk import ANSWER_OK, NEXT, ManyDesk, error, post, read
+from tests.support.platform_without_io import ANSWER_OK, NEXT, ManyDesk, error, post, read
 
 INVALID_ID = (400, error("Invalid request ID", "InvalidRequestID"))
 TOO_LATE = (410, error("Invoke timeout", "InvokeTimeout"))

@@ -8,7 +8,7 @@ import pytest
 
 from okibi.local import FunctionSettings, open_local_lambda
 from okibi.local.output import Output
-from tests.support.launch import event, settings
+from tests.support.local_lambda import event, settings
 
 SAYS = """
 def handler(event, context):

@@ -12,7 +12,7 @@ import trio.testing
 
 from okibi.local import Happening, InvokeResult, LocalLambda, RuntimeApi
 from tests.limits import HANG
-from tests.support.launch import event, opened
+from tests.support.local_lambda import event, opened
 from tests.support.sandbox import until_idle
 
 # -- its end

@@ -35,7 +35,7 @@ __all__ = ["actors", "hypothesis", "pytest_trio", "trio"]
 from tests.mutation.mutants import mutants
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("child_state", "strategy")
+MODULES = ("child_state", "strategy")
 SURVIVORS = Path(__file__).with_name("survivors.txt")
 TESTS = (
     "tests/supervisors/test_strategy.py",
@@ -52,7 +52,7 @@ PATIENCE = 600.0
 GOAL = 0.9
 
 
-class Room(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+class Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Gives one module another source."""
 
     def __init__(self, module: str, source: str) -> None:
@@ -75,10 +75,10 @@ def found(rooms_and_sources: list[tuple[str, str]]) -> list[bool]:
     verdicts = [True] * len(todo)
     while todo or running:
         while todo and len(running) < (os.cpu_count() or 1):
-            number, (room, source) = todo.pop()
+            number, (module, source) = todo.pop()
             child = os.fork()
             if child == 0:
-                _run_tests(Room(f"okibi.supervisors.{room}", source))
+                _run_tests(Mutated(f"okibi.supervisors.{module}", source))
             running[child] = number, time.monotonic() + PATIENCE
         for child, (number, until) in list(running.items()):
             done, status = os.waitpid(child, os.WNOHANG)
@@ -92,14 +92,14 @@ def found(rooms_and_sources: list[tuple[str, str]]) -> list[bool]:
     return verdicts
 
 
-def _run_tests(room: Room) -> None:
+def _run_tests(module: Mutated) -> None:
     code: int = 1
     try:
         resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT))
         silence = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silence, 1)
         os.dup2(silence, 2)
-        sys.meta_path.insert(0, room)
+        sys.meta_path.insert(0, module)
         options = ["-q", "-x", "--assert=plain", "-o", "addopts=--import-mode=importlib"]
         code = int(pytest.main([*options, *(str(ROOT / test) for test in TESTS)]))
     finally:
@@ -121,15 +121,18 @@ def explained() -> dict[str, str]:
 
 def main() -> int:
     sources = {
-        room: (ROOT / "okibi" / "supervisors" / f"{room}.py").read_text("utf-8") for room in ROOMS
+        module: (ROOT / "okibi" / "supervisors" / f"{module}.py").read_text("utf-8")
+        for module in MODULES
     }
     if any(found(list(sources.items()))):
         print("the tests fail without any mutant; see to that first")
         return 1
-    todo = [(room, mutant) for room in ROOMS for mutant in mutants(sources[room])]
-    verdicts = found([(room, mutant.source) for room, mutant in todo])
+    todo = [(module, mutant) for module in MODULES for mutant in mutants(sources[module])]
+    verdicts = found([(module, mutant.source) for module, mutant in todo])
     left = [
-        f"{room}.{mutant}" for (room, mutant), dead in zip(todo, verdicts, strict=True) if not dead
+        f"{module}.{mutant}"
+        for (module, mutant), dead in zip(todo, verdicts, strict=True)
+        if not dead
     ]
     reasons = explained()
     for mutant in left:

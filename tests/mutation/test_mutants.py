@@ -1,6 +1,6 @@
 """What `make mutate` puts in, and what it takes for explained."""
 
-from tests.mutation.__main__ import ROOMS, ROOT, explained
+from tests.mutation.__main__ import MODULES, ROOT, explained
 from tests.mutation.mutants import mutants
 
 
@@ -44,9 +44,9 @@ def test_rows_of_a_table_are_left_out_one_by_one_and_order_is_reversed() -> None
 
 def test_every_mutant_is_known_by_a_name_of_its_own_and_those_explained_are_there() -> None:
     names: list[str] = []
-    for room in ROOMS:
-        source = (ROOT / "okibi" / "supervisors" / f"{room}.py").read_text("utf-8")
-        names += [f"{room}.{mutant}" for mutant in mutants(source)]
+    for module in MODULES:
+        source = (ROOT / "okibi" / "supervisors" / f"{module}.py").read_text("utf-8")
+        names += [f"{module}.{mutant}" for mutant in mutants(source)]
 
     assert len(names) == len(set(names)) > 150
     assert explained().keys() <= set(names)

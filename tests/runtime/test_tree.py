@@ -14,7 +14,7 @@ from okibi.runtime.protocol.transport import Transport
 from okibi.runtime.serving.poller import Poller
 from okibi.runtime.tree import BACKOFF, INTENSITY, PERIOD, WORKERS_PERIOD, Serving, tree
 from okibi.supervisors import Child, Strategy, Supervision
-from tests.support.stage import SETTINGS, ledger_of
+from tests.support.doubles import SETTINGS, ledger_of
 
 
 class Greeter(Handler[int]):

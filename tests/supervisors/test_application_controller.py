@@ -38,8 +38,8 @@ from okibi.supervisors import (
     start_applications,
 )
 from okibi.supervisors.flags import performs
+from tests.support.application_stage import Troupe, told
 from tests.support.child_stage import BOOM, Boom, alive, leave
-from tests.support.troupe import Troupe, told
 
 PERMANENT, TRANSIENT, TEMPORARY = ApplicationKind
 

@@ -23,8 +23,8 @@ from okibi.supervisors import (
     supervise,
 )
 from tests.conformance.cancellation import every_step
+from tests.support.application_stage import Troupe
 from tests.support.child_stage import Boom, alive, leave
-from tests.support.troupe import Troupe
 
 CONTROLLER = Name("controller", ApplicationController)
 param, slow = pytest.param, pytest.mark.slow

@@ -18,7 +18,7 @@ from okibi.actors.process import Process
 from okibi.supervisors import Child, DynamicSupervisor, Supervisor, SupervisorGaveUp, supervise
 from tests.profiles import examples
 from tests.support.child_stage import Stage
-from tests.support.forecast import Forecast, forecast, lasting
+from tests.support.kill_forecast import Forecast, forecast, lasting
 from tests.support.trees import PERIOD, Tree, child, trees
 
 FULL = os.environ.get("OKIBI_SWEEP") == "full"

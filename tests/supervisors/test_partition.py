@@ -39,7 +39,7 @@ from okibi.supervisors import (
 from okibi.supervisors.partition import usable_cpus
 from tests.conformance.cancellation import every_step
 from tests.support.child_stage import Boom
-from tests.support.copies import (
+from tests.support.partition_copies import (
     COPIES,
     Copy,
     begin,

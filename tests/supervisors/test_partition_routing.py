@@ -20,7 +20,7 @@ from okibi.supervisors import (
     supervise,
 )
 from okibi.supervisors.partition import partition_of
-from tests.support.copies import COPIES, Copy, begin, fleeting, numbered
+from tests.support.partition_copies import COPIES, Copy, begin, fleeting, numbered
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from okibi.local.invocation import Invocation
 from okibi.local.journal import Happening
 from okibi.runtime.in_flight.delivery import Delivery, State
 from tests.support.killer import Killer
-from tests.support.world import RecordingLedger, World
+from tests.support.memory_platform import RecordingLedger, World
 
 BAD = {Happening.REFUSED, Happening.ABANDONED, Happening.SWALLOWED, Happening.TRUNCATED}
 # Seconds below which a time is none: the sums are of floats.

@@ -14,7 +14,7 @@ from okibi.runtime.tree import BACKOFF, PERIOD
 from okibi.supervisors import Supervisor
 from okibi.supervisors.child_place import Place
 from okibi.supervisors.strategy import put_off
-from tests.support.world import Point, RecordingLedger
+from tests.support.memory_platform import Point, RecordingLedger
 
 EXITED = "Runtime.WorkerExited"
 

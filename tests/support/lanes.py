@@ -11,7 +11,7 @@ from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.in_flight.stream import Stream
 from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.protocol.runtime_api import Answer, chunk, next_request
-from tests.support.stage import worker
+from tests.support.doubles import worker
 
 HOST = b"api:80"
 NEXT = next_request(HOST)

@@ -16,7 +16,7 @@ import trio
 from okibi.local import FunctionSettings, InvokeResult, LocalLambda, RuntimeApi, open_local_lambda
 from okibi.local.sandbox import GRACE
 from tests.limits import HANG
-from tests.support.extensions import Extensions
+from tests.support.extensions_api import Extensions
 
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = Path(__file__).with_name("functions")

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from okibi.local import RuntimeApi
-from tests.support.beside import MANAGED
+from tests.support.output_side_by_side import MANAGED
 from tests.support.sandbox import COMMAND, FUNCTIONS, ROOT, Running, running
 
 T = TypeVar("T")

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from okibi.cli.bench import order as order_room
+from okibi.cli.bench import order as module
 from okibi.cli.bench.order import QUICK, Given, read_order
 from okibi.cli.bench.prices import OWN
 from okibi.cli.given import BadInput
 
 
-def read(**given: Any) -> order_room.BenchOrder:
+def read(**given: Any) -> module.BenchOrder:
     options: Given = {}
     options.update(given)  # type: ignore[typeddict-item]
     return read_order("app.handler", None, options)

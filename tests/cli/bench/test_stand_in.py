@@ -140,8 +140,8 @@ async def test_one_that_is_given_its_response_writes_the_same_pieces(target: Any
 
 def test_on_the_official_client_it_is_a_def_and_brings_nothing_of_okibi_s() -> None:
     code = (
-        "import sys, okibi_stand_in as room; async def f(event, context): pass"
-        "\nprint(room.stand_in(f, [b'1'])({}, None), 'okibi.runtime' in sys.modules)"
+        "import sys, okibi_stand_in; async def f(event, context): pass"
+        "\nprint(okibi_stand_in.stand_in(f, [b'1'])({}, None), 'okibi.runtime' in sys.modules)"
     ).replace("; async", "\nasync")
 
     # The second is one whose module has imported it.

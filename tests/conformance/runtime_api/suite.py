@@ -1,9 +1,9 @@
-"""All cases: the rooms add theirs when they are imported."""
+"""All cases: the modules add theirs when they are imported."""
 
 from tests.conformance.runtime_api import cases_extensions, cases_many
 from tests.conformance.runtime_api.cases import CASES, Case
 
 __all__ = ["ALL"]
 
-ROOMS = (cases_many, cases_extensions)
+MODULES = (cases_many, cases_extensions)
 ALL: list[Case] = sorted(CASES, key=lambda case: (case.number, case.mode))

@@ -24,7 +24,7 @@ from okibi.runtime.codec.json import (
     unescaped_outcome_of,
 )
 from okibi.runtime.protocol.outcome import Outcome
-from tests.support.stage import delivery
+from tests.support.doubles import delivery
 
 
 @attrs.frozen

@@ -16,7 +16,7 @@ import pytest
 import trio
 
 from okibi.actors import KILLED, ActorExited
-from okibi.runtime.deadlines import watchdog as watchdog_room
+from okibi.runtime.deadlines import watchdog as module
 from okibi.runtime.deadlines.interrupt import Alarm
 from okibi.runtime.deadlines.watchdog import (
     BEHIND,
@@ -33,7 +33,7 @@ from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.system.unlisted_thread import start_unlisted_thread
 from okibi.runtime.telemetry.logs import write_raw
 from tests.limits import HANG
-from tests.support.stage import brought_to, delivery, ends_of_threads, ledger_of
+from tests.support.doubles import brought_to, delivery, ends_of_threads, ledger_of
 
 NOWHERE = ("127.0.0.1", 1)
 
@@ -62,13 +62,13 @@ class Timer:
     @property
     def set_for(self) -> list[float]:
         """For how many seconds it was set, by a clock that stands still."""
-        return [at - watchdog_room.monotonic() for at in self.ends_at]  # type: ignore[attr-defined]
+        return [at - module.monotonic() for at in self.ends_at]  # type: ignore[attr-defined]
 
 
 @pytest.fixture(autouse=True)
 def timer(monkeypatch: pytest.MonkeyPatch) -> Timer:
     made = Timer()
-    monkeypatch.setattr(watchdog_room, "Deadline", lambda: made)
+    monkeypatch.setattr(module, "Deadline", lambda: made)
     return made
 
 
@@ -76,7 +76,7 @@ def timer(monkeypatch: pytest.MonkeyPatch) -> Timer:
 async def still(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both clocks stand still: what is left of a delivery's time is what the test has said."""
     at, now = time.monotonic(), trio.current_time()
-    monkeypatch.setattr(watchdog_room, "monotonic", lambda: at)
+    monkeypatch.setattr(module, "monotonic", lambda: at)
     monkeypatch.setattr(trio, "current_time", lambda: now)
 
 
@@ -237,7 +237,7 @@ def call_in_between(do: Callable[[], None], meanwhile: Callable[[], None], line:
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
         nonlocal left
-        if event == "line" and frame.f_code.co_filename == watchdog_room.__file__:
+        if event == "line" and frame.f_code.co_filename == module.__file__:
             left -= 1
             if left == 0:
                 meanwhile()
@@ -279,7 +279,7 @@ async def test_the_timer_guards_what_is_in_flight_wherever_the_loop_cuts_the_thr
                 ledger.lanes[0].delivery = new
                 watchdog.arm(new)
 
-        now = watchdog_room.monotonic()  # type: ignore[attr-defined]
+        now = module.monotonic()  # type: ignore[attr-defined]
         reached = call_in_between(partial(watchdog._put_off, now), go_on, line)
         if reached:
             assert timer.ticking is comes, line
@@ -414,7 +414,7 @@ async def test_a_stream_that_has_begun_is_not_answered_with_an_error_it_is_cut(
     reports: int,
 ) -> None:
     told = list[object]()
-    monkeypatch.setattr(watchdog_room, "report_invocation_error", lambda *all: told.append(all))
+    monkeypatch.setattr(module, "report_invocation_error", lambda *all: told.append(all))
     made = brought_to(state)
 
     watching(made)._end_process(made)
@@ -497,7 +497,7 @@ def test_whatever_goes_wrong_in_a_look_there_is_another(
 
 
 def test_closed_its_thread_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    ends = ends_of_threads(monkeypatch, watchdog_room)
+    ends = ends_of_threads(monkeypatch, module)
     watchdog = Watchdog(NOWHERE)
     watchdog.start()
     (ended,) = ends

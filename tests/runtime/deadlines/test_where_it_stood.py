@@ -28,7 +28,7 @@ from okibi.runtime.errors.errors import LATE, DeadlineExceeded
 from okibi.runtime.protocol.outcome import Outcome
 from tests.limits import HANG
 from tests.runtime.deadlines.test_interrupt import ringing
-from tests.support.stage import delivery, worker
+from tests.support.doubles import delivery, worker
 
 
 def told(outcome: Outcome) -> tuple[str, list[str]]:

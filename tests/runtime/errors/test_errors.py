@@ -26,8 +26,8 @@ from okibi.runtime.errors.errors import (
     platform_error,
 )
 from okibi.runtime.protocol.outcome import Outcome
+from tests.support.doubles import another_json
 from tests.support.sandbox import ROOT
-from tests.support.stage import another_json
 
 HERE = __file__
 

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from okibi.local import RuntimeApi
-from tests.support.extensions import Extensions
+from tests.support.extensions_api import Extensions
 from tests.support.sandbox import COMMAND, process_of
 from tests.support.side_by_side import official_path
 

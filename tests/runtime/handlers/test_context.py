@@ -15,7 +15,7 @@ from okibi.runtime.codec.json import LambdaContextUnmarshalError
 from okibi.runtime.handlers.context import Context, Told, check_context
 from okibi.runtime.handlers.mobile_client import Client
 from okibi.runtime.settings import Settings
-from tests.support.stage import delivery
+from tests.support.doubles import delivery
 
 SETTINGS = Settings(
     "127.0.0.1:9001",

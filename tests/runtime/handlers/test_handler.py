@@ -22,7 +22,7 @@ from okibi.runtime.handlers.handler import (
 )
 from okibi.runtime.telemetry.invocation_context import enter
 from tests.limits import HANG
-from tests.support.stage import SETTINGS, delivery
+from tests.support.doubles import SETTINGS, delivery
 
 T = TypeVar("T")
 U = TypeVar("U")

@@ -8,8 +8,8 @@ from importlib.util import find_spec
 
 import pytest
 
+from tests.support.http_site import site
 from tests.support.sandbox import COMMAND, Running, running
-from tests.support.site import site
 
 ABSENT = find_spec("awslambdaric") is None
 

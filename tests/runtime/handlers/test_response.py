@@ -12,8 +12,8 @@ from okibi.runtime.handlers.handler import streams, takes_response
 from okibi.runtime.handlers.response import PRELUDE_LIMIT, Item
 from okibi.runtime.in_flight.delivery import State
 from okibi.runtime.in_flight.lane import Lane
-from tests.support.stage import brought_to
-from tests.support.streamed import serving, until
+from tests.support.doubles import brought_to
+from tests.support.streaming_worker import serving, until
 
 if TYPE_CHECKING:
     from decimal import Decimal

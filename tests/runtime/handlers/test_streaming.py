@@ -15,8 +15,8 @@ from okibi.runtime import Context, Handler, Prelude, Response, streaming
 from okibi.runtime.handlers.response import ROOM, Item
 from okibi.runtime.in_flight.delivery import State
 from okibi.runtime.protocol.runtime_api import HTTP_INTEGRATION
-from tests.support.played import ACCEPTED, NEXT, Passes, event
-from tests.support.streamed import Stage, body, serving, trailer, until
+from tests.support.played_api import ACCEPTED, NEXT, Passes, event
+from tests.support.streaming_worker import Stage, body, serving, trailer, until
 
 LOG: list[object] = []
 

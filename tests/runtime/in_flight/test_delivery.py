@@ -8,7 +8,7 @@ import pytest
 from okibi.runtime.in_flight.delivery import MOVES, Delivery, Move, State
 from okibi.runtime.in_flight.stream import Stream
 from okibi.runtime.protocol.outcome import Outcome
-from tests.support.stage import brought_to, delivery, worker
+from tests.support.doubles import brought_to, delivery, worker
 
 ME, OTHER = worker("/me"), worker("/other")
 

@@ -12,7 +12,7 @@ import pytest
 from okibi.runtime.errors.errors import InitError, platform_error
 from okibi.runtime.in_flight import emergency_report
 from okibi.runtime.in_flight.emergency_report import report_init_error, report_invocation_error
-from tests.support.stage import another_socket, delivery
+from tests.support.doubles import another_socket, delivery
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import sys
 import pytest
 import trio
 
-from okibi.runtime.in_flight import lane as room
+from okibi.runtime.in_flight import lane as module
 from okibi.runtime.in_flight import stream_trailers
 from okibi.runtime.in_flight.broken_connection import Owed
 from okibi.runtime.in_flight.delivery import State
@@ -244,7 +244,7 @@ async def test_an_answer_whose_making_has_failed_is_staged_by_the_next_responder
     lane, body = lane_of(), b"x" * 100_000
     made = settled(lane, Outcome(body))
     with monkeypatch.context() as patched:
-        patched.setattr(room, "keep_what_is_freed", _fails)
+        patched.setattr(module, "keep_what_is_freed", _fails)
         with pytest.raises(MemoryError):
             lane.stage()
     assert (made.state, list(lane.outbox), list(lane.owed)) == (State.SETTLED, [], [])

@@ -7,9 +7,9 @@ from okibi.actors import Actor, Name
 from okibi.runtime.in_flight.handover import tell
 from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.in_flight.ledger import ABANDON_LIMIT, HANGS, STARTS_LIMIT, Ledger
+from tests.support.doubles import worker
 from tests.support.lanes import Wire
-from tests.support.stage import worker
-from tests.support.world import Nobody
+from tests.support.memory_platform import Nobody
 
 
 def ledger(lanes: int = 1) -> tuple[Ledger, list[str]]:

@@ -10,6 +10,7 @@ from okibi.runtime.in_flight.lane import JOIN_LIMIT
 from okibi.runtime.in_flight.stream import Stream
 from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.protocol.runtime_api import chunk, last_chunk
+from tests.support.doubles import worker
 from tests.support.lanes import (
     GOOD,
     LATE,
@@ -25,8 +26,7 @@ from tests.support.lanes import (
     streaming,
     write,
 )
-from tests.support.stage import worker
-from tests.support.streamed import joined
+from tests.support.streaming_worker import joined
 
 # -- what is said when
 

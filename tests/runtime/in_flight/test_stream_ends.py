@@ -17,8 +17,8 @@ from okibi.runtime.deadlines.interrupt import Alarm
 from okibi.runtime.handlers.response import ROOM, Item
 from okibi.runtime.in_flight.delivery import State
 from okibi.runtime.telemetry.invocation_context import request_id
-from tests.support.played import ACCEPTED, NEXT
-from tests.support.streamed import body, serving, trailer, until
+from tests.support.played_api import ACCEPTED, NEXT
+from tests.support.streaming_worker import body, serving, trailer, until
 
 LOG: list[object] = []
 

@@ -9,7 +9,7 @@ import pytest
 from okibi.runtime.errors.errors import error_json, platform_error
 from okibi.runtime.in_flight.stream_trailers import TRAILERS_LIMIT, end_of_stream
 from okibi.runtime.protocol.outcome import Outcome
-from tests.support.stage import another_json
+from tests.support.doubles import another_json
 
 # Of Go's HTTP server: a longer block of trailers fails the whole request.
 BUFFER = 4096

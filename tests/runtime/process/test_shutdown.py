@@ -24,7 +24,7 @@ from okibi.runtime.process import shutdown
 from okibi.runtime.process.shutdown import DRAIN, Ending
 from tests.endurance.stopping import LONG, Ended, told_to_end, unhurried
 from tests.limits import HANG
-from tests.support.played import Played, event
+from tests.support.played_api import Played, event
 from tests.support.sandbox import process_of, running, until_there
 
 slow = partial(pytest.param, marks=pytest.mark.slow)
@@ -41,7 +41,7 @@ def handler(event, context):
 # Told to end when something is done for the event that takes time.
 TOLD_BEFORE = """
 import signal, sys
-from okibi.runtime.{room} import {of}
+from okibi.runtime.{module} import {of}
 from okibi.runtime.bootstrap import main
 done = {of}.{what}
 def told(self, *given):
@@ -91,14 +91,14 @@ while True:
 # Writes a file once it has taken a signal, and has time enough for another to come.
 TAKEN = """
 import pathlib, sys
-from okibi.runtime.process import shutdown as ending
+from okibi.runtime.process import shutdown
 from okibi.runtime.bootstrap import main
-ending.DRAIN, ending.STOP_LIMIT = 10, 15
-take = ending.Ending._take
+shutdown.DRAIN, shutdown.STOP_LIMIT = 10, 15
+take = shutdown.Ending._take
 def taken(self, *given):
     take(self, *given)
     pathlib.Path({path!r}).touch()
-ending.Ending._take = taken
+shutdown.Ending._take = taken
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -278,17 +278,17 @@ async def test_a_plain_handler_that_holds_the_main_thread_is_cut_and_answered(sl
 
 
 @pytest.mark.parametrize(
-    ("room", "of", "what", "sleep"),
+    ("module", "of", "what", "sleep"),
     [
         ("deadlines.interrupt", "Alarm", "run", True), slow("deadlines.interrupt", "Alarm", "run",
         False), slow("in_flight.lane", "Lane", "received", True), ("in_flight.lane", "Lane",
     "received", False), ],
 )  # fmt: skip
 async def test_so_is_one_that_begins_when_the_signal_has_come(
-    room: str, of: str, what: str, sleep: bool
+    module: str, of: str, what: str, sleep: bool
 ) -> None:
     results = list[InvokeResult]()
-    command = (sys.executable, "-P", "-c", TOLD_BEFORE.format(room=room, of=of, what=what))
+    command = (sys.executable, "-P", "-c", TOLD_BEFORE.format(module=module, of=of, what=what))
     async with process_of("ends.plain", command=command) as (process, api, _):
         await api.invoke(b"{}")
 

@@ -7,9 +7,9 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from okibi.runtime.protocol import transport as room
+from okibi.runtime.protocol import transport
 from okibi.runtime.protocol.transport import SocketTransport, connect
-from tests.support.stage import another_socket
+from tests.support.doubles import another_socket
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ async def test_it_connects_by_itself_whatever_class_a_user_s_module_has_put_into
 async def test_a_connection_that_nobody_takes_is_an_os_error_after_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(room, "CONNECT_LIMIT", 0.05)
+    monkeypatch.setattr(transport, "CONNECT_LIMIT", 0.05)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as first:
         first.connect(full.getsockname())
         with pytest.raises(TimeoutError, match="did not take a connection"):

@@ -15,7 +15,7 @@ from trio.testing import MockClock
 from okibi.actors.trio_internals import CONTEXT
 from okibi.runtime.handlers.context import Context
 from okibi.runtime.serving.busy_poll import MOST, PRICE, BusyWait
-from tests.support.played import ACCEPTED, NEXT, Passes, World, event, world
+from tests.support.played_api import ACCEPTED, NEXT, Passes, World, event, world
 
 LIMIT = 0.0003
 LOOK = LIMIT / 10

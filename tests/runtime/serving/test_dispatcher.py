@@ -16,8 +16,8 @@ from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.in_flight.ledger import DISPATCHER, HANGS, NO_WORKER, Ledger
 from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.serving.dispatcher import Assign, Dispatcher, SettleLate, plan
-from tests.runtime.test_plan import received
-from tests.support.stage import Inbox, Watched, brought_to, delivery, ledger_of, worker
+from tests.runtime.serving.test_dispatcher_plan import received
+from tests.support.doubles import Inbox, Watched, brought_to, delivery, ledger_of, worker
 
 
 @attrs.define(eq=False)

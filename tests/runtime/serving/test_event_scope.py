@@ -20,7 +20,7 @@ from okibi.runtime.handlers.context import Context
 from okibi.runtime.handlers.handler import Awaited, Plain
 from okibi.runtime.in_flight.delivery import State
 from okibi.runtime.serving.event_scope import EventScope
-from tests.support.player import LOG, answer, bench, fresh
+from tests.support.worker_bench import LOG, answer, bench, fresh
 
 UNRAISABLE = "ignore::pytest.PytestUnraisableExceptionWarning"
 

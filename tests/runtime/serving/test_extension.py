@@ -9,8 +9,8 @@ from trio.testing import wait_all_tasks_blocked
 from okibi.actors import Ref, start
 from okibi.local import RuntimeApi
 from okibi.runtime.serving.extension import Extension, Registration
-from tests.support.extensions import Extensions
-from tests.support.played import Played
+from tests.support.extensions_api import Extensions
+from tests.support.played_api import Played
 from tests.support.sandbox import process_of
 
 REGISTERED = b"HTTP/1.1 200 OK\r\nLambda-Extension-Identifier: x1\r\nContent-Length: 2\r\n\r\n{}"

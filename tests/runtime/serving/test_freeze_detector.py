@@ -15,8 +15,8 @@ from okibi.runtime import SANDBOX, Thawed
 from okibi.runtime.in_flight.ledger import Ledger
 from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.serving.freeze_detector import LEAST, LOOK_EVERY, Clock, SandboxMonitor, freezes
+from tests.support.doubles import delivery, ledger_of
 from tests.support.sandbox import Running, running
-from tests.support.stage import delivery, ledger_of
 
 HOUR = 3600.0
 

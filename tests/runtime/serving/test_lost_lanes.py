@@ -33,8 +33,8 @@ from okibi.runtime.serving.poller import Poller
 from okibi.runtime.settings import Settings
 from okibi.runtime.tree import Serving, tree
 from okibi.supervisors import Supervisor
-from tests.support.played import ACCEPTED, Played, event
-from tests.support.world import ALL, EVENTS, Echo, MemoryTransport, Nobody, Point, World
+from tests.support.memory_platform import ALL, EVENTS, Echo, MemoryTransport, Nobody, Point, World
+from tests.support.played_api import ACCEPTED, Played, event
 
 LANES = 3
 # An event that is none of the platform's own.

@@ -14,7 +14,7 @@ from okibi.runtime.in_flight.delivery import Delivery
 from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.protocol.transport import Transport
 from okibi.runtime.serving.poller import LIMITS, Poller
-from tests.support.played import ACCEPTED, NEXT, event, world
+from tests.support.played_api import ACCEPTED, NEXT, event, world
 
 
 async def test_an_event_that_comes_in_pieces_is_one() -> None:

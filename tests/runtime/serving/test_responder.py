@@ -3,8 +3,8 @@
 from trio.testing import wait_all_tasks_blocked
 
 from okibi.runtime.in_flight.delivery import State
-from tests.support.played import ACCEPTED, NEXT, event, world
-from tests.support.stage import Watched
+from tests.support.doubles import Watched
+from tests.support.played_api import ACCEPTED, NEXT, event, world
 
 
 async def test_pipelined_one_write_answers_and_asks() -> None:

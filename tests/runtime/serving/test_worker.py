@@ -15,9 +15,9 @@ from okibi.runtime.handlers.handler import Awaited, Instance
 from okibi.runtime.in_flight.delivery import State
 from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.serving.worker import REPLACED_GRACE, Worker
-from tests.support.played import ACCEPTED, World, event, world
-from tests.support.player import LOG, Event, Player, answer, bench, fresh
-from tests.support.stage import delivery
+from tests.support.doubles import delivery
+from tests.support.played_api import ACCEPTED, World, event, world
+from tests.support.worker_bench import LOG, Event, Player, answer, bench, fresh
 
 pytestmark = pytest.mark.usefixtures(fresh.__name__)
 

@@ -11,7 +11,7 @@ from okibi.runtime.errors.errors import InitError
 from okibi.runtime.handlers.context import Context
 from okibi.runtime.handlers.function import Function
 from okibi.runtime.handlers.handler import Handler
-from okibi.runtime.startup import find_function as load_room
+from okibi.runtime.startup import find_function
 from okibi.runtime.startup.find_function import as_function, load
 
 BROKEN = """
@@ -185,7 +185,7 @@ def test_the_task_root_goes_first(root: Path) -> None:
 def test_what_layers_bring_comes_behind_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     packages, top, none = (str(root / name) for name in ("opt/lib", "opt", "none"))
     (root / "opt/lib").mkdir(parents=True)
-    monkeypatch.setattr(load_room, "LAYERS", (packages, top, none))
+    monkeypatch.setattr(find_function, "LAYERS", (packages, top, none))
     (root / "opt/lib/layered.py").write_text("handler = print")
 
     load("layered.handler", root)
@@ -210,7 +210,7 @@ def test_where_the_task_root_lacks_the_handler_it_is_looked_for_where_the_proces
 def test_what_the_task_root_or_a_layer_holds_is_looked_for_nowhere_else(
     holds: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(load_room, "LAYERS", (str(root / "opt"),))
+    monkeypatch.setattr(find_function, "LAYERS", (str(root / "opt"),))
     for folder in ("task", "opt", "function"):
         (root / folder).mkdir()
     (root / holds / "held.py").write_text("handler = print")
@@ -241,7 +241,7 @@ def test_pth_files_of_the_task_root_and_of_layers_are_read_as_by_aws_s_own_runti
     layer, vendored = root / "opt", root / "vendored"
     for folder in (layer, vendored):
         folder.mkdir()
-    monkeypatch.setattr(load_room, "LAYERS", (str(layer),))
+    monkeypatch.setattr(find_function, "LAYERS", (str(layer),))
     (vendored / "bundled.py").write_text("handler = print")
     (root / "mine.pth").write_text("vendored\n")
     (layer / "theirs.pth").write_text("import sys; sys.path.append('by the layer')\n")
@@ -271,7 +271,7 @@ def test_where_the_interpreter_itself_lies_nothing_is_a_layer_s(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (root / "opt").mkdir()
-    monkeypatch.setattr(load_room, "LAYERS", (str(root / "opt"),))
+    monkeypatch.setattr(find_function, "LAYERS", (str(root / "opt"),))
     monkeypatch.setattr(sys, "base_prefix", "/opt/python/3.13")
     (root / "fine.py").write_text("handler = print")
 
@@ -282,7 +282,7 @@ def test_where_the_interpreter_itself_lies_nothing_is_a_layer_s(
 
 def test_layers_are_looked_for_where_lambda_has_them() -> None:
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    assert (f"/opt/python/lib/{version}/site-packages", "/opt/python") == load_room.LAYERS
+    assert (f"/opt/python/lib/{version}/site-packages", "/opt/python") == find_function.LAYERS
 
 
 def test_a_module_that_computes_its_attributes_may_fail_at_it(root: Path) -> None:

@@ -15,7 +15,7 @@ import trio
 from okibi.runtime import Function, Workers
 from okibi.runtime.startup import official_client_names
 from tests.limits import HANG
-from tests.support.beside import official, okibi
+from tests.support.output_side_by_side import official, okibi
 from tests.support.sandbox import running
 
 pytest.importorskip("sentry_sdk")

@@ -37,8 +37,8 @@ LATE = {
     "okibi.supervisors.snapshots",
     "okibi.actors.crash",
 }
-# Late rooms are imported where the user's folder is the first to be looked into.
-ALL_ROOMS = """
+# Late modules are imported where the user's folder is the first to be looked into.
+ALL_MODULES = """
 import importlib, json, pkgutil, sys, okibi.runtime.__main__
 before = set(sys.modules)
 import okibi.actors, okibi.supervisors
@@ -80,7 +80,7 @@ def test_a_late_room_imports_nothing_new_but_of_okibi_s_so_a_user_s_http_py_brea
     None
 ):
     done = subprocess.run(
-        [sys.executable, "-P", "-c", ALL_ROOMS], capture_output=True, text=True, check=True
+        [sys.executable, "-P", "-c", ALL_MODULES], capture_output=True, text=True, check=True
     )
     late = json.loads(done.stdout)
 

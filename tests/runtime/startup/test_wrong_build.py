@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from okibi.runtime.errors.errors import InitError
-from okibi.runtime.startup import wrong_build as wrong_build_room
+from okibi.runtime.startup import wrong_build as module
 from okibi.runtime.startup.find_function import load
 from okibi.runtime.startup.wrong_build import end_if_wrong_build, wrong_build
 
@@ -82,7 +82,7 @@ def test_by_musl_pip_is_to_be_asked_for_musl(
 ) -> None:
     (tmp_path / "inner.abi3.so").write_bytes(MACHO)
     suffixes = [".cpython-313-x86_64-linux-musl.so", ".abi3.so", ".so"]
-    monkeypatch.setattr(wrong_build_room, "EXTENSION_SUFFIXES", suffixes)
+    monkeypatch.setattr(module, "EXTENSION_SUFFIXES", suffixes)
 
     said = wrong_build(failed(tmp_path / "inner.abi3.so"))
 

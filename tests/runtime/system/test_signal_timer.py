@@ -13,9 +13,9 @@ import trio
 from okibi.runtime.deadlines.interrupt import Alarm
 from okibi.runtime.deadlines.watchdog import Watchdog
 from okibi.runtime.protocol.outcome import Outcome
-from okibi.runtime.system import signal_timer as ring_room
+from okibi.runtime.system import signal_timer
 from okibi.runtime.system.signal_timer import Ring
-from tests.support.stage import delivery, ledger_of
+from tests.support.doubles import delivery, ledger_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has it")
 
@@ -78,7 +78,7 @@ def test_one_that_may_be_late_packs_no_times_for_about_the_same_seconds(
         packed.append(seconds)
         return divmod(int(seconds * 1e9), 1_000_000_000)
 
-    monkeypatch.setattr(ring_room, "_parts", parts)
+    monkeypatch.setattr(signal_timer, "_parts", parts)
     ring = Ring(NUMBER, late=0.002)
     for seconds in (5.0, 5.0005, 4.9995):
         ring.set(seconds)
@@ -128,7 +128,7 @@ def test_where_there_is_no_timer_to_be_had_it_does_not_ring(
         def timer_create(self, *_: object) -> int:
             return -1
 
-    monkeypatch.setattr(ring_room, "_library", Full if library else lambda: None)
+    monkeypatch.setattr(signal_timer, "_library", Full if library else lambda: None)
     ring = Ring(NUMBER)
     ring.set(0.01)
     ring.take_back()
@@ -153,7 +153,7 @@ def test_beside_an_older_c_library_librt_has_the_timers(
 
     monkeypatch.setattr(ctypes, "PyDLL", Library)
 
-    assert getattr(ring_room._library.__wrapped__(), "name", "nothing") == taken
+    assert getattr(signal_timer._library.__wrapped__(), "name", "nothing") == taken
 
 
 def test_on_another_system_there_is_none(

@@ -19,7 +19,7 @@ from okibi.runtime.telemetry.invocation_context import (
     xray_trace_id,
 )
 from okibi.runtime.telemetry.xray_variable import VARIABLE as TRACE_VARIABLE
-from tests.support.player import Player, answer, bench, fresh
+from tests.support.worker_bench import Player, answer, bench, fresh
 
 
 @pytest.fixture(autouse=True)

@@ -26,8 +26,8 @@ from okibi.runtime.telemetry.logs import (
     write_raw,
 )
 from okibi.runtime.telemetry.sinks import StandardSink
+from tests.support.doubles import another_json
 from tests.support.sandbox import running
-from tests.support.stage import another_json
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.beside import Said, masked, official, okibi
+from tests.support.output_side_by_side import Said, masked, official, okibi
 
 NBSP = "\u00a0"
 TEXT: Mapping[str, str] = {}

@@ -4,9 +4,9 @@ from importlib.util import find_spec
 
 import pytest
 
+from tests.support.http_site import site
 from tests.support.postgres import missing, postgres
 from tests.support.sandbox import running
-from tests.support.site import site
 
 ASYNCIO = {"OKIBI_LOOP": "asyncio"}
 

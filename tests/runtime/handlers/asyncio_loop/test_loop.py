@@ -15,14 +15,14 @@ from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import ActorExited, Name, Ref, Server, start
 from okibi.actors.doors import DoorClosed
-from okibi.runtime.handlers.asyncio_loop import loop as loop_room
+from okibi.runtime.handlers.asyncio_loop import loop as module
 from okibi.runtime.handlers.asyncio_loop.from_asyncio import from_asyncio
 from okibi.runtime.handlers.asyncio_loop.leftover_tasks import keep
 from okibi.runtime.handlers.asyncio_loop.loop import AsyncioLoop, LoopEnded
 from okibi.runtime.handlers.asyncio_loop.loop_supervisor import LoopKeeper
 from okibi.supervisors import Child, Supervision, Supervisor
 from tests.limits import HANG
-from tests.support.stage import ends_of_threads
+from tests.support.doubles import ends_of_threads
 
 COLOUR = ContextVar("colour", default="none")
 
@@ -182,7 +182,7 @@ async def test_a_loop_whose_thread_is_busy_is_stuck_until_it_hears() -> None:
 
 
 async def test_what_runs_when_the_loop_is_closed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    ends = ends_of_threads(monkeypatch, loop_room)
+    ends = ends_of_threads(monkeypatch, module)
     loop = await started()
 
     async def runs() -> None:
@@ -372,7 +372,7 @@ def test_without_a_tree_the_error_says_so() -> None:
 
 
 def test_when_the_run_has_ended_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    ends = ends_of_threads(monkeypatch, loop_room)
+    ends = ends_of_threads(monkeypatch, module)
     errors: list[BaseException] = []
 
     async def asks() -> None:
@@ -414,7 +414,7 @@ def test_a_loop_that_tells_of_no_threads_is_closed(caplog: pytest.LogCaptureFixt
             self.closed = True
 
     unknown: Any = Unknown()
-    loop_room._close(unknown)
+    module._close(unknown)
 
     assert unknown.closed
     assert caplog.records == []

@@ -1,7 +1,7 @@
 """The README's table, row by row: what the official client does, and what okibi does.
 
 Each test runs both for real, on the local Lambda, with the same file, and asserts what comes of it
-with each. `test_table_slots.py` holds the rows about many events at once.
+with each. `test_readme_table_slots.py` holds the rows about many events at once.
 """
 
 import json
@@ -13,11 +13,11 @@ import pytest
 import trio
 
 from okibi.local import Ending, Fault, Faults, RuntimeApi, Way
-from tests.support.fate import EXITED, IN_TIME, TIMED_OUT, Fate, error_in, fate
+from tests.support.event_fate import EXITED, IN_TIME, TIMED_OUT, Fate, error_in, fate
+from tests.support.http_site import site
 from tests.support.sandbox import Running
-from tests.support.scripted import ACCEPTED, event, official_and_okibi
+from tests.support.scripted_api import ACCEPTED, event, official_and_okibi
 from tests.support.side_by_side import both, skip_without_official
-from tests.support.site import site
 
 pytestmark = skip_without_official
 

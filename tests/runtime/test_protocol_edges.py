@@ -16,7 +16,7 @@ import pytest
 from okibi.local.requests import RequestReader
 from okibi.runtime.in_flight.lane import ANSWER_LIMIT
 from tests.limits import HANG
-from tests.support.played import ACCEPTED, event
+from tests.support.played_api import ACCEPTED, event
 from tests.support.sandbox import COMMAND, FUNCTIONS, without_lambda
 
 Script = Callable[["Peer"], None]

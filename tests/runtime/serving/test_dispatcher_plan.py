@@ -16,7 +16,7 @@ from okibi.runtime.serving.dispatcher import (
     SettleLate,
     plan,
 )
-from tests.support.stage import worker
+from tests.support.doubles import worker
 
 W1, W2, W3 = worker("/w1"), worker("/w2"), worker("/w3")
 

@@ -30,7 +30,7 @@ from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.in_flight.ledger import Ledger, Watch
 from okibi.runtime.protocol.transport import Transport
 from okibi.runtime.serving.extension import Registration
-from tests.support.stage import Arrival
+from tests.support.doubles import Arrival
 
 ALL = 1 << 30
 EVENTS = 3

@@ -5,12 +5,12 @@ import sys
 import pytest
 import trio
 
-from okibi.runtime.deadlines import watchdog as watchdog_room
+from okibi.runtime.deadlines import watchdog as module
 from okibi.runtime.deadlines.interrupt import Alarm
 from okibi.runtime.deadlines.watchdog import SharedWatchdog, Watchdog
 from okibi.runtime.in_flight.delivery import Delivery
 from okibi.runtime.protocol.outcome import Outcome
-from tests.support.stage import delivery, ledger_of
+from tests.support.doubles import delivery, ledger_of
 
 
 class Told(Alarm):
@@ -48,8 +48,8 @@ async def test_what_the_clocks_are_apart_is_read_where_nothing_comes_between(
 ) -> None:
     # Another thread has the interpreter between the looks of all readings but one.
     readings = iter([0.0, 0.01, 1.0, 1.0, 2.0, 2.02, 3.0, 3.01, 4.0, 4.01])
-    monkeypatch.setattr(watchdog_room, "monotonic", lambda: next(readings))
+    monkeypatch.setattr(module, "monotonic", lambda: next(readings))
     at = iter([-99.0, -9.0, -97.0, -96.0, -95.0])
     monkeypatch.setattr(trio, "current_time", lambda: next(at))
 
-    assert watchdog_room._offset() == 10.0
+    assert module._offset() == 10.0

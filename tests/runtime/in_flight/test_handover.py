@@ -22,9 +22,9 @@ from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.serving.dispatcher import Dispatcher
 from okibi.runtime.serving.worker import Worker
 from okibi.supervisors import Child, Supervision, supervise
-from tests.support.played import ACCEPTED, NEXT, event, world
-from tests.support.player import Player
-from tests.support.stage import SETTINGS, Inbox, delivery, ledger_of
+from tests.support.doubles import SETTINGS, Inbox, delivery, ledger_of
+from tests.support.played_api import ACCEPTED, NEXT, event, world
+from tests.support.worker_bench import Player
 
 
 async def test_an_event_is_with_a_worker_when_the_step_that_has_read_it_ends(

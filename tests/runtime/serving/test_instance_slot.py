@@ -11,8 +11,8 @@ from okibi.actors import Ref
 from okibi.runtime.handlers.context import Context
 from okibi.runtime.serving.instance_slot import PAUSES
 from okibi.runtime.serving.worker import Worker
-from tests.support.player import LOG, Bench, Event, Player, answer, bench, fresh
-from tests.support.stage import delivery
+from tests.support.doubles import delivery
+from tests.support.worker_bench import LOG, Bench, Event, Player, answer, bench, fresh
 
 pytestmark = pytest.mark.usefixtures(fresh.__name__)
 

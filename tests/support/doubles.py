@@ -1,4 +1,4 @@
-"""What the tests of single rooms are made of: addresses without actors, deliveries, settings."""
+"""What the tests of single modules are made of: addresses without actors, deliveries, settings."""
 
 import json
 import math
@@ -27,7 +27,7 @@ from okibi.runtime.system.unlisted_thread import start_unlisted_thread
 SETTINGS = Settings("127.0.0.1:9001", "app.handler", Path("/var/task"))
 
 
-def ends_of_threads(monkeypatch: pytest.MonkeyPatch, room: ModuleType) -> list[threading.Event]:
+def ends_of_threads(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> list[threading.Event]:
     """The ends of the threads that a module starts from now on, in order."""
     ends = list[threading.Event]()
 
@@ -43,7 +43,7 @@ def ends_of_threads(monkeypatch: pytest.MonkeyPatch, room: ModuleType) -> list[t
 
         return start_unlisted_thread(run)
 
-    monkeypatch.setattr(room, "start_unlisted_thread", start)
+    monkeypatch.setattr(module, "start_unlisted_thread", start)
     return ends
 
 

@@ -11,10 +11,10 @@ from okibi.actors import start
 from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.protocol.runtime_api import chunk
 from okibi.runtime.serving.responder import Responder
+from tests.support.doubles import Inbox, Watched, ledger_of
 from tests.support.lanes import NEXT, Wire, ended, lane_of, settled, streaming, write
-from tests.support.played import Played, event, world
-from tests.support.player import bench, fresh
-from tests.support.stage import Inbox, Watched, ledger_of
+from tests.support.played_api import Played, event, world
+from tests.support.worker_bench import bench, fresh
 
 pytestmark = pytest.mark.usefixtures(fresh.__name__)
 

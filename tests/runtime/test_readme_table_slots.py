@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import pytest
 import trio
 
-from tests.support.fate import all_slots, error_in, slots_left, taken
+from tests.support.event_fate import all_slots, error_in, slots_left, taken
 from tests.support.sandbox import Running
 from tests.support.side_by_side import both, skip_without_official
 

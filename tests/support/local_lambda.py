@@ -12,7 +12,7 @@ import trio
 from okibi.local import FunctionSettings, LocalLambda, RuntimeApi, open_local_lambda
 from tests.limits import HANG
 
-BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
+BOOTSTRAP = Path(__file__).with_name("plain_bootstrap.py")
 
 
 def settings(handler: str = "app.handler", **fields: Any) -> FunctionSettings:

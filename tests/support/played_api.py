@@ -25,7 +25,7 @@ from okibi.runtime.serving.dispatcher import Dispatcher
 from okibi.runtime.serving.poller import Poller
 from okibi.runtime.serving.responder import Responder
 from okibi.runtime.serving.worker import Worker
-from tests.support.stage import SETTINGS, Arrival, ledger_of
+from tests.support.doubles import SETTINGS, Arrival, ledger_of
 
 NEXT = next_request(b"api")
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"

@@ -11,7 +11,7 @@ import trio
 
 from okibi.local.requests import Request, RequestReader
 from tests.limits import HANG
-from tests.support.beside import MANAGED
+from tests.support.output_side_by_side import MANAGED
 from tests.support.sandbox import COMMAND, FUNCTIONS, without_lambda
 from tests.support.side_by_side import official_path
 

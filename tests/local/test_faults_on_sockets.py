@@ -8,7 +8,7 @@ import trio
 
 from okibi.local import Fault, Faults, RuntimeApi, Way
 from tests.limits import HANG
-from tests.support.desk import NEXT, PING
+from tests.support.platform_without_io import NEXT, PING
 
 
 @asynccontextmanager

@@ -20,8 +20,8 @@ from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.serving.worker import Worker
 from okibi.runtime.tree import Serving
 from tests.limits import HANG
-from tests.support.played import NEXT, World, event, world
-from tests.support.stage import SETTINGS
+from tests.support.doubles import SETTINGS
+from tests.support.played_api import NEXT, World, event, world
 
 
 @attrs.define(eq=False)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
-from trio._core import _thread_cache as room
+from trio._core import _thread_cache
 
 from okibi.runtime.handlers.worker_thread import HandlerThread
 from tests.limits import HANG
@@ -18,8 +18,8 @@ Idle = Callable[[], Awaitable[None]]
 @pytest.fixture
 def idle(monkeypatch: pytest.MonkeyPatch) -> Idle:
     """Waits until the one thread that trio has here has nothing to do: it is taken next."""
-    cache = room.ThreadCache()
-    monkeypatch.setattr(room, "THREAD_CACHE", cache)
+    cache = _thread_cache.ThreadCache()
+    monkeypatch.setattr(_thread_cache, "THREAD_CACHE", cache)
 
     async def until_idle() -> None:
         with trio.fail_after(HANG):

@@ -18,7 +18,7 @@ from okibi.runtime.in_flight.delivery import Delivery
 from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.in_flight.ledger import Ledger
 from okibi.runtime.serving.worker import Worker
-from tests.support.stage import SETTINGS, delivery, ledger_of
+from tests.support.doubles import SETTINGS, delivery, ledger_of
 
 LOG: list[str] = []
 
