@@ -1,19 +1,82 @@
-"""What is true of each floor for who explores it in a shell."""
+"""What `import okibi` gives: the names of a first function, each imported when it is first used."""
 
 import subprocess
 import sys
+from importlib.metadata import version
+from pathlib import Path
 
-SCRIPT = """
+import pytest
+
 import okibi
 from okibi import actors, runtime, supervisors
-for floor in (okibi, actors, runtime, supervisors):
-    print({*floor.__all__} - {*dir(floor)})
+
+LAYERS = {"actors": actors, "runtime": runtime, "supervisors": supervisors}
+OF_ACTORS = {"ActorExited", "Down", "Group", "Name", "Ref", "Refusal", "Server", "start", "stop"}
+OF_SUPERVISORS = {
+    *("Application", "Child", "Dynamic", "Partitions", "Restart", "Strategy", "Supervision"),
+    *("Tasks", "run_task", "snapshot", "supervise"),
+}
+OF_RUNTIME = {
+    *("Context", "DeadlineExceeded", "Function", "Handler", "Prelude", "Workers", "streaming"),
+}
+TYPED = Path(__file__).parent / "typing" / "mistakes" / "exports.py"
+COMPLETED = """
+import okibi
+from okibi import actors, runtime, supervisors
+for package in (okibi, actors, runtime, supervisors):
+    print({*package.__all__} - {*dir(package)})
+"""
+ALONE = """
+import sys
+before = {*sys.modules}
+import okibi
+print(sorted(name for name in {*sys.modules} - before if name.startswith("okibi")))
+print(okibi.__version__, okibi.actors.Server.__module__)
 """
 
 
-def test_a_shell_completes_all_names_also_before_their_rooms_are_imported() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=60, check=True
-    )
+def run(code: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    ).stdout
 
-    assert done.stdout == "set()\n" * 4
+
+def test_the_names_of_a_first_function_are_all_that_is_exported() -> None:
+    assert {*okibi.__all__} == {*LAYERS, *OF_ACTORS, *OF_SUPERVISORS, *OF_RUNTIME}
+
+
+@pytest.mark.parametrize("name", okibi.__all__)
+def test_an_exported_name_is_that_of_its_layer(name: str) -> None:
+    layers = {**LAYERS, **dict.fromkeys(OF_ACTORS, actors), **dict.fromkeys(OF_RUNTIME, runtime)}
+    layer = layers.get(name, supervisors)
+
+    value = getattr(okibi, name)
+
+    assert value is (layer if name in LAYERS else getattr(layer, name))
+    assert f"okibi.{name}," in TYPED.read_text("utf-8")
+
+
+def test_a_star_import_brings_every_exported_name() -> None:
+    names: dict[str, object] = {}
+    exec("from okibi import *", names)
+
+    assert {*okibi.__all__} <= {*names}
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert okibi.__version__ == version("okibi")
+
+
+def test_an_unknown_name_is_an_attribute_error_that_python_can_correct() -> None:
+    with pytest.raises(AttributeError, match=r"^module 'okibi' has no attribute 'Servr'$") as told:
+        getattr(okibi, "Servr")  # noqa: B009, no type checker lets it pass otherwise
+
+    assert (told.value.name, told.value.obj) == ("Servr", okibi)
+
+
+def test_an_import_of_okibi_alone_imports_none_of_its_layers() -> None:
+    assert run(ALONE) == f"['okibi']\n{okibi.__version__} okibi.actors.server\n"
+
+
+def test_a_shell_completes_all_names_also_before_their_modules_are_imported() -> None:
+    assert run(COMPLETED) == "set()\n" * 4

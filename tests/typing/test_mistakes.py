@@ -64,6 +64,7 @@ def test_all_mistakes_are_reported_and_nothing_else(
     checker: Callable[[Path], set[tuple[str, int]]], tmp_path: Path
 ) -> None:
     assert list(PLANTED.values()) == [
+        "export",
         "reply",
         "extra",
         "argument",

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+import okibi
 from okibi.actors import Group, Name, Ref, Registered, Server, from_thread
 from okibi.runtime import Context, Handler, Prelude, Response, streaming
 from okibi.supervisors import Child, DynamicSupervisor, TaskStream, TaskSupervisor, run_task
@@ -24,6 +25,10 @@ async def fetch(url: str) -> bytes:
 VISITS = Name("visits", Visits)
 TASKS = Name("tasks", TaskSupervisor)
 VISITORS = Group("visitors", Visits)
+
+
+def misspelt_export() -> object:
+    return okibi.Servr  # mistake: export
 
 
 async def wrong_reply_type(visits: Ref[Visits]) -> str:
