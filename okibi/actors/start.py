@@ -1,6 +1,7 @@
 """Starting an actor: in a nursery, with a name or without, acknowledged."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import trio
@@ -53,24 +54,7 @@ def spawn(
     process.began, process.root = trio.current_time(), current_root_task()
     if name is not None:
         register(name, process)
-    wanted: type[Any] | None = None if name is None else name.actor
-
-    def make() -> Actor:
-        try:
-            made = factory()
-        except AttributeError as error:
-            # Others may have an attribute of that name, too.
-            if error.name != "_process" or not isinstance(error.obj, Actor):
-                raise
-            raise AttributeError(
-                f"{path}: while it is made it has no path, no mailbox and no timers yet: "
-                f"what its __init__ does with them belongs in `init`"
-            ) from error
-        actor = place(made, process, wanted)
-        process.mailbox.policy = actor.mailbox
-        return actor
-
-    process.factory = make
+    process.factory = partial(_make, factory, process, None if name is None else name.actor)
     try:
         nursery.start_soon(process.live, name=path)
     except BaseException:
@@ -79,6 +63,22 @@ def spawn(
             process.release_name()
         raise
     return process
+
+
+def _make(factory: Callable[[], Any], process: Process, wanted: type[Any] | None) -> Actor:
+    try:
+        made = factory()
+    except AttributeError as error:
+        # Others may have an attribute of that name, too.
+        if error.name != "_process" or not isinstance(error.obj, Actor):
+            raise
+        raise AttributeError(
+            f"{process.path}: while it is made it has no path, no mailbox and no timers yet: "
+            f"what its __init__ does with them belongs in `init`"
+        ) from error
+    actor = place(made, process, wanted)
+    process.mailbox.policy = actor.mailbox
+    return actor
 
 
 async def wait_started(process: Process, timeout: float) -> None:

@@ -295,12 +295,7 @@ async def open_local_lambda(
     """
     if not served_here():
         raise OSError(ELSEWHERE)
-    api = RuntimeApi(max_concurrency=settings.max_concurrency) if api is None else api
-    if api.max_concurrency != settings.max_concurrency:
-        raise ValueError(
-            f"max_concurrency: {settings.max_concurrency} in the settings, {api.max_concurrency} in"
-            " the api; give both the same"
-        )
+    api = _api_for(settings, api)
     runtime_listeners = await _listen(runtime_port, "runtime_port")
     invoke_listeners = await _listen(invoke_port, "invoke_port")
     runtime_api = _address(runtime_listeners)
@@ -336,6 +331,17 @@ async def open_local_lambda(
             sweeper.dismiss()
     if failure is not None:
         raise failure
+
+
+def _api_for(settings: FunctionSettings, api: RuntimeApi | None) -> RuntimeApi:
+    if api is None:
+        return RuntimeApi(max_concurrency=settings.max_concurrency)
+    if api.max_concurrency != settings.max_concurrency:
+        raise ValueError(
+            f"max_concurrency: {settings.max_concurrency} in the settings, {api.max_concurrency} in"
+            " the api; give both the same"
+        )
+    return api
 
 
 async def _serve_until(

@@ -11,10 +11,11 @@ from functools import partial
 
 import trio
 
-from ..actors import StartError, logs
+from ..actors import ExitReason, StartError, logs
 from ..actors.exits import is_a
 from ..actors.process import Process
 from ..actors.start import spawn, wait_started
+from ..supervisors import Supervision
 from .deadlines.interrupt import Alarm
 from .deadlines.slow_import import LIMIT, SlowImport
 from .deadlines.watchdog import SharedWatchdog, Watchdog
@@ -132,27 +133,7 @@ async def serve(
     flags = tree(serving, partial(connect, *settings.address), registration)
     watchdog.attach(ledger, alarm)
     with ending, alarm:
-        async with trio.open_nursery() as nursery:
-            top = partial(Root, flags, ending)
-            root = spawn(nursery, top, path="/function", grace=math.inf, supervised=True)
-            ending.root = root
-            nursery.start_soon(ending.run)
-            for each in fine:
-                nursery.start_soon(each.ring)
-            try:
-                not_started = await _start_error(root)
-                if not_started is None:
-                    # What lives now lives for good: the collector need not look at it again.
-                    gc.freeze()
-                reason = await root.wait_dead()
-            except trio.Cancelled:
-                # Nobody else cancels this. The tree is shielded from it, and would serve on without
-                # whoever ends it.
-                ending.fail(CANCELLED)
-                with trio.CancelScope(shield=True):
-                    await ending.run()
-                raise
-            nursery.cancel_scope.cancel()
+        not_started, reason = await _live(flags, ending, fine)
     for lane in lanes:
         lane.close()
     if registration is not None:
@@ -161,6 +142,34 @@ async def serve(
         raise _init_error(not_started)
     code = ending.code if ending.code is not None else int(reason.error is not None)
     return code, ending.left_to_user()
+
+
+async def _live(
+    flags: Supervision, ending: Ending, clocks: Sequence[FineClock]
+) -> tuple[StartError | None, ExitReason]:
+    """The tree from its start to its end: what did not start, if anything, and why it ended."""
+    async with trio.open_nursery() as nursery:
+        top = partial(Root, flags, ending)
+        root = spawn(nursery, top, path="/function", grace=math.inf, supervised=True)
+        ending.root = root
+        nursery.start_soon(ending.run)
+        for clock in clocks:
+            nursery.start_soon(clock.ring)
+        try:
+            not_started = await _start_error(root)
+            if not_started is None:
+                # What lives now lives for good: the collector need not look at it again.
+                gc.freeze()
+            reason = await root.wait_dead()
+        except trio.Cancelled:
+            # Nobody else cancels this. The tree is shielded from it, and would serve on without
+            # whoever ends it.
+            ending.fail(CANCELLED)
+            with trio.CancelScope(shield=True):
+                await ending.run()
+            raise
+        nursery.cancel_scope.cancel()
+    return not_started, reason
 
 
 async def _start_error(root: Process) -> StartError | None:

@@ -9,8 +9,8 @@
        ├─ workers (one_for_one)
        │  └─ worker-0 …
        ├─ dispatcher
-       ├─ snapstart       in a SnapStart sandbox, until it is restored
        ├─ extension       unless it is turned off; its registration must precede the first GET /next
+       ├─ snapstart       in a SnapStart sandbox, until it is restored
        └─ poller-0 …      one a lane; last, so the first GET /next leaves when all else stands
 
 Where many events may be in flight, responders and pollers stand under a supervisor each,
@@ -146,12 +146,38 @@ def tree(
         connect: makes a connection to the Runtime API.
         registration: the extension's connection; None to be none.
     """
-    ledger = serving.ledger
-    extension: list[Child[Any]] = []
-    if registration is not None:
-        extension.append(Child(partial(Extension, registration), id="extension", shutdown=GRACE))
-    clock = Child(partial(Clock, ledger), id="clock", shutdown=GRACE)
-    responders = [
+    dispatch = partial(Dispatcher, serving.ledger)
+    dispatcher = Child(dispatch, name=DISPATCHER, id="dispatcher", shutdown=GRACE)
+    served = Supervision(
+        [
+            *_asyncio(serving),
+            Child(partial(Clock, serving.ledger), id="clock", shutdown=GRACE),
+            *_responders(serving.ledger),
+            _workers(serving),
+            dispatcher,
+            *_extension(registration),
+            *_snapstart(serving, connect),
+            *_pollers(serving, connect),
+        ],
+        intensity=INTENSITY,
+        period=PERIOD,
+    )
+    children = serving.function.supervision
+    users = [Child(children, id="children")] if children.children else []
+    return Supervision([*users, Child(served, id="lambda")], intensity=1)
+
+
+def _asyncio(serving: Serving) -> list[Child[Any]]:
+    if serving.loop is None:
+        return []
+    from .handlers.asyncio_loop.loop_supervisor import LoopKeeper
+
+    # Stopped last: handlers are cancelled on it, and run their `terminate` there.
+    return [Child(partial(LoopKeeper, serving.loop), id="asyncio", shutdown=GRACE)]
+
+
+def _responders(ledger: Ledger) -> list[Child[Any]]:
+    children = [
         Child(
             partial(_responder, ledger, lane),
             name=lane.responder,
@@ -160,49 +186,7 @@ def tree(
         )
         for n, lane in enumerate(ledger.lanes)
     ]
-    workers = [
-        Child(partial(_worker, serving), id=f"worker-{n}", shutdown=WORKER_GRACE)
-        for n in range(serving.count())
-    ]
-    ledger.workers = len(workers)
-    dispatcher = Child(
-        partial(Dispatcher, ledger), name=DISPATCHER, id="dispatcher", shutdown=GRACE
-    )
-    pollers = [
-        Child(partial(_poller, serving, lane, connect), id=f"poller-{n}", shutdown=GRACE)
-        for n, lane in enumerate(ledger.lanes)
-    ]
-    first: list[Child[Any]] = []
-    if serving.loop is not None:
-        from .handlers.asyncio_loop.loop_supervisor import LoopKeeper
-
-        # Stopped last: handlers are cancelled on it, and run their `terminate` there.
-        keeper = partial(LoopKeeper, serving.loop)
-        first.append(Child(keeper, id="asyncio", shutdown=GRACE))
-    four = Supervision(
-        [
-            *first,
-            clock,
-            *_lanes("responders", responders),
-            Child(_workers(workers, len(ledger.lanes)), id="workers"),
-            dispatcher,
-            *extension,
-            *_snapstart(serving, connect),
-            *_lanes("pollers", pollers),
-        ],
-        intensity=INTENSITY,
-        period=PERIOD,
-    )
-    children = serving.function.supervision
-    users: list[Child[Any]] = []
-    if children.children:
-        users.append(Child(children, id="children"))
-    return Supervision([*users, Child(four, id="lambda")], intensity=1)
-
-
-def _worker(serving: Serving) -> Worker:
-    serving.ledger.worker_started()
-    return serving.worker()
+    return _lanes("responders", children)
 
 
 def _responder(ledger: Ledger, lane: Lane) -> Responder:
@@ -210,29 +194,27 @@ def _responder(ledger: Ledger, lane: Lane) -> Responder:
     return Responder(lane, ledger.torn)
 
 
-def _poller(serving: Serving, lane: Lane, connect: Connect) -> Poller:
-    ledger, limit = serving.ledger, serving.settings.busy_wait
-    ledger.started(lane)
-    alone = len(ledger.lanes) == 1
-    return Poller(ledger, lane, connect, BusyWait(limit if alone else 0.0))
+def _workers(serving: Serving) -> Child[Any]:
+    ledger = serving.ledger
+    ledger.workers = serving.count()
+    children = [
+        Child(partial(_worker, serving), id=f"worker-{n}", shutdown=WORKER_GRACE)
+        for n in range(ledger.workers)
+    ]
+    if len(ledger.lanes) > 1:
+        return Child(_apart(children, WORKERS_PERIOD), id="workers")
+    return Child(Supervision(children, intensity=INTENSITY, period=PERIOD), id="workers")
 
 
-def _lanes(name: str, children: list[Child[Any]]) -> list[Child[Any]]:
-    """One kind of the lanes' actors: the only one as it is, many under a supervisor of theirs."""
-    return children if len(children) == 1 else [Child(_apart(children), id=name)]
+def _worker(serving: Serving) -> Worker:
+    serving.ledger.worker_started()
+    return serving.worker()
 
 
-def _workers(children: list[Child[Any]], lanes: int) -> Supervision:
-    if lanes > 1:
-        return _apart(children, WORKERS_PERIOD)
-    return Supervision(children, intensity=INTENSITY, period=PERIOD)
-
-
-def _apart(children: list[Child[Any]], period: float = PERIOD) -> Supervision:
-    """Children of which none's failures are to be another's."""
-    return Supervision(
-        children, intensity=INTENSITY * len(children), period=period, backoff=BACKOFF
-    )
+def _extension(registration: Registration | None) -> list[Child[Any]]:
+    if registration is None:
+        return []
+    return [Child(partial(Extension, registration), id="extension", shutdown=GRACE)]
 
 
 def _snapstart(serving: Serving, connect: Connect) -> list[Child[Any]]:
@@ -252,3 +234,30 @@ def _snapstart(serving: Serving, connect: Connect) -> list[Child[Any]]:
             start_timeout=math.inf,
         )
     ]
+
+
+def _pollers(serving: Serving, connect: Connect) -> list[Child[Any]]:
+    children = [
+        Child(partial(_poller, serving, lane, connect), id=f"poller-{n}", shutdown=GRACE)
+        for n, lane in enumerate(serving.ledger.lanes)
+    ]
+    return _lanes("pollers", children)
+
+
+def _poller(serving: Serving, lane: Lane, connect: Connect) -> Poller:
+    ledger, limit = serving.ledger, serving.settings.busy_wait
+    ledger.started(lane)
+    alone = len(ledger.lanes) == 1
+    return Poller(ledger, lane, connect, BusyWait(limit if alone else 0.0))
+
+
+def _lanes(name: str, children: list[Child[Any]]) -> list[Child[Any]]:
+    """One kind of the lanes' actors: the only one as it is, many under a supervisor of theirs."""
+    return children if len(children) == 1 else [Child(_apart(children), id=name)]
+
+
+def _apart(children: list[Child[Any]], period: float = PERIOD) -> Supervision:
+    """Children of which none's failures are to be another's."""
+    return Supervision(
+        children, intensity=INTENSITY * len(children), period=period, backoff=BACKOFF
+    )
