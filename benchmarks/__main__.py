@@ -17,7 +17,7 @@ from itertools import groupby
 from pathlib import Path
 
 from okibi.cli.bench.machine import this_machine
-from okibi.cli.out import forget
+from okibi.cli.output import forget
 from okibi.cli.until_signal import BY_SIGNAL, SIGPIPE
 from okibi.runtime.codec.json import COMPILED
 
@@ -30,9 +30,9 @@ from .emulated import emulated
 from .growth import growth
 from .many import many
 from .peers.table import PINS, measure_peers
+from .reporting.readme_table import show
 from .reporting.results import write
 from .reporting.rows import LAPS, Row, at_least_one
-from .reporting.shown import show
 from .starts import starts
 
 Groups = dict[str, Callable[[], list[Row]]]

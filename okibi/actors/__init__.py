@@ -38,7 +38,7 @@ from .timers import Timer
 
 if TYPE_CHECKING:
     from .callers import CallingTask
-    from .crash import CrashReport
+    from .crash_report import CrashReport
     from .doors import Door, DoorClosed, from_sync, from_thread
     from .groups import Group, GroupMonitor, Joined, Left
     from .registry import Registered
@@ -116,7 +116,7 @@ __all__ = [
 # The rooms that a start does not need: a cold start would pay for them each time.
 _LATE = {
     "CallingTask": "callers",
-    "CrashReport": "crash",
+    "CrashReport": "crash_report",
     "Door": "doors",
     "DoorClosed": "doors",
     "Group": "groups",

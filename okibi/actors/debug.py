@@ -57,7 +57,7 @@ import attrs
 import trio
 from trio.lowlevel import checkpoint_if_cancelled, current_task
 
-from .debugged import Debug, Statistics, attend, take
+from .debug_loop import Debug, Statistics, attend, take
 from .exits import NO_PROCESS, ActorExited, StartError
 from .frames import runs
 from .mailbox import MailboxStatistics
@@ -68,7 +68,7 @@ from .run_guard import refuse_elsewhere
 from .server import Server
 from .status import Event, Status, fields_of, show
 from .system import SystemMessage
-from .waits import refuse_circle
+from .wait_cycles import refuse_circle
 
 __all__ = [
     "Event",

@@ -29,7 +29,7 @@ from .exits import CallCycle, CallingSelf, NoProcess
 from .process import CURRENT, ON_BEHALF, Process
 from .ref import Address
 from .trio_internals import host_of_this_thread
-from .waits import chain, circle
+from .wait_cycles import chain, circle
 
 A = TypeVar("A")
 P = ParamSpec("P")

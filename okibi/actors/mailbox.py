@@ -267,7 +267,7 @@ class Mailbox:
     def overfill(self, message: object) -> bool:
         """Put a message on a full data lane; False if it holds twice its capacity already.
 
-        For a sender that would otherwise wait for ever: see module `waits`.
+        For a sender that would otherwise wait for ever: see module `wait_cycles`.
         """
         if len(self.data) >= 2 * self.policy.capacity:
             return False

@@ -25,7 +25,7 @@ from .ref import Address, Ref
 from .request import Request
 from .run_guard import not_here
 from .safe_repr import misplaced
-from .waits import circle, refuse_circle
+from .wait_cycles import circle, refuse_circle
 
 if TYPE_CHECKING:
     from .pending import Pending

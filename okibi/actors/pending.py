@@ -16,7 +16,7 @@ import trio
 from .process import CURRENT, Process
 from .request import Asked
 from .run_guard import refuse_elsewhere
-from .waits import refuse_circle
+from .wait_cycles import refuse_circle
 
 if TYPE_CHECKING:
     from .results import ResultMonitor

@@ -145,7 +145,7 @@ class Process:
         self.continuations: list[object] | None = None
         # Calls that will be answered later.
         self.deferred: dict[Request, None] | None = None
-        # Waits that hold a loop (module `waits`): of its own tasks for whom, and who for it.
+        # Waits that hold a loop (module `wait_cycles`): of its own tasks for whom, and who for it.
         self.waits: dict[Task, tuple[Process, Request | None]] = {}
         self.waiters: dict[Task, Process] = {}
         # The reply to the current call that it left with: given when `terminate` has run.
@@ -387,7 +387,7 @@ class Process:
         """Whether its loop runs inside a nursery of its own, and so does not wait for it."""
         return nursery in self._around
 
-    # -- waits that hold a loop (module `waits`)
+    # -- waits that hold a loop (module `wait_cycles`)
 
     def held_by(self, task: Task) -> bool:
         """Whether it cannot turn to its mailbox before `task` has ended."""
@@ -467,7 +467,7 @@ class Process:
     def _report(self, reason: ExitReason, left: list[object]) -> None:
         """Tell of a crash, and nobody may be waiting for it: that must not break the end itself."""
         try:
-            from .crash import log_crash
+            from .crash_report import log_crash
 
             error, actor = reason.error, self.actor
             told = error is not None and actor is not None and actor._was_told(error)
@@ -483,7 +483,7 @@ class Process:
     async def _change(self, park: bool = True) -> None:
         """Wait until it has started, or ended; without `park`, until its next step is over."""
         task, caller = current_task(), CURRENT.get()
-        # Its own call back to whoever waits for it would never return (`actors.waits`).
+        # Its own call back to whoever waits for it would never return (`actors.wait_cycles`).
         if caller is not None and (task in caller.waits or not caller.held_by(task)):
             caller = None
         if caller is not None:

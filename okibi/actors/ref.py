@@ -25,7 +25,7 @@ from .pending import Pending
 from .process import CURRENT, Phase, Process, logger
 from .request import Asked, Request, message_name, shown
 from .run_guard import elsewhere, refuse_elsewhere
-from .waits import chain, circle, let_end, refuse_circle, refuse_own_end
+from .wait_cycles import chain, circle, let_end, refuse_circle, refuse_own_end
 
 A_co = TypeVar("A_co", covariant=True)
 P = ParamSpec("P")

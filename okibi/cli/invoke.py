@@ -9,7 +9,7 @@ import msgspec
 from ..actors.safe_repr import CRASH_REPORTS
 from ..local import FunctionSettings, InvokeResult, LocalLambda, open_local_lambda
 from ..runtime.protocol.runtime_api import HTTP_INTEGRATION, PRELUDE_END
-from .given import (
+from .arguments import (
     BadInput,
     event_of,
     number_of,
@@ -17,7 +17,7 @@ from .given import (
     see_that_functions_are_served_here,
     settings_of,
 )
-from .out import write_err, write_out
+from .output import write_err, write_out
 from .start_errors import ERROR, read_error, said_itself, stood_at, why_not_started
 from .until_signal import exit_code_of
 

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from .given import BadInput
-from .out import see_that_stdout_is_open, write_err
+from .arguments import BadInput
+from .output import see_that_stdout_is_open, write_err
 
 __all__ = ["BAD_INPUT", "BY_SIGNAL", "SIGPIPE", "exit_code_of", "until_signal"]
 

@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from .out import write_out
+from .output import write_out
 from .until_signal import exit_code_of
 
 __all__ = ["tell"]

@@ -10,15 +10,15 @@ from collections.abc import Callable, Collection
 
 import attrs
 
-from . import answers
-from .callers import why_refused
+from . import http_responses
 from .extension_calls import EXTENSION, extension_call, extension_event
+from .http_requests import HeadersTooLarge, MalformedRequest, Request, RequestReader
 from .invocation import Invocation, Sink
 from .outcomes import MAX_PAYLOAD_SIZE, MAX_STREAM_SIZE
 from .platform import ERROR_TYPE, STREAMING, Platform, Waiter
 from .replies import ACCEPTED, NOT_FOUND, PONG, Reply, not_allowed, refused
-from .requests import HeadersTooLarge, MalformedRequest, Request, RequestReader
 from .states import Refusal
+from .web_callers import why_refused
 
 __all__ = ["Connection"]
 
@@ -50,7 +50,7 @@ class Connection:
         keep_alive: whether a connection outlives its first answer, as Lambda's do.
         empty_headers: whether absent context is sent as empty headers.
         allowed_hosts: names of this machine for which requests may come, and none from a web page
-            (module `callers`); None lets every request in.
+            (module `web_callers`); None lets every request in.
     """
 
     exchange: Platform
@@ -91,9 +91,13 @@ class Connection:
         except (MalformedRequest, HeadersTooLarge) as error:
             # The good requests before the bad bytes get their answers first, as they would from Go.
             self._advance()
-            status = str(error) if isinstance(error, MalformedRequest) else answers.TOO_LARGE_STATUS
+            status = (
+                str(error)
+                if isinstance(error, MalformedRequest)
+                else http_responses.TOO_LARGE_STATUS
+            )
             self.closing = True
-            self.send([answers.last_words(status)])
+            self.send([http_responses.last_words(status)])
         else:
             self._advance()
 
@@ -139,7 +143,7 @@ class Connection:
             limit = MAX_STREAM_SIZE if self._streams else MAX_PAYLOAD_SIZE
             self._finish, self._body_limit = finish, limit + UNREAD_LIMIT
             if not request.complete and b"expect" in request.headers:
-                self.send([answers.CONTINUE])
+                self.send([http_responses.CONTINUE])
 
     def _route(self, request: Request) -> Finish | Reply:
         path = request.path
@@ -223,7 +227,9 @@ class Connection:
         self._advance()
 
     def _event(self, invocation: Invocation) -> Reply:
-        headers = answers.event_headers(invocation, self.function_arn, empty=self.empty_headers)
+        headers = http_responses.event_headers(
+            invocation, self.function_arn, empty=self.empty_headers
+        )
         return Reply(200, invocation.payload, headers)
 
     def _response(self, invocation: Invocation, request: Request) -> Reply:
@@ -256,7 +262,7 @@ class Connection:
         keep_alive = request.keep_alive and self.keep_alive
         self.closing = self.closing or not keep_alive
         self.send(
-            answers.answer(
+            http_responses.answer(
                 reply.status,
                 reply.body,
                 reply.headers,

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from . import answers
+from . import http_responses
 from .extensions import Call, Extensions
+from .http_requests import Request
 from .replies import ACCEPTED, NOT_FOUND, Reply, not_allowed, refused
-from .requests import Request
 from .states import Refusal
 
 __all__ = ["EXTENSION", "extension_call", "extension_event"]
@@ -41,7 +41,7 @@ def extension_call(
         if isinstance(registered, Refusal):
             return refused(registered)
         identifier, told = registered
-        headers = answers.JSON + f"Lambda-Extension-Identifier: {identifier}\r\n".encode()
+        headers = http_responses.JSON + f"Lambda-Extension-Identifier: {identifier}\r\n".encode()
         return Reply(200, told + b"\n", headers)
 
     def next_event(request: Request) -> Reply | None:

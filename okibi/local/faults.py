@@ -10,9 +10,9 @@ from enum import Enum
 
 import attrs
 
-from . import answers
+from . import http_responses
 from .connection import Connection
-from .requests import HeadersTooLarge, MalformedRequest, RequestReader
+from .http_requests import HeadersTooLarge, MalformedRequest, RequestReader
 
 __all__ = ["Fault", "Faults", "Line", "Way"]
 
@@ -94,7 +94,7 @@ class Line:
         """An answer, as far as it gets."""
         if self.fault is not None:
             return
-        fault = None if pieces == [answers.CONTINUE] else self.faults.begin(Way.ANSWER)
+        fault = None if pieces == [http_responses.CONTINUE] else self.faults.begin(Way.ANSWER)
         if fault is None:
             self.send_on(pieces)
             return

@@ -13,15 +13,15 @@ import msgspec
 import trio
 
 from ..runtime.codec.json import wrong_with
-from . import answers, event_stream
-from .callers import why_refused
+from . import event_stream, http_responses
+from .connection_writer import as_link, linger
+from .function_names import is_known, read_target
+from .http_requests import HeadersTooLarge, MalformedRequest, Request, RequestReader
 from .invocation import Invocation, InvokeResult, check_headers, new_request_id
-from .links import as_link, linger
 from .log_tail import LogTail
-from .requests import HeadersTooLarge, MalformedRequest, Request, RequestReader
 from .settings import FunctionSettings
 from .streaming import ResponseStream
-from .targets import is_known, read_target
+from .web_callers import why_refused
 
 __all__ = ["MAX_EVENT_SIZE", "InvokePath"]
 
@@ -96,9 +96,9 @@ class InvokePath:
             else:
                 return False
         except MalformedRequest as error:
-            await link.send_all(answers.last_words(str(error)))
+            await link.send_all(http_responses.last_words(str(error)))
         except HeadersTooLarge:
-            await link.send_all(answers.last_words(answers.TOO_LARGE_STATUS))
+            await link.send_all(http_responses.last_words(http_responses.TOO_LARGE_STATUS))
         await linger(link)
         return False
 
@@ -123,15 +123,17 @@ class InvokePath:
             await link.send_all(b"".join(_whole(request, 204, b"", headers)))
             return
         headers["Content-Type"] = event_stream.CONTENT_TYPE
-        await link.send_all(answers.chunked_head(_lines(headers), keep_alive=request.keep_alive))
+        await link.send_all(
+            http_responses.chunked_head(_lines(headers), keep_alive=request.keep_alive)
+        )
         async with ResponseStream(invocation) as answer:
             self.start(invocation)
             async for piece in answer:
-                await link.send_all(answers.chunk(event_stream.payload_chunk(piece)))
+                await link.send_all(http_responses.chunk(event_stream.payload_chunk(piece)))
             result = await answer.result()
         log = "" if invocation.log is None else await _log_of(invocation, invocation.log)
         end = event_stream.completion(result, log)
-        await link.send_all(answers.chunk(end) + answers.chunk(b""))
+        await link.send_all(http_responses.chunk(end) + http_responses.chunk(b""))
 
     async def _carry_out(self, request: Request) -> tuple[int, bytes, dict[str, str]]:
         invocation = self._invocation(request, PREFIX, SUFFIX)
@@ -233,10 +235,10 @@ def _lines(headers: dict[str, str]) -> bytes:
 
 
 def _whole(request: Request, status: int, payload: bytes, headers: dict[str, str]) -> list[bytes]:
-    return answers.answer(
+    return http_responses.answer(
         status,
         payload,
-        answers.JSON + _lines(headers),
+        http_responses.JSON + _lines(headers),
         version=request.version,
         keep_alive=request.keep_alive,
     )
@@ -302,7 +304,7 @@ async def _read_request(link: trio.abc.Stream, reader: RequestReader) -> Request
     while not reader.requests or not reader.requests[0].complete:
         if reader.requests and not told_to_go_on and b"expect" in reader.requests[0].headers:
             told_to_go_on = True
-            await link.send_all(answers.CONTINUE)
+            await link.send_all(http_responses.CONTINUE)
         data = await link.receive_some()
         if not data:
             return None

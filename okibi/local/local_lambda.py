@@ -11,16 +11,16 @@ import attrs
 import trio
 
 from ..runtime.settings import ELSEWHERE, served_here
-from .answers import answer, error_body
+from .connection_writer import linger
+from .http_responses import answer, error_body
 from .invocation import Invocation, InvokeResult, check_headers
 from .invoke_path import PREFIX, SUFFIX, InvokePath
 from .journal import Journal
-from .links import linger
 from .outcomes import Outcome
 from .output import Output, to_stderr
-from .peers import is_called_by
+from .peer_process import is_called_by
 from .processes import Sweeper, peak_memory
-from .report import end_lines, init_report_line, start_line
+from .report_lines import end_lines, init_report_line, start_line
 from .runtime_api import RuntimeApi
 from .sandbox import GRACE, Ending, Sandbox
 from .settings import FunctionSettings

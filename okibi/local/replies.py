@@ -2,7 +2,7 @@
 
 import attrs
 
-from . import answers
+from . import http_responses
 from .states import Refusal
 
 __all__ = ["ACCEPTED", "NOT_FOUND", "PLAIN_TEXT", "PONG", "Reply", "not_allowed", "refused"]
@@ -16,7 +16,7 @@ class Reply:
 
     status: int
     body: bytes = b""
-    headers: bytes = answers.JSON
+    headers: bytes = http_responses.JSON
 
 
 ACCEPTED = Reply(202, b'{"status":"OK"}\n')
@@ -26,7 +26,7 @@ NOT_FOUND = Reply(404, b"404 page not found\n", PLAIN_TEXT + b"X-Content-Type-Op
 
 def refused(refusal: Refusal) -> Reply:
     """What a refusal looks like."""
-    return Reply(refusal.status, answers.error_body(refusal))
+    return Reply(refusal.status, http_responses.error_body(refusal))
 
 
 def not_allowed(allowed: bytes) -> Reply:

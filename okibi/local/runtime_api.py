@@ -11,11 +11,11 @@ import trio
 
 from .classic_mode import Exchange
 from .connection import Connection
+from .connection_writer import Outbox, SocketLink, as_link, linger
 from .extensions import Extensions
 from .faults import Fault, Faults, Line
 from .invocation import Invocation, InvokeResult, check_headers, new_request_id
 from .journal import Happening, Journal
-from .links import Outbox, SocketLink, as_link, linger
 from .multi_concurrency import Slots
 from .outcomes import Outcome, extension_failed, timed_out
 from .settings import arn_of

@@ -20,7 +20,7 @@ from .journal import Happening
 from .outcomes import exited, timed_out
 from .output import Output
 from .processes import SWEEP, Sweeper, end_marked
-from .report import init_report_line
+from .report_lines import init_report_line
 from .runtime_api import RuntimeApi
 from .settings import FunctionSettings
 

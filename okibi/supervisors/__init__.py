@@ -32,7 +32,6 @@ from .admin import (
 from .child_state import State
 from .flags import AutoShutdown, Backoff, Flags
 from .parent import stop_report
-from .report import Stopped, StopReport
 from .restarter import SupervisorGaveUp
 from .spec import BRUTAL_KILL, INFINITY, Child, Restart, Strategy, Supervision
 from .spec_errors import (
@@ -56,6 +55,7 @@ from .spec_errors import (
     InvalidStrategy,
     SpecError,
 )
+from .stop_reports import Stopped, StopReport
 from .supervisor import Supervisor, supervise
 
 __all__ = [

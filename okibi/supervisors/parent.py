@@ -17,7 +17,7 @@ from ..actors import MailboxPolicy, Ref, Server, StartError, WhenFull, logs
 from ..actors.exits import is_a, reason_for
 from ..actors.hook_errors import awaited
 from .child_place import Children, Place, report_of
-from .report import Stopped, StopReport
+from .stop_reports import Stopped, StopReport
 
 logger = logs.logger("okibi.supervisors")
 

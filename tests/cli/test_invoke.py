@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from okibi.cli.given import BadInput
+from okibi.cli.arguments import BadInput
 from okibi.cli.invoke import _one_line, invoke, read_order
 from tests.limits import HANG
 from tests.support.sandbox import is_gone

@@ -7,7 +7,7 @@ import pytest
 import trio
 import trio.testing
 
-from okibi.cli.given import BadInput
+from okibi.cli.arguments import BadInput
 from okibi.cli.until_signal import until_signal
 
 HANGUP = signal.SIGHUP

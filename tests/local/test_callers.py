@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from okibi.local import Happening, LocalLambda
-from okibi.local.peers import is_called_by
+from okibi.local.peer_process import is_called_by
 from tests.support.local_lambda import event, opened
 
 INVOKE = "/2015-03-31/functions/function/invocations"

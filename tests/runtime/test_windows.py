@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
+from okibi.cli.arguments import BadInput
 from okibi.cli.bench.order import read_order as order_of_bench
-from okibi.cli.given import BadInput
 from okibi.cli.invoke import read_order as order_of_invoke
 from okibi.local import FunctionSettings, open_local_lambda
 from okibi.runtime.errors.errors import InitError

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import msgspec
 
-from ..given import BadInput
-from ..out import write_text
+from ..arguments import BadInput
+from ..output import write_text
 from ..until_signal import exit_code_of
 from .machine import this_machine
 from .measure import measure
 from .order import BenchOrder, Given, read_order
 from .report import Report, make_report
 from .terminal import progress, table
-from .words import markdown
+from .text_tables import markdown
 
 __all__ = ["bench"]
 

@@ -15,7 +15,7 @@ import trio
 
 from ...local import open_local_lambda
 from ...local.environment import sandbox_environment
-from ..given import BadInput
+from ..arguments import BadInput
 from .contender import Contender
 from .crashes import crash_times, restart_time
 from .functions import CRASHING, FUNCTIONS, STAND_IN, okibi_stand_in

@@ -11,7 +11,7 @@ from typing import TypedDict
 import attrs
 
 from ...local import FunctionSettings
-from ..given import (
+from ..arguments import (
     BadInput,
     event_of,
     handler_of,

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from ..given import BadInput, number_of
+from ..arguments import BadInput, number_of
 
 __all__ = ["LambdaPrices", "Prices", "Server", "read_prices", "read_rate"]
 

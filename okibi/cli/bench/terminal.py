@@ -13,7 +13,7 @@ from rich.table import Table as RichTable
 
 from .plan import Step
 from .report import Report
-from .words import RECKONED, Table, cost_table, figure_table, heading
+from .text_tables import RECKONED, Table, cost_table, figure_table, heading
 
 __all__ = ["progress", "table"]
 

@@ -29,7 +29,7 @@ ORDINARY: Final = frozenset(
 def _other(value: object) -> object:
     """What stands for a value that JSON cannot say."""
     # Late, as it is in the actors: a start that goes well makes no class for it.
-    from ...actors.crash import CrashReport
+    from ...actors.crash_report import CrashReport
 
     if isinstance(value, CrashReport):
         return attrs.asdict(value, filter=_told, value_serializer=_as_dict)

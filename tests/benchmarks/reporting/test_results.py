@@ -7,9 +7,9 @@ import attrs
 import pytest
 
 from benchmarks.reporting.plots import draw
+from benchmarks.reporting.readme_table import README, ROWS, table, written
 from benchmarks.reporting.results import Kept, Results, newest, read, write
 from benchmarks.reporting.rows import Row
-from benchmarks.reporting.shown import README, ROWS, table, written
 from okibi.cli.bench.machine import this_machine
 
 KEPT = newest()

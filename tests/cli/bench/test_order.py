@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from okibi.cli.arguments import BadInput
 from okibi.cli.bench import order as module
 from okibi.cli.bench.order import QUICK, Given, read_order
 from okibi.cli.bench.prices import OWN
-from okibi.cli.given import BadInput
 
 
 def read(**given: Any) -> module.BenchOrder:

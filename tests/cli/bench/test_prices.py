@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from okibi.cli.arguments import BadInput
 from okibi.cli.bench.prices import OWN, LambdaPrices, Server, read_prices, read_rate
-from okibi.cli.given import BadInput
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ LATE = {
     "okibi.runtime.handlers.streaming",
     "okibi.supervisors.dynamic",
     "okibi.supervisors.snapshots",
-    "okibi.actors.crash",
+    "okibi.actors.crash_report",
 }
 # Late modules are imported where the user's folder is the first to be looked into.
 ALL_MODULES = """

@@ -6,7 +6,7 @@ import sys
 from types import MappingProxyType
 from typing import Any
 
-from okibi.actors.crash import CrashReport
+from okibi.actors.crash_report import CrashReport
 from okibi.runtime.telemetry.json_format import JsonLines
 
 

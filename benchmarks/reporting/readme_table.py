@@ -1,6 +1,6 @@
 """What the README shows of the newest results: a short table and pictures, both made from the file.
 
-    python -m benchmarks.reporting.shown
+    python -m benchmarks.reporting.readme_table
 
 writes them; `make bench-full` ends with it.
 """

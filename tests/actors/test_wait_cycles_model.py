@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.lowlevel import Task
 
-from okibi.actors import MailboxPolicy, Reply, waits
+from okibi.actors import MailboxPolicy, Reply, wait_cycles
 from okibi.actors.mailbox import Mailbox
 from okibi.actors.process import Process
 from okibi.actors.request import Request
@@ -145,8 +145,8 @@ def test_a_circle_is_found_if_and_only_if_a_path_leads_back(
         }
         back = {(b, a) for a, b in edges}
         asking: Any = OneTask(OneNursery(cast("Any", actors[caller].task)))
-        with mock.patch.object(waits, "_stands", wraps=waits._stands) as looks:
-            paths = waits.circle(actors[caller], actors[callee], asking)
+        with mock.patch.object(wait_cycles, "_stands", wraps=wait_cycles._stands) as looks:
+            paths = wait_cycles.circle(actors[caller], actors[callee], asking)
 
         assert (paths is not None) == (caller in reached(callee, edges))
         if paths is not None:

@@ -9,7 +9,7 @@ import pytest
 from okibi.cli.bench.plan import Purpose, Step
 from okibi.cli.bench.report import Report, make_report
 from okibi.cli.bench.terminal import progress, table
-from okibi.cli.bench.words import cost_table, figure_table, heading, markdown
+from okibi.cli.bench.text_tables import cost_table, figure_table, heading, markdown
 from tests.cli.bench.made import MACHINE, PEER, order, results, run
 
 

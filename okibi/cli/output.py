@@ -4,7 +4,7 @@ import os
 import sys
 from typing import TextIO, cast
 
-from .given import BadInput
+from .arguments import BadInput
 
 __all__ = ["forget", "see_that_stdout_is_open", "write_err", "write_out", "write_text"]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from okibi.cli.given import BadInput, event_of, handler_of
+from okibi.cli.arguments import BadInput, event_of, handler_of
 from okibi.cli.invoke import invoke
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from okibi.cli.given import BadInput
-from okibi.cli.out import see_that_stdout_is_open, write_err, write_out
+from okibi.cli.arguments import BadInput
+from okibi.cli.output import see_that_stdout_is_open, write_err, write_out
 from okibi.cli.until_signal import exit_code_of
 
 needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")

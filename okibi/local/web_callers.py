@@ -13,7 +13,7 @@ import ipaddress
 from collections.abc import Collection
 from functools import lru_cache
 
-from .requests import Request
+from .http_requests import Request
 
 __all__ = ["why_refused"]
 
