@@ -75,8 +75,8 @@ help:
 demo: .venv/installed
 	$(BIN)/python -m examples.demo
 
-# Many tests wait for processes, so a core has two workers.
-WORKERS = $(shell $(BIN)/python -c 'import os; print(2 * (os.cpu_count() or 1))')
+# Many tests wait for processes, so a core has two workers. Each imports all tests first: at most 8.
+WORKERS = $(shell $(BIN)/python -c 'import os; print(min(8, 2 * (os.cpu_count() or 1)))')
 PARALLEL = -m pytest -q -n $(WORKERS) --dist worksteal < /dev/null
 QUICK := -m 'not slow' --hypothesis-profile=quick
 ON_NEWEST = [ ! -x $(NEWEST)/python ] || $(NEWEST)/python $(PARALLEL)
