@@ -12,7 +12,7 @@ import attrs
 import trio
 
 from okibi.actors import Actor, Name, start
-from okibi.supervisors import Child, Restart, Supervision, supervise
+from okibi.supervisors import Child, Restart, SupervisorSpec, supervise
 
 from .peers import bare_trio, okibi_server
 from .reporting.rows import LAPS, Row, of_rounds, ratios
@@ -104,9 +104,9 @@ async def started_child() -> float:
     turns, and the median of their differences counts.
     """
     name = Name("short", Short)
-    with_child = Supervision([Child(Short, name=name, restart=Restart.TEMPORARY)])
+    with_child = SupervisorSpec([Child(Short, name=name, restart=Restart.TEMPORARY)])
 
-    async def one(flags: Supervision) -> None:
+    async def one(flags: SupervisorSpec) -> None:
         async with trio.open_nursery() as nursery:
             top = await supervise(nursery, flags)
             await trio.lowlevel.checkpoint()
@@ -115,7 +115,7 @@ async def started_child() -> float:
     return statistics.median(
         [
             await timed(lambda: one(with_child), TURN)
-            - await timed(lambda: one(Supervision()), TURN)
+            - await timed(lambda: one(SupervisorSpec()), TURN)
             for _ in range(COUNT // 5 // TURN)
         ]
     )

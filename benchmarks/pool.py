@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from okibi.actors import Ref, Server, stop
-from okibi.supervisors import Child, Dynamic, DynamicSupervisor, Restart, supervise
+from okibi.supervisors import Child, DynamicSupervisor, DynamicSupervisorSpec, Restart, supervise
 
 
 class Echo(Server):
@@ -42,6 +42,6 @@ class Pool:
 async def open_pool() -> AsyncGenerator[Pool, None]:
     """Have a pool for the length of a block; at its end all children have been stopped."""
     async with trio.open_nursery() as nursery:
-        top = await supervise(nursery, Dynamic(intensity=0), path="/pool")
+        top = await supervise(nursery, DynamicSupervisorSpec(intensity=0), path="/pool")
         yield Pool(top)
         await stop(top)

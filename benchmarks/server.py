@@ -61,7 +61,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 @attrs.define(eq=False)
-class Door:
+class Portal:
     """Where a runtime connects.
 
     Args:
@@ -271,7 +271,7 @@ def main(settings: dict[str, Any], laps: Iterable[str]) -> None:
         try:
             os.sched_setaffinity(0, {cores[-1]})
             feed.pid = process.pid
-            door = Door(listener, process)
+            door = Portal(listener, process)
             runtime: socket.socket | None = None
             for lap in laps:
                 warmup, count = map(int, lap.split())

@@ -18,7 +18,7 @@ from typing import IO
 from .contenders import FUNCTIONS, OFFICIAL, PLAIN, Absent, Contender
 from .reporting.rows import Row, ratios
 from .requests import Closed, Requests
-from .server import Door
+from .server import Portal
 
 # A round takes a third of a second.
 LEAST_ROUNDS = 31
@@ -62,7 +62,7 @@ def started(contender: Contender, said: IO[bytes] | None = None) -> Generator[fl
         connection = None
         try:
             os.sched_setaffinity(0, {cores[-1]})
-            connection = Door(listener, process).runtime()
+            connection = Portal(listener, process).runtime()
             requests = Requests(0)
             requests.attach(connection)
             requests.until_next()

@@ -13,8 +13,16 @@ from okibi import actors, runtime, supervisors
 LAYERS = {"actors": actors, "runtime": runtime, "supervisors": supervisors}
 OF_ACTORS = {"ActorExited", "Down", "Group", "Name", "Ref", "Refusal", "Server", "start", "stop"}
 OF_SUPERVISORS = {
-    *("Application", "Child", "Dynamic", "Partitions", "Restart", "Strategy", "Supervision"),
-    *("Tasks", "run_task", "snapshot", "supervise"),
+    *(
+        "Application",
+        "Child",
+        "DynamicSupervisorSpec",
+        "PartitionSupervisorSpec",
+        "Restart",
+        "Strategy",
+        "SupervisorSpec",
+    ),
+    *("TaskSupervisorSpec", "run_task", "snapshot", "supervise"),
 }
 OF_RUNTIME = {
     *("Context", "DeadlineExceeded", "Function", "Handler", "Prelude", "Workers", "streaming"),

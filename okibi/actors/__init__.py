@@ -28,7 +28,7 @@ from .exits import (
 )
 from .mailbox import TIMEOUT, MailboxFull, MailboxPolicy, MailboxStatistics, WhenFull
 from .monitors import Down, Monitor
-from .names import AlreadyRegistered, Name, Waiting
+from .names import AlreadyRegistered, Name, WaitingAddress
 from .pending import Pending
 from .ref import Address, Ref
 from .reply import NO_REPLY, Reply, ReplyLost
@@ -39,8 +39,8 @@ from .timers import Timer
 if TYPE_CHECKING:
     from .callers import CallingTask
     from .crash_report import CrashReport
-    from .doors import Door, DoorClosed, from_sync, from_thread
     from .groups import Group, GroupMonitor, Joined, Left
+    from .portals import Portal, PortalClosed, from_sync, from_thread
     from .registry import Registered
     from .results import Result, ResultMonitor
     from .secret import Secret
@@ -72,8 +72,6 @@ __all__ = [
     "CallingSelf",
     "CallingTask",
     "CrashReport",
-    "Door",
-    "DoorClosed",
     "Down",
     "Event",
     "Exit",
@@ -90,6 +88,8 @@ __all__ = [
     "Name",
     "NoProcess",
     "Pending",
+    "Portal",
+    "PortalClosed",
     "Ref",
     "Refusal",
     "Registered",
@@ -102,7 +102,7 @@ __all__ = [
     "StartError",
     "Status",
     "Timer",
-    "Waiting",
+    "WaitingAddress",
     "WhenFull",
     "WhenStopped",
     "crashed",
@@ -117,8 +117,8 @@ __all__ = [
 _LATE = {
     "CallingTask": "callers",
     "CrashReport": "crash_report",
-    "Door": "doors",
-    "DoorClosed": "doors",
+    "Portal": "portals",
+    "PortalClosed": "portals",
     "Group": "groups",
     "GroupMonitor": "groups",
     "Joined": "groups",
@@ -129,8 +129,8 @@ _LATE = {
     "ResultMonitor": "results",
     "Secret": "secret",
     "Status": "status",
-    "from_sync": "doors",
-    "from_thread": "doors",
+    "from_sync": "portals",
+    "from_thread": "portals",
 }
 
 

@@ -202,7 +202,7 @@ class Name(Address[A], Generic[A]):
         await checkpoint()
         return Ref(await _bearer(names(), self.key))
 
-    def waiting(self, seconds: float) -> "Waiting[A]":
+    def waiting(self, seconds: float) -> "WaitingAddress[A]":
         """The same address, but `call`, `cast`, `request` and `send` wait for the name first.
 
             await VISITS.waiting(5).call(Visits.visit, "bob")
@@ -219,7 +219,7 @@ class Name(Address[A], Generic[A]):
         Raises:
             ValueError: `seconds` is less than 0, or not a number.
         """
-        return Waiting(self, seconds)
+        return WaitingAddress(self, seconds)
 
     def update_value(self, change: Callable[[Any], object]) -> object:
         """Change the value that an actor keeps beside its name (Elixir: `Registry.update_value`).
@@ -291,7 +291,7 @@ class Name(Address[A], Generic[A]):
         return f"Name({self.key!r}, {self.actor.__name__})"
 
 
-class Waiting(Address[A]):
+class WaitingAddress(Address[A]):
     """A name whose messages wait until an actor bears it. Made by `Name.waiting`.
 
     What does not wait by itself (`cast_nowait`, `send_nowait`, `monitor`) does not wait here.

@@ -84,7 +84,7 @@ class Pending(Generic[R_co]):
         return monitor_result(watcher, self._request, self)
 
     def abandon(self) -> None:
-        """Want it no more: its reply is dropped, and a server may skip it (`skips_abandoned`).
+        """Want it no more: its reply is dropped, and a server may skip it (`skip_abandoned_calls`).
 
         Who monitors it is not told any more.
 

@@ -521,5 +521,5 @@ LAST: Final[object] = object()
 
 CURRENT: ContextVar[Process | None] = ContextVar("actor", default=None)
 
-# The task for which another one asks in its place, as a Door's does (`Server.caller`).
+# The task for which another one asks in its place, as a Portal's does (`Server.caller`).
 ON_BEHALF: ContextVar[Task] = ContextVar("on behalf")

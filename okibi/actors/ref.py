@@ -154,7 +154,7 @@ class Address(Generic[A_co]):
         gave before, and let no ActorExited out of what that calls.
 
         Raises:
-            RuntimeError: this is no thread that runs trio; see `from_thread` and `Door`.
+            RuntimeError: this is no thread that runs trio; see `from_thread` and `Portal`.
         """
         process = self.process()
         request = Request(message_name(method), args, kwargs, CURRENT.get(), False)

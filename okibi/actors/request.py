@@ -34,7 +34,7 @@ NOT_MESSAGES = frozenset(
         "reply_later",
         "run",
         "send_after",
-        "skips_abandoned",
+        "skip_abandoned_calls",
         "send_every",
         "terminate",
         "timeout_after",

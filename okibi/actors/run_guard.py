@@ -8,7 +8,7 @@ from trio.lowlevel import current_root_task
 
 from .process import Process
 
-_HOW = "use `okibi.actors.from_thread`, a Door, or `trio.from_thread.run_sync` there"
+_HOW = "use `okibi.actors.from_thread`, a Portal, or `trio.from_thread.run_sync` there"
 
 
 def refuse_elsewhere(process: Process, verb: str) -> None:

@@ -71,14 +71,14 @@ class Server(Actor):
             a server that does not trap exits, but that `terminate` still runs: it fits the little
             time that Lambda gives a sandbox to end. DRAIN lets it handle what waits, then runs
             `terminate` (OTP: `trap_exit`). In both cases the grace ends it.
-        skips_abandoned: whether a call whose caller has given up is not begun any more. OTP
+        skip_abandoned_calls: whether a call whose caller has given up is not begun any more. OTP
             begins it, and so does okibi by default: a caller that timed out cannot know.
     """
 
     __slots__ = ()
 
     when_stopped: ClassVar[WhenStopped] = WhenStopped.CUT
-    skips_abandoned: ClassVar[bool] = False
+    skip_abandoned_calls: ClassVar[bool] = False
     _answers: ClassVar[bool] = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -198,10 +198,10 @@ class Server(Actor):
         back from bob
 
         Whose a message is: of tasks that an actor has started, the actor's. Of a thread's, by
-        `from_thread`, that of the task or actor that waits for the thread. Of one through a `Door`,
-        that of the task or actor that has made the Door. In a handler of a Lambda function, on
-        asyncio too, the caller is the worker, which outlives the event: give back what an event
-        has taken with `with` or `finally`.
+        `from_thread`, that of the task or actor that waits for the thread. Of one through a
+        `Portal`, that of the task or actor that has made the Portal. In a handler of a Lambda
+        function, on asyncio too, the caller is the worker, which outlives the event: give back
+        what an event has taken with `with` or `finally`.
 
         Raises:
             RuntimeError: no call and no cast is being handled: what `send`, timers and monitors
@@ -260,7 +260,7 @@ class Server(Actor):
 
     async def _serve(self, request: Request) -> Exception | None:
         """Run the method that it names; give the error that it was refused with, if it was."""
-        if request.abandoned and self.skips_abandoned:
+        if request.abandoned and self.skip_abandoned_calls:
             return None
         method = getattr(self, request.method, None)
         if method is None:

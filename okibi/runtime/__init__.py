@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .errors.errors import DeadlineExceeded
     from .handlers.asyncio_loop.from_asyncio import from_asyncio
-    from .handlers.asyncio_loop.leftover_tasks import keep
+    from .handlers.asyncio_loop.leftover_tasks import keep_running
     from .handlers.context import Context
     from .handlers.function import Function, InvalidCount, InvalidHandler, InvalidLoop, Workers
     from .handlers.handler import Handler
     from .handlers.response import Prelude, Response, streaming
-    from .serving.freeze_detector import SANDBOX, Thawed
+    from .serving.freeze_detector import FREEZES, Freeze
     from .telemetry.invocation_context import xray_trace_id
 else:  # hidden from type checkers, which would believe in any name then
 
@@ -29,9 +29,10 @@ else:  # hidden from type checkers, which would believe in any name then
 
 
 __all__ = [
-    "SANDBOX",
+    "FREEZES",
     "Context",
     "DeadlineExceeded",
+    "Freeze",
     "Function",
     "Handler",
     "InvalidCount",
@@ -39,10 +40,9 @@ __all__ = [
     "InvalidLoop",
     "Prelude",
     "Response",
-    "Thawed",
     "Workers",
     "from_asyncio",
-    "keep",
+    "keep_running",
     "streaming",
     "xray_trace_id",
 ]
@@ -59,11 +59,11 @@ _ROOMS = {
     "InvalidLoop": "handlers.function",
     "Prelude": "handlers.response",
     "Response": "handlers.response",
-    "SANDBOX": "serving.freeze_detector",
-    "Thawed": "serving.freeze_detector",
+    "FREEZES": "serving.freeze_detector",
+    "Freeze": "serving.freeze_detector",
     "Workers": "handlers.function",
     "from_asyncio": "handlers.asyncio_loop.from_asyncio",
-    "keep": "handlers.asyncio_loop.leftover_tasks",
+    "keep_running": "handlers.asyncio_loop.leftover_tasks",
     "streaming": "handlers.response",
     "xray_trace_id": "telemetry.invocation_context",
 }

@@ -15,7 +15,7 @@ from ..actors import ExitReason, StartError, logs
 from ..actors.exits import is_a
 from ..actors.process import Process
 from ..actors.start import spawn, wait_started
-from ..supervisors import Supervision
+from ..supervisors import SupervisorSpec
 from .deadlines.interrupt import Alarm
 from .deadlines.slow_import import LIMIT, SlowImport
 from .deadlines.watchdog import SharedWatchdog, Watchdog
@@ -145,7 +145,7 @@ async def serve(
 
 
 async def _live(
-    flags: Supervision, ending: Ending, clocks: Sequence[FineClock]
+    flags: SupervisorSpec, ending: Ending, clocks: Sequence[FineClock]
 ) -> tuple[StartError | None, ExitReason]:
     """The tree from its start to its end: what did not start, if anything, and why it ended."""
     async with trio.open_nursery() as nursery:

@@ -31,7 +31,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..supervisors import Backoff, Child, Restart, Supervision
+from ..supervisors import Backoff, Child, Restart, SupervisorSpec
 from .codec.json import decoder_for, escaped_outcome_of, outcome_of, unescaped_outcome_of
 from .deadlines.interrupt import Alarm
 from .handlers.function import Function
@@ -138,7 +138,7 @@ class Serving:
 
 def tree(
     serving: Serving, connect: Connect, registration: Registration | None = None
-) -> Supervision:
+) -> SupervisorSpec:
     """Everything that lives while a function is served.
 
     Args:
@@ -148,7 +148,7 @@ def tree(
     """
     dispatch = partial(Dispatcher, serving.ledger)
     dispatcher = Child(dispatch, name=DISPATCHER, id="dispatcher", shutdown=GRACE)
-    served = Supervision(
+    served = SupervisorSpec(
         [
             *_asyncio(serving),
             Child(partial(Clock, serving.ledger), id="clock", shutdown=GRACE),
@@ -164,7 +164,7 @@ def tree(
     )
     children = serving.function.supervision
     users = [Child(children, id="children")] if children.children else []
-    return Supervision([*users, Child(served, id="lambda")], intensity=1)
+    return SupervisorSpec([*users, Child(served, id="lambda")], intensity=1)
 
 
 def _asyncio(serving: Serving) -> list[Child[Any]]:
@@ -203,7 +203,7 @@ def _workers(serving: Serving) -> Child[Any]:
     ]
     if len(ledger.lanes) > 1:
         return Child(_apart(children, WORKERS_PERIOD), id="workers")
-    return Child(Supervision(children, intensity=INTENSITY, period=PERIOD), id="workers")
+    return Child(SupervisorSpec(children, intensity=INTENSITY, period=PERIOD), id="workers")
 
 
 def _worker(serving: Serving) -> Worker:
@@ -256,8 +256,8 @@ def _lanes(name: str, children: list[Child[Any]]) -> list[Child[Any]]:
     return children if len(children) == 1 else [Child(_apart(children), id=name)]
 
 
-def _apart(children: list[Child[Any]], period: float = PERIOD) -> Supervision:
+def _apart(children: list[Child[Any]], period: float = PERIOD) -> SupervisorSpec:
     """Children of which none's failures are to be another's."""
-    return Supervision(
+    return SupervisorSpec(
         children, intensity=INTENSITY * len(children), period=period, backoff=BACKOFF
     )

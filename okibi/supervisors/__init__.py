@@ -1,9 +1,9 @@
-"""Supervision of actors as OTP defines it.
+"""SupervisorSpec of actors as OTP defines it.
 
 The second layer of okibi; it knows `actors` only. The docstring of `Supervisor` is the place to
 start reading: what a supervisor does, and why. Then what is needed:
 
-    Child, Supervision        what children there are, and what to do about them: values
+    Child, SupervisorSpec        what children there are, and what to do about them: values
     Supervisor, supervise     who does it; `start_child` and its like while it lives
     Dynamic                   children that come and go: DynamicSupervisor
     Partitions                N copies of a child, one for each key: PartitionSupervisor
@@ -30,10 +30,10 @@ from .admin import (
     Running,
 )
 from .child_state import State
-from .flags import AutoShutdown, Backoff, Flags
+from .flags import AnySupervisorSpec, AutoShutdown, Backoff
 from .parent import stop_report
 from .restarter import SupervisorGaveUp
-from .spec import BRUTAL_KILL, INFINITY, Child, Restart, Strategy, Supervision
+from .spec import BRUTAL_KILL, INFINITY, Child, Restart, Strategy, SupervisorSpec
 from .spec_errors import (
     BadCombination,
     DuplicateChild,
@@ -63,6 +63,7 @@ __all__ = [
     "INFINITY",
     "AlreadyPresent",
     "AlreadyStarted",
+    "AnySupervisorSpec",
     "Application",
     "ApplicationController",
     "ApplicationEnded",
@@ -81,10 +82,9 @@ __all__ = [
     "DuplicateApplication",
     "DuplicateChild",
     "DuplicateName",
-    "Dynamic",
     "DynamicSupervisor",
+    "DynamicSupervisorSpec",
     "FixedChildren",
-    "Flags",
     "InvalidApplication",
     "InvalidApplicationName",
     "InvalidAutoShutdown",
@@ -113,10 +113,10 @@ __all__ = [
     "NoPartition",
     "NotFound",
     "OnTimeout",
-    "Partition",
+    "PartitionAddress",
     "PartitionSupervisor",
-    "Partitioned",
-    "Partitions",
+    "PartitionSupervisorSpec",
+    "PartitionedName",
     "Restart",
     "Restarting",
     "Running",
@@ -126,14 +126,14 @@ __all__ = [
     "StopReport",
     "Stopped",
     "Strategy",
-    "Supervision",
     "Supervisor",
     "SupervisorGaveUp",
+    "SupervisorSpec",
     "Task",
     "TaskStream",
     "TaskSupervisor",
-    "Tasks",
-    "after_extra",
+    "TaskSupervisorSpec",
+    "append_arguments",
     "application_nursery",
     "callers",
     "run_task",
@@ -155,7 +155,7 @@ _LATE = {
     "Applications": "application_controller",
     "CircularDependency": "application",
     "DuplicateApplication": "application",
-    "Dynamic": "dynamic",
+    "DynamicSupervisorSpec": "dynamic",
     "DynamicSupervisor": "dynamic",
     "FixedChildren": "partition",
     "InvalidApplication": "application",
@@ -169,16 +169,16 @@ _LATE = {
     "ItemOutcome": "task_stream",
     "NoPartition": "partition",
     "OnTimeout": "task_stream",
-    "Partition": "partition",
+    "PartitionAddress": "partition",
     "PartitionSupervisor": "partition",
-    "Partitioned": "partition",
-    "Partitions": "partition",
+    "PartitionedName": "partition",
+    "PartitionSupervisorSpec": "partition",
     "Snapshot": "snapshots",
     "Task": "tasks",
     "TaskStream": "task_stream",
     "TaskSupervisor": "tasks",
-    "Tasks": "tasks",
-    "after_extra": "dynamic",
+    "TaskSupervisorSpec": "tasks",
+    "append_arguments": "dynamic",
     "application_nursery": "application_controller",
     "callers": "tasks",
     "run_task": "tasks",
@@ -208,20 +208,20 @@ if TYPE_CHECKING:
         application_nursery,
         start_applications,
     )
-    from .dynamic import Dynamic, DynamicSupervisor, after_extra
+    from .dynamic import DynamicSupervisor, DynamicSupervisorSpec, append_arguments
     from .partition import (
         FixedChildren,
         InvalidPartition,
         InvalidPartitions,
         NoPartition,
-        Partition,
-        Partitioned,
-        Partitions,
+        PartitionAddress,
+        PartitionedName,
         PartitionSupervisor,
+        PartitionSupervisorSpec,
     )
     from .snapshots import Snapshot, snapshot
     from .task_stream import ItemOutcome, OnTimeout, TaskStream
-    from .tasks import Task, Tasks, TaskSupervisor, callers, run_task
+    from .tasks import Task, TaskSupervisor, TaskSupervisorSpec, callers, run_task
 else:  # to a type checker every name would be there, as an object
 
     def __getattr__(name: str) -> object:

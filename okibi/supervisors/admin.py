@@ -19,7 +19,7 @@ from ..actors.exits import is_a
 from ..actors.safe_repr import misplaced
 from .child_place import Place
 from .child_state import State
-from .flags import Flags
+from .flags import AnySupervisorSpec
 from .spec import Child
 
 
@@ -171,7 +171,7 @@ def info(place: Place) -> ChildInfo:
 
 def kind_of(spec: Child[Any]) -> Literal["supervisor", "worker"]:
     """Which of the two a child is (OTP: `type`)."""
-    return "supervisor" if isinstance(spec.start, Flags) else "worker"
+    return "supervisor" if isinstance(spec.start, AnySupervisorSpec) else "worker"
 
 
 def counts(places: Iterable[Place]) -> Counts:

@@ -45,7 +45,7 @@ import attrs
 from ..actors import ExitReason
 from ..actors.safe_repr import misplaced
 from ..actors.start import GRACE
-from .flags import Flags, is_number
+from .flags import AnySupervisorSpec, is_number
 from .spec_errors import SpecError
 
 Hook: TypeAlias = Callable[[], Awaitable[object]]
@@ -116,7 +116,7 @@ class Application:
     | field | default | legal |
     | --- | --- | --- |
     | name | | text without a slash, unique among those that run together; a part of its path |
-    | tree | | Supervision, or the flags of another kind of supervisor: its top supervisor's |
+    | tree | | SupervisorSpec, or the flags of another kind of supervisor: its top supervisor's |
     | applications | () | those that are started before it and stopped after it |
     | kind | PERMANENT | PERMANENT, TRANSIENT, TEMPORARY: whether its end is the end of all |
     | prep_stop | None | an async callable, run before its tree stops, or when that has ended |
@@ -124,15 +124,15 @@ class Application:
     | hook_timeout | 5.0 s | seconds that each of the two may take; then it is cancelled |
 
     >>> from okibi.actors import Server
-    >>> from okibi.supervisors import Application, Child, Supervision
+    >>> from okibi.supervisors import Application, Child, SupervisorSpec
     >>> from okibi.supervisors.application import start_order
     >>> class Pool(Server): ...
     >>> class Shop(Server): ...
-    >>> DATABASE = Application("database", Supervision([Child(Pool)]))
-    >>> SHOP = Application("shop", Supervision([Child(Shop)]), applications=[DATABASE])
+    >>> DATABASE = Application("database", SupervisorSpec([Child(Pool)]))
+    >>> SHOP = Application("shop", SupervisorSpec([Child(Shop)]), applications=[DATABASE])
     >>> [application.name for application in start_order([SHOP])]
     ['database', 'shop']
-    >>> Application("database", Supervision(), applications=[SHOP])
+    >>> Application("database", SupervisorSpec(), applications=[SHOP])
     Traceback (most recent call last):
     ...
     okibi...CircularDependency: database needs shop needs database: none is first
@@ -142,7 +142,7 @@ class Application:
     """
 
     name: str
-    tree: Flags[Any]
+    tree: AnySupervisorSpec[Any]
     applications: tuple["Application", ...] = attrs.field(default=(), converter=as_applications)
     kind: ApplicationKind = attrs.field(default=ApplicationKind.PERMANENT, kw_only=True)
     prep_stop: Hook | None = attrs.field(default=None, kw_only=True)
@@ -166,7 +166,11 @@ class Application:
         stop = self.stop is None or callable(self.stop)
         return {
             "name": (InvalidApplicationName, fits, "is text without a slash"),
-            "tree": (InvalidTree, isinstance(self.tree, Flags), "is a Supervision or other Flags"),
+            "tree": (
+                InvalidTree,
+                isinstance(self.tree, AnySupervisorSpec),
+                "is a SupervisorSpec or another supervisor spec",
+            ),
             "kind": (
                 InvalidKind,
                 isinstance(cast("object", self.kind), ApplicationKind),

@@ -25,7 +25,7 @@ from .admin import NotFound, named
 from .application import Application, Hook, as_applications, ends_all, refuse_namesake, start_order
 from .child_place import Children, Ended, Place
 from .child_state import Event
-from .flags import Flags, performs
+from .flags import AnySupervisorSpec, performs
 from .parent import Parent
 from .spec import INFINITY, Child, Restart
 from .supervisor import supervise
@@ -87,7 +87,7 @@ class ApplicationInfo(NamedTuple):
 
 
 @attrs.frozen
-class Applications(Flags["ApplicationController"]):
+class Applications(AnySupervisorSpec["ApplicationController"]):
     """Applications to run together, with all that they need: the flags of their controller.
 
     As a child, `Child(Applications([...]))`, they are a part of another tree: put first, they are
@@ -96,11 +96,11 @@ class Applications(Flags["ApplicationController"]):
     all of them anew, it is given `intensity=0`.
 
     >>> from okibi.actors import Server
-    >>> from okibi.supervisors import Application, Applications, Child, Supervision
+    >>> from okibi.supervisors import Application, Applications, Child, SupervisorSpec
     >>> class Pool(Server): ...
     >>> class Shop(Server): ...
-    >>> DATABASE = Application("database", Supervision([Child(Pool)]))
-    >>> tree = Supervision([Child(Applications([DATABASE])), Child(Shop)], intensity=0)
+    >>> DATABASE = Application("database", SupervisorSpec([Child(Pool)]))
+    >>> tree = SupervisorSpec([Child(Applications([DATABASE])), Child(Shop)], intensity=0)
     >>> [child.id for child in tree.children]
     ['applications', 'Shop']
 
@@ -348,7 +348,7 @@ def application_nursery() -> trio.Nursery:
 
     >>> import trio, trio.testing
     >>> from okibi.actors import Server
-    >>> from okibi.supervisors import Application, Child, Supervision
+    >>> from okibi.supervisors import Application, Child, SupervisorSpec
     >>> from okibi.supervisors import application_nursery, start_applications
     >>> async def tick():
     ...     try:
@@ -360,7 +360,7 @@ def application_nursery() -> trio.Nursery:
     ...     async def terminate(self, reason): print("its owner has gone")
     >>> async def main():
     ...     async with trio.open_nursery() as nursery:
-    ...         clock = Application("clock", Supervision([Child(Clock)]))
+    ...         clock = Application("clock", SupervisorSpec([Child(Clock)]))
     ...         controller = await start_applications(nursery, [clock])
     ...         await trio.testing.wait_all_tasks_blocked()
     ...         controller.stop()
@@ -390,7 +390,7 @@ async def start_applications(
 
     >>> import trio
     >>> from okibi.actors import Name, Server, stop
-    >>> from okibi.supervisors import Application, Child, Supervision, start_applications
+    >>> from okibi.supervisors import Application, Child, SupervisorSpec, start_applications
     >>> class Pool(Server):
     ...     async def init(self): print("pool is open")
     ...     async def terminate(self, reason): print("pool is closed")
@@ -400,8 +400,8 @@ async def start_applications(
     ...     async def terminate(self, reason): print("shop is closed")
     >>> POOL = Name("pool", Pool)
     >>> async def farewell(): print("last customers")
-    >>> DATABASE = Application("database", Supervision([Child(Pool, name=POOL)]))
-    >>> SHOP = Application("shop", Supervision([Child(Shop)]), [DATABASE], prep_stop=farewell)
+    >>> DATABASE = Application("database", SupervisorSpec([Child(Pool, name=POOL)]))
+    >>> SHOP = Application("shop", SupervisorSpec([Child(Shop)]), [DATABASE], prep_stop=farewell)
     >>> async def main():
     ...     async with trio.open_nursery() as nursery:
     ...         controller = await start_applications(nursery, [SHOP])

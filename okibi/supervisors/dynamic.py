@@ -36,7 +36,14 @@ from ..actors.start import factory_name
 from .admin import ChildInfo, Counts, MaxChildren, NotFound, info, kind_of, named, refusal_of
 from .child_place import Place
 from .child_state import Event
-from .flags import AutoShutdown, Backoff, Flags, check_backoff, check_intensity, performs
+from .flags import (
+    AnySupervisorSpec,
+    AutoShutdown,
+    Backoff,
+    check_backoff,
+    check_intensity,
+    performs,
+)
 from .restarter import Restarter
 from .spec import Child, as_children, check_significant, factory_of
 from .spec_errors import BadCombination, InvalidExtraArguments, InvalidMaxChildren
@@ -59,7 +66,7 @@ def _as_arguments(given: object) -> tuple[object, ...]:
 
 
 @attrs.frozen
-class Dynamic(Flags["DynamicSupervisor"]):
+class DynamicSupervisorSpec(AnySupervisorSpec["DynamicSupervisor"]):
     """The flags of a DynamicSupervisor.
 
     | field | default | legal |
@@ -93,18 +100,18 @@ class Dynamic(Flags["DynamicSupervisor"]):
         check_backoff(self.backoff)
 
 
-def after_extra(factory: Callable[..., A], *args: object, **kwargs: object) -> Callable[[], A]:
+def append_arguments(factory: Callable[..., A], *args: object, **kwargs: object) -> Callable[[], A]:
     """A factory for a supervisor with `extra_arguments`: it is given those first, then these.
 
     >>> import attrs
     >>> from okibi.actors import Server
-    >>> from okibi.supervisors import Child, Dynamic, after_extra
+    >>> from okibi.supervisors import Child, DynamicSupervisorSpec, append_arguments
     >>> @attrs.define(eq=False)
     ... class Worker(Server):
     ...     database: str
     ...     table: str
-    >>> flags = Dynamic(extra_arguments=("stock",))
-    >>> child = Child(after_extra(Worker, "prices"))
+    >>> flags = DynamicSupervisorSpec(extra_arguments=("stock",))
+    >>> child = Child(append_arguments(Worker, "prices"))
     >>> child.start(*flags.extra_arguments)
     Worker(database='stock', table='prices')
 
@@ -120,21 +127,23 @@ def after_extra(factory: Callable[..., A], *args: object, **kwargs: object) -> C
     return make
 
 
-@performs(Dynamic)
+@performs(DynamicSupervisorSpec)
 @attrs.define(eq=False)
 class DynamicSupervisor(Restarter):
     """Starts children when it is asked to, each for itself (one_for_one), and stops all at once.
 
     >>> import trio
     >>> from okibi.actors import Server
-    >>> from okibi.supervisors import Child, Dynamic, DynamicSupervisor, Restart, supervise
+    >>> from okibi.supervisors import Child, DynamicSupervisor, DynamicSupervisorSpec
+    >>> from okibi.supervisors import Restart, supervise
     >>> class Session(Server):
     ...     async def greet(self, name: str) -> str:
     ...         return f"hello {name}"
     >>> SESSION = Child(Session, restart=Restart.TEMPORARY)
     >>> async def main():
     ...     async with trio.open_nursery() as nursery:
-    ...         pool = await supervise(nursery, Dynamic(max_children=1000), path="/sessions")
+    ...         flags = DynamicSupervisorSpec(max_children=1000)
+    ...         pool = await supervise(nursery, flags, path="/sessions")
     ...         first = await pool.call(DynamicSupervisor.start_child, SESSION)
     ...         second = await pool.call(DynamicSupervisor.start_child, SESSION)
     ...         print(second.path, await second.call(Session.greet, "bob"))
@@ -156,7 +165,7 @@ class DynamicSupervisor(Restarter):
         flags: how many children there may be, and what becomes of those that end.
     """
 
-    flags: Dynamic = attrs.Factory(Dynamic)
+    flags: DynamicSupervisorSpec = attrs.Factory(DynamicSupervisorSpec)
     # Those that wait for their next start, and who lived there last: by id, that is by path.
     _restarting: dict[str, tuple[Place, Process]] = attrs.field(
         factory=dict[str, tuple[Place, Process]], init=False
@@ -258,7 +267,7 @@ class DynamicSupervisor(Restarter):
     def _checked(self, spec: Child[A]) -> Child[A]:
         (child,) = as_children([spec])
         check_significant(child, AutoShutdown.NEVER)
-        if self.flags.extra_arguments and isinstance(child.start, Flags):
+        if self.flags.extra_arguments and isinstance(child.start, AnySupervisorSpec):
             raise BadCombination(
                 f"{self.path} gives its children extra_arguments, and the flags of child "
                 f"{child.id!r} take none: start that one under another supervisor"

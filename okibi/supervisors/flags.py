@@ -15,7 +15,7 @@ from ..actors.safe_repr import misplaced
 from .spec_errors import InvalidBackoff, InvalidIntensity, InvalidPeriod, InvalidStart
 
 if TYPE_CHECKING:
-    # A default (PEP 696), so that `class Mine(Flags)` needs no argument.
+    # A default (PEP 696), so that `class Mine(AnySupervisorSpec)` needs no argument.
     from typing_extensions import TypeVar
 
     B = TypeVar("B", bound=Actor)
@@ -35,12 +35,12 @@ class AutoShutdown(enum.Enum):
     ALL_SIGNIFICANT = "all_significant"
 
 
-class Flags(Generic[S_co]):
+class AnySupervisorSpec(Generic[S_co]):
     """What a supervisor of some kind is told, as a value: stands where a child's factory does.
 
-    `Supervision` and the flags of the other kinds of supervisor are its subclasses, each a frozen
-    value. The class that performs them says so: `@performs(Supervision)`. The type checkers know it
-    from `Flags[DynamicSupervisor]`.
+    `SupervisorSpec` and the specs of the other kinds of supervisor are its subclasses, each a
+    frozen value. The class that performs them says so: `@performs(SupervisorSpec)`. The type
+    checkers know it from `AnySupervisorSpec[DynamicSupervisor]`.
 
     Attributes:
         default_id: what a child with such flags is called, if nobody says otherwise.
@@ -51,10 +51,10 @@ class Flags(Generic[S_co]):
     default_id: ClassVar[str] = "supervisor"
 
 
-_performers: dict[type[Flags[Any]], Callable[[Any], Actor]] = {}
+_performers: dict[type[AnySupervisorSpec[Any]], Callable[[Any], Actor]] = {}
 
 
-def performs(flags: type[Flags[Any]]) -> Callable[[type[B]], type[B]]:
+def performs(flags: type[AnySupervisorSpec[Any]]) -> Callable[[type[B]], type[B]]:
     """Say of an actor's class that it is what such flags describe; it is made from them alone."""
 
     def note(performer: type[B]) -> type[B]:
@@ -64,7 +64,7 @@ def performs(flags: type[Flags[Any]]) -> Callable[[type[B]], type[B]]:
     return note
 
 
-def supervisor_of(flags: Flags[B]) -> B:
+def supervisor_of(flags: AnySupervisorSpec[B]) -> B:
     """Make the supervisor that the flags describe.
 
     Raises:

@@ -5,7 +5,7 @@ whatever belongs to one key stays together and in order.
 
 The supervisor is a Supervisor over N children with the ids 0 to N-1: it decides and performs
 nothing of its own, but that it can be resized. What is its own is the way to a copy. `Name` looks
-up one table, `Partitioned` that table and the supervisor's places, at every send, so an address
+up one table, `PartitionedName` that table and the supervisor's places, at every send, so an address
 made from it outlives every incarnation of the copy, and of the supervisor.
 """
 
@@ -26,8 +26,8 @@ from ..actors.process import Process
 from ..actors.safe_repr import misplaced, shape
 from .admin import named, refusal_of
 from .child_place import Place
-from .flags import Backoff, Flags, performs
-from .spec import Child, Strategy, Supervision, as_children
+from .flags import AnySupervisorSpec, Backoff, performs
+from .spec import Child, Strategy, SupervisorSpec, as_children
 from .spec_errors import SpecError
 from .supervisor import Supervisor
 
@@ -97,7 +97,7 @@ def _number(key: Hashable) -> int:
 
 
 @attrs.frozen
-class Partitions(Flags["PartitionSupervisor"]):
+class PartitionSupervisorSpec(AnySupervisorSpec["PartitionSupervisor"]):
     """N copies of one child, and what to do about them (Elixir: options of `start_link/1`).
 
     | field | default | legal |
@@ -116,11 +116,12 @@ class Partitions(Flags["PartitionSupervisor"]):
     >>> from functools import partial
     >>> import attrs
     >>> from okibi.actors import Server
-    >>> from okibi.supervisors import Child, Partitions
+    >>> from okibi.supervisors import Child, PartitionSupervisorSpec
     >>> @attrs.define(eq=False)
     ... class Shelf(Server):
     ...     number: int
-    >>> shelves = Partitions(lambda number: Child(partial(Shelf, number)), partitions=3)
+    >>> copy = lambda number: Child(partial(Shelf, number))
+    >>> shelves = PartitionSupervisorSpec(copy, partitions=3)
     >>> [child.id for child in shelves.supervision.children]
     ['0', '1', '2']
 
@@ -139,14 +140,14 @@ class Partitions(Flags["PartitionSupervisor"]):
     intensity: int = 3
     period: float = 5.0
     backoff: Backoff | None = None
-    supervision: Supervision = attrs.field(init=False, repr=False, eq=False)
+    supervision: SupervisorSpec = attrs.field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         number = self.partitions
         if not _is_whole(number) or number < 1:
             raise InvalidPartitions(f"partitions is a whole number from 1, not {misplaced(number)}")
         # It finds whatever else may be wrong.
-        supervision = Supervision(
+        supervision = SupervisorSpec(
             [_copy(self.child, number) for number in range(number)],
             self.strategy,
             self.intensity,
@@ -171,14 +172,14 @@ def _copy(child: Child[Any] | Callable[[int], Child[Any]], number: int) -> Child
     return attrs.evolve(spec, id=str(number))
 
 
-@performs(Partitions)
+@performs(PartitionSupervisorSpec)
 class PartitionSupervisor(Supervisor):
     """Starts N copies of a child, gives each its share of the keys, restarts those that end.
 
     >>> import attrs, trio
     >>> from okibi.actors import Server
-    >>> from okibi.supervisors import Child, Partitioned, Partitions, PartitionSupervisor
-    >>> from okibi.supervisors import Supervision, supervise
+    >>> from okibi.supervisors import Child, PartitionedName, PartitionSupervisor
+    >>> from okibi.supervisors import PartitionSupervisorSpec, SupervisorSpec, supervise
     >>> @attrs.define(eq=False)
     ... class Cache(Server):
     ...     kept: dict[str, str] = attrs.Factory(dict)
@@ -186,11 +187,12 @@ class PartitionSupervisor(Supervisor):
     ...         self.kept[key] = value
     ...     async def get(self, key: str) -> str | None:
     ...         return self.kept.get(key)
-    >>> CACHES = Partitioned("caches", Cache)
+    >>> CACHES = PartitionedName("caches", Cache)
     >>> async def main():
     ...     async with trio.open_nursery() as nursery:
-    ...         caches = Child(Partitions(Child(Cache), partitions=4), name=CACHES.name)
-    ...         top = await supervise(nursery, Supervision([caches]))
+    ...         copies = PartitionSupervisorSpec(Child(Cache), partitions=4)
+    ...         caches = Child(copies, name=CACHES.name)
+    ...         top = await supervise(nursery, SupervisorSpec([caches]))
     ...         for who in ("ann", "bob"):
     ...             await CACHES.at(who).call(Cache.put, who, f"{who}'s basket")
     ...         for who in ("ann", "bob"):
@@ -210,7 +212,7 @@ class PartitionSupervisor(Supervisor):
 
     __slots__ = ("_maximum", "_partitions", "_spare")
 
-    def __init__(self, flags: Partitions) -> None:
+    def __init__(self, flags: PartitionSupervisorSpec) -> None:
         super().__init__(flags.supervision)
         self._maximum = self._partitions = flags.partitions
         # Places of copies that are not wanted now: they keep count of their incarnations, and are
@@ -308,17 +310,17 @@ class PartitionSupervisor(Supervisor):
 
 
 @attrs.frozen(repr=False)
-class Partitioned(Generic[A]):
+class PartitionedName(Generic[A]):
     """The typed address of N copies; `at` gives that of the one with a key (Elixir: via tuple).
 
     >>> from okibi.actors import Server
-    >>> from okibi.supervisors import Child, Partitioned, Partitions
+    >>> from okibi.supervisors import Child, PartitionedName, PartitionSupervisorSpec
     >>> class Cache(Server): ...
-    >>> CACHES = Partitioned("caches", Cache)
-    >>> Child(Partitions(Child(Cache)), name=CACHES.name).id
+    >>> CACHES = PartitionedName("caches", Cache)
+    >>> Child(PartitionSupervisorSpec(Child(Cache)), name=CACHES.name).id
     'caches'
     >>> CACHES.at("bob")
-    Partitioned('caches', Cache).at('bob')
+    PartitionedName('caches', Cache).at('bob')
 
     Args:
         key: what the partition supervisor is called, unique in one run: the key of its Name.
@@ -339,24 +341,24 @@ class Partitioned(Generic[A]):
         """The partition supervisor's own: for the spec of its child, and to ask it."""
         return Name(self.key, PartitionSupervisor)
 
-    def at(self, key: Hashable) -> "Partition[A]":
+    def at(self, key: Hashable) -> "PartitionAddress[A]":
         """The address of the copy that has this key; `partition_of` says which."""
-        return Partition(self, key)
+        return PartitionAddress(self, key)
 
     def __repr__(self) -> str:
-        return f"Partitioned({self.key!r}, {self.actor.__name__})"
+        return f"PartitionedName({self.key!r}, {self.actor.__name__})"
 
 
 @attrs.frozen(repr=False)
-class Partition(Address[A], Generic[A]):
-    """The address of the copy that has a key, looked up at every send: `Partitioned.at` makes it.
+class PartitionAddress(Address[A], Generic[A]):
+    """The address of the copy that has a key, looked up at every send; `PartitionedName.at(key)`.
 
     Args:
         partitioned: the copies.
         key: the key.
     """
 
-    partitioned: Partitioned[A]
+    partitioned: PartitionedName[A]
     key: Hashable
 
     def process(self) -> Process:

@@ -19,9 +19,9 @@ from ..actors import Actor, Name
 from ..actors.safe_repr import misplaced, shape
 from ..actors.start import GRACE, START_TIMEOUT, factory_name
 from .flags import (
+    AnySupervisorSpec,
     AutoShutdown,
     Backoff,
-    Flags,
     check_backoff,
     check_intensity,
     is_number,
@@ -45,7 +45,7 @@ from .spec_errors import (
 )
 
 if TYPE_CHECKING:
-    # A default (PEP 696), so that `sub = Child(Supervision(...))` needs no annotation.
+    # A default (PEP 696), so that `sub = Child(SupervisorSpec(...))` needs no annotation.
     from typing_extensions import TypeVar
 
     A = TypeVar("A", bound=Actor, default=Actor)
@@ -78,16 +78,16 @@ def _default_id(child: "Child[Any]") -> str:
     if isinstance(child.name, Name):
         return str(child.name.key)
     start = child.start
-    return start.default_id if isinstance(start, Flags) else factory_name(start)
+    return start.default_id if isinstance(start, AnySupervisorSpec) else factory_name(start)
 
 
 def _default_shutdown(child: "Child[Any]") -> float:
-    return INFINITY if isinstance(child.start, Flags) else GRACE
+    return INFINITY if isinstance(child.start, AnySupervisorSpec) else GRACE
 
 
 def _default_start_timeout(child: "Child[Any]") -> float:
     # Each child below has a limit of its own: theirs together is nobody's to guess (OTP: none).
-    return INFINITY if isinstance(child.start, Flags) else START_TIMEOUT
+    return INFINITY if isinstance(child.start, AnySupervisorSpec) else START_TIMEOUT
 
 
 @attrs.frozen
@@ -96,11 +96,11 @@ class Child(Generic[A]):
 
     | field | default | legal |
     | --- | --- | --- |
-    | start | | an actor's class, any callable that makes a fresh actor, or Flags (a Supervision) |
+    | start | | an actor's class, a callable that makes a fresh actor, or a supervisor's spec |
     | name | None | a Name that others reach it by, whichever incarnation lives |
     | restart | PERMANENT | PERMANENT: always; TRANSIENT: after a crash; TEMPORARY: never |
-    | shutdown | 5.0 s; for Flags: INFINITY | seconds to end in, INFINITY, or BRUTAL_KILL |
-    | start_timeout | 60.0 s; for Flags: INFINITY | seconds that `init` may take, or INFINITY |
+    | shutdown | 5.0 s; for a supervisor: INFINITY | seconds to end in, INFINITY, or BRUTAL_KILL |
+    | start_timeout | 60.0 s; a supervisor's: INFINITY | seconds that `init` may take, or INFINITY |
     | id | the name's, else the factory's | unique among its siblings; the last part of its path |
     | significant | False | True, if not PERMANENT: see the supervisor's `auto_shutdown` |
 
@@ -128,7 +128,7 @@ class Child(Generic[A]):
         SpecError: the subclass that belongs to the field.
     """
 
-    start: "Callable[[], A] | Flags[A]"
+    start: "Callable[[], A] | AnySupervisorSpec[A]"
     name: Name[A] | None = attrs.field(default=None, kw_only=True)
     restart: Restart = attrs.field(default=Restart.PERMANENT, kw_only=True)
     shutdown: float | Literal["brutal_kill"] = attrs.field(
@@ -184,7 +184,7 @@ class Child(Generic[A]):
 def _makes_actors(start: object) -> bool:
     if isinstance(start, type):
         return issubclass(start, Actor)
-    return callable(start) or isinstance(start, Flags)
+    return callable(start) or isinstance(start, AnySupervisorSpec)
 
 
 def _fits(place: str) -> bool:
@@ -194,13 +194,13 @@ def _fits(place: str) -> bool:
 def factory_of(child: "Child[Any]") -> Callable[[], Actor]:
     """What makes the actor of a child, whichever way its spec says it."""
     start = child.start
-    return partial(supervisor_of, start) if isinstance(start, Flags) else start
+    return partial(supervisor_of, start) if isinstance(start, AnySupervisorSpec) else start
 
 
 def names_of(child: "Child[Any]") -> list[Hashable]:
     """The keys of the names that a restart of this child brings back, its own children's too."""
     found: list[Hashable] = [] if child.name is None else [child.name.key]
-    if isinstance(child.start, Supervision):
+    if isinstance(child.start, SupervisorSpec):
         for each in child.start.children:
             found += names_of(each)
     return found
@@ -241,7 +241,7 @@ def check_significant(child: Child[Any], auto_shutdown: AutoShutdown) -> None:
 
 
 @attrs.frozen
-class Supervision(Flags[Any]):
+class SupervisorSpec(AnySupervisorSpec[Any]):
     """A supervisor's children and flags (OTP: supervisor flags).
 
     | field | default | legal |
@@ -256,15 +256,15 @@ class Supervision(Flags[Any]):
     What they mean is told by `Supervisor`. A supervisor may be a child itself, by its flags:
 
     >>> from okibi.actors import Server
-    >>> from okibi.supervisors import Child, Strategy, Supervision
+    >>> from okibi.supervisors import Child, Strategy, SupervisorSpec
     >>> class Pool(Server): ...
     >>> class Cache(Server): ...
     >>> class Web(Server): ...
-    >>> storage = Supervision([Child(Pool), Child(Cache)], strategy=Strategy.REST_FOR_ONE)
-    >>> tree = Supervision([Child(storage, id="storage"), Child(Web)])
+    >>> storage = SupervisorSpec([Child(Pool), Child(Cache)], strategy=Strategy.REST_FOR_ONE)
+    >>> tree = SupervisorSpec([Child(storage, id="storage"), Child(Web)])
     >>> [child.id for child in tree.children]
     ['storage', 'Web']
-    >>> Supervision([Child(Pool), Child(Pool)])
+    >>> SupervisorSpec([Child(Pool), Child(Pool)])
     Traceback (most recent call last):
     ...
     okibi.supervisors.spec_errors.DuplicateChild: two children are called 'Pool': give one an id=

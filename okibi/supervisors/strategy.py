@@ -46,7 +46,7 @@ from typing import NamedTuple, Protocol
 from ..actors import ExitReason
 from .child_state import LIVING, State
 from .flags import AutoShutdown, Backoff
-from .spec import Restart, Strategy, Supervision
+from .spec import Restart, Strategy, SupervisorSpec
 
 
 class Limits(Protocol):
@@ -101,7 +101,7 @@ class Pause(NamedTuple):
 
 
 def ended(
-    flags: Supervision,
+    flags: SupervisorSpec,
     children: Sequence[Standing],
     child: str,
     reason: ExitReason,

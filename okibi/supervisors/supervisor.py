@@ -13,9 +13,9 @@ from ..actors.safe_repr import shape
 from .admin import ChildInfo, Counts, counts, found, info, refusal_of, refuse_present
 from .child_place import Place
 from .child_state import Event, State
-from .flags import Flags, performs, supervisor_of
+from .flags import AnySupervisorSpec, performs, supervisor_of
 from .restarter import Restarter, SupervisorGaveUp
-from .spec import Child, Strategy, Supervision, as_children, check_significant
+from .spec import Child, Strategy, SupervisorSpec, as_children, check_significant
 from .spec_errors import InvalidStart
 from .strategy import Decision, Standing, again, ended, runs_again
 
@@ -24,7 +24,7 @@ A = TypeVar("A", bound=Actor)
 logger = logs.logger("okibi.supervisors")
 
 
-@performs(Supervision)
+@performs(SupervisorSpec)
 @attrs.define(eq=False)
 class Supervisor(Restarter):
     """Starts its children in order, restarts those that end, stops them in reverse.
@@ -35,14 +35,14 @@ class Supervisor(Restarter):
 
     >>> import trio
     >>> from okibi.actors import Name, Server
-    >>> from okibi.supervisors import Child, Supervision, supervise
+    >>> from okibi.supervisors import Child, SupervisorSpec, supervise
     >>> class Fraction(Server):
     ...     async def divide(self, by: int) -> float:
     ...         return 1 / by
     >>> FRACTION = Name("fraction", Fraction)
     >>> async def main():
     ...     async with trio.open_nursery() as nursery:
-    ...         tree = Supervision([Child(Fraction, name=FRACTION)])
+    ...         tree = SupervisorSpec([Child(Fraction, name=FRACTION)])
     ...         top = await supervise(nursery, tree)
     ...         try:
     ...             await FRACTION.call(Fraction.divide, 0)
@@ -57,7 +57,7 @@ class Supervisor(Restarter):
     Whoever had asked is told; whoever asks the Name later meets the fresh one. Until the supervisor
     has had its turn, and while its back-off lasts, the name is free: `FRACTION.call` fails at once
     with NoProcess then, `FRACTION.waiting(5).call` waits for the fresh one. Which children
-    there are is a value, `Supervision`; its docstring has a table of the flags, that of `Child`
+    there are is a value, `SupervisorSpec`; its docstring has a table of the flags, that of `Child`
     one of what can be said of each. Every other kind of supervisor lives by the same rules.
 
     **Start.** One child after the other, in the order of the list, each when the `init` of the
@@ -115,9 +115,10 @@ class Supervisor(Restarter):
     child it comes straight back.
 
     **Which kind.** This one for children that are known beforehand, also when a few come later
-    by `start_child`; `Dynamic` for those that come and go, in any number; `Partitions` for N
-    copies of one; `Tasks` for functions; `Application` for a whole tree with hooks and needs. A
-    tree is built of them: `Child(Supervision([...]), id="storage")` is a child as any other.
+    by `start_child`; `DynamicSupervisorSpec` for those that come and go, in any number;
+    `PartitionSupervisorSpec` for N copies of one; `TaskSupervisorSpec` for functions;
+    `Application` for a whole tree with hooks and needs. A tree is
+    built of them: `Child(SupervisorSpec([...]), id="storage")` is a child as any other.
 
     **A class of one's own**, `class Mine(Supervisor)`, may add messages and override `init`, and
     `terminate`, which runs after the last child has ended. An `init` or `handle_info` of its own
@@ -129,7 +130,7 @@ class Supervisor(Restarter):
         flags: its children and what to do about them.
     """
 
-    flags: Supervision
+    flags: SupervisorSpec
     _places: dict[str, Place] = attrs.field(factory=dict[str, Place], init=False)
     _restarts: tuple[float, ...] = attrs.field(default=(), init=False)
 
@@ -321,18 +322,22 @@ class Supervisor(Restarter):
 @overload
 async def supervise(
     nursery: trio.Nursery,
-    flags: Supervision,
+    flags: SupervisorSpec,
     *,
     name: Name[Supervisor] | None = None,
     path: str = ...,
 ) -> Ref[Supervisor]: ...
 @overload
 async def supervise(
-    nursery: trio.Nursery, flags: Flags[A], *, name: Name[A] | None = None, path: str = ...
+    nursery: trio.Nursery,
+    flags: AnySupervisorSpec[A],
+    *,
+    name: Name[A] | None = None,
+    path: str = ...,
 ) -> Ref[A]: ...
 async def supervise(
     nursery: trio.Nursery,
-    flags: Flags[Any],
+    flags: AnySupervisorSpec[Any],
     *,
     name: Name[Any] | None = None,
     path: str = "/supervisor",
@@ -344,7 +349,7 @@ async def supervise(
 
     Args:
         nursery: the whole tree lives in this one.
-        flags: the top supervisor's: a Supervision, or those of another kind.
+        flags: the top supervisor's: a SupervisorSpec, or those of another kind.
         name: an address for others.
         path: what it is called in logs; its children's paths begin with it.
 
@@ -354,8 +359,10 @@ async def supervise(
         StartError: a child failed to start; whatever had started is stopped again.
         AlreadyRegistered: the name is taken.
     """
-    if not isinstance(cast("object", flags), Flags):
-        raise InvalidStart(f"{path}: a tree is a Supervision or other Flags, not {shape(flags)}")
+    if not isinstance(cast("object", flags), AnySupervisorSpec):
+        raise InvalidStart(
+            f"{path}: a tree is a SupervisorSpec or another supervisor spec, not {shape(flags)}"
+        )
     return await start(
         nursery,
         partial(supervisor_of, flags),

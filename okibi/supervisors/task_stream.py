@@ -83,12 +83,12 @@ class TaskStream(Generic[T, R]):
     """The outcomes of a function for each item of an input.
 
     >>> import trio
-    >>> from okibi.supervisors import Tasks, TaskStream, supervise
+    >>> from okibi.supervisors import TaskSupervisorSpec, TaskStream, supervise
     >>> async def invert(number: int) -> float:
     ...     return 1 / number
     >>> async def main():
     ...     async with trio.open_nursery() as nursery:
-    ...         tasks = await supervise(nursery, Tasks())
+    ...         tasks = await supervise(nursery, TaskSupervisorSpec())
     ...         async with TaskStream(tasks, invert, [4, 0, 2], max_concurrency=2) as results:
     ...             async for number, outcome in results:
     ...                 print(number, outcome)

@@ -44,8 +44,8 @@ from ..actors.results import ResultMonitor, monitor_result
 from ..actors.run_guard import refuse_elsewhere
 from ..actors.safe_repr import shape
 from ..actors.start import GRACE, factory_name
-from .dynamic import Dynamic, DynamicSupervisor
-from .flags import Flags, performs
+from .dynamic import DynamicSupervisor, DynamicSupervisorSpec
+from .flags import AnySupervisorSpec, performs
 from .spec import Child, Restart
 from .spec_errors import BadCombination
 
@@ -58,7 +58,7 @@ logger = logs.logger("okibi.supervisors")
 
 
 @attrs.frozen
-class Tasks(Flags["TaskSupervisor"]):
+class TaskSupervisorSpec(AnySupervisorSpec["TaskSupervisor"]):
     """The flags of a TaskSupervisor.
 
     | field | default | legal |
@@ -79,9 +79,9 @@ class Tasks(Flags["TaskSupervisor"]):
         self.as_dynamic()
         self.as_child()
 
-    def as_dynamic(self) -> Dynamic:
+    def as_dynamic(self) -> DynamicSupervisorSpec:
         """The same as what a DynamicSupervisor is told; tasks are never restarted."""
-        return Dynamic(max_children=self.max_children, intensity=0)
+        return DynamicSupervisorSpec(max_children=self.max_children, intensity=0)
 
     def as_child(self) -> "Child[Running]":
         """The spec that all its tasks share."""
@@ -272,19 +272,19 @@ class Task(Generic[R_co]):
         return f"<Task {self._request} at {self.path}, {'done' if self.done else 'under way'}>"
 
 
-@performs(Tasks)
+@performs(TaskSupervisorSpec)
 class TaskSupervisor(DynamicSupervisor):
     """Runs functions, each as a temporary child of its own.
 
     >>> import trio
     >>> from okibi.actors import Name
-    >>> from okibi.supervisors import Tasks, TaskSupervisor, supervise
+    >>> from okibi.supervisors import TaskSupervisorSpec, TaskSupervisor, supervise
     >>> TASKS = Name("tasks", TaskSupervisor)
     >>> async def divide(a: float, b: float) -> float:
     ...     return a / b
     >>> async def main():
     ...     async with trio.open_nursery() as nursery:
-    ...         top = await supervise(nursery, Tasks(), name=TASKS)
+    ...         top = await supervise(nursery, TaskSupervisorSpec(), name=TASKS)
     ...         good = await TASKS.call(TaskSupervisor.start_task, divide, 1, 4)
     ...         bad = await TASKS.call(TaskSupervisor.start_task, divide, 1, 0)
     ...         print(await good.result())
@@ -305,8 +305,8 @@ class TaskSupervisor(DynamicSupervisor):
 
     __slots__ = ("_task",)
 
-    def __init__(self, flags: Tasks | None = None) -> None:
-        given = Tasks() if flags is None else flags
+    def __init__(self, flags: TaskSupervisorSpec | None = None) -> None:
+        given = TaskSupervisorSpec() if flags is None else flags
         super().__init__(given.as_dynamic())
         self._task = given.as_child()
 
@@ -359,10 +359,10 @@ async def run_task(
     """Run a function under a TaskSupervisor and wait for it; to give up ends it.
 
     >>> import trio, trio.testing
-    >>> from okibi.supervisors import Tasks, run_task, supervise
+    >>> from okibi.supervisors import TaskSupervisorSpec, run_task, supervise
     >>> async def main():
     ...     async with trio.open_nursery() as nursery:
-    ...         tasks = await supervise(nursery, Tasks())
+    ...         tasks = await supervise(nursery, TaskSupervisorSpec())
     ...         with trio.move_on_after(1):
     ...             await run_task(tasks, trio.sleep, 60)
     ...         print(trio.current_time() - began)

@@ -13,9 +13,9 @@ from okibi.actors import (
     NO_PROCESS,
     NO_REPLY,
     CallingTask,
-    Door,
     Down,
     Monitor,
+    Portal,
     Ref,
     Reply,
     Server,
@@ -64,8 +64,8 @@ class Client(Server):
     async def do(self, act: Callable[[], Awaitable[object]]) -> None:
         await act()
 
-    async def door(self) -> Door:
-        return Door()
+    async def door(self) -> Portal:
+        return Portal()
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ WAYS: dict[str, Callable[[Ref[Desk]], Awaitable[object]]] = {
     "abandoned thread": lambda desk: trio.to_thread.run_sync(
         from_thread.call, desk, Desk.come, abandon_on_cancel=True
     ),
-    "Door": lambda desk: trio.to_thread.run_sync(Door().call, desk, Desk.come),
+    "Portal": lambda desk: trio.to_thread.run_sync(Portal().call, desk, Desk.come),
 }
 
 

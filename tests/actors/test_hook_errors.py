@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from okibi.actors import Actor, Ref, Server, StartError, debug, start, stop
-from okibi.supervisors import Supervision, Supervisor
+from okibi.supervisors import Supervisor, SupervisorSpec
 
 
 def plain(self: Any, *given: object) -> None:
@@ -28,7 +28,7 @@ async def test_a_supervisors_own_plain_init_is_named(nursery: trio.Nursery) -> N
         init = plain  # type: ignore[assignment]
 
     with pytest.raises(StartError, match=r"Mine\.init is no `async def`"):
-        await start(nursery, lambda: Mine(Supervision()))
+        await start(nursery, lambda: Mine(SupervisorSpec()))
 
 
 async def test_a_plain_terminate_is_named() -> None:

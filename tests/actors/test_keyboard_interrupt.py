@@ -10,13 +10,13 @@ import pytest
 import trio
 
 from okibi.actors import ActorExited, Name, Server, start
-from okibi.supervisors import Child, Supervision, supervise
+from okibi.supervisors import Child, SupervisorSpec, supervise
 from tests.limits import HANG
 
 TREE = """
     import signal, trio
     from okibi.actors import Actor, Server, start
-    from okibi.supervisors import Child, Supervision, supervise
+    from okibi.supervisors import Child, SupervisorSpec, supervise
 
     # A shell starts what runs in its background with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -48,7 +48,7 @@ TREE = """
     async def main():
         children = [Child(Leaf, id="a"), Child({kind}, id="b"), Child(Leaf, id="c")]
         async with trio.open_nursery() as nursery:
-            top = await supervise(nursery, Supervision(children), path="/top")
+            top = await supervise(nursery, SupervisorSpec(children), path="/top")
             if {kind} is Busy:
                 for child in [p for p in top.process().actor.places if p.spec.id == "b"]:
                     child.process.mailbox.post("work")
@@ -128,7 +128,7 @@ async def test_where_somebody_takes_sigint_himself_it_is_a_crash_like_any_other(
     before = signal.signal(signal.SIGINT, lambda number, _: taken.append(number))
     try:
         async with trio.open_nursery() as nursery:
-            top = await supervise(nursery, Supervision([Child(Raises, name=RAISES)]))
+            top = await supervise(nursery, SupervisorSpec([Child(Raises, name=RAISES)]))
             with pytest.raises(ActorExited, match="KeyboardInterrupt"):
                 await RAISES.call(Raises.work)
             with trio.fail_after(HANG):

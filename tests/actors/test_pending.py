@@ -26,7 +26,7 @@ class Oven(Server):
 
 @attrs.define(eq=False)
 class Sloth(Oven):
-    skips_abandoned = True
+    skip_abandoned_calls = True
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ class Oven(Server):
     """Bakes as it is told to."""
 
     later: list[Reply[str]] = attrs.Factory(list)
-    skips_abandoned = True
+    skip_abandoned_calls = True
 
     async def bake(self, what: str) -> str:
         if what == "stone":

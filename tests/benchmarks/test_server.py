@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.events import STATUS, event
-from benchmarks.server import Door, Feed, WrongAnswer
+from benchmarks.server import Feed, Portal, WrongAnswer
 from okibi.runtime.protocol.runtime_api import (
     next_request,
     response_head,
@@ -158,5 +158,5 @@ def test_a_runtime_that_reads_no_more_is_given_up(monkeypatch: pytest.MonkeyPatc
         serving = Feed(b'{"a": "%s"}' % (b"x" * 6_000_000), pid=process.pid)
         serving.begin(warmup=0, count=1)
 
-        with Door(listener, process).runtime() as connection, pytest.raises(BlockingIOError):
+        with Portal(listener, process).runtime() as connection, pytest.raises(BlockingIOError):
             serving.serve(connection)

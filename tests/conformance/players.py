@@ -11,11 +11,11 @@ from okibi.actors.process import Process
 from okibi.supervisors import (
     AutoShutdown,
     Child,
-    Dynamic,
+    DynamicSupervisorSpec,
     Restart,
     Strategy,
-    Supervision,
     Supervisor,
+    SupervisorSpec,
     supervise,
 )
 from tests.conformance.words import Crash, of_reason, to_reason
@@ -227,7 +227,7 @@ def child_of(stage: Stage, given: Any) -> Any:
 def start_of(stage: Stage, given: Mapping[str, Any]) -> Any:
     if "children" in given:
         children = [child_of(stage, each) for each in given["children"]]
-        return Supervision(children, **flags_of(given.get("flags", {})))
+        return SupervisorSpec(children, **flags_of(given.get("flags", {})))
 
     def player() -> Any:
         number = stage.next(given["id"])
@@ -241,10 +241,10 @@ def start_of(stage: Stage, given: Mapping[str, Any]) -> Any:
     return player
 
 
-def supervision_of(stage: Stage, specs: list[Any], auto: list[str]) -> Supervision:
+def supervision_of(stage: Stage, specs: list[Any], auto: list[str]) -> SupervisorSpec:
     """The specs under a supervisor of that mode."""
     flags = {"auto_shutdown": auto[0]} if auto else {}
-    return Supervision([child_of(stage, each) for each in specs], **flags_of(flags))
+    return SupervisorSpec([child_of(stage, each) for each in specs], **flags_of(flags))
 
 
 @attrs.define(eq=False)
@@ -262,11 +262,11 @@ async def top_of(nursery: trio.Nursery, stage: Stage, given: Mapping[str, Any]) 
     how = given.get("init")
     if how is not None:
         junk: Any = lambda: "junk"  # noqa: E731
-        make = junk if how == "junk" else lambda: Unready(Supervision(), how)
+        make = junk if how == "junk" else lambda: Unready(SupervisorSpec(), how)
         return await start(nursery, make, path=TOP)
     flags = dict(given.get("flags", {}))
     if flags.get("strategy") == "simple_one_for_one":
         del flags["strategy"]
-        return await supervise(nursery, Dynamic(**flags_of(flags)), path=TOP)
-    tree: Supervision = start_of(stage, {"children": [], **given})
+        return await supervise(nursery, DynamicSupervisorSpec(**flags_of(flags)), path=TOP)
+    tree: SupervisorSpec = start_of(stage, {"children": [], **given})
     return await supervise(nursery, tree, path=TOP)

@@ -21,9 +21,9 @@ from okibi.supervisors import (
     ApplicationFailed,
     DynamicSupervisor,
     SpecError,
-    Supervision,
     Supervisor,
     SupervisorGaveUp,
+    SupervisorSpec,
     start_applications,
 )
 from tests.conformance.players import (
@@ -109,7 +109,7 @@ class Replay:
             case ["check_childspecs", specs, *auto]:
                 return checked(lambda: supervision_of(self.stage, specs, auto))
             case ["check_flags", flags]:
-                return checked(lambda: Supervision((), **flags_of(flags)))
+                return checked(lambda: SupervisorSpec((), **flags_of(flags)))
             case _:
                 return await self._answer(self._ask(step))
         return None

@@ -14,8 +14,8 @@ from okibi.supervisors import (
     AutoShutdown,
     Child,
     ChildFailed,
-    Dynamic,
     DynamicSupervisor,
+    DynamicSupervisorSpec,
     InvalidExtraArguments,
     InvalidIntensity,
     InvalidMaxChildren,
@@ -23,8 +23,8 @@ from okibi.supervisors import (
     InvalidShutdown,
     InvalidStart,
     SpecError,
-    Supervision,
-    after_extra,
+    SupervisorSpec,
+    append_arguments,
     supervise,
 )
 from tests.conformance.play import child, play
@@ -48,7 +48,7 @@ POOL = Name("pool", DynamicSupervisor)
 
 async def test_can_be_supervised_directly() -> None:
     async with trio.open_nursery() as nursery:
-        top = await supervise(nursery, Supervision([Child(Dynamic(), name=POOL)]))
+        top = await supervise(nursery, SupervisorSpec([Child(DynamicSupervisorSpec(), name=POOL)]))
         assert await POOL.call(DynamicSupervisor.which_children) == ()
         top.stop()
 
@@ -58,16 +58,18 @@ async def test_multiple_supervisors_can_be_supervised_and_identified_with_simple
 ):
     """Adapted: two without a name need ids; that they are equal is said when the tree is made."""
     with pytest.raises(SpecError, match="two children are called 'dynamic'"):
-        Supervision([Child(Dynamic()), Child(Dynamic())])
+        SupervisorSpec([Child(DynamicSupervisorSpec()), Child(DynamicSupervisorSpec())])
     async with trio.open_nursery() as nursery:
-        pools = [Child(Dynamic()), Child(Dynamic(), name=POOL)]
-        top = await supervise(nursery, Supervision(pools))
+        pools = [Child(DynamicSupervisorSpec()), Child(DynamicSupervisorSpec(), name=POOL)]
+        top = await supervise(nursery, SupervisorSpec(pools))
         assert await POOL.call(DynamicSupervisor.which_children) == ()
         top.stop()
 
 
 def test_init_1_set_default_options() -> None:
-    assert Dynamic() == Dynamic(max_children=None, intensity=3, period=5.0, extra_arguments=())
+    assert DynamicSupervisorSpec() == DynamicSupervisorSpec(
+        max_children=None, intensity=3, period=5.0, extra_arguments=()
+    )
 
 
 @pytest.mark.parametrize(
@@ -84,12 +86,12 @@ def test_init_1_set_default_options() -> None:
 def test_start_link_3_with_non_ok_init(flags: dict[str, object], error: type[Exception]) -> None:
     """Adapted: there is but one strategy and no mode, so both are no fields at all."""
     with pytest.raises(error):
-        Dynamic(**flags)  # type: ignore[arg-type]
+        DynamicSupervisorSpec(**flags)  # type: ignore[arg-type]
 
 
 async def test_start_link_3_with_registered_process() -> None:
     async with trio.open_nursery() as nursery:
-        pool = await supervise(nursery, Dynamic(), name=POOL)
+        pool = await supervise(nursery, DynamicSupervisorSpec(), name=POOL)
         assert POOL.whereis() == pool
         pool.stop()
         await pool.wait()
@@ -102,8 +104,8 @@ def test_start_child_2_supports_new_child_spec() -> None:
 
 async def test_start_child_2_supports_extra_arguments() -> None:
     async with trio.open_nursery() as nursery:
-        pool = await supervise(nursery, Dynamic(extra_arguments=(("extra",),)))
-        worker = await pool.call(DynamicSupervisor.start_child, Child(after_extra(Worker)))
+        pool = await supervise(nursery, DynamicSupervisorSpec(extra_arguments=(("extra",),)))
+        worker = await pool.call(DynamicSupervisor.start_child, Child(append_arguments(Worker)))
         assert worker is not None
         assert await worker.call(Worker.what) == ("extra",)
         pool.stop()
@@ -143,7 +145,7 @@ async def test_start_child_2_with_throw_error_exit(how: type[BaseException]) -> 
         raise how
 
     async with trio.open_nursery() as nursery:
-        pool = await supervise(nursery, Dynamic())
+        pool = await supervise(nursery, DynamicSupervisorSpec())
         with pytest.raises(ChildFailed) as failed:
             await pool.call(DynamicSupervisor.start_child, Child(raises))
         assert isinstance(failed.value.reason.error, how)
@@ -233,8 +235,8 @@ async def test_start_child_2_restarting_a_child_with_extra_arguments_successfull
     None
 ):
     async with trio.open_nursery() as nursery:
-        pool = await supervise(nursery, Dynamic(extra_arguments=(("extra",),)))
-        spec = Child(after_extra(Worker), name=Name("worker", Worker))
+        pool = await supervise(nursery, DynamicSupervisorSpec(extra_arguments=(("extra",),)))
+        spec = Child(append_arguments(Worker), name=Name("worker", Worker))
         worker = await pool.call(DynamicSupervisor.start_child, spec)
         assert worker is not None
         worker.kill()

@@ -3,16 +3,16 @@
 import pytest
 
 from okibi.actors import Server
-from okibi.supervisors import AutoShutdown, Child, Partitions
+from okibi.supervisors import AutoShutdown, Child, PartitionSupervisorSpec
 
 
 def test_start_link_1_raises_without_child_spec() -> None:
     """Adapted: what a value lacks is Python's TypeError."""
     with pytest.raises(TypeError, match="child"):
-        Partitions()  # type: ignore[call-arg]
+        PartitionSupervisorSpec()  # type: ignore[call-arg]
 
 
 def test_start_link_1_raises_with_bad_auto_shutdown() -> None:
     """Adapted: there is no such field."""
     with pytest.raises(TypeError, match="auto_shutdown"):
-        Partitions(Child(Server), auto_shutdown=AutoShutdown.ANY_SIGNIFICANT)  # type: ignore[call-arg]
+        PartitionSupervisorSpec(Child(Server), auto_shutdown=AutoShutdown.ANY_SIGNIFICANT)  # type: ignore[call-arg]

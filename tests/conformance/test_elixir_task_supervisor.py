@@ -16,10 +16,10 @@ from okibi.supervisors import (
     NotFound,
     Restart,
     SpecError,
-    Supervision,
-    Tasks,
+    SupervisorSpec,
     TaskStream,
     TaskSupervisor,
+    TaskSupervisorSpec,
     callers,
     run_task,
 )
@@ -41,12 +41,15 @@ ALL_GONE = Counts(0, 0, 0, 0)
 
 def test_multiple_supervisors_can_be_supervised_and_identified_with_simple_child_spec() -> None:
     """Adapted: two without a name need ids; that they are equal is said when the tree is made."""
-    assert [child.id for child in (Child(Tasks()), Child(Tasks(), name=TASKS, id="b"))] == [
+    assert [
+        child.id
+        for child in (Child(TaskSupervisorSpec()), Child(TaskSupervisorSpec(), name=TASKS, id="b"))
+    ] == [
         "tasks",
         "b",
     ]
     with pytest.raises(SpecError, match="two children are called 'tasks'"):
-        Supervision([Child(Tasks()), Child(Tasks())])
+        SupervisorSpec([Child(TaskSupervisorSpec()), Child(TaskSupervisorSpec())])
 
 
 async def test_counts_and_returns_children() -> None:

@@ -24,7 +24,7 @@ from okibi.actors import (
     stop,
 )
 from okibi.actors.names import names
-from okibi.supervisors import Child, Supervision, stop_report, supervise
+from okibi.supervisors import Child, SupervisorSpec, stop_report, supervise
 from tests.limits import HANG
 from tests.support.child_stage import BOOM, Boom, Stage, leave
 
@@ -70,7 +70,7 @@ def stage() -> Stage:
 async def test_a_call_to_a_server_that_crashes_while_handling_fails_at_once_and_the_next_is_served(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    top = await supervise(nursery, Supervision([Child(Desk, name=DESK)]))
+    top = await supervise(nursery, SupervisorSpec([Child(Desk, name=DESK)]))
 
     with pytest.raises(ActorExited) as told:
         await DESK.call(Desk.fail)
@@ -91,7 +91,7 @@ async def test_who_waits_behind_a_call_that_crashes_the_server_is_told_too(
         told.append("behind")
 
     told: list[str] = []
-    top = await supervise(nursery, Supervision([Child(Desk, name=DESK)]))
+    top = await supervise(nursery, SupervisorSpec([Child(Desk, name=DESK)]))
     DESK.cast_nowait(Desk.fail)
 
     async with trio.open_nursery() as askers:
@@ -105,7 +105,7 @@ async def test_who_waits_behind_a_call_that_crashes_the_server_is_told_too(
 async def test_a_reply_after_the_callers_time_out_is_dropped_and_the_next_call_has_its_own(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    top = await supervise(nursery, Supervision([Child(Desk, name=DESK)]))
+    top = await supervise(nursery, SupervisorSpec([Child(Desk, name=DESK)]))
     with pytest.raises(trio.TooSlowError), trio.fail_after(1):
         await DESK.call(Desk.ask, "late", 5)
 
@@ -135,7 +135,7 @@ async def test_an_error_in_init_is_told_to_the_starter_and_nothing_is_left(
 async def test_a_cast_to_a_busy_server_from_itself_is_handled_after_the_message_at_hand(
     nursery: trio.Nursery,
 ) -> None:
-    top = await supervise(nursery, Supervision([Child(Desk, name=DESK)]))
+    top = await supervise(nursery, SupervisorSpec([Child(Desk, name=DESK)]))
 
     await DESK.call(Desk.ask_oneself, "me")
 
@@ -146,7 +146,7 @@ async def test_a_cast_to_a_busy_server_from_itself_is_handled_after_the_message_
 async def test_a_cast_to_oneself_that_finds_no_room_is_an_error_and_no_deadlock(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    top = await supervise(nursery, Supervision([Child(NarrowDesk, name=DESK)]))
+    top = await supervise(nursery, SupervisorSpec([Child(NarrowDesk, name=DESK)]))
 
     with trio.fail_after(60), pytest.raises(ActorExited) as told:
         await DESK.call(Desk.ask_oneself_twice)
@@ -163,7 +163,7 @@ async def test_a_supervisor_that_stops_while_a_child_is_in_init_cuts_it_and_stop
             await trio.sleep_forever()
 
     children = [stage.child("a"), stage.child("b", init=hang_in_the_second)]
-    top = await supervise(nursery, Supervision(children))
+    top = await supervise(nursery, SupervisorSpec(children))
     await leave("b")
     stage.said()
 
@@ -181,7 +181,7 @@ async def test_a_child_that_refuses_to_die_is_waited_for_and_the_line_it_sits_in
             await trio.sleep(100)
 
     children = [stage.child("a"), stage.child("b", cleanup=refuse, shutdown=2), stage.child("c")]
-    top = await supervise(nursery, Supervision(children))
+    top = await supervise(nursery, SupervisorSpec(children))
     stage.said()
 
     await stop(top)
@@ -202,7 +202,7 @@ async def test_a_crash_inside_terminate_is_logged_and_stops_neither_a_restart_no
         raise ValueError("cleaning up")
 
     children = [stage.child("a"), stage.child("b", cleanup=crash)]
-    top = await supervise(nursery, Supervision(children))
+    top = await supervise(nursery, SupervisorSpec(children))
     stage.said()
 
     await leave("b", BOOM)
@@ -224,7 +224,7 @@ async def test_a_crash_while_being_cancelled_is_a_crash_and_stops_nothing_else(
                 raise ValueError("while cancelled") from None
 
     sore = Name("sore", Sore)
-    top = await supervise(nursery, Supervision([stage.child("a"), Child(Sore, name=sore)]))
+    top = await supervise(nursery, SupervisorSpec([stage.child("a"), Child(Sore, name=sore)]))
     ref = sore.whereis()
     assert ref is not None
     await ref.send("work")
@@ -247,7 +247,7 @@ async def test_an_outer_cancellation_that_a_child_crashes_on_still_takes_the_tre
 
     async with trio.open_nursery() as nursery:
         children = [stage.child("a"), stage.child("b", cleanup=crash), stage.child("c")]
-        await supervise(nursery, Supervision(children))
+        await supervise(nursery, SupervisorSpec(children))
         stage.said()
         nursery.cancel_scope.cancel()
 
@@ -257,7 +257,7 @@ async def test_an_outer_cancellation_that_a_child_crashes_on_still_takes_the_tre
 TREE = """
     import signal, trio
     from okibi.actors import Server
-    from okibi.supervisors import Child, Supervision, supervise
+    from okibi.supervisors import Child, SupervisorSpec, supervise
 
     # A shell starts what runs in its background with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -268,8 +268,8 @@ TREE = """
             print("stop", self.path, reason, flush=True)
 
     async def main():
-        below = Supervision([Child(Leaf, id="b"), Child(Leaf, id="c")])
-        tree = Supervision([Child(Leaf, id="a"), Child(below, id="sub"), Child(Leaf, id="d")])
+        below = SupervisorSpec([Child(Leaf, id="b"), Child(Leaf, id="c")])
+        tree = SupervisorSpec([Child(Leaf, id="a"), Child(below, id="sub"), Child(Leaf, id="d")])
         async with trio.open_nursery() as nursery:
             await supervise(nursery, tree, path="/top")
             print("ready", flush=True)

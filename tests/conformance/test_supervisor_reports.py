@@ -8,7 +8,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import Name, Server
-from okibi.supervisors import Child, Supervision, Supervisor, supervise
+from okibi.supervisors import Child, Supervisor, SupervisorSpec, supervise
 
 
 @attrs.define(eq=False)
@@ -27,7 +27,7 @@ async def test_external_start_no_progress_log(caplog: pytest.LogCaptureFixture) 
     """
     caplog.set_level(logging.INFO)
     async with trio.open_nursery() as nursery:
-        top = await supervise(nursery, Supervision(), path="/top")
+        top = await supervise(nursery, SupervisorSpec(), path="/top")
         await top.call(Supervisor.start_child, Child(Worker, name=WORKER))
 
         assert caplog.messages == []
@@ -46,7 +46,7 @@ async def test_format_log_2(caplog: pytest.LogCaptureFixture) -> None:
     short what it shows, and the rest is up to Python's logging.
     """
     async with trio.open_nursery() as nursery:
-        top = await supervise(nursery, Supervision([Child(Worker, name=WORKER)]), path="/top")
+        top = await supervise(nursery, SupervisorSpec([Child(Worker, name=WORKER)]), path="/top")
         await WORKER.cast(Worker.fail, "many\nlines" * 100_000)
         await wait_all_tasks_blocked()
         top.stop()

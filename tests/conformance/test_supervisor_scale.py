@@ -13,12 +13,12 @@ from trio.testing import wait_all_tasks_blocked
 from okibi.actors import Exit, Ref, Server
 from okibi.supervisors import (
     Child,
-    Dynamic,
     DynamicSupervisor,
+    DynamicSupervisorSpec,
     Restart,
     Strategy,
-    Supervision,
     Supervisor,
+    SupervisorSpec,
     supervise,
 )
 from tests.garbage import no_collector
@@ -49,7 +49,7 @@ def test_scale_start_stop_many_children() -> None:
 
     def seconds(count: int) -> float:
         async def main() -> None:
-            tree = Supervision([Child(Worker, id=str(number)) for number in range(count)])
+            tree = SupervisorSpec([Child(Worker, id=str(number)) for number in range(count)])
             async with trio.open_nursery() as nursery:
                 top = await supervise(nursery, tree)
                 top.stop()
@@ -71,7 +71,7 @@ def test_simple_one_for_one_scale_many_temporary_children() -> None:
     def seconds(count: int) -> float:
         async def main() -> float:
             async with trio.open_nursery() as nursery:
-                pool = await supervise(nursery, Dynamic())
+                pool = await supervise(nursery, DynamicSupervisorSpec())
                 workers = [
                     await pool.call(DynamicSupervisor.start_child, IDLE) for _ in range(count)
                 ]
@@ -99,7 +99,7 @@ async def test_do_not_save_start_parameters_for_temporary_children(strategy: Str
     Adapted: OTP compares the sizes of two supervisors; here the parameter itself must be gone.
     """
     async with trio.open_nursery() as nursery:
-        top = await supervise(nursery, Supervision(strategy=strategy))
+        top = await supervise(nursery, SupervisorSpec(strategy=strategy))
         gone, kept = [
             await parameter_of(lambda spec: top.call(Supervisor.start_child, spec), restart)
             for restart in (Restart.TEMPORARY, Restart.TRANSIENT)
@@ -118,7 +118,7 @@ async def test_simple_one_for_one_corruption() -> None:
     Adapted: OTP compares the sizes of two supervisors; here the parameter itself must be gone.
     """
     async with trio.open_nursery() as nursery:
-        pool = await supervise(nursery, Dynamic())
+        pool = await supervise(nursery, DynamicSupervisorSpec())
         await pool.call(DynamicSupervisor.start_child, IDLE)
         gone = [
             await parameter_of(

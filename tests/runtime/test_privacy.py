@@ -47,11 +47,11 @@ from okibi.runtime.telemetry.json_format import JsonLines
 from okibi.supervisors import (
     Child,
     Restart,
-    Supervision,
     Supervisor,
-    Tasks,
+    SupervisorSpec,
     TaskStream,
     TaskSupervisor,
+    TaskSupervisorSpec,
     snapshot,
     stop_report,
     supervise,
@@ -243,7 +243,7 @@ async def tree(kind: type[Payments], says: str, **spec: Any) -> AsyncIterator[An
     """A tree in which one lives, looked into by all that looks into one."""
     async with trio.open_nursery() as nursery:
         child = Child(lambda: kind(says=says), name=SAYS, **spec)
-        top = await supervise(nursery, Supervision([child], intensity=9), path="/top")
+        top = await supervise(nursery, SupervisorSpec([child], intensity=9), path="/top")
         await debug.trace(SAYS)
         await debug.log(SAYS, 9)
         yield top
@@ -291,7 +291,7 @@ async def a_crash_in_init(searched: Searched, kind: type[Payments], says: str) -
     async with trio.open_nursery() as nursery:
         async with raises(searched, StartError):
             await start(nursery, lambda: Unready(says=says))
-        top = await supervise(nursery, Supervision([]))
+        top = await supervise(nursery, SupervisorSpec([]))
         spec: Child[Any] = Child(lambda: Unready(says=says), id="unready")
         async with raises(searched, Refusal):
             await top.call(Supervisor.start_child, spec)
@@ -441,8 +441,8 @@ async def a_late_reply(searched: Searched, kind: type[Payments], says: str) -> N
 @scenario
 async def a_supervisor_that_gives_up(searched: Searched, kind: type[Payments], says: str) -> None:
     async with raises(searched, ExceptionGroup), trio.open_nursery() as nursery:
-        inner = Supervision([Child(lambda: kind(says=says), name=SAYS)], intensity=0, period=1)
-        tree = Supervision([Child(inner, id="inner", restart=Restart.PERMANENT)], intensity=0)
+        inner = SupervisorSpec([Child(lambda: kind(says=says), name=SAYS)], intensity=0, period=1)
+        tree = SupervisorSpec([Child(inner, id="inner", restart=Restart.PERMANENT)], intensity=0)
         await supervise(nursery, tree, path="/top")
         with trio.CancelScope(shield=True):
             async with raises(searched, ActorExited):
@@ -483,7 +483,7 @@ async def a_task(searched: Searched, kind: type[Payments], says: str) -> None:
         await trio.sleep_forever()
 
     async with trio.open_nursery() as nursery:
-        tasks = await supervise(nursery, Tasks(), path="/tasks")
+        tasks = await supervise(nursery, TaskSupervisorSpec(), path="/tasks")
         start_task: Any = TaskSupervisor.start_task
         await tasks.cast(start_task, fail, SSN, **GIVEN)
         await trio.sleep(1)

@@ -13,7 +13,7 @@ from okibi.runtime.handlers.handler import Handler, Plain
 from okibi.runtime.protocol.transport import Transport
 from okibi.runtime.serving.poller import Poller
 from okibi.runtime.tree import BACKOFF, INTENSITY, PERIOD, WORKERS_PERIOD, Serving, tree
-from okibi.supervisors import Child, Strategy, Supervision
+from okibi.supervisors import Child, Strategy, SupervisorSpec
 from tests.support.doubles import SETTINGS, ledger_of
 
 
@@ -37,10 +37,10 @@ def serving(function: Function, lanes: int = 1) -> Serving:
     return Serving(function, SETTINGS, ledger_of(lanes), Alarm())
 
 
-def shape(flags: Supervision) -> list[object]:
+def shape(flags: SupervisorSpec) -> list[object]:
     """Ids in start order, supervisors with what is below them."""
     return [
-        (child.id, shape(child.start)) if isinstance(child.start, Supervision) else child.id
+        (child.id, shape(child.start)) if isinstance(child.start, SupervisorSpec) else child.id
         for child in flags.children
     ]
 
@@ -69,7 +69,7 @@ def test_the_user_s_children_come_first_as_the_function_says() -> None:
 
     assert first.id == "children"
     assert first.start == function.supervision
-    assert isinstance(first.start, Supervision)
+    assert isinstance(first.start, SupervisorSpec)
     assert first.start.strategy is Strategy.REST_FOR_ONE
 
 
@@ -92,9 +92,9 @@ def test_each_lane_has_a_responder_and_a_poller_each_kind_with_a_supervisor() ->
 def test_only_the_poller_of_one_lane_looks_for_its_next_event(lanes: int, limit: float) -> None:
     pollers: list[Poller] = []
 
-    def find(flags: Supervision) -> None:
+    def find(flags: SupervisorSpec) -> None:
         for child in flags.children:
-            if isinstance(child.start, Supervision):
+            if isinstance(child.start, SupervisorSpec):
                 find(child.start)
             elif str(child.id).startswith("poller-"):
                 pollers.append(child.start())  # type: ignore[operator]

@@ -55,9 +55,10 @@ APP = """
 import attrs
 
 from okibi.actors import Name, Server
-from okibi.runtime import Context, Function, Handler, Prelude, Response, SANDBOX
+from okibi.runtime import Context, Function, Handler, Prelude, Response, FREEZES
 from okibi.runtime import from_asyncio, streaming
-from okibi.supervisors import Child, Partitioned, Partitions, Supervision, supervise
+from okibi.supervisors import Child, PartitionedName, PartitionSupervisorSpec
+from okibi.supervisors import SupervisorSpec, supervise
 
 @attrs.define(eq=False)
 class Visits(Server):
@@ -77,10 +78,10 @@ class Greeter(Handler[dict]):
 function = Function(handler=Greeter, children=[Child(Visits, name=VISITS)])
 
 async def main():
-    spread = Partitioned("spread", Visits)
-    children = [*function.children, Child(Partitions(Child(Visits)), name=spread.name)]
+    spread = PartitionedName("spread", Visits)
+    children = [*function.children, Child(PartitionSupervisorSpec(Child(Visits)), name=spread.name)]
     async with trio.open_nursery() as nursery:
-        top = await supervise(nursery, Supervision(children))
+        top = await supervise(nursery, SupervisorSpec(children))
         print(await VISITS.call(Visits.visit), await spread.at("bob").call(Visits.visit))
         top.stop()
 

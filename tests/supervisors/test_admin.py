@@ -12,13 +12,13 @@ from okibi.supervisors import (
     BadCombination,
     Child,
     ChildFailed,
-    Dynamic,
     DynamicSupervisor,
+    DynamicSupervisorSpec,
     InvalidChild,
     NotFound,
     Restart,
-    Supervision,
     Supervisor,
+    SupervisorSpec,
     supervise,
 )
 from tests.support.child_stage import Boom, Player, Stage, counted, player
@@ -38,7 +38,7 @@ async def test_a_name_that_a_stranger_bears_is_already_started(
     """OTP: already_started_outside_supervisor."""
     quick = (trio.lowlevel.checkpoint, trio.lowlevel.checkpoint)
     stranger = await start(nursery, lambda: Player(stage, "x", *quick), name=player("a"))
-    top = await supervise(nursery, Supervision())
+    top = await supervise(nursery, SupervisorSpec())
 
     with pytest.raises(AlreadyStarted) as refused:
         await top.call(Supervisor.start_child, stage.child("a"))
@@ -78,7 +78,7 @@ async def test_a_child_that_fails_its_start_is_told_to_the_asker_and_not_kept(
 async def test_a_spec_that_cannot_be_is_refused_and_the_supervisor_lives(
     nursery: trio.Nursery, spec: Any, error: type[Refusal]
 ) -> None:
-    top = await supervise(nursery, Supervision())
+    top = await supervise(nursery, SupervisorSpec())
 
     with pytest.raises(error):
         await top.call(Supervisor.start_child, spec)
@@ -101,7 +101,7 @@ async def test_a_spec_that_cannot_be_is_refused_and_the_supervisor_lives(
     ],
 )
 async def test_a_child_that_is_not_there_is_not_found(nursery: trio.Nursery, request_: Any) -> None:
-    top = await supervise(nursery, Supervision(), path="/top")
+    top = await supervise(nursery, SupervisorSpec(), path="/top")
 
     with pytest.raises(NotFound, match="/top has no child 'a'"):
         await top.call(request_, "a")
@@ -113,7 +113,7 @@ async def test_a_child_that_is_not_there_is_not_found(nursery: trio.Nursery, req
 
 async def test_a_spec_can_be_asked_for(stage: Stage, nursery: trio.Nursery) -> None:
     spec = stage.child("a")
-    top = await supervise(nursery, Supervision([spec]))
+    top = await supervise(nursery, SupervisorSpec([spec]))
 
     assert await top.call(Supervisor.get_childspec, "a") is spec
     await stop(top)
@@ -139,7 +139,9 @@ async def test_an_error_names_a_spec_by_its_id_not_by_its_arguments(ask: Any) ->
     spec = Child(partial(Pool, "hunter2"), restart=Restart.TEMPORARY)
     async with trio.open_nursery() as nursery:
         dynamic = ask is DynamicSupervisor.terminate_child
-        top: Any = await supervise(nursery, Dynamic() if dynamic else Supervision(), path="/top")
+        top: Any = await supervise(
+            nursery, DynamicSupervisorSpec() if dynamic else SupervisorSpec(), path="/top"
+        )
         for given, name in ((spec, "Child 'Pool'"), (Pool("hunter2"), "Pool"), ("id", "'id'")):
             with pytest.raises(NotFound) as refused:
                 await top.call(ask, given)

@@ -23,8 +23,8 @@ from okibi.supervisors import (
     Counts,
     Restart,
     Strategy,
-    Supervision,
     Supervisor,
+    SupervisorSpec,
     supervise,
 )
 from tests.limits import HANG
@@ -112,7 +112,7 @@ async def test_a_child_that_asks_its_supervisor_in_its_init_is_told_so(
     async def ask() -> None:
         await TOP.call(Supervisor.count_children)
 
-    top = await supervise(nursery, Supervision(), name=TOP)
+    top = await supervise(nursery, SupervisorSpec(), name=TOP)
 
     with pytest.raises(ChildFailed) as failed:
         await top.call(Supervisor.start_child, stage.child("a", init=ask, start_timeout=INFINITY))
@@ -131,7 +131,7 @@ async def test_a_child_may_ask_its_supervisor_as_soon_as_its_init_has_returned(
         async def run(self) -> None:
             counted.append(await TOP.call(Supervisor.count_children))
 
-    tree = Supervision([Child(Eager, restart=Restart.TRANSIENT)])
+    tree = SupervisorSpec([Child(Eager, restart=Restart.TRANSIENT)])
     top = await supervise(nursery, tree, name=TOP)
     await wait_all_tasks_blocked()
 
@@ -168,7 +168,7 @@ async def test_one_that_has_itself_terminated_is_refused_and_ends(
     nursery: trio.Nursery, autojump_clock: MockClock, traced: bool
 ) -> None:
     ENDED.clear()
-    tree = Supervision([Child(Drains, name=DRAINS, shutdown=60)])
+    tree = SupervisorSpec([Child(Drains, name=DRAINS, shutdown=60)])
     top = await supervise(nursery, tree, name=TOP, path="/top")
     if traced:
         await debug.trace(top)
@@ -186,7 +186,7 @@ async def test_one_whose_question_waits_runs_its_terminate_when_a_sibling_takes_
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     ENDED.clear()
-    tree = Supervision([Child(Drains, name=DRAINS), stage.child("a")], Strategy.ONE_FOR_ALL)
+    tree = SupervisorSpec([Child(Drains, name=DRAINS), stage.child("a")], Strategy.ONE_FOR_ALL)
     top = await supervise(nursery, tree, name=TOP, path="/top")
     nursery.start_soon(top.call, Supervisor.start_child, Child(Slow, restart=Restart.TEMPORARY))
     await wait_all_tasks_blocked()

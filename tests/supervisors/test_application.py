@@ -19,7 +19,7 @@ from okibi.supervisors import (
     InvalidKind,
     InvalidTree,
     SpecError,
-    Supervision,
+    SupervisorSpec,
     start_applications,
 )
 from okibi.supervisors.application import ends_all, start_order
@@ -29,7 +29,7 @@ PERMANENT, TRANSIENT, TEMPORARY = ApplicationKind
 
 
 def app(name: str, *needs: Application, **fields: Any) -> Application:
-    return Application(name, Supervision(), needs, **fields)
+    return Application(name, SupervisorSpec(), needs, **fields)
 
 
 def ordered(*applications: Application) -> str:
@@ -43,7 +43,7 @@ def ordered(*applications: Application) -> str:
         (InvalidApplicationName, {"name": "a/b"}),
         (InvalidApplicationName, {"name": 1}),
         (InvalidTree, {"tree": Application}),
-        (InvalidApplication, {"applications": [Supervision()]}),
+        (InvalidApplication, {"applications": [SupervisorSpec()]}),
         (InvalidApplication, {"applications": "b"}),
         (InvalidApplication, {"applications": 1}),
         (InvalidKind, {"kind": "permanent"}),
@@ -57,14 +57,14 @@ def test_each_wrong_field_has_an_error_of_its_own(
     error: type[SpecError], fields: dict[str, Any]
 ) -> None:
     with pytest.raises(error) as caught:
-        Application(**{"name": "a", "tree": Supervision(), **fields})
+        Application(**{"name": "a", "tree": SupervisorSpec(), **fields})
 
     assert type(caught.value) is error
 
 
 def test_the_controllers_flags_hold_applications_only() -> None:
     with pytest.raises(InvalidApplication, match="no Application"):
-        Applications([Supervision()])  # type: ignore[list-item]
+        Applications([SupervisorSpec()])  # type: ignore[list-item]
 
 
 def test_an_application_is_permanent_if_nobody_says_otherwise() -> None:

@@ -22,6 +22,7 @@ from okibi.actors import (
 )
 from okibi.actors.names import names
 from okibi.supervisors import (
+    AnySupervisorSpec,
     Application,
     ApplicationController,
     ApplicationEnded,
@@ -30,11 +31,10 @@ from okibi.supervisors import (
     AutoShutdown,
     Child,
     DuplicateApplication,
-    Flags,
     NotFound,
     Restart,
-    Supervision,
     SupervisorGaveUp,
+    SupervisorSpec,
     start_applications,
 )
 from okibi.supervisors.flags import performs
@@ -86,7 +86,7 @@ async def test_an_application_lives_under_its_name(troupe: Troupe, nursery: trio
 async def test_faulty_application_shutdown(troupe: Troupe, nursery: trio.Nursery) -> None:
     troupe.refused = {"d1"}
     inner = Child(troupe.tree("cd"), id="inner")
-    faulty = Application("faulty", Supervision([troupe.child("b"), inner]), [troupe.app("a")])
+    faulty = Application("faulty", SupervisorSpec([troupe.child("b"), inner]), [troupe.app("a")])
 
     with pytest.raises(ApplicationFailed) as caught:
         await start_applications(nursery, [faulty])
@@ -121,7 +121,7 @@ async def test_when_one_that_is_needed_fails_the_others_are_not_begun(
 
 
 @attrs.frozen
-class Idle(Flags):
+class Idle(AnySupervisorSpec):
     pass
 
 
@@ -178,7 +178,7 @@ async def test_the_kind_says_whether_an_end_is_the_end_of_all(
 ) -> None:
     caplog.set_level("INFO")
     child = troupe.child("b", restart=Restart.TRANSIENT, significant=True)
-    tree = Supervision([child], intensity=0, auto_shutdown=AutoShutdown.ALL_SIGNIFICANT)
+    tree = SupervisorSpec([child], intensity=0, auto_shutdown=AutoShutdown.ALL_SIGNIFICANT)
     last = reason not in ("normal", "shutdown")
     all_down = {PERMANENT: True, TRANSIENT: last, TEMPORARY: False}[kind]
 

@@ -16,8 +16,8 @@ from okibi.supervisors import (
     Applications,
     Child,
     Strategy,
-    Supervision,
     SupervisorGaveUp,
+    SupervisorSpec,
     application_nursery,
     start_applications,
     supervise,
@@ -77,7 +77,7 @@ async def test_tasks_in_no_tree_end_after_the_stop_hook(
         troupe.log.extend(["stop", *Stray.log])
 
     Stray.log.clear()
-    tree = Supervision([Child(Stray, name=STRAY)])
+    tree = SupervisorSpec([Child(Stray, name=STRAY)])
     top = await start_applications(nursery, [Application("a", tree, stop=hook)])
 
     await stop(top)
@@ -93,7 +93,7 @@ async def test_a_task_in_no_tree_that_crashes_is_the_end_of_its_application(
 ) -> None:
     async def scenario() -> None:
         async with trio.open_nursery() as nursery:
-            tree = Supervision([troupe.child("a"), Child(Stray, name=STRAY)])
+            tree = SupervisorSpec([troupe.child("a"), Child(Stray, name=STRAY)])
             await start_applications(nursery, [troupe.app("a", tree=tree)])
             await STRAY.call(Stray.fall)
 
@@ -135,7 +135,7 @@ async def test_as_the_first_child_of_a_tree_they_start_before_it_and_stop_after_
     troupe: Troupe, nursery: trio.Nursery
 ) -> None:
     library = Child(Applications([troupe.app("b", troupe.app("a"))]))
-    top = await supervise(nursery, Supervision([library, troupe.child("x")]))
+    top = await supervise(nursery, SupervisorSpec([library, troupe.child("x")]))
     a = alive("a")
 
     assert a is not None
@@ -150,7 +150,7 @@ async def test_as_the_first_child_of_a_tree_they_start_before_it_and_stop_after_
 
 async def end_of_a_library(troupe: Troupe, intensity: int) -> None:
     library = Child(Applications([troupe.app("a")]))
-    tree = Supervision([library, troupe.child("x")], Strategy.REST_FOR_ONE, intensity=intensity)
+    tree = SupervisorSpec([library, troupe.child("x")], Strategy.REST_FOR_ONE, intensity=intensity)
     async with trio.open_nursery() as nursery:
         top = await supervise(nursery, tree)
         troupe.said()

@@ -10,8 +10,8 @@ from okibi.actors import KILLED, ExitReason, Name, Ref, Server, stop
 from okibi.supervisors import (
     BRUTAL_KILL,
     Child,
-    Supervision,
     Supervisor,
+    SupervisorSpec,
     stop_report,
     supervise,
 )
@@ -38,7 +38,7 @@ async def test_a_child_has_the_seconds_of_its_spec_whatever_others_have_given_it
     nursery: trio.Nursery, autojump_clock: MockClock, grace: float
 ) -> None:
     """OTP: each `exit(Pid, shutdown)` of a supervisor is followed by a kill in time"""
-    top = await supervise(nursery, Supervision([Child(Slow, name=SLOW, shutdown=2)]))
+    top = await supervise(nursery, SupervisorSpec([Child(Slow, name=SLOW, shutdown=2)]))
     slow = SLOW.whereis()
     assert slow is not None
     await asked(slow, grace)
@@ -59,7 +59,7 @@ async def test_a_child_has_the_seconds_of_its_spec_whatever_others_have_given_it
 async def test_a_tree_stops_in_its_own_time_whatever_others_have_given_a_child(
     nursery: trio.Nursery, autojump_clock: MockClock, child: Child[Slow], seconds: float
 ) -> None:
-    top = await supervise(nursery, Supervision([child]))
+    top = await supervise(nursery, SupervisorSpec([child]))
     await asked(SLOW.whereis(), 600)
 
     await stop(top)

@@ -9,8 +9,8 @@ from okibi.supervisors import (
     Child,
     Restart,
     Strategy,
-    Supervision,
     Supervisor,
+    SupervisorSpec,
     supervise,
 )
 from tests.support.child_stage import BOOM, Stage, alive, leave
@@ -27,13 +27,13 @@ def stage() -> Stage:
 
 def family(
     stage: Stage, kind: Restart, auto: AutoShutdown, strategy: Strategy = Strategy.ONE_FOR_ONE
-) -> Supervision:
+) -> SupervisorSpec:
     """a and c are significant, b and d are permanent."""
     children = [
         stage.child(name, restart=kind, significant=True) if name in "ac" else stage.child(name)
         for name in "abcd"
     ]
-    return Supervision(children, strategy, auto_shutdown=auto, intensity=10)
+    return SupervisorSpec(children, strategy, auto_shutdown=auto, intensity=10)
 
 
 @pytest.mark.parametrize("reason", REASONS)
@@ -76,7 +76,7 @@ async def test_a_child_that_is_not_significant_ends_nobody(
     stage: Stage, nursery: trio.Nursery, kind: Restart, auto: AutoShutdown
 ) -> None:
     child = stage.child("a", restart=kind)
-    top = await supervise(nursery, Supervision([child], auto_shutdown=auto))
+    top = await supervise(nursery, SupervisorSpec([child], auto_shutdown=auto))
 
     await leave("a", NORMAL)
 
@@ -128,7 +128,7 @@ async def test_one_that_waits_for_its_restart_still_counts_as_alive(
         stage.child("a", restart=TRANSIENT, significant=True, init=init),
         stage.child("c", restart=TRANSIENT, significant=True),
     ]
-    top = await supervise(nursery, Supervision(children, auto_shutdown=ALL))
+    top = await supervise(nursery, SupervisorSpec(children, auto_shutdown=ALL))
 
     await leave("a")
 
@@ -143,11 +143,11 @@ async def test_a_significant_sub_supervisor_shuts_its_parent_down_with_it(
     stage: Stage, nursery: trio.Nursery
 ) -> None:
     """OTP: significant_escalation."""
-    sub = Supervision(
+    sub = SupervisorSpec(
         [stage.child("a", restart=TEMPORARY, significant=True), stage.child("b")],
         auto_shutdown=ANY,
     )
-    tree = Supervision(
+    tree = SupervisorSpec(
         [stage.child("c"), Child(sub, restart=TRANSIENT, significant=True)], auto_shutdown=ANY
     )
     top = await supervise(nursery, tree)
@@ -162,8 +162,8 @@ async def test_a_significant_sub_supervisor_shuts_its_parent_down_with_it(
 async def test_a_sub_supervisor_that_is_not_significant_shuts_down_alone(
     stage: Stage, nursery: trio.Nursery
 ) -> None:
-    sub = Supervision([stage.child("a", restart=TEMPORARY, significant=True)], auto_shutdown=ANY)
-    tree = Supervision([stage.child("c"), Child(sub, restart=TRANSIENT)], auto_shutdown=ANY)
+    sub = SupervisorSpec([stage.child("a", restart=TEMPORARY, significant=True)], auto_shutdown=ANY)
+    tree = SupervisorSpec([stage.child("c"), Child(sub, restart=TRANSIENT)], auto_shutdown=ANY)
     top: Ref[Supervisor] = await supervise(nursery, tree)
 
     await leave("a")

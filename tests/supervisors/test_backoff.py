@@ -5,7 +5,7 @@ import trio
 from trio.testing import MockClock
 
 from okibi.actors import SHUTDOWN, stop
-from okibi.supervisors import Backoff, Child, State, Strategy, Supervision, Supervisor, supervise
+from okibi.supervisors import Backoff, Child, State, Strategy, Supervisor, SupervisorSpec, supervise
 from tests.support.child_stage import Stage, alive, leave
 
 BACKOFF = Backoff(1.0, 4.0)
@@ -38,7 +38,7 @@ async def test_each_restart_waits_longer_up_to_the_maximum(
         begun.append(trio.current_time())
 
     stage.refused = {"a2", "a3", "a4"}
-    flags = Supervision([stage.child("a", init=init)], intensity=10, backoff=BACKOFF)
+    flags = SupervisorSpec([stage.child("a", init=init)], intensity=10, backoff=BACKOFF)
     top = await supervise(nursery, flags)
 
     await leave("a")
@@ -74,7 +74,7 @@ async def test_who_takes_longer_than_a_period_to_fail_to_start_has_not_run(
             if len(begun) < 5:
                 raise OSError("no database")
 
-    flags = Supervision([stage.child("a", init=init)], intensity=10, backoff=BACKOFF)
+    flags = SupervisorSpec([stage.child("a", init=init)], intensity=10, backoff=BACKOFF)
     top = await supervise(nursery, flags)
 
     await leave("a")
@@ -95,7 +95,7 @@ async def test_what_a_start_takes_is_no_part_of_the_run(
         begun.append(trio.current_time())
         await trio.sleep(6 if len(begun) > 1 else 0)
 
-    flags = Supervision([stage.child("a", init=init)], intensity=10, backoff=BACKOFF)
+    flags = SupervisorSpec([stage.child("a", init=init)], intensity=10, backoff=BACKOFF)
     top = await supervise(nursery, flags)
 
     await leave("a")
@@ -229,7 +229,7 @@ async def test_what_waits_is_counted_when_it_ended(
     """The intensity bounds restarts in a period; with waits that grow it bounds bursts only."""
     flags = stage.tree("ab", intensity=1, backoff=Backoff(3, 3))
     sub = Child(flags, id="sub")
-    top = await supervise(nursery, Supervision([sub]))
+    top = await supervise(nursery, SupervisorSpec([sub]))
     for _ in range(4):
         await leave("a")
         await trio.sleep(8)

@@ -15,13 +15,13 @@ from okibi.supervisors import (
     AutoShutdown,
     Backoff,
     Child,
-    Dynamic,
     DynamicSupervisor,
+    DynamicSupervisorSpec,
     Restart,
     Strategy,
-    Supervision,
     Supervisor,
     SupervisorGaveUp,
+    SupervisorSpec,
     supervise,
 )
 from tests.conformance.cancellation import every_step
@@ -68,7 +68,7 @@ COURSES = {
 }
 
 
-def tree(stage: Stage, strategy: Strategy, course: Course) -> Supervision:
+def tree(stage: Stage, strategy: Strategy, course: Course) -> SupervisorSpec:
     """Each takes a second to clean up, but b, which never has."""
 
     def child(letter: str) -> Child[Any]:
@@ -82,9 +82,9 @@ def tree(stage: Stage, strategy: Strategy, course: Course) -> Supervision:
             significant=significant,
         )
 
-    below = Supervision([child("c"), child("d")], strategy, **course.flags, **course.sub)
+    below = SupervisorSpec([child("c"), child("d")], strategy, **course.flags, **course.sub)
     children = [child("a"), child("b"), Child(below, id="sub"), child("e"), child("n")]
-    return Supervision(children, strategy, **course.flags)
+    return SupervisorSpec(children, strategy, **course.flags)
 
 
 async def ask(top: Ref[Supervisor], stage: Stage) -> None:
@@ -158,7 +158,7 @@ def test_a_pool_that_is_cancelled_at_every_step_ends_with_all_its_children() -> 
         slow = partial(trio.sleep, 1e6)
         try:
             async with trio.open_nursery() as nursery:
-                pool = await supervise(nursery, Dynamic())
+                pool = await supervise(nursery, DynamicSupervisorSpec())
                 for name in "abcde":
                     with trio.CancelScope():
                         child = stage.child(name, cleanup=slow, shutdown=GRACE)

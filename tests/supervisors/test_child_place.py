@@ -17,7 +17,7 @@ from okibi.actors import (
     start,
     stop,
 )
-from okibi.supervisors import Child, Restart, State, Supervision, Supervisor
+from okibi.supervisors import Child, Restart, State, Supervisor, SupervisorSpec
 from okibi.supervisors.child_place import Ended, Place, Retry
 from okibi.supervisors.child_state import Event, LifeCycleError
 from okibi.supervisors.parent import Parent
@@ -154,7 +154,7 @@ async def test_a_start_gives_the_ref_or_none_or_an_error_and_leaves_nobody(
 
 def test_a_child_is_made_by_its_factory_or_by_who_performs_its_flags() -> None:
     assert factory_of(Child(Server)) is Server
-    assert isinstance(factory_of(Child(Supervision()))(), Supervisor)
+    assert isinstance(factory_of(Child(SupervisorSpec()))(), Supervisor)
 
 
 async def test_a_parent_that_ends_by_itself_ends_after_its_children(

@@ -16,8 +16,8 @@ from okibi.supervisors import (
     Backoff,
     BadCombination,
     Child,
-    Dynamic,
     DynamicSupervisor,
+    DynamicSupervisorSpec,
     InvalidBackoff,
     InvalidChild,
     InvalidExtraArguments,
@@ -27,9 +27,9 @@ from okibi.supervisors import (
     Restart,
     SpecError,
     State,
-    Supervision,
-    Tasks,
-    after_extra,
+    SupervisorSpec,
+    TaskSupervisorSpec,
+    append_arguments,
     snapshot,
     supervise,
 )
@@ -50,7 +50,7 @@ def stage() -> Stage:
 
 def test_the_defaults_are_elixirs() -> None:
     """init sets default options"""
-    flags = Dynamic()
+    flags = DynamicSupervisorSpec()
 
     assert (flags.max_children, flags.intensity, flags.period) == (None, 3, 5.0)
     assert (flags.extra_arguments, flags.backoff) == ((), None)
@@ -74,7 +74,7 @@ def test_each_wrong_flag_has_an_error_of_its_own(
 ) -> None:
     """start_link with non-ok init"""
     with pytest.raises(error):
-        Dynamic(**fields)
+        DynamicSupervisorSpec(**fields)
 
 
 # -- start_child
@@ -84,7 +84,7 @@ async def test_a_child_that_has_started_is_given_by_its_ref() -> None:
     """with different returns: {ok, pid}"""
     async with a_pool() as pool:
         ref = await pool.call(DynamicSupervisor.start_child, Child(Idle))
-        sub = await pool.call(DynamicSupervisor.start_child, Child(Dynamic()))
+        sub = await pool.call(DynamicSupervisor.start_child, Child(DynamicSupervisorSpec()))
 
         assert_type(ref, Ref[Idle] | None)
         assert_type(sub, Ref[DynamicSupervisor] | None)
@@ -146,7 +146,7 @@ async def test_extra_arguments_stand_in_front_of_the_childs_own_also_at_restart(
 
     name = Name("given", Given)
     async with a_pool(extra_arguments=["one", 2]) as pool:
-        child = Child(after_extra(make, "own"), name=name)
+        child = Child(append_arguments(make, "own"), name=name)
         assert (await begin(pool, child)).path == "/pool/given-1"
         assert await name.call(Given.told) == ("one", 2, "own")
 
@@ -161,7 +161,7 @@ async def test_extra_arguments_stand_in_front_of_the_childs_own_also_at_restart(
 async def test_flags_that_cannot_take_the_extra_arguments_are_refused() -> None:
     async with a_pool(extra_arguments=(1,)) as pool:
         with pytest.raises(BadCombination, match="/pool gives its children extra_arguments"):
-            await begin(pool, Child(Supervision()))
+            await begin(pool, Child(SupervisorSpec()))
 
 
 # -- asking for a child
@@ -194,9 +194,9 @@ async def test_an_older_ref_does_not_reach_the_child_that_came_after(stage: Stag
 
 
 @pytest.mark.usefixtures(no_collector.__name__)
-@pytest.mark.parametrize("flags", [Dynamic(), Tasks()])
+@pytest.mark.parametrize("flags", [DynamicSupervisorSpec(), TaskSupervisorSpec()])
 async def test_a_pool_that_has_ended_leaves_nothing_to_the_garbage_collector(
-    flags: Dynamic | Tasks,
+    flags: DynamicSupervisorSpec | TaskSupervisorSpec,
 ) -> None:
     async def once() -> None:
         async with trio.open_nursery() as nursery:

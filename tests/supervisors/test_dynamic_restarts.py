@@ -20,12 +20,12 @@ from okibi.actors.names import names
 from okibi.supervisors import (
     INFINITY,
     Child,
-    Dynamic,
     DynamicSupervisor,
+    DynamicSupervisorSpec,
     MaxChildren,
     Restart,
-    Supervision,
     SupervisorGaveUp,
+    SupervisorSpec,
     stop_report,
     supervise,
 )
@@ -86,7 +86,7 @@ async def test_when_the_pools_own_grace_is_over_all_that_are_left_are_killed(
 ) -> None:
     slow = {"a": 1.0, "b": 100.0, "c": 100.0}
     async with trio.open_nursery() as nursery:
-        tree = Supervision([Child(Dynamic(), name=POOL, shutdown=2)])
+        tree = SupervisorSpec([Child(DynamicSupervisorSpec(), name=POOL, shutdown=2)])
         top = await supervise(nursery, tree)
         for name, seconds in slow.items():
             cleanup = partial(trio.sleep, seconds)
@@ -112,7 +112,7 @@ async def test_many_children_are_asked_to_stop_in_more_than_one_step() -> None:
                 return
 
     async with trio.open_nursery() as nursery:
-        pool = await supervise(nursery, Dynamic())
+        pool = await supervise(nursery, DynamicSupervisorSpec())
         refs = [await begin(pool, Child(Idle)) for _ in range(2000)]
         nursery.start_soon(turn)
         await stop(pool)
@@ -150,7 +150,7 @@ def test_cancelled_from_outside_at_every_step_all_end_and_nothing_is_left(
         stages.append(stage)
         try:
             async with trio.open_nursery() as nursery:
-                pool = await supervise(nursery, Dynamic(intensity=3))
+                pool = await supervise(nursery, DynamicSupervisorSpec(intensity=3))
                 refs = [await begin(pool, stage.child(name)) for name in "abc"]
                 player("b").cast_nowait(Player.leave, BOOM)
                 await wait_all_tasks_blocked()

@@ -8,11 +8,11 @@ import trio
 
 from okibi.actors import Name, Ref, Server, StartError, stop
 from okibi.supervisors import (
+    AnySupervisorSpec,
     Child,
-    Flags,
     InvalidStart,
-    Supervision,
     Supervisor,
+    SupervisorSpec,
     snapshot,
     supervise,
 )
@@ -20,7 +20,7 @@ from okibi.supervisors.flags import performs, supervisor_of
 
 
 @attrs.frozen
-class Choir(Flags["Conductor"]):
+class Choir(AnySupervisorSpec["Conductor"]):
     default_id = "choir"
     voices: int = 4
 
@@ -31,7 +31,7 @@ class Conductor(Server):
         self.flags = flags
 
 
-class Unheard(Flags[Server]): ...
+class Unheard(AnySupervisorSpec[Server]): ...
 
 
 def test_flags_are_performed_by_the_class_that_says_so() -> None:
@@ -39,7 +39,7 @@ def test_flags_are_performed_by_the_class_that_says_so() -> None:
 
     assert isinstance(conductor, Conductor)
     assert conductor.flags == Choir(8)
-    assert isinstance(supervisor_of(Supervision()), Supervisor)
+    assert isinstance(supervisor_of(SupervisorSpec()), Supervisor)
 
 
 def test_flags_of_a_narrower_kind_are_performed_like_the_wider() -> None:
@@ -53,7 +53,7 @@ def test_flags_say_what_a_child_is_called() -> None:
 
 
 async def test_a_child_may_be_given_as_any_flags(nursery: trio.Nursery) -> None:
-    top = await supervise(nursery, Supervision([Child(Choir())]))
+    top = await supervise(nursery, SupervisorSpec([Child(Choir())]))
 
     [child] = snapshot(top).children
 
@@ -74,10 +74,12 @@ async def test_any_flags_may_be_the_top_of_a_tree(nursery: trio.Nursery) -> None
 
 async def test_flags_that_nobody_performs_fail_the_start(nursery: trio.Nursery) -> None:
     with pytest.raises(StartError, match="no supervisor performs Unheard"):
-        await supervise(nursery, Supervision([Child(Unheard())]))
+        await supervise(nursery, SupervisorSpec([Child(Unheard())]))
 
 
 @pytest.mark.parametrize("wrong", [[Child(Server)], Child(Server), None])
 async def test_what_is_no_flags_is_no_tree(nursery: trio.Nursery, wrong: Any) -> None:
-    with pytest.raises(InvalidStart, match="/supervisor: a tree is a Supervision or other Flags"):
+    with pytest.raises(
+        InvalidStart, match="/supervisor: a tree is a SupervisorSpec or another supervisor spec"
+    ):
         await supervise(nursery, wrong)

@@ -8,7 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from okibi.actors import Actor, ActorExited, Down, Exit, Name, Server, start
-from okibi.supervisors import Child, Supervision, supervise
+from okibi.supervisors import Child, SupervisorSpec, supervise
 
 
 class Own(BaseException):
@@ -109,7 +109,7 @@ async def test_a_hostile_exception_ends_its_actor_and_no_other(
     if reads:
         pytest.skip("trio ends its whole run")
     async with trio.open_nursery() as nursery:
-        top = await supervise(nursery, Supervision([Child(Shop, name=SHOP)]), path="/top")
+        top = await supervise(nursery, SupervisorSpec([Child(Shop, name=SHOP)]), path="/top")
         await start(nursery, Watcher)
         await trio.sleep(1)
         with pytest.raises(ActorExited) as gone:

@@ -11,7 +11,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import ActorExited, Name, StartError
 from okibi.actors.names import names
-from okibi.supervisors import Child, Strategy, Supervision, Supervisor, supervise
+from okibi.supervisors import Child, Strategy, Supervisor, SupervisorSpec, supervise
 from tests.conformance.cancellation import every_step
 from tests.support.child_stage import BOOM, Player, Stage, player
 
@@ -47,7 +47,7 @@ def test_a_blow_at_any_step_leaves_a_tree_that_works_or_none(
         children = [stage.child("a"), stage.child("b"), sub]
         try:
             async with trio.open_nursery() as nursery:
-                await supervise(nursery, Supervision(children, strategy), name=TOP)
+                await supervise(nursery, SupervisorSpec(children, strategy), name=TOP)
                 with trio.CancelScope(shield=True):
                     with suppress(ActorExited):
                         player("c").cast_nowait(Player.leave, BOOM)

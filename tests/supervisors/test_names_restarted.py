@@ -26,12 +26,12 @@ from okibi.supervisors import (
     INFINITY,
     Backoff,
     Child,
-    Dynamic,
     DynamicSupervisor,
+    DynamicSupervisorSpec,
     Restart,
     Strategy,
-    Supervision,
     Supervisor,
+    SupervisorSpec,
     supervise,
 )
 from tests.conformance.cancellation import every_step
@@ -73,7 +73,7 @@ async def ends_early(name: str) -> str:
 async def test_the_next_call_after_actor_exited_finds_the_next_incarnation(
     nursery: trio.Nursery,
 ) -> None:
-    tree = Supervision([Child(Fraction, name=FRACTION)], intensity=1000)
+    tree = SupervisorSpec([Child(Fraction, name=FRACTION)], intensity=1000)
     top = await supervise(nursery, tree)
 
     for _ in range(100):
@@ -121,7 +121,7 @@ async def test_a_wait_outlasts_the_back_off(
 async def test_siblings_that_restart_along_are_expected_too(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock, strategy: Strategy
 ) -> None:
-    tree = Supervision(
+    tree = SupervisorSpec(
         [stage.child("a"), stage.child("b"), stage.child("t", restart=Restart.TEMPORARY)],
         strategy=strategy,
         backoff=BACKOFF,
@@ -176,7 +176,7 @@ async def test_nobody_is_expected_where_an_end_brings_no_restart(
     stage: Stage, nursery: trio.Nursery, restart: Restart, reason: object
 ) -> None:
     top = await supervise(
-        nursery, Supervision([stage.child("a", restart=restart)], backoff=BACKOFF)
+        nursery, SupervisorSpec([stage.child("a", restart=restart)], backoff=BACKOFF)
     )
 
     await leave("a", NORMAL if reason is NORMAL else BOOM)
@@ -224,7 +224,7 @@ async def test_a_supervisor_that_ends_is_said_to(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     slow = stage.child("b", cleanup=partial(trio.sleep, 3))
-    tree = Supervision([stage.child("a"), slow], backoff=BACKOFF)
+    tree = SupervisorSpec([stage.child("a"), slow], backoff=BACKOFF)
     top = await supervise(nursery, tree)
     await leave("a")
 
@@ -240,7 +240,7 @@ async def test_a_supervisor_that_ends_is_said_to(
 async def test_the_names_of_dynamic_children_are_expected_and_forgotten(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    top = await supervise(nursery, Dynamic(backoff=BACKOFF), path="/top")
+    top = await supervise(nursery, DynamicSupervisorSpec(backoff=BACKOFF), path="/top")
     child = await top.call(DynamicSupervisor.start_child, stage.child("a"))
     assert child is not None
     await leave("a")
@@ -260,7 +260,7 @@ async def test_the_names_of_dynamic_children_are_expected_and_forgotten(
 async def restarts() -> None:
     """A child crashes, is waited for twice, and its supervisor is restarted by another."""
     stage = Stage()
-    tree = Supervision([Child(stage.tree("ab", intensity=0), id="low")])
+    tree = SupervisorSpec([Child(stage.tree("ab", intensity=0), id="low")])
     acts: list[Callable[[], Awaitable[object]]] = [
         player("a").wait,
         partial(player("b").waiting(10).send, "word"),
@@ -298,7 +298,7 @@ class Struck:
         low = Child(stage.tree("ab", intensity=0), id="low", name=LOW)
         async with trio.open_nursery() as nursery:
             try:
-                top = await supervise(nursery, Supervision([low]))
+                top = await supervise(nursery, SupervisorSpec([low]))
             except StartError:
                 self.ended = 2
                 return
@@ -353,7 +353,7 @@ async def test_a_child_may_wait_for_a_sibling_whose_back_off_lasts(
 ) -> None:
     drainer = Name("drainer", Drainer)
     drains = Child(partial(Drainer, player("a")), name=drainer)
-    top = await supervise(nursery, Supervision([stage.child("a"), drains], backoff=BACKOFF))
+    top = await supervise(nursery, SupervisorSpec([stage.child("a"), drains], backoff=BACKOFF))
 
     await drainer.call(Drainer.work)
 
@@ -367,7 +367,7 @@ async def test_a_child_that_waits_for_a_sibling_is_let_go_when_its_supervisor_st
 ) -> None:
     drainer = Name("drainer", Drainer)
     drains = Child(partial(Drainer, player("a")), name=drainer, shutdown=INFINITY)
-    tree = Supervision([stage.child("a"), drains], backoff=Backoff(60.0, 60.0))
+    tree = SupervisorSpec([stage.child("a"), drains], backoff=Backoff(60.0, 60.0))
     top = await supervise(nursery, tree)
     asked = await drainer.request(Drainer.work)
     await trio.sleep(1)
@@ -386,7 +386,7 @@ async def test_a_child_that_is_stopped_does_not_wait_for_one_that_starts_after_i
 ) -> None:
     drainer = Name("drainer", Drainer)
     drains = Child(partial(Drainer, player("a")), name=drainer, shutdown=INFINITY)
-    tree = Supervision([stage.child("a"), drains], strategy=Strategy.REST_FOR_ONE)
+    tree = SupervisorSpec([stage.child("a"), drains], strategy=Strategy.REST_FOR_ONE)
     top = await supervise(nursery, tree)
 
     with pytest.raises(ActorExited) as gone:

@@ -27,14 +27,14 @@ from okibi.supervisors import (
     InvalidStrategy,
     NoPartition,
     NotFound,
-    Partitioned,
-    Partitions,
+    PartitionedName,
     PartitionSupervisor,
+    PartitionSupervisorSpec,
     Restart,
     SpecError,
     State,
     Strategy,
-    Supervision,
+    SupervisorSpec,
 )
 from okibi.supervisors.partition import usable_cpus
 from tests.conformance.cancellation import every_step
@@ -62,12 +62,12 @@ def _clean() -> None:
 
 
 def test_a_partitioned_child_is_called_as_its_name_says() -> None:
-    assert Child(Partitions(Child(Copy)), name=COPIES.name).id == "copies"
-    assert Child(Partitions(Child(Copy))).id == "partitions"
+    assert Child(PartitionSupervisorSpec(Child(Copy)), name=COPIES.name).id == "copies"
+    assert Child(PartitionSupervisorSpec(Child(Copy))).id == "partitions"
 
 
 def test_there_are_as_many_copies_as_the_process_may_use_cpus() -> None:
-    assert Partitions(Child(Copy)).partitions == usable_cpus() > 0
+    assert PartitionSupervisorSpec(Child(Copy)).partitions == usable_cpus() > 0
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_each_wrong_option_has_an_error_of_its_own(
     error: type[SpecError], flags: dict[str, Any]
 ) -> None:
     with pytest.raises(error) as caught:
-        Partitions(**{"child": Child(Copy), "partitions": 2, **flags})
+        PartitionSupervisorSpec(**{"child": Child(Copy), "partitions": 2, **flags})
 
     assert type(caught.value) is error
 
@@ -99,13 +99,17 @@ def test_each_wrong_option_has_an_error_of_its_own(
 def test_flags_are_equal_when_what_was_written_is() -> None:
     child = Child(Copy)
 
-    assert Partitions(child, 2) == Partitions(child, 2) != Partitions(child, 3)
+    assert (
+        PartitionSupervisorSpec(child, 2)
+        == PartitionSupervisorSpec(child, 2)
+        != PartitionSupervisorSpec(child, 3)
+    )
 
 
 @pytest.mark.parametrize(("key", "actor"), [("", Copy), ([], Copy), ("copies", "Copy")])
 def test_a_partitioned_address_is_checked_where_it_is_made(key: Any, actor: Any) -> None:
     with pytest.raises(TypeError):
-        Partitioned(key, actor)
+        PartitionedName(key, actor)
 
 
 # -- what a supervisor does
@@ -120,7 +124,7 @@ async def test_each_copy_is_given_its_number(nursery: trio.Nursery) -> None:
 
 
 async def test_its_stop_is_over_when_all_copies_have_ended(nursery: trio.Nursery) -> None:
-    copies = await start(nursery, lambda: PartitionSupervisor(Partitions(numbered, 3)))
+    copies = await start(nursery, lambda: PartitionSupervisor(PartitionSupervisorSpec(numbered, 3)))
 
     assert await stop(copies) is SHUTDOWN
     assert said().endswith("term 2; term 1; term 0")
@@ -147,7 +151,7 @@ async def test_copies_are_counted_as_workers(nursery: trio.Nursery) -> None:
 
 
 async def test_copies_that_are_supervisors_are_counted_as_such(nursery: trio.Nursery) -> None:
-    top = await begin(nursery, 2, Child(Supervision([Child(Copy)])))
+    top = await begin(nursery, 2, Child(SupervisorSpec([Child(Copy)])))
 
     assert await COPIES.name.call(PartitionSupervisor.count_children) == Counts(2, 2, 2, 0)
     await stop(top)

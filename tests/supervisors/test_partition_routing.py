@@ -11,12 +11,12 @@ from trio.testing import wait_all_tasks_blocked
 from okibi.actors import Name, NoProcess, start, stop
 from okibi.supervisors import (
     Child,
-    Dynamic,
     DynamicSupervisor,
+    DynamicSupervisorSpec,
     NoPartition,
-    Partitioned,
-    Partitions,
-    Supervision,
+    PartitionedName,
+    PartitionSupervisorSpec,
+    SupervisorSpec,
     supervise,
 )
 from okibi.supervisors.partition import partition_of
@@ -79,8 +79,8 @@ def test_a_key_that_cannot_be_hashed_is_refused() -> None:
 async def test_an_address_survives_a_restart_of_its_copy_and_of_the_supervisor(
     nursery: trio.Nursery,
 ) -> None:
-    copies = Child(Partitions(numbered, 3), name=COPIES.name)
-    top = await supervise(nursery, Supervision([copies]))
+    copies = Child(PartitionSupervisorSpec(numbered, 3), name=COPIES.name)
+    top = await supervise(nursery, SupervisorSpec([copies]))
     two = COPIES.at(2)
 
     for strike in (two, COPIES.name):
@@ -96,9 +96,9 @@ async def test_an_address_survives_a_restart_of_its_copy_and_of_the_supervisor(
 async def test_many_supervisors_share_out_the_children_that_are_started(
     nursery: trio.Nursery,
 ) -> None:
-    pools = Partitioned("pools", DynamicSupervisor)
-    flags = Partitions(Child(Dynamic()), 4)
-    top = await supervise(nursery, Supervision([Child(flags, name=pools.name)]))
+    pools = PartitionedName("pools", DynamicSupervisor)
+    flags = PartitionSupervisorSpec(Child(DynamicSupervisorSpec()), 4)
+    top = await supervise(nursery, SupervisorSpec([Child(flags, name=pools.name)]))
 
     started = [
         await pools.at(key).call(DynamicSupervisor.start_child, numbered(key)) for key in range(100)
@@ -136,7 +136,7 @@ async def test_the_key_of_a_copy_that_does_not_run_fails_at_once(nursery: trio.N
 
 
 def test_addresses_are_values() -> None:
-    assert Partitioned("copies", Copy) == COPIES
+    assert PartitionedName("copies", Copy) == COPIES
     assert COPIES.at("a") == COPIES.at("a") != COPIES.at("b")
-    assert repr(COPIES.at("a")) == "Partitioned('copies', Copy).at('a')"
+    assert repr(COPIES.at("a")) == "PartitionedName('copies', Copy).at('a')"
     assert hash(COPIES.at("a")) == hash(COPIES.at("a"))

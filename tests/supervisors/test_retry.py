@@ -7,12 +7,12 @@ from trio.testing import MockClock
 from okibi.actors import SHUTDOWN, MailboxPolicy, Name, WhenFull, start, stop
 from okibi.supervisors import (
     Backoff,
-    Dynamic,
     DynamicSupervisor,
+    DynamicSupervisorSpec,
     Strategy,
-    Supervision,
     Supervisor,
     SupervisorGaveUp,
+    SupervisorSpec,
     supervise,
 )
 from tests.support.child_stage import BOOM, Boom, Player, Stage, alive, leave
@@ -36,7 +36,7 @@ async def test_a_retry_that_a_siblings_crash_has_made_needless_is_dropped(
             raise Boom
 
     children = [stage.child("a"), stage.child("b", init=init)]
-    flags = Supervision(children, Strategy.ONE_FOR_ALL, intensity=10)
+    flags = SupervisorSpec(children, Strategy.ONE_FOR_ALL, intensity=10)
     top = await supervise(nursery, flags)
 
     await leave("b")
@@ -66,7 +66,7 @@ async def test_a_message_gets_its_turn_between_two_attempts(
             raise Boom
 
     asked: list[int] = []
-    flags = Supervision([stage.child("a", init=init)], strategy, intensity=1000)
+    flags = SupervisorSpec([stage.child("a", init=init)], strategy, intensity=1000)
     top = await start(nursery, lambda: Asked(flags))
     await leave("a")
 
@@ -77,9 +77,9 @@ async def test_a_message_gets_its_turn_between_two_attempts(
 # -- an attempt counts when it is made (OTP: `add_restart` is called by `restart`)
 
 
-@pytest.mark.parametrize("flags", [Supervision, Dynamic])
+@pytest.mark.parametrize("flags", [SupervisorSpec, DynamicSupervisorSpec])
 async def test_with_back_off_nobody_waits_only_to_give_up(
-    flags: type[Supervision | Dynamic], stage: Stage, autojump_clock: MockClock
+    flags: type[SupervisorSpec | DynamicSupervisorSpec], stage: Stage, autojump_clock: MockClock
 ) -> None:
     async def init() -> None:
         if stage.starts["a"] > 1:
@@ -91,7 +91,7 @@ async def test_with_back_off_nobody_waits_only_to_give_up(
     async def live() -> None:
         async with trio.open_nursery() as nursery:
             top = await supervise(nursery, flags(intensity=1, period=60, backoff=backoff))
-            kind = Supervisor if flags is Supervision else DynamicSupervisor
+            kind = Supervisor if flags is SupervisorSpec else DynamicSupervisor
             await top.call(kind.start_child, child)
             await leave("a")
 
@@ -115,7 +115,7 @@ async def test_a_restart_is_tried_again_also_where_the_supervisor_s_mailbox_is_f
             raise Boom
 
     top = Name("narrow", Narrow)
-    tree = Supervision([stage.child("a", init=init)], intensity=5)
+    tree = SupervisorSpec([stage.child("a", init=init)], intensity=5)
     await start(nursery, lambda: Narrow(tree), name=top)
     await leave("a", BOOM)
     # It waits for the first attempt, which fails, and this for it.

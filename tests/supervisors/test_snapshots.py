@@ -24,8 +24,8 @@ from okibi.supervisors import (
     Child,
     Restart,
     Snapshot,
-    Supervision,
     Supervisor,
+    SupervisorSpec,
     snapshot,
     supervise,
 )
@@ -41,7 +41,7 @@ async def test_a_snapshot_shows_every_place_in_start_order(
     stage: Stage, nursery: trio.Nursery
 ) -> None:
     sub = Child(stage.tree("bc"), id="sub")
-    top = await supervise(nursery, Supervision([stage.child("a"), sub]), path="/top")
+    top = await supervise(nursery, SupervisorSpec([stage.child("a"), sub]), path="/top")
 
     def running(path: str, actor: str = "Player", *children: Snapshot) -> Snapshot:
         return Snapshot(path, actor, "running", 1, 0, children)
@@ -82,7 +82,7 @@ async def test_a_place_where_nobody_lives_says_why(stage: Stage, nursery: trio.N
         stage.child("b", restart=Restart.TEMPORARY),
         Child(Looking, id="look"),
     ]
-    top = await supervise(nursery, Supervision(children, intensity=0))
+    top = await supervise(nursery, SupervisorSpec(children, intensity=0))
     await leave("a", NORMAL)
     await leave("b", NORMAL)
 
@@ -102,8 +102,8 @@ async def test_a_snapshot_from_inside_is_of_the_whole_tree(
         async def look(self) -> Snapshot:
             return snapshot()
 
-    sub = Child(Supervision([Child(Looker)]), id="sub")
-    top = await supervise(nursery, Supervision([sub, stage.child("a")]), path="/top")
+    sub = Child(SupervisorSpec([Child(Looker)]), id="sub")
+    top = await supervise(nursery, SupervisorSpec([sub, stage.child("a")]), path="/top")
     supervisor: Any = top.process().actor
     looker: Any = supervisor.places[0].process.actor.places[0].process.actor
 
@@ -115,7 +115,7 @@ async def test_a_snapshot_does_not_wait_for_a_supervisor_that_is_busy(stage: Sta
     async with trio.open_nursery() as nursery:
         name = Name("top", Supervisor)
         child = stage.child("a", init=trio.sleep_forever)
-        nursery.start_soon(partial(supervise, nursery, Supervision([child]), name=name))
+        nursery.start_soon(partial(supervise, nursery, SupervisorSpec([child]), name=name))
         await wait_all_tasks_blocked()
 
         shown = snapshot(name.whereis())
@@ -227,7 +227,7 @@ async def test_an_actor_in_its_init_shows_where_it_sits(stage: Stage) -> None:
     async with trio.open_nursery() as nursery:
         name = Name("top", Supervisor)
         child = stage.child("a", init=init)
-        nursery.start_soon(partial(supervise, nursery, Supervision([child]), name=name))
+        nursery.start_soon(partial(supervise, nursery, SupervisorSpec([child]), name=name))
         await wait_all_tasks_blocked()
 
         [seen] = snapshot(name.whereis()).children
@@ -243,7 +243,7 @@ async def test_an_actor_that_is_dying_shows_why_and_where_it_sits(
     async def cleanup() -> None:
         await trio.sleep(2.5)
 
-    top = await supervise(nursery, Supervision([stage.child("a", cleanup=cleanup)]))
+    top = await supervise(nursery, SupervisorSpec([stage.child("a", cleanup=cleanup)]))
     top.stop()
     await trio.sleep(1)
 
@@ -258,7 +258,7 @@ async def test_another_thread_sees_all_but_the_ages(
     nursery: trio.Nursery, mock_clock: MockClock
 ) -> None:
     name = Name("worker", Worker)
-    top = await supervise(nursery, Supervision([Child(Worker, name=name)]))
+    top = await supervise(nursery, SupervisorSpec([Child(Worker, name=name)]))
     name.process().kill()
     await wait_all_tasks_blocked()
     await name.cast(Worker.work, "long")
@@ -316,9 +316,11 @@ def test_a_snapshot_is_printed_as_a_tree() -> None:
 
 
 def test_a_snapshot_is_of_what_lives_not_of_its_flags() -> None:
-    flags: Any = Supervision()
+    flags: Any = SupervisorSpec()
 
-    with pytest.raises(TypeError, match=r"of a tree that lives, by its Ref, not of Supervision$"):
+    with pytest.raises(
+        TypeError, match=r"of a tree that lives, by its Ref, not of SupervisorSpec$"
+    ):
         snapshot(flags)
 
 

@@ -35,7 +35,7 @@ from okibi.supervisors import (
     Restart,
     SpecError,
     Strategy,
-    Supervision,
+    SupervisorSpec,
 )
 
 
@@ -112,7 +112,7 @@ def test_each_wrong_flag_has_its_own_error(
     fields: dict[str, Any], error: type[SpecError], sentence: str
 ) -> None:
     with pytest.raises(SpecError) as refused:
-        Supervision(**fields)
+        SupervisorSpec(**fields)
 
     assert type(refused.value) is error
     assert sentence in str(refused.value)
@@ -131,9 +131,9 @@ def test_only_what_can_end_for_good_can_be_significant_and_only_to_whom_it_matte
 ) -> None:
     """OTP: bad_combination, in all its combinations."""
 
-    def make() -> Supervision:
+    def make() -> SupervisorSpec:
         child = Child(Worker, restart=restart, significant=True)
-        return Supervision([child], auto_shutdown=auto_shutdown)
+        return SupervisorSpec([child], auto_shutdown=auto_shutdown)
 
     if restart is Restart.PERMANENT or auto_shutdown is AutoShutdown.NEVER:
         with pytest.raises(BadCombination, match="child 'Worker'"):
@@ -144,7 +144,7 @@ def test_only_what_can_end_for_good_can_be_significant_and_only_to_whom_it_matte
 
 def test_two_children_with_one_name_are_refused() -> None:
     with pytest.raises(DuplicateName, match="two children are to bear the name 'worker'"):
-        Supervision([Child(Worker, name=WORKER), Child(Worker, name=WORKER, id="b")])
+        SupervisorSpec([Child(Worker, name=WORKER), Child(Worker, name=WORKER, id="b")])
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_two_children_with_one_name_are_refused() -> None:
             (0, 1.5, INFINITY, BRUTAL_KILL),
             (0.1, math.inf),
             (None, WORKER),
-            (Worker, lambda: Worker(), functools.partial(Worker), Supervision()),
+            (Worker, lambda: Worker(), functools.partial(Worker), SupervisorSpec()),
         )
     ],
 )
@@ -164,18 +164,18 @@ def test_every_good_combination_is_taken(
 ) -> None:
     child = Child(start, name=name, restart=restart, shutdown=shutdown, start_timeout=timeout)
 
-    assert Supervision([child]).children == (child,)
+    assert SupervisorSpec([child]).children == (child,)
 
 
 @pytest.mark.parametrize(("strategy", "intensity"), [*itertools.product(Strategy, (0, 1, 1000))])
 @pytest.mark.parametrize("period", [0.1, 5, math.inf])
 def test_every_good_flag_is_taken(strategy: Strategy, intensity: int, period: float) -> None:
-    Supervision((), strategy, intensity, period)
+    SupervisorSpec((), strategy, intensity, period)
 
 
 def test_two_children_with_one_id_are_refused() -> None:
     with pytest.raises(DuplicateChild, match="two children are called 'Worker': give one an id="):
-        Supervision([Child(Worker), Child(Worker)])
+        SupervisorSpec([Child(Worker), Child(Worker)])
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_two_children_with_one_id_are_refused() -> None:
         (Child(Worker), "Worker"),
         (Child(functools.partial(Worker)), "Worker"),
         (Child(Worker, name=WORKER), "worker"),
-        (Child(Supervision()), "supervisor"),
+        (Child(SupervisorSpec()), "supervisor"),
         (Child(Worker, name=WORKER, id="mine"), "mine"),
     ],
 )
@@ -193,10 +193,10 @@ def test_the_id_is_the_names_else_the_factorys(child: Child[Any], expected: str)
 
 
 def test_the_defaults_are_otps() -> None:
-    child, flags = Child(Worker), Supervision()
+    child, flags = Child(Worker), SupervisorSpec()
 
     assert (child.restart, child.shutdown, child.start_timeout) == (Restart.PERMANENT, 5.0, 60.0)
-    supervisor = Child(Supervision())
+    supervisor = Child(SupervisorSpec())
     assert (supervisor.shutdown, supervisor.start_timeout) == (INFINITY, INFINITY)
     assert (flags.children, flags.strategy) == ((), Strategy.ONE_FOR_ONE)
     assert (flags.intensity, flags.period) == (3, 5.0)
@@ -205,13 +205,13 @@ def test_the_defaults_are_otps() -> None:
 
 
 def test_specs_are_values() -> None:
-    assert Supervision([Child(Worker)]) == Supervision((Child(Worker),))
+    assert SupervisorSpec([Child(Worker)]) == SupervisorSpec((Child(Worker),))
     assert hash(Child(Worker)) == hash(Child(Worker))
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         Child(Worker).id = "other"  # type: ignore[misc]
 
 
 def test_children_may_come_from_a_generator() -> None:
-    flags = Supervision(Child(Worker, id=str(n)) for n in range(3))
+    flags = SupervisorSpec(Child(Worker, id=str(n)) for n in range(3))
 
     assert [child.id for child in flags.children] == ["0", "1", "2"]

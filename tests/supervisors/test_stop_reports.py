@@ -14,8 +14,8 @@ from okibi.supervisors import (
     Child,
     Stopped,
     StopReport,
-    Supervision,
     Supervisor,
+    SupervisorSpec,
     stop_report,
     supervise,
 )
@@ -52,7 +52,7 @@ async def test_a_good_stop_is_reported_in_the_order_of_the_ends_and_not_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     slow = stage.child("b", cleanup=partial(trio.sleep, 3))
-    top = await supervise(nursery, Supervision([stage.child("a"), slow]), path="/top")
+    top = await supervise(nursery, SupervisorSpec([stage.child("a"), slow]), path="/top")
     assert stop_report(top) is None
 
     await stop(top)
@@ -75,7 +75,7 @@ async def test_who_had_to_be_killed_is_reported_and_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     slow = stage.child("a", cleanup=trio.sleep_forever, shutdown=2)
-    top = await supervise(nursery, Supervision([slow, stage.child("b")]), path="/top")
+    top = await supervise(nursery, SupervisorSpec([slow, stage.child("b")]), path="/top")
 
     await stop(top)
 
@@ -89,7 +89,7 @@ async def test_who_had_to_be_killed_is_reported_and_logged(
 async def test_a_child_that_is_killed_as_its_spec_says_is_no_news(
     stage: Stage, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
-    top = await supervise(nursery, Supervision([stage.child("a", shutdown=BRUTAL_KILL)]))
+    top = await supervise(nursery, SupervisorSpec([stage.child("a", shutdown=BRUTAL_KILL)]))
 
     await stop(top)
 
@@ -105,7 +105,7 @@ async def test_a_child_that_does_not_die_is_told_of_while_its_supervisor_waits(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     stuck = stage.child("a", cleanup=partial(shielded, 10), shutdown=2)
-    top = await supervise(nursery, Supervision([stuck, stage.child("b")]), path="/top")
+    top = await supervise(nursery, SupervisorSpec([stuck, stage.child("b")]), path="/top")
 
     top.stop()
     await trio.sleep(5)
@@ -133,8 +133,8 @@ async def test_the_stop_of_a_supervisor_below_is_part_of_the_report(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     slow = [stage.child(name, cleanup=partial(trio.sleep, 3), shutdown=INFINITY) for name in "ab"]
-    sub = Child(Supervision(slow), id="sub", shutdown=2)
-    top = await supervise(nursery, Supervision([sub]), path="/top")
+    sub = Child(SupervisorSpec(slow), id="sub", shutdown=2)
+    top = await supervise(nursery, SupervisorSpec([sub]), path="/top")
 
     await stop(top)
 
@@ -155,7 +155,7 @@ async def test_an_init_that_does_not_end_when_its_time_is_up_is_told_of(
     autojump_clock: MockClock,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    top = await supervise(nursery, Supervision(), path="/top")
+    top = await supervise(nursery, SupervisorSpec(), path="/top")
     child = stage.child("a", init=partial(shielded, 10), start_timeout=2)
 
     nursery.start_soon(partial(stop_after, 5, top))

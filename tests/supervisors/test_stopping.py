@@ -25,9 +25,9 @@ from okibi.supervisors import (
     INFINITY,
     Child,
     Strategy,
-    Supervision,
     Supervisor,
     SupervisorGaveUp,
+    SupervisorSpec,
     supervise,
 )
 from tests.garbage import no_collector
@@ -42,7 +42,7 @@ def stage() -> Stage:
     return Stage()
 
 
-async def stopped_in(tree: Supervision, nursery: trio.Nursery) -> float:
+async def stopped_in(tree: SupervisorSpec, nursery: trio.Nursery) -> float:
     """Start and stop it; how long the stop took."""
     top = await supervise(nursery, tree)
     began = trio.current_time()
@@ -56,7 +56,7 @@ async def stopped_in(tree: Supervision, nursery: trio.Nursery) -> float:
 async def test_a_child_that_somebody_gave_longer_has_no_more_than_its_shutdown(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    top = await supervise(nursery, Supervision([stage.child("a", cleanup=trio.sleep_forever)]))
+    top = await supervise(nursery, SupervisorSpec([stage.child("a", cleanup=trio.sleep_forever)]))
     player("a").process().stop(grace=3600)
     await trio.sleep(1)
 
@@ -90,7 +90,7 @@ async def test_a_stop_in_the_middle_of_a_one_for_all_restart_starts_no_more(
             await trio.sleep(3)
 
     children = [stage.child("a"), stage.child("b", init=init), stage.child("c")]
-    top = await supervise(nursery, Supervision(children, Strategy.ONE_FOR_ALL))
+    top = await supervise(nursery, SupervisorSpec(children, Strategy.ONE_FOR_ALL))
     stage.said()
     await leave("a")
     assert stage.said() == "term a crashed; term c shutdown; term b shutdown; start a"
@@ -111,7 +111,7 @@ async def test_a_stop_in_the_very_step_in_which_a_restart_fails_is_no_crash(
             raise ValueError("boom")
 
     go = trio.Event()
-    top = await supervise(nursery, Supervision([stage.child("a", init=init)]))
+    top = await supervise(nursery, SupervisorSpec([stage.child("a", init=init)]))
     await leave("a")
     go.set()
 
@@ -128,7 +128,7 @@ async def test_a_child_in_its_restart_waits_for_its_turn_to_be_stopped(
             finally:
                 stage.log.append("cut a")
 
-    tree = Supervision([stage.child("a", init=init), stage.child("b", cleanup=THREE)])
+    tree = SupervisorSpec([stage.child("a", init=init), stage.child("b", cleanup=THREE)])
     top = await supervise(nursery, tree)
     await leave("a")
     stage.said()
@@ -145,7 +145,7 @@ async def test_a_supervisor_whose_grace_is_over_kills_the_children_it_has_left(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     slow = [stage.child(name, cleanup=THREE, shutdown=INFINITY) for name in "abc"]
-    tree = Supervision([Child(Supervision(slow), id="sub", shutdown=4)])
+    tree = SupervisorSpec([Child(SupervisorSpec(slow), id="sub", shutdown=4)])
 
     assert await stopped_in(tree, nursery) == pytest.approx(4)
     assert stage.said().endswith("term c shutdown; done c; term b shutdown")
@@ -156,8 +156,8 @@ async def test_a_supervisor_asked_to_stop_while_it_gives_up_has_its_grace_from_t
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     hanging = stage.child("a", cleanup=trio.sleep_forever, shutdown=INFINITY)
-    sub = Supervision([hanging, stage.child("b")], intensity=0)
-    top = await supervise(nursery, Supervision([Child(sub, id="sub", shutdown=2)]))
+    sub = SupervisorSpec([hanging, stage.child("b")], intensity=0)
+    top = await supervise(nursery, SupervisorSpec([Child(sub, id="sub", shutdown=2)]))
     await leave("b")
     await trio.sleep(100)
     began = trio.current_time()
@@ -174,7 +174,7 @@ async def test_a_child_that_crashes_while_the_supervisor_stops_is_logged_and_not
     async def crash() -> None:
         raise ValueError("at the end")
 
-    top = await supervise(nursery, Supervision([stage.child("a", cleanup=crash)]))
+    top = await supervise(nursery, SupervisorSpec([stage.child("a", cleanup=crash)]))
     ref = alive("a")
     assert ref is not None
 
@@ -207,7 +207,7 @@ async def test_a_child_that_asks_its_supervisor_in_its_terminate_is_told_at_once
 ) -> None:
     told: list[str] = []
     asker = Child(partial(Inquirer, told), id="asker", shutdown=INFINITY)
-    tree = Supervision([asker, stage.child("a")], intensity=0)
+    tree = SupervisorSpec([asker, stage.child("a")], intensity=0)
     gives_up = pytest.RaisesGroup(SupervisorGaveUp) if end == "gives up" else nullcontext()
 
     with gives_up:
@@ -228,7 +228,7 @@ async def test_a_child_that_asks_its_supervisor_in_its_terminate_is_told_at_once
 async def test_who_asks_a_supervisor_that_gives_up_does_not_wait_for_its_children(
     stage: Stage, autojump_clock: MockClock
 ) -> None:
-    tree = Supervision([stage.child("a"), stage.child("b", cleanup=THREE)], intensity=0)
+    tree = SupervisorSpec([stage.child("a"), stage.child("b", cleanup=THREE)], intensity=0)
 
     with pytest.RaisesGroup(SupervisorGaveUp):
         async with trio.open_nursery() as nursery:
@@ -257,7 +257,7 @@ async def test_children_are_killed_when_an_overriding_stop_fails(stage: Stage) -
 async def test_a_supervisor_that_has_ended_leaves_nothing_to_the_garbage_collector(
     nursery: trio.Nursery,
 ) -> None:
-    tree = Supervision([Child(Server)])
+    tree = SupervisorSpec([Child(Server)])
     await stop(await supervise(nursery, tree))
     gc.collect()
     await stop(await supervise(nursery, tree))
@@ -273,7 +273,7 @@ async def test_who_is_left_is_killed_when_a_supervisor_s_grace_is_over_however_q
         async def terminate(self, reason: ExitReason) -> None:
             autojump_clock.jump(1)
 
-    tree = Supervision([Child(Flushes, id=str(n)) for n in range(5)])
+    tree = SupervisorSpec([Child(Flushes, id=str(n)) for n in range(5)])
     top = await supervise(nursery, tree)
     began = trio.current_time()
     await stop(top, grace=1.5)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from okibi.actors import KILLED, NORMAL, SHUTDOWN, ExitReason, crashed, shutdown
-from okibi.supervisors import AutoShutdown, Backoff, Restart, Strategy, Supervision
+from okibi.supervisors import AutoShutdown, Backoff, Restart, Strategy, SupervisorSpec
 from okibi.supervisors.child_state import LIVING, State
 from okibi.supervisors.strategy import (
     Decision,
@@ -38,7 +38,7 @@ def family(*kinds: Restart, down: str = "", retrying: str = "") -> list[Standing
 def test_which_end_of_which_child_is_followed_by_a_restart(
     kind: Restart, reason: ExitReason
 ) -> None:
-    decision = ended(Supervision(), family(kind, down="a"), "a", reason, (), 0.0)
+    decision = ended(SupervisorSpec(), family(kind, down="a"), "a", reason, (), 0.0)
 
     restarted = kind is P or (kind is T and not reason.quiet)
     assert decision.start == (("a",) if restarted else ())
@@ -89,7 +89,7 @@ def test_a_sibling_that_waits_for_its_retry_is_started_but_not_stopped() -> None
 def test_an_end_without_a_restart_leaves_the_siblings_and_is_not_counted(
     strategy: Strategy, kind: Restart, reason: ExitReason
 ) -> None:
-    flags = Supervision(strategy=strategy, intensity=0)
+    flags = SupervisorSpec(strategy=strategy, intensity=0)
 
     decision = ended(flags, family(kind, P, P, down="a"), "a", reason, (), 0.0)
 
@@ -112,13 +112,13 @@ def test_an_end_without_a_restart_leaves_the_siblings_and_is_not_counted(
 def test_the_window_is_the_period_back_from_now_inclusive(
     restarts: tuple[float, ...], now: float, recent: tuple[float, ...], give_up: bool
 ) -> None:
-    flags = Supervision(intensity=2, period=5.0)
+    flags = SupervisorSpec(intensity=2, period=5.0)
 
     assert count(flags, restarts, now) == Decision(recent, give_up=give_up)
 
 
 def test_intensity_0_gives_up_at_the_first_crash() -> None:
-    decision = ended(Supervision(intensity=0), family(P, down="a"), "a", CRASH, (), 1.0)
+    decision = ended(SupervisorSpec(intensity=0), family(P, down="a"), "a", CRASH, (), 1.0)
 
     assert decision.give_up
     assert decision.start == ()
@@ -140,7 +140,7 @@ def test_the_decision_is_the_models(
     states[at] = GONE
     family = [Standing(str(n), kind, states[n]) for n, kind in enumerate(kinds)]
     times = tuple(sorted(data.draw(st.lists(st.integers(0, 10).map(float), max_size=5))))
-    flags = Supervision(strategy=strategy, intensity=data.draw(st.integers(0, 4)), period=3.0)
+    flags = SupervisorSpec(strategy=strategy, intensity=data.draw(st.integers(0, 4)), period=3.0)
 
     decision = ended(flags, family, str(at), reason, times, 10.0)
 
@@ -191,7 +191,7 @@ def test_whether_the_end_of_a_significant_child_is_its_supervisors(
 def test_a_supervisor_shuts_down_only_for_a_child_that_is_not_restarted(
     kind: Restart, forget: tuple[str, ...]
 ) -> None:
-    flags = Supervision(auto_shutdown=ANY)
+    flags = SupervisorSpec(auto_shutdown=ANY)
     family = [Standing("a", kind, GONE, True), Standing("b", P, RUN)]
 
     decision = ended(flags, family, "a", NORMAL, (1.0,), 2.0)

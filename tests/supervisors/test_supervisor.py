@@ -19,9 +19,9 @@ from okibi.actors.start import spawn
 from okibi.supervisors import (
     Child,
     Strategy,
-    Supervision,
     Supervisor,
     SupervisorGaveUp,
+    SupervisorSpec,
     supervise,
 )
 from tests.support.child_stage import BOOM, Boom, Player, Stage, alive, leave, player, when_dead
@@ -69,11 +69,11 @@ async def test_a_start_that_takes_too_long_is_a_failed_one(
     child = stage.child("a", init=trio.sleep_forever, start_timeout=3)
 
     with pytest.raises(StartError, match="its init took longer than 3 s"):
-        await supervise(nursery, Supervision([child]))
+        await supervise(nursery, SupervisorSpec([child]))
 
 
 async def test_a_supervisor_may_have_no_children(nursery: trio.Nursery) -> None:
-    assert await stop(await supervise(nursery, Supervision())) is SHUTDOWN
+    assert await stop(await supervise(nursery, SupervisorSpec())) is SHUTDOWN
 
 
 async def test_the_tree_can_be_started_again_from_the_same_spec(
@@ -209,7 +209,7 @@ async def test_budgets_multiply_two_floors_up(stage: Stage) -> None:
     async def body(nursery: trio.Nursery) -> None:
         nonlocal crashes
         sub = Child(stage.tree("a", intensity=1), id="sub")
-        await supervise(nursery, Supervision([sub], intensity=1))
+        await supervise(nursery, SupervisorSpec([sub], intensity=1))
         while True:
             await leave("a")
             crashes += 1
@@ -232,7 +232,7 @@ async def test_budgets_multiply_two_floors_up(stage: Stage) -> None:
 
 async def test_a_supervisor_can_be_named(nursery: trio.Nursery) -> None:
     name = Name("top", Supervisor)
-    top = await supervise(nursery, Supervision(), name=name)
+    top = await supervise(nursery, SupervisorSpec(), name=name)
 
     assert name.whereis() == top
     await stop(top)
@@ -253,4 +253,4 @@ async def test_a_stray_message_does_not_harm_a_supervisor(
 
 async def test_a_child_that_is_no_actor_fails_the_start(nursery: trio.Nursery) -> None:
     with pytest.raises(StartError, match="the factory made int, which is no Actor"):
-        await supervise(nursery, Supervision([Child(lambda: 3)]))
+        await supervise(nursery, SupervisorSpec([Child(lambda: 3)]))

@@ -22,8 +22,8 @@ from okibi.actors.names import names
 from okibi.supervisors import (
     BRUTAL_KILL,
     Task,
-    Tasks,
     TaskSupervisor,
+    TaskSupervisorSpec,
     run_task,
     stop_report,
     supervise,
@@ -130,7 +130,7 @@ async def test_all_awaiters_are_told_at_once_when_the_supervisor_ends(
         except ActorExited as exited:
             told.append(exited)
 
-    tasks = await supervise(nursery, Tasks(), name=TASKS)
+    tasks = await supervise(nursery, TaskSupervisorSpec(), name=TASKS)
     for _ in range(3):
         nursery.start_soon(wait, await begin(trio.sleep_forever))
     await wait_all_tasks_blocked()

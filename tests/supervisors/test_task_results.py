@@ -11,7 +11,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from okibi.actors import ActorExited, Name, Ref, Result, Server, start, stop
-from okibi.supervisors import Task, Tasks, TaskSupervisor, supervise
+from okibi.supervisors import Task, TaskSupervisor, TaskSupervisorSpec, supervise
 from tests.garbage import no_collector
 
 TASKS = Name("tasks", TaskSupervisor)
@@ -46,7 +46,7 @@ class Boss(Server):
 @pytest.fixture
 async def boss(nursery: trio.Nursery) -> Boss:
     """A boss in person; the test may look at its fields."""
-    await supervise(nursery, Tasks(), name=TASKS)
+    await supervise(nursery, TaskSupervisorSpec(), name=TASKS)
     made = Boss()
     await start(nursery, lambda: made)
     return made

@@ -19,10 +19,10 @@ from okibi.supervisors import (
     Child,
     OnTimeout,
     Restart,
-    Supervision,
-    Tasks,
+    SupervisorSpec,
     TaskStream,
     TaskSupervisor,
+    TaskSupervisorSpec,
     supervise,
 )
 from tests.conformance.cancellation import every_step
@@ -154,7 +154,9 @@ def swept(strike: Callable[[], object] | None, ordered: bool) -> int:
 
     async def scenario() -> None:
         async with trio.open_nursery() as nursery:
-            top = await supervise(nursery, Supervision([Child(Tasks(), name=TASKS)]))
+            top = await supervise(
+                nursery, SupervisorSpec([Child(TaskSupervisorSpec(), name=TASKS)])
+            )
             stream = TaskStream(
                 TASKS,
                 some,

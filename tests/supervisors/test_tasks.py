@@ -30,10 +30,10 @@ from okibi.supervisors import (
     InvalidShutdown,
     MaxChildren,
     Restart,
-    Supervision,
+    SupervisorSpec,
     Task,
-    Tasks,
     TaskSupervisor,
+    TaskSupervisorSpec,
     callers,
     run_task,
     supervise,
@@ -54,11 +54,13 @@ def test_each_wrong_flag_has_an_error_of_its_own(
     fields: dict[str, Any], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        Tasks(**fields)
+        TaskSupervisorSpec(**fields)
 
 
 async def test_a_task_supervisor_is_a_child_like_any_other(nursery: trio.Nursery) -> None:
-    top = await supervise(nursery, Supervision([Child(Tasks(), name=TASKS)]), path="/top")
+    top = await supervise(
+        nursery, SupervisorSpec([Child(TaskSupervisorSpec(), name=TASKS)]), path="/top"
+    )
 
     assert (await begin(double, 1)).path == "/top/tasks/double-1"
     await stop(top)
@@ -296,7 +298,7 @@ def test_cancelled_at_every_step_of_a_run_nothing_is_left_and_nobody_hangs(funct
 
     async def scenario() -> None:
         async with trio.open_nursery() as nursery:
-            tasks = await supervise(nursery, Tasks(), name=TASKS)
+            tasks = await supervise(nursery, TaskSupervisorSpec(), name=TASKS)
             with trio.CancelScope() as scope:
                 try:
                     await run_task(TASKS, function)
@@ -323,7 +325,9 @@ def test_killed_at_every_step_of_a_run_the_awaiter_is_told_once() -> None:
         mine: list[str] = []
         told.append(mine)
         async with trio.open_nursery() as nursery:
-            tasks = await supervise(nursery, Supervision([Child(Tasks(), name=TASKS)]))
+            tasks = await supervise(
+                nursery, SupervisorSpec([Child(TaskSupervisorSpec(), name=TASKS)])
+            )
             try:
                 mine.append(str(await run_task(TASKS, double, 4)))
             except ActorExited as exited:

@@ -7,7 +7,7 @@ import attrs
 import trio
 
 from okibi.actors import Exit, ExitReason, Ignore, Name, Ref, Server, crashed
-from okibi.supervisors import Child, Strategy, Supervision, Supervisor
+from okibi.supervisors import Child, Strategy, Supervisor, SupervisorSpec
 
 
 class Boom(Exception):
@@ -44,8 +44,8 @@ class Stage:
 
     def tree(
         self, ids: str, strategy: Strategy = Strategy.ONE_FOR_ONE, **flags: Any
-    ) -> Supervision:
-        return Supervision([self.child(name) for name in ids], strategy=strategy, **flags)
+    ) -> SupervisorSpec:
+        return SupervisorSpec([self.child(name) for name in ids], strategy=strategy, **flags)
 
     def said(self) -> str:
         """The log since it was last asked for."""

@@ -7,7 +7,7 @@ from typing import Any
 import trio
 
 from okibi.actors import Ref, Server, stop
-from okibi.supervisors import Child, Dynamic, DynamicSupervisor, supervise
+from okibi.supervisors import Child, DynamicSupervisor, DynamicSupervisorSpec, supervise
 from tests.support.child_stage import Stage, leave
 
 Pool = Ref[DynamicSupervisor]
@@ -20,7 +20,7 @@ class Idle(Server):
 @asynccontextmanager
 async def a_pool(**flags: Any) -> AsyncIterator[Pool]:
     async with trio.open_nursery() as nursery:
-        pool = await supervise(nursery, Dynamic(**flags), path="/pool")
+        pool = await supervise(nursery, DynamicSupervisorSpec(**flags), path="/pool")
         yield pool
         await stop(pool)
 

@@ -9,12 +9,12 @@ import trio
 from okibi.actors import Ref, Server
 from okibi.supervisors import (
     Child,
-    Partitioned,
-    Partitions,
+    PartitionedName,
     PartitionSupervisor,
+    PartitionSupervisorSpec,
     Restart,
-    Supervision,
     Supervisor,
+    SupervisorSpec,
     supervise,
 )
 from tests.support.child_stage import Boom
@@ -42,7 +42,7 @@ class Copy(Server):
         log.append(f"term {self.number}")
 
 
-COPIES = Partitioned("copies", Copy)
+COPIES = PartitionedName("copies", Copy)
 
 
 def numbered(number: int) -> Child[Copy]:
@@ -58,8 +58,8 @@ def said() -> str:
 async def begin(
     nursery: trio.Nursery, count: int = 3, child: Any = numbered, **flags: Any
 ) -> Ref[Supervisor]:
-    copies = Child(Partitions(child, count, **flags), name=COPIES.name)
-    return await supervise(nursery, Supervision([copies], intensity=0))
+    copies = Child(PartitionSupervisorSpec(child, count, **flags), name=COPIES.name)
+    return await supervise(nursery, SupervisorSpec([copies], intensity=0))
 
 
 async def resize(number: int) -> int:

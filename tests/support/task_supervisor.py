@@ -10,7 +10,14 @@ import trio
 from outcome import Value
 
 from okibi.actors import Name, Ref, stop
-from okibi.supervisors import Counts, Task, Tasks, TaskStream, TaskSupervisor, supervise
+from okibi.supervisors import (
+    Counts,
+    Task,
+    TaskStream,
+    TaskSupervisor,
+    TaskSupervisorSpec,
+    supervise,
+)
 from tests.support.child_stage import Boom
 
 TASKS = Name("tasks", TaskSupervisor)
@@ -19,7 +26,7 @@ TASKS = Name("tasks", TaskSupervisor)
 @asynccontextmanager
 async def some_tasks(**flags: Any) -> AsyncIterator[Ref[TaskSupervisor]]:
     async with trio.open_nursery() as nursery:
-        tasks = await supervise(nursery, Tasks(**flags), name=TASKS, path="/tasks")
+        tasks = await supervise(nursery, TaskSupervisorSpec(**flags), name=TASKS, path="/tasks")
         yield tasks
         await stop(tasks)
 

@@ -1,4 +1,4 @@
-"""Threads, and an actor for them to speak to: what the tests of the doors share."""
+"""Threads, and an actor for them to speak to: what the tests of the portals share."""
 
 import threading
 from collections.abc import Awaitable, Callable
@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.lowlevel import current_trio_token
 
-from okibi.actors import Door, MailboxPolicy, Name, Ref, Refusal, Server, from_sync, from_thread
+from okibi.actors import MailboxPolicy, Name, Portal, Ref, Refusal, Server, from_sync, from_thread
 
 R = TypeVar("R")
 Thread = Callable[[Callable[[], R]], Awaitable[R]]
@@ -82,13 +82,13 @@ async def foreign_thread(work: Callable[[], R]) -> R:
     return results[0].unwrap()
 
 
-WAYS: list[tuple[Callable[[], Door], Thread[object]]] = [
+WAYS: list[tuple[Callable[[], Portal], Thread[object]]] = [
     (lambda: from_thread, trios_thread),
     (lambda: from_thread, thread_to_abandon),
     (lambda: from_sync, trios_thread),
     (lambda: from_sync, thread_to_abandon),
-    (Door, trios_thread),
-    (Door, thread_to_abandon),
-    (Door, foreign_thread),
+    (Portal, trios_thread),
+    (Portal, thread_to_abandon),
+    (Portal, foreign_thread),
 ]
 every_way = pytest.mark.parametrize(("make", "thread"), WAYS)

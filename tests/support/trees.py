@@ -11,12 +11,12 @@ from okibi.actors import Name
 from okibi.supervisors import (
     AutoShutdown,
     Child,
-    Dynamic,
     DynamicSupervisor,
+    DynamicSupervisorSpec,
     Restart,
     Strategy,
-    Supervision,
     Supervisor,
+    SupervisorSpec,
 )
 from tests.support.child_stage import Stage
 
@@ -60,11 +60,11 @@ class Tree:
         yield self
         yield from (tree for kid in self.below() if (tree := kid.sub) is not None)
 
-    def flags(self, stage: Stage) -> Supervision | Dynamic:
+    def flags(self, stage: Stage) -> SupervisorSpec | DynamicSupervisorSpec:
         """The same, to be run on a stage."""
         if self.strategy == "dynamic":
-            return Dynamic(intensity=self.intensity, period=PERIOD)
-        return Supervision(
+            return DynamicSupervisorSpec(intensity=self.intensity, period=PERIOD)
+        return SupervisorSpec(
             [child(kid, stage) for kid in self.kids],
             Strategy(self.strategy),
             self.intensity,

@@ -174,7 +174,7 @@ def _waiting(frames: Frames) -> str:
         if is_users(frame.f_code.co_filename):
             break
         if frame.f_code.co_name == "call":
-            # An address's own, or that of a Door or of asyncio's side.
+            # An address's own, or that of a Portal or of asyncio's side.
             known = frame.f_locals
             address = known.get("address", known.get("self"))
             if isinstance(address, Address):

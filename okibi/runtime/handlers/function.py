@@ -11,7 +11,7 @@ import attrs
 from ...actors import Actor
 from ...actors.safe_repr import misplaced
 from ...actors.signatures import bind
-from ...supervisors import Child, SpecError, Strategy, Supervision
+from ...supervisors import Child, SpecError, Strategy, SupervisorSpec
 from ...supervisors.spec import as_children
 from .handler import Handler, is_async, is_handler, streams, takes_response
 
@@ -118,7 +118,7 @@ class Function:
     | --- | --- | --- |
     | handler | | a Handler class, any callable, or Workers to say how many |
     | children | () | Child values; started before the first event, in order |
-    | strategy, intensity, period | as a Supervision's | of the supervisor over `children` |
+    | strategy, intensity, period | as a SupervisorSpec's | of the supervisor over `children` |
     | loop | None | "trio" or "asyncio": what async handlers run on; None for OKIBI_LOOP's word |
 
     A frozen value: print it, compare it, test it without running it. Name it in `_HANDLER`.
@@ -133,10 +133,10 @@ class Function:
     intensity: int = 3
     period: float = 5.0
     loop: Literal["trio", "asyncio"] | None = None
-    supervision: Supervision = attrs.field(init=False, repr=False, eq=False)
+    supervision: SupervisorSpec = attrs.field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         if self.loop not in (None, "trio", "asyncio"):
             raise InvalidLoop(f'loop is "trio", "asyncio" or None, not {misplaced(self.loop)}')
-        flags = Supervision(self.children, self.strategy, self.intensity, self.period)
+        flags = SupervisorSpec(self.children, self.strategy, self.intensity, self.period)
         object.__setattr__(self, "supervision", flags)

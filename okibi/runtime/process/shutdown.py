@@ -44,7 +44,7 @@ import trio
 
 from ...actors import logs
 from ...actors.process import Phase, Process
-from ...supervisors import Supervision, Supervisor
+from ...supervisors import Supervisor, SupervisorSpec
 from ...supervisors.parent import Parent
 from ..deadlines.interrupt import Alarm
 from ..deadlines.kill_timer import AGAIN, KillTimer
@@ -240,7 +240,7 @@ class Root(Supervisor):
         ending: told of it.
     """
 
-    def __init__(self, flags: Supervision, ending: Ending) -> None:
+    def __init__(self, flags: SupervisorSpec, ending: Ending) -> None:
         super().__init__(flags)
         self._ending = ending
 

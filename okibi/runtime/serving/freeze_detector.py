@@ -2,10 +2,10 @@
 
     class Pool(Server):
         async def init(self) -> None:
-            self.monitor(SANDBOX)
+            self.monitor(FREEZES)
 
         async def handle_info(self, message: object) -> None:
-            if isinstance(message, Thawed) and message.seconds > 300:
+            if isinstance(message, Freeze) and message.seconds > 300:
                 self.drop_connections()
 
 It comes on the control lane, before anything that the handler of the event that thawed the
@@ -39,7 +39,7 @@ LOOK_EVERY = 0.5
 LEAST = 1.0
 
 
-class Thawed(NamedTuple):
+class Freeze(NamedTuple):
     """The sandbox has been frozen and goes on.
 
     Attributes:
@@ -63,15 +63,15 @@ class SandboxMonitor:
         """Lose interest. No message of this monitor is seen after it, not even a waiting one."""
         freezes().monitors.pop(self, None)
         self._watcher.watchers.pop(self, None)
-        self._watcher.mailbox.forget(lambda m: isinstance(m, Thawed) and m.monitor is self)
+        self._watcher.mailbox.forget(lambda m: isinstance(m, Freeze) and m.monitor is self)
 
     def tell(self, seconds: float) -> None:
         """Put the message on the watcher's control lane."""
-        self._watcher.mailbox.post(Thawed(seconds, self))
+        self._watcher.mailbox.post(Freeze(seconds, self))
 
 
 class Sandbox:
-    """What `SANDBOX` is: what an actor monitors to be told of each `Thawed`."""
+    """What `FREEZES` is: what an actor monitors to be told of each `Freeze`."""
 
     __slots__ = ()
 
@@ -85,10 +85,10 @@ class Sandbox:
         return monitor
 
     def __repr__(self) -> str:
-        return "SANDBOX"
+        return "FREEZES"
 
 
-SANDBOX = Sandbox()
+FREEZES = Sandbox()
 
 
 class Moment(NamedTuple):

@@ -13,7 +13,14 @@ from okibi.runtime import Function
 from okibi.runtime.handlers.function import Workers
 from okibi.runtime.handlers.response import Prelude, streaming
 from okibi.runtime.protocol.runtime_api import header_value
-from okibi.supervisors import Application, Backoff, Child, Dynamic, Supervision, snapshot
+from okibi.supervisors import (
+    Application,
+    Backoff,
+    Child,
+    DynamicSupervisorSpec,
+    SupervisorSpec,
+    snapshot,
+)
 
 PASSWORD = "hunter2"
 
@@ -26,7 +33,7 @@ class Pool(Server):
 POOL, MADE = Pool(PASSWORD), partial(Pool, PASSWORD)
 any_child: Any = Child
 any_application: Any = Application
-EMPTY = Supervision([])
+EMPTY = SupervisorSpec([])
 MISPLACED: dict[str, Callable[[], object]] = {
     "start": lambda: any_child(POOL),
     "id": lambda: any_child(Pool, id=POOL),
@@ -43,11 +50,11 @@ MISPLACED: dict[str, Callable[[], object]] = {
     "application's name": lambda: any_application(POOL, EMPTY),
     "applications": lambda: any_application("a", EMPTY, applications=[MADE]),
     "applications as one": lambda: any_application("a", EMPTY, applications=Child(MADE)),
-    "strategy": lambda: Supervision([], POOL),  # type: ignore[arg-type]
-    "intensity": lambda: Supervision([], intensity=PASSWORD),  # type: ignore[arg-type]
-    "backoff": lambda: Supervision([], backoff=POOL),  # type: ignore[arg-type]
+    "strategy": lambda: SupervisorSpec([], POOL),  # type: ignore[arg-type]
+    "intensity": lambda: SupervisorSpec([], intensity=PASSWORD),  # type: ignore[arg-type]
+    "backoff": lambda: SupervisorSpec([], backoff=POOL),  # type: ignore[arg-type]
     "first": lambda: Backoff(PASSWORD, 1),  # type: ignore[arg-type]
-    "max_children": lambda: Dynamic(max_children=PASSWORD),  # type: ignore[arg-type]
+    "max_children": lambda: DynamicSupervisorSpec(max_children=PASSWORD),  # type: ignore[arg-type]
     "capacity": lambda: MailboxPolicy(PASSWORD),  # type: ignore[arg-type]
     "when_full": lambda: MailboxPolicy(1, POOL),  # type: ignore[arg-type]
     "headers": lambda: Prelude(headers={"n": 5}, cookies=[PASSWORD]),  # type: ignore[dict-item]

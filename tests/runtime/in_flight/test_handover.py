@@ -21,7 +21,7 @@ from okibi.runtime.in_flight.ledger import ABANDON_LIMIT, DISPATCHER
 from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.serving.dispatcher import Dispatcher
 from okibi.runtime.serving.worker import Worker
-from okibi.supervisors import Child, Supervision, supervise
+from okibi.supervisors import Child, SupervisorSpec, supervise
 from tests.support.doubles import SETTINGS, Inbox, delivery, ledger_of
 from tests.support.played_api import ACCEPTED, NEXT, event, world
 from tests.support.worker_bench import Player
@@ -189,7 +189,7 @@ async def test_the_next_event_finds_done_what_the_last_one_has_set_off() -> None
 
     for _ in range(20):  # trio takes either of two tasks first
         async with world() as stage:
-            await supervise(stage.nursery, Supervision([Child(Inbox, name=name)], intensity=9))
+            await supervise(stage.nursery, SupervisorSpec([Child(Inbox, name=name)], intensity=9))
             await stage.serves(handler)
             # The next one comes as the answer to the first is written.
             stage.wire.answers = [ACCEPTED + event("id-2")]

@@ -11,7 +11,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from okibi.actors import Actor, Ref, Server, start
-from okibi.runtime import SANDBOX, Thawed
+from okibi.runtime import FREEZES, Freeze
 from okibi.runtime.in_flight.ledger import Ledger
 from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.serving.freeze_detector import LEAST, LOOK_EVERY, Clock, SandboxMonitor, freezes
@@ -28,10 +28,10 @@ class Listener(Server):
     monitored: SandboxMonitor = attrs.field(init=False)
 
     async def init(self) -> None:
-        self.monitored = self.monitor(SANDBOX)
+        self.monitored = self.monitor(FREEZES)
 
     async def handle_info(self, message: object) -> None:
-        assert isinstance(message, Thawed)
+        assert isinstance(message, Freeze)
         assert message.monitor is self.monitored
         self.thaws.append(message.seconds)
         self.asked.append("thawed")
@@ -265,7 +265,7 @@ async def test_a_killed_clock_s_successor_goes_on(mock_clock: MockClock) -> None
 
 
 def test_it_says_what_it_is() -> None:
-    assert repr(SANDBOX) == "SANDBOX"
+    assert repr(FREEZES) == "FREEZES"
 
 
 # -- a real process, stopped and continued

@@ -42,7 +42,7 @@ import asyncio
 import os
 from okibi.actors import Actor, Server
 from okibi.runtime import Function, Handler
-from okibi.supervisors import Child, Supervision
+from okibi.supervisors import Child, SupervisorSpec
 from snapshot_restore_py import register_after_restore, register_before_snapshot
 
 SAID = []
@@ -92,7 +92,7 @@ from okibi.runtime import Workers
 
 function = Function(
     Workers(Answers, count=1),
-    children=[Child(One), Child(Supervision([Child(Two), Child(Plain)]), id="more")],
+    children=[Child(One), Child(SupervisorSpec([Child(Two), Child(Plain)]), id="more")],
 )
 
 def plain(event, context):

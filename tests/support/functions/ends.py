@@ -9,7 +9,7 @@ import trio
 
 from okibi.actors import Server
 from okibi.runtime import Function, Handler
-from okibi.supervisors import Child, Supervision
+from okibi.supervisors import Child, SupervisorSpec
 
 
 @attrs.define(eq=False)
@@ -78,8 +78,8 @@ hurried = Function(Sleeper, [*members(0, 0, 0), Child(lambda: Member(3, 60), id=
 nested = Function(
     Sleeper,
     [
-        Child(Supervision(members(0, 0)), id="first"),
-        Child(Supervision(members(60, 60)), id="second"),
+        Child(SupervisorSpec(members(0, 0)), id="first"),
+        Child(SupervisorSpec(members(60, 60)), id="second"),
     ],
 )
 # The number a thousand stands for: as many as a function with an actor a connection may have.

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 
 from okibi.actors import Name, Server
 from okibi.actors.process import Phase, Process
-from okibi.runtime import Function, Handler, Workers, from_asyncio, keep
+from okibi.runtime import Function, Handler, Workers, from_asyncio, keep_running
 from okibi.runtime.handlers.asyncio_loop.loop import TOKENS
 from okibi.supervisors import Child
 
@@ -76,15 +76,15 @@ async def handler(event, context):
         case "leave":
             asyncio.create_task(ticks(), name="ticker")  # noqa: RUF006, it is left behind
         case "leave stubborn":
-            keep(asyncio.create_task(stubborn()))
+            keep_running(asyncio.create_task(stubborn()))
         case "log":
             await asyncio.gather(logs())
             return context.aws_request_id
         case "kill":
             kill(event["path"])
             await asyncio.sleep(0.05)
-        case "keep":
-            keep(asyncio.create_task(ticks(), name="kept"))
+        case "keep_running":
+            keep_running(asyncio.create_task(ticks(), name="kept"))
         case "exit beside":
             asyncio.create_task(exits())  # noqa: RUF006
             await asyncio.sleep(0.05)

@@ -6,7 +6,7 @@ import attrs
 import trio
 
 from okibi.actors import Name, Server
-from okibi.runtime import SANDBOX, Function, Handler, Thawed
+from okibi.runtime import FREEZES, Freeze, Function, Handler
 from okibi.supervisors import Child
 
 
@@ -17,11 +17,11 @@ class Rates(Server):
     refreshed: int = 0
 
     async def init(self) -> None:
-        self.monitor(SANDBOX)
+        self.monitor(FREEZES)
         self.send_every(0.01, "refresh")
 
     async def handle_info(self, message) -> None:
-        if isinstance(message, Thawed):
+        if isinstance(message, Freeze):
             os.write(1, b"thawed\n")
         self.refreshed += 1
 

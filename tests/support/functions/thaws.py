@@ -6,7 +6,7 @@ import attrs
 import trio
 
 from okibi.actors import Name, Server
-from okibi.runtime import SANDBOX, Function, Handler, Thawed
+from okibi.runtime import FREEZES, Freeze, Function, Handler
 from okibi.supervisors import Child
 
 
@@ -17,11 +17,11 @@ class Knowing(Server):
     starts: int = 0
 
     async def init(self) -> None:
-        self.monitor(SANDBOX)
+        self.monitor(FREEZES)
         self.send_every(0.05, "tick")
 
     async def handle_info(self, message) -> None:
-        if isinstance(message, Thawed):
+        if isinstance(message, Freeze):
             self.thaws.append(message.seconds)
         else:
             self.ticks += 1

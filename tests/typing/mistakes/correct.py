@@ -11,7 +11,6 @@ from okibi.actors import (
     Actor,
     Address,
     CallingTask,
-    Door,
     Down,
     ExitReason,
     Group,
@@ -20,6 +19,7 @@ from okibi.actors import (
     Monitor,
     Name,
     Pending,
+    Portal,
     Ref,
     Registered,
     Result,
@@ -34,17 +34,17 @@ from okibi.runtime import Context, Function, Handler, Prelude, Response, streami
 from okibi.supervisors import (
     BRUTAL_KILL,
     Child,
-    Dynamic,
     DynamicSupervisor,
+    DynamicSupervisorSpec,
     Restart,
     Strategy,
-    Supervision,
     Supervisor,
+    SupervisorSpec,
     Task,
-    Tasks,
     TaskStream,
     TaskSupervisor,
-    after_extra,
+    TaskSupervisorSpec,
+    append_arguments,
     run_task,
     supervise,
 )
@@ -113,15 +113,15 @@ POOL = Name("pool", DynamicSupervisor)
 TASKS = Name("tasks", TaskSupervisor)
 VISITORS = Group("visitors", Visits)
 ROOM = Name(("room", 7), Visits)
-SUB = Child(Supervision([Child(Better)], strategy=Strategy.REST_FOR_ONE), id="sub")
-TREE = Supervision(
+SUB = Child(SupervisorSpec([Child(Better)], strategy=Strategy.REST_FOR_ONE), id="sub")
+TREE = SupervisorSpec(
     [
         Child(Visits, name=VISITS),
         Child(partial(Visits, {"bob": 1}), id="second", restart=Restart.TRANSIENT),
         Child(lambda: Box(1), id="box", shutdown=BRUTAL_KILL),
         SUB,
-        Child(Dynamic(max_children=9, extra_arguments=({"bob": 1},)), name=POOL),
-        Child(Tasks(), name=TASKS),
+        Child(DynamicSupervisorSpec(max_children=9, extra_arguments=({"bob": 1},)), name=POOL),
+        Child(TaskSupervisorSpec(), name=TASKS),
     ],
     intensity=3,
 )
@@ -176,7 +176,7 @@ async def first(address: Address[Visits]) -> int:
     return await address.call(Visits.visit, "bob")
 
 
-def in_a_thread(door: Door, better: Ref[Better]) -> int:
+def in_a_thread(door: Portal, better: Ref[Better]) -> int:
     from_thread.cast(better, Visits.forget)
     from_sync.send(VISITS, "hello")
     return door.call(VISITS, Visits.visit, "bob", times=2) + from_thread.call(
@@ -197,7 +197,7 @@ async def main(starter: Ref[Starter]) -> None:
         members: list[Ref[Visits]] = VISITORS.members()
         count = await VISITORS.dispatch(Visits.visit, "bob") + len(members)
         statistics: MailboxStatistics = better.mailbox_statistics
-        count = statistics.peak + in_a_thread(Door(), better)
+        count = statistics.peak + in_a_thread(Portal(), better)
         box: Ref[Box[int]] = await start(nursery, lambda: Box(1))
         count = await box.call(Box[int].swap, 2)
         made: Ref[Visits] = await starter.call(Starter.make, Visits)
@@ -210,11 +210,11 @@ async def main(starter: Ref[Starter]) -> None:
 
 
 async def dynamic(nursery: trio.Nursery) -> int:
-    pool: Ref[DynamicSupervisor] = await supervise(nursery, Dynamic())
+    pool: Ref[DynamicSupervisor] = await supervise(nursery, DynamicSupervisorSpec())
     visits: Ref[Visits] | None = await pool.call(DynamicSupervisor.start_child, Child(Visits))
-    more = await POOL.call(DynamicSupervisor.start_child, Child(after_extra(Visits)))
+    more = await POOL.call(DynamicSupervisor.start_child, Child(append_arguments(Visits)))
     inner: Ref[TaskSupervisor] | None
-    inner = await pool.call(DynamicSupervisor.start_child, Child(Tasks()))
+    inner = await pool.call(DynamicSupervisor.start_child, Child(TaskSupervisorSpec()))
     if visits is None or more is None or inner is None:
         return 0
     await pool.call(DynamicSupervisor.terminate_child, visits)

@@ -2,7 +2,7 @@
 
     from_asyncio.call(VISITS, Visits.visit, "bob")
 
-The same as a Door's (`okibi.actors.doors`), but that asyncio waits instead of a thread.
+The same as a Portal's (`okibi.actors.portals`), but that asyncio waits instead of a thread.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import outcome
 import trio
 from trio.lowlevel import TrioToken, spawn_system_task
 
-from ....actors import Address, DoorClosed
+from ....actors import Address, PortalClosed
 from .loop import TOKENS
 
 A = TypeVar("A")
@@ -51,7 +51,7 @@ class FromAsyncio:
         Raises:
             ActorExited, NoProcess, CallCycle, MailboxFull, TypeError, any Refusal: as the
                 address's own.
-            DoorClosed: the tree has ended.
+            PortalClosed: the tree has ended.
             RuntimeError: this is not the asyncio loop that okibi runs.
         """
         return await enter(lambda: address.call(method, *args, **kwargs))
@@ -110,12 +110,12 @@ async def enter(act: Callable[[], Awaitable[R]]) -> R:
             spawn_system_task(within, context=context)
         except RuntimeError:
             # The run is about to end and takes no task any more; trio would break on it.
-            loop.call_soon_threadsafe(settle, outcome.Error(DoorClosed(_ENDED)))
+            loop.call_soon_threadsafe(settle, outcome.Error(PortalClosed(_ENDED)))
 
     try:
         token.run_sync_soon(start)
     except trio.RunFinishedError:
-        raise DoorClosed(_ENDED) from None
+        raise PortalClosed(_ENDED) from None
     try:
         result = await answer
     except asyncio.CancelledError:
@@ -127,7 +127,7 @@ async def enter(act: Callable[[], Awaitable[R]]) -> R:
 
 def _told(result: outcome.Outcome[R]) -> outcome.Outcome[R]:
     if isinstance(result, outcome.Error) and isinstance(result.error, trio.Cancelled):
-        return outcome.Error(DoorClosed(_ENDED))
+        return outcome.Error(PortalClosed(_ENDED))
     return result
 
 
@@ -142,6 +142,6 @@ def _token() -> TrioToken:
     if token is None:
         raise RuntimeError(
             "from_asyncio is for handlers on okibi's own asyncio loop, and this is another; "
-            "in a thread or an asyncio.run of your own use okibi.actors.Door"
+            "in a thread or an asyncio.run of your own use okibi.actors.Portal"
         )
     return token

@@ -22,13 +22,13 @@ logger = logs.logger("okibi")
 _kept: set["asyncio.Task[Any]"] = set()
 
 
-def keep(task: "asyncio.Task[T]") -> "asyncio.Task[T]":
+def keep_running(task: "asyncio.Task[T]") -> "asyncio.Task[T]":
     """Say that a task is meant to go on between invocations.
 
     asyncio itself holds a task by a weak reference only; this holds it until it has ended, and no
     log line tells of it as left behind.
 
-        keep(asyncio.create_task(refresh_prices(), name="prices"))
+        keep_running(asyncio.create_task(refresh_prices(), name="prices"))
 
     Between two invocations the sandbox is frozen, and the task with it. It is cancelled when the
     sandbox ends.
@@ -61,7 +61,7 @@ class Left:
                 logger.warning(
                     "a handler has returned and left task %r running: %s. It goes on while the "
                     "sandbox is awake. Await it (asyncio.TaskGroup), or say that it is meant to "
-                    "go on: okibi.runtime.keep(task)",
+                    "go on: okibi.runtime.keep_running(task)",
                     task.get_name(),
                     words,
                 )

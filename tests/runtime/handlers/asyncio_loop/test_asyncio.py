@@ -88,7 +88,7 @@ async def a_task_left_behind_goes_on_and_is_told_of_once_for_its_place(sandbox: 
     while (await sandbox.ask())["ticks"] < before + 500:  # noqa: ASYNC110, of a process
         await trio.sleep(0.01)
     assert sandbox.said("a handler has returned and left task 'ticker' running: ticks") == 1
-    assert sandbox.said("okibi.runtime.keep(task)") == 1
+    assert sandbox.said("okibi.runtime.keep_running(task)") == 1
 
 
 async def a_loop_that_crashes_costs_its_invocation_and_is_started_anew(sandbox: Running) -> None:
@@ -244,7 +244,7 @@ async def test_from_another_asyncio_loop_the_error_says_what_to_use() -> None:
     async with running("loops.elsewhere", environment=ASYNCIO) as sandbox:
         told = await sandbox.ask()
         assert told["errorType"] == "RuntimeError"
-        assert "use okibi.actors.Door" in told["errorMessage"]
+        assert "use okibi.actors.Portal" in told["errorMessage"]
 
 
 # -- the end

@@ -14,13 +14,13 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import ActorExited, Name, Ref, Server, start
-from okibi.actors.doors import DoorClosed
+from okibi.actors.portals import PortalClosed
 from okibi.runtime.handlers.asyncio_loop import loop as module
 from okibi.runtime.handlers.asyncio_loop.from_asyncio import from_asyncio
-from okibi.runtime.handlers.asyncio_loop.leftover_tasks import keep
+from okibi.runtime.handlers.asyncio_loop.leftover_tasks import keep_running
 from okibi.runtime.handlers.asyncio_loop.loop import AsyncioLoop, LoopEnded
 from okibi.runtime.handlers.asyncio_loop.loop_supervisor import LoopKeeper
-from okibi.supervisors import Child, Supervision, Supervisor
+from okibi.supervisors import Child, Supervisor, SupervisorSpec
 from tests.limits import HANG
 from tests.support.doubles import ends_of_threads
 
@@ -216,7 +216,7 @@ async def test_closed_it_is_closed_and_may_be_started_anew() -> None:
 async def kept(nursery: trio.Nursery) -> tuple[AsyncioLoop, Ref[Supervisor]]:
     loop = AsyncioLoop()
     child = Child(lambda: LoopKeeper(loop), id="asyncio")
-    return loop, await start(nursery, lambda: Supervisor(Supervision([child])))
+    return loop, await start(nursery, lambda: Supervisor(SupervisorSpec([child])))
 
 
 async def test_a_killed_keeper_s_successor_goes_on_with_the_same_loop() -> None:
@@ -342,7 +342,7 @@ async def test_what_a_call_comes_to_is_told_there() -> None:
 
     loop = await started()
     async with trio.open_nursery() as nursery:
-        flags = Supervision([Child(Visits, name=VISITS)])
+        flags = SupervisorSpec([Child(Visits, name=VISITS)])
         supervisor = await start(nursery, lambda: Supervisor(flags))
         await loop.run(asks)
         supervisor.stop()
@@ -367,7 +367,7 @@ def test_without_a_tree_the_error_says_so() -> None:
     async def asks() -> None:
         await from_asyncio.send(VISITS, "info")
 
-    with pytest.raises(RuntimeError, match=r"use okibi\.actors\.Door"):
+    with pytest.raises(RuntimeError, match=r"use okibi\.actors\.Portal"):
         asyncio.run(asks())
 
 
@@ -379,7 +379,7 @@ def test_when_the_run_has_ended_the_error_says_so(monkeypatch: pytest.MonkeyPatc
         while True:
             try:
                 await from_asyncio.send(VISITS, "info")
-            except DoorClosed as error:
+            except PortalClosed as error:
                 errors.append(error)
                 return
             except ActorExited:
@@ -389,7 +389,7 @@ def test_when_the_run_has_ended_the_error_says_so(monkeypatch: pytest.MonkeyPatc
         loop = await started()
 
         async def leaves() -> None:
-            keep(asyncio.create_task(asks()))
+            keep_running(asyncio.create_task(asks()))
 
         await loop.run(leaves)
         return loop

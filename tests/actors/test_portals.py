@@ -13,10 +13,10 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from okibi.actors import (
     ActorExited,
-    Door,
-    DoorClosed,
     MailboxFull,
     NoProcess,
+    Portal,
+    PortalClosed,
     Ref,
     from_sync,
     from_thread,
@@ -30,7 +30,7 @@ from tests.support.threads import TILL, Empty, Thread, Till, every_way, foreign_
 
 @every_way
 async def test_a_thread_calls_casts_and_sends(
-    nursery: trio.Nursery, make: Callable[[], Door], thread: Thread[None]
+    nursery: trio.Nursery, make: Callable[[], Portal], thread: Thread[None]
 ) -> None:
     def work() -> None:
         door.cast(ref, Till.add, 1)
@@ -45,7 +45,7 @@ async def test_a_thread_calls_casts_and_sends(
 
 @every_way
 async def test_what_comes_of_a_call_arrives_in_the_thread_as_it_is(
-    make: Callable[[], Door], thread: Thread[None]
+    make: Callable[[], Portal], thread: Thread[None]
 ) -> None:
     def work() -> None:
         with pytest.raises(NoProcess, match="no actor is registered as 'till'"):
@@ -76,7 +76,7 @@ async def test_what_comes_of_a_call_arrives_in_the_thread_as_it_is(
 
 @every_way
 async def test_a_cast_waits_for_room_and_so_does_a_send(
-    nursery: trio.Nursery, make: Callable[[], Door], thread: Thread[None]
+    nursery: trio.Nursery, make: Callable[[], Portal], thread: Thread[None]
 ) -> None:
     def work() -> None:
         door.cast(ref, Till.wait)
@@ -102,9 +102,9 @@ async def test_a_cast_waits_for_room_and_so_does_a_send(
 # -- the wrong place
 
 
-@pytest.mark.parametrize("make", [lambda: from_thread, lambda: from_sync, Door])
+@pytest.mark.parametrize("make", [lambda: from_thread, lambda: from_sync, Portal])
 async def test_a_call_in_the_loops_own_thread_is_refused(
-    nursery: trio.Nursery, make: Callable[[], Door]
+    nursery: trio.Nursery, make: Callable[[], Portal]
 ) -> None:
     ref = await start(nursery, Till)
     with pytest.raises(RuntimeError) as refused:
@@ -126,9 +126,9 @@ async def test_from_thread_is_refused_in_the_loops_own_thread(nursery: trio.Nurs
     await stop(ref)
 
 
-@pytest.mark.parametrize("make", [lambda: from_sync, Door])
+@pytest.mark.parametrize("make", [lambda: from_sync, Portal])
 async def test_the_others_cast_and_send_there_without_waiting(
-    nursery: trio.Nursery, make: Callable[[], Door]
+    nursery: trio.Nursery, make: Callable[[], Portal]
 ) -> None:
     ref, door = await start(nursery, Till), make()
     await wait_all_tasks_blocked()
@@ -157,14 +157,14 @@ async def test_from_sync_casts_from_a_callback_of_the_loop(nursery: trio.Nursery
 
 @pytest.mark.parametrize("door", [from_thread, from_sync])
 async def test_a_thread_that_trio_did_not_start_needs_a_door(
-    nursery: trio.Nursery, door: Door
+    nursery: trio.Nursery, door: Portal
 ) -> None:
     def work() -> None:
         with pytest.raises(RuntimeError) as refused:
             door.call(ref, Till.add, 1)
         assert str(refused.value) == (
             "a call of add finds no way into trio, which did not start this thread; "
-            "make a Door() inside trio, hand it over and use that here"
+            "make a Portal() inside trio, hand it over and use that here"
         )
 
     ref = await start(nursery, Till)
@@ -174,13 +174,13 @@ async def test_a_thread_that_trio_did_not_start_needs_a_door(
 
 def test_a_door_is_made_inside_trio() -> None:
     with pytest.raises(RuntimeError, match="made inside trio, then handed to the thread"):
-        Door()
+        Portal()
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan")])
 async def test_a_doors_timeout_is_more_than_0(timeout: float) -> None:
     with pytest.raises(ValueError, match="timeout is more than 0 seconds, not"):
-        Door(timeout)
+        Portal(timeout)
 
 
 # -- time, and the end of the run
@@ -197,7 +197,7 @@ async def test_a_door_waits_no_longer_than_its_timeout(
         await till(ref).busy.wait()
         mock_clock.jump(3)
 
-    ref, door = await start(nursery, Till), Door(timeout=3)
+    ref, door = await start(nursery, Till), Portal(timeout=3)
     nursery.start_soon(jump)
     await foreign_thread(work)
 
@@ -207,14 +207,14 @@ async def test_a_door_waits_no_longer_than_its_timeout(
 
 
 def test_a_door_is_closed_once_the_run_has_ended() -> None:
-    async def main() -> tuple[Door, Ref[Till]]:
+    async def main() -> tuple[Portal, Ref[Till]]:
         async with trio.open_nursery() as nursery:
             ref = await start(nursery, Till)
             await stop(ref)
-        return Door(), ref
+        return Portal(), ref
 
     door, ref = trio.run(main)
-    with pytest.raises(DoorClosed, match="the run of trio has ended: nobody is left for a call"):
+    with pytest.raises(PortalClosed, match="the run of trio has ended: nobody is left for a call"):
         door.call(ref, Till.add, 1)
 
 
@@ -233,12 +233,12 @@ def test_a_door_is_closed_when_the_run_ends_before_the_answer() -> None:
         spawn_system_task(life)
         await wait_all_tasks_blocked()
         stubborn = till(refs[0])
-        door, token = Door(), current_trio_token()
+        door, token = Portal(), current_trio_token()
 
         def work() -> None:
             try:
                 door.call(refs[0], Till.wait)
-            except DoorClosed as closed:
+            except PortalClosed as closed:
                 told.append(str(closed))
             token.run_sync_soon(stubborn.go.set)
 

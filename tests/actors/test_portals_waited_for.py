@@ -15,9 +15,9 @@ from okibi.actors import (
     Actor,
     CallCycle,
     CallingSelf,
-    Door,
     MailboxFull,
     MailboxPolicy,
+    Portal,
     Ref,
     Server,
     from_sync,
@@ -31,7 +31,7 @@ from tests.support.threads import WAYS, Thread, Till, till
 
 
 @pytest.mark.parametrize("door", [from_thread, from_sync])
-async def test_a_cancelled_thread_is_told_so(nursery: trio.Nursery, door: Door) -> None:
+async def test_a_cancelled_thread_is_told_so(nursery: trio.Nursery, door: Portal) -> None:
     def work() -> None:
         for _ in range(2):  # told as often as it asks
             try:
@@ -54,7 +54,7 @@ async def test_a_cancelled_thread_is_told_so(nursery: trio.Nursery, door: Door) 
 
 @pytest.mark.parametrize("door", [from_thread, from_sync])
 async def test_what_an_abandoned_thread_has_asked_for_goes_on(
-    nursery: trio.Nursery, door: Door
+    nursery: trio.Nursery, door: Portal
 ) -> None:
     def work() -> None:
         told.append(door.call(ref, Till.wait))
@@ -89,7 +89,7 @@ class Host(Server):
     """Has a thread do something, and waits for it."""
 
     mailbox = MailboxPolicy(1)
-    door: Door
+    door: Portal
     thread: Thread[Any]
 
     async def add(self, amount: int) -> int:
@@ -126,7 +126,7 @@ known_way = pytest.mark.parametrize(("make", "thread"), WAYS[:-1])
 
 @known_way
 async def test_a_thread_that_its_actor_waits_for_cannot_call_it(
-    nursery: trio.Nursery, make: Callable[[], Door], thread: Thread[None]
+    nursery: trio.Nursery, make: Callable[[], Portal], thread: Thread[None]
 ) -> None:
     host = await start(nursery, lambda: Host(make(), thread), path="/host")
 
@@ -140,7 +140,7 @@ async def test_a_thread_that_its_actor_waits_for_cannot_call_it(
 
 @known_way
 async def test_a_thread_that_its_actor_waits_for_does_not_wait_for_room(
-    nursery: trio.Nursery, make: Callable[[], Door], thread: Thread[None]
+    nursery: trio.Nursery, make: Callable[[], Portal], thread: Thread[None]
 ) -> None:
     host = await start(nursery, lambda: Host(make(), thread))
     await host.call(Host.flood_self)

@@ -4,7 +4,7 @@ Three verbs as an address has them, which block instead of being awaited, and th
 speak from:
 
     from_thread    a thread that `trio.to_thread.run_sync` has started. trio knows whose it is.
-    Door()         any thread: concurrent.futures, a library's callbacks. Made inside trio, which
+    Portal()         any thread: concurrent.futures, a library's callbacks. Made inside trio, which
                    it then leads to, and handed over.
     from_sync      code that does not know where it runs: in a thread of trio's it is
                    `from_thread`; in the loop's own thread it casts and sends without waiting.
@@ -36,16 +36,16 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class DoorClosed(Exception):
+class PortalClosed(Exception):
     """The run of trio that the door leads to has ended, or ended before there was an answer."""
 
 
-class Door:
+class Portal:
     """A way into the run of trio that it was made in, for any thread.
 
     >>> import trio
     >>> from concurrent.futures import ThreadPoolExecutor
-    >>> from okibi.actors import Door, Server, start
+    >>> from okibi.actors import Portal, Server, start
     >>> class Sums(Server):
     ...     total = 0
     ...     async def add(self, number: int) -> int:
@@ -53,7 +53,7 @@ class Door:
     ...         return self.total
     >>> async def main():
     ...     async with trio.open_nursery() as nursery:
-    ...         sums, door = await start(nursery, Sums), Door()
+    ...         sums, door = await start(nursery, Sums), Portal()
     ...         def work(number):
     ...             return door.call(sums, Sums.add, number)
     ...         def many():
@@ -65,7 +65,7 @@ class Door:
     6
 
     What a thread asks for through it is done by a task of its own, which no cancellation but
-    the end of the run reaches, in the name of the actor, or task, that has made the Door. In the
+    the end of the run reaches, in the name of the actor, or task, that has made the Portal. In the
     loop's own thread it casts and sends without waiting.
 
     Args:
@@ -85,9 +85,9 @@ class Door:
 
     def __init__(self, timeout: float = math.inf) -> None:
         if not timeout > 0:
-            raise ValueError(f"a Door's timeout is more than 0 seconds, not {timeout!r}")
+            raise ValueError(f"a Portal's timeout is more than 0 seconds, not {timeout!r}")
         if not in_trio_run():
-            raise RuntimeError("a Door is made inside trio, then handed to the thread")
+            raise RuntimeError("a Portal is made inside trio, then handed to the thread")
         self._token = current_trio_token()
         self._maker = CURRENT.get() or current_task()
         self._timeout = timeout
@@ -110,7 +110,7 @@ class Door:
         Raises:
             ActorExited, NoProcess, CallCycle, MailboxFull, TypeError, any Refusal: as the
                 address's own.
-            DoorClosed: the run has ended.
+            PortalClosed: the run has ended.
             trio.TooSlowError: it took longer than the door's timeout.
             trio.Cancelled: who waits for this thread was cancelled (`from_thread`,
                 `from_sync`); let it pass. If the thread was started to be abandoned it is not
@@ -134,7 +134,7 @@ class Door:
         Raises:
             ActorExited, NoProcess, MailboxFull, TypeError: as the address's own. There is no
                 waiting for room in the loop's own thread, nor in one that the actor waits for.
-            DoorClosed, trio.TooSlowError, trio.Cancelled, RuntimeError: as `call`.
+            PortalClosed, trio.TooSlowError, trio.Cancelled, RuntimeError: as `call`.
         """
         if self._at_home():
             return address.cast_nowait(method, *args, **kwargs)
@@ -165,22 +165,22 @@ class Door:
         if self._token is None and not _started_by_trio():
             raise RuntimeError(
                 f"a {verb} of {_named(what)} finds no way into trio, which did not start this "
-                "thread; make a Door() inside trio, hand it over and use that here"
+                "thread; make a Portal() inside trio, hand it over and use that here"
             )
         try:
             asks = self._maker or host_of_this_thread()
             return trio.from_thread.run(_within, asks, self._timeout, act, trio_token=self._token)
         except trio.RunFinishedError:
             ended = f"the run of trio has ended: nobody is left for a {verb} of {_named(what)}"
-            raise DoorClosed(ended) from None
+            raise PortalClosed(ended) from None
         except trio.Cancelled:
             if self._token is None:
                 raise
             ended = f"the run of trio ended before a {verb} of {_named(what)} was through"
-            raise DoorClosed(ended) from None
+            raise PortalClosed(ended) from None
 
 
-class _OfThisThread(Door):
+class _OfThisThread(Portal):
     """A door that needs not be made: trio knows where the threads belong that it started."""
 
     __slots__ = ()
@@ -209,7 +209,7 @@ from_thread: Final = _OfTriosThreads()
 async def _within(
     asks: Process | Task | None, timeout: float, act: Callable[[], Awaitable[R]]
 ) -> R:
-    """Do it in the name of who has made the Door, or waits for the thread.
+    """Do it in the name of who has made the Portal, or waits for the thread.
 
     The context is the message's own: a copy of the thread's.
     """
@@ -263,7 +263,7 @@ def _circle(host: Task | None, address: Address[object]) -> tuple[str, ...] | No
     """The circle that would close if `host` waited for who is at `address`, as it does.
 
     An address looks for it along the task that it is used in. For a thread that may be abandoned,
-    and behind a Door, that is another task than the one that waits for the thread. (That the
+    and behind a Portal, that is another task than the one that waits for the thread. (That the
     callee closes the circle later is then not seen: no edge is laid for a wait that may be
     abandoned any time. Its host's time-out ends it.)
     """
