@@ -169,7 +169,7 @@ def test_on_another_system_there_is_none(
 async def test_the_kernel_is_to_signal_whom_it_watches_at_the_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    made = delivery(due=trio.current_time() + 1.0)
+    made = delivery(due=trio.current_time() + 100.0)
     watchdog, ledger, alarm = Watchdog(("127.0.0.1", 1)), ledger_of(), Alarm()
     ledger.lanes[0].delivery = made
     watchdog.attach(ledger, alarm)
@@ -190,7 +190,7 @@ async def test_the_kernel_is_to_signal_whom_it_watches_at_the_limit(
     watchdog._watch_delivery(made)
 
     (limit,) = rings
-    assert 0.8 < limit <= 0.9
+    assert 90 < limit <= 99.9  # the margin is 0.1 s; the rest is for a busy machine
     assert (alarm.meant, taken_back) == (7, [])
     made.settle(Outcome(b"1"))
     watchdog.settled()
