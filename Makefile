@@ -7,10 +7,11 @@
 #   make test-trio   the two lower layers on the oldest trio that pyproject.toml allows, on the newest
 #                one without its private names, and on trio's main branch where that can be fetched
 #   make check   format, lint, both type checkers, the import contract
+#   make docs    the documentation: docs/_build/html/index.html
 #   make bench   warm overhead, cold start and crashes against awslambdaric; the lower layers beside
 #                bare trio, triotp, Pykka and Erlang's gen_server
 #   make bench-full   the same, with more rounds and more peers, AWS's emulator, 16 and 64 events at
-#                once; keeps the ratios in benchmarks/results, with pictures, and writes README's table
+#                once; keeps the ratios in benchmarks/results, with pictures, and writes the table of docs/performance.md
 #   make bench-repeat   the same rows three times: which of them agree within a tenth
 #   make instructions   what an invocation costs, in counts: instructions, calls into the kernel
 #   make scale   1,000 to 100,000 actors alive: the cost of each, and its memory
@@ -44,7 +45,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 BESIDE := The official client could not be installed: the tests that run beside it are skipped.
 
-.PHONY: help demo test test-all test-rest test-trio test-trio-oldest test-trio-unknown test-trio-main check bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping held \
+.PHONY: help demo test test-all test-rest test-trio test-trio-oldest test-trio-unknown test-trio-main check docs bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping held \
   streaming kills concurrent clean
 
 # What stands at the top of this file.
@@ -122,6 +123,18 @@ check: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+# A warning is an error, and so is a name without a page (-n). In an environment of its own: Sphinx
+# and its themes are no part of what the tests need.
+.venv-docs/installed: pyproject.toml .venv/installed
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-docs
+	$(BIN)/uv pip install --quiet --python .venv-docs/bin/python --editable '.[docs]'
+	touch $@
+
+docs: .venv-docs/installed
+	rm -rf docs/_build/html
+	.venv-docs/bin/python -m sphinx -q -W --keep-going -n -E -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 # On the newest Python that is here, as its users would: triotp's releases for older ones would take
 # trio back to 0.19. A peer that cannot be installed has a row that says so.
@@ -220,4 +233,4 @@ concurrent: .venv/installed
 	$(BIN)/python -m tests.endurance.concurrent
 
 clean:
-	rm -rf .venv .venv-newest .venv-trio-* .node .recorded .bytecode
+	rm -rf .venv .venv-newest .venv-docs .venv-trio-* docs/_build .node .recorded .bytecode

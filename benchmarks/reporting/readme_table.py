@@ -1,4 +1,4 @@
-"""What the README shows of the newest results: a short table and pictures, both made from the file.
+"""The table and pictures of docs/performance.md, made from the newest results.
 
     python -m benchmarks.reporting.readme_table
 
@@ -11,7 +11,7 @@ from .plots import draw
 from .results import Kept, Results, newest, read
 from .rows import figure
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
 BEGIN, END = "<!-- written by make bench-full -->", "<!-- until here -->"
 ROWS = (
     ("a warm cycle, 20 B, `async def`", "overhead, 20 B", "async def / awslambdaric"),
@@ -70,7 +70,7 @@ ROWS = (
 
 
 def table(results: Results) -> str:
-    """The README's lines between the two marks."""
+    """The page's lines between the two marks."""
     lines = ["| okibi against awslambdaric, or what it says | median | of its rounds | bar | |",
              "| --- | ---: | --- | ---: | --- |"]  # fmt: skip
     for words, *key in ROWS:
@@ -97,25 +97,25 @@ def _bar(row: Kept) -> str:
     return "" if row.bar is None else figure(row.bar)
 
 
-def written(readme: str, lines: str) -> str:
-    """The README with those lines between the marks.
+def written(page: str, lines: str) -> str:
+    """The page with those lines between the marks.
 
     Raises:
         ValueError: it has no such marks.
     """
-    before, begin, rest = readme.partition(BEGIN)
+    before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"the README has no {BEGIN} and {END}")
+        raise ValueError(f"docs/performance.md has no {BEGIN} and {END}")
     return f"{before}{BEGIN}\n{lines}\n{END}{after}"
 
 
 def show(path: Path) -> None:
-    """Draw a file's rows beside it, and write the README's table."""
+    """Draw a file's rows beside it, and write the page's table."""
     results = read(path)
     for drawn in draw(results, path.parent):
         print(f"drawn: {drawn}")
-    README.write_text(written(README.read_text("utf-8"), table(results)), "utf-8")
+    PAGE.write_text(written(PAGE.read_text("utf-8"), table(results)), "utf-8")
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import attrs
 import pytest
 
 from benchmarks.reporting.plots import draw
-from benchmarks.reporting.readme_table import README, ROWS, table, written
+from benchmarks.reporting.readme_table import PAGE, ROWS, table, written
 from benchmarks.reporting.results import Kept, Results, newest, read, write
 from benchmarks.reporting.rows import Row
 from okibi.cli.bench.machine import this_machine
@@ -83,13 +83,13 @@ def test_the_same_rows_are_the_same_picture(tmp_path: Path) -> None:
 
 
 def test_nothing_else_of_the_readme_is_touched() -> None:
-    before = README.read_text("utf-8")
+    before = PAGE.read_text("utf-8")
 
     after = written(written(before, "|x|"), "|y|")
     assert "|y|" in after
     assert "|x|" not in after
     assert after.replace("|y|", "|z|") == written(before, "|z|")
-    with pytest.raises(ValueError, match="the README has no"):
+    with pytest.raises(ValueError, match=r"docs/performance\.md has no"):
         written("nothing", "|x|")
 
 
@@ -98,7 +98,7 @@ def test_the_readme_shows_the_newest_results() -> None:
     assert KEPT is not None
     results = read(KEPT)
 
-    assert table(results) in README.read_text("utf-8")
+    assert table(results) in PAGE.read_text("utf-8")
     assert {(group, name) for _, group, name in ROWS} <= set(results.rows)
     assert all(isinstance(row, Kept) for row in results.rows.values())
 

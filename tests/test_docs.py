@@ -1,4 +1,4 @@
-"""The README's samples run as they stand there, and print what it says they do."""
+"""The samples of README and docs/ run, print what the page says, and pass the type checker."""
 
 import os
 import re
@@ -14,15 +14,32 @@ import trio
 from okibi.local import FunctionSettings, open_local_lambda
 from okibi.runtime.settings import settings_from
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+DOCS = ROOT / "docs"
+PAGES = [README, *sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts)]
 TABLE = Path(__file__).parent / "runtime"
+SAMPLE = re.compile(r"```python\n(.*?)```", re.DOTALL)
+PRINTED = re.compile(r"```python\n((?:(?!```).)*)```\n\n```text\n(.*?)```", re.DOTALL)
+SAMPLES = [
+    pytest.param(sample, id=f"{page.relative_to(ROOT)}-{number}")
+    for page in PAGES
+    for number, sample in enumerate(SAMPLE.findall(page.read_text("utf-8")))
+]
+FUNCTION = """function = Function(handler=Greeter, children=[Child(Visits, name=VISITS)])"""
 
 
-async def test_the_sample_of_the_readme_is_served(tmp_path: Path) -> None:
-    found = re.search(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
-    if found is None:
-        pytest.fail("the README has no sample")
-    (tmp_path / "app.py").write_text(found[1])
+def sample_of(page: Path, word: str) -> str:
+    """The first sample of a page that contains a word."""
+    for sample in SAMPLE.findall(page.read_text("utf-8")):
+        if word in sample:
+            return str(sample)
+    pytest.fail(f"{page.name} has no sample with {word}")
+
+
+@pytest.mark.parametrize("page", [README, DOCS / "first-function.md"], ids=lambda page: page.name)
+async def test_the_function_of_a_first_page_is_served(page: Path, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(sample_of(page, FUNCTION))
     settings = FunctionSettings(
         handler="app.function",
         command=(sys.executable, "-P", "-m", "okibi.runtime"),
@@ -40,12 +57,7 @@ async def test_the_sample_of_the_readme_is_served(tmp_path: Path) -> None:
 
 
 async def test_the_sample_of_a_stream_is_streamed(tmp_path: Path) -> None:
-    found = re.search(
-        r"### Stream a response\n.*?```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL
-    )
-    if found is None:
-        pytest.fail("the README has no sample of a stream")
-    (tmp_path / "app.py").write_text(found[1])
+    (tmp_path / "app.py").write_text(sample_of(DOCS / "streaming.md", "Prelude"))
     settings = FunctionSettings(
         handler="app.handler",
         command=(sys.executable, "-P", "-m", "okibi.runtime"),
@@ -65,11 +77,15 @@ async def test_the_sample_of_a_stream_is_streamed(tmp_path: Path) -> None:
     assert result.error_type is None
 
 
-PRINTED = re.compile(r"```python\n((?:(?!```).)*)```\n\n```text\n(.*?)```", re.DOTALL)
-
-
-@pytest.mark.parametrize(("sample", "printed"), PRINTED.findall(README.read_text("utf-8")))
-def test_a_sample_prints_what_the_readme_says(sample: str, printed: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("sample", "printed"),
+    [
+        pytest.param(*found, id=f"{page.stem}-{number}")
+        for page in PAGES
+        for number, found in enumerate(PRINTED.findall(page.read_text("utf-8")))
+    ],
+)
+def test_a_sample_prints_what_its_page_says(sample: str, printed: str, tmp_path: Path) -> None:
     (tmp_path / "sample.py").write_text(sample)
 
     done = subprocess.run(
@@ -79,8 +95,59 @@ def test_a_sample_prints_what_the_readme_says(sample: str, printed: str, tmp_pat
     assert (done.stdout, done.returncode) == (printed, 0), done.stderr
 
 
-def test_the_manual_has_its_samples() -> None:
-    assert len(PRINTED.findall(README.read_text("utf-8"))) == 4
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_a_sample_is_python(sample: str) -> None:
+    compile(sample, "sample", "exec")
+
+
+@pytest.mark.slow
+def test_all_samples_pass_the_type_checker(tmp_path: Path) -> None:
+    for number, sample in enumerate(SAMPLES):
+        name = re.sub(r"\W", "_", str(sample.id))
+        (tmp_path / f"sample_{number}_{name}.py").write_text(str(sample.values[0]))
+
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "mypy", "--strict", "--ignore-missing-imports"),
+            *("--allow-untyped-defs", "--allow-untyped-calls", "--cache-dir", str(tmp_path / "c")),
+            *("--config-file", "/dev/null", *map(str, sorted(tmp_path.glob("*.py")))),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_tests_of_the_pages_on_testing_pass(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(sample_of(README, FUNCTION))
+    pages = (DOCS / "testing.md", DOCS / "first-function.md")
+    samples = [found for page in pages for found in SAMPLE.findall(page.read_text("utf-8"))]
+    tests = [sample for sample in samples if "def test_" in sample]
+    for number, sample in enumerate(tests):
+        (tmp_path / f"test_{number}.py").write_text(sample)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", "."],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+    assert f"{len(tests)} passed" in done.stdout, done.stdout
+    assert len(tests) == 5
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_target_and_page_that_a_page_names_exists(page: Path) -> None:
+    text = page.read_text("utf-8")
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M)
+
+    assert set(re.findall(r"`make ([\w-]+)", text)) <= {*targets, "X"}
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+        assert (page.parent / link).exists(), link
 
 
 COMPILED = """
@@ -97,13 +164,15 @@ print(compiled)
 
 
 @pytest.mark.parametrize("as_told", [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_what_is_compiled_as_the_readme_says_is_not_compiled_again_after_a_zip(
+def test_what_is_compiled_as_the_page_says_is_not_compiled_again_after_a_zip(
     as_told: bool, tmp_path: Path
 ) -> None:
     package = tmp_path / "package"
-    shutil.copytree(README.parent / "okibi", package / "lib" / "okibi")
+    shutil.copytree(ROOT / "okibi", package / "lib" / "okibi")
     (package / "app.py").write_text("import okibi.runtime\n")
-    (command,) = re.findall(r"^    python3 (-m compileall .*)", README.read_text("utf-8"), re.M)
+    (command,) = re.findall(
+        r"^    python3 (-m compileall .*)", (DOCS / "deploy.md").read_text("utf-8"), re.M
+    )
     arguments = command.split() if as_told else ["-m", "compileall", "-q", "package"]
     subprocess.run([sys.executable, *arguments], cwd=tmp_path, check=True)
     for path in package.rglob("*.py"):
@@ -146,10 +215,10 @@ async def test_the_script_of_a_package_leaves_the_function_the_path_that_it_was_
 
 
 async def _packaged(folder: Path, **environment: str) -> FunctionSettings:
-    """A function started by the README's script, in place of what Lambda would start."""
-    (command,) = re.findall(r"^    (printf .*)", README.read_text("utf-8"), re.M)
+    """A function started by the script of docs/deploy.md, in place of what Lambda would start."""
+    (command,) = re.findall(r"^    (printf .*)", (DOCS / "deploy.md").read_text("utf-8"), re.M)
     (folder / "package").mkdir()
-    told = command.replace("/var/task/lib", str(README.parent))
+    told = command.replace("/var/task/lib", str(ROOT))
     await trio.run_process(["sh", "-c", told], cwd=folder)
     script = folder / "package" / "bootstrap"
     script.chmod(0o755)
@@ -167,9 +236,7 @@ async def _packaged(folder: Path, **environment: str) -> FunctionSettings:
 
 
 def test_each_row_beside_the_official_client_has_its_test_and_each_test_its_row() -> None:
-    section = (
-        README.read_text("utf-8").partition("\n## What a function gains")[2].partition("\n## ")[0]
-    )
+    section = (DOCS / "compatibility.md").read_text("utf-8")
     rows = [line for line in section.splitlines() if line.startswith("|")]
     heads = [n for n, line in enumerate(rows) if line.startswith("| --- |")]
     told = [line for n, line in enumerate(rows) if n not in heads and n + 1 not in heads]
@@ -198,7 +265,11 @@ class Asked(dict[str, str]):
 
 
 def test_each_variable_of_okibi_s_own_has_its_row_with_its_default() -> None:
-    rows = re.findall(r"^\| `(OKIBI_\w+)` \|.* \| `(\w+)` \|$", README.read_text("utf-8"), re.M)
+    rows = re.findall(
+        r"^\| `(OKIBI_\w+)` \|.* \| `(\w+)` \|$",
+        (DOCS / "configuration.md").read_text("utf-8"),
+        re.M,
+    )
     least = Asked(AWS_LAMBDA_RUNTIME_API="127.0.0.1:9001")
 
     settings = settings_from(least, ["app.handler"])
