@@ -134,6 +134,8 @@ check: .venv/installed
 docs: .venv-docs/installed
 	rm -rf docs/_build/html
 	.venv-docs/bin/python -m sphinx -q -W --keep-going -n -E -b html docs docs/_build/html
+	.venv-docs/bin/python -m sphinx -q -E -b text docs docs/_build/text docs/api/*.md
+	for page in docs/api/*.md; do cp docs/_build/text/api/$$(basename $$page .md).txt docs/_build/html/$${page#docs/}; done
 	@echo "docs/_build/html/index.html"
 
 # On the newest Python that is here, as its users would: triotp's releases for older ones would take
