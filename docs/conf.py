@@ -47,7 +47,7 @@ napoleon_use_rtype = False
 napoleon_use_ivar = True
 default_role = "code"  # docstrings write `name`
 
-# The context object says LambdaContext, as the official client's does; autodoc would call it an alias.
+# The class says LambdaContext, as the official client's does; autodoc would call it an alias.
 importlib.import_module("okibi.runtime").Context.__name__ = "Context"
 
 # The newest inventory where the network has it, else the names listed in inventories.py.
