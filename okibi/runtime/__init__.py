@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .errors.errors import DeadlineExceeded
+    from .errors.exceptions import DeadlineExceeded
     from .handlers.asyncio_loop.from_asyncio import from_asyncio
     from .handlers.asyncio_loop.leftover_tasks import keep_running
     from .handlers.context import Context
@@ -51,7 +51,7 @@ __all__ = [
 # first; and no start pays for what only a handler written for asyncio needs, or one that streams.
 _ROOMS = {
     "Context": "handlers.context",
-    "DeadlineExceeded": "errors.errors",
+    "DeadlineExceeded": "errors.exceptions",
     "Function": "handlers.function",
     "Handler": "handlers.handler",
     "InvalidCount": "handlers.function",

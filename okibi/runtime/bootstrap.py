@@ -19,7 +19,8 @@ from ..supervisors import SupervisorSpec
 from .deadlines.interrupt import Alarm
 from .deadlines.slow_import import LIMIT, SlowImport
 from .deadlines.watchdog import SharedWatchdog, Watchdog
-from .errors.errors import InitError, error_json, init_error
+from .errors.error_response import error_json, init_error
+from .errors.exceptions import InitError
 from .handlers.function import Function
 from .in_flight.emergency_report import report_init_error
 from .in_flight.lane import Lane

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..actors.safe_repr import CRASH_REPORTS
-from .errors.errors import InitError
+from .errors.exceptions import InitError
 
 # The official client's rule: AWS's own runtimes escape up to Python 3.11, as do images and custom
 # runtimes, which have no such variable.

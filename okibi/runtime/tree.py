@@ -102,14 +102,14 @@ class Serving:
             escaped = self.settings.escaped and not is_async(target)
             say = escaped_outcome_of if escaped else unescaped_outcome_of
         if streams(target):
-            from .handlers import streaming
+            from .handlers import streaming_handlers
 
-            say = streaming.say
+            say = streaming_handlers.say
         return Worker(self.ledger, self.settings, instances, decoder, stateful, say, self.loop)
 
     def _instances(self, target: Any) -> Callable[[], Instance]:
         if streams(target):
-            from .handlers.streaming import instances
+            from .handlers.streaming_handlers import instances
 
             return instances(target, self.ledger.abandon, self.loop)
         # Inline while nobody else needs the loop: module-level connections, `signal` and
@@ -117,9 +117,9 @@ class Serving:
         inline = len(self.ledger.lanes) == 1 and not self.function.children
         alarm, abandon = self.alarm if inline else None, self.ledger.abandon
         if self.loop is not None:
-            from .handlers.asyncio_loop import handlers
+            from .handlers.asyncio_loop import asyncio_handlers
 
-            return handlers.instances(target, alarm, abandon, self.loop)
+            return asyncio_handlers.instances(target, alarm, abandon, self.loop)
         if is_handler(target):
             return target  # type: ignore[no-any-return]
         if is_async(target):
@@ -170,7 +170,7 @@ def tree(
 def _asyncio(serving: Serving) -> list[Child[Any]]:
     if serving.loop is None:
         return []
-    from .handlers.asyncio_loop.loop_supervisor import LoopKeeper
+    from .handlers.asyncio_loop.loop_actor import LoopKeeper
 
     # Stopped last: handlers are cancelled on it, and run their `terminate` there.
     return [Child(partial(LoopKeeper, serving.loop), id="asyncio", shutdown=GRACE)]

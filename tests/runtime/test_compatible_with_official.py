@@ -12,7 +12,7 @@ from unittest.mock import ANY
 import pytest
 
 from okibi.local import RuntimeApi
-from okibi.runtime.errors.errors import InitError
+from okibi.runtime.errors.exceptions import InitError
 from okibi.runtime.startup.find_function import load
 from tests.support.sandbox import COMMAND, Running, process_of, running
 from tests.support.side_by_side import REASON, beside, official_path

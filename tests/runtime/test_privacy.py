@@ -42,7 +42,7 @@ from okibi.actors import (
     stop,
 )
 from okibi.local import RuntimeApi
-from okibi.runtime.errors.errors import handler_error, init_error
+from okibi.runtime.errors.error_response import handler_error, init_error
 from okibi.runtime.telemetry.json_format import JsonLines
 from okibi.supervisors import (
     Child,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from okibi.runtime.errors.errors import InitError
+from okibi.runtime.errors.exceptions import InitError
 from okibi.runtime.settings import Settings, settings_from
 
 LEAST = {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001", "_HANDLER": "app.handler"}

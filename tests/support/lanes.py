@@ -5,7 +5,7 @@ import time
 
 import attrs
 
-from okibi.runtime.errors.errors import platform_error
+from okibi.runtime.errors.error_response import platform_error
 from okibi.runtime.in_flight.delivery import Delivery
 from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.in_flight.stream import Stream

@@ -43,7 +43,8 @@ from typing import Any
 
 import trio
 
-from ..errors.errors import DeadlineExceeded, calls_handler
+from ..errors.error_response import calls_handler
+from ..errors.exceptions import DeadlineExceeded
 from ..system.signal_timer import Ring
 from .where_it_stood import awaited_in
 

@@ -24,14 +24,14 @@ import trio
 
 from ...actors import Address, NoProcess, Ref
 from ...actors.frames import Frames, frames_of, line_of
-from ..errors.errors import (
+from ..errors.error_response import (
     LATE,
-    DeadlineExceeded,
     calls_handler,
     error_json,
     format_frames,
     x_ray_cause,
 )
+from ..errors.exceptions import DeadlineExceeded
 from ..errors.user_code import is_below, is_own, is_users, is_users_own
 from ..in_flight.delivery import Delivery, State
 from ..protocol.outcome import Outcome

@@ -16,8 +16,8 @@ from ..telemetry.invocation_context import request_id
 from .context import Context
 
 if TYPE_CHECKING:
+    from .handler_thread import HandlerThread
     from .response import Item
-    from .worker_thread import HandlerThread
 
 Event = TypeVar("Event")
 Abandon = Callable[[str, Callable[[], bool]], None]
@@ -121,7 +121,7 @@ class Plain(Handler[Any]):
         thread = self._thread
         if thread is None:
             # Where one event is served at a time there is none.
-            from .worker_thread import HandlerThread
+            from .handler_thread import HandlerThread
 
             thread = self._thread = HandlerThread(self.nursery)
         try:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from socket import AF_INET, SOCK_STREAM, socket
 from time import monotonic
 
-from ..errors.errors import TYPE_LIMIT, InitError, error_json
+from ..errors.error_response import TYPE_LIMIT, error_json
+from ..errors.exceptions import InitError
 from ..protocol.outcome import Outcome
 from ..protocol.runtime_api import Answer, AnswerParser, WireError, echo_of, error_head, segment
 from .delivery import Delivery

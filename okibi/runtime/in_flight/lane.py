@@ -36,7 +36,7 @@ from typing import Any
 import trio
 
 from ...actors import Actor, Address, Name, Ref
-from ..errors.errors import platform_error
+from ..errors.error_response import platform_error
 from ..protocol.outcome import Outcome
 from ..protocol.runtime_api import (
     DEADLINE,

@@ -5,7 +5,7 @@ Imported when the first one ends.
 
 from typing import Any
 
-from ..errors.errors import decoded, encoded
+from ..errors.error_response import decoded, encoded
 from ..protocol.outcome import Outcome
 from ..protocol.runtime_api import last_chunk
 

@@ -49,7 +49,7 @@ from ...supervisors.parent import Parent
 from ..deadlines.interrupt import Alarm
 from ..deadlines.kill_timer import AGAIN, KillTimer
 from ..deadlines.kill_timer import SIGNAL as KILLS
-from ..errors.errors import Stopped
+from ..errors.exceptions import Stopped
 from ..in_flight.lane import Lane
 from ..system.signal_timer import Ring
 from ..system.unlisted_thread import start_unlisted_thread

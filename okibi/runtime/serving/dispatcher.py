@@ -9,7 +9,7 @@ from ...actors import Actor, Down, Ref, logs
 from ...actors.actor import receiver_of
 from ...actors.trio_internals import others_wait
 from ..deadlines.where_it_stood import late_at
-from ..errors.errors import platform_error
+from ..errors.error_response import platform_error
 from ..in_flight.delivery import Delivery, State
 from ..in_flight.handover import tell
 from ..in_flight.lane import Lane

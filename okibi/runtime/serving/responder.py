@@ -8,7 +8,7 @@ from trio.lowlevel import checkpoint
 
 from ...actors import Actor, ExitReason, logs
 from ...actors.actor import receiver_of
-from ..errors.errors import platform_error
+from ..errors.error_response import platform_error
 from ..in_flight.lane import Lane
 from ..telemetry.logs import log_error
 

@@ -25,7 +25,8 @@ from ...actors import Actor, ActorExited, Ignore, Ref, Server
 from ...actors.exits import crash_in
 from ...actors.process import Phase, Process
 from ...supervisors.parent import Parent
-from ..errors.errors import InitError, init_error
+from ..errors.error_response import init_error
+from ..errors.exceptions import InitError
 from ..protocol.runtime_api import VERSION, Answer, AnswerParser, WireError
 from ..protocol.transport import Connect, Transport
 

@@ -23,15 +23,9 @@ from ..codec.json import (
     outcome_of,
 )
 from ..deadlines.where_it_stood import late_by
-from ..errors.errors import (
-    DeadlineExceeded,
-    Stopped,
-    as_raised,
-    foremost,
-    handler_error,
-    platform_error,
-)
-from ..errors.errors import calls_handler as handles
+from ..errors.error_response import as_raised, handler_error, platform_error
+from ..errors.error_response import calls_handler as handles
+from ..errors.exceptions import DeadlineExceeded, Stopped, foremost
 from ..handlers.context import Context, check_context
 from ..handlers.handler import Instance, is_awaitable
 from ..in_flight.delivery import Delivery
@@ -209,7 +203,7 @@ class Worker(Actor):
             except Streams:
                 # Not sent from in here: an error of the stream's does not come of this one.
                 pass
-            from ..handlers.streaming import pour
+            from ..handlers.streaming_handlers import pour
 
             with scope.until(delivery.limit):
                 return await pour(result, instance, lane, delivery, self.loop)

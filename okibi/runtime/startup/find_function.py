@@ -17,7 +17,8 @@ from typing import Any, cast
 
 from ...actors.exits import is_a
 from ...actors.safe_repr import ALONE, said
-from ..errors.errors import InitError, init_error
+from ..errors.error_response import init_error
+from ..errors.exceptions import InitError
 from ..errors.user_code import is_users
 from ..handlers.function import Function
 from ..handlers.handler import Handler

@@ -30,7 +30,7 @@ from typing import Any, cast
 
 from ...actors import logs
 from ...actors.safe_repr import class_name
-from ..errors.errors import decoded, to_json
+from ..errors.error_response import decoded, to_json
 from . import invocation_context
 from .sinks import JSON, TEXT, FramedSink, Sink, StandardSink, frame_type, sink_from
 

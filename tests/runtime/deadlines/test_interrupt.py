@@ -15,7 +15,7 @@ import pytest
 import trio
 
 from okibi.runtime.deadlines.interrupt import IMPORT_CUT, LOOP_LEFT, SIGNAL, UNTAKEN, Alarm
-from okibi.runtime.errors.errors import DeadlineExceeded, Stopped
+from okibi.runtime.errors.exceptions import DeadlineExceeded, Stopped
 from tests.support.sandbox import ROOT
 
 

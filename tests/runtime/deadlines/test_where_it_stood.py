@@ -24,7 +24,8 @@ from okibi.runtime.deadlines.where_it_stood import (
     late_by,
     late_held,
 )
-from okibi.runtime.errors.errors import LATE, DeadlineExceeded
+from okibi.runtime.errors.error_response import LATE
+from okibi.runtime.errors.exceptions import DeadlineExceeded
 from okibi.runtime.protocol.outcome import Outcome
 from tests.limits import HANG
 from tests.runtime.deadlines.test_interrupt import ringing

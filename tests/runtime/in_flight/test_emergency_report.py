@@ -9,7 +9,8 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from okibi.runtime.errors.errors import InitError, platform_error
+from okibi.runtime.errors.error_response import platform_error
+from okibi.runtime.errors.exceptions import InitError
 from okibi.runtime.in_flight import emergency_report
 from okibi.runtime.in_flight.emergency_report import report_init_error, report_invocation_error
 from tests.support.doubles import another_socket, delivery

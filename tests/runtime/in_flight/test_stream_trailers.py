@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from okibi.runtime.errors.errors import error_json, platform_error
+from okibi.runtime.errors.error_response import error_json, platform_error
 from okibi.runtime.in_flight.stream_trailers import TRAILERS_LIMIT, end_of_stream
 from okibi.runtime.protocol.outcome import Outcome
 from tests.support.doubles import another_json

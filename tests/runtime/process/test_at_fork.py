@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from okibi.actors.trio_internals import CONTEXT
-from okibi.runtime.errors.errors import handler_error
+from okibi.runtime.errors.error_response import handler_error
 from okibi.runtime.process.forked_child import ForkedTransport, end_child
 from tests.support.sandbox import FUNCTIONS, ROOT, running, until_idle
 

@@ -9,7 +9,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import start
-from okibi.runtime.errors.errors import LATE
+from okibi.runtime.errors.error_response import LATE
 from okibi.runtime.in_flight.delivery import Delivery, State
 from okibi.runtime.in_flight.handover import tell
 from okibi.runtime.in_flight.lane import Lane

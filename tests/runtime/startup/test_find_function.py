@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from okibi.runtime.errors.errors import InitError
+from okibi.runtime.errors.exceptions import InitError
 from okibi.runtime.handlers.context import Context
 from okibi.runtime.handlers.function import Function
 from okibi.runtime.handlers.handler import Handler

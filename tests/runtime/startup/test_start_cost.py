@@ -32,7 +32,7 @@ LATE = {
     "okibi.runtime.codec.reference_json",
     "okibi.runtime.handlers.response",
     "okibi.runtime.serving.snapstart",
-    "okibi.runtime.handlers.streaming",
+    "okibi.runtime.handlers.streaming_handlers",
     "okibi.supervisors.dynamic",
     "okibi.supervisors.snapshots",
     "okibi.actors.crash_report",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from okibi.runtime.errors.errors import InitError
+from okibi.runtime.errors.exceptions import InitError
 from okibi.runtime.startup import wrong_build as module
 from okibi.runtime.startup.find_function import load
 from okibi.runtime.startup.wrong_build import end_if_wrong_build, wrong_build

@@ -12,7 +12,7 @@ from queue import SimpleQueue
 import pytest
 import trio
 
-from okibi.runtime.handlers.worker_thread import HandlerThread
+from okibi.runtime.handlers.handler_thread import HandlerThread
 from okibi.runtime.system.scheduling import wake_behind_the_loop, wake_on_time, yield_core
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has these")

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import pytest
 
-from okibi.runtime.errors.errors import error_json
+from okibi.runtime.errors.error_response import error_json
 from okibi.runtime.telemetry.logs import (
     LambdaHandler,
     configure,

@@ -1,7 +1,7 @@
 """The asyncio loop in a thread of its own, and how trio tasks have something run on it.
 
 It lasts: a client session that a module keeps belongs to a loop, and would be of no use on the
-next one. So, like a lane, it outlives the actor that looks after it (`loop_supervisor`).
+next one. So, like a lane, it outlives the actor that looks after it (`loop_actor`).
 
 All bookkeeping is done on trio's side, by callbacks that its token runs in order: what is told
 of the loop's end comes after whatever the loop has told before. The thread itself only runs the
@@ -26,7 +26,7 @@ from trio.lowlevel import Abort, RaiseCancelT, Task, TrioToken, current_trio_tok
 from ....actors import logs
 from ....actors.frames import Frames, running_from
 from ...deadlines.where_it_stood import Elsewhere, frames_of_awaiting, frames_of_error
-from ...errors.errors import calls_handler
+from ...errors.error_response import calls_handler
 from ...process.forked_child import end_child, end_on_loop, forked_in
 from ...settings import threads_for
 from ...system.unlisted_thread import start_unlisted_thread

@@ -19,7 +19,7 @@ from okibi.runtime.handlers.asyncio_loop import loop as module
 from okibi.runtime.handlers.asyncio_loop.from_asyncio import from_asyncio
 from okibi.runtime.handlers.asyncio_loop.leftover_tasks import keep_running
 from okibi.runtime.handlers.asyncio_loop.loop import AsyncioLoop, LoopEnded
-from okibi.runtime.handlers.asyncio_loop.loop_supervisor import LoopKeeper
+from okibi.runtime.handlers.asyncio_loop.loop_actor import LoopKeeper
 from okibi.supervisors import Child, Supervisor, SupervisorSpec
 from tests.limits import HANG
 from tests.support.doubles import ends_of_threads

@@ -4,7 +4,7 @@ trio's `to_thread` makes each call a thread's whole work: it takes a token, name
 has the result told by a queue of trio's own, whose task wakes the one that waits: half of what such
 an event costs. Here one call of `to_thread` lasts as long as the thread, so that all of
 `trio.from_thread` works in it; what it is to run comes by a queue, and its waiter hears that it has
-run where the loop waits (`handlers.thread_mailbox`).
+run where the loop waits (`handlers.thread_calls`).
 
 What it keeps in a `threading.local`, a connection say, is there at the next event. So is a loop of
 asyncio's, once it asks for one: with the official client a `def` runs on the main thread, where
@@ -32,7 +32,7 @@ from trio.lowlevel import Abort, Task, current_task, reschedule, wait_task_resch
 from ..deadlines.where_it_stood import InThread
 from ..process.forked_child import end_child
 from ..system.scheduling import wake_behind_the_loop, wake_on_time
-from .thread_mailbox import Call, exchange
+from .thread_calls import Call, exchange
 
 # Of threads there is one for each event in flight. trio's own forty would be too few for many
 # lanes, and a handler that waits for one of its own `to_thread` must not hold what that needs.

@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from okibi.actors import trio_internals
-from okibi.runtime.handlers.thread_mailbox import Call, Exchange, Waiter, exchange
+from okibi.runtime.handlers.thread_calls import Call, Exchange, Waiter, exchange
 from tests.limits import HANG
 from tests.support.fdinfo import descriptors
 
@@ -70,7 +70,7 @@ def test_behind_each_call_that_is_given_out_the_core_is_yielded(
     played, queues = Played(), [SimpleQueue[Call | None]() for _ in range(3)]
     seen = list[list[int]]()
     monkeypatch.setattr(
-        "okibi.runtime.handlers.thread_mailbox.yield_core",
+        "okibi.runtime.handlers.thread_calls.yield_core",
         lambda: seen.append([calls.qsize() for calls in queues]),
     )
 

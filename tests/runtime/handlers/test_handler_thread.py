@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import trio
 
-from okibi.runtime.handlers.worker_thread import THREADS, HandlerThread
+from okibi.runtime.handlers.handler_thread import THREADS, HandlerThread
 from tests.limits import HANG
 from tests.support.fdinfo import descriptors
 
@@ -308,7 +308,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """No thread takes its first call before this is set."""
     gate = threading.Event()
     monkeypatch.setattr(
-        "okibi.runtime.handlers.worker_thread.wake_on_time", lambda: gate.wait(HANG)
+        "okibi.runtime.handlers.handler_thread.wake_on_time", lambda: gate.wait(HANG)
     )
     return gate
 
@@ -362,9 +362,7 @@ async def test_a_call_that_ends_as_it_is_given_out_is_cancelled_as_any_other(
 ) -> None:
     thread, begun = HandlerThread(nursery), threading.Event()
     await thread.call(ident)
-    monkeypatch.setattr(
-        "okibi.runtime.handlers.thread_mailbox.yield_core", lambda: begun.wait(HANG)
-    )
+    monkeypatch.setattr("okibi.runtime.handlers.thread_calls.yield_core", lambda: begun.wait(HANG))
 
     scope = await cancelled_at_once(thread, begun.set)
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio._core import _thread_cache
 
-from okibi.runtime.handlers.worker_thread import HandlerThread
+from okibi.runtime.handlers.handler_thread import HandlerThread
 from tests.limits import HANG
 
 Idle = Callable[[], Awaitable[None]]

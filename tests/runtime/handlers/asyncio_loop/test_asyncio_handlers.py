@@ -7,9 +7,9 @@ import trio
 
 from okibi.actors import SHUTDOWN
 from okibi.runtime import Handler
-from okibi.runtime.handlers.asyncio_loop.handlers import OnAsyncio
+from okibi.runtime.handlers.asyncio_loop.asyncio_handlers import OnAsyncio
 from okibi.runtime.handlers.asyncio_loop.loop import AsyncioLoop
-from okibi.runtime.handlers.streaming import Streamed
+from okibi.runtime.handlers.streaming_handlers import Streamed
 from okibi.runtime.serving.instance_slot import InstanceSlot
 
 HOOKS = ["init", "terminate", "before_snapshot", "after_restore"]

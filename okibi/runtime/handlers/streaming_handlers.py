@@ -22,7 +22,7 @@ import trio
 from ...actors import ExitReason
 from ...actors.hook_errors import awaited
 from ..codec.json import Streams
-from ..errors.errors import calls_handler, platform_error
+from ..errors.error_response import calls_handler, platform_error
 from ..in_flight.delivery import Delivery
 from ..in_flight.lane import Lane
 from ..process.forked_child import end_child
@@ -78,7 +78,7 @@ def instances(
         return lambda: StreamedPlain(target, None, abandon)
     if loop is None:
         return lambda: _streamed(target())
-    from .asyncio_loop.handlers import OnAsyncio
+    from .asyncio_loop.asyncio_handlers import OnAsyncio
 
     def on_asyncio() -> Instance:
         inner = target()
@@ -155,7 +155,7 @@ async def pour(
         if loop is None or isgenerator(result):
             await _say_all(result, instance, response)
         else:
-            from .asyncio_loop.responses import ResponseOnAsyncio
+            from .asyncio_loop.asyncio_response import ResponseOnAsyncio
 
             response = ResponseOnAsyncio(lane, delivery, scope.cancel)
             write = result.run if isinstance(result, Writing) else partial(_iterate, result)

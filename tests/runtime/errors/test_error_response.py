@@ -13,18 +13,16 @@ import pytest
 import trio
 
 from okibi.runtime.deadlines.interrupt import Alarm
-from okibi.runtime.errors.errors import (
+from okibi.runtime.errors.error_response import (
     BODY_LIMIT,
     CAUSE_LIMIT,
     FRAMES,
-    DeadlineExceeded,
-    InitError,
     error_json,
-    foremost,
     handler_error,
     init_error,
     platform_error,
 )
+from okibi.runtime.errors.exceptions import DeadlineExceeded, InitError, foremost
 from okibi.runtime.protocol.outcome import Outcome
 from tests.support.doubles import another_json
 from tests.support.sandbox import ROOT
@@ -430,7 +428,7 @@ def test_the_first_error_of_a_process_imports_nothing() -> None:
     """An answer at a deadline has no time for it."""
     run = """
 import sys
-from okibi.runtime.errors.errors import handler_error
+from okibi.runtime.errors.error_response import handler_error
 before = {*sys.modules}
 try:
     1 / 0
