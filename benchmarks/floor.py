@@ -23,10 +23,10 @@ def by_json() -> Callable[[bytes | bytearray], bytes]:
     """What makes an event's value of it, and its answer of that."""
     import msgspec
 
-    from okibi.runtime.codec.json import escaped_outcome_of
+    from okibi.runtime.codec.json import encode_official_escaped
 
     decode = msgspec.json.Decoder[object]().decode
-    return lambda body: escaped_outcome_of(decode(body)).body
+    return lambda body: encode_official_escaped(decode(body)).body
 
 
 class Awake(socket.socket):

@@ -214,7 +214,7 @@ def test_without_the_encoder_or_with_one_for_another_processor_the_same_is_writt
 ) -> None:
     run = (
         "from okibi.runtime.codec import json as j; "
-        "print(j.unescaped_outcome_of({'a': [1.5, None]}).body)"
+        "print(j.encode_official_unescaped({'a': [1.5, None]}).body)"
     )
     for other in (None, b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00\xb7\x00" + bytes(44)):
         if other is not None:

@@ -10,7 +10,7 @@ from typing import cast
 
 from ..local import FunctionSettings
 from ..local.invoke_path import MAX_EVENT_SIZE
-from ..runtime.codec.json import wrong_with
+from ..runtime.codec.json import find_json_error
 from ..runtime.settings import ELSEWHERE, served_here
 
 __all__ = [
@@ -94,13 +94,13 @@ def event_of(source: str | None) -> bytes:
     except OSError as error:
         # Of many lines, the first may be empty.
         looks_so = source.lstrip().startswith(("{", "[", '"'))
-        if not looks_so and wrong_with(os.fsencode(source)):
+        if not looks_so and find_json_error(os.fsencode(source)):
             raise BadInput(
                 f"{name}: cannot be read ({error.strerror}); give a JSON file, or - for stdin"
             ) from error
         # As the shell has given it, which may be no UTF-8.
         name, event = "the event", os.fsencode(source)
-    if wrong := wrong_with(event):
+    if wrong := find_json_error(event):
         raise BadInput(f'{name}: is not JSON: {wrong}; an event is, as {{"name": "you"}}')
     if len(event) > MAX_EVENT_SIZE:
         raise BadInput(

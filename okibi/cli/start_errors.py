@@ -8,7 +8,7 @@ import attrs
 import msgspec
 
 from ..local import FunctionSettings, InvokeResult
-from ..runtime.errors.user_code import is_own, is_users_own
+from ..runtime.errors.user_code import is_okibi_file, is_written_by_user
 
 __all__ = [
     "ERROR",
@@ -93,7 +93,7 @@ def stood_at(lines: Sequence[str]) -> str:
     """
     dumped = dropwhile(lambda line: not DUMP.match(line), lines)
     places = (place for line in dumped if (place := PLACE.fullmatch(line)))
-    return next((place[1] for place in places if not is_own(place[2])), "")
+    return next((place[1] for place in places if not is_okibi_file(place[2])), "")
 
 
 def stacks_last_said(lines: Sequence[str]) -> str:
@@ -113,7 +113,9 @@ def stacks_last_said(lines: Sequence[str]) -> str:
         number, words = len(said) - len(stacks), "all stacks"
     places = [place for line in said[number:] if (place := PLACE.fullmatch(line))]
     # Of many threads the first may be okibi's own.
-    place = next((each for each in places if is_users_own(each[2])), places[0] if places else None)
+    place = next(
+        (each for each in places if is_written_by_user(each[2])), places[0] if places else None
+    )
     return words + (f", where it stood in {place[1]}" if place else "")
 
 
@@ -143,7 +145,7 @@ def _last_place(stack: Sequence[str]) -> str:
 
 
 def _is_okibis(file: str) -> bool:
-    return is_own(file) or file.startswith("<attrs generated ")
+    return is_okibi_file(file) or file.startswith("<attrs generated ")
 
 
 def _advice(error_type: str) -> str:

@@ -12,7 +12,7 @@ import attrs
 import msgspec
 import trio
 
-from ..runtime.codec.json import wrong_with
+from ..runtime.codec.json import find_json_error
 from . import event_stream, http_responses
 from .connection_writer import as_link, linger
 from .function_names import is_known, read_target
@@ -202,7 +202,7 @@ class InvokePath:
                 " for the InvokeFunction operation",
             )
         payload = request.body or b"{}"
-        if wrong := wrong_with(payload):
+        if wrong := find_json_error(payload):
             raise Refused(
                 400,
                 "InvalidRequestContentException",
@@ -278,7 +278,7 @@ def _client_context(header: str) -> str:
     except ValueError:
         context = b"no JSON"
     # What is JSON is UTF-8, and has no control character but in an escape.
-    if context and (wrong_with(context) or not context.lstrip().startswith(b"{")):
+    if context and (find_json_error(context) or not context.lstrip().startswith(b"{")):
         raise Refused(
             400,
             "InvalidRequestContentException",

@@ -32,10 +32,23 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..supervisors import Backoff, Child, Restart, SupervisorSpec
-from .codec.json import decoder_for, escaped_outcome_of, outcome_of, unescaped_outcome_of
+from .codec.json import (
+    decoder_for,
+    encode_handler_result,
+    encode_official_escaped,
+    encode_official_unescaped,
+)
 from .deadlines.interrupt import Alarm
 from .handlers.function import Function
-from .handlers.handler import Awaited, Instance, Plain, event_type, is_async, is_handler, streams
+from .handlers.handler import (
+    AsyncHandler,
+    Instance,
+    PlainHandler,
+    event_type,
+    is_async,
+    is_handler,
+    streams,
+)
 from .in_flight.lane import Lane
 from .in_flight.ledger import DISPATCHER, Ledger
 from .protocol.outcome import Outcome
@@ -95,23 +108,23 @@ class Serving:
         instances = self._instances(target)
         say: Callable[[object], Outcome]
         if is_handler(target):
-            stateful, decoder, say = True, decoder_for(event_type(target)), outcome_of
+            stateful, decoder, say = True, decoder_for(event_type(target)), encode_handler_result
         else:
             stateful, decoder = False, decoder_for(Any)
             # AWS's own client has no `async def`, so there is no escaped form to keep to.
             escaped = self.settings.escaped and not is_async(target)
-            say = escaped_outcome_of if escaped else unescaped_outcome_of
+            say = encode_official_escaped if escaped else encode_official_unescaped
         if streams(target):
             from .handlers import streaming_handlers
 
-            say = streaming_handlers.say
+            say = streaming_handlers.refuse_encoding
         return Worker(self.ledger, self.settings, instances, decoder, stateful, say, self.loop)
 
     def _instances(self, target: Any) -> Callable[[], Instance]:
         if streams(target):
-            from .handlers.streaming_handlers import instances
+            from .handlers.streaming_handlers import instance_factory
 
-            return instances(target, self.ledger.abandon, self.loop)
+            return instance_factory(target, self.ledger.abandon, self.loop)
         # Inline while nobody else needs the loop: module-level connections, `signal` and
         # `asyncio.run` work as in the official client, and a thread would cost more than the rest.
         inline = len(self.ledger.lanes) == 1 and not self.function.children
@@ -119,12 +132,12 @@ class Serving:
         if self.loop is not None:
             from .handlers.asyncio_loop import asyncio_handlers
 
-            return asyncio_handlers.instances(target, alarm, abandon, self.loop)
+            return asyncio_handlers.instance_factory(target, alarm, abandon, self.loop)
         if is_handler(target):
             return target  # type: ignore[no-any-return]
         if is_async(target):
-            return lambda: Awaited(target)
-        return lambda: Plain(target, alarm, abandon)
+            return lambda: AsyncHandler(target)
+        return lambda: PlainHandler(target, alarm, abandon)
 
     def count(self) -> int:
         """How many workers: as the function says, else one a lane and a spare.
@@ -170,10 +183,10 @@ def tree(
 def _asyncio(serving: Serving) -> list[Child[Any]]:
     if serving.loop is None:
         return []
-    from .handlers.asyncio_loop.loop_actor import LoopKeeper
+    from .handlers.asyncio_loop.loop_actor import LoopActor
 
     # Stopped last: handlers are cancelled on it, and run their `terminate` there.
-    return [Child(partial(LoopKeeper, serving.loop), id="asyncio", shutdown=GRACE)]
+    return [Child(partial(LoopActor, serving.loop), id="asyncio", shutdown=GRACE)]
 
 
 def _responders(ledger: Ledger) -> list[Child[Any]]:

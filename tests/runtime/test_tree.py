@@ -9,7 +9,7 @@ from okibi.actors import Server
 from okibi.runtime.deadlines.interrupt import Alarm
 from okibi.runtime.handlers.context import Context
 from okibi.runtime.handlers.function import Function, Workers
-from okibi.runtime.handlers.handler import Handler, Plain
+from okibi.runtime.handlers.handler import Handler, PlainHandler
 from okibi.runtime.protocol.transport import Transport
 from okibi.runtime.serving.poller import Poller
 from okibi.runtime.tree import BACKOFF, INTENSITY, PERIOD, WORKERS_PERIOD, Serving, tree
@@ -137,7 +137,7 @@ def test_a_plain_handler_runs_inline_while_nobody_else_needs_the_loop(
     worker = serving(Function(plain, children), lanes).worker()
     instance = worker._slot.make()
 
-    assert isinstance(instance, Plain)
+    assert isinstance(instance, PlainHandler)
     assert (instance.alarm is not None) is inline
     assert not worker.stateful
 

@@ -13,7 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 from okibi.actors import Name, Ref, start
 from okibi.runtime.codec.json import decoder_for
 from okibi.runtime.handlers.context import Context
-from okibi.runtime.handlers.handler import Awaited
+from okibi.runtime.handlers.handler import AsyncHandler
 from okibi.runtime.in_flight.delivery import Delivery
 from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.in_flight.ledger import DISPATCHER, Ledger
@@ -159,7 +159,7 @@ class World:
 
     async def serves(self, handler: Callable[[Any, Context], Any]) -> None:
         """Have a handler's worker and a dispatcher beside the lane."""
-        make, decoder = partial(Awaited, handler), decoder_for(Any)
+        make, decoder = partial(AsyncHandler, handler), decoder_for(Any)
         await start(self.nursery, partial(Worker, self.ledger, SETTINGS, make, decoder, False))
         await start(self.nursery, partial(Dispatcher, self.ledger), name=DISPATCHER)
         await wait_all_tasks_blocked()

@@ -42,7 +42,7 @@ class MarshalError(Exception):
     """The handler's result cannot be said in JSON."""
 
 
-class Streams(Exception):
+class ResultIsStream(Exception):
     """The handler's result is no value but what makes a stream of them."""
 
 
@@ -77,7 +77,7 @@ def _unknown(kind: Any, value: object) -> object:
     raise TypeError(f"{what} is no attrs class, dataclass, msgspec.Struct or TypedDict")
 
 
-def event_of(delivery: Delivery, decoder: msgspec.json.Decoder[Any]) -> Any:
+def decode_event(delivery: Delivery, decoder: msgspec.json.Decoder[Any]) -> Any:
     """The event as its handler is given it; raw bytes when it is not JSON.
 
     What it is decoded from goes: a handler of a large event is to have the memory.
@@ -115,7 +115,7 @@ def _read_slowly(body: bytes) -> Any:
         raise UnmarshalError(f"Unable to unmarshal input: {error}") from error
 
 
-def wrong_with(body: bytes) -> str:
+def find_json_error(body: bytes) -> str:
     """Why it is no event that a handler could be given; empty if it is one.
 
     Of a large one no value is made for that, unless msgspec refuses it.
@@ -146,7 +146,7 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def outcome_of(result: object) -> Outcome:
+def encode_handler_result(result: object) -> Outcome:
     """A Handler class's result, ready for the wire: by msgspec's rules.
 
     What msgspec refuses and the official client takes (a subclass of str, a None among the keys)
@@ -154,7 +154,7 @@ def outcome_of(result: object) -> Outcome:
 
     Raises:
         MarshalError: it cannot be said in JSON.
-        Streams: it is an async iterator or a generator.
+        ResultIsStream: it is an async iterator or a generator.
     """
     if isinstance(result, bytes):
         return _raw(result)
@@ -190,7 +190,7 @@ def _plainly(*, escaped: bool, compiled: _Compiled) -> Callable[[Any], Outcome]:
 
     It raises:
         MarshalError: it cannot be said in JSON.
-        Streams: it is an async iterator or a generator.
+        ResultIsStream: it is an async iterator or a generator.
     """
     write = _of_builtins(escaped=escaped)
 
@@ -214,7 +214,7 @@ def _slowly(result: object, *, escaped: bool) -> Outcome:
         return Outcome(encode(result, escaped=escaped))
     except Exception as error:
         if isgenerator(result) or hasattr(type(result), "__anext__"):
-            raise Streams from None
+            raise ResultIsStream from None
         raise MarshalError(f"Unable to marshal response: {error}") from error
 
 
@@ -240,5 +240,5 @@ except ImportError:
     encode_escaped = encode_unescaped = _left
 COMPILED = encode_unescaped is not _left
 
-escaped_outcome_of = _plainly(escaped=True, compiled=encode_escaped)
-unescaped_outcome_of = _plainly(escaped=False, compiled=encode_unescaped)
+encode_official_escaped = _plainly(escaped=True, compiled=encode_escaped)
+encode_official_unescaped = _plainly(escaped=False, compiled=encode_unescaped)

@@ -32,7 +32,7 @@ from ..errors.error_response import (
     x_ray_cause,
 )
 from ..errors.exceptions import DeadlineExceeded
-from ..errors.user_code import is_below, is_own, is_users, is_users_own
+from ..errors.user_code import is_framework_file, is_okibi_file, is_user_file, is_written_by_user
 from ..in_flight.delivery import Delivery, State
 from ..protocol.outcome import Outcome
 
@@ -132,7 +132,7 @@ def loop_is_held() -> bool:
     """
     beside = os.path.join(os.path.dirname(os.path.dirname(trio.__file__)), "")
     names = [frame.filename for frame in _users(_frames_in_loop())]
-    return any(is_users(name) and not name.startswith(beside) for name in names)
+    return any(is_user_file(name) and not name.startswith(beside) for name in names)
 
 
 def _stood(words: str, frames: Frames, request_id: str, *, must: bool = True) -> Outcome:
@@ -145,7 +145,7 @@ def _stood(words: str, frames: Frames, request_id: str, *, must: bool = True) ->
     if not users:
         return _outcome(UNKNOWN if must else words, [], request_id)
     # From within: to tell what is installed takes time, and there is little of it.
-    at = next((frame for frame in reversed(users) if is_users_own(frame.filename)), users[-1])
+    at = next((frame for frame in reversed(users) if is_written_by_user(frame.filename)), users[-1])
     comma = "" if must else ","
     place = f'{words}{comma} in File "{at.filename}", line {at.lineno}, in {at.name}'
     return _outcome(place + _waiting(frames), users, request_id)
@@ -162,16 +162,16 @@ def _users(frames: Frames) -> list[traceback.FrameSummary]:
 
     Without trio's and okibi's between them; the standard library's may say what is waited for.
     """
-    above = [at for at in frames if not is_below(at[0].f_code.co_filename)]
+    above = [at for at in frames if not is_framework_file(at[0].f_code.co_filename)]
     every = traceback.StackSummary.extract(iter(above), lookup_lines=False)
-    at = [n for n, frame in enumerate(every) if is_users(frame.filename)]
+    at = [n for n, frame in enumerate(every) if is_user_file(frame.filename)]
     return every[at[0] : at[-1] + 1] if at else []
 
 
 def _waiting(frames: Frames) -> str:
     """Whose reply is waited for, if it is an actor's, and which line that one is at."""
     for frame, _ in reversed(frames):
-        if is_users(frame.f_code.co_filename):
+        if is_user_file(frame.f_code.co_filename):
             break
         if frame.f_code.co_name == "call":
             # An address's own, or that of a Portal or of asyncio's side.
@@ -238,7 +238,7 @@ def awaited_in(frame: FrameType | None) -> Frames:
     """The frames of the task that a loop of asyncio's is run for in a frame; none if code of the
     user's runs there, which says it already, or the loop runs for something else than a task.
     """
-    while frame is not None and not is_users(frame.f_code.co_filename):
+    while frame is not None and not is_user_file(frame.f_code.co_filename):
         if frame.f_code.co_name == "run_until_complete":
             # A future need not be a task, nor one of asyncio's: whatever the user has made of it.
             with suppress(Exception):
@@ -249,7 +249,7 @@ def awaited_in(frame: FrameType | None) -> Frames:
 
 def _joined_by_task(frames: Frames, task: Frames) -> Frames:
     """The frames of a thread, down to the user's, and those of the task that it waits for."""
-    while task and frames and not is_users(frames[-1][0].f_code.co_filename):
+    while task and frames and not is_user_file(frames[-1][0].f_code.co_filename):
         frames = frames[:-1]
     return frames + task
 
@@ -266,14 +266,14 @@ def _frames_in_loop() -> Frames:
     """The main thread's, from the loop's own on: what has called that holds nobody up."""
     frames = _frames_of_thread(threading.main_thread().ident or 0)
     names = [frame.f_code.co_filename for frame, _ in frames]
-    is_loop = [is_below(name) and not is_own(name) for name in names]
+    is_loop = [is_framework_file(name) and not is_okibi_file(name) for name in names]
     return frames[is_loop.index(True) :] if True in is_loop else []
 
 
 def _followed(frames: Frames) -> Frames:
     """Into the other thread, if the handler runs there."""
     for frame, _ in reversed(frames):
-        if is_own(frame.f_code.co_filename):
+        if is_okibi_file(frame.f_code.co_filename):
             # To look at a frame's variables keeps a copy of them with it (until Python 3.13): of
             # one that has caught the error, a circle.
             for name in _WAITS.intersection(frame.f_code.co_varnames + frame.f_code.co_cellvars):

@@ -24,7 +24,7 @@ class Related(NamedTuple):
     error: BaseException
 
 
-def behind(error: BaseException) -> list[Related]:
+def find_related(error: BaseException) -> list[Related]:
     """All that stands behind an error."""
     seen = {id(error)}
     found: list[Related] = []

@@ -19,9 +19,9 @@ from typing import Any, TypeVar
 from ...actors.exits import is_a
 from ...actors.safe_repr import ALONE, class_name, cut, said, traceback_of
 from ..protocol.outcome import Outcome
-from .causes import Related, behind
+from .causes import Related, find_related
 from .exceptions import InitError
-from .user_code import OKIBI, is_below, is_users
+from .user_code import OKIBI, is_framework_file, is_user_file
 
 F = TypeVar("F", bound=Callable[..., object])
 # Of an error, for its X-Ray cause: type, message, frames.
@@ -74,16 +74,16 @@ def error_json(kind: str, message: str, stack: Sequence[str] = (), request_id: s
         "requestId": request_id,
         "stackTrace": [cut(entry, FRAME_LIMIT) for entry in stack[-FRAMES:]],
     }
-    return encoded(body)
+    return encode_body(body)
 
 
-def encoded(body: dict[str, Any]) -> bytes:
+def encode_body(body: dict[str, Any]) -> bytes:
     """JSON of it, as it is sent."""
     # Half of a surrogate pair becomes the escape that JSON has for it.
     return to_json(body).encode("utf-8", "backslashreplace")
 
 
-def decoded(body: bytes) -> dict[str, Any]:
+def decode_body(body: bytes) -> dict[str, Any]:
     """What `encoded` has made that of."""
     told: dict[str, Any] = _decode(body.decode())
     return told
@@ -115,7 +115,7 @@ def handler_error(error: BaseException, request_id: str) -> Outcome:
 
 def _handler_error(error: BaseException, request_id: str) -> Outcome:
     kind, message = class_name(type(error)), _message(error)
-    related = behind(error)
+    related = find_related(error)
     return Outcome(
         error_json(kind, message, _stack(error, related), request_id),
         error_type=_function_error(kind),
@@ -129,7 +129,7 @@ def init_error(error: BaseException) -> InitError:
         return error
     kind = class_name(type(error))
     try:
-        return InitError(kind, _message(error), _stack(error, behind(error)))
+        return InitError(kind, _message(error), _stack(error, find_related(error)))
     except BaseException as broken:
         return InitError(kind, f"<the error cannot be told: {class_name(type(broken))}>")
 
@@ -159,9 +159,11 @@ def user_frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:
     call of a handler failed, else all of them.
     """
     frames = list(traceback.extract_tb(trace))
-    first = next((n for n, frame in enumerate(frames) if is_users(frame.filename)), None)
+    first = next((n for n, frame in enumerate(frames) if is_user_file(frame.filename)), None)
     if first is None:
-        first = next((n for n, frame in enumerate(frames) if not is_below(frame.filename)), None)
+        first = next(
+            (n for n, frame in enumerate(frames) if not is_framework_file(frame.filename)), None
+        )
     if first is None:
         codes = [frame.f_code for frame, _ in traceback.walk_tb(trace)]
         first = len(frames) if codes and codes[-1] in _calling else 0
@@ -178,7 +180,7 @@ def calls_handler(function: F) -> F:
     return function
 
 
-def as_raised(error: BaseException) -> BaseException:
+def unwrap_stop_iteration(error: BaseException) -> BaseException:
     """What the handler's code raised. In a coroutine of okibi's StopIteration, which a plain `def`
     may well raise, becomes a RuntimeError (PEP 479); one of the user's own has his frames.
     """
@@ -188,7 +190,7 @@ def as_raised(error: BaseException) -> BaseException:
     if not isinstance(stopped, StopIteration):
         return error
     frames = traceback.extract_tb(error.__traceback__)
-    return error if any(is_users(frame.filename) for frame in frames) else stopped
+    return error if any(is_user_file(frame.filename) for frame in frames) else stopped
 
 
 def _message(error: BaseException) -> str:

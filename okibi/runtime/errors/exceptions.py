@@ -44,11 +44,11 @@ class DeadlineExceeded(BaseException):
     awaited: Frames = []  # noqa: RUF012, never changed in place
 
 
-class Stopped(DeadlineExceeded):
+class ProcessStopped(DeadlineExceeded):
     """The process is to end, and the time that is left for what is in flight is over."""
 
 
-def foremost(crash: BaseException) -> BaseException:
+def prefer_deadline(crash: BaseException) -> BaseException:
     """Of a group with a DeadlineExceeded that one: the others came of it. Else what it is given."""
     late = leaf_in(crash, DeadlineExceeded)
     return crash if late is None else late

@@ -22,24 +22,24 @@ _STANDARD = os.path.join(os.path.dirname(os.__file__), "")
 _INSTALLED = tuple(os.path.join(_STANDARD, name, "") for name in PACKAGES)
 
 
-def is_users(filename: str) -> bool:
+def is_user_file(filename: str) -> bool:
     """Whether a file is neither okibi's nor trio's nor the interpreter's own."""
-    if filename.startswith("<") or is_below(filename):
+    if filename.startswith("<") or is_framework_file(filename):
         return False
     return not filename.startswith(_STANDARD) or filename.startswith(_INSTALLED)
 
 
-def is_users_own(filename: str) -> bool:
+def is_written_by_user(filename: str) -> bool:
     """The same, and not installed: what the user has written himself."""
-    return is_users(filename) and not is_installed(filename)
+    return is_user_file(filename) and not is_installed(filename)
 
 
-def is_below(filename: str) -> bool:
+def is_framework_file(filename: str) -> bool:
     """Whether a file is of what handlers stand on: okibi's own or trio's."""
-    return is_own(filename) or any(_is_of(filename, name) for name in _BELOW)
+    return is_okibi_file(filename) or any(_is_of(filename, name) for name in _BELOW)
 
 
-def is_own(filename: str) -> bool:
+def is_okibi_file(filename: str) -> bool:
     """Whether a file is okibi's."""
     return filename.startswith(OKIBI)
 

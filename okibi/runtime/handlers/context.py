@@ -38,7 +38,7 @@ def check_context(delivery: Delivery) -> None:
 T = TypeVar("T")
 
 
-class Told(Generic[T]):
+class LazyAttribute(Generic[T]):
     """An attribute that is computed when it is first read, and then is one like any other."""
 
     def __init__(self, compute: Callable[[Any], T]) -> None:
@@ -90,47 +90,47 @@ class Context(_Attributes):
         self._delivery = delivery
         self._settings = settings
 
-    @Told
+    @LazyAttribute
     def aws_request_id(self) -> str:
         """The invocation's id; an asynchronous event's repeats when it is retried."""
         return self._delivery.request_id
 
-    @Told
+    @LazyAttribute
     def function_name(self) -> str:
         """The function's name."""
         return self._settings.function_name
 
-    @Told
+    @LazyAttribute
     def function_version(self) -> str:
         """The function's version, `$LATEST` or a number."""
         return self._settings.function_version
 
-    @Told
+    @LazyAttribute
     def memory_limit_in_mb(self) -> str:
         """The memory the function has, in MB; text, as in the official client."""
         return self._settings.memory
 
-    @Told
+    @LazyAttribute
     def log_group_name(self) -> str:
         """Where its logs go."""
         return self._settings.log_group
 
-    @Told
+    @LazyAttribute
     def log_stream_name(self) -> str:
         """Where this sandbox's logs go."""
         return self._settings.log_stream
 
-    @Told
+    @LazyAttribute
     def invoked_function_arn(self) -> str:
         """The ARN it was invoked by, with alias or version."""
         return self._header(b"lambda-runtime-invoked-function-arn") or ""
 
-    @Told
+    @LazyAttribute
     def tenant_id(self) -> str | None:
         """The tenant, for a function with tenant isolation."""
         return self._header(TENANT)
 
-    @Told
+    @LazyAttribute
     def xray_trace_id(self) -> str | None:
         """The X-Ray trace header, None without one; the official client has the variable only.
 
@@ -138,26 +138,26 @@ class Context(_Attributes):
         """
         return self._header(TRACE)
 
-    @Told
+    @LazyAttribute
     def client_context(self) -> "ClientContext | None":
         """What the mobile SDK sent along, None without it."""
         from .mobile_client import client_context
 
         return client_context(self._delivery)
 
-    @Told
+    @LazyAttribute
     def identity(self) -> "CognitoIdentity":
         """Who invoked by Cognito; always an object, empty without it."""
         from .mobile_client import identity
 
         return identity(self._delivery)
 
-    @Told
+    @LazyAttribute
     def _epoch_deadline_time_in_ms(self) -> int:
         # Private, and yet read: by tracers, in functions' own tests.
         return int(self._header(DEADLINE) or 0)
 
-    @Told
+    @LazyAttribute
     def _w3c_fields(self) -> dict[str, str]:
         from .mobile_client import trace_context
 
@@ -197,7 +197,9 @@ class Context(_Attributes):
 
     def __getstate__(self) -> dict[str, Any]:
         # What it is computed from holds the worker, which can be neither copied nor pickled.
-        names = [name for name in dir(type(self)) if isinstance(getattr(type(self), name), Told)]
+        names = [
+            name for name in dir(type(self)) if isinstance(getattr(type(self), name), LazyAttribute)
+        ]
         return {**vars(self), **{name: getattr(self, name) for name in names}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -78,12 +78,12 @@ class Instance(Protocol):
     async def terminate(self, reason: ExitReason, /) -> None: ...
 
 
-class Plain(Handler[Any]):
+class PlainHandler(Handler[Any]):
     """A callable as a handler, as AWS's own Python runtime takes it.
 
     Args:
         target: `handler(event, context)`; an awaitable that it returns is awaited. (What is a
-            coroutine function to begin with is an `Awaited`.)
+            coroutine function to begin with is an `AsyncHandler`.)
         alarm: what ends a plain `def` on the main thread at its deadline; None to run it in a
             thread of this handler's own, which cannot be ended, only abandoned.
         abandon: told of each such thread, and how to see whether it still runs; and of each that
@@ -138,7 +138,7 @@ class Plain(Handler[Any]):
 
 
 @attrs.define(eq=False)
-class Awaited(Handler[Any]):
+class AsyncHandler(Handler[Any]):
     """An `async def` as a handler: it is what is awaited, and nothing stands between.
 
     Args:

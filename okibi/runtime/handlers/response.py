@@ -44,7 +44,7 @@ from ..protocol.outcome import Outcome
 from ..protocol.runtime_api import HTTP_INTEGRATION, OCTETS, PRELUDE_END, chunk, header_value
 
 # Bytes that may wait for the connection before the handler is made to.
-ROOM = 64 * 1024
+BUFFER_LIMIT = 64 * 1024
 # The platform looks for the prelude's end in the first 16 KB (Lambda, response streaming).
 PRELUDE_LIMIT = 16 * 1024
 
@@ -153,7 +153,7 @@ class Response:
             return
         while True:
             await stream.written()
-            if self._lane.unwritten <= ROOM or stream.over or not self._goes_on:
+            if self._lane.unwritten <= BUFFER_LIMIT or stream.over or not self._goes_on:
                 return
 
     def _sent(self, stream: Stream) -> bool:
@@ -161,7 +161,7 @@ class Response:
         # While it does, the responder waits, too, and mail would only fill its mailbox.
         if not (stream.blocked or tell(self._lane.writer, now=self.at_once)):
             return False
-        return self._lane.unwritten <= (ROOM if stream.blocked else 0)
+        return self._lane.unwritten <= (BUFFER_LIMIT if stream.blocked else 0)
 
     # -- for whoever runs the handler
 
@@ -182,7 +182,7 @@ class Response:
 
     async def _put(self, data: Item) -> Stream:
         self._check(data)
-        while (begun := self._stream) is not None and self._lane.unwritten > ROOM:
+        while (begun := self._stream) is not None and self._lane.unwritten > BUFFER_LIMIT:
             # Whoever gave up his last wait does not add to what waits already.
             if begun.over or not self._goes_on:
                 break

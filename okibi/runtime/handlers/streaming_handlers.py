@@ -21,14 +21,14 @@ import trio
 
 from ...actors import ExitReason
 from ...actors.hook_errors import awaited
-from ..codec.json import Streams
+from ..codec.json import ResultIsStream
 from ..errors.error_response import calls_handler, platform_error
 from ..in_flight.delivery import Delivery
 from ..in_flight.lane import Lane
 from ..process.forked_child import end_child
 from ..protocol.outcome import Outcome
 from .context import Context
-from .handler import Abandon, Handler, Instance, Plain, is_handler, takes_response
+from .handler import Abandon, Handler, Instance, PlainHandler, is_handler, takes_response
 from .response import Item, Response
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 END: Any = object()
 
 
-class Writing:
+class StreamingCall:
     """A handler that is to be given its response, with its event."""
 
     __slots__ = ("_context", "_event", "_target")
@@ -53,16 +53,16 @@ class Writing:
         await self._target(self._event, response, self._context)
 
 
-def say(_: object) -> Outcome:
+def refuse_encoding(_: object) -> Outcome:
     """What stands in for the encoder of results.
 
     Raises:
-        Streams: always.
+        ResultIsStream: always.
     """
-    raise Streams
+    raise ResultIsStream
 
 
-def instances(
+def instance_factory(
     target: Any,
     abandon: Abandon,
     loop: "AsyncioLoop | None",
@@ -71,27 +71,27 @@ def instances(
 
     Args:
         target: a Handler class, or any callable.
-        abandon: as a Plain's.
+        abandon: as a PlainHandler's.
         loop: asyncio's, if handlers run there.
     """
     if not is_handler(target):
-        return lambda: StreamedPlain(target, None, abandon)
+        return lambda: StreamingPlainHandler(target, None, abandon)
     if loop is None:
         return lambda: _streamed(target())
-    from .asyncio_loop.asyncio_handlers import OnAsyncio
+    from .asyncio_loop.asyncio_handlers import AsyncioHandler
 
     def on_asyncio() -> Instance:
         inner = target()
-        return Streamed(OnAsyncio(inner, loop), inner.handle)
+        return GeneratorHandler(AsyncioHandler(inner, loop), inner.handle)
 
     return on_asyncio
 
 
 def _streamed(inner: Any) -> Instance:
-    return Streamed(inner, inner.handle)
+    return GeneratorHandler(inner, inner.handle)
 
 
-class StreamedPlain(Plain):
+class StreamingPlainHandler(PlainHandler):
     """A callable that streams: called, it has not run yet."""
 
     __slots__ = ()
@@ -99,12 +99,12 @@ class StreamedPlain(Plain):
     @calls_handler
     async def handle(self, event: Any, context: Context) -> object:
         if takes_response(self.target):
-            return Writing(self.target, event, context)
+            return StreamingCall(self.target, event, context)
         return self.target(event, context)
 
 
 @attrs.define(eq=False)
-class Streamed(Handler[Any]):
+class GeneratorHandler(Handler[Any]):
     """A Handler whose `handle` is an async generator.
 
     Args:
@@ -131,7 +131,7 @@ class Streamed(Handler[Any]):
         return getattr(self.inner, name)
 
 
-async def pour(
+async def send_stream(
     result: Any,
     instance: Instance,
     lane: Lane,
@@ -155,10 +155,10 @@ async def pour(
         if loop is None or isgenerator(result):
             await _say_all(result, instance, response)
         else:
-            from .asyncio_loop.asyncio_response import ResponseOnAsyncio
+            from .asyncio_loop.asyncio_response import AsyncioResponse
 
-            response = ResponseOnAsyncio(lane, delivery, scope.cancel)
-            write = result.run if isinstance(result, Writing) else partial(_iterate, result)
+            response = AsyncioResponse(lane, delivery, scope.cancel)
+            write = result.run if isinstance(result, StreamingCall) else partial(_iterate, result)
             await loop.run(write, response)
         return response.finish(), True
     text = f"The stream was cut: {response.over}"
@@ -166,7 +166,7 @@ async def pour(
 
 
 async def _say_all(result: Any, instance: Instance, response: Response) -> None:
-    if isinstance(result, Writing):
+    if isinstance(result, StreamingCall):
         await result.run(response)
         return
     items: Any = result
@@ -174,7 +174,7 @@ async def _say_all(result: Any, instance: Instance, response: Response) -> None:
     response.at_once = True
     if not isgenerator(result):
         await _iterate(items, response)
-    elif isinstance(instance, Plain) and instance.alarm is None:
+    elif isinstance(instance, PlainHandler) and instance.alarm is None:
         await instance.in_thread(partial(_iterate_in_thread, items, response))
     else:
         await _step(items, response, instance)
@@ -214,7 +214,7 @@ async def _thrown(items: Any, error: BaseException) -> Any:
 
 async def _step(items: Generator[Item], response: Response, instance: Instance) -> None:
     def run(act: Callable[[], Any]) -> Any:
-        alarm = instance.alarm if isinstance(instance, Plain) else None
+        alarm = instance.alarm if isinstance(instance, PlainHandler) else None
         return act() if alarm is None else alarm.run(_without_event(act), None, None)
 
     try:

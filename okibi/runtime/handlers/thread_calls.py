@@ -55,7 +55,7 @@ class Waiter(Protocol):
         ...
 
 
-class Exchange(Instrument):
+class ThreadCalls(Instrument):
     """Of one run of trio, as long as a thread may have something for it.
 
     Args:
@@ -121,7 +121,7 @@ class Exchange(Instrument):
                 _put(calls, call)
 
 
-def exchange() -> Exchange:
+def exchange() -> ThreadCalls:
     """This run's; made when it is first asked for."""
     try:
         return _of_this_run.get()
@@ -132,7 +132,7 @@ def exchange() -> Exchange:
         return made
 
 
-def _made() -> Exchange:
+def _made() -> ThreadCalls:
     token = trio.lowlevel.current_trio_token()
 
     def fail(error: BaseException) -> None:
@@ -145,9 +145,9 @@ def _made() -> Exchange:
                 wake = partial(os.eventfd_write, descriptor, 1)
                 # A thread that is yet to write when the run ends has this.
                 weakref.finalize(wake, os.close, descriptor).atexit = False
-                return Exchange(wake, fail)
+                return ThreadCalls(wake, fail)
             os.close(descriptor)
-    return Exchange(_by_token(token), fail)
+    return ThreadCalls(_by_token(token), fail)
 
 
 def _by_token(token: trio.lowlevel.TrioToken) -> Callable[[], object]:
@@ -171,4 +171,4 @@ def _raise(error: BaseException) -> None:
     raise error
 
 
-_of_this_run: RunVar[Exchange] = RunVar("exchange")
+_of_this_run: RunVar[ThreadCalls] = RunVar("exchange")

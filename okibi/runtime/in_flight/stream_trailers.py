@@ -5,7 +5,7 @@ Imported when the first one ends.
 
 from typing import Any
 
-from ..errors.error_response import decoded, encoded
+from ..errors.error_response import decode_body, encode_body
 from ..protocol.outcome import Outcome
 from ..protocol.runtime_api import last_chunk
 
@@ -32,12 +32,12 @@ def shortened(error: bytes, limit: int) -> bytes:
     """
     if len(error) <= limit:
         return error
-    body: dict[str, Any] = decoded(error)
+    body: dict[str, Any] = decode_body(error)
     stack, message = body["stackTrace"], body["errorMessage"]
-    while stack and len(encoded(body)) > limit:
+    while stack and len(encode_body(body)) > limit:
         del stack[0]
     size = len(message)
-    while size and len(encoded(body)) > limit:
+    while size and len(encode_body(body)) > limit:
         size = size * 3 // 4
         body["errorMessage"] = message[:size] + " [cut]"
-    return encoded(body)
+    return encode_body(body)

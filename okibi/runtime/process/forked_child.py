@@ -10,7 +10,7 @@ from typing import NoReturn
 from trio.abc import Instrument
 from trio.lowlevel import Task
 
-from ..errors.user_code import is_users
+from ..errors.user_code import is_user_file
 from ..in_flight.delivery import Delivery
 from ..protocol.transport import SocketTransport
 from ..telemetry.logs import flush
@@ -67,7 +67,7 @@ class EndOfStep(Instrument):
 def forked_in() -> str:
     """Where this process forks, in words."""
     frame = sys._getframe()
-    while frame.f_back is not None and not is_users(frame.f_code.co_filename):
+    while frame.f_back is not None and not is_user_file(frame.f_code.co_filename):
         frame = frame.f_back
     return f'File "{frame.f_code.co_filename}", line {frame.f_lineno}, in {frame.f_code.co_name}'
 

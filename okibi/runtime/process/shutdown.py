@@ -49,7 +49,7 @@ from ...supervisors.parent import Parent
 from ..deadlines.interrupt import Alarm
 from ..deadlines.kill_timer import AGAIN, KillTimer
 from ..deadlines.kill_timer import SIGNAL as KILLS
-from ..errors.exceptions import Stopped
+from ..errors.exceptions import ProcessStopped
 from ..in_flight.lane import Lane
 from ..system.signal_timer import Ring
 from ..system.unlisted_thread import start_unlisted_thread
@@ -218,7 +218,7 @@ class Ending:
         # A plain `def` that yields holds it again and again.
         while not self._left:
             if self._alarm.armed:
-                self._alarm.raises = Stopped
+                self._alarm.raises = ProcessStopped
                 until = min(until, monotonic() + CLEAN_UP)
                 if monotonic() < until:
                     self._alarm.send()

@@ -17,15 +17,15 @@ from ...actors.trio_internals import others_wait
 from ..codec.json import (
     LambdaContextUnmarshalError,
     MarshalError,
-    Streams,
+    ResultIsStream,
     UnmarshalError,
-    event_of,
-    outcome_of,
+    decode_event,
+    encode_handler_result,
 )
 from ..deadlines.where_it_stood import late_by
-from ..errors.error_response import as_raised, handler_error, platform_error
 from ..errors.error_response import calls_handler as handles
-from ..errors.exceptions import DeadlineExceeded, Stopped, foremost
+from ..errors.error_response import handler_error, platform_error, unwrap_stop_iteration
+from ..errors.exceptions import DeadlineExceeded, ProcessStopped, prefer_deadline
 from ..handlers.context import Context, check_context
 from ..handlers.handler import Instance, is_awaitable
 from ..in_flight.delivery import Delivery
@@ -80,7 +80,7 @@ class Worker(Actor):
         make: Callable[[], Instance],
         decoder: msgspec.json.Decoder[Any],
         stateful: bool,
-        say: Callable[[object], Outcome] = outcome_of,
+        say: Callable[[object], Outcome] = encode_handler_result,
         loop: "AsyncioLoop | None" = None,
     ) -> None:
         self.ledger = ledger
@@ -107,7 +107,7 @@ class Worker(Actor):
             How to see whether what it was at goes on.
         """
         process = self._me.process()
-        goes_on = self.loop.let_go(process.task) if self.loop and process.task else None
+        goes_on = self.loop.abandon(process.task) if self.loop and process.task else None
         return goes_on or (lambda: process.reason is None)
 
     async def live(self, started: Callable[[], None]) -> None:
@@ -192,7 +192,7 @@ class Worker(Actor):
         request_id = delivery.request_id
         try:
             check_context(delivery)
-            event = event_of(delivery, self.decoder)
+            event = decode_event(delivery, self.decoder)
             result = instance.handle(event, Context(delivery, self.settings))
             if is_awaitable(result):
                 # A `def` has held the loop meanwhile, which hears of no scope: the alarm ends it.
@@ -200,13 +200,13 @@ class Worker(Actor):
                     result = await result
             try:
                 return self.say(result), True
-            except Streams:
+            except ResultIsStream:
                 # Not sent from in here: an error of the stream's does not come of this one.
                 pass
-            from ..handlers.streaming_handlers import pour
+            from ..handlers.streaming_handlers import send_stream
 
             with scope.until(delivery.limit):
-                return await pour(result, instance, lane, delivery, self.loop)
+                return await send_stream(result, instance, lane, delivery, self.loop)
         except (LambdaContextUnmarshalError, UnmarshalError, MarshalError) as error:
             kind = f"Runtime.{type(error).__name__}"
             return platform_error(kind, str(error), request_id, FAULT), True
@@ -267,9 +267,9 @@ def _outcome_of(error: BaseException, request_id: str) -> Outcome | None:
     crash = crash_in(error)
     if crash is None:
         return None
-    crash = as_raised(crash)
-    first = foremost(crash)
-    if is_a(first, Stopped):
+    crash = unwrap_stop_iteration(crash)
+    first = prefer_deadline(crash)
+    if is_a(first, ProcessStopped):
         return _stopped(SHUTDOWN, request_id)
     if is_a(first, DeadlineExceeded):
         return late_by(first, request_id)

@@ -19,7 +19,7 @@ from ...actors.exits import is_a
 from ...actors.safe_repr import ALONE, said
 from ..errors.error_response import init_error
 from ..errors.exceptions import InitError
-from ..errors.user_code import is_users
+from ..errors.user_code import is_user_file
 from ..handlers.function import Function
 from ..handlers.handler import Handler
 
@@ -176,7 +176,7 @@ def _import_error(name: str, error: BaseException) -> InitError:
             words = f"{words}; {fault}"
         frames = traceback.extract_tb(error.__traceback__)
         # Of a module that is not there, all frames are the import system's, and okibi's above them.
-        stack = init_error(error).stack if any(is_users(f.filename) for f in frames) else ()
+        stack = init_error(error).stack if any(is_user_file(f.filename) for f in frames) else ()
         return InitError("Runtime.ImportModuleError", words, stack)
     if is_a(error, SyntaxError):
         line = f'  File "{error.filename}" Line {error.lineno}\n    {error.text}'

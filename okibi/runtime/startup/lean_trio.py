@@ -31,7 +31,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-UNNEEDED = ("hmac", "idna", "locale", "shutil", "ssl", "tempfile")
+UNUSED_AT_START = ("hmac", "idna", "locale", "shutil", "ssl", "tempfile")
 
 
 def import_trio() -> None:
@@ -43,13 +43,13 @@ def import_trio() -> None:
     if threading.active_count() > 1:
         __import__("trio")
         return
-    import_without("ctypes.util", UNNEEDED)
+    import_without("ctypes.util", UNUSED_AT_START)
     util: Any = sys.modules["ctypes.util"]
     find = util.find_library
     if sys.platform == "linux":
         util.find_library = partial(_find, find)
     try:
-        import_without("trio", UNNEEDED)
+        import_without("trio", UNUSED_AT_START)
     finally:
         util.find_library = find
 
@@ -93,7 +93,7 @@ def import_without(module: str, unneeded: Iterable[str]) -> None:
     Raises:
         ImportError: from the import.
     """
-    standing = [StandIn(name) for name in unneeded if name not in sys.modules]
+    standing = [Placeholder(name) for name in unneeded if name not in sys.modules]
     sys.modules.update({each.__name__: each for each in standing})
     try:
         # Not `import_module`, of which `-X importtime` does not tell.
@@ -103,7 +103,7 @@ def import_without(module: str, unneeded: Iterable[str]) -> None:
             each.step_aside()
 
 
-class StandIn(ModuleType):
+class Placeholder(ModuleType):
     """In the place of a module that nobody has used yet."""
 
     def __getattr__(self, name: str) -> object:

@@ -30,7 +30,7 @@ from typing import Any, cast
 
 from ...actors import logs
 from ...actors.safe_repr import class_name
-from ..errors.error_response import decoded, to_json
+from ..errors.error_response import decode_body, to_json
 from . import invocation_context
 from .sinks import JSON, TEXT, FramedSink, Sink, StandardSink, frame_type, sink_from
 
@@ -157,7 +157,7 @@ def log_error(body: bytes) -> None:
         body: of the error's answer; the log says what the invoker is told.
     """
     try:
-        _log_error(decoded(body))
+        _log_error(decode_body(body))
     except Exception as error:
         # User code has put something into the place of standard output that fails.
         write_raw(f"the log cannot be written to: {class_name(type(error))}")

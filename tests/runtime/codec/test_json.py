@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from okibi.runtime.codec.json import (
     MarshalError,
-    Streams,
+    ResultIsStream,
     UnmarshalError,
+    decode_event,
     decoder_for,
-    escaped_outcome_of,
-    event_of,
-    outcome_of,
-    unescaped_outcome_of,
+    encode_handler_result,
+    encode_official_escaped,
+    encode_official_unescaped,
 )
 from okibi.runtime.protocol.outcome import Outcome
 from tests.support.doubles import delivery
@@ -47,7 +47,7 @@ class Struct(msgspec.Struct):
 
 
 def event(body: bytes, kind: Any = Any, content_type: str = "application/json") -> Any:
-    return event_of(delivery(body, {"content-type": content_type}), decoder_for(kind))
+    return decode_event(delivery(body, {"content-type": content_type}), decoder_for(kind))
 
 
 # -- events
@@ -219,14 +219,14 @@ def test_what_begins_with_more_than_one_byte_order_mark_is_no_json(kind: Any) ->
 def test_what_an_event_was_decoded_from_is_not_kept_while_its_handler_runs() -> None:
     taken = delivery(b'{"a": 1}', {"content-type": "application/json"})
 
-    assert event_of(taken, decoder_for(Any)) == {"a": 1}
+    assert decode_event(taken, decoder_for(Any)) == {"a": 1}
     assert taken.body == b""
 
 
 def test_nor_is_what_the_standard_library_has_decoded() -> None:
     taken = delivery(b'\xef\xbb\xbf{"a": 1}', {"content-type": "application/json"})
 
-    assert event_of(taken, decoder_for(Any)) == {"a": 1}
+    assert decode_event(taken, decoder_for(Any)) == {"a": 1}
     assert taken.body == b""
 
 
@@ -250,7 +250,7 @@ def test_a_type_that_cannot_be_decoded_into_is_refused_at_once() -> None:
     ],
 )
 def test_a_result_is_json(result: object, expected: object) -> None:
-    outcome = outcome_of(result)
+    outcome = encode_handler_result(result)
 
     assert json.loads(outcome.body) == expected
     assert outcome.content_type == b"application/json"
@@ -258,11 +258,11 @@ def test_a_result_is_json(result: object, expected: object) -> None:
 
 
 def test_text_is_not_escaped() -> None:
-    assert outcome_of("é").body == '"é"'.encode()
+    assert encode_handler_result("é").body == '"é"'.encode()
 
 
 def test_bytes_go_as_they_are() -> None:
-    outcome = outcome_of(b"\0\xff")
+    outcome = encode_handler_result(b"\0\xff")
 
     assert outcome.body == b"\0\xff"
     assert outcome.content_type == b"application/unknown"
@@ -286,14 +286,14 @@ class Posing:
     def __class__(self, value: type) -> None: ...
 
 
-@pytest.mark.parametrize("say", [outcome_of, escaped_outcome_of])
+@pytest.mark.parametrize("say", [encode_handler_result, encode_official_escaped])
 def test_of_bytes_of_a_subclass_go_the_bytes(say: Callable[[object], Outcome]) -> None:
     body = say(Short(b"abc")).body
 
     assert (type(body), body) == (bytes, b"abc")
 
 
-@pytest.mark.parametrize("say", [outcome_of, escaped_outcome_of])
+@pytest.mark.parametrize("say", [encode_handler_result, encode_official_escaped])
 def test_what_only_says_that_it_is_bytes_is_a_marshal_error(
     say: Callable[[object], Outcome],
 ) -> None:
@@ -302,7 +302,7 @@ def test_what_only_says_that_it_is_bytes_is_a_marshal_error(
 
 
 def test_nan_is_legal_json_on_the_wire() -> None:
-    assert outcome_of([math.nan, math.inf]).body == b"[null,null]"
+    assert encode_handler_result([math.nan, math.inf]).body == b"[null,null]"
 
 
 def endless() -> list[Any]:
@@ -318,19 +318,21 @@ def endless() -> list[Any]:
 )
 def test_what_cannot_be_said_in_json_is_a_marshal_error(result: object) -> None:
     with pytest.raises(MarshalError, match="Unable to marshal response: "):
-        outcome_of(result)
+        encode_handler_result(result)
 
 
 async def pieces() -> AsyncIterator[bytes]:
     yield b"1"
 
 
-@pytest.mark.parametrize("say", [outcome_of, escaped_outcome_of, unescaped_outcome_of])
+@pytest.mark.parametrize(
+    "say", [encode_handler_result, encode_official_escaped, encode_official_unescaped]
+)
 @pytest.mark.parametrize("make", [pieces, lambda: (n for n in range(3))])
 def test_a_generator_is_a_stream_whatever_the_rules(
     say: Callable[[object], object], make: Callable[[], object]
 ) -> None:
-    with pytest.raises(Streams):
+    with pytest.raises(ResultIsStream):
         say(make())
 
 
@@ -339,7 +341,7 @@ def test_a_coroutine_is_no_result() -> None:
 
     made = forgotten()
     with pytest.raises(MarshalError):
-        outcome_of(made)
+        encode_handler_result(made)
     made.close()
 
 
@@ -356,5 +358,5 @@ def test_results_are_written_as_the_standard_library_does_whatever_came_before(
     results: list[object],
 ) -> None:
     for result in results:
-        for say, escaped in ((escaped_outcome_of, True), (unescaped_outcome_of, False)):
+        for say, escaped in ((encode_official_escaped, True), (encode_official_unescaped, False)):
             assert say(result).body == json.dumps(result, ensure_ascii=escaped).encode()

@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from okibi.runtime.codec import reference_json
 from okibi.runtime.codec.json import (
     MarshalError,
-    escaped_outcome_of,
-    outcome_of,
-    unescaped_outcome_of,
+    encode_handler_result,
+    encode_official_escaped,
+    encode_official_unescaped,
 )
 from okibi.runtime.protocol.outcome import Outcome
 
@@ -98,7 +98,9 @@ def both(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tup
         assert content_type == "application/json"
         return bytes(body, "utf-8")
 
-    return unescaped_outcome_of if request.param.endswith("13") else escaped_outcome_of, theirs
+    return encode_official_unescaped if request.param.endswith(
+        "13"
+    ) else encode_official_escaped, theirs
 
 
 def words(say: Callable[[object], object], result: object) -> str:
@@ -166,7 +168,7 @@ def test_whatever_json_like_value_a_handler_gives_the_bytes_are_the_same(result:
     ).Encoder()
     if isinstance(result, bytes):
         return
-    for escaped, say in ((True, escaped_outcome_of), (False, unescaped_outcome_of)):
+    for escaped, say in ((True, encode_official_escaped), (False, encode_official_unescaped)):
         encode.ensure_ascii = escaped
         assert say(result).body == encode.encode(result).encode()
 
@@ -182,7 +184,7 @@ def test_of_long_texts_among_others_the_bytes_are_the_same(result: dict[Any, Any
         "awslambdaric.lambda_runtime_marshaller",
         reason="awslambdaric is not installed: `make bench` installs it",
     ).Encoder()
-    for escaped, say in ((True, escaped_outcome_of), (False, unescaped_outcome_of)):
+    for escaped, say in ((True, encode_official_escaped), (False, encode_official_unescaped)):
         encode.ensure_ascii = escaped
         assert say(result).body == encode.encode(result).encode()
 
@@ -190,7 +192,7 @@ def test_of_long_texts_among_others_the_bytes_are_the_same(result: dict[Any, Any
 @pytest.mark.slow
 def test_in_a_long_text_each_character_is_written_as_in_a_short_one() -> None:
     filled = "x" * LONG
-    for say in (escaped_outcome_of, unescaped_outcome_of):
+    for say in (encode_official_escaped, encode_official_unescaped):
         for character in map(chr, [*range(0xD800), *range(0xE000, 0x11000)]):
             short = say({"a": character}).body
             assert say({"a": character + filled}).body == short[:-2] + filled.encode() + b'"}'
@@ -198,7 +200,7 @@ def test_in_a_long_text_each_character_is_written_as_in_a_short_one() -> None:
 
 @given(st.recursive(SCALARS, _composed, max_leaves=12))
 def test_what_is_nested_is_written_as_value_by_value(result: object) -> None:
-    for escaped, say in ((True, escaped_outcome_of), (False, unescaped_outcome_of)):
+    for escaped, say in ((True, encode_official_escaped), (False, encode_official_unescaped)):
         for nested in ([result], {"a": {"b": result}}):
             assert say(nested).body == reference_json.encode(nested, escaped=escaped)
 
@@ -213,7 +215,7 @@ OWN_WAY = [
 
 @pytest.mark.parametrize("own", OWN_WAY, ids=repr)
 def test_what_is_written_its_own_way_is_written_so_deep_inside_too(own: object) -> None:
-    for escaped, say in ((True, escaped_outcome_of), (False, unescaped_outcome_of)):
+    for escaped, say in ((True, encode_official_escaped), (False, encode_official_unescaped)):
         for nested in ([own], {"a": [], "b": {"c": (1, [own])}}, [[{"a": None, 5: own}]]):
             assert say(nested).body == reference_json.encode(nested, escaped=escaped)
 
@@ -224,7 +226,7 @@ def test_what_is_written_its_own_way_is_written_so_deep_inside_too(own: object) 
 @example(-0.0).via("a sign")
 def test_of_what_is_nested_a_float_is_written_as_it_is_elsewhere(number: float) -> None:
     written = json.dumps(number).encode()
-    for say in (escaped_outcome_of, unescaped_outcome_of):
+    for say in (encode_official_escaped, encode_official_unescaped):
         assert say([number]).body == b"[%s]" % written
         assert say({"a": {"b": number}}).body == b'{"a": {"b": %s}}' % written
         assert say([{number: [number]}]).body == b'[{"%s": [%s]}]' % (written, written)
@@ -240,7 +242,7 @@ CONFIG = Config()
 
 
 def test_what_a_living_object_holds_is_written_as_any_dict_s() -> None:
-    for say in (escaped_outcome_of, unescaped_outcome_of):
+    for say in (encode_official_escaped, encode_official_unescaped):
         body = say({"config": vars(CONFIG), "a": [vars(CONFIG)]}).body
         config = b'{"rate": 1.50, "key": "k", "far": 1e+22}'
         assert body == b'{"config": %s, "a": [%s]}' % (config, config)
@@ -306,7 +308,7 @@ class Side(enum.Enum):
          "set"],
 )  # fmt: skip
 def test_beyond_the_official_client_s_types(result: object, expected: str) -> None:
-    assert escaped_outcome_of(result).body.decode() == expected
+    assert encode_official_escaped(result).body.decode() == expected
 
 
 class Moment(datetime.datetime): ...
@@ -332,7 +334,7 @@ class Span(datetime.timedelta): ...
     ids=["datetime", "date", "time", "timedelta"],
 )
 def test_what_inherits_from_a_date_or_a_time_is_one(result: object, expected: str) -> None:
-    assert escaped_outcome_of(result).body.decode() == expected
+    assert encode_official_escaped(result).body.decode() == expected
 
 
 @pytest.fixture
@@ -347,14 +349,16 @@ NOTHING = [math.nan, math.inf, -math.inf, Decimal("NaN"), Decimal("sNaN"), Decim
 def test_nan_is_sent_as_null_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
 
-    assert escaped_outcome_of(NOTHING).body == b"[null, null, null, null, null, null]"
-    assert unescaped_outcome_of({"a": Real("nan")}).body == b'{"a": null}'
+    assert encode_official_escaped(NOTHING).body == b"[null, null, null, null, null, null]"
+    assert encode_official_unescaped({"a": Real("nan")}).body == b'{"a": null}'
     assert [record.message for record in caplog.records] == [
         "a result holds nan, which JSON cannot say: it is sent as null"
     ]
 
 
-@pytest.mark.parametrize("say", [escaped_outcome_of, unescaped_outcome_of, outcome_of])
+@pytest.mark.parametrize(
+    "say", [encode_official_escaped, encode_official_unescaped, encode_handler_result]
+)
 def test_a_lone_surrogate_is_escaped_since_utf_8_has_none(say: Say) -> None:
     for text in ("é\udfff", "\udfff" * 2 * LONG):
         body = say({"\ud800": text}).body
@@ -364,14 +368,14 @@ def test_a_lone_surrogate_is_escaped_since_utf_8_has_none(say: Say) -> None:
 
 
 def test_bytes_go_as_they_are() -> None:
-    for say in (escaped_outcome_of, unescaped_outcome_of):
+    for say in (encode_official_escaped, encode_official_unescaped):
         assert say(b"\0\xff").body == b"\0\xff"
         assert say(b"").content_type == b"application/unknown"
 
 
 def test_a_handler_class_s_result_goes_by_msgspec_and_by_these_rules_where_it_refuses() -> None:
-    assert outcome_of({"a": [Pair(1, 2)]}).body == b'{"a":[[1,2]]}'
-    assert outcome_of({None: Text("a")}).body == b'{"null": "a"}'
+    assert encode_handler_result({"a": [Pair(1, 2)]}).body == b'{"a":[[1,2]]}'
+    assert encode_handler_result({None: Text("a")}).body == b'{"null": "a"}'
 
 
 def test_what_is_nested_too_deep_is_refused() -> None:
@@ -379,7 +383,7 @@ def test_what_is_nested_too_deep_is_refused() -> None:
     # Python 3.14 counts no levels, but what is left of the stack.
     for _ in range(1_000_000 if sys.version_info >= (3, 14) else 10_000):
         deep = [deep]
-    for say in (escaped_outcome_of, outcome_of):
+    for say in (encode_official_escaped, encode_handler_result):
         with pytest.raises(MarshalError, match="Unable to marshal response: "):
             say(deep)
     while deep:

@@ -15,7 +15,7 @@ import pytest
 import trio
 
 from okibi.runtime.deadlines.interrupt import IMPORT_CUT, LOOP_LEFT, SIGNAL, UNTAKEN, Alarm
-from okibi.runtime.errors.exceptions import DeadlineExceeded, Stopped
+from okibi.runtime.errors.exceptions import DeadlineExceeded, ProcessStopped
 from tests.support.sandbox import ROOT
 
 
@@ -276,9 +276,9 @@ def test_a_signal_for_an_earlier_handler_hits_no_later_one(alarm: Alarm) -> None
 
 
 def test_at_the_end_of_the_process_any_handler_is_meant(alarm: Alarm) -> None:
-    alarm.meant, alarm.raises = 0, Stopped
+    alarm.meant, alarm.raises = 0, ProcessStopped
 
-    with ringing(alarm), pytest.raises(Stopped):
+    with ringing(alarm), pytest.raises(ProcessStopped):
         alarm.run(busy, 1, 2)
 
 

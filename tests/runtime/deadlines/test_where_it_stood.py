@@ -152,7 +152,7 @@ def test_of_what_has_called_his_innermost_line_nobody_asks_whether_it_is_install
         asked.append(name)
         return True
 
-    monkeypatch.setattr("okibi.runtime.deadlines.where_it_stood.is_users_own", is_his)
+    monkeypatch.setattr("okibi.runtime.deadlines.where_it_stood.is_written_by_user", is_his)
 
     def within() -> None:
         raise DeadlineExceeded

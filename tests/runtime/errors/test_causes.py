@@ -1,10 +1,10 @@
 """What stands behind an error."""
 
-from okibi.runtime.errors.causes import LIMIT, behind
+from okibi.runtime.errors.causes import LIMIT, find_related
 
 
 def told(error: BaseException) -> list[str]:
-    return [f"{each.relation}{each.error!r}" for each in behind(error)]
+    return [f"{each.relation}{each.error!r}" for each in find_related(error)]
 
 
 def linked(
@@ -66,4 +66,4 @@ def test_a_circle_ends() -> None:
 
 
 def test_there_is_a_limit() -> None:
-    assert len(behind(ExceptionGroup("many", [ValueError(n) for n in range(1000)]))) == LIMIT
+    assert len(find_related(ExceptionGroup("many", [ValueError(n) for n in range(1000)]))) == LIMIT

@@ -22,7 +22,7 @@ from okibi.runtime.errors.error_response import (
     init_error,
     platform_error,
 )
-from okibi.runtime.errors.exceptions import DeadlineExceeded, InitError, foremost
+from okibi.runtime.errors.exceptions import DeadlineExceeded, InitError, prefer_deadline
 from okibi.runtime.protocol.outcome import Outcome
 from tests.support.doubles import another_json
 from tests.support.sandbox import ROOT
@@ -304,11 +304,11 @@ def test_of_a_group_the_end_of_the_time_counts() -> None:
     nested = BaseExceptionGroup("two", [other, BaseExceptionGroup("one", [late])])
     rest = ExceptionGroup("one", [other])
 
-    assert foremost(nested) is late
-    assert foremost(Whole("two", [other, late])) is late
-    assert foremost(late) is late
-    assert foremost(rest) is rest
-    assert foremost(other) is other
+    assert prefer_deadline(nested) is late
+    assert prefer_deadline(Whole("two", [other, late])) is late
+    assert prefer_deadline(late) is late
+    assert prefer_deadline(rest) is rest
+    assert prefer_deadline(other) is other
 
 
 def test_who_writes_a_handler_finds_it_beside_the_rest() -> None:

@@ -9,22 +9,27 @@ import trio
 import okibi.local
 import okibi.supervisors.supervisor
 from okibi.runtime.errors import user_code
-from okibi.runtime.errors.user_code import is_installed, is_own, is_users, is_users_own
+from okibi.runtime.errors.user_code import (
+    is_installed,
+    is_okibi_file,
+    is_user_file,
+    is_written_by_user,
+)
 
 
 def test_the_interpreter_s_own_trio_and_okibi_are_not_the_user_s() -> None:
     for file in (json.__file__, trio.__file__, "<frozen x>"):
-        assert not is_users(file)
+        assert not is_user_file(file)
     for file in (__file__, pytest.__file__, "/var/task/app.py"):
-        assert is_users(file)
+        assert is_user_file(file)
 
 
 @pytest.mark.parametrize(
     "file", [okibi.__file__, okibi.local.__file__, okibi.supervisors.supervisor.__file__]
 )
 def test_every_file_of_okibi_is_its_own(file: str) -> None:
-    assert is_own(file)
-    assert not is_users(file)
+    assert is_okibi_file(file)
+    assert not is_user_file(file)
 
 
 @pytest.fixture
@@ -56,7 +61,7 @@ def root(tmp_path: Path) -> Path:
 )
 def test_what_a_dist_info_beside_it_tells_of_is_installed(root: Path, file: str) -> None:
     assert is_installed(str(root / file))
-    assert not is_users_own(str(root / file))
+    assert not is_written_by_user(str(root / file))
 
 
 @pytest.mark.parametrize(
@@ -64,7 +69,7 @@ def test_what_a_dist_info_beside_it_tells_of_is_installed(root: Path, file: str)
 )
 def test_what_none_tells_of_is_the_user_s(root: Path, file: str) -> None:
     assert not is_installed(str(root / file))
-    assert is_users_own(str(root / file))
+    assert is_written_by_user(str(root / file))
 
 
 @pytest.mark.parametrize("folder", ["site-packages", "dist-packages"])
@@ -73,7 +78,7 @@ def test_what_lies_in_a_folder_of_installed_ones_needs_nobody_to_tell_of_it(
 ) -> None:
     """PyYAML's is called yaml; a Python of Debian's has its own in dist-packages."""
     assert is_installed(str(root / folder / "yaml" / "loader.py"))
-    assert not is_users_own(str(root / folder / "yaml" / "loader.py"))
+    assert not is_written_by_user(str(root / folder / "yaml" / "loader.py"))
 
 
 def test_what_begins_alike_counts_by_the_list_of_its_files(root: Path) -> None:
@@ -104,7 +109,7 @@ def test_what_a_folder_tells_of_is_read_once_for_all_that_lies_in_it(
 
 
 def test_what_was_installed_from_somebody_s_own_folder_is_his(root: Path) -> None:
-    assert is_users_own(str(root / "ours" / "work.py"))
+    assert is_written_by_user(str(root / "ours" / "work.py"))
 
 
 def test_a_compiled_module_s_file_that_is_not_there_is_where_it_was_built(

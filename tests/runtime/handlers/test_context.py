@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from okibi.runtime.codec.json import LambdaContextUnmarshalError
-from okibi.runtime.handlers.context import Context, Told, check_context
+from okibi.runtime.handlers.context import Context, LazyAttribute, check_context
 from okibi.runtime.handlers.mobile_client import Client
 from okibi.runtime.settings import Settings
 from tests.support.doubles import delivery
@@ -202,7 +202,7 @@ def test_a_copy_of_it_knows_what_it_knows(again: Callable[[Context], Any]) -> No
 class MoreTold(Context):
     """With an attribute that neither `vars` nor the representation shows."""
 
-    @Told
+    @LazyAttribute
     def region(self) -> str:
         """As `xray_trace_id`, say."""
         return self._settings.function_name + "'s"

@@ -11,10 +11,10 @@ import trio
 from okibi.runtime.deadlines.interrupt import Alarm
 from okibi.runtime.handlers.context import Context
 from okibi.runtime.handlers.handler import (
-    Awaited,
+    AsyncHandler,
     Handler,
     Instance,
-    Plain,
+    PlainHandler,
     event_type,
     is_async,
     is_awaitable,
@@ -171,9 +171,11 @@ async def test_any_callable_serves(
     nursery: trio.Nursery,
 ) -> None:
     abandoned = list[str]()
-    plain = Plain(target, Alarm() if inline else None, lambda what, _: abandoned.append(what))
+    plain = PlainHandler(
+        target, Alarm() if inline else None, lambda what, _: abandoned.append(what)
+    )
     object.__setattr__(plain, "nursery", nursery)
-    handler: Instance = Awaited(target) if is_async(target) else plain
+    handler: Instance = AsyncHandler(target) if is_async(target) else plain
 
     answer = await answer_of(handler)
 
@@ -184,7 +186,7 @@ async def test_any_callable_serves(
 
 @pytest.mark.parametrize("target", [target for target, _, asynchronous in TARGETS if asynchronous])
 async def test_a_coroutine_function_is_awaited_as_it_is(target: Callable[..., Any]) -> None:
-    handler = Awaited(target)
+    handler = AsyncHandler(target)
 
     assert handler.handle is target
     assert await handler.handle(7, Context(delivery(), SETTINGS)) == ("coroutine", 7)
@@ -197,7 +199,7 @@ async def test_what_a_plain_handler_raises_comes_out_of_its_thread_too(
         raise KeyError(event)
 
     for alarm in (Alarm(), None):
-        plain = Plain(broken, alarm, print)
+        plain = PlainHandler(broken, alarm, print)
         object.__setattr__(plain, "nursery", nursery)
         with pytest.raises(KeyError, match="7"):
             await answer_of(plain)
@@ -214,7 +216,7 @@ async def test_after_a_late_event_the_next_one_has_a_thread_of_its_own(
             trio.from_thread.run_sync(scope.cancel)
             release.wait(HANG)
 
-    plain = Plain(handler, None, lambda *_: None)
+    plain = PlainHandler(handler, None, lambda *_: None)
     object.__setattr__(plain, "nursery", nursery)
     await answer_of(plain)
     with scope:
@@ -238,7 +240,7 @@ async def test_a_thread_past_its_time_is_abandoned_and_told_of(nursery: trio.Nur
     token = trio.lowlevel.current_trio_token()
     enter("id-1", {})
     with trio.CancelScope() as scope:
-        plain = Plain(waits, None, lambda *told: abandoned.append(told))
+        plain = PlainHandler(waits, None, lambda *told: abandoned.append(told))
         object.__setattr__(plain, "nursery", nursery)
         await answer_of(plain)
 
@@ -260,8 +262,8 @@ async def test_that_no_thread_can_be_started_is_told_of_as_what_does_not_end_unt
     async def refuses(*_: object, **__: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    def plain(nursery: trio.Nursery) -> Plain:
-        made = Plain(lambda event, _: event, None, lambda *told: abandoned.append(told))
+    def plain(nursery: trio.Nursery) -> PlainHandler:
+        made = PlainHandler(lambda event, _: event, None, lambda *told: abandoned.append(told))
         object.__setattr__(made, "nursery", nursery)
         return made
 

@@ -35,7 +35,7 @@ every_kind = pytest.mark.parametrize(
 
 
 @attrs.frozen
-class Streamed:
+class StreamedAnswer:
     """What an invoker has read."""
 
     body: bytes
@@ -50,7 +50,7 @@ class Streamed:
         return told["errorType"], told["errorMessage"]
 
 
-async def stream(sandbox: Running, timeout: float = 30.0, **event: object) -> Streamed:
+async def stream(sandbox: Running, timeout: float = 30.0, **event: object) -> StreamedAnswer:
     """Invoke a function, and read its answer as it comes."""
     began, first, body = trio.current_time(), 0.0, b""
     invocation = Invocation(json.dumps(event).encode(), timeout)
@@ -60,7 +60,7 @@ async def stream(sandbox: Running, timeout: float = 30.0, **event: object) -> St
             first = first or trio.current_time() - began
             body += piece
         result = await answer.result()
-    return Streamed(body, answer.content_type, result, first, trio.current_time() - began)
+    return StreamedAnswer(body, answer.content_type, result, first, trio.current_time() - began)
 
 
 def lines(count: int, pid: int) -> bytes:
@@ -190,7 +190,7 @@ async def test_a_handler_instance_is_replaced_when_its_stream_failed() -> None:
 
 async def test_many_streams_at_once_do_not_meet() -> None:
     api = RuntimeApi(max_concurrency=4)
-    told = dict[int, Streamed]()
+    told = dict[int, StreamedAnswer]()
 
     async def one(sandbox: Running, count: int) -> None:
         told[count] = await stream(sandbox, count=count, pause=0.01)

@@ -12,7 +12,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from okibi.actors.trio_internals import CONTEXT
 from okibi.runtime import Context, Handler, Prelude, Response, streaming
-from okibi.runtime.handlers.response import ROOM, Item
+from okibi.runtime.handlers.response import BUFFER_LIMIT, Item
 from okibi.runtime.in_flight.delivery import State
 from okibi.runtime.protocol.runtime_api import HTTP_INTEGRATION
 from tests.support.played_api import ACCEPTED, NEXT, Passes, event
@@ -205,20 +205,20 @@ async def test_while_the_connection_takes_no_more_the_handler_waits() -> None:
     async def handler(event: object, context: Context) -> AsyncIterator[Item]:
         for n in range(10):
             LOG.append(n)
-            yield b"x" * (ROOM // 2)
+            yield b"x" * (BUFFER_LIMIT // 2)
 
     async with serving(handler) as stage:
         stage.world.wire.room = 400
         await stage.give()
         # Two fit into the room; with the third it waits.
         assert LOG == [0, 1, 2]
-        assert ROOM < stage.lane.unwritten < 2 * ROOM
+        assert BUFFER_LIMIT < stage.lane.unwritten < 2 * BUFFER_LIMIT
 
-        await stage.drain(ROOM)
+        await stage.drain(BUFFER_LIMIT)
         assert LOG == [0, 1, 2, 3, 4]
 
         await stage.drain(1 << 30)
-        assert len(body(stage.read())) == 10 * (ROOM // 2)
+        assert len(body(stage.read())) == 10 * (BUFFER_LIMIT // 2)
 
 
 async def test_a_thousand_small_pieces_wait_as_a_few_large_ones_do() -> None:
@@ -262,7 +262,7 @@ async def test_whoever_gives_up_waiting_adds_no_more_to_what_waits() -> None:
     async def handler(event: object, response: Response, context: Context) -> None:
         for _ in range(10):
             with trio.move_on_after(0.001):
-                await response.write(b"x" * ROOM)
+                await response.write(b"x" * BUFFER_LIMIT)
         LOG.append("through")
 
     async with serving(handler) as stage:
@@ -270,14 +270,14 @@ async def test_whoever_gives_up_waiting_adds_no_more_to_what_waits() -> None:
         await stage.give()
         await until(lambda: bool(LOG))
 
-        assert stage.lane.unwritten < 3 * ROOM
+        assert stage.lane.unwritten < 3 * BUFFER_LIMIT
 
 
 async def test_a_scope_around_a_yield_is_the_generator_s_own_also_while_it_waits() -> None:
     async def handler(event: object, context: Context) -> AsyncIterator[Item]:
         with trio.move_on_after(0.01):
             while True:
-                yield b"x" * ROOM
+                yield b"x" * BUFFER_LIMIT
         LOG.append("moved on")
         yield b"done"
 
@@ -299,7 +299,7 @@ async def test_what_crashes_in_a_nursery_around_a_yield_is_what_is_told() -> Non
         async with trio.open_nursery() as nursery:
             nursery.start_soon(crashes)
             while True:
-                yield b"x" * ROOM
+                yield b"x" * BUFFER_LIMIT
 
     async with serving(handler) as stage:
         stage.world.wire.room = 400

@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from okibi.actors import trio_internals
-from okibi.runtime.handlers.thread_calls import Call, Exchange, Waiter, exchange
+from okibi.runtime.handlers.thread_calls import Call, ThreadCalls, Waiter, exchange
 from tests.limits import HANG
 from tests.support.fdinfo import descriptors
 
@@ -28,7 +28,7 @@ class Played:
         self.woken = 0
         self.told = list[int]()
         self.failed = list[BaseException]()
-        self.exchange = Exchange(self._wake, self.failed.append)
+        self.exchange = ThreadCalls(self._wake, self.failed.append)
 
     def _wake(self) -> None:
         self.woken += 1
@@ -223,7 +223,7 @@ def test_what_is_raised_before_a_wait_ends_the_run_too() -> None:
     assert played.failed == [caught.value]
 
 
-def ends_in_a_thread(make: Callable[[], Exchange] = exchange) -> None:
+def ends_in_a_thread(make: Callable[[], ThreadCalls] = exchange) -> None:
     """The end of a call in a thread ends the wait of a loop in which nothing else happens."""
 
     async def main() -> None:
@@ -289,7 +289,7 @@ def test_the_end_of_a_call_wakes_the_loop_of_a_trio_that_has_not_been_read(
 
 
 def test_the_end_of_a_call_wakes_the_loop_where_no_descriptor_is_left() -> None:
-    def make() -> Exchange:
+    def make() -> ThreadCalls:
         limit, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         lowest = os.dup(0)
         os.close(lowest)
@@ -309,7 +309,7 @@ def test_the_end_of_a_call_wakes_the_loop_where_its_epoll_has_no_room(
     # What another run has left is not to be closed in between.
     gc.collect()
 
-    def make() -> Exchange:
+    def make() -> ThreadCalls:
         before = descriptors()
         with monkeypatch.context() as patched:
             patched.setattr(trio_internals, "ends_wait", lambda _: False)
@@ -324,7 +324,7 @@ def test_the_end_of_a_call_wakes_the_loop_where_its_epoll_has_no_room(
 def test_its_descriptor_is_closed_with_the_run() -> None:
     gc.collect()
     before = descriptors()
-    held = list[Exchange]()
+    held = list[ThreadCalls]()
 
     async def main() -> None:
         runs = descriptors()

@@ -13,7 +13,7 @@ from okibi.actors import Name, NoProcess, start
 from okibi.actors.trio_internals import CONTEXT
 from okibi.runtime.codec.json import decoder_for
 from okibi.runtime.handlers.context import Context
-from okibi.runtime.handlers.handler import Awaited, event_type
+from okibi.runtime.handlers.handler import AsyncHandler, event_type
 from okibi.runtime.in_flight.delivery import Delivery, State
 from okibi.runtime.in_flight.handover import tell
 from okibi.runtime.in_flight.lane import ANSWER_LIMIT, Lane
@@ -141,7 +141,7 @@ async def test_a_worker_s_answer_is_out_when_it_goes_on_if_nothing_comes_first(
                 super()._settle(lane, delivery, outcome)
                 out.append(stage.wire.taken().startswith(b"POST "))
 
-        make = partial(Awaited, handler)
+        make = partial(AsyncHandler, handler)
         factory = partial(Looks, stage.ledger, SETTINGS, make, decoder_for(Any), False)
         await start(stage.nursery, factory)
         await start(stage.nursery, partial(Dispatcher, stage.ledger), name=DISPATCHER)

@@ -14,7 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from okibi.actors import ExitReason
 from okibi.runtime import Context, Handler
 from okibi.runtime.deadlines.interrupt import Alarm
-from okibi.runtime.handlers.response import ROOM, Item
+from okibi.runtime.handlers.response import BUFFER_LIMIT, Item
 from okibi.runtime.in_flight.delivery import State
 from okibi.runtime.telemetry.invocation_context import request_id
 from tests.support.played_api import ACCEPTED, NEXT
@@ -239,7 +239,7 @@ async def test_a_plain_generator_that_waits_for_the_connection_is_closed_at_the_
     def handler(event: object, context: Context) -> Iterator[Item]:
         try:
             while True:
-                yield b"x" * ROOM
+                yield b"x" * BUFFER_LIMIT
         finally:
             LOG.append("closed")
 

@@ -17,7 +17,7 @@ from trio.testing import MockClock
 from okibi.actors import trio_internals
 from okibi.runtime.deadlines.interrupt import Alarm
 from okibi.runtime.handlers.context import Context
-from okibi.runtime.handlers.handler import Awaited, Plain
+from okibi.runtime.handlers.handler import AsyncHandler, PlainHandler
 from okibi.runtime.in_flight.delivery import State
 from okibi.runtime.serving.event_scope import EventScope
 from tests.support.worker_bench import LOG, answer, bench, fresh
@@ -64,7 +64,7 @@ async def test_what_a_handler_leaves_open_is_its_own_event_s_error_and_no_other_
     how: str, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     kept: list[object] = []
-    stage = await bench(nursery, lambda: Awaited(left_open(how, kept)))
+    stage = await bench(nursery, lambda: AsyncHandler(left_open(how, kept)))
 
     guilty = await stage.give(b'"leave"', due=trio.current_time() + 30)
     assert answer(guilty)["errorType"] == "RuntimeError"
@@ -168,7 +168,7 @@ async def test_a_plain_function_is_held_to_its_deadline_again_and_again(
         await trio.sleep(event)
         return event
 
-    stage = await bench(nursery, lambda: Awaited(waits))
+    stage = await bench(nursery, lambda: AsyncHandler(waits))
     kinds: list[Any] = []
     for seconds in (b"2", b"0", b"2", b"2", b"0"):
         made = await stage.give(seconds, due=trio.current_time() + 1.0)
@@ -193,7 +193,7 @@ async def test_what_a_plain_def_returns_is_awaited_in_its_time_and_what_is_there
             autojump_clock.jump(-event)
         return waits(event) if event > 0 else event
 
-    stage = await bench(nursery, lambda: Plain(handler, Alarm(), print))
+    stage = await bench(nursery, lambda: PlainHandler(handler, Alarm(), print))
     answers: list[Any] = []
     for event in (b"9", b"1", b"-5", b"9", b"0", b"-5", b"-5", b"1"):
         made = await stage.give(event, due=trio.current_time() + 6)

@@ -11,7 +11,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from okibi.actors import ExitReason, StartError
 from okibi.runtime.handlers.context import Context
-from okibi.runtime.handlers.handler import Awaited, Instance
+from okibi.runtime.handlers.handler import AsyncHandler, Instance
 from okibi.runtime.in_flight.delivery import State
 from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.serving.worker import REPLACED_GRACE, Worker
@@ -90,7 +90,7 @@ async def test_what_it_answers_although_it_was_cancelled_is_the_answer(
         except trio.Cancelled:
             return "at last"
 
-    stage = await bench(nursery, lambda: Awaited(stubborn))
+    stage = await bench(nursery, lambda: AsyncHandler(stubborn))
     made = await stage.give(b"1", due=trio.current_time() + 1.0)
     await trio.sleep(1)
 
@@ -253,13 +253,13 @@ async def test_a_result_that_is_no_json_is_refused_and_the_instance_stays(
 
 
 async def test_a_plain_function_is_not_replaced(nursery: trio.Nursery) -> None:
-    made = list[Awaited]()
+    made = list[AsyncHandler]()
 
     async def broken(event: object, context: Context) -> object:
         raise ValueError(event)
 
     def make() -> Instance:
-        made.append(Awaited(broken))
+        made.append(AsyncHandler(broken))
         return made[-1]
 
     stage = await bench(nursery, make)
@@ -379,7 +379,7 @@ async def test_what_a_handler_sets_in_its_context_is_of_its_event(
         if fails:
             raise ValueError
 
-    stage = await bench(nursery, lambda: Awaited(handler))
+    stage = await bench(nursery, lambda: AsyncHandler(handler))
     for _ in range(3):
         await stage.give(b"{}")
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from okibi.runtime.startup import lean_trio
-from okibi.runtime.startup.lean_trio import StandIn, import_trio, import_without
+from okibi.runtime.startup.lean_trio import Placeholder, import_trio, import_without
 
 AS_A_START = """
 import json, sys
@@ -127,7 +127,7 @@ def test_what_is_not_used_is_not_imported_and_its_place_is_empty(modules: Path) 
     import_without("made_above", ["made_later"])
 
     assert "made_later" not in sys.modules
-    assert isinstance(imported("made_above").made_later, StandIn)
+    assert isinstance(imported("made_above").made_later, Placeholder)
 
 
 def test_it_comes_when_it_is_used_and_is_what_everybody_imports(modules: Path) -> None:
@@ -135,7 +135,7 @@ def test_it_comes_when_it_is_used_and_is_what_everybody_imports(modules: Path) -
 
     assert imported("made_above").word() == "real"
     later = sys.modules["made_later"]
-    assert not isinstance(later, StandIn)
+    assert not isinstance(later, Placeholder)
     assert vars(imported("made_above").made_later) == vars(later)
 
 
@@ -144,7 +144,7 @@ def test_what_is_used_at_once_is_there_at_once(modules: Path) -> None:
 
     assert imported("made_at_once").WORD == "real"
     assert imported("made_at_once").made_later is sys.modules["made_later"]
-    assert not isinstance(sys.modules["made_later"], StandIn)
+    assert not isinstance(sys.modules["made_later"], Placeholder)
 
 
 def test_what_is_there_already_stays(modules: Path) -> None:
@@ -165,13 +165,13 @@ def test_after_an_import_that_fails_nothing_stands_in(modules: Path) -> None:
 
 def test_what_its_module_has_not_it_has_not(modules: Path) -> None:
     with pytest.raises(AttributeError, match="module 'made_later' has no attribute 'absent'"):
-        _ = StandIn("made_later").absent
+        _ = Placeholder("made_later").absent
 
 
 def test_it_does_not_take_another_s_place_away(modules: Path) -> None:
     later = imported("made_later")
 
-    StandIn("made_later").step_aside()
+    Placeholder("made_later").step_aside()
 
     assert sys.modules["made_later"] is later
 

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from okibi.actors import Name, Server
 from okibi.actors.process import Phase, Process
 from okibi.runtime import Function, Handler, Workers, from_asyncio, keep_running
-from okibi.runtime.handlers.asyncio_loop.loop import TOKENS
+from okibi.runtime.handlers.asyncio_loop.loop import TRIO_TOKENS
 from okibi.supervisors import Child
 
 COUNTED = ContextVar("counted", default=0)
@@ -116,7 +116,7 @@ def kill(path):
     gc.unfreeze()
     processes = [each for each in gc.get_objects() if isinstance(each, Process)]
     (found,) = (p for p in processes if p.path == path and p.phase is Phase.RUNNING)
-    TOKENS[asyncio.get_running_loop()].run_sync_soon(found.kill)
+    TRIO_TOKENS[asyncio.get_running_loop()].run_sync_soon(found.kill)
 
 
 async def logs():

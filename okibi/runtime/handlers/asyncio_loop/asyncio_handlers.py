@@ -14,10 +14,10 @@ from ...deadlines.interrupt import Alarm
 from ..context import Context
 from ..handler import (
     Abandon,
-    Awaited,
+    AsyncHandler,
     Handler,
     Instance,
-    Plain,
+    PlainHandler,
     is_async,
     is_awaitable,
     is_handler,
@@ -25,7 +25,7 @@ from ..handler import (
 from .loop import AsyncioLoop
 
 
-def instances(
+def instance_factory(
     target: Any,
     alarm: Alarm | None,
     abandon: Abandon,
@@ -35,17 +35,17 @@ def instances(
 
     Args:
         target: a Handler class, or any callable.
-        alarm, abandon: as a Plain's.
+        alarm, abandon: as a PlainHandler's.
         loop: what it is awaited on.
     """
     if is_handler(target):
-        return lambda: OnAsyncio(target(), loop)
+        return lambda: AsyncioHandler(target(), loop)
     if is_async(target):
-        return lambda: Awaited(partial(loop.run, target))
-    return lambda: PlainOnAsyncio(target, alarm, abandon, loop)
+        return lambda: AsyncHandler(partial(loop.run, target))
+    return lambda: AsyncioPlainHandler(target, alarm, abandon, loop)
 
 
-class PlainOnAsyncio(Plain):
+class AsyncioPlainHandler(PlainHandler):
     """A plain `def` as a handler; if it returns an awaitable, that is the asyncio loop's.
 
     It runs where it does without the loop: it blocks, and must not block that.
@@ -74,7 +74,7 @@ class PlainOnAsyncio(Plain):
 
 
 @attrs.define(eq=False)
-class OnAsyncio(Handler[Any]):
+class AsyncioHandler(Handler[Any]):
     """A Handler whose `init`, `handle` and `terminate` run on the asyncio loop.
 
     Args:

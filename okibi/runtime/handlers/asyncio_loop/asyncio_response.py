@@ -6,7 +6,7 @@ from ..response import Item, Response
 from .from_asyncio import enter
 
 
-class ResponseOnAsyncio(Response):
+class AsyncioResponse(Response):
     """A Response whose `write` is awaited on the asyncio loop, and done on trio's side."""
 
     __slots__ = ()

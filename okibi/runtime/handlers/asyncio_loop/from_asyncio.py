@@ -17,7 +17,7 @@ import trio
 from trio.lowlevel import TrioToken, spawn_system_task
 
 from ....actors import Address, PortalClosed
-from .loop import TOKENS
+from .loop import TRIO_TOKENS
 
 A = TypeVar("A")
 P = ParamSpec("P")
@@ -133,7 +133,7 @@ def _told(result: outcome.Outcome[R]) -> outcome.Outcome[R]:
 
 def _token() -> TrioToken:
     try:
-        token = TOKENS.get(asyncio.get_running_loop())
+        token = TRIO_TOKENS.get(asyncio.get_running_loop())
     except RuntimeError:
         raise RuntimeError(
             "from_asyncio is for what runs on asyncio, and this does not: on trio await the "

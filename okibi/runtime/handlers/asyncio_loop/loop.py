@@ -38,7 +38,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 # By its loop, code that runs there finds the way back; two trees in one process never meet.
-TOKENS: WeakKeyDictionary[asyncio.AbstractEventLoop, TrioToken] = WeakKeyDictionary()
+TRIO_TOKENS: WeakKeyDictionary[asyncio.AbstractEventLoop, TrioToken] = WeakKeyDictionary()
 
 
 class LoopEnded(Exception):
@@ -89,7 +89,7 @@ class Job(Elsewhere):
         """Remember that who waits was cancelled: the loop's answer is then Cancelled."""
         self._cancel = raise_cancel
 
-    def let_go(self, waiting: Task) -> bool:
+    def abandon(self, waiting: Task) -> bool:
         """Have who was cancelled go on at once, if it is this one that waits for it."""
         if self._cancel is None or self._waiting is not waiting:
             return False
@@ -265,7 +265,7 @@ class AsyncioLoop:
         result: R = await trio.lowlevel.wait_task_rescheduled(abort)
         return result
 
-    def let_go(self, waiting: Task) -> Callable[[], bool] | None:
+    def abandon(self, waiting: Task) -> Callable[[], bool] | None:
         """Have a task that was cancelled go on without what it waits for here, which may clean up
         for as long as it likes: asyncio cancels once, and a rollback is not to be cut short.
 
@@ -273,7 +273,7 @@ class AsyncioLoop:
             How to see whether that still runs; None if it waits for nothing here.
         """
         for job in self._jobs:
-            if job.let_go(waiting):
+            if job.abandon(waiting):
                 return lambda: job in self._jobs
         return None
 
@@ -361,7 +361,7 @@ class AsyncioLoop:
                 asyncio.set_event_loop(loop)
                 if self._lanes > 1:
                     _give_threads(loop, self._lanes)
-                TOKENS[loop] = token
+                TRIO_TOKENS[loop] = token
                 loop.call_soon(_tell, token, self._started, loop)
                 self._run_on(loop)
             finally:

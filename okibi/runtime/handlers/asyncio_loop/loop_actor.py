@@ -7,7 +7,7 @@ from .loop import AsyncioLoop, LoopEnded
 
 
 @attrs.define(eq=False)
-class LoopKeeper(Actor):
+class LoopActor(Actor):
     """Starts the loop, ends with it when it crashes, and closes it when the tree stops.
 
     Starting is recovering: one that finds the loop running goes on with it. So to kill it harms

@@ -252,7 +252,7 @@ async def test_from_another_asyncio_loop_the_error_says_what_to_use() -> None:
 
 async def test_at_the_end_tasks_and_generators_end_and_the_exit_code_is_0() -> None:
     async with process_of("loops.here") as (process, api, said):
-        for do in (b"keep", b"generator"):
+        for do in (b"keep_running", b"generator"):
             await api.invoke(b'{"do": "%s"}' % do)
         process.send_signal(signal.SIGTERM)
         with trio.fail_after(HANG):

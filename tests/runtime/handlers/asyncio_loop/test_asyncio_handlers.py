@@ -7,9 +7,9 @@ import trio
 
 from okibi.actors import SHUTDOWN
 from okibi.runtime import Handler
-from okibi.runtime.handlers.asyncio_loop.asyncio_handlers import OnAsyncio
+from okibi.runtime.handlers.asyncio_loop.asyncio_handlers import AsyncioHandler
 from okibi.runtime.handlers.asyncio_loop.loop import AsyncioLoop
-from okibi.runtime.handlers.streaming_handlers import Streamed
+from okibi.runtime.handlers.streaming_handlers import GeneratorHandler
 from okibi.runtime.serving.instance_slot import InstanceSlot
 
 HOOKS = ["init", "terminate", "before_snapshot", "after_restore"]
@@ -38,7 +38,7 @@ async def test_a_hook_on_the_loop_that_gives_nothing_to_await_is_named(
 ) -> None:
     loop = AsyncioLoop()
     await loop.start()
-    handler = OnAsyncio(Forgotten(), loop)
+    handler = AsyncioHandler(Forgotten(), loop)
     object.__setattr__(handler, "nursery", nursery)
 
     with pytest.raises(TypeError, match=f"Forgotten.{name} is no `async def`"):
@@ -47,7 +47,9 @@ async def test_a_hook_on_the_loop_that_gives_nothing_to_await_is_named(
 
 
 @pytest.mark.parametrize("name", SNAPSHOT)
-@pytest.mark.parametrize("wrap", [lambda inner: inner, lambda inner: Streamed(inner, inner.handle)])
+@pytest.mark.parametrize(
+    "wrap", [lambda inner: inner, lambda inner: GeneratorHandler(inner, inner.handle)]
+)
 async def test_so_is_a_hook_around_a_snapshot_without_the_loop(name: str, wrap: Any) -> None:
     slot = InstanceSlot(lambda: wrap(Forgotten()))
     slot.instance = slot.make()

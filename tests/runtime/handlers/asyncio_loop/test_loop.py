@@ -19,7 +19,7 @@ from okibi.runtime.handlers.asyncio_loop import loop as module
 from okibi.runtime.handlers.asyncio_loop.from_asyncio import from_asyncio
 from okibi.runtime.handlers.asyncio_loop.leftover_tasks import keep_running
 from okibi.runtime.handlers.asyncio_loop.loop import AsyncioLoop, LoopEnded
-from okibi.runtime.handlers.asyncio_loop.loop_actor import LoopKeeper
+from okibi.runtime.handlers.asyncio_loop.loop_actor import LoopActor
 from okibi.supervisors import Child, Supervisor, SupervisorSpec
 from tests.limits import HANG
 from tests.support.doubles import ends_of_threads
@@ -215,18 +215,18 @@ async def test_closed_it_is_closed_and_may_be_started_anew() -> None:
 
 async def kept(nursery: trio.Nursery) -> tuple[AsyncioLoop, Ref[Supervisor]]:
     loop = AsyncioLoop()
-    child = Child(lambda: LoopKeeper(loop), id="asyncio")
+    child = Child(lambda: LoopActor(loop), id="asyncio")
     return loop, await start(nursery, lambda: Supervisor(SupervisorSpec([child])))
 
 
 async def test_a_killed_keeper_s_successor_goes_on_with_the_same_loop() -> None:
     async with trio.open_nursery() as nursery:
         loop = AsyncioLoop()
-        first = await start(nursery, lambda: LoopKeeper(loop))
+        first = await start(nursery, lambda: LoopActor(loop))
         same = await loop.run(loop_of_this_thread)
         first.kill()
         await first.wait()
-        second = await start(nursery, lambda: LoopKeeper(loop))
+        second = await start(nursery, lambda: LoopActor(loop))
         assert await loop.run(loop_of_this_thread) is same
         second.stop()
     assert not loop.alive
@@ -301,12 +301,12 @@ async def test_who_is_let_go_goes_on_and_what_it_waited_for_cleans_up_to_its_end
     await wait_all_tasks_blocked()
     # What has begun before has had a step by then.
     await loop.run(asyncio.sleep, 0)
-    assert loop.let_go(tasks[0]) is None
+    assert loop.abandon(tasks[0]) is None
     scope.cancel()
     await loop.run(asyncio.sleep, 0)
     assert not gone.is_set()
 
-    goes_on = loop.let_go(tasks[0])
+    goes_on = loop.abandon(tasks[0])
     await gone.wait()
     assert goes_on is not None
     assert goes_on()
