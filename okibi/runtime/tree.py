@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any
 from ..supervisors import Backoff, Child, Restart, SupervisorSpec
 from .codec.json import (
     decoder_for,
+    encode_async_def_result,
     encode_handler_result,
     encode_official_escaped,
     encode_official_unescaped,
@@ -111,9 +112,9 @@ class Serving:
             stateful, decoder, say = True, decoder_for(event_type(target)), encode_handler_result
         else:
             stateful, decoder = False, decoder_for(Any)
-            # AWS's own client has no `async def`, so there is no escaped form to keep to.
-            escaped = self.settings.escaped and not is_async(target)
-            say = encode_official_escaped if escaped else encode_official_unescaped
+            say = encode_official_escaped if self.settings.escaped else encode_official_unescaped
+            if is_async(target):
+                say = encode_async_def_result
         if streams(target):
             from .handlers import streaming_handlers
 

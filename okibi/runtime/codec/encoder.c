@@ -1,15 +1,16 @@
-/* A result into JSON as AWS's own client writes it: the standard library's spaces, floats and order.
+/* Encode a result as JSON with the official client's bytes: the standard library's spaces, floats and order.
 
-   Only what this knows by heart is said here: exactly str, int of 64 bits, finite float, bool, None,
-   list, tuple and dict with keys of exactly str, DEEPEST levels of it. Anything else it leaves to
-   `codec.json`, which can do without it and has all the rules. So nothing that runs here can run Python
-   code, but for what ends it at once (`put_text`): no reference has to be kept, and nothing changes
-   meanwhile.
+   Supports exactly str, int of 64 bits, finite float, bool, None, list, tuple and dict with keys of exactly
+   str, at most DEEPEST levels. For any other value the functions return None, and `codec.json` uses its
+   other encoders, which have all the rules. No Python code can run here, except where encoding stops at once
+   (`put_text`). Borrowed references are therefore safe, and no container changes during the encoding.
 
-   It is for speed alone (benchmarks/README.md, "JSON"): the standard library's encoder makes a new text
-   of each key and value, and what refuses subclasses has to look through the whole result before it.
-   No library writes these bytes sooner. Of Python's stable ABI, so that one file serves 3.11 and later;
-   so a text that is not ASCII keeps its UTF-8, as msgspec makes it do. */
+   This file exists for speed only (benchmarks/README.md, "JSON"). The standard library's encoder allocates a
+   string for each key and value, and needs a pass over the result before it, to refuse subclasses. No
+   library writes the same bytes faster.
+
+   Built against Python's stable ABI, so that one file serves 3.11 and later. A side effect: a string beyond
+   ASCII caches its UTF-8, as with msgspec. */
 
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
@@ -19,61 +20,62 @@
 
 enum { DEEPEST = 100, SMALL = 4096 };
 
-/* What becomes of a value: with FAILED there is an exception, as the memory's end is one. */
-typedef enum { SAID, LEFT, FAILED } Fate;
+/* FAILED: an exception is set, for example MemoryError. UNSUPPORTED: `codec.json` uses another encoder. */
+typedef enum { WRITTEN, UNSUPPORTED, FAILED } Status;
 
-#define SAY(what)                                                                                        \
+#define TRY(what)                                                                                        \
     do {                                                                                                 \
-        Fate fate_ = (what);                                                                             \
-        if (fate_ != SAID) return fate_;                                                                 \
+        Status status_ = (what);                                                                         \
+        if (status_ != WRITTEN) return status_;                                                          \
     } while (0)
 
-/* JSON as it grows: on the stack as long as it is small, as most of it is ever. */
+/* The JSON written so far. Small results, which are most, need no allocation. */
 typedef struct {
     char *at;
-    Py_ssize_t used, room;
-    int escaped; /* what is beyond ASCII, and DEL, as the standard library has it */
-    PyObject *open[DEEPEST]; /* what is being written, from the outermost */
+    Py_ssize_t used, capacity;
+    int escaped; /* escape DEL and characters beyond ASCII, as the standard library does */
+    PyObject *open[DEEPEST]; /* the containers being written, from the outermost */
     char small[SMALL];
 } Json;
 
-static Fate make_room(Json *json, Py_ssize_t more)
+static Status reserve(Json *json, Py_ssize_t more)
 {
-    if (more <= json->room - json->used) return SAID;
+    if (more <= json->capacity - json->used) return WRITTEN;
     if (more > PY_SSIZE_T_MAX / 2 - json->used) {
         PyErr_NoMemory();
         return FAILED;
     }
-    Py_ssize_t room = 2 * (json->used + more);
-    char *at = PyMem_Realloc(json->at == json->small ? NULL : json->at, (size_t)room);
+    Py_ssize_t capacity = 2 * (json->used + more);
+    char *at = PyMem_Realloc(json->at == json->small ? NULL : json->at, (size_t)capacity);
     if (at == NULL) {
         PyErr_NoMemory();
         return FAILED;
     }
     if (json->at == json->small) memcpy(at, json->small, (size_t)json->used);
     json->at = at;
-    json->room = room;
-    return SAID;
+    json->capacity = capacity;
+    return WRITTEN;
 }
 
-static inline Fate put(Json *json, const char *piece, Py_ssize_t length)
+static inline Status put(Json *json, const char *piece, Py_ssize_t length)
 {
-    SAY(make_room(json, length));
+    TRY(reserve(json, length));
     memcpy(json->at + json->used, piece, (size_t)length);
     json->used += length;
-    return SAID;
+    return WRITTEN;
 }
 
-static Fate put_unit(Json *json, unsigned unit)
+static Status put_unit(Json *json, unsigned unit)
 {
     static const char hex[] = "0123456789abcdef";
-    const char said[] = {
+    const char escape[] = {
         '\\', 'u', hex[unit >> 12 & 15], hex[unit >> 8 & 15], hex[unit >> 4 & 15], hex[unit & 15]};
-    return put(json, said, sizeof said);
+    return put(json, escape, sizeof escape);
 }
 
-/* One character that does not stand for itself, of UTF-8 that Python has made; `*from` is behind it then. */
-static Fate put_escaped(Json *json, const unsigned char **from)
+/* Write one character that needs an escape, and move `*from` past the character. The UTF-8 is Python's own,
+   so it is valid. */
+static Status put_escaped(Json *json, const unsigned char **from)
 {
     unsigned c = *(*from)++;
     switch (c) {
@@ -91,18 +93,18 @@ static Fate put_escaped(Json *json, const unsigned char **from)
     for (; more > 0; more--) c = c << 6 | (*(*from)++ & 0x3fu);
     if (c < 0x10000) return put_unit(json, c);
     c -= 0x10000;
-    SAY(put_unit(json, 0xd800 | c >> 10));
+    TRY(put_unit(json, 0xd800 | c >> 10));
     return put_unit(json, 0xdc00 | (c & 0x3ff));
 }
 
-static inline int stands_for_itself(unsigned char c, int escaped)
+static inline int is_plain(unsigned char c, int escaped)
 {
     return c >= 0x20 && c != '"' && c != '\\' && !(escaped && c >= 0x7f);
 }
 
-/* Whether eight bytes all do, with their top bits as signs: a bit of carry may find one too many, never
-   one too few. */
-static inline int all_stand_for_themselves(const unsigned char *at, int escaped)
+/* Whether eight bytes are all plain. Each byte's top bit marks a byte that is not. A carry between bytes may
+   mark a plain byte, but never misses one that is not plain. */
+static inline int all_plain(const unsigned char *at, int escaped)
 {
     const uint64_t ones = 0x0101010101010101u, tops = ones << 7;
     uint64_t eight;
@@ -110,40 +112,40 @@ static inline int all_stand_for_themselves(const unsigned char *at, int escaped)
     uint64_t quote = eight ^ ones * '"', backslash = eight ^ ones * '\\';
     uint64_t found = (eight - ones * 0x20) | (quote - ones) | (backslash - ones);
     if (!escaped) return !(found & ~eight & tops);
-    /* One more than 0x7e has its top bit, and so has what is beyond ASCII. */
+    /* DEL plus one has the top bit set, as has every byte beyond ASCII. */
     return !(((found & ~eight) | eight | ((eight & ~tops) + ones)) & tops);
 }
 
-static Fate put_text(Json *json, PyObject *text)
+static Status put_text(Json *json, PyObject *text)
 {
     Py_ssize_t length;
     const char *utf8 = PyUnicode_AsUTF8AndSize(text, &length);
     if (utf8 == NULL) {
-        /* A lone surrogate, which is escaped elsewhere. To make this exception Python 3.11 may collect
-           garbage, and a finalizer may change the result: nothing of it is looked at behind this. */
+        /* A lone surrogate, which `reference_json` escapes. Creating this exception may run the garbage
+           collector in Python 3.11, and a finalizer may change the result: stop reading the result. */
         if (!PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) return FAILED;
         PyErr_Clear();
-        return LEFT;
+        return UNSUPPORTED;
     }
     const unsigned char *at = (const unsigned char *)utf8, *end = at + length;
-    SAY(put(json, "\"", 1));
+    TRY(put(json, "\"", 1));
     while (at < end) {
-        SAY(make_room(json, end - at));
+        TRY(reserve(json, end - at));
         char *to = json->at + json->used;
-        for (; end - at >= 8 && all_stand_for_themselves(at, json->escaped); at += 8, to += 8)
+        for (; end - at >= 8 && all_plain(at, json->escaped); at += 8, to += 8)
             memcpy(to, at, 8);
-        while (at < end && stands_for_itself(*at, json->escaped)) *to++ = (char)*at++;
+        while (at < end && is_plain(*at, json->escaped)) *to++ = (char)*at++;
         json->used = to - json->at;
-        while (at < end && !stands_for_itself(*at, json->escaped)) SAY(put_escaped(json, &at));
+        while (at < end && !is_plain(*at, json->escaped)) TRY(put_escaped(json, &at));
     }
     return put(json, "\"", 1);
 }
 
-static Fate put_int(Json *json, PyObject *number)
+static Status put_int(Json *json, PyObject *number)
 {
     int beyond;
     long long value = PyLong_AsLongLongAndOverflow(number, &beyond);
-    if (beyond) return LEFT;
+    if (beyond) return UNSUPPORTED;
     char digits[20], *end = digits + sizeof digits, *at = end;
     unsigned long long rest = value < 0 ? 0ULL - (unsigned long long)value : (unsigned long long)value;
     do *--at = (char)('0' + rest % 10);
@@ -152,49 +154,49 @@ static Fate put_int(Json *json, PyObject *number)
     return put(json, at, end - at);
 }
 
-static Fate put_float(Json *json, PyObject *number)
+static Status put_float(Json *json, PyObject *number)
 {
     double value = PyFloat_AsDouble(number);
-    if (!isfinite(value)) return LEFT;
-    char *said = PyOS_double_to_string(value, 'r', 0, Py_DTSF_ADD_DOT_0, NULL);
-    if (said == NULL) return FAILED;
-    Fate fate = put(json, said, (Py_ssize_t)strlen(said));
-    PyMem_Free(said);
-    return fate;
+    if (!isfinite(value)) return UNSUPPORTED;
+    char *digits = PyOS_double_to_string(value, 'r', 0, Py_DTSF_ADD_DOT_0, NULL);
+    if (digits == NULL) return FAILED;
+    Status status = put(json, digits, (Py_ssize_t)strlen(digits));
+    PyMem_Free(digits);
+    return status;
 }
 
-static Fate put_value(Json *json, PyObject *value, int depth);
+static Status put_value(Json *json, PyObject *value, int depth);
 
-static Fate put_dict(Json *json, PyObject *dict, int depth)
+static Status put_dict(Json *json, PyObject *dict, int depth)
 {
     Py_ssize_t next = 0;
     PyObject *key, *value;
     int first = 1;
-    SAY(put(json, "{", 1));
+    TRY(put(json, "{", 1));
     while (PyDict_Next(dict, &next, &key, &value)) {
-        if (Py_TYPE(key) != &PyUnicode_Type) return LEFT;
-        if (!first) SAY(put(json, ", ", 2));
+        if (Py_TYPE(key) != &PyUnicode_Type) return UNSUPPORTED;
+        if (!first) TRY(put(json, ", ", 2));
         first = 0;
-        SAY(put_text(json, key));
-        SAY(put(json, ": ", 2));
-        SAY(put_value(json, value, depth));
+        TRY(put_text(json, key));
+        TRY(put(json, ": ", 2));
+        TRY(put_value(json, value, depth));
     }
     return put(json, "}", 1);
 }
 
-static Fate put_array(Json *json, PyObject *array, int depth)
+static Status put_array(Json *json, PyObject *array, int depth)
 {
     int is_list = Py_TYPE(array) == &PyList_Type;
     Py_ssize_t length = is_list ? PyList_Size(array) : PyTuple_Size(array);
-    SAY(put(json, "[", 1));
+    TRY(put(json, "[", 1));
     for (Py_ssize_t index = 0; index < length; index++) {
-        if (index > 0) SAY(put(json, ", ", 2));
-        SAY(put_value(json, is_list ? PyList_GetItem(array, index) : PyTuple_GetItem(array, index), depth));
+        if (index > 0) TRY(put(json, ", ", 2));
+        TRY(put_value(json, is_list ? PyList_GetItem(array, index) : PyTuple_GetItem(array, index), depth));
     }
     return put(json, "]", 1);
 }
 
-static Fate put_value(Json *json, PyObject *value, int depth)
+static Status put_value(Json *json, PyObject *value, int depth)
 {
     PyTypeObject *type = Py_TYPE(value);
     if (type == &PyUnicode_Type) return put_text(json, value);
@@ -203,14 +205,14 @@ static Fate put_value(Json *json, PyObject *value, int depth)
     if (value == Py_False) return put(json, "false", 5);
     if (type == &PyLong_Type) return put_int(json, value);
     if (type == &PyFloat_Type) return put_float(json, value);
-    if (depth == DEEPEST) return LEFT;
-    /* What holds itself would be written DEEPEST times before it was left. */
+    if (depth == DEEPEST) return UNSUPPORTED;
+    /* Without this check a circular value would be written DEEPEST times. */
     for (int outer = 0; outer < depth; outer++)
-        if (json->open[outer] == value) return LEFT;
+        if (json->open[outer] == value) return UNSUPPORTED;
     json->open[depth] = value;
     if (type == &PyDict_Type) return put_dict(json, value, depth + 1);
     if (type == &PyList_Type || type == &PyTuple_Type) return put_array(json, value, depth + 1);
-    return LEFT;
+    return UNSUPPORTED;
 }
 
 static PyObject *encode(PyObject *value, int escaped)
@@ -218,15 +220,15 @@ static PyObject *encode(PyObject *value, int escaped)
     Json json;
     json.at = json.small;
     json.used = 0;
-    json.room = SMALL;
+    json.capacity = SMALL;
     json.escaped = escaped;
     PyObject *made = NULL;
-    Fate fate = put_value(&json, value, 0);
-    if (fate == SAID) made = PyBytes_FromStringAndSize(json.at, json.used);
+    Status status = put_value(&json, value, 0);
+    if (status == WRITTEN) made = PyBytes_FromStringAndSize(json.at, json.used);
     if (json.at != json.small) PyMem_Free(json.at);
-    if (fate != LEFT) return made;
-    /* By a function of the Python that runs this: for the macro, headers of 3.12 and of 3.13 up to 3.13.4
-       count no reference, which in 3.11 is one too few of each None (CPython gh-134989). */
+    if (status != UNSUPPORTED) return made;
+    /* Not Py_RETURN_NONE: the macro of 3.12, and of 3.13 up to 3.13.4, adds no reference, and in 3.11 each
+       call would then lose one reference to None (CPython gh-134989). */
     Py_IncRef(Py_None);
     return Py_None;
 }
@@ -235,12 +237,12 @@ static PyObject *encode_escaped(PyObject *Py_UNUSED(module), PyObject *value) { 
 
 static PyObject *encode_unescaped(PyObject *Py_UNUSED(module), PyObject *value) { return encode(value, 0); }
 
-/* -- the end of a process that C code holds (`deadlines.kill_timer`)
+/* -- end a process that C code blocks (`deadlines.kill_timer`)
 
-   The kernel's timer rings on one thread. What is done then needs no interpreter: it looks at `ends_at`,
-   and ends the process, or sets the timer anew, or lets it rest. So an event that comes, or is answered, costs
-   no call into the kernel, but for one in the length of a time-out; and a timer that is overdue when a frozen
-   sandbox thaws finds that nothing is to end. */
+   The kernel's timer signals one thread. The signal handler needs no interpreter. The handler reads `ends_at`
+   and ends the process, sets the timer again, or does nothing. An event that begins or ends therefore costs
+   no system call, except about one per time-out's length. A timer that is overdue when a frozen sandbox thaws
+   finds nothing to end. */
 
 #if defined(__linux__) && defined(__LP64__)
 #include <errno.h>
@@ -250,14 +252,14 @@ static PyObject *encode_unescaped(PyObject *Py_UNUSED(module), PyObject *value) 
 #include <time.h>
 #include <unistd.h>
 
-/* In nanoseconds: how soon the process may end at the soonest, after how long the timer rings again, where
-   who was to end it has not, and how late a signal comes to a process that was stopped or had no core. */
+/* In nanoseconds. LEAST: the earliest end after a call of `hold`. AGAIN: the timer's interval, if the process
+   has not ended. LATE: a signal later than this means that the process was stopped or had no core. */
 enum { SECOND = 1000000000, LEAST = SECOND / 10, AGAIN = SECOND / 40, LATE = SECOND / 20 };
 #define NEVER INT64_MAX
 
 static int timer, fatal;
-/* When the process is to end, which only `hold` and `let_go` change; when it may end at the soonest, which only
-   one other thread changes; and for when the kernel's timer is set. By the monotonic clock. */
+/* By the monotonic clock: when the process ends (written by `hold` and `let_go` only), the earliest end
+   (written by one other thread only), and the time that the kernel's timer is set to. */
 static _Atomic int64_t ends_at = NEVER, not_before = 0, rings_at = NEVER;
 
 static int64_t monotonic(void)
@@ -269,7 +271,7 @@ static int64_t monotonic(void)
 
 static void ring_at(int64_t at)
 {
-    /* struct itimerspec: the interval, and the first time; none at all for never. */
+    /* struct itimerspec: the interval, then the first time; zeros disarm the timer. */
     int64_t times[4] = {0, AGAIN, at / SECOND, at % SECOND};
     if (at == NEVER) times[2] = times[3] = 0;
     atomic_store(&rings_at, at);
@@ -284,7 +286,7 @@ static int64_t when(int64_t ends)
 
 static void rung(int number)
 {
-    /* The `ends_at` of which this has come once, and was too late to hold it against the process. */
+    /* The `ends_at` whose first signal came late: the process gets LEAST more time, once. */
     static int64_t spared = NEVER;
     int64_t ends = atomic_load(&ends_at), now = monotonic(), at;
     int before = errno;
@@ -297,8 +299,8 @@ static void rung(int number)
         else
             raise(fatal);
     }
-    /* Another thread may hold it anew meanwhile; and let it go again, when this has undone its call into the
-       kernel and its note still stands. */
+    /* Another thread may call `hold` or `let_go` at any step of this loop. Repeat until the timer agrees with
+       the latest values. */
     do {
         at = when(atomic_load(&ends_at));
         ring_at(at);
@@ -310,8 +312,8 @@ static PyObject *guard(PyObject *module, PyObject *args)
 {
     int number, thread;
     struct sigaction action = {.sa_handler = rung, .sa_flags = SA_NODEFER | SA_RESTART | SA_ONSTACK};
-    /* struct sigevent: a value of eight bytes, the signal, "to the thread", which one. (The C library's own
-       calls would be of librt in older ones.) */
+    /* struct sigevent: eight bytes of value, the signal, SIGEV_THREAD_ID, the thread. Called by syscall because
+       older C libraries have timer_create in librt. */
     int event[16] = {0, 0, 0, 4, 0};
     (void)module;
     if (!PyArg_ParseTuple(args, "iii", &number, &fatal, &thread)) return NULL;
@@ -330,7 +332,7 @@ static PyObject *hold(PyObject *module, PyObject *value)
     double seconds = PyFloat_AsDouble(value);
     (void)module;
     if (seconds == -1.0 && PyErr_Occurred()) return NULL;
-    /* Without a deadline it is none, or no number. */
+    /* No deadline is infinity or NaN. */
     if (seconds < 1e9) {
         int64_t at = (int64_t)(seconds * SECOND), soonest = monotonic() + LEAST;
         if (at < soonest) at = soonest;
@@ -383,12 +385,14 @@ static PyObject *put_off(PyObject *module, PyObject *value)
 
 static PyMethodDef functions[] = {
     {"encode_escaped", encode_escaped, METH_O,
-     "A value as JSON, what is beyond ASCII as \\u and four digits; None for what this leaves to others."},
-    {"encode_unescaped", encode_unescaped, METH_O, "The same in UTF-8."},
-    {"guard", guard, METH_VARARGS, "Make the timer that ends the process by a signal; False if there is none."},
-    {"hold", hold, METH_O, "End the process at this time of the monotonic clock, and at no other."},
-    {"let_go", let_go, METH_NOARGS, "Do not end the process."},
-    {"put_off", put_off, METH_O, "End the process at this time of the monotonic clock at the soonest."},
+     "Encode a value as JSON, beyond ASCII as \\u and four digits; None if a value is not supported."},
+    {"encode_unescaped", encode_unescaped, METH_O,
+     "Encode a value as JSON in UTF-8; None if a value is not supported."},
+    {"guard", guard, METH_VARARGS,
+     "Create the timer that ends the process by a signal; False if the system has none."},
+    {"hold", hold, METH_O, "End the process at this time of the monotonic clock; replaces an earlier time."},
+    {"let_go", let_go, METH_NOARGS, "Cancel the end of the process."},
+    {"put_off", put_off, METH_O, "Do not end the process before this time of the monotonic clock."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -397,7 +401,7 @@ static PyModuleDef_Slot slots[] = {{0, NULL}};
 static PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "encoder",
-    .m_doc = "Results into JSON by the official client's rules, compiled; `codec.json` does without it.",
+    .m_doc = "Encode results as JSON by the official client's rules; optional, see `codec.json`.",
     .m_methods = functions,
     .m_slots = slots,
 };

@@ -1,38 +1,40 @@
-"""Results into JSON, compiled (`encoder.c`); it is there where a compiler was."""
+"""The compiled encoder of results (`encoder.c`); missing if no compiler was available."""
 
 def encode_escaped(value: object, /) -> bytes | None:
-    """A value as JSON, what is beyond ASCII as `\\u` and four digits.
+    """Encode a value as JSON, characters beyond ASCII as `\\u` and four digits.
 
     Returns:
-        None for what this leaves to others.
+        None if the value holds a type that is not supported.
     """
 
 def encode_unescaped(value: object, /) -> bytes | None:
-    """The same in UTF-8."""
+    """Encode a value as JSON in UTF-8; None as in `encode_escaped`."""
 
-# Of `deadlines.kill_timer`.
+# For `deadlines.kill_timer`.
 
 def guard(number: int, fatal: int, thread: int, /) -> bool:
-    """Make the kernel's timer that ends the process.
+    """Create the kernel's timer that ends the process.
 
     Args:
-        number: of the signal by which the timer looks whether to do so.
-        fatal: of the signal by which it does.
-        thread: the kernel's number of the thread that is signalled.
+        number: the signal of the timer.
+        fatal: the signal that ends the process.
+        thread: the kernel's id of the thread that the timer signals.
 
     Returns:
-        False where there is no such timer.
+        False if the system has no such timer.
     """
 
 def hold(at: float, /) -> None:
-    """End the process at this time of the monotonic clock, in seconds, and at no other; 0.1 s from
-    now at the soonest. Without effect for infinity, or no number.
+    """End the process at this time of the monotonic clock, in seconds; replaces an earlier time.
+
+    The end is at least 0.1 s from now. Infinity and NaN have no effect.
     """
 
 def let_go() -> None:
-    """Do not end the process."""
+    """Cancel the end of the process."""
 
 def put_off(until: float, /) -> None:
-    """End the process at this time of the monotonic clock, in seconds, at the soonest, whatever it
-    is held to. Another thread may say so beside `hold` and `let_go`.
+    """Do not end the process before this time of the monotonic clock, in seconds.
+
+    Another thread may call this while `hold` and `let_go` run.
     """

@@ -1,19 +1,21 @@
-"""The event into the handler's type, the result into bytes.
+"""Decode the event into the handler's type; encode the handler's result.
 
-Two kinds of handler, two sets of rules:
+There are two kinds of handler, with two sets of rules:
 
-* A Handler class is okibi's own: msgspec decodes straight into its event type, and encodes.
-* A plain callable was maybe written for AWS's own client, and is served byte for byte as there.
-  msgspec decodes, for it agrees wherever it agrees to decode at all; what it refuses the standard
-  library is asked about. For results it is no help: it writes other spaces and other floats, and
-  takes namedtuples and bytes for something else without a word. So here `encoder.c` writes what it
-  knows by heart, of 2.6 KB in a quarter of the time of what follows. What it leaves, and all where
-  it was not compiled, the standard library's encoder writes, after `marshal` (the interpreter's own
-  serializer, which knows the exact built-in types and refuses everything else) has looked through
-  the value: 2 us in all, against 4.5 of the official encoder. What either refuses goes the slow
-  way, through room `official`.
+* A Handler class follows okibi's rules. msgspec decodes into the event type and encodes the result.
+* A plain callable follows the official client's rules, byte for byte. An unchanged function must
+  see no difference.
+    * Decoding: msgspec agrees with the standard library on all JSON that msgspec accepts. The
+      standard library decodes what msgspec refuses.
+    * Encoding: msgspec writes other spaces and other floats, and silently accepts namedtuples and
+      bytes. `encoder.c` writes exact built-in types. What `encoder.c` leaves goes to the standard
+      library's encoder, after `marshal` has confirmed that the value holds exact built-in types
+      only. What both refuse goes to `reference_json`.
 
-NaN has one rule: it is no JSON. An event with it is refused, a result's is sent as null.
+For a small result `marshal` and the standard library take 2 us, the official encoder 4.5 us. For a
+result of 2.6 KB `encoder.c` takes a quarter of the time of the former.
+
+NaN is not JSON. An event with NaN is refused; NaN in a result is sent as null.
 """
 
 import marshal as builtins_only
@@ -26,64 +28,69 @@ from typing import Any, get_origin
 
 import msgspec
 
+from ...actors import logs
 from ..in_flight.delivery import Delivery
 from ..protocol.outcome import Outcome
 from ..protocol.runtime_api import JSON
 
+logger = logs.logger("okibi")
+
 _encoder = msgspec.json.Encoder()
 _untyped = msgspec.json.Decoder()
-_Write = Callable[[object], str]
-_Compiled = Callable[[object], bytes | None]
-# Of `marshal`'s: it knows what it has written before, and copies text that is ASCII.
-VERSION = 4
+_CompiledEncoder = Callable[[object], bytes | None]
+# marshal's version 4 shares repeated objects and copies ASCII text.
+MARSHAL_VERSION = 4
 
 
 class MarshalError(Exception):
-    """The handler's result cannot be said in JSON."""
+    """The handler's result cannot be encoded as JSON."""
 
 
 class ResultIsStream(Exception):
-    """The handler's result is no value but what makes a stream of them."""
+    """The handler's result is an async iterator or a generator, which is sent piece by piece."""
 
 
 class UnmarshalError(Exception):
-    """The event is not what the handler takes."""
+    """The event does not fit the handler's event type."""
 
 
 class LambdaContextUnmarshalError(Exception):
-    """A header of the context object is not the JSON that it should be."""
+    """A context header is not valid JSON."""
 
 
 def decoder_for(event: Any) -> msgspec.json.Decoder[Any]:
-    """A decoder into a handler's event type.
+    """Make a decoder into a handler's event type.
 
     Raises:
-        TypeError: msgspec cannot decode into it.
+        TypeError: msgspec does not support the type.
     """
-    return _untyped if event is Any else msgspec.json.Decoder(event, dec_hook=_unknown)
+    return _untyped if event is Any else msgspec.json.Decoder(event, dec_hook=_decode_unknown)
 
 
-def _unknown(kind: Any, value: object) -> object:
-    """What is given where msgspec does not know the class, wherever in the event it stands.
+def _decode_unknown(kind: Any, value: object) -> object:
+    """Decode a value whose class msgspec does not know, anywhere in the event.
 
     Raises:
-        TypeError: it is not of that class, and nothing can be made into it. msgspec adds where.
+        TypeError: the value is not an instance of the class. msgspec adds the field's path.
     """
     plain = get_origin(kind) or kind
-    with suppress(TypeError):  # a Protocol that nothing can be compared with
+    with suppress(TypeError):  # a Protocol without runtime_checkable
         if isinstance(plain, type) and isinstance(value, plain):
-            return value  # `object`, or a class that a dict is one of
-    what = getattr(plain, "__name__", plain)
-    raise TypeError(f"{what} is no attrs class, dataclass, msgspec.Struct or TypedDict")
+            return value  # the class is `object`, or a base class of dict
+    name = getattr(plain, "__name__", plain)
+    raise TypeError(
+        f"{name} is not supported as an event type: use an attrs class, a dataclass, a "
+        "msgspec.Struct or a TypedDict"
+    )
 
 
 def decode_event(delivery: Delivery, decoder: msgspec.json.Decoder[Any]) -> Any:
-    """The event as its handler is given it; raw bytes when it is not JSON.
+    """Decode the event; an untyped handler gets an event that is not JSON as raw bytes.
 
-    What it is decoded from goes: a handler of a large event is to have the memory.
+    Drops the encoded body, so that the handler of a large event has the memory.
 
     Raises:
-        UnmarshalError: it is not what the handler takes; the message names the field.
+        UnmarshalError: the event does not fit the type; the message names the field.
     """
     if decoder is _untyped and not _is_json(delivery.headers.get(b"content-type", JSON)):
         return delivery.body
@@ -91,54 +98,54 @@ def decode_event(delivery: Delivery, decoder: msgspec.json.Decoder[Any]) -> Any:
         event = decoder.decode(delivery.body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         if decoder is not _untyped:
-            words = _without_value(str(error))
-            raise UnmarshalError(f"Unable to unmarshal input: {words}") from error
-        event = _read_slowly(delivery.body)
+            message = _without_value(str(error))
+            raise UnmarshalError(f"Unable to unmarshal input: {message}") from error
+        event = _decode_slowly(delivery.body)
     delivery.body = b""
     return event
 
 
-def _without_value(words: str) -> str:
-    """What msgspec says of an event, without the value that it quotes of an Enum or a Literal."""
-    found = re.match("Invalid (?:enum )?value ", words)
+def _without_value(message: str) -> str:
+    """Remove the event's value, which msgspec quotes for an Enum or a Literal."""
+    found = re.match("Invalid (?:enum )?value ", message)
     if found is None:
-        return words
-    # The value may say anything, and ends with a quote. The field comes last.
-    field = re.search(r" - at (?:`key` in )?`[^`]*`\Z", words)
+        return message
+    # The quoted value may contain any text, so the field is matched at the end.
+    field = re.search(r" - at (?:`key` in )?`[^`]*`\Z", message)
     return found[0].rstrip() + (field[0] if field else "")
 
 
-def _read_slowly(body: bytes) -> Any:
+def _decode_slowly(body: bytes) -> Any:
     try:
-        return _by_standard_library(body)
+        return _decode_by_standard_library(body)
     except (ValueError, RecursionError) as error:
         raise UnmarshalError(f"Unable to unmarshal input: {error}") from error
 
 
 def find_json_error(body: bytes) -> str:
-    """Why it is no event that a handler could be given; empty if it is one.
+    """Return why a body is not valid as an event; empty if the body is valid.
 
-    Of a large one no value is made for that, unless msgspec refuses it.
+    msgspec checks a body without building the value. Only what msgspec refuses is decoded.
     """
     try:
         msgspec.json.decode(body, type=msgspec.Raw)
-        body.decode()  # into texts it does not look
+        body.decode()  # msgspec.Raw does not check the UTF-8 of strings
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         try:
-            _by_standard_library(body)
+            _decode_by_standard_library(body)
         except RecursionError:
-            return "nested too deep to be read"
+            return "nested too deeply"
         except ValueError as error:
             return str(error)
     return ""
 
 
-def _by_standard_library(body: bytes) -> Any:
+def _decode_by_standard_library(body: bytes) -> Any:
     return loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant)
 
 
 def _is_json(content_type: bytes) -> bool:
-    """Whether it is JSON's, with parameters or without."""
+    """Whether a content type is JSON's, with or without parameters."""
     return content_type == JSON or content_type.partition(b";")[0].strip().lower() == JSON
 
 
@@ -147,98 +154,115 @@ def _refuse_constant(name: str) -> None:
 
 
 def encode_handler_result(result: object) -> Outcome:
-    """A Handler class's result, ready for the wire: by msgspec's rules.
+    """Encode the result of a Handler class, by msgspec's rules.
 
-    What msgspec refuses and the official client takes (a subclass of str, a None among the keys)
-    goes by its rules.
+    A result that only the official client accepts (a subclass of str, None as a key) is encoded by
+    the official client's rules.
 
     Raises:
-        MarshalError: it cannot be said in JSON.
-        ResultIsStream: it is an async iterator or a generator.
+        MarshalError: JSON cannot represent the result.
+        ResultIsStream: the result is an async iterator or a generator.
     """
     if isinstance(result, bytes):
-        return _raw(result)
+        return _encode_bytes(result)
     try:
         return Outcome(_encoder.encode(result))
     except Exception:
-        return _slowly(result, escaped=False)
+        return _encode_slowly(result, escaped=False, official_errors=False)
 
 
-def _raw(result: bytes) -> Outcome:
+def _encode_bytes(result: bytes) -> Outcome:
     try:
-        return Outcome(exactly(result), b"application/unknown")
+        return Outcome(exact_bytes(result), b"application/unknown")
     except Exception as error:
         raise MarshalError(f"Unable to marshal response: {error}") from error
 
 
-def exactly(data: "bytes | bytearray | memoryview") -> bytes:
-    """The bytes themselves. One of a subclass may tell another length than it has, and a proxy or a
-    mock only says that it is bytes: found out where it is written, it would be too late to tell.
+def exact_bytes(data: "bytes | bytearray | memoryview") -> bytes:
+    """Copy bytes-like data into an exact `bytes`.
+
+    A subclass may report a wrong length, and a mock only claims to be bytes. An error raised here
+    can still be answered; an error raised while the response is written cannot.
 
     Raises:
-        TypeError: it has none.
+        TypeError: the data holds no bytes.
     """
     return data if type(data) is bytes else bytes(memoryview(data))
 
 
-def _plainly(*, escaped: bool, compiled: _Compiled) -> Callable[[Any], Outcome]:
-    """What makes a plain callable's result ready for the wire: by the official client's rules.
+def _official_encoder(
+    *, escaped: bool, compiled: _CompiledEncoder, official_errors: bool = True
+) -> Callable[[Any], Outcome]:
+    """Make an encoder for the results of a plain callable, by the official client's rules.
 
     Args:
-        escaped: whether what is beyond ASCII is written as `\\u` and four digits.
-        compiled: the encoder that is asked first; None of it is what it leaves to the others.
+        escaped: whether characters beyond ASCII are written as `\\u` and four digits.
+        compiled: the encoder that is tried first; returns None for what it does not support.
+        official_errors: whether the text of a MarshalError must be the official client's.
 
-    It raises:
-        MarshalError: it cannot be said in JSON.
-        ResultIsStream: it is an async iterator or a generator.
+    The encoder raises:
+        MarshalError: JSON cannot represent the result.
+        ResultIsStream: the result is an async iterator or a generator.
     """
-    write = _of_builtins(escaped=escaped)
+    encode_builtins = _builtins_encoder(escaped=escaped)
 
-    def outcome(result: Any) -> Outcome:
+    def encode(result: Any) -> Outcome:
         if isinstance(result, bytes):
-            return _raw(result)
+            return _encode_bytes(result)
         try:
             if (body := compiled(result)) is not None:
                 return Outcome(body)
-            return Outcome(write(result).encode())
+            return Outcome(encode_builtins(result).encode())
         except Exception:
-            return _slowly(result, escaped=escaped)
+            return _encode_slowly(result, escaped=escaped, official_errors=official_errors)
 
-    return outcome
+    return encode
 
 
-def _slowly(result: object, *, escaped: bool) -> Outcome:
+def _encode_slowly(result: object, *, escaped: bool, official_errors: bool) -> Outcome:
     from .reference_json import encode
 
+    path: list[object] = []
     try:
-        return Outcome(encode(result, escaped=escaped))
+        return Outcome(encode(result, escaped=escaped, path=path))
     except Exception as error:
         if isgenerator(result) or hasattr(type(result), "__anext__"):
             raise ResultIsStream from None
-        raise MarshalError(f"Unable to marshal response: {error}") from error
+        from .result_errors import describe
+
+        message, description = f"{error}", describe(error, result, path)
+        if not official_errors:
+            message = description
+        elif description != f"result: {message}":
+            logger.error("%s", description)
+        raise MarshalError(f"Unable to marshal response: {message}") from error
 
 
-def _of_builtins(*, escaped: bool) -> _Write:
-    """The standard library's encoder, of what `marshal` knows; it refuses all else, and NaN."""
+def _builtins_encoder(*, escaped: bool) -> Callable[[object], str]:
+    """Make an encoder of exact built-in types; the encoder refuses all other types and NaN."""
     encode = JSONEncoder(ensure_ascii=escaped, allow_nan=False).encode
 
-    def text(value: Any) -> str:
-        builtins_only.dumps(value, VERSION)
+    def encode_builtins(value: Any) -> str:
+        builtins_only.dumps(value, MARSHAL_VERSION)
         return encode(value)
 
-    return text
+    return encode_builtins
 
 
-def _left(_: object) -> None:
-    """All is left to the others: okibi came without its compiled encoder."""
+def _encode_nothing(_: object) -> None:
+    """Leave every result to the other encoders: okibi was installed without `encoder.c`."""
 
 
 try:
-    # None where no compiler was when okibi was installed; or it was made for another processor.
+    # Missing if no compiler was available at installation, or built for another processor.
     from .encoder import encode_escaped, encode_unescaped
 except ImportError:
-    encode_escaped = encode_unescaped = _left
-COMPILED = encode_unescaped is not _left
+    encode_escaped = encode_unescaped = _encode_nothing
+COMPILED = encode_unescaped is not _encode_nothing
 
-encode_official_escaped = _plainly(escaped=True, compiled=encode_escaped)
-encode_official_unescaped = _plainly(escaped=False, compiled=encode_unescaped)
+encode_official_escaped = _official_encoder(escaped=True, compiled=encode_escaped)
+encode_official_unescaped = _official_encoder(escaped=False, compiled=encode_unescaped)
+# The official client runs no `async def`, so the errors of one may say more.
+encode_async_def_result = _official_encoder(
+    escaped=False, compiled=encode_unescaped, official_errors=False
+)

@@ -1,20 +1,21 @@
-"""A result into JSON by the official client's rules, value by value.
+"""Encode a result as JSON by the official client's rules, value by value.
 
-`codec.json` comes here for what its fast way does not vouch for; imported when first needed.
-The rules (Runtime API: `lambda_runtime_marshaller`, which is simplejson's encoder):
+The slow path of `codec.json`, for results with values other than exact built-in types. Imported
+when first needed. The rules are those of simplejson's encoder (Runtime API:
+`lambda_runtime_marshaller`):
 
-    namedtuple, or anything with `_asdict`   an object of its fields
-    Decimal                                  the bare number, as it is written
-    simplejson's RawJSON                     the JSON that it holds
+    namedtuple, or any value with `_asdict`  an object of its fields
+    Decimal                                  the bare number, as written
+    simplejson's RawJSON                     the JSON that the RawJSON holds
     bytes inside a value                     text, read as UTF-8
-    str, int, float subclasses, IntEnum      what they inherit from, whatever their `__repr__`
+    str, int, float subclasses, IntEnum      the base class's form, whatever their `__repr__`
     keys: None, True, 1, 1.5, b"k"           "null", "true", "1", "1.5", "k"
     a lone surrogate                         escaped
 
-Where the official client has no rule but an error, okibi has one for attrs, dataclasses,
-msgspec.Struct, Enum, sets, datetime, date, time, timedelta and UUID. Where its rule makes no JSON,
-NaN and the infinities (float and Decimal), the result is null, as in JavaScript, and the log says
-so.
+okibi also encodes values that the official client refuses: attrs, dataclasses, msgspec.Struct,
+Enum, sets, datetime, date, time, timedelta and UUID. NaN and the infinities (float and Decimal) are
+sent as null, as in JavaScript, with one log line per process: the official client's form of them
+is not JSON.
 """
 
 import datetime
@@ -23,7 +24,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 import attrs
@@ -35,36 +36,57 @@ logger = logs.logger("okibi")
 
 ESCAPED: Callable[[str], str] = json.encoder.encode_basestring_ascii
 UNESCAPED: Callable[[str], str] = json.encoder.encode_basestring
-_SPOKEN = (datetime.datetime, datetime.date, datetime.time, datetime.timedelta, UUID)
+_ENCODED_BY_MSGSPEC = (
+    datetime.datetime,
+    datetime.date,
+    datetime.time,
+    datetime.timedelta,
+    UUID,
+)
 
 
-def encode(value: object, *, escaped: bool) -> bytes:
-    """A value as JSON.
+class NotSerializableError(TypeError):
+    """No rule encodes a value.
 
     Args:
-        escaped: whether what is beyond ASCII is written as `\\u` and four digits.
+        value: the value.
+    """
+
+    def __init__(self, value: object) -> None:
+        # The official client's text.
+        super().__init__(f"Object of type {value.__class__.__name__} is not JSON serializable")
+        self.value = value
+
+
+def encode(value: object, *, escaped: bool, path: list[object] | None = None) -> bytes:
+    """Encode a value as JSON.
+
+    Args:
+        escaped: whether characters beyond ASCII are written as `\\u` and four digits.
+        path: after an error, holds the keys and indexes that lead to the refused value, the
+            innermost first.
 
     Raises:
-        TypeError, ValueError: it cannot be said in JSON.
+        TypeError, ValueError: JSON cannot represent the value.
     """
-    text = _Text(ESCAPED if escaped else UNESCAPED)
-    text.value(value)
-    # Only a lone surrogate has no UTF-8, and what replaces it here is its escape in JSON.
-    return "".join(text.pieces).encode("utf-8", "backslashreplace")
+    writer = _Writer(ESCAPED if escaped else UNESCAPED, [] if path is None else path)
+    writer.write(value)
+    # Only a lone surrogate has no UTF-8. backslashreplace writes the escape that JSON uses.
+    return "".join(writer.pieces).encode("utf-8", "backslashreplace")
 
 
-class _Text:
-    """JSON as it grows."""
+class _Writer:
+    """Collects the pieces of a JSON text."""
 
-    def __init__(self, quote: Callable[[str], str]) -> None:
+    def __init__(self, quote: Callable[[str], str], path: list[object]) -> None:
         self.pieces: list[str] = []
         self._quote = quote
+        self._path = path
         self._open: set[int] = set()
 
-    def value(self, value: Any) -> None:
-        """Write one value, whatever it is."""
+    def write(self, value: Any) -> None:
         if value is None or value is True or value is False:
-            self.pieces.append(_WORDS[value])
+            self.pieces.append(_CONSTANTS[value])
         elif isinstance(value, str):
             self.pieces.append(self._quote(value))
         elif isinstance(value, bytes):
@@ -72,46 +94,56 @@ class _Text:
         elif isinstance(value, (int, float)):
             self.pieces.append(_number(value))
         else:
-            self._composed(value)
+            self._write_composed(value)
 
-    def _composed(self, value: Any) -> None:
+    def _write_composed(self, value: Any) -> None:
         if id(value) in self._open:
             raise ValueError("Circular reference detected")
         self._open.add(id(value))
         kind: type[object] = value.__class__
-        if (fields := _named_fields(value)) is not None:
-            self._object(fields)
+        if (fields := _namedtuple_fields(value)) is not None:
+            self._write_object(fields)
         elif issubclass(kind, (list, tuple, set, frozenset)):
-            self._array(value)
+            self._write_array(value)
         elif issubclass(kind, dict):
-            self._object(value)
+            self._write_object(value)
         elif issubclass(kind, Decimal):
             self.pieces.append(str(value) if value.is_finite() else _null(value))
         elif kind.__name__ == "RawJSON" and kind.__module__ == "simplejson.raw_json":
             self.pieces.append(value.encoded_json)
         else:
-            self.value(_beyond(value))
+            self.write(_convert(value))
         self._open.remove(id(value))
 
-    def _array(self, values: Iterable[Any]) -> None:
+    # The `try` stands in both loops: a method around the `try` would cost a frame per level.
+
+    def _write_array(self, values: Iterable[Any]) -> None:
         before = "["
-        for value in values:
+        for index, value in enumerate(values):
             self.pieces.append(before)
-            self.value(value)
+            try:
+                self.write(value)
+            except Exception:
+                self._path.append(index)
+                raise
             before = ", "
         self.pieces.append("]" if before == ", " else "[]")
 
-    def _object(self, fields: Mapping[Any, Any]) -> None:
+    def _write_object(self, fields: Mapping[Any, Any]) -> None:
         before = "{"
         for key, value in fields.items():
             self.pieces += (before, self._quote(_key(key)), ": ")
-            self.value(value)
+            try:
+                self.write(value)
+            except Exception:
+                self._path.append(key)
+                raise
             before = ", "
         self.pieces.append("}" if before == ", " else "{}")
 
 
-_WORDS = {None: "null", True: "true", False: "false"}
-_said: list[object] = []
+_CONSTANTS = {None: "null", True: "true", False: "false"}
+_logged_not_finite: list[object] = []
 
 
 def _number(value: float) -> str:
@@ -121,9 +153,9 @@ def _number(value: float) -> str:
 
 
 def _null(value: object) -> str:
-    if not _said:
-        _said.append(value)
-        logger.warning("a result holds %s, which JSON cannot say: it is sent as null", value)
+    if not _logged_not_finite:
+        _logged_not_finite.append(value)
+        logger.warning("a result holds %s, which JSON cannot represent: sent as null", value)
     return "null"
 
 
@@ -133,11 +165,11 @@ def _key(key: object) -> str:
     if isinstance(key, bytes):
         return key.decode()
     if key is None or key is True or key is False:
-        return _WORDS[key]
+        return _CONSTANTS[key]
     if isinstance(key, int):
         return int.__repr__(key)
     if isinstance(key, float):
-        # A key is text, and text may say what a number in JSON may not.
+        # A key is a string, and a string may hold NaN.
         return _NOT_FINITE.get(float.__repr__(key), float.__repr__(key))
     kind = type(key).__name__
     raise TypeError(f"keys must be str, int, float, bool or None, not {kind}")
@@ -146,8 +178,8 @@ def _key(key: object) -> str:
 _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
-def _named_fields(value: Any) -> Any:
-    """The fields of a namedtuple, or of what poses as one, as a dict; None for anything else."""
+def _namedtuple_fields(value: Any) -> Any:
+    """Return the fields of a namedtuple, or of any value with `_asdict`; else None."""
     if isinstance(value, type):
         return None
     as_dict = getattr(value, "_asdict", None)
@@ -159,8 +191,8 @@ def _named_fields(value: Any) -> Any:
     return fields
 
 
-def _of_no_subclass(value: Any) -> object:
-    """A date or a time as one of Python's own: msgspec takes none of a subclass, as pendulum's."""
+def _to_exact_type(value: Any) -> object:
+    """Convert a date or time to Python's own class: msgspec refuses subclasses (pendulum's)."""
     try:
         if isinstance(value, datetime.datetime):
             return datetime.datetime.combine(value.date(), value.timetz())
@@ -173,26 +205,29 @@ def _of_no_subclass(value: Any) -> object:
         if isinstance(value, datetime.timedelta):
             return datetime.timedelta(value.days, value.seconds, value.microseconds)
     except ValueError:
-        # pandas' NaT is one, and has none of these.
-        kind = type(value).__name__
-        raise TypeError(f"Object of type {kind} is not JSON serializable") from None
+        # pandas' NaT is a datetime without year, month and day.
+        raise NotSerializableError(value) from None
     return value
 
 
-def _beyond(value: Any) -> object:
-    """What stands for a value that the official client refuses."""
+def _convert(value: Any) -> object:
+    """Convert a value that the official client refuses into one that JSON can represent."""
     kind: type[Any] = value.__class__
     if issubclass(kind, Enum):
         return value.value
     if issubclass(kind, msgspec.Struct):
-        return msgspec.to_builtins(value, builtin_types=(bytes, Decimal))
-    if issubclass(kind, _SPOKEN):
-        return msgspec.to_builtins(_of_no_subclass(value))
+        return msgspec.to_builtins(value, builtin_types=(bytes, Decimal), enc_hook=_refuse)
+    if issubclass(kind, _ENCODED_BY_MSGSPEC):
+        return msgspec.to_builtins(_to_exact_type(value))
     if attrs.has(kind):
         return {field.name: getattr(value, field.name) for field in attrs.fields(kind)}
     if hasattr(kind, "__dataclass_fields__"):
-        # Loaded by whoever made the class; a start does without.
+        # Already imported by the module that defines the class; a start does not import it.
         import dataclasses
 
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(kind)}
-    raise TypeError(f"Object of type {kind.__name__} is not JSON serializable")
+    raise NotSerializableError(value)
+
+
+def _refuse(value: object) -> NoReturn:
+    raise NotSerializableError(value)

@@ -35,7 +35,7 @@ import trio
 
 from ...actors.safe_repr import misplaced
 from ...actors.signatures import bind
-from ..codec.json import exactly
+from ..codec.json import exact_bytes
 from ..in_flight.delivery import Delivery, State
 from ..in_flight.handover import tell
 from ..in_flight.lane import Lane
@@ -220,7 +220,7 @@ def _chunks(data: Item) -> list[bytes]:
     if isinstance(data, str):
         # Past what a subclass makes of it; a proxy of one is no subclass, and is asked.
         data = str.encode(data) if str in type(data).__mro__ else data.encode()
-    return chunk(exactly(data))
+    return chunk(exact_bytes(data))
 
 
 Marked = TypeVar("Marked", bound=Callable[[Any, Response, Any], Awaitable[object]])

@@ -1,4 +1,4 @@
-"""The compiled encoder: its bytes are `codec.reference_json`'s, or it leaves a value alone."""
+"""The compiled encoder writes the bytes of `codec.reference_json`, or returns None."""
 
 import collections
 import enum
@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from okibi.runtime.codec import reference_json
-from okibi.runtime.codec.json import MarshalError, _left, _plainly
+from okibi.runtime.codec.json import MarshalError, _encode_nothing, _official_encoder
 from okibi.runtime.protocol.outcome import Outcome
 from tests.endurance.encoders import ODD, ROOT, compare, made, watched
 
 Encode = Callable[[object], bytes | None]
 DEEPEST = 100
-# Of each kind; `make fuzz` has many.
+# Examples per property; `make fuzz` runs many.
 EXAMPLES = 30
 
 KNOWN = st.recursive(
@@ -55,12 +55,12 @@ def right(encode: Any, value: object) -> bytes:
 
 @settings(deadline=None, max_examples=EXAMPLES)
 @given(value=KNOWN)
-def test_what_json_knows_is_said_in_the_same_bytes(encoder: Any, value: object) -> None:
+def test_json_types_are_encoded_to_the_reference_s_bytes(encoder: Any, value: object) -> None:
     for encode in (encoder.encode_escaped, encoder.encode_unescaped):
         assert encode(value) == right(encode, value)
 
 
-def test_whatever_a_handler_gives_is_said_in_the_same_bytes_or_left(encoder: Any) -> None:
+def test_any_value_is_encoded_to_the_reference_s_bytes_or_left(encoder: Any) -> None:
     seed = random.randrange(2**32)
 
     said, left = compare(encoder, 2000, seed)
@@ -68,7 +68,7 @@ def test_whatever_a_handler_gives_is_said_in_the_same_bytes_or_left(encoder: Any
     assert said > left > 0, f"seed {seed}"
 
 
-def test_each_character_is_written_as_elsewhere_wherever_it_stands(encode: Any) -> None:
+def test_each_character_is_encoded_alike_at_every_offset(encode: Any) -> None:
     for before in range(18):
         for character in map(chr, [*range(0x100), 0x7FF, 0x800, 0x2028, 0xFFFF, 0x10000, 0x10FFFF]):
             text = "a" * before + character + "b" * 9
@@ -76,7 +76,7 @@ def test_each_character_is_written_as_elsewhere_wherever_it_stands(encode: Any) 
 
 
 @pytest.mark.parametrize("length", [*range(4085, 4100), 8192, 100_000])
-def test_what_is_longer_than_the_first_buffer_is_said_whole(encode: Any, length: int) -> None:
+def test_a_result_longer_than_the_first_buffer_is_complete(encode: Any, length: int) -> None:
     for value in ("a" * length, "\n" * length, ["é"] * (length // 4), [1] * (length // 3)):
         assert encode(value) == right(encode, value)
 
@@ -99,14 +99,12 @@ LEFT: list[Any] = [
 
 
 @pytest.mark.parametrize("value", LEFT, ids=lambda value: repr(value).partition(" at 0x")[0])
-def test_what_it_does_not_know_by_heart_is_left_however_deep_it_lies(
-    encode: Encode, value: object
-) -> None:
+def test_an_unsupported_value_is_left_at_any_depth(encode: Encode, value: object) -> None:
     assert encode(value) is None
     assert encode(["a" * 5000, {"a": ({"b": [1, value]},)}]) is None
 
 
-def test_what_lies_too_deep_is_left_and_so_is_a_circle(encode: Encode) -> None:
+def test_too_deep_and_circular_values_are_left(encode: Encode) -> None:
     deep: Any = 1
     for _ in range(DEEPEST):
         deep = [deep]
@@ -119,7 +117,7 @@ def test_what_lies_too_deep_is_left_and_so_is_a_circle(encode: Encode) -> None:
     assert encode(endless) is None
 
 
-def test_nothing_is_kept_of_what_was_said_or_left(encode: Encode) -> None:
+def test_encoding_leaks_no_reference(encode: Encode) -> None:
     said, left = ["a" * 5000, {"a": [1.5]}], [["b" * 5000, object()]]
     before = [sys.getrefcount(each) for each in (*said, *left, None, said[1])]
     for _ in range(100):
@@ -130,7 +128,7 @@ def test_nothing_is_kept_of_what_was_said_or_left(encode: Encode) -> None:
     assert sum(after) - sum(before) < 50
 
 
-# As in Python 3.12, and in 3.13 up to 3.13.4.
+# The headers of Python 3.12, and of 3.13 up to 3.13.4.
 HEADERS_WHERE_NONE_IS_IMMORTAL = """
 #include_next <Python.h>
 #undef Py_RETURN_NONE
@@ -139,7 +137,7 @@ HEADERS_WHERE_NONE_IS_IMMORTAL = """
 
 
 @pytest.mark.slow
-def test_made_with_a_later_python_s_headers_it_takes_no_reference_of_an_older_one_s_none(
+def test_built_with_newer_headers_the_encoder_keeps_none_s_references(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "Python.h").write_text(HEADERS_WHERE_NONE_IS_IMMORTAL)
@@ -153,7 +151,7 @@ def test_made_with_a_later_python_s_headers_it_takes_no_reference_of_an_older_on
     assert sys.getrefcount(None) > before - 50
 
 
-def test_no_memory_is_kept_of_what_was_said_or_left(encode: Encode) -> None:
+def test_encoding_leaks_no_memory(encode: Encode) -> None:
     values: list[Any] = [["a" * 20_000], [1.5] * 1000, ["b" * 20_000, object()]]
     tracemalloc.start()
     try:
@@ -178,7 +176,7 @@ def _peak(do: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
-def test_what_holds_itself_is_written_once_at_most(encode: Encode) -> None:
+def test_a_circular_value_is_written_at_most_once(encode: Encode) -> None:
     endless: list[Any] = ["a" * 100_000]
     endless.append({"a": (endless,)})
     twice = ["b"]
@@ -193,14 +191,16 @@ def test_what_holds_itself_is_written_once_at_most(encode: Encode) -> None:
     "large", [{"body": "a" * 100_000}, {"a": ["é" * 50_000]}, {"a": [*range(20_000)]}],
     ids=["long text", "nested text", "many values"],
 )  # fmt: skip
-def test_a_large_result_that_holds_itself_is_refused_before_it_is_written_at_each_level(
+def test_a_large_circular_result_is_refused_in_little_memory(
     encoder: Any, escaped: bool, large: dict[str, Any]
 ) -> None:
     endless = {**large}
     endless["self"] = endless
 
     compiled = encoder.encode_escaped if escaped else encoder.encode_unescaped
-    for say in (_plainly(escaped=escaped, compiled=each) for each in (compiled, _left)):
+    for say in [
+        _official_encoder(escaped=escaped, compiled=each) for each in (compiled, _encode_nothing)
+    ]:
 
         def refused(say: Callable[[Any], Outcome] = say) -> None:
             with pytest.raises(MarshalError, match="Circular reference detected"):
@@ -209,7 +209,7 @@ def test_a_large_result_that_holds_itself_is_refused_before_it_is_written_at_eac
         assert _peak(refused) < 10_000_000
 
 
-def test_where_memory_ends_it_says_so(encode: Encode) -> None:
+def test_a_failed_allocation_raises_memory_error(encode: Encode) -> None:
     testcapi = pytest.importorskip("_testcapi", reason="this Python has no _testcapi")
     value = [1.5, "a" * 5000, "é" * 100, ["b" * 20_000]]
     bodies = [encode(value)]
@@ -230,7 +230,7 @@ def test_where_memory_ends_it_says_so(encode: Encode) -> None:
 @pytest.mark.parametrize("escaped", [True, False])
 @settings(deadline=None, max_examples=EXAMPLES)
 @given(values=st.lists(st.one_of(KNOWN, st.sampled_from([*ODD, *LEFT])), max_size=5))
-def test_a_result_is_the_same_with_it_and_without(
+def test_a_result_is_the_same_with_and_without_the_compiled_encoder(
     encoder: Any, escaped: bool, values: list[object]
 ) -> None:
     compiled = encoder.encode_escaped if escaped else encoder.encode_unescaped
@@ -241,19 +241,19 @@ def test_a_result_is_the_same_with_it_and_without(
         except MarshalError as error:
             return str(error)
 
-    with_it = said(_plainly(escaped=escaped, compiled=compiled))
-    assert with_it == said(_plainly(escaped=escaped, compiled=_left))
+    with_it = said(_official_encoder(escaped=escaped, compiled=compiled))
+    assert with_it == said(_official_encoder(escaped=escaped, compiled=_encode_nothing))
 
 
 @pytest.mark.slow
-def test_every_rule_of_results_holds_where_it_was_not_compiled() -> None:
+def test_every_rule_of_results_holds_without_the_compiled_encoder() -> None:
     without = "import sys; sys.modules['okibi.runtime.codec.encoder'] = None; import pytest; "
     tests = ["tests/runtime/codec/test_reference_json.py"]
     run = f"sys.exit(pytest.main(['-q', *{tests}]))"
     done = subprocess.run(
         [sys.executable, "-c", without + run],
         cwd=ROOT,
-        # As CI has it: no example has a limit of time.
+        # In CI Hypothesis sets no time limit per example.
         env={**os.environ, "CI": "true"},
         capture_output=True,
         text=True,
@@ -264,7 +264,7 @@ def test_every_rule_of_results_holds_where_it_was_not_compiled() -> None:
 
 
 @pytest.mark.slow
-def test_the_compiler_s_own_watch_finds_nothing(tmp_path: Path) -> None:
+def test_the_sanitizers_find_nothing(tmp_path: Path) -> None:
     if isinstance(why := made(tmp_path), str):
         pytest.skip(why)
     done = watched(300, seed := random.randrange(2**32))
@@ -276,7 +276,7 @@ def test_the_compiler_s_own_watch_finds_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_where_there_is_no_compiler_the_comparison_says_so_and_is_no_failure() -> None:
+def test_without_a_compiler_the_comparison_is_skipped() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.endurance.encoders", "1", "--sanitized"],
         cwd=ROOT, env={**os.environ, "CC": "", "PATH": ""}, capture_output=True, text=True,

@@ -1,4 +1,4 @@
-"""A plain callable's result: byte for byte what the official client makes of it, and beyond."""
+"""A plain callable's result has the official client's bytes; okibi supports more types."""
 
 import collections
 import dataclasses
@@ -57,7 +57,7 @@ class Level(enum.IntEnum):
 
 
 class Row:
-    """As an SQL library's: no tuple, and yet with named fields."""
+    """A row of an SQL library: not a tuple, but with `_asdict`."""
 
     def _asdict(self) -> dict[str, object]:
         return {"id": 1}
@@ -87,7 +87,7 @@ REFUSED: list[Any] = [
 
 @pytest.fixture(params=["AWS_Lambda_python3.11", "AWS_Lambda_python3.13"])
 def both(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[Say, Theirs]:
-    """Ours, and the official client's, in one of AWS's own runtimes."""
+    """okibi's encoder and the official client's, as in two versions of AWS's runtime."""
     monkeypatch.setenv("AWS_EXECUTION_ENV", request.param)
     reason = "awslambdaric is not installed: `make bench` installs it"
     client = pytest.importorskip("awslambdaric.lambda_runtime_marshaller", reason=reason)
@@ -98,35 +98,34 @@ def both(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tup
         assert content_type == "application/json"
         return bytes(body, "utf-8")
 
-    return encode_official_unescaped if request.param.endswith(
-        "13"
-    ) else encode_official_escaped, theirs
+    unescaped = request.param.endswith("13")
+    return encode_official_unescaped if unescaped else encode_official_escaped, theirs
 
 
 def words(say: Callable[[object], object], result: object) -> str:
-    """What a refusal says: ours in its text, the official client's in its `msg`."""
+    """The text of the error: okibi's own, or the official client's `msg`."""
     try:
         say(result)
     except Exception as error:
-        # simplejson before 4, which pure-lambda-ric wants, names a class with its module.
+        # simplejson before 4 names a class with its module.
         return str(getattr(error, "msg", error)).replace("decimal.Decimal", "Decimal")
     return "no refusal"
 
 
-def test_a_result_is_byte_for_byte_the_official_client_s(both: tuple[Say, Theirs]) -> None:
+def test_a_result_has_the_official_client_s_bytes(both: tuple[Say, Theirs]) -> None:
     ours, theirs = both
     for result in RESULTS:
         assert ours(result).body == theirs(result), repr(result)
 
 
-def test_a_raw_json_is_written_as_it_is(both: tuple[Say, Theirs]) -> None:
+def test_raw_json_is_sent_unchanged(both: tuple[Say, Theirs]) -> None:
     raw = pytest.importorskip("simplejson").RawJSON
     ours, theirs = both
     for result in (raw('{"a":1}'), {"a": [raw("1.50"), 1]}):
         assert ours(result).body == theirs(result)
 
 
-def test_a_refusal_has_the_official_client_s_words(both: tuple[Say, Theirs]) -> None:
+def test_a_refusal_has_the_official_client_s_text(both: tuple[Say, Theirs]) -> None:
     ours, theirs = both
     endless: list[Any] = []
     endless.append(endless)
@@ -161,7 +160,7 @@ def _composed(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 @given(st.recursive(SCALARS, _composed, max_leaves=20))
-def test_whatever_json_like_value_a_handler_gives_the_bytes_are_the_same(result: object) -> None:
+def test_any_json_like_result_has_the_official_client_s_bytes(result: object) -> None:
     encode = pytest.importorskip(
         "awslambdaric.lambda_runtime_marshaller",
         reason="awslambdaric is not installed: `make bench` installs it",
@@ -179,7 +178,7 @@ LONG_TEXTS = st.text(min_size=1).map(lambda text: text * (LONG // len(text) + 1)
 
 
 @given(st.dictionaries(KEYS, st.one_of(LONG_TEXTS, SCALARS, st.lists(SCALARS)), max_size=6))
-def test_of_long_texts_among_others_the_bytes_are_the_same(result: dict[Any, Any]) -> None:
+def test_long_texts_have_the_official_client_s_bytes(result: dict[Any, Any]) -> None:
     encode = pytest.importorskip(
         "awslambdaric.lambda_runtime_marshaller",
         reason="awslambdaric is not installed: `make bench` installs it",
@@ -190,7 +189,7 @@ def test_of_long_texts_among_others_the_bytes_are_the_same(result: dict[Any, Any
 
 
 @pytest.mark.slow
-def test_in_a_long_text_each_character_is_written_as_in_a_short_one() -> None:
+def test_each_character_is_encoded_alike_in_a_long_text() -> None:
     filled = "x" * LONG
     for say in (encode_official_escaped, encode_official_unescaped):
         for character in map(chr, [*range(0xD800), *range(0xE000, 0x11000)]):
@@ -199,7 +198,7 @@ def test_in_a_long_text_each_character_is_written_as_in_a_short_one() -> None:
 
 
 @given(st.recursive(SCALARS, _composed, max_leaves=12))
-def test_what_is_nested_is_written_as_value_by_value(result: object) -> None:
+def test_a_nested_result_has_the_reference_s_bytes(result: object) -> None:
     for escaped, say in ((True, encode_official_escaped), (False, encode_official_unescaped)):
         for nested in ([result], {"a": {"b": result}}):
             assert say(nested).body == reference_json.encode(nested, escaped=escaped)
@@ -214,7 +213,7 @@ OWN_WAY = [
 
 
 @pytest.mark.parametrize("own", OWN_WAY, ids=repr)
-def test_what_is_written_its_own_way_is_written_so_deep_inside_too(own: object) -> None:
+def test_a_value_with_a_rule_is_encoded_by_the_rule_at_any_depth(own: object) -> None:
     for escaped, say in ((True, encode_official_escaped), (False, encode_official_unescaped)):
         for nested in ([own], {"a": [], "b": {"c": (1, [own])}}, [[{"a": None, 5: own}]]):
             assert say(nested).body == reference_json.encode(nested, escaped=escaped)
@@ -224,7 +223,7 @@ def test_what_is_written_its_own_way_is_written_so_deep_inside_too(own: object) 
 @example(1e-4).via("the least without an exponent")
 @example(math.nextafter(1e16, 0)).via("the largest")
 @example(-0.0).via("a sign")
-def test_of_what_is_nested_a_float_is_written_as_it_is_elsewhere(number: float) -> None:
+def test_a_nested_float_is_encoded_as_at_the_top(number: float) -> None:
     written = json.dumps(number).encode()
     for say in (encode_official_escaped, encode_official_unescaped):
         assert say([number]).body == b"[%s]" % written
@@ -238,17 +237,17 @@ class Config:
 
 
 CONFIG = Config()
-"""It lives on: what its `__dict__` holds belongs to it, and not to the dict, until it dies."""
+"""Alive throughout: Python keeps the values of its `__dict__` in the object."""
 
 
-def test_what_a_living_object_holds_is_written_as_any_dict_s() -> None:
+def test_the_dict_of_a_living_object_is_encoded_as_any_dict() -> None:
     for say in (encode_official_escaped, encode_official_unescaped):
         body = say({"config": vars(CONFIG), "a": [vars(CONFIG)]}).body
         config = b'{"rate": 1.50, "key": "k", "far": 1e+22}'
         assert body == b'{"config": %s, "a": [%s]}' % (config, config)
 
 
-def test_what_is_written_its_own_way_may_lie_as_deep_as_any(both: tuple[Say, Theirs]) -> None:
+def test_built_in_values_may_be_400_levels_deep(both: tuple[Say, Theirs]) -> None:
     ours, theirs = both
     values: list[Any] = [{None: 1}, {True: 1}, {1e22: 1}, 1e22, 1]
     for value in values:
@@ -258,7 +257,7 @@ def test_what_is_written_its_own_way_may_lie_as_deep_as_any(both: tuple[Say, The
         assert ours(deep).body == theirs(deep)
 
 
-def test_what_is_nested_is_refused_as_ever_a_circle_that_grows_at_once(
+def test_nested_and_wide_circles_are_refused_with_the_official_text(
     both: tuple[Say, Theirs],
 ) -> None:
     ours, theirs = both
@@ -268,7 +267,7 @@ def test_what_is_nested_is_refused_as_ever_a_circle_that_grows_at_once(
         assert words(ours, result) == words(theirs, result)
 
 
-# -- where it does not say, or says what is no JSON
+# -- where the official client raises, or writes text that is not JSON
 
 
 @attrs.frozen
@@ -307,7 +306,7 @@ class Side(enum.Enum):
     ids=["dataclass and attrs", "Struct", "datetime", "date, time", "timedelta", "UUID", "Enum",
          "set"],
 )  # fmt: skip
-def test_beyond_the_official_client_s_types(result: object, expected: str) -> None:
+def test_types_that_only_okibi_supports_are_encoded(result: object, expected: str) -> None:
     assert encode_official_escaped(result).body.decode() == expected
 
 
@@ -333,33 +332,33 @@ class Span(datetime.timedelta): ...
     ],
     ids=["datetime", "date", "time", "timedelta"],
 )
-def test_what_inherits_from_a_date_or_a_time_is_one(result: object, expected: str) -> None:
+def test_a_subclass_of_a_date_or_time_is_encoded_as_its_base(result: object, expected: str) -> None:
     assert encode_official_escaped(result).body.decode() == expected
 
 
 @pytest.fixture
-def unsaid(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reference_json, "_said", [])
+def not_logged_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reference_json, "_logged_not_finite", [])
 
 
 NOTHING = [math.nan, math.inf, -math.inf, Decimal("NaN"), Decimal("sNaN"), Decimal("-Infinity")]
 
 
-@pytest.mark.usefixtures("unsaid")
-def test_nan_is_sent_as_null_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.usefixtures("not_logged_yet")
+def test_nan_is_sent_as_null_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
 
     assert encode_official_escaped(NOTHING).body == b"[null, null, null, null, null, null]"
     assert encode_official_unescaped({"a": Real("nan")}).body == b'{"a": null}'
     assert [record.message for record in caplog.records] == [
-        "a result holds nan, which JSON cannot say: it is sent as null"
+        "a result holds nan, which JSON cannot represent: sent as null"
     ]
 
 
 @pytest.mark.parametrize(
     "say", [encode_official_escaped, encode_official_unescaped, encode_handler_result]
 )
-def test_a_lone_surrogate_is_escaped_since_utf_8_has_none(say: Say) -> None:
+def test_a_lone_surrogate_is_escaped(say: Say) -> None:
     for text in ("é\udfff", "\udfff" * 2 * LONG):
         body = say({"\ud800": text}).body
 
@@ -367,20 +366,20 @@ def test_a_lone_surrogate_is_escaped_since_utf_8_has_none(say: Say) -> None:
         assert json.loads(body) == {"\ud800": text}
 
 
-def test_bytes_go_as_they_are() -> None:
+def test_bytes_are_sent_unchanged() -> None:
     for say in (encode_official_escaped, encode_official_unescaped):
         assert say(b"\0\xff").body == b"\0\xff"
         assert say(b"").content_type == b"application/unknown"
 
 
-def test_a_handler_class_s_result_goes_by_msgspec_and_by_these_rules_where_it_refuses() -> None:
+def test_a_handler_class_falls_back_to_the_official_client_s_rules() -> None:
     assert encode_handler_result({"a": [Pair(1, 2)]}).body == b'{"a":[[1,2]]}'
     assert encode_handler_result({None: Text("a")}).body == b'{"null": "a"}'
 
 
-def test_what_is_nested_too_deep_is_refused() -> None:
+def test_a_result_nested_too_deeply_is_refused() -> None:
     deep: list[Any] = []
-    # Python 3.14 counts no levels, but what is left of the stack.
+    # Python 3.14 limits the C stack instead of counting levels.
     for _ in range(1_000_000 if sys.version_info >= (3, 14) else 10_000):
         deep = [deep]
     for say in (encode_official_escaped, encode_handler_result):

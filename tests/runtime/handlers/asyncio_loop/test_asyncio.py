@@ -76,7 +76,7 @@ async def neither_an_exit_beside_nor_a_stop_ends_the_loop(sandbox: Running) -> N
 
 
 async def a_task_that_is_kept_goes_on_without_a_word(sandbox: Running) -> None:
-    before = (await sandbox.do("keep"))["ticks"]
+    before = (await sandbox.do("keep_running"))["ticks"]
     while (await sandbox.ask())["ticks"] < before + 500:  # noqa: ASYNC110, of a process
         await trio.sleep(0.01)
     assert sandbox.said("has returned and left") == 0

@@ -1,0 +1,80 @@
+"""Describe why a result cannot be encoded: where the refused value is, and what to do.
+
+Imported when an encoder has refused a result.
+
+    result["items"][3]["price"]: Object of type Money is not JSON serializable
+    result["visit"] is a coroutine: write `await` before fetch(...), defined in File "a.py", line 9
+"""
+
+import re
+from contextlib import suppress
+from inspect import CORO_CREATED, getcoroutinestate
+from types import CoroutineType
+from typing import Any
+
+from ...actors.safe_repr import said
+from ..errors.user_code import is_user_file
+from .reference_json import NotSerializableError
+
+# A key may be the user's data: only a key that looks like a field's name is shown.
+_FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
+# Keys of a path that are shown; a result that is nested too deeply has thousands.
+PATH_LIMIT = 20
+# Containers of a result that are searched for coroutines.
+CONTAINER_LIMIT = 10_000
+
+
+def describe(error: Exception, result: object, path: list[object]) -> str:
+    """Return the place of the refused value in the result and the reason, in one sentence.
+
+    Closes every coroutine of the result, so that Python does not warn that the coroutine was never
+    awaited.
+
+    Args:
+        error: what the encoder raised.
+        result: the handler's result.
+        path: the keys that lead to the refused value, the innermost first.
+    """
+    place = _format_path(path)
+    value = error.value if isinstance(error, NotSerializableError) else None
+    if type(value) is not CoroutineType:
+        return f"{place}: {said(error)}"
+    # A container of a user's class may raise.
+    with suppress(Exception):
+        _close_coroutines((value, result))
+    return f"{place} is a coroutine: write `await` before {_describe_call(value)}"
+
+
+def _format_path(path: list[object]) -> str:
+    keys = [_format_key(key) for key in reversed(path[-PATH_LIMIT:])]
+    return "".join(("result", *keys, "..." if len(path) > PATH_LIMIT else ""))
+
+
+def _format_key(key: object) -> str:
+    if type(key) is int:
+        return f"[{key}]"
+    shown = type(key) is str and _FIELD_NAME.fullmatch(key)
+    return f'["{key}"]' if shown else "[...]"
+
+
+def _describe_call(coroutine: "CoroutineType[Any, Any, Any]") -> str:
+    code, name = coroutine.cr_code, coroutine.__qualname__.rpartition("<locals>.")[2]
+    if not is_user_file(code.co_filename):
+        # A line of okibi or of the standard library does not lead to the call.
+        return f"{name}(...)"
+    return f'{name}(...), defined in File "{code.co_filename}", line {code.co_firstlineno}'
+
+
+def _close_coroutines(result: object) -> None:
+    """Close the coroutines of a result that is made of built-in containers."""
+    waiting: list[Any] = [result]
+    seen: set[int] = set()
+    while waiting and len(seen) < CONTAINER_LIMIT:
+        value = waiting.pop()
+        kind = type(value)
+        if kind is CoroutineType:
+            if getcoroutinestate(value) == CORO_CREATED:
+                value.close()
+        elif issubclass(kind, (dict, list, tuple, set, frozenset)) and id(value) not in seen:
+            seen.add(id(value))
+            waiting += value.values() if issubclass(kind, dict) else value
