@@ -1,14 +1,14 @@
-"""What stands behind an error: the members of a group, and the errors it came of.
+"""The errors behind an error: members of a group, causes, and errors that were being handled.
 
-The official client tells of none of them. Here they follow behind the error's own frames, which
-stay as they are there, each with a line of its own and its frames, cut to the user's:
+The official client reports none of them. okibi appends them to the stack of the error, whose own
+frames stay unchanged. Each gets one line and its frames, cut to the user's:
 
-    members of a group      `  ValueError: text`, in order, each with what stands behind it
+    members of a group      `  ValueError: text`, in order, each followed by its related errors
     `raise X from Y`        `  Caused by Y: text`
-    X raised while Y was    `  While handling Y: text`; not where `from None` says that Y is
-    being handled           no matter
+    X raised while Y was    `  While handling Y: text`; omitted after `from None`
+    being handled
 
-Depth first, each error once, at most LIMIT of them.
+Depth first, each error once, at most LIMIT errors.
 """
 
 from collections.abc import Iterator
@@ -18,27 +18,27 @@ LIMIT = 20
 
 
 class Related(NamedTuple):
-    """One of the errors behind another; `relation` is what its line begins with."""
+    """An error behind another error; `relation` begins the error's line."""
 
     relation: str
     error: BaseException
 
 
 def find_related(error: BaseException) -> list[Related]:
-    """All that stands behind an error."""
+    """Collect all errors behind an error."""
     seen = {id(error)}
     found: list[Related] = []
-    waiting = list(_next(error))
+    waiting = list(_direct(error))
     while waiting and len(found) < LIMIT:
         related = waiting.pop(0)
         if id(related.error) not in seen:
             seen.add(id(related.error))
             found.append(related)
-            waiting = [*_next(related.error), *waiting]
+            waiting = [*_direct(related.error), *waiting]
     return found
 
 
-def _next(error: BaseException) -> Iterator[Related]:
+def _direct(error: BaseException) -> Iterator[Related]:
     if isinstance(error, BaseExceptionGroup):
         group = cast("BaseExceptionGroup[BaseException]", error)
         for member in group.exceptions:

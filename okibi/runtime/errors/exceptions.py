@@ -5,17 +5,17 @@ from ...actors.frames import Frames
 
 
 class InitError(Exception):
-    """The function cannot be served; reported by /init/error, then the process ends.
+    """The function cannot be served: reported to /init/error, then the process ends.
 
     Args:
-        kind: the errorType, `Runtime.ImportModuleError`.
+        kind: the errorType, for example `Runtime.ImportModuleError`.
         message: what was wrong, where, and what to do.
         stack: lines as `traceback.format_list` gives them.
 
     Attributes:
         header: the `Lambda-Runtime-Function-Error-Type`; empty for the errorType.
-        path: where it is reported, below `/runtime/`.
-        code: the process's exit code.
+        path: where the error is reported, below `/runtime/`.
+        code: the exit code of the process.
     """
 
     header = ""
@@ -30,25 +30,34 @@ class InitError(Exception):
 
 
 class DeadlineExceeded(BaseException):
-    """The invocation's time is over: raised in a plain `def` on the main thread, where it stands.
+    """Raised in a plain `def` on the main thread when the time of the invocation is up.
 
-    `except Exception` lets it by. Code that it sets off, an `except BaseException`, a `finally` or
-    the end of a `with`, has three quarters of the margin (OKIBI_DEADLINE_MARGIN_MS). A handler that
-    catches it and goes on gets it again, every 10 ms. Whatever the handler returns after it, the
-    event is answered with this error.
+    Not an Exception, so that `except Exception` does not catch it. Code in `except BaseException`,
+    in `finally` or at the end of a `with` may still run, for three quarters of the margin
+    (OKIBI_DEADLINE_MARGIN_MS). A handler that catches the exception and continues gets the
+    exception again, every 10 ms. The event is answered with this error, whatever the handler
+    returns afterwards.
+
+        try:
+            compute(event)
+        except okibi.DeadlineExceeded:
+            save_progress()
+            raise
 
     Attributes:
-        awaited: the frames of the task for which asyncio's loop ran where it was raised.
+        awaited: the frames of the asyncio task that ran when the exception was raised.
     """
 
     awaited: Frames = []  # noqa: RUF012, never changed in place
 
 
 class ProcessStopped(DeadlineExceeded):
-    """The process is to end, and the time that is left for what is in flight is over."""
+    """Raised like DeadlineExceeded when the process has to end before the handler does."""
 
 
 def prefer_deadline(crash: BaseException) -> BaseException:
-    """Of a group with a DeadlineExceeded that one: the others came of it. Else what it is given."""
+    """Return the DeadlineExceeded of an exception group, which caused the others; else the crash
+    itself.
+    """
     late = leaf_in(crash, DeadlineExceeded)
     return crash if late is None else late

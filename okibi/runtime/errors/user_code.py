@@ -1,11 +1,12 @@
-"""Whose a file is: okibi's or the interpreter's, the user's, or installed beside the user's own.
+"""Decide whose a file is: the interpreter's or okibi's, an installed library's, or the user's own.
 
-Whether it was installed is asked when a time-out is told of. A package for Lambda is made by `pip
-install --target`, which puts libraries beside the user's code, in no folder whose name would tell
-them apart. But each leaves its `redis-8.1.0.dist-info` there. That counts by its name, and by its
-list of files only where the name begins alike (`google`, of google-cloud-storage): to read all
-those lists takes longer than a deadline leaves. So what has another name, as PyYAML, stays taken
-for the user's.
+`pip install --target` puts libraries beside the user's code, without a folder of their own. Each
+leaves a `redis-8.1.0.dist-info`, whose name gives the module's name. The list of files in a
+dist-info is read only if the names begin alike (`google` and google-cloud-storage): to read all
+lists takes longer than a deadline allows. A library with another name (PyYAML installs `yaml`)
+therefore counts as the user's.
+
+Only the report of a time-out asks whether a file is installed.
 """
 
 import os
@@ -14,47 +15,47 @@ import sys
 from functools import cache
 
 PACKAGES = ("site-packages", "dist-packages")
-# Beside it lies what was installed of somebody's own: from a folder, say (PEP 610).
-_OF_ONES_OWN = "direct_url.json"
+# In a dist-info: the package was installed from a folder or URL, so it is the user's (PEP 610).
+_DIRECT_URL = "direct_url.json"
 OKIBI = os.path.join(os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..")), "")
-_BELOW = ("trio", "outcome")
+_FRAMEWORK = ("trio", "outcome")
 _STANDARD = os.path.join(os.path.dirname(os.__file__), "")
 _INSTALLED = tuple(os.path.join(_STANDARD, name, "") for name in PACKAGES)
 
 
 def is_user_file(filename: str) -> bool:
-    """Whether a file is neither okibi's nor trio's nor the interpreter's own."""
+    """Whether a file belongs neither to okibi, nor to trio, nor to the standard library."""
     if filename.startswith("<") or is_framework_file(filename):
         return False
     return not filename.startswith(_STANDARD) or filename.startswith(_INSTALLED)
 
 
 def is_written_by_user(filename: str) -> bool:
-    """The same, and not installed: what the user has written himself."""
+    """Whether a file is the user's and not installed."""
     return is_user_file(filename) and not is_installed(filename)
 
 
 def is_framework_file(filename: str) -> bool:
-    """Whether a file is of what handlers stand on: okibi's own or trio's."""
-    return is_okibi_file(filename) or any(_is_of(filename, name) for name in _BELOW)
+    """Whether a file belongs to okibi or trio, which call the handler."""
+    return is_okibi_file(filename) or any(_belongs_to(filename, name) for name in _FRAMEWORK)
 
 
 def is_okibi_file(filename: str) -> bool:
-    """Whether a file is okibi's."""
+    """Whether a file belongs to okibi."""
     return filename.startswith(OKIBI)
 
 
-def _is_of(filename: str, package: str) -> bool:
+def _belongs_to(filename: str, package: str) -> bool:
     loaded = sys.modules.get(package)
     home = loaded.__file__ if loaded is not None else None
     return home is not None and filename.startswith(os.path.dirname(home) + os.sep)
 
 
 def is_installed(filename: str) -> bool:
-    """Whether pip, or its like, has put a file where it is.
+    """Whether pip or a similar tool installed a file.
 
     Args:
-        filename: of a frame; a compiled module's is relative, often to where it was built.
+        filename: a frame's file name; a compiled module's is relative, often to its build folder.
     """
     if any(f"/{name}/" in filename for name in PACKAGES):
         return True
@@ -70,26 +71,28 @@ def is_installed(filename: str) -> bool:
 
 @cache
 def _has_installed(folder: str, module: str) -> bool:
-    wanted = _normalized(module)
-    for name, path in _told_in(folder):
-        if name != wanted and not (name.startswith(f"{wanted}_") and _lists(path, module)):
+    wanted = _normalize(module)
+    for name, path in _dist_infos(folder):
+        if name != wanted and not (name.startswith(f"{wanted}_") and _lists_module(path, module)):
             continue
-        if not os.path.exists(os.path.join(path, _OF_ONES_OWN)):
+        if not os.path.exists(os.path.join(path, _DIRECT_URL)):
             return True
     return False
 
 
 @cache
-def _told_in(folder: str) -> list[tuple[str, str]]:
-    """What it is told of there, each with the folder that tells: hundreds, and asked for often."""
+def _dist_infos(folder: str) -> list[tuple[str, str]]:
+    """List the dist-infos of a folder, each with the package's name; cached, since one report asks
+    for each frame.
+    """
     try:
-        told = [name for name in os.listdir(folder) if name.endswith(".dist-info")]
+        names = [name for name in os.listdir(folder) if name.endswith(".dist-info")]
     except OSError:
         return []
-    return [(_normalized(name.partition("-")[0]), os.path.join(folder, name)) for name in told]
+    return [(_normalize(name.partition("-")[0]), os.path.join(folder, name)) for name in names]
 
 
-def _lists(path: str, module: str) -> bool:
+def _lists_module(path: str, module: str) -> bool:
     try:
         with open(os.path.join(path, "RECORD"), "rb") as record:
             return f"\n{module}/".encode() in b"\n" + record.read()
@@ -97,5 +100,5 @@ def _lists(path: str, module: str) -> bool:
         return False
 
 
-def _normalized(name: str) -> str:
+def _normalize(name: str) -> str:
     return re.sub("[-_.]+", "_", name).lower()

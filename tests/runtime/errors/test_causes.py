@@ -1,9 +1,9 @@
-"""What stands behind an error."""
+"""The errors behind an error."""
 
 from okibi.runtime.errors.causes import LIMIT, find_related
 
 
-def told(error: BaseException) -> list[str]:
+def related(error: BaseException) -> list[str]:
     return [f"{each.relation}{each.error!r}" for each in find_related(error)]
 
 
@@ -19,25 +19,25 @@ def linked(
     return error
 
 
-def test_an_error_of_its_own_has_nothing_behind_it() -> None:
-    assert told(ValueError()) == []
+def test_an_error_without_a_cause_has_no_related_errors() -> None:
+    assert related(ValueError()) == []
 
 
-def test_a_cause_counts_more_than_what_was_being_handled() -> None:
+def test_a_cause_hides_the_error_that_was_being_handled() -> None:
     error = linked(ValueError(), cause=KeyError(1), context=OSError(2))
 
-    assert told(error) == ["Caused by KeyError(1)"]
+    assert related(error) == ["Caused by KeyError(1)"]
 
 
-def test_what_was_being_handled_is_told_unless_it_is_said_to_be_no_matter() -> None:
+def test_the_error_being_handled_is_related_unless_suppressed() -> None:
     error = linked(ValueError(), context=OSError(2))
-    assert told(error) == ["While handling OSError(2)"]
+    assert related(error) == ["While handling OSError(2)"]
 
     error.__suppress_context__ = True
-    assert told(error) == []
+    assert related(error) == []
 
 
-def test_members_come_in_order_each_with_what_stands_behind_it() -> None:
+def test_members_come_in_order_each_with_its_related_errors() -> None:
     group = BaseExceptionGroup(
         "all",
         [
@@ -47,7 +47,7 @@ def test_members_come_in_order_each_with_what_stands_behind_it() -> None:
         ],
     )
 
-    assert told(linked(group, cause=TypeError(5))) == [
+    assert related(linked(group, cause=TypeError(5))) == [
         "ValueError(1)",
         "Caused by KeyError(2)",
         "ExceptionGroup('inner', [OSError(3)])",
@@ -57,13 +57,13 @@ def test_members_come_in_order_each_with_what_stands_behind_it() -> None:
     ]
 
 
-def test_a_circle_ends() -> None:
+def test_a_circle_of_causes_ends() -> None:
     first, second = ValueError(1), ValueError(2)
     linked(first, cause=second)
     linked(second, cause=first)
 
-    assert told(first) == ["Caused by ValueError(2)"]
+    assert related(first) == ["Caused by ValueError(2)"]
 
 
-def test_there_is_a_limit() -> None:
+def test_the_number_of_related_errors_is_limited() -> None:
     assert len(find_related(ExceptionGroup("many", [ValueError(n) for n in range(1000)]))) == LIMIT

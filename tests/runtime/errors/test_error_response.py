@@ -1,4 +1,4 @@
-"""Errors in the shapes that Lambda wants: body, type, X-Ray cause."""
+"""Error responses: body, type, X-Ray cause."""
 
 import json
 import os
@@ -59,8 +59,8 @@ def raised_by(function: Callable[[], object]) -> BaseException:
     raise AssertionError
 
 
-def told(error: BaseException) -> tuple[dict[str, Any], Outcome, dict[str, Any]]:
-    """Body, outcome and cause."""
+def response_to(error: BaseException) -> tuple[dict[str, Any], Outcome, dict[str, Any]]:
+    """Body, outcome and X-Ray cause of the error response."""
     outcome = handler_error(error, "id-1")
     return json.loads(outcome.body), outcome, json.loads(outcome.cause or b"{}")
 
@@ -69,7 +69,7 @@ def told(error: BaseException) -> tuple[dict[str, Any], Outcome, dict[str, Any]]
 
 
 def test_the_body_is_the_official_client_s() -> None:
-    body, outcome, _ = told(raised(lambda: Boom("no"), depth=1))
+    body, outcome, _ = response_to(raised(lambda: Boom("no"), depth=1))
 
     assert list(body) == ["errorMessage", "errorType", "requestId", "stackTrace"]
     assert body["errorMessage"] == "no"
@@ -84,7 +84,7 @@ def test_the_body_is_the_official_client_s() -> None:
     assert outcome.content_type == b"application/json"
 
 
-def test_a_user_s_module_that_replaces_json_s_functions_changes_no_error(
+def test_replacing_json_s_functions_changes_no_error_response(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     error = raised(lambda: Boom("größe"), depth=1)
@@ -96,7 +96,7 @@ def test_a_user_s_module_that_replaces_json_s_functions_changes_no_error(
     assert json.loads(before.body)["errorMessage"] == "größe"
 
 
-def test_frames_above_the_user_s_own_are_cut_and_those_below_stay() -> None:
+def test_the_stack_begins_at_the_user_s_first_frame() -> None:
     def users() -> None:
         json.loads("{")
 
@@ -104,42 +104,42 @@ def test_frames_above_the_user_s_own_are_cut_and_those_below_stay() -> None:
         trio.run(trio.to_thread.run_sync, users)
     caught.value.__traceback__ = _without_this_file(caught.value.__traceback__)
 
-    stack = told(caught.value)[0]["stackTrace"]
+    stack = response_to(caught.value)[0]["stackTrace"]
 
     assert ", in users\n" in stack[0]
     assert ", in raw_decode\n" in stack[-1]
 
 
 def _without_this_file(trace: TracebackType | None) -> TracebackType | None:
-    """What a handler's traceback is like: okibi's and trio's frames stand above it."""
+    """A traceback as a handler's, which begins with frames of okibi and trio."""
     while trace is not None and trace.tb_frame.f_code.co_filename in (HERE, pytest.__file__):
         trace = trace.tb_next
     return trace
 
 
-def test_without_a_frame_of_the_user_s_all_are_told() -> None:
+def test_without_a_user_s_frame_the_stack_has_all_frames() -> None:
     with pytest.raises(ZeroDivisionError) as caught:
         exec(compile("1/0", "<string>", "exec"), {})
     trace = caught.value.__traceback__
     assert trace is not None
     caught.value.__traceback__ = trace.tb_next
 
-    assert len(told(caught.value)[0]["stackTrace"]) == 1
+    assert len(response_to(caught.value)[0]["stackTrace"]) == 1
 
 
 def test_an_error_without_a_traceback_has_an_empty_stack() -> None:
-    assert told(Boom("no"))[0]["stackTrace"] == []
+    assert response_to(Boom("no"))[0]["stackTrace"] == []
 
 
-def test_a_message_that_cannot_be_said_is_replaced() -> None:
-    body, _, cause = told(raised(Mute))
+def test_a_message_whose_str_raises_is_replaced() -> None:
+    body, _, cause = response_to(raised(Mute))
 
     assert body["errorMessage"] == "<its text raised ZeroDivisionError>"
     assert cause["exceptions"][0]["message"] == body["errorMessage"]
 
 
-def test_a_huge_message_is_cut_and_the_cause_still_goes_along() -> None:
-    body, outcome, cause = told(raised(lambda: Boom("x" * 50_000_000)))
+def test_a_huge_message_is_cut_and_the_cause_is_sent() -> None:
+    body, outcome, cause = response_to(raised(lambda: Boom("x" * 50_000_000)))
 
     assert len(outcome.body) < BODY_LIMIT
     assert body["errorMessage"].endswith("x [cut]")
@@ -147,18 +147,18 @@ def test_a_huge_message_is_cut_and_the_cause_still_goes_along() -> None:
 
 
 @pytest.mark.parametrize("text", ["\ud800", "😀" * 400_000, "\0" * 400_000])
-def test_the_body_stays_under_its_limit_whatever_the_text(text: str) -> None:
+def test_the_body_is_below_its_limit_for_any_text(text: str) -> None:
     assert len(handler_error(raised(lambda: Boom(text)), "id").body) < BODY_LIMIT
 
 
-def test_a_deep_recursion_is_told_in_few_lines() -> None:
+def test_a_deep_recursion_has_a_short_stack() -> None:
     def forever() -> None:
         forever()
 
     try:
         forever()
     except RecursionError as error:
-        body, outcome, cause = told(error)
+        body, outcome, cause = response_to(error)
 
     assert body["errorType"] == "RecursionError"
     assert "[Previous line repeated " in body["stackTrace"][-1]
@@ -166,10 +166,10 @@ def test_a_deep_recursion_is_told_in_few_lines() -> None:
     assert 0 < len(outcome.cause) <= CAUSE_LIMIT
 
 
-def test_the_members_of_a_group_are_listed() -> None:
+def test_the_stack_lists_the_members_of_a_group() -> None:
     group = BaseExceptionGroup("two", [Boom("one"), SystemExit(2), Mute()])
 
-    body, _, _ = told(raised(lambda: group))
+    body, _, _ = response_to(raised(lambda: group))
 
     assert body["errorType"] == "BaseExceptionGroup"
     assert body["stackTrace"][-3:] == [
@@ -182,18 +182,18 @@ def test_the_members_of_a_group_are_listed() -> None:
 def test_a_member_s_own_frames_follow_its_line() -> None:
     group = BaseExceptionGroup("one", [raised(lambda: Boom("no"))])
 
-    *_, line, first, last = told(raised(lambda: group))[0]["stackTrace"]
+    *_, line, first, last = response_to(raised(lambda: group))[0]["stackTrace"]
 
     assert line == "  Boom: no\n"
     assert ", in raised\n" in first
     assert ", in down\n" in last
 
 
-def test_a_cause_follows_and_the_x_ray_cause_has_both() -> None:
+def test_an_error_s_cause_is_in_the_stack_and_in_the_x_ray_cause() -> None:
     error = raised(lambda: Boom("no"))
     error.__cause__ = raised(lambda: OSError("disk"))
 
-    body, _, cause = told(error)
+    body, _, cause = response_to(error)
 
     assert body["errorMessage"] == "no"
     assert body["stackTrace"][2] == "  Caused by OSError: disk\n"
@@ -201,12 +201,12 @@ def test_a_cause_follows_and_the_x_ray_cause_has_both() -> None:
     assert [each["type"] for each in cause["exceptions"]] == ["Boom", "OSError"]
 
 
-def test_what_stands_behind_an_error_leaves_its_own_frames_their_room() -> None:
+def test_related_errors_do_not_displace_the_error_s_own_frames() -> None:
     error = raised(lambda: Boom("no"), depth=3)
     members = [raised(lambda: ValueError("x" * 10_000)) for _ in range(500)]
     error.__cause__ = BaseExceptionGroup("many", members)
 
-    body, outcome, _ = told(error)
+    body, outcome, _ = response_to(error)
 
     assert len(body["stackTrace"]) <= FRAMES
     assert body["stackTrace"][4].endswith("raise make()\n")
@@ -214,8 +214,8 @@ def test_what_stands_behind_an_error_leaves_its_own_frames_their_room() -> None:
     assert 0 < len(outcome.cause) <= CAUSE_LIMIT
 
 
-def test_frames_are_not_marked_as_the_official_ones_are_not() -> None:
-    stack = told(raised_by(lambda: [1 / 0, Boom("no")]))[0]["stackTrace"]
+def test_stack_entries_have_no_column_markers() -> None:
+    stack = response_to(raised_by(lambda: [1 / 0, Boom("no")]))[0]["stackTrace"]
 
     assert not any("^" in entry or "~" in entry for entry in stack)
 
@@ -226,81 +226,84 @@ def test_an_endless_source_line_is_cut(tmp_path: Path) -> None:
     code: dict[str, Any] = {}
     exec(compile(file.read_text(), str(file), "exec"), code)
 
-    body, outcome, _ = told(raised_by(code["f"]))
+    body, outcome, _ = response_to(raised_by(code["f"]))
 
     assert body["stackTrace"][-1].endswith(" [cut]")
     assert len(outcome.body) < 10_000
 
 
-def test_a_cause_that_would_not_pass_is_told_shorter() -> None:
+def test_an_x_ray_cause_above_the_limit_is_shortened() -> None:
     error, *others = [raised(lambda: Boom("\0" * 20_000)) for _ in range(4)]
     error.__cause__ = BaseExceptionGroup("", others)
 
-    _, outcome, cause = told(error)
+    _, outcome, cause = response_to(error)
 
     assert 0 < len(outcome.cause) <= CAUSE_LIMIT
     (exception,) = cause["exceptions"]
     assert exception["message"].endswith(" [cut]")
 
 
-def test_text_that_is_not_ascii_is_not_escaped() -> None:
+def test_text_beyond_ascii_is_escaped_only_in_the_x_ray_cause() -> None:
     outcome = handler_error(raised(lambda: Boom("größe")), "id")
 
     assert "größe".encode() in outcome.body
     assert outcome.cause.isascii()
 
 
-def test_half_of_a_surrogate_pair_is_told() -> None:
-    assert told(raised(lambda: Boom("\ud800")))[0]["errorMessage"] == "\ud800"
+def test_a_lone_surrogate_in_a_message_is_sent() -> None:
+    assert response_to(raised(lambda: Boom("\ud800")))[0]["errorMessage"] == "\ud800"
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"), [((), "sys.exit()"), ((3,), "3"), (("why",), "why")]
 )
-def test_a_sys_exit_is_told_by_what_it_was_given(arguments: Any, message: str) -> None:
-    assert told(SystemExit(*arguments))[0]["errorMessage"] == message
+def test_the_message_of_a_sys_exit_is_its_argument(arguments: Any, message: str) -> None:
+    assert response_to(SystemExit(*arguments))[0]["errorMessage"] == message
 
 
-def test_a_handler_that_needs_asyncio_is_told_so() -> None:
+def test_the_error_of_a_handler_that_needs_asyncio_names_the_cure() -> None:
     error = raised(lambda: RuntimeError("no running event loop"))
 
-    assert "the handler needs asyncio, and okibi runs it on trio" in told(error)[0]["errorMessage"]
+    assert (
+        "the handler needs asyncio, and okibi runs it on trio"
+        in response_to(error)[0]["errorMessage"]
+    )
 
 
-def test_a_plain_def_is_not_told_so_whose_error_is_the_official_client_s() -> None:
+def test_a_plain_def_s_asyncio_error_is_the_official_client_s() -> None:
     def handler(event: object, context: object) -> None:
         raise RuntimeError("no running event loop")
 
     error = raised(lambda: Alarm().run(handler, {}, None))
 
-    assert told(error)[0]["errorMessage"] == "no running event loop"
+    assert response_to(error)[0]["errorMessage"] == "no running event loop"
 
 
-def test_without_a_loop_it_is_told_where_one_comes_from() -> None:
+def test_the_error_of_a_missing_asyncio_loop_names_the_cure() -> None:
     error = raised(lambda: RuntimeError("There is no current event loop in thread 'MainThread'."))
 
-    advice = 'set OKIBI_LOOP=asyncio, or say Function(handler, loop="asyncio")'
-    assert told(error)[0]["errorMessage"].endswith(advice)
+    advice = 'set OKIBI_LOOP=asyncio, or write Function(handler, loop="asyncio")'
+    assert response_to(error)[0]["errorMessage"].endswith(advice)
 
 
 def test_in_a_thread_without_a_loop_the_error_is_the_official_client_s() -> None:
     words = "There is no current event loop in thread 'worker-1'."
     error = raised(lambda: RuntimeError(words))
 
-    assert told(error)[0]["errorMessage"] == words
+    assert response_to(error)[0]["errorMessage"] == words
 
 
-# -- the end of a handler's time
+# -- DeadlineExceeded
 
 
 class Whole(BaseExceptionGroup[BaseException]):
     def derive(self, _: object) -> "Whole":  # type: ignore[override]
-        raise LookupError("it cannot be made anew")
+        raise LookupError("derive is not supported")
 
 
-def test_of_a_group_the_end_of_the_time_counts() -> None:
+def test_a_deadline_takes_precedence_in_a_group() -> None:
     late = DeadlineExceeded()
-    other = ValueError("came of it")
+    other = ValueError("a consequence")
     nested = BaseExceptionGroup("two", [other, BaseExceptionGroup("one", [late])])
     rest = ExceptionGroup("one", [other])
 
@@ -311,7 +314,7 @@ def test_of_a_group_the_end_of_the_time_counts() -> None:
     assert prefer_deadline(other) is other
 
 
-def test_who_writes_a_handler_finds_it_beside_the_rest() -> None:
+def test_deadline_exceeded_is_public_and_not_an_exception() -> None:
     from okibi import runtime
 
     assert runtime.DeadlineExceeded is DeadlineExceeded
@@ -337,13 +340,13 @@ def test_who_writes_a_handler_finds_it_beside_the_rest() -> None:
 def test_the_type_is_one_that_the_platform_accepts(name: str, expected: str) -> None:
     kind: Any = type(name, (Exception,), {})
 
-    body, outcome, _ = told(raised(lambda: kind("no")))
+    body, outcome, _ = response_to(raised(lambda: kind("no")))
 
     assert outcome.error_type == expected
     assert body["errorType"] == name
 
 
-def test_a_word_of_the_runtime_s_own_has_no_stack() -> None:
+def test_an_error_of_the_runtime_has_no_stack() -> None:
     outcome = platform_error("Runtime.X", "why", "id-1")
 
     assert outcome.error_type == "Runtime.X"
@@ -358,8 +361,8 @@ def test_a_word_of_the_runtime_s_own_has_no_stack() -> None:
 # -- the X-Ray cause
 
 
-def test_the_cause_is_one_line_of_frames() -> None:
-    _, outcome, cause = told(raised(lambda: Boom("two\nlines")))
+def test_the_x_ray_cause_is_one_line() -> None:
+    _, outcome, cause = response_to(raised(lambda: Boom("two\nlines")))
 
     assert b"\n" not in outcome.cause
     assert cause["working_directory"] == os.getcwd()
@@ -371,14 +374,14 @@ def test_the_cause_is_one_line_of_frames() -> None:
     assert isinstance(exception["stack"][-1]["line"], int)
 
 
-def test_a_working_directory_that_is_gone_breaks_nothing(
+def test_a_removed_working_directory_is_sent_as_empty(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
 
-    assert told(raised(lambda: Boom("no")))[2]["working_directory"] == ""
+    assert response_to(raised(lambda: Boom("no")))[2]["working_directory"] == ""
 
 
 # -- init errors
@@ -392,7 +395,7 @@ def test_an_init_error_keeps_type_text_and_the_user_s_frames() -> None:
     assert str(error) == "Boom: no"
 
 
-def test_an_init_error_stays_the_one_it_is() -> None:
+def test_an_init_error_is_returned_unchanged() -> None:
     error = InitError("Runtime.X", "why")
 
     assert init_error(error) is error
@@ -408,7 +411,7 @@ def test_the_limits_are_below_the_platform_s() -> None:
     assert sys.getrecursionlimit() > 100
 
 
-def test_a_name_of_any_length_is_cut_and_does_not_get_into_a_header() -> None:
+def test_a_long_class_name_is_cut_and_kept_out_of_the_header() -> None:
     outcome = handler_error(type("E" * 2_000_000, (Exception,), {})("x"), "id")
 
     assert outcome.error_type == "Function.Unknown"
@@ -421,11 +424,11 @@ def error_of(act: Callable[[], object]) -> Exception:
         act()
     except Exception as error:
         return error
-    raise AssertionError("it has raised nothing")
+    raise AssertionError("nothing was raised")
 
 
-def test_the_first_error_of_a_process_imports_nothing() -> None:
-    """An answer at a deadline has no time for it."""
+def test_the_first_error_response_imports_nothing() -> None:
+    """At a deadline there is no time for imports."""
     run = """
 import sys
 from okibi.runtime.errors.error_response import handler_error

@@ -1,4 +1,4 @@
-"""A handler's exception whose class and methods are hostile is answered as any other."""
+"""An exception whose own methods raise is answered as any other."""
 
 import json
 
@@ -10,7 +10,7 @@ from tests.support.sandbox import running
 @pytest.mark.parametrize(
     "handler", ["hostile.handler", pytest.param("hostile.plain", marks=pytest.mark.slow)]
 )
-async def test_a_hostile_exception_is_answered_and_the_process_goes_on(handler: str) -> None:
+async def test_a_hostile_exception_is_answered_and_the_process_serves_on(handler: str) -> None:
     async with running(handler) as sandbox:
         for kind in ("Nameless", "Mute", "Closed", "ClosedGroup"):
             told = await sandbox.ask({"raise": kind})
@@ -23,7 +23,7 @@ async def test_a_hostile_exception_is_answered_and_the_process_goes_on(handler: 
     assert sum(map(len, sandbox.lines)) < 200_000
 
 
-async def test_a_hostile_exception_of_an_init_is_an_init_error() -> None:
+async def test_a_hostile_exception_in_init_is_an_init_error() -> None:
     async with running("hostile.unready") as sandbox:
         result = await sandbox.invoke()
 

@@ -1,4 +1,4 @@
-"""What was installed beside the user's own code is told from it."""
+"""Files of okibi, of the interpreter, of installed libraries, and of the user."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from okibi.runtime.errors.user_code import (
 )
 
 
-def test_the_interpreter_s_own_trio_and_okibi_are_not_the_user_s() -> None:
+def test_files_of_the_interpreter_and_trio_are_not_the_user_s() -> None:
     for file in (json.__file__, trio.__file__, "<frozen x>"):
         assert not is_user_file(file)
     for file in (__file__, pytest.__file__, "/var/task/app.py"):
@@ -27,14 +27,14 @@ def test_the_interpreter_s_own_trio_and_okibi_are_not_the_user_s() -> None:
 @pytest.mark.parametrize(
     "file", [okibi.__file__, okibi.local.__file__, okibi.supervisors.supervisor.__file__]
 )
-def test_every_file_of_okibi_is_its_own(file: str) -> None:
+def test_every_file_of_okibi_is_recognised(file: str) -> None:
     assert is_okibi_file(file)
     assert not is_user_file(file)
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A package for Lambda, as `pip install --target` leaves it."""
+    """A Lambda package as made by `pip install --target`."""
     lists = {
         "redis-8.1.0": "redis/client.py,sha256=a,1\n",
         "google_cloud_storage-3.0": "google/cloud/storage.py,sha256=a,1\n",
@@ -59,7 +59,7 @@ def root(tmp_path: Path) -> Path:
         "typing_extensions.py",
     ],
 )
-def test_what_a_dist_info_beside_it_tells_of_is_installed(root: Path, file: str) -> None:
+def test_a_module_with_a_dist_info_beside_it_is_installed(root: Path, file: str) -> None:
     assert is_installed(str(root / file))
     assert not is_written_by_user(str(root / file))
 
@@ -67,21 +67,19 @@ def test_what_a_dist_info_beside_it_tells_of_is_installed(root: Path, file: str)
 @pytest.mark.parametrize(
     "file", ["app.py", "src/app.py", "src/redis.py", "rediscover.py", "goo/app.py", "goog.py"]
 )
-def test_what_none_tells_of_is_the_user_s(root: Path, file: str) -> None:
+def test_a_module_without_a_dist_info_is_the_user_s(root: Path, file: str) -> None:
     assert not is_installed(str(root / file))
     assert is_written_by_user(str(root / file))
 
 
 @pytest.mark.parametrize("folder", ["site-packages", "dist-packages"])
-def test_what_lies_in_a_folder_of_installed_ones_needs_nobody_to_tell_of_it(
-    root: Path, folder: str
-) -> None:
-    """PyYAML's is called yaml; a Python of Debian's has its own in dist-packages."""
+def test_every_file_in_site_packages_is_installed(root: Path, folder: str) -> None:
+    """PyYAML installs `yaml`; Debian's Python uses dist-packages."""
     assert is_installed(str(root / folder / "yaml" / "loader.py"))
     assert not is_written_by_user(str(root / folder / "yaml" / "loader.py"))
 
 
-def test_what_begins_alike_counts_by_the_list_of_its_files(root: Path) -> None:
+def test_a_similar_name_is_decided_by_the_list_of_files(root: Path) -> None:
     (root / "app_common-1.0.dist-info").mkdir()
     (root / "app_common-1.0.dist-info" / "RECORD").write_text("app_common/a.py,sha256=a,1\n")
 
@@ -89,18 +87,18 @@ def test_what_begins_alike_counts_by_the_list_of_its_files(root: Path) -> None:
     assert is_installed(str(root / "app_common" / "a.py"))
 
 
-def test_what_a_folder_tells_of_is_read_once_for_all_that_lies_in_it(
+def test_the_dist_infos_of_a_folder_are_read_once(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of hundreds that takes a share of the margin, on a machine as slow as Lambda's smallest."""
+    """Reading hundreds takes a share of the margin on Lambda's smallest machine."""
     names = list[str]()
-    plain = user_code._normalized
+    plain = user_code._normalize
 
     def normalized(name: str) -> str:
         names.append(name)
         return plain(name)
 
-    monkeypatch.setattr(user_code, "_normalized", normalized)
+    monkeypatch.setattr(user_code, "_normalize", normalized)
 
     for number in range(10):
         assert not is_installed(str(root / f"mine_{number}.py"))
@@ -108,11 +106,11 @@ def test_what_a_folder_tells_of_is_read_once_for_all_that_lies_in_it(
     assert names.count("redis") == 1
 
 
-def test_what_was_installed_from_somebody_s_own_folder_is_his(root: Path) -> None:
+def test_a_package_installed_from_a_folder_is_the_user_s(root: Path) -> None:
     assert is_written_by_user(str(root / "ours" / "work.py"))
 
 
-def test_a_compiled_module_s_file_that_is_not_there_is_where_it_was_built(
+def test_a_compiled_module_s_missing_source_is_installed(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(root)
@@ -125,7 +123,7 @@ def test_a_compiled_module_s_file_that_is_not_there_is_where_it_was_built(
     assert not is_installed("fast.pyx")
 
 
-def test_no_folder_can_be_read_without_a_descriptor_and_nothing_is_raised(
+def test_without_a_free_descriptor_a_file_counts_as_the_user_s(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuses(*_: object, **__: object) -> None:

@@ -1,4 +1,4 @@
-"""The X-Ray cause of an error, byte for byte beside the official client."""
+"""The X-Ray cause of an error has the official client's bytes."""
 
 import json
 import re
@@ -34,19 +34,19 @@ async def awaits(event, context):
 Event = tuple[bytes, dict[str, Any]]
 EVENTS: Mapping[str, Event] = {
     "an exception": (b'{"do": "raise"}', {}),
-    "a result that is no JSON": (b'{"do": "return"}', {}),
-    "an event that is no JSON": (b"no", {}),
-    "a client context that is no JSON": (b"{}", {"client_context": "{"}),
-    "a Cognito identity that is no JSON": (b"{}", {"cognito_identity": "x"}),
+    "a result that is not JSON": (b'{"do": "return"}', {}),
+    "an event that is not JSON": (b"no", {}),
+    "a client context that is not JSON": (b"{}", {"client_context": "{"}),
+    "a Cognito identity that is not JSON": (b"{}", {"cognito_identity": "x"}),
 }
 
 
 class Tapped(trio.abc.Stream):
-    """A stream that keeps what it has received.
+    """A stream that records what was received.
 
     Args:
         inner: the stream.
-        heard: takes the pieces.
+        heard: the list of the received pieces.
     """
 
     def __init__(self, inner: trio.abc.Stream, heard: list[bytes]) -> None:
@@ -70,7 +70,7 @@ class Tapped(trio.abc.Stream):
 
 @attrs.define(eq=False)
 class Heard(Extensions):
-    """The Runtime API, and every byte that a runtime has sent to it."""
+    """The Runtime API, with every byte that the runtime sent."""
 
     heard: list[bytes] = attrs.field(factory=list[bytes])
 
@@ -85,7 +85,7 @@ class Heard(Extensions):
 async def causes_of(
     command: tuple[str, ...], handler: str, root: Path, events: Mapping[str, Event]
 ) -> list[bytes]:
-    """The cause of the error that each event ends with."""
+    """The X-Ray cause of each event's error."""
     heard = Heard(RuntimeApi(timeout=1))
     told: dict[str, Any] = {"OKIBI_GRACEFUL_SHUTDOWN": "0"}
     if command is not COMMAND:
@@ -102,7 +102,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def test_each_error_s_x_ray_cause_is_the_official_one(root: Path) -> None:
+async def test_each_x_ray_cause_has_the_official_client_s_bytes(root: Path) -> None:
     handler = "app.handler"
     official = (sys.executable, "-m", "awslambdaric", handler)
     theirs = await causes_of(official, handler, root, EVENTS)
@@ -113,7 +113,7 @@ async def test_each_error_s_x_ray_cause_is_the_official_one(root: Path) -> None:
 
 
 @pytest.mark.parametrize("handler", [pytest.param("handler", marks=pytest.mark.slow), "awaits"])
-async def test_a_late_handler_s_x_ray_cause_says_where_it_stood(handler: str, root: Path) -> None:
+async def test_a_late_handler_s_x_ray_cause_names_its_line(handler: str, root: Path) -> None:
     (line,) = await causes_of(COMMAND, f"app.{handler}", root, {"late": (b'{"do": "sleep"}', {})})
 
     cause = json.loads(line)

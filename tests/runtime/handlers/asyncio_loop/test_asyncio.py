@@ -14,7 +14,7 @@ from tests.support.sandbox import Running, process_of, running, until_handed_out
 
 ASYNCIO = {"OKIBI_LOOP": "asyncio"}
 LATE: dict[str, Any] = {"timeout": 1.0}
-SAID = 'set OKIBI_LOOP=asyncio, or say Function(handler, loop="asyncio")'
+SAID = 'set OKIBI_LOOP=asyncio, or write Function(handler, loop="asyncio")'
 
 
 async def one_loop_serves_all_invocations(sandbox: Running) -> None:
@@ -144,9 +144,7 @@ async def test_what_needs_trio_there_is_told_so() -> None:
             assert ": this needs trio, and the handler runs on asyncio" in told["errorMessage"], (
                 what
             )
-            assert told["errorMessage"].endswith(
-                "actors are asked there with okibi.runtime.from_asyncio"
-            )
+            assert told["errorMessage"].endswith("call actors with okibi.runtime.from_asyncio")
 
 
 async def test_what_is_asked_from_asyncio_on_trio_is_told_how_it_is_done_there() -> None:
