@@ -1,1 +1,1 @@
-"""User code as the runtime sees it: the function, its handlers, what they get and give."""
+"""The user's code: the Function, its handlers, their context and their responses."""

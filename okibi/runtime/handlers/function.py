@@ -1,6 +1,6 @@
-"""What is served, as one frozen value: the handler, and the user's own part of the tree."""
+"""Function: the handler and the user's supervised children, as one frozen value."""
 
-# What is checked here may be anything, whatever its annotation promises.
+# The checks below do not trust the annotations.
 # pyright: reportUnnecessaryIsInstance=false
 import inspect
 from collections.abc import Callable
@@ -32,13 +32,16 @@ class InvalidLoop(SpecError):
 
 @attrs.frozen
 class Workers:
-    """How many workers serve.
+    """A handler and the number of workers that run the handler.
+
+        function = Function(handler=Workers(Greeter, count=4))
 
     Args:
         handler: a Handler class, or any callable that takes event and context.
-        count: how many; None for one for each event that may be in flight, and a spare. With many
-            in flight (`AWS_LAMBDA_MAX_CONCURRENCY`) there is at least one for each, whatever this
-            says: to let fewer into a piece of code, hold a `trio.Semaphore` there.
+        count: the number of workers; default: one per event that may be in flight, plus one spare.
+            There is always at least one worker per event that may be in flight
+            (`AWS_LAMBDA_MAX_CONCURRENCY`). To limit the concurrency of a piece of code, use a
+            `trio.Semaphore`.
 
     Raises:
         InvalidHandler: it cannot be called.
@@ -59,47 +62,58 @@ class Workers:
 
 
 def _fault(handler: Any) -> str | None:
-    """Why it cannot be a handler, in one sentence; None if it can.
+    """Return why a handler cannot serve, in one sentence; None if the handler can.
 
-    Said at the start: at the first event it would be a puzzle, and each event would fail.
+    Found at the start, because otherwise every event would fail with a message that does not name
+    the cause.
     """
     name: str = getattr(handler, "__name__", type(handler).__name__)
     if is_handler(type(handler)):
-        return f"give the class {name} itself: each worker makes its own"
+        return f"give the class {name} instead of an instance: each worker creates its own"
     if not callable(handler):
-        return f"a handler is a Handler class or a callable, not {misplaced(handler)}"
+        return f"handler must be a Handler class or a callable, got {misplaced(handler)}"
     if not inspect.isclass(handler):
-        return None
+        return _find_callable_error(handler)
     if issubclass(handler, Actor):
-        return f"{name} is an actor: let a handler ask it, and name it as a Child of the Function"
+        return f"{name} is an actor: start it as a Child of the Function, and call it in a handler"
     if not is_handler(handler):
         if not hasattr(handler, "handle"):
             return None
-        return f"{name} has a `handle` but is no Handler: write class {name}(Handler[...])"
+        return f"{name} has a `handle` but is not a Handler: write class {name}(Handler[...])"
     method: Any = getattr(handler, "handle")  # noqa: B009, a class of no known shape
     if method is getattr(Handler, "handle"):  # noqa: B009
-        return f"{name} is a Handler without a `handle(self, event, context)`"
+        return f"{name} has no `handle`: write async def handle(self, event, context)"
     if takes_response(method):
-        return f"{name}.handle is marked @streaming, which is for functions: let it yield"
+        return f"{name}.handle is marked @streaming, which is for functions: use `yield` instead"
     if not (is_async(method) or streams(method)):
-        return f"{name}.handle is no `async def`"
-    for hook, arguments in _TAKES.items():
+        return f"{name}.handle must be an `async def`"
+    for hook, arguments in _PARAMETERS.items():
         method = getattr(handler, hook)
         if method is getattr(Handler, hook):
             continue
-        # By the bases' own dicts: a proxy of the class, as wrapt makes them, hides its own.
+        # Look in the dicts of the bases: a proxy of the class (wrapt) hides its own dict.
         bases: tuple[type[Any], ...] = handler.__mro__
         written = next((vars(kind)[hook] for kind in bases if hook in vars(kind)), None)
         unbound = isinstance(written, classmethod | staticmethod)
         try:
             bind(method, *arguments[unbound:])
         except TypeError:
-            return f"{name}.{hook} does not take ({', '.join(arguments)})"
+            return f"{name}.{hook} must take ({', '.join(arguments)})"
     return None
 
 
-# What a Handler's methods are given.
-_TAKES = {
+def _find_callable_error(handler: Any) -> str | None:
+    """Refuse a web application; any other callable is a handler."""
+    code = getattr(handler, "__code__", None)
+    if code is not None and code.co_argcount == 2 and code.co_varnames[1] != "start_response":
+        return None  # most handlers; the import below is not for them
+    from .web_application import find_web_application_error
+
+    return find_web_application_error(handler)
+
+
+# The arguments of a Handler's methods.
+_PARAMETERS = {
     "handle": ("self", "event", "context"),
     "init": ("self",),
     "terminate": ("self", "reason"),
@@ -112,16 +126,18 @@ def _as_workers(handler: object) -> Workers:
 
 @attrs.frozen
 class Function:
-    """A Lambda function: what answers its events, and the actors that live beside.
+    """A Lambda function: the handler that answers events, and the actors beside the handler.
 
-    | field | default | legal |
+        function = Function(handler=Greeter, children=[Child(Visits, name=VISITS)])
+
+    Name the value in `_HANDLER` (`app.function`). Creating a Function starts nothing.
+
+    | field | default | meaning |
     | --- | --- | --- |
-    | handler | | a Handler class, any callable, or Workers to say how many |
-    | children | () | Child values; started before the first event, in order |
-    | strategy, intensity, period | as a SupervisorSpec's | of the supervisor over `children` |
-    | loop | None | "trio" or "asyncio": what async handlers run on; None for OKIBI_LOOP's word |
-
-    A frozen value: print it, compare it, test it without running it. Name it in `_HANDLER`.
+    | handler | | a Handler class, any callable, or Workers to set their number |
+    | children | () | Child values; started in order before the first event, stopped in reverse |
+    | strategy, intensity, period | as in SupervisorSpec | of the supervisor over `children` |
+    | loop | None | "trio" or "asyncio", which runs async handlers; None: OKIBI_LOOP decides |
 
     Raises:
         SpecError: the subclass that belongs to the field.

@@ -46,14 +46,14 @@ def test_a_handler_class_or_any_callable_is_a_handler(handler: Any) -> None:
 
 @pytest.mark.parametrize("handler", [None, 5, "app.handler", {}])
 def test_what_cannot_be_called_is_no_handler(handler: Any) -> None:
-    with pytest.raises(InvalidHandler, match="a handler is a Handler class or a callable, not"):
+    with pytest.raises(InvalidHandler, match="handler must be a Handler class or a callable, got"):
         Function(handler)
 
 
 def test_an_instance_of_a_handler_is_refused_naming_its_class() -> None:
     instance: Any = Greeter()
 
-    with pytest.raises(InvalidHandler, match="give the class Greeter itself"):
+    with pytest.raises(InvalidHandler, match="give the class Greeter instead of an instance"):
         Workers(instance)
 
 
@@ -74,7 +74,7 @@ class YieldsPlainly(Handler[Any]):
 
 def test_a_handler_class_may_yield_and_only_as_an_async_def() -> None:
     assert Function(Streams).handler.handler is Streams
-    with pytest.raises(InvalidHandler, match=r"YieldsPlainly\.handle is no `async def`"):
+    with pytest.raises(InvalidHandler, match=r"YieldsPlainly\.handle must be an `async def`"):
         Function(YieldsPlainly)
     with pytest.raises(InvalidHandler, match="marked @streaming, which is for functions"):
         Function(Writes)

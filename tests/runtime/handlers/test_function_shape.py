@@ -59,13 +59,13 @@ class NoHandler:
 @pytest.mark.parametrize(
     ("handler", "sentence"),
     [
-        (Synchronous, "Synchronous.handle is no `async def`"),
-        (Misspelt, "Misspelt is a Handler without a `handle(self, event, context)`"),
-        (WithoutContext, "WithoutContext.handle does not take (self, event, context)"),
-        (WithClient, "WithClient.init does not take (self)"),
-        (WithoutReason, "WithoutReason.terminate does not take (self, reason)"),
-        (Visits, "Visits is an actor: let a handler ask it"),
-        (NoHandler, "NoHandler has a `handle` but is no Handler: write class NoHandler(Hand"),
+        (Synchronous, "Synchronous.handle must be an `async def`"),
+        (Misspelt, "Misspelt has no `handle`: write async def handle(self, event, context)"),
+        (WithoutContext, "WithoutContext.handle must take (self, event, context)"),
+        (WithClient, "WithClient.init must take (self)"),
+        (WithoutReason, "WithoutReason.terminate must take (self, reason)"),
+        (Visits, "Visits is an actor: start it as a Child of the Function"),
+        (NoHandler, "NoHandler has a `handle` but is not a Handler: write class NoHandler(Hand"),
     ],
 )
 def test_it_is_told_what_to_write(handler: Any, sentence: str) -> None:

@@ -299,7 +299,7 @@ def test_what_cannot_be_called_is_refused_at_init(root: Path) -> None:
     error = error_of("fine.handler", root)
 
     assert error.kind == "InvalidHandler"
-    assert error.message == "a handler is a Handler class or a callable, not 5"
+    assert error.message == "handler must be a Handler class or a callable, got 5"
 
 
 def test_a_function_a_handler_class_and_a_callable_are_all_functions() -> None:

@@ -1,0 +1,63 @@
+"""Recognise an ASGI or WSGI application that is given as a handler.
+
+Imported only for a callable whose signature is not that of an ordinary handler. Nothing of
+Starlette, Flask or Django is imported: the names of the parameters decide, and for a callable that
+takes `*args`, the methods of the class.
+"""
+
+from inspect import Parameter
+from typing import Any
+
+from ...actors.signatures import signature
+
+_ASGI = ("scope", "receive", "send")
+# Methods of Starlette (and FastAPI), and of Flask; a Mock's class has neither.
+_ASGI_METHOD, _WSGI_METHOD = "build_middleware_stack", "wsgi_app"
+_POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def find_web_application_error(handler: Any) -> str | None:
+    """Return what to write instead if a handler is a web application, in one sentence; else None.
+
+    Args:
+        handler: any callable.
+    """
+    name: str = getattr(handler, "__name__", type(handler).__name__)
+    call = "and Lambda calls handler(event, context)"
+    if _is_asgi(handler):
+        return (
+            f"{name} is an ASGI application, {call}: install mangum, write "
+            "handler = Mangum(app), and name that handler"
+        )
+    if _is_wsgi(handler):
+        return (
+            f"{name} is a WSGI application, {call}: install apig-wsgi, write "
+            "handler = apig_wsgi.make_lambda_handler(app), and name that handler"
+        )
+    return None
+
+
+def _is_asgi(handler: Any) -> bool:
+    names = _required(handler)
+    return names == _ASGI if names else hasattr(type(handler), _ASGI_METHOD)
+
+
+def _is_wsgi(handler: Any) -> bool:
+    names = _required(handler)
+    if names:
+        return len(names) == 2 and names[1] == "start_response"
+    return hasattr(type(handler), _WSGI_METHOD)
+
+
+def _required(handler: Any) -> tuple[str, ...]:
+    """The names of the positional parameters without a default; empty if not known."""
+    try:
+        parameters = signature(handler).parameters.values()
+    except Exception:
+        # The callable may be a proxy whose attributes raise.
+        return ()
+    return tuple(
+        each.name
+        for each in parameters
+        if each.kind in _POSITIONAL and each.default is Parameter.empty
+    )
