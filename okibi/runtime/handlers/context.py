@@ -1,4 +1,4 @@
-"""The context object of an invocation: the official client's, attribute by attribute."""
+"""The context object of an invocation, with the official client's attributes."""
 
 import logging
 import sys
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 def check_context(delivery: Delivery) -> None:
-    """See that the context object will have what it promises, before a handler has it.
+    """Check the context headers that hold JSON, before the handler runs.
 
     Raises:
-        LambdaContextUnmarshalError: one of its headers is not the JSON that it should be.
+        LambdaContextUnmarshalError: a header is not valid JSON.
     """
     headers = delivery.headers
     if headers.get(CLIENT_CONTEXT) or headers.get(COGNITO_IDENTITY):
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 class LazyAttribute(Generic[T]):
-    """An attribute that is computed when it is first read, and then is one like any other."""
+    """An attribute that is computed at the first read; afterwards an ordinary attribute."""
 
     def __init__(self, compute: Callable[[Any], T]) -> None:
         self.compute = compute
@@ -63,7 +63,7 @@ class LazyAttribute(Generic[T]):
 
 
 class _Sources:
-    """What a context object is computed from: no attributes that `vars` would show."""
+    """The sources of the attributes, in slots, so that `vars` does not show them."""
 
     __slots__ = ("_delivery", "_settings")
 
@@ -72,18 +72,21 @@ class _Sources:
 
 
 class _Attributes(_Sources):
-    """Whatever is computed, or set."""
+    """Holds the computed attributes and the ones that the user sets."""
 
 
 _attributes_of: Callable[[_Attributes], dict[str, Any]] = vars(_Attributes)["__dict__"].__get__
 
 
 class Context(_Attributes):
-    """What a handler can know of its invocation.
+    """Information on the invocation (Runtime API; AWS: the Lambda context object).
 
-    Read what you need: nothing is computed before it is asked for. Like the official client's it
-    is an object of plain attributes: what is set on it stays there, be it a new one, `vars` shows
-    the same names, and it can be copied and pickled.
+    Attributes are computed at the first read. As with the official client, attributes can be set,
+    `vars` shows the same names, and the object can be copied and pickled.
+
+        async def handler(event, context):
+            if context.get_remaining_time_in_millis() < 500:
+                return {"done": False, "id": context.aws_request_id}
     """
 
     def __init__(self, delivery: Delivery, settings: Settings) -> None:
@@ -92,7 +95,7 @@ class Context(_Attributes):
 
     @LazyAttribute
     def aws_request_id(self) -> str:
-        """The invocation's id; an asynchronous event's repeats when it is retried."""
+        """The id of the invocation; a retry of an asynchronous event has the same id."""
         return self._delivery.request_id
 
     @LazyAttribute
@@ -107,54 +110,55 @@ class Context(_Attributes):
 
     @LazyAttribute
     def memory_limit_in_mb(self) -> str:
-        """The memory the function has, in MB; text, as in the official client."""
+        """The function's memory in MB, as text, as in the official client."""
         return self._settings.memory
 
     @LazyAttribute
     def log_group_name(self) -> str:
-        """Where its logs go."""
+        """The name of the function's log group."""
         return self._settings.log_group
 
     @LazyAttribute
     def log_stream_name(self) -> str:
-        """Where this sandbox's logs go."""
+        """The name of this sandbox's log stream."""
         return self._settings.log_stream
 
     @LazyAttribute
     def invoked_function_arn(self) -> str:
-        """The ARN it was invoked by, with alias or version."""
+        """The ARN of the invocation, with alias or version."""
         return self._header(b"lambda-runtime-invoked-function-arn") or ""
 
     @LazyAttribute
     def tenant_id(self) -> str | None:
-        """The tenant, for a function with tenant isolation."""
+        """The tenant's id, for a function with tenant isolation; else None."""
         return self._header(TENANT)
 
     @LazyAttribute
     def xray_trace_id(self) -> str | None:
-        """The X-Ray trace header, None without one; the official client has the variable only.
+        """The X-Ray trace header, or None.
 
-        With many events in flight it stands here, and in `okibi.runtime.xray_trace_id()`, alone.
+        The official client sets only the environment variable. With many events in flight the
+        header is available here and from `okibi.runtime.xray_trace_id()` only.
         """
         return self._header(TRACE)
 
     @LazyAttribute
     def client_context(self) -> "ClientContext | None":
-        """What the mobile SDK sent along, None without it."""
+        """The client context that the mobile SDK sent, or None."""
         from .mobile_client import client_context
 
         return client_context(self._delivery)
 
     @LazyAttribute
     def identity(self) -> "CognitoIdentity":
-        """Who invoked by Cognito; always an object, empty without it."""
+        """The caller's Cognito identity; an object without values if there is none."""
         from .mobile_client import identity
 
         return identity(self._delivery)
 
     @LazyAttribute
     def _epoch_deadline_time_in_ms(self) -> int:
-        # Private, and yet read: by tracers, in functions' own tests.
+        # Private in the official client, but tracers and users' tests read the attribute.
         return int(self._header(DEADLINE) or 0)
 
     @LazyAttribute
@@ -164,18 +168,21 @@ class Context(_Attributes):
         return trace_context(self._delivery)
 
     def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until the platform ends the invocation; 0 when that is past."""
+        """Return the milliseconds until the platform's deadline; 0 after the deadline."""
         return max(self._epoch_deadline_time_in_ms - int(time.time() * 1000), 0)
 
     def w3c(self) -> dict[str, str]:
-        """The W3C trace context: `traceparent`, `tracestate`, `baggage`, those that came."""
+        """Return the W3C trace context: `traceparent`, `tracestate` and `baggage`, if sent."""
         return dict(self._w3c_fields)
 
     def log(self, msg: Any) -> None:
-        """Write to the function's log: through the root logger's handlers, else to the output.
+        """Write to the function's log, or to standard output without a log handler of Lambda's.
 
-        One call is one event in the log. On the output that is a line, so it is ended where the
-        message does not end it.
+        One call makes one log event. On standard output a log event is a line, so a missing line
+        end is added.
+
+        Args:
+            msg: any value; `str` converts the value.
         """
         text = str(msg)
         for handler in logging.getLogger().handlers:
@@ -196,7 +203,7 @@ class Context(_Attributes):
         return _attributes_of(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        # What it is computed from holds the worker, which can be neither copied nor pickled.
+        # Compute all attributes: the delivery holds the worker, which cannot be copied or pickled.
         names = [
             name for name in dir(type(self)) if isinstance(getattr(type(self), name), LazyAttribute)
         ]
@@ -207,12 +214,12 @@ class Context(_Attributes):
             setattr(self, name, value)
 
     def __repr__(self) -> str:
-        told = ",".join(f"{name}={getattr(self, name)}" for name in SHOWN)
-        return f"LambdaContext([{told}])"
+        fields = ",".join(f"{name}={getattr(self, name)}" for name in SHOWN)
+        return f"LambdaContext([{fields}])"
 
 
-# Libraries take an argument for the context by the official client's name for its class: safe-init
-# does nothing for an event with any other.
+# Libraries recognise the context by the name of the official client's class. With any other name,
+# safe-init does nothing.
 Context.__name__ = "LambdaContext"
 
 SHOWN = (

@@ -1,4 +1,4 @@
-"""Handlers: a class with state and an event type, or any callable."""
+"""Handler, the base class with state and an event type; any other callable as a handler."""
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 Event = TypeVar("Event")
 Abandon = Callable[[str, Callable[[], bool]], None]
-"""Told of a thread that was let go of: whose it is, and how to see whether it still runs."""
-_NO_AWAITABLE = frozenset({dict, list, str, bytes, int, float, bool, type(None)})
+"""Called with the name of an abandoned thread and a function: whether the thread still runs."""
+_NEVER_AWAITABLE = frozenset({dict, list, str, bytes, int, float, bool, type(None)})
 
 
 class Handler(Generic[Event]):
-    """What serves events: one instance a worker, made once, kept warm across invocations.
+    """Serves events; each worker creates one instance and keeps the instance across invocations.
 
         @attrs.frozen
         class Greeting:
@@ -36,15 +36,15 @@ class Handler(Generic[Event]):
             async def handle(self, event: Greeting, context: Context) -> dict[str, object]:
                 return {"message": f"hello {event.name}"}
 
-    The event is decoded into the type in the brackets (attrs, dataclasses, msgspec, TypedDict,
-    plain containers; Any for whatever comes) before `handle` sees it; one that does not fit is
-    answered with `Runtime.UnmarshalError`, naming the field.
+    The event is decoded into the type in the brackets: an attrs class, a dataclass, a
+    msgspec.Struct, a TypedDict, a built-in container, or Any. An event that does not fit is
+    answered with `Runtime.UnmarshalError`, which names the field.
 
-    An instance whose `handle` raised or ran out of time is not trusted again: its tasks end, its
-    `terminate` runs, and the worker makes a new one.
+    After `handle` raises or times out, the worker cancels the instance's tasks, calls `terminate`,
+    and creates a new instance.
 
     Attributes:
-        nursery: for tasks that may go on between invocations; they end with the instance.
+        nursery: for background tasks, which may run between invocations and end with the instance.
     """
 
     __slots__ = ("__weakref__", "nursery")
@@ -52,42 +52,51 @@ class Handler(Generic[Event]):
     nursery: trio.Nursery
 
     async def init(self) -> None:
-        """Get ready, before the first event; what it raises fails the start."""
+        """Prepare, before the first event. An exception here fails the start."""
 
-    # No `async def`: an async generator is none, and may stand in its place.
+    # A plain `def`, so that a subclass may override with an `async def` or an async generator.
     def handle(self, event: Event, context: Context) -> "Awaitable[object] | AsyncIterator[Item]":
-        """Answer one event. What it returns is sent as JSON, bytes as they are; what it yields is
-        sent at once, piece by piece (`okibi.runtime.handlers.response`).
+        """Answer one event: an `async def`, or an async generator.
+
+        A returned value is sent as JSON, bytes unchanged. Each yielded piece is sent at once
+        (`okibi.runtime.handlers.response`).
+
+        Args:
+            event: the decoded event.
+            context: the invocation's context object.
         """
         raise NotImplementedError(f"{type(self).__name__} needs a `handle`")
 
     async def terminate(self, reason: ExitReason) -> None:
-        """Clean up, within the worker's grace."""
+        """Clean up when the instance ends: within 1 s, or 0.1 s if the process ends.
+
+        Args:
+            reason: why the instance ends.
+        """
 
 
 class Instance(Protocol):
-    """What a worker owns: a Handler, or a plain callable dressed as one."""
+    """The object that a worker runs: a Handler, or a callable wrapped as one."""
 
     nursery: trio.Nursery
 
     async def init(self) -> None: ...
 
-    # What can be awaited is; anything else is the result, and has held the loop until it was there.
+    # The worker awaits an awaitable. Any other value is the result, and blocked the loop meanwhile.
     def handle(self, event: Any, context: Context, /) -> object: ...
 
     async def terminate(self, reason: ExitReason, /) -> None: ...
 
 
 class PlainHandler(Handler[Any]):
-    """A callable as a handler, as AWS's own Python runtime takes it.
+    """Runs a callable, as AWS's own Python runtime does.
 
     Args:
-        target: `handler(event, context)`; an awaitable that it returns is awaited. (What is a
-            coroutine function to begin with is an `AsyncHandler`.)
-        alarm: what ends a plain `def` on the main thread at its deadline; None to run it in a
-            thread of this handler's own, which cannot be ended, only abandoned.
-        abandon: told of each such thread, and how to see whether it still runs; and of each that
-            could not be started, and whether none could since.
+        target: `handler(event, context)`. An awaitable result is awaited. For a coroutine function
+            see `AsyncHandler`.
+        alarm: interrupts a plain `def` on the main thread at the deadline. None: run the target in
+            a thread of this handler, which cannot be ended, only abandoned.
+        abandon: called for each abandoned thread, and for each thread that could not be started.
     """
 
     __slots__ = ("_thread", "abandon", "alarm", "target")
@@ -106,21 +115,21 @@ class PlainHandler(Handler[Any]):
     def handle(self, event: Any, context: Context) -> object:  # type: ignore[override]
         if self.alarm is None:
             return self._in_thread(event, context)
-        return self.result_of(self.alarm.run(self.target, event, context))
+        return self.convert_result(self.alarm.run(self.target, event, context))
 
-    def result_of(self, result: object) -> object:
-        """What a plain target's result is to the worker: an awaitable is awaited as it is."""
+    def convert_result(self, result: object) -> object:
+        """Convert the target's result for the worker, which awaits an awaitable."""
         return result
 
     async def _in_thread(self, event: Any, context: Context) -> object:
-        result = self.result_of(await self.in_thread(partial(self.target, event, context)))
+        result = self.convert_result(await self.in_thread(partial(self.target, event, context)))
         return await result if is_awaitable(result) else result
 
     async def in_thread(self, act: Callable[[], object]) -> object:
-        """Run something of the handler's in its thread, abandoned when this is cancelled."""
+        """Run part of the handler in the handler's thread; a cancellation abandons the thread."""
         thread = self._thread
         if thread is None:
-            # Where one event is served at a time there is none.
+            # Not needed while one event is served at a time, so imported late.
             from .handler_thread import HandlerThread
 
             thread = self._thread = HandlerThread(self.nursery)
@@ -130,7 +139,7 @@ class PlainHandler(Handler[Any]):
             self._thread = None
             thread.abandon()
             if thread.refused:
-                # As long as none can be started no event of any worker's is served.
+                # While the system refuses threads, no worker can serve an event.
                 self.abandon(f"what keeps {request_id()} from a thread", lambda: thread.refused)
             else:
                 self.abandon(f"the thread of {request_id()}", lambda: thread.running)
@@ -139,7 +148,7 @@ class PlainHandler(Handler[Any]):
 
 @attrs.define(eq=False)
 class AsyncHandler(Handler[Any]):
-    """An `async def` as a handler: it is what is awaited, and nothing stands between.
+    """Runs an `async def`; the worker awaits the user's coroutine directly.
 
     Args:
         handle: `handler(event, context)`, a coroutine function.
@@ -149,46 +158,46 @@ class AsyncHandler(Handler[Any]):
 
 
 def is_awaitable(result: object) -> TypeGuard[Awaitable[object]]:
-    """Whether a handler's result is still to be awaited."""
-    # Of most its type says it; to ask costs an abstract class's look.
+    """Whether a handler's result has to be awaited."""
+    # The type decides most cases; `inspect.isawaitable` asks an abstract base class.
     kind = type(result)
-    return kind is CoroutineType or (kind not in _NO_AWAITABLE and inspect.isawaitable(result))
+    return kind is CoroutineType or (kind not in _NEVER_AWAITABLE and inspect.isawaitable(result))
 
 
 def is_async(target: object) -> bool:
-    """Whether calling it gives a coroutine, as far as can be told without calling it."""
+    """Whether a callable is a coroutine function, as far as known without a call."""
     return _is(target, inspect.iscoroutinefunction)
 
 
 def yields(target: object) -> bool:
-    """Whether it is a plain `def` that yields."""
+    """Whether a callable is a generator function."""
     return _is(target, inspect.isgeneratorfunction)
 
 
 def _is(target: object, kind: Callable[[object], bool]) -> bool:
-    call: object = getattr(target, "__call__", None)  # noqa: B004, it is looked at, not tested for
+    call: object = getattr(target, "__call__", None)  # noqa: B004, the attribute itself is inspected
     return kind(target) or kind(call)
 
 
 def streams(target: Any) -> bool:
-    """Whether it answers piece by piece, as far as can be told without calling it.
+    """Whether a handler streams its response, as far as known without a call.
 
-    A plain `def` that yields is called as any other: what it returns tells.
+    A plain generator function is called as any plain `def`; its result is a generator.
     """
     target = target.handle if is_handler(target) else target
     return takes_response(target) or _is(target, inspect.isasyncgenfunction)
 
 
 def takes_response(target: Any) -> bool:
-    """Whether `@streaming` has marked it, or what it is a partial of."""
+    """Whether a callable, or the function of a partial, is marked with `@streaming`."""
     while isinstance(target, partial):
         target = target.func
-    # A mock, or a proxy, has an attribute of each name.
+    # A mock or proxy has every attribute, so compare with True.
     return getattr(target, RESPONSE, None) is True
 
 
 def event_type(handler: type[Handler[Any]]) -> Any:
-    """The type in a handler's brackets, found along its bases, type variables put in.
+    """Return the type in a Handler's brackets, with type variables substituted.
 
     >>> from typing import Generic, TypeVar
     >>> T = TypeVar("T")
@@ -214,7 +223,7 @@ def _argument(cls: type[Any], known: dict[Any, Any]) -> Any:
 
 
 def is_handler(cls: Any) -> bool:
-    """Whether it is a Handler class, as opposed to a callable or an instance of one."""
+    """Whether a value is a subclass of Handler."""
     return isinstance(cls, type) and issubclass(cls, Handler)
 
 

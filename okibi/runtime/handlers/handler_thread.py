@@ -1,18 +1,18 @@
 """The thread of a plain `def` that runs beside the loop, kept from one event to the next.
 
-trio's `to_thread` makes each call a thread's whole work: it takes a token, names the thread, and
-has the result told by a queue of trio's own, whose task wakes the one that waits: half of what such
-an event costs. Here one call of `to_thread` lasts as long as the thread, so that all of
-`trio.from_thread` works in it; what it is to run comes by a queue, and its waiter hears that it has
-run where the loop waits (`handlers.thread_calls`).
+`trio.to_thread` uses a thread for one call: it takes a token, names the thread, and wakes the
+caller through a task of its own. That is half of the cost of such an event. Here one `to_thread`
+call lasts as long as the thread, so that all of `trio.from_thread` works in the thread. Calls
+arrive in a queue, and their ends return at the loop's wait (`handlers.thread_calls`).
 
-What it keeps in a `threading.local`, a connection say, is there at the next event. So is a loop of
-asyncio's, once it asks for one: with the official client a `def` runs on the main thread, where
-`get_event_loop` makes one. From Python 3.14 on it gives only what was set there, at an import: who
-has set one has one of its own in here, too. Mangum asks, and could serve nothing here without.
+Values in a `threading.local` (a connection) are still there at the next event. An asyncio loop too:
+with the official client a `def` runs on the main thread, where `asyncio.get_event_loop` creates a
+loop, and Mangum relies on that. From Python 3.14 on, `get_event_loop` only returns a loop that was
+set. If the user's import has set one, this thread gets a loop of its own.
 
-A thread cannot be ended. One whose event is over time is abandoned: it ends when its call does,
-whose result is nobody's, and which may ask whether it is (`trio.from_thread.check_cancelled`).
+A thread cannot be ended. A thread whose event is past its deadline is abandoned: it ends when its
+call returns, and the result is dropped. The call can ask for this with
+`trio.from_thread.check_cancelled`.
 """
 
 import math
@@ -32,68 +32,68 @@ from trio.lowlevel import Abort, Task, current_task, reschedule, wait_task_resch
 from ..deadlines.where_it_stood import InThread
 from ..process.forked_child import end_child
 from ..system.scheduling import wake_behind_the_loop, wake_on_time
-from .thread_calls import Call, exchange
+from .thread_calls import Call, get_thread_calls
 
-# Of threads there is one for each event in flight. trio's own forty would be too few for many
-# lanes, and a handler that waits for one of its own `to_thread` must not hold what that needs.
+# One thread per event in flight. trio's limit of forty threads is too low for many lanes, and a
+# handler that waits for its own `to_thread` must not hold a token of the limit.
 THREADS = trio.CapacityLimiter(math.inf)
-# How many have begun in this process.
-_begun = [0]
+# The number of threads that have begun in this process.
+_begun_count = [0]
 
 
 class HandlerThread(InThread):
-    """One thread; from when it is made until it is abandoned, or its nursery ends.
+    """One thread of a handler, until the thread is abandoned or its nursery ends.
 
     Args:
-        nursery: what holds it.
+        nursery: runs the task that owns the thread.
     """
 
     __slots__ = (
         "_begun",
         "_calls",
-        "_exchange",
-        "_given",
+        "_has_call",
+        "_needs_loop",
         "_process",
-        "_refused",
+        "_refused_at",
         "_scope",
-        "_set",
-        "_waits",
+        "_thread_calls",
+        "_waiting",
     )
 
     def __init__(self, nursery: trio.Nursery) -> None:
         super().__init__()
-        self._exchange = exchange()
+        self._thread_calls = get_thread_calls()
         self._calls = SimpleQueue[Call | None]()
-        self._given = self._begun = False
-        # How many had begun by the time that this one could not be started.
-        self._refused: int | None = None
-        self._waits: Task | None = None
+        self._has_call = self._begun = False
+        # The number of begun threads when this one was refused.
+        self._refused_at: int | None = None
+        self._waiting: Task | None = None
         self._scope = trio.CancelScope()
         self._process = os.getpid()
-        self._set = _has_set_loop()
+        self._needs_loop = _has_loop()
         nursery.start_soon(self._hold, current_task().name)
 
     @property
     def running(self) -> bool:
-        """Whether it has a call that has not ended, begun or not."""
-        return self._given
+        """Whether the thread has a call that has not ended; the call may not have begun."""
+        return self._has_call
 
     @property
     def refused(self) -> bool:
-        """Whether it could not be started, and none could since."""
-        return self._refused == _begun[0]
+        """Whether the system refused this thread, and no thread has begun since."""
+        return self._refused_at == _begun_count[0]
 
     async def call(self, act: Callable[[], object]) -> object:
-        """Run something of the handler's, with this task's context variables.
+        """Run a function in the thread, with this task's context variables.
 
-        One at a time; one that is cancelled must be the last (`abandon`).
+        One call at a time. After a cancellation call `abandon`.
 
         Raises:
-            BaseException: what it raised.
+            BaseException: whatever `act` raises.
         """
         context = copy_context()
-        # What it came to, past trio: that refuses a function that returns a coroutine, which a
-        # handler may, and an error that its frames pass on is kept by them, in a circle.
+        # The result does not pass through trio: trio refuses a function that returns a coroutine,
+        # and an error that passes through these frames would form a reference cycle with them.
         results: list[object] = []
         errors: list[BaseException] = []
 
@@ -103,41 +103,41 @@ class HandlerThread(InThread):
             except BaseException as error:
                 errors.append(error)
             if os.getpid() != self._process:
-                # It has forked, and this is the child.
+                # The call forked, and this is the child.
                 end_child(errors.pop() if errors else None)
 
-        self._given = True
-        self._exchange.give(self._calls, run)
+        self._has_call = True
+        self._thread_calls.hand_out(self._calls, run)
         while True:
-            # Even if it has run by now: whoever is cancelled is to hear of it here.
-            self._waits = current_task()
-            await wait_task_rescheduled(self._given_up)
+            # Wait even if the call has already ended: a cancellation has to arrive here.
+            self._waiting = current_task()
+            await wait_task_rescheduled(self._abort)
             if results or errors:
                 break
         if errors:
             raise errors.pop()
         return results.pop()
 
-    def ended(self) -> None:
-        """Its call has ended: wake who waits for that."""
-        waits, self._waits = self._waits, None
-        if waits is not None:
-            reschedule(waits)
+    def call_ended(self) -> None:
+        """Wake the task that waits for the call."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            reschedule(waiting)
 
     def abandon(self) -> None:
-        """Let it go: it ends when its call does. One that it has not taken by now never begins, for
-        its event is answered.
+        """Let the thread end with its call. A call that has not begun never begins, because its
+        event is already answered.
         """
         with suppress(Empty):
-            # It was put there by now: who is cancelled has its step a pass later. What there is may
-            # also be the nursery's end.
+            # A postponed call is in the queue by now: a cancelled task runs one pass later. The
+            # queue may also hold the nursery's None.
             if self._calls.get_nowait() is not None:
-                self._given = False
+                self._has_call = False
         self._calls.put(None)
         self._scope.cancel()
 
-    def _given_up(self, _: object) -> Abort:
-        self._waits = None
+    def _abort(self, _: object) -> Abort:
+        self._waiting = None
         return Abort.SUCCEEDED
 
     async def _hold(self, name: str) -> None:
@@ -147,59 +147,59 @@ class HandlerThread(InThread):
                     self._serve, thread_name=name, abandon_on_cancel=True, limiter=THREADS
                 )
         except RuntimeError:
-            # The process has as many as it may have.
-            self._refused = None if self._begun else _begun[0]
+            # The system allows no more threads.
+            self._refused_at = None if self._begun else _begun_count[0]
             raise
         finally:
             self._calls.put(None)
 
     def _serve(self) -> None:
         self._begun = True
-        _begun[0] += 1
+        _begun_count[0] += 1
         wake_on_time()
         wake_behind_the_loop()
-        _own.loop, offered = None, False
+        _local.loop, loop_offered = None, False
         try:
             while True:
                 run = self._calls.get()
                 if run is None:
                     return
-                # The user's code may not have imported asyncio yet.
-                offered = offered or (_set_loop() if self._set else _offer_loop())
+                # Repeated until the user's code has imported asyncio.
+                loop_offered = loop_offered or (_set_loop() if self._needs_loop else _offer_loop())
                 run()
-                self._given = False
-                # The event must not be kept until the next one.
+                self._has_call = False
+                # Free the event before the next one.
                 del run
-                self._exchange.tell(self)
+                self._thread_calls.report_end(self)
         finally:
-            _leave_no_loop()
+            _remove_loop()
 
 
-class _Own(threading.local):
-    """What the thread of a handler has, and no other."""
+class _ThreadLocal(threading.local):
+    """The asyncio loop of a handler's thread."""
 
     loop: Any
 
 
-_own = _Own()
+_local = _ThreadLocal()
 
 
 def _offer_loop() -> bool:
-    """Have `asyncio.get_event_loop` make a loop for a handler's thread, if asyncio is imported."""
+    """Make `asyncio.get_event_loop` create a loop in a handler's thread, if asyncio is imported."""
     asyncio: Any = sys.modules.get("asyncio")
     if sys.version_info < (3, 14) and hasattr(asyncio, "get_event_loop_policy"):
         policy = asyncio.get_event_loop_policy()
         if not isinstance(policy.get_event_loop, partial):
-            policy.get_event_loop = partial(_loop_of, policy, policy.get_event_loop)
+            policy.get_event_loop = partial(_get_or_create_loop, policy, policy.get_event_loop)
         return True
     return False
 
 
-def _has_set_loop() -> bool:
-    """Whether this thread was given a loop of asyncio's; before Python 3.14 to ask may make one."""
+def _has_loop() -> bool:
+    """Whether an asyncio loop was set in this thread; before Python 3.14, asking may create one."""
     asyncio: Any = sys.modules.get("asyncio")
     if sys.version_info >= (3, 14) and hasattr(asyncio, "get_event_loop"):
-        # A policy of the user's may do whatever it likes.
+        # A policy of the user may raise anything.
         with suppress(Exception):
             asyncio.get_event_loop()
             return True
@@ -207,33 +207,33 @@ def _has_set_loop() -> bool:
 
 
 def _set_loop() -> bool:
-    """Set a new one, if there is a descriptor left for it."""
+    """Set a new loop in this thread, unless the process has no descriptor left."""
     asyncio: Any = sys.modules["asyncio"]
     with suppress(OSError):
-        _own.loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(_own.loop)
-    return _own.loop is not None
+        _local.loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(_local.loop)
+    return _local.loop is not None
 
 
-def _leave_no_loop() -> None:
-    """Close its own, and have this thread know of none: trio keeps it for another, for a while."""
+def _remove_loop() -> None:
+    """Close the thread's loop: trio reuses the thread."""
     asyncio: Any = sys.modules.get("asyncio")
     if hasattr(asyncio, "set_event_loop"):
-        # A policy of the user's may do whatever it likes.
+        # A policy of the user may raise anything.
         with suppress(Exception):
             asyncio.set_event_loop(None)
-    if _own.loop is not None:
-        _own.loop.close()
-    del _own.loop
+    if _local.loop is not None:
+        _local.loop.close()
+    del _local.loop
 
 
-def _loop_of(policy: Any, given: Callable[[], object]) -> object:
+def _get_or_create_loop(policy: Any, given: Callable[[], object]) -> object:
     try:
         return given()
     except RuntimeError:
-        # Once, as for the main thread: what closes it need not find another.
-        if getattr(_own, "loop", policy) is not None:
+        # Create a loop once, as on the main thread: code that closes the loop gets no other.
+        if getattr(_local, "loop", policy) is not None:
             raise
-    _own.loop = policy.new_event_loop()
-    policy.set_event_loop(_own.loop)
+    _local.loop = policy.new_event_loop()
+    policy.set_event_loop(_local.loop)
     return given()

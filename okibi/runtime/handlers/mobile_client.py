@@ -1,6 +1,6 @@
-"""What a mobile SDK says of its client, and a tracer of its trace.
+"""The client context and Cognito identity of a mobile SDK, and the W3C trace context.
 
-Imported when an event brings such a header: few do.
+Imported when an event has such a header, which is rare.
 """
 
 import json
@@ -12,31 +12,31 @@ from ..codec.json import LambdaContextUnmarshalError
 from ..in_flight.delivery import Delivery
 from ..protocol.runtime_api import CLIENT_CONTEXT, COGNITO_IDENTITY
 
-# W3C trace context; whatever else stands beside these is none.
+# The fields of a W3C trace context; others are ignored.
 TRACE_FIELDS = ("traceparent", "tracestate", "baggage")
 
 
 @attrs.define(eq=False, repr=False)
-class _Told:
-    """What has the official client's form when it is shown."""
+class _OfficialRepr:
+    """Has the official client's repr; the subclasses have the official names."""
 
     def __repr__(self) -> str:
         fields = attrs.fields(type(self))
-        told = ",".join(f"{field.name}={getattr(self, field.name)}" for field in fields)
-        return f"{type(self).__name__}([{told}])"
+        shown = ",".join(f"{field.name}={getattr(self, field.name)}" for field in fields)
+        return f"{type(self).__name__}([{shown}])"
 
 
 @attrs.define(eq=False, repr=False)
-class CognitoIdentity(_Told):
-    """Who invoked, when the mobile SDK did."""
+class CognitoIdentity(_OfficialRepr):
+    """The Cognito identity of the caller, sent by a mobile SDK."""
 
     cognito_identity_id: str | None = None
     cognito_identity_pool_id: str | None = None
 
 
 @attrs.define(eq=False, repr=False)
-class Client(_Told):
-    """The application of a client context."""
+class Client(_OfficialRepr):
+    """The mobile application of a client context."""
 
     installation_id: str | None = None
     app_title: str | None = None
@@ -46,8 +46,8 @@ class Client(_Told):
 
 
 @attrs.define(eq=False, repr=False)
-class ClientContext(_Told):
-    """What the mobile SDK says of its client."""
+class ClientContext(_OfficialRepr):
+    """The client context that a mobile SDK sends."""
 
     custom: Any = None
     env: Any = None
@@ -55,51 +55,52 @@ class ClientContext(_Told):
 
 
 def client_context(delivery: Delivery) -> ClientContext | None:
-    """From `Lambda-Runtime-Client-Context`; the trace context in it is not shown here."""
-    told = _object(delivery, CLIENT_CONTEXT, "Client Context")
-    if told is None:
+    """Parse the header `Lambda-Runtime-Client-Context`, without the trace context in the header."""
+    fields = _parse(delivery, CLIENT_CONTEXT, "Client Context")
+    if fields is None:
         return None
-    client: Any = told.get("client")
+    client: Any = fields.get("client")
     if client is not None and not _is_object(client):
         raise LambdaContextUnmarshalError(
-            "Unable to parse Client Context JSON: `client` is no object"
+            "Unable to parse Client Context JSON: `client` is not an object"
         )
     return ClientContext(
-        told.get("custom"), told.get("env"), None if client is None else _picked(Client, client)
+        fields.get("custom"), fields.get("env"), None if client is None else _build_client(client)
     )
 
 
 def identity(delivery: Delivery) -> CognitoIdentity:
-    """From `Lambda-Runtime-Cognito-Identity`; empty without it."""
-    told = _object(delivery, COGNITO_IDENTITY, "Cognito Identity") or {}
-    return CognitoIdentity(told.get("cognitoIdentityId"), told.get("cognitoIdentityPoolId"))
+    """Parse the header `Lambda-Runtime-Cognito-Identity`; without one, all fields are None."""
+    fields = _parse(delivery, COGNITO_IDENTITY, "Cognito Identity") or {}
+    return CognitoIdentity(fields.get("cognitoIdentityId"), fields.get("cognitoIdentityPoolId"))
 
 
 def trace_context(delivery: Delivery) -> dict[str, str]:
-    """The W3C trace context that came in the client context."""
-    told: Any = (_object(delivery, CLIENT_CONTEXT, "Client Context") or {}).get("w3c")
-    if not _is_object(told):
+    """Return the W3C trace context, which arrives inside the client context."""
+    fields: Any = (_parse(delivery, CLIENT_CONTEXT, "Client Context") or {}).get("w3c")
+    if not _is_object(fields):
         return {}
-    return {name: told[name] for name in TRACE_FIELDS if isinstance(told.get(name), str)}
+    return {name: fields[name] for name in TRACE_FIELDS if isinstance(fields.get(name), str)}
 
 
-def _object(delivery: Delivery, header: bytes, name: str) -> dict[str, Any] | None:
-    # An empty header is an absent one (Runtime API: some modes send them so).
+def _parse(delivery: Delivery, header: bytes, name: str) -> dict[str, Any] | None:
+    # Runtime API: some modes send an empty header instead of none.
     sent = delivery.headers.get(header)
     if not sent:
         return None
     try:
-        told: Any = json.loads(sent)
+        fields: Any = json.loads(sent)
     except (ValueError, RecursionError) as error:
         raise LambdaContextUnmarshalError(f"Unable to parse {name} JSON: {error}") from error
-    if told is not None and not _is_object(told):
-        raise LambdaContextUnmarshalError(f"Unable to parse {name} JSON: it is no object")
-    return cast("dict[str, Any] | None", told)
+    if fields is not None and not _is_object(fields):
+        raise LambdaContextUnmarshalError(f"Unable to parse {name} JSON: not an object")
+    return cast("dict[str, Any] | None", fields)
 
 
-def _is_object(told: object) -> bool:
-    return isinstance(told, dict)
+def _is_object(value: object) -> bool:
+    return isinstance(value, dict)
 
 
-def _picked(kind: type[Client], told: dict[str, Any]) -> Client:
-    return kind(**{field.name: told.get(field.name) for field in attrs.fields(kind)})
+def _build_client(fields: dict[str, Any]) -> Client:
+    names = [field.name for field in attrs.fields(Client)]
+    return Client(**{name: fields.get(name) for name in names})

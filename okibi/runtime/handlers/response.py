@@ -1,17 +1,17 @@
-"""What a handler says that answers piece by piece (Runtime API, response streaming).
+"""Response, Prelude and @streaming: responses that are sent piece by piece.
 
-The plain way is to yield:
+(Runtime API: response streaming.) The simple way is to yield:
 
     async def handler(event, context):
         yield Prelude(headers={"content-type": "text/event-stream"})
         async for price in prices():
             yield f"data: {price}\\n\\n"
 
-What is yielded is bytes, or str, which is sent as UTF-8. A Prelude as the first item is the
-status, headers and cookies of an HTTP answer (function URL, API Gateway); without one it is a
-stream of bytes. A `def` may yield as well, and so may `handle` of a Handler class.
+A piece is bytes, or str, which is sent as UTF-8. A Prelude as the first item sets the status,
+headers and cookies of an HTTP response (function URL, API Gateway); without a Prelude the response
+is a stream of bytes. A plain `def` and the `handle` of a Handler class may yield too.
 
-The other way is to be given the response, as by `streamifyResponse` in Node.js:
+The other way is to take the response as an argument, as with `streamifyResponse` in Node.js:
 
     @streaming
     async def handler(event, response, context):
@@ -19,10 +19,10 @@ The other way is to be given the response, as by `streamifyResponse` in Node.js:
         await response.write("id,name\\n")
         await copy_rows(response)
 
-Either way a piece is with the Runtime API before the handler goes on, which waits while the
-connection takes no more. What fails before the first piece is an error like any other; what fails
-later ends the stream with the error behind it. At the deadline, or if the Runtime API takes no more
-of it, the handler is cancelled where it stands: what it has in `finally` runs.
+Either way the piece is sent before the handler continues; the handler waits while the connection
+is blocked. An error before the first piece is an ordinary error response. A later error ends the
+stream, with the error in the trailers. At the deadline, and when the Runtime API ends the stream,
+the handler is cancelled; its `finally` blocks run.
 """
 
 import inspect
@@ -43,24 +43,26 @@ from ..in_flight.stream import RESPONSE, Stream
 from ..protocol.outcome import Outcome
 from ..protocol.runtime_api import HTTP_INTEGRATION, OCTETS, PRELUDE_END, chunk, header_value
 
-# Bytes that may wait for the connection before the handler is made to.
+# The handler waits while more bytes than this are unwritten.
 BUFFER_LIMIT = 64 * 1024
-# The platform looks for the prelude's end in the first 16 KB (Lambda, response streaming).
+# Lambda looks for the prelude's end in the first 16 KB (Lambda: response streaming).
 PRELUDE_LIMIT = 16 * 1024
 
 
 @attrs.frozen
 class Prelude:
-    """Status, headers and cookies of a streamed HTTP answer.
+    """Status, headers and cookies of a streamed HTTP response; the first item of the stream.
+
+        yield Prelude(404, headers={"content-type": "text/plain"})
 
     Args:
-        status_code: from 100 to 599.
-        headers: by name; one value each.
-        cookies: each as a `Set-Cookie` has it.
+        status_code: an integer from 100 to 599; default 200.
+        headers: names to values, one value each.
+        cookies: values of `Set-Cookie` headers.
 
     Raises:
-        TypeError: a header or a cookie is no str.
-        ValueError: the status is none, or all of it is longer than Lambda reads.
+        TypeError: a header or a cookie is not a str.
+        ValueError: the status is out of range, or the prelude is longer than 16 KB.
     """
 
     status_code: int = 200
@@ -69,34 +71,36 @@ class Prelude:
 
     def __attrs_post_init__(self) -> None:
         if self.status_code not in range(100, 600):
-            raise ValueError(f"status_code is from 100 to 599, not {misplaced(self.status_code)}")
+            raise ValueError(
+                f"status_code must be from 100 to 599, got {misplaced(self.status_code)}"
+            )
         texts: list[object] = [*self.headers, *self.headers.values(), *self.cookies]
         if isinstance(self.cookies, str) or not all(isinstance(text, str) for text in texts):
-            raise TypeError("headers are str by str, cookies a list of str")
+            raise TypeError("headers must map str to str, and cookies must be a list of str")
         if len(self.encoded()) + len(PRELUDE_END) > PRELUDE_LIMIT:
-            raise ValueError(f"a prelude has at most {PRELUDE_LIMIT} bytes; this one is longer")
+            raise ValueError(f"a prelude must not be longer than {PRELUDE_LIMIT} bytes")
 
     def encoded(self) -> bytes:
-        """As the Runtime API has it."""
-        told: dict[str, object] = {
+        """Encode the prelude as the Runtime API takes it."""
+        fields: dict[str, object] = {
             "statusCode": self.status_code,
             "headers": dict(self.headers),
         }
         if self.cookies:
-            told["cookies"] = list(self.cookies)
-        return msgspec.json.encode(told)
+            fields["cookies"] = list(self.cookies)
+        return msgspec.json.encode(fields)
 
 
 Piece = bytes | bytearray | memoryview | str
-"""What a streamed answer consists of."""
+"""A piece of a streamed response."""
 Item = Piece | Prelude
-"""What may be yielded, or written."""
+"""A value that a streaming handler may yield or write."""
 
 
 class Response:
-    """A streamed answer that is being written: what a handler marked `@streaming` is given.
+    """The response of a handler marked `@streaming`, written piece by piece.
 
-    It ends when the handler returns; what that returns does not matter.
+    The response ends when the handler returns; the returned value is ignored.
     """
 
     __slots__ = ("_content_type", "_cut", "_delivery", "_lane", "_stream", "_worker", "at_once")
@@ -108,44 +112,45 @@ class Response:
         self._content_type = OCTETS
         self._cut = cut
         self._stream: Stream | None = None
-        # Whether pieces are written in the step that brings them: never on a user's stack, which
-        # may have used up nearly all that Python allows (`okibi.actors.trio_internals`).
+        # Whether `write` also writes to the connection, instead of the responder's task. Never on
+        # the user's stack, which may be near the recursion limit (`okibi.actors.trio_internals`).
         self.at_once = False
 
     @property
     def content_type(self) -> str:
-        """Of the whole answer; to be set before the first write, and not beside a Prelude, whose
-        headers say what its body is.
+        """The content type of the response; default `application/octet-stream`.
+
+        Set it before the first write. With a Prelude, use the Prelude's headers instead.
 
         Raises:
-            RuntimeError: it is set when the answer has begun.
-            ValueError: it is more than one line.
+            RuntimeError: the response has begun.
+            ValueError: the value has more than one line.
         """
         return self._content_type.decode("latin-1")
 
     @content_type.setter
     def content_type(self, value: str) -> None:
         if self._stream is not None:
-            raise RuntimeError("the answer has begun: set content_type before the first write")
+            raise RuntimeError("the response has begun: set content_type before the first write")
         self._content_type = header_value(value)
 
     async def write(self, data: Item) -> None:
-        """Send a piece: it is with the connection, or waits there for little, when this returns.
+        """Send a piece; waits while more than 64 KB are unwritten.
 
-        Cancelled, it may have been sent, or not.
+        After a cancellation the piece may or may not have been sent.
 
         Args:
-            data: bytes, or str, sent as UTF-8; first of all maybe a Prelude.
+            data: bytes, or str, which is sent as UTF-8. The first piece may be a Prelude.
 
         Raises:
-            TypeError: it is neither.
-            UnicodeEncodeError: it is a str that is no text.
-            RuntimeError: the answer has ended, or is no longer this handler's to give.
+            TypeError: data has another type, or is a Prelude after the first piece.
+            UnicodeEncodeError: the str holds a lone surrogate.
+            RuntimeError: the response has ended, or the invocation has another answer.
         """
         try:
             stream = await self._put(data)
         except Exception:
-            # Who writes on and on, whatever he is told, must not hold the loop.
+            # A handler that ignores the error and writes in a loop must not block the event loop.
             await trio.lowlevel.checkpoint()
             raise
         if self._sent(stream):
@@ -153,63 +158,65 @@ class Response:
             return
         while True:
             await stream.written()
-            if self._lane.unwritten <= BUFFER_LIMIT or stream.over or not self._goes_on:
+            if self._lane.unwritten <= BUFFER_LIMIT or stream.over or not self._is_open:
                 return
 
     def _sent(self, stream: Stream) -> bool:
-        """Have what was put sent; whether it is, or what waits for the connection is little."""
-        # While it does, the responder waits, too, and mail would only fill its mailbox.
+        """Have the responder send; whether little enough is unwritten for `write` to return."""
+        # While the connection is blocked the responder waits for it, and needs no message.
         if not (stream.blocked or tell(self._lane.writer, now=self.at_once)):
             return False
         return self._lane.unwritten <= (BUFFER_LIMIT if stream.blocked else 0)
 
-    # -- for whoever runs the handler
+    # -- for `streaming_handlers`
 
     def finish(self) -> Outcome:
-        """All has been said; the outcome of a stream that ended well."""
+        """End the response without an error."""
         if self._stream is None:
-            self._say(b"")
+            self._append(b"")
         return Outcome(b"")
 
     @property
     def over(self) -> str:
-        """Why nobody takes the rest; empty while somebody does."""
+        """Why the Runtime API takes no more pieces; empty while it does."""
         return self._stream.over if self._stream is not None else ""
 
     @property
-    def _goes_on(self) -> bool:
+    def _is_open(self) -> bool:
         return self._delivery.state is State.STREAMING
 
     async def _put(self, data: Item) -> Stream:
         self._check(data)
         while (begun := self._stream) is not None and self._lane.unwritten > BUFFER_LIMIT:
-            # Whoever gave up his last wait does not add to what waits already.
-            if begun.over or not self._goes_on:
+            # The last `write` was cancelled while it waited: wait before adding more.
+            if begun.over or not self._is_open:
                 break
             await begun.written()
-        return self._say(data)
+        return self._append(data)
 
     def _check(self, data: object) -> None:
         if isinstance(data, Prelude):
             if self._stream is not None:
-                raise TypeError("a Prelude comes before all else of a streamed answer")
+                raise TypeError("a Prelude must be the first piece of a streamed response")
         elif isinstance(data, str):
             if not data.isascii():
                 data.encode()
         elif not isinstance(data, Piece):
             kind = type(data).__name__
-            raise TypeError(f"a streamed answer consists of bytes and str, not {kind}: encode it")
+            raise TypeError(
+                f"a streamed response takes bytes and str, got {kind}: encode the value"
+            )
 
-    def _say(self, data: Item) -> Stream:
+    def _append(self, data: Item) -> Stream:
         if self._stream is not None:
             if not self._lane.go_on(self._delivery, _chunks(data)):
-                raise RuntimeError(f"the answer has ended: {self._stream.over}")
+                raise RuntimeError(f"the response has ended: {self._stream.over}")
             return self._stream
         kind = HTTP_INTEGRATION if isinstance(data, Prelude) else self._content_type
         stream = Stream(self._cut)
         opened = self._lane.open_stream(self._delivery, self._worker, stream, kind, _chunks(data))
         if not opened:
-            raise RuntimeError("this invocation has been answered already")
+            raise RuntimeError("this invocation is already answered")
         self._stream = stream
         return stream
 
@@ -218,7 +225,7 @@ def _chunks(data: Item) -> list[bytes]:
     if isinstance(data, Prelude):
         return [*chunk(data.encoded()), *chunk(PRELUDE_END)]
     if isinstance(data, str):
-        # Past what a subclass makes of it; a proxy of one is no subclass, and is asked.
+        # str.encode ignores a subclass's own encode; a proxy is not a subclass and needs its own.
         data = str.encode(data) if str in type(data).__mro__ else data.encode()
     return chunk(exact_bytes(data))
 
@@ -227,19 +234,23 @@ Marked = TypeVar("Marked", bound=Callable[[Any, Response, Any], Awaitable[object
 
 
 def streaming(handler: Marked) -> Marked:
-    """Mark an `async def handler(event, response, context)` as one that writes its answer.
+    """Mark an `async def handler(event, response, context)` as writing its response.
+
+        @streaming
+        async def handler(event, response, context):
+            await response.write("one piece")
 
     Raises:
-        TypeError: it is no `async def` of three parameters.
+        TypeError: the handler is not an `async def`, or does not take three arguments.
     """
     marked: Any = handler
     if not inspect.iscoroutinefunction(marked):
         raise TypeError(
-            f"@streaming is for an `async def`, not {misplaced(marked)}; to yield needs no mark"
+            f"@streaming needs an `async def`, got {misplaced(marked)}; a generator needs no mark"
         )
     try:
         bind(marked, None, None, None)
     except TypeError as error:
-        raise TypeError(f"{marked.__name__} does not take (event, response, context)") from error
+        raise TypeError(f"{marked.__name__} must take (event, response, context)") from error
     setattr(marked, RESPONSE, True)
     return handler

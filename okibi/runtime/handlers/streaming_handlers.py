@@ -1,12 +1,11 @@
-"""Handlers that answer piece by piece, and how what they say is sent.
+"""Run handlers that stream, and send their pieces.
 
-Imported by a function with such a handler, or when a handler returns what is no value but a
-stream: an async iterator, or a generator.
+Imported for a streaming handler, or when a handler returns an async iterator or a generator.
 
-An async generator is iterated in the worker's own task, so that its scopes and nurseries are in
-order, and closed there. A plain generator runs where a plain `def` does: each of its steps on the
-main thread, under the alarm, or all of it in one thread, since what it holds (a cursor) may belong
-to that.
+An async generator is iterated and closed in the worker's own task, so that its cancel scopes and
+nurseries nest correctly. A plain generator runs where a plain `def` runs: each step on the main
+thread, under the alarm; or all steps in one thread, because the generator may hold an object that
+belongs to the thread (a database cursor).
 """
 
 import os
@@ -38,7 +37,7 @@ END: Any = object()
 
 
 class StreamingCall:
-    """A handler that is to be given its response, with its event."""
+    """A call of a handler marked `@streaming`, before its response exists."""
 
     __slots__ = ("_context", "_event", "_target")
 
@@ -49,12 +48,12 @@ class StreamingCall:
 
     @calls_handler
     async def run(self, response: Response) -> None:
-        """Have it write its answer."""
+        """Call the handler with its response."""
         await self._target(self._event, response, self._context)
 
 
 def refuse_encoding(_: object) -> Outcome:
-    """What stands in for the encoder of results.
+    """Take the place of the result encoder, for a handler that always streams.
 
     Raises:
         ResultIsStream: always.
@@ -67,12 +66,12 @@ def instance_factory(
     abandon: Abandon,
     loop: "AsyncioLoop | None",
 ) -> Callable[[], Instance]:
-    """What makes the instances of a handler that streams.
+    """Return a factory of instances of a streaming handler.
 
     Args:
         target: a Handler class, or any callable.
-        abandon: as a PlainHandler's.
-        loop: asyncio's, if handlers run there.
+        abandon: as in PlainHandler.
+        loop: the asyncio loop, if handlers run on asyncio.
     """
     if not is_handler(target):
         return lambda: StreamingPlainHandler(target, None, abandon)
@@ -92,7 +91,7 @@ def _streamed(inner: Any) -> Instance:
 
 
 class StreamingPlainHandler(PlainHandler):
-    """A callable that streams: called, it has not run yet."""
+    """Runs a streaming callable; calling one only creates its generator or coroutine."""
 
     __slots__ = ()
 
@@ -105,18 +104,18 @@ class StreamingPlainHandler(PlainHandler):
 
 @attrs.define(eq=False)
 class GeneratorHandler(Handler[Any]):
-    """A Handler whose `handle` is an async generator.
+    """Runs a Handler whose `handle` is an async generator.
 
     Args:
-        inner: the user's own, or what runs it on asyncio.
-        items: makes the generator.
+        inner: the user's Handler, or the AsyncioHandler around it.
+        items: creates the generator.
     """
 
     inner: Handler[Any]
     items: Callable[[Any, Context], object]
 
     async def init(self) -> None:
-        # Past the class's own __setattr__: it may be a frozen one.
+        # The user's class may be frozen, so bypass its __setattr__.
         object.__setattr__(self.inner, "nursery", self.nursery)
         await awaited(self.inner.init(), self.inner, "init")
 
@@ -127,7 +126,7 @@ class GeneratorHandler(Handler[Any]):
         await awaited(self.inner.terminate(reason), self.inner, "terminate")
 
     def __getattr__(self, name: str) -> Any:
-        # Its hooks around a snapshot.
+        # The hooks around a snapshot.
         return getattr(self.inner, name)
 
 
@@ -138,22 +137,22 @@ async def send_stream(
     delivery: Delivery,
     loop: "AsyncioLoop | None",
 ) -> tuple[Outcome, bool]:
-    """Send what a handler streams.
+    """Send the pieces of a streaming handler.
 
     Args:
-        result: what it has returned.
-        instance: what it was run by.
-        lane, delivery: what it answers.
-        loop: where asynchronous code runs, if not here.
+        result: the handler's result: a StreamingCall, an async iterator or a generator.
+        instance: the instance that ran the handler.
+        lane, delivery: the event to answer.
+        loop: the asyncio loop, if handlers run on asyncio.
 
     Returns:
-        What ends the answer, and whether the instance may be trusted again.
+        The outcome that ends the response, and whether the instance may serve again.
     """
     scope = trio.CancelScope()
     response = Response(lane, delivery, scope.cancel)
     with scope:
         if loop is None or isgenerator(result):
-            await _say_all(result, instance, response)
+            await _send_all(result, instance, response)
         else:
             from .asyncio_loop.asyncio_response import AsyncioResponse
 
@@ -165,12 +164,12 @@ async def send_stream(
     return platform_error("Runtime.StreamCut", text, delivery.request_id), False
 
 
-async def _say_all(result: Any, instance: Instance, response: Response) -> None:
+async def _send_all(result: Any, instance: Instance, response: Response) -> None:
     if isinstance(result, StreamingCall):
         await result.run(response)
         return
     items: Any = result
-    # What gives the pieces is suspended while they are written.
+    # The generator is suspended while its piece is written, so the stack is short.
     response.at_once = True
     if not isgenerator(result):
         await _iterate(items, response)
@@ -181,11 +180,11 @@ async def _say_all(result: Any, instance: Instance, response: Response) -> None:
 
 
 async def _iterate(items: AsyncIterator[Item], response: Response) -> None:
-    """Send what an asynchronous iterator gives.
+    """Send the items of an asynchronous iterator.
 
-    What goes wrong with an item is raised in the generator, where it was made: also a Cancelled
-    from the wait for the connection, which may be of a scope, or a nursery, that the generator has
-    around its `yield`, and is that one's to take.
+    An error of a write is raised in the generator, at the `yield` of the item. This includes
+    Cancelled: the scope or nursery may be one that the generator has around its `yield`, and must
+    receive its own Cancelled.
     """
     try:
         item: Any = await anext(items, END)
@@ -195,7 +194,7 @@ async def _iterate(items: AsyncIterator[Item], response: Response) -> None:
             except BaseException as error:
                 if not hasattr(items, "athrow"):
                     raise
-                item = await _thrown(items, error)
+                item = await _throw(items, error)
             else:
                 item = await anext(items, END)
     finally:
@@ -204,8 +203,8 @@ async def _iterate(items: AsyncIterator[Item], response: Response) -> None:
             await close()
 
 
-async def _thrown(items: Any, error: BaseException) -> Any:
-    """The next item of a generator in which an error is raised; END if it has no other."""
+async def _throw(items: Any, error: BaseException) -> Any:
+    """Raise an error in a generator and return the next item; END if there is none."""
     try:
         return await items.athrow(error)
     except StopAsyncIteration:
@@ -223,14 +222,14 @@ async def _step(items: Generator[Item], response: Response, instance: Instance) 
             try:
                 await response.write(item)
             except Exception as error:
-                item = run(partial(_thrown_plainly, items, error))
+                item = run(partial(_throw_plainly, items, error))
             else:
                 item = run(lambda: next(items, END))
     finally:
         run(items.close)
 
 
-def _thrown_plainly(items: Generator[Item], error: Exception) -> Any:
+def _throw_plainly(items: Generator[Item], error: Exception) -> Any:
     try:
         return items.throw(error)
     except StopIteration:
@@ -247,12 +246,12 @@ def _iterate_in_thread(items: Generator[Item], response: Response) -> None:
         item: Any = next(items, END)
         while item is not END:
             if os.getpid() != own:
-                # It has forked, and this is the child: there is no loop here.
+                # The generator forked, and this is the child, which has no loop.
                 end_child(None)
             try:
-                # Past asyncio's way, if there is one: this is none of its threads.
+                # Not AsyncioResponse.write, which needs a thread of the asyncio loop.
                 trio.from_thread.run(Response.write, response, item)
             except Exception as error:
-                item = _thrown_plainly(items, error)
+                item = _throw_plainly(items, error)
             else:
                 item = next(items, END)

@@ -1,30 +1,29 @@
-"""Where the loop and the threads of plain handlers meet: at the loop's wait.
+"""Hand calls to handler threads, and their ends back to the loop, at the loop's wait.
 
-A thread that is woken while the loop has the interpreter wakes for nothing: it waits for the
-interpreter, and is woken once more. Of those that have something to run in one pass of the loop the
-first gets it at once, for to wake takes it as long as the loop takes to let go; the others get it
-when the loop has done all that it had to do, and is about to wait. Behind each call that it gives
-out the loop lets go of the interpreter and of its core, so that a thread that is woken there begins
-at once. Else all those of a pass would begin together, when the loop sleeps, and so they would end,
-each answer behind all the others. (A thread that is woken on another core begins as it would.)
-The other way a call that has ended wakes the loop only where that waits; where it does not, it
-looks before it waits again.
+A thread that is woken while the loop holds the interpreter has to wait for the interpreter and be
+woken again. Therefore the first call of a pass of the loop is handed out at once: waking the thread
+takes about as long as the loop runs on. All other calls of the pass are handed out when the loop is
+about to wait. After each call the loop gives up the interpreter and its core, so that the thread
+begins at once. Otherwise all threads of a pass would begin together, and each answer would wait
+for all others.
 
-    the loop      gives out what it has for threads, says that it waits, looks whether a call has
-                  ended, waits
-    a thread      says that its call has ended, looks whether the loop waits, wakes it
+The end of a call wakes the loop only if the loop waits. A loop that is running looks for ended
+calls before its next wait.
 
-Each says its own before it looks for the other's, so one of the two sees it. (Dekker's; that what
-is said first is seen first, the interpreter's lock sees to.)
+    the loop      hands out calls, sets `_waits`, looks for ended calls, waits
+    a thread      adds the ended call, looks at `_waits`, wakes the loop
 
-An instrument is told of each wait of the loop's. trio takes one out that raises, and goes on: here
-every thread would wait for ever then. So what is raised in it, by a signal handler of the user's
-say, ends the run, as it does anywhere else in trio's loop.
+Each side writes before it reads, so at least one side sees the other's write (Dekker's algorithm;
+the interpreter's lock orders the steps).
 
-The loop is woken by an eventfd that stands in its epoll by edges, and is never read: to write is
-all that there is to do (`okibi.actors.trio_internals`). Where that cannot be, by trio's own way. It
-is closed when the run is over and no thread is about to write: who writes holds what it writes
-with. (After a run that ended by a raise in the hooks, once it is collected.)
+An instrument sees each wait of the loop. trio removes an instrument that raises and continues, but
+then every handler thread would wait forever. An exception here (from a user's signal handler)
+therefore ends the run, as anywhere else in trio's loop.
+
+The loop is woken by an eventfd that is edge-triggered in trio's epoll and never read
+(`okibi.actors.trio_internals`), or by trio's own wake-up where that is not possible. The wake
+function owns the eventfd, so the eventfd is closed once the run is over and no thread is about to
+write. (If the run ended by an exception in the hooks, once the instrument is collected.)
 """
 
 import os
@@ -47,50 +46,50 @@ from ..system.scheduling import yield_core
 Call = Callable[[], None]
 
 
-class Waiter(Protocol):
-    """Who is to hear of a call's end."""
+class CallOwner(Protocol):
+    """Waits for the end of a call."""
 
-    def ended(self) -> None:
-        """It has ended; told in the loop's thread, between two passes. Raises nothing."""
+    def call_ended(self) -> None:
+        """Called in the loop's thread, between two passes. Must not raise."""
         ...
 
 
 class ThreadCalls(Instrument):
-    """Of one run of trio, as long as a thread may have something for it.
+    """Hands out calls to the threads of one trio run, and collects their ends.
 
     Args:
-        wake: ends the loop's wait, or its next one; called in any thread.
+        wake: ends the loop's current or next wait; callable in any thread.
         fail: ends the run with an error.
     """
 
     def __init__(self, wake: Callable[[], object], fail: Callable[[BaseException], object]) -> None:
         self._wake = wake
         self._fail = fail
-        # Whether a call was given out in this pass, and those that wait for its end.
-        self._gave = False
-        self._given: list[tuple[SimpleQueue[Call | None], Call]] = []
-        self._ended = deque[Waiter]()
+        # Whether a call was handed out in this pass, and the calls that wait for the pass to end.
+        self._handed_out = False
+        self._postponed: list[tuple[SimpleQueue[Call | None], Call]] = []
+        self._ended = deque[CallOwner]()
         self._waits = False
 
-    def give(self, calls: SimpleQueue[Call | None], call: Call) -> None:
-        """Put a call into a thread's queue: at once, or before the loop waits."""
-        if self._gave:
-            self._given.append((calls, call))
+    def hand_out(self, calls: SimpleQueue[Call | None], call: Call) -> None:
+        """Put a call into a thread's queue, at once or before the loop waits."""
+        if self._handed_out:
+            self._postponed.append((calls, call))
         else:
-            self._gave = True
+            self._handed_out = True
             _put(calls, call)
 
-    def tell(self, waiter: Waiter) -> None:
-        """Tell who waits that its call has ended; in any thread."""
-        self._ended.append(waiter)
+    def report_end(self, owner: CallOwner) -> None:
+        """Report the end of a call to its owner; callable in any thread."""
+        self._ended.append(owner)
         if self._waits:
-            # Once for all that end before the loop has its turn.
+            # One wake-up for all calls that end before the loop runs.
             self._waits = False
             self._wake()
 
     def before_io_wait(self, timeout: float) -> None:
         try:
-            self._give_out()
+            self._hand_out_postponed()
             self._waits = timeout > 0
             if self._ended and self._waits:
                 self._waits = False
@@ -104,35 +103,35 @@ class ThreadCalls(Instrument):
             self._waits = False
             ended = self._ended
             while ended:
-                ended.popleft().ended()
+                ended.popleft().call_ended()
         except BaseException as error:
             self._fail(error)
             raise
 
     def after_run(self) -> None:
-        # trio's own part of a run is in a circle, and would keep it until that is collected.
-        self._wake = _nothing
+        # trio's part of a run is a reference cycle, which would keep the eventfd until collected.
+        self._wake = _do_nothing
 
-    def _give_out(self) -> None:
-        self._gave = False
-        if self._given:
-            given, self._given = self._given, []
-            for calls, call in given:
+    def _hand_out_postponed(self) -> None:
+        self._handed_out = False
+        if self._postponed:
+            postponed, self._postponed = self._postponed, []
+            for calls, call in postponed:
                 _put(calls, call)
 
 
-def exchange() -> ThreadCalls:
-    """This run's; made when it is first asked for."""
+def get_thread_calls() -> ThreadCalls:
+    """Return the ThreadCalls of the current trio run; the first call creates it."""
     try:
         return _of_this_run.get()
     except LookupError:
-        made = _made()
-        _of_this_run.set(made)
-        trio.lowlevel.add_instrument(made)
-        return made
+        created = _create()
+        _of_this_run.set(created)
+        trio.lowlevel.add_instrument(created)
+        return created
 
 
-def _made() -> ThreadCalls:
+def _create() -> ThreadCalls:
     token = trio.lowlevel.current_trio_token()
 
     def fail(error: BaseException) -> None:
@@ -143,17 +142,17 @@ def _made() -> ThreadCalls:
             descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
             if trio_internals.ends_wait(descriptor):
                 wake = partial(os.eventfd_write, descriptor, 1)
-                # A thread that is yet to write when the run ends has this.
+                # A thread that is about to write after the end of the run holds `wake`.
                 weakref.finalize(wake, os.close, descriptor).atexit = False
                 return ThreadCalls(wake, fail)
             os.close(descriptor)
-    return ThreadCalls(_by_token(token), fail)
+    return ThreadCalls(_wake_by_token(token), fail)
 
 
-def _by_token(token: trio.lowlevel.TrioToken) -> Callable[[], object]:
+def _wake_by_token(token: trio.lowlevel.TrioToken) -> Callable[[], object]:
     def wake() -> None:
         with suppress(trio.RunFinishedError):
-            token.run_sync_soon(_nothing, idempotent=True)
+            token.run_sync_soon(_do_nothing, idempotent=True)
 
     return wake
 
@@ -163,7 +162,7 @@ def _put(calls: SimpleQueue[Call | None], call: Call) -> None:
     yield_core()
 
 
-def _nothing() -> None:
+def _do_nothing() -> None:
     pass
 
 
@@ -171,4 +170,4 @@ def _raise(error: BaseException) -> None:
     raise error
 
 
-_of_this_run: RunVar[ThreadCalls] = RunVar("exchange")
+_of_this_run: RunVar[ThreadCalls] = RunVar("thread_calls")

@@ -1,4 +1,4 @@
-"""The context object, attribute by attribute as in the official client."""
+"""The context object has the official client's attributes."""
 
 import copy
 import json
@@ -48,7 +48,7 @@ def context(**headers: str) -> Context:
     return Context(delivery(b"{}", sent), SETTINGS)
 
 
-def test_the_function_s_facts_come_from_the_environment() -> None:
+def test_attributes_of_the_function_come_from_the_environment() -> None:
     told = context()
 
     assert told.function_name == "shop"
@@ -58,7 +58,7 @@ def test_the_function_s_facts_come_from_the_environment() -> None:
     assert told.log_stream_name == "stream"
 
 
-def test_the_invocation_s_facts_come_from_its_headers() -> None:
+def test_attributes_of_the_invocation_come_from_its_headers() -> None:
     told = context(invoked_function_arn="arn:aws:lambda:x", aws_tenant_id="tenant")
 
     assert told.aws_request_id == "id-1"
@@ -78,7 +78,7 @@ def test_the_invocation_s_facts_come_from_its_headers() -> None:
         },
     ],
 )
-def test_an_empty_header_is_an_absent_one(headers: dict[str, str]) -> None:
+def test_an_empty_header_counts_as_absent(headers: dict[str, str]) -> None:
     told = context(**headers)
 
     assert told.invoked_function_arn == ""
@@ -110,14 +110,14 @@ def test_the_client_context_has_client_custom_and_env() -> None:
     assert told.client.app_package_name is None
 
 
-def test_a_client_context_without_a_client_has_none() -> None:
+def test_a_client_context_without_a_client_has_client_none() -> None:
     told = context(client_context="{}").client_context
 
     assert told is not None
     assert (told.client, told.custom, told.env) == (None, None, None)
 
 
-def test_the_identity_is_cognito_s() -> None:
+def test_the_identity_has_the_cognito_ids() -> None:
     identity = context(
         cognito_identity='{"cognitoIdentityId": "a", "cognitoIdentityPoolId": "b"}'
     ).identity
@@ -125,7 +125,7 @@ def test_the_identity_is_cognito_s() -> None:
     assert (identity.cognito_identity_id, identity.cognito_identity_pool_id) == ("a", "b")
 
 
-def test_the_remaining_time_is_whole_milliseconds_of_the_wall_clock(
+def test_the_remaining_time_is_in_whole_milliseconds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(time, "time", lambda: 1000.0)
@@ -150,7 +150,7 @@ def test_log_writes_a_line_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "hello\nended\n5\n"
 
 
-def test_log_goes_through_the_root_logger_s_sink_where_there_is_one(
+def test_log_writes_to_the_sink_of_the_root_logger_s_handler(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     handler = Sinking()
@@ -164,11 +164,11 @@ def test_log_goes_through_the_root_logger_s_sink_where_there_is_one(
     assert capsys.readouterr().out == ""
 
 
-def test_its_class_has_the_official_client_s_name_which_libraries_know_it_by() -> None:
+def test_the_class_is_named_lambda_context() -> None:
     assert type(context()).__name__ == "LambdaContext"
 
 
-def test_what_is_set_on_it_stays() -> None:
+def test_attributes_can_be_set() -> None:
     told: Any = context()
     told.span = 5
     told.function_name = "other"
@@ -184,8 +184,8 @@ COPIES: list[Callable[[Context], Any]] = [copy.copy, copy.deepcopy, pickled]
 
 
 @pytest.mark.parametrize("again", COPIES)
-def test_a_copy_of_it_knows_what_it_knows(again: Callable[[Context], Any]) -> None:
-    # In a function, its delivery has a worker, which nothing can be copied with.
+def test_a_copy_has_the_same_attributes(again: Callable[[Context], Any]) -> None:
+    # A real delivery holds a worker, which cannot be copied.
     of_worker = delivery(b"{}", {f"lambda-runtime-{k}": v for k, v in SENT.items()})
     of_worker.worker = cast("Any", (n for n in list[int]()))
     told: Any = Context(of_worker, SETTINGS)
@@ -199,18 +199,18 @@ def test_a_copy_of_it_knows_what_it_knows(again: Callable[[Context], Any]) -> No
     assert copied.span == 5
 
 
-class MoreTold(Context):
-    """With an attribute that neither `vars` nor the representation shows."""
+class WithHiddenAttribute(Context):
+    """Has an attribute that neither `vars` nor the repr shows."""
 
     @LazyAttribute
     def region(self) -> str:
-        """As `xray_trace_id`, say."""
+        """An attribute like `xray_trace_id`."""
         return self._settings.function_name + "'s"
 
 
 @pytest.mark.parametrize("again", COPIES)
-def test_whatever_is_computed_a_copy_knows(again: Callable[[Context], Any]) -> None:
-    assert again(MoreTold(delivery(b"{}"), SETTINGS)).region == "shop's"
+def test_a_copy_has_every_lazy_attribute(again: Callable[[Context], Any]) -> None:
+    assert again(WithHiddenAttribute(delivery(b"{}"), SETTINGS)).region == "shop's"
 
 
 SENT = {
@@ -220,7 +220,7 @@ SENT = {
 }
 
 
-def test_the_trace_context_is_the_known_fields_of_the_client_context_s_w3c() -> None:
+def test_w3c_returns_the_known_fields_of_the_client_context() -> None:
     w3c = {"traceparent": "00-1", "baggage": 5, "unknown": "x"}
     told = context(client_context=json.dumps({"w3c": w3c, "custom": {"a": 1}}))
 
@@ -236,20 +236,18 @@ def test_the_trace_context_is_the_known_fields_of_the_client_context_s_w3c() -> 
     [
         ({"client_context": "{"}, "Unable to parse Client Context JSON: Expecting property name"),
         ({"cognito_identity": "x"}, "Unable to parse Cognito Identity JSON: Expecting value"),
-        ({"client_context": "5"}, "Unable to parse Client Context JSON: it is no object"),
-        ({"client_context": '{"client": 5}'}, "Client Context JSON: `client` is no object"),
+        ({"client_context": "5"}, "Unable to parse Client Context JSON: not an object"),
+        ({"client_context": '{"client": 5}'}, "Client Context JSON: `client` is not an object"),
     ],
 )
-def test_a_header_that_is_no_json_fails_before_the_handler_has_it(
-    headers: dict[str, str], words: str
-) -> None:
+def test_a_context_header_that_is_not_json_is_refused(headers: dict[str, str], words: str) -> None:
     sent = {f"lambda-runtime-{k.replace('_', '-')}": v for k, v in headers.items()}
 
     with pytest.raises(LambdaContextUnmarshalError, match=words):
         check_context(delivery(b"{}", sent))
 
 
-def test_good_headers_pass() -> None:
+def test_valid_context_headers_are_accepted() -> None:
     sent = {"lambda-runtime-client-context": "{}", "lambda-runtime-cognito-identity": "null"}
 
     check_context(delivery(b"{}", sent))
@@ -269,7 +267,7 @@ HEADERS = {
 
 
 @pytest.mark.parametrize("headers", [HEADERS, {"deadline_ms": "1002500"}])
-def test_it_is_the_official_client_s(
+def test_the_context_equals_the_official_client_s(
     headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reason = "awslambdaric is not installed: `make bench` installs it"

@@ -1,4 +1,4 @@
-"""Function and Workers: each wrong field has its own error, and a right one is a value."""
+"""Function and Workers are values; a wrong field is refused."""
 
 from collections.abc import AsyncIterator
 from functools import partial
@@ -45,7 +45,7 @@ def test_a_handler_class_or_any_callable_is_a_handler(handler: Any) -> None:
 
 
 @pytest.mark.parametrize("handler", [None, 5, "app.handler", {}])
-def test_what_cannot_be_called_is_no_handler(handler: Any) -> None:
+def test_a_value_that_cannot_be_called_is_refused(handler: Any) -> None:
     with pytest.raises(InvalidHandler, match="handler must be a Handler class or a callable, got"):
         Function(handler)
 
@@ -72,7 +72,7 @@ class YieldsPlainly(Handler[Any]):
         yield b""
 
 
-def test_a_handler_class_may_yield_and_only_as_an_async_def() -> None:
+def test_a_handle_that_yields_must_be_an_async_def() -> None:
     assert Function(Streams).handler.handler is Streams
     with pytest.raises(InvalidHandler, match=r"YieldsPlainly\.handle must be an `async def`"):
         Function(YieldsPlainly)
@@ -86,7 +86,7 @@ def test_a_count_is_a_whole_number_from_1(count: Any) -> None:
         Workers(Greeter, count)
 
 
-def test_workers_say_how_many() -> None:
+def test_workers_set_the_count() -> None:
     assert Function(Workers(Greeter, 4)).handler.count == 4
     assert Function(Greeter).handler.count is None
 
@@ -109,7 +109,7 @@ def test_each_wrong_field_of_the_tree_is_a_spec_error(field: dict[str, Any]) -> 
         Function(Greeter, **field)
 
 
-def test_it_is_a_value() -> None:
+def test_a_function_is_a_value() -> None:
     child = Child(Visits)
     one = Function(Greeter, [child], Strategy.REST_FOR_ONE, 5, 9.0)
 
@@ -122,7 +122,7 @@ def test_it_is_a_value() -> None:
         one.intensity = 4  # type: ignore[misc]
 
 
-def test_a_loop_is_trio_s_or_asyncio_s() -> None:
+def test_a_loop_is_trio_or_asyncio() -> None:
     assert Function(plain).loop is None
     assert Function(plain, loop="asyncio").loop == "asyncio"
     loop: Any = "uvloop"

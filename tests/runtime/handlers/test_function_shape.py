@@ -1,4 +1,4 @@
-"""A mistake in a handler's shape is told at the start, in one sentence, not at each event."""
+"""A Handler class with a wrong method is refused at the start, in one sentence."""
 
 import functools
 import sys
@@ -48,7 +48,7 @@ class WithClient(Handler[Any]):
 
 
 class Visits(Server):
-    """No handler, but what one asks."""
+    """An actor, given by mistake as the handler."""
 
 
 class NoHandler:
@@ -68,7 +68,7 @@ class NoHandler:
         (NoHandler, "NoHandler has a `handle` but is not a Handler: write class NoHandler(Hand"),
     ],
 )
-def test_it_is_told_what_to_write(handler: Any, sentence: str) -> None:
+def test_a_wrong_handler_class_is_refused_with_what_to_write(handler: Any, sentence: str) -> None:
     with pytest.raises(InvalidHandler) as told:
         Workers(handler)
 
@@ -76,7 +76,7 @@ def test_it_is_told_what_to_write(handler: Any, sentence: str) -> None:
 
 
 def untouched(hook: Callable[..., Any]) -> Callable[..., Any]:
-    """A decorator that is a plain `def` itself."""
+    """A decorator whose wrapper is a plain `def`."""
 
     @functools.wraps(hook)
     def decorated(*given: Any) -> Any:
@@ -85,7 +85,7 @@ def untouched(hook: Callable[..., Any]) -> Callable[..., Any]:
     return decorated
 
 
-def test_an_init_may_be_decorated_by_a_plain_def() -> None:
+def test_an_init_wrapped_by_a_plain_def_is_accepted() -> None:
     class Decorated(Handler[Any]):
         @untouched
         async def init(self) -> None: ...
@@ -96,7 +96,7 @@ def test_an_init_may_be_decorated_by_a_plain_def() -> None:
     assert Workers(Decorated).handler is Decorated
 
 
-def test_hooks_of_the_class_itself_take_no_self() -> None:
+def test_class_methods_and_static_methods_are_accepted_as_hooks() -> None:
     class OfTheClass(Handler[Any]):
         @classmethod
         async def init(cls) -> None: ...
@@ -110,8 +110,8 @@ def test_hooks_of_the_class_itself_take_no_self() -> None:
     assert Workers(OfTheClass).handler is OfTheClass
 
 
-@pytest.mark.skipif(sys.version_info < (3, 14), reason="evaluates annotations where they stand")
-def test_a_hook_s_annotations_may_name_what_only_a_type_checker_imports() -> None:
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="annotations are lazy from 3.14 on")
+def test_checking_a_hook_evaluates_no_annotations() -> None:
     class Priced(Handler[Any]):
         async def init(self) -> None:
             self.last: Decimal | None = None
@@ -130,9 +130,9 @@ def test_a_hook_s_annotations_may_name_what_only_a_type_checker_imports() -> Non
         Workers(Unfit)
 
 
-def test_a_handler_class_that_a_decorator_has_wrapped_is_one() -> None:
+def test_a_proxy_of_a_handler_class_is_a_handler_class() -> None:
     class Wrapped:
-        """Poses as the class, as what wrapt's decorators make does."""
+        """A proxy of the class, as wrapt's decorators create."""
 
         __slots__ = ("__wrapped__",)
         __class__ = property(lambda self: type(self.__wrapped__))

@@ -1,4 +1,4 @@
-"""A handler's event type, found along its bases; any callable as a handler."""
+"""The event type of a Handler class, and any callable as a handler."""
 
 import threading
 from collections.abc import Awaitable, Callable
@@ -100,7 +100,7 @@ def test_the_event_type_is_found_along_the_bases(handler: Any, expected: Any) ->
     ("target", "expected"),
     [(Direct, True), (Handler, True), (Direct(), False), (print, False), (int, False)],
 )
-def test_a_handler_is_a_class(target: Any, expected: bool) -> None:
+def test_only_a_subclass_of_handler_is_a_handler_class(target: Any, expected: bool) -> None:
     assert is_handler(target) is expected
 
 
@@ -163,7 +163,7 @@ async def answer_of(handler: Instance) -> object:
 
 @pytest.mark.parametrize(("target", "kind", "asynchronous"), TARGETS)
 @pytest.mark.parametrize("inline", [True, False])
-async def test_any_callable_serves(
+async def test_any_callable_is_served(
     target: Callable[..., Any],
     kind: str,
     asynchronous: bool,
@@ -185,14 +185,14 @@ async def test_any_callable_serves(
 
 
 @pytest.mark.parametrize("target", [target for target, _, asynchronous in TARGETS if asynchronous])
-async def test_a_coroutine_function_is_awaited_as_it_is(target: Callable[..., Any]) -> None:
+async def test_a_coroutine_function_is_awaited_directly(target: Callable[..., Any]) -> None:
     handler = AsyncHandler(target)
 
     assert handler.handle is target
     assert await handler.handle(7, Context(delivery(), SETTINGS)) == ("coroutine", 7)
 
 
-async def test_what_a_plain_handler_raises_comes_out_of_its_thread_too(
+async def test_the_error_of_a_plain_def_is_raised_to_the_worker(
     nursery: trio.Nursery,
 ) -> None:
     def broken(event: object, context: object) -> None:
@@ -205,7 +205,7 @@ async def test_what_a_plain_handler_raises_comes_out_of_its_thread_too(
             await answer_of(plain)
 
 
-async def test_after_a_late_event_the_next_one_has_a_thread_of_its_own(
+async def test_the_event_after_a_late_one_runs_in_a_new_thread(
     nursery: trio.Nursery,
 ) -> None:
     release, idents, scope = threading.Event(), list[int](), trio.CancelScope()
@@ -230,7 +230,7 @@ async def test_after_a_late_event_the_next_one_has_a_thread_of_its_own(
     nursery.cancel_scope.cancel()
 
 
-async def test_a_thread_past_its_time_is_abandoned_and_told_of(nursery: trio.Nursery) -> None:
+async def test_a_thread_past_the_deadline_is_reported_as_abandoned(nursery: trio.Nursery) -> None:
     release, abandoned = trio.Event(), list[tuple[str, Callable[[], bool]]]()
 
     def waits(event: object, context: object) -> None:
@@ -254,7 +254,7 @@ async def test_a_thread_past_its_time_is_abandoned_and_told_of(nursery: trio.Nur
             await trio.testing.wait_all_tasks_blocked(0.01)
 
 
-async def test_that_no_thread_can_be_started_is_told_of_as_what_does_not_end_until_one_is(
+async def test_a_refused_thread_is_reported_until_a_thread_can_start(
     monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
 ) -> None:
     abandoned = list[tuple[str, Callable[[], bool]]]()
@@ -282,6 +282,6 @@ async def test_that_no_thread_can_be_started_is_told_of_as_what_does_not_end_unt
     nursery.cancel_scope.cancel()
 
 
-async def test_a_handler_class_without_handle_says_so() -> None:
+async def test_a_handler_without_handle_raises_not_implemented() -> None:
     with pytest.raises(NotImplementedError, match="Direct needs a `handle`"):
         Direct().handle(1, Context(delivery(), SETTINGS))

@@ -1,4 +1,4 @@
-"""The thread of a plain handler: kept from event to event, and abandoned when one is late."""
+"""The thread of a plain handler is kept from event to event, and abandoned at a deadline."""
 
 import asyncio
 import contextvars
@@ -25,7 +25,7 @@ def ident() -> int:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """What a thread does is not the loop's to await."""
+    """Poll, because the loop cannot await a thread."""
     with trio.fail_after(HANG):
         while not condition():
             await trio.testing.wait_all_tasks_blocked(0.001)
@@ -42,8 +42,8 @@ async def test_the_same_thread_serves_call_after_call(nursery: trio.Nursery) -> 
     nursery.cancel_scope.cancel()
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 14), reason="nor does the main thread have one")
-async def test_it_has_a_loop_of_asyncio_s_from_event_to_event_as_the_main_thread_has(
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="no loop is created from 3.14 on")
+async def test_a_thread_keeps_one_asyncio_loop_from_call_to_call(
     nursery: trio.Nursery,
 ) -> None:
     thread, loops = HandlerThread(nursery), list[asyncio.AbstractEventLoop]()
@@ -60,8 +60,8 @@ async def test_it_has_a_loop_of_asyncio_s_from_event_to_event_as_the_main_thread
         await until(loops[0].is_closed)
 
 
-@pytest.mark.skipif(sys.version_info < (3, 14), reason="one is made where it is asked for")
-async def test_where_a_loop_was_set_on_the_main_thread_it_has_one_of_its_own(
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="get_event_loop creates a loop before 3.14")
+async def test_a_loop_set_on_the_main_thread_gives_each_thread_a_loop(
     nursery: trio.Nursery,
 ) -> None:
     main, loops = asyncio.new_event_loop(), list[asyncio.AbstractEventLoop]()
@@ -110,7 +110,7 @@ async def test_each_call_has_the_context_variables_of_its_caller(nursery: trio.N
     [KeyError("this"), SystemExit(3), KeyboardInterrupt(), GeneratorExit()],
     ids=repr,
 )
-async def test_what_a_call_raises_its_caller_gets_and_the_thread_goes_on(
+async def test_the_caller_gets_what_a_call_raises_and_the_thread_stays(
     error: BaseException, nursery: trio.Nursery
 ) -> None:
     thread = HandlerThread(nursery)
@@ -127,7 +127,7 @@ async def test_what_a_call_raises_its_caller_gets_and_the_thread_goes_on(
     nursery.cancel_scope.cancel()
 
 
-async def test_what_a_call_gives_is_passed_on_as_it_is(nursery: trio.Nursery) -> None:
+async def test_the_result_of_a_call_is_returned_unchanged(nursery: trio.Nursery) -> None:
     async def coroutine() -> int:
         return 1
 
@@ -137,7 +137,7 @@ async def test_what_a_call_gives_is_passed_on_as_it_is(nursery: trio.Nursery) ->
     nursery.cancel_scope.cancel()
 
 
-async def test_from_a_call_trio_is_reached_again_and_again(nursery: trio.Nursery) -> None:
+async def test_trio_from_thread_works_in_every_call(nursery: trio.Nursery) -> None:
     thread = HandlerThread(nursery)
 
     def act() -> str:
@@ -150,7 +150,7 @@ async def test_from_a_call_trio_is_reached_again_and_again(nursery: trio.Nursery
     nursery.cancel_scope.cancel()
 
 
-async def test_no_error_is_kept_in_a_circle(nursery: trio.Nursery) -> None:
+async def test_an_error_is_not_kept_in_a_reference_cycle(nursery: trio.Nursery) -> None:
     class Kept(Exception): ...
 
     def raises() -> None:
@@ -162,7 +162,7 @@ async def test_no_error_is_kept_in_a_circle(nursery: trio.Nursery) -> None:
     try:
         with pytest.raises(Kept):
             await thread.call(raises)
-        # Until it is in another call, it may still be leaving this one.
+        # The thread may still be returning from the call; another call ends that.
         await thread.call(ident)
         assert not any(isinstance(each, Kept) for each in gc.get_objects())
     finally:
@@ -170,7 +170,7 @@ async def test_no_error_is_kept_in_a_circle(nursery: trio.Nursery) -> None:
     nursery.cancel_scope.cancel()
 
 
-async def test_an_end_that_is_no_call_s_ends_no_wait(nursery: trio.Nursery) -> None:
+async def test_a_stray_report_does_not_end_the_wait(nursery: trio.Nursery) -> None:
     thread, release = HandlerThread(nursery), threading.Event()
 
     def act() -> int:
@@ -180,7 +180,7 @@ async def test_an_end_that_is_no_call_s_ends_no_wait(nursery: trio.Nursery) -> N
     async def stray() -> None:
         for _ in range(3):
             for _ in range(2):
-                thread._exchange.tell(thread)
+                thread._thread_calls.report_end(thread)
             await trio.testing.wait_all_tasks_blocked()
         release.set()
 
@@ -190,11 +190,11 @@ async def test_an_end_that_is_no_call_s_ends_no_wait(nursery: trio.Nursery) -> N
 
 
 class Late:
-    """A call that goes on when its caller has been cancelled, until it is released."""
+    """A call that continues after its caller's cancellation, until released."""
 
     def __init__(self) -> None:
         self.release = threading.Event()
-        self.told: list[type[BaseException]] = []
+        self.cancelled: list[type[BaseException]] = []
         self.ended = False
         self.scope = trio.CancelScope()
 
@@ -204,7 +204,7 @@ class Late:
         try:
             trio.from_thread.check_cancelled()
         except trio.Cancelled as cancelled:
-            self.told.append(type(cancelled))
+            self.cancelled.append(type(cancelled))
         self.ended = True
 
     async def abandoned_by(self, thread: HandlerThread) -> None:
@@ -216,7 +216,7 @@ class Late:
         assert self.scope.cancelled_caught
 
 
-async def test_one_that_is_abandoned_runs_on_and_can_ask_whether_it_is(
+async def test_an_abandoned_call_runs_on_and_check_cancelled_raises(
     nursery: trio.Nursery,
 ) -> None:
     thread, late = HandlerThread(nursery), Late()
@@ -226,16 +226,16 @@ async def test_one_that_is_abandoned_runs_on_and_can_ask_whether_it_is(
     late.release.set()
     await until(lambda: late.ended and not thread.running)
 
-    assert late.told == [trio.Cancelled]
+    assert late.cancelled == [trio.Cancelled]
 
 
-async def test_one_that_is_abandoned_wakes_nobody_when_it_ends(nursery: trio.Nursery) -> None:
+async def test_the_end_of_an_abandoned_call_wakes_no_task(nursery: trio.Nursery) -> None:
     thread, late = HandlerThread(nursery), Late()
     await late.abandoned_by(thread)
 
     with trio.move_on_after(0.05):
         late.release.set()
-        # Whoever wakes this has it raise.
+        # sleep_forever raises if the task is woken.
         await trio.sleep_forever()
 
     await until(lambda: late.ended and not thread.running)
@@ -243,9 +243,9 @@ async def test_one_that_is_abandoned_wakes_nobody_when_it_ends(nursery: trio.Nur
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists descriptors so")
-async def test_no_thread_holds_a_descriptor_of_its_own(nursery: trio.Nursery) -> None:
+async def test_a_thread_holds_no_descriptor(nursery: trio.Nursery) -> None:
     await HandlerThread(nursery).call(ident)
-    # What earlier runs have left for it would be missing afterwards.
+    # Close the descriptors of earlier runs now.
     gc.collect()
     before = descriptors()
 
@@ -260,25 +260,25 @@ async def test_no_thread_holds_a_descriptor_of_its_own(nursery: trio.Nursery) ->
     nursery.cancel_scope.cancel()
 
 
-async def test_each_call_of_a_thread_s_is_given_out_by_its_exchange(
+async def test_every_call_is_handed_out_by_thread_calls(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    thread, given = HandlerThread(nursery), list[object]()
-    give = thread._exchange.give
+    thread, handed_out = HandlerThread(nursery), list[object]()
+    hand_out = thread._thread_calls.hand_out
 
     def noted(calls: Any, call: Any) -> None:
-        given.append(call)
-        give(calls, call)
+        handed_out.append(call)
+        hand_out(calls, call)
 
-    monkeypatch.setattr(thread._exchange, "give", noted)
+    monkeypatch.setattr(thread._thread_calls, "hand_out", noted)
     for _ in range(3):
         await thread.call(ident)
 
-    assert len(given) == 3
+    assert len(handed_out) == 3
     nursery.cancel_scope.cancel()
 
 
-async def test_an_idle_thread_keeps_nothing_of_its_last_call(nursery: trio.Nursery) -> None:
+async def test_an_idle_thread_frees_the_event_of_its_last_call(nursery: trio.Nursery) -> None:
     class Event: ...
 
     def act(event: Event) -> None:
@@ -294,7 +294,7 @@ async def test_an_idle_thread_keeps_nothing_of_its_last_call(nursery: trio.Nurse
 
 
 async def cancelled_at_once(thread: HandlerThread, act: Callable[[], object]) -> trio.CancelScope:
-    """A call's scope, whose time is over before the call is given out."""
+    """Cancel a call before it is handed out; return the cancel scope."""
     with trio.move_on_after(0) as scope:
         try:
             await thread.call(act)
@@ -305,7 +305,7 @@ async def cancelled_at_once(thread: HandlerThread, act: Callable[[], object]) ->
 
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """No thread takes its first call before this is set."""
+    """An event that every thread waits for before its first call."""
     gate = threading.Event()
     monkeypatch.setattr(
         "okibi.runtime.handlers.handler_thread.wake_on_time", lambda: gate.wait(HANG)
@@ -313,7 +313,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     return gate
 
 
-async def test_a_call_that_is_cancelled_before_it_begins_never_does(
+async def test_a_call_cancelled_before_its_begin_never_begins(
     nursery: trio.Nursery, gate: threading.Event
 ) -> None:
     before = THREADS.borrowed_tokens
@@ -328,7 +328,7 @@ async def test_a_call_that_is_cancelled_before_it_begins_never_does(
     assert not begun.is_set()
 
 
-async def test_a_call_is_counted_as_running_from_when_it_is_given(
+async def test_a_thread_is_running_as_soon_as_a_call_is_given(
     nursery: trio.Nursery, gate: threading.Event
 ) -> None:
     thread = HandlerThread(nursery)
@@ -342,7 +342,7 @@ async def test_a_call_is_counted_as_running_from_when_it_is_given(
     nursery.cancel_scope.cancel()
 
 
-async def test_one_that_is_abandoned_once_its_nursery_has_ended_ends_with_its_call() -> None:
+async def test_a_thread_abandoned_after_its_nursery_ends_with_its_call() -> None:
     before, late = THREADS.borrowed_tokens, Late()
     async with trio.open_nursery() as nursery:
         thread = HandlerThread(nursery)
@@ -357,7 +357,7 @@ async def test_one_that_is_abandoned_once_its_nursery_has_ended_ends_with_its_ca
     assert late.ended
 
 
-async def test_a_call_that_ends_as_it_is_given_out_is_cancelled_as_any_other(
+async def test_a_call_that_ends_as_it_is_handed_out_can_be_cancelled(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     thread, begun = HandlerThread(nursery), threading.Event()
@@ -381,7 +381,7 @@ async def test_an_idle_thread_ends_with_its_nursery() -> None:
     await until(lambda: THREADS.borrowed_tokens <= before)
 
 
-async def test_one_that_never_began_leaves_nothing() -> None:
+async def test_a_thread_that_never_began_is_freed() -> None:
     def those() -> list[HandlerThread]:
         gc.collect()
         return [each for each in gc.get_objects() if type(each) is HandlerThread]
@@ -389,7 +389,7 @@ async def test_one_that_never_began_leaves_nothing() -> None:
     def there() -> int:
         return len(those())
 
-    # Held, for another test's may end meanwhile.
+    # Hold the threads of other tests, so that the count cannot drop.
     held = those()
     before = len(held)
     async with trio.open_nursery() as nursery:
@@ -400,7 +400,7 @@ async def test_one_that_never_began_leaves_nothing() -> None:
     assert there() == before
 
 
-async def test_of_many_calls_in_many_threads_each_is_told_of_its_end(
+async def test_many_calls_in_many_threads_all_return(
     nursery: trio.Nursery,
 ) -> None:
     done = [0] * 16

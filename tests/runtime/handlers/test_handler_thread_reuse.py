@@ -1,4 +1,4 @@
-"""What the thread of a plain handler leaves in the thread that trio keeps for what comes next."""
+"""trio reuses the threads of plain handlers; none keeps an asyncio loop."""
 
 import asyncio
 import sys
@@ -17,7 +17,7 @@ Idle = Callable[[], Awaitable[None]]
 
 @pytest.fixture
 def idle(monkeypatch: pytest.MonkeyPatch) -> Idle:
-    """Waits until the one thread that trio has here has nothing to do: it is taken next."""
+    """Returns a function that waits until trio's only thread here is idle, and so reused next."""
     cache = _thread_cache.ThreadCache()
     monkeypatch.setattr(_thread_cache, "THREAD_CACHE", cache)
 
@@ -30,16 +30,16 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> Idle:
 
 
 async def called(act: Callable[[], object]) -> object:
-    """What a thread of its own makes of a call."""
+    """Call a function in a new HandlerThread."""
     async with trio.open_nursery() as nursery:
         result = await HandlerThread(nursery).call(act)
         nursery.cancel_scope.cancel()
     return result
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 14), reason="nor does the main thread have one")
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="no loop is created from 3.14 on")
 @pytest.mark.parametrize("own", [False, True])
-async def test_the_next_handler_s_thread_has_a_new_loop(own: bool, idle: Idle) -> None:
+async def test_a_reused_thread_has_a_new_asyncio_loop(own: bool, idle: Idle) -> None:
     loops, idents = list[asyncio.AbstractEventLoop](), set[int]()
 
     def act() -> int:
@@ -47,10 +47,10 @@ async def test_the_next_handler_s_thread_has_a_new_loop(own: bool, idle: Idle) -
         if own and not loops:
             asyncio.set_event_loop(asyncio.new_event_loop())
         loops.append(asyncio.get_event_loop())
-        told = loops[-1].run_until_complete(asyncio.sleep(0, len(loops)))
+        count = loops[-1].run_until_complete(asyncio.sleep(0, len(loops)))
         if own:
             loops[-1].close()
-        return told
+        return count
 
     assert await called(act) == 1
     await idle()
@@ -63,7 +63,7 @@ async def test_the_next_handler_s_thread_has_a_new_loop(own: bool, idle: Idle) -
     assert loops[1].is_closed()
 
 
-async def test_what_is_no_handler_s_is_made_none(idle: Idle) -> None:
+async def test_a_thread_of_trio_to_thread_has_no_asyncio_loop(idle: Idle) -> None:
     before = await called(threading.get_ident)
     await idle()
 

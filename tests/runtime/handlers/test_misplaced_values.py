@@ -1,4 +1,4 @@
-"""An error about a value in a wrong place names the value's type, never the value."""
+"""An error about a wrong value shows the value's type, never the value."""
 
 from collections.abc import Callable
 from functools import partial
@@ -65,14 +65,14 @@ MISPLACED: dict[str, Callable[[], object]] = {
 
 
 @pytest.mark.parametrize("place", MISPLACED)
-def test_an_error_shows_no_value_that_stands_in_a_wrong_place(place: str) -> None:
+def test_an_error_about_a_wrong_value_does_not_show_the_value(place: str) -> None:
     with pytest.raises((TypeError, ValueError)) as refused:
         MISPLACED[place]()
 
     assert PASSWORD not in str(refused.value)
 
 
-async def test_an_error_shows_no_factory_that_makes_no_actor() -> None:
+async def test_an_error_about_a_wrong_factory_does_not_show_it() -> None:
     async with trio.open_nursery() as nursery:
         with pytest.raises(TypeError) as refused:
             await start(nursery, POOL)  # type: ignore[arg-type]

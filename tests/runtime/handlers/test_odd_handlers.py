@@ -1,4 +1,4 @@
-"""Handlers that do what handlers should not, and sandboxes that are frozen: real processes."""
+"""Odd handlers, and frozen sandboxes, in real processes."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from tests.limits import HANG
 from tests.support.sandbox import process_of, running, until_handed_out
 
 
-async def test_a_result_that_cannot_be_said_costs_its_own_invocation_only() -> None:
+async def test_a_result_that_is_not_json_fails_only_its_invocation() -> None:
     async with running("odd.results") as sandbox:
         for what in ("object", "endless"):
             told = await sandbox.ask({"what": what})
@@ -26,7 +26,7 @@ async def test_a_result_that_cannot_be_said_costs_its_own_invocation_only() -> N
         assert sandbox.function.starts == 1
 
 
-async def test_a_handler_that_closes_its_output_is_served_and_its_errors_are_told() -> None:
+async def test_a_handler_that_closes_standard_output_is_served() -> None:
     async with running("odd.closes") as sandbox:
         pid = await sandbox.ask()
         told = await sandbox.ask({"do": "raise"})
@@ -44,12 +44,12 @@ async def test_a_log_filter_that_raises_stops_neither_events_nor_the_end() -> No
         assert refused["errorType"] == "Function.ResponseSizeTooLarge"
         assert await sandbox.ask({"do": "nan"}) is None
         assert sandbox.pid == pid
-        # What okibi had to say of it is lost, but not that there was something.
+        # The line itself is lost, and the loss is logged.
         assert sandbox.said("a line could not be logged") >= 1
         assert (await sandbox.function.shut_down()).returncode == 0
 
 
-async def test_an_output_whose_flush_raises_costs_no_answer() -> None:
+async def test_an_output_whose_flush_raises_loses_no_answer() -> None:
     async with running("logged.replaced") as sandbox:
         assert await sandbox.ask() == 1
         pid = sandbox.pid
@@ -58,7 +58,7 @@ async def test_an_output_whose_flush_raises_costs_no_answer() -> None:
         assert sandbox.pid == pid
 
 
-async def test_a_forked_child_does_not_answer_in_its_parent_s_place() -> None:
+async def test_a_forked_child_does_not_answer_for_its_parent() -> None:
     async with running("odd.forks") as sandbox:
         for do, code in 2 * (("exit", 7), ("exit without", 0), ("raise", 1), ("return", 0)):
             assert await sandbox.ask({"do": do}) == [sandbox.pid, code], do
@@ -66,7 +66,7 @@ async def test_a_forked_child_does_not_answer_in_its_parent_s_place() -> None:
         assert sandbox.function.starts == 1
 
 
-async def test_what_was_printed_without_a_line_s_end_is_out_before_the_answer() -> None:
+async def test_output_without_a_line_end_is_flushed_before_the_answer() -> None:
     async with process_of("odd.unfinished") as (_, api, said):
         await api.invoke(b"{}")
         await trio.sleep(0.05)
@@ -74,7 +74,7 @@ async def test_what_was_printed_without_a_line_s_end_is_out_before_the_answer() 
         assert b"".join(said) == b"no newline"
 
 
-async def test_a_removed_working_directory_breaks_nothing() -> None:
+async def test_a_removed_working_directory_does_not_stop_serving() -> None:
     async with running("odd.moves") as sandbox:
         for _ in range(2):
             assert (await sandbox.ask())["errorMessage"] == "no"
@@ -82,9 +82,9 @@ async def test_a_removed_working_directory_breaks_nothing() -> None:
 
 
 @pytest.mark.slow
-async def test_thousands_of_quick_invocations_leave_nothing_behind() -> None:
+async def test_thousands_of_invocations_leak_nothing() -> None:
     async with running("odd.counts", api=RuntimeApi(busy_poll=0.0005)) as sandbox:
-        # Until then the memory of the interpreter itself still settles.
+        # The interpreter's own memory settles during these.
         for _ in range(2000):
             await sandbox.function.invoke(b"{}")
         before = await sandbox.ask()
@@ -100,7 +100,7 @@ async def test_thousands_of_quick_invocations_leave_nothing_behind() -> None:
 # -- frozen between two invocations
 
 
-async def test_frozen_past_a_deadline_between_two_events_it_thaws_and_serves() -> None:
+async def test_a_sandbox_frozen_past_a_deadline_serves_after_the_thaw() -> None:
     async def frozen(handler: str) -> None:
         async with running(handler, timeout=1.0) as sandbox:
             pid = (await sandbox.ask())["pid"]
@@ -116,8 +116,8 @@ async def test_frozen_past_a_deadline_between_two_events_it_thaws_and_serves() -
         nursery.start_soon(frozen, "app.plain")
 
 
-async def test_answers_in_the_last_moment_do_not_reach_the_next_event() -> None:
-    """Sleeps that end around the limit, back to back: each answer is its own event's."""
+async def test_an_answer_near_the_deadline_does_not_reach_the_next_event() -> None:
+    """Events whose handlers sleep until about the deadline: each gets its own answer."""
     async with running("edge.sleeps", timeout=0.6) as sandbox:
         await sandbox.ask({"n": -1, "seconds": 0})
         seconds = [0.02, *(0.292 + n * 0.002 for n in range(8)), 0.45]
@@ -136,7 +136,7 @@ async def test_answers_in_the_last_moment_do_not_reach_the_next_event() -> None:
 @pytest.mark.parametrize(
     "handler", [pytest.param("app.asynchronous", marks=pytest.mark.slow), "app.plain"]
 )
-async def test_a_time_out_shorter_than_the_margin_leaves_half_of_it(handler: str) -> None:
+async def test_a_time_out_near_the_margin_gives_the_handler_half_of_it(handler: str) -> None:
     async with running(handler, timeout=0.8) as sandbox:
         await sandbox.ask()
         result = await sandbox.invoke({"do": "sleep"})
@@ -147,7 +147,7 @@ async def test_a_time_out_shorter_than_the_margin_leaves_half_of_it(handler: str
         assert sandbox.function.journal.times(Happening.TIMED_OUT) == []
 
 
-async def test_when_every_worker_is_stuck_the_process_ends_and_a_new_one_serves() -> None:
+async def test_when_every_worker_is_stuck_a_new_process_serves() -> None:
     async with running("app.asynchronous", timeout=0.6) as sandbox:
         await sandbox.ask()
         pid = sandbox.pid
@@ -161,7 +161,7 @@ async def test_when_every_worker_is_stuck_the_process_ends_and_a_new_one_serves(
 # -- odd things on the wire
 
 
-async def test_a_repeated_request_id_or_an_invoker_that_leaves_is_served() -> None:
+async def test_a_repeated_request_id_and_a_leaving_invoker_are_served() -> None:
     async with process_of("app.asynchronous") as (process, api, _):
         for n in range(3):
             result = await api.invoke(b'{"n": %d}' % n, request_id="again")
@@ -175,7 +175,7 @@ async def test_a_repeated_request_id_or_an_invoker_that_leaves_is_served() -> No
         assert process.returncode is None
 
 
-async def test_odd_headers_reach_the_handler_s_context_unharmed() -> None:
+async def test_odd_headers_reach_the_context_unchanged() -> None:
     async with process_of("context.told") as (_, api, _):
         for text in ("{}", '{"custom": {"é": "ü"}}', '{"custom": "' + "x" * 20_000 + '"}'):
             result = await api.invoke(b"{}", client_context=text)
@@ -187,7 +187,7 @@ async def test_odd_headers_reach_the_handler_s_context_unharmed() -> None:
 
 
 @pytest.mark.slow
-async def test_asyncio_run_inside_a_plain_def_is_not_taken_for_trio() -> None:
+async def test_sniffio_sees_asyncio_in_asyncio_run_of_a_plain_def() -> None:
     async with running("odd.runs_asyncio") as sandbox:
         for _ in range(2):
             assert await sandbox.ask() == ["asyncio", sandbox.pid]

@@ -1,6 +1,6 @@
-"""A plain `def` written for AWS's own Python runtime: what it does there, it does here.
+"""A plain `def` for AWS's own Python runtime behaves the same on okibi.
 
-Each case runs on both, the official client only where it is installed.
+Each test runs on okibi, and on the official client if installed.
 """
 
 import sys
@@ -30,7 +30,7 @@ Command = tuple[str, ...]
 
 
 def arguments(command: Command, handler: str) -> Command:
-    """The official client is given its handler as an argument."""
+    """The official client takes the handler as an argument."""
     return command if command == COMMAND else (*command, handler)
 
 
@@ -47,13 +47,13 @@ TOLD: list[tuple[str, list[object]]] = [
 
 
 @both
-async def test_it_keeps_state_has_the_main_thread_and_may_run_asyncio(command: Command) -> None:
+async def test_a_plain_def_has_state_the_main_thread_and_asyncio_run(command: Command) -> None:
     handler = "official.every"
     async with running(handler, command=arguments(command, handler)) as sandbox:
         await is_told(sandbox)
 
 
-async def test_the_asyncio_loop_beside_it_changes_nothing_for_a_plain_def() -> None:
+async def test_okibi_s_asyncio_loop_does_not_affect_a_plain_def() -> None:
     async with running("official.every", environment={"OKIBI_LOOP": "asyncio"}) as sandbox:
         await is_told(sandbox)
 
@@ -66,7 +66,7 @@ async def is_told(sandbox: Running) -> None:
 
 @pytest.mark.skipif(find_spec("boto3") is None, reason="boto3 is not installed: pip install boto3")
 @both
-async def test_a_boto3_client_that_the_module_keeps_speaks_to_its_service(command: Command) -> None:
+async def test_a_boto3_client_of_the_module_works_in_every_event(command: Command) -> None:
     handler = "official.boto"
     async with (
         site({"Item": {"seen": {"N": "7"}}}) as served,

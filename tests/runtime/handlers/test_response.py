@@ -1,4 +1,4 @@
-"""What a handler says of a streamed answer: preludes, marks, and what is refused of them."""
+"""Prelude, Response and @streaming: their values, and what they refuse."""
 
 import json
 import sys
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
 
-def test_a_prelude_says_200_unless_told_otherwise_and_no_cookies_where_there_are_none() -> None:
+def test_a_prelude_is_200_without_cookies_by_default() -> None:
     assert json.loads(Prelude().encoded()) == {"statusCode": 200, "headers": {}}
 
 
-def test_a_prelude_has_the_names_that_lambda_gives_them() -> None:
+def test_a_prelude_is_encoded_with_lambda_s_names() -> None:
     prelude = Prelude(status_code=404, headers={"x-a": "ü"}, cookies=("a=b", "c=d"))
 
     assert json.loads(prelude.encoded()) == {
@@ -34,8 +34,8 @@ def test_a_prelude_has_the_names_that_lambda_gives_them() -> None:
 
 
 @pytest.mark.parametrize("status", [0, 99, 600, "200", None, 200.5])
-def test_a_status_is_one_of_http_s(status: Any) -> None:
-    with pytest.raises(ValueError, match="status_code is from 100 to 599, not"):
+def test_a_status_code_out_of_range_is_refused(status: Any) -> None:
+    with pytest.raises(ValueError, match="status_code must be from 100 to 599, got"):
         Prelude(status)
 
 
@@ -43,14 +43,14 @@ def test_a_status_is_one_of_http_s(status: Any) -> None:
     "fields",
     [{"headers": {"a": 1}}, {"headers": {1: "a"}}, {"cookies": [b"a=b"]}, {"cookies": "a=b"}],
 )
-def test_headers_and_cookies_are_text(fields: dict[str, Any]) -> None:
-    with pytest.raises(TypeError, match="headers are str by str, cookies a list of str"):
+def test_headers_and_cookies_that_are_not_str_are_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match="headers must map str to str, and cookies must be"):
         Prelude(**fields)
 
 
-def test_a_prelude_that_lambda_would_not_find_the_end_of_is_refused() -> None:
+def test_a_prelude_longer_than_16_kb_is_refused() -> None:
     Prelude(headers={"a": "x" * (PRELUDE_LIMIT - 50)})
-    with pytest.raises(ValueError, match="at most 16384 bytes"):
+    with pytest.raises(ValueError, match="a prelude must not be longer than 16384 bytes"):
         Prelude(headers={"a": "x" * PRELUDE_LIMIT})
 
 
@@ -63,7 +63,7 @@ async def two(event: object, context: object) -> None: ...
 def plain(event: object, response: Response, context: object) -> None: ...
 
 
-def test_a_mark_changes_nothing_but_what_the_handler_is_given() -> None:
+def test_streaming_returns_the_same_function_marked() -> None:
     assert not streams(write)
 
     marked = streaming(write)
@@ -74,7 +74,7 @@ def test_a_mark_changes_nothing_but_what_the_handler_is_given() -> None:
     assert not streams(two)
 
 
-def test_what_has_an_attribute_of_every_name_is_not_marked() -> None:
+def test_a_proxy_with_every_attribute_is_not_marked() -> None:
     class Proxy:
         def __getattr__(self, name: str) -> str:
             return name
@@ -88,33 +88,37 @@ def test_what_has_an_attribute_of_every_name_is_not_marked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("handler", "words"),
-    [(plain, "is for an `async def`"), (two, r"two does not take \(event, response, context\)")],
+    ("handler", "message"),
+    [
+        (plain, "@streaming needs an `async def`, got plain; a generator needs no mark"),
+        (two, "two must take (event, response, context)"),
+    ],
 )
-def test_what_cannot_be_given_a_response_is_not_marked(handler: Any, words: str) -> None:
-    with pytest.raises(TypeError, match=words):
+def test_streaming_refuses_other_functions(handler: Any, message: str) -> None:
+    with pytest.raises(TypeError) as refused:
         streaming(handler)
+    assert str(refused.value) == message
 
 
-@pytest.mark.skipif(sys.version_info < (3, 14), reason="evaluates annotations where they stand")
-def test_a_marked_one_s_annotations_may_name_what_only_a_type_checker_imports() -> None:
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="annotations are lazy from 3.14 on")
+def test_streaming_evaluates_no_annotations() -> None:
     async def priced(event: Decimal, response: Response, context: object) -> None: ...
 
     assert takes_response(streaming(priced))
 
 
 @pytest.mark.parametrize("kind", ["text/csv\r\nX: y", "a\nb"])
-async def test_a_content_type_is_one_line(kind: str) -> None:
+async def test_a_content_type_of_two_lines_is_refused(kind: str) -> None:
     response = Response(Lane(0, b"api"), brought_to(State.RUNNING), print)
 
     with pytest.raises(ValueError, match="must be one line"):
         response.content_type = kind
 
 
-async def test_an_invocation_that_was_answered_meanwhile_takes_no_stream() -> None:
+async def test_a_write_to_an_answered_invocation_is_refused() -> None:
     response = Response(Lane(0, b"api"), brought_to(State.SETTLED), print)
 
-    with pytest.raises(RuntimeError, match="has been answered already"):
+    with pytest.raises(RuntimeError, match="is already answered"):
         await response.write(b"late")
 
 
@@ -134,7 +138,7 @@ class OwnBytes(bytes):
 
 
 @pytest.mark.parametrize("item", [OwnText("two"), OwnBytes(b"two")], ids=["str", "bytes"])
-async def test_of_a_piece_of_a_subclass_the_bytes_go_out(item: Any) -> None:
+async def test_a_piece_of_a_subclass_is_sent_as_its_bytes(item: Any) -> None:
     async def handler(event: object, context: Context) -> AsyncIterator[Item]:
         yield item
 

@@ -1,4 +1,4 @@
-"""Functions that stream, in a real process on the local Lambda, as their invoker sees them."""
+"""Functions that stream, in a real process on the local Lambda."""
 
 import json
 from typing import Any
@@ -26,7 +26,7 @@ KINDS = [
     "streams.handling",
     "streams.plainly",
 ]
-# One of each of trio's loop, a thread, and asyncio's; `test_streaming.py` has what finds the kinds.
+# On trio's loop, in a thread, and on asyncio; `test_streaming_handlers.py` tests all kinds.
 OFTEN = ("streams.writes", "streams.threaded", "streams.handling")
 every_kind = pytest.mark.parametrize(
     "handler",
@@ -36,7 +36,7 @@ every_kind = pytest.mark.parametrize(
 
 @attrs.frozen
 class StreamedAnswer:
-    """What an invoker has read."""
+    """A streamed response as its invoker reads it."""
 
     body: bytes
     content_type: str
@@ -51,7 +51,7 @@ class StreamedAnswer:
 
 
 async def stream(sandbox: Running, timeout: float = 30.0, **event: object) -> StreamedAnswer:
-    """Invoke a function, and read its answer as it comes."""
+    """Invoke a function, and read the pieces of the response as they arrive."""
     began, first, body = trio.current_time(), 0.0, b""
     invocation = Invocation(json.dumps(event).encode(), timeout)
     async with ResponseStream(invocation) as answer:
@@ -68,7 +68,7 @@ def lines(count: int, pid: int) -> bytes:
 
 
 @every_kind
-async def test_it_comes_in_pieces_and_an_error_a_deadline_or_sigterm_ends_it(handler: str) -> None:
+async def test_a_stream_ends_by_an_error_a_deadline_or_sigterm(handler: str) -> None:
     async with running(handler, grace=HANG) as sandbox:
         await stream(sandbox, count=0)
 
@@ -112,7 +112,7 @@ async def is_cut_by_sigterm(sandbox: Running, pause: float) -> None:
     async with sandbox.function.stream(event) as answer:
         async for _ in answer:
             break
-        # Python hears of no signal that comes just before a call that blocks, until that ends.
+        # Python handles a signal that comes just before a blocking call only after the call.
         await trio.sleep(0.02)
         ending = await sandbox.function.shut_down()
         result = await answer.result()
@@ -122,17 +122,17 @@ async def is_cut_by_sigterm(sandbox: Running, pause: float) -> None:
 
 
 @every_kind
-async def test_sigterm_cuts_one_that_writes_all_the_time(handler: str) -> None:
+async def test_sigterm_cuts_a_handler_that_writes_without_pause(handler: str) -> None:
     async with running(handler, grace=HANG) as sandbox:
         await is_cut_by_sigterm(sandbox, pause=0.005)
 
 
-async def test_one_sandbox_streams_whatever_came_before() -> None:
+async def test_one_sandbox_streams_event_after_event() -> None:
     async with running("streams.yields") as sandbox:
         await an_error_before_the_first_piece_is_the_answer(sandbox)
         await an_http_answer_has_its_prelude(sandbox)
         await one_longer_than_lambda_takes_is_cut(sandbox)
-        # It leaves a stream behind that is not at its end.
+        # The invoker leaves before the end of the stream.
         await a_slow_reader_makes_the_handler_wait(sandbox)
         assert sandbox.function.starts == 1
 
@@ -182,13 +182,13 @@ async def test_a_handler_instance_is_replaced_when_its_stream_failed() -> None:
     async with running("streams.Yields") as sandbox:
         assert (await stream(sandbox)).body.endswith(b"instance 1")
         await stream(sandbox, do="late")
-        # There is a spare worker, with an instance of its own.
+        # The spare worker has an instance too.
         numbers = {(await stream(sandbox)).body[-1:] for _ in range(4)}
 
         assert b"1" not in numbers
 
 
-async def test_many_streams_at_once_do_not_meet() -> None:
+async def test_many_streams_at_once_do_not_mix() -> None:
     api = RuntimeApi(max_concurrency=4)
     told = dict[int, StreamedAnswer]()
 
@@ -258,7 +258,7 @@ async def what_cannot_be_streamed_is_refused(sandbox: Running) -> None:
 
 
 @pytest.mark.slow
-async def test_boto3_reads_a_stream_its_end_and_its_errors() -> None:
+async def test_boto3_reads_a_stream_with_its_end_and_its_errors() -> None:
     pytest.importorskip("boto3")
     async with running("streams.yields") as sandbox:
         url = sandbox.function.invoke_url

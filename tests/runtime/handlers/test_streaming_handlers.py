@@ -1,4 +1,4 @@
-"""Handlers that stream: what they say, and what is made of it."""
+"""Handlers that stream, and the bytes on the wire."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -95,7 +95,7 @@ KINDS = [
 
 @pytest.mark.parametrize("lanes", [1, 2])
 @pytest.mark.parametrize("handler", KINDS, ids=name_of)
-async def test_whatever_yields_or_writes_streams(handler: Any, lanes: int) -> None:
+async def test_every_handler_that_yields_or_writes_streams(handler: Any, lanes: int) -> None:
     async with serving(handler, lanes=lanes) as stage:
         await stage.give(4)
         await until(lambda: b"0\r\n\r\n" in stage.world.wire.written)
@@ -106,14 +106,14 @@ async def test_whatever_yields_or_writes_streams(handler: Any, lanes: int) -> No
 
 
 @pytest.mark.parametrize("handler", KINDS, ids=name_of)
-async def test_what_yields_nothing_is_an_empty_stream(handler: Any) -> None:
+async def test_a_generator_without_items_is_an_empty_stream(handler: Any) -> None:
     async with serving(handler) as stage:
         await stage.give(0)
 
         assert body(stage.read()) == b""
 
 
-async def test_a_piece_is_on_the_wire_before_the_next_is_computed() -> None:
+async def test_a_piece_is_sent_before_the_next_is_computed() -> None:
     stage: Stage
 
     async def handler(event: object, context: Context) -> AsyncIterator[Item]:
@@ -130,7 +130,7 @@ async def test_a_piece_is_on_the_wire_before_the_next_is_computed() -> None:
 
 @pytest.mark.skipif(CONTEXT is None, reason="trio's loop is another than is known")
 @pytest.mark.parametrize("own_stack", [False, True])
-async def test_a_piece_is_out_a_pass_of_the_loop_sooner_if_no_user_s_stack_is_below_it(
+async def test_a_yielded_piece_is_sent_a_pass_earlier_than_a_written_one(
     own_stack: bool,
 ) -> None:
     passes = Passes()
@@ -158,10 +158,10 @@ async def test_a_piece_is_out_a_pass_of_the_loop_sooner_if_no_user_s_stack_is_be
 
 
 @pytest.mark.parametrize("own_stack", [False, True])
-async def test_the_end_of_the_connection_is_seen_before_a_piece_is_written(own_stack: bool) -> None:
+async def test_the_connection_s_end_is_seen_before_a_piece_is_written(own_stack: bool) -> None:
     @streaming
     async def writes(event: int, response: Response, context: Context) -> None:
-        # In one step, as where a handler has held the loop.
+        # In one step, as after a handler that blocked the loop.
         stage.world.wire.say(ConnectionResetError("reset"))
         await response.write("x")
 
@@ -179,7 +179,7 @@ async def test_the_end_of_the_connection_is_seen_before_a_piece_is_written(own_s
             assert not stage.world.failures
 
 
-async def test_a_piece_without_a_connection_waits_for_the_next_one(mock_clock: MockClock) -> None:
+async def test_a_piece_without_a_connection_waits_for_one(mock_clock: MockClock) -> None:
     async def yields(event: int, context: Context) -> AsyncIterator[Item]:
         await asked.wait()
         yield "x"
@@ -201,7 +201,7 @@ async def test_a_piece_without_a_connection_waits_for_the_next_one(mock_clock: M
         assert body(stage.read()) == b"x"
 
 
-async def test_while_the_connection_takes_no_more_the_handler_waits() -> None:
+async def test_the_handler_waits_while_the_connection_is_blocked() -> None:
     async def handler(event: object, context: Context) -> AsyncIterator[Item]:
         for n in range(10):
             LOG.append(n)
@@ -210,7 +210,7 @@ async def test_while_the_connection_takes_no_more_the_handler_waits() -> None:
     async with serving(handler) as stage:
         stage.world.wire.room = 400
         await stage.give()
-        # Two fit into the room; with the third it waits.
+        # Two pieces fit into the buffer; the third waits.
         assert LOG == [0, 1, 2]
         assert BUFFER_LIMIT < stage.lane.unwritten < 2 * BUFFER_LIMIT
 
@@ -221,7 +221,7 @@ async def test_while_the_connection_takes_no_more_the_handler_waits() -> None:
         assert len(body(stage.read())) == 10 * (BUFFER_LIMIT // 2)
 
 
-async def test_a_thousand_small_pieces_wait_as_a_few_large_ones_do() -> None:
+async def test_many_small_pieces_wait_as_a_few_large_ones() -> None:
     async def handler(event: object, context: Context) -> AsyncIterator[Item]:
         for _ in range(3000):
             yield b"x" * 10
@@ -235,7 +235,7 @@ async def test_a_thousand_small_pieces_wait_as_a_few_large_ones_do() -> None:
         assert body(stage.read()) == b"x" * 30_000
 
 
-async def test_small_pieces_that_wait_leave_in_one_write_and_say_the_same() -> None:
+async def test_small_waiting_pieces_leave_in_one_write() -> None:
     said = bytes(n % 256 for n in range(10_000))
 
     async def handler(event: object, context: Context) -> AsyncIterator[Item]:
@@ -247,17 +247,17 @@ async def test_small_pieces_that_wait_leave_in_one_write_and_say_the_same() -> N
         await stage.give()
         begun, stage.world.wire.sends = stage.read(), 0
         assert len(stage.lane.outbox) > 9000
-        # Who waits for the connection looks when that takes more: it needs no mail.
+        # The responder waits for the connection and needs no message.
         assert len(stage.world.responders[0].process().mailbox.data) <= 1
 
         await stage.drain(1 << 30)
 
-        # The rest of the piece that was cut, and all the others.
+        # The rest of the cut piece, and all others.
         assert stage.world.wire.sends == 2
         assert body(begun + stage.read()) == said
 
 
-async def test_whoever_gives_up_waiting_adds_no_more_to_what_waits() -> None:
+async def test_a_write_after_a_cancelled_write_waits_first() -> None:
     @streaming
     async def handler(event: object, response: Response, context: Context) -> None:
         for _ in range(10):
@@ -273,7 +273,7 @@ async def test_whoever_gives_up_waiting_adds_no_more_to_what_waits() -> None:
         assert stage.lane.unwritten < 3 * BUFFER_LIMIT
 
 
-async def test_a_scope_around_a_yield_is_the_generator_s_own_also_while_it_waits() -> None:
+async def test_a_cancel_scope_around_a_yield_ends_the_wait_of_its_piece() -> None:
     async def handler(event: object, context: Context) -> AsyncIterator[Item]:
         with trio.move_on_after(0.01):
             while True:
@@ -290,7 +290,7 @@ async def test_a_scope_around_a_yield_is_the_generator_s_own_also_while_it_waits
         assert body(stage.read()).endswith(b"xdone")
 
 
-async def test_what_crashes_in_a_nursery_around_a_yield_is_what_is_told() -> None:
+async def test_a_crash_in_a_nursery_around_a_yield_is_the_error() -> None:
     async def crashes() -> None:
         await trio.sleep(0.001)
         raise LookupError("the source is gone")
@@ -313,7 +313,7 @@ async def test_what_crashes_in_a_nursery_around_a_yield_is_what_is_told() -> Non
         assert stage.worker.alive
 
 
-async def test_a_prelude_is_a_chunk_before_eight_nuls_before_the_body() -> None:
+async def test_a_prelude_and_eight_nuls_precede_the_body() -> None:
     async def handler(event: object, context: Context) -> AsyncIterator[Item]:
         yield Prelude(201, {"content-type": "text/plain"}, ["a=b", "c=d"])
         yield "hello"
@@ -330,7 +330,7 @@ async def test_a_prelude_is_a_chunk_before_eight_nuls_before_the_body() -> None:
         assert body(said) == prelude + b"\0" * 8 + b"hello"
 
 
-async def test_without_one_it_is_octets_unless_the_handler_says_what() -> None:
+async def test_without_a_prelude_the_content_type_is_settable() -> None:
     @streaming
     async def says(event: object, response: Response, context: Context) -> None:
         assert response.content_type == "application/octet-stream"
@@ -347,11 +347,11 @@ async def test_without_one_it_is_octets_unless_the_handler_says_what() -> None:
         assert b"\r\nContent-Type: application/octet-stream\r\n" in stage.read()
 
 
-# -- what fails
+# -- errors
 
 
 @pytest.mark.parametrize("make", [str, bytes], ids=["before", "after"])
-async def test_before_the_first_piece_an_error_is_an_error_after_it_it_ends_the_stream(
+async def test_an_error_is_an_error_response_or_ends_the_begun_stream(
     make: type,
 ) -> None:
     @attrs.define(eq=False)
@@ -380,7 +380,7 @@ async def test_before_the_first_piece_an_error_is_an_error_after_it_it_ends_the_
 
 @pytest.mark.parametrize("item", [7, None, {"a": 1}, [b"x"]])
 @pytest.mark.parametrize(("plain", "lanes"), [(False, 1), (True, 1), (True, 2)])
-async def test_what_is_no_bytes_is_an_error_at_the_line_that_yields_it(
+async def test_a_piece_of_another_type_is_an_error_at_its_yield(
     item: Any, plain: bool, lanes: int
 ) -> None:
     async def handler(event: object, context: Context) -> AsyncIterator[Item]:
@@ -397,7 +397,7 @@ async def test_what_is_no_bytes_is_an_error_at_the_line_that_yields_it(
 
         told = trailer(stage.read())
         assert told["errorType"] == "TypeError"
-        assert f"not {type(item).__name__}" in told["errorMessage"]
+        assert f"got {type(item).__name__}: encode the value" in told["errorMessage"]
         assert "yield item" in told["stackTrace"][0]
 
 
@@ -409,10 +409,13 @@ async def test_a_prelude_after_the_first_piece_is_an_error() -> None:
     async with serving(handler) as stage:
         await stage.give()
 
-        assert "before all else" in trailer(stage.read())["errorMessage"]
+        assert (
+            "a Prelude must be the first piece of a streamed response"
+            in trailer(stage.read())["errorMessage"]
+        )
 
 
-async def test_a_write_when_the_answer_has_ended_is_refused() -> None:
+async def test_a_write_after_the_response_s_end_is_refused() -> None:
     kept = list[Response]()
 
     @streaming
@@ -422,17 +425,17 @@ async def test_a_write_when_the_answer_has_ended_is_refused() -> None:
 
     async with serving(handler) as stage:
         await stage.give()
-        with pytest.raises(RuntimeError, match="the answer has ended"):
+        with pytest.raises(RuntimeError, match="the response has ended"):
             await kept[0].write("two")
 
         assert body(stage.read()) == b"one"
 
 
-async def test_whoever_yields_on_after_the_end_does_not_hold_the_loop() -> None:
+async def test_a_generator_that_ignores_the_end_does_not_block_the_loop() -> None:
     rounds: list[None] = []
 
     async def deaf(event: object, context: Context) -> AsyncIterator[Item]:
-        # With an end, lest a loop that is held were held for good.
+        # Finite, so that a blocked loop ends the test.
         while len(rounds) < 100_000:
             try:
                 yield 7  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Calls go to the threads, and their ends come back, where the loop waits."""
+"""Calls are handed to threads, and their ends returned, at the loop's wait."""
 
 import gc
 import os
@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from okibi.actors import trio_internals
-from okibi.runtime.handlers.thread_calls import Call, ThreadCalls, Waiter, exchange
+from okibi.runtime.handlers.thread_calls import Call, CallOwner, ThreadCalls, get_thread_calls
 from tests.limits import HANG
 from tests.support.fdinfo import descriptors
 
@@ -22,49 +22,49 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has event
 
 
 class Played:
-    """An exchange whose loop is played, and what it does."""
+    """ThreadCalls without a loop: the test makes the loop's calls."""
 
     def __init__(self) -> None:
         self.woken = 0
-        self.told = list[int]()
+        self.ended = list[int]()
         self.failed = list[BaseException]()
-        self.exchange = ThreadCalls(self._wake, self.failed.append)
+        self.calls = ThreadCalls(self._wake, self.failed.append)
 
     def _wake(self) -> None:
         self.woken += 1
 
-    def waiter(self, number: int) -> "Told":
-        return Told(number, self.told)
+    def owner(self, number: int) -> "Owner":
+        return Owner(number, self.ended)
 
 
-class Told:
-    """Notes that it has been told."""
+class Owner:
+    """Records that its call has ended."""
 
-    def __init__(self, number: int, told: list[int]) -> None:
+    def __init__(self, number: int, ended: list[int]) -> None:
         self.number = number
-        self._told = told
+        self._ended = ended
 
-    def ended(self) -> None:
-        self._told.append(self.number)
+    def call_ended(self) -> None:
+        self._ended.append(self.number)
 
 
-def test_the_first_thread_of_a_pass_has_its_call_at_once_the_others_when_the_loop_waits() -> None:
+def test_only_the_first_call_of_a_pass_is_handed_out_at_once() -> None:
     played, queues = Played(), [SimpleQueue[Call | None]() for _ in range(3)]
 
     for _ in range(2):
         for calls in queues:
-            played.exchange.give(calls, lambda: None)
+            played.calls.hand_out(calls, lambda: None)
         assert [calls.qsize() for calls in queues] == [1, 0, 0]
 
-        played.exchange.before_io_wait(1.0)
+        played.calls.before_io_wait(1.0)
         assert [calls.qsize() for calls in queues] == [1, 1, 1]
 
         for calls in queues:
             calls.get_nowait()
-        played.exchange.after_io_wait(1.0)
+        played.calls.after_io_wait(1.0)
 
 
-def test_behind_each_call_that_is_given_out_the_core_is_yielded(
+def test_the_core_is_yielded_after_each_call_that_is_handed_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     played, queues = Played(), [SimpleQueue[Call | None]() for _ in range(3)]
@@ -75,76 +75,76 @@ def test_behind_each_call_that_is_given_out_the_core_is_yielded(
     )
 
     for calls in queues:
-        played.exchange.give(calls, lambda: None)
+        played.calls.hand_out(calls, lambda: None)
     assert seen == [[1, 0, 0]]
 
-    played.exchange.before_io_wait(1.0)
+    played.calls.before_io_wait(1.0)
     assert seen == [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
 
 
-def test_what_is_given_comes_where_the_loop_only_looks_too() -> None:
+def test_calls_are_handed_out_when_the_loop_does_not_wait() -> None:
     played, calls = Played(), SimpleQueue[Call | None]()
     given: list[Call] = [lambda: None, lambda: None, lambda: None]
 
     for call in given:
-        played.exchange.give(calls, call)
-    played.exchange.before_io_wait(0.0)
+        played.calls.hand_out(calls, call)
+    played.calls.before_io_wait(0.0)
 
     assert [calls.get_nowait() for _ in given] == given
 
 
-def test_ends_are_told_after_a_wait_in_their_order_and_once() -> None:
+def test_ends_are_reported_after_a_wait_in_order_and_once() -> None:
     played = Played()
 
     for number in range(3):
-        played.exchange.tell(played.waiter(number))
-    assert not played.told
+        played.calls.report_end(played.owner(number))
+    assert not played.ended
 
-    played.exchange.after_io_wait(0.0)
-    played.exchange.after_io_wait(0.0)
-    assert played.told == [0, 1, 2]
+    played.calls.after_io_wait(0.0)
+    played.calls.after_io_wait(0.0)
+    assert played.ended == [0, 1, 2]
 
 
-def test_a_loop_that_waits_is_woken_once_for_all_that_end_meanwhile() -> None:
+def test_a_waiting_loop_is_woken_once_for_many_ends() -> None:
     played = Played()
-    played.exchange.before_io_wait(1.0)
+    played.calls.before_io_wait(1.0)
 
     for number in range(3):
-        played.exchange.tell(played.waiter(number))
+        played.calls.report_end(played.owner(number))
     assert played.woken == 1
 
-    played.exchange.after_io_wait(1.0)
-    assert played.told == [0, 1, 2]
+    played.calls.after_io_wait(1.0)
+    assert played.ended == [0, 1, 2]
 
 
-def test_a_loop_that_does_not_wait_is_not_woken() -> None:
+def test_a_running_loop_is_not_woken() -> None:
     played = Played()
 
-    played.exchange.tell(played.waiter(0))
-    played.exchange.before_io_wait(0.0)
-    played.exchange.tell(played.waiter(1))
-    played.exchange.after_io_wait(0.0)
-    played.exchange.tell(played.waiter(2))
-    played.exchange.after_io_wait(0.0)
-    played.exchange.before_io_wait(1.0)
-    played.exchange.after_io_wait(1.0)
-    played.exchange.tell(played.waiter(3))
+    played.calls.report_end(played.owner(0))
+    played.calls.before_io_wait(0.0)
+    played.calls.report_end(played.owner(1))
+    played.calls.after_io_wait(0.0)
+    played.calls.report_end(played.owner(2))
+    played.calls.after_io_wait(0.0)
+    played.calls.before_io_wait(1.0)
+    played.calls.after_io_wait(1.0)
+    played.calls.report_end(played.owner(3))
 
     assert played.woken == 0
-    assert played.told == [0, 1, 2]
+    assert played.ended == [0, 1, 2]
 
 
-def test_a_loop_that_is_about_to_wait_does_not_if_a_call_has_ended() -> None:
+def test_an_ended_call_prevents_the_loop_s_wait() -> None:
     played = Played()
 
-    played.exchange.tell(played.waiter(0))
-    played.exchange.before_io_wait(1.0)
+    played.calls.report_end(played.owner(0))
+    played.calls.before_io_wait(1.0)
 
     assert played.woken == 1
 
 
-class Between(deque[Waiter]):
-    """What has ended, for an exchange in which the other side comes in between two statements."""
+class Between(deque[CallOwner]):
+    """The queue of ended calls; runs the other side between two statements."""
 
     def __init__(self, other: Callable[[], object], *, early: bool) -> None:
         super().__init__()
@@ -156,9 +156,9 @@ class Between(deque[Waiter]):
             other, self._other = self._other, lambda: None
             other()
 
-    def append(self, waiter: Waiter, /) -> None:
+    def append(self, owner: CallOwner, /) -> None:
         self.comes(early=True)
-        super().append(waiter)
+        super().append(owner)
         self.comes(early=False)
 
     def __bool__(self) -> bool:
@@ -169,35 +169,35 @@ class Between(deque[Waiter]):
 
 
 @pytest.mark.parametrize("early", [True, False])
-def test_a_call_that_ends_as_the_loop_is_about_to_wait_wakes_it(early: bool) -> None:
+def test_a_call_that_ends_just_before_the_wait_wakes_the_loop(early: bool) -> None:
     played = Played()
-    ends = partial(played.exchange.tell, played.waiter(0))
-    played.exchange._ended = Between(ends, early=early)
+    ends = partial(played.calls.report_end, played.owner(0))
+    played.calls._ended = Between(ends, early=early)
 
-    played.exchange.before_io_wait(1.0)
+    played.calls.before_io_wait(1.0)
 
     assert played.woken == 1
 
 
 @pytest.mark.parametrize("early", [True, False])
-def test_a_loop_that_is_about_to_wait_as_a_call_ends_is_woken(early: bool) -> None:
+def test_a_loop_that_begins_to_wait_as_a_call_ends_is_woken(early: bool) -> None:
     played = Played()
-    waits = partial(played.exchange.before_io_wait, 1.0)
-    played.exchange._ended = Between(waits, early=early)
+    waits = partial(played.calls.before_io_wait, 1.0)
+    played.calls._ended = Between(waits, early=early)
 
-    played.exchange.tell(played.waiter(0))
+    played.calls.report_end(played.owner(0))
 
     assert played.woken == 1
 
 
 class Raises:
-    def ended(self) -> None:
+    def call_ended(self) -> None:
         raise ZeroDivisionError
 
 
-def test_what_is_raised_in_it_ends_the_run_where_trio_would_go_on_without_it() -> None:
+def test_an_error_after_the_wait_ends_the_run() -> None:
     async def main() -> None:
-        exchange().tell(Raises())
+        get_thread_calls().report_end(Raises())
         await trio.sleep_forever()
 
     with pytest.raises(trio.TrioInternalError) as caught:
@@ -209,41 +209,41 @@ def test_what_is_raised_in_it_ends_the_run_where_trio_would_go_on_without_it() -
     assert isinstance(cause, ZeroDivisionError)
 
 
-def test_what_is_raised_before_a_wait_ends_the_run_too() -> None:
+def test_an_error_before_the_wait_ends_the_run() -> None:
     def wakes() -> None:
         raise ZeroDivisionError
 
     played = Played()
-    played.exchange._wake = wakes
-    played.exchange.tell(played.waiter(0))
+    played.calls._wake = wakes
+    played.calls.report_end(played.owner(0))
 
     with pytest.raises(ZeroDivisionError) as caught:
-        played.exchange.before_io_wait(1.0)
+        played.calls.before_io_wait(1.0)
 
     assert played.failed == [caught.value]
 
 
-def ends_in_a_thread(make: Callable[[], ThreadCalls] = exchange) -> None:
-    """The end of a call in a thread ends the wait of a loop in which nothing else happens."""
+def ends_in_a_thread(make: Callable[[], ThreadCalls] = get_thread_calls) -> None:
+    """Assert that the end of a call in a thread wakes an otherwise idle loop."""
 
     async def main() -> None:
         woken, waits = trio.Event(), threading.Event()
-        its = make()
+        thread_calls = make()
 
-        class Waiter:
-            def ended(self) -> None:
+        class WakesTest:
+            def call_ended(self) -> None:
                 woken.set()
 
         def call() -> None:
             assert waits.wait(HANG)
-            its.tell(Waiter())
+            thread_calls.report_end(WakesTest())
 
         thread = threading.Thread(target=call)
         thread.start()
         trio.lowlevel.add_instrument(Waits(waits))
         with trio.move_on_after(HANG) as limit:
             await woken.wait()
-        # It would be told of the end even so.
+        # The time-out would also wake the loop.
         assert not limit.cancel_called
         thread.join()
 
@@ -251,7 +251,7 @@ def ends_in_a_thread(make: Callable[[], ThreadCalls] = exchange) -> None:
 
 
 class Waits(trio.abc.Instrument):
-    """Says when the loop is about to wait."""
+    """Sets an event when the loop is about to wait."""
 
     def __init__(self, waits: threading.Event) -> None:
         self._waits = waits
@@ -262,15 +262,15 @@ class Waits(trio.abc.Instrument):
 
 
 @linux
-def test_the_end_of_a_call_wakes_the_loop_by_a_descriptor() -> None:
+def test_the_end_of_a_call_wakes_the_loop_by_an_eventfd() -> None:
     async def main() -> None:
         before = descriptors()
-        its = exchange()
-        assert its is exchange()
+        thread_calls = get_thread_calls()
+        assert thread_calls is get_thread_calls()
         (made,) = descriptors() - before
         for _ in range(2):
-            its.before_io_wait(1.0)
-            its.tell(Told(0, []))
+            thread_calls.before_io_wait(1.0)
+            thread_calls.report_end(Owner(0, []))
             epoll = trio_internals.epoll()
             assert epoll is not None
             assert made in dict(epoll.poll(0))
@@ -280,7 +280,7 @@ def test_the_end_of_a_call_wakes_the_loop_by_a_descriptor() -> None:
     ends_in_a_thread()
 
 
-def test_the_end_of_a_call_wakes_the_loop_of_a_trio_that_has_not_been_read(
+def test_the_end_of_a_call_wakes_the_loop_of_an_unknown_trio(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(trio_internals, "CONTEXT", None)
@@ -288,14 +288,14 @@ def test_the_end_of_a_call_wakes_the_loop_of_a_trio_that_has_not_been_read(
     ends_in_a_thread()
 
 
-def test_the_end_of_a_call_wakes_the_loop_where_no_descriptor_is_left() -> None:
+def test_the_end_of_a_call_wakes_the_loop_without_a_free_descriptor() -> None:
     def make() -> ThreadCalls:
         limit, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         lowest = os.dup(0)
         os.close(lowest)
         resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
         try:
-            return exchange()
+            return get_thread_calls()
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
@@ -303,17 +303,17 @@ def test_the_end_of_a_call_wakes_the_loop_where_no_descriptor_is_left() -> None:
 
 
 @linux
-def test_the_end_of_a_call_wakes_the_loop_where_its_epoll_has_no_room(
+def test_the_end_of_a_call_wakes_the_loop_if_epoll_refuses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # What another run has left is not to be closed in between.
+    # Close the descriptors of earlier runs now.
     gc.collect()
 
     def make() -> ThreadCalls:
         before = descriptors()
         with monkeypatch.context() as patched:
             patched.setattr(trio_internals, "ends_wait", lambda _: False)
-            made = exchange()
+            made = get_thread_calls()
         assert descriptors() == before
         return made
 
@@ -321,32 +321,32 @@ def test_the_end_of_a_call_wakes_the_loop_where_its_epoll_has_no_room(
 
 
 @linux
-def test_its_descriptor_is_closed_with_the_run() -> None:
+def test_the_eventfd_is_closed_with_the_run() -> None:
     gc.collect()
     before = descriptors()
     held = list[ThreadCalls]()
 
     async def main() -> None:
         runs = descriptors()
-        held.append(exchange())
+        held.append(get_thread_calls())
         assert len(descriptors() - runs) == 1
 
     trio.run(main)
     assert descriptors() == before
 
-    # What ends too late has nobody to wake, and does no harm.
-    held.pop().tell(Told(0, []))
+    # An end after the run has no effect.
+    held.pop().report_end(Owner(0, []))
 
 
 @linux
-def test_its_descriptor_is_open_as_long_as_a_thread_may_write() -> None:
+def test_the_eventfd_stays_open_while_a_thread_may_write() -> None:
     gc.collect()
     before = descriptors()
     held = list[Callable[[], object]]()
 
     async def main() -> None:
-        # A thread that has looked whether the loop waits, and is to wake it.
-        held.append(exchange()._wake)
+        # As a thread that is about to wake the loop.
+        held.append(get_thread_calls()._wake)
 
     trio.run(main)
     gc.collect()

@@ -1,5 +1,5 @@
-"""One lasting asyncio loop beside trio's, for handlers that are written for asyncio.
+"""One lasting asyncio loop beside trio's, for handlers written for asyncio.
 
-Imported only when a function asks for it (`Function(loop="asyncio")`, `OKIBI_LOOP=asyncio`): what
-asyncio costs a cold start, no other function pays.
+Imported only for `Function(loop="asyncio")` or `OKIBI_LOOP=asyncio`, so that other functions do not
+pay for asyncio in their cold start.
 """

@@ -1,4 +1,4 @@
-"""Handlers that run on the asyncio loop: callables, and Handler classes."""
+"""Run callables and Handler classes on the asyncio loop."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -31,12 +31,12 @@ def instance_factory(
     abandon: Abandon,
     loop: AsyncioLoop,
 ) -> Callable[[], Instance]:
-    """What makes the instances of a handler that is written for asyncio.
+    """Return a factory of instances of a handler that runs on the asyncio loop.
 
     Args:
         target: a Handler class, or any callable.
-        alarm, abandon: as a PlainHandler's.
-        loop: what it is awaited on.
+        alarm, abandon: as in PlainHandler.
+        loop: the asyncio loop.
     """
     if is_handler(target):
         return lambda: AsyncioHandler(target(), loop)
@@ -46,12 +46,12 @@ def instance_factory(
 
 
 class AsyncioPlainHandler(PlainHandler):
-    """A plain `def` as a handler; if it returns an awaitable, that is the asyncio loop's.
+    """Runs a plain `def`; an awaitable result is awaited on the asyncio loop.
 
-    It runs where it does without the loop: it blocks, and must not block that.
+    The `def` itself runs where a PlainHandler runs it, because the `def` must not block the loop.
 
     Args:
-        loop: the loop.
+        loop: the asyncio loop.
     """
 
     __slots__ = ("loop",)
@@ -66,7 +66,7 @@ class AsyncioPlainHandler(PlainHandler):
         super().__init__(target, alarm, abandon)
         self.loop = loop
 
-    def result_of(self, result: object) -> object:
+    def convert_result(self, result: object) -> object:
         async def on_loop() -> object:
             return await cast("Awaitable[object]", result)
 
@@ -75,11 +75,11 @@ class AsyncioPlainHandler(PlainHandler):
 
 @attrs.define(eq=False)
 class AsyncioHandler(Handler[Any]):
-    """A Handler whose `init`, `handle` and `terminate` run on the asyncio loop.
+    """Runs the `init`, `handle` and `terminate` of a Handler on the asyncio loop.
 
     Args:
-        inner: the user's own.
-        loop: the loop.
+        inner: the user's Handler.
+        loop: the asyncio loop.
     """
 
     inner: Handler[Any]
@@ -87,12 +87,12 @@ class AsyncioHandler(Handler[Any]):
 
     async def init(self) -> None:
         nursery: Any = TaskStarter(self.loop, self.nursery, current_trio_token())
-        # Past the class's own __setattr__: it may be a frozen one.
+        # The user's class may be frozen, so bypass its __setattr__.
         object.__setattr__(self.inner, "nursery", nursery)
         await self._hook("init")
 
     async def handle(self, event: Any, context: Context) -> object:
-        # One that yields comes wrapped in what streams it.
+        # Not a generator: GeneratorHandler wraps a Handler that yields.
         handle: Callable[[Any, Context], Awaitable[object]] = self.inner.handle  # type: ignore[assignment]
         return await self.loop.run(handle, event, context)
 
@@ -100,11 +100,11 @@ class AsyncioHandler(Handler[Any]):
         await self._hook("terminate", reason)
 
     async def before_snapshot(self) -> None:
-        """Have it get ready for a snapshot, if it has a method of that name."""
+        """Call the Handler's hook of this name, if there is one (SnapStart)."""
         await self._hook("before_snapshot")
 
     async def after_restore(self) -> None:
-        """Have it find back after a snapshot, if it has a method of that name."""
+        """Call the Handler's hook of this name, if there is one (SnapStart)."""
         await self._hook("after_restore")
 
     async def _hook(self, name: str, *args: object) -> None:
@@ -114,10 +114,10 @@ class AsyncioHandler(Handler[Any]):
 
 
 class TaskStarter:
-    """What such a Handler finds as its `nursery`: its tasks run on the loop, and end with it.
+    """The `nursery` of a Handler on asyncio: runs tasks on the loop until the instance ends.
 
-    A trio task of the instance's own nursery waits for each, so that a crash is the instance's
-    and its end cancels them, as without asyncio.
+    A trio task in the instance's nursery waits for each asyncio task. So a crash of a task ends the
+    instance, and the end of the instance cancels its tasks, as on trio.
     """
 
     __slots__ = ("_loop", "_nursery", "_token")
@@ -130,11 +130,11 @@ class TaskStarter:
     def start_soon(
         self, target: Callable[..., Awaitable[object]], *args: object, name: object = None
     ) -> None:
-        """Start a task beside the handler; nothing else of a nursery is offered here."""
-        act = partial(self._loop.run_beside, target, *args)
+        """Start a background task; the only method of a nursery that exists here."""
+        act = partial(self._loop.run_in_background, target, *args)
         self._token.run_sync_soon(self._start, act, name or target)
 
     def _start(self, act: Callable[[], Awaitable[object]], name: object) -> None:
-        # The instance may have ended meanwhile, and trio would end with what this raises.
+        # The instance may have ended, and an error here would end trio's run.
         if not self._nursery.cancel_scope.cancel_called:
             self._nursery.start_soon(act, name=name)

@@ -1,15 +1,15 @@
-"""A streamed answer that is written on the asyncio loop."""
+"""The response of a streaming handler on the asyncio loop."""
 
 from functools import partial
 
 from ..response import Item, Response
-from .from_asyncio import enter
+from .from_asyncio import run_on_trio
 
 
 class AsyncioResponse(Response):
-    """A Response whose `write` is awaited on the asyncio loop, and done on trio's side."""
+    """A Response whose `write` is awaited on the asyncio loop and runs on trio."""
 
     __slots__ = ()
 
     async def write(self, data: Item) -> None:
-        await enter(partial(super().write, data))
+        await run_on_trio(partial(super().write, data))

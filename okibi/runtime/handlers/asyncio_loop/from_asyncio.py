@@ -1,8 +1,8 @@
-"""How code on the asyncio loop speaks to an actor: an address's three verbs, awaited there.
+"""Call, cast and send to actors from code on okibi's asyncio loop.
 
-    from_asyncio.call(VISITS, Visits.visit, "bob")
+    visit = await from_asyncio.call(VISITS, Visits.visit, "bob")
 
-The same as a Portal's (`okibi.actors.portals`), but that asyncio waits instead of a thread.
+As a Portal (`okibi.actors.portals`), but an asyncio task waits instead of a thread.
 """
 
 import asyncio
@@ -25,10 +25,13 @@ R = TypeVar("R")
 
 
 class FromAsyncio:
-    """The way from okibi's asyncio loop to the actors of its tree.
+    """Calls actors from handlers that run on okibi's asyncio loop; use the value `from_asyncio`.
 
-    A time-out is asyncio's own: `async with asyncio.timeout(1): await from_asyncio.call(...)`.
-    Cancelled, a call is given up as any caller may.
+        async def handler(event, context):
+            async with asyncio.timeout(1):
+                return await from_asyncio.call(VISITS, Visits.visit, event["name"])
+
+    A cancelled call no longer waits for the reply; the actor may still run the method.
     """
 
     __slots__ = ()
@@ -41,20 +44,19 @@ class FromAsyncio:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Have an actor run one of its methods, and wait for the reply.
+        """Have an actor run one of its methods, and wait for the reply (OTP: gen_server:call).
 
         Args:
             address: a Ref or a Name.
-            method: a public async method of the receiver's class.
-            *args, **kwargs: what the method takes.
+            method: a public async method of the actor's class.
+            *args, **kwargs: the method's arguments.
 
         Raises:
-            ActorExited, NoProcess, CallCycle, MailboxFull, TypeError, any Refusal: as the
-                address's own.
+            ActorExited, NoProcess, CallCycle, MailboxFull, TypeError, any Refusal: as `Ref.call`.
             PortalClosed: the tree has ended.
-            RuntimeError: this is not the asyncio loop that okibi runs.
+            RuntimeError: the caller does not run on okibi's asyncio loop.
         """
-        return await enter(lambda: address.call(method, *args, **kwargs))
+        return await run_on_trio(lambda: address.call(method, *args, **kwargs))
 
     async def cast(
         self,
@@ -64,52 +66,59 @@ class FromAsyncio:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> None:
-        """Have an actor run one of its methods some time; wait only for room in its mailbox.
+        """Have an actor run one of its methods later; wait only while the mailbox is full.
+
+        Args:
+            address, method, *args, **kwargs: as in `call`.
 
         Raises:
-            As `call`, without the reply's.
+            NoProcess, MailboxFull, TypeError, PortalClosed, RuntimeError: as `call`.
         """
-        await enter(partial(address.cast, method, *args, **kwargs))
+        await run_on_trio(partial(address.cast, method, *args, **kwargs))
 
     async def send(self, address: Address[object], message: object) -> None:
-        """Send any value; wait only for room.
+        """Send any value as a message; wait only while the mailbox is full.
+
+        Args:
+            address: a Ref or a Name.
+            message: any value.
 
         Raises:
-            As `cast`.
+            NoProcess, MailboxFull, PortalClosed, RuntimeError: as `call`.
         """
-        await enter(partial(address.send, message))
+        await run_on_trio(partial(address.send, message))
 
 
 from_asyncio: Final = FromAsyncio()
 
-_ENDED = "the run of trio has ended, or ended before there was an answer"
+_ENDED = "the tree has ended, or ended before the reply"
 
 
-async def enter(act: Callable[[], Awaitable[R]]) -> R:
-    """Have trio do it, and wait on the asyncio loop."""
+async def run_on_trio(act: Callable[[], Awaitable[R]]) -> R:
+    """Run an async function on trio, and wait for its result on the asyncio loop."""
     token = _token()
     loop = asyncio.get_running_loop()
-    answer: asyncio.Future[outcome.Outcome[R]] = loop.create_future()
+    future: asyncio.Future[outcome.Outcome[R]] = loop.create_future()
     scope = trio.CancelScope()
 
     def settle(result: outcome.Outcome[R]) -> None:
-        if not answer.done():
-            answer.set_result(result)
+        if not future.done():
+            future.set_result(result)
 
-    async def within() -> None:
+    async def run() -> None:
         with scope:
             result = await outcome.acapture(act)
-            # Whoever waited may be gone, with his loop.
+            # The asyncio loop may be closed.
             with suppress(RuntimeError):
-                loop.call_soon_threadsafe(settle, _told(result))
+                loop.call_soon_threadsafe(settle, _replace_cancelled(result))
 
     context = contextvars.copy_context()
 
     def start() -> None:
         try:
-            spawn_system_task(within, context=context)
+            spawn_system_task(run, context=context)
         except RuntimeError:
-            # The run is about to end and takes no task any more; trio would break on it.
+            # The trio run is ending; this error must not reach trio's loop.
             loop.call_soon_threadsafe(settle, outcome.Error(PortalClosed(_ENDED)))
 
     try:
@@ -117,7 +126,7 @@ async def enter(act: Callable[[], Awaitable[R]]) -> R:
     except trio.RunFinishedError:
         raise PortalClosed(_ENDED) from None
     try:
-        result = await answer
+        result = await future
     except asyncio.CancelledError:
         with suppress(trio.RunFinishedError):
             token.run_sync_soon(scope.cancel)
@@ -125,7 +134,7 @@ async def enter(act: Callable[[], Awaitable[R]]) -> R:
     return result.unwrap()
 
 
-def _told(result: outcome.Outcome[R]) -> outcome.Outcome[R]:
+def _replace_cancelled(result: outcome.Outcome[R]) -> outcome.Outcome[R]:
     if isinstance(result, outcome.Error) and isinstance(result.error, trio.Cancelled):
         return outcome.Error(PortalClosed(_ENDED))
     return result
@@ -136,12 +145,12 @@ def _token() -> TrioToken:
         token = TRIO_TOKENS.get(asyncio.get_running_loop())
     except RuntimeError:
         raise RuntimeError(
-            "from_asyncio is for what runs on asyncio, and this does not: on trio await the "
-            "address's own verb; in a `def` use okibi.actors.from_sync"
+            "from_asyncio needs okibi's asyncio loop, and this code does not run on asyncio: on "
+            "trio use `await address.call(...)`; in a plain `def` use okibi.actors.from_sync"
         ) from None
     if token is None:
         raise RuntimeError(
-            "from_asyncio is for handlers on okibi's own asyncio loop, and this is another; "
-            "in a thread or an asyncio.run of your own use okibi.actors.Portal"
+            "from_asyncio needs okibi's own asyncio loop, and this code runs on another loop: "
+            "use okibi.actors.Portal"
         )
     return token

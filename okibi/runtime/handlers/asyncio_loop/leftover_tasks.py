@@ -1,12 +1,15 @@
-"""What handlers leave running on the asyncio loop when they return.
+"""Tasks that a handler leaves running on the asyncio loop when the handler returns.
 
-The rule: it goes on, and is told of. It goes on, as in Node.js and as after
-`loop.run_until_complete`, since what a module keeps across invocations needs it: a client's
-reader, a pool's healer, started by whichever event came first. Nothing tells such a task from a
-forgotten `create_task(audit())`, and to cancel a reader would leave a client that is broken for
-good in a sandbox that stays warm. But behind an answer the sandbox may freeze at once, with the
-task in the middle of something: so one that nobody has said to keep is told of, once for each
-place in the code. What must end with its invocation belongs in an `asyncio.TaskGroup`.
+Such a task keeps running and is logged, once for each place in the code.
+
+The task keeps running, as in Node.js and after `loop.run_until_complete`, because a client of the
+module may need the task: a reader of a connection, started by the first event. okibi cannot
+distinguish a reader from a forgotten `create_task(audit())`, and cancelling a reader would break
+the client for the rest of the sandbox's life.
+
+The task is logged because the sandbox may be frozen right after the answer, in the middle of the
+task's work. `keep_running` marks a task as intended. A task that must end with its invocation
+belongs in an `asyncio.TaskGroup`.
 """
 
 import asyncio
@@ -23,52 +26,56 @@ _kept: set["asyncio.Task[Any]"] = set()
 
 
 def keep_running(task: "asyncio.Task[T]") -> "asyncio.Task[T]":
-    """Say that a task is meant to go on between invocations.
-
-    asyncio itself holds a task by a weak reference only; this holds it until it has ended, and no
-    log line tells of it as left behind.
+    """Mark an asyncio task as intended to run between invocations.
 
         keep_running(asyncio.create_task(refresh_prices(), name="prices"))
 
-    Between two invocations the sandbox is frozen, and the task with it. It is cancelled when the
-    sandbox ends.
+    okibi then logs no warning about the task, and holds a reference until the task ends (asyncio
+    holds only a weak one). While the sandbox is frozen, the task is frozen too. The task is
+    cancelled when the sandbox ends.
+
+    Args:
+        task: the task.
+
+    Returns:
+        The task.
     """
     _kept.add(task)
     task.add_done_callback(_kept.discard)
     return task
 
 
-class Left:
-    """Tells of each place in the code that has left a task behind, once."""
+class LeftoverTaskLog:
+    """Logs each place in the code that leaves a task running, once."""
 
     def __init__(self) -> None:
-        self._told: set[object] = set()
+        self._logged: set[object] = set()
 
-    def look(self, beside: "set[asyncio.Task[Any] | None]") -> None:
-        """Look at what is left when a handler has ended, and no other runs.
+    def log_new(self, background: "set[asyncio.Task[Any] | None]") -> None:
+        """Log the leftover tasks when a handler has ended and no other handler runs.
 
-        (While others do, nobody knows whose a task is.)
+        While another handler runs, a task may belong to that handler.
 
         Args:
-            beside: what runs beside the handlers, not left by any.
+            background: tasks of the Handler instances' nurseries, which are not leftovers.
         """
         for task in asyncio.all_tasks():
-            if task in _kept or task in beside:
+            if task in _kept or task in background:
                 continue
-            place, words = _place(task)
-            if place not in self._told:
-                self._told.add(place)
+            place, description = _place(task)
+            if place not in self._logged:
+                self._logged.add(place)
                 logger.warning(
-                    "a handler has returned and left task %r running: %s. It goes on while the "
-                    "sandbox is awake. Await it (asyncio.TaskGroup), or say that it is meant to "
-                    "go on: okibi.runtime.keep_running(task)",
+                    "a handler returned and left task %r running: %s. The task is frozen with the "
+                    "sandbox. Await the task (asyncio.TaskGroup), or mark the task as intended: "
+                    "okibi.runtime.keep_running(task)",
                     task.get_name(),
-                    words,
+                    description,
                 )
 
 
 def _place(task: "asyncio.Task[Any]") -> tuple[object, str]:
-    """Where the code of a task is, as something to know it by and as words."""
+    """Return the place of a task's code, as an identity and as text."""
     coroutine: Any = task.get_coro()
     code = getattr(coroutine, "cr_code", None) or getattr(coroutine, "gi_code", None)
     if not isinstance(code, CodeType):

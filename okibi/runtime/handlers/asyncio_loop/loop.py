@@ -1,12 +1,13 @@
-"""The asyncio loop in a thread of its own, and how trio tasks have something run on it.
+"""The asyncio loop in its own thread, and jobs that trio tasks run on the loop.
 
-It lasts: a client session that a module keeps belongs to a loop, and would be of no use on the
-next one. So, like a lane, it outlives the actor that looks after it (`loop_actor`).
+The loop lasts as long as the process, because a client session in a module belongs to one loop.
+Like a lane, the loop outlives its actor (`loop_actor`).
 
-All bookkeeping is done on trio's side, by callbacks that its token runs in order: what is told
-of the loop's end comes after whatever the loop has told before. The thread itself only runs the
-loop. Rejected: trio's guest mode, which would run all of trio on asyncio and make every other
-hop slower; a loop for each invocation, which ends the sessions with it.
+All bookkeeping happens on trio's side, in callbacks that the trio token runs in order. The report
+of the loop's end therefore comes after all earlier reports. The thread only runs the loop.
+
+Rejected: trio's guest mode, which would run all of trio on asyncio and slow down every other
+switch between tasks; a loop per invocation, which would end the sessions.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from functools import partial
 from typing import Any, ParamSpec, TypeGuard, TypeVar
 from weakref import WeakKeyDictionary
 
-import outcome  # what trio carries results in
+import outcome  # trio's own dependency
 import trio
 from trio.lowlevel import Abort, RaiseCancelT, Task, TrioToken, current_trio_token
 
@@ -30,28 +31,28 @@ from ...errors.error_response import calls_handler
 from ...process.forked_child import end_child, end_on_loop, forked_in
 from ...settings import threads_for
 from ...system.unlisted_thread import start_unlisted_thread
-from .leftover_tasks import Left
+from .leftover_tasks import LeftoverTaskLog
 
 logger = logs.logger("okibi")
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# By its loop, code that runs there finds the way back; two trees in one process never meet.
+# The trio token of each loop, so that two trees in one process stay separate.
 TRIO_TOKENS: WeakKeyDictionary[asyncio.AbstractEventLoop, TrioToken] = WeakKeyDictionary()
 
 
 class LoopEnded(Exception):
-    """The asyncio loop ended before what was run on it."""
+    """The asyncio loop ended before a job on the loop."""
 
 
 class Job(Elsewhere):
-    """Something that a trio task has run on the loop, and waits for."""
+    """An async function that runs on the loop while a trio task waits for the result."""
 
-    __slots__ = ("_act", "_cancel", "_stopped_by", "_waiting", "beside", "running")
+    __slots__ = ("_act", "_cancel", "_stopped_by", "_waiting", "background", "running")
 
-    def __init__(self, act: Callable[[], Awaitable[Any]], waiting: Task, beside: bool) -> None:
-        self.beside = beside
+    def __init__(self, act: Callable[[], Awaitable[Any]], waiting: Task, background: bool) -> None:
+        self.background = background
         self._act = act
         self._waiting: Task | None = waiting
         self._cancel: RaiseCancelT | None = None
@@ -60,37 +61,37 @@ class Job(Elsewhere):
 
     # -- on the loop
 
-    def begin(self, tell: Callable[[outcome.Outcome[Any]], None]) -> None:
-        """Start it: a task in the context that this is called in."""
+    def begin(self, report: Callable[[outcome.Outcome[Any]], None]) -> None:
+        """Start the asyncio task, in the current context variables."""
         self.running = asyncio.get_running_loop().create_task(_captured(self._act))
-        # It holds an event, and who counts what was abandoned holds this.
+        # Free the event: the count of abandoned jobs keeps this object.
         del self._act
 
-        def ended(task: "asyncio.Task[outcome.Outcome[Any]]") -> None:
-            # It has the error, whose traceback has the frames that wait for this job.
+        def done(task: "asyncio.Task[outcome.Outcome[Any]]") -> None:
+            # Break the cycle: task, error, traceback, the frames that wait for this job.
             self.running = None
-            tell(_outcome_of(task))
+            report(_outcome_of(task))
 
-        self.running.add_done_callback(ended)
+        self.running.add_done_callback(done)
 
     def stop(self) -> None:
-        """Cancel it, once, as `asyncio.run` does."""
+        """Cancel the asyncio task once, as `asyncio.run` does."""
         if self.running is not None:
             self.running.cancel()
 
     # -- on trio's side
 
     @property
-    def given_up(self) -> bool:
-        """Whether who waits was cancelled."""
+    def is_cancelled(self) -> bool:
+        """Whether the waiting trio task was cancelled."""
         return self._cancel is not None
 
-    def give_up(self, raise_cancel: RaiseCancelT) -> None:
-        """Remember that who waits was cancelled: the loop's answer is then Cancelled."""
+    def cancel(self, raise_cancel: RaiseCancelT) -> None:
+        """Note that the waiting trio task was cancelled; the job's result becomes Cancelled."""
         self._cancel = raise_cancel
 
     def abandon(self, waiting: Task) -> bool:
-        """Have who was cancelled go on at once, if it is this one that waits for it."""
+        """Resume a cancelled trio task at once, if the task waits for this job."""
         if self._cancel is None or self._waiting is not waiting:
             return False
         self._waiting = None
@@ -98,21 +99,21 @@ class Job(Elsewhere):
         return True
 
     def finish(self, result: outcome.Outcome[Any]) -> None:
-        """Wake who waits, with what came of it."""
+        """Resume the waiting trio task with the result."""
         waiting, self._waiting = self._waiting, None
         if waiting is None:
             if isinstance(result, outcome.Error) and not _is_cancelled(result):
-                logger.error("an abandoned handler has raised", exc_info=result.error)
+                logger.error("an abandoned handler raised", exc_info=result.error)
             return
         if self._cancel is not None and _is_cancelled(result):
             self._stopped_by = result.error
-            # Without a name: Cancelled's traceback leads to this frame.
+            # Not in a variable: the traceback of Cancelled refers to this frame.
             trio.lowlevel.reschedule(waiting, outcome.capture(self._cancel))
         else:
             trio.lowlevel.reschedule(waiting, result)
 
     def frames(self) -> Frames:
-        """Where it was when it was cancelled, or is now."""
+        """The frames of the job when it was cancelled, or now."""
         if self._stopped_by is not None:
             return frames_of_error(self._stopped_by)
         coroutine: Any = self.running.get_coro() if self.running is not None else None
@@ -126,23 +127,23 @@ async def _awaited(target: Callable[[], Awaitable[R]]) -> R:
     return await target()
 
 
-# A frame of the job's own would be in the traceback of the error that the job keeps: a circle.
+# Not a method of Job: the error's traceback would refer to the job, and the job to the error.
 async def _captured(act: Callable[[], Awaitable[Any]]) -> outcome.Outcome[Any]:
     process = os.getpid()
-    # Captured, SystemExit does not leave the task: it would end `run_forever`.
+    # Captured, because a SystemExit that leaves a task ends `run_forever`.
     result: outcome.Outcome[Any] = await outcome.acapture(act)
     try:
         if os.getpid() != process:
-            # It has forked, and this is the child: loop and wake-ups are its parent's.
+            # The job forked, and this is the child, without a loop of its own.
             end_child(getattr(result, "error", None))
         return result
     finally:
-        # So would one that is bound here.
+        # The traceback also refers to this frame.
         del result
 
 
 def _outcome_of(task: "asyncio.Task[outcome.Outcome[Any]]") -> outcome.Outcome[Any]:
-    """What a job came to; one cancelled before it began has captured nothing."""
+    """The result of a job; a job that was cancelled before its start captured nothing."""
     return outcome.Error(asyncio.CancelledError()) if task.cancelled() else task.result()
 
 
@@ -151,11 +152,11 @@ def _is_cancelled(result: outcome.Outcome[Any]) -> TypeGuard[outcome.Error]:
 
 
 class AsyncioLoop:
-    """The loop: started once, used by any trio task of its run.
+    """The asyncio loop of a function; any trio task of the run may use the loop.
 
     Args:
-        lanes: how many events may be in flight. Each finds as many threads for `asyncio.to_thread`,
-            and for names to be looked up, as it would find alone.
+        lanes: how many events may be in flight. The loop's default executor has a full set of
+            threads for each (`asyncio.to_thread`, name resolution).
 
     >>> import asyncio, trio
     >>> from okibi.runtime.handlers.asyncio_loop.loop import AsyncioLoop
@@ -170,7 +171,7 @@ class AsyncioLoop:
 
     def __init__(self, lanes: int = 1) -> None:
         self._lanes = lanes
-        # Of the thread that the loop runs in, and whether `threading` knows its name.
+        # The identity of the loop's thread, and whether `threading` lists the thread.
         self.ident = 0
         self._named = False
         self.error: BaseException | None = None
@@ -179,35 +180,35 @@ class AsyncioLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._jobs: set[Job] = set()
         self._closing = False
-        self._left = Left()
-        # Each is counted by one thread only: how often it was told to cancel, and has.
-        self._told = 0
-        self._heard = 0
+        self._leftover_tasks = LeftoverTaskLog()
+        # Cancellations sent to the loop and taken by the loop; one thread writes each counter.
+        self._cancels_sent = 0
+        self._cancels_taken = 0
 
     @property
     def alive(self) -> bool:
-        """Whether its thread runs."""
+        """Whether the loop's thread runs."""
         return not self._down.is_set()
 
     @property
     def stuck(self) -> bool:
-        """Whether it has not heard yet that something is to be cancelled: its thread is busy."""
-        return self.alive and self._told != self._heard
+        """Whether a cancellation waits for the loop: a handler blocks the loop's thread."""
+        return self.alive and self._cancels_sent != self._cancels_taken
 
     async def start(self) -> None:
         """Start the thread, and wait until the loop runs there.
 
         Raises:
-            LoopEnded: it could not be made; its `__cause__` says why.
+            LoopEnded: the loop could not be created; see `__cause__`.
         """
         self.error, self._closing, self._named = None, False, False
-        self._told = self._heard = 0
+        self._cancels_sent = self._cancels_taken = 0
         try:
-            # The end of the process does not wait for what the user's code holds on to there.
+            # An unlisted thread, so that the end of the process does not wait for user code.
             self.ident = start_unlisted_thread(partial(self._live, current_trio_token()))
         except RuntimeError as error:
             raise LoopEnded("the asyncio loop did not start") from error
-        # Not before: without a thread nobody would ever say that it has ended.
+        # After the thread's start: without a thread, nothing would set the event.
         self._down = trio.Event()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._cancel_when_down, nursery.cancel_scope)
@@ -223,61 +224,65 @@ class AsyncioLoop:
     async def run(
         self, target: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        """Run something on the loop, as a task of its own in this task's context, to its end.
+        """Run an async function on the loop, with this task's context variables.
 
-        Cancelled, it cancels that task once and waits until it has ended.
+        A cancellation cancels the asyncio task once, and waits until the asyncio task has ended.
 
         Raises:
-            LoopEnded: the loop ended before.
-            Whatever `target` raises, SystemExit too.
+            LoopEnded: the loop ended before the function.
+            BaseException: whatever `target` raises, including SystemExit.
         """
 
         return await self._run(partial(target, *args, **kwargs), False)
 
-    async def run_beside(self, target: Callable[..., Awaitable[object]], *args: object) -> None:
-        """Run something that goes on while handlers come and go: none of them has left it."""
+    async def run_in_background(
+        self, target: Callable[..., Awaitable[object]], *args: object
+    ) -> None:
+        """Run an async function of a Handler's nursery, which is not a leftover task."""
         await self._run(partial(target, *args), True)
 
-    async def _run(self, target: Callable[[], Awaitable[R]], beside: bool) -> R:
+    async def _run(self, target: Callable[[], Awaitable[R]], background: bool) -> R:
         await trio.lowlevel.checkpoint_if_cancelled()
         if not self._up.is_set():
             await self._up.wait()
-        job = Job(partial(_awaited, target), trio.lowlevel.current_task(), beside)
-        # Before it can begin: else its task would be taken for one that somebody has left.
+        job = Job(partial(_awaited, target), trio.lowlevel.current_task(), background)
+        # Before the job begins; otherwise its task could be logged as a leftover.
         self._jobs.add(job)
         try:
             if not self._named:
                 self._named = True
-                self._soon(_name_thread)
-            self._soon(job.begin, self._teller(current_trio_token(), job))
+                self._call_soon(_name_thread)
+            self._call_soon(job.begin, self._reporter(current_trio_token(), job))
         except LoopEnded:
             self._jobs.discard(job)
             raise
 
         def abort(raise_cancel: RaiseCancelT) -> Abort:
-            job.give_up(raise_cancel)
-            self._told += 1
-            # If it has ended, word of that is on its way here, and ends the wait.
+            job.cancel(raise_cancel)
+            self._cancels_sent += 1
+            # If the loop has ended, its report is on the way and ends the wait.
             with suppress(LoopEnded):
-                self._soon(self._hear, job)
+                self._call_soon(self._stop, job)
             return Abort.FAILED
 
         result: R = await trio.lowlevel.wait_task_rescheduled(abort)
         return result
 
     def abandon(self, waiting: Task) -> Callable[[], bool] | None:
-        """Have a task that was cancelled go on without what it waits for here, which may clean up
-        for as long as it likes: asyncio cancels once, and a rollback is not to be cut short.
+        """Resume a cancelled trio task without waiting for its job.
+
+        The job may clean up for any time: asyncio cancels once, and a rollback must not be cut
+        short.
 
         Returns:
-            How to see whether that still runs; None if it waits for nothing here.
+            A function: whether the job still runs. None if the task waits for no job.
         """
         for job in self._jobs:
             if job.abandon(waiting):
                 return lambda: job in self._jobs
         return None
 
-    def _soon(self, act: Callable[..., None], *args: object) -> None:
+    def _call_soon(self, act: Callable[..., None], *args: object) -> None:
         assert self._loop is not None
         try:
             self._loop.call_soon_threadsafe(act, *args, context=contextvars.copy_context())
@@ -285,35 +290,35 @@ class AsyncioLoop:
             raise LoopEnded("the asyncio loop has ended") from self.error
 
     async def wait_ended(self) -> BaseException | None:
-        """Wait until the thread has ended, and say what ended it."""
+        """Wait until the thread has ended, and return the error that ended the thread."""
         await self._down.wait()
         return self.error
 
     async def close(self) -> None:
-        """Cancel what runs on it, shut its async generators down, close it; wait until it has."""
+        """Cancel all tasks, shut down the async generators, close the loop; wait for the end."""
         if self.alive and not self._closing:
             self._closing = True
             if self._loop is not None:
-                # It may be ending already.
+                # The loop may already be ending.
                 with suppress(LoopEnded):
-                    self._soon(self._loop.stop)
+                    self._call_soon(self._loop.stop)
         await self._down.wait()
 
     def forked(self) -> None:
-        """In a child of this process that was forked on the loop: end it once its step is over."""
+        """In a child that was forked on the loop: end the process after the current step."""
         loop: Any = self._loop
         if loop is None or self.ident != threading.get_ident():
             return
         end = partial(end_on_loop, forked_in())
-        # uvloop's has no such queue.
+        # uvloop has no such queue.
         ready = getattr(loop, "_ready", None)
         if ready is None:
             loop.call_soon(end)
         else:
-            # Before all that was to be next.
+            # Before all callbacks that are ready.
             ready.appendleft(asyncio.Handle(end, (), loop))
 
-    # -- told by the thread, on trio's side
+    # -- reports of the thread, on trio's side
 
     def _started(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -321,7 +326,7 @@ class AsyncioLoop:
 
     def _finished(self, job: Job, result: outcome.Outcome[Any]) -> None:
         self._jobs.discard(job)
-        if self._closing and not job.given_up and _is_cancelled(result):
+        if self._closing and not job.is_cancelled and _is_cancelled(result):
             result = outcome.Error(LoopEnded("the asyncio loop was closed"))
         job.finish(result)
 
@@ -337,21 +342,21 @@ class AsyncioLoop:
 
     # -- in the thread
 
-    def _hear(self, job: Job) -> None:
-        self._heard += 1
+    def _stop(self, job: Job) -> None:
+        self._cancels_taken += 1
         job.stop()
 
-    def _teller(self, token: TrioToken, job: Job) -> Callable[[outcome.Outcome[Any]], None]:
-        def tell(result: outcome.Outcome[Any]) -> None:
+    def _reporter(self, token: TrioToken, job: Job) -> Callable[[outcome.Outcome[Any]], None]:
+        def report(result: outcome.Outcome[Any]) -> None:
             others = self._jobs - {job}
             try:
-                if not job.beside and all(other.beside for other in others):
-                    self._left.look({other.running for other in others})
+                if not job.background and all(other.background for other in others):
+                    self._leftover_tasks.log_new({other.running for other in others})
             finally:
-                # A log handler of the user's may raise: who waits must be told all the same.
-                _tell(token, self._finished, job, result)
+                # Report even if a log handler of the user raised.
+                _call_on_trio(token, self._finished, job, result)
 
-        return tell
+        return report
 
     def _live(self, token: TrioToken) -> None:
         error: BaseException | None = None
@@ -362,52 +367,52 @@ class AsyncioLoop:
                 if self._lanes > 1:
                     _give_threads(loop, self._lanes)
                 TRIO_TOKENS[loop] = token
-                loop.call_soon(_tell, token, self._started, loop)
+                loop.call_soon(_call_on_trio, token, self._started, loop)
                 self._run_on(loop)
             finally:
                 _close(loop)
         except BaseException as crash:
             error = crash
-        _tell(token, self._ended, error)
+        _call_on_trio(token, self._ended, error)
 
     def _run_on(self, loop: asyncio.AbstractEventLoop) -> None:
         while not self._closing:
             try:
                 loop.run_forever()
             except (SystemExit, KeyboardInterrupt) as error:
-                # asyncio lets these two out of any task. No code below the top ends the process,
-                # and the sessions that live on this loop have done nothing wrong.
+                # asyncio lets these two leave `run_forever`. A task does not end the process,
+                # and the sessions on this loop still work.
                 logger.exception(
-                    "a background task raised %s; the asyncio loop goes on", type(error).__name__
+                    "a background task raised %s; the asyncio loop continues", type(error).__name__
                 )
             else:
                 if not self._closing:
-                    logger.error("user code has stopped the asyncio loop; it goes on")
+                    logger.error("user code stopped the asyncio loop; the loop continues")
 
 
-def _tell(token: TrioToken, act: Callable[..., None], *args: object) -> None:
+def _call_on_trio(token: TrioToken, act: Callable[..., None], *args: object) -> None:
     try:
         token.run_sync_soon(act, *args)
     except trio.RunFinishedError:
-        # Nobody waits any more.
+        # The run, and with it every waiting task, has ended.
         return
 
 
 def _name_thread() -> None:
-    """Have `threading` list the loop's thread: code of the user's is about to run there."""
+    """Let `threading` list the loop's thread, before user code runs there."""
     threading.current_thread().name = "okibi asyncio"
 
 
 def _give_threads(loop: asyncio.AbstractEventLoop, lanes: int) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    # As many as asyncio's own has, for each; none is started before it is needed.
+    # The size of asyncio's own executor, per lane. A thread starts when needed.
     count = threads_for(lanes, min(32, (os.cpu_count() or 1) + 4))
     loop.set_default_executor(ThreadPoolExecutor(count, "asyncio"))
 
 
 def _close(loop: asyncio.AbstractEventLoop) -> None:
-    """End it as `asyncio.run` ends its own, but for the threads, which nobody can end."""
+    """Close the loop as `asyncio.run` does, without waiting for threads, which cannot be ended."""
     try:
         tasks = asyncio.all_tasks(loop)
         for task in tasks:
@@ -419,7 +424,7 @@ def _close(loop: asyncio.AbstractEventLoop) -> None:
         if executor is not None:
             executor.shutdown(wait=False, cancel_futures=True)
     except BaseException:
-        logger.exception("the asyncio loop did not end well")
+        logger.exception("closing the asyncio loop failed")
     finally:
         asyncio.set_event_loop(None)
         loop.close()

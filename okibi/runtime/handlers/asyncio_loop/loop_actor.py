@@ -1,4 +1,4 @@
-"""The actor that looks after the asyncio loop."""
+"""The actor that starts and closes the asyncio loop."""
 
 import attrs
 
@@ -8,10 +8,10 @@ from .loop import AsyncioLoop, LoopEnded
 
 @attrs.define(eq=False)
 class LoopActor(Actor):
-    """Starts the loop, ends with it when it crashes, and closes it when the tree stops.
+    """Starts the loop, crashes when the loop crashes, and closes the loop when the tree stops.
 
-    Starting is recovering: one that finds the loop running goes on with it. So to kill it harms
-    no handler, and a crash of the loop's thread is cured by its supervisor, with a new loop.
+    A restarted actor adopts a loop that is still running, so killing the actor harms no handler.
+    After a crash of the loop's thread, the supervisor restarts the actor, which starts a new loop.
 
     Args:
         loop: the loop, which outlives this actor.
@@ -25,7 +25,7 @@ class LoopActor(Actor):
 
     async def run(self) -> None:
         error = await self.loop.wait_ended()
-        raise LoopEnded("the asyncio loop ended by itself") from error
+        raise LoopEnded("the asyncio loop ended unexpectedly") from error
 
     async def terminate(self, reason: ExitReason) -> None:
         await self.loop.close()

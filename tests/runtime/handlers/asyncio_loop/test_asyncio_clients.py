@@ -17,7 +17,7 @@ def needs(module: str) -> pytest.MarkDecorator:
 
 
 @needs("aiohttp")
-async def test_a_session_of_aiohttp_s_keeps_its_connection_across_invocations() -> None:
+async def test_an_aiohttp_session_keeps_its_connection_across_invocations() -> None:
     async with (
         site() as served,
         running("clients.with_aiohttp", environment=ASYNCIO) as sandbox,
@@ -25,19 +25,19 @@ async def test_a_session_of_aiohttp_s_keeps_its_connection_across_invocations() 
         for count in (1, 2, 3):
             assert await sandbox.ask({"url": served.url}) == {"requests": count}
         assert served.connections == 1
-        assert sandbox.said("has returned and left") == 0
+        assert sandbox.said("returned and left") == 0
 
 
 @pytest.mark.slow
 @needs("aiohttp")
-async def test_without_asyncio_aiohttp_s_error_says_what_to_set() -> None:
+async def test_aiohttp_on_trio_is_answered_with_the_cure() -> None:
     async with running("clients.with_aiohttp") as sandbox:
         told = await sandbox.ask({"url": "http://127.0.0.1:1/"})
         assert "set OKIBI_LOOP=asyncio" in told["errorMessage"]
 
 
 @pytest.mark.slow
-async def test_a_client_of_httpx_s_keeps_its_connections_across_invocations() -> None:
+async def test_an_httpx_client_keeps_its_connections_across_invocations() -> None:
     async with (
         site() as served,
         running("clients.with_httpx", environment=ASYNCIO) as sandbox,
@@ -45,13 +45,13 @@ async def test_a_client_of_httpx_s_keeps_its_connections_across_invocations() ->
         for count in (1, 2, 3):
             assert await sandbox.ask({"url": served.url}) == count
         assert served.connections == 3
-        assert sandbox.said("has returned and left") == 0
+        assert sandbox.said("returned and left") == 0
 
 
 @pytest.mark.slow
 @needs("asyncpg")
 @pytest.mark.skipif(bool(missing()), reason=missing() or "there is one")
-async def test_a_pool_of_asyncpg_s_lives_across_invocations_and_a_deadline() -> None:
+async def test_an_asyncpg_pool_survives_invocations_and_a_deadline() -> None:
     with postgres() as folder:
         environment = {**ASYNCIO, "DATABASE": str(folder)}
         async with running("clients.with_asyncpg", environment=environment, timeout=4) as sandbox:
@@ -68,7 +68,7 @@ async def test_a_pool_of_asyncpg_s_lives_across_invocations_and_a_deadline() -> 
 
 @pytest.mark.slow
 @needs("asyncpg")
-async def test_without_asyncio_asyncpg_s_error_says_what_to_set() -> None:
+async def test_asyncpg_on_trio_is_answered_with_the_cure() -> None:
     async with running("clients.with_asyncpg", environment={"DATABASE": "127.0.0.1"}) as sandbox:
         told = await sandbox.ask({"number": 1})
         assert "set OKIBI_LOOP=asyncio" in told["errorMessage"]

@@ -1,4 +1,4 @@
-"""Handler classes on the asyncio loop: what is said of their hooks."""
+"""The hooks of Handler classes on the asyncio loop."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ SNAPSHOT = HOOKS[2:]
 
 
 class Forgotten(Handler[Any]):
-    """Without the `async` of each of its hooks."""
+    """A Handler whose hooks lack `async`."""
 
     def init(self) -> None:  # type: ignore[override]
         pass
@@ -33,9 +33,7 @@ class Forgotten(Handler[Any]):
 
 
 @pytest.mark.parametrize("name", HOOKS)
-async def test_a_hook_on_the_loop_that_gives_nothing_to_await_is_named(
-    nursery: trio.Nursery, name: str
-) -> None:
+async def test_a_hook_without_async_on_the_loop_is_named(nursery: trio.Nursery, name: str) -> None:
     loop = AsyncioLoop()
     await loop.start()
     handler = AsyncioHandler(Forgotten(), loop)
@@ -50,7 +48,7 @@ async def test_a_hook_on_the_loop_that_gives_nothing_to_await_is_named(
 @pytest.mark.parametrize(
     "wrap", [lambda inner: inner, lambda inner: GeneratorHandler(inner, inner.handle)]
 )
-async def test_so_is_a_hook_around_a_snapshot_without_the_loop(name: str, wrap: Any) -> None:
+async def test_a_snapshot_hook_without_async_on_trio_is_named(name: str, wrap: Any) -> None:
     slot = InstanceSlot(lambda: wrap(Forgotten()))
     slot.instance = slot.make()
 

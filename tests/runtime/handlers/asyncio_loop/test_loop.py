@@ -1,4 +1,4 @@
-"""The asyncio loop's thread: what is run there, how it ends, who is told."""
+"""The asyncio loop in its thread: jobs, cancellation, end, and its actor."""
 
 import _thread
 import asyncio
@@ -37,7 +37,7 @@ async def started() -> AsyncioLoop:
     return loop
 
 
-async def test_what_is_run_returns_its_value_or_raises_its_own_exception() -> None:
+async def test_run_returns_the_value_or_raises_the_exception() -> None:
     loop, error = await started(), LookupError("mine")
 
     async def fails() -> None:
@@ -50,7 +50,7 @@ async def test_what_is_run_returns_its_value_or_raises_its_own_exception() -> No
     await loop.close()
 
 
-async def test_one_for_which_no_thread_can_be_started_is_not_alive_and_can_be_started_later(
+async def test_a_loop_without_a_thread_is_not_alive_and_can_start_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refused(*_: object) -> None:
@@ -71,7 +71,7 @@ async def test_one_for_which_no_thread_can_be_started_is_not_alive_and_can_be_st
         await loop.close()
 
 
-async def test_it_runs_in_another_thread_in_the_context_of_who_runs_it() -> None:
+async def test_a_job_runs_in_the_thread_with_the_caller_s_context() -> None:
     loop = await started()
 
     async def seen() -> tuple[str, str]:
@@ -85,7 +85,7 @@ async def test_it_runs_in_another_thread_in_the_context_of_who_runs_it() -> None
     await loop.close()
 
 
-async def test_a_log_that_raises_over_a_task_left_behind_holds_nobody_up() -> None:
+async def test_a_log_handler_that_raises_does_not_block_the_result() -> None:
     loop, logger = await started(), logging.getLogger("okibi")
 
     class Raising(logging.Handler):
@@ -112,14 +112,14 @@ async def test_a_log_that_raises_over_a_task_left_behind_holds_nobody_up() -> No
                 nursery.start_soon(ask)
                 with trio.move_on_after(5):
                     await told.wait()
-                # Not a cancellation, which would wait for word of the end itself.
+                # Not a cancellation, which would itself wait for the end.
                 await loop.close()
     finally:
         logger.removeHandler(raising)
     assert answers == ["answer"]
 
 
-async def test_cancelled_it_cancels_and_waits_for_the_end() -> None:
+async def test_a_cancelled_run_cancels_the_job_and_waits_for_its_end() -> None:
     loop, said = await started(), list[str]()
 
     async def cleans() -> None:
@@ -137,7 +137,7 @@ async def test_cancelled_it_cancels_and_waits_for_the_end() -> None:
     await loop.close()
 
 
-async def test_cancelled_before_it_has_begun_it_never_begins() -> None:
+async def test_a_job_cancelled_before_its_begin_never_begins() -> None:
     loop, said = await started(), list[str]()
 
     async def speaks() -> None:
@@ -151,7 +151,7 @@ async def test_cancelled_before_it_has_begun_it_never_begins() -> None:
     await loop.close()
 
 
-async def test_a_cancellation_of_its_own_is_no_cancellation_of_trio_s() -> None:
+async def test_a_job_that_cancels_itself_does_not_cancel_the_trio_task() -> None:
     loop = await started()
 
     async def gives_up() -> None:
@@ -162,7 +162,7 @@ async def test_a_cancellation_of_its_own_is_no_cancellation_of_trio_s() -> None:
     await loop.close()
 
 
-async def test_a_loop_whose_thread_is_busy_is_stuck_until_it_hears() -> None:
+async def test_a_blocked_loop_is_stuck_until_it_takes_the_cancellation() -> None:
     loop, busy, leave = await started(), threading.Event(), threading.Event()
 
     async def blocks() -> None:
@@ -181,7 +181,9 @@ async def test_a_loop_whose_thread_is_busy_is_stuck_until_it_hears() -> None:
     await loop.close()
 
 
-async def test_what_runs_when_the_loop_is_closed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_closing_the_loop_ends_its_jobs_with_loop_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     ends = ends_of_threads(monkeypatch, module)
     loop = await started()
 
@@ -198,7 +200,7 @@ async def test_what_runs_when_the_loop_is_closed_is_told(monkeypatch: pytest.Mon
     assert await trio.to_thread.run_sync(ended.wait, 5)
 
 
-async def test_closed_it_is_closed_and_may_be_started_anew() -> None:
+async def test_a_closed_loop_can_be_started_again() -> None:
     loop = await started()
     first = await loop.run(loop_of_this_thread)
     await loop.close()
@@ -210,16 +212,16 @@ async def test_closed_it_is_closed_and_may_be_started_anew() -> None:
     await loop.close()
 
 
-# -- its keeper
+# -- the loop's actor
 
 
-async def kept(nursery: trio.Nursery) -> tuple[AsyncioLoop, Ref[Supervisor]]:
+async def start_loop_actor(nursery: trio.Nursery) -> tuple[AsyncioLoop, Ref[Supervisor]]:
     loop = AsyncioLoop()
     child = Child(lambda: LoopActor(loop), id="asyncio")
     return loop, await start(nursery, lambda: Supervisor(SupervisorSpec([child])))
 
 
-async def test_a_killed_keeper_s_successor_goes_on_with_the_same_loop() -> None:
+async def test_a_restarted_loop_actor_adopts_the_running_loop() -> None:
     async with trio.open_nursery() as nursery:
         loop = AsyncioLoop()
         first = await start(nursery, lambda: LoopActor(loop))
@@ -232,7 +234,7 @@ async def test_a_killed_keeper_s_successor_goes_on_with_the_same_loop() -> None:
     assert not loop.alive
 
 
-async def test_a_crash_of_the_loop_is_its_keeper_s_and_cured_by_a_new_loop() -> None:
+async def test_a_crash_of_the_loop_restarts_the_actor_with_a_new_loop() -> None:
     async def breaks() -> None:
         def fails(*_: object) -> None:
             raise OSError("no selector")
@@ -241,18 +243,18 @@ async def test_a_crash_of_the_loop_is_its_keeper_s_and_cured_by_a_new_loop() -> 
         await asyncio.sleep(60)
 
     async with trio.open_nursery() as nursery:
-        loop, supervisor = await kept(nursery)
+        loop, supervisor = await start_loop_actor(nursery)
         first = await loop.run(loop_of_this_thread)
         with pytest.raises(LoopEnded) as caught:
             await loop.run(breaks)
         assert isinstance(caught.value.__cause__, OSError)
-        # One that comes before the new loop runs waits for it.
+        # A job before the new loop's start waits for the new loop.
         assert await loop.run(loop_of_this_thread) is not first
         supervisor.stop()
     assert not loop.alive
 
 
-# -- from there to actors
+# -- from the loop to actors
 
 
 class Visits(Server):
@@ -275,7 +277,7 @@ class Visits(Server):
 VISITS = Name("visits", Visits)
 
 
-async def test_who_is_let_go_goes_on_and_what_it_waited_for_cleans_up_to_its_end(
+async def test_an_abandoned_job_cleans_up_to_its_end(
     nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
     loop, may_end, gone, scope = await started(), asyncio.Event(), trio.Event(), trio.CancelScope()
@@ -299,7 +301,7 @@ async def test_who_is_let_go_goes_on_and_what_it_waited_for_cleans_up_to_its_end
 
     nursery.start_soon(waits)
     await wait_all_tasks_blocked()
-    # What has begun before has had a step by then.
+    # Everything that began earlier has had a step by then.
     await loop.run(asyncio.sleep, 0)
     assert loop.abandon(tasks[0]) is None
     scope.cancel()
@@ -315,7 +317,7 @@ async def test_who_is_let_go_goes_on_and_what_it_waited_for_cleans_up_to_its_end
     with trio.fail_after(HANG):
         while goes_on():
             await trio.lowlevel.checkpoint()
-    assert "an abandoned handler has raised" in caplog.text
+    assert "an abandoned handler raised" in caplog.text
     await loop.close()
 
 
@@ -334,7 +336,7 @@ async def test_calls_casts_and_sends_reach_an_actor() -> None:
     await loop.close()
 
 
-async def test_what_a_call_comes_to_is_told_there() -> None:
+async def test_a_call_from_the_loop_raises_the_actor_s_errors() -> None:
     async def asks() -> None:
         with pytest.raises(ActorExited) as caught:
             await from_asyncio.call(VISITS, Visits.crash)
@@ -349,7 +351,7 @@ async def test_what_a_call_comes_to_is_told_there() -> None:
     await loop.close()
 
 
-async def test_a_time_out_there_gives_the_call_up_here() -> None:
+async def test_a_time_out_on_asyncio_cancels_the_call_on_trio() -> None:
     async def asks(visits: Ref[Visits]) -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):
@@ -363,7 +365,7 @@ async def test_a_time_out_there_gives_the_call_up_here() -> None:
     await loop.close()
 
 
-def test_without_a_tree_the_error_says_so() -> None:
+def test_from_asyncio_without_a_tree_names_the_portal() -> None:
     async def asks() -> None:
         await from_asyncio.send(VISITS, "info")
 
@@ -371,7 +373,7 @@ def test_without_a_tree_the_error_says_so() -> None:
         asyncio.run(asks())
 
 
-def test_when_the_run_has_ended_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_asyncio_after_the_run_raises_portal_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     ends = ends_of_threads(monkeypatch, module)
     errors: list[BaseException] = []
 
@@ -404,7 +406,7 @@ def test_when_the_run_has_ended_the_error_says_so(monkeypatch: pytest.MonkeyPatc
     assert ended.wait(HANG)
 
 
-def test_a_loop_that_tells_of_no_threads_is_closed(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_loop_without_a_default_executor_is_closed(caplog: pytest.LogCaptureFixture) -> None:
     class Unknown:
         closed = False
 
