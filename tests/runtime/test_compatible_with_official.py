@@ -1,4 +1,4 @@
-"""What a function written for the official client sees and says, beside that client."""
+"""A function for the official client behaves the same on okibi."""
 
 import json
 import signal
@@ -172,7 +172,7 @@ INIT_ERRORS = [
 
 @pytest.fixture
 def imports(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A process that is started in the task root; what is imported there is forgotten."""
+    """Run in the task root; unload its modules after the test."""
     monkeypatch.chdir(root)
     monkeypatch.setattr(sys, "path", [str(root), *sys.path])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
@@ -183,7 +183,7 @@ def imports(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def official_init_error(handler: str) -> dict[str, Any]:
-    """What the official client reports of a handler that it cannot find or import."""
+    """The official client's error for a handler that cannot be found or imported."""
     bootstrap = pytest.importorskip("awslambdaric.bootstrap", reason=REASON)
     try:
         bootstrap._get_handler(handler)
@@ -196,7 +196,7 @@ def official_init_error(handler: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("handler", INIT_ERRORS)
 @pytest.mark.usefixtures("imports")
-def test_each_init_error_has_the_official_type_and_words(handler: str, root: Path) -> None:
+def test_each_init_error_has_the_official_type_and_text(handler: str, root: Path) -> None:
     official = official_init_error(handler)
     with pytest.raises(InitError) as raised:
         load(handler, root)
@@ -207,12 +207,12 @@ def test_each_init_error_has_the_official_type_and_words(handler: str, root: Pat
         assert list(own.stack) == official["stackTrace"]
 
 
-async def test_an_init_error_is_the_official_answer(root: Path) -> None:
+async def test_an_init_error_is_the_official_error_response(root: Path) -> None:
     async with beside("folder/no_syntax.handler", root) as (ours, theirs):
         assert await ours.ask() == await theirs.ask()
 
 
-async def test_code_is_found_where_the_process_is_started_whatever_is_called_the_task_root(
+async def test_code_is_found_in_the_working_directory(
     root: Path,
 ) -> None:
     handler = "folder/inner.handler"
@@ -250,39 +250,39 @@ async def each_error_has_its_own_type(ours: Running, theirs: Running) -> None:
             assert own["stackTrace"] == official["stackTrace"]
 
 
-async def what_vars_shows_of_the_context_is_the_same(ours: Running, theirs: Running) -> None:
+async def vars_of_the_context_has_the_same_names(ours: Running, theirs: Running) -> None:
     assert await ours.ask({"call": "shows"}) == await theirs.ask({"call": "shows"})
 
 
-async def a_child_that_is_told_to_terminate_does(ours: Running, theirs: Running) -> None:
+async def a_forked_child_ends_by_sigterm(ours: Running, theirs: Running) -> None:
     asked = {"call": "children"}
     assert await ours.ask(asked) == await theirs.ask(asked) == [-signal.SIGTERM, True]
 
 
-async def a_def_may_join_every_thread_that_threading_lists(ours: Running, theirs: Running) -> None:
+async def a_def_can_join_every_listed_thread(ours: Running, theirs: Running) -> None:
     for handler in ("join_all_threads", "fork") * 2:
         asked = {"call": handler}
         assert await ours.ask(asked) == await theirs.ask(asked) == ["MainThread"], handler
 
 
-async def a_def_may_block_a_signal_and_wait_for_it(ours: Running, theirs: Running) -> None:
+async def a_def_can_block_a_signal_and_wait_for_it(ours: Running, theirs: Running) -> None:
     asked = {"call": "waits"}
     assert await ours.ask(asked) == await theirs.ask(asked) == signal.SIGUSR2
 
 
-async def test_an_unchanged_def_finds_what_the_official_client_gives_it(root: Path) -> None:
+async def test_an_unchanged_def_behaves_as_on_the_official_client(root: Path) -> None:
     async with beside("app.act", root) as (ours, theirs):
         for rule in (
             each_result_is_sent_byte_for_byte,
             each_error_has_its_own_type,
-            what_vars_shows_of_the_context_is_the_same,
-            a_child_that_is_told_to_terminate_does,
-            a_def_may_join_every_thread_that_threading_lists,
-            a_def_may_block_a_signal_and_wait_for_it,
+            vars_of_the_context_has_the_same_names,
+            a_forked_child_ends_by_sigterm,
+            a_def_can_join_every_listed_thread,
+            a_def_can_block_a_signal_and_wait_for_it,
         ):
             await rule(ours, theirs)
 
-        # Of this one the official client's process dies.
+        # This one kills the official client's process.
         exits = {"call": "raises", "what": "exits"}
         own = await ours.ask(exits)
         assert own["errorType"] == "Exits"
@@ -297,7 +297,7 @@ async def test_each_result_is_sent_byte_for_byte_in_a_managed_runtime(
     async with beside("app.act", root, {"AWS_EXECUTION_ENV": runtime}) as (ours, theirs):
         await each_result_is_sent_byte_for_byte(ours, theirs)
         if not runtime.endswith("13"):
-            # There the official client's process dies of it.
+            # This kills the official client's process.
             surrogate = {"call": "results", "what": "surrogate"}
             own, official = [await each.invoke(surrogate) for each in (ours, theirs)]
             assert own.payload == official.payload
@@ -311,7 +311,7 @@ async def test_each_result_is_sent_byte_for_byte_in_a_managed_runtime(
         slow("AWS_Lambda_python3.13", "asyncio"),
     ],
 )  # fmt: skip
-async def test_an_async_def_s_result_is_utf_8_whatever_the_environment_names(
+async def test_an_async_def_s_result_is_utf_8_in_every_runtime(
     runtime: str, loop: str, root: Path
 ) -> None:
     environment = {"AWS_EXECUTION_ENV": runtime, "OKIBI_LOOP": loop}
@@ -322,7 +322,7 @@ async def test_an_async_def_s_result_is_utf_8_whatever_the_environment_names(
 
 
 @pytest.mark.parametrize("handler", ["app.made", slow("os.path.join")])
-async def test_the_stack_of_a_handler_that_is_in_no_file_of_the_user_s_begins_with_it(
+async def test_the_stack_of_a_handler_outside_any_file_begins_with_it(
     handler: str, root: Path
 ) -> None:
     async with beside(handler, root) as (ours, theirs):
@@ -334,12 +334,12 @@ async def test_the_stack_of_a_handler_that_is_in_no_file_of_the_user_s_begins_wi
 @pytest.mark.parametrize(
     "environment", [{}, slow({"AWS_LAMBDA_LOG_FORMAT": "JSON"})], ids=["text", "json"]
 )
-async def test_a_handler_of_too_few_arguments_is_told_without_okibi_s_frames(
+async def test_a_handler_with_too_few_parameters_has_no_okibi_frames(
     environment: dict[str, str], root: Path
 ) -> None:
     async with beside("called.takes_one", root, environment) as (ours, theirs):
         own, official = await ours.ask(), await theirs.ask()
-        # The official stack is the line of the client's own that calls the handler.
+        # The official stack is the client's own line that calls the handler.
         (_,) = official["stackTrace"]
 
         assert own == {**official, "stackTrace": [], "requestId": ANY}
@@ -356,11 +356,11 @@ async def test_a_handler_of_too_few_arguments_is_told_without_okibi_s_frames(
         ("called.takes_one_streamed", {"OKIBI_LOOP": "asyncio"}),
         ("called.in_thread", {}),
         slow("called.in_thread", {"OKIBI_LOOP": "asyncio"}),
-        # In C, so that what it raises has no frame either.
+        # A C function has no frame.
         slow("called.dist", {}),
     ],
 )
-async def test_no_frame_of_okibi_s_is_told_where_the_call_of_a_handler_fails(
+async def test_a_failed_call_of_a_handler_has_no_okibi_frames(
     handler: str, environment: dict[str, str], root: Path
 ) -> None:
     async with running(handler, task_root=root, environment=environment) as sandbox:
@@ -370,7 +370,7 @@ async def test_no_frame_of_okibi_s_is_told_where_the_call_of_a_handler_fails(
 
 
 @pytest.mark.parametrize("handler", ["runs_trio", slow("runs_anyio_on_trio")])
-async def test_a_def_that_starts_trio_where_it_runs_is_told_to_be_an_async_def(
+async def test_a_def_that_calls_trio_run_is_answered_with_the_cure(
     handler: str, root: Path
 ) -> None:
     async with running(f"called.{handler}", task_root=root) as sandbox:
@@ -382,27 +382,27 @@ async def test_a_def_that_starts_trio_where_it_runs_is_told_to_be_an_async_def(
 
 
 @pytest.mark.slow
-async def test_on_asyncio_too_a_def_may_join_every_thread_that_threading_lists(root: Path) -> None:
+async def test_with_okibi_s_asyncio_loop_a_def_can_join_every_thread(root: Path) -> None:
     async with beside("app.act", root, {"OKIBI_LOOP": "asyncio"}) as (ours, theirs):
-        await a_def_may_join_every_thread_that_threading_lists(ours, theirs)
+        await a_def_can_join_every_listed_thread(ours, theirs)
 
 
 @pytest.mark.slow
-async def test_with_two_events_at_once_a_child_told_to_terminate_does(
+async def test_with_two_events_at_once_a_forked_child_ends_by_sigterm(
     root: Path,
 ) -> None:
     environment, apis = {"AWS_LAMBDA_LOG_FORMAT": "JSON"}, (RuntimeApi(max_concurrency=2), None)
     async with beside("app.act", root, environment, apis=apis) as (ours, theirs):
-        await a_child_that_is_told_to_terminate_does(ours, theirs)
+        await a_forked_child_ends_by_sigterm(ours, theirs)
 
 
-async def test_an_async_def_on_trio_may_join_every_thread_that_threading_lists(root: Path) -> None:
+async def test_an_async_def_on_trio_can_join_every_listed_thread(root: Path) -> None:
     async with running("app.list_threads", task_root=root) as sandbox:
         assert await sandbox.ask() == ["MainThread"]
 
 
 @pytest.mark.parametrize("lanes", [None, slow(2)])
-async def test_a_def_in_a_thread_finds_the_main_thread_and_those_of_handlers(
+async def test_a_def_in_a_thread_lists_the_main_and_handler_threads(
     lanes: int | None, root: Path
 ) -> None:
     handler = "called.threads" if lanes is None else "called.list_threads"
@@ -414,7 +414,7 @@ async def test_a_def_in_a_thread_finds_the_main_thread_and_those_of_handlers(
     assert len(names) == 2
 
 
-async def test_what_ends_a_late_handler_is_not_listed_by_threading_afterwards(root: Path) -> None:
+async def test_threading_does_not_list_the_watchdog_after_a_time_out(root: Path) -> None:
     async with running("app.join_all_threads", task_root=root, timeout=1) as sandbox:
         late = await sandbox.ask({"late": True})
 
@@ -441,13 +441,13 @@ SENT: list[dict[str, str]] = [
 ]
 
 
-async def test_the_context_and_what_is_wrong_with_it(root: Path) -> None:
+async def test_the_context_and_its_errors_are_the_official_client_s(root: Path) -> None:
     apis = (RuntimeApi(timeout=10), RuntimeApi(timeout=10))
     async with beside("app.told", root, apis=apis):
         for sent in SENT:
             own, official = [await told(api, sent) for api in apis]
             if isinstance(own, list):
-                # Each sandbox has a log stream of its own.
+                # Each sandbox has its own log stream.
                 own[0], official[0] = (_without_stream(each[0]) for each in (own, official))
             assert own == official, sent
 

@@ -1,7 +1,7 @@
-"""From a handler string to the Function it names (Runtime API: the official client's rules).
+"""Import the user's code and find the Function that a handler string names.
 
-Each way in which that fails has the official client's type and words, so that alarms and
-documentation written for it go on being right.
+The rules are the official client's (Runtime API). Each failure has the official client's type and
+text, so that existing alarms and documentation stay right.
 """
 
 import importlib
@@ -23,14 +23,14 @@ from ..errors.user_code import is_user_file
 from ..handlers.function import Function
 from ..handlers.handler import Handler
 
-# Where layers put packages, in the order in which AWS's own Python runtime looks there.
+# The folders of layers, in the order in which AWS's own Python runtime searches them.
 LAYERS = (
     f"/opt/python/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages",
     "/opt/python",
 )
 
-# Libraries that replace parts of the standard one by their own: the module that knows of it, what
-# tells there whether a part is replaced, what the threads are called, and what replaces them.
+# Libraries that replace parts of the standard library: the name, the module, the module's function
+# that tells whether a part is replaced, the part's name for threads, and the call that replaces.
 PATCHES = (
     ("gevent", "gevent.monkey", "is_module_patched", "threading", "monkey.patch_all"),
     ("eventlet", "eventlet.patcher", "is_monkey_patched", "thread", "monkey_patch"),
@@ -38,28 +38,29 @@ PATCHES = (
 
 
 def load(handler: str, task_root: Path) -> Function:
-    """Import the user's code and find what it is to serve.
+    """Import the user's code and find the Function to serve.
 
     Args:
         handler: `module.name`; slashes in the module part stand for dots.
-        task_root: the folder of the user's code; goes first on the path, before what layers bring.
-            What is in neither is also looked for where the process was started.
+        task_root: the folder of the user's code; goes first on the path, before the layers'
+            folders. If neither has the module, the working directory is searched too.
 
     Raises:
-        InitError: typed and worded as the official client does it, where that has words.
+        InitError: with the official client's type and text, where that client has one.
     """
     parts = handler.rsplit(".", 1)
     if len(parts) != 2:
         words = f"Bad handler '{handler}': not enough values to unpack (expected 2, got 1)"
         raise InitError("Runtime.MalformedHandlerName", words)
-    # As it stands in the handler string, slashes and all, it is named in errors.
+    # Errors show the module as written in the handler string, including slashes.
     module_name, name = parts
     if module_name.split(".")[0] in sys.builtin_module_names:
         words = f"Cannot use built-in module {module_name} as a handler module"
         raise InitError("Runtime.BuiltInModuleConflict", words)
-    # An interpreter may live there itself, whose packages are not to hide those of an environment.
-    theirs = () if sys.base_prefix.startswith("/opt/python") else LAYERS
-    layers = [folder for folder in theirs if folder not in sys.path and os.path.isdir(folder)]
+    # Skip the layers' folders if the interpreter itself is installed there: its packages would hide
+    # those of a virtual environment.
+    candidates = () if sys.base_prefix.startswith("/opt/python") else LAYERS
+    layers = [folder for folder in candidates if folder not in sys.path and os.path.isdir(folder)]
     roots = _roots(module_name, task_root, layers)
     sys.path[:0] = [*map(str, roots), *layers]
     module = _import(module_name, [str(task_root), *layers])
@@ -75,11 +76,11 @@ def load(handler: str, task_root: Path) -> Function:
         raise init_error(error) from error
     function = as_function(target)
     patched = _patched()
-    return function if patched is None else patched.served(function)
+    return function if patched is None else patched.replace_handler(function)
 
 
 def as_function(target: object) -> Function:
-    """What a handler string names, as a Function: itself, a Handler class, or any callable."""
+    """Convert the named value into a Function: a Function, a Handler class or any callable."""
     if isinstance(target, Function):
         return target
     try:
@@ -89,7 +90,7 @@ def as_function(target: object) -> Function:
 
 
 def refuse_patched() -> None:
-    """See that nobody has replaced what trio's loop and okibi's threads are made of.
+    """Check that gevent or eventlet has not replaced `select` or `threading`.
 
     Raises:
         InitError: `Runtime.MonkeyPatchConflict`, with the cure.
@@ -98,21 +99,20 @@ def refuse_patched() -> None:
         patched = getattr(sys.modules.get(module), tells, None)
         if patched is not None and (patched("select") or patched(threads)):
             words = (
-                f"{library}'s {call}() replaces what okibi's loop stands on: leave that out, "
+                f"{library}'s {call}() replaces select and threading, which okibi needs: call "
                 f"{call}(thread=False, select=False)"
             )
             raise InitError("Runtime.MonkeyPatchConflict", words)
 
 
 def _roots(module_name: str, task_root: Path, layers: Sequence[str]) -> list[Path]:
-    """The folders of the user's code: the task root, and where the process was started if that
-    lacks the handler.
+    """Return the task root, and the working directory if the task root lacks the module.
 
-    Lambda says /var/task to an image too, wherever its code is: in AWS's own example that is in
-    /function, where the official client is started, and looks.
+    Lambda sets the task root to /var/task in a container image too, wherever the code is. AWS's own
+    example starts the official client in /function, and the client finds the code there.
     """
     top = module_name.replace("/", ".").partition(".")[0]
-    with suppress(OSError):  # it has been removed
+    with suppress(OSError):  # the working directory was removed
         started_in = Path.cwd()
         if started_in != task_root and not PathFinder.find_spec(top, [str(task_root), *layers]):
             return [task_root, started_in]
@@ -120,22 +120,23 @@ def _roots(module_name: str, task_root: Path, layers: Sequence[str]) -> list[Pat
 
 
 def _hidden(module_name: str, roots: Sequence[Path]) -> str:
-    """What to do if the user's file was not what was imported; else empty.
+    """Return what to do if another module hides the user's file; else an empty text.
 
-    Modules that okibi needs are there already when the user's folder goes first on the path.
+    A module that okibi has imported is found before the user's file of the same name.
     """
     top = module_name.replace("/", ".").partition(".")[0]
     imported = getattr(sys.modules.get(top), "__file__", None)
     for own in (root / name for root in roots for name in (f"{top}.py", f"{top}/__init__.py")):
-        # Not `samefile`: in a zip there is none.
+        # Not `samefile`, which does not work for a module in a zip.
         if imported and own.is_file() and os.path.realpath(own) != os.path.realpath(imported):
             return f": it is {imported}, which had been imported, and hides {own}; rename that"
     return ""
 
 
 def _read_paths(folder: str) -> None:
-    """Read a folder's .pth files as AWS's own runtime does: setuptools has its `distutils` found by
-    one. What has this ending and is no text is a neural network, which can be of any size.
+    """Read the .pth files of a folder, as AWS's own runtime does (setuptools needs one).
+
+    A binary .pth file is a neural network of any size, and is skipped.
     """
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     for name in names:
@@ -152,30 +153,30 @@ def _import(name: str, folders: Sequence[str]) -> object:
             _read_paths(folder)
         return importlib.import_module(name.replace("/", "."))
     except BaseException as error:
-        # In a child that the module has forked, what ends it is no init error of its parent's.
+        # In a child that the module forked, an exception is not an init error of the parent.
         if isinstance(error, KeyboardInterrupt) or os.getpid() != process:
             raise
         wrong = _import_error(name, error)
         if (patched := _patched()) is not None:
-            told = {"errorMessage": wrong.message, "errorType": wrong.kind}
-            patched.LambdaRuntimeClient().post_init_error(told)
+            body = {"errorMessage": wrong.message, "errorType": wrong.kind}
+            patched.LambdaRuntimeClient().post_init_error(body)
         raise wrong from error
 
 
 def _patched() -> Any:
-    """The module `official_client_names`, if a library has asked for it."""
+    """The module `official_client_names`, if a library has imported it."""
     return sys.modules.get(f"{__package__}.official_client_names")
 
 
 def _import_error(name: str, error: BaseException) -> InitError:
     if is_a(error, ImportError):
-        from .wrong_build import wrong_build
+        from .wrong_build import explain_wrong_build
 
         words = f"Unable to import module '{name}': {said(error, ALONE)}"
-        if fault := wrong_build(error):
+        if fault := explain_wrong_build(error):
             words = f"{words}; {fault}"
         frames = traceback.extract_tb(error.__traceback__)
-        # Of a module that is not there, all frames are the import system's, and okibi's above them.
+        # If the module itself is missing, the stack has no user frame and is left out.
         stack = init_error(error).stack if any(is_user_file(f.filename) for f in frames) else ()
         return InitError("Runtime.ImportModuleError", words, stack)
     if is_a(error, SyntaxError):
@@ -183,5 +184,5 @@ def _import_error(name: str, error: BaseException) -> InitError:
         return InitError(
             "Runtime.UserCodeSyntaxError", f"Syntax error in module '{name}': {error}", (line,)
         )
-    # SystemExit too: a `sys.exit` at import is an error of the user's like any other.
+    # Including SystemExit: a `sys.exit` at import is an error like any other.
     return init_error(error)

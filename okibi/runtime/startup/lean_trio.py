@@ -1,26 +1,28 @@
-"""`import trio`, without what a start does not need of it.
+"""Import trio and msgspec without the modules that a Lambda start does not use.
 
-trio brings `ssl`, `hmac` (with it `hashlib`: both are OpenSSL) and the tables of `idna`, for TLS,
-DTLS and the names of hosts; and what it imports brings `shutil`, `tempfile` and `locale`. okibi
-uses none of them, nor does many a function: 10 ms of each start, and 2 MB, 6 where no other process
-has OpenSSL. While trio is imported a stand-in takes the place of each; when trio is there, none
-does. Whoever imports `ssl` then, imports it. Those alone that trio has brought keep the stand-ins.
-Once one is used it imports the module, and has from then on all that the module has. What is
-patched in the module later is not patched in the stand-in.
+trio imports ssl, hmac (both OpenSSL), idna, shutil, tempfile and locale, for TLS, DTLS and host
+names. They cost 10 ms and 2 MB per start (6 MB if no other process has OpenSSL loaded), and most
+functions never use them. During `import trio` a placeholder stands in for each. Afterwards
+`import ssl` imports the real module; only trio's own modules keep the placeholder. The first
+attribute access imports the real module and copies its names into the placeholder. A later patch of
+the real module does not reach the placeholder.
 
-The price: used that late, it is looked for where the user's code comes first. An `ssl.py` of a
-user's is then trio's `ssl` too, as in a program that has the folder on its path from the start.
+Drawback: a module that is imported this late is searched for in the user's folder first. A user's
+`ssl.py` then becomes trio's `ssl` too, as in any program with that folder on its path.
 
-`importlib.util.LazyLoader` is no such thing: a second `import` of the same module makes it load,
-and trio has two; and everybody would hold the half-made module.
+If another thread is already running, this module falls back to a plain `import trio`: the other
+thread could otherwise import a placeholder.
 
-trio also asks for the C library's threads by name, and ctypes has a process look for it (ldconfig):
-1 to 2 ms. In glibc there is one answer. In musl there is none, to which ctypes comes once it has
-asked ldconfig, gcc and ld, whichever there are; trio knows what to do then.
+Rejected: importlib.util.LazyLoader, because a second `import` statement triggers the load, trio has
+two of them, and every importer would hold the unfinished module.
 
-msgspec takes three names from `typing_extensions` where that is installed. From Python 3.11 on they
-are `typing`'s own. Imported here, okibi's copy would be the one that the user's code finds, however
-new the copy is that the user bundles. So msgspec is imported without it.
+trio also asks ctypes for the C library's threads, and ctypes runs ldconfig: 1 to 2 ms. With glibc
+there is one answer. With musl there is none, which ctypes would find out by running ldconfig, gcc
+and ld; trio handles a missing library.
+
+msgspec takes three names from `typing_extensions` if installed. From Python 3.11 on `typing` has
+them. msgspec is imported without `typing_extensions`, because the user's code would otherwise find
+okibi's copy, even if the user bundles a newer one.
 """
 
 import os
@@ -35,10 +37,9 @@ UNUSED_AT_START = ("hmac", "idna", "locale", "shutil", "ssl", "tempfile")
 
 
 def import_trio() -> None:
-    """Import trio as a start needs it; all of it works as ever.
+    """Import trio without the modules of UNUSED_AT_START; all of trio works as usual.
 
-    Not beside a thread, which `sitecustomize` may have started: what it imports meanwhile would be
-    a stand-in, a submodule twice, or an error. Then it is the plain import.
+    Beside another thread (`sitecustomize` may start one) this is a plain import.
     """
     if threading.active_count() > 1:
         __import__("trio")
@@ -47,35 +48,35 @@ def import_trio() -> None:
     util: Any = sys.modules["ctypes.util"]
     find = util.find_library
     if sys.platform == "linux":
-        util.find_library = partial(_find, find)
+        util.find_library = partial(_find_library, find)
     try:
         import_without("trio", UNUSED_AT_START)
     finally:
         util.find_library = find
 
 
-def _find(find: Callable[[str], str | None], name: str) -> str | None:
-    """What ctypes finds, with one answer known: where the C library has its threads."""
+def _find_library(find: Callable[[str], str | None], name: str) -> str | None:
+    """Replace `ctypes.util.find_library`, with a known answer for the C library's threads."""
     if name != "pthread":
         return find(name)
     try:
         is_glibc = (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")
     except (ValueError, OSError):
-        # musl, which has them in itself.
+        # musl, whose threads are part of libc.
         is_glibc = False
     return "libpthread.so.0" if is_glibc else None
 
 
 def import_msgspec() -> None:
-    """Import msgspec, and leave `typing_extensions` to the user's code.
+    """Import msgspec without importing `typing_extensions`.
 
-    Beside a thread this is the plain import, as for trio.
+    Beside another thread this is a plain import.
     """
     name = "typing_extensions"
     if threading.active_count() > 1 or name in sys.modules:
         __import__("msgspec")
         return
-    # So Python marks a module that cannot be imported.
+    # None in sys.modules makes an import of the module fail.
     sys.modules[name] = None  # type: ignore[assignment]
     try:
         __import__("msgspec")
@@ -84,37 +85,38 @@ def import_msgspec() -> None:
 
 
 def import_without(module: str, unneeded: Iterable[str]) -> None:
-    """Import a module without some of those that it imports for later.
+    """Import a module, with placeholders for some of the modules that it imports.
 
     Args:
-        module: its name.
-        unneeded: their names. One that is imported already, or is used at once, is as ever.
+        module: the module's name.
+        unneeded: names of the modules to replace. A module that is already imported stays; a
+            placeholder that is used at once imports the real module.
 
     Raises:
-        ImportError: from the import.
+        ImportError: the import failed.
     """
-    standing = [Placeholder(name) for name in unneeded if name not in sys.modules]
-    sys.modules.update({each.__name__: each for each in standing})
+    placeholders = [Placeholder(name) for name in unneeded if name not in sys.modules]
+    sys.modules.update({each.__name__: each for each in placeholders})
     try:
-        # Not `import_module`, of which `-X importtime` does not tell.
+        # Not `import_module`, which `-X importtime` does not report.
         __import__(module)
     finally:
-        for each in standing:
-            each.step_aside()
+        for each in placeholders:
+            each.remove_placeholder()
 
 
 class Placeholder(ModuleType):
-    """In the place of a module that nobody has used yet."""
+    """Stands in for a module that has not been used yet."""
 
     def __getattr__(self, name: str) -> object:
-        self.step_aside()
+        self.remove_placeholder()
         __import__(self.__name__)
         module = sys.modules[self.__name__]
         vars(self).update(vars(module))
         value: object = getattr(module, name)
         return value
 
-    def step_aside(self) -> None:
-        """Let the next `import` find the module itself."""
+    def remove_placeholder(self) -> None:
+        """Remove the placeholder from sys.modules, so that the next `import` finds the module."""
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]

@@ -1,11 +1,11 @@
-"""What libraries patch of the official client, so that it works here too.
+"""The names of the official client that libraries patch.
 
-Sentry's AwsLambdaIntegration looks in `__main__` for `bootstrap`, which is awslambdaric's, and puts
-functions of its own around what runs a handler there, and around what posts answers and errors.
-This module has those names, and `__main__` imports it for who looks; else it is not imported.
+Sentry's AwsLambdaIntegration looks for `bootstrap`, a module of awslambdaric, in `__main__`. It
+wraps the function that runs a handler and the methods that post responses and errors. This module
+has the same names. `__main__` imports the module only when a library asks for `bootstrap`.
 
-A plain `def` alone is run through them, as there. An `async def`, a generator, a Handler class they
-would take for a function whose result is there at once.
+Only a plain `def` runs through the patched functions. The patches expect a finished result, so an
+`async def`, a generator or a Handler class runs directly.
 """
 
 import functools
@@ -19,46 +19,46 @@ from ...actors.safe_repr import ALONE, class_name, said
 from ..handlers.function import Function
 from ..handlers.handler import is_async, streams, yields
 
-Plain = Callable[[Any, Any], Any]
+PlainDef = Callable[[Any, Any], Any]
 
 
 class LambdaRuntimeClient:
-    """What is told of a start that failed, and of each answer before it is sent."""
+    """Methods that libraries wrap, called for a failed start and before each answer."""
 
     def post_init_error(self, error_response_data: Any, error_type: Any = None) -> None:
-        """Called while the error is handled."""
+        """Called while the error is being handled."""
 
     def post_invocation_result(self, invoke_id: str, result_data: Any, *_: Any) -> None:
-        """Called with the result as it was returned: what it is encoded as is not known yet."""
+        """Called with the handler's result, before the result is encoded."""
 
     def post_invocation_error(self, invoke_id: str, error_response_data: Any, *_: Any) -> None:
-        """Called while the error is handled."""
+        """Called while the error is being handled."""
 
 
-def handle_event_request(lambda_runtime_client: Any, request_handler: Plain, *_: Any) -> Plain:
-    """What a patch of it is to run: here it is only given back."""
+def handle_event_request(
+    lambda_runtime_client: Any, request_handler: PlainDef, *_: Any
+) -> PlainDef:
+    """Return the handler; a library replaces this function by one that wraps the handler."""
     return request_handler
 
 
 _UNPATCHED = handle_event_request
 
 
-def served(function: Function) -> Function:
-    """A Function whose handler is run as libraries have it run."""
+def replace_handler(function: Function) -> Function:
+    """Return the Function with its handler wrapped by the patches of libraries."""
     workers = function.handler
-    handler = as_patched(workers.handler)
+    handler = wrap_by_patches(workers.handler)
     if handler is workers.handler:
         return function
     return attrs.evolve(function, handler=attrs.evolve(workers, handler=handler))
 
 
-def as_patched(target: Any) -> Any:
-    """A handler, as libraries have it run: a plain `def` once they have said how, anything else
-    itself.
-    """
-    # Both names are looked up now: whoever patches puts another value in their place.
-    other = isclass(target) or is_async(target) or streams(target) or yields(target)
-    if handle_event_request is _UNPATCHED or other or not callable(target):
+def wrap_by_patches(target: Any) -> Any:
+    """Wrap a plain `def` by the patches of libraries; return any other handler unchanged."""
+    # Look both names up now: a patch replaces them in this module.
+    not_plain = isclass(target) or is_async(target) or streams(target) or yields(target)
+    if handle_event_request is _UNPATCHED or not_plain or not callable(target):
         return target
     client = LambdaRuntimeClient()
     run = handle_event_request(client, target)
@@ -68,8 +68,8 @@ def as_patched(target: Any) -> Any:
         try:
             result = run(event, context)
         except Exception as error:
-            told = {"errorMessage": said(error, ALONE), "errorType": class_name(type(error))}
-            client.post_invocation_error(context.aws_request_id, told, "")
+            body = {"errorMessage": said(error, ALONE), "errorType": class_name(type(error))}
+            client.post_invocation_error(context.aws_request_id, body, "")
             raise
         client.post_invocation_result(context.aws_request_id, result)
         return result

@@ -1,7 +1,7 @@
-"""Say in one sentence that a compiled module was built for another Python or processor.
+"""Explain an import error of a compiled module that was built for another Python or processor.
 
-Imported only once an import has failed. It stands on the standard library alone, in words that an
-older Python can read too: this may be a Python that okibi is not for.
+Imported only after an import has failed. Uses the standard library only, in syntax that older
+Pythons accept, because the Python may be too old for okibi.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from importlib.machinery import EXTENSION_SUFFIXES, PathFinder, all_suffixes
 
 KIND = "Runtime.PlatformMismatch"
 OLDEST = (3, 11)
-# `.cpython-313-aarch64-linux-gnu.so`, `.cp313-win_amd64.pyd`; `313t` is without the global lock.
+# `.cpython-313-aarch64-linux-gnu.so`, `.cp313-win_amd64.pyd`; `313t` is free-threaded.
 _TAG = re.compile(r"\.(?:cpython-|cp)(\d)(\d+t?)-(.+)\.(?:so|pyd)$")
 _NOT_IN_PACKAGE = re.compile(r"cannot import name '(\w+)' from")
-# By the machine's number in the head of an ELF file.
+# By the machine's number in the header of an ELF file.
 _PROCESSORS = {0x3E: "x86_64", 0xB7: "aarch64"}
 _SYSTEMS = {b"\xcf\xfa\xed\xfe": "macOS", b"\xca\xfe\xba\xbe": "macOS", b"MZ": "Windows"}
-# Of the errors behind an error; user code may have made a circle of them.
-_DEPTH = 20
+# Limit for the chain of causes, which user code may have made circular.
+_CHAIN_LIMIT = 20
 
 
 def end_if_wrong_build(error: Exception) -> None:
-    """End the process with an init error, if okibi was built for another Python or processor.
+    """End the process with an init error if okibi was built for another Python or processor.
 
     Args:
-        error: what an import of okibi's own has failed with.
+        error: the error of an import in okibi.
 
     Raises:
-        SystemExit: with 1, once the log and the Runtime API have the sentence.
+        SystemExit: with code 1, after the error is in the log and reported to the Runtime API.
     """
     here = ".".join(map(str, sys.version_info[:2]))
-    message = wrong_build(error)
+    message = explain_wrong_build(error)
     if sys.version_info < OLDEST:
         needed = ".".join(map(str, OLDEST))
         message = f"okibi needs Python {needed} or newer, and this is Python {here}"
@@ -42,27 +42,27 @@ def end_if_wrong_build(error: Exception) -> None:
         raise SystemExit(1) from error
 
 
-def wrong_build(error: BaseException) -> str:
-    """What is wrong with the compiled module that an import has failed for.
+def explain_wrong_build(error: BaseException) -> str:
+    """Explain an import error that a wrongly built module caused.
 
     Args:
-        error: the ImportError, or what came of it.
+        error: the ImportError, or an error that the ImportError caused.
 
     Returns:
-        One sentence: the file, what it was built for, what this is, and what to do. Empty if the
-        import has failed for another cause, or if that is not certain.
+        One sentence: the file, its platform, this platform, and what to do. Empty if the cause is
+        another one, or not certain.
     """
     try:
         fault = _fault_behind(error)
     except Exception:
-        # The error may be of a class of the user's, and any path may be unreadable.
+        # The error's class may be the user's and raise; a path may be unreadable.
         return ""
-    return f"{fault}, and this is {_this()}: {_cure()}" if fault else ""
+    return f"{fault}, and this is {_this_platform()}: {_cure()}" if fault else ""
 
 
 def _fault_behind(error: BaseException) -> str:
     seen: BaseException | None = error
-    for _ in range(_DEPTH):
+    for _ in range(_CHAIN_LIMIT):
         if isinstance(seen, ImportError) and (fault := _fault(seen)):
             return fault
         seen = seen and (seen.__cause__ or seen.__context__)
@@ -70,14 +70,14 @@ def _fault_behind(error: BaseException) -> str:
 
 
 def _fault(error: ImportError) -> str:
-    """Which file was built for what; empty if the import has failed for another cause."""
+    """Name the file and its platform; empty for another cause."""
     if error.path and error.path.endswith(".so"):
-        # Its name is right, and it could not be loaded. A library that it needs may be missing.
+        # The name fits, and loading failed: another processor, or a missing library.
         built = _processor(error.path)
         other = built not in ("", _processor(sys.executable))
         return f"{error.path} was built for {built}" if other else ""
     missing = _NOT_IN_PACKAGE.match(str(error))
-    # `from package import module`, or a name of a module in whose place there is a folder alone.
+    # `from package import module`, or a name of a module that was found as a folder only.
     modules = [f"{error.name}.{missing[1]}"] if missing else []
     if error.name:
         modules.append(error.name)
@@ -85,16 +85,16 @@ def _fault(error: ImportError) -> str:
 
 
 def _fault_of(module: str) -> str:
-    """Which of a module's files was built for what; empty if one of them is for this Python."""
+    """Name a module's file and its platform; empty if one file fits this Python."""
     files, name = _files(module), module.rpartition(".")[2]
     if any(os.path.basename(file) == name + ending for file in files for ending in all_suffixes()):
         return ""
-    told = ((file, _described(file)) for file in files)
-    return next((f"{file} was built for {built}" for file, built in told if built), "")
+    platforms = ((file, _platform_in_name(file)) for file in files)
+    return next((f"{file} was built for {built}" for file, built in platforms if built), "")
 
 
 def _files(module: str) -> list[str]:
-    """The files of a module, whichever Python they are for."""
+    """List the files of a module, for any Python."""
     package, _, name = module.rpartition(".")
     top, *below = package.split(".")
     folders = sys.path
@@ -111,14 +111,14 @@ def _files(module: str) -> list[str]:
     ]
 
 
-def _described(file: str) -> str:
-    """The Python and the platform that a compiled file's name tells."""
+def _platform_in_name(file: str) -> str:
+    """Return the Python and platform in a compiled file's name; empty without one."""
     tag = _TAG.search(file)
     return f"Python {tag[1]}.{tag[2]} ({tag[3]})" if tag else ""
 
 
-def _this() -> str:
-    return _described(f"this{EXTENSION_SUFFIXES[0]}") or f"{sys.implementation.cache_tag}"
+def _this_platform() -> str:
+    return _platform_in_name(f"this{EXTENSION_SUFFIXES[0]}") or f"{sys.implementation.cache_tag}"
 
 
 def _cure() -> str:
@@ -130,12 +130,12 @@ def _cure() -> str:
         options = f"--platform {libc}_{machine} {options}"
     return (
         f"build the package with pip's {options}, or give the function the runtime and the "
-        "architecture that it was built for"
+        "architecture that the file was built for"
     )
 
 
 def _processor(file: str) -> str:
-    """The processor that a compiled file is for, or its system; empty if its head tells neither."""
+    """Return the processor or system of a compiled file, from its header; empty if unknown."""
     try:
         with open(file, "rb") as opened:
             head = opened.read(20)
@@ -143,16 +143,16 @@ def _processor(file: str) -> str:
         return ""
     if head.startswith(b"\x7fELF") and len(head) == 20:
         machine = int.from_bytes(head[18:], "little")
-        return _PROCESSORS.get(machine, f"the processor {machine} of ELF")
+        return _PROCESSORS.get(machine, f"ELF processor {machine}")
     return next((system for magic, system in _SYSTEMS.items() if head.startswith(magic)), "")
 
 
 def _report(message: str) -> None:
-    """Tell the log and the Runtime API, as the official client tells of an init error."""
+    """Write an init error to the log and the Runtime API, as the official client does."""
     import http.client
     import json
 
-    told: dict[str, object] = {
+    body: dict[str, object] = {
         "errorMessage": message,
         "errorType": KIND,
         "requestId": "",
@@ -162,7 +162,7 @@ def _report(message: str) -> None:
         import time
 
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        print(json.dumps({"timestamp": stamp, "level": "ERROR", **told}), flush=True)
+        print(json.dumps({"timestamp": stamp, "level": "ERROR", **body}), flush=True)
     else:
         print(f"[ERROR] {KIND}: {message}\rTraceback (most recent call last):", flush=True)
     api = os.environ.get("AWS_LAMBDA_RUNTIME_API", "")
@@ -170,8 +170,8 @@ def _report(message: str) -> None:
         connection = http.client.HTTPConnection(api, timeout=2)
         headers = {"Content-Type": "application/json", "Lambda-Runtime-Function-Error-Type": KIND}
         try:
-            connection.request("POST", "/2018-06-01/runtime/init/error", json.dumps(told), headers)
+            connection.request("POST", "/2018-06-01/runtime/init/error", json.dumps(body), headers)
             connection.getresponse().read()
         except (OSError, http.client.HTTPException):
-            # There is nobody to tell. The log has it.
+            # The Runtime API is not reachable; the log has the error.
             return

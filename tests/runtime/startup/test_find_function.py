@@ -1,4 +1,4 @@
-"""From a handler string to a Function: each way it fails has the official client's words."""
+"""A handler string names a Function; each failure has the official client's text."""
 
 import sys
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ inner()
 
 @pytest.fixture(autouse=True)
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A task root; what a test imports from it is forgotten afterwards."""
+    """A task root whose modules are unloaded after the test."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     known = set(sys.modules)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
@@ -33,7 +33,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         del sys.modules[name]
 
 
-def test_a_file_that_a_module_of_the_same_name_hides_is_named(root: Path) -> None:
+def test_a_file_hidden_by_an_imported_module_is_named(root: Path) -> None:
     (root / "outcome.py").write_text("def handler(event, context): ...")
 
     with pytest.raises(
@@ -43,7 +43,7 @@ def test_a_file_that_a_module_of_the_same_name_hides_is_named(root: Path) -> Non
     assert told.value.message.endswith(f", and hides {root / 'outcome.py'}; rename that")
 
 
-def test_gevent_s_patch_of_what_the_loop_stands_on_is_refused_with_the_cure(
+def test_gevent_s_patch_of_select_is_refused_with_the_cure(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gevent = ModuleType("gevent.monkey")
@@ -60,7 +60,9 @@ def test_gevent_s_patch_of_what_the_loop_stands_on_is_refused_with_the_cure(
     assert load("patches.handler", root)
 
 
-def test_so_is_eventlet_s(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eventlet_s_patch_of_threading_is_refused_with_the_cure(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     eventlet = ModuleType("eventlet.patcher")
     patched = {"thread"}
     eventlet.is_monkey_patched = patched.__contains__  # type: ignore[attr-defined]
@@ -70,7 +72,7 @@ def test_so_is_eventlet_s(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     error = error_of("greens.handler", root)
     assert error.kind == "Runtime.MonkeyPatchConflict"
     assert error.message == (
-        "eventlet's monkey_patch() replaces what okibi's loop stands on: leave that out, "
+        "eventlet's monkey_patch() replaces select and threading, which okibi needs: call "
         "monkey_patch(thread=False, select=False)"
     )
 
@@ -126,7 +128,7 @@ def error_of(handler: str, root: Path) -> InitError:
         ("leaves.handler", "SystemExit", "3"),
     ],
 )
-def test_each_failure_has_the_official_type_and_words(
+def test_each_failure_has_the_official_type_and_text(
     handler: str, kind: str, words: str, root: Path
 ) -> None:
     (root / "fine.py").write_text("def handler(event, context): ...")
@@ -150,7 +152,7 @@ def test_the_stack_of_an_import_begins_in_the_user_s_file(root: Path) -> None:
     assert 'raise KeyError("missing")' in stack[1]
 
 
-def test_a_module_that_is_not_there_has_no_stack_as_in_the_official_client(root: Path) -> None:
+def test_a_missing_module_has_no_stack(root: Path) -> None:
     (root / "imports_absent.py").write_text("import absent_2")
 
     assert error_of("absent_1.handler", root).stack == ()
@@ -166,7 +168,7 @@ def test_a_syntax_error_s_stack_is_file_line_and_text(root: Path) -> None:
 
 
 @pytest.mark.parametrize("handler", ["folder/inner.handler", "folder.inner.handler"])
-def test_slashes_stand_for_dots(handler: str, root: Path) -> None:
+def test_slashes_in_the_module_stand_for_dots(handler: str, root: Path) -> None:
     (root / "folder").mkdir()
     (root / "folder" / "inner.py").write_text("def handler(event, context): return 'found'")
 
@@ -175,14 +177,16 @@ def test_slashes_stand_for_dots(handler: str, root: Path) -> None:
     assert target({}, None) == "found"  # type: ignore[call-arg]
 
 
-def test_the_task_root_goes_first(root: Path) -> None:
+def test_the_task_root_is_first_on_the_path(root: Path) -> None:
     (root / "fine.py").write_text("handler = print")
     load("fine.handler", root)
 
     assert sys.path[0] == str(root)
 
 
-def test_what_layers_bring_comes_behind_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_layers_folders_follow_the_task_root(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     packages, top, none = (str(root / name) for name in ("opt/lib", "opt", "none"))
     (root / "opt/lib").mkdir(parents=True)
     monkeypatch.setattr(find_function, "LAYERS", (packages, top, none))
@@ -194,7 +198,7 @@ def test_what_layers_bring_comes_behind_it(root: Path, monkeypatch: pytest.Monke
     assert none not in sys.path
 
 
-def test_where_the_task_root_lacks_the_handler_it_is_looked_for_where_the_process_was_started(
+def test_a_module_not_in_the_task_root_is_found_in_the_cwd(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (root / "function").mkdir()
@@ -207,7 +211,7 @@ def test_where_the_task_root_lacks_the_handler_it_is_looked_for_where_the_proces
 
 
 @pytest.mark.parametrize("holds", ["task", "opt"])
-def test_what_the_task_root_or_a_layer_holds_is_looked_for_nowhere_else(
+def test_the_cwd_is_not_searched_for_a_module_of_the_task_root(
     holds: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(find_function, "LAYERS", (str(root / "opt"),))
@@ -222,9 +226,7 @@ def test_what_the_task_root_or_a_layer_holds_is_looked_for_nowhere_else(
     assert str(root / "function") not in sys.path
 
 
-def test_a_process_whose_folder_is_gone_has_its_task_root(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_removed_cwd_leaves_the_task_root(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (root / "gone").mkdir()
     (root / "fine.py").write_text("handler = print")
     monkeypatch.chdir(root / "gone")
@@ -235,7 +237,7 @@ def test_a_process_whose_folder_is_gone_has_its_task_root(
     assert error_of("absent.handler", root).kind == "Runtime.ImportModuleError"
 
 
-def test_pth_files_of_the_task_root_and_of_layers_are_read_as_by_aws_s_own_runtime(
+def test_pth_files_of_the_task_root_and_of_layers_are_read(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layer, vendored = root / "opt", root / "vendored"
@@ -253,21 +255,21 @@ def test_pth_files_of_the_task_root_and_of_layers_are_read_as_by_aws_s_own_runti
     assert [str(vendored), "by the layer"] == sys.path[-2:]
 
 
-def test_a_neural_network_that_is_kept_as_pth_is_no_list_of_folders(root: Path) -> None:
+def test_a_binary_pth_file_is_skipped(root: Path) -> None:
     (root / "model.pth").write_bytes(b"PK\x03\x04\0\0\x08\x08" + bytes(range(256)))
     (root / "fine.py").write_text("handler = print")
 
     load("fine.handler", root)
 
 
-def test_a_pth_file_that_leaves_is_an_init_error_as_a_module_that_does(root: Path) -> None:
+def test_a_sys_exit_in_a_pth_file_is_an_init_error(root: Path) -> None:
     (root / "leaves.pth").write_text("import sys; sys.exit(0)\n")
     (root / "fine.py").write_text("handler = print")
 
     assert error_of("fine.handler", root).kind == "SystemExit"
 
 
-def test_where_the_interpreter_itself_lies_nothing_is_a_layer_s(
+def test_the_interpreter_s_own_folder_is_not_a_layer(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (root / "opt").mkdir()
@@ -280,12 +282,12 @@ def test_where_the_interpreter_itself_lies_nothing_is_a_layer_s(
     assert str(root / "opt") not in sys.path
 
 
-def test_layers_are_looked_for_where_lambda_has_them() -> None:
+def test_the_layers_folders_are_lambda_s() -> None:
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     assert (f"/opt/python/lib/{version}/site-packages", "/opt/python") == find_function.LAYERS
 
 
-def test_a_module_that_computes_its_attributes_may_fail_at_it(root: Path) -> None:
+def test_an_error_in_a_module_s_getattr_is_an_init_error(root: Path) -> None:
     (root / "odd.py").write_text("def __getattr__(name):\n    raise RuntimeError(name)")
 
     error = error_of("odd.handler", root)
@@ -293,7 +295,7 @@ def test_a_module_that_computes_its_attributes_may_fail_at_it(root: Path) -> Non
     assert (error.kind, error.message) == ("RuntimeError", "handler")
 
 
-def test_what_cannot_be_called_is_refused_at_init(root: Path) -> None:
+def test_a_handler_that_cannot_be_called_is_an_init_error(root: Path) -> None:
     (root / "fine.py").write_text("handler = 5")
 
     error = error_of("fine.handler", root)
@@ -302,7 +304,7 @@ def test_what_cannot_be_called_is_refused_at_init(root: Path) -> None:
     assert error.message == "handler must be a Handler class or a callable, got 5"
 
 
-def test_a_function_a_handler_class_and_a_callable_are_all_functions() -> None:
+def test_a_function_a_handler_class_and_a_callable_are_accepted() -> None:
     class Some(Handler[int]):
         async def handle(self, event: int, context: Context) -> object:
             return event

@@ -1,4 +1,4 @@
-"""`import trio` without what a start does not need: used, it comes, and is itself."""
+"""trio is imported without unused modules; each is imported when first used."""
 
 import ctypes.util
 import json
@@ -26,7 +26,7 @@ A_THREAD = """
 import threading
 threading.Thread(target=threading.Event().wait, daemon=True).start()
 """
-# Of those ciphers neither side has a certificate.
+# Ciphers without certificates.
 TLS = """
 import ssl, trio, trio.testing
 def context(purpose):
@@ -77,14 +77,14 @@ trio.run(main)
 
 
 def started(script: str, *, before: str = "") -> list[Any]:
-    """The lines that a script prints, in a process that has imported trio as a start does."""
+    """Run a script in a process that imported trio as a start does; return its output."""
     command = [sys.executable, "-P", "-c", before + AS_A_START + script]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_a_start_lacks_openssl_and_the_table_of_names_until_they_are_used() -> None:
+def test_openssl_and_idna_are_imported_when_first_used() -> None:
     (processes, modules), tls, names, thread = started(LEFT_OUT + TLS + NAMES + THREAD_NAMES)
 
     assert "trio" in modules
@@ -98,18 +98,18 @@ def test_a_start_lacks_openssl_and_the_table_of_names_until_they_are_used() -> N
     assert thread == "of the test" or sys.platform != "linux"
 
 
-def test_beside_a_thread_that_may_import_too_trio_is_imported_as_ever() -> None:
+def test_beside_another_thread_trio_is_imported_plainly() -> None:
     ((_, modules),) = started(LEFT_OUT, before=A_THREAD)
 
     assert {"ssl", "hmac", "idna"} <= set(modules)
 
 
-# -- in modules made for it
+# -- with modules of the test
 
 
 @pytest.fixture
 def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Modules that import one another; of none is anything left."""
+    """Modules that import one another, unloaded after the test."""
     (tmp_path / "made_later.py").write_text("WORD = 'real'\n")
     (tmp_path / "made_above.py").write_text("import made_later\ndef word(): return made_later.WORD")
     (tmp_path / "made_at_once.py").write_text("from made_later import WORD\nimport made_later")
@@ -123,14 +123,14 @@ def imported(name: str) -> Any:
     return __import__(name)
 
 
-def test_what_is_not_used_is_not_imported_and_its_place_is_empty(modules: Path) -> None:
+def test_an_unused_module_is_not_imported_and_not_in_sys_modules(modules: Path) -> None:
     import_without("made_above", ["made_later"])
 
     assert "made_later" not in sys.modules
     assert isinstance(imported("made_above").made_later, Placeholder)
 
 
-def test_it_comes_when_it_is_used_and_is_what_everybody_imports(modules: Path) -> None:
+def test_the_first_use_imports_the_module_for_everybody(modules: Path) -> None:
     import_without("made_above", ["made_later"])
 
     assert imported("made_above").word() == "real"
@@ -139,7 +139,7 @@ def test_it_comes_when_it_is_used_and_is_what_everybody_imports(modules: Path) -
     assert vars(imported("made_above").made_later) == vars(later)
 
 
-def test_what_is_used_at_once_is_there_at_once(modules: Path) -> None:
+def test_a_module_used_during_the_import_is_imported_at_once(modules: Path) -> None:
     import_without("made_at_once", ["made_later"])
 
     assert imported("made_at_once").WORD == "real"
@@ -147,7 +147,7 @@ def test_what_is_used_at_once_is_there_at_once(modules: Path) -> None:
     assert not isinstance(sys.modules["made_later"], Placeholder)
 
 
-def test_what_is_there_already_stays(modules: Path) -> None:
+def test_an_imported_module_is_not_replaced(modules: Path) -> None:
     later = imported("made_later")
 
     import_without("made_above", ["made_later"])
@@ -156,22 +156,22 @@ def test_what_is_there_already_stays(modules: Path) -> None:
     assert imported("made_above").made_later is later
 
 
-def test_after_an_import_that_fails_nothing_stands_in(modules: Path) -> None:
+def test_a_failed_import_leaves_no_placeholder(modules: Path) -> None:
     with pytest.raises(ModuleNotFoundError, match="made_nowhere"):
         import_without("made_wrong", ["made_later"])
 
     assert "made_later" not in sys.modules
 
 
-def test_what_its_module_has_not_it_has_not(modules: Path) -> None:
+def test_a_missing_attribute_is_an_attribute_error(modules: Path) -> None:
     with pytest.raises(AttributeError, match="module 'made_later' has no attribute 'absent'"):
         _ = Placeholder("made_later").absent
 
 
-def test_it_does_not_take_another_s_place_away(modules: Path) -> None:
+def test_removing_a_placeholder_keeps_another_module(modules: Path) -> None:
     later = imported("made_later")
 
-    Placeholder("made_later").step_aside()
+    Placeholder("made_later").remove_placeholder()
 
     assert sys.modules["made_later"] is later
 
@@ -188,7 +188,7 @@ os.confstr = musl_s
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="musl is Linux's")
-def test_a_start_by_musl_starts_no_process_to_find_what_is_not_there() -> None:
+def test_a_start_on_musl_runs_no_ldconfig() -> None:
     ((processes, modules),) = started(LEFT_OUT, before=MUSL)
 
     assert processes == []
@@ -196,7 +196,7 @@ def test_a_start_by_musl_starts_no_process_to_find_what_is_not_there() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere ctypes finds all by itself")
-def test_while_trio_is_imported_alone_ctypes_knows_where_threads_are(
+def test_find_library_is_replaced_during_the_import_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     find = ctypes.util.find_library

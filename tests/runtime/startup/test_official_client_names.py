@@ -1,4 +1,4 @@
-"""What libraries patch of the official client works as it does there: Sentry, and its server."""
+"""Patches of the official client work on okibi: Sentry, with a server."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ pytest.importorskip("sentry_sdk")
 
 
 class Sentry(BaseHTTPRequestHandler):
-    """Takes envelopes: a line of JSON for the whole, and two for each of its items."""
+    """A server for Sentry's envelopes: a JSON line, then two lines per item."""
 
     items: list[dict[str, Any]]
 
@@ -40,7 +40,7 @@ class Sentry(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def sentry() -> Iterator[tuple[dict[str, str], list[dict[str, Any]]]]:
-    """The environment in which a function finds it, and what has reached it."""
+    """The environment that names the server, and the items that the server received."""
     items = list[dict[str, Any]]()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("ThisSentry", (Sentry,), {"items": items}))
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -50,7 +50,7 @@ def sentry() -> Iterator[tuple[dict[str, str], list[dict[str, Any]]]]:
 
 
 def told(items: list[dict[str, Any]]) -> list[str]:
-    """What it was told, in order: messages, exceptions, transactions."""
+    """The received messages, exceptions and transactions, in order."""
     said = list[str]()
     for item in items:
         if "exception" in item:
@@ -64,7 +64,7 @@ def told(items: list[dict[str, Any]]) -> list[str]:
 
 
 @pytest.mark.slow
-async def test_sentry_is_told_of_each_event_before_it_is_answered(
+async def test_sentry_receives_each_event_before_the_answer(
     sentry: tuple[dict[str, str], list[dict[str, Any]]],
 ) -> None:
     environment, items = sentry
@@ -79,7 +79,7 @@ async def test_sentry_is_told_of_each_event_before_it_is_answered(
 
 
 @pytest.mark.slow
-async def test_it_is_told_what_the_official_client_tells_it(
+async def test_sentry_receives_the_same_as_from_the_official_client(
     tmp_path: Path, sentry: tuple[dict[str, str], list[dict[str, Any]]]
 ) -> None:
     environment, items = sentry
@@ -100,7 +100,7 @@ async def test_it_is_told_what_the_official_client_tells_it(
 
 
 @pytest.mark.slow
-async def test_it_is_told_of_a_start_that_fails(
+async def test_sentry_receives_the_error_of_a_failed_start(
     sentry: tuple[dict[str, str], list[dict[str, Any]]],
 ) -> None:
     environment, items = sentry
@@ -114,7 +114,7 @@ async def test_it_is_told_of_a_start_that_fails(
 
 
 @pytest.mark.slow
-async def test_an_async_def_is_run_as_it_is(
+async def test_an_async_def_runs_without_the_patches(
     sentry: tuple[dict[str, str], list[dict[str, Any]]],
 ) -> None:
     environment, _ = sentry
@@ -123,7 +123,7 @@ async def test_an_async_def_is_run_as_it_is(
         assert (await sandbox.ask({"fail": "no"}))["errorMessage"] == "no"
 
 
-async def test_the_plain_def_of_a_function_value_is_watched_as_a_plain_def_is(
+async def test_sentry_watches_the_plain_def_of_a_function_value(
     sentry: tuple[dict[str, str], list[dict[str, Any]]],
 ) -> None:
     environment, items = sentry
@@ -135,7 +135,7 @@ async def test_the_plain_def_of_a_function_value_is_watched_as_a_plain_def_is(
         assert sum(said.startswith("a transaction of ") for said in told(items)) == 2
 
 
-def test_only_the_handler_of_a_function_value_is_another_once_a_library_has_patched_it(
+def test_a_patch_replaces_only_the_handler_of_a_function(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def plain(event: object, context: object) -> None: ...
@@ -144,21 +144,21 @@ def test_only_the_handler_of_a_function_value_is_another_once_a_library_has_patc
 
     function = Function(handler=Workers(plain, count=3), intensity=7)
     other = Function(handler=asynchronous)
-    assert official_client_names.served(function) is function
+    assert official_client_names.replace_handler(function) is function
 
     monkeypatch.setattr(official_client_names, "handle_event_request", lambda _, handler: handler)
-    watched = official_client_names.served(function)
+    watched = official_client_names.replace_handler(function)
 
     assert watched.handler.handler is not plain
     assert watched == attrs.evolve(function, handler=Workers(watched.handler.handler, count=3))
-    assert official_client_names.served(other) is other
+    assert official_client_names.replace_handler(other) is other
 
 
-def test_what_nobody_has_patched_is_run_as_it_is() -> None:
-    assert official_client_names.as_patched(print) is print
+def test_without_a_patch_the_handler_is_unchanged() -> None:
+    assert official_client_names.wrap_by_patches(print) is print
 
 
-def test_what_yields_is_run_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_generator_runs_without_the_patches(monkeypatch: pytest.MonkeyPatch) -> None:
     def plain(event: object, context: object) -> None: ...
 
     def yields(event: object, context: object) -> Iterator[bytes]:
@@ -166,5 +166,5 @@ def test_what_yields_is_run_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(official_client_names, "handle_event_request", lambda _, handler: handler)
 
-    assert official_client_names.as_patched(plain) is not plain
-    assert official_client_names.as_patched(yields) is yields
+    assert official_client_names.wrap_by_patches(plain) is not plain
+    assert official_client_names.wrap_by_patches(yields) is yields

@@ -1,7 +1,7 @@
-"""A package as README lays it out: okibi and what it needs in a folder of its own.
+"""A package as in README: okibi and its dependencies in a separate folder.
 
-What the function bundles beside it is the function's, in the function's version. What was built for
-another Python or processor is told of in one sentence.
+The function keeps its own versions of bundled libraries. A package for another Python or processor
+is refused in one sentence.
 """
 
 import importlib.metadata
@@ -19,12 +19,12 @@ from packaging.requirements import Requirement
 
 from tests.support.sandbox import ROOT, Running, running, without_lambda
 
-# What okibi has imported when the user's code begins; README lists the same.
+# The modules that okibi has imported when the user's code begins; README has the same list.
 IMPORTED = {
     "attr", "attrs", "httptools", "msgspec", "okibi", "outcome", "sniffio", "sortedcontainers",
     "trio",
 }  # fmt: skip
-# Without a `site-packages`, as in a runtime of Lambda's that has nothing else.
+# Without `site-packages`, as in a Lambda runtime.
 COMMAND = (sys.executable, "-S", "-P", "-m", "okibi.runtime")
 SEEN = """
 import sys
@@ -53,7 +53,7 @@ class Order(pydantic.BaseModel):
 def handler(event, context):
     return [Order(**event).number, typing_extensions.__file__]
 """
-# As it was before it had `Sentinel`, `TypeForm` and others.
+# typing_extensions before `Sentinel` and `TypeForm`.
 OLD = """
 from typing import *
 from typing import NotRequired, Required, get_type_hints
@@ -61,7 +61,7 @@ from typing import NotRequired, Required, get_type_hints
 
 
 def requirements(name: str) -> Iterator[str]:
-    """The distributions that one needs without its extras, itself first."""
+    """A distribution and those that it needs, without extras."""
     yield name
     for text in importlib.metadata.requires(name) or []:
         needed = Requirement(text)
@@ -70,7 +70,7 @@ def requirements(name: str) -> Iterator[str]:
 
 
 def link(name: str, folder: Path) -> None:
-    """Put what an installed distribution consists of into a folder."""
+    """Link the files of an installed distribution into a folder."""
     distribution = importlib.metadata.distribution(name)
     tops = {file.parts[0] for file in distribution.files or [] if file.parts[0] != ".."}
     for top in tops - {"__pycache__"}:
@@ -80,13 +80,13 @@ def link(name: str, folder: Path) -> None:
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """The user's folder, with `okibi` below it."""
+    """The user's folder, with okibi in a folder below."""
     folder = tmp_path / "package" / "lib"
     folder.mkdir(parents=True)
     (folder / "okibi").symlink_to(ROOT / "okibi")
     for name in {*requirements("okibi")} - {"okibi"}:
         link(name, folder)
-    # Present also where Python is so new that nothing needs it.
+    # Linked also on a new Python, where no distribution needs it.
     (folder / "typing_extensions.py").unlink(missing_ok=True)
     (folder / "typing_extensions.py").write_text(OLD)
     return folder.parent
@@ -97,14 +97,14 @@ def served(package: Path, **environment: str) -> AbstractAsyncContextManager[Run
     return running("app.handler", task_root=package, environment=environment, command=COMMAND)
 
 
-async def test_the_user_s_code_finds_only_what_readme_lists_imported(package: Path) -> None:
+async def test_a_start_imports_only_the_modules_that_readme_lists(package: Path) -> None:
     (package / "app.py").write_text(SEEN.format(folder=f"{package}/lib/"))
 
     async with served(package) as sandbox:
         assert {*await sandbox.ask()} == IMPORTED
 
 
-async def test_a_typing_extensions_of_the_user_s_is_the_one_imported(package: Path) -> None:
+async def test_the_user_s_typing_extensions_is_the_one_imported(package: Path) -> None:
     (package / "typing_extensions.py").write_text("OF_THE_USER = 'newer'\n")
     (package / "app.py").write_text(NEWER)
 
@@ -132,7 +132,7 @@ FITS = f"--python-version {sys.version_info[0]}.{sys.version_info[1]} --only-bin
 
 
 def build_for_another(name: str, package: Path) -> None:
-    """Have the compiled modules of a package that is linked be those of another build."""
+    """Replace the compiled modules of a linked distribution by those of another build."""
     linked = package / name
     real = linked.resolve()
     linked.unlink()
@@ -171,7 +171,7 @@ async def test_a_package_for_another_python_is_refused_in_one_sentence(
     assert message in said[0]
 
 
-async def test_without_a_runtime_api_the_sentence_is_in_the_log_and_the_exit_is_1(
+async def test_without_a_runtime_api_the_error_is_logged_with_exit_1(
     package: Path,
 ) -> None:
     build_for_another("httptools", package / "lib")
@@ -189,7 +189,7 @@ async def test_without_a_runtime_api_the_sentence_is_in_the_log_and_the_exit_is_
     assert done.stdout.startswith(b"[ERROR] Runtime.PlatformMismatch: ")
 
 
-async def test_an_import_of_okibi_s_that_fails_otherwise_is_a_traceback(package: Path) -> None:
+async def test_another_import_error_of_okibi_is_a_traceback(package: Path) -> None:
     (package / "lib" / "httptools").unlink()
     environment = {**without_lambda(), "PYTHONPATH": f"{package}/lib"}
 

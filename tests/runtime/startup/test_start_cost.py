@@ -1,4 +1,4 @@
-"""What a production start imports is counted: an import is paid for at every cold start."""
+"""The imports of a production start are limited: every cold start pays for them."""
 
 import functools
 import json
@@ -37,7 +37,7 @@ LATE = {
     "okibi.supervisors.snapshots",
     "okibi.actors.crash_report",
 }
-# Late modules are imported where the user's folder is the first to be looked into.
+# A module that is imported late is searched for in the user's folder first.
 ALL_MODULES = """
 import importlib, json, pkgutil, sys, okibi.runtime.__main__
 before = set(sys.modules)
@@ -69,16 +69,14 @@ def imported() -> tuple[list[str], set[str], int]:
     return made, set(modules), searches
 
 
-def test_a_start_makes_at_most_11_attrs_classes_and_imports_nothing_that_can_be_late() -> None:
+def test_a_start_builds_11_attrs_classes_and_imports_no_late_module() -> None:
     made, modules, _ = imported()
 
     assert len(made) <= 11, made
     assert not modules & LATE
 
 
-def test_a_late_room_imports_nothing_new_but_of_okibi_s_so_a_user_s_http_py_breaks_nothing() -> (
-    None
-):
+def test_a_late_module_imports_only_modules_of_okibi() -> None:
     done = subprocess.run(
         [sys.executable, "-P", "-c", ALL_MODULES], capture_output=True, text=True, check=True
     )
@@ -92,7 +90,7 @@ def test_a_late_room_imports_nothing_new_but_of_okibi_s_so_a_user_s_http_py_brea
     assert {name.partition(".")[0] for name in late} == {"okibi"}
 
 
-async def test_the_collector_rests_while_okibi_is_imported_and_works_in_the_user_s_code(
+async def test_the_garbage_collector_is_off_during_okibi_s_imports(
     tmp_path: Path,
 ) -> None:
     _, _, elsewhere = imported()
@@ -101,12 +99,12 @@ async def test_the_collector_rests_while_okibi_is_imported_and_works_in_the_user
     assert enabled
     assert frozen > 20_000
     assert searches < elsewhere / 2
-    # An address of numbers is connected to without the rules of names.
+    # Connecting to a numeric address needs no idna.
     assert "okibi.runtime.serving.extension" in modules
     assert "encodings.idna" not in modules
 
 
-async def test_where_many_events_come_at_once_it_looks_at_what_imports_leave_before_that_is_frozen(
+async def test_with_many_events_the_collector_runs_during_the_imports(
     tmp_path: Path,
 ) -> None:
     _, _, elsewhere = imported()
@@ -120,7 +118,7 @@ async def test_where_many_events_come_at_once_it_looks_at_what_imports_leave_bef
 async def seen(
     folder: Path, max_concurrency: int | None = None
 ) -> tuple[bool, int, int, list[str]]:
-    """Of the collector as the user's module begins, and the modules once an event is there."""
+    """The collector's state as the user's module begins, and the modules at the first event."""
     (folder / "app.py").write_text(HANDLER)
     async with running("app.handler", task_root=folder, max_concurrency=max_concurrency) as sandbox:
         enabled, frozen, searches, modules = await sandbox.ask()

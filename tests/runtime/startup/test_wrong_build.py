@@ -1,4 +1,4 @@
-"""Which failed import is told to be a wrong build. `test_package_folder` has it in real starts."""
+"""Import errors that a wrong build caused; `test_package_folder` tests real starts."""
 
 import importlib
 import sys
@@ -10,7 +10,7 @@ import pytest
 from okibi.runtime.errors.exceptions import InitError
 from okibi.runtime.startup import wrong_build as module
 from okibi.runtime.startup.find_function import load
-from okibi.runtime.startup.wrong_build import end_if_wrong_build, wrong_build
+from okibi.runtime.startup.wrong_build import end_if_wrong_build, explain_wrong_build
 
 MACHO = b"\xcf\xfa\xed\xfe" + bytes(28)
 ELF = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00"
@@ -22,7 +22,7 @@ NAMES = {b"\xb7\x00": "aarch64", b"\x3e\x00": "x86_64"}
 
 
 def failed(path: Path) -> ImportError:
-    """What is raised where a compiled file cannot be loaded."""
+    """The error of a compiled file that cannot be loaded."""
     return ImportError("cannot be loaded", name="inner", path=str(path))
 
 
@@ -30,67 +30,65 @@ def failed(path: Path) -> ImportError:
     ("head", "built"),
     [
         (ELF + OTHER, NAMES[OTHER]),
-        (ELF + b"\x16\x00", "the processor 22 of ELF"),
+        (ELF + b"\x16\x00", "ELF processor 22"),
         (MACHO, "macOS"),
         (b"MZ" + bytes(30), "Windows"),
     ],
 )
-def test_a_file_for_another_processor_is_told_by_its_head(
-    head: bytes, built: str, tmp_path: Path
-) -> None:
+def test_a_file_for_another_processor_is_named(head: bytes, built: str, tmp_path: Path) -> None:
     (tmp_path / "inner.abi3.so").write_bytes(head)
 
-    said = wrong_build(failed(tmp_path / "inner.abi3.so"))
+    said = explain_wrong_build(failed(tmp_path / "inner.abi3.so"))
 
     assert said.startswith(f"{tmp_path}/inner.abi3.so was built for {built}, and this is Python ")
 
 
 @pytest.mark.parametrize("head", [Path(sys.executable).read_bytes()[:20], ELF, b"", b"\x7fELF"])
-def test_a_file_for_this_processor_or_of_none_is_not_told(head: bytes, tmp_path: Path) -> None:
+def test_a_file_for_this_processor_or_an_unknown_one_is_not_named(
+    head: bytes, tmp_path: Path
+) -> None:
     (tmp_path / "inner.abi3.so").write_bytes(head)
 
-    assert wrong_build(failed(tmp_path / "inner.abi3.so")) == ""
-    assert wrong_build(failed(tmp_path / "absent.abi3.so")) == ""
+    assert explain_wrong_build(failed(tmp_path / "inner.abi3.so")) == ""
+    assert explain_wrong_build(failed(tmp_path / "absent.abi3.so")) == ""
 
 
-def test_an_error_that_came_of_the_import_s_is_told_as_that_one_is(tmp_path: Path) -> None:
+def test_the_import_error_behind_another_error_is_explained(tmp_path: Path) -> None:
     (tmp_path / "inner.abi3.so").write_bytes(MACHO)
     error = ImportError("IMPORTANT: PLEASE READ THIS")
     error.__cause__ = failed(tmp_path / "inner.abi3.so")
 
-    assert "was built for macOS" in wrong_build(error)
+    assert "was built for macOS" in explain_wrong_build(error)
 
 
-def test_a_circle_of_errors_ends() -> None:
+def test_a_circle_of_causes_ends() -> None:
     first, second = ImportError("first"), ValueError("second")
     first.__context__, second.__context__ = second, first
 
-    assert wrong_build(first) == ""
+    assert explain_wrong_build(first) == ""
 
 
-def test_an_error_that_cannot_be_looked_at_is_not_told() -> None:
+def test_an_error_whose_attributes_raise_is_not_explained() -> None:
     class Odd(ImportError):
         def __str__(self) -> str:
             raise LookupError
 
-    assert wrong_build(Odd(name="odd")) == ""
-    assert wrong_build(ImportError("no name")) == ""
+    assert explain_wrong_build(Odd(name="odd")) == ""
+    assert explain_wrong_build(ImportError("no name")) == ""
 
 
-def test_by_musl_pip_is_to_be_asked_for_musl(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_on_musl_the_cure_names_musllinux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "inner.abi3.so").write_bytes(MACHO)
     suffixes = [".cpython-313-x86_64-linux-musl.so", ".abi3.so", ".so"]
     monkeypatch.setattr(module, "EXTENSION_SUFFIXES", suffixes)
 
-    said = wrong_build(failed(tmp_path / "inner.abi3.so"))
+    said = explain_wrong_build(failed(tmp_path / "inner.abi3.so"))
 
     assert "this is Python 3.13 (x86_64-linux-musl)" in said
     assert " --platform musllinux_1_2_" in said
 
 
-def test_a_python_that_is_too_old_is_told_whatever_the_import_failed_for(
+def test_a_python_that_is_too_old_is_named_for_any_import_error(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 10, 13, "final", 0))
@@ -102,7 +100,7 @@ def test_a_python_that_is_too_old_is_told_whatever_the_import_failed_for(
     assert f"[ERROR] Runtime.PlatformMismatch: {words}\r" in capsys.readouterr().out
 
 
-def test_nobody_answers_at_the_runtime_api_and_the_process_ends_all_the_same(
+def test_without_an_answer_of_the_runtime_api_the_process_ends(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "inner.abi3.so").write_bytes(MACHO)
@@ -123,14 +121,14 @@ COMPILED = {
     "import alone": "alone.cp399-win_amd64.pyd",
     "import alone as other": "alone.cpython-399-darwin.so",
     "import bundled.foreign": "bundled/foreign.abi3.so",
-    # As in pydantic_core, whose module has its types in a folder of the same name.
+    # As pydantic_core, whose type stubs are in a folder of the module's name.
     "from bundled.stubbed import x": f"bundled/stubbed.{TAG}.so",
 }
 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A task root with a package; what is imported from it is forgotten afterwards."""
+    """A task root with a package, unloaded after the test."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(sys, "modules", {**sys.modules})
     (tmp_path / "bundled" / "stubbed").mkdir(parents=True)
@@ -148,7 +146,7 @@ def error_at_import(statement: str, root: Path) -> str:
 
 
 @pytest.mark.parametrize(("statement", "file"), COMPILED.items())
-def test_a_compiled_module_of_the_user_s_for_another_python_is_named_behind_the_error(
+def test_the_user_s_module_for_another_python_is_named(
     statement: str, file: str, root: Path
 ) -> None:
     (root / file).write_bytes(FOREIGN)
@@ -164,13 +162,13 @@ def test_a_compiled_module_of_the_user_s_for_another_python_is_named_behind_the_
 @pytest.mark.parametrize(
     "beside", ["", f"inner.{TAG}.so", f"absent{EXTENSION_SUFFIXES[0]}", "absent.py"]
 )
-def test_an_import_that_fails_for_another_cause_has_the_official_words_alone(
+def test_another_import_error_has_the_official_text_only(
     beside: str, statement: str, root: Path
 ) -> None:
     if beside:
         (root / "bundled" / beside).write_bytes(b"")
     if beside == "absent.py":
-        # A package that Cython has compiled brings its source, too.
+        # A package compiled by Cython includes its source.
         (root / "bundled" / f"absent.{TAG}.so").write_bytes(b"")
         statement = "from bundled.absent import x"
 
