@@ -164,7 +164,7 @@ def test_a_plain_def_s_log_names_await_and_its_error_is_official(
 
 
 @pytest.mark.usefixtures("no_warning")
-def test_of_okibi_s_own_coroutines_only_the_name_is_given() -> None:
+def test_a_coroutine_of_okibi_is_named_without_its_file() -> None:
     result = {"visit": VISITS.call(Visits.visit, "bob")}
 
     assert refusal(encode_handler_result, result) == (

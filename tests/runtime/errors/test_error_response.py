@@ -337,7 +337,7 @@ def test_deadline_exceeded_is_public_and_not_an_exception() -> None:
         ("X\r\nEvil: 1", "Function.Unknown"),
     ],
 )
-def test_the_type_is_one_that_the_platform_accepts(name: str, expected: str) -> None:
+def test_the_error_type_is_accepted_by_the_platform(name: str, expected: str) -> None:
     kind: Any = type(name, (Exception,), {})
 
     body, outcome, _ = response_to(raised(lambda: kind("no")))

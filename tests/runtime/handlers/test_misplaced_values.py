@@ -72,7 +72,7 @@ def test_an_error_about_a_wrong_value_does_not_show_the_value(place: str) -> Non
     assert PASSWORD not in str(refused.value)
 
 
-async def test_an_error_about_a_wrong_factory_does_not_show_it() -> None:
+async def test_an_error_about_a_wrong_factory_does_not_show_the_factory() -> None:
     async with trio.open_nursery() as nursery:
         with pytest.raises(TypeError) as refused:
             await start(nursery, POOL)  # type: ignore[arg-type]

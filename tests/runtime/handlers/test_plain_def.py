@@ -50,15 +50,15 @@ TOLD: list[tuple[str, list[object]]] = [
 async def test_a_plain_def_has_state_the_main_thread_and_asyncio_run(command: Command) -> None:
     handler = "official.every"
     async with running(handler, command=arguments(command, handler)) as sandbox:
-        await is_told(sandbox)
+        await check_plain_def(sandbox)
 
 
 async def test_okibi_s_asyncio_loop_does_not_affect_a_plain_def() -> None:
     async with running("official.every", environment={"OKIBI_LOOP": "asyncio"}) as sandbox:
-        await is_told(sandbox)
+        await check_plain_def(sandbox)
 
 
-async def is_told(sandbox: Running) -> None:
+async def check_plain_def(sandbox: Running) -> None:
     for do, told in TOLD:
         event = {"do": do, "event": {"a": 1}}
         assert [await sandbox.ask(event) for _ in told] == told, do

@@ -72,18 +72,18 @@ async def test_a_stream_ends_by_an_error_a_deadline_or_sigterm(handler: str) -> 
     async with running(handler, grace=HANG) as sandbox:
         await stream(sandbox, count=0)
 
-        await comes_while_the_handler_runs(sandbox)
-        await brings_an_error_behind_what_is_out(sandbox)
-        await ends_at_its_deadline(sandbox)
+        await pieces_arrive_while_the_handler_runs(sandbox)
+        await an_error_ends_the_stream_after_its_pieces(sandbox)
+        await a_deadline_ends_the_stream(sandbox)
         assert (await sandbox.invoke()).payload.startswith(lines(3, sandbox.pid))
 
         assert (await stream(sandbox)).body.startswith(lines(3, sandbox.pid))
         assert sandbox.function.starts == 1
         assert sandbox.function.journal.refusals() == []
-        await is_cut_by_sigterm(sandbox, pause=5.0)
+        await sigterm_cuts_the_stream(sandbox, pause=5.0)
 
 
-async def comes_while_the_handler_runs(sandbox: Running) -> None:
+async def pieces_arrive_while_the_handler_runs(sandbox: Running) -> None:
     told = await stream(sandbox, count=4, pause=0.2)
 
     assert told.body.startswith(lines(4, sandbox.pid))
@@ -91,7 +91,7 @@ async def comes_while_the_handler_runs(sandbox: Running) -> None:
     assert told.took - told.first > 0.3
 
 
-async def brings_an_error_behind_what_is_out(sandbox: Running) -> None:
+async def an_error_ends_the_stream_after_its_pieces(sandbox: Running) -> None:
     told = await stream(sandbox, do="late")
 
     assert told.body.startswith(b"0 ")
@@ -100,14 +100,14 @@ async def brings_an_error_behind_what_is_out(sandbox: Running) -> None:
     assert "raise ValueError(" in json.loads(told.result.payload)["stackTrace"][-1]
 
 
-async def ends_at_its_deadline(sandbox: Running) -> None:
+async def a_deadline_ends_the_stream(sandbox: Running) -> None:
     told = await stream(sandbox, timeout=2.0, count=50, pause=0.1)
 
     assert told.body.startswith(lines(3, sandbox.pid))
     assert told.result.error_type == "Runtime.DeadlineExceeded"
 
 
-async def is_cut_by_sigterm(sandbox: Running, pause: float) -> None:
+async def sigterm_cuts_the_stream(sandbox: Running, pause: float) -> None:
     event = json.dumps({"count": 100_000, "pause": pause}).encode()
     async with sandbox.function.stream(event) as answer:
         async for _ in answer:
@@ -124,14 +124,14 @@ async def is_cut_by_sigterm(sandbox: Running, pause: float) -> None:
 @every_kind
 async def test_sigterm_cuts_a_handler_that_writes_without_pause(handler: str) -> None:
     async with running(handler, grace=HANG) as sandbox:
-        await is_cut_by_sigterm(sandbox, pause=0.005)
+        await sigterm_cuts_the_stream(sandbox, pause=0.005)
 
 
 async def test_one_sandbox_streams_event_after_event() -> None:
     async with running("streams.yields") as sandbox:
         await an_error_before_the_first_piece_is_the_answer(sandbox)
-        await an_http_answer_has_its_prelude(sandbox)
-        await one_longer_than_lambda_takes_is_cut(sandbox)
+        await an_http_response_has_its_prelude(sandbox)
+        await a_stream_above_lambda_s_limit_is_cut(sandbox)
         # The invoker leaves before the end of the stream.
         await a_slow_reader_makes_the_handler_wait(sandbox)
         assert sandbox.function.starts == 1
@@ -145,7 +145,7 @@ async def an_error_before_the_first_piece_is_the_answer(sandbox: Running) -> Non
     assert told.error == ("ValueError", "early")
 
 
-async def an_http_answer_has_its_prelude(sandbox: Running) -> None:
+async def an_http_response_has_its_prelude(sandbox: Running) -> None:
     told = await stream(sandbox, do="http", count=1)
 
     prelude, _, body = told.body.partition(b"\0" * 8)
@@ -158,7 +158,7 @@ async def an_http_answer_has_its_prelude(sandbox: Running) -> None:
     assert body == lines(1, sandbox.pid)
 
 
-async def one_longer_than_lambda_takes_is_cut(sandbox: Running) -> None:
+async def a_stream_above_lambda_s_limit_is_cut(sandbox: Running) -> None:
     result = await sandbox.invoke({"do": "bytes", "size": 8 * 1024 * 1024})
 
     assert result.error_type == "Function.ResponseSizeTooLarge"
@@ -227,7 +227,7 @@ def of_boto3(url: str, event: object) -> list[dict[str, Any]]:
     return list(answer["EventStream"])
 
 
-async def test_over_http_it_comes_in_pieces_or_is_refused() -> None:
+async def test_a_stream_over_http_arrives_in_pieces_or_is_refused() -> None:
     async with running("streams.yields") as sandbox:
         await the_first_piece_comes_while_the_handler_runs(sandbox)
         await what_cannot_be_streamed_is_refused(sandbox)
