@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .handlers.asyncio_loop.from_asyncio import from_asyncio
     from .handlers.asyncio_loop.leftover_tasks import keep_running
     from .handlers.context import Context
-    from .handlers.function import Function, InvalidCount, InvalidHandler, InvalidLoop, Workers
+    from .handlers.function import Function, Workers
     from .handlers.handler import Handler
     from .handlers.response import Prelude, Response, streaming
     from .serving.freeze_detector import FREEZES, Freeze
@@ -35,9 +35,6 @@ __all__ = [
     "Freeze",
     "Function",
     "Handler",
-    "InvalidCount",
-    "InvalidHandler",
-    "InvalidLoop",
     "Prelude",
     "Response",
     "Workers",
@@ -54,9 +51,6 @@ _ROOMS = {
     "DeadlineExceeded": "errors.exceptions",
     "Function": "handlers.function",
     "Handler": "handlers.handler",
-    "InvalidCount": "handlers.function",
-    "InvalidHandler": "handlers.function",
-    "InvalidLoop": "handlers.function",
     "Prelude": "handlers.response",
     "Response": "handlers.response",
     "FREEZES": "serving.freeze_detector",

@@ -17,9 +17,9 @@ from typing import Any, Literal, NamedTuple, cast
 from ..actors import AlreadyRegistered, ExitReason, Ref, Refusal, StartError
 from ..actors.exits import is_a
 from ..actors.safe_repr import misplaced
+from .any_supervisor_spec import AnySupervisorSpec
 from .child_place import Place
 from .child_state import State
-from .flags import AnySupervisorSpec
 from .spec import Child
 
 

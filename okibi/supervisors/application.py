@@ -45,42 +45,10 @@ import attrs
 from ..actors import ExitReason
 from ..actors.safe_repr import misplaced
 from ..actors.start import GRACE
-from .flags import AnySupervisorSpec, is_number
-from .spec_errors import SpecError
+from .any_supervisor_spec import AnySupervisorSpec, is_number
+from .spec_error import SpecError, wrong_value
 
 Hook: TypeAlias = Callable[[], Awaitable[object]]
-
-
-class InvalidApplicationName(SpecError):
-    """An application's `name` is no text that can stand in a path."""
-
-
-class InvalidTree(SpecError):
-    """`tree` is no flags of a supervisor."""
-
-
-class InvalidApplication(SpecError):
-    """`applications` holds something that is no Application."""
-
-
-class InvalidKind(SpecError):
-    """`kind` is no ApplicationKind."""
-
-
-class InvalidHook(SpecError):
-    """`prep_stop` or `stop` is nothing that can be called."""
-
-
-class InvalidHookTimeout(SpecError):
-    """`hook_timeout` is no number of seconds above zero."""
-
-
-class CircularDependency(SpecError):
-    """An application needs itself, by way of others."""
-
-
-class DuplicateApplication(SpecError):
-    """Two different applications have the same name."""
 
 
 class ApplicationKind(enum.Enum):
@@ -95,17 +63,19 @@ def as_applications(applications: Iterable["Application"]) -> tuple["Application
     """The applications of a value, each of them an Application.
 
     Raises:
-        InvalidApplication: it is no list, or something else is in it.
+        SpecError: it is no list, or something else is in it.
     """
     given: object = applications
     if not isinstance(given, Iterable) or isinstance(given, str):
-        raise InvalidApplication(
-            f"applications is a list of Application, not {misplaced(applications)}"
-        )
+        raise wrong_value("applications", "a list of Application", applications)
     found = tuple(applications)
-    for application in found:
+    for at, application in enumerate(found):
         if not isinstance(application, Application):
-            raise InvalidApplication(f"applications holds {misplaced(application)}, no Application")
+            raise SpecError(
+                f"applications[{at}] must be an Application, got {misplaced(application)}",
+                field="applications",
+                value=application,
+            )
     return found
 
 
@@ -135,10 +105,10 @@ class Application:
     >>> Application("database", SupervisorSpec(), applications=[SHOP])
     Traceback (most recent call last):
     ...
-    okibi...CircularDependency: database needs shop needs database: none is first
+    okibi...SpecError: circular dependency: database needs shop needs database
 
     Raises:
-        SpecError: the subclass that belongs to the field.
+        SpecError: a field is wrong; `field` names it.
     """
 
     name: str
@@ -152,12 +122,13 @@ class Application:
     def __attrs_post_init__(self) -> None:
         name: object = self.name
         where = f"application {name!r}" if type(name) is str else f"application {misplaced(name)}"
-        for field, (error, good, sentence) in self._legal().items():
+        for field, (good, rule) in self._rules().items():
             if not good:
-                raise error(f"{where}: {field} {sentence}, not {misplaced(getattr(self, field))}")
+                raise wrong_value(field, rule, getattr(self, field), where=where)
         start_order([self])
 
-    def _legal(self) -> dict[str, tuple[type[SpecError], bool, str]]:
+    def _rules(self) -> dict[str, tuple[bool, str]]:
+        """Return for each field whether its value is legal, and the rule."""
         name: object = self.name
         timeout: object = self.hook_timeout
         fits = isinstance(name, str) and bool(name) and "/" not in name
@@ -165,20 +136,18 @@ class Application:
         prep_stop = self.prep_stop is None or callable(self.prep_stop)
         stop = self.stop is None or callable(self.stop)
         return {
-            "name": (InvalidApplicationName, fits, "is text without a slash"),
+            "name": (fits, "non-empty text without a slash"),
             "tree": (
-                InvalidTree,
                 isinstance(self.tree, AnySupervisorSpec),
-                "is a SupervisorSpec or another supervisor spec",
+                "a SupervisorSpec or another supervisor spec",
             ),
             "kind": (
-                InvalidKind,
                 isinstance(cast("object", self.kind), ApplicationKind),
-                "is an ApplicationKind",
+                "an ApplicationKind",
             ),
-            "prep_stop": (InvalidHook, prep_stop, "is an async callable or None"),
-            "stop": (InvalidHook, stop, "is an async callable or None"),
-            "hook_timeout": (InvalidHookTimeout, positive, "is seconds above 0"),
+            "prep_stop": (prep_stop, "an async callable or None"),
+            "stop": (stop, "an async callable or None"),
+            "hook_timeout": (positive, "seconds > 0"),
         }
 
 
@@ -186,8 +155,7 @@ def start_order(applications: Iterable[Application]) -> tuple[Application, ...]:
     """The applications and all that they need, each once and after what it needs.
 
     Raises:
-        CircularDependency: one needs itself; the sentence shows the circle.
-        DuplicateApplication: two different ones have the same name.
+        SpecError: one needs itself, or two different ones have the same name.
     """
     order: dict[str, Application] = {}
 
@@ -195,7 +163,9 @@ def start_order(applications: Iterable[Application]) -> tuple[Application, ...]:
         name = application.name
         if name in needed_by:
             circle = " needs ".join((*needed_by[needed_by.index(name) :], name))
-            raise CircularDependency(f"{circle}: none is first")
+            raise SpecError(
+                f"circular dependency: {circle}", field="applications", value=application
+            )
         if name not in order:
             for other in application.applications:
                 visit(other, (*needed_by, name))
@@ -211,11 +181,13 @@ def refuse_namesake(known: Application, application: Application) -> None:
     """Refuse an application whose name another one has.
 
     Raises:
-        DuplicateApplication: they are not the same.
+        SpecError: they are not the same.
     """
     if known != application:
-        raise DuplicateApplication(
-            f"two different applications are called {known.name!r}: give one of them another name"
+        raise SpecError(
+            f"two different applications are named {known.name!r}: rename one of them",
+            field="name",
+            value=known.name,
         )
 
 

@@ -22,10 +22,10 @@ from ..actors import SHUTDOWN, Exit, ExitReason, Name, Ref, Refusal, StartError,
 from ..actors.exits import crash_in, is_a
 from ..actors.process import CURRENT
 from .admin import NotFound, named
+from .any_supervisor_spec import AnySupervisorSpec, performs
 from .application import Application, Hook, as_applications, ends_all, refuse_namesake, start_order
 from .child_place import Children, Ended, Place
 from .child_state import Event
-from .flags import AnySupervisorSpec, performs
 from .parent import Parent
 from .spec import INFINITY, Child, Restart
 from .supervisor import supervise
@@ -108,8 +108,7 @@ class Applications(AnySupervisorSpec["ApplicationController"]):
         applications: in start order, as far as what they need leaves a choice.
 
     Raises:
-        InvalidApplication: something else is in it.
-        DuplicateApplication: two different ones have the same name.
+        SpecError: something else is in it, or two different ones have the same name.
     """
 
     default_id: ClassVar[str] = "applications"
@@ -230,8 +229,7 @@ class ApplicationController(Parent):
 
         Raises:
             ApplicationFailed: one failed; those that were started for it are stopped again.
-            DuplicateApplication: another one of that name runs.
-            CircularDependency: it needs itself.
+            SpecError: another one of that name runs, or it needs itself.
         """
         wanted = start_order([application])
         known = {running.name: running for running in self._running.values()}

@@ -27,8 +27,8 @@ from ..actors.names import expect, expect_no_more
 from ..actors.process import Phase, Process
 from ..actors.start import GRACE, spawn
 from ..actors.wait_cycles import let_end
+from .any_supervisor_spec import Backoff
 from .child_state import Event, State, after
-from .flags import Backoff
 from .spec import BRUTAL_KILL, Child, Restart, factory_of, names_of
 from .stop_reports import Stopped, StopReport
 from .strategy import Pause, Standing, put_off, runs_again

@@ -31,12 +31,9 @@ import trio
 
 from ..actors import SHUTDOWN, Actor, Ref, StartError, logs
 from ..actors.process import Phase, Process
-from ..actors.safe_repr import misplaced, shape
 from ..actors.start import factory_name
 from .admin import ChildInfo, Counts, MaxChildren, NotFound, info, kind_of, named, refusal_of
-from .child_place import Place
-from .child_state import Event
-from .flags import (
+from .any_supervisor_spec import (
     AnySupervisorSpec,
     AutoShutdown,
     Backoff,
@@ -44,9 +41,11 @@ from .flags import (
     check_intensity,
     performs,
 )
+from .child_place import Place
+from .child_state import Event
 from .restarter import Restarter
-from .spec import Child, as_children, check_significant, factory_of
-from .spec_errors import BadCombination, InvalidExtraArguments, InvalidMaxChildren
+from .spec import Child, check_child, check_significant, factory_of
+from .spec_error import SpecError, wrong_value
 from .strategy import runs_again
 
 A = TypeVar("A", bound=Actor)
@@ -61,7 +60,7 @@ _ASKED_AT_ONCE = 32
 
 def _as_arguments(given: object) -> tuple[object, ...]:
     if not isinstance(given, tuple | list):
-        raise InvalidExtraArguments(f"extra_arguments is a tuple of arguments, not {shape(given)}")
+        raise wrong_value("extra_arguments", "a tuple or a list", given)
     return tuple(cast("tuple[object, ...]", given))
 
 
@@ -78,7 +77,7 @@ class DynamicSupervisorSpec(AnySupervisorSpec["DynamicSupervisor"]):
     | backoff | None | a Backoff: restarts wait; None: they do not |
 
     Raises:
-        SpecError: the subclass that belongs to the field.
+        SpecError: a field is wrong; `field` names it.
     """
 
     default_id: ClassVar[str] = "dynamic"
@@ -93,9 +92,7 @@ class DynamicSupervisorSpec(AnySupervisorSpec["DynamicSupervisor"]):
         most: object = self.max_children
         whole = isinstance(most, int) and not isinstance(most, bool) and most >= 0
         if most is not None and not whole:
-            raise InvalidMaxChildren(
-                f"max_children is a whole number from 0 or None, not {misplaced(most)}"
-            )
+            raise wrong_value("max_children", "an integer >= 0 or None", most)
         check_intensity(self.intensity, self.period)
         check_backoff(self.backoff)
 
@@ -265,14 +262,16 @@ class DynamicSupervisor(Restarter):
     # -- who is meant
 
     def _checked(self, spec: Child[A]) -> Child[A]:
-        (child,) = as_children([spec])
-        check_significant(child, AutoShutdown.NEVER)
-        if self.flags.extra_arguments and isinstance(child.start, AnySupervisorSpec):
-            raise BadCombination(
-                f"{self.path} gives its children extra_arguments, and the flags of child "
-                f"{child.id!r} take none: start that one under another supervisor"
+        check_child(spec, "spec")
+        check_significant(spec, AutoShutdown.NEVER)
+        if self.flags.extra_arguments and isinstance(spec.start, AnySupervisorSpec):
+            raise SpecError(
+                f"{self.path} gives its children extra_arguments, but child {spec.id!r} is a "
+                f"supervisor and takes none: start that child under another supervisor",
+                field="start",
+                value=spec.start,
             )
-        return child
+        return spec
 
     def _refuse_more(self) -> None:
         most = self.flags.max_children

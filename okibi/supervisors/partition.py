@@ -25,21 +25,13 @@ from ..actors import Actor, Address, Name, NoProcess, Ref, Refusal, StartError
 from ..actors.process import Process
 from ..actors.safe_repr import misplaced, shape
 from .admin import named, refusal_of
+from .any_supervisor_spec import AnySupervisorSpec, Backoff, performs
 from .child_place import Place
-from .flags import AnySupervisorSpec, Backoff, performs
-from .spec import Child, Strategy, SupervisorSpec, as_children
-from .spec_errors import SpecError
+from .spec import Child, Strategy, SupervisorSpec, check_child
+from .spec_error import SpecError, wrong_value
 from .supervisor import Supervisor
 
 A = TypeVar("A", bound=Actor)
-
-
-class InvalidPartitions(SpecError):
-    """`partitions` is no whole number of copies that there can be."""
-
-
-class InvalidPartition(SpecError):
-    """What is to make the spec of one copy makes something else."""
 
 
 class FixedChildren(Refusal):
@@ -129,7 +121,7 @@ class PartitionSupervisorSpec(AnySupervisorSpec["PartitionSupervisor"]):
         supervision: the same as a supervisor's flags.
 
     Raises:
-        SpecError: the subclass that belongs to the field.
+        SpecError: a field is wrong; `field` names it.
     """
 
     default_id: ClassVar[str] = "partitions"
@@ -145,7 +137,7 @@ class PartitionSupervisorSpec(AnySupervisorSpec["PartitionSupervisor"]):
     def __attrs_post_init__(self) -> None:
         number = self.partitions
         if not _is_whole(number) or number < 1:
-            raise InvalidPartitions(f"partitions is a whole number from 1, not {misplaced(number)}")
+            raise wrong_value("partitions", "an integer >= 1", number)
         # It finds whatever else may be wrong.
         supervision = SupervisorSpec(
             [_copy(self.child, number) for number in range(number)],
@@ -167,9 +159,13 @@ def _copy(child: Child[Any] | Callable[[int], Child[Any]], number: int) -> Child
     if callable(child) and not isinstance(child, type):
         made = child(number)
         if not isinstance(made, Child):
-            raise InvalidPartition(f"the spec of partition {number} is a Child, not {shape(made)}")
-    (spec,) = as_children([cast("Child[Any]", made)])
-    return attrs.evolve(spec, id=str(number))
+            raise SpecError(
+                f"child({number}) must return a Child, got {misplaced(made)}",
+                field="child",
+                value=made,
+            )
+    check_child(made, "child")
+    return attrs.evolve(cast("Child[Any]", made), id=str(number))
 
 
 @performs(PartitionSupervisorSpec)
@@ -240,16 +236,14 @@ class PartitionSupervisor(Supervisor):
             How many there were.
 
         Raises:
-            InvalidPartitions: it is no such number.
+            SpecError: it is no such number.
             ChildFailed: a copy did not start; there are as many as before.
             AlreadyStarted: somebody else bears the name of a copy; likewise.
         """
         before = self._partitions
         if not _is_whole(partitions) or not 0 <= partitions <= self._maximum:
-            raise InvalidPartitions(
-                f"{self.path} is resized to a whole number from 0 to {self._maximum}, "
-                f"not {misplaced(partitions)}"
-            )
+            rule = f"an integer from 0 to {self._maximum}"
+            raise wrong_value("partitions", rule, partitions, where=self.path)
         self._partitions = min(before, partitions)
         try:
             for number in range(before, partitions):

@@ -11,8 +11,8 @@ import trio
 from ..actors import ExitReason, StartError, logs
 from ..actors.exits import is_a
 from ..actors.process import Process
+from .any_supervisor_spec import Backoff
 from .child_place import Ended, Place, Retry
-from .flags import Backoff
 from .parent import Parent
 from .strategy import Limits, count
 

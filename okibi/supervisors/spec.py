@@ -1,7 +1,7 @@
 """Child specs and supervisor flags: frozen values, validated where they are made.
 
 The tree is data. It can be printed, compared and tested without running it, and a mistake in it
-is found when it is written, each with an error of its own (OTP: `supervisor:check_childspecs`).
+is found when it is written: a SpecError (OTP: `supervisor:check_childspecs/1`).
 """
 
 # What is checked here may be anything, whatever its annotation promises.
@@ -18,7 +18,7 @@ import attrs
 from ..actors import Actor, Name
 from ..actors.safe_repr import misplaced, shape
 from ..actors.start import GRACE, START_TIMEOUT, factory_name
-from .flags import (
+from .any_supervisor_spec import (
     AnySupervisorSpec,
     AutoShutdown,
     Backoff,
@@ -27,22 +27,7 @@ from .flags import (
     is_number,
     supervisor_of,
 )
-from .spec_errors import (
-    BadCombination,
-    DuplicateChild,
-    DuplicateName,
-    InvalidAutoShutdown,
-    InvalidChild,
-    InvalidId,
-    InvalidName,
-    InvalidRestart,
-    InvalidShutdown,
-    InvalidSignificant,
-    InvalidStart,
-    InvalidStartTimeout,
-    InvalidStrategy,
-    SpecError,
-)
+from .spec_error import SpecError, wrong_value
 
 if TYPE_CHECKING:
     # A default (PEP 696), so that `sub = Child(SupervisorSpec(...))` needs no annotation.
@@ -122,10 +107,10 @@ class Child(Generic[A]):
     >>> Child(Pool())
     Traceback (most recent call last):
     ...
-    okibi.supervisors.spec_errors.InvalidStart: child 'Pool': start makes an actor, not Pool
+    okibi...SpecError: Child(start=...): give the class Pool, or a function that makes a new ...
 
     Raises:
-        SpecError: the subclass that belongs to the field.
+        SpecError: a field is wrong; `field` names it.
     """
 
     start: "Callable[[], A] | AnySupervisorSpec[A]"
@@ -141,19 +126,29 @@ class Child(Generic[A]):
     significant: bool = attrs.field(default=False, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
+        start: object = self.start
+        if isinstance(start, Actor):
+            raise SpecError(
+                f"Child(start=...): give the class {shape(start)}, or a function that makes a new "
+                f"one, not an instance",
+                field="start",
+                value=start,
+            )
         place: object = self.id
         where = f"child {place!r}" if type(place) is str else f"child {misplaced(place)}"
-        for field, legal in self._legal().items():
-            error, good, sentence = legal
+        for field, (good, rule) in self._rules().items():
             if not good:
-                raise error(f"{where}: {field} {sentence}, not {misplaced(getattr(self, field))}")
+                raise wrong_value(field, rule, getattr(self, field), where=where)
         if self.significant and self.restart is Restart.PERMANENT:
-            raise BadCombination(
-                f"{where}: a significant child is TRANSIENT or TEMPORARY; a PERMANENT one is "
-                f"always restarted, so its end can end nobody"
+            raise SpecError(
+                f"{where}: a PERMANENT child is always restarted and cannot be significant: use "
+                f"TRANSIENT or TEMPORARY",
+                field="significant",
+                value=True,
             )
 
-    def _legal(self) -> dict[str, tuple[type[SpecError], bool, str]]:
+    def _rules(self) -> dict[str, tuple[bool, str]]:
+        """Return for each field whether its value is legal, and the rule."""
         shutdown: object = self.shutdown
         timeout: object = self.start_timeout
         lasting = is_number(shutdown) and cast("float", shutdown) >= 0
@@ -163,25 +158,23 @@ class Child(Generic[A]):
         restart: object = self.restart
         significant: object = self.significant
         return {
-            "start": (InvalidStart, _makes_actors(self.start), "makes an actor"),
-            "name": (InvalidName, name is None or isinstance(name, Name), "is a Name or None"),
-            "id": (InvalidId, isinstance(place, str) and _fits(place), "is text without a slash"),
-            "restart": (InvalidRestart, isinstance(restart, Restart), "is a Restart"),
+            "start": (
+                _can_start(self.start),
+                "an Actor class, a function that makes an actor, or a supervisor spec",
+            ),
+            "name": (name is None or isinstance(name, Name), "a Name or None"),
+            "id": (isinstance(place, str) and _fits(place), "non-empty text without a slash"),
+            "restart": (isinstance(restart, Restart), "a Restart"),
             "shutdown": (
-                InvalidShutdown,
                 lasting or shutdown == BRUTAL_KILL,
-                "is seconds from 0, INFINITY or BRUTAL_KILL",
+                "seconds >= 0, INFINITY or BRUTAL_KILL",
             ),
-            "start_timeout": (InvalidStartTimeout, positive, "is seconds above 0"),
-            "significant": (
-                InvalidSignificant,
-                isinstance(significant, bool),
-                "is True or False",
-            ),
+            "start_timeout": (positive, "seconds > 0 or INFINITY"),
+            "significant": (isinstance(significant, bool), "True or False"),
         }
 
 
-def _makes_actors(start: object) -> bool:
+def _can_start(start: object) -> bool:
     if isinstance(start, type):
         return issubclass(start, Actor)
     return callable(start) or isinstance(start, AnySupervisorSpec)
@@ -207,36 +200,53 @@ def names_of(child: "Child[Any]") -> list[Hashable]:
 
 
 def as_children(children: Iterable[Child[Any]]) -> tuple[Child[Any], ...]:
-    """The children of a spec, each of them a Child.
+    """Return the children of a spec as a tuple.
 
     Raises:
-        InvalidChild: it is no list, or something else is in it.
+        SpecError: `children` is no list, or holds something else than a Child.
     """
     given: object = children
     if not isinstance(given, Iterable) or isinstance(given, str):
-        raise InvalidChild(f"children is a list of Child, not {shape(children)}")
+        raise wrong_value("children", "a list of Child", children)
     found = tuple(children)
-    for child in found:
-        if not isinstance(child, Child):
-            raise _no_child(child)
+    for at, child in enumerate(found):
+        check_child(child, "children", f"children[{at}]")
     return found
 
 
-def _no_child(what: Any) -> InvalidChild:
-    name = factory_name(what)
-    return InvalidChild(f"children holds {name}; write Child({name})")
+def check_child(child: object, field: str, where: str | None = None) -> None:
+    """Refuse a value that is no Child.
+
+    Args:
+        child: the value.
+        field: the argument that holds the value.
+        where: what the message calls the value, if not by the argument's name.
+
+    Raises:
+        SpecError: the value is no Child.
+    """
+    if isinstance(child, Child):
+        return
+    message = f"{where or field} must be a Child, got {misplaced(child)}"
+    if isinstance(child, AnySupervisorSpec):
+        message += f": write Child({misplaced(child)}(...))"
+    elif _can_start(child):
+        message += f": write Child({factory_name(cast('Any', child))})"
+    raise SpecError(message, field=field, value=child)
 
 
 def check_significant(child: Child[Any], auto_shutdown: AutoShutdown) -> None:
     """Refuse a significant child where nobody asks for its significance.
 
     Raises:
-        BadCombination: the supervisor never shuts down by itself.
+        SpecError: the supervisor's auto_shutdown is NEVER.
     """
     if child.significant and auto_shutdown is AutoShutdown.NEVER:
-        raise BadCombination(
-            f"child {child.id!r} is significant, and its supervisor's auto_shutdown is NEVER: "
-            f"change one of them"
+        raise SpecError(
+            f"child {child.id!r} is significant, but the auto_shutdown of its supervisor is "
+            f"NEVER: change one of them",
+            field="significant",
+            value=True,
         )
 
 
@@ -267,10 +277,10 @@ class SupervisorSpec(AnySupervisorSpec[Any]):
     >>> SupervisorSpec([Child(Pool), Child(Pool)])
     Traceback (most recent call last):
     ...
-    okibi.supervisors.spec_errors.DuplicateChild: two children are called 'Pool': give one an id=
+    okibi...SpecError: two children have the id 'Pool': give one of them another id=
 
     Raises:
-        SpecError: the subclass that belongs to the field.
+        SpecError: a field is wrong; `field` names it.
     """
 
     children: tuple[Child[Any], ...] = attrs.field(default=(), converter=as_children)
@@ -284,19 +294,21 @@ class SupervisorSpec(AnySupervisorSpec[Any]):
         strategy: object = self.strategy
         auto: object = self.auto_shutdown
         if not isinstance(strategy, Strategy):
-            raise InvalidStrategy(f"strategy is a Strategy, not {misplaced(strategy)}")
+            raise wrong_value("strategy", "a Strategy", strategy)
         check_intensity(self.intensity, self.period)
         if not isinstance(auto, AutoShutdown):
-            raise InvalidAutoShutdown(f"auto_shutdown is an AutoShutdown, not {misplaced(auto)}")
+            raise wrong_value("auto_shutdown", "an AutoShutdown", auto)
         check_backoff(self.backoff)
         ids: set[str] = set()
         names: set[Hashable] = set()
         for child in self.children:
             if child.id in ids:
-                raise DuplicateChild(f"two children are called {child.id!r}: give one an id=")
+                message = f"two children have the id {child.id!r}: give one of them another id="
+                raise SpecError(message, field="id", value=child.id)
             ids.add(child.id)
             if child.name is not None and child.name.key in names:
-                raise DuplicateName(f"two children are to bear the name {child.name.key!r}")
+                message = f"two children have the name {child.name.key!r}: change one of them"
+                raise SpecError(message, field="name", value=child.name)
             if child.name is not None:
                 names.add(child.name.key)
             check_significant(child, auto)

@@ -44,8 +44,8 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from ..actors import ExitReason
+from .any_supervisor_spec import AutoShutdown, Backoff
 from .child_state import LIVING, State
-from .flags import AutoShutdown, Backoff
 from .spec import Restart, Strategy, SupervisorSpec
 
 

@@ -9,14 +9,13 @@ import trio
 
 from ..actors import SHUTDOWN, Actor, Exit, Name, Ref, StartError, logs, start
 from ..actors.process import Process
-from ..actors.safe_repr import shape
 from .admin import ChildInfo, Counts, counts, found, info, refusal_of, refuse_present
+from .any_supervisor_spec import AnySupervisorSpec, performs, supervisor_of
 from .child_place import Place
 from .child_state import Event, State
-from .flags import AnySupervisorSpec, performs, supervisor_of
 from .restarter import Restarter, SupervisorGaveUp
-from .spec import Child, Strategy, SupervisorSpec, as_children, check_significant
-from .spec_errors import InvalidStart
+from .spec import Child, Strategy, SupervisorSpec, check_child, check_significant
+from .spec_error import wrong_value
 from .strategy import Decision, Standing, again, ended, runs_again
 
 A = TypeVar("A", bound=Actor)
@@ -149,10 +148,10 @@ class Supervisor(Restarter):
             ChildFailed: it did not start; its spec is not kept.
             SpecError: it is no Child, or one that does not fit the flags.
         """
-        (child,) = as_children([spec])
-        check_significant(child, self.flags.auto_shutdown)
-        refuse_present(self._places.get(child.id), self.path)
-        place = self._places[child.id] = Place(child)
+        check_child(spec, "spec")
+        check_significant(spec, self.flags.auto_shutdown)
+        refuse_present(self._places.get(spec.id), self.path)
+        place = self._places[spec.id] = Place(spec)
         try:
             return await self._fill(place)
         except StartError as failure:
@@ -354,15 +353,14 @@ async def supervise(
         path: what it is called in logs; its children's paths begin with it.
 
     Raises:
-        InvalidStart: `flags` is something else, a list of children for instance.
+        SpecError: `flags` is no supervisor spec, a list of children for instance.
         TypeError: `nursery` is none, or `name` no Name.
         StartError: a child failed to start; whatever had started is stopped again.
         AlreadyRegistered: the name is taken.
     """
     if not isinstance(cast("object", flags), AnySupervisorSpec):
-        raise InvalidStart(
-            f"{path}: a tree is a SupervisorSpec or another supervisor spec, not {shape(flags)}"
-        )
+        rule = "a SupervisorSpec or another supervisor spec"
+        raise wrong_value("flags", rule, flags, where=path)
     return await start(
         nursery,
         partial(supervisor_of, flags),

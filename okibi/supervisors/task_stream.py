@@ -24,7 +24,7 @@ from outcome import Outcome
 from ..actors import Address, Pending, Refusal
 from ..actors.process import Phase, Process
 from ..actors.safe_repr import misplaced, shape
-from .flags import is_number
+from .any_supervisor_spec import is_number
 from .tasks import Task, TaskSupervisor, begun
 
 T = TypeVar("T")

@@ -44,10 +44,10 @@ from ..actors.results import ResultMonitor, monitor_result
 from ..actors.run_guard import refuse_elsewhere
 from ..actors.safe_repr import shape
 from ..actors.start import GRACE, factory_name
+from .any_supervisor_spec import AnySupervisorSpec, performs
 from .dynamic import DynamicSupervisor, DynamicSupervisorSpec
-from .flags import AnySupervisorSpec, performs
 from .spec import Child, Restart
-from .spec_errors import BadCombination
+from .spec_error import SpecError
 
 A = TypeVar("A", bound=Actor)
 P = ParamSpec("P")
@@ -67,7 +67,7 @@ class TaskSupervisorSpec(AnySupervisorSpec["TaskSupervisor"]):
     | shutdown | 5.0 s | seconds a task has to end in once asked, INFINITY, or BRUTAL_KILL |
 
     Raises:
-        SpecError: the subclass that belongs to the field.
+        SpecError: a field is wrong; `field` names it.
     """
 
     default_id: ClassVar[str] = "tasks"
@@ -342,9 +342,11 @@ class TaskSupervisor(DynamicSupervisor):
     def _checked(self, spec: Child[A]) -> Child[A]:
         child = super()._checked(spec)
         if child.restart is not Restart.TEMPORARY:
-            raise BadCombination(
-                f"child {child.id!r} is {child.restart.name}, and a TaskSupervisor restarts "
-                f"nobody: make it TEMPORARY, or start it under a DynamicSupervisor"
+            raise SpecError(
+                f"child {child.id!r} is {child.restart.name}, but a TaskSupervisor restarts no "
+                f"child: make it TEMPORARY, or start it under a DynamicSupervisor",
+                field="restart",
+                value=child.restart,
             )
         return child
 

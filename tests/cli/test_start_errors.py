@@ -111,8 +111,8 @@ def test_the_place_of_a_mistake_is_where_it_was_made_not_where_okibi_has_noticed
     made = f'  File "<attrs generated methods {where}>", line 3, in __init__\n'
     users = '  File "/tmp/fn/app.py", line 7, in <module>\n    Function(5)\n'
 
-    error = FunctionError("InvalidHandler", "no", (users, made, own))
+    error = FunctionError("SpecError", "no", (users, made, own))
     alone = FunctionError("TypeError", "no", (own,))
 
-    assert error.in_words() == 'InvalidHandler: no (File "/tmp/fn/app.py", line 7, in <module>)'
+    assert error.in_words() == 'SpecError: no (File "/tmp/fn/app.py", line 7, in <module>)'
     assert alone.in_words() == f"TypeError: no ({own.strip().partition(chr(10))[0]})"

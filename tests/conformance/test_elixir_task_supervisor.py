@@ -10,7 +10,6 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from okibi.actors import ActorExited, start, stop
 from okibi.supervisors import (
     BRUTAL_KILL,
-    BadCombination,
     Child,
     Counts,
     NotFound,
@@ -48,7 +47,7 @@ def test_multiple_supervisors_can_be_supervised_and_identified_with_simple_child
         "tasks",
         "b",
     ]
-    with pytest.raises(SpecError, match="two children are called 'tasks'"):
+    with pytest.raises(SpecError, match="two children have the id 'tasks'"):
         SupervisorSpec([Child(TaskSupervisorSpec()), Child(TaskSupervisorSpec())])
 
 
@@ -118,8 +117,9 @@ async def test_start_child_1_with_custom_shutdown() -> None:
 async def test_start_child_1_with_custom_restart() -> None:
     """Adapted: a task is never restarted; what is to be, is a DynamicSupervisor's child."""
     async with some_tasks() as tasks:
-        with pytest.raises(BadCombination):
+        with pytest.raises(SpecError) as refused:
             await tasks.call(TaskSupervisor.start_child, Child(Idle))
+        assert refused.value.field == "restart"
 
 
 async def test_terminate_child_2() -> None:

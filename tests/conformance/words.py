@@ -9,25 +9,15 @@ from okibi.supervisors import (
     INFINITY,
     AlreadyPresent,
     AlreadyStarted,
-    BadCombination,
     Child,
     ChildFailed,
     ChildInfo,
     Counts,
-    DuplicateChild,
-    InvalidAutoShutdown,
-    InvalidChild,
-    InvalidIntensity,
-    InvalidPeriod,
-    InvalidRestart,
-    InvalidShutdown,
-    InvalidSignificant,
-    InvalidStart,
-    InvalidStrategy,
     MaxChildren,
     NotFound,
     Restarting,
     Running,
+    SpecError,
     SupervisorGaveUp,
 )
 from okibi.supervisors.admin import kind_of
@@ -39,17 +29,6 @@ class Crash(Exception):
 
 NAMES: dict[type[BaseException], str] = {
     AlreadyPresent: "already_present",
-    BadCombination: "bad_combination",
-    DuplicateChild: "duplicate_child_name",
-    InvalidAutoShutdown: "invalid_auto_shutdown",
-    InvalidChild: "invalid_child_spec",
-    InvalidIntensity: "invalid_intensity",
-    InvalidPeriod: "invalid_period",
-    InvalidRestart: "invalid_restart_type",
-    InvalidShutdown: "invalid_shutdown",
-    InvalidSignificant: "invalid_significant",
-    InvalidStart: "invalid_mfa",
-    InvalidStrategy: "invalid_strategy",
     MaxChildren: "max_children",
     NotFound: "not_found",
     Restarting: "restarting",
@@ -57,6 +36,21 @@ NAMES: dict[type[BaseException], str] = {
     SupervisorGaveUp: "gave_up",
     CallingSelf: "calling_self",
     TimeoutError: "timeout",
+}
+
+# The reasons of `check_childspecs/1`, by the field that is wrong.
+WRONG_FIELDS = {
+    "auto_shutdown": "invalid_auto_shutdown",
+    "children": "invalid_child_spec",
+    "id": "duplicate_child_name",
+    "intensity": "invalid_intensity",
+    "period": "invalid_period",
+    "restart": "invalid_restart_type",
+    "shutdown": "invalid_shutdown",
+    "significant": "invalid_significant",
+    "spec": "invalid_child_spec",
+    "start": "invalid_mfa",
+    "strategy": "invalid_strategy",
 }
 
 QUIET = {"normal": NORMAL, "shutdown": SHUTDOWN, "{shutdown,x}": shutdown("x")}
@@ -81,6 +75,10 @@ def of_error(error: BaseException) -> str:
     if isinstance(error, StartError):
         child = error.path.rpartition("/")[2]
         return f"{{shutdown,{{failed_to_start_child,{child},{of_reason(error.reason)}}}}}"
+    if isinstance(error, SpecError):
+        # A value that is legal alone is wrong together with another field.
+        together = error.field == "significant" and error.value is True
+        return "bad_combination" if together else WRONG_FIELDS[error.field]
     return NAMES.get(type(error), type(error).__name__)
 
 

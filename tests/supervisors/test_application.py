@@ -10,14 +10,6 @@ from okibi.supervisors import (
     Application,
     ApplicationKind,
     Applications,
-    CircularDependency,
-    DuplicateApplication,
-    InvalidApplication,
-    InvalidApplicationName,
-    InvalidHook,
-    InvalidHookTimeout,
-    InvalidKind,
-    InvalidTree,
     SpecError,
     SupervisorSpec,
     start_applications,
@@ -37,33 +29,31 @@ def ordered(*applications: Application) -> str:
 
 
 @pytest.mark.parametrize(
-    ("error", "fields"),
+    ("field", "fields"),
     [
-        (InvalidApplicationName, {"name": ""}),
-        (InvalidApplicationName, {"name": "a/b"}),
-        (InvalidApplicationName, {"name": 1}),
-        (InvalidTree, {"tree": Application}),
-        (InvalidApplication, {"applications": [SupervisorSpec()]}),
-        (InvalidApplication, {"applications": "b"}),
-        (InvalidApplication, {"applications": 1}),
-        (InvalidKind, {"kind": "permanent"}),
-        (InvalidHook, {"prep_stop": "hook"}),
-        (InvalidHook, {"stop": 1}),
-        (InvalidHookTimeout, {"hook_timeout": 0}),
-        (InvalidHookTimeout, {"hook_timeout": "5"}),
+        ("name", {"name": ""}),
+        ("name", {"name": "a/b"}),
+        ("name", {"name": 1}),
+        ("tree", {"tree": Application}),
+        ("applications", {"applications": [SupervisorSpec()]}),
+        ("applications", {"applications": "b"}),
+        ("applications", {"applications": 1}),
+        ("kind", {"kind": "permanent"}),
+        ("prep_stop", {"prep_stop": "hook"}),
+        ("stop", {"stop": 1}),
+        ("hook_timeout", {"hook_timeout": 0}),
+        ("hook_timeout", {"hook_timeout": "5"}),
     ],
 )
-def test_each_wrong_field_has_an_error_of_its_own(
-    error: type[SpecError], fields: dict[str, Any]
-) -> None:
-    with pytest.raises(error) as caught:
+def test_the_error_of_a_wrong_field_names_the_field(field: str, fields: dict[str, Any]) -> None:
+    with pytest.raises(SpecError) as caught:
         Application(**{"name": "a", "tree": SupervisorSpec(), **fields})
 
-    assert type(caught.value) is error
+    assert caught.value.field == field
 
 
 def test_the_controllers_flags_hold_applications_only() -> None:
-    with pytest.raises(InvalidApplication, match="no Application"):
+    with pytest.raises(SpecError, match=r"^applications\[0\] must be an Application, got Supervi"):
         Applications([SupervisorSpec()])  # type: ignore[list-item]
 
 
@@ -85,7 +75,7 @@ def test_what_several_need_comes_once() -> None:
 def test_a_circle_is_refused_where_it_is_written_and_shown() -> None:
     inner = app("b", app("c", app("a")))
 
-    with pytest.raises(CircularDependency, match=r"^a needs b needs c needs a: none is first$"):
+    with pytest.raises(SpecError, match=r"^circular dependency: a needs b needs c needs a$"):
         app("a", inner)
 
 
@@ -96,16 +86,16 @@ async def test_a_circle_that_was_made_later_is_refused_at_the_start(
     last = app("c", first)
     object.__setattr__(first, "applications", (last,))
 
-    with pytest.raises(CircularDependency, match=r"^b needs c needs b: none is first$"):
+    with pytest.raises(SpecError, match=r"^circular dependency: b needs c needs b$"):
         await start_applications(nursery, [first])
 
 
 def test_two_different_applications_of_one_name_are_refused() -> None:
     other = app("b", kind=TRANSIENT)
 
-    with pytest.raises(DuplicateApplication, match="called 'b'"):
+    with pytest.raises(SpecError, match="two different applications are named 'b': rename one"):
         app("a", app("b"), app("c", other))
-    with pytest.raises(DuplicateApplication):
+    with pytest.raises(SpecError, match="named 'b'"):
         Applications([app("b"), other])
 
 

@@ -30,14 +30,14 @@ from okibi.supervisors import (
     ApplicationKind,
     AutoShutdown,
     Child,
-    DuplicateApplication,
     NotFound,
     Restart,
+    SpecError,
     SupervisorGaveUp,
     SupervisorSpec,
     start_applications,
 )
-from okibi.supervisors.flags import performs
+from okibi.supervisors.any_supervisor_spec import performs
 from tests.support.application_stage import Troupe, told
 from tests.support.child_stage import BOOM, Boom, alive, leave
 
@@ -339,7 +339,7 @@ async def test_another_of_a_name_that_runs_is_refused(
 ) -> None:
     top = await start_applications(nursery, [troupe.app("a")])
 
-    with pytest.raises(DuplicateApplication):
+    with pytest.raises(SpecError, match="named 'A'"):
         await top.call(ApplicationController.ensure_all_started, troupe.app("a", kind=TEMPORARY))
     await stop(top)
 

@@ -13,21 +13,10 @@ from ...actors.safe_repr import misplaced
 from ...actors.signatures import bind
 from ...supervisors import Child, SpecError, Strategy, SupervisorSpec
 from ...supervisors.spec import as_children
+from ...supervisors.spec_error import wrong_value
 from .handler import Handler, is_async, is_handler, streams, takes_response
 
 HandlerTarget = type[Handler[Any]] | Callable[..., Any]
-
-
-class InvalidHandler(SpecError):
-    """`handler` is nothing that can be called with an event."""
-
-
-class InvalidCount(SpecError):
-    """`count` is no whole number from 1."""
-
-
-class InvalidLoop(SpecError):
-    """`loop` is neither "trio" nor "asyncio"."""
 
 
 @attrs.frozen
@@ -44,8 +33,7 @@ class Workers:
             `trio.Semaphore`.
 
     Raises:
-        InvalidHandler: it cannot be called.
-        InvalidCount: less than 1.
+        SpecError: `handler` cannot be called, or `count` is less than 1.
     """
 
     handler: HandlerTarget
@@ -55,10 +43,10 @@ class Workers:
         count: object = self.count
         fault = _fault(self.handler)
         if fault is not None:
-            raise InvalidHandler(fault)
+            raise SpecError(fault, field="handler", value=self.handler)
         whole = isinstance(count, int) and not isinstance(count, bool) and count >= 1
         if count is not None and not whole:
-            raise InvalidCount(f"count is a whole number from 1, or None, not {misplaced(count)}")
+            raise wrong_value("count", "an integer >= 1 or None", count)
 
 
 def _fault(handler: Any) -> str | None:
@@ -140,7 +128,7 @@ class Function:
     | loop | None | "trio" or "asyncio", which runs async handlers; None: OKIBI_LOOP decides |
 
     Raises:
-        SpecError: the subclass that belongs to the field.
+        SpecError: a field is wrong; `field` names it.
     """
 
     handler: Workers = attrs.field(converter=_as_workers)
@@ -153,6 +141,6 @@ class Function:
 
     def __attrs_post_init__(self) -> None:
         if self.loop not in (None, "trio", "asyncio"):
-            raise InvalidLoop(f'loop is "trio", "asyncio" or None, not {misplaced(self.loop)}')
+            raise wrong_value("loop", '"trio", "asyncio" or None', self.loop)
         flags = SupervisorSpec(self.children, self.strategy, self.intensity, self.period)
         object.__setattr__(self, "supervision", flags)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from okibi.actors import Server
-from okibi.runtime import Context, Handler, InvalidHandler, Workers
+from okibi.runtime import Context, Handler, Workers
+from okibi.supervisors import SpecError
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -69,9 +70,10 @@ class NoHandler:
     ],
 )
 def test_a_wrong_handler_class_is_refused_with_what_to_write(handler: Any, sentence: str) -> None:
-    with pytest.raises(InvalidHandler) as told:
+    with pytest.raises(SpecError) as told:
         Workers(handler)
 
+    assert told.value.field == "handler"
     assert sentence in str(told.value)
 
 
@@ -126,7 +128,7 @@ def test_checking_a_hook_evaluates_no_annotations() -> None:
             return event
 
     assert Workers(Priced).handler is Priced
-    with pytest.raises(InvalidHandler, match=r"handle does not take \(self, event, context\)"):
+    with pytest.raises(SpecError, match=r"handle does not take \(self, event, context\)"):
         Workers(Unfit)
 
 

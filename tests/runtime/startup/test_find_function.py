@@ -300,7 +300,7 @@ def test_a_handler_that_cannot_be_called_is_an_init_error(root: Path) -> None:
 
     error = error_of("fine.handler", root)
 
-    assert error.kind == "InvalidHandler"
+    assert error.kind == "SpecError"
     assert error.message == "handler must be a Handler class or a callable, got 5"
 
 

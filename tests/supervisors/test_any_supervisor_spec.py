@@ -10,13 +10,13 @@ from okibi.actors import Name, Ref, Server, StartError, stop
 from okibi.supervisors import (
     AnySupervisorSpec,
     Child,
-    InvalidStart,
+    SpecError,
     Supervisor,
     SupervisorSpec,
     snapshot,
     supervise,
 )
-from okibi.supervisors.flags import performs, supervisor_of
+from okibi.supervisors.any_supervisor_spec import performs, supervisor_of
 
 
 @attrs.frozen
@@ -73,13 +73,13 @@ async def test_any_flags_may_be_the_top_of_a_tree(nursery: trio.Nursery) -> None
 
 
 async def test_flags_that_nobody_performs_fail_the_start(nursery: trio.Nursery) -> None:
-    with pytest.raises(StartError, match="no supervisor performs Unheard"):
+    sentence = r"no supervisor runs Unheard: decorate its class with @performs\(Unheard\)"
+    with pytest.raises(StartError, match=sentence):
         await supervise(nursery, SupervisorSpec([Child(Unheard())]))
 
 
 @pytest.mark.parametrize("wrong", [[Child(Server)], Child(Server), None])
 async def test_what_is_no_flags_is_no_tree(nursery: trio.Nursery, wrong: Any) -> None:
-    with pytest.raises(
-        InvalidStart, match="/supervisor: a tree is a SupervisorSpec or another supervisor spec"
-    ):
+    rule = "a SupervisorSpec or another supervisor spec"
+    with pytest.raises(SpecError, match=f"^/supervisor: flags must be {rule}, got "):
         await supervise(nursery, wrong)

@@ -12,7 +12,7 @@ import attrs
 
 from ..actors import Actor
 from ..actors.safe_repr import misplaced
-from .spec_errors import InvalidBackoff, InvalidIntensity, InvalidPeriod, InvalidStart
+from .spec_error import SpecError, wrong_value
 
 if TYPE_CHECKING:
     # A default (PEP 696), so that `class Mine(AnySupervisorSpec)` needs no argument.
@@ -68,12 +68,16 @@ def supervisor_of(flags: AnySupervisorSpec[B]) -> B:
     """Make the supervisor that the flags describe.
 
     Raises:
-        InvalidStart: no class has said that it performs them.
+        SpecError: no class has said that it performs them.
     """
     for kind in type(flags).__mro__:
         if kind in _performers:
             return cast("B", _performers[kind](flags))
-    raise InvalidStart(f"no supervisor performs {type(flags).__name__}: decorate it with @performs")
+    kind = type(flags)
+    message = (
+        f"no supervisor runs {kind.__name__}: decorate its class with @performs({kind.__name__})"
+    )
+    raise SpecError(message, field="start", value=flags)
 
 
 def is_number(value: object) -> bool:
@@ -95,7 +99,7 @@ class Backoff:
         factor: at least 1.
 
     Raises:
-        InvalidBackoff: one of them is something else.
+        SpecError: one of them is something else.
     """
 
     first: float
@@ -104,35 +108,32 @@ class Backoff:
 
     def __attrs_post_init__(self) -> None:
         if not is_number(self.first) or not 0 < self.first < math.inf:
-            raise InvalidBackoff(f"backoff: first is seconds above 0, not {misplaced(self.first)}")
+            rule = "a finite number of seconds > 0"
+            raise wrong_value("first", rule, self.first, where="Backoff")
         if not is_number(self.maximum) or not self.first <= self.maximum < math.inf:
-            raise InvalidBackoff(
-                f"backoff: maximum is seconds from first ({misplaced(self.first)}), "
-                f"not {misplaced(self.maximum)}"
-            )
+            rule = f"a finite number of seconds >= first ({misplaced(self.first)})"
+            raise wrong_value("maximum", rule, self.maximum, where="Backoff")
         if not is_number(self.factor) or not 1 <= self.factor < math.inf:
-            raise InvalidBackoff(
-                f"backoff: factor is a number from 1, not {misplaced(self.factor)}"
-            )
+            raise wrong_value("factor", "a finite number >= 1", self.factor, where="Backoff")
 
 
 def check_intensity(intensity: object, period: object) -> None:
     """The two numbers that every kind of supervisor counts its restarts with.
 
     Raises:
-        InvalidIntensity, InvalidPeriod: the one that is wrong.
+        SpecError: one of them is wrong.
     """
     if not isinstance(intensity, int) or isinstance(intensity, bool) or intensity < 0:
-        raise InvalidIntensity(f"intensity is a whole number from 0, not {misplaced(intensity)}")
+        raise wrong_value("intensity", "an integer >= 0", intensity)
     if not is_number(period) or cast("float", period) <= 0:
-        raise InvalidPeriod(f"period is seconds above 0, not {misplaced(period)}")
+        raise wrong_value("period", "seconds > 0", period)
 
 
 def check_backoff(backoff: object) -> None:
     """Back-off is asked for with a Backoff, or not at all.
 
     Raises:
-        InvalidBackoff: it is something else.
+        SpecError: it is something else.
     """
     if backoff is not None and not isinstance(backoff, Backoff):
-        raise InvalidBackoff(f"backoff is a Backoff or None, not {misplaced(backoff)}")
+        raise wrong_value("backoff", "a Backoff or None", backoff)
