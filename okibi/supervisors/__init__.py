@@ -30,7 +30,7 @@ from .admin import (
     Running,
 )
 from .any_supervisor_spec import AnySupervisorSpec, AutoShutdown, Backoff
-from .child_state import State
+from .child_state import ChildState
 from .parent import stop_report
 from .restarter import SupervisorGaveUp
 from .spec import BRUTAL_KILL, INFINITY, Child, Restart, Strategy, SupervisorSpec
@@ -56,6 +56,7 @@ __all__ = [
     "Child",
     "ChildFailed",
     "ChildInfo",
+    "ChildState",
     "Counts",
     "DynamicSupervisor",
     "DynamicSupervisorSpec",
@@ -74,7 +75,6 @@ __all__ = [
     "Running",
     "Snapshot",
     "SpecError",
-    "State",
     "StopReport",
     "Stopped",
     "Strategy",

@@ -19,7 +19,7 @@ from ..actors.exits import is_a
 from ..actors.safe_repr import misplaced
 from .any_supervisor_spec import AnySupervisorSpec
 from .child_place import Place
-from .child_state import State
+from .child_state import ChildState
 from .spec import Child
 
 
@@ -80,7 +80,7 @@ class ChildInfo(NamedTuple):
 
     id: str
     ref: Ref[Any] | None
-    state: State
+    state: ChildState
     kind: Literal["supervisor", "worker"]
 
 
@@ -102,24 +102,24 @@ class Counts(NamedTuple):
 
 # Answers of the table above, as (refusal, sentence); what is not here is done.
 _BUSY = {
-    State.STARTING: (Running, "lives"),
-    State.RUNNING: (Running, "lives"),
-    State.STOPPING: (Running, "has not ended yet"),
-    State.RESTARTING: (Restarting, "is about to be started again"),
+    ChildState.STARTING: (Running, "lives"),
+    ChildState.RUNNING: (Running, "lives"),
+    ChildState.STOPPING: (Running, "has not ended yet"),
+    ChildState.RESTARTING: (Restarting, "is about to be started again"),
 }
-REFUSALS: Mapping[str, Mapping[State, tuple[type[Refusal], str]]] = MappingProxyType(
+REFUSALS: Mapping[str, Mapping[ChildState, tuple[type[Refusal], str]]] = MappingProxyType(
     {"restart_child": _BUSY, "delete_child": _BUSY, "terminate_child": {}}
 )
 
 
-def named(child: object) -> str:
+def describe_child(child: object) -> str:
     """How an error names what a request calls a child: an id as it is, a spec by its id."""
     if isinstance(child, Child):
         return f"Child {child.id!r}"
     return repr(child) if type(child) is str else misplaced(child)
 
 
-def found(places: Mapping[str, Place], child: str, request: str, where: str) -> Place:
+def find_place(places: Mapping[str, Place], child: str, request: str, where: str) -> Place:
     """The place that a request is about, if the request may be granted.
 
     Args:
@@ -134,7 +134,7 @@ def found(places: Mapping[str, Place], child: str, request: str, where: str) -> 
     # What is no id may have no hash either.
     place = places.get(child) if isinstance(cast("object", child), str) else None
     if place is None:
-        raise NotFound(f"{where} has no child {named(child)}")
+        raise NotFound(f"{where} has no child {describe_child(child)}")
     refusal = REFUSALS.get(request, {}).get(place.state)
     if refusal is not None:
         error, sentence = refusal
@@ -158,13 +158,13 @@ def refuse_present(place: Place | None, where: str) -> None:
     )
 
 
-def refusal_of(failure: StartError) -> Refusal:
+def build_refusal(failure: StartError) -> Refusal:
     """How a start that failed is told to whoever asked for it."""
     error = failure.reason.error
     return AlreadyStarted(error.ref) if is_a(error, AlreadyRegistered) else ChildFailed(failure)
 
 
-def info(place: Place) -> ChildInfo:
+def build_info(place: Place) -> ChildInfo:
     """A place, as its supervisor tells of it."""
     return ChildInfo(place.id, place.ref(), place.state, kind_of(place.spec))
 
@@ -174,7 +174,7 @@ def kind_of(spec: Child[Any]) -> Literal["supervisor", "worker"]:
     return "supervisor" if isinstance(spec.start, AnySupervisorSpec) else "worker"
 
 
-def counts(places: Iterable[Place]) -> Counts:
+def count_places(places: Iterable[Place]) -> Counts:
     """How many there are."""
     specs = active = supervisors = 0
     for place in places:

@@ -54,30 +54,30 @@ class AnySupervisorSpec(Generic[S_co]):
 _performers: dict[type[AnySupervisorSpec[Any]], Callable[[Any], Actor]] = {}
 
 
-def performs(flags: type[AnySupervisorSpec[Any]]) -> Callable[[type[B]], type[B]]:
+def implements(spec: type[AnySupervisorSpec[Any]]) -> Callable[[type[B]], type[B]]:
     """Say of an actor's class that it is what such flags describe; it is made from them alone."""
 
     def note(performer: type[B]) -> type[B]:
-        _performers[flags] = performer
+        _performers[spec] = performer
         return performer
 
     return note
 
 
-def supervisor_of(flags: AnySupervisorSpec[B]) -> B:
+def build_supervisor(spec: AnySupervisorSpec[B]) -> B:
     """Make the supervisor that the flags describe.
 
     Raises:
         SpecError: no class has said that it performs them.
     """
-    for kind in type(flags).__mro__:
+    for kind in type(spec).__mro__:
         if kind in _performers:
-            return cast("B", _performers[kind](flags))
-    kind = type(flags)
+            return cast("B", _performers[kind](spec))
+    kind = type(spec)
     message = (
         f"no supervisor runs {kind.__name__}: decorate its class with @performs({kind.__name__})"
     )
-    raise SpecError(message, field="start", value=flags)
+    raise SpecError(message, field="start", value=spec)
 
 
 def is_number(value: object) -> bool:

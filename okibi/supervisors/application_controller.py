@@ -21,11 +21,11 @@ import trio
 from ..actors import SHUTDOWN, Exit, ExitReason, Name, Ref, Refusal, StartError, crashed, logs
 from ..actors.exits import crash_in, is_a
 from ..actors.process import CURRENT
-from .admin import NotFound, named
-from .any_supervisor_spec import AnySupervisorSpec, performs
+from .admin import NotFound, describe_child
+from .any_supervisor_spec import AnySupervisorSpec, implements
 from .application import Application, Hook, as_applications, ends_all, refuse_namesake, start_order
-from .child_place import Children, Ended, Place
-from .child_state import Event
+from .child_place import ChildEnded, Children, Place
+from .child_state import ChildEvent
 from .parent import Parent
 from .spec import INFINITY, Child, Restart
 from .supervisor import supervise
@@ -154,8 +154,8 @@ class ApplicationMaster(Parent):
         self._started = True
 
     async def handle_info(self, message: object) -> None:
-        if isinstance(message, Ended):
-            self._children.left(self._place)
+        if isinstance(message, ChildEnded):
+            self._children.detach(self._place)
             raise Exit(message.process.reason or SHUTDOWN)
         await super().handle_info(message)
 
@@ -180,7 +180,7 @@ class ApplicationMaster(Parent):
     def _kill_children(self) -> None:
         super()._kill_children()
         # A hook is no child: without this it would outlive the kill of its master.
-        self._limit_stopping()
+        self._set_stop_deadline()
 
     async def _run(self, which: str, hook: Hook | None) -> None:
         """Run a hook. However it ends the stop goes on (OTP: `catch Mod:stop(State)`)."""
@@ -202,7 +202,7 @@ class ApplicationMaster(Parent):
             logger.error(said, self.path, which, timeout)
 
 
-@performs(Applications)
+@implements(Applications)
 class ApplicationController(Parent):
     """Runs applications together (OTP: application_controller).
 
@@ -212,10 +212,10 @@ class ApplicationController(Parent):
         flags: the applications that it begins with.
     """
 
-    __slots__ = ("_running", "flags")
+    __slots__ = ("_running", "spec")
 
-    def __init__(self, flags: Applications) -> None:
-        self.flags = flags
+    def __init__(self, spec: Applications) -> None:
+        self.spec = spec
         # In start order.
         self._running: dict[Place, Application] = {}
 
@@ -255,7 +255,7 @@ class ApplicationController(Parent):
         for place in self._running:
             if place.id == name:
                 return await self._end(place)
-        raise NotFound(f"{self.path} runs no application {named(name)}")
+        raise NotFound(f"{self.path} runs no application {describe_child(name)}")
 
     async def which_applications(self) -> tuple[ApplicationInfo, ...]:
         """Those that run, the newest first (OTP: `which_applications/0`)."""
@@ -272,16 +272,16 @@ class ApplicationController(Parent):
     # -- its life
 
     async def init(self) -> None:
-        for application in start_order(self.flags.applications):
+        for application in start_order(self.spec.applications):
             await self._begin(application)
 
     async def handle_info(self, message: object) -> None:
-        if not isinstance(message, Ended):
+        if not isinstance(message, ChildEnded):
             return await super().handle_info(message)
-        place = self._children.living.get(message.process)
+        place = self._children.by_process.get(message.process)
         if place is None:
             return None
-        self._children.left(place)
+        self._children.detach(place)
         application, reason = self._running[place], message.process.reason or SHUTDOWN
         self._forget(place)
         if ends_all(application.kind, reason):
@@ -328,7 +328,7 @@ class ApplicationController(Parent):
         self._forget(place)
 
     def _forget(self, place: Place) -> None:
-        place.move(Event.FORGET)
+        place.move(ChildEvent.FORGET)
         del self._running[place]
 
 

@@ -28,10 +28,10 @@ from ..actors.process import Phase, Process
 from ..actors.start import GRACE, spawn
 from ..actors.wait_cycles import let_end
 from .any_supervisor_spec import Backoff
-from .child_state import Event, State, after
-from .spec import BRUTAL_KILL, Child, Restart, factory_of, names_of
+from .child_state import ChildEvent, ChildState, after
+from .spec import BRUTAL_KILL, Child, Restart, build_factory, collect_names
 from .stop_reports import Stopped, StopReport
-from .strategy import Pause, Standing, put_off, runs_again
+from .strategy import ChildView, RestartDelay, next_delay, should_restart
 
 logger = logs.logger("okibi.supervisors")
 
@@ -54,25 +54,25 @@ class Place:
         pause: how long the last attempt was put off, if it was, and until when nobody ran since.
     """
 
-    __slots__ = ("id", "pause", "process", "retry", "spec", "starts", "state")
+    __slots__ = ("delay", "id", "process", "retry", "spec", "starts", "state")
 
     def __init__(self, spec: Child[Any], id: str | None = None) -> None:  # noqa: A002
         self.id = spec.id if id is None else id
         self.spec = spec
-        self.state = State.UNDEFINED
+        self.state = ChildState.UNDEFINED
         self.process: Process | None = None
         self.starts = 0
         self.retry: Retry | None = None
-        self.pause: Pause | None = None
+        self.delay: RestartDelay | None = None
 
-    def move(self, event: Event) -> None:
+    def move(self, event: ChildEvent) -> None:
         """Let something happen to it.
 
         Raises:
             LifeCycleError: it cannot happen now.
         """
         self.state = after(self.state, event)
-        if self.state is not State.RESTARTING:
+        if self.state is not ChildState.RESTARTING:
             self.retry = None
 
     @property
@@ -84,21 +84,21 @@ class Place:
         """Who lives there."""
         return None if self.process is None else Ref(self.process)
 
-    def standing(self) -> Standing:
+    def standing(self) -> ChildView:
         """What a decision needs to know of it."""
-        return Standing(self.id, self.spec.restart, self.state, self.spec.significant)
+        return ChildView(self.id, self.spec.restart, self.state, self.spec.significant)
 
-    def put_off(self, backoff: Backoff | None, period: float) -> float:
+    def next_delay(self, backoff: Backoff | None, period: float) -> float:
         """How many seconds its next start is to wait; without back-off none."""
         if backoff is None:
             return 0.0
-        self.pause = put_off(backoff, self.pause, period, trio.current_time())
-        return self.pause.seconds
+        self.delay = next_delay(backoff, self.delay, period, trio.current_time())
+        return self.delay.seconds
 
     def begin_run(self) -> None:
         """Count from now on how long its child has run: until here it was put off, or starting."""
-        if self.pause is not None:
-            self.pause = Pause(self.pause.seconds, trio.current_time())
+        if self.delay is not None:
+            self.delay = RestartDelay(self.delay.seconds, trio.current_time())
 
     def __repr__(self) -> str:
         return f"<Place {self.id} {self.state.value}, {self.starts} starts>"
@@ -126,7 +126,7 @@ class Retry:
         return self.place.retry is self
 
 
-class Ended:
+class ChildEnded:
     """What a supervisor is sent when a child of its own has ended.
 
     Not a Down: one such watcher serves all the children, where each Down needs a Monitor of its
@@ -147,17 +147,25 @@ class Children:
         nursery: where they live.
     """
 
-    __slots__ = ("_asked", "_expected", "_nursery", "_owner", "_sits", "_took", "living")
+    __slots__ = (
+        "_expected_places",
+        "_nursery",
+        "_owner",
+        "_stop_durations",
+        "_stop_times",
+        "_stuck_lines",
+        "by_process",
+    )
 
     def __init__(self, owner: Process, nursery: trio.Nursery) -> None:
-        self.living: dict[Process, Place] = {}
+        self.by_process: dict[Process, Place] = {}
         self._owner = owner
         self._nursery = nursery
-        self._asked: dict[Process, float] = {}
-        self._took: dict[Process, float] = {}
-        self._sits: dict[Process, str] = {}
+        self._stop_times: dict[Process, float] = {}
+        self._stop_durations: dict[Process, float] = {}
+        self._stuck_lines: dict[Process, str] = {}
         # Places whose names were noted as about to be borne again.
-        self._expected: set[Place] = set()
+        self._expected_places: set[Place] = set()
         # Called after the watcher of the supervisor's own parent, which may expect the same names.
         owner.watchers[self] = self._owner_ended
 
@@ -177,34 +185,34 @@ class Children:
             StartError: it failed, took too long, or its name is taken; nobody lives there then.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        process = self._put(place, make or factory_of(place.spec))
+        process = self._spawn(place, make or build_factory(place.spec))
         try:
             if not await process.starts_within(place.spec.start_timeout):
-                raise await self._late(place, process)
+                raise await self._end_late_start(place, process)
         except StartError as failure:
             await process.wait_dead()
-            self.left(place)
+            self.detach(place)
             if failure.reason is IGNORED:
-                self.expect_no_more(place)
+                self.stop_expecting_names(place)
                 return None
             raise
         finally:
             place.begin_run()
-        place.move(Event.STARTED)
-        if self._expected and not _is_dead(process):
-            self.expect_no_more(place)
+        place.move(ChildEvent.STARTED)
+        if self._expected_places and not _is_dead(process):
+            self.stop_expecting_names(place)
         return Ref(process)
 
-    async def _late(self, place: Place, process: Process) -> StartError:
+    async def _end_late_start(self, place: Place, process: Process) -> StartError:
         """End who has not started in time, and not in silence: it may not die."""
         self.kill(process)
-        await self.gone(place)
+        await self.wait_ended(place)
         late = TimeoutError(f"its init took longer than {place.spec.start_timeout:g} s")
         return StartError(process.path, crashed(late))
 
-    def _put(self, place: Place, make: Callable[[], Actor]) -> Process:
+    def _spawn(self, place: Place, make: Callable[[], Actor]) -> Process:
         spec = place.spec
-        place.move(Event.START)
+        place.move(ChildEvent.START)
         place.starts += 1
         path = f"{self._owner.path}/{place.id}"
         try:
@@ -219,38 +227,40 @@ class Children:
                 supervised=True,
             )
         except AlreadyRegistered as taken:
-            place.move(Event.ENDED)
+            place.move(ChildEvent.ENDED)
             raise StartError(path, crashed(taken)) from None
         place.process = process
-        self.living[process] = place
+        self.by_process[process] = place
         # Itself, not a bound method for each.
         process.watchers[self] = self
         return process
 
-    def expect(self, place: Place) -> None:
+    def expect_names(self, place: Place) -> None:
         """Note that whoever bears the names of this place is about to be started again."""
-        keys = names_of(place.spec)
+        keys = collect_names(place.spec)
         if keys:
-            self._expected.add(place)
+            self._expected_places.add(place)
             expect(keys, self._owner)
 
-    def expect_no_more(self, place: Place) -> None:
+    def stop_expecting_names(self, place: Place) -> None:
         """Note that it has been started, or will not be: tasks that wait for a name are woken."""
-        if place in self._expected:
-            self._expected.remove(place)
-            expect_no_more(names_of(place.spec), self._owner)
+        if place in self._expected_places:
+            self._expected_places.remove(place)
+            expect_no_more(collect_names(place.spec), self._owner)
 
     def _owner_ended(self, _: Process) -> None:
-        for place in list(self._expected):
-            self.expect_no_more(place)
+        for place in list(self._expected_places):
+            self.stop_expecting_names(place)
 
-    def retry(self, place: Place, delay: float, uncounted: ExitReason | None = None) -> None:
+    def schedule_retry(
+        self, place: Place, delay: float, uncounted: ExitReason | None = None
+    ) -> None:
         """Try again later, by way of the mailbox: what was asked meanwhile comes first.
 
         Not as a `send`, which an actor that has just been asked to stop refuses; and whatever room
         there is, for the mailbox may be one of the user's.
         """
-        place.move(Event.RETRY)
+        place.move(ChildEvent.RETRY)
         place.retry = message = Retry(place, uncounted)
         if delay > 0:
             self._owner.mailbox.add(Timer(trio.current_time() + delay, message))
@@ -261,37 +271,37 @@ class Children:
 
     def __call__(self, process: Process) -> None:
         """Be told that one of them has ended."""
-        if process in self._asked:
+        if process in self._stop_times:
             # Of those that are stopped all at once most end while another is waited for.
-            self._took[process] = trio.current_time() - self._asked[process]
-        elif not process.failed and not (place := self.living[process]).temporary:
+            self._stop_durations[process] = trio.current_time() - self._stop_times[process]
+        elif not process.failed and not (place := self.by_process[process]).temporary:
             self._ended_by_itself(place, process.reason or NORMAL)
-        self._owner.mailbox.post(Ended(process))
+        self._owner.mailbox.post(ChildEnded(process))
 
     def _ended_by_itself(self, place: Place, reason: ExitReason) -> None:
         """Note at once whether its names come back: the supervisor's own turn comes later."""
-        if runs_again(place.spec.restart, reason) and self._owner.doom is None:
-            self.expect(place)
+        if should_restart(place.spec.restart, reason) and self._owner.doom is None:
+            self.expect_names(place)
         else:
-            self.expect_no_more(place)
+            self.stop_expecting_names(place)
 
-    def left(self, place: Place) -> None:
+    def detach(self, place: Place) -> None:
         """Note that whoever lived there has ended."""
         process, place.process = place.process, None
         if process is not None:
-            del self.living[process]
-            self._asked.pop(process, None)
-            self._took.pop(process, None)
-            self._sits.pop(process, None)
-            place.move(Event.ENDED)
+            del self.by_process[process]
+            self._stop_times.pop(process, None)
+            self._stop_durations.pop(process, None)
+            self._stuck_lines.pop(process, None)
+            place.move(ChildEvent.ENDED)
 
-    def ask(self, place: Place) -> None:
+    def request_stop(self, place: Place) -> None:
         """Ask who lives there to end, without waiting; call off the next attempt."""
-        place.move(Event.STOP)
+        place.move(ChildEvent.STOP)
         process = place.process
         if process is None:
             return
-        self._asked.setdefault(process, trio.current_time())
+        self._stop_times.setdefault(process, trio.current_time())
         if place.spec.shutdown == BRUTAL_KILL:
             process.kill()
         else:
@@ -300,11 +310,11 @@ class Children:
 
     def kill(self, process: Process) -> None:
         """Cut one of them off, without waiting."""
-        self.living[process].move(Event.STOP)
-        self._asked.setdefault(process, trio.current_time())
+        self.by_process[process].move(ChildEvent.STOP)
+        self._stop_times.setdefault(process, trio.current_time())
         process.kill()
 
-    async def gone(self, place: Place) -> Stopped | None:
+    async def wait_ended(self, place: Place) -> Stopped | None:
         """Wait until who was asked to end, or killed, has ended; None if nobody lives there.
 
         By its end, not by the message of it: that finds nobody any more and is passed over.
@@ -315,21 +325,21 @@ class Children:
         if not _is_dead(process):
             limit = max(process.deadline(), trio.current_time()) + PATIENCE
             if not await process.ends_by(limit):
-                self._say_where(process)
+                self._log_stuck(process)
                 await process.wait_dead()
-        stopped = self.stopped(place, process)
-        self.left(place)
+        stopped = self.report_stop(place, process)
+        self.detach(place)
         return stopped
 
     async def stop(self, place: Place) -> Stopped | None:
         """Stop one child and wait: asked, given its grace, then killed."""
-        self.ask(place)
-        return await self.gone(place)
+        self.request_stop(place)
+        return await self.wait_ended(place)
 
-    def stopped(self, place: Place, process: Process) -> Stopped:
+    def report_stop(self, place: Place, process: Process) -> Stopped:
         """How it has taken to being stopped, so far if it has not ended."""
         now = trio.current_time()
-        took = self._took.get(process, now - self._asked.get(process, now))
+        took = self._stop_durations.get(process, now - self._stop_times.get(process, now))
         reason = process.reason if _is_dead(process) else None
         # Of what falls with a supervisor that was killed by name nobody need be told.
         killed = reason is not None and reason.kind == "killed" and not self._killed()
@@ -338,18 +348,18 @@ class Children:
             took,
             reason,
             killed and place.spec.shutdown != BRUTAL_KILL,
-            self._sits.get(process, ""),
+            self._stuck_lines.get(process, ""),
             report_of(process),
         )
 
     def _killed(self) -> bool:
         return self._owner.deadline() == -math.inf
 
-    def _say_where(self, process: Process) -> None:
+    def _log_stuck(self, process: Process) -> None:
         from ..actors.frames import line_of
 
         where = line_of(process.task, _HERE) or "no line of its own"
-        self._sits[process] = where
+        self._stuck_lines[process] = where
         logger.warning(
             "%s has not ended %g s after it was killed: it sits in %s; its supervisor waits for it",
             process.path,

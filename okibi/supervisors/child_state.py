@@ -40,7 +40,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 
-class State(enum.Enum):
+class ChildState(enum.Enum):
     """How a child stands with its supervisor."""
 
     UNDEFINED = "undefined"
@@ -54,7 +54,7 @@ class State(enum.Enum):
     __hash__ = object.__hash__
 
 
-class Event(enum.Enum):
+class ChildEvent(enum.Enum):
     """What happens to a child's place."""
 
     START = "start"
@@ -71,41 +71,41 @@ class LifeCycleError(RuntimeError):
     """An event that cannot be in that state: a mistake in the supervisor, never in the child."""
 
 
-TRANSITIONS: Mapping[State, Mapping[Event, State]] = MappingProxyType(
+TRANSITIONS: Mapping[ChildState, Mapping[ChildEvent, ChildState]] = MappingProxyType(
     {
-        State.UNDEFINED: {
-            Event.START: State.STARTING,
-            Event.RETRY: State.RESTARTING,
-            Event.STOP: State.UNDEFINED,
-            Event.FORGET: State.FORGOTTEN,
+        ChildState.UNDEFINED: {
+            ChildEvent.START: ChildState.STARTING,
+            ChildEvent.RETRY: ChildState.RESTARTING,
+            ChildEvent.STOP: ChildState.UNDEFINED,
+            ChildEvent.FORGET: ChildState.FORGOTTEN,
         },
-        State.STARTING: {
-            Event.STARTED: State.RUNNING,
-            Event.ENDED: State.UNDEFINED,
-            Event.STOP: State.STOPPING,
+        ChildState.STARTING: {
+            ChildEvent.STARTED: ChildState.RUNNING,
+            ChildEvent.ENDED: ChildState.UNDEFINED,
+            ChildEvent.STOP: ChildState.STOPPING,
         },
-        State.RUNNING: {
-            Event.ENDED: State.UNDEFINED,
-            Event.STOP: State.STOPPING,
+        ChildState.RUNNING: {
+            ChildEvent.ENDED: ChildState.UNDEFINED,
+            ChildEvent.STOP: ChildState.STOPPING,
         },
-        State.STOPPING: {
-            Event.STARTED: State.STOPPING,
-            Event.ENDED: State.UNDEFINED,
-            Event.STOP: State.STOPPING,
+        ChildState.STOPPING: {
+            ChildEvent.STARTED: ChildState.STOPPING,
+            ChildEvent.ENDED: ChildState.UNDEFINED,
+            ChildEvent.STOP: ChildState.STOPPING,
         },
-        State.RESTARTING: {
-            Event.START: State.STARTING,
-            Event.STOP: State.UNDEFINED,
+        ChildState.RESTARTING: {
+            ChildEvent.START: ChildState.STARTING,
+            ChildEvent.STOP: ChildState.UNDEFINED,
         },
-        State.FORGOTTEN: {},
+        ChildState.FORGOTTEN: {},
     }
 )
 
 # In which states somebody lives there: it can be found by its process, and has to be stopped.
-LIVING = frozenset({State.STARTING, State.RUNNING, State.STOPPING})
+HAS_PROCESS = frozenset({ChildState.STARTING, ChildState.RUNNING, ChildState.STOPPING})
 
 
-def after(state: State, event: Event) -> State:
+def after(state: ChildState, event: ChildEvent) -> ChildState:
     """The state that follows.
 
     Raises:

@@ -32,21 +32,30 @@ import trio
 from ..actors import SHUTDOWN, Actor, Ref, StartError, logs
 from ..actors.process import Phase, Process
 from ..actors.start import factory_name
-from .admin import ChildInfo, Counts, MaxChildren, NotFound, info, kind_of, named, refusal_of
+from .admin import (
+    ChildInfo,
+    Counts,
+    MaxChildren,
+    NotFound,
+    build_info,
+    build_refusal,
+    describe_child,
+    kind_of,
+)
 from .any_supervisor_spec import (
     AnySupervisorSpec,
     AutoShutdown,
     Backoff,
     check_backoff,
     check_intensity,
-    performs,
+    implements,
 )
 from .child_place import Place
-from .child_state import Event
+from .child_state import ChildEvent
 from .restarter import Restarter
-from .spec import Child, check_child, check_significant, factory_of
+from .spec import Child, build_factory, check_child, check_significant
 from .spec_error import SpecError, wrong_value
-from .strategy import runs_again
+from .strategy import should_restart
 
 A = TypeVar("A", bound=Actor)
 
@@ -124,7 +133,7 @@ def append_arguments(factory: Callable[..., A], *args: object, **kwargs: object)
     return make
 
 
-@performs(DynamicSupervisorSpec)
+@implements(DynamicSupervisorSpec)
 @attrs.define(eq=False)
 class DynamicSupervisor(Restarter):
     """Starts children when it is asked to, each for itself (one_for_one), and stops all at once.
@@ -162,7 +171,7 @@ class DynamicSupervisor(Restarter):
         flags: how many children there may be, and what becomes of those that end.
     """
 
-    flags: DynamicSupervisorSpec = attrs.Factory(DynamicSupervisorSpec)
+    spec: DynamicSupervisorSpec = attrs.Factory(DynamicSupervisorSpec)
     # Those that wait for their next start, and who lived there last: by id, that is by path.
     _restarting: dict[str, tuple[Place, Process]] = attrs.field(
         factory=dict[str, tuple[Place, Process]], init=False
@@ -211,8 +220,8 @@ class DynamicSupervisor(Restarter):
 
     async def which_children(self) -> tuple[ChildInfo, ...]:
         """All its children as they stand, the newest first, those that restart last."""
-        places = (*reversed(self._children.living.values()), *self._waiting())
-        return tuple(info(place) for place in places)
+        places = (*reversed(self._children.by_process.values()), *self._waiting())
+        return tuple(build_info(place) for place in places)
 
     async def which_child(self, child: Ref[Any]) -> ChildInfo:
         """One child as it stands.
@@ -220,11 +229,11 @@ class DynamicSupervisor(Restarter):
         Raises:
             NotFound: it is none of this supervisor's, or has ended.
         """
-        return info(self._found(child))
+        return build_info(self._found(child))
 
     async def count_children(self) -> Counts:
         """How many children there are, and of which kind; it takes as long for any number."""
-        active = len(self._children.living)
+        active = len(self._children.by_process)
         specs = active + len(self._restarting)
         return Counts(specs, active, self._supervisors, specs - self._supervisors)
 
@@ -239,32 +248,32 @@ class DynamicSupervisor(Restarter):
     @property
     def places(self) -> tuple[Place, ...]:
         """Its children's places, those that restart last; to look at, not to change."""
-        return (*self._children.living.values(), *self._waiting())
+        return (*self._children.by_process.values(), *self._waiting())
 
     # -- its life
 
     async def stop_children(self) -> None:
         """All are asked, then all are waited for: each has its own grace from when it was asked."""
         for place, _ in self._restarting.values():
-            self._children.ask(place)
-        living = list(self._children.living.values())
+            self._children.request_stop(place)
+        living = list(self._children.by_process.values())
         for number, place in enumerate(living):
             if number % _ASKED_AT_ONCE == 0:
                 await trio.lowlevel.checkpoint()
-            self._children.ask(place)
+            self._children.request_stop(place)
         try:
             for place in living:
-                self._note(await self._children.gone(place))
+                self._record_stop(await self._children.wait_ended(place))
         finally:
             # They were waited for in the order they had started; the report is by their ends.
-            self._stopped.sort(key=lambda stopped: stopped.seconds)
+            self._stop_results.sort(key=lambda stopped: stopped.seconds)
 
     # -- who is meant
 
     def _checked(self, spec: Child[A]) -> Child[A]:
         check_child(spec, "spec")
         check_significant(spec, AutoShutdown.NEVER)
-        if self.flags.extra_arguments and isinstance(spec.start, AnySupervisorSpec):
+        if self.spec.extra_arguments and isinstance(spec.start, AnySupervisorSpec):
             raise SpecError(
                 f"{self.path} gives its children extra_arguments, but child {spec.id!r} is a "
                 f"supervisor and takes none: start that child under another supervisor",
@@ -274,8 +283,8 @@ class DynamicSupervisor(Restarter):
         return spec
 
     def _refuse_more(self) -> None:
-        most = self.flags.max_children
-        if most is not None and len(self._children.living) + len(self._restarting) >= most:
+        most = self.spec.max_children
+        if most is not None and len(self._children.by_process) + len(self._restarting) >= most:
             raise MaxChildren(f"{self.path} has {most} children, and may have no more")
 
     async def _begin(
@@ -287,18 +296,18 @@ class DynamicSupervisor(Restarter):
         try:
             return await self._children.start(place, make or self._factory(child))
         except StartError as failure:
-            raise refusal_of(failure) from failure.reason.error
+            raise build_refusal(failure) from failure.reason.error
 
     def _factory(self, child: Child[Any]) -> Callable[[], Actor]:
-        factory = factory_of(child)
-        extra = self.flags.extra_arguments
+        factory = build_factory(child)
+        extra = self.spec.extra_arguments
         return partial(factory, *extra) if extra else factory
 
     def _find(self, child: object) -> Place | None:
         if not isinstance(child, Ref):
             return None
         process = child.process()
-        place = self._children.living.get(process)
+        place = self._children.by_process.get(process)
         if place is None:
             place, last = self._restarting.get(process.path.rpartition("/")[2], (None, None))
             if last is not process:
@@ -314,33 +323,35 @@ class DynamicSupervisor(Restarter):
     def _not_found(self, child: object) -> NotFound:
         if isinstance(child, Ref):
             return NotFound(f"{self.path} has no child {child!r}")
-        return NotFound(f"{self.path} has no child {named(child)}: it has no ids, ask with a Ref")
+        return NotFound(
+            f"{self.path} has no child {describe_child(child)}: it has no ids, ask with a Ref"
+        )
 
     def _waiting(self) -> list[Place]:
         return [place for place, _ in self._restarting.values()]
 
     # -- restarts
 
-    async def _child_ended(self, place: Place, process: Process) -> None:
+    async def _handle_child_end(self, place: Place, process: Process) -> None:
         reason = process.reason or SHUTDOWN
-        self._children.left(place)
-        if not runs_again(place.spec.restart, reason):
+        self._children.detach(place)
+        if not should_restart(place.spec.restart, reason):
             self._forget(place)
             return
-        self._count(place, reason)
+        self._count_restart(place, reason)
         self._restarting[place.id] = place, process
-        if self.flags.backoff is None:
-            await self._start_again(place)
+        if self.spec.backoff is None:
+            await self._restart(place)
         else:
-            self._retry(place)
+            self._schedule_retry(place)
 
-    async def _start_again(self, place: Place) -> None:
+    async def _restart(self, place: Place) -> None:
         waiting = self._restarting.pop(place.id)
         try:
             ref = await self._children.start(place, self._factory(place.spec))
         except StartError as failure:
             self._restarting[place.id] = waiting
-            self._start_failed(place, failure)
+            self._handle_failed_start(place, failure)
             return
         if ref is None:
             self._forget(place)
@@ -348,8 +359,8 @@ class DynamicSupervisor(Restarter):
             logger.info("%s restarted", ref.path)
 
     def _forget(self, place: Place) -> None:
-        place.move(Event.FORGET)
-        self._children.expect_no_more(place)
+        place.move(ChildEvent.FORGET)
+        self._children.stop_expecting_names(place)
         self._restarting.pop(place.id, None)
         if kind_of(place.spec) == "supervisor":
             self._supervisors -= 1

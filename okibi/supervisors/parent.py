@@ -25,16 +25,16 @@ logger = logs.logger("okibi.supervisors")
 class Parent(Server):
     """A server with children: `init` starts the first of them, `stop_children` ends them all."""
 
-    __slots__ = ("_began", "_children", "_ended", "_stopped", "_stopping")
+    __slots__ = ("_children", "_stop_began", "_stop_ended", "_stop_results", "_stop_scope")
 
     # As in OTP nobody is turned away: what asks a supervisor is rare, and must not be lost.
     mailbox: ClassVar[MailboxPolicy] = MailboxPolicy(1_000_000, WhenFull.REJECT)
 
     _children: Children
-    _stopping: trio.CancelScope
-    _stopped: list[Stopped]
-    _began: float
-    _ended: float
+    _stop_scope: trio.CancelScope
+    _stop_results: list[Stopped]
+    _stop_began: float
+    _stop_ended: float
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -63,10 +63,10 @@ class Parent(Server):
     async def live(self, started: Callable[[], None]) -> None:
         # Raised again outside the nursery, which would wrap them in a group.
         errors: list[BaseException] = []
-        self._stopping = trio.CancelScope()
-        self._stopped = []
+        self._stop_scope = trio.CancelScope()
+        self._stop_results = []
         self._process.on_kill = self._kill_children
-        self._process.on_grace = self._limit_stopping
+        self._process.on_grace = self._set_stop_deadline
         async with trio.open_nursery() as nursery:
             self._children = self.children(nursery)
             try:
@@ -75,9 +75,9 @@ class Parent(Server):
                 await self.run()
             except BaseException as caught:
                 errors.append(caught)
-            self._close_door(*errors)
+            self._refuse_messages(*errors)
             try:
-                await self._take_down()
+                await self._stop_all()
             except BaseException as caught:
                 errors.append(caught)
         try:
@@ -96,19 +96,21 @@ class Parent(Server):
 
     async def stop(self, place: Place) -> None:
         """Stop one child and wait, or call its next start off; note how it went."""
-        self._note(await self._children.stop(place))
+        self._record_stop(await self._children.stop(place))
 
     def stop_report(self) -> StopReport | None:
         """What its stop has come to, up to now; None before it has begun."""
-        began: float | None = getattr(self, "_began", None)
+        began: float | None = getattr(self, "_stop_began", None)
         if began is None:
             return None
-        living = [self._children.stopped(at, who) for who, at in self._children.living.items()]
-        until = getattr(self, "_ended", None)
+        living = [
+            self._children.report_stop(at, who) for who, at in self._children.by_process.items()
+        ]
+        until = getattr(self, "_stop_ended", None)
         seconds = (trio.current_time() if until is None else until) - began
-        return StopReport(self.path, seconds, (*self._stopped, *living))
+        return StopReport(self.path, seconds, (*self._stop_results, *living))
 
-    def _close_door(self, error: BaseException | None = None) -> None:
+    def _refuse_messages(self, error: BaseException | None = None) -> None:
         """Who asks it for something now is told at once, not when the last child has ended.
 
         A child that asks its supervisor in its `terminate` would else wait for itself.
@@ -117,39 +119,39 @@ class Parent(Server):
         if process.doom is None:
             process.doom = reason_for(error, killed=False, asked=None)
 
-    async def _take_down(self) -> None:
+    async def _stop_all(self) -> None:
         """In its order, each within its grace; when this supervisor's own is over, at once."""
-        self._began = trio.current_time()
-        self._stopping.shield = True
-        self._limit_stopping()
+        self._stop_began = trio.current_time()
+        self._stop_scope.shield = True
+        self._set_stop_deadline()
         try:
-            with self._stopping:
+            with self._stop_scope:
                 await self.stop_children()
         finally:
             # Also when an overriding `stop_children` fails: its nursery would wait for ever.
             with trio.CancelScope(shield=True):
                 self._kill_children()
-                for place in reversed([*self._children.living.values()]):
-                    self._note(await self._children.gone(place))
-        self._ended = trio.current_time()
+                for place in reversed([*self._children.by_process.values()]):
+                    self._record_stop(await self._children.wait_ended(place))
+        self._stop_ended = trio.current_time()
         self._process.legacy = self.stop_report()
-        if any(stopped.trouble() for stopped in self._stopped):
+        if any(stopped.problem() for stopped in self._stop_results):
             logger.warning("%s", self.stop_report())
 
-    def _note(self, stopped: Stopped | None) -> None:
+    def _record_stop(self, stopped: Stopped | None) -> None:
         if stopped is None:
             return
-        if getattr(self, "_began", None) is not None:
-            self._stopped.append(stopped)
-        elif trouble := stopped.trouble():
-            logger.warning("%s", trouble)
+        if getattr(self, "_stop_began", None) is not None:
+            self._stop_results.append(stopped)
+        elif problem := stopped.problem():
+            logger.warning("%s", problem)
 
-    def _limit_stopping(self) -> None:
+    def _set_stop_deadline(self) -> None:
         """Its own grace may begin when it stops already: having given up, or for a restart."""
-        self._stopping.deadline = self._process.deadline()
+        self._stop_scope.deadline = self._process.deadline()
 
     def _kill_children(self) -> None:
-        for process in reversed([*self._children.living]):
+        for process in reversed([*self._children.by_process]):
             self._children.kill(process)
 
 

@@ -24,8 +24,8 @@ import attrs
 from ..actors import Actor, Address, Name, NoProcess, Ref, Refusal, StartError
 from ..actors.process import Process
 from ..actors.safe_repr import misplaced, shape
-from .admin import named, refusal_of
-from .any_supervisor_spec import AnySupervisorSpec, Backoff, performs
+from .admin import build_refusal, describe_child
+from .any_supervisor_spec import AnySupervisorSpec, Backoff, implements
 from .child_place import Place
 from .spec import Child, Strategy, SupervisorSpec, check_child
 from .spec_error import SpecError, wrong_value
@@ -168,7 +168,7 @@ def _copy(child: Child[Any] | Callable[[int], Child[Any]], number: int) -> Child
     return attrs.evolve(cast("Child[Any]", made), id=str(number))
 
 
-@performs(PartitionSupervisorSpec)
+@implements(PartitionSupervisorSpec)
 class PartitionSupervisor(Supervisor):
     """Starts N copies of a child, gives each its share of the keys, restarts those that end.
 
@@ -208,9 +208,9 @@ class PartitionSupervisor(Supervisor):
 
     __slots__ = ("_maximum", "_partitions", "_spare")
 
-    def __init__(self, flags: PartitionSupervisorSpec) -> None:
-        super().__init__(flags.supervision)
-        self._maximum = self._partitions = flags.partitions
+    def __init__(self, spec: PartitionSupervisorSpec) -> None:
+        super().__init__(spec.supervision)
+        self._maximum = self._partitions = spec.partitions
         # Places of copies that are not wanted now: they keep count of their incarnations, and are
         # out of sight of the strategies, which else would start them with their siblings.
         self._spare: dict[str, Place] = {}
@@ -250,7 +250,7 @@ class PartitionSupervisor(Supervisor):
                 await self._add(number)
         except StartError as failure:
             await self._reduce(before)
-            raise refusal_of(failure) from failure.reason.error
+            raise build_refusal(failure) from failure.reason.error
         await self._reduce(partitions)
         self._partitions = partitions
         return before
@@ -272,7 +272,7 @@ class PartitionSupervisor(Supervisor):
             FixedChildren: always.
         """
         raise FixedChildren(
-            f"{self.path} drops no {named(child)}: its children are copies, use resize"
+            f"{self.path} drops no {describe_child(child)}: its children are copies, use resize"
         )
 
     # -- the way to a copy
@@ -289,17 +289,17 @@ class PartitionSupervisor(Supervisor):
     # -- performing
 
     async def _add(self, number: int) -> None:
-        spec = self.flags.children[number]
+        spec = self.spec.children[number]
         known = self._spare.pop(spec.id, None)
         place = self._places[spec.id] = known or Place(spec)
-        await self._fill(place)
+        await self._start_place(place)
 
     async def _reduce(self, partitions: int) -> None:
         """Stop the copies from that number on, the last first."""
         for place in reversed(self.places):
             if int(place.id) >= partitions:
                 await self.stop(place)
-                self._children.expect_no_more(place)
+                self._children.stop_expecting_names(place)
                 self._spare[place.id] = self._places.pop(place.id)
 
 

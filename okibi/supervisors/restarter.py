@@ -1,6 +1,6 @@
 """A parent that starts its children again when they end, and counts how often.
 
-What is done about an end is each kind's own (`_child_ended`, `_start_again`). What they share is
+What is done about an end is each kind's own (`_handle_child_end`, `_restart`). What they share is
 here: how they hear of it, and when an attempt that has failed is counted and made again.
 """
 
@@ -12,9 +12,9 @@ from ..actors import ExitReason, StartError, logs
 from ..actors.exits import is_a
 from ..actors.process import Process
 from .any_supervisor_spec import Backoff
-from .child_place import Ended, Place, Retry
+from .child_place import ChildEnded, Place, Retry
 from .parent import Parent
-from .strategy import Limits, count
+from .strategy import Limits, count_restart
 
 logger = logs.logger("okibi.supervisors")
 
@@ -30,20 +30,20 @@ class SupervisorGaveUp(Exception):
         first: the child with which it began, some floors down perhaps, and why that ended.
     """
 
-    def __init__(self, path: str, flags: Limits, child: str, reason: ExitReason) -> None:
+    def __init__(self, path: str, spec: Limits, child: str, reason: ExitReason) -> None:
         self.first, what = f"{path}/{child} ended ({reason})", f"{child} ended ({reason})"
         if is_a(reason.error, SupervisorGaveUp):
             # Not the whole sentence in each other, floor by floor.
             self.first = reason.error.first
             what = f"{child} gave up, for {self.first}"
         super().__init__(
-            f"{path} gave up: {what}, and {flags.intensity} restarts "
-            f"within {flags.period:g} s are its limit"
+            f"{path} gave up: {what}, and {spec.intensity} restarts "
+            f"within {spec.period:g} s are its limit"
         )
         self.__cause__ = reason.error
 
 
-class _Flags(Limits, Protocol):
+class _RestartOptions(Limits, Protocol):
     @property
     def backoff(self) -> Backoff | None: ...
 
@@ -55,25 +55,25 @@ class Restarter(Parent):
 
     # Each kind's own. Were this class generic in them, `class Mine(Generic[T], Supervisor)` could
     # not be made.
-    flags: Any
+    spec: Any
     _restarts: tuple[float, ...]
 
     # -- to override
 
-    async def _child_ended(self, place: Place, process: Process) -> None:
+    async def _handle_child_end(self, place: Place, process: Process) -> None:
         """Decide what follows from the end of a child, and do it."""
-        raise NotImplementedError(f"{type(self).__name__} needs `_child_ended`")
+        raise NotImplementedError(f"{type(self).__name__} needs `_handle_child_end`")
 
-    async def _start_again(self, place: Place) -> None:
+    async def _restart(self, place: Place) -> None:
         """Make an attempt that was put off, or that had failed before."""
-        raise NotImplementedError(f"{type(self).__name__} needs `_start_again`")
+        raise NotImplementedError(f"{type(self).__name__} needs `_restart`")
 
     # -- restarts
 
     @property
-    def _limits(self) -> _Flags:
-        flags: _Flags = self.flags
-        return flags
+    def _limits(self) -> _RestartOptions:
+        spec: _RestartOptions = self.spec
+        return spec
 
     @property
     def restarts(self) -> tuple[float, ...]:
@@ -81,33 +81,33 @@ class Restarter(Parent):
         return self._restarts
 
     async def handle_info(self, message: object) -> None:
-        if is_a(message, Ended):
-            place = self._children.living.get(message.process)
+        if is_a(message, ChildEnded):
+            place = self._children.by_process.get(message.process)
             if place is not None:
-                await self._child_ended(place, message.process)
+                await self._handle_child_end(place, message.process)
         elif is_a(message, Retry):
             if message.wanted:
                 if message.uncounted is not None:
-                    self._count(message.place, message.uncounted)
-                await self._start_again(message.place)
+                    self._count_restart(message.place, message.uncounted)
+                await self._restart(message.place)
         else:
             await super().handle_info(message)
 
-    def _count(self, place: Place, reason: ExitReason) -> None:
-        decision = count(self._limits, self._restarts, trio.current_time())
+    def _count_restart(self, place: Place, reason: ExitReason) -> None:
+        decision = count_restart(self._limits, self._restarts, trio.current_time())
         if decision.give_up:
             raise SupervisorGaveUp(self.path, self._limits, place.id, reason)
         self._restarts = decision.restarts
 
-    def _start_failed(self, place: Place, failure: StartError) -> None:
+    def _handle_failed_start(self, place: Place, failure: StartError) -> None:
         logger.error("%s", failure, exc_info=failure.reason.error)
         if self._limits.backoff is None:
-            self._retry(place, failure.reason)
+            self._schedule_retry(place, failure.reason)
         else:
             # It must not wait only to give up.
-            self._count(place, failure.reason)
-            self._retry(place)
+            self._count_restart(place, failure.reason)
+            self._schedule_retry(place)
 
-    def _retry(self, place: Place, uncounted: ExitReason | None = None) -> None:
-        delay = place.put_off(self._limits.backoff, self._limits.period)
-        self._children.retry(place, delay, uncounted)
+    def _schedule_retry(self, place: Place, uncounted: ExitReason | None = None) -> None:
+        delay = place.next_delay(self._limits.backoff, self._limits.period)
+        self._children.schedule_retry(place, delay, uncounted)

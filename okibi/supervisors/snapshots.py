@@ -79,7 +79,7 @@ class Snapshot:
     age: float = attrs.field(default=0.0, eq=False)
     message: str = attrs.field(default="", eq=False)
     message_age: float = attrs.field(default=0.0, eq=False)
-    sits: str = attrs.field(default="", eq=False)
+    line: str = attrs.field(default="", eq=False)
 
     @property
     def restarts(self) -> int:
@@ -161,7 +161,7 @@ def _one(process: Process, children: tuple[Snapshot, ...], now: float) -> Snapsh
         age=now - process.began,
         message=doing,
         message_age=0.0 if message is None else now - process.since,
-        sits=line_of(process.task, _HERE) if alive and not waits else "",
+        line=line_of(process.task, _HERE) if alive and not waits else "",
     )
 
 
@@ -190,7 +190,7 @@ def _callers(process: Process) -> int:
 
 def _window(actor: object, now: float) -> int:
     """How many restarts count now; of a time that is not known, those that counted last."""
-    period = getattr(getattr(actor, "flags", None), "period", math.inf)
+    period = getattr(getattr(actor, "spec", None), "period", math.inf)
     return sum(not at < now - period for at in getattr(actor, "restarts", ()))
 
 
@@ -230,7 +230,7 @@ def _words(node: Snapshot) -> Iterator[str]:
         yield f"{node.waiting} waiting (at most {node.peak})"
     if node.callers:
         yield f"{node.callers} callers"
-    if node.message or node.sits:
+    if node.message or node.line:
         yield _doing(node)
 
 
@@ -239,5 +239,5 @@ def _doing(node: Snapshot) -> str:
     at = f"at {node.message}" if node.message else ""
     if node.message and node.message_age > 0:
         at += f" for {node.message_age:.3g} s"
-    where = f"in {node.sits}" if node.sits else ""
+    where = f"in {node.line}" if node.line else ""
     return f"{at} {where}".strip()

@@ -22,10 +22,10 @@ from .any_supervisor_spec import (
     AnySupervisorSpec,
     AutoShutdown,
     Backoff,
+    build_supervisor,
     check_backoff,
     check_intensity,
     is_number,
-    supervisor_of,
 )
 from .spec_error import SpecError, wrong_value
 
@@ -184,18 +184,18 @@ def _fits(place: str) -> bool:
     return bool(place) and "/" not in place
 
 
-def factory_of(child: "Child[Any]") -> Callable[[], Actor]:
+def build_factory(child: "Child[Any]") -> Callable[[], Actor]:
     """What makes the actor of a child, whichever way its spec says it."""
     start = child.start
-    return partial(supervisor_of, start) if isinstance(start, AnySupervisorSpec) else start
+    return partial(build_supervisor, start) if isinstance(start, AnySupervisorSpec) else start
 
 
-def names_of(child: "Child[Any]") -> list[Hashable]:
+def collect_names(child: "Child[Any]") -> list[Hashable]:
     """The keys of the names that a restart of this child brings back, its own children's too."""
     found: list[Hashable] = [] if child.name is None else [child.name.key]
     if isinstance(child.start, SupervisorSpec):
         for each in child.start.children:
-            found += names_of(each)
+            found += collect_names(each)
     return found
 
 

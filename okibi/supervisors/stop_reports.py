@@ -29,25 +29,25 @@ class Stopped(NamedTuple):
     seconds: float
     reason: ExitReason | None
     forced: bool = False
-    sits: str = ""
+    line: str = ""
     inner: "StopReport | None" = None
 
-    def trouble(self) -> str:
+    def problem(self) -> str:
         """What was not as it should be with it, in a sentence; empty if all was well."""
-        if self.sits and self.reason is None:
-            return f"{self.path} does not end: it was killed and sits in {self.sits}"
-        if self.sits:
+        if self.line and self.reason is None:
+            return f"{self.path} does not end: it was killed and sits in {self.line}"
+        if self.line:
             return (
                 f"{self.path} ended {self.seconds:.3g} s after it was asked to: "
-                f"it was killed and sat in {self.sits}"
+                f"it was killed and sat in {self.line}"
             )
         if self.forced:
             return f"{self.path} was killed {self.seconds:.3g} s into its stop"
         return ""
 
-    def troubles(self) -> list[str]:
+    def problems(self) -> list[str]:
         """The same of it and of all below it; the lowest first, whom those above waited for."""
-        return _troubles([self])
+        return _list_problems([self])
 
 
 class StopReport(NamedTuple):
@@ -63,15 +63,15 @@ class StopReport(NamedTuple):
     seconds: float
     children: tuple[Stopped, ...]
 
-    def troubles(self) -> list[str]:
+    def problems(self) -> list[str]:
         """What was not as it should be, in this tree, a sentence each; empty for a good stop."""
-        return _troubles(self.children)
+        return _list_problems(self.children)
 
     def __str__(self) -> str:
         gone = sum(child.reason is not None for child in self.children)
         of = f"{gone} of {len(self.children)} children"
         head = f"{self.path} stopped {of} in {self.seconds:.3g} s"
-        return "; ".join([head, *self.troubles()])
+        return "; ".join([head, *self.problems()])
 
     def __repr__(self) -> str:
         """Without the children, each of which may hold a report of its own."""
@@ -79,13 +79,13 @@ class StopReport(NamedTuple):
         return f"StopReport(path={self.path!r}, seconds={self.seconds!r}, children={below})"
 
 
-def _troubles(children: Iterable[Stopped]) -> list[str]:
+def _list_problems(children: Iterable[Stopped]) -> list[str]:
     """The troubles of children and of all below them; no recursion, for a tree of any depth."""
     found = list[str]()
     waiting = list(children)
     while waiting:
         # From the last to the first, a parent before what is below it: the reverse of the answer.
         child = waiting.pop()
-        found.append(child.trouble())
+        found.append(child.problem())
         waiting += () if child.inner is None else child.inner.children
-    return [trouble for trouble in reversed(found) if trouble]
+    return [problem for problem in reversed(found) if problem]

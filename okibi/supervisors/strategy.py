@@ -45,7 +45,7 @@ from typing import NamedTuple, Protocol
 
 from ..actors import ExitReason
 from .any_supervisor_spec import AutoShutdown, Backoff
-from .child_state import LIVING, State
+from .child_state import HAS_PROCESS, ChildState
 from .spec import Restart, Strategy, SupervisorSpec
 
 
@@ -59,12 +59,12 @@ class Limits(Protocol):
     def period(self) -> float: ...
 
 
-class Standing(NamedTuple):
+class ChildView(NamedTuple):
     """One child as the decision sees it."""
 
     id: str
     restart: Restart
-    state: State
+    state: ChildState
     significant: bool = False
 
 
@@ -88,7 +88,7 @@ class Decision(NamedTuple):
     shut_down: bool = False
 
 
-class Pause(NamedTuple):
+class RestartDelay(NamedTuple):
     """How long a restart is put off.
 
     Attributes:
@@ -100,9 +100,9 @@ class Pause(NamedTuple):
     until: float
 
 
-def ended(
-    flags: SupervisorSpec,
-    children: Sequence[Standing],
+def decide_on_end(
+    spec: SupervisorSpec,
+    children: Sequence[ChildView],
     child: str,
     reason: ExitReason,
     restarts: tuple[float, ...],
@@ -119,30 +119,30 @@ def ended(
         now: seconds of the supervisor's clock.
     """
     kind = next(c.restart for c in children if c.id == child)
-    if not runs_again(kind, reason):
+    if not should_restart(kind, reason):
         forget = (child,) if kind is Restart.TEMPORARY else ()
-        over = shuts_down(flags.auto_shutdown, children, child)
+        over = should_shut_down(spec.auto_shutdown, children, child)
         return Decision(restarts, forget=forget, shut_down=over)
-    decision = count(flags, restarts, now)
+    decision = count_restart(spec, restarts, now)
     if decision.give_up:
         return decision
-    return again(flags.strategy, children, child, decision.restarts)
+    return decide_restart(spec.strategy, children, child, decision.restarts)
 
 
-def runs_again(restart: Restart, reason: ExitReason) -> bool:
+def should_restart(restart: Restart, reason: ExitReason) -> bool:
     """Whether a child that has ended by itself is started again: the table's first rows."""
     return restart is Restart.PERMANENT or (restart is Restart.TRANSIENT and not reason.quiet)
 
 
-def count(flags: Limits, restarts: tuple[float, ...], now: float) -> Decision:
+def count_restart(spec: Limits, restarts: tuple[float, ...], now: float) -> Decision:
     """Count one more attempt; give up if the period has seen more than the intensity."""
     # They are in order, and there may be thousands: looked up, and copied at one go.
-    recent = (*restarts[bisect_left(restarts, now - flags.period) :], now)
-    return Decision(recent, give_up=len(recent) > flags.intensity)
+    recent = (*restarts[bisect_left(restarts, now - spec.period) :], now)
+    return Decision(recent, give_up=len(recent) > spec.intensity)
 
 
-def again(
-    strategy: Strategy, children: Sequence[Standing], child: str, restarts: tuple[float, ...]
+def decide_restart(
+    strategy: Strategy, children: Sequence[ChildView], child: str, restarts: tuple[float, ...]
 ) -> Decision:
     """Whom to stop and whom to start so that `child` runs again."""
     at = next(n for n, c in enumerate(children) if c.id == child)
@@ -153,13 +153,13 @@ def again(
         reach = children[at:]
     return Decision(
         restarts,
-        stop=tuple(c.id for c in reversed(reach) if c.state in LIVING),
+        stop=tuple(c.id for c in reversed(reach) if c.state in HAS_PROCESS),
         forget=tuple(c.id for c in reach if c.restart is Restart.TEMPORARY),
         start=tuple(c.id for c in reach if c.restart is not Restart.TEMPORARY),
     )
 
 
-def shuts_down(auto: AutoShutdown, children: Sequence[Standing], child: str) -> bool:
+def should_shut_down(auto: AutoShutdown, children: Sequence[ChildView], child: str) -> bool:
     """Whether the end of `child`, which will not run again, is its supervisor's too."""
     if auto is AutoShutdown.NEVER:
         return False
@@ -167,11 +167,13 @@ def shuts_down(auto: AutoShutdown, children: Sequence[Standing], child: str) -> 
         return False
     if auto is AutoShutdown.ALL_SIGNIFICANT:
         others = (c for c in children if c.significant and c.id != child)
-        return all(c.state is State.UNDEFINED for c in others)
+        return all(c.state is ChildState.UNDEFINED for c in others)
     return auto is AutoShutdown.ANY_SIGNIFICANT
 
 
-def put_off(backoff: Backoff, last: Pause | None, period: float, now: float) -> Pause:
+def next_delay(
+    backoff: Backoff, last: RestartDelay | None, period: float, now: float
+) -> RestartDelay:
     """How long to wait before a child is started again.
 
     Args:
@@ -184,4 +186,4 @@ def put_off(backoff: Backoff, last: Pause | None, period: float, now: float) -> 
         seconds = backoff.first
     else:
         seconds = min(last.seconds * backoff.factor, backoff.maximum)
-    return Pause(seconds, now + seconds)
+    return RestartDelay(seconds, now + seconds)

@@ -9,21 +9,29 @@ import trio
 
 from ..actors import SHUTDOWN, Actor, Exit, Name, Ref, StartError, logs, start
 from ..actors.process import Process
-from .admin import ChildInfo, Counts, counts, found, info, refusal_of, refuse_present
-from .any_supervisor_spec import AnySupervisorSpec, performs, supervisor_of
+from .admin import (
+    ChildInfo,
+    Counts,
+    build_info,
+    build_refusal,
+    count_places,
+    find_place,
+    refuse_present,
+)
+from .any_supervisor_spec import AnySupervisorSpec, build_supervisor, implements
 from .child_place import Place
-from .child_state import Event, State
+from .child_state import ChildEvent, ChildState
 from .restarter import Restarter, SupervisorGaveUp
 from .spec import Child, Strategy, SupervisorSpec, check_child, check_significant
 from .spec_error import wrong_value
-from .strategy import Decision, Standing, again, ended, runs_again
+from .strategy import ChildView, Decision, decide_on_end, decide_restart, should_restart
 
 A = TypeVar("A", bound=Actor)
 
 logger = logs.logger("okibi.supervisors")
 
 
-@performs(SupervisorSpec)
+@implements(SupervisorSpec)
 @attrs.define(eq=False)
 class Supervisor(Restarter):
     """Starts its children in order, restarts those that end, stops them in reverse.
@@ -129,7 +137,7 @@ class Supervisor(Restarter):
         flags: its children and what to do about them.
     """
 
-    flags: SupervisorSpec
+    spec: SupervisorSpec
     _places: dict[str, Place] = attrs.field(factory=dict[str, Place], init=False)
     _restarts: tuple[float, ...] = attrs.field(default=(), init=False)
 
@@ -149,14 +157,14 @@ class Supervisor(Restarter):
             SpecError: it is no Child, or one that does not fit the flags.
         """
         check_child(spec, "spec")
-        check_significant(spec, self.flags.auto_shutdown)
+        check_significant(spec, self.spec.auto_shutdown)
         refuse_present(self._places.get(spec.id), self.path)
         place = self._places[spec.id] = Place(spec)
         try:
-            return await self._fill(place)
+            return await self._start_place(place)
         except StartError as failure:
             self._forget(place)
-            raise refusal_of(failure) from failure.reason.error
+            raise build_refusal(failure) from failure.reason.error
 
     async def terminate_child(self, child: str) -> None:
         """Stop a child, or call its next start off; it stays stopped (OTP: `terminate_child/2`).
@@ -167,13 +175,13 @@ class Supervisor(Restarter):
         Raises:
             NotFound: there is no such child.
         """
-        place = found(self._places, child, "terminate_child", self.path)
-        called_off = place.state is State.RESTARTING
+        place = find_place(self._places, child, "terminate_child", self.path)
+        called_off = place.state is ChildState.RESTARTING
         await self.stop(place)
         for each in self.places if called_off else (place,):
             # Siblings that were to be started along with a child stay down without its attempt.
-            if each.state is State.UNDEFINED:
-                self._children.expect_no_more(each)
+            if each.state is ChildState.UNDEFINED:
+                self._children.stop_expecting_names(each)
         if place.temporary:
             self._forget(place)
 
@@ -192,11 +200,11 @@ class Supervisor(Restarter):
             AlreadyStarted: somebody else bears its name.
             ChildFailed: it did not start.
         """
-        place = found(self._places, child, "restart_child", self.path)
+        place = find_place(self._places, child, "restart_child", self.path)
         try:
-            return await self._fill(place)
+            return await self._start_place(place)
         except StartError as failure:
-            raise refusal_of(failure) from failure.reason.error
+            raise build_refusal(failure) from failure.reason.error
 
     async def delete_child(self, child: str) -> None:
         """Drop the spec of a child that does not run (OTP: `delete_child/2`).
@@ -204,11 +212,11 @@ class Supervisor(Restarter):
         Raises:
             NotFound, Running, Restarting: as `restart_child`.
         """
-        self._forget(found(self._places, child, "delete_child", self.path))
+        self._forget(find_place(self._places, child, "delete_child", self.path))
 
     async def which_children(self) -> tuple[ChildInfo, ...]:
         """All its children as they stand, the newest first (OTP: `which_children/1`)."""
-        return tuple(info(place) for place in reversed(self._places.values()))
+        return tuple(build_info(place) for place in reversed(self._places.values()))
 
     async def which_child(self, child: str) -> ChildInfo:
         """One child as it stands (OTP: `which_child/2`).
@@ -216,11 +224,11 @@ class Supervisor(Restarter):
         Raises:
             NotFound: there is no such child.
         """
-        return info(found(self._places, child, "which_child", self.path))
+        return build_info(find_place(self._places, child, "which_child", self.path))
 
     async def count_children(self) -> Counts:
         """How many children there are, and of which kind (OTP: `count_children/1`)."""
-        return counts(self._places.values())
+        return count_places(self._places.values())
 
     async def get_childspec(self, child: str) -> Child[Any]:
         """A child's spec (OTP: `get_childspec/2`).
@@ -228,7 +236,7 @@ class Supervisor(Restarter):
         Raises:
             NotFound: there is no such child.
         """
-        return found(self._places, child, "get_childspec", self.path).spec
+        return find_place(self._places, child, "get_childspec", self.path).spec
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -238,9 +246,9 @@ class Supervisor(Restarter):
     # -- its life
 
     async def init(self) -> None:
-        for spec in self.flags.children:
+        for spec in self.spec.children:
             place = self._places[spec.id] = Place(spec)
-            await self._fill(place)
+            await self._start_place(place)
 
     async def stop_children(self) -> None:
         """Last first, each when the one after it has ended."""
@@ -249,31 +257,33 @@ class Supervisor(Restarter):
 
     # -- deciding
 
-    def _standings(self, place: Place) -> list[Standing]:
+    def _standings(self, place: Place) -> list[ChildView]:
         """All that the decision about a place may depend on."""
         # Looking at each of ten thousand for each of them, when all end at once, takes minutes.
-        alone = self.flags.strategy is Strategy.ONE_FOR_ONE and not place.spec.significant
+        alone = self.spec.strategy is Strategy.ONE_FOR_ONE and not place.spec.significant
         return [each.standing() for each in ((place,) if alone else self.places)]
 
-    async def _start_again(self, place: Place) -> None:
+    async def _restart(self, place: Place) -> None:
         standings = self._standings(place)
-        await self._perform(again(self.flags.strategy, standings, place.id, self._restarts))
+        await self._perform(decide_restart(self.spec.strategy, standings, place.id, self._restarts))
 
-    async def _child_ended(self, place: Place, process: Process) -> None:
+    async def _handle_child_end(self, place: Place, process: Process) -> None:
         reason = process.reason or SHUTDOWN
-        self._children.left(place)
-        if not place.spec.significant and not runs_again(place.spec.restart, reason):
+        self._children.detach(place)
+        if not place.spec.significant and not should_restart(place.spec.restart, reason):
             # Most ends of temporary children: there is nothing to decide, whoever else is there.
             if place.temporary:
                 self._forget(place)
             return
         child, now = place.id, trio.current_time()
-        decision = ended(self.flags, self._standings(place), child, reason, self._restarts, now)
+        decision = decide_on_end(
+            self.spec, self._standings(place), child, reason, self._restarts, now
+        )
         if decision.give_up:
-            raise SupervisorGaveUp(self.path, self.flags, child, reason)
+            raise SupervisorGaveUp(self.path, self.spec, child, reason)
         if decision.shut_down:
             raise Exit(SHUTDOWN)
-        waits = decision.start and self.flags.backoff is not None
+        waits = decision.start and self.spec.backoff is not None
         await self._perform(decision, place if waits else None)
 
     # -- performing
@@ -282,7 +292,7 @@ class Supervisor(Restarter):
         """Do what was decided; with back-off `waits` is the child whose start is put off."""
         self._restarts = decision.restarts
         for child in decision.start:
-            self._children.expect(self._places[child])
+            self._children.expect_names(self._places[child])
         for child in decision.stop:
             await self.stop(self._places[child])
         for child in decision.forget:
@@ -290,22 +300,22 @@ class Supervisor(Restarter):
         for child in decision.start:
             # A sibling's own attempt is called off: it is started with this one, in order, or
             # stays down if one before it fails (OTP: terminate_children).
-            if self._places[child].state is State.RESTARTING:
-                self._children.ask(self._places[child])
+            if self._places[child].state is ChildState.RESTARTING:
+                self._children.request_stop(self._places[child])
         if waits is not None:
-            self._retry(waits)
+            self._schedule_retry(waits)
             return
         for child in decision.start:
             place = self._places[child]
             try:
-                await self._fill(place)
+                await self._start_place(place)
             except StartError as failure:
-                self._start_failed(place, failure)
+                self._handle_failed_start(place, failure)
                 return
             if place.process is not None:
                 logger.info("%s/%s restarted", self.path, child)
 
-    async def _fill(self, place: Place) -> Ref[Any] | None:
+    async def _start_place(self, place: Place) -> Ref[Any] | None:
         """Start a child; one that is not needed keeps its spec, unless it is temporary."""
         ref = await self._children.start(place)
         if ref is None and place.temporary:
@@ -313,15 +323,15 @@ class Supervisor(Restarter):
         return ref
 
     def _forget(self, place: Place) -> None:
-        place.move(Event.FORGET)
-        self._children.expect_no_more(place)
+        place.move(ChildEvent.FORGET)
+        self._children.stop_expecting_names(place)
         del self._places[place.id]
 
 
 @overload
 async def supervise(
     nursery: trio.Nursery,
-    flags: SupervisorSpec,
+    spec: SupervisorSpec,
     *,
     name: Name[Supervisor] | None = None,
     path: str = ...,
@@ -329,14 +339,14 @@ async def supervise(
 @overload
 async def supervise(
     nursery: trio.Nursery,
-    flags: AnySupervisorSpec[A],
+    spec: AnySupervisorSpec[A],
     *,
     name: Name[A] | None = None,
     path: str = ...,
 ) -> Ref[A]: ...
 async def supervise(
     nursery: trio.Nursery,
-    flags: AnySupervisorSpec[Any],
+    spec: AnySupervisorSpec[Any],
     *,
     name: Name[Any] | None = None,
     path: str = "/supervisor",
@@ -358,12 +368,12 @@ async def supervise(
         StartError: a child failed to start; whatever had started is stopped again.
         AlreadyRegistered: the name is taken.
     """
-    if not isinstance(cast("object", flags), AnySupervisorSpec):
+    if not isinstance(cast("object", spec), AnySupervisorSpec):
         rule = "a SupervisorSpec or another supervisor spec"
-        raise wrong_value("flags", rule, flags, where=path)
+        raise wrong_value("spec", rule, spec, where=path)
     return await start(
         nursery,
-        partial(supervisor_of, flags),
+        partial(build_supervisor, spec),
         name=name,
         path=path,
         grace=math.inf,

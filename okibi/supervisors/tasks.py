@@ -44,7 +44,7 @@ from ..actors.results import ResultMonitor, monitor_result
 from ..actors.run_guard import refuse_elsewhere
 from ..actors.safe_repr import shape
 from ..actors.start import GRACE, factory_name
-from .any_supervisor_spec import AnySupervisorSpec, performs
+from .any_supervisor_spec import AnySupervisorSpec, implements
 from .dynamic import DynamicSupervisor, DynamicSupervisorSpec
 from .spec import Child, Restart
 from .spec_error import SpecError
@@ -272,7 +272,7 @@ class Task(Generic[R_co]):
         return f"<Task {self._request} at {self.path}, {'done' if self.done else 'under way'}>"
 
 
-@performs(TaskSupervisorSpec)
+@implements(TaskSupervisorSpec)
 class TaskSupervisor(DynamicSupervisor):
     """Runs functions, each as a temporary child of its own.
 
@@ -305,8 +305,8 @@ class TaskSupervisor(DynamicSupervisor):
 
     __slots__ = ("_task",)
 
-    def __init__(self, flags: TaskSupervisorSpec | None = None) -> None:
-        given = TaskSupervisorSpec() if flags is None else flags
+    def __init__(self, spec: TaskSupervisorSpec | None = None) -> None:
+        given = TaskSupervisorSpec() if spec is None else spec
         super().__init__(given.as_dynamic())
         self._task = given.as_child()
 

@@ -192,7 +192,7 @@ async def test_a_child_that_refuses_to_die_is_waited_for_and_the_line_it_sits_in
     assert "test_faults.py" in caplog.text
     report = stop_report(top)
     assert report is not None
-    assert [child.path for child in report.children if child.sits] == ["/supervisor/b"]
+    assert [child.path for child in report.children if child.line] == ["/supervisor/b"]
 
 
 async def test_a_crash_inside_terminate_is_logged_and_stops_neither_a_restart_nor_the_stopping(

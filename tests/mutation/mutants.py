@@ -160,7 +160,7 @@ def _more_changes(node: ast.AST) -> Iterator[ast.AST | None]:
         case ast.Dict(keys, values):
             for at in range(len(keys)):
                 yield ast.Dict([*keys[:at], *keys[at + 1 :]], [*values[:at], *values[at + 1 :]])
-        case ast.Attribute(ast.Name("State" | "Restart" | "Strategy" | "AutoShutdown"), name):
+        case ast.Attribute(ast.Name("ChildState" | "Restart" | "Strategy" | "AutoShutdown"), name):
             other = _OTHER.get(name)
             if other is not None:
                 yield ast.Attribute(node.value, other)

@@ -31,9 +31,9 @@ def test_docstrings_annotations_and_imports_are_left_alone() -> None:
 
 
 def test_rows_of_a_table_are_left_out_one_by_one_and_order_is_reversed() -> None:
-    assert told("TABLE = {State.A: 1}\nORDER = (a, b)\n") == [
-        "module: TABLE = {State.A: 1} -> nothing",
-        "module: State.A: 1 -> nothing",
+    assert told("TABLE = {ChildState.A: 1}\nORDER = (a, b)\n") == [
+        "module: TABLE = {ChildState.A: 1} -> nothing",
+        "module: ChildState.A: 1 -> nothing",
         "module: 1 -> 2",
         "module: ORDER = (a, b) -> nothing",
         "module: (a, b) -> (b,)",

@@ -16,7 +16,7 @@ from okibi.supervisors import (
     snapshot,
     supervise,
 )
-from okibi.supervisors.any_supervisor_spec import performs, supervisor_of
+from okibi.supervisors.any_supervisor_spec import build_supervisor, implements
 
 
 @attrs.frozen
@@ -25,7 +25,7 @@ class Choir(AnySupervisorSpec["Conductor"]):
     voices: int = 4
 
 
-@performs(Choir)
+@implements(Choir)
 class Conductor(Server):
     def __init__(self, flags: Choir) -> None:
         self.flags = flags
@@ -35,17 +35,17 @@ class Unheard(AnySupervisorSpec[Server]): ...
 
 
 def test_flags_are_performed_by_the_class_that_says_so() -> None:
-    conductor = supervisor_of(Choir(8))
+    conductor = build_supervisor(Choir(8))
 
     assert isinstance(conductor, Conductor)
     assert conductor.flags == Choir(8)
-    assert isinstance(supervisor_of(SupervisorSpec()), Supervisor)
+    assert isinstance(build_supervisor(SupervisorSpec()), Supervisor)
 
 
 def test_flags_of_a_narrower_kind_are_performed_like_the_wider() -> None:
     class Quartet(Choir): ...
 
-    assert isinstance(supervisor_of(Quartet()), Conductor)
+    assert isinstance(build_supervisor(Quartet()), Conductor)
 
 
 def test_flags_say_what_a_child_is_called() -> None:
@@ -81,5 +81,5 @@ async def test_flags_that_nobody_performs_fail_the_start(nursery: trio.Nursery) 
 @pytest.mark.parametrize("wrong", [[Child(Server)], Child(Server), None])
 async def test_what_is_no_flags_is_no_tree(nursery: trio.Nursery, wrong: Any) -> None:
     rule = "a SupervisorSpec or another supervisor spec"
-    with pytest.raises(SpecError, match=f"^/supervisor: flags must be {rule}, got "):
+    with pytest.raises(SpecError, match=f"^/supervisor: spec must be {rule}, got "):
         await supervise(nursery, wrong)

@@ -37,7 +37,7 @@ from okibi.supervisors import (
     SupervisorSpec,
     start_applications,
 )
-from okibi.supervisors.any_supervisor_spec import performs
+from okibi.supervisors.any_supervisor_spec import implements
 from tests.support.application_stage import Troupe, told
 from tests.support.child_stage import BOOM, Boom, alive, leave
 
@@ -125,7 +125,7 @@ class Idle(AnySupervisorSpec):
     pass
 
 
-@performs(Idle)
+@implements(Idle)
 class Unneeded(Actor):
     def __init__(self, flags: Idle) -> None:
         pass

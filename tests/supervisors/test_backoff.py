@@ -5,7 +5,15 @@ import trio
 from trio.testing import MockClock
 
 from okibi.actors import SHUTDOWN, stop
-from okibi.supervisors import Backoff, Child, State, Strategy, Supervisor, SupervisorSpec, supervise
+from okibi.supervisors import (
+    Backoff,
+    Child,
+    ChildState,
+    Strategy,
+    Supervisor,
+    SupervisorSpec,
+    supervise,
+)
 from tests.support.child_stage import Stage, alive, leave
 
 BACKOFF = Backoff(1.0, 4.0)
@@ -168,7 +176,7 @@ async def test_while_a_restart_waits_its_supervisor_answers(
 
     state = (await top.call(Supervisor.which_child, "a")).state
 
-    assert state is State.RESTARTING
+    assert state is ChildState.RESTARTING
     assert await top.call(Supervisor.start_child, stage.child("c")) == alive("c")
     assert trio.current_time() < 1
     await stop(top)

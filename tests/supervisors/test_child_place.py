@@ -17,11 +17,11 @@ from okibi.actors import (
     start,
     stop,
 )
-from okibi.supervisors import Child, Restart, State, Supervisor, SupervisorSpec
-from okibi.supervisors.child_place import Ended, Place, Retry
-from okibi.supervisors.child_state import Event, LifeCycleError
+from okibi.supervisors import Child, ChildState, Restart, Supervisor, SupervisorSpec
+from okibi.supervisors.child_place import ChildEnded, Place, Retry
+from okibi.supervisors.child_state import ChildEvent, LifeCycleError
 from okibi.supervisors.parent import Parent
-from okibi.supervisors.spec import factory_of
+from okibi.supervisors.spec import build_factory
 from tests.support.child_stage import Stage, alive, leave
 
 
@@ -46,44 +46,44 @@ class Nest(Parent):
             await self._children.start(place)
 
     async def handle_info(self, message: object) -> None:
-        if isinstance(message, Ended):
-            place = self._children.living.get(message.process)
+        if isinstance(message, ChildEnded):
+            place = self._children.by_process.get(message.process)
             self.ended.append("nobody" if place is None else place.id)
             if place is not None:
-                self._children.left(place)
+                self._children.detach(place)
         elif isinstance(message, Retry) and message.wanted:
             await self._children.start(message.place)
 
     async def again(self, n: int, delay: float = 0.0) -> None:
-        self._children.retry(self.held[n], delay)
+        self._children.schedule_retry(self.held[n], delay)
 
     async def drop(self, n: int) -> None:
         await self.stop(self.held[n])
 
     async def stop_children(self) -> None:
         for place in self.held:
-            self._children.ask(place)
+            self._children.request_stop(place)
         for place in self.held:
-            self._note(await self._children.gone(place))
+            self._record_stop(await self._children.wait_ended(place))
 
 
 def test_a_place_is_what_its_events_have_made_of_it(stage: Stage) -> None:
     place = Place(stage.child("a"))
-    assert (place.id, place.state, place.ref()) == ("a", State.UNDEFINED, None)
+    assert (place.id, place.state, place.ref()) == ("a", ChildState.UNDEFINED, None)
 
     with pytest.raises(LifeCycleError, match="'ended' cannot happen to a place that is undefined"):
-        place.move(Event.ENDED)
+        place.move(ChildEvent.ENDED)
     assert repr(place) == "<Place a undefined, 0 starts>"
 
 
 def test_a_retry_is_outdated_once_its_place_has_moved_on(stage: Stage) -> None:
     place = Place(stage.child("a"))
-    place.move(Event.RETRY)
+    place.move(ChildEvent.RETRY)
     first = place.retry = Retry(place)
     wanted = [first.wanted]
-    place.move(Event.STOP)
+    place.move(ChildEvent.STOP)
     wanted.append(first.wanted)
-    place.move(Event.RETRY)
+    place.move(ChildEvent.RETRY)
     place.retry = Retry(place)
     wanted.append(first.wanted)
 
@@ -102,14 +102,14 @@ async def test_who_lives_there_is_found_by_its_process(stage: Stage, nursery: tr
     [a, b] = nest.held
 
     assert a.process is not None
-    assert nest._children.living[a.process] is a
+    assert nest._children.by_process[a.process] is a
     assert a.ref() == alive("a")
     await leave("b")
 
     assert nest.ended == ["b"]
-    assert (b.state, b.process, len(nest._children.living)) == (State.UNDEFINED, None, 1)
+    assert (b.state, b.process, len(nest._children.by_process)) == (ChildState.UNDEFINED, None, 1)
     await stop(ref)
-    assert (a.state, nest._children.living) == (State.UNDEFINED, {})
+    assert (a.state, nest._children.by_process) == (ChildState.UNDEFINED, {})
 
 
 async def test_a_start_gives_the_ref_or_none_or_an_error_and_leaves_nobody(
@@ -146,15 +146,15 @@ async def test_a_start_gives_the_ref_or_none_or_an_error_and_leaves_nobody(
     assert IGNORED.quiet
     states = [place.state.value for place in nest.held]
     assert states == ["running", "undefined", "undefined", "undefined"]
-    assert len(nest._children.living) == 1
+    assert len(nest._children.by_process) == 1
     await wait_all_tasks_blocked()
     assert nest.ended == ["nobody", "nobody"]
     await stop(ref)
 
 
 def test_a_child_is_made_by_its_factory_or_by_who_performs_its_flags() -> None:
-    assert factory_of(Child(Server)) is Server
-    assert isinstance(factory_of(Child(SupervisorSpec()))(), Supervisor)
+    assert build_factory(Child(Server)) is Server
+    assert isinstance(build_factory(Child(SupervisorSpec()))(), Supervisor)
 
 
 async def test_a_parent_that_ends_by_itself_ends_after_its_children(

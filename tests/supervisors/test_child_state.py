@@ -4,7 +4,14 @@ import itertools
 
 import pytest
 
-from okibi.supervisors.child_state import LIVING, TRANSITIONS, Event, LifeCycleError, State, after
+from okibi.supervisors.child_state import (
+    HAS_PROCESS,
+    TRANSITIONS,
+    ChildEvent,
+    ChildState,
+    LifeCycleError,
+    after,
+)
 
 TABLE = {
     ("undefined", "start"): "starting",
@@ -24,8 +31,10 @@ TABLE = {
 }
 
 
-@pytest.mark.parametrize(("state", "event"), [*itertools.product(State, Event)])
-def test_what_follows_is_in_the_table_and_nothing_else_can_be(state: State, event: Event) -> None:
+@pytest.mark.parametrize(("state", "event"), [*itertools.product(ChildState, ChildEvent)])
+def test_what_follows_is_in_the_table_and_nothing_else_can_be(
+    state: ChildState, event: ChildEvent
+) -> None:
     wanted = TABLE.get((state.value, event.value))
 
     if wanted is None:
@@ -35,27 +44,27 @@ def test_what_follows_is_in_the_table_and_nothing_else_can_be(state: State, even
             f"'{event.value}' cannot happen to a place that is {state.value}"
         )
     else:
-        assert after(state, event) is State(wanted)
+        assert after(state, event) is ChildState(wanted)
 
 
 def test_every_state_can_be_reached_and_left_but_for_the_last() -> None:
     reached = {state for moves in TRANSITIONS.values() for state in moves.values()}
 
-    assert reached == set(State)
-    assert [state for state in State if not TRANSITIONS[state]] == [State.FORGOTTEN]
+    assert reached == set(ChildState)
+    assert [state for state in ChildState if not TRANSITIONS[state]] == [ChildState.FORGOTTEN]
 
 
 def test_nobody_is_put_where_somebody_lives_and_nobody_lives_in_a_forgotten_place() -> None:
-    for state in LIVING:
-        assert Event.START not in TRANSITIONS[state]
-        assert Event.FORGET not in TRANSITIONS[state]
+    for state in HAS_PROCESS:
+        assert ChildEvent.START not in TRANSITIONS[state]
+        assert ChildEvent.FORGET not in TRANSITIONS[state]
 
 
 def test_only_an_end_leads_out_of_a_state_where_somebody_lives() -> None:
-    for state in LIVING:
-        leaving = {event for event, to in TRANSITIONS[state].items() if to not in LIVING}
-        assert leaving == {Event.ENDED}
+    for state in HAS_PROCESS:
+        leaving = {event for event, to in TRANSITIONS[state].items() if to not in HAS_PROCESS}
+        assert leaving == {ChildEvent.ENDED}
 
 
 def test_somebody_lives_there_from_the_start_until_the_end() -> None:
-    assert {State.STARTING, State.RUNNING, State.STOPPING} == LIVING
+    assert {ChildState.STARTING, ChildState.RUNNING, ChildState.STOPPING} == HAS_PROCESS

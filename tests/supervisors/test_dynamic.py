@@ -15,11 +15,11 @@ from okibi.actors import Name, Ref, Server, stop
 from okibi.supervisors import (
     Backoff,
     Child,
+    ChildState,
     DynamicSupervisor,
     DynamicSupervisorSpec,
     Restart,
     SpecError,
-    State,
     SupervisorSpec,
     TaskSupervisorSpec,
     append_arguments,
@@ -169,7 +169,7 @@ async def test_a_child_that_restarts_is_asked_for_by_its_last_ref(
         ref = await restarting(pool, stage)
 
         info = await pool.call(DynamicSupervisor.which_child, ref)
-        assert (info.id, info.ref, info.state) == ("a-1", None, State.RESTARTING)
+        assert (info.id, info.ref, info.state) == ("a-1", None, ChildState.RESTARTING)
         assert (await pool.call(DynamicSupervisor.get_childspec, ref)).id == "a"
         assert [child.phase for child in snapshot(pool).children] == ["restarting"]
         assert await pool.call(DynamicSupervisor.which_children) == (info,)

@@ -14,6 +14,7 @@ from okibi.actors.names import names
 from okibi.supervisors import (
     Child,
     ChildFailed,
+    ChildState,
     Counts,
     FixedChildren,
     NoPartition,
@@ -23,7 +24,6 @@ from okibi.supervisors import (
     PartitionSupervisorSpec,
     Restart,
     SpecError,
-    State,
     Strategy,
     SupervisorSpec,
 )
@@ -272,7 +272,7 @@ async def test_a_copy_that_waits_for_its_restart_is_called_off_by_a_resize(
     COPIES.at(2).cast_nowait(Copy.crash)
     await wait_all_tasks_blocked()
     listed = await COPIES.name.call(PartitionSupervisor.which_children)
-    assert listed[0].state is State.RESTARTING
+    assert listed[0].state is ChildState.RESTARTING
     said()
 
     await resize(2)

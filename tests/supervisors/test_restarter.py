@@ -9,7 +9,7 @@ from okibi.supervisors.restarter import Restarter
 from tests.support.child_stage import Boom, Stage, leave
 
 
-@pytest.mark.parametrize(("method", "given"), [("_child_ended", 2), ("_start_again", 1)])
+@pytest.mark.parametrize(("method", "given"), [("_handle_child_end", 2), ("_restart", 1)])
 async def test_a_kind_that_does_not_say_what_is_done_about_an_end_is_named(
     method: str, given: int
 ) -> None:

@@ -162,10 +162,10 @@ async def test_a_snapshot_shows_what_an_actor_is_at_for_how_long_and_where(
     seen = snapshot(worker)
 
     assert (seen.age, seen.message, seen.message_age) == (3.0, "work(str[5])", 2.0)
-    assert seen.sits == line("await trio.sleep(100)")
+    assert seen.line == line("await trio.sleep(100)")
     assert (seen.waiting, seen.peak, seen.callers) == (2, 2, 3)
     assert str(seen) == (
-        f"Worker (Worker), 2 waiting (at most 2), 3 callers, at work(str[5]) for 2 s in {seen.sits}"
+        f"Worker (Worker), 2 waiting (at most 2), 3 callers, at work(str[5]) for 2 s in {seen.line}"
     )
     nursery.cancel_scope.cancel()
 
@@ -232,8 +232,8 @@ async def test_an_actor_in_its_init_shows_where_it_sits(stage: Stage) -> None:
 
         [seen] = snapshot(name.whereis()).children
 
-        assert (seen.phase, seen.sits) == ("starting", line("await trio.sleep(200)"))
-        assert str(seen).endswith(f", starting, in {seen.sits}")
+        assert (seen.phase, seen.line) == ("starting", line("await trio.sleep(200)"))
+        assert str(seen).endswith(f", starting, in {seen.line}")
         nursery.cancel_scope.cancel()
 
 
@@ -250,7 +250,7 @@ async def test_an_actor_that_is_dying_shows_why_and_where_it_sits(
     [seen] = snapshot(top).children
 
     assert (seen.phase, seen.reason) == ("dying", "shutdown")
-    assert seen.sits == line("await trio.sleep(2.5)")
+    assert seen.line == line("await trio.sleep(2.5)")
     assert ", dying, to end: shutdown, in " in str(seen)
 
 
@@ -272,8 +272,8 @@ async def test_another_thread_sees_all_but_the_ages(
     assert math.isnan(child.message_age)
     # Without a clock those that counted last do.
     assert (seen.window, snapshot(top).window) == (1, 0)
-    assert (child.incarnation, child.sits) == (2, line("await trio.sleep(100)"))
-    assert f", at work(str[4]) in {child.sits}" in str(child)
+    assert (child.incarnation, child.line) == (2, line("await trio.sleep(100)"))
+    assert f", at work(str[4]) in {child.line}" in str(child)
     nursery.cancel_scope.cancel()
 
 

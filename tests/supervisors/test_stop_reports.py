@@ -61,7 +61,7 @@ async def test_a_good_stop_is_reported_in_the_order_of_the_ends_and_not_logged(
     assert [child.path for child in found.children] == ["/top/b", "/top/a"]
     assert [child.seconds for child in found.children] == pytest.approx([3, 0])
     assert {child.reason for child in found.children} == {SHUTDOWN}
-    assert found.troubles() == []
+    assert found.problems() == []
     assert str(found) == "/top stopped 2 of 2 children in 3 s"
     assert warnings(caplog) == []
     await trio.sleep(100)
@@ -80,7 +80,7 @@ async def test_who_had_to_be_killed_is_reported_and_logged(
     await stop(top)
 
     _, child = report(top).children
-    assert (child.path, child.reason, child.forced, child.sits) == ("/top/a", KILLED, True, "")
+    assert (child.path, child.reason, child.forced, child.line) == ("/top/a", KILLED, True, "")
     assert warnings(caplog) == [
         "/top stopped 2 of 2 children in 2 s; /top/a was killed 2 s into its stop"
     ]
@@ -142,7 +142,7 @@ async def test_the_stop_of_a_supervisor_below_is_part_of_the_report(
     assert child.inner is not None
     # a was never asked: the grace of its supervisor was over before its turn.
     assert [below.path for below in child.inner.children] == ["/top/sub/b", "/top/sub/a"]
-    assert report(top).troubles() == [
+    assert report(top).problems() == [
         "/top/sub/b was killed 2 s into its stop",
         "/top/sub/a was killed 0 s into its stop",
         "/top/sub was killed 2 s into its stop",
@@ -185,9 +185,9 @@ def test_a_report_of_5000_levels_tells_what_lies_lowest_first() -> None:
         report = StopReport(f"/{level}", 1.0, (inner, last))
 
     killed = [f"/{level} was killed 1 s into its stop" for level in range(1, 5000)]
-    troubles = ["/0/a was killed 1 s into its stop", *killed]
-    assert report.troubles() == troubles
-    assert report.children[0].troubles() == troubles
-    assert str(report) == f"/4999 stopped 2 of 2 children in 1 s; {'; '.join(troubles)}"
+    problems = ["/0/a was killed 1 s into its stop", *killed]
+    assert report.problems() == problems
+    assert report.children[0].problems() == problems
+    assert str(report) == f"/4999 stopped 2 of 2 children in 1 s; {'; '.join(problems)}"
     assert repr(report) == "StopReport(path='/4999', seconds=1.0, children=<2>)"
     assert len(repr(report.children[0])) < 200

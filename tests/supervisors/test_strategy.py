@@ -6,29 +6,29 @@ from hypothesis import strategies as st
 
 from okibi.actors import KILLED, NORMAL, SHUTDOWN, ExitReason, crashed, shutdown
 from okibi.supervisors import AutoShutdown, Backoff, Restart, Strategy, SupervisorSpec
-from okibi.supervisors.child_state import LIVING, State
+from okibi.supervisors.child_state import HAS_PROCESS, ChildState
 from okibi.supervisors.strategy import (
+    ChildView,
     Decision,
-    Pause,
-    Standing,
-    again,
-    count,
-    ended,
-    put_off,
-    shuts_down,
+    RestartDelay,
+    count_restart,
+    decide_on_end,
+    decide_restart,
+    next_delay,
+    should_shut_down,
 )
 from tests.profiles import examples
 
 P, T, TMP = Restart.PERMANENT, Restart.TRANSIENT, Restart.TEMPORARY
-RUN, GONE, RETRY = State.RUNNING, State.UNDEFINED, State.RESTARTING
+RUN, GONE, RETRY = ChildState.RUNNING, ChildState.UNDEFINED, ChildState.RESTARTING
 ONE, ALL, REST = Strategy.ONE_FOR_ONE, Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE
 CRASH = crashed(ValueError("boom"))
 
 
-def family(*kinds: Restart, down: str = "", retrying: str = "") -> list[Standing]:
+def family(*kinds: Restart, down: str = "", retrying: str = "") -> list[ChildView]:
     """Children a, b, c ... of these kinds."""
     return [
-        Standing(name, kind, GONE if name in down else RETRY if name in retrying else RUN)
+        ChildView(name, kind, GONE if name in down else RETRY if name in retrying else RUN)
         for name, kind in zip("abcdef", kinds, strict=False)
     ]
 
@@ -38,7 +38,7 @@ def family(*kinds: Restart, down: str = "", retrying: str = "") -> list[Standing
 def test_which_end_of_which_child_is_followed_by_a_restart(
     kind: Restart, reason: ExitReason
 ) -> None:
-    decision = ended(SupervisorSpec(), family(kind, down="a"), "a", reason, (), 0.0)
+    decision = decide_on_end(SupervisorSpec(), family(kind, down="a"), "a", reason, (), 0.0)
 
     restarted = kind is P or (kind is T and not reason.quiet)
     assert decision.start == (("a",) if restarted else ())
@@ -51,7 +51,7 @@ def test_which_end_of_which_child_is_followed_by_a_restart(
     [(ONE, "", "b"), (REST, "dc", "bcd"), (ALL, "dca", "abcd")],
 )
 def test_whom_a_strategy_stops_and_starts(strategy: Strategy, stop: str, start: str) -> None:
-    decision = again(strategy, family(P, P, P, P, down="b"), "b", ())
+    decision = decide_restart(strategy, family(P, P, P, P, down="b"), "b", ())
 
     assert decision == Decision((), stop=tuple(stop), start=tuple(start))
 
@@ -63,7 +63,7 @@ def test_whom_a_strategy_stops_and_starts(strategy: Strategy, stop: str, start: 
 def test_temporary_siblings_are_stopped_and_forgotten(
     strategy: Strategy, stop: str, start: str, forget: str
 ) -> None:
-    decision = again(strategy, family(TMP, P, TMP, P, down="b"), "b", ())
+    decision = decide_restart(strategy, family(TMP, P, TMP, P, down="b"), "b", ())
 
     assert decision == Decision((), tuple(stop), tuple(forget), tuple(start))
 
@@ -72,14 +72,14 @@ def test_temporary_siblings_are_stopped_and_forgotten(
 def test_a_transient_sibling_that_had_ended_quietly_comes_back(
     strategy: Strategy, start: str
 ) -> None:
-    decision = again(strategy, family(P, P, T, down="bc"), "b", ())
+    decision = decide_restart(strategy, family(P, P, T, down="bc"), "b", ())
 
     assert decision.start == tuple(start)
     assert "c" not in decision.stop
 
 
 def test_a_sibling_that_waits_for_its_retry_is_started_but_not_stopped() -> None:
-    decision = again(ALL, family(P, P, P, down="a", retrying="b"), "a", ())
+    decision = decide_restart(ALL, family(P, P, P, down="a", retrying="b"), "a", ())
 
     assert (decision.stop, decision.start) == (("c",), ("a", "b", "c"))
 
@@ -91,7 +91,7 @@ def test_an_end_without_a_restart_leaves_the_siblings_and_is_not_counted(
 ) -> None:
     flags = SupervisorSpec(strategy=strategy, intensity=0)
 
-    decision = ended(flags, family(kind, P, P, down="a"), "a", reason, (), 0.0)
+    decision = decide_on_end(flags, family(kind, P, P, down="a"), "a", reason, (), 0.0)
 
     assert (decision.stop, decision.start) == ((), ())
     assert not decision.give_up
@@ -114,11 +114,11 @@ def test_the_window_is_the_period_back_from_now_inclusive(
 ) -> None:
     flags = SupervisorSpec(intensity=2, period=5.0)
 
-    assert count(flags, restarts, now) == Decision(recent, give_up=give_up)
+    assert count_restart(flags, restarts, now) == Decision(recent, give_up=give_up)
 
 
 def test_intensity_0_gives_up_at_the_first_crash() -> None:
-    decision = ended(SupervisorSpec(intensity=0), family(P, down="a"), "a", CRASH, (), 1.0)
+    decision = decide_on_end(SupervisorSpec(intensity=0), family(P, down="a"), "a", CRASH, (), 1.0)
 
     assert decision.give_up
     assert decision.start == ()
@@ -136,13 +136,13 @@ def test_the_decision_is_the_models(
     data: st.DataObject, kinds: list[Restart], strategy: Strategy, reason: ExitReason
 ) -> None:
     at = data.draw(st.integers(0, len(kinds) - 1))
-    states = [data.draw(st.sampled_from(State)) for _ in kinds]
+    states = [data.draw(st.sampled_from(ChildState)) for _ in kinds]
     states[at] = GONE
-    family = [Standing(str(n), kind, states[n]) for n, kind in enumerate(kinds)]
+    family = [ChildView(str(n), kind, states[n]) for n, kind in enumerate(kinds)]
     times = tuple(sorted(data.draw(st.lists(st.integers(0, 10).map(float), max_size=5))))
     flags = SupervisorSpec(strategy=strategy, intensity=data.draw(st.integers(0, 4)), period=3.0)
 
-    decision = ended(flags, family, str(at), reason, times, 10.0)
+    decision = decide_on_end(flags, family, str(at), reason, times, 10.0)
 
     wants = kinds[at] is P or (kinds[at] is T and reason not in (NORMAL, SHUTDOWN))
     too_many = sum(10.0 - time <= 3.0 for time in times) + 1 > flags.intensity
@@ -153,7 +153,7 @@ def test_the_decision_is_the_models(
         assert decision.give_up
     else:
         lasting = [n for n in sorted(reach) if kinds[n] is not TMP]
-        running = [n for n in sorted(reach, reverse=True) if states[n] in LIVING]
+        running = [n for n in sorted(reach, reverse=True) if states[n] in HAS_PROCESS]
         assert decision.start == tuple(map(str, lasting))
         assert decision.stop == tuple(map(str, running))
         assert set(decision.forget) == {str(n) for n in reach if kinds[n] is TMP}
@@ -165,10 +165,10 @@ def test_the_decision_is_the_models(
 NEVER, ANY, EVERY = AutoShutdown.NEVER, AutoShutdown.ANY_SIGNIFICANT, AutoShutdown.ALL_SIGNIFICANT
 
 
-def significant(*states: State) -> list[Standing]:
+def significant(*states: ChildState) -> list[ChildView]:
     """a, b, c ... all significant and transient, and a permanent one that is not."""
-    found = [Standing(name, T, state, True) for name, state in zip("abc", states, strict=False)]
-    return [*found, Standing("d", P, RUN)]
+    found = [ChildView(name, T, state, True) for name, state in zip("abc", states, strict=False)]
+    return [*found, ChildView("d", P, RUN)]
 
 
 @pytest.mark.parametrize(
@@ -177,14 +177,14 @@ def significant(*states: State) -> list[Standing]:
         (NEVER, (GONE, GONE), False),
         (ANY, (RUN, RETRY), True),
         (EVERY, (GONE, GONE), True),
-        *((EVERY, (GONE, state), False) for state in (*LIVING, RETRY)),
+        *((EVERY, (GONE, state), False) for state in (*HAS_PROCESS, RETRY)),
     ],
 )
 def test_whether_the_end_of_a_significant_child_is_its_supervisors(
-    auto: AutoShutdown, others: tuple[State, State], over: bool
+    auto: AutoShutdown, others: tuple[ChildState, ChildState], over: bool
 ) -> None:
-    assert shuts_down(auto, significant(GONE, *others), "a") is over
-    assert shuts_down(auto, significant(GONE, *others), "d") is False
+    assert should_shut_down(auto, significant(GONE, *others), "a") is over
+    assert should_shut_down(auto, significant(GONE, *others), "d") is False
 
 
 @pytest.mark.parametrize(("kind", "forget"), [(T, ()), (TMP, ("a",))])
@@ -192,12 +192,12 @@ def test_a_supervisor_shuts_down_only_for_a_child_that_is_not_restarted(
     kind: Restart, forget: tuple[str, ...]
 ) -> None:
     flags = SupervisorSpec(auto_shutdown=ANY)
-    family = [Standing("a", kind, GONE, True), Standing("b", P, RUN)]
+    family = [ChildView("a", kind, GONE, True), ChildView("b", P, RUN)]
 
-    decision = ended(flags, family, "a", NORMAL, (1.0,), 2.0)
+    decision = decide_on_end(flags, family, "a", NORMAL, (1.0,), 2.0)
 
     assert decision == Decision((1.0,), forget=forget, shut_down=True)
-    assert ended(flags, family, "a", CRASH, (), 2.0).shut_down is (kind is TMP)
+    assert decide_on_end(flags, family, "a", CRASH, (), 2.0).shut_down is (kind is TMP)
 
 
 # -- back-off
@@ -209,19 +209,19 @@ BACKOFF = Backoff(1.0, 10.0, 3.0)
     ("last", "now", "seconds"),
     [
         (None, 100.0, 1.0),
-        (Pause(1.0, 100.0), 100.0, 3.0),
-        (Pause(3.0, 100.0), 104.0, 9.0),
-        (Pause(9.0, 100.0), 100.0, 10.0),
-        (Pause(10.0, 100.0), 100.0, 10.0),
+        (RestartDelay(1.0, 100.0), 100.0, 3.0),
+        (RestartDelay(3.0, 100.0), 104.0, 9.0),
+        (RestartDelay(9.0, 100.0), 100.0, 10.0),
+        (RestartDelay(10.0, 100.0), 100.0, 10.0),
         # A period without a restart, from when the last one was due, and it begins anew.
-        (Pause(9.0, 100.0), 105.0, 10.0),
-        (Pause(9.0, 100.0), 105.001, 1.0),
+        (RestartDelay(9.0, 100.0), 105.0, 10.0),
+        (RestartDelay(9.0, 100.0), 105.001, 1.0),
     ],
 )
 def test_a_wait_grows_up_to_its_maximum_and_begins_anew_after_a_quiet_period(
-    last: Pause | None, now: float, seconds: float
+    last: RestartDelay | None, now: float, seconds: float
 ) -> None:
-    assert put_off(BACKOFF, last, 5.0, now) == Pause(seconds, now + seconds)
+    assert next_delay(BACKOFF, last, 5.0, now) == RestartDelay(seconds, now + seconds)
 
 
 @settings(derandomize=True, max_examples=examples(100), deadline=None)
@@ -236,7 +236,7 @@ def test_the_nth_wait_is_the_first_times_the_factor_to_the_n_less_1(
 ) -> None:
     backoff, pause, now = Backoff(first, first * more, factor), None, 0.0
     for _ in range(times):
-        pause = put_off(backoff, pause, 5.0, now)
+        pause = next_delay(backoff, pause, 5.0, now)
         now = pause.until
 
     assert pause is not None

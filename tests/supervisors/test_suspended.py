@@ -33,5 +33,5 @@ async def test_the_state_of_a_supervisor_is_its_flags(stage: Stage, nursery: tri
     flags = stage.tree("a")
     top = await supervise(nursery, flags)
 
-    assert await debug.get_state(top) == {"flags": flags}
+    assert await debug.get_state(top) == {"spec": flags}
     await stop(top)

@@ -13,7 +13,7 @@ from okibi.actors.process import Process
 from okibi.runtime.tree import BACKOFF, PERIOD
 from okibi.supervisors import Supervisor
 from okibi.supervisors.child_place import Place
-from okibi.supervisors.strategy import put_off
+from okibi.supervisors.strategy import next_delay
 from tests.support.memory_platform import Point, RecordingLedger
 
 EXITED = "Runtime.WorkerExited"
@@ -70,9 +70,9 @@ class Killer(trio.abc.Instrument):
             self.killed.setdefault(each, set()).add(EXITED)
         kind, _, lane = victim.path.rsplit("/", 1)[-1].rpartition("-")
         if self.point.lanes > 1 and kind in ("poller", "responder"):
-            last = next(place.pause for place in places(root) if place.process is victim)
+            last = next(place.delay for place in places(root) if place.process is victim)
             now = trio.current_time()
-            pause = put_off(BACKOFF, last, PERIOD, now)
+            pause = next_delay(BACKOFF, last, PERIOD, now)
             self.pauses.append(Pause(int(lane), now, pause.until))
         victim.kill()
         if self.ledger is not None:
