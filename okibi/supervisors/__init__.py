@@ -1,18 +1,20 @@
-"""SupervisorSpec of actors as OTP defines it.
+"""Supervisors as in OTP.
 
-The second layer of okibi; it knows `actors` only. The docstring of `Supervisor` is the place to
-start reading: what a supervisor does, and why. Then what is needed:
+The second layer of okibi. It uses the layer `actors` only. Begin with the docstring of
+`Supervisor`.
 
-    Child, SupervisorSpec        what children there are, and what to do about them: values
-    Supervisor, supervise     who does it; `start_child` and its like while it lives
-    Dynamic                   children that come and go: DynamicSupervisor
-    Partitions                N copies of a child, one for each key: PartitionSupervisor
-    Tasks                     one function, run apart: TaskSupervisor, run_task, TaskStream
-    Application               a named tree with needs and hooks: start_applications
-    snapshot, stop_report     how a tree stands, and how it has stopped
+    Child, SupervisorSpec      the specs of children and supervisors: frozen values
+    Supervisor, supervise      children that are known beforehand
+    DynamicSupervisor          children that come and go
+    PartitionSupervisor        N copies of a child, one for each key
+    TaskSupervisor, run_task, TaskStream
+                               functions that run as children
+    Application, start_applications
+                               trees with a name, dependencies and hooks
+    snapshot, stop_report      the current state of a tree, and how a supervisor stopped
 
-Modules: `spec` and `flags` hold the values, `child_state` and `strategy` decide, `child_place` and
-`parent` are what all kinds of supervisor share.
+`spec` and `any_supervisor_spec` hold the values. `child_state` and `strategy` decide. `child_place`
+and `parent` are shared by all kinds of supervisor.
 """
 
 import importlib
@@ -95,37 +97,37 @@ __all__ = [
     "supervise",
 ]
 
-# Which room a name comes from that a plain tree does not need: imported when first asked for,
-# since every import is paid for at a cold start.
-_LATE = {
+# The modules of names that a plain tree does not need. The first access imports the module: each
+# import makes a cold start slower.
+_LAZY_MODULES = {
+    "append_arguments": "dynamic",
     "Application": "application",
+    "application_nursery": "application_controller",
     "ApplicationController": "application_controller",
     "ApplicationEnded": "application_controller",
     "ApplicationFailed": "application_controller",
     "ApplicationInfo": "application_controller",
     "ApplicationKind": "application",
     "Applications": "application_controller",
-    "DynamicSupervisorSpec": "dynamic",
+    "callers": "tasks",
     "DynamicSupervisor": "dynamic",
+    "DynamicSupervisorSpec": "dynamic",
     "FixedChildren": "partition",
     "ItemOutcome": "task_stream",
     "NoPartition": "partition",
     "OnTimeout": "task_stream",
     "PartitionAddress": "partition",
-    "PartitionSupervisor": "partition",
     "PartitionedName": "partition",
+    "PartitionSupervisor": "partition",
     "PartitionSupervisorSpec": "partition",
+    "run_task": "tasks",
     "Snapshot": "snapshots",
+    "snapshot": "snapshots",
+    "start_applications": "application_controller",
     "Task": "tasks",
     "TaskStream": "task_stream",
     "TaskSupervisor": "tasks",
     "TaskSupervisorSpec": "tasks",
-    "append_arguments": "dynamic",
-    "application_nursery": "application_controller",
-    "callers": "tasks",
-    "run_task": "tasks",
-    "snapshot": "snapshots",
-    "start_applications": "application_controller",
 }
 
 if TYPE_CHECKING:
@@ -154,15 +156,15 @@ if TYPE_CHECKING:
     from .snapshots import Snapshot, snapshot
     from .task_stream import ItemOutcome, OnTimeout, TaskStream
     from .tasks import Task, TaskSupervisor, TaskSupervisorSpec, callers, run_task
-else:  # to a type checker every name would be there, as an object
+else:  # Hidden from type checkers: they would accept any name, as an object.
 
     def __getattr__(name: str) -> object:
-        room = _LATE.get(name)
-        if room is None:
+        module = _LAZY_MODULES.get(name)
+        if module is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(f".{room}", __name__), name)
+        return getattr(importlib.import_module(f".{module}", __name__), name)
 
 
 def __dir__() -> list[str]:
-    """What a shell completes: also what has not been imported yet."""
+    """List all names, including those that are not imported yet."""
     return sorted({*globals(), *__all__})

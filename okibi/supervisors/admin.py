@@ -1,13 +1,15 @@
-"""What one can ask a supervisor, and how it refuses (OTP: supervisor, the functions by id).
+"""The requests that a supervisor handles while it runs (OTP: supervisor, functions with an id).
 
-    asked of a place   UNDEFINED        STARTING, RUNNING, STOPPING   RESTARTING       no such id
-    start_child        AlreadyPresent   AlreadyStarted                AlreadyPresent   is done
-    restart_child      is done          Running                       Restarting       NotFound
-    delete_child       is done          Running                       Restarting       NotFound
-    terminate_child    is done          is done                       is done          NotFound
+    state of the place    start_child        restart_child    delete_child    terminate_child
+    UNDEFINED             AlreadyPresent     starts it        drops it        does nothing
+    STARTING              AlreadyStarted     Running          Running         stops it
+    RUNNING               AlreadyStarted     Running          Running         stops it
+    STOPPING              AlreadyStarted     Running          Running         stops it
+    RESTARTING            AlreadyPresent     Restarting       Restarting      calls the attempt off
+    no place              starts it          NotFound         NotFound        NotFound
 
-`terminate_child` while RESTARTING calls the next attempt off. A start that somebody asked for and
-that fails is no restart: it counts against nothing and is not tried again, the asker is told.
+A requested start that fails is no restart. It does not count against the intensity, the supervisor
+does not try again, and the caller gets ChildFailed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,42 +26,42 @@ from .spec import Child
 
 
 class AlreadyStarted(Refusal):
-    """A child of that id lives already, or a stranger bears its name (OTP: `already_started`).
+    """A child with the id runs, or another actor has the name (OTP: `already_started`).
 
     Attributes:
-        ref: who that is.
+        ref: the running actor.
     """
 
     def __init__(self, ref: Ref[Any]) -> None:
-        super().__init__(f"{ref.path} has been started already")
+        super().__init__(f"{ref.path} has already been started")
         self.ref = ref
 
 
 class AlreadyPresent(Refusal):
-    """There is a spec of that id, of a child that does not run (OTP: `already_present`)."""
+    """A child spec with the id exists, and the child does not run (OTP: `already_present`)."""
 
 
 class NotFound(Refusal):
-    """There is no such child here (OTP: `not_found`)."""
+    """The supervisor has no such child (OTP: `not_found`)."""
 
 
 class Running(Refusal):
-    """The child lives; terminate it first (OTP: `running`)."""
+    """The child runs: call `terminate_child` first (OTP: `running`)."""
 
 
 class Restarting(Refusal):
-    """The child's next start is under way; terminate it first (OTP: `restarting`)."""
+    """The child waits for a restart: call `terminate_child` first (OTP: `restarting`)."""
 
 
 class MaxChildren(Refusal):
-    """As many children live here as may (Elixir: `max_children`)."""
+    """The supervisor has as many children as `max_children` allows (Elixir: `max_children`)."""
 
 
 class ChildFailed(Refusal):
-    """The child did not start; the error behind it is this one's `__cause__`.
+    """The child did not start. The child's error is the `__cause__`.
 
     Attributes:
-        reason: why it ended.
+        reason: the exit reason of the child.
     """
 
     def __init__(self, failure: StartError) -> None:
@@ -69,13 +71,13 @@ class ChildFailed(Refusal):
 
 
 class ChildInfo(NamedTuple):
-    """One child, as it stands.
+    """One child of a supervisor, as `which_children` returns it.
 
     Attributes:
-        id: what it is called here.
-        ref: who lives there now, None if nobody does.
+        id: the id of the child.
+        ref: the running child; None if the child does not run.
         state: undefined, starting, running, stopping or restarting.
-        kind: a supervisor is a child that was given as flags; every other is a worker.
+        kind: "supervisor" if the spec's `start` is a supervisor spec, else "worker".
     """
 
     id: str
@@ -85,13 +87,13 @@ class ChildInfo(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """How many children there are.
+    """The numbers of a supervisor's children, as `count_children` returns them.
 
     Attributes:
-        specs: specs, whether anybody lives there or not.
-        active: those where somebody lives.
-        supervisors: specs of supervisors.
-        workers: all other specs.
+        specs: all children, running or not.
+        active: children that run.
+        supervisors: children that are supervisors, running or not.
+        workers: all other children, running or not.
     """
 
     specs: int
@@ -100,12 +102,12 @@ class Counts(NamedTuple):
     workers: int
 
 
-# Answers of the table above, as (refusal, sentence); what is not here is done.
+# The refusals of the table above, each with the words after the child's path.
 _BUSY = {
-    ChildState.STARTING: (Running, "lives"),
-    ChildState.RUNNING: (Running, "lives"),
+    ChildState.STARTING: (Running, "is running"),
+    ChildState.RUNNING: (Running, "is running"),
     ChildState.STOPPING: (Running, "has not ended yet"),
-    ChildState.RESTARTING: (Restarting, "is about to be started again"),
+    ChildState.RESTARTING: (Restarting, "is restarting"),
 }
 REFUSALS: Mapping[str, Mapping[ChildState, tuple[type[Refusal], str]]] = MappingProxyType(
     {"restart_child": _BUSY, "delete_child": _BUSY, "terminate_child": {}}
@@ -113,69 +115,73 @@ REFUSALS: Mapping[str, Mapping[ChildState, tuple[type[Refusal], str]]] = Mapping
 
 
 def describe_child(child: object) -> str:
-    """How an error names what a request calls a child: an id as it is, a spec by its id."""
+    """Return the words for the `child` argument of a request: an id, or the id of a spec."""
     if isinstance(child, Child):
         return f"Child {child.id!r}"
     return repr(child) if type(child) is str else misplaced(child)
 
 
-def find_place(places: Mapping[str, Place], child: str, request: str, where: str) -> Place:
-    """The place that a request is about, if the request may be granted.
+def find_place(places: Mapping[str, Place], child: str, request: str, path: str) -> Place:
+    """Return the place of a child, if the state of the place allows the request.
 
     Args:
-        places: a supervisor's, by id.
-        child: the id asked for.
-        request: the message's name.
-        where: the supervisor's path.
+        places: the supervisor's places by id.
+        child: the id.
+        request: the name of the request, for instance "restart_child".
+        path: the path of the supervisor.
 
     Raises:
-        NotFound, Running, Restarting: as the table says.
+        NotFound, Running, Restarting: as in the table above.
     """
-    # What is no id may have no hash either.
+    # A value that is no text may not be hashable.
     place = places.get(child) if isinstance(cast("object", child), str) else None
     if place is None:
-        raise NotFound(f"{where} has no child {describe_child(child)}")
+        raise NotFound(f"{path} has no child {describe_child(child)}")
     refusal = REFUSALS.get(request, {}).get(place.state)
     if refusal is not None:
-        error, sentence = refusal
-        raise error(f"{where}/{child} {sentence}: {request} needs it terminated first")
+        error, words = refusal
+        raise error(f"{path}/{child} {words}: call terminate_child before {request}")
     return place
 
 
-def refuse_present(place: Place | None, where: str) -> None:
-    """Refuse to start a child whose id is taken.
+def refuse_present(place: Place | None, path: str) -> None:
+    """Refuse to start a child whose id another child has.
+
+    Args:
+        place: the place of the other child; None if the id is free.
+        path: the path of the supervisor.
 
     Raises:
-        AlreadyStarted, AlreadyPresent: as the table says.
+        AlreadyStarted, AlreadyPresent: as in the table above.
     """
     if place is None:
         return
     if place.process is not None:
         raise AlreadyStarted(Ref(place.process))
     raise AlreadyPresent(
-        f"{where} has a spec of {place.id!r} that does not run: restart_child starts it, "
-        f"delete_child makes room for another"
+        f"{path} has a child {place.id!r} that is not running: call restart_child to start it, or "
+        f"delete_child before you start another"
     )
 
 
 def build_refusal(failure: StartError) -> Refusal:
-    """How a start that failed is told to whoever asked for it."""
+    """Build the refusal for the caller whose start request has failed."""
     error = failure.reason.error
     return AlreadyStarted(error.ref) if is_a(error, AlreadyRegistered) else ChildFailed(failure)
 
 
 def build_info(place: Place) -> ChildInfo:
-    """A place, as its supervisor tells of it."""
+    """Build the ChildInfo of a place."""
     return ChildInfo(place.id, place.ref(), place.state, kind_of(place.spec))
 
 
 def kind_of(spec: Child[Any]) -> Literal["supervisor", "worker"]:
-    """Which of the two a child is (OTP: `type`)."""
+    """Return the kind of a child (OTP: `type` of a child spec)."""
     return "supervisor" if isinstance(spec.start, AnySupervisorSpec) else "worker"
 
 
 def count_places(places: Iterable[Place]) -> Counts:
-    """How many there are."""
+    """Count the places."""
     specs = active = supervisors = 0
     for place in places:
         specs += 1

@@ -1,6 +1,9 @@
-"""What the flags of every kind of supervisor have in common, and who performs them."""
+"""The base class of all supervisor specs, and the options that they share.
 
-# What is checked here may be anything, whatever its annotation promises.
+`implements` connects a spec class to the supervisor class that runs it.
+"""
+
+# Arguments are checked at run time, whatever their annotations promise.
 # pyright: reportUnnecessaryIsInstance=false, reportUnnecessaryCast=false
 
 import enum
@@ -28,7 +31,11 @@ else:
 
 
 class AutoShutdown(enum.Enum):
-    """Whether a supervisor ends when its significant children have (OTP: auto_shutdown)."""
+    """When a supervisor stops because significant children have ended (OTP: auto_shutdown).
+
+    NEVER: the supervisor never stops by itself. ANY_SIGNIFICANT: the supervisor stops after the
+    first significant child. ALL_SIGNIFICANT: the supervisor stops after the last significant child.
+    """
 
     NEVER = "never"
     ANY_SIGNIFICANT = "any_significant"
@@ -36,14 +43,21 @@ class AutoShutdown(enum.Enum):
 
 
 class AnySupervisorSpec(Generic[S_co]):
-    """What a supervisor of some kind is told, as a value: stands where a child's factory does.
+    """The base class of supervisor specs: SupervisorSpec, DynamicSupervisorSpec and others.
 
-    `SupervisorSpec` and the specs of the other kinds of supervisor are its subclasses, each a
-    frozen value. The class that performs them says so: `@performs(SupervisorSpec)`. The type
-    checkers know it from `AnySupervisorSpec[DynamicSupervisor]`.
+    A supervisor spec is a frozen value. `Child(spec)` makes the supervisor a child of another
+    supervisor. The type argument names the supervisor class for type checkers; `@implements` names
+    it at run time:
+
+        @attrs.frozen
+        class PoolSpec(AnySupervisorSpec["Pool"]):
+            size: int = 8
+
+        @implements(PoolSpec)
+        class Pool(Supervisor): ...
 
     Attributes:
-        default_id: what a child with such flags is called, if nobody says otherwise.
+        default_id: the id of a child with this spec, unless the child has a name or an id.
     """
 
     __slots__ = ()
@@ -51,55 +65,59 @@ class AnySupervisorSpec(Generic[S_co]):
     default_id: ClassVar[str] = "supervisor"
 
 
-_performers: dict[type[AnySupervisorSpec[Any]], Callable[[Any], Actor]] = {}
+_supervisor_classes: dict[type[AnySupervisorSpec[Any]], Callable[[Any], Actor]] = {}
 
 
 def implements(spec: type[AnySupervisorSpec[Any]]) -> Callable[[type[B]], type[B]]:
-    """Say of an actor's class that it is what such flags describe; it is made from them alone."""
+    """Register the decorated class as the supervisor class of a spec class.
 
-    def note(performer: type[B]) -> type[B]:
-        _performers[spec] = performer
-        return performer
+    The supervisor class is called with the spec as its only argument.
+    """
 
-    return note
+    def register(supervisor: type[B]) -> type[B]:
+        _supervisor_classes[spec] = supervisor
+        return supervisor
+
+    return register
 
 
 def build_supervisor(spec: AnySupervisorSpec[B]) -> B:
-    """Make the supervisor that the flags describe.
+    """Build the supervisor of a spec.
 
     Raises:
-        SpecError: no class has said that it performs them.
+        SpecError: no supervisor class implements the spec's class or a base of it.
     """
     for kind in type(spec).__mro__:
-        if kind in _performers:
-            return cast("B", _performers[kind](spec))
-    kind = type(spec)
-    message = (
-        f"no supervisor runs {kind.__name__}: decorate its class with @performs({kind.__name__})"
-    )
+        if kind in _supervisor_classes:
+            return cast("B", _supervisor_classes[kind](spec))
+    name = type(spec).__name__
+    message = f"no supervisor class implements {name}: add the decorator @implements({name})"
     raise SpecError(message, field="start", value=spec)
 
 
 def is_number(value: object) -> bool:
-    """Whether it is a number that can be compared: no truth value, no nan."""
+    """Return whether a value is an int or a float that can be compared: no bool, no nan."""
     return isinstance(value, int | float) and not isinstance(value, bool) and value == value
 
 
 @attrs.frozen
 class Backoff:
-    """How long a supervisor waits before it restarts a child; without one it never does.
+    """Delays before the restarts of a child. OTP has no such delays.
 
-    The first restart waits `first` seconds, each further one `factor` times as long as the one
-    before, at most `maximum`. A child that has then run for longer than the supervisor's
-    `period` begins anew. OTP has no such wait; its restarts follow each other at once.
+    The first restart waits `first` seconds. Each further restart waits `factor` times as long as
+    the restart before, up to `maximum` seconds. After a child has run for longer than the
+    supervisor's `period`, the delay is `first` again.
+
+    >>> from okibi.supervisors import Backoff, SupervisorSpec
+    >>> tree = SupervisorSpec([], intensity=10, period=60, backoff=Backoff(0.1, 5))
 
     Args:
-        first: seconds, above 0.
-        maximum: seconds, at least `first`.
-        factor: at least 1.
+        first: seconds, > 0.
+        maximum: seconds, >= `first`.
+        factor: a number >= 1.
 
     Raises:
-        SpecError: one of them is something else.
+        SpecError: an argument is invalid.
     """
 
     first: float
@@ -118,10 +136,10 @@ class Backoff:
 
 
 def check_intensity(intensity: object, period: object) -> None:
-    """The two numbers that every kind of supervisor counts its restarts with.
+    """Check the two numbers that limit restarts.
 
     Raises:
-        SpecError: one of them is wrong.
+        SpecError: a number is invalid.
     """
     if not isinstance(intensity, int) or isinstance(intensity, bool) or intensity < 0:
         raise wrong_value("intensity", "an integer >= 0", intensity)
@@ -130,10 +148,10 @@ def check_intensity(intensity: object, period: object) -> None:
 
 
 def check_backoff(backoff: object) -> None:
-    """Back-off is asked for with a Backoff, or not at all.
+    """Check that `backoff` is a Backoff or None.
 
     Raises:
-        SpecError: it is something else.
+        SpecError: `backoff` is something else.
     """
     if backoff is not None and not isinstance(backoff, Backoff):
         raise wrong_value("backoff", "a Backoff or None", backoff)

@@ -1,7 +1,7 @@
-"""A child's place, and what fills and empties it: the part that all supervisors share.
+"""Places of children, and how a supervisor starts and stops the processes in the places.
 
-A place is found by the process that lives there, in one look-up, and is as small as it can be:
-a supervisor of a hundred thousand children has a hundred thousand of them.
+All kinds of supervisor use this module. A supervisor finds a place by the child's process in one
+look-up. Places are small, because a supervisor may have a hundred thousand of them.
 """
 
 import math
@@ -28,7 +28,7 @@ from ..actors.process import Phase, Process
 from ..actors.start import GRACE, spawn
 from ..actors.wait_cycles import let_end
 from .any_supervisor_spec import Backoff
-from .child_state import ChildEvent, ChildState, after
+from .child_state import ChildEvent, ChildState, next_state
 from .spec import BRUTAL_KILL, Child, Restart, build_factory, collect_names
 from .stop_reports import Stopped, StopReport
 from .strategy import ChildView, RestartDelay, next_delay, should_restart
@@ -37,21 +37,22 @@ logger = logs.logger("okibi.supervisors")
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
-# How long a killed child may take before its supervisor says where it sits. It needs one step
-# to die in; what takes longer is a shield, a thread, or code that does not await.
-PATIENCE = 0.1
+# Seconds between a kill and the warning that the child has not ended. A killed child normally ends
+# in its next step. A shield, a thread, or code that does not await takes longer.
+KILL_PATIENCE = 0.1
 
 
 class Place:
-    """Where a child stands: its spec, and the incarnation that lives there now, if one does.
+    """A child spec, and the process of the child while the child runs.
 
     Attributes:
-        id: what it is called among its siblings, the last part of its path.
-        state: where in its life cycle it is; `move` alone changes it.
-        process: who lives there, in the states that `life.LIVING` names.
-        starts: how often somebody was put there.
-        retry: the message that will bring the next attempt, while RESTARTING.
-        pause: how long the last attempt was put off, if it was, and until when nobody ran since.
+        id: the child's id among its siblings: the last part of the child's path.
+        spec: the child spec.
+        state: the state; only `move` changes it.
+        process: the process of the current incarnation, in the states of `HAS_PROCESS`.
+        starts: the number of incarnations so far.
+        retry: the message that brings the next attempt to start; set in RESTARTING only.
+        delay: the last delay by back-off, if there was one.
     """
 
     __slots__ = ("delay", "id", "process", "retry", "spec", "starts", "state")
@@ -66,37 +67,37 @@ class Place:
         self.delay: RestartDelay | None = None
 
     def move(self, event: ChildEvent) -> None:
-        """Let something happen to it.
+        """Change the state.
 
         Raises:
-            LifeCycleError: it cannot happen now.
+            LifeCycleError: the current state does not allow the event.
         """
-        self.state = after(self.state, event)
+        self.state = next_state(self.state, event)
         if self.state is not ChildState.RESTARTING:
             self.retry = None
 
     @property
     def temporary(self) -> bool:
-        """Whether it is forgotten when nobody lives there any more."""
+        """Whether the supervisor drops the spec after the child has ended."""
         return self.spec.restart is Restart.TEMPORARY
 
     def ref(self) -> Ref[Any] | None:
-        """Who lives there."""
+        """Return the Ref of the running child; None without a process."""
         return None if self.process is None else Ref(self.process)
 
-    def standing(self) -> ChildView:
-        """What a decision needs to know of it."""
+    def view(self) -> ChildView:
+        """Return the facts that a decision of `strategy` depends on."""
         return ChildView(self.id, self.spec.restart, self.state, self.spec.significant)
 
     def next_delay(self, backoff: Backoff | None, period: float) -> float:
-        """How many seconds its next start is to wait; without back-off none."""
+        """Return the delay before the next start, in seconds; 0 without back-off."""
         if backoff is None:
             return 0.0
         self.delay = next_delay(backoff, self.delay, period, trio.current_time())
         return self.delay.seconds
 
     def begin_run(self) -> None:
-        """Count from now on how long its child has run: until here it was put off, or starting."""
+        """Note that the child runs from now on: delay and `init` are no running time."""
         if self.delay is not None:
             self.delay = RestartDelay(self.delay.seconds, trio.current_time())
 
@@ -105,13 +106,13 @@ class Place:
 
 
 class Retry:
-    """A supervisor's message to itself: try again to start who stands there.
+    """A supervisor's message to itself: make the next attempt to start a child.
 
-    Called off by taking it away from its place: then it finds itself outdated.
+    To call an attempt off, the supervisor sets `place.retry` to None. The message is then ignored.
 
     Attributes:
-        place: where.
-        uncounted: why the start before failed, if this attempt is still to be counted.
+        place: the place of the child.
+        uncounted: the reason of the last failure, if the attempt is not yet counted as a restart.
     """
 
     __slots__ = ("place", "uncounted")
@@ -122,15 +123,15 @@ class Retry:
 
     @property
     def wanted(self) -> bool:
-        """Whether this attempt has not been called off, or overtaken by another."""
+        """Whether the attempt was neither called off nor replaced by another."""
         return self.place.retry is self
 
 
 class ChildEnded:
-    """What a supervisor is sent when a child of its own has ended.
+    """A message to a supervisor: one of its children has ended.
 
-    Not a Down: one such watcher serves all the children, where each Down needs a Monitor of its
-    own at every start.
+    Rejected: Down, the message of monitors. One watcher serves all children, while each Down needs
+    a Monitor at each start.
     """
 
     __slots__ = ("process",)
@@ -140,11 +141,11 @@ class ChildEnded:
 
 
 class Children:
-    """Who lives under one supervisor now, and how they come and go.
+    """The running children of one supervisor.
 
     Args:
-        owner: the supervisor's own process.
-        nursery: where they live.
+        owner: the supervisor's process.
+        nursery: the nursery for the children's tasks.
     """
 
     __slots__ = (
@@ -164,31 +165,35 @@ class Children:
         self._stop_times: dict[Process, float] = {}
         self._stop_durations: dict[Process, float] = {}
         self._stuck_lines: dict[Process, str] = {}
-        # Places whose names were noted as about to be borne again.
+        # The places whose names `actors.names` expects to be registered again.
         self._expected_places: set[Place] = set()
-        # Called after the watcher of the supervisor's own parent, which may expect the same names.
+        # The watcher of the supervisor's own parent runs first: it may expect the same names.
         owner.watchers[self] = self._owner_ended
 
-    # -- they come
+    # -- start
 
     async def start(self, place: Place, make: Callable[[], Actor] | None = None) -> Ref[Any] | None:
-        """Put somebody there and wait until its `init` has returned; None if it ignored.
+        """Start a child and wait until `init` has returned.
 
-        Nobody is started once the supervisor is asked to stop, or cancelled. Cancelled while it
-        waits, it leaves the child as it is: to be stopped when its turn comes.
+        A supervisor that has been asked to stop, or that is cancelled, starts no child. If the
+        wait is cancelled, the child stays as it is until the supervisor stops it.
 
         Args:
-            place: where.
-            make: who, if it is not what the spec alone makes.
+            place: the place without a process.
+            make: makes the actor. Default: the factory of the spec.
+
+        Returns:
+            The new child; None if its `init` raised Ignore.
 
         Raises:
-            StartError: it failed, took too long, or its name is taken; nobody lives there then.
+            StartError: `init` failed or took too long, or the name is taken. The place has no
+                process.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         process = self._spawn(place, make or build_factory(place.spec))
         try:
             if not await process.starts_within(place.spec.start_timeout):
-                raise await self._end_late_start(place, process)
+                raise await self._kill_late(place, process)
         except StartError as failure:
             await process.wait_dead()
             self.detach(place)
@@ -203,11 +208,11 @@ class Children:
             self.stop_expecting_names(place)
         return Ref(process)
 
-    async def _end_late_start(self, place: Place, process: Process) -> StartError:
-        """End who has not started in time, and not in silence: it may not die."""
+    async def _kill_late(self, place: Place, process: Process) -> StartError:
+        """Kill a child whose `init` takes too long, and wait for the end of the child."""
         self.kill(process)
         await self.wait_ended(place)
-        late = TimeoutError(f"its init took longer than {place.spec.start_timeout:g} s")
+        late = TimeoutError(f"init took longer than {place.spec.start_timeout:g} s")
         return StartError(process.path, crashed(late))
 
     def _spawn(self, place: Place, make: Callable[[], Actor]) -> Process:
@@ -222,7 +227,8 @@ class Children:
                 path=path,
                 name=spec.name,
                 incarnation=place.starts,
-                # BRUTAL_KILL is what this supervisor does; an end of the child's own is not cut.
+                # BRUTAL_KILL applies to stops by the supervisor only. A child that ends by itself
+                # has the default grace period for its `terminate`.
                 grace=GRACE if isinstance(spec.shutdown, str) else spec.shutdown,
                 supervised=True,
             )
@@ -231,19 +237,19 @@ class Children:
             raise StartError(path, crashed(taken)) from None
         place.process = process
         self.by_process[process] = place
-        # Itself, not a bound method for each.
+        # One callable for all children, instead of a bound method for each.
         process.watchers[self] = self
         return process
 
     def expect_names(self, place: Place) -> None:
-        """Note that whoever bears the names of this place is about to be started again."""
+        """Announce the restart of the child: tasks that wait for its names keep waiting."""
         keys = collect_names(place.spec)
         if keys:
             self._expected_places.add(place)
             expect(keys, self._owner)
 
     def stop_expecting_names(self, place: Place) -> None:
-        """Note that it has been started, or will not be: tasks that wait for a name are woken."""
+        """Announce that the child has started, or will not start. Tasks that wait are woken."""
         if place in self._expected_places:
             self._expected_places.remove(place)
             expect_no_more(collect_names(place.spec), self._owner)
@@ -255,10 +261,10 @@ class Children:
     def schedule_retry(
         self, place: Place, delay: float, uncounted: ExitReason | None = None
     ) -> None:
-        """Try again later, by way of the mailbox: what was asked meanwhile comes first.
+        """Schedule another attempt to start: a message, so that earlier requests come first.
 
-        Not as a `send`, which an actor that has just been asked to stop refuses; and whatever room
-        there is, for the mailbox may be one of the user's.
+        The message does not go through `send`, because an actor that was asked to stop refuses
+        `send`. It does not count against the mailbox's capacity, because a user may set that.
         """
         place.move(ChildEvent.RETRY)
         place.retry = message = Retry(place, uncounted)
@@ -267,26 +273,26 @@ class Children:
         else:
             self._owner.mailbox.end_with(message)
 
-    # -- they go
+    # -- end
 
     def __call__(self, process: Process) -> None:
-        """Be told that one of them has ended."""
+        """Handle the end of a child, as a watcher of the child's process."""
         if process in self._stop_times:
-            # Of those that are stopped all at once most end while another is waited for.
+            # When children stop together, most of them end while the supervisor waits for another.
             self._stop_durations[process] = trio.current_time() - self._stop_times[process]
         elif not process.failed and not (place := self.by_process[process]).temporary:
             self._ended_by_itself(place, process.reason or NORMAL)
         self._owner.mailbox.post(ChildEnded(process))
 
     def _ended_by_itself(self, place: Place, reason: ExitReason) -> None:
-        """Note at once whether its names come back: the supervisor's own turn comes later."""
+        """Announce whether the names will return, before the supervisor handles the message."""
         if should_restart(place.spec.restart, reason) and self._owner.doom is None:
             self.expect_names(place)
         else:
             self.stop_expecting_names(place)
 
     def detach(self, place: Place) -> None:
-        """Note that whoever lived there has ended."""
+        """Remove the ended process from its place."""
         process, place.process = place.process, None
         if process is not None:
             del self.by_process[process]
@@ -296,7 +302,7 @@ class Children:
             place.move(ChildEvent.ENDED)
 
     def request_stop(self, place: Place) -> None:
-        """Ask who lives there to end, without waiting; call off the next attempt."""
+        """Ask a child to stop, without waiting, or call off its next attempt to start."""
         place.move(ChildEvent.STOP)
         process = place.process
         if process is None:
@@ -309,21 +315,22 @@ class Children:
         let_end(process, self._owner, trio.lowlevel.current_task())
 
     def kill(self, process: Process) -> None:
-        """Cut one of them off, without waiting."""
+        """Kill a child, without waiting."""
         self.by_process[process].move(ChildEvent.STOP)
         self._stop_times.setdefault(process, trio.current_time())
         process.kill()
 
     async def wait_ended(self, place: Place) -> Stopped | None:
-        """Wait until who was asked to end, or killed, has ended; None if nobody lives there.
+        """Wait for the end of a child that was asked to stop, or killed; None without a process.
 
-        By its end, not by the message of it: that finds nobody any more and is passed over.
+        The ChildEnded message arrives later. The supervisor ignores the message, because the
+        process has no place then.
         """
         process = place.process
         if process is None:
             return None
         if not _is_dead(process):
-            limit = max(process.deadline(), trio.current_time()) + PATIENCE
+            limit = max(process.deadline(), trio.current_time()) + KILL_PATIENCE
             if not await process.ends_by(limit):
                 self._log_stuck(process)
                 await process.wait_dead()
@@ -332,44 +339,44 @@ class Children:
         return stopped
 
     async def stop(self, place: Place) -> Stopped | None:
-        """Stop one child and wait: asked, given its grace, then killed."""
+        """Stop a child and wait: a request, the grace period, then a kill."""
         self.request_stop(place)
         return await self.wait_ended(place)
 
     def report_stop(self, place: Place, process: Process) -> Stopped:
-        """How it has taken to being stopped, so far if it has not ended."""
+        """Report how a child stopped, or how its stop goes."""
         now = trio.current_time()
-        took = self._stop_durations.get(process, now - self._stop_times.get(process, now))
+        seconds = self._stop_durations.get(process, now - self._stop_times.get(process, now))
         reason = process.reason if _is_dead(process) else None
-        # Of what falls with a supervisor that was killed by name nobody need be told.
-        killed = reason is not None and reason.kind == "killed" and not self._killed()
+        # A killed supervisor kills its children at once: the children did nothing wrong.
+        killed = reason is not None and reason.kind == "killed" and not self._owner_was_killed()
         return Stopped(
             process.path,
-            took,
+            seconds,
             reason,
             killed and place.spec.shutdown != BRUTAL_KILL,
             self._stuck_lines.get(process, ""),
-            report_of(process),
+            find_stop_report(process),
         )
 
-    def _killed(self) -> bool:
+    def _owner_was_killed(self) -> bool:
         return self._owner.deadline() == -math.inf
 
     def _log_stuck(self, process: Process) -> None:
         from ..actors.frames import line_of
 
-        where = line_of(process.task, _HERE) or "no line of its own"
-        self._stuck_lines[process] = where
+        line = line_of(process.task, _HERE) or "an unknown line"
+        self._stuck_lines[process] = line
         logger.warning(
-            "%s has not ended %g s after it was killed: it sits in %s; its supervisor waits for it",
+            "%s has not ended %g s after a kill: it is at %s; the supervisor keeps waiting",
             process.path,
-            PATIENCE,
-            where,
+            KILL_PATIENCE,
+            line,
         )
 
 
-def report_of(process: Process) -> StopReport | None:
-    """The report of a supervisor's own stop: as it stands, or as it has left it."""
+def find_stop_report(process: Process) -> StopReport | None:
+    """Return the stop report of a supervisor, running or ended; None for any other actor."""
     report: Callable[[], StopReport | None] | None = getattr(process.actor, "stop_report", None)
     if report is not None:
         return report()

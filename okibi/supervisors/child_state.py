@@ -1,38 +1,37 @@
-"""The life cycle of a child's place, as one table.
+"""The states of a place, and the events that change them, as one table.
 
 Theory of operation.
 
-A place is where a child stands with its supervisor: its spec, and whoever lives there now. It
-outlives its incarnations, which have a life cycle of their own (`actors.process`);
-this one is the supervisor's side of it, and every kind of supervisor lives by it.
+A place holds a child spec and, while the child runs, the child's process (OTP: the `child` record
+of supervisor.erl). A place outlives the incarnations of the child. An incarnation has phases
+(`actors.process`); the states here are the supervisor's view, for all kinds of supervisor.
 
-    UNDEFINED    nobody lives there: not yet, no more, or it was not needed (OTP: `undefined`)
-    STARTING     somebody was put there, and its `init` has not returned
-    RUNNING      its `init` has returned
-    STOPPING     it was asked to end, or killed, and has not ended
-    RESTARTING   nobody lives there, and a next attempt to start is under way (OTP: `restarting`)
-    FORGOTTEN    the place is given up; it is in no list any more
+    UNDEFINED    no process: not started, ended, or `init` raised Ignore (OTP: `undefined`)
+    STARTING     the process was spawned, and `init` has not returned
+    RUNNING      `init` has returned
+    STOPPING     the process was asked to stop or was killed, and has not ended
+    RESTARTING   no process; another attempt to start is scheduled (OTP: `restarting`)
+    FORGOTTEN    the spec was dropped; no supervisor lists the place
 
-What happens to it:
+Events:
 
-    START        somebody is put there: at first, on request, or by a strategy
-    STARTED      its `init` has returned
-    ENDED        it has ended: by itself, because it was asked to, or before it had started
-    STOP         it is asked to end; where only an attempt is under way, that is called off
-    RETRY        it is to be started, but later: a start has failed, or back-off is asked for
-    FORGET       its spec is dropped: a temporary child has ended, or somebody has deleted it
+    START        a process is spawned: the first one, on request, or by a strategy
+    STARTED      `init` has returned
+    ENDED        the process has ended: by itself, on request, or before `init` returned
+    STOP         the process is asked to stop, or is killed; a scheduled attempt is called off
+    RETRY        an attempt is scheduled: the last one failed, or back-off delays the restart
+    FORGET       the spec is dropped: a temporary child has ended, or `delete_child` was called
 
-What is not in the table cannot happen; if it does the supervisor is wrong, and says so. Three
-rules are in it that are easily lost:
+A pair that the table lacks is a bug in the supervisor and raises LifeCycleError. Three rules are
+easy to overlook:
 
- * There is no way from RUNNING to STARTING but through ENDED: two incarnations of one child never
-   live at once, and nobody is started in a place whose last inhabitant has not gone.
- * STOP leads from RESTARTING to UNDEFINED and not to STOPPING: there is nobody to wait for. This
-   is how `terminate_child` ends a restart loop.
- * A place is forgotten only when nobody lives there.
+ * RUNNING leads to STARTING only by way of ENDED. Two incarnations never run at the same time.
+ * STOP leads from RESTARTING to UNDEFINED, not to STOPPING: no process has to end. This is how
+   `terminate_child` ends a loop of restarts.
+ * Only a place without a process can be forgotten.
 
-A kill that follows a stop that took too long is one more STOP. A STARTED that comes after the
-STOP is late news: an `init` may return in the very step in which its supervisor is killed.
+A kill after a slow stop is a second STOP. STARTED in STOPPING is legal: `init` may return in the
+step in which the supervisor kills the child.
 """
 
 import enum
@@ -41,7 +40,10 @@ from types import MappingProxyType
 
 
 class ChildState(enum.Enum):
-    """How a child stands with its supervisor."""
+    """The state of a child as its supervisor sees the child; explained in this module's docstring.
+
+    FORGOTTEN never appears in a ChildInfo.
+    """
 
     UNDEFINED = "undefined"
     STARTING = "starting"
@@ -50,12 +52,12 @@ class ChildState(enum.Enum):
     RESTARTING = "restarting"
     FORGOTTEN = "forgotten"
 
-    # Each is itself and no other. Enum's own hashes the name, in Python: most of a look-up.
+    # Members are compared by identity. Enum's own hash is Python code: most of a look-up's time.
     __hash__ = object.__hash__
 
 
 class ChildEvent(enum.Enum):
-    """What happens to a child's place."""
+    """An event in the life of a place."""
 
     START = "start"
     STARTED = "started"
@@ -68,7 +70,7 @@ class ChildEvent(enum.Enum):
 
 
 class LifeCycleError(RuntimeError):
-    """An event that cannot be in that state: a mistake in the supervisor, never in the child."""
+    """A state does not allow an event: a bug in the supervisor, not in the child."""
 
 
 TRANSITIONS: Mapping[ChildState, Mapping[ChildEvent, ChildState]] = MappingProxyType(
@@ -101,18 +103,18 @@ TRANSITIONS: Mapping[ChildState, Mapping[ChildEvent, ChildState]] = MappingProxy
     }
 )
 
-# In which states somebody lives there: it can be found by its process, and has to be stopped.
+# The states in which a place has a process.
 HAS_PROCESS = frozenset({ChildState.STARTING, ChildState.RUNNING, ChildState.STOPPING})
 
 
-def after(state: ChildState, event: ChildEvent) -> ChildState:
-    """The state that follows.
+def next_state(state: ChildState, event: ChildEvent) -> ChildState:
+    """Return the state after an event.
 
     Raises:
-        LifeCycleError: the event cannot be in that state.
+        LifeCycleError: the table does not allow the event in this state.
     """
     try:
         return TRANSITIONS[state][event]
     except KeyError:
-        impossible = f"{event.value!r} cannot happen to a place that is {state.value}"
-        raise LifeCycleError(impossible) from None
+        message = f"event {event.value!r} is not allowed in state {state.value!r}"
+        raise LifeCycleError(message) from None

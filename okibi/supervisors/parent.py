@@ -1,11 +1,11 @@
-"""An actor that others live under: what every kind of supervisor is, whatever it decides.
+"""The base class of all supervisors: an actor with children.
 
-Its children's tasks run in a nursery of its own, each shielded: of an outer cancellation only the
-supervisor hears, and it takes its children down in its order. Their ends reach it as messages,
-never as exceptions.
+The tasks of the children run in the supervisor's nursery, each in a shield. Cancelling the
+supervisor from outside therefore reaches only the supervisor, and the supervisor stops the children
+in order. Ends of children arrive as messages, never as exceptions.
 
-However it ends, it is after all of its children: it stops them, each within its own grace; when
-its own grace is over it kills those that are left, all at once; and then it waits.
+A supervisor ends after all of its children. It stops each child within the child's grace period.
+When the supervisor's own grace period is over, it kills the remaining children and waits for them.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,18 +16,18 @@ import trio
 from ..actors import MailboxPolicy, Ref, Server, StartError, WhenFull, logs
 from ..actors.exits import is_a, reason_for
 from ..actors.hook_errors import awaited
-from .child_place import Children, Place, report_of
+from .child_place import Children, Place, find_stop_report
 from .stop_reports import Stopped, StopReport
 
 logger = logs.logger("okibi.supervisors")
 
 
 class Parent(Server):
-    """A server with children: `init` starts the first of them, `stop_children` ends them all."""
+    """A server with children: `init` starts children, `stop_children` stops all of them."""
 
     __slots__ = ("_children", "_stop_began", "_stop_ended", "_stop_results", "_stop_scope")
 
-    # As in OTP nobody is turned away: what asks a supervisor is rare, and must not be lost.
+    # Requests to a supervisor are rare and must not be lost. OTP's mailboxes have no limit.
     mailbox: ClassVar[MailboxPolicy] = MailboxPolicy(1_000_000, WhenFull.REJECT)
 
     _children: Children
@@ -38,30 +38,33 @@ class Parent(Server):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        # A property's, or a field's, is each instance's own.
+        # `mailbox` may also be a property or a field: then only instances have a policy.
         if getattr(cls.mailbox, "when_full", None) is WhenFull.DROP_OLDEST:
-            # Among those would be its own word to start a child again, and that would never live.
-            raise TypeError(f"{cls.__name__}: a supervisor's mailbox drops nothing: say REJECT")
+            # A dropped Retry message would leave a child down for ever.
+            raise TypeError(
+                f"{cls.__name__}: the mailbox of a supervisor must not drop messages: use "
+                f"WhenFull.REJECT"
+            )
 
     # -- to override
 
     @property
     def places(self) -> Sequence[Place]:
-        """Its children's places in start order; to look at, not to change."""
-        raise NotImplementedError(f"{type(self).__name__} needs `places`")
+        """The places of the children in start order. Read only."""
+        raise NotImplementedError(f"{type(self).__name__} needs a property `places`")
 
     def children(self, nursery: trio.Nursery) -> Children:
-        """What its children live in."""
+        """Create the Children object for the supervisor's nursery."""
         return Children(self._process, nursery)
 
     async def stop_children(self) -> None:
-        """Stop them all in its own order, each with `stop`; cancelled when its grace is over."""
-        raise NotImplementedError(f"{type(self).__name__} needs `stop_children`")
+        """Stop all children with `stop`. Cancelled when the supervisor's grace period is over."""
+        raise NotImplementedError(f"{type(self).__name__} needs a `stop_children`")
 
-    # -- its life
+    # -- life cycle
 
     async def live(self, started: Callable[[], None]) -> None:
-        # Raised again outside the nursery, which would wrap them in a group.
+        # Raise errors outside the nursery: the nursery would wrap them in a group.
         errors: list[BaseException] = []
         self._stop_scope = trio.CancelScope()
         self._stop_results = []
@@ -86,41 +89,42 @@ class Parent(Server):
             if errors:
                 raise errors[0]
         finally:
-            # Their tracebacks hold this frame: they would wait for the garbage collector.
+            # Break the reference cycle between the tracebacks and this frame.
             errors.clear()
 
     def _was_told(self, crash: BaseException) -> bool:
-        # By the child, in a report of its own. (OTP: `{shutdown, {failed_to_start_child, ...}}`,
-        # for which there is no crash report at all.)
+        # The crash report of the child describes a StartError already. OTP writes no second report
+        # either: the supervisor's reason is `{shutdown, {failed_to_start_child, ...}}`.
         return is_a(crash, StartError)
 
     async def stop(self, place: Place) -> None:
-        """Stop one child and wait, or call its next start off; note how it went."""
+        """Stop one child and wait for its end, or call off its next attempt to start."""
         self._record_stop(await self._children.stop(place))
 
     def stop_report(self) -> StopReport | None:
-        """What its stop has come to, up to now; None before it has begun."""
+        """Return the report of the supervisor's stop up to now; None before the stop began."""
         began: float | None = getattr(self, "_stop_began", None)
         if began is None:
             return None
-        living = [
-            self._children.report_stop(at, who) for who, at in self._children.by_process.items()
+        remaining = [
+            self._children.report_stop(place, process)
+            for process, place in self._children.by_process.items()
         ]
-        until = getattr(self, "_stop_ended", None)
-        seconds = (trio.current_time() if until is None else until) - began
-        return StopReport(self.path, seconds, (*self._stop_results, *living))
+        ended = getattr(self, "_stop_ended", None)
+        seconds = (trio.current_time() if ended is None else ended) - began
+        return StopReport(self.path, seconds, (*self._stop_results, *remaining))
 
     def _refuse_messages(self, error: BaseException | None = None) -> None:
-        """Who asks it for something now is told at once, not when the last child has ended.
+        """Refuse new requests at once, not after the last child has ended.
 
-        A child that asks its supervisor in its `terminate` would else wait for itself.
+        Otherwise a child whose `terminate` calls the supervisor would wait for itself.
         """
         process = self._process
         if process.doom is None:
             process.doom = reason_for(error, killed=False, asked=None)
 
     async def _stop_all(self) -> None:
-        """In its order, each within its grace; when this supervisor's own is over, at once."""
+        """Stop all children in order; when the supervisor's grace period is over, kill the rest."""
         self._stop_began = trio.current_time()
         self._stop_scope.shield = True
         self._set_stop_deadline()
@@ -128,7 +132,7 @@ class Parent(Server):
             with self._stop_scope:
                 await self.stop_children()
         finally:
-            # Also when an overriding `stop_children` fails: its nursery would wait for ever.
+            # Also after an error in an overridden `stop_children`: the nursery waits for children.
             with trio.CancelScope(shield=True):
                 self._kill_children()
                 for place in reversed([*self._children.by_process.values()]):
@@ -147,7 +151,7 @@ class Parent(Server):
             logger.warning("%s", problem)
 
     def _set_stop_deadline(self) -> None:
-        """Its own grace may begin when it stops already: having given up, or for a restart."""
+        """Apply the supervisor's grace period, also if that begins after the stop has begun."""
         self._stop_scope.deadline = self._process.deadline()
 
     def _kill_children(self) -> None:
@@ -156,11 +160,19 @@ class Parent(Server):
 
 
 def stop_report(ref: Ref[Any]) -> StopReport | None:
-    """How a supervisor's stop went, or goes: who ended, how long it took, who had to be killed.
+    """Return how the stop of a supervisor went, or goes.
 
-    Read without asking it, so also while it waits for a child that does not die.
+    The report is read without a message to the supervisor. It is available while the supervisor
+    waits for a child that does not end.
+
+        top.stop()
+        await top.wait()
+        print(stop_report(top))  # /top stopped 2 of 2 children in 0.31 s
+
+    Args:
+        ref: the supervisor, running or ended.
 
     Returns:
-        The report; None of an actor that is no supervisor, or of one that has not begun to stop.
+        The report. None if the actor is no supervisor, or if its stop has not begun.
     """
-    return report_of(ref.process())
+    return find_stop_report(ref.process())

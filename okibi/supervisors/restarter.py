@@ -1,7 +1,8 @@
-"""A parent that starts its children again when they end, and counts how often.
+"""A parent that restarts its children and limits the number of restarts.
 
-What is done about an end is each kind's own (`_handle_child_end`, `_restart`). What they share is
-here: how they hear of it, and when an attempt that has failed is counted and made again.
+Supervisor and DynamicSupervisor decide differently after the end of a child
+(`_handle_child_end`, `_restart`). This base class counts the restarts, delays them with back-off,
+and schedules another attempt after a failed start.
 """
 
 from typing import Any, Protocol
@@ -20,25 +21,25 @@ logger = logs.logger("okibi.supervisors")
 
 
 class SupervisorGaveUp(Exception):
-    """More restarts than its intensity allows: the supervisor has stopped all its children.
+    """More than `intensity` restarts within `period`: the supervisor stops all children and ends.
 
-    The error of the child that was one too many is this one's `__cause__`. OTP ends with the
-    quiet reason `shutdown` here, which makes a transient sub-supervisor vanish in silence; to
-    okibi giving up is a crash.
+    The error of the child that exceeded the limit is the `__cause__`. Giving up is a crash. In OTP
+    the exit reason is `shutdown`, and a transient sub-supervisor that gives up is not restarted.
 
     Attributes:
-        first: the child with which it began, some floors down perhaps, and why that ended.
+        first: the path and the exit reason of the child that caused the first supervisor to give
+            up. That child may be several levels below this supervisor.
     """
 
     def __init__(self, path: str, spec: Limits, child: str, reason: ExitReason) -> None:
-        self.first, what = f"{path}/{child} ended ({reason})", f"{child} ended ({reason})"
+        self.first, cause = f"{path}/{child} ended ({reason})", f"{child} ended ({reason})"
         if is_a(reason.error, SupervisorGaveUp):
-            # Not the whole sentence in each other, floor by floor.
+            # Name the first child only. Otherwise each level would repeat the message below it.
             self.first = reason.error.first
-            what = f"{child} gave up, for {self.first}"
+            cause = f"{child} gave up because {self.first}"
         super().__init__(
-            f"{path} gave up: {what}, and {spec.intensity} restarts "
-            f"within {spec.period:g} s are its limit"
+            f"{path} gave up after more than {spec.intensity} restarts within {spec.period:g} s: "
+            f"{cause}"
         )
         self.__cause__ = reason.error
 
@@ -49,35 +50,35 @@ class _RestartOptions(Limits, Protocol):
 
 
 class Restarter(Parent):
-    """A parent whose children's restarts have an intensity, and perhaps a back-off."""
+    """A parent that restarts its children, with an intensity and an optional back-off."""
 
     __slots__ = ("_restarts",)
 
-    # Each kind's own. Were this class generic in them, `class Mine(Generic[T], Supervisor)` could
-    # not be made.
+    # Each subclass has a spec class. A generic Restarter would forbid
+    # `class Mine(Generic[T], Supervisor)`.
     spec: Any
     _restarts: tuple[float, ...]
 
     # -- to override
 
     async def _handle_child_end(self, place: Place, process: Process) -> None:
-        """Decide what follows from the end of a child, and do it."""
-        raise NotImplementedError(f"{type(self).__name__} needs `_handle_child_end`")
+        """Decide what to do after a child has ended by itself, and do it."""
+        raise NotImplementedError(f"{type(self).__name__} needs a `_handle_child_end`")
 
     async def _restart(self, place: Place) -> None:
-        """Make an attempt that was put off, or that had failed before."""
-        raise NotImplementedError(f"{type(self).__name__} needs `_restart`")
+        """Make a scheduled attempt to start a child."""
+        raise NotImplementedError(f"{type(self).__name__} needs a `_restart`")
 
     # -- restarts
 
     @property
-    def _limits(self) -> _RestartOptions:
-        spec: _RestartOptions = self.spec
-        return spec
+    def _options(self) -> _RestartOptions:
+        options: _RestartOptions = self.spec
+        return options
 
     @property
     def restarts(self) -> tuple[float, ...]:
-        """When the restarts happened that the last decision counted."""
+        """The times of the restarts that the last decision counted, in seconds of trio's clock."""
         return self._restarts
 
     async def handle_info(self, message: object) -> None:
@@ -94,20 +95,20 @@ class Restarter(Parent):
             await super().handle_info(message)
 
     def _count_restart(self, place: Place, reason: ExitReason) -> None:
-        decision = count_restart(self._limits, self._restarts, trio.current_time())
+        decision = count_restart(self._options, self._restarts, trio.current_time())
         if decision.give_up:
-            raise SupervisorGaveUp(self.path, self._limits, place.id, reason)
+            raise SupervisorGaveUp(self.path, self._options, place.id, reason)
         self._restarts = decision.restarts
 
     def _handle_failed_start(self, place: Place, failure: StartError) -> None:
         logger.error("%s", failure, exc_info=failure.reason.error)
-        if self._limits.backoff is None:
+        if self._options.backoff is None:
             self._schedule_retry(place, failure.reason)
         else:
-            # It must not wait only to give up.
+            # Count now: otherwise the supervisor might wait first and give up afterwards.
             self._count_restart(place, failure.reason)
             self._schedule_retry(place)
 
     def _schedule_retry(self, place: Place, uncounted: ExitReason | None = None) -> None:
-        delay = place.next_delay(self._limits.backoff, self._limits.period)
+        delay = place.next_delay(self._options.backoff, self._options.period)
         self._children.schedule_retry(place, delay, uncounted)

@@ -1,14 +1,14 @@
-"""A tree as it stands now, read without asking any actor.
+"""Snapshots of a supervision tree, taken without a message to any actor.
 
-Asking would hang on a supervisor that is busy in a child's `init`, which is when one looks. So a
-snapshot also shows an actor that has been in one message for a minute, or was killed and does not
-die: at which message, for how long, in which line of code.
+A message would hang on a supervisor that waits for a child's `init`: the moment at which a snapshot
+is needed. A snapshot also shows an actor that has handled one message for a minute, or that was
+killed and does not end: the message, the duration, and the line of code.
 
     shop
-    ├─ stock (Stock), 3 waiting (at most 17), at count(str[3]) for 61.2 s: app.py:31
+    ├─ stock (Stock), 3 waiting (at most 17), handling count(str[3]) for 61.2 s at app.py:31
     └─ prices (Prices), restarted 2 x
 
-It may be taken from another thread, when the loop itself is stuck; ages are not known there.
+Another thread may take a snapshot while the event loop is stuck. Ages are nan there.
 """
 
 import math
@@ -27,41 +27,42 @@ from ..actors.safe_repr import misplaced
 from .child_place import Place
 from .parent import Parent
 
-# How many children of one parent are printed.
-SHOWN = 20
+# The number of children of one parent that `str(snapshot)` shows.
+MAX_SHOWN = 20
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
-def _number(children: tuple[object, ...]) -> str:
+def _show_count(children: tuple[object, ...]) -> str:
     return f"<{len(children)}>"
 
 
 @attrs.frozen
 class Snapshot:
-    """One actor in its tree.
+    """One actor of a tree, with the actors below. `str(snapshot)` draws the tree.
 
-    Two snapshots are equal when the same stand in the same states: what is of the moment only
-    (from `peak` on) is not compared.
+    Two snapshots are equal if the same actors are in the same states. Fields that change all the
+    time (from `peak` on) are not compared.
 
     Attributes:
-        path: where it stands.
-        actor: its class's name; empty where nobody lives now.
-        phase: starting, running, dying, dead; undefined or restarting where nobody lives.
-        incarnation: how often that place has been started.
-        waiting: how many messages wait for it.
-        children: for a supervisor, its children in start order.
-        reason: why it ends, or has ended; empty while nothing speaks against its life.
-        suspended: whether it serves nothing at present (`okibi.actors.debug.suspend`).
-        peak: the most messages of data that have ever waited.
-        callers: how many wait for an answer of it: handled now, put off, or queued.
-        window: for a supervisor, the restarts that count against its intensity at present.
-        age: seconds since it was started; nan from another thread.
-        message: what it is handling, redacted by its `format_status` and cut short; empty if
-            nothing.
-        message_age: for how many seconds it has been; nan from another thread.
-        sits: in which line of code, as `file:line`: the user's own, if it is in any; empty while
-            it waits for its next message.
+        path: the path of the actor.
+        actor: the name of the actor's class; empty for a child that does not run.
+        phase: starting, running, dying or dead; undefined or restarting for a child that does not
+            run.
+        incarnation: the number of times the child has been started.
+        waiting: the number of messages in the mailbox.
+        children: the children of a supervisor, in start order.
+        reason: the exit reason of an actor that is dying or dead, else empty.
+        suspended: whether `okibi.actors.debug.suspend` has suspended the server.
+        peak: the largest number of data messages that have waited in the mailbox.
+        callers: the number of callers that wait for a reply of the actor.
+        recent_restarts: for a supervisor, the restarts that count against its intensity now.
+        age: seconds since the start; nan from another thread.
+        message: the message that the actor handles, redacted by `format_status` and shortened;
+            empty if the actor handles none.
+        message_age: seconds since the actor began to handle the message; nan from another thread.
+        line: the line of code that the actor runs or waits in, as `file:line`: a line of user code
+            if possible; empty while the actor waits for a message.
     """
 
     path: str
@@ -69,13 +70,13 @@ class Snapshot:
     phase: str
     incarnation: int
     waiting: int = 0
-    # Of any depth, so its number is all that is represented.
-    children: "tuple[Snapshot, ...]" = attrs.field(default=(), repr=_number)
+    # The repr shows only the number of children: a tree may be of any depth.
+    children: "tuple[Snapshot, ...]" = attrs.field(default=(), repr=_show_count)
     reason: str = ""
     suspended: bool = False
     peak: int = attrs.field(default=0, eq=False)
     callers: int = attrs.field(default=0, eq=False)
-    window: int = attrs.field(default=0, eq=False)
+    recent_restarts: int = attrs.field(default=0, eq=False)
     age: float = attrs.field(default=0.0, eq=False)
     message: str = attrs.field(default="", eq=False)
     message_age: float = attrs.field(default=0.0, eq=False)
@@ -83,68 +84,73 @@ class Snapshot:
 
     @property
     def restarts(self) -> int:
-        """How often that place has been started again."""
+        """The number of times the child has been restarted."""
         return max(self.incarnation - 1, 0)
 
     def __str__(self) -> str:
-        """The tree, a line each; of many children the first, and how many more there are."""
-        return "\n".join(_lines(self))
+        """Draw the tree, one line for each actor and at most 20 children of each supervisor."""
+        return "\n".join(_draw(self))
 
 
 def snapshot(root: Ref[Any] | None = None) -> Snapshot:
-    """The tree below `root`; left out, the whole tree that the calling actor belongs to.
+    """Take a snapshot of a tree.
+
+        print(snapshot(top))
+
+    Args:
+        root: the top of the tree. Default: the root of the tree of the calling actor.
 
     Raises:
-        RuntimeError: no root was given, and no actor is calling.
-        TypeError: it is no Ref.
+        RuntimeError: `root` is missing, and the caller is no actor.
+        TypeError: `root` is no Ref.
     """
     if root is not None and not isinstance(cast("object", root), Address):
-        raise TypeError(f"a snapshot is of a tree that lives, by its Ref, not of {misplaced(root)}")
+        raise TypeError(f"root must be the Ref of a running actor, got {misplaced(root)}")
     now = trio.current_time() if trio.lowlevel.in_trio_run() else math.nan
     if root is not None:
-        return _of(root.process(), now)
+        return _snapshot_tree(root.process(), now)
     process = CURRENT.get()
     if process is None:
-        raise RuntimeError("outside an actor, say which tree: snapshot(ref)")
+        raise RuntimeError("snapshot() outside an actor needs the root of a tree: snapshot(ref)")
     while process.parent is not None:
         process = process.parent
-    return _of(process, now)
+    return _snapshot_tree(process, now)
 
 
-def _of(root: Process, now: float) -> Snapshot:
-    """The snapshot of a tree; no recursion, for a tree of any depth."""
-    # From another thread, the loop may change a place meanwhile: each is read once.
-    tree = [(root, _lives(root))]
-    for _, lives in tree:
-        tree += [(process, _lives(process)) for _, process in lives if process is not None]
+def _snapshot_tree(root: Process, now: float) -> Snapshot:
+    """Take the snapshot of a tree. A loop, not a recursion: a tree may be of any depth."""
+    # Read each place once: in another thread, the event loop may change the place meanwhile.
+    tree = [(root, _read_places(root))]
+    for _, places in tree:
+        tree += [(process, _read_places(process)) for _, process in places if process is not None]
     made = dict[Process, Snapshot]()
-    # From the last on, so each is made after all below it.
-    for parent, lives in reversed(tree):
-        made[parent] = _one(
+    # Backwards: children before their parents.
+    for parent, places in reversed(tree):
+        made[parent] = _snapshot_actor(
             parent,
             tuple(
-                _empty(place, parent.path) if process is None else made[process]
-                for place, process in lives
+                _snapshot_empty(place, parent.path) if process is None else made[process]
+                for place, process in places
             ),
             now,
         )
     return made[root]
 
 
-def _lives(process: Process) -> "list[tuple[Place, Process | None]]":
-    """The places of a supervisor, each with who lives there."""
+def _read_places(process: Process) -> "list[tuple[Place, Process | None]]":
+    """Return the places of a supervisor, each with its process."""
     actor = process.actor
     return [(place, place.process) for place in actor.places] if isinstance(actor, Parent) else []
 
 
-def _one(process: Process, children: tuple[Snapshot, ...], now: float) -> Snapshot:
-    # Late, as below: a start does not need it, and would pay for it.
+def _snapshot_actor(process: Process, children: tuple[Snapshot, ...], now: float) -> Snapshot:
+    # Imported here, as in `_show_current`: a cold start does not need the module.
     from ..actors.frames import line_of
 
     actor, message, mail = process.actor, process.current, process.mailbox.statistics()
-    doing, reason = ("", "") if message is process.doom is None else _shown(process)
+    shown, reason = ("", "") if message is process.doom is None else _show_current(process)
     alive = process.phase is not Phase.DEAD
-    # A loop that waits at one place only does so in a line of its own (`receiver_of`).
+    # An actor with `receiver_of` waits for messages in a line of user code.
     waits = process.task is not None and process.mailbox._reader is process.task
     return Snapshot(
         process.path,
@@ -156,88 +162,89 @@ def _one(process: Process, children: tuple[Snapshot, ...], now: float) -> Snapsh
         reason=reason,
         suspended=process.debug is not None and process.debug.suspended,
         peak=mail.peak,
-        callers=_callers(process),
-        window=_window(actor, now),
+        callers=_count_callers(process),
+        recent_restarts=_count_recent_restarts(actor, now),
         age=now - process.began,
-        message=doing,
+        message=shown,
         message_age=0.0 if message is None else now - process.since,
         line=line_of(process.task, _HERE) if alive and not waits else "",
     )
 
 
-def _shown(process: Process) -> tuple[str, str]:
-    """What it is handling, and why it ends, redacted."""
+def _show_current(process: Process) -> tuple[str, str]:
+    """Return the current message and the exit reason, redacted."""
     from ..actors.status import show
 
     shown = show(process.actor, process.current, reason=process.doom)
     return shown["message"], shown["reason"]
 
 
-def _empty(place: Place, parent: str) -> Snapshot:
-    """A place where nobody lives."""
+def _snapshot_empty(place: Place, parent: str) -> Snapshot:
+    """Return the snapshot of a child that does not run."""
     return Snapshot(f"{parent}/{place.id}", "", place.state.value, place.starts)
 
 
-def _callers(process: Process) -> int:
+def _count_callers(process: Process) -> int:
     mailbox = process.mailbox
-    # Copies: from another thread, the loop changes them meanwhile.
+    # Copies: in another thread, the event loop may change the collections meanwhile.
     queued = (*tuple(mailbox.data), *tuple((mailbox._senders or {}).values()))
     waiting = (process.current, *tuple(process.deferred or ()), *queued)
-    # Each once: the reply to what it is at may have been put off already.
+    # A set: the current request may also be among the deferred ones.
     requests = {message for message in waiting if is_a(message, Request)}
     return sum(request.waited_for for request in requests)
 
 
-def _window(actor: object, now: float) -> int:
-    """How many restarts count now; of a time that is not known, those that counted last."""
+def _count_recent_restarts(actor: object, now: float) -> int:
+    """Count the restarts in the window. If `now` is nan, count those of the last decision."""
     period = getattr(getattr(actor, "spec", None), "period", math.inf)
     return sum(not at < now - period for at in getattr(actor, "restarts", ()))
 
 
-def _lines(root: Snapshot) -> Iterator[str]:
-    """The lines of a tree, each with the branches before it."""
+def _draw(root: Snapshot) -> Iterator[str]:
+    """Draw a tree, line by line."""
+    # Each entry: the node, the branches in front of it, and the branches in front of its children.
     waiting: list[tuple[Snapshot | None, str, str]] = [(root, "", "")]
     while waiting:
         node, first, rest = waiting.pop()
         if node is None:
             yield first
             continue
-        yield f"{first}{', '.join(_words(node))}"
-        hidden = len(node.children) - SHOWN
+        yield f"{first}{', '.join(_describe(node))}"
+        hidden = len(node.children) - MAX_SHOWN
         if hidden > 0:
             waiting.append((None, f"{rest}└─ … and {hidden:,} more", ""))
-        for at, child in reversed(list(enumerate(node.children[:SHOWN], 1))):
+        for at, child in reversed(list(enumerate(node.children[:MAX_SHOWN], 1))):
             last = at == len(node.children)
             branch, below = ("└─ ", "   ") if last else ("├─ ", "│  ")
             waiting.append((child, rest + branch, rest + below))
 
 
-def _words(node: Snapshot) -> Iterator[str]:
+def _describe(node: Snapshot) -> Iterator[str]:
     name = node.path.rsplit("/", 1)[-1] or node.path
     kind = f" ({node.actor})" if node.actor and node.actor != "Supervisor" else ""
     yield f"{name}{kind}"
     if node.phase != "running":
         yield node.phase
     if node.reason:
-        yield node.reason if node.phase == "dead" else f"to end: {node.reason}"
+        yield node.reason if node.phase == "dead" else f"reason: {node.reason}"
     if node.suspended:
         yield "suspended"
     if node.restarts:
         yield f"restarted {node.restarts} x"
-    if node.window:
-        yield f"{node.window} in its window"
+    if node.recent_restarts:
+        yield f"{node.recent_restarts} recent restarts"
     if node.waiting:
         yield f"{node.waiting} waiting (at most {node.peak})"
     if node.callers:
         yield f"{node.callers} callers"
     if node.message or node.line:
-        yield _doing(node)
+        yield _describe_activity(node)
 
 
-def _doing(node: Snapshot) -> str:
-    """What it is at, for how long, and where."""
-    at = f"at {node.message}" if node.message else ""
+def _describe_activity(node: Snapshot) -> str:
+    """Return the current message, the duration and the line of code."""
+    message = f"handling {node.message}" if node.message else ""
     if node.message and node.message_age > 0:
-        at += f" for {node.message_age:.3g} s"
-    where = f"in {node.line}" if node.line else ""
-    return f"{at} {where}".strip()
+        message += f" for {node.message_age:.3g} s"
+    line = f"at {node.line}" if node.line else ""
+    return f"{message} {line}".strip()

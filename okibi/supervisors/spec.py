@@ -1,10 +1,10 @@
-"""Child specs and supervisor flags: frozen values, validated where they are made.
+"""Child specs and supervisor specs: frozen values, validated when they are created.
 
-The tree is data. It can be printed, compared and tested without running it, and a mistake in it
-is found when it is written: a SpecError (OTP: `supervisor:check_childspecs/1`).
+A tree is data: print it, compare it, test it without running it. An invalid spec raises SpecError
+where the spec is written (OTP: `supervisor:check_childspecs/1`).
 """
 
-# What is checked here may be anything, whatever its annotation promises.
+# Arguments are checked at run time, whatever their annotations promise.
 # pyright: reportUnnecessaryIsInstance=false, reportUnnecessaryCast=false
 
 import enum
@@ -44,7 +44,10 @@ INFINITY: Final = math.inf
 
 
 class Restart(enum.Enum):
-    """When a child that has ended is started again (OTP: restart type)."""
+    """When a child that has ended is restarted (OTP: restart type).
+
+    PERMANENT: always. TRANSIENT: only after a crash or a kill. TEMPORARY: never.
+    """
 
     PERMANENT = "permanent"
     TRANSIENT = "transient"
@@ -52,7 +55,10 @@ class Restart(enum.Enum):
 
 
 class Strategy(enum.Enum):
-    """Which siblings are restarted with a child (OTP: restart strategy)."""
+    """Which siblings restart together with a child (OTP: restart strategy).
+
+    ONE_FOR_ONE: none. REST_FOR_ONE: the siblings that started after the child. ONE_FOR_ALL: all.
+    """
 
     ONE_FOR_ONE = "one_for_one"
     ONE_FOR_ALL = "one_for_all"
@@ -71,26 +77,27 @@ def _default_shutdown(child: "Child[Any]") -> float:
 
 
 def _default_start_timeout(child: "Child[Any]") -> float:
-    # Each child below has a limit of its own: theirs together is nobody's to guess (OTP: none).
+    # The children of a supervisor have limits of their own. OTP has no limit here either.
     return INFINITY if isinstance(child.start, AnySupervisorSpec) else START_TIMEOUT
 
 
 @attrs.frozen
 class Child(Generic[A]):
-    """One child of a supervisor (OTP: child spec).
+    """The spec of one child of a supervisor (OTP: child spec).
 
-    | field | default | legal |
+    | field | default | legal values |
     | --- | --- | --- |
-    | start | | an actor's class, a callable that makes a fresh actor, or a supervisor's spec |
-    | name | None | a Name that others reach it by, whichever incarnation lives |
+    | start | | an Actor class, a function that returns a new actor, or a supervisor spec |
+    | name | None | a Name under which every incarnation of the child is registered |
     | restart | PERMANENT | PERMANENT: always; TRANSIENT: after a crash; TEMPORARY: never |
-    | shutdown | 5.0 s; for a supervisor: INFINITY | seconds to end in, INFINITY, or BRUTAL_KILL |
-    | start_timeout | 60.0 s; a supervisor's: INFINITY | seconds that `init` may take, or INFINITY |
-    | id | the name's, else the factory's | unique among its siblings; the last part of its path |
-    | significant | False | True, if not PERMANENT: see the supervisor's `auto_shutdown` |
+    | shutdown | 5.0 s; for a supervisor: INFINITY | seconds to stop in; INFINITY; BRUTAL_KILL |
+    | start_timeout | 60.0 s; for a supervisor: INFINITY | seconds for `init`; INFINITY |
+    | id | the name's key, else the name of `start` | text, unique among siblings, without "/" |
+    | significant | False | True for a child that `auto_shutdown` watches; not if PERMANENT |
 
-    `start` is called at every start, in the new actor's own task, and has to make a new actor each
-    time: a class, or `functools.partial` of it with arguments, never an instance.
+    The supervisor calls `start` for each incarnation, in the task of the new actor. Give the class,
+    or `functools.partial` of the class with arguments. An instance is refused: a restart must
+    begin with fresh state.
 
     >>> from functools import partial
     >>> import attrs
@@ -110,7 +117,7 @@ class Child(Generic[A]):
     okibi...SpecError: Child(start=...): give the class Pool, or a function that makes a new ...
 
     Raises:
-        SpecError: a field is wrong; `field` names it.
+        SpecError: a field is invalid.
     """
 
     start: "Callable[[], A] | AnySupervisorSpec[A]"
@@ -134,10 +141,11 @@ class Child(Generic[A]):
                 field="start",
                 value=start,
             )
-        place: object = self.id
-        where = f"child {place!r}" if type(place) is str else f"child {misplaced(place)}"
-        for field, (good, rule) in self._rules().items():
-            if not good:
+        child_id: object = self.id
+        known = repr(child_id) if type(child_id) is str else misplaced(child_id)
+        where = f"child {known}"
+        for field, (legal, rule) in self._rules().items():
+            if not legal:
                 raise wrong_value(field, rule, getattr(self, field), where=where)
         if self.significant and self.restart is Restart.PERMANENT:
             raise SpecError(
@@ -148,14 +156,12 @@ class Child(Generic[A]):
             )
 
     def _rules(self) -> dict[str, tuple[bool, str]]:
-        """Return for each field whether its value is legal, and the rule."""
+        """Return for each field whether the value is legal, and the rule in words."""
+        name: object = self.name
+        child_id: object = self.id
+        restart: object = self.restart
         shutdown: object = self.shutdown
         timeout: object = self.start_timeout
-        lasting = is_number(shutdown) and cast("float", shutdown) >= 0
-        positive = is_number(timeout) and cast("float", timeout) > 0
-        name: object = self.name
-        place: object = self.id
-        restart: object = self.restart
         significant: object = self.significant
         return {
             "start": (
@@ -163,13 +169,19 @@ class Child(Generic[A]):
                 "an Actor class, a function that makes an actor, or a supervisor spec",
             ),
             "name": (name is None or isinstance(name, Name), "a Name or None"),
-            "id": (isinstance(place, str) and _fits(place), "non-empty text without a slash"),
+            "id": (
+                isinstance(child_id, str) and _is_id(child_id),
+                "non-empty text without a slash",
+            ),
             "restart": (isinstance(restart, Restart), "a Restart"),
             "shutdown": (
-                lasting or shutdown == BRUTAL_KILL,
+                shutdown == BRUTAL_KILL or (is_number(shutdown) and cast("float", shutdown) >= 0),
                 "seconds >= 0, INFINITY or BRUTAL_KILL",
             ),
-            "start_timeout": (positive, "seconds > 0 or INFINITY"),
+            "start_timeout": (
+                is_number(timeout) and cast("float", timeout) > 0,
+                "seconds > 0 or INFINITY",
+            ),
             "significant": (isinstance(significant, bool), "True or False"),
         }
 
@@ -180,18 +192,22 @@ def _can_start(start: object) -> bool:
     return callable(start) or isinstance(start, AnySupervisorSpec)
 
 
-def _fits(place: str) -> bool:
-    return bool(place) and "/" not in place
+def _is_id(text: str) -> bool:
+    # Ids are the parts of a path.
+    return bool(text) and "/" not in text
 
 
 def build_factory(child: "Child[Any]") -> Callable[[], Actor]:
-    """What makes the actor of a child, whichever way its spec says it."""
+    """Return the function that makes the child's actor, also if `start` is a supervisor spec."""
     start = child.start
     return partial(build_supervisor, start) if isinstance(start, AnySupervisorSpec) else start
 
 
 def collect_names(child: "Child[Any]") -> list[Hashable]:
-    """The keys of the names that a restart of this child brings back, its own children's too."""
+    """Return the keys of all names that a restart of the child registers again.
+
+    If the child is a supervisor, the names of its children are included.
+    """
     found: list[Hashable] = [] if child.name is None else [child.name.key]
     if isinstance(child.start, SupervisorSpec):
         for each in child.start.children:
@@ -200,10 +216,10 @@ def collect_names(child: "Child[Any]") -> list[Hashable]:
 
 
 def as_children(children: Iterable[Child[Any]]) -> tuple[Child[Any], ...]:
-    """Return the children of a spec as a tuple.
+    """Convert the argument `children` to a tuple.
 
     Raises:
-        SpecError: `children` is no list, or holds something else than a Child.
+        SpecError: `children` is not iterable, or an element is no Child.
     """
     given: object = children
     if not isinstance(given, Iterable) or isinstance(given, str):
@@ -215,12 +231,12 @@ def as_children(children: Iterable[Child[Any]]) -> tuple[Child[Any], ...]:
 
 
 def check_child(child: object, field: str, where: str | None = None) -> None:
-    """Refuse a value that is no Child.
+    """Check that a value is a Child.
 
     Args:
         child: the value.
-        field: the argument that holds the value.
-        where: what the message calls the value, if not by the argument's name.
+        field: the name of the argument that holds the value.
+        where: the expression for the message, for instance `children[2]`. Default: `field`.
 
     Raises:
         SpecError: the value is no Child.
@@ -236,10 +252,10 @@ def check_child(child: object, field: str, where: str | None = None) -> None:
 
 
 def check_significant(child: Child[Any], auto_shutdown: AutoShutdown) -> None:
-    """Refuse a significant child where nobody asks for its significance.
+    """Check that a significant child has a supervisor with auto_shutdown (OTP: bad_combination).
 
     Raises:
-        SpecError: the supervisor's auto_shutdown is NEVER.
+        SpecError: the child is significant, and `auto_shutdown` is NEVER.
     """
     if child.significant and auto_shutdown is AutoShutdown.NEVER:
         raise SpecError(
@@ -252,18 +268,18 @@ def check_significant(child: Child[Any], auto_shutdown: AutoShutdown) -> None:
 
 @attrs.frozen
 class SupervisorSpec(AnySupervisorSpec[Any]):
-    """A supervisor's children and flags (OTP: supervisor flags).
+    """The spec of a supervisor: children and options (OTP: supervisor flags and child specs).
 
-    | field | default | legal |
+    | field | default | legal values |
     | --- | --- | --- |
-    | children | () | Child values with ids of their own, in start order |
-    | strategy | ONE_FOR_ONE | ONE_FOR_ONE, ONE_FOR_ALL, REST_FOR_ONE |
-    | intensity | 3 | how many restarts within `period` are borne; 0: none |
+    | children | () | Child values in start order, with unique ids and names |
+    | strategy | ONE_FOR_ONE | ONE_FOR_ONE; REST_FOR_ONE; ONE_FOR_ALL |
+    | intensity | 3 | the number of restarts allowed within `period`; 0 allows none |
     | period | 5.0 s | the window in which restarts are counted |
-    | auto_shutdown | NEVER | NEVER; ANY_SIGNIFICANT, ALL_SIGNIFICANT: ends with such children |
-    | backoff | None | a Backoff: restarts wait; None: they do not |
+    | auto_shutdown | NEVER | NEVER; ANY_SIGNIFICANT; ALL_SIGNIFICANT |
+    | backoff | None | a Backoff delays restarts; None restarts at once |
 
-    What they mean is told by `Supervisor`. A supervisor may be a child itself, by its flags:
+    The docstring of `Supervisor` explains the options. A spec may be a child of another spec:
 
     >>> from okibi.actors import Server
     >>> from okibi.supervisors import Child, Strategy, SupervisorSpec
@@ -280,7 +296,7 @@ class SupervisorSpec(AnySupervisorSpec[Any]):
     okibi...SpecError: two children have the id 'Pool': give one of them another id=
 
     Raises:
-        SpecError: a field is wrong; `field` names it.
+        SpecError: a field is invalid, or two children have the same id or name.
     """
 
     children: tuple[Child[Any], ...] = attrs.field(default=(), converter=as_children)

@@ -1,16 +1,27 @@
-"""The error of every spec: which argument is wrong, and what to write."""
+"""The error of an invalid spec."""
 
 from ..actors import Refusal
 from ..actors.safe_repr import misplaced
 
 
-# A Refusal too: a running supervisor refuses a child with this error and keeps running.
+# Also a Refusal: `start_child` raises a SpecError in the caller, and the supervisor keeps running.
 class SpecError(Refusal, ValueError):
-    """An argument of a spec is wrong (OTP: `supervisor:check_childspecs/1`).
+    """An argument of a spec is invalid (OTP: `supervisor:check_childspecs/1`).
+
+    The message says which spec is wrong, what the rule is, and what was found.
+
+    >>> from okibi.supervisors import SpecError, SupervisorSpec
+    >>> try:
+    ...     SupervisorSpec([], intensity=-1)
+    ... except SpecError as error:
+    ...     print(error)
+    ...     print(error.field)
+    intensity must be an integer >= 0, got -1
+    intensity
 
     Attributes:
-        field: the name of the argument, such as "intensity" or "children".
-        value: what was given for it.
+        field: the name of the invalid argument, for instance "intensity" or "children".
+        value: the invalid value.
     """
 
     def __init__(self, message: str, *, field: str, value: object = None) -> None:
@@ -20,14 +31,15 @@ class SpecError(Refusal, ValueError):
 
 
 def wrong_value(field: str, rule: str, value: object, *, where: str = "") -> SpecError:
-    """Build the error of a value that breaks a rule: `intensity must be an integer >= 0, got -1`.
+    """Build a SpecError with the message `{where}: {field} must be {rule}, got {value}`.
 
     Args:
         field: the name of the argument.
-        rule: what the value must be.
-        value: what was given. The message names its type; only a number is shown itself.
-        where: begins the message: which spec has the argument.
+        rule: the legal values, in words.
+        value: the invalid value. The message shows numbers and names of classes; of other values
+            it shows only the type, because a value may be a secret.
+        where: the spec that has the argument, for instance "child 'pool'".
     """
-    place = f"{where}: " if where else ""
-    message = f"{place}{field} must be {rule}, got {misplaced(value)}"
+    prefix = f"{where}: " if where else ""
+    message = f"{prefix}{field} must be {rule}, got {misplaced(value)}"
     return SpecError(message, field=field, value=value)

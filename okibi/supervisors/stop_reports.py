@@ -1,8 +1,8 @@
-"""What a stop has come to: who ended, how long each took, who had to be killed, who did not die.
+"""Reports of how supervisors stopped: how long each child took, and which children were killed.
 
-A kill cannot be guaranteed: a child in code that does not await, in a thread that cannot be
-abandoned, or in a shielded scope of its own outlives it. Its supervisor waits on, since nothing
-may be left behind, but it does not wait in silence: the report says in which line the child sits.
+A kill does not always end a child. Code that does not await, a thread that trio cannot abandon, and
+a shielded cancel scope all outlive a kill. The supervisor waits for such a child, because no child
+may outlive its supervisor. The report names the line of code where the child is.
 """
 
 from collections.abc import Iterable
@@ -12,17 +12,17 @@ from ..actors import ExitReason
 
 
 class Stopped(NamedTuple):
-    """How one child took to being stopped.
+    """How one child stopped.
 
     Attributes:
-        path: who.
-        seconds: from being asked until it had ended, or until now if it has not.
-        reason: why it ended; None while it has not.
-        forced: whether it had to be killed, since its grace, or its supervisor's, was over; not
-            so of a child whose shutdown is BRUTAL_KILL, nor when the supervisor itself was killed.
-        sits: where it sat, as `file:line`, some time after it had been killed; empty when it
-            ended at once, as it should.
-        inner: the report of its own stop, if it is a supervisor.
+        path: the path of the child.
+        seconds: from the stop request to the end, or to now while the child has not ended.
+        reason: the exit reason; None while the child has not ended.
+        forced: True if the child was killed because its grace period, or its supervisor's, was
+            over. False for a child with BRUTAL_KILL, and if the supervisor itself was killed.
+        line: where the child was 0.1 s after it had been killed, as `file:line`; empty if the
+            child had ended by then.
+        inner: the report of the child, if the child is a supervisor.
     """
 
     path: str
@@ -33,30 +33,30 @@ class Stopped(NamedTuple):
     inner: "StopReport | None" = None
 
     def problem(self) -> str:
-        """What was not as it should be with it, in a sentence; empty if all was well."""
+        """Return a sentence about what went wrong, or an empty string."""
         if self.line and self.reason is None:
-            return f"{self.path} does not end: it was killed and sits in {self.line}"
+            return f"{self.path} was killed and has not ended: it is at {self.line}"
         if self.line:
             return (
-                f"{self.path} ended {self.seconds:.3g} s after it was asked to: "
-                f"it was killed and sat in {self.line}"
+                f"{self.path} was killed and ended {self.seconds:.3g} s after the stop request: "
+                f"it was at {self.line}"
             )
         if self.forced:
-            return f"{self.path} was killed {self.seconds:.3g} s into its stop"
+            return f"{self.path} was killed {self.seconds:.3g} s after the stop request"
         return ""
 
     def problems(self) -> list[str]:
-        """The same of it and of all below it; the lowest first, whom those above waited for."""
+        """Return the problems of the child and of all children below, the lowest child first."""
         return _list_problems([self])
 
 
 class StopReport(NamedTuple):
-    """The stop of a supervisor.
+    """How a supervisor stopped its children. `str(report)` is one line for a log.
 
     Attributes:
-        path: the supervisor's.
-        seconds: how long it took, or has taken so far.
-        children: those that were stopped, in the order they ended; last those that have not.
+        path: the path of the supervisor.
+        seconds: the duration of the stop, up to now if the stop is not complete.
+        children: the children that ended, in the order of their ends, then the other children.
     """
 
     path: str
@@ -64,27 +64,30 @@ class StopReport(NamedTuple):
     children: tuple[Stopped, ...]
 
     def problems(self) -> list[str]:
-        """What was not as it should be, in this tree, a sentence each; empty for a good stop."""
+        """Return a sentence for each problem in the tree, the lowest child first."""
         return _list_problems(self.children)
 
     def __str__(self) -> str:
-        gone = sum(child.reason is not None for child in self.children)
-        of = f"{gone} of {len(self.children)} children"
-        head = f"{self.path} stopped {of} in {self.seconds:.3g} s"
-        return "; ".join([head, *self.problems()])
+        ended = sum(child.reason is not None for child in self.children)
+        count = f"{ended} of {len(self.children)} children"
+        summary = f"{self.path} stopped {count} in {self.seconds:.3g} s"
+        return "; ".join([summary, *self.problems()])
 
     def __repr__(self) -> str:
-        """Without the children, each of which may hold a report of its own."""
-        below = f"<{len(self.children)}>"
-        return f"StopReport(path={self.path!r}, seconds={self.seconds!r}, children={below})"
+        """Show the number of children only: each child may hold another report."""
+        count = f"<{len(self.children)}>"
+        return f"StopReport(path={self.path!r}, seconds={self.seconds!r}, children={count})"
 
 
 def _list_problems(children: Iterable[Stopped]) -> list[str]:
-    """The troubles of children and of all below them; no recursion, for a tree of any depth."""
+    """List the problems of children and of all children below.
+
+    A loop, not a recursion: a tree may be deeper than Python's recursion limit.
+    """
     found = list[str]()
     waiting = list(children)
     while waiting:
-        # From the last to the first, a parent before what is below it: the reverse of the answer.
+        # This order is the reverse of the result: the last child first, parents before children.
         child = waiting.pop()
         found.append(child.problem())
         waiting += () if child.inner is None else child.inner.children

@@ -1,42 +1,42 @@
-"""What a supervisor decides: pure functions over its children's states.
+"""Decide what a supervisor does after a child has ended. All functions are pure.
 
 Theory of operation (OTP: supervisor.erl, `do_restart`, `restart/2`, `add_restart`).
 
-A child that ends by itself is one event. Its restart type says whether it is to run again; only
-if so does the strategy come into play, and only then does the event count against the intensity.
+The restart type decides whether a child that ended by itself is restarted. The strategy and the
+intensity matter only for a restart.
 
-    ended            permanent          transient                  temporary
-    quietly          restart            leave it, keep the spec    forget it
-    otherwise        restart            restart                    forget it
+    exit reason         permanent    transient                   temporary
+    normal, shutdown    restart      stay down, keep the spec    drop the spec
+    crashed, killed     restart      restart                     drop the spec
 
-    to restart it    stop, last first           then start, in order
-    one_for_one      nobody                     it
-    rest_for_one     those after it             it and those after it
-    one_for_all      all others                 all
+    strategy            stop, last child first    then start, first child first
+    one_for_one         no sibling                the child
+    rest_for_one        the children after it     the child and the children after it
+    one_for_all         all other children        all children
 
-Temporary siblings that a strategy stops are forgotten for good; every other spec in its range is
-started, also one that had ended quietly and was left.
+Temporary siblings in range are stopped, and their specs are dropped. All other children in range
+are started, also transient children that had stayed down.
 
-The intensity is the supervisor's: one event counts one, however many siblings restart with it.
-Each attempt counts, failed ones too, so a child that can no longer start brings its supervisor
-down instead of being tried for ever. After a failed attempt the supervisor goes back to its
-mailbox before it tries again, so a request to stop gets its turn. What did start stays up until
-then: one_for_all stops it again and starts all, rest_for_one goes on from the child that failed.
-The next attempt is counted when it is made: one that is called off meanwhile, or that a sibling's
-restart takes along, was none. (With back-off, when the one before has failed: nobody is to wait
-for an attempt that will not be made.)
+Intensity. One exit counts as one restart, however many siblings restart with the child. A failed
+attempt to start counts too. A child that can no longer start therefore makes the supervisor give
+up. After a failed attempt the supervisor returns to the mailbox, so a request to stop is handled
+before the next attempt. Children that did start keep running until the next attempt: one_for_all
+then stops and starts all children, rest_for_one continues with the child that failed.
 
-A significant child that has ended by itself and is not to run again may be the end of its
-supervisor: any_significant, the first of them; all_significant, the last, when no other lives or
-waits for its restart. Being stopped, by a strategy or on request, never is (OTP: auto_shutdown).
+An attempt is counted when it is made. An attempt that is called off, or that a sibling's restart
+includes, does not count. With back-off, a failed attempt counts the next attempt immediately:
+otherwise the supervisor would wait first and give up afterwards.
 
-With back-off a restart is put off: those that the strategy stops are stopped at once, then the
-child waits, RESTARTING, and meanwhile its supervisor is there for whoever asks. The wait grows
-with each restart of the child that does not outlive a period. Waits are each child's own, so one
-in trouble does not slow the others down.
+Significant children (OTP: auto_shutdown). A supervisor may stop because a significant child has
+ended by itself and is not restarted. any_significant: the supervisor stops after the first one.
+all_significant: it stops after the last one, when no other significant child runs or waits for a
+restart. Children that were stopped, by a strategy or on request, never cause a shutdown.
 
-Where this differs from OTP, which knows no back-off: the window is in seconds as they are, not
-cut to whole ones.
+Back-off. The strategy stops the siblings immediately. The child then waits in RESTARTING, while
+the supervisor handles messages. The delay grows with each restart of a child that has run for less
+than a period. Each child has its own delay.
+
+Difference from OTP, besides back-off: the window of the intensity is not rounded to whole seconds.
 """
 
 from bisect import bisect_left
@@ -50,7 +50,7 @@ from .spec import Restart, Strategy, SupervisorSpec
 
 
 class Limits(Protocol):
-    """The two numbers of any kind of flags that restarts are counted with."""
+    """The two fields of a supervisor spec that limit restarts."""
 
     @property
     def intensity(self) -> int: ...
@@ -60,7 +60,7 @@ class Limits(Protocol):
 
 
 class ChildView(NamedTuple):
-    """One child as the decision sees it."""
+    """The facts about one child that a decision depends on."""
 
     id: str
     restart: Restart
@@ -69,15 +69,15 @@ class ChildView(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What to do now, in this order.
+    """What the supervisor does next, in the order of the fields.
 
     Attributes:
-        restarts: the times of restarts that still count, newest last.
-        stop: ids to stop, one after the other.
-        forget: ids whose specs are dropped, once stopped.
-        start: ids to start, one after the other.
-        give_up: stop everything and end, as a crash.
-        shut_down: stop everything and end, as asked for by `auto_shutdown`.
+        restarts: the times of the restarts that still count, the newest last.
+        stop: the ids of children to stop, one after the other.
+        forget: the ids of children whose specs are dropped after the stop.
+        start: the ids of children to start, one after the other.
+        give_up: the supervisor stops all children and crashes.
+        shut_down: the supervisor stops all children and ends, because of `auto_shutdown`.
     """
 
     restarts: tuple[float, ...]
@@ -89,11 +89,11 @@ class Decision(NamedTuple):
 
 
 class RestartDelay(NamedTuple):
-    """How long a restart is put off.
+    """The delay of a restart.
 
     Attributes:
-        seconds: the wait.
-        until: when it is over, in seconds of the supervisor's clock.
+        seconds: the length of the delay.
+        until: the end of the delay, or the later start of the child, as a time of trio's clock.
     """
 
     seconds: float
@@ -108,15 +108,15 @@ def decide_on_end(
     restarts: tuple[float, ...],
     now: float,
 ) -> Decision:
-    """Decide what follows from the end of a running child.
+    """Decide what to do after a child has ended by itself.
 
     Args:
-        flags: strategy, intensity and period.
-        children: all children in start order; the one that ended as UNDEFINED.
-        child: its id.
-        reason: why it ended.
-        restarts: the times of earlier restarts.
-        now: seconds of the supervisor's clock.
+        spec: strategy, intensity, period and auto_shutdown.
+        children: all children in start order. The state of the ended child is UNDEFINED.
+        child: the id of the ended child.
+        reason: the exit reason.
+        restarts: the times of earlier restarts, the newest last.
+        now: the time of trio's clock.
     """
     kind = next(c.restart for c in children if c.id == child)
     if not should_restart(kind, reason):
@@ -130,13 +130,13 @@ def decide_on_end(
 
 
 def should_restart(restart: Restart, reason: ExitReason) -> bool:
-    """Whether a child that has ended by itself is started again: the table's first rows."""
+    """Return whether a child that ended by itself is restarted."""
     return restart is Restart.PERMANENT or (restart is Restart.TRANSIENT and not reason.quiet)
 
 
 def count_restart(spec: Limits, restarts: tuple[float, ...], now: float) -> Decision:
-    """Count one more attempt; give up if the period has seen more than the intensity."""
-    # They are in order, and there may be thousands: looked up, and copied at one go.
+    """Count one more restart. Give up if the period holds more restarts than the intensity."""
+    # The times are sorted. Bisecting is fast with thousands of them.
     recent = (*restarts[bisect_left(restarts, now - spec.period) :], now)
     return Decision(recent, give_up=len(recent) > spec.intensity)
 
@@ -144,23 +144,23 @@ def count_restart(spec: Limits, restarts: tuple[float, ...], now: float) -> Deci
 def decide_restart(
     strategy: Strategy, children: Sequence[ChildView], child: str, restarts: tuple[float, ...]
 ) -> Decision:
-    """Whom to stop and whom to start so that `child` runs again."""
+    """Decide which children to stop and to start so that `child` runs again."""
     at = next(n for n, c in enumerate(children) if c.id == child)
-    reach = children
+    in_range = children
     if strategy is Strategy.ONE_FOR_ONE:
-        reach = children[at : at + 1]
+        in_range = children[at : at + 1]
     elif strategy is Strategy.REST_FOR_ONE:
-        reach = children[at:]
+        in_range = children[at:]
     return Decision(
         restarts,
-        stop=tuple(c.id for c in reversed(reach) if c.state in HAS_PROCESS),
-        forget=tuple(c.id for c in reach if c.restart is Restart.TEMPORARY),
-        start=tuple(c.id for c in reach if c.restart is not Restart.TEMPORARY),
+        stop=tuple(c.id for c in reversed(in_range) if c.state in HAS_PROCESS),
+        forget=tuple(c.id for c in in_range if c.restart is Restart.TEMPORARY),
+        start=tuple(c.id for c in in_range if c.restart is not Restart.TEMPORARY),
     )
 
 
 def should_shut_down(auto: AutoShutdown, children: Sequence[ChildView], child: str) -> bool:
-    """Whether the end of `child`, which will not run again, is its supervisor's too."""
+    """Return whether the supervisor stops because `child` has ended and is not restarted."""
     if auto is AutoShutdown.NEVER:
         return False
     if not any(c.significant for c in children if c.id == child):
@@ -174,13 +174,13 @@ def should_shut_down(auto: AutoShutdown, children: Sequence[ChildView], child: s
 def next_delay(
     backoff: Backoff, last: RestartDelay | None, period: float, now: float
 ) -> RestartDelay:
-    """How long to wait before a child is started again.
+    """Return the delay before the next restart of a child.
 
     Args:
-        backoff: the first wait, the longest, and how they grow.
-        last: the child's wait before this one, if there was one, and until when it has not run.
-        period: seconds that it has to run after which that wait is forgotten.
-        now: seconds of the supervisor's clock.
+        backoff: the first delay, the maximum and the factor.
+        last: the previous delay of the child. None if there was none.
+        period: the delay is `backoff.first` again after the child has run for this many seconds.
+        now: the time of trio's clock.
     """
     if last is None or now - last.until > period:
         seconds = backoff.first

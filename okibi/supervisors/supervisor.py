@@ -1,4 +1,4 @@
-"""The supervisor: it performs what `strategy` decides."""
+"""The supervisor of children that are known beforehand. `strategy` decides, this module acts."""
 
 import math
 from functools import partial
@@ -34,11 +34,11 @@ logger = logs.logger("okibi.supervisors")
 @implements(SupervisorSpec)
 @attrs.define(eq=False)
 class Supervisor(Restarter):
-    """Starts its children in order, restarts those that end, stops them in reverse.
+    """Starts children in order, restarts children that end, stops children in reverse order.
 
-    Code meets a state that it was not written for: a file that is half there, a zero, a peer that
-    has changed its mind. An actor is not written to survive that. It crashes, alone, and its
-    supervisor starts another one, in a state that it was written for:
+    An actor need not survive a state that its code does not expect: a half-written file, a division
+    by zero, a peer that closes the connection. The actor crashes, and its supervisor starts a new
+    one with fresh state:
 
     >>> import trio
     >>> from okibi.actors import Name, Server
@@ -61,100 +61,111 @@ class Supervisor(Restarter):
     ActorExited by ZeroDivisionError
     0.25
 
-    Whoever had asked is told; whoever asks the Name later meets the fresh one. Until the supervisor
-    has had its turn, and while its back-off lasts, the name is free: `FRACTION.call` fails at once
-    with NoProcess then, `FRACTION.waiting(5).call` waits for the fresh one. Which children
-    there are is a value, `SupervisorSpec`; its docstring has a table of the flags, that of `Child`
-    one of what can be said of each. Every other kind of supervisor lives by the same rules.
+    The caller of the crashed actor gets ActorExited. A later call through the Name reaches the new
+    incarnation. Between the crash and the restart the name is free: `FRACTION.call` raises
+    NoProcess, `FRACTION.waiting(5).call` waits up to 5 s for the new incarnation.
 
-    **Start.** One child after the other, in the order of the list, each when the `init` of the
-    one before it has returned: put first what the others need. One that fails, or takes longer
-    than its `start_timeout`, is fatal at this first start: those before it are stopped again, last
-    first, and the starter gets StartError. One that raises Ignore is left out, and its spec kept.
-    While it waits for an `init` the supervisor answers nobody, but a stop gets through. An `init`
-    that takes long does less and goes on after it (`continue_with`).
+    The options are fields of `SupervisorSpec` and of `Child`. Other kinds of supervisor follow the
+    same rules, as far as they have the options.
 
-    **Shutdown.** In reverse order, each when the one after it has ended. A child is asked, then
-    has the `shutdown` seconds of its spec for its `terminate`, then is killed; BRUTAL_KILL does
-    not ask, INFINITY waits. The supervisor's own grace, if it has one, is over all of them
-    together. It ends after the last child has, whatever happens; `stop_report` says who took how
-    long, who had to be killed, and in which line one sits that does not die.
+    **Start.** The supervisor starts its children in the order of the list. Each child starts after
+    the `init` of the previous child has returned, so list dependencies first. If a child fails in
+    this first start, or exceeds its `start_timeout`, the supervisor stops the running children in
+    reverse order, and the starter of the supervisor gets StartError. If `init` raises Ignore, the
+    child does not run, and the spec is kept. During an `init` the supervisor handles no requests,
+    but it can be stopped. Move slow work out of `init` with `continue_with`.
 
-    **Exit reasons and restarts.** A child's `restart` says what its end by itself means:
+    **Shutdown.** The supervisor stops its children in reverse order, one at a time. A child is
+    asked to stop, has `shutdown` seconds for its `terminate`, and is then killed. BRUTAL_KILL kills
+    at once, INFINITY waits without a limit. The grace period of the supervisor, if it has one,
+    limits all these stops together. A supervisor always ends after its last child. `stop_report`
+    returns how long each child took, which children were killed, and the line of code of a child
+    that does not end.
 
-    | ended | PERMANENT | TRANSIENT | TEMPORARY |
+    **Exit reasons and restart types.** A child that ends by itself is restarted or not:
+
+    | exit reason | PERMANENT | TRANSIENT | TEMPORARY |
     | --- | --- | --- | --- |
-    | `normal`, `shutdown` | restart | stay | drop |
+    | `normal`, `shutdown` | restart | stay down | drop |
     | `crashed`, `killed` | restart | restart | drop |
 
-    The first row is one whose `run` has returned, that has raised `Exit`, or that somebody has
-    stopped by its Ref; the second, one that an exception has left, or that was killed. *Stay*: its
-    spec is kept, for `restart_child` and for the strategies; *drop*: it is forgotten. What the
-    supervisor itself stops is none of these. A restart makes a new actor by the factory of the
-    spec: same path, same name, the next incarnation, and nothing of the old state. What is to
-    outlive a crash belongs to another actor, or outside. Most children are PERMANENT; TRANSIENT
-    is for a job that is done once it has been done well, TEMPORARY for one whose failure is
-    somebody else's to handle.
+    `normal` and `shutdown`: `run` returned, the actor raised `Exit`, or its Ref was stopped.
+    `crashed` and `killed`: an exception left the actor, or its Ref was killed. *Stay down*: the
+    spec is kept, for `restart_child` and for the strategies. *Drop*: the spec is removed. The table
+    does not apply to children that the supervisor stops.
 
-    **Strategies.** Only when a child is to be restarted its siblings are looked at:
+    A restart calls the factory of the spec. The new incarnation has the same path and name, and
+    none of the old state. State that must survive a crash belongs in another actor or outside the
+    process. Most children are PERMANENT. TRANSIENT is for work that ends when it is done. TEMPORARY
+    is for work whose failure another actor handles.
 
-    | strategy | stopped, last first, and started again with it, in order |
-    | --- | --- |
-    | ONE_FOR_ONE | nobody: the children do not depend on each other |
-    | REST_FOR_ONE | those after it: they depend on those before them |
-    | ONE_FOR_ALL | all: they only make sense together |
+    **Strategies.** When a child restarts, the strategy says which siblings restart with it:
 
-    All in reach are started, also those that had stayed down; TEMPORARY ones are dropped. A
-    restart that fails is tried again; between two attempts requests have their turn.
+    | strategy | siblings that restart too | when children |
+    | --- | --- | --- |
+    | ONE_FOR_ONE | none | do not depend on each other |
+    | REST_FOR_ONE | those started after the child | depend on children before them |
+    | ONE_FOR_ALL | all | all depend on each other |
 
-    **Intensity.** What a restart does not cure, it must not hide. More than `intensity` restarts
-    within `period` seconds, of all children together, and the supervisor stops them all and ends
-    with SupervisorGaveUp, which for the supervisor above is one crash, to be counted there. A
-    new attempt counts as one, siblings that restart along do not. So a fault spreads floor by
-    floor, each a larger part that is started afresh, until it is cured or the top gives up: that
-    raises into the nursery, for what is then to be restarted is the process. The log has each
-    crash, the first one first. `backoff` puts waits between restarts, for faults that need time.
+    The siblings are stopped in reverse order, then all are started in order. Siblings that were
+    down are started too; TEMPORARY siblings are dropped. After a failed start the supervisor tries
+    again, and handles requests between two attempts.
 
-    **Automatic shutdown.** A supervisor may be there for one piece of work: its `significant`
-    children, TRANSIENT or TEMPORARY. With `auto_shutdown` ANY_SIGNIFICANT it ends, as asked to
-    (`shutdown`), when the first of them has ended by itself and is not restarted; with
-    ALL_SIGNIFICANT, when the last has. Make it TRANSIENT or TEMPORARY in turn: as a PERMANENT
-    child it comes straight back.
+    **Intensity.** A restart must not hide a fault that it does not cure. After more than
+    `intensity` restarts within `period` seconds, of all children together, the supervisor stops all
+    children and crashes with SupervisorGaveUp. A failed attempt counts as a restart; siblings that
+    restart along do not count. The supervisor above then restarts this whole subtree, and gives up
+    in turn if the fault stays. A top supervisor that gives up raises SupervisorGaveUp into its
+    nursery. The log shows every crash, the first one first. `backoff` adds delays between restarts.
 
-    **Which kind.** This one for children that are known beforehand, also when a few come later
-    by `start_child`; `DynamicSupervisorSpec` for those that come and go, in any number;
-    `PartitionSupervisorSpec` for N copies of one; `TaskSupervisorSpec` for functions;
-    `Application` for a whole tree with hooks and needs. A tree is
-    built of them: `Child(SupervisorSpec([...]), id="storage")` is a child as any other.
+    **Automatic shutdown.** A supervisor can end when its work is done. With `auto_shutdown`
+    ANY_SIGNIFICANT, the supervisor ends with the reason `shutdown` after the first `significant`
+    child has ended by itself and is not restarted; with ALL_SIGNIFICANT, after the last one.
+    Significant children are TRANSIENT or TEMPORARY. Make the supervisor TRANSIENT or TEMPORARY too:
+    a PERMANENT supervisor would be restarted.
 
-    **A class of one's own**, `class Mine(Supervisor)`, may add messages and override `init`, and
-    `terminate`, which runs after the last child has ended. An `init` or `handle_info` of its own
-    must call `super()`'s, which starts the children, or hears of their ends. As a child it is
-    `Child(partial(Mine, flags), shutdown=INFINITY)`: to its parent it is like any actor, with 5 s
-    to end in, unless it says otherwise or has Flags of its own (`@performs`).
+    **Kinds of supervisor.** SupervisorSpec is for children that are known beforehand, plus some
+    that `start_child` adds later. DynamicSupervisorSpec is for any number of children that come and
+    go. PartitionSupervisorSpec is for N copies of one child. TaskSupervisorSpec is for functions.
+    Application adds dependencies and hooks to a tree. `Child(SupervisorSpec([...]), id="storage")`
+    makes a supervisor a child.
+
+    **Subclasses.** `class Mine(Supervisor)` may add messages and override `init`, `handle_info` and
+    `terminate`. `init` and `handle_info` must call `super()`: those methods start the children and
+    handle their ends. `terminate` runs after the last child has ended. Use the subclass as
+    `Child(partial(Mine, spec), shutdown=INFINITY)`: without `shutdown` the child would have the 5 s
+    of any actor. Or give the subclass a spec class (`implements`).
+
+    Source: OTP: supervisor.
 
     Args:
-        flags: its children and what to do about them.
+        spec: the children and the options.
     """
 
     spec: SupervisorSpec
     _places: dict[str, Place] = attrs.field(factory=dict[str, Place], init=False)
     _restarts: tuple[float, ...] = attrs.field(default=(), init=False)
 
-    # -- what one can ask it
+    # -- requests
 
     async def start_child(self, spec: Child[A]) -> Ref[A] | None:
-        """Take one more child, the last in start order, and start it (OTP: `start_child/2`).
+        """Add a child at the end of the start order, and start it (OTP: `start_child/2`).
+
+            worker = await top.call(Supervisor.start_child, Child(Worker, id="second"))
+
+        Args:
+            spec: the child spec, with an id that no other child has.
 
         Returns:
-            Who lives there now; None if its `init` raised Ignore, and then its spec is kept
-            unless it is temporary.
+            The new child. None if its `init` raised Ignore: the spec is kept unless the child is
+            TEMPORARY.
 
         Raises:
-            AlreadyStarted: a child of that id lives, or somebody bears the name.
-            AlreadyPresent: there is a spec of that id already.
-            ChildFailed: it did not start; its spec is not kept.
-            SpecError: it is no Child, or one that does not fit the flags.
+            AlreadyStarted: a child with the id runs, or another actor has the name.
+            AlreadyPresent: a child with the id exists and does not run.
+            ChildFailed: the child did not start; the spec is dropped.
+            SpecError: `spec` is no Child, or is significant under a supervisor that never shuts
+                down by itself.
         """
         check_child(spec, "spec")
         check_significant(spec, self.spec.auto_shutdown)
@@ -167,38 +178,44 @@ class Supervisor(Restarter):
             raise build_refusal(failure) from failure.reason.error
 
     async def terminate_child(self, child: str) -> None:
-        """Stop a child, or call its next start off; it stays stopped (OTP: `terminate_child/2`).
+        """Stop a child, or call off its restart. The child stays down (OTP: `terminate_child/2`).
 
-        Its spec is kept unless it is temporary. No crash and no end of its own: nothing is
-        counted, no sibling is touched, and the supervisor does not shut down for it.
+        The spec is kept unless the child is TEMPORARY. The stop does not count against the
+        intensity, affects no sibling, and causes no automatic shutdown.
+
+        Args:
+            child: the id.
 
         Raises:
-            NotFound: there is no such child.
+            NotFound: no child has the id.
         """
         place = find_place(self._places, child, "terminate_child", self.path)
         called_off = place.state is ChildState.RESTARTING
         await self.stop(place)
         for each in self.places if called_off else (place,):
-            # Siblings that were to be started along with a child stay down without its attempt.
+            # The attempt would also have started siblings. They stay down too.
             if each.state is ChildState.UNDEFINED:
                 self._children.stop_expecting_names(each)
         if place.temporary:
             self._forget(place)
 
     async def restart_child(self, child: str) -> Ref[Any] | None:
-        """Start a child that was stopped, or had ended (OTP: `restart_child/2`).
+        """Start a child that is down (OTP: `restart_child/2`).
 
-        It does not count as a restart. A start that fails leaves the spec as it was.
+        The start does not count against the intensity. A failed start keeps the spec.
+
+        Args:
+            child: the id.
 
         Returns:
-            Who lives there now; None if its `init` raised Ignore.
+            The new incarnation; None if its `init` raised Ignore.
 
         Raises:
-            NotFound: there is no such child.
-            Running: it lives.
-            Restarting: it is about to be started.
-            AlreadyStarted: somebody else bears its name.
-            ChildFailed: it did not start.
+            NotFound: no child has the id.
+            Running: the child runs.
+            Restarting: the child waits for a restart.
+            AlreadyStarted: another actor has the name.
+            ChildFailed: the child did not start.
         """
         place = find_place(self._places, child, "restart_child", self.path)
         try:
@@ -207,43 +224,54 @@ class Supervisor(Restarter):
             raise build_refusal(failure) from failure.reason.error
 
     async def delete_child(self, child: str) -> None:
-        """Drop the spec of a child that does not run (OTP: `delete_child/2`).
+        """Drop the spec of a child that is down (OTP: `delete_child/2`).
+
+        Args:
+            child: the id.
 
         Raises:
-            NotFound, Running, Restarting: as `restart_child`.
+            NotFound: no child has the id.
+            Running: the child runs.
+            Restarting: the child waits for a restart.
         """
         self._forget(find_place(self._places, child, "delete_child", self.path))
 
     async def which_children(self) -> tuple[ChildInfo, ...]:
-        """All its children as they stand, the newest first (OTP: `which_children/1`)."""
+        """Return all children, the last in start order first (OTP: `which_children/1`)."""
         return tuple(build_info(place) for place in reversed(self._places.values()))
 
     async def which_child(self, child: str) -> ChildInfo:
-        """One child as it stands (OTP: `which_child/2`).
+        """Return one child (OTP: `which_child/2`).
+
+        Args:
+            child: the id.
 
         Raises:
-            NotFound: there is no such child.
+            NotFound: no child has the id.
         """
         return build_info(find_place(self._places, child, "which_child", self.path))
 
     async def count_children(self) -> Counts:
-        """How many children there are, and of which kind (OTP: `count_children/1`)."""
+        """Count the children by kind (OTP: `count_children/1`)."""
         return count_places(self._places.values())
 
     async def get_childspec(self, child: str) -> Child[Any]:
-        """A child's spec (OTP: `get_childspec/2`).
+        """Return the spec of a child (OTP: `get_childspec/2`).
+
+        Args:
+            child: the id.
 
         Raises:
-            NotFound: there is no such child.
+            NotFound: no child has the id.
         """
         return find_place(self._places, child, "get_childspec", self.path).spec
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """Its children's places in start order; to look at, not to change."""
+        """The places of the children in start order. Read only."""
         return tuple(self._places.values())
 
-    # -- its life
+    # -- life cycle
 
     async def init(self) -> None:
         for spec in self.spec.children:
@@ -251,45 +279,44 @@ class Supervisor(Restarter):
             await self._start_place(place)
 
     async def stop_children(self) -> None:
-        """Last first, each when the one after it has ended."""
+        """Stop the children one after the other, in reverse start order."""
         for place in reversed(self._places.values()):
             await self.stop(place)
 
-    # -- deciding
+    # -- decide
 
-    def _standings(self, place: Place) -> list[ChildView]:
-        """All that the decision about a place may depend on."""
-        # Looking at each of ten thousand for each of them, when all end at once, takes minutes.
+    def _views(self, place: Place) -> list[ChildView]:
+        """Return the facts that the decision about a child may depend on."""
+        # Siblings only if needed: when ten thousand children end together, viewing all of them for
+        # each of them would take minutes.
         alone = self.spec.strategy is Strategy.ONE_FOR_ONE and not place.spec.significant
-        return [each.standing() for each in ((place,) if alone else self.places)]
+        return [each.view() for each in ((place,) if alone else self.places)]
 
     async def _restart(self, place: Place) -> None:
-        standings = self._standings(place)
-        await self._perform(decide_restart(self.spec.strategy, standings, place.id, self._restarts))
+        views = self._views(place)
+        await self._perform(decide_restart(self.spec.strategy, views, place.id, self._restarts))
 
     async def _handle_child_end(self, place: Place, process: Process) -> None:
         reason = process.reason or SHUTDOWN
         self._children.detach(place)
         if not place.spec.significant and not should_restart(place.spec.restart, reason):
-            # Most ends of temporary children: there is nothing to decide, whoever else is there.
+            # A shortcut: for most temporary children the siblings do not matter.
             if place.temporary:
                 self._forget(place)
             return
         child, now = place.id, trio.current_time()
-        decision = decide_on_end(
-            self.spec, self._standings(place), child, reason, self._restarts, now
-        )
+        decision = decide_on_end(self.spec, self._views(place), child, reason, self._restarts, now)
         if decision.give_up:
             raise SupervisorGaveUp(self.path, self.spec, child, reason)
         if decision.shut_down:
             raise Exit(SHUTDOWN)
-        waits = decision.start and self.spec.backoff is not None
-        await self._perform(decision, place if waits else None)
+        delayed = decision.start and self.spec.backoff is not None
+        await self._perform(decision, place if delayed else None)
 
-    # -- performing
+    # -- act
 
-    async def _perform(self, decision: Decision, waits: Place | None = None) -> None:
-        """Do what was decided; with back-off `waits` is the child whose start is put off."""
+    async def _perform(self, decision: Decision, delayed: Place | None = None) -> None:
+        """Carry out a decision. `delayed`: the child whose restart waits for the back-off."""
         self._restarts = decision.restarts
         for child in decision.start:
             self._children.expect_names(self._places[child])
@@ -298,12 +325,12 @@ class Supervisor(Restarter):
         for child in decision.forget:
             self._forget(self._places[child])
         for child in decision.start:
-            # A sibling's own attempt is called off: it is started with this one, in order, or
-            # stays down if one before it fails (OTP: terminate_children).
+            # Call off scheduled attempts: this decision starts the child, or the child stays down
+            # if a start before it fails (OTP: terminate_children).
             if self._places[child].state is ChildState.RESTARTING:
                 self._children.request_stop(self._places[child])
-        if waits is not None:
-            self._schedule_retry(waits)
+        if delayed is not None:
+            self._schedule_retry(delayed)
             return
         for child in decision.start:
             place = self._places[child]
@@ -316,7 +343,7 @@ class Supervisor(Restarter):
                 logger.info("%s/%s restarted", self.path, child)
 
     async def _start_place(self, place: Place) -> Ref[Any] | None:
-        """Start a child; one that is not needed keeps its spec, unless it is temporary."""
+        """Start a child. If its `init` raises Ignore, drop the spec of a temporary child."""
         ref = await self._children.start(place)
         if ref is None and place.temporary:
             self._forget(place)
@@ -351,22 +378,28 @@ async def supervise(
     name: Name[Any] | None = None,
     path: str = "/supervisor",
 ) -> Ref[Any]:
-    """Start a tree in a nursery and wait until all of it has started.
+    """Start a supervision tree in a nursery, and wait until all children have started.
+
+        async with trio.open_nursery() as nursery:
+            top = await supervise(nursery, SupervisorSpec([Child(Visits, name=VISITS)]))
 
     Cancelling the nursery stops the tree in reverse order. A top supervisor that gives up raises
     SupervisorGaveUp into the nursery.
 
     Args:
-        nursery: the whole tree lives in this one.
-        flags: the top supervisor's: a SupervisorSpec, or those of another kind.
-        name: an address for others.
-        path: what it is called in logs; its children's paths begin with it.
+        nursery: the nursery for the whole tree.
+        spec: the top supervisor: a SupervisorSpec or another supervisor spec.
+        name: registers the top supervisor under a Name.
+        path: the path of the top supervisor. The paths of its children begin with it.
+
+    Returns:
+        The Ref of the top supervisor.
 
     Raises:
-        SpecError: `flags` is no supervisor spec, a list of children for instance.
-        TypeError: `nursery` is none, or `name` no Name.
-        StartError: a child failed to start; whatever had started is stopped again.
-        AlreadyRegistered: the name is taken.
+        SpecError: `spec` is no supervisor spec.
+        TypeError: `nursery` is no Nursery, or `name` is no Name.
+        StartError: a child did not start. The children before have been stopped.
+        AlreadyRegistered: another actor has the name.
     """
     if not isinstance(cast("object", spec), AnySupervisorSpec):
         rule = "a SupervisorSpec or another supervisor spec"

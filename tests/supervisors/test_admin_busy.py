@@ -63,7 +63,7 @@ async def test_the_wait_for_an_init_has_a_limit(
     top = await supervise(nursery, stage.tree("a"), path="/top")
     child = stage.child("b", init=trio.sleep_forever, start_timeout=3)
 
-    with pytest.raises(ChildFailed, match=r"/top/b did not start: .* its init took longer than 3"):
+    with pytest.raises(ChildFailed, match=r"/top/b did not start: .* init took longer than 3"):
         await top.call(Supervisor.start_child, child)
 
     assert await counted(top) == [1, 1, 0, 1]

@@ -73,7 +73,7 @@ async def test_any_flags_may_be_the_top_of_a_tree(nursery: trio.Nursery) -> None
 
 
 async def test_flags_that_nobody_performs_fail_the_start(nursery: trio.Nursery) -> None:
-    sentence = r"no supervisor runs Unheard: decorate its class with @performs\(Unheard\)"
+    sentence = r"no supervisor class implements Unheard: add the decorator @implements\(Unheard\)"
     with pytest.raises(StartError, match=sentence):
         await supervise(nursery, SupervisorSpec([Child(Unheard())]))
 

@@ -71,7 +71,7 @@ def test_a_place_is_what_its_events_have_made_of_it(stage: Stage) -> None:
     place = Place(stage.child("a"))
     assert (place.id, place.state, place.ref()) == ("a", ChildState.UNDEFINED, None)
 
-    with pytest.raises(LifeCycleError, match="'ended' cannot happen to a place that is undefined"):
+    with pytest.raises(LifeCycleError, match="event 'ended' is not allowed in state 'undefined'"):
         place.move(ChildEvent.ENDED)
     assert repr(place) == "<Place a undefined, 0 starts>"
 
@@ -93,7 +93,7 @@ def test_a_retry_is_outdated_once_its_place_has_moved_on(stage: Stage) -> None:
 def test_a_place_may_be_called_otherwise_than_its_spec(stage: Stage) -> None:
     place = Place(stage.child("a", restart=Restart.TEMPORARY), "a-17")
 
-    assert (place.id, place.temporary, place.standing().id) == ("a-17", True, "a-17")
+    assert (place.id, place.temporary, place.view().id) == ("a-17", True, "a-17")
 
 
 async def test_who_lives_there_is_found_by_its_process(stage: Stage, nursery: trio.Nursery) -> None:
@@ -171,7 +171,7 @@ async def test_a_parent_that_ends_by_itself_ends_after_its_children(
 
 
 async def test_a_parent_must_say_who_its_children_are_and_how_they_stop() -> None:
-    with pytest.raises(NotImplementedError, match="Parent needs `places`"):
+    with pytest.raises(NotImplementedError, match="Parent needs a property `places`"):
         _ = Parent().places
-    with pytest.raises(NotImplementedError, match="Parent needs `stop_children`"):
+    with pytest.raises(NotImplementedError, match="Parent needs a `stop_children`"):
         await Parent().stop_children()

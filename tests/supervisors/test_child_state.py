@@ -10,7 +10,7 @@ from okibi.supervisors.child_state import (
     ChildEvent,
     ChildState,
     LifeCycleError,
-    after,
+    next_state,
 )
 
 TABLE = {
@@ -39,12 +39,12 @@ def test_what_follows_is_in_the_table_and_nothing_else_can_be(
 
     if wanted is None:
         with pytest.raises(LifeCycleError) as impossible:
-            after(state, event)
+            next_state(state, event)
         assert str(impossible.value) == (
-            f"'{event.value}' cannot happen to a place that is {state.value}"
+            f"event '{event.value}' is not allowed in state '{state.value}'"
         )
     else:
-        assert after(state, event) is ChildState(wanted)
+        assert next_state(state, event) is ChildState(wanted)
 
 
 def test_every_state_can_be_reached_and_left_but_for_the_last() -> None:

@@ -18,7 +18,7 @@ async def test_a_kind_that_does_not_say_what_is_done_about_an_end_is_named(
 
     half = Half.__new__(Half)
 
-    with pytest.raises(NotImplementedError, match=f"Half needs `{method}`"):
+    with pytest.raises(NotImplementedError, match=f"Half needs a `{method}`"):
         await getattr(half, method)(*[None] * given)
 
 

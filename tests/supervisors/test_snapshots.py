@@ -128,7 +128,9 @@ async def test_a_snapshot_does_not_wait_for_a_supervisor_that_is_busy(stage: Sta
 
 
 def test_outside_an_actor_a_snapshot_needs_a_root() -> None:
-    with pytest.raises(RuntimeError, match=r"outside an actor, say which tree: snapshot\(ref\)"):
+    with pytest.raises(
+        RuntimeError, match=r"outside an actor needs the root of a tree: snapshot\(ref\)"
+    ):
         snapshot()
 
 
@@ -165,7 +167,8 @@ async def test_a_snapshot_shows_what_an_actor_is_at_for_how_long_and_where(
     assert seen.line == line("await trio.sleep(100)")
     assert (seen.waiting, seen.peak, seen.callers) == (2, 2, 3)
     assert str(seen) == (
-        f"Worker (Worker), 2 waiting (at most 2), 3 callers, at work(str[5]) for 2 s in {seen.line}"
+        f"Worker (Worker), 2 waiting (at most 2), 3 callers, "
+        f"handling work(str[5]) for 2 s at {seen.line}"
     )
     nursery.cancel_scope.cancel()
 
@@ -200,12 +203,12 @@ async def test_a_snapshot_shows_the_restarts_that_count_at_present(
         await leave("a")
         await trio.sleep(2)
 
-    assert snapshot(top).window == 2
-    assert str(snapshot(top)).startswith("supervisor, 2 in its window")
+    assert snapshot(top).recent_restarts == 2
+    assert str(snapshot(top)).startswith("supervisor, 2 recent restarts")
     await trio.sleep(2)
-    assert snapshot(top).window == 1
+    assert snapshot(top).recent_restarts == 1
     await trio.sleep(2)
-    assert snapshot(top).window == 0
+    assert snapshot(top).recent_restarts == 0
     await stop(top)
 
 
@@ -233,7 +236,7 @@ async def test_an_actor_in_its_init_shows_where_it_sits(stage: Stage) -> None:
         [seen] = snapshot(name.whereis()).children
 
         assert (seen.phase, seen.line) == ("starting", line("await trio.sleep(200)"))
-        assert str(seen).endswith(f", starting, in {seen.line}")
+        assert str(seen).endswith(f", starting, at {seen.line}")
         nursery.cancel_scope.cancel()
 
 
@@ -251,7 +254,7 @@ async def test_an_actor_that_is_dying_shows_why_and_where_it_sits(
 
     assert (seen.phase, seen.reason) == ("dying", "shutdown")
     assert seen.line == line("await trio.sleep(2.5)")
-    assert ", dying, to end: shutdown, in " in str(seen)
+    assert ", dying, reason: shutdown, at " in str(seen)
 
 
 async def test_another_thread_sees_all_but_the_ages(
@@ -271,9 +274,9 @@ async def test_another_thread_sees_all_but_the_ages(
     assert math.isnan(seen.age)
     assert math.isnan(child.message_age)
     # Without a clock those that counted last do.
-    assert (seen.window, snapshot(top).window) == (1, 0)
+    assert (seen.recent_restarts, snapshot(top).recent_restarts) == (1, 0)
     assert (child.incarnation, child.line) == (2, line("await trio.sleep(100)"))
-    assert f", at work(str[4]) in {child.line}" in str(child)
+    assert f", handling work(str[4]) at {child.line}" in str(child)
     nursery.cancel_scope.cancel()
 
 
@@ -319,7 +322,7 @@ def test_a_snapshot_is_of_what_lives_not_of_its_flags() -> None:
     flags: Any = SupervisorSpec()
 
     with pytest.raises(
-        TypeError, match=r"of a tree that lives, by its Ref, not of SupervisorSpec$"
+        TypeError, match=r"^root must be the Ref of a running actor, got SupervisorSpec$"
     ):
         snapshot(flags)
 

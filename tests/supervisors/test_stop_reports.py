@@ -82,7 +82,7 @@ async def test_who_had_to_be_killed_is_reported_and_logged(
     _, child = report(top).children
     assert (child.path, child.reason, child.forced, child.line) == ("/top/a", KILLED, True, "")
     assert warnings(caplog) == [
-        "/top stopped 2 of 2 children in 2 s; /top/a was killed 2 s into its stop"
+        "/top stopped 2 of 2 children in 2 s; /top/a was killed 2 s after the stop request"
     ]
 
 
@@ -112,19 +112,19 @@ async def test_a_child_that_does_not_die_is_told_of_while_its_supervisor_waits(
 
     assert warnings(caplog) == [
         (
-            f"/top/a has not ended 0.1 s after it was killed: it sits in {SHIELDED}; "
-            f"its supervisor waits for it"
+            f"/top/a has not ended 0.1 s after a kill: it is at {SHIELDED}; "
+            f"the supervisor keeps waiting"
         )
     ]
     assert str(report(top)) == (
         f"/top stopped 1 of 2 children in 5 s; "
-        f"/top/a does not end: it was killed and sits in {SHIELDED}"
+        f"/top/a was killed and has not ended: it is at {SHIELDED}"
     )
     await top.wait()
     assert warnings(caplog)[1:] == [
         (
             f"/top stopped 2 of 2 children in 10 s; "
-            f"/top/a ended 10 s after it was asked to: it was killed and sat in {SHIELDED}"
+            f"/top/a was killed and ended 10 s after the stop request: it was at {SHIELDED}"
         )
     ]
 
@@ -143,9 +143,9 @@ async def test_the_stop_of_a_supervisor_below_is_part_of_the_report(
     # a was never asked: the grace of its supervisor was over before its turn.
     assert [below.path for below in child.inner.children] == ["/top/sub/b", "/top/sub/a"]
     assert report(top).problems() == [
-        "/top/sub/b was killed 2 s into its stop",
-        "/top/sub/a was killed 0 s into its stop",
-        "/top/sub was killed 2 s into its stop",
+        "/top/sub/b was killed 2 s after the stop request",
+        "/top/sub/a was killed 0 s after the stop request",
+        "/top/sub was killed 2 s after the stop request",
     ]
 
 
@@ -164,8 +164,8 @@ async def test_an_init_that_does_not_end_when_its_time_is_up_is_told_of(
     await top.wait()
 
     assert warnings(caplog)[0] == (
-        f"/top/a has not ended 0.1 s after it was killed: it sits in {SHIELDED}; "
-        f"its supervisor waits for it"
+        f"/top/a has not ended 0.1 s after a kill: it is at {SHIELDED}; "
+        f"the supervisor keeps waiting"
     )
 
 
@@ -184,8 +184,8 @@ def test_a_report_of_5000_levels_tells_what_lies_lowest_first() -> None:
         last = Stopped(f"/{level}/last", 1.0, SHUTDOWN)
         report = StopReport(f"/{level}", 1.0, (inner, last))
 
-    killed = [f"/{level} was killed 1 s into its stop" for level in range(1, 5000)]
-    problems = ["/0/a was killed 1 s into its stop", *killed]
+    killed = [f"/{level} was killed 1 s after the stop request" for level in range(1, 5000)]
+    problems = ["/0/a was killed 1 s after the stop request", *killed]
     assert report.problems() == problems
     assert report.children[0].problems() == problems
     assert str(report) == f"/4999 stopped 2 of 2 children in 1 s; {'; '.join(problems)}"
