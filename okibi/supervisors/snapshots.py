@@ -26,6 +26,7 @@ from ..actors.request import Request
 from ..actors.safe_repr import misplaced
 from .child_place import Place
 from .parent import Parent
+from .restarter import Restarter
 
 # The number of children of one parent that `str(snapshot)` shows.
 MAX_SHOWN = 20
@@ -196,8 +197,9 @@ def _count_callers(process: Process) -> int:
 
 def _count_recent_restarts(actor: object, now: float) -> int:
     """Count the restarts in the window. If `now` is nan, count those of the last decision."""
-    period = getattr(getattr(actor, "spec", None), "period", math.inf)
-    return sum(not at < now - period for at in getattr(actor, "restarts", ()))
+    if not isinstance(actor, Restarter):
+        return 0
+    return sum(not at < now - actor.spec.period for at in actor.restarts)
 
 
 def _draw(root: Snapshot) -> Iterator[str]:

@@ -212,6 +212,17 @@ async def test_a_snapshot_shows_the_restarts_that_count_at_present(
     await stop(top)
 
 
+async def test_a_snapshot_ignores_a_servers_field_named_restarts(nursery: trio.Nursery) -> None:
+    class Counter(Server):
+        def __init__(self) -> None:
+            self.restarts = 3
+
+    counter = await start(nursery, Counter)
+
+    assert snapshot(counter).recent_restarts == 0
+    await stop(counter)
+
+
 async def test_a_suspended_server_is_shown_as_such(nursery: trio.Nursery) -> None:
     worker = await start(nursery, Worker)
     await debug.suspend(worker)
