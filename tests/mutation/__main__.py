@@ -44,7 +44,7 @@ TESTS = (
     "tests/supervisors/test_backoff.py",
     "tests/conformance/test_supervisor_restart.py",
     "tests/conformance/test_supervisor_significant.py",
-    "tests/supervisors/test_model.py",
+    "tests/supervisors/test_random_trees.py",
 )
 # Seconds of CPU, and for one that waits and uses none, of the clock.
 LIMIT = 60

@@ -1,4 +1,4 @@
-"""What one can ask a supervisor, and what it answers (OTP: the table of the dynamic API)."""
+"""Requests to a supervisor and their answers (OTP: the functions with a child id)."""
 
 from functools import partial
 from typing import Any
@@ -31,25 +31,25 @@ def stage() -> Stage:
 # -- start_child
 
 
-async def test_a_name_that_a_stranger_bears_is_already_started(
+async def test_start_child_is_refused_if_another_actor_has_the_name(
     stage: Stage, nursery: trio.Nursery
 ) -> None:
     """OTP: already_started_outside_supervisor."""
     quick = (trio.lowlevel.checkpoint, trio.lowlevel.checkpoint)
-    stranger = await start(nursery, lambda: Player(stage, "x", *quick), name=player("a"))
+    other = await start(nursery, lambda: Player(stage, "x", *quick), name=player("a"))
     top = await supervise(nursery, SupervisorSpec())
 
     with pytest.raises(AlreadyStarted) as refused:
         await top.call(Supervisor.start_child, stage.child("a"))
 
-    assert refused.value.ref == stranger
+    assert refused.value.ref == other
     assert isinstance(refused.value.__cause__, AlreadyRegistered)
     assert await counted(top) == [0, 0, 0, 0]
     await stop(top)
-    await stop(stranger)
+    await stop(other)
 
 
-async def test_a_child_that_fails_its_start_is_told_to_the_asker_and_not_kept(
+async def test_start_child_raises_child_failed_and_drops_the_spec(
     stage: Stage, nursery: trio.Nursery
 ) -> None:
     stage.refused = {"b1"}
@@ -74,7 +74,7 @@ async def test_a_child_that_fails_its_start_is_told_to_the_asker_and_not_kept(
         (Child(Server, restart=Restart.TRANSIENT, significant=True), "significant"),
     ],
 )
-async def test_a_spec_that_cannot_be_is_refused_and_the_supervisor_lives(
+async def test_start_child_refuses_an_invalid_spec_and_keeps_running(
     nursery: trio.Nursery, spec: Any, field: str
 ) -> None:
     top = await supervise(nursery, SupervisorSpec())
@@ -100,7 +100,9 @@ async def test_a_spec_that_cannot_be_is_refused_and_the_supervisor_lives(
         Supervisor.get_childspec,
     ],
 )
-async def test_a_child_that_is_not_there_is_not_found(nursery: trio.Nursery, request_: Any) -> None:
+async def test_requests_for_an_unknown_child_raise_not_found(
+    nursery: trio.Nursery, request_: Any
+) -> None:
     top = await supervise(nursery, SupervisorSpec(), path="/top")
 
     with pytest.raises(NotFound, match="/top has no child 'a'"):
@@ -108,10 +110,10 @@ async def test_a_child_that_is_not_there_is_not_found(nursery: trio.Nursery, req
     await stop(top)
 
 
-# -- looking
+# -- which_child, get_childspec
 
 
-async def test_a_spec_can_be_asked_for(stage: Stage, nursery: trio.Nursery) -> None:
+async def test_get_childspec_returns_the_spec(stage: Stage, nursery: trio.Nursery) -> None:
     spec = stage.child("a")
     top = await supervise(nursery, SupervisorSpec([spec]))
 
@@ -126,7 +128,7 @@ class Pool(Server):
     __hash__ = None  # type: ignore[assignment]
 
 
-ASKS: list[Any] = [
+REQUESTS: list[Any] = [
     Supervisor.terminate_child,
     Supervisor.delete_child,
     Supervisor.restart_child,
@@ -134,17 +136,17 @@ ASKS: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("ask", ASKS)
-async def test_an_error_names_a_spec_by_its_id_not_by_its_arguments(ask: Any) -> None:
+@pytest.mark.parametrize("request_", REQUESTS)
+async def test_an_error_shows_the_id_of_a_spec_not_its_arguments(request_: Any) -> None:
     spec = Child(partial(Pool, "hunter2"), restart=Restart.TEMPORARY)
     async with trio.open_nursery() as nursery:
-        dynamic = ask is DynamicSupervisor.terminate_child
+        dynamic = request_ is DynamicSupervisor.terminate_child
         top: Any = await supervise(
             nursery, DynamicSupervisorSpec() if dynamic else SupervisorSpec(), path="/top"
         )
         for given, name in ((spec, "Child 'Pool'"), (Pool("hunter2"), "Pool"), ("id", "'id'")):
             with pytest.raises(NotFound) as refused:
-                await top.call(ask, given)
+                await top.call(request_, given)
             hint = ": it has no ids, ask with a Ref" if dynamic else ""
             assert str(refused.value) == f"/top has no child {name}{hint}"
         top.stop()

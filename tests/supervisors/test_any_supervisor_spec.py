@@ -1,4 +1,4 @@
-"""Flags: a value that stands where a factory does, and the class that performs it."""
+"""Supervisor specs of any class, and the supervisor classes that implement them."""
 
 from typing import Any
 
@@ -20,66 +20,68 @@ from okibi.supervisors.any_supervisor_spec import build_supervisor, implements
 
 
 @attrs.frozen
-class Choir(AnySupervisorSpec["Conductor"]):
-    default_id = "choir"
-    voices: int = 4
+class PoolSpec(AnySupervisorSpec["Pool"]):
+    default_id = "pool"
+    size: int = 4
 
 
-@implements(Choir)
-class Conductor(Server):
-    def __init__(self, flags: Choir) -> None:
-        self.flags = flags
+@implements(PoolSpec)
+class Pool(Server):
+    def __init__(self, spec: PoolSpec) -> None:
+        self.spec = spec
 
 
-class Unheard(AnySupervisorSpec[Server]): ...
+class Unimplemented(AnySupervisorSpec[Server]): ...
 
 
-def test_flags_are_performed_by_the_class_that_says_so() -> None:
-    conductor = build_supervisor(Choir(8))
+def test_implements_connects_a_spec_with_its_supervisor_class() -> None:
+    pool = build_supervisor(PoolSpec(8))
 
-    assert isinstance(conductor, Conductor)
-    assert conductor.flags == Choir(8)
+    assert isinstance(pool, Pool)
+    assert pool.spec == PoolSpec(8)
     assert isinstance(build_supervisor(SupervisorSpec()), Supervisor)
 
 
-def test_flags_of_a_narrower_kind_are_performed_like_the_wider() -> None:
-    class Quartet(Choir): ...
+def test_a_subclass_of_a_spec_has_the_same_supervisor_class() -> None:
+    class SmallPoolSpec(PoolSpec): ...
 
-    assert isinstance(build_supervisor(Quartet()), Conductor)
-
-
-def test_flags_say_what_a_child_is_called() -> None:
-    assert Child(Choir()).id == "choir"
+    assert isinstance(build_supervisor(SmallPoolSpec()), Pool)
 
 
-async def test_a_child_may_be_given_as_any_flags(nursery: trio.Nursery) -> None:
-    top = await supervise(nursery, SupervisorSpec([Child(Choir())]))
+def test_default_id_of_a_spec_is_the_id_of_the_child() -> None:
+    assert Child(PoolSpec()).id == "pool"
+
+
+async def test_a_child_may_be_any_supervisor_spec(nursery: trio.Nursery) -> None:
+    top = await supervise(nursery, SupervisorSpec([Child(PoolSpec())]))
 
     [child] = snapshot(top).children
 
-    assert (child.path, child.actor) == ("/supervisor/choir", "Conductor")
+    assert (child.path, child.actor) == ("/supervisor/pool", "Pool")
     await stop(top)
 
 
-async def test_any_flags_may_be_the_top_of_a_tree(nursery: trio.Nursery) -> None:
-    name = Name("conductor", Conductor)
+async def test_supervise_takes_any_supervisor_spec(nursery: trio.Nursery) -> None:
+    name = Name("pool", Pool)
 
-    named: Ref[Conductor] = await supervise(nursery, Choir(), name=name)
-    nameless = await supervise(nursery, Choir(), path="/choir")
+    named: Ref[Pool] = await supervise(nursery, PoolSpec(), name=name)
+    nameless = await supervise(nursery, PoolSpec(), path="/pool")
 
-    assert (name.whereis(), nameless.path) == (named, "/choir")
+    assert (name.whereis(), nameless.path) == (named, "/pool")
     await stop(named)
     await stop(nameless)
 
 
-async def test_flags_that_nobody_performs_fail_the_start(nursery: trio.Nursery) -> None:
-    sentence = r"no supervisor class implements Unheard: add the decorator @implements\(Unheard\)"
+async def test_a_spec_without_a_supervisor_class_fails_the_start(nursery: trio.Nursery) -> None:
+    sentence = r"no supervisor class implements Unimplemented: add the decorator @implements"
     with pytest.raises(StartError, match=sentence):
-        await supervise(nursery, SupervisorSpec([Child(Unheard())]))
+        await supervise(nursery, SupervisorSpec([Child(Unimplemented())]))
 
 
 @pytest.mark.parametrize("wrong", [[Child(Server)], Child(Server), None])
-async def test_what_is_no_flags_is_no_tree(nursery: trio.Nursery, wrong: Any) -> None:
+async def test_supervise_refuses_a_value_that_is_no_supervisor_spec(
+    nursery: trio.Nursery, wrong: Any
+) -> None:
     rule = "a SupervisorSpec or another supervisor spec"
     with pytest.raises(SpecError, match=f"^/supervisor: spec must be {rule}, got "):
         await supervise(nursery, wrong)

@@ -1,4 +1,4 @@
-"""Significant children: whose end is their supervisor's (OTP: auto_shutdown)."""
+"""Automatic shutdown after the end of significant children (OTP: auto_shutdown)."""
 
 import pytest
 import trio
@@ -28,7 +28,7 @@ def stage() -> Stage:
 def family(
     stage: Stage, kind: Restart, auto: AutoShutdown, strategy: Strategy = Strategy.ONE_FOR_ONE
 ) -> SupervisorSpec:
-    """a and c are significant, b and d are permanent."""
+    """Return a spec with a and c significant, b and d permanent."""
     children = [
         stage.child(name, restart=kind, significant=True) if name in "ac" else stage.child(name)
         for name in "abcd"
@@ -38,7 +38,7 @@ def family(
 
 @pytest.mark.parametrize("reason", REASONS)
 @pytest.mark.parametrize("kind", [TRANSIENT, TEMPORARY])
-async def test_any_significant_ends_with_the_first_that_is_not_restarted(
+async def test_any_significant_ends_after_the_first_significant_child(
     stage: Stage, nursery: trio.Nursery, kind: Restart, reason: ExitReason
 ) -> None:
     top = await supervise(nursery, family(stage, kind, ANY))
@@ -57,7 +57,7 @@ async def test_any_significant_ends_with_the_first_that_is_not_restarted(
 
 
 @pytest.mark.parametrize("kind", [TRANSIENT, TEMPORARY])
-async def test_all_significant_ends_with_the_last(
+async def test_all_significant_ends_after_the_last_significant_child(
     stage: Stage, nursery: trio.Nursery, kind: Restart
 ) -> None:
     top = await supervise(nursery, family(stage, kind, ALL))
@@ -72,7 +72,7 @@ async def test_all_significant_ends_with_the_last(
 
 @pytest.mark.parametrize("auto", [ANY, ALL])
 @pytest.mark.parametrize("kind", [TRANSIENT, TEMPORARY])
-async def test_a_child_that_is_not_significant_ends_nobody(
+async def test_an_insignificant_child_causes_no_shutdown(
     stage: Stage, nursery: trio.Nursery, kind: Restart, auto: AutoShutdown
 ) -> None:
     child = stage.child("a", restart=kind)
@@ -86,7 +86,7 @@ async def test_a_child_that_is_not_significant_ends_nobody(
 
 @pytest.mark.parametrize("auto", [ANY, ALL])
 @pytest.mark.parametrize("kind", [TRANSIENT, TEMPORARY])
-async def test_being_terminated_is_no_end_of_ones_own(
+async def test_terminate_child_causes_no_shutdown(
     stage: Stage, nursery: trio.Nursery, kind: Restart, auto: AutoShutdown
 ) -> None:
     top = await supervise(nursery, family(stage, kind, auto))
@@ -100,7 +100,7 @@ async def test_being_terminated_is_no_end_of_ones_own(
 
 @pytest.mark.parametrize("auto", [ANY, ALL])
 @pytest.mark.parametrize("strategy", [Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE])
-async def test_nor_is_an_end_through_a_siblings_strategy(
+async def test_a_stop_by_a_strategy_causes_no_shutdown(
     stage: Stage, nursery: trio.Nursery, strategy: Strategy, auto: AutoShutdown
 ) -> None:
     """OTP: significant_bystander."""
@@ -113,7 +113,7 @@ async def test_nor_is_an_end_through_a_siblings_strategy(
     await stop(top)
 
 
-async def test_one_that_waits_for_its_restart_still_counts_as_alive(
+async def test_a_significant_child_that_waits_for_a_restart_counts_as_running(
     stage: Stage, nursery: trio.Nursery
 ) -> None:
     async def init() -> None:
@@ -139,7 +139,7 @@ async def test_one_that_waits_for_its_restart_still_counts_as_alive(
     assert top.reason is SHUTDOWN
 
 
-async def test_a_significant_sub_supervisor_shuts_its_parent_down_with_it(
+async def test_a_significant_sub_supervisor_shuts_down_its_parent(
     stage: Stage, nursery: trio.Nursery
 ) -> None:
     """OTP: significant_escalation."""
@@ -159,7 +159,7 @@ async def test_a_significant_sub_supervisor_shuts_its_parent_down_with_it(
     assert stage.said() == "term a crashed; term b shutdown; term c shutdown"
 
 
-async def test_a_sub_supervisor_that_is_not_significant_shuts_down_alone(
+async def test_an_insignificant_sub_supervisor_shuts_down_alone(
     stage: Stage, nursery: trio.Nursery
 ) -> None:
     sub = SupervisorSpec([stage.child("a", restart=TEMPORARY, significant=True)], auto_shutdown=ANY)

@@ -1,4 +1,4 @@
-"""Back-off: a restart that waits, and what its supervisor does meanwhile."""
+"""Back-off: delayed restarts, and the supervisor during the delay."""
 
 import pytest
 import trio
@@ -24,7 +24,7 @@ def stage() -> Stage:
     return Stage()
 
 
-async def test_without_back_off_a_restart_does_not_wait(
+async def test_restarts_do_not_wait_without_backoff(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     stage.refused = {"a2", "a3"}
@@ -46,8 +46,8 @@ async def test_each_restart_waits_longer_up_to_the_maximum(
         begun.append(trio.current_time())
 
     stage.refused = {"a2", "a3", "a4"}
-    flags = SupervisorSpec([stage.child("a", init=init)], intensity=10, backoff=BACKOFF)
-    top = await supervise(nursery, flags)
+    spec = SupervisorSpec([stage.child("a", init=init)], intensity=10, backoff=BACKOFF)
+    top = await supervise(nursery, spec)
 
     await leave("a")
     await trio.sleep(20)
@@ -57,7 +57,7 @@ async def test_each_restart_waits_longer_up_to_the_maximum(
     await stop(top)
 
 
-async def test_a_child_that_has_run_for_a_period_begins_anew(
+async def test_the_delay_resets_after_a_child_has_run_for_a_period(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     top = await supervise(nursery, stage.tree("a", backoff=BACKOFF))
@@ -70,7 +70,7 @@ async def test_a_child_that_has_run_for_a_period_begins_anew(
     await stop(top)
 
 
-async def test_who_takes_longer_than_a_period_to_fail_to_start_has_not_run(
+async def test_a_slow_failed_start_is_no_running_time(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     begun: list[float] = []
@@ -82,19 +82,19 @@ async def test_who_takes_longer_than_a_period_to_fail_to_start_has_not_run(
             if len(begun) < 5:
                 raise OSError("no database")
 
-    flags = SupervisorSpec([stage.child("a", init=init)], intensity=10, backoff=BACKOFF)
-    top = await supervise(nursery, flags)
+    spec = SupervisorSpec([stage.child("a", init=init)], intensity=10, backoff=BACKOFF)
+    top = await supervise(nursery, spec)
 
     await leave("a")
     await trio.sleep(60)
 
-    # Each time 6 s, and before it 1, 2, 4 and 4.
+    # Each start takes 6 s, after delays of 1, 2, 4 and 4 s.
     assert begun == pytest.approx([0, 1, 9, 19, 29])
     assert alive("a") is not None
     await stop(top)
 
 
-async def test_what_a_start_takes_is_no_part_of_the_run(
+async def test_a_slow_successful_start_is_no_running_time(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     begun: list[float] = []
@@ -103,8 +103,8 @@ async def test_what_a_start_takes_is_no_part_of_the_run(
         begun.append(trio.current_time())
         await trio.sleep(6 if len(begun) > 1 else 0)
 
-    flags = SupervisorSpec([stage.child("a", init=init)], intensity=10, backoff=BACKOFF)
-    top = await supervise(nursery, flags)
+    spec = SupervisorSpec([stage.child("a", init=init)], intensity=10, backoff=BACKOFF)
+    top = await supervise(nursery, spec)
 
     await leave("a")
     await trio.sleep(8)
@@ -113,7 +113,7 @@ async def test_what_a_start_takes_is_no_part_of_the_run(
     await leave("a")
     await trio.sleep(20)
 
-    # It ran for a second each time, and each wait is twice the one before.
+    # Each run takes 1 s, and each delay is twice the previous delay.
     assert begun == pytest.approx([0, 1, 10, 21])
     await stop(top)
 
@@ -130,7 +130,7 @@ async def test_what_a_start_takes_is_no_part_of_the_run(
         ),
     ],
 )
-async def test_siblings_are_stopped_at_once_and_started_after_the_wait(
+async def test_siblings_stop_at_once_and_start_after_the_delay(
     stage: Stage,
     nursery: trio.Nursery,
     autojump_clock: MockClock,
@@ -151,7 +151,7 @@ async def test_siblings_are_stopped_at_once_and_started_after_the_wait(
     await stop(top)
 
 
-async def test_waits_are_each_childs_own(
+async def test_each_child_has_its_own_delay(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     top = await supervise(nursery, stage.tree("ab", intensity=10, backoff=BACKOFF))
@@ -168,7 +168,7 @@ async def test_waits_are_each_childs_own(
     await stop(top)
 
 
-async def test_while_a_restart_waits_its_supervisor_answers(
+async def test_a_supervisor_handles_requests_during_a_delay(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     top = await supervise(nursery, stage.tree("ab", backoff=Backoff(100, 100)))
@@ -182,7 +182,7 @@ async def test_while_a_restart_waits_its_supervisor_answers(
     await stop(top)
 
 
-async def test_a_stop_does_not_wait_for_a_restart_that_does(
+async def test_a_stop_does_not_wait_for_a_delayed_restart(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     top = await supervise(nursery, stage.tree("ab", backoff=Backoff(100, 100)))
@@ -194,7 +194,7 @@ async def test_a_stop_does_not_wait_for_a_restart_that_does(
     assert stage.starts == {"a": 1, "b": 1}
 
 
-async def test_a_wait_that_was_called_off_starts_nobody_later(
+async def test_a_delayed_restart_that_was_called_off_never_happens(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     top = await supervise(nursery, stage.tree("a", backoff=BACKOFF))
@@ -205,17 +205,17 @@ async def test_a_wait_that_was_called_off_starts_nobody_later(
     await leave("a")
     await trio.sleep(1.5)
 
-    # The first wait's message has come meanwhile, and was passed over.
+    # The message of the first delay has arrived and was ignored.
     assert alive("a") is None
     await trio.sleep(1)
     assert stage.starts == {"a": 3}
     await stop(top)
 
 
-async def test_a_wait_behind_a_siblings_restart_is_called_off_by_it(
+async def test_a_siblings_restart_includes_a_delayed_restart(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    """rest_for_one: b must not be back before a, which it was started after."""
+    """rest_for_one: b must not start before a."""
     tree = stage.tree("abc", Strategy.REST_FOR_ONE, backoff=Backoff(2, 2))
     top = await supervise(nursery, tree)
     await leave("b")
@@ -231,12 +231,12 @@ async def test_a_wait_behind_a_siblings_restart_is_called_off_by_it(
     await stop(top)
 
 
-async def test_what_waits_is_counted_when_it_ended(
+async def test_a_delayed_restart_counts_from_the_end_of_the_child(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    """The intensity bounds restarts in a period; with waits that grow it bounds bursts only."""
-    flags = stage.tree("ab", intensity=1, backoff=Backoff(3, 3))
-    sub = Child(flags, id="sub")
+    """Restarts 8 s apart never exceed an intensity of 1 in 5 s, whatever their delay."""
+    spec = stage.tree("ab", intensity=1, backoff=Backoff(3, 3))
+    sub = Child(spec, id="sub")
     top = await supervise(nursery, SupervisorSpec([sub]))
     for _ in range(4):
         await leave("a")

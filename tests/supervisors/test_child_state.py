@@ -1,4 +1,4 @@
-"""The life cycle of a child's place, as the table says."""
+"""The table of the states of a place."""
 
 import itertools
 
@@ -32,9 +32,7 @@ TABLE = {
 
 
 @pytest.mark.parametrize(("state", "event"), [*itertools.product(ChildState, ChildEvent)])
-def test_what_follows_is_in_the_table_and_nothing_else_can_be(
-    state: ChildState, event: ChildEvent
-) -> None:
+def test_only_transitions_in_the_table_are_allowed(state: ChildState, event: ChildEvent) -> None:
     wanted = TABLE.get((state.value, event.value))
 
     if wanted is None:
@@ -47,24 +45,24 @@ def test_what_follows_is_in_the_table_and_nothing_else_can_be(
         assert next_state(state, event) is ChildState(wanted)
 
 
-def test_every_state_can_be_reached_and_left_but_for_the_last() -> None:
+def test_every_state_is_reachable_and_only_forgotten_is_final() -> None:
     reached = {state for moves in TRANSITIONS.values() for state in moves.values()}
 
     assert reached == set(ChildState)
     assert [state for state in ChildState if not TRANSITIONS[state]] == [ChildState.FORGOTTEN]
 
 
-def test_nobody_is_put_where_somebody_lives_and_nobody_lives_in_a_forgotten_place() -> None:
+def test_a_place_with_a_process_can_be_neither_started_nor_forgotten() -> None:
     for state in HAS_PROCESS:
         assert ChildEvent.START not in TRANSITIONS[state]
         assert ChildEvent.FORGET not in TRANSITIONS[state]
 
 
-def test_only_an_end_leads_out_of_a_state_where_somebody_lives() -> None:
+def test_only_ended_removes_the_process_of_a_place() -> None:
     for state in HAS_PROCESS:
         leaving = {event for event, to in TRANSITIONS[state].items() if to not in HAS_PROCESS}
         assert leaving == {ChildEvent.ENDED}
 
 
-def test_somebody_lives_there_from_the_start_until_the_end() -> None:
+def test_a_place_has_a_process_from_start_to_end() -> None:
     assert {ChildState.STARTING, ChildState.RUNNING, ChildState.STOPPING} == HAS_PROCESS

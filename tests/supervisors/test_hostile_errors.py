@@ -1,4 +1,4 @@
-"""An exception whose class and whose methods are a user's: its actor ends as after any other."""
+"""Exceptions with hostile classes and methods crash their actor like any other exception."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,11 +12,11 @@ from okibi.supervisors import Child, SupervisorSpec, supervise
 
 
 class Own(BaseException):
-    """No Exception: what catches only those lets it by."""
+    """Not an Exception: `except Exception` does not catch it."""
 
 
 def nameless() -> Exception:
-    """One whose class raises whatever it is asked for; pytest must not find that class."""
+    """Return an exception whose class raises on every attribute. pytest must not see the class."""
 
     class Kind(type):
         def __getattribute__(cls, name: str) -> Any:
@@ -52,14 +52,14 @@ class ClosedGroup(ExceptionGroup[Exception]):
 
 
 class Wordless(Exit):
-    """Without a reason: it does not call `Exit.__init__`."""
+    """An Exit without a reason: it does not call `Exit.__init__`."""
 
     def __init__(self) -> None:
         self.code = 1
 
 
 class Misused(Exit):
-    """With a reason that is none."""
+    """An Exit whose reason is no ExitReason."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ SHOP = Name("shop", Shop)
 
 @KINDS
 @pytest.mark.parametrize("method", [Shop.sell, Shop.sell_beside])
-async def test_a_hostile_exception_ends_its_actor_and_no_other(
+async def test_a_hostile_exception_ends_only_its_actor(
     kind: str, method: Any, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     told: list[object] = []
@@ -104,7 +104,7 @@ async def test_a_hostile_exception_ends_its_actor_and_no_other(
             self.monitor(SHOP)
             told.append(await self.receive())
 
-    # trio itself looks at what leaves a task of a nursery.
+    # trio itself reads exceptions that leave a task of a nursery.
     reads = kind in ("Closed", "ClosedGroup") and method is Shop.sell_beside
     if reads:
         pytest.skip("trio ends its whole run")

@@ -1,4 +1,4 @@
-"""An actor that others live under: what its end says of theirs."""
+"""The base class of supervisors: errors of the supervisor itself."""
 
 from functools import partial
 
@@ -15,7 +15,7 @@ def stage() -> Stage:
     return Stage()
 
 
-async def test_a_supervisor_s_own_crash_is_told_with_its_traceback(
+async def test_the_crash_of_a_supervisor_is_logged_with_its_traceback(
     stage: Stage, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Careless(Supervisor):

@@ -1,4 +1,4 @@
-"""What a supervisor that restarts its children has to say itself."""
+"""The base class of supervisors that restart their children."""
 
 import pytest
 import trio
@@ -9,20 +9,18 @@ from okibi.supervisors.restarter import Restarter
 from tests.support.child_stage import Boom, Stage, leave
 
 
-@pytest.mark.parametrize(("method", "given"), [("_handle_child_end", 2), ("_restart", 1)])
-async def test_a_kind_that_does_not_say_what_is_done_about_an_end_is_named(
-    method: str, given: int
-) -> None:
+@pytest.mark.parametrize(("method", "count"), [("_handle_child_end", 2), ("_restart", 1)])
+async def test_a_restarter_needs_both_handlers_of_ends(method: str, count: int) -> None:
     class Half(Restarter):
-        """Neither of the two is overridden."""
+        """Overrides neither handler."""
 
     half = Half.__new__(Half)
 
     with pytest.raises(NotImplementedError, match=f"Half needs a `{method}`"):
-        await getattr(half, method)(*[None] * given)
+        await getattr(half, method)(*[None] * count)
 
 
-async def test_of_an_attempt_that_has_failed_the_log_shows_where(
+async def test_a_failed_attempt_to_start_is_logged_with_its_traceback(
     nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
     stage = Stage(refused={"a2"})
@@ -30,8 +28,8 @@ async def test_of_an_attempt_that_has_failed_the_log_shows_where(
 
     await leave("a")
 
-    (said,) = [record for record in caplog.records if record.name == "okibi.supervisors"]
-    assert said.getMessage() == "/top/a did not start: crashed (Boom: a)"
-    assert said.exc_info is not None
-    assert isinstance(said.exc_info[1], Boom)
+    (logged,) = [record for record in caplog.records if record.name == "okibi.supervisors"]
+    assert logged.getMessage() == "/top/a did not start: crashed (Boom: a)"
+    assert logged.exc_info is not None
+    assert isinstance(logged.exc_info[1], Boom)
     await stop(top)

@@ -1,4 +1,4 @@
-"""A restart that failed is tried again, once, by way of the mailbox."""
+"""Retries: a failed restart is tried again by a message to the supervisor itself."""
 
 import pytest
 import trio
@@ -23,12 +23,12 @@ def stage() -> Stage:
     return Stage()
 
 
-async def test_a_retry_that_a_siblings_crash_has_made_needless_is_dropped(
+async def test_a_retry_is_dropped_after_a_siblings_restart(
     stage: Stage, nursery: trio.Nursery
 ) -> None:
     async def init() -> None:
         if stage.starts["b"] == 2:
-            # The news of a's crash stands before the retry of b, and restarts both.
+            # The end of a is in the mailbox before the retry of b, and restarts both.
             a = alive("a")
             assert a is not None
             a.cast_nowait(Player.leave, BOOM)
@@ -36,8 +36,8 @@ async def test_a_retry_that_a_siblings_crash_has_made_needless_is_dropped(
             raise Boom
 
     children = [stage.child("a"), stage.child("b", init=init)]
-    flags = SupervisorSpec(children, Strategy.ONE_FOR_ALL, intensity=10)
-    top = await supervise(nursery, flags)
+    spec = SupervisorSpec(children, Strategy.ONE_FOR_ALL, intensity=10)
+    top = await supervise(nursery, spec)
 
     await leave("b")
 
@@ -46,10 +46,10 @@ async def test_a_retry_that_a_siblings_crash_has_made_needless_is_dropped(
 
 
 @pytest.mark.parametrize("strategy", Strategy)
-async def test_a_message_gets_its_turn_between_two_attempts(
+async def test_a_message_is_handled_between_two_attempts(
     nursery: trio.Nursery, stage: Stage, strategy: Strategy
 ) -> None:
-    """OTP-9549: a child that cannot start must not shut its supervisor's door."""
+    """OTP-9549: a child that cannot start must not keep its supervisor from other messages."""
 
     class Asked(Supervisor):
         async def handle_info(self, message: object) -> None:
@@ -66,8 +66,8 @@ async def test_a_message_gets_its_turn_between_two_attempts(
             raise Boom
 
     asked: list[int] = []
-    flags = SupervisorSpec([stage.child("a", init=init)], strategy, intensity=1000)
-    top = await start(nursery, lambda: Asked(flags))
+    spec = SupervisorSpec([stage.child("a", init=init)], strategy, intensity=1000)
+    top = await start(nursery, lambda: Asked(spec))
     await leave("a")
 
     assert await top.wait() is SHUTDOWN
@@ -77,9 +77,9 @@ async def test_a_message_gets_its_turn_between_two_attempts(
 # -- an attempt counts when it is made (OTP: `add_restart` is called by `restart`)
 
 
-@pytest.mark.parametrize("flags", [SupervisorSpec, DynamicSupervisorSpec])
-async def test_with_back_off_nobody_waits_only_to_give_up(
-    flags: type[SupervisorSpec | DynamicSupervisorSpec], stage: Stage, autojump_clock: MockClock
+@pytest.mark.parametrize("spec", [SupervisorSpec, DynamicSupervisorSpec])
+async def test_a_supervisor_with_backoff_gives_up_without_another_delay(
+    spec: type[SupervisorSpec | DynamicSupervisorSpec], stage: Stage, autojump_clock: MockClock
 ) -> None:
     async def init() -> None:
         if stage.starts["a"] > 1:
@@ -90,8 +90,8 @@ async def test_with_back_off_nobody_waits_only_to_give_up(
 
     async def live() -> None:
         async with trio.open_nursery() as nursery:
-            top = await supervise(nursery, flags(intensity=1, period=60, backoff=backoff))
-            kind = Supervisor if flags is SupervisorSpec else DynamicSupervisor
+            top = await supervise(nursery, spec(intensity=1, period=60, backoff=backoff))
+            kind = Supervisor if spec is SupervisorSpec else DynamicSupervisor
             await top.call(kind.start_child, child)
             await leave("a")
 
@@ -103,7 +103,7 @@ async def test_with_back_off_nobody_waits_only_to_give_up(
 
 
 @pytest.mark.parametrize("when_full", [WhenFull.BLOCK, WhenFull.REJECT])
-async def test_a_restart_is_tried_again_also_where_the_supervisor_s_mailbox_is_full(
+async def test_a_retry_needs_no_capacity_of_the_mailbox(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock, when_full: WhenFull
 ) -> None:
     class Narrow(Supervisor):
@@ -118,7 +118,7 @@ async def test_a_restart_is_tried_again_also_where_the_supervisor_s_mailbox_is_f
     tree = SupervisorSpec([stage.child("a", init=init)], intensity=5)
     await start(nursery, lambda: Narrow(tree), name=top)
     await leave("a", BOOM)
-    # It waits for the first attempt, which fails, and this for it.
+    # The supervisor waits for the first attempt. This request waits for the supervisor.
     first = await top.request(Supervisor.count_children)
     asked: list[int] = []
 
@@ -139,7 +139,7 @@ async def test_a_restart_is_tried_again_also_where_the_supervisor_s_mailbox_is_f
     await stop(ref)
 
 
-def test_a_supervisor_s_mailbox_drops_nothing() -> None:
+def test_a_supervisor_refuses_a_mailbox_that_drops_messages() -> None:
     with pytest.raises(
         TypeError,
         match=r"^Dropping: .* must not drop messages: use WhenFull\.REJECT$",

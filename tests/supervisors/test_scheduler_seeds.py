@@ -1,4 +1,4 @@
-"""No test of the supervisors hangs on the order in which trio runs what is ready."""
+"""No test of supervisors depends on the order in which trio runs ready tasks."""
 
 import subprocess
 import sys
@@ -8,8 +8,8 @@ import pytest
 
 
 @pytest.mark.slow
-def test_every_asynchronous_test_passes_under_any_scheduler_seed() -> None:
-    """A sample; `make prove` takes 300."""
+def test_async_tests_pass_under_every_scheduler_seed() -> None:
+    """A sample of 5 seeds. `make prove` runs 300."""
     ended = subprocess.run(
         [sys.executable, "-m", "tests.endurance.scheduler_seeds", "5"],
         cwd=Path(__file__).parents[2],

@@ -1,4 +1,4 @@
-"""A tree as it stands now."""
+"""Snapshots of trees."""
 
 import math
 from functools import partial
@@ -62,7 +62,7 @@ async def test_a_snapshot_counts_restarts_and_waiting_messages(
     await leave("a")
     await trio.testing.wait_all_tasks_blocked()
     for _ in range(4):
-        # The first is in the hands of whoever waited for it.
+        # The waiting actor takes the first message at once.
         player("a").send_nowait("hello")
 
     [child] = snapshot(top).children
@@ -71,7 +71,9 @@ async def test_a_snapshot_counts_restarts_and_waiting_messages(
     await stop(top)
 
 
-async def test_a_place_where_nobody_lives_says_why(stage: Stage, nursery: trio.Nursery) -> None:
+async def test_a_snapshot_shows_children_that_do_not_run(
+    stage: Stage, nursery: trio.Nursery
+) -> None:
     class Looking(Server):
         async def init(self) -> None:
             seen.append(snapshot())
@@ -95,7 +97,7 @@ async def test_a_place_where_nobody_lives_says_why(stage: Stage, nursery: trio.N
     await stop(top)
 
 
-async def test_a_snapshot_from_inside_is_of_the_whole_tree(
+async def test_a_snapshot_inside_an_actor_shows_the_whole_tree(
     stage: Stage, nursery: trio.Nursery
 ) -> None:
     class Looker(Server):
@@ -111,7 +113,7 @@ async def test_a_snapshot_from_inside_is_of_the_whole_tree(
     await stop(top)
 
 
-async def test_a_snapshot_does_not_wait_for_a_supervisor_that_is_busy(stage: Stage) -> None:
+async def test_a_snapshot_does_not_wait_for_a_busy_supervisor(stage: Stage) -> None:
     async with trio.open_nursery() as nursery:
         name = Name("top", Supervisor)
         child = stage.child("a", init=trio.sleep_forever)
@@ -127,18 +129,18 @@ async def test_a_snapshot_does_not_wait_for_a_supervisor_that_is_busy(stage: Sta
         nursery.cancel_scope.cancel()
 
 
-def test_outside_an_actor_a_snapshot_needs_a_root() -> None:
+def test_a_snapshot_outside_an_actor_needs_a_root() -> None:
     with pytest.raises(
         RuntimeError, match=r"outside an actor needs the root of a tree: snapshot\(ref\)"
     ):
         snapshot()
 
 
-# -- what each is at
+# -- the current message and line
 
 
 def line(text: str) -> str:
-    """Where a line of this file is, as `file:line`."""
+    """Return the position of a line of this file, as `file:line`."""
     with open(__file__, encoding="utf-8") as source:
         lines = [number for number, read in enumerate(source, 1) if read.strip() == text]
     return f"{__file__}:{lines[0]}"
@@ -151,7 +153,7 @@ class Worker(Server):
     async def quick(self) -> None: ...
 
 
-async def test_a_snapshot_shows_what_an_actor_is_at_for_how_long_and_where(
+async def test_a_snapshot_shows_the_current_message_duration_and_line(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     worker = await start(nursery, Worker)
@@ -173,7 +175,7 @@ async def test_a_snapshot_shows_what_an_actor_is_at_for_how_long_and_where(
     nursery.cancel_scope.cancel()
 
 
-async def test_callers_whose_reply_was_put_off_or_who_wait_for_room_are_counted(
+async def test_callers_include_deferred_replies_and_blocked_senders(
     nursery: trio.Nursery,
 ) -> None:
     class Later(Worker):
@@ -195,7 +197,7 @@ async def test_callers_whose_reply_was_put_off_or_who_wait_for_room_are_counted(
     nursery.cancel_scope.cancel()
 
 
-async def test_a_snapshot_shows_the_restarts_that_count_at_present(
+async def test_a_snapshot_counts_the_restarts_in_the_window(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     top = await supervise(nursery, stage.tree("a", intensity=3, period=5))
@@ -223,7 +225,7 @@ async def test_a_snapshot_ignores_a_servers_field_named_restarts(nursery: trio.N
     await stop(counter)
 
 
-async def test_a_suspended_server_is_shown_as_such(nursery: trio.Nursery) -> None:
+async def test_a_snapshot_shows_a_suspended_server(nursery: trio.Nursery) -> None:
     worker = await start(nursery, Worker)
     await debug.suspend(worker)
 
@@ -234,7 +236,7 @@ async def test_a_suspended_server_is_shown_as_such(nursery: trio.Nursery) -> Non
     await stop(worker)
 
 
-async def test_an_actor_in_its_init_shows_where_it_sits(stage: Stage) -> None:
+async def test_a_snapshot_shows_the_line_of_a_running_init(stage: Stage) -> None:
     async def init() -> None:
         await trio.sleep(200)
 
@@ -251,7 +253,7 @@ async def test_an_actor_in_its_init_shows_where_it_sits(stage: Stage) -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_an_actor_that_is_dying_shows_why_and_where_it_sits(
+async def test_a_snapshot_shows_the_reason_and_line_of_a_dying_actor(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     async def cleanup() -> None:
@@ -268,7 +270,7 @@ async def test_an_actor_that_is_dying_shows_why_and_where_it_sits(
     assert ", dying, reason: shutdown, at " in str(seen)
 
 
-async def test_another_thread_sees_all_but_the_ages(
+async def test_a_snapshot_from_another_thread_has_no_ages(
     nursery: trio.Nursery, mock_clock: MockClock
 ) -> None:
     name = Name("worker", Worker)
@@ -284,17 +286,17 @@ async def test_another_thread_sees_all_but_the_ages(
     [child] = seen.children
     assert math.isnan(seen.age)
     assert math.isnan(child.message_age)
-    # Without a clock those that counted last do.
+    # Without a clock, the snapshot counts the restarts of the last decision.
     assert (seen.recent_restarts, snapshot(top).recent_restarts) == (1, 0)
     assert (child.incarnation, child.line) == (2, line("await trio.sleep(100)"))
     assert f", handling work(str[4]) at {child.line}" in str(child)
     nursery.cancel_scope.cancel()
 
 
-# -- as text
+# -- text
 
 
-def test_of_many_children_the_first_are_printed() -> None:
+def test_a_printed_snapshot_shows_at_most_20_children() -> None:
     def tree(children: int) -> Snapshot:
         leaves = tuple(Snapshot(f"/top/{n}", "", "undefined", 1) for n in range(children))
         return Snapshot("/top", "Supervisor", "running", 1, 0, leaves)
@@ -329,16 +331,16 @@ def test_a_snapshot_is_printed_as_a_tree() -> None:
     ]
 
 
-def test_a_snapshot_is_of_what_lives_not_of_its_flags() -> None:
-    flags: Any = SupervisorSpec()
+def test_a_snapshot_refuses_a_spec() -> None:
+    spec: Any = SupervisorSpec()
 
     with pytest.raises(
         TypeError, match=r"^root must be the Ref of a running actor, got SupervisorSpec$"
     ):
-        snapshot(flags)
+        snapshot(spec)
 
 
-def test_a_snapshot_of_5000_levels_is_printed_whole_and_represented_by_its_top() -> None:
+def test_a_snapshot_may_have_5000_levels() -> None:
     deepest = tree = Snapshot("/top", "Supervisor", "running", 1)
     for _ in range(5000):
         tree = attrs.evolve(deepest, children=(tree,))

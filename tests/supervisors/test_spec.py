@@ -140,10 +140,10 @@ def test_a_wrong_number_of_a_backoff_is_named_with_its_rule(
 
 @pytest.mark.parametrize("auto_shutdown", AutoShutdown)
 @pytest.mark.parametrize("restart", Restart)
-def test_only_what_can_end_for_good_can_be_significant_and_only_to_whom_it_matters(
+def test_significant_needs_a_child_that_can_stay_down_and_auto_shutdown(
     restart: Restart, auto_shutdown: AutoShutdown
 ) -> None:
-    """OTP: bad_combination, in all its combinations."""
+    """OTP: bad_combination, with every combination of the two fields."""
 
     def make() -> SupervisorSpec:
         child = Child(Worker, restart=restart, significant=True)
@@ -157,7 +157,7 @@ def test_only_what_can_end_for_good_can_be_significant_and_only_to_whom_it_matte
         make()
 
 
-def test_two_children_with_one_name_are_refused() -> None:
+def test_two_children_with_the_same_name_are_refused() -> None:
     with pytest.raises(SpecError, match="two children have the name 'worker': change one of them"):
         SupervisorSpec([Child(Worker, name=WORKER), Child(Worker, name=WORKER, id="b")])
 
@@ -174,7 +174,7 @@ def test_two_children_with_one_name_are_refused() -> None:
         )
     ],
 )
-def test_every_good_combination_is_taken(
+def test_every_legal_combination_of_child_fields_is_accepted(
     restart: Restart, shutdown: Any, timeout: float, name: Any, start: Any
 ) -> None:
     child = Child(start, name=name, restart=restart, shutdown=shutdown, start_timeout=timeout)
@@ -184,11 +184,13 @@ def test_every_good_combination_is_taken(
 
 @pytest.mark.parametrize(("strategy", "intensity"), [*itertools.product(Strategy, (0, 1, 1000))])
 @pytest.mark.parametrize("period", [0.1, 5, math.inf])
-def test_every_good_flag_is_taken(strategy: Strategy, intensity: int, period: float) -> None:
+def test_every_legal_combination_of_supervisor_fields_is_accepted(
+    strategy: Strategy, intensity: int, period: float
+) -> None:
     SupervisorSpec((), strategy, intensity, period)
 
 
-def test_two_children_with_one_id_are_refused() -> None:
+def test_two_children_with_the_same_id_are_refused() -> None:
     with pytest.raises(SpecError, match="two children have the id 'Worker': give one of them an"):
         SupervisorSpec([Child(Worker), Child(Worker)])
 
@@ -203,23 +205,23 @@ def test_two_children_with_one_id_are_refused() -> None:
         (Child(Worker, name=WORKER, id="mine"), "mine"),
     ],
 )
-def test_the_id_is_the_names_else_the_factorys(child: Child[Any], expected: str) -> None:
+def test_default_id_is_the_name_else_the_factory(child: Child[Any], expected: str) -> None:
     assert child.id == expected
 
 
-def test_the_defaults_are_otps() -> None:
-    child, flags = Child(Worker), SupervisorSpec()
+def test_defaults_of_child_and_supervisor_specs() -> None:
+    child, spec = Child(Worker), SupervisorSpec()
 
     assert (child.restart, child.shutdown, child.start_timeout) == (Restart.PERMANENT, 5.0, 60.0)
     supervisor = Child(SupervisorSpec())
     assert (supervisor.shutdown, supervisor.start_timeout) == (INFINITY, INFINITY)
-    assert (flags.children, flags.strategy) == ((), Strategy.ONE_FOR_ONE)
-    assert (flags.intensity, flags.period) == (3, 5.0)
-    assert (flags.auto_shutdown, flags.backoff) == (AutoShutdown.NEVER, None)
+    assert (spec.children, spec.strategy) == ((), Strategy.ONE_FOR_ONE)
+    assert (spec.intensity, spec.period) == (3, 5.0)
+    assert (spec.auto_shutdown, spec.backoff) == (AutoShutdown.NEVER, None)
     assert child.significant is False
 
 
-def test_specs_are_values() -> None:
+def test_specs_are_frozen_values() -> None:
     assert SupervisorSpec([Child(Worker)]) == SupervisorSpec((Child(Worker),))
     assert hash(Child(Worker)) == hash(Child(Worker))
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
@@ -227,6 +229,6 @@ def test_specs_are_values() -> None:
 
 
 def test_children_may_come_from_a_generator() -> None:
-    flags = SupervisorSpec(Child(Worker, id=str(n)) for n in range(3))
+    spec = SupervisorSpec(Child(Worker, id=str(n)) for n in range(3))
 
-    assert [child.id for child in flags.children] == ["0", "1", "2"]
+    assert [child.id for child in spec.children] == ["0", "1", "2"]

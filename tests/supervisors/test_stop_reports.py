@@ -1,4 +1,4 @@
-"""The report of a stop: who ended, how long it took, who had to be killed, who did not die."""
+"""Stop reports: durations, kills, and children that do not end."""
 
 import inspect
 from functools import partial
@@ -45,7 +45,7 @@ def report(top: Ref[Supervisor]) -> StopReport:
     return found
 
 
-async def test_a_good_stop_is_reported_in_the_order_of_the_ends_and_not_logged(
+async def test_a_stop_without_problems_is_reported_but_not_logged(
     stage: Stage,
     nursery: trio.Nursery,
     autojump_clock: MockClock,
@@ -68,7 +68,7 @@ async def test_a_good_stop_is_reported_in_the_order_of_the_ends_and_not_logged(
     assert report(top).seconds == pytest.approx(3)
 
 
-async def test_who_had_to_be_killed_is_reported_and_logged(
+async def test_a_killed_child_is_reported_and_logged(
     stage: Stage,
     nursery: trio.Nursery,
     autojump_clock: MockClock,
@@ -86,7 +86,7 @@ async def test_who_had_to_be_killed_is_reported_and_logged(
     ]
 
 
-async def test_a_child_that_is_killed_as_its_spec_says_is_no_news(
+async def test_brutal_kill_is_no_problem(
     stage: Stage, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
     top = await supervise(nursery, SupervisorSpec([stage.child("a", shutdown=BRUTAL_KILL)]))
@@ -98,7 +98,7 @@ async def test_a_child_that_is_killed_as_its_spec_says_is_no_news(
     assert warnings(caplog) == []
 
 
-async def test_a_child_that_does_not_die_is_told_of_while_its_supervisor_waits(
+async def test_a_child_that_survives_a_kill_is_logged_at_once(
     stage: Stage,
     nursery: trio.Nursery,
     autojump_clock: MockClock,
@@ -129,7 +129,7 @@ async def test_a_child_that_does_not_die_is_told_of_while_its_supervisor_waits(
     ]
 
 
-async def test_the_stop_of_a_supervisor_below_is_part_of_the_report(
+async def test_a_report_includes_the_reports_of_supervisors_below(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     slow = [stage.child(name, cleanup=partial(trio.sleep, 3), shutdown=INFINITY) for name in "ab"]
@@ -140,7 +140,7 @@ async def test_the_stop_of_a_supervisor_below_is_part_of_the_report(
 
     [child] = report(top).children
     assert child.inner is not None
-    # a was never asked: the grace of its supervisor was over before its turn.
+    # a got no stop request: its supervisor's grace period was over before.
     assert [below.path for below in child.inner.children] == ["/top/sub/b", "/top/sub/a"]
     assert report(top).problems() == [
         "/top/sub/b was killed 2 s after the stop request",
@@ -149,7 +149,7 @@ async def test_the_stop_of_a_supervisor_below_is_part_of_the_report(
     ]
 
 
-async def test_an_init_that_does_not_end_when_its_time_is_up_is_told_of(
+async def test_an_init_that_survives_its_start_timeout_is_logged(
     stage: Stage,
     nursery: trio.Nursery,
     autojump_clock: MockClock,
@@ -174,10 +174,10 @@ async def stop_after(seconds: float, top: Ref[Supervisor]) -> None:
     top.stop()
 
 
-# -- the values
+# -- values
 
 
-def test_a_report_of_5000_levels_tells_what_lies_lowest_first() -> None:
+def test_a_report_of_5000_levels_lists_the_lowest_child_first() -> None:
     report = StopReport("/0", 1.0, (Stopped("/0/a", 1.0, KILLED, forced=True),))
     for level in range(1, 5000):
         inner = Stopped(f"/{level}", 1.0, KILLED, forced=True, inner=report)

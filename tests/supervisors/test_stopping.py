@@ -1,4 +1,4 @@
-"""Stopping: in reverse, with grace then kill, whatever else is going on."""
+"""Stopping a supervisor: order, grace periods and kills."""
 
 import gc
 from contextlib import nullcontext
@@ -43,7 +43,7 @@ def stage() -> Stage:
 
 
 async def stopped_in(tree: SupervisorSpec, nursery: trio.Nursery) -> float:
-    """Start and stop it; how long the stop took."""
+    """Start and stop a tree. Return the duration of the stop."""
     top = await supervise(nursery, tree)
     began = trio.current_time()
     await stop(top)
@@ -53,7 +53,7 @@ async def stopped_in(tree: SupervisorSpec, nursery: trio.Nursery) -> float:
 # -- order and grace
 
 
-async def test_a_child_that_somebody_gave_longer_has_no_more_than_its_shutdown(
+async def test_a_longer_grace_from_outside_does_not_extend_shutdown(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     top = await supervise(nursery, SupervisorSpec([stage.child("a", cleanup=trio.sleep_forever)]))
@@ -64,10 +64,10 @@ async def test_a_child_that_somebody_gave_longer_has_no_more_than_its_shutdown(
         await stop(top)
 
 
-# -- stops that cross a start or a restart
+# -- a stop during a start or a restart
 
 
-async def test_a_restart_asked_for_while_the_tree_stops_is_refused(
+async def test_a_child_that_ends_while_the_tree_stops_is_not_restarted(
     stage: Stage, nursery: trio.Nursery
 ) -> None:
     top = await supervise(nursery, stage.tree("ab"))
@@ -80,10 +80,10 @@ async def test_a_restart_asked_for_while_the_tree_stops_is_refused(
     assert stage.said() == "term a crashed; term b shutdown"
 
 
-async def test_a_stop_in_the_middle_of_a_one_for_all_restart_starts_no_more(
+async def test_a_stop_during_a_one_for_all_restart_starts_no_more_children(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    """OTP: the restart is finished first, then all children are stopped."""
+    """OTP finishes the restart first, then stops all children."""
 
     async def init() -> None:
         if stage.starts["b"] > 1:
@@ -101,7 +101,7 @@ async def test_a_stop_in_the_middle_of_a_one_for_all_restart_starts_no_more(
     assert trio.current_time() == 0
 
 
-async def test_a_stop_in_the_very_step_in_which_a_restart_fails_is_no_crash(
+async def test_a_stop_in_the_step_of_a_failed_restart_is_no_crash(
     stage: Stage, nursery: trio.Nursery
 ) -> None:
     async def init() -> None:
@@ -118,7 +118,7 @@ async def test_a_stop_in_the_very_step_in_which_a_restart_fails_is_no_crash(
     assert await top.wait() is SHUTDOWN
 
 
-async def test_a_child_in_its_restart_waits_for_its_turn_to_be_stopped(
+async def test_a_restarting_child_is_stopped_in_order(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     async def init() -> None:
@@ -138,10 +138,10 @@ async def test_a_child_in_its_restart_waits_for_its_turn_to_be_stopped(
     assert stage.said() == "term b shutdown; done b; cut a"
 
 
-# -- kills, and supervisors among the children
+# -- kills, and sub-supervisors
 
 
-async def test_a_supervisor_whose_grace_is_over_kills_the_children_it_has_left(
+async def test_a_supervisor_kills_the_rest_when_its_grace_period_is_over(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     slow = [stage.child(name, cleanup=THREE, shutdown=INFINITY) for name in "abc"]
@@ -152,7 +152,7 @@ async def test_a_supervisor_whose_grace_is_over_kills_the_children_it_has_left(
     assert names() == {}
 
 
-async def test_a_supervisor_asked_to_stop_while_it_gives_up_has_its_grace_from_then(
+async def test_grace_begins_with_the_stop_request_while_giving_up(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     hanging = stage.child("a", cleanup=trio.sleep_forever, shutdown=INFINITY)
@@ -168,7 +168,7 @@ async def test_a_supervisor_asked_to_stop_while_it_gives_up_has_its_grace_from_t
     assert names() == {}
 
 
-async def test_a_child_that_crashes_while_the_supervisor_stops_is_logged_and_not_restarted(
+async def test_a_child_that_crashes_in_terminate_is_not_restarted(
     stage: Stage, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def crash() -> None:
@@ -185,28 +185,28 @@ async def test_a_child_that_crashes_while_the_supervisor_stops_is_logged_and_not
     assert stage.starts == {"a": 1}
 
 
-# -- who asks a supervisor that ends
+# -- requests to a supervisor that ends
 
 
 @attrs.define(eq=False)
 class Inquirer(Server):
-    """Asks its supervisor for something when it ends, and notes what it is told."""
+    """Calls its supervisor in `terminate` and records the error."""
 
-    told: list[str]
+    errors: list[str]
 
     async def terminate(self, reason: ExitReason) -> None:
         try:
             await TOP.call(Supervisor.count_children)
         except (ActorExited, CallCycle) as error:
-            self.told.append(type(error).__name__)
+            self.errors.append(type(error).__name__)
 
 
 @pytest.mark.parametrize("end", ["gives up", "is cancelled", "is stopped", "stops it"])
-async def test_a_child_that_asks_its_supervisor_in_its_terminate_is_told_at_once(
+async def test_calling_an_ending_supervisor_from_terminate_fails_at_once(
     stage: Stage, autojump_clock: MockClock, end: str
 ) -> None:
-    told: list[str] = []
-    asker = Child(partial(Inquirer, told), id="asker", shutdown=INFINITY)
+    errors: list[str] = []
+    asker = Child(partial(Inquirer, errors), id="asker", shutdown=INFINITY)
     tree = SupervisorSpec([asker, stage.child("a")], intensity=0)
     gives_up = pytest.RaisesGroup(SupervisorGaveUp) if end == "gives up" else nullcontext()
 
@@ -221,11 +221,11 @@ async def test_a_child_that_asks_its_supervisor_in_its_terminate_is_told_at_once
                 await top.call(Supervisor.terminate_child, "asker")
             top.stop()
 
-    assert told == ["CallCycle" if end == "stops it" else "ActorExited"]
+    assert errors == ["CallCycle" if end == "stops it" else "ActorExited"]
     assert trio.current_time() == 0
 
 
-async def test_who_asks_a_supervisor_that_gives_up_does_not_wait_for_its_children(
+async def test_calling_a_supervisor_that_gives_up_fails_at_once(
     stage: Stage, autojump_clock: MockClock
 ) -> None:
     tree = SupervisorSpec([stage.child("a"), stage.child("b", cleanup=THREE)], intensity=0)
@@ -244,7 +244,7 @@ class Careless(Supervisor):
         raise Boom("in stop_children")
 
 
-async def test_children_are_killed_when_an_overriding_stop_fails(stage: Stage) -> None:
+async def test_children_are_killed_if_an_overridden_stop_children_fails(stage: Stage) -> None:
     with pytest.RaisesGroup(Boom):
         async with trio.open_nursery() as nursery:
             top = await start(nursery, partial(Careless, stage.tree("ab")))
@@ -254,7 +254,7 @@ async def test_children_are_killed_when_an_overriding_stop_fails(stage: Stage) -
 
 
 @pytest.mark.usefixtures(no_collector.__name__)
-async def test_a_supervisor_that_has_ended_leaves_nothing_to_the_garbage_collector(
+async def test_an_ended_supervisor_leaves_no_reference_cycles(
     nursery: trio.Nursery,
 ) -> None:
     tree = SupervisorSpec([Child(Server)])
@@ -266,7 +266,7 @@ async def test_a_supervisor_that_has_ended_leaves_nothing_to_the_garbage_collect
     assert gc.collect() == 0
 
 
-async def test_who_is_left_is_killed_when_a_supervisor_s_grace_is_over_however_quick_each_is(
+async def test_the_grace_of_a_supervisor_limits_many_short_stops(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     class Flushes(Server):

@@ -1,4 +1,4 @@
-"""The decision, as a function: tables, and Hypothesis against a model."""
+"""The decisions of a supervisor, as pure functions: tables, and a model under Hypothesis."""
 
 import pytest
 from hypothesis import given, settings
@@ -26,23 +26,23 @@ CRASH = crashed(ValueError("boom"))
 
 
 def family(*kinds: Restart, down: str = "", retrying: str = "") -> list[ChildView]:
-    """Children a, b, c ... of these kinds."""
+    """Return children a, b, c ... with these restart types."""
     return [
-        ChildView(name, kind, GONE if name in down else RETRY if name in retrying else RUN)
-        for name, kind in zip("abcdef", kinds, strict=False)
+        ChildView(name, restart, GONE if name in down else RETRY if name in retrying else RUN)
+        for name, restart in zip("abcdef", kinds, strict=False)
     ]
 
 
 @pytest.mark.parametrize("reason", [NORMAL, SHUTDOWN, shutdown("moved"), CRASH, KILLED])
-@pytest.mark.parametrize("kind", Restart)
-def test_which_end_of_which_child_is_followed_by_a_restart(
-    kind: Restart, reason: ExitReason
+@pytest.mark.parametrize("restart", Restart)
+def test_restart_type_and_exit_reason_decide_about_a_restart(
+    restart: Restart, reason: ExitReason
 ) -> None:
-    decision = decide_on_end(SupervisorSpec(), family(kind, down="a"), "a", reason, (), 0.0)
+    decision = decide_on_end(SupervisorSpec(), family(restart, down="a"), "a", reason, (), 0.0)
 
-    restarted = kind is P or (kind is T and not reason.quiet)
+    restarted = restart is P or (restart is T and not reason.quiet)
     assert decision.start == (("a",) if restarted else ())
-    assert decision.forget == (("a",) if kind is TMP else ())
+    assert decision.forget == (("a",) if restart is TMP else ())
     assert decision.restarts == ((0.0,) if restarted else ())
 
 
@@ -50,7 +50,9 @@ def test_which_end_of_which_child_is_followed_by_a_restart(
     ("strategy", "stop", "start"),
     [(ONE, "", "b"), (REST, "dc", "bcd"), (ALL, "dca", "abcd")],
 )
-def test_whom_a_strategy_stops_and_starts(strategy: Strategy, stop: str, start: str) -> None:
+def test_children_that_a_strategy_stops_and_starts(
+    strategy: Strategy, stop: str, start: str
+) -> None:
     decision = decide_restart(strategy, family(P, P, P, P, down="b"), "b", ())
 
     assert decision == Decision((), stop=tuple(stop), start=tuple(start))
@@ -60,7 +62,7 @@ def test_whom_a_strategy_stops_and_starts(strategy: Strategy, stop: str, start: 
     ("strategy", "stop", "start", "forget"),
     [(ONE, "", "b", ""), (REST, "dc", "bd", "c"), (ALL, "dca", "bd", "ac")],
 )
-def test_temporary_siblings_are_stopped_and_forgotten(
+def test_temporary_siblings_are_stopped_and_dropped(
     strategy: Strategy, stop: str, start: str, forget: str
 ) -> None:
     decision = decide_restart(strategy, family(TMP, P, TMP, P, down="b"), "b", ())
@@ -69,29 +71,27 @@ def test_temporary_siblings_are_stopped_and_forgotten(
 
 
 @pytest.mark.parametrize(("strategy", "start"), [(ONE, "b"), (REST, "bc"), (ALL, "abc")])
-def test_a_transient_sibling_that_had_ended_quietly_comes_back(
-    strategy: Strategy, start: str
-) -> None:
+def test_a_transient_sibling_that_was_down_is_started(strategy: Strategy, start: str) -> None:
     decision = decide_restart(strategy, family(P, P, T, down="bc"), "b", ())
 
     assert decision.start == tuple(start)
     assert "c" not in decision.stop
 
 
-def test_a_sibling_that_waits_for_its_retry_is_started_but_not_stopped() -> None:
+def test_a_sibling_that_waits_for_a_retry_is_started_but_not_stopped() -> None:
     decision = decide_restart(ALL, family(P, P, P, down="a", retrying="b"), "a", ())
 
     assert (decision.stop, decision.start) == (("c",), ("a", "b", "c"))
 
 
 @pytest.mark.parametrize("strategy", Strategy)
-@pytest.mark.parametrize(("kind", "reason"), [(T, NORMAL), (TMP, CRASH)])
-def test_an_end_without_a_restart_leaves_the_siblings_and_is_not_counted(
-    strategy: Strategy, kind: Restart, reason: ExitReason
+@pytest.mark.parametrize(("restart", "reason"), [(T, NORMAL), (TMP, CRASH)])
+def test_an_end_without_a_restart_affects_no_sibling_and_does_not_count(
+    strategy: Strategy, restart: Restart, reason: ExitReason
 ) -> None:
-    flags = SupervisorSpec(strategy=strategy, intensity=0)
+    spec = SupervisorSpec(strategy=strategy, intensity=0)
 
-    decision = decide_on_end(flags, family(kind, P, P, down="a"), "a", reason, (), 0.0)
+    decision = decide_on_end(spec, family(restart, P, P, down="a"), "a", reason, (), 0.0)
 
     assert (decision.stop, decision.start) == ((), ())
     assert not decision.give_up
@@ -103,18 +103,18 @@ def test_an_end_without_a_restart_leaves_the_siblings_and_is_not_counted(
         ((), 10.0, (10.0,), False),
         ((9.0,), 10.0, (9.0, 10.0), False),
         ((8.0, 9.0), 10.0, (8.0, 9.0, 10.0), True),
-        # The window is inclusive: what happened exactly a period ago still counts.
+        # The window is inclusive: a restart exactly one period ago counts.
         ((5.0, 9.0), 10.0, (5.0, 9.0, 10.0), True),
         ((4.999, 9.0), 10.0, (9.0, 10.0), False),
         ((1.0, 2.0), 3600.0, (3600.0,), False),
     ],
 )
-def test_the_window_is_the_period_back_from_now_inclusive(
+def test_the_window_is_one_period_before_now_inclusive(
     restarts: tuple[float, ...], now: float, recent: tuple[float, ...], give_up: bool
 ) -> None:
-    flags = SupervisorSpec(intensity=2, period=5.0)
+    spec = SupervisorSpec(intensity=2, period=5.0)
 
-    assert count_restart(flags, restarts, now) == Decision(recent, give_up=give_up)
+    assert count_restart(spec, restarts, now) == Decision(recent, give_up=give_up)
 
 
 def test_intensity_0_gives_up_at_the_first_crash() -> None:
@@ -124,7 +124,7 @@ def test_intensity_0_gives_up_at_the_first_crash() -> None:
     assert decision.start == ()
 
 
-# -- against a model that says the same in other words
+# -- against a model
 
 KINDS = st.lists(st.sampled_from(Restart), min_size=1, max_size=6)
 REASONS = st.sampled_from([NORMAL, SHUTDOWN, CRASH, KILLED])
@@ -132,31 +132,31 @@ REASONS = st.sampled_from([NORMAL, SHUTDOWN, CRASH, KILLED])
 
 @settings(derandomize=True, max_examples=examples(300), deadline=None)
 @given(data=st.data(), kinds=KINDS, strategy=st.sampled_from(Strategy), reason=REASONS)
-def test_the_decision_is_the_models(
+def test_decisions_equal_those_of_a_model(
     data: st.DataObject, kinds: list[Restart], strategy: Strategy, reason: ExitReason
 ) -> None:
     at = data.draw(st.integers(0, len(kinds) - 1))
     states = [data.draw(st.sampled_from(ChildState)) for _ in kinds]
     states[at] = GONE
-    family = [ChildView(str(n), kind, states[n]) for n, kind in enumerate(kinds)]
+    family = [ChildView(str(n), restart, states[n]) for n, restart in enumerate(kinds)]
     times = tuple(sorted(data.draw(st.lists(st.integers(0, 10).map(float), max_size=5))))
-    flags = SupervisorSpec(strategy=strategy, intensity=data.draw(st.integers(0, 4)), period=3.0)
+    spec = SupervisorSpec(strategy=strategy, intensity=data.draw(st.integers(0, 4)), period=3.0)
 
-    decision = decide_on_end(flags, family, str(at), reason, times, 10.0)
+    decision = decide_on_end(spec, family, str(at), reason, times, 10.0)
 
-    wants = kinds[at] is P or (kinds[at] is T and reason not in (NORMAL, SHUTDOWN))
-    too_many = sum(10.0 - time <= 3.0 for time in times) + 1 > flags.intensity
-    reach = {ONE: {at}, REST: set(range(at, len(kinds))), ALL: set(range(len(kinds)))}[strategy]
-    if not wants:
+    restarts = kinds[at] is P or (kinds[at] is T and reason not in (NORMAL, SHUTDOWN))
+    too_many = sum(10.0 - time <= 3.0 for time in times) + 1 > spec.intensity
+    in_range = {ONE: {at}, REST: set(range(at, len(kinds))), ALL: set(range(len(kinds)))}[strategy]
+    if not restarts:
         assert decision == Decision(times, forget=(str(at),) if kinds[at] is TMP else ())
     elif too_many:
         assert decision.give_up
     else:
-        lasting = [n for n in sorted(reach) if kinds[n] is not TMP]
-        running = [n for n in sorted(reach, reverse=True) if states[n] in HAS_PROCESS]
-        assert decision.start == tuple(map(str, lasting))
-        assert decision.stop == tuple(map(str, running))
-        assert set(decision.forget) == {str(n) for n in reach if kinds[n] is TMP}
+        started = [n for n in sorted(in_range) if kinds[n] is not TMP]
+        stopped = [n for n in sorted(in_range, reverse=True) if states[n] in HAS_PROCESS]
+        assert decision.start == tuple(map(str, started))
+        assert decision.stop == tuple(map(str, stopped))
+        assert set(decision.forget) == {str(n) for n in in_range if kinds[n] is TMP}
         assert decision.restarts == (*(t for t in times if t >= 7.0), 10.0)
 
 
@@ -166,13 +166,13 @@ NEVER, ANY, EVERY = AutoShutdown.NEVER, AutoShutdown.ANY_SIGNIFICANT, AutoShutdo
 
 
 def significant(*states: ChildState) -> list[ChildView]:
-    """a, b, c ... all significant and transient, and a permanent one that is not."""
+    """Return significant transient children a, b, c, and d: permanent and not significant."""
     found = [ChildView(name, T, state, True) for name, state in zip("abc", states, strict=False)]
     return [*found, ChildView("d", P, RUN)]
 
 
 @pytest.mark.parametrize(
-    ("auto", "others", "over"),
+    ("auto", "others", "shuts_down"),
     [
         (NEVER, (GONE, GONE), False),
         (ANY, (RUN, RETRY), True),
@@ -180,24 +180,24 @@ def significant(*states: ChildState) -> list[ChildView]:
         *((EVERY, (GONE, state), False) for state in (*HAS_PROCESS, RETRY)),
     ],
 )
-def test_whether_the_end_of_a_significant_child_is_its_supervisors(
-    auto: AutoShutdown, others: tuple[ChildState, ChildState], over: bool
+def test_significant_children_that_end_their_supervisor(
+    auto: AutoShutdown, others: tuple[ChildState, ChildState], shuts_down: bool
 ) -> None:
-    assert should_shut_down(auto, significant(GONE, *others), "a") is over
+    assert should_shut_down(auto, significant(GONE, *others), "a") is shuts_down
     assert should_shut_down(auto, significant(GONE, *others), "d") is False
 
 
-@pytest.mark.parametrize(("kind", "forget"), [(T, ()), (TMP, ("a",))])
-def test_a_supervisor_shuts_down_only_for_a_child_that_is_not_restarted(
-    kind: Restart, forget: tuple[str, ...]
+@pytest.mark.parametrize(("restart", "forget"), [(T, ()), (TMP, ("a",))])
+def test_auto_shutdown_only_if_the_child_is_not_restarted(
+    restart: Restart, forget: tuple[str, ...]
 ) -> None:
-    flags = SupervisorSpec(auto_shutdown=ANY)
-    family = [ChildView("a", kind, GONE, True), ChildView("b", P, RUN)]
+    spec = SupervisorSpec(auto_shutdown=ANY)
+    family = [ChildView("a", restart, GONE, True), ChildView("b", P, RUN)]
 
-    decision = decide_on_end(flags, family, "a", NORMAL, (1.0,), 2.0)
+    decision = decide_on_end(spec, family, "a", NORMAL, (1.0,), 2.0)
 
     assert decision == Decision((1.0,), forget=forget, shut_down=True)
-    assert decide_on_end(flags, family, "a", CRASH, (), 2.0).shut_down is (kind is TMP)
+    assert decide_on_end(spec, family, "a", CRASH, (), 2.0).shut_down is (restart is TMP)
 
 
 # -- back-off
@@ -213,12 +213,12 @@ BACKOFF = Backoff(1.0, 10.0, 3.0)
         (RestartDelay(3.0, 100.0), 104.0, 9.0),
         (RestartDelay(9.0, 100.0), 100.0, 10.0),
         (RestartDelay(10.0, 100.0), 100.0, 10.0),
-        # A period without a restart, from when the last one was due, and it begins anew.
+        # The delay resets after more than one period since the last restart was due.
         (RestartDelay(9.0, 100.0), 105.0, 10.0),
         (RestartDelay(9.0, 100.0), 105.001, 1.0),
     ],
 )
-def test_a_wait_grows_up_to_its_maximum_and_begins_anew_after_a_quiet_period(
+def test_a_delay_grows_to_the_maximum_and_resets_after_a_period(
     last: RestartDelay | None, now: float, seconds: float
 ) -> None:
     assert next_delay(BACKOFF, last, 5.0, now) == RestartDelay(seconds, now + seconds)
@@ -231,13 +231,13 @@ def test_a_wait_grows_up_to_its_maximum_and_begins_anew_after_a_quiet_period(
     factor=st.floats(1, 10),
     times=st.integers(1, 50),
 )
-def test_the_nth_wait_is_the_first_times_the_factor_to_the_n_less_1(
+def test_delays_grow_by_the_factor_with_each_restart(
     first: float, more: float, factor: float, times: int
 ) -> None:
-    backoff, pause, now = Backoff(first, first * more, factor), None, 0.0
+    backoff, delay, now = Backoff(first, first * more, factor), None, 0.0
     for _ in range(times):
-        pause = next_delay(backoff, pause, 5.0, now)
-        now = pause.until
+        delay = next_delay(backoff, delay, 5.0, now)
+        now = delay.until
 
-    assert pause is not None
-    assert pause.seconds == pytest.approx(min(first * factor ** (times - 1), first * more))
+    assert delay is not None
+    assert delay.seconds == pytest.approx(min(first * factor ** (times - 1), first * more))

@@ -1,4 +1,4 @@
-"""The supervisor: starts in order, restarts as decided, gives up in the open."""
+"""Supervisor: start, restarts, intensity and giving up."""
 
 import logging
 from typing import Any
@@ -34,11 +34,11 @@ def stage() -> Stage:
     return Stage()
 
 
-async def gives_up(nursery_body: Any) -> SupervisorGaveUp:
-    """Run it in a nursery of its own and give what came out of it."""
+async def run_until_it_gives_up(body: Any) -> SupervisorGaveUp:
+    """Run the body in a nursery, and return the SupervisorGaveUp that the nursery raises."""
     with pytest.raises(BaseExceptionGroup) as caught:
         async with trio.open_nursery() as nursery:
-            await nursery_body(nursery)
+            await body(nursery)
     [error] = caught.value.exceptions
     assert isinstance(error, SupervisorGaveUp)
     return error
@@ -47,7 +47,7 @@ async def gives_up(nursery_body: Any) -> SupervisorGaveUp:
 # -- the first start
 
 
-async def test_a_child_that_fails_at_the_first_start_is_fatal(
+async def test_a_child_that_fails_in_the_first_start_is_fatal(
     stage: Stage, nursery: trio.Nursery
 ) -> None:
     stage.refused = {"c1"}
@@ -63,7 +63,7 @@ async def test_a_child_that_fails_at_the_first_start_is_fatal(
     assert names() == {}
 
 
-async def test_a_start_that_takes_too_long_is_a_failed_one(
+async def test_a_start_that_takes_too_long_fails(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     child = stage.child("a", init=trio.sleep_forever, start_timeout=3)
@@ -76,9 +76,7 @@ async def test_a_supervisor_may_have_no_children(nursery: trio.Nursery) -> None:
     assert await stop(await supervise(nursery, SupervisorSpec())) is SHUTDOWN
 
 
-async def test_the_tree_can_be_started_again_from_the_same_spec(
-    stage: Stage, nursery: trio.Nursery
-) -> None:
+async def test_a_spec_can_be_started_twice(stage: Stage, nursery: trio.Nursery) -> None:
     tree = stage.tree("ab")
     for _ in range(2):
         await stop(await supervise(nursery, tree))
@@ -89,9 +87,7 @@ async def test_the_tree_can_be_started_again_from_the_same_spec(
 # -- restarts
 
 
-async def test_a_restart_is_fresh_and_the_next_incarnation(
-    stage: Stage, nursery: trio.Nursery
-) -> None:
+async def test_a_restart_creates_the_next_incarnation(stage: Stage, nursery: trio.Nursery) -> None:
     top = await supervise(nursery, stage.tree("a"), path="/top")
 
     await leave("a")
@@ -102,7 +98,7 @@ async def test_a_restart_is_fresh_and_the_next_incarnation(
     await stop(top)
 
 
-async def test_two_children_that_crash_at_once_both_restart(
+async def test_two_children_that_crash_together_both_restart(
     stage: Stage, nursery: trio.Nursery
 ) -> None:
     top = await supervise(nursery, stage.tree("abc"))
@@ -119,7 +115,7 @@ async def test_two_children_that_crash_at_once_both_restart(
     await stop(top)
 
 
-async def test_two_that_crash_at_once_under_one_for_all_are_one_restart(
+async def test_two_crashes_together_are_one_restart_under_one_for_all(
     stage: Stage, nursery: trio.Nursery
 ) -> None:
     top = await supervise(nursery, stage.tree("abc", ALL, intensity=1))
@@ -132,7 +128,7 @@ async def test_two_that_crash_at_once_under_one_for_all_are_one_restart(
     await stop(top)
 
 
-async def test_a_restart_that_fails_is_logged_and_tried_again(
+async def test_a_failed_restart_is_logged_and_tried_again(
     stage: Stage, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
     stage.refused = {"a2", "a3"}
@@ -147,25 +143,25 @@ async def test_a_restart_that_fails_is_logged_and_tried_again(
     await stop(top)
 
 
-async def test_a_name_that_a_stranger_has_taken_is_a_failed_restart(
+async def test_a_restart_fails_if_another_actor_has_taken_the_name(
     stage: Stage, nursery: trio.Nursery
 ) -> None:
-    def steal() -> None:
+    def take_name() -> None:
         quick = (trio.lowlevel.checkpoint, trio.lowlevel.checkpoint)
-        spawn(nursery, lambda: Player(stage, "x", *quick), name=player("a"), path="/stranger")
+        spawn(nursery, lambda: Player(stage, "x", *quick), name=player("a"), path="/other")
 
     async def body(inner: trio.Nursery) -> None:
         await supervise(inner, stage.tree("a", intensity=2))
-        when_dead("a", steal)
+        when_dead("a", take_name)
         player("a").cast_nowait(Player.leave, BOOM)
 
-    error = await gives_up(body)
+    error = await run_until_it_gives_up(body)
 
     assert isinstance(error.__cause__, AlreadyRegistered)
-    stranger = alive("a")
-    assert stranger is not None
-    assert stranger.path == "/stranger"
-    await stop(stranger)
+    other = alive("a")
+    assert other is not None
+    assert other.path == "/other"
+    await stop(other)
 
 
 # -- intensity
@@ -177,7 +173,7 @@ async def test_intensity_0_gives_up_at_the_first_crash(stage: Stage) -> None:
         stage.said()
         player("a").cast_nowait(Player.leave, BOOM)
 
-    error = await gives_up(body)
+    error = await run_until_it_gives_up(body)
 
     assert stage.said() == "term a crashed; term b shutdown"
     assert str(error) == (
@@ -186,7 +182,7 @@ async def test_intensity_0_gives_up_at_the_first_crash(stage: Stage) -> None:
     assert isinstance(error.__cause__, Boom)
 
 
-async def test_a_frozen_clock_that_jumps_does_not_use_up_the_intensity(
+async def test_a_jump_of_the_clock_does_not_use_up_the_intensity(
     stage: Stage, nursery: trio.Nursery, mock_clock: MockClock
 ) -> None:
     top = await supervise(nursery, stage.tree("a", intensity=1))
@@ -202,8 +198,8 @@ async def test_a_frozen_clock_that_jumps_does_not_use_up_the_intensity(
 # -- escalation
 
 
-async def test_budgets_multiply_two_floors_up(stage: Stage) -> None:
-    """One restart a floor: it takes (1+1) * (1+1) crashes to bring the top down (OTP: E3)."""
+async def test_intensities_of_two_levels_multiply(stage: Stage) -> None:
+    """With one restart at each level, the top gives up at crash (1 + 1) * (1 + 1) (OTP: E3)."""
     crashes = 0
 
     async def body(nursery: trio.Nursery) -> None:
@@ -214,11 +210,11 @@ async def test_budgets_multiply_two_floors_up(stage: Stage) -> None:
             await leave("a")
             crashes += 1
 
-    error = await gives_up(body)
+    error = await run_until_it_gives_up(body)
 
     assert stage.starts == {"a": 4}
     assert crashes == 3
-    # The sentence names the first of it, however deep, and not each floor's in the other's.
+    # The message names the first child only, at any depth.
     assert str(error) == (
         "/supervisor gave up after more than 1 restarts within 5 s: "
         "sub gave up because /supervisor/sub/a ended (crashed (Boom: boom))"
@@ -227,7 +223,7 @@ async def test_budgets_multiply_two_floors_up(stage: Stage) -> None:
     assert isinstance(error.__cause__.__cause__, Boom)
 
 
-# -- what else a supervisor is
+# -- more about supervisors
 
 
 async def test_a_supervisor_can_be_named(nursery: trio.Nursery) -> None:
@@ -238,7 +234,7 @@ async def test_a_supervisor_can_be_named(nursery: trio.Nursery) -> None:
     await stop(top)
 
 
-async def test_a_stray_message_does_not_harm_a_supervisor(
+async def test_an_unknown_message_is_logged_and_ignored(
     stage: Stage, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
     top = await supervise(nursery, stage.tree("a"))

@@ -1,4 +1,4 @@
-"""A stage: children that log their lives and fail where a test tells them to."""
+"""Children that log their starts and ends, and fail where a test wants them to."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -11,7 +11,7 @@ from okibi.supervisors import Child, Strategy, Supervisor, SupervisorSpec
 
 
 class Boom(Exception):
-    """The crash that a test asks for."""
+    """A crash that a test causes."""
 
 
 BOOM = crashed(Boom("boom"))
@@ -19,12 +19,13 @@ BOOM = crashed(Boom("boom"))
 
 @attrs.define(eq=False)
 class Stage:
-    """What has happened, and what shall.
+    """The log of the children, and the starts that must fail.
 
     Attributes:
-        log: `start a`, `fail a`, `term a shutdown`, in the order they happened.
-        refused: starts that fail, as `a2`: the second of a; `a*` is every start of it.
-        needless: starts that are ignored, said likewise.
+        log: `start a`, `fail a`, `term a shutdown`, in the order of the events.
+        refused: the starts that fail: `a2` is the second start of a, `a*` every start of a.
+        needless: the starts that raise Ignore, in the same form.
+        starts: the number of starts of each child.
     """
 
     log: list[str] = attrs.Factory(list)
@@ -43,12 +44,12 @@ class Stage:
         return Child(lambda: Player(self, id, init, cleanup), name=player(id), id=id, **fields)
 
     def tree(
-        self, ids: str, strategy: Strategy = Strategy.ONE_FOR_ONE, **flags: Any
+        self, ids: str, strategy: Strategy = Strategy.ONE_FOR_ONE, **options: Any
     ) -> SupervisorSpec:
-        return SupervisorSpec([self.child(name) for name in ids], strategy=strategy, **flags)
+        return SupervisorSpec([self.child(name) for name in ids], strategy=strategy, **options)
 
     def said(self) -> str:
-        """The log since it was last asked for."""
+        """Return the log since the last call, and clear it."""
         said = "; ".join(self.log)
         self.log.clear()
         return said
@@ -88,7 +89,7 @@ def player(id: str) -> Name[Player]:  # noqa: A002
 
 
 async def leave(id: str, reason: ExitReason = BOOM) -> None:  # noqa: A002
-    """Have a child end with a reason, and wait until nothing more happens."""
+    """End a child with a reason, and wait until all tasks are blocked."""
     player(id).cast_nowait(Player.leave, reason)
     await trio.testing.wait_all_tasks_blocked()
 
@@ -98,22 +99,22 @@ def alive(id: str) -> Ref[Player] | None:  # noqa: A002
 
 
 async def counted(top: Ref[Supervisor]) -> list[int]:
-    """As OTP's suite writes it: specs, active, supervisors, workers."""
+    """Return specs, active, supervisors and workers, in the order of OTP's suite."""
     return [*await top.call(Supervisor.count_children)]
 
 
 async def states(top: Ref[Supervisor]) -> str:
-    """Every child's state, newest first."""
+    """Return the state of every child, the last started first."""
     infos = await top.call(Supervisor.which_children)
     return ", ".join(f"{child.id} {child.state.value}" for child in infos)
 
 
 def when_dead(id: str, act: Callable[[], object]) -> None:  # noqa: A002
-    """Act in the step of its end, when its Down has just been put into the supervisor's mailbox."""
+    """Act in the step in which the child ends, after its supervisor got the message."""
 
-    def tell(_: object) -> None:
+    def notify(_: object) -> None:
         act()
 
     ref = alive(id)
     assert ref is not None
-    ref.process().watchers[tell] = tell
+    ref.process().watchers[notify] = notify

@@ -1,17 +1,17 @@
-"""OTP's supervisor as its manual tells it: lists of who lives, and no process."""
+"""A model of OTP's supervisor, after its manual: lists of children, no processes."""
 
 from tests.support.trees import PERIOD, Kid, Tree, World
 
 
 class Model:
-    """One supervisor, and in `live` who lives under it: None of a worker."""
+    """One supervisor. `live` has the running children: None for a worker."""
 
     def __init__(self, tree: Tree, world: World) -> None:
         self.tree, self.world, self.specs = tree, world, {kid.id: kid for kid in tree.kids}
         self.times, self.live = list[float](), dict[str, "Model | None"]()
 
     def fill(self, keys: list[str]) -> str:
-        """Start them in order; who failed, if one did."""
+        """Start children in order. Return the child that failed, or an empty string."""
         for key in keys:
             sub = Model(tree, self.world) if (tree := self.specs[key].sub) else None
             fate = sub.fill(list(sub.specs)) if sub else self.world.fate(key)
@@ -25,7 +25,7 @@ class Model:
         return ""
 
     def stop(self, keys: list[str], how: str = "shutdown") -> None:
-        """Stop those that live, last first; a temporary one is forgotten with that."""
+        """Stop running children, the last first. Drop the specs of temporary children."""
         for key in [key for key in reversed(self.specs) if key in keys and key in self.live]:
             if sub := self.live.pop(key):
                 sub.stop(list(sub.live), "killed" if how == "killed" else "shutdown")
@@ -35,7 +35,7 @@ class Model:
                 del self.specs[key]
 
     def end(self, who: str, how: str, now: float) -> str:
-        """Somebody below ends by himself; how this supervisor is to end of that, if it is."""
+        """Handle the end of a child below. Return how this supervisor ends, or an empty string."""
         for key, sub in self.live.items():
             fate = how if key == who else sub and sub.end(who, how, now)
             if fate:

@@ -1,4 +1,4 @@
-"""Random trees: as plain values, as Hypothesis draws them, and as specs of a stage."""
+"""Random trees: plain values, a Hypothesis strategy, and supervisor specs."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ LETTERS = "abcd"
 
 @attrs.frozen
 class Kid:
-    """A child: a worker, or a supervisor of a tree of its own; its id is unique in all trees."""
+    """A child: a worker, or a supervisor with a tree. The id is unique in the whole tree."""
 
     id: str
     restart: str
@@ -36,9 +36,9 @@ class Kid:
 
 @attrs.frozen
 class Tree:
-    """A supervisor's flags and children; `spares` may be added while it runs.
+    """A supervisor with options and children. `spares` may be added at run time.
 
-    Its strategy may be `dynamic`: then it starts empty, and its children are spares too.
+    With the strategy `dynamic`, all children are added at run time.
     """
 
     id: str
@@ -49,19 +49,19 @@ class Tree:
     spares: tuple[Kid, ...] = ()
 
     def below(self) -> Iterator[Kid]:
-        """All that may ever live in it."""
+        """Yield all children that may ever run in the tree."""
         for kid in (*self.kids, *self.spares):
             yield kid
             if kid.sub is not None:
                 yield from kid.sub.below()
 
     def trees(self) -> "Iterator[Tree]":
-        """Itself and all below."""
+        """Yield the tree and all trees below."""
         yield self
         yield from (tree for kid in self.below() if (tree := kid.sub) is not None)
 
-    def flags(self, stage: Stage) -> SupervisorSpec | DynamicSupervisorSpec:
-        """The same, to be run on a stage."""
+    def spec(self, stage: Stage) -> SupervisorSpec | DynamicSupervisorSpec:
+        """Return the supervisor spec."""
         if self.strategy == "dynamic":
             return DynamicSupervisorSpec(intensity=self.intensity, period=PERIOD)
         return SupervisorSpec(
@@ -74,21 +74,21 @@ class Tree:
 
 
 def child(kid: Kid, stage: Stage) -> Child[Any]:
-    """Its spec on a stage."""
+    """Return the child spec."""
     fields: dict[str, Any] = {"restart": Restart(kid.restart), "significant": kid.significant}
     if kid.sub is None:
         return stage.child(kid.id, **fields)
     kind = DynamicSupervisor if kid.sub.strategy == "dynamic" else Supervisor
-    flags: Any = kid.sub.flags(stage)
-    return Child(flags, id=kid.id, name=Name(kid.id, kind), **fields)
+    spec: Any = kid.sub.spec(stage)
+    return Child(spec, id=kid.id, name=Name(kid.id, kind), **fields)
 
 
 @attrs.define
 class World:
-    """What the workers of a model do, and what they leave in the log.
+    """The starts and the log of a model's workers.
 
     Attributes:
-        fates: what becomes of the n-th start of a worker, by `a2`: `fail` or `ignore`.
+        fates: the result of the n-th start of a worker: `a2` maps to `fail` or `ignore`.
     """
 
     fates: dict[str, str]
@@ -96,23 +96,23 @@ class World:
     log: list[str] = attrs.field(factory=list[str], init=False)
 
     def fate(self, id: str) -> str:  # noqa: A002
-        """Start a worker: empty if it is ready."""
+        """Start a worker. Return `fail`, `ignore`, or an empty string."""
         self.starts[id] += 1
         fate = self.fates.get(f"{id}{self.starts[id]}", "")
         self.log.append(f"{fate or 'start'} {id}")
         return fate
 
     def term(self, id: str, how: str) -> None:  # noqa: A002
-        """End a worker; one that is killed cannot say so."""
+        """End a worker. A killed worker writes no log line."""
         if how != "killed":
             self.log.append(f"term {id} {how}")
 
 
 @st.composite
 def trees(draw: st.DrawFn, id: str = "r", depth: int = 3, plain: bool = False) -> Tree:  # noqa: A002
-    """Draw a tree of at most `depth` floors of supervisors.
+    """Draw a tree with at most `depth` levels of supervisors.
 
-    A plain one has no spares and shuts nobody down, and some of it is dynamic.
+    A plain tree has no spares and no auto_shutdown, and may have dynamic supervisors.
     """
     auto = "never" if plain else draw(st.sampled_from([kind.value for kind in AutoShutdown]))
 

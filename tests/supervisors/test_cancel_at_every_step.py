@@ -1,4 +1,4 @@
-"""Cancelled from outside at every task step: all end, in reverse, in time, and nothing is left."""
+"""Trees cancelled at every task step: all actors end, in order and in time."""
 
 import itertools
 from functools import partial
@@ -28,52 +28,52 @@ from tests.conformance.cancellation import every_step
 from tests.support.child_stage import BOOM, Player, Stage, player
 
 GRACE = 2.0
-# Who is to be down already when one of them is stopped with the tree.
+# When the tree stops a child, these children must have stopped already.
 LATER = {"a": "bcden", "b": "cden", "c": "d"}
 
 
 @attrs.frozen
-class Course:
-    """What happens to a tree of a, b, sub (c, d), e and n.
+class Scenario:
+    """The events in a tree of a, b, sub (c, d), e and n.
 
     Attributes:
         refused: starts that fail.
-        needless: starts that are ignored.
-        ends: who ends by itself, one after the other, and how.
-        flags: of both supervisors.
-        sub: more flags of the lower one.
-        requests: whether e is terminated and started again, and removed, and another is added.
+        needless: starts that raise Ignore.
+        ends: children that end by themselves, in this order, with their reasons.
+        options: options of both supervisors.
+        sub: more options of the lower supervisor.
+        requests: whether e is terminated, restarted and deleted, and f is added.
     """
 
     refused: frozenset[str] = frozenset()
     needless: frozenset[str] = frozenset()
     ends: tuple[tuple[str, ExitReason], ...] = (("b", BOOM), ("c", BOOM))
-    flags: dict[str, Any] = attrs.Factory(dict)
+    options: dict[str, Any] = attrs.Factory(dict)
     sub: dict[str, Any] = attrs.Factory(dict)
     requests: bool = False
 
 
-COURSES = {
-    "crashes": Course(),
-    "a restart that fails once": Course(frozenset({"b2"})),
-    "restarts that fail until it gives up": Course(frozenset({"b2", "b3", "b4", "b5"})),
-    "a sub-supervisor that gives up": Course(frozenset({"c2", "c3", "c4", "c5"})),
-    "a first start that fails": Course(frozenset({"d1"})),
-    "back-off": Course(frozenset({"b2"}), flags={"backoff": Backoff(1, 4)}),
-    "auto_shutdown": Course(
+SCENARIOS = {
+    "crashes": Scenario(),
+    "a restart that fails once": Scenario(frozenset({"b2"})),
+    "restarts that fail until it gives up": Scenario(frozenset({"b2", "b3", "b4", "b5"})),
+    "a sub-supervisor that gives up": Scenario(frozenset({"c2", "c3", "c4", "c5"})),
+    "a first start that fails": Scenario(frozenset({"d1"})),
+    "back-off": Scenario(frozenset({"b2"}), options={"backoff": Backoff(1, 4)}),
+    "auto_shutdown": Scenario(
         ends=(("d", NORMAL), ("c", BOOM)), sub={"auto_shutdown": AutoShutdown.ANY_SIGNIFICANT}
     ),
-    "children that ignore": Course(needless=frozenset({"n1", "n2", "c2"})),
-    "requests": Course(requests=True),
+    "children that ignore": Scenario(needless=frozenset({"n1", "n2", "c2"})),
+    "requests": Scenario(requests=True),
 }
 
 
-def tree(stage: Stage, strategy: Strategy, course: Course) -> SupervisorSpec:
-    """Each takes a second to clean up, but b, which never has."""
+def tree(stage: Stage, strategy: Strategy, case: Scenario) -> SupervisorSpec:
+    """Each child takes 1 s to clean up. b never finishes."""
 
     def child(letter: str) -> Child[Any]:
         seconds = 1e6 if letter == "b" else 1
-        significant = letter == "d" and "auto_shutdown" in course.sub
+        significant = letter == "d" and "auto_shutdown" in case.sub
         return stage.child(
             letter,
             cleanup=partial(trio.sleep, seconds),
@@ -82,13 +82,13 @@ def tree(stage: Stage, strategy: Strategy, course: Course) -> SupervisorSpec:
             significant=significant,
         )
 
-    below = SupervisorSpec([child("c"), child("d")], strategy, **course.flags, **course.sub)
+    below = SupervisorSpec([child("c"), child("d")], strategy, **case.options, **case.sub)
     children = [child("a"), child("b"), Child(below, id="sub"), child("e"), child("n")]
-    return SupervisorSpec(children, strategy, **course.flags)
+    return SupervisorSpec(children, strategy, **case.options)
 
 
-async def ask(top: Ref[Supervisor], stage: Stage) -> None:
-    """All that one can ask for that starts or stops somebody."""
+async def make_requests(top: Ref[Supervisor], stage: Stage) -> None:
+    """Make every request that starts or stops a child."""
     await top.call(Supervisor.terminate_child, "e")
     await top.call(Supervisor.restart_child, "e")
     await top.call(Supervisor.terminate_child, "e")
@@ -99,43 +99,43 @@ async def ask(top: Ref[Supervisor], stage: Stage) -> None:
 SAMPLE = (Strategy.REST_FOR_ONE, "crashes"), (Strategy.ONE_FOR_ONE, "requests")
 RUNS = [
     pytest.param(*run, marks=() if run in SAMPLE else (pytest.mark.slow,))
-    for run in itertools.product(Strategy, COURSES)
+    for run in itertools.product(Strategy, SCENARIOS)
 ]
 
 
 @pytest.mark.parametrize(("strategy", "which"), RUNS)
-def test_cancelled_at_every_step_all_end_in_reverse_in_time_and_nothing_is_left(
+def test_a_tree_cancelled_at_any_step_stops_in_order_and_in_time(
     strategy: Strategy, which: str
 ) -> None:
-    """Start, ends, restarts, requests and the stop, cancelled at each task step in turn."""
-    course = COURSES[which]
+    """Each task step is cancelled in turn: start, ends, restarts, requests and stop."""
+    case = SCENARIOS[which]
     stages: list[Stage] = []
 
     async def scenario() -> None:
-        stage = Stage(refused=set(course.refused), needless=set(course.needless))
+        stage = Stage(refused=set(case.refused), needless=set(case.needless))
         stages.append(stage)
         try:
             async with trio.open_nursery() as nursery:
-                top = await supervise(nursery, tree(stage, strategy, course))
-                for name, reason in course.ends:
+                top = await supervise(nursery, tree(stage, strategy, case))
+                for name, reason in case.ends:
                     if player(name).whereis() is not None:
                         player(name).cast_nowait(Player.leave, reason)
                     await trio.sleep(10)
-                if course.requests:
-                    await ask(top, stage)
+                if case.requests:
+                    await make_requests(top, stage)
                 await stop(top)
         except* (SupervisorGaveUp, StartError):
             pass
 
     async def check() -> None:
         assert names() == {}
-        check_order(stages[-1].log, asked="e" if course.requests else "")
+        check_order(stages[-1].log, asked="e" if case.requests else "")
 
     assert every_step(scenario, check, limit=7 * GRACE) > 15
 
 
 def check_order(log: list[str], asked: str) -> None:
-    """Each start has one end, and nobody is stopped before those that need it."""
+    """Check that each start has one end, and that dependents stop first."""
     up: list[str] = []
     for line in log:
         what, who, *why = line.split()
@@ -149,7 +149,7 @@ def check_order(log: list[str], asked: str) -> None:
     assert up == [], log
 
 
-def test_a_pool_that_is_cancelled_at_every_step_ends_with_all_its_children() -> None:
+def test_a_dynamic_supervisor_cancelled_at_any_step_ends_all_children() -> None:
     stages: list[Stage] = []
 
     async def scenario() -> None:
@@ -178,8 +178,8 @@ def test_a_pool_that_is_cancelled_at_every_step_ends_with_all_its_children() -> 
         log = stages[-1].log
         begun = [line.split()[1] for line in log if line.startswith("start")]
         ended = [line.split()[1] for line in log if line.startswith("term")]
-        # Who is killed cannot say that it ends.
+        # A killed child writes no end to the log.
         assert sorted(begun) in (sorted(ended), sorted([*ended, "a"])), log
 
-    # They are stopped all at once.
+    # All children stop together.
     assert every_step(scenario, check, limit=GRACE) > 30

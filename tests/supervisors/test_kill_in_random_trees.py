@@ -1,6 +1,6 @@
-"""Kill any actors of any tree: who changes was foretold from the tree, and nobody else does.
+"""Kill actors of random trees: only the actors in a forecast may change.
 
-In the manner of ferd/sups, which does so to Erlang's supervisors.
+After ferd/sups, a test of Erlang's supervisors.
 """
 
 import os
@@ -18,7 +18,7 @@ from okibi.actors.process import Process
 from okibi.supervisors import Child, DynamicSupervisor, Supervisor, SupervisorGaveUp, supervise
 from tests.profiles import examples
 from tests.support.child_stage import Stage
-from tests.support.kill_forecast import Forecast, forecast, lasting
+from tests.support.kill_forecast import Forecast, always_present, forecast
 from tests.support.trees import PERIOD, Tree, child, trees
 
 FULL = os.environ.get("OKIBI_SWEEP") == "full"
@@ -29,13 +29,13 @@ EXAMPLES = settings(
     print_blob=True,
 )
 
-# At which task step from the last one, and who, as an index into those that live then.
-Blow = tuple[int, int]
+# The number of task steps since the last kill, and the index of the victim among the actors.
+Kill = tuple[int, int]
 GAPS = st.sampled_from([1, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20])
 
 
 class Slow(Stage):
-    """Whoever plays here takes some steps to get ready and to clean up, and may be hit in each."""
+    """Children take several steps in `init` and in `terminate`: a kill may hit any of them."""
 
     def child(self, id: str, **fields: Any) -> Child[Any]:  # noqa: A002
         return super().child(id, init=some_steps, cleanup=some_steps, **fields)
@@ -46,18 +46,18 @@ async def some_steps() -> None:
         await trio.lowlevel.checkpoint()
 
 
-class Blows(trio.abc.Instrument):
-    """Kills at task steps whoever bears a name then: in its init, at work or in its terminate."""
+class KillAtSteps(trio.abc.Instrument):
+    """Kills the actor that has a name at a task step: in `init`, in `run` or in `terminate`."""
 
-    def __init__(self, blows: list[tuple[int, str]]) -> None:
-        self.blows = blows
+    def __init__(self, timed_kills: list[tuple[int, str]]) -> None:
+        self.timed_kills = timed_kills
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        if self.blows:
-            steps, victim = self.blows[0]
-            self.blows[0] = steps - 1, victim
+        if self.timed_kills:
+            steps, victim = self.timed_kills[0]
+            self.timed_kills[0] = steps - 1, victim
             if steps <= 1:
-                self.blows.pop(0)
+                self.timed_kills.pop(0)
                 kill(victim)
 
 
@@ -67,36 +67,36 @@ def kill(victim: str) -> None:
         process.kill()
 
 
-async def grow(tree: Tree, stage: Stage) -> None:
-    """Start what lives under dynamic supervisors, the upper ones first."""
+async def start_dynamic_children(tree: Tree, stage: Stage) -> None:
+    """Start the children of dynamic supervisors, the upper supervisors first."""
     for kid in tree.kids:
         if tree.strategy == "dynamic":
             pool = Name(tree.id, DynamicSupervisor)
             await pool.call(DynamicSupervisor.start_child, child(kid, stage))
         if kid.sub is not None:
-            await grow(kid.sub, stage)
+            await start_dynamic_children(kid.sub, stage)
 
 
-async def standing(tree: Tree, stage: Stage, nursery: trio.Nursery) -> None:
-    flags = tree.flags(stage)
-    await supervise(nursery, flags, name=Name(tree.id, Supervisor))
-    await grow(tree, stage)
+async def start_tree(tree: Tree, stage: Stage, nursery: trio.Nursery) -> None:
+    spec = tree.spec(stage)
+    await supervise(nursery, spec, name=Name(tree.id, Supervisor))
+    await start_dynamic_children(tree, stage)
     assert set(names()) == {tree.id, *(kid.id for kid in tree.below())}
 
 
 def changed(before: dict[str, Process]) -> set[str]:
-    """Who is not who it was."""
+    """Return the names whose actors are no longer the same."""
     return {name for name, process in before.items() if names().get(name) is not process}
 
 
-def check(tree: Tree, before: dict[str, Process], told: Forecast) -> bool:
-    """Whether the tree lives on, as it was told to or may have been."""
-    assert changed(before) <= told.changes | {tree.id}
+def check(tree: Tree, before: dict[str, Process], expected: Forecast) -> bool:
+    """Check the tree against the forecast. Return whether the tree still runs."""
+    assert changed(before) <= expected.changes | {tree.id}
     if tree.id not in names():
-        assert tree.id in told.gives_up
+        assert tree.id in expected.gives_up
         return False
     assert not changed(before) & {tree.id}
-    assert lasting(tree) <= set(names())
+    assert always_present(tree) <= set(names())
     return True
 
 
@@ -109,15 +109,15 @@ def check(tree: Tree, before: dict[str, Process], told: Forecast) -> bool:
         max_size=8,
     ),
 )
-def test_of_one_kill_exactly_those_change_that_the_tree_foretells(
+def test_one_kill_changes_exactly_the_forecast_actors(
     tree: Tree, kills: list[tuple[int, float]]
 ) -> None:
-    """One after the other, each when all is quiet; how far an intensity is used up counts."""
+    """One kill at a time, when all tasks are blocked. The forecast knows earlier restarts."""
 
     async def main() -> None:
         spent: dict[str, list[float]] = {each.id: [] for each in tree.trees()}
         async with trio.open_nursery() as nursery:
-            await standing(tree, Slow(), nursery)
+            await start_tree(tree, Slow(), nursery)
             for pick, wait in kills:
                 await trio.sleep(wait)
                 now, before = trio.current_time(), dict(names())
@@ -126,18 +126,20 @@ def test_of_one_kill_exactly_those_change_that_the_tree_foretells(
                     break
                 victim = victims[pick % len(victims)]
                 recent = {k: [t for t in v if now - t <= PERIOD] for k, v in spent.items()}
-                told = forecast(tree, [victim], {k: len(v) for k, v in recent.items()})
-                note(f"kill {victim}: {sorted(told.changes)} change")
+                expected = forecast(tree, [victim], {k: len(v) for k, v in recent.items()})
+                note(f"kill {victim}: {sorted(expected.changes)} change")
                 with trio.CancelScope(shield=True):
                     kill(victim)
                     await wait_all_tasks_blocked()
-                ended.append(tree.id in told.gives_up)
+                ended.append(tree.id in expected.gives_up)
                 assert (tree.id not in names()) is ended[-1]
-                if not check(tree, before, told):
+                if not check(tree, before, expected):
                     return
-                assert changed(before) == told.changes & before.keys()
+                assert changed(before) == expected.changes & before.keys()
                 for each, times in recent.items():
-                    spent[each] = [] if each in told.changes else times + [now] * told.hits[each]
+                    spent[each] = (
+                        [] if each in expected.changes else times + [now] * expected.hits[each]
+                    )
             names()[tree.id].stop()
 
     ended = [False]
@@ -153,28 +155,28 @@ def test_of_one_kill_exactly_those_change_that_the_tree_foretells(
         max_size=4,
     ),
 )
-def test_of_many_kills_at_any_steps_none_changes_that_the_tree_does_not_foretell(
-    tree: Tree, bursts: list[list[Blow]]
+def test_many_kills_change_no_actor_outside_the_forecast(
+    tree: Tree, bursts: list[list[Kill]]
 ) -> None:
-    """Several within a few steps of each other: in an init, in a terminate, of parent and child."""
+    """Several kills within a few steps: in `init`, in `terminate`, of a parent and its child."""
 
     async def main() -> None:
         async with trio.open_nursery() as nursery:
-            await standing(tree, Slow(), nursery)
+            await start_tree(tree, Slow(), nursery)
             for burst in bursts:
-                # So that nothing is left in any window.
+                # Empty the windows of all intensities.
                 await trio.sleep(PERIOD + 1)
                 before = dict(names())
                 victims = sorted(before.keys() - {tree.id})
                 if not victims:
                     break
-                blows = [(steps, victims[pick % len(victims)]) for steps, pick in burst]
-                told = forecast(tree, [victim for _, victim in blows], {})
-                note(f"kill {blows}: {sorted(told.changes)} may change")
-                ended.append(tree.id in told.gives_up)
+                timed_kills = [(steps, victims[pick % len(victims)]) for steps, pick in burst]
+                expected = forecast(tree, [victim for _, victim in timed_kills], {})
+                note(f"kill {timed_kills}: {sorted(expected.changes)} may change")
+                ended.append(tree.id in expected.gives_up)
                 with trio.CancelScope(shield=True):
-                    await strike(blows)
-                if not check(tree, before, told):
+                    await run_kills(timed_kills)
+                if not check(tree, before, expected):
                     return
             ended.append(False)
             names()[tree.id].stop()
@@ -183,14 +185,14 @@ def test_of_many_kills_at_any_steps_none_changes_that_the_tree_does_not_foretell
     run(main, ended)
 
 
-async def strike(blows: list[tuple[int, str]]) -> None:
-    instrument = Blows(list(blows))
+async def run_kills(timed_kills: list[tuple[int, str]]) -> None:
+    instrument = KillAtSteps(list(timed_kills))
     trio.lowlevel.add_instrument(instrument)
     try:
         await wait_all_tasks_blocked()
-        # What is left was meant for later than all was quiet again.
-        while instrument.blows:
-            kill(instrument.blows.pop(0)[1])
+        # The tasks were blocked before the remaining kills were due.
+        while instrument.timed_kills:
+            kill(instrument.timed_kills.pop(0)[1])
             await wait_all_tasks_blocked()
     finally:
         trio.lowlevel.remove_instrument(instrument)

@@ -1,4 +1,4 @@
-"""A supervisor is a server: it can be looked into, and made to wait."""
+"""Supervisors under `okibi.actors.debug`."""
 
 import pytest
 import trio
@@ -14,7 +14,7 @@ def stage() -> Stage:
     return Stage()
 
 
-async def test_a_suspended_supervisor_restarts_nobody_until_it_goes_on(
+async def test_a_suspended_supervisor_restarts_children_after_resume(
     stage: Stage, nursery: trio.Nursery
 ) -> None:
     top = await supervise(nursery, stage.tree("ab"))
@@ -29,9 +29,9 @@ async def test_a_suspended_supervisor_restarts_nobody_until_it_goes_on(
     await stop(top)
 
 
-async def test_the_state_of_a_supervisor_is_its_flags(stage: Stage, nursery: trio.Nursery) -> None:
-    flags = stage.tree("a")
-    top = await supervise(nursery, flags)
+async def test_the_state_of_a_supervisor_is_its_spec(stage: Stage, nursery: trio.Nursery) -> None:
+    spec = stage.tree("a")
+    top = await supervise(nursery, spec)
 
-    assert await debug.get_state(top) == {"spec": flags}
+    assert await debug.get_state(top) == {"spec": spec}
     await stop(top)

@@ -1,4 +1,4 @@
-"""A child that somebody has asked to end before its supervisor does, and given longer."""
+"""Children that got a stop request with a longer grace before the supervisor stops them."""
 
 import math
 
@@ -18,7 +18,7 @@ from okibi.supervisors import (
 
 
 class Slow(Server):
-    """Takes a thousand seconds to clean up."""
+    """Takes 1000 s to clean up."""
 
     async def terminate(self, reason: ExitReason) -> None:
         await trio.sleep(1000)
@@ -27,21 +27,21 @@ class Slow(Server):
 SLOW = Name("slow", Slow)
 
 
-async def asked(ref: Ref[Slow] | Ref[Supervisor] | None, grace: float) -> None:
+async def request_stop(ref: Ref[Slow] | Ref[Supervisor] | None, grace: float) -> None:
     assert ref is not None
     ref.stop(grace=grace)
     await wait_all_tasks_blocked()
 
 
 @pytest.mark.parametrize("grace", [600.0, math.inf])
-async def test_a_child_has_the_seconds_of_its_spec_whatever_others_have_given_it(
+async def test_terminate_child_uses_the_shutdown_of_the_spec(
     nursery: trio.Nursery, autojump_clock: MockClock, grace: float
 ) -> None:
-    """OTP: each `exit(Pid, shutdown)` of a supervisor is followed by a kill in time"""
+    """OTP: a supervisor follows each `exit(Pid, shutdown)` with a kill after the shutdown time."""
     top = await supervise(nursery, SupervisorSpec([Child(Slow, name=SLOW, shutdown=2)]))
     slow = SLOW.whereis()
     assert slow is not None
-    await asked(slow, grace)
+    await request_stop(slow, grace)
 
     await top.call(Supervisor.terminate_child, "slow")
 
@@ -56,11 +56,11 @@ async def test_a_child_has_the_seconds_of_its_spec_whatever_others_have_given_it
         (Child(Slow, name=SLOW, shutdown=BRUTAL_KILL), 0),
     ],
 )
-async def test_a_tree_stops_in_its_own_time_whatever_others_have_given_a_child(
+async def test_stopping_a_tree_uses_the_shutdown_of_the_spec(
     nursery: trio.Nursery, autojump_clock: MockClock, child: Child[Slow], seconds: float
 ) -> None:
     top = await supervise(nursery, SupervisorSpec([child]))
-    await asked(SLOW.whereis(), 600)
+    await request_stop(SLOW.whereis(), 600)
 
     await stop(top)
 

@@ -1,8 +1,7 @@
-"""Supervisors against a model: random trees, and whatever may happen to them or be asked of them.
+"""Supervisors against a model: random trees with random events and requests.
 
-After every event the log, the order of the specs, who lives and who bears which name are what the
-model says. The model is OTP's rules in other words than the supervisor's, and shares none of its
-decisions.
+After every event, the log, the order of the specs, the running children and the names must equal
+those of the model. The model states OTP's rules and shares no code with the supervisor.
 """
 
 import os
@@ -35,7 +34,7 @@ REQUESTS = {
 
 @attrs.frozen
 class End:
-    """One of those that live ends by itself, or by a stranger's hand; with all it has below."""
+    """A running child ends by itself or is killed, with all children below."""
 
     pick: int
     how: str
@@ -43,35 +42,35 @@ class End:
 
 @attrs.frozen
 class Wait:
-    """The clock moves on."""
+    """Time passes."""
 
     seconds: float
 
 
 @attrs.frozen
 class Ask:
-    """One of the supervisors that live is asked for something, about one of its own."""
+    """A running supervisor handles a request about one of its children."""
 
     pick: int
     request: str
     kid: int
 
 
-Deed = End | Wait | Ask
+Event = End | Wait | Ask
 
 
 @attrs.frozen
 class Case:
-    """A tree, what its workers do when they are started, and what happens to it."""
+    """A tree, the results of its workers' starts, and the events."""
 
     tree: Tree
     fates: dict[str, str]
-    deeds: list[Deed]
+    events: list[Event]
 
 
 AFTERWARDS = ["terminate_child", "restart_child"]
 PICKS = st.integers(0, 30)
-DEEDS = st.lists(
+EVENTS = st.lists(
     st.one_of(
         st.builds(End, PICKS, st.sampled_from(["crashed", "crashed", "killed", *REASONS])),
         st.builds(End, PICKS, st.sampled_from(["crashed", "normal"])),
@@ -93,23 +92,23 @@ def cases(draw: st.DrawFn) -> Case:
     later = st.builds("{}{}".format, st.sampled_from(workers), st.integers(2, 4))
     fates = draw(st.dictionaries(later, any_fate, max_size=8))
     fates |= draw(st.dictionaries(st.sampled_from([f"{key}1" for key in spares]), fail, max_size=2))
-    # A first start that fails is fatal for the tree, and then the case says no more.
+    # Rarely: a failure in the first start ends the case.
     first = st.sampled_from([f"{key}1" for key in workers])
     rarely = st.sampled_from(["ignore"] * 9 + ["fail"])
     fates |= draw(st.dictionaries(first, rarely, max_size=2))
-    return Case(tree, fates, draw(DEEDS))
+    return Case(tree, fates, draw(EVENTS))
 
 
-def everybody(model: Model) -> Iterator[tuple[str, Model]]:
-    """Every supervisor that lives, by its name."""
+def running_supervisors(model: Model) -> Iterator[tuple[str, Model]]:
+    """Yield every running supervisor with its name."""
     yield model.tree.id, model
     for sub in model.live.values():
         if sub is not None:
-            yield from everybody(sub)
+            yield from running_supervisors(sub)
 
 
 def strike(who: Kid, how: str) -> None:
-    """Have somebody end: a worker by itself, a supervisor because it is asked to."""
+    """End an actor: a worker by itself, a supervisor on request."""
     process = names()[who.id]
     if how == "killed":
         process.kill()
@@ -121,7 +120,7 @@ def strike(who: Kid, how: str) -> None:
 
 @attrs.define
 class Trial:
-    """One case, played by a real tree and told by the model, side by side."""
+    """One case, run by a real tree and by the model, side by side."""
 
     case: Case
     stage: Stage = attrs.field(init=False)
@@ -145,13 +144,13 @@ class Trial:
             async with trio.open_nursery() as nursery:
                 with trio.CancelScope(shield=True):
                     name = Name(tree.id, Supervisor)
-                    top = await supervise(nursery, tree.flags(self.stage), name=name)
+                    top = await supervise(nursery, tree.spec(self.stage), name=name)
                     assert not failed
                     self.compare()
-                    for deed in self.case.deeds:
+                    for event in self.case.events:
                         if not self.end:
-                            note(str(deed))
-                            await self.do(deed)
+                            note(str(event))
+                            await self.do(event)
                             self.compare()
                 top.stop()
             assert self.end != "crashed"
@@ -163,12 +162,12 @@ class Trial:
         assert self.stage.log == self.world.log
         assert names() == {}
 
-    async def do(self, deed: Deed) -> None:
-        match deed:
+    async def do(self, event: Event) -> None:
+        match event:
             case Wait(seconds):
                 await trio.sleep(seconds)
             case End(pick, how):
-                living = dict(everybody(self.model))
+                living = dict(running_supervisors(self.model))
                 kids = [m.specs[key] for m in living.values() for key in m.live]
                 if kids:
                     who = kids[pick % len(kids)]
@@ -177,7 +176,7 @@ class Trial:
                     strike(who, how)
                     await wait_all_tasks_blocked()
             case Ask(pick, request, at):
-                trees = list(everybody(self.model))
+                trees = list(running_supervisors(self.model))
                 name, model = trees[pick % len(trees)]
                 kids = [*model.tree.kids, *model.tree.spares]
                 kid = kids[at % len(kids)]
@@ -197,7 +196,7 @@ class Trial:
 
     def compare(self) -> None:
         assert self.stage.log == self.world.log
-        living = {} if self.end else dict(everybody(self.model))
+        living = {} if self.end else dict(running_supervisors(self.model))
         workers = {key for model in living.values() for key in model.live}
         assert set(names()) == living.keys() | workers
         for key, model in living.items():
@@ -214,12 +213,12 @@ class Trial:
     print_blob=True,
 )
 @given(cases())
-def test_a_tree_does_what_the_model_says(case: Case) -> None:
+def test_a_random_tree_behaves_like_the_model(case: Case) -> None:
     trio.run(Trial(case).play, clock=MockClock(autojump_threshold=0))
 
 
-def test_the_model_is_60_lines_of_its_own() -> None:
-    """Blank lines, docstrings and imports are not counted; nothing of a supervisor is imported."""
+def test_the_model_has_at_most_60_lines_and_imports_no_supervisor() -> None:
+    """Blank lines, docstrings and imports do not count."""
     lines = (
         (Path(__file__).parents[1] / "support" / "supervisor_model.py")
         .read_text("utf-8")

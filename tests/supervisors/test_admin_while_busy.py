@@ -1,4 +1,4 @@
-"""Requests to a supervisor that is busy: between two attempts, or while a child is in init."""
+"""Requests to a busy supervisor: during the `init` of a child, or while a child stops."""
 
 import pytest
 import trio
@@ -38,10 +38,10 @@ def stage() -> Stage:
     return Stage()
 
 
-# -- K1: while a child is in init, everything else waits
+# -- while a child runs `init`
 
 
-async def test_while_a_child_is_in_init_other_requests_wait(
+async def test_other_requests_wait_during_the_init_of_a_child(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     async def slow() -> None:
@@ -57,7 +57,7 @@ async def test_while_a_child_is_in_init_other_requests_wait(
     await stop(top)
 
 
-async def test_the_wait_for_an_init_has_a_limit(
+async def test_start_timeout_limits_the_init_of_a_requested_child(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     top = await supervise(nursery, stage.tree("a"), path="/top")
@@ -71,15 +71,15 @@ async def test_the_wait_for_an_init_has_a_limit(
 
 
 @pytest.mark.parametrize("how", ["stop", "kill", "cancel"])
-async def test_a_stop_does_not_wait_for_the_init_that_somebody_asked_for(
+async def test_a_stop_does_not_wait_for_the_init_of_a_requested_child(
     stage: Stage, autojump_clock: MockClock, how: str
 ) -> None:
     async def ask() -> None:
         with pytest.raises(ActorExited, match="start_child"):
             await top.call(Supervisor.start_child, stage.child("b", init=trio.sleep_forever))
-        told.set()
+        refused.set()
 
-    told = trio.Event()
+    refused = trio.Event()
     async with trio.open_nursery() as outer:
         async with trio.open_nursery() as nursery:
             top = await supervise(nursery, stage.tree("a"))
@@ -89,14 +89,14 @@ async def test_a_stop_does_not_wait_for_the_init_that_somebody_asked_for(
                 nursery.cancel_scope.cancel()
             else:
                 getattr(top, how)()
-        await told.wait()
+        await refused.wait()
 
     assert stage.said() == ("start a" if how == "kill" else "start a; term a shutdown")
     assert names() == {}
     assert trio.current_time() < 1
 
 
-async def test_a_request_to_a_supervisor_that_has_ended_is_told_so(
+async def test_a_request_to_an_ended_supervisor_raises_actor_exited(
     stage: Stage, nursery: trio.Nursery
 ) -> None:
     top = await supervise(nursery, stage.tree("a"))
@@ -106,7 +106,7 @@ async def test_a_request_to_a_supervisor_that_has_ended_is_told_so(
         await top.call(Supervisor.which_children)
 
 
-async def test_a_child_that_asks_its_supervisor_in_its_init_is_told_so(
+async def test_calling_the_supervisor_from_init_raises_call_cycle(
     stage: Stage, nursery: trio.Nursery
 ) -> None:
     async def ask() -> None:
@@ -122,7 +122,7 @@ async def test_a_child_that_asks_its_supervisor_in_its_init_is_told_so(
     top.stop()
 
 
-async def test_a_child_may_ask_its_supervisor_as_soon_as_its_init_has_returned(
+async def test_a_child_may_call_its_supervisor_after_init(
     nursery: trio.Nursery,
 ) -> None:
     counted: list[Counts] = []
@@ -139,13 +139,13 @@ async def test_a_child_may_ask_its_supervisor_as_soon_as_its_init_has_returned(
     top.stop()
 
 
-# -- children that drain, and wait for their supervisor while it waits for their end
+# -- children that drain and call their supervisor, which waits for their end
 
 
 class Drains(Server):
     when_stopped = WhenStopped.DRAIN
 
-    async def end_me(self) -> str:
+    async def terminate_me(self) -> str:
         try:
             await TOP.call(Supervisor.terminate_child, "drains")
         except CallCycle as cycle:
@@ -164,7 +164,7 @@ ENDED: list[str] = []
 
 
 @pytest.mark.parametrize("traced", [False, True])
-async def test_one_that_has_itself_terminated_is_refused_and_ends(
+async def test_a_child_that_terminates_itself_gets_call_cycle_and_ends(
     nursery: trio.Nursery, autojump_clock: MockClock, traced: bool
 ) -> None:
     ENDED.clear()
@@ -174,7 +174,7 @@ async def test_one_that_has_itself_terminated_is_refused_and_ends(
         await debug.trace(top)
 
     with trio.fail_after(HANG):
-        assert await DRAINS.call(Drains.end_me) == (
+        assert await DRAINS.call(Drains.terminate_me) == (
             "/top/drains calls /top calls /top/drains: terminate_child() would never return"
         )
         assert await counted(top) == [1, 0, 0, 1]
@@ -182,7 +182,7 @@ async def test_one_that_has_itself_terminated_is_refused_and_ends(
     await stop(top)
 
 
-async def test_one_whose_question_waits_runs_its_terminate_when_a_sibling_takes_it_along(
+async def test_a_child_with_a_waiting_call_is_terminated_by_one_for_all(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     ENDED.clear()

@@ -1,4 +1,4 @@
-"""Names between two incarnations: what a caller is told, and what ends a wait."""
+"""Names between two incarnations: errors for callers, and the ends of waits."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -37,7 +37,7 @@ from okibi.supervisors import (
 from tests.conformance.cancellation import every_step
 from tests.support.child_stage import BOOM, Player, Stage, leave, player, when_dead
 
-NOBODY = "start one with name="
+UNREGISTERED = "start one with name="
 BACKOFF = Backoff(2.0, 2.0)
 LOW = Name("low", Supervisor)
 
@@ -55,22 +55,22 @@ def stage() -> Stage:
     return Stage()
 
 
-def told(name: str) -> str:
-    """What a caller is told by the name at once."""
-    with pytest.raises(NoProcess) as nobody:
+def no_process_message(name: str) -> str:
+    """Return the message of the NoProcess that a send to the name raises."""
+    with pytest.raises(NoProcess) as missing:
         player(name).process()
-    return str(nobody.value)
+    return str(missing.value)
 
 
-async def ends_early(name: str) -> str:
-    """Wait for a name, and see that the wait fails before its time; what it says."""
-    with pytest.raises(NoProcess) as nobody:
+async def failed_wait_message(name: str) -> str:
+    """Wait for a name. The wait must fail before its timeout. Return the error message."""
+    with pytest.raises(NoProcess) as missing:
         await player(name).waiting(1000).send("word")
     assert trio.current_time() < 1000
-    return str(nobody.value)
+    return str(missing.value)
 
 
-async def test_the_next_call_after_actor_exited_finds_the_next_incarnation(
+async def test_a_waiting_call_after_actor_exited_reaches_the_next_incarnation(
     nursery: trio.Nursery,
 ) -> None:
     tree = SupervisorSpec([Child(Fraction, name=FRACTION)], intensity=1000)
@@ -84,13 +84,13 @@ async def test_the_next_call_after_actor_exited_finds_the_next_incarnation(
     await stop(top)
 
 
-async def test_the_name_of_a_child_that_has_just_ended_is_said_to_be_restarted(
+async def test_no_process_says_at_once_that_the_child_is_restarting(
     stage: Stage, nursery: trio.Nursery
 ) -> None:
-    """In the very step of its end: its supervisor has not had its turn."""
+    """In the step of the child's end, before the supervisor handles the message."""
     said: list[str] = []
     top = await supervise(nursery, stage.tree("a"))
-    when_dead("a", lambda: said.append(told("a")))
+    when_dead("a", lambda: said.append(no_process_message("a")))
 
     await leave("a")
 
@@ -98,13 +98,13 @@ async def test_the_name_of_a_child_that_has_just_ended_is_said_to_be_restarted(
     await stop(top)
 
 
-async def test_a_wait_outlasts_the_back_off(
+async def test_a_wait_for_a_name_lasts_through_the_backoff(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     stage.refused = {"a2"}
     top = await supervise(nursery, stage.tree("a", backoff=BACKOFF))
     await leave("a")
-    assert told("a") == (
+    assert no_process_message("a") == (
         "no actor is registered as 'a': its supervisor /supervisor is restarting it "
         "(use NAME.wait() or NAME.waiting(seconds))"
     )
@@ -118,7 +118,7 @@ async def test_a_wait_outlasts_the_back_off(
 
 
 @pytest.mark.parametrize("strategy", [Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE])
-async def test_siblings_that_restart_along_are_expected_too(
+async def test_names_of_siblings_that_restart_too_are_expected(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock, strategy: Strategy
 ) -> None:
     tree = SupervisorSpec(
@@ -129,21 +129,21 @@ async def test_siblings_that_restart_along_are_expected_too(
     top = await supervise(nursery, tree)
     await leave("a")
 
-    assert "is restarting it" in told("b")
-    assert NOBODY in told("t")
+    assert "is restarting it" in no_process_message("b")
+    assert UNREGISTERED in no_process_message("t")
     assert (await player("b").wait()).incarnation == 2
     await wait_all_tasks_blocked()
     assert not names().restarters
     await stop(top)
 
 
-async def test_nobody_is_expected_where_a_child_was_terminated(
+async def test_the_name_of_a_terminated_child_is_not_expected(
     stage: Stage, nursery: trio.Nursery
 ) -> None:
     top = await supervise(nursery, stage.tree("a"))
 
     await top.call(Supervisor.terminate_child, "a")
-    assert NOBODY in told("a")
+    assert UNREGISTERED in no_process_message("a")
     await top.call(Supervisor.restart_child, "a")
 
     assert not names().restarters
@@ -151,28 +151,28 @@ async def test_nobody_is_expected_where_a_child_was_terminated(
     await stop(top)
 
 
-async def test_a_wait_ends_when_the_next_attempt_is_called_off(
+async def test_a_wait_for_a_name_ends_when_the_restart_is_called_off(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    flags = stage.tree("abc", strategy=Strategy.REST_FOR_ONE, backoff=BACKOFF)
-    top = await supervise(nursery, flags)
+    spec = stage.tree("abc", strategy=Strategy.REST_FOR_ONE, backoff=BACKOFF)
+    top = await supervise(nursery, spec)
     await leave("b")
 
     async with trio.open_nursery() as waiters:
         for name in ("b", "c"):
-            waiters.start_soon(ends_early, name)
+            waiters.start_soon(failed_wait_message, name)
         await wait_all_tasks_blocked()
         await top.call(Supervisor.terminate_child, "b")
 
-    assert NOBODY in told("b")
-    assert NOBODY in told("c")
+    assert UNREGISTERED in no_process_message("b")
+    assert UNREGISTERED in no_process_message("c")
     assert not names().restarters
     await stop(top)
 
 
 @pytest.mark.parametrize("reason", [NORMAL, BOOM])
 @pytest.mark.parametrize("restart", [Restart.TRANSIENT, Restart.TEMPORARY])
-async def test_nobody_is_expected_where_an_end_brings_no_restart(
+async def test_a_name_is_expected_only_if_the_child_restarts(
     stage: Stage, nursery: trio.Nursery, restart: Restart, reason: object
 ) -> None:
     top = await supervise(
@@ -182,31 +182,31 @@ async def test_nobody_is_expected_where_an_end_brings_no_restart(
     await leave("a", NORMAL if reason is NORMAL else BOOM)
 
     restarts = restart is Restart.TRANSIENT and reason is BOOM
-    assert ("is restarting it" in told("a")) is restarts
+    assert ("is restarting it" in no_process_message("a")) is restarts
     await stop(top)
     assert not names().restarters
 
 
-async def test_a_wait_ends_when_the_next_incarnation_is_not_needed(
+async def test_a_wait_for_a_name_ends_when_the_restart_raises_ignore(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     stage.needless = {"a2"}
     top = await supervise(nursery, stage.tree("a", backoff=BACKOFF))
     await leave("a")
 
-    assert "its supervisor /supervisor does not restart it" in await ends_early("a")
+    assert "its supervisor /supervisor does not restart it" in await failed_wait_message("a")
 
-    assert NOBODY in told("a")
+    assert UNREGISTERED in no_process_message("a")
     await stop(top)
 
 
-async def test_a_wait_ends_when_the_supervisor_gives_up_at_the_top(
+async def test_a_wait_for_a_name_ends_when_the_supervisor_gives_up(
     stage: Stage, autojump_clock: MockClock
 ) -> None:
     said: list[str] = []
 
     async def wait() -> None:
-        said.append(await ends_early("a"))
+        said.append(await failed_wait_message("a"))
 
     async with trio.open_nursery() as waiters:
         stage.refused = {"a2", "a3"}
@@ -220,7 +220,7 @@ async def test_a_wait_ends_when_the_supervisor_gives_up_at_the_top(
     assert not names().restarters
 
 
-async def test_a_supervisor_that_ends_is_said_to(
+async def test_no_process_says_that_the_supervisor_is_ending(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     slow = stage.child("b", cleanup=partial(trio.sleep, 3))
@@ -230,26 +230,29 @@ async def test_a_supervisor_that_ends_is_said_to(
 
     top.stop()
     await wait_all_tasks_blocked()
-    assert told("a") == "no actor is registered as 'a': its supervisor /supervisor is ending"
-    assert "does not restart it" in await ends_early("a")
+    assert (
+        no_process_message("a")
+        == "no actor is registered as 'a': its supervisor /supervisor is ending"
+    )
+    assert "does not restart it" in await failed_wait_message("a")
 
     await top.wait()
-    assert NOBODY in told("a")
+    assert UNREGISTERED in no_process_message("a")
 
 
-async def test_the_names_of_dynamic_children_are_expected_and_forgotten(
+async def test_names_of_dynamic_children_are_expected_until_terminated(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     top = await supervise(nursery, DynamicSupervisorSpec(backoff=BACKOFF), path="/top")
     child = await top.call(DynamicSupervisor.start_child, stage.child("a"))
     assert child is not None
     await leave("a")
-    assert "its supervisor /top is restarting it" in told("a")
+    assert "its supervisor /top is restarting it" in no_process_message("a")
     second = await player("a").wait()
     await leave("a")
 
     async with trio.open_nursery() as waiters:
-        waiters.start_soon(ends_early, "a")
+        waiters.start_soon(failed_wait_message, "a")
         await wait_all_tasks_blocked()
         await top.call(DynamicSupervisor.terminate_child, second)
 
@@ -258,7 +261,7 @@ async def test_the_names_of_dynamic_children_are_expected_and_forgotten(
 
 
 async def restarts() -> None:
-    """A child crashes, is waited for twice, and its supervisor is restarted by another."""
+    """A child crashes, two tasks wait for names, and the supervisor is restarted."""
     stage = Stage()
     tree = SupervisorSpec([Child(stage.tree("ab", intensity=0), id="low")])
     acts: list[Callable[[], Awaitable[object]]] = [
@@ -282,13 +285,13 @@ async def nothing_left() -> None:
     assert not any((table.waiting, table.restarters, table.kept))
 
 
-def test_a_restart_that_is_cancelled_at_any_step_leaves_nothing() -> None:
+def test_a_restart_cancelled_at_any_step_leaves_no_name() -> None:
     assert every_step(restarts, nothing_left) > 30
 
 
 @attrs.define
-class Struck:
-    """A supervisor below another is killed at each step while two wait for its children."""
+class KilledSubSupervisor:
+    """Kills a sub-supervisor at each step, while two tasks wait for its children."""
 
     ended: int = 0
 
@@ -325,15 +328,15 @@ class Struck:
         await nothing_left()
 
 
-def test_a_wait_ends_at_whatever_step_the_supervisor_is_killed() -> None:
-    scene = Struck()
+def test_a_wait_for_a_name_ends_if_the_supervisor_is_killed_at_any_step() -> None:
+    scene = KilledSubSupervisor()
 
     assert every_step(scene.run, scene.check, scene.strike, limit=10) > 30
 
 
 @attrs.define(eq=False)
 class Drainer(Server):
-    """Handles what waits before it stops, and asks a sibling for each."""
+    """Drains its mailbox before it stops, and waits for a sibling in each message."""
 
     sibling: Name[Player]
     when_stopped: ClassVar[WhenStopped] = WhenStopped.DRAIN
@@ -348,7 +351,7 @@ class Drainer(Server):
         await self.sibling.wait()
 
 
-async def test_a_child_may_wait_for_a_sibling_whose_back_off_lasts(
+async def test_a_child_may_wait_for_a_sibling_in_backoff(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     drainer = Name("drainer", Drainer)
@@ -362,7 +365,7 @@ async def test_a_child_may_wait_for_a_sibling_whose_back_off_lasts(
     await stop(top)
 
 
-async def test_a_child_that_waits_for_a_sibling_is_let_go_when_its_supervisor_stops_it(
+async def test_a_child_that_waits_for_a_sibling_gets_call_cycle_when_stopped(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     drainer = Name("drainer", Drainer)
@@ -381,7 +384,7 @@ async def test_a_child_that_waits_for_a_sibling_is_let_go_when_its_supervisor_st
 
 
 @pytest.mark.parametrize("work", [Drainer.work, Drainer.work_later])
-async def test_a_child_that_is_stopped_does_not_wait_for_one_that_starts_after_it(
+async def test_a_stopping_child_does_not_wait_for_a_later_start(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock, work: Any
 ) -> None:
     drainer = Name("drainer", Drainer)

@@ -1,4 +1,4 @@
-"""Kill any actor of a tree at any task step: nothing hangs, nothing is left, the rest lives."""
+"""Kill or stop each actor of a tree at each task step."""
 
 import itertools
 import math
@@ -24,18 +24,18 @@ SAMPLE = (
     (Strategy.REST_FOR_ONE, "sub", "kill"),
     (Strategy.ONE_FOR_ONE, "top", "stop"),
 )
-BLOWS = [
-    pytest.param(*blow, marks=() if blow in SAMPLE else (pytest.mark.slow,))
-    for blow in itertools.product(Strategy, ["a", "b", "c", "sub", "top"], ["kill", "stop"])
+CASES = [
+    pytest.param(*case, marks=() if case in SAMPLE else (pytest.mark.slow,))
+    for case in itertools.product(Strategy, ["a", "b", "c", "sub", "top"], ["kill", "stop"])
 ]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize(("strategy", "victim", "how"), BLOWS)
-def test_a_blow_at_any_step_leaves_a_tree_that_works_or_none(
+@pytest.mark.parametrize(("strategy", "victim", "how"), CASES)
+def test_a_kill_or_stop_at_any_step_leaves_a_whole_tree_or_none(
     strategy: Strategy, victim: str, how: str, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Start, a crash two floors down, a stop; one actor is killed or stopped at each step."""
+    """Start, a crash two levels below, a stop. The victim is hit at each step in turn."""
     monkeypatch.setattr(trio._core._run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
     stages: list[Stage] = []
 
@@ -53,13 +53,13 @@ def test_a_blow_at_any_step_leaves_a_tree_that_works_or_none(
                         player("c").cast_nowait(Player.leave, BOOM)
                     await wait_all_tasks_blocked()
                     if TOP.whereis() is not None:
-                        # Whatever was done to it: all of it is back.
+                        # The whole tree runs again.
                         assert set(names()) == {*"abcd", "sub", "top"}
                         top = TOP.whereis()
                         assert top is not None
                         top.stop()
         except* StartError:
-            # Struck in its first start, which is fatal for the tree.
+            # A failure in the first start is fatal for the tree.
             pass
 
     def strike() -> None:
