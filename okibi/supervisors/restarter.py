@@ -37,9 +37,9 @@ class SupervisorGaveUp(Exception):
             # Name the first child only. Otherwise each level would repeat the message below it.
             self.first = reason.error.first
             cause = f"{child} gave up because {self.first}"
+        restarts = "1 restart" if spec.intensity == 1 else f"{spec.intensity} restarts"
         super().__init__(
-            f"{path} gave up after more than {spec.intensity} restarts within {spec.period:g} s: "
-            f"{cause}"
+            f"{path} gave up after more than {restarts} within {spec.period:g} s: {cause}"
         )
         self.__cause__ = reason.error
 

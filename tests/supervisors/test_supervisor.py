@@ -216,7 +216,7 @@ async def test_intensities_of_two_levels_multiply(stage: Stage) -> None:
     assert crashes == 3
     # The message names the first child only, at any depth.
     assert str(error) == (
-        "/supervisor gave up after more than 1 restarts within 5 s: "
+        "/supervisor gave up after more than 1 restart within 5 s: "
         "sub gave up because /supervisor/sub/a ended (crashed (Boom: boom))"
     )
     assert isinstance(error.__cause__, SupervisorGaveUp)
