@@ -134,7 +134,7 @@ class Supervisor(Restarter):
     `terminate`. `init` and `handle_info` must call `super()`: those methods start the children and
     handle their ends. `terminate` runs after the last child has ended. Use the subclass as
     `Child(partial(Mine, spec), shutdown=INFINITY)`: without `shutdown` the child would have the 5 s
-    of any actor. Or give the subclass a spec class (`implements`).
+    of any actor. Alternatively, write a spec class for the subclass (`implements`).
 
     Source: OTP: supervisor.
 

@@ -97,12 +97,12 @@ SHOP = Name("shop", Shop)
 async def test_a_hostile_exception_ends_only_its_actor(
     kind: str, method: Any, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told: list[object] = []
+    received: list[object] = []
 
     class Watcher(Actor):
         async def run(self) -> None:
             self.monitor(SHOP)
-            told.append(await self.receive())
+            received.append(await self.receive())
 
     # trio itself reads exceptions that leave a task of a nursery.
     reads = kind in ("Closed", "ClosedGroup") and method is Shop.sell_beside
@@ -119,7 +119,7 @@ async def test_a_hostile_exception_ends_only_its_actor(
         assert await SHOP.call(Shop.sell, "tea") == "tea"
         top.stop()
 
-    (down,) = told
+    (down,) = received
     assert isinstance(down, Down)
     assert down.reason.kind == "crashed"
     assert f"/top/shop (incarnation 1) ended: crashed ({kind}" in caplog.text

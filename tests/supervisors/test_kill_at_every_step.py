@@ -62,7 +62,7 @@ def test_a_kill_or_stop_at_any_step_leaves_a_whole_tree_or_none(
             # A failure in the first start is fatal for the tree.
             pass
 
-    def strike() -> None:
+    def hit() -> None:
         process = names().get(victim)
         if process is not None:
             process.kill() if how == "kill" else process.stop()
@@ -74,4 +74,4 @@ def test_a_kill_or_stop_at_any_step_leaves_a_whole_tree_or_none(
         begun = sum(line.startswith("start") for line in log)
         assert ended == begun if how == "stop" else ended <= begun, log
 
-    assert every_step(scenario, check, strike) > 20
+    assert every_step(scenario, check, hit) > 20

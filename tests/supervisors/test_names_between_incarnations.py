@@ -317,7 +317,7 @@ class KilledSubSupervisor:
             await player(name).waiting(10).send("word")
         self.ended += 1
 
-    def strike(self) -> None:
+    def kill(self) -> None:
         ref = LOW.whereis()
         if ref is not None:
             ref.kill()
@@ -331,7 +331,7 @@ class KilledSubSupervisor:
 def test_a_wait_for_a_name_ends_if_the_supervisor_is_killed_at_any_step() -> None:
     scene = KilledSubSupervisor()
 
-    assert every_step(scene.run, scene.check, scene.strike, limit=10) > 30
+    assert every_step(scene.run, scene.check, scene.kill, limit=10) > 30
 
 
 @attrs.define(eq=False)

@@ -107,7 +107,7 @@ def running_supervisors(model: Model) -> Iterator[tuple[str, Model]]:
             yield from running_supervisors(sub)
 
 
-def strike(who: Kid, how: str) -> None:
+def end_actor(who: Kid, how: str) -> None:
     """End an actor: a worker by itself, a supervisor on request."""
     process = names()[who.id]
     if how == "killed":
@@ -173,7 +173,7 @@ class Trial:
                     who = kids[pick % len(kids)]
                     note(f"    {who.id}")
                     self.end = self.model.end(who.id, how, trio.current_time())
-                    strike(who, how)
+                    end_actor(who, how)
                     await wait_all_tasks_blocked()
             case Ask(pick, request, at):
                 trees = list(running_supervisors(self.model))

@@ -56,17 +56,17 @@ def _below(
     """Return the actors that may change below this supervisor, and add up its hits."""
     reached = {each for kid in tree.kids if kid.id in kills for each in with_children(kid)}
     for at, kid in enumerate(tree.kids):
-        struck = kills.count(kid.id)
+        hit_count = kills.count(kid.id)
         if kid.sub is not None:
             reached |= _below(kid.sub, kills, spent, changes, hits, gives_up)
             gave_up = (spent.get(kid.id, 0) + hits[kid.id]) // (kid.sub.intensity + 1)
             # Each kill below counts here at most once: the kid gives up, or its start fails.
             in_init = sum(kills.count(other.id) for other in kid.sub.below())
-            struck += in_init if kid.id in changes else gave_up
-        if struck:
+            hit_count += in_init if kid.id in changes else gave_up
+        if hit_count:
             reached |= set(with_children(kid))
-        if struck and kid.restart != "temporary":
-            hits[tree.id] += struck
+        if hit_count and kid.restart != "temporary":
+            hits[tree.id] += hit_count
             for sibling in _reach(tree, at):
                 reached |= set(with_children(sibling))
     if spent.get(tree.id, 0) + hits[tree.id] > tree.intensity:
