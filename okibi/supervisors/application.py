@@ -1,39 +1,38 @@
-"""Applications as values: a named tree, what it needs before it, what its end means to the others.
+"""Applications as values: a named tree, its dependencies, and the effect of its exit on others.
 
-Theory of operation (OTP: application, application_controller, application_master).
+OTP: application, application_controller, application_master.
 
-An application is a tree with a name. Those that it needs are started before it and stopped after
-it; one that several need is started once. Started are all or none: when one fails, those before
-it are stopped again. It ends when its top supervisor does, and then its kind decides:
+An application is a supervision tree with a name. Its dependencies start before it and stop after
+it; a shared dependency starts once. Applications start all or none: if one fails, those started
+before it stop again. An application exits when its top supervisor exits. The kind decides:
 
-    its top ended          PERMANENT                TRANSIENT                TEMPORARY
-    normal, shutdown       all applications end     it is reported           it is reported
-    crashed, killed        all applications end     all applications end     it is reported
+    exit of the top       PERMANENT                TRANSIENT                TEMPORARY
+    normal, shutdown      all applications stop    log                      log
+    crashed, killed       all applications stop    all applications stop    log
 
-To stop one on request never takes others along. However it ends, the course is the same:
+Stopping an application on request never stops others. Every exit takes the same steps:
 
-    prep_stop hook, stop of the tree, stop hook, end of every task that is left in its nursery
+    prep_stop hook, stop of the tree, stop hook, cancellation of the tasks in its nursery
 
-Where this differs from OTP, and why:
+Differences from OTP:
 
- * The kind is PERMANENT if nobody says otherwise. `application:start/1` says temporary, but a
-   release, which is what goes into production, starts its applications as permanent; and an end
-   that is only reported looks like success to whoever watches the process from outside.
- * A quiet end is any that is no error, `shutdown` as well as `normal`. In OTP a supervisor that
-   gives up ends with `shutdown`, so there it cannot count as quiet, and transient is, as its
-   manual says, of little use. Here giving up is a crash, and `shutdown` is a supervisor whose
-   significant children are done.
- * A start that fails ends nobody that ran before, whatever the kind: who asked for it is told. In
-   OTP one of a permanent or transient application is the end of the node.
- * One that has ended is no more started: `stop_application` does not find it, and
-   `ensure_all_started` starts it anew. OTP keeps it as started until it is stopped.
- * There are no start phases: they step through a tree that stands already, which children in
-   start order and `continue_with` do where the state is.
- * Nothing is loaded, and nothing looked up by name in a file: an application is a value, and
-   needs other values. Two runs, or two controllers in one run, have nothing in common.
+ * The default kind is PERMANENT. `application:start/1` defaults to temporary, but releases, used
+   in production, start applications as permanent. Also, an exit that is only logged looks like
+   success to a monitor outside the process.
+ * Both `normal` and `shutdown` count as normal exits. In OTP a supervisor that gives up exits with
+   `shutdown`, so OTP cannot count `shutdown` as normal, and OTP's manual calls `transient` of
+   little practical use. In okibi giving up is a crash; `shutdown` is an automatic shutdown after
+   significant children.
+ * A failed start never stops applications that already run, and the caller gets the error. In
+   OTP, a failed start of a permanent or transient application stops the node.
+ * After its exit an application is no longer started: `stop_application` raises NotFound, and
+   `ensure_all_started` starts the application again. OTP lists it as started until it is stopped.
+ * No start phases. Children in start order and `continue_with` cover their use.
+ * Nothing is loaded or looked up in files. An application is a value and depends on other values.
+   Two controllers, or two runs, share nothing.
 """
 
-# What is checked here may be anything, whatever its annotation promises.
+# Arguments are checked at run time as well: a caller may not use a type checker.
 # pyright: reportUnnecessaryIsInstance=false, reportUnnecessaryCast=false
 
 import enum
@@ -52,7 +51,10 @@ Hook: TypeAlias = Callable[[], Awaitable[object]]
 
 
 class ApplicationKind(enum.Enum):
-    """What the end of an application means to the others (OTP: `restart_type()`)."""
+    """Which exits of an application stop all applications (OTP: `restart_type()`).
+
+    PERMANENT: every exit. TRANSIENT: a crash or a kill. TEMPORARY: none.
+    """
 
     PERMANENT = "permanent"
     TRANSIENT = "transient"
@@ -60,10 +62,10 @@ class ApplicationKind(enum.Enum):
 
 
 def as_applications(applications: Iterable["Application"]) -> tuple["Application", ...]:
-    """The applications of a value, each of them an Application.
+    """Convert the `applications` argument to a tuple and check its items.
 
     Raises:
-        SpecError: it is no list, or something else is in it.
+        SpecError: the argument is not iterable, or an item is not an Application.
     """
     given: object = applications
     if not isinstance(given, Iterable) or isinstance(given, str):
@@ -81,17 +83,17 @@ def as_applications(applications: Iterable["Application"]) -> tuple["Application
 
 @attrs.frozen
 class Application:
-    """A named tree with what it needs and what its end means (OTP: application).
+    """A named supervision tree with dependencies and hooks (OTP: application).
 
-    | field | default | legal |
+    | field | default | meaning |
     | --- | --- | --- |
-    | name | | text without a slash, unique among those that run together; a part of its path |
-    | tree | | SupervisorSpec, or the flags of another kind of supervisor: its top supervisor's |
-    | applications | () | those that are started before it and stopped after it |
-    | kind | PERMANENT | PERMANENT, TRANSIENT, TEMPORARY: whether its end is the end of all |
-    | prep_stop | None | an async callable, run before its tree stops, or when that has ended |
-    | stop | None | an async callable, run when its tree has ended |
-    | hook_timeout | 5.0 s | seconds that each of the two may take; then it is cancelled |
+    | name | | a non-empty string without a slash, unique in one controller; part of the path |
+    | tree | | the spec of the top supervisor: a SupervisorSpec or another supervisor's spec |
+    | applications | () | the dependencies: start before this application, stop after it |
+    | kind | PERMANENT | an ApplicationKind: which exits stop all applications |
+    | prep_stop | None | an async callable, run before the tree stops, or after the tree's exit |
+    | stop | None | an async callable, run after the tree has stopped |
+    | hook_timeout | 5.0 | seconds > 0 for each hook; a hook that exceeds them is cancelled |
 
     >>> from okibi.actors import Server
     >>> from okibi.supervisors import Application, Child, SupervisorSpec
@@ -108,7 +110,7 @@ class Application:
     okibi...SpecError: circular dependency: database needs shop needs database
 
     Raises:
-        SpecError: a field is wrong; `field` names it.
+        SpecError: a field has an illegal value, or the dependencies are circular.
     """
 
     name: str
@@ -152,10 +154,10 @@ class Application:
 
 
 def start_order(applications: Iterable[Application]) -> tuple[Application, ...]:
-    """The applications and all that they need, each once and after what it needs.
+    """Sort applications and their dependencies: each once, after its own dependencies.
 
     Raises:
-        SpecError: one needs itself, or two different ones have the same name.
+        SpecError: the dependencies are circular, or two different applications share a name.
     """
     order: dict[str, Application] = {}
 
@@ -178,10 +180,10 @@ def start_order(applications: Iterable[Application]) -> tuple[Application, ...]:
 
 
 def refuse_namesake(known: Application, application: Application) -> None:
-    """Refuse an application whose name another one has.
+    """Refuse an application that shares its name with a different application.
 
     Raises:
-        SpecError: they are not the same.
+        SpecError: the two are not equal.
     """
     if known != application:
         raise SpecError(
@@ -192,7 +194,7 @@ def refuse_namesake(known: Application, application: Application) -> None:
 
 
 def ends_all(kind: ApplicationKind, reason: ExitReason) -> bool:
-    """Whether the end of an application's top supervisor is the end of all: the table above."""
+    """Whether the exit of an application stops all applications: the table above."""
     if kind is ApplicationKind.TRANSIENT:
         return not reason.quiet
     return kind is ApplicationKind.PERMANENT

@@ -1,14 +1,14 @@
-"""What runs applications: a controller over all of them, and a master over each one's tree.
+"""Run applications: one controller over all applications, one master over each tree.
 
-    applications (controller)      starts in order, stops in reverse, ends when a kind says so
-    ├─ database (master)           runs the hooks around its tree, and owns the nursery
+    applications (controller)      starts in order, stops in reverse, applies the kinds
+    ├─ database (master)           runs the hooks, owns the application's nursery
     │  └─ supervisor               the application's tree
     └─ shop (master)
        └─ supervisor
 
-In OTP the master is the group leader of its application's processes, and when the application
-stops it kills whoever still has it. Here every task lives in some nursery, and none can outlive
-it. The master has one for tasks that are in no tree, see `application_nursery`.
+In OTP the master is the group leader of its application's processes, and kills the remaining ones
+when the application stops. In trio every task lives in a nursery. The master owns a nursery for
+tasks outside the tree, see `application_nursery`.
 """
 
 import logging
@@ -34,14 +34,14 @@ logger = logs.logger("okibi.supervisors")
 
 
 class ApplicationFailed(Refusal):
-    """An application did not start; what was started for it is stopped again.
+    """An application failed to start; the dependencies started for it have stopped again.
 
-    The error of the child that failed is this one's `__cause__`.
+    `__cause__` is the error of the child that failed.
 
     Attributes:
-        application: its name.
-        path: the child that failed, the lowest one.
-        reason: why it did.
+        application: the application's name.
+        path: the path of the child that failed, the lowest in the tree.
+        reason: the child's exit reason.
     """
 
     def __init__(self, application: str, failure: StartError) -> None:
@@ -55,19 +55,19 @@ class ApplicationFailed(Refusal):
 
 
 class ApplicationEnded(Exception):
-    """An application has ended, and by its kind all others have with it.
+    """An application exited, and its kind stopped all applications.
 
-    The error that ended it, if one did, is this one's `__cause__`.
+    `__cause__` is the error of the top supervisor, if the exit was a crash.
 
     Attributes:
-        application: its name.
-        reason: why its top supervisor ended.
+        application: the application's name.
+        reason: the exit reason of the top supervisor.
     """
 
     def __init__(self, application: Application, reason: ExitReason) -> None:
         super().__init__(
             f"application {application.name!r} ended ({reason}); "
-            f"it is {application.kind.value}: all applications are stopped"
+            f"its kind is {application.kind.value}, so all applications stop"
         )
         self.application = application.name
         self.reason = reason
@@ -75,11 +75,11 @@ class ApplicationEnded(Exception):
 
 
 class ApplicationInfo(NamedTuple):
-    """One application that runs.
+    """A running application.
 
     Attributes:
-        application: what it was started as.
-        top: its top supervisor; None while that is on its way up or down.
+        application: the Application that was started.
+        top: the top supervisor's Ref; None while the tree starts or stops.
     """
 
     application: Application
@@ -88,12 +88,12 @@ class ApplicationInfo(NamedTuple):
 
 @attrs.frozen
 class Applications(AnySupervisorSpec["ApplicationController"]):
-    """Applications to run together, with all that they need: the flags of their controller.
+    """The spec of an ApplicationController: applications that run together.
 
-    As a child, `Child(Applications([...]))`, they are a part of another tree: put first, they are
-    started before their siblings and stopped after them. When one of them is the end of all, that
-    child crashes, and its supervisor does with it as with any other: to end then, and not to start
-    all of them anew, it is given `intensity=0`.
+    `Child(Applications([...]))` puts applications into another tree. As the first child, they
+    start before their siblings and stop after them. An exit that stops all applications crashes
+    the child, and the supervisor restarts it like any other. With `intensity=0` the supervisor
+    stops its tree instead.
 
     >>> from okibi.actors import Server
     >>> from okibi.supervisors import Application, Applications, Child, SupervisorSpec
@@ -105,10 +105,10 @@ class Applications(AnySupervisorSpec["ApplicationController"]):
     ['applications', 'Shop']
 
     Args:
-        applications: in start order, as far as what they need leaves a choice.
+        applications: Application values in start order; dependencies come first in any case.
 
     Raises:
-        SpecError: something else is in it, or two different ones have the same name.
+        SpecError: an item is not an Application, or two different ones share a name.
     """
 
     default_id: ClassVar[str] = "applications"
@@ -120,37 +120,47 @@ class Applications(AnySupervisorSpec["ApplicationController"]):
 
 
 class ApplicationMaster(Parent):
-    """Runs one application: its tree, its hooks, its nursery (OTP: application_master).
+    """Runs one application: its tree, hooks and nursery (OTP: application_master).
 
-    It ends when the tree does, and for the same reason.
+    The master exits when the tree exits, with the same reason.
     """
 
-    __slots__ = ("_keeping", "_kept", "_nursery", "_place", "_started", "application")
+    __slots__ = (
+        "_nursery",
+        "_nursery_open",
+        "_nursery_scope",
+        "_place",
+        "_started",
+        "application",
+    )
 
     _nursery: trio.Nursery
 
     def __init__(self, application: Application) -> None:
         self.application = application
         self._started = False
-        # Shielded, for a task in no tree is to live until the stop hook has run.
-        self._kept = trio.CancelScope(shield=True)
-        self._keeping = trio.Event()
-        # Each child of the tree has a limit of its own to start in.
+        # Shielded: the tasks outside the tree run until the stop hook has finished.
+        self._nursery_scope = trio.CancelScope(shield=True)
+        self._nursery_open = trio.Event()
+        # No limit for the whole tree: each child has its own start_timeout.
         self._place = Place(Child(application.tree, start_timeout=INFINITY))
 
     @property
     def places(self) -> tuple[Place]:
-        """The place of its tree; to look at, not to change."""
+        """The place of the tree, read-only."""
         return (self._place,)
 
     def children(self, nursery: trio.Nursery) -> Children:
-        nursery.start_soon(self._keep)
+        nursery.start_soon(self._hold_nursery)
         return super().children(nursery)
 
     async def init(self) -> None:
-        await self._keeping.wait()
+        await self._nursery_open.wait()
         if await self._children.start(self._place) is None:
-            raise RuntimeError(f"{self.path}: its tree is not needed, so it is no application")
+            raise RuntimeError(
+                f"{self.path}: the top supervisor raised Ignore in init, "
+                f"an application cannot run without its tree"
+            )
         self._started = True
 
     async def handle_info(self, message: object) -> None:
@@ -160,30 +170,30 @@ class ApplicationMaster(Parent):
         await super().handle_info(message)
 
     async def stop_children(self) -> None:
-        """The hooks are for an application that was started: all of it, or none."""
+        """Stop the tree between the two hooks; the hooks run only after a complete start."""
         try:
             if self._started:
-                await self._run("prep_stop", self.application.prep_stop)
+                await self._run_hook("prep_stop", self.application.prep_stop)
             await self.stop(self._place)
             if self._started:
-                await self._run("stop", self.application.stop)
+                await self._run_hook("stop", self.application.stop)
         finally:
-            self._kept.cancel()
+            self._nursery_scope.cancel()
 
-    async def _keep(self) -> None:
-        """Hold a nursery that this one's own cancellation does not reach, in a task of its own."""
-        with self._kept:
+    async def _hold_nursery(self) -> None:
+        """Hold the application's nursery open, shielded from the master's cancellation."""
+        with self._nursery_scope:
             async with trio.open_nursery() as self._nursery:
-                self._keeping.set()
+                self._nursery_open.set()
                 await trio.sleep_forever()
 
     def _kill_children(self) -> None:
         super()._kill_children()
-        # A hook is no child: without this it would outlive the kill of its master.
+        # A hook is not a child: without this line a hook would outlive a killed master.
         self._set_stop_deadline()
 
-    async def _run(self, which: str, hook: Hook | None) -> None:
-        """Run a hook. However it ends the stop goes on (OTP: `catch Mod:stop(State)`)."""
+    async def _run_hook(self, which: str, hook: Hook | None) -> None:
+        """Run a hook; log its failure and continue (OTP: `catch Mod:stop(State)`)."""
         await trio.lowlevel.checkpoint_if_cancelled()
         if hook is None:
             return
@@ -195,21 +205,23 @@ class ApplicationMaster(Parent):
                 crash = crash_in(error)
                 if crash is None:
                     raise
-                words = "%s: its %s hook failed, its stop goes on: %s"
-                logger.error(words, self.path, which, crashed(crash), exc_info=crash)
+                text = "%s: %s hook failed, the stop continues: %s"
+                logger.error(text, self.path, which, crashed(crash), exc_info=crash)
         if limit.cancelled_caught:
-            said = "%s: its %s hook was cancelled after %g s, its stop goes on"
-            logger.error(said, self.path, which, timeout)
+            text = "%s: %s hook cancelled after %g s (hook_timeout), the stop continues"
+            logger.error(text, self.path, which, timeout)
 
 
 @implements(Applications)
 class ApplicationController(Parent):
     """Runs applications together (OTP: application_controller).
 
-    Started by `start_applications`, or as a child: see there, and `Applications`.
+    Started by `start_applications`, or as `Child(Applications([...]))`.
+
+        await controller.call(ApplicationController.stop_application, "shop")
 
     Args:
-        flags: the applications that it begins with.
+        spec: the applications to start first.
     """
 
     __slots__ = ("_running", "spec")
@@ -219,46 +231,53 @@ class ApplicationController(Parent):
         # In start order.
         self._running: dict[Place, Application] = {}
 
-    # -- what one can ask it
+    # -- requests
 
     async def ensure_all_started(self, application: Application) -> tuple[str, ...]:
-        """Start one more application, and before it what it needs (OTP: `ensure_all_started/1`).
+        """Start an application after its dependencies (OTP: `ensure_all_started/1`).
+
+        Args:
+            application: the application; running dependencies are left alone.
 
         Returns:
-            The names of those that did not run before, in start order.
+            The names of the newly started applications, in start order.
 
         Raises:
-            ApplicationFailed: one failed; those that were started for it are stopped again.
-            SpecError: another one of that name runs, or it needs itself.
+            ApplicationFailed: one failed; the ones started by this request have stopped again.
+            SpecError: a different application of the same name runs, or the dependencies are
+                circular.
         """
         wanted = start_order([application])
         known = {running.name: running for running in self._running.values()}
         for each in wanted:
             refuse_namesake(known.get(each.name, each), each)
-        begun: list[Place] = []
+        started: list[Place] = []
         try:
             for each in wanted:
                 if each.name not in known:
-                    begun.append(await self._begin(each))
+                    started.append(await self._start(each))
         except ApplicationFailed:
-            for place in reversed(begun):
-                await self._end(place)
+            for place in reversed(started):
+                await self._stop(place)
             raise
-        return tuple(place.id for place in begun)
+        return tuple(place.id for place in started)
 
     async def stop_application(self, name: str) -> None:
-        """Stop one application; it takes no other along, whatever its kind (OTP: `stop/1`).
+        """Stop one application and no other, whatever its kind (OTP: `stop/1`).
+
+        Args:
+            name: the application's name.
 
         Raises:
-            NotFound: it does not run.
+            NotFound: no application of that name runs.
         """
         for place in self._running:
             if place.id == name:
-                return await self._end(place)
+                return await self._stop(place)
         raise NotFound(f"{self.path} runs no application {describe_child(name)}")
 
     async def which_applications(self) -> tuple[ApplicationInfo, ...]:
-        """Those that run, the newest first (OTP: `which_applications/0`)."""
+        """List the running applications, the newest first (OTP: `which_applications/0`)."""
         return tuple(
             ApplicationInfo(application, _top(place))
             for place, application in reversed(self._running.items())
@@ -266,14 +285,14 @@ class ApplicationController(Parent):
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """Its applications' places in start order; to look at, not to change."""
+        """The applications' places in start order, read-only."""
         return tuple(self._running)
 
-    # -- its life
+    # -- start, exits, stop
 
     async def init(self) -> None:
         for application in start_order(self.spec.applications):
-            await self._begin(application)
+            await self._start(application)
 
     async def handle_info(self, message: object) -> None:
         if not isinstance(message, ChildEnded):
@@ -287,27 +306,27 @@ class ApplicationController(Parent):
         if ends_all(application.kind, reason):
             raise ApplicationEnded(application, reason)
         level = logging.INFO if reason.quiet else logging.WARNING
-        said = "application %r ended (%s); it is %s: the others go on"
-        logger.log(level, said, application.name, reason, application.kind.value)
+        text = "application %r ended (%s); its kind is %s, so the others keep running"
+        logger.log(level, text, application.name, reason, application.kind.value)
         return None
 
     async def stop_children(self) -> None:
-        """Last first, each when the one after it has ended; none before those that need it."""
+        """Stop the applications one after another, in reverse order, dependents first."""
         by_name = {place.id: place for place in self._running}
         order: dict[Place, None] = {}
         for application in self._running.values():
-            # What it needs may have ended since, and been started anew: after it.
+            # Start order alone is wrong if a dependency exited and was started again later.
             needed = [by_name.get(each.name) for each in start_order([application])]
             order.update((place, None) for place in needed if place is not None)
         for place in reversed(order):
             await self.stop(place)
 
-    async def _begin(self, application: Application) -> Place:
-        def master() -> ApplicationMaster:
+    async def _start(self, application: Application) -> Place:
+        def make_master() -> ApplicationMaster:
             return ApplicationMaster(application)
 
         spec = Child(
-            master,
+            make_master,
             id=application.name,
             restart=Restart.TEMPORARY,
             shutdown=INFINITY,
@@ -323,7 +342,7 @@ class ApplicationController(Parent):
             raise failed from failed.__cause__
         return place
 
-    async def _end(self, place: Place) -> None:
+    async def _stop(self, place: Place) -> None:
         await self.stop(place)
         self._forget(place)
 
@@ -338,11 +357,11 @@ def _top(place: Place) -> Ref[Parent] | None:
 
 
 def application_nursery() -> trio.Nursery:
-    """The nursery of the application that the calling actor, or hook, belongs to.
+    """Return the nursery of the application that the calling actor or hook belongs to.
 
-    Tasks that are in no tree can be started in it. When the application stops, its tree and its
-    stop hook come first, then whatever is left here is cancelled. A crash of such a task is the
-    end of the application.
+    The nursery is for tasks outside the supervision tree. On stop, the tree stops first, then the
+    stop hook runs, then the tasks in the nursery are cancelled. A crash of such a task ends the
+    application.
 
     >>> import trio, trio.testing
     >>> from okibi.actors import Server
@@ -352,10 +371,10 @@ def application_nursery() -> trio.Nursery:
     ...     try:
     ...         await trio.sleep_forever()
     ...     finally:
-    ...         print("the clock stands still")
+    ...         print("ticking cancelled")
     >>> class Clock(Server):
     ...     async def init(self): application_nursery().start_soon(tick)
-    ...     async def terminate(self, reason): print("its owner has gone")
+    ...     async def terminate(self, reason): print("clock stopped")
     >>> async def main():
     ...     async with trio.open_nursery() as nursery:
     ...         clock = Application("clock", SupervisorSpec([Child(Clock)]))
@@ -363,18 +382,20 @@ def application_nursery() -> trio.Nursery:
     ...         await trio.testing.wait_all_tasks_blocked()
     ...         controller.stop()
     >>> trio.run(main)
-    its owner has gone
-    the clock stands still
+    clock stopped
+    ticking cancelled
 
     Raises:
-        RuntimeError: whoever calls belongs to no application.
+        RuntimeError: the caller is not an actor or a hook of an application.
     """
     process = CURRENT.get()
     while process is not None:
         if isinstance(process.actor, ApplicationMaster):
             return process.actor._nursery
         process = process.parent
-    raise RuntimeError("application_nursery() is for the actors and the hooks of an application")
+    raise RuntimeError(
+        "application_nursery() must be called by an actor or a hook of an application"
+    )
 
 
 async def start_applications(
@@ -384,7 +405,7 @@ async def start_applications(
     name: Name[ApplicationController] | None = None,
     path: str = "/applications",
 ) -> Ref[ApplicationController]:
-    """Start applications in a nursery, and before each what it needs; wait until all have started.
+    """Start applications and their dependencies in a nursery; wait until all have started.
 
     >>> import trio
     >>> from okibi.actors import Name, Server, stop
@@ -411,19 +432,23 @@ async def start_applications(
     shop is closed
     pool is closed
 
-    Cancelling the nursery stops them in reverse order. When one ends whose kind makes that the
-    end of all, ApplicationEnded is raised into the nursery, after all have stopped.
+    OTP: `application:ensure_all_started/1`. Cancelling the nursery stops the applications in
+    reverse order. If an exit stops all applications, the nursery raises ApplicationEnded after
+    all have stopped.
 
     Args:
-        nursery: they live in this one.
-        applications: values; those that they need need not be among them.
-        name: an address to ask the controller by.
-        path: what it is called in logs.
+        nursery: the nursery of the whole tree.
+        applications: Application values; dependencies need not be listed.
+        name: a Name for the controller.
+        path: the controller's path, used in logs.
+
+    Returns:
+        The controller's Ref.
 
     Raises:
-        ApplicationFailed: one did not start; those before it are stopped again, in reverse.
-        SpecError: they cannot be run together.
-        AlreadyRegistered: the name is taken.
+        ApplicationFailed: one failed to start; the others have stopped again, in reverse order.
+        SpecError: two different applications share a name, or the dependencies are circular.
+        AlreadyRegistered: another actor has registered `name`.
     """
     try:
         return await supervise(nursery, Applications(applications), name=name, path=path)

@@ -1,25 +1,25 @@
-"""A supervisor of children that come and go (Elixir: `DynamicSupervisor`; OTP: simple_one_for_one).
+"""A supervisor that starts empty and takes children while it runs.
 
-It starts empty and takes children while it lives: connections, sessions, jobs. They are as many as
-there are, so nothing it does depends on their number, and what it keeps of one is a Place, found
-by the process that lives there. Ids would have to be made up: two children may have equal specs,
-and the path of each ends in a number of its own, `/pool/worker-17`.
+OTP: simple_one_for_one. Elixir: `DynamicSupervisor`. Typical children are connections, sessions
+and jobs. There may be 100,000 of them, so no operation except the stop depends on their number.
 
-    what was asked     the child lives   is RESTARTING      has ended     somebody else's, alive
-    terminate_child    is stopped        is called off      is done       NotFound
-    which_child        is shown          is shown           NotFound      NotFound
-    get_childspec      is given          is given           NotFound      NotFound
+Children are identified by Ref, not by id: two children may have equal specs. The supervisor
+numbers the children, and the number is part of the path: `/pool/worker-17`.
 
-A child that is RESTARTING is asked for by the Ref of its last incarnation. That terminating one
-who has ended is no error is OTP's rule (Elixir says `not_found`): it may end at any moment, and
-what was wanted is so.
+    request            running    RESTARTING           dead        another supervisor's
+    terminate_child    stops      cancels the start    no-op       NotFound
+    which_child        answers    answers              NotFound    NotFound
+    get_childspec      answers    answers              NotFound    NotFound
 
-    ended            permanent    transient    temporary
-    quietly          restart      forget it    forget it
-    otherwise        restart      restart      forget it
+The Ref of the last incarnation identifies a child that is RESTARTING. Terminating a dead child is
+no error, because a child may die at any moment (OTP's rule; Elixir returns `not_found`).
+
+    exit reason          permanent    transient    temporary
+    normal, shutdown     restart      forget       forget
+    crashed, killed      restart      restart      forget
 """
 
-# What is checked here may be anything, whatever its annotation promises.
+# Arguments are checked at run time as well: a caller may not use a type checker.
 # pyright: reportUnnecessaryIsInstance=false
 
 from collections.abc import Callable
@@ -61,10 +61,10 @@ A = TypeVar("A", bound=Actor)
 
 logger = logs.logger("okibi.supervisors")
 
-# How many children are asked to stop in one step. Asking a hundred thousand would keep all other
-# tasks from running for a good part of a second; and what is made to end five hundred lives long
-# enough for the garbage collector to go over all the others for it, four times as often.
-_ASKED_AT_ONCE = 32
+# Children to stop between two checkpoints. Stopping 100,000 children in one step would block the
+# event loop for most of a second. Batches of 500 were measured too: their objects live longer, and
+# the garbage collector ran four times as often.
+_STOP_BATCH = 32
 
 
 def _as_arguments(given: object) -> tuple[object, ...]:
@@ -75,18 +75,22 @@ def _as_arguments(given: object) -> tuple[object, ...]:
 
 @attrs.frozen
 class DynamicSupervisorSpec(AnySupervisorSpec["DynamicSupervisor"]):
-    """The flags of a DynamicSupervisor.
+    """The spec of a DynamicSupervisor (Elixir: options of `DynamicSupervisor.start_link/1`).
 
-    | field | default | legal |
+    | field | default | meaning |
     | --- | --- | --- |
-    | max_children | None | how many may live at once, those that restart included; None: any |
-    | intensity | 3 | how many restarts within `period` are borne, of all together; 0: none |
-    | period | 5.0 s | the window in which restarts are counted |
-    | extra_arguments | () | what every child's factory is given, before what else it takes |
-    | backoff | None | a Backoff: restarts wait; None: they do not |
+    | max_children | None | an integer >= 0, the limit of live and restarting children; None: none |
+    | intensity | 3 | an integer >= 0: restarts allowed within `period`, over all children |
+    | period | 5.0 | seconds > 0: the window in which restarts are counted |
+    | extra_arguments | () | a tuple of arguments passed first to the factory of every child |
+    | backoff | None | a Backoff: pauses between restarts; None: restart immediately |
+
+    >>> from okibi.supervisors import DynamicSupervisorSpec
+    >>> DynamicSupervisorSpec(max_children=1000).intensity
+    3
 
     Raises:
-        SpecError: a field is wrong; `field` names it.
+        SpecError: a field has an illegal value.
     """
 
     default_id: ClassVar[str] = "dynamic"
@@ -98,16 +102,16 @@ class DynamicSupervisorSpec(AnySupervisorSpec["DynamicSupervisor"]):
     backoff: Backoff | None = None
 
     def __attrs_post_init__(self) -> None:
-        most: object = self.max_children
-        whole = isinstance(most, int) and not isinstance(most, bool) and most >= 0
-        if most is not None and not whole:
-            raise wrong_value("max_children", "an integer >= 0 or None", most)
+        limit: object = self.max_children
+        legal = isinstance(limit, int) and not isinstance(limit, bool) and limit >= 0
+        if limit is not None and not legal:
+            raise wrong_value("max_children", "an integer >= 0 or None", limit)
         check_intensity(self.intensity, self.period)
         check_backoff(self.backoff)
 
 
 def append_arguments(factory: Callable[..., A], *args: object, **kwargs: object) -> Callable[[], A]:
-    """A factory for a supervisor with `extra_arguments`: it is given those first, then these.
+    """Make a factory that appends arguments to a supervisor's `extra_arguments`.
 
     >>> import attrs
     >>> from okibi.actors import Server
@@ -122,8 +126,8 @@ def append_arguments(factory: Callable[..., A], *args: object, **kwargs: object)
     Worker(database='stock', table='prices')
 
     Args:
-        factory: makes the actor; its class, or any callable.
-        *args, **kwargs: what it is given behind the supervisor's `extra_arguments`.
+        factory: the actor's class, or a callable that makes the actor.
+        *args, **kwargs: passed to the factory after the supervisor's `extra_arguments`.
     """
 
     def make(*extra: object) -> A:
@@ -136,7 +140,7 @@ def append_arguments(factory: Callable[..., A], *args: object, **kwargs: object)
 @implements(DynamicSupervisorSpec)
 @attrs.define(eq=False)
 class DynamicSupervisor(Restarter):
-    """Starts children when it is asked to, each for itself (one_for_one), and stops all at once.
+    """Starts children on request and restarts each alone (Elixir: `DynamicSupervisor`).
 
     >>> import trio
     >>> from okibi.actors import Server
@@ -160,117 +164,123 @@ class DynamicSupervisor(Restarter):
     /sessions/Session-2 hello bob
     Counts(specs=1, active=1, supervisors=0, workers=1)
 
-    It is a server: while a child is in its `init`, or is being terminated, what else is asked
-    waits its turn, as in OTP. Who wants many children at once asks for all of them with
-    `request` and takes the replies afterwards.
+    The supervisor handles one request at a time (OTP: a supervisor is a gen_server). While a child
+    runs `init` or `terminate`, further requests wait. To start many children, send all requests
+    with `request` and await the replies afterwards.
 
-    Its children stop all at the same time, each within its own grace, so that a stop takes as
-    long as the slowest child's, not as long as all together.
+    On stop, all children stop at the same time, each within its own grace. The stop takes as long
+    as the slowest child.
 
     Args:
-        flags: how many children there may be, and what becomes of those that end.
+        spec: limits, restart intensity and back-off.
     """
 
     spec: DynamicSupervisorSpec = attrs.Factory(DynamicSupervisorSpec)
-    # Those that wait for their next start, and who lived there last: by id, that is by path.
+    # Children that wait for their next start, with their last process. The key is the place's id.
     _restarting: dict[str, tuple[Place, Process]] = attrs.field(
         factory=dict[str, tuple[Place, Process]], init=False
     )
     _restarts: tuple[float, ...] = attrs.field(default=(), init=False)
-    _begun: int = attrs.field(default=0, init=False)
-    _supervisors: int = attrs.field(default=0, init=False)
+    _last_number: int = attrs.field(default=0, init=False)
+    _supervisor_count: int = attrs.field(default=0, init=False)
 
-    # -- what one can ask it
+    # -- requests
 
     async def start_child(self, spec: Child[A]) -> Ref[A] | None:
-        """Start one more child (Elixir: `DynamicSupervisor.start_child/2`).
+        """Start a child (Elixir: `DynamicSupervisor.start_child/2`).
+
+        Args:
+            spec: the child; several children may have equal specs.
 
         Returns:
-            Who lives there now; None if its `init` raised Ignore: then nothing of it is kept.
+            The child's Ref, or None if its `init` raised Ignore.
 
         Raises:
-            MaxChildren: as many as may live here already, those included that restart.
-            AlreadyStarted: somebody bears its name.
-            ChildFailed: it did not start, and is forgotten.
-            SpecError: it is no Child; or it is significant, which has no meaning here; or it is
-                given as flags, which cannot take this supervisor's `extra_arguments`.
+            MaxChildren: `max_children` is reached; restarting children count.
+            AlreadyStarted: another actor has registered the child's name.
+            ChildFailed: the child failed to start, and is forgotten.
+            SpecError: `spec` is not a Child, or is significant, or is a supervisor's spec although
+                this supervisor has `extra_arguments`.
         """
-        child = self._checked(spec)
-        self._refuse_more()
-        ref = await self._begin(child, child.id)
+        child = self._check_spec(spec)
+        self._check_max_children()
+        ref = await self._start_numbered(child, child.id)
         if ref is not None and kind_of(child) == "supervisor":
-            self._supervisors += 1
+            self._supervisor_count += 1
         return ref
 
     async def terminate_child(self, child: Ref[Any]) -> None:
-        """Stop a child, or call its next start off, and forget it; wait until it has ended.
+        """Stop a child or cancel its next start, wait for its end, and forget the child.
 
-        No crash and no end of its own: nothing is counted. One that has ended already is no
-        error (OTP: `terminate_child/2` of a simple_one_for_one).
+        This does not count as a restart. Terminating a dead child does nothing (OTP:
+        `terminate_child/2` of a simple_one_for_one).
+
+        Args:
+            child: the Ref that `start_child` returned, or the current incarnation's.
 
         Raises:
-            NotFound: it lives, and not here.
+            NotFound: the actor is alive and not a child of this supervisor.
         """
         place = self._find(child)
         if place is not None:
             await self.stop(place)
             self._forget(place)
-        elif not _has_ended(child):
+        elif not _is_dead_ref(child):
             raise self._not_found(child)
 
     async def which_children(self) -> tuple[ChildInfo, ...]:
-        """All its children as they stand, the newest first, those that restart last."""
-        places = (*reversed(self._children.by_process.values()), *self._waiting())
+        """List all children: running ones first, the newest first, then restarting ones."""
+        places = (*reversed(self._children.by_process.values()), *self._restarting_places())
         return tuple(build_info(place) for place in places)
 
     async def which_child(self, child: Ref[Any]) -> ChildInfo:
-        """One child as it stands.
+        """Describe one child.
 
         Raises:
-            NotFound: it is none of this supervisor's, or has ended.
+            NotFound: the actor is dead or not a child of this supervisor.
         """
-        return build_info(self._found(child))
+        return build_info(self._get(child))
 
     async def count_children(self) -> Counts:
-        """How many children there are, and of which kind; it takes as long for any number."""
+        """Count the children by kind, in constant time."""
         active = len(self._children.by_process)
         specs = active + len(self._restarting)
-        return Counts(specs, active, self._supervisors, specs - self._supervisors)
+        return Counts(specs, active, self._supervisor_count, specs - self._supervisor_count)
 
     async def get_childspec(self, child: Ref[Any]) -> Child[Any]:
-        """A child's spec.
+        """Return a child's spec.
 
         Raises:
-            NotFound: it is none of this supervisor's, or has ended.
+            NotFound: the actor is dead or not a child of this supervisor.
         """
-        return self._found(child).spec
+        return self._get(child).spec
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """Its children's places, those that restart last; to look at, not to change."""
-        return (*self._children.by_process.values(), *self._waiting())
+        """The children's places, read-only: running ones in start order, then restarting ones."""
+        return (*self._children.by_process.values(), *self._restarting_places())
 
-    # -- its life
+    # -- stop
 
     async def stop_children(self) -> None:
-        """All are asked, then all are waited for: each has its own grace from when it was asked."""
+        """Ask all children to stop, then wait for all; each child's grace begins when asked."""
         for place, _ in self._restarting.values():
             self._children.request_stop(place)
         living = list(self._children.by_process.values())
         for number, place in enumerate(living):
-            if number % _ASKED_AT_ONCE == 0:
+            if number % _STOP_BATCH == 0:
                 await trio.lowlevel.checkpoint()
             self._children.request_stop(place)
         try:
             for place in living:
                 self._record_stop(await self._children.wait_ended(place))
         finally:
-            # They were waited for in the order they had started; the report is by their ends.
+            # The loop above waits in start order; the stop report lists children as they ended.
             self._stop_results.sort(key=lambda stopped: stopped.seconds)
 
-    # -- who is meant
+    # -- starts and look-ups
 
-    def _checked(self, spec: Child[A]) -> Child[A]:
+    def _check_spec(self, spec: Child[A]) -> Child[A]:
         check_child(spec, "spec")
         check_significant(spec, AutoShutdown.NEVER)
         if self.spec.extra_arguments and isinstance(spec.start, AnySupervisorSpec):
@@ -282,23 +292,25 @@ class DynamicSupervisor(Restarter):
             )
         return spec
 
-    def _refuse_more(self) -> None:
-        most = self.spec.max_children
-        if most is not None and len(self._children.by_process) + len(self._restarting) >= most:
-            raise MaxChildren(f"{self.path} has {most} children, and may have no more")
+    def _check_max_children(self) -> None:
+        limit = self.spec.max_children
+        if limit is not None and len(self._children.by_process) + len(self._restarting) >= limit:
+            raise MaxChildren(
+                f"{self.path}: cannot start another child, max_children={limit} is reached"
+            )
 
-    async def _begin(
-        self, child: Child[Any], what: str, make: Callable[[], Actor] | None = None
+    async def _start_numbered(
+        self, child: Child[Any], label: str, make: Callable[[], Actor] | None = None
     ) -> Ref[Any] | None:
-        """Start somebody in a new place, named by what it is and a number of its own."""
-        self._begun += 1
-        place = Place(child, f"{what}-{self._begun}")
+        """Start an actor in a new place; the place's id is the label and the next number."""
+        self._last_number += 1
+        place = Place(child, f"{label}-{self._last_number}")
         try:
-            return await self._children.start(place, make or self._factory(child))
+            return await self._children.start(place, make or self._factory_for(child))
         except StartError as failure:
             raise build_refusal(failure) from failure.reason.error
 
-    def _factory(self, child: Child[Any]) -> Callable[[], Actor]:
+    def _factory_for(self, child: Child[Any]) -> Callable[[], Actor]:
         factory = build_factory(child)
         extra = self.spec.extra_arguments
         return partial(factory, *extra) if extra else factory
@@ -314,7 +326,7 @@ class DynamicSupervisor(Restarter):
                 return None
         return place
 
-    def _found(self, child: Ref[Any]) -> Place:
+    def _get(self, child: Ref[Any]) -> Place:
         place = self._find(child)
         if place is None:
             raise self._not_found(child)
@@ -323,11 +335,9 @@ class DynamicSupervisor(Restarter):
     def _not_found(self, child: object) -> NotFound:
         if isinstance(child, Ref):
             return NotFound(f"{self.path} has no child {child!r}")
-        return NotFound(
-            f"{self.path} has no child {describe_child(child)}: it has no ids, ask with a Ref"
-        )
+        return NotFound(f"{self.path} has no child {describe_child(child)}: pass the child's Ref")
 
-    def _waiting(self) -> list[Place]:
+    def _restarting_places(self) -> list[Place]:
         return [place for place, _ in self._restarting.values()]
 
     # -- restarts
@@ -348,7 +358,7 @@ class DynamicSupervisor(Restarter):
     async def _restart(self, place: Place) -> None:
         waiting = self._restarting.pop(place.id)
         try:
-            ref = await self._children.start(place, self._factory(place.spec))
+            ref = await self._children.start(place, self._factory_for(place.spec))
         except StartError as failure:
             self._restarting[place.id] = waiting
             self._handle_failed_start(place, failure)
@@ -363,8 +373,8 @@ class DynamicSupervisor(Restarter):
         self._children.stop_expecting_names(place)
         self._restarting.pop(place.id, None)
         if kind_of(place.spec) == "supervisor":
-            self._supervisors -= 1
+            self._supervisor_count -= 1
 
 
-def _has_ended(child: object) -> bool:
+def _is_dead_ref(child: object) -> bool:
     return isinstance(child, Ref) and child.process().phase is Phase.DEAD

@@ -1,20 +1,19 @@
-"""Copies of one child, each with its share of the keys (Elixir: `PartitionSupervisor`).
+"""N copies of one child; a key selects the copy (Elixir: `PartitionSupervisor`).
 
-One actor that everybody asks is a queue; N copies of it are N queues. A key says which copy, so
-whatever belongs to one key stays together and in order.
+One busy actor is one queue; N copies are N queues. All messages of one key go to one copy, in
+order.
 
-The supervisor is a Supervisor over N children with the ids 0 to N-1: it decides and performs
-nothing of its own, but that it can be resized. What is its own is the way to a copy. `Name` looks
-up one table, `PartitionedName` that table and the supervisor's places, at every send, so an address
-made from it outlives every incarnation of the copy, and of the supervisor.
+A PartitionSupervisor is a Supervisor with N children whose ids are 0 to N-1. It adds `resize` and
+the look-up of a copy by key. A `PartitionAddress` looks up the supervisor's name and then the copy
+at every send. An address therefore survives restarts of the copy and of the supervisor.
 """
 
-# What is checked here may be anything, whatever its annotation promises.
+# Arguments are checked at run time as well: a caller may not use a type checker.
 # pyright: reportUnnecessaryIsInstance=false
 
 import os
 
-# As zlib's, which nobody may have imported yet: a user's own `zlib.py` could be found instead.
+# binascii.crc32 equals zlib.crc32. A first `import zlib` could find a user's `zlib.py`.
 from binascii import crc32
 from collections.abc import Callable, Hashable
 from typing import Any, ClassVar, Generic, TypeVar, cast
@@ -35,43 +34,46 @@ A = TypeVar("A", bound=Actor)
 
 
 class FixedChildren(Refusal):
-    """A partition supervisor has its copies and no other children: they are resized."""
+    """A PartitionSupervisor starts and deletes no single children; use `resize`."""
 
 
 class NoPartition(NoProcess):
-    """No copy for that key: there are none at all, or it does not run now."""
+    """No copy handles the key: there are 0 copies, or the copy is not running now."""
 
     def __init__(self, path: str, why: str) -> None:
         super().__init__(path)
         self.args = (f"{path} {why}",)
 
 
-def usable_cpus() -> int:
-    """How many CPUs this process may use (Elixir: `System.schedulers_online/0`)."""
-    known = hasattr(os, "sched_getaffinity")
-    return len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
+def count_usable_cpus() -> int:
+    """Count the CPUs that this process may use (Elixir: `System.schedulers_online/0`)."""
+    has_affinity = hasattr(os, "sched_getaffinity")
+    return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
 
 
 def partition_of(key: Hashable, partitions: int) -> int:
-    """Which of so many copies has this key.
+    """Return the number of the copy that handles a key.
 
-    A whole number goes by its absolute value, `abs(key) % partitions`. Texts, bytes, None and
-    tuples of all these go by a checksum, which is the same in every process. Everything else
-    goes by Python's `hash`, which mostly is not (PYTHONHASHSEED): then a key has its copy as long
-    as this process lives, and another one in the next. Elixir's `phash2` is the same everywhere.
+    An integer maps to `abs(key) % partitions`. Strings, bytes, None and tuples of all these map by
+    a CRC-32 and have the same copy in every process. Other keys map by Python's `hash`. That hash
+    usually differs between processes (PYTHONHASHSEED). Elixir's `phash2` never differs.
 
-    Equal keys of different types (1 and 1.0) may part; keep to one type.
+    Equal keys of different types (1 and 1.0) may have different copies; use one type of key.
 
     >>> partition_of(7, 4), partition_of(-7, 4), partition_of("bob", 4), partition_of((1, "a"), 5)
     (3, 3, 0, 0)
 
+    Args:
+        key: any hashable value.
+        partitions: the count of copies, at least 1.
+
     Raises:
-        TypeError: the key cannot be hashed.
+        TypeError: the key is not hashable.
     """
-    return _number(key) % partitions
+    return _key_as_integer(key) % partitions
 
 
-def _number(key: Hashable) -> int:
+def _key_as_integer(key: Hashable) -> int:
     match key:
         case int():
             return abs(key)
@@ -83,27 +85,27 @@ def _number(key: Hashable) -> int:
             return 0
         case tuple():
             parts = cast("tuple[Hashable, ...]", key)
-            return crc32(" ".join(str(_number(part)) for part in parts).encode())
+            return crc32(" ".join(str(_key_as_integer(part)) for part in parts).encode())
         case _:
             return abs(hash(key))
 
 
 @attrs.frozen
 class PartitionSupervisorSpec(AnySupervisorSpec["PartitionSupervisor"]):
-    """N copies of one child, and what to do about them (Elixir: options of `start_link/1`).
+    """The spec of a PartitionSupervisor (Elixir: options of `PartitionSupervisor.start_link/1`).
 
-    | field | default | legal |
+    | field | default | meaning |
     | --- | --- | --- |
-    | child | | a Child, or a function of the copy's number that gives one; its id is the number |
-    | partitions | the CPUs this process may use | how many copies, from 1; the most there can be |
+    | child | | a Child, or a function from a copy's number to a Child; the number becomes the id |
+    | partitions | usable CPUs | an integer >= 1: the count of copies, and the limit of `resize` |
     | strategy | ONE_FOR_ONE | ONE_FOR_ONE, ONE_FOR_ALL, REST_FOR_ONE |
-    | intensity | 3 | how many restarts within `period` are borne, of all copies together; 0: none |
-    | period | 5.0 s | the window in which restarts are counted |
-    | backoff | None | a Backoff: restarts wait; None: they do not |
+    | intensity | 3 | an integer >= 0: restarts allowed within `period`, over all copies |
+    | period | 5.0 | seconds > 0: the window in which restarts are counted |
+    | backoff | None | a Backoff: pauses between restarts; None: restart immediately |
 
-    The function is called for every number where these flags are made, and has to be as free of
-    effects as they are (Elixir: `with_arguments`). A copy cannot be significant, for its
-    supervisor never shuts down by itself.
+    A function as `child` is called for every number when the spec is made, and must have no side
+    effects (Elixir: `with_arguments`). A copy cannot be significant: a PartitionSupervisor never
+    shuts down automatically.
 
     >>> from functools import partial
     >>> import attrs
@@ -118,16 +120,16 @@ class PartitionSupervisorSpec(AnySupervisorSpec["PartitionSupervisor"]):
     ['0', '1', '2']
 
     Attributes:
-        supervision: the same as a supervisor's flags.
+        supervision: the equivalent SupervisorSpec.
 
     Raises:
-        SpecError: a field is wrong; `field` names it.
+        SpecError: a field has an illegal value.
     """
 
     default_id: ClassVar[str] = "partitions"
 
     child: Child[Any] | Callable[[int], Child[Any]]
-    partitions: int = attrs.field(factory=usable_cpus)
+    partitions: int = attrs.field(factory=count_usable_cpus)
     strategy: Strategy = Strategy.ONE_FOR_ONE
     intensity: int = 3
     period: float = 5.0
@@ -138,9 +140,9 @@ class PartitionSupervisorSpec(AnySupervisorSpec["PartitionSupervisor"]):
         number = self.partitions
         if not _is_whole(number) or number < 1:
             raise wrong_value("partitions", "an integer >= 1", number)
-        # It finds whatever else may be wrong.
+        # SupervisorSpec checks the other fields.
         supervision = SupervisorSpec(
-            [_copy(self.child, number) for number in range(number)],
+            [_copy_spec(self.child, number) for number in range(number)],
             self.strategy,
             self.intensity,
             self.period,
@@ -153,9 +155,9 @@ def _is_whole(number: object) -> bool:
     return isinstance(number, int) and not isinstance(number, bool)
 
 
-def _copy(child: Child[Any] | Callable[[int], Child[Any]], number: int) -> Child[Any]:
+def _copy_spec(child: Child[Any] | Callable[[int], Child[Any]], number: int) -> Child[Any]:
     made: object = child
-    # A class would be made here and now, outside any tree.
+    # Calling a class would create an actor here, outside any supervisor.
     if callable(child) and not isinstance(child, type):
         made = child(number)
         if not isinstance(made, Child):
@@ -170,7 +172,7 @@ def _copy(child: Child[Any] | Callable[[int], Child[Any]], number: int) -> Child
 
 @implements(PartitionSupervisorSpec)
 class PartitionSupervisor(Supervisor):
-    """Starts N copies of a child, gives each its share of the keys, restarts those that end.
+    """Supervises N copies of a child; each key has one copy (Elixir: `PartitionSupervisor`).
 
     >>> import attrs, trio
     >>> from okibi.actors import Server
@@ -200,45 +202,45 @@ class PartitionSupervisor(Supervisor):
     bob's basket
     4
 
-    It answers what a Supervisor does, but takes and drops no children: it is resized.
+    All requests of a Supervisor work, except `start_child` and `delete_child`; use `resize`.
 
     Args:
-        flags: the child, and how many copies of it.
+        spec: the child, the count of copies, and the limits of restarts.
     """
 
-    __slots__ = ("_maximum", "_partitions", "_spare")
+    __slots__ = ("_maximum", "_partitions", "_removed")
 
     def __init__(self, spec: PartitionSupervisorSpec) -> None:
         super().__init__(spec.supervision)
         self._maximum = self._partitions = spec.partitions
-        # Places of copies that are not wanted now: they keep count of their incarnations, and are
-        # out of sight of the strategies, which else would start them with their siblings.
-        self._spare: dict[str, Place] = {}
+        # Places of the copies that `resize` removed. A place keeps the count of incarnations.
+        # Strategies must not see these places: ONE_FOR_ALL would start their copies again.
+        self._removed: dict[str, Place] = {}
 
-    # -- what one can ask it
+    # -- requests
 
     async def partitions(self) -> int:
-        """How many copies the keys are shared out to now (Elixir: `partitions/1`)."""
+        """Return the current count of copies (Elixir: `partitions/1`)."""
         return self._partitions
 
     async def resize(self, partitions: int) -> int:
-        """Have more copies, or fewer (Elixir: `resize!/2`).
+        """Change the count of copies (Elixir: `resize!/2`).
 
-        Most keys belong to another copy after that: what the copies keep must bear it. Copies
-        that are one too many get no new message, then stop, the last first, and are in no list
-        and no count any more (in Elixir they are). Of those to be added either all start or, if
-        one fails, none stays.
+        After a resize most keys map to another copy; the state of the copies does not move.
+        Surplus copies receive no new messages and stop, the last first. `which_children` and
+        `count_children` omit the stopped copies (Elixir includes them). New copies start all or
+        none: if one fails, the others stop again.
 
         Args:
-            partitions: from 0 to as many as the flags say.
+            partitions: an integer from 0 to the `partitions` of the spec.
 
         Returns:
-            How many there were.
+            The previous count.
 
         Raises:
-            SpecError: it is no such number.
-            ChildFailed: a copy did not start; there are as many as before.
-            AlreadyStarted: somebody else bears the name of a copy; likewise.
+            SpecError: `partitions` is out of range.
+            ChildFailed: a copy failed to start; the count is unchanged.
+            AlreadyStarted: another actor has registered a copy's name; the count is unchanged.
         """
         before = self._partitions
         if not _is_whole(partitions) or not 0 <= partitions <= self._maximum:
@@ -249,9 +251,9 @@ class PartitionSupervisor(Supervisor):
             for number in range(before, partitions):
                 await self._add(number)
         except StartError as failure:
-            await self._reduce(before)
+            await self._remove_from(before)
             raise build_refusal(failure) from failure.reason.error
-        await self._reduce(partitions)
+        await self._remove_from(partitions)
         self._partitions = partitions
         return before
 
@@ -262,7 +264,8 @@ class PartitionSupervisor(Supervisor):
             FixedChildren: always.
         """
         raise FixedChildren(
-            f"{self.path} takes no {shape(spec)}: its children are copies, use resize"
+            f"{self.path} cannot start a single child ({shape(spec)}): "
+            f"resize() changes the number of copies"
         )
 
     async def delete_child(self, child: str) -> None:
@@ -272,40 +275,41 @@ class PartitionSupervisor(Supervisor):
             FixedChildren: always.
         """
         raise FixedChildren(
-            f"{self.path} drops no {describe_child(child)}: its children are copies, use resize"
+            f"{self.path} cannot delete child {describe_child(child)}: "
+            f"resize() changes the number of copies"
         )
 
-    # -- the way to a copy
+    # -- look-up
 
-    def _process_of(self, key: Hashable) -> Process:
+    def _find_process(self, key: Hashable) -> Process:
         if self._partitions == 0:
-            raise NoPartition(self.path, "has been resized to 0 partitions: resize it to more")
+            raise NoPartition(self.path, "has 0 partitions: call resize() first")
         number = partition_of(key, self._partitions)
         place = self._places.get(str(number))
         if place is None or place.process is None:
-            raise NoPartition(self.path, f"has nobody in partition {number} now")
+            raise NoPartition(self.path, f"has no running actor in partition {number}")
         return place.process
 
-    # -- performing
+    # -- resize
 
     async def _add(self, number: int) -> None:
         spec = self.spec.children[number]
-        known = self._spare.pop(spec.id, None)
+        known = self._removed.pop(spec.id, None)
         place = self._places[spec.id] = known or Place(spec)
         await self._start_place(place)
 
-    async def _reduce(self, partitions: int) -> None:
-        """Stop the copies from that number on, the last first."""
+    async def _remove_from(self, first: int) -> None:
+        """Stop the copies numbered `first` and above, the last first."""
         for place in reversed(self.places):
-            if int(place.id) >= partitions:
+            if int(place.id) >= first:
                 await self.stop(place)
                 self._children.stop_expecting_names(place)
-                self._spare[place.id] = self._places.pop(place.id)
+                self._removed[place.id] = self._places.pop(place.id)
 
 
 @attrs.frozen(repr=False)
 class PartitionedName(Generic[A]):
-    """The typed address of N copies; `at` gives that of the one with a key (Elixir: via tuple).
+    """A typed name of N copies; `at(key)` addresses one copy (Elixir: via tuple).
 
     >>> from okibi.actors import Server
     >>> from okibi.supervisors import Child, PartitionedName, PartitionSupervisorSpec
@@ -317,11 +321,11 @@ class PartitionedName(Generic[A]):
     PartitionedName('caches', Cache).at('bob')
 
     Args:
-        key: what the partition supervisor is called, unique in one run: the key of its Name.
-        actor: the class of its copies.
+        key: the key of the PartitionSupervisor's Name: any hashable value, unique in one run.
+        actor: the actor class of the copies.
 
     Raises:
-        TypeError: one of them is something else.
+        TypeError: `key` is no legal key of a Name, or `actor` is not an actor class.
     """
 
     key: Hashable
@@ -332,11 +336,11 @@ class PartitionedName(Generic[A]):
 
     @property
     def name(self) -> Name[PartitionSupervisor]:
-        """The partition supervisor's own: for the spec of its child, and to ask it."""
+        """The PartitionSupervisor's own Name, for its Child and for requests to it."""
         return Name(self.key, PartitionSupervisor)
 
     def at(self, key: Hashable) -> "PartitionAddress[A]":
-        """The address of the copy that has this key; `partition_of` says which."""
+        """Address the copy that handles a key (see `partition_of`)."""
         return PartitionAddress(self, key)
 
     def __repr__(self) -> str:
@@ -345,28 +349,28 @@ class PartitionedName(Generic[A]):
 
 @attrs.frozen(repr=False)
 class PartitionAddress(Address[A], Generic[A]):
-    """The address of the copy that has a key, looked up at every send; `PartitionedName.at(key)`.
+    """The address of one key's copy, looked up at every send. Made by `PartitionedName.at(key)`.
 
     Args:
-        partitioned: the copies.
-        key: the key.
+        partitioned: the name of the copies.
+        key: selects the copy.
     """
 
     partitioned: PartitionedName[A]
     key: Hashable
 
     def process(self) -> Process:
-        """The copy behind this address now.
+        """Look up the copy's current process.
 
         Raises:
-            NoProcess: nobody bears the partition supervisor's name.
-            NoPartition: no copy has the key: there are none, or it does not run now.
+            NoProcess: no actor is registered under the supervisor's name.
+            NoPartition: there are 0 copies, or the key's copy is not running.
         """
         process = self.partitioned.name.process()
         supervisor = process.actor
         if not isinstance(supervisor, PartitionSupervisor):
-            raise NoPartition(process.path, "is no partition supervisor, or has not begun yet")
-        return supervisor._process_of(self.key)
+            raise NoPartition(process.path, "is not a PartitionSupervisor, or has not started yet")
+        return supervisor._find_process(self.key)
 
     def __repr__(self) -> str:
         return f"{self.partitioned!r}.at({self.key!r})"

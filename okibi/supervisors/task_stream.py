@@ -1,13 +1,14 @@
-"""The outcomes of one function for many items, a few at a time (Elixir: `async_stream_nolink`).
+"""Apply an async function to many items, a few at a time (Elixir: `async_stream_nolink`).
 
-The stream is drawn by whoever reads it: reading takes items from the input until `max_concurrency`
-are under way, then waits for the next outcome. Nothing else runs here. The tasks are children of
-their supervisor, so there is no nursery inside the iteration, which an async generator would have
-to keep open across its `yield` and which then cancels the wrong code.
+The reader drives the stream. Each read takes items from the input until `max_concurrency` tasks
+run, then waits for the next outcome. No background task exists. The tasks are children of their
+supervisor, so the iteration needs no nursery.
 
-Items that were taken and whose outcome has not been handed out are never more than
-`max_concurrency`, whether they still run or have ended: with a slow reader, or in order behind a
-slow item, new ones wait in the input, not in memory.
+At most `max_concurrency` items have been taken and not yet returned, whether their tasks run or
+have ended. If the reader is slow, or an ordered stream waits for a slow item, new items stay in
+the input.
+
+Rejected: an async generator. A nursery open across a `yield` cancels the wrong code.
 """
 
 import enum
@@ -25,27 +26,31 @@ from ..actors import Address, Pending, Refusal
 from ..actors.process import Phase, Process
 from ..actors.safe_repr import misplaced, shape
 from .any_supervisor_spec import is_number
-from .tasks import Task, TaskSupervisor, begun
+from .tasks import Task, TaskSupervisor, call_async
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 class OnTimeout(enum.Enum):
-    """What an item that takes too long is to the stream (Elixir: `:on_timeout`)."""
+    """What a TaskStream does when an item exceeds `timeout` (Elixir: `:on_timeout`).
+
+    EXIT ends the stream with TimeoutError. KILL_TASK stops the item's task, returns a TimeoutError
+    as the item's outcome, and continues.
+    """
 
     EXIT = "exit"
     KILL_TASK = "kill_task"
 
 
 class ItemOutcome(NamedTuple, Generic[T, R]):
-    """What one item came to (Elixir gives the item with `zip_input_on_exit`; here it always is).
+    """One item of a TaskStream and its outcome (Elixir: `zip_input_on_exit: true`).
 
     Attributes:
-        item: what was taken from the input.
-        outcome: `outcome.Value` with what the function gave; `outcome.Error` with what it raised,
-            with ActorExited if its task was stopped or killed, with TimeoutError if it took too
-            long. `unwrap()` gives the one and raises the other.
+        item: the item from the input.
+        outcome: `outcome.Value` holds the function's result; `outcome.Error` holds its exception,
+            or ActorExited if the task was stopped or killed, or TimeoutError. `unwrap()` returns
+            the result or raises the exception.
     """
 
     item: T
@@ -57,30 +62,31 @@ _END: Final = object()
 
 
 class _Item(Generic[T, R]):
-    """One item under way. Called by its task, so that its time-out holds whoever else is busy.
+    """One item and its time limit. The item's own task enforces the limit, even under load.
 
     Attributes:
-        func: what it calls, under the name that `partial` has for it: it names the task.
-        late: whether it took too long.
+        func: the function. The attribute is named as in `functools.partial`: `factory_name` reads
+            `func`, so the task gets the function's name.
+        timed_out: whether the function exceeded the limit.
     """
 
-    __slots__ = ("_timeout", "func", "item", "late")
+    __slots__ = ("_timeout", "func", "item", "timed_out")
 
     def __init__(self, func: Callable[[T], Awaitable[R]], item: T, timeout: float) -> None:
         self.func = func
         self.item = item
-        self.late = False
+        self.timed_out = False
         self._timeout = timeout
 
     async def __call__(self, item: T) -> R:
         with trio.move_on_after(self._timeout) as limit:
-            return cast("R", await begun(self.func, item))
-        self.late = limit.cancelled_caught
-        raise TimeoutError(f"it took longer than {self._timeout:g} s")
+            return cast("R", await call_async(self.func, item))
+        self.timed_out = limit.cancelled_caught
+        raise TimeoutError(f"timed out after {self._timeout:g} s")
 
 
 class TaskStream(Generic[T, R]):
-    """The outcomes of a function for each item of an input.
+    """Applies an async function to each item of an input (Elixir: `async_stream_nolink`).
 
     >>> import trio
     >>> from okibi.supervisors import TaskSupervisorSpec, TaskStream, supervise
@@ -98,45 +104,46 @@ class TaskStream(Generic[T, R]):
     0 Error(ZeroDivisionError('division by zero'))
     2 Value(0.5)
 
-    A crash of the function is an outcome like another: the stream goes on. When its block is
-    left, for whatever reason, all tasks of it that still run are stopped and waited for.
+    A crash of the function is an ordinary outcome; the stream continues. Leaving the block stops
+    all running tasks of the stream and waits for them.
 
-    New items are taken before an outcome is handed out. So with an async input that waits, the
-    outcomes wait too, unless `max_concurrency` items are under way; and a reader that is cancelled
-    meanwhile ends an async generator, as Python has it: what comes after is lost, no error says so.
+    A read takes new items before it returns an outcome. If an async input blocks while fewer than
+    `max_concurrency` tasks run, the outcomes wait too. If the reader is cancelled meanwhile and
+    the input is an async generator, Python ends the generator: the remaining items are lost.
 
     | argument | default | meaning |
     | --- | --- | --- |
-    | tasks | | the Ref or Name of the TaskSupervisor that runs them |
-    | function | | async, takes one item |
-    | items | | what to take them from: any iterable, or an async one |
-    | max_concurrency | | how many are under way at most |
-    | ordered | True | outcomes in the order of the items; False: as they come |
-    | timeout | infinity | seconds that one item may take |
-    | on_timeout | EXIT | EXIT: the stream ends with TimeoutError; KILL_TASK: it is an outcome |
+    | tasks | | the Ref or Name of the TaskSupervisor that runs the tasks |
+    | function | | an async function of one item |
+    | items | | an iterable or an async iterable |
+    | max_concurrency | | an integer >= 1: the limit of items taken and not yet returned |
+    | ordered | True | True: outcomes in the order of the items; False: as the tasks end |
+    | timeout | infinity | seconds > 0 that one item may take |
+    | on_timeout | EXIT | see OnTimeout |
 
     Raises:
-        ValueError: one of the numbers is none, or makes no sense.
-        TypeError: `tasks` is no address, `on_timeout` no OnTimeout, or `items` are none.
+        ValueError: `max_concurrency` or `timeout` is out of range.
+        TypeError: `tasks` is no Ref or Name, `on_timeout` is no OnTimeout, or `items` is not
+            iterable.
     """
 
     __slots__ = (
-        "_busy",
-        "_changed",
+        "_being_read",
         "_ended",
         "_entered",
+        "_finished",
         "_function",
-        "_late",
-        "_most",
-        "_next",
+        "_max_concurrency",
+        "_next_item",
         "_on_timeout",
         "_ordered",
-        "_over",
-        "_running",
         "_source",
         "_starting",
+        "_task_ended",
         "_tasks",
+        "_timed_out",
         "_timeout",
+        "_unreturned",
     )
 
     def __init__(
@@ -151,34 +158,41 @@ class TaskStream(Generic[T, R]):
         on_timeout: OnTimeout = OnTimeout.EXIT,
     ) -> None:
         if not isinstance(cast("object", tasks), Address):
-            raise TypeError(f"tasks is a TaskSupervisor's Ref or Name, not {shape(tasks)}")
+            raise TypeError(
+                f"tasks must be the Ref or Name of a TaskSupervisor, got {shape(tasks)}"
+            )
         if not isinstance(cast("object", max_concurrency), int) or max_concurrency < 1:
             raise ValueError(
-                f"max_concurrency is a whole number from 1, not {misplaced(max_concurrency)}"
+                f"max_concurrency must be an integer >= 1, got {misplaced(max_concurrency)}"
             )
         if not is_number(timeout) or timeout <= 0:
-            raise ValueError(f"timeout is seconds above 0, not {misplaced(timeout)}")
+            raise ValueError(f"timeout must be seconds > 0, got {misplaced(timeout)}")
         if not isinstance(cast("object", on_timeout), OnTimeout):
-            raise TypeError(f"on_timeout is an OnTimeout, not {misplaced(on_timeout)}")
+            raise TypeError(
+                f"on_timeout must be OnTimeout.EXIT or OnTimeout.KILL_TASK, "
+                f"got {misplaced(on_timeout)}"
+            )
         self._tasks = tasks
         self._function = function
         self._source: Iterator[T] | AsyncIterator[T]
         self._source = aiter(items) if isinstance(items, AsyncIterable) else iter(items)
-        self._most = max_concurrency
+        self._max_concurrency = max_concurrency
         self._ordered = ordered
         self._timeout = timeout
         self._on_timeout = on_timeout
-        # Under way or ended, not handed out yet, in the order of the input; and those that have
-        # ended, in the order they did. An item does not know its task: the traceback of a crash
-        # knows the item, and a task that is let go must not wait for the garbage collector.
-        self._running: dict[_Item[T, R], Task[R]] = {}
+        # Items whose outcome has not been returned, in input order; their tasks run or have ended.
+        # An _Item must not refer to its Task: a crash's traceback refers to the item, and the
+        # cycle would keep the task until the garbage collector runs.
+        self._unreturned: dict[_Item[T, R], Task[R]] = {}
+        # Unordered streams: items in the order in which their tasks ended.
         self._ended: deque[_Item[T, R]] = deque()
-        # What is taken and not begun: kept, so that a reader who is cancelled loses no item.
-        self._next: object = _NOTHING
+        # An item taken from the input whose task has not started. A cancelled read keeps the item.
+        self._next_item: object = _NOTHING
         self._starting: tuple[_Item[T, R], Pending[Task[R]]] | None = None
-        self._late: _Item[T, R] | None = None
-        self._changed = trio.Event()
-        self._entered = self._over = self._busy = False
+        # The first item that timed out, if `on_timeout` is EXIT.
+        self._timed_out: _Item[T, R] | None = None
+        self._task_ended = trio.Event()
+        self._entered = self._finished = self._being_read = False
 
     async def __aenter__(self) -> Self:
         self._entered = True
@@ -192,121 +206,127 @@ class TaskStream(Generic[T, R]):
     ) -> None:
         self._stop()
         with trio.CancelScope(shield=True):
-            # Each ends within its grace, or is killed.
-            for task in self._running.values():
+            # Bounded: a task that exceeds its grace is killed.
+            for task in self._unreturned.values():
                 await task.ref.wait()
-        self._late = None
+        self._timed_out = None
         self._ended.clear()
-        self._running.clear()
+        self._unreturned.clear()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> ItemOutcome[T, R]:
-        """The next outcome. Cancelled, it loses nothing: it may be asked for again.
+        """Return the next outcome. A cancelled read loses nothing; read again.
 
         Raises:
-            StopAsyncIteration: there are no more.
-            TimeoutError: an item took too long, and `on_timeout` is EXIT.
-            MaxChildren: the supervisor has as many tasks as it may have.
-            ActorExited: the supervisor has ended.
-            RuntimeError: the stream's block has not been entered.
-            trio.BusyResourceError: another task reads it at the same time.
-            And whatever the input has raised.
+            StopAsyncIteration: all outcomes have been returned.
+            TimeoutError: an item exceeded `timeout`, and `on_timeout` is EXIT.
+            MaxChildren: the supervisor's `max_children` is reached.
+            ActorExited: the supervisor has exited.
+            RuntimeError: the stream has not been entered with `async with`.
+            trio.BusyResourceError: another task is reading this stream.
+            Exception: the exception raised by the input.
         """
         if not self._entered:
-            raise RuntimeError("a TaskStream is read in a block: async with TaskStream(...) as it")
-        if self._busy:
-            raise trio.BusyResourceError("another task reads this TaskStream")
-        self._busy = True
+            raise RuntimeError(
+                "enter the TaskStream before reading: async with TaskStream(...) as outcomes"
+            )
+        if self._being_read:
+            raise trio.BusyResourceError("another task is reading this TaskStream")
+        self._being_read = True
         try:
             await trio.lowlevel.checkpoint()
             return await self._read()
         finally:
-            self._busy = False
+            self._being_read = False
 
-    # -- reading
+    # -- read
 
     async def _read(self) -> ItemOutcome[T, R]:
-        while not self._over:
-            await self._fill()
-            if self._late is not None:
-                late = self._late
+        while not self._finished:
+            await self._start_tasks()
+            if self._timed_out is not None:
+                late = self._timed_out
                 self._stop()
-                raise TimeoutError(f"the stream ends: an item ({shape(late.item)}) took too long")
-            if not self._running:
-                self._over = True
+                raise TimeoutError(
+                    f"the stream ended: an item ({shape(late.item)}) "
+                    f"timed out after {self._timeout:g} s"
+                )
+            if not self._unreturned:
+                self._finished = True
                 break
-            item = self._ready()
+            item = self._next_done()
             if item is not None:
-                return ItemOutcome(item.item, self._running.pop(item).outcome_nowait())
-            self._changed = trio.Event()
-            await self._changed.wait()
+                return ItemOutcome(item.item, self._unreturned.pop(item).outcome_nowait())
+            self._task_ended = trio.Event()
+            await self._task_ended.wait()
         raise StopAsyncIteration
 
-    def _ready(self) -> _Item[T, R] | None:
-        """Whose outcome is to be handed out now."""
+    def _next_done(self) -> _Item[T, R] | None:
+        """The item whose outcome is the next to return, if its task is done."""
         if not self._ordered:
             return self._ended.popleft() if self._ended else None
-        first, task = next(iter(self._running.items()))
+        first, task = next(iter(self._unreturned.items()))
         return first if task.done else None
 
-    # -- beginning
+    # -- start tasks
 
-    async def _fill(self) -> None:
-        while len(self._running) < self._most and self._late is None:
+    async def _start_tasks(self) -> None:
+        """Take items and start their tasks, up to `max_concurrency`."""
+        while len(self._unreturned) < self._max_concurrency and self._timed_out is None:
             if self._starting is None:
-                if self._next is _NOTHING:
-                    self._next = await self._take()
-                if self._next is _END:
+                if self._next_item is _NOTHING:
+                    self._next_item = await self._take_item()
+                if self._next_item is _END:
                     return
-                item = _Item[T, R](self._function, cast("T", self._next), self._timeout)
-                asked = await self._tasks.request(TaskSupervisor.start_task, item, item.item)
-                self._starting, self._next = (item, asked), _NOTHING
-            item, asked = self._starting
+                item = _Item[T, R](self._function, cast("T", self._next_item), self._timeout)
+                pending = await self._tasks.request(TaskSupervisor.start_task, item, item.item)
+                self._starting, self._next_item = (item, pending), _NOTHING
+            item, pending = self._starting
             try:
-                self._running[item] = task = await asked.result()
+                self._unreturned[item] = task = await pending.result()
             except Refusal:
-                # It has not been begun: whoever reads on, when there is room, asks anew.
-                self._next, self._starting = item.item, None
+                # The task has not started. The next read tries the item again.
+                self._next_item, self._starting = item.item, None
                 raise
             self._starting = None
             self._watch(item, task.ref.process())
 
-    async def _take(self) -> object:
+    async def _take_item(self) -> object:
         source = self._source
         if isinstance(source, AsyncIterator):
             return await anext(cast("AsyncIterator[object]", source), _END)
         return next(cast("Iterator[object]", source), _END)
 
     def _watch(self, item: _Item[T, R], process: Process) -> None:
-        def note(_: Process) -> None:
+        def on_end(_: Process) -> None:
             if not self._ordered:
                 self._ended.append(item)
-            if item.late and self._on_timeout is OnTimeout.EXIT:
-                self._late = self._late or item
-            self._changed.set()
+            if item.timed_out and self._on_timeout is OnTimeout.EXIT:
+                self._timed_out = self._timed_out or item
+            self._task_ended.set()
 
         if process.phase is Phase.DEAD:
-            note(process)
+            on_end(process)
         else:
-            process.watchers[item] = note
+            process.watchers[item] = on_end
 
-    # -- ending
+    # -- stop
 
     def _stop(self) -> None:
-        self._over = True
+        self._finished = True
         if self._starting is not None:
-            item, asked = self._starting
+            item, pending = self._starting
             self._starting = None
-            # Its supervisor does not begin it, or stops it again.
-            asked.abandon()
-            if asked.done:
-                # It was begun after its reader had given up, so he was not told; or was refused.
+            # The supervisor does not start an abandoned task, or stops it.
+            pending.abandon()
+            if pending.done:
+                # The reply arrived after the read was cancelled: a Task, or a refusal.
                 with suppress(Exception):
-                    self._running[item] = cast("Task[R]", asked._request.result())
-        for item, task in self._running.items():
+                    self._unreturned[item] = cast("Task[R]", pending._request.result())
+        for item, task in self._unreturned.items():
             task.stop()
-            if item.late and task.done:
-                # It has been told of by the end of the stream.
+            if item.timed_out and task.done:
+                # Mark the outcome as taken: the stream's TimeoutError has reported the item.
                 task.outcome_nowait()

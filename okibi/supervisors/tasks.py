@@ -1,28 +1,27 @@
-"""Tasks: one function, run apart, its outcome delivered once (Elixir: `Task.Supervisor`).
+"""Tasks: run one async function in an actor under a supervisor (Elixir: `Task.Supervisor`).
 
-A task is a temporary child of a TaskSupervisor. It is linked to nobody: whoever asked for it is
-not harmed by its crash, and does not end it by ending. What it comes to is told in one of three
-ways, and exactly once:
+A task is a temporary child of a TaskSupervisor. It has no link to its caller: a crash of the task
+does not harm the caller, and the task keeps running when the caller exits. A task has exactly one
+outcome:
 
-    it returned                       `result` gives the value
-    it raised an exception            `result` raises that very exception
-    it was stopped, killed, or left   `result` raises ActorExited, whose `reason` says which;
-    with Exit or SystemExit           at once, also when the whole supervisor is killed
+    the function returned              `result` returns the value
+    the function raised an exception   `result` raises the same exception object
+    the task was stopped or killed,    `result` raises ActorExited with the `reason`, immediately,
+    or raised Exit or SystemExit       even if the whole supervisor was killed
 
-The outcome goes from the task to whoever awaits it, past the supervisor, which may be busy.
+The outcome passes directly from the task to the awaiter. A busy supervisor does not delay it.
 
-A crash that is awaited is news to its awaiter only. One that nobody takes is logged, with the
-task's path, what it ran and for whom: when it ends, if nobody holds its Task any more; else when
-the last who held it lets go.
+If somebody awaits a crashed task, only the awaiter sees the crash. Otherwise the crash is logged
+with path, function and caller: when the task exits, or when its last Task object is collected.
 
-    what one does                        Elixir                       here
-    wait for it                          Task.await                   await task.result()
-    wait a while, perhaps again          Task.yield(task, ms)         with trio.move_on_after(s)
-    end it                               Task.shutdown(task, ms)      await task.shutdown(s)
-    end it without ceremony              Task.shutdown(:brutal_kill)  task.kill()
+    purpose                              Elixir                       okibi
+    wait for the outcome                 Task.await                   await task.result()
+    wait for some time                   Task.yield(task, ms)         with trio.move_on_after(s)
+    stop the task                        Task.shutdown(task, ms)      await task.shutdown(s)
+    kill the task                        Task.shutdown(:brutal_kill)  task.kill()
     fire and forget                      start_child                  cast, not call
-    wait for it, or end it               async_nolink, then await     await run_task(...)
-    be sent its outcome                  async_nolink, handle_info    self.monitor(task)
+    wait; stop the task on cancellation  async_nolink, then await     await run_task(...)
+    receive the outcome as a message     async_nolink, handle_info    self.monitor(task)
 """
 
 import logging
@@ -59,15 +58,19 @@ logger = logs.logger("okibi.supervisors")
 
 @attrs.frozen
 class TaskSupervisorSpec(AnySupervisorSpec["TaskSupervisor"]):
-    """The flags of a TaskSupervisor.
+    """The spec of a TaskSupervisor (Elixir: options of `Task.Supervisor.start_link/1`).
 
-    | field | default | legal |
+    | field | default | meaning |
     | --- | --- | --- |
-    | max_children | None | how many tasks may run at once; None: any |
-    | shutdown | 5.0 s | seconds a task has to end in once asked, INFINITY, or BRUTAL_KILL |
+    | max_children | None | an integer >= 0: the limit of tasks at one time; None: no limit |
+    | shutdown | 5.0 | a task's grace on stop: seconds >= 0, INFINITY, or BRUTAL_KILL |
+
+    >>> from okibi.supervisors import TaskSupervisorSpec
+    >>> TaskSupervisorSpec(max_children=20).shutdown
+    5.0
 
     Raises:
-        SpecError: a field is wrong; `field` names it.
+        SpecError: a field has an illegal value.
     """
 
     default_id: ClassVar[str] = "tasks"
@@ -76,25 +79,26 @@ class TaskSupervisorSpec(AnySupervisorSpec["TaskSupervisor"]):
     shutdown: float | Literal["brutal_kill"] = GRACE
 
     def __attrs_post_init__(self) -> None:
+        # Both check the fields.
         self.as_dynamic()
         self.as_child()
 
     def as_dynamic(self) -> DynamicSupervisorSpec:
-        """The same as what a DynamicSupervisor is told; tasks are never restarted."""
+        """The equivalent DynamicSupervisorSpec; tasks are never restarted."""
         return DynamicSupervisorSpec(max_children=self.max_children, intensity=0)
 
-    def as_child(self) -> "Child[Running]":
-        """The spec that all its tasks share."""
-        start = cast("Callable[[], Running]", Running)
+    def as_child(self) -> "Child[TaskActor]":
+        """The spec shared by all tasks of one supervisor."""
+        start = cast("Callable[[], TaskActor]", TaskActor)
         return Child(start, id="task", restart=Restart.TEMPORARY, shutdown=self.shutdown)
 
 
-class Running(Actor):
+class TaskActor(Actor):
     """The actor that runs one function.
 
     Args:
-        function: what it runs.
-        request: what that is given, who asked, and where the outcome goes.
+        function: the async function.
+        request: holds the function's arguments and the caller, and receives the outcome.
     """
 
     __slots__ = ("_function", "_request")
@@ -110,75 +114,83 @@ class Running(Actor):
         request, process = self._request, self._process
         process.current, process.since = request, trio.current_time()
         try:
-            value = await begun(self._function, *request.args, **request.kwargs)
+            value = await call_async(self._function, *request.args, **request.kwargs)
         except Exception as error:
-            # A nursery that the function has opened wraps an Exit, too.
+            # A nursery inside the function wraps Exit in a group.
             if not is_a(crash_in(error), Exit):
                 request.fail(error)
             raise
-        # What else leaves it (Cancelled, SystemExit) is told by the end of its process.
+        # After Exit, Cancelled or SystemExit, the process's exit settles the request.
         request.answer(value)
 
 
-def begun(function: object, /, *args: object, **kwargs: object) -> Awaitable[object]:
-    """What a task awaits.
+def call_async(function: object, /, *args: object, **kwargs: object) -> Awaitable[object]:
+    """Call an async function and return its awaitable.
 
     Raises:
-        TypeError: it is no async function.
+        TypeError: the function is not callable, or returned no awaitable.
     """
-    given: Any = function(*args, **kwargs) if callable(function) else None
-    if not isawaitable(given):
-        what = shape(function) if not callable(function) else factory_name(function)
-        raise TypeError(f"a task is an async function: there is nothing to await of {what}")
-    return given
+    if not callable(function):
+        raise TypeError(f"a task must be an async function, got {shape(function)}")
+    returned: Any = function(*args, **kwargs)
+    if not isawaitable(returned):
+        raise TypeError(
+            f"a task must be an async function: {factory_name(function)} returned no awaitable; "
+            f"run blocking code with trio.to_thread.run_sync"
+        )
+    return returned
 
 
 class Task(Generic[R_co]):
-    """One function that runs, or has run, under a TaskSupervisor. Made by `start_task`."""
+    """A handle of one function under a TaskSupervisor (Elixir: `Task`). Made by `start_task`.
 
-    __slots__ = ("_asked", "_pending", "_process", "_request", "_taken")
+    task = await TASKS.call(TaskSupervisor.start_task, fetch, url)
+    page = await task.result()
+    """
+
+    __slots__ = ("_end_requested", "_outcome_taken", "_pending", "_process", "_request")
 
     def __init__(self, process: Process, request: Asked) -> None:
         self._process = process
         self._request = request
         self._pending: Pending[R_co] = Pending(process, request)
-        self._asked = self._taken = False
+        self._end_requested = self._outcome_taken = False
 
     @property
     def ref(self) -> Ref[Actor]:
-        """The actor that runs it: to monitor, to look at, to stop with a reason."""
+        """The actor that runs the function; for `monitor`, or `stop` with a reason."""
         return Ref(self._process)
 
     @property
     def path(self) -> str:
-        """Where it stands in its tree."""
+        """The actor's path, such as `/tasks/fetch-3`."""
         return self._process.path
 
     @property
     def done(self) -> bool:
-        """Whether there is an outcome, so that `result` would return or raise at once."""
+        """Whether the outcome has arrived: `result` returns or raises immediately."""
         return self._request.settled
 
     async def result(self) -> R_co:
-        """Wait for what it gives (Elixir: `Task.await/2`).
+        """Wait for the function's result (Elixir: `Task.await/2`).
 
-        Limit it with `trio.fail_after`. To give up does not end the task: it may be awaited
-        again, or ended with `shutdown` (Elixir: `Task.yield`, then `Task.shutdown`). Any task may
-        take the result, any number of times (Elixir: the owner, once).
+        Limit the wait with `trio.fail_after`. A cancelled wait leaves the task running: await the
+        task again, or stop it with `shutdown` (Elixir: `Task.yield`, then `Task.shutdown`). Any
+        trio task may take the result, several times (Elixir: the owner, once).
 
         Raises:
-            ActorExited: it was stopped or killed, or left with Exit or SystemExit.
-            CallCycle: the actor that waits here would wait for itself.
-            trio.BusyResourceError: somebody else waits for it already.
-            And whatever exception the function has raised.
+            ActorExited: the task was stopped or killed, or raised Exit or SystemExit.
+            CallCycle: the task waits for the actor that calls `result`.
+            trio.BusyResourceError: another trio task is waiting for the outcome.
+            Exception: the exception raised by the function.
         """
         return (await self.outcome()).unwrap()
 
     async def outcome(self) -> Outcome[R_co]:
-        """Wait for what it comes to, as a value: `outcome.Value` or `outcome.Error`.
+        """Wait for the outcome as a value: `outcome.Value` or `outcome.Error`.
 
         Raises:
-            CallCycle, trio.BusyResourceError: as `result`.
+            CallCycle, trio.BusyResourceError: see `result`.
         """
         try:
             value = await self._pending.result()
@@ -188,93 +200,93 @@ class Task(Generic[R_co]):
             if not self.done:
                 raise
             return self.outcome_nowait()
-        self._taken = True
+        self._outcome_taken = True
         return Value(value)
 
     def outcome_nowait(self) -> Outcome[R_co]:
-        """The outcome that there is.
+        """Return the outcome of a task that is done.
 
         Raises:
-            trio.WouldBlock: there is none yet.
+            trio.WouldBlock: the task is still running.
         """
         if not self.done:
             raise trio.WouldBlock
-        self._taken = True
+        self._outcome_taken = True
         try:
             return Value(cast("R_co", self._request.result()))
         except BaseException as error:
             return Error(error)
 
     def watched_by(self, watcher: Process) -> ResultMonitor:
-        """Have `watcher` told what it comes to: what an actor's `monitor` does.
+        """Send the outcome to an actor as a Result message; `Actor.monitor(task)` calls this.
 
-        The outcome counts as taken when its message is in the mailbox.
+        The outcome counts as taken as soon as the message is in the mailbox.
 
         Raises:
-            RuntimeError: this is another run of trio's than the task's.
+            RuntimeError: the caller is in another run of trio than the task.
         """
         refuse_elsewhere(self._process, "monitor")
-        return monitor_result(watcher, self._request, self, self._take)
+        return monitor_result(watcher, self._request, self, self._mark_taken)
 
-    def _take(self) -> None:
-        self._taken = True
+    def _mark_taken(self) -> None:
+        self._outcome_taken = True
 
     def stop(self, *, grace: float | None = None) -> None:
-        """Ask it to end, without waiting: it is cancelled, and killed when its grace is over.
+        """Cancel the task without waiting; kill it if it is still running after the grace.
 
         Args:
-            grace: seconds it has for that; its supervisor's `shutdown`, if left out.
+            grace: seconds >= 0; default: the supervisor's `shutdown`.
 
         Raises:
-            RuntimeError: as a Ref's.
+            RuntimeError: see `Ref.stop`.
         """
         self.ref.stop(grace=grace)
-        self._asked = True
+        self._end_requested = True
 
     def kill(self) -> None:
-        """Cut it off."""
+        """Kill the task without waiting (Elixir: `Task.shutdown(task, :brutal_kill)`)."""
         self.ref.kill()
-        self._asked = True
+        self._end_requested = True
 
     async def shutdown(self, grace: float | None = None) -> Outcome[R_co] | None:
-        """End it and wait until it has ended (Elixir: `Task.shutdown/2`).
+        """Stop the task and wait for its exit (Elixir: `Task.shutdown/2`).
 
         Args:
-            grace: as of `stop`.
+            grace: see `stop`.
 
         Returns:
-            Its outcome, if it came to one nevertheless, left with a reason that says more than
-            SHUTDOWN, or somebody else had killed it before; None if it was shut down.
+            None if this stop ended the task. Otherwise the outcome: the function returned or
+            raised, gave an exit reason other than SHUTDOWN, or was killed by another actor.
         """
-        over = self._process.reason is not None or self._process.deadline() == -math.inf
-        by_another = over and not self._asked
+        ending = self._process.reason is not None or self._process.deadline() == -math.inf
+        ended_by_another = ending and not self._end_requested
         self.stop(grace=grace)
         reason = await self.ref.wait()
-        reached = self.outcome_nowait()
-        killed = reason.kind == "killed" and not by_another
-        ended = isinstance(reached, Error) and (killed or reason == SHUTDOWN)
-        return None if ended else reached
+        outcome = self.outcome_nowait()
+        killed = reason.kind == "killed" and not ended_by_another
+        shut_down = isinstance(outcome, Error) and (killed or reason == SHUTDOWN)
+        return None if shut_down else outcome
 
     def __del__(self) -> None:
         process = self._process
         process.silent = False
         reason = process.reason
-        if process.phase is not Phase.DEAD or self._taken or reason is None or reason.quiet:
+        if process.phase is not Phase.DEAD or self._outcome_taken or reason is None or reason.quiet:
             return
-        if reason.error is None and self._asked:
+        if reason.error is None and self._end_requested:
             return
         level = logging.WARNING if reason.error is None else logging.ERROR
         caller = "" if self._request.caller is None else f" for {self._request.caller.path}"
-        text = "%s ended: %s, and nobody took its outcome: it ran %s%s"
+        text = "%s ended: %s; the outcome was never awaited (ran %s%s)"
         logger.log(level, text, self.path, reason, self._request, caller, exc_info=reason.error)
 
     def __repr__(self) -> str:
-        return f"<Task {self._request} at {self.path}, {'done' if self.done else 'under way'}>"
+        return f"<Task {self._request} at {self.path}, {'done' if self.done else 'running'}>"
 
 
 @implements(TaskSupervisorSpec)
 class TaskSupervisor(DynamicSupervisor):
-    """Runs functions, each as a temporary child of its own.
+    """Runs each async function in an actor, a temporary child (Elixir: `Task.Supervisor`).
 
     >>> import trio
     >>> from okibi.actors import Name
@@ -297,50 +309,54 @@ class TaskSupervisor(DynamicSupervisor):
     0.25
     division by zero
 
-    It is a DynamicSupervisor as well, of temporary children only.
+    A TaskSupervisor is also a DynamicSupervisor, for temporary children only.
 
     Args:
-        flags: how many tasks there may be, and how they end.
+        spec: the limit of tasks and their grace; default: `TaskSupervisorSpec()`.
     """
 
-    __slots__ = ("_task",)
+    __slots__ = ("_task_spec",)
 
     def __init__(self, spec: TaskSupervisorSpec | None = None) -> None:
         given = TaskSupervisorSpec() if spec is None else spec
         super().__init__(given.as_dynamic())
-        self._task = given.as_child()
+        self._task_spec = given.as_child()
 
     async def start_task(
         self, function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
     ) -> Task[R]:
-        """Run a function apart from everybody (Elixir: `Task.Supervisor.async_nolink`).
+        """Run a function in a new child (Elixir: `Task.Supervisor.async_nolink`).
 
-        Called, it gives the Task to be awaited. Cast, it is fire and forget (Elixir:
-        `start_child`): a crash is logged. Whoever gives up the call itself gets no Task, so the
-        function is not begun, or is stopped again.
+        A `call` returns the Task. A `cast` is fire and forget (Elixir: `start_child`); a crash is
+        logged. If the caller cancels the call, no Task is returned: the function does not start,
+        or is stopped.
 
         Args:
             function: an async function.
-            *args, **kwargs: what it takes.
+            *args, **kwargs: the function's arguments.
+
+        Returns:
+            The handle of the running function.
 
         Raises:
-            MaxChildren: as many tasks as may run already.
+            MaxChildren: `max_children` is reached.
         """
-        asked = self._process.current
-        call = asked if isinstance(asked, Request) else None
+        current = self._process.current
+        call = current if isinstance(current, Request) else None
         if call is not None and call.abandoned:
             return NO_REPLY
-        self._refuse_more()
+        self._check_max_children()
         name = factory_name(function)
         request = Asked(name, args, kwargs, None if call is None else call.caller, True)
-        ref = await self._begin(self._task, name, partial(Running, function, request))
+        make = partial(TaskActor, function, request)
+        ref = await self._start_numbered(self._task_spec, name, make)
         task = Task[R](cast("Ref[Actor]", ref).process(), request)
         if call is not None and call.abandoned:
             task.stop()
         return task
 
-    def _checked(self, spec: Child[A]) -> Child[A]:
-        child = super()._checked(spec)
+    def _check_spec(self, spec: Child[A]) -> Child[A]:
+        child = super()._check_spec(spec)
         if child.restart is not Restart.TEMPORARY:
             raise SpecError(
                 f"child {child.id!r} is {child.restart.name}, but a TaskSupervisor restarts no "
@@ -358,7 +374,7 @@ async def run_task(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> R:
-    """Run a function under a TaskSupervisor and wait for it; to give up ends it.
+    """Run a function under a TaskSupervisor and return its result; cancellation stops the task.
 
     >>> import trio, trio.testing
     >>> from okibi.supervisors import TaskSupervisorSpec, run_task, supervise
@@ -373,20 +389,23 @@ async def run_task(
     >>> trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
     1.0
 
+    Elixir: `Task.Supervisor.async_nolink`, then `Task.await`.
+
     Args:
         tasks: the supervisor's Ref or Name.
         function: an async function.
-        *args, **kwargs: what it takes.
+        *args, **kwargs: the function's arguments.
 
     Raises:
-        MaxChildren: as many tasks as may run already.
-        ActorExited: the task, or its supervisor, was stopped or killed.
-        TypeError: `tasks` is no address, or `function` no async one.
-        And whatever exception the function has raised.
+        MaxChildren: `max_children` is reached.
+        ActorExited: the task or the supervisor was stopped or killed.
+        TypeError: `tasks` is no Ref or Name, or `function` is not async.
+        Exception: the exception raised by the function.
     """
     if not isinstance(cast("object", tasks), Address):
         raise TypeError(
-            f"run_task takes a Ref or a Name, then the function: first is {shape(tasks)}"
+            f"run_task(tasks, function, ...): tasks must be the Ref or Name of a TaskSupervisor, "
+            f"got {shape(tasks)}"
         )
     task = await tasks.call(TaskSupervisor.start_task, function, *args, **kwargs)
     try:
@@ -397,13 +416,17 @@ async def run_task(
 
 
 def callers() -> tuple[str, ...]:
-    """For whom the running task runs: the paths of who asked, and who asked for that (`$callers`).
+    """Return the paths of the running task's caller, of that caller's caller, and onwards.
 
-    The nearest first; it ends with the first that is no task, or has ended.
+    The nearest caller comes first; the chain ends at the first actor that is not a task, or has
+    exited. Outside a task the result is empty. Elixir: `$callers`.
+
+        async def fetch(url):
+            log.info("fetching for %s", callers()[0])    # "/shop/basket"
     """
     found: list[str] = []
     process = CURRENT.get()
-    while process is not None and isinstance(process.actor, Running):
+    while process is not None and isinstance(process.actor, TaskActor):
         caller = process.actor._request.caller
         process = caller if isinstance(caller, Process) else None
         if process is not None:

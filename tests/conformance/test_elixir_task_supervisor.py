@@ -26,13 +26,13 @@ from tests.support.child_stage import Boom
 from tests.support.dynamic_supervisor import Idle
 from tests.support.task_supervisor import (
     TASKS,
-    begin,
-    counted,
+    count_tasks,
     double,
     fail,
     nap,
     read,
-    some_tasks,
+    start_task,
+    task_supervisor,
 )
 
 ALL_GONE = Counts(0, 0, 0, 0)
@@ -52,35 +52,35 @@ def test_multiple_supervisors_can_be_supervised_and_identified_with_simple_child
 
 
 async def test_counts_and_returns_children() -> None:
-    async with some_tasks():
-        assert await counted() == ALL_GONE
-        task = await begin(trio.sleep_forever)
+    async with task_supervisor():
+        assert await count_tasks() == ALL_GONE
+        task = await start_task(trio.sleep_forever)
 
         (info,) = await TASKS.call(TaskSupervisor.which_children)
 
         assert info.ref == task.ref
-        assert await counted() == Counts(1, 1, 0, 1)
+        assert await count_tasks() == Counts(1, 1, 0, 1)
 
 
 async def test_async_nolink_1_spawns_a_task_under_the_supervisor_without_linking_to_the_caller() -> (  # noqa: E501
     None
 ):
-    async with some_tasks() as tasks, trio.open_nursery() as nursery:
+    async with task_supervisor() as tasks, trio.open_nursery() as nursery:
         caller = await start(nursery, Idle)
-        good, bad = await begin(double, 2), await begin(fail, 1)
+        good, bad = await start_task(double, 2), await start_task(fail, 1)
 
         assert await good.result() == 4
         with pytest.raises(Boom):
             await bad.result()
         assert tasks.alive
-        assert await counted() == ALL_GONE
+        assert await count_tasks() == ALL_GONE
         caller.stop()
 
 
 async def test_async_nolink_1_with_custom_shutdown() -> None:
     """Adapted: how a task ends is said once, in the flags."""
-    async with some_tasks(shutdown=BRUTAL_KILL) as tasks:
-        task = await begin(trio.sleep_forever)
+    async with task_supervisor(shutdown=BRUTAL_KILL) as tasks:
+        task = await start_task(trio.sleep_forever)
         await stop(tasks)
 
         with pytest.raises(ActorExited) as exited:
@@ -95,17 +95,17 @@ async def test_start_child_1() -> None:
     async def note(number: int) -> None:
         seen.append(number)
 
-    async with some_tasks():
+    async with task_supervisor():
         await TASKS.cast(TaskSupervisor.start_task, note, 1)
         await wait_all_tasks_blocked()
 
         assert seen == [1]
-        assert await counted() == ALL_GONE
+        assert await count_tasks() == ALL_GONE
 
 
 async def test_start_child_1_with_custom_shutdown() -> None:
     """Adapted: a task that needs a shutdown of its own is a temporary child."""
-    async with some_tasks() as tasks:
+    async with task_supervisor() as tasks:
         spec = Child(Idle, restart=Restart.TEMPORARY, shutdown=BRUTAL_KILL)
         child = await tasks.call(TaskSupervisor.start_child, spec)
         await stop(tasks)
@@ -116,7 +116,7 @@ async def test_start_child_1_with_custom_shutdown() -> None:
 
 async def test_start_child_1_with_custom_restart() -> None:
     """Adapted: a task is never restarted; what is to be, is a DynamicSupervisor's child."""
-    async with some_tasks() as tasks:
+    async with task_supervisor() as tasks:
         with pytest.raises(SpecError) as refused:
             await tasks.call(TaskSupervisor.start_child, Child(Idle))
         assert refused.value.field == "restart"
@@ -124,11 +124,11 @@ async def test_start_child_1_with_custom_restart() -> None:
 
 async def test_terminate_child_2() -> None:
     """Adapted: that it is gone already is no error (OTP's rule); a stranger is one."""
-    async with some_tasks() as tasks, trio.open_nursery() as nursery:
-        task = await begin(trio.sleep_forever)
+    async with task_supervisor() as tasks, trio.open_nursery() as nursery:
+        task = await start_task(trio.sleep_forever)
         for _ in range(2):
             await tasks.call(TaskSupervisor.terminate_child, task.ref)
-        assert await counted() == ALL_GONE
+        assert await count_tasks() == ALL_GONE
 
         stranger = await start(nursery, Idle)
         with pytest.raises(NotFound):
@@ -143,14 +143,14 @@ async def test_async_stream_with_callers() -> None:
     async def outer() -> list[object]:
         return await read(TaskStream(TASKS, of_whom, [1], max_concurrency=1))
 
-    async with some_tasks():
-        task = await begin(outer)
+    async with task_supervisor():
+        task = await start_task(outer)
 
         assert await task.result() == [(task.path,)]
 
 
 async def test_async_stream_consuming_from_another_process() -> None:
-    async with some_tasks() as tasks:
+    async with task_supervisor() as tasks:
         stream = TaskStream(tasks, double, [1, 2, 3], max_concurrency=2)
 
         assert await run_task(tasks, read, stream) == [2, 4, 6]
@@ -159,7 +159,7 @@ async def test_async_stream_consuming_from_another_process() -> None:
 async def test_async_stream_with_outer_halt_on_failure_and_zip_input_on_exit() -> None:
     """Adapted: every outcome comes with its item."""
     taken = []
-    async with some_tasks() as tasks:
+    async with task_supervisor() as tasks:
         async with TaskStream(tasks, fail, range(1, 9), max_concurrency=2) as results:
             async for item, outcome in results:
                 taken.append((item, repr(outcome)))
@@ -167,21 +167,21 @@ async def test_async_stream_with_outer_halt_on_failure_and_zip_input_on_exit() -
                     break
 
         assert taken == [(n, f"Error(Boom({n}))") for n in range(1, 5)]
-        assert await counted() == ALL_GONE
+        assert await count_tasks() == ALL_GONE
 
 
 async def test_async_stream_nolink_streams_an_enumerable_without_leaking_tasks() -> None:
-    async with some_tasks() as tasks:
+    async with task_supervisor() as tasks:
         stream = TaskStream(tasks, double, [1, 2, 3, 4], max_concurrency=4)
 
         assert await read(stream) == [2, 4, 6, 8]
-        assert await counted() == ALL_GONE
+        assert await count_tasks() == ALL_GONE
 
 
 async def test_async_stream_nolink_streams_an_enumerable_with_slowest_first(
     autojump_clock: MockClock,
 ) -> None:
-    async with some_tasks() as tasks:
+    async with task_supervisor() as tasks:
         stream = TaskStream(tasks, nap, [4, 3, 2, 1], max_concurrency=4)
 
         assert await read(stream) == [4, 3, 2, 1]

@@ -147,6 +147,6 @@ async def test_an_error_shows_the_id_of_a_spec_not_its_arguments(request_: Any) 
         for given, name in ((spec, "Child 'Pool'"), (Pool("hunter2"), "Pool"), ("id", "'id'")):
             with pytest.raises(NotFound) as refused:
                 await top.call(request_, given)
-            hint = ": it has no ids, ask with a Ref" if dynamic else ""
+            hint = ": pass the child's Ref" if dynamic else ""
             assert str(refused.value) == f"/top has no child {name}{hint}"
         top.stop()

@@ -1,4 +1,4 @@
-"""Applications as values: what each field may be, who comes first, whose end is whose."""
+"""Application values: legal fields, start order, and the effect of each kind."""
 
 from typing import Any
 
@@ -52,34 +52,34 @@ def test_the_error_of_a_wrong_field_names_the_field(field: str, fields: dict[str
     assert caught.value.field == field
 
 
-def test_the_controllers_flags_hold_applications_only() -> None:
+def test_applications_accepts_only_applications() -> None:
     with pytest.raises(SpecError, match=r"^applications\[0\] must be an Application, got Supervi"):
         Applications([SupervisorSpec()])  # type: ignore[list-item]
 
 
-def test_an_application_is_permanent_if_nobody_says_otherwise() -> None:
+def test_an_application_is_permanent_by_default() -> None:
     assert app("a").kind is PERMANENT
 
 
-def test_what_an_application_needs_comes_first_in_the_order_it_is_written() -> None:
+def test_dependencies_come_first_in_the_order_given() -> None:
     assert ordered(app("a", app("b"), app("c", app("d")))) == "b d c a"
 
 
-def test_what_several_need_comes_once() -> None:
+def test_a_shared_dependency_comes_once() -> None:
     base = app("base")
 
     assert ordered(app("a", app("b", base), app("c", base))) == "base b c a"
     assert ordered(base, app("a", app("base"))) == "base a"
 
 
-def test_a_circle_is_refused_where_it_is_written_and_shown() -> None:
+def test_a_circular_dependency_is_refused_and_shown() -> None:
     inner = app("b", app("c", app("a")))
 
     with pytest.raises(SpecError, match=r"^circular dependency: a needs b needs c needs a$"):
         app("a", inner)
 
 
-async def test_a_circle_that_was_made_later_is_refused_at_the_start(
+async def test_a_dependency_circle_made_later_is_refused_at_start(
     nursery: trio.Nursery,
 ) -> None:
     first = app("b")
@@ -90,7 +90,7 @@ async def test_a_circle_that_was_made_later_is_refused_at_the_start(
         await start_applications(nursery, [first])
 
 
-def test_two_different_applications_of_one_name_are_refused() -> None:
+def test_two_different_applications_with_one_name_are_refused() -> None:
     other = app("b", kind=TRANSIENT)
 
     with pytest.raises(SpecError, match="two different applications are named 'b': rename one"):
@@ -100,7 +100,7 @@ def test_two_different_applications_of_one_name_are_refused() -> None:
 
 
 @pytest.mark.parametrize("reason", [NORMAL, SHUTDOWN, shutdown("done"), KILLED, BOOM])
-def test_the_type_table(reason: ExitReason) -> None:
+def test_the_kind_decides_which_exits_stop_all(reason: ExitReason) -> None:
     loud = reason in (KILLED, BOOM)
 
     assert [ends_all(kind, reason) for kind in ApplicationKind] == [True, loud, False]

@@ -1,4 +1,4 @@
-"""Applications that run: who starts when, whose end is whose, what a hook can do."""
+"""Running applications: start and stop order, exits by kind, hooks, requests."""
 
 import math
 from collections.abc import Awaitable, Callable
@@ -38,40 +38,42 @@ from okibi.supervisors import (
     start_applications,
 )
 from okibi.supervisors.any_supervisor_spec import implements
-from tests.support.application_stage import Troupe, told
+from tests.support.application_stage import ApplicationStage, running_names
 from tests.support.child_stage import BOOM, Boom, alive, leave
 
 PERMANENT, TRANSIENT, TEMPORARY = ApplicationKind
 
 
 @pytest.fixture
-def troupe() -> Troupe:
-    return Troupe()
+def stage() -> ApplicationStage:
+    return ApplicationStage()
 
 
 # -- start and stop
 
 
-async def test_what_is_needed_starts_first_and_stops_last(
-    troupe: Troupe, nursery: trio.Nursery
+async def test_dependencies_start_first_and_stop_last(
+    stage: ApplicationStage, nursery: trio.Nursery
 ) -> None:
-    base = troupe.app("a")
+    base = stage.app("a")
     top = await start_applications(
-        nursery, [troupe.app("d", troupe.app("b", base), troupe.app("c", base))]
+        nursery, [stage.app("d", stage.app("b", base), stage.app("c", base))]
     )
 
-    assert troupe.said() == "start a; start b; start c; start d"
-    assert await told(top) == "ABCD"
+    assert stage.said() == "start a; start b; start c; start d"
+    assert await running_names(top) == "ABCD"
 
     assert await stop(top) is SHUTDOWN
-    assert troupe.said() == (
+    assert stage.said() == (
         "prep_stop D; term d shutdown; stop D; prep_stop C; term c shutdown; stop C; "
         "prep_stop B; term b shutdown; stop B; prep_stop A; term a shutdown; stop A"
     )
 
 
-async def test_an_application_lives_under_its_name(troupe: Troupe, nursery: trio.Nursery) -> None:
-    top = await start_applications(nursery, [troupe.app("a")])
+async def test_an_application_s_path_contains_its_name(
+    stage: ApplicationStage, nursery: trio.Nursery
+) -> None:
+    top = await start_applications(nursery, [stage.app("a")])
     a = alive("a")
     [info] = await top.call(ApplicationController.which_applications)
 
@@ -83,10 +85,10 @@ async def test_an_application_lives_under_its_name(troupe: Troupe, nursery: trio
 
 
 # supervisor_SUITE: faulty_application_shutdown, A: the error is the exception itself.
-async def test_faulty_application_shutdown(troupe: Troupe, nursery: trio.Nursery) -> None:
-    troupe.refused = {"d1"}
-    inner = Child(troupe.tree("cd"), id="inner")
-    faulty = Application("faulty", SupervisorSpec([troupe.child("b"), inner]), [troupe.app("a")])
+async def test_faulty_application_shutdown(stage: ApplicationStage, nursery: trio.Nursery) -> None:
+    stage.refused = {"d1"}
+    inner = Child(stage.tree("cd"), id="inner")
+    faulty = Application("faulty", SupervisorSpec([stage.child("b"), inner]), [stage.app("a")])
 
     with pytest.raises(ApplicationFailed) as caught:
         await start_applications(nursery, [faulty])
@@ -102,98 +104,106 @@ async def test_faulty_application_shutdown(troupe: Troupe, nursery: trio.Nursery
     )
     assert isinstance(failed.__cause__, Boom)
     assert failed.reason.error is failed.__cause__
-    assert troupe.said() == (
+    assert stage.said() == (
         "start a; start b; start c; fail d; term c shutdown; term b shutdown; "
         "prep_stop A; term a shutdown; stop A"
     )
     assert names() == {}
 
 
-async def test_when_one_that_is_needed_fails_the_others_are_not_begun(
-    troupe: Troupe, nursery: trio.Nursery
+async def test_no_application_starts_after_a_failed_dependency(
+    stage: ApplicationStage, nursery: trio.Nursery
 ) -> None:
-    troupe.refused = {"b1"}
+    stage.refused = {"b1"}
 
     with pytest.raises(ApplicationFailed, match="application 'B' did not start"):
-        await start_applications(nursery, [troupe.app("c", troupe.app("a"), troupe.app("b"))])
+        await start_applications(nursery, [stage.app("c", stage.app("a"), stage.app("b"))])
 
-    assert troupe.said() == "start a; fail b; prep_stop A; term a shutdown; stop A"
+    assert stage.said() == "start a; fail b; prep_stop A; term a shutdown; stop A"
 
 
 @attrs.frozen
-class Idle(AnySupervisorSpec):
+class NeverNeeded(AnySupervisorSpec):
     pass
 
 
-@implements(Idle)
-class Unneeded(Actor):
-    def __init__(self, flags: Idle) -> None:
+@implements(NeverNeeded)
+class IgnoresStart(Actor):
+    def __init__(self, flags: NeverNeeded) -> None:
         pass
 
     async def init(self) -> None:
         raise Ignore
 
 
-async def test_a_tree_that_is_not_needed_is_no_application(nursery: trio.Nursery) -> None:
-    with pytest.raises(ApplicationFailed, match="/applications/idle: its tree is not needed"):
-        await start_applications(nursery, [Application("idle", Idle())])
+async def test_a_tree_that_ignores_its_start_is_refused(nursery: trio.Nursery) -> None:
+    with pytest.raises(ApplicationFailed) as failed:
+        await start_applications(nursery, [Application("idle", NeverNeeded())])
+
+    assert str(failed.value) == (
+        "application 'idle' did not start: /applications/idle did not start: "
+        "crashed (RuntimeError: /applications/idle: the top supervisor raised Ignore in init, "
+        "an application cannot run without its tree)"
+    )
 
 
-# -- ends
+# -- exits of the top supervisor
 
 
-async def gave_up(top: Ref[Any]) -> None:
+async def crash_child(top: Ref[Any]) -> None:
     await leave("b", BOOM)
 
 
-async def done(top: Ref[Any]) -> None:
+async def end_significant_child(top: Ref[Any]) -> None:
     await leave("b", NORMAL)
 
 
-async def ended(reason: ExitReason, top: Ref[Any]) -> None:
+async def stop_top(reason: ExitReason, top: Ref[Any]) -> None:
     top.stop(reason)
 
 
-async def killed(top: Ref[Any]) -> None:
+async def kill_top(top: Ref[Any]) -> None:
     top.kill()
 
 
 ENDS: list[tuple[Callable[[Ref[Any]], Awaitable[None]], str]] = [
-    (partial(ended, NORMAL), "normal"),
-    (partial(ended, SHUTDOWN), "shutdown"),
-    (done, "shutdown"),
-    (gave_up, "crashed"),
-    (killed, "killed"),
+    (partial(stop_top, NORMAL), "normal"),
+    (partial(stop_top, SHUTDOWN), "shutdown"),
+    (end_significant_child, "shutdown"),
+    (crash_child, "crashed"),
+    (kill_top, "killed"),
 ]
 
 
 @pytest.mark.parametrize(("end", "reason"), ENDS)
 @pytest.mark.parametrize("kind", ApplicationKind)
-async def test_the_kind_says_whether_an_end_is_the_end_of_all(
-    troupe: Troupe,
+async def test_the_kind_decides_whether_an_exit_stops_all(
+    stage: ApplicationStage,
     kind: ApplicationKind,
     end: Callable[[Ref[Any]], Awaitable[None]],
     reason: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")
-    child = troupe.child("b", restart=Restart.TRANSIENT, significant=True)
+    child = stage.child("b", restart=Restart.TRANSIENT, significant=True)
     tree = SupervisorSpec([child], intensity=0, auto_shutdown=AutoShutdown.ALL_SIGNIFICANT)
     last = reason not in ("normal", "shutdown")
     all_down = {PERMANENT: True, TRANSIENT: last, TEMPORARY: False}[kind]
 
     async def scenario() -> None:
         async with trio.open_nursery() as nursery:
-            b = troupe.app("b", troupe.app("a"), tree=tree, kind=kind)
-            top = await start_applications(nursery, [troupe.app("c", b)])
+            b = stage.app("b", stage.app("a"), tree=tree, kind=kind)
+            top = await start_applications(nursery, [stage.app("c", b)])
             _, info, _ = await top.call(ApplicationController.which_applications)
             assert info.top is not None
             await end(info.top)
             await wait_all_tasks_blocked()
             assert top.alive is not all_down
             if top.alive:
-                assert await told(top) == "AC"
+                assert await running_names(top) == "AC"
+                kept = f"its kind is {kind.value}, so the others keep running"
                 assert f"application 'B' ended ({reason}" in caplog.text
+                assert kept in caplog.text
                 await stop(top)
 
     if all_down:
@@ -202,29 +212,32 @@ async def test_the_kind_says_whether_an_end_is_the_end_of_all(
         [error] = caught.value.exceptions
         assert isinstance(error, ApplicationEnded)
         assert (error.application, error.reason.kind) == ("B", reason)
-        assert str(error).startswith(f"application 'B' ended ({reason}")
+        assert str(error) == (
+            f"application 'B' ended ({error.reason}); "
+            f"its kind is {kind.value}, so all applications stop"
+        )
         assert isinstance(error.__cause__, SupervisorGaveUp) is (reason == "crashed")
     else:
         await scenario()
-    assert troupe.said().endswith(
+    assert stage.said().endswith(
         "prep_stop C; term c shutdown; stop C; prep_stop A; term a shutdown; stop A"
     )
     assert names() == {}
 
 
-async def test_a_tree_that_ends_by_itself_still_has_its_hooks_run(
-    troupe: Troupe, nursery: trio.Nursery
+async def test_hooks_run_after_the_tree_exits_by_itself(
+    stage: ApplicationStage, nursery: trio.Nursery
 ) -> None:
-    top = await start_applications(nursery, [troupe.app("ab", kind=TEMPORARY)])
-    troupe.said()
+    top = await start_applications(nursery, [stage.app("ab", kind=TEMPORARY)])
+    stage.said()
 
     await leave("a")
 
-    assert troupe.said() == "term a crashed; term b shutdown; prep_stop A; stop A"
+    assert stage.said() == "term a crashed; term b shutdown; prep_stop A; stop A"
     await stop(top)
 
 
-# -- the hooks' failures
+# -- hooks
 
 
 async def fail() -> None:
@@ -237,7 +250,7 @@ async def fail_in_a_task() -> None:
         await trio.sleep_forever()
 
 
-def forgets_to_be_async() -> None:
+def sync_hook() -> None:
     pass
 
 
@@ -245,14 +258,14 @@ def forgets_to_be_async() -> None:
 @pytest.mark.parametrize(
     ("hook", "said"),
     [
-        (fail, "failed, its stop goes on: crashed (Boom: hook)"),
-        (fail_in_a_task, "failed, its stop goes on: crashed (Boom: hook)"),
-        (forgets_to_be_async, "failed, its stop goes on: crashed (TypeError: "),
-        (trio.sleep_forever, "was cancelled after 2 s, its stop goes on"),
+        (fail, "failed, the stop continues: crashed (Boom: hook)"),
+        (fail_in_a_task, "failed, the stop continues: crashed (Boom: hook)"),
+        (sync_hook, "failed, the stop continues: crashed (TypeError: "),
+        (trio.sleep_forever, "cancelled after 2 s (hook_timeout), the stop continues"),
     ],
 )
-async def test_a_hook_that_fails_or_hangs_is_told_and_the_stop_goes_on(
-    troupe: Troupe,
+async def test_the_stop_continues_after_a_failed_or_hung_hook(
+    stage: ApplicationStage,
     nursery: trio.Nursery,
     autojump_clock: MockClock,
     caplog: pytest.LogCaptureFixture,
@@ -261,93 +274,93 @@ async def test_a_hook_that_fails_or_hangs_is_told_and_the_stop_goes_on(
     said: str,
 ) -> None:
     fields: dict[str, Any] = {which: hook, "hook_timeout": 2}
-    top = await start_applications(nursery, [troupe.app("b", troupe.app("a"), **fields)])
-    troupe.said()
+    top = await start_applications(nursery, [stage.app("b", stage.app("a"), **fields)])
+    stage.said()
     began = trio.current_time()
 
     assert await stop(top) is SHUTDOWN
 
     assert trio.current_time() - began == (2 if hook is trio.sleep_forever else 0)
-    assert f"/applications/B: its {which} hook {said}" in caplog.text
+    assert f"/applications/B: {which} hook {said}" in caplog.text
     other = "term b shutdown; stop B" if which == "prep_stop" else "prep_stop B; term b shutdown"
-    assert troupe.said() == f"{other}; prep_stop A; term a shutdown; stop A"
+    assert stage.said() == f"{other}; prep_stop A; term a shutdown; stop A"
 
 
 @pytest.mark.parametrize("hanging", ["prep_stop", "stop"])
-async def test_a_controller_whose_grace_is_over_in_a_hook_begins_no_other_and_ends(
-    troupe: Troupe, nursery: trio.Nursery, autojump_clock: MockClock, hanging: str
+async def test_a_controller_past_its_grace_runs_no_further_hook(
+    stage: ApplicationStage, nursery: trio.Nursery, autojump_clock: MockClock, hanging: str
 ) -> None:
     fields: dict[str, Any] = {hanging: trio.sleep_forever, "hook_timeout": math.inf}
-    top = await start_applications(nursery, [troupe.app("a", **fields)])
-    troupe.said()
+    top = await start_applications(nursery, [stage.app("a", **fields)])
+    stage.said()
 
     assert await stop(top, grace=3) is KILLED
 
-    assert troupe.said() == ("" if hanging == "prep_stop" else "prep_stop A; term a shutdown")
+    assert stage.said() == ("" if hanging == "prep_stop" else "prep_stop A; term a shutdown")
     assert names() == {}
 
 
-# -- asked of the controller
+# -- requests
 
 
-async def test_to_stop_one_takes_no_other_along(troupe: Troupe, nursery: trio.Nursery) -> None:
-    top = await start_applications(nursery, [troupe.app("b", troupe.app("a"))])
-    troupe.said()
+async def test_stop_application_stops_no_other(
+    stage: ApplicationStage, nursery: trio.Nursery
+) -> None:
+    top = await start_applications(nursery, [stage.app("b", stage.app("a"))])
+    stage.said()
 
     await top.call(ApplicationController.stop_application, "A")
 
-    assert troupe.said() == "prep_stop A; term a shutdown; stop A"
-    assert await told(top) == "B"
+    assert stage.said() == "prep_stop A; term a shutdown; stop A"
+    assert await running_names(top) == "B"
     with pytest.raises(NotFound, match="/applications runs no application 'A'"):
         await top.call(ApplicationController.stop_application, "A")
     await stop(top)
 
 
-async def test_one_more_is_started_with_what_it_needs_and_does_not_run_yet(
-    troupe: Troupe, nursery: trio.Nursery
+async def test_ensure_all_started_starts_missing_dependencies(
+    stage: ApplicationStage, nursery: trio.Nursery
 ) -> None:
-    a = troupe.app("a")
+    a = stage.app("a")
     top = await start_applications(nursery, [a])
-    more = troupe.app("c", a, troupe.app("b"))
+    more = stage.app("c", a, stage.app("b"))
 
     assert await top.call(ApplicationController.ensure_all_started, more) == ("B", "C")
     assert await top.call(ApplicationController.ensure_all_started, more) == ()
-    assert await told(top) == "ABC"
+    assert await running_names(top) == "ABC"
     await stop(top)
 
 
-async def test_one_more_that_fails_leaves_those_that_ran_and_no_other(
-    troupe: Troupe, nursery: trio.Nursery
+async def test_a_failed_start_stops_only_its_own_dependencies(
+    stage: ApplicationStage, nursery: trio.Nursery
 ) -> None:
-    a = troupe.app("a")
+    a = stage.app("a")
     top = await start_applications(nursery, [a])
-    troupe.said()
-    troupe.refused = {"c1"}
+    stage.said()
+    stage.refused = {"c1"}
 
     with pytest.raises(ApplicationFailed, match="application 'C' did not start"):
-        await top.call(
-            ApplicationController.ensure_all_started, troupe.app("c", a, troupe.app("b"))
-        )
+        await top.call(ApplicationController.ensure_all_started, stage.app("c", a, stage.app("b")))
 
-    assert troupe.said() == "start b; fail c; prep_stop B; term b shutdown; stop B"
-    assert await told(top) == "A"
+    assert stage.said() == "start b; fail c; prep_stop B; term b shutdown; stop B"
+    assert await running_names(top) == "A"
     await stop(top)
 
 
-async def test_another_of_a_name_that_runs_is_refused(
-    troupe: Troupe, nursery: trio.Nursery
+async def test_a_different_application_of_a_running_name_is_refused(
+    stage: ApplicationStage, nursery: trio.Nursery
 ) -> None:
-    top = await start_applications(nursery, [troupe.app("a")])
+    top = await start_applications(nursery, [stage.app("a")])
 
     with pytest.raises(SpecError, match="named 'A'"):
-        await top.call(ApplicationController.ensure_all_started, troupe.app("a", kind=TEMPORARY))
+        await top.call(ApplicationController.ensure_all_started, stage.app("a", kind=TEMPORARY))
     await stop(top)
 
 
-async def test_a_message_that_nobody_expects_is_told(
-    troupe: Troupe, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+async def test_an_unexpected_message_is_logged(
+    stage: ApplicationStage, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
-    top = await start_applications(nursery, [troupe.app("a")])
+    top = await start_applications(nursery, [stage.app("a")])
     [place] = top.process().actor.places  # type: ignore[union-attr]
     await top.send("hello")
     await Ref(place.process).send("hello")

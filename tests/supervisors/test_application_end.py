@@ -1,4 +1,4 @@
-"""Nothing is left of an application: no actor, no task, no name, whatever happened to it when."""
+"""The end of an application leaves no actor, task or name, after a blow at any step."""
 
 from typing import ClassVar
 
@@ -23,7 +23,7 @@ from okibi.supervisors import (
     supervise,
 )
 from tests.conformance.cancellation import every_step
-from tests.support.application_stage import Troupe
+from tests.support.application_stage import ApplicationStage
 from tests.support.child_stage import Boom, alive, leave
 
 CONTROLLER = Name("controller", ApplicationController)
@@ -31,148 +31,154 @@ param, slow = pytest.param, pytest.mark.slow
 
 
 @pytest.fixture
-def troupe() -> Troupe:
-    return Troupe()
+def stage() -> ApplicationStage:
+    return ApplicationStage()
 
 
-# -- what is in no tree
+# -- tasks and actors outside the tree
 
 
-class Stray(Server):
-    """Starts what no supervisor knows: a task, and an actor, in its application's nursery."""
+class StartsOutside(Server):
+    """Starts a task and an actor in the application's nursery, outside the tree."""
 
     log: ClassVar[list[str]] = []
 
     async def init(self) -> None:
         nursery = application_nursery()
-        nursery.start_soon(self.wander)
-        await start(nursery, Lodger, name=Name("lodger", Lodger))
+        nursery.start_soon(self.run_task)
+        await start(nursery, Unsupervised, name=Name("unsupervised", Unsupervised))
 
-    async def wander(self) -> None:
+    async def run_task(self) -> None:
         try:
             await trio.sleep_forever()
         finally:
-            self.log.append("stray")
+            self.log.append("task")
 
-    async def fall(self) -> None:
+    async def crash_task(self) -> None:
         async def fail() -> None:
-            raise Boom("stray")
+            raise Boom("task")
 
         application_nursery().start_soon(fail)
 
 
-class Lodger(Server):
+class Unsupervised(Server):
     async def terminate(self, reason: object) -> None:
-        Stray.log.append("lodger")
+        StartsOutside.log.append("actor")
 
 
-STRAY = Name("stray", Stray)
+STARTS_OUTSIDE = Name("starts_outside", StartsOutside)
 
 
-async def test_tasks_in_no_tree_end_after_the_stop_hook(
-    troupe: Troupe, nursery: trio.Nursery
+async def test_tasks_outside_the_tree_end_after_the_stop_hook(
+    stage: ApplicationStage, nursery: trio.Nursery
 ) -> None:
     async def hook() -> None:
         application_nursery().start_soon(trio.sleep_forever)
-        troupe.log.extend(["stop", *Stray.log])
+        stage.log.extend(["stop", *StartsOutside.log])
 
-    Stray.log.clear()
-    tree = SupervisorSpec([Child(Stray, name=STRAY)])
+    StartsOutside.log.clear()
+    tree = SupervisorSpec([Child(StartsOutside, name=STARTS_OUTSIDE)])
     top = await start_applications(nursery, [Application("a", tree, stop=hook)])
 
     await stop(top)
 
-    assert troupe.said() == "stop"
-    assert sorted(Stray.log) == ["lodger", "stray"]
+    assert stage.said() == "stop"
+    assert sorted(StartsOutside.log) == ["actor", "task"]
     assert names() == {}
     assert not nursery.child_tasks
 
 
-async def test_a_task_in_no_tree_that_crashes_is_the_end_of_its_application(
-    troupe: Troupe,
+async def test_a_crash_outside_the_tree_ends_the_application(
+    stage: ApplicationStage,
 ) -> None:
     async def scenario() -> None:
         async with trio.open_nursery() as nursery:
-            tree = SupervisorSpec([troupe.child("a"), Child(Stray, name=STRAY)])
-            await start_applications(nursery, [troupe.app("a", tree=tree)])
-            await STRAY.call(Stray.fall)
+            tree = SupervisorSpec([stage.child("a"), Child(StartsOutside, name=STARTS_OUTSIDE)])
+            await start_applications(nursery, [stage.app("a", tree=tree)])
+            await STARTS_OUTSIDE.call(StartsOutside.crash_task)
 
     with pytest.raises(BaseExceptionGroup) as caught:
         await scenario()
 
-    assert caught.group_contains(ApplicationEnded, match=r"crashed \(Boom: stray\)")
-    assert troupe.said() == "start a; prep_stop A; term a shutdown; stop A"
+    assert caught.group_contains(ApplicationEnded, match=r"crashed \(Boom: task\)")
+    assert stage.said() == "start a; prep_stop A; term a shutdown; stop A"
     assert names() == {}
 
 
-# -- one that was started anew
+# -- application_nursery elsewhere
 
 
-def test_the_nursery_of_an_application_is_for_those_in_it() -> None:
-    with pytest.raises(RuntimeError, match="for the actors and the hooks of an application"):
+def test_application_nursery_outside_any_actor_is_refused() -> None:
+    with pytest.raises(RuntimeError) as refused:
         application_nursery()
 
+    assert str(refused.value) == (
+        "application_nursery() must be called by an actor or a hook of an application"
+    )
 
-async def test_an_actor_outside_any_application_has_no_such_nursery(
+
+async def test_application_nursery_outside_an_application_is_refused(
     nursery: trio.Nursery,
 ) -> None:
-    stray = await start(nursery, Lodger)
+    other = await start(nursery, Unsupervised)
 
     class Asks(Server):
         async def init(self) -> None:
-            with pytest.raises(RuntimeError, match="for the actors"):
+            with pytest.raises(RuntimeError, match="must be called by an actor or a hook"):
                 application_nursery()
 
     asks = await start(nursery, Asks)
     await stop(asks)
-    await stop(stray)
+    await stop(other)
 
 
-# -- in another tree
+# -- as a child of another tree
 
 
-async def test_as_the_first_child_of_a_tree_they_start_before_it_and_stop_after_it(
-    troupe: Troupe, nursery: trio.Nursery
+async def test_applications_as_first_child_enclose_their_siblings(
+    stage: ApplicationStage, nursery: trio.Nursery
 ) -> None:
-    library = Child(Applications([troupe.app("b", troupe.app("a"))]))
-    top = await supervise(nursery, SupervisorSpec([library, troupe.child("x")]))
+    applications = Child(Applications([stage.app("b", stage.app("a"))]))
+    top = await supervise(nursery, SupervisorSpec([applications, stage.child("x")]))
     a = alive("a")
 
     assert a is not None
     assert a.path == "/supervisor/applications/A/supervisor/a"
-    assert troupe.said() == "start a; start b; start x"
+    assert stage.said() == "start a; start b; start x"
     await stop(top)
-    assert troupe.said() == (
+    assert stage.said() == (
         "term x shutdown; prep_stop B; term b shutdown; stop B; prep_stop A; term a shutdown; "
         "stop A"
     )
 
 
-async def end_of_a_library(troupe: Troupe, intensity: int) -> None:
-    library = Child(Applications([troupe.app("a")]))
-    tree = SupervisorSpec([library, troupe.child("x")], Strategy.REST_FOR_ONE, intensity=intensity)
+async def crash_the_first_child(stage: ApplicationStage, intensity: int) -> None:
+    applications = Child(Applications([stage.app("a")]))
+    tree = SupervisorSpec(
+        [applications, stage.child("x")], Strategy.REST_FOR_ONE, intensity=intensity
+    )
     async with trio.open_nursery() as nursery:
         top = await supervise(nursery, tree)
-        troupe.said()
+        stage.said()
         await leave("a")
         await stop(top)
 
 
-async def test_without_intensity_the_end_of_a_library_is_the_end_of_its_tree(
-    troupe: Troupe,
+async def test_with_intensity_0_the_end_of_an_application_ends_the_tree(
+    stage: ApplicationStage,
 ) -> None:
     with pytest.raises(BaseExceptionGroup) as caught:
-        await end_of_a_library(troupe, 0)
+        await crash_the_first_child(stage, 0)
 
     assert caught.group_contains(SupervisorGaveUp, match="application 'A' ended")
-    assert troupe.said() == "term a crashed; prep_stop A; stop A; term x shutdown"
+    assert stage.said() == "term a crashed; prep_stop A; stop A; term x shutdown"
 
 
-# -- the sweeps
+# -- cancellation, kills and stops at every step
 
 
 def nested(log: list[str]) -> bool:
-    """Whether all that started has ended, in reverse, and the hooks stand around the trees."""
+    """Whether every start has its end, in reverse order, and the hooks enclose the trees."""
     open_: list[str] = []
     for line in log:
         what, who, *_ = line.split()
@@ -186,18 +192,18 @@ def nested(log: list[str]) -> bool:
 
 
 @pytest.mark.parametrize("fails", ["", param("c1", marks=slow), param("d1", marks=slow)])
-def test_cancelled_at_any_step_all_that_started_ends_in_reverse(fails: str) -> None:
-    troupes: list[Troupe] = []
+def test_cancellation_at_any_step_ends_all_in_reverse(fails: str) -> None:
+    stages: list[ApplicationStage] = []
 
     async def scenario() -> None:
-        troupe = Troupe()
-        troupes.append(troupe)
-        base = troupe.app("a")
+        stage = ApplicationStage()
+        stages.append(stage)
+        base = stage.app("a")
         async with trio.open_nursery() as nursery:
-            top = await start_applications(nursery, [troupe.app("b", base)])
-            troupe.refused = {fails}
+            top = await start_applications(nursery, [stage.app("b", base)])
+            stage.refused = {fails}
             try:
-                more = troupe.app("ef", base, troupe.app("cd"))
+                more = stage.app("ef", base, stage.app("cd"))
                 await top.call(ApplicationController.ensure_all_started, more)
                 await top.call(ApplicationController.stop_application, "E")
             except ApplicationFailed:
@@ -205,7 +211,7 @@ def test_cancelled_at_any_step_all_that_started_ends_in_reverse(fails: str) -> N
             top.stop()
 
     async def check() -> None:
-        log = [line for line in troupes[-1].log if not line.startswith("fail")]
+        log = [line for line in stages[-1].log if not line.startswith("fail")]
         assert names() == {}
         assert nested(log), log
 
@@ -216,24 +222,24 @@ def test_cancelled_at_any_step_all_that_started_ends_in_reverse(fails: str) -> N
 @pytest.mark.parametrize(
     "victim", ["player", param("top", marks=slow), "master", param("controller", marks=slow)]
 )
-def test_a_blow_at_any_step_leaves_nothing_behind(victim: str, how: str) -> None:
-    """Start and stop of two applications; one actor is struck at each step."""
-    troupes: list[Troupe] = []
+def test_a_kill_or_stop_at_any_step_leaves_nothing(victim: str, how: str) -> None:
+    """Kill or stop one actor at each step of the start and stop of two applications."""
+    stages: list[ApplicationStage] = []
 
     async def scenario() -> None:
-        troupe = Troupe()
-        troupes.append(troupe)
+        stage = ApplicationStage()
+        stages.append(stage)
         try:
             async with trio.open_nursery() as nursery:
-                needed = troupe.app("a")
-                await start_applications(nursery, [troupe.app("bc", needed)], name=CONTROLLER)
+                needed = stage.app("a")
+                await start_applications(nursery, [stage.app("bc", needed)], name=CONTROLLER)
                 with trio.CancelScope(shield=True):
                     await wait_all_tasks_blocked()
                     top = CONTROLLER.whereis()
                     if top is not None:
                         await stop(top)
         except* (ApplicationEnded, ApplicationFailed, ActorExited, Exception) as group:
-            troupe.starts["failures"] = len(group.exceptions)
+            stage.starts["failures"] = len(group.exceptions)
 
     def strike() -> None:
         process = names().get("controller" if victim == "controller" else "b")
@@ -243,7 +249,7 @@ def test_a_blow_at_any_step_leaves_nothing_behind(victim: str, how: str) -> None
             process.kill() if how == "kill" else process.stop()
 
     async def check() -> None:
-        log = troupes[-1].log
+        log = stages[-1].log
         assert names() == {}
         begun, ended, before, after = (
             sum(line.startswith(what) for line in log)

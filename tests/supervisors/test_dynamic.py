@@ -1,6 +1,6 @@
-"""Dynamic children: started, restarted, asked for and forgotten (Elixir: dynamic_supervisor_test).
+"""DynamicSupervisor: the spec, start_child, requests (Elixir: dynamic_supervisor_test).
 
-Named by the rule; the case of OTP's supervisor_SUITE or of Elixir's test is in the docstring.
+A docstring names the matching case of OTP's supervisor_SUITE or of Elixir's test.
 """
 
 import gc
@@ -28,7 +28,13 @@ from okibi.supervisors import (
 )
 from tests.garbage import no_collector
 from tests.support.child_stage import Boom, Stage, alive, leave
-from tests.support.dynamic_supervisor import Idle, a_pool, begin, counted, restarting
+from tests.support.dynamic_supervisor import (
+    Idle,
+    count_children,
+    run_pool,
+    start_child,
+    start_then_crash,
+)
 
 TEMPORARY = Restart.TEMPORARY
 
@@ -38,10 +44,10 @@ def stage() -> Stage:
     return Stage()
 
 
-# -- flags
+# -- the spec
 
 
-def test_the_defaults_are_elixirs() -> None:
+def test_defaults_equal_elixirs() -> None:
     """init sets default options"""
     flags = DynamicSupervisorSpec()
 
@@ -73,9 +79,9 @@ def test_the_error_of_a_wrong_field_names_the_field(fields: dict[str, Any], fiel
 # -- start_child
 
 
-async def test_a_child_that_has_started_is_given_by_its_ref() -> None:
+async def test_start_child_returns_the_ref() -> None:
     """with different returns: {ok, pid}"""
-    async with a_pool() as pool:
+    async with run_pool() as pool:
         ref = await pool.call(DynamicSupervisor.start_child, Child(Idle))
         sub = await pool.call(DynamicSupervisor.start_child, Child(DynamicSupervisorSpec()))
 
@@ -83,31 +89,29 @@ async def test_a_child_that_has_started_is_given_by_its_ref() -> None:
         assert_type(sub, Ref[DynamicSupervisor] | None)
         assert ref is not None
         assert ref.alive
-        assert await counted(pool) == (2, 2, 1, 1)
+        assert await count_children(pool) == (2, 2, 1, 1)
 
 
-async def test_what_is_no_child_is_refused_and_the_pool_lives() -> None:
+async def test_a_class_instead_of_a_child_is_refused() -> None:
     """start_child with invalid spec"""
-    async with a_pool() as pool:
+    async with run_pool() as pool:
         wrong: Any = Idle
         with pytest.raises(
             SpecError, match=r"^spec must be a Child, got Idle: write Child\(Idle\)$"
         ):
             await pool.call(DynamicSupervisor.start_child, wrong)
 
-        assert await counted(pool) == (0, 0, 0, 0)
+        assert await count_children(pool) == (0, 0, 0, 0)
 
 
-async def test_while_a_child_is_in_its_init_the_next_one_waits(
-    stage: Stage, autojump_clock: MockClock
-) -> None:
+async def test_starts_run_one_after_another(stage: Stage, autojump_clock: MockClock) -> None:
     """OTP: a supervisor is a gen_server (oracle K1)"""
 
     async def slow() -> None:
         await trio.sleep(2)
         stage.log.append("ready")
 
-    async with a_pool() as pool:
+    async with run_pool() as pool:
         asked = [
             await pool.request(DynamicSupervisor.start_child, stage.child(name, init=slow))
             for name in "abc"
@@ -123,50 +127,50 @@ async def test_while_a_child_is_in_its_init_the_next_one_waits(
 
 
 @attrs.define(eq=False)
-class Given(Server):
+class EchoesArguments(Server):
     arguments: tuple[object, ...]
 
     async def leave(self) -> None:
         raise Boom
 
-    async def told(self) -> tuple[object, ...]:
+    async def get_arguments(self) -> tuple[object, ...]:
         return self.arguments
 
 
-async def test_extra_arguments_stand_in_front_of_the_childs_own_also_at_restart() -> None:
+async def test_extra_arguments_come_first_on_start_and_restart() -> None:
     """extra_arguments at restart"""
 
-    def make(*args: object) -> Given:
-        return Given(args)
+    def make(*args: object) -> EchoesArguments:
+        return EchoesArguments(args)
 
-    name = Name("given", Given)
-    async with a_pool(extra_arguments=["one", 2]) as pool:
+    name = Name("given", EchoesArguments)
+    async with run_pool(extra_arguments=["one", 2]) as pool:
         child = Child(append_arguments(make, "own"), name=name)
-        assert (await begin(pool, child)).path == "/pool/given-1"
-        assert await name.call(Given.told) == ("one", 2, "own")
+        assert (await start_child(pool, child)).path == "/pool/given-1"
+        assert await name.call(EchoesArguments.get_arguments) == ("one", 2, "own")
 
-        await name.cast(Given.leave)
+        await name.cast(EchoesArguments.leave)
         await wait_all_tasks_blocked()
 
-        assert await name.call(Given.told) == ("one", 2, "own")
-        plain = await begin(pool, Child(make))
-        assert await plain.call(Given.told) == ("one", 2)
+        assert await name.call(EchoesArguments.get_arguments) == ("one", 2, "own")
+        plain = await start_child(pool, Child(make))
+        assert await plain.call(EchoesArguments.get_arguments) == ("one", 2)
 
 
-async def test_flags_that_cannot_take_the_extra_arguments_are_refused() -> None:
-    async with a_pool(extra_arguments=(1,)) as pool:
+async def test_a_supervisor_spec_is_refused_with_extra_arguments() -> None:
+    async with run_pool(extra_arguments=(1,)) as pool:
         with pytest.raises(SpecError, match="/pool gives its children extra_arguments"):
-            await begin(pool, Child(SupervisorSpec()))
+            await start_child(pool, Child(SupervisorSpec()))
 
 
-# -- asking for a child
+# -- requests about one child
 
 
-async def test_a_child_that_restarts_is_asked_for_by_its_last_ref(
+async def test_a_restarting_child_is_found_by_its_last_ref(
     stage: Stage, autojump_clock: MockClock
 ) -> None:
-    async with a_pool(backoff=Backoff(5, 5)) as pool:
-        ref = await restarting(pool, stage)
+    async with run_pool(backoff=Backoff(5, 5)) as pool:
+        ref = await start_then_crash(pool, stage)
 
         info = await pool.call(DynamicSupervisor.which_child, ref)
         assert (info.id, info.ref, info.state) == ("a-1", None, ChildState.RESTARTING)
@@ -175,9 +179,9 @@ async def test_a_child_that_restarts_is_asked_for_by_its_last_ref(
         assert await pool.call(DynamicSupervisor.which_children) == (info,)
 
 
-async def test_an_older_ref_does_not_reach_the_child_that_came_after(stage: Stage) -> None:
-    async with a_pool() as pool:
-        old = await begin(pool, stage.child("a"))
+async def test_an_old_ref_does_not_terminate_the_new_incarnation(stage: Stage) -> None:
+    async with run_pool() as pool:
+        old = await start_child(pool, stage.child("a"))
         await leave("a")
 
         await pool.call(DynamicSupervisor.terminate_child, old)
@@ -190,7 +194,7 @@ async def test_an_older_ref_does_not_reach_the_child_that_came_after(stage: Stag
 
 @pytest.mark.usefixtures(no_collector.__name__)
 @pytest.mark.parametrize("flags", [DynamicSupervisorSpec(), TaskSupervisorSpec()])
-async def test_a_pool_that_has_ended_leaves_nothing_to_the_garbage_collector(
+async def test_a_stopped_pool_leaves_no_garbage_cycles(
     flags: DynamicSupervisorSpec | TaskSupervisorSpec,
 ) -> None:
     async def once() -> None:

@@ -1,6 +1,6 @@
-"""Dynamic children that end: restarted, or forgotten; all stopped at once.
+"""DynamicSupervisor: max_children, the stop of all children, cancellation at every step.
 
-Named by the rule; the case of OTP's supervisor_SUITE or of Elixir's test is in the docstring.
+A docstring names the matching case of OTP's supervisor_SUITE or of Elixir's test.
 """
 
 from functools import partial
@@ -31,7 +31,7 @@ from okibi.supervisors import (
 )
 from tests.conformance.cancellation import every_step
 from tests.support.child_stage import BOOM, Player, Stage, player
-from tests.support.dynamic_supervisor import Idle, a_pool, begin
+from tests.support.dynamic_supervisor import Idle, run_pool, start_child
 
 POOL = Name("pool", DynamicSupervisor)
 THREE = partial(trio.sleep, 3)
@@ -45,29 +45,32 @@ def stage() -> Stage:
 # -- max_children
 
 
-async def test_more_than_max_children_are_refused() -> None:
+async def test_start_child_is_refused_at_max_children() -> None:
     """with max_children"""
-    async with a_pool(max_children=0) as pool:
-        with pytest.raises(MaxChildren, match="/pool has 0 children, and may have no more"):
-            await begin(pool, Child(Idle))
+    async with run_pool(max_children=0) as pool:
+        with pytest.raises(MaxChildren) as refused:
+            await start_child(pool, Child(Idle))
+        assert str(refused.value) == (
+            "/pool: cannot start another child, max_children=0 is reached"
+        )
 
-    async with a_pool(max_children=1) as pool:
-        first = await begin(pool, Child(Idle))
+    async with run_pool(max_children=1) as pool:
+        first = await start_child(pool, Child(Idle))
         with pytest.raises(MaxChildren):
-            await begin(pool, Child(Idle))
+            await start_child(pool, Child(Idle))
         await pool.call(DynamicSupervisor.terminate_child, first)
-        await begin(pool, Child(Idle))
+        await start_child(pool, Child(Idle))
 
 
 # -- the stop
 
 
-async def test_all_children_stop_at_once(stage: Stage, autojump_clock: MockClock) -> None:
-    """supervisor_SUITE 49: it takes as long as the slowest"""
+async def test_all_children_stop_at_the_same_time(stage: Stage, autojump_clock: MockClock) -> None:
+    """supervisor_SUITE 49: the stop takes as long as the slowest child"""
     slow = {"a": 3.0, "b": 1.0, "c": 2.0}
-    async with a_pool() as pool:
+    async with run_pool() as pool:
         for name, seconds in slow.items():
-            await begin(pool, stage.child(name, cleanup=partial(trio.sleep, seconds)))
+            await start_child(pool, stage.child(name, cleanup=partial(trio.sleep, seconds)))
         stage.said()
         began = trio.current_time()
         await stop(pool)
@@ -81,7 +84,7 @@ async def test_all_children_stop_at_once(stage: Stage, autojump_clock: MockClock
     assert [stopped.seconds for stopped in report.children] == pytest.approx([1, 2, 3])
 
 
-async def test_when_the_pools_own_grace_is_over_all_that_are_left_are_killed(
+async def test_children_are_killed_after_the_pools_grace(
     stage: Stage, autojump_clock: MockClock
 ) -> None:
     slow = {"a": 1.0, "b": 100.0, "c": 100.0}
@@ -99,8 +102,8 @@ async def test_when_the_pools_own_grace_is_over_all_that_are_left_are_killed(
     assert names() == {}
 
 
-async def test_many_children_are_asked_to_stop_in_more_than_one_step() -> None:
-    """supervisor_SUITE 88: the other tasks run on meanwhile"""
+async def test_stopping_many_children_does_not_block_the_loop() -> None:
+    """supervisor_SUITE 88: other tasks run between the batches"""
     turns = 0
 
     async def turn() -> None:
@@ -113,7 +116,7 @@ async def test_many_children_are_asked_to_stop_in_more_than_one_step() -> None:
 
     async with trio.open_nursery() as nursery:
         pool = await supervise(nursery, DynamicSupervisorSpec())
-        refs = [await begin(pool, Child(Idle)) for _ in range(2000)]
+        refs = [await start_child(pool, Child(Idle)) for _ in range(2000)]
         nursery.start_soon(turn)
         await stop(pool)
 
@@ -121,15 +124,15 @@ async def test_many_children_are_asked_to_stop_in_more_than_one_step() -> None:
     assert not any(ref.alive for ref in refs)
 
 
-async def test_children_that_leave_by_themselves_while_the_pool_stops_do_not_hang_it(
+async def test_children_that_crash_during_the_stop_do_not_hang_it(
     stage: Stage, autojump_clock: MockClock
 ) -> None:
     """supervisor_SUITE 21: sup_stop_race"""
-    async with a_pool() as pool:
+    async with run_pool() as pool:
         for restart in Restart:
             name = restart.value
-            await begin(pool, stage.child(name, restart=restart))
-        await begin(pool, stage.child("slow", cleanup=THREE))
+            await start_child(pool, stage.child(name, restart=restart))
+        await start_child(pool, stage.child("slow", cleanup=THREE))
         for restart in Restart:
             player(restart.value).cast_nowait(Player.leave, BOOM)
         pool.stop()
@@ -139,10 +142,10 @@ async def test_children_that_leave_by_themselves_while_the_pool_stops_do_not_han
 
 
 @pytest.mark.parametrize("refused", [set[str](), {"b2"}, {"b2", "b3", "b4", "b5"}])
-def test_cancelled_from_outside_at_every_step_all_end_and_nothing_is_left(
+def test_cancellation_at_every_step_leaves_no_child(
     refused: set[str],
 ) -> None:
-    """Starts, a crash, its restarts, a child terminated, the stop: cancelled at each step."""
+    """Cancel at each step of: starts, a crash, restarts, terminate_child, the stop."""
     stages: list[Stage] = []
 
     async def scenario() -> None:
@@ -151,7 +154,7 @@ def test_cancelled_from_outside_at_every_step_all_end_and_nothing_is_left(
         try:
             async with trio.open_nursery() as nursery:
                 pool = await supervise(nursery, DynamicSupervisorSpec(intensity=3))
-                refs = [await begin(pool, stage.child(name)) for name in "abc"]
+                refs = [await start_child(pool, stage.child(name)) for name in "abc"]
                 player("b").cast_nowait(Player.leave, BOOM)
                 await wait_all_tasks_blocked()
                 await pool.call(DynamicSupervisor.terminate_child, refs[2])

@@ -1,4 +1,4 @@
-"""Partitions: copies of one child, routing by key, resize (Elixir: partition_supervisor_test)."""
+"""PartitionSupervisor: spec, copies, restarts, resize (Elixir: partition_supervisor_test)."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -27,38 +27,38 @@ from okibi.supervisors import (
     Strategy,
     SupervisorSpec,
 )
-from okibi.supervisors.partition import usable_cpus
+from okibi.supervisors.partition import count_usable_cpus
 from tests.conformance.cancellation import every_step
 from tests.support.child_stage import Boom
 from tests.support.partition_copies import (
     COPIES,
     Copy,
-    begin,
     log,
     numbered,
+    numbers_for_keys_0_to_3,
     refused,
     resize,
-    said,
-    told,
+    start_copies,
+    take_log,
 )
 
 
 @pytest.fixture(autouse=True)
-def _clean() -> None:
+def _clear_log() -> None:
     log.clear()
     refused.clear()
 
 
-# -- the flags
+# -- the spec
 
 
-def test_a_partitioned_child_is_called_as_its_name_says() -> None:
+def test_the_default_id_is_the_name_or_partitions() -> None:
     assert Child(PartitionSupervisorSpec(Child(Copy)), name=COPIES.name).id == "copies"
     assert Child(PartitionSupervisorSpec(Child(Copy))).id == "partitions"
 
 
-def test_there_are_as_many_copies_as_the_process_may_use_cpus() -> None:
-    assert PartitionSupervisorSpec(Child(Copy)).partitions == usable_cpus() > 0
+def test_the_default_count_is_the_usable_cpus() -> None:
+    assert PartitionSupervisorSpec(Child(Copy)).partitions == count_usable_cpus() > 0
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_the_error_of_a_wrong_field_names_the_field(field: str, flags: dict[str,
     assert caught.value.field == field
 
 
-def test_flags_are_equal_when_what_was_written_is() -> None:
+def test_specs_compare_by_their_fields() -> None:
     child = Child(Copy)
 
     assert (
@@ -96,31 +96,31 @@ def test_flags_are_equal_when_what_was_written_is() -> None:
 
 
 @pytest.mark.parametrize(("key", "actor"), [("", Copy), ([], Copy), ("copies", "Copy")])
-def test_a_partitioned_address_is_checked_where_it_is_made(key: Any, actor: Any) -> None:
+def test_partitioned_name_checks_key_and_actor(key: Any, actor: Any) -> None:
     with pytest.raises(TypeError):
         PartitionedName(key, actor)
 
 
-# -- what a supervisor does
+# -- the copies
 
 
-async def test_each_copy_is_given_its_number(nursery: trio.Nursery) -> None:
-    top = await begin(nursery)
+async def test_the_factory_gets_each_copys_number(nursery: trio.Nursery) -> None:
+    top = await start_copies(nursery)
 
-    assert await told() == [0, 1, 2, 0]
-    assert said() == "start 0; start 1; start 2"
+    assert await numbers_for_keys_0_to_3() == [0, 1, 2, 0]
+    assert take_log() == "start 0; start 1; start 2"
     await stop(top)
 
 
-async def test_its_stop_is_over_when_all_copies_have_ended(nursery: trio.Nursery) -> None:
+async def test_the_stop_waits_for_all_copies_last_first(nursery: trio.Nursery) -> None:
     copies = await start(nursery, lambda: PartitionSupervisor(PartitionSupervisorSpec(numbered, 3)))
 
     assert await stop(copies) is SHUTDOWN
-    assert said().endswith("term 2; term 1; term 0")
+    assert take_log().endswith("term 2; term 1; term 0")
 
 
-async def test_all_copies_can_be_listed_newest_first(nursery: trio.Nursery) -> None:
-    top = await begin(nursery)
+async def test_which_children_lists_the_newest_copy_first(nursery: trio.Nursery) -> None:
+    top = await start_copies(nursery)
 
     listed = await COPIES.name.call(PartitionSupervisor.which_children)
 
@@ -132,15 +132,15 @@ async def test_all_copies_can_be_listed_newest_first(nursery: trio.Nursery) -> N
     await stop(top)
 
 
-async def test_copies_are_counted_as_workers(nursery: trio.Nursery) -> None:
-    top = await begin(nursery, 2)
+async def test_count_children_counts_copies_as_workers(nursery: trio.Nursery) -> None:
+    top = await start_copies(nursery, 2)
 
     assert await COPIES.name.call(PartitionSupervisor.count_children) == Counts(2, 2, 0, 2)
     await stop(top)
 
 
-async def test_copies_that_are_supervisors_are_counted_as_such(nursery: trio.Nursery) -> None:
-    top = await begin(nursery, 2, Child(SupervisorSpec([Child(Copy)])))
+async def test_count_children_counts_supervisor_copies(nursery: trio.Nursery) -> None:
+    top = await start_copies(nursery, 2, Child(SupervisorSpec([Child(Copy)])))
 
     assert await COPIES.name.call(PartitionSupervisor.count_children) == Counts(2, 2, 2, 0)
     await stop(top)
@@ -154,42 +154,50 @@ async def test_copies_that_are_supervisors_are_counted_as_such(nursery: trio.Nur
         (Strategy.ONE_FOR_ALL, "term 1; term 2; term 0; start 0; start 1; start 2"),
     ],
 )
-async def test_copies_restart_by_their_strategy(
+async def test_the_strategy_restarts_copies(
     nursery: trio.Nursery, strategy: Strategy, log: str
 ) -> None:
-    top = await begin(nursery, strategy=strategy)
-    said()
+    top = await start_copies(nursery, strategy=strategy)
+    take_log()
 
     COPIES.at(1).cast_nowait(Copy.crash)
     await wait_all_tasks_blocked()
 
-    assert said() == log
+    assert take_log() == log
     await stop(top)
 
 
-async def test_it_takes_and_drops_no_children(nursery: trio.Nursery) -> None:
-    top = await begin(nursery)
+async def test_start_child_and_delete_child_are_refused(nursery: trio.Nursery) -> None:
+    top = await start_copies(nursery)
 
-    with pytest.raises(FixedChildren, match="use resize"):
+    with pytest.raises(FixedChildren) as no_start:
         await COPIES.name.call(PartitionSupervisor.start_child, Child(Copy))
-    with pytest.raises(FixedChildren, match="use resize"):
+    with pytest.raises(FixedChildren) as no_delete:
         await COPIES.name.call(PartitionSupervisor.delete_child, "0")
+
+    assert str(no_start.value) == (
+        "/supervisor/copies cannot start a single child (Child): "
+        "resize() changes the number of copies"
+    )
+    assert str(no_delete.value) == (
+        "/supervisor/copies cannot delete child '0': resize() changes the number of copies"
+    )
     await stop(top)
 
 
 # -- resize
 
 
-async def test_resized_down_the_last_copies_stop_and_the_keys_go_to_the_others(
+async def test_resize_down_stops_the_last_copies_and_moves_their_keys(
     nursery: trio.Nursery,
 ) -> None:
-    top = await begin(nursery)
-    said()
+    top = await start_copies(nursery)
+    take_log()
 
     assert await resize(1) == 3
 
-    assert said() == "term 2; term 1"
-    assert await told() == [0, 0, 0, 0]
+    assert take_log() == "term 2; term 1"
+    assert await numbers_for_keys_0_to_3() == [0, 0, 0, 0]
     assert await COPIES.name.call(PartitionSupervisor.partitions) == 1
     assert await COPIES.name.call(PartitionSupervisor.count_children) == Counts(1, 1, 0, 1)
     with pytest.raises(NotFound):
@@ -197,102 +205,102 @@ async def test_resized_down_the_last_copies_stop_and_the_keys_go_to_the_others(
     await stop(top)
 
 
-async def test_resized_up_the_copies_start_again_and_keep_count(nursery: trio.Nursery) -> None:
-    top = await begin(nursery)
+async def test_resize_up_starts_copies_as_new_incarnations(nursery: trio.Nursery) -> None:
+    top = await start_copies(nursery)
     await resize(1)
-    said()
+    take_log()
 
     assert await resize(3) == 1
 
-    assert said() == "start 1; start 2"
-    assert await told() == [0, 1, 2, 0]
+    assert take_log() == "start 1; start 2"
+    assert await numbers_for_keys_0_to_3() == [0, 1, 2, 0]
     assert Ref(COPIES.at(2).process()).incarnation == 2
     assert await resize(3) == 3
-    assert said() == ""
+    assert take_log() == ""
     await stop(top)
 
 
-async def test_resized_to_none_every_key_fails_with_a_sentence(nursery: trio.Nursery) -> None:
-    top = await begin(nursery)
+async def test_a_call_fails_after_a_resize_to_zero(nursery: trio.Nursery) -> None:
+    top = await start_copies(nursery)
     await resize(0)
 
-    with pytest.raises(NoPartition, match="/supervisor/copies has been resized to 0 partitions"):
-        await COPIES.at("bob").call(Copy.told)
+    with pytest.raises(NoPartition) as refused:
+        await COPIES.at("bob").call(Copy.get_number)
+
+    assert str(refused.value) == "/supervisor/copies has 0 partitions: call resize() first"
     await stop(top)
 
 
 @pytest.mark.parametrize("number", [-1, 4, True, 1.0, "1"])
-async def test_it_is_resized_to_no_more_than_there_were(nursery: trio.Nursery, number: Any) -> None:
-    top = await begin(nursery)
+async def test_resize_refuses_a_count_out_of_range(nursery: trio.Nursery, number: Any) -> None:
+    top = await start_copies(nursery)
 
     with pytest.raises(SpecError, match="partitions must be an integer from 0 to 3, got "):
         await resize(number)
 
-    assert await told() == [0, 1, 2, 0]
+    assert await numbers_for_keys_0_to_3() == [0, 1, 2, 0]
     await stop(top)
 
 
 @pytest.mark.parametrize("wrong", [1, 2])
-async def test_resized_up_either_all_copies_start_or_none(
-    nursery: trio.Nursery, wrong: int
-) -> None:
-    top = await begin(nursery)
+async def test_resize_up_starts_all_copies_or_none(nursery: trio.Nursery, wrong: int) -> None:
+    top = await start_copies(nursery)
     await resize(1)
-    said()
+    take_log()
     refused.add(wrong)
 
     with pytest.raises(ChildFailed, match=f"copies/{wrong} did not start") as caught:
         await resize(3)
 
     assert isinstance(caught.value.__cause__, Boom)
-    assert said() == ("start 1; term 1" if wrong == 2 else "")
-    assert await told() == [0, 0, 0, 0]
+    assert take_log() == ("start 1; term 1" if wrong == 2 else "")
+    assert await numbers_for_keys_0_to_3() == [0, 0, 0, 0]
     refused.clear()
     await resize(2)
-    assert await told() == [0, 1, 0, 1]
+    assert await numbers_for_keys_0_to_3() == [0, 1, 0, 1]
     await stop(top)
 
 
-async def test_a_strategy_does_not_bring_back_what_was_resized_away(nursery: trio.Nursery) -> None:
-    top = await begin(nursery, strategy=Strategy.ONE_FOR_ALL)
+async def test_a_strategy_does_not_start_removed_copies(nursery: trio.Nursery) -> None:
+    top = await start_copies(nursery, strategy=Strategy.ONE_FOR_ALL)
     await resize(2)
-    said()
+    take_log()
 
     COPIES.at(0).cast_nowait(Copy.crash)
     await wait_all_tasks_blocked()
 
-    assert said() == "term 0; term 1; start 0; start 1"
+    assert take_log() == "term 0; term 1; start 0; start 1"
     await stop(top)
 
 
-async def test_a_copy_that_waits_for_its_restart_is_called_off_by_a_resize(
+async def test_resize_cancels_the_restart_of_a_removed_copy(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    top = await begin(nursery, backoff=supervisors.Backoff(1, 1))
+    top = await start_copies(nursery, backoff=supervisors.Backoff(1, 1))
     COPIES.at(2).cast_nowait(Copy.crash)
     await wait_all_tasks_blocked()
     listed = await COPIES.name.call(PartitionSupervisor.which_children)
     assert listed[0].state is ChildState.RESTARTING
-    said()
+    take_log()
 
     await resize(2)
     await trio.sleep(5)
 
-    assert said() == ""
+    assert take_log() == ""
     await stop(top)
 
 
-# -- the sweep
+# -- cancellation at every step
 
 
 @pytest.mark.parametrize("act", [partial(resize, 1), partial(resize, 0)])
-def test_cancelled_at_any_step_of_a_resize_every_copy_ends_and_none_is_left(
+def test_cancellation_at_any_step_of_a_resize_leaves_no_copy(
     act: Callable[[], Awaitable[object]],
 ) -> None:
     async def scenario() -> None:
         log.clear()
         async with trio.open_nursery() as nursery:
-            top = await begin(nursery)
+            top = await start_copies(nursery)
             await act()
             await resize(3)
             top.stop()
@@ -306,7 +314,7 @@ def test_cancelled_at_any_step_of_a_resize_every_copy_ends_and_none_is_left(
     assert every_step(scenario, check) > 30
 
 
-def test_a_room_that_is_not_there_is_said_as_python_says_it() -> None:
+def test_an_unknown_attribute_raises_attribute_error() -> None:
     with pytest.raises(
         AttributeError, match=r"module 'okibi\.supervisors' has no attribute 'Portions'"
     ):

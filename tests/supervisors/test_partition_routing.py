@@ -1,4 +1,4 @@
-"""Which copy has a key, and how an address finds it (Elixir: `{:via, PartitionSupervisor, _}`)."""
+"""Map keys to copies, and addresses to processes (Elixir: `{:via, PartitionSupervisor, _}`)."""
 
 import subprocess
 import sys
@@ -20,33 +20,33 @@ from okibi.supervisors import (
     supervise,
 )
 from okibi.supervisors.partition import partition_of
-from tests.support.partition_copies import COPIES, Copy, begin, fleeting, numbered
+from tests.support.partition_copies import COPIES, Copy, fleeting, numbered, start_copies
 
 
 @pytest.mark.parametrize(
     ("key", "number"),
     [(0, 0), (1, 1), (2, 2), (3, 0), (-1, 1), (True, 1), (2**70, 2**70 % 3)],
 )
-async def test_a_whole_number_goes_by_its_absolute_value(
+async def test_an_integer_key_maps_by_its_absolute_value(
     nursery: trio.Nursery, key: int, number: int
 ) -> None:
-    top = await begin(nursery)
+    top = await start_copies(nursery)
 
-    assert await COPIES.at(key).call(Copy.told) == number
+    assert await COPIES.at(key).call(Copy.get_number) == number
     await stop(top)
 
 
 @pytest.mark.parametrize(
     "key", ["bob", "\ud800", b"bob", None, ("a", 1, None), 1.5, frozenset("a")]
 )
-def test_every_key_has_one_copy(key: Hashable) -> None:
+def test_a_key_always_maps_to_the_same_copy(key: Hashable) -> None:
     found = {partition_of(key, 5) for _ in range(3)}
 
     assert len(found) == 1
     assert found <= set(range(5))
 
 
-def test_texts_are_shared_out_evenly() -> None:
+def test_string_keys_are_evenly_distributed() -> None:
     per_copy = [0] * 8
     for number in range(8000):
         per_copy[partition_of(f"user-{number}", 8)] += 1
@@ -55,7 +55,7 @@ def test_texts_are_shared_out_evenly() -> None:
 
 
 @pytest.mark.parametrize("seed", ["0", "1"])
-def test_texts_bytes_none_and_tuples_keep_their_copy_in_the_next_process(seed: str) -> None:
+def test_stable_keys_map_alike_in_every_process(seed: str) -> None:
     keys = ("bob", b"bob", None, ("a", (1, b"c"), None))
     code = "from okibi.supervisors.partition import partition_of as p\n"
     code += f"print([p(k, 97) for k in {keys}])"
@@ -71,12 +71,12 @@ def test_texts_bytes_none_and_tuples_keep_their_copy_in_the_next_process(seed: s
     assert done.stdout.strip() == str([partition_of(key, 97) for key in keys])
 
 
-def test_a_key_that_cannot_be_hashed_is_refused() -> None:
+def test_an_unhashable_key_is_refused() -> None:
     with pytest.raises(TypeError):
         partition_of([1], 2)  # type: ignore[arg-type]
 
 
-async def test_an_address_survives_a_restart_of_its_copy_and_of_the_supervisor(
+async def test_an_address_survives_restarts_of_copy_and_supervisor(
     nursery: trio.Nursery,
 ) -> None:
     copies = Child(PartitionSupervisorSpec(numbered, 3), name=COPIES.name)
@@ -89,11 +89,11 @@ async def test_an_address_survives_a_restart_of_its_copy_and_of_the_supervisor(
         await wait_all_tasks_blocked()
 
         assert two.process() is not before
-        assert await two.call(Copy.told) == 2
+        assert await two.call(Copy.get_number) == 2
     await stop(top)
 
 
-async def test_many_supervisors_share_out_the_children_that_are_started(
+async def test_partitioned_supervisors_share_their_children_by_key(
     nursery: trio.Nursery,
 ) -> None:
     pools = PartitionedName("pools", DynamicSupervisor)
@@ -111,31 +111,36 @@ async def test_many_supervisors_share_out_the_children_that_are_started(
     await stop(top)
 
 
-async def test_nobody_bears_the_name_while_there_is_no_supervisor() -> None:
+async def test_a_call_without_a_supervisor_raises_no_process() -> None:
     with pytest.raises(NoProcess, match="no actor is registered as 'copies'"):
-        await COPIES.at(1).call(Copy.told)
+        await COPIES.at(1).call(Copy.get_number)
 
 
-async def test_a_name_that_somebody_else_bears_leads_to_no_copy(nursery: trio.Nursery) -> None:
+async def test_a_name_of_another_actor_raises_no_partition(nursery: trio.Nursery) -> None:
     stranger = await start(nursery, Copy, name=Name("copies", Copy))
 
-    with pytest.raises(NoPartition, match="copies is no partition supervisor"):
-        await COPIES.at(1).call(Copy.told)
+    with pytest.raises(NoPartition) as refused:
+        await COPIES.at(1).call(Copy.get_number)
+
+    assert str(refused.value) == (
+        f"{stranger.path} is not a PartitionSupervisor, or has not started yet"
+    )
     stranger.stop()
 
 
-async def test_the_key_of_a_copy_that_does_not_run_fails_at_once(nursery: trio.Nursery) -> None:
-    top = await begin(nursery, child=fleeting)
+async def test_a_call_to_a_dead_copy_fails_immediately(nursery: trio.Nursery) -> None:
+    top = await start_copies(nursery, child=fleeting)
     COPIES.at(1).process().kill()
     await wait_all_tasks_blocked()
 
-    with pytest.raises(NoPartition, match=r"copies has nobody in partition 1 now$"):
-        await COPIES.at(4).call(Copy.told)
-    assert await COPIES.at(2).call(Copy.told) == 2
+    with pytest.raises(NoPartition) as refused:
+        await COPIES.at(4).call(Copy.get_number)
+    assert str(refused.value) == "/supervisor/copies has no running actor in partition 1"
+    assert await COPIES.at(2).call(Copy.get_number) == 2
     await stop(top)
 
 
-def test_addresses_are_values() -> None:
+def test_addresses_compare_and_hash_as_values() -> None:
     assert PartitionedName("copies", Copy) == COPIES
     assert COPIES.at("a") == COPIES.at("a") != COPIES.at("b")
     assert repr(COPIES.at("a")) == "PartitionedName('copies', Copy).at('a')"

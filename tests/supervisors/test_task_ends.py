@@ -1,6 +1,6 @@
-"""The end of a task: asked for, suffered, or unheard of (Elixir: task/supervisor_test).
+"""How tasks end: shutdown, kill, crash without an awaiter (Elixir: task/supervisor_test).
 
-Named by the rule; what Elixir's test or documentation calls it is in the docstring.
+A docstring names the matching case of Elixir's test or documentation.
 """
 
 from typing import Any
@@ -29,15 +29,22 @@ from okibi.supervisors import (
     supervise,
 )
 from tests.support.child_stage import Boom
-from tests.support.task_supervisor import TASKS, begin, double, fail, said, some_tasks
+from tests.support.task_supervisor import (
+    TASKS,
+    double,
+    fail,
+    start_task,
+    task_supervisor,
+    warnings_in,
+)
 
-# -- the end of a task
+# -- stop, shutdown, kill
 
 
-async def test_shutdown_ends_a_task_and_waits(autojump_clock: MockClock) -> None:
+async def test_shutdown_stops_the_task_and_waits(autojump_clock: MockClock) -> None:
     """shutdown/2: returns nil for one that ends since it was asked to"""
-    async with some_tasks():
-        task = await begin(trio.sleep_forever)
+    async with task_supervisor():
+        task = await start_task(trio.sleep_forever)
 
         assert await task.shutdown() is None
         assert task.ref.reason is SHUTDOWN
@@ -45,7 +52,7 @@ async def test_shutdown_ends_a_task_and_waits(autojump_clock: MockClock) -> None
             await task.result()
 
 
-async def test_shutdown_gives_an_outcome_that_came_nevertheless() -> None:
+async def test_shutdown_returns_an_outcome_reached_anyway() -> None:
     """shutdown/2: returns the reply if there is one"""
 
     async def stubborn() -> str:
@@ -54,35 +61,40 @@ async def test_shutdown_gives_an_outcome_that_came_nevertheless() -> None:
         except trio.Cancelled:
             return "done"
 
-    async with some_tasks():
-        good, bad, late = await begin(double, 4), await begin(fail, 4), await begin(stubborn)
+    async with task_supervisor():
+        good, bad, late = (
+            await start_task(double, 4),
+            await start_task(fail, 4),
+            await start_task(stubborn),
+        )
         await wait_all_tasks_blocked()
 
-        for task, told in ((good, "Value(8)"), (bad, "Error(Boom(4))"), (late, "Value('done')")):
-            assert repr(await task.shutdown()) == told
+        expected = ((good, "Value(8)"), (bad, "Error(Boom(4))"), (late, "Value('done')"))
+        for task, outcome in expected:
+            assert repr(await task.shutdown()) == outcome
 
 
-async def test_shutdown_tells_of_a_kill_that_was_somebody_else_s() -> None:
+async def test_shutdown_returns_another_actors_kill() -> None:
     """shutdown/2: returns {:exit, :killed} for one that was killed before, nil for one shut down"""
-    async with some_tasks() as tasks:
-        killed, ended = await begin(trio.sleep_forever), await begin(trio.sleep_forever)
-        own = await begin(trio.sleep_forever)
+    async with task_supervisor() as tasks:
+        killed, ended = await start_task(trio.sleep_forever), await start_task(trio.sleep_forever)
+        own = await start_task(trio.sleep_forever)
         killed.ref.kill()
         own.kill()
         await tasks.call(TaskSupervisor.terminate_child, ended.ref)
         for task in (killed, own):
             await task.ref.wait()
 
-        told = await killed.shutdown()
+        outcome = await killed.shutdown()
 
-        assert isinstance(told, Error)
-        assert isinstance(told.error, ActorExited)
-        assert told.error.reason is KILLED
+        assert isinstance(outcome, Error)
+        assert isinstance(outcome.error, ActorExited)
+        assert outcome.error.reason is KILLED
         assert await own.shutdown() is None
         assert await ended.shutdown() is None
 
 
-async def test_a_task_that_does_not_end_within_its_grace_is_killed(
+async def test_a_task_is_killed_after_its_grace(
     autojump_clock: MockClock,
 ) -> None:
     """shutdown/2 with a time-out; custom shutdown of the supervisor"""
@@ -92,8 +104,8 @@ async def test_a_task_that_does_not_end_within_its_grace_is_killed(
             await trio.sleep(4)
         await trio.sleep_forever()
 
-    async with some_tasks(shutdown=2) as tasks:
-        task = await begin(slow)
+    async with task_supervisor(shutdown=2) as tasks:
+        task = await start_task(slow)
         assert (await tasks.call(TaskSupervisor.get_childspec, task.ref)).shutdown == 2
 
         assert await task.shutdown(1) is None
@@ -101,38 +113,38 @@ async def test_a_task_that_does_not_end_within_its_grace_is_killed(
         assert trio.current_time() == pytest.approx(4)
 
 
-async def test_a_kill_is_told_as_such_and_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+async def test_result_raises_killed_without_a_log(caplog: pytest.LogCaptureFixture) -> None:
     """shutdown/2: brutal_kill"""
-    async with some_tasks(shutdown=BRUTAL_KILL):
-        task = await begin(trio.sleep_forever)
+    async with task_supervisor(shutdown=BRUTAL_KILL):
+        task = await start_task(trio.sleep_forever)
         task.kill()
 
-        with pytest.raises(ActorExited) as told:
+        with pytest.raises(ActorExited) as raised:
             await task.result()
 
-        assert told.value.reason is KILLED
-        held = await begin(trio.sleep_forever)
+        assert raised.value.reason is KILLED
+        held = await start_task(trio.sleep_forever)
         held.kill()
         await held.ref.wait()
         del held, task
-    assert said(caplog) == []
+    assert warnings_in(caplog) == []
 
 
 @pytest.mark.parametrize("kill", [True, False])
-async def test_all_awaiters_are_told_at_once_when_the_supervisor_ends(
+async def test_awaiters_resume_immediately_when_the_supervisor_ends(
     nursery: trio.Nursery, autojump_clock: MockClock, kill: bool
 ) -> None:
-    told: list[ActorExited] = []
+    raised: list[ActorExited] = []
 
     async def wait(task: Task[None]) -> None:
         try:
             await task.result()
         except ActorExited as exited:
-            told.append(exited)
+            raised.append(exited)
 
     tasks = await supervise(nursery, TaskSupervisorSpec(), name=TASKS)
     for _ in range(3):
-        nursery.start_soon(wait, await begin(trio.sleep_forever))
+        nursery.start_soon(wait, await start_task(trio.sleep_forever))
     await wait_all_tasks_blocked()
 
     if kill:
@@ -141,15 +153,15 @@ async def test_all_awaiters_are_told_at_once_when_the_supervisor_ends(
         tasks.stop()
     await wait_all_tasks_blocked()
 
-    assert [exited.reason for exited in told] == [KILLED if kill else SHUTDOWN] * 3
+    assert [exited.reason for exited in raised] == [KILLED if kill else SHUTDOWN] * 3
     assert trio.current_time() == 0
     assert tasks.reason is not None
     assert names() == {}
 
 
-async def test_a_stop_report_tells_of_tasks(autojump_clock: MockClock) -> None:
-    async with some_tasks() as tasks:
-        await begin(trio.sleep_forever)
+async def test_the_stop_report_lists_tasks(autojump_clock: MockClock) -> None:
+    async with task_supervisor() as tasks:
+        await start_task(trio.sleep_forever)
         await stop(tasks)
 
         report = stop_report(tasks)
@@ -158,7 +170,7 @@ async def test_a_stop_report_tells_of_tasks(autojump_clock: MockClock) -> None:
 
 
 @pytest.mark.parametrize("verb", ["stop", "kill", "shutdown"])
-async def test_a_task_is_not_ended_from_another_run_of_trio_and_comes_to_no_harm(
+async def test_stopping_a_task_from_another_trio_run_is_refused(
     verb: str,
 ) -> None:
     async def waits() -> str:
@@ -171,8 +183,8 @@ async def test_a_task_is_not_ended_from_another_run_of_trio_and_comes_to_no_harm
             await given
 
     go = trio.Event()
-    async with some_tasks():
-        task = await begin(waits)
+    async with task_supervisor():
+        task = await start_task(waits)
         await wait_all_tasks_blocked()
 
         with pytest.raises(RuntimeError, match="outside its run of trio; use"):
@@ -182,10 +194,10 @@ async def test_a_task_is_not_ended_from_another_run_of_trio_and_comes_to_no_harm
         assert await task.result() == "done"
 
 
-# -- a crash that nobody awaits
+# -- crashes without an awaiter
 
 
-async def test_a_crash_that_nobody_can_await_is_logged_with_path_message_and_caller(
+async def test_the_crash_of_a_cast_task_is_logged_with_its_caller(
     nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
     """start_child/3: fire and forget"""
@@ -195,11 +207,11 @@ async def test_a_crash_that_nobody_can_await_is_logged_with_path_message_and_cal
             await TASKS.cast(TaskSupervisor.start_task, fail, 4)
 
     boss = await start(nursery, Boss, path="/boss")
-    async with some_tasks():
+    async with task_supervisor():
         await boss.call(Boss.begin)
         await wait_all_tasks_blocked()
 
-        [text] = said(caplog)
+        [text] = warnings_in(caplog)
         assert "/tasks/fail-1" in text
         assert "crashed (Boom: 4)" in text
         assert "fail(" in text
@@ -207,34 +219,55 @@ async def test_a_crash_that_nobody_can_await_is_logged_with_path_message_and_cal
     await stop(boss)
 
 
-async def test_a_crash_is_logged_when_the_last_who_could_await_it_lets_go(
+async def test_a_crash_is_logged_when_the_last_handle_is_dropped(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with some_tasks():
-        task = await begin(fail, 4)
+    async with task_supervisor():
+        task = await start_task(fail, 4)
         await wait_all_tasks_blocked()
-        assert said(caplog) == []
+        assert warnings_in(caplog) == []
 
         del task
 
-        [text] = said(caplog)
-        assert text.startswith("/tasks/fail-1 ended: crashed (Boom: 4), and nobody took")
-        assert text.endswith("it ran fail()")
+        [text] = warnings_in(caplog)
+        assert text == (
+            "/tasks/fail-1 ended: crashed (Boom: 4); the outcome was never awaited (ran fail())"
+        )
 
 
-@pytest.mark.parametrize("given", [len, "no function", Boom])
-async def test_what_is_no_async_function_is_told_of_by_name(given: Any) -> None:
-    async with some_tasks():
-        with pytest.raises(
-            TypeError, match="a task is an async function: there is nothing to await"
-        ):
-            await run_task(TASKS, given, "what it takes")
+CURE = "run blocking code with trio.to_thread.run_sync"
 
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (
+            len,
+            f"a task must be an async function: len returned no awaitable; {CURE}",
+        ),
+        (
+            Boom,
+            f"a task must be an async function: Boom returned no awaitable; {CURE}",
+        ),
+        ("no function", "a task must be an async function, got str[11]"),
+    ],
+)
+async def test_a_function_that_is_not_async_is_refused(function: Any, message: str) -> None:
+    async with task_supervisor():
+        with pytest.raises(TypeError) as refused:
+            await run_task(TASKS, function, "an argument")
+
+        assert str(refused.value) == message
         assert await run_task(TASKS, double, 2) == 4
 
 
-async def test_who_is_to_run_a_task_comes_first() -> None:
+async def test_run_task_refuses_a_function_as_first_argument() -> None:
     misplaced: Any = double
 
-    with pytest.raises(TypeError, match="run_task takes a Ref or a Name, then the function"):
+    with pytest.raises(TypeError) as refused:
         await run_task(misplaced, misplaced, 2)
+
+    assert str(refused.value) == (
+        "run_task(tasks, function, ...): tasks must be the Ref or Name of a TaskSupervisor, "
+        "got function"
+    )

@@ -1,4 +1,4 @@
-"""What a task comes to as a message: exactly one Result, and the outcome counts as taken."""
+"""The outcome of a monitored task: exactly one Result message; the outcome counts as taken."""
 
 import gc
 import logging
@@ -28,7 +28,7 @@ async def leave() -> None:
 
 @attrs.define(eq=False)
 class Boss(Server):
-    """Starts tasks and waits for none."""
+    """Starts tasks, monitors them, and collects their Results."""
 
     results: list[Result] = attrs.Factory(list)
     tasks: list[Task[Any]] = attrs.Factory(list)
@@ -45,7 +45,7 @@ class Boss(Server):
 
 @pytest.fixture
 async def boss(nursery: trio.Nursery) -> Boss:
-    """A boss in person; the test may look at its fields."""
+    """The actor object itself, so that a test can read the fields."""
     await supervise(nursery, TaskSupervisorSpec(), name=TASKS)
     made = Boss()
     await start(nursery, lambda: made)
@@ -59,7 +59,7 @@ async def end(boss: Boss) -> None:
     await stop(tasks)
 
 
-async def test_what_a_task_comes_to_comes_as_a_message_with_it(
+async def test_a_monitored_task_sends_its_outcome_as_a_result(
     boss: Boss, autojump_clock: MockClock
 ) -> None:
     tasks = [await boss.ref.call(Boss.begin, divide, by) for by in (4, 0)]
@@ -78,7 +78,7 @@ async def test_what_a_task_comes_to_comes_as_a_message_with_it(
 
 
 @pytest.mark.parametrize("end_it", ["stop", "kill"])
-async def test_a_task_that_is_ended_brings_actor_exited(boss: Boss, end_it: str) -> None:
+async def test_a_stopped_task_sends_actor_exited(boss: Boss, end_it: str) -> None:
     task = await boss.ref.call(Boss.begin, trio.sleep_forever)
 
     task.stop() if end_it == "stop" else task.kill()
@@ -89,7 +89,7 @@ async def test_a_task_that_is_ended_brings_actor_exited(boss: Boss, end_it: str)
 
 
 @pytest.mark.usefixtures(no_collector.__name__)
-async def test_a_crash_that_was_delivered_is_not_logged(
+async def test_a_crash_delivered_as_a_result_is_not_logged(
     boss: Boss, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     await boss.ref.call(Boss.begin, divide, 0)
@@ -102,7 +102,7 @@ async def test_a_crash_that_was_delivered_is_not_logged(
 
 
 @pytest.mark.usefixtures(no_collector.__name__)
-async def test_a_crash_that_its_watcher_did_not_live_to_see_is_logged(
+async def test_a_crash_after_the_watchers_exit_is_logged(
     boss: Boss,
     nursery: trio.Nursery,
     autojump_clock: MockClock,

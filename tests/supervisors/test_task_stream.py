@@ -1,6 +1,6 @@
-"""Streams of tasks: bounded, in order or not, each item with a time limit (Elixir: async_stream).
+"""TaskStream: outcomes, limits, time-outs (Elixir: async_stream).
 
-Named by the rule; what Elixir's test or documentation calls it is in the docstring.
+A docstring names the matching case of Elixir's test or documentation.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -13,11 +13,20 @@ from trio.testing import MockClock
 
 from okibi.supervisors import ItemOutcome, MaxChildren, OnTimeout, TaskStream, TaskSupervisor
 from tests.support.child_stage import Boom
-from tests.support.task_supervisor import TASKS, counted, double, fail, nap, read, said, some_tasks
+from tests.support.task_supervisor import (
+    TASKS,
+    count_tasks,
+    double,
+    fail,
+    nap,
+    read,
+    task_supervisor,
+    warnings_in,
+)
 
 
 class Source(Iterator[float]):
-    """An input that knows how much was taken from it."""
+    """An input that counts the items taken."""
 
     def __init__(self, items: list[float]) -> None:
         self.items = items
@@ -34,20 +43,18 @@ class Source(Iterator[float]):
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 10])
-async def test_outcomes_come_in_the_order_of_the_input(
-    autojump_clock: MockClock, most: int
-) -> None:
+async def test_outcomes_come_in_input_order(autojump_clock: MockClock, most: int) -> None:
     """async_stream: streams in order"""
-    async with some_tasks() as tasks:
+    async with task_supervisor() as tasks:
         stream = TaskStream(tasks, nap, [3, 1, 2, 0.5], max_concurrency=most)
 
         assert await read(stream) == [3, 1, 2, 0.5]
-        assert (await counted()).specs == 0
+        assert (await count_tasks()).specs == 0
 
 
-async def test_unordered_outcomes_come_as_they_come(autojump_clock: MockClock) -> None:
+async def test_unordered_outcomes_come_as_tasks_end(autojump_clock: MockClock) -> None:
     """async_stream: ordered: false"""
-    async with some_tasks() as tasks:
+    async with task_supervisor() as tasks:
         stream = TaskStream(tasks, nap, [3, 1, 2, 0.5], max_concurrency=4, ordered=False)
 
         assert await read(stream) == [0.5, 1, 2, 3]
@@ -56,7 +63,7 @@ async def test_unordered_outcomes_come_as_they_come(autojump_clock: MockClock) -
 
 async def test_each_outcome_comes_with_its_item() -> None:
     """zip_input_on_exit"""
-    async with some_tasks() as tasks:
+    async with task_supervisor() as tasks:
         async with TaskStream(tasks, double, range(3), max_concurrency=2) as results:
             pairs = [pair async for pair in results]
 
@@ -64,7 +71,7 @@ async def test_each_outcome_comes_with_its_item() -> None:
         assert pairs == [(0, Value(0)), (1, Value(2)), (2, Value(4))]
 
 
-async def test_a_crash_is_an_outcome_like_another_and_not_logged(
+async def test_a_crash_is_an_outcome_and_is_not_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """async_stream_nolink: an exit is streamed"""
@@ -72,14 +79,14 @@ async def test_a_crash_is_an_outcome_like_another_and_not_logged(
     async def odd(number: int) -> int:
         return await (fail if number % 2 else double)(number)
 
-    async with some_tasks() as tasks:
+    async with task_supervisor() as tasks:
         stream = TaskStream(tasks, odd, range(4), max_concurrency=2)
 
         assert await read(stream) == [0, "Error(Boom(1))", 4, "Error(Boom(3))"]
-    assert said(caplog) == []
+    assert warnings_in(caplog) == []
 
 
-async def test_a_task_that_somebody_kills_is_an_outcome_too() -> None:
+async def test_a_killed_task_is_an_outcome() -> None:
     async def die(number: int) -> int:
         if number == 1:
             children = await TASKS.call(TaskSupervisor.which_children)
@@ -88,7 +95,7 @@ async def test_a_task_that_somebody_kills_is_an_outcome_too() -> None:
             ref.kill()
         return await double(number)
 
-    async with some_tasks() as tasks:
+    async with task_supervisor() as tasks:
         first, second, third = await read(TaskStream(tasks, die, range(3), max_concurrency=1))
 
     assert (first, third) == (0, 4)
@@ -96,8 +103,8 @@ async def test_a_task_that_somebody_kills_is_an_outcome_too() -> None:
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-async def test_an_input_without_items_has_no_outcomes(ordered: bool) -> None:
-    async with some_tasks() as tasks:
+async def test_an_empty_input_gives_no_outcomes(ordered: bool) -> None:
+    async with task_supervisor() as tasks:
         none = list[int]()
         stream = TaskStream(tasks, double, none, max_concurrency=2, ordered=ordered)
 
@@ -106,9 +113,9 @@ async def test_an_input_without_items_has_no_outcomes(ordered: bool) -> None:
             await anext(stream)
 
 
-async def test_the_input_may_be_an_async_one(autojump_clock: MockClock) -> None:
+async def test_the_input_may_be_an_async_iterable(autojump_clock: MockClock) -> None:
     send, receive = trio.open_memory_channel[int](5)
-    async with some_tasks() as tasks:
+    async with task_supervisor() as tasks:
         for number in range(5):
             send.send_nowait(number)
         send.close()
@@ -116,30 +123,30 @@ async def test_the_input_may_be_an_async_one(autojump_clock: MockClock) -> None:
         assert await read(TaskStream(tasks, double, receive, max_concurrency=3)) == [0, 2, 4, 6, 8]
 
 
-async def test_what_the_input_raises_ends_the_stream(autojump_clock: MockClock) -> None:
+async def test_an_exception_of_the_input_ends_the_stream(autojump_clock: MockClock) -> None:
     async def broken() -> AsyncIterator[float]:
         yield 60
         raise Boom
 
-    async with some_tasks() as tasks:
+    async with task_supervisor() as tasks:
         with pytest.raises(Boom):
             await read(TaskStream(tasks, nap, broken(), max_concurrency=2))
 
-        assert (await counted()).active == 0
+        assert (await count_tasks()).active == 0
         assert trio.current_time() == 0
 
 
-# -- bounds
+# -- limits and arguments
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-async def test_no_more_than_max_concurrency_are_taken_and_not_handed_out(
+async def test_at_most_max_concurrency_items_are_unreturned(
     autojump_clock: MockClock, ordered: bool
 ) -> None:
     """max_concurrency; back-pressure of a slow reader"""
     source = Source([5, 1, 1, 1, 1, 1])
     async with (
-        some_tasks() as tasks,
+        task_supervisor() as tasks,
         TaskStream(tasks, nap, source, max_concurrency=2, ordered=ordered) as results,
     ):
         read = 0
@@ -148,73 +155,83 @@ async def test_no_more_than_max_concurrency_are_taken_and_not_handed_out(
             read += 1
             assert source.taken <= read + 1
             await trio.sleep(10)
-            assert (await counted()).active == 0
+            assert (await count_tasks()).active == 0
             assert source.taken <= read + 1
     assert read == source.taken == 6
 
 
-async def test_a_supervisor_that_is_full_refuses_and_all_is_stopped() -> None:
+async def test_the_stream_stops_its_tasks_at_max_children() -> None:
     """async_stream: raises when max_children is reached"""
-    async with some_tasks(max_children=1) as tasks:
+    async with task_supervisor(max_children=1) as tasks:
         with pytest.raises(MaxChildren):
             await read(TaskStream(tasks, nap, [60.0, 60.0], max_concurrency=2))
 
-        assert (await counted()).active == 0
+        assert (await count_tasks()).active == 0
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "message"),
     [
-        {"max_concurrency": 0},
-        {"max_concurrency": 1.5},
-        {"timeout": 0},
-        {"timeout": None},
+        ({"max_concurrency": 0}, "max_concurrency must be an integer >= 1, got 0"),
+        ({"max_concurrency": 1.5}, "max_concurrency must be an integer >= 1, got 1.5"),
+        ({"timeout": 0}, "timeout must be seconds > 0, got 0"),
+        ({"timeout": None}, "timeout must be seconds > 0, got None"),
     ],
 )
-async def test_numbers_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
+async def test_an_illegal_number_is_refused(wrong: dict[str, Any], message: str) -> None:
     arguments: dict[str, Any] = {"max_concurrency": 1, **wrong}
-    with pytest.raises(ValueError, match=next(iter(wrong))):
+    with pytest.raises(ValueError) as refused:  # noqa: PT011 - compared whole below
         TaskStream(TASKS, double, [], **arguments)
 
+    assert str(refused.value) == message
 
-async def test_what_is_no_on_timeout_is_refused() -> None:
+
+async def test_a_string_as_on_timeout_is_refused() -> None:
     wrong: Any = "exit"
-    with pytest.raises(TypeError, match=r"on_timeout is an OnTimeout, not str\[4\]"):
+    with pytest.raises(TypeError) as refused:
         TaskStream(TASKS, double, [], max_concurrency=1, on_timeout=wrong)
 
+    assert str(refused.value) == (
+        "on_timeout must be OnTimeout.EXIT or OnTimeout.KILL_TASK, got str[4]"
+    )
 
-async def test_who_is_to_run_the_items_comes_first() -> None:
+
+async def test_a_function_as_first_argument_is_refused() -> None:
     wrong: Any = double
-    with pytest.raises(TypeError, match="tasks is a TaskSupervisor's Ref or Name, not function"):
+    with pytest.raises(TypeError) as refused:
         TaskStream(wrong, wrong, [], max_concurrency=1)
 
+    assert str(refused.value) == "tasks must be the Ref or Name of a TaskSupervisor, got function"
 
-# -- time
+
+# -- time-outs
 
 
-async def test_an_item_that_takes_too_long_ends_the_stream(
+async def test_a_timed_out_item_ends_the_stream(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """timeout: exits; the others are shut down"""
-    async with some_tasks() as tasks:
+    async with task_supervisor() as tasks:
         stream = TaskStream(tasks, nap, [1, 60, 2, 90], max_concurrency=4, timeout=3)
         async with stream as results:
             assert (await anext(results)).item == 1
-            with pytest.raises(TimeoutError, match=r"stream ends: an item \(int\) took too long"):
+            with pytest.raises(TimeoutError) as timed_out:
                 await anext(results)
+
+        assert str(timed_out.value) == "the stream ended: an item (int) timed out after 3 s"
 
         assert trio.current_time() == pytest.approx(3)
         with pytest.raises(StopAsyncIteration):
             await anext(stream)
-    assert said(caplog) == []
+    assert warnings_in(caplog) == []
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-async def test_with_kill_task_it_is_an_outcome_like_another(
+async def test_with_kill_task_a_time_out_is_an_outcome(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture, ordered: bool
 ) -> None:
     """on_timeout: :kill_task"""
-    async with some_tasks() as tasks:
+    async with task_supervisor() as tasks:
         stream = TaskStream(
             tasks,
             nap,
@@ -225,17 +242,17 @@ async def test_with_kill_task_it_is_an_outcome_like_another(
             on_timeout=OnTimeout.KILL_TASK,
         )
 
-        late = "Error(TimeoutError('it took longer than 3 s'))"
+        late = "Error(TimeoutError('timed out after 3 s'))"
         assert await read(stream) == ([1, late, 2] if ordered else [1, 2, late])
-    assert said(caplog) == []
+    assert warnings_in(caplog) == []
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-async def test_with_kill_task_the_items_after_it_have_their_turn(
+async def test_with_kill_task_the_stream_continues_after_a_time_out(
     autojump_clock: MockClock, ordered: bool
 ) -> None:
     """on_timeout: :kill_task: the stream goes on, where :exit ends it"""
-    async with some_tasks() as tasks:
+    async with task_supervisor() as tasks:
         stream = TaskStream(
             tasks,
             nap,
@@ -246,5 +263,5 @@ async def test_with_kill_task_the_items_after_it_have_their_turn(
             on_timeout=OnTimeout.KILL_TASK,
         )
 
-        late = "Error(TimeoutError('it took longer than 3 s'))"
+        late = "Error(TimeoutError('timed out after 3 s'))"
         assert await read(stream) == [late, 1, late, 2]

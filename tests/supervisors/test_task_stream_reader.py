@@ -1,6 +1,6 @@
-"""The reader of a stream of tasks: one that leaves, one that is cancelled, one that is struck.
+"""The reader of a TaskStream: leaves early, is cancelled, or loses the supervisor.
 
-Named by the rule; what Elixir's test or documentation calls it is in the docstring.
+A docstring names the matching case of Elixir's test or documentation.
 """
 
 import gc
@@ -28,13 +28,20 @@ from okibi.supervisors import (
 from tests.conformance.cancellation import every_step
 from tests.garbage import no_collector
 from tests.support.child_stage import Boom
-from tests.support.task_supervisor import TASKS, counted, double, nap, said, some_tasks
+from tests.support.task_supervisor import (
+    TASKS,
+    count_tasks,
+    double,
+    nap,
+    task_supervisor,
+    warnings_in,
+)
 
 # -- the reader
 
 
 @pytest.mark.parametrize("leave", ["break", "raise", "cancel"])
-async def test_when_the_reader_stops_early_all_tasks_are_stopped_and_waited_for(
+async def test_leaving_early_stops_all_tasks_and_waits(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture, leave: str
 ) -> None:
     """no leaked tasks; async_stream: shuts down unused tasks"""
@@ -48,7 +55,7 @@ async def test_when_the_reader_stops_early_all_tasks_are_stopped_and_waited_for(
                 await trio.sleep(0.5)
             ended.append(trio.current_time())
 
-    async with some_tasks() as tasks:
+    async with task_supervisor() as tasks:
         stream = TaskStream(tasks, tidy, [1, 60, 60], max_concurrency=3)
         with pytest.RaisesGroup(Boom) if leave == "raise" else trio.CancelScope() as scope:
             async with trio.open_nursery(), stream as results:
@@ -62,13 +69,13 @@ async def test_when_the_reader_stops_early_all_tasks_are_stopped_and_waited_for(
 
         assert ended == pytest.approx([1.5, 2, 2])
         await wait_all_tasks_blocked()
-        assert (await counted()).specs == 0
-    assert said(caplog) == []
+        assert (await count_tasks()).specs == 0
+    assert warnings_in(caplog) == []
 
 
-async def test_a_reader_that_is_cancelled_loses_nothing(autojump_clock: MockClock) -> None:
+async def test_a_cancelled_read_loses_no_item(autojump_clock: MockClock) -> None:
     """no leaked messages"""
-    async with some_tasks() as tasks:
+    async with task_supervisor() as tasks:
         got: list[object] = []
         stream = TaskStream(tasks, nap, [3, 1, 2], max_concurrency=2)
         async with stream as results:
@@ -79,7 +86,7 @@ async def test_a_reader_that_is_cancelled_loses_nothing(autojump_clock: MockCloc
     assert got == [3, 1, 2]
 
 
-async def test_a_reader_that_is_cancelled_while_the_supervisor_is_busy_loses_nothing(
+async def test_a_read_cancelled_at_a_busy_supervisor_loses_no_item(
     autojump_clock: MockClock,
 ) -> None:
     begun: list[int] = []
@@ -92,7 +99,7 @@ async def test_a_reader_that_is_cancelled_while_the_supervisor_is_busy_loses_not
         begun.append(number)
         return await double(number)
 
-    async with some_tasks() as tasks:
+    async with task_supervisor() as tasks:
         child = Child(Slow, restart=Restart.TEMPORARY)
         for wait in (10, 1):
             busy = await tasks.request(TaskSupervisor.start_child, child)
@@ -105,15 +112,18 @@ async def test_a_reader_that_is_cancelled_while_the_supervisor_is_busy_loses_not
             await busy.result()
             await wait_all_tasks_blocked()
 
-    # Begun once for the reader that came back, and not at all for the one that left.
+    # Once for the reader that read again; never for the reader that left.
     assert begun == [7]
 
 
-async def test_a_stream_is_read_in_a_block_by_one_task_at_a_time(nursery: trio.Nursery) -> None:
-    async with some_tasks() as tasks:
+async def test_a_stream_needs_its_block_and_one_reader(nursery: trio.Nursery) -> None:
+    async with task_supervisor() as tasks:
         stream = TaskStream(tasks, nap, [math.inf], max_concurrency=1)
-        with pytest.raises(RuntimeError, match="async with"):
+        with pytest.raises(RuntimeError) as refused:
             await anext(stream)
+        assert str(refused.value) == (
+            "enter the TaskStream before reading: async with TaskStream(...) as outcomes"
+        )
         async with stream as results, trio.open_nursery() as inner:
             inner.start_soon(anext, results)
             await wait_all_tasks_blocked()
@@ -122,9 +132,11 @@ async def test_a_stream_is_read_in_a_block_by_one_task_at_a_time(nursery: trio.N
             inner.cancel_scope.cancel()
 
 
-async def test_a_supervisor_that_is_killed_is_told_at_once(autojump_clock: MockClock) -> None:
+async def test_the_reader_learns_of_a_killed_supervisor_immediately(
+    autojump_clock: MockClock,
+) -> None:
     async with (
-        some_tasks() as tasks,
+        task_supervisor() as tasks,
         TaskStream(TASKS, nap, [60, 60], max_concurrency=1) as results,
     ):
         with trio.move_on_after(1):
@@ -141,11 +153,11 @@ async def test_a_supervisor_that_is_killed_is_told_at_once(autojump_clock: MockC
         assert trio.current_time() == 1
 
 
-# -- struck at every step
+# -- cancellation and kills at every step
 
 
-def swept(strike: Callable[[], object] | None, ordered: bool) -> int:
-    """A stream with a crash, a late item and a reader who stops early, struck at each step."""
+def run_every_step(strike: Callable[[], object] | None, ordered: bool) -> int:
+    """Cancel, or strike, at each step of a stream with a crash, a time-out and an early exit."""
 
     async def some(seconds: float) -> float:
         if seconds == 2:
@@ -175,8 +187,8 @@ def swept(strike: Callable[[], object] | None, ordered: bool) -> int:
                             break
             except ActorExited:
                 pass
-            # Whatever became of the supervisor: none of the stream's own is left.
-            assert not stream._running
+            # Also after the supervisor was killed.
+            assert not stream._unreturned
             top.stop()
 
     async def check() -> None:
@@ -186,23 +198,23 @@ def swept(strike: Callable[[], object] | None, ordered: bool) -> int:
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-def test_cancelled_at_every_step_of_a_stream_nothing_is_left(ordered: bool) -> None:
-    assert swept(None, ordered) > 20
+def test_cancellation_at_every_step_leaves_no_task(ordered: bool) -> None:
+    assert run_every_step(None, ordered) > 20
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-def test_killed_at_every_step_of_a_stream_the_reader_is_told(ordered: bool) -> None:
+def test_a_kill_at_every_step_does_not_hang_the_reader(ordered: bool) -> None:
     def strike() -> None:
         ref = TASKS.whereis()
         if ref is not None:
             ref.kill()
 
-    assert swept(strike, ordered) > 20
+    assert run_every_step(strike, ordered) > 20
 
 
 @pytest.mark.usefixtures(no_collector.__name__)
 @pytest.mark.parametrize("ordered", [True, False])
-async def test_what_is_handed_out_is_not_kept(ordered: bool) -> None:
+async def test_returned_items_are_released(ordered: bool) -> None:
     class Item:
         pass
 
@@ -217,7 +229,7 @@ async def test_what_is_handed_out_is_not_kept(ordered: bool) -> None:
             yield item
             del item
 
-    async with some_tasks() as tasks:
+    async with task_supervisor() as tasks:
         stream = TaskStream(tasks, ignore, items(), max_concurrency=2, ordered=ordered)
         async with stream as results:
             for _ in range(15):

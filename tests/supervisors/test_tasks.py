@@ -1,6 +1,6 @@
-"""Tasks: one function run apart, its outcome told once (Elixir: task/supervisor_test).
+"""Tasks: the outcome, start_task, run_task, callers (Elixir: task/supervisor_test).
 
-Named by the rule; what Elixir's test or documentation calls it is in the docstring.
+A docstring names the matching case of Elixir's test or documentation.
 """
 
 from functools import partial
@@ -39,9 +39,17 @@ from okibi.supervisors import (
 from tests.conformance.cancellation import every_step
 from tests.support.child_stage import Boom
 from tests.support.dynamic_supervisor import Idle
-from tests.support.task_supervisor import TASKS, begin, counted, double, fail, said, some_tasks
+from tests.support.task_supervisor import (
+    TASKS,
+    count_tasks,
+    double,
+    fail,
+    start_task,
+    task_supervisor,
+    warnings_in,
+)
 
-# -- flags
+# -- the spec
 
 
 @pytest.mark.parametrize(
@@ -55,21 +63,21 @@ def test_the_error_of_a_wrong_field_names_the_field(fields: dict[str, Any], fiel
     assert refused.value.field == field
 
 
-async def test_a_task_supervisor_is_a_child_like_any_other(nursery: trio.Nursery) -> None:
+async def test_a_task_supervisor_runs_as_a_child(nursery: trio.Nursery) -> None:
     top = await supervise(
         nursery, SupervisorSpec([Child(TaskSupervisorSpec(), name=TASKS)]), path="/top"
     )
 
-    assert (await begin(double, 1)).path == "/top/tasks/double-1"
+    assert (await start_task(double, 1)).path == "/top/tasks/double-1"
     await stop(top)
 
 
 # -- the outcome
 
 
-async def test_a_value_is_given_to_whoever_awaits_the_task() -> None:
+async def test_result_returns_the_functions_value() -> None:
     """async_nolink/3: spawns task under the supervisor"""
-    async with some_tasks() as tasks:
+    async with task_supervisor() as tasks:
         task = await tasks.call(TaskSupervisor.start_task, double, 4, plus=1)
 
         assert_type(task, Task[int])
@@ -77,32 +85,32 @@ async def test_a_value_is_given_to_whoever_awaits_the_task() -> None:
         assert await task.result() == 9
         assert task.done
         assert task.ref.reason is NORMAL
-        assert await counted() == Counts(0, 0, 0, 0)
+        assert await count_tasks() == Counts(0, 0, 0, 0)
 
 
-async def test_an_exception_is_raised_as_it_is_and_not_logged(
+async def test_result_raises_the_functions_exception_without_a_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """await/2: exits on error; async_nolink: the caller is not harmed"""
-    async with some_tasks():
-        task = await begin(fail, 4)
+    """await/2: exits on error; async_nolink: the caller survives"""
+    async with task_supervisor():
+        task = await start_task(fail, 4)
 
         with pytest.raises(Boom) as raised:
             await task.result()
 
         assert task.ref.reason == crashed(raised.value)
-    assert said(caplog) == []
+    assert warnings_in(caplog) == []
 
 
-async def test_a_task_s_result_may_be_taken_again_and_by_anybody(nursery: trio.Nursery) -> None:
+async def test_a_result_may_be_taken_repeatedly_by_any_task(nursery: trio.Nursery) -> None:
     """Elixir: only the owner awaits, and only once; a second await times out."""
 
     async def take() -> None:
         taken.append(await good.result())
 
     taken: list[int] = []
-    async with some_tasks():
-        good, bad = await begin(double, 4), await begin(fail, 4)
+    async with task_supervisor():
+        good, bad = await start_task(double, 4), await start_task(fail, 4)
         await take()
         nursery.start_soon(take)
         await wait_all_tasks_blocked()
@@ -114,7 +122,7 @@ async def test_a_task_s_result_may_be_taken_again_and_by_anybody(nursery: trio.N
 
 
 @pytest.mark.parametrize("leaving", [Exit(), SystemExit(3), Exit(SHUTDOWN)])
-async def test_a_function_that_leaves_otherwise_is_told_by_actor_exited(
+async def test_result_raises_actor_exited_after_exit_or_system_exit(
     leaving: BaseException,
 ) -> None:
     """await/2: exits on exit, on normal too"""
@@ -122,19 +130,23 @@ async def test_a_function_that_leaves_otherwise_is_told_by_actor_exited(
     async def leave() -> None:
         raise leaving
 
-    async with some_tasks():
-        task = await begin(leave)
+    async with task_supervisor():
+        task = await start_task(leave)
 
-        with pytest.raises(ActorExited) as told:
+        with pytest.raises(ActorExited) as outcomes:
             await task.result()
 
-        assert told.value.reason is task.ref.reason
-        assert told.value.__cause__ is (leaving if isinstance(leaving, SystemExit) else None)
+        assert outcomes.value.reason is task.ref.reason
+        assert outcomes.value.__cause__ is (leaving if isinstance(leaving, SystemExit) else None)
 
 
-async def test_an_outcome_can_be_had_as_a_value(autojump_clock: MockClock) -> None:
-    async with some_tasks():
-        good, bad, slow = await begin(double, 4), await begin(fail, 4), await begin(trio.sleep, 9)
+async def test_outcome_returns_a_value_or_an_error(autojump_clock: MockClock) -> None:
+    async with task_supervisor():
+        good, bad, slow = (
+            await start_task(double, 4),
+            await start_task(fail, 4),
+            await start_task(trio.sleep, 9),
+        )
 
         assert (await good.outcome()).unwrap() == 8
         with pytest.raises(Boom):
@@ -144,14 +156,14 @@ async def test_an_outcome_can_be_had_as_a_value(autojump_clock: MockClock) -> No
         with trio.move_on_after(1) as limit:
             await slow.outcome()
         assert limit.cancelled_caught
-        assert repr(slow) == "<Task sleep() at /tasks/sleep-3, under way>"
+        assert repr(slow) == "<Task sleep() at /tasks/sleep-3, running>"
         assert repr(good) == "<Task double() at /tasks/double-1, done>"
 
 
-async def test_giving_up_does_not_end_the_task(autojump_clock: MockClock) -> None:
+async def test_a_cancelled_wait_leaves_the_task_running(autojump_clock: MockClock) -> None:
     """await/2: demonitors on timeout; yield/2 may be asked again"""
-    async with some_tasks():
-        task = await begin(trio.sleep, 10)
+    async with task_supervisor():
+        task = await start_task(trio.sleep, 10)
 
         for _ in range(2):
             with trio.move_on_after(3) as limit:
@@ -163,9 +175,9 @@ async def test_giving_up_does_not_end_the_task(autojump_clock: MockClock) -> Non
         assert trio.current_time() == pytest.approx(10)
 
 
-async def test_one_task_waits_for_an_outcome_at_a_time(nursery: trio.Nursery) -> None:
-    async with some_tasks():
-        task = await begin(trio.sleep_forever)
+async def test_a_second_concurrent_wait_is_refused(nursery: trio.Nursery) -> None:
+    async with task_supervisor():
+        task = await start_task(trio.sleep_forever)
         with trio.CancelScope() as waits:
             async with trio.open_nursery() as inner:
                 inner.start_soon(task.result)
@@ -175,7 +187,7 @@ async def test_one_task_waits_for_an_outcome_at_a_time(nursery: trio.Nursery) ->
                 waits.cancel()
 
 
-async def test_an_actor_that_waits_for_a_task_that_calls_it_is_told(
+async def test_a_wait_cycle_between_actor_and_task_is_refused(
     nursery: trio.Nursery,
 ) -> None:
     class Boss(Server):
@@ -190,32 +202,32 @@ async def test_an_actor_that_waits_for_a_task_that_calls_it_is_told(
         return await boss.call(Boss.ask)
 
     boss = await start(nursery, Boss, path="/boss")
-    async with some_tasks():
+    async with task_supervisor():
         assert await boss.call(Boss.ask) == ("/tasks/back-1", "/boss", "/tasks/back-1")
     await stop(boss)
 
 
-# -- starting
+# -- start_task
 
 
-async def test_more_than_max_children_are_refused() -> None:
+async def test_start_task_is_refused_at_max_children() -> None:
     """async_nolink/3: raises when max_children is reached"""
-    async with some_tasks(max_children=1):
-        first = await begin(trio.sleep_forever)
+    async with task_supervisor(max_children=1):
+        first = await start_task(trio.sleep_forever)
         with pytest.raises(MaxChildren):
-            await begin(double, 4)
+            await start_task(double, 4)
         await first.shutdown()
-        assert await (await begin(double, 4)).result() == 8
+        assert await (await start_task(double, 4)).result() == 8
 
 
-async def test_a_child_that_would_be_restarted_is_refused() -> None:
+async def test_a_permanent_child_is_refused() -> None:
     """async_nolink needs restart: :temporary"""
-    async with some_tasks() as tasks:
+    async with task_supervisor() as tasks:
         with pytest.raises(SpecError, match="a TaskSupervisor restarts no child"):
             await tasks.call(TaskSupervisor.start_child, Child(Idle))
 
 
-async def test_a_function_whose_caller_has_given_up_is_not_begun(
+async def test_a_task_does_not_start_after_a_cancelled_call(
     autojump_clock: MockClock,
 ) -> None:
     class Slow(Server):
@@ -227,20 +239,20 @@ async def test_a_function_whose_caller_has_given_up_is_not_begun(
     async def note() -> None:
         begun.append(1)
 
-    async with some_tasks() as tasks:
+    async with task_supervisor() as tasks:
         child = Child(Slow, restart=Restart.TEMPORARY)
         busy = await tasks.request(TaskSupervisor.start_child, child)
         with trio.move_on_after(1) as limit:
-            await begin(note)
+            await start_task(note)
         assert limit.cancelled_caught
         await busy.result()
         await wait_all_tasks_blocked()
 
         assert begun == []
-        assert (await counted()).specs == 1
+        assert (await count_tasks()).specs == 1
 
 
-async def test_the_callers_of_a_task_are_known_the_nearest_first(nursery: trio.Nursery) -> None:
+async def test_callers_lists_the_nearest_caller_first(nursery: trio.Nursery) -> None:
     """$callers"""
 
     class Boss(Server):
@@ -255,7 +267,7 @@ async def test_the_callers_of_a_task_are_known_the_nearest_first(nursery: trio.N
         return callers()
 
     boss = await start(nursery, Boss, path="/boss")
-    async with some_tasks() as tasks:
+    async with task_supervisor() as tasks:
         assert await boss.call(Boss.ask) == ("/tasks/outer-1", "/boss")
         assert await run_task(tasks, inner) == ()
         assert callers() == ()
@@ -265,14 +277,14 @@ async def test_the_callers_of_a_task_are_known_the_nearest_first(nursery: trio.N
 # -- run_task
 
 
-async def test_run_task_gives_the_value_or_raises_the_exception() -> None:
-    async with some_tasks() as tasks:
+async def test_run_task_returns_the_value_or_raises() -> None:
+    async with task_supervisor() as tasks:
         assert_type(await run_task(tasks, double, 4), int)
         with pytest.raises(Boom):
             await run_task(TASKS, fail, 4)
 
 
-async def test_giving_up_run_task_ends_the_task(autojump_clock: MockClock) -> None:
+async def test_cancelling_run_task_stops_the_task(autojump_clock: MockClock) -> None:
     ended: list[float] = []
 
     async def wait() -> None:
@@ -281,18 +293,18 @@ async def test_giving_up_run_task_ends_the_task(autojump_clock: MockClock) -> No
         finally:
             ended.append(trio.current_time())
 
-    async with some_tasks() as tasks:
+    async with task_supervisor() as tasks:
         with trio.move_on_after(2):
             await run_task(tasks, wait)
         await wait_all_tasks_blocked()
 
         assert ended == [2]
-        assert await counted() == Counts(0, 0, 0, 0)
+        assert await count_tasks() == Counts(0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("function", [partial(double, 4), partial(fail, 4)])
-def test_cancelled_at_every_step_of_a_run_nothing_is_left_and_nobody_hangs(function: Any) -> None:
-    told: list[str] = []
+def test_cancellation_at_every_step_of_run_task_leaves_nothing(function: Any) -> None:
+    outcomes: list[str] = []
 
     async def scenario() -> None:
         async with trio.open_nursery() as nursery:
@@ -300,11 +312,11 @@ def test_cancelled_at_every_step_of_a_run_nothing_is_left_and_nobody_hangs(funct
             with trio.CancelScope() as scope:
                 try:
                     await run_task(TASKS, function)
-                    told.append("value")
+                    outcomes.append("value")
                 except Boom:
-                    told.append("boom")
+                    outcomes.append("boom")
                 except ActorExited:
-                    told.append("exited")
+                    outcomes.append("exited")
             assert not scope.cancelled_caught
             await stop(tasks)
 
@@ -312,16 +324,16 @@ def test_cancelled_at_every_step_of_a_run_nothing_is_left_and_nobody_hangs(funct
         assert names() == {}
 
     assert every_step(scenario, check) > 10
-    assert set(told) <= {"value", "boom", "exited"}
+    assert set(outcomes) <= {"value", "boom", "exited"}
 
 
-def test_killed_at_every_step_of_a_run_the_awaiter_is_told_once() -> None:
-    """The kill of the supervisor falls on each step of start, run and outcome."""
-    told: list[list[str]] = []
+def test_a_kill_at_every_step_gives_one_outcome() -> None:
+    """The supervisor is killed at each step of start, run and outcome."""
+    outcomes: list[list[str]] = []
 
     async def scenario() -> None:
         mine: list[str] = []
-        told.append(mine)
+        outcomes.append(mine)
         async with trio.open_nursery() as nursery:
             tasks = await supervise(
                 nursery, SupervisorSpec([Child(TaskSupervisorSpec(), name=TASKS)])
@@ -339,7 +351,7 @@ def test_killed_at_every_step_of_a_run_the_awaiter_is_told_once() -> None:
 
     async def check() -> None:
         assert names() == {}
-        assert len(told[-1]) == 1, told[-1]
-        assert told[-1][0] in ("8", "killed", "noproc")
+        assert len(outcomes[-1]) == 1, outcomes[-1]
+        assert outcomes[-1][0] in ("8", "killed", "noproc")
 
     assert every_step(scenario, check, strike) > 10
