@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.machinery import PathFinder
 from pathlib import Path
+from types import FunctionType
 from typing import Any, cast
 
 from ...actors.exits import is_a
@@ -51,7 +52,7 @@ def load(handler: str, task_root: Path) -> Function:
     parts = handler.rsplit(".", 1)
     if len(parts) != 2:
         words = f"Bad handler '{handler}': not enough values to unpack (expected 2, got 1)"
-        raise InitError("Runtime.MalformedHandlerName", words)
+        raise InitError("Runtime.MalformedHandlerName", words + _dot_form(handler))
     # Errors show the module as written in the handler string, including slashes.
     module_name, name = parts
     if module_name.split(".")[0] in sys.builtin_module_names:
@@ -69,8 +70,8 @@ def load(handler: str, task_root: Path) -> Function:
         target: object = getattr(module, name)
     except AttributeError:
         words = f"Handler '{name}' missing on module '{module_name}'"
-        hidden = _hidden(module_name, roots)
-        raise InitError("Runtime.HandlerNotFound", words + hidden) from None
+        hint = _hidden(module_name, roots) or _dot_form(handler) or _list_handlers(module)
+        raise InitError("Runtime.HandlerNotFound", words + hint) from None
     except Exception as error:
         # A module's own `__getattr__`.
         raise init_error(error) from error
@@ -161,6 +162,50 @@ def _import(name: str, folders: Sequence[str]) -> object:
             body = {"errorMessage": wrong.message, "errorType": wrong.kind}
             patched.LambdaRuntimeClient().post_init_error(body)
         raise wrong from error
+
+
+def _dot_form(handler: str) -> str:
+    """A hint for a handler with a colon, as in `app:function` or `app.py:function`; else empty."""
+    module, _, name = handler.rpartition(":")
+    if not module or not name:
+        return ""
+    return f"; write {module.removesuffix('.py')}.{name}, with a dot instead of the colon"
+
+
+def _list_handlers(module: object) -> str:
+    """A hint that lists the handlers defined in a module, at most 8; empty if there are none."""
+    # A module's objects are the user's. The hint must not replace the error that it belongs to.
+    with suppress(Exception):
+        found = {
+            name: value
+            for name, value in vars(module).items()
+            if not name.startswith("_") and _is_handler(value, vars(module)["__name__"])
+        }
+        # Helper functions last: a handler takes two arguments.
+        names = sorted(found, key=lambda name: _count_arguments(found[name]) != 2)
+        if names:
+            more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+            return f"; the module defines {', '.join(names[:8])}{more}"
+    return ""
+
+
+def _is_handler(value: object, module_name: str) -> bool:
+    """Whether a module's attribute can be a handler and is not imported from another module."""
+    # By type(), because isinstance would ask a proxy for its class.
+    kind = type(value)
+    if issubclass(kind, type):
+        own = cast("type[Any]", value)
+        return issubclass(own, Handler) and own.__module__ == module_name
+    if issubclass(kind, FunctionType):
+        return cast("FunctionType", value).__module__ == module_name
+    # Instances do not tell where they are created. Skip aliases as in `Event = dict[str, Any]`.
+    return issubclass(kind, Function) or (
+        callable(value) and kind.__module__ not in ("builtins", "types", "typing")
+    )
+
+
+def _count_arguments(value: object) -> int:
+    return value.__code__.co_argcount if isinstance(value, FunctionType) else 2
 
 
 def _patched() -> Any:

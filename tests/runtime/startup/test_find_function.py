@@ -43,6 +43,107 @@ def test_a_file_hidden_by_an_imported_module_is_named(root: Path) -> None:
     assert told.value.message.endswith(f", and hides {root / 'outcome.py'}; rename that")
 
 
+NOT_ENOUGH = "Bad handler '{}': not enough values to unpack (expected 2, got 1)"
+NO_COLON = ", with a dot instead of the colon"
+
+
+@pytest.mark.parametrize(
+    ("handler", "kind", "message"),
+    [
+        (
+            "app:function",
+            "Runtime.MalformedHandlerName",
+            f"{NOT_ENOUGH.format('app:function')}; write app.function{NO_COLON}",
+        ),
+        (
+            "folder/app:function",
+            "Runtime.MalformedHandlerName",
+            f"{NOT_ENOUGH.format('folder/app:function')}; write folder/app.function{NO_COLON}",
+        ),
+        (
+            "app.py:function",
+            "Runtime.HandlerNotFound",
+            f"Handler 'py:function' missing on module 'app'; write app.function{NO_COLON}",
+        ),
+    ],
+)
+def test_a_handler_with_a_colon_names_the_dot_form(
+    handler: str, kind: str, message: str, root: Path
+) -> None:
+    (root / "app.py").write_text("def function(event, context): ...")
+
+    error = error_of(handler, root)
+
+    assert (error.kind, error.message) == (kind, message)
+
+
+DEFINES = """
+import json
+from functools import partial
+from typing import Any
+
+import attrs
+
+from okibi import Function, Handler
+from okibi.runtime import Context
+from os.path import join
+
+Event = dict[str, Any]
+LIMIT = 3
+
+@attrs.frozen
+class Greeting:
+    name: str
+
+class Greeter(Handler[Greeting]):
+    async def handle(self, event: Greeting, context: Context) -> str: ...
+
+class Adapter:
+    def __call__(self, event, context): ...
+
+def handler(event, context): ...
+
+async def worker(event, context): ...
+
+def _private(event, context): ...
+
+function = Function(handler=Greeter)
+adapter = Adapter()
+bound = partial(handler, context=None)
+"""
+
+
+def test_an_unknown_handler_lists_the_handlers_of_the_module(root: Path) -> None:
+    (root / "defines.py").write_text(DEFINES)
+
+    assert error_of("defines.absent", root).message == (
+        "Handler 'absent' missing on module 'defines'"
+        "; the module defines Greeter, handler, worker, function, adapter, bound"
+    )
+
+
+def test_an_unknown_handler_lists_at_most_8_handlers(root: Path) -> None:
+    many = "".join(f"def handler_{number}(event, context): ...\n" for number in range(11))
+    (root / "many.py").write_text(f"def helper(event): ...\n{many}")
+
+    assert error_of("many.absent", root).message == (
+        "Handler 'absent' missing on module 'many'; the module defines handler_0, handler_1, "
+        "handler_2, handler_3, handler_4, handler_5, handler_6, handler_7 and 4 more"
+    )
+
+
+def test_an_object_that_cannot_be_inspected_does_not_hide_the_error(root: Path) -> None:
+    (root / "odd.py").write_text(
+        "class Meta(type):\n"
+        "    def __getattribute__(cls, name): raise KeyError(name)\n"
+        "class Odd(metaclass=Meta):\n"
+        "    def __call__(self): ...\n"
+        "odd = Odd()\n"
+    )
+
+    assert error_of("odd.absent", root).message == "Handler 'absent' missing on module 'odd'"
+
+
 def test_gevent_s_patch_of_select_is_refused_with_the_cure(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,7 +223,12 @@ def error_of(handler: str, root: Path) -> InitError:
         (
             "fine.absent",
             "Runtime.HandlerNotFound",
-            "Handler 'absent' missing on module 'fine'",
+            "Handler 'absent' missing on module 'fine'; the module defines handler",
+        ),
+        (
+            "empty.absent",
+            "Runtime.HandlerNotFound",
+            "Handler 'absent' missing on module 'empty'",
         ),
         ("broken.handler", "KeyError", "'missing'"),
         ("leaves.handler", "SystemExit", "3"),
@@ -132,6 +238,7 @@ def test_each_failure_has_the_official_type_and_text(
     handler: str, kind: str, words: str, root: Path
 ) -> None:
     (root / "fine.py").write_text("def handler(event, context): ...")
+    (root / "empty.py").touch()
     (root / "imports_absent.py").write_text("import absent_2")
     (root / "no_syntax.py").write_text("def handler(event)\n    pass")
     (root / "broken.py").write_text(BROKEN)
