@@ -17,7 +17,7 @@ from itertools import groupby
 from pathlib import Path
 
 from okibi.cli.bench.machine import this_machine
-from okibi.cli.output import forget
+from okibi.cli.output import discard_output
 from okibi.cli.until_signal import BY_SIGNAL, SIGPIPE
 from okibi.runtime.codec.json import COMPILED
 
@@ -114,7 +114,7 @@ def main() -> None:
     if options.keep and (options.only or not options.full):
         parser.error("--keep keeps all groups, of one run: with --full and without --only")
     about = this_machine()
-    print(about.in_words())
+    print(about.describe())
     print(ENCODED[COMPILED])
     print(
         f"{options.rounds} rounds of {LAPS} laps, in all of {options.count} small events in each"
@@ -144,6 +144,6 @@ if __name__ == "__main__":
         # Whoever was printed for has seen enough; what was measured so far is not kept.
         with suppress(BrokenPipeError):
             sys.stdout.flush()
-        forget(sys.stdout)
+        discard_output(sys.stdout)
         by = signal.SIGINT if isinstance(ended, KeyboardInterrupt) else SIGPIPE
         sys.exit(BY_SIGNAL + by)

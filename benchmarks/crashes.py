@@ -11,9 +11,9 @@ import sys
 
 import trio
 
-from okibi.cli.bench.crashes import crash_times
+from okibi.cli.bench.crashes import measure_crashes
 from okibi.cli.bench.functions import CRASHING, FUNCTIONS
-from okibi.cli.bench.record import CrashTimes
+from okibi.cli.bench.results import CrashTimes
 
 from .contenders import Absent
 from .reporting.rows import Row, ratios
@@ -37,7 +37,7 @@ def crashes(rounds: int) -> list[Row]:
     for _ in range(rounds):
         for command, times in found.items():
             try:
-                times.append(trio.run(crash_times, command, {"PYTHONPATH": path}, LIMIT))
+                times.append(trio.run(measure_crashes, command, {"PYTHONPATH": path}, LIMIT))
             except RuntimeError as error:
                 raise Absent(f"crashes of {' '.join(command[1:])}: {error}") from None
     print("\na crash, until the next good answer, okibi's time and awslambdaric's")

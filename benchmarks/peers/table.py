@@ -228,7 +228,7 @@ def rows_of(found: dict[Peer, list[Run]]) -> list[Row]:
 def measure_peers(count: int, counts: tuple[int, ...] = (500, 5000, 5000, 1000)) -> list[Row]:
     """Measure and print; the rows that are kept of it."""
     warmup, calls, casts, starts = counts
-    print(f"\nactors and supervisors beside their peers, on {this_machine().in_words()};")
+    print(f"\nactors and supervisors beside their peers, on {this_machine().describe()};")
     print(f"  {count} rounds of {calls} calls, {casts} casts, {starts} starts after {warmup} each;")
     print("  okibi's children are those of one DynamicSupervisor, the supervisor's likewise;")
     print("  gen_server's are started and stopped by who asks, without one;")

@@ -107,7 +107,7 @@ def read(path: Path) -> Results:
     kept = [Kept(**{"at_least": row["name"].startswith("throughput"), **row})
             for row in told["rows"]]  # fmt: skip
     machine = Machine(**told["machine"])
-    return Results(path.stem, machine.in_words(), {(row.group, row.name): row for row in kept})
+    return Results(path.stem, machine.describe(), {(row.group, row.name): row for row in kept})
 
 
 def newest(folder: Path = RESULTS) -> Path | None:

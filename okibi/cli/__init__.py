@@ -1,1 +1,1 @@
-"""The command line. Each command has a file of its own; `__main__` only wires them."""
+"""The command `okibi`: one module for each subcommand; `commands` declares the options."""

@@ -4,11 +4,11 @@ import sys
 
 __all__ = ["main"]
 
-TYPER_MISSING = "okibi: the command line needs {}, which is not installed; pip install 'okibi[cli]'"
+TYPER_MISSING = "okibi: {} is not installed; run: pip install 'okibi[cli]'"
 
 
 def main() -> int:
-    """Run the command line; the exit code."""
+    """Run the command line and return the exit code."""
     try:
         return _run()
     except KeyboardInterrupt:

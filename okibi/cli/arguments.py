@@ -1,4 +1,4 @@
-"""What is given on the command line, and the sentence for what is wrong with it."""
+"""Parse the arguments of the command line; report bad ones in one line."""
 
 import json
 import math
@@ -15,137 +15,142 @@ from ..runtime.settings import ELSEWHERE, served_here
 
 __all__ = [
     "BadInput",
-    "event_of",
-    "handler_of",
-    "number_of",
-    "see_that_files_can_be_opened",
-    "see_that_functions_are_served_here",
-    "settings_of",
+    "check_handler",
+    "check_open_files",
+    "check_platform",
+    "make_settings",
+    "parse_number",
+    "read_event",
 ]
 
 
 class BadInput(Exception):
-    """What was given cannot be done; the message says what, where, and what to do."""
+    """An argument or a file of the user is wrong; the message says how to correct the command."""
 
 
-def number_of(text: str) -> float:
-    """A number that is given as text; NaN where it is none."""
+def parse_number(text: str) -> float:
+    """Parse a number; NaN if the text is not one."""
     try:
         return float(text)
     except ValueError:
         return math.nan
 
 
-def handler_of(text: str, option: str = "handler") -> str:
-    """A handler that can be imported, as far as its name tells.
+def check_handler(text: str, option: str = "handler") -> str:
+    """Return the handler if its text can name a module.
+
+    A handler with a colon is left to the runtime, whose error names the form with a dot.
 
     Raises:
-        BadInput: it begins with no module, as `./app.function` does, or has a backslash.
+        BadInput: the text starts with no module, as `./app.handler`, or contains a backslash.
     """
     if text.strip()[:1] in ("", ".", "/"):
         raise BadInput(
-            f"{option}: {text!r} begins with no module; write module.name, as in app.handler or"
+            f"{option} {text!r} starts with no module; write module.name, as in app.handler or"
             " folder/app.handler"
         )
     if "\\" in text:
         raise BadInput(
-            f"{option}: {text!r} has a backslash; write module.name, as in app.handler or"
+            f"{option} {text!r} contains a backslash; write module.name, as in app.handler or"
             " folder/app.handler"
         )
     return text
 
 
-def settings_of(handler: str, timeout: str, memory: int = 128) -> FunctionSettings:
-    """Those of a function of the current folder.
+def make_settings(handler: str, timeout: str, memory: int = 128) -> FunctionSettings:
+    """Make the settings of a function in the current folder.
 
     Raises:
-        BadInput: one of them is wrong, or the folder is gone.
+        BadInput: an argument is wrong, or the current folder has been removed.
     """
-    seconds = number_of(timeout)
+    seconds = parse_number(timeout)
     if not 0 < seconds < math.inf:
-        raise BadInput(f"--timeout {timeout}: give seconds, more than 0")
+        raise BadInput(f"--timeout {timeout}: must be seconds > 0, as in --timeout 3")
     try:
-        return FunctionSettings(handler_of(handler), timeout=seconds, memory=memory)
+        return FunctionSettings(check_handler(handler), timeout=seconds, memory=memory)
     except ValueError as error:
         raise BadInput(str(error)) from error
     except FileNotFoundError as error:
-        raise BadInput("the current folder is gone; go to one that is there") from error
+        raise BadInput(
+            "the current folder has been removed; run cd to the folder of the function"
+        ) from error
 
 
-def event_of(source: str | None) -> bytes:
-    """The event's bytes, which are JSON.
+def read_event(source: str | None) -> bytes:
+    """Read the event, and check that it is JSON.
 
     Args:
-        source: path of a JSON file, "-" for stdin, None for `{}`; or the event itself, if no file
-            has that name. A file of UTF-16 is told from one of UTF-8.
+        source: path of a JSON file, "-" for stdin, None for `{}`; or the JSON itself, if no file
+            has that name. UTF-16 and UTF-32 are converted to UTF-8.
 
     Raises:
-        BadInput: it cannot be read, is no JSON, or is more than Lambda takes.
+        BadInput: the event cannot be read, is not JSON, or exceeds Lambda's limit.
     """
     if source is None:
         return b"{}"
     if not source:
-        raise BadInput("the event's file has no name; give a JSON file, or - for stdin")
+        raise BadInput("the event is an empty text; give JSON, a JSON file, or - for stdin")
     name = "stdin" if source == "-" else source
     if source == "-" and cast("object", sys.stdin) is None:
-        raise BadInput("stdin: is closed; give a JSON file, or leave it open")
+        raise BadInput("stdin is closed; give JSON, or a JSON file, in place of -")
     try:
-        event = _in_utf_8(sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes())
+        event = _to_utf_8(sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes())
     except OSError as error:
-        # Of many lines, the first may be empty.
-        looks_so = source.lstrip().startswith(("{", "[", '"'))
-        if not looks_so and find_json_error(os.fsencode(source)):
+        # lstrip: JSON of many lines may begin with an empty line.
+        looks_like_json = source.lstrip().startswith(("{", "[", '"'))
+        if not looks_like_json and find_json_error(os.fsencode(source)):
             raise BadInput(
-                f"{name}: cannot be read ({error.strerror}); give a JSON file, or - for stdin"
+                f"{name}: cannot be read ({error.strerror}); give JSON, a JSON file, or - for stdin"
             ) from error
-        # As the shell has given it, which may be no UTF-8.
+        # The bytes as the shell passed them; they may not be UTF-8.
         name, event = "the event", os.fsencode(source)
     if wrong := find_json_error(event):
-        raise BadInput(f'{name}: is not JSON: {wrong}; an event is, as {{"name": "you"}}')
+        raise BadInput(f"""{name}: not JSON ({wrong}); write an event as in '{{"name": "Ada"}}'""")
     if len(event) > MAX_EVENT_SIZE:
         raise BadInput(
-            f"{name}: is an event of {len(event):,} bytes: Lambda takes no more than 6 MB;"
-            " give less"
+            f"{name}: {len(event):,} bytes exceed Lambda's limit of 6 MB for an event;"
+            " give a smaller one"
         )
     return event
 
 
-def _in_utf_8(text: bytes) -> bytes:
-    """JSON as Lambda takes it, of what the `>` of PowerShell has written in UTF-16."""
-    written_in = json.detect_encoding(text)
-    if written_in.startswith("utf-8"):
+def _to_utf_8(text: bytes) -> bytes:
+    """Convert JSON to UTF-8. PowerShell's `>` writes UTF-16."""
+    encoding = json.detect_encoding(text)
+    if encoding.startswith("utf-8"):
         return text
-    # What is none of it is told of as it is.
+    # On a decoding error, the unchanged bytes fail later as "not JSON".
     with suppress(UnicodeError):
-        return text.decode(written_in).encode()
+        return text.decode(encoding).encode()
     return text
 
 
-def see_that_functions_are_served_here() -> None:
-    """See that this system can serve one.
+def check_platform() -> None:
+    """Check that this system can serve functions.
 
     Raises:
-        BadInput: it is Windows.
+        BadInput: the system is Windows.
     """
     if not served_here():
         raise BadInput(ELSEWHERE)
 
 
-def see_that_files_can_be_opened(number: int, what: str, cure: str) -> None:
-    """See that a process may have so many open.
+def check_open_files(number: int, argument: str, alternative: str = "") -> None:
+    """Check that the process may open a number of files.
 
     Args:
-        number: of them.
-        what: needs them.
-        cure: what to do about it.
+        number: the number of files.
+        argument: the command or option that needs them.
+        alternative: what to do instead of raising the limit.
 
     Raises:
-        BadInput: it may not.
+        BadInput: the limit of the process is lower.
     """
     import resource
 
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if allowed != resource.RLIM_INFINITY and number > allowed:
         raise BadInput(
-            f"{what}: needs {number} open files, and `ulimit -n` allows {allowed}; {cure}"
+            f"{argument}: needs {number} open files, but the limit is {allowed};"
+            f" run `ulimit -n {number}` first{alternative}"
         )

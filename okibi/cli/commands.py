@@ -1,7 +1,8 @@
-"""The commands of `okibi` with their options, as typer reads them.
+"""The subcommands of `okibi` and their options, declared for typer.
 
-A command imports what it runs when it is called: `okibi invoke` needs nothing of `okibi bench`.
-Numbers are read by the commands themselves, whose errors are one sentence each.
+A subcommand imports its implementation when it is called: `okibi invoke` does not import
+`okibi bench`. Numbers arrive as text. The subcommands parse them, because click reports a bad
+number in several lines.
 """
 
 import sys
@@ -11,48 +12,69 @@ import typer
 
 __all__ = ["app"]
 
-RICH_MISSING = "okibi: okibi bench needs {}, which is not installed; pip install 'okibi[cli]'"
+RICH_MISSING = "okibi: {} is not installed; run: pip install 'okibi[cli]'"
+
+# A paragraph that starts with \b keeps its lines (click).
+EXAMPLES = """\b
+Examples:
+  okibi invoke app.handler '{"name": "Ada"}'
+  okibi bench app.handler event.json --quick"""
+INVOKE_EXAMPLES = """\b
+Examples:
+  okibi invoke app.handler '{"name": "Ada"}'
+  okibi invoke app.handler event.json --repeat 10 --timeout 0.5
+  echo '{"name": "Ada"}' | okibi invoke folder/app.handler -"""
+BENCH_EXAMPLES = """\b
+Examples:
+  okibi bench app.handler event.json --quick
+  okibi bench app.handler event.json --peer awslambdaric --concurrency 1,16
+  okibi bench app.handler event.json --rate 20k/day --markdown report.md"""
 
 app = typer.Typer(
     name="okibi", add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
 )
 
-Handler = Annotated[str, typer.Argument(help="module.name, as app.function")]
+Handler = Annotated[str, typer.Argument(help="module.name, e.g. app.handler.")]
 Event = Annotated[
-    str | None, typer.Argument(help="JSON, or a file of it, or - for stdin; {} without it")
+    str | None, typer.Argument(help="JSON, a JSON file, or - for stdin. Default: {}.")
 ]
-Timeout = Annotated[str, typer.Option(metavar="S", help="seconds for each event")]
+Timeout = Annotated[
+    str, typer.Option(metavar="S", help="Time-out of each event in seconds, e.g. 0.5.")
+]
 
 
 def _print_version(asked: bool) -> None:
     if asked:
-        from .version import tell
+        from .version import print_version
 
-        raise typer.Exit(tell())
+        raise typer.Exit(print_version())
 
 
 Version = Annotated[
     bool,
-    typer.Option("--version", callback=_print_version, is_eager=True, help="print okibi's version"),
+    typer.Option(
+        "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+    ),
 ]
 
 
-@app.callback()
+@app.callback(epilog=EXAMPLES)
 def okibi(_version: Version = False) -> None:
-    """An AWS Lambda runtime for Python made of actors."""
+    """An AWS Lambda runtime for Python, built from actors."""
 
 
-@app.command()
+@app.command(epilog=INVOKE_EXAMPLES)
 def invoke(
     handler: Handler,
     event: Event = None,
-    repeat: Annotated[str, typer.Option(metavar="N", help="how many invocations")] = "1",
+    repeat: Annotated[str, typer.Option(metavar="N", help="Number of invocations, e.g. 10.")] = "1",
     timeout: Timeout = "3",
 ) -> None:
     """Invoke a function of the current folder on a local Lambda.
 
-    Answers go to stdout, one a line; logs and reports to stderr. The exit code is 0 if all
-    answers are good, 1 if one is a function error, 2 if the input is bad.
+    Answers go to stdout, one per line. Logs go to stderr.
+
+    Exit code: 0 if all answers are good, 1 after a function error, 2 for bad input.
     """
     from .invoke import invoke
 
@@ -60,30 +82,55 @@ def invoke(
 
 
 Rounds = Annotated[
-    str | None, typer.Option(metavar="N", help="how often all is measured; 5 without it")
+    str | None,
+    typer.Option(metavar="N", help="Number of rounds, e.g. 10. Default: 5, or 2 with --quick."),
 ]
 Duration = Annotated[
-    str | None, typer.Option(metavar="S", help="seconds of each round; 1 without it")
+    str | None,
+    typer.Option(
+        metavar="S", help="Seconds of each round, e.g. 0.5. Default: 1, or 0.2 with --quick."
+    ),
 ]
-Quick = Annotated[bool, typer.Option("--quick", help="a look, in a few seconds")]
-Concurrency = Annotated[str, typer.Option(metavar="N,N", help="events at once, as 1,4,16,64")]
-Peer = Annotated[str | None, typer.Option(metavar="NAME", help="beside it, in turn: awslambdaric")]
+Quick = Annotated[bool, typer.Option("--quick", help="Measure roughly, in a few seconds.")]
+Concurrency = Annotated[
+    str, typer.Option(metavar="N,N", help="Numbers of events at once, e.g. 1,4,16,64.")
+]
+Peer = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Runtime to compare with, e.g. awslambdaric.")
+]
 PeerHandler = Annotated[
-    str | None, typer.Option(metavar="HANDLER", help="what the peer serves, if another")
+    str | None,
+    typer.Option(
+        metavar="HANDLER", help="Handler of the peer, e.g. app.plain. Default: the same handler."
+    ),
 ]
 AllowErrors = Annotated[
-    bool, typer.Option("--allow-errors", help="measure answers that are errors too")
+    bool, typer.Option("--allow-errors", help="Measure a function whose answers are errors.")
 ]
-Rate = Annotated[str, typer.Option(help="of the costs, as 10/s, 20k/day, 3M/month")]
+Rate = Annotated[
+    str,
+    typer.Option(metavar="RATE", help="Rate of the cost estimate, e.g. 10/s, 20k/day, 3M/month."),
+]
 MemorySize = Annotated[
-    str | None, typer.Option(metavar="MB", help="of the costs; what it takes, without it")
+    str | None,
+    typer.Option(metavar="MB", help="Memory of the cost estimate, e.g. 512. Default: as measured."),
 ]
-PriceFile = Annotated[str | None, typer.Option(metavar="FILE", help="in the place of okibi's own")]
-ReportFile = Annotated[str | None, typer.Option(metavar="FILE", help="write the report")]
-PlotFolder = Annotated[str | None, typer.Option(metavar="FOLDER", help="draw it, as SVG and PNG")]
+PriceFile = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Price list, e.g. prices.toml. Default: okibi's own."),
+]
+JsonFile = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Write the report as JSON, e.g. report.json.")
+]
+MarkdownFile = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Write the report as Markdown, e.g. report.md.")
+]
+PlotFolder = Annotated[
+    str | None, typer.Option(metavar="FOLDER", help="Draw plots as SVG and PNG, e.g. in plots.")
+]
 
 
-@app.command()
+@app.command(epilog=BENCH_EXAMPLES)
 def bench(
     handler: Handler,
     event: Event = None,
@@ -98,14 +145,16 @@ def bench(
     rate: Rate = "1M/month",
     memory_size: MemorySize = None,
     prices: PriceFile = None,
-    json: ReportFile = None,
-    markdown: ReportFile = None,
+    json: JsonFile = None,
+    markdown: MarkdownFile = None,
     plots: PlotFolder = None,
 ) -> None:
-    """Measure a function of the current folder, served by a real bootstrap process.
+    """Measure a function of the current folder.
 
-    The table goes to stdout. The exit code is 0, 1 if answers were errors (unless they are
-    allowed), 2 if it cannot be measured.
+    A real bootstrap process serves the function. The report goes to stdout.
+
+    Exit code: 0 if all answers are good, 1 after a function error (0 with --allow-errors), 2 if
+    the function cannot be measured.
     """
     try:
         import rich as rich
@@ -113,11 +162,11 @@ def bench(
         print(RICH_MISSING.format(error.name), file=sys.stderr)
         raise typer.Exit(1) from error
     from .bench.command import bench
-    from .bench.order import Given
+    from .bench.options import RawOptions
 
-    given = Given(
+    raw = RawOptions(
         rounds=rounds, duration=duration, quick=quick, timeout=timeout, concurrency=concurrency,
         peer=peer, peer_handler=peer_handler, allow_errors=allow_errors, rate=rate,
         memory_size=memory_size, prices=prices, json=json, markdown=markdown, plots=plots,
     )  # fmt: skip
-    raise typer.Exit(bench(handler, event, given))
+    raise typer.Exit(bench(handler, event, raw))

@@ -1,4 +1,4 @@
-"""`okibi invoke`: a function of the current folder, served and invoked in one command."""
+"""`okibi invoke`: serve a function of the current folder on a local Lambda and invoke it."""
 
 import os
 from functools import partial
@@ -11,34 +11,35 @@ from ..local import FunctionSettings, InvokeResult, LocalLambda, open_local_lamb
 from ..runtime.protocol.runtime_api import HTTP_INTEGRATION, PRELUDE_END
 from .arguments import (
     BadInput,
-    event_of,
-    number_of,
-    see_that_files_can_be_opened,
-    see_that_functions_are_served_here,
-    settings_of,
+    check_open_files,
+    check_platform,
+    make_settings,
+    parse_number,
+    read_event,
 )
 from .output import write_err, write_out
-from .start_errors import ERROR, read_error, said_itself, stood_at, why_not_started
-from .until_signal import exit_code_of
+from .start_errors import ERROR, describe_start_error, find_hang, lines_before_error, read_error
+from .until_signal import run_command
 
-__all__ = ["Order", "invoke", "read_order"]
+__all__ = ["InvokeOptions", "invoke", "parse_options"]
 
 GOOD, FUNCTION_ERROR = 0, 1
 HTTP = HTTP_INTEGRATION.decode()
-# That it has open at once, and some to spare.
+# An upper bound of the files that the command has open at one time.
 FILES = 24
-HELD = 1 << 20
-"""Characters of the log that are held back at most."""
+MAX_HELD = 1 << 20
+"""The limit of log characters that are held back."""
+OUTPUT = "the answers"
 
 
 @attrs.frozen
-class Order:
-    """What is to be invoked.
+class InvokeOptions:
+    """The parsed arguments of `okibi invoke`.
 
     Args:
-        settings: of the function.
-        event: its bytes, which are JSON.
-        repeat: how many times.
+        settings: the settings of the function.
+        event: the event as JSON.
+        repeat: the number of invocations.
     """
 
     settings: FunctionSettings
@@ -50,61 +51,61 @@ def invoke(handler: str, event: str | None, *, repeat: str = "1", timeout: str =
     """Invoke a function of the current folder.
 
     Args:
-        handler: as `_HANDLER` has it.
-        event: JSON, or path of a file of it, "-" for stdin, None for `{}`.
-        repeat: a whole number, more than 0.
-        timeout: seconds, more than 0.
+        handler: `module.name`, as in `_HANDLER`.
+        event: JSON, path of a JSON file, "-" for stdin, or None for `{}`.
+        repeat: an integer >= 1.
+        timeout: seconds > 0.
 
     Returns:
-        The exit code: 0 if all answers are good, 1 if one is a function error, 2 for bad input,
-        130 after Ctrl-C.
+        The exit code: 0 if all answers are good, 1 after a function error, 2 for bad input, 130
+        after Ctrl-C.
     """
-    return exit_code_of(
-        "the answers go",
-        lambda: partial(_serve, read_order(handler, event, repeat=repeat, timeout=timeout)),
+    return run_command(
+        OUTPUT,
+        lambda: partial(_serve, parse_options(handler, event, repeat=repeat, timeout=timeout)),
     )
 
 
-# -- what is given
+# -- arguments
 
 
-def read_order(handler: str, event: str | None, *, repeat: str, timeout: str) -> Order:
-    """The order that the arguments of `invoke` give.
+def parse_options(handler: str, event: str | None, *, repeat: str, timeout: str) -> InvokeOptions:
+    """Parse the arguments of `okibi invoke`.
 
     Raises:
-        BadInput: one of them is wrong.
+        BadInput: an argument is wrong.
     """
-    see_that_functions_are_served_here()
-    times = number_of(repeat)
+    check_platform()
+    times = parse_number(repeat)
     if not times.is_integer() or times < 1:
-        raise BadInput(f"--repeat {repeat}: give a whole number, 1 or more")
-    # Who invokes a function on their own machine may see what their actors hold.
+        raise BadInput(f"--repeat {repeat}: must be an integer >= 1, as in --repeat 10")
+    # On their own machine, users may see the state of their actors in crash reports.
     reports = {CRASH_REPORTS: os.environ.get(CRASH_REPORTS) or "full"}
-    settings = attrs.evolve(settings_of(handler, timeout), environment=reports)
-    see_that_files_can_be_opened(FILES, "invoke", "allow more")
-    return Order(settings, event_of(event), int(times))
+    settings = attrs.evolve(make_settings(handler, timeout), environment=reports)
+    check_open_files(FILES, "okibi invoke")
+    return InvokeOptions(settings, read_event(event), int(times))
 
 
-# -- what is done with it
+# -- invocations
 
 
-async def _serve(order: Order) -> int:
-    log = _Log()
+async def _serve(options: InvokeOptions) -> int:
+    log = _HeldLog()
     try:
-        async with open_local_lambda(order.settings, output=log.write, sweep=True) as function:
-            return await _invoke_all(order, function, log)
+        async with open_local_lambda(options.settings, output=log.write, sweep=True) as function:
+            return await _invoke_all(options, function, log)
     finally:
         log.show()
 
 
-async def _invoke_all(order: Order, function: LocalLambda, log: "_Log") -> int:
+async def _invoke_all(options: InvokeOptions, function: LocalLambda, log: "_HeldLog") -> int:
     code = GOOD
-    for _ in range(order.repeat):
-        result = await _print_answer(function, order.event)
+    for _ in range(options.repeat):
+        result = await _print_answer(function, options.event)
         if not result.handed_out:
-            place = log.place()
-            log.show_said(read_error(result.payload).errorType)
-            raise BadInput(why_not_started(order.settings, result, place))
+            place = log.hang_place()
+            log.show_before_error(read_error(result.payload).errorType)
+            raise BadInput(describe_start_error(options.settings, result, place))
         if result.function_error is not None:
             code = FUNCTION_ERROR
     await function.settled()
@@ -112,77 +113,76 @@ async def _invoke_all(order: Order, function: LocalLambda, log: "_Log") -> int:
 
 
 async def _print_answer(function: LocalLambda, event: bytes) -> InvokeResult:
-    """Invoke the function, and print what it answers: JSON in one line, a stream as it comes.
+    """Invoke the function and print its answer: JSON in one line, a stream piece by piece.
 
-    An error that ends a stream stands on a line of its own behind it.
+    An error that ends a stream is printed on the next line.
     """
-    whole, last, printed = list[bytes](), b"\n", False
+    json_pieces, last, printed = list[bytes](), b"\n", False
     async with function.stream(event) as answer:
         async for piece in answer:
             if answer.content_type == "application/json":
-                whole.append(piece)
+                json_pieces.append(piece)
             else:
                 last, printed = piece, True
                 if answer.content_type == HTTP:
-                    # What ends its prelude would be seen as nothing at all.
+                    # The end of a prelude is eight zero bytes, invisible on a terminal.
                     piece = piece.replace(PRELUDE_END, b"\n")
-                write_out(piece, "the answers go")
+                write_out(piece, OUTPUT)
         result = await answer.result()
-    # What came as bytes that are no stream's has been printed, too.
-    left = b"" if printed and result.function_error is None else result.payload
-    if result.handed_out and (whole or left or not last.endswith(b"\n")):
+    # The payload of a successful stream has been printed already.
+    rest = b"" if printed and result.function_error is None else result.payload
+    if result.handed_out and (json_pieces or rest or not last.endswith(b"\n")):
         separator = b"" if last.endswith(b"\n") else b"\n"
-        told = _one_line(b"".join(whole) or left)
-        write_out(separator + (told + b"\n" if told else b""), "the answers go")
+        line = _to_one_line(b"".join(json_pieces) or rest)
+        write_out(separator + (line + b"\n" if line else b""), OUTPUT)
     return result
 
 
 @attrs.define(eq=False)
-class _Log:
-    """Lines for stderr, held back until the function has begun.
+class _HeldLog:
+    """Writes log lines to stderr, and holds them back until the function has started.
 
-    A function that cannot be started is told of in one sentence, and its bootstrap's own report of
-    the same would stand around it.
+    A failed start is reported in one line. The bootstrap's report of the same error is dropped.
     """
 
     _held: list[str] | None = attrs.field(factory=list[str])
     _size: int = 0
-    """Characters held back so far."""
+    """The number of characters written."""
 
     def write(self, line: str) -> None:
         self._size += len(line)
-        if line.startswith("START ") or self._size > HELD:
+        if line.startswith("START ") or self._size > MAX_HELD:
             self.show()
         if self._held is None:
-            write_err(_as_lines(line))
+            write_err(_split_error_lines(line))
         else:
             self._held.append(line)
 
     def show(self) -> None:
         held, self._held = self._held, None
         for line in held or ():
-            write_err(_as_lines(line))
+            write_err(_split_error_lines(line))
 
-    def show_said(self, error_type: str) -> None:
-        """Show what the function has said itself before it failed to start with this error."""
-        self._held = said_itself(self._held or (), error_type)
+    def show_before_error(self, error_type: str) -> None:
+        """Show the lines that the function printed before its start failed with this error."""
+        self._held = lines_before_error(self._held or (), error_type)
         self.show()
 
-    def place(self) -> str:
-        """Where it stood when the time for its start was over; empty if nobody has said that."""
-        return stood_at(self._held or ())
+    def hang_place(self) -> str:
+        """The file and line of a start that timed out; empty if unknown."""
+        return find_hang(self._held or ())
 
 
-def _as_lines(entry: str) -> str:
-    """An error as lines, which Lambda's log has in one (`telemetry.sinks`): on a
-    terminal each would be written over the one before. What was printed without an end may stand
-    before it.
+def _split_error_lines(entry: str) -> str:
+    r"""Split an error report, in which Lambda's log joins lines with `\r` (`telemetry.sinks`).
+
+    A terminal would write each of these lines over the previous one.
     """
     return entry.rstrip("\r").replace("\r", "\n") if ERROR in entry else entry
 
 
-def _one_line(payload: bytes) -> bytes:
-    """JSON without its line breaks; what is no JSON stays as it is."""
+def _to_one_line(payload: bytes) -> bytes:
+    """Remove line breaks from JSON; return other bytes unchanged."""
     if b"\n" not in payload:
         return payload
     try:

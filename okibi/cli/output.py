@@ -1,4 +1,4 @@
-"""What goes to standard output and to standard error, and what is said if it cannot go there."""
+"""Write to stdout and stderr, also when they are closed, full, or have lost their reader."""
 
 import os
 import sys
@@ -6,61 +6,64 @@ from typing import TextIO, cast
 
 from .arguments import BadInput
 
-__all__ = ["forget", "see_that_stdout_is_open", "write_err", "write_out", "write_text"]
+__all__ = ["check_stdout", "discard_output", "write_err", "write_out", "write_text"]
 
 
-def see_that_stdout_is_open(what: str) -> None:
-    """See that there is one, before anything is done for it.
+def check_stdout(content: str) -> None:
+    """Check that stdout is open, before any work is done.
 
     Args:
-        what: goes there, as "the answers go".
+        content: names the output in the error, such as "the answers".
 
     Raises:
-        BadInput: it is closed.
+        BadInput: stdout is closed.
     """
-    # A shell's `>&-` leaves None here, whatever the annotation says.
+    # A shell's `>&-` makes sys.stdout None, in spite of its annotation.
     if cast("object", sys.stdout) is None:
-        raise BadInput(f"standard output is closed, and {what} there; leave it open")
+        raise BadInput(
+            f"standard output is closed, and {content} cannot be written; "
+            "run the command without >&-"
+        )
 
 
-def write_out(data: bytes, what: str) -> None:
-    """Write it at once.
+def write_out(data: bytes, content: str) -> None:
+    """Write bytes to stdout and flush.
 
     Args:
-        data: it.
-        what: goes there, as "the answers go".
+        data: the bytes.
+        content: names the output in the error, such as "the answers".
 
     Raises:
-        BrokenPipeError: its reader has left.
-        BadInput: it cannot be written for another reason.
+        BrokenPipeError: the reader has exited.
+        BadInput: writing failed for another reason, such as a full disk.
     """
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except OSError as error:
-        forget(sys.stdout)
+        discard_output(sys.stdout)
         if isinstance(error, BrokenPipeError):
             raise
         raise BadInput(
-            f"standard output cannot be written ({error.strerror}), and {what} there"
+            f"{content} cannot be written to standard output ({error.strerror})"
         ) from error
 
 
-def write_text(text: str, what: str) -> None:
-    """Write it at once, in the characters that standard output has; of another one its escape.
+def write_text(text: str, content: str) -> None:
+    """Write text in stdout's encoding, with escapes for characters that the encoding lacks.
 
-    Args, Raises: as `write_out`.
+    Args, Raises: see `write_out`.
     """
-    write_out(text.encode(sys.stdout.encoding, "backslashreplace"), what)
+    write_out(text.encode(sys.stdout.encoding, "backslashreplace"), content)
 
 
 def write_err(line: str) -> None:
-    """Write a line to standard error; where that is closed it is nobody's, least of all standard
-    output's, to which `print` would turn. Where it cannot be written, on a full disk, the answers
-    are worth more than it.
+    """Write a line to stderr. Drop the line if stderr is closed or its disk is full.
+
+    With a closed stderr, `print(file=None)` would write to stdout.
 
     Raises:
-        BrokenPipeError: its reader has left.
+        BrokenPipeError: the reader has exited.
     """
     if cast("object", sys.stderr) is None:
         return
@@ -69,11 +72,12 @@ def write_err(line: str) -> None:
     except BrokenPipeError:
         raise
     except OSError:
-        forget(sys.stderr)
+        discard_output(sys.stderr)
 
 
-def forget(stream: TextIO) -> None:
-    """Have what is written to a stream go nowhere: what is still in its buffer would make the
-    interpreter complain at its end.
+def discard_output(stream: TextIO) -> None:
+    """Redirect a stream to /dev/null.
+
+    Otherwise the interpreter fails to flush the stream's buffer at exit, and prints a traceback.
     """
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

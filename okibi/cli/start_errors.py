@@ -1,4 +1,4 @@
-"""A function that does not start, told of in one sentence."""
+"""Describe in one line why a function did not start, from its error response and its log."""
 
 import re
 from collections.abc import Sequence
@@ -13,132 +13,138 @@ from ..runtime.errors.user_code import is_okibi_file, is_written_by_user
 __all__ = [
     "ERROR",
     "FunctionError",
-    "last_said",
+    "describe_start_error",
+    "find_hang",
+    "find_last_line",
+    "lines_before_error",
     "read_error",
-    "said_itself",
-    "stacks_last_said",
-    "stood_at",
-    "why_not_started",
+    "summarize_stacks",
 ]
 
 ERROR = "[ERROR] "
-"""What the bootstrap's report of an error begins with, where the log is text."""
-# What faulthandler begins with: at a time that user code has set, and of one thread alone.
+"""The first word of an error report in a text log."""
+# The first line of a dump by faulthandler: by its timer, and of a single thread.
 TIMER, STACK = r"Timeout \(.*\)!$", r"Stack \(most recent call first\):$"
-# What an import begins with that is told of by itself, and what follows.
+# okibi's log line about a slow import; stacks follow.
 IMPORT = r".*(the import has taken [^;]*); all stacks"
 DUMP = re.compile(rf"{TIMER}|{STACK}|{IMPORT}")
-# What okibi and Lambda say of a start that fails: an actor's end, the stack of what takes too long,
-# the report; the error itself is told by its type. As text or as JSON.
+# Lines that okibi and Lambda write about a failed start, as text or JSON: an actor's exit, a dump,
+# the report. The line of the error itself is recognised by the error type.
 OWN = re.compile(
     rf"INIT_REPORT |{DUMP.pattern}|(\[[A-Z]+\]\t|\{{).*\(incarnation \d+\)|\{{.*\"errorType\""
 )
-LONGEST = 1000
-"""Characters of a line that is told in a sentence."""
+MAX_LINE = 1000
+"""The limit of characters quoted from one log line."""
 PLACE = re.compile(r' +(File "(.*)", line \d+ in .*)')
-# What a process begins with that ends itself at a deadline, and what follows.
+# The first line that a process writes when it ends itself at a deadline, and the lines after it.
 STACKS = re.compile(rf"({TIMER})|{IMPORT}|.*(the loop does not answer at the deadline); all stacks")
 OF_STACKS = re.compile(rf"{PLACE.pattern}|{STACK}|(Current t|T)hread 0x[0-9a-f]+ .*")
 
 
 @attrs.frozen
 class FunctionError:
-    """The body of an error, as far as anyone may count on it."""
+    """The body of an error response; each field may be missing."""
 
-    errorType: str = "Runtime.Unknown"  # noqa: N815 - the wire's names
+    errorType: str = "Runtime.Unknown"  # noqa: N815 - names of the Runtime API
     errorMessage: str = ""  # noqa: N815
     stackTrace: Sequence[str] = ()  # noqa: N815
 
-    def in_words(self) -> str:
-        """Its type, its message in one line, and where it was raised."""
+    def describe(self) -> str:
+        """Join the type, the message in one line, and the place of the error."""
         message = " ".join(self.errorMessage.split())
         place = _last_place(self.stackTrace)
         return f"{self.errorType}: {message}" + (f" ({place})" if place else "")
 
 
 def read_error(payload: bytes) -> FunctionError:
-    """The error that an invoker is told; what is no error's JSON is its message."""
+    """Decode an error response; a payload that is not one becomes the message."""
     try:
         return msgspec.json.decode(payload, type=FunctionError)
     except msgspec.DecodeError:
         return FunctionError(errorMessage=payload.decode("utf-8", "replace"))
 
 
-def why_not_started(settings: FunctionSettings, result: InvokeResult, place: str = "") -> str:
-    """One sentence out of an init error.
+def describe_start_error(settings: FunctionSettings, result: InvokeResult, place: str = "") -> str:
+    """Describe an init error and its cure in one line.
 
     Args:
-        settings: of the function.
-        result: of its first invocation.
-        place: where it stood, if the error does not say.
+        settings: the settings of the function.
+        result: the result of the first invocation.
+        place: the place of a start that timed out, from the log.
     """
     error = read_error(result.payload)
+    advice = _advise(error)
     return (
         f"{settings.handler} in {settings.task_root} does not start:"
-        f" {error.in_words()}{place and f' ({place})'}; {_advice(error.errorType)}"
+        f" {error.describe()}{place and f' ({place})'}{advice and f'; {advice}'}"
     )
 
 
-def said_itself(lines: Sequence[str], error_type: str) -> list[str]:
-    """The lines that a function has printed before it failed to start: those before the first of
-    okibi's or Lambda's.
-    """
+def lines_before_error(lines: Sequence[str], error_type: str) -> list[str]:
+    """Return the function's own lines: those before the first line of okibi or Lambda."""
     error = re.compile(rf"{re.escape(ERROR + error_type)}(: |\r|$)")
     return list(takewhile(lambda line: not (OWN.match(line) or error.match(line)), lines))
 
 
-def stood_at(lines: Sequence[str]) -> str:
-    """Where a function stood whose start took too long, out of the stack that the bootstrap has
-    dumped: file and line, the innermost that is not okibi's; empty if there is none.
+def find_hang(lines: Sequence[str]) -> str:
+    """Find the place of a start that timed out, in the stack dumped by the bootstrap.
+
+    Returns:
+        File and line of the innermost frame outside okibi; empty if there is none.
     """
     dumped = dropwhile(lambda line: not DUMP.match(line), lines)
     places = (place for line in dumped if (place := PLACE.fullmatch(line)))
     return next((place[1] for place in places if not is_okibi_file(place[2])), "")
 
 
-def stacks_last_said(lines: Sequence[str]) -> str:
-    """What a process told that has ended itself at a deadline, and where the user's code stood, of
-    the stacks that it has dumped; empty if they are not the last that it said.
+def summarize_stacks(lines: Sequence[str]) -> str:
+    """Summarise the stacks of a process that ended itself at a deadline.
+
+    Returns:
+        The first line of the dump and the place of the user's code; empty if the log does not end
+        with stacks.
     """
-    said = [line for line in lines if line.strip()]
-    stacks = list(takewhile(OF_STACKS.fullmatch, reversed(said)))
+    written = [line for line in lines if line.strip()]
+    stacks = list(takewhile(OF_STACKS.fullmatch, reversed(written)))
     if not stacks:
         return ""
-    heads = [(number, head) for number, line in enumerate(said) if (head := STACKS.match(line))]
+    heads = [(number, head) for number, line in enumerate(written) if (head := STACKS.match(line))]
     if heads:
         number, head = heads[-1]
-        words = head[1] or head[2] or head[3]
+        reason = head[1] or head[2] or head[3]
     else:
-        # The kernel's timer has ended it: nothing of Python's could say why.
-        number, words = len(said) - len(stacks), "all stacks"
-    places = [place for line in said[number:] if (place := PLACE.fullmatch(line))]
-    # Of many threads the first may be okibi's own.
+        # Ended by the kernel's timer, which writes no reason.
+        number, reason = len(written) - len(stacks), "all stacks"
+    places = [place for line in written[number:] if (place := PLACE.fullmatch(line))]
+    # The first thread may be okibi's.
     place = next(
         (each for each in places if is_written_by_user(each[2])), places[0] if places else None
     )
-    return words + (f", where it stood in {place[1]}" if place else "")
+    return reason + (f", at {place[1]}" if place else "")
 
 
-def last_said(lines: Sequence[str]) -> str:
-    """The last line that is not empty, nor what Lambda says itself of an init that has failed; of
-    a long one, as of a log that has the event in it, how it begins.
+def find_last_line(lines: Sequence[str]) -> str:
+    """Return the last line of a log that is not empty, cut after MAX_LINE characters.
+
+    Lambda's INIT_REPORT lines are skipped.
     """
-    said = (line.strip() for line in reversed(lines) if not line.startswith("INIT_REPORT "))
-    line = next(filter(None, said), "")
-    return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
+    stripped = (line.strip() for line in reversed(lines) if not line.startswith("INIT_REPORT "))
+    line = next(filter(None, stripped), "")
+    return line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]}..."
 
 
 def _last_place(stack: Sequence[str]) -> str:
-    """The last frame's file and line, out of `traceback.format_list` strings: that of who has given
-    okibi something wrong, not where okibi has noticed.
+    """Return file and line of the last frame outside okibi, from `traceback.format_list` strings.
+
+    A wrong argument is reported at the user's line, not at okibi's check.
     """
     places = [frame.strip().partition("\n")[0] for frame in stack]
-    given = [place for place in places if not _is_okibis(place.removeprefix('File "'))]
-    for place in reversed(given or places):
-        # The import system's own frames tell nobody anything, nor do those below them.
+    users = [place for place in places if not _is_okibis(place.removeprefix('File "'))]
+    for place in reversed(users or places):
+        # Frames of the import system, and the frames above them, do not help a user.
         if '"<frozen importlib' in place:
             return ""
-        # `os.environ[...]` is the interpreter's own there, and who asks for it stands above.
+        # `os.environ[...]` has a frozen frame; the caller's frame is the helpful one.
         if '"<frozen ' not in place:
             return place
     return ""
@@ -148,15 +154,20 @@ def _is_okibis(file: str) -> bool:
     return is_okibi_file(file) or file.startswith("<attrs generated ")
 
 
-def _advice(error_type: str) -> str:
-    match error_type:
+def _advise(error: FunctionError) -> str:
+    """The cure of an init error; empty if the message contains it."""
+    match error.errorType:
         case "Runtime.ImportModuleError":
-            return "run okibi in the folder with the module, and with what it imports installed"
+            return "run okibi in the folder of the module, and install the module's imports"
+        case "Runtime.HandlerNotFound" | "Runtime.MalformedHandlerName" if (
+            "; " in error.errorMessage
+        ):
+            return ""
         case "Runtime.HandlerNotFound":
-            return "name a handler that the module has"
+            return "give a handler that the module defines, as in app.handler"
         case "Runtime.MalformedHandlerName":
-            return "write module.name, as in app.function"
+            return "write module.name, as in app.handler"
         case "Sandbox.Timedout":
-            return "let its import and its init take less time, or give --timeout more"
+            return "give a longer --timeout, or let the import and init take less time"
         case _:
-            return "correct it and try again"
+            return "correct the error and try again"

@@ -1,4 +1,4 @@
-"""Work that a signal ends, with nothing of it left running."""
+"""Run a command until it ends or a signal arrives, and turn its end into an exit code."""
 
 import signal
 from collections.abc import Awaitable, Callable
@@ -6,67 +6,67 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from .arguments import BadInput
-from .output import see_that_stdout_is_open, write_err
+from .output import check_stdout, write_err
 
-__all__ = ["BAD_INPUT", "BY_SIGNAL", "SIGPIPE", "exit_code_of", "until_signal"]
+__all__ = ["BAD_INPUT", "BY_SIGNAL", "SIGPIPE", "run_command", "until_signal"]
 
 BAD_INPUT = 2
 
 BY_SIGNAL = 128
-"""A shell's exit code for a process that a signal ended is this and the signal's number."""
+"""The exit code of a process ended by a signal is this number plus the signal's (shells)."""
 
-SIGPIPE = 13  # Windows has none, but a reader may leave there, too
+SIGPIPE = 13  # not in Python's signal module on Windows, where pipes close too
 
 
-def exit_code_of(goes: str, read: Callable[[], Callable[[], Awaitable[int]]]) -> int:
-    """Run a command; what is wrong with what was given is one sentence.
+def run_command(output: str, parse: Callable[[], Callable[[], Awaitable[int]]]) -> int:
+    """Run a command, and report bad input in one line on stderr.
 
     Args:
-        goes: what goes to standard output, as "the answers go".
-        read: reads what was given, and makes the work of it.
+        output: names the content of stdout in errors, such as "the answers".
+        parse: parses the arguments and returns the work.
 
     Returns:
-        The work's own exit code, 2 for bad input, a signal's.
+        The work's exit code; 2 for bad input; 128 plus the number of a signal.
     """
     try:
-        see_that_stdout_is_open(goes)
-        return trio.run(until_signal, read())
+        check_stdout(output)
+        return trio.run(until_signal, parse())
     except BadInput as error:
         write_err(f"okibi: {error}")
         return BAD_INPUT
     except KeyboardInterrupt:
-        # Before the signals were taken, or after they were given back: nothing runs then.
+        # Ctrl-C before or after the signal receiver was open. No work runs at either time.
         return BY_SIGNAL + signal.SIGINT
     except BrokenPipeError:
-        # Whoever reads the output has enough, as `head` does.
+        # The reader of stdout has exited, as `head` does.
         return BY_SIGNAL + SIGPIPE
 
 
 async def until_signal(work: Callable[[], Awaitable[int]]) -> int:
-    """Do the work; SIGINT, SIGTERM and SIGHUP cancel it.
+    """Run the work; SIGINT, SIGTERM and SIGHUP cancel it.
 
     Returns:
-        Its exit code, or a signal's.
+        The work's exit code, or 128 plus the signal's number.
 
     Raises:
-        BadInput, BrokenPipeError: as the work itself, not in a group.
+        BadInput, BrokenPipeError: raised by the work, and not wrapped in a group.
     """
     code = 0
-    taken = [signal.SIGINT, signal.SIGTERM]
-    # What `nohup` has started lives on when its terminal closes.
+    caught = [signal.SIGINT, signal.SIGTERM]
+    # Under `nohup` SIGHUP is ignored, and the command outlives its terminal.
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        taken.append(signal.SIGHUP)
-    with trio.open_signal_receiver(*taken) as signals:
+        caught.append(signal.SIGHUP)
+    with trio.open_signal_receiver(*caught) as signals:
         failure: Exception | None = None
         async with trio.open_nursery() as nursery:
 
-            async def stop_at_a_signal() -> None:
+            async def cancel_on_signal() -> None:
                 nonlocal code
                 async for number in signals:
                     code = BY_SIGNAL + number
                     nursery.cancel_scope.cancel()
 
-            nursery.start_soon(stop_at_a_signal)
+            nursery.start_soon(cancel_on_signal)
             try:
                 code = await work()
             except (BadInput, BrokenPipeError) as error:

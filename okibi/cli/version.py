@@ -3,16 +3,16 @@
 from importlib.metadata import version
 
 from .output import write_out
-from .until_signal import exit_code_of
+from .until_signal import run_command
 
-__all__ = ["tell"]
+__all__ = ["print_version"]
 
 
-def tell() -> int:
-    """Print it; the exit code."""
+def print_version() -> int:
+    """Print the version and return the exit code."""
 
-    async def print_it() -> int:
-        write_out(f"okibi {version('okibi')}\n".encode(), "the version goes")
+    async def write_version() -> int:
+        write_out(f"okibi {version('okibi')}\n".encode(), "the version")
         return 0
 
-    return exit_code_of("the version goes", lambda: print_it)
+    return run_command("the version", lambda: write_version)

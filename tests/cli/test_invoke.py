@@ -1,6 +1,4 @@
-"""`okibi invoke` with the real bootstrap: answers, exit codes, and one sentence for each bad
-input.
-"""
+"""`okibi invoke` with the real bootstrap: answers, exit codes, errors in one line."""
 
 import io
 import json
@@ -15,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from okibi.cli.arguments import BadInput
-from okibi.cli.invoke import _one_line, invoke, read_order
+from okibi.cli.invoke import _to_one_line, invoke, parse_options
 from tests.limits import HANG
 from tests.support.sandbox import is_gone
 
@@ -46,7 +44,7 @@ def stream(event, context):
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder: one with an app.py."""
+    """A folder with an app.py, as the current folder."""
     (tmp_path / "app.py").write_text(APP)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -62,7 +60,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ('{"fails": 1}', 'one\ntwo\n{"errorMessage": "no", ', 1),
     ],
 )
-def test_a_stream_is_printed_and_an_error_behind_it(
+def test_an_error_is_printed_after_its_stream(
     event: str, printed: str, expected: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     Path("event.json").write_text(event)
@@ -76,7 +74,7 @@ def test_a_stream_is_printed_and_an_error_behind_it(
     assert out.endswith("\n")
 
 
-def test_a_stream_is_printed_as_it_comes() -> None:
+def test_a_stream_is_printed_piece_by_piece() -> None:
     Path("event.json").write_text('{"pause": 0.5}')
     command = [sys.executable, "-m", "okibi.cli", "invoke", "app.stream", "event.json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
@@ -90,7 +88,7 @@ def test_a_stream_is_printed_as_it_comes() -> None:
 # -- answers
 
 
-def test_an_answer_goes_to_stdout_and_the_logs_to_stderr(capfd: pytest.CaptureFixture[str]) -> None:
+def test_answers_go_to_stdout_and_logs_to_stderr(capfd: pytest.CaptureFixture[str]) -> None:
     Path("event.json").write_text('{"x": 1}')
 
     code = invoke("app.echo", "event.json", repeat="2")
@@ -112,13 +110,13 @@ def test_an_answer_goes_to_stdout_and_the_logs_to_stderr(capfd: pytest.CaptureFi
         (b'{"a":\n1}' + bytes(8), b'{"a":\n1}' + bytes(8)),
     ],
 )
-def test_json_is_printed_in_one_line_and_other_bytes_as_they_are(
+def test_json_is_printed_in_one_line_and_other_bytes_unchanged(
     payload: bytes, printed: bytes
 ) -> None:
-    assert _one_line(payload) == printed
+    assert _to_one_line(payload) == printed
 
 
-def test_a_function_error_is_printed_and_in_lines_on_stderr_and_the_code_is_1(
+def test_a_function_error_gives_exit_code_1_and_a_traceback(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     assert invoke("app.broken", None) == 1
@@ -129,7 +127,7 @@ def test_a_function_error_is_printed_and_in_lines_on_stderr_and_the_code_is_1(
     assert "[ERROR] ValueError: no\nTraceback (most recent call last):\n\xa0\xa0File " in err
 
 
-def test_a_time_out_is_a_function_error(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_time_out_gives_exit_code_1(capfd: pytest.CaptureFixture[str]) -> None:
     Path("event.json").write_text('{"seconds": 60}')
 
     assert invoke("app.sleep", "event.json", timeout="0.5") == 1
@@ -142,68 +140,77 @@ def test_a_time_out_is_a_function_error(capfd: pytest.CaptureFixture[str]) -> No
 # -- bad input
 
 
-def test_the_event_may_come_from_stdin_where_that_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_event_may_come_from_an_open_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"[1]")))
 
-    assert read_order("app.echo", "-", repeat="1", timeout="3").event == b"[1]"
+    assert parse_options("app.echo", "-", repeat="1", timeout="3").event == b"[1]"
 
     monkeypatch.setattr("sys.stdin", None)
-    with pytest.raises(BadInput, match=r"^stdin: is closed; give a JSON file, or leave it open$"):
-        read_order("app.echo", "-", repeat="1", timeout="3")
+    with pytest.raises(BadInput) as refused:
+        parse_options("app.echo", "-", repeat="1", timeout="3")
+    assert str(refused.value) == "stdin is closed; give JSON, or a JSON file, in place of -"
 
 
 @pytest.mark.parametrize(
     "event", ['{"name": "é"}', "[1]", '"text"', "[" + "1," * 3000 + "1]", ' {"n": 2}', "\n[1]\n"]
 )
-def test_the_event_itself_may_be_given(event: str) -> None:
-    assert read_order("app.echo", event, repeat="1", timeout="3").event == event.encode()
+def test_the_event_may_be_json_on_the_command_line(event: str) -> None:
+    assert parse_options("app.echo", event, repeat="1", timeout="3").event == event.encode()
 
 
 @pytest.mark.parametrize(
     ("event", "sentence"),
     [
-        ("{name: 1}", "the event: is not JSON: "),
-        ("no.json", "no.json: cannot be read (No such file or directory); give a JSON file"),
-        (".", ".: cannot be read (Is a directory); give a JSON file, or - for stdin"),
-        ("app.py", "app.py: is not JSON: "),
-        ("latin.json", "latin.json: is not JSON: "),
-        ("empty.json", "empty.json: is not JSON: "),
-        ("deep.json", "deep.json: is not JSON: nested too deep to be read"),
-        ("nan.json", "nan.json: is not JSON: NaN is not JSON"),
+        ("", "the event is an empty text; give JSON, a JSON file, or - for stdin"),
+        ("{name: 1}", "the event: not JSON ("),
+        (
+            "no.json",
+            "no.json: cannot be read (No such file or directory); give JSON, a JSON file, or -",
+        ),
+        (".", ".: cannot be read (Is a directory); give JSON, a JSON file, or - for stdin"),
+        ("app.py", "app.py: not JSON ("),
+        ("latin.json", "latin.json: not JSON ("),
+        ("empty.json", "empty.json: not JSON ("),
+        ("deep.json", "deep.json: not JSON ("),
+        ("nan.json", "nan.json: not JSON ("),
     ],
 )
-def test_a_bad_event_is_named_with_what_is_wrong(event: str, sentence: str) -> None:
+def test_a_bad_event_is_reported_with_its_fault(event: str, sentence: str) -> None:
     Path("latin.json").write_bytes(b'"\xe9"')
     Path("empty.json").write_bytes(b"")
     Path("deep.json").write_bytes(b"[" * 1_000_000 + b"]" * 1_000_000)
     Path("nan.json").write_bytes(b"NaN")
 
     with pytest.raises(BadInput) as error:
-        read_order("app.echo", event, repeat="1", timeout="3")
+        parse_options("app.echo", event, repeat="1", timeout="3")
 
     assert str(error.value).startswith(sentence)
 
 
 @pytest.mark.parametrize("event", [b'{"a": "\\ud800"}', b"1e999", b"\xef\xbb\xbf[1]", b"1" * 5000])
-def test_what_a_handler_can_be_given_is_an_event(event: bytes) -> None:
+def test_unusual_json_is_passed_on_unchanged(event: bytes) -> None:
     Path("event.json").write_bytes(event)
 
-    assert read_order("app.echo", "event.json", repeat="1", timeout="3").event == event
+    assert parse_options("app.echo", "event.json", repeat="1", timeout="3").event == event
 
 
 @pytest.mark.parametrize("repeat", ["0", "-1", "1.5", "x", "nan", "inf", ""])
-def test_a_repeat_that_is_no_number_of_times_is_bad(repeat: str) -> None:
-    with pytest.raises(BadInput, match=r"--repeat .*: give a whole number, 1 or more"):
-        read_order("app.echo", None, repeat=repeat, timeout="3")
+def test_a_repeat_that_is_no_positive_integer_is_refused(repeat: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        parse_options("app.echo", None, repeat=repeat, timeout="3")
+
+    assert str(refused.value) == (f"--repeat {repeat}: must be an integer >= 1, as in --repeat 10")
 
 
 @pytest.mark.parametrize("timeout", ["0", "-1", "x", "nan", "inf", ""])
-def test_a_timeout_that_is_no_time_is_bad(timeout: str) -> None:
-    with pytest.raises(BadInput, match=r"--timeout .*: give seconds, more than 0"):
-        read_order("app.echo", None, repeat="1", timeout=timeout)
+def test_a_timeout_that_is_not_positive_seconds_is_refused(timeout: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        parse_options("app.echo", None, repeat="1", timeout=timeout)
+
+    assert str(refused.value) == f"--timeout {timeout}: must be seconds > 0, as in --timeout 3"
 
 
-def test_bad_input_is_one_sentence_on_stderr_and_2(capfd: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_one_line_on_stderr_and_exit_code_2(capfd: pytest.CaptureFixture[str]) -> None:
     assert invoke("app.echo", "no.json") == 2
 
     out, err = capfd.readouterr()
@@ -215,11 +222,22 @@ def test_bad_input_is_one_sentence_on_stderr_and_2(capfd: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("handler", "code", "parts"),
     [
-        ("nothing.echo", "", ["Runtime.ImportModuleError", "'nothing'", "run okibi in the folder"]),
-        ("raises.f", "raise ValueError('a\\nb')", ["ValueError: a b", 'raises.py", line 1']),
+        (
+            "nothing.echo",
+            "",
+            [
+                "Runtime.ImportModuleError: Unable to import module 'nothing'",
+                "; run okibi in the folder of the module, and install the module's imports\n",
+            ],
+        ),
+        (
+            "raises.f",
+            "raise ValueError('a\\nb')",
+            ["ValueError: a b", 'raises.py", line 1', "; correct the error and try again\n"],
+        ),
     ],
 )
-def test_a_function_that_does_not_start_is_one_sentence_and_2(
+def test_a_failed_start_is_one_line_and_exit_code_2(
     handler: str, code: str, parts: list[str], capfd: pytest.CaptureFixture[str], folder: Path
 ) -> None:
     (folder / f"{handler.partition('.')[0]}.py").write_text(code) if code else None
@@ -232,6 +250,50 @@ def test_a_function_that_does_not_start_is_one_sentence_and_2(
     assert err.startswith(f"okibi: {handler} in {folder} does not start: ")
     for part in parts:
         assert part in err
+
+
+@pytest.mark.parametrize(
+    ("handler", "error"),
+    [
+        (
+            "app:echo",
+            (
+                "Runtime.MalformedHandlerName: Bad handler 'app:echo': not enough values to unpack "
+                "(expected 2, got 1); write app.echo, with a dot instead of the colon"
+            ),
+        ),
+        (
+            "app",
+            (
+                "Runtime.MalformedHandlerName: Bad handler 'app': not enough values to unpack "
+                "(expected 2, got 1); write module.name, as in app.handler"
+            ),
+        ),
+        (
+            "app.ecko",
+            (
+                "Runtime.HandlerNotFound: Handler 'ecko' missing on module 'app'; "
+                "the module defines echo, broken, sleep, stream"
+            ),
+        ),
+        (
+            "empty.echo",
+            (
+                "Runtime.HandlerNotFound: Handler 'echo' missing on module 'empty'; "
+                "give a handler that the module defines, as in app.handler"
+            ),
+        ),
+    ],
+    ids=["colon", "no name", "unknown", "empty"],
+)
+def test_a_wrong_handler_is_reported_with_the_form_or_names_to_type(
+    handler: str, error: str, capfd: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    (folder / "empty.py").touch()
+
+    assert invoke(handler, None) == 2
+
+    assert capfd.readouterr().err == f"okibi: {handler} in {folder} does not start: {error}\n"
 
 
 RAISES_IN_INIT = """
@@ -250,14 +312,14 @@ IN_INIT = "KeyError: /function/lambda/workers/worker-0 did not start: 'x'"
     ("ends", "log_format", "error"),
     [
         ("import os; os._exit(1)", "TEXT", "Runtime.ExitError"),
-        # The supervisors above it say that it ended, too.
+        # The supervisors above the actor log its exit, too.
         (RAISES_IN_INIT, "TEXT", IN_INIT),
         (RAISES_IN_INIT, "JSON", IN_INIT),
         pytest.param("raise ValueError('no')", "TEXT", "ValueError: no", marks=pytest.mark.slow),
         pytest.param("raise ValueError", "JSON", "ValueError: ", marks=pytest.mark.slow),
     ],
 )
-def test_what_a_function_says_before_it_fails_to_start_is_shown(
+def test_output_before_a_failed_start_is_shown(
     ends: str,
     log_format: str,
     error: str,
@@ -270,9 +332,9 @@ def test_what_a_function_says_before_it_fails_to_start_is_shown(
 
     assert invoke("says.handler", None) == 2
 
-    said, sentence = capfd.readouterr().err.splitlines()
-    assert said == "[ERROR] no licence"
-    assert sentence.startswith(f"okibi: says.handler in {folder} does not start: {error}")
+    output, message = capfd.readouterr().err.splitlines()
+    assert output == "[ERROR] no licence"
+    assert message.startswith(f"okibi: says.handler in {folder} does not start: {error}")
 
 
 # -- the command itself
@@ -287,7 +349,7 @@ def start(*arguments: str) -> "subprocess.Popen[str]":
     )
 
 
-def test_a_signal_ends_it_with_nothing_left_running() -> None:
+def test_a_signal_ends_the_command_and_the_sandbox() -> None:
     Path("event.json").write_text('{"seconds": 60}')
     (Path.cwd() / "app.py").write_text(
         "import os, time\ndef sleep(event, context):\n"
@@ -303,7 +365,7 @@ def test_a_signal_ends_it_with_nothing_left_running() -> None:
 
     assert process.returncode == 130
     assert out == ""
-    # Its own would name files; the function may still say that it was stopped.
+    # No traceback; the function itself may log its stop.
     assert 'File "' not in err
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
@@ -311,7 +373,7 @@ def test_a_signal_ends_it_with_nothing_left_running() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="sessions of their own are found by /proc")
-def test_killed_by_sigkill_it_leaves_nothing_running() -> None:
+def test_sigkill_of_the_command_leaves_no_process_running() -> None:
     Path("app.py").write_text(
         "import os, subprocess, time\ndef sleep(event, context):\n"
         "    beside = [subprocess.Popen(['sleep', '60'], start_new_session=own)"
@@ -332,19 +394,16 @@ def test_killed_by_sigkill_it_leaves_nothing_running() -> None:
     assert [pid for pid in pids if not is_gone(pid)] == []
 
 
-def test_the_command_tells_its_version() -> None:
+def test_version_is_printed() -> None:
     command = [sys.executable, "-m", "okibi.cli", "--version"]
     result = subprocess.run(command, capture_output=True, text=True)
 
     assert (result.returncode, result.stdout) == (0, f"okibi {version('okibi')}\n")
 
 
-@pytest.mark.parametrize(
-    ("command", "missing", "whose"),
-    [("invoke", "typer", "the command line"), ("bench", "rich", "okibi bench")],
-)
-def test_without_what_it_needs_one_sentence_says_what_to_install(
-    command: str, missing: str, whose: str
+@pytest.mark.parametrize(("command", "missing"), [("invoke", "typer"), ("bench", "rich")])
+def test_a_missing_dependency_is_reported_with_the_install_command(
+    command: str, missing: str
 ) -> None:
     code = (
         f"import sys; sys.modules[{missing!r}] = None; from okibi.cli.__main__ import main;"
@@ -355,17 +414,30 @@ def test_without_what_it_needs_one_sentence_says_what_to_install(
     )
 
     assert result.returncode == 1
-    assert result.stderr == (
-        f"okibi: {whose} needs {missing}, which is not installed; pip install 'okibi[cli]'\n"
+    assert result.stderr == f"okibi: {missing} is not installed; run: pip install 'okibi[cli]'\n"
+
+
+@pytest.mark.parametrize("command", [[], ["invoke"], ["bench"]])
+def test_help_fits_into_80_columns_and_has_an_example(command: list[str]) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "okibi.cli", *command, "--help"],
+        env={**os.environ, "COLUMNS": "80"},
+        capture_output=True,
+        text=True,
     )
 
+    assert result.returncode == 0
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    example = " ".join(["okibi", *(command or ["invoke"]), "app.handler"])
+    assert f"Examples:\n    {example} " in result.stdout
 
-@pytest.mark.parametrize(("own", "printed"), [("", "full"), ("types", "types")])
-def test_crash_reports_show_values_unless_the_variable_says_otherwise(
-    own: str, printed: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+
+@pytest.mark.parametrize(("value", "expected"), [("", "full"), ("types", "types")])
+def test_crash_reports_are_full_unless_the_variable_is_set(
+    value: str, expected: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("OKIBI_CRASH_REPORTS", own)
+    monkeypatch.setenv("OKIBI_CRASH_REPORTS", value)
 
-    order = read_order("app.echo", "{}", repeat="1", timeout="3")
+    options = parse_options("app.echo", "{}", repeat="1", timeout="3")
 
-    assert order.settings.environment["OKIBI_CRASH_REPORTS"] == printed
+    assert options.settings.environment["OKIBI_CRASH_REPORTS"] == expected

@@ -1,4 +1,4 @@
-"""What goes to standard output and to standard error, and where one of them is closed or full."""
+"""Writing to stdout and stderr: open, closed, full, or without a reader."""
 
 import os
 import subprocess
@@ -10,40 +10,40 @@ from pathlib import Path
 import pytest
 
 from okibi.cli.arguments import BadInput
-from okibi.cli.output import see_that_stdout_is_open, write_err, write_out
-from okibi.cli.until_signal import exit_code_of
+from okibi.cli.output import check_stdout, write_err, write_out
+from okibi.cli.until_signal import run_command
 
 needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 
 
 @contextmanager
 def on_a_full_disk(name: str) -> Iterator[None]:
-    """Have a stream of this process go there."""
+    """Redirect stdout or stderr of this process to /dev/full."""
     with open("/dev/full", "w") as full, pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, name, full)
         yield
 
 
 @needs_full
-def test_a_full_disk_takes_no_answer_and_that_is_said_once() -> None:
-    said = (
-        r"^standard output cannot be written \(No space left on device\), and the answers go there"
-    )
+def test_a_full_disk_under_stdout_is_bad_input_once() -> None:
     with on_a_full_disk("stdout"):
-        with pytest.raises(BadInput, match=said):
-            write_out(b"x", "the answers go")
-        # Nothing is left in a buffer for the interpreter's end.
-        write_out(b"y", "the answers go")
+        with pytest.raises(BadInput) as refused:
+            write_out(b"x", "the answers")
+        # No bytes stay in a buffer, which the interpreter would flush at exit.
+        write_out(b"y", "the answers")
+    assert str(refused.value) == (
+        "the answers cannot be written to standard output (No space left on device)"
+    )
 
 
 @needs_full
-def test_a_log_that_cannot_be_written_stops_nothing() -> None:
+def test_a_full_disk_under_stderr_is_ignored() -> None:
     with on_a_full_disk("stderr"):
         write_err("one line")
         write_err("another")
 
 
-def test_where_stderr_is_closed_no_line_goes_to_stdout(
+def test_a_closed_stderr_sends_no_line_to_stdout(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "stderr", None)
@@ -54,30 +54,31 @@ def test_where_stderr_is_closed_no_line_goes_to_stdout(
     assert capsys.readouterr().out == ""
 
 
-def test_where_stdout_is_closed_nothing_is_done_for_it(
+def test_a_closed_stdout_is_refused_before_any_work(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "stdout", None)
 
-    assert exit_code_of("the answers go", lambda: pytest.fail("it was begun")) == 2
+    assert run_command("the answers", lambda: pytest.fail("the command has started")) == 2
     with pytest.raises(BadInput):
-        see_that_stdout_is_open("the answers go")
+        check_stdout("the answers")
     assert capsys.readouterr().err == (
-        "okibi: standard output is closed, and the answers go there; leave it open\n"
+        "okibi: standard output is closed, and the answers cannot be written; "
+        "run the command without >&-\n"
     )
 
 
-def test_a_reader_who_has_left_is_no_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_pipe_raises_broken_pipe_error(monkeypatch: pytest.MonkeyPatch) -> None:
     reads, writes = os.pipe()
     os.close(reads)
     with open(writes, "w") as out:
         monkeypatch.setattr(sys, "stdout", out)
         with pytest.raises(BrokenPipeError):
-            write_out(b"x", "the answers go")
+            write_out(b"x", "the answers")
         monkeypatch.undo()
 
 
-# As a shell makes them, with the interpreter's own buffers and its end.
+# Real processes of a shell: the interpreter's buffers and its exit take part.
 INVOKE = 'invoke() { unset PYTHONUNBUFFERED; $PYTHON -m okibi.cli invoke app.echo "$@"; };'
 
 
@@ -87,9 +88,10 @@ INVOKE = 'invoke() { unset PYTHONUNBUFFERED; $PYTHON -m okibi.cli invoke app.ech
     [
         ("invoke 2>&-", 0, "{}\n", ""),
         ("invoke 2>/dev/full", 0, "{}\n", ""),
-        ("invoke > /dev/full", 2, "", "(No space left on device), and the answers go there\n"),
+        ("invoke > /dev/full", 2, "",
+         "okibi: the answers cannot be written to standard output (No space left on device)\n"),
         ("invoke - <&-", 2, "",
-         "okibi: stdin: is closed; give a JSON file, or leave it open\n"),
+         "okibi: stdin is closed; give JSON, or a JSON file, in place of -\n"),
         ("invoke --repeat 1000000 | head -n 1; exit ${PIPESTATUS[0]}", 141, "{}\n", ""),
     ],
 )  # fmt: skip

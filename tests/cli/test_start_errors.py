@@ -1,4 +1,4 @@
-"""What is told of a function that does not start."""
+"""Descriptions of failed starts, from error responses and logs."""
 
 import os
 
@@ -6,9 +6,9 @@ import pytest
 
 from okibi.cli.start_errors import (
     FunctionError,
-    said_itself,
-    stacks_last_said,
-    stood_at,
+    find_hang,
+    lines_before_error,
+    summarize_stacks,
 )
 from okibi.runtime.handlers import function
 
@@ -23,8 +23,8 @@ DUMP = [
 ]
 
 
-def test_where_it_stood_is_the_innermost_line_of_the_stack_that_was_dumped() -> None:
-    assert stood_at(DUMP) == 'File "/tmp/fn/hang.py", line 2 in <module>'
+def test_a_hang_is_found_at_the_innermost_dumped_frame() -> None:
+    assert find_hang(DUMP) == 'File "/tmp/fn/hang.py", line 2 in <module>'
 
 
 IMPORT = "the import has taken 9 s, of the ten that Lambda gives an init"
@@ -37,18 +37,16 @@ IMPORT = "the import has taken 9 s, of the ten that Lambda gives an init"
         f'{{"level": "CRITICAL", "message": "{IMPORT}; all stacks follow", "logger": "okibi"}}',
     ],
 )
-def test_an_import_that_tells_of_itself_is_read_as_what_faulthandler_has_dumped(head: str) -> None:
-    told = [DUMP[0], head, *DUMP[2:-2]]
+def test_a_slow_import_logged_by_okibi_is_read_like_a_dump(head: str) -> None:
+    log = [DUMP[0], head, *DUMP[2:-2]]
 
-    assert stood_at(told) == 'File "/tmp/fn/hang.py", line 2 in <module>'
-    assert said_itself(told, "Sandbox.Timedout") == ["begins"]
-    assert stacks_last_said(told) == (
-        f'{IMPORT}, where it stood in File "/tmp/fn/hang.py", line 2 in <module>'
-    )
+    assert find_hang(log) == 'File "/tmp/fn/hang.py", line 2 in <module>'
+    assert lines_before_error(log, "Sandbox.Timedout") == ["begins"]
+    assert summarize_stacks(log) == f'{IMPORT}, at File "/tmp/fn/hang.py", line 2 in <module>'
 
 
-def test_what_it_has_said_itself_ends_where_okibi_or_lambda_begins() -> None:
-    assert said_itself(DUMP, "Sandbox.Timedout") == ["begins"]
+def test_the_functions_own_lines_end_at_the_first_of_okibi() -> None:
+    assert lines_before_error(DUMP, "Sandbox.Timedout") == ["begins"]
 
 
 LATE = "the loop does not answer at the deadline"
@@ -66,7 +64,7 @@ STACKS = [
 
 
 @pytest.mark.parametrize(
-    ("head", "told"),
+    ("head", "reason"),
     [
         ("Timeout (0:00:00.100000)!", "Timeout (0:00:00.100000)!"),
         (f"[CRITICAL]\t2026-11-29T01:40:00.000Z\tid\t{LATE}; all stacks follow", LATE),
@@ -76,36 +74,32 @@ STACKS = [
         ),
     ],
 )
-def test_of_all_stacks_their_head_is_told_and_the_innermost_frame_of_the_users(
-    head: str, told: str
-) -> None:
-    said = ["begins", head, *STACKS]
+def test_stacks_are_summarised_by_reason_and_the_users_frame(head: str, reason: str) -> None:
+    log = ["begins", head, *STACKS]
 
-    assert stacks_last_said(said) == (
-        f'{told}, where it stood in File "/tmp/fn/app.py", line 4 in handler'
+    assert summarize_stacks(log) == f'{reason}, at File "/tmp/fn/app.py", line 4 in handler'
+
+
+def test_stacks_without_user_code_show_the_innermost_frame() -> None:
+    assert summarize_stacks(["Timeout (0:00:01)!", *STACKS[:3]]) == (
+        f'Timeout (0:00:01)!, at File "{os.__file__}", line 129 in wait'
     )
 
 
-def test_of_stacks_without_the_users_the_innermost_frame_of_all_is_told() -> None:
-    assert stacks_last_said(["Timeout (0:00:01)!", *STACKS[:3]]) == (
-        f'Timeout (0:00:01)!, where it stood in File "{os.__file__}", line 129 in wait'
+def test_stacks_without_a_first_line_have_no_reason() -> None:
+    assert summarize_stacks(["begins", *STACKS]) == (
+        'all stacks, at File "/tmp/fn/app.py", line 4 in handler'
     )
 
 
-def test_stacks_of_a_process_that_the_kernel_ended_are_told_without_a_reason() -> None:
-    assert stacks_last_said(["begins", *STACKS]) == (
-        'all stacks, where it stood in File "/tmp/fn/app.py", line 4 in handler'
-    )
+def test_a_single_threads_dump_shows_the_hang() -> None:
+    log = ["begins", "Stack (most recent call first):", *DUMP[3:]]
+
+    assert find_hang(log) == 'File "/tmp/fn/hang.py", line 2 in <module>'
+    assert lines_before_error(log, "Sandbox.Timedout") == ["begins"]
 
 
-def test_the_stack_of_c_code_in_an_import_says_where_it_stood() -> None:
-    dumped = ["begins", "Stack (most recent call first):", *DUMP[3:]]
-
-    assert stood_at(dumped) == 'File "/tmp/fn/hang.py", line 2 in <module>'
-    assert said_itself(dumped, "Sandbox.Timedout") == ["begins"]
-
-
-def test_the_place_of_a_mistake_is_where_it_was_made_not_where_okibi_has_noticed() -> None:
+def test_the_place_of_an_error_is_the_users_line_not_okibis_check() -> None:
     own = f'  File "{function.__file__}", line 53, in __attrs_post_init__\n    raise\n'
     where = "okibi.runtime.handlers.function.Workers"
     made = f'  File "<attrs generated methods {where}>", line 3, in __init__\n'
@@ -114,5 +108,5 @@ def test_the_place_of_a_mistake_is_where_it_was_made_not_where_okibi_has_noticed
     error = FunctionError("SpecError", "no", (users, made, own))
     alone = FunctionError("TypeError", "no", (own,))
 
-    assert error.in_words() == 'SpecError: no (File "/tmp/fn/app.py", line 7, in <module>)'
-    assert alone.in_words() == f"TypeError: no ({own.strip().partition(chr(10))[0]})"
+    assert error.describe() == 'SpecError: no (File "/tmp/fn/app.py", line 7, in <module>)'
+    assert alone.describe() == f"TypeError: no ({own.strip().partition(chr(10))[0]})"

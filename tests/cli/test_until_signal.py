@@ -1,4 +1,4 @@
-"""Work that a signal ends."""
+"""Signals cancel the work of a command."""
 
 import signal
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ HANGUP = signal.SIGHUP
 
 @pytest.fixture
 def hangup() -> Iterator[None]:
-    """SIGHUP ends this process, also where `nohup` has started it."""
+    """Give SIGHUP its default action, also when the tests run under `nohup`."""
     before = signal.signal(HANGUP, signal.SIG_DFL)
     yield
     signal.signal(HANGUP, before)
@@ -25,7 +25,7 @@ def hangup() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (HANGUP, 129)]
 )
-async def test_a_signal_cancels_the_work_and_is_the_exit_code(number: int, code: int) -> None:
+async def test_a_signal_cancels_the_work_and_gives_the_exit_code(number: int, code: int) -> None:
     ended: list[str] = []
 
     async def work() -> int:
@@ -40,7 +40,7 @@ async def test_a_signal_cancels_the_work_and_is_the_exit_code(number: int, code:
 
 
 @pytest.mark.usefixtures("hangup")
-async def test_what_nohup_has_started_outlives_its_terminal() -> None:
+async def test_an_ignored_sighup_does_not_cancel_the_work() -> None:
     signal.signal(HANGUP, signal.SIG_IGN)
 
     async def work() -> int:
@@ -51,7 +51,7 @@ async def test_what_nohup_has_started_outlives_its_terminal() -> None:
     assert await until_signal(work) == 7
 
 
-async def test_bad_input_is_raised_in_no_group() -> None:
+async def test_bad_input_is_not_wrapped_in_a_group() -> None:
     async def work() -> int:
         raise BadInput("no")
 

@@ -55,7 +55,12 @@ async def exit_of(handler: str, *arguments: str, **environment: str) -> tuple[in
 @pytest.mark.parametrize(
     ("handler", "kind", "words"),
     [
-        slow("app.nobody", "Runtime.HandlerNotFound", "Handler 'nobody' missing on module 'app'"),
+        slow(
+            "app.nobody",
+            "Runtime.HandlerNotFound",
+            "Handler 'nobody' missing on module 'app'; the module defines "
+            "act, asynchronous, plain, answer, waits, leave, works",
+        ),
         (
             "tree.FailingHandler",
             "ConnectionError",

@@ -100,7 +100,10 @@ def test_what_fails_at_init_is_the_answer_to_the_first_event(
         answer = json.loads(function.invoke(b"{}"))
 
     assert answer["errorType"] == "Runtime.HandlerNotFound"
-    assert answer["errorMessage"] == "Handler 'nobody' missing on module 'app'"
+    assert answer["errorMessage"] == (
+        "Handler 'nobody' missing on module 'app'; the module defines "
+        "act, asynchronous, plain, answer, waits, leave, works"
+    )
 
 
 # The emulator hands a stream to its invoker in one piece, and ignores its trailers.

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from okibi.cli.arguments import BadInput
-from okibi.cli.bench.order import read_order as order_of_bench
-from okibi.cli.invoke import read_order as order_of_invoke
+from okibi.cli.bench.options import parse_options as order_of_bench
+from okibi.cli.invoke import parse_options as order_of_invoke
 from okibi.local import FunctionSettings, open_local_lambda
 from okibi.runtime.errors.exceptions import InitError
 from okibi.runtime.settings import ELSEWHERE, settings_from

@@ -1,4 +1,4 @@
-"""A troupe: a stage whose players are in applications, with hooks that log as well."""
+"""A Stage whose children are in applications; the hooks write to the same log."""
 
 from functools import partial
 from typing import Any
@@ -10,9 +10,9 @@ from okibi.supervisors import Application, ApplicationController
 from tests.support.child_stage import Stage
 
 
-class Troupe(Stage):
+class ApplicationStage(Stage):
     def app(self, ids: str, *needs: Application, **fields: Any) -> Application:
-        """Called as its first player is, in capitals."""
+        """An application with these children, named after the first in upper case."""
         name = ids[0].upper()
         tree = fields.pop("tree", self.tree(ids, intensity=0))
         hooks = {which: partial(self.hook, name, which) for which in ("prep_stop", "stop")}
@@ -23,7 +23,7 @@ class Troupe(Stage):
         self.log.append(f"{which} {name}")
 
 
-async def told(controller: Ref[ApplicationController]) -> str:
-    """Which applications run, in start order."""
+async def running_names(controller: Ref[ApplicationController]) -> str:
+    """The names of the running applications, joined in start order."""
     running = await controller.call(ApplicationController.which_applications)
     return "".join(info.application.name for info in reversed(running))

@@ -1,4 +1,4 @@
-"""A DynamicSupervisor for the length of a test's block, and what is asked of it."""
+"""A DynamicSupervisor for a test's block, and requests to it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,30 +14,30 @@ Pool = Ref[DynamicSupervisor]
 
 
 class Idle(Server):
-    """Nothing but alive."""
+    """An actor without messages."""
 
 
 @asynccontextmanager
-async def a_pool(**flags: Any) -> AsyncIterator[Pool]:
+async def run_pool(**flags: Any) -> AsyncIterator[Pool]:
     async with trio.open_nursery() as nursery:
         pool = await supervise(nursery, DynamicSupervisorSpec(**flags), path="/pool")
         yield pool
         await stop(pool)
 
 
-async def begin(pool: Pool, child: Child[Any]) -> Ref[Any]:
+async def start_child(pool: Pool, child: Child[Any]) -> Ref[Any]:
     ref = await pool.call(DynamicSupervisor.start_child, child)
     assert ref is not None
     return ref
 
 
-async def counted(pool: Pool) -> tuple[int, ...]:
+async def count_children(pool: Pool) -> tuple[int, ...]:
     return tuple(await pool.call(DynamicSupervisor.count_children))
 
 
-async def restarting(pool: Pool, stage: Stage, **fields: Any) -> Ref[Any]:
-    """Start a child that then crashes and cannot start again."""
-    ref = await begin(pool, stage.child("a", **fields))
+async def start_then_crash(pool: Pool, stage: Stage, **fields: Any) -> Ref[Any]:
+    """Start a child that crashes and then fails to start again."""
+    ref = await start_child(pool, stage.child("a", **fields))
     stage.refused = {"a*"}
     await leave("a")
     return ref

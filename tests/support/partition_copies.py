@@ -1,4 +1,4 @@
-"""Copies of one child: servers that know their number, log their lives and fail when told to."""
+"""Copies of one child: each logs its start and stop, and fails on request."""
 
 from functools import partial
 from typing import Any
@@ -32,7 +32,7 @@ class Copy(Server):
             raise Boom(str(self.number))
         log.append(f"start {self.number}")
 
-    async def told(self) -> int:
+    async def get_number(self) -> int:
         return self.number
 
     async def crash(self) -> None:
@@ -49,13 +49,13 @@ def numbered(number: int) -> Child[Copy]:
     return Child(partial(Copy, number))
 
 
-def said() -> str:
+def take_log() -> str:
     text = "; ".join(log)
     log.clear()
     return text
 
 
-async def begin(
+async def start_copies(
     nursery: trio.Nursery, count: int = 3, child: Any = numbered, **flags: Any
 ) -> Ref[Supervisor]:
     copies = Child(PartitionSupervisorSpec(child, count, **flags), name=COPIES.name)
@@ -66,9 +66,9 @@ async def resize(number: int) -> int:
     return await COPIES.name.call(PartitionSupervisor.resize, number)
 
 
-async def told() -> list[int]:
-    """Who answers for the keys 0 to 3."""
-    return [await COPIES.at(key).call(Copy.told) for key in range(4)]
+async def numbers_for_keys_0_to_3() -> list[int]:
+    """The number of the copy that answers each key."""
+    return [await COPIES.at(key).call(Copy.get_number) for key in range(4)]
 
 
 def fleeting(number: int) -> Child[Copy]:

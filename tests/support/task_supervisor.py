@@ -1,4 +1,4 @@
-"""A TaskSupervisor for the length of a test's block, and functions for it to run."""
+"""A TaskSupervisor for a test's block, and functions to run as tasks."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ TASKS = Name("tasks", TaskSupervisor)
 
 
 @asynccontextmanager
-async def some_tasks(**flags: Any) -> AsyncIterator[Ref[TaskSupervisor]]:
+async def task_supervisor(**flags: Any) -> AsyncIterator[Ref[TaskSupervisor]]:
     async with trio.open_nursery() as nursery:
         tasks = await supervise(nursery, TaskSupervisorSpec(**flags), name=TASKS, path="/tasks")
         yield tasks
@@ -41,27 +41,27 @@ async def fail(number: int) -> int:
     raise Boom(number)
 
 
-async def begin(function: Any, *args: object) -> Task[Any]:
+async def start_task(function: Any, *args: object) -> Task[Any]:
     task: Task[Any] = await TASKS.call(TaskSupervisor.start_task, function, *args)
     return task
 
 
-async def counted() -> Counts:
+async def count_tasks() -> Counts:
     return await TASKS.call(TaskSupervisor.count_children)
 
 
-def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
 
 
 async def nap(seconds: float) -> float:
-    """Sleep that long and say so."""
+    """Sleep, and return the seconds."""
     await trio.sleep(seconds)
     return seconds
 
 
 async def read(stream: TaskStream[Any, Any]) -> list[object]:
-    """All outcomes: the values, and the errors as their names."""
+    """Read all outcomes: the values, and the reprs of errors."""
     async with stream as results:
         return [
             outcome.value if isinstance(outcome, Value) else repr(outcome)

@@ -1,1 +1,1 @@
-"""`okibi bench`: what a function costs, measured by processes of its own."""
+"""`okibi bench`: measure the time, memory and cost of a function in separate processes."""

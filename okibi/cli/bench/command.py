@@ -1,4 +1,4 @@
-"""`okibi bench`: a function of the current folder, measured."""
+"""`okibi bench`: measure a function of the current folder, print and write the report."""
 
 from functools import partial
 from pathlib import Path
@@ -7,77 +7,79 @@ import msgspec
 
 from ..arguments import BadInput
 from ..output import write_text
-from ..until_signal import exit_code_of
+from ..until_signal import run_command
 from .machine import this_machine
 from .measure import measure
-from .order import BenchOrder, Given, read_order
+from .options import BenchOptions, RawOptions, parse_options
 from .report import Report, make_report
-from .terminal import progress, table
-from .text_tables import markdown
+from .terminal import render_table, show_progress
+from .text_tables import render_markdown
 
 __all__ = ["bench"]
 
 GOOD, FUNCTION_ERROR = 0, 1
 
 
-def bench(handler: str, event: str | None, given: Given) -> int:
+def bench(handler: str, event: str | None, raw: RawOptions) -> int:
     """Measure a function of the current folder.
 
     Args:
-        handler: as `_HANDLER` has it.
-        event: JSON, or path of a file of it, "-" for stdin, None for `{}`.
-        given: the options.
+        handler: `module.name`, as in `_HANDLER`.
+        event: JSON, path of a JSON file, "-" for stdin, or None for `{}`.
+        raw: the options as typed.
 
     Returns:
-        The exit code: 0, 1 if some answers were errors that nobody had asked for, 2 for what cannot
-        be measured, 130 after Ctrl-C.
+        The exit code: 0 if all answers are good, 1 after a function error (0 with allow_errors), 2
+        if the function cannot be measured, 130 after Ctrl-C.
     """
-    return exit_code_of(
-        "the table goes", lambda: partial(_bench, read_order(handler, event, given))
-    )
+    return run_command("the report", lambda: partial(_bench, parse_options(handler, event, raw)))
 
 
-async def _bench(order: BenchOrder) -> int:
+async def _bench(options: BenchOptions) -> int:
     machine = this_machine()
-    with progress() as tell:
-        results = await measure(order, tell)
-    report = make_report(order, results, machine)
-    # What cannot be written takes nothing else with it: minutes were spent on it.
+    with show_progress() as on_step:
+        results = await measure(options, on_step)
+    report = make_report(options, results, machine)
+    # The measurement took minutes: if one output fails, write the others.
     try:
-        write_text(table(report), "the table goes")
+        write_text(render_table(report), "the report")
     finally:
-        _write(order, report)
+        _write_files(options, report)
     runs = (*results.one_at_a_time, *results.many_at_once)
-    return FUNCTION_ERROR if any(run.errors for run in runs) and not order.allow_errors else GOOD
+    return FUNCTION_ERROR if any(run.errors for run in runs) and not options.allow_errors else GOOD
 
 
-def _write(order: BenchOrder, report: Report) -> None:
-    """All that can be written is.
+def _write_files(options: BenchOptions, report: Report) -> None:
+    """Write all requested files.
 
     Raises:
-        BadInput: a part of it cannot.
+        BadInput: a file cannot be written; the others have been written.
     """
     failed: list[str] = []
-    for path, write in ((order.json, _json), (order.markdown, _markdown), (order.plots, _draw)):
+    for path, write in (
+        (options.json, _write_json),
+        (options.markdown, _write_markdown),
+        (options.plots, _draw_plots),
+    ):
         try:
             if path is not None:
                 write(report, path)
         except OSError as error:
-            # A disk that is full names no file.
+            # On a full disk, the error has no filename.
             failed.append(f"{error.filename or path}: cannot be written ({error.strerror})")
     if failed:
         raise BadInput("; ".join(failed))
 
 
-def _json(report: Report, path: Path) -> None:
+def _write_json(report: Report, path: Path) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
 
 
-def _markdown(report: Report, path: Path) -> None:
-    path.write_text(markdown(report), "utf-8")
+def _write_markdown(report: Report, path: Path) -> None:
+    path.write_text(render_markdown(report), "utf-8")
 
 
-def _draw(report: Report, folder: Path) -> None:
+def _draw_plots(report: Report, folder: Path) -> None:
     from .plots import draw
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,20 +1,17 @@
-# An estimate, and what it stands on:
+# Assumptions of the estimate:
 #
-# * Lambda bills each event's duration, rounded up to whole milliseconds, times its memory, and each
-#   request. What was measured here had a whole core. With less memory than a core's a function has
-#   a share of one, so what it computes takes longer in proportion; what it waits for does not.
-# * An always-on server is as many machines as the mean rate needs, and at least one: a peak needs
-#   more, and so does who wants to survive one machine's end. A core is taken to do what one did
-#   here, under this runtime's loop, and serves what the processor time of an event leaves room for:
-#   of one among many at once where that was measured, since there no process sleeps and wakes
-#   between two events. Lambda's is that of one at a time, as it serves them.
-#   It is not loaded to the brim: nobody runs a server so, since events would wait without end.
-#   Each core needs a process, of the memory that was measured; each event in flight beside the
-#   first needs what it was measured to take, in the same process or in one of its own. Of the
-#   memory, as of the cores, a part is used in the mean.
-# * Left out of both: the free tier, cold starts, logs, traffic, load balancers, whoever looks after
-#   the server.
-"""What a month costs at a given rate: Lambda against an always-on server. Pure arithmetic."""
+# * Lambda bills each request, and each event's duration, rounded up to milliseconds, times the
+#   memory. The measured function had a whole core. With less memory a function has a share of a
+#   core: its computing takes longer in proportion, its waiting does not.
+# * An always-on server is as many machines as the mean rate needs, at least one. Peaks and fault
+#   tolerance need more. A core of the server is as fast as the measured one. The events per core
+#   follow from the processor time per event: with many events at once, if measured, because no
+#   process sleeps and wakes between two events. For Lambda it is one event at a time.
+#   A server is not loaded completely, or events would queue without limit.
+#   Each core needs a process of the measured memory. Each further event in flight needs its
+#   measured memory, in the same process or another. Memory, too, is used only partly.
+# * Neither includes the free tier, cold starts, logs, traffic, load balancers, operation.
+"""Estimate the cost of a month at a given rate: Lambda and always-on servers. Pure arithmetic."""
 
 import math
 import statistics
@@ -22,30 +19,28 @@ from collections.abc import Sequence
 
 import attrs
 
-from .prices import Prices, Server
+from .prices import Prices, ServerPrice
 
-__all__ = ["Estimate", "Load", "billed_ms", "estimate", "memory_for"]
+__all__ = ["Estimate", "MonthlyLoad", "billed_ms", "clamp_memory", "estimate"]
 
 SMALLEST, LARGEST = 128, 10_240
-"""MB that a function may have."""
+"""Limits of a function's memory in MB."""
 LOADED = 0.7
-"""The share of a server's cores that is used in the mean."""
+"""The mean load of a server's cores."""
 
 
 @attrs.frozen
-class Load:
-    """What is to be paid for.
+class MonthlyLoad:
+    """The load of a month.
 
     Args:
-        monthly: requests a month.
-        busy_ms: of some events, milliseconds from the event until the runtime has come back for the
-            next one.
-        cpu_ms: processor time of an event, in the mean, one at a time.
-        memory_mb: of the function, as Lambda is told it.
-        process_mb: what one of its processes takes.
-        event_mb: what each event in flight takes beside the first; None where nobody has measured
-            it.
-        many_cpu_ms: processor time of an event among many at once; None as above.
+        monthly: requests per month.
+        busy_ms: samples of milliseconds from the event until the runtime asks for the next one.
+        cpu_ms: mean processor time of an event, one at a time.
+        memory_mb: configured memory of the function on Lambda.
+        process_mb: memory of one process.
+        memory_per_event_mb: memory of each further event in flight; None if not measured.
+        many_cpu_ms: processor time of an event with many at once; None if not measured.
     """
 
     monthly: float
@@ -53,18 +48,18 @@ class Load:
     cpu_ms: float
     memory_mb: int
     process_mb: float
-    event_mb: float | None = None
+    memory_per_event_mb: float | None = None
     many_cpu_ms: float | None = None
 
 
 @attrs.frozen
 class Estimate:
-    """One way to serve the load.
+    """The cost of one way to serve the load.
 
     Args:
-        where: Lambda with its architecture, or the type of the machines.
-        monthly: US dollars; None where it cannot be done.
-        how: what it was reckoned from.
+        where: Lambda and the architecture, or the type of the machines.
+        monthly: US dollars per month; None if the load cannot be served this way.
+        how: the numbers behind the estimate.
     """
 
     where: str
@@ -72,40 +67,41 @@ class Estimate:
     how: str
 
 
-def memory_for(measured_mb: float | None) -> int:
-    """The memory that a function is given which was measured to take so many MB."""
-    return min(max(SMALLEST, math.ceil(measured_mb or 0)), LARGEST)
+def clamp_memory(peak_mb: float | None) -> int:
+    """Return the memory to configure for a measured memory, within Lambda's limits."""
+    return min(max(SMALLEST, math.ceil(peak_mb or 0)), LARGEST)
 
 
-def estimate(load: Load, prices: Prices) -> tuple[Estimate, ...]:
-    """What the load costs in each way there is a price for."""
-    asked = prices.functions
-    billed = billed_ms(load, asked.full_core_mb)
+def estimate(load: MonthlyLoad, prices: Prices) -> tuple[Estimate, ...]:
+    """Estimate the cost of the load on Lambda and on each server of the price list."""
+    functions = prices.functions
+    billed = billed_ms(load, functions.full_core_mb)
     how = f"{load.memory_mb} MB, {billed:,.1f} ms billed"
     events = {
-        architecture: asked.requests_per_million / 1e6
+        architecture: functions.requests_per_million / 1e6
         + billed / 1000 * load.memory_mb / 1024 * gb_second
-        for architecture, gb_second in asked.gb_second.items()
+        for architecture, gb_second in functions.gb_second.items()
     }
-    functions = [Estimate(f"Lambda, {architecture}", load.monthly * event, how)
+    on_lambda = [Estimate(f"Lambda, {architecture}", load.monthly * event, how)
                  for architecture, event in events.items()]  # fmt: skip
-    least = min(events.values())
-    return (*functions, *(_on_server(load, prices, server, least) for server in prices.servers))
+    cheapest = min(events.values())
+    servers = (_estimate_server(load, prices, server, cheapest) for server in prices.servers)
+    return (*on_lambda, *servers)
 
 
-def billed_ms(load: Load, full_core_mb: float) -> float:
-    """What is billed of an event in the mean: each one's duration, rounded up to milliseconds."""
+def billed_ms(load: MonthlyLoad, full_core_mb: float) -> float:
+    """Return the mean billed duration: each event's duration, rounded up to milliseconds."""
     slower = max(1.0, full_core_mb / load.memory_mb)
-    most = _most_computed(load.busy_ms, load.cpu_ms)
+    most = _max_compute_ms(load.busy_ms, load.cpu_ms)
     stretched = (each + min(most, each) * (slower - 1) for each in load.busy_ms)
     return sum(math.ceil(round(each, 6)) for each in stretched) / len(load.busy_ms)
 
 
-def _most_computed(busy_ms: Sequence[float], mean: float) -> float:
-    """What an event computes that lasts for long enough; a shorter one does for all of its time.
+def _max_compute_ms(busy_ms: Sequence[float], mean: float) -> float:
+    """Return the computing time of the long events; shorter events compute for their whole time.
 
-    What short ones had no time for the longer ones have computed: else a function that computes on
-    each tenth event alone would be billed for next to none of it.
+    Distributes the total processor time: time that exceeds a short event goes to longer ones.
+    Otherwise a function that computes in every tenth event would be billed for almost nothing.
     """
     left = mean * len(busy_ms)
     for shorter, each in enumerate(sorted(busy_ms)):
@@ -116,14 +112,16 @@ def _most_computed(busy_ms: Sequence[float], mean: float) -> float:
     return math.inf
 
 
-def _on_server(load: Load, prices: Prices, server: Server, event: float) -> Estimate:
-    """What so many machines cost as the load needs, and at what rate they cost more than Lambda.
+def _estimate_server(
+    load: MonthlyLoad, prices: Prices, server: ServerPrice, event: float
+) -> Estimate:
+    """Estimate the needed machines, their cost, and the rate below which Lambda is cheaper.
 
     Args:
-        load: to be served.
-        prices: for the length of a month.
+        load: the load of a month.
+        prices: has the hours of a month.
         server: the machine.
-        event: what one costs on Lambda, where it costs least.
+        event: the lowest cost of an event on Lambda.
     """
     where = f"{server.name}, always on"
     processes = int(server.memory_gb * 1024 / load.process_mb)
@@ -133,52 +131,52 @@ def _on_server(load: Load, prices: Prices, server: Server, event: float) -> Esti
     capacity = _capacity(load, server, processes)
     count = max(1, math.ceil(round(load.monthly / (prices.hours_a_month * 3600) / capacity, 6)))
     one = server.hourly * prices.hours_a_month
-    dearer = _dearer(count, one / event, capacity * prices.hours_a_month * 3600)
-    return Estimate(where, one * count, f"{count} of {_count(capacity)}/s; {dearer}")
+    dearer = _describe_break_even(count, one / event, capacity * prices.hours_a_month * 3600)
+    return Estimate(where, one * count, f"{count} of {_format_count(capacity)}/s; {dearer}")
 
 
-def _dearer(count: int, even: float, most: float) -> str:
-    """Below which rate so many machines are dearer than Lambda, or fewer, where so many never are.
+def _describe_break_even(count: int, even: float, most: float) -> str:
+    """Describe the rate below which these machines cost more than Lambda.
 
-    A rate that needs one more may be dearer again, though one less was not, until what one costs is
-    little beside what all of them take off Lambda.
+    The cost of machines is a staircase: a rate that needs one more machine may cost more than
+    Lambda again. From some number of machines on, each step starts below Lambda's cost.
 
     Args:
-        count: so many.
-        even: requests a month that cost on Lambda what one of them does.
-        most: requests a month that one of them serves.
+        count: the number of machines.
+        even: requests per month that cost on Lambda as much as one machine.
+        most: requests per month that one machine serves.
     """
     if even >= most:
         return "dearer at any rate"
-    # They are needed from (many - 1) * most on: with more than these that is past many * even.
+    # n machines are needed above (n - 1) * most. For larger n that exceeds n * even.
     many = min(count, max(1, math.ceil(most / (most - even)) - 1))
-    words = f"{many} dearer below" if many > 1 else "dearer below"
-    return f"{words} {_count(many * even)}"
+    text = f"{many} dearer below" if many > 1 else "dearer below"
+    return f"{text} {_format_count(many * even)}"
 
 
-def _capacity(load: Load, server: Server, processes: int) -> float:
-    """Events a second that a server takes which has room for so many processes."""
+def _capacity(load: MonthlyLoad, server: ServerPrice, processes: int) -> float:
+    """Return the events per second of a server with memory for this many processes."""
     share = min(server.sustained, LOADED)
     computed = min(server.cores, processes) * 1000 / (load.many_cpu_ms or load.cpu_ms) * share
     in_flight = _in_flight(load, server, processes)
     return min(computed, in_flight * 1000 / statistics.mean(load.busy_ms) * LOADED)
 
 
-def _in_flight(load: Load, server: Server, processes: int) -> float:
-    """Events for which a server has the memory at once."""
-    if not load.event_mb:
+def _in_flight(load: MonthlyLoad, server: ServerPrice, processes: int) -> float:
+    """Return how many events in flight fit into the server's memory."""
+    if not load.memory_per_event_mb:
         return math.inf
     used = min(server.cores, processes)
-    return used + (server.memory_gb * 1024 - used * load.process_mb) / load.event_mb
+    return used + (server.memory_gb * 1024 - used * load.process_mb) / load.memory_per_event_mb
 
 
-def _count(number: float) -> str:
-    """With three digits.
+def _format_count(number: float) -> str:
+    """Format a number with three digits.
 
-    >>> [_count(number) for number in (12.34, 999.4, 999.6, 68_400_000, 1.5e12)]
+    >>> [_format_count(number) for number in (12.34, 999.4, 999.6, 68_400_000, 1.5e12)]
     ['12.3', '999', '1k', '68.4M', '1,500G']
     """
-    # Before its letter is chosen: what is nearly a thousand is one.
+    # Round first: 999.6 is 1k.
     rounded = float(f"{number:.3g}")
     for letter, times in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if rounded >= times:

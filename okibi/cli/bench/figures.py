@@ -1,11 +1,10 @@
-"""From samples to figures: percentiles, medians of rounds with their spread, ratios.
+"""Compute figures from samples: percentiles, medians of rounds with their spread, ratios.
 
-A percentile is by nearest rank (the smallest sample that at least that share of all samples does
-not exceed): it is always a time that was measured, never one between two. Where there are too few
-samples for a share, so that the largest one would stand for it, there is no figure.
+Percentiles use the nearest rank: a percentile is always a measured sample, never an interpolation.
+With too few samples, where the largest sample would stand for the percentile, there is none.
 
-A figure is the median of the rounds' values, with the smallest and the largest. A ratio is taken in
-each round, where both had the same machine, and is a figure like any other.
+A figure is the median of the rounds' values, with the smallest and the largest value. A ratio is
+computed for each round, in which both runtimes had the same machine; then it is a figure too.
 """
 
 import math
@@ -14,18 +13,18 @@ from collections.abc import Sequence
 
 import attrs
 
-__all__ = ["Figure", "distribution", "figure", "needed", "percentile", "ratio", "remainder"]
+__all__ = ["Figure", "distribution", "figure", "percentile", "ratio", "remainder", "samples_needed"]
 
-# Shares of the samples that a drawn distribution has a point for: each percent, and the tail finer.
+# The points of a plotted distribution: each percent, and a finer tail.
 SHARES = (*(n / 100 for n in range(1, 100)), 0.995, 0.999, 0.9999)
 
 
 @attrs.frozen
 class Figure:
-    """What was measured, of several rounds.
+    """A measured value of several rounds.
 
     Args:
-        median, low, high: of the rounds.
+        median, low, high: median, minimum and maximum of the rounds.
     """
 
     median: float
@@ -33,40 +32,40 @@ class Figure:
     high: float
 
 
-def counted(count: int, what: str) -> str:
-    """So many of what is named, in words."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+def pluralize(count: int, noun: str) -> str:
+    """Return a count with its noun: `1 round`, `3 rounds`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def needed(share: float) -> int:
-    """How many samples a percentile needs: so many that one lies past it; for a median one will do.
+def samples_needed(share: float) -> int:
+    """Return how many samples a percentile needs: one sample must lie above it; a median needs 1.
 
-    >>> needed(0.5), needed(0.9), needed(0.99), needed(0.999)
+    >>> samples_needed(0.5), samples_needed(0.9), samples_needed(0.99), samples_needed(0.999)
     (1, 10, 100, 1000)
     """
-    # In ten-thousandths: of 0.999 no float is quite the rest to 1.
+    # Integer arithmetic in ten-thousandths, because 1 - 0.999 is not exact.
     return 1 if share <= 0.5 else math.ceil(10_000 / (10_000 - round(share * 10_000)))
 
 
 def percentile(ordered: Sequence[float], share: float) -> float | None:
-    """The sample that this share of all samples does not exceed, or None where there are too few.
+    """Return the percentile of sorted samples, or None if there are too few.
 
     Args:
-        ordered: samples, the smallest first.
-        share: more than 0, less than 1.
+        ordered: the samples in ascending order.
+        share: the share of samples that do not exceed the percentile: > 0 and < 1.
 
     >>> percentile([10.0, 20.0, 30.0, 40.0], 0.5)
     20.0
     >>> percentile([10.0, 20.0, 30.0, 40.0], 0.99) is None
     True
     """
-    if len(ordered) < needed(share):
+    if len(ordered) < samples_needed(share):
         return None
     return ordered[math.ceil(round(share * len(ordered), 6)) - 1]
 
 
 def figure(values: Sequence[float | None]) -> Figure | None:
-    """The median of the rounds' values with its spread; None where a round has none."""
+    """Return the median of the rounds' values and their spread; None if a round has no value."""
     known = [value for value in values if value is not None]
     if not known or len(known) < len(values):
         return None
@@ -74,9 +73,9 @@ def figure(values: Sequence[float | None]) -> Figure | None:
 
 
 def remainder(values: Sequence[float | None]) -> Figure | None:
-    """As `figure`, of what is left of a time; None where its median is not more than nothing.
+    """Like `figure`, for differences of times: clamp `low` to 0; None if the median is <= 0.
 
-    No time is less than nothing, whatever a difference in noise says.
+    Noise can make such a difference negative.
 
     >>> remainder([-1.0, 2.0, 3.0])
     Figure(median=2.0, low=0.0, high=3.0)
@@ -90,7 +89,7 @@ def remainder(values: Sequence[float | None]) -> Figure | None:
 
 
 def ratio(ours: Sequence[float | None], theirs: Sequence[float | None]) -> Figure | None:
-    """Of each round's two values their ratio; None where one of them is missing, or 0.
+    """Return the ratio of each round's two values; None if a value is missing, or a divisor is 0.
 
     >>> ratio([1.0, 2.0, 9.0], [2.0, 4.0, 6.0])
     Figure(median=0.5, low=0.5, high=1.5)
@@ -104,9 +103,7 @@ def ratio(ours: Sequence[float | None], theirs: Sequence[float | None]) -> Figur
 
 
 def distribution(rounds: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
-    """Points of the rounds' distribution: a share, and the time that it kept within; as a row's,
-    the median of the rounds.
-    """
+    """Return the points of a distribution: a share, and the median of the rounds' percentiles."""
     ordered = [sorted(samples) for samples in rounds]
     points = ((share, figure([percentile(each, share) for each in ordered])) for share in SHARES)
     return [(share, at.median) for share, at in points if at is not None]

@@ -1,4 +1,4 @@
-"""The machine that a report was made on: without it a figure says nothing."""
+"""Describe the machine of a benchmark."""
 
 import os
 import platform
@@ -6,21 +6,21 @@ from pathlib import Path
 
 import attrs
 
-from .figures import counted
+from .figures import pluralize
 
 __all__ = ["Machine", "this_machine"]
 
 
 @attrs.frozen
 class Machine:
-    """Where it was measured.
+    """The machine of a benchmark.
 
     Args:
         python: implementation and version.
-        system: the kernel, its release and the architecture.
-        processor: its model, as far as it tells.
-        cores: that this process may use.
-        load: what wanted a core in the minute before, in the mean; None where nobody tells.
+        system: kernel, release and architecture.
+        processor: the model, if the system provides it.
+        cores: the cores that this process may use.
+        load: the load average of the last minute; None where the system has none.
     """
 
     python: str
@@ -29,32 +29,32 @@ class Machine:
     cores: int
     load: float | None
 
-    def in_words(self) -> str:
-        """In a line."""
+    def describe(self) -> str:
+        """Describe the machine in one line."""
         load = "" if self.load is None else f"; load {self.load:.1f} before"
-        cores = counted(self.cores, "core")
+        cores = pluralize(self.cores, "core")
         return f"{self.python}, {self.system}, {self.processor}, {cores}{load}"
 
 
 def this_machine() -> Machine:
-    """What this one tells of itself."""
-    told = platform.uname()
+    """Read the description of the current machine."""
+    uname = platform.uname()
     return Machine(
         python=f"{platform.python_implementation()} {platform.python_version()}",
-        system=f"{told.system} {told.release} {told.machine}",
-        processor=_processor() or told.processor or told.machine,
-        cores=_cores(),
+        system=f"{uname.system} {uname.release} {uname.machine}",
+        processor=_processor_model() or uname.processor or uname.machine,
+        cores=_count_cores(),
         load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     )
 
 
-def _cores() -> int:
+def _count_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def _processor() -> str:
+def _processor_model() -> str:
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""The steps of a plan, performed: each a process of its own, started, measured and ended."""
+"""Perform the steps of a plan, each in a new process."""
 
 import json
 import os
@@ -16,41 +16,46 @@ import trio
 from ...local import open_local_lambda
 from ...local.environment import sandbox_environment
 from ..arguments import BadInput
-from .contender import Contender
-from .crashes import crash_times, restart_time
+from .crashes import measure_crashes, measure_restart
+from .error_messages import (
+    describe_error_answer,
+    describe_failed_run,
+    describe_failed_stand_in,
+    describe_failed_start,
+)
 from .functions import CRASHING, FUNCTIONS, STAND_IN, okibi_stand_in
-from .order import PEER, BenchOrder
-from .plan import OKIBI, Purpose, Step, plan
-from .record import CrashTimes, Results, Run, RunOrder
-from .refusals import refuse_answer, refuse_run, refuse_stand_in, refuse_start
+from .options import PEER, BenchOptions
+from .plan import OKIBI, Purpose, Step, make_plan
+from .results import BenchResults, CrashTimes, RunResult, RunSpec
+from .target import Target
 
 __all__ = ["measure"]
 
-# Not the current folder's: a file of the user's could hide one of the standard library's.
+# -P: without it, a file in the current folder could shadow a module of the standard library.
 PROCESS = (sys.executable, "-P", "-m", "okibi.cli.bench.process")
 
 
-async def measure(order: BenchOrder, on_step: Callable[[Step, int, int], None]) -> Results:
-    """Measure all that is ordered.
+async def measure(options: BenchOptions, on_step: Callable[[Step, int, int], None]) -> BenchResults:
+    """Perform all measurements.
 
     Args:
-        order: it.
-        on_step: told of each step before it is done, of its number from 0, and of all there are.
+        options: the options of the benchmark.
+        on_step: called before each step with the step, its number from 0, and the count of steps.
 
     Raises:
-        BadInput: the function cannot be measured; the message says why.
+        BadInput: the function cannot be measured.
     """
-    contenders = {OKIBI: Contender(OKIBI, order.settings.handler)}
-    if order.peer is not None:
-        contenders[PEER] = Contender(PEER, order.peer)
+    targets = {OKIBI: Target(OKIBI, options.settings.handler)}
+    if options.peer is not None:
+        targets[PEER] = Target(PEER, options.peer)
     with _temporary_folder() as folder:
-        bench = _Bench(order, contenders, folder)
-        answers = {name: await bench.first_answer(each) for name, each in contenders.items()}
-        steps = plan(order, PEER if order.peer is not None else None)
+        bench = _Bench(options, targets, folder)
+        answers = {name: await bench.first_answer(each) for name, each in targets.items()}
+        steps = make_plan(options, PEER if options.peer is not None else None)
         for number, step in enumerate(steps):
             on_step(step, number, len(steps))
             await bench.perform(step)
-    return Results(bench.functions, bench.stand_ins, bench.crashes, bench.many, answers[OKIBI])
+    return BenchResults(bench.functions, bench.stand_ins, bench.crashes, bench.many, answers[OKIBI])
 
 
 @contextmanager
@@ -58,125 +63,126 @@ def _temporary_folder() -> Generator[Path]:
     try:
         folder = tempfile.TemporaryDirectory(prefix="okibi-bench-")
     except OSError as error:
-        raise _no_room(error) from error
+        raise _disk_full_error(error) from error
     with folder as name:
         yield Path(name)
 
 
-def _no_room(error: OSError) -> BadInput:
+def _disk_full_error(error: OSError) -> BadInput:
     return BadInput(
-        f"no temporary file can be written ({error.strerror}); set TMPDIR to a folder with room"
+        f"no temporary file can be written ({error.strerror}); set TMPDIR to a folder on another"
+        " disk"
     )
 
 
-def _runs() -> defaultdict[str, list[Run]]:
+def _runs() -> defaultdict[str, list[RunResult]]:
     return defaultdict(list)
 
 
 @attrs.define(eq=False)
 class _Bench:
-    """What has been measured so far.
+    """Performs steps and collects the results.
 
     Args:
-        order: what is to be.
-        contenders: by name.
-        folder: for what lasts as long as this: first answers, and compiled bytecode.
+        options: the options of the benchmark.
+        targets: the runtimes by name.
+        folder: a temporary folder for first answers and bytecode.
     """
 
-    order: BenchOrder
-    contenders: Mapping[str, Contender]
+    options: BenchOptions
+    targets: Mapping[str, Target]
     folder: Path
-    functions: defaultdict[str, list[Run]] = attrs.field(factory=_runs)
-    stand_ins: defaultdict[str, list[Run]] = attrs.field(factory=_runs)
+    functions: defaultdict[str, list[RunResult]] = attrs.field(factory=_runs)
+    stand_ins: defaultdict[str, list[RunResult]] = attrs.field(factory=_runs)
     crashes: defaultdict[str, list[CrashTimes]] = attrs.field(
         factory=lambda: defaultdict[str, list[CrashTimes]](list)
     )
-    many: defaultdict[int, defaultdict[str, list[Run]]] = attrs.field(
-        factory=lambda: defaultdict[int, defaultdict[str, list[Run]]](_runs)
+    many: defaultdict[int, defaultdict[str, list[RunResult]]] = attrs.field(
+        factory=lambda: defaultdict[int, defaultdict[str, list[RunResult]]](_runs)
     )
 
-    async def first_answer(self, contender: Contender) -> bytes:
-        """Have the function serve the event once; keep what it answers.
+    async def first_answer(self, target: Target) -> bytes:
+        """Serve the event once, and save the answer for the stand-in handler.
 
         Raises:
-            BadInput: it does not start, or answers with an error that nobody has asked for, or
-                there is no room for its answer.
+            BadInput: the function does not start, answers with an error that is not allowed, or
+                the disk is full.
         """
         settings = attrs.evolve(
-            self.order.settings,
-            handler=contender.handler,
-            command=contender.command(contender.handler),
+            self.options.settings,
+            handler=target.handler,
+            command=target.command(target.handler),
             environment=self._environment(),
         )
         pieces: list[bytes] = []
-        said = list[str]()
+        log = list[str]()
         async with (
-            open_local_lambda(settings, output=said.append) as function,
-            function.stream(self.order.event) as stream,
+            open_local_lambda(settings, output=log.append) as function,
+            function.stream(self.options.event) as stream,
         ):
             async for piece in stream:
                 pieces.append(piece)
             result = await stream.result()
         if not result.handed_out:
-            raise BadInput(refuse_start(contender, settings, result, said))
+            raise BadInput(describe_failed_start(target, settings, result, log))
         answer = b"".join(pieces)
         if result.function_error is not None:
-            if refusal := refuse_answer(contender, result, self.order):
-                raise BadInput(refusal)
+            if message := describe_error_answer(target, result, self.options):
+                raise BadInput(message)
             pieces, answer = [b"null"], result.payload
-        # As text in which each character is a byte: the stand-in reads it without okibi's own.
-        told = json.dumps([piece.decode("latin-1") for piece in pieces])
+        # JSON with one character per byte: the stand-in reads it without importing okibi.
+        saved = json.dumps([piece.decode("latin-1") for piece in pieces])
         try:
-            (self.folder / contender.name).write_text(told, "utf-8")
+            (self.folder / target.name).write_text(saved, "utf-8")
         except OSError as error:
-            raise _no_room(error) from error
+            raise _disk_full_error(error) from error
         return answer
 
     async def perform(self, step: Step) -> None:
-        contender, size = self.contenders[step.runtime], self.order.size
+        target, size = self.targets[step.runtime], self.options.size
         match step.purpose:
             case Purpose.FUNCTION:
-                run = await self._run(contender, contender.handler, size.seconds)
+                run = await self._run(target, target.handler, size.seconds)
                 self.functions[step.runtime].append(run)
             case Purpose.STAND_IN:
-                run = await self._run(contender, STAND_IN, size.stand_in_seconds)
+                run = await self._run(target, STAND_IN, size.stand_in_seconds)
                 self.stand_ins[step.runtime].append(run)
             case Purpose.MANY:
-                assert step.slots is not None  # the plan says how many
-                run = await self._run(contender, contender.handler, size.seconds, step.slots)
+                assert step.slots is not None  # set by the plan
+                run = await self._run(target, target.handler, size.seconds, step.slots)
                 self.many[step.slots][step.runtime].append(run)
             case Purpose.CRASHES:
-                self.crashes[step.runtime].append(await self._crash(contender))
+                self.crashes[step.runtime].append(await self._crash(target))
 
-    async def _crash(self, contender: Contender) -> CrashTimes:
-        command, environment = contender.command(CRASHING), self._environment(own=True)
+    async def _crash(self, target: Target) -> CrashTimes:
+        command, environment = target.command(CRASHING), self._environment(own_handlers=True)
         try:
-            times = await crash_times(command, environment, self.order.size.crash_limit)
-            if contender.name == PEER:
+            times = await measure_crashes(command, environment, self.options.size.crash_limit)
+            if target.name == PEER:
                 return times
-            return attrs.evolve(times, restart=await restart_time(command, environment))
+            return attrs.evolve(times, restart=await measure_restart(command, environment))
         except RuntimeError as error:
-            raise BadInput(f"crashes on {contender.name}: {error}") from error
+            raise BadInput(f"crashes on {target.name}: {error}") from error
 
     async def _run(
-        self, contender: Contender, handler: str, seconds: float, slots: int | None = None
-    ) -> Run:
-        size = self.order.size
-        environment = self._environment(own=handler == STAND_IN)
+        self, target: Target, handler: str, seconds: float, slots: int | None = None
+    ) -> RunResult:
+        size = self.options.size
+        environment = self._environment(own_handlers=handler == STAND_IN)
         if handler == STAND_IN:
-            environment[okibi_stand_in.HANDLER] = contender.handler
-            environment[okibi_stand_in.ANSWER] = str(self.folder / contender.name)
-            environment[okibi_stand_in.PLAIN] = "1" if contender.name == PEER else ""
+            environment[okibi_stand_in.HANDLER] = target.handler
+            environment[okibi_stand_in.ANSWER] = str(self.folder / target.name)
+            environment[okibi_stand_in.PLAIN] = "1" if target.name == PEER else ""
         settings = attrs.evolve(
-            self.order.settings,
+            self.options.settings,
             handler=handler,
-            command=contender.command(handler),
+            command=target.command(handler),
             max_concurrency=slots,
             environment=environment,
         )
-        run = RunOrder(
+        run = RunSpec(
             command=settings.command,
-            event=self.order.event,
+            event=self.options.event,
             timeout=settings.timeout,
             warm_events=size.warm_events,
             warm_seconds=size.warm_seconds,
@@ -186,30 +192,31 @@ class _Bench:
         done = await trio.run_process(
             PROCESS,
             stdin=msgspec.json.encode(run),
-            # Not in the order: their bytes need not be UTF-8, as JSON is.
+            # Not in the JSON on stdin: variables may not be UTF-8.
             env=sandbox_environment(settings, "", os.environ),
             cwd=settings.task_root,
             capture_stdout=True,
             capture_stderr=True,
             check=False,
-            # The terminal's Ctrl-C comes here alone, and ends that one in order.
+            # Ctrl-C in a terminal reaches this process only, which then stops the child.
             start_new_session=True,
         )
         if done.returncode != 0:
-            words = done.stderr.decode("utf-8", "replace")
-            raise BadInput(refuse_run(contender, done.returncode, words))
-        found = msgspec.json.decode(done.stdout, type=Run)
-        if found.errors and handler == STAND_IN:
-            raise BadInput(refuse_stand_in(contender, found.errors))
-        return found
+            stderr = done.stderr.decode("utf-8", "replace")
+            raise BadInput(describe_failed_run(target, done.returncode, stderr))
+        result = msgspec.json.decode(done.stdout, type=RunResult)
+        if result.errors and handler == STAND_IN:
+            raise BadInput(describe_failed_stand_in(target, result.errors))
+        return result
 
-    def _environment(self, own: bool = False) -> dict[str, str]:
-        """Variables of every process; with the path of the handlers that come with this, or not.
+    def _environment(self, *, own_handlers: bool = False) -> dict[str, str]:
+        """Make the environment variables of a measured process.
 
-        What is imported is compiled by the first of them, wherever it lies, and the user's folder
-        stays as it is: a cold start is that of a package that was compiled before it was shipped.
+        Bytecode goes to the temporary folder: the user's folder stays unchanged, and a measured
+        cold start is that of a package with bytecode. With `own_handlers`, the handlers of this
+        benchmark can be imported.
         """
-        path = [str(FUNCTIONS)] if own else []
+        path = [str(FUNCTIONS)] if own_handlers else []
         path += filter(None, [os.environ.get("PYTHONPATH")])
         return {
             **({"PYTHONPATH": os.pathsep.join(path)} if path else {}),

@@ -1,134 +1,131 @@
-"""How a report's figures were taken, and the findings that change what a figure means."""
+"""Write the notes of a report: how it was measured, and findings that affect the figures."""
 
 import os
 import statistics
 
 from ...local.sandbox import INIT_LIMIT
-from .figures import counted
-from .loads import load_of, measured_mb, memory_of
+from .figures import pluralize
 from .machine import Machine
-from .order import BenchOrder
-from .record import Results
+from .measured_load import function_memory_mb, make_load, peak_mb
+from .options import BenchOptions
+from .results import BenchResults
 
-__all__ = ["notes"]
+__all__ = ["make_notes"]
 
 BUSY_SERVER = 0.9
-"""A share of a core. A server that takes more may be what is measured."""
+"""A share of a core. Above it, the server may limit the throughput."""
 QUIET = 0.1
-"""A share of the time that the server needs its core. Waiting for less is usual on any machine."""
+"""A share of the server's runnable time. Waiting less than this for a core is usual."""
 SEVERAL_CORES = 1.5
-"""Processor time an event, as a multiple of its duration. A handler with more uses several cores.
-What the runtime does between two events counts as processor time, too."""
+"""A ratio of processor time to duration. Above it, the handler uses several cores. It is above 1
+because processor time includes the runtime's work between two events."""
 
 ROUNDS = (
-    "Each figure is the median of {}, of crashes {}, with the smallest and the largest{}. README,"
-    ' "Benchmark your function", says how each is measured and what the costs leave out.'
+    "Each figure is the median of {}, of crashes {}, with minimum and maximum{}. README,"
+    ' "Benchmark your function", describes the measurements and the limits of the cost estimate.'
 )
-RATIOS = "; a ratio is okibi's to the peer's in the same round"
+RATIOS = "; each ratio compares okibi with the peer in the same round"
 BUSY_WAIT = (
-    "Each event follows upon the last answer at once. okibi looks for it for OKIBI_BUSY_WAIT_US"
-    " ({}) before it sleeps, which counts as its processor time."
+    "Each event follows the last answer immediately. okibi polls for OKIBI_BUSY_WAIT_US ({})"
+    " before sleeping; polling counts as processor time."
 )
-COSTS = "Costs are estimates, from list prices of {}, {}, that you must check{}."
+COSTS = "Costs are estimates from list prices of {}, {}; check the current prices{}."
 
-ERRORS = "On {} some answers are errors: {}. What they cost counts as the handler's."
+ERRORS = "On {} some answers are errors: {}. Their cost counts as the handler's."
 INIT_CUT = (
-    "On {} the start took {:.1f} s to the first GET /next. Lambda stops it after {:g} s and starts"
-    " again in the first event's own time, so a cold start takes longer there; let its import and"
-    " its init take less."
+    "On {} the start took {:.1f} s to the first GET /next. Lambda stops an init after {:g} s and"
+    " repeats it within the first event's time-out, so a cold start takes longer on Lambda; shorten"
+    " import and init."
 )
 TOO_LITTLE_MEMORY = (
-    "On {} {:.0f} MB were measured, more than --memory-size {}: it would not run in that; give it"
-    " more."
+    "On {} the function needed {:.0f} MB, more than --memory-size {}; give a larger --memory-size."
 )
 COMPUTES_AT_ONCE = (
-    "On {} an event computes for {:.1f} times as long as it lasts, on several cores at once. With"
-    " {:,} MB a function has {:.2g} of a core, so Lambda takes longer and costs more than is"
-    " reckoned."
+    "On {} an event computes for {:.1f} times its duration, on several cores. With {:,} MB a"
+    " function has {:.2g} of a core, so Lambda takes longer and costs more than estimated."
 )
-NOT_TOLD = (
-    "The system does not tell of all memory and processor time. Where it does not, the costs are"
-    " reckoned from {} MB (--memory-size says another), and from events that compute for as long as"
-    " they last."
+NOT_MEASURED = (
+    "The system does not provide all memory and processor times. For missing values the costs"
+    " assume {} MB (set with --memory-size) and events that compute for their whole duration."
 )
-ONE_CORE = "There is one core: the server takes time of the runtime."
+ONE_CORE = "The machine has one core; the server takes time from the runtime."
 BUSY = (
-    "With many at once the server was busy most of the time: what is measured there is its limit,"
-    " not the runtime's."
+    "With many events at once the server was busy most of the time; the figures show the limit of"
+    " the server, not of the runtime."
 )
-OTHERS = (
-    "Others wanted the cores: of the time that the server needed its own it waited {:.0%} for them."
-    " Measure anew on a quiet machine."
+OTHER_PROCESSES = (
+    "Other processes used the cores: the server waited {:.0%} of its runnable time. Measure again"
+    " on a quiet machine."
 )
 
 
-def notes(order: BenchOrder, results: Results, machine: Machine) -> tuple[str, ...]:
-    """Sentences to be read beside the figures."""
+def make_notes(options: BenchOptions, results: BenchResults, machine: Machine) -> tuple[str, ...]:
+    """Make the notes of a report, one sentence or more each."""
     return (
-        *_how_it_was_taken(order),
+        *_method(options),
         *(
             note
             for name in results.functions
             for note in (
                 *_errors(name, results),
                 *_init_cut(name, results),
-                *_too_little_memory(name, order, results),
-                *_computes_at_once(name, order, results),
+                *_too_little_memory(name, options, results),
+                *_computes_at_once(name, options, results),
             )
         ),
-        *_not_told(order, results),
-        *_about_the_machine(results, machine),
+        *_not_measured(options, results),
+        *_machine_notes(results, machine),
     )
 
 
-def _how_it_was_taken(order: BenchOrder) -> list[str]:
-    prices, size = order.prices, order.size
+def _method(options: BenchOptions) -> list[str]:
+    prices, size = options.prices, options.size
     sources = f" ({', '.join(prices.sources)})" if prices.sources else ""
     return [
         ROUNDS.format(
-            counted(size.rounds, "round"), size.crash_rounds, RATIOS if order.peer else ""
+            pluralize(size.rounds, "round"), size.crash_rounds, RATIOS if options.peer else ""
         ),
-        # What is measured inherits the variable from this process.
+        # The measured processes inherit this variable.
         BUSY_WAIT.format(os.environ.get("OKIBI_BUSY_WAIT_US") or "300"),
         COSTS.format(prices.region, prices.taken, sources),
     ]
 
 
-def _errors(name: str, results: Results) -> list[str]:
+def _errors(name: str, results: BenchResults) -> list[str]:
     many = [run for found in results.many.values() for run in found.get(name, ())]
     kinds = sorted({kind for run in (*results.functions[name], *many) for kind in run.errors})
     return [ERRORS.format(name, ", ".join(kinds))] if kinds else []
 
 
-def _init_cut(name: str, results: Results) -> list[str]:
+def _init_cut(name: str, results: BenchResults) -> list[str]:
     seconds = max(run.first_next_ms for run in results.functions[name]) / 1000
     return [INIT_CUT.format(name, seconds, INIT_LIMIT)] if seconds > INIT_LIMIT else []
 
 
-def _too_little_memory(name: str, order: BenchOrder, results: Results) -> list[str]:
-    given, most = order.memory_mb, measured_mb(results.functions[name])
+def _too_little_memory(name: str, options: BenchOptions, results: BenchResults) -> list[str]:
+    given, most = options.memory_mb, peak_mb(results.functions[name])
     if given is None or most is None or most <= given:
         return []
     return [TOO_LITTLE_MEMORY.format(name, most, given)]
 
 
-def _computes_at_once(name: str, order: BenchOrder, results: Results) -> list[str]:
-    load = load_of(order, results, name)
+def _computes_at_once(name: str, options: BenchOptions, results: BenchResults) -> list[str]:
+    load = make_load(options, results, name)
     times = load.cpu_ms / statistics.mean(load.busy_ms)
-    share = load.memory_mb / order.prices.functions.full_core_mb
+    share = load.memory_mb / options.prices.functions.full_core_mb
     if times <= max(SEVERAL_CORES, share):
         return []
     return [COMPUTES_AT_ONCE.format(name, times, load.memory_mb, share)]
 
 
-def _not_told(order: BenchOrder, results: Results) -> list[str]:
+def _not_measured(options: BenchOptions, results: BenchResults) -> list[str]:
     runs = results.one_at_a_time
     if all(run.cpu_us is not None and run.peak is not None for run in runs):
         return []
-    return [NOT_TOLD.format(memory_of(order, runs))]
+    return [NOT_MEASURED.format(function_memory_mb(options, runs))]
 
 
-def _about_the_machine(results: Results, machine: Machine) -> list[str]:
+def _machine_notes(results: BenchResults, machine: Machine) -> list[str]:
     many = results.many_at_once
     found: list[str] = []
     if machine.cores == 1:
@@ -137,7 +134,7 @@ def _about_the_machine(results: Results, machine: Machine) -> list[str]:
         found.append(BUSY)
     waited = [run.server_waited for run in (*results.one_at_a_time, *many)]
     known = [share for share in waited if share is not None]
-    # The median: one unlucky run says nothing of the others.
+    # The median, because one disturbed run does not affect the others.
     if known and (usual := statistics.median(known)) > QUIET:
-        found.append(OTHERS.format(usual))
+        found.append(OTHER_PROCESSES.format(usual))
     return found

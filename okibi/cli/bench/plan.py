@@ -1,8 +1,7 @@
-"""In which order what is measured. Decided here, performed in `measure.py`.
+"""Decide the order of the measurements; `measure.py` performs them.
 
-Whoever is compared takes turns (A B, B A), each time in processes of his own: a machine that slows
-down slows all of them, none is always the first, and what differs from one start to the next shows
-in the spread.
+Compared runtimes alternate (A B, B A), in a new process each time. A machine that slows down
+affects both, no runtime is always first, and differences between starts show in the spread.
 """
 
 from collections.abc import Sequence
@@ -10,15 +9,15 @@ from enum import Enum
 
 import attrs
 
-from .order import BenchOrder
+from .options import BenchOptions
 
-__all__ = ["OKIBI", "Purpose", "Step", "plan"]
+__all__ = ["OKIBI", "Purpose", "Step", "make_plan"]
 
 OKIBI = "okibi"
 
 
 class Purpose(Enum):
-    """What a step measures."""
+    """The subject of a step."""
 
     FUNCTION = "the function"
     STAND_IN = "a handler that does nothing"
@@ -30,33 +29,33 @@ class Purpose(Enum):
 
 @attrs.frozen
 class Step:
-    """One thing to measure.
+    """One measurement.
 
     Args:
-        runtime: whose.
-        purpose: what.
-        slots: events at once, or None for one.
+        runtime: the name of the runtime.
+        purpose: the subject.
+        slots: the number of events at once; None for the classic mode.
     """
 
     runtime: str
     purpose: Purpose
     slots: int | None = None
 
-    def in_words(self) -> str:
-        """For who watches."""
+    def describe(self) -> str:
+        """The step as text for the progress bar."""
         many = "" if self.slots is None else f", {self.slots}"
         return f"{self.runtime}: {self.purpose.value}{many}"
 
 
-def plan(order: BenchOrder, peer: str | None) -> tuple[Step, ...]:
-    """The steps of an order.
+def make_plan(options: BenchOptions, peer: str | None) -> tuple[Step, ...]:
+    """List all steps in order.
 
     Args:
-        order: what is to be measured.
+        options: the options of the benchmark.
         peer: the peer's name, or None.
     """
     runtimes: Sequence[str] = (OKIBI,) if peer is None else (OKIBI, peer)
-    size = order.size
+    size = options.size
     turns = (runtimes, runtimes[::-1])
     steps = [
         Step(runtime, purpose)
@@ -71,7 +70,7 @@ def plan(order: BenchOrder, peer: str | None) -> tuple[Step, ...]:
     ]
     steps += [
         Step(runtime, Purpose.MANY, slots)
-        for slots in order.concurrency
+        for slots in options.concurrency
         for number in range(size.rounds)
         for runtime in turns[number % 2]
     ]

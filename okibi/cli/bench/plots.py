@@ -1,4 +1,4 @@
-"""A report's pictures, each as SVG and as PNG. Needs matplotlib: the extra `okibi[bench]`."""
+"""Draw the plots of a report as SVG and PNG. Needs matplotlib: the extra `okibi[bench]`."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 from .plan import OKIBI
 from .report import Report
-from .rows import MEMORY, THROUGHPUT, Row
+from .rows import MEMORY, THROUGHPUT, ReportRow
 
 __all__ = ["draw"]
 
@@ -20,38 +20,38 @@ HEADROOM = 1.1
 
 
 def draw(report: Report, folder: Path) -> list[Path]:
-    """Draw all there is to be drawn.
+    """Draw all plots of a report.
 
     Args:
-        report: it.
-        folder: where to; what is there of the same name is replaced.
+        report: the report.
+        folder: an existing folder; files of the same names are replaced.
 
     Returns:
-        The files.
+        The files written.
     """
-    files = _save(_latency(report), folder / "latency")
-    by_slots = points(report)
+    files = _save(_draw_latency(report), folder / "latency")
+    by_slots = group_by_slots(report)
     if len(by_slots) > 1:
         for name, title, unit in (
             (THROUGHPUT, "events a second", "a second"),
             (MEMORY, "memory of all processes", "MB"),
         ):
-            files += _save(_by_slots(report, name, title, unit), folder / name)
+            files += _save(_draw_by_slots(report, name, title, unit), folder / name)
     return files
 
 
-def points(report: Report) -> dict[int, dict[str, Row]]:
-    """By how many events at once, the rows that are drawn against that."""
-    found: dict[int, dict[str, Row]] = {}
+def group_by_slots(report: Report) -> dict[int, dict[str, ReportRow]]:
+    """Group the rows that are plotted by the number of events at once."""
+    found: dict[int, dict[str, ReportRow]] = {}
     for row in report.rows:
         if row.key:
             found.setdefault(row.slots, {})[row.key] = row
     return dict(sorted(found.items()))
 
 
-def _latency(report: Report) -> Any:
-    """Percentiles, the tail as wide as the rest: each nine takes the same room."""
-    picture, axes = _empty(report)
+def _draw_latency(report: Report) -> Any:
+    """Draw percentiles on an axis where each nine (p90, p99, p99.9) has the same width."""
+    picture, axes = _make_axes(report)
     for name, found in report.distribution.items():
         axes.plot(
             [_nines(share) for share, _ in found],
@@ -67,7 +67,7 @@ def _latency(report: Report) -> Any:
     axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
     axes.yaxis.set_minor_formatter(ticker.NullFormatter())
-    axes.set_ylabel("a cycle takes no more than, us")
+    axes.set_ylabel("time of a cycle, us")
     axes.legend()
     return picture
 
@@ -76,28 +76,28 @@ def _nines(share: float) -> float:
     return -math.log10(1 - share)
 
 
-def _empty(report: Report) -> tuple[Any, Any]:
-    # Not by way of pyplot, which would look for a screen.
+def _make_axes(report: Report) -> tuple[Any, Any]:
+    # Not pyplot, which would look for a display.
     made: Any = import_module("matplotlib.figure")
     picture = made.Figure(figsize=SIZE)
     axes = picture.subplots()
     machine = report.machine
-    # With its time: in the same folder others may be left, of figures that were not drawn again.
+    # The time tells the plot from older ones in the same folder.
     axes.set_title(f"{report.handler}, {machine.python}, {machine.cores} cores\n{report.taken}")
     axes.grid(visible=True, alpha=0.3)
     return picture, axes
 
 
-def _by_slots(report: Report, name: str, title: str, unit: str) -> Any:
-    found = {slots: rows[name] for slots, rows in points(report).items() if name in rows}
-    picture, axes = _empty(report)
-    _line(axes, found, OKIBI, [row.okibi for row in found.values()])
+def _draw_by_slots(report: Report, name: str, title: str, unit: str) -> Any:
+    found = {slots: rows[name] for slots, rows in group_by_slots(report).items() if name in rows}
+    picture, axes = _make_axes(report)
+    _draw_line(axes, found, OKIBI, [row.okibi for row in found.values()])
     if report.peer:
-        _line(axes, found, report.peer, [row.peer for row in found.values()])
+        _draw_line(axes, found, report.peer, [row.peer for row in found.values()])
     axes.set_xscale("log", base=2)
     axes.set_xticks(list(found), [str(slots) for slots in found])
-    # Above the highest, not at it: figures that are all alike would lie on the frame.
-    # Where there is none, as of memory on macOS, the axis is to have a length all the same.
+    # Headroom keeps equal figures off the frame. Without figures, as for memory on macOS, the
+    # axis still needs a length.
     axes.set_ylim(0, HEADROOM * (max(map(_highest, found.values()), default=0.0) or 1.0))
     axes.set_xlabel("events at once")
     axes.set_ylabel(f"{title}, {unit}" if unit == "MB" else title)
@@ -105,11 +105,11 @@ def _by_slots(report: Report, name: str, title: str, unit: str) -> Any:
     return picture
 
 
-def _highest(row: Row) -> float:
+def _highest(row: ReportRow) -> float:
     return max((each.high for each in (row.okibi, row.peer) if each is not None), default=0.0)
 
 
-def _line(axes: Any, found: dict[int, Row], name: str, figures: Sequence[Any]) -> None:
+def _draw_line(axes: Any, found: dict[int, ReportRow], name: str, figures: Sequence[Any]) -> None:
     known = [(slots, each) for slots, each in zip(found, figures, strict=True) if each is not None]
     middle = [each.median for _, each in known]
     axes.errorbar(
@@ -127,7 +127,7 @@ def _line(axes: Any, found: dict[int, Row], name: str, figures: Sequence[Any]) -
 def _save(picture: Any, path: Path) -> list[Path]:
     files = [path.with_suffix(suffix) for suffix in (".svg", ".png")]
     for file in files:
-        # No date inside: the same figures are the same file.
-        told = {"Date": None} if file.suffix == ".svg" else None
-        picture.savefig(file, bbox_inches="tight", dpi=120, metadata=told)
+        # Without a date: equal figures give equal files.
+        metadata = {"Date": None} if file.suffix == ".svg" else None
+        picture.savefig(file, bbox_inches="tight", dpi=120, metadata=metadata)
     return files

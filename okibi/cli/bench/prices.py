@@ -1,4 +1,4 @@
-"""What Lambda and servers ask for, and at what rate, read out of what a user gives."""
+"""Read the price list and the rate of the cost estimate."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,25 +8,25 @@ from typing import Any
 import attrs
 import msgspec
 
-from ..arguments import BadInput, number_of
+from ..arguments import BadInput, parse_number
 
-__all__ = ["LambdaPrices", "Prices", "Server", "read_prices", "read_rate"]
+__all__ = ["LambdaPrices", "Prices", "ServerPrice", "read_prices", "read_rate"]
 
-OWN = Path(__file__).parent / "prices.toml"
+SHIPPED_PRICES = Path(__file__).parent / "prices.toml"
 SECONDS = {"s": 1.0, "second": 1.0, "min": 60.0, "h": 3600.0, "hour": 3600.0, "day": 86_400.0}
 TIMES = {"k": 1e3, "M": 1e6, "G": 1e9}
-# 400 million a second; of more there are no columns that would hold the costs.
-MOST_MONTHLY = 1e15
+# 400 million per second. Higher costs would not fit into the columns of the report.
+MAX_MONTHLY = 1e15
 
 
 @attrs.frozen
 class LambdaPrices:
-    """What Lambda asks.
+    """The prices of Lambda in US dollars.
 
     Args:
-        requests_per_million: for a million requests.
-        full_core_mb: MB at which a function has one whole core.
-        gb_second: for a GB-second, by architecture.
+        requests_per_million: the price of a million requests.
+        full_core_mb: the memory at which a function has one whole core.
+        gb_second: the price of a GB-second, by architecture.
     """
 
     requests_per_million: float
@@ -35,14 +35,14 @@ class LambdaPrices:
 
 
 @attrs.frozen
-class Server:
-    """A machine that is always on.
+class ServerPrice:
+    """The price and size of an always-on machine.
 
     Args:
         name: the instance type.
-        hourly: for an hour.
-        cores, memory_gb: what it has.
-        sustained: the share of its cores that may be used all the time.
+        hourly: US dollars per hour.
+        cores, memory_gb: the size of the machine.
+        sustained: the share of the cores that may be used permanently.
     """
 
     name: str
@@ -54,15 +54,15 @@ class Server:
 
 @attrs.frozen
 class Prices:
-    """What is asked for, in US dollars.
+    """A price list in US dollars.
 
     Args:
-        taken: when the prices were looked up.
-        region: where they hold.
-        sources: where they stand.
-        hours_a_month: of a server.
-        functions: Lambda's.
-        servers: of machines.
+        taken: the month in which the prices were looked up.
+        region: the AWS region.
+        sources: URLs of the prices.
+        hours_a_month: hours of an always-on server.
+        functions: the prices of Lambda.
+        servers: the prices of machines.
     """
 
     taken: str
@@ -70,79 +70,78 @@ class Prices:
     sources: Sequence[str]
     hours_a_month: float
     functions: LambdaPrices
-    servers: Sequence[Server]
+    servers: Sequence[ServerPrice]
 
     def __attrs_post_init__(self) -> None:
-        asked = self.functions
-        numbers = [self.hours_a_month, asked.full_core_mb, *asked.gb_second.values()]
+        functions = self.functions
+        numbers = [self.hours_a_month, functions.full_core_mb, *functions.gb_second.values()]
         for server in self.servers:
             numbers += [server.hourly, server.cores, server.memory_gb, server.sustained]
             if server.sustained > 1:
-                raise ValueError(f"sustained of {server.name} is a share of its cores, 1 at most")
-        known = all(0 < number < math.inf for number in numbers)
-        if not asked.gb_second or not known or not 0 <= asked.requests_per_million < math.inf:
-            raise ValueError("a price, a size or a number of hours that has to be more than 0")
+                raise ValueError(f"sustained of {server.name} must be a share of its cores, <= 1")
+        legal = all(0 < number < math.inf for number in numbers)
+        requests = functions.requests_per_million
+        if not functions.gb_second or not legal or not 0 <= requests < math.inf:
+            raise ValueError("prices, sizes and hours must be > 0")
 
 
 def read_prices(path: Path | None = None) -> Prices:
-    """The prices of a file; okibi's own without one.
+    """Read a price list; None for the list shipped with okibi.
 
     Raises:
-        BadInput: it cannot be read, or is not of that form.
+        BadInput: the file cannot be read, or has wrong content.
     """
     try:
-        text = (path or OWN).read_bytes()
-        told = msgspec.toml.decode(text, type=dict[str, object])
-        # `lambda` is a word of Python's.
-        if "lambda" in told:
-            told["functions"] = told.pop("lambda")
-        prices = msgspec.convert(told, Prices)
-        _refuse_unknown(told)
+        text = (path or SHIPPED_PRICES).read_bytes()
+        content = msgspec.toml.decode(text, type=dict[str, object])
+        # `lambda` is a Python keyword.
+        if "lambda" in content:
+            content["functions"] = content.pop("lambda")
+        prices = msgspec.convert(content, Prices)
+        _refuse_unknown(content)
     except OSError as error:
         raise BadInput(f"--prices {path}: cannot be read ({error.strerror})") from error
     except (msgspec.MsgspecError, ValueError) as error:
-        words = str(error).replace("$.functions", "$.lambda").replace("`functions`", "`lambda`")
-        raise BadInput(
-            f"--prices {path}: {words}; write a file like okibi's own, which is {OWN}"
-        ) from error
+        reason = str(error).replace("$.functions", "$.lambda").replace("`functions`", "`lambda`")
+        raise BadInput(f"--prices {path}: {reason}; write a file like {SHIPPED_PRICES}") from error
     return prices
 
 
-def _refuse_unknown(told: Mapping[str, Any]) -> None:
-    """One that is misspelt would be as good as not there.
+def _refuse_unknown(content: Mapping[str, Any]) -> None:
+    """Refuse unknown keys, because a misspelt key would be ignored.
 
     Raises:
-        ValueError: a key means nothing.
+        ValueError: a key is unknown.
     """
-    tables = [(told, Prices, ""), (told["functions"], LambdaPrices, " in [lambda]")]
-    tables += [(server, Server, " in [[servers]]") for server in told["servers"]]
+    tables = [(content, Prices, ""), (content["functions"], LambdaPrices, " in [lambda]")]
+    tables += [(server, ServerPrice, " in [[servers]]") for server in content["servers"]]
     for table, kind, where in tables:
         known = {field.name for field in attrs.fields(kind)}
         for key in table:
             if key not in known:
-                raise ValueError(f"`{key}`{where} means nothing")
+                raise ValueError(f"unknown key `{key}`{where}")
 
 
 def read_rate(text: str, hours_a_month: float) -> float:
-    """Requests a month out of what a user writes: `10/s`, `1M/month`, `20000/day`.
+    """Parse a rate, such as `10/s`, `1M/month` or `20000/day`, into requests per month.
 
     Raises:
-        BadInput: it is no number of requests in a time.
+        BadInput: the text is no rate, or the rate is too high.
 
     >>> read_rate("10/s", 730)
     26280000.0
     """
     number, slash, unit = text.replace(" ", "").partition("/")
     times = TIMES.get(number[-1:], 1.0)
-    count = number_of(number[:-1] if number[-1:] in TIMES else number)
+    count = parse_number(number[:-1] if number[-1:] in TIMES else number)
     month = hours_a_month * 3600.0
     seconds = {**SECONDS, "month": month}.get(unit)
     monthly = count * times * month / (seconds or 1.0)
-    # Of a number that is finite so many times may be none.
+    # A finite count can overflow to infinity here.
     if not slash or seconds is None or not 0 < monthly < math.inf:
         raise BadInput(
-            f"--rate {text}: give a number of requests in a time, as 10/s, 20k/day or 3M/month"
+            f"--rate {text}: must be requests per time, as in --rate 10/s, 20k/day or 3M/month"
         )
-    if monthly > MOST_MONTHLY:
-        raise BadInput(f"--rate {text}: is more than {MOST_MONTHLY / 1e9:,.0f}G/month; give less")
+    if monthly > MAX_MONTHLY:
+        raise BadInput(f"--rate {text}: exceeds {MAX_MONTHLY / 1e9:,.0f}G/month; give a lower rate")
     return monthly

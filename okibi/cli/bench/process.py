@@ -1,9 +1,9 @@
-"""One run, in a process of its own: `python -m okibi.cli.bench.process`.
+"""Perform one run in this process: `python -m okibi.cli.bench.process`.
 
-It reads a `RunOrder` as JSON from stdin, starts the runtime, which inherits its environment and its
-folder, feeds it events, and prints the `Run`. It keeps one core for itself where there are two, and
-leaves the others to the runtime: neither takes time of the other. Once nobody is left to read the
-`Run`, it ends.
+Reads a `RunSpec` as JSON from stdin, starts the runtime in the same environment and folder, serves
+events to it, and prints the `RunResult`. With two cores or more, this process uses one and leaves
+the others to the runtime, so that neither delays the other. The process exits when the reader of
+its stdout has gone.
 """
 
 import ctypes
@@ -36,76 +36,76 @@ from ...local.processes import (
     waited_seconds,
 )
 from ...local.select_loop import served
-from ..start_errors import last_said, stacks_last_said
-from .feed import Feed
-from .record import NO_ROOM, TIMED_OUT, Run, RunOrder
+from ..start_errors import find_last_line, summarize_stacks
+from .event_feed import EventFeed
+from .results import DISK_FULL, TIMED_OUT, RunResult, RunSpec
 
-__all__ = ["main", "run"]
+__all__ = ["main", "measure_run"]
 
 Amount = TypeVar("Amount", int, float)
 
-ALIKE = 1.25
-"""Times the memory of the largest process that lives, from which on another one has had more."""
+NOTABLY_LARGER = 1.25
+"""An ended process counts if its peak exceeds the largest living process's by this factor."""
 GRACE = 1.0
 """Seconds between SIGTERM and SIGKILL."""
 PR_SET_CHILD_SUBREAPER = 36
-"""Linux, `prctl(2)`: whose parent has ended is this process's child."""
-ROOM = bytes(1 << 16)
-"""What can be written where a disk is not full; the last print may have left less than it took."""
+"""Linux, `prctl(2)`: orphaned descendants become children of this process."""
+PROBE = bytes(1 << 16)
+"""Written to test for a full disk. Large, because a failed print leaves some bytes free."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-def cores() -> tuple[set[int], set[int]] | None:
-    """The runtime's cores and the server's; None where there is one, or no way to choose."""
+def split_cores() -> tuple[set[int], set[int]] | None:
+    """Return the cores of the runtime and of this process; None with one core or no affinity."""
     if not hasattr(os, "sched_getaffinity"):
         return None
     *others, own = sorted(os.sched_getaffinity(0))
     return (set(others), {own}) if others else None
 
 
-def run(order: RunOrder) -> Run:
-    """Measure one life of a runtime.
+def measure_run(spec: RunSpec) -> RunResult:
+    """Start a runtime, measure one run, and stop the runtime.
 
     Raises:
-        RuntimeError: it ended, or does not answer; the last it has said is in it.
+        RuntimeError: the runtime exited, or does not answer; contains its last log line.
     """
-    feed = Feed(
-        order.event, order.timeout, order.warm_events, order.warm_seconds, order.seconds,
-        order.slots,
+    feed = EventFeed(
+        spec.event, spec.timeout, spec.warm_events, spec.warm_seconds, spec.seconds,
+        spec.slots,
     )  # fmt: skip
-    patience = order.silence + order.timeout
+    patience = spec.silence + spec.timeout
     with (
         socket.create_server(("127.0.0.1", 0), backlog=512) as listener,
         tempfile.TemporaryFile() as log,
     ):
         address = f"127.0.0.1:{listener.getsockname()[1]}"
         started = time.perf_counter()
-        with _started(order, address, log) as runtime:
-            figures = _Figures(runtime)
+        with _run_runtime(spec, address, log) as runtime:
+            figures = _ProcessFigures(runtime)
             deadlines = _Deadlines(feed, runtime, figures)
             feed.on_warm, feed.on_end = figures.begin, figures.end
-            # What is there lives as long as this process.
+            # All present objects live as long as this process; the collector can skip them.
             gc.freeze()
             try:
                 with served(listener, feed, runtime, patience, deadlines):
-                    found = figures.of(feed, started)
+                    result = figures.make_result(feed, started)
             except RuntimeError as error:
-                raise RuntimeError(f"{error}{_how_it_went(feed, log)}") from error
-            if found.errors and not _has_room(log):
-                # Of a handler that cannot print: on Lambda it could.
-                raise RuntimeError(NO_ROOM)
-    return figures.with_ended(found)
+                raise RuntimeError(f"{error}{_describe_failure(feed, log)}") from error
+            if result.errors and not _has_disk_space(log):
+                # The handler may have failed to print, which cannot happen on Lambda.
+                raise RuntimeError(DISK_FULL)
+    return figures.add_ended_processes(result)
 
 
 @attrs.define(eq=False)
 class _Runtime:
-    """The runtime's process, and another one after each whose time was up."""
+    """The runtime's process; replaced by a new process after each time-out."""
 
-    order: RunOrder
+    spec: RunSpec
     address: str
     log: IO[bytes]
     process: "subprocess.Popen[bytes]" = attrs.field(init=False)
-    shares: tuple[set[int], set[int]] | None = attrs.field(factory=cores, init=False)
+    shares: tuple[set[int], set[int]] | None = attrs.field(factory=split_cores, init=False)
 
     @property
     def pid(self) -> int:
@@ -116,10 +116,10 @@ class _Runtime:
 
     def start(self) -> None:
         if self.shares is not None:
-            # What it starts inherits this; so no code need run between fork and exec.
+            # Children inherit the affinity; a preexec_fn would be unsafe with threads.
             os.sched_setaffinity(0, self.shares[0])
         self.process = subprocess.Popen(
-            self.order.command,
+            self.spec.command,
             env={**os.environ, "AWS_LAMBDA_RUNTIME_API": self.address},
             stdin=subprocess.DEVNULL,
             stdout=self.log,
@@ -136,37 +136,35 @@ class _Runtime:
 
 
 @contextmanager
-def _started(order: RunOrder, address: str, log: IO[bytes]) -> Generator[_Runtime]:
-    runtime = _Runtime(order, address, log)
+def _run_runtime(spec: RunSpec, address: str, log: IO[bytes]) -> Generator[_Runtime]:
+    runtime = _Runtime(spec, address, log)
     with ExitStack() as stack:
-        with _signals_after():
+        with _defer_signals():
             runtime.start()
-            stack.callback(lambda: _end(runtime.process))
+            stack.callback(lambda: _end_runtime(runtime.process))
         yield runtime
 
 
 @contextmanager
-def _signals_after() -> Generator[None]:
-    """A signal waits until a process that is being started is known: else nobody would ask it to
-    end, and it would be killed.
-    """
-    came: list[int] = []
-    before = [signal.signal(number, lambda it, _: came.append(it)) for number in SIGNALS]
+def _defer_signals() -> Generator[None]:
+    """Defer signals while a process starts, so that the handler knows the process to stop."""
+    received: list[int] = []
+    before = [signal.signal(number, lambda it, _: received.append(it)) for number in SIGNALS]
     try:
         yield
     finally:
         for number, handler in zip(SIGNALS, before, strict=True):
             signal.signal(number, handler)
-    for first in came[:1]:
+    for first in received[:1]:
         signal.raise_signal(first)
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """As Lambda ends a sandbox, and with it whatever it has started."""
-    # Not before: who ends while events are served is init's to bury, at once.
+def _end_runtime(process: "subprocess.Popen[bytes]") -> None:
+    """End the runtime as Lambda ends a sandbox: SIGTERM, then SIGKILL to the process group."""
+    # Only now: while events are served, init reaps orphans immediately.
     _adopt_orphans()
     try:
-        # Another signal would leave by way of here, and a process that takes none of them behind.
+        # A second signal must not interrupt this function and leave a process behind.
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         with suppress(ProcessLookupError):
@@ -180,16 +178,16 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _adopt_orphans() -> None:
-    """What the function has started in a session of its own is to end with it, too (Linux)."""
+    """Become the parent of orphaned descendants (Linux), to end those in other sessions too."""
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _end_orphans() -> None:
-    # Who was orphaned while events were served is init's.
+    # Processes orphaned while events were served are children of init; find them by their mark.
     if mark := mark_of(os.environ):
         end_marked([mark], GRACE)
-    # Whoever is killed leaves us its children. One of another user's cannot be.
+    # A killed process leaves its children to this one. Processes of other users cannot be killed.
     until = time.monotonic() + GRACE
     while (left := _processes(os.getpid())[1:]) and time.monotonic() < until:
         for pid in left:
@@ -202,8 +200,8 @@ def _end_orphans() -> None:
 
 
 @attrs.define(eq=False)
-class _Figures:
-    """What the system tells of the runtime's processes, before and after."""
+class _ProcessFigures:
+    """Processor time and memory of the runtime's processes, at begin and end of the measurement."""
 
     runtime: _Runtime
     _cpu: tuple[float | None, float | None] = (None, None)
@@ -212,7 +210,7 @@ class _Figures:
     _cpu_of_killed: float = 0.0
     _peak_of_killed: int = 0
     _largest: int = 0
-    """Bytes that one process has had at most."""
+    """The peak memory of the largest process in bytes."""
 
     def begin(self) -> None:
         self._cpu = (self._spent(), None)
@@ -224,13 +222,13 @@ class _Figures:
         self._waited = (self._waited[0], _waited())
         self._cpu = (self._cpu[0], self._spent())
 
-    def before_it_is_killed(self) -> None:
-        """What its processes have had, which nobody can be asked for afterwards."""
+    def save_before_kill(self) -> None:
+        """Read the figures of processes that are about to be killed."""
         self._cpu_of_killed = self._spent() or 0.0
         self._peak_of_killed = self._peak() or 0
 
     def _spent(self) -> float | None:
-        spent = _sum(cpu_seconds, self.runtime.pid)
+        spent = _sum_over_tree(cpu_seconds, self.runtime.pid)
         return None if spent is None else self._cpu_of_killed + spent
 
     def _peak(self) -> int | None:
@@ -238,25 +236,25 @@ class _Figures:
             self._largest = max(self._largest, size := peak_memory(pid))
             return size
 
-        peak = _sum(largest, self.runtime.pid)
+        peak = _sum_over_tree(largest, self.runtime.pid)
         return None if peak is None else max(self._peak_of_killed, peak)
 
     def _share_waited(self) -> float | None:
         before, after = self._waited
-        # On the one core there is, it is the runtime that it waits for.
+        # On a shared core, this process waits for the runtime.
         if before is None or after is None or self.runtime.shares is None:
             return None
         ran, waited = self._own[1] - self._own[0], after - before
         return waited / (ran + waited) if ran + waited else 0.0
 
-    def of(self, feed: Feed, started: float) -> Run:
+    def make_result(self, feed: EventFeed, started: float) -> RunResult:
         seconds = feed.ended - feed.began
         before, after = self._cpu
         spent = None
         if before is not None and after is not None:
-            # A child that nobody has waited for takes its time with it.
+            # Can be negative: the time of an ended child that was not waited for is lost.
             spent = max(0.0, after - before) / feed.count * 1e6
-        return Run(
+        return RunResult(
             first_next_ms=(feed.first_next - started) * 1000,
             first_answer_ms=(feed.first_answer - started) * 1000,
             served=feed.served,
@@ -271,53 +269,53 @@ class _Figures:
             server_waited=self._share_waited(),
             memory=_memory(self.runtime.pid),
             peak=self._peak(),
-            processes=len(_processes(self.runtime.pid)) if _tells() else None,
+            processes=len(_processes(self.runtime.pid)) if _has_proc() else None,
         )
 
-    def with_ended(self, found: Run) -> Run:
-        """A run with the memory of processes that had ended before its figures were taken.
+    def add_ended_processes(self, result: RunResult) -> RunResult:
+        """Add the peak of a process that had ended before the figures were read.
 
-        The system tells of the largest, once the runtime is dead, and of no other.
+        The system provides the largest peak of all ended children, after the runtime's exit.
         """
-        if found.peak is None:
-            return found
+        if result.peak is None:
+            return result
         largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-        # What is started here begins with the memory of this process, and ends with some more.
-        if largest < ALIKE * max(self._largest, peak_memory(os.getpid())):
-            return found
-        return attrs.evolve(found, peak=found.peak + largest)
+        # The peak of a child starts with the memory of this process.
+        if largest < NOTABLY_LARGER * max(self._largest, peak_memory(os.getpid())):
+            return result
+        return attrs.evolve(result, peak=result.peak + largest)
 
 
 @attrs.frozen
 class _Deadlines:
-    """Ends the events whose time is up, and with one at a time the process, as Lambda does."""
+    """Times out events; in the classic mode the process is killed and replaced, as on Lambda."""
 
-    feed: Feed
+    feed: EventFeed
     runtime: _Runtime
-    figures: _Figures
+    figures: _ProcessFigures
 
     @property
     def due(self) -> float:
         return self.feed.due
 
     def passed(self, disconnect: Callable[[], None]) -> None:
-        # First, for it takes no time: what an event took is its time-out, and no more.
+        # First, so that the time of the kill does not count for the event.
         self.feed.expire()
         if self.feed.slots is not None or self.feed.done:
             return
-        self.figures.before_it_is_killed()
+        self.figures.save_before_kill()
         self.runtime.kill()
         disconnect()
-        with _signals_after():
+        with _defer_signals():
             self.runtime.start()
 
 
 def _processes(pid: int) -> list[int]:
-    return [pid, *below(pid)] if _tells() else [pid]
+    return [pid, *below(pid)] if _has_proc() else [pid]
 
 
-def _tells() -> bool:
-    """Whether the system tells who has started whom."""
+def _has_proc() -> bool:
+    """Whether /proc exists, which tells the parents of processes."""
     return Path("/proc/self/stat").exists()
 
 
@@ -335,88 +333,90 @@ def _memory(pid: int) -> int | None:
         return None
 
 
-def _sum(of: Callable[[int], Amount], pid: int) -> Amount | None:
-    """Of all the runtime's processes; None where the system does not tell."""
+def _sum_over_tree(of: Callable[[int], Amount], pid: int) -> Amount | None:
+    """Sum a figure over all processes of the runtime; None if the system does not provide it."""
     try:
         total = of(pid)
     except (OSError, ValueError):
         return None
     for child in _processes(pid)[1:]:
-        # A child of the handler's may have ended meanwhile.
+        # A child may end meanwhile.
         with suppress(OSError, ValueError):
             total += of(child)
     return total
 
 
-def _has_room(log: IO[bytes]) -> bool:
-    """Whether more could be printed; it is as it was afterwards."""
+def _has_disk_space(log: IO[bytes]) -> bool:
+    """Whether the log can grow; the log is unchanged afterwards."""
     size = os.fstat(log.fileno()).st_size
     try:
-        return os.pwrite(log.fileno(), ROOM, size) == len(ROOM)
+        return os.pwrite(log.fileno(), PROBE, size) == len(PROBE)
     except OSError:
         return False
     finally:
         os.ftruncate(log.fileno(), size)
 
 
-def _how_it_went(feed: Feed, log: IO[bytes]) -> str:
-    """How far it came, what it said last, and what to do where time or room was too short."""
-    if not _has_room(log):
-        # Its last words had none either.
-        return f"{_how_far(feed)}; {NO_ROOM}"
-    # Of a hundred threads the stacks have a hundred frames each at most.
+def _describe_failure(feed: EventFeed, log: IO[bytes]) -> str:
+    """Describe the progress, the last log line, and the cure for a short time-out or full disk."""
+    if not _has_disk_space(log):
+        # The log lacks its last lines.
+        return f"{_describe_progress(feed)}; {DISK_FULL}"
+    # 1 MiB holds the stacks of a hundred threads with at most a hundred frames each.
     log.seek(max(0, log.seek(0, os.SEEK_END) - (1 << 20)))
     lines = log.read().decode("utf-8", "replace").split("\n")
-    stacks = stacks_last_said(lines)
-    said = stacks or last_said(lines)
-    last = f"; the last it said: {said}" if said else ""
+    stacks = summarize_stacks(lines)
+    last_line = stacks or find_last_line(lines)
+    last = f"; last log line: {last_line}" if last_line else ""
     if not stacks and not feed.errors[TIMED_OUT]:
-        return _how_far(feed) + last
+        return _describe_progress(feed) + last
     less = "" if feed.slots is None else " or less --concurrency"
-    return f"{_how_far(feed)}{last}; give a longer --timeout{less}"
+    return f"{_describe_progress(feed)}{last}; give a longer --timeout{less}"
 
 
-def _how_far(feed: Feed) -> str:
-    if feed.lanes < feed.wanted:
-        return "" if feed.slots is None else f"; only {feed.lanes} of {feed.wanted} lanes came"
+def _describe_progress(feed: EventFeed) -> str:
+    if feed.lanes < feed.expected_lanes:
+        if feed.slots is None:
+            return ""
+        return f"; only {feed.lanes} of {feed.expected_lanes} lanes connected"
     if not feed.served:
         return ""
     late = feed.errors[TIMED_OUT]
-    passed = f", of which {late:,} passed their time-out of {feed.timeout:g} s" if late else ""
-    return f", after {feed.served:,} events{passed}"
+    time_outs = f", {late:,} of them timed out after {feed.timeout:g} s" if late else ""
+    return f", after {feed.served:,} events{time_outs}"
 
 
-def _leave(number: int, frame: object) -> None:
+def _exit_on_signal(number: int, frame: object) -> None:
     sys.exit(128 + number)
 
 
-def _end_with_the_reader() -> None:
-    """End as by SIGTERM once nobody can read what is to be printed: who is killed asks nobody to.
+def _exit_with_reader() -> None:
+    """Send SIGTERM to this process when the reader of stdout has gone: a killed reader cannot.
 
-    By a thread that waits for nothing else, so it takes none of what is measured. (By the kernel,
-    `prctl(PR_SET_PDEATHSIG)`, it would end with the thread that has started it.)
+    Runs in a thread that only waits, and takes no time of the measurement. Rejected:
+    `prctl(PR_SET_PDEATHSIG)`, which fires when the parent's starting thread exits.
     """
-    printed = select.poll()
-    # Unasked it tells only of a pipe that has lost its other end.
-    printed.register(sys.stdout.fileno(), 0)
-    printed.poll()
+    stdout = select.poll()
+    # An event mask of 0 reports only that the reader has closed the pipe.
+    stdout.register(sys.stdout.fileno(), 0)
+    stdout.poll()
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def main() -> int:
-    """Read, run, print; the exit code."""
+    """Read the spec, perform the run, print the result, and return the exit code."""
     for number in SIGNALS:
-        signal.signal(number, _leave)
-    threading.Thread(target=_end_with_the_reader, daemon=True).start()
-    order = msgspec.json.decode(sys.stdin.buffer.read(), type=RunOrder)
+        signal.signal(number, _exit_on_signal)
+    threading.Thread(target=_exit_with_reader, daemon=True).start()
+    spec = msgspec.json.decode(sys.stdin.buffer.read(), type=RunSpec)
     try:
-        done = run(order)
+        result = measure_run(spec)
     except (RuntimeError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     finally:
         _end_orphans()
-    sys.stdout.buffer.write(msgspec.json.encode(done))
+    sys.stdout.buffer.write(msgspec.json.encode(result))
     return 0
 
 

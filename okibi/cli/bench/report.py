@@ -1,4 +1,4 @@
-"""A report: the rows, what they cost, and what has to be said beside them. A value, and JSON."""
+"""The report as a value: rows, costs and notes. It can be encoded as JSON."""
 
 import importlib.metadata
 import time
@@ -8,25 +8,25 @@ import attrs
 
 from .cost import estimate
 from .figures import distribution
-from .loads import load_of, memory_of
 from .machine import Machine
-from .notes import notes
-from .order import PEER, BenchOrder, peer_version
+from .measured_load import function_memory_mb, make_load
+from .notes import make_notes
+from .options import PEER, BenchOptions, peer_version
 from .plan import OKIBI
-from .record import Results
-from .rows import Row, rows
+from .results import BenchResults
+from .rows import ReportRow, make_rows
 
 __all__ = ["Cost", "Report", "make_report"]
 
 
 @attrs.frozen
 class Cost:
-    """A month's cost.
+    """The cost of a month for both runtimes.
 
     Args:
         where: see `Estimate`.
-        okibi, peer: US dollars; None where it cannot be done, or without a peer.
-        how, peer_how: what they were reckoned from.
+        okibi, peer: US dollars; None if impossible, or without a peer.
+        how, peer_how: the numbers behind the estimates.
     """
 
     where: str
@@ -38,22 +38,22 @@ class Cost:
 
 @attrs.frozen
 class Report:
-    """All that is told.
+    """The result of a benchmark.
 
     Args:
-        taken: when, local time.
-        okibi, peer: versions; None without a peer.
-        machine: where.
-        handler, peer_handler: what was served.
-        event_bytes, answer_bytes: sizes.
-        rounds, seconds: how much was measured.
+        taken: the local time of the report.
+        okibi, peer: versions; `peer` is None without a peer.
+        machine: the machine.
+        handler, peer_handler: the handlers.
+        event_bytes, answer_bytes: the sizes of event and answer.
+        rounds, seconds: the size of the benchmark.
         rows: the figures.
-        monthly: requests a month of the costs.
-        memory_mb: of the function there.
-        prices: when and where they held.
-        costs: in each way there is a price for.
-        distribution: by runtime, shares of the cycles and the us that they kept within.
-        notes: sentences.
+        monthly: requests per month in the cost estimate.
+        memory_mb: memory of the function in the cost estimate.
+        prices: region and month of the prices.
+        costs: the cost on Lambda and on each server.
+        distribution: for each runtime, shares of the cycles and their percentiles in us.
+        notes: sentences about the measurement.
     """
 
     taken: str
@@ -66,7 +66,7 @@ class Report:
     answer_bytes: int
     rounds: int
     seconds: float
-    rows: Sequence[Row]
+    rows: Sequence[ReportRow]
     monthly: float
     memory_mb: int
     prices: str
@@ -75,38 +75,38 @@ class Report:
     notes: Sequence[str]
 
 
-def make_report(order: BenchOrder, results: Results, machine: Machine) -> Report:
-    """The report of what was measured."""
-    peer = None if order.peer is None else PEER
+def make_report(options: BenchOptions, results: BenchResults, machine: Machine) -> Report:
+    """Make the report of a benchmark."""
+    peer = None if options.peer is None else PEER
     return Report(
         taken=time.strftime("%Y-%m-%d %H:%M"),
         okibi=importlib.metadata.version("okibi"),
         peer=None if peer is None else f"{peer} {peer_version()}",
         machine=machine,
-        handler=order.settings.handler,
-        peer_handler=order.peer,
-        event_bytes=len(order.event),
+        handler=options.settings.handler,
+        peer_handler=options.peer,
+        event_bytes=len(options.event),
         answer_bytes=len(results.answer),
-        rounds=order.size.rounds,
-        seconds=order.size.seconds,
-        rows=rows(results, peer, order.size.crash_limit),
-        monthly=order.rate,
-        memory_mb=memory_of(order, results.functions[OKIBI]),
-        prices=f"{order.prices.region}, {order.prices.taken}",
-        costs=_costs(order, results, peer),
+        rounds=options.size.rounds,
+        seconds=options.size.seconds,
+        rows=make_rows(results, peer, options.size.crash_limit),
+        monthly=options.rate,
+        memory_mb=function_memory_mb(options, results.functions[OKIBI]),
+        prices=f"{options.prices.region}, {options.prices.taken}",
+        costs=_make_costs(options, results, peer),
         distribution={
             name: distribution([run.cycles_us for run in runs])
             for name, runs in results.functions.items()
         },
-        notes=notes(order, results, machine),
+        notes=make_notes(options, results, machine),
     )
 
 
-def _costs(order: BenchOrder, results: Results, peer: str | None) -> tuple[Cost, ...]:
-    ours = estimate(load_of(order, results, OKIBI), order.prices)
+def _make_costs(options: BenchOptions, results: BenchResults, peer: str | None) -> tuple[Cost, ...]:
+    ours = estimate(make_load(options, results, OKIBI), options.prices)
     if peer is None:
         return tuple(Cost(own.where, own.monthly, own.how) for own in ours)
-    theirs = estimate(load_of(order, results, peer), order.prices)
+    theirs = estimate(make_load(options, results, peer), options.prices)
     return tuple(
         Cost(own.where, own.monthly, own.how, other.monthly, other.how)
         for own, other in zip(ours, theirs, strict=True)

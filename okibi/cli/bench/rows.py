@@ -1,12 +1,11 @@
-# Each row is one figure of every round, taken for okibi and, where there is one, for the
-# peer; the ratio is okibi's to the peer's in the same round.
+# Each row is one figure of all rounds, for okibi and, if present, for the peer. A ratio compares
+# okibi with the peer in the same round.
 #
-# What the runtime takes of a cycle is not measured inside it, which would be a cost of its own. It
-# is the cycle of the same function with a handler that returns the same answer and does nothing
-# (`functions/okibi_stand_in.py`), measured in turn with it. The rest of the function's cycle is the
-# handler's. Both are differences of two medians of the same round. The server's part of a cycle is
-# in both; its processor time tells how much that is.
-"""From what was measured to the rows of a report."""
+# The runtime's share of a cycle is not measured inside the cycle, because measuring costs time. It
+# is the cycle of the same function with a stand-in handler (`functions/okibi_stand_in.py`),
+# measured in the same round. The handler's share is the difference of the two medians. The server's
+# share of a cycle is included in both; the row of the server's processor time shows its size.
+"""Make the rows of a report from the measured runs."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,29 +14,29 @@ import attrs
 
 from .figures import Figure, figure, percentile, ratio, remainder
 from .plan import OKIBI
-from .record import CrashTimes, Results, Run
+from .results import BenchResults, CrashTimes, RunResult
 
-__all__ = ["MEMORY", "THROUGHPUT", "Row", "rows"]
+__all__ = ["MEMORY", "THROUGHPUT", "ReportRow", "make_rows"]
 
 MB = 2**20
 THROUGHPUT, MEMORY = "throughput", "memory"
-"""Keys of what is drawn against the number of events at once."""
+"""Keys of the rows that are plotted by the number of events at once."""
 
 Value = float | None
 
 
 @attrs.frozen
-class Row:
+class ReportRow:
     """One row of a report.
 
     Args:
-        section: what it belongs to.
-        name: what it tells.
-        unit: of it.
-        okibi, peer: what it came to; None where nobody can tell.
-        ratio: okibi's to the peer's.
+        section: the title of the row's section.
+        name: the name of the figure.
+        unit: the unit of the figure.
+        okibi, peer: the figures; None if not measured.
+        ratio: okibi's figure divided by the peer's.
         slots: events at once.
-        key: of what is drawn; "" for the others.
+        key: the key of a plotted row; otherwise empty.
     """
 
     section: str
@@ -51,26 +50,31 @@ class Row:
 
 
 @attrs.frozen
-class _Told:
-    """What a row tells of one round; `has_ratio` is for what is more than nothing, `of_all` makes
-    the figure of all rounds.
+class _RowSpec:
+    """Defines a row.
+
+    Args:
+        name, unit, key: see `ReportRow`.
+        value: extracts the value of one round.
+        has_ratio: whether a ratio of two values makes sense.
+        combine: computes the figure of all rounds.
     """
 
     name: str
     unit: str
-    of: Callable[[Any], Value]
+    value: Callable[[Any], Value]
     key: str = ""
     has_ratio: bool = True
-    of_all: Callable[[Sequence[Value]], Figure | None] = figure
+    combine: Callable[[Sequence[Value]], Figure | None] = figure
 
 
-def rows(results: Results, peer: str | None, crash_limit: float) -> tuple[Row, ...]:
-    """All rows.
+def make_rows(results: BenchResults, peer: str | None, crash_limit: float) -> tuple[ReportRow, ...]:
+    """Make all rows of a report.
 
     Args:
-        results: what was measured.
+        results: the measurements.
         peer: the peer's name, or None.
-        crash_limit: seconds that an event had whose time ran out.
+        crash_limit: time-out in seconds of the events that crash.
     """
     names = (OKIBI,) if peer is None else (OKIBI, peer)
     runs = [results.functions[name] for name in names]
@@ -83,8 +87,8 @@ def rows(results: Results, peer: str | None, crash_limit: float) -> tuple[Row, .
         *_section(warm, SHARES, pairs),
         *_section(warm, (*EVENT, *_errors(runs)), runs),
         *_section("cold start, bytecode compiled", START, runs),
-        *_section("crashes (a handler of okibi's own)", _crashes(crash_limit), crashes),
-        *_section("memory of all processes", (REST, _at_most("at most", runs)), runs),
+        *_section("crashes (okibi's test handler)", _crashes(crash_limit), crashes),
+        *_section("memory of all processes", (REST, _peak_row("peak", runs)), runs),
     ]
     for slots, by_name in results.many.items():
         many = [by_name[name] for name in names]
@@ -93,103 +97,103 @@ def rows(results: Results, peer: str | None, crash_limit: float) -> tuple[Row, .
 
 
 def _section(
-    title: str, told: Sequence[_Told], rounds: Sequence[Sequence[Any]], slots: int = 1
-) -> list[Row]:
-    """Rows of the rounds of okibi and, where there is one, of the peer."""
-    found: list[Row] = []
-    for each in told:
-        own, *others = [[each.of(one) for one in of_one] for of_one in rounds]
-        row = Row(title, each.name, each.unit, each.of_all(own), slots=slots, key=each.key)
+    title: str, specs: Sequence[_RowSpec], rounds: Sequence[Sequence[Any]], slots: int = 1
+) -> list[ReportRow]:
+    """Make the rows of a section from the rounds of okibi and, if present, of the peer."""
+    found: list[ReportRow] = []
+    for each in specs:
+        own, *others = [[each.value(one) for one in runtime] for runtime in rounds]
+        row = ReportRow(title, each.name, each.unit, each.combine(own), slots=slots, key=each.key)
         for other in others:
             compared = ratio(own, other) if each.has_ratio else None
-            row = attrs.evolve(row, peer=each.of_all(other), ratio=compared)
+            row = attrs.evolve(row, peer=each.combine(other), ratio=compared)
         found.append(row)
     return found
 
 
-# -- what is told of a run
+# -- definitions of the rows
 
 
-def _percentile_of(name: str, share: float) -> Callable[[Run], Value]:
+def _percentile_of(name: str, share: float) -> Callable[[RunResult], Value]:
     return lambda run: percentile(sorted(getattr(run, name)), share)
 
 
-def _percentiles(title: str, name: str) -> list[_Told]:
+def _percentiles(title: str, name: str) -> list[_RowSpec]:
     shares = ((0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9"))
-    return [_Told(f"{title}, {words}", "us", _percentile_of(name, share))
-            for share, words in shares]  # fmt: skip
+    return [_RowSpec(f"{title}, {label}", "us", _percentile_of(name, share))
+            for share, label in shares]  # fmt: skip
 
 
 def _mb(size: int | None) -> Value:
     return None if size is None else size / MB
 
 
-def _errors(rounds: Sequence[Sequence[Run]]) -> list[_Told]:
+def _errors(rounds: Sequence[Sequence[RunResult]]) -> list[_RowSpec]:
     if not any(run.errors for runs in rounds for run in runs):
         return []
-    return [_Told("answers that are errors", "%",
+    return [_RowSpec("answers that are errors", "%",
                   lambda run: sum(run.errors.values()) / run.served * 100)]  # fmt: skip
 
 
 _cycle = _percentile_of("cycles_us", 0.5)
 
 
-def _handler_s(pair: tuple[Run, Run]) -> Value:
+def _handler_time(pair: tuple[RunResult, RunResult]) -> Value:
     whole, others = _cycle(pair[0]), _cycle(pair[1])
     return None if whole is None or others is None else whole - others
 
 
-EVENTS = _Told("events", "a second", lambda run: run.count / run.seconds, THROUGHPUT)
-RUNTIME_S = _Told("processor time of the runtime", "us", lambda run: run.cpu_us)
-BUSY = _Told("the server's share of a core", "%", lambda run: run.server_share * 100)
+EVENTS = _RowSpec("events", "a second", lambda run: run.count / run.seconds, THROUGHPUT)
+RUNTIME_CPU = _RowSpec("processor time of the runtime", "us", lambda run: run.cpu_us)
+BUSY = _RowSpec("the server's share of a core", "%", lambda run: run.server_share * 100)
 CYCLE = (EVENTS, *_percentiles("a cycle", "cycles_us"))
 SHARES = (
-    _Told("of p50 the runtime's and the server's", "us", lambda pair: _cycle(pair[1])),
-    # Of two differences that are almost nothing a ratio says nothing.
-    _Told("of p50 the handler's", "us", _handler_s, has_ratio=False, of_all=remainder),
+    _RowSpec("share of p50: runtime and server", "us", lambda pair: _cycle(pair[1])),
+    # Without a ratio: both differences may be almost 0.
+    _RowSpec("share of p50: handler", "us", _handler_time, has_ratio=False, combine=remainder),
 )
 EVENT = (
-    _Told("processor time of the server", "us",
+    _RowSpec("processor time of the server", "us",
           lambda run: run.server_share * run.seconds / run.count * 1e6),
-    RUNTIME_S,
+    RUNTIME_CPU,
     *_percentiles("event to answer", "answers_us"),
 )  # fmt: skip
 START = (
-    _Told("to the first GET /next", "ms", lambda run: run.first_next_ms),
-    _Told("to the first answer", "ms", lambda run: run.first_answer_ms),
+    _RowSpec("to the first GET /next", "ms", lambda run: run.first_next_ms),
+    _RowSpec("to the first answer", "ms", lambda run: run.first_answer_ms),
 )
-REST = _Told("at the end", "MB", lambda run: _mb(run.memory), MEMORY)
+REST = _RowSpec("at the end", "MB", lambda run: _mb(run.memory), MEMORY)
 
 
-def _at_most(name: str, rounds: Sequence[Sequence[Run]]) -> _Told:
-    # What several processes share each of them counts: a ratio of that says nothing.
+def _peak_row(name: str, rounds: Sequence[Sequence[RunResult]]) -> _RowSpec:
+    # Peaks of several processes count shared pages several times; a ratio would mislead.
     single = all(run.processes == 1 for runs in rounds for run in runs)
-    return _Told(name, "MB", lambda run: _mb(run.peak), has_ratio=single)
+    return _RowSpec(name, "MB", lambda run: _mb(run.peak), has_ratio=single)
 
 
-def _many(rounds: Sequence[Sequence[Run]]) -> tuple[_Told, ...]:
+def _many(rounds: Sequence[Sequence[RunResult]]) -> tuple[_RowSpec, ...]:
     return (
         EVENTS,
-        RUNTIME_S,
-        _Told("event to answer, p50", "us", _percentile_of("answers_us", 0.5)),
-        _Told("event to answer, p99", "us", _percentile_of("answers_us", 0.99)),
-        _Told("memory at the end", "MB", lambda run: _mb(run.memory), MEMORY),
-        _at_most("memory at most", rounds),
-        _Told("processes", "", lambda run: run.processes),
+        RUNTIME_CPU,
+        _RowSpec("event to answer, p50", "us", _percentile_of("answers_us", 0.5)),
+        _RowSpec("event to answer, p99", "us", _percentile_of("answers_us", 0.99)),
+        _RowSpec("memory at the end", "MB", lambda run: _mb(run.memory), MEMORY),
+        _peak_row("peak memory", rounds),
+        _RowSpec("processes", "", lambda run: run.processes),
         BUSY,
     )
 
 
-def _crashes(limit: float) -> tuple[_Told, ...]:
+def _crashes(limit: float) -> tuple[_RowSpec, ...]:
     def past(times: CrashTimes) -> float:
         return times.timeout - limit * 1000
 
     return (
-        _Told("two good events, to compare", "ms", lambda times: times.good),
-        _Told("exception to next good answer", "ms", lambda times: times.exception),
-        _Told("warm restart of a Handler to next", "ms", lambda times: times.restart),
-        _Told("sys.exit to next good answer", "ms", lambda times: times.exit),
-        _Told("death of the process to next", "ms", lambda times: times.death),
-        # Before the time is up it is less than nothing.
-        _Told(f"time-out, from {limit:g} s to next", "ms", past, has_ratio=False),
+        _RowSpec("two good events, to compare", "ms", lambda times: times.good),
+        _RowSpec("exception to next good answer", "ms", lambda times: times.exception),
+        _RowSpec("warm restart of a Handler to next", "ms", lambda times: times.restart),
+        _RowSpec("sys.exit to next good answer", "ms", lambda times: times.exit),
+        _RowSpec("os._exit to next good answer", "ms", lambda times: times.death),
+        # Without a ratio: okibi answers before the time-out, which gives a negative value.
+        _RowSpec(f"time-out, from {limit:g} s to next", "ms", past, has_ratio=False),
     )

@@ -1,4 +1,4 @@
-"""What is seen on a terminal: a bar while it runs, and the report at the end."""
+"""Show a progress bar while the benchmark runs, and the report at the end."""
 
 import io
 import sys
@@ -13,28 +13,28 @@ from rich.table import Table as RichTable
 
 from .plan import Step
 from .report import Report
-from .text_tables import RECKONED, Table, cost_table, figure_table, heading
+from .text_tables import ESTIMATED_FROM, TextTable, heading, make_cost_table, make_figure_table
 
-__all__ = ["progress", "table"]
+__all__ = ["render_table", "show_progress"]
 
 WIDTH = 130
-"""Columns of what goes to a file or a pipe."""
-LEAST, ALL = 75, 105
-"""Columns that the spreads of the ratios need beside a peer, and those that all spreads need."""
-LEFT_OUT = "There is no room here for each spread: --markdown FILE writes all of them."
+"""Columns of the report in a file or pipe."""
+MIN_WIDTH, FULL_WIDTH = 75, 105
+"""Columns needed with a peer: for the spreads of the ratios only, and for all spreads."""
+LEFT_OUT = "The terminal is too narrow for all spreads; --markdown report.md writes all of them."
 
 
 @contextmanager
-def progress() -> Generator[Callable[[Step, int, int], None]]:
-    """A bar on stderr, if that is a terminal; what is given is told of each step.
+def show_progress() -> Generator[Callable[[Step, int, int], None]]:
+    """Show a progress bar on stderr, if stderr is a terminal; yields a function to call per step.
 
-    It is drawn between two steps only: a thread that draws would take time of what is measured.
+    The bar is drawn between steps only: a drawing thread would disturb the measurement.
     """
-    # A shell's `2>&-` leaves None here, whatever the annotation says.
-    watched = cast("object", sys.stderr) is not None and sys.stderr.isatty()
+    # A shell's `2>&-` makes sys.stderr None, in spite of its annotation.
+    is_terminal = cast("object", sys.stderr) is not None and sys.stderr.isatty()
     console = Console(stderr=True)
-    # On one that cannot go back in a line rich draws none, but ends it all the same.
-    if not watched or console.is_dumb_terminal:
+    # On a dumb terminal rich draws no bar, but still writes an empty line.
+    if not is_terminal or console.is_dumb_terminal:
         yield lambda step, number, total: None
         return
     columns = (
@@ -51,55 +51,55 @@ def progress() -> Generator[Callable[[Step, int, int], None]]:
     ) as bar:
         task = bar.add_task("the function itself", total=None)
 
-        def tell(step: Step, number: int, total: int) -> None:
-            bar.update(task, description=step.in_words(), completed=number, total=total)
+        def on_step(step: Step, number: int, total: int) -> None:
+            bar.update(task, description=step.describe(), completed=number, total=total)
             bar.refresh()
 
         bar.refresh()
-        yield tell
+        yield on_step
 
 
-def table(report: Report) -> str:
-    """A report as it is printed, for the terminal that stdout is, or for a file."""
+def render_table(report: Report) -> str:
+    """Render a report as text, for the terminal of stdout or for a file."""
     is_terminal = sys.stdout.isatty()
-    drawn = _Drawn()
-    # Not printed by rich itself, which leaves by `sys.exit` where a reader has left.
+    buffer = _StdoutBuffer()
+    # rich itself would call `sys.exit` on a closed pipe.
     console = Console(
-        file=drawn,
+        file=buffer,
         width=None if is_terminal else WIDTH,
         force_terminal=is_terminal or None,
         highlight=False,
         markup=False,
     )
-    # In less a figure would lose digits; COLUMNS may say 0.
-    console.width = max(console.width, LEAST)
-    wide = console.width >= ALL
+    # Narrower tables would lose digits. COLUMNS may be 0.
+    console.width = max(console.width, MIN_WIDTH)
+    wide = console.width >= FULL_WIDTH
     for line in heading(report):
         console.print(line)
     console.print()
-    console.print(_rich(figure_table(report, wide=wide)))
+    console.print(_to_rich(make_figure_table(report, wide=wide)))
     console.print()
-    console.print(_rich(cost_table(report)))
+    console.print(_to_rich(make_cost_table(report)))
     console.print()
     left_out = [LEFT_OUT] if report.peer and not wide else []
     for note in (*report.notes, *left_out):
         console.print(note)
-    # What fills up to the right edge is nothing to keep.
-    return "".join(f"{line.rstrip()}\n" for line in drawn.getvalue().splitlines())
+    # Without the padding up to the right edge.
+    return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
 
 
-class _Drawn(io.StringIO):
-    """What is drawn, in characters that stdout has."""
+class _StdoutBuffer(io.StringIO):
+    """A text buffer with the encoding of stdout, from which rich chooses its characters."""
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
         return sys.stdout.encoding
 
 
-def _rich(table: Table) -> RichTable:
+def _to_rich(table: TextTable) -> RichTable:
     drawn = RichTable(box=box.SIMPLE_HEAD, show_edge=False)
     for number, column in enumerate(table.columns):
-        words = number == 0 or column == RECKONED
+        words = number == 0 or column == ESTIMATED_FROM
         drawn.add_column(column, justify="left" if words else "right")
     for title, found in table.sections:
         if title:

@@ -1,46 +1,46 @@
-"""A report's values as text: tables of it, for the terminal and as Markdown."""
+"""Format a report as text tables and as Markdown."""
 
 from collections.abc import Sequence
 
 import attrs
 
-from .figures import Figure, counted
+from .figures import Figure, pluralize
 from .report import Report
-from .rows import Row
+from .rows import ReportRow
 
 __all__ = [
-    "RECKONED",
-    "Table",
-    "cost_table",
-    "figure_table",
+    "ESTIMATED_FROM",
+    "TextTable",
+    "format_number",
     "heading",
-    "markdown",
-    "number",
+    "make_cost_table",
+    "make_figure_table",
+    "render_markdown",
 ]
 
 MISSING = "-"
 SPREAD = "low to high"
-RECKONED = "reckoned from"
-"""The head of a column of words."""
+ESTIMATED_FROM = "estimated from"
+"""The title of a text column, aligned to the left."""
 
 
 @attrs.frozen
-class Table:
+class TextTable:
     """A table of texts.
 
     Args:
-        columns: their heads; the first is of words, the others of numbers.
-        sections: each with its title, or "" for none, and its rows.
+        columns: the titles; the first column holds text, the others numbers.
+        sections: for each section its title, which may be empty, and its rows.
     """
 
     columns: Sequence[str]
     sections: Sequence[tuple[str, Sequence[Sequence[str]]]]
 
 
-def number(value: float) -> str:
-    """With two or three digits; a whole number without a point.
+def format_number(value: float) -> str:
+    """Format a number with two or three digits; an integer without a decimal point.
 
-    >>> [number(value) for value in (0.0123, 0.123, 1.234, 12.34, 123.4, 12345.6, 1.0)]
+    >>> [format_number(value) for value in (0.0123, 0.123, 1.234, 12.34, 123.4, 12345.6, 1.0)]
     ['0.012', '0.12', '1.23', '12.3', '123', '12,346', '1']
     """
     if value == int(value):
@@ -51,39 +51,39 @@ def number(value: float) -> str:
 
 
 def heading(report: Report) -> list[str]:
-    """What was measured, where and when, in lines."""
+    """Describe in lines what was measured, when, and on which machine."""
     beside = f" beside {report.peer_handler} on {report.peer}" if report.peer else ""
     sizes = f"an event of {report.event_bytes:,} bytes, an answer of {report.answer_bytes:,}"
     return [
         f"{report.handler} on okibi {report.okibi}{beside}, {report.taken}",
-        f"{sizes}; {counted(report.rounds, 'round')} of {report.seconds:g} s",
-        report.machine.in_words(),
+        f"{sizes}; {pluralize(report.rounds, 'round')} of {report.seconds:g} s",
+        report.machine.describe(),
     ]
 
 
-def figure_table(report: Report, *, wide: bool = True) -> Table:
-    """All rows, in their sections.
+def make_figure_table(report: Report, *, wide: bool = True) -> TextTable:
+    """Make the table of all rows.
 
     Args:
-        report: of it.
-        wide: whether okibi's and the peer's spreads stand beside the ratio's.
+        report: the report.
+        wide: whether to include the spreads of both runtimes, besides the spread of the ratio.
     """
-    heads, spreads = ["okibi"], [True]
+    titles, spreads = ["okibi"], [True]
     if report.peer:
-        heads += [report.peer.partition(" ")[0], "ratio"]
+        titles += [report.peer.partition(" ")[0], "ratio"]
         spreads = [wide, wide, True]
     columns = [""]
-    for head, spread in zip(heads, spreads, strict=True):
-        columns += [head, SPREAD] if spread else [head]
+    for title, spread in zip(titles, spreads, strict=True):
+        columns += [title, SPREAD] if spread else [title]
     sections: dict[str, list[Sequence[str]]] = {}
     for row in report.rows:
         sections.setdefault(row.section, []).append(_cells(row, spreads))
-    return Table(columns, list(sections.items()))
+    return TextTable(columns, list(sections.items()))
 
 
-def _cells(row: Row, spreads: Sequence[bool]) -> list[str]:
+def _cells(row: ReportRow, spreads: Sequence[bool]) -> list[str]:
     cells = [f"{row.name} ({row.unit})" if row.unit else row.name]
-    # Without a peer the first alone.
+    # Not strict: without a peer there is one spread.
     for figure, spread in zip((row.okibi, row.peer, row.ratio), spreads, strict=False):
         cells += _texts(figure)[: 1 + spread]
     return cells
@@ -92,25 +92,26 @@ def _cells(row: Row, spreads: Sequence[bool]) -> list[str]:
 def _texts(figure: Figure | None) -> tuple[str, str]:
     if figure is None:
         return MISSING, ""
-    return number(figure.median), f"{number(figure.low)} to {number(figure.high)}"
+    spread = f"{format_number(figure.low)} to {format_number(figure.high)}"
+    return format_number(figure.median), spread
 
 
-def cost_table(report: Report) -> Table:
-    """What a month costs, and what that was reckoned from: with a peer, of each."""
-    asked = f"{_monthly(report.monthly)} events a month"
+def make_cost_table(report: Report) -> TextTable:
+    """Make the table of the monthly costs and the numbers behind them."""
+    title = f"{_monthly(report.monthly)} events a month"
     if not report.peer:
         found = [[cost.where, _dollars(cost.okibi), cost.how] for cost in report.costs]
-        return Table([asked, "okibi", RECKONED], [("", found)])
+        return TextTable([title, "okibi", ESTIMATED_FROM], [("", found)])
     found = [
         [cost.where, _dollars(cost.okibi), cost.how, _dollars(cost.peer), cost.peer_how]
         for cost in report.costs
     ]
     peer = report.peer.partition(" ")[0]
-    return Table([asked, "okibi", RECKONED, peer, RECKONED], [("", found)])
+    return TextTable([title, "okibi", ESTIMATED_FROM, peer, ESTIMATED_FROM], [("", found)])
 
 
 def _monthly(events: float) -> str:
-    return number(events) if events < 1e5 else f"{number(events / 1e6)} million"
+    return format_number(events) if events < 1e5 else f"{format_number(events / 1e6)} million"
 
 
 def _dollars(amount: float | None) -> str:
@@ -120,20 +121,20 @@ def _dollars(amount: float | None) -> str:
 # -- as Markdown
 
 
-def markdown(report: Report) -> str:
-    """The whole report, to be put on a page."""
+def render_markdown(report: Report) -> str:
+    """Render a report as Markdown."""
     first, *others = heading(report)
     parts = [
         f"### {first}",
         "  \n".join(others),
-        _table(figure_table(report)),
-        _table(cost_table(report)),
+        _table(make_figure_table(report)),
+        _table(make_cost_table(report)),
         "\n".join(f"* {note}" for note in report.notes),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _table(table: Table) -> str:
+def _table(table: TextTable) -> str:
     lines = [_line(table.columns), _line(["---"] + ["---:"] * (len(table.columns) - 1))]
     for title, found in table.sections:
         if title:

@@ -25,7 +25,7 @@ def test_what_is_kept_is_a_dated_file_with_the_machine(tmp_path: Path) -> None:
 
     told = read(path)
     assert told.date == path.stem
-    assert told.machine == this_machine().in_words()
+    assert told.machine == this_machine().describe()
     (kept,) = told.rows.values()
     assert (kept.median, kept.least, kept.most, kept.rounds) == (0.6, 0.5, 0.7, 3)
     assert kept.pair == (6.0, 10.0)

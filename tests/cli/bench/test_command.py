@@ -1,4 +1,4 @@
-"""`okibi bench`: with real processes once, and what it writes and returns of made-up results."""
+"""`okibi bench`: once with real processes, and its outputs and exit codes for made-up results."""
 
 import importlib.util
 import json
@@ -14,10 +14,10 @@ import pytest
 from okibi.cli.__main__ import main
 from okibi.cli.bench import command
 from okibi.cli.bench.command import bench
-from okibi.cli.bench.order import Given, Size
-from okibi.cli.bench.record import Results
+from okibi.cli.bench.options import BenchSize, RawOptions
+from okibi.cli.bench.results import BenchResults
 from okibi.local.processes import below
-from tests.cli.bench.made import PEER, SMALL, refused, results, run, with_app
+from tests.cli.bench.made_up_results import PEER, SMALL, refused, results, run, with_app
 from tests.limits import HANG
 from tests.support.sandbox import is_gone
 
@@ -44,8 +44,8 @@ def sleeps(event, context):
         open("asleep", "w").close()
         time.sleep(60)
 """
-# What --quick measures in this file: with time for a crash on a machine that is busy.
-QUICK = Size(
+# The size of --quick in this file; the long crash_limit suits a busy machine.
+QUICK = BenchSize(
     rounds=1, seconds=0.05, warm_events=20, warm_seconds=0.05, crash_rounds=1, crash_limit=2.0
 )
 OFFICIAL = importlib.util.find_spec(PEER) is not None
@@ -53,9 +53,9 @@ OFFICIAL = importlib.util.find_spec(PEER) is not None
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder: one with an app.py."""
+    """A folder with an app.py, as the current folder."""
     with_app(tmp_path, monkeypatch, APP)
-    monkeypatch.setattr("okibi.cli.bench.order.QUICK", QUICK)
+    monkeypatch.setattr("okibi.cli.bench.options.QUICK", QUICK)
     return tmp_path
 
 
@@ -64,11 +64,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 COMMAND = (sys.executable, "-m", "okibi.cli", "bench")
 
 
-def test_a_function_is_measured_beside_the_official_client_and_reported(
+def test_a_function_and_the_official_client_are_measured(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     Path("event.json").write_text('{"x": 1}')
-    # No UTF-8: it reaches the function as it is.
+    # Not UTF-8; reaches the function unchanged.
     monkeypatch.setenv("ODD", "\udcff")
     options = "--quick --timeout 30 --concurrency 2 --json report.json"
     peer = ("--peer", PEER) if OFFICIAL else ()
@@ -82,16 +82,16 @@ def test_a_function_is_measured_beside_the_official_client_and_reported(
     assert out.startswith("app.echo on okibi ")
     report = json.loads(Path("report.json").read_text())
     assert report["answer_bytes"] == len(b'{"x": 1}')
-    # The user's folder is as it was, but for what was asked for.
+    # The user's folder has no new files besides the report.
     assert {path.name for path in Path().iterdir()} == {"app.py", "event.json", "report.json"}
     rows = {(row["section"].partition(",")[0], row["name"]): row for row in report["rows"]}
-    crashes = "crashes (a handler of okibi's own)"
+    crashes = "crashes (okibi's test handler)"
     positive = [
-        ("warm", "a cycle, p50"), ("warm", "of p50 the runtime's and the server's"),
+        ("warm", "a cycle, p50"), ("warm", "share of p50: runtime and server"),
         ("warm", "processor time of the runtime"), ("cold start", "to the first answer"),
         ("memory of all processes", "at the end"), ("2 events at once", "events"),
         (crashes, "two good events, to compare"), (crashes, "exception to next good answer"),
-        (crashes, "death of the process to next"),
+        (crashes, "os._exit to next good answer"),
     ]  # fmt: skip
     for whose in ("okibi", "peer")[: 1 + OFFICIAL]:
         assert [name for name in positive if not rows[name][whose]["median"] > 0] == []
@@ -103,7 +103,7 @@ def test_a_function_is_measured_beside_the_official_client_and_reported(
     assert rows["2 events at once", "processes"]["okibi"]["median"] == 1
 
 
-def test_a_signal_ends_it_and_all_its_processes() -> None:
+def test_a_signal_ends_the_benchmark_and_all_its_processes() -> None:
     with subprocess.Popen(
         [*COMMAND, "app.sleeps", "--timeout", "90"],
         stdout=subprocess.PIPE,
@@ -117,26 +117,24 @@ def test_a_signal_ends_it_and_all_its_processes() -> None:
             time.sleep(0.01)
         started = below(process.pid)
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=HANG)
+        output, _ = process.communicate(timeout=HANG)
 
-    assert (process.returncode, said) == (130, "")
+    assert (process.returncode, output) == (130, "")
     # The server, and the runtime.
     assert [is_gone(pid) for pid in started] == [True, True]
     assert list(Path.cwd().glob("okibi-*")) == []
 
 
-def test_a_function_that_fails_is_one_sentence_and_2(capfd: pytest.CaptureFixture[str]) -> None:
-    said = refused(capfd, "app.broken")
+def test_a_failing_function_is_one_line_and_exit_code_2(capfd: pytest.CaptureFixture[str]) -> None:
+    output = refused(capfd, "app.broken")
 
-    assert said.startswith("okibi: app.broken on okibi fails on this event: ValueError: no")
+    assert output.startswith("okibi: app.broken on okibi fails on this event: ValueError: no")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("handler", "size"), [("app.large", 7_000_000), ("app.broken", None)])
-def test_a_stream_beyond_6_mb_and_errors_that_are_allowed_are_measured(
-    handler: str, size: int | None
-) -> None:
-    options: Given = {**SMALL, "allow_errors": True, "json": "report.json"}
+def test_a_large_stream_and_allowed_errors_are_measured(handler: str, size: int | None) -> None:
+    options: RawOptions = {**SMALL, "allow_errors": True, "json": "report.json"}
     assert bench(handler, None, options) == 0
 
     report = json.loads(Path("report.json").read_text())
@@ -144,17 +142,17 @@ def test_a_stream_beyond_6_mb_and_errors_that_are_allowed_are_measured(
     assert any(row["name"] == "answers that are errors" for row in report["rows"]) is (size is None)
 
 
-# -- of results that are made up
+# -- with made-up results
 
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is measured is made up."""
+    """Replace the measurement by made-up results."""
     with_results(results([run(100)], [run(90)]), monkeypatch)
 
 
-def with_results(made: Results, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def measure(*_: object) -> Results:
+def with_results(made: BenchResults, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def measure(*_: object) -> BenchResults:
         return made
 
     monkeypatch.setattr(command, "measure", measure)
@@ -173,7 +171,7 @@ def test_the_report_is_written_as_json_and_markdown(capfd: pytest.CaptureFixture
 
 @pytest.mark.usefixtures("made")
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_file_that_cannot_be_written_takes_nothing_else_with_it(
+def test_a_file_that_cannot_be_written_does_not_stop_the_others(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     assert bench("app.echo", None, {"json": "/dev/full", "markdown": "report.md"}) == 2
@@ -185,7 +183,7 @@ def test_a_file_that_cannot_be_written_takes_nothing_else_with_it(
 
 
 @pytest.mark.usefixtures("made")
-def test_a_reader_who_has_enough_ends_it_and_the_files_are_written(
+def test_the_files_are_written_after_a_closed_pipe(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def leave(*_: object) -> None:
@@ -199,8 +197,8 @@ def test_a_reader_who_has_enough_ends_it_and_the_files_are_written(
 
 @pytest.mark.parametrize(("given", "code"), [({}, 1), ({"allow_errors": True}, 0)])
 @pytest.mark.parametrize("at_once", [False, True])
-def test_errors_that_nobody_asked_for_make_the_code_1(
-    given: Given, code: int, at_once: bool, monkeypatch: pytest.MonkeyPatch
+def test_errors_give_exit_code_1_unless_allowed(
+    given: RawOptions, code: int, at_once: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing, good = run(100, errors={"Function.KeyError": 1}), run(100)
     many = {4: {"okibi": [failing]}} if at_once else {}
@@ -209,7 +207,7 @@ def test_errors_that_nobody_asked_for_make_the_code_1(
     assert bench("app.echo", None, given) == code
 
 
-def test_a_bad_event_is_one_sentence_and_2(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_event_is_one_line_and_exit_code_2(capfd: pytest.CaptureFixture[str]) -> None:
     assert bench("app.echo", "no.json", {}) == 2
 
     out, err = capfd.readouterr()

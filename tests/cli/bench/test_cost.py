@@ -3,8 +3,8 @@
 import attrs
 import pytest
 
-from okibi.cli.bench.cost import Load, billed_ms, estimate, memory_for
-from okibi.cli.bench.prices import LambdaPrices, Prices, Server
+from okibi.cli.bench.cost import MonthlyLoad, billed_ms, clamp_memory, estimate
+from okibi.cli.bench.prices import LambdaPrices, Prices, ServerPrice
 
 PRICES = Prices(
     taken="2026-06",
@@ -12,9 +12,9 @@ PRICES = Prices(
     sources=[],
     hours_a_month=730,
     functions=LambdaPrices(0.20, 1769, {"x86_64": 0.0000166667, "arm64": 0.0000133334}),
-    servers=[Server("small", 0.01, cores=2, memory_gb=2, sustained=0.2)],
+    servers=[ServerPrice("small", 0.01, cores=2, memory_gb=2, sustained=0.2)],
 )
-LOAD = Load(
+LOAD = MonthlyLoad(
     monthly=3_000_000, busy_ms=[120.0], cpu_ms=1e-9, memory_mb=1536, process_mb=1536.0
 )  # fmt: skip
 
@@ -24,28 +24,28 @@ LOAD = Load(
     [
         # AWS's own example, without its free tier: 540,000 GB-seconds and 3 million requests.
         (LOAD, 9.00 + 0.60, 7.20 + 0.60),
-        # Less than a millisecond is a millisecond: 3,000 s of 1.5 GB.
+        # A fraction of a millisecond is billed as one: 3,000 s of 1.5 GB.
         (attrs.evolve(LOAD, busy_ms=[0.2]), 0.075 + 0.60, 0.06 + 0.60),
-        # A whole one stays one; each event is rounded by itself: 1 and 2 are 1.5 in the mean.
+        # Whole milliseconds stay; each event is rounded alone: 1 and 2 have a mean of 1.5.
         (attrs.evolve(LOAD, busy_ms=[1.0]), 0.075 + 0.60, 0.06 + 0.60),
         (attrs.evolve(LOAD, busy_ms=[0.1, 1.1]), 0.1125 + 0.60, 0.09 + 0.60),
-        # What waits is no longer with less memory, what computes is: 1769 / 176.9 times.
+        # Less memory lengthens computing, by 1769 / 128, but not waiting.
         (attrs.evolve(LOAD, busy_ms=[10.0], memory_mb=128), 0.0625 + 0.60, 0.05 + 0.60),
         (attrs.evolve(LOAD, busy_ms=[10.0], cpu_ms=10.0, memory_mb=128),
          139 * 0.00625 + 0.60, 139 * 0.005 + 0.60),
-        # More memory than a core's makes nothing faster than it was measured.
+        # More memory than for one core does not shorten the measured time.
         (attrs.evolve(LOAD, busy_ms=[10.0], cpu_ms=10.0, memory_mb=3538),
          1.7275 + 0.60, 1.382 + 0.60),
-        # Each event by itself: the short one computes for all of its time, the long one waits.
+        # Each event alone: the short one computes for its whole time, the long one waits.
         (attrs.evolve(LOAD, busy_ms=[1.0, 101.0], cpu_ms=1.0, memory_mb=128),
          (14 + 114) / 2 * 0.00625 + 0.60, (14 + 114) / 2 * 0.005 + 0.60),
-        # Threads may compute for longer than the event takes.
+        # Threads may compute for longer than the event's duration.
         (attrs.evolve(LOAD, busy_ms=[10.0], cpu_ms=30.0, memory_mb=128),
          139 * 0.00625 + 0.60, 139 * 0.005 + 0.60),
     ],
 )  # fmt: skip
-def test_lambda_costs_each_request_and_its_milliseconds_rounded_up(
-    load: Load, x86_64: float, arm64: float
+def test_lambda_bills_requests_and_rounded_milliseconds(
+    load: MonthlyLoad, x86_64: float, arm64: float
 ) -> None:
     on_x86, on_arm, _ = estimate(load, PRICES)
 
@@ -57,15 +57,15 @@ def test_lambda_costs_each_request_and_its_milliseconds_rounded_up(
 @pytest.mark.parametrize(
     ("busy_ms", "cpu_ms", "billed"),
     [
-        # Two of the three compute for their millisecond, so the third does for 40: 42 in all.
+        # Two events compute for 1 ms each, so the third computes for 40 ms: 42 ms in all.
         ([1.0, 41.0, 1.0], 14.0, (10 + 10 + 401) / 3),
-        # One for its millisecond, and the others, as long as they are, for as much as each other.
+        # One event computes for its 1 ms; the longer two share the rest equally.
         ([31.0, 1.0, 21.0], 7.0, (10 + 111 + 121) / 3),
-        # More than all of their time there is not, whatever threads have computed.
+        # The computing time is limited by the duration, in spite of threads.
         ([1.0, 41.0, 1.0], 99.0, (10 + 10 + 410) / 3),
     ],
 )
-def test_what_the_short_events_had_no_time_to_compute_the_longer_ones_have(
+def test_computing_time_moves_from_short_to_long_events(
     busy_ms: list[float], cpu_ms: float, billed: float
 ) -> None:
     load = attrs.evolve(LOAD, busy_ms=busy_ms, cpu_ms=cpu_ms, memory_mb=1024)
@@ -73,12 +73,12 @@ def test_what_the_short_events_had_no_time_to_compute_the_longer_ones_have(
     assert billed_ms(load, full_core_mb=10_240) == pytest.approx(billed)
 
 
-# Each of its cores serves 100/s, of which 0.2 may be used; Lambda takes 2.60 for a million.
+# Each core serves 100/s, and 0.2 of that permanently. Lambda costs 2.60 per million.
 SERVED = attrs.evolve(LOAD, cpu_ms=10.0)
 
 
 def monthly(rate: float) -> float:
-    """Requests a month, of so many a second."""
+    """Convert a rate per second to requests per month."""
     return rate * 730 * 3600
 
 
@@ -92,9 +92,7 @@ def monthly(rate: float) -> float:
         (200.0, 10),
     ],
 )
-def test_a_server_is_as_many_machines_as_the_rate_needs_and_at_least_one(
-    rate: float, count: int
-) -> None:
+def test_the_number_of_machines_follows_the_rate(rate: float, count: int) -> None:
     server = estimate(attrs.evolve(SERVED, monthly=monthly(rate)), PRICES)[-1]
 
     assert server.where == "small, always on"
@@ -103,26 +101,32 @@ def test_a_server_is_as_many_machines_as_the_rate_needs_and_at_least_one(
 
 
 @pytest.mark.parametrize(
-    ("event_mb", "rate"),
+    ("memory_per_event_mb", "rate"),
     [
-        # 2 GB less two processes of 128 MB leave room for 64 of 28 MB beside the first two: 66,
+        # 2 GB minus two processes of 128 MB hold 64 further events of 28 MB: 66 in flight,
         # each busy for 200 ms, seven tenths of the time.
         (28.0, "231"),
-        # Less than the cores do for an event is no bound, nor is none at all.
+        # The cores are the limit if an event needs little or no memory.
         (0.1, "4k"),
         (0.0, "4k"),
         (None, "4k"),
     ],
 )
-def test_a_server_holds_what_each_event_in_flight_takes(event_mb: float | None, rate: str) -> None:
+def test_memory_limits_the_events_in_flight_of_a_server(
+    memory_per_event_mb: float | None, rate: str
+) -> None:
     load = attrs.evolve(
-        SERVED, cpu_ms=0.1, busy_ms=[100.0, 300.0], process_mb=128.0, event_mb=event_mb
+        SERVED,
+        cpu_ms=0.1,
+        busy_ms=[100.0, 300.0],
+        process_mb=128.0,
+        memory_per_event_mb=memory_per_event_mb,
     )
 
     assert estimate(load, PRICES)[-1].how.startswith(f"1 of {rate}/s; ")
 
 
-def test_a_function_that_is_larger_than_a_server_cannot_be_served_there() -> None:
+def test_a_function_larger_than_a_server_cannot_be_served() -> None:
     server = estimate(attrs.evolve(SERVED, process_mb=5999.4), PRICES)[-1]
 
     assert (server.monthly, server.how) == (None, "has 2 GB, needs 6,000 MB")
@@ -141,7 +145,7 @@ def test_a_function_that_is_larger_than_a_server_cannot_be_served_there() -> Non
         (attrs.evolve(LOAD, cpu_ms=100.0, busy_ms=[0.1]), "at any rate"),
     ],
 )
-def test_a_server_tells_at_what_rate_it_is_dearer(load: Load, dearer: str) -> None:
+def test_a_server_tells_at_what_rate_it_is_dearer(load: MonthlyLoad, dearer: str) -> None:
     assert f"; dearer {dearer}" in estimate(load, PRICES)[-1].how
 
 
@@ -160,7 +164,7 @@ BESIDE = attrs.evolve(LOAD, busy_ms=[1.0], memory_mb=1024, many_cpu_ms=10.0)
         (106e6, "3 of 20/s; 2 dearer below 68.4M", False),
     ],
 )
-def test_the_rate_below_which_it_is_dearer_is_that_of_as_many_machines(
+def test_the_break_even_rate_counts_the_needed_machines(
     rate: float, how: str, is_dearer: bool
 ) -> None:
     *functions, server = estimate(attrs.evolve(BESIDE, monthly=rate), PRICES)
@@ -173,7 +177,7 @@ def test_the_rate_below_which_it_is_dearer_is_that_of_as_many_machines(
     ("measured", "given"),
     [(None, 128), (40.0, 128), (128.0, 128), (128.1, 129), (20_000.0, 10_240)],
 )
-def test_a_function_is_given_what_it_was_measured_to_take_and_no_less_than_128_mb(
+def test_the_configured_memory_stays_within_lambdas_limits(
     measured: float | None, given: int
 ) -> None:
-    assert memory_for(measured) == given
+    assert clamp_memory(measured) == given

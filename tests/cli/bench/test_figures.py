@@ -1,4 +1,4 @@
-"""Percentiles, medians with their spread, ratios."""
+"""Percentiles, medians with their spread, and ratios."""
 
 import pytest
 
@@ -27,21 +27,19 @@ def test_a_percentile_is_the_sample_of_the_nearest_rank(share: float, expected: 
         (1000, 0.999, True),
     ],
 )
-def test_a_percentile_of_too_few_samples_is_no_figure(
-    count: int, share: float, is_known: bool
-) -> None:
+def test_a_percentile_of_too_few_samples_is_none(count: int, share: float, is_known: bool) -> None:
     assert (percentile([1.0] * count, share) is not None) is is_known
 
 
-def test_a_figure_is_the_median_of_the_rounds_with_the_smallest_and_the_largest() -> None:
+def test_a_figure_is_the_median_with_minimum_and_maximum() -> None:
     assert figure([9.0, 1.0, 2.0]) == Figure(2.0, 1.0, 9.0)
 
 
 @pytest.mark.parametrize("values", [[], [None], [1.0, None]])
-def test_a_round_without_a_value_leaves_no_figure(values: list[float | None]) -> None:
+def test_a_round_without_a_value_gives_no_figure(values: list[float | None]) -> None:
     assert figure(values) is None
 
 
-def test_a_ratio_is_taken_in_each_round_before_the_median_is() -> None:
-    # The medians' own ratio would be 2 / 4.
+def test_a_ratio_is_computed_per_round_before_the_median() -> None:
+    # The ratio of the medians would be 2 / 4.
     assert ratio([1.0, 2.0, 8.0], [10.0, 4.0, 4.0]) == Figure(0.5, 0.1, 2.0)

@@ -1,4 +1,4 @@
-"""The machine, in words."""
+"""The description of the machine."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ import pytest
 from okibi.cli.bench.machine import this_machine
 
 
-def test_this_machine_tells_what_it_is() -> None:
+def test_the_description_names_python_system_and_processor() -> None:
     machine = this_machine()
 
     assert platform.python_version() in machine.python
@@ -19,7 +19,7 @@ def test_this_machine_tells_what_it_is() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no way to choose a core here")
-def test_a_core_that_the_process_may_not_use_is_none() -> None:
+def test_a_core_outside_the_affinity_does_not_count() -> None:
     code = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
         "from okibi.cli.bench.machine import this_machine; print(this_machine().cores)"

@@ -1,4 +1,4 @@
-"""What is measured in which environment, and where what is temporary has no room."""
+"""The environment variables of the measured processes."""
 
 import os
 from pathlib import Path
@@ -7,21 +7,21 @@ import pytest
 
 from okibi.cli.bench.functions import FUNCTIONS
 from okibi.cli.bench.measure import _Bench
-from tests.cli.bench.made import order
+from tests.cli.bench.made_up_results import options
 
 
 @pytest.mark.parametrize("path", [None, "/else/where"])
-def test_bytecode_goes_elsewhere_than_into_the_user_s_folder(
+def test_bytecode_is_not_written_to_the_users_folder(
     path: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("PYTHONPYCACHEPREFIX", "PYTHONPATH"):
         monkeypatch.delenv(name, raising=False)
         if path:
             monkeypatch.setenv(name, path)
-    bench = _Bench(order(tmp_path), {}, tmp_path)
+    bench = _Bench(options(tmp_path), {}, tmp_path)
 
     assert bench._environment()["PYTHONPYCACHEPREFIX"] == path or str(tmp_path / "compiled")
     assert bench._environment().get("PYTHONPATH") == path
-    assert bench._environment(own=True)["PYTHONPATH"] == os.pathsep.join(
+    assert bench._environment(own_handlers=True)["PYTHONPATH"] == os.pathsep.join(
         [str(FUNCTIONS), *([path] if path else [])]
     )

@@ -1,20 +1,20 @@
-"""What is drawn against the number of events at once; that it is drawn, `test_command.py` shows."""
+"""The plots of a report."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from okibi.cli.bench.plots import draw, points
+from okibi.cli.bench.plots import draw, group_by_slots
 from okibi.cli.bench.report import make_report
-from tests.cli.bench.made import MACHINE, order, results, run
+from tests.cli.bench.made_up_results import MACHINE, options, results, run
 
 
-def test_one_event_at_a_time_is_the_first_point_and_many_follow_in_order(tmp_path: Path) -> None:
+def test_plotted_rows_are_ordered_by_events_at_once(tmp_path: Path) -> None:
     many = {16: {"okibi": [run(50)]}, 4: {"okibi": [run(100)]}}
-    report = make_report(order(tmp_path), results([run(200)], [run(90)], many=many), MACHINE)
+    report = make_report(options(tmp_path), results([run(200)], [run(90)], many=many), MACHINE)
 
-    found = points(report)
+    found = group_by_slots(report)
 
     assert list(found) == [1, 4, 16]
     middles = [each["throughput"].okibi for each in found.values()]
@@ -22,9 +22,9 @@ def test_one_event_at_a_time_is_the_first_point_and_many_follow_in_order(tmp_pat
     assert all("memory" in each for each in found.values())
 
 
-def test_a_picture_says_of_what_it_is_and_when_that_was_taken(tmp_path: Path) -> None:
+def test_a_plot_names_the_function_and_the_time(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    report = make_report(order(tmp_path), results([run(200)], [run(90)]), MACHINE)
+    report = make_report(options(tmp_path), results([run(200)], [run(90)]), MACHINE)
 
     svg, png = draw(report, tmp_path)
 
@@ -34,7 +34,7 @@ def test_a_picture_says_of_what_it_is_and_when_that_was_taken(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("memory", [20 << 20, None])
-def test_figures_that_are_alike_lie_below_the_frame_and_none_at_all_are_drawn_too(
+def test_equal_figures_lie_below_the_frame_and_missing_ones_are_drawn(
     memory: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     figure = pytest.importorskip("matplotlib.figure").Figure
@@ -48,7 +48,7 @@ def test_figures_that_are_alike_lie_below_the_frame_and_none_at_all_are_drawn_to
     monkeypatch.setattr(figure, "savefig", look)
     many = {4: {"okibi": [run(201, memory=memory)]}}
     made = results([run(200, memory=memory)], [run(90)], many=many)
-    draw(make_report(order(tmp_path), made, MACHINE), tmp_path)
+    draw(make_report(options(tmp_path), made, MACHINE), tmp_path)
 
     assert len(drawn) == 6
     assert all(highest * 1.05 < top for highest, top in drawn[2:])

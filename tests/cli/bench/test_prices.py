@@ -1,4 +1,4 @@
-"""Prices and rates, as they are given."""
+"""Price lists and rates."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from okibi.cli.arguments import BadInput
-from okibi.cli.bench.prices import OWN, LambdaPrices, Server, read_prices, read_rate
+from okibi.cli.bench.prices import SHIPPED_PRICES, LambdaPrices, ServerPrice, read_prices, read_rate
 
 
 @pytest.mark.parametrize(
@@ -23,18 +23,21 @@ from okibi.cli.bench.prices import OWN, LambdaPrices, Server, read_prices, read_
         ("20k / month", 20_000),
     ],
 )
-def test_a_rate_is_requests_in_a_time(text: str, monthly: float) -> None:
+def test_a_rate_is_converted_to_requests_per_month(text: str, monthly: float) -> None:
     assert read_rate(text, 730) == pytest.approx(monthly)
 
 
 @pytest.mark.parametrize("text", ["", "10", "10/", "/s", "x/s", "0/s", "-1/s", "1/year", "inf/s",
                                   "1e308G/s", "nan/s"])  # fmt: skip
-def test_what_is_no_rate_is_said_in_one_sentence(text: str) -> None:
-    with pytest.raises(BadInput, match=r"--rate .*: give a number of requests in a time, as 10/s"):
+def test_a_bad_rate_is_refused(text: str) -> None:
+    with pytest.raises(BadInput) as refused:
         read_rate(text, 730)
+    assert str(refused.value) == (
+        f"--rate {text}: must be requests per time, as in --rate 10/s, 20k/day or 3M/month"
+    )
 
 
-def test_the_prices_that_are_shipped_are_dated_and_have_a_source() -> None:
+def test_the_shipped_prices_have_a_date_and_sources() -> None:
     prices = read_prices()
 
     assert re.fullmatch(r"20\d\d-\d\d", prices.taken)
@@ -42,11 +45,11 @@ def test_the_prices_that_are_shipped_are_dated_and_have_a_source() -> None:
     assert all(source.startswith("https://aws.amazon.com/") for source in prices.sources)
     gb_second = prices.functions.gb_second
     assert gb_second["arm64"] < gb_second["x86_64"]
-    # Of what has instances that earn credits, no core may be used all day.
+    # Instances that earn CPU credits cannot use a whole core permanently.
     assert all((server.sustained < 1) is server.name.startswith("t") for server in prices.servers)
 
 
-def test_prices_may_come_from_a_file_of_one_s_own(tmp_path: Path) -> None:
+def test_prices_may_come_from_the_users_file(tmp_path: Path) -> None:
     own = tmp_path / "prices.toml"
     own.write_text(
         'taken = "now"\nregion = "here"\nsources = []\nhours_a_month = 700\n'
@@ -57,7 +60,7 @@ def test_prices_may_come_from_a_file_of_one_s_own(tmp_path: Path) -> None:
     prices = read_prices(own)
 
     assert prices.functions == LambdaPrices(1, 2000, {"riscv": 2})
-    assert prices.servers == [Server("mine", 1, 4, 8)]
+    assert prices.servers == [ServerPrice("mine", 1, 4, 8)]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +71,10 @@ def test_prices_may_come_from_a_file_of_one_s_own(tmp_path: Path) -> None:
         ('taken = 1\nregion = ""\nsources = []\nhours_a_month = 1\n', "Expected `str`"),
         ("lambda = 1", "Expected `object`, got `int` - at `$.lambda`"),
         *(
-            (OWN.read_text().replace(was, f"{was.partition(' =')[0]} = {number}"), "more than 0")
+            (
+                SHIPPED_PRICES.read_text().replace(was, f"{was.partition(' =')[0]} = {number}"),
+                "must be > 0",
+            )
             for was in (
                 "hourly = 0.0168",
                 "arm64 = 0.0000133334",
@@ -78,14 +84,23 @@ def test_prices_may_come_from_a_file_of_one_s_own(tmp_path: Path) -> None:
             for number in ("0", "inf", "nan")
             if not was.startswith("memory") or number == "0"
         ),
-        (OWN.read_text().replace("million = 0.20", "million = -1"), "more than 0"),
-        (OWN.read_text().replace("sustained =", "sustaned ="), "`sustaned` in [[servers]] means"),
-        (OWN.read_text().replace("[lambda]", "[lambda]\nfree = 1"), "`free` in [lambda] means"),
-        (f"hours = 730\n{OWN.read_text()}", "`hours` means nothing"),
-        (OWN.read_text().replace("sustained = 0.2", "sustained = 5"), "is a share of its cores"),
+        (SHIPPED_PRICES.read_text().replace("million = 0.20", "million = -1"), "must be > 0"),
+        (
+            SHIPPED_PRICES.read_text().replace("sustained =", "sustaned ="),
+            "unknown key `sustaned` in [[servers]]",
+        ),
+        (
+            SHIPPED_PRICES.read_text().replace("[lambda]", "[lambda]\nfree = 1"),
+            "unknown key `free` in [lambda]",
+        ),
+        (f"hours = 730\n{SHIPPED_PRICES.read_text()}", "unknown key `hours`"),
+        (
+            SHIPPED_PRICES.read_text().replace("sustained = 0.2", "sustained = 5"),
+            "must be a share of its cores",
+        ),
     ],
 )
-def test_a_bad_file_of_prices_is_one_sentence(text: str, sentence: str, tmp_path: Path) -> None:
+def test_a_bad_price_file_is_reported_in_one_line(text: str, sentence: str, tmp_path: Path) -> None:
     own = tmp_path / "prices.toml"
     own.write_text(text)
 

@@ -1,4 +1,4 @@
-"""One run: what it measures and refuses, in this process; what it leaves, in one of its own."""
+"""One run: results and errors in this process; leftover processes in a separate one."""
 
 import gc
 import os
@@ -15,12 +15,12 @@ import msgspec
 import pytest
 
 from okibi.cli.bench import process
-from okibi.cli.bench.record import Run, RunOrder
+from okibi.cli.bench.results import RunResult, RunSpec
 from okibi.local.processes import below
 from tests.limits import HANG
 from tests.support.sandbox import PYTHON, is_gone
 
-# Takes no SIGTERM, but tells of it.
+# Ignores SIGTERM, but creates a file on it.
 STUBBORN = """
 import os, pathlib, signal, time
 signal.signal(signal.SIGTERM, lambda *_: pathlib.Path("asked").touch())
@@ -28,7 +28,7 @@ pathlib.Path("there").touch()
 time.sleep(60)
 time.sleep(60)
 """
-# One process, which asks once: a client that knows of no slots.
+# One process with one request: a client without support for slots.
 ASKS = """
 import os, socket
 host, port = os.environ["AWS_LAMBDA_RUNTIME_API"].split(":")
@@ -37,7 +37,7 @@ client.sendall(b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\\r\\nHost: a\\
 client.recv(1)
 """
 
-# A client that serves, and does something before each answer; its process says that it begins.
+# A client that serves events, runs code before each answer, and writes its pid at its start.
 SERVES = """
 import http.client, os, subprocess, sys, time
 client = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
@@ -56,20 +56,20 @@ while True:
 """
 
 
-def ordered(code: str, **changed: Any) -> RunOrder:
-    """An order for a runtime that is this code."""
+def ordered(code: str, **changed: Any) -> RunSpec:
+    """A spec for a runtime that consists of this code."""
     usual = {"timeout": 0.2, "warm_events": 1, "warm_seconds": 0.1, "seconds": 0.1}
-    return RunOrder(command=(sys.executable, "-c", code), event=b"{}", **{**usual, **changed})
+    return RunSpec(command=(sys.executable, "-c", code), event=b"{}", **{**usual, **changed})
 
 
-def serves(do: str, **changed: Any) -> RunOrder:
-    """An order for a client that does something before each answer."""
+def serves(do: str, **changed: Any) -> RunSpec:
+    """A spec for a client that runs this code before each answer."""
     return ordered(SERVES.format(do=do), **changed)
 
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The server is this process, which is afterwards as it was before."""
+    """Let this process be the server, and restore its signals and affinity afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(process, "_adopt_orphans", lambda: None)
     handlers = {number: signal.getsignal(number) for number in process.SIGNALS}
@@ -82,22 +82,22 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         os.sched_setaffinity(0, own)
 
 
-# -- what is measured
+# -- results
 
 
-def test_an_event_whose_time_is_up_is_an_error_and_its_process_is_replaced(here: Path) -> None:
-    run = process.run(serves("time.sleep(served // 2 * 60)", timeout=0.5, seconds=0.6))
+def test_a_time_out_is_an_error_and_replaces_the_process(here: Path) -> None:
+    run = process.measure_run(serves("time.sleep(served // 2 * 60)", timeout=0.5, seconds=0.6))
 
     late = run.errors["Sandbox.Timedout"]
     assert late >= 1
-    # Each process has served one; the last one is not replaced where all is measured.
+    # Each process served one event; the last is not replaced after the measured time.
     assert len((here / "pids").read_text().split()) - late in (0, 1)
     assert run.served == pytest.approx(2 * late, abs=1)
     assert max(run.answers_us) >= 500_000
 
 
-def test_with_many_at_once_it_is_an_error_and_the_process_lives_on(here: Path) -> None:
-    run = process.run(serves("time.sleep((served % 2 == 0) * 0.5)", seconds=0.6, slots=1))
+def test_with_many_slots_a_time_out_keeps_the_process(here: Path) -> None:
+    run = process.measure_run(serves("time.sleep((served % 2 == 0) * 0.5)", seconds=0.6, slots=1))
 
     assert run.errors["Sandbox.Timedout"] >= 1
     assert len((here / "pids").read_text().split()) == 1
@@ -105,14 +105,14 @@ def test_with_many_at_once_it_is_an_error_and_the_process_lives_on(here: Path) -
 
 
 @pytest.mark.usefixtures("here")
-def test_processor_time_and_memory_of_a_process_that_was_replaced_count() -> None:
+def test_figures_include_a_replaced_process() -> None:
     spends = """if served == 2 and len(open("pids").readlines()) == 1:
         bytearray(99 << 20)
         while time.process_time() < 0.5:
             pass
         time.sleep(60)
     """
-    run = process.run(serves(spends, timeout=3.0, seconds=3.2))
+    run = process.measure_run(serves(spends, timeout=3.0, seconds=3.2))
 
     assert run.errors == {"Sandbox.Timedout": 1}
     assert run.peak is not None
@@ -123,83 +123,82 @@ def test_processor_time_and_memory_of_a_process_that_was_replaced_count() -> Non
     assert run.cpu_us * run.count > 300_000
 
 
-def test_without_proc_nobody_counts_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_proc_the_count_of_processes_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     feed: Any = SimpleNamespace(
         first_next=1.0, first_answer=1.0, served=1, errors={}, count=1, began=1.0, ended=2.0,
         cycles=[], answers=[], busy=[],
     )  # fmt: skip
     runtime: Any = SimpleNamespace(pid=os.getpid(), shares=None)
 
-    assert process._Figures(runtime).of(feed, 0.0).processes == 1 + len(below(os.getpid()))
+    assert process._ProcessFigures(runtime).make_result(feed, 0.0).processes == 1 + len(
+        below(os.getpid())
+    )
 
-    monkeypatch.setattr(process, "_tells", lambda: False)
-    assert process._Figures(runtime).of(feed, 0.0).processes is None
+    monkeypatch.setattr(process, "_has_proc", lambda: False)
+    assert process._ProcessFigures(runtime).make_result(feed, 0.0).processes is None
 
 
-# -- what has no figures
+# -- runs without a result
 
 
-def refused(order: RunOrder) -> str:
-    """Why a run has none."""
+def refused(spec: RunSpec) -> str:
+    """Perform a run that fails, and return the message."""
     with pytest.raises(RuntimeError) as error:
-        process.run(order)
+        process.measure_run(spec)
     return str(error.value)
 
 
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
-    ("order", "sentence"),
+    ("spec", "sentence"),
     [
         (ordered("import time; time.sleep(60)", silence=0.3),
          "the runtime does not answer within 0.5 s"),
         (ordered(ASKS, silence=2.0, slots=3),
-         "the runtime does not answer within 2.2 s; only 1 of 3 lanes came"),
+         "the runtime does not answer within 2.2 s; only 1 of 3 lanes connected"),
         (ordered("import sys; print('so'); sys.exit(3)"),
-         "the runtime has ended (exit code 3); the last it said: so"),
+         "the runtime has ended (exit code 3); last log line: so"),
     ],
     ids=["hangs", "lanes", "ends"],
 )  # fmt: skip
-def test_a_runtime_that_hangs_is_told_from_one_that_has_ended(
-    order: RunOrder, sentence: str
-) -> None:
-    assert refused(order) == sentence
+def test_a_hung_runtime_differs_from_one_that_exited(spec: RunSpec, sentence: str) -> None:
+    assert refused(spec) == sentence
 
 
 @pytest.mark.usefixtures("here")
-def test_one_that_answers_nothing_any_more_is_told_with_the_time_outs_that_it_had() -> None:
-    order = serves(
+def test_a_runtime_that_stops_answering_is_reported_with_its_time_outs() -> None:
+    spec = serves(
         "time.sleep(served // 3 * 60)", silence=0.3, slots=1, warm_events=99, warm_seconds=60
     )
 
-    assert refused(order) == (
-        "the runtime does not answer within 0.5 s, after 3 events, of which 1 passed their time-out"
-        " of 0.2 s; give a longer --timeout or less --concurrency"
+    assert refused(spec) == (
+        "the runtime does not answer within 0.5 s, after 3 events, 1 of them timed out after 0.2 s;"
+        " give a longer --timeout or less --concurrency"
     )
 
 
 @pytest.mark.parametrize(("slots", "less"), [(None, ""), (1, " or less --concurrency")])
-def test_one_that_ends_itself_with_all_stacks_is_told_with_the_users_frame(
+def test_a_runtime_that_dumps_its_stacks_is_reported_with_the_frame(
     slots: int | None, less: str, here: Path
 ) -> None:
     (here / "hangs.py").write_text("import time\ntime.sleep(60)\n")
     code = "import faulthandler; faulthandler.dump_traceback_later(0.3, exit=True); import hangs"
 
-    came = "" if slots is None else "; only 0 of 1 lanes came"
+    lanes = "" if slots is None else "; only 0 of 1 lanes connected"
     assert refused(ordered(code, slots=slots)) == (
-        f"the runtime has ended (exit code 1){came}; the last it said: Timeout (0:00:00.300000)!,"
-        f' where it stood in File "{here}/hangs.py", line 2 in <module>; give a longer'
-        f" --timeout{less}"
+        f"the runtime has ended (exit code 1){lanes}; last log line: Timeout (0:00:00.300000)!,"
+        f' at File "{here}/hangs.py", line 2 in <module>; give a longer --timeout{less}'
     )
 
 
-# -- what is left of it
+# -- leftover processes
 
 
-def start(order: RunOrder, folder: Path) -> "subprocess.Popen[bytes]":
-    """It, as a process of its own."""
+def start(spec: RunSpec, folder: Path) -> "subprocess.Popen[bytes]":
+    """Start a run in a separate process."""
     process = subprocess.Popen(
         [sys.executable, "-m", "okibi.cli.bench.process"],
-        # With the mark by which what has been started is found.
+        # The log stream is the mark by which started processes are found.
         env={**os.environ, **PYTHON, "AWS_LAMBDA_LOG_STREAM_NAME": str(folder)},
         cwd=folder,
         stdin=subprocess.PIPE,
@@ -207,7 +206,7 @@ def start(order: RunOrder, folder: Path) -> "subprocess.Popen[bytes]":
         stderr=subprocess.PIPE,
     )
     assert process.stdin is not None
-    process.stdin.write(msgspec.json.encode(order))
+    process.stdin.write(msgspec.json.encode(spec))
     process.stdin.close()
     process.stdin = None
     return process
@@ -216,11 +215,11 @@ def start(order: RunOrder, folder: Path) -> "subprocess.Popen[bytes]":
 def wait_for(path: Path) -> None:
     until = time.monotonic() + HANG
     while not path.exists():
-        assert time.monotonic() < until, f"{path} does not come"
+        assert time.monotonic() < until, f"{path} is not created"
         time.sleep(0.01)
 
 
-def test_a_signal_while_it_ends_the_runtime_leaves_none_behind(tmp_path: Path) -> None:
+def test_a_second_signal_leaves_no_runtime_behind(tmp_path: Path) -> None:
     with start(ordered(STUBBORN), tmp_path) as process:
         wait_for(tmp_path / "there")
         (runtime,) = below(process.pid)
@@ -234,11 +233,11 @@ def test_a_signal_while_it_ends_the_runtime_leaves_none_behind(tmp_path: Path) -
     assert is_gone(runtime)
 
 
-def test_a_signal_while_the_runtime_is_started_waits_until_it_is_known() -> None:
+def test_a_signal_during_the_start_is_deferred() -> None:
     came = list[str]()
     before = signal.signal(signal.SIGTERM, lambda *_: came.append("known"))
     try:
-        with process._signals_after():
+        with process._defer_signals():
             signal.raise_signal(signal.SIGTERM)
             came.append("started")
     finally:
@@ -247,7 +246,7 @@ def test_a_signal_while_the_runtime_is_started_waits_until_it_is_known() -> None
     assert came == ["started", "known"]
 
 
-# A large child that ends, one in a session of its own, and an orphan.
+# A large child that ends, a child in a new session, and an orphan.
 STARTS = """
     subprocess.run([sys.executable, "-S", "-c", "bytearray(150 << 20)"])
     with open("started", "a") as started:
@@ -258,12 +257,12 @@ STARTS = """
 """
 
 
-def test_what_the_function_has_started_counts_and_ends_with_it(tmp_path: Path) -> None:
+def test_processes_of_the_function_count_and_end_with_the_run(tmp_path: Path) -> None:
     with start(serves(STARTS, timeout=20.0), tmp_path) as process:
         out, err = process.communicate(timeout=HANG)
 
     assert err == b""
-    peak = msgspec.json.decode(out, type=Run).peak
+    peak = msgspec.json.decode(out, type=RunResult).peak
     assert peak is not None
     assert peak > 150 << 20
     started = [int(line) for line in (tmp_path / "started").read_text().split()]

@@ -1,4 +1,4 @@
-"""A report: what was measured, and what it costs."""
+"""The report: description, figures, costs, JSON."""
 
 from pathlib import Path
 
@@ -7,11 +7,11 @@ import msgspec
 import pytest
 
 from okibi.cli.bench.report import Report, make_report
-from tests.cli.bench.made import MACHINE, PEER, order, results, run
+from tests.cli.bench.made_up_results import MACHINE, PEER, options, results, run
 
 
-def test_a_report_says_what_was_measured_where_and_when_also_as_json(tmp_path: Path) -> None:
-    report = make_report(order(tmp_path), results([run(100)], [run(90)]), MACHINE)
+def test_a_report_describes_its_benchmark_and_encodes_as_json(tmp_path: Path) -> None:
+    report = make_report(options(tmp_path), results([run(100)], [run(90)]), MACHINE)
 
     assert (report.handler, report.event_bytes, report.answer_bytes) == ("app.handler", 8, 2)
     assert (report.rounds, report.machine, report.peer) == (3, MACHINE, None)
@@ -22,13 +22,13 @@ def test_a_report_says_what_was_measured_where_and_when_also_as_json(tmp_path: P
     assert msgspec.json.decode(msgspec.json.encode(again)) == msgspec.json.decode(encoded)
 
 
-def test_each_is_paid_for_with_its_own_figures(
+def test_the_costs_of_each_runtime_come_from_its_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # 20 ms, of which half is processor time, and 300 MB.
+    # 20 ms, half of them processor time, and 300 MB.
     slow = run(20_000, cpu_us=10_000, peak=300 << 20)
     monkeypatch.setattr("okibi.cli.bench.report.peer_version", lambda: "4.2.2")
-    asked = attrs.evolve(order(tmp_path), peer="app.plain")
+    asked = attrs.evolve(options(tmp_path), peer="app.plain")
     report = make_report(asked, results([slow], [slow], peer=True), MACHINE)
 
     assert (report.peer, report.peer_handler) == (f"{PEER} 4.2.2", "app.plain")

@@ -1,71 +1,71 @@
-"""From runs to rows."""
+"""The rows of a report, made from runs."""
 
 import attrs
 import pytest
 
 from okibi.cli.bench.figures import Figure
-from okibi.cli.bench.record import Results
-from okibi.cli.bench.rows import Row, rows
-from tests.cli.bench.made import PEER, results, run
+from okibi.cli.bench.results import BenchResults
+from okibi.cli.bench.rows import ReportRow, make_rows
+from tests.cli.bench.made_up_results import PEER, results, run
 
 
-def found(made: Results, peer: str | None = None) -> dict[tuple[str, str], Row]:
-    return {(row.section.partition(",")[0], row.name): row for row in rows(made, peer, 0.5)}
+def found(made: BenchResults, peer: str | None = None) -> dict[tuple[str, str], ReportRow]:
+    return {(row.section.partition(",")[0], row.name): row for row in make_rows(made, peer, 0.5)}
 
 
 def test_a_row_is_the_median_of_the_rounds_with_their_spread() -> None:
     made = found(results([run(300), run(100), run(110)], [run(90)] * 3))
 
-    assert made["warm", "a cycle, p50"] == Row(
+    assert made["warm", "a cycle, p50"] == ReportRow(
         "warm, one event at a time", "a cycle, p50", "us", Figure(110, 100, 300)
     )
     assert made["warm", "events"].okibi == Figure(1e6 / 110, 1e6 / 300, 1e6 / 100)
     assert made["warm", "event to answer, p99.9"].okibi == Figure(88, 80, 240)
     assert made["cold start", "to the first GET /next"].okibi == Figure(100, 100, 100)
     assert made["memory of all processes", "at the end"].okibi == Figure(20, 20, 20)
-    assert made["memory of all processes", "at most"].okibi == Figure(22, 22, 22)
+    assert made["memory of all processes", "peak"].okibi == Figure(22, 22, 22)
     # 0.3 of the measured time, by 1,000 events of 110 us each.
     server = made["warm", "processor time of the server"].okibi
     assert server is not None
     assert attrs.astuple(server) == pytest.approx((33, 30, 90))
 
 
-def test_a_time_out_is_told_from_the_end_of_its_time_and_has_no_ratio() -> None:
+def test_a_time_out_row_excludes_the_limit_and_has_no_ratio() -> None:
     made = found(results([run(100)], [run(90)], peer=True), PEER)
-    row = made["crashes (a handler of okibi's own)", "time-out, from 0.5 s to next"]
+    row = made["crashes (okibi's test handler)", "time-out, from 0.5 s to next"]
 
     assert (row.okibi, row.peer, row.ratio) == (
         Figure(-100, -100, -100), Figure(80, 80, 80), None,
     )  # fmt: skip
 
 
-def test_a_warm_restart_is_told_of_who_has_one() -> None:
+def test_a_warm_restart_row_has_no_figure_of_the_peer() -> None:
     made = found(results([run(100)], [run(90)], peer=True), PEER)
-    row = made["crashes (a handler of okibi's own)", "warm restart of a Handler to next"]
+    row = made["crashes (okibi's test handler)", "warm restart of a Handler to next"]
 
     assert (row.okibi, row.peer, row.ratio) == (Figure(3, 3, 3), None, None)
 
 
-def test_the_runtime_s_part_of_a_cycle_is_the_stand_in_s_and_the_rest_the_handler_s() -> None:
+def test_the_runtimes_share_of_a_cycle_is_the_stand_ins() -> None:
     made = found(results([run(150), run(300)], [run(100), run(120)]))
 
-    assert made["warm", "of p50 the runtime's and the server's"].okibi == Figure(110, 100, 120)
-    # Of each round the difference: not the difference of two medians.
-    assert made["warm", "of p50 the handler's"].okibi == Figure(115, 50, 180)
+    assert made["warm", "share of p50: runtime and server"].okibi == Figure(110, 100, 120)
+    # The median of the rounds' differences, not the difference of two medians.
+    assert made["warm", "share of p50: handler"].okibi == Figure(115, 50, 180)
 
 
-def test_beside_a_peer_each_row_is_a_ratio_of_the_same_round() -> None:
+def test_a_ratio_compares_the_same_round() -> None:
     made = found(results([run(100), run(200)], [run(90), run(90)], peer=True), PEER)
 
     assert made["warm", "a cycle, p50"].peer == Figure(300, 200, 400)
     assert made["warm", "a cycle, p50"].ratio == Figure(0.5, 0.5, 0.5)
-    assert made["warm", "of p50 the runtime's and the server's"].ratio == Figure(0.5, 0.5, 0.5)
-    assert made["warm", "of p50 the handler's"].ratio is None
-    crashes = made["crashes (a handler of okibi's own)", "sys.exit to next good answer"]
+    assert made["warm", "share of p50: runtime and server"].ratio == Figure(0.5, 0.5, 0.5)
+    assert made["warm", "share of p50: handler"].ratio is None
+    crashes = made["crashes (okibi's test handler)", "sys.exit to next good answer"]
     assert crashes.ratio == Figure(0.025, 0.025, 0.025)
 
 
-def test_errors_are_shown_if_there_are_any() -> None:
+def test_errors_have_a_row_if_there_are_any() -> None:
     shown = ("warm", "answers that are errors")
 
     assert shown not in found(results([run(100)], [run(90)]))
@@ -74,23 +74,21 @@ def test_errors_are_shown_if_there_are_any() -> None:
 
 
 @pytest.mark.parametrize(("processes", "ratio"), [(1, Figure(1, 1, 1)), (17, None)])
-def test_peaks_of_several_processes_count_what_they_share_for_each_and_have_no_ratio(
-    processes: int, ratio: Figure | None
-) -> None:
+def test_peaks_of_several_processes_have_no_ratio(processes: int, ratio: Figure | None) -> None:
     of_16 = {"okibi": [run(100)], PEER: [run(100, processes=processes)]}
     made = results([run(100)], [run(90)], peer=True, many={16: of_16})
     functions = {"okibi": [run(100)], PEER: [run(100, processes=processes)]}
     shown = found(attrs.evolve(made, functions=functions), PEER)
 
-    for name in (("16 events at once", "memory at most"), ("memory of all processes", "at most")):
+    for name in (("16 events at once", "peak memory"), ("memory of all processes", "peak")):
         assert (shown[name].okibi, shown[name].peer) == (Figure(22, 22, 22), Figure(22, 22, 22))
         assert shown[name].ratio == ratio
-    # At the end what they share counts once.
+    # At the end shared pages count once.
     assert shown["16 events at once", "memory at the end"].ratio == Figure(1, 1, 1)
 
 
 @pytest.mark.parametrize("peer", [None, PEER])
-def test_many_at_once_have_rows_of_their_own(peer: str | None) -> None:
+def test_many_at_once_have_a_section(peer: str | None) -> None:
     of_16 = {"okibi": [run(100, processes=1)], PEER: [run(100, processes=17)]}
     made = found(results([run(100)], [run(90)], peer=peer is not None, many={16: of_16}), peer)
 
@@ -101,5 +99,5 @@ def test_many_at_once_have_rows_of_their_own(peer: str | None) -> None:
     cpu = made["16 events at once", "processor time of the runtime"]
     assert cpu.okibi == Figure(50, 50, 50)
     assert cpu.ratio == (Figure(1, 1, 1) if peer else None)
-    # Of which the costs are reckoned, and by which a function that serves many is given its memory.
-    assert made["16 events at once", "memory at most"].okibi == Figure(22, 22, 22)
+    # The cost estimate and the memory of a function with many slots use this row.
+    assert made["16 events at once", "peak memory"].okibi == Figure(22, 22, 22)

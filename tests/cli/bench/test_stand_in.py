@@ -1,4 +1,4 @@
-"""What stands in for a handler: of the same kind, and it gives back the same answer."""
+"""Stand-in handlers: of the same kind as the original, with the same answer."""
 
 import asyncio
 import os
@@ -68,12 +68,12 @@ async def writes(event: Any, response: Any, context: Any) -> None:
     raise AssertionError("is not to be called")
 
 
-TOLD = [b'{"the":', b' "answer"}']
+PIECES = [b'{"the":', b' "answer"}']
 
 
 @pytest.mark.parametrize("target", [plain, partial(plain), Callable()])
-def test_a_plain_callable_s_is_a_def(target: Any) -> None:
-    made = stand_in(target, TOLD)
+def test_the_stand_in_of_a_plain_callable_is_a_def(target: Any) -> None:
+    made = stand_in(target, PIECES)
 
     assert not is_async(made)
     assert not streams(made)
@@ -81,8 +81,8 @@ def test_a_plain_callable_s_is_a_def(target: Any) -> None:
 
 
 @pytest.mark.parametrize("target", [coroutine, partial(coroutine), Function(coroutine)])
-def test_a_coroutine_function_s_is_one(target: Any) -> None:
-    made: Any = stand_in(target, TOLD)
+def test_the_stand_in_of_a_coroutine_function_is_one(target: Any) -> None:
+    made: Any = stand_in(target, PIECES)
     if isinstance(target, Function):
         made = made.handler.handler
 
@@ -90,12 +90,12 @@ def test_a_coroutine_function_s_is_one(target: Any) -> None:
     assert asyncio.run(made({}, None)) == ANSWER
 
 
-def test_what_is_no_json_is_bytes() -> None:
+def test_an_answer_that_is_not_json_stays_bytes() -> None:
     assert stand_in(plain, [b"no", b" JSON"])({}, None) == b"no JSON"
 
 
-async def test_a_handler_class_s_is_one_below_it() -> None:
-    made = stand_in(Greeter, TOLD)
+async def test_the_stand_in_of_a_handler_class_is_a_subclass() -> None:
+    made = stand_in(Greeter, PIECES)
 
     assert isinstance(made, Function)
     cls: Any = made.handler.handler
@@ -108,43 +108,43 @@ async def test_a_handler_class_s_is_one_below_it() -> None:
 
 
 @pytest.mark.parametrize("target", [generator, partial(generator)])
-def test_a_generator_s_yields_the_same_pieces(target: Any) -> None:
-    assert list(stand_in(target, TOLD)({}, None)) == TOLD
+def test_the_stand_in_of_a_generator_yields_the_same_pieces(target: Any) -> None:
+    assert list(stand_in(target, PIECES)({}, None)) == PIECES
 
 
 @pytest.mark.parametrize("target", [pieces, partial(pieces), Pieces(), Yields])
-async def test_an_async_generator_s_yields_the_same_pieces_in_a_class_too(target: Any) -> None:
-    made: Any = stand_in(target, TOLD)
+async def test_the_stand_in_of_an_async_generator_yields_the_pieces(target: Any) -> None:
+    made: Any = stand_in(target, PIECES)
     if target is Yields:
         made = made.handler.handler().handle
 
     assert streams(made)
-    assert [piece async for piece in made({}, None)] == TOLD
+    assert [piece async for piece in made({}, None)] == PIECES
 
 
 @pytest.mark.parametrize("target", [writes, partial(writes)])
-async def test_one_that_is_given_its_response_writes_the_same_pieces(target: Any) -> None:
-    class Taken:
+async def test_the_stand_in_of_a_response_writer_writes_the_pieces(target: Any) -> None:
+    class FakeResponse:
         def __init__(self) -> None:
-            self.said: list[bytes] = []
+            self.written: list[bytes] = []
 
         async def write(self, piece: bytes) -> None:
-            self.said.append(piece)
+            self.written.append(piece)
 
-    made, taken = stand_in(target, TOLD), Taken()
-    await made({}, taken, None)
+    made, response = stand_in(target, PIECES), FakeResponse()
+    await made({}, response, None)
 
     assert takes_response(made)
-    assert taken.said == TOLD
+    assert response.written == PIECES
 
 
-def test_on_the_official_client_it_is_a_def_and_brings_nothing_of_okibi_s() -> None:
+def test_under_the_official_client_okibi_is_not_imported() -> None:
     code = (
         "import sys, okibi_stand_in; async def f(event, context): pass"
         "\nprint(okibi_stand_in.stand_in(f, [b'1'])({}, None), 'okibi.runtime' in sys.modules)"
     ).replace("; async", "\nasync")
 
-    # The second is one whose module has imported it.
+    # In the second case the user's module has imported okibi.
     for before, printed in (
         ("", "1 False\n"),
         ("import okibi.runtime.handlers.handler\n", "1 True\n"),

@@ -1,4 +1,4 @@
-"""A report as text: for the terminal, and as Markdown."""
+"""A report as text, for the terminal and as Markdown."""
 
 import io
 from pathlib import Path
@@ -8,36 +8,40 @@ import pytest
 
 from okibi.cli.bench.plan import Purpose, Step
 from okibi.cli.bench.report import Report, make_report
-from okibi.cli.bench.terminal import progress, table
-from okibi.cli.bench.text_tables import cost_table, figure_table, heading, markdown
-from tests.cli.bench.made import MACHINE, PEER, order, results, run
+from okibi.cli.bench.terminal import render_table, show_progress
+from okibi.cli.bench.text_tables import heading, make_cost_table, make_figure_table, render_markdown
+from tests.cli.bench.made_up_results import MACHINE, PEER, options, results, run
 
 
 @pytest.fixture(params=[False, True])
 def report(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Report:
-    """Without a peer, and with one."""
-    monkeypatch.setattr("okibi.cli.bench.order.importlib.util.find_spec", lambda name: name)
+    """Reports without and with a peer."""
+    monkeypatch.setattr("okibi.cli.bench.options.importlib.util.find_spec", lambda name: name)
     monkeypatch.setattr("okibi.cli.bench.report.peer_version", lambda: "4.2.2")
     given = {"peer": PEER} if request.param else {}
     made = results([run(100), run(120)], [run(90), run(90)], peer=request.param)
-    return make_report(order(tmp_path, **given), made, MACHINE)
+    return make_report(options(tmp_path, **given), made, MACHINE)
 
 
 def test_each_row_has_a_cell_for_each_column(report: Report) -> None:
-    for made in (figure_table(report), figure_table(report, wide=False), cost_table(report)):
+    for made in (
+        make_figure_table(report),
+        make_figure_table(report, wide=False),
+        make_cost_table(report),
+    ):
         for _, found in made.sections:
             assert {len(cells) for cells in found} == {len(made.columns)}
 
 
 @pytest.mark.parametrize("columns", [75, 80, 130])
-def test_nothing_is_cut_from_75_columns_on(
+def test_75_columns_show_every_cell_in_full(
     report: Report, columns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("okibi.cli.bench.terminal.WIDTH", columns)
 
-    lines = table(report).splitlines()
+    lines = render_table(report).splitlines()
 
     assert max(map(len, lines)) <= columns
     assert not any("…" in line for line in lines)
@@ -45,7 +49,7 @@ def test_nothing_is_cut_from_75_columns_on(
     assert "9,167" in events
 
 
-def test_the_heading_names_what_was_measured_and_the_machine(report: Report) -> None:
+def test_the_heading_names_the_function_and_the_machine(report: Report) -> None:
     first, second, third = heading(report)
 
     assert first.startswith("app.handler on okibi ")
@@ -55,7 +59,7 @@ def test_the_heading_names_what_was_measured_and_the_machine(report: Report) -> 
 
 
 @pytest.mark.parametrize(("terminal", "drawn"), [("xterm", True), ("dumb", False)])
-def test_a_terminal_that_cannot_go_back_in_a_line_has_no_bar_and_no_empty_line(
+def test_a_dumb_terminal_has_no_progress_bar(
     terminal: str, drawn: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Terminal(io.StringIO):
@@ -65,7 +69,7 @@ def test_a_terminal_that_cannot_go_back_in_a_line_has_no_bar_and_no_empty_line(
     monkeypatch.setenv("TERM", terminal)
     monkeypatch.setattr("sys.stderr", stderr := Terminal())
 
-    with progress() as tell:
+    with show_progress() as tell:
         tell(Step("okibi", Purpose.FUNCTION), 0, 2)
     assert bool(stderr.getvalue()) is drawn
 
@@ -74,20 +78,20 @@ def test_a_terminal_that_cannot_go_back_in_a_line_has_no_bar_and_no_empty_line(
     ("monthly", "words"),
     [(30.4, "30.4 events"), (99_999, "99,999 events"), (1e5, "0.10 million events")],
 )
-def test_how_many_events_a_month_are_paid_for_is_told(
+def test_the_cost_table_names_the_events_per_month(
     report: Report, monthly: float, words: str
 ) -> None:
-    told = attrs.evolve(report, monthly=monthly)
+    changed = attrs.evolve(report, monthly=monthly)
 
-    assert cost_table(told).columns[0] == f"{words} a month"
+    assert make_cost_table(changed).columns[0] == f"{words} a month"
 
 
-def test_markdown_has_each_figure_each_cost_and_each_note(report: Report) -> None:
-    text = markdown(report)
+def test_markdown_has_all_figures_costs_and_notes(report: Report) -> None:
+    text = render_markdown(report)
 
     assert "| a cycle, p50 (us) | 110 | 100 to 120 |" in text
     assert ("| 0.50 | 0.50 to 0.50 |" in text) is bool(report.peer)
-    # Of the peer it cannot be told.
+    # The peer has no such figure.
     dashes = " - |  | - |  |" if report.peer else ""
     assert f"| warm restart of a Handler to next (ms) | 3 | 3 to 3 |{dashes}\n" in text
     for cost in report.costs:

@@ -1,6 +1,6 @@
-"""What a benchmark of crashes serves, on whatever runtime: a plain `def` that fails on demand.
+"""A plain `def` handler that fails on request, for the benchmark of crashes.
 
-It imports nothing of okibi's, so that the official client can serve it too.
+This module does not import okibi: the official client serves it too.
 """
 
 import os
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def handler(event: dict[str, Any], context: Any) -> str:
-    """Answer, or fail in the way that the event names."""
+    """Answer, or fail as the event says."""
     way = event["way"]
     if way == "exception":
         raise ValueError("on demand")

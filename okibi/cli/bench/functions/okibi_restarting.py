@@ -1,6 +1,6 @@
-"""What a benchmark of warm restarts serves: a `Handler`, whose instance is replaced when it raises.
+"""A `Handler` whose instance is replaced after an exception, for the benchmark of warm restarts.
 
-Apart from what crashes, which the official client serves too: that knows no instances.
+Separate from `okibi_crashing`, which the official client serves too.
 """
 
 from typing import Any
@@ -8,15 +8,15 @@ from typing import Any
 from okibi.runtime import Context, Function, Handler, Workers
 
 
-class Restarting(Handler[dict[str, Any]]):
-    """Tells which instance it is, or fails as the event says."""
+class NumberedInstance(Handler[dict[str, Any]]):
+    """Answers with the number of the instance, or fails as the event says."""
 
     made = 0
     number = 0
 
     async def init(self) -> None:
-        Restarting.made += 1
-        self.number = Restarting.made
+        NumberedInstance.made += 1
+        self.number = NumberedInstance.made
 
     async def handle(self, event: dict[str, Any], context: Context) -> int:
         if event["way"] == "exception":
@@ -24,5 +24,5 @@ class Restarting(Handler[dict[str, Any]]):
         return self.number
 
 
-# A spare worker would serve the next event, and nothing would wait for the restart.
-function = Function(handler=Workers(Restarting, count=1))
+# One worker: a second one would serve the next event without waiting for the restart.
+function = Function(handler=Workers(NumberedInstance, count=1))

@@ -1,13 +1,14 @@
-"""The user's function with a handler in its place that does nothing but return the same answer.
+"""The user's function with a stand-in handler, which only returns the saved answer.
 
-What a cycle of this takes is the runtime's own: the same module is imported, the same children
-live, and a handler of the same kind (def, async def, Handler class with its event type, one that
-streams) is called with the same event and gives back what the user's own gave, a stream in the same
-pieces. `_HANDLER` names `handler` here, for okibi and for the official client: there nothing of
-okibi's is imported, and each handler is a plain one.
+The time of a stand-in's cycle is the runtime's own time. The user's module is imported and its
+children run. The stand-in is of the same kind as the user's handler: def, async def, Handler class
+with its event type, or streaming. It returns the saved answer, a stream in the same pieces.
 
-What a plain `def` returns is not known before it is called: for one that returns a generator or an
-awaitable the answer itself is returned.
+`_HANDLER` names `handler` in this module, for okibi and for the official client. Under the official
+client okibi is not imported, and each stand-in is a plain `def`.
+
+The kind of a plain `def` is unknown before a call: a stand-in for a `def` that returns a generator
+or an awaitable returns the answer itself.
 """
 
 import importlib
@@ -20,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 HANDLER, ANSWER, PLAIN = "OKIBI_BENCH_HANDLER", "OKIBI_BENCH_ANSWER", "OKIBI_BENCH_PLAIN"
-"""Variables: whose place is taken, as `_HANDLER` has it; the file with the answer's pieces; not
-empty where whoever serves knows plain handlers alone."""
+"""Environment variables: the user's handler; the file with the pieces of the answer; not empty if
+the runtime supports plain handlers only."""
 
 
 def _read(path: str) -> list[bytes]:
@@ -34,11 +35,11 @@ def _find(named: str) -> Any:
 
 
 def stand_in(target: Any, pieces: Sequence[bytes]) -> Any:
-    """What is served in the place of a target.
+    """Make the stand-in for a handler.
 
     Args:
-        target: what a handler string names: a Function, a Handler class, any callable.
-        pieces: what is given back for each event.
+        target: a Function, a Handler class, or a callable.
+        pieces: the pieces of the answer.
     """
     if os.environ.get(PLAIN):
         return _plain(pieces)
@@ -52,7 +53,7 @@ def stand_in(target: Any, pieces: Sequence[bytes]) -> Any:
     function = as_function(target)
     workers = function.handler
     if inspect.isclass(workers.handler):
-        # A class of the user's own below: his event type, his `init` and his `terminate` hold.
+        # A subclass of the user's class keeps the event type, `init` and `terminate`.
         body = {"handle": _method(workers.handler, pieces)}
         stand: Any = type("StandIn", (workers.handler,), body)
     else:
@@ -61,11 +62,11 @@ def stand_in(target: Any, pieces: Sequence[bytes]) -> Any:
 
 
 def _value(pieces: Sequence[bytes]) -> Any:
-    said = b"".join(pieces)
+    answer = b"".join(pieces)
     try:
-        return json.loads(said)
+        return json.loads(answer)
     except ValueError:
-        return said
+        return answer
 
 
 def _plain(pieces: Sequence[bytes]) -> Callable[[Any, Any], Any]:
@@ -79,7 +80,7 @@ def _callable(target: Any, pieces: Sequence[bytes]) -> Callable[..., Any]:
     if takes_response(target):
         return _writing(pieces)
     if streams(target):
-        # Of a method made a function: what it is a partial of tells that it streams.
+        # A partial of a three-argument method: the wrapped function shows that it streams.
         return partial(_generate(pieces), None)
     if is_async(target):
         answer = _value(pieces)
@@ -88,7 +89,7 @@ def _callable(target: Any, pieces: Sequence[bytes]) -> Callable[..., Any]:
             return answer
 
         return coroutine
-    call = getattr(target, "__call__", None)  # noqa: B004, it is looked at, not tested for
+    call = getattr(target, "__call__", None)  # noqa: B004 - inspected, not tested
     if inspect.isgeneratorfunction(target) or inspect.isgeneratorfunction(call):
 
         def generate(event: Any, context: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What a measured runtime is served, and what is known of it: on a clock of the test's own."""
+"""EventFeed: hand-outs, warm-up, durations and time-outs, with a virtual clock."""
 
 import heapq
 import math
@@ -7,17 +7,17 @@ from collections.abc import Callable
 import attrs
 import pytest
 
-from okibi.cli.bench.feed import Feed
+from okibi.cli.bench.event_feed import EventFeed
 from okibi.local.invocation import Invocation
 from okibi.local.platform import Waiter
 from okibi.local.states import Refusal
 
 
 @attrs.define(eq=False)
-class Lane:
-    """A runtime's lane: asks, answers, asks. Its clock moves when it says so."""
+class FakeLane:
+    """A runtime's lane: asks for an event, answers, and asks again."""
 
-    feed: Feed
+    feed: EventFeed
     event: Invocation | None = None
 
     def ask(self) -> None:
@@ -41,7 +41,7 @@ class Lane:
 
 
 @attrs.define(eq=False)
-class Clock:
+class ManualClock:
     now: float = 100.0
 
     def __call__(self) -> float:
@@ -49,20 +49,20 @@ class Clock:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 def feed_of(
-    clock: Clock, slots: int | None = None, *, warm_events: int = 2, seconds: float = 10.0,
+    clock: ManualClock, slots: int | None = None, *, warm_events: int = 2, seconds: float = 10.0,
     on_warm: Callable[[], None] = lambda: None,
-) -> Feed:  # fmt: skip
-    return Feed(
+) -> EventFeed:  # fmt: skip
+    return EventFeed(
         b"{}", 3.0, warm_events, 5.0, seconds, slots, on_warm=on_warm, clock=clock,
     )  # fmt: skip
 
 
-def cycle(lane: Lane, clock: Clock, answered: float = 1.0, back: float = 0.5) -> None:
+def cycle(lane: FakeLane, clock: ManualClock, answered: float = 1.0, back: float = 0.5) -> None:
     clock.now += answered
     lane.answer()
     clock.now += back
@@ -70,9 +70,11 @@ def cycle(lane: Lane, clock: Clock, answered: float = 1.0, back: float = 0.5) ->
 
 
 @pytest.mark.parametrize("slots", [None, 1])
-def test_the_first_question_and_the_first_answer_are_noted(clock: Clock, slots: int | None) -> None:
+def test_the_times_of_the_first_request_and_answer_are_recorded(
+    clock: ManualClock, slots: int | None
+) -> None:
     feed = feed_of(clock, slots)
-    lane = Lane(feed)
+    lane = FakeLane(feed)
     assert math.isnan(feed.first_next)
 
     lane.ask()
@@ -82,9 +84,9 @@ def test_the_first_question_and_the_first_answer_are_noted(clock: Clock, slots: 
     assert (feed.first_next, feed.first_answer) == (100.0, 101.0)
 
 
-def test_the_warm_up_ends_after_so_many_events(clock: Clock) -> None:
+def test_the_warm_up_ends_after_warm_events(clock: ManualClock) -> None:
     feed = feed_of(clock, warm_events=2)
-    lane = Lane(feed)
+    lane = FakeLane(feed)
     lane.ask()
 
     cycle(lane, clock)
@@ -95,11 +97,11 @@ def test_the_warm_up_ends_after_so_many_events(clock: Clock) -> None:
     assert feed.count == 0
 
 
-def test_no_lane_has_an_event_before_all_have_come_and_their_warm_up_begins_then(
-    clock: Clock,
+def test_events_and_warm_up_wait_until_all_lanes_have_connected(
+    clock: ManualClock,
 ) -> None:
     feed = feed_of(clock, 3, warm_events=1000)
-    lanes = [Lane(feed) for _ in range(3)]
+    lanes = [FakeLane(feed) for _ in range(3)]
     for lane in lanes[:2]:
         lane.ask()
     clock.now += 60.0
@@ -114,9 +116,9 @@ def test_no_lane_has_an_event_before_all_have_come_and_their_warm_up_begins_then
     assert feed.began == clock.now
 
 
-def test_what_an_event_took_is_known_once_the_runtime_is_back(clock: Clock) -> None:
+def test_durations_are_recorded_at_the_next_request(clock: ManualClock) -> None:
     feed = feed_of(clock, warm_events=1, seconds=100.0)
-    lane = Lane(feed)
+    lane = FakeLane(feed)
     lane.ask()
     cycle(lane, clock)
 
@@ -128,9 +130,9 @@ def test_what_an_event_took_is_known_once_the_runtime_is_back(clock: Clock) -> N
     assert feed.cycles == [3.0, 7.0]
 
 
-def test_errors_are_counted_by_their_type_those_of_the_warm_up_too(clock: Clock) -> None:
+def test_errors_are_counted_by_type_also_in_the_warm_up(clock: ManualClock) -> None:
     feed = feed_of(clock, warm_events=2)
-    lane = Lane(feed)
+    lane = FakeLane(feed)
     lane.ask()
     for error in ("Function.One", "", "Function.One", "Function.Two"):
         lane.answer(error)
@@ -140,9 +142,9 @@ def test_errors_are_counted_by_their_type_those_of_the_warm_up_too(clock: Clock)
     assert feed.served == 4
 
 
-def test_each_of_many_lanes_gets_an_event_at_once(clock: Clock) -> None:
+def test_each_of_many_lanes_gets_an_event_immediately(clock: ManualClock) -> None:
     feed = feed_of(clock, 3)
-    lanes = [Lane(feed) for _ in range(3)]
+    lanes = [FakeLane(feed) for _ in range(3)]
 
     for lane in lanes:
         lane.ask()
@@ -154,11 +156,11 @@ def test_each_of_many_lanes_gets_an_event_at_once(clock: Clock) -> None:
     assert not feed.errors
 
 
-def test_after_the_measured_time_those_in_flight_are_waited_for_and_nothing_is_handed_out(
-    clock: Clock,
+def test_events_in_flight_are_awaited_after_the_measured_time(
+    clock: ManualClock,
 ) -> None:
     feed = feed_of(clock, 2, warm_events=1, seconds=3.0)
-    one, other = Lane(feed), Lane(feed)
+    one, other = FakeLane(feed), FakeLane(feed)
     one.ask()
     other.ask()
     cycle(one, clock)
@@ -175,17 +177,17 @@ def test_after_the_measured_time_those_in_flight_are_waited_for_and_nothing_is_h
     other.answer()
 
     assert feed.done
-    # The slow one too; but it ended too late to count for what a second brings.
+    # Includes the slow event, which ended too late to count for the throughput.
     assert max(feed.answers) == 64.0
     assert feed.count == 4
 
 
 @pytest.mark.parametrize("slots", [None, 1])
-def test_the_time_of_an_event_is_up_so_long_after_it_was_handed_out(
-    clock: Clock, slots: int | None
+def test_an_event_is_due_one_time_out_after_its_hand_out(
+    clock: ManualClock, slots: int | None
 ) -> None:
     feed = feed_of(clock, slots)
-    lane = Lane(feed)
+    lane = FakeLane(feed)
     assert math.isinf(feed.due)
 
     lane.ask()
@@ -195,11 +197,11 @@ def test_the_time_of_an_event_is_up_so_long_after_it_was_handed_out(
 
 
 @pytest.mark.parametrize("slots", [None, 1])
-def test_an_event_whose_time_is_up_is_an_error_and_took_as_long_as_that(
-    clock: Clock, slots: int | None
+def test_a_timed_out_event_is_an_error_of_that_duration(
+    clock: ManualClock, slots: int | None
 ) -> None:
     feed = feed_of(clock, slots, warm_events=1, seconds=100.0)
-    lane = Lane(feed)
+    lane = FakeLane(feed)
     lane.ask()
     cycle(lane, clock)
 
@@ -211,18 +213,18 @@ def test_an_event_whose_time_is_up_is_an_error_and_took_as_long_as_that(
     assert (feed.served, feed.count) == (2, 1)
 
 
-def test_after_a_time_out_a_new_runtime_has_the_next_event_and_the_cycle_lasts_till_then(
-    clock: Clock,
+def test_a_cycle_with_a_time_out_ends_at_the_new_runtimes_request(
+    clock: ManualClock,
 ) -> None:
     feed = feed_of(clock, warm_events=1, seconds=100.0)
-    lane = Lane(feed)
+    lane = FakeLane(feed)
     lane.ask()
     cycle(lane, clock)
     clock.now = feed.due
     feed.expire()
 
     clock.now += 0.25
-    new = Lane(feed)
+    new = FakeLane(feed)
     new.ask()
 
     assert new.event is not None
@@ -232,11 +234,11 @@ def test_after_a_time_out_a_new_runtime_has_the_next_event_and_the_cycle_lasts_t
 @pytest.mark.parametrize("takes", [0.4, 0.5, 1.0, 2.5])
 @pytest.mark.parametrize("apart", [0.0, 0.01, 0.025])
 @pytest.mark.parametrize("warm_events", [1, 16, 21])
-def test_of_many_lanes_throughput_is_what_they_do(
-    takes: float, apart: float, warm_events: int, clock: Clock
+def test_throughput_of_many_lanes_is_exact(
+    takes: float, apart: float, warm_events: int, clock: ManualClock
 ) -> None:
     feed = feed_of(clock, 16, warm_events=warm_events, seconds=1.0)
-    lanes = [Lane(feed) for _ in range(16)]
+    lanes = [FakeLane(feed) for _ in range(16)]
     for lane in lanes:
         lane.ask()
     due = [(clock.now + takes + number * apart, number) for number in range(16)]

@@ -1,14 +1,13 @@
-"""What a measured runtime is served: the same event again and again, on one lane or on many.
+"""Serve the same event to a measured runtime again and again, on one lane or many.
 
-Without I/O: it is told of what the runtime does by the platform's side of the Runtime API, and asks
-a clock. Once all lanes have come, each that asks for an event gets one at once, so that the runtime
-is never the one to wait; what it took is known from the moments at which events were handed out,
-answered, and come back from.
+No I/O: the platform's side of the Runtime API calls this module, which reads a clock. After all
+lanes have connected, each `GET /next` gets an event immediately: the runtime never waits for the
+server. The times of an event follow from its hand-out, its answer, and the next request.
 
-Throughput is what ends in the measured time, which begins and ends with the end of an event and
-lasts for whole rounds of all lanes: else the events in flight at either edge would count for less
-than they are. What an event takes is told of those that began in it, the slow ones too: nothing is
-handed out after it, and those in flight are waited for, as long as they have time.
+Throughput counts the events that end in the measured time. That time begins and ends with the end
+of an event and covers whole rounds of all lanes; otherwise events in flight at either end would be
+counted wrongly. Durations cover all events that begin in the measured time, slow ones too: after
+it no event is handed out, and the events in flight are awaited until they time out.
 """
 
 import math
@@ -29,26 +28,26 @@ from ...local.platform import Waiter
 from ...local.settings import arn_of
 from ...local.states import Refusal
 
-__all__ = ["Feed"]
+__all__ = ["EventFeed"]
 
 ARN = arn_of("function")
 TRACE = "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=0"
 
 
-def _nothing() -> None:
-    """Nobody listens."""
+def _ignore() -> None:
+    """The default callback."""
 
 
 class Discarded:
-    """Where a streamed answer goes piece by piece, as Lambda takes it: nobody reads it here."""
+    """A sink that discards the pieces of a streamed answer."""
 
     full = False
 
     def begin(self, content_type: str) -> None:
-        """Another answer."""
+        """Begin an answer."""
 
     def write(self, piece: bytes) -> None:
-        """A piece of it."""
+        """Discard a piece."""
 
 
 DISCARDED = Discarded()
@@ -56,66 +55,67 @@ DISCARDED = Discarded()
 
 @attrs.define(eq=False)
 class OneAtATime(Exchange):
-    """The classic mode; `on_next` is told of each question for an event once it waits."""
+    """The classic mode, with a callback `on_next` for each waiting `GET /next`."""
 
-    on_next: Callable[[], None] = _nothing
+    on_next: Callable[[], None] = _ignore
 
     def next(self, waiter: Waiter) -> Refusal | Invocation | None:
-        said = super().next(waiter)
-        # One that asks twice has its event already, or it waits for its extensions.
-        if said is None and self.offered is None:
+        reply = super().next(waiter)
+        # A repeated request has an offered event already, or waits for extensions.
+        if reply is None and self.offered is None:
             self.on_next()
-        return said
+        return reply
 
     @property
     def oldest(self) -> Invocation | None:
-        """What has been in flight for the longest; the runtime may still have to come back."""
+        """The event that has been in flight for the longest time, until the next `GET /next`."""
         return self.current
 
     def expire(self, invocation: Invocation) -> None:
-        """Its time is up, and with it the sandbox's."""
+        """Time out an event, and end the sandbox."""
         self.end(lambda request_id: timed_out(request_id, invocation.timeout))
 
 
 @attrs.define(eq=False)
 class ManyAtOnce(Slots):
-    """Multi-concurrency; as `OneAtATime`."""
+    """Multi-concurrency, with a callback `on_next` for each `GET /next`."""
 
-    on_next: Callable[[], None] = _nothing
+    on_next: Callable[[], None] = _ignore
 
     @property
     def oldest(self) -> Invocation | None:
-        """As `OneAtATime`, of those that are not answered."""
+        """The unanswered event that has been in flight for the longest time."""
         return next(iter(self.running.values()), None)
 
     def next(self, waiter: Waiter) -> Refusal | Invocation | None:
-        said = super().next(waiter)
+        reply = super().next(waiter)
         self.on_next()
-        return said
+        return reply
 
 
 @attrs.define(eq=False)
-class Feed:
-    """Serves one run.
+class EventFeed:
+    """Serves the events of one run.
 
     Args:
         event: the payload.
-        timeout: seconds that the runtime is told an event has.
-        warm_events, warm_seconds: what ends the warm-up, whichever is first; one event at least.
-        seconds: what is measured.
-        slots: events at once, or None for the classic mode.
-        on_warm, on_end: told when the measured time begins and when it is over.
-        clock: seconds.
+        timeout: time-out of an event in seconds.
+        warm_events, warm_seconds: the warm-up ends at the first of these limits, after at least
+            one event.
+        seconds: the measured time.
+        slots: events at once; None for the classic mode.
+        on_warm, on_end: called at the begin and the end of the measured time.
+        clock: returns seconds.
 
     Attributes:
-        done: whether all that was handed out has come back.
-        lanes: how many have come.
-        first_next, first_answer: when they came; NaN before.
+        done: whether all events have ended.
+        lanes: the number of connected lanes.
+        first_next, first_answer: the times of the first request and answer; NaN before.
         served: events answered.
-        errors: of these, by error type.
+        errors: counts of error answers, by error type.
         count: events that ended in the measured time.
-        cycles, answers, busy: seconds of those that began in it (see `Run`).
-        began, ended: of the measured time; infinite and NaN before.
+        cycles, answers, busy: durations in seconds (see `RunResult`).
+        began, ended: begin and end of the measured time; infinity and NaN before.
     """
 
     event: bytes
@@ -124,8 +124,8 @@ class Feed:
     warm_seconds: float
     seconds: float
     slots: int | None = None
-    on_warm: Callable[[], None] = _nothing
-    on_end: Callable[[], None] = _nothing
+    on_warm: Callable[[], None] = _ignore
+    on_end: Callable[[], None] = _ignore
     clock: Callable[[], float] = time.perf_counter
 
     done: bool = attrs.field(default=False, init=False)
@@ -141,10 +141,10 @@ class Feed:
     began: float = attrs.field(default=math.inf, init=False)
     ended: float = attrs.field(default=math.nan, init=False)
     platform: OneAtATime | ManyAtOnce = attrs.field(init=False)
-    _all_came: float = attrs.field(default=math.nan, init=False)
+    _all_connected: float = attrs.field(default=math.nan, init=False)
     _in_flight: int = attrs.field(default=0, init=False)
-    _made: int = attrs.field(default=0, init=False)
-    _last: Invocation | None = attrs.field(default=None, init=False)
+    _event_count: int = attrs.field(default=0, init=False)
+    _last_event: Invocation | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         kind = OneAtATime if self.slots is None else ManyAtOnce
@@ -152,94 +152,94 @@ class Feed:
             self.clock,
             time.time,
             Journal(limit=0),
-            on_answer=self._answered,
-            on_end=self._ended,
-            on_next=self._asked,
+            on_answer=self._record_answer,
+            on_end=self._record_end,
+            on_next=self._handle_next,
         )
 
     def connection(self, send: Any) -> Connection:
-        """A connection of the runtime."""
+        """Make a connection for the runtime."""
         return Connection(self.platform, ARN, send)
 
     @property
-    def wanted(self) -> int:
-        """How many lanes there are to be."""
+    def expected_lanes(self) -> int:
+        """The number of lanes that must connect before the first event."""
         return self.slots or 1
 
     @property
     def due(self) -> float:
-        """When the time of an event in flight is up next; infinite if none is."""
+        """The time of the next time-out; infinity without an event in flight."""
         oldest = self.platform.oldest
         return math.inf if oldest is None else oldest.begun + oldest.timeout
 
     def expire(self) -> None:
-        """The time of those that are due is up (Lambda): an error, and it took as long as that.
+        """Time out all events that are due; the error counts with the time-out as its duration.
 
-        With one event at a time nothing more may come of the runtime's process, but for what a new
-        one says. Of many it lives on.
+        In the classic mode the sandbox ends: only a new process may send requests then. With many
+        slots the process continues.
         """
         now = self.clock()
         while self.due <= now:
-            assert self.platform.oldest is not None  # it is due
+            assert self.platform.oldest is not None  # because `due` is finite
             self.platform.expire(self.platform.oldest)
 
-    def _asked(self) -> None:
+    def _handle_next(self) -> None:
         now = self.clock()
         if math.isnan(self.first_next):
             self.first_next = now
-        if self.lanes < self.wanted:
-            self._come(now)
+        if self.lanes < self.expected_lanes:
+            self._add_lane(now)
         elif math.isnan(self.ended):
             if math.isinf(self.began) and self._is_warm(now):
                 self.on_warm()
-                # Whatever that took, the events in flight began before.
+                # Read the clock again: on_warm takes time that must not count.
                 self.began = self.clock()
             self._hand_out()
 
-    def _come(self, now: float) -> None:
+    def _add_lane(self, now: float) -> None:
         self.lanes += 1
-        if self.lanes == self.wanted:
-            self._all_came = now
-            for _ in range(self.wanted):
+        if self.lanes == self.expected_lanes:
+            self._all_connected = now
+            for _ in range(self.expected_lanes):
                 self._hand_out()
 
     def _hand_out(self) -> None:
-        event = self._event()
+        event = self._make_event()
         self._in_flight += 1
         self.platform.offer(event)
         if self.slots is None and not math.isinf(self.began):
-            if self._last is not None:
-                self.cycles.append(event.begun - self._last.begun)
-            self._last = event
+            if self._last_event is not None:
+                self.cycles.append(event.begun - self._last_event.begun)
+            self._last_event = event
 
     def _is_warm(self, now: float) -> bool:
         if not self.served:
             return False
-        return self.served >= self.warm_events or now >= self._all_came + self.warm_seconds
+        return self.served >= self.warm_events or now >= self._all_connected + self.warm_seconds
 
-    def _event(self) -> Invocation:
-        # An id of Lambda's own form would be a call into the kernel's random numbers.
-        self._made += 1
-        request_id = f"00000000-0000-4000-8000-{self._made:012x}"
+    def _make_event(self) -> Invocation:
+        # A counter in place of a random id, which would cost a system call.
+        self._event_count += 1
+        request_id = f"00000000-0000-4000-8000-{self._event_count:012x}"
         return Invocation(
             self.event, self.timeout, request_id=request_id, trace_id=TRACE,
             invocation_id=request_id, sink=DISCARDED,
         )  # fmt: skip
 
-    def _answered(self, invocation: Invocation) -> None:
+    def _record_answer(self, invocation: Invocation) -> None:
         self.served += 1
         if math.isnan(self.first_answer):
             self.first_answer = self.clock()
         outcome = invocation.outcome
-        assert outcome is not None  # the platform tells of it once it is there
+        assert outcome is not None  # set before the platform calls on_answer
         if outcome.error_type is not None:
             self.errors[outcome.error_type] += 1
 
-    def _ended(self, invocation: Invocation) -> None:
+    def _record_end(self, invocation: Invocation) -> None:
         self._in_flight -= 1
         if math.isinf(self.began):
             return
-        # One that has not begun is NaN, which is less than nothing.
+        # False for an event that was never handed out: its `begun` is NaN.
         if invocation.begun >= self.began:
             self.answers.append(invocation.answered - invocation.begun)
             self.busy.append(invocation.ended - invocation.begun)
@@ -249,10 +249,10 @@ class Feed:
 
     def _count(self, invocation: Invocation) -> None:
         self.count += 1
-        if invocation.ended < self.began + self.seconds or self.count % self.wanted:
+        if invocation.ended < self.began + self.seconds or self.count % self.expected_lanes:
             return
         self.ended = invocation.ended
         if self.slots is None:
-            # No event follows that would end its cycle.
+            # No next hand-out will end this cycle.
             self.cycles.append(invocation.ended - invocation.begun)
         self.on_end()

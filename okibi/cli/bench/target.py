@@ -1,28 +1,28 @@
-"""A runtime that is measured, with the handler that it serves."""
+"""A runtime to measure, and its handler."""
 
 import sys
 
 import attrs
 
-from .order import PEER
+from .options import PEER
 
-__all__ = ["Contender"]
+__all__ = ["Target"]
 
 
 @attrs.frozen
-class Contender:
-    """One runtime with what it serves.
+class Target:
+    """A runtime and its handler.
 
     Args:
-        name: of the runtime.
-        handler: as `_HANDLER` has it.
+        name: the name of the runtime.
+        handler: `module.name`, as in `_HANDLER`.
     """
 
     name: str
     handler: str
 
     def command(self, handler: str) -> tuple[str, ...]:
-        """What starts it."""
+        """The command that starts the runtime with a handler."""
         if self.name == PEER:
             return (sys.executable, "-m", PEER, handler)
         return (sys.executable, "-P", "-m", "okibi.runtime")

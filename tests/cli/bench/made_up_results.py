@@ -1,4 +1,4 @@
-"""Results as a benchmark would give them, made up."""
+"""Made-up results of a benchmark."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,17 +9,17 @@ import pytest
 
 from okibi.cli.bench.command import bench
 from okibi.cli.bench.machine import Machine
-from okibi.cli.bench.order import BenchOrder, Given, read_order
-from okibi.cli.bench.record import CrashTimes, Results, Run
+from okibi.cli.bench.options import BenchOptions, RawOptions, parse_options
+from okibi.cli.bench.results import BenchResults, CrashTimes, RunResult
 from tests.support.sandbox import PYTHON
 
 PEER = "awslambdaric"
 MACHINE = Machine("CPython 3.13.0", "Linux 6.1 x86_64", "a processor", 2, 0.5)
-SMALL: Given = {"quick": True, "rounds": "1", "duration": "0.05"}
+SMALL: RawOptions = {"quick": True, "rounds": "1", "duration": "0.05"}
 
 
 def with_app(folder: Path, monkeypatch: pytest.MonkeyPatch, app: str) -> None:
-    """Make a folder the current one, with an app.py, and have what is started find okibi here."""
+    """Write an app.py, change into its folder, and let child processes import this okibi."""
     (folder / "app.py").write_text(app)
     monkeypatch.chdir(folder)
     for name, value in PYTHON.items():
@@ -27,8 +27,8 @@ def with_app(folder: Path, monkeypatch: pytest.MonkeyPatch, app: str) -> None:
 
 
 def refused(capfd: pytest.CaptureFixture[str], handler: str, **given: Any) -> str:
-    """The sentence."""
-    options: Given = {"quick": True, "rounds": "1", **given}  # type: ignore[typeddict-item]
+    """Run a benchmark that is refused, and return the message."""
+    options: RawOptions = {"quick": True, "rounds": "1", **given}  # type: ignore[typeddict-item]
     assert bench(handler, None, options) == 2
     out, err = capfd.readouterr()
     assert out == ""
@@ -36,9 +36,9 @@ def refused(capfd: pytest.CaptureFixture[str], handler: str, **given: Any) -> st
     return err
 
 
-def run(cycle: float, **changed: Any) -> Run:
-    """A run of 1,000 cycles that all take as long, in us."""
-    made = Run(
+def run(cycle: float, **changed: Any) -> RunResult:
+    """A run of 1,000 cycles of equal duration in us."""
+    made = RunResult(
         first_next_ms=100.0,
         first_answer_ms=101.0,
         served=1100,
@@ -58,15 +58,19 @@ def run(cycle: float, **changed: Any) -> Run:
 
 
 def results(
-    functions: Sequence[Run], stand_ins: Sequence[Run], *, peer: bool = False, **changed: Any
-) -> Results:
-    """Of okibi; with a peer that takes twice as long in everything but crashes."""
+    functions: Sequence[RunResult],
+    stand_ins: Sequence[RunResult],
+    *,
+    peer: bool = False,
+    **changed: Any,
+) -> BenchResults:
+    """Results of okibi, and of a peer that takes twice as long in everything but crashes."""
     crash = CrashTimes(1.0, 2.0, 90.0, 400.0, restart=3.0)
 
-    def slower(runs: Sequence[Run]) -> list[Run]:
+    def slower(runs: Sequence[RunResult]) -> list[RunResult]:
         return [run(each.cycles_us[0] * 2, errors=each.errors) for each in runs]
 
-    made = Results(
+    made = BenchResults(
         functions={"okibi": functions, **({PEER: slower(functions)} if peer else {})},
         stand_ins={"okibi": stand_ins, **({PEER: slower(stand_ins)} if peer else {})},
         crashes={
@@ -79,9 +83,9 @@ def results(
     return attrs.evolve(made, **changed)
 
 
-def order(folder: Path, **given: Any) -> BenchOrder:
-    """What was ordered, in a folder with an event."""
+def options(folder: Path, **given: Any) -> BenchOptions:
+    """The options of a benchmark in a folder with an event."""
     (folder / "event.json").write_text('{"x": 1}')
-    options: Given = {"rounds": "3"}
+    options: RawOptions = {"rounds": "3"}
     options.update(given)  # type: ignore[typeddict-item]
-    return read_order("app.handler", str(folder / "event.json"), options)
+    return parse_options("app.handler", str(folder / "event.json"), options)
