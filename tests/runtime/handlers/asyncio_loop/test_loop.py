@@ -420,3 +420,19 @@ def test_a_loop_without_a_default_executor_is_closed(caplog: pytest.LogCaptureFi
 
     assert unknown.closed
     assert caplog.records == []
+
+
+def test_a_forked_child_ends_on_a_loop_without_asyncios_private_queue() -> None:
+    """uvloop's loops have no `_ready`."""
+    called: list[object] = []
+
+    class Unknown:
+        def call_soon(self, callback: object) -> None:
+            called.append(callback)
+
+    unknown: Any = Unknown()
+    loop = AsyncioLoop()
+    loop._loop, loop.ident = unknown, threading.get_ident()
+    loop.forked()
+
+    assert len(called) == 1
