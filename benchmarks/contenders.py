@@ -15,7 +15,7 @@ from typing import IO
 
 import attrs
 
-from okibi.local.processes import below, tree_memory
+from okibi.local.processes import descendants, tree_memory
 
 ROOT = Path(__file__).resolve().parents[1]
 FUNCTIONS = Path(__file__).parent / "functions"
@@ -178,7 +178,7 @@ class Running:
     def memory(self) -> int:
         """Bytes that its runtime has, as if it were alone on the machine."""
         # Of those below the server the runtime's own has all the others below it.
-        return max(map(tree_memory, below(self._server.pid)), default=0)
+        return max(map(tree_memory, descendants(self._server.pid)), default=0)
 
     def let_go(self) -> None:
         """Let its server end."""

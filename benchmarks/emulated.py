@@ -13,7 +13,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from okibi.local.processes import below, cpu_seconds
+from okibi.local.processes import cpu_seconds, descendants
 from tests.conformance.runtime_api.peer import Peer, request
 from tests.support.emulator import NoEmulatorError, emulating, emulator
 
@@ -64,7 +64,7 @@ def run(executable: Path, contender: Contender, count: int) -> Figures:
 
 
 def _cpu(emulators: int) -> float:
-    return sum(cpu_seconds(pid) for pid in below(emulators))
+    return sum(cpu_seconds(pid) for pid in descendants(emulators))
 
 
 def emulated(rounds: int, count: int) -> list[Row]:

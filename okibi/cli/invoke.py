@@ -92,7 +92,9 @@ def parse_options(handler: str, event: str | None, *, repeat: str, timeout: str)
 async def _serve(options: InvokeOptions) -> int:
     log = _HeldLog()
     try:
-        async with open_local_lambda(options.settings, output=log.write, sweep=True) as function:
+        async with open_local_lambda(
+            options.settings, output=log.write, kill_orphans=True
+        ) as function:
             return await _invoke_all(options, function, log)
     finally:
         log.show()
@@ -108,7 +110,7 @@ async def _invoke_all(options: InvokeOptions, function: LocalLambda, log: "_Held
             raise BadInput(describe_start_error(options.settings, result, place))
         if result.function_error is not None:
             code = FUNCTION_ERROR
-    await function.settled()
+    await function.wait_for_report()
     return code
 
 

@@ -1,29 +1,29 @@
 """Lambda on your machine: the Runtime API and the Invoke path on trio, without Docker."""
 
-from .faults import Fault, Faults, Way
+from .faults import Direction, Fault, Faults
 from .invocation import Invocation, InvokeResult
-from .journal import Entry, Happening, Journal
+from .journal import EntryKind, Journal, JournalEntry
 from .local_lambda import LocalLambda, open_local_lambda
 from .runtime_api import RuntimeApi
-from .sandbox import Ending
+from .sandbox import ShutdownResult
 from .settings import FunctionSettings
-from .states import State
+from .states import RuntimeState
 from .streaming import ResponseStream
 
 __all__ = [
-    "Ending",
-    "Entry",
+    "Direction",
+    "EntryKind",
     "Fault",
     "Faults",
     "FunctionSettings",
-    "Happening",
     "Invocation",
     "InvokeResult",
     "Journal",
+    "JournalEntry",
     "LocalLambda",
     "ResponseStream",
     "RuntimeApi",
-    "State",
-    "Way",
+    "RuntimeState",
+    "ShutdownResult",
     "open_local_lambda",
 ]

@@ -13,35 +13,35 @@ from functools import partial
 import attrs
 
 from .invocation import Invocation
-from .journal import Happening
-from .outcomes import Outcome, exited
+from .journal import EntryKind
+from .outcomes import InvocationOutcome, exited
 from .platform import (
     INVALID_REQUEST_ID,
     INVALID_RESPONSE_MODE,
     INVOKE_TIMEOUT,
     STREAMING,
+    PendingNext,
     Platform,
-    Waiter,
-    is_other_attempt,
+    names_other_attempt,
 )
-from .states import Move, Refusal, State, transition
+from .states import ApiError, RuntimeState, RuntimeTrigger, transition
 
-__all__ = ["Exchange"]
+__all__ = ["ClassicPlatform"]
 
 
 @attrs.define(eq=False)
-class Exchange(Platform):
+class ClassicPlatform(Platform):
     """What passes between the platform and one runtime at a time (see `Platform`).
 
     The platform offers one invocation at a time (`offer`).
     """
 
-    state: State = attrs.field(default=State.STARTED, init=False)
+    state: RuntimeState = attrs.field(default=RuntimeState.STARTED, init=False)
     current: Invocation | None = attrs.field(default=None, init=False)
     """Handed out, and the runtime has not come back from it yet."""
     offered: Invocation | None = attrs.field(default=None, init=False)
     """Waits for the runtime to come."""
-    _waiters: deque[Waiter] = attrs.field(factory=deque[Waiter], init=False)
+    _waiters: deque[PendingNext] = attrs.field(factory=deque[PendingNext], init=False)
 
     # -- the platform's side
 
@@ -61,81 +61,81 @@ class Exchange(Platform):
         if self.offered is invocation:
             self.offered = None
 
-    def end(self, outcome: Callable[[str], Outcome] | None = None) -> None:
-        self.write(Happening.SANDBOX_ENDED, detail=self.state.value)
+    def end(self, outcome: Callable[[str], InvocationOutcome] | None = None) -> None:
+        self.record(EntryKind.SANDBOX_ENDED, detail=self.state.value)
         if outcome is None and self.current is not None:
             # It was killed with what it had been handed out: nobody else tells its invoker.
             outcome = partial(exited, returncode=-signal.SIGKILL)
         left = self.current or self.offered
         if left is not None and left.outcome is None and outcome is not None:
             self.settle(left, outcome(left.request_id))
-        self._release()
-        self.state = State.STARTED
+        self._release_current()
+        self.state = RuntimeState.STARTED
         self.closing = self.initialised = False
         self._waiters.clear()
         self.extensions.clear()
 
-    def settle(self, invocation: Invocation, outcome: Outcome) -> None:
+    def settle(self, invocation: Invocation, outcome: InvocationOutcome) -> None:
         """What comes of `invocation` is known; its invoker is told."""
         invocation.outcome = outcome
-        invocation.answered = self.clock()
+        invocation.answered_at = self.clock()
         self.withdraw(invocation)
         self.on_answer(invocation)
 
     def hand_out(self) -> None:
-        if self.state is not State.READY or not self._waiters:
+        if self.state is not RuntimeState.READY or not self._waiters:
             return
         if self.closing or not self.extensions.ready:
             return
         if not self.initialised:
-            self.end_init()
+            self.end_init_phase()
         if self.offered is None:
             self.on_idle()
             return
         invocation, self.offered = self.offered, None
         waiter = self._waiters.popleft()
-        state = transition(self.state, Move.RELEASE)
-        assert isinstance(state, State)  # Ready is the one state with a release
+        state = transition(self.state, RuntimeTrigger.RELEASE)
+        assert isinstance(state, RuntimeState)  # Ready is the one state with a release
         self.state = state
         self.current = invocation
         self.begin_event(invocation, waiter)
-        self.extensions.tell_of_invoke(invocation)
+        self.extensions.send_invoke_events(invocation)
 
     # -- the runtime's side: what it asks
 
-    def next(self, waiter: Waiter) -> Refusal | Invocation | None:
-        state = transition(self.state, Move.NEXT)
-        if isinstance(state, Refusal):
+    def next(self, waiter: PendingNext) -> ApiError | Invocation | None:
+        state = transition(self.state, RuntimeTrigger.NEXT)
+        if isinstance(state, ApiError):
             return self.refuse(state)
-        if state is State.RUNNING:
+        if state is RuntimeState.RUNNING:
             assert self.current is not None  # Running is the state of having one
-            self.write(Happening.DELIVERED, self.current.request_id)
+            self.record(EntryKind.DELIVERED, self.current.request_id)
             return self.current
-        if self.state is State.RESPONSE_SENT:
-            self._release()
+        if self.state is RuntimeState.RESPONSE_SENT:
+            self._release_current()
         self.state = state
         self._waiters.append(waiter)
-        self.extensions.runtime_waits()
+        self.extensions.close_registration()
         self.hand_out()
         return None
 
-    def begin_response(self, request_id: str, attempt: str, mode: str) -> Refusal | Invocation:
-        begun = self._begin(request_id, attempt, Move.RESPONSE)
+    def begin_response(self, request_id: str, attempt: str, mode: str) -> ApiError | Invocation:
+        begun = self._begin(request_id, attempt, RuntimeTrigger.RESPONSE)
         # The state has moved before the mode is looked at, and nothing moves it back.
         if isinstance(begun, Invocation) and mode not in ("", STREAMING):
             return self.refuse(INVALID_RESPONSE_MODE, request_id)
         return begun
 
-    def begin_error(self, request_id: str, attempt: str) -> Refusal | Invocation:
-        return self._begin(request_id, attempt, Move.ERROR)
+    def begin_error(self, request_id: str, attempt: str) -> ApiError | Invocation:
+        return self._begin(request_id, attempt, RuntimeTrigger.ERROR)
 
-    def accept_init_error(self, body: bytes, error_type: str) -> Refusal | None:
-        state = transition(self.state, Move.INIT_ERROR)
-        if isinstance(state, Refusal):
+    def accept_init_error(self, body: bytes, error_type: str) -> ApiError | None:
+        state = transition(self.state, RuntimeTrigger.INIT_ERROR)
+        if isinstance(state, ApiError):
             return self.refuse(state)
         self.state = state
-        self.end_init()
-        error = self.take_init_error(body, error_type)
+        self.end_init_phase()
+        error = self.record_init_error(body, error_type)
         if self.offered is None:
             self.init_error = error
         else:
@@ -144,46 +144,48 @@ class Exchange(Platform):
 
     # -- the runtime's side: what its connections do
 
-    def abandon(self, waiter: Waiter) -> None:
+    def abandon(self, waiter: PendingNext) -> None:
         waiter.abandoned = True
-        self.write(Happening.ABANDONED)
+        self.record(EntryKind.ABANDONED)
         if not self.swallow_abandoned and waiter in self._waiters:
             self._waiters.remove(waiter)
 
     def truncate(self, invocation: Invocation | None) -> None:
         """The state stays where the headers led."""
-        self.write(Happening.TRUNCATED, invocation.request_id if invocation else "")
+        self.record(EntryKind.TRUNCATED, invocation.request_id if invocation else "")
 
     # -- how it does it
 
-    def _begin(self, request_id: str, attempt: str, move: Move) -> Refusal | Invocation:
+    def _begin(self, request_id: str, attempt: str, move: RuntimeTrigger) -> ApiError | Invocation:
         current = self.current
         if current is None or request_id != current.request_id:
             return self.refuse(INVALID_REQUEST_ID, request_id)
-        if is_other_attempt(current, attempt):
+        if names_other_attempt(current, attempt):
             return self.refuse(INVOKE_TIMEOUT, request_id)
         state = transition(self.state, move)
-        if isinstance(state, Refusal):
+        if isinstance(state, ApiError):
             return self.refuse(state, request_id)
         self.state = state
         return current
 
-    def answer(self, invocation: Invocation, outcome: Outcome, endpoint: str) -> Refusal | None:
-        state = transition(self.state, Move.ANSWERED)
-        if isinstance(state, Refusal) or self.current is not invocation:
+    def answer(
+        self, invocation: Invocation, outcome: InvocationOutcome, endpoint: str
+    ) -> ApiError | None:
+        state = transition(self.state, RuntimeTrigger.ANSWERED)
+        if isinstance(state, ApiError) or self.current is not invocation:
             # A sandbox's connections end with it, so its late body cannot come here.
             raise RuntimeError(f"the body of a /{endpoint} was read in state {self.state.value}")
         self.state = state
         if invocation.outcome is not None:
             # Its time was up; the runtime is asked to end and has not done so yet.
             return self.refuse(INVOKE_TIMEOUT, invocation.request_id)
-        self.write(Happening.ANSWERED, invocation.request_id, endpoint)
+        self.record(EntryKind.ANSWERED, invocation.request_id, endpoint)
         self.settle(invocation, outcome)
         return None
 
-    def _release(self) -> None:
+    def _release_current(self) -> None:
         """The runtime is through with what it had."""
         if self.current is not None:
             invocation, self.current = self.current, None
-            invocation.ended = self.clock()
+            invocation.ended_at = self.clock()
             self.on_end(invocation)

@@ -11,14 +11,14 @@ from collections.abc import Callable, Collection
 import attrs
 
 from . import http_responses
+from .browser_requests import browser_refusal
 from .extension_calls import EXTENSION, extension_call, extension_event
-from .http_requests import HeadersTooLarge, MalformedRequest, Request, RequestReader
-from .invocation import Invocation, Sink
+from .http_requests import HeadersTooLarge, HttpRequest, MalformedRequest, RequestReader
+from .http_responses import ACCEPTED, NOT_FOUND, PONG, HttpResponse, not_allowed, refused
+from .invocation import Invocation, ResponseSink
 from .outcomes import MAX_PAYLOAD_SIZE, MAX_STREAM_SIZE
-from .platform import ERROR_TYPE, STREAMING, Platform, Waiter
-from .replies import ACCEPTED, NOT_FOUND, PONG, Reply, not_allowed, refused
-from .states import Refusal
-from .web_callers import why_refused
+from .platform import ERROR_TYPE, STREAMING, PendingNext, Platform
+from .states import ApiError
 
 __all__ = ["Connection"]
 
@@ -31,11 +31,11 @@ PING = PREFIX + b"/ping"
 RESPONSE_MODE = b"lambda-runtime-function-response-mode"
 INVOCATION_ID = b"lambda-runtime-invocation-id"
 
-UNREAD_LIMIT = 256 * 1024
+DISCARD_LIMIT = 256 * 1024
 """Bytes of a body nobody wants that Go's server reads to keep the connection."""
 
 
-Finish = Callable[[Request], Reply | None]
+BodyHandler = Callable[[HttpRequest], HttpResponse | None]
 """What is done with a request once its body is there. None: the answer comes later, or never."""
 
 
@@ -44,16 +44,16 @@ class Connection:
     """Serves the Runtime API on one connection.
 
     Args:
-        exchange: the platform's side of the runtime, in either mode.
+        platform: the platform's side of the runtime, in either mode.
         function_arn: shown with every event.
         send: takes the pieces of one answer; it must neither block nor raise.
         keep_alive: whether a connection outlives its first answer, as Lambda's do.
         empty_headers: whether absent context is sent as empty headers.
         allowed_hosts: names of this machine for which requests may come, and none from a web page
-            (module `web_callers`); None lets every request in.
+            (module `browser_requests`); None lets every request in.
     """
 
-    exchange: Platform
+    platform: Platform
     function_arn: str
     send: Callable[[list[bytes]], None]
     keep_alive: bool = True
@@ -65,22 +65,22 @@ class Connection:
     _reader: RequestReader = attrs.field(
         factory=lambda: RequestReader(MAX_PAYLOAD_SIZE), init=False
     )
-    _pending: Waiter | None = attrs.field(default=None, init=False)
-    _parked: bool = attrs.field(default=False, init=False)
+    _pending_next: PendingNext | None = attrs.field(default=None, init=False)
+    _extension_waits: bool = attrs.field(default=False, init=False)
     """An extension's event/next waits here."""
-    _finish: Finish = attrs.field(default=lambda _: None, init=False)
+    _handle_body: BodyHandler = attrs.field(default=lambda _: None, init=False)
     """What to do with the body of the oldest request; its headers have been judged."""
     _body_limit: int = attrs.field(default=0, init=False)
-    _answers: Invocation | None = attrs.field(default=None, init=False)
+    _answered: Invocation | None = attrs.field(default=None, init=False)
     """What the oldest request is an answer to."""
-    _streams: bool = attrs.field(default=False, init=False)
+    _forwards_body: bool = attrs.field(default=False, init=False)
     """Whether its body goes on to the invoker as it comes."""
 
     @property
-    def full(self) -> Sink | None:
+    def full(self) -> ResponseSink | None:
         """Whose reader is behind: the answer that streams in here is to be read on later."""
-        answered = self._answers
-        if not self._streams or answered is None or answered.outcome is not None:
+        answered = self._answered
+        if not self._forwards_body or answered is None or answered.outcome is not None:
             return None
         return answered.sink if answered.sink is not None and answered.sink.full else None
 
@@ -90,67 +90,69 @@ class Connection:
             self._reader.feed(data)
         except (MalformedRequest, HeadersTooLarge) as error:
             # The good requests before the bad bytes get their answers first, as they would from Go.
-            self._advance()
+            self._process_requests()
             status = (
                 str(error)
                 if isinstance(error, MalformedRequest)
                 else http_responses.TOO_LARGE_STATUS
             )
             self.closing = True
-            self.send([http_responses.last_words(status)])
+            self.send([http_responses.plain_error(status)])
         else:
-            self._advance()
+            self._process_requests()
 
-    def lost(self) -> None:
+    def peer_gone(self) -> None:
         """The runtime has closed its end, or the connection broke."""
         self.closing = True
-        if self._pending is not None:
-            waiter, self._pending = self._pending, None
-            self.exchange.abandon(waiter)
+        if self._pending_next is not None:
+            waiter, self._pending_next = self._pending_next, None
+            self.platform.abandon(waiter)
         requests = self._reader.requests
-        if requests and requests[0].begun and self._body_limit > UNREAD_LIMIT:
-            self.exchange.truncate(self._answers)
+        if requests and requests[0].headers_handled and self._body_limit > DISCARD_LIMIT:
+            self.platform.truncate(self._answered)
 
     # -- one request after another
 
-    def _advance(self) -> None:
+    def _process_requests(self) -> None:
         requests = self._reader.requests
-        while requests and not self._pending and not self._parked and not self.closing:
+        while (
+            requests and not self._pending_next and not self._extension_waits and not self.closing
+        ):
             request = requests[0]
-            if not request.begun:
-                request.begun = True
-                self._answers, self._streams = None, False
-                self._judge(request)
-            if self._streams:
-                self._pass_on(request)
+            if not request.headers_handled:
+                request.headers_handled = True
+                self._answered, self._forwards_body = None, False
+                self._handle_headers(request)
+            if self._forwards_body:
+                self._forward_pieces(request)
             if request.size > self._body_limit:
                 request.keep_alive = False
             elif not request.complete:
                 return
             requests.popleft()
-            reply = self._finish(request)
+            reply = self._handle_body(request)
             if reply is not None:
-                self._parked = False
+                self._extension_waits = False
                 self._reply(reply, request)
 
-    def _judge(self, request: Request) -> None:
+    def _handle_headers(self, request: HttpRequest) -> None:
         """The headers are there: what they alone decide, the state's move among it."""
         finish = self._route(request)
-        if isinstance(finish, Reply):
+        if isinstance(finish, HttpResponse):
             reply = finish
-            self._finish, self._body_limit = (lambda _: reply), UNREAD_LIMIT
+            self._handle_body, self._body_limit = (lambda _: reply), DISCARD_LIMIT
         else:
-            limit = MAX_STREAM_SIZE if self._streams else MAX_PAYLOAD_SIZE
-            self._finish, self._body_limit = finish, limit + UNREAD_LIMIT
+            limit = MAX_STREAM_SIZE if self._forwards_body else MAX_PAYLOAD_SIZE
+            self._handle_body, self._body_limit = finish, limit + DISCARD_LIMIT
             if not request.complete and b"expect" in request.headers:
                 self.send([http_responses.CONTINUE])
 
-    def _route(self, request: Request) -> Finish | Reply:
+    def _route(self, request: HttpRequest) -> BodyHandler | HttpResponse:
         path = request.path
         allowed: bytes
-        finish: Finish
-        if self.allowed_hosts is not None and (why := why_refused(request, self.allowed_hosts)):
-            return refused(Refusal(403, "AccessDenied", why))
+        finish: BodyHandler
+        if self.allowed_hosts is not None and (why := browser_refusal(request, self.allowed_hosts)):
+            return refused(ApiError(403, "AccessDenied", why))
         if path == NEXT:
             allowed, finish = b"GET", self._next
         elif path == INIT_ERROR:
@@ -160,12 +162,14 @@ class Connection:
         elif path.startswith(INVOCATION):
             return self._route_answer(request, path.removeprefix(INVOCATION).split(b"/"))
         elif path.startswith(EXTENSION):
-            return extension_call(self.exchange.extensions, request, lambda: self._park(request))
+            return extension_call(
+                self.platform.extensions, request, lambda: self._park_extension(request)
+            )
         else:
             return NOT_FOUND
         return finish if request.method == allowed else not_allowed(allowed)
 
-    def _route_answer(self, request: Request, parts: list[bytes]) -> Finish | Reply:
+    def _route_answer(self, request: HttpRequest, parts: list[bytes]) -> BodyHandler | HttpResponse:
         if len(parts) != 2 or parts[1] not in (b"response", b"error"):
             return NOT_FOUND
         if request.method != b"POST":
@@ -174,66 +178,66 @@ class Connection:
         attempt = request.header(INVOCATION_ID)
         if parts[1] == b"response":
             mode = request.header(RESPONSE_MODE)
-            begun = self.exchange.begin_response(request_id, attempt, mode)
+            begun = self.platform.begin_response(request_id, attempt, mode)
         else:
             mode = ""
-            begun = self.exchange.begin_error(request_id, attempt)
-        if isinstance(begun, Refusal):
+            begun = self.platform.begin_error(request_id, attempt)
+        if isinstance(begun, ApiError):
             return refused(begun)
-        self._answers = begun
+        self._answered = begun
         if parts[1] == b"error":
             return lambda request: self._error(begun, request)
         if mode == STREAMING and begun.sink is not None:
-            self._streams = True
+            self._forwards_body = True
             request.limit = MAX_STREAM_SIZE
             begun.sink.begin(request.header(b"content-type") or "application/octet-stream")
         return lambda request: self._response(begun, request)
 
-    def _pass_on(self, request: Request) -> None:
+    def _forward_pieces(self, request: HttpRequest) -> None:
         """What has come of a body that streams to the invoker."""
-        assert self._answers is not None  # only an answer streams
-        assert self._answers.sink is not None  # and only to one
+        assert self._answered is not None  # only an answer streams
+        assert self._answered.sink is not None  # and only to one
         for piece in request.take():
-            self._answers.sink.write(piece)
+            self._answered.sink.write(piece)
 
-    def _park(self, request: Request) -> Callable[[bytes], None]:
+    def _park_extension(self, request: HttpRequest) -> Callable[[bytes], None]:
         """Answer nothing more until there is an event for the extension that asks."""
-        self._parked = True
+        self._extension_waits = True
 
         def deliver(event: bytes) -> None:
-            self._parked = False
+            self._extension_waits = False
             self._reply(extension_event(event), request)
-            self._advance()
+            self._process_requests()
 
         return deliver
 
     # -- the endpoints, once the body is there
 
-    def _next(self, request: Request) -> Reply | None:
-        waiter = Waiter(lambda invocation: self._deliver(invocation, request))
-        # Before the exchange is asked: it may deliver at once.
-        self._pending = waiter
-        outcome = self.exchange.next(waiter)
+    def _next(self, request: HttpRequest) -> HttpResponse | None:
+        waiter = PendingNext(lambda invocation: self._deliver(invocation, request))
+        # Before the platform is asked: it may deliver at once.
+        self._pending_next = waiter
+        outcome = self.platform.next(waiter)
         if outcome is None:
             return None
-        self._pending = None
-        if isinstance(outcome, Refusal):
+        self._pending_next = None
+        if isinstance(outcome, ApiError):
             return refused(outcome)
         return self._event(outcome)
 
-    def _deliver(self, invocation: Invocation, request: Request) -> None:
-        self._pending = None
+    def _deliver(self, invocation: Invocation, request: HttpRequest) -> None:
+        self._pending_next = None
         self._reply(self._event(invocation), request)
-        self._advance()
+        self._process_requests()
 
-    def _event(self, invocation: Invocation) -> Reply:
+    def _event(self, invocation: Invocation) -> HttpResponse:
         headers = http_responses.event_headers(
             invocation, self.function_arn, empty=self.empty_headers
         )
-        return Reply(200, invocation.payload, headers)
+        return HttpResponse(200, invocation.payload, headers)
 
-    def _response(self, invocation: Invocation, request: Request) -> Reply:
-        refusal = self.exchange.finish_response(
+    def _response(self, invocation: Invocation, request: HttpRequest) -> HttpResponse:
+        refusal = self.platform.finish_response(
             invocation,
             request.body,
             request.size,
@@ -242,27 +246,27 @@ class Connection:
         )
         return ACCEPTED if refusal is None else refused(refusal)
 
-    def _error(self, invocation: Invocation, request: Request) -> Reply | None:
+    def _error(self, invocation: Invocation, request: HttpRequest) -> HttpResponse | None:
         if request.size > MAX_PAYLOAD_SIZE:
             # rapid panics here: no answer, the connection is closed, and the state stays where it
             # is.
             self.closing = True
-            self.exchange.truncate(invocation)
+            self.platform.truncate(invocation)
             return None
-        refusal = self.exchange.finish_error(
+        refusal = self.platform.finish_error(
             invocation, request.body, request.header(ERROR_TYPE), request.header(b"content-type")
         )
         return ACCEPTED if refusal is None else refused(refusal)
 
-    def _init_error(self, request: Request) -> Reply:
-        refusal = self.exchange.accept_init_error(request.body, request.header(ERROR_TYPE))
+    def _init_error(self, request: HttpRequest) -> HttpResponse:
+        refusal = self.platform.accept_init_error(request.body, request.header(ERROR_TYPE))
         return ACCEPTED if refusal is None else refused(refusal)
 
-    def _reply(self, reply: Reply, request: Request) -> None:
+    def _reply(self, reply: HttpResponse, request: HttpRequest) -> None:
         keep_alive = request.keep_alive and self.keep_alive
         self.closing = self.closing or not keep_alive
         self.send(
-            http_responses.answer(
+            http_responses.encode_response(
                 reply.status,
                 reply.body,
                 reply.headers,
@@ -272,5 +276,5 @@ class Connection:
         )
 
 
-def _pong(_: Request) -> Reply:
+def _pong(_: HttpRequest) -> HttpResponse:
     return PONG

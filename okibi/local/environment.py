@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from .settings import RESERVED_VARIABLES, FunctionSettings
 
-__all__ = ["mark_of", "sandbox_environment"]
+__all__ = ["process_mark", "sandbox_environment"]
 
 DEFAULTS = {
     "AWS_REGION": "us-east-1",
@@ -21,7 +21,7 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 LOG_STREAM = "AWS_LAMBDA_LOG_STREAM_NAME"
 
 
-def mark_of(environment: Mapping[str, str]) -> str:
+def process_mark(environment: Mapping[str, str]) -> str:
     """What only the processes of this sandbox have in their environment; empty if it has none."""
     name = environment.get(LOG_STREAM)
     return "" if name is None else f"{LOG_STREAM}={name}"

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 from . import http_responses
-from .extensions import Call, Extensions
-from .http_requests import Request
-from .replies import ACCEPTED, NOT_FOUND, Reply, not_allowed, refused
-from .states import Refusal
+from .extensions import Extensions, ExtensionTrigger
+from .http_requests import HttpRequest
+from .http_responses import ACCEPTED, NOT_FOUND, HttpResponse, not_allowed, refused
+from .states import ApiError
 
 __all__ = ["EXTENSION", "extension_call", "extension_event"]
 
@@ -15,17 +15,17 @@ NEXT = EXTENSION + b"event/next"
 
 IDENTIFIER = b"lambda-extension-identifier"
 
-Finish = Callable[[Request], Reply | None]
+BodyHandler = Callable[[HttpRequest], HttpResponse | None]
 
 
-def extension_event(event: bytes) -> Reply:
+def extension_event(event: bytes) -> HttpResponse:
     """An event for an extension whose event/next has waited for it."""
-    return Reply(200, event)
+    return HttpResponse(200, event)
 
 
 def extension_call(
-    extensions: Extensions, request: Request, wait: Callable[[], Callable[[bytes], None]]
-) -> Finish | Reply:
+    extensions: Extensions, request: HttpRequest, wait: Callable[[], Callable[[bytes], None]]
+) -> BodyHandler | HttpResponse:
     """What is done with a request to the Extensions API once its body is there, or its answer.
 
     Args:
@@ -34,33 +34,33 @@ def extension_call(
         wait: parks the connection until the function that it gives is called with an event.
     """
 
-    def register(request: Request) -> Reply:
+    def register(request: HttpRequest) -> HttpResponse:
         name = request.header(b"lambda-extension-name")
         features = request.header(b"lambda-extension-accept-feature")
         registered = extensions.register(name, features, request.body)
-        if isinstance(registered, Refusal):
+        if isinstance(registered, ApiError):
             return refused(registered)
         identifier, told = registered
         headers = http_responses.JSON + f"Lambda-Extension-Identifier: {identifier}\r\n".encode()
-        return Reply(200, told + b"\n", headers)
+        return HttpResponse(200, told + b"\n", headers)
 
-    def next_event(request: Request) -> Reply | None:
+    def next_event(request: HttpRequest) -> HttpResponse | None:
         refusal = extensions.next(request.header(IDENTIFIER), wait())
         return None if refusal is None else refused(refusal)
 
-    def fail(call: Call) -> Finish:
-        def reported(request: Request) -> Reply:
+    def fail(call: ExtensionTrigger) -> BodyHandler:
+        def reported(request: HttpRequest) -> HttpResponse:
             error_type = request.header(b"lambda-extension-function-error-type")
             refusal = extensions.fail(request.header(IDENTIFIER), call, error_type)
             return ACCEPTED if refusal is None else refused(refusal)
 
         return reported
 
-    routes: dict[bytes, tuple[bytes, Finish]] = {
+    routes: dict[bytes, tuple[bytes, BodyHandler]] = {
         EXTENSION + b"register": (b"POST", register),
         NEXT: (b"GET", next_event),
-        EXTENSION + b"init/error": (b"POST", fail(Call.INIT_ERROR)),
-        EXTENSION + b"exit/error": (b"POST", fail(Call.EXIT_ERROR)),
+        EXTENSION + b"init/error": (b"POST", fail(ExtensionTrigger.INIT_ERROR)),
+        EXTENSION + b"exit/error": (b"POST", fail(ExtensionTrigger.EXIT_ERROR)),
     }
     if request.path not in routes:
         return NOT_FOUND

@@ -28,15 +28,15 @@ import msgspec
 
 from .invocation import Invocation
 from .settings import ACCOUNT_ID
-from .states import Refusal
+from .states import ApiError
 
-__all__ = ["CALLS", "Call", "Extension", "Extensions", "Stage"]
+__all__ = ["TRANSITIONS", "ExtensionState", "ExtensionTrigger", "Extensions", "RegisteredExtension"]
 
 LIMIT = 10
 """Extensions of one sandbox."""
 
 
-class Stage(Enum):
+class ExtensionState(Enum):
     """Where an extension stands; the value is the name that a refusal shows."""
 
     REGISTERED = "Registered"
@@ -46,7 +46,7 @@ class Stage(Enum):
     EXIT_ERROR = "ExitError"
 
 
-class Call(Enum):
+class ExtensionTrigger(Enum):
     """What moves it; the value is the name that a refusal gives to where it would lead."""
 
     NEXT = "Ready"
@@ -55,23 +55,23 @@ class Call(Enum):
     RELEASE = "Running"
 
 
-CALLS: Mapping[Stage, Mapping[Call, Stage]] = MappingProxyType(
+TRANSITIONS: Mapping[ExtensionState, Mapping[ExtensionTrigger, ExtensionState]] = MappingProxyType(
     {
-        Stage.REGISTERED: {
-            Call.NEXT: Stage.READY,
-            Call.INIT_ERROR: Stage.INIT_ERROR,
-            Call.EXIT_ERROR: Stage.EXIT_ERROR,
+        ExtensionState.REGISTERED: {
+            ExtensionTrigger.NEXT: ExtensionState.READY,
+            ExtensionTrigger.INIT_ERROR: ExtensionState.INIT_ERROR,
+            ExtensionTrigger.EXIT_ERROR: ExtensionState.EXIT_ERROR,
         },
-        Stage.READY: {
-            Call.RELEASE: Stage.RUNNING,
-            Call.EXIT_ERROR: Stage.EXIT_ERROR,
+        ExtensionState.READY: {
+            ExtensionTrigger.RELEASE: ExtensionState.RUNNING,
+            ExtensionTrigger.EXIT_ERROR: ExtensionState.EXIT_ERROR,
         },
-        Stage.RUNNING: {
-            Call.NEXT: Stage.READY,
-            Call.EXIT_ERROR: Stage.EXIT_ERROR,
+        ExtensionState.RUNNING: {
+            ExtensionTrigger.NEXT: ExtensionState.READY,
+            ExtensionTrigger.EXIT_ERROR: ExtensionState.EXIT_ERROR,
         },
-        Stage.INIT_ERROR: {Call.INIT_ERROR: Stage.INIT_ERROR},
-        Stage.EXIT_ERROR: {Call.EXIT_ERROR: Stage.EXIT_ERROR},
+        ExtensionState.INIT_ERROR: {ExtensionTrigger.INIT_ERROR: ExtensionState.INIT_ERROR},
+        ExtensionState.EXIT_ERROR: {ExtensionTrigger.EXIT_ERROR: ExtensionState.EXIT_ERROR},
     }
 )
 
@@ -96,7 +96,7 @@ class _InvokeEvent(msgspec.Struct, rename="camel"):
 
 
 @attrs.define(eq=False)
-class Extension:
+class RegisteredExtension:
     """One that has registered.
 
     Args:
@@ -108,7 +108,7 @@ class Extension:
     name: str
     events: frozenset[str]
     identifier: str = attrs.field(factory=lambda: str(uuid.uuid4()))
-    stage: Stage = Stage.REGISTERED
+    state: ExtensionState = ExtensionState.REGISTERED
     deliver: Callable[[bytes], None] | None = None
     """Of its pending event/next."""
 
@@ -139,7 +139,9 @@ class Extensions:
     on_ready: Callable[[], None] = _nothing
     on_failure: Callable[[str], None] = _ignore
 
-    _all: dict[str, Extension] = attrs.field(factory=dict[str, Extension], init=False)
+    _all: dict[str, RegisteredExtension] = attrs.field(
+        factory=dict[str, RegisteredExtension], init=False
+    )
     _closed: bool = attrs.field(default=False, init=False)
 
     def __len__(self) -> int:
@@ -149,16 +151,16 @@ class Extensions:
     def ready(self) -> bool:
         """Whether all wait for an event; the platform hands out nothing before."""
         return not self._all or all(
-            extension.stage is Stage.READY for extension in self._all.values()
+            extension.state is ExtensionState.READY for extension in self._all.values()
         )
 
     # -- what the platform does
 
-    def runtime_waits(self) -> None:
+    def close_registration(self) -> None:
         """The runtime's first /next: who has not registered by now comes too late."""
         self._closed = True
 
-    def tell_of_invoke(self, invocation: Invocation) -> None:
+    def send_invoke_events(self, invocation: Invocation) -> None:
         """An event has been handed out."""
         for extension in self._all.values():
             if "INVOKE" in extension.events and extension.deliver is not None:
@@ -169,7 +171,7 @@ class Extensions:
                     invocation.function_arn or self.function_arn,
                 )
                 deliver, extension.deliver = extension.deliver, None
-                extension.stage = CALLS[extension.stage][Call.RELEASE]
+                extension.state = TRANSITIONS[extension.state][ExtensionTrigger.RELEASE]
                 deliver(msgspec.json.encode(event))
 
     def clear(self) -> None:
@@ -179,7 +181,7 @@ class Extensions:
 
     # -- what they ask
 
-    def register(self, name: str, features: str, body: bytes) -> Refusal | tuple[str, bytes]:
+    def register(self, name: str, features: str, body: bytes) -> ApiError | tuple[str, bytes]:
         """POST /extension/register: identifier and body, or a refusal.
 
         Args:
@@ -194,12 +196,12 @@ class Extensions:
         except msgspec.DecodeError as error:
             return _refused("InvalidRequestFormat", str(error))
         if wanted.configuration_keys:
-            words = "configurationKeys are deprecated; use environment variables instead"
-            return _refused("InvalidRequestFormat", words)
-        refusal = self._check_events(wanted.events) or self._check_place(name)
+            message = "configurationKeys are deprecated; use environment variables instead"
+            return _refused("InvalidRequestFormat", message)
+        refusal = self._check_events(wanted.events) or self._check_registration(name)
         if refusal is not None:
             return refusal
-        extension = Extension(name, frozenset(wanted.events))
+        extension = RegisteredExtension(name, frozenset(wanted.events))
         self._all[extension.identifier] = extension
         asked = [feature.strip() for feature in features.split(",")]
         told = _Function(
@@ -211,88 +213,93 @@ class Extensions:
         text = msgspec.to_builtins(told) | {"functionVersion": told.function_version}
         return extension.identifier, msgspec.json.encode(text, order="sorted")
 
-    def next(self, identifier: str, deliver: Callable[[bytes], None]) -> Refusal | None:
+    def next(self, identifier: str, deliver: Callable[[bytes], None]) -> ApiError | None:
         """GET /extension/event/next: a refusal, or `deliver` is told when there is an event."""
-        extension = self._moved(identifier, Call.NEXT)
-        if isinstance(extension, Refusal):
+        extension = self._advance(identifier, ExtensionTrigger.NEXT)
+        if isinstance(extension, ApiError):
             return extension
         extension.deliver = deliver
         self.on_ready()
         return None
 
-    def fail(self, identifier: str, call: Call, error_type: str) -> Refusal | None:
+    def fail(self, identifier: str, trigger: ExtensionTrigger, error_type: str) -> ApiError | None:
         """POST /extension/init/error or /extension/exit/error.
 
         Args:
             identifier: `Lambda-Extension-Identifier`.
-            call: which of the two.
+            trigger: which of the two.
             error_type: `Lambda-Extension-Function-Error-Type`.
         """
         if (refusal := _bad_identifier(identifier)) is not None:
             return refusal
         if not error_type:
-            words = "Lambda-Extension-Function-Error-Type not found"
-            return _refused("Extension.MissingHeader", words)
-        extension = self._moved(identifier, call)
-        if isinstance(extension, Refusal):
+            message = "Lambda-Extension-Function-Error-Type not found"
+            return _refused("Extension.MissingHeader", message)
+        extension = self._advance(identifier, trigger)
+        if isinstance(extension, ApiError):
             return extension
-        self.on_failure(f"Extension.{call.value}")
+        self.on_failure(f"Extension.{trigger.value}")
         return None
 
     # -- how it does it
 
-    def _check_events(self, events: list[str]) -> Refusal | None:
+    def _check_events(self, events: list[str]) -> ApiError | None:
         if events and not self.takes_events:
-            words = "No events allowed for internal extensions"
-            return _refused("Extension.InvalidEventType", words)
+            message = "No events allowed for internal extensions"
+            return _refused("Extension.InvalidEventType", message)
         for event in events:
             if event == "SHUTDOWN":
-                words = "SHUTDOWN: ShutdownEventNotSupportedForInternalExtension"
-                return _refused("Extension.InvalidEventType", words)
+                message = "SHUTDOWN: ShutdownEventNotSupportedForInternalExtension"
+                return _refused("Extension.InvalidEventType", message)
             if event != "INVOKE":
                 return _refused("Extension.InvalidEventType", f"{event}: ErrorInvalidEventType")
         return None
 
-    def _check_place(self, name: str) -> Refusal | None:
+    def _check_registration(self, name: str) -> ApiError | None:
         if self._closed:
-            words = "Extension registration closed already"
-            return _refused("Extension.RegistrationClosed", words)
+            message = "Extension registration closed already"
+            return _refused("Extension.RegistrationClosed", message)
         if len(self._all) >= LIMIT:
-            return _refused("Extension.TooManyExtensions", f"Extension limit ({LIMIT}) reached")
+            return _refused(
+                "Extension.TooManyExtensions",
+                f"Extension limit ({LIMIT}) reached",
+            )
         if any(extension.name == name for extension in self._all.values()):
-            words = "Extension with this name already registered"
-            return _refused("Extension.InvalidExtensionState", words)
+            message = "Extension with this name already registered"
+            return _refused("Extension.InvalidExtensionState", message)
         return None
 
-    def _moved(self, identifier: str, call: Call) -> Refusal | Extension:
+    def _advance(
+        self, identifier: str, trigger: ExtensionTrigger
+    ) -> ApiError | RegisteredExtension:
         if (refusal := _bad_identifier(identifier)) is not None:
             return refusal
         extension = self._all.get(identifier)
         if extension is None:
-            words = f"Unknown extension {identifier}"
-            return _refused("Extension.UnknownExtensionIdentifier", words)
-        stage = CALLS[extension.stage].get(call)
-        if stage is None:
+            message = f"Unknown extension {identifier}"
+            return _refused("Extension.UnknownExtensionIdentifier", message)
+        state = TRANSITIONS[extension.state].get(trigger)
+        if state is None:
             return _refused(
                 "Extension.InvalidExtensionState",
-                f"State transition from {extension.stage.value} to {call.value} failed for"
+                f"State transition from {extension.state.value} to {trigger.value} failed for"
                 f" extension {identifier}. Error: State transition is not allowed",
             )
-        extension.stage = stage
+        extension.state = state
         return extension
 
 
-def _bad_identifier(identifier: str) -> Refusal | None:
+def _bad_identifier(identifier: str) -> ApiError | None:
     if not identifier:
-        words = "Missing Lambda-Extension-Identifier header"
-        return _refused("Extension.MissingExtensionIdentifier", words)
+        message = "Missing Lambda-Extension-Identifier header"
+        return _refused("Extension.MissingExtensionIdentifier", message)
     try:
         uuid.UUID(identifier)
     except ValueError:
-        words = "Invalid Lambda-Extension-Identifier"
-        return _refused("Extension.InvalidExtensionIdentifier", words)
+        message = "Invalid Lambda-Extension-Identifier"
+        return _refused("Extension.InvalidExtensionIdentifier", message)
     return None
 
 
-def _refused(error_type: str, message: str) -> Refusal:
-    return Refusal(403, error_type, message)
+def _refused(error_type: str, message: str) -> ApiError:
+    return ApiError(403, error_type, message)

@@ -14,15 +14,15 @@ from . import http_responses
 from .connection import Connection
 from .http_requests import HeadersTooLarge, MalformedRequest, RequestReader
 
-__all__ = ["Fault", "Faults", "Line", "Way"]
+__all__ = ["Direction", "Fault", "Faults", "FaultyConnection"]
 
 
-class Way(Enum):
+class Direction(Enum):
     """Which messages are counted."""
 
-    REQUEST = "request"
+    FROM_RUNTIME = "request"
     """From the runtime."""
-    ANSWER = "answer"
+    TO_RUNTIME = "answer"
     """To the runtime; a 100 Continue is none."""
 
 
@@ -31,14 +31,14 @@ class Fault:
     """A place where a connection is dropped, once.
 
     Args:
-        way: which messages are meant.
+        direction: which messages are meant.
         message: which of them; 0 is the first.
         byte: how many bytes of it pass. 0: not one does. Its length or more: all do, and then the
             connection is dropped; a request has then been acted on.
         reset: whether the runtime sees a reset (RST) and not an orderly end (FIN).
     """
 
-    way: Way
+    direction: Direction
     message: int
     byte: int
     reset: bool = False
@@ -53,19 +53,21 @@ class Faults:
     """
 
     plan: Sequence[Fault] = ()
-    happened: list[Fault] = attrs.field(factory=list[Fault], init=False)
+    triggered: list[Fault] = attrs.field(factory=list[Fault], init=False)
     """Those whose place has come, in order."""
-    _begun: dict[Way, int] = attrs.field(factory=dict[Way, int], init=False)
+    _counts: dict[Direction, int] = attrs.field(factory=dict[Direction, int], init=False)
 
-    def begin(self, way: Way) -> Fault | None:
+    def begin(self, direction: Direction) -> Fault | None:
         """A message begins; the fault that is meant for it."""
-        number = self._begun.get(way, 0)
-        self._begun[way] = number + 1
-        return next((f for f in self.plan if f.way is way and f.message == number), None)
+        number = self._counts.get(direction, 0)
+        self._counts[direction] = number + 1
+        return next(
+            (f for f in self.plan if f.direction is direction and f.message == number), None
+        )
 
 
 @attrs.define(eq=False)
-class Line:
+class FaultyConnection:
     """A connection that breaks where it is told to.
 
     Args:
@@ -80,21 +82,23 @@ class Line:
     fault: Fault | None = attrs.field(default=None, init=False)
     """The one that has happened here."""
     _connection: Connection | None = attrs.field(default=None, init=False)
-    _scout: RequestReader | None = attrs.field(default=None, init=False)
-    _coming: Fault | None = attrs.field(default=None, init=False)
-    _read: int = attrs.field(default=0, init=False)
+    _parser: RequestReader | None = attrs.field(default=None, init=False)
+    _planned: Fault | None = attrs.field(default=None, init=False)
+    _request_bytes: int = attrs.field(default=0, init=False)
     """Bytes of the request that is coming in."""
 
-    def join(self, connection: Connection) -> None:
+    def wrap(self, connection: Connection) -> None:
         """The connection whose line this is."""
         self._connection = connection
-        self._scout = RequestReader(0)
+        self._parser = RequestReader(0)
 
     def send(self, pieces: list[bytes]) -> None:
         """An answer, as far as it gets."""
         if self.fault is not None:
             return
-        fault = None if pieces == [http_responses.CONTINUE] else self.faults.begin(Way.ANSWER)
+        fault = (
+            None if pieces == [http_responses.CONTINUE] else self.faults.begin(Direction.TO_RUNTIME)
+        )
         if fault is None:
             self.send_on(pieces)
             return
@@ -106,55 +110,57 @@ class Line:
         """Bytes of the runtime, as far as they get."""
         assert self._connection is not None  # joined before anything comes
         at = 0
-        while at < len(data) and self._scout is not None and self.fault is None:
-            if self._read == 0:
-                self._coming = self.faults.begin(Way.REQUEST)
-            step = min(self._one_go(), len(data) - at)
-            if self._coming is not None:
-                step = min(step, self._coming.byte - self._read)
+        while at < len(data) and self._parser is not None and self.fault is None:
+            if self._request_bytes == 0:
+                self._planned = self.faults.begin(Direction.FROM_RUNTIME)
+            step = min(self._safe_step(), len(data) - at)
+            if self._planned is not None:
+                step = min(step, self._planned.byte - self._request_bytes)
                 if step == 0:
                     break
-            ended = self._count(data[at : at + step])
+            ended = self._parse(data[at : at + step])
             at += step
-            if ended and self._coming is not None:
+            if ended and self._planned is not None:
                 break
-        if self._scout is None:
+        if self._parser is None:
             at = len(data)
         if at:
             self._connection.receive(data[:at])
         # What came behind the fault's place never arrives.
-        if self._coming is not None and (at < len(data) or self._read in (0, self._coming.byte)):
-            self._drop(self._coming)
+        if self._planned is not None and (
+            at < len(data) or self._request_bytes in (0, self._planned.byte)
+        ):
+            self._drop(self._planned)
 
-    def _one_go(self) -> int:
+    def _safe_step(self) -> int:
         """How many bytes surely belong to the request that is coming in."""
-        if self._scout is not None and self._scout.requests:
-            request = self._scout.requests[0]
+        if self._parser is not None and self._parser.requests:
+            request = self._parser.requests[0]
             length = request.headers.get(b"content-length", b"")
             if length.isdigit():
                 return max(1, int(length) - request.size)
         return 1
 
-    def _count(self, data: bytes) -> bool:
+    def _parse(self, data: bytes) -> bool:
         """Read on; whether the request is complete."""
-        assert self._scout is not None  # or nothing is counted
-        self._read += len(data)
+        assert self._parser is not None  # or nothing is counted
+        self._request_bytes += len(data)
         try:
-            self._scout.feed(data)
+            self._parser.feed(data)
         except (MalformedRequest, HeadersTooLarge):
             # The connection ends of itself.
-            self._scout = None
+            self._parser = None
             return False
-        if not self._scout.requests or not self._scout.requests[0].complete:
+        if not self._parser.requests or not self._parser.requests[0].complete:
             return False
-        self._scout.requests.popleft()
-        self._read = 0
+        self._parser.requests.popleft()
+        self._request_bytes = 0
         return True
 
     def _drop(self, fault: Fault) -> None:
         if self.fault is None:
-            self.fault, self._coming = fault, None
-            self.faults.happened.append(fault)
+            self.fault, self._planned = fault, None
+            self.faults.triggered.append(fault)
             if self._connection is not None:
                 self._connection.closing = True
             self.dropped(fault)

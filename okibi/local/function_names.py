@@ -7,7 +7,7 @@ import re
 
 import attrs
 
-__all__ = ["Target", "is_known", "read_target"]
+__all__ = ["InvokeTarget", "is_served", "parse_function_name"]
 
 _PREFIX = (
     r"(?:arn:(?P<partition>aws[a-zA-Z-]*):lambda:)?(?:(?P<region>[a-z]+(?:-[a-z]+)+-\d):)?"
@@ -19,7 +19,7 @@ _ALIAS = re.compile(r"(?!\d+$)[a-zA-Z0-9_-]+")
 
 
 @attrs.frozen
-class Target:
+class InvokeTarget:
     """What an invoke names.
 
     Args:
@@ -33,7 +33,7 @@ class Target:
     qualifier: str
 
 
-def read_target(text: str, own_arn: str) -> Target | None:
+def parse_function_name(text: str, own_arn: str) -> InvokeTarget | None:
     """Read `FunctionName`; None where it has none of the forms.
 
     Args:
@@ -51,10 +51,10 @@ def read_target(text: str, own_arn: str) -> Target | None:
     partition, region = found["partition"] or partition, found["region"] or region
     account = found["account"] or account
     arn = f"arn:{partition}:lambda:{region}:{account}:function:{name}"
-    return Target(name, arn, qualifier)
+    return InvokeTarget(name, arn, qualifier)
 
 
-def is_known(qualifier: str) -> bool:
+def is_served(qualifier: str) -> bool:
     """Whether the qualifier leads to code here: `$LATEST`, and every alias.
 
     An alias is a pointer that a deployment sets, and there is one code that it can point to. A

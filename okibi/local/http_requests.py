@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import httptools
 
-__all__ = ["MAX_HEADER_SIZE", "HeadersTooLarge", "MalformedRequest", "Request", "RequestReader"]
+__all__ = ["MAX_HEADER_SIZE", "HeadersTooLarge", "HttpRequest", "MalformedRequest", "RequestReader"]
 
 MAX_HEADER_SIZE = (1 << 20) + 4096
 """Bytes of request line and headers; Go's DefaultMaxHeaderBytes and the slop it adds."""
@@ -28,7 +28,7 @@ class HeadersTooLarge(Exception):
 
 
 @attrs.define(eq=False)
-class Request:
+class HttpRequest:
     """A request; its headers are complete, its body may still be on the way.
 
     Header names are lower case; of a header that is sent twice, the last one counts. Two Host
@@ -46,7 +46,7 @@ class Request:
     size: int = 0
     """Bytes of the body that have come, kept or not."""
     complete: bool = False
-    begun: bool = False
+    headers_handled: bool = False
     """Whether the server has looked at its headers."""
     _chunks: list[bytes] = attrs.field(factory=list[bytes])
 
@@ -104,13 +104,13 @@ class RequestReader:
     )
 
     def __init__(self, body_limit: int) -> None:
-        self.requests: deque[Request] = deque()
+        self.requests: deque[HttpRequest] = deque()
         """Requests whose headers have come, oldest first. The server takes them away."""
         self._body_limit = body_limit
         self._parser: Any = httptools.HttpRequestParser(self)
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
-        self._request: Request | None = None
+        self._request: HttpRequest | None = None
         self._in_head = False
         # llhttp does not say at which byte a message begins, so the length of a head is known
         # within bounds until it is complete. That is enough to end one that never is.
@@ -170,7 +170,7 @@ class RequestReader:
         version = self._parser.get_http_version()
         if b"host" not in headers and version == "1.1":
             raise MalformedRequest("400 Bad Request: missing required Host header")
-        self._request = Request(
+        self._request = HttpRequest(
             self._parser.get_method(),
             self._target,
             headers,

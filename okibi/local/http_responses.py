@@ -3,23 +3,30 @@
 import time
 from http import HTTPStatus
 
+import attrs
 import msgspec
 
 from .invocation import Invocation
-from .states import Refusal
+from .states import ApiError
 
 __all__ = [
+    "ACCEPTED",
     "CHUNKED_ABOVE",
     "CONTINUE",
     "JSON",
+    "NOT_FOUND",
+    "PONG",
     "TOO_LARGE_STATUS",
-    "answer",
+    "HttpResponse",
     "chunk",
     "chunked_head",
+    "encode_response",
     "error_body",
     "event_headers",
     "json_string",
-    "last_words",
+    "not_allowed",
+    "plain_error",
+    "refused",
 ]
 
 CHUNKED_ABOVE = 2048
@@ -37,9 +44,36 @@ _STATUS_LINES = {
 _STATUS_LINES[413] = b" 413 Request Entity Too Large\r\n"
 
 JSON = b"Content-Type: application/json\r\n"
+PLAIN_TEXT = b"Content-Type: text/plain; charset=utf-8\r\n"
 
 
-def answer(
+@attrs.frozen
+class HttpResponse:
+    """An answer that is decided but not yet bytes."""
+
+    status: int
+    body: bytes = b""
+    headers: bytes = JSON
+
+
+ACCEPTED = HttpResponse(202, b'{"status":"OK"}\n')
+PONG = HttpResponse(200, b"pong", PLAIN_TEXT)
+NOT_FOUND = HttpResponse(
+    404, b"404 page not found\n", PLAIN_TEXT + b"X-Content-Type-Options: nosniff\r\n"
+)
+
+
+def refused(refusal: ApiError) -> HttpResponse:
+    """What a refusal looks like."""
+    return HttpResponse(refusal.status, error_body(refusal))
+
+
+def not_allowed(allowed: bytes) -> HttpResponse:
+    """The path is right, the method is not."""
+    return HttpResponse(405, headers=b"Allow: %b\r\n" % allowed)
+
+
+def encode_response(
     status: int,
     body: bytes,
     headers: bytes = JSON,
@@ -94,7 +128,7 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def error_body(refusal: Refusal) -> bytes:
+def error_body(refusal: ApiError) -> bytes:
     """The body of a refusal."""
     return b'{"errorMessage":%b,"errorType":%b}\n' % (
         json_string(refusal.message),
@@ -102,7 +136,7 @@ def error_body(refusal: Refusal) -> bytes:
     )
 
 
-def last_words(status: str) -> bytes:
+def plain_error(status: str) -> bytes:
     """What Go's server says to bytes that it could not read as a request, before it closes.
 
     Args:

@@ -10,12 +10,12 @@ from typing import Protocol
 import attrs
 
 from .log_tail import LogTail
-from .outcomes import Outcome
+from .outcomes import InvocationOutcome
 
 __all__ = [
     "Invocation",
     "InvokeResult",
-    "Sink",
+    "ResponseSink",
     "check_headers",
     "new_request_id",
     "new_trace_id",
@@ -64,7 +64,7 @@ class InvokeResult:
     handed_out: bool = True
 
 
-class Sink(Protocol):
+class ResponseSink(Protocol):
     """Takes a streamed answer as it comes; never waits."""
 
     @property
@@ -108,18 +108,18 @@ class Invocation:
     content_type: str = "application/json"
     invocation_id: str = ""
     function_arn: str = ""
-    sink: Sink | None = None
+    sink: ResponseSink | None = None
     log: LogTail | None = None
 
-    begun: float = attrs.field(default=math.nan, init=False)
+    begun_at: float = attrs.field(default=math.nan, init=False)
     """When the event was handed out."""
-    answered: float = attrs.field(default=math.nan, init=False)
+    answered_at: float = attrs.field(default=math.nan, init=False)
     """When the outcome was there."""
-    ended: float = attrs.field(default=math.nan, init=False)
+    ended_at: float = attrs.field(default=math.nan, init=False)
     """When the runtime came back for the next event, or was killed, or was gone."""
     deadline_ms: int = attrs.field(default=0, init=False)
     """Wall clock, milliseconds since the epoch; 0 until the hand-out."""
-    outcome: Outcome | None = attrs.field(default=None, init=False)
+    outcome: InvocationOutcome | None = attrs.field(default=None, init=False)
     init_ms: float | None = attrs.field(default=None, init=False)
     """Milliseconds of the init phase, where this is the first invocation of its sandbox."""
 
@@ -129,7 +129,7 @@ class Invocation:
             raise RuntimeError(
                 f"invocation {self.request_id} has no outcome yet: wait until it is answered"
             )
-        duration = (self.answered - self.begun) * 1000
+        duration = (self.answered_at - self.begun_at) * 1000
         return InvokeResult(
             status_code=self.outcome.status,
             payload=self.outcome.payload,
@@ -138,7 +138,7 @@ class Invocation:
             request_id=self.request_id,
             duration_ms=0.0 if math.isnan(duration) else duration,
             init_ms=self.init_ms,
-            handed_out=not math.isnan(self.begun),
+            handed_out=not math.isnan(self.begun_at),
         )
 
 

@@ -14,14 +14,14 @@ import trio
 
 from ..runtime.codec.json import find_json_error
 from . import event_stream, http_responses
-from .connection_writer import as_link, linger
-from .function_names import is_known, read_target
-from .http_requests import HeadersTooLarge, MalformedRequest, Request, RequestReader
+from .browser_requests import browser_refusal
+from .function_names import is_served, parse_function_name
+from .http_requests import HeadersTooLarge, HttpRequest, MalformedRequest, RequestReader
 from .invocation import Invocation, InvokeResult, check_headers, new_request_id
 from .log_tail import LogTail
 from .settings import FunctionSettings
+from .socket_stream import fast_stream, linger
 from .streaming import ResponseStream
-from .web_callers import why_refused
 
 __all__ = ["MAX_EVENT_SIZE", "InvokePath"]
 
@@ -41,7 +41,7 @@ REPORT are written when its process is dead.
 _TENANT = re.compile(r"[a-zA-Z0-9._:/=+@ -]{1,256}")
 
 
-class Refused(Exception):
+class InvokeError(Exception):
     """The invoke is refused before the function sees it.
 
     Args:
@@ -75,7 +75,7 @@ class InvokePath:
 
     async def serve_connection(self, stream: trio.abc.Stream) -> None:
         """Serve one invoker until either side closes the connection. The stream is closed then."""
-        async with as_link(stream) as link:
+        async with fast_stream(stream) as link:
             try:
                 while await self._serve_one(link, reader=RequestReader(MAX_EVENT_SIZE)):
                     pass
@@ -96,26 +96,26 @@ class InvokePath:
             else:
                 return False
         except MalformedRequest as error:
-            await link.send_all(http_responses.last_words(str(error)))
+            await link.send_all(http_responses.plain_error(str(error)))
         except HeadersTooLarge:
-            await link.send_all(http_responses.last_words(http_responses.TOO_LARGE_STATUS))
+            await link.send_all(http_responses.plain_error(http_responses.TOO_LARGE_STATUS))
         await linger(link)
         return False
 
-    async def _answer(self, request: Request) -> list[bytes]:
+    async def _answer(self, request: HttpRequest) -> list[bytes]:
         try:
             status, payload, headers = await self._carry_out(request)
-        except Refused as refused:
+        except InvokeError as refused:
             return _refusal(request, refused)
         return _whole(request, status, payload, headers)
 
-    async def _answer_as_stream(self, link: trio.abc.Stream, request: Request) -> None:
+    async def _answer_as_stream(self, link: trio.abc.Stream, request: HttpRequest) -> None:
         try:
             invocation = self._invocation(request, STREAM_PREFIX, STREAM_SUFFIX)
             kind = _one_of(request, "X-Amz-Invocation-Type", "RequestResponse", "DryRun")
             if request.version == "1.0":
-                raise Refused(505, "HttpVersionNotSupported", "a stream needs HTTP/1.1")
-        except Refused as refused:
+                raise InvokeError(505, "HttpVersionNotSupported", "a stream needs HTTP/1.1")
+        except InvokeError as refused:
             await link.send_all(b"".join(_refusal(request, refused)))
             return
         headers = {"X-Amzn-RequestId": invocation.request_id, "X-Amz-Executed-Version": "$LATEST"}
@@ -135,7 +135,7 @@ class InvokePath:
         end = event_stream.completion(result, log)
         await link.send_all(http_responses.chunk(end) + http_responses.chunk(b""))
 
-    async def _carry_out(self, request: Request) -> tuple[int, bytes, dict[str, str]]:
+    async def _carry_out(self, request: HttpRequest) -> tuple[int, bytes, dict[str, str]]:
         invocation = self._invocation(request, PREFIX, SUFFIX)
         kind = _one_of(request, "X-Amz-Invocation-Type", "RequestResponse", "Event", "DryRun")
         headers = {"X-Amzn-RequestId": invocation.request_id}
@@ -153,25 +153,25 @@ class InvokePath:
             headers["X-Amz-Log-Result"] = await _log_of(invocation, invocation.log)
         return result.status_code, result.payload, headers
 
-    def _target_arn(self, request: Request, prefix: str, suffix: str) -> str:
+    def _target_arn(self, request: HttpRequest, prefix: str, suffix: str) -> str:
         """The ARN that a request names, with its qualifier."""
         path = _path(request)
         if not path.startswith(prefix) or not path.endswith(suffix):
-            raise Refused(
+            raise InvokeError(
                 404,
                 "UnknownOperationException",
                 f"{path} is nothing here; invoke with POST {PREFIX}{self.settings.name}{SUFFIX}",
             )
         if request.method != b"POST":
-            raise Refused(405, "MethodNotAllowedException", "invoke with POST")
+            raise InvokeError(405, "MethodNotAllowedException", "invoke with POST")
         name = path.removeprefix(prefix).removesuffix(suffix)
         asked = parse_qs(request.target.partition(b"?")[2].decode("ascii", "replace"))
         qualifier = asked.get("Qualifier", [""])[0]
-        target = read_target(name, self.settings.arn)
+        target = parse_function_name(name, self.settings.arn)
         if target is None:
-            raise Refused(404, "ResourceNotFoundException", f"Function not found: {name}")
+            raise InvokeError(404, "ResourceNotFoundException", f"Function not found: {name}")
         if qualifier and target.qualifier and qualifier != target.qualifier:
-            raise Refused(
+            raise InvokeError(
                 400,
                 "InvalidParameterValueException",
                 "The derived qualifier from the function name does not match the specified"
@@ -180,9 +180,9 @@ class InvokePath:
         qualifier = qualifier or target.qualifier
         arn = f"{target.arn}:{qualifier}" if qualifier else target.arn
         if target.name != self.settings.name:
-            raise Refused(404, "ResourceNotFoundException", f"Function not found: {arn}")
-        if not is_known(qualifier):
-            raise Refused(
+            raise InvokeError(404, "ResourceNotFoundException", f"Function not found: {arn}")
+        if not is_served(qualifier):
+            raise InvokeError(
                 404,
                 "ResourceNotFoundException",
                 f"Function not found: {arn} (here are $LATEST and every alias, and no published"
@@ -190,12 +190,12 @@ class InvokePath:
             )
         return arn
 
-    def _invocation(self, request: Request, prefix: str, suffix: str) -> Invocation:
-        if why := why_refused(request, self.allowed_hosts):
-            raise Refused(403, "AccessDeniedException", why)
+    def _invocation(self, request: HttpRequest, prefix: str, suffix: str) -> Invocation:
+        if why := browser_refusal(request, self.allowed_hosts):
+            raise InvokeError(403, "AccessDeniedException", why)
         function_arn = self._target_arn(request, prefix, suffix)
         if request.size > MAX_EVENT_SIZE:
-            raise Refused(
+            raise InvokeError(
                 413,
                 "RequestTooLargeException",
                 f"Request must be smaller than {MAX_EVENT_SIZE} bytes"
@@ -203,7 +203,7 @@ class InvokePath:
             )
         payload = request.body or b"{}"
         if wrong := find_json_error(payload):
-            raise Refused(
+            raise InvokeError(
                 400,
                 "InvalidRequestContentException",
                 f"Could not parse request body into json: {wrong}",
@@ -218,15 +218,15 @@ class InvokePath:
         try:
             check_headers(invocation)
         except ValueError as error:
-            raise Refused(400, "InvalidRequestContentException", str(error)) from error
+            raise InvokeError(400, "InvalidRequestContentException", str(error)) from error
         return invocation
 
 
-def _path(request: Request) -> str:
+def _path(request: HttpRequest) -> str:
     return unquote(request.path.decode("ascii", "replace"))
 
 
-def _is_stream(request: Request) -> bool:
+def _is_stream(request: HttpRequest) -> bool:
     return _path(request).startswith(STREAM_PREFIX)
 
 
@@ -234,8 +234,10 @@ def _lines(headers: dict[str, str]) -> bytes:
     return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()
 
 
-def _whole(request: Request, status: int, payload: bytes, headers: dict[str, str]) -> list[bytes]:
-    return http_responses.answer(
+def _whole(
+    request: HttpRequest, status: int, payload: bytes, headers: dict[str, str]
+) -> list[bytes]:
+    return http_responses.encode_response(
         status,
         payload,
         http_responses.JSON + _lines(headers),
@@ -244,17 +246,17 @@ def _whole(request: Request, status: int, payload: bytes, headers: dict[str, str
     )
 
 
-def _refusal(request: Request, refused: Refused) -> list[bytes]:
+def _refusal(request: HttpRequest, refused: InvokeError) -> list[bytes]:
     payload = msgspec.json.encode({"Type": "User", "Message": str(refused)})
     headers = {"X-Amzn-RequestId": new_request_id(), "X-Amzn-ErrorType": refused.error_type}
     return _whole(request, refused.status, payload, headers)
 
 
-def _one_of(request: Request, header: str, *values: str) -> str:
+def _one_of(request: HttpRequest, header: str, *values: str) -> str:
     """The value of a header that has few; the first is the default."""
     value = request.header(header.lower().encode()) or values[0]
     if value not in values:
-        raise Refused(
+        raise InvokeError(
             400,
             "InvalidParameterValueException",
             f"{header}: {value!r} is none of {', '.join(values)}",
@@ -264,7 +266,7 @@ def _one_of(request: Request, header: str, *values: str) -> str:
 
 def _tenant_id(header: str) -> str:
     if header and not _TENANT.fullmatch(header):
-        raise Refused(
+        raise InvokeError(
             400,
             "InvalidParameterValueException",
             f"X-Amz-Tenant-Id: {header[:300]!r} does not match {_TENANT.pattern}",
@@ -279,7 +281,7 @@ def _client_context(header: str) -> str:
         context = b"no JSON"
     # What is JSON is UTF-8, and has no control character but in an escape.
     if context and (find_json_error(context) or not context.lstrip().startswith(b"{")):
-        raise Refused(
+        raise InvokeError(
             400,
             "InvalidRequestContentException",
             "Client context must be a valid Base64-encoded JSON object.",
@@ -292,13 +294,13 @@ async def _log_of(invocation: Invocation, log: LogTail) -> str:
 
     It is complete when the runtime has come back for the next event, or is dead.
     """
-    if not math.isnan(invocation.begun):
-        with trio.CancelScope(deadline=invocation.begun + invocation.timeout + LAST_LINES):
+    if not math.isnan(invocation.begun_at):
+        with trio.CancelScope(deadline=invocation.begun_at + invocation.timeout + LAST_LINES):
             await log.complete.wait()
     return log.encoded()
 
 
-async def _read_request(link: trio.abc.Stream, reader: RequestReader) -> Request | None:
+async def _read_request(link: trio.abc.Stream, reader: RequestReader) -> HttpRequest | None:
     """The next whole request, or None at the end of the connection."""
     told_to_go_on = False
     while not reader.requests or not reader.requests[0].complete:

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import attrs
 
-__all__ = ["Entry", "Happening", "Journal"]
+__all__ = ["EntryKind", "Journal", "JournalEntry"]
 
 
-class Happening(Enum):
+class EntryKind(Enum):
     """What an entry of the journal tells."""
 
     DELIVERED = "delivered"
@@ -45,18 +45,18 @@ class Happening(Enum):
     __hash__ = object.__hash__
 
 
-class Entry(NamedTuple):
+class JournalEntry(NamedTuple):
     """One line of the journal; a tuple, for two are made an invocation and a benchmark counts them.
 
     Args:
         time: seconds on the run's clock.
-        happening: what it was.
+        kind: what it was.
         request_id: the invocation it was about, or "".
         detail: the endpoint of an answer ("response", "error"), the error type of a refusal, or "".
     """
 
     time: float
-    happening: Happening
+    kind: EntryKind
     request_id: str = ""
     detail: str = ""
 
@@ -70,26 +70,26 @@ class Journal:
     """
 
     limit: int = 100_000
-    entries: deque[Entry] = attrs.field(init=False)
+    entries: deque[JournalEntry] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.entries = deque(maxlen=self.limit)
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[JournalEntry]:
         return iter(self.entries)
 
-    def about(self, request_id: str) -> list[Entry]:
+    def about(self, request_id: str) -> list[JournalEntry]:
         """The entries of one invocation, in order."""
         return [entry for entry in self.entries if entry.request_id == request_id]
 
-    def times(self, happening: Happening, request_id: str | None = None) -> list[float]:
-        """When `happening` happened, to one invocation or to any."""
+    def times(self, kind: EntryKind, request_id: str | None = None) -> list[float]:
+        """When `kind` happened, to one invocation or to any."""
         return [
             entry.time
             for entry in self.entries
-            if entry.happening is happening and request_id in (None, entry.request_id)
+            if entry.kind is kind and request_id in (None, entry.request_id)
         ]
 
     def refusals(self) -> list[str]:
         """The error types of all refusals, in order."""
-        return [entry.detail for entry in self.entries if entry.happening is Happening.REFUSED]
+        return [entry.detail for entry in self.entries if entry.kind is EntryKind.REFUSED]

@@ -11,27 +11,28 @@ import attrs
 import trio
 
 from ..runtime.settings import ELSEWHERE, served_here
-from .connection_writer import linger
-from .http_responses import answer, error_body
+from .http_responses import encode_response, error_body
 from .invocation import Invocation, InvokeResult, check_headers
 from .invoke_path import PREFIX, SUFFIX, InvokePath
 from .journal import Journal
-from .outcomes import Outcome
+from .orphan_killer import OrphanKiller
+from .outcomes import InvocationOutcome
 from .output import Output, to_stderr
-from .peer_process import is_called_by
-from .processes import Sweeper, peak_memory
+from .peer_process import is_connected_from
+from .processes import peak_memory
 from .report_lines import end_lines, init_report_line, start_line
 from .runtime_api import RuntimeApi
-from .sandbox import GRACE, Ending, Sandbox
+from .sandbox import GRACE, SandboxProcess, ShutdownResult
 from .settings import FunctionSettings
-from .states import Refusal
+from .socket_stream import linger
+from .states import ApiError
 from .streaming import ResponseStream
 
 __all__ = ["LocalLambda", "open_local_lambda"]
 
 LOOPBACK = "127.0.0.1"
 
-NOT_OURS = Refusal(
+NOT_OURS = ApiError(
     403,
     "AccessDenied",
     "The process that calls is not of the function's sandbox; to serve it all the same, give"
@@ -49,13 +50,13 @@ class LocalLambda:
     invoke_url: str
     """Where to POST events."""
     _api: RuntimeApi
-    _sandbox: Sandbox
+    _sandbox: SandboxProcess
     _output: Output
     _nursery: trio.Nursery
-    _reported_start: int = attrs.field(default=0, init=False)
+    _billed_start: int = attrs.field(default=0, init=False)
     """The process whose init phase has been put on an invocation's bill."""
     _peak: float | None = attrs.field(default=None, init=False)
-    _settled: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _report_written: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     @property
     def starts(self) -> int:
@@ -86,7 +87,7 @@ class LocalLambda:
         """
         invocation = Invocation(payload, self.settings.timeout)
         invocation.client_context = client_context or ""
-        self.start(invocation, done := trio.Event())
+        self.start_invocation(invocation, done := trio.Event())
         await done.wait()
         return invocation.result()
 
@@ -104,7 +105,7 @@ class LocalLambda:
         invocation = Invocation(payload, self.settings.timeout)
         invocation.client_context = client_context or ""
         answer = ResponseStream(invocation)
-        self.start(invocation)
+        self.start_invocation(invocation)
         return answer
 
     def freeze(self) -> None:
@@ -122,7 +123,7 @@ class LocalLambda:
         """Whether they are stopped."""
         return self._sandbox.frozen
 
-    async def shut_down(self) -> Ending:
+    async def shut_down(self) -> ShutdownResult:
         """End the sandbox as Lambda does when it needs it no more, and wait until it is dead: with
         an extension SIGTERM, and SIGKILL 300 ms later; SIGKILL at once with none. The next invoke
         starts a new one.
@@ -133,9 +134,9 @@ class LocalLambda:
         if self._sandbox.pid is None:
             raise RuntimeError("no process lives to be shut down: invoke the function first")
         self._sandbox.end()
-        return await self._sandbox.ended()
+        return await self._sandbox.wait_ended()
 
-    async def settled(self) -> None:
+    async def wait_for_report(self) -> None:
         """Wait until the function is through with what it has, and its REPORT is written.
 
         An answer is there before that: the runtime may have something to do between its answer and
@@ -144,12 +145,12 @@ class LocalLambda:
         current = self._api.current
         if current is None:
             return
-        with trio.CancelScope(deadline=current.begun + current.timeout):
-            await self._settled.wait()
+        with trio.CancelScope(deadline=current.begun_at + current.timeout):
+            await self._report_written.wait()
 
     # -- carrying out
 
-    def start(self, invocation: Invocation, done: trio.Event | None = None) -> None:
+    def start_invocation(self, invocation: Invocation, done: trio.Event | None = None) -> None:
         """Carry out an invocation that nobody waits for; `done` is set at its end.
 
         Raises:
@@ -157,22 +158,22 @@ class LocalLambda:
         """
         check_headers(invocation)
 
-        async def carry_out() -> None:
-            await self.carry_out(invocation)
+        async def run_invocation() -> None:
+            await self.run_invocation(invocation)
             if done is not None:
                 done.set()
 
-        self._nursery.start_soon(carry_out)
+        self._nursery.start_soon(run_invocation)
 
-    async def carry_out(self, invocation: Invocation) -> InvokeResult:
+    async def run_invocation(self, invocation: Invocation) -> InvokeResult:
         """`invoke` for an invocation of one's own making; cancelled, it takes the sandbox along."""
-        await self._api.carry_out(invocation)
-        if invocation.log is not None and math.isnan(invocation.begun):
+        await self._api.run_invocation(invocation)
+        if invocation.log is not None and math.isnan(invocation.begun_at):
             # The runtime has failed before it came: what it has logged tells why.
             invocation.log = self._output.recent
         return invocation.result()
 
-    async def serve_own(self, stream: trio.SocketStream) -> None:
+    async def serve_sandbox_connection(self, stream: trio.SocketStream) -> None:
         """Serve a connection to the Runtime API if a process of the sandbox has opened it."""
         # Until the process is known, one of it may have come already.
         await self._sandbox.started.wait()
@@ -182,25 +183,27 @@ class LocalLambda:
         except OSError:
             # It has been reset meanwhile.
             return
-        if pid is not None and is_called_by(pid, *ends):
+        if pid is not None and is_connected_from(pid, *ends):
             await self._api.serve_connection(stream)
             return
         try:
-            await stream.send_all(b"".join(answer(403, error_body(NOT_OURS), keep_alive=False)))
+            await stream.send_all(
+                b"".join(encode_response(403, error_body(NOT_OURS), keep_alive=False))
+            )
         except trio.BrokenResourceError:
             return
         await linger(stream)
 
     # -- what the Runtime API tells
 
-    def connect(self, *, freeze: bool) -> None:
+    def install_hooks(self, *, freeze: bool) -> None:
         """Join the Runtime API and the sandbox."""
         self._api.function_arn = self.settings.arn
         self._api.timeout = self.settings.timeout
-        self._api.on_begin = self._begun
-        self._api.on_end = self._ended
-        self._api.on_init_error = self._init_failed
-        self._api.on_want = self._sandbox.want
+        self._api.on_begin = self._on_begin
+        self._api.on_end = self._on_end
+        self._api.on_init_error = self._on_init_error
+        self._api.on_process_needed = self._sandbox.request_process
         self._api.on_kill = self._sandbox.end
         extensions = self._api.extensions
         extensions.function_name = self.settings.name
@@ -209,21 +212,21 @@ class LocalLambda:
         if freeze:
             self._api.on_idle = self._sandbox.freeze
 
-    def _begun(self, invocation: Invocation) -> None:
+    def _on_begin(self, invocation: Invocation) -> None:
         self._sandbox.thaw()
-        if self._reported_start != self._sandbox.starts:
-            self._reported_start = self._sandbox.starts
-            invocation.init_ms = (self._api.came_at - self._sandbox.started_at) * 1000
+        if self._billed_start != self._sandbox.starts:
+            self._billed_start = self._sandbox.starts
+            invocation.init_ms = (self._api.initialised_at - self._sandbox.started_at) * 1000
         self._sample_memory()
         if invocation.log is not None:
             self._output.drain()
             self._output.tails.append(invocation.log)
         self._output.write(start_line(invocation))
 
-    def _ended(self, invocation: Invocation) -> None:
+    def _on_end(self, invocation: Invocation) -> None:
         self._sample_memory()
-        settled, self._settled = self._settled, trio.Event()
-        settled.set()
+        done, self._report_written = self._report_written, trio.Event()
+        done.set()
         # Of many in flight what lacks an end may be another's half a line.
         alone = self.settings.max_concurrency is None
         for line in end_lines(invocation, memory=self.settings.memory, peak=self._peak):
@@ -232,7 +235,7 @@ class LocalLambda:
             self._output.tails.remove(invocation.log)
             invocation.log.complete.set()
 
-    def _init_failed(self, error: Outcome) -> None:
+    def _on_init_error(self, error: InvocationOutcome) -> None:
         # Of many slots none may have come yet.
         took = (trio.current_time() - self._sandbox.started_at) * 1000
         self._output.write(init_report_line(took, error))
@@ -256,7 +259,7 @@ async def open_local_lambda(
     grace: float = GRACE,
     any_process: bool = False,
     allowed_hosts: Collection[str] = (),
-    sweep: bool = False,
+    kill_orphans: bool = False,
 ) -> AsyncGenerator[LocalLambda]:
     """Serve a function on this machine while the block lasts; on loopback only.
 
@@ -286,8 +289,8 @@ async def open_local_lambda(
             IDE or a container has started.
         allowed_hosts: names of this machine by which both servers may be called, besides
             `localhost`, `*.localhost` and its loopback addresses, as `host.docker.internal`.
-        sweep: start a small process beside it, which kills the function's processes if this process
-            is killed (SIGKILL). Without it they end within some 20 s then.
+        kill_orphans: start a small process beside it, which kills the function's processes if this
+            process is killed (SIGKILL). Without it they end within some 20 s then.
 
     Raises:
         OSError: a port is taken, or the bootstrap cannot be started, as on Windows.
@@ -295,23 +298,25 @@ async def open_local_lambda(
     """
     if not served_here():
         raise OSError(ELSEWHERE)
-    api = _api_for(settings, api)
+    api = _check_api(settings, api)
     runtime_listeners = await _listen(runtime_port, "runtime_port")
     invoke_listeners = await _listen(invoke_port, "invoke_port")
     runtime_api = _address(runtime_listeners)
     failure: Exception | None = None
-    sweeper = Sweeper() if sweep else None
+    orphan_killer = OrphanKiller() if kill_orphans else None
     lines = Output(output or to_stderr)
     try:
         async with trio.open_nursery() as nursery:
-            sandbox = Sandbox(settings, api, runtime_api, lines, grace, sweeper)
+            sandbox = SandboxProcess(settings, api, runtime_api, lines, grace, orphan_killer)
             url = f"http://{_address(invoke_listeners)}{PREFIX}{settings.name}{SUFFIX}"
             function = LocalLambda(settings, runtime_api, url, api, sandbox, lines, nursery)
-            function.connect(freeze=freeze)
+            function.install_hooks(freeze=freeze)
             api.allowed_hosts = names = frozenset(map(str.lower, allowed_hosts))
-            invokers = InvokePath(settings, function.carry_out, function.start, names)
-            serve = api.serve_connection if any_process else function.serve_own
-            nursery.start_soon(_serve_until, sandbox.gone, serve, runtime_listeners)
+            invokers = InvokePath(
+                settings, function.run_invocation, function.start_invocation, names
+            )
+            serve = api.serve_connection if any_process else function.serve_sandbox_connection
+            nursery.start_soon(_serve_until, sandbox.finished, serve, runtime_listeners)
             nursery.start_soon(trio.serve_listeners, invokers.serve_connection, invoke_listeners)
             nursery.start_soon(lines.pump)
             nursery.start_soon(sandbox.run)
@@ -323,17 +328,17 @@ async def open_local_lambda(
             sandbox.end()
             if sandbox.pid is not None:
                 # Its connections serve until it is dead: what it has in flight may be answered.
-                await sandbox.ended()
+                await sandbox.wait_ended()
             nursery.cancel_scope.cancel()
     finally:
         lines.close()
-        if sweeper is not None:
-            sweeper.dismiss()
+        if orphan_killer is not None:
+            orphan_killer.dismiss()
     if failure is not None:
         raise failure
 
 
-def _api_for(settings: FunctionSettings, api: RuntimeApi | None) -> RuntimeApi:
+def _check_api(settings: FunctionSettings, api: RuntimeApi | None) -> RuntimeApi:
     if api is None:
         return RuntimeApi(max_concurrency=settings.max_concurrency)
     if api.max_concurrency != settings.max_concurrency:

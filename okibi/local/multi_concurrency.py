@@ -19,30 +19,30 @@ from collections.abc import Callable
 import attrs
 
 from .invocation import Invocation
-from .journal import Happening
-from .outcomes import Outcome, platform_error, timed_out, unavailable
+from .journal import EntryKind
+from .outcomes import InvocationOutcome, platform_error, timed_out, unavailable
 from .platform import (
     INVALID_REQUEST_ID,
     INVALID_RESPONSE_MODE,
     INVOKE_TIMEOUT,
     STREAMING,
+    PendingNext,
     Platform,
-    Waiter,
-    is_other_attempt,
+    names_other_attempt,
 )
-from .states import Refusal
+from .states import ApiError
 
-__all__ = ["Slots"]
+__all__ = ["MultiConcurrencyPlatform"]
 
 
 @attrs.define(eq=False)
-class Slots(Platform):
+class MultiConcurrencyPlatform(Platform):
     """What passes between the platform and a runtime with many slots (see `Platform`)."""
 
     running: dict[str, Invocation] = attrs.field(factory=dict[str, Invocation], init=False)
     """Handed out and not answered, by request id."""
     _waiting: deque[Invocation] = attrs.field(factory=deque[Invocation], init=False)
-    _idle: deque[Waiter] = attrs.field(factory=deque[Waiter], init=False)
+    _idle: deque[PendingNext] = attrs.field(factory=deque[PendingNext], init=False)
     _responding: set[str] = attrs.field(factory=set[str], init=False)
     _late: set[str] = attrs.field(factory=set[str], init=False)
 
@@ -58,10 +58,10 @@ class Slots(Platform):
         if self.init_error is not None:
             error, self.init_error = self.init_error, None
             self._settle(invocation, error)
-        elif self._idle and self._may_begin():
+        elif self._idle and self._may_hand_out():
             self._begin_event(invocation)
         elif self.initialised and not self.closing:
-            self.write(Happening.UNAVAILABLE, invocation.request_id)
+            self.record(EntryKind.UNAVAILABLE, invocation.request_id)
             self._settle(invocation, unavailable())
         else:
             self._waiting.append(invocation)
@@ -75,12 +75,12 @@ class Slots(Platform):
 
     def expire(self, invocation: Invocation) -> None:
         """Its time is up: the invoker is told, the runtime lives on."""
-        self.time_out(invocation)
+        self.record_timeout(invocation)
         self._late.add(invocation.request_id)
         self._settle(invocation, timed_out(invocation.request_id, invocation.timeout))
 
-    def end(self, outcome: Callable[[str], Outcome] | None = None) -> None:
-        self.write(Happening.SANDBOX_ENDED, detail="Running" if self.initialised else "Started")
+    def end(self, outcome: Callable[[str], InvocationOutcome] | None = None) -> None:
+        self.record(EntryKind.SANDBOX_ENDED, detail="Running" if self.initialised else "Started")
         for invocation in list(self.running.values()):
             lost = outcome(invocation.request_id) if outcome else platform_error("Runtime.Unknown")
             self._settle(invocation, lost)
@@ -95,22 +95,22 @@ class Slots(Platform):
         self.extensions.clear()
 
     def hand_out(self) -> None:
-        if self._idle and self._may_begin():
-            self.end_init()
-        while self._waiting and self._idle and self._may_begin():
+        if self._idle and self._may_hand_out():
+            self.end_init_phase()
+        while self._waiting and self._idle and self._may_hand_out():
             self._begin_event(self._waiting.popleft())
 
     # -- the runtime's side: what it asks
 
-    def next(self, waiter: Waiter) -> Refusal | Invocation | None:
+    def next(self, waiter: PendingNext) -> ApiError | Invocation | None:
         self._idle.append(waiter)
-        self.extensions.runtime_waits()
+        self.extensions.close_registration()
         self.hand_out()
         return None
 
-    def begin_response(self, request_id: str, attempt: str, mode: str) -> Refusal | Invocation:
-        invocation = self._known(request_id, attempt)
-        if isinstance(invocation, Refusal):
+    def begin_response(self, request_id: str, attempt: str, mode: str) -> ApiError | Invocation:
+        invocation = self._find_running(request_id, attempt)
+        if isinstance(invocation, ApiError):
             return invocation
         if mode not in ("", STREAMING):
             self._settle(invocation, platform_error("Runtime.InvalidResponseModeHeader"))
@@ -118,17 +118,17 @@ class Slots(Platform):
         self._responding.add(request_id)
         return invocation
 
-    def begin_error(self, request_id: str, attempt: str) -> Refusal | Invocation:
-        invocation = self._known(request_id, attempt)
+    def begin_error(self, request_id: str, attempt: str) -> ApiError | Invocation:
+        invocation = self._find_running(request_id, attempt)
         if isinstance(invocation, Invocation):
             self._responding.add(request_id)
         return invocation
 
-    def accept_init_error(self, body: bytes, error_type: str) -> Refusal | None:
+    def accept_init_error(self, body: bytes, error_type: str) -> ApiError | None:
         """Accepted at any time; it is an answer only while the runtime has not come."""
-        error = self.take_init_error(body, error_type)
+        error = self.record_init_error(body, error_type)
         if not self.initialised:
-            self.end_init()
+            self.end_init_phase()
             waiting, self._waiting = self._waiting, deque[Invocation]()
             self.init_error = None if waiting else error
             for invocation in waiting:
@@ -137,40 +137,42 @@ class Slots(Platform):
 
     # -- the runtime's side: what its connections do
 
-    def abandon(self, waiter: Waiter) -> None:
+    def abandon(self, waiter: PendingNext) -> None:
         waiter.abandoned = True
-        self.write(Happening.ABANDONED)
+        self.record(EntryKind.ABANDONED)
         if not self.swallow_abandoned and waiter in self._idle:
             self._idle.remove(waiter)
 
     def truncate(self, invocation: Invocation | None) -> None:
-        self.write(Happening.TRUNCATED, invocation.request_id if invocation else "")
+        self.record(EntryKind.TRUNCATED, invocation.request_id if invocation else "")
         if invocation is not None and invocation.outcome is None:
             self._settle(invocation, platform_error("Runtime.TruncatedResponse"))
 
     # -- how it does it
 
-    def answer(self, invocation: Invocation, outcome: Outcome, endpoint: str) -> Refusal | None:
+    def answer(
+        self, invocation: Invocation, outcome: InvocationOutcome, endpoint: str
+    ) -> ApiError | None:
         self._responding.discard(invocation.request_id)
         if invocation.outcome is not None or invocation.request_id not in self.running:
             self._late.discard(invocation.request_id)
             return self.refuse(INVOKE_TIMEOUT, invocation.request_id)
-        self.write(Happening.ANSWERED, invocation.request_id, endpoint)
+        self.record(EntryKind.ANSWERED, invocation.request_id, endpoint)
         self._settle(invocation, outcome)
         return None
 
-    def _known(self, request_id: str, attempt: str) -> Refusal | Invocation:
+    def _find_running(self, request_id: str, attempt: str) -> ApiError | Invocation:
         invocation = self.running.get(request_id)
         if invocation is None or request_id in self._responding:
             if request_id in self._late:
                 self._late.discard(request_id)
                 return self.refuse(INVOKE_TIMEOUT, request_id)
             return self.refuse(INVALID_REQUEST_ID, request_id)
-        if is_other_attempt(invocation, attempt):
+        if names_other_attempt(invocation, attempt):
             return self.refuse(INVOKE_TIMEOUT, request_id)
         return invocation
 
-    def _may_begin(self) -> bool:
+    def _may_hand_out(self) -> bool:
         return not self.closing and self.extensions.ready
 
     def _begin_event(self, invocation: Invocation) -> None:
@@ -181,14 +183,14 @@ class Slots(Platform):
             # Nobody has it and nobody ever will.
             self._settle(invocation, platform_error("Runtime.Unknown"))
 
-    def _settle(self, invocation: Invocation, outcome: Outcome) -> None:
+    def _settle(self, invocation: Invocation, outcome: InvocationOutcome) -> None:
         handed_out = self.running.pop(invocation.request_id, None) is not None
         if invocation in self._waiting:
             self._waiting.remove(invocation)
         self._responding.discard(invocation.request_id)
         invocation.outcome = outcome
-        invocation.answered = self.clock()
+        invocation.answered_at = self.clock()
         self.on_answer(invocation)
         if handed_out:
-            invocation.ended = invocation.answered
+            invocation.ended_at = invocation.answered_at
             self.on_end(invocation)

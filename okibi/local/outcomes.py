@@ -10,7 +10,7 @@ __all__ = [
     "ERROR_WITH_CAUSE",
     "MAX_PAYLOAD_SIZE",
     "MAX_STREAM_SIZE",
-    "Outcome",
+    "InvocationOutcome",
     "exited",
     "extension_failed",
     "function_error_type",
@@ -34,7 +34,7 @@ _VALID_ERROR_TYPE = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
 
 
 @attrs.frozen
-class Outcome:
+class InvocationOutcome:
     """What the invoker gets.
 
     Args:
@@ -51,7 +51,7 @@ class Outcome:
     status: int = 200
 
 
-def timed_out(request_id: str, seconds: float) -> Outcome:
+def timed_out(request_id: str, seconds: float) -> InvocationOutcome:
     """The function's time was up and the sandbox was killed (Lambda Invoke)."""
     return _platform_error(
         "Sandbox.Timedout",
@@ -64,7 +64,7 @@ def signal_name(number: int) -> str:
     return (signal.strsignal(number) or f"signal {number}").lower()
 
 
-def exited(request_id: str, returncode: int) -> Outcome:
+def exited(request_id: str, returncode: int) -> InvocationOutcome:
     """The runtime's process ended without an answer; `returncode` is negative for a signal (Lambda
     Invoke).
     """
@@ -77,12 +77,12 @@ def exited(request_id: str, returncode: int) -> Outcome:
     return _platform_error("Runtime.ExitError", f"RequestId: {request_id} Error: {reason}")
 
 
-def extension_failed(request_id: str, error_type: str) -> Outcome:
+def extension_failed(request_id: str, error_type: str) -> InvocationOutcome:
     """An extension has reported an error, and the sandbox ended with it (Extensions API)."""
     return _platform_error(error_type, f"RequestId: {request_id} Error: {error_type}")
 
 
-def too_large(limit: int = MAX_PAYLOAD_SIZE) -> Outcome:
+def too_large(limit: int = MAX_PAYLOAD_SIZE) -> InvocationOutcome:
     """The answer was larger than Lambda lets through; the text is that of the emulator and of
     Lambda.
     """
@@ -92,14 +92,14 @@ def too_large(limit: int = MAX_PAYLOAD_SIZE) -> Outcome:
     )
 
 
-def unavailable() -> Outcome:
+def unavailable() -> InvocationOutcome:
     """No slot of a multi-concurrency runtime was idle (AWS's emulator)."""
     return attrs.evolve(platform_error("Runtime.Unavailable"), status=400)
 
 
-def platform_error(error_type: str) -> Outcome:
+def platform_error(error_type: str) -> InvocationOutcome:
     """An error of the platform's own of which multi-concurrency says no more than the type."""
-    return Outcome(msgspec.json.encode({"errorType": error_type}), error_type)
+    return InvocationOutcome(msgspec.json.encode({"errorType": error_type}), error_type)
 
 
 def function_error_type(header: str) -> str:
@@ -126,7 +126,7 @@ class _ErrorWithCause(msgspec.Struct, omit_defaults=True):
     stackTrace: list[str] = []  # noqa: N815
 
 
-def _platform_error(error_type: str, message: str) -> Outcome:
+def _platform_error(error_type: str, message: str) -> InvocationOutcome:
     # The platform's own errors have their type first; a runtime's have their message first.
     body = msgspec.json.encode({"errorType": error_type, "errorMessage": message})
-    return Outcome(body, error_type)
+    return InvocationOutcome(body, error_type)

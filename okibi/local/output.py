@@ -40,7 +40,7 @@ class Output:
 
     sink: Callable[[str], None]
     # As on Lambda; a shell may say what its terminal has.
-    variables: ClassVar[Mapping[str, str]] = MappingProxyType({"PYTHONIOENCODING": "utf-8"})
+    environment: ClassVar[Mapping[str, str]] = MappingProxyType({"PYTHONIOENCODING": "utf-8"})
     descriptor: int = attrs.field(init=False)
     recent: LogTail = attrs.field(factory=LogTail, init=False)
     """The end of all that was ever written."""
@@ -63,9 +63,9 @@ class Output:
         """
         self.drain()
         if ends:
-            self._finish()
+            self._end_line()
         self.recent.add(line)
-        self._tell(line)
+        self._emit(line)
 
     def drain(self) -> None:
         """Pass on what is in the pipe.
@@ -83,9 +83,9 @@ class Output:
         for line in lines:
             if self._unfinished or len(line) > LINE_LIMIT:
                 self._extend(line)
-                self._finish()
+                self._end_line()
             else:
-                self._tell(line.decode("utf-8", "replace"))
+                self._emit(line.decode("utf-8", "replace"))
         self._extend(rest)
 
     async def pump(self) -> None:
@@ -97,13 +97,13 @@ class Output:
     def close(self) -> None:
         """Pass on the rest; the process must be dead."""
         self.drain()
-        self._finish()
+        self._end_line()
         os.close(self._reading_end)
         os.close(self.descriptor)
 
-    def _finish(self) -> None:
+    def _end_line(self) -> None:
         if self._unfinished:
-            self._pass_on(len(self._unfinished))
+            self._emit_unfinished(len(self._unfinished))
 
     def _extend(self, data: bytes) -> None:
         """Add to the unfinished line, and pass on the pieces of one that is too long."""
@@ -114,15 +114,15 @@ class Output:
             # Not within a character: its bytes but the first begin with the bits 10.
             while end > LINE_LIMIT - 3 and line[end] & 0xC0 == 0x80:
                 end -= 1
-            self._pass_on(end)
+            self._emit_unfinished(end)
 
-    def _pass_on(self, size: int) -> None:
+    def _emit_unfinished(self, size: int) -> None:
         text = self._unfinished[:size].decode("utf-8", "replace")
         # First: the sink may write to this output itself.
         del self._unfinished[:size]
-        self._tell(text)
+        self._emit(text)
 
-    def _tell(self, line: str) -> None:
+    def _emit(self, line: str) -> None:
         for tail in self.tails:
             tail.add(line)
         self.sink(line)

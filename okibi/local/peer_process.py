@@ -12,9 +12,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 
-from .processes import below
+from .processes import descendants
 
-__all__ = ["Address", "is_called_by"]
+__all__ = ["Address", "is_connected_from"]
 
 _SOCK_DIAG_BY_FAMILY = 20
 _NETLINK_SOCK_DIAG = 4
@@ -31,7 +31,7 @@ _INODE_AT = _HEADER.size + 68
 Address = tuple[str, int]
 
 
-def is_called_by(leader: int, ours: Address, theirs: Address) -> bool:
+def is_connected_from(leader: int, ours: Address, theirs: Address) -> bool:
     """Whether a connection comes from a process, from one of its session or from one below it.
 
     True also where the system cannot tell: elsewhere than on Linux, without /proc, where the kernel
@@ -56,7 +56,7 @@ def is_called_by(leader: int, ours: Address, theirs: Address) -> bool:
         return False
     except OSError:
         return True
-    for pid in _relatives(leader):
+    for pid in _session_and_descendants(leader):
         with suppress(OSError):
             if _holds(pid, inode):
                 return True
@@ -86,13 +86,13 @@ def _inode(local: Address, remote: Address) -> int:
     return int(inode)
 
 
-def _relatives(leader: int) -> Iterator[int]:
+def _session_and_descendants(leader: int) -> Iterator[int]:
     """The processes of its session, and those that it has started."""
     for name in os.listdir("/proc"):
         with suppress(ValueError, ProcessLookupError):
             if os.getsid(int(name)) == leader:
                 yield int(name)
-    yield from below(leader)
+    yield from descendants(leader)
 
 
 def _holds(pid: int, inode: int) -> bool:

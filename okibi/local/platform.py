@@ -14,17 +14,17 @@ import attrs
 
 from .extensions import Extensions
 from .invocation import Invocation
-from .journal import Entry, Happening, Journal
+from .journal import EntryKind, Journal, JournalEntry
 from .outcomes import (
     ERROR_WITH_CAUSE,
     MAX_PAYLOAD_SIZE,
     MAX_STREAM_SIZE,
-    Outcome,
+    InvocationOutcome,
     function_error_type,
     too_large,
     without_cause,
 )
-from .states import Refusal
+from .states import ApiError
 
 __all__ = [
     "ERROR_TYPE",
@@ -33,16 +33,16 @@ __all__ = [
     "INVOKE_TIMEOUT",
     "REQUEST_ENTITY_TOO_LARGE",
     "STREAMING",
+    "PendingNext",
     "Platform",
-    "Waiter",
 ]
 
-INVALID_REQUEST_ID = Refusal(400, "InvalidRequestID", "Invalid request ID")
-INVALID_RESPONSE_MODE = Refusal(
+INVALID_REQUEST_ID = ApiError(400, "InvalidRequestID", "Invalid request ID")
+INVALID_RESPONSE_MODE = ApiError(
     400, "InvalidFunctionResponseMode", "Invalid function response mode"
 )
-INVOKE_TIMEOUT = Refusal(410, "InvokeTimeout", "Invoke timeout")
-REQUEST_ENTITY_TOO_LARGE = Refusal(
+INVOKE_TIMEOUT = ApiError(410, "InvokeTimeout", "Invoke timeout")
+REQUEST_ENTITY_TOO_LARGE = ApiError(
     413,
     "RequestEntityTooLarge",
     f"Exceeded maximum allowed payload size ({MAX_PAYLOAD_SIZE} bytes).",
@@ -56,7 +56,7 @@ ERROR_BODY = b"lambda-runtime-function-error-body"
 
 
 @attrs.define(eq=False)
-class Waiter:
+class PendingNext:
     """A pending /next.
 
     Args:
@@ -88,8 +88,8 @@ class Platform(ABC):
         journal: what happened is written down there.
         swallow_abandoned: whether a /next whose connection broke still takes the next event, as
             Lambda's does.
-        on_come: told when a new runtime's init phase is over: it and its extensions wait for the
-            first event, or it has sent /init/error.
+        on_initialised: told when a new runtime's init phase is over: it and its extensions wait for
+            the first event, or it has sent /init/error.
         on_init_error: told of the error that an /init/error brought.
         on_begin, on_answer, on_end: told of an invocation when it is handed out, when its outcome
             is there, and when the runtime is through with it. They must not raise.
@@ -101,15 +101,15 @@ class Platform(ABC):
     wall_clock: Callable[[], float]
     journal: Journal
     swallow_abandoned: bool = True
-    on_come: Callable[[], None] = _nothing
-    on_init_error: Callable[[Outcome], None] = _ignore
+    on_initialised: Callable[[], None] = _nothing
+    on_init_error: Callable[[InvocationOutcome], None] = _ignore
     on_begin: Callable[[Invocation], None] = _ignore
     on_answer: Callable[[Invocation], None] = _ignore
     on_end: Callable[[Invocation], None] = _ignore
     on_idle: Callable[[], None] = _nothing
     extensions: Extensions = attrs.field(factory=Extensions)
 
-    init_error: Outcome | None = attrs.field(default=None, init=False)
+    init_error: InvocationOutcome | None = attrs.field(default=None, init=False)
     """The reply of the first invoke, also when the sandbox is gone by then."""
     initialised: bool = attrs.field(default=False, init=False)
     """Whether the init phase of this sandbox is over."""
@@ -126,7 +126,7 @@ class Platform(ABC):
         """An invocation has arrived."""
 
     @abstractmethod
-    def end(self, outcome: Callable[[str], Outcome] | None = None) -> None:
+    def end(self, outcome: Callable[[str], InvocationOutcome] | None = None) -> None:
         """The sandbox is gone; a new runtime may start.
 
         Args:
@@ -140,13 +140,13 @@ class Platform(ABC):
     # -- the runtime's side: what it asks
 
     @abstractmethod
-    def next(self, waiter: Waiter) -> Refusal | Invocation | None:
+    def next(self, waiter: PendingNext) -> ApiError | Invocation | None:
         """GET /next: a refusal, the event that the runtime has already, or None: `waiter` is told
         when it comes.
         """
 
     @abstractmethod
-    def begin_response(self, request_id: str, attempt: str, mode: str) -> Refusal | Invocation:
+    def begin_response(self, request_id: str, attempt: str, mode: str) -> ApiError | Invocation:
         """The headers of a /response: what it answers, or why it may not.
 
         Args:
@@ -156,7 +156,7 @@ class Platform(ABC):
         """
 
     @abstractmethod
-    def begin_error(self, request_id: str, attempt: str) -> Refusal | Invocation:
+    def begin_error(self, request_id: str, attempt: str) -> ApiError | Invocation:
         """The headers of an /error; as `begin_response`."""
 
     def finish_response(
@@ -166,7 +166,7 @@ class Platform(ABC):
         size: int,
         content_type: str,
         trailers: Mapping[bytes, bytes],
-    ) -> Refusal | None:
+    ) -> ApiError | None:
         """The body of a /response is read.
 
         Args:
@@ -181,10 +181,12 @@ class Platform(ABC):
         if size > limit:
             late = self.answer(invocation, too_large(limit), "response")
             return late or self.refuse(REQUEST_ENTITY_TOO_LARGE)
-        outcome = Outcome(body, content_type=content_type or "application/json")
+        outcome = InvocationOutcome(body, content_type=content_type or "application/json")
         if error_type := trailers.get(ERROR_TYPE):
-            failure = _decoded(trailers.get(ERROR_BODY, b""))
-            outcome = Outcome(failure, function_error_type(error_type.decode("utf-8", "replace")))
+            failure = _decode_trailer(trailers.get(ERROR_BODY, b""))
+            outcome = InvocationOutcome(
+                failure, function_error_type(error_type.decode("utf-8", "replace"))
+            )
         elif invocation.sink is not None and body:
             # A buffered answer to an invoker who takes it as a stream is a stream of one piece.
             invocation.sink.begin(outcome.content_type)
@@ -193,22 +195,24 @@ class Platform(ABC):
 
     def finish_error(
         self, invocation: Invocation, body: bytes, error_type: str, content_type: str = ""
-    ) -> Refusal | None:
+    ) -> ApiError | None:
         """The body of an /error is read; `error_type` is `Lambda-Runtime-Function-Error-Type` or
         "".
         """
         if content_type == ERROR_WITH_CAUSE:
             body = without_cause(body)
-        return self.answer(invocation, Outcome(body, function_error_type(error_type)), "error")
+        return self.answer(
+            invocation, InvocationOutcome(body, function_error_type(error_type)), "error"
+        )
 
     @abstractmethod
-    def accept_init_error(self, body: bytes, error_type: str) -> Refusal | None:
+    def accept_init_error(self, body: bytes, error_type: str) -> ApiError | None:
         """An /init/error with its body: the reply of the first invoke."""
 
     # -- the runtime's side: what its connections do
 
     @abstractmethod
-    def abandon(self, waiter: Waiter) -> None:
+    def abandon(self, waiter: PendingNext) -> None:
         """The connection of a pending /next broke."""
 
     @abstractmethod
@@ -218,53 +222,55 @@ class Platform(ABC):
     # -- how it does it
 
     @abstractmethod
-    def answer(self, invocation: Invocation, outcome: Outcome, endpoint: str) -> Refusal | None:
+    def answer(
+        self, invocation: Invocation, outcome: InvocationOutcome, endpoint: str
+    ) -> ApiError | None:
         """The outcome that the runtime has sent; a refusal where it comes too late."""
 
-    def end_init(self) -> None:
+    def end_init_phase(self) -> None:
         """The init phase is over, if it was not before."""
         if not self.initialised:
             self.initialised = True
-            self.on_come()
+            self.on_initialised()
 
-    def begin_event(self, invocation: Invocation, waiter: Waiter) -> None:
+    def begin_event(self, invocation: Invocation, waiter: PendingNext) -> None:
         """The hand-out itself; its clock starts to run."""
-        invocation.begun = self.clock()
+        invocation.begun_at = self.clock()
         invocation.deadline_ms = int((self.wall_clock() + invocation.timeout) * 1000)
         self.on_begin(invocation)
         if waiter.abandoned:
-            self.write(Happening.SWALLOWED, invocation.request_id)
+            self.record(EntryKind.SWALLOWED, invocation.request_id)
         else:
-            self.write(Happening.DELIVERED, invocation.request_id)
+            self.record(EntryKind.DELIVERED, invocation.request_id)
             waiter.deliver(invocation)
 
-    def take_init_error(self, body: bytes, error_type: str) -> Outcome:
+    def record_init_error(self, body: bytes, error_type: str) -> InvocationOutcome:
         """An init error as the outcome that it is for an invocation."""
-        error = Outcome(body, function_error_type(error_type))
-        self.write(Happening.INIT_ERROR, detail=error.error_type or "")
+        error = InvocationOutcome(body, function_error_type(error_type))
+        self.record(EntryKind.INIT_ERROR, detail=error.error_type or "")
         self.on_init_error(error)
         return error
 
-    def time_out(self, invocation: Invocation) -> None:
+    def record_timeout(self, invocation: Invocation) -> None:
         """Write down that `invocation` had no time left."""
-        self.write(Happening.TIMED_OUT, invocation.request_id)
+        self.record(EntryKind.TIMED_OUT, invocation.request_id)
 
-    def refuse(self, refusal: Refusal, request_id: str = "") -> Refusal:
+    def refuse(self, refusal: ApiError, request_id: str = "") -> ApiError:
         """The refusal, written down."""
-        self.write(Happening.REFUSED, request_id, refusal.error_type)
+        self.record(EntryKind.REFUSED, request_id, refusal.error_type)
         return refusal
 
-    def write(self, happening: Happening, request_id: str = "", detail: str = "") -> None:
+    def record(self, kind: EntryKind, request_id: str = "", detail: str = "") -> None:
         """A line of the journal."""
-        self.journal.entries.append(Entry(self.clock(), happening, request_id, detail))
+        self.journal.entries.append(JournalEntry(self.clock(), kind, request_id, detail))
 
 
-def is_other_attempt(invocation: Invocation, attempt: str) -> bool:
+def names_other_attempt(invocation: Invocation, attempt: str) -> bool:
     """Whether an answer names another attempt than this one; one that names none passes."""
     return bool(attempt) and bool(invocation.invocation_id) and attempt != invocation.invocation_id
 
 
-def _decoded(trailer: bytes) -> bytes:
+def _decode_trailer(trailer: bytes) -> bytes:
     try:
         return base64.b64decode(trailer, validate=True)
     except binascii.Error:

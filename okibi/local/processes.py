@@ -3,38 +3,25 @@ and their end, also when this process is killed.
 
 What the kernel tells it tells on Linux only.
 
-Run as a program, it is a `Sweeper`'s process.
+Run as a program, it is a `OrphanKiller`'s process.
 """
 
 import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
 __all__ = [
-    "SWEEP",
-    "Sweeper",
-    "below",
+    "core_wait_seconds",
     "cpu_seconds",
-    "end_marked",
+    "descendants",
     "peak_memory",
-    "proportional",
+    "proportional_memory",
     "tree_memory",
-    "waited_seconds",
 ]
 
 
-SWEEP = 1.0
-"""Seconds at most to kill what processes in sessions of their own have started; of none it takes
-none.
-"""
-
-
-def below(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
     """The processes that a process has started, and those that these have."""
     parents: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
@@ -50,88 +37,7 @@ def below(pid: int) -> list[int]:
     return found
 
 
-def end_marked(marks: Collection[str], seconds: float) -> None:
-    """Kill the processes with one of these variables in the environment that they began with.
-
-    It finds also those that a process has started in a session of their own, and whose parent has
-    ended; not those that were given another environment.
-
-    Args:
-        marks: `NAME=value`, none of them empty.
-        seconds: how long those that start others are followed at most.
-    """
-    wanted = {os.fsencode(mark) for mark in marks}
-    until = time.monotonic() + seconds
-    while (left := _marked(wanted)) and time.monotonic() < until:
-        for pid in left:
-            with suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.005)
-
-
-def _marked(wanted: set[bytes]) -> list[int]:
-    found: list[int] = []
-    for entry in Path("/proc").glob("[0-9]*/environ"):
-        # Another user's cannot be read.
-        with suppress(OSError):
-            if not wanted.isdisjoint(entry.read_bytes().split(b"\0")):
-                found.append(int(entry.parent.name))
-    return [pid for pid in found if pid != os.getpid()]
-
-
-class Sweeper:
-    """A process that kills what this process has started, should this process be killed itself.
-
-    SIGKILL lets nobody clean up. The kernel then closes this process's pipes, and the sweeper
-    reads the end of its own. It is in a session of its own, where no Ctrl-C reaches it.
-    """
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            # Without `site`: it needs nothing that is installed, and starts in half the time.
-            [sys.executable, "-I", "-S", __file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-
-    def add(self, group: int, mark: str) -> None:
-        """Have it kill a process group, and the processes that have a mark (`end_marked`).
-
-        Args:
-            group: the only one from now on; 0 for none.
-            mark: `NAME=value`, not empty; those of earlier calls still count.
-        """
-        assert self._process.stdin is not None  # a pipe
-        # Whoever has killed it goes without.
-        with suppress(OSError):
-            self._process.stdin.write(f"{group} {mark}\n".encode())
-            self._process.stdin.flush()
-
-    def dismiss(self) -> None:
-        """End it: this process has cleaned up."""
-        self._process.kill()
-        self._process.wait()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-
-
-def _sweep_at_the_end() -> None:
-    """Wait for the end of a sweeper's parent, and kill what that has left running."""
-    group, marks = 0, set[str]()
-    for line in sys.stdin:
-        number, _, mark = line.rstrip("\n").partition(" ")
-        group = int(number)
-        marks.add(mark)
-    if group:
-        with suppress(OSError):
-            os.killpg(group, signal.SIGKILL)
-    if marks:
-        end_marked(marks, SWEEP)
-
-
-def proportional(pid: int) -> int:
+def proportional_memory(pid: int) -> int:
     """A process's memory in bytes, each shared page counted by its share (PSS).
 
     Raises:
@@ -163,7 +69,7 @@ def tree_memory(pid: int) -> int:
         ValueError: the kernel does not tell.
     """
     anonymous, mapped = 0, dict[str, int]()
-    for each in (pid, *below(pid)):
+    for each in (pid, *descendants(pid)):
         try:
             anonymous += _size(each, "smaps_rollup", "Pss_Anon")
             pieces = _mapped(each)
@@ -191,7 +97,7 @@ def cpu_seconds(pid: int) -> float:
     return own + ended / os.sysconf("SC_CLK_TCK")
 
 
-def waited_seconds() -> float:
+def core_wait_seconds() -> float:
     """How long this process has waited for a core, ready to run, while others had it.
 
     Raises:
@@ -227,7 +133,3 @@ def _mapped(pid: int) -> dict[str, int]:
             size = int(rest[0]) * 1024
             found[piece] = found.get(piece, 0) + (size if name == "Rss:" else -size)
     return found
-
-
-if __name__ == "__main__":
-    _sweep_at_the_end()

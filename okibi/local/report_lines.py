@@ -6,7 +6,7 @@ import math
 import time
 
 from .invocation import Invocation
-from .outcomes import Outcome
+from .outcomes import InvocationOutcome
 
 __all__ = ["end_lines", "init_report_line", "start_line"]
 
@@ -25,7 +25,7 @@ def end_lines(invocation: Invocation, *, memory: int, peak: float | None) -> lis
         peak: MB that its process has used at most; None where nobody could tell any more.
     """
     init_ms = invocation.init_ms
-    duration = (invocation.ended - invocation.begun) * 1000
+    duration = (invocation.ended_at - invocation.begun_at) * 1000
     fields = [
         f"REPORT RequestId: {invocation.request_id}",
         f"Duration: {duration:.2f} ms",
@@ -45,13 +45,13 @@ def end_lines(invocation: Invocation, *, memory: int, peak: float | None) -> lis
     return lines
 
 
-def init_report_line(init_ms: float, outcome: Outcome) -> str:
+def init_report_line(init_ms: float, outcome: InvocationOutcome) -> str:
     """Written when an init phase has failed."""
     fields = [f"INIT_REPORT Init Duration: {init_ms:.2f} ms", "Phase: init", *_status(outcome), ""]
     return "\t".join(fields)
 
 
-def _status(outcome: Outcome) -> list[str]:
+def _status(outcome: InvocationOutcome) -> list[str]:
     if outcome.error_type is None:
         return []
     if outcome.error_type == "Sandbox.Timedout":

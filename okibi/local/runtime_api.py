@@ -9,17 +9,18 @@ from collections.abc import Callable, Collection
 import attrs
 import trio
 
-from .classic_mode import Exchange
+from .classic_mode import ClassicPlatform
 from .connection import Connection
-from .connection_writer import Outbox, SocketLink, as_link, linger
+from .connection_writer import ConnectionWriter
 from .extensions import Extensions
-from .faults import Fault, Faults, Line
+from .faults import Fault, Faults, FaultyConnection
 from .invocation import Invocation, InvokeResult, check_headers, new_request_id
-from .journal import Happening, Journal
-from .multi_concurrency import Slots
-from .outcomes import Outcome, extension_failed, timed_out
+from .journal import EntryKind, Journal
+from .multi_concurrency import MultiConcurrencyPlatform
+from .outcomes import InvocationOutcome, extension_failed, timed_out
 from .settings import arn_of
-from .states import State
+from .socket_stream import FastSocketStream, fast_stream, linger
+from .states import RuntimeState
 from .streaming import ResponseStream
 
 __all__ = ["RuntimeApi"]
@@ -34,11 +35,11 @@ def _nothing() -> None:
 
 
 @attrs.define(eq=False)
-class _Turn:
+class _Invoker:
     """An invoker that waits for its answer, and until when."""
 
     invocation: Invocation
-    answered: trio.Event = attrs.field(factory=trio.Event)
+    done: trio.Event = attrs.field(factory=trio.Event)
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
 
 
@@ -77,7 +78,7 @@ class RuntimeApi:
         on_begin: told of each invocation that is handed out.
         on_end: told of each invocation that is through, with its outcome.
         on_init_error: told of the error that an /init/error brought.
-        on_want: asked for a runtime whenever an invocation waits and none has come.
+        on_process_needed: asked for a runtime whenever an invocation waits and none has come.
         on_idle: the runtime waits and nothing is there for it: it may be frozen.
         on_kill: the sandbox must end now: its time was up, or its invoker left. One with an
             extension is asked to end first; `sandbox_ended` must follow.
@@ -97,32 +98,34 @@ class RuntimeApi:
     faults: Faults | None = None
     on_begin: Callable[[Invocation], None] = _ignore
     on_end: Callable[[Invocation], None] = _ignore
-    on_init_error: Callable[[Outcome], None] = _ignore
-    on_want: Callable[[], None] = _nothing
+    on_init_error: Callable[[InvocationOutcome], None] = _ignore
+    on_process_needed: Callable[[], None] = _nothing
     on_idle: Callable[[], None] = _nothing
     on_kill: Callable[[], None] = _nothing
 
-    _exchange: Exchange | Slots = attrs.field(init=False)
+    _platform: ClassicPlatform | MultiConcurrencyPlatform = attrs.field(init=False)
     _queue: trio.StrictFIFOLock = attrs.field(factory=trio.StrictFIFOLock, init=False)
-    _turn: _Turn | None = attrs.field(default=None, init=False)
-    _turns: dict[Invocation, _Turn] = attrs.field(factory=dict[Invocation, _Turn], init=False)
+    _invoker: _Invoker | None = attrs.field(default=None, init=False)
+    _invokers: dict[Invocation, _Invoker] = attrs.field(
+        factory=dict[Invocation, _Invoker], init=False
+    )
     """Of multi-concurrency: all that wait at once."""
     _connections: dict[trio.CancelScope, trio.Event] = attrs.field(
         factory=dict[trio.CancelScope, trio.Event], init=False
     )
-    _came: trio.Event = attrs.field(factory=trio.Event, init=False)
-    _came_at: float = attrs.field(default=math.nan, init=False)
+    _initialised: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _initialised_at: float = attrs.field(default=math.nan, init=False)
 
     def __attrs_post_init__(self) -> None:
-        mode = Exchange if self.max_concurrency is None else Slots
-        self._exchange = mode(
+        mode = ClassicPlatform if self.max_concurrency is None else MultiConcurrencyPlatform
+        self._platform = mode(
             clock=trio.current_time,
             wall_clock=lambda: self.wall_clock(),
             journal=self.journal,
             swallow_abandoned=self.swallow_abandoned,
-            on_come=self._come,
+            on_initialised=self._on_initialised,
             on_init_error=lambda error: self.on_init_error(error),
-            on_begin=self._begun,
+            on_begin=self._on_begin,
             on_answer=self._answered,
             on_end=lambda invocation: self.on_end(invocation),
             on_idle=lambda: self.on_idle(),
@@ -131,37 +134,37 @@ class RuntimeApi:
         self.extensions.on_failure = self._extension_failed
 
     @property
-    def state(self) -> State:
+    def state(self) -> RuntimeState:
         """Where the runtime stands; of multi-concurrency, whether it has come."""
-        exchange = self._exchange
-        if isinstance(exchange, Exchange):
-            return exchange.state
-        return State.RUNNING if exchange.initialised else State.STARTED
+        platform = self._platform
+        if isinstance(platform, ClassicPlatform):
+            return platform.state
+        return RuntimeState.RUNNING if platform.initialised else RuntimeState.STARTED
 
     @property
     def current(self) -> Invocation | None:
         """The invocation that the runtime has, also when it has answered and not yet come back; of
         multi-concurrency, the oldest of them.
         """
-        exchange = self._exchange
-        if isinstance(exchange, Exchange):
-            return exchange.current
-        return next(iter(exchange.running.values()), None)
+        platform = self._platform
+        if isinstance(platform, ClassicPlatform):
+            return platform.current
+        return next(iter(platform.running.values()), None)
 
     @property
     def waiting(self) -> Invocation | None:
         """The invocation that waits for the runtime to come."""
-        return self._exchange.offered
+        return self._platform.offered
 
     @property
     def extensions(self) -> Extensions:
         """Those that have registered."""
-        return self._exchange.extensions
+        return self._platform.extensions
 
     @property
-    def came_at(self) -> float:
+    def initialised_at(self) -> float:
         """When the runtime's init phase was over, on trio's clock; NaN before that."""
-        return self._came_at
+        return self._initialised_at
 
     # -- for invokers
 
@@ -177,7 +180,7 @@ class RuntimeApi:
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> InvokeResult:
-        """Invoke the function and wait for its answer; concurrent invokes wait their turn.
+        """Invoke the function and wait for its answer; concurrent invokes wait their invoker.
 
         An invoker that is cancelled after its event was handed out takes the sandbox with it,
         since the deadline was its to hold. Before that it leaves without a trace.
@@ -204,9 +207,9 @@ class RuntimeApi:
             invocation.request_id = request_id
         if trace_id is not None:
             invocation.trace_id = trace_id
-        return (await self.carry_out(invocation)).result()
+        return (await self.run_invocation(invocation)).result()
 
-    async def carry_out(self, invocation: Invocation) -> Invocation:
+    async def run_invocation(self, invocation: Invocation) -> Invocation:
         """`invoke` for an invocation of one's own making; the same one, with its outcome and
         times.
 
@@ -217,65 +220,65 @@ class RuntimeApi:
         if self.invocation_ids and not invocation.invocation_id:
             invocation.invocation_id = new_request_id()
         try:
-            if isinstance(self._exchange, Slots):
-                await self._take_slot(self._exchange, invocation)
+            if isinstance(self._platform, MultiConcurrencyPlatform):
+                await self._take_slot(self._platform, invocation)
             else:
-                await self._queue_for_turn(self._exchange, invocation)
+                await self._queue_for_turn(self._platform, invocation)
         finally:
             if isinstance(invocation.sink, ResponseStream):
                 invocation.sink.end()
         return invocation
 
-    async def _take_slot(self, slots: Slots, invocation: Invocation) -> None:
-        turn = self._turns[invocation] = _Turn(invocation)
+    async def _take_slot(self, slots: MultiConcurrencyPlatform, invocation: Invocation) -> None:
+        invoker = self._invokers[invocation] = _Invoker(invocation)
         try:
             slots.offer(invocation)
             while invocation.outcome is None:
                 if slots.offered is invocation and not slots.initialised:
-                    self.on_want()
-                with turn.scope:
-                    await turn.answered.wait()
+                    self.on_process_needed()
+                with invoker.scope:
+                    await invoker.done.wait()
                 if invocation.outcome is None:
                     slots.expire(invocation)
         except BaseException:
             slots.withdraw(invocation)
             raise
         finally:
-            del self._turns[invocation]
+            del self._invokers[invocation]
 
-    async def _queue_for_turn(self, exchange: Exchange, invocation: Invocation) -> None:
+    async def _queue_for_turn(self, platform: ClassicPlatform, invocation: Invocation) -> None:
         try:
             self._queue.acquire_nowait()
         except trio.WouldBlock:
             await self._queue.acquire()
         try:
-            await self._take_turn(exchange, invocation)
+            await self._take_turn(platform, invocation)
         finally:
-            self._turn = None
+            self._invoker = None
             self._queue.release()
 
-    async def _take_turn(self, exchange: Exchange, invocation: Invocation) -> None:
-        turn = self._turn = _Turn(invocation)
-        if exchange.state is State.INIT_ERROR and exchange.init_error is None:
+    async def _take_turn(self, platform: ClassicPlatform, invocation: Invocation) -> None:
+        invoker = self._invoker = _Invoker(invocation)
+        if platform.state is RuntimeState.INIT_ERROR and platform.init_error is None:
             # Its error has been told to an invoker, and from that state nothing leads out.
             self.sandbox_ended(None)
             self.on_kill()
-        exchange.offer(invocation)
+        platform.offer(invocation)
         try:
             while invocation.outcome is None:
-                if exchange.offered is invocation and exchange.state is State.STARTED:
-                    self.on_want()
-                turn.scope.deadline = self._deadline()
-                with turn.scope:
-                    await turn.answered.wait()
+                if platform.offered is invocation and platform.state is RuntimeState.STARTED:
+                    self.on_process_needed()
+                invoker.scope.deadline = self._deadline()
+                with invoker.scope:
+                    await invoker.done.wait()
                 if invocation.outcome is None:
                     # Its own time is up, or that of the one before, which has answered and never
                     # came back.
-                    self._time_out(exchange)
-                    turn.scope = trio.CancelScope()
+                    self._time_out(platform)
+                    invoker.scope = trio.CancelScope()
         except BaseException:
-            exchange.withdraw(invocation)
-            if exchange.current is invocation and invocation.outcome is None:
+            platform.withdraw(invocation)
+            if platform.current is invocation and invocation.outcome is None:
                 self.sandbox_ended(None)
                 self.on_kill()
             raise
@@ -283,21 +286,21 @@ class RuntimeApi:
     def _deadline(self) -> float:
         """Until when the sandbox may take for what it has."""
         current = self.current
-        if current is None or self._exchange.closing:
+        if current is None or self._platform.closing:
             return math.inf
-        return current.begun + current.timeout
+        return current.begun_at + current.timeout
 
-    def _time_out(self, exchange: Exchange) -> None:
-        current = exchange.current
+    def _time_out(self, platform: ClassicPlatform) -> None:
+        current = platform.current
         if current is None:
             return
-        exchange.time_out(current)
+        platform.record_timeout(current)
         outcome = timed_out(current.request_id, current.timeout)
         if len(self.extensions):
             # Asked to end it has its grace, and its connections until its process is dead.
             self.stop_offering()
             if current.outcome is None:
-                exchange.settle(current, outcome)
+                platform.settle(current, outcome)
         else:
             self.sandbox_ended(lambda _: outcome)
         self.on_kill()
@@ -308,7 +311,7 @@ class RuntimeApi:
 
     # -- for whoever runs the sandbox
 
-    def sandbox_ended(self, outcome: Callable[[str], Outcome] | None) -> None:
+    def sandbox_ended(self, outcome: Callable[[str], InvocationOutcome] | None) -> None:
         """The runtime's process is gone. Its connections are closed; the next runtime starts anew.
 
         Args:
@@ -317,48 +320,48 @@ class RuntimeApi:
         """
         for scope in self._connections:
             scope.cancel()
-        self._came, self._came_at = trio.Event(), math.nan
-        self._exchange.end(outcome)
-        if self._exchange.offered is not None:
-            if self._turn is not None:
+        self._initialised, self._initialised_at = trio.Event(), math.nan
+        self._platform.end(outcome)
+        if self._platform.offered is not None:
+            if self._invoker is not None:
                 # Its invoker goes by the deadline of an invocation that is gone.
-                self._turn.scope.deadline = self._deadline()
-            self.on_want()
+                self._invoker.scope.deadline = self._deadline()
+            self.on_process_needed()
 
-    def note(self, happening: Happening) -> None:
+    def note(self, kind: EntryKind) -> None:
         """What is done to the sandbox from outside, for the journal."""
-        self._exchange.write(happening)
+        self._platform.record(kind)
 
     def stop_offering(self) -> None:
         """The sandbox is about to end: whatever it asks for, it gets no more events."""
-        self._exchange.closing = True
+        self._platform.closing = True
 
-    async def runtime_came(self) -> None:
+    async def wait_initialised(self) -> None:
         """Wait until the runtime has come: its first /next, or its init error."""
-        await self._came.wait()
+        await self._initialised.wait()
 
     async def connections_closed(self) -> None:
         """Wait until no connection is open."""
         while self._connections:
             await next(iter(self._connections.values())).wait()
 
-    # -- what the exchange tells
+    # -- what the platform tells
 
-    def _come(self) -> None:
-        self._came_at = trio.current_time()
-        self._came.set()
+    def _on_initialised(self) -> None:
+        self._initialised_at = trio.current_time()
+        self._initialised.set()
 
-    def _begun(self, invocation: Invocation) -> None:
-        if self._turn is not None:
-            self._turn.scope.deadline = self._deadline()
-        elif invocation in self._turns:
-            self._turns[invocation].scope.deadline = invocation.begun + invocation.timeout
+    def _on_begin(self, invocation: Invocation) -> None:
+        if self._invoker is not None:
+            self._invoker.scope.deadline = self._deadline()
+        elif invocation in self._invokers:
+            self._invokers[invocation].scope.deadline = invocation.begun_at + invocation.timeout
         self.on_begin(invocation)
 
     def _answered(self, invocation: Invocation) -> None:
-        turn = self._turns.get(invocation) if self._turns else self._turn
-        if turn is not None and turn.invocation is invocation:
-            turn.answered.set()
+        invoker = self._invokers.get(invocation) if self._invokers else self._invoker
+        if invoker is not None and invoker.invocation is invocation:
+            invoker.done.set()
 
     # -- for the runtime
 
@@ -369,7 +372,7 @@ class RuntimeApi:
             stream: any; a trio.SocketStream is taken over (its socket is detached), being faster
                 so.
         """
-        link = as_link(stream, self.busy_poll)
+        link = fast_stream(stream, self.busy_poll)
         closed = trio.Event()
         scope = trio.CancelScope()
         self._connections[scope] = closed
@@ -385,7 +388,7 @@ class RuntimeApi:
     async def _converse(self, link: trio.abc.Stream) -> None:
         reading = trio.CancelScope()
         async with trio.open_nursery() as nursery:
-            outbox = Outbox(link, nursery)
+            outbox = ConnectionWriter(link, nursery)
 
             def send(pieces: list[bytes]) -> None:
                 outbox.send(pieces)
@@ -393,29 +396,29 @@ class RuntimeApi:
                     reading.cancel()
 
             def drop(fault: Fault) -> None:
-                self._exchange.write(Happening.DROPPED, detail=str(fault))
-                if fault.reset and isinstance(link, SocketLink):
+                self._platform.record(EntryKind.DROPPED, detail=str(fault))
+                if fault.reset and isinstance(link, FastSocketStream):
                     link.reset_on_close()
                 reading.cancel()
 
-            line = None if self.faults is None else Line(self.faults, send, drop)
+            faulty = None if self.faults is None else FaultyConnection(self.faults, send, drop)
             connection = Connection(
-                self._exchange,
+                self._platform,
                 self.function_arn,
-                send if line is None else line.send,
+                send if faulty is None else faulty.send,
                 self.keep_alive,
                 self.empty_headers,
                 self.allowed_hosts,
             )
-            if line is not None:
-                line.join(connection)
+            if faulty is not None:
+                faulty.wrap(connection)
             try:
                 with reading:
-                    take = connection.receive if line is None else line.receive
+                    take = connection.receive if faulty is None else faulty.receive
                     await self._read(link, connection, take)
-                last_word_is_ours = connection.closing and (line is None or line.fault is None)
+                last_word_is_ours = connection.closing and (faulty is None or faulty.fault is None)
             finally:
-                connection.lost()
+                connection.peer_gone()
         if last_word_is_ours:
             await linger(link)
 

@@ -14,13 +14,13 @@ from typing import Any, Protocol
 from .connection import Connection
 from .outcomes import signal_name
 
-__all__ = ["PATIENCE", "Deadlines", "Feeding", "Living", "served"]
+__all__ = ["PATIENCE", "ConnectionFeed", "Deadlines", "RuntimeProcess", "serve_runtime"]
 
 PATIENCE = 60.0
 """Seconds until a runtime that does not answer is given up."""
 
 
-class Feeding(Protocol):
+class ConnectionFeed(Protocol):
     """What a runtime is served from."""
 
     done: bool
@@ -31,7 +31,7 @@ class Feeding(Protocol):
         ...
 
 
-class Living(Protocol):
+class RuntimeProcess(Protocol):
     """The runtime's process."""
 
     def poll(self) -> int | None:
@@ -52,7 +52,7 @@ class Deadlines(Protocol):
         ...
 
 
-class Unlimited:
+class NoDeadlines:
     """Each event has the time that it takes."""
 
     due = math.inf
@@ -61,16 +61,16 @@ class Unlimited:
         """Never."""
 
 
-UNLIMITED = Unlimited()
+NO_DEADLINES = NoDeadlines()
 
 
 @contextmanager
-def served(
+def serve_runtime(
     listener: socket.socket,
-    feed: Feeding,
-    process: Living,
+    feed: ConnectionFeed,
+    process: RuntimeProcess,
     patience: float = PATIENCE,
-    deadlines: Deadlines = UNLIMITED,
+    deadlines: Deadlines = NO_DEADLINES,
 ) -> Generator[None]:
     """Serve the runtime's connections until the feed is through; they last as long as the block.
 
@@ -129,7 +129,9 @@ def _how(code: int | None) -> str:
     return f"signal: {signal_name(-code)}"
 
 
-def _accept(listener: socket.socket, feed: Feeding, selector: selectors.BaseSelector) -> None:
+def _accept(
+    listener: socket.socket, feed: ConnectionFeed, selector: selectors.BaseSelector
+) -> None:
     accepted, _ = listener.accept()
     accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -146,7 +148,7 @@ def _accept(listener: socket.socket, feed: Feeding, selector: selectors.BaseSele
         except ConnectionError:
             data = b""
         if not data:
-            connection.lost()
+            connection.peer_gone()
         return bool(data)
 
     selector.register(accepted, selectors.EVENT_READ, read)

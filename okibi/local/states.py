@@ -36,10 +36,10 @@ from types import MappingProxyType
 
 import attrs
 
-__all__ = ["TRANSITIONS", "Move", "Refusal", "State", "transition"]
+__all__ = ["TRANSITIONS", "ApiError", "RuntimeState", "RuntimeTrigger", "transition"]
 
 
-class State(Enum):
+class RuntimeState(Enum):
     """Where the runtime stands; the value is the name that a refusal shows."""
 
     STARTED = "Started"
@@ -55,7 +55,7 @@ class State(Enum):
     __hash__ = object.__hash__
 
 
-class Move(Enum):
+class RuntimeTrigger(Enum):
     """What moves the state; the value is the name that a refusal gives to where it would lead."""
 
     NEXT = "Ready"
@@ -69,7 +69,7 @@ class Move(Enum):
 
 
 @attrs.frozen
-class Refusal:
+class ApiError:
     """An answer of the platform that is not what the runtime asked for.
 
     Args:
@@ -83,35 +83,37 @@ class Refusal:
     message: str
 
 
-TRANSITIONS: Mapping[State, Mapping[Move, State]] = MappingProxyType(
+TRANSITIONS: Mapping[RuntimeState, Mapping[RuntimeTrigger, RuntimeState]] = MappingProxyType(
     {
-        State.STARTED: {
-            Move.NEXT: State.READY,
-            Move.INIT_ERROR: State.INIT_ERROR,
+        RuntimeState.STARTED: {
+            RuntimeTrigger.NEXT: RuntimeState.READY,
+            RuntimeTrigger.INIT_ERROR: RuntimeState.INIT_ERROR,
         },
-        State.READY: {
-            Move.NEXT: State.READY,
-            Move.RELEASE: State.RUNNING,
+        RuntimeState.READY: {
+            RuntimeTrigger.NEXT: RuntimeState.READY,
+            RuntimeTrigger.RELEASE: RuntimeState.RUNNING,
         },
-        State.RUNNING: {
-            Move.NEXT: State.RUNNING,
-            Move.RESPONSE: State.INVOCATION_RESPONSE,
-            Move.ERROR: State.INVOCATION_ERROR_RESPONSE,
+        RuntimeState.RUNNING: {
+            RuntimeTrigger.NEXT: RuntimeState.RUNNING,
+            RuntimeTrigger.RESPONSE: RuntimeState.INVOCATION_RESPONSE,
+            RuntimeTrigger.ERROR: RuntimeState.INVOCATION_ERROR_RESPONSE,
         },
-        State.INVOCATION_RESPONSE: {Move.ANSWERED: State.RESPONSE_SENT},
-        State.INVOCATION_ERROR_RESPONSE: {Move.ANSWERED: State.RESPONSE_SENT},
-        State.RESPONSE_SENT: {Move.NEXT: State.READY},
-        State.INIT_ERROR: {},
+        RuntimeState.INVOCATION_RESPONSE: {RuntimeTrigger.ANSWERED: RuntimeState.RESPONSE_SENT},
+        RuntimeState.INVOCATION_ERROR_RESPONSE: {
+            RuntimeTrigger.ANSWERED: RuntimeState.RESPONSE_SENT
+        },
+        RuntimeState.RESPONSE_SENT: {RuntimeTrigger.NEXT: RuntimeState.READY},
+        RuntimeState.INIT_ERROR: {},
     }
 )
 
 
-def transition(state: State, move: Move) -> State | Refusal:
+def transition(state: RuntimeState, move: RuntimeTrigger) -> RuntimeState | ApiError:
     """The state that `move` leads to, or the 403 that answers it (Runtime API)."""
     target = TRANSITIONS[state].get(move)
     if target is not None:
         return target
-    return Refusal(
+    return ApiError(
         status=403,
         error_type="InvalidStateTransition",
         message=(

@@ -31,10 +31,10 @@ import trio
 import trio.testing
 
 from okibi.actors.start import spawn, wait_started
-from okibi.local.classic_mode import Exchange
+from okibi.local.classic_mode import ClassicPlatform
 from okibi.local.connection import Connection
 from okibi.local.invocation import Invocation
-from okibi.local.journal import Happening, Journal
+from okibi.local.journal import EntryKind, Journal
 from okibi.runtime.deadlines.interrupt import Alarm
 from okibi.runtime.handlers.context import Context
 from okibi.runtime.handlers.function import Function
@@ -97,7 +97,7 @@ class Cut:
 
 @attrs.define(eq=False)
 class CutTransport:
-    """A connection to an Exchange; the first of a run breaks at its cut.
+    """A connection to an ClassicPlatform; the first of a run breaks at its cut.
 
     `taken` is what the runtime could write, `sent` what of it arrived, `heard` what it could read.
     """
@@ -165,7 +165,7 @@ class CutTransport:
         self._arrival.interrupt()
 
     def close(self) -> None:
-        self.connection.lost()
+        self.connection.peer_gone()
 
 
 @attrs.frozen
@@ -209,12 +209,12 @@ class World:
     said: list[str] = attrs.field(factory=list[str], init=False)
     timed_out: int = attrs.field(default=0, init=False)
     lane: Lane = attrs.field(init=False)
-    _exchange: Exchange = attrs.field(init=False)
+    _exchange: ClassicPlatform = attrs.field(init=False)
     _ended: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.lane = Lane(0, b"api", self.shape.pipelined)
-        self._exchange = Exchange(
+        self._exchange = ClassicPlatform(
             trio.current_time, time.time, self.journal, on_end=lambda _: self._ended.set()
         )
 
@@ -384,7 +384,7 @@ def _outcome(world: World) -> str:
     if world.timed_out:
         return LOST
     again = sum(b"".join(each.taken).count(b"POST ") for each in world.connections) > EVENTS
-    if again or Happening.REFUSED in {entry.happening for entry in world.journal}:
+    if again or EntryKind.REFUSED in {entry.kind for entry in world.journal}:
         return AGAIN
     return ANEW if len(world.connections) > 1 else UNBROKEN
 

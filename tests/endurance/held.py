@@ -16,7 +16,7 @@ import time
 
 import trio
 
-from okibi.local import Happening
+from okibi.local import EntryKind
 from tests.support.sandbox import process_of
 
 CODES = ("a regular expression", "a power", "a ctypes.PyDLL call")
@@ -74,7 +74,7 @@ async def held(handler: str, code: str, slots: int = 1, module: str = "holds") -
             with trio.move_on_after(TIMEOUT + 5):
                 await over.wait()
             ended = trio.current_time()
-            began = api.journal.times(Happening.DELIVERED)[slots]
+            began = api.journal.times(EntryKind.DELIVERED)[slots]
             nursery.cancel_scope.cancel()
         process.kill()
         await process.wait()

@@ -28,7 +28,7 @@ import attrs
 import trio
 
 from okibi.actors.process import Phase, Process
-from okibi.local.classic_mode import Exchange
+from okibi.local.classic_mode import ClassicPlatform
 from okibi.local.connection import Connection
 from okibi.local.journal import Journal
 from okibi.runtime.handlers.context import Context
@@ -102,7 +102,7 @@ class Busy(World):
         Mixed.shielded = False
         self._serve([iter(range(EVENTS))] * self.point.lanes, EVENTS)
         transport = MemoryTransport(ALL)
-        apart = Exchange(trio.current_time, time.time, Journal())
+        apart = ClassicPlatform(trio.current_time, time.time, Journal())
         transport.connection = Connection(apart, "arn", transport.deliver)
         self.registration = Registration(b"api")
         self.registration.transport = transport

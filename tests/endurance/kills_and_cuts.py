@@ -33,11 +33,11 @@ from typing import NamedTuple
 import attrs
 import trio
 
-from okibi.local.classic_mode import Exchange
+from okibi.local.classic_mode import ClassicPlatform
 from okibi.local.connection import Connection
 from okibi.local.invocation import Invocation
-from okibi.local.journal import Happening
-from okibi.local.multi_concurrency import Slots
+from okibi.local.journal import EntryKind
+from okibi.local.multi_concurrency import MultiConcurrencyPlatform
 from okibi.local.platform import Platform
 from okibi.runtime.in_flight.broken_connection import Owed
 from okibi.runtime.in_flight.delivery import State
@@ -95,7 +95,7 @@ class BreakingTransport(MemoryTransport):
         if lose:
             self._inbox.clear()
         self.broken = True
-        self.connection.lost()
+        self.connection.peer_gone()
         self._arrival.tell()
         return frozenset(each.decode() for each in lost)
 
@@ -129,7 +129,9 @@ class Breaking(Busy):
     timed_out: bool = attrs.field(default=False, init=False)
 
     def _serve(self, lanes: list[Iterator[int]], events: int) -> None:
-        mode: type[Platform] = Exchange if self.point.lanes == 1 else Slots
+        mode: type[Platform] = (
+            ClassicPlatform if self.point.lanes == 1 else MultiConcurrencyPlatform
+        )
         self._exchanges = [mode(trio.current_time, time.time, self.journal, on_end=self._end)]
 
     def _end(self, invocation: Invocation) -> None:
@@ -167,7 +169,7 @@ class Breaking(Busy):
             await self.ends[invocation].wait()
         if not limit.cancelled_caught:
             return True
-        if isinstance(platform, Slots):
+        if isinstance(platform, MultiConcurrencyPlatform):
             platform.expire(invocation)
         else:
             # Its sandbox ends.
@@ -247,7 +249,7 @@ def judge(breaker: Breaker, world: Breaking, ledger: RecordingLedger) -> Result:
     begun: Counter[str] = Counter()
     for delivery in ledger.deliveries:
         begun[delivery.request_id] += delivery.begun
-    sent = Counter(e.request_id for e in world.journal if e.happening is Happening.ANSWERED)
+    sent = Counter(e.request_id for e in world.journal if e.kind is EntryKind.ANSWERED)
     for invocation in world.invocations:
         name = invocation.request_id
         if begun[name] > 1 or sent[name] > 1:
@@ -290,7 +292,7 @@ def _row(breaker: Breaker, world: Breaking, ledger: RecordingLedger, name: str) 
 
 
 def _swallowed(world: Breaking) -> set[str]:
-    return {e.request_id for e in world.journal if e.happening is Happening.SWALLOWED}
+    return {e.request_id for e in world.journal if e.kind is EntryKind.SWALLOWED}
 
 
 def _answered(
@@ -315,13 +317,13 @@ def _answered(
 def _platform(breaker: Breaker, world: Breaking) -> list[str]:
     """What the platform has seen that no cut explains."""
     again = {cut.answer for cut in breaker.made if cut.whole}
-    refused = [e for e in world.journal if e.happening is Happening.REFUSED]
+    refused = [e for e in world.journal if e.kind is EntryKind.REFUSED]
     wrong = [f"the API refused {e}" for e in refused if e.request_id not in again]
-    seen = Counter(entry.happening for entry in world.journal)
-    if seen[Happening.ABANDONED] > len(breaker.made):
-        wrong.append(f"{seen[Happening.ABANDONED]} connections broke under a /next")
-    if seen[Happening.TRUNCATED] > sum(cut.half for cut in breaker.made):
-        wrong.append(f"{seen[Happening.TRUNCATED]} answers were cut")
+    seen = Counter(entry.kind for entry in world.journal)
+    if seen[EntryKind.ABANDONED] > len(breaker.made):
+        wrong.append(f"{seen[EntryKind.ABANDONED]} connections broke under a /next")
+    if seen[EntryKind.TRUNCATED] > sum(cut.half for cut in breaker.made):
+        wrong.append(f"{seen[EntryKind.TRUNCATED]} answers were cut")
     most = breaker.point.lanes + len(breaker.made)
     if world.connections > most or (world.connections < most and not world.failures):
         wrong.append(f"{world.connections} connections were made, not {most}")

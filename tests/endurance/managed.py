@@ -20,7 +20,7 @@ import attrs
 import trio
 
 from okibi.local import FunctionSettings, open_local_lambda
-from okibi.local.processes import below, cpu_seconds, proportional, tree_memory
+from okibi.local.processes import cpu_seconds, descendants, proportional_memory, tree_memory
 from tests.support.emulator import free_ports, wait_for
 from tests.support.sandbox import FUNCTIONS, ROOT, is_gone
 
@@ -56,11 +56,11 @@ class Managed:
 
     def processes(self) -> list[int]:
         """The runtime's processes."""
-        return below(self.pid)
+        return descendants(self.pid)
 
     def memory(self) -> int:
         """The memory of them all in bytes, what several share divided between them (PSS)."""
-        return sum(proportional(pid) for pid in self.processes())
+        return sum(proportional_memory(pid) for pid in self.processes())
 
     def memory_alone(self) -> int:
         """The same as if no others were on the machine, as in a sandbox."""
@@ -164,7 +164,7 @@ def _serving(
             wait_for(port)
         yield Managed(("127.0.0.1", ports[0]), server.pid)
     finally:
-        left += below(server.pid)
+        left += descendants(server.pid)
         # In order first, for each server takes its runtime along, which leads a group of its own.
         server.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):

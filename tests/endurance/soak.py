@@ -28,12 +28,12 @@ from typing import IO, Any
 
 import attrs
 
-from okibi.local.classic_mode import Exchange
+from okibi.local.classic_mode import ClassicPlatform
 from okibi.local.connection import Connection
 from okibi.local.invocation import Invocation
-from okibi.local.journal import Happening, Journal
-from okibi.local.outcomes import Outcome
-from okibi.local.select_loop import served
+from okibi.local.journal import EntryKind, Journal
+from okibi.local.outcomes import InvocationOutcome
+from okibi.local.select_loop import serve_runtime
 from tests.support.sandbox import COMMAND, FUNCTIONS, without_lambda
 
 # Of memory, against what it was at the first sample.
@@ -54,7 +54,7 @@ HANDLERS = (
     "soaked.threaded",
     "soaked.asynchronous",
 )
-EXPECTED = {Happening.DELIVERED, Happening.ANSWERED}
+EXPECTED = {EntryKind.DELIVERED, EntryKind.ANSWERED}
 LATE = "Runtime.DeadlineExceeded"
 
 
@@ -136,7 +136,7 @@ def sample(pid: int, served: int) -> Sample:
     )
 
 
-def fault_of(deed: Deed, number: int, invocation: Invocation, outcome: Outcome) -> str:
+def fault_of(deed: Deed, number: int, invocation: Invocation, outcome: InvocationOutcome) -> str:
     """What is wrong with an answer; empty if it is the one that its event asks for."""
     told: Any = json.loads(outcome.payload)
     if outcome.error_type is None:
@@ -179,7 +179,7 @@ class Feed:
     served: Counter[Deed] = attrs.field(factory=Counter[Deed], init=False)
     wrong: list[str] = attrs.field(factory=list[str], init=False)
     _random: random.Random = attrs.field(init=False)
-    _exchange: Exchange = attrs.field(init=False)
+    _platform: ClassicPlatform = attrs.field(init=False)
     _journal: Journal = attrs.field(factory=Journal, init=False)
     _number: int = attrs.field(default=0, init=False)
     _deed: Deed = attrs.field(default=Deed.ECHO, init=False)
@@ -188,14 +188,14 @@ class Feed:
 
     def __attrs_post_init__(self) -> None:
         self._random = random.Random(self.plan.seed)
-        self._exchange = Exchange(
+        self._platform = ClassicPlatform(
             time.perf_counter, time.time, self._journal, on_answer=self._judge, on_end=self._next
         )
         self._offer(self._choose())
 
     def connection(self, send: Any) -> Connection:
         """A connection of the runtime."""
-        return Connection(self._exchange, "arn:aws:lambda:xx-test-1:0:function:soaked", send)
+        return Connection(self._platform, "arn:aws:lambda:xx-test-1:0:function:soaked", send)
 
     def _choose(self) -> Deed:
         drawn = self._random.random()
@@ -209,11 +209,11 @@ class Feed:
         event = json.dumps({"do": deed.value, "n": self._number}).encode()
         allowed = self.plan.short if deed is Deed.WAIT else AMPLE
         self._offered = Invocation(event, allowed)
-        self._exchange.offer(self._offered)
+        self._platform.offer(self._offered)
 
     def _judge(self, invocation: Invocation) -> None:
         outcome = invocation.outcome
-        assert outcome is not None  # the exchange tells of one that is there
+        assert outcome is not None  # the platform tells of one that is there
         self._answers += 1
         fault = fault_of(self._deed, self._number, invocation, outcome)
         if fault:
@@ -232,7 +232,7 @@ class Feed:
         """The runtime has come back: see that all is well with the one it had, offer the next."""
         if invocation is not self._offered or self._answers != 1:
             self.wrong.append(f"event {self._number} was answered {self._answers} times")
-        odd = [entry for entry in self._journal if entry.happening not in EXPECTED]
+        odd = [entry for entry in self._journal if entry.kind not in EXPECTED]
         self.wrong += [f"at event {self._number}: {entry}" for entry in odd]
         self._journal.entries.clear()
         self.served[self._deed] += 1
@@ -343,7 +343,7 @@ def soak(
             soaked = Soaked(handler, feed, Log(process.stdout))
             began, feed.pid = time.perf_counter(), process.pid
             try:
-                with served(listener, feed, process):
+                with serve_runtime(listener, feed, process):
                     soaked.seconds = time.perf_counter() - began - 2 * plan.rest
                     process.send_signal(signal.SIGTERM)
                     soaked.code = process.wait(STOP_LIMIT)

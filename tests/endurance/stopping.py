@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 import attrs
 import trio
 
-from okibi.local import Happening, InvokeResult, RuntimeApi
+from okibi.local import EntryKind, InvokeResult, RuntimeApi
 from tests.support.sandbox import COMMAND, process_of
 
 LONG = 30.0
@@ -80,13 +80,13 @@ async def told_to_end(
                 while ended.result is None:  # noqa: ASYNC110, the server may still have to read it
                     await trio.sleep(0.001)
             nursery.cancel_scope.cancel()
-        ended.asked_for_more = bool(api.journal.times(Happening.ABANDONED))
+        ended.asked_for_more = bool(api.journal.times(EntryKind.ABANDONED))
     ended.lines += b"".join(said).decode().splitlines()
 
 
 async def until_second(api: RuntimeApi) -> None:
     # By the journal: one that takes no time may be answered before anybody looks for it.
-    while len(api.journal.times(Happening.DELIVERED)) < 2:
+    while len(api.journal.times(EntryKind.DELIVERED)) < 2:
         await trio.lowlevel.checkpoint()
     # It has been written to the socket; the handler begins within moments.
     await trio.sleep(0.02)

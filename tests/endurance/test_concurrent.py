@@ -7,7 +7,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from okibi.local.processes import below
+from okibi.local.processes import descendants
 from tests.conformance.runtime_api.stage import many_refused
 from tests.endurance.concurrent import (
     CONTENDERS,
@@ -37,7 +37,7 @@ def official() -> Server:
 def test_one_process_serves_four_slots_and_is_gone_afterwards(name: str, tmp_path: Path) -> None:
     server = on_local_server if name == "the local server" else official()
 
-    before = below(os.getpid())
+    before = descendants(os.getpid())
     figures = measure(server, OKIBI, 60, 3, 4, tmp_path)
 
     assert len(figures.latencies) == 60
@@ -45,7 +45,7 @@ def test_one_process_serves_four_slots_and_is_gone_afterwards(name: str, tmp_pat
     assert figures.processes == 1
     assert figures.memory > 2**20
     assert figures.percentile(0.5) >= 20
-    assert below(os.getpid()) == before
+    assert descendants(os.getpid()) == before
 
 
 def test_an_answer_that_is_wrong_or_missing_fails_the_whole(

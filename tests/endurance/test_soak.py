@@ -5,7 +5,7 @@ import json
 import pytest
 
 from okibi.local.invocation import Invocation
-from okibi.local.outcomes import Outcome
+from okibi.local.outcomes import InvocationOutcome
 from tests.endurance.soak import LATE, Deed, Plan, Sample, fault_of, row, soak
 
 # Three time-outs or so in 1,000: each costs 100 ms of waiting.
@@ -84,7 +84,7 @@ def test_a_process_that_ends_is_told_of_with_its_last_words() -> None:
 
 def answered(deed: Deed, error_type: str | None, **told: object) -> str:
     invocation = Invocation(b"", 1.0, request_id="mine")
-    return fault_of(deed, 7, invocation, Outcome(json.dumps(told).encode(), error_type))
+    return fault_of(deed, 7, invocation, InvocationOutcome(json.dumps(told).encode(), error_type))
 
 
 def test_each_deed_has_one_right_answer() -> None:

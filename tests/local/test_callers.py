@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from okibi.local import Happening, LocalLambda
-from okibi.local.peer_process import is_called_by
+from okibi.local import EntryKind, LocalLambda
+from okibi.local.peer_process import is_connected_from
 from tests.support.local_lambda import event, opened
 
 INVOKE = "/2015-03-31/functions/function/invocations"
@@ -169,13 +169,13 @@ def stranger() -> Iterator[int]:
 def test_a_connection_is_that_of_the_process_which_has_it_open(stranger: int) -> None:
     with connected() as (_, accepted):
         ends = accepted.getsockname(), accepted.getpeername()
-        assert is_called_by(os.getpid(), *ends)
-        assert not is_called_by(stranger, *ends)
+        assert is_connected_from(os.getpid(), *ends)
+        assert not is_connected_from(stranger, *ends)
 
 
 def test_where_the_kernel_does_not_tell_every_process_is_let_in(stranger: int) -> None:
     # It does not even know the socket of this side.
-    assert is_called_by(stranger, ("127.0.0.1", 1), ("127.0.0.1", 2))
+    assert is_connected_from(stranger, ("127.0.0.1", 1), ("127.0.0.1", 2))
 
 
 # -- the Runtime API
@@ -250,4 +250,4 @@ async def test_a_web_page_cannot_call_the_runtime_api(headers: tuple[str, ...]) 
         ):
             status, _ = await ask_runtime_api(function, request, *headers, wait=2.0)
             assert status == 403
-        assert not function.journal.times(Happening.INIT_ERROR)
+        assert not function.journal.times(EntryKind.INIT_ERROR)

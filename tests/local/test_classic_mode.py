@@ -3,7 +3,7 @@
 import pytest
 
 from okibi.local.invocation import Invocation
-from okibi.local.states import State
+from okibi.local.states import RuntimeState
 from tests.support.platform_without_io import (
     ANSWER_OK,
     NEXT,
@@ -114,7 +114,7 @@ def test_a_response_and_the_next_next_in_one_write_are_answered_in_order() -> No
     answers = peer.tell(post("invocation/id-1/response", b"{}") + NEXT)
     assert [read(answer) for answer in answers] == [(202, ANSWER_OK)]
     second = Invocation(b"2", timeout=3.0)
-    desk.exchange.offer(second)
+    desk.platform.offer(second)
 
     assert read(peer.sent[-1]) == (200, b"2")
 
@@ -139,7 +139,7 @@ def test_requests_may_come_in_pieces(piece: int) -> None:
         peer.tell(data[start : start + piece])
 
     assert read(peer.sent[1]) == (202, ANSWER_OK)
-    assert desk.exchange.state is State.READY
+    assert desk.platform.state is RuntimeState.READY
 
 
 def chunked(*trailers: bytes) -> bytes:
@@ -307,7 +307,7 @@ def test_an_init_error_is_the_reply_of_the_first_invoke_and_only_of_that() -> No
     desk.connect().tell(post("init/error", b'{"errorType":"E"}'))
 
     first = desk.offer()
-    desk.exchange.end()
+    desk.platform.end()
     second = desk.offer()
 
     assert first.outcome is not None

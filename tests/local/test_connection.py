@@ -2,9 +2,9 @@
 
 import pytest
 
-from okibi.local.journal import Happening
+from okibi.local.journal import EntryKind
 from okibi.local.outcomes import MAX_PAYLOAD_SIZE
-from okibi.local.states import State
+from okibi.local.states import RuntimeState
 from tests.support.platform_without_io import NEXT, PING, Desk, error, post, state_refusal
 
 
@@ -13,25 +13,25 @@ def test_an_abandoned_next_swallows_the_next_event() -> None:
     gone, waiting, later = desk.connect(), desk.connect(), desk.connect()
     gone.tell(NEXT)
     waiting.tell(NEXT)
-    gone.connection.lost()
+    gone.connection.peer_gone()
 
     desk.offer()
 
     assert gone.sent == waiting.sent == []
-    assert [entry.happening for entry in desk.journal] == [
-        Happening.ABANDONED,
-        Happening.SWALLOWED,
+    assert [entry.kind for entry in desk.journal] == [
+        EntryKind.ABANDONED,
+        EntryKind.SWALLOWED,
     ]
     assert later.ask(NEXT) == (200, b'{"a":1}')
 
 
 def test_an_abandoned_next_can_be_told_not_to_swallow() -> None:
     desk = Desk()
-    desk.exchange.swallow_abandoned = False
+    desk.platform.swallow_abandoned = False
     gone, waiting = desk.connect(), desk.connect()
     gone.tell(NEXT)
     waiting.tell(NEXT)
-    gone.connection.lost()
+    gone.connection.peer_gone()
 
     desk.offer()
 
@@ -132,7 +132,7 @@ def test_a_response_one_byte_too_large_is_refused_then_next_works_and_error_does
     status, _ = peer.ask(post("invocation/id-1/error", b"{}"))
     assert status == 403
     assert peer.tell(NEXT) == []
-    assert desk.exchange.state is State.READY
+    assert desk.platform.state is RuntimeState.READY
 
 
 def test_an_oversized_error_closes_the_connection_without_an_answer() -> None:
@@ -158,4 +158,4 @@ def test_headers_above_a_mebibyte_are_431_and_the_connection_ends(piece: int) ->
 
     assert peer.sent[-1].startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
     assert b"\r\nConnection: close\r\n" in peer.sent[-1]
-    assert desk.exchange.state is State.RUNNING
+    assert desk.platform.state is RuntimeState.RUNNING

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from okibi.local.extensions import CALLS, Call, Stage
+from okibi.local.extensions import TRANSITIONS, ExtensionState, ExtensionTrigger
 from tests.support.platform_without_io import (
     ANSWER_OK,
     NEXT,
@@ -18,15 +18,15 @@ from tests.support.platform_without_io import (
 
 API = "/2020-01-01/extension/"
 ALLOWED = {
-    (Stage.REGISTERED, Call.NEXT): Stage.READY,
-    (Stage.REGISTERED, Call.INIT_ERROR): Stage.INIT_ERROR,
-    (Stage.REGISTERED, Call.EXIT_ERROR): Stage.EXIT_ERROR,
-    (Stage.READY, Call.RELEASE): Stage.RUNNING,
-    (Stage.READY, Call.EXIT_ERROR): Stage.EXIT_ERROR,
-    (Stage.RUNNING, Call.NEXT): Stage.READY,
-    (Stage.RUNNING, Call.EXIT_ERROR): Stage.EXIT_ERROR,
-    (Stage.INIT_ERROR, Call.INIT_ERROR): Stage.INIT_ERROR,
-    (Stage.EXIT_ERROR, Call.EXIT_ERROR): Stage.EXIT_ERROR,
+    (ExtensionState.REGISTERED, ExtensionTrigger.NEXT): ExtensionState.READY,
+    (ExtensionState.REGISTERED, ExtensionTrigger.INIT_ERROR): ExtensionState.INIT_ERROR,
+    (ExtensionState.REGISTERED, ExtensionTrigger.EXIT_ERROR): ExtensionState.EXIT_ERROR,
+    (ExtensionState.READY, ExtensionTrigger.RELEASE): ExtensionState.RUNNING,
+    (ExtensionState.READY, ExtensionTrigger.EXIT_ERROR): ExtensionState.EXIT_ERROR,
+    (ExtensionState.RUNNING, ExtensionTrigger.NEXT): ExtensionState.READY,
+    (ExtensionState.RUNNING, ExtensionTrigger.EXIT_ERROR): ExtensionState.EXIT_ERROR,
+    (ExtensionState.INIT_ERROR, ExtensionTrigger.INIT_ERROR): ExtensionState.INIT_ERROR,
+    (ExtensionState.EXIT_ERROR, ExtensionTrigger.EXIT_ERROR): ExtensionState.EXIT_ERROR,
 }
 UNKNOWN = "ae60e62f-dc7d-40dd-85fa-d3768266d4a0"
 
@@ -55,15 +55,17 @@ def refusal(error_type: str, message: str) -> tuple[int, bytes]:
     return 403, error(message, error_type)
 
 
-@pytest.mark.parametrize("stage", list(Stage))
-@pytest.mark.parametrize("call", list(Call))
-def test_a_call_is_allowed_exactly_where_the_emulator_allows_it(stage: Stage, call: Call) -> None:
-    assert CALLS[stage].get(call) is ALLOWED.get((stage, call))
+@pytest.mark.parametrize("stage", list(ExtensionState))
+@pytest.mark.parametrize("call", list(ExtensionTrigger))
+def test_a_call_is_allowed_exactly_where_the_emulator_allows_it(
+    stage: ExtensionState, call: ExtensionTrigger
+) -> None:
+    assert TRANSITIONS[stage].get(call) is ALLOWED.get((stage, call))
 
 
 def test_who_registers_is_told_of_the_function() -> None:
     desk = Desk()
-    desk.exchange.extensions.handler = "app.handler"
+    desk.platform.extensions.handler = "app.handler"
 
     status, body = desk.connect().ask(register("mine"))
 
@@ -110,7 +112,10 @@ def test_the_account_is_told_to_who_accepts_that_feature() -> None:
         ),
         (
             event_next("x"),
-            refusal("Extension.InvalidExtensionIdentifier", "Invalid Lambda-Extension-Identifier"),
+            refusal(
+                "Extension.InvalidExtensionIdentifier",
+                "Invalid Lambda-Extension-Identifier",
+            ),
         ),
         (
             event_next(UNKNOWN),
@@ -118,7 +123,10 @@ def test_the_account_is_told_to_who_accepts_that_feature() -> None:
         ),
         (
             request("POST", "init/error", Identifier=UNKNOWN),
-            refusal("Extension.MissingHeader", "Lambda-Extension-Function-Error-Type not found"),
+            refusal(
+                "Extension.MissingHeader",
+                "Lambda-Extension-Function-Error-Type not found",
+            ),
         ),
         (request("GET", "register"), (405, b"")),
         (request("GET", "nothing"), (404, b"404 page not found\n")),
@@ -142,7 +150,8 @@ def test_a_name_registers_once() -> None:
     registered(peer)
 
     assert peer.ask(register("mine")) == refusal(
-        "Extension.InvalidExtensionState", "Extension with this name already registered"
+        "Extension.InvalidExtensionState",
+        "Extension with this name already registered",
     )
 
 
@@ -172,11 +181,11 @@ def test_an_extension_that_never_asks_for_an_event_holds_the_first_one_up() -> N
     desk.offer()
 
     assert runtime.tell(NEXT) == []
-    assert not desk.exchange.initialised
+    assert not desk.platform.initialised
     assert extension.tell(event_next(identifier)) == []
 
     assert read(runtime.sent[0]) == (200, b'{"a":1}')
-    assert desk.exchange.initialised
+    assert desk.platform.initialised
 
 
 def test_one_that_waits_already_may_not_ask_again() -> None:
@@ -194,7 +203,7 @@ def test_one_that_waits_already_may_not_ask_again() -> None:
 
 def test_one_that_wants_invoke_is_told_and_the_next_event_waits_for_it() -> None:
     desk = Desk()
-    desk.exchange.extensions.function_arn = "arn:function"
+    desk.platform.extensions.function_arn = "arn:function"
     runtime, extension = desk.connect(), desk.connect()
     identifier = registered(extension, events='"INVOKE"')
     extension.tell(event_next(identifier))
@@ -217,7 +226,7 @@ def test_one_that_wants_invoke_is_told_and_the_next_event_waits_for_it() -> None
 def test_an_extension_that_reports_an_error_is_told_of() -> None:
     desk = Desk()
     failures: list[str] = []
-    desk.exchange.extensions.on_failure = failures.append
+    desk.platform.extensions.on_failure = failures.append
     peer = desk.connect()
     identifier = registered(peer)
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from okibi.local import Fault, Faults, RuntimeApi, Way
+from okibi.local import Direction, Fault, Faults, RuntimeApi
 from tests.limits import HANG
 from tests.support.platform_without_io import NEXT, PING
 
@@ -29,7 +29,7 @@ async def rest_of(stream: trio.SocketStream) -> bytes:
 
 
 async def test_a_reset_is_one_to_the_runtime() -> None:
-    async with connected(Fault(Way.REQUEST, 0, 5, reset=True)) as (_, stream):
+    async with connected(Fault(Direction.FROM_RUNTIME, 0, 5, reset=True)) as (_, stream):
         await stream.send_all(PING)
 
         with pytest.raises(trio.BrokenResourceError):
@@ -38,7 +38,7 @@ async def test_a_reset_is_one_to_the_runtime() -> None:
 
 async def test_an_event_whose_answer_is_dropped_is_there_for_the_next_connection() -> None:
     async with (
-        connected(Fault(Way.ANSWER, 0, 30)) as (api, stream),
+        connected(Fault(Direction.TO_RUNTIME, 0, 30)) as (api, stream),
         trio.open_nursery() as nursery,
     ):
         nursery.start_soon(api.invoke, b"1")

@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from okibi.local import Happening, LocalLambda, open_local_lambda
+from okibi.local import EntryKind, LocalLambda, open_local_lambda
 from tests.limits import HANG
 from tests.support.local_lambda import BOOTSTRAP, event, opened, settings
 
@@ -160,7 +160,7 @@ async def test_a_line_without_an_end_is_its_own_invocation_s() -> None:
     async with opened() as (function, lines):
         await function.invoke(event(do="print", text="one", line=False))
         await function.invoke(event(do="print", text="two", line=False))
-        await function.settled()
+        await function.wait_for_report()
 
         told = [line.partition(" ")[0] for line in lines]
 
@@ -172,12 +172,12 @@ async def test_all_who_wait_until_it_is_through_are_told() -> None:
         await function.invoke(event(do="print", text="one"))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(function.invoke, event(do="sleep", seconds=0.2))
-            while len(function.journal.times(Happening.DELIVERED)) < 2:
+            while len(function.journal.times(EntryKind.DELIVERED)) < 2:
                 await trio.lowlevel.checkpoint()
             with trio.fail_after(HANG):
                 async with trio.open_nursery() as waiting:
-                    waiting.start_soon(function.settled)
-                    waiting.start_soon(function.settled)
+                    waiting.start_soon(function.wait_for_report)
+                    waiting.start_soon(function.wait_for_report)
 
 
 async def test_the_sandbox_has_lambdas_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from okibi.local.journal import Happening
+from okibi.local.journal import EntryKind
 from okibi.local.outcomes import exited
 from tests.support.platform_without_io import ANSWER_OK, NEXT, ManyDesk, error, post, read
 
@@ -59,7 +59,7 @@ def test_an_invoke_that_finds_no_idle_slot_is_refused_at_once() -> None:
     assert refused.result().status_code == 400
     assert refused.result().payload == b'{"errorType":"Runtime.Unavailable"}'
     assert refused.result().handed_out is False
-    assert desk.journal.times(Happening.UNAVAILABLE, "two") == [100.0]
+    assert desk.journal.times(EntryKind.UNAVAILABLE, "two") == [100.0]
 
 
 def test_invokes_that_come_before_the_runtime_wait_for_its_slots() -> None:
@@ -144,7 +144,7 @@ def test_a_response_cut_short_is_an_error_to_the_invoker_and_the_others_go_on() 
     cut, good = desk.offer("one"), desk.offer("two")
     peer.tell(post("invocation/one/response", b"12")[:-1])
 
-    peer.connection.lost()
+    peer.connection.peer_gone()
 
     assert cut.outcome is not None
     assert cut.outcome.error_type == "Runtime.TruncatedResponse"
@@ -154,7 +154,7 @@ def test_a_response_cut_short_is_an_error_to_the_invoker_and_the_others_go_on() 
 
 def test_an_abandoned_next_fails_the_event_that_it_swallows() -> None:
     desk = ManyDesk()
-    desk.waiting().connection.lost()
+    desk.waiting().connection.peer_gone()
     waiting = desk.waiting()
 
     swallowed, _ = desk.offer("one"), desk.offer("two", b"2")

@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from okibi.local.processes import below, cpu_seconds, peak_memory, proportional, tree_memory
+from okibi.local.processes import (
+    cpu_seconds,
+    descendants,
+    peak_memory,
+    proportional_memory,
+    tree_memory,
+)
 from tests.limits import HANG
 from tests.support.sandbox import is_gone
 
@@ -27,17 +33,17 @@ def test_the_children_of_children_are_below_a_process() -> None:
         assert child.stdout is not None
         grandchild = int(child.stdout.readline())
 
-        assert below(child.pid) == [grandchild]
-        assert {child.pid, grandchild} <= set(below(os.getpid()))
+        assert descendants(child.pid) == [grandchild]
+        assert {child.pid, grandchild} <= set(descendants(os.getpid()))
         child.communicate("")
-    assert child.pid not in below(os.getpid())
+    assert child.pid not in descendants(os.getpid())
 
 
 def test_memory_and_processor_time_are_what_the_process_has() -> None:
     before = cpu_seconds(os.getpid())
     held = bytearray(os.urandom(16 << 20))
 
-    assert proportional(os.getpid()) > len(held)
+    assert proportional_memory(os.getpid()) > len(held)
     assert cpu_seconds(os.getpid()) > before
 
 
@@ -46,7 +52,7 @@ def test_of_a_process_that_is_gone_the_kernel_tells_nothing() -> None:
         pass
 
     with pytest.raises(OSError, match=str(gone.pid)):
-        proportional(gone.pid)
+        proportional_memory(gone.pid)
     with pytest.raises(OSError, match="Invalid argument"):
         cpu_seconds(gone.pid)
 
@@ -84,7 +90,7 @@ def test_what_processes_share_counts_once_whoever_else_has_it(tmp_path: Path) ->
     )
     reads = "; sum(large[::4096])"
     with _started(maps + reads) as other, _started(f"{maps}; os.fork(){reads}") as two:
-        assert proportional(two.pid) < 32 << 20
+        assert proportional_memory(two.pid) < 32 << 20
         assert 32 << 20 < tree_memory(two.pid) < 60 << 20
         other.communicate("")
         two.communicate("")
@@ -106,8 +112,8 @@ def _started(code: str) -> "subprocess.Popen[str]":
 
 SWEPT = """
 import os, signal, subprocess
-from okibi.local.processes import Sweeper
-sweeper, mark = Sweeper(), f"is-swept-{os.urandom(8).hex()}"
+from okibi.local.orphan_killer import OrphanKiller
+sweeper, mark = OrphanKiller(), f"is-swept-{os.urandom(8).hex()}"
 started = [
     subprocess.Popen(["sleep", "60"], start_new_session=True, env=env, stdout=subprocess.DEVNULL)
     for env in ({"MARK": mark}, {"MARK": "stays"}, {})

@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from okibi.local import InvokeResult, RuntimeApi, State
+from okibi.local import InvokeResult, RuntimeApi, RuntimeState
 
 NEXT = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -167,7 +167,7 @@ async def test_a_time_out_answers_the_invoker_and_ends_the_sandbox(
         "errorMessage": f"RequestId: {request_id} Error: Task timed out after 3.00 seconds",
     }
     assert result.function_error == "Unhandled"
-    assert bench.api.state is State.STARTED
+    assert bench.api.state is RuntimeState.STARTED
 
 
 async def test_the_time_runs_from_the_hand_out_and_not_from_the_invoke(

@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from okibi.local import Happening, InvokeResult, LocalLambda, RuntimeApi
+from okibi.local import EntryKind, InvokeResult, LocalLambda, RuntimeApi
 from tests.limits import HANG
 from tests.support.local_lambda import event, opened
 from tests.support.sandbox import until_idle
@@ -23,7 +23,7 @@ async def test_without_an_extension_it_is_killed_at_once() -> None:
         await function.invoke(b"{}")
         ending = await function.shut_down()
 
-    assert (ending.asked, ending.returncode) == (False, -signal.SIGKILL)
+    assert (ending.sigterm_sent, ending.returncode) == (False, -signal.SIGKILL)
     assert "asked to end" not in lines
 
 
@@ -32,7 +32,7 @@ async def test_with_an_extension_it_is_asked_first() -> None:
         await function.invoke(b"{}")
         ending = await function.shut_down()
 
-    assert (ending.asked, ending.returncode) == (True, 0)
+    assert (ending.sigterm_sent, ending.returncode) == (True, 0)
     assert "asked to end" in lines
 
 
@@ -41,7 +41,7 @@ async def test_one_that_stays_is_killed_when_its_grace_is_over() -> None:
         await function.invoke(b"{}")
         ending = await function.shut_down()
 
-    assert (ending.asked, ending.returncode) == (True, -signal.SIGKILL)
+    assert (ending.sigterm_sent, ending.returncode) == (True, -signal.SIGKILL)
     assert ending.seconds >= 0.3
 
 
@@ -54,7 +54,7 @@ async def test_the_invoker_of_what_it_had_is_told_that_it_was_killed() -> None:
     async with opened("alone") as (function, _), trio.open_nursery() as nursery:
         await function.invoke(b"{}")
         nursery.start_soon(invoke, function)
-        while len(function.journal.times(Happening.DELIVERED)) < 2:  # noqa: ASYNC110
+        while len(function.journal.times(EntryKind.DELIVERED)) < 2:  # noqa: ASYNC110
             await trio.sleep(0.001)
         await function.shut_down()
 
@@ -124,16 +124,16 @@ async def test_between_two_events_the_whole_group_is_frozen_and_thawed_by_the_ne
         assert (await function.invoke(b"{}")).function_error is None
         await until_stopped(function.pid)
         assert function.starts == 1
-        happenings = [entry.happening for entry in function.journal]
+        happenings = [entry.kind for entry in function.journal]
 
     # An event that was there before the runtime came finds nothing frozen.
-    assert happenings.count(Happening.FROZEN) >= 2
-    assert happenings.count(Happening.THAWED) == happenings.count(Happening.FROZEN) - 1
-    thawed = happenings.index(Happening.THAWED)
+    assert happenings.count(EntryKind.FROZEN) >= 2
+    assert happenings.count(EntryKind.THAWED) == happenings.count(EntryKind.FROZEN) - 1
+    thawed = happenings.index(EntryKind.THAWED)
     assert happenings[thawed - 1 : thawed + 2] == [
-        Happening.FROZEN,
-        Happening.THAWED,
-        Happening.DELIVERED,
+        EntryKind.FROZEN,
+        EntryKind.THAWED,
+        EntryKind.DELIVERED,
     ]
 
 

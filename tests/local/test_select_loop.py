@@ -11,10 +11,10 @@ from typing import Any
 import attrs
 import pytest
 
-from okibi.local.classic_mode import Exchange
+from okibi.local.classic_mode import ClassicPlatform
 from okibi.local.connection import Connection
-from okibi.local.journal import Happening, Journal
-from okibi.local.select_loop import served
+from okibi.local.journal import EntryKind, Journal
+from okibi.local.select_loop import serve_runtime
 
 # Asks for an event, and leaves without one.
 LEAVES = """
@@ -29,26 +29,26 @@ STAYS = LEAVES + "client.recv(1)"
 
 @attrs.define(eq=False)
 class Feed:
-    exchange: Exchange
+    platform: ClassicPlatform
     done: bool = False
 
     def connection(self, send: Any) -> Connection:
-        return Connection(self.exchange, "arn", send)
+        return Connection(self.platform, "arn", send)
 
 
 def test_a_runtime_that_has_left_is_told_of_with_the_question_it_has_given_up() -> None:
     journal = Journal()
-    feed = Feed(Exchange(time.monotonic, time.time, journal))
+    feed = Feed(ClassicPlatform(time.monotonic, time.time, journal))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
         with (
             subprocess.Popen([sys.executable, "-c", LEAVES, port]) as process,
             pytest.raises(RuntimeError, match=r"the runtime has ended \(exit code 0\)"),
-            served(listener, feed, process),
+            serve_runtime(listener, feed, process),
         ):
             pass
 
-    assert [entry.happening for entry in journal.entries] == [Happening.ABANDONED]
+    assert [entry.kind for entry in journal.entries] == [EntryKind.ABANDONED]
 
 
 @attrs.define(eq=False)
@@ -70,12 +70,12 @@ class Once(Feed):
 
 
 def test_a_deadline_is_told_of_when_it_passes_and_the_runtime_can_be_disconnected() -> None:
-    feed = Once(Exchange(time.monotonic, time.time, Journal()))
+    feed = Once(ClassicPlatform(time.monotonic, time.time, Journal()))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
         with subprocess.Popen([sys.executable, "-c", STAYS, port]) as process:
             try:
-                with served(listener, feed, process, deadlines=feed):
+                with serve_runtime(listener, feed, process, deadlines=feed):
                     assert process.wait(10) == 0
             finally:
                 process.kill()

@@ -2,30 +2,32 @@
 
 import pytest
 
-from okibi.local.states import Move, Refusal, State, transition
+from okibi.local.states import ApiError, RuntimeState, RuntimeTrigger, transition
 
 ALLOWED = {
-    (State.STARTED, Move.NEXT): State.READY,
-    (State.STARTED, Move.INIT_ERROR): State.INIT_ERROR,
-    (State.READY, Move.NEXT): State.READY,
-    (State.READY, Move.RELEASE): State.RUNNING,
-    (State.RUNNING, Move.NEXT): State.RUNNING,
-    (State.RUNNING, Move.RESPONSE): State.INVOCATION_RESPONSE,
-    (State.RUNNING, Move.ERROR): State.INVOCATION_ERROR_RESPONSE,
-    (State.INVOCATION_RESPONSE, Move.ANSWERED): State.RESPONSE_SENT,
-    (State.INVOCATION_ERROR_RESPONSE, Move.ANSWERED): State.RESPONSE_SENT,
-    (State.RESPONSE_SENT, Move.NEXT): State.READY,
+    (RuntimeState.STARTED, RuntimeTrigger.NEXT): RuntimeState.READY,
+    (RuntimeState.STARTED, RuntimeTrigger.INIT_ERROR): RuntimeState.INIT_ERROR,
+    (RuntimeState.READY, RuntimeTrigger.NEXT): RuntimeState.READY,
+    (RuntimeState.READY, RuntimeTrigger.RELEASE): RuntimeState.RUNNING,
+    (RuntimeState.RUNNING, RuntimeTrigger.NEXT): RuntimeState.RUNNING,
+    (RuntimeState.RUNNING, RuntimeTrigger.RESPONSE): RuntimeState.INVOCATION_RESPONSE,
+    (RuntimeState.RUNNING, RuntimeTrigger.ERROR): RuntimeState.INVOCATION_ERROR_RESPONSE,
+    (RuntimeState.INVOCATION_RESPONSE, RuntimeTrigger.ANSWERED): RuntimeState.RESPONSE_SENT,
+    (RuntimeState.INVOCATION_ERROR_RESPONSE, RuntimeTrigger.ANSWERED): RuntimeState.RESPONSE_SENT,
+    (RuntimeState.RESPONSE_SENT, RuntimeTrigger.NEXT): RuntimeState.READY,
 }
 
 
-@pytest.mark.parametrize("state", list(State))
-@pytest.mark.parametrize("move", list(Move))
-def test_a_move_is_allowed_exactly_where_the_emulator_allows_it(state: State, move: Move) -> None:
+@pytest.mark.parametrize("state", list(RuntimeState))
+@pytest.mark.parametrize("move", list(RuntimeTrigger))
+def test_a_move_is_allowed_exactly_where_the_emulator_allows_it(
+    state: RuntimeState, move: RuntimeTrigger
+) -> None:
     result = transition(state, move)
 
     expected = ALLOWED.get((state, move))
     if expected is None:
-        assert isinstance(result, Refusal)
+        assert isinstance(result, ApiError)
         assert result.status == 403
         assert result.error_type == "InvalidStateTransition"
     else:
@@ -35,18 +37,32 @@ def test_a_move_is_allowed_exactly_where_the_emulator_allows_it(state: State, mo
 @pytest.mark.parametrize(
     ("state", "move", "names"),
     [
-        (State.RUNNING, Move.INIT_ERROR, "Running to InitError"),
-        (State.INIT_ERROR, Move.NEXT, "InitError to Ready"),
-        (State.RESPONSE_SENT, Move.RESPONSE, "RuntimeResponseSentState to InvocationResponse"),
-        (State.RESPONSE_SENT, Move.ERROR, "RuntimeResponseSentState to InvocationErrorResponse"),
-        (State.INVOCATION_RESPONSE, Move.NEXT, "InvocationResponse to Ready"),
-        (State.INVOCATION_ERROR_RESPONSE, Move.NEXT, "InvocationErrorResponse to Ready"),
+        (RuntimeState.RUNNING, RuntimeTrigger.INIT_ERROR, "Running to InitError"),
+        (RuntimeState.INIT_ERROR, RuntimeTrigger.NEXT, "InitError to Ready"),
+        (
+            RuntimeState.RESPONSE_SENT,
+            RuntimeTrigger.RESPONSE,
+            "RuntimeResponseSentState to InvocationResponse",
+        ),
+        (
+            RuntimeState.RESPONSE_SENT,
+            RuntimeTrigger.ERROR,
+            "RuntimeResponseSentState to InvocationErrorResponse",
+        ),
+        (RuntimeState.INVOCATION_RESPONSE, RuntimeTrigger.NEXT, "InvocationResponse to Ready"),
+        (
+            RuntimeState.INVOCATION_ERROR_RESPONSE,
+            RuntimeTrigger.NEXT,
+            "InvocationErrorResponse to Ready",
+        ),
     ],
 )
-def test_a_refusal_has_the_emulators_text(state: State, move: Move, names: str) -> None:
+def test_a_refusal_has_the_emulators_text(
+    state: RuntimeState, move: RuntimeTrigger, names: str
+) -> None:
     refusal = transition(state, move)
 
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, ApiError)
     assert refusal.message == (
         f"State transition from {names} failed for runtime. Error: State transition is not allowed"
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from okibi.local import Happening, RuntimeApi
+from okibi.local import EntryKind, RuntimeApi
 from okibi.runtime.bootstrap import CANCELLED
 from okibi.runtime.process.shutdown import STOP_LIMIT
 from tests.limits import HANG
@@ -289,8 +289,8 @@ async def test_told_to_end_it_answers_and_asks_for_no_event_that_would_be_lost()
         await process.wait()
         nursery.cancel_scope.cancel()
 
-    assert len(api.journal.times(Happening.ANSWERED)) == 1
-    assert len(api.journal.times(Happening.DELIVERED)) == 1
+    assert len(api.journal.times(EntryKind.ANSWERED)) == 1
+    assert len(api.journal.times(EntryKind.DELIVERED)) == 1
 
 
 async def test_events_that_come_past_their_deadline_do_not_end_the_process() -> None:

@@ -11,12 +11,12 @@ import pytest
 import trio
 
 from okibi.local import (
+    Direction,
     Fault,
     Faults,
     FunctionSettings,
     LocalLambda,
     RuntimeApi,
-    Way,
     open_local_lambda,
 )
 from okibi.local.invocation import Invocation
@@ -45,7 +45,7 @@ class Many:
                 # A lane that is about to ask for its event is no idle slot yet.
                 await trio.sleep(0.01)
                 made = Invocation(event, timeout, trace_id=f"Root=1-{n}")
-                answers[n] = json.loads((await self.function.carry_out(made)).payload)
+                answers[n] = json.loads((await self.function.run_invocation(made)).payload)
 
         async with trio.open_nursery() as nursery:
             for n in range(count):
@@ -111,7 +111,7 @@ async def test_log_lines_and_traces_are_each_event_s_own(
     async with many(handler, environment=environment) as sandbox:
         answers = await sandbox.at_once(LANES)
         ids = {str(answer["n"]): answer["id"] for answer in answers}
-        await sandbox.function.settled()
+        await sandbox.function.wait_for_report()
 
         assert len(set(ids.values())) == LANES
         for word in words:
@@ -237,14 +237,14 @@ async def test_an_answer_that_is_cut_costs_that_answer_at_most_and_the_lane_serv
     byte: int, lost: list[str]
 ) -> None:
     # Behind each lane's first GET /next, and what the extension asks.
-    cut = Fault(Way.REQUEST, LANES + 2, byte)
+    cut = Fault(Direction.FROM_RUNTIME, LANES + 2, byte)
     api = RuntimeApi(max_concurrency=LANES, faults=Faults([cut]))
     async with many("many.on_loop", api=api) as sandbox:
         first = await sandbox.at_once(LANES)
         again = await sandbox.at_once(LANES)
 
         assert api.faults is not None
-        assert api.faults.happened == [cut]
+        assert api.faults.triggered == [cut]
         assert [answer["errorType"] for answer in first if "n" not in answer] == lost
         assert [answer["n"] for answer in again] == list(range(LANES))
         assert sandbox.function.starts == 1

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trio
 
-from okibi.local import Ending, Fault, Faults, RuntimeApi, Way
+from okibi.local import Direction, Fault, Faults, RuntimeApi, ShutdownResult
 from tests.support.event_fate import EXITED, IN_TIME, TIMED_OUT, Fate, error_in, fate
 from tests.support.http_site import site
 from tests.support.sandbox import Running
@@ -152,7 +152,7 @@ async def test_a_process_that_aborts() -> None:
 async def test_a_connection_that_breaks_under_an_event() -> None:
     def breaking() -> RuntimeApi:
         # The first answer never gets through.
-        return RuntimeApi(faults=Faults([Fault(Way.REQUEST, 1, 0)]))
+        return RuntimeApi(faults=Faults([Fault(Direction.FROM_RUNTIME, 1, 0)]))
 
     async def scenario(sandbox: Running) -> tuple[object, int]:
         told = await sandbox.ask()
@@ -179,7 +179,7 @@ async def test_a_500_of_the_runtime_api() -> None:
 
 @pytest.mark.slow
 async def test_the_end_of_a_sandbox() -> None:
-    async def scenario(sandbox: Running) -> tuple[Ending, list[str]]:
+    async def scenario(sandbox: Running) -> tuple[ShutdownResult, list[str]]:
         await sandbox.ask()
         ending = await sandbox.function.shut_down()
         said = [line for line in sandbox.lines if line in ("cleaned up", "rates ended")]
@@ -188,8 +188,8 @@ async def test_the_end_of_a_sandbox() -> None:
     (official, last), (okibi, okibi_last) = await both("table.handler", scenario)
     _, (_, actor_s) = await both("table.handler", scenario, own="table_own.function")
 
-    assert (official.asked, official.returncode, last) == (False, -9, [])
-    assert (okibi.asked, okibi.returncode, okibi_last) == (True, 0, ["cleaned up"])
+    assert (official.sigterm_sent, official.returncode, last) == (False, -9, [])
+    assert (okibi.sigterm_sent, okibi.returncode, okibi_last) == (True, 0, ["cleaned up"])
     assert actor_s == ["rates ended"]
 
 
@@ -197,9 +197,9 @@ async def test_the_end_of_a_sandbox() -> None:
 async def test_the_end_with_an_extension_and_a_signal_handler_of_one_s_own() -> None:
     async def scenario(sandbox: Running) -> tuple[bool, int, int]:
         await sandbox.invoke()
-        await sandbox.function.settled()
+        await sandbox.function.wait_for_report()
         ending = await sandbox.function.shut_down()
-        return ending.asked, ending.returncode, sandbox.said("told of the end")
+        return ending.sigterm_sent, ending.returncode, sandbox.said("told of the end")
 
     official, okibi = await both("extended.handler", scenario)
 
@@ -210,7 +210,7 @@ async def test_the_end_with_an_extension_and_a_signal_handler_of_one_s_own() -> 
 async def test_a_freeze_between_two_events() -> None:
     async def scenario(sandbox: Running) -> list[str]:
         await sandbox.ask()
-        await sandbox.function.settled()
+        await sandbox.function.wait_for_report()
         sandbox.function.freeze()
         await trio.sleep(1.8)
         await sandbox.ask()
@@ -365,7 +365,7 @@ async def test_an_exception_group() -> None:
 async def test_the_level_of_a_line_in_json() -> None:
     async def scenario(sandbox: Running) -> list[str]:
         await sandbox.ask({"do": "log"})
-        await sandbox.function.settled()
+        await sandbox.function.wait_for_report()
         lines = [json.loads(line) for line in sandbox.lines if '"said"' in line]
         return [line["level"] for line in lines]
 
@@ -378,7 +378,7 @@ async def test_the_level_of_a_line_in_json() -> None:
 async def test_the_request_id_of_what_goes_on_after_its_answer() -> None:
     async def scenario(sandbox: Running) -> list[bool]:
         ids = [await sandbox.ask({"first": True}), await sandbox.ask()]
-        await sandbox.function.settled()
+        await sandbox.function.wait_for_report()
         (said,) = [line for line in sandbox.lines if "said later" in line]
         return [each in said for each in ids]
 
@@ -410,7 +410,7 @@ async def test_the_invocation_id_is_echoed() -> None:
 async def test_the_start_of_a_sandbox() -> None:
     async def scenario(sandbox: Running) -> float:
         await sandbox.ask()
-        await sandbox.function.settled()
+        await sandbox.function.wait_for_report()
         (took,) = INIT.findall("".join(sandbox.lines))
         return float(took)
 
@@ -424,7 +424,7 @@ async def test_the_start_of_a_sandbox() -> None:
 async def test_the_memory_of_a_sandbox() -> None:
     async def scenario(sandbox: Running) -> int:
         await sandbox.ask()
-        await sandbox.function.settled()
+        await sandbox.function.wait_for_report()
         (peak,) = MEMORY.findall("".join(sandbox.lines))
         return int(peak)
 

@@ -19,12 +19,12 @@ from collections import Counter
 import attrs
 
 from okibi.local.invocation import Invocation
-from okibi.local.journal import Happening
+from okibi.local.journal import EntryKind
 from okibi.runtime.in_flight.delivery import Delivery, State
 from tests.support.killer import Killer
 from tests.support.memory_platform import RecordingLedger, World
 
-BAD = {Happening.REFUSED, Happening.ABANDONED, Happening.SWALLOWED, Happening.TRUNCATED}
+BAD = {EntryKind.REFUSED, EntryKind.ABANDONED, EntryKind.SWALLOWED, EntryKind.TRUNCATED}
 # Seconds below which a time is none: the sums are of floats.
 NONE = 1e-6
 
@@ -63,7 +63,7 @@ def judge(killer: Killer, world: World, ledger: RecordingLedger) -> Result:
             wrong.append(f"{invocation.payload!r} was through {late:.6g} s late")
         if delivery.state is not State.ACKED:
             wrong.append(f"{invocation.payload!r} is left {delivery.state.name}")
-    wrong += [f"the API saw {e}" for e in world.journal.entries if e.happening in BAD]
+    wrong += [f"the API saw {e}" for e in world.journal.entries if e.kind in BAD]
     if world.connections != killer.point.lanes:
         wrong.append(f"{world.connections} connections were made")
     return Result(killer.steps, lost, tuple(wrong))
@@ -91,7 +91,7 @@ def lateness(
     killer: Killer, world: World, invocation: Invocation, ledger: RecordingLedger, lane: int
 ) -> float:
     """Seconds for which nobody did what was to be done for an event; NaN if it never ended."""
-    since, until = world.offered[invocation.request_id], invocation.ended
+    since, until = world.offered[invocation.request_id], invocation.ended_at
     explained = world.takes(json.loads(invocation.payload)["n"])
     waits = [(pause.since, pause.until) for pause in killer.pauses if pause.lane == lane]
     # Of workers there is a spare one: only when two are away may one be missing.

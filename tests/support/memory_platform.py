@@ -17,7 +17,7 @@ import attrs
 import trio
 
 from okibi.actors import Ref
-from okibi.local.classic_mode import Exchange
+from okibi.local.classic_mode import ClassicPlatform
 from okibi.local.connection import Connection
 from okibi.local.invocation import Invocation
 from okibi.local.journal import Journal
@@ -52,7 +52,7 @@ class Point:
 
 @attrs.define(eq=False)
 class MemoryTransport:
-    """A connection to an Exchange that takes a few bytes at a time."""
+    """A connection to an ClassicPlatform that takes a few bytes at a time."""
 
     piece: int
     connection: Connection = attrs.field(init=False)
@@ -93,7 +93,7 @@ class MemoryTransport:
         self._arrival.interrupt()
 
     def close(self) -> None:
-        self.connection.lost()
+        self.connection.peer_gone()
 
 
 class Nobody:
@@ -208,8 +208,8 @@ class World:
         self._left = events
         for lane, numbers in enumerate(lanes):
             ended = partial(self._ended, lane, numbers)
-            exchange = Exchange(trio.current_time, time.time, self.journal, on_end=ended)
-            self._exchanges.append(exchange)
+            platform = ClassicPlatform(trio.current_time, time.time, self.journal, on_end=ended)
+            self._exchanges.append(platform)
             self._offer(lane, numbers)
 
     def _offer(self, lane: int, numbers: Iterator[int]) -> None:
@@ -230,9 +230,9 @@ class World:
     async def connect(self) -> Transport:
         await trio.lowlevel.checkpoint()
         transport = MemoryTransport(self.point.piece)
-        exchange = self._exchanges[self.connections % len(self._exchanges)]
+        platform = self._exchanges[self.connections % len(self._exchanges)]
         self.connections += 1
-        transport.connection = Connection(exchange, "arn", transport.deliver)
+        transport.connection = Connection(platform, "arn", transport.deliver)
         return transport
 
     # -- what differs from one kind of run to another

@@ -97,8 +97,8 @@ async def _serve(
         async with open_local_lambda(settings, output=lambda _: None) as function:
             for event in events:
                 invocation = Invocation(json.dumps(event).encode(), 10, tenant_id=tenant_id)
-                result = await function.carry_out(invocation)
+                result = await function.run_invocation(invocation)
                 bodies.append(masked(result.payload.decode()))
-            await function.settled()
+            await function.wait_for_report()
     written = await trio.Path(output).read_bytes()
     return Said(masked(written.decode()), bodies)

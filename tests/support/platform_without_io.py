@@ -1,14 +1,14 @@
-"""The Runtime API without I/O: an exchange, and connections that only note what they send."""
+"""The Runtime API without I/O: an platform, and connections that only note what they send."""
 
 from typing import Any
 
 import attrs
 
-from okibi.local.classic_mode import Exchange
+from okibi.local.classic_mode import ClassicPlatform
 from okibi.local.connection import Connection
 from okibi.local.invocation import Invocation
 from okibi.local.journal import Journal
-from okibi.local.multi_concurrency import Slots
+from okibi.local.multi_concurrency import MultiConcurrencyPlatform
 
 NEXT = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n"
 PING = b"GET /2018-06-01/ping HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -23,16 +23,16 @@ def post(path: str, body: bytes, *headers: str, version: str = "1.1") -> bytes:
 
 @attrs.define(eq=False)
 class Desk:
-    """An exchange at time 100 with connections that only note what they send."""
+    """An platform at time 100 with connections that only note what they send."""
 
     journal: Journal = attrs.field(factory=Journal)
-    exchange: Exchange = attrs.field(init=False)
+    platform: ClassicPlatform = attrs.field(init=False)
     idle: int = 0
     """How many times it has said that nothing is to be done."""
     ended: list[Invocation] = attrs.field(factory=list[Invocation])
 
     def __attrs_post_init__(self) -> None:
-        self.exchange = Exchange(
+        self.platform = ClassicPlatform(
             clock=lambda: 100.0,
             wall_clock=lambda: 1_700_000_000.0,
             journal=self.journal,
@@ -49,13 +49,13 @@ class Desk:
         def send(pieces: list[bytes]) -> None:
             sent.append(b"".join(pieces))
 
-        return Peer(Connection(self.exchange, "arn:function", send, keep_alive=keep_alive), sent)
+        return Peer(Connection(self.platform, "arn:function", send, keep_alive=keep_alive), sent)
 
     def offer(self, payload: bytes = b'{"a":1}', **fields: Any) -> Invocation:
         invocation = Invocation(
             payload, timeout=3.0, request_id="id-1", trace_id="Root=1-2-3", **fields
         )
-        self.exchange.offer(invocation)
+        self.platform.offer(invocation)
         return invocation
 
     def running(self) -> "Peer":
@@ -88,11 +88,11 @@ class ManyDesk:
     """The same with multi-concurrency; connections keep their answers."""
 
     journal: Journal = attrs.field(factory=Journal)
-    slots: Slots = attrs.field(init=False)
+    slots: MultiConcurrencyPlatform = attrs.field(init=False)
     ended: list[Invocation] = attrs.field(factory=list[Invocation])
 
     def __attrs_post_init__(self) -> None:
-        self.slots = Slots(
+        self.slots = MultiConcurrencyPlatform(
             clock=lambda: 100.0,
             wall_clock=lambda: 1_700_000_000.0,
             journal=self.journal,

@@ -143,9 +143,9 @@ async def process_of(
 
 async def until_idle(function: LocalLambda, slots: int) -> None:
     """Wait until so many slots of a function have asked for an event."""
-    exchange = function._api._exchange
+    platform = function._api._platform
     with trio.fail_after(HANG):
-        while len(exchange._idle) < slots:  # type: ignore[union-attr]
+        while len(platform._idle) < slots:  # type: ignore[union-attr]
             await trio.lowlevel.checkpoint()
 
 

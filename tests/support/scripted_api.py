@@ -9,7 +9,7 @@ import sys
 import attrs
 import trio
 
-from okibi.local.http_requests import Request, RequestReader
+from okibi.local.http_requests import HttpRequest, RequestReader
 from tests.limits import HANG
 from tests.support.output_side_by_side import MANAGED
 from tests.support.sandbox import COMMAND, FUNCTIONS, without_lambda
@@ -38,7 +38,7 @@ class Script:
     """
 
     answers: list[bytes]
-    requests: list[Request] = attrs.field(factory=list[Request], init=False)
+    requests: list[HttpRequest] = attrs.field(factory=list[HttpRequest], init=False)
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """One connection."""
@@ -50,7 +50,7 @@ class Script:
                 await stream.send_all(self.answers.pop(0) if self.answers else FAILED)
 
 
-async def play(answers: list[bytes], command: tuple[str, ...]) -> tuple[int, list[Request]]:
+async def play(answers: list[bytes], command: tuple[str, ...]) -> tuple[int, list[HttpRequest]]:
     """Let a client meet a script: its exit code, and what it asked."""
     script = Script([*answers])
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
@@ -70,7 +70,7 @@ async def play(answers: list[bytes], command: tuple[str, ...]) -> tuple[int, lis
     return done.returncode, script.requests
 
 
-async def official_and_okibi(answers: list[bytes]) -> list[tuple[int, list[Request]]]:
+async def official_and_okibi(answers: list[bytes]) -> list[tuple[int, list[HttpRequest]]]:
     """What both do."""
     official = (sys.executable, "-m", "awslambdaric", HANDLER)
     return [await play(answers, command) for command in (official, COMMAND)]

@@ -18,15 +18,15 @@ from typing import Any
 
 import attrs
 
-from ...local.classic_mode import Exchange
+from ...local.classic_mode import ClassicPlatform
 from ...local.connection import Connection
 from ...local.invocation import Invocation
 from ...local.journal import Journal
-from ...local.multi_concurrency import Slots
+from ...local.multi_concurrency import MultiConcurrencyPlatform
 from ...local.outcomes import timed_out
-from ...local.platform import Waiter
+from ...local.platform import PendingNext
 from ...local.settings import arn_of
-from ...local.states import Refusal
+from ...local.states import ApiError
 
 __all__ = ["EventFeed"]
 
@@ -54,12 +54,12 @@ DISCARDED = Discarded()
 
 
 @attrs.define(eq=False)
-class OneAtATime(Exchange):
+class OneAtATime(ClassicPlatform):
     """The classic mode, with a callback `on_next` for each waiting `GET /next`."""
 
     on_next: Callable[[], None] = _ignore
 
-    def next(self, waiter: Waiter) -> Refusal | Invocation | None:
+    def next(self, waiter: PendingNext) -> ApiError | Invocation | None:
         reply = super().next(waiter)
         # A repeated request has an offered event already, or waits for extensions.
         if reply is None and self.offered is None:
@@ -77,7 +77,7 @@ class OneAtATime(Exchange):
 
 
 @attrs.define(eq=False)
-class ManyAtOnce(Slots):
+class ManyAtOnce(MultiConcurrencyPlatform):
     """Multi-concurrency, with a callback `on_next` for each `GET /next`."""
 
     on_next: Callable[[], None] = _ignore
@@ -87,7 +87,7 @@ class ManyAtOnce(Slots):
         """The unanswered event that has been in flight for the longest time."""
         return next(iter(self.running.values()), None)
 
-    def next(self, waiter: Waiter) -> Refusal | Invocation | None:
+    def next(self, waiter: PendingNext) -> ApiError | Invocation | None:
         reply = super().next(waiter)
         self.on_next()
         return reply
@@ -170,7 +170,7 @@ class EventFeed:
     def due(self) -> float:
         """The time of the next time-out; infinity without an event in flight."""
         oldest = self.platform.oldest
-        return math.inf if oldest is None else oldest.begun + oldest.timeout
+        return math.inf if oldest is None else oldest.begun_at + oldest.timeout
 
     def expire(self) -> None:
         """Time out all events that are due; the error counts with the time-out as its duration.
@@ -209,7 +209,7 @@ class EventFeed:
         self.platform.offer(event)
         if self.slots is None and not math.isinf(self.began):
             if self._last_event is not None:
-                self.cycles.append(event.begun - self._last_event.begun)
+                self.cycles.append(event.begun_at - self._last_event.begun_at)
             self._last_event = event
 
     def _is_warm(self, now: float) -> bool:
@@ -240,19 +240,19 @@ class EventFeed:
         if math.isinf(self.began):
             return
         # False for an event that was never handed out: its `begun` is NaN.
-        if invocation.begun >= self.began:
-            self.answers.append(invocation.answered - invocation.begun)
-            self.busy.append(invocation.ended - invocation.begun)
+        if invocation.begun_at >= self.began:
+            self.answers.append(invocation.answered_at - invocation.begun_at)
+            self.busy.append(invocation.ended_at - invocation.begun_at)
         if math.isnan(self.ended):
             self._count(invocation)
         self.done = not math.isnan(self.ended) and not self._in_flight
 
     def _count(self, invocation: Invocation) -> None:
         self.count += 1
-        if invocation.ended < self.began + self.seconds or self.count % self.expected_lanes:
+        if invocation.ended_at < self.began + self.seconds or self.count % self.expected_lanes:
             return
-        self.ended = invocation.ended
+        self.ended = invocation.ended_at
         if self.slots is None:
             # No next hand-out will end this cycle.
-            self.cycles.append(invocation.ended - invocation.begun)
+            self.cycles.append(invocation.ended_at - invocation.begun_at)
         self.on_end()

@@ -26,16 +26,16 @@ from typing import IO, TypeVar
 import attrs
 import msgspec
 
-from ...local.environment import mark_of
+from ...local.environment import process_mark
+from ...local.orphan_killer import kill_marked
 from ...local.processes import (
-    below,
+    core_wait_seconds,
     cpu_seconds,
-    end_marked,
+    descendants,
     peak_memory,
     tree_memory,
-    waited_seconds,
 )
-from ...local.select_loop import served
+from ...local.select_loop import serve_runtime
 from ..start_errors import find_last_line, summarize_stacks
 from .event_feed import EventFeed
 from .results import DISK_FULL, TIMED_OUT, RunResult, RunSpec
@@ -87,7 +87,7 @@ def measure_run(spec: RunSpec) -> RunResult:
             # All present objects live as long as this process; the collector can skip them.
             gc.freeze()
             try:
-                with served(listener, feed, runtime, patience, deadlines):
+                with serve_runtime(listener, feed, runtime, patience, deadlines):
                     result = figures.make_result(feed, started)
             except RuntimeError as error:
                 raise RuntimeError(f"{error}{_describe_failure(feed, log)}") from error
@@ -185,8 +185,8 @@ def _adopt_orphans() -> None:
 
 def _end_orphans() -> None:
     # Processes orphaned while events were served are children of init; find them by their mark.
-    if mark := mark_of(os.environ):
-        end_marked([mark], GRACE)
+    if mark := process_mark(os.environ):
+        kill_marked([mark], GRACE)
     # A killed process leaves its children to this one. Processes of other users cannot be killed.
     until = time.monotonic() + GRACE
     while (left := _processes(os.getpid())[1:]) and time.monotonic() < until:
@@ -311,7 +311,7 @@ class _Deadlines:
 
 
 def _processes(pid: int) -> list[int]:
-    return [pid, *below(pid)] if _has_proc() else [pid]
+    return [pid, *descendants(pid)] if _has_proc() else [pid]
 
 
 def _has_proc() -> bool:
@@ -321,7 +321,7 @@ def _has_proc() -> bool:
 
 def _waited() -> float | None:
     try:
-        return waited_seconds()
+        return core_wait_seconds()
     except OSError:
         return None
 

@@ -16,7 +16,7 @@ from okibi.cli.bench import command
 from okibi.cli.bench.command import bench
 from okibi.cli.bench.options import BenchSize, RawOptions
 from okibi.cli.bench.results import BenchResults
-from okibi.local.processes import below
+from okibi.local.processes import descendants
 from tests.cli.bench.made_up_results import PEER, SMALL, refused, results, run, with_app
 from tests.limits import HANG
 from tests.support.sandbox import is_gone
@@ -115,7 +115,7 @@ def test_a_signal_ends_the_benchmark_and_all_its_processes() -> None:
         while not Path("asleep").exists():
             assert time.monotonic() < until, "the handler is not served"
             time.sleep(0.01)
-        started = below(process.pid)
+        started = descendants(process.pid)
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=HANG)
 

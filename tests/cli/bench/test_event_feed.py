@@ -9,8 +9,8 @@ import pytest
 
 from okibi.cli.bench.event_feed import EventFeed
 from okibi.local.invocation import Invocation
-from okibi.local.platform import Waiter
-from okibi.local.states import Refusal
+from okibi.local.platform import PendingNext
+from okibi.local.states import ApiError
 
 
 @attrs.define(eq=False)
@@ -22,18 +22,18 @@ class FakeLane:
 
     def ask(self) -> None:
         self.event = None
-        self.feed.platform.next(Waiter(self._take))
+        self.feed.platform.next(PendingNext(self._take))
 
     def answer(self, error: str = "") -> None:
         event, platform = self.event, self.feed.platform
         assert event is not None
         if error:
             begun = platform.begin_error(event.request_id, event.invocation_id)
-            assert not isinstance(begun, Refusal)
+            assert not isinstance(begun, ApiError)
             assert platform.finish_error(begun, b"{}", error) is None
         else:
             begun = platform.begin_response(event.request_id, event.invocation_id, "")
-            assert not isinstance(begun, Refusal)
+            assert not isinstance(begun, ApiError)
             assert platform.finish_response(begun, b"1", 1, "", {}) is None
 
     def _take(self, event: Invocation) -> None:

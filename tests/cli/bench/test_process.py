@@ -16,7 +16,7 @@ import pytest
 
 from okibi.cli.bench import process
 from okibi.cli.bench.results import RunResult, RunSpec
-from okibi.local.processes import below
+from okibi.local.processes import descendants
 from tests.limits import HANG
 from tests.support.sandbox import PYTHON, is_gone
 
@@ -131,7 +131,7 @@ def test_without_proc_the_count_of_processes_is_unknown(monkeypatch: pytest.Monk
     runtime: Any = SimpleNamespace(pid=os.getpid(), shares=None)
 
     assert process._ProcessFigures(runtime).make_result(feed, 0.0).processes == 1 + len(
-        below(os.getpid())
+        descendants(os.getpid())
     )
 
     monkeypatch.setattr(process, "_has_proc", lambda: False)
@@ -222,7 +222,7 @@ def wait_for(path: Path) -> None:
 def test_a_second_signal_leaves_no_runtime_behind(tmp_path: Path) -> None:
     with start(ordered(STUBBORN), tmp_path) as process:
         wait_for(tmp_path / "there")
-        (runtime,) = below(process.pid)
+        (runtime,) = descendants(process.pid)
         process.send_signal(signal.SIGTERM)
         wait_for(tmp_path / "asked")
 

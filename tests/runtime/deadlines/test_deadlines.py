@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from okibi.local import Happening, InvokeResult
+from okibi.local import EntryKind, InvokeResult
 from okibi.runtime.codec.json import COMPILED
 from okibi.runtime.deadlines.kill_timer import SIGNAL as KILLS
 from okibi.runtime.process.shutdown import STOP_LIMIT
@@ -122,7 +122,7 @@ async def survives(sandbox: Running, case: Case) -> None:
         assert answer.function_error is None, answer.payload
         assert sandbox.pid == pid
     assert sandbox.function.starts == 1
-    assert sandbox.function.journal.times(Happening.TIMED_OUT) == []
+    assert sandbox.function.journal.times(EntryKind.TIMED_OUT) == []
 
 
 async def ends(sandbox: Running, case: Case) -> None:
@@ -363,7 +363,7 @@ async def test_a_log_without_a_reader_holds_no_end_at_the_deadline(slots: int | 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(invoke)
             code = await process.wait()
-            (_, began) = api.journal.times(Happening.DELIVERED)
+            (_, began) = api.journal.times(EntryKind.DELIVERED)
             assert trio.current_time() - began <= 1.0 + ENDED
             nursery.cancel_scope.cancel()
 

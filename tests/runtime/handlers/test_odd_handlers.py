@@ -7,7 +7,7 @@ import signal
 import pytest
 import trio
 
-from okibi.local import Happening, RuntimeApi
+from okibi.local import EntryKind, RuntimeApi
 from tests.limits import HANG
 from tests.support.sandbox import process_of, running, until_handed_out
 
@@ -144,7 +144,7 @@ async def test_a_time_out_near_the_margin_gives_the_handler_half_of_it(handler: 
         assert result.error_type == "Runtime.DeadlineExceeded"
         assert 390 < result.duration_ms < 800
         assert (await sandbox.ask())["pid"] == sandbox.pid
-        assert sandbox.function.journal.times(Happening.TIMED_OUT) == []
+        assert sandbox.function.journal.times(EntryKind.TIMED_OUT) == []
 
 
 async def test_when_every_worker_is_stuck_a_new_process_serves() -> None:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 import trio
 
-from okibi.local import Happening, InvokeResult, RuntimeApi
+from okibi.local import EntryKind, InvokeResult, RuntimeApi
 from okibi.local.invocation import Invocation
 from okibi.local.streaming import ResponseStream
 from okibi.runtime.protocol.runtime_api import HTTP_INTEGRATION
@@ -55,7 +55,7 @@ async def stream(sandbox: Running, timeout: float = 30.0, **event: object) -> St
     began, first, body = trio.current_time(), 0.0, b""
     invocation = Invocation(json.dumps(event).encode(), timeout)
     async with ResponseStream(invocation) as answer:
-        sandbox.function.start(invocation)
+        sandbox.function.start_invocation(invocation)
         async for piece in answer:
             first = first or trio.current_time() - began
             body += piece
@@ -175,7 +175,7 @@ async def a_slow_reader_makes_the_handler_wait(sandbox: Running) -> None:
         stands_at = answer._size
         await trio.sleep(0.3)
         assert answer._size == stands_at < 4 * 1024 * 1024
-        assert sandbox.function.journal.entries[-1].happening is Happening.DELIVERED
+        assert sandbox.function.journal.entries[-1].kind is EntryKind.DELIVERED
 
 
 async def test_a_handler_instance_is_replaced_when_its_stream_failed() -> None:
@@ -203,7 +203,7 @@ async def test_many_streams_at_once_do_not_mix() -> None:
         assert {n: each.body for n, each in told.items()} == {
             n: lines(n, sandbox.pid) for n in (10, 20, 30, 40)
         }
-        assert not [e for e in api.journal.entries if e.happening is Happening.REFUSED]
+        assert not [e for e in api.journal.entries if e.kind is EntryKind.REFUSED]
 
 
 # -- over HTTP

@@ -13,12 +13,12 @@ import ipaddress
 from collections.abc import Collection
 from functools import lru_cache
 
-from .http_requests import Request
+from .http_requests import HttpRequest
 
-__all__ = ["why_refused"]
+__all__ = ["browser_refusal"]
 
 
-def why_refused(request: Request, allowed_hosts: Collection[str]) -> str:
+def browser_refusal(request: HttpRequest, allowed_hosts: Collection[str]) -> str:
     """Why a request may come from a web page; "" if it cannot.
 
     Args:
