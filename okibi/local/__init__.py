@@ -1,4 +1,4 @@
-"""Lambda on your machine: the Runtime API and the Invoke path on trio, without Docker."""
+"""Lambda on your machine, without Docker: the Runtime API and the Invoke API on trio."""
 
 from .faults import Direction, Fault, Faults
 from .invocation import Invocation, InvokeResult

@@ -1,12 +1,12 @@
-"""Which HTTP requests may come from a web page, and are refused.
+"""Refuse HTTP requests that a web page may have sent.
 
-A browser on this machine reaches its loopback addresses, and shows each page's requests to them:
+A browser on this machine can reach loopback addresses. Three headers reveal its requests:
 
-* `Host` has the name by which the page knows the server. A page at `evil.example` whose name is
-  suddenly resolved to 127.0.0.1 (DNS rebinding) counts as one of the server's own, and is told
-  apart by this name alone. The port is left out of it, since a forwarded one may differ.
-* `Origin` and `Sec-Fetch-Site` show a request from another site's page. It is sent although the
-  page may not read the answer.
+* `Host` is the name by which the page knows the server. With DNS rebinding, a page at
+  `evil.example` resolves its own name to 127.0.0.1 and counts as same-origin. Only `Host` reveals
+  this. The port is ignored, because a forwarded port may differ.
+* `Origin` and `Sec-Fetch-Site` reveal a request from another site's page. The browser sends such a
+  request even though the page may not read the response.
 """
 
 import ipaddress
@@ -19,31 +19,31 @@ __all__ = ["browser_refusal"]
 
 
 def browser_refusal(request: HttpRequest, allowed_hosts: Collection[str]) -> str:
-    """Why a request may come from a web page; "" if it cannot.
+    """Return why the request is refused as a browser's, or "" if it is allowed.
 
     Args:
-        request: its headers are complete.
-        allowed_hosts: names of this machine besides `localhost`, `*.localhost` and its loopback
+        request: a request with complete headers.
+        allowed_hosts: host names to allow besides `localhost`, `*.localhost` and loopback
             addresses.
     """
     headers = request.headers
     host = headers.get(b"host")
-    # HTTP/1.0 needs none, and no browser speaks it.
+    # HTTP/1.0 does not require Host, and no browser speaks HTTP/1.0.
     if host is not None and not _is_here(host) and _name(host) not in allowed_hosts:
         return (
-            f"Host {host.decode('latin-1')!r} is no name of this machine, as in the request of a"
-            " web page; call 127.0.0.1 or localhost, or list the name in allowed_hosts"
+            f"Host {host.decode('latin-1')!r} is not a name of this machine; call 127.0.0.1 or"
+            " localhost, or add the name to allowed_hosts"
         )
     origin = headers.get(b"origin")
     if origin is not None and origin != b"http://%b" % (host or b""):
-        return f"Origin {origin.decode('latin-1')!r}: no web page may call this server"
+        return f"Origin {origin.decode('latin-1')!r} is refused: web pages may not call this server"
     if headers.get(b"sec-fetch-site", b"none") not in (b"none", b"same-origin"):
-        return "Sec-Fetch-Site: no web page of another site may call this server"
+        return "Sec-Fetch-Site is refused: other web sites may not call this server"
     return ""
 
 
 def _name(host: bytes) -> str:
-    """The name or address in a Host header, without its port."""
+    """Return the name or address in a Host header, without the port."""
     text = host.decode("latin-1").lower()
     if text.startswith("["):
         return text[1:].partition("]")[0]

@@ -1,8 +1,7 @@
-"""The platform's side of one runtime in the classic mode, without I/O: its state, its invocation,
-its waiting /next.
+"""The classic mode of the platform, without I/O: one runtime, one event at a time.
 
-Everything here is synchronous. What the trio shell (`runtime_api.py`) does on top is to move
-bytes, to park the invokers, and to own the time-out.
+Everything here is synchronous. `runtime_api.py` adds the sockets, the waiting invokers and the
+time-outs.
 """
 
 import signal
@@ -31,24 +30,23 @@ __all__ = ["ClassicPlatform"]
 
 @attrs.define(eq=False)
 class ClassicPlatform(Platform):
-    """What passes between the platform and one runtime at a time (see `Platform`).
-
-    The platform offers one invocation at a time (`offer`).
-    """
+    """The platform of a runtime that handles one event at a time (see `Platform`)."""
 
     state: RuntimeState = attrs.field(default=RuntimeState.STARTED, init=False)
     current: Invocation | None = attrs.field(default=None, init=False)
-    """Handed out, and the runtime has not come back from it yet."""
+    """The invocation that was handed out, until the runtime calls /next again."""
     offered: Invocation | None = attrs.field(default=None, init=False)
-    """Waits for the runtime to come."""
+    """The invocation that waits for a /next."""
     _waiters: deque[PendingNext] = attrs.field(factory=deque[PendingNext], init=False)
 
     # -- the platform's side
 
     def offer(self, invocation: Invocation) -> None:
-        """The next invocation; it is handed out at once where a /next waits for it."""
+        """Submit the next invocation. A pending /next gets it at once."""
         if self.offered is not None:
-            raise RuntimeError("an invocation is offered already: a sandbox takes one at a time")
+            raise RuntimeError(
+                "an invocation is already offered: a classic sandbox takes one at a time"
+            )
         self.offered = invocation
         if self.init_error is not None:
             error, self.init_error = self.init_error, None
@@ -57,14 +55,14 @@ class ClassicPlatform(Platform):
             self.hand_out()
 
     def withdraw(self, invocation: Invocation) -> None:
-        """Take back an offer that nobody took."""
+        """Take back an invocation that was not handed out."""
         if self.offered is invocation:
             self.offered = None
 
     def end(self, outcome: Callable[[str], InvocationOutcome] | None = None) -> None:
         self.record(EntryKind.SANDBOX_ENDED, detail=self.state.value)
         if outcome is None and self.current is not None:
-            # It was killed with what it had been handed out: nobody else tells its invoker.
+            # The sandbox was killed. No other code reports that to this invoker.
             outcome = partial(exited, returncode=-signal.SIGKILL)
         left = self.current or self.offered
         if left is not None and left.outcome is None and outcome is not None:
@@ -76,7 +74,7 @@ class ClassicPlatform(Platform):
         self.extensions.clear()
 
     def settle(self, invocation: Invocation, outcome: InvocationOutcome) -> None:
-        """What comes of `invocation` is known; its invoker is told."""
+        """Record the outcome and notify the invoker."""
         invocation.outcome = outcome
         invocation.answered_at = self.clock()
         self.withdraw(invocation)
@@ -95,7 +93,7 @@ class ClassicPlatform(Platform):
         invocation, self.offered = self.offered, None
         waiter = self._waiters.popleft()
         state = transition(self.state, RuntimeTrigger.RELEASE)
-        assert isinstance(state, RuntimeState)  # Ready is the one state with a release
+        assert isinstance(state, RuntimeState)  # only Ready has a release
         self.state = state
         self.current = invocation
         self.begin_event(invocation, waiter)
@@ -108,7 +106,7 @@ class ClassicPlatform(Platform):
         if isinstance(state, ApiError):
             return self.refuse(state)
         if state is RuntimeState.RUNNING:
-            assert self.current is not None  # Running is the state of having one
+            assert self.current is not None  # Running always has one
             self.record(EntryKind.DELIVERED, self.current.request_id)
             return self.current
         if self.state is RuntimeState.RESPONSE_SENT:
@@ -121,7 +119,7 @@ class ClassicPlatform(Platform):
 
     def begin_response(self, request_id: str, attempt: str, mode: str) -> ApiError | Invocation:
         begun = self._begin(request_id, attempt, RuntimeTrigger.RESPONSE)
-        # The state has moved before the mode is looked at, and nothing moves it back.
+        # rapid changes the state before it checks the mode, and does not change it back.
         if isinstance(begun, Invocation) and mode not in ("", STREAMING):
             return self.refuse(INVALID_RESPONSE_MODE, request_id)
         return begun
@@ -151,10 +149,10 @@ class ClassicPlatform(Platform):
             self._waiters.remove(waiter)
 
     def truncate(self, invocation: Invocation | None) -> None:
-        """The state stays where the headers led."""
+        """Record the cut. The state stays as the headers left it."""
         self.record(EntryKind.TRUNCATED, invocation.request_id if invocation else "")
 
-    # -- how it does it
+    # -- internals
 
     def _begin(self, request_id: str, attempt: str, move: RuntimeTrigger) -> ApiError | Invocation:
         current = self.current
@@ -173,18 +171,18 @@ class ClassicPlatform(Platform):
     ) -> ApiError | None:
         state = transition(self.state, RuntimeTrigger.ANSWERED)
         if isinstance(state, ApiError) or self.current is not invocation:
-            # A sandbox's connections end with it, so its late body cannot come here.
+            # Unreachable: the connections of a sandbox close when the sandbox ends.
             raise RuntimeError(f"the body of a /{endpoint} was read in state {self.state.value}")
         self.state = state
         if invocation.outcome is not None:
-            # Its time was up; the runtime is asked to end and has not done so yet.
+            # The invocation timed out; the runtime was asked to end and has not done so yet.
             return self.refuse(INVOKE_TIMEOUT, invocation.request_id)
         self.record(EntryKind.ANSWERED, invocation.request_id, endpoint)
         self.settle(invocation, outcome)
         return None
 
     def _release_current(self) -> None:
-        """The runtime is through with what it had."""
+        """End the current invocation."""
         if self.current is not None:
             invocation, self.current = self.current, None
             invocation.ended_at = self.clock()

@@ -1,9 +1,9 @@
-"""One connection of the runtime, without I/O: bytes in, answers out, one request after another.
+"""One connection of the runtime, without I/O.
 
-Go's net/http reads a connection's next request only when it has answered the one before, and so a
-runtime may write `POST …/response` and `GET …/next` in one go and read both answers in order. The
-queue here is that rule: only the oldest request is ever looked at, first when its headers are
-complete and again when its body is.
+Go's net/http reads the next request of a connection only after it has answered the previous one. A
+runtime can therefore write `POST …/response` and `GET …/next` together and read both responses in
+order. `Connection` follows the same rule: it looks only at the oldest request, once when the
+headers are complete and once when the body is.
 """
 
 from collections.abc import Callable, Collection
@@ -32,11 +32,11 @@ RESPONSE_MODE = b"lambda-runtime-function-response-mode"
 INVOCATION_ID = b"lambda-runtime-invocation-id"
 
 DISCARD_LIMIT = 256 * 1024
-"""Bytes of a body nobody wants that Go's server reads to keep the connection."""
+"""Bytes of an unwanted body that Go's server reads and discards to keep the connection open."""
 
 
 BodyHandler = Callable[[HttpRequest], HttpResponse | None]
-"""What is done with a request once its body is there. None: the answer comes later, or never."""
+"""Handles a request with a complete body. None means that the reply comes later, or never."""
 
 
 @attrs.define(eq=False)
@@ -44,13 +44,13 @@ class Connection:
     """Serves the Runtime API on one connection.
 
     Args:
-        platform: the platform's side of the runtime, in either mode.
-        function_arn: shown with every event.
-        send: takes the pieces of one answer; it must neither block nor raise.
-        keep_alive: whether a connection outlives its first answer, as Lambda's do.
-        empty_headers: whether absent context is sent as empty headers.
-        allowed_hosts: names of this machine for which requests may come, and none from a web page
-            (module `browser_requests`); None lets every request in.
+        platform: the state of the sandbox, in either mode.
+        function_arn: the ARN sent with every event.
+        send: writes the pieces of one HTTP response. Must neither block nor raise.
+        keep_alive: keep the connection open after the first response, as Lambda does.
+        empty_headers: send an empty header for an absent context.
+        allowed_hosts: host names that requests may use, besides loopback names; requests of web
+            pages are refused (`browser_requests`). None allows every request.
     """
 
     platform: Platform
@@ -61,35 +61,35 @@ class Connection:
     allowed_hosts: Collection[str] | None = None
 
     closing: bool = attrs.field(default=False, init=False)
-    """No answer comes after what has been sent: write that out and close."""
+    """Nothing is sent after the bytes already sent: flush them and close."""
     _reader: RequestReader = attrs.field(
         factory=lambda: RequestReader(MAX_PAYLOAD_SIZE), init=False
     )
     _pending_next: PendingNext | None = attrs.field(default=None, init=False)
     _extension_waits: bool = attrs.field(default=False, init=False)
-    """An extension's event/next waits here."""
+    """An extension's event/next is pending on this connection."""
     _handle_body: BodyHandler = attrs.field(default=lambda _: None, init=False)
-    """What to do with the body of the oldest request; its headers have been judged."""
+    """Handles the body of the oldest request."""
     _body_limit: int = attrs.field(default=0, init=False)
     _answered: Invocation | None = attrs.field(default=None, init=False)
-    """What the oldest request is an answer to."""
+    """The invocation that the oldest request answers."""
     _forwards_body: bool = attrs.field(default=False, init=False)
-    """Whether its body goes on to the invoker as it comes."""
+    """Whether the body is forwarded to the invoker piece by piece."""
 
     @property
     def full(self) -> ResponseSink | None:
-        """Whose reader is behind: the answer that streams in here is to be read on later."""
+        """The sink to wait for before reading on, or None."""
         answered = self._answered
         if not self._forwards_body or answered is None or answered.outcome is not None:
             return None
         return answered.sink if answered.sink is not None and answered.sink.full else None
 
     def receive(self, data: bytes) -> None:
-        """Bytes have come."""
+        """Handle received bytes."""
         try:
             self._reader.feed(data)
         except (MalformedRequest, HeadersTooLarge) as error:
-            # The good requests before the bad bytes get their answers first, as they would from Go.
+            # As Go does: first answer the valid requests that precede the malformed bytes.
             self._process_requests()
             status = (
                 str(error)
@@ -102,7 +102,7 @@ class Connection:
             self._process_requests()
 
     def peer_gone(self) -> None:
-        """The runtime has closed its end, or the connection broke."""
+        """Handle the end of the connection, orderly or not."""
         self.closing = True
         if self._pending_next is not None:
             waiter, self._pending_next = self._pending_next, None
@@ -136,7 +136,7 @@ class Connection:
                 self._reply(reply, request)
 
     def _handle_headers(self, request: HttpRequest) -> None:
-        """The headers are there: what they alone decide, the state's move among it."""
+        """Route the request, and change the state as far as headers alone decide."""
         finish = self._route(request)
         if isinstance(finish, HttpResponse):
             reply = finish
@@ -194,14 +194,14 @@ class Connection:
         return lambda request: self._response(begun, request)
 
     def _forward_pieces(self, request: HttpRequest) -> None:
-        """What has come of a body that streams to the invoker."""
-        assert self._answered is not None  # only an answer streams
-        assert self._answered.sink is not None  # and only to one
+        """Forward the received pieces of the body to the invoker."""
+        assert self._answered is not None  # set together with _forwards_body
+        assert self._answered.sink is not None
         for piece in request.take():
             self._answered.sink.write(piece)
 
     def _park_extension(self, request: HttpRequest) -> Callable[[bytes], None]:
-        """Answer nothing more until there is an event for the extension that asks."""
+        """Send nothing more until an event for the extension arrives."""
         self._extension_waits = True
 
         def deliver(event: bytes) -> None:
@@ -215,7 +215,7 @@ class Connection:
 
     def _next(self, request: HttpRequest) -> HttpResponse | None:
         waiter = PendingNext(lambda invocation: self._deliver(invocation, request))
-        # Before the platform is asked: it may deliver at once.
+        # Set first: the platform may deliver at once.
         self._pending_next = waiter
         outcome = self.platform.next(waiter)
         if outcome is None:
@@ -248,8 +248,7 @@ class Connection:
 
     def _error(self, invocation: Invocation, request: HttpRequest) -> HttpResponse | None:
         if request.size > MAX_PAYLOAD_SIZE:
-            # rapid panics here: no answer, the connection is closed, and the state stays where it
-            # is.
+            # rapid panics here: it sends no response, closes the connection and keeps the state.
             self.closing = True
             self.platform.truncate(invocation)
             return None

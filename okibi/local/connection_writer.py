@@ -1,8 +1,8 @@
 """The writing half of a connection: send at once if possible, and always in order.
 
-`ConnectionWriter.send` is synchronous. The caller may be the
-reader of this connection or an invoker that hands out an event; neither waits. Only the flush
-task is ever inside `send_all`, because a cancelled `send_all` leaves an unknown part of the bytes on the wire.
+`ConnectionWriter.send` is synchronous. The reader of this connection calls it, and so does an
+invoker that hands out an event; neither waits. Only the flush task is ever inside `send_all`,
+because a cancelled `send_all` leaves an unknown part of the bytes on the wire.
 """
 
 from collections import deque
@@ -17,11 +17,11 @@ __all__ = ["ConnectionWriter"]
 
 @attrs.define(eq=False)
 class ConnectionWriter:
-    """Answers on their way to the peer, in order.
+    """Sends HTTP responses to the peer, in order.
 
     Args:
-        stream: where they go.
-        nursery: where the flusher runs while the peer does not take them at once.
+        stream: the connection.
+        nursery: runs the flush task while the peer reads too slowly.
     """
 
     stream: trio.abc.Stream
@@ -33,7 +33,7 @@ class ConnectionWriter:
     _broken: bool = attrs.field(default=False, init=False)
 
     def send(self, pieces: list[bytes]) -> None:
-        """Write the pieces, after all before them; what the peer does not take now goes later."""
+        """Send the pieces after all earlier ones. Queue what the socket does not take now."""
         if self._broken:
             return
         if not self._flushing and isinstance(self.stream, FastSocketStream):
@@ -45,7 +45,7 @@ class ConnectionWriter:
             self.nursery.start_soon(self._flush)
 
     def _send_now(self, link: FastSocketStream, pieces: list[bytes]) -> list[bytes | memoryview]:
-        """Try; the pieces that are left."""
+        """Send what the socket takes; return the rest."""
         for index, piece in enumerate(pieces):
             try:
                 sent = link.send_now(piece)
@@ -61,7 +61,7 @@ class ConnectionWriter:
             while self._waiting:
                 await self.stream.send_all(self._waiting.popleft())
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            # The reading half sees the same and ends the connection.
+            # The reading half sees the same error and ends the connection.
             self._broken = True
             self._waiting.clear()
         finally:

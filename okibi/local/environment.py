@@ -1,4 +1,4 @@
-"""The environment of the bootstrap's process, as Lambda sets it."""
+"""The environment variables that Lambda sets for a bootstrap."""
 
 import time
 import uuid
@@ -14,15 +14,15 @@ DEFAULTS = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
 }
 
-# An SDK without any credentials looks for them on the network for seconds; these fail at the first
-# call instead.
+# Without credentials, an SDK searches for them on the network for seconds. With these, the first
+# call fails instead.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 
 LOG_STREAM = "AWS_LAMBDA_LOG_STREAM_NAME"
 
 
 def process_mark(environment: Mapping[str, str]) -> str:
-    """What only the processes of this sandbox have in their environment; empty if it has none."""
+    """Return the `NAME=value` that only one sandbox's processes have, or ""."""
     name = environment.get(LOG_STREAM)
     return "" if name is None else f"{LOG_STREAM}={name}"
 
@@ -30,23 +30,23 @@ def process_mark(environment: Mapping[str, str]) -> str:
 def sandbox_environment(
     settings: FunctionSettings, runtime_api: str, inherited: Mapping[str, str]
 ) -> dict[str, str]:
-    """All variables of a new sandbox (Lambda, "Defined runtime environment variables").
+    """Return all variables of a new sandbox (Lambda, "Defined runtime environment variables").
 
-    `AWS_EXECUTION_ENV` is left out: it names one of AWS's own runtimes.
+    `AWS_EXECUTION_ENV` is left out, because its values name AWS's own runtimes.
 
     Args:
-        settings: of the function; its own variables win over the inherited ones.
+        settings: the function; its variables override the inherited ones.
         runtime_api: host and port of the Runtime API.
         inherited: the variables of this process.
     """
-    # What the platform sets is its own, also where it sets nothing: with a shell's number the
-    # runtime would ask for more events than there are.
+    # Drop what only Lambda sets. For example, an inherited AWS_LAMBDA_MAX_CONCURRENCY would make
+    # the runtime poll for more events than the platform sends.
     left = {name: text for name, text in inherited.items() if name not in RESERVED_VARIABLES}
     environment = {**DEFAULTS, **left}
     told = {**left, **settings.environment}
     if "AWS_REGION" in told or "AWS_PROFILE" not in told:
-        # What boto3 reads; on Lambda both are the same. A profile has its own region, and this
-        # variable would hide that.
+        # boto3 reads AWS_DEFAULT_REGION. Lambda sets both variables alike. Not with a profile: the
+        # variable would override the region of the profile.
         region = told.get("AWS_REGION", DEFAULTS["AWS_REGION"])
         environment.setdefault("AWS_DEFAULT_REGION", region)
     if not told.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}:

@@ -1,9 +1,9 @@
-"""AWS's event stream: what Lambda's InvokeWithResponseStream answers with over HTTP.
+"""AWS's event stream encoding, used by Lambda's InvokeWithResponseStream.
 
-A message is its length, the length of its headers, a checksum of those two, the headers, the
-payload, and a checksum of all of it; numbers big endian, checksums CRC-32. Of a streamed answer
-each piece is a `PayloadChunk` and the end an `InvokeComplete`, which tells of an error, if there
-was one.
+A message consists of its length, the length of its headers, a CRC-32 of both, the headers, the
+payload, and a CRC-32 of everything before. Numbers are big endian. Each piece of a streamed
+response is a `PayloadChunk`. The last message is an `InvokeComplete`; after a failure,
+`InvokeComplete` carries the error.
 """
 
 import struct
@@ -17,20 +17,20 @@ __all__ = ["CONTENT_TYPE", "completion", "message", "payload_chunk"]
 
 CONTENT_TYPE = "application/vnd.amazon.eventstream"
 _TEXT = 7
-"""The number of a header's value that is text; there are others."""
+"""The type number of a string header."""
 
 
 def payload_chunk(piece: bytes) -> bytes:
-    """A piece of the answer."""
+    """Encode one piece of a response."""
     return message("PayloadChunk", "application/octet-stream", piece)
 
 
 def completion(result: InvokeResult, log: str = "") -> bytes:
-    """The end of the answer (Lambda InvokeWithResponseStreamCompleteEvent).
+    """Encode the end of a response (Lambda InvokeWithResponseStreamCompleteEvent).
 
     Args:
-        result: of the invocation.
-        log: the tail of its log in Base64, or "" where nobody asks for it.
+        result: the result of the invocation.
+        log: the end of the log in Base64, or "" if the invoker did not ask for it.
     """
     told = {"LogResult": log} if log else dict[str, str]()
     if result.function_error is not None:
@@ -40,11 +40,11 @@ def completion(result: InvokeResult, log: str = "") -> bytes:
 
 
 def message(event_type: str, content_type: str, payload: bytes) -> bytes:
-    """One message.
+    """Encode one message.
 
     Args:
-        event_type: what it tells.
-        content_type: of the payload.
+        event_type: the `:event-type` header.
+        content_type: the media type of the payload.
         payload: any bytes.
     """
     headers = b"".join(
@@ -55,7 +55,7 @@ def message(event_type: str, content_type: str, payload: bytes) -> bytes:
             (b":message-type", "event"),
         )
     )
-    # Two lengths, and three checksums of four bytes: one behind them, one at the end.
+    # 16 bytes: two lengths and two checksums.
     lengths = struct.pack("!II", 16 + len(headers) + len(payload), len(headers))
     prelude = lengths + struct.pack("!I", zlib.crc32(lengths))
     checksum = zlib.crc32(payload, zlib.crc32(headers, zlib.crc32(prelude)))

@@ -1,4 +1,4 @@
-"""The Extensions API's endpoints: requests into calls of `Extensions`, and what they are told."""
+"""The HTTP endpoints of the Extensions API."""
 
 from collections.abc import Callable
 
@@ -19,19 +19,19 @@ BodyHandler = Callable[[HttpRequest], HttpResponse | None]
 
 
 def extension_event(event: bytes) -> HttpResponse:
-    """An event for an extension whose event/next has waited for it."""
+    """Build the response to a pending event/next."""
     return HttpResponse(200, event)
 
 
 def extension_call(
     extensions: Extensions, request: HttpRequest, wait: Callable[[], Callable[[bytes], None]]
 ) -> BodyHandler | HttpResponse:
-    """What is done with a request to the Extensions API once its body is there, or its answer.
+    """Route a request to the Extensions API: return a handler of the body, or an error.
 
     Args:
-        extensions: of the sandbox.
-        request: its headers are complete.
-        wait: parks the connection until the function that it gives is called with an event.
+        extensions: the extensions of the sandbox.
+        request: a request with complete headers.
+        wait: parks the connection and returns a function that delivers one event.
     """
 
     def register(request: HttpRequest) -> HttpResponse:

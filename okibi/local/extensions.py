@@ -1,22 +1,22 @@
-# An extension as the platform sees it (Extensions API; AWS's own emulator keeps it in `rapid`'s
-# core/internalagent_states.go). Its calls drive it, and one act of the platform, RELEASE: there is
-# an event for it.
+# An extension as the platform sees it (Extensions API; the table is that of `rapid`, AWS's
+# emulator, in core/internalagent_states.go). The calls of the extension change its state, and so
+# does RELEASE: the platform sends an event.
 #
 #    --register--> Registered --event/next--> Ready --release--> Running
 #                      |                        ^                   |
 #                 init/error                    +----event/next-----+
 #                      v
-#                  InitError                 exit/error leads out of all but InitError: ExitError
+#                  InitError          exit/error: from every state but InitError to ExitError
 #
-# Two rules make it worth having:
+# Two rules matter to a runtime:
 #
-# * Who has registered and never asks for an event holds the init phase up until its time is over:
-#   no event is handed out before every extension is Ready.
-# * With one registered, the process is asked to end (SIGTERM) before it is killed. That is why a
-#   runtime registers one that wants no events at all.
+# * An extension that registers and never calls event/next blocks the init phase until it times out.
+#   The platform hands out no event before every extension is Ready.
+# * With an extension, the process gets SIGTERM before SIGKILL. For this reason a runtime registers
+#   an extension without events.
 #
-# The names in a refusal are the state's own in rapid, as in `states.py`.
-"""Extensions of a sandbox, without I/O: who has registered, who waits, what they are told."""
+# Error messages name the states as rapid does (see `states.py`).
+"""The extensions of a sandbox, without I/O."""
 
 import uuid
 from collections.abc import Callable, Mapping
@@ -33,11 +33,11 @@ from .states import ApiError
 __all__ = ["TRANSITIONS", "ExtensionState", "ExtensionTrigger", "Extensions", "RegisteredExtension"]
 
 LIMIT = 10
-"""Extensions of one sandbox."""
+"""Extensions of one sandbox at most."""
 
 
 class ExtensionState(Enum):
-    """Where an extension stands; the value is the name that a refusal shows."""
+    """The state of an extension. The value is the name in an error message."""
 
     REGISTERED = "Registered"
     READY = "Ready"
@@ -47,7 +47,7 @@ class ExtensionState(Enum):
 
 
 class ExtensionTrigger(Enum):
-    """What moves it; the value is the name that a refusal gives to where it would lead."""
+    """What changes the state. The value is the name of the new state in an error message."""
 
     NEXT = "Ready"
     INIT_ERROR = "InitError"
@@ -97,12 +97,12 @@ class _InvokeEvent(msgspec.Struct, rename="camel"):
 
 @attrs.define(eq=False)
 class RegisteredExtension:
-    """One that has registered.
+    """An extension that has registered.
 
     Args:
-        name: its own for itself.
-        events: what it wants to hear of; INVOKE or nothing.
-        identifier: how it names itself in its calls.
+        name: the name that the extension registered with.
+        events: the events that the extension asked for: INVOKE, or none.
+        identifier: identifies the extension in later calls.
     """
 
     name: str
@@ -110,26 +110,26 @@ class RegisteredExtension:
     identifier: str = attrs.field(factory=lambda: str(uuid.uuid4()))
     state: ExtensionState = ExtensionState.REGISTERED
     deliver: Callable[[bytes], None] | None = None
-    """Of its pending event/next."""
+    """Answers the pending event/next."""
 
 
 def _nothing() -> None:
-    """Nobody listens."""
+    pass
 
 
 def _ignore(_: str) -> None:
-    """Nobody listens."""
+    pass
 
 
 @attrs.define(eq=False)
 class Extensions:
-    """All of one sandbox. Those here run in the runtime's own process: "internal" ones.
+    """All extensions of one sandbox. They run in the runtime's process ("internal" extensions).
 
     Args:
-        function_name, handler, function_arn: what they are told of the function.
-        takes_events: whether they may ask for INVOKE, which multi-concurrency does not give.
-        on_ready: told whenever one has come to wait for an event.
-        on_failure: told of the error type of one that has reported an error.
+        function_name, handler, function_arn: the function, as sent to the extensions.
+        takes_events: whether extensions may ask for INVOKE. Multi-concurrency does not allow it.
+        on_ready: called whenever an extension starts to wait for an event.
+        on_failure: called with the error type that an extension reports.
     """
 
     function_name: str = "function"
@@ -149,19 +149,19 @@ class Extensions:
 
     @property
     def ready(self) -> bool:
-        """Whether all wait for an event; the platform hands out nothing before."""
+        """Whether all extensions wait for an event. The platform hands out no event before."""
         return not self._all or all(
             extension.state is ExtensionState.READY for extension in self._all.values()
         )
 
-    # -- what the platform does
+    # -- the platform's side
 
     def close_registration(self) -> None:
-        """The runtime's first /next: who has not registered by now comes too late."""
+        """Refuse registrations from now on: the runtime has called /next for the first time."""
         self._closed = True
 
     def send_invoke_events(self, invocation: Invocation) -> None:
-        """An event has been handed out."""
+        """Send INVOKE to the extensions that asked for it."""
         for extension in self._all.values():
             if "INVOKE" in extension.events and extension.deliver is not None:
                 event = _InvokeEvent(
@@ -175,19 +175,19 @@ class Extensions:
                 deliver(msgspec.json.encode(event))
 
     def clear(self) -> None:
-        """The sandbox is gone."""
+        """Forget all extensions: the sandbox has ended."""
         self._all.clear()
         self._closed = False
 
-    # -- what they ask
+    # -- the extensions' side
 
     def register(self, name: str, features: str, body: bytes) -> ApiError | tuple[str, bytes]:
-        """POST /extension/register: identifier and body, or a refusal.
+        """POST /extension/register. Return the identifier and the body, or an error.
 
         Args:
             name: `Lambda-Extension-Name`.
             features: `Lambda-Extension-Accept-Feature`.
-            body: of the request.
+            body: the body of the request.
         """
         if not name:
             return _refused("Extension.InvalidExtensionName", "Empty extension name")
@@ -209,12 +209,12 @@ class Extensions:
             function_name=self.function_name,
             handler=self.handler,
         )
-        # The version is a default, and told all the same.
+        # omit_defaults would drop the version, but rapid sends it.
         text = msgspec.to_builtins(told) | {"functionVersion": told.function_version}
         return extension.identifier, msgspec.json.encode(text, order="sorted")
 
     def next(self, identifier: str, deliver: Callable[[bytes], None]) -> ApiError | None:
-        """GET /extension/event/next: a refusal, or `deliver` is told when there is an event."""
+        """GET /extension/event/next. Return an error, or call `deliver` with the next event."""
         extension = self._advance(identifier, ExtensionTrigger.NEXT)
         if isinstance(extension, ApiError):
             return extension
@@ -227,7 +227,7 @@ class Extensions:
 
         Args:
             identifier: `Lambda-Extension-Identifier`.
-            trigger: which of the two.
+            trigger: INIT_ERROR or EXIT_ERROR.
             error_type: `Lambda-Extension-Function-Error-Type`.
         """
         if (refusal := _bad_identifier(identifier)) is not None:
@@ -241,7 +241,7 @@ class Extensions:
         self.on_failure(f"Extension.{trigger.value}")
         return None
 
-    # -- how it does it
+    # -- internals
 
     def _check_events(self, events: list[str]) -> ApiError | None:
         if events and not self.takes_events:

@@ -1,8 +1,8 @@
-"""Faults on demand, without I/O: a connection is dropped at a chosen byte of a chosen message.
+"""Break connections on demand, without I/O: at a chosen byte of a chosen message.
 
-It is what a test of a runtime needs to try every place where a connection can break. A message is a
-request of the runtime or an answer to one; each way they are counted from 0, over all connections,
-in the order in which they begin.
+With these faults a test can try every place where a connection can break. A message is an HTTP
+request of the runtime or a response to the runtime. Requests and responses are counted separately,
+from 0, over all connections, in the order in which they begin.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,24 +18,24 @@ __all__ = ["Direction", "Fault", "Faults", "FaultyConnection"]
 
 
 class Direction(Enum):
-    """Which messages are counted."""
+    """The direction of a message."""
 
     FROM_RUNTIME = "request"
-    """From the runtime."""
+    """Requests of the runtime."""
     TO_RUNTIME = "answer"
-    """To the runtime; a 100 Continue is none."""
+    """Responses to the runtime, without 100 Continue."""
 
 
 @attrs.frozen
 class Fault:
-    """A place where a connection is dropped, once.
+    """Drops a connection at one place, once.
 
     Args:
-        direction: which messages are meant.
-        message: which of them; 0 is the first.
-        byte: how many bytes of it pass. 0: not one does. Its length or more: all do, and then the
-            connection is dropped; a request has then been acted on.
-        reset: whether the runtime sees a reset (RST) and not an orderly end (FIN).
+        direction: which messages are counted.
+        message: the number of the message, from 0.
+        byte: how many bytes of the message pass. With the length of the message or more, the
+            connection is dropped after the message; a request is handled then.
+        reset: close the connection with a reset (RST) instead of an orderly end (FIN).
     """
 
     direction: Direction
@@ -46,19 +46,19 @@ class Fault:
 
 @attrs.define(eq=False)
 class Faults:
-    """What is to go wrong, and what has.
+    """Planned faults, and those that have triggered.
 
     Args:
-        plan: the faults; more may be added while the server runs.
+        plan: the faults. A test may add faults while the server runs.
     """
 
     plan: Sequence[Fault] = ()
     triggered: list[Fault] = attrs.field(factory=list[Fault], init=False)
-    """Those whose place has come, in order."""
+    """The faults that have triggered, in order."""
     _counts: dict[Direction, int] = attrs.field(factory=dict[Direction, int], init=False)
 
     def begin(self, direction: Direction) -> Fault | None:
-        """A message begins; the fault that is meant for it."""
+        """Count a new message; return the fault planned for it."""
         number = self._counts.get(direction, 0)
         self._counts[direction] = number + 1
         return next(
@@ -68,32 +68,32 @@ class Faults:
 
 @attrs.define(eq=False)
 class FaultyConnection:
-    """A connection that breaks where it is told to.
+    """Wraps a `Connection` and drops it as planned.
 
     Args:
-        faults: where.
-        send: takes the pieces of an answer to the runtime.
-        dropped: told of the fault once the connection is to be closed.
+        faults: the plan.
+        send_on: writes the pieces of a response to the runtime.
+        dropped: called with the fault; must close the connection.
     """
 
     faults: Faults
     send_on: Callable[[list[bytes]], None]
     dropped: Callable[[Fault], None]
     fault: Fault | None = attrs.field(default=None, init=False)
-    """The one that has happened here."""
+    """The fault that has triggered here."""
     _connection: Connection | None = attrs.field(default=None, init=False)
     _parser: RequestReader | None = attrs.field(default=None, init=False)
     _planned: Fault | None = attrs.field(default=None, init=False)
     _request_bytes: int = attrs.field(default=0, init=False)
-    """Bytes of the request that is coming in."""
+    """Received bytes of the current request."""
 
     def wrap(self, connection: Connection) -> None:
-        """The connection whose line this is."""
+        """Set the connection to drop. Call this once, before any byte."""
         self._connection = connection
         self._parser = RequestReader(0)
 
     def send(self, pieces: list[bytes]) -> None:
-        """An answer, as far as it gets."""
+        """Send a response, or the part before the fault."""
         if self.fault is not None:
             return
         fault = (
@@ -107,8 +107,8 @@ class FaultyConnection:
         self._drop(fault)
 
     def receive(self, data: bytes) -> None:
-        """Bytes of the runtime, as far as they get."""
-        assert self._connection is not None  # joined before anything comes
+        """Receive bytes of the runtime, or the part before the fault."""
+        assert self._connection is not None  # see wrap
         at = 0
         while at < len(data) and self._parser is not None and self.fault is None:
             if self._request_bytes == 0:
@@ -126,14 +126,14 @@ class FaultyConnection:
             at = len(data)
         if at:
             self._connection.receive(data[:at])
-        # What came behind the fault's place never arrives.
+        # Bytes beyond the fault never arrive.
         if self._planned is not None and (
             at < len(data) or self._request_bytes in (0, self._planned.byte)
         ):
             self._drop(self._planned)
 
     def _safe_step(self) -> int:
-        """How many bytes surely belong to the request that is coming in."""
+        """How many bytes certainly belong to the current request."""
         if self._parser is not None and self._parser.requests:
             request = self._parser.requests[0]
             length = request.headers.get(b"content-length", b"")
@@ -142,13 +142,13 @@ class FaultyConnection:
         return 1
 
     def _parse(self, data: bytes) -> bool:
-        """Read on; whether the request is complete."""
-        assert self._parser is not None  # or nothing is counted
+        """Parse bytes; return whether the request is complete."""
+        assert self._parser is not None  # the caller checks
         self._request_bytes += len(data)
         try:
             self._parser.feed(data)
         except (MalformedRequest, HeadersTooLarge):
-            # The connection ends of itself.
+            # The connection reports the malformed request and ends.
             self._parser = None
             return False
         if not self._parser.requests or not self._parser.requests[0].complete:

@@ -1,6 +1,6 @@
-"""Which function an invoke names: by a name, a partial ARN or an ARN, with a qualifier or without.
+"""Parse the function name of an invoke: a name or a (partial) ARN, with or without a qualifier.
 
-The forms are those of `FunctionName` and `Qualifier` (Lambda Invoke).
+The formats are those of `FunctionName` and `Qualifier` (Lambda Invoke).
 """
 
 import re
@@ -20,12 +20,12 @@ _ALIAS = re.compile(r"(?!\d+$)[a-zA-Z0-9_-]+")
 
 @attrs.frozen
 class InvokeTarget:
-    """What an invoke names.
+    """The function that an invoke names.
 
     Args:
-        name: of the function.
-        arn: of the function, without a qualifier.
-        qualifier: of a version or an alias, or "".
+        name: the function's name.
+        arn: the function's ARN without a qualifier.
+        qualifier: a version or an alias, or "".
     """
 
     name: str
@@ -34,11 +34,11 @@ class InvokeTarget:
 
 
 def parse_function_name(text: str, own_arn: str) -> InvokeTarget | None:
-    """Read `FunctionName`; None where it has none of the forms.
+    """Parse `FunctionName`; return None if it has none of the formats.
 
     Args:
-        text: the name, decoded.
-        own_arn: of the function that is served. What `text` leaves out is taken from it.
+        text: the name, URL-decoded.
+        own_arn: the ARN of the served function. It completes a partial `text`.
     """
     _, partition, _, region, account, _, own_name = own_arn.split(":")
     found = re.fullmatch(f"{_PREFIX}(?P<name>{_NAME}){_QUALIFIER}", text)
@@ -46,7 +46,7 @@ def parse_function_name(text: str, own_arn: str) -> InvokeTarget | None:
         return None
     name, qualifier = found["name"], found["qualifier"] or ""
     if name != own_name and text == f"{own_name}:{name}":
-        # `function:live` is also the alias `live` of a function that is called `function`.
+        # `function:live` may also be the alias `live` of a function called `function`.
         name, qualifier = own_name, name
     partition, region = found["partition"] or partition, found["region"] or region
     account = found["account"] or account
@@ -55,9 +55,9 @@ def parse_function_name(text: str, own_arn: str) -> InvokeTarget | None:
 
 
 def is_served(qualifier: str) -> bool:
-    """Whether the qualifier leads to code here: `$LATEST`, and every alias.
+    """Whether a qualifier leads to the served code: `$LATEST` or any alias.
 
-    An alias is a pointer that a deployment sets, and there is one code that it can point to. A
-    number names a published version, and nothing is published here.
+    An alias points at a version, and here all versions are the same code. A number names a
+    published version, and nothing is published here.
     """
     return qualifier in ("", "$LATEST", "$LATEST.PUBLISHED") or bool(_ALIAS.fullmatch(qualifier))

@@ -1,8 +1,7 @@
-"""HTTP/1.1 requests out of bytes, one after the other, pipelined or not, as Go's net/http reads.
+"""Parse HTTP/1.1 requests, pipelined or not, as Go's net/http does.
 
-llhttp (through httptools) splits the bytes; this room adds what a server decides: when a request
-is there to be looked at (its headers are complete), how much of a body is kept, and when headers
-are too long.
+llhttp (through httptools) splits the bytes. This module adds a server's decisions: a request is
+ready when its headers are complete, a body is kept up to a limit, and headers can be too long.
 """
 
 from collections import deque
@@ -14,25 +13,23 @@ import httptools
 __all__ = ["MAX_HEADER_SIZE", "HeadersTooLarge", "HttpRequest", "MalformedRequest", "RequestReader"]
 
 MAX_HEADER_SIZE = (1 << 20) + 4096
-"""Bytes of request line and headers; Go's DefaultMaxHeaderBytes and the slop it adds."""
+"""Bytes of request line and headers at most: Go's DefaultMaxHeaderBytes and its slack."""
 
 
 class MalformedRequest(Exception):
-    """The bytes are no HTTP/1.1 request: 400, and the connection ends. Its text is Go's status
-    line for it.
-    """
+    """The bytes are not an HTTP/1.1 request. The text is Go's status line: 400, then close."""
 
 
 class HeadersTooLarge(Exception):
-    """Request line and headers are longer than MAX_HEADER_SIZE: 431, and the connection ends."""
+    """Request line and headers exceed MAX_HEADER_SIZE: 431, then close."""
 
 
 @attrs.define(eq=False)
 class HttpRequest:
-    """A request; its headers are complete, its body may still be on the way.
+    """A request with complete headers. The body may still be arriving.
 
-    Header names are lower case; of a header that is sent twice, the last one counts. Two Host
-    headers are no request.
+    Header names are lower case. The last of several equal headers counts; two Host headers are an
+    error.
     """
 
     method: bytes
@@ -41,54 +38,55 @@ class HttpRequest:
     version: str
     keep_alive: bool
     limit: int
-    """Bytes of the body that are kept."""
+    """Bytes of the body to keep."""
     trailers: dict[bytes, bytes] = attrs.field(factory=dict[bytes, bytes])
     size: int = 0
-    """Bytes of the body that have come, kept or not."""
+    """Received bytes of the body, kept or discarded."""
     complete: bool = False
     headers_handled: bool = False
-    """Whether the server has looked at its headers."""
+    """Whether the server has handled the headers."""
     _chunks: list[bytes] = attrs.field(factory=list[bytes])
 
     def header(self, name: bytes) -> str:
-        """The value of a header, or ""."""
+        """Return the value of a header, or ""."""
         value = self.headers.get(name)
         return "" if value is None else value.decode("utf-8", "replace")
 
     @property
     def path(self) -> bytes:
-        """The target without its query."""
+        """The target without the query."""
         return self.target.partition(b"?")[0]
 
     @property
     def body(self) -> bytes:
-        """The body as far as it was kept."""
+        """The kept part of the body."""
         if len(self._chunks) == 1:
             return self._chunks[0]
         return b"".join(self._chunks)
 
     def append(self, chunk: bytes) -> None:
-        """A piece of the body. Past the limit it is counted and dropped: the answer is a refusal
-        anyway.
+        """Add a piece of the body.
+
+        Beyond the limit, count and discard the piece: the request is refused anyway.
         """
         self.size += len(chunk)
         if self.size <= self.limit:
             self._chunks.append(chunk)
 
     def take(self) -> list[bytes]:
-        """The pieces that have come since the last time, and are then no part of `body`."""
+        """Remove and return the pieces of `body` received so far."""
         chunks, self._chunks = self._chunks, []
         return chunks
 
 
 class RequestReader:
-    """Bytes in, requests out.
+    """Turns bytes into requests.
 
     Args:
-        body_limit: bytes of a body that are kept.
+        body_limit: bytes of a body to keep.
     """
 
-    # A plain class: httptools asks this object for its callbacks, and the names are httptools' own.
+    # No attrs: httptools calls the methods below by their names.
 
     __slots__ = (
         "_body_limit",
@@ -105,25 +103,25 @@ class RequestReader:
 
     def __init__(self, body_limit: int) -> None:
         self.requests: deque[HttpRequest] = deque()
-        """Requests whose headers have come, oldest first. The server takes them away."""
+        """Requests with complete headers, oldest first. The server removes them."""
         self._body_limit = body_limit
         self._parser: Any = httptools.HttpRequestParser(self)
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
         self._request: HttpRequest | None = None
         self._in_head = False
-        # llhttp does not say at which byte a message begins, so the length of a head is known
-        # within bounds until it is complete. That is enough to end one that never is.
+        # llhttp does not report where a message begins. So the size of incomplete headers is only
+        # known within bounds, enough to stop headers without end.
         self._feed_size = 0
         self._head_at_least = 0
         self._head_at_most = 0
 
     def feed(self, data: bytes) -> None:
-        """Read on.
+        """Parse bytes.
 
         Raises:
-            MalformedRequest: what came is no HTTP.
-            HeadersTooLarge: it is, but its headers have no end.
+            MalformedRequest: the bytes are not HTTP.
+            HeadersTooLarge: the headers are too long.
         """
         self._feed_size = len(data)
         if self._in_head:
@@ -132,8 +130,8 @@ class RequestReader:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            # Go's server ignores an upgrade that it does not know; llhttp stops reading there. The
-            # request itself is complete, and is the connection's last.
+            # Go's server ignores an unknown upgrade; llhttp stops. The request is complete, and the
+            # last of this connection.
             self.requests[-1].keep_alive = False
         except httptools.HttpParserError as error:
             if isinstance(error.__context__, (HeadersTooLarge, MalformedRequest)):
@@ -142,7 +140,7 @@ class RequestReader:
         if self._in_head and self._head_at_least > MAX_HEADER_SIZE:
             raise HeadersTooLarge
 
-    # -- httptools calls these
+    # -- called by httptools
 
     def on_message_begin(self) -> None:
         self._in_head = True

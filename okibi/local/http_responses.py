@@ -1,4 +1,4 @@
-"""HTTP answers as bytes, in the shape that Go's net/http gives them."""
+"""Build HTTP responses as Go's net/http does."""
 
 import time
 from http import HTTPStatus
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 CHUNKED_ABOVE = 2048
-"""Bytes that Go's server buffers before it gives up on Content-Length."""
+"""Bytes of a body that Go's server buffers; a longer body is sent in chunks."""
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 TOO_LARGE_STATUS = "431 Request Header Fields Too Large"
@@ -40,7 +40,7 @@ _STATUS_LINES = {
     for status in HTTPStatus
     if status.value >= 200
 }
-# Go's names for two of them are older than Python's.
+# Go's older name.
 _STATUS_LINES[413] = b" 413 Request Entity Too Large\r\n"
 
 JSON = b"Content-Type: application/json\r\n"
@@ -49,7 +49,7 @@ PLAIN_TEXT = b"Content-Type: text/plain; charset=utf-8\r\n"
 
 @attrs.frozen
 class HttpResponse:
-    """An answer that is decided but not yet bytes."""
+    """A response before encoding."""
 
     status: int
     body: bytes = b""
@@ -64,12 +64,12 @@ NOT_FOUND = HttpResponse(
 
 
 def refused(refusal: ApiError) -> HttpResponse:
-    """What a refusal looks like."""
+    """Build the error response to a refused call."""
     return HttpResponse(refusal.status, error_body(refusal))
 
 
 def not_allowed(allowed: bytes) -> HttpResponse:
-    """The path is right, the method is not."""
+    """Build the response to a known path with a wrong method."""
     return HttpResponse(405, headers=b"Allow: %b\r\n" % allowed)
 
 
@@ -81,14 +81,14 @@ def encode_response(
     version: str = "1.1",
     keep_alive: bool = True,
 ) -> list[bytes]:
-    """An answer as the pieces to be written.
+    """Encode a response as pieces to write.
 
     Args:
         status: HTTP status.
-        body: the whole body; chunked where it is longer than CHUNKED_ABOVE.
-        headers: whole lines, each with its CRLF.
-        version: of the request; an HTTP/1.0 request never gets chunks.
-        keep_alive: whether the connection lives on.
+        body: the whole body; sent in chunks if longer than CHUNKED_ABOVE.
+        headers: header lines, each with CRLF.
+        version: the HTTP version of the request; HTTP/1.0 never gets chunks.
+        keep_alive: whether the connection stays open.
     """
     size = len(body)
     chunked = size > CHUNKED_ABOVE and version != "1.0"
@@ -108,11 +108,11 @@ def encode_response(
 
 
 def chunked_head(headers: bytes, *, keep_alive: bool = True) -> bytes:
-    """The head of a good answer whose body is written later, chunk by chunk (`chunk`); HTTP/1.1.
+    """Encode the head of an HTTP/1.1 200 response with a body to be written in chunks (`chunk`).
 
     Args:
-        headers: whole lines, each with its CRLF.
-        keep_alive: whether the connection lives on.
+        headers: header lines, each with CRLF.
+        keep_alive: whether the connection stays open.
     """
     return b"HTTP/1.1%b%b%b%b%b\r\n" % (
         _STATUS_LINES[200],
@@ -124,12 +124,12 @@ def chunked_head(headers: bytes, *, keep_alive: bool = True) -> bytes:
 
 
 def chunk(data: bytes) -> bytes:
-    """A chunk of a body; of no bytes, its end."""
+    """Encode a chunk of a body. An empty chunk ends the body."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def error_body(refusal: ApiError) -> bytes:
-    """The body of a refusal."""
+    """Encode the body of an error response."""
     return b'{"errorMessage":%b,"errorType":%b}\n' % (
         json_string(refusal.message),
         json_string(refusal.error_type),
@@ -137,7 +137,7 @@ def error_body(refusal: ApiError) -> bytes:
 
 
 def plain_error(status: str) -> bytes:
-    """What Go's server says to bytes that it could not read as a request, before it closes.
+    """Encode Go's response to bytes that are not a request; the connection closes after it.
 
     Args:
         status: code and reason, as in the status line.
@@ -147,20 +147,20 @@ def plain_error(status: str) -> bytes:
 
 
 def json_string(text: str) -> bytes:
-    """A JSON string."""
+    """Encode a JSON string."""
     return msgspec.json.encode(text)
 
 
 def event_headers(invocation: Invocation, function_arn: str, *, empty: bool = False) -> bytes:
-    """The headers of a /next that brings `invocation` (Runtime API).
+    """Encode the headers of a /next response (Runtime API).
 
     Args:
-        invocation: it.
-        function_arn: of the function, for an invoker that named no other.
-        empty: send Client-Context and Cognito-Identity even where there is nothing in them, as
-            multi-concurrency sandboxes do; the classic rule is to leave out what is empty.
+        invocation: the invocation to deliver.
+        function_arn: the ARN to send if the invoker named none.
+        empty: send Client-Context and Cognito-Identity even if empty, as multi-concurrency does.
+            Classic mode omits empty headers.
     """
-    # Go sorts the headers by name.
+    # Sorted by name, as in Go.
     lines = [
         ("Content-Type", invocation.content_type or "application/json"),
         ("Lambda-Runtime-Aws-Request-Id", invocation.request_id),
@@ -180,7 +180,7 @@ def event_headers(invocation: Invocation, function_arn: str, *, empty: bool = Fa
 
 
 def _one_line(value: str) -> str:
-    # As Go's header writer: a line break in a value would be a header of the invoker's making.
+    # As Go does: a line break in a value would add a header chosen by the invoker.
     if "\n" in value or "\r" in value:
         return value.replace("\n", " ").replace("\r", " ")
     return value
@@ -202,7 +202,7 @@ _date = (0, b"")
 
 
 def _date_header() -> bytes:
-    """The Date header, made once a second."""
+    """Return the Date header, built once a second."""
     global _date
     now = int(time.time())
     if now != _date[0]:

@@ -1,4 +1,4 @@
-"""One invocation: what the invoker gave, what the runtime is shown of it, and what came of it."""
+"""One invocation: the event, the headers for the runtime, and the outcome."""
 
 import math
 import os
@@ -21,37 +21,36 @@ __all__ = [
     "new_trace_id",
 ]
 
-# Control characters but tab and the line breaks, which are sent as spaces; halves of characters.
+# Control characters except tab and line breaks (those are sent as spaces), and lone surrogates.
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udc7f\udd00-\udfff]")
 
 
 def new_request_id() -> str:
-    """A request id as Lambda makes them: a random UUID."""
+    """Return a random UUID, as Lambda does."""
     return str(uuid.uuid4())
 
 
 def new_trace_id() -> str:
-    """An X-Ray header for a request that is not sampled."""
+    """Return an X-Ray header of an unsampled request."""
     noise = os.urandom(20).hex()
     return f"Root=1-{int(time.time()):08x}-{noise[:24]};Parent={noise[24:]};Sampled=0"
 
 
 @attrs.frozen
 class InvokeResult:
-    """The answer to an invoke (Lambda Invoke).
+    """The result of an invoke (Lambda Invoke).
 
     Args:
-        status_code: 200, also for an error of the function; 400 where no slot of a
-            multi-concurrency runtime was idle.
-        payload: the answer's bytes, or the error as JSON.
-        function_error: None, or "Unhandled" where the payload is an error: the function's own, a
-            time-out, an exit of the process, an init error.
-        error_type: None, or what kind of error it was, as the REPORT line names it.
-        request_id: the id that the runtime was shown.
-        duration_ms: milliseconds from the event's hand-out to its answer; 0 where it was never
-            handed out.
-        init_ms: milliseconds of the init phase, where this invocation was the first of its sandbox.
-        handed_out: False where the runtime failed before it asked for the event.
+        status_code: 200, also for a failed function. 400 if a multi-concurrency runtime had no idle
+            slot.
+        payload: the bytes of the response, or the error as JSON.
+        function_error: "Unhandled" if the payload is an error (raised, time-out, exit, init error);
+            otherwise None.
+        error_type: the error type as in the REPORT line, or None.
+        request_id: the id sent to the runtime.
+        duration_ms: milliseconds from handing out the event to its response; 0 if never handed out.
+        init_ms: milliseconds of the init phase, for the first invocation of a sandbox.
+        handed_out: False if the runtime failed before it asked for the event.
     """
 
     status_code: int
@@ -65,37 +64,37 @@ class InvokeResult:
 
 
 class ResponseSink(Protocol):
-    """Takes a streamed answer as it comes; never waits."""
+    """Receives a streamed response piece by piece. Never blocks."""
 
     @property
     def full(self) -> bool:
-        """Whether its reader is behind: no more is to be read of the answer until it is not."""
+        """Whether the reader is behind. Until it is not, the caller stops reading the response."""
         ...
 
     def begin(self, content_type: str) -> None:
-        """The answer has begun."""
+        """Start the response."""
 
     def write(self, piece: bytes) -> None:
-        """A piece of it has come."""
+        """Add a piece."""
 
 
 @attrs.define(eq=False)
 class Invocation:
-    """One invocation on its way. Times are seconds on the run's own clock, NaN until they happen.
+    """One invocation. Times are seconds on trio's clock, NaN until they happen.
 
     Args:
         payload: the event, any bytes.
-        timeout: seconds from the hand-out to the kill.
-        request_id: shown to the runtime.
+        timeout: seconds from handing out the event to the kill.
+        request_id: the id sent to the runtime.
         client_context: JSON text, or "" for none.
         cognito_identity: JSON text, or "" for none.
-        tenant_id: or "" for none.
+        tenant_id: the tenant, or "" for none.
         trace_id: the X-Ray header, or "" for none.
-        content_type: of the event.
-        invocation_id: names this attempt, or "" for none.
-        function_arn: the ARN that the invoker named, with its qualifier; "" for the function's own.
-        sink: where a streamed answer goes piece by piece; None collects it.
-        log: takes the lines of its log; None where nobody asks for them.
+        content_type: the media type of the event.
+        invocation_id: identifies this attempt, or "" for none.
+        function_arn: the ARN that the invoker named, with qualifier; "" for the function's own.
+        sink: receives a streamed response piece by piece; None collects the response.
+        log: receives the log lines of this invocation, or None.
     """
 
     payload: bytes
@@ -114,20 +113,24 @@ class Invocation:
     begun_at: float = attrs.field(default=math.nan, init=False)
     """When the event was handed out."""
     answered_at: float = attrs.field(default=math.nan, init=False)
-    """When the outcome was there."""
+    """When the outcome was known."""
     ended_at: float = attrs.field(default=math.nan, init=False)
-    """When the runtime came back for the next event, or was killed, or was gone."""
+    """When the runtime asked for the next event, or its process died."""
     deadline_ms: int = attrs.field(default=0, init=False)
-    """Wall clock, milliseconds since the epoch; 0 until the hand-out."""
+    """Milliseconds since the epoch; 0 until the event is handed out."""
     outcome: InvocationOutcome | None = attrs.field(default=None, init=False)
     init_ms: float | None = attrs.field(default=None, init=False)
-    """Milliseconds of the init phase, where this is the first invocation of its sandbox."""
+    """Milliseconds of the init phase, for the first invocation of a sandbox."""
 
     def result(self) -> InvokeResult:
-        """What the invoker is told; the outcome must be there."""
+        """Return the result for the invoker.
+
+        Raises:
+            RuntimeError: the outcome is not known yet.
+        """
         if self.outcome is None:
             raise RuntimeError(
-                f"invocation {self.request_id} has no outcome yet: wait until it is answered"
+                f"invocation {self.request_id} has no outcome yet; wait until it is answered"
             )
         duration = (self.answered_at - self.begun_at) * 1000
         return InvokeResult(
@@ -143,11 +146,12 @@ class Invocation:
 
 
 def check_headers(invocation: Invocation) -> None:
-    """Check that `/next` can show the invocation.
+    """Check that `/next` can send the fields of the invocation as headers.
+
+    Otherwise the runtime's HTTP parser would refuse the response, and the invoker would time out.
 
     Raises:
-        ValueError: a field has a character that the HTTP parser of a runtime refuses. Its event
-            would be lost, and its invoker would wait for the time-out.
+        ValueError: a field contains a character that a header cannot carry.
     """
     for name in (
         "request_id",
@@ -161,4 +165,4 @@ def check_headers(invocation: Invocation) -> None:
     ):
         value = getattr(invocation, name)
         if not (value.isascii() and value.isprintable()) and (unfit := _UNFIT.search(value)):
-            raise ValueError(f"{name}: it has {unfit[0]!r}: no HTTP header can carry it")
+            raise ValueError(f"{name} contains {unfit[0]!r}, which an HTTP header cannot carry")

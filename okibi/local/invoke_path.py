@@ -1,5 +1,7 @@
-"""Lambda's Invoke path over HTTP: `POST /2015-03-31/functions/{name}/invocations`, and
-`POST /2021-11-15/functions/{name}/response-streaming-invocations` for an answer as it comes.
+"""Lambda's Invoke API over HTTP.
+
+* `POST /2015-03-31/functions/{name}/invocations` returns the whole response.
+* `POST /2021-11-15/functions/{name}/response-streaming-invocations` streams the response.
 """
 
 import base64
@@ -31,22 +33,22 @@ STREAM_PREFIX = "/2021-11-15/functions/"
 STREAM_SUFFIX = "/response-streaming-invocations"
 
 MAX_EVENT_SIZE = 6 * 1024 * 1024
-"""Bytes of an event (Lambda quotas, synchronous invocations)."""
+"""Bytes of an event at most (Lambda quotas, synchronous invocations)."""
 
 LAST_LINES = 1.0
-"""Seconds beyond its deadline in which an invocation whose time was up gets its last lines: END and
-REPORT are written when its process is dead.
+"""Seconds to wait, beyond the deadline, for END and REPORT of a timed-out invocation. They are
+written when its process is dead.
 """
 
 _TENANT = re.compile(r"[a-zA-Z0-9._:/=+@ -]{1,256}")
 
 
 class InvokeError(Exception):
-    """The invoke is refused before the function sees it.
+    """The invoke is refused before the function sees the event.
 
     Args:
         status: HTTP status.
-        error_type: Lambda's name for it.
+        error_type: Lambda's name of the error.
         message: one sentence.
     """
 
@@ -61,11 +63,11 @@ class InvokePath:
     """Serves invokers.
 
     Args:
-        settings: of the one function that there is.
-        invoke: carries out an invocation.
-        start: carries one out with nobody waiting for it.
-        allowed_hosts: names of this machine by which invokers may call it, besides `localhost` and
-            its addresses; no request of a web page is let in.
+        settings: the one function.
+        invoke: runs an invocation and returns the result.
+        start: runs an invocation in the background.
+        allowed_hosts: host names that invokers may use, besides `localhost` and its addresses.
+            Requests of web pages are refused.
     """
 
     settings: FunctionSettings
@@ -74,17 +76,17 @@ class InvokePath:
     allowed_hosts: Collection[str] = ()
 
     async def serve_connection(self, stream: trio.abc.Stream) -> None:
-        """Serve one invoker until either side closes the connection. The stream is closed then."""
+        """Serve one invoker until either side closes the connection; then close the stream."""
         async with fast_stream(stream) as link:
             try:
                 while await self._serve_one(link, reader=RequestReader(MAX_EVENT_SIZE)):
                     pass
             except trio.BrokenResourceError:
-                # The invoker has left; what it started goes on, as in Lambda.
+                # The invoker has left. As in Lambda, the function goes on.
                 return
 
     async def _serve_one(self, link: trio.abc.Stream, reader: RequestReader) -> bool:
-        """Serve requests with one reader; False once the connection is to end."""
+        """Serve requests with one parser; return False when the connection ends."""
         try:
             while (request := await _read_request(link, reader)) is not None:
                 if _is_stream(request):
@@ -154,13 +156,13 @@ class InvokePath:
         return result.status_code, result.payload, headers
 
     def _target_arn(self, request: HttpRequest, prefix: str, suffix: str) -> str:
-        """The ARN that a request names, with its qualifier."""
+        """Return the ARN that a request names, with the qualifier."""
         path = _path(request)
         if not path.startswith(prefix) or not path.endswith(suffix):
             raise InvokeError(
                 404,
                 "UnknownOperationException",
-                f"{path} is nothing here; invoke with POST {PREFIX}{self.settings.name}{SUFFIX}",
+                f"unknown path {path}; invoke with POST {PREFIX}{self.settings.name}{SUFFIX}",
             )
         if request.method != b"POST":
             raise InvokeError(405, "MethodNotAllowedException", "invoke with POST")
@@ -185,8 +187,8 @@ class InvokePath:
             raise InvokeError(
                 404,
                 "ResourceNotFoundException",
-                f"Function not found: {arn} (here are $LATEST and every alias, and no published"
-                " version)",
+                f"Function not found: {arn} (only $LATEST and aliases exist here, no published"
+                " versions)",
             )
         return arn
 
@@ -253,13 +255,13 @@ def _refusal(request: HttpRequest, refused: InvokeError) -> list[bytes]:
 
 
 def _one_of(request: HttpRequest, header: str, *values: str) -> str:
-    """The value of a header that has few; the first is the default."""
+    """Return a header with few allowed values; the first is the default."""
     value = request.header(header.lower().encode()) or values[0]
     if value not in values:
         raise InvokeError(
             400,
             "InvalidParameterValueException",
-            f"{header}: {value!r} is none of {', '.join(values)}",
+            f"{header} must be one of {', '.join(values)}, got {value!r}",
         )
     return value
 
@@ -269,7 +271,7 @@ def _tenant_id(header: str) -> str:
         raise InvokeError(
             400,
             "InvalidParameterValueException",
-            f"X-Amz-Tenant-Id: {header[:300]!r} does not match {_TENANT.pattern}",
+            f"X-Amz-Tenant-Id must match {_TENANT.pattern}, got {header[:300]!r}",
         )
     return header
 
@@ -279,7 +281,7 @@ def _client_context(header: str) -> str:
         context = base64.b64decode(header, validate=True)
     except ValueError:
         context = b"no JSON"
-    # What is JSON is UTF-8, and has no control character but in an escape.
+    # Valid JSON is UTF-8 and escapes control characters.
     if context and (find_json_error(context) or not context.lstrip().startswith(b"{")):
         raise InvokeError(
             400,
@@ -290,9 +292,9 @@ def _client_context(header: str) -> str:
 
 
 async def _log_of(invocation: Invocation, log: LogTail) -> str:
-    """The tail of an answered invocation's log in Base64.
+    """Return the end of the invocation's log in Base64.
 
-    It is complete when the runtime has come back for the next event, or is dead.
+    The log is complete when the runtime asks for the next event, or is dead.
     """
     if not math.isnan(invocation.begun_at):
         with trio.CancelScope(deadline=invocation.begun_at + invocation.timeout + LAST_LINES):
@@ -301,7 +303,7 @@ async def _log_of(invocation: Invocation, log: LogTail) -> str:
 
 
 async def _read_request(link: trio.abc.Stream, reader: RequestReader) -> HttpRequest | None:
-    """The next whole request, or None at the end of the connection."""
+    """Return the next complete request, or None at the end of the connection."""
     told_to_go_on = False
     while not reader.requests or not reader.requests[0].complete:
         if reader.requests and not told_to_go_on and b"expect" in reader.requests[0].headers:

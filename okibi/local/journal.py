@@ -1,6 +1,4 @@
-"""What happened between the platform and the runtime, in order: a test's and a benchmark's
-evidence.
-"""
+"""A record of what happened between platform and runtime, for tests and benchmarks."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -13,46 +11,47 @@ __all__ = ["EntryKind", "Journal", "JournalEntry"]
 
 
 class EntryKind(Enum):
-    """What an entry of the journal tells."""
+    """What a journal entry records."""
 
     DELIVERED = "delivered"
-    """An event was written to a /next that was there to take it."""
+    """An event was written to an open /next."""
     SWALLOWED = "swallowed"
-    """An event went to a /next whose connection was gone: nobody has it."""
+    """An event went to a /next with a broken connection: lost."""
     ANSWERED = "answered"
     """A /response or an /error was accepted."""
     REFUSED = "refused"
-    """A call was answered with 4xx; `detail` is its error type."""
+    """A call was answered with 4xx; `detail` is the error type."""
     ABANDONED = "abandoned"
-    """A connection broke under a pending /next."""
+    """The connection of a pending /next broke."""
     TRUNCATED = "truncated"
-    """A connection broke in the middle of a /response or an /error."""
+    """A connection broke within a /response or an /error."""
     INIT_ERROR = "init error"
     """An /init/error was accepted."""
     TIMED_OUT = "timed out"
-    """An invocation's time was up."""
+    """An invocation timed out."""
     UNAVAILABLE = "unavailable"
     """An invoke found no idle slot (multi-concurrency)."""
     FROZEN = "frozen"
-    """The sandbox was stopped: nothing is there for it to do."""
+    """The idle sandbox was stopped."""
     THAWED = "thawed"
-    """It goes on."""
+    """The sandbox was continued."""
     DROPPED = "dropped"
-    """A connection was dropped on demand; `detail` says where."""
+    """A connection was dropped on demand; `detail` is the fault."""
     SANDBOX_ENDED = "sandbox ended"
-    """The runtime is gone; what comes now is a new one."""
+    """The runtime has ended; later entries belong to a new runtime."""
 
     __hash__ = object.__hash__
 
 
 class JournalEntry(NamedTuple):
-    """One line of the journal; a tuple, for two are made an invocation and a benchmark counts them.
+    """One entry of the journal. A tuple, because its cost shows in benchmarks.
 
     Args:
-        time: seconds on the run's clock.
-        kind: what it was.
-        request_id: the invocation it was about, or "".
-        detail: the endpoint of an answer ("response", "error"), the error type of a refusal, or "".
+        time: seconds on trio's clock.
+        kind: what happened.
+        request_id: the invocation, or "".
+        detail: the endpoint of a response ("response", "error"), the error type of a refusal, or
+            "".
     """
 
     time: float
@@ -63,10 +62,10 @@ class JournalEntry(NamedTuple):
 
 @attrs.define(eq=False)
 class Journal:
-    """The entries so far; bounded, so that a benchmark of a million invocations may keep it.
+    """The latest entries.
 
     Args:
-        limit: how many entries are kept; the oldest go first.
+        limit: how many entries to keep; the oldest are dropped first.
     """
 
     limit: int = 100_000
@@ -79,11 +78,11 @@ class Journal:
         return iter(self.entries)
 
     def about(self, request_id: str) -> list[JournalEntry]:
-        """The entries of one invocation, in order."""
+        """Return the entries of one invocation, in order."""
         return [entry for entry in self.entries if entry.request_id == request_id]
 
     def times(self, kind: EntryKind, request_id: str | None = None) -> list[float]:
-        """When `kind` happened, to one invocation or to any."""
+        """Return when entries of this kind were made, for one invocation or for all."""
         return [
             entry.time
             for entry in self.entries
@@ -91,5 +90,5 @@ class Journal:
         ]
 
     def refusals(self) -> list[str]:
-        """The error types of all refusals, in order."""
+        """Return the error types of all refusals, in order."""
         return [entry.detail for entry in self.entries if entry.kind is EntryKind.REFUSED]

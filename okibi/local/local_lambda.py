@@ -1,6 +1,4 @@
-"""Lambda on this machine: the Runtime API, the Invoke path and the bootstrap's process, put
-together.
-"""
+"""Lambda on this machine: the Runtime API, the Invoke API and the bootstrap's process together."""
 
 import errno
 import math
@@ -35,26 +33,26 @@ LOOPBACK = "127.0.0.1"
 NOT_OURS = ApiError(
     403,
     "AccessDenied",
-    "The process that calls is not of the function's sandbox; to serve it all the same, give"
-    " open_local_lambda any_process=True",
+    "The calling process does not belong to the function's sandbox; pass any_process=True to"
+    " open_local_lambda to serve any process",
 )
 
 
 @attrs.define(eq=False)
 class LocalLambda:
-    """One function, served on this machine. `open_local_lambda` makes it."""
+    """One function, served on this machine. Created by `open_local_lambda`."""
 
     settings: FunctionSettings
     runtime_api: str
-    """Host and port that the bootstrap calls."""
+    """Host and port of the Runtime API."""
     invoke_url: str
-    """Where to POST events."""
+    """The URL to POST events to."""
     _api: RuntimeApi
     _sandbox: SandboxProcess
     _output: Output
     _nursery: trio.Nursery
     _billed_start: int = attrs.field(default=0, init=False)
-    """The process whose init phase has been put on an invocation's bill."""
+    """The number of the start whose init phase an invocation has reported."""
     _peak: float | None = attrs.field(default=None, init=False)
     _report_written: trio.Event = attrs.field(factory=trio.Event, init=False)
 
@@ -65,25 +63,25 @@ class LocalLambda:
 
     @property
     def pid(self) -> int | None:
-        """The bootstrap's process, while it lives."""
+        """The process id of the bootstrap, or None."""
         return self._sandbox.pid
 
     @property
     def journal(self) -> Journal:
-        """What has happened between the platform and the runtime."""
+        """What has happened between platform and runtime."""
         return self._api.journal
 
     async def invoke(self, payload: bytes, *, client_context: str | None = None) -> InvokeResult:
-        """Invoke the function and wait for the answer (Lambda Invoke).
+        """Invoke the function and wait for the result (Lambda Invoke).
 
-        Who stops waiting stops nothing: the function goes on, as in Lambda.
+        Cancelling the wait does not stop the function, as in Lambda.
 
         Args:
             payload: the event.
-            client_context: JSON text, as the function's context is to show it.
+            client_context: JSON text for the function's context.
 
         Raises:
-            ValueError: the context has a character that no HTTP header can carry.
+            ValueError: the client context contains a character that an HTTP header cannot carry.
         """
         invocation = Invocation(payload, self.settings.timeout)
         invocation.client_context = client_context or ""
@@ -92,15 +90,16 @@ class LocalLambda:
         return invocation.result()
 
     def stream(self, payload: bytes, *, client_context: str | None = None) -> ResponseStream:
-        """Invoke the function and read its answer while it is written (Lambda
-        InvokeWithResponseStream): `async with function.stream(event) as answer`.
+        """Invoke the function and read the response while the function writes it.
+
+        Use it as `async with function.stream(event) as response` (Lambda InvokeWithResponseStream).
 
         Args:
             payload: the event.
-            client_context: JSON text, as the function's context is to show it.
+            client_context: JSON text for the function's context.
 
         Raises:
-            ValueError: the context has a character that no HTTP header can carry.
+            ValueError: the client context contains a character that an HTTP header cannot carry.
         """
         invocation = Invocation(payload, self.settings.timeout)
         invocation.client_context = client_context or ""
@@ -109,38 +108,40 @@ class LocalLambda:
         return answer
 
     def freeze(self) -> None:
-        """Stop the function's processes (SIGSTOP), as Lambda does while nothing is there for them.
-        The next event thaws them.
+        """Stop the function's processes (SIGSTOP), as Lambda does when they are idle.
+
+        The next event continues them.
         """
         self._sandbox.freeze()
 
     def thaw(self) -> None:
-        """Let them go on (SIGCONT)."""
+        """Continue the function's processes (SIGCONT)."""
         self._sandbox.thaw()
 
     @property
     def frozen(self) -> bool:
-        """Whether they are stopped."""
+        """Whether the function's processes are stopped."""
         return self._sandbox.frozen
 
     async def shut_down(self) -> ShutdownResult:
-        """End the sandbox as Lambda does when it needs it no more, and wait until it is dead: with
-        an extension SIGTERM, and SIGKILL 300 ms later; SIGKILL at once with none. The next invoke
-        starts a new one.
+        """End the sandbox as Lambda does, and wait until the process is dead.
+
+        With an extension: SIGTERM, then SIGKILL after 300 ms. Without: SIGKILL at once. The next
+        invoke starts a new process.
 
         Raises:
-            RuntimeError: no process lives.
+            RuntimeError: no process is running.
         """
         if self._sandbox.pid is None:
-            raise RuntimeError("no process lives to be shut down: invoke the function first")
+            raise RuntimeError("no process is running; invoke the function first")
         self._sandbox.end()
         return await self._sandbox.wait_ended()
 
     async def wait_for_report(self) -> None:
-        """Wait until the function is through with what it has, and its REPORT is written.
+        """Wait until the current invocation has ended and its REPORT is written.
 
-        An answer is there before that: the runtime may have something to do between its answer and
-        its next /next. Its deadline ends this wait too.
+        The wait ends at the deadline at the latest. The result comes earlier: the runtime may
+        still work between its response and its next /next.
         """
         current = self._api.current
         if current is None:
@@ -148,13 +149,13 @@ class LocalLambda:
         with trio.CancelScope(deadline=current.begun_at + current.timeout):
             await self._report_written.wait()
 
-    # -- carrying out
+    # -- running invocations
 
     def start_invocation(self, invocation: Invocation, done: trio.Event | None = None) -> None:
-        """Carry out an invocation that nobody waits for; `done` is set at its end.
+        """Run an invocation in the background; set `done` at the end.
 
         Raises:
-            ValueError: it has a character that no HTTP header can carry.
+            ValueError: a field contains a character that an HTTP header cannot carry.
         """
         check_headers(invocation)
 
@@ -166,22 +167,22 @@ class LocalLambda:
         self._nursery.start_soon(run_invocation)
 
     async def run_invocation(self, invocation: Invocation) -> InvokeResult:
-        """`invoke` for an invocation of one's own making; cancelled, it takes the sandbox along."""
+        """Run an invocation and return the result. Cancelling it ends the sandbox."""
         await self._api.run_invocation(invocation)
         if invocation.log is not None and math.isnan(invocation.begun_at):
-            # The runtime has failed before it came: what it has logged tells why.
+            # The runtime failed before it asked for an event; its log tells why.
             invocation.log = self._output.recent
         return invocation.result()
 
     async def serve_sandbox_connection(self, stream: trio.SocketStream) -> None:
-        """Serve a connection to the Runtime API if a process of the sandbox has opened it."""
-        # Until the process is known, one of it may have come already.
+        """Serve a connection to the Runtime API if a process of the sandbox opened it."""
+        # The process may connect before its id is known here.
         await self._sandbox.started.wait()
         pid = self._sandbox.pid
         try:
             ends = stream.socket.getsockname(), stream.socket.getpeername()
         except OSError:
-            # It has been reset meanwhile.
+            # The connection has been reset.
             return
         if pid is not None and is_connected_from(pid, *ends):
             await self._api.serve_connection(stream)
@@ -194,10 +195,10 @@ class LocalLambda:
             return
         await linger(stream)
 
-    # -- what the Runtime API tells
+    # -- hooks of the Runtime API
 
     def install_hooks(self, *, freeze: bool) -> None:
-        """Join the Runtime API and the sandbox."""
+        """Connect the Runtime API to the sandbox."""
         self._api.function_arn = self.settings.arn
         self._api.timeout = self.settings.timeout
         self._api.on_begin = self._on_begin
@@ -227,7 +228,7 @@ class LocalLambda:
         self._sample_memory()
         done, self._report_written = self._report_written, trio.Event()
         done.set()
-        # Of many in flight what lacks an end may be another's half a line.
+        # With many events in flight, an unfinished line may belong to another invocation.
         alone = self.settings.max_concurrency is None
         for line in end_lines(invocation, memory=self.settings.memory, peak=self._peak):
             self._output.write(line, ends=alone)
@@ -236,12 +237,12 @@ class LocalLambda:
             invocation.log.complete.set()
 
     def _on_init_error(self, error: InvocationOutcome) -> None:
-        # Of many slots none may have come yet.
+        # With multi-concurrency, no slot may have been opened yet.
         took = (trio.current_time() - self._sandbox.started_at) * 1000
         self._output.write(init_report_line(took, error))
 
     def _sample_memory(self) -> None:
-        # A process that has died in the middle cannot be asked: what it had before stands.
+        # A dead process has no memory to read; keep the last value.
         if self._sandbox.pid is not None:
             with suppress(OSError, ValueError):
                 self._peak = peak_memory(self._sandbox.pid) / 2**20
@@ -261,40 +262,42 @@ async def open_local_lambda(
     allowed_hosts: Collection[str] = (),
     kill_orphans: bool = False,
 ) -> AsyncGenerator[LocalLambda]:
-    """Serve a function on this machine while the block lasts; on loopback only.
+    """Serve a function on this machine, on loopback only, until the block ends.
 
-    No web page may call: a request with a foreign Host, a foreign Origin, or two Hosts is refused.
-    On Linux only the bootstrap, the processes of its session and those below it may call the
-    Runtime API: another program would take an event that was meant for the function, or answer its
-    invoker. Elsewhere the system does not tell who calls.
+    The bootstrap starts at once, as with provisioned concurrency. It ends when an invocation times
+    out and when the block ends: with an extension by SIGTERM, then SIGKILL after 300 ms; otherwise
+    by SIGKILL. The next invoke starts a new process. No process remains after the block.
 
-    The bootstrap starts at once, as with provisioned concurrency. It ends at the function's
-    time-out and when the block is left: killed at once, or, where it has registered an extension,
-    asked with SIGTERM and killed 300 ms later. A new one starts with the next invoke. When the
-    block is left, however it is left, no process remains.
+    Requests of web pages are refused. On Linux, only the bootstrap, the processes of its session
+    and their descendants may call the Runtime API. Another program could otherwise take an event or
+    answer an invoker. Other systems do not tell who calls.
 
     Args:
-        settings: of the function.
-        runtime_port: for the Runtime API; 0 takes a free one.
-        invoke_port: for invokers; 0 takes a free one.
-        output: takes each line that the function's process writes to stdout and stderr, and each
-            line of Lambda's (START, END, REPORT); by default each is printed to this process's
-            stderr. A line beyond 256 KB comes in pieces, as in CloudWatch Logs.
-        api: the Runtime API, for who wants it other than Lambda's; its hooks, ARN, time-out and
-            allowed hosts are set here.
-        freeze: stop the function's processes whenever it waits and nothing is there for it, as
-            Lambda does; not with `max_concurrency`, where Lambda does not.
-        grace: seconds between SIGTERM and SIGKILL for one with an extension; Lambda's by default.
-        any_process: let any process of this machine call the Runtime API, as for a runtime that an
-            IDE or a container has started.
-        allowed_hosts: names of this machine by which both servers may be called, besides
-            `localhost`, `*.localhost` and its loopback addresses, as `host.docker.internal`.
-        kill_orphans: start a small process beside it, which kills the function's processes if this
-            process is killed (SIGKILL). Without it they end within some 20 s then.
+        settings: the function.
+        runtime_port: port of the Runtime API; 0 picks a free one.
+        invoke_port: port for invokers; 0 picks a free one.
+        output: called with each line that the function's process writes to stdout and stderr, and
+            with Lambda's lines (START, END, REPORT). The default prints to stderr. A line longer
+            than 256 KB comes in pieces, as in CloudWatch Logs.
+        api: a Runtime API with settings other than Lambda's. Its hooks, ARN, time-out and allowed
+            hosts are overwritten.
+        freeze: stop the function's processes while they are idle, as Lambda does. Not with
+            `max_concurrency`, where Lambda does not.
+        grace: seconds between SIGTERM and SIGKILL for a sandbox with an extension.
+        any_process: let every process of this machine call the Runtime API, for a runtime started
+            by an IDE or in a container.
+        allowed_hosts: host names that callers of both servers may use, besides `localhost`,
+            `*.localhost` and loopback addresses. Example: `host.docker.internal`.
+        kill_orphans: start a helper process that kills the function's processes if this process is
+            killed (SIGKILL). Without the helper they end within about 20 s.
 
     Raises:
-        OSError: a port is taken, or the bootstrap cannot be started, as on Windows.
-        ValueError: the settings and the api do not agree about `max_concurrency`.
+        OSError: a port is in use, or the bootstrap cannot be started, as on Windows.
+        ValueError: `settings` and `api` differ in `max_concurrency`.
+
+    Example:
+        async with open_local_lambda(FunctionSettings("app.function")) as function:
+            result = await function.invoke(b'{"name": "bob"}')
     """
     if not served_here():
         raise OSError(ELSEWHERE)
@@ -323,11 +326,12 @@ async def open_local_lambda(
             try:
                 yield function
             except Exception as error:
-                # Its own error is what the caller's block raises, not a group around it.
+                # Raise the error of the caller's block itself, not in a group.
                 failure = error
             sandbox.end()
             if sandbox.pid is not None:
-                # Its connections serve until it is dead: what it has in flight may be answered.
+                # Serve the connections until the process is dead: events in flight may still be
+                # answered.
                 await sandbox.wait_ended()
             nursery.cancel_scope.cancel()
     finally:
@@ -343,8 +347,8 @@ def _check_api(settings: FunctionSettings, api: RuntimeApi | None) -> RuntimeApi
         return RuntimeApi(max_concurrency=settings.max_concurrency)
     if api.max_concurrency != settings.max_concurrency:
         raise ValueError(
-            f"max_concurrency: {settings.max_concurrency} in the settings, {api.max_concurrency} in"
-            " the api; give both the same"
+            f"max_concurrency must be equal in settings and api, got {settings.max_concurrency} in"
+            f" settings and {api.max_concurrency} in api"
         )
     return api
 
@@ -354,7 +358,7 @@ async def _serve_until(
     serve: Callable[[trio.SocketStream], Awaitable[None]],
     listeners: list[trio.SocketListener],
 ) -> None:
-    """Serve the sandbox's connections; a block that is cancelled leaves them till it is dead."""
+    """Serve the sandbox's connections until its process is dead, even if the block is cancelled."""
     async with trio.open_nursery() as nursery:
         nursery.cancel_scope.shield = True
         nursery.start_soon(trio.serve_listeners, serve, listeners)
@@ -366,9 +370,9 @@ async def _listen(port: int, name: str) -> list[trio.SocketListener]:
     try:
         return await trio.open_tcp_listeners(port, host=LOOPBACK)
     except OSError as error:
-        reason = "it is taken" if error.errno == errno.EADDRINUSE else error.strerror
+        reason = "the port is in use" if error.errno == errno.EADDRINUSE else error.strerror
         raise OSError(
-            error.errno, f"{name}: port {port} of {LOOPBACK} cannot be opened: {reason}"
+            error.errno, f"{name}: cannot listen on {LOOPBACK}:{port}: {reason}"
         ) from error
 
 

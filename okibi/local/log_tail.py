@@ -1,4 +1,4 @@
-"""The end of an invocation's log, for an invoker that asks for it (Lambda Invoke, LogType Tail)."""
+"""The end of an invocation's log, as returned to an invoker (Lambda Invoke, LogType Tail)."""
 
 import base64
 
@@ -8,29 +8,29 @@ import trio
 __all__ = ["TAIL_SIZE", "LogTail"]
 
 TAIL_SIZE = 4096
-"""Bytes of the log that the invoker is given."""
+"""Bytes of the log at most."""
 
 
 @attrs.define(eq=False)
 class LogTail:
-    """Keeps the last TAIL_SIZE bytes of the lines that it is given."""
+    """Keeps the last TAIL_SIZE bytes of a log."""
 
     complete: trio.Event = attrs.field(factory=trio.Event, init=False)
-    """Set when the invocation's last line is there."""
+    """Set when the last line of the invocation has been added."""
     _log: bytes = attrs.field(default=b"", init=False)
 
     def add(self, line: str) -> None:
-        """Add a line, given without its end."""
+        """Add a line, given without line break."""
         self.extend(line[-TAIL_SIZE:].encode("utf-8", "replace") + b"\n")
 
     def extend(self, data: bytes) -> None:
-        """Add what follows, with the ends of its lines."""
+        """Add bytes, given with line breaks."""
         self._log = (self._log + data[-TAIL_SIZE:])[-TAIL_SIZE:]
 
     def encoded(self) -> str:
-        """The log so far in Base64, as `X-Amz-Log-Result` has it."""
+        """Return the log so far in Base64, as in `X-Amz-Log-Result`."""
         begin = 0
-        # The bytes of a character but its first begin with the bits 10.
+        # Skip the rest of a cut character: continuation bytes of UTF-8 begin with the bits 10.
         while begin < len(self._log) and self._log[begin] & 0xC0 == 0x80:
             begin += 1
         return base64.b64encode(self._log[begin:]).decode()

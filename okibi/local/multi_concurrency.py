@@ -1,17 +1,17 @@
-# Multi-concurrency (Lambda Managed Instances; AWS's own emulator keeps it in
-# internal/lambda-managed-instances/invoke). There is no state of the runtime as a whole here: every
-# /next adds an idle slot, and what has a state is each invocation, known by its request id.
+# Multi-concurrency (Lambda Managed Instances; AWS's emulator has it in
+# internal/lambda-managed-instances/invoke). The runtime as a whole has no state. Every /next adds
+# an idle slot, and each invocation has a state, found by its request id:
 #
 #    waits --hand-out--> running --response headers--> responding --body accepted--> gone
 #                           |                              |
-#                           +---/error--------------------+----> gone
-#                           +---bad response mode, body cut short: gone, an error to the invoker
-#                           +---its time is up: late; the one answer that still comes is a 410
+#                           +---/error---------------------+----> gone
+#                           +---bad response mode, truncated body: gone, an error to the invoker
+#                           +---time-out: late; the one response that still comes gets 410
 #
-# An answer to what is gone, and a second one to what is responding, is 400 InvalidRequestID. An
-# invoke that finds no idle slot is refused at once; only those that come while the runtime is still
-# in its init phase wait. A time-out ends nothing but the invoker's patience: the runtime lives on.
-"""The platform's side of one runtime that takes many events at once, without I/O."""
+# A response to an invocation that is gone gets 400 InvalidRequestID, and so does a second response.
+# An invoke without an idle slot is refused at once, except during the init phase, when invokes
+# wait. A time-out answers the invoker and does not end the runtime.
+"""The multi-concurrency mode of the platform, without I/O: one runtime, many events at once."""
 
 from collections import deque
 from collections.abc import Callable
@@ -37,10 +37,10 @@ __all__ = ["MultiConcurrencyPlatform"]
 
 @attrs.define(eq=False)
 class MultiConcurrencyPlatform(Platform):
-    """What passes between the platform and a runtime with many slots (see `Platform`)."""
+    """The platform of a runtime with many slots (see `Platform`)."""
 
     running: dict[str, Invocation] = attrs.field(factory=dict[str, Invocation], init=False)
-    """Handed out and not answered, by request id."""
+    """Invocations handed out and not answered, by request id."""
     _waiting: deque[Invocation] = attrs.field(factory=deque[Invocation], init=False)
     _idle: deque[PendingNext] = attrs.field(factory=deque[PendingNext], init=False)
     _responding: set[str] = attrs.field(factory=set[str], init=False)
@@ -48,13 +48,13 @@ class MultiConcurrencyPlatform(Platform):
 
     @property
     def offered(self) -> Invocation | None:
-        """The first of those that wait for the runtime to come."""
+        """The first invocation that waits for the runtime's init phase."""
         return self._waiting[0] if self._waiting else None
 
     # -- the platform's side
 
     def offer(self, invocation: Invocation) -> None:
-        """It is handed out at once, or refused; before the runtime has come, it waits."""
+        """Hand out the invocation or refuse it; during the init phase, let it wait."""
         if self.init_error is not None:
             error, self.init_error = self.init_error, None
             self._settle(invocation, error)
@@ -67,14 +67,14 @@ class MultiConcurrencyPlatform(Platform):
             self._waiting.append(invocation)
 
     def withdraw(self, invocation: Invocation) -> None:
-        """Its invoker has left: what still comes of it comes too late."""
+        """Forget the invocation: its invoker has left. A response comes too late."""
         if invocation in self._waiting:
             self._waiting.remove(invocation)
         elif self.running.pop(invocation.request_id, None) is not None:
             self._late.add(invocation.request_id)
 
     def expire(self, invocation: Invocation) -> None:
-        """Its time is up: the invoker is told, the runtime lives on."""
+        """Time the invocation out. The runtime goes on."""
         self.record_timeout(invocation)
         self._late.add(invocation.request_id)
         self._settle(invocation, timed_out(invocation.request_id, invocation.timeout))
@@ -125,7 +125,7 @@ class MultiConcurrencyPlatform(Platform):
         return invocation
 
     def accept_init_error(self, body: bytes, error_type: str) -> ApiError | None:
-        """Accepted at any time; it is an answer only while the runtime has not come."""
+        """Accept the error at any time. Only during the init phase does it answer invokes."""
         error = self.record_init_error(body, error_type)
         if not self.initialised:
             self.end_init_phase()
@@ -148,7 +148,7 @@ class MultiConcurrencyPlatform(Platform):
         if invocation is not None and invocation.outcome is None:
             self._settle(invocation, platform_error("Runtime.TruncatedResponse"))
 
-    # -- how it does it
+    # -- internals
 
     def answer(
         self, invocation: Invocation, outcome: InvocationOutcome, endpoint: str
@@ -180,7 +180,7 @@ class MultiConcurrencyPlatform(Platform):
         self.running[invocation.request_id] = invocation
         self.begin_event(invocation, waiter)
         if waiter.abandoned:
-            # Nobody has it and nobody ever will.
+            # The connection of that /next is broken, so the event is lost.
             self._settle(invocation, platform_error("Runtime.Unknown"))
 
     def _settle(self, invocation: Invocation, outcome: InvocationOutcome) -> None:

@@ -1,6 +1,7 @@
-"""Kill orphaned processes.
+"""Kill the processes that a sandbox may leave behind, even if this process is killed.
 
-Run as a program, this module is the process of an `OrphanKiller`.
+Run as a program, this module is the helper process of an `OrphanKiller`. It uses the standard
+library alone, to start quickly.
 """
 
 import os
@@ -15,20 +16,18 @@ from pathlib import Path
 __all__ = ["SWEEP_LIMIT", "OrphanKiller", "kill_marked"]
 
 SWEEP_LIMIT = 1.0
-"""Seconds at most to kill what processes in sessions of their own have started; of none it takes
-none.
-"""
+"""Seconds at most to kill processes outside the sandbox's process group. Usually there are none."""
 
 
 def kill_marked(marks: Collection[str], seconds: float) -> None:
-    """Kill the processes with one of these variables in the environment that they began with.
+    """Kill the processes that were started with one of these environment variables.
 
-    It finds also those that a process has started in a session of their own, and whose parent has
-    ended; not those that were given another environment.
+    This finds processes that have left the session and lost their parent, but no process that was
+    started with another environment.
 
     Args:
-        marks: `NAME=value`, none of them empty.
-        seconds: how long those that start others are followed at most.
+        marks: `NAME=value` strings, none empty.
+        seconds: the limit for processes that keep starting others.
     """
     wanted = {os.fsencode(mark) for mark in marks}
     until = time.monotonic() + seconds
@@ -42,7 +41,7 @@ def kill_marked(marks: Collection[str], seconds: float) -> None:
 def _marked(wanted: set[bytes]) -> list[int]:
     found: list[int] = []
     for entry in Path("/proc").glob("[0-9]*/environ"):
-        # Another user's cannot be read.
+        # The environment of another user's process cannot be read.
         with suppress(OSError):
             if not wanted.isdisjoint(entry.read_bytes().split(b"\0")):
                 found.append(int(entry.parent.name))
@@ -50,15 +49,15 @@ def _marked(wanted: set[bytes]) -> list[int]:
 
 
 class OrphanKiller:
-    """A process that kills what this process has started, should this process be killed itself.
+    """A helper process that kills the sandbox's processes if this process is killed.
 
-    SIGKILL lets nobody clean up. The kernel then closes this process's pipes, and the sweeper
-    reads the end of its own. It is in a session of its own, where no Ctrl-C reaches it.
+    No code runs after SIGKILL. The kernel closes this process's pipes, and the helper sees the end
+    of its stdin. The helper has its own session, so Ctrl-C does not reach it.
     """
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            # Without `site`: it needs nothing that is installed, and starts in half the time.
+            # Without `site`, Python starts in half the time.
             [sys.executable, "-I", "-S", __file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -67,20 +66,20 @@ class OrphanKiller:
         )
 
     def add(self, group: int, mark: str) -> None:
-        """Have it kill a process group, and the processes that have a mark (`kill_marked`).
+        """Register a process group to kill, and the processes with a mark (`kill_marked`).
 
         Args:
-            group: the only one from now on; 0 for none.
-            mark: `NAME=value`, not empty; those of earlier calls still count.
+            group: replaces the earlier group; 0 for none.
+            mark: a `NAME=value` string, not empty; added to the earlier ones.
         """
         assert self._process.stdin is not None  # a pipe
-        # Whoever has killed it goes without.
+        # Without the helper (someone killed it) nothing is registered.
         with suppress(OSError):
             self._process.stdin.write(f"{group} {mark}\n".encode())
             self._process.stdin.flush()
 
     def dismiss(self) -> None:
-        """End it: this process has cleaned up."""
+        """Stop the helper: this process has cleaned up."""
         self._process.kill()
         self._process.wait()
         if self._process.stdin is not None:
@@ -88,7 +87,7 @@ class OrphanKiller:
 
 
 def _kill_orphans_at_eof() -> None:
-    """Wait for the end of a sweeper's parent, and kill what that has left running."""
+    """Wait until the parent has ended; then kill what remains."""
     group, marks = 0, set[str]()
     for line in sys.stdin:
         number, _, mark = line.rstrip("\n").partition(" ")

@@ -1,4 +1,4 @@
-"""How an invocation can end: the texts and error types that Lambda gives to the invoker."""
+"""How an invocation can end: Lambda's payloads and error types for the invoker."""
 
 import re
 import signal
@@ -22,13 +22,13 @@ __all__ = [
 ]
 
 MAX_PAYLOAD_SIZE = 6 * 1024 * 1024 + 100
-"""Bytes that an answer may have (Runtime API)."""
+"""Bytes of a response at most (Runtime API)."""
 
 MAX_STREAM_SIZE = 200 * 1024 * 1024
-"""Bytes that an answer may have whose invoker takes it as a stream (Lambda quotas)."""
+"""Bytes of a streamed response at most (Lambda quotas)."""
 
 ERROR_WITH_CAUSE = "application/vnd.aws.lambda.error.cause+json"
-"""Content type of an error whose body carries the X-Ray cause, which is not for the invoker."""
+"""Content type of an error with an X-Ray cause. The cause is not for the invoker."""
 
 _VALID_ERROR_TYPE = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
 
@@ -38,10 +38,9 @@ class InvocationOutcome:
     """What the invoker gets.
 
     Args:
-        payload: the bytes of the reply.
-        error_type: None for a good answer; else what kind of error it was, as Lambda's reports
-            name it.
-        content_type: of the payload.
+        payload: the bytes of the response.
+        error_type: Lambda's name of the error, or None.
+        content_type: the media type of the payload.
         status: HTTP status for the invoker; 200 also for an error of the function.
     """
 
@@ -52,7 +51,7 @@ class InvocationOutcome:
 
 
 def timed_out(request_id: str, seconds: float) -> InvocationOutcome:
-    """The function's time was up and the sandbox was killed (Lambda Invoke)."""
+    """The invocation timed out, and the sandbox was killed (Lambda Invoke)."""
     return _platform_error(
         "Sandbox.Timedout",
         f"RequestId: {request_id} Error: Task timed out after {seconds:.2f} seconds",
@@ -60,14 +59,12 @@ def timed_out(request_id: str, seconds: float) -> InvocationOutcome:
 
 
 def signal_name(number: int) -> str:
-    """What Lambda calls it; real-time ones have names, too."""
+    """Return Lambda's name of a signal, also of a real-time signal."""
     return (signal.strsignal(number) or f"signal {number}").lower()
 
 
 def exited(request_id: str, returncode: int) -> InvocationOutcome:
-    """The runtime's process ended without an answer; `returncode` is negative for a signal (Lambda
-    Invoke).
-    """
+    """The process exited without a response (Lambda Invoke); below 0, `returncode` is a signal."""
     if returncode == 0:
         reason = "Runtime exited without providing a reason"
     elif returncode > 0:
@@ -78,14 +75,12 @@ def exited(request_id: str, returncode: int) -> InvocationOutcome:
 
 
 def extension_failed(request_id: str, error_type: str) -> InvocationOutcome:
-    """An extension has reported an error, and the sandbox ended with it (Extensions API)."""
+    """An extension reported an error, and the sandbox ended (Extensions API)."""
     return _platform_error(error_type, f"RequestId: {request_id} Error: {error_type}")
 
 
 def too_large(limit: int = MAX_PAYLOAD_SIZE) -> InvocationOutcome:
-    """The answer was larger than Lambda lets through; the text is that of the emulator and of
-    Lambda.
-    """
+    """The response was too large. The text is Lambda's."""
     return _platform_error(
         "Function.ResponseSizeTooLarge",
         f"Response payload size exceeded maximum allowed payload size ({limit} bytes).",
@@ -98,14 +93,14 @@ def unavailable() -> InvocationOutcome:
 
 
 def platform_error(error_type: str) -> InvocationOutcome:
-    """An error of the platform's own of which multi-concurrency says no more than the type."""
+    """An error of the platform; in multi-concurrency, the payload has only the type."""
     return InvocationOutcome(msgspec.json.encode({"errorType": error_type}), error_type)
 
 
 def function_error_type(header: str) -> str:
-    """The error type that the platform makes of `Lambda-Runtime-Function-Error-Type` (Runtime API).
+    """Return the error type for `Lambda-Runtime-Function-Error-Type` (Runtime API).
 
-    The pattern is not anchored in rapid, so neither is it here.
+    As in rapid, the pattern is not anchored.
     """
     if _VALID_ERROR_TYPE.search(header):
         return header
@@ -113,7 +108,7 @@ def function_error_type(header: str) -> str:
 
 
 def without_cause(body: bytes) -> bytes:
-    """The error that the invoker sees of one of type ERROR_WITH_CAUSE (Runtime API)."""
+    """Return an error of type ERROR_WITH_CAUSE without the cause (Runtime API)."""
     try:
         return msgspec.json.encode(msgspec.json.decode(body, type=_ErrorWithCause))
     except msgspec.DecodeError:
@@ -121,12 +116,12 @@ def without_cause(body: bytes) -> bytes:
 
 
 class _ErrorWithCause(msgspec.Struct, omit_defaults=True):
-    errorMessage: str = ""  # noqa: N815 - the wire's names
+    errorMessage: str = ""  # noqa: N815 - as sent by the runtime
     errorType: str = ""  # noqa: N815
     stackTrace: list[str] = []  # noqa: N815
 
 
 def _platform_error(error_type: str, message: str) -> InvocationOutcome:
-    # The platform's own errors have their type first; a runtime's have their message first.
+    # In the platform's errors the type comes first; in a runtime's, the message.
     body = msgspec.json.encode({"errorType": error_type, "errorMessage": message})
     return InvocationOutcome(body, error_type)

@@ -1,6 +1,6 @@
-"""Where the lines go: those of the function's process, and those that Lambda writes around them.
+"""The lines of the function's log: those of its process, and Lambda's own.
 
-The process writes into a pipe, and each line goes to one function of the caller's.
+The process writes into a pipe. Each line is passed to one function.
 """
 
 import os
@@ -18,14 +18,14 @@ from .log_tail import LogTail
 __all__ = ["LINE_LIMIT", "Output", "to_stderr"]
 
 LINE_LIMIT = 256 * 1024
-"""Bytes of a line; a longer one is passed on in pieces, as CloudWatch Logs splits it."""
+"""Bytes of a line at most. A longer line is passed on in pieces, as CloudWatch Logs does."""
 
 _PIPE_SIZE = 1 << 20
-"""Bytes that a pipe holds at most, unless root has changed it (pipe(7))."""
+"""Bytes of a pipe at most, unless root has changed the limit (pipe(7))."""
 
 
 def to_stderr(line: str) -> None:
-    """Print a line to this process's stderr; discard it where stderr cannot be written."""
+    """Print a line to this process's stderr; discard it if stderr cannot be written."""
     with suppress(OSError):
         print(line, file=sys.stderr, flush=True)
 
@@ -35,31 +35,31 @@ class Output:
     """Passes the lines of the function's process, and Lambda's own, to one function.
 
     Args:
-        sink: takes one line without its end.
+        sink: called with each line, without line break.
     """
 
     sink: Callable[[str], None]
-    # As on Lambda; a shell may say what its terminal has.
+    # As on Lambda. Otherwise the encoding of the terminal would apply.
     environment: ClassVar[Mapping[str, str]] = MappingProxyType({"PYTHONIOENCODING": "utf-8"})
     descriptor: int = attrs.field(init=False)
     recent: LogTail = attrs.field(factory=LogTail, init=False)
-    """The end of all that was ever written."""
+    """The end of everything written so far."""
     tails: list[LogTail] = attrs.field(factory=list[LogTail], init=False)
-    """Each is given every line while it is here."""
+    """Each of these gets every line."""
     _reading_end: int = attrs.field(init=False)
     _unfinished: bytearray = attrs.field(factory=bytearray, init=False)
-    """The line that has no end yet; at most LINE_LIMIT bytes between two calls."""
+    """The line without end so far; at most LINE_LIMIT bytes between two calls."""
 
     def __attrs_post_init__(self) -> None:
         self._reading_end, self.descriptor = os.pipe()
         os.set_blocking(self._reading_end, False)
 
     def write(self, line: str, *, ends: bool = False) -> None:
-        """A line of Lambda's, behind all that the process has written until now.
+        """Write a line of Lambda's, after everything that the process has written.
 
         Args:
-            line: it.
-            ends: whether it ends the one invocation in flight, whose last line may lack an end.
+            line: the line, without line break.
+            ends: the line ends the only invocation in flight: first end an unfinished line.
         """
         self.drain()
         if ends:
@@ -68,11 +68,11 @@ class Output:
         self._emit(line)
 
     def drain(self) -> None:
-        """Pass on what is in the pipe.
+        """Pass on the contents of the pipe.
 
-        A runtime writes an invocation's lines before its answer. So whoever has the answer and
-        drains has all of them, and END never stands before them. One read takes a whole pipe:
-        a process that goes on writing meanwhile holds nobody up.
+        A runtime writes the lines of an invocation before its response. So after the response, one
+        call passes on all of them, and END comes last. One read empties a full pipe; a process that
+        keeps writing does not prolong the call.
         """
         try:
             data = os.read(self._reading_end, _PIPE_SIZE)
@@ -89,13 +89,13 @@ class Output:
         self._extend(rest)
 
     async def pump(self) -> None:
-        """Drain whenever something comes, until cancelled."""
+        """Drain whenever data arrives, until cancelled."""
         while True:
             await trio.lowlevel.wait_readable(self._reading_end)
             self.drain()
 
     def close(self) -> None:
-        """Pass on the rest; the process must be dead."""
+        """Pass on the rest. The process must be dead."""
         self.drain()
         self._end_line()
         os.close(self._reading_end)
@@ -106,19 +106,19 @@ class Output:
             self._emit_unfinished(len(self._unfinished))
 
     def _extend(self, data: bytes) -> None:
-        """Add to the unfinished line, and pass on the pieces of one that is too long."""
+        """Add to the unfinished line; pass on pieces if the line is too long."""
         line = self._unfinished
         line += data
         while len(line) > LINE_LIMIT:
             end = LINE_LIMIT
-            # Not within a character: its bytes but the first begin with the bits 10.
+            # Do not cut a character: continuation bytes of UTF-8 begin with the bits 10.
             while end > LINE_LIMIT - 3 and line[end] & 0xC0 == 0x80:
                 end -= 1
             self._emit_unfinished(end)
 
     def _emit_unfinished(self, size: int) -> None:
         text = self._unfinished[:size].decode("utf-8", "replace")
-        # First: the sink may write to this output itself.
+        # Delete first: the sink may write to this output.
         del self._unfinished[:size]
         self._emit(text)
 

@@ -1,8 +1,8 @@
-"""Whose process is at the other end of a connection on this machine (Linux).
+"""Find the process at the other end of a local connection (Linux).
 
-The Runtime API knows no secret that all of its clients could send: AWS's own joins `http://`, the
-variable AWS_LAMBDA_RUNTIME_API and a path, and hands the variable to `http.client` as host and
-port, so a token can stand nowhere in it. The kernel knows who has opened a connection.
+A secret token is impossible: AWS's clients build their URL from `http://`, the variable
+AWS_LAMBDA_RUNTIME_API and a path, and give the variable to `http.client` as host and port. The
+kernel knows the process instead.
 """
 
 import os
@@ -20,27 +20,27 @@ _SOCK_DIAG_BY_FAMILY = 20
 _NETLINK_SOCK_DIAG = 4
 _REQUEST = 1
 _ANY = 0xFFFFFFFF
-# Lengths, type, flags, sequence and port of a netlink message; family, protocol and states; ports,
+# Length, type, flags, sequence and port of a netlink message; family, protocol and states; ports,
 # addresses, interface and cookie of a socket (linux/netlink.h, linux/inet_diag.h).
 _HEADER = struct.Struct("=IHHII")
 _FILTER = struct.Struct("=BBxxI")
 _SOCKET = struct.Struct("!HH4s12x4s12x")
 _INODE_AT = _HEADER.size + 68
-"""Of a reply: behind four bytes, the socket, two numbers of its queues, its timer and its user."""
+"""Offset in a reply: after four bytes, the socket, two queue lengths, a timer and a user id."""
 
 Address = tuple[str, int]
 
 
 def is_connected_from(leader: int, ours: Address, theirs: Address) -> bool:
-    """Whether a connection comes from a process, from one of its session or from one below it.
+    """Whether a connection comes from a process, from its session or from a descendant.
 
-    True also where the system cannot tell: elsewhere than on Linux, without /proc, where the kernel
-    has no socket diagnostics or hides the process's descriptors. So this keeps other programs from
-    a server, and is no wall against an attacker who runs as the same user: that one can read the
-    memory of all of them.
+    True also if the system cannot tell: on other systems, without /proc, without socket
+    diagnostics, or if the descriptors of the process are hidden. This keeps other programs away. It
+    does not stop an attacker with the same user id, who can read the memory of all these processes
+    anyway.
 
     Args:
-        leader: the process, which leads a session.
+        leader: the process; it leads a session.
         ours, theirs: the two ends of the accepted connection, IPv4 address and port.
     """
     if sys.platform != "linux" or not os.path.exists("/proc/self"):
@@ -64,12 +64,11 @@ def is_connected_from(leader: int, ours: Address, theirs: Address) -> bool:
 
 
 def _inode(local: Address, remote: Address) -> int:
-    """The inode of the TCP socket with these addresses; 0 if the kernel finds none (sock_diag(7)).
+    """Return the inode of the TCP socket with these addresses; 0 if there is none (sock_diag(7)).
 
-    Not from /proc/net/tcp: a millisecond for each connection, and a socket may be left out of it
-    while others come and go.
+    Rejected: /proc/net/tcp, which takes a millisecond and may omit sockets while others change.
     """
-    assert sys.platform == "linux"  # elsewhere nobody asks
+    assert sys.platform == "linux"  # the caller checks
     request = (
         _FILTER.pack(socket.AF_INET, socket.IPPROTO_TCP, _ANY)
         + _SOCKET.pack(local[1], remote[1], socket.inet_aton(local[0]), socket.inet_aton(remote[0]))
@@ -87,7 +86,7 @@ def _inode(local: Address, remote: Address) -> int:
 
 
 def _session_and_descendants(leader: int) -> Iterator[int]:
-    """The processes of its session, and those that it has started."""
+    """Yield the processes of the leader's session, then its descendants."""
     for name in os.listdir("/proc"):
         with suppress(ValueError, ProcessLookupError):
             if os.getsid(int(name)) == leader:
@@ -96,15 +95,15 @@ def _session_and_descendants(leader: int) -> Iterator[int]:
 
 
 def _holds(pid: int, inode: int) -> bool:
-    """Whether a process has a socket open; one that is closed has the inode 0.
+    """Whether a process has a socket open.
 
     Raises:
-        FileNotFoundError: there is no such process.
-        PermissionError: its descriptors are not to be seen.
+        FileNotFoundError: the process does not exist.
+        PermissionError: the descriptors of the process are hidden.
     """
     folder, wanted = f"/proc/{pid}/fd", f"socket:[{inode}]"
     for name in os.listdir(folder):
-        # It may be closed meanwhile.
+        # The descriptor may have been closed.
         with suppress(FileNotFoundError):
             if os.readlink(f"{folder}/{name}") == wanted:
                 return True

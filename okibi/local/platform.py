@@ -1,8 +1,7 @@
-"""What both modes of the platform's side share: who is told, what is written down, how a body ends.
+"""What both modes of the platform share.
 
-Everything here is synchronous and knows no I/O. `classic_mode.py` is the classic mode, one event
-at a time; `multi_concurrency.py` is multi-concurrency. `connection.py` calls what this class names,
-and nothing else of them.
+Everything here is synchronous and does no I/O. `classic_mode.py` handles one event at a time,
+`multi_concurrency.py` many. `connection.py` uses only the methods of this class.
 """
 
 import base64
@@ -49,7 +48,7 @@ REQUEST_ENTITY_TOO_LARGE = ApiError(
 )
 
 STREAMING = "streaming"
-"""The one value that `Lambda-Runtime-Function-Response-Mode` may have."""
+"""The only valid value of `Lambda-Runtime-Function-Response-Mode`."""
 
 ERROR_TYPE = b"lambda-runtime-function-error-type"
 ERROR_BODY = b"lambda-runtime-function-error-body"
@@ -57,10 +56,10 @@ ERROR_BODY = b"lambda-runtime-function-error-body"
 
 @attrs.define(eq=False)
 class PendingNext:
-    """A pending /next.
+    """A /next without an event yet.
 
     Args:
-        deliver: called once with the invocation that this /next gets.
+        deliver: called once with the invocation for this /next.
     """
 
     deliver: Callable[[Invocation], None]
@@ -68,33 +67,32 @@ class PendingNext:
 
 
 def _ignore(_: object) -> None:
-    """Nobody listens."""
+    pass
 
 
 def _nothing() -> None:
-    """Nobody listens."""
+    pass
 
 
 @attrs.define(eq=False)
 class Platform(ABC):
     """The platform's side of one sandbox.
 
-    The runtime's calls are the methods named after the endpoints. Those that read a body come in
-    two halves, as rapid's states do: `begin_…` at the headers, `finish_…` at the end of the body.
+    The methods for the runtime are named after the endpoints. An endpoint with a body has two, as
+    in rapid: `begin_…` at the headers, `finish_…` at the end of the body.
 
     Args:
-        clock: seconds, the run's own clock.
-        wall_clock: seconds since the epoch; only `Lambda-Runtime-Deadline-Ms` is made of it.
-        journal: what happened is written down there.
-        swallow_abandoned: whether a /next whose connection broke still takes the next event, as
-            Lambda's does.
-        on_initialised: told when a new runtime's init phase is over: it and its extensions wait for
-            the first event, or it has sent /init/error.
-        on_init_error: told of the error that an /init/error brought.
-        on_begin, on_answer, on_end: told of an invocation when it is handed out, when its outcome
-            is there, and when the runtime is through with it. They must not raise.
-        on_idle: told when the runtime and its extensions all wait, and nothing is there for them.
-        extensions: those that have registered.
+        clock: seconds, for all times.
+        wall_clock: seconds since the epoch, for `Lambda-Runtime-Deadline-Ms` only.
+        journal: records what happens.
+        swallow_abandoned: give an event to a /next with a broken connection, as Lambda does.
+        on_initialised: called when the init phase is over: the runtime and its extensions wait for
+            the first event, or the runtime has sent /init/error.
+        on_init_error: called with the error of an /init/error.
+        on_begin, on_answer, on_end: called with an invocation when it is handed out, has an
+            outcome, and has ended. They must not raise.
+        on_idle: called when runtime and extensions wait and there is no event.
+        extensions: the registered extensions.
     """
 
     clock: Callable[[], float]
@@ -110,11 +108,11 @@ class Platform(ABC):
     extensions: Extensions = attrs.field(factory=Extensions)
 
     init_error: InvocationOutcome | None = attrs.field(default=None, init=False)
-    """The reply of the first invoke, also when the sandbox is gone by then."""
+    """Answers the next invoke, even if the sandbox has ended."""
     initialised: bool = attrs.field(default=False, init=False)
     """Whether the init phase of this sandbox is over."""
     closing: bool = attrs.field(default=False, init=False)
-    """The sandbox is about to end: no more events are handed out."""
+    """The sandbox is about to end: no event is handed out."""
 
     def __attrs_post_init__(self) -> None:
         self.extensions.on_ready = self.hand_out
@@ -123,41 +121,42 @@ class Platform(ABC):
 
     @abstractmethod
     def offer(self, invocation: Invocation) -> None:
-        """An invocation has arrived."""
+        """Submit an invocation."""
 
     @abstractmethod
     def end(self, outcome: Callable[[str], InvocationOutcome] | None = None) -> None:
-        """The sandbox is gone; a new runtime may start.
+        """Forget the sandbox that has ended; a new runtime may start.
 
         Args:
-            outcome: of a request id; for each invocation that it leaves without one.
+            outcome: returns the outcome for the request id of an unanswered invocation.
         """
 
     @abstractmethod
     def hand_out(self) -> None:
-        """Give events to those who wait for them, as far as the rules allow it."""
+        """Hand out events to pending /nexts if the rules allow it."""
 
     # -- the runtime's side: what it asks
 
     @abstractmethod
     def next(self, waiter: PendingNext) -> ApiError | Invocation | None:
-        """GET /next: a refusal, the event that the runtime has already, or None: `waiter` is told
-        when it comes.
+        """GET /next: return an error, the event that the runtime already has, or None.
+
+        After None, `waiter` gets the event later.
         """
 
     @abstractmethod
     def begin_response(self, request_id: str, attempt: str, mode: str) -> ApiError | Invocation:
-        """The headers of a /response: what it answers, or why it may not.
+        """Headers of a /response: return the invocation, or an error.
 
         Args:
-            request_id: out of the path.
+            request_id: from the path.
             attempt: `Lambda-Runtime-Invocation-Id`, or "".
             mode: `Lambda-Runtime-Function-Response-Mode`, or "".
         """
 
     @abstractmethod
     def begin_error(self, request_id: str, attempt: str) -> ApiError | Invocation:
-        """The headers of an /error; as `begin_response`."""
+        """Headers of an /error; like `begin_response`."""
 
     def finish_response(
         self,
@@ -167,14 +166,14 @@ class Platform(ABC):
         content_type: str,
         trailers: Mapping[bytes, bytes],
     ) -> ApiError | None:
-        """The body of a /response is read.
+        """Body of a /response.
 
         Args:
-            invocation: what `begin_response` gave.
-            body: of it; empty where it went to a sink piece by piece.
-            size: its true length, of which `body` may lack the end.
-            content_type: or "".
-            trailers: names in lower case.
+            invocation: the result of `begin_response`.
+            body: the body; empty if a sink has received it.
+            size: the length of the whole body, of which `body` may be the beginning.
+            content_type: the media type, or "".
+            trailers: the trailers, with names in lower case.
         """
         streamed = invocation.sink is not None and not body
         limit = MAX_STREAM_SIZE if streamed else MAX_PAYLOAD_SIZE
@@ -188,7 +187,7 @@ class Platform(ABC):
                 failure, function_error_type(error_type.decode("utf-8", "replace"))
             )
         elif invocation.sink is not None and body:
-            # A buffered answer to an invoker who takes it as a stream is a stream of one piece.
+            # The invoker streams and the runtime does not: a stream with one piece.
             invocation.sink.begin(outcome.content_type)
             invocation.sink.write(body)
         return self.answer(invocation, outcome, "response")
@@ -196,9 +195,7 @@ class Platform(ABC):
     def finish_error(
         self, invocation: Invocation, body: bytes, error_type: str, content_type: str = ""
     ) -> ApiError | None:
-        """The body of an /error is read; `error_type` is `Lambda-Runtime-Function-Error-Type` or
-        "".
-        """
+        """Body of an /error; `error_type` is `Lambda-Runtime-Function-Error-Type` or ""."""
         if content_type == ERROR_WITH_CAUSE:
             body = without_cause(body)
         return self.answer(
@@ -207,7 +204,7 @@ class Platform(ABC):
 
     @abstractmethod
     def accept_init_error(self, body: bytes, error_type: str) -> ApiError | None:
-        """An /init/error with its body: the reply of the first invoke."""
+        """POST /init/error: the error answers the first invoke."""
 
     # -- the runtime's side: what its connections do
 
@@ -217,24 +214,24 @@ class Platform(ABC):
 
     @abstractmethod
     def truncate(self, invocation: Invocation | None) -> None:
-        """The connection broke in the middle of a /response or an /error."""
+        """The connection broke within a /response or an /error."""
 
-    # -- how it does it
+    # -- internals
 
     @abstractmethod
     def answer(
         self, invocation: Invocation, outcome: InvocationOutcome, endpoint: str
     ) -> ApiError | None:
-        """The outcome that the runtime has sent; a refusal where it comes too late."""
+        """Record the outcome sent by the runtime; return an error if it comes too late."""
 
     def end_init_phase(self) -> None:
-        """The init phase is over, if it was not before."""
+        """End the init phase, unless it is over."""
         if not self.initialised:
             self.initialised = True
             self.on_initialised()
 
     def begin_event(self, invocation: Invocation, waiter: PendingNext) -> None:
-        """The hand-out itself; its clock starts to run."""
+        """Hand out an invocation. Its time starts now."""
         invocation.begun_at = self.clock()
         invocation.deadline_ms = int((self.wall_clock() + invocation.timeout) * 1000)
         self.on_begin(invocation)
@@ -245,28 +242,28 @@ class Platform(ABC):
             waiter.deliver(invocation)
 
     def record_init_error(self, body: bytes, error_type: str) -> InvocationOutcome:
-        """An init error as the outcome that it is for an invocation."""
+        """Record an init error; return it as the outcome of an invocation."""
         error = InvocationOutcome(body, function_error_type(error_type))
         self.record(EntryKind.INIT_ERROR, detail=error.error_type or "")
         self.on_init_error(error)
         return error
 
     def record_timeout(self, invocation: Invocation) -> None:
-        """Write down that `invocation` had no time left."""
+        """Record a time-out in the journal."""
         self.record(EntryKind.TIMED_OUT, invocation.request_id)
 
     def refuse(self, refusal: ApiError, request_id: str = "") -> ApiError:
-        """The refusal, written down."""
+        """Record and return a refusal."""
         self.record(EntryKind.REFUSED, request_id, refusal.error_type)
         return refusal
 
     def record(self, kind: EntryKind, request_id: str = "", detail: str = "") -> None:
-        """A line of the journal."""
+        """Add an entry to the journal."""
         self.journal.entries.append(JournalEntry(self.clock(), kind, request_id, detail))
 
 
 def names_other_attempt(invocation: Invocation, attempt: str) -> bool:
-    """Whether an answer names another attempt than this one; one that names none passes."""
+    """Whether a response names another attempt. A response without an attempt passes."""
     return bool(attempt) and bool(invocation.invocation_id) and attempt != invocation.invocation_id
 
 

@@ -1,10 +1,4 @@
-"""What the kernel tells of a process and of those that it has started: memory and processor time;
-and their end, also when this process is killed.
-
-What the kernel tells it tells on Linux only.
-
-Run as a program, it is a `OrphanKiller`'s process.
-"""
+"""Memory, processor time and descendants of processes, from Linux's /proc."""
 
 import os
 import time
@@ -22,7 +16,7 @@ __all__ = [
 
 
 def descendants(pid: int) -> list[int]:
-    """The processes that a process has started, and those that these have."""
+    """Return the processes that a process has started, and theirs."""
     parents: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -38,35 +32,35 @@ def descendants(pid: int) -> list[int]:
 
 
 def proportional_memory(pid: int) -> int:
-    """A process's memory in bytes, each shared page counted by its share (PSS).
+    """Return a process's memory in bytes, each shared page divided among its users (PSS).
 
     Raises:
-        OSError: there is no such process.
-        ValueError: the kernel does not tell.
+        OSError: the process does not exist.
+        ValueError: the kernel does not report it.
     """
     return _size(pid, "smaps_rollup", "Pss")
 
 
 def peak_memory(pid: int) -> int:
-    """Bytes that a process has had at most (VmHWM), with all that it shares.
+    """Return a process's peak memory in bytes, including shared pages (VmHWM).
 
     Raises:
-        OSError: there is no such process.
-        ValueError: the kernel does not tell.
+        OSError: the process does not exist.
+        ValueError: the kernel does not report it.
     """
     return _size(pid, "status", "VmHWM")
 
 
 def tree_memory(pid: int) -> int:
-    """The memory of a process and of those below it in bytes, as if they were alone on the machine.
+    """Return the memory in bytes of a process and its descendants, as if alone on the machine.
 
-    It is what their PSS would add up to in a sandbox of their own: on a machine with others, PSS
-    falls with each of them that has mapped the same file. So what is anonymous counts as PSS does,
-    and of each piece of a file what one of them has of it at most.
+    In a sandbox this would be the sum of their PSS. On a shared machine PSS falls with each other
+    process that maps the same file. So anonymous memory counts as in PSS, and each piece of a file
+    as the most that one of these processes has of it.
 
     Raises:
-        OSError: there is no such process.
-        ValueError: the kernel does not tell.
+        OSError: the process does not exist.
+        ValueError: the kernel does not report it.
     """
     anonymous, mapped = 0, dict[str, int]()
     for each in (pid, *descendants(pid)):
@@ -76,38 +70,36 @@ def tree_memory(pid: int) -> int:
         except OSError:
             if each == pid:
                 raise
-            continue  # it has ended meanwhile
+            continue  # it has ended
         for piece, size in pieces.items():
             mapped[piece] = max(size, mapped.get(piece, 0))
     return anonymous + sum(mapped.values())
 
 
 def cpu_seconds(pid: int) -> float:
-    """The processor time that a process has had, with that of its threads and of its children that
-    have ended.
+    """Return the processor seconds of a process, its threads, and its children that have ended.
 
     Raises:
-        OSError: there is no such process.
+        OSError: the process does not exist.
     """
-    # The clock of another process, as clock_getcpuclockid(3) names it: in nanoseconds, where
-    # /proc/*/stat counts ticks of 10 ms, and its threads' files go with them. Of children that it
-    # has waited for nothing finer is left than those ticks.
+    # The id of another process's clock (clock_getcpuclockid(3)). It counts nanoseconds;
+    # /proc/*/stat counts ticks of 10 ms, but is the only source for ended children.
     own = time.clock_gettime((~pid << 3) | 2)
     ended = sum(int(ticks) for ticks in _stat(pid)[13:15])
     return own + ended / os.sysconf("SC_CLK_TCK")
 
 
 def core_wait_seconds() -> float:
-    """How long this process has waited for a core, ready to run, while others had it.
+    """Return how many seconds this process was ready to run and waited for a core.
 
     Raises:
-        OSError: the kernel does not tell.
+        OSError: the kernel does not report it.
     """
     return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
 
 
 def _stat(pid: int) -> list[str]:
-    """Its fields from the state on; its name before, in brackets, may hold anything."""
+    """Return the fields from the state on. The name before may contain anything, in brackets."""
     return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
 
 
@@ -115,7 +107,7 @@ def _size(pid: int, file: str, name: str) -> int:
     for line in Path(f"/proc/{pid}/{file}").read_text(errors="replace").splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
-    raise ValueError(f"the kernel says nothing of the {name} of {pid}")
+    raise ValueError(f"/proc/{pid}/{file} has no {name}")
 
 
 def _mapped(pid: int) -> dict[str, int]:
@@ -127,7 +119,7 @@ def _mapped(pid: int) -> dict[str, int]:
     for line in Path(f"/proc/{pid}/smaps").read_text(errors="replace").splitlines():
         name, *rest = line.split()
         if not name.endswith(":"):
-            # 7f…-7f… r-xp 00001000 fd:00 1234 /a/file; without one the inode is 0.
+            # 7f…-7f… r-xp 00001000 fd:00 1234 /a/file; the inode is 0 without a file.
             piece = "" if rest[3] == "0" else " ".join(rest[1:4])
         elif piece and name in ("Rss:", "Anonymous:"):
             size = int(rest[0]) * 1024

@@ -1,6 +1,4 @@
-"""The lines that Lambda writes around an invocation: START, END, REPORT, and what went wrong
-between.
-"""
+"""The log lines that Lambda writes about an invocation: START, END, REPORT, and errors."""
 
 import math
 import time
@@ -12,17 +10,17 @@ __all__ = ["end_lines", "init_report_line", "start_line"]
 
 
 def start_line(invocation: Invocation) -> str:
-    """Written when the event is handed out."""
+    """Return the line for an event that is handed out."""
     return f"START RequestId: {invocation.request_id} Version: $LATEST"
 
 
 def end_lines(invocation: Invocation, *, memory: int, peak: float | None) -> list[str]:
-    """Written when the runtime is through with an invocation; its init phase is billed too.
+    """Return the lines for an invocation that has ended. The init phase is billed too.
 
     Args:
-        invocation: it; begun, ended, and with its outcome.
-        memory: MB that the function has.
-        peak: MB that its process has used at most; None where nobody could tell any more.
+        invocation: an ended invocation with its outcome.
+        memory: the function's memory in MB.
+        peak: peak memory of the process in MB; None if unknown.
     """
     init_ms = invocation.init_ms
     duration = (invocation.ended_at - invocation.begun_at) * 1000
@@ -46,7 +44,7 @@ def end_lines(invocation: Invocation, *, memory: int, peak: float | None) -> lis
 
 
 def init_report_line(init_ms: float, outcome: InvocationOutcome) -> str:
-    """Written when an init phase has failed."""
+    """Return the line for a failed init phase."""
     fields = [f"INIT_REPORT Init Duration: {init_ms:.2f} ms", "Phase: init", *_status(outcome), ""]
     return "\t".join(fields)
 

@@ -1,6 +1,4 @@
-"""The Runtime API on trio: connections of a runtime on one side, invokers on the other, the
-time-out between them.
-"""
+"""The Runtime API on trio: connections of a runtime, waiting invokers, and time-outs."""
 
 import math
 import time
@@ -27,16 +25,16 @@ __all__ = ["RuntimeApi"]
 
 
 def _ignore(_: object) -> None:
-    """Nobody listens."""
+    pass
 
 
 def _nothing() -> None:
-    """Nobody is asked."""
+    pass
 
 
 @attrs.define(eq=False)
 class _Invoker:
-    """An invoker that waits for its answer, and until when."""
+    """An invoker that waits for an outcome or for the deadline."""
 
     invocation: Invocation
     done: trio.Event = attrs.field(factory=trio.Event)
@@ -45,43 +43,39 @@ class _Invoker:
 
 @attrs.define(eq=False)
 class RuntimeApi:
-    """The Runtime API for one sandbox, over any streams, in memory too, in the same trio run.
+    """The Runtime API of one sandbox, over any streams.
 
-    One runtime is served at a time. When its time is up, or `sandbox_ended` is called, its
-    connections are closed and a new one may start.
+    It serves one runtime at a time. On a time-out, or on `sandbox_ended`, it closes the
+    connections; then a new runtime may start.
 
     Args:
-        function_arn: shown with every event.
+        function_arn: the ARN sent with every event.
         timeout: seconds that an invocation may take.
-        wall_clock: seconds since the epoch, for `Lambda-Runtime-Deadline-Ms`. All else goes by
-            trio's clock; a test under MockClock gives one that goes with it.
-        journal: what happened is written there.
-        swallow_abandoned: whether a /next whose connection broke still takes the next event, as
-            Lambda's does.
-        keep_alive: False closes each connection after its first answer, which Lambda does not do;
-            to test a runtime against servers that will not pipeline.
-        empty_headers: whether absent context is sent as empty headers, as multi-concurrency
-            sandboxes do.
-        max_concurrency: None for the classic mode, one event at a time. A number is
-            multi-concurrency (Lambda Managed Instances): as many events at once as there are
-            pending /next, an invoke that finds none is refused, and a time-out kills nothing. The
-            number itself is for the runtime, which opens as many.
-        invocation_ids: whether an event carries `Lambda-Runtime-Invocation-Id`, as Lambda's does
-            since 2026. An answer that names another is refused (410), one that names none is not.
-        allowed_hosts: names of this machine for which a runtime's requests may come, besides
-            `localhost` and its addresses; no request of a web page is let in. None lets all in, as
-            over streams in memory.
-        faults: where connections are to break.
-        busy_poll: seconds to look for a runtime's bytes again and again before going to sleep. For
-            a benchmark's server on a core of its own: what it takes to wake one is then nobody's
-            cost.
-        on_begin: told of each invocation that is handed out.
-        on_end: told of each invocation that is through, with its outcome.
-        on_init_error: told of the error that an /init/error brought.
-        on_process_needed: asked for a runtime whenever an invocation waits and none has come.
-        on_idle: the runtime waits and nothing is there for it: it may be frozen.
-        on_kill: the sandbox must end now: its time was up, or its invoker left. One with an
-            extension is asked to end first; `sandbox_ended` must follow.
+        wall_clock: seconds since the epoch, for `Lambda-Runtime-Deadline-Ms`. Everything else uses
+            trio's clock. A test with MockClock passes a matching clock.
+        journal: records what happens.
+        swallow_abandoned: give an event to a /next with a broken connection, as Lambda does.
+        keep_alive: False closes each connection after one response, unlike Lambda, to test a
+            runtime against servers without pipelining.
+        empty_headers: send an empty header for an absent context, as multi-concurrency does.
+        max_concurrency: None for classic mode, one event at a time. A number means
+            multi-concurrency (Lambda Managed Instances): each pending /next takes an event, an
+            invoke without one is refused, and a time-out kills nothing. Only the runtime uses the
+            number itself.
+        invocation_ids: send `Lambda-Runtime-Invocation-Id`, as Lambda does since 2026. A response
+            with another id is refused (410); one without an id is accepted.
+        allowed_hosts: host names that requests may use, besides `localhost` and its addresses;
+            requests of web pages are refused. None allows every request, as over streams in memory.
+        faults: where to break connections.
+        busy_poll: seconds to poll for bytes before sleeping. For a benchmark's server on its own
+            core, to keep wake-up costs out of the figures.
+        on_begin: called with each invocation that is handed out.
+        on_end: called with each invocation that has ended, with its outcome.
+        on_init_error: called with the error of an /init/error.
+        on_process_needed: called when an invocation waits and no runtime has come.
+        on_idle: called when the runtime waits and there is no event: it may be frozen.
+        on_kill: called when the sandbox must end: an invocation timed out, or an invoker left. A
+            sandbox with an extension gets SIGTERM first. `sandbox_ended` must follow.
     """
 
     function_arn: str = arn_of("function")
@@ -109,7 +103,7 @@ class RuntimeApi:
     _invokers: dict[Invocation, _Invoker] = attrs.field(
         factory=dict[Invocation, _Invoker], init=False
     )
-    """Of multi-concurrency: all that wait at once."""
+    """All waiting invokers, in multi-concurrency."""
     _connections: dict[trio.CancelScope, trio.Event] = attrs.field(
         factory=dict[trio.CancelScope, trio.Event], init=False
     )
@@ -135,7 +129,7 @@ class RuntimeApi:
 
     @property
     def state(self) -> RuntimeState:
-        """Where the runtime stands; of multi-concurrency, whether it has come."""
+        """The state of the runtime. In multi-concurrency, STARTED or RUNNING."""
         platform = self._platform
         if isinstance(platform, ClassicPlatform):
             return platform.state
@@ -143,8 +137,9 @@ class RuntimeApi:
 
     @property
     def current(self) -> Invocation | None:
-        """The invocation that the runtime has, also when it has answered and not yet come back; of
-        multi-concurrency, the oldest of them.
+        """The invocation that the runtime works on, until the runtime asks for the next one.
+
+        In multi-concurrency, the oldest of them.
         """
         platform = self._platform
         if isinstance(platform, ClassicPlatform):
@@ -153,17 +148,17 @@ class RuntimeApi:
 
     @property
     def waiting(self) -> Invocation | None:
-        """The invocation that waits for the runtime to come."""
+        """The invocation that waits for the runtime."""
         return self._platform.offered
 
     @property
     def extensions(self) -> Extensions:
-        """Those that have registered."""
+        """The registered extensions."""
         return self._platform.extensions
 
     @property
     def initialised_at(self) -> float:
-        """When the runtime's init phase was over, on trio's clock; NaN before that."""
+        """When the init phase ended, on trio's clock; NaN before."""
         return self._initialised_at
 
     # -- for invokers
@@ -180,20 +175,20 @@ class RuntimeApi:
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> InvokeResult:
-        """Invoke the function and wait for its answer; concurrent invokes wait their invoker.
+        """Invoke the function and wait for the result. In classic mode, concurrent invokes queue.
 
-        An invoker that is cancelled after its event was handed out takes the sandbox with it,
-        since the deadline was its to hold. Before that it leaves without a trace.
+        Cancelling an invoke after its event was handed out ends the sandbox, because only the
+        invoker watches the deadline. Cancelling it earlier has no effect on the sandbox.
 
         Args:
             payload: the event.
             client_context: JSON text.
             cognito_identity: JSON text.
-            tenant_id: of a tenant-isolated function.
-            trace_id: the X-Ray header; made up where None, left out where "".
-            content_type: of the event.
-            request_id: made up where None.
-            timeout: seconds; the function's own where None.
+            tenant_id: the tenant of a tenant-isolated function.
+            trace_id: the X-Ray header. None generates one, "" omits the header.
+            content_type: the media type of the event.
+            request_id: None generates one.
+            timeout: seconds; None takes the function's.
         """
         invocation = Invocation(
             payload,
@@ -210,11 +205,10 @@ class RuntimeApi:
         return (await self.run_invocation(invocation)).result()
 
     async def run_invocation(self, invocation: Invocation) -> Invocation:
-        """`invoke` for an invocation of one's own making; the same one, with its outcome and
-        times.
+        """Run an invocation; return the same object, with outcome and times.
 
         Raises:
-            ValueError: it has a character that no HTTP header can carry.
+            ValueError: a field contains a character that an HTTP header cannot carry.
         """
         check_headers(invocation)
         if self.invocation_ids and not invocation.invocation_id:
@@ -260,7 +254,7 @@ class RuntimeApi:
     async def _take_turn(self, platform: ClassicPlatform, invocation: Invocation) -> None:
         invoker = self._invoker = _Invoker(invocation)
         if platform.state is RuntimeState.INIT_ERROR and platform.init_error is None:
-            # Its error has been told to an invoker, and from that state nothing leads out.
+            # An invoker has got the init error, and no transition leads out of INIT_ERROR.
             self.sandbox_ended(None)
             self.on_kill()
         platform.offer(invocation)
@@ -272,8 +266,8 @@ class RuntimeApi:
                 with invoker.scope:
                     await invoker.done.wait()
                 if invocation.outcome is None:
-                    # Its own time is up, or that of the one before, which has answered and never
-                    # came back.
+                    # Time-out of this invocation, or of the previous one, if the runtime has
+                    # answered it and not called /next.
                     self._time_out(platform)
                     invoker.scope = trio.CancelScope()
         except BaseException:
@@ -284,7 +278,7 @@ class RuntimeApi:
             raise
 
     def _deadline(self) -> float:
-        """Until when the sandbox may take for what it has."""
+        """When the current invocation times out."""
         current = self.current
         if current is None or self._platform.closing:
             return math.inf
@@ -297,7 +291,7 @@ class RuntimeApi:
         platform.record_timeout(current)
         outcome = timed_out(current.request_id, current.timeout)
         if len(self.extensions):
-            # Asked to end it has its grace, and its connections until its process is dead.
+            # The process gets SIGTERM and a grace period; its connections stay until it is dead.
             self.stop_offering()
             if current.outcome is None:
                 platform.settle(current, outcome)
@@ -309,14 +303,14 @@ class RuntimeApi:
         self.sandbox_ended(lambda request_id: extension_failed(request_id, error_type))
         self.on_kill()
 
-    # -- for whoever runs the sandbox
+    # -- for the owner of the process
 
     def sandbox_ended(self, outcome: Callable[[str], InvocationOutcome] | None) -> None:
-        """The runtime's process is gone. Its connections are closed; the next runtime starts anew.
+        """The process is dead: close its connections and let a new runtime start.
 
         Args:
-            outcome: of a request id; the reply to the invocation that it leaves without one. None
-                leaves one that was not handed out waiting for the next runtime.
+            outcome: returns the outcome for the request id of an unanswered invocation. With None,
+                an invocation that was not handed out waits for the next runtime.
         """
         for scope in self._connections:
             scope.cancel()
@@ -324,20 +318,20 @@ class RuntimeApi:
         self._platform.end(outcome)
         if self._platform.offered is not None:
             if self._invoker is not None:
-                # Its invoker goes by the deadline of an invocation that is gone.
+                # The deadline in force belongs to an invocation that is gone.
                 self._invoker.scope.deadline = self._deadline()
             self.on_process_needed()
 
     def note(self, kind: EntryKind) -> None:
-        """What is done to the sandbox from outside, for the journal."""
+        """Record in the journal what is done to the sandbox."""
         self._platform.record(kind)
 
     def stop_offering(self) -> None:
-        """The sandbox is about to end: whatever it asks for, it gets no more events."""
+        """Hand out no more events: the sandbox is about to end."""
         self._platform.closing = True
 
     async def wait_initialised(self) -> None:
-        """Wait until the runtime has come: its first /next, or its init error."""
+        """Wait for the end of the init phase: the first /next, or an init error."""
         await self._initialised.wait()
 
     async def connections_closed(self) -> None:
@@ -345,7 +339,7 @@ class RuntimeApi:
         while self._connections:
             await next(iter(self._connections.values())).wait()
 
-    # -- what the platform tells
+    # -- hooks of the platform
 
     def _on_initialised(self) -> None:
         self._initialised_at = trio.current_time()
@@ -369,8 +363,8 @@ class RuntimeApi:
         """Serve one connection of the runtime until either side closes it; then close the stream.
 
         Args:
-            stream: any; a trio.SocketStream is taken over (its socket is detached), being faster
-                so.
+            stream: any stream. A trio.SocketStream is replaced by a faster one and must not be used
+                again.
         """
         link = fast_stream(stream, self.busy_poll)
         closed = trio.Event()
@@ -434,6 +428,5 @@ class RuntimeApi:
                 if isinstance(slow := connection.full, ResponseStream):
                     await slow.drained()
         except trio.BrokenResourceError:
-            # The runtime's death looks like this; what it means is decided where its process is
-            # watched.
+            # Probably the runtime died. The owner of the process reports that.
             return

@@ -1,8 +1,8 @@
-"""The sandbox: the bootstrap as a real process, one life after another.
+"""Run the bootstrap as a process, one process after the other.
 
-One task owns the process. It starts one when one is wanted, watches its init and its end, and when
-it leaves, for whatever reason, the whole process group is dead and reaped. Others only say `want`,
-`end`, `kill`, `freeze` and `thaw`, which never wait.
+One task (`run`) owns the process: it starts the process, watches the init phase and waits for the
+end. When `run` returns, the process group is dead and reaped. The other methods only request
+something and never block.
 """
 
 import math
@@ -27,29 +27,26 @@ from .settings import FunctionSettings
 __all__ = ["GRACE", "INIT_LIMIT", "SandboxProcess", "ShutdownResult"]
 
 INIT_LIMIT = 10.0
-"""Seconds for the init phase; past them Lambda starts it once more, within the function's own
-time-out.
+"""Seconds for the init phase. After them Lambda repeats the init phase once, within the time-out.
 """
 
 GRACE = 0.3
-"""Seconds between SIGTERM and SIGKILL, for a sandbox with an extension (the runtime's share of the
-shutdown phase). One without is killed at once.
+"""Seconds between SIGTERM and SIGKILL for a sandbox with an extension: the runtime's share of the
+shutdown phase. Without an extension there is no grace.
 """
 
 LAST_BYTES = 1.0
-"""Seconds to wait for what a dead process has still in its sockets. Its death closes them, so it
-takes none.
-"""
+"""Seconds at most to read what a dead process left in its sockets. Usually this takes no time."""
 
 
 @attrs.frozen
 class ShutdownResult:
-    """How a process ended that was told to.
+    """How a process ended that was shut down.
 
     Args:
-        asked: whether it got SIGTERM before anything else.
-        seconds: from being told to its death.
-        returncode: negative for a signal.
+        sigterm_sent: whether the process got SIGTERM first.
+        seconds: from the request to the death of the process.
+        returncode: the exit code; negative for a signal.
     """
 
     sigterm_sent: bool
@@ -76,12 +73,12 @@ class SandboxProcess:
     """Runs the bootstrap.
 
     Args:
-        settings: of the function.
-        api: the Runtime API that the bootstrap is to call.
-        address: where that is, host and port.
-        output: what the process writes to.
+        settings: the function.
+        api: the Runtime API for the bootstrap.
+        address: host and port of the Runtime API.
+        output: receives what the process writes.
         grace: seconds between SIGTERM and SIGKILL.
-        orphan_killer: what kills the process should this one be killed.
+        orphan_killer: kills the process if this process is killed.
     """
 
     settings: FunctionSettings
@@ -94,16 +91,16 @@ class SandboxProcess:
     starts: int = attrs.field(default=0, init=False)
     """How many processes have been started."""
     pid: int | None = attrs.field(default=None, init=False)
-    """Of the living process, which also leads its group."""
+    """The running process, which leads its process group; or None."""
     started_at: float = attrs.field(default=0.0, init=False)
-    """When its process was started, on trio's clock."""
+    """When the process was started, on trio's clock."""
     started: trio.Event = attrs.field(factory=trio.Event, init=False)
-    """Set while a process lives; another one for the next."""
+    """Set while a process runs; replaced for each process."""
     finished: trio.Event = attrs.field(factory=trio.Event, init=False)
-    """Set when there is no process any more, nor will be."""
+    """Set when no process runs and none will be started."""
     _process_requested: trio.Event = attrs.field(factory=trio.Event, init=False)
     last_shutdown: ShutdownResult | None = attrs.field(default=None, init=False)
-    """How the last one ended that was told to."""
+    """How the last process that was shut down ended."""
     frozen: bool = attrs.field(default=False, init=False)
     """Whether the process is stopped."""
     _killed: bool = attrs.field(default=False, init=False)
@@ -112,16 +109,17 @@ class SandboxProcess:
     _sigterm_sent: bool = attrs.field(default=False, init=False)
     _dead: trio.Event = attrs.field(factory=trio.Event, init=False)
     _marks: list[str] = attrs.field(factory=list[str], init=False)
-    """Of all that have been started: what they have left is in no group of theirs."""
+    """The marks of all processes so far. Their descendants may have left the process group."""
     _init_limit: float = attrs.field(default=INIT_LIMIT, init=False)
 
     def request_process(self) -> None:
-        """Start a process if none is there."""
+        """Start a process, unless one is running."""
         self._process_requested.set()
 
     def end(self) -> None:
-        """Lambda's shutdown: with an extension, SIGTERM, and SIGKILL when its grace is over;
-        SIGKILL at once without (Extensions API).
+        """Shut down as Lambda does (Extensions API).
+
+        With an extension: SIGTERM, then SIGKILL after the grace period. Without: SIGKILL at once.
         """
         if self.pid is None or self._end_requested.is_set():
             return
@@ -137,30 +135,30 @@ class SandboxProcess:
             self.kill()
 
     def kill(self) -> None:
-        """Kill the process and all that it started, now."""
+        """Kill the process group now."""
         self._killed = True
         self._signal(signal.SIGKILL)
 
     def freeze(self) -> None:
-        """Stop the process and all that it started, as Lambda does between two events."""
+        """Stop the process group, as Lambda does between two events."""
         if self.pid is not None and not self.frozen and not self._killed:
             self.frozen = True
             self._signal(signal.SIGSTOP)
             self.api.note(EntryKind.FROZEN)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Continue the process group."""
         if self.frozen:
             self.frozen = False
             self._signal(signal.SIGCONT)
             self.api.note(EntryKind.THAWED)
 
     async def wait_ended(self) -> ShutdownResult:
-        """Wait until the process is dead that `end` was for."""
+        """Wait until the process that was shut down is dead."""
         if self.pid is not None:
             await self._dead.wait()
         if self.last_shutdown is None:
-            raise RuntimeError("no process has been told to end: there was none")
+            raise RuntimeError("no process has been shut down: none was running")
         return self.last_shutdown
 
     def _signal(self, number: signal.Signals) -> None:
@@ -169,16 +167,14 @@ class SandboxProcess:
                 os.killpg(self.pid, number)
 
     async def run(self) -> None:
-        """Serve until cancelled; the first process starts at once, as with provisioned
-        concurrency.
-        """
+        """Run until cancelled. The first process starts at once (provisioned concurrency)."""
         self.request_process()
         try:
             while True:
                 await self._process_requested.wait()
                 await self._run_process()
         finally:
-            # Only now: the next one's start is not to wait for it.
+            # Last, so that no start waits for it.
             kill_marked(self._marks, SWEEP_LIMIT)
             self.finished.set()
 
@@ -215,7 +211,8 @@ class SandboxProcess:
             self.pid, self.started = None, trio.Event()
             self._update_orphan_killer()
             self._dead.set()
-            # What was wanted of the dead one is not wanted of the next: the Runtime API asks again.
+            # A request for the dead process does not count for the next; the Runtime API asks
+            # again.
             self._process_requested = trio.Event()
         if in_time:
             await self._report_exit(process, killed)
@@ -227,15 +224,15 @@ class SandboxProcess:
             self.orphan_killer.add(self.pid or 0, self._marks[-1])
 
     async def _wait_for_end(self, process: trio.Process) -> None:
-        """Wait for the end of the process, or for the end of its grace."""
+        """Wait until the process ends, or until its grace period ends."""
         async with _cancelled_when_ended(process):
             await self._end_requested.wait()
             await trio.sleep_until(self._end_requested_at + self.grace)
 
     async def _kill_and_reap(self, process: trio.Process) -> None:
-        """Nothing of the process is left, nor of what it has started."""
+        """End the process and everything it has started."""
         if process.returncode is None:
-            # Left while it lives, it is to have its grace all the same.
+            # `run` was cancelled: the process still gets its grace period.
             self.end()
             if self._sigterm_sent:
                 with trio.CancelScope(deadline=self._end_requested_at + self.grace):
@@ -247,20 +244,20 @@ class SandboxProcess:
             self.last_shutdown = ShutdownResult(self._sigterm_sent, took, process.returncode or 0)
 
     async def _watch_init(self, process: trio.Process) -> bool:
-        """Whether the runtime came, or ended, in time."""
+        """Return whether the runtime initialised, or ended, in time."""
         with trio.move_on_after(self._init_limit) as limit:
             async with _cancelled_when_ended(process):
                 await self.api.wait_initialised()
         return not limit.cancelled_caught
 
     async def _report_exit(self, process: trio.Process, killed: bool) -> None:
-        """The process is dead: tell the Runtime API, once all that it had sent has been read."""
+        """Report the dead process to the Runtime API, after everything it sent has been read."""
         with trio.move_on_after(LAST_BYTES):
             await self.api.connections_closed()
         self.output.drain()
         self._init_limit = INIT_LIMIT
         if killed:
-            # Whoever had it killed has given the invoker its answer already.
+            # The invoker already has its outcome.
             self.api.sandbox_ended(None)
         else:
             returncode = process.returncode or 0
@@ -274,7 +271,7 @@ class SandboxProcess:
         took = (trio.current_time() - self.started_at) * 1000
         self.output.write(init_report_line(took, outcome))
         if self._init_limit == INIT_LIMIT:
-            # Once more, in the time that the function itself has, when an invoke waits for it.
+            # Repeat the init phase once, at the next invoke, within the function's time-out.
             self._init_limit = self.settings.timeout
             self.api.sandbox_ended(None)
         else:

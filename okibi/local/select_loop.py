@@ -1,5 +1,6 @@
-"""The Runtime API behind a bare `select` loop instead of trio: what serves a runtime that is
-measured, so that the server takes as small a share of a cycle as Python allows.
+"""The Runtime API on a `select` loop instead of trio, for benchmarks.
+
+The server takes as small a share of a cycle as Python allows.
 """
 
 import math
@@ -17,17 +18,17 @@ from .outcomes import signal_name
 __all__ = ["PATIENCE", "ConnectionFeed", "Deadlines", "RuntimeProcess", "serve_runtime"]
 
 PATIENCE = 60.0
-"""Seconds until a runtime that does not answer is given up."""
+"""Seconds without a byte after which the runtime is given up."""
 
 
 class ConnectionFeed(Protocol):
-    """What a runtime is served from."""
+    """Serves events to the runtime."""
 
     done: bool
-    """Whether it has all that it wants of the runtime."""
+    """Whether the benchmark is complete."""
 
     def connection(self, send: Any) -> Connection:
-        """A connection that the runtime has opened; `send` takes the pieces of one answer."""
+        """Accept a connection of the runtime; `send` writes the pieces of one response."""
         ...
 
 
@@ -35,30 +36,30 @@ class RuntimeProcess(Protocol):
     """The runtime's process."""
 
     def poll(self) -> int | None:
-        """Its exit code once it has ended."""
+        """Return the exit code, or None while the process runs."""
         ...
 
 
 class Deadlines(Protocol):
-    """Who ends the events whose time is up."""
+    """Ends events that time out."""
 
     @property
     def due(self) -> float:
-        """When the next one's is, by `time.perf_counter`; infinite while none is in flight."""
+        """The next deadline, by `time.perf_counter`; infinite without an event in flight."""
         ...
 
     def passed(self, disconnect: Callable[[], None]) -> None:
-        """It is; `disconnect` closes all of the runtime's connections, whatever is in them."""
+        """The deadline has passed; `disconnect` closes all connections of the runtime."""
         ...
 
 
 class NoDeadlines:
-    """Each event has the time that it takes."""
+    """Events without a deadline."""
 
     due = math.inf
 
     def passed(self, disconnect: Callable[[], None]) -> None:
-        """Never."""
+        pass
 
 
 NO_DEADLINES = NoDeadlines()
@@ -72,17 +73,17 @@ def serve_runtime(
     patience: float = PATIENCE,
     deadlines: Deadlines = NO_DEADLINES,
 ) -> Generator[None]:
-    """Serve the runtime's connections until the feed is through; they last as long as the block.
+    """Serve the runtime until the feed is complete. The connections stay open until the block ends.
 
     Args:
-        listener: where the runtime connects.
-        feed: what it is served from.
-        process: its own.
-        patience: seconds of silence until it is given up.
-        deadlines: of the events that it is served.
+        listener: the listening socket.
+        feed: serves the events.
+        process: the runtime's process.
+        patience: seconds without a byte after which the runtime is given up.
+        deadlines: ends events that time out.
 
     Raises:
-        RuntimeError: the runtime has ended, or does not answer any more.
+        RuntimeError: the runtime has ended, or sent nothing for `patience` seconds.
     """
     with selectors.DefaultSelector() as selector:
         selector.register(listener, selectors.EVENT_READ)
@@ -93,7 +94,7 @@ def serve_runtime(
                 ready = selector.select(max(0.0, min(1.0, due - now)))
                 now = time.perf_counter()
                 heard = now if ready else heard
-                # Asked of the system only in silence: its connections' end is heard first.
+                # Poll the process only when no connection is ready: their end comes first.
                 if not ready and process.poll() is not None:
                     raise RuntimeError(f"the runtime has ended ({_how(process.poll())})")
                 if now > heard + patience:
@@ -103,7 +104,7 @@ def serve_runtime(
                         _accept(listener, feed, selector)
                     elif not key.data(key.fileobj):
                         _close(key.fileobj, selector)
-                # Last: what came in time is not late because it was read late.
+                # Last: bytes that arrived before the deadline must be read first.
                 if now >= due and now >= deadlines.due:
                     deadlines.passed(partial(_close_all, selector))
                     heard = now = time.perf_counter()

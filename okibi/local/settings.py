@@ -1,4 +1,4 @@
-"""What a function is to Lambda: its name, its handler, its limits, its environment."""
+"""The configuration of a function."""
 
 import math
 import re
@@ -14,7 +14,7 @@ import attrs
 __all__ = ["ACCOUNT_ID", "RESERVED_VARIABLES", "FunctionSettings", "arn_of"]
 
 ACCOUNT_ID = "012345678912"
-"""The account of every function here, as in AWS's own emulator."""
+"""The account of every local function, as in AWS's emulator."""
 
 RESERVED_VARIABLES = frozenset(
     {
@@ -30,71 +30,63 @@ RESERVED_VARIABLES = frozenset(
         "_HANDLER",
     }
 )
-"""Variables that the platform sets and a function's configuration cannot (Lambda)."""
+"""Variables that Lambda sets and a function's configuration must not set."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def arn_of(name: str) -> str:
-    """The ARN of a function of that name."""
+    """Return the ARN of a function."""
     return f"arn:aws:lambda:us-east-1:{ACCOUNT_ID}:function:{name}"
 
 
 def _check_name(_: object, __: object, value: Any) -> None:
     if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise ValueError(
-            f"name: {value!r} is no function name; use 1 to 64 letters, digits, '-' or '_'"
-        )
+        raise ValueError(f"name must be 1 to 64 letters, digits, '-' or '_', got {value!r}")
 
 
 def _check_handler(_: object, __: object, value: Any) -> None:
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"handler: {value!r} names nothing; write module.name, as in app.handler")
+        raise ValueError(f"handler must be module.name, such as app.handler, got {value!r}")
 
 
 def _check_command(_: object, __: object, value: Any) -> None:
     if not value or not all(isinstance(part, str) and part for part in value):
-        raise ValueError(
-            f"command: {value!r} is no command; give the program and its arguments as strings"
-        )
+        raise ValueError(f"command must be a program and its arguments as strings, got {value!r}")
     if shutil.which(str(value[0])) is None:
         raise ValueError(
-            f"command: there is no program {str(value[0])!r}; give a path or a name on PATH"
+            f"command: program {str(value[0])!r} not found; give a path or a name on PATH"
         )
 
 
 def _check_task_root(_: object, __: object, value: Any) -> None:
     if not value.is_dir():
-        raise ValueError(f"task_root: {str(value)!r} is no folder; give the one with the code")
+        raise ValueError(f"task_root must be an existing folder, got {str(value)!r}")
 
 
 def _check_timeout(_: object, __: object, value: Any) -> None:
     if not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise ValueError(f"timeout: {value!r} is no time; give seconds, more than 0")
+        raise ValueError(f"timeout must be seconds > 0, got {value!r}")
 
 
 def _check_memory(_: object, __: object, value: Any) -> None:
     if not isinstance(value, int) or not 128 <= value <= 10_240:
-        raise ValueError(f"memory: {value!r} is not for Lambda; give MB, from 128 to 10240")
+        raise ValueError(f"memory must be an integer from 128 to 10240 (MB), got {value!r}")
 
 
 def _check_environment(_: object, __: object, value: Any) -> None:
     for name, text in value.items():
         if not isinstance(name, str) or not isinstance(text, str) or "=" in name or not name:
-            raise ValueError(
-                f"environment: {name!r}: {text!r} is no variable; give names and values as strings"
-            )
+            raise ValueError(f"environment must map names to strings, got {name!r}: {text!r}")
         if name in RESERVED_VARIABLES:
             many = name == "AWS_LAMBDA_MAX_CONCURRENCY"
             instead = "give max_concurrency" if many else "leave it out"
-            raise ValueError(f"environment: {name} is set by Lambda itself; {instead}")
+            raise ValueError(f"environment must not set {name}, which Lambda sets; {instead}")
 
 
 def _check_max_concurrency(_: object, __: object, value: Any) -> None:
     if value is not None and (not isinstance(value, int) or value < 1):
-        raise ValueError(
-            f"max_concurrency: {value!r} is no number of events; give 1 or more, or None"
-        )
+        raise ValueError(f"max_concurrency must be an integer >= 1 or None, got {value!r}")
 
 
 def _path(value: str | Path) -> Path:
@@ -110,18 +102,21 @@ class FunctionSettings:
     """The configuration of a function (Lambda CreateFunction).
 
     Args:
-        handler: what `_HANDLER` says, as `app.function`.
+        handler: the value of `_HANDLER`, such as `app.function`.
         name: the function's name.
-        command: the bootstrap; program and arguments.
-        task_root: the folder with the function's code; also where the process runs.
+        command: the bootstrap: program and arguments.
+        task_root: the folder with the function's code, and the working directory of the process.
         timeout: seconds that one invocation may take.
-        memory: MB that the function is said to have; nothing enforces it here.
-        environment: variables besides those of this process, which the function gets too.
+        memory: MB that the function is told it has; not enforced here.
+        environment: additional variables; the function also inherits those of this process.
         max_concurrency: events at once in one sandbox, as on Lambda Managed Instances
             (AWS_LAMBDA_MAX_CONCURRENCY); None for one at a time.
 
     Raises:
-        ValueError: a field is wrong; the message begins with its name.
+        ValueError: a field is invalid; the message begins with the name of the field.
+
+    Example:
+        FunctionSettings("app.function", task_root="src", timeout=10.0)
     """
 
     handler: str = attrs.field(validator=_check_handler)

@@ -1,4 +1,4 @@
-"""A socket stream."""
+"""A socket stream with fewer system calls than trio's."""
 
 import socket
 import struct
@@ -9,8 +9,8 @@ import trio
 __all__ = ["FastSocketStream", "fast_stream", "linger"]
 
 LINGER = 0.5
-"""Seconds that a closing connection still reads, so that the peer sees the last answer and not a
-reset (Go's too).
+"""Seconds to keep reading after the last response, as in Go. Otherwise a reset may overtake the
+response.
 """
 
 _SMALL_READ = 1 << 16
@@ -18,14 +18,14 @@ _LARGE_READ = 1 << 20
 
 
 class FastSocketStream(trio.abc.HalfCloseableStream):
-    """A connected socket as a stream that asks the kernel less often than trio's own.
+    """A stream over a connected socket.
 
-    It waits until there is something to read before it reads, since between two invocations there
-    never is, and it can try to write without waiting.
+    `receive_some` waits before it reads, because between two invocations there is nothing to read.
+    `send_now` sends without waiting.
 
     Args:
-        connected: the socket, which is this stream's from now on.
-        busy_poll: seconds to look for bytes again and again before waiting for them.
+        connected: the socket; this stream owns it from now on.
+        busy_poll: seconds to poll for bytes before sleeping.
     """
 
     __slots__ = ("_busy_poll", "_read_size", "_socket")
@@ -38,7 +38,7 @@ class FastSocketStream(trio.abc.HalfCloseableStream):
         self._read_size = _SMALL_READ
 
     def send_now(self, data: bytes | memoryview) -> int:
-        """Write what goes without waiting; how many bytes that was.
+        """Send what the socket takes now; return how many bytes.
 
         Raises:
             trio.BrokenResourceError: the peer is gone.
@@ -73,7 +73,7 @@ class FastSocketStream(trio.abc.HalfCloseableStream):
                 continue
             except OSError as error:
                 raise trio.BrokenResourceError(str(error)) from error
-            # A small buffer is the cheaper one, until a body of megabytes comes.
+            # A small buffer is cheaper; a large one is for bodies of megabytes.
             self._read_size = _LARGE_READ if len(data) >= _SMALL_READ else _SMALL_READ
             return data
 
@@ -85,7 +85,7 @@ class FastSocketStream(trio.abc.HalfCloseableStream):
             raise trio.BrokenResourceError(str(error)) from error
 
     def reset_on_close(self) -> None:
-        """Let the close be a reset (RST): what the kernel still holds for the peer is lost."""
+        """Close with a reset (RST): unsent bytes are lost."""
         self._checked().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     async def aclose(self) -> None:
@@ -101,15 +101,17 @@ class FastSocketStream(trio.abc.HalfCloseableStream):
 
 
 def fast_stream(stream: trio.abc.Stream, busy_poll: float = 0.0) -> trio.abc.Stream:
-    """The faster stream where there is one; the given one is then used up."""
+    """Convert a trio.SocketStream; return any other stream as it is. The given stream must not be
+    used again.
+    """
     if isinstance(stream, trio.SocketStream):
         return FastSocketStream(socket.socket(fileno=stream.socket.detach()), busy_poll)
     return stream
 
 
 async def linger(link: trio.abc.Stream) -> None:
-    """Let the peer read the last answer: bytes that it sent and nobody read would turn the close
-    into a reset.
+    """Read and discard what the peer still sends, so that it gets the last response and not a
+    reset.
     """
     with trio.move_on_after(LINGER):
         try:

@@ -1,8 +1,8 @@
-# Everything that decides whether a call of the runtime is allowed lives here.
+# The rules for the calls of a runtime in classic mode.
 #
-# The platform sees one runtime through one state machine, classic mode (Runtime API; AWS's own
-# emulator keeps it in `rapid`'s core/states.go). It is the runtime's calls that drive it, and one
-# act of the platform, RELEASE: an invoke has arrived and goes to whoever waits in /next.
+# The platform keeps one state machine per runtime (Runtime API; AWS's emulator has it in `rapid`'s
+# core/states.go). The calls of the runtime change the state, and so does RELEASE: an event is
+# handed to a waiting /next.
 #
 #    Started --next--> Ready --release--> Running --response--> InvocationResponse ---+
 #       |                ^                 | |  \                                     | answered
@@ -11,24 +11,21 @@
 #   InitError            |     (same event)  +                                 ResponseSent
 #                        +------------------------------next--------------------------+
 #
-# Three things in it surprise, and all three are Lambda's:
+# Three rules surprise, and all three are Lambda's:
 #
-# * A /response or an /error moves the state twice: once when its headers have been read, and once
-#   when its body has been read and accepted. Between the two every other call is refused. A body
-#   that never ends (the connection broke; a bad response mode) leaves the runtime there until the
-#   invoke times out, and only a new sandbox leads out. So there is no transition for "truncated"
-#   in the table: that is the rule.
-# * /next while Running is allowed and changes nothing. The runtime gets the event it has already,
-#   at once.
-# * A request id is not a matter of state. It is compared before the table is asked, hence a 400
-#   for a stale id even where the table would say 403.
+# * A /response or an /error changes the state twice: when its headers have been read, and when its
+#   body has been accepted. Between the two, every other call is refused. After a body that never
+#   ends (a broken connection, a bad response mode) only the time-out leads out, with a new sandbox.
+#   For this reason the table has no transition for a truncated body.
+# * /next while Running is allowed and changes nothing: the runtime gets the same event again.
+# * The request id is checked before the state. So a stale id gets 400 even in a state that would
+#   refuse with 403.
 #
-# The name in a refusal is the state's own name in rapid. `ResponseSent` calls itself
-# "RuntimeResponseSentState" there, which looks like a slip and is on the wire, so it is here.
+# Error messages name the states as rapid does. Only `ResponseSent` is "RuntimeResponseSentState" on
+# the wire, which looks like a slip.
 #
-# Rejected: one class a state, as rapid has it. The table is the thing one wants to read, and a
-# test can walk every cell of it.
-"""The state machine of a runtime as the platform sees it: a table and one function over it."""
+# Rejected: one class per state, as in rapid. A table can be read, and a test can check every cell.
+"""The state machine of a runtime, as the platform sees it."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -40,7 +37,7 @@ __all__ = ["TRANSITIONS", "ApiError", "RuntimeState", "RuntimeTrigger", "transit
 
 
 class RuntimeState(Enum):
-    """Where the runtime stands; the value is the name that a refusal shows."""
+    """The state of the runtime. The value is the name in an error message."""
 
     STARTED = "Started"
     INIT_ERROR = "InitError"
@@ -50,13 +47,12 @@ class RuntimeState(Enum):
     INVOCATION_ERROR_RESPONSE = "InvocationErrorResponse"
     RESPONSE_SENT = "RuntimeResponseSentState"
 
-    # A member is its own only equal, so identity may hash it; Enum's own hash goes through Python
-    # code.
+    # Members are compared by identity, and this hash is faster than Enum's, which runs Python code.
     __hash__ = object.__hash__
 
 
 class RuntimeTrigger(Enum):
-    """What moves the state; the value is the name that a refusal gives to where it would lead."""
+    """What changes the state. The value is the name of the new state in an error message."""
 
     NEXT = "Ready"
     INIT_ERROR = "InitError"
@@ -70,7 +66,7 @@ class RuntimeTrigger(Enum):
 
 @attrs.frozen
 class ApiError:
-    """An answer of the platform that is not what the runtime asked for.
+    """An error response of the platform to a call.
 
     Args:
         status: the HTTP status.
@@ -109,7 +105,7 @@ TRANSITIONS: Mapping[RuntimeState, Mapping[RuntimeTrigger, RuntimeState]] = Mapp
 
 
 def transition(state: RuntimeState, move: RuntimeTrigger) -> RuntimeState | ApiError:
-    """The state that `move` leads to, or the 403 that answers it (Runtime API)."""
+    """Return the new state, or the 403 for a call that the state does not allow (Runtime API)."""
     target = TRANSITIONS[state].get(move)
     if target is not None:
         return target

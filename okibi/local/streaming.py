@@ -1,4 +1,4 @@
-"""An answer that its invoker reads while it is still being written (Lambda response streaming)."""
+"""A response that the invoker reads while the function writes it (Lambda response streaming)."""
 
 from collections import deque
 
@@ -10,26 +10,26 @@ from .invocation import Invocation, InvokeResult
 __all__ = ["ResponseStream"]
 
 BACKLOG = 1 << 20
-"""Bytes that wait for a slow reader; past them the runtime's connection is not read on."""
+"""Unread bytes from which on the runtime's connection is no longer read."""
 
 
 @attrs.define(eq=False)
 class ResponseStream:
-    """The pieces of an answer, as they come: `async for piece in stream`.
+    """The pieces of a response as they arrive: `async for piece in stream`.
 
-    The end of the pieces is the end of the answer, good or not; `result` tells which. A piece is
-    what one read of the runtime's connection brought, so it need not be what the handler wrote.
-    Leaving the block (`async with`) early lets the rest go unread; the function goes on.
+    The iteration ends when the response ends, also after a failure; `result` tells which. A piece
+    is one read of the runtime's connection, not one write of the handler. Leaving the block (`async
+    with`) early discards the rest; the function goes on.
 
     Args:
-        invocation: whose answer it is; it is not carried out yet.
-        backlog: bytes that wait for a slow reader before the runtime is made to wait.
+        invocation: the invocation to stream, not started yet.
+        backlog: unread bytes from which on the runtime has to wait.
     """
 
     invocation: Invocation
     backlog: int = BACKLOG
     content_type: str = attrs.field(default="", init=False)
-    """Of the answer; "" until it has begun."""
+    """The media type of the response; "" until the response begins."""
     _pieces: deque[bytes] = attrs.field(factory=deque[bytes], init=False)
     _size: int = attrs.field(default=0, init=False)
     _left: bool = attrs.field(default=False, init=False)
@@ -47,32 +47,34 @@ class ResponseStream:
         return self._size >= self.backlog
 
     def begin(self, content_type: str) -> None:
-        """The answer has begun."""
+        """Start the response."""
         self.content_type = content_type
         self._change()
 
     def write(self, piece: bytes) -> None:
-        """A piece has come."""
+        """Add a piece."""
         if not self._left:
             self._pieces.append(piece)
             self._size += len(piece)
             self._change()
 
     def end(self) -> None:
-        """The invocation has its outcome."""
+        """End the response."""
         self._ended.set()
         self._change()
 
     async def drained(self) -> None:
-        """Wait until the reader has caught up, or nothing more comes."""
+        """Wait until the reader has caught up, or the response has ended."""
         while self.full and not self._ended.is_set():
             await self._changed.wait()
 
     # -- for the reader
 
     async def result(self) -> InvokeResult:
-        """Wait for the end; what came of it. Its payload is b"" for a good answer that has been
-        streamed, and the error as JSON for one that failed in the middle.
+        """Wait for the end of the response and return the result.
+
+        The payload is b"" for a complete response, and the error as JSON for one that failed
+        midway.
         """
         await self._ended.wait()
         return self.invocation.result()

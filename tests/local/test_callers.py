@@ -1,4 +1,4 @@
-"""Who may call the local servers: no web page, and the Runtime API only from the sandbox."""
+"""Who may call the local servers: no web page, and only the sandbox may call the Runtime API."""
 
 import json
 import os
@@ -23,13 +23,13 @@ NEXT = "/2018-06-01/runtime/invocation/next"
 PING = "/2018-06-01/ping"
 INIT_ERROR = "/2018-06-01/runtime/init/error"
 
-on_linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system does not tell")
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="the caller is unknown")
 
 
 def ask(
     address: str, request: str, *headers: str, body: str = "{}", wait: float = 10.0
 ) -> tuple[int, str]:
-    """Status and the rest of the answer, over a connection of this process; 0 for none in time."""
+    """Send a request; return status and the rest of the response, or 0 after a time-out."""
     host, _, port = address.partition(":")
     lines = [f"{request} HTTP/1.1", *headers, "Connection: close", f"Content-Length: {len(body)}"]
     with socket.create_connection((host, int(port)), timeout=wait) as connection:
@@ -81,7 +81,7 @@ OTHERS = [
 ]
 
 
-async def test_a_host_that_does_not_name_this_machine_is_refused() -> None:
+async def test_a_host_header_that_names_another_machine_is_refused() -> None:
     async with opened() as (function, _):
         for name in OTHERS:
             host = name.format(port=port_of(function))
@@ -103,14 +103,14 @@ NAMES = [
 ]
 
 
-async def test_each_name_of_this_machine_is_let_in() -> None:
+async def test_each_name_of_this_machine_is_allowed() -> None:
     async with opened() as (function, _):
         for name in NAMES:
             host = name.format(port=port_of(function))
             assert await ask_invoke(function, f"Host: {host}") == 200, host
 
 
-async def test_two_hosts_are_no_request() -> None:
+async def test_two_host_headers_are_refused() -> None:
     async with opened(any_process=True) as (function, _):
         twice = (f"Host: 127.0.0.1:{port_of(function)}", "Host: evil.example")
         assert await ask_invoke(function, *twice) == 400
@@ -159,22 +159,22 @@ def connected() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 @pytest.fixture
 def stranger() -> Iterator[int]:
-    """A process that leads a session of its own and has no socket."""
+    """A process with its own session and without sockets."""
     with subprocess.Popen(["sleep", "1000"], start_new_session=True) as process:
         yield process.pid
         process.kill()
 
 
 @on_linux
-def test_a_connection_is_that_of_the_process_which_has_it_open(stranger: int) -> None:
+def test_a_connection_belongs_to_the_process_that_holds_its_socket(stranger: int) -> None:
     with connected() as (_, accepted):
         ends = accepted.getsockname(), accepted.getpeername()
         assert is_connected_from(os.getpid(), *ends)
         assert not is_connected_from(stranger, *ends)
 
 
-def test_where_the_kernel_does_not_tell_every_process_is_let_in(stranger: int) -> None:
-    # It does not even know the socket of this side.
+def test_every_process_is_allowed_if_the_kernel_cannot_tell(stranger: int) -> None:
+    # The kernel does not know our own socket either.
     assert is_connected_from(stranger, ("127.0.0.1", 1), ("127.0.0.1", 2))
 
 
@@ -186,31 +186,31 @@ async def test_another_process_cannot_take_an_event() -> None:
     async with opened() as (function, _):
         status, rest = await ask_runtime_api(function, f"GET {NEXT}", wait=2.0)
         assert status == 403
-        assert "not of the function's sandbox" in rest
+        assert "does not belong to the function's sandbox" in rest
 
         result = await function.invoke(b"{}")
         assert json.loads(result.payload)["pid"] == function.pid
 
 
 @on_linux
-async def test_another_process_is_refused_while_no_process_of_the_sandbox_lives() -> None:
+async def test_another_process_is_refused_while_the_sandbox_is_down() -> None:
     async with opened() as (function, _):
         await function.invoke(event(do="exit", status=1))
         async with trio.open_nursery() as nursery:
             answers = list[int]()
 
-            async def come() -> None:
+            async def call() -> None:
                 answers.append((await ask_runtime_api(function, f"GET {NEXT}"))[0])
 
-            nursery.start_soon(come)
+            nursery.start_soon(call)
             result = await function.invoke(b"{}")
         assert json.loads(result.payload)["pid"] == function.pid
         assert answers == [403]
 
 
-async def test_a_process_that_the_bootstrap_has_started_may_call() -> None:
+async def test_a_process_started_by_the_bootstrap_may_call() -> None:
     async with opened() as (function, _):
-        # In the same session, and in one of its own.
+        # In the session of the bootstrap, and in its own session.
         for session in (False, True):
             result = await function.invoke(event(do="call from a child", session=session))
 
@@ -227,7 +227,7 @@ async def test_a_process_left_by_an_earlier_sandbox_is_refused(tmp_path: Path) -
         assert json.loads(result.payload) == {"status": 403}
 
 
-async def test_any_process_may_call_where_it_is_asked_for() -> None:
+async def test_any_process_may_call_if_any_process_is_set() -> None:
     async with opened(any_process=True) as (function, _):
         assert (await ask_runtime_api(function, f"GET {PING}"))[0] == 200
 

@@ -1,4 +1,4 @@
-"""What the runtime's calls do, and what they are refused, as AWS's emulator was seen to answer."""
+"""Classic mode: the responses to a runtime's calls, as recorded from AWS's emulator."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.support.platform_without_io import (
     ANSWER_OK,
     NEXT,
     PING,
-    Desk,
+    ClassicHarness,
     error,
     post,
     read,
@@ -19,11 +19,11 @@ from tests.support.platform_without_io import (
 # -- the event
 
 
-def test_an_event_comes_with_the_emulators_bytes() -> None:
-    desk = Desk()
-    desk.offer()
+def test_an_event_is_sent_with_the_emulators_bytes() -> None:
+    harness = ClassicHarness()
+    harness.offer()
 
-    (answer,) = desk.connect().tell(NEXT)
+    (answer,) = harness.connect().feed(NEXT)
 
     assert without_date(answer) == (
         b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -35,24 +35,24 @@ def test_an_event_comes_with_the_emulators_bytes() -> None:
     )
 
 
-def test_context_headers_are_sent_when_there_is_something_in_them() -> None:
-    desk = Desk()
-    desk.offer(client_context='{"custom":\n1}', cognito_identity='{"c":1}', tenant_id="t")
+def test_context_headers_are_sent_if_not_empty() -> None:
+    harness = ClassicHarness()
+    harness.offer(client_context='{"custom":\n1}', cognito_identity='{"c":1}', tenant_id="t")
 
-    (answer,) = desk.connect().tell(NEXT)
+    (answer,) = harness.connect().feed(NEXT)
 
     assert b'\r\nLambda-Runtime-Client-Context: {"custom": 1}\r\n' in answer
     assert b'\r\nLambda-Runtime-Cognito-Identity: {"c":1}\r\n' in answer
     assert b"\r\nLambda-Runtime-Aws-Tenant-Id: t\r\n" in answer
 
 
-def test_absent_context_can_be_sent_as_empty_headers() -> None:
-    desk = Desk()
-    peer = desk.connect()
+def test_an_absent_context_can_be_sent_as_empty_headers() -> None:
+    harness = ClassicHarness()
+    peer = harness.connect()
     peer.connection.empty_headers = True
-    desk.offer()
+    harness.offer()
 
-    (answer,) = peer.tell(NEXT)
+    (answer,) = peer.feed(NEXT)
 
     assert b"\r\nLambda-Runtime-Client-Context: \r\n" in answer
     assert b"\r\nLambda-Runtime-Cognito-Identity: \r\n" in answer
@@ -60,10 +60,10 @@ def test_absent_context_can_be_sent_as_empty_headers() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 2048])
 def test_an_event_of_up_to_2048_bytes_has_a_content_length(size: int) -> None:
-    desk = Desk()
-    desk.offer(b"x" * size)
+    harness = ClassicHarness()
+    harness.offer(b"x" * size)
 
-    (answer,) = desk.connect().tell(NEXT)
+    (answer,) = harness.connect().feed(NEXT)
 
     assert f"\r\nContent-Length: {size}\r\n".encode() in answer
     assert answer.endswith(b"\r\n\r\n" + b"x" * size)
@@ -71,10 +71,10 @@ def test_an_event_of_up_to_2048_bytes_has_a_content_length(size: int) -> None:
 
 @pytest.mark.parametrize("size", [2049, 70_000])
 def test_an_event_above_2048_bytes_is_one_chunk(size: int) -> None:
-    desk = Desk()
-    desk.offer(b"x" * size)
+    harness = ClassicHarness()
+    harness.offer(b"x" * size)
 
-    (answer,) = desk.connect().tell(NEXT)
+    (answer,) = harness.connect().feed(NEXT)
 
     head, _, rest = answer.partition(b"\r\n\r\n")
     assert b"Transfer-Encoding: chunked" in head
@@ -82,12 +82,12 @@ def test_an_event_above_2048_bytes_is_one_chunk(size: int) -> None:
     assert rest == b"%x\r\n%b\r\n0\r\n\r\n" % (size, b"x" * size)
 
 
-def test_next_while_running_brings_the_same_event_at_once_on_any_connection() -> None:
-    desk = Desk()
-    peer = desk.running()
+def test_next_while_running_returns_the_same_event_on_any_connection() -> None:
+    harness = ClassicHarness()
+    peer = harness.running()
 
-    again = peer.tell(NEXT)
-    elsewhere = desk.connect().tell(NEXT)
+    again = peer.feed(NEXT)
+    elsewhere = harness.connect().feed(NEXT)
 
     assert again == elsewhere == peer.sent[:1]
 
@@ -97,9 +97,9 @@ def test_next_while_running_brings_the_same_event_at_once_on_any_connection() ->
 
 @pytest.mark.parametrize("endpoint", ["response", "error"])
 def test_an_answer_is_accepted_with_the_emulators_bytes(endpoint: str) -> None:
-    desk = Desk()
+    harness = ClassicHarness()
 
-    (answer,) = desk.running().tell(post(f"invocation/id-1/{endpoint}", b"{}"))
+    (answer,) = harness.running().feed(post(f"invocation/id-1/{endpoint}", b"{}"))
 
     assert without_date(answer) == (
         b"HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\n"
@@ -107,43 +107,43 @@ def test_an_answer_is_accepted_with_the_emulators_bytes(endpoint: str) -> None:
     )
 
 
-def test_a_response_and_the_next_next_in_one_write_are_answered_in_order() -> None:
-    desk = Desk()
-    peer = desk.running()
+def test_a_response_and_a_next_in_one_write_are_answered_in_order() -> None:
+    harness = ClassicHarness()
+    peer = harness.running()
 
-    answers = peer.tell(post("invocation/id-1/response", b"{}") + NEXT)
+    answers = peer.feed(post("invocation/id-1/response", b"{}") + NEXT)
     assert [read(answer) for answer in answers] == [(202, ANSWER_OK)]
     second = Invocation(b"2", timeout=3.0)
-    desk.platform.offer(second)
+    harness.platform.offer(second)
 
     assert read(peer.sent[-1]) == (200, b"2")
 
 
-def test_requests_behind_a_pending_next_wait_for_its_answer() -> None:
-    desk = Desk()
-    peer = desk.connect()
+def test_requests_after_a_pending_next_wait() -> None:
+    harness = ClassicHarness()
+    peer = harness.connect()
 
-    assert peer.tell(NEXT + PING) == []
-    desk.offer()
+    assert peer.feed(NEXT + PING) == []
+    harness.offer()
 
     assert [read(answer) for answer in peer.sent] == [(200, b'{"a":1}'), (200, b"pong")]
 
 
 @pytest.mark.parametrize("piece", [1, 7, 40])
-def test_requests_may_come_in_pieces(piece: int) -> None:
-    desk = Desk()
-    peer = desk.running()
+def test_requests_may_arrive_in_pieces(piece: int) -> None:
+    harness = ClassicHarness()
+    peer = harness.running()
     data = post("invocation/id-1/response", b'{"x":1}') + NEXT
 
     for start in range(0, len(data), piece):
-        peer.tell(data[start : start + piece])
+        peer.feed(data[start : start + piece])
 
     assert read(peer.sent[1]) == (202, ANSWER_OK)
-    assert desk.platform.state is RuntimeState.READY
+    assert harness.platform.state is RuntimeState.READY
 
 
 def chunked(*trailers: bytes) -> bytes:
-    """A streamed response of two chunks to id-1."""
+    """A streamed response to id-1, in two chunks."""
     return b"".join(
         [
             b"POST /2018-06-01/runtime/invocation/id-1/response HTTP/1.1\r\nHost: x\r\n",
@@ -156,25 +156,25 @@ def chunked(*trailers: bytes) -> bytes:
     )
 
 
-def test_a_chunked_response_is_collected_for_an_invoker_who_waits_for_all_of_it() -> None:
-    desk = Desk()
-    invocation = desk.offer()
-    peer = desk.connect()
-    peer.tell(NEXT)
+def test_a_chunked_response_is_collected_for_a_buffered_invoke() -> None:
+    harness = ClassicHarness()
+    invocation = harness.offer()
+    peer = harness.connect()
+    peer.feed(NEXT)
 
-    assert peer.ask(chunked()) == (202, ANSWER_OK)
+    assert peer.request(chunked()) == (202, ANSWER_OK)
     assert invocation.outcome is not None
     assert invocation.outcome.payload == b"hello!"
-    assert peer.tell(NEXT) == []
+    assert peer.feed(NEXT) == []
 
 
-def test_error_trailers_make_it_an_error_with_the_body_that_they_bring() -> None:
-    desk = Desk()
-    invocation = desk.offer()
-    peer = desk.connect()
-    peer.tell(NEXT)
+def test_error_trailers_turn_a_response_into_an_error() -> None:
+    harness = ClassicHarness()
+    invocation = harness.offer()
+    peer = harness.connect()
+    peer.feed(NEXT)
 
-    status, _ = peer.ask(
+    status, _ = peer.request(
         chunked(
             b"Lambda-Runtime-Function-Error-Type: Runtime.Broke",
             b"Lambda-Runtime-Function-Error-Body: eyJhIjoxfQ==",
@@ -188,12 +188,12 @@ def test_error_trailers_make_it_an_error_with_the_body_that_they_bring() -> None
 
 
 def test_expect_100_continue_is_answered_before_the_body() -> None:
-    desk = Desk()
-    peer = desk.running()
+    harness = ClassicHarness()
+    peer = harness.running()
     request = post("invocation/id-1/response", b"{}", "Expect: 100-continue")
 
-    assert peer.tell(request[:-2]) == [b"HTTP/1.1 100 Continue\r\n\r\n"]
-    assert peer.ask(b"{}") == (202, ANSWER_OK)
+    assert peer.feed(request[:-2]) == [b"HTTP/1.1 100 Continue\r\n\r\n"]
+    assert peer.request(b"{}") == (202, ANSWER_OK)
 
 
 @pytest.mark.parametrize(
@@ -206,14 +206,14 @@ def test_expect_100_continue_is_answered_before_the_body() -> None:
         ("", "Runtime.Unknown"),
     ],
 )
-def test_an_error_type_is_what_the_platform_makes_of_it(header: str, expected: str) -> None:
-    desk = Desk()
-    invocation = desk.offer()
-    peer = desk.connect()
-    peer.tell(NEXT)
+def test_the_platform_normalises_error_types(header: str, expected: str) -> None:
+    harness = ClassicHarness()
+    invocation = harness.offer()
+    peer = harness.connect()
+    peer.feed(NEXT)
 
     name = "Lambda-Runtime-Function-Error-Type"
-    peer.tell(post("invocation/id-1/error", b"{}", f"{name}: {header}"))
+    peer.feed(post("invocation/id-1/error", b"{}", f"{name}: {header}"))
 
     assert invocation.outcome is not None
     assert invocation.outcome.error_type == expected
@@ -229,14 +229,14 @@ def test_an_error_type_is_what_the_platform_makes_of_it(header: str, expected: s
         (b"no json", b'"Invalid error body"'),
     ],
 )
-def test_a_cause_in_an_errors_body_is_not_for_the_invoker(body: bytes, seen: bytes) -> None:
-    desk = Desk()
-    invocation = desk.offer()
-    peer = desk.connect()
-    peer.tell(NEXT)
+def test_the_cause_in_an_error_body_is_removed_for_the_invoker(body: bytes, seen: bytes) -> None:
+    harness = ClassicHarness()
+    invocation = harness.offer()
+    peer = harness.connect()
+    peer.feed(NEXT)
 
     content_type = "Content-Type: application/vnd.aws.lambda.error.cause+json"
-    peer.tell(post("invocation/id-1/error", body, content_type))
+    peer.feed(post("invocation/id-1/error", body, content_type))
 
     assert invocation.outcome is not None
     assert invocation.outcome.payload == seen
@@ -246,69 +246,69 @@ def test_a_cause_in_an_errors_body_is_not_for_the_invoker(body: bytes, seen: byt
 
 
 @pytest.mark.parametrize("endpoint", ["response", "error"])
-def test_a_second_answer_is_refused(endpoint: str) -> None:
-    desk = Desk()
-    peer = desk.running()
-    peer.tell(post("invocation/id-1/response", b"{}"))
+def test_a_second_response_is_refused(endpoint: str) -> None:
+    harness = ClassicHarness()
+    peer = harness.running()
+    peer.feed(post("invocation/id-1/response", b"{}"))
 
     target = {"response": "InvocationResponse", "error": "InvocationErrorResponse"}[endpoint]
-    assert peer.ask(post(f"invocation/id-1/{endpoint}", b"{}")) == (
+    assert peer.request(post(f"invocation/id-1/{endpoint}", b"{}")) == (
         403,
         state_refusal(f"RuntimeResponseSentState to {target}"),
     )
 
 
 @pytest.mark.parametrize("endpoint", ["response", "error"])
-def test_a_wrong_request_id_is_refused_before_the_state_is_asked(endpoint: str) -> None:
-    desk = Desk()
+def test_a_wrong_request_id_is_refused_in_every_state(endpoint: str) -> None:
+    harness = ClassicHarness()
     expected = (400, error("Invalid request ID", "InvalidRequestID"))
 
-    assert desk.connect().ask(post(f"invocation/x/{endpoint}", b"{}")) == expected
-    peer = desk.running()
-    assert peer.ask(post(f"invocation/x/{endpoint}", b"{}")) == expected
-    peer.tell(post("invocation/id-1/response", b"{}"))
-    assert peer.ask(post(f"invocation/x/{endpoint}", b"{}")) == expected
+    assert harness.connect().request(post(f"invocation/x/{endpoint}", b"{}")) == expected
+    peer = harness.running()
+    assert peer.request(post(f"invocation/x/{endpoint}", b"{}")) == expected
+    peer.feed(post("invocation/id-1/response", b"{}"))
+    assert peer.request(post(f"invocation/x/{endpoint}", b"{}")) == expected
 
 
-def test_a_bad_response_mode_is_refused_and_the_state_stays_where_it_led() -> None:
-    desk = Desk()
-    peer = desk.running()
+def test_a_bad_response_mode_is_refused_after_the_state_has_changed() -> None:
+    harness = ClassicHarness()
+    peer = harness.running()
 
     mode = "Lambda-Runtime-Function-Response-Mode: Buffered"
-    assert peer.ask(post("invocation/id-1/response", b"{}", mode)) == (
+    assert peer.request(post("invocation/id-1/response", b"{}", mode)) == (
         400,
         error("Invalid function response mode", "InvalidFunctionResponseMode"),
     )
-    assert peer.ask(NEXT) == (403, state_refusal("InvocationResponse to Ready"))
-    assert peer.ask(post("invocation/id-1/error", b"{}")) == (
+    assert peer.request(NEXT) == (403, state_refusal("InvocationResponse to Ready"))
+    assert peer.request(post("invocation/id-1/error", b"{}")) == (
         403,
         state_refusal("InvocationResponse to InvocationErrorResponse"),
     )
 
 
 def test_an_init_error_is_final() -> None:
-    desk = Desk()
-    peer = desk.connect()
+    harness = ClassicHarness()
+    peer = harness.connect()
 
-    assert peer.ask(post("init/error", b"{}")) == (202, ANSWER_OK)
-    assert peer.ask(post("init/error", b"{}")) == (403, state_refusal("InitError to InitError"))
-    assert peer.ask(NEXT) == (403, state_refusal("InitError to Ready"))
-
-
-def test_an_init_error_is_refused_once_the_runtime_has_come() -> None:
-    desk = Desk()
-    peer = desk.running()
-
-    assert peer.ask(post("init/error", b"{}")) == (403, state_refusal("Running to InitError"))
+    assert peer.request(post("init/error", b"{}")) == (202, ANSWER_OK)
+    assert peer.request(post("init/error", b"{}")) == (403, state_refusal("InitError to InitError"))
+    assert peer.request(NEXT) == (403, state_refusal("InitError to Ready"))
 
 
-def test_an_init_error_is_the_reply_of_the_first_invoke_and_only_of_that() -> None:
-    desk = Desk()
-    desk.connect().tell(post("init/error", b'{"errorType":"E"}'))
+def test_an_init_error_is_refused_after_the_init_phase() -> None:
+    harness = ClassicHarness()
+    peer = harness.running()
 
-    first = desk.offer()
-    desk.platform.end()
-    second = desk.offer()
+    assert peer.request(post("init/error", b"{}")) == (403, state_refusal("Running to InitError"))
+
+
+def test_an_init_error_answers_the_first_invoke_only() -> None:
+    harness = ClassicHarness()
+    harness.connect().feed(post("init/error", b'{"errorType":"E"}'))
+
+    first = harness.offer()
+    harness.platform.end()
+    second = harness.offer()
 
     assert first.outcome is not None
     assert first.outcome.payload == b'{"errorType":"E"}'

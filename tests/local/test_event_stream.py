@@ -1,4 +1,4 @@
-"""AWS's event stream, as botocore reads it."""
+"""AWS's event stream encoding, decoded by botocore."""
 
 import json
 
@@ -11,7 +11,7 @@ eventstream = pytest.importorskip("botocore.eventstream")
 
 
 def read(data: bytes) -> list[tuple[str, bytes]]:
-    """The messages of a stream, with their types; botocore checks every checksum."""
+    """Return the messages of a stream, with their types. botocore checks every checksum."""
     buffer = eventstream.EventStreamBuffer()
     buffer.add_data(data)
     return [(each.headers[":event-type"], each.payload) for each in buffer]
@@ -22,15 +22,15 @@ def result(error: str | None, payload: bytes) -> InvokeResult:
 
 
 @pytest.mark.parametrize("piece", [b"", b"hello", b"\0\xff" * 100_000])
-def test_a_piece_is_a_message_of_its_own(piece: bytes) -> None:
+def test_each_piece_is_one_message(piece: bytes) -> None:
     assert read(payload_chunk(piece) * 2) == [("PayloadChunk", piece)] * 2
 
 
-def test_a_good_end_tells_nothing() -> None:
+def test_the_end_of_a_good_response_is_empty() -> None:
     assert read(completion(result(None, b"whole"))) == [("InvokeComplete", b"{}")]
 
 
-def test_an_error_at_the_end_is_told_with_its_type_and_its_json() -> None:
+def test_the_end_of_a_failed_response_has_the_error_type_and_body() -> None:
     ((kind, payload),) = read(completion(result("Function.Boom", b'{"errorMessage":"no"}')))
 
     assert kind == "InvokeComplete"

@@ -1,4 +1,4 @@
-"""The Extensions API without I/O: the table cell by cell, and what the platform makes of it."""
+"""The Extensions API, without I/O."""
 
 import json
 
@@ -8,8 +8,8 @@ from okibi.local.extensions import TRANSITIONS, ExtensionState, ExtensionTrigger
 from tests.support.platform_without_io import (
     ANSWER_OK,
     NEXT,
-    Desk,
-    ManyDesk,
+    ClassicHarness,
+    MultiConcurrencyHarness,
     Peer,
     error,
     post,
@@ -42,8 +42,8 @@ def register(name: str, events: str = "", **headers: str) -> bytes:
 
 
 def registered(peer: Peer, name: str = "mine", events: str = "") -> str:
-    """An extension's identifier."""
-    (answer,) = peer.tell(register(name, events))
+    """Register an extension; return its identifier."""
+    (answer,) = peer.feed(register(name, events))
     return answer.split(b"Lambda-Extension-Identifier: ")[1].split(b"\r\n")[0].decode()
 
 
@@ -63,11 +63,11 @@ def test_a_call_is_allowed_exactly_where_the_emulator_allows_it(
     assert TRANSITIONS[stage].get(call) is ALLOWED.get((stage, call))
 
 
-def test_who_registers_is_told_of_the_function() -> None:
-    desk = Desk()
-    desk.platform.extensions.handler = "app.handler"
+def test_registration_returns_the_function() -> None:
+    harness = ClassicHarness()
+    harness.platform.extensions.handler = "app.handler"
 
-    status, body = desk.connect().ask(register("mine"))
+    status, body = harness.connect().request(register("mine"))
 
     assert status == 200
     assert (
@@ -75,8 +75,10 @@ def test_who_registers_is_told_of_the_function() -> None:
     )
 
 
-def test_the_account_is_told_to_who_accepts_that_feature() -> None:
-    _, body = Desk().connect().ask(register("mine", Accept_Feature="other, accountId"))
+def test_registration_returns_the_account_if_that_feature_is_accepted() -> None:
+    _, body = (
+        ClassicHarness().connect().request(register("mine", Accept_Feature="other, accountId"))
+    )
 
     assert json.loads(body)["accountId"] == "012345678912"
 
@@ -132,83 +134,83 @@ def test_the_account_is_told_to_who_accepts_that_feature() -> None:
         (request("GET", "nothing"), (404, b"404 page not found\n")),
     ],
 )
-def test_what_the_emulator_refuses_is_refused_in_its_words(
-    given: bytes, expected: tuple[int, bytes]
-) -> None:
-    assert Desk().connect().ask(given) == expected
+def test_refusals_have_the_emulators_texts(given: bytes, expected: tuple[int, bytes]) -> None:
+    assert ClassicHarness().connect().request(given) == expected
 
 
-def test_a_registration_that_is_no_json_is_refused() -> None:
-    status, body = Desk().connect().ask(request("POST", "register", b"nope", Name="x"))
+def test_a_registration_that_is_not_json_is_refused() -> None:
+    status, body = (
+        ClassicHarness().connect().request(request("POST", "register", b"nope", Name="x"))
+    )
 
     assert status == 403
     assert json.loads(body)["errorType"] == "InvalidRequestFormat"
 
 
-def test_a_name_registers_once() -> None:
-    peer = Desk().connect()
+def test_a_name_registers_only_once() -> None:
+    peer = ClassicHarness().connect()
     registered(peer)
 
-    assert peer.ask(register("mine")) == refusal(
+    assert peer.request(register("mine")) == refusal(
         "Extension.InvalidExtensionState",
         "Extension with this name already registered",
     )
 
 
-def test_ten_register_and_no_more() -> None:
-    peer = Desk().connect()
+def test_at_most_ten_extensions_register() -> None:
+    peer = ClassicHarness().connect()
     for number in range(10):
         registered(peer, str(number))
 
-    assert peer.ask(register("more")) == refusal(
+    assert peer.request(register("more")) == refusal(
         "Extension.TooManyExtensions", "Extension limit (10) reached"
     )
 
 
 def test_registration_closes_with_the_runtimes_first_next() -> None:
-    desk = Desk()
-    desk.connect().tell(NEXT)
+    harness = ClassicHarness()
+    harness.connect().feed(NEXT)
 
-    assert desk.connect().ask(register("late")) == refusal(
+    assert harness.connect().request(register("late")) == refusal(
         "Extension.RegistrationClosed", "Extension registration closed already"
     )
 
 
-def test_an_extension_that_never_asks_for_an_event_holds_the_first_one_up() -> None:
-    desk = Desk()
-    runtime, extension = desk.connect(), desk.connect()
+def test_the_first_event_waits_for_every_extension() -> None:
+    harness = ClassicHarness()
+    runtime, extension = harness.connect(), harness.connect()
     identifier = registered(extension)
-    desk.offer()
+    harness.offer()
 
-    assert runtime.tell(NEXT) == []
-    assert not desk.platform.initialised
-    assert extension.tell(event_next(identifier)) == []
+    assert runtime.feed(NEXT) == []
+    assert not harness.platform.initialised
+    assert extension.feed(event_next(identifier)) == []
 
     assert read(runtime.sent[0]) == (200, b'{"a":1}')
-    assert desk.platform.initialised
+    assert harness.platform.initialised
 
 
-def test_one_that_waits_already_may_not_ask_again() -> None:
-    desk = Desk()
-    peer = desk.connect()
+def test_a_second_pending_event_next_is_refused() -> None:
+    harness = ClassicHarness()
+    peer = harness.connect()
     identifier = registered(peer)
-    peer.tell(event_next(identifier))
+    peer.feed(event_next(identifier))
 
-    assert desk.connect().ask(event_next(identifier)) == refusal(
+    assert harness.connect().request(event_next(identifier)) == refusal(
         "Extension.InvalidExtensionState",
         f"State transition from Ready to Ready failed for extension {identifier}."
         " Error: State transition is not allowed",
     )
 
 
-def test_one_that_wants_invoke_is_told_and_the_next_event_waits_for_it() -> None:
-    desk = Desk()
-    desk.platform.extensions.function_arn = "arn:function"
-    runtime, extension = desk.connect(), desk.connect()
+def test_an_extension_gets_invoke_and_the_next_event_waits_for_it() -> None:
+    harness = ClassicHarness()
+    harness.platform.extensions.function_arn = "arn:function"
+    runtime, extension = harness.connect(), harness.connect()
     identifier = registered(extension, events='"INVOKE"')
-    extension.tell(event_next(identifier))
-    runtime.tell(NEXT)
-    desk.offer()
+    extension.feed(event_next(identifier))
+    runtime.feed(NEXT)
+    harness.offer()
 
     assert json.loads(read(extension.sent[-1])[1]) == {
         "eventType": "INVOKE",
@@ -216,29 +218,29 @@ def test_one_that_wants_invoke_is_told_and_the_next_event_waits_for_it() -> None
         "requestId": "id-1",
         "invokedFunctionArn": "arn:function",
     }
-    runtime.tell(post("invocation/id-1/response", b"1") + NEXT)
-    desk.offer(b"2")
+    runtime.feed(post("invocation/id-1/response", b"1") + NEXT)
+    harness.offer(b"2")
     assert read(runtime.sent[-1]) == (202, ANSWER_OK)
-    extension.tell(event_next(identifier))
+    extension.feed(event_next(identifier))
     assert read(runtime.sent[-1]) == (200, b"2")
 
 
-def test_an_extension_that_reports_an_error_is_told_of() -> None:
-    desk = Desk()
+def test_an_error_of_an_extension_is_reported() -> None:
+    harness = ClassicHarness()
     failures: list[str] = []
-    desk.platform.extensions.on_failure = failures.append
-    peer = desk.connect()
+    harness.platform.extensions.on_failure = failures.append
+    peer = harness.connect()
     identifier = registered(peer)
 
     failed = request("POST", "init/error", Identifier=identifier, Function_Error_Type="X.Y")
-    assert peer.ask(failed) == (202, ANSWER_OK)
+    assert peer.request(failed) == (202, ANSWER_OK)
     assert failures == ["Extension.InitError"]
 
 
 def test_multi_concurrency_gives_extensions_no_events() -> None:
-    desk = ManyDesk()
-    desk.slots.extensions.takes_events = False
+    harness = MultiConcurrencyHarness()
+    harness.platform.extensions.takes_events = False
 
-    assert desk.connect().ask(register("x", '"INVOKE"')) == refusal(
+    assert harness.connect().request(register("x", '"INVOKE"')) == refusal(
         "Extension.InvalidEventType", "No events allowed for internal extensions"
     )

@@ -1,4 +1,4 @@
-"""Faults on demand without I/O: how much of which message passes before the connection is gone."""
+"""Faults on demand, without I/O: which bytes pass before a connection is dropped."""
 
 import attrs
 import pytest
@@ -7,16 +7,16 @@ from okibi.local.connection import Connection
 from okibi.local.faults import Direction, Fault, Faults, FaultyConnection
 from okibi.local.journal import EntryKind
 from okibi.local.states import RuntimeState
-from tests.support.platform_without_io import NEXT, PING, Desk, post
+from tests.support.platform_without_io import NEXT, PING, ClassicHarness, post
 
 ANSWER = post("invocation/id-1/response", b'{"x":1}')
 
 
 @attrs.define(eq=False)
 class Broken:
-    """A connection with faults, and what came of it."""
+    """A connection with faults, and what was sent and dropped."""
 
-    desk: Desk
+    harness: ClassicHarness
     faults: Faults
     sent: bytes = b""
     dropped: list[Fault] = attrs.field(factory=list[Fault])
@@ -24,7 +24,7 @@ class Broken:
 
     def __attrs_post_init__(self) -> None:
         self.line = FaultyConnection(self.faults, self._send, self._drop)
-        self.line.wrap(Connection(self.desk.platform, "arn:function", self.line.send))
+        self.line.wrap(Connection(self.harness.platform, "arn:function", self.line.send))
 
     def _send(self, pieces: list[bytes]) -> None:
         self.sent += b"".join(pieces)
@@ -35,7 +35,7 @@ class Broken:
         assert connection is not None
         connection.peer_gone()
 
-    def tell(self, data: bytes, piece: int = 1 << 20) -> bytes:
+    def feed(self, data: bytes, piece: int = 1 << 20) -> bytes:
         before = len(self.sent)
         for start in range(0, len(data), piece):
             if not self.dropped:
@@ -44,55 +44,55 @@ class Broken:
 
 
 def broken(*plan: Fault) -> Broken:
-    return Broken(Desk(), Faults(plan))
+    return Broken(ClassicHarness(), Faults(plan))
 
 
 @pytest.mark.parametrize("piece", [1, 7, 1 << 20])
 @pytest.mark.parametrize("byte", [0, 1, len(NEXT) - 1])
-def test_a_request_passes_up_to_the_byte_and_is_never_acted_on(byte: int, piece: int) -> None:
+def test_a_cut_request_is_never_handled(byte: int, piece: int) -> None:
     line = broken(Fault(Direction.FROM_RUNTIME, 1, byte))
-    line.desk.offer()
+    line.harness.offer()
 
-    line.tell(PING + NEXT + PING, piece)
+    line.feed(PING + NEXT + PING, piece)
 
     assert line.sent.count(b"HTTP/1.1 ") == 1
     assert len(line.dropped) == 1
-    assert line.desk.platform.state is RuntimeState.STARTED
+    assert line.harness.platform.state is RuntimeState.STARTED
 
 
 @pytest.mark.parametrize("piece", [1, 7, 1 << 20])
-def test_a_request_that_passes_whole_is_acted_on(piece: int) -> None:
+def test_a_complete_request_is_handled_before_the_drop(piece: int) -> None:
     line = broken(Fault(Direction.FROM_RUNTIME, 0, len(NEXT)))
 
-    line.tell(NEXT + PING, piece)
+    line.feed(NEXT + PING, piece)
 
-    assert line.desk.platform.state is RuntimeState.READY
-    assert [entry.kind for entry in line.desk.journal] == [EntryKind.ABANDONED]
+    assert line.harness.platform.state is RuntimeState.READY
+    assert [entry.kind for entry in line.harness.journal] == [EntryKind.ABANDONED]
 
 
 @pytest.mark.parametrize("cut", range(len(ANSWER)))
-def test_a_response_cut_behind_its_headers_leaves_the_state_there(cut: int) -> None:
+def test_a_response_cut_after_its_headers_keeps_the_state(cut: int) -> None:
     line = broken(Fault(Direction.FROM_RUNTIME, 1, cut))
-    line.desk.offer()
-    line.tell(NEXT)
+    line.harness.offer()
+    line.feed(NEXT)
 
-    line.tell(ANSWER + NEXT)
+    line.feed(ANSWER + NEXT)
 
     begun = cut >= ANSWER.index(b"\r\n\r\n") + 4
-    assert line.desk.platform.state is (
+    assert line.harness.platform.state is (
         RuntimeState.INVOCATION_RESPONSE if begun else RuntimeState.RUNNING
     )
     assert line.faults.triggered == line.dropped == [Fault(Direction.FROM_RUNTIME, 1, cut)]
 
 
 @pytest.mark.parametrize("byte", [0, 1, 40, 10_000])
-def test_an_answer_passes_up_to_the_byte(byte: int) -> None:
+def test_a_response_to_the_runtime_passes_up_to_the_cut(byte: int) -> None:
     whole, line = broken(), broken(Fault(Direction.TO_RUNTIME, 1, byte))
     for it in (whole, line):
-        it.desk.offer()
-        it.tell(PING)
+        it.harness.offer()
+        it.feed(PING)
 
-    answer = whole.tell(NEXT)
+    answer = whole.feed(NEXT)
 
-    assert line.tell(NEXT) == answer[:byte]
+    assert line.feed(NEXT) == answer[:byte]
     assert len(line.dropped) == 1

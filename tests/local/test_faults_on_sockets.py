@@ -1,4 +1,4 @@
-"""Faults on demand over real sockets: what the runtime's end of the connection sees."""
+"""Faults on demand, over real sockets, as the runtime sees them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,7 +28,7 @@ async def rest_of(stream: trio.SocketStream) -> bytes:
     return b"".join([bytes(data) async for data in stream])
 
 
-async def test_a_reset_is_one_to_the_runtime() -> None:
+async def test_a_reset_fault_resets_the_connection() -> None:
     async with connected(Fault(Direction.FROM_RUNTIME, 0, 5, reset=True)) as (_, stream):
         await stream.send_all(PING)
 
@@ -36,7 +36,7 @@ async def test_a_reset_is_one_to_the_runtime() -> None:
             await rest_of(stream)
 
 
-async def test_an_event_whose_answer_is_dropped_is_there_for_the_next_connection() -> None:
+async def test_an_event_with_a_cut_response_is_sent_to_the_next_connection() -> None:
     async with (
         connected(Fault(Direction.TO_RUNTIME, 0, 30)) as (api, stream),
         trio.open_nursery() as nursery,

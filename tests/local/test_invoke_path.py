@@ -1,4 +1,4 @@
-"""The Invoke API over real sockets: what a client may ask for besides an answer."""
+"""The Invoke API over real sockets."""
 
 import base64
 import json
@@ -36,8 +36,8 @@ class Client:
         base = self.function.invoke_url.partition("/2015")[0]
         return await self.http.post(base + path, content=body, headers=lines)
 
-    async def told(self, **fields: Any) -> dict[str, str]:
-        """The headers of the /next that an invoke brings to the runtime."""
+    async def runtime_headers(self, **fields: Any) -> dict[str, str]:
+        """Invoke; return the headers of the /next that the runtime got."""
         response = await self.post(event(do="headers"), **fields)
         assert response.status_code == 200
         headers: dict[str, str] = response.json()["event"]["headers"]
@@ -76,7 +76,7 @@ NO_CONTEXTS = {
 }
 
 
-async def test_a_client_context_that_is_no_json_object_is_refused() -> None:
+async def test_a_client_context_that_is_not_a_json_object_is_refused() -> None:
     async with client(timeout=1) as asking:
         for what, context in NO_CONTEXTS.items():
             response = await asking.post(X_Amz_Client_Context=context)
@@ -96,17 +96,21 @@ CONTEXTS = {
 async def test_a_client_context_reaches_the_runtime_in_one_line() -> None:
     async with client() as asking:
         for what, (context, told) in CONTEXTS.items():
-            headers = await asking.told(X_Amz_Client_Context=encoded(context))
+            headers = await asking.runtime_headers(X_Amz_Client_Context=encoded(context))
 
             assert headers["client-context"].encode("latin-1").decode() == told, what
 
 
-async def test_the_caller_of_invoke_is_told_of_a_context_that_no_header_can_carry() -> None:
+async def test_a_client_context_that_no_header_can_carry_raises() -> None:
     async with opened() as (function, _):
         for text in ("\0", "a\x1bb", "\x7f", "\ud800"):
-            with pytest.raises(ValueError, match=r"client_context: .* no HTTP header can carry it"):
+            with pytest.raises(
+                ValueError, match=r"client_context contains .*, which an HTTP header cannot"
+            ):
                 await function.invoke(b"{}", client_context=text)
-            with pytest.raises(ValueError, match=r"client_context: .* no HTTP header can carry it"):
+            with pytest.raises(
+                ValueError, match=r"client_context contains .*, which an HTTP header cannot"
+            ):
                 function.stream(b"{}", client_context=text)
 
 
@@ -121,7 +125,7 @@ async def test_a_stream_cannot_be_queued() -> None:
         assert response.headers["X-Amzn-ErrorType"] == "InvalidParameterValueException"
 
 
-async def test_a_dry_run_finds_what_is_wrong() -> None:
+async def test_a_dry_run_reports_errors() -> None:
     async with client() as asking:
         for query in ("?Qualifier=7", "?Qualifier=no%20name"):
             response = await asking.post(query=query, X_Amz_Invocation_Type="DryRun")
@@ -148,10 +152,10 @@ NAMES = [
 ]
 
 
-async def test_a_function_is_known_by_every_name_that_lambda_takes() -> None:
+async def test_a_function_is_found_by_every_name_that_lambda_accepts() -> None:
     async with client() as asking:
         for name, arn in NAMES:
-            headers = await asking.told(name=name.replace(":", "%3A"))
+            headers = await asking.runtime_headers(name=name.replace(":", "%3A"))
 
             assert headers["invoked-function-arn"] == arn, name
 
@@ -180,7 +184,7 @@ async def test_another_function_or_version_is_not_found() -> None:
 # -- the qualifier
 
 
-async def test_two_qualifiers_that_differ_are_refused() -> None:
+async def test_two_different_qualifiers_are_refused() -> None:
     async with client() as asking:
         same = await asking.post(name="function:live", query="?Qualifier=live")
         differ = await asking.post(name="function:live", query="?Qualifier=next")
@@ -193,14 +197,14 @@ async def test_two_qualifiers_that_differ_are_refused() -> None:
 # -- the tenant
 
 
-async def test_the_tenant_reaches_the_runtime() -> None:
+async def test_the_tenant_id_reaches_the_runtime() -> None:
     async with client() as asking:
-        headers = await asking.told(X_Amz_Tenant_Id="blue-1@a.b")
+        headers = await asking.runtime_headers(X_Amz_Tenant_Id="blue-1@a.b")
         assert headers["aws-tenant-id"] == "blue-1@a.b"
-        assert "aws-tenant-id" not in await asking.told()
+        assert "aws-tenant-id" not in await asking.runtime_headers()
 
 
-async def test_a_tenant_that_lambda_would_not_take_is_refused() -> None:
+async def test_an_invalid_tenant_id_is_refused() -> None:
     async with client() as asking:
         for tenant in ("ü", "a;b", "x" * 257):
             response = await asking.post(X_Amz_Tenant_Id=tenant)
@@ -216,7 +220,7 @@ def tail(response: httpx.Response) -> list[str]:
     return base64.b64decode(response.headers["X-Amz-Log-Result"]).decode().splitlines()
 
 
-async def test_the_tail_of_the_log_is_that_of_the_invocation() -> None:
+async def test_the_log_tail_has_the_lines_of_its_invocation_only() -> None:
     async with client() as asking:
         await asking.post(event(do="print", text="before"))
         response = await asking.post(event(do="print", text="mine"), X_Amz_Log_Type="Tail")
@@ -231,7 +235,7 @@ async def test_the_tail_of_the_log_is_that_of_the_invocation() -> None:
         assert report.startswith(f"REPORT RequestId: {request_id}")
 
 
-async def test_the_tail_is_4_kb_and_begins_with_a_whole_character() -> None:
+async def test_the_log_tail_is_4_kb_and_begins_with_a_whole_character() -> None:
     async with client() as asking:
         text = "é" * 5000
         response = await asking.post(event(do="print", text=text), X_Amz_Log_Type="Tail")
@@ -242,7 +246,7 @@ async def test_the_tail_is_4_kb_and_begins_with_a_whole_character() -> None:
         assert "\nREPORT RequestId: " in log.decode()
 
 
-async def test_the_tail_of_a_start_that_fails_is_what_the_start_has_logged(tmp_path: Path) -> None:
+async def test_the_log_tail_of_a_failed_start_has_the_lines_of_the_start(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("print('importing')\nraise ValueError('no')\n")
     settings = FunctionSettings("app.handler", task_root=tmp_path)
     with trio.fail_after(HANG):
@@ -258,7 +262,7 @@ async def test_the_tail_of_a_start_that_fails_is_what_the_start_has_logged(tmp_p
     assert log[-1].startswith("INIT_REPORT ")
 
 
-async def test_the_tail_is_told_of_each_of_many_events() -> None:
+async def test_concurrent_invocations_each_get_a_log_tail() -> None:
     async with client(max_concurrency=2) as asking:
         answers = list[httpx.Response]()
 
@@ -289,7 +293,7 @@ async def test_an_unknown_log_type_is_refused() -> None:
 
 
 def with_boto3(url: str, host: str) -> dict[str, Any]:
-    """What boto3 is told, through a name or an address of this machine."""
+    """Return what boto3 gets, through a name or an address of this machine."""
     import boto3  # type: ignore[import-untyped]
     from botocore.config import Config  # type: ignore[import-untyped]
     from botocore.exceptions import ClientError  # type: ignore[import-untyped]
@@ -338,14 +342,14 @@ def with_boto3(url: str, host: str) -> dict[str, Any]:
     }
 
 
-async def test_boto3_is_given_what_it_asks_for() -> None:
+async def test_boto3_gets_what_it_asks_for() -> None:
     pytest.importorskip("boto3")
     async with opened() as (function, _):
         for host in ("127.0.0.1", "localhost"):
-            is_given(await trio.to_thread.run_sync(with_boto3, function.invoke_url, host))
+            check_result(await trio.to_thread.run_sync(with_boto3, function.invoke_url, host))
 
 
-def is_given(told: dict[str, Any]) -> None:
+def check_result(told: dict[str, Any]) -> None:
     assert told["headers"]["lambda-runtime-invoked-function-arn"] == f"{ARN}:live"
     assert told["headers"]["lambda-runtime-aws-tenant-id"] == "blue"
     assert told["log"].startswith("START RequestId: ")

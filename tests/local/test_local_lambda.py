@@ -1,6 +1,4 @@
-"""Lambda on this machine with a real bootstrap process: what an invoker gets, and what is left
-behind.
-"""
+"""Lambda on this machine with a real bootstrap process."""
 
 import json
 import os
@@ -17,7 +15,7 @@ from tests.support.local_lambda import BOOTSTRAP, event, opened, settings
 
 
 def is_gone(pid: int) -> bool:
-    """Whether no such process lives; a zombie does not."""
+    """Whether the process has ended; a zombie has."""
     try:
         return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:
@@ -25,7 +23,7 @@ def is_gone(pid: int) -> bool:
 
 
 async def until_gone(pid: int) -> None:
-    """Wait for a kill that has been sent to take effect."""
+    """Wait until a kill takes effect."""
     with trio.fail_after(HANG):
         while not is_gone(pid):
             await trio.lowlevel.checkpoint()
@@ -48,7 +46,7 @@ async def test_one_process_serves_all_invocations() -> None:
         assert second.init_ms is None
 
 
-async def test_at_the_time_out_the_process_is_killed_and_the_next_invoke_starts_anew() -> None:
+async def test_a_time_out_kills_the_process_and_the_next_invoke_starts_one() -> None:
     async with opened(timeout=0.2) as (function, _):
         await function.invoke(b"{}")
         old = function.pid
@@ -76,7 +74,7 @@ async def test_at_the_time_out_the_process_is_killed_and_the_next_invoke_starts_
         (0, "Runtime exited without providing a reason"),
     ],
 )
-async def test_an_exit_answers_the_invoke_and_the_next_one_starts_anew(
+async def test_an_exit_answers_the_invoke_and_the_next_invoke_starts_a_process(
     status: int, reason: str
 ) -> None:
     async with opened() as (function, _):
@@ -91,7 +89,7 @@ async def test_an_exit_answers_the_invoke_and_the_next_one_starts_anew(
         assert function.starts == 2
 
 
-async def test_an_invoke_that_waits_behind_an_exit_gets_a_new_process_at_once() -> None:
+async def test_an_invoke_waiting_behind_an_exit_gets_a_new_process() -> None:
     async with opened(timeout=60) as (function, _):
         await function.invoke(b"{}")
         async with trio.open_nursery() as nursery:
@@ -103,7 +101,7 @@ async def test_an_invoke_that_waits_behind_an_exit_gets_a_new_process_at_once() 
         assert function.starts == 2
 
 
-async def test_an_exit_by_signal_is_named_as_lambda_names_it() -> None:
+async def test_an_exit_by_signal_is_named_as_on_lambda() -> None:
     async with opened() as (function, _):
         await function.invoke(b"{}")
         async with trio.open_nursery() as nursery:
@@ -120,7 +118,7 @@ async def kill_once_running(function: LocalLambda) -> None:
     os.kill(function.pid, 9)
 
 
-async def test_an_init_error_is_the_reply_of_the_first_invoke() -> None:
+async def test_an_init_error_answers_the_first_invoke() -> None:
     async with opened("init.error") as (function, lines):
         result = await function.invoke(b"{}")
 
@@ -156,7 +154,7 @@ async def test_the_lines_come_in_lambdas_order() -> None:
         assert report["Memory Size"] == "128 MB"
 
 
-async def test_a_line_without_an_end_is_its_own_invocation_s() -> None:
+async def test_an_unfinished_line_ends_with_its_invocation() -> None:
     async with opened() as (function, lines):
         await function.invoke(event(do="print", text="one", line=False))
         await function.invoke(event(do="print", text="two", line=False))
@@ -167,7 +165,7 @@ async def test_a_line_without_an_end_is_its_own_invocation_s() -> None:
     assert told == ["START", "one", "END", "REPORT", "START", "two", "END", "REPORT"]
 
 
-async def test_all_who_wait_until_it_is_through_are_told() -> None:
+async def test_several_tasks_can_wait_for_one_report() -> None:
     async with opened(timeout=5) as (function, _):
         await function.invoke(event(do="print", text="one"))
         async with trio.open_nursery() as nursery:
@@ -200,7 +198,7 @@ async def test_the_sandbox_has_lambdas_environment(monkeypatch: pytest.MonkeyPat
         assert environment["MINE"] == "yes"
 
 
-async def test_leaving_the_block_leaves_nothing_running() -> None:
+async def test_no_process_remains_after_the_block() -> None:
     async with opened() as (function, _):
         child = json.loads((await function.invoke(event(do="child"))).payload)["pid"]
         pid = function.pid
@@ -210,7 +208,7 @@ async def test_leaving_the_block_leaves_nothing_running() -> None:
     await until_gone(child)
 
 
-async def test_leaving_the_block_leaves_nothing_of_an_earlier_process_s_own_sessions() -> None:
+async def test_no_detached_process_of_an_earlier_sandbox_remains() -> None:
     async with opened() as (function, _):
         daemon = json.loads((await function.invoke(event(do="daemon"))).payload)["pid"]
         await function.invoke(event(do="exit", status=1))
@@ -220,7 +218,7 @@ async def test_leaving_the_block_leaves_nothing_of_an_earlier_process_s_own_sess
     await until_gone(daemon)
 
 
-async def test_cancelling_the_block_leaves_nothing_running() -> None:
+async def test_no_process_remains_after_the_block_is_cancelled() -> None:
     pids: list[int | None] = []
     with trio.CancelScope() as scope:
         async with opened() as (function, _):
@@ -235,7 +233,7 @@ async def test_cancelling_the_block_leaves_nothing_running() -> None:
     assert is_gone(pid)
 
 
-async def test_an_invoker_who_stops_waiting_stops_nothing() -> None:
+async def test_cancelling_an_invoke_does_not_stop_the_function() -> None:
     async with opened() as (function, _):
         await function.invoke(b"{}")
         with trio.move_on_after(0.01):
@@ -245,15 +243,16 @@ async def test_an_invoker_who_stops_waiting_stops_nothing() -> None:
         assert function.starts == 1
 
 
-async def test_a_port_that_is_taken_is_named() -> None:
+async def test_a_port_in_use_is_named() -> None:
     async with opened() as (function, _):
         port = int(function.runtime_api.rpartition(":")[2])
-        with pytest.raises(OSError, match=f"runtime_port: port {port} of 127.0.0.1 .* it is taken"):
+        message = f"runtime_port: cannot listen on 127.0.0.1:{port}: the port is in use"
+        with pytest.raises(OSError, match=message):
             async with open_local_lambda(settings(), runtime_port=port):
-                pytest.fail("it was not taken")
+                pytest.fail("the port was free")
 
 
-async def test_a_bootstrap_that_hangs_in_init_is_killed_twice_and_the_invoke_answered(
+async def test_a_bootstrap_that_hangs_in_init_is_killed_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("okibi.local.sandbox.INIT_LIMIT", 0.3)
@@ -316,7 +315,7 @@ REFUSED: dict[str, tuple[bytes, dict[str, str], int, str]] = {
 }
 
 
-async def test_what_lambda_refuses_is_refused() -> None:
+async def test_invalid_invokes_are_refused_as_on_lambda() -> None:
     async with opened() as (function, _):
         for what, (body, headers, status, error_type) in REFUSED.items():
             response = await post(function, body, **headers)

@@ -1,4 +1,4 @@
-"""Where the lines of a function's process go."""
+"""The log lines of a function's process."""
 
 import os
 from contextlib import suppress
@@ -24,7 +24,7 @@ def handler(event, context):
         pytest.param("utf-16", marks=pytest.mark.slow),
     ],
 )
-async def test_the_lines_are_whole_whatever_characters_the_shell_says_its_terminal_has(
+async def test_lines_are_utf_8_whatever_pythonioencoding_is_inherited(
     encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "app.py").write_text(SAYS, "utf-8")
@@ -38,7 +38,7 @@ async def test_the_lines_are_whole_whatever_characters_the_shell_says_its_termin
     assert "Jürgen → 熾火" in lines
 
 
-async def test_the_function_s_own_setting_of_its_characters_is_kept(tmp_path: Path) -> None:
+async def test_the_functions_own_pythonioencoding_is_kept(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(SAYS, "utf-8")
     own = {"PYTHONIOENCODING": "ascii:backslashreplace"}
     settings = FunctionSettings("app.handler", task_root=tmp_path, environment=own)
@@ -54,7 +54,7 @@ async def test_the_function_s_own_setting_of_its_characters_is_kept(tmp_path: Pa
 
 
 def fill(output: Output, data: bytes) -> None:
-    """Write all of it, and drain whenever the pipe is full."""
+    """Write all data; drain whenever the pipe is full."""
     os.set_blocking(output.descriptor, False)
     left = memoryview(data)
     while left:
@@ -64,10 +64,10 @@ def fill(output: Output, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\nshort\n"])
-def test_a_line_beyond_256_kb_is_passed_on_in_pieces(end: bytes) -> None:
+def test_a_line_longer_than_256_kb_is_passed_on_in_pieces(end: bytes) -> None:
     pieces = list[str]()
     output = Output(pieces.append)
-    text = "熾" * 200_000  # three bytes each: no piece ends within a character
+    text = "熾" * 200_000  # three bytes each
 
     fill(output, text.encode() + end)
     output.close()
@@ -77,7 +77,7 @@ def test_a_line_beyond_256_kb_is_passed_on_in_pieces(end: bytes) -> None:
     assert len(pieces) == 3 + (b"short" in end)
 
 
-def test_who_writes_without_end_does_not_hold_up_a_drain() -> None:
+def test_a_process_that_keeps_writing_does_not_prolong_a_drain() -> None:
     def write_again(_: str) -> None:
         os.write(output.descriptor, b"again\n")
 

@@ -1,4 +1,4 @@
-"""What the kernel tells of processes."""
+"""Figures of processes, and the orphan killer."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ from tests.support.sandbox import is_gone
 pytestmark = pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="no /proc")
 
 
-def test_the_children_of_children_are_below_a_process() -> None:
+def test_descendants_include_grandchildren() -> None:
     script = (
         "import subprocess, sys; print(subprocess.Popen(['cat']).pid, flush=True); sys.stdin.read()"
     )
@@ -39,7 +39,7 @@ def test_the_children_of_children_are_below_a_process() -> None:
     assert child.pid not in descendants(os.getpid())
 
 
-def test_memory_and_processor_time_are_what_the_process_has() -> None:
+def test_memory_and_processor_time_are_those_of_the_process() -> None:
     before = cpu_seconds(os.getpid())
     held = bytearray(os.urandom(16 << 20))
 
@@ -47,7 +47,7 @@ def test_memory_and_processor_time_are_what_the_process_has() -> None:
     assert cpu_seconds(os.getpid()) > before
 
 
-def test_of_a_process_that_is_gone_the_kernel_tells_nothing() -> None:
+def test_a_process_that_has_ended_raises() -> None:
     with subprocess.Popen(["true"]) as gone:
         pass
 
@@ -57,7 +57,7 @@ def test_of_a_process_that_is_gone_the_kernel_tells_nothing() -> None:
         cpu_seconds(gone.pid)
 
 
-def test_the_time_of_threads_that_have_ended_counts() -> None:
+def test_the_time_of_ended_threads_counts() -> None:
     before = cpu_seconds(os.getpid())
     thread = threading.Thread(target=lambda: sum(range(2_000_000)))
     thread.start()
@@ -66,14 +66,14 @@ def test_the_time_of_threads_that_have_ended_counts() -> None:
     assert cpu_seconds(os.getpid()) - before > 0.005
 
 
-def test_the_time_of_children_that_have_ended_counts() -> None:
+def test_the_time_of_ended_children_counts() -> None:
     before = cpu_seconds(os.getpid())
     subprocess.run([sys.executable, "-c", "import time\nwhile time.process_time() < 0.1: pass"])
 
     assert cpu_seconds(os.getpid()) - before > 0.08
 
 
-def test_the_most_that_a_process_has_had_is_known_after_it_has_given_it_back() -> None:
+def test_peak_memory_is_known_after_the_memory_is_freed() -> None:
     with _started("held = os.urandom(64 << 20); del held") as process:
         peak = peak_memory(process.pid)
 
@@ -82,7 +82,7 @@ def test_the_most_that_a_process_has_had_is_known_after_it_has_given_it_back() -
         process.communicate("")
 
 
-def test_what_processes_share_counts_once_whoever_else_has_it(tmp_path: Path) -> None:
+def test_shared_memory_counts_once_whoever_else_maps_it(tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(os.urandom(32 << 20))
     maps = (
         f"import mmap; file = open({str(tmp_path / 'large')!r}, 'rb')"
@@ -97,8 +97,8 @@ def test_what_processes_share_counts_once_whoever_else_has_it(tmp_path: Path) ->
 
 
 def _started(code: str) -> "subprocess.Popen[str]":
-    """A Python process, and those that it forks, that wait for stdin's end."""
-    # One write: two processes may say it at once, and `print` may write its line's end apart.
+    """Start a Python process that waits until stdin closes. It may fork."""
+    # One write: with `print`, two processes could mix their lines.
     done = r"os.write(1, b'done\n')"
     script = f"import os, sys; {code or 'pass'}; {done}; sys.stdin.read()"
     process = subprocess.Popen(
@@ -110,16 +110,16 @@ def _started(code: str) -> "subprocess.Popen[str]":
     return process
 
 
-SWEPT = """
+KILLED = """
 import os, signal, subprocess
 from okibi.local.orphan_killer import OrphanKiller
-sweeper, mark = OrphanKiller(), f"is-swept-{os.urandom(8).hex()}"
+killer, mark = OrphanKiller(), f"is-killed-{os.urandom(8).hex()}"
 started = [
     subprocess.Popen(["sleep", "60"], start_new_session=True, env=env, stdout=subprocess.DEVNULL)
     for env in ({"MARK": mark}, {"MARK": "stays"}, {})
 ]
-sweeper.add(0, f"MARK={mark}")
-sweeper.add(started[2].pid, f"MARK={mark}")
+killer.add(0, f"MARK={mark}")
+killer.add(started[2].pid, f"MARK={mark}")
 print(*[each.pid for each in started], flush=True)
 %s
 """
@@ -127,12 +127,12 @@ print(*[each.pid for each in started], flush=True)
 
 def started(then: str) -> list[int]:
     done = subprocess.run(
-        [sys.executable, "-c", SWEPT % then], stdout=subprocess.PIPE, text=True, timeout=20
+        [sys.executable, "-c", KILLED % then], stdout=subprocess.PIPE, text=True, timeout=20
     )
     return [*map(int, done.stdout.split())]
 
 
-def test_what_a_killed_process_has_started_is_killed_by_mark_and_by_group() -> None:
+def test_the_processes_of_a_killed_process_are_killed() -> None:
     marked, other, group = started("os.kill(os.getpid(), signal.SIGKILL)")
     try:
         until = time.monotonic() + HANG

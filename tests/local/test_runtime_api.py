@@ -1,6 +1,4 @@
-"""The Runtime API on trio, over streams in memory and a clock that jumps: invokers, turns,
-time-outs.
-"""
+"""The Runtime API on trio, over streams in memory and with a mock clock."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,7 +21,7 @@ def post(path: str, body: bytes) -> bytes:
 
 @attrs.define(eq=False)
 class Runtime:
-    """The runtime's end of a connection; it does only what a test says."""
+    """The runtime's end of a connection."""
 
     stream: trio.abc.HalfCloseableStream
     _buffer: bytes = b""
@@ -32,7 +30,7 @@ class Runtime:
         await self.stream.send_all(data)
 
     async def receive(self) -> tuple[int, dict[str, str], bytes]:
-        """One answer: status, headers, body."""
+        """Return status, headers and body of one response."""
         while b"\r\n\r\n" not in self._buffer:
             self._buffer += await self._more()
         head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
@@ -45,7 +43,7 @@ class Runtime:
         return int(status.split()[1]), headers, body
 
     async def next(self) -> tuple[str, bytes]:
-        """Ask for an event; its request id and body."""
+        """Ask for an event; return its request id and body."""
         await self.send(NEXT)
         status, headers, body = await self.receive()
         assert status == 200
@@ -107,7 +105,7 @@ async def socket_stream(bench: Bench) -> AsyncIterator[trio.SocketStream]:
         yield stream
 
 
-async def test_an_invoke_gets_the_runtimes_answer(bench: Bench) -> None:
+async def test_an_invoke_gets_the_runtimes_response(bench: Bench) -> None:
     runtime = bench.connect()
     bench.start_invoke(b'{"x":1}')
 
@@ -121,7 +119,7 @@ async def test_an_invoke_gets_the_runtimes_answer(bench: Bench) -> None:
     assert result.request_id == request_id
 
 
-async def test_an_error_is_an_unhandled_one_to_the_invoker(bench: Bench) -> None:
+async def test_an_error_response_is_unhandled_for_the_invoker(bench: Bench) -> None:
     runtime = bench.connect()
     bench.start_invoke()
 
@@ -136,7 +134,7 @@ async def test_an_error_is_an_unhandled_one_to_the_invoker(bench: Bench) -> None
     assert result.payload == b'{"errorType":"E"}'
 
 
-async def test_pipelined_requests_on_a_stream_are_answered_in_order(bench: Bench) -> None:
+async def test_pipelined_requests_are_answered_in_order(bench: Bench) -> None:
     runtime = bench.connect()
     bench.start_invoke(b"1")
     request_id, _ = await runtime.next()
@@ -170,7 +168,7 @@ async def test_a_time_out_answers_the_invoker_and_ends_the_sandbox(
     assert bench.api.state is RuntimeState.STARTED
 
 
-async def test_the_time_runs_from_the_hand_out_and_not_from_the_invoke(
+async def test_the_time_starts_when_the_event_is_handed_out(
     bench: Bench, autojump_clock: trio.testing.MockClock
 ) -> None:
     bench.start_invoke()
@@ -186,7 +184,7 @@ async def test_the_time_runs_from_the_hand_out_and_not_from_the_invoke(
     assert result.duration_ms == pytest.approx(2900)
 
 
-async def test_a_runtime_that_answers_and_never_comes_back_is_ended_at_the_deadline(
+async def test_a_runtime_that_never_asks_again_is_ended_at_the_deadline(
     bench: Bench, autojump_clock: trio.testing.MockClock
 ) -> None:
     runtime = bench.connect()
@@ -204,7 +202,7 @@ async def test_a_runtime_that_answers_and_never_comes_back_is_ended_at_the_deadl
     assert [result.payload for result in bench.results] == [b"1"]
 
 
-async def test_after_the_sandbox_ended_a_new_runtime_starts_from_the_beginning(
+async def test_a_new_runtime_may_start_after_the_sandbox_ended(
     bench: Bench,
 ) -> None:
     from okibi.local.outcomes import exited
@@ -227,7 +225,7 @@ async def test_after_the_sandbox_ended_a_new_runtime_starts_from_the_beginning(
     assert (await bench.connect().next())[1] == b"2"
 
 
-async def test_an_init_error_answers_the_invoke_that_waits(bench: Bench) -> None:
+async def test_an_init_error_answers_the_waiting_invoke(bench: Bench) -> None:
     runtime = bench.connect()
     bench.start_invoke()
     await trio.testing.wait_all_tasks_blocked()
@@ -241,7 +239,7 @@ async def test_an_init_error_answers_the_invoke_that_waits(bench: Bench) -> None
     assert result.function_error == "Unhandled"
 
 
-async def test_a_runtime_that_stays_after_its_init_error_is_killed_for_the_next_invoke(
+async def test_a_runtime_that_stays_after_an_init_error_is_killed(
     bench: Bench,
 ) -> None:
     runtime = bench.connect()
@@ -271,7 +269,7 @@ class CancelAtStep(trio.abc.Instrument):
 
 
 async def two_invocations(api: RuntimeApi) -> None:
-    """A runtime and an invoker, through two invocations."""
+    """Run a runtime and an invoker through two invocations."""
     async with trio.open_nursery() as nursery:
         ours, theirs = trio.testing.memory_stream_pair()
         nursery.start_soon(api.serve_connection, ours)
@@ -286,7 +284,7 @@ async def two_invocations(api: RuntimeApi) -> None:
         await theirs.aclose()
 
 
-def test_whatever_is_cancelled_at_whatever_step_the_next_runtime_is_served() -> None:
+def test_after_a_cancellation_at_any_step_the_next_runtime_is_served() -> None:
     async def run(instrument: CancelAtStep) -> None:
         api = RuntimeApi()
         with trio.fail_after(60):
@@ -324,7 +322,7 @@ async def wait_for_result(bench: Bench, task_status: trio.TaskStatus[None]) -> N
     task_status.started()
 
 
-async def test_the_deadline_goes_by_the_wall_clock_that_is_given(bench: Bench) -> None:
+async def test_the_deadline_header_uses_the_given_wall_clock(bench: Bench) -> None:
     bench.api.wall_clock = lambda: 5.0
     runtime = bench.connect()
     bench.start_invoke()
@@ -335,7 +333,7 @@ async def test_the_deadline_goes_by_the_wall_clock_that_is_given(bench: Bench) -
     assert headers["Lambda-Runtime-Deadline-Ms"] == "8000"
 
 
-async def test_the_last_answer_reaches_a_peer_that_is_still_sending(
+async def test_the_last_response_reaches_a_peer_that_is_still_sending(
     socket_stream: trio.SocketStream,
 ) -> None:
     stream = socket_stream

@@ -1,4 +1,4 @@
-"""The sandbox as a real process: how it is ended, frozen, and given many events at once."""
+"""The sandbox as a real process: shutdown, freezing, concurrency and streaming."""
 
 import json
 import math
@@ -15,10 +15,10 @@ from tests.limits import HANG
 from tests.support.local_lambda import event, opened
 from tests.support.sandbox import until_idle
 
-# -- its end
+# -- shutdown
 
 
-async def test_without_an_extension_it_is_killed_at_once() -> None:
+async def test_without_an_extension_the_process_is_killed_at_once() -> None:
     async with opened("alone") as (function, lines):
         await function.invoke(b"{}")
         ending = await function.shut_down()
@@ -27,7 +27,7 @@ async def test_without_an_extension_it_is_killed_at_once() -> None:
     assert "asked to end" not in lines
 
 
-async def test_with_an_extension_it_is_asked_first() -> None:
+async def test_with_an_extension_the_process_gets_sigterm_first() -> None:
     async with opened("extension.leaves") as (function, lines):
         await function.invoke(b"{}")
         ending = await function.shut_down()
@@ -36,7 +36,7 @@ async def test_with_an_extension_it_is_asked_first() -> None:
     assert "asked to end" in lines
 
 
-async def test_one_that_stays_is_killed_when_its_grace_is_over() -> None:
+async def test_a_process_that_stays_is_killed_after_its_grace_period() -> None:
     async with opened("extension.stays", grace=0.3) as (function, _):
         await function.invoke(b"{}")
         ending = await function.shut_down()
@@ -45,7 +45,7 @@ async def test_one_that_stays_is_killed_when_its_grace_is_over() -> None:
     assert ending.seconds >= 0.3
 
 
-async def test_the_invoker_of_what_it_had_is_told_that_it_was_killed() -> None:
+async def test_the_invoker_of_a_killed_sandbox_gets_exit_error() -> None:
     results: list[InvokeResult] = []
 
     async def invoke(function: LocalLambda) -> None:
@@ -61,7 +61,7 @@ async def test_the_invoker_of_what_it_had_is_told_that_it_was_killed() -> None:
     assert [result.error_type for result in results] == ["Runtime.ExitError"]
 
 
-async def test_at_a_time_out_it_is_asked_first_and_the_next_invoke_starts_anew() -> None:
+async def test_a_time_out_sends_sigterm_and_the_next_invoke_starts_a_process() -> None:
     async with opened("extension.leaves", timeout=1) as (function, lines):
         await function.invoke(b"{}")
         result = await function.invoke(event(do="sleep", seconds=100))
@@ -72,7 +72,7 @@ async def test_at_a_time_out_it_is_asked_first_and_the_next_invoke_starts_anew()
     assert lines.count("asked to end") == 2
 
 
-async def test_an_invoke_after_a_shutdown_starts_anew() -> None:
+async def test_an_invoke_after_a_shutdown_starts_a_process() -> None:
     async with opened("alone") as (function, _):
         await function.invoke(b"{}")
         await function.shut_down()
@@ -81,14 +81,14 @@ async def test_an_invoke_after_a_shutdown_starts_anew() -> None:
         assert function.starts == 2
 
 
-async def test_what_is_not_there_cannot_be_shut_down() -> None:
+async def test_shut_down_without_a_process_raises() -> None:
     async with opened() as (function, _):
         await function.invoke(event(do="exit", status=1))
-        with pytest.raises(RuntimeError, match="no process lives"):
+        with pytest.raises(RuntimeError, match="no process is running"):
             await function.shut_down()
 
 
-async def test_an_extension_that_never_asks_for_an_event_blocks_the_init_phase(
+async def test_an_extension_that_never_asks_for_events_blocks_the_init_phase(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("okibi.local.sandbox.INIT_LIMIT", 0.5)
@@ -114,7 +114,7 @@ async def until_stopped(pid: int | None) -> None:
             await trio.lowlevel.checkpoint()
 
 
-async def test_between_two_events_the_whole_group_is_frozen_and_thawed_by_the_next() -> None:
+async def test_the_process_group_is_frozen_between_events() -> None:
     async with opened(freeze=True) as (function, _):
         child = json.loads((await function.invoke(event(do="child"))).payload)["pid"]
         await until_stopped(function.pid)
@@ -124,20 +124,20 @@ async def test_between_two_events_the_whole_group_is_frozen_and_thawed_by_the_ne
         assert (await function.invoke(b"{}")).function_error is None
         await until_stopped(function.pid)
         assert function.starts == 1
-        happenings = [entry.kind for entry in function.journal]
+        kinds = [entry.kind for entry in function.journal]
 
-    # An event that was there before the runtime came finds nothing frozen.
-    assert happenings.count(EntryKind.FROZEN) >= 2
-    assert happenings.count(EntryKind.THAWED) == happenings.count(EntryKind.FROZEN) - 1
-    thawed = happenings.index(EntryKind.THAWED)
-    assert happenings[thawed - 1 : thawed + 2] == [
+    # An event that waits for the runtime finds nothing frozen.
+    assert kinds.count(EntryKind.FROZEN) >= 2
+    assert kinds.count(EntryKind.THAWED) == kinds.count(EntryKind.FROZEN) - 1
+    thawed = kinds.index(EntryKind.THAWED)
+    assert kinds[thawed - 1 : thawed + 2] == [
         EntryKind.FROZEN,
         EntryKind.THAWED,
         EntryKind.DELIVERED,
     ]
 
 
-async def test_it_can_be_frozen_by_hand() -> None:
+async def test_the_process_can_be_frozen_by_hand() -> None:
     async with opened() as (function, _):
         await function.invoke(b"{}")
         function.freeze()
@@ -148,7 +148,7 @@ async def test_it_can_be_frozen_by_hand() -> None:
         assert (await function.invoke(b"{}")).function_error is None
 
 
-# -- many at once
+# -- multi-concurrency
 
 
 async def invoke_all(function: LocalLambda, *events: bytes) -> list[str | None]:
@@ -163,7 +163,7 @@ async def invoke_all(function: LocalLambda, *events: bytes) -> list[str | None]:
     return errors
 
 
-async def test_many_events_are_served_at_once_by_one_process() -> None:
+async def test_one_process_serves_concurrent_events() -> None:
     async with opened(max_concurrency=4) as (function, _):
         environment = json.loads((await function.invoke(event(do="environment"))).payload)
         await until_idle(function, 4)
@@ -176,7 +176,7 @@ async def test_many_events_are_served_at_once_by_one_process() -> None:
     assert environment["AWS_LAMBDA_INITIALIZATION_TYPE"] == "lambda-managed-instances"
 
 
-async def test_with_many_at_once_a_time_out_ends_no_process() -> None:
+async def test_with_multi_concurrency_a_time_out_kills_no_process() -> None:
     async with opened(max_concurrency=2, timeout=0.3) as (function, _):
         await function.invoke(b"{}")
         await until_idle(function, 2)
@@ -189,7 +189,7 @@ async def test_with_many_at_once_a_time_out_ends_no_process() -> None:
         assert function.journal.refusals() == ["InvokeTimeout"]
 
 
-async def test_with_many_at_once_a_death_is_told_to_all_and_the_next_invoke_starts_anew() -> None:
+async def test_with_multi_concurrency_an_exit_answers_all_invokes() -> None:
     async with opened(max_concurrency=2) as (function, _):
         await function.invoke(b"{}")
         await until_idle(function, 2)
@@ -202,8 +202,8 @@ async def test_with_many_at_once_a_death_is_told_to_all_and_the_next_invoke_star
         assert function.starts == 2
 
 
-async def test_settings_and_api_must_agree() -> None:
-    with pytest.raises(ValueError, match="max_concurrency: 2 in the settings, None in the api"):
+async def test_different_max_concurrency_in_settings_and_api_raises() -> None:
+    with pytest.raises(ValueError, match="got 2 in settings and None in api"):
         async with opened(api=RuntimeApi(), max_concurrency=2):
             pytest.fail("they do not agree")
 
@@ -226,7 +226,7 @@ async def test_a_piece_is_read_before_the_next_is_written() -> None:
         assert times[-1] - times[0] >= 0.3
 
 
-async def test_a_stream_that_fails_in_the_middle_ends_with_the_error() -> None:
+async def test_a_stream_that_fails_midway_ends_with_the_error() -> None:
     async with opened() as (function, _):
         async with function.stream(event(do="stream", pieces=2, size=10, fail=1)) as answer:
             read = b"".join([piece async for piece in answer])
@@ -249,7 +249,7 @@ async def test_20_megabytes_pass_a_slow_reader_in_bounded_memory() -> None:
     assert most <= 3 << 20
 
 
-async def test_who_stops_reading_stops_nothing() -> None:
+async def test_leaving_a_stream_early_does_not_stop_the_function() -> None:
     async with opened() as (function, _):
         async with function.stream(event(do="stream", pieces=20, size=1 << 20)) as answer:
             async for _piece in answer:
@@ -259,14 +259,14 @@ async def test_who_stops_reading_stops_nothing() -> None:
         assert (await function.invoke(b"{}")).function_error is None
 
 
-async def test_a_stream_is_collected_for_an_invoker_who_waits_for_all_of_it() -> None:
+async def test_a_stream_is_collected_for_a_buffered_invoke() -> None:
     async with opened() as (function, _):
         result = await function.invoke(event(do="stream", pieces=3, size=5))
 
         assert result.payload == b"x" * 15
 
 
-async def test_a_stream_of_a_runtime_that_dies_ends_with_the_error() -> None:
+async def test_the_stream_of_a_runtime_that_dies_ends_with_the_error() -> None:
     async with opened(timeout=10) as (function, _):
         order = event(do="stream", pieces=100, size=10, pause=0.1)
         async with function.stream(order) as answer:

@@ -1,4 +1,4 @@
-"""The Runtime API behind a bare `select` loop."""
+"""The Runtime API on a `select` loop."""
 
 import math
 import socket
@@ -16,14 +16,14 @@ from okibi.local.connection import Connection
 from okibi.local.journal import EntryKind, Journal
 from okibi.local.select_loop import serve_runtime
 
-# Asks for an event, and leaves without one.
+# Asks for an event and exits.
 LEAVES = """
 import socket, sys
 client = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
 client.sendall(b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")
 """
 
-# Asks, and says no more; it ends once its connection is closed.
+# Asks for an event and waits until the connection is closed.
 STAYS = LEAVES + "client.recv(1)"
 
 
@@ -36,7 +36,7 @@ class Feed:
         return Connection(self.platform, "arn", send)
 
 
-def test_a_runtime_that_has_left_is_told_of_with_the_question_it_has_given_up() -> None:
+def test_a_runtime_that_exits_abandons_its_next_and_raises() -> None:
     journal = Journal()
     feed = Feed(ClassicPlatform(time.monotonic, time.time, journal))
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -53,7 +53,7 @@ def test_a_runtime_that_has_left_is_told_of_with_the_question_it_has_given_up() 
 
 @attrs.define(eq=False)
 class Once(Feed):
-    """It has a deadline once its runtime is connected; `passed_at` is when that was said to be."""
+    """A feed whose deadline follows the connection; records when it passed."""
 
     due: float = math.inf
     was_due: float = math.inf
@@ -69,7 +69,7 @@ class Once(Feed):
         self.done = True
 
 
-def test_a_deadline_is_told_of_when_it_passes_and_the_runtime_can_be_disconnected() -> None:
+def test_a_passed_deadline_is_reported_and_can_disconnect_the_runtime() -> None:
     feed = Once(ClassicPlatform(time.monotonic, time.time, Journal()))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
@@ -80,5 +80,5 @@ def test_a_deadline_is_told_of_when_it_passes_and_the_runtime_can_be_disconnecte
             finally:
                 process.kill()
 
-    # Silence is looked at once a second.
+    # The loop polls silence once a second.
     assert 0 <= feed.passed_at - feed.was_due < 0.8

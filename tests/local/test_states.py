@@ -1,4 +1,4 @@
-"""The table of the runtime's states, cell by cell, against what AWS's emulator does."""
+"""The state machine of a runtime, cell by cell, compared with AWS's emulator."""
 
 import pytest
 
@@ -20,7 +20,7 @@ ALLOWED = {
 
 @pytest.mark.parametrize("state", list(RuntimeState))
 @pytest.mark.parametrize("move", list(RuntimeTrigger))
-def test_a_move_is_allowed_exactly_where_the_emulator_allows_it(
+def test_a_call_is_allowed_exactly_where_the_emulator_allows_it(
     state: RuntimeState, move: RuntimeTrigger
 ) -> None:
     result = transition(state, move)

@@ -1,4 +1,4 @@
-"""The Runtime API without I/O: an platform, and connections that only note what they send."""
+"""The platforms without I/O, for tests, with connections that record what they send."""
 
 from typing import Any
 
@@ -22,13 +22,13 @@ def post(path: str, body: bytes, *headers: str, version: str = "1.1") -> bytes:
 
 
 @attrs.define(eq=False)
-class Desk:
-    """An platform at time 100 with connections that only note what they send."""
+class ClassicHarness:
+    """A classic platform at time 100, with recording connections."""
 
     journal: Journal = attrs.field(factory=Journal)
     platform: ClassicPlatform = attrs.field(init=False)
     idle: int = 0
-    """How many times it has said that nothing is to be done."""
+    """How many times `on_idle` was called."""
     ended: list[Invocation] = attrs.field(factory=list[Invocation])
 
     def __attrs_post_init__(self) -> None:
@@ -59,10 +59,10 @@ class Desk:
         return invocation
 
     def running(self) -> "Peer":
-        """A connection that has been handed the event id-1."""
+        """Return a connection that has received the event id-1."""
         peer = self.connect()
         self.offer()
-        peer.tell(NEXT)
+        peer.feed(NEXT)
         return peer
 
 
@@ -71,28 +71,28 @@ class Peer:
     connection: Connection
     sent: list[bytes]
 
-    def tell(self, data: bytes) -> list[bytes]:
-        """Feed bytes; the answers they brought, each as it was sent."""
+    def feed(self, data: bytes) -> list[bytes]:
+        """Feed bytes; return the responses that they caused."""
         before = len(self.sent)
         self.connection.receive(data)
         return self.sent[before:]
 
-    def ask(self, data: bytes) -> tuple[int, bytes]:
-        """Feed one request; status and body of its one answer."""
-        (answer,) = self.tell(data)
+    def request(self, data: bytes) -> tuple[int, bytes]:
+        """Feed one request; return status and body of the only response."""
+        (answer,) = self.feed(data)
         return read(answer)
 
 
 @attrs.define(eq=False)
-class ManyDesk:
-    """The same with multi-concurrency; connections keep their answers."""
+class MultiConcurrencyHarness:
+    """A multi-concurrency platform at time 100, with recording connections."""
 
     journal: Journal = attrs.field(factory=Journal)
-    slots: MultiConcurrencyPlatform = attrs.field(init=False)
+    platform: MultiConcurrencyPlatform = attrs.field(init=False)
     ended: list[Invocation] = attrs.field(factory=list[Invocation])
 
     def __attrs_post_init__(self) -> None:
-        self.slots = MultiConcurrencyPlatform(
+        self.platform = MultiConcurrencyPlatform(
             clock=lambda: 100.0,
             wall_clock=lambda: 1_700_000_000.0,
             journal=self.journal,
@@ -105,17 +105,17 @@ class ManyDesk:
         def send(pieces: list[bytes]) -> None:
             sent.append(b"".join(pieces))
 
-        return Peer(Connection(self.slots, "arn:function", send), sent)
+        return Peer(Connection(self.platform, "arn:function", send), sent)
 
     def waiting(self) -> "Peer":
-        """A connection with a pending /next."""
+        """Return a connection with a pending /next."""
         peer = self.connect()
-        peer.tell(NEXT)
+        peer.feed(NEXT)
         return peer
 
     def offer(self, request_id: str, payload: bytes = b"1", **fields: Any) -> Invocation:
         invocation = Invocation(payload, timeout=3.0, request_id=request_id, **fields)
-        self.slots.offer(invocation)
+        self.platform.offer(invocation)
         return invocation
 
 
