@@ -1,1 +1,1 @@
-"""Functions to read and run, and the demonstration that serves them."""
+"""Example functions, and a demonstration that serves one of them."""

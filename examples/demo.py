@@ -1,8 +1,8 @@
-"""`make demo`: a real bootstrap serves real AWS events and survives what is done to it.
+"""`make demo`: okibi serves AWS events and survives errors, time-outs, exits and kills.
 
-Everything here is real: the bootstrap is a process of its own, `python -P -m okibi.runtime`; it
-speaks the Runtime API over TCP with the local Lambda of this project, which the events reach by
-HTTP as they would reach Lambda. Anything unexpected ends the demonstration non-zero.
+The bootstrap is a real process, `python -P -m okibi.runtime`. It speaks the Runtime API over TCP
+with okibi's local Lambda, and the events arrive over HTTP. An unexpected result ends the
+demonstration with exit code 1.
 """
 
 import json
@@ -25,18 +25,18 @@ SERVICES = {
     "eventbridge": "aws.events",
     "rest_api": "aws:rest-api",
 }
-# Above this the Runtime API sends an event chunked.
+# The Runtime API sends a longer event in chunks.
 CHUNKED_ABOVE = 2048
 TIMEOUT = 1.0
 
 
 class Unexpected(Exception):
-    """The demonstration did not show what it is there to show."""
+    """A result differs from the expected one."""
 
 
 @attrs.define(eq=False)
 class Demonstration:
-    """Invokes the function and compares what comes with what must come."""
+    """Invokes the function and compares each result with the expected one."""
 
     function: LocalLambda
     client: httpx.AsyncClient
@@ -46,23 +46,23 @@ class Demonstration:
     visits: dict[str, int] = attrs.field(factory=dict[str, int])
 
     async def invoke(self, payload: bytes) -> tuple[dict[str, Any], bool, float]:
-        """Send one event; its answer, whether that is an error, and the milliseconds it took."""
+        """Send one event; return the response, whether it is an error, and milliseconds."""
         began = time.perf_counter()
         response = await self.client.post(self.function.invoke_url, content=payload)
         took = (time.perf_counter() - began) * 1000
         return response.json(), "x-amz-function-error" in response.headers, took
 
-    async def event(self, name: str) -> None:
-        """Send an AWS event and see that state, process and answer are as they must be."""
+    async def send_event(self, name: str) -> None:
+        """Send an AWS event; check the response, the state of the servers and the process."""
         payload = (HERE / "events" / f"{name}.json").read_bytes()
         service = SERVICES[name]
-        answer, failed, took = await self.invoke(payload)
+        response, failed, took = await self.invoke(payload)
         self.served += 1
         self.by_instance += 1
         self.visits[service] = self.visits.get(service, 0) + 1
-        self.pid = self.pid or answer.get("pid", 0)
+        self.pid = self.pid or response.get("pid", 0)
         expect(
-            answer if not failed else {"an error": answer},
+            response if not failed else {"error": response},
             {
                 "hello": service,
                 "visit": self.visits[service],
@@ -71,82 +71,82 @@ class Demonstration:
                 "pid": self.pid,
             },
         )
-        way = ", chunked" if len(payload) > CHUNKED_ABOVE else ""
+        chunked = ", chunked" if len(payload) > CHUNKED_ABOVE else ""
         say(
-            f"  {service:13} {len(payload):5} B{way:9}  visit {answer['visit']}, "
-            f"{answer['served']:2} served in all, pid {answer['pid']}   {took:6.1f} ms"
+            f"  {service:13} {len(payload):5} B{chunked:9}  visit {response['visit']}, "
+            f"{response['served']:2} served in all, pid {response['pid']}   {took:6.1f} ms"
         )
 
-    async def mischief(self, what: str, error_type: str | None) -> dict[str, Any]:
-        """Have the function do something that would cost a cold start elsewhere."""
-        answer, failed, took = await self.invoke(json.dumps({"do": what}).encode())
-        expect(answer.get("errorType") if failed else None, error_type)
+    async def misbehave(self, what: str, error_type: str | None) -> dict[str, Any]:
+        """Make the function do something harmful; check the error type of the response."""
+        response, failed, took = await self.invoke(json.dumps({"do": what}).encode())
+        expect(response.get("errorType") if failed else None, error_type)
         if error_type is not None:
-            # The instance that failed is not trusted again; a new one serves from here.
+            # okibi replaces an instance that has failed.
             self.by_instance = 0
-            told = f"{answer['errorType']}: {answer['errorMessage']}"
-            say(f"  answered with an error, as it must be   {took:6.1f} ms\n    {told}")
-        return answer
+            error = f"{response['errorType']}: {response['errorMessage']}"
+            say(f"  answered with an error, as expected   {took:6.1f} ms\n    {error}")
+        return response
 
 
-def expect(found: object, wanted: object) -> None:
-    """Stop the demonstration if the two differ."""
-    if found != wanted:
-        raise Unexpected(f"expected {wanted!r}, and there came {found!r}")
+def expect(found: object, expected: object) -> None:
+    """End the demonstration if the two differ."""
+    if found != expected:
+        raise Unexpected(f"expected {expected!r}, got {found!r}")
 
 
 def say(text: str) -> None:
-    """Print, at once: somebody is watching."""
+    """Print and flush."""
     print(text, flush=True)
 
 
 async def demonstrate(function: LocalLambda, client: httpx.AsyncClient) -> None:
-    """The whole of it."""
+    """Run all steps."""
     demo = Demonstration(function, client)
-    say("\nFive AWS services send an event each, then all of them again (warm).")
+    say("\nFive AWS services send one event each, then once more (warm).")
     for name in [*SERVICES, *SERVICES]:
-        await demo.event(name)
-    say(f"  the bootstrap is process {demo.pid}; it must serve until the end")
+        await demo.send_event(name)
+    say(f"  the bootstrap is process {demo.pid}; the same process must serve every event")
 
     say("\nThe handler raises.")
-    await demo.mischief("raise", "ValueError")
-    await demo.event("sqs")
-    say("  same process; a new handler instance; the state of both servers lived on")
+    await demo.misbehave("raise", "ValueError")
+    await demo.send_event("sqs")
+    say("  same process, new handler instance; both servers kept their state")
 
     say(f"\nThe handler runs past its deadline of {TIMEOUT:g} s.")
-    await demo.mischief("sleep", "Runtime.DeadlineExceeded")
-    await demo.event("s3")
-    say("  okibi ended it before the platform would have ended the sandbox")
+    await demo.misbehave("sleep", "Runtime.DeadlineExceeded")
+    await demo.send_event("s3")
+    say("  okibi cancelled the handler before the platform would have killed the sandbox")
 
     say("\nThe Visits server is killed.")
-    await demo.mischief("kill visits", None)
+    await demo.misbehave("kill visits", None)
     demo.by_instance += 1
     demo.visits.clear()
-    await demo.event("sqs")
-    say("  Visits was restarted and starts to count afresh; Served, beside it, kept its count")
+    await demo.send_event("sqs")
+    say("  Visits was restarted and counts from 1; Served kept its count")
 
     say("\nThe handler calls sys.exit(3).")
-    await demo.mischief("exit", "SystemExit")
-    await demo.event("http_api")
+    await demo.misbehave("exit", "SystemExit")
+    await demo.send_event("http_api")
 
-    answer = await demo.mischief("tree", None)
-    say("\nThe supervision tree, with what was restarted in it:")
-    say(answer["tree"])
-    expect("visits (Visits), restarted 1 x" in answer["tree"], True)
-    expect(answer["tree"].count("restarted"), 1)
+    response = await demo.misbehave("tree", None)
+    say("\nThe supervision tree with its restarts:")
+    say(response["tree"])
+    restarted = [line for line in response["tree"].splitlines() if "restarted" in line]
+    expect(["visits (Visits)" in line for line in restarted], [True])
     expect(function.starts, 1)
-    expect(answer["pid"], demo.pid)
+    expect(response["pid"], demo.pid)
 
 
 async def main() -> int:
-    """Serve the example and show what it bears."""
+    """Serve `visits/app.py` and run the demonstration."""
     lines: list[str] = []
     settings = FunctionSettings(
         name="visits",
         handler="app.function",
         task_root=HERE / "visits",
         timeout=TIMEOUT,
-        # Half of the time-out: on a busy machine the answer is still there before the kill.
+        # Half of the time-out: even a busy machine answers before the kill.
         environment={"OKIBI_DEADLINE_MARGIN_MS": "500"},
     )
     began = time.perf_counter()

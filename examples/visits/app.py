@@ -1,7 +1,7 @@
-"""A function with state: how often has each AWS service called, and how much was served in all?
+"""Greets AWS services, and counts their visits and the served events.
 
-`Visits` and `Served` are servers that live beside the handler. When one of them is killed its
-supervisor starts it afresh, and the other keeps what it knows.
+`Visits` and `Served` are servers beside the handler. If one of them is killed, its supervisor
+restarts it, and the other keeps its state.
 """
 
 import os
@@ -11,14 +11,12 @@ from typing import Any
 import attrs
 import trio
 
-from okibi.actors import Name, Server
-from okibi.runtime import Context, Function, Handler
-from okibi.supervisors import Child, Strategy, snapshot
+from okibi import Child, Context, Function, Handler, Name, Server, Strategy, snapshot
 
 
 @attrs.define(eq=False)
 class Visits(Server):
-    """A server: its public async methods are its messages, its fields its state."""
+    """Counts visits. Public async methods are the messages of a server; fields are its state."""
 
     seen: dict[str, int] = attrs.Factory(dict[str, int])
 
@@ -29,29 +27,30 @@ class Visits(Server):
 
 @attrs.define(eq=False)
 class Served(Server):
-    """Counts what was served."""
+    """Counts served events."""
 
     total: int = 0
 
-    async def one_more(self) -> int:
+    async def increment(self) -> int:
         self.total += 1
         return self.total
 
 
-VISITS = Name("visits", Visits)  # typed addresses that survive restarts
+# Typed addresses: the names stay valid when a server restarts.
+VISITS = Name("visits", Visits)
 SERVED = Name("served", Served)
 
 
 @attrs.frozen
 class Record:
-    """One record of SQS, S3 or another batch."""
+    """A record of an SQS or S3 event."""
 
     eventSource: str  # noqa: N815, AWS's spelling
 
 
 @attrs.frozen
 class Event:
-    """As much of an event as this function looks at; what else it holds is passed over."""
+    """The fields of an event that this function uses. Other fields are ignored."""
 
     Records: tuple[Record, ...] = ()
     version: str = ""
@@ -61,7 +60,7 @@ class Event:
 
     @property
     def service(self) -> str:
-        """Which AWS service sent it."""
+        """The AWS service that sent the event."""
         if self.Records:
             return self.Records[0].eventSource
         if self.version == "2.0":
@@ -73,7 +72,7 @@ class Event:
 
 @attrs.define(eq=False)
 class Greeter(Handler[Event]):
-    """Greets the caller. Made once a worker, kept across invocations."""
+    """Greets the service. Each worker creates one instance and keeps it across invocations."""
 
     served_here: int = 0
 
@@ -84,17 +83,17 @@ class Greeter(Handler[Event]):
         return {
             "hello": event.service,
             "visit": await VISITS.call(Visits.visit, event.service),
-            "served": await SERVED.call(Served.one_more),
+            "served": await SERVED.call(Served.increment),
             "served by this instance": self.served_here,
             "pid": os.getpid(),
         }
 
 
 async def misbehave(what: str) -> dict[str, Any]:
-    """What ends a sandbox elsewhere."""
+    """Do what would end the sandbox in another runtime."""
     match what:
         case "raise":
-            raise ValueError("the handler does not feel well")
+            raise ValueError("the handler raises")
         case "sleep":
             await trio.sleep_forever()
         case "exit":
