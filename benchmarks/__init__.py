@@ -1,7 +1,6 @@
-"""What okibi's speed is measured by: ratios, in one run, on one machine."""
+"""Benchmarks: ratios between contenders, measured in one run on one machine."""
 
 import os
 
-# Else each process that is started and timed would compile all that it imports, where whoever
-# starts this has that in the environment.
+# Otherwise each timed process would compile its imports, if the caller has set this.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

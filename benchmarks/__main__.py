@@ -1,11 +1,10 @@
-"""`make bench`: okibi's ratios, measured in one run on this machine; `make bench-full`, with more
-rounds, and the peers that want more to be installed.
+"""Measure okibi's speed as ratios to other runtimes, in one run on this machine.
 
-Contenders take turns (A B C A B C ...), so a machine that slows down slows all of them, and where
-they can wait for each other they do so in laps of a fraction of a second, of which a round's ratio
-is the median. A row is the median of its rounds' ratios, with the smallest and the largest beside
-it. One whose middle half lies further apart than a tenth is marked as wide: it claims no more than
-that.
+Contenders take turns (A B C A B C ...), so that a machine that slows down slows all of them. Where
+contenders can wait for each other, a round consists of laps of a fraction of a second, and the
+ratio of the round is the median of its laps. A row shows the median of its rounds, the smallest and
+the largest. A row is wide, and claims no more than its spread, if the middle half of its rounds is
+more than a tenth apart.
 """
 
 import argparse
@@ -37,13 +36,13 @@ from .starts import starts
 
 Groups = dict[str, Callable[[], list[Row]]]
 ENCODED = {
-    True: "okibi's compiled encoder writes its results",
-    False: "no compiled encoder of okibi's is here: the standard library's writes its results",
+    True: "okibi encodes results with its compiled encoder",
+    False: "okibi's compiled encoder is not installed: the standard library encodes results",
 }
 
 
 def groups(rounds: int, count: int, *, full: bool) -> Groups:
-    """What is measured, in turn, by name."""
+    """Return the groups to measure, by name, in order."""
     usual: Groups = {
         "overhead": lambda: overhead.small(rounds, count),
         "large": lambda: overhead.large(rounds, count),
@@ -64,13 +63,13 @@ def groups(rounds: int, count: int, *, full: bool) -> Groups:
     return {**usual, **more} if full else usual
 
 
-def measured(wanted: Groups) -> tuple[list[Row], list[str]]:
-    """Measure and print; a group that cannot be had has a line that says why, and is named."""
+def measure_all(wanted: Groups) -> tuple[list[Row], list[str]]:
+    """Measure and print each group; print why a group is absent, and return its name."""
     rows, absent = list[Row](), list[str]()
     for name, measure in wanted.items():
         try:
             if name not in ("actors", "calls") and not PINS:
-                raise Absent(f"{name}: gives each process a core of its own, and so wants Linux")
+                raise Absent(f"{name}: gives each process its own core, which needs Linux")
             found = measure()
         except Absent as why:
             print(f"\n{why}")
@@ -82,47 +81,47 @@ def measured(wanted: Groups) -> tuple[list[Row], list[str]]:
 
 
 def print_rows(rows: list[Row]) -> None:
-    """Each group under its name."""
+    """Print rows below the name of their group."""
     for group, of_it in groupby(rows, lambda row: row.group):
         print("\n".join([group, *map(str, of_it)]), flush=True)
 
 
 def verdict(rows: list[Row]) -> str:
-    """How many there are, and how many are not as good as their bar, on whichever side that is."""
+    """Return how many ratios there are, and how many miss their bar."""
     compared = sum(bool(row.ratios) for row in rows)
     missed = sum(not row.met for row in rows)
-    return f"{compared} ratios, of which {missed} miss their bar"
+    return f"{compared} ratios, {missed} of them miss their bar"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     usual = [*groups(1, 1, full=False), "table"]
     more = [name for name in groups(1, 1, full=True) if name not in usual]
-    parser.add_argument("--rounds", type=at_least_one, default=7, help="%(default)s without it")
+    parser.add_argument("--rounds", type=at_least_one, default=7, help="default: %(default)s")
     parser.add_argument("--count", type=at_least_one, default=1000,
-                        help="of small events in a round; %(default)s without it")  # fmt: skip
-    parser.add_argument("--full", action="store_true", help="what takes longer, too")
+                        help="small events per round; default: %(default)s")  # fmt: skip
+    parser.add_argument("--full", action="store_true", help="measure the slow groups too")
     parser.add_argument("--only", metavar="GROUP",
                         help=f"{', '.join(usual)}; with --full: {', '.join(more)}")  # fmt: skip
     parser.add_argument("--keep", action="store_true",
-                        help="in benchmarks/results, and in the README")  # fmt: skip
-    parser.add_argument("--into", type=Path, help=argparse.SUPPRESS)  # what `repeat` reads
+                        help="keep the results in benchmarks/results and in README")  # fmt: skip
+    parser.add_argument("--into", type=Path, help=argparse.SUPPRESS)  # for `repeat`
     options = parser.parse_args()
     wanted = groups(options.rounds, options.count, full=options.full)
     if options.only not in (None, "table", *wanted):
-        parser.error(f"--only one of {', '.join([*wanted, 'table'])}")
+        parser.error(f"--only must be one of {', '.join([*wanted, 'table'])}")
     if options.keep and (options.only or not options.full):
-        parser.error("--keep keeps all groups, of one run: with --full and without --only")
+        parser.error("--keep needs --full, and not --only")
     about = this_machine()
     print(about.describe())
     print(ENCODED[COMPILED])
     print(
-        f"{options.rounds} rounds of {LAPS} laps, in all of {options.count} small events in each"
-        f" round after {options.count // 6}, interleaved"
+        f"{options.rounds} rounds of {LAPS} laps, interleaved; {options.count} small events a round"
+        f" after a warm-up of {options.count // 6}"
     )
     chosen = {name: one for name, one in wanted.items() if options.only in (None, name)}
-    rows, absent = measured(chosen)
-    # A process each, most of whose time is its start.
+    rows, absent = measure_all(chosen)
+    # Each of these is a process, and most of its time is its start.
     few = options.rounds if options.full else min(3, options.rounds)
     beside = measure_peers(few) if options.only in (None, "table") else []
     if rows:
@@ -130,7 +129,7 @@ def main() -> None:
     if options.into:
         write([*rows, *beside], about, options.into)
     if options.keep and absent:
-        sys.exit(f"not kept: without {' and '.join(absent)} it would be less than what is kept")
+        sys.exit(f"not kept: {' and '.join(absent)} could not be measured")
     if options.keep:
         path = write([*rows, *beside], about)
         print(f"kept in {path}")
@@ -141,7 +140,7 @@ if __name__ == "__main__":
     try:
         main()
     except (KeyboardInterrupt, BrokenPipeError) as ended:
-        # Whoever was printed for has seen enough; what was measured so far is not kept.
+        # The reader has left, or Ctrl-C: nothing is kept.
         with suppress(BrokenPipeError):
             sys.stdout.flush()
         discard_output(sys.stdout)

@@ -1,7 +1,7 @@
-"""The lower layers against bare trio, in this process: a call, a cast, a hop, a start and join.
+"""Actors and supervisors, compared with bare trio in this process.
 
-The bars stand on these rows: okibi and bare trio take turns on the same loop. What okibi costs
-beside its peers, each in a process of its own, is `peers.table`.
+The bars apply to these rows: okibi and bare trio take turns on the same loop. `peers.table`
+compares okibi with its peers, each in its own process.
 """
 
 import statistics
@@ -18,21 +18,22 @@ from .peers import bare_trio, okibi_server
 from .reporting.rows import LAPS, Row, of_rounds, ratios
 
 WARMUP = 200
-# Of a lap.
+# Per lap.
 COUNT = 1000
-# Few enough to be over before the machine changes, many enough for the collector to have its part.
+# Short enough that the machine does not change meanwhile, long enough to include garbage
+# collection.
 TURN = 25
 
 
 class Short(Actor):
-    """Lives for no time."""
+    """Ends at once."""
 
     async def run(self) -> None:
         return
 
 
 async def timed(work: Callable[[], Awaitable[object]], count: int) -> float:
-    """Microseconds for one."""
+    """Return microseconds per call of `work`."""
     began = time.perf_counter()
     for _ in range(count):
         await work()
@@ -40,7 +41,7 @@ async def timed(work: Callable[[], Awaitable[object]], count: int) -> float:
 
 
 class Ping(Actor):
-    """Bounces a message with another, as often as it is told."""
+    """Exchanges messages with another actor, a given number of times."""
 
     async def run(self) -> None:
         other, count = await self.receive()
@@ -51,7 +52,7 @@ class Ping(Actor):
 
 
 class Pong(Actor):
-    """Sends back whatever comes, to whoever it names."""
+    """Answers each message to the actor that the message names."""
 
     async def run(self) -> None:
         while True:
@@ -60,7 +61,7 @@ class Pong(Actor):
 
 
 async def hop() -> float:
-    """One way: a message from one actor's task to another's."""
+    """Measure one way of a message between the tasks of two actors."""
     async with trio.open_nursery() as nursery:
         ping, pong = await start(nursery, Ping), await start(nursery, Pong)
         began = time.perf_counter()
@@ -72,7 +73,7 @@ async def hop() -> float:
 
 
 async def call_between() -> float:
-    """A call and its reply, from one actor to another."""
+    """Measure a call and its reply between two actors."""
     found = list[float]()
 
     class Caller(Actor):
@@ -85,7 +86,7 @@ async def call_between() -> float:
 
 
 async def started_task() -> float:
-    """`nursery.start` of an empty task in a scope of its own, in turns as short as a child's."""
+    """Measure `nursery.start` of an empty task in its own scope, in turns as short as a child's."""
 
     async def empty(task_status: trio.TaskStatus[None]) -> None:
         with trio.CancelScope():  # noqa: ASYNC100, its cost is what is measured
@@ -98,10 +99,10 @@ async def started_task() -> float:
 
 
 async def started_child() -> float:
-    """A supervisor starting with one child, less one without, and the child's end.
+    """Measure the start and end of a supervisor with one child, minus one without.
 
-    A difference of two long loops is noise where the machine is not quiet, so short ones take
-    turns, and the median of their differences counts.
+    The difference of two long loops is noise on a busy machine. So short loops take turns, and the
+    median of their differences counts.
     """
     name = Name("short", Short)
     with_child = SupervisorSpec([Child(Short, name=name, restart=Restart.TEMPORARY)])
@@ -122,8 +123,8 @@ async def started_child() -> float:
 
 
 @attrs.frozen
-class Lap:
-    """What one lap measured, in microseconds."""
+class ActorsLap:
+    """The figures of one lap, in microseconds."""
 
     pair: float
     channel: float
@@ -136,7 +137,7 @@ class Lap:
 
 
 Bars = tuple[float, float] | None
-ROWS: tuple[tuple[str, str, Bars, Callable[[Lap], tuple[float, float]]], ...] = (
+ROWS: tuple[tuple[str, str, Bars, Callable[[ActorsLap], tuple[float, float]]], ...] = (
     ("call", "parked pair", (1.7, 1.5), lambda r: (r.call, r.pair)),
     ("call between actors", "parked pair", (1.7, 1.5), lambda r: (r.between, r.pair)),
     ("cast", "memory channel", None, lambda r: (r.cast, r.channel)),
@@ -145,8 +146,8 @@ ROWS: tuple[tuple[str, str, Bars, Callable[[Lap], tuple[float, float]]], ...] = 
 )
 
 
-async def _lap() -> Lap:
-    return Lap(
+async def _lap() -> ActorsLap:
+    return ActorsLap(
         pair=await bare_trio.call(WARMUP, COUNT),
         call=await okibi_server.call(WARMUP, COUNT),
         between=await call_between(),
@@ -158,8 +159,8 @@ async def _lap() -> Lap:
     )
 
 
-def rows_of(laps: list[Lap]) -> list[Row]:
-    """Each row's rounds."""
+def rows_of(laps: list[ActorsLap]) -> list[Row]:
+    """Build the rows."""
     made: list[Row] = []
     for name, bare, bars, figure in ROWS:
         ours, theirs = zip(*map(figure, laps), strict=True)
@@ -171,11 +172,11 @@ def rows_of(laps: list[Lap]) -> list[Row]:
     return made
 
 
-async def _laps(count: int) -> list[Lap]:
+async def _laps(count: int) -> list[ActorsLap]:
     return [await _lap() for _ in range(count)]
 
 
 def measure_actors(rounds: int) -> list[Row]:
-    """Measure."""
+    """Measure and return the rows."""
     print("\nactors and supervisors, against bare trio")
     return rows_of(trio.run(_laps, rounds * LAPS))

@@ -1,11 +1,11 @@
-"""A call to a server that has calls of its own in flight, against one to a server that has none.
+"""A call to a server that has calls in flight, compared with a call to a server without.
 
-    beside    each of the server's calls is made by a task beside its loop, as a gateway makes them.
-              The server answers, and what is measured is a call and its reply.
-    behind    a method of the server waits for them in a nursery, and holds the loop. Nobody is
-              answered meanwhile, so what is measured is a call that its caller gives up.
+   beside    Tasks beside the server's loop make the calls, as in a gateway. The server answers:
+             measured is a call with its reply.
+   behind    A method of the server makes the calls in a nursery and holds the loop. The server does
+             not answer: measured is a call that its caller gives up.
 
-The caller is an actor that another actor waits for: each of its calls could close a circle.
+Another actor waits for the caller, so each call could close a cycle of waits.
 """
 
 import gc
@@ -26,14 +26,14 @@ from .reporting.rows import LAPS, Row, of_rounds, ratios
 BESIDE = (100, 1_000, 20_000)
 BEHIND = 20_000
 BAR, GOAL = 1.5, 1.2
-# Of a lap, for each server.
+# Per lap and server.
 WARMUP, COUNT = 20, 200
-# Seconds until a call is given up: until trio looks at its clock the next time.
+# Seconds until a call is given up: at trio's next look at the clock.
 AT_ONCE = 1e-6
 
 
 class Silent(Server):
-    """Answers nobody."""
+    """Never answers."""
 
     mailbox = MailboxPolicy(2 * BEHIND + sum(BESIDE))
 
@@ -43,7 +43,7 @@ class Silent(Server):
 
 @attrs.define(eq=False)
 class Gateway(Server):
-    """Has calls to the silent one in flight."""
+    """Has calls to the silent server in flight."""
 
     mailbox = MailboxPolicy(1_000_000)
     silent: Ref[Silent]
@@ -68,8 +68,8 @@ class Gateway(Server):
 
 
 @attrs.frozen
-class Lap:
-    """What one lap measured, in microseconds, by how many calls are in flight."""
+class CallsLap:
+    """The figures of one lap, in microseconds, by the number of calls in flight."""
 
     beside: dict[int, float]
     behind: dict[int, float]
@@ -77,23 +77,25 @@ class Lap:
 
 @attrs.define(eq=False)
 class Asking(Server):
-    """Makes the calls, while somebody waits for it."""
+    """Makes the measured calls while another actor waits for it."""
 
     beside: dict[int, Ref[Gateway]]
     behind: dict[int, Ref[Gateway]]
 
-    async def laps(self, count: int) -> list[Lap]:
+    async def laps(self, count: int) -> list[CallsLap]:
         return [await self._lap() for _ in range(count)]
 
-    async def _lap(self) -> Lap:
-        return Lap(
+    async def _lap(self) -> CallsLap:
+        return CallsLap(
             {n: await each(partial(answered, ref)) for n, ref in self.beside.items()},
             {n: await each(partial(given_up, ref)) for n, ref in self.behind.items()},
         )
 
 
 async def each(loop: Callable[[int], Awaitable[None]]) -> float:
-    """Microseconds of CPU time for one: a lap is so short that a neighbour would be all of it."""
+    """Return microseconds of CPU time per call. Wall time of so short a lap would be a
+    neighbour's.
+    """
     await loop(WARMUP)
     began = time.process_time()
     await loop(COUNT)
@@ -113,19 +115,21 @@ async def given_up(ref: Ref[Gateway], times: int) -> None:
 
 @attrs.define(eq=False)
 class Client(Actor):
-    """Waits for the one who asks."""
+    """Waits for `Asking`."""
 
     asking: Ref[Asking]
     laps: int
-    found: Callable[[list[Lap]], None]
+    found: Callable[[list[CallsLap]], None]
 
     async def run(self) -> None:
         self.found(await self.asking.call(Asking.laps, self.laps))
 
 
-async def measure(laps: int, beside: tuple[int, ...] = BESIDE, behind: int = BEHIND) -> list[Lap]:
-    """So many laps, over the same servers."""
-    found: list[Lap] = []
+async def measure(
+    laps: int, beside: tuple[int, ...] = BESIDE, behind: int = BEHIND
+) -> list[CallsLap]:
+    """Measure laps over the same servers."""
+    found: list[CallsLap] = []
     async with trio.open_nursery() as nursery:
         silent = await start(nursery, Silent)
 
@@ -146,7 +150,7 @@ async def measure(laps: int, beside: tuple[int, ...] = BESIDE, behind: int = BEH
 
 @contextmanager
 def not_collected() -> Generator[None]:
-    """Keep the garbage collector from looking at all that waits, again and again."""
+    """Keep the garbage collector from traversing all waiting calls again and again."""
     gc.collect()
     gc.freeze()
     try:
@@ -155,8 +159,8 @@ def not_collected() -> Generator[None]:
         gc.unfreeze()
 
 
-def rows_of(laps: list[Lap]) -> list[Row]:
-    """A row for each number of calls in flight."""
+def rows_of(laps: list[CallsLap]) -> list[Row]:
+    """Build a row for each number of calls in flight."""
     found = {
         f"beside {count:,} in flight / alone": [(lap.beside[count], lap.beside[0]) for lap in laps]
         for count in laps[0].beside
@@ -176,6 +180,6 @@ def _row(name: str, pairs: list[tuple[float, float]]) -> Row:
 
 
 def measure_calls(rounds: int) -> list[Row]:
-    """Measure."""
-    print("\na call to a server that has calls of its own in flight")
+    """Measure and return the rows."""
+    print("\na call to a server that has calls in flight")
     return rows_of(trio.run(measure, rounds * LAPS))

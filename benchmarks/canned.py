@@ -1,8 +1,7 @@
-"""A Runtime API that says the same each time: what drives the runtime while something is counted.
+"""A Runtime API with constant answers, for counting instructions and system calls.
 
-What it says was made before, and the status of an answer is out a while before the next event, as
-from a server that has to wait for an event. So an invocation takes the same instructions and the
-same calls into the kernel each time.
+The answers are prepared. A status is sent well before the next event, as by a server that has to
+wait for an event. So each invocation takes the same instructions and system calls.
 """
 
 import os
@@ -18,32 +17,33 @@ from .requests import Closed, Requests
 
 ROOT = Path(__file__).resolve().parents[1]
 FUNCTIONS = Path(__file__).parent / "functions"
-# Seconds between a status and the next event. Under valgrind a runtime takes some ms for the one.
+# Seconds between a status and the next event. Under valgrind, a runtime needs milliseconds for a
+# status.
 PAUSE = 0.006
 PATIENCE = 60.0
 
 
 def event(size: int) -> bytes:
-    """An answer to /next as Go's net/http writes it.
+    """Return a response to /next, as Go's net/http writes it.
 
     Args:
-        size: of the payload, in bytes.
+        size: bytes of the payload.
     """
     payload = b'{"body": "%s"}' % (b"x" * max(0, size - 12))
     return events.event(0, len(payload)).head + events.tail(payload)
 
 
 def serve(command: Sequence[str], handler: str, count: int, size: int) -> str:
-    """Have a runtime serve so many events, then stop it.
+    """Let a runtime serve events, then stop it.
 
     Args:
-        command: what starts it, and whatever counts around it.
-        handler: of `functions/`.
-        count: how many events.
-        size: of an event, in bytes.
+        command: starts the runtime, possibly below a counting tool.
+        handler: a handler in `functions/`.
+        count: the number of events.
+        size: bytes of an event.
 
     Returns:
-        What it has said on standard error.
+        The runtime's standard error.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(PATIENCE)
@@ -54,7 +54,7 @@ def serve(command: Sequence[str], handler: str, count: int, size: int) -> str:
             "LAMBDA_TASK_ROOT": str(FUNCTIONS),
             "PYTHONPATH": str(ROOT),
             "PYTHONHASHSEED": "0",
-            # The extension's connection is none of an invocation's.
+            # Without the connection of the extension.
             "OKIBI_GRACEFUL_SHUTDOWN": "0",
         }
         process = subprocess.Popen(
@@ -72,7 +72,7 @@ def serve(command: Sequence[str], handler: str, count: int, size: int) -> str:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 connection.settimeout(PATIENCE)
                 _feed(connection, event(size), count, Requests(2 * size))
-                # Whatever counts around it does not pass a signal on.
+                # A counting tool does not forward signals.
                 os.killpg(process.pid, signal.SIGTERM)
                 _, said = process.communicate(timeout=PATIENCE)
         finally:

@@ -1,4 +1,4 @@
-"""The runtimes that serve the same echo, and one run of one of them."""
+"""The runtimes to compare, which all serve the same echo, and how to run one."""
 
 import atexit
 import importlib.util
@@ -21,30 +21,30 @@ ROOT = Path(__file__).resolve().parents[1]
 FUNCTIONS = Path(__file__).parent / "functions"
 PEERS = Path(__file__).parent / "peers"
 Run = dict[str, float]
-"""What one run measured, in microseconds an event:
+"""The figures of one run, in microseconds per event:
 
-    cycle_us    from an event to the next one, the median
-    answer_us   from an event until its answer has been read whole, the median
-    first_us    from an event to the first byte of an answer that is streamed, the median; else 0
-    mean_us     all cycles by their number: what throughput is made of
-    cpu_us      the processor time of the runtime's process, in the mean
-    server_us   the server's
+    cycle_us    from one event to the next, median
+    answer_us   from an event to its complete response, median
+    first_us    from an event to the first byte of a streamed response, median; else 0
+    mean_us     mean cycle; its inverse is the throughput
+    cpu_us      processor time of the runtime's process, mean
+    server_us   processor time of the server, mean
 """
 
 
 class Absent(Exception):
-    """A contender cannot run here; the sentence says why."""
+    """A contender cannot run here. The message says why."""
 
 
 @attrs.frozen
 class Contender:
-    """One runtime in a run.
+    """A runtime to measure.
 
     Args:
-        name: what it is called.
-        command: what starts it.
-        handler: what it serves.
-        variables: what it finds in its environment, beside what each finds.
+        name: printed in tables.
+        command: starts the runtime.
+        handler: the handler to serve.
+        variables: additional environment variables.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Contender:
     variables: tuple[tuple[str, str], ...] = ()
 
     def environment(self) -> dict[str, str]:
-        """What it finds, beside the address of the Runtime API."""
+        """Return the environment variables, except the address of the Runtime API."""
         return {
             "_HANDLER": self.handler,
             "LAMBDA_TASK_ROOT": str(FUNCTIONS),
@@ -90,15 +90,15 @@ HTTPX = _module("a loop through httpx", "-m", "benchmarks.peers.httpx_loop")
 
 
 def floor_in_c() -> Contender:
-    """The bare socket in C: what no Python can pass.
+    """Build the bare socket in C, the floor for every runtime.
 
     Raises:
-        Absent: no compiler is here.
+        Absent: there is no C compiler.
     """
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         raise Absent("no C compiler here: apt-get install gcc (Debian)")
-    # A new folder, for its user alone: under a name that others can guess it could be theirs.
+    # A new folder, readable by this user only: a guessable name could belong to another user.
     folder = Path(tempfile.mkdtemp(prefix="okibi-floor-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     program = folder / "floor"
@@ -112,10 +112,10 @@ def floor_in_c() -> Contender:
 
 
 def node() -> Contender:
-    """AWS's own client for Node.js.
+    """Return AWS's own client for Node.js.
 
     Raises:
-        Absent: it is not built.
+        Absent: the client is not built.
     """
     cure = (
         "apt-get install nodejs npm cmake g++ autoconf automake libtool (Debian), make bench-full"
@@ -126,14 +126,14 @@ def node() -> Contender:
     client = ROOT / ".node" / "node_modules" / "aws-lambda-ric"
     if not (client / "dist" / "rapid-client.node").exists():
         raise Absent(f"aws-lambda-ric (npm) is not built: {cure}")
-    # It looks for its handler in the folder that it is started in.
+    # The client looks for its handler below the working directory.
     handler = str((FUNCTIONS / "echo").relative_to(ROOT)) + ".handler"
     start = str(client / "bin" / "index.mjs")
     return Contender("aws-lambda-ric, Node.js", (program, start, handler), handler)
 
 
-def installed(module: str, cure: str) -> None:
-    """See that a contender's package is there.
+def check_installed(module: str, cure: str) -> None:
+    """Check that the package of a contender is installed.
 
     Raises:
         Absent: it is not.
@@ -143,22 +143,22 @@ def installed(module: str, cure: str) -> None:
 
 
 @attrs.frozen
-class Running:
-    """A contender that waits for its next lap, with a server of its own."""
+class ContenderProcess:
+    """A contender with its own server, between laps."""
 
     contender: Contender
     _server: "subprocess.Popen[str]"
     _said: IO[bytes]
 
     def lap(self, count: int, warmup: int) -> Run:
-        """What so many events measured.
+        """Run one lap and return its figures.
 
         Args:
-            count: how many are measured.
-            warmup: how many before them are not.
+            count: measured events.
+            warmup: events before them.
 
         Raises:
-            Absent: it does not run, or no more.
+            Absent: the contender does not run any more.
         """
         assert self._server.stdout is not None
         self.say(f"{warmup} {count}")
@@ -169,36 +169,36 @@ class Running:
         return measured
 
     def say(self, line: str) -> None:
-        """Give its server a line; one that has gone is heard of by what it does not say."""
+        """Send a line to the server. If the server has gone, `lap` reports that."""
         assert self._server.stdin is not None
         with suppress(BrokenPipeError):
             self._server.stdin.write(f"{line}\n")
             self._server.stdin.flush()
 
     def memory(self) -> int:
-        """Bytes that its runtime has, as if it were alone on the machine."""
-        # Of those below the server the runtime's own has all the others below it.
+        """Return the runtime's memory in bytes, as if alone on the machine."""
+        # Of the server's descendants, the runtime has the most: its tree includes the others.
         return max(map(tree_memory, descendants(self._server.pid)), default=0)
 
-    def let_go(self) -> None:
-        """Let its server end."""
+    def end(self) -> None:
+        """End the server."""
         assert self._server.stdin is not None
-        # What one that has gone has not taken is still in the buffer.
+        # Closing flushes, and fails if the server has gone.
         with suppress(BrokenPipeError):
             self._server.stdin.close()
 
     def _why(self) -> str:
         code = self._server.wait()
-        # Not by `seek`: who still writes there has the same offset.
+        # pread, because the writers share the file's offset.
         said_all = os.pread(self._said.fileno(), 1 << 20, 0).decode(errors="replace")
         said = [line.strip() for line in said_all.splitlines() if line.strip()]
-        # The server's word is the last, and behind it the runtime's.
+        # The server's message comes last, after the runtime's.
         return "; ".join(reversed(said[-2:])) or f"exit code {code}"
 
 
 @contextmanager
-def running(contender: Contender, payload: str) -> Generator[Running, None, None]:
-    """Have one run while the block lasts, in processes of its own."""
+def running(contender: Contender, payload: str) -> Generator[ContenderProcess, None, None]:
+    """Run a contender and its server, as processes, until the block ends."""
     settings = {
         "command": list(contender.command),
         "environment": contender.environment(),
@@ -211,20 +211,20 @@ def running(contender: Contender, payload: str) -> Generator[Running, None, None
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True, cwd=ROOT,
         ) as server,
     ):  # fmt: skip
-        one = Running(contender, server, said)
-        # It starts now, beside those that come after it.
+        one = ContenderProcess(contender, server, said)
+        # The server starts now, while others are being started.
         one.say(json.dumps(settings))
         try:
             yield one
         finally:
-            one.let_go()
+            one.end()
 
 
 def run(contender: Contender, payload: str, count: int, warmup: int = 500) -> Run:
-    """One run of one lap.
+    """Run one lap in new processes.
 
     Raises:
-        Absent: it does not run.
+        Absent: the contender does not run.
     """
     with running(contender, payload) as one:
         return one.lap(count, warmup)

@@ -1,8 +1,8 @@
-"""What a crash costs: from the bad event's start to the next good answer, on the local Lambda.
+"""The time from a failing event to the next good response, on the local Lambda.
 
-Of the official client all but the first are a cold start, of okibi the death of the process. A
-time-out is told from the end of the event's time, by figures alone: a ratio would be one of how
-much time it was given, and okibi answers before its end.
+For the official client every crash but an exception is a cold start; for okibi only the death of
+the process is. A time-out is reported in milliseconds after the end of the event's time. A ratio
+would depend on the time-out, and okibi answers before its end.
 """
 
 import os
@@ -20,14 +20,14 @@ from .reporting.rows import Row, ratios
 
 OKIBI = (sys.executable, "-P", "-m", "okibi.runtime")
 OFFICIAL = (sys.executable, "-m", "awslambdaric", CRASHING)
-# Seconds that an event has whose time runs out.
+# The time-out of an event, in seconds.
 LIMIT = 0.5
 WAYS = ("exception", "exit", "death")
 PAST = f"time-out, from {LIMIT:g} s to the next"
 
 
 def crashes(rounds: int) -> list[Row]:
-    """Both in turn.
+    """Measure both runtimes in turn.
 
     Raises:
         Absent: one of them does not serve.
@@ -45,7 +45,7 @@ def crashes(rounds: int) -> list[Row]:
 
 
 def rows_of(ours: list[CrashTimes], theirs: list[CrashTimes]) -> list[Row]:
-    """A ratio for each way to crash; of a time-out what lies beyond its end, and no ratio."""
+    """Build a row per kind of crash. The row of the time-out has no ratio."""
     rows: list[Row] = []
     for way in WAYS:
         own, other = ([float(getattr(times, way)) for times in each] for each in (ours, theirs))

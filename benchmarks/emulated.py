@@ -1,8 +1,8 @@
-"""One event at a time on AWS's own emulator: a server that none of okibi's is behind.
+"""One event at a time on AWS's own emulator.
 
-Most of a cycle is the emulator's: it starts and ends each invocation, and says so. So the ratio is
-nearer to 1 than on a server that is there at once, and the processor time of the runtime's process
-is told beside it.
+Most of a cycle is the emulator's work at the start and end of each invocation. So the ratios are
+closer to 1 than with the benchmark's server. The processor time of the runtime's process is
+reported too.
 """
 
 import os
@@ -25,14 +25,14 @@ SAME = b"".join(BODY.split())
 REQUEST = request("POST", "/2015-03-31/functions/function/invocations", BODY)
 CONTENDERS = (OFFICIAL, ASYNC, PLAIN)
 Figures = tuple[float, float]
-"""Microseconds: of an invocation, the median, and of the runtime's processor in it, the mean."""
+"""Microseconds: the median invocation, and the mean processor time of the runtime."""
 
 
 @contextmanager
 def _served(executable: Path, contender: Contender) -> Generator[tuple[Peer, int]]:
     command = list(contender.command)
     if contender is not OFFICIAL:
-        # The last argument is the handler's name; the official client's has it already.
+        # The last argument is the handler's name. The official client's command already has it.
         command.append(contender.handler)
     environment = {**os.environ, **contender.environment()}
     with (
@@ -43,10 +43,10 @@ def _served(executable: Path, contender: Contender) -> Generator[tuple[Peer, int
 
 
 def run(executable: Path, contender: Contender, count: int) -> Figures:
-    """One run of one contender.
+    """Run one contender.
 
     Raises:
-        Absent: it answers otherwise than with its event.
+        Absent: the contender does not echo its event.
     """
     with _served(executable, contender) as (peer, pid):
         times, before = list[float](), 0.0
@@ -68,10 +68,10 @@ def _cpu(emulators: int) -> float:
 
 
 def emulated(rounds: int, count: int) -> list[Row]:
-    """Both of okibi's and the official client, in turn.
+    """Measure both kinds of okibi handlers and the official client, in turn.
 
     Raises:
-        Absent: there is no emulator here.
+        Absent: the emulator is not installed.
     """
     try:
         executable = emulator()

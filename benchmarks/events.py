@@ -1,11 +1,13 @@
-"""What the benchmarks' Runtime API says, as Go's net/http writes it: made before a clock runs."""
+"""The responses of the benchmarks' Runtime API, as Go's net/http writes them, made before
+timing.
+"""
 
 import time
 
 import attrs
 
 CHUNKED_ABOVE = 2048
-# Milliseconds that an event has, from when it is made.
+# Milliseconds from the creation of an event to its deadline.
 ALLOWED = 900_000
 STATUS = (
     b"HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\n"
@@ -21,25 +23,24 @@ REGISTERED = (
 
 
 @attrs.frozen
-class Event:
-    """One answer to `GET /next`.
+class EventBytes:
+    """A response to `GET /next`.
 
     Args:
-        head: its bytes up to the payload.
-        answer: how the request begins that answers it well.
+        head: the bytes before the payload.
+        answer: the beginning of a correct response's request.
     """
 
     head: bytes
     answer: bytes
 
 
-def event(number: int, size: int) -> Event:
-    """The event of that number: an id and a trace of its own, and a deadline, which is the same for
-    those that are made within a millisecond.
+def event(number: int, size: int) -> EventBytes:
+    """Build an event with its own id and trace. Events of the same millisecond share a deadline.
 
     Args:
         number: from 0.
-        size: of the payload, in bytes.
+        size: bytes of the payload.
     """
     request_id = b"8476a536-e9f4-11e8-9739-%012x" % number
     head = (
@@ -53,9 +54,9 @@ def event(number: int, size: int) -> Event:
         head += b"Content-Length: %d\r\n\r\n" % size
     else:
         head += b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % size
-    return Event(head, b"POST /2018-06-01/runtime/invocation/%s/response " % request_id)
+    return EventBytes(head, b"POST /2018-06-01/runtime/invocation/%s/response " % request_id)
 
 
 def tail(payload: bytes) -> bytes:
-    """What follows a head: the same bytes for all events of one payload."""
+    """Return the bytes after a head: the same for all events with this payload."""
     return payload if len(payload) <= CHUNKED_ABOVE else payload + b"\r\n0\r\n\r\n"

@@ -1,8 +1,7 @@
-"""The floor: a bare blocking socket that pipelines. No actors, no JSON, no HTTP but a split.
+"""The floor: a blocking, pipelining socket. No actors, no JSON, and HTTP only by splitting.
 
-With `--json` it decodes each event and encodes the answer as okibi does for a plain callable, and
-does nothing else: so much of what lies above the floor is JSON's. With `--awake` it sleeps only
-between laps: so much of the floor is sleep.
+`--json` adds okibi's decoding and encoding for a plain callable, which shows JSON's share above the
+floor. `--awake` sleeps only between laps, which shows the floor's share of sleep.
 """
 
 import os
@@ -13,14 +12,14 @@ import time
 from collections.abc import Callable
 from functools import cached_property
 
-# A body above this is written from where it lies.
+# A larger body is sent without copying it.
 APART_ABOVE = 1 << 16
-# Seconds without an event, after which others have their lap.
+# Seconds without an event after which the lap is another contender's.
 LAP = 0.005
 
 
-def by_json() -> Callable[[bytes | bytearray], bytes]:
-    """What makes an event's value of it, and its answer of that."""
+def build_json_echo() -> Callable[[bytes | bytearray], bytes]:
+    """Return a function that decodes an event and encodes the value."""
     import msgspec
 
     from okibi.runtime.codec.json import encode_official_escaped
@@ -30,7 +29,7 @@ def by_json() -> Callable[[bytes | bytearray], bytes]:
 
 
 class Awake(socket.socket):
-    """Looks for what comes before it sleeps."""
+    """A socket that polls before it sleeps."""
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         until = time.perf_counter() + LAP
@@ -46,7 +45,7 @@ class Awake(socket.socket):
 
 
 def main() -> None:
-    answer = by_json() if "--json" in sys.argv else None
+    answer = build_json_echo() if "--json" in sys.argv else None
     host, _, port = os.environ["AWS_LAMBDA_RUNTIME_API"].partition(":")
     following = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n"
     with socket.create_connection((host, int(port))) as connection:
@@ -78,7 +77,7 @@ def main() -> None:
 
 
 def read(connection: socket.socket, buffer: bytes) -> tuple[bytes, bytes | bytearray, bytes]:
-    """One answer: head, body, and what came after."""
+    """Read one response: head, body, and the bytes after it."""
     while b"\r\n\r\n" not in buffer:
         buffer += connection.recv(65536) or sys.exit("the server has gone")
     head, _, rest = buffer.partition(b"\r\n\r\n")
@@ -91,7 +90,7 @@ def read(connection: socket.socket, buffer: bytes) -> tuple[bytes, bytes | bytea
 
 
 def exactly(connection: socket.socket, rest: bytes, length: int) -> tuple[bytes | bytearray, bytes]:
-    """So many bytes, and what came after; none is moved for those that come behind it."""
+    """Read `length` bytes, and return the bytes after them. Nothing is copied twice."""
     at = len(rest)
     if at >= length:
         return rest[:length], rest[length:]
@@ -104,7 +103,7 @@ def exactly(connection: socket.socket, rest: bytes, length: int) -> tuple[bytes 
 
 
 def chunked(connection: socket.socket, rest: bytes) -> tuple[bytes | bytearray, bytes]:
-    """A chunked body, as the Runtime API sends every event above 2 KB."""
+    """Read a chunked body: the Runtime API sends every event above 2 KB so."""
     parts = list[bytes | bytearray]()
     while True:
         while b"\r\n" not in rest:

@@ -1,8 +1,8 @@
-"""What a runtime's memory grows by while it serves: after 100,000 invocations against after 1,000.
+"""A runtime's memory after 100,000 invocations, compared with 1,000.
 
-As if its process were alone on the machine: what others share of it, which plain PSS would divide
-by their number, changes whenever one of them starts or ends. `make soak` looks at a million, with
-errors and time-outs among them.
+Memory is measured as if the process were alone on the machine. Plain PSS divides shared pages among
+all processes, and so changes when others start or end. `make soak` runs a million invocations, some
+of which fail or time out.
 """
 
 import statistics
@@ -19,7 +19,7 @@ Pair = tuple[float, float]
 
 
 def growth(rounds: int) -> list[Row]:
-    """okibi's and the official client's, in turn, in a new process each time.
+    """Measure okibi and the official client in turn, in a new process each round.
 
     Raises:
         Absent: one of them does not serve.
@@ -33,10 +33,10 @@ def growth(rounds: int) -> list[Row]:
 
 
 def grown(contender: Contender, first: int, last: int) -> Pair:
-    """One process's.
+    """Measure one process.
 
     Raises:
-        Absent: it does not serve.
+        Absent: the contender does not serve.
     """
     with running(contender, SMALL[0].payload) as one:
         one.lap(first, 0)
@@ -46,7 +46,7 @@ def grown(contender: Contender, first: int, last: int) -> Pair:
 
 
 def row_of(name: str, pairs: list[Pair], bars: Pair | None = None) -> Row:
-    """What one of them grew by in each round."""
+    """Build the row of one contender."""
     last, first = zip(*pairs, strict=True)
     told = f"{statistics.median(last):.1f} of {statistics.median(first):.1f} MiB"
     bar, goal = bars or (None, None)

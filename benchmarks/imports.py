@@ -1,7 +1,7 @@
-"""`python -m benchmarks.imports`: what a production start imports, and what that takes.
+"""The modules that a production start imports, and the time of each.
 
-By the interpreter's own `-X importtime`, in the process that `make bench` starts. It makes each
-import take longer: it says where to look, not how long it takes.
+Measured with `-X importtime`, in the same process as `make bench`. It slows imports down: use it to
+find slow modules, not to time a start.
 """
 
 import argparse
@@ -30,7 +30,7 @@ LINE = re.compile(rb"import time: +(\d+) \| +\d+ \| +(\S+)")
 
 
 def imports() -> dict[str, float]:
-    """Milliseconds that each module of one start takes, without those that it imports."""
+    """Return milliseconds per imported module, without its own imports."""
     command = (sys.executable, "-X", "importtime", *PLAIN.command[1:])
     with tempfile.TemporaryFile() as said:
         with started(attrs.evolve(PLAIN, command=command), said):
@@ -40,7 +40,7 @@ def imports() -> dict[str, float]:
 
 
 def package(module: str) -> str:
-    """Whose module it is: what is only there for trio counts as trio's."""
+    """Return the package of a module. A dependency used only by trio counts as trio."""
     top, _, rest = module.partition(".")
     if top == "okibi":
         return f"okibi: {rest.partition('.')[0]}" if rest else "okibi"
@@ -48,10 +48,10 @@ def package(module: str) -> str:
 
 
 def table(rounds: Sequence[dict[str, float]], rows: int) -> str:
-    """The median of each module over the rounds, by package, and the dearest modules.
+    """Build the table: the median per package, and the slowest modules.
 
     Args:
-        rounds: at least one.
+        rounds: the figures, of at least one round.
         rows: how many modules.
     """
     taken = {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
@@ -59,14 +59,14 @@ def table(rounds: Sequence[dict[str, float]], rows: int) -> str:
     for name, each in taken.items():
         packages[package(name)].append(each)
     sums = sorted(((sum(each), len(each), name) for name, each in packages.items()), reverse=True)
-    dearest = sorted(((each, name) for name, each in taken.items()), reverse=True)
+    slowest = sorted(((each, name) for name, each in taken.items()), reverse=True)
     return "\n".join(
         [
             "    ms modules",
             *(f"{total:6.1f} {count:7}  {name}" for total, count, name in sums),
-            f"{sum(taken.values()):6.1f} {len(taken):7}  in all",
-            "\n    ms the dearest modules, without what they import",
-            *(f"{each:6.2f}  {name}" for each, name in dearest[:rows]),
+            f"{sum(taken.values()):6.1f} {len(taken):7}  total",
+            "\n    ms the slowest modules, without their own imports",
+            *(f"{each:6.2f}  {name}" for each, name in slowest[:rows]),
         ]
     )
 
@@ -74,9 +74,9 @@ def table(rounds: Sequence[dict[str, float]], rows: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.imports", description=__doc__)
     parser.add_argument("--rounds", type=at_least_one, default=7)
-    parser.add_argument("--rows", type=at_least_one, default=20, help="of single modules")
+    parser.add_argument("--rows", type=at_least_one, default=20, help="how many modules")
     options = parser.parse_args()
-    imports()  # compiles
+    imports()  # compiles the modules
     print(table([imports() for _ in range(options.rounds)], options.rows))
 
 

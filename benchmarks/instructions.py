@@ -1,9 +1,12 @@
-"""`make instructions`: what an invocation costs, in counts that no other load on the machine moves.
+"""Instructions and system calls of an invocation, which other load on the machine does not change.
 
-Instructions of the runtime's process in user space (valgrind's callgrind), and its calls into the
-kernel (strace), each as the difference of two runs of different length, so that start and stop
-cancel out. With `--where`, the calls of Python functions an invocation and the time they take,
-which a profiler makes longer than it is: it says where to look, not how long it takes.
+Instructions are those of the runtime's process in user space (valgrind's callgrind); system calls
+are
+counted by strace. Both are differences between a short and a long run, so start and stop cancel
+out.
+`--where` prints the calls of Python functions per invocation, and their time. The profiler makes
+them
+slower: use it to find slow functions, not to time them.
 """
 
 import argparse
@@ -26,10 +29,10 @@ RUNTIME = [sys.executable, "-P", "-m", "okibi.runtime"]
 
 
 def instructions(handler: str, size: int) -> int:
-    """Instructions an invocation."""
+    """Return instructions per invocation."""
     with tempfile.TemporaryDirectory() as folder:
         before = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/out"]
-        # A first run, so that the two that count find the same bytecode.
+        # The first run compiles; the two measured runs find the same bytecode.
         serve(RUNTIME, handler, 1, size)
         said = [serve([*before, *RUNTIME], handler, count, size) for count in (SHORT, LONG)]
     short, long = (_collected(each) for each in said)
@@ -39,12 +42,12 @@ def instructions(handler: str, size: int) -> int:
 def _collected(said: str) -> int:
     found = re.search(r"Collected : (\d+)", said)
     if found is None:
-        raise SystemExit(f"callgrind has not counted:\n{said[-2000:]}")
+        raise SystemExit(f"callgrind reported no count:\n{said[-2000:]}")
     return int(found[1])
 
 
 def system_calls(handler: str, size: int) -> dict[str, float]:
-    """Calls into the kernel an invocation, by name."""
+    """Return system calls per invocation, by name."""
     counts: list[Counter[str]] = []
     with tempfile.TemporaryDirectory() as folder:
         for count in (SHORT, LONG):
@@ -57,7 +60,7 @@ def system_calls(handler: str, size: int) -> dict[str, float]:
 
 
 def where(handler: str, size: int, rows: int) -> None:
-    """Print which Python functions are called how often, and how long they take."""
+    """Print the most expensive Python functions: calls per invocation, and their time."""
     with tempfile.TemporaryDirectory() as folder:
         profiled = [
             RUNTIME[0],
@@ -76,7 +79,7 @@ def where(handler: str, size: int, rows: int) -> None:
         for (file, line, name), (_, count, own, *_) in stats.items()
         if count >= LONG / 2
     ]
-    print(f"{sum(n for _, n, _ in each):.0f} calls an invocation; us each, calls, function")
+    print(f"{sum(n for _, n, _ in each):.0f} calls per invocation; us, calls, function")
     for own, count, name in sorted(each, reverse=True)[:rows]:
         print(f"{own:8.2f} {count:6.1f}  {name}")
 
@@ -96,12 +99,12 @@ def main() -> None:
     missing = [tool for tool in ("valgrind", "strace") if shutil.which(tool) is None]
     if missing:
         raise SystemExit(f"make instructions needs {' and '.join(missing)} (Debian: apt-get)")
-    print("an invocation, of the runtime's process")
+    print("per invocation, of the runtime's process")
     for name, handler in HANDLERS.items():
         for size, length in SIZES.items():
             print(f"  {name}, {size:7} {instructions(handler, length):9,} instructions", flush=True)
     calls = system_calls(HANDLERS["async def"], SIZES["20 B"])
-    print("  calls into the kernel:", ", ".join(f"{n:.2f} {name}" for name, n in calls.items()))
+    print("  system calls:", ", ".join(f"{n:.2f} {name}" for name, n in calls.items()))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
-"""Many events at once (AWS_LAMBDA_MAX_CONCURRENCY): one process of okibi's beside one a slot.
+"""Many events at once (AWS_LAMBDA_MAX_CONCURRENCY): one okibi process, compared with a process per
+slot.
 
-A handler that waits 20 ms, on AWS's emulator where that can run (Linux, root), else on okibi's
-local server; clients that keep asking, fewer than slots, as `make concurrent` has them, and as many
-as slots, as `okibi bench --concurrency` keeps them. Beside them what one process can do at most:
-trio, a loop of Python's, and a thread for each slot, each with nothing but sockets.
+The handler waits 20 ms. The server is AWS's emulator where that can run (Linux, root), otherwise
+okibi's local server. The clients ask without pause. There are fewer clients than slots, as in `make
+concurrent`, or one per slot, as in `okibi bench --concurrency`. The floors show what one process
+can do with nothing but sockets: trio, a loop in Python, and a thread per slot.
 
-Memory is measured of each alone, since what several processes share is divided between them. Then
-all are there, each with its server, and take turns, a second or less at a time: so far the machine
-is the same for both of a pair.
+Memory is measured with one contender alone, because PSS divides shared pages. For throughput all
+contenders run, each with its server, and take turns of at most a second: the machine is then the
+same for both of a pair.
 """
 
 import statistics
@@ -37,41 +38,41 @@ from .contenders import Absent
 from .reporting.rows import LAPS, Row, of_rounds, ratios
 
 SLOTS = {16: 14, 64: 56}
-"""Clients by slots: fewer, so that most events find an idle slot. AWS's emulator refuses one that
-finds none, and its client asks again. With a client for each slot more are refused, and the more
-the later a runtime asks for its next event. The local server refuses few.
+"""Clients by slots. With fewer clients than slots, most events find an idle slot. AWS's emulator
+refuses an event that finds none, and the client asks again. With a client per slot more events are
+refused, the more the later a runtime asks for its next event. The local server refuses few.
 """
 LANES = ("-P", "-m", "benchmarks.peers.lanes")
 BARE_TRIO = Contender("bare trio", (*LANES, "trio"), "waits_on_loop.handler")
 BARE_LOOP = Contender("a bare loop", (*LANES, "loop"), "waits_on_loop.handler")
 BARE_THREADS = Contender("bare threads", (*LANES, "threads"), "waits_in_thread.handler")
-# They count time by Linux's timerfd, and wait by its epoll.
+# These loops need Linux's timerfd and epoll.
 LOOPS = (BARE_TRIO, BARE_LOOP) if sys.platform == "linux" else ()
 CONTENDERS = (OKIBI, OFFICIAL, PLAIN, *LOOPS)
 WHERE_ALL_ARE_TAKEN = (*CONTENDERS, BARE_THREADS)
 THROUGHPUT, MEMORY, TAIL = (1.0, 1.0), (0.4, 0.35), (1.2, 1.0)
-# Runs of each alone; its memory is the same each time within some percent.
+# Runs with one contender alone. Its memory varies by a few percent only.
 ALONE = 3
-# Events of a lap for each slot, or the last clients' share of it is too large.
+# Events per lap and slot. With fewer, the last clients' share of a lap is too large.
 LAP = 25
 Bars = tuple[float | None, float | None]
-Run = dict[Contender, "Found"]
+Run = dict[Contender, "Measured"]
 
 
 @attrs.frozen
-class Found:
-    """What was measured of one.
+class Measured:
+    """The figures of one contender.
 
     Args:
-        alone: its runs with nobody else there.
-        laps: its turns, LAPS of them a round.
+        alone: runs without other contenders.
+        laps: laps in turn with others, LAPS per round.
     """
 
     alone: list[Figures] = attrs.field(factory=list[Figures])
     laps: list[Figures] = attrs.field(factory=list[Figures])
 
     def tails(self) -> list[float]:
-        """The p99 of each round, in milliseconds."""
+        """Return the p99 of each round, in milliseconds."""
         return [
             Figures(latencies=[one for each in self.laps[at : at + LAPS] for one in each.latencies])
             .percentile(0.99)
@@ -80,15 +81,15 @@ class Found:
 
 
 def many(rounds: int, count: int) -> list[Row]:
-    """All of them, at 16 and at 64 slots.
+    """Measure all contenders at 16 and at 64 slots.
 
     Raises:
-        Absent: one of them does not serve, or answers wrongly.
+        Absent: a contender does not serve, or answers wrongly.
     """
     where, server = server_of("any")
     rows: list[Row] = []
     for slots, clients in SLOTS.items():
-        found, taken = _measured(server, rounds, count, clients, slots)
+        found, taken = _measure_slots(server, rounds, count, clients, slots)
         told = f"a handler that waits 20 ms, on {where}"
         _print(f"{slots} slots, {clients} clients, {told}", found)
         _print(f"{slots} slots, {slots} clients, {told}; memory with {clients}", taken)
@@ -96,25 +97,27 @@ def many(rounds: int, count: int) -> list[Row]:
     return rows
 
 
-def _measured(server: Server, rounds: int, count: int, clients: int, slots: int) -> tuple[Run, Run]:
-    """With so many clients, and with one for each slot. What was measured alone both have."""
-    taken = {each: Found() for each in WHERE_ALL_ARE_TAKEN}
-    found = {each: Found(taken[each].alone) for each in CONTENDERS}
+def _measure_slots(
+    server: Server, rounds: int, count: int, clients: int, slots: int
+) -> tuple[Run, Run]:
+    """Measure with `clients` clients, and with one per slot. Both share the runs alone."""
+    taken = {each: Measured() for each in WHERE_ALL_ARE_TAKEN}
+    found = {each: Measured(taken[each].alone) for each in CONTENDERS}
     with tempfile.TemporaryDirectory(prefix="okibi-many-") as temporary:
         folders = {each: Path(temporary, str(at)) for at, each in enumerate(taken)}
         for each, folder in folders.items():
             folder.mkdir()
             try:
-                measure(server, each, 50, clients, slots, folder)  # compiles what it imports
+                measure(server, each, 50, clients, slots, folder)  # compiles the imports
                 alone = [measure(server, each, count, clients, slots, folder) for _ in range(ALONE)]
             except OSError as error:
                 raise Absent(f"{each.name} with {slots} slots: {error}") from None
-            taken[each].alone.extend(_right(each, slots, one) for one in alone)
+            taken[each].alone.extend(_check(each, slots, one) for one in alone)
         try:
             _take_turns(server, rounds, max(-(-count // LAPS), LAP * slots), slots, folders,
                         {clients: found, slots: taken})  # fmt: skip
         except OSError as error:
-            raise Absent(f"{slots} slots, all of them there: {error}") from None
+            raise Absent(f"{slots} slots, all contenders running: {error}") from None
     return found, taken
 
 
@@ -131,7 +134,7 @@ def _take_turns(
         for each, folder in folders.items():
             served[each] = there.enter_context(server(each, slots, folder))
             serve_some(served[each], min(by_clients), slots)
-        # Nobody has two turns in a row: whoever has just served is warm.
+        # No contender has two turns in a row: it would still be warm.
         turns = [
             (clients, each, its.laps)
             for clients, run in by_clients.items()
@@ -139,12 +142,12 @@ def _take_turns(
         ]
         for _ in range(rounds * LAPS):
             for clients, each, laps in turns:
-                # Awake before it counts.
+                # Warm up.
                 Load(served[each].address, 2 * slots).run(clients)
-                laps.append(_right(each, slots, lap(served[each], count, clients)))
+                laps.append(_check(each, slots, lap(served[each], count, clients)))
 
 
-def _right(contender: Contender, slots: int, figures: Figures) -> Figures:
+def _check(contender: Contender, slots: int, figures: Figures) -> Figures:
     if figures.fault:
         raise Absent(f"{contender.name} with {slots} slots: {figures.fault}")
     return figures
@@ -172,9 +175,7 @@ def _print(title: str, found: Run) -> None:
 
 
 def rows_of(slots: int, found: Run) -> list[Row]:
-    """Throughput, memory and the tail of both of okibi's against the official client's; and the
-    throughput of the floors. With fewer clients than slots.
-    """
+    """Build the rows for fewer clients than slots: throughput, memory, p99, and the floors."""
     group, rows, theirs = f"{slots} slots", list[Row](), found[OFFICIAL]
     for ours, name in ((found[OKIBI], "async def"), (found[PLAIN], "plain def")):
         memory = [[one.memory / 2**20 for one in each.alone] for each in (ours, theirs)]
@@ -187,8 +188,10 @@ def rows_of(slots: int, found: Run) -> list[Row]:
 
 
 def rows_alone(slots: int, found: Run) -> list[Row]:
-    """Memory as it is in a sandbox: PSS spares whoever shares pages with others on the machine, and
-    what okibi has is shared with the benchmark's own processes for a larger part.
+    """Build the rows of memory as in a sandbox.
+
+    PSS divides pages shared on the machine, and okibi shares more with the benchmark's own
+    processes.
     """
     theirs = found[OFFICIAL].alone
     return [
@@ -201,7 +204,7 @@ def rows_alone(slots: int, found: Run) -> list[Row]:
 
 
 def rows_of_taken(slots: int, taken: Run) -> list[Row]:
-    """Throughput and tail again, with a client for each slot."""
+    """Build the rows for a client per slot: throughput and p99."""
     group, rows, theirs = f"{slots} slots, all taken", list[Row](), taken[OFFICIAL]
     for ours, name in ((taken[OKIBI], "async def"), (taken[PLAIN], "plain def")):
         rows += [
@@ -219,11 +222,11 @@ def _floors(group: str, run: Run) -> list[Row]:
     ]
 
 
-def _tail(group: str, name: str, ours: Found, theirs: Found) -> Row:
+def _tail(group: str, name: str, ours: Measured, theirs: Measured) -> Row:
     return _row(group, f"p99, {name}", [each.tails() for each in (ours, theirs)], TAIL, "ms")
 
 
-def _throughput(group: str, name: str, ours: Found, theirs: Found, bars: Bars) -> Row:
+def _throughput(group: str, name: str, ours: Measured, theirs: Measured, bars: Bars) -> Row:
     speeds = [[one.throughput for one in each.laps] for each in (ours, theirs)]
     row = _row(group, f"throughput, {name}", speeds, bars, "a second", at_least=True)
     return attrs.evolve(row, ratios=of_rounds(row.ratios))

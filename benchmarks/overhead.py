@@ -1,4 +1,4 @@
-"""What an invocation costs beside the handler's own work: an echo, fed as fast as it answers."""
+"""The overhead of an invocation: an echo, fed as fast as it answers."""
 
 import json
 import statistics
@@ -28,8 +28,8 @@ from .contenders import (
     Absent,
     Contender,
     Run,
+    check_installed,
     floor_in_c,
-    installed,
     node,
     run,
     running,
@@ -41,14 +41,14 @@ COLUMNS = ("cycle_us", "mean_us", "answer_us", "cpu_us", "server_us")
 
 
 @attrs.frozen
-class Size:
+class EventSize:
     """Events of one size.
 
     Args:
-        name: of it.
+        name: printed in tables.
         payload: the event.
-        share: of the events of a run that the small ones have.
-        bars: what a cycle may be of the official client's, at most, and what it is to be one day.
+        share: of the number of small events per run.
+        bars: bar and goal for a cycle's ratio to the official client's.
     """
 
     name: str
@@ -58,22 +58,22 @@ class Size:
 
 
 GATEWAY = ROOT / "examples" / "events" / "rest_api.json"
-"""An event of API Gateway's: what a function behind it gets, of many small texts."""
+"""An event of API Gateway: many small texts."""
 SMALL = (
-    Size("20 B", '{"message": "hello"}'),
-    Size("2.6 KB", json.dumps(json.loads(GATEWAY.read_bytes()))),
+    EventSize("20 B", '{"message": "hello"}'),
+    EventSize("2.6 KB", json.dumps(json.loads(GATEWAY.read_bytes()))),
 )
 LARGE = (
-    Size("100 KB", json.dumps({"body": "x" * 100_000}), 0.1, (0.60, 0.50)),
-    Size("6 MB", json.dumps({"body": "x" * 6_000_000}), 0.007, (0.4, 0.3)),
+    EventSize("100 KB", json.dumps({"body": "x" * 100_000}), 0.1, (0.60, 0.50)),
+    EventSize("6 MB", json.dumps({"body": "x" * 6_000_000}), 0.007, (0.4, 0.3)),
 )
-BETWEEN = Size("1 MB", json.dumps({"body": "x" * 1_000_000}), 0.02, (0.5, 0.4))
+BETWEEN = EventSize("1 MB", json.dumps({"body": "x" * 1_000_000}), 0.02, (0.5, 0.4))
 
 
-def take_turns(contenders: Sequence[Contender], size: Size, rounds: int, count: int) -> Laps:
-    """A B C A B C ..., in laps of a fraction of a second: a machine that slows down slows all.
+def take_turns(contenders: Sequence[Contender], size: EventSize, rounds: int, count: int) -> Laps:
+    """Let contenders take turns (A B C A B C ...) in laps of a fraction of a second.
 
-    A round has processes of its own: all are there, and wait while others have their lap.
+    Each round starts new processes. All of them run; those without a lap wait.
     """
     count = max(10, int(count * size.share))
     lap = -(-count // LAPS)
@@ -82,7 +82,7 @@ def take_turns(contenders: Sequence[Contender], size: Size, rounds: int, count: 
         with ExitStack() as stack:
             there = [stack.enter_context(running(each, size.payload)) for each in contenders]
             for one in there:
-                # While the last of them start.
+                # The next contenders start meanwhile.
                 one.lap(1, max(5, count // 6))
             for _ in range(LAPS):
                 for one in there:
@@ -90,10 +90,10 @@ def take_turns(contenders: Sequence[Contender], size: Size, rounds: int, count: 
     return found
 
 
-def print_medians(size: Size, found: Laps) -> None:
-    """Each contender's figures, and what share of a cycle is the server's work."""
+def print_medians(size: EventSize, found: Laps) -> None:
+    """Print each contender's figures, and the server's share of a cycle."""
     print(
-        f"\nevent of {size.name:9} us a cycle, in the mean   event to answer"
+        f"\nevent of {size.name:9} us a cycle,        mean   event to answer"
         "      CPU  the server's CPU"
     )
     for contender, runs in found.items():
@@ -105,37 +105,37 @@ def print_medians(size: Size, found: Laps) -> None:
 
 
 def print_server(found: Laps) -> None:
-    """Say in words what the server has to do with the figures above."""
+    """Print the server's share of the figures above."""
     told = ", ".join(
         f"{statistics.median(r['server_us'] / r['mean_us'] for r in found[each]):.0%} of {name}"
         for each, name in ((ASYNC, "okibi's"), (OFFICIAL, "awslambdaric's"), (FLOOR, "the floor's"))
     )
-    print(server_in_words(told, this_machine().cores))
+    print(describe_server(told, this_machine().cores))
 
 
-def server_in_words(told: str, cores: int) -> str:
-    """What the server is, where it runs, and its share of a mean cycle."""
-    where = "a core of its own" if cores > 1 else "the runtime's core, the only one"
+def describe_server(told: str, cores: int) -> str:
+    """Describe the server and its share of a mean cycle."""
+    where = "its own core" if cores > 1 else "the runtime's core, the only one"
     return (
-        "the server: one blocking socket in Python, with all that it says made before, on"
-        f" {where}.\n  Its CPU is {told} mean cycle. The rest is\n"
-        "  the runtime's, and the kernel's to wake one after the other: twice a cycle of who\n"
-        "  answers and asks in one write, four times of who does not."
+        f"the server: one blocking socket in Python with prepared responses, on {where}.\n"
+        f"  Its CPU is {told} mean cycle. The rest is\n"
+        "  the runtime's, and the kernel's for wake-ups: two a cycle if a runtime answers and\n"
+        "  asks in one write, otherwise four."
     )
 
 
 Figure = tuple[Contender, str]
-"""A contender, and which of what it measured."""
+"""A contender, and the name of one of its figures."""
 
 
 def row(
-    size: Size,
+    size: EventSize,
     found: Laps,
     pair: tuple[Figure, Figure],
     name: str,
     bars: tuple[float, float] | None = None,
 ) -> Row:
-    """One contender's figure against another's."""
+    """Compare two figures."""
     ours, theirs = ([r[column] for r in found[contender]] for contender, column in pair)
     told = f"{statistics.median(ours):.1f} of {statistics.median(theirs):.1f} us"
     bar, goal = bars or (None, None)
@@ -144,18 +144,18 @@ def row(
 
 
 def cycle(
-    size: Size, found: Laps, ours: Contender, theirs: Contender, name: str,
+    size: EventSize, found: Laps, ours: Contender, theirs: Contender, name: str,
     bars: tuple[float, float] | None = None,
 ) -> Row:  # fmt: skip
-    """Their cycles."""
+    """Compare two cycles."""
     return row(size, found, ((ours, "cycle_us"), (theirs, "cycle_us")), name, bars)
 
 
 ANSWER, CPU, AGAINST_FLOOR = (0.85, 0.75), (0.85, 0.7), (1.55, 1.35)
 
 
-def against_official(size: Size, found: Laps) -> list[Row]:
-    """What every small size is asked."""
+def against_official(size: EventSize, found: Laps) -> list[Row]:
+    """Build the rows that every small size has."""
     of = {
         what: (((ASYNC, what), (OFFICIAL, what)), ((PLAIN, what), (OFFICIAL, what)))
         for what in ("answer_us", "cpu_us")
@@ -174,8 +174,8 @@ def against_official(size: Size, found: Laps) -> list[Row]:
     ]
 
 
-def of_handlers(size: Size, found: Laps) -> list[Row]:
-    """What the smallest is asked besides: other handlers, and four hops in trio's own loop."""
+def of_handlers(size: EventSize, found: Laps) -> list[Row]:
+    """Build the rows of the smallest size only: other handlers, and four hops in bare trio."""
     first = ((STREAMED, "first_us"), (PLAIN, "answer_us"))
     return [
         cycle(size, found, BARE_TASKS, FLOOR, "four bare trio tasks / floor"),
@@ -187,8 +187,8 @@ def of_handlers(size: Size, found: Laps) -> list[Row]:
     ]
 
 
-def of_json(size: Size, found: Laps) -> list[Row]:
-    """What of a larger one lies above the floor though it is no actor's."""
+def of_json(size: EventSize, found: Laps) -> list[Row]:
+    """Build the rows that show JSON's share above the floor."""
     return [
         cycle(size, found, FLOOR_JSON, FLOOR, "a bare socket and JSON / floor"),
         cycle(size, found, ASYNC, FLOOR_JSON, "async def / a bare socket and JSON"),
@@ -197,7 +197,7 @@ def of_json(size: Size, found: Laps) -> list[Row]:
 
 
 def small(rounds: int, count: int) -> list[Row]:
-    """The warm overhead of small events, against the official client and the floor."""
+    """Measure small events, compared with the official client and the floor."""
     rows: list[Row] = []
     for size in SMALL:
         contenders = [OFFICIAL, ASYNC, PLAIN, TYPED, FLOOR]
@@ -214,7 +214,7 @@ def small(rounds: int, count: int) -> list[Row]:
 
 
 def awake(rounds: int, count: int) -> list[Row]:
-    """What the busy wait gives of it, and what it would give the floor."""
+    """Measure the gain of the busy wait, and of a floor that does not sleep."""
     rows: list[Row] = []
     for size in SMALL:
         found = take_turns([OFFICIAL, ASYNC, PARKED, FLOOR, FLOOR_AWAKE], size, rounds, count)
@@ -231,8 +231,8 @@ def awake(rounds: int, count: int) -> list[Row]:
     return rows
 
 
-def large(rounds: int, count: int, sizes: Sequence[Size] = LARGE) -> list[Row]:
-    """The same with large events, where what is copied and decoded counts."""
+def large(rounds: int, count: int, sizes: Sequence[EventSize] = LARGE) -> list[Row]:
+    """Measure large events, where copying and decoding dominate."""
     rows: list[Row] = []
     for size in sizes:
         found = take_turns((OFFICIAL, ASYNC, PLAIN, FLOOR), size, rounds, count)
@@ -246,9 +246,7 @@ def large(rounds: int, count: int, sizes: Sequence[Size] = LARGE) -> list[Row]:
 
 
 def handlers(rounds: int, count: int) -> list[Row]:
-    """Handlers of other kinds at the sizes where `small` has none: typed, streamed, one that calls
-    an actor.
-    """
+    """Measure typed handlers, streams and a handler that calls an actor, at the larger sizes."""
     rows: list[Row] = []
     for size in (SMALL[1], LARGE[0], BETWEEN, LARGE[1]):
         typed = () if size in SMALL else (TYPED,)
@@ -263,7 +261,7 @@ def handlers(rounds: int, count: int) -> list[Row]:
 
 
 def peers(rounds: int, count: int) -> list[Row]:
-    """Other ways to serve the same event: what is there of them."""
+    """Compare with other ways to serve the same event, as far as they are installed."""
     there: list[Contender] = [ASYNC]
     ways: tuple[Callable[[], Contender], ...] = (
         floor_in_c, _pure, node, lambda: H11, lambda: HTTPX,
@@ -283,5 +281,5 @@ def peers(rounds: int, count: int) -> list[Row]:
 
 
 def _pure() -> Contender:
-    installed("pure_lambda_ric", "make bench-full installs it")
+    check_installed("pure_lambda_ric", "make bench-full installs it")
     return PURE

@@ -1,4 +1,4 @@
-"""Where the benchmarks start children that come and go: a DynamicSupervisor."""
+"""A DynamicSupervisor, in which benchmarks start and stop children."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -10,20 +10,20 @@ from okibi.supervisors import Child, DynamicSupervisor, DynamicSupervisorSpec, R
 
 
 class Echo(Server):
-    """Answers with what it is given."""
+    """Returns its argument."""
 
     async def echo(self, value: int) -> int:
         return value
 
     async def note(self, value: int) -> None:
-        """Take what is cast."""
+        """Accept a cast."""
 
 
 ECHO = Child(Echo, restart=Restart.TEMPORARY)
 
 
 class Pool:
-    """Starts and stops children one at a time; the end of its block stops the rest."""
+    """Starts and stops children one at a time. Leaving the block stops the rest."""
 
     def __init__(self, top: Ref[DynamicSupervisor]) -> None:
         self._top = top
@@ -40,7 +40,7 @@ class Pool:
 
 @asynccontextmanager
 async def open_pool() -> AsyncGenerator[Pool, None]:
-    """Have a pool for the length of a block; at its end all children have been stopped."""
+    """Open a pool; stop all its children when the block ends."""
     async with trio.open_nursery() as nursery:
         top = await supervise(nursery, DynamicSupervisorSpec(intensity=0), path="/pool")
         yield Pool(top)

@@ -1,7 +1,7 @@
-"""`make bench-repeat`: `make bench` three times, and whether its ratios come out the same.
+"""Run `make bench` three times, and compare the ratios.
 
-A ratio is a claim where the three medians lie within a tenth of each other. One that does not is
-shown with the spread of all its rounds.
+A ratio is a claim if its medians lie within a tenth of each other. Otherwise it is printed with the
+spread of all rounds.
 """
 
 import argparse
@@ -26,9 +26,9 @@ class Repeated:
     """One ratio of several runs.
 
     Args:
-        group, name: as `Row`.
-        medians: of the runs, in turn.
-        least, most: of all their rounds.
+        group, name: as in `Row`.
+        medians: one per run.
+        least, most: the smallest and largest round of all runs.
     """
 
     group: str
@@ -39,12 +39,12 @@ class Repeated:
 
     @property
     def apart(self) -> float:
-        """How much larger the largest median is than the smallest, as a share of that."""
+        """How much larger the largest median is than the smallest, as a share of the smallest."""
         return max(self.medians) / min(self.medians) - 1 if min(self.medians) > 0 else float("inf")
 
     @property
     def agrees(self) -> bool:
-        """Whether it is a claim."""
+        """Whether the ratio is a claim."""
         return self.apart <= AGREED
 
     def __str__(self) -> str:
@@ -56,7 +56,7 @@ class Repeated:
 
 
 def compare(runs: Sequence[Results]) -> list[Repeated]:
-    """The ratios that all runs have."""
+    """Return the ratios that all runs have."""
     found: list[Repeated] = []
     for key in runs[0].rows:
         rows = [run.rows[key] for run in runs if key in run.rows and run.rows[key].rounds]
@@ -68,26 +68,28 @@ def compare(runs: Sequence[Results]) -> list[Repeated]:
 
 
 def run(arguments: Sequence[str]) -> Results:
-    """`make bench` once, in a process of its own."""
+    """Run `make bench` once, as a process."""
     with tempfile.TemporaryDirectory(prefix="okibi-repeat-") as folder:
         command = [sys.executable, "-m", "benchmarks", "--into", folder, *arguments]
         if code := subprocess.run(command, cwd=ROOT).returncode:
-            # It has said why.
+            # The process has printed the reason.
             sys.exit(code)
         kept = newest(Path(folder))
-        assert kept is not None  # it has ended well
+        assert kept is not None  # the run succeeded
         return read(kept)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="benchmarks.repeat", description=__doc__, epilog="whatever else is make bench's own"
+        prog="benchmarks.repeat",
+        description=__doc__,
+        epilog="other options are passed to make bench",
     )
     parser.add_argument("--times", type=at_least_one, default=3)
     options, arguments = parser.parse_known_args()
     runs = [run(arguments) for _ in range(options.times)]
     found = compare(runs)
-    print(f"\n{options.times} runs: their medians, and how far these are apart")
+    print(f"\n{options.times} runs: their medians, and the distance between them")
     for group, of_it in groupby(found, lambda each: each.group):
         print("\n".join([group, *map(str, of_it)]))
     agreed = sum(each.agrees for each in found)

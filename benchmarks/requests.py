@@ -1,8 +1,7 @@
-"""A runtime's requests, read out of one buffer that is there before the clock runs.
+"""Read a runtime's requests from one prepared buffer.
 
-As lean as Python allows: the kernel writes into the buffer, and what is looked for is looked for in
-place. A usual request (its length told by `Content-Length`) costs one receive, four searches, and
-no copy.
+As cheap as Python allows: the kernel writes into the buffer, and searches run in place. A usual
+request (with `Content-Length`) costs one receive, four searches, and no copy.
 """
 
 import socket
@@ -12,9 +11,9 @@ from .events import CONTINUE
 
 HEAD_END, LENGTH, LINE_END = b"\r\n\r\n", b"Content-Length: ", b"\r\n"
 NEXT = b"GET /2018-06-01/runtime/invocation/next "
-# At most so much of a large body at once, so that it can be taken while the rest is on its way.
+# Bytes per read of a large body, so that some can be handled while the rest is in transit.
 PIECE = 1 << 20
-# Beside a body: heads, and what is pipelined behind them.
+# Bytes for heads and pipelined requests, in addition to a body.
 SPARE = 1 << 16
 
 
@@ -23,13 +22,13 @@ class Closed(Exception):
 
 
 class Requests:
-    """Reads one request after the other from one connection.
+    """Reads requests from one connection, one at a time.
 
     Args:
-        room: for the largest body, in bytes.
+        room: bytes of the largest body.
 
     Attributes:
-        begun: when the first byte of the last streamed body was there, in seconds of `clock`.
+        begun: when the first byte of the last streamed body arrived, in seconds of `clock`.
     """
 
     __slots__ = ("_after", "_body", "_buffer", "_connection", "_end", "_start", "_streamed",
@@ -37,7 +36,7 @@ class Requests:
 
     clock = staticmethod(time.perf_counter)
 
-    # Where in the buffer the last request starts, and its body; where the next does; what is there.
+    # Offsets: start and body of the last request, start of the next one, end of the received bytes.
     _start: int
     _body: int
     _after: int
@@ -50,16 +49,16 @@ class Requests:
         self._streamed: bytes | None = None
 
     def attach(self, connection: socket.socket) -> None:
-        """Read from that one; what was left over of another is gone with it."""
+        """Read from this connection; discard bytes left from another."""
         self._connection = connection
         self._start = self._body = self._after = self._end = 0
 
     def answers(self) -> bool:
-        """Wait for the next request: whether it is a POST, that is read whole, or a GET.
+        """Wait for the next request. Return whether it is a (complete) POST; otherwise it is a GET.
 
         Raises:
-            Closed: no other comes.
-            ValueError: it has no end that could be told, or is too large.
+            Closed: the connection was closed.
+            ValueError: the request has no known end, or is too large.
         """
         buffer, start = self._buffer, self._after
         end = self._end
@@ -87,46 +86,46 @@ class Requests:
         return True
 
     def until_next(self) -> None:
-        """Wait until it asks for its next event; what it says before that is passed over.
+        """Read requests until the runtime asks for its next event.
 
         Raises:
-            Closed: it does not.
+            Closed: the connection was closed.
         """
         while self.answers() or not self.begins(NEXT):
             pass
 
     def begins(self, with_bytes: bytes) -> bool:
-        """Whether the last request does."""
+        """Whether the last request begins with these bytes."""
         return self._buffer.startswith(with_bytes, self._start)
 
     def line(self) -> str:
-        """The last request's first line."""
+        """Return the first line of the last request."""
         end = self._buffer.find(LINE_END, self._start)
         return self._buffer[self._start : end].decode("latin-1")
 
     @property
     def size(self) -> int:
-        """Of the last request's body, in bytes."""
+        """Bytes of the last request's body."""
         return self._after - self._body if self._streamed is None else len(self._streamed)
 
     def has(self, body: bytes) -> bool:
-        """Whether that is the last request's body."""
+        """Whether the last request has this body."""
         if self._streamed is not None:
             return self._streamed == body
         return self.size == len(body) and self._buffer.startswith(body, self._body)
 
     def body(self) -> bytes:
-        """The last request's body."""
+        """Return the body of the last request."""
         if self._streamed is not None:
             return self._streamed
         return bytes(self._view[self._body : self._after])
 
-    # -- what is not usual
+    # -- unusual requests
 
     def _more(self) -> None:
         end = self._end
         if end == len(self._buffer):
-            raise ValueError(f"a request of more than {end} bytes: {self.line()}")
+            raise ValueError(f"request exceeds {end} bytes: {self.line()}")
         came = self._connection.recv_into(self._view[end : end + PIECE])
         if not came:
             raise Closed
@@ -138,7 +137,7 @@ class Requests:
         return at
 
     def _read_rest(self) -> None:
-        """A body that has not come with its head: curl asks first whether it is wanted."""
+        """Read the rest of a body. curl first asks with `Expect` whether to send it."""
         head = self._buffer[self._start : self._body].lower()
         if b"\r\nexpect: 100-continue\r\n" in head and self._end == self._body:
             self._connection.sendall(CONTINUE)
@@ -146,7 +145,7 @@ class Requests:
             self._more()
 
     def _read_odd(self, head: bytearray) -> None:
-        """Without a `Content-Length` in its usual spelling."""
+        """Read a request without `Content-Length` in its usual spelling."""
         self._streamed = None
         at = head.find(LENGTH.lower())
         if at >= 0:
@@ -155,7 +154,7 @@ class Requests:
         elif b"\r\ntransfer-encoding: chunked" in head:
             self._read_chunks()
         else:
-            raise ValueError(f"a request without a length: {self.line()}")
+            raise ValueError(f"request without a length: {self.line()}")
 
     def _read_chunks(self) -> None:
         while self._end == self._body:
@@ -176,7 +175,7 @@ class Requests:
         while (line := self._until(LINE_END, at)) != at:
             trailer = self._buffer[at:line]
             if trailer.lower().startswith(b"lambda-runtime-function-error"):
-                raise ValueError(f"the stream ends with an error: {trailer.decode('latin-1')}")
+                raise ValueError(f"the stream ended with an error: {trailer.decode('latin-1')}")
             at = line + 2
         self._streamed = b"".join(parts)
         self._after = at + 2

@@ -1,20 +1,19 @@
-"""`make scale`: many actors alive at once. Is the cost of each the same, and what memory has it?
+"""Many actors alive at once: does each cost the same, and how much memory does it take?
 
 N children are started under one DynamicSupervisor, each is called once, and the supervisor is
-stopped with all of them alive. Every N runs in a process of its own, so that no run uses the
-memory that another has given back, and the Ns take turns. The bar is on the ratio of the largest
-N to the smallest, a child and phase.
+stopped while all of them are alive. Each N runs in a new process, so that no run reuses memory
+freed by another, and the Ns take turns. The bar applies to the ratio of the largest N to the
+smallest, per child and phase.
 
-The cost of a child is what the clock says. Of that, the garbage collector's part is told as well:
-with Python's own threshold of 700 (2000) objects it goes over all that lives again and again while
-the number grows. That is so for whatever a program makes a hundred thousand of, and a library must
-not change it for the program: so it is measured three times. With Python's threshold; with the one
-that the README advises to programs of so many actors; and the same number of bare trio tasks, each
-started with `nursery.start` in a scope of its own, with Python's threshold.
+The garbage collector's part of the time is reported too. With Python's threshold of 700 (2000)
+objects, it traverses all living objects again and again while their number grows. That happens to
+every program with a hundred thousand objects, and a library must not change it. So there are three
+measurements: with Python's threshold; with the threshold that README recommends for so many actors;
+and for bare trio tasks, each started with `nursery.start` in its own scope.
 
-Memory is told twice: what the process grew by (RSS, in a run that is not traced; of a
-small N too little, since it moves into what the warm-up has given back), and what Python
-allocated for it (`tracemalloc`, in a run of its own, which it would slow down).
+Memory is reported twice. RSS growth of the process comes from an untraced run; for small N it is
+too low, because memory of the warm-up is reused. The memory allocated by Python (`tracemalloc`)
+comes from a separate run, because tracing is slow.
 """
 
 import argparse
@@ -42,18 +41,18 @@ PHASES = ("start", "call", "stop")
 BAR = 1.5
 ADVISED = 20_000
 WARMUP = 100
-# Traced runs are of this size: a state's bytes do not depend on how many there are.
+# Bytes per actor do not depend on the number of actors.
 TRACED = 1_000
 
 Figures = dict[str, float]
 Rounds = list[dict[int, Figures]]
 
 
-# -- one run, in a process of its own
+# -- one run, in a new process
 
 
 class Collector:
-    """How long the garbage collector has worked, in seconds."""
+    """Sums up the seconds of garbage collections."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -67,8 +66,8 @@ class Collector:
             self.seconds += time.perf_counter() - self._began
 
 
-class Clock:
-    """Takes the time of one phase after the other, and the collector's part of it."""
+class PhaseClock:
+    """Times phases, and the garbage collector's part of each."""
 
     def __init__(self, size: int) -> None:
         self.figures: Figures = {}
@@ -80,7 +79,7 @@ class Clock:
         self._began, self._collected = time.perf_counter(), self._collector.seconds
 
     def note(self, phase: str) -> None:
-        """The phase that ends here, in microseconds a child; the next one begins."""
+        """End the current phase, in microseconds per child, and start the next."""
         self.figures[phase] = (time.perf_counter() - self._began) * self._each
         collected = self._collector.seconds - self._collected
         self.figures[f"{phase}, collector"] = collected * self._each
@@ -91,7 +90,7 @@ MEMORY = "/proc/self/statm"
 
 
 def resident() -> int:
-    """The bytes of memory that this process holds now."""
+    """Return the resident memory of this process in bytes."""
     with open(MEMORY) as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
 
@@ -112,10 +111,10 @@ async def _warm_up() -> None:
 
 
 async def costs(size: int) -> Figures:
-    """What a child costs in each phase, in us, and in bytes of RSS while all are alive."""
+    """Return the cost of a child: microseconds per phase, and bytes of RSS while all are alive."""
     await _warm_up()
     gc.collect()
-    clock, before = Clock(size), resident()
+    clock, before = PhaseClock(size), resident()
     async with open_pool() as pool:
         clock.start()
         children = await _alive(pool, size)
@@ -131,7 +130,7 @@ async def costs(size: int) -> Figures:
 
 
 async def bare(size: int) -> Figures:
-    """What a bare task costs: started and acknowledged, in a scope, and cancelled with the rest."""
+    """Return the cost of a bare task, started in a scope and cancelled with the others."""
 
     async def idle(task_status: trio.TaskStatus[None]) -> None:
         with trio.CancelScope():
@@ -142,7 +141,7 @@ async def bare(size: int) -> Figures:
         for _ in range(WARMUP):
             await nursery.start(idle)
         gc.collect()
-        clock, before = Clock(size), resident()
+        clock, before = PhaseClock(size), resident()
         for _ in range(size):
             await nursery.start(idle)
         clock.note("start")
@@ -154,7 +153,7 @@ async def bare(size: int) -> Figures:
 
 
 async def allocated(size: int) -> Figures:
-    """Bytes that Python holds for each child, alive and called once."""
+    """Return the bytes that Python allocates per child that has been called once."""
     await _warm_up()
     async with open_pool() as pool:
         children: list[Ref[Echo]] = []
@@ -170,11 +169,11 @@ async def allocated(size: int) -> Figures:
     return {"bytes": (after - before) / size}
 
 
-# -- all of them
+# -- all runs
 
 
 def run(size: int, *more: str) -> Figures:
-    """One run in a process of its own."""
+    """Run once in a new process."""
     command = [sys.executable, "-m", "benchmarks.scale", "--one", str(size), *more]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
@@ -188,7 +187,9 @@ def _median(rounds: Rounds, size: int, what: str) -> float:
 
 
 def _ratios(rounds: Rounds, small: int, large: int, phase: str) -> tuple[list[float], float]:
-    """What the phase costs among many against among few: in each round, and less the collector."""
+    """Return the ratios of a phase with many and with few actors, and their median without
+    collections.
+    """
     ratios = sorted(one[large][phase] / one[small][phase] for one in rounds)
     collected = f"{phase}, collector"
     rest = [
@@ -199,7 +200,7 @@ def _ratios(rounds: Rounds, small: int, large: int, phase: str) -> tuple[list[fl
 
 
 def report(rounds: Rounds) -> None:
-    """Print a row for each N, and the ratios of the largest to the smallest."""
+    """Print a row per N, and the ratios of the largest to the smallest."""
     small, *_, large = sizes = sorted(rounds[0])
     phases = [phase for phase in PHASES if phase in rounds[0][small]]
     print(f"{'us each':>10}", end="")
@@ -227,19 +228,19 @@ def main() -> None:
         "--sizes", type=at_least_one, nargs="+", default=SIZES, help="how many actors"
     )
     parser.add_argument("--rounds", type=at_least_one, default=5)
-    parser.add_argument("--threshold", type=int, help="of gc.set_threshold; Python's, if left out")
+    parser.add_argument("--threshold", type=int, help="for gc.set_threshold; default: Python's")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--what", choices=WHAT, default="costs", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if len(set(options.sizes)) < 2:
-        parser.error("--sizes wants two at least, to compare many actors with few")
+        parser.error("--sizes needs at least two values")
     if options.threshold is not None:
         gc.set_threshold(options.threshold)
     if options.one is not None:
         print(json.dumps(trio.run(WHAT[options.what], options.one)))
         return
     if not os.path.exists(MEMORY):
-        parser.error(f"reads the memory of actors in {MEMORY}, for which it wants Linux")
+        parser.error(f"{MEMORY} is missing: this benchmark needs Linux")
     cores = len(os.sched_getaffinity(0))
     print(f"Python {platform.python_version()}, {platform.machine()}, {cores} cores;", end=" ")
     print(f"{options.rounds} rounds, interleaved")

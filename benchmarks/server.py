@@ -1,15 +1,14 @@
-"""The server's side of a run, in a process of its own: `python -m benchmarks.server`, which reads
-its settings from stdin, since an event may be of 6 MB.
+"""The server of a run, as a process: `python -m benchmarks.server`.
 
-A run has laps, each a line of stdin that says how many events: before it and after it the runtime
-waits for its next event, so that others can have theirs. What each lap measured is a line of JSON.
+It reads its settings from stdin, because an event may have 6 MB. Each further line of stdin starts
+a lap and gives its number of events; before and after, the runtime waits for its next event, so
+that other contenders can have their laps. The figures of each lap are printed as a line of JSON.
 
-It is as lean as Python allows, so that a cycle is the runtime's and not the server's: one blocking
-socket, and all that it says made before the clock runs. The status of an answer goes out as soon as
-the answer has been read whole, the next event when its GET is read: two writes also for a runtime
-that has sent both in one, as AWS's emulator does. It starts one runtime, feeds it events as fast as
-it answers, and checks what it answers. It and the runtime are pinned to different cores where there
-are two, so neither takes time from the other.
+The server is as cheap as Python allows, so that a cycle is the runtime's: one blocking socket, with
+all responses made before timing. It sends a status when it has read the whole response, and the
+next event when it has read its GET. These are two writes even if the runtime has sent both requests
+in one, as on AWS's emulator. It starts one runtime, feeds it events as fast as it answers, and
+checks the responses. With two cores, server and runtime are pinned to different ones.
 """
 
 import gc
@@ -28,31 +27,31 @@ from typing import Any
 
 import attrs
 
-from .events import REGISTERED, STATUS, Event, event, tail
+from .events import REGISTERED, STATUS, EventBytes, event, tail
 from .requests import Closed, Requests
 
-# Seconds until a runtime that says nothing is given up.
+# Seconds of silence after which a runtime is given up.
 PATIENCE = 30
-# A body above this is sent from where it lies. One below is one piece with its head.
+# A larger body is sent without copying it; a smaller one in one piece with its head.
 APART_ABOVE = 1 << 16
-# Each answer of so few bytes is compared; of larger ones those that are not measured, since it is a
-# part of a cycle for whoever asks for the next event with the answer, and not for others.
+# Smaller responses are all compared. Of larger ones only those of the warm-up are: comparing takes
+# part of the cycle of a runtime that asks for its next event together with the response.
 COMPARED = 4096
 EXTENSION = b"POST /2020-01-01/extension"
 
 
 class WrongAnswer(Exception):
-    """The runtime has answered otherwise than with its event."""
+    """The response is not the event."""
 
 
 def cpu_seconds(pid: int) -> float:
-    """The processor time of a process and its threads, to the nanosecond.
+    """Return the processor seconds of a process and its threads, to the nanosecond.
 
-    `okibi.local.processes` has it too, and would bring trio along: 0.1 s of each run.
+    `okibi.local.processes` has this too, but imports trio: 0.1 s per run.
 
-    Linux counts what runs on another core at that one's ticks, mostly 4 ms apart: of one that never
-    sleeps in a lap that is a third of it. Whose cores are changed while he runs is counted up to
-    then, so for a microsecond his main thread may run on this one, too.
+    For a process on another core, Linux counts at that core's ticks, mostly every 4 ms. For a
+    process that does not sleep during a lap, this error is up to a third. Changing its affinity
+    makes Linux count up to now; for a microsecond, the main thread may run on this core too.
     """
     its = os.sched_getaffinity(pid)
     os.sched_setaffinity(pid, its | os.sched_getaffinity(0))
@@ -61,11 +60,11 @@ def cpu_seconds(pid: int) -> float:
 
 
 @attrs.define(eq=False)
-class Portal:
-    """Where a runtime connects.
+class RuntimeListener:
+    """Accepts the connections of a runtime.
 
     Args:
-        listener: the server's socket.
+        listener: the listening socket.
         process: the runtime.
     """
 
@@ -74,10 +73,10 @@ class Portal:
     _waiting: list[socket.socket] = attrs.field(factory=list[socket.socket])
 
     def runtime(self) -> socket.socket:
-        """The connection that asks for events. An extension's has a thread that waits with it.
+        """Return the connection that asks for events; a thread serves an extension's connection.
 
         Raises:
-            Closed: the runtime has ended, or says nothing.
+            Closed: the runtime has ended, or is silent.
         """
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
@@ -99,7 +98,7 @@ class Portal:
 
 def _ready(connection: socket.socket) -> socket.socket:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    # Python's own time-out would be a second call into the kernel for each.
+    # Python's own time-out would double the system calls.
     patience = struct.pack("ll", PATIENCE, 0)
     for limit in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
         connection.setsockopt(socket.SOL_SOCKET, limit, patience)
@@ -107,7 +106,7 @@ def _ready(connection: socket.socket) -> socket.socket:
 
 
 def extension(connection: socket.socket) -> None:
-    """Register whoever asks, and let it wait for an event that never comes."""
+    """Register an extension, and let it wait for an event that never comes."""
     with connection:
         requests = Requests(0)
         requests.attach(connection)
@@ -121,12 +120,12 @@ def extension(connection: socket.socket) -> None:
 
 
 @attrs.define(eq=False)
-class Feed:
-    """Gives a runtime one event after the other, and takes the time of those after the warm-up.
+class EventFeed:
+    """Feeds a runtime with events, and times those after the warm-up.
 
     Args:
-        payload: of each.
-        pid: the runtime's process, once it is there.
+        payload: of each event.
+        pid: the runtime's process, once started.
     """
 
     payload: bytes
@@ -134,10 +133,10 @@ class Feed:
     given: int = attrs.field(default=0, init=False)
     _from: int = attrs.field(default=0, init=False)
     _until: int = attrs.field(default=0, init=False)
-    _events: list[Event] = attrs.field(factory=list[Event], init=False)
+    _events: list[EventBytes] = attrs.field(factory=list[EventBytes], init=False)
     _tail: bytes = attrs.field(init=False)
     _requests: Requests = attrs.field(init=False)
-    # Which has asked for an event at the end of a lap.
+    # The connection that waits for the next lap.
     _waits: socket.socket | None = attrs.field(default=None, init=False)
     _first: bytes = attrs.field(default=b"", init=False)
     _begun: list[float] = attrs.field(factory=list[float], init=False)
@@ -151,26 +150,26 @@ class Feed:
         self._requests = Requests(2 * len(self.payload))
 
     def begin(self, warmup: int, count: int) -> None:
-        """Make what is said in the next lap.
+        """Prepare the events of the next lap.
 
         Args:
-            warmup, count: how many events are not measured, and how many are.
+            warmup, count: the number of unmeasured and of measured events.
         """
         first, total = self.given, warmup + count
         self._from, self._until = first + warmup, first + total
         made = [event(number, len(self.payload)) for number in range(first, first + total)]
         if not self._tail:
             body = tail(self.payload)
-            made = [Event(each.head + body, each.answer) for each in made]
+            made = [EventBytes(each.head + body, each.answer) for each in made]
         self._events += made
         for taken in (self._begun, self._answered, self._first_bytes, self._marks):
             taken.clear()
 
     def serve(self, connection: socket.socket) -> bool:
-        """Serve a connection: whether all that was to be measured in this lap is.
+        """Serve a connection; return whether the lap is complete.
 
         Raises:
-            WrongAnswer: so it is.
+            WrongAnswer: a response is not the event.
         """
         requests = self._requests
         try:
@@ -181,7 +180,7 @@ class Feed:
             while True:
                 if requests.answers():
                     answered = time.perf_counter()
-                    # Its checks are the server's time, and no answer's.
+                    # Check after the status is sent: checks are not part of the answer's time.
                     connection.sendall(STATUS)
                     self._check(self.given - 1)
                     self._answered.append(answered)
@@ -218,17 +217,17 @@ class Feed:
             self._first = requests.body()
             if json.loads(self._first) != json.loads(self.payload):
                 raise WrongAnswer(f"the echo came back as {self._first[:200]!r}")
-        elif not self._right(number):
+        elif not self._is_expected(number):
             raise WrongAnswer(f"event {number} came back as {requests.body()[:200]!r}")
 
-    def _right(self, number: int) -> bool:
+    def _is_expected(self, number: int) -> bool:
         if number < self._from or len(self.payload) <= COMPARED:
             return self._requests.has(self._first)
         return self._requests.size == len(self._first)
 
     @property
     def measured(self) -> dict[str, float]:
-        """Microseconds an event of this lap: see `contenders.Run`."""
+        """Microseconds per event of this lap; see `contenders.Run`."""
         began, ended = self._marks
         wall, cpu, own = (b - a for a, b in zip(began, ended, strict=True))
         count = self._until - self._from
@@ -244,46 +243,46 @@ class Feed:
 
 
 def _middle(ends: list[float], begins: list[float]) -> float:
-    """The median time, in microseconds."""
+    """Return the median duration in microseconds."""
     return statistics.median(b - a for a, b in zip(begins, ends, strict=True)) * 1e6
 
 
 def main(settings: dict[str, Any], laps: Iterable[str]) -> None:
-    """One run of one contender.
+    """Run one contender.
 
     Args:
         settings: command, environment and payload.
-        laps: of each, how many events are not measured, and how many are.
+        laps: lines with the number of unmeasured and of measured events.
 
     Raises:
-        SystemExit: it did not get to its end; the message says why.
+        SystemExit: the run failed; the message says why.
     """
-    feed = Feed(settings["payload"].encode())
-    # What is there lives as long as this process.
+    feed = EventFeed(settings["payload"].encode())
+    # All objects live as long as this process.
     gc.disable()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
         environment = {**os.environ, **settings["environment"], "AWS_LAMBDA_RUNTIME_API": address}
         cores = sorted(os.sched_getaffinity(0))
-        # What it starts inherits this; so no code need run between fork and exec.
+        # Inherited by the runtime; no code has to run between fork and exec.
         os.sched_setaffinity(0, {cores[0]})
         process = subprocess.Popen(settings["command"], env=environment, stdout=2)
         try:
             os.sched_setaffinity(0, {cores[-1]})
             feed.pid = process.pid
-            door = Portal(listener, process)
+            connections = RuntimeListener(listener, process)
             runtime: socket.socket | None = None
             for lap in laps:
                 warmup, count = map(int, lap.split())
                 feed.begin(warmup, count)
-                runtime = runtime or door.runtime()
-                # One that closes its connection behind each answer comes again.
+                runtime = runtime or connections.runtime()
+                # A runtime that closes its connection after each response connects again.
                 while not feed.serve(runtime):
-                    runtime = door.runtime()
+                    runtime = connections.runtime()
                 print(json.dumps(feed.measured), flush=True)
         except (Closed, BlockingIOError):
             code = process.poll()
-            why = "says nothing" if code is None else f"has ended with exit code {code}"
+            why = "is silent" if code is None else f"has ended with exit code {code}"
             raise SystemExit(f"after {feed.given} events the runtime {why}") from None
         except (WrongAnswer, ValueError) as error:
             raise SystemExit(str(error)) from None

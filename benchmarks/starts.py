@@ -1,8 +1,8 @@
-"""The cold start: from a process's start to its first GET /next, bytecode compiled.
+"""The cold start: from the start of a process to its first GET /next, with compiled bytecode.
 
-okibi, the official client, a process that imports trio and then asks for /next as they do, and one
-that asks without it: the same code starts, pins and times all four. What counts is the median of
-the rounds' ratios and differences: one round is slower than another, but for all four.
+Compared are okibi, the official client, a process that imports trio and then calls /next, and one
+that calls /next without trio. The same code starts, pins and times all four. The median of the
+rounds' ratios and differences counts, because a slow round is slow for all four.
 """
 
 import os
@@ -18,11 +18,11 @@ from typing import IO
 from .contenders import FUNCTIONS, OFFICIAL, PLAIN, Absent, Contender
 from .reporting.rows import Row, ratios
 from .requests import Closed, Requests
-from .server import Portal
+from .server import RuntimeListener
 
 # A round takes a third of a second.
 LEAST_ROUNDS = 31
-# Milliseconds that a start takes beyond trio, whichever of the two is taken for that.
+# Milliseconds that okibi may take beyond trio, by either reading.
 BAR, GOAL = 40.0, 25.0
 ASK = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\n\r\n"
 JUST_ASK = f"""
@@ -39,38 +39,38 @@ BARE = Contender("the same without trio", (sys.executable, "-P", "-c", JUST_ASK)
 
 @contextmanager
 def started(contender: Contender, said: IO[bytes] | None = None) -> Generator[float]:
-    """A process of the contender's that has asked for its first event, and is killed after this.
+    """Start a contender, wait for its first GET /next, and kill it after the block.
 
     Args:
-        contender: what is started.
-        said: takes its standard error; None for this process's own.
+        contender: the contender to start.
+        said: receives its standard error; None for this process's own.
 
     Returns:
-        Milliseconds from its start until then.
+        Milliseconds from the start of the process to its first GET /next.
 
     Raises:
-        Absent: it does not ask.
+        Absent: the contender does not call /next.
     """
     cores = sorted(os.sched_getaffinity(0))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
         environment = {**os.environ, **contender.environment(), "AWS_LAMBDA_RUNTIME_API": address}
-        # What it starts inherits this.
+        # Inherited by the new process.
         os.sched_setaffinity(0, {cores[0]})
         began = time.perf_counter()
         process = subprocess.Popen(contender.command, env=environment, cwd=FUNCTIONS, stderr=said)
         connection = None
         try:
             os.sched_setaffinity(0, {cores[-1]})
-            connection = Portal(listener, process).runtime()
+            connection = RuntimeListener(listener, process).runtime()
             requests = Requests(0)
             requests.attach(connection)
             requests.until_next()
             yield (time.perf_counter() - began) * 1000
         except (Closed, OSError):
-            raise Absent(f"{contender.name} has not come to its first /next") from None
+            raise Absent(f"{contender.name} did not call /next") from None
         finally:
-            # Before its connection is closed, of which it would complain.
+            # Kill first: the process would complain about its closed connection.
             process.kill()
             process.wait()
             if connection is not None:
@@ -79,17 +79,17 @@ def started(contender: Contender, said: IO[bytes] | None = None) -> Generator[fl
 
 
 def to_first_next(contender: Contender) -> float:
-    """Milliseconds."""
+    """Return milliseconds to the first GET /next."""
     with started(contender) as taken:
         return taken
 
 
 Taken = dict[Contender, list[float]]
-"""Of each, milliseconds in each round."""
+"""Milliseconds of each round."""
 
 
 def starts(rounds: int) -> list[Row]:
-    """okibi, the official client, and what imports trio and what does not, in turn."""
+    """Measure the four processes in turn."""
     contenders = [PLAIN, OFFICIAL, TRIO, BARE]
     for contender in contenders:
         to_first_next(contender)  # compiles
@@ -97,7 +97,7 @@ def starts(rounds: int) -> list[Row]:
     for _ in range(max(rounds, LEAST_ROUNDS)):
         for contender in contenders:
             taken[contender].append(to_first_next(contender))
-        # Nobody comes after the same one each time.
+        # Vary the order, so that no contender always follows the same one.
         contenders.append(contenders.pop(0))
     print("\ncold start to the first GET /next, bytecode compiled, ms")
     for contender, each in taken.items():
@@ -106,8 +106,10 @@ def starts(rounds: int) -> list[Row]:
 
 
 def rows_of(taken: Taken) -> list[Row]:
-    """In all, and by two readings of what is trio's: a whole process, which has an interpreter, a
-    socket and a GET of its own as well, or what the import takes of that.
+    """Build the rows: the ratio, and two readings of the time beyond trio.
+
+    One reading subtracts a whole process that imports trio, with its interpreter, socket and GET.
+    The other subtracts trio's own import only.
     """
     ours, theirs = taken[PLAIN], taken[OFFICIAL]
     told = f"{statistics.median(ours):.1f} of {statistics.median(theirs):.1f} ms"

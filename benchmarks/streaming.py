@@ -1,7 +1,7 @@
-"""`make streaming`: what an invoker sees of a streamed answer, on the local server.
+"""A streamed response as the invoker sees it, on the local server.
 
-Time to the first byte against the handler's whole time, an error in the middle, and the memory of
-the runtime's process and of the server (which is this process) over a stream of 100 MB.
+Measured are the time to the first byte compared with the handler's whole time, an error midway, and
+the memory of the runtime and of the server (this process) during a stream of 100 MB.
 """
 
 import json
@@ -18,23 +18,23 @@ FUNCTIONS = Path(__file__).parent / "functions"
 ROUNDS = 5
 PIECES, PAUSE = 10, 0.1
 MEGABYTES = 100
-# What is held against the figures: shares of the whole time, megabytes.
+# Bars: a share of the whole time, and megabytes.
 FIRST_BYTE_BAR, GROWTH_BAR = 0.1, 8.0
 
 
 def memory(pid: int, what: str) -> float:
-    """A line of a process's memory in the kernel's book, in MB."""
+    """Return a line of /proc/PID/status in MB."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition(f"{what}:")[2].split()[0]) / 1024
 
 
 def forget_peak(pid: int) -> None:
-    """Let the peak be counted from now on."""
+    """Reset the peak memory of a process."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 async def read(function: LocalLambda, **event: object) -> tuple[float, float, int, InvokeResult]:
-    """Read a stream: seconds to its first byte, in all, its bytes, and what came of it."""
+    """Read a stream; return seconds to the first byte, total seconds, bytes, and the result."""
     began, first, size = trio.current_time(), 0.0, 0
     async with function.stream(json.dumps(event).encode()) as answer:
         async for piece in answer:
@@ -45,7 +45,7 @@ async def read(function: LocalLambda, **event: object) -> tuple[float, float, in
 
 
 async def first_byte(function: LocalLambda) -> bool:
-    """How long an invoker waits for the first byte."""
+    """Measure the time to the first byte."""
     runs = [await read(function, pieces=PIECES, pause=PAUSE) for _ in range(ROUNDS)]
     first = statistics.median(run[0] for run in runs)
     whole = statistics.median(run[1] for run in runs)
@@ -57,7 +57,7 @@ async def first_byte(function: LocalLambda) -> bool:
 
 
 async def error_in_the_middle(function: LocalLambda) -> bool:
-    """What an invoker is told of a stream that fails."""
+    """Check the result of a stream that fails midway."""
     _, _, size, result = await read(function, pieces=3, pause=0, fails=True)
     told = json.loads(result.payload)
     kind, message = told["errorType"], told["errorMessage"]
@@ -66,7 +66,7 @@ async def error_in_the_middle(function: LocalLambda) -> bool:
 
 
 async def flat_memory(function: LocalLambda) -> bool:
-    """What a long stream takes of memory, on either side."""
+    """Measure the memory growth of both processes during a long stream."""
     good = True
     assert function.pid is not None
     await read(function, megabytes=5)

@@ -14,7 +14,7 @@ def plain(event: Any, context: Any) -> Any:
 
 
 async def streamed(event: Any, context: Any) -> AsyncIterator[str]:
-    """In two pieces: the first is there before the second is made."""
+    """Yield two pieces: the first is sent before the second is made."""
     text = json.dumps(event)
     yield text[:1]
     yield text[1:]

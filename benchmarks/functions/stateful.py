@@ -1,4 +1,4 @@
-"""The echo with a call to an actor inside, which counts the events."""
+"""The echo with a call to an actor that counts the events."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from okibi.supervisors import Child
 
 @attrs.define(eq=False)
 class Counter(Server):
-    """How many there were."""
+    """Counts events."""
 
     events: int = 0
 

@@ -1,4 +1,4 @@
-"""What `make streaming` runs."""
+"""The function of `make streaming`."""
 
 from collections.abc import AsyncIterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""The echo as a Handler, which every contender but okibi lacks."""
+"""The echo as a Handler, which only okibi has."""
 
 from typing import Any
 

@@ -1,18 +1,16 @@
-"""The same three things done by okibi, by bare trio, and by those one would use instead.
+"""The same three operations with okibi, with bare trio, and with other actor libraries.
 
-Each file here is one contender: a program that is told four counts (`measure.Counts`), does the
-same work in the way its own documentation teaches, and prints what it measured as one line of
-JSON. `table` runs them in turns and prints the table.
+Each module is a program. It gets four counts (`measure.Counts`), does the same work as its
+library's documentation teaches, and prints its figures as one line of JSON. `table` runs the
+programs in turn and prints the table.
 
     call     a request to an echo server and its reply
-    cast     a message that is not answered, sent and handled; the last is followed by a call,
-             which proves that all were
-    start    one child started, acknowledged, asked to stop, and ended, under a supervisor where
-             there is one
+    cast     a message without a reply, sent and handled; a final call proves that all were
+    start    one child started, acknowledged, asked to stop, and ended, under a supervisor where the
+             library has one
 
-The asking side is an actor (task, thread, process) too. Times are taken inside the program, after
-a warm-up, so neither its start nor its imports count. Each has all cores: where a runtime can use
-more than one, as Erlang's, that is its merit. Of one interpreter's threads only one runs at a time,
-and on two cores each wakes the other across them: so who is written in Python runs on one core as
-well, and has the better of the two.
+The asking side is an actor (task, thread, process) too. Times are taken inside the program, after a
+warm-up, without its start and imports. Each program may use all cores, which helps Erlang. In one
+Python interpreter only one thread runs at a time, and on two cores each wake-up crosses cores. So
+Python programs also run on one core, and the better of both counts.
 """

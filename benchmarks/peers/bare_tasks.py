@@ -1,9 +1,9 @@
-"""Four bare trio tasks: an event's way through okibi with nothing of okibi left.
+"""Four bare trio tasks: the hops of an event through okibi, without okibi.
 
-Read, dispatched, handled, answered in a task each, with httptools and msgspec, and one write for
-the answer and the next question: what trio itself costs at four hops an event. No ledger, so what
-is killed is lost; no deadline, no supervision, no log; a write that the kernel takes only in part
-would break it, so it is for small events alone.
+A task each reads, dispatches, handles and answers, with httptools and msgspec, and one write for
+the response and the next request. This is the cost of four hops per event in trio. There is no
+ledger, deadline, supervision or log. A partial write would break it, so it serves small events
+only.
 """
 
 import os
@@ -19,8 +19,8 @@ from trio.lowlevel import Abort, Task, current_task, reschedule, wait_task_resch
 from .lanes import ANSWER, NEXT
 
 
-class Box:
-    """Where one task leaves things for another, which parks while there is nothing."""
+class Handoff:
+    """Passes items from one task to another, which parks while there are none."""
 
     def __init__(self) -> None:
         self._things = list[Any]()
@@ -43,8 +43,8 @@ class Box:
         return Abort.SUCCEEDED
 
 
-class Answers:
-    """What httptools calls while it reads."""
+class ResponseParser:
+    """Collects the responses that httptools parses."""
 
     def __init__(self) -> None:
         self.complete = list[tuple[int, dict[bytes, bytes], bytes]]()
@@ -69,8 +69,8 @@ async def handler(event: Any, context: object) -> Any:
     return event
 
 
-async def poll(api: socket.socket, to: Box) -> None:
-    answers = Answers()
+async def poll(api: socket.socket, to: Handoff) -> None:
+    answers = ResponseParser()
     while True:
         await trio.lowlevel.wait_readable(api)
         answers.parser.feed_data(api.recv(65536) or sys.exit("the server has gone"))
@@ -80,12 +80,12 @@ async def poll(api: socket.socket, to: Box) -> None:
                 to.put((headers, body))
 
 
-async def dispatch(events: Box, to: Box) -> None:
+async def dispatch(events: Handoff, to: Handoff) -> None:
     while True:
         to.put(await events.take())
 
 
-async def work(events: Box, to: Box) -> None:
+async def work(events: Handoff, to: Handoff) -> None:
     while True:
         headers, body = await events.take()
         result = None
@@ -94,7 +94,7 @@ async def work(events: Box, to: Box) -> None:
         to.put((headers[b"lambda-runtime-aws-request-id"], msgspec.json.encode(result)))
 
 
-async def respond(api: socket.socket, results: Box) -> None:
+async def respond(api: socket.socket, results: Handoff) -> None:
     while True:
         request_id, body = await results.take()
         api.send(ANSWER % (request_id, len(body), body))
@@ -102,7 +102,7 @@ async def respond(api: socket.socket, results: Box) -> None:
 
 async def main() -> None:
     host, _, port = os.environ["AWS_LAMBDA_RUNTIME_API"].partition(":")
-    events, handed_out, results = Box(), Box(), Box()
+    events, handed_out, results = Handoff(), Handoff(), Handoff()
     with socket.create_connection((host, int(port))) as api:
         api.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         api.setblocking(False)

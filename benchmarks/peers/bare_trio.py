@@ -1,17 +1,17 @@
-"""Bare trio: what the three cost at least, with nothing of an actor left.
+"""Bare trio: the lower bound of the three operations, without actors.
 
-    call     two tasks that only park and wake each other: the physical limit of a round trip
-    cast     a memory channel with room for 1,000, and a task that reads it
-    start    `nursery.start` of a task in a cancel scope of its own, which is then cancelled
+    call     two tasks that park and wake each other: the minimum of a round trip
+    cast     a memory channel of 1,000, and a task that reads it
+    start    `nursery.start` of a task in its own cancel scope, then cancelled
 
-Its limits: no mailbox, no reply slot, no name, no failure that anybody would hear of. It is a
-floor to measure against and not a way to write a program.
+There is no mailbox, reply, name or error handling. This is a bound to compare with, not a way to
+write a program.
 """
 
 import trio
 from trio.lowlevel import Abort, Task, current_task, reschedule, wait_task_rescheduled
 
-from .measure import counts, each, tell
+from .measure import each, read_counts, tell
 
 CAPACITY = 1000
 
@@ -21,7 +21,7 @@ def _abort(_: object) -> Abort:
 
 
 async def call(warmup: int, count: int) -> float:
-    """A round trip between two parked tasks, in microseconds."""
+    """Return microseconds per round trip between two parked tasks."""
     ping: Task = current_task()
 
     async def pong(task_status: trio.TaskStatus[Task]) -> None:
@@ -44,7 +44,7 @@ async def call(warmup: int, count: int) -> float:
 
 
 async def cast(warmup: int, count: int) -> float:
-    """A value through a memory channel, in microseconds."""
+    """Return microseconds per value through a memory channel."""
     send, receive = trio.open_memory_channel[object](CAPACITY)
 
     async def read() -> None:
@@ -66,7 +66,7 @@ async def cast(warmup: int, count: int) -> float:
 
 
 async def start(warmup: int, count: int) -> float:
-    """A task started and cancelled, in microseconds."""
+    """Return microseconds per task started and cancelled."""
 
     async def child(task_status: trio.TaskStatus[tuple[trio.CancelScope, trio.Event]]) -> None:
         ended = trio.Event()
@@ -87,7 +87,7 @@ async def start(warmup: int, count: int) -> float:
 
 
 async def main() -> None:
-    told = counts()
+    told = read_counts()
     tell(
         await call(told.warmup, told.calls),
         await cast(told.warmup, told.casts),

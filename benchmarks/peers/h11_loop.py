@@ -1,4 +1,4 @@
-"""The loop of the Runtime API on trio through h11: what parsing in Python costs.
+"""The Runtime API on trio through h11: the cost of parsing in Python.
 
 It answers and asks in one write, as okibi does.
 """
@@ -14,7 +14,7 @@ ENDPOINT = "/2018-06-01/runtime/invocation"
 
 
 async def event(connection: h11.Connection, stream: trio.SocketStream) -> tuple[Any, bytes]:
-    """One answer: its head, and its body."""
+    """Read one response; return head and body."""
     head, body = None, b""
     while True:
         told = connection.next_event()
@@ -31,7 +31,7 @@ async def event(connection: h11.Connection, stream: trio.SocketStream) -> tuple[
 
 
 def begin(connection: h11.Connection, method: str, target: str, *headers: tuple[str, str]) -> bytes:
-    """The head of a request."""
+    """Return the head of a request."""
     request = h11.Request(method=method, target=target, headers=[("Host", "x"), *headers])
     return connection.send(request) or b""
 
@@ -50,8 +50,8 @@ async def main() -> None:
         said = begin(connection, "POST", f"{ENDPOINT}/{named}/response", length)
         said += connection.send(h11.Data(data=body)) or b""
         said += connection.send(h11.EndOfMessage()) or b""
-        # h11 knows of no request before the last one's answer: the bytes of the next are always the
-        # same, and are sent behind it.
+        # h11 allows no request before the previous response. The bytes of the next GET are
+        # constant, and are appended.
         await stream.send_all(said + asked)
         await event(connection, stream)
         connection.start_next_cycle()

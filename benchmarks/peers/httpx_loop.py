@@ -1,4 +1,4 @@
-"""The loop of the Runtime API on trio through httpx: what a client for everything costs."""
+"""The Runtime API on trio through httpx: the cost of a general HTTP client."""
 
 import os
 

@@ -1,12 +1,11 @@
-"""Many events at once with nothing but a socket for each: what one process can do at most.
+"""Many events at once with one socket each: what one process can do at most.
 
-    python -m benchmarks.peers.lanes loop     a loop around epoll, its timers in a heap
-    python -m benchmarks.peers.lanes trio     a task of trio's for each, which sleeps by its `sleep`
-    python -m benchmarks.peers.lanes threads  a thread for each, and no loop
+    python -m benchmarks.peers.lanes loop     a loop around epoll, with a heap of timers
+    python -m benchmarks.peers.lanes trio     a trio task per socket
+    python -m benchmarks.peers.lanes threads  a thread per socket, without a loop
 
-Each event is answered with itself 20 ms after it has come, as by the handlers that they are
-measured beside. No JSON, no HTTP but a split; all count time in microseconds, as okibi does. Only
-the smallest events: an event comes in one read.
+Each event is echoed after 20 ms, as by the handlers it is compared with. No JSON, and HTTP only by
+splitting. All three measure time in microseconds, as okibi does. Events must arrive in one read.
 """
 
 import heapq
@@ -26,8 +25,8 @@ REQUEST_ID = b"Lambda-Runtime-Aws-Request-Id: "
 WAITS = 0.02
 
 
-def lanes() -> list[socket.socket]:
-    """A connection for each event that may be in flight, on which one has been asked for."""
+def open_lanes() -> list[socket.socket]:
+    """Open a connection per event in flight, and ask for an event on each."""
     host, _, port = os.environ["AWS_LAMBDA_RUNTIME_API"].partition(":")
     slots = int(os.environ.get("AWS_LAMBDA_MAX_CONCURRENCY", "1"))
     made = [socket.create_connection((host, int(port))) for _ in range(slots)]
@@ -39,7 +38,7 @@ def lanes() -> list[socket.socket]:
 
 
 def answer_to(came: bytes) -> bytes:
-    """What is to be said to what has come; empty where that was only a status."""
+    """Return the response to received bytes, or b"" for a status."""
     while came:
         end = came.index(HEAD_END) + len(HEAD_END)
         size = came.index(LENGTH) + len(LENGTH)
@@ -52,15 +51,15 @@ def answer_to(came: bytes) -> bytes:
     return b""
 
 
-def by_epoll() -> None:
-    """One loop: what has come, then what is due."""
+def run_epoll() -> None:
+    """Run one loop: first handle received bytes, then due timers."""
     from okibi.runtime.system.timerfd import timerfd
 
     create, set_timer = timerfd()
     timer = create()
     waits_by = select.epoll()
     waits_by.register(timer, select.EPOLLIN | select.EPOLLET)
-    by_number = {lane.fileno(): lane for lane in lanes()}
+    by_number = {lane.fileno(): lane for lane in open_lanes()}
     for number in by_number:
         waits_by.register(number, select.EPOLLIN)
     due: list[tuple[float, int, bytes]] = []
@@ -79,8 +78,8 @@ def by_epoll() -> None:
             set_timer(timer, max(1e-9, rings_at - time.perf_counter()))
 
 
-def by_trio() -> None:
-    """A task for each."""
+def run_trio() -> None:
+    """Run a task per connection."""
     import trio
 
     from okibi.runtime.system.precise_clock import FineClock
@@ -97,14 +96,14 @@ def by_trio() -> None:
     async def main() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(clock.ring)
-            for lane in lanes():
+            for lane in open_lanes():
                 nursery.start_soon(serve, lane)
 
     trio.run(main, clock=clock)
 
 
-def by_threads() -> None:
-    """A thread for each, woken as early as a plain `def`'s."""
+def run_threads() -> None:
+    """Run a thread per connection, woken as precisely as a plain `def`'s."""
     from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
     from okibi.runtime.system.scheduling import wake_on_time
@@ -117,13 +116,13 @@ def by_threads() -> None:
                 time.sleep(WAITS)
                 lane.send(answer)
 
-    all_lanes = lanes()
+    all_lanes = open_lanes()
     pool = ThreadPoolExecutor(len(all_lanes))
     ended, _ = wait([pool.submit(serve, lane) for lane in all_lanes], None, FIRST_EXCEPTION)
     print(*(each.exception() for each in ended), file=sys.stderr, flush=True)
-    # The others wait for events that will not come.
+    # The other threads wait for events that will not come.
     os._exit(1)
 
 
 if __name__ == "__main__":
-    {"loop": by_epoll, "trio": by_trio, "threads": by_threads}[sys.argv[1]]()
+    {"loop": run_epoll, "trio": run_trio, "threads": run_threads}[sys.argv[1]]()

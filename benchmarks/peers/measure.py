@@ -1,4 +1,4 @@
-"""What the contenders written in Python share: their counts, and how time is taken."""
+"""Command line, timing and output of the contenders written in Python."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Counts(NamedTuple):
-    """How often each is done; `warmup` times before that it is done and not counted."""
+    """How often to do each operation; `warmup` times before, unmeasured."""
 
     warmup: int
     calls: int
@@ -17,13 +17,13 @@ class Counts(NamedTuple):
     starts: int
 
 
-def counts() -> Counts:
-    """What this program is told on its command line."""
+def read_counts() -> Counts:
+    """Read the counts from the command line."""
     return Counts(*map(int, sys.argv[1:5]))
 
 
 async def each(loop: Callable[[int], Awaitable[object]], warmup: int, count: int) -> float:
-    """Microseconds for one, by a loop that does it so and so often."""
+    """Return microseconds per operation of a loop."""
     await loop(warmup)
     began = time.perf_counter()
     await loop(count)
@@ -31,7 +31,7 @@ async def each(loop: Callable[[int], Awaitable[object]], warmup: int, count: int
 
 
 def each_blocking(loop: Callable[[int], object], warmup: int, count: int) -> float:
-    """As `each`, for a loop that blocks its thread."""
+    """Like `each`, for a loop that blocks its thread."""
     loop(warmup)
     began = time.perf_counter()
     loop(count)
@@ -39,7 +39,7 @@ def each_blocking(loop: Callable[[int], object], warmup: int, count: int) -> flo
 
 
 def tell(call: float, cast: float, start: float, *distributions: str) -> None:
-    """Print the line that `table` reads; the versions are those of what was measured."""
+    """Print the line of JSON that `table` reads, with the versions of the distributions."""
     python = ".".join(map(str, sys.version_info[:3]))
     versions = [*(f"{name} {version(name)}" for name in distributions), f"Python {python}"]
     measured = {"call": call, "cast": cast, "start": start, "versions": ", ".join(versions)}

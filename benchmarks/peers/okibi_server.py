@@ -1,7 +1,7 @@
-"""okibi: a Server, asked by another actor; children of a DynamicSupervisor.
+"""okibi: a Server called by another actor; children of a DynamicSupervisor.
 
-A start is a call to the supervisor, which waits for the child's `init`; a stop is another, which
-waits for the child's end. Its limits: as in trio everything runs on one core.
+A start is a call to the supervisor, which waits for the child's `init`. A stop is another call,
+which waits for the child's end. As in trio, everything runs on one core.
 """
 
 import trio
@@ -9,11 +9,11 @@ import trio
 from okibi.actors import Actor, start
 
 from ..pool import Echo, open_pool
-from .measure import Counts, counts, each, tell
+from .measure import Counts, each, read_counts, tell
 
 
 class Asking(Actor):
-    """The caller, an actor as well."""
+    """The calling actor."""
 
     def __init__(self, told: Counts) -> None:
         self.told = told
@@ -30,7 +30,7 @@ class Asking(Actor):
 
 
 async def call(warmup: int, count: int) -> float:
-    """A call and its reply, in microseconds."""
+    """Return microseconds per call with its reply."""
     async with trio.open_nursery() as nursery:
         echo = await start(nursery, Echo)
 
@@ -44,7 +44,7 @@ async def call(warmup: int, count: int) -> float:
 
 
 async def cast(warmup: int, count: int) -> float:
-    """A cast, sent and handled, in microseconds."""
+    """Return microseconds per cast, sent and handled."""
     async with trio.open_nursery() as nursery:
         echo = await start(nursery, Echo)
 
@@ -59,7 +59,7 @@ async def cast(warmup: int, count: int) -> float:
 
 
 async def start_and_stop(warmup: int, count: int) -> float:
-    """A child started and stopped, in microseconds."""
+    """Return microseconds per child started and stopped."""
     async with open_pool() as pool:
 
         async def loop(times: int) -> None:
@@ -70,7 +70,7 @@ async def start_and_stop(warmup: int, count: int) -> float:
 
 
 async def main() -> None:
-    told = counts()
+    told = read_counts()
     async with trio.open_nursery() as nursery:
         await start(nursery, lambda: Asking(told), path="/asking")
 

@@ -1,4 +1,4 @@
-"""pure-lambda-ric (PyPI) with the echo: its functions are values of a library of its own."""
+"""pure-lambda-ric (PyPI) with the echo. Its handlers return values of its own effect library."""
 
 import logging
 import os

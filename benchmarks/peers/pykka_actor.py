@@ -1,25 +1,25 @@
-"""Pykka: a ThreadingActor, asked by another one with `ask` and `tell`.
+"""Pykka: a ThreadingActor called by another one with `ask` and `tell`.
 
-An actor is a thread there and waits on a `queue.Queue`. `ask` with a message of one's own is the
-quicker of the two ways that its documentation teaches; a proxy's method goes through it. Its
-limits: it has no supervisor, so a start is the actor's own `start`, whose end is not that of
-`on_start`; `stop` waits until the actor has handled it, not until its thread has ended.
+An actor is a thread that waits on a `queue.Queue`. `ask` with a message is the faster of the two
+ways in its documentation; a proxy's method uses it. Pykka has no supervisor: a start is the actor's
+own `start`, which does not wait for `on_start`. `stop` waits until the actor has handled it, not
+until its thread has ended.
 """
 
 import pykka
 
-from .measure import Counts, counts, each_blocking, tell
+from .measure import Counts, each_blocking, read_counts, tell
 
 
 class Echo(pykka.ThreadingActor):
-    """Answers with what it is given."""
+    """Returns its argument."""
 
     def on_receive(self, message: object) -> object:
         return message
 
 
 class Asking(pykka.ThreadingActor):
-    """The caller, an actor as well."""
+    """The calling actor."""
 
     def on_receive(self, message: Counts) -> None:
         tell(
@@ -31,7 +31,7 @@ class Asking(pykka.ThreadingActor):
 
 
 def call(warmup: int, count: int) -> float:
-    """An `ask` and its reply, in microseconds."""
+    """Return microseconds per `ask` with its reply."""
     echo = Echo.start()
 
     def loop(times: int) -> None:
@@ -44,7 +44,7 @@ def call(warmup: int, count: int) -> float:
 
 
 def cast(warmup: int, count: int) -> float:
-    """A `tell`, sent and handled, in microseconds."""
+    """Return microseconds per `tell`, sent and handled."""
     echo = Echo.start()
 
     def loop(times: int) -> None:
@@ -58,7 +58,7 @@ def cast(warmup: int, count: int) -> float:
 
 
 def start_and_stop(warmup: int, count: int) -> float:
-    """An actor started and stopped, in microseconds."""
+    """Return microseconds per actor started and stopped."""
 
     def loop(times: int) -> None:
         for _ in range(times):
@@ -69,5 +69,5 @@ def start_and_stop(warmup: int, count: int) -> float:
 
 if __name__ == "__main__":
     asking = Asking.start()
-    asking.ask(counts())
+    asking.ask(read_counts())
     asking.stop()

@@ -1,12 +1,12 @@
-"""The table of `make bench`: okibi's lower layers beside their peers.
+"""The table of `make bench` that compares okibi's actors and supervisors with their peers.
 
 `python -m benchmarks.peers.table` prints it alone. Contenders take turns (A B A B ...), each in a
-process of its own; a figure is the median of its rounds, with the smallest and the largest. One
-that is not there, or fails, has a line that says why, and is not tried again.
+new process. A figure is the median of its rounds, with the smallest and the largest. A contender
+that is missing or fails gets a line with the reason, and is not tried again.
 
-The contenders written in Python share one interpreter. triotp's current releases want
-Python 3.13, so it is the newest of this checkout's environments. Each of them runs twice a round,
-on all cores and pinned to one, and has the better of the two in each column.
+The contenders written in Python share one interpreter: the newest of this checkout, because triotp
+needs Python 3.13. Each runs twice per round, on all cores and pinned to one, and the better of the
+two counts in each column.
 """
 
 import argparse
@@ -30,13 +30,13 @@ HERE = Path(__file__).parent
 NEWEST = HERE.parent.parent / ".venv-newest" / "bin" / "python"
 PYTHON = str(NEWEST) if NEWEST.exists() else sys.executable
 COLUMNS = ("call", "cast", "start")
-# Seconds until a contender that does not end is given up.
+# Seconds after which a contender is given up.
 PATIENCE = 60.0
 
 
 @attrs.frozen
-class Peer:
-    """One row: how it is run, and how one comes by it."""
+class PeerProgram:
+    """A contender: how to run it, and how to install it."""
 
     name: str
     command: tuple[str, ...]
@@ -44,17 +44,17 @@ class Peer:
 
     @property
     def in_python(self) -> bool:
-        """Whether it is one interpreter, whose threads take turns whatever cores there are."""
+        """Whether the contender is one Python interpreter, in which threads take turns."""
         return self.command[0] == PYTHON
 
 
-def _module(name: str, module: str, cure: str = "") -> Peer:
-    return Peer(name, (PYTHON, "-m", f"benchmarks.peers.{module}"), cure)
+def _module(name: str, module: str, cure: str = "") -> PeerProgram:
+    return PeerProgram(name, (PYTHON, "-m", f"benchmarks.peers.{module}"), cure)
 
 
-def _erlang(behaviour: str) -> Peer:
+def _erlang(behaviour: str) -> PeerProgram:
     command = ("escript", str(HERE / "gen_server.escript"), behaviour)
-    return Peer(behaviour, command, "apt-get install erlang-base (Debian, Ubuntu)")
+    return PeerProgram(behaviour, command, "apt-get install erlang-base (Debian, Ubuntu)")
 
 
 OKIBI = _module("okibi", "okibi_server")
@@ -70,17 +70,17 @@ PEERS = (
 )
 
 PINS = hasattr(os, "sched_setaffinity")
-"""Whether a process can be given its cores here."""
+"""Whether processes can be pinned to cores here."""
 
 
 @attrs.frozen
-class Run:
-    """What one contender measured in one round.
+class PeerRun:
+    """The figures of one contender in one round.
 
     Args:
-        figures: microseconds by those columns that it has.
-        versions: of what was measured.
-        pinned: those of its columns that are from when it had one core.
+        figures: microseconds by column.
+        versions: the measured versions.
+        pinned: the columns that were better on one core.
     """
 
     figures: dict[str, float]
@@ -88,16 +88,16 @@ class Run:
     pinned: tuple[str, ...] = ()
 
 
-def run(peer: Peer, counts: tuple[int, ...], *, pinned: bool = False) -> Run:
-    """One run of one contender.
+def run(peer: PeerProgram, counts: tuple[int, ...], *, pinned: bool = False) -> PeerRun:
+    """Run one contender.
 
     Args:
-        peer: which.
-        counts: how often each is done.
+        peer: the contender.
+        counts: how often to do each operation.
         pinned: whether it has one core.
 
     Raises:
-        Absent: it is not installed, failed, or did not end.
+        Absent: the contender is not installed, failed, or did not end.
     """
     if shutil.which(peer.command[0]) is None:
         raise Absent(f"no {peer.command[0]} here: {peer.cure}")
@@ -110,12 +110,13 @@ def run(peer: Peer, counts: tuple[int, ...], *, pinned: bool = False) -> Run:
     except subprocess.TimeoutExpired:
         raise Absent(f"did not end within {PATIENCE:g} s") from None
     if done.returncode != 0:
-        # The last line with a word in it: a group of errors ends in a frame.
+        # The last line with a word: a group of errors ends in a frame.
         words = [line.strip(" |+-") for line in done.stderr.splitlines()]
         said = ([*filter(None, words)] or [f"ended with exit code {done.returncode}"])[-1][:120]
         raise Absent(f"{said}: {peer.cure}" if "ModuleNotFoundError" in said else said)
     told = json.loads(done.stdout)
-    return Run({column: told[column] for column in COLUMNS if column in told}, told["versions"])
+    figures = {column: told[column] for column in COLUMNS if column in told}
+    return PeerRun(figures, told["versions"])
 
 
 @contextmanager
@@ -124,7 +125,7 @@ def _cores(*, pinned: bool) -> Generator[None]:
         yield
         return
     there = os.sched_getaffinity(0)
-    # What is started inherits this.
+    # Inherited by the contender.
     os.sched_setaffinity(0, {max(there)} if pinned else there)
     try:
         yield
@@ -132,29 +133,34 @@ def _cores(*, pinned: bool) -> Generator[None]:
         os.sched_setaffinity(0, there)
 
 
-def better(free: list[Run], pinned: list[Run]) -> list[Run]:
-    """Column by column the runs of where its median is less, on all cores or on one."""
+def better(free: list[PeerRun], pinned: list[PeerRun]) -> list[PeerRun]:
+    """Return the runs with the smaller median, column by column."""
     quicker = {
         column: min(free, pinned, key=lambda runs: statistics.median(_column(runs, column)))
         for column in free[0].figures
     }
     on_one = tuple(column for column, runs in quicker.items() if runs is pinned)
     return [
-        Run({column: runs[n].figures[column] for column, runs in quicker.items()}, each.versions,
-            on_one)
+        PeerRun({column: runs[n].figures[column] for column, runs in quicker.items()},
+                each.versions, on_one)
         for n, each in enumerate(free)
     ]  # fmt: skip
 
 
-def _column(runs: list[Run], column: str) -> list[float]:
+def _column(runs: list[PeerRun], column: str) -> list[float]:
     return [one.figures[column] for one in runs]
 
 
-def rounds(count: int, counts: tuple[int, ...]) -> tuple[dict[Peer, list[Run]], dict[Peer, str]]:
-    """Let all take turns; what each measured, and why those that did not could not."""
-    free: dict[Peer, list[Run]] = {peer: [] for peer in PEERS}
-    pinned: dict[Peer, list[Run]] = {peer: [] for peer in PEERS if peer.in_python and PINS}
-    absent: dict[Peer, str] = {}
+Rounds = tuple[dict[PeerProgram, list[PeerRun]], dict[PeerProgram, str]]
+
+
+def rounds(count: int, counts: tuple[int, ...]) -> Rounds:
+    """Let all contenders take turns; return the figures, and the reasons of those without."""
+    free: dict[PeerProgram, list[PeerRun]] = {peer: [] for peer in PEERS}
+    pinned: dict[PeerProgram, list[PeerRun]] = {
+        peer: [] for peer in PEERS if peer.in_python and PINS
+    }
+    absent: dict[PeerProgram, str] = {}
     for _ in range(count):
         for peer in PEERS:
             if peer in absent:
@@ -180,8 +186,8 @@ def _figure(values: list[float]) -> str:
     return f"{median:8.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
-def report(found: dict[Peer, list[Run]], absent: dict[Peer, str]) -> None:
-    """Print the table, then okibi against each of the others."""
+def report(found: dict[PeerProgram, list[PeerRun]], absent: dict[PeerProgram, str]) -> None:
+    """Print the table, then okibi's ratios to the others."""
     head = ("call, reply", "cast, handled", "start and stop of a child")
     print("  {:12}{:28}{:28}{}".format("us each", *head))
     for peer in PEERS:
@@ -207,12 +213,12 @@ def report(found: dict[Peer, list[Run]], absent: dict[Peer, str]) -> None:
                 said += f"{'':14}"
         print(said.rstrip())
     for peer, runs in found.items():
-        on_one = f"; quicker on one core: {', '.join(runs[0].pinned)}" if runs[0].pinned else ""
+        on_one = f"; faster on one core: {', '.join(runs[0].pinned)}" if runs[0].pinned else ""
         print(f"  {peer.name} is {runs[0].versions}{on_one}")
 
 
-def rows_of(found: dict[Peer, list[Run]]) -> list[Row]:
-    """okibi against each of the others, as what is kept."""
+def rows_of(found: dict[PeerProgram, list[PeerRun]]) -> list[Row]:
+    """Build the rows to keep: okibi's ratios to the others."""
     rows: list[Row] = []
     for peer, runs in found.items():
         if peer is OKIBI:
@@ -226,14 +232,14 @@ def rows_of(found: dict[Peer, list[Run]]) -> list[Row]:
 
 
 def measure_peers(count: int, counts: tuple[int, ...] = (500, 5000, 5000, 1000)) -> list[Row]:
-    """Measure and print; the rows that are kept of it."""
+    """Measure and print; return the rows to keep."""
     warmup, calls, casts, starts = counts
     print(f"\nactors and supervisors beside their peers, on {this_machine().describe()};")
     print(f"  {count} rounds of {calls} calls, {casts} casts, {starts} starts after {warmup} each;")
-    print("  okibi's children are those of one DynamicSupervisor, the supervisor's likewise;")
-    print("  gen_server's are started and stopped by who asks, without one;")
+    print("  children of okibi and of supervisor belong to a DynamicSupervisor or its equivalent;")
+    print("  gen_server's are started and stopped by their caller, without a supervisor;")
     if PINS:
-        print("  who is one interpreter has the better of all cores and of one")
+        print("  a Python program has the better figure of all cores and of one core")
     found, absent = rounds(count, counts)
     report(found, absent)
     return rows_of(found)

@@ -1,19 +1,19 @@
-"""Thespian, in its base that stays in one process: `ask` and `tell` from outside of its actors.
+"""Thespian in its single-process base: `ask` and `tell` from outside of its actors.
 
-Its own way to ask from inside an actor is to send, and to be sent the answer as another message.
-Its limits here: that base runs what is sent when somebody asks or waits, in the caller's thread, so
-nothing runs beside anything; a start is `createActor`, an end the ActorExitRequest, handled.
+Inside an actor, Thespian asks by sending a message and receiving another. The single-process base
+runs messages in the caller's thread when a caller asks or waits, so nothing is concurrent. A start
+is `createActor`, an end is a handled ActorExitRequest.
 """
 
 from typing import Any
 
 from thespian.actors import Actor, ActorExitRequest, ActorSystem
 
-from .measure import counts, each_blocking, tell
+from .measure import each_blocking, read_counts, tell
 
 
 class Echo(Actor):
-    """Answers with what it is given."""
+    """Returns its message."""
 
     def receiveMessage(self, message: Any, sender: Any) -> None:  # noqa: N802, the library's
         if not isinstance(message, ActorExitRequest):
@@ -21,7 +21,7 @@ class Echo(Actor):
 
 
 class Quiet(Actor):
-    """Takes what it is given, and answers the last."""
+    """Accepts messages, and answers the last."""
 
     def receiveMessage(self, message: Any, sender: Any) -> None:  # noqa: N802
         if message == "last":
@@ -30,7 +30,7 @@ class Quiet(Actor):
 
 def main() -> None:
     system = ActorSystem("simpleSystemBase")
-    told = counts()
+    told = read_counts()
     echo, quiet = system.createActor(Echo), system.createActor(Quiet)
 
     def call(times: int) -> None:

@@ -1,13 +1,13 @@
-"""triotp: a gen_server, asked by another child of the same node; children of a dynamic_supervisor.
+"""triotp: a gen_server called by another child of the same node; children of a dynamic_supervisor.
 
-A server is a module with callbacks there, so this file is one. Its limits, which are triotp's:
+In triotp a server is a module with callbacks, so this file is one. triotp's limits:
 
-    * a child's start is not acknowledged: here its `init` says that it runs.
-    * a dynamic supervisor cannot stop a child: here the child is cast a stop, and its `terminate`
-      says that it ends. That is a step before its mailbox is destroyed.
-    * a mailbox has room for no message, so a cast waits for the server to take it.
+    * A child's start is not acknowledged: here its `init` sets an event.
+    * A dynamic supervisor cannot stop a child: here the child is cast a stop, and its `terminate`
+      sets an event, one step before its mailbox is destroyed.
+    * A mailbox has no buffer, so a cast waits until the server takes it.
 
-Releases for Python before 3.13 want trio 0.19, with which okibi does not run.
+Releases for Python before 3.13 need trio 0.19, with which okibi does not run.
 """
 
 import itertools
@@ -17,15 +17,15 @@ import trio
 from triotp import application, dynamic_supervisor, gen_server, node, supervisor
 from triotp.helpers import current_module
 
-from .measure import Counts, counts, each, tell
+from .measure import Counts, each, read_counts, tell
 
 __module__ = current_module()
 
 numbers = itertools.count()
 
 
-class Life:
-    """Where a child says that it runs, and that it ends."""
+class ChildEvents:
+    """Events that a child sets when it starts and when it ends."""
 
     def __init__(self) -> None:
         self.began = trio.Event()
@@ -35,20 +35,22 @@ class Life:
 # -- the callbacks
 
 
-async def init(life: Life) -> Life:
+async def init(life: ChildEvents) -> ChildEvents:
     life.began.set()
     return life
 
 
-async def terminate(_reason: BaseException | None, life: Life) -> None:
+async def terminate(_reason: BaseException | None, life: ChildEvents) -> None:
     life.ended.set()
 
 
-async def handle_call(message: object, _caller: object, life: Life) -> tuple[Any, Life]:
+async def handle_call(
+    message: object, _caller: object, life: ChildEvents
+) -> tuple[Any, ChildEvents]:
     return gen_server.Reply(payload=message), life
 
 
-async def handle_cast(message: object, life: Life) -> tuple[Any, Life]:
+async def handle_cast(message: object, life: ChildEvents) -> tuple[Any, ChildEvents]:
     if message == "stop":
         return gen_server.Stop(), life
     return gen_server.NoReply(), life
@@ -57,9 +59,9 @@ async def handle_cast(message: object, life: Life) -> tuple[Any, Life]:
 # -- the work
 
 
-async def started() -> tuple[str, Life]:
-    """A child that runs, by its name."""
-    name, life = f"echo-{next(numbers)}", Life()
+async def started() -> tuple[str, ChildEvents]:
+    """Start a child; return its name and its events."""
+    name, life = f"echo-{next(numbers)}", ChildEvents()
     spec = supervisor.child_spec(
         id=name,
         task=gen_server.start,
@@ -97,7 +99,7 @@ async def ask(told: Counts) -> None:
 
 
 async def start(told: Counts) -> None:
-    """The application: a pool of children, and the one who asks."""
+    """The application: a pool of children, and the caller."""
     async with trio.open_nursery() as nursery:
         await nursery.start(dynamic_supervisor.start, supervisor.options(), "pool")
         await ask(told)
@@ -105,5 +107,5 @@ async def start(told: Counts) -> None:
 
 
 if __name__ == "__main__":
-    app = application.app_spec(module=__module__, start_arg=counts(), permanent=False)
+    app = application.app_spec(module=__module__, start_arg=read_counts(), permanent=False)
     node.run(apps=[app])

@@ -1,8 +1,7 @@
-"""xoscar, one pool in one process: a method awaited, and its `tell`.
+"""xoscar, one pool in one process: an awaited method, and its `tell`.
 
-Its limits: an actor has no mailbox of its own that could be full or be looked at, and no
-supervisor; `create_actor` and `destroy_actor` go through the pool, as a call to an actor of another
-process would.
+An actor has no own mailbox that could be full or inspected, and no supervisor. `create_actor` and
+`destroy_actor` go through the pool, as a call to an actor of another process would.
 """
 
 import asyncio
@@ -10,18 +9,18 @@ from typing import Any
 
 import xoscar
 
-from .measure import counts, each, tell
+from .measure import each, read_counts, tell
 
 
 class Echo(xoscar.Actor):
-    """Answers with what it is given."""
+    """Returns its argument."""
 
     async def echo(self, value: int) -> int:
         return value
 
 
 async def main() -> None:
-    told = counts()
+    told = read_counts()
     pool = await xoscar.create_actor_pool("127.0.0.1", n_process=0)
     async with pool:
         address = pool.external_address

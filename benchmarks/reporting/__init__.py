@@ -1,1 +1,1 @@
-"""What has been measured, as rows, pictures, files and README's table."""
+"""Results as rows, files, pictures, and README's table."""

@@ -1,4 +1,4 @@
-"""The pictures of kept results, as SVG: `make bench-full` draws them anew. Needs matplotlib."""
+"""Draw kept results as SVG, as `make bench-full` does. Needs matplotlib."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -8,21 +8,21 @@ from typing import Any
 from okibi.cli.bench.plots import OTHER
 
 from ..crashes import LIMIT, PAST, WAYS
-from .results import Kept, Results
+from .results import KeptRow, Results
 
 OKIBI, PALE, GREY = "#c8551b", "#e8a87c", "#9a9a9a"
 SIZE, WIDE_SIZE = (6.4, 3.2), (8.2, 3.2)
-"""Inches; the second for what has eight groups of bars, whose figures would touch on the first."""
+"""Inches. The second is for eight groups of bars, whose figures would touch at the first size."""
 SIZES = ("20 B", "2.6 KB", "100 KB", "1 MB", "6 MB")
 PEERS = ("bare trio", "triotp", "Pykka", "Thespian", "xoscar", "gen_server", "supervisor")
 
 
 def draw(results: Results, folder: Path) -> list[Path]:
-    """Draw what there are rows for.
+    """Draw all pictures for which there are rows.
 
     Args:
         results: the rows.
-        folder: where to; what is there of the same name is replaced.
+        folder: the target; existing pictures are replaced.
 
     Returns:
         The files.
@@ -36,7 +36,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
     made: Any = import_module("matplotlib.figure")
     matplotlib: Any = import_module("matplotlib")
     files: list[Path] = []
-    # Text stays text, and neither a date nor a random name is inside: the same rows, the same file.
+    # Text stays text. Without dates and random names, the same rows give the same file.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "okibi"}):
         for name, picture in pictures.items():
             figure = made.Figure(figsize=SIZE)
@@ -50,7 +50,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
 
 
 def overhead(results: Results, axes: Any) -> bool:
-    """A warm cycle by the size of its event, as a share of the official client's."""
+    """Draw a warm cycle by event size, as a share of the official client's."""
     kinds = {"async def": OKIBI, "plain def": PALE, "floor": GREY}
     names = {"floor": "a bare socket"}
     found = {
@@ -71,7 +71,7 @@ def overhead(results: Results, axes: Any) -> bool:
 
 
 def _bars(
-    axes: Any, number: int, of: int, rows: list[Kept | None], label: str, colour: str
+    axes: Any, number: int, of: int, rows: list[KeptRow | None], label: str, colour: str
 ) -> None:
     known = [(at, row) for at, row in enumerate(rows) if row is not None]
     middle = [row.median for _, row in known]
@@ -89,14 +89,14 @@ def _bars(
 
 
 def crashes(results: Results, axes: Any) -> bool:
-    """What a crash costs, in milliseconds until the next good answer."""
+    """Draw the milliseconds from a crash to the next good response."""
     rows = [(way, results.rows.get(("crashes", f"{way} / awslambdaric"))) for way in WAYS]
     known = [(way, row.pair) for way, row in rows if row is not None]
     if not known:
         return False
     _pairs(axes, known, ("okibi", "awslambdaric"))
     if past := _past(results):
-        # It may be less than nothing, which no bar of a logarithm shows.
+        # Text, because the value may be negative, and the axis is logarithmic.
         axes.set_xlabel(f"{PAST}: {past}", fontsize=8)
     axes.set_ylabel("ms, log")
     axes.set_title("From a bad event to the next good answer")
@@ -104,11 +104,11 @@ def crashes(results: Results, axes: Any) -> bool:
 
 
 def _past(results: Results) -> str:
-    """What a time-out took beyond its time; "" where nobody measured it."""
+    """Return the time after a time-out, or "" if not measured."""
     row = results.rows.get(("crashes", PAST))
     if row is not None:
         return row.of
-    # In older files it is told from its start.
+    # Older files measure from the start of the event.
     whole = results.rows.get(("crashes", "timeout / awslambdaric"))
     if whole is None:
         return ""
@@ -130,9 +130,9 @@ def _pairs(
 
 
 def starts(results: Results, axes: Any) -> bool:
-    """The cold start, in milliseconds to the first GET /next."""
+    """Draw the milliseconds of a cold start."""
     whole = results.rows.get(("cold start", "to the first GET /next / awslambdaric"))
-    # By the name that it had in older files, too.
+    # Including the name in older files.
     beyond = ("less a process that imports trio", "less the import of trio")
     less = next((row for (group, name), row in results.rows.items()
                  if group == "cold start" and name.startswith(beyond)), None)  # fmt: skip
@@ -152,7 +152,7 @@ def starts(results: Results, axes: Any) -> bool:
 
 
 def actors(results: Results, axes: Any) -> bool:
-    """The lower floors beside their peers, in microseconds."""
+    """Draw actors and supervisors beside their peers, in microseconds."""
     columns = {"call": OKIBI, "cast": OTHER, "start": GREY}
     table = {
         column: {peer: row.pair for peer in PEERS
@@ -185,6 +185,6 @@ def actors(results: Results, axes: Any) -> bool:
 
 def _legend(axes: Any) -> None:
     low, high = axes.get_ylim()
-    # Room above the bars.
+    # Space above the bars.
     axes.set_ylim(low, high**1.4 / low**0.4 if axes.get_yscale() == "log" else high * 1.35)
     axes.legend(fontsize=8, ncols=3, loc="upper center")

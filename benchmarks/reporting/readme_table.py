@@ -2,13 +2,13 @@
 
     python -m benchmarks.reporting.readme_table
 
-writes them; `make bench-full` ends with it.
+`make bench-full` ends with this.
 """
 
 from pathlib import Path
 
 from .plots import draw
-from .results import Kept, Results, newest, read
+from .results import KeptRow, Results, newest, read
 from .rows import figure
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
@@ -82,18 +82,18 @@ def table(results: Results) -> str:
     return "\n".join(lines)
 
 
-def _claim(row: Kept) -> str:
+def _claim(row: KeptRow) -> str:
     median = figure(row.median, row.bar)
-    # What lies so far apart is shown, and claims nothing.
+    # A wide row claims nothing.
     return f"({median})" if row.wide else median
 
 
-def _spread(row: Kept) -> str:
+def _spread(row: KeptRow) -> str:
     spread = f"{figure(row.least)} to {figure(row.most)}"
     return f"{spread}, no claim" if row.wide else spread
 
 
-def _bar(row: Kept) -> str:
+def _bar(row: KeptRow) -> str:
     return "" if row.bar is None else figure(row.bar)
 
 
@@ -101,7 +101,7 @@ def written(page: str, lines: str) -> str:
     """The page with those lines between the marks.
 
     Raises:
-        ValueError: it has no such marks.
+        ValueError: the README has no such marks.
     """
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)

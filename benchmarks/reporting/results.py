@@ -1,4 +1,4 @@
-"""The results of a run that are kept: a small dated file, a row a line."""
+"""Results that are kept: a small dated file, with one row per line."""
 
 import json
 from collections.abc import Sequence
@@ -13,22 +13,22 @@ from okibi.cli.bench.machine import Machine
 from .rows import Row, is_met
 
 RESULTS = Path(__file__).parents[1] / "results"
-# Shown with two, they are as printed: what had been rounded to three could be a hundredth off.
+# Printed with two digits, rows look as in the run. Three kept digits could be a hundredth off.
 DIGITS = 6
 
 
 @attrs.frozen
-class Kept:
-    """A row, as a file has it.
+class KeptRow:
+    """A row as kept in a file.
 
     Args:
-        group, name: as `Row`.
-        median, least, most: of its rounds; 0 where there are none.
-        rounds: how many have a ratio.
-        wide: whether it claims no more than its spread.
-        bar, goal: what was held against it.
-        of: the medians that it was made of, in words.
-        at_least: whether the bar is what it has to reach instead.
+        group, name: as in `Row`.
+        median, least, most: of the rounds; 0 without rounds.
+        rounds: how many rounds have a ratio.
+        wide: whether the row claims no more than its spread.
+        bar, goal: as in `Row`.
+        of: the medians of both sides, as text.
+        at_least: whether the bar is a minimum.
     """
 
     group: str
@@ -45,15 +45,15 @@ class Kept:
 
     @property
     def met(self) -> bool:
-        """Whether it is as good as its bar."""
+        """Whether the median meets the bar."""
         return self.bar is None or is_met(self.median, self.bar, self.at_least)
 
     @property
     def pair(self) -> tuple[float, float]:
-        """The two medians that it was made of.
+        """The medians of both sides.
 
         Raises:
-            ValueError: it was not made of two.
+            ValueError: the row does not compare two figures.
         """
         ours, of, theirs = self.of.split()[:3]
         if of != "of":
@@ -63,21 +63,21 @@ class Kept:
 
 @attrs.frozen
 class Results:
-    """What a file tells.
+    """The contents of a file.
 
     Args:
-        date: of the run.
-        machine: in words.
+        date: the date of the run.
+        machine: the machine, as text.
         rows: by group and name.
     """
 
     date: str
     machine: str
-    rows: dict[tuple[str, str], Kept]
+    rows: dict[tuple[str, str], KeptRow]
 
 
 def write(rows: Sequence[Row], about: Machine, folder: Path = RESULTS) -> Path:
-    """Keep the rows in a dated file; one a day, the last."""
+    """Write rows to the file of today, replacing an earlier one."""
     folder.mkdir(exist_ok=True)
     path = folder / f"{date.today().isoformat()}.json"
     told = [_kept(row) for row in rows]
@@ -86,11 +86,11 @@ def write(rows: Sequence[Row], about: Machine, folder: Path = RESULTS) -> Path:
     return path
 
 
-def _kept(row: Row) -> Kept:
+def _kept(row: Row) -> KeptRow:
     ratios = row.ratios
     found = (row.median, min(ratios), max(ratios)) if ratios else (0.0, 0.0, 0.0)
     median, least, most = (round(each, DIGITS) for each in found)
-    return Kept(
+    return KeptRow(
         row.group, row.name, median, least, most, len(ratios), row.wide, row.bar, row.goal,
         row.told, row.at_least,
     )  # fmt: skip
@@ -101,15 +101,15 @@ def _json(value: dict[str, Any]) -> str:
 
 
 def read(path: Path) -> Results:
-    """Read such a file."""
+    """Read a file of results."""
     told = json.loads(path.read_text())
-    # Before it was kept: of throughput more was better, and of nothing else.
-    kept = [Kept(**{"at_least": row["name"].startswith("throughput"), **row})
+    # Older files lack `at_least`, which was true for throughput only.
+    kept = [KeptRow(**{"at_least": row["name"].startswith("throughput"), **row})
             for row in told["rows"]]  # fmt: skip
     machine = Machine(**told["machine"])
     return Results(path.stem, machine.describe(), {(row.group, row.name): row for row in kept})
 
 
 def newest(folder: Path = RESULTS) -> Path | None:
-    """The file of the last day that has one."""
+    """Return the newest file, or None."""
     return max(folder.glob("*.json"), default=None)

@@ -1,6 +1,4 @@
-"""What a benchmark says: rows of ratios, each from one run on one machine, with what is held
-against it.
-"""
+"""A benchmark's rows: ratios of one run on one machine, with their bars."""
 
 import argparse
 import statistics
@@ -8,11 +6,10 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-# Rounds of one run that lie further apart than this say nothing: the row is shown, and claims no
-# more than its spread.
+# With a larger spread, a row claims nothing beyond its spread.
 WIDE = 0.10
-# Parts of a round, where its contenders can wait for each other. A machine that others use changes
-# its speed within tenths of a second: the shorter a lap, the more alike it is for both of a pair.
+# Laps per round. A shared machine changes its speed within tenths of a second, so short laps are
+# fair to both contenders.
 LAPS = 5
 
 
@@ -21,14 +18,13 @@ class Row:
     """One ratio.
 
     Args:
-        group: what it belongs to.
-        name: what is compared with what.
-        ratios: of each round; the median counts. None where a ratio would say nothing, and `told`
-            says all there is.
-        bar: what the median may be at most; None where nothing is held against it.
-        goal: what it is to be one day.
-        told: the medians that it was made of, in words.
-        at_least: whether the bar is what it has to reach instead.
+        group: the group of rows.
+        name: what is compared.
+        ratios: one per round; the median counts. Empty if only `told` is meaningful.
+        bar: the maximum of the median, or None.
+        goal: the aim for the future, or None.
+        told: the medians of both sides, as text.
+        at_least: whether the bar is a minimum.
     """
 
     group: str
@@ -41,17 +37,17 @@ class Row:
 
     @property
     def median(self) -> float:
-        """What counts."""
+        """The median of the rounds."""
         return statistics.median(self.ratios)
 
     @property
     def met(self) -> bool:
-        """Whether it is as good as the bar."""
+        """Whether the median meets the bar."""
         return self.bar is None or is_met(self.median, self.bar, self.at_least)
 
     @property
     def wide(self) -> bool:
-        """Whether the middle half of its rounds lies too far apart to be told to the percent."""
+        """Whether the middle half of the rounds is further apart than WIDE."""
         if len(self.ratios) < 3:
             return True
         low, _, high = statistics.quantiles(self.ratios, n=4, method="inclusive")
@@ -70,12 +66,12 @@ class Row:
 
 
 def is_met(median: float, bar: float, at_least: bool) -> bool:
-    """Whether a median is as good as its bar."""
+    """Whether a median meets its bar."""
     return median >= bar if at_least else 0 < median <= bar
 
 
 def figure(ratio: float, bar: float | None = None) -> str:
-    """A ratio with as many digits as it takes to see on which side of its bar it lies."""
+    """Format a ratio with enough digits to see on which side of its bar it lies."""
     digits = 3 if ratio < 0.1 else 2
     if bar is not None and ratio != bar:
         while digits < 6 and f"{ratio:.{digits}f}" == f"{bar:.{digits}f}":
@@ -84,19 +80,19 @@ def figure(ratio: float, bar: float | None = None) -> str:
 
 
 def ratios(ours: Iterable[float], theirs: Iterable[float]) -> tuple[float, ...]:
-    """Round by round, or lap by lap: what slows the machine down slows both."""
+    """Divide round by round, or lap by lap: a slow machine slows both."""
     return tuple(one / other for one, other in zip(ours, theirs, strict=True))
 
 
 def of_rounds(laps: Sequence[float]) -> tuple[float, ...]:
-    """Of each round the median of its laps."""
+    """Return the median of the laps of each round."""
     return tuple(
         statistics.median(laps[first : first + LAPS]) for first in range(0, len(laps), LAPS)
     )
 
 
 def at_least_one(text: str) -> int:
-    """A number of rounds, events or lines, as it is given on a command line."""
+    """Parse a positive integer of a command line."""
     if not (text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text} is no number from 1 on")
+        raise argparse.ArgumentTypeError(f"must be an integer >= 1, got {text}")
     return int(text)

@@ -1,4 +1,4 @@
-"""What the benchmarks are asked for on a command line, and what they keep."""
+"""The command lines of the benchmarks."""
 
 import sys
 from collections.abc import Callable
@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import __main__ as usual_run
 from benchmarks import repeat, scale
-from benchmarks.__main__ import measured
+from benchmarks.__main__ import measure_all
 from benchmarks.contenders import Absent
 from benchmarks.peers import table
 from benchmarks.reporting.rows import Row
@@ -16,17 +16,17 @@ from benchmarks.reporting.rows import Row
 @pytest.mark.parametrize(
     ("main", "arguments", "why"),
     [
-        (usual_run.main, "--rounds 0", "argument --rounds: 0 is no number from 1 on"),
-        (usual_run.main, "--only nothing", "--only one of overhead, "),
-        # It would put a part in the place of all that is kept.
-        (usual_run.main, "--keep --only actors", "--keep keeps all groups"),
-        (usual_run.main, "--keep", "--keep keeps all groups, of one run: with --full"),
-        (repeat.main, "--times x", "argument --times: x is no number from 1 on"),
-        (scale.main, "--sizes 50 50", "--sizes wants two at least"),
+        (usual_run.main, "--rounds 0", "argument --rounds: must be an integer >= 1, got 0"),
+        (usual_run.main, "--only nothing", "--only must be one of overhead, "),
+        # One group would replace the kept results of all.
+        (usual_run.main, "--keep --only actors", "--keep needs --full"),
+        (usual_run.main, "--keep", "--keep needs --full"),
+        (repeat.main, "--times x", "argument --times: must be an integer >= 1, got x"),
+        (scale.main, "--sizes 50 50", "--sizes needs at least two"),
         (table.main, "--rounds -1", "argument --rounds: "),
     ],
 )
-def test_what_cannot_be_measured_is_refused_in_a_sentence(
+def test_invalid_arguments_are_refused(
     main: Callable[[], None],
     arguments: str,
     why: str,
@@ -41,7 +41,7 @@ def test_what_cannot_be_measured_is_refused_in_a_sentence(
     assert f"error: {why}" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_a_group_that_cannot_be_had_is_named_and_the_others_are_measured(
+def test_an_absent_group_is_named_and_the_others_are_measured(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     row = Row("a", "one / other", (0.5,))
@@ -49,5 +49,5 @@ def test_a_group_that_cannot_be_had_is_named_and_the_others_are_measured(
     def nothing() -> list[Row]:
         raise Absent("no emulator here")
 
-    assert measured({"many": nothing, "a": lambda: [row]}) == ([row], ["many"])
+    assert measure_all({"many": nothing, "a": lambda: [row]}) == ([row], ["many"])
     assert "no emulator here" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Each contender serves the same echo: a few events through the benchmark's own server."""
+"""Each contender serves the same echo through the benchmark's server."""
 
 import json
 import os
@@ -22,18 +22,18 @@ from benchmarks.contenders import (
     TYPED,
     Absent,
     Contender,
+    check_installed,
     floor_in_c,
-    installed,
     run,
     running,
 )
 
 SMALL, LARGE = '{"message": "hello"}', json.dumps({"body": "x" * 3000})
-# More than one read of a socket brings.
+# More than one read of a socket returns.
 HUGE = json.dumps({"body": "x" * 1_500_000})
 
 
-def serves(contender: Contender) -> None:
+def check_serves(contender: Contender) -> None:
     for payload in (SMALL, LARGE) if contender is BARE_TASKS else (SMALL, LARGE, HUGE):
         measured = run(contender, payload, 10, 3)
         assert 0 < measured["answer_us"] < measured["cycle_us"]
@@ -48,36 +48,36 @@ def serves(contender: Contender) -> None:
     [ASYNC, PLAIN, TYPED, STATEFUL, STREAMED, FLOOR, FLOOR_JSON, BARE_TASKS, H11, HTTPX],
     ids=lambda c: c.name,
 )
-def test_it_echoes(contender: Contender) -> None:
-    serves(contender)
+def test_each_contender_echoes(contender: Contender) -> None:
+    check_serves(contender)
 
 
 @pytest.mark.slow
 def test_the_official_client_echoes() -> None:
     try:
-        installed("awslambdaric", "make bench installs it")
+        check_installed("awslambdaric", "make bench installs it")
     except Absent as why:
         pytest.skip(str(why))
-    serves(OFFICIAL)
+    check_serves(OFFICIAL)
 
 
 @pytest.mark.slow
-def test_the_floor_in_c_echoes_from_a_new_folder_of_its_own_user() -> None:
+def test_the_floor_in_c_is_built_in_a_new_private_folder() -> None:
     try:
         made = [floor_in_c() for _ in range(2)]
     except Absent as why:
         pytest.skip(str(why))
-    serves(made[0])
+    check_serves(made[0])
 
     folders = [Path(each.command[0]).parent for each in made]
-    # A folder that exists before could hold another user's program.
+    # An existing folder could hold another user's program.
     assert folders[0] != folders[1]
     for folder in folders:
         about = folder.lstat()
         assert (about.st_uid, stat.S_IMODE(about.st_mode)) == (os.getuid(), 0o700)
 
 
-def test_two_take_turns_lap_by_lap_each_in_its_own_processes() -> None:
+def test_two_contenders_take_turns_lap_by_lap() -> None:
     with running(ASYNC, SMALL) as one, running(FLOOR, SMALL) as other:
         laps = [each.lap(5, 1) for each in (one, other, one, other)]
 
@@ -92,6 +92,6 @@ def test_two_take_turns_lap_by_lap_each_in_its_own_processes() -> None:
         ("app.nobody", "not the answer to event -1: POST /2018-06-01/runtime/init/error HTTP/1.1"),
     ],
 )
-def test_one_that_answers_with_anything_else_than_its_event_fails(handler: str, why: str) -> None:
+def test_a_wrong_response_fails_the_run(handler: str, why: str) -> None:
     with pytest.raises(Absent, match=why):
         run(attrs.evolve(PLAIN, handler=handler), SMALL, 10, 3)

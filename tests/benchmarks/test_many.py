@@ -1,4 +1,4 @@
-"""What is asked of many events at once."""
+"""The rows and turns of many events at once."""
 
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -11,7 +11,7 @@ from benchmarks.many import (
     CONTENDERS,
     SLOTS,
     WHERE_ALL_ARE_TAKEN,
-    Found,
+    Measured,
     many,
     rows_of,
 )
@@ -20,12 +20,12 @@ from tests.endurance.concurrent import OFFICIAL, OKIBI, PLAIN, Figures
 from tests.endurance.managed import Contender
 
 
-def test_a_round_counts_by_the_median_of_its_laps_and_the_tail_of_all_of_them() -> None:
+def test_throughput_is_the_median_lap_and_p99_is_of_all_laps() -> None:
     slow, fast = Figures(10, 2.0, [0.04] * 10), Figures(10, 1.0, [0.02] * 10)
     found = {
-        OKIBI: Found([Figures(memory=1)], [fast] * (LAPS - 1) + [slow]),
-        **{each: Found([Figures(memory=1)], [fast] * LAPS) for each in (OFFICIAL, PLAIN)},
-        **{each: Found([Figures(memory=1)], [fast] * LAPS) for each in (BARE_TRIO, BARE_LOOP)},
+        OKIBI: Measured([Figures(memory=1)], [fast] * (LAPS - 1) + [slow]),
+        **{each: Measured([Figures(memory=1)], [fast] * LAPS) for each in (OFFICIAL, PLAIN)},
+        **{each: Measured([Figures(memory=1)], [fast] * LAPS) for each in (BARE_TRIO, BARE_LOOP)},
     }
 
     throughput, _, tail, *_ = rows_of(16, found)
@@ -34,7 +34,7 @@ def test_a_round_counts_by_the_median_of_its_laps_and_the_tail_of_all_of_them() 
     assert tail.ratios == (2.0,)
 
 
-def test_nobody_has_two_turns_in_a_row_and_all_slots_are_taken_in_every_other(
+def test_no_contender_has_two_turns_in_a_row(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     turns = list[tuple[Contender, int, int]]()
@@ -42,7 +42,7 @@ def test_nobody_has_two_turns_in_a_row_and_all_slots_are_taken_in_every_other(
     def server(contender: Contender, slots: int, _: object) -> object:
         return nullcontext(SimpleNamespace(address=None, contender=contender, slots=slots))
 
-    def noted(managed: SimpleNamespace, _: int, clients: int) -> Figures:
+    def fake_lap(managed: SimpleNamespace, _: int, clients: int) -> Figures:
         turns.append((managed.contender, managed.slots, clients))
         return Figures(1, 1.0, [0.02])
 
@@ -51,7 +51,7 @@ def test_nobody_has_two_turns_in_a_row_and_all_slots_are_taken_in_every_other(
         "serve_some": lambda *_: None,
         "measure": lambda *_: Figures(memory=1, processes=1),
         "Load": lambda *_: SimpleNamespace(run=lambda _: None),
-        "lap": noted,
+        "lap": fake_lap,
     }
     for name, stand_in in stand_ins.items():
         monkeypatch.setattr(f"benchmarks.many.{name}", stand_in)

@@ -1,4 +1,4 @@
-"""How the benchmarks' server reads what a runtime sends."""
+"""How the benchmarks' server reads requests."""
 
 import socket
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
 class Cut(socket.socket):
-    """Gives no more at once than it is told to, as often as it is told."""
+    """A socket that returns at most the given number of bytes per read."""
 
     limits: list[int]
 
@@ -24,7 +24,7 @@ class Cut(socket.socket):
 
 
 class Pair(NamedTuple):
-    """The reader, its end of the connection, and the runtime's."""
+    """The reader, and both ends of the connection."""
 
     requests: Requests
     ours: Cut
@@ -42,7 +42,7 @@ def pair() -> Iterator[Pair]:
         yield Pair(requests, ours, runtime)
 
 
-def test_an_answer_and_the_next_question_in_one_write_are_two_requests(pair: Pair) -> None:
+def test_a_response_and_a_next_in_one_write_are_two_requests(pair: Pair) -> None:
     requests, _, runtime = pair
     for _ in range(3):
         runtime.sendall(PLAIN + GET)
@@ -62,7 +62,7 @@ def test_an_answer_and_the_next_question_in_one_write_are_two_requests(pair: Pai
         CHUNKED.lower().replace(b"post", b"POST", 1) + b"5\r\nhello\r\n0\r\nSome: trailer\r\n\r\n",
     ],
 )
-def test_a_request_is_the_same_wherever_it_is_cut(pair: Pair, post: bytes) -> None:
+def test_a_request_may_be_cut_anywhere(pair: Pair, post: bytes) -> None:
     _, ours, runtime = pair
     for cut in range(1, len(post) + len(GET)):
         requests = Requests(100)
@@ -82,5 +82,5 @@ def test_a_stream_that_ends_with_an_error_is_refused(pair: Pair) -> None:
     trailer = b"Lambda-Runtime-Function-Error-Type: ValueError\r\n"
     runtime.sendall(CHUNKED + b"5\r\nhello\r\n0\r\n" + trailer + b"\r\n")
 
-    with pytest.raises(ValueError, match="the stream ends with an error"):
+    with pytest.raises(ValueError, match="the stream ended with an error"):
         requests.answers()

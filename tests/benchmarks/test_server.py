@@ -1,4 +1,4 @@
-"""What the benchmarks' server takes for an answer, and what it takes the time of."""
+"""The benchmarks' server: checks and timing."""
 
 import os
 import socket
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.events import STATUS, event
-from benchmarks.server import Feed, Portal, WrongAnswer
+from benchmarks.server import EventFeed, RuntimeListener, WrongAnswer
 from okibi.runtime.protocol.runtime_api import (
     next_request,
     response_head,
@@ -21,7 +21,7 @@ NEXT = next_request(b"x")
 
 
 def answer(number: int, body: bytes = b'{"a":1}') -> bytes:
-    """An answer to the event of that number, and the next question."""
+    """Return a response to the event of this number, and the next GET."""
     request_id = event(number, 0).answer.split(b"/")[4]
     return response_head(b"x", request_id, len(body), b"application/json") + body + NEXT
 
@@ -37,13 +37,13 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 Pair = tuple[socket.socket, socket.socket]
 
 
-def feed() -> Feed:
-    made = Feed(PAYLOAD, pid=os.getpid())
+def feed() -> EventFeed:
+    made = EventFeed(PAYLOAD, pid=os.getpid())
     made.begin(warmup=1, count=2)
     return made
 
 
-def test_it_is_through_when_the_one_behind_the_last_is_asked_for(pair: Pair) -> None:
+def test_a_lap_ends_with_the_request_after_its_last_event(pair: Pair) -> None:
     server, runtime = pair
     runtime.sendall(NEXT + answer(0) + answer(1) + answer(2))
     serving = feed()
@@ -56,7 +56,7 @@ def test_it_is_through_when_the_one_behind_the_last_is_asked_for(pair: Pair) -> 
     assert said.count(PAYLOAD) == 3
 
 
-def test_it_goes_on_with_another_connection(pair: Pair) -> None:
+def test_a_lap_continues_on_another_connection(pair: Pair) -> None:
     server, runtime = pair
     runtime.sendall(NEXT + answer(0))
     runtime.shutdown(socket.SHUT_WR)
@@ -66,7 +66,7 @@ def test_it_goes_on_with_another_connection(pair: Pair) -> None:
     assert serving.given == 2
 
 
-def test_between_two_laps_the_runtime_waits_for_its_event(pair: Pair) -> None:
+def test_the_runtime_waits_for_its_event_between_two_laps(pair: Pair) -> None:
     server, runtime = pair
     runtime.sendall(NEXT + answer(0) + answer(1) + answer(2))
     serving = feed()
@@ -85,7 +85,7 @@ def test_between_two_laps_the_runtime_waits_for_its_event(pair: Pair) -> None:
     assert runtime.recv(1 << 16).count(PAYLOAD) == 1
 
 
-def test_a_lap_s_figures_are_its_own(pair: Pair) -> None:
+def test_the_figures_of_a_lap_are_its_own(pair: Pair) -> None:
     server, runtime = pair
     runtime.sendall(NEXT + answer(0) + answer(1) + answer(2))
     serving = feed()
@@ -107,7 +107,7 @@ def test_a_lap_s_figures_are_its_own(pair: Pair) -> None:
         (answer(1).replace(b"/response", b"/error"), "not the answer to event 1"),
     ],
 )
-def test_one_wrong_answer_fails_the_run(pair: Pair, later: bytes, why: str) -> None:
+def test_one_wrong_response_fails_the_run(pair: Pair, later: bytes, why: str) -> None:
     server, runtime = pair
     runtime.sendall(NEXT + answer(0) + later + answer(2))
 
@@ -122,21 +122,21 @@ ECHOED, OTHER = (b'{"a":"%s"}' % (each * 5000) for each in (b"x", b"y"))
 @pytest.mark.parametrize(
     ("which", "body", "why"),
     [
-        # The first is not measured, and compared by whoever decodes it.
+        # The first event is not measured; its response is decoded and compared.
         (0, OTHER, "the echo came back as"),
         (1, OTHER, "event 1 came back as"),
         (2, ECHOED + b" ", "event 2 came back as"),
-        # In the time of one that is measured no body is compared.
+        # During a measured event only the length is compared.
         (2, OTHER, ""),
     ],
 )
-def test_a_large_answer_is_compared_where_it_is_not_measured_and_else_as_long(
+def test_large_responses_are_compared_only_during_the_warm_up(
     pair: Pair, which: int, body: bytes, why: str
 ) -> None:
     server, runtime = pair
     answers = [answer(number, body if number == which else ECHOED) for number in range(3)]
     runtime.sendall(NEXT + b"".join(answers))
-    serving = Feed(LARGE, pid=os.getpid())
+    serving = EventFeed(LARGE, pid=os.getpid())
     serving.begin(warmup=2, count=1)
 
     if not why:
@@ -146,7 +146,7 @@ def test_a_large_answer_is_compared_where_it_is_not_measured_and_else_as_long(
         serving.serve(server)
 
 
-def test_a_runtime_that_reads_no_more_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_runtime_that_stops_reading_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.server.PATIENCE", 1)
     command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
     with (
@@ -155,8 +155,11 @@ def test_a_runtime_that_reads_no_more_is_given_up(monkeypatch: pytest.MonkeyPatc
         socket.create_connection(listener.getsockname()) as runtime,
     ):
         runtime.sendall(NEXT)
-        serving = Feed(b'{"a": "%s"}' % (b"x" * 6_000_000), pid=process.pid)
+        serving = EventFeed(b'{"a": "%s"}' % (b"x" * 6_000_000), pid=process.pid)
         serving.begin(warmup=0, count=1)
 
-        with Portal(listener, process).runtime() as connection, pytest.raises(BlockingIOError):
+        with (
+            RuntimeListener(listener, process).runtime() as connection,
+            pytest.raises(BlockingIOError),
+        ):
             serving.serve(connection)

@@ -1,4 +1,4 @@
-"""What is kept of a run, and what is shown of it."""
+"""Results that are kept, and what README shows of them."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.reporting.plots import draw
 from benchmarks.reporting.readme_table import PAGE, ROWS, table, written
-from benchmarks.reporting.results import Kept, Results, newest, read, write
+from benchmarks.reporting.results import KeptRow, Results, newest, read, write
 from benchmarks.reporting.rows import Row
 from okibi.cli.bench.machine import this_machine
 
@@ -20,7 +20,7 @@ def cycle(*found: float) -> Row:
     return Row("overhead, 20 B", "async def / awslambdaric", found, 0.6, 0.5, told)
 
 
-def test_what_is_kept_is_a_dated_file_with_the_machine(tmp_path: Path) -> None:
+def test_results_are_kept_in_a_dated_file_with_the_machine(tmp_path: Path) -> None:
     path = write([cycle(0.5, 0.6, 0.7)], this_machine(), tmp_path / "results")
 
     told = read(path)
@@ -33,7 +33,7 @@ def test_what_is_kept_is_a_dated_file_with_the_machine(tmp_path: Path) -> None:
     assert newest(tmp_path / "results") == path
 
 
-def test_the_table_has_the_rows_that_were_measured_and_claims_nothing_of_wide_ones(
+def test_the_table_has_measured_rows_only_and_wide_rows_claim_nothing(
     tmp_path: Path,
 ) -> None:
     narrow = table(read(write([cycle(0.6, 0.6, 0.6)], this_machine(), tmp_path)))
@@ -44,7 +44,7 @@ def test_the_table_has_the_rows_that_were_measured_and_claims_nothing_of_wide_on
     assert narrow.count("\n| ") == 2
 
 
-def test_a_ratio_is_shown_as_it_was_printed(tmp_path: Path) -> None:
+def test_a_ratio_is_shown_as_printed(tmp_path: Path) -> None:
     row = cycle(0.3849, 0.3849, 0.3849)
     shown = table(read(write([row], this_machine(), tmp_path)))
 
@@ -52,7 +52,7 @@ def test_a_ratio_is_shown_as_it_was_printed(tmp_path: Path) -> None:
     assert " 0.38  (0.38 to 0.38) " in str(row)
 
 
-def test_a_ratio_that_is_rounded_to_its_bar_says_on_which_side_it_lies(tmp_path: Path) -> None:
+def test_a_ratio_near_its_bar_has_enough_digits_to_show_its_side(tmp_path: Path) -> None:
     (kept,) = read(write([cycle(0.602, 0.602, 0.602)], this_machine(), tmp_path)).rows.values()
     shown = table(Results("", "", {(kept.group, kept.name): kept}))
 
@@ -64,7 +64,7 @@ def test_a_ratio_that_is_rounded_to_its_bar_says_on_which_side_it_lies(tmp_path:
     [(0.59, False, ""), (0.61, False, " **missed** |"),
      (0.61, True, ""), (0.59, True, " **missed** |")],
 )  # fmt: skip
-def test_a_bar_that_is_missed_is_marked_whichever_way_is_better(
+def test_a_missed_bar_is_marked_also_if_it_is_a_minimum(
     tmp_path: Path, median: float, at_least: bool, shown: str
 ) -> None:
     row = attrs.evolve(cycle(median), at_least=at_least)
@@ -73,7 +73,7 @@ def test_a_bar_that_is_missed_is_marked_whichever_way_is_better(
 
 
 @pytest.mark.slow
-def test_the_same_rows_are_the_same_picture(tmp_path: Path) -> None:
+def test_the_same_rows_give_the_same_picture(tmp_path: Path) -> None:
     (path,) = draw(read(write([cycle(0.5, 0.6, 0.7)], this_machine(), tmp_path)), tmp_path)
     first = path.read_text()
     draw(read(write([cycle(0.5, 0.6, 0.7)], this_machine(), tmp_path)), tmp_path)
@@ -82,7 +82,7 @@ def test_the_same_rows_are_the_same_picture(tmp_path: Path) -> None:
     assert path.read_text() == first
 
 
-def test_nothing_else_of_the_readme_is_touched() -> None:
+def test_only_the_table_of_the_page_is_replaced() -> None:
     before = PAGE.read_text("utf-8")
 
     after = written(written(before, "|x|"), "|y|")
@@ -100,7 +100,7 @@ def test_the_readme_shows_the_newest_results() -> None:
 
     assert table(results) in PAGE.read_text("utf-8")
     assert {(group, name) for _, group, name in ROWS} <= set(results.rows)
-    assert all(isinstance(row, Kept) for row in results.rows.values())
+    assert all(isinstance(row, KeptRow) for row in results.rows.values())
 
 
 TEXT = re.compile(r"<text[^>]*>([^<]+)</text>")
@@ -108,12 +108,12 @@ TEXT = re.compile(r"<text[^>]*>([^<]+)</text>")
 
 @pytest.mark.slow
 @pytest.mark.skipif(KEPT is None, reason="no results are kept")
-def test_the_pictures_are_those_that_the_newest_results_make(tmp_path: Path) -> None:
+def test_the_pictures_match_the_newest_results(tmp_path: Path) -> None:
     assert KEPT is not None
     drawn = draw(read(KEPT), tmp_path)
 
     assert {path.name for path in drawn} == {path.name for path in KEPT.parent.glob("*.svg")}
     for path in drawn:
-        # Another release of matplotlib may lay them out otherwise.
+        # Another release of matplotlib may place the text differently.
         kept = (KEPT.parent / path.name).read_text()
         assert TEXT.findall(kept) == TEXT.findall(path.read_text()), path.name
