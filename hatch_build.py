@@ -1,17 +1,18 @@
-"""okibi's one compiled part is made where a compiler is; elsewhere okibi does without.
+"""Compile okibi's JSON encoder if there is a C compiler. okibi works without the encoder.
 
-`okibi/runtime/codec/encoder.c` is of Python's stable ABI: one file serves 3.11 and later. A wheel
-with it is one for this platform. `HATCH_BUILD_NO_HOOKS=true` makes the wheel without it, for any.
+`okibi/runtime/codec/encoder.c` uses Python's stable ABI: one file serves 3.11 and later. A wheel
+with the encoder is for this platform. `HATCH_BUILD_NO_HOOKS=true` builds a wheel without the
+encoder, for every platform.
 
 The compiler's flags, in this order. A later flag overrides an earlier one:
 
-    those of the interpreter's build   its code generation (`-f...`) only. Its processor and its
-                                       folders are those of the machine that built it.
-    hardening                          stack protector, checked copies, read-only relocations
-    FLAGS                              what the encoder needs
-    CPPFLAGS, CFLAGS, LDFLAGS          the environment's, as make takes them
+    the interpreter's build     code generation (`-f...`) only; its processor and folders belong
+                                to the machine that built it
+    hardening                   stack protector, checked copies, read-only relocations
+    FLAGS                       what the encoder needs
+    CPPFLAGS, CFLAGS, LDFLAGS   from the environment, as for make
 
-Of the first two groups, flags that the compiler refuses are left out.
+Flags of the first two groups that the compiler refuses are omitted.
 
 Rejected: `customize_compiler` of setuptools. It adds no hardening, it writes the library folders of
 the interpreter's build into the wheel (RPATH), and `setuptools._distutils` is private.
@@ -35,25 +36,25 @@ from packaging.tags import platform_tags
 SOURCE = "okibi/runtime/codec/encoder.c"
 MADE = "okibi/runtime/codec/encoder.abi3.so"
 FLAGS = ("-std=c11", "-O2", "-g0", "-fPIC", "-shared")
-# Level 3 of FORTIFY checks nothing more here: it takes 2 % more instructions, and no call is added.
+# FORTIFY level 3 adds 2 % instructions and no check here.
 HARDENED = (
     "-fstack-protector-strong", "-fstack-clash-protection",
     "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2",
 )  # fmt: skip
-# For the linker of ELF; macOS has another, and other means.
+# For ELF linkers. macOS has another linker.
 HARDENED_ELF = ("-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack")
 
 
 class Compile(BuildHookInterface[Any]):
-    """Makes the encoder before hatchling looks for files."""
+    """Compiles the encoder before hatchling collects files."""
 
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile it into the source tree, and into the wheel."""
+        """Compile the encoder into the source tree, and add it to the wheel."""
         source, made = Path(self.root, SOURCE), Path(self.root, MADE)
         if why := compiled(source, made):
-            self.app.display_warning(f"okibi goes without its compiled encoder: {why}")
+            self.app.display_warning(f"okibi is built without its compiled encoder: {why}")
             return
         build_data["artifacts"].append(MADE)
         if version != "editable":
@@ -62,36 +63,36 @@ class Compile(BuildHookInterface[Any]):
 
 
 def platform() -> str:
-    """What this Python's installers call the platform.
+    """Return the platform tag that this Python's installers accept.
 
-    `sysconfig` may call it otherwise, and a wheel of that they refuse: a Python of 32 bits by the
-    64 of the machine, one on macOS by the minor version.
+    `sysconfig` may return another one, which installers refuse: for a 32-bit Python on a 64-bit
+    machine, and on macOS with a minor version.
     """
-    promised = ("manylinux", "musllinux")  # that it runs with each C library so old or newer
+    promised = ("manylinux", "musllinux")  # these promise compatibility with older C libraries
     return next(tag for tag in platform_tags() if not tag.startswith(promised))
 
 
 def compiler() -> list[str]:
-    """The C compiler's command, as make takes it from `CC`: with arguments, maybe; or none."""
+    """Return the C compiler's command from `CC`, with its arguments; empty if there is none."""
     try:
         command = shlex.split(os.environ.get("CC", "")) or ["cc"]
-    except ValueError:  # a quotation that does not end
+    except ValueError:  # an unclosed quotation
         return []
     return command if shutil.which(command[0]) else []
 
 
 def optional_flags() -> list[str]:
-    """The flags that the compiler may refuse, in their order."""
+    """Return the flags that the compiler may refuse, in order."""
     interpreters = shlex.split(sysconfig.get_config_var("CFLAGS") or "")
     elf = () if sys.platform == "darwin" else HARDENED_ELF
     return [*(each for each in interpreters if each.startswith("-f")), *HARDENED, *elf]
 
 
 def environment_flags() -> list[str]:
-    """The flags that the user has set for the compiler and the linker.
+    """Return the user's flags for compiler and linker.
 
     Raises:
-        ValueError: a quotation does not end.
+        ValueError: a quotation is not closed.
     """
     flags: list[str] = []
     for name in ("CPPFLAGS", "CFLAGS", "LDFLAGS"):
@@ -103,17 +104,17 @@ def environment_flags() -> list[str]:
 
 
 def compiled(source: Path, made: Path, *more: str) -> str:
-    """Compile the encoder; why it cannot be, else nothing.
+    """Compile the encoder. Return why it cannot be compiled, or "".
 
     Args:
-        source: of it.
-        made: where it goes. One that is older than its source goes if there will be none.
-        more: flags of the compiler's, before those of the environment.
+        source: the source of the encoder.
+        made: the target. If compiling fails, a target older than the source is removed.
+        more: flags to put before those of the environment.
     """
     try:
         why = _compiled(source, made, more)
     except OSError as error:
-        # A folder that is read only, a compiler that does not start.
+        # A read-only folder, or a compiler that does not start.
         why = str(error)
     if why and made.exists() and made.stat().st_mtime < source.stat().st_mtime:
         with suppress(OSError):
@@ -123,7 +124,7 @@ def compiled(source: Path, made: Path, *more: str) -> str:
 
 def _compiled(source: Path, made: Path, more: tuple[str, ...]) -> str:
     if sys.implementation.name != "cpython" or sysconfig.get_config_var("Py_GIL_DISABLED"):
-        return "it is for CPython with its lock"
+        return "it needs CPython with the GIL"
     headers = sysconfig.get_path("include")
     if not Path(headers, "Python.h").exists():
         return f"there is no {headers}/Python.h (Debian: python3-dev)"
@@ -136,8 +137,8 @@ def _compiled(source: Path, made: Path, more: tuple[str, ...]) -> str:
         return str(error)
     if sys.platform == "darwin":
         last = ["-undefined", "dynamic_lookup", *last]
-    # Beside it, then in its place: a process that has the old one open keeps that, and of two
-    # builds at once neither has what the other has half written.
+    # Write a new file, then replace the old one: a process that has loaded the old file keeps it,
+    # and concurrent builds never see half a file.
     with tempfile.TemporaryDirectory(prefix="encoder.abi3.", dir=made.parent) as folder:
         new = Path(folder, made.name)
 
@@ -147,7 +148,7 @@ def _compiled(source: Path, made: Path, more: tuple[str, ...]) -> str:
                 [*command_line, "-o", str(new)],
                 capture_output=True,
                 text=True,
-                errors="backslashreplace",  # the locale of what a compiler says may be another
+                errors="backslashreplace",  # the compiler may use another encoding
             )
 
         wanted = optional_flags()
@@ -165,7 +166,7 @@ def _compiled(source: Path, made: Path, more: tuple[str, ...]) -> str:
 def _accepted(
     flags: list[str], compile_with: Callable[[list[str]], "subprocess.CompletedProcess[str]"]
 ) -> list[str]:
-    """The flags with which it can be compiled."""
+    """Return the flags that the compiler accepts."""
     accepted: list[str] = []
     for flag in flags:
         if compile_with([*accepted, flag]).returncode == 0:

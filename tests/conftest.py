@@ -1,4 +1,4 @@
-"""Failure reports of one screen, a profile with few examples, signals that the parent ignores."""
+"""Short failure reports, a Hypothesis profile, and signals that the parent process ignores."""
 
 import signal
 from collections.abc import Generator, Iterator
@@ -25,7 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
     SIGINT in a background job.
     """
     if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
-        return  # the workers run the tests, and must inherit what is ignored
+        return  # the workers need to see the ignored signals
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
@@ -50,7 +50,7 @@ def pytest_runtest_makereport(
 
 
 def shorten(error: BaseException) -> BaseException:
-    """The error without groups of one error, and without the frames of libraries."""
+    """Return the error without groups of one error, and without the frames of libraries."""
     frames = [*frames_of(error)]
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
@@ -76,7 +76,7 @@ def shorten(error: BaseException) -> BaseException:
 
 
 def waited_at(error: BaseException | None) -> Iterator[str]:
-    """Where the tasks waited that were cancelled."""
+    """Yield where cancelled tasks waited."""
     if isinstance(error, BaseExceptionGroup):
         for each in error.exceptions:
             yield from waited_at(each)
@@ -87,7 +87,7 @@ def waited_at(error: BaseException | None) -> Iterator[str]:
 
 
 def frames_of(error: BaseException) -> Iterator[TracebackType]:
-    """The frames of an error's traceback, the outermost first."""
+    """Yield the frames of an error's traceback, outermost first."""
     entry = error.__traceback__
     while entry is not None:
         yield entry
@@ -95,15 +95,15 @@ def frames_of(error: BaseException) -> Iterator[TracebackType]:
 
 
 def is_own(entry: TracebackType) -> bool:
-    """Whether a frame is of the project's code."""
+    """Whether a frame belongs to the project's code."""
     path = Path(entry.tb_frame.f_code.co_filename)
     return path.is_relative_to(ROOT) and "site-packages" not in path.parts
 
 
 def fit(whole: ExceptionChainRepr) -> ExceptionChainRepr:
-    """A failure's report, cut to its last lines."""
+    """Cut a failure report to its last lines."""
     if whole.reprcrash is not None:
-        # The summary at the end of the run has one line for each test.
+        # The summary at the end of the run has one line per test.
         whole.reprcrash.message = whole.reprcrash.message.partition("\n")[0]
     text = str(whole)
     if text.count("\n") <= REPORT_LINES:
@@ -113,9 +113,9 @@ def fit(whole: ExceptionChainRepr) -> ExceptionChainRepr:
 
 
 def last(text: str, count: int) -> str:
-    """The last lines of a text."""
+    """Return the last lines of a text."""
     lines = text.splitlines(keepends=True)
     left_out = len(lines) - count
     if left_out <= 0:
         return text
-    return f"({left_out} lines are left out: --full-trace)\n{''.join(lines[-count:])}\n"
+    return f"({left_out} lines omitted; --full-trace shows all)\n{''.join(lines[-count:])}\n"

@@ -1,4 +1,4 @@
-"""A collector that runs only where a test asks for it, and looks only at what the test has made.
+"""A garbage collector that runs only on demand, and only on objects of the test.
 
 A collection of the whole process takes 0.1 s.
 """

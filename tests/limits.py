@@ -1,4 +1,4 @@
 """The time limit of tests that would otherwise hang."""
 
-# In seconds. No test measures with it, so it is far above what a busy machine needs.
+# In seconds. No test measures with this limit, so it is far above the needs of a busy machine.
 HANG = 120.0

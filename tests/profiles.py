@@ -1,14 +1,14 @@
-"""How many examples Hypothesis tries: all, or in the profile `quick` a quarter."""
+"""How many examples Hypothesis tries: all, or a quarter in the profile `quick`."""
 
 from hypothesis import HealthCheck, settings
 
 # A busy machine makes any example and any draw slow.
 settings.register_profile("all", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("all")
-# `make test` chooses it.
+# Used by `make test`.
 settings.register_profile("quick", max_examples=25)
 
 
 def examples(count: int) -> int:
-    """The number of examples in the profile in use: `count` in the default one."""
+    """Return the number of examples in the current profile, from the number in the default one."""
     return max(1, count * settings().max_examples // 100)

@@ -154,7 +154,7 @@ COMPILED = """
 import sys
 compiled = []
 def hook(event, arguments):
-    # Of a file: attrs compiles the methods that it makes.
+    # Files only: attrs compiles the methods that it creates.
     if event == "compile" and str(arguments[1]).endswith(".py"):
         compiled.append(arguments[1])
 sys.addaudithook(hook)
@@ -176,7 +176,7 @@ def test_what_is_compiled_as_the_page_says_is_not_compiled_again_after_a_zip(
     arguments = command.split() if as_told else ["-m", "compileall", "-q", "package"]
     subprocess.run([sys.executable, *arguments], cwd=tmp_path, check=True)
     for path in package.rglob("*.py"):
-        os.utime(path, (315532800, 315532800))  # 1980, the first that a zip knows
+        os.utime(path, (315532800, 315532800))  # 1980, the earliest in a zip
 
     done = subprocess.run(
         [sys.executable, "-P", "-c", COMPILED],
@@ -193,7 +193,7 @@ def test_what_is_compiled_as_the_page_says_is_not_compiled_again_after_a_zip(
     assert (done.stdout == "[]\n") == as_told, done.stdout
 
 
-async def test_lambda_starts_the_script_of_a_package_as_it_starts_a_wrapper(tmp_path: Path) -> None:
+async def test_lambda_starts_the_script_of_a_package_as_a_wrapper(tmp_path: Path) -> None:
     settings = await _packaged(tmp_path)
     (tmp_path / "app.py").write_text("def handler(event, context):\n    return event\n")
 
@@ -201,7 +201,7 @@ async def test_lambda_starts_the_script_of_a_package_as_it_starts_a_wrapper(tmp_
         assert (await function.invoke(b'{"n": 1}')).payload == b'{"n": 1}'
 
 
-async def test_the_script_of_a_package_leaves_the_function_the_path_that_it_was_given(
+async def test_the_script_of_a_package_keeps_pythonpath(
     tmp_path: Path,
 ) -> None:
     own = tmp_path / "src"
@@ -224,7 +224,7 @@ async def _packaged(folder: Path, **environment: str) -> FunctionSettings:
     script.chmod(0o755)
     return FunctionSettings(
         handler="app.handler",
-        # A wrapper is given what it is in the place of.
+        # Lambda passes a wrapper the command that it replaces.
         command=(str(script), sys.executable, "-m", "awslambdaric"),
         task_root=folder,
         environment={
@@ -252,8 +252,8 @@ def test_each_row_beside_the_official_client_has_its_test_and_each_test_its_row(
     assert sorted(named) == sorted(tests)
 
 
-class Asked(dict[str, str]):
-    """An environment that notes what it is asked for."""
+class RecordingEnvironment(dict[str, str]):
+    """An environment that records the names asked for."""
 
     def __init__(self, **variables: str) -> None:
         super().__init__(variables)

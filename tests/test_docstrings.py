@@ -1,4 +1,4 @@
-"""What the docstrings show runs as it is typed: with what it imports, and nothing else."""
+"""The examples in public docstrings run as typed, with their own imports only."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ for layer in (actors, supervisors, runtime):
                 tests[test.name] = test
 tests = {name: test for name, test in tests.items() if test.examples}
 for test in tests.values():
-    # What trio does not import itself, the example before may have.
+    # Remove what an earlier example may have imported.
     vars(trio).pop("testing", None)
     sys.modules.pop("trio.testing", None)
     test.globs = {}
@@ -27,7 +27,7 @@ print(len(tests))
 """
 
 
-def test_the_examples_of_public_docstrings_run_as_they_are_typed() -> None:
+def test_the_examples_of_public_docstrings_run_as_typed() -> None:
     done = subprocess.run(
         [sys.executable, "-c", TYPED], cwd=ROOT, capture_output=True, text=True, timeout=120
     )

@@ -1,4 +1,4 @@
-"""What `import okibi` gives: the names of a first function, each imported when it is first used."""
+"""The names exported by `okibi`, each imported at its first use."""
 
 import subprocess
 import sys
@@ -49,12 +49,12 @@ def run(code: str) -> str:
     ).stdout
 
 
-def test_the_names_of_a_first_function_are_all_that_is_exported() -> None:
+def test_okibi_exports_the_names_of_a_first_function() -> None:
     assert {*okibi.__all__} == {*LAYERS, *OF_ACTORS, *OF_SUPERVISORS, *OF_RUNTIME}
 
 
 @pytest.mark.parametrize("name", okibi.__all__)
-def test_an_exported_name_is_that_of_its_layer(name: str) -> None:
+def test_an_exported_name_is_its_layers_object(name: str) -> None:
     layers = {**LAYERS, **dict.fromkeys(OF_ACTORS, actors), **dict.fromkeys(OF_RUNTIME, runtime)}
     layer = layers.get(name, supervisors)
 
@@ -75,16 +75,16 @@ def test_the_version_is_that_of_the_distribution() -> None:
     assert okibi.__version__ == version("okibi")
 
 
-def test_an_unknown_name_is_an_attribute_error_that_python_can_correct() -> None:
+def test_an_unknown_name_raises_an_attribute_error_with_a_suggestion() -> None:
     with pytest.raises(AttributeError, match=r"^module 'okibi' has no attribute 'Servr'$") as told:
-        getattr(okibi, "Servr")  # noqa: B009, no type checker lets it pass otherwise
+        getattr(okibi, "Servr")  # noqa: B009, hidden from type checkers
 
     assert (told.value.name, told.value.obj) == ("Servr", okibi)
 
 
-def test_an_import_of_okibi_alone_imports_none_of_its_layers() -> None:
+def test_importing_okibi_imports_none_of_its_layers() -> None:
     assert run(ALONE) == f"['okibi']\n{okibi.__version__} okibi.actors.server\n"
 
 
-def test_a_shell_completes_all_names_also_before_their_modules_are_imported() -> None:
+def test_completion_shows_names_before_their_modules_are_imported() -> None:
     assert run(COMPLETED) == "set()\n" * 4

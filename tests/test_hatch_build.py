@@ -1,4 +1,4 @@
-"""How the encoder is compiled: hardened, and as the user's environment says."""
+"""The encoder is compiled with hardening and with the user's flags."""
 
 import shutil
 import subprocess
@@ -21,8 +21,8 @@ HARDENING = (
 
 pytestmark = [
     needs_both,
-    pytest.mark.skipif(sys.platform != "linux", reason="the file is none of ELF"),
-    pytest.mark.skipif(shutil.which("readelf") is None, reason="binutils is not here"),
+    pytest.mark.skipif(sys.platform != "linux", reason="not an ELF file"),
+    pytest.mark.skipif(shutil.which("readelf") is None, reason="binutils is not installed"),
 ]
 
 
@@ -33,14 +33,14 @@ def no_flags(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def said(of: str, made: Path) -> str:
-    """What `readelf` tells of a file."""
+    """Return the output of `readelf` for a file."""
     return subprocess.run(
         ["readelf", "--wide", of, str(made)], capture_output=True, text=True, check=True
     ).stdout
 
 
 def a_compiler(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Have `CC` be a shell script that compiles nothing; the commands that it is given, noted."""
+    """Set `CC` to a script that compiles nothing; return the file with its commands."""
     program, commands = folder / "compiler", folder / "commands"
     program.write_text(
         f'#!/bin/sh\n{script}\necho "$@" >> {commands}\nfor made; do :; done; : > $made'
@@ -50,7 +50,7 @@ def a_compiler(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> Pa
     return commands
 
 
-def test_the_encoder_is_hardened_and_names_no_folder_of_the_interpreters_build(
+def test_the_encoder_is_hardened_and_contains_no_path_of_the_build(
     tmp_path: Path,
 ) -> None:
     made = tmp_path / "encoder.abi3.so"
@@ -61,13 +61,13 @@ def test_the_encoder_is_hardened_and_names_no_folder_of_the_interpreters_build(
     (stack,) = (line for line in segments.splitlines() if "GNU_STACK" in line)
     assert " RW " in stack
     assert "BIND_NOW" in dynamic or "Flags: NOW" in dynamic
-    # It notices a stack that was written over.
+    # It detects a stack overflow.
     assert "__stack_chk_fail" in said("--dyn-syms", made)
     assert "PATH" not in dynamic
     assert sys.base_prefix.encode() not in made.read_bytes()
 
 
-def test_flags_of_the_environment_are_given_last(
+def test_flags_of_the_environment_come_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commands = a_compiler(tmp_path, "", monkeypatch)
@@ -83,7 +83,7 @@ def test_flags_of_the_environment_are_given_last(
 
 
 @pytest.mark.parametrize("refused", [HARDENING[1], HARDENING[-1]])
-def test_a_flag_that_the_compiler_refuses_is_left_out_and_no_other(
+def test_a_flag_that_the_compiler_refuses_is_omitted(
     refused: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refuse = f'case " $* " in *" {refused} "*) echo unknown >&2; exit 1;; esac'
@@ -95,7 +95,7 @@ def test_a_flag_that_the_compiler_refuses_is_left_out_and_no_other(
     assert [flag for flag in HARDENING if flag not in last.split()] == [refused]
 
 
-def test_the_interpreters_flags_are_given_but_for_its_folders_and_processor(
+def test_the_interpreters_folders_and_processor_flags_are_omitted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     flags = "-Wall -O3 -march=native -isystem /its/own -fwrapv -I/its/own -fno-plt"
@@ -108,7 +108,7 @@ def test_the_interpreters_flags_are_given_but_for_its_folders_and_processor(
     ("flags", "why"),
     [("-fnot-a-flag", "-fnot-a-flag"), ("'-O2", """CFLAGS="'-O2" cannot be read: No closing""")],
 )
-def test_flags_of_the_environment_that_are_wrong_are_why_there_is_no_encoder(
+def test_wrong_flags_of_the_environment_are_reported(
     flags: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CFLAGS", flags)

@@ -1,7 +1,7 @@
-"""However okibi is installed, it imports, serves, and adds `okibi` alone to site-packages.
+"""okibi can be installed in every way, imports, serves, and adds only `okibi` to site-packages.
 
-Each case installs a copy of the repository's files into a virtual environment of its own. PyPI's
-`actors` stands beside okibi there: another project has that name.
+Each case installs a copy of the repository's files into a new virtual environment. PyPI's `actors`
+is installed beside okibi, because another project has that name.
 """
 
 import os
@@ -74,13 +74,13 @@ def editable(source: Path) -> list[str]:
 
 
 def archive_of_github(source: Path) -> list[str]:
-    """Where a symbolic link is a file with the path in it, as some unzip it."""
+    """Replace links by files with their path, as some programs unzip them."""
     without_links(source)
     return [str(source)]
 
 
 def clone_without_links(source: Path) -> list[str]:
-    """What `git clone -c core.symlinks=false` writes, as on Windows."""
+    """Write what `git clone -c core.symlinks=false` writes, as on Windows."""
     without_links(source)
     return ["-e", str(source)]
 
@@ -92,7 +92,7 @@ def without_links(source: Path) -> None:
 
 
 def checkout(place: Path) -> Path:
-    """The files that git has, as they are now."""
+    """Copy the files in git, as they are now."""
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
@@ -110,7 +110,7 @@ KINDS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_okibi_imports_and_serves_and_is_all_that_is_new(
+def test_okibi_imports_serves_and_adds_no_other_package(
     tmp_path: Path, kind: Callable[[Path], list[str]]
 ) -> None:
     source = checkout(tmp_path / "source")

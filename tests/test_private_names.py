@@ -1,4 +1,4 @@
-"""Every private name of another library that okibi reads, and the test that does without it.
+"""Every private name of another library that okibi uses has a fall-back and a test.
 
 A name that a class of okibi has too (`_deadline`) is not found by this test.
 """
@@ -10,12 +10,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 FILES = [file for layer in ("okibi",) for file in sorted((ROOT / layer).rglob("*.py"))]
-# Private by their spelling only: the documentation has them.
+# Private by spelling only: documented.
 DOCUMENTED = {"_asdict", "_current_frames", "_exit", "_getframe", "_name_"}
 UNKNOWN_RELEASE = (
     "tests/actors/test_trio_internals.py: a release that has lost a private name is left alone"
 )
-# The name, and where it is done without. A new name needs a fall-back, a test, and a line.
+# The name, and the test of its fall-back. A new name needs a fall-back, a test, and a line here.
 FALL_BACKS = {
     # trio's
     **dict.fromkeys(
@@ -40,7 +40,7 @@ def is_private(name: str) -> bool:
 
 
 def names_of_okibi(trees: Iterable[ast.AST]) -> set[str]:
-    """Every name that okibi's own code gives to something."""
+    """Return every name that okibi's own code defines."""
     own: set[str] = set()
     for tree in trees:
         for node in ast.walk(tree):
@@ -59,7 +59,7 @@ def names_of_okibi(trees: Iterable[ast.AST]) -> set[str]:
 
 
 def names_read(tree: ast.AST) -> Iterator[str]:
-    """Every private name that a file reads, imports or gives as an argument."""
+    """Yield every private name that a file reads, imports or passes."""
     for node in ast.walk(tree):
         names: list[str] = []
         match node:

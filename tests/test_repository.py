@@ -1,4 +1,4 @@
-"""What must stay true of the project's own files."""
+"""Rules for the project's own files."""
 
 import re
 import shutil
@@ -16,14 +16,14 @@ def test_okibi_is_typed_for_its_users() -> None:
     assert (ROOT / "okibi" / "py.typed").exists()
 
 
-def test_types_are_checked_for_linux_also_on_a_machine_that_is_another() -> None:
+def test_types_are_checked_for_linux_on_any_machine() -> None:
     tools = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]
 
     assert (tools["mypy"]["platform"], tools["pyright"]["pythonPlatform"]) == ("linux", "Linux")
 
 
-def test_no_path_in_the_temporary_folder_can_be_guessed() -> None:
-    """Another user could have put a program there before: `tempfile` makes new names instead."""
+def test_no_path_in_the_temporary_folder_is_guessable() -> None:
+    """Another user could have placed a program there; `tempfile` creates new names."""
     files = [file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py")]
 
     assert [
@@ -35,8 +35,8 @@ def test_no_path_in_the_temporary_folder_can_be_guessed() -> None:
     ] == []
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="make is not here")
-def test_make_alone_says_what_can_be_made_and_makes_nothing() -> None:
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_alone_lists_its_targets_and_makes_nothing() -> None:
     done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, timeout=60)
     ran = subprocess.run(["make", "-n"], cwd=ROOT, capture_output=True, text=True, timeout=60)
 

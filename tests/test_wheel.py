@@ -1,4 +1,4 @@
-"""What is installed: with the compiled encoder where there is a compiler, else without it."""
+"""The wheel has the compiled encoder if there is a compiler, and works without it."""
 
 import os
 import shlex
@@ -38,7 +38,7 @@ def clone(tmp_path: Path) -> Path:
 
 
 def wheel_of(clone: Path, **variables: str) -> tuple[Path, str]:
-    """The wheel that is built of a clone, and what is said meanwhile."""
+    """Build the wheel of a clone; return the wheel and the output."""
     done = subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "made"],
         cwd=clone, env={**os.environ, **variables}, capture_output=True, text=True, timeout=120,
@@ -54,7 +54,7 @@ def names(wheel: Path) -> set[str]:
 
 
 @needs_both
-def test_a_wheel_has_the_encoder_and_is_for_this_platform_and_any_python(clone: Path) -> None:
+def test_a_wheel_with_the_encoder_is_for_this_platform_and_any_python(clone: Path) -> None:
     wheel, _ = wheel_of(clone)
 
     platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
@@ -78,10 +78,10 @@ def test_a_wheel_has_the_encoder_and_is_for_this_platform_and_any_python(clone: 
 
 
 @needs_both
-def test_a_wheel_is_for_a_platform_that_this_python_s_installers_take(
+def test_a_wheel_has_a_platform_tag_that_installers_accept(
     clone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As pyenv's Pythons on macOS are.
+    # As pyenv's Pythons on macOS.
     monkeypatch.setattr("platform.system", lambda: "Darwin")
     monkeypatch.setattr("platform.mac_ver", lambda: ("14.4.1", ("", "", ""), "arm64"))
     monkeypatch.setattr(sysconfig, "get_platform", lambda: "macosx-14.4-arm64")
@@ -97,15 +97,15 @@ def test_a_wheel_is_for_a_platform_that_this_python_s_installers_take(
 @pytest.mark.parametrize(
     ("variables", "says", "left"),
     [pytest.param({"CC": "/nowhere/cc"}, "there is no C compiler", True, marks=needs_headers),
-     # There will be no newer one than this, whose source has changed.
+     # An older encoder is removed if it cannot be compiled again.
      pytest.param({"CC": "false"}, "says", False, marks=needs_headers),
      ({"HATCH_BUILD_NO_HOOKS": "true"}, "", True)],
     ids=["no compiler", "one that fails", "not wanted"],
 )  # fmt: skip
-def test_without_the_encoder_a_wheel_is_for_any_platform_and_says_why(
+def test_a_wheel_without_the_encoder_is_for_any_platform_and_says_why(
     clone: Path, variables: dict[str, str], says: str, left: bool
 ) -> None:
-    # Of an earlier build.
+    # Left by an earlier build.
     (clone / MADE).write_bytes(b"")
     if not left:
         os.utime(clone / MADE, (0, 0))
@@ -116,10 +116,10 @@ def test_without_the_encoder_a_wheel_is_for_any_platform_and_says_why(
     assert MADE not in names(wheel)
     assert (clone / MADE).exists() is left
     assert says in said
-    assert ("okibi goes without its compiled encoder" in said) == (says != "")
+    assert ("okibi is built without its compiled encoder" in said) == (says != "")
 
 
-def test_without_python_s_headers_it_goes_without_and_says_where_they_are_missing(
+def test_missing_python_headers_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sysconfig, "get_path", lambda _: f"{tmp_path}/include")
@@ -131,7 +131,7 @@ def test_without_python_s_headers_it_goes_without_and_says_where_they_are_missin
 
 
 @needs_both
-def test_a_compiler_s_command_may_have_arguments(
+def test_a_compiler_command_may_have_arguments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CC", f"env {shlex.join(hook().compiler())} -O1")
@@ -142,7 +142,7 @@ def test_a_compiler_s_command_may_have_arguments(
 
 
 @needs_both
-def test_what_a_compiler_says_in_another_encoding_is_no_end_of_a_build(
+def test_compiler_output_in_another_encoding_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     latin = tmp_path / "latin"
@@ -160,7 +160,7 @@ def test_what_a_compiler_says_in_another_encoding_is_no_end_of_a_build(
 
 
 @needs_headers
-def test_a_compiler_s_command_that_cannot_be_read_is_why_there_is_no_encoder(
+def test_a_malformed_compiler_command_counts_as_no_compiler(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CC", 'gcc "-O2')
@@ -171,7 +171,7 @@ def test_a_compiler_s_command_that_cannot_be_read_is_why_there_is_no_encoder(
 
 
 @needs_headers
-def test_what_the_system_refuses_is_why_there_is_no_encoder_and_stops_no_build(
+def test_an_os_error_is_reported_and_does_not_stop_the_build(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_program = tmp_path / "cc"
@@ -186,12 +186,12 @@ def test_what_the_system_refuses_is_why_there_is_no_encoder_and_stops_no_build(
 
 
 @needs_both
-def test_of_two_builds_at_once_each_has_its_own(
+def test_concurrent_builds_do_not_disturb_each_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = tmp_path / "encoder.abi3.so"
     slow = tmp_path / "slow"
-    # The first waits until the second has begun, too.
+    # The first waits until the second has begun.
     slow.write_text(f"""#!/bin/sh
 for made; do :; done
 : > $made
@@ -209,7 +209,7 @@ done
         assert [*whys] == ["", ""]
 
 
-def test_without_the_encoder_or_with_one_for_another_processor_the_same_is_written(
+def test_results_are_the_same_without_the_encoder(
     clone: Path,
 ) -> None:
     run = (

@@ -1,7 +1,6 @@
-"""`pytest -p tests.unknown_trio`: the installed trio is taken for a release that nobody has read.
+"""`pytest -p tests.unknown_trio`: treat the installed trio as an unknown release.
 
-Then okibi uses none of trio's private names (`okibi.actors.trio_internals`), as with a
-release that is to come.
+okibi then uses none of trio's private names (`okibi.actors.trio_internals`).
 """
 
 import trio

@@ -1,4 +1,4 @@
-"""What the tests of single modules are made of: addresses without actors, deliveries, settings."""
+"""Test doubles for single modules: refs without actors, deliveries, settings."""
 
 import json
 import math
@@ -28,7 +28,7 @@ SETTINGS = Settings("127.0.0.1:9001", "app.handler", Path("/var/task"))
 
 
 def ends_of_threads(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> list[threading.Event]:
-    """The ends of the threads that a module starts from now on, in order."""
+    """Return an event per thread that the module starts from now on, set when the thread ends."""
     ends = list[threading.Event]()
 
     def start(act: Callable[[], None]) -> int:
@@ -48,7 +48,7 @@ def ends_of_threads(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> list
 
 
 def another_socket(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do to `socket` what a user's module may do at its import: its class goes elsewhere."""
+    """Replace the class in `socket`, as a user's module may do at import."""
 
     class Elsewhere(socket.socket):
         def connect(self, _: object) -> None:
@@ -61,7 +61,7 @@ def another_socket(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def another_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do to `json` what a user's module may do at its import, with a library that is none."""
+    """Break `json`, as a user's module may do at import."""
 
     def refuses(*_: object, **options: object) -> None:
         raise TypeError(f"it takes no {[*options]}")
@@ -71,7 +71,7 @@ def another_json(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def worker(path: str = "/w", *, alive: bool = True) -> Ref[Any]:
-    """The address of an actor that nobody runs."""
+    """Return a ref to an actor that does not run."""
     process = Process(path, 1, 0.0, Mailbox(DEFAULT_POLICY))
     process.phase = Phase.RUNNING if alive else Phase.DEAD
     process.reason = None if alive else KILLED
@@ -97,13 +97,13 @@ def delivery(
     request_id: str = "id-1",
     due: float = math.inf,
 ) -> Delivery:
-    """One that has just been received."""
+    """Return a delivery as received."""
     sent = {name.encode(): value.encode() for name, value in headers.items()}
     return Delivery(1, request_id, sent, body, due, due - 0.1)
 
 
 def brought_to(state: State, by: Ref[Any] | None = None) -> Delivery:
-    """A delivery in a state; from ASSIGNED on it is that worker's."""
+    """Return a delivery in a state; from ASSIGNED on it belongs to a worker."""
     made = delivery()
     owner = by or worker()
     steps = {
@@ -115,27 +115,25 @@ def brought_to(state: State, by: Ref[Any] | None = None) -> Delivery:
         State.ACKED: made.ack,
     }
     for reached, step in steps.items():
-        # Most answers are no streams.
+        # STREAMING is reached only if asked for.
         if reached <= state and (reached is not State.STREAMING or state is State.STREAMING):
             assert step()
     return made
 
 
 class Arrival:
-    """What the reader of a connection that is played waits by: something has come, or it is
-    interrupted.
-    """
+    """Lets the reader of a played connection wait for data or an interruption."""
 
     def __init__(self) -> None:
         self._told = trio.Event()
         self._interrupted = False
 
     def tell(self) -> None:
-        """Something has come."""
+        """Wake the reader: data has arrived."""
         self._told.set()
 
     def interrupt(self) -> None:
-        """End its wait, if there is one."""
+        """End the reader's wait, if there is one."""
         self._interrupted = True
         self._told.set()
 
@@ -143,7 +141,7 @@ class Arrival:
         """Wait until something is pending.
 
         Raises:
-            trio.ClosedResourceError: it was interrupted.
+            trio.ClosedResourceError: the wait was interrupted.
         """
         self._interrupted = False
         if pending():
@@ -157,7 +155,7 @@ class Arrival:
 
 @attrs.define(eq=False)
 class Watched:
-    """A watch that writes down what it is told."""
+    """A watch that records its calls."""
 
     told: list[str] = attrs.field(factory=list[str])
 
@@ -169,6 +167,6 @@ class Watched:
 
 
 def ledger_of(lanes: int = 1, failures: list[str] | None = None) -> Ledger:
-    """A ledger of lanes without connections."""
+    """Return a ledger of lanes without connections."""
     failed = [] if failures is None else failures
     return Ledger([Lane(n, b"api") for n in range(lanes)], failed.append, Watched())

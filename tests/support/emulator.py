@@ -1,7 +1,7 @@
-"""The official emulator: where to get it, and how to run a function in it.
+"""AWS's emulator: how to get it, and how to run a function in it.
 
-AWS ships `aws-lambda-rie` inside the wheel of aws-sam-cli. It is looked for in an installed one,
-then in this user's cache, then downloaded from the registry, once.
+AWS ships `aws-lambda-rie` inside the wheel of aws-sam-cli. The emulator is taken from an installed
+aws-sam-cli, from this user's cache, or from a download, in this order.
 """
 
 import importlib.metadata
@@ -32,14 +32,14 @@ DOWNLOAD_LIMIT = 90.0
 
 
 class NoEmulatorError(Exception):
-    """It cannot be had; the text says why."""
+    """The emulator is not available; the text says why."""
 
 
 def emulator() -> Path:
-    """The emulator's executable.
+    """Return the emulator's executable.
 
     Raises:
-        NoEmulatorError: it is not here, and cannot be downloaded.
+        NoEmulatorError: the emulator is not installed and cannot be downloaded.
     """
     if sys.platform != "linux":
         raise NoEmulatorError("the emulator runs on Linux only")
@@ -54,7 +54,7 @@ def emulator() -> Path:
             made = Path(folder) / "emulator"
             made.write_bytes(found)
             made.chmod(0o755)
-            # In one step: of two runs at once neither sees half a file.
+            # Atomic: concurrent runs never see half a file.
             made.replace(kept)
     except OSError as error:
         raise NoEmulatorError(f"{cache} cannot hold the emulator: {error}") from error
@@ -74,7 +74,7 @@ def _downloaded(folder: Path) -> bytes:
     if importlib.util.find_spec("pip") is not None:
         python = sys.executable
     else:
-        # uv makes environments without pip; the interpreter can make one with it.
+        # uv creates environments without pip; the interpreter can create one with pip.
         venv.create(folder / "pip", with_pip=True)
         python = str(folder / "pip" / "bin" / "python")
     command = [python, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
@@ -87,9 +87,9 @@ def _downloaded(folder: Path) -> bytes:
             return wheel.read(INSIDE)
     except subprocess.CalledProcessError as error:
         last = error.stderr.strip().splitlines()[-1:]
-        raise NoEmulatorError(f"aws-sam-cli cannot be downloaded: {' '.join(last)}") from error
+        raise NoEmulatorError(f"cannot download aws-sam-cli: {' '.join(last)}") from error
     except (subprocess.TimeoutExpired, StopIteration, KeyError, zipfile.BadZipFile) as error:
-        raise NoEmulatorError(f"aws-sam-cli brings no emulator: {error!r}") from error
+        raise NoEmulatorError(f"aws-sam-cli contains no emulator: {error!r}") from error
 
 
 @attrs.define(eq=False)
@@ -100,7 +100,7 @@ class Emulated:
     log: Path
 
     def invoke(self, payload: bytes, **headers: str) -> bytes:
-        """Invoke it; what the invoker is answered."""
+        """Invoke the function and return the payload of the response."""
         path = "/2015-03-31/functions/function/invocations"
         return self.client.post(path, content=payload, headers=headers).content
 
@@ -129,7 +129,9 @@ def emulating(
     environment: Mapping[str, str],
     output: IO[bytes],
 ) -> Iterator[tuple[int, int]]:
-    """Run a command as the emulator's runtime: the port to invoke it at, and the emulator's id."""
+    """Run a command as the emulator's runtime; yield the port for invokes and the emulator's
+    process id.
+    """
     invoke_port, api_port = free_ports()
     process = subprocess.Popen(
         [
@@ -144,7 +146,7 @@ def emulating(
         wait_for(invoke_port)
         yield invoke_port, process.pid
     finally:
-        # The emulator gives its runtime a process group of its own, and takes it along.
+        # The emulator ends its runtime, which is in its own process group.
         process.terminate()
         try:
             process.wait(HANG)
@@ -154,7 +156,7 @@ def emulating(
 
 
 def free_ports() -> tuple[int, int]:
-    """Two ports of loopback that nobody has."""
+    """Return two free ports of the loopback interface."""
     with socket.socket() as first, socket.socket() as second:
         for bound in (first, second):
             bound.bind(("127.0.0.1", 0))
@@ -162,7 +164,7 @@ def free_ports() -> tuple[int, int]:
 
 
 def wait_for(port: int) -> None:
-    """Wait until somebody listens there."""
+    """Wait until a server listens on the port."""
     for _ in range(500):
         try:
             socket.create_connection(("127.0.0.1", port)).close()
@@ -170,4 +172,4 @@ def wait_for(port: int) -> None:
             time.sleep(0.01)
         else:
             return
-    raise TimeoutError(f"nobody listens at port {port}")
+    raise TimeoutError(f"no server listens on port {port}")

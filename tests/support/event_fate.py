@@ -1,4 +1,4 @@
-"""What becomes of an event and of the process that had it: what the table's tests compare."""
+"""What happens to an event and its process, as the tests of README's table compare it."""
 
 from typing import Any, NamedTuple
 
@@ -8,10 +8,10 @@ from tests.support.sandbox import Running
 
 
 class Fate(NamedTuple):
-    """What the invoker was told, and what the next one found.
+    """The result of an event, and whether the process survived.
 
     Args:
-        error: the type of the error; None for an answer.
+        error: the error type of the response, or None.
         warm: whether the same process served the next event.
     """
 
@@ -20,17 +20,17 @@ class Fate(NamedTuple):
 
 
 TIMED_OUT = Fate("Sandbox.Timedout", warm=False)
-"""The platform has killed it."""
+"""The platform killed the process."""
 EXITED = Fate("Runtime.ExitError", warm=False)
-"""It ended by itself, without a word."""
+"""The process exited without a response."""
 IN_TIME = Fate("Runtime.DeadlineExceeded", warm=True)
-"""The runtime has answered before the platform would have killed it."""
+"""The runtime answered before the platform's kill."""
 
 SHORT = {"do": "sleep", "seconds": 0.05}
 
 
 async def fate(sandbox: Running, **event: Any) -> Fate:
-    """Have it serve an event that it must not be taken by surprise by: not its first."""
+    """Let the sandbox serve an event after a first, harmless one."""
     await sandbox.ask()
     before = sandbox.pid
     error = error_in(await sandbox.ask(event))
@@ -39,19 +39,19 @@ async def fate(sandbox: Running, **event: Any) -> Fate:
 
 
 def error_in(answer: Any) -> str | None:
-    """The type of the error that an answer tells of."""
+    """Return the error type of a response, or None."""
     return answer.get("errorType") if isinstance(answer, dict) else None
 
 
 async def taken(sandbox: Running, event: dict[str, Any]) -> Any:
-    """What it answers, of several slots: a slot is back only a moment after its last answer."""
+    """Ask until a slot is free: after a response, a slot takes a moment to ask again."""
     while error_in(answer := await sandbox.ask(event)) == "Runtime.Unavailable":  # noqa: ASYNC110
         await trio.sleep(0.01)
     return answer
 
 
 async def at_once(sandbox: Running, slots: int) -> list[Any]:
-    """Have it serve as many events at once: their answers."""
+    """Let the sandbox serve one event per slot at once; return the responses."""
     answers: list[Any] = []
 
     async def one() -> None:
@@ -64,14 +64,14 @@ async def at_once(sandbox: Running, slots: int) -> list[Any]:
 
 
 async def all_slots(sandbox: Running, slots: int) -> list[Any]:
-    """Serve as many events at once, once as many are taken: their answers."""
+    """Serve one event per slot at once, once all slots are free; return the responses."""
     while any(map(error_in, answers := await at_once(sandbox, slots))):  # noqa: ASYNC110
         await trio.sleep(0.01)
     return answers
 
 
 async def slots_left(sandbox: Running, slots: int) -> int:
-    """How many of as many events at once are taken, at best: what is refused is so at once."""
+    """Return how many of one event per slot are served at best."""
     best = 0
     for _ in range(5):
         errors = [*map(error_in, await at_once(sandbox, slots))]

@@ -1,7 +1,6 @@
-"""The Extensions API as far as an internal extension needs it, before a Runtime API on one port.
+"""The Extensions API for one internal extension, in front of a Runtime API on the same port.
 
-What it sees of the order of things it writes down; whatever is no extension's connection goes to
-the Runtime API untouched.
+It records the order of calls. Connections of the runtime go to the Runtime API unchanged.
 """
 
 import socket
@@ -16,11 +15,11 @@ IDENTIFIER = b"4a2f"
 
 @attrs.define(eq=False)
 class Extensions:
-    """Serves extensions, and the Runtime API beside them.
+    """Serves extensions and a Runtime API.
 
     Args:
-        api: that one.
-        status: what a registration is answered with; 0 never to answer.
+        api: the Runtime API.
+        status: the HTTP status of a registration; 0 never answers.
     """
 
     api: RuntimeApi
@@ -30,9 +29,9 @@ class Extensions:
     _streams: list[trio.SocketStream] = attrs.field(factory=list[trio.SocketStream])
 
     async def serve(self, stream: trio.SocketStream) -> None:
-        """One connection, an extension's or a runtime's."""
+        """Serve one connection, of an extension or of a runtime."""
         await trio.lowlevel.wait_readable(stream.socket)
-        # Looked at, not taken.
+        # Peek only.
         first = await stream.socket.recv(4096, socket.MSG_PEEK)
         if b"/extension/" not in first:
             self.seen.append("runtime")
@@ -71,5 +70,5 @@ class Extensions:
             await self._streams.pop().aclose()
 
     async def say(self, data: bytes) -> None:
-        """Send something on the extension's connection."""
+        """Send data on the extension's connection."""
         await self._streams[-1].send_all(data)

@@ -1,4 +1,4 @@
-"""What Linux says of descriptors (proc(5)): of a timer also when it rings."""
+"""Linux's information about descriptors (proc(5)), including timers."""
 
 import os
 from contextlib import suppress
@@ -6,28 +6,28 @@ from pathlib import Path
 
 
 def descriptors() -> set[int]:
-    """Those that are open. What trio had for a run lies in circles: collect first."""
+    """Return the open descriptors. Collect garbage first: trio's are in reference cycles."""
     found = set[int]()
     for name in os.listdir("/proc/self/fd"):
-        with suppress(OSError):  # by which they were listed
+        with suppress(OSError):  # the descriptor of this listing
             os.fstat(int(name))
             found.add(int(name))
     return found
 
 
 def said_of(descriptor: int) -> dict[str, str]:
-    """Each word with its value."""
+    """Return the fields of a descriptor."""
     lines = Path(f"/proc/self/fdinfo/{descriptor}").read_text().splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
 def rings_in(timer: int) -> float:
-    """In how many seconds it rings; 0 for never."""
+    """Return in how many seconds a timer fires; 0 for never."""
     return _seconds(said_of(timer)["it_value"])
 
 
 def rings_every(timer: int) -> float:
-    """How many seconds lie between two rings; 0 for a timer that rings once."""
+    """Return the interval of a timer in seconds; 0 for a one-shot timer."""
     return _seconds(said_of(timer)["it_interval"])
 
 

@@ -1,4 +1,4 @@
-"""An HTTP server on a real socket, for the clients that handlers keep."""
+"""An HTTP server on a real socket, for clients that handlers keep."""
 
 import json
 import re
@@ -13,11 +13,11 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 @attrs.define(eq=False)
 class Site:
-    """Answers each request as it is told, and keeps what it was asked.
+    """Answers each request as configured, and keeps the requests.
 
     Args:
-        url: where.
-        answer: as JSON; `{requests}` of none: how many have come on the connection.
+        url: the address of the server.
+        answer: the JSON to answer; None answers with the number of requests on the connection.
     """
 
     url: str = ""
@@ -45,7 +45,7 @@ class Site:
 
 @asynccontextmanager
 async def site(answer: dict[str, object] | None = None) -> AsyncIterator[Site]:
-    """Serve while the block lasts."""
+    """Serve until the block ends."""
     made = Site(answer=answer)
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     made.url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/"

@@ -1,15 +1,14 @@
-"""What must be true of a run in which somebody was killed.
+"""Checks of a run in which actors were killed.
 
-    each event                 is received once, answered once, acknowledged
-    its answer                 is its handler's own, begun once; or, if the worker that had begun
-                               it was killed, the error that the runtime has for just that
-    from its offer to the      no time passes but what the handler itself takes, and the pauses in
-    question for the next      which the lane's own killed actors are not started again, or in
-                               which there are fewer workers than lanes
-    the connections            are one a lane, and the platform had nothing to refuse
+    each event           is received once, answered once, acknowledged
+    its response         is its handler's own, begun once; or, if the worker that had begun the
+                         event was killed, the runtime's error for that
+    from its offer to    no time passes except the handler's own, the back-off of killed actors of
+    the next /next       the lane, and times with fewer workers than lanes
+    connections          one per lane, without refusals by the platform
 
-Time is trio's, virtual: whoever forgets to wake somebody is late, however soon somebody else's
-wake-up or end mends it.
+Time is trio's virtual time, so a forgotten wake-up makes an event late, however soon another
+wake-up repairs it.
 """
 
 import json
@@ -25,18 +24,18 @@ from tests.support.killer import Killer
 from tests.support.memory_platform import RecordingLedger, World
 
 BAD = {EntryKind.REFUSED, EntryKind.ABANDONED, EntryKind.SWALLOWED, EntryKind.TRUNCATED}
-# Seconds below which a time is none: the sums are of floats.
+# Seconds that count as zero: the sums are of floats.
 NONE = 1e-6
 
 
 @attrs.frozen
 class Result:
-    """What a run came to.
+    """The result of a run.
 
     Args:
-        steps: how many it had.
-        lost: events answered with an error since their worker was killed, by the error's type.
-        wrong: a line for everything that is not as it must be.
+        steps: the number of task steps.
+        lost: events answered with an error because their worker was killed, by error type.
+        wrong: a line per violation.
     """
 
     steps: int
@@ -45,7 +44,7 @@ class Result:
 
 
 def judge(killer: Killer, world: World, ledger: RecordingLedger) -> Result:
-    """Judge a run that has ended."""
+    """Check a run that has ended."""
     wrong = [f"the instrument raised {error!r}" for error in killer.errors]
     wrong += [f"the process was ended: {why}" for why in world.failures]
     lost: Counter[str] = Counter()
@@ -72,9 +71,9 @@ def judge(killer: Killer, world: World, ledger: RecordingLedger) -> Result:
 def answered(
     killer: Killer, world: World, invocation: Invocation, delivery: Delivery, lost: Counter[str]
 ) -> list[str]:
-    """What is wrong with an answer; one that its killed worker explains is counted as lost."""
+    """Return what is wrong with a response. Count one as lost if a killed worker explains it."""
     outcome, number = invocation.outcome, json.loads(invocation.payload)["n"]
-    assert outcome is not None  # asked for what was answered
+    assert outcome is not None  # the caller checks
     if delivery.begun != 1:
         return [f"{invocation.payload!r} was begun {delivery.begun} times"]
     if world.is_own(number, outcome.payload):
@@ -90,11 +89,11 @@ def answered(
 def lateness(
     killer: Killer, world: World, invocation: Invocation, ledger: RecordingLedger, lane: int
 ) -> float:
-    """Seconds for which nobody did what was to be done for an event; NaN if it never ended."""
+    """Return how many seconds an event was late; NaN if it never ended."""
     since, until = world.offered[invocation.request_id], invocation.ended_at
     explained = world.takes(json.loads(invocation.payload)["n"])
     waits = [(pause.since, pause.until) for pause in killer.pauses if pause.lane == lane]
-    # Of workers there is a spare one: only when two are away may one be missing.
+    # There is one spare worker: a worker is missing only if two are down.
     for start, end in (*waits, *ledger.short):
         explained += max(0.0, min(until, end) - max(since, start))
     return math.nan if math.isnan(until) else until - since - explained

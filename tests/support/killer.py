@@ -1,6 +1,6 @@
-"""Who kills in a run: an Instrument that counts the steps of all tasks.
+"""An Instrument that counts task steps and kills actors at chosen steps.
 
-It collects, and everything is asserted afterwards: trio drops an Instrument that raises.
+It only collects; tests assert afterwards, because trio drops an Instrument that raises.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ EXITED = "Runtime.WorkerExited"
 
 
 class Pause(NamedTuple):
-    """The wait that a killed actor of a lane's leaves, by the tree's own back-off; in seconds."""
+    """The back-off after a killed actor of a lane, in seconds."""
 
     lane: int
     since: float
@@ -29,11 +29,11 @@ class Pause(NamedTuple):
 
 @attrs.define(eq=False)
 class Killer(trio.abc.Instrument):
-    """Counts task steps from when it is told to, and kills at the chosen ones.
+    """Counts task steps once `root` is set, and kills at the chosen ones.
 
     Attributes:
-        killed: who was cut off, or stopped by it, and what error may answer its event for that.
-        pauses: what may make an event late.
+        killed: killed or stopped actors, each with the error types that may answer its event.
+        pauses: back-offs that may delay an event.
     """
 
     point: Point
@@ -65,7 +65,7 @@ class Killer(trio.abc.Instrument):
             self._cut(root, found[self.point.seed % len(found)])
 
     def _cut(self, root: Process, victim: Process) -> None:
-        # Of a supervisor all below it are cut.
+        # A killed supervisor takes its descendants along.
         for each in living(victim):
             self.killed.setdefault(each, set()).add(EXITED)
         kind, _, lane = victim.path.rsplit("/", 1)[-1].rpartition("-")
@@ -80,7 +80,7 @@ class Killer(trio.abc.Instrument):
 
 
 def places(root: Process) -> Iterator[Place]:
-    """Every place of a tree."""
+    """Yield every place of a tree."""
     if isinstance(root.actor, Supervisor):
         for place in root.actor.places:
             yield place
@@ -89,5 +89,5 @@ def places(root: Process) -> Iterator[Place]:
 
 
 def living(root: Process) -> list[Process]:
-    """Every process of a tree that has one."""
+    """Return the processes of a tree."""
     return [root, *(place.process for place in places(root) if place.process is not None)]

@@ -1,4 +1,4 @@
-"""Lanes without a socket, brought to where a test wants them."""
+"""Lanes without a socket, brought into the state that a test needs."""
 
 import math
 import time
@@ -61,7 +61,7 @@ def event(deadline: float = math.nan, **headers: bytes) -> Answer:
 
 
 def write(lane: Lane, size: int = 1 << 30) -> bytes:
-    """Write at most so much, as a responder does."""
+    """Write at most `size` bytes, as a responder does."""
     written = b""
     while lane.outbox and size > len(written):
         piece = bytes(lane.outbox[0][: size - len(written)])
@@ -77,7 +77,7 @@ def asked(lane: Lane) -> Lane:
 
 
 def given(lane: Lane, answer: Answer | None = None) -> Delivery:
-    """Have an event in the lane."""
+    """Put an event into the lane."""
     made = asked(lane).event(answer or event())
     assert made is not None
     return made
@@ -92,7 +92,7 @@ def settled(lane: Lane, outcome: Outcome | None = None) -> Delivery:
 
 
 def sent(lane: Lane, outcome: Outcome | None = None) -> Delivery:
-    """Have an answer go out whole, and what leaves with it."""
+    """Send a whole response, and the request after it."""
     made = settled(lane, outcome)
     lane.stage()
     write(lane)
@@ -100,7 +100,7 @@ def sent(lane: Lane, outcome: Outcome | None = None) -> Delivery:
 
 
 def streaming(lane: Lane, *pieces: bytes) -> Delivery:
-    """Have an event in the lane whose answer has begun."""
+    """Put an event into the lane, with a response that has begun."""
     made = given(lane)
     assert made.assign(ME)
     assert made.begin(ME)
@@ -112,7 +112,7 @@ def streaming(lane: Lane, *pieces: bytes) -> Delivery:
 
 
 def ended(lane: Lane, made: Delivery, outcome: Outcome = GOOD) -> Lane:
-    """Have a stream end."""
+    """End a stream."""
     assert made.settle(outcome, ME)
     lane.stage()
     return lane

@@ -1,4 +1,4 @@
-"""Lambda on this machine with the bootstrap of the tests."""
+"""The local Lambda with the tests' own bootstrap."""
 
 import json
 import sys
@@ -31,7 +31,7 @@ async def opened(
     allowed_hosts: Collection[str] = (),
     **fields: Any,
 ) -> AsyncIterator[tuple[LocalLambda, list[str]]]:
-    """The grace is a long one: a busy machine is to decide nothing."""
+    """Open a local Lambda. The long grace period keeps a busy machine from deciding a test."""
     lines: list[str] = []
     with trio.fail_after(HANG):
         async with open_local_lambda(

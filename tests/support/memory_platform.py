@@ -1,9 +1,8 @@
-"""The platform's side of a run in which somebody is killed, and the handlers that it asks.
+"""The platform and the handlers of a run in which actors are killed.
 
-`endurance.sweep` runs the whole tree against it, in one trio run and without sockets: what the
-responder writes is parsed at once, and the answers lie in the transport until the poller reads
-them. The state machine is the local server's own. Both clocks are the run's, so that a run is its
-seed.
+`endurance.sweep` runs the whole tree against it, in one trio run and without sockets. What the
+responder writes is parsed at once, and the answers wait in the transport until the poller reads
+them. The state machine is the local server's. All clocks are virtual, so a seed determines the run.
 """
 
 import json
@@ -40,7 +39,7 @@ TIMEOUT = 900.0
 
 @attrs.frozen
 class Point:
-    """One run: its shape, and who is killed at which steps."""
+    """One run: its shape, and which actors are killed at which steps."""
 
     lanes: int
     piece: int
@@ -52,7 +51,7 @@ class Point:
 
 @attrs.define(eq=False)
 class MemoryTransport:
-    """A connection to an ClassicPlatform that takes a few bytes at a time."""
+    """A connection to a ClassicPlatform that takes a few bytes at a time."""
 
     piece: int
     connection: Connection = attrs.field(init=False)
@@ -105,10 +104,10 @@ class Nobody:
 
 
 class RecordingLedger(Ledger):
-    """A ledger that remembers every delivery, and its lane.
+    """A ledger that remembers every delivery with its lane.
 
     Attributes:
-        short: from when to when there was not a worker for each lane; the last may still last.
+        short: intervals with fewer workers than lanes; the last may be open.
     """
 
     def __init__(self, lanes: list[Lane], fail: Callable[[str], None], watch: Watch) -> None:
@@ -134,7 +133,7 @@ class RecordingLedger(Ledger):
         return was_idle
 
     def count_workers(self) -> None:
-        """Note whether there are too few; to be called when one is killed, too."""
+        """Record whether workers are missing. Also call this after a kill."""
         lasts = bool(self.short) and math.isinf(self.short[-1][1])
         short = sum(worker.alive for worker in self.ready) < len(self.lanes)
         if short and not lasts:
@@ -145,7 +144,7 @@ class RecordingLedger(Ledger):
 
 @attrs.define(eq=False)
 class Echo(Handler[dict[str, int]]):
-    """Two checkpoints and the event's own number; each third event raises it instead."""
+    """Two checkpoints, then the event's own number; each third event raises instead."""
 
     async def init(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -160,7 +159,7 @@ class Echo(Handler[dict[str, int]]):
 
 @attrs.define(eq=False)
 class Stream(Handler[dict[str, int]]):
-    """Three pieces with checkpoints between; each third event raises after the second instead."""
+    """Three pieces with checkpoints between; each third event raises after the second."""
 
     async def init(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -176,14 +175,14 @@ class Stream(Handler[dict[str, int]]):
 
 @attrs.define(eq=False)
 class World:
-    """The platform's side of one run: a sandbox API for each lane, and its invoker.
+    """The platform of one run: a Runtime API per lane, with its invoker.
 
     Attributes:
-        offered: when each invocation was there to be asked for, by its request id.
-        failures: with which words the process was ended.
-        done: all is answered, and the next asked for; or the process ends.
-        rest: seconds that it lives after that, so that whoever was killed last is replaced, with a
-            pause of its own where there are many: the last status is still to be read.
+        offered: when each invocation was offered, by request id.
+        failures: the reasons for which the process was ended.
+        done: set when all events are answered and the next ones asked for, or the process ends.
+        rest: seconds of the run after `done`, in which the last killed actor is restarted and the
+            last status is read.
     """
 
     point: Point
@@ -204,7 +203,7 @@ class World:
         self._serve(own, len(lanes) * EVENTS)
 
     def _serve(self, lanes: list[Iterator[int]], events: int) -> None:
-        """Offer each lane its events, one when the one before has ended."""
+        """Offer each lane its events, each after the end of the previous one."""
         self._left = events
         for lane, numbers in enumerate(lanes):
             ended = partial(self._ended, lane, numbers)
@@ -235,23 +234,23 @@ class World:
         transport.connection = Connection(platform, "arn", transport.deliver)
         return transport
 
-    # -- what differs from one kind of run to another
+    # -- overridden by other kinds of runs
 
     def begin(self, nursery: trio.Nursery, ledger: RecordingLedger) -> None:
-        """The tree stands; whatever has to run beside it runs in this nursery."""
+        """Start what has to run beside the tree."""
 
     def timeout(self, number: int) -> float:
-        """Seconds that the platform gives an event."""
+        """Return the seconds that the platform gives an event."""
         return TIMEOUT
 
     def takes(self, number: int) -> float:
-        """Seconds, at most, from an event to its answer when nobody is killed."""
+        """Return the maximum of seconds from an event to its response, without kills."""
         return 0.0
 
     def is_own(self, number: int, payload: bytes) -> bool:
-        """Whether an answer is the one that the handler of an event gives."""
+        """Whether a payload is the handler's own response to an event."""
         if number % 3 == 1:
-            # An error is told by its message, among others; a result is all there is.
+            # An error response has more than the message; a result has nothing else.
             return b'"errorMessage": "own %d"' % number in payload
         own = b"own %d two three" if self.point.streams else b'{"own":%d}'
         return payload == own % number

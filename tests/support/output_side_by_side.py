@@ -1,6 +1,6 @@
 """The official client and okibi on the local server, with the same function file.
 
-The official one is looked for where the tests run: `make bench` installs it there.
+The official client is used if installed where the tests run; `make bench` installs it.
 """
 
 import importlib.util
@@ -21,7 +21,7 @@ from okibi.local.invocation import Invocation
 from tests.limits import HANG
 from tests.support.sandbox import COMMAND, FUNCTIONS, PYTHON, ROOT
 
-# The environment in which it does not escape what is not ASCII (the managed runtimes since 3.12).
+# The environment in which the client does not escape beyond ASCII (managed runtimes since 3.12).
 MANAGED = {"AWS_EXECUTION_ENV": "AWS_Lambda_python3.13"}
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{3})?Z")
@@ -31,24 +31,24 @@ DEPTH = re.compile(r"repeated [0-9]+ more")
 
 @attrs.frozen
 class Said:
-    """What a client wrote and answered, without what differs from run to run."""
+    """What a client wrote and answered, without what differs between runs."""
 
     output: str
     bodies: list[str]
 
     def body(self) -> Any:
-        """The only answer, decoded."""
+        """Return the only response, decoded."""
         (body,) = self.bodies
         return json.loads(body)
 
 
 def masked(text: str) -> str:
-    """A text without times and request ids, and without the depth that the stack may have."""
+    """Mask times, request ids, and the depth of a recursion."""
     return DEPTH.sub("repeated <n> more", TIME.sub("<time>", ID.sub("<id>", text)))
 
 
 def needs_official() -> str:
-    """The folder that holds the official client; skips the test where there is none."""
+    """Return the folder of the official client; skip the test if it is not installed."""
     found = importlib.util.find_spec("awslambdaric")
     if found is None or found.origin is None or importlib.util.find_spec("runtime_client") is None:
         pytest.skip("awslambdaric is not installed (make bench does it)")
@@ -65,7 +65,7 @@ async def official(handler: str, events: Sequence[object], **options: Any) -> Sa
 
 async def okibi(handler: str, events: Sequence[object], **options: Any) -> Said:
     """Serve events with okibi."""
-    # Without extensions, of whose absence it would tell at the level DEBUG.
+    # Without an extension: okibi would log at DEBUG that there is none.
     own = {"PYTHONPATH": str(ROOT), "OKIBI_GRACEFUL_SHUTDOWN": "0"}
     return await _serve(handler, events, COMMAND, own, **options)
 
@@ -82,7 +82,7 @@ async def _serve(
     tenant_id: str = "",
     frames: Path | None = None,
 ) -> Said:
-    # To a file, so that every byte is seen as it was written.
+    # Into a file, to see every byte as written.
     more = "" if frames is None else f'9>"{frames}"'
     redirected = ("/bin/sh", "-c", f'exec "$@" {more} >>"{output}" 2>&1', "sh", *command)
     settings = FunctionSettings(

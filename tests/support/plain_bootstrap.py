@@ -1,7 +1,7 @@
-"""A bootstrap out of the standard library: the independent client of the local server's tests.
+"""A bootstrap of the standard library: an independent client for the tests of the local server.
 
-Its handler is the event itself: `{"do": ...}` says what happens. `_HANDLER` says what it does
-before its first event: `extension.*` registers one.
+The event `{"do": ...}` says what the handler does. `_HANDLER` says what happens before the first
+event: `extension.*` registers an extension.
 """
 
 import json
@@ -57,8 +57,8 @@ def register(*, ask_for_events: bool = True) -> None:
         ask(connection, "GET", "event/next", Identifier=identifier)
 
     if ask_for_events:
-        # The signal is the main thread's. Of a process that was stopped the kernel may give it to
-        # this one, and then nothing would wake the main thread from its wait.
+        # SIGTERM must go to the main thread. After a stop, the kernel may deliver it to this
+        # thread, and nothing would then wake the main thread.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
         threading.Thread(target=wait, daemon=True).start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
@@ -84,7 +84,7 @@ def handle(event: dict[str, object], request_id: str) -> object:
             child = subprocess.Popen(["sleep", "1000"])
             return {"pid": child.pid}
         case "daemon":
-            # In a session of its own, and its parent has ended.
+            # In its own session, with a parent that has ended.
             line = "sleep 1000 > /dev/null & echo $!"
             shell = subprocess.run(
                 ["sh", "-c", line], stdout=subprocess.PIPE, start_new_session=True
@@ -98,7 +98,7 @@ def handle(event: dict[str, object], request_id: str) -> object:
             )
             return {"status": int(said.stdout)}
         case "call later":
-            # It calls once this process is dead, from a session of its own, its output in a file.
+            # Calls once this process is dead, from its own session, with its output in a file.
             with open(LATER, "wb") as told:
                 subprocess.Popen(
                     [sys.executable, "-S", "-E", "-c", CALL.replace("PARENT", str(os.getpid()))],
@@ -118,7 +118,7 @@ def handle(event: dict[str, object], request_id: str) -> object:
 
 
 def stream(connection: HTTPConnection, request_id: str, event: dict[str, object]) -> None:
-    """Write `pieces` as a streamed response; `fail` ends it with error trailers."""
+    """Stream `pieces` as a response; `fail` ends it with error trailers."""
     connection.putrequest("POST", f"/2018-06-01/runtime/invocation/{request_id}/response")
     connection.putheader("Lambda-Runtime-Function-Response-Mode", "streaming")
     connection.putheader("Content-Type", "text/x")

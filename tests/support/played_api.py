@@ -1,4 +1,4 @@
-"""A lane with its poller and its responder, against a Runtime API that a test plays by hand."""
+"""A lane with its poller and responder, against a Runtime API played by the test."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -48,8 +48,8 @@ class Passes(Instrument):
 
 
 @attrs.define(eq=False)
-class Played:
-    """A connection of which the test is the other side."""
+class PlayedConnection:
+    """A connection whose other side is the test."""
 
     written: bytearray = attrs.field(factory=bytearray)
     inbox: list[bytes | OSError] = attrs.field(factory=list[bytes | OSError])
@@ -59,7 +59,7 @@ class Played:
     interrupts: int = 0
     limits: list[int] = attrs.field(factory=list[int])
     closed: bool = False
-    # What is said as answers are written, one for each.
+    # Sent after each response that is written, in order.
     answers: list[bytes] = attrs.field(factory=list[bytes])
     arrival: Arrival = attrs.field(factory=Arrival)
     drained: trio.Event = attrs.field(factory=trio.Event)
@@ -108,7 +108,7 @@ class Played:
         self.closed = True
 
     def taken(self) -> bytes:
-        """What was written since it was last asked for."""
+        """Return what was written since the last call."""
         taken = bytes(self.written)
         self.written.clear()
         return taken
@@ -116,13 +116,13 @@ class Played:
 
 @attrs.define(eq=False)
 class World:
-    """One lane with its two actors."""
+    """One lane with its poller and responder."""
 
     ledger: Ledger
     failures: list[str]
     nursery: trio.Nursery
     busy_wait: BusyWait
-    connections: list[Played] = attrs.field(factory=list[Played])
+    connections: list[PlayedConnection] = attrs.field(factory=list[PlayedConnection])
     refusals: int = 0
     pollers: list[Ref[Poller]] = attrs.field(factory=list[Ref[Poller]])
     responders: list[Ref[Responder]] = attrs.field(factory=list[Ref[Responder]])
@@ -132,7 +132,7 @@ class World:
         return self.ledger.lanes[0]
 
     @property
-    def wire(self) -> Played:
+    def wire(self) -> PlayedConnection:
         return self.connections[-1]
 
     @property
@@ -145,7 +145,7 @@ class World:
         if self.refusals:
             self.refusals -= 1
             raise ConnectionRefusedError("nobody listens")
-        self.connections.append(Played())
+        self.connections.append(PlayedConnection())
         return self.connections[-1]
 
     async def say(self, *data: bytes | OSError) -> None:

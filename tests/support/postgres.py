@@ -1,4 +1,4 @@
-"""A real PostgreSQL for as long as a test lasts, where the machine has one."""
+"""A real PostgreSQL for one test, if installed."""
 
 import os
 import pwd
@@ -9,25 +9,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# Where Debian keeps them, which are not all on the path.
+# Debian's folders, of which not all are on the path.
 _FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 
 
 def command(name: str) -> str | None:
-    """Where a command of PostgreSQL's is."""
+    """Return the path of a PostgreSQL command, or None."""
     path = os.pathsep.join([os.environ.get("PATH", ""), *map(str, _FOLDERS)])
     return shutil.which(name, path=path)
 
 
 def missing() -> str:
-    """Why there is none to be had, empty if there is."""
+    """Return why PostgreSQL cannot run here, or ""."""
     if command("initdb") is None or command("pg_ctl") is None:
         return "PostgreSQL is not installed: apt-get install postgresql"
     return "" if _user() is not None or os.geteuid() else "PostgreSQL does not run as root"
 
 
 def _user() -> str | None:
-    """Whom it runs as; root may not run it."""
+    """Return the user to run PostgreSQL as; root may not run it."""
     if os.geteuid():
         return None
     names = {entry.pw_name for entry in pwd.getpwall()}
@@ -36,7 +36,7 @@ def _user() -> str | None:
 
 @contextmanager
 def postgres() -> Iterator[Path]:
-    """Make a database and serve it; the folder of its socket, where anybody is `okibi`."""
+    """Create and serve a database; yield the folder of its socket. Every user is `okibi`."""
     with tempfile.TemporaryDirectory(prefix="okibi-pg-", ignore_cleanup_errors=True) as name:
         folder, user = Path(name), _user()
         if user is not None:
@@ -46,7 +46,7 @@ def postgres() -> Iterator[Path]:
         options = f"-k {folder} -c listen_addresses= -c fsync=off"
         log = str(folder / "log")
         _run("pg_ctl", "-D", str(data), "-w", "-l", log, "-o", options, "start", user=user)
-        # The function under test may run as another user than the server.
+        # The function under test may run as another user.
         folder.chmod(0o755)
         try:
             yield folder

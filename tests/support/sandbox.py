@@ -21,23 +21,23 @@ from tests.support.extensions_api import Extensions
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = Path(__file__).with_name("functions")
 COMMAND = (sys.executable, "-P", "-m", "okibi.runtime")
-# Buffered, as it is on Lambda, and compiled once: dozens of processes are started.
+# Output buffered as on Lambda, and bytecode cached: tests start dozens of processes.
 PYTHON = {
     "PYTHONPATH": str(ROOT),
     "PYTHONUNBUFFERED": "",
     "PYTHONDONTWRITEBYTECODE": "",
-    # In the checkout: in the temporary folder another user could have put bytecode there before.
+    # In the checkout: in a temporary folder another user could have placed bytecode.
     "PYTHONPYCACHEPREFIX": str(ROOT / ".bytecode"),
 }
-# okibi answers at half of any time-out, long before the platform's kill: a busy machine may stall
-# both for a while. It costs no time.
+# okibi answers at half of any time-out, long before the platform's kill. A busy machine may stall
+# both for a while, and the margin costs no time.
 WIDE_MARGIN = {"OKIBI_DEADLINE_MARGIN_MS": "60000"}
 DEFAULT_MARGIN = {"OKIBI_DEADLINE_MARGIN_MS": ""}
 
 
 @attrs.define(eq=False)
 class Running:
-    """A function that runs, and the lines it has written."""
+    """A running function, and its log lines."""
 
     function: LocalLambda
     lines: list[str]
@@ -48,20 +48,20 @@ class Running:
         return self.function.pid
 
     async def invoke(self, event: object = MappingProxyType({})) -> InvokeResult:
-        """Invoke it; the whole answer."""
+        """Invoke the function and return the whole result."""
         told = dict(event) if isinstance(event, MappingProxyType) else event
         return await self.function.invoke(json.dumps(told).encode())
 
     async def ask(self, event: object = MappingProxyType({})) -> Any:
-        """Invoke it; what it answers, decoded."""
+        """Invoke the function and return the decoded response."""
         return json.loads((await self.invoke(event)).payload)
 
     async def do(self, what: str, **fields: object) -> Any:
-        """Have a handler of `functions/app.py` do something."""
+        """Let a handler of `functions/app.py` do something."""
         return await self.ask({"do": what, **fields})
 
     def said(self, text: str) -> int:
-        """In how many lines a text stands."""
+        """Return in how many log lines a text occurs."""
         return sum(text in line for line in self.lines)
 
 
@@ -77,7 +77,7 @@ async def running(
     max_concurrency: int | None = None,
     grace: float = GRACE,
 ) -> AsyncIterator[Running]:
-    """Run a function of `functions/` while the block lasts, with a wide margin."""
+    """Run a function of `functions/` until the block ends, with a wide deadline margin."""
     if api is not None:
         max_concurrency = api.max_concurrency
     settings = FunctionSettings(
@@ -107,9 +107,9 @@ async def process_of(
     read: bool = True,
     **environment: str,
 ) -> AsyncIterator[tuple[trio.Process, RuntimeApi, list[bytes]]]:
-    """The process itself, as its parent has it: with an exit code, and without a time-out's kill.
+    """Run a bare process, with an exit code and without the platform's time-out.
 
-    What it writes is there when it has ended; without `read` nobody takes it off the pipe.
+    All output is there when the process has ended. Without `read`, nothing reads the pipe.
     """
     own = RuntimeApi(timeout=30, max_concurrency=max_concurrency)
     api = own if extensions is None else extensions.api
@@ -142,7 +142,7 @@ async def process_of(
 
 
 async def until_idle(function: LocalLambda, slots: int) -> None:
-    """Wait until so many slots of a function have asked for an event."""
+    """Wait until that many slots of a function have asked for an event."""
     platform = function._api._platform
     with trio.fail_after(HANG):
         while len(platform._idle) < slots:  # type: ignore[union-attr]
@@ -150,7 +150,7 @@ async def until_idle(function: LocalLambda, slots: int) -> None:
 
 
 async def until_handed_out(api: RuntimeApi) -> None:
-    """Wait until the runtime has an event, or has had one: it may be answered at once."""
+    """Wait until the runtime has an event, or has had one."""
     begun = trio.Event()
     api.on_begin = lambda _: begun.set()
     if api.current is None:
@@ -158,7 +158,7 @@ async def until_handed_out(api: RuntimeApi) -> None:
 
 
 async def until_there(path: Path) -> None:
-    """Wait until there is such a file."""
+    """Wait until a file exists."""
     while not await trio.Path(path).exists():  # noqa: ASYNC110, of a process
         await trio.sleep(0.001)
 
@@ -170,19 +170,20 @@ async def _read(process: trio.Process, said: list[bytes]) -> None:
 
 
 def waited(*pids: int) -> float:
-    """How many seconds the threads of processes have waited for a core, ready to run: what is
-    measured while they wait is the machine's doing. 0 where the kernel does not tell.
+    """Return how many seconds the threads of processes were ready to run and waited for a core.
+
+    The machine, not the program, causes these delays. 0 if the kernel does not report them.
     """
     seconds = 0.0
     for pid in pids:
         for thread in Path(f"/proc/{pid}/task").glob("*/schedstat"):
-            with suppress(OSError):  # it may have ended
+            with suppress(OSError):  # the thread may have ended
                 seconds += int(thread.read_text().split()[1]) / 1e9
     return seconds
 
 
 def is_gone(pid: int) -> bool:
-    """Whether no such process lives; a zombie does not."""
+    """Whether the process has ended; a zombie has."""
     try:
         return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:
@@ -190,6 +191,6 @@ def is_gone(pid: int) -> bool:
 
 
 def without_lambda() -> dict[str, str]:
-    """This process's environment, without what a Lambda would set."""
+    """Return this process's environment without Lambda's variables."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "OKIBI_", "_HANDLER"))}
     return {**kept, **PYTHON}

@@ -1,6 +1,6 @@
-"""A Runtime API of answers that are written down beforehand, for what the local one never says.
+"""A Runtime API with scripted answers, for what the local one never sends.
 
-It serves the official client and okibi in turn, each in a process of its own.
+It serves the official client and okibi in turn, each in a new process.
 """
 
 import subprocess
@@ -21,7 +21,7 @@ FAILED = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
 
 
 def event(body: bytes, attempt: bytes) -> bytes:
-    """A /next that has one."""
+    """Return a /next response with an event."""
     return (
         b"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: id\r\nLambda-Runtime-Deadline-Ms: "
         b"99999999999999\r\nLambda-Runtime-Invocation-Id: %s\r\nContent-Type: application/json\r\n"
@@ -30,18 +30,18 @@ def event(body: bytes, attempt: bytes) -> bytes:
 
 
 @attrs.define(eq=False)
-class Script:
-    """Answers one request after the other, and keeps them.
+class ScriptedApi:
+    """Answers requests in order, and keeps them.
 
     Args:
-        answers: to the requests, in their order; behind them each is a 500.
+        answers: the answers, in order. Later requests get 500.
     """
 
     answers: list[bytes]
     requests: list[HttpRequest] = attrs.field(factory=list[HttpRequest], init=False)
 
     async def serve(self, stream: trio.SocketStream) -> None:
-        """One connection."""
+        """Serve one connection."""
         reader = RequestReader(1 << 20)
         async for data in stream:
             reader.feed(bytes(data))
@@ -51,8 +51,8 @@ class Script:
 
 
 async def play(answers: list[bytes], command: tuple[str, ...]) -> tuple[int, list[HttpRequest]]:
-    """Let a client meet a script: its exit code, and what it asked."""
-    script = Script([*answers])
+    """Run a client against a script; return its exit code and requests."""
+    script = ScriptedApi([*answers])
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     host, port = listeners[0].socket.getsockname()
     environment = {
@@ -71,6 +71,6 @@ async def play(answers: list[bytes], command: tuple[str, ...]) -> tuple[int, lis
 
 
 async def official_and_okibi(answers: list[bytes]) -> list[tuple[int, list[HttpRequest]]]:
-    """What both do."""
+    """Run the official client and okibi against the same script."""
     official = (sys.executable, "-m", "awslambdaric", HANDLER)
     return [await play(answers, command) for command in (official, COMMAND)]

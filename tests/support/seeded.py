@@ -1,4 +1,4 @@
-"""What every test of seeded runs does around them."""
+"""A fixture for tests of seeded runs."""
 
 import logging
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import trio
 
 @pytest.fixture
 def seeded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Each run sets what makes trio's order its seed's; it is put back. Nothing is logged."""
+    """Restore trio's random order after runs that seed it, and log nothing."""
     monkeypatch.setattr(trio._core._run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
     logging.disable(logging.CRITICAL)
     yield

@@ -1,4 +1,4 @@
-"""okibi and the official client side by side, each in a process of its own on the local Lambda."""
+"""okibi and the official client side by side, each as a process on the local Lambda."""
 
 import importlib.util
 import sys
@@ -22,14 +22,14 @@ REASON = "awslambdaric is not installed: `make bench` installs it"
 skip_without_official = pytest.mark.skipif(
     importlib.util.find_spec("awslambdaric") is None, reason=REASON
 )
-"""For tests that meet it in tasks of their own, out of which nothing can be skipped."""
+"""For tests that run it in their own tasks, where nothing can be skipped."""
 
 
 def official_path() -> str:
-    """A PYTHONPATH by which the official client is found.
+    """Return a PYTHONPATH with the official client.
 
     Raises:
-        pytest.skip.Exception: it is not installed.
+        pytest.skip.Exception: the official client is not installed.
     """
     found = importlib.util.find_spec("awslambdaric")
     if found is None or found.origin is None:
@@ -44,13 +44,13 @@ async def beside(
     environment: Mapping[str, str] = MappingProxyType({}),
     apis: tuple[RuntimeApi | None, RuntimeApi | None] = (None, None),
 ) -> AsyncIterator[tuple[Running, Running]]:
-    """A function on okibi, and the same on the official client.
+    """Run a function on okibi, and the same function on the official client.
 
     Args:
         handler: `module.name`.
-        task_root: where it lies.
-        environment: of both.
-        apis: their servers, to invoke them with more than an event.
+        task_root: the folder of the module.
+        environment: for both.
+        apis: the Runtime APIs of both, to invoke them with more than an event.
 
     Raises:
         pytest.skip.Exception: the official client is not installed.
@@ -78,16 +78,18 @@ async def both(
     max_concurrency: int | None = None,
     api: Callable[[], RuntimeApi] | None = None,
 ) -> tuple[T, T]:
-    """What comes of the same with the official client and with okibi, each in a sandbox of its own.
+    """Run a scenario with the official client and with okibi; return both results.
+
+    Each runs in its own sandbox.
 
     Args:
         handler: `module.name` in `functions/`.
-        scenario: what is done.
-        own: okibi's handler, where it is another one.
+        scenario: runs with a sandbox and returns a result.
+        own: okibi's handler, if another one.
         timeout: of the function, in seconds.
-        environment: of both, beside that of Lambda's managed runtimes.
+        environment: for both, in addition to that of Lambda's managed runtimes.
         max_concurrency: events at once.
-        api: makes the Runtime API of each.
+        api: creates the Runtime API of each.
 
     Raises:
         pytest.skip.Exception: the official client is not installed.

@@ -1,4 +1,4 @@
-"""A worker whose handler streams, and a Runtime API played by hand: what was said, taken apart."""
+"""A worker with a streaming handler, and a played Runtime API that takes apart what was sent."""
 
 import base64
 import json
@@ -25,8 +25,8 @@ from tests.support.played_api import NEXT, World, event, world
 
 
 @attrs.define(eq=False)
-class Stage:
-    """A worker of a function, and the lane that it answers on."""
+class StreamingStage:
+    """A worker of a function, and its lane."""
 
     world: World
     worker: Ref[Worker]
@@ -37,7 +37,7 @@ class Stage:
         return self.world.lane
 
     def read(self) -> bytes:
-        """What was written since it was last asked for."""
+        """Return what was written since the last call."""
         return self.world.wire.taken()
 
     async def give(self, told: object = None, **head: str) -> Delivery:
@@ -55,26 +55,28 @@ class Stage:
         return made
 
     async def drain(self, room: int) -> None:
-        """Have the connection take so many bytes more."""
+        """Let the connection take `room` more bytes."""
         self.world.wire.room = room
         drained, self.world.wire.drained = self.world.wire.drained, trio.Event()
         drained.set()
         await wait_all_tasks_blocked()
 
     async def due_in(self, seconds: float) -> Delivery:
-        """The same, of an event that is to be answered by okibi in so many seconds."""
+        """Hand over an event with a deadline in `seconds`."""
         at = int((time.time() + seconds + self.lane.margin) * 1000)
         return await self.give(lambda_runtime_deadline_ms=str(at))
 
 
 @asynccontextmanager
-async def serving(handler: Any, alarm: Alarm | None = None, lanes: int = 1) -> AsyncIterator[Stage]:
+async def serving(
+    handler: Any, alarm: Alarm | None = None, lanes: int = 1
+) -> AsyncIterator[StreamingStage]:
     """Serve a function with one worker."""
     async with world() as made:
         made.ledger.lanes += [Lane(n, b"api") for n in range(1, lanes)]
         function = Function(handler)
         factory = Serving(function, SETTINGS, made.ledger, alarm or Alarm()).worker
-        yield Stage(made, await start(made.nursery, factory, path="/worker"))
+        yield StreamingStage(made, await start(made.nursery, factory, path="/worker"))
 
 
 async def until(there: Callable[[], bool]) -> None:
@@ -85,7 +87,7 @@ async def until(there: Callable[[], bool]) -> None:
 
 
 def body(said: bytes) -> bytes:
-    """The whole body of a streamed answer that ended well."""
+    """Return the whole body of a stream that ended well."""
     head, _, rest = said.partition(b"\r\n\r\n")
     assert b"Lambda-Runtime-Function-Response-Mode: streaming\r\n" in head
     assert rest.endswith(b"0\r\n\r\n" + NEXT), rest[-200:]
@@ -103,7 +105,7 @@ def joined(chunks: bytes) -> bytes:
 
 
 def trailer(said: bytes) -> dict[str, Any]:
-    """The error behind a stream; its type is that in the other trailer."""
+    """Return the error after a stream; both trailers must have the same type."""
     found = re.search(
         rb"0\r\nLambda-Runtime-Function-Error-Type: (.*)\r\n"
         rb"Lambda-Runtime-Function-Error-Body: (.*)\r\n\r\n",

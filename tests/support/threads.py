@@ -1,4 +1,4 @@
-"""Threads, and an actor for them to speak to: what the tests of the portals share."""
+"""Threads, and an actor for them to call, shared by the tests of portals."""
 
 import threading
 from collections.abc import Awaitable, Callable
@@ -67,7 +67,7 @@ async def thread_to_abandon(work: Callable[[], R]) -> R:
 
 
 async def foreign_thread(work: Callable[[], R]) -> R:
-    """Run it in a thread that trio knows nothing of."""
+    """Run work in a thread that trio does not know."""
 
     def body() -> None:
         results.append(outcome.capture(work))

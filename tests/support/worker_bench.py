@@ -1,4 +1,4 @@
-"""A worker on a bench of its own: a handler that does what its events say, and logs its life."""
+"""A worker whose handler does what its events say, and logs its life cycle."""
 
 import json
 from collections.abc import Callable
@@ -30,7 +30,7 @@ class Event:
 
 @attrs.define(eq=False)
 class Player(Handler[Event]):
-    """Does what the event says, and logs its life."""
+    """Does what the event says, and logs its life cycle."""
 
     made: ClassVar[int] = 0
     fails: ClassVar[set[int]] = set()
@@ -78,7 +78,7 @@ class Player(Handler[Event]):
 
 @pytest.fixture
 def fresh() -> None:
-    """Forget what earlier tests have made."""
+    """Forget the instances of earlier tests."""
     LOG.clear()
     Player.made = 0
     Player.fails = set()
@@ -104,7 +104,7 @@ class Bench:
         return made
 
     async def tell(self, do: str, **fields: Any) -> Any:
-        """Have the handler do something; what it was answered with."""
+        """Let the handler do something; return the response."""
         return answer(await self.give(json.dumps({"do": do}).encode(), **fields))
 
 

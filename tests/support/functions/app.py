@@ -15,7 +15,7 @@ def answer(event):
 
 
 def act(event, context):
-    """What both kinds of handler can do."""
+    """Do what both kinds of handlers can do."""
     match event.get("do") if isinstance(event, dict) else None:
         case "raise":
             raise ValueError(event.get("text", "asked for"))
@@ -45,7 +45,7 @@ async def asynchronous(event, context):
                 except trio.Cancelled:
                     continue
         case "block":
-            time.sleep(60)  # noqa: ASYNC251, it is what the test is about
+            time.sleep(60)  # noqa: ASYNC251, under test
         case "clean up":
             try:
                 await trio.sleep(60)
@@ -106,11 +106,11 @@ def plain(event, context):
             finally:
                 time.sleep(61)
         case "gil":
-            # Until the watchdog has seen the event, nothing outside the interpreter watches it.
+            # Before the watchdog has seen the event, nothing outside the interpreter watches it.
             time.sleep(0.4)
             hold(30)
         case "keep the interpreter":
-            # The watchdog has seen the event by then, and has no turn any more.
+            # The watchdog has seen the event, but gets no turn any more.
             time.sleep(0.4)
             sys.setswitchinterval(100)
             while True:

@@ -1,4 +1,4 @@
-"""Handlers of each kind that ask an actor who calls it."""
+"""Handlers of each kind that ask an actor for its caller."""
 
 from okibi.actors import Name, Server, from_sync
 from okibi.runtime import Function, Handler, from_asyncio

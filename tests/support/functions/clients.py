@@ -1,4 +1,4 @@
-"""Libraries written for asyncio, used as their documentation says, kept between invocations."""
+"""asyncio libraries, used as documented, with clients kept between invocations."""
 
 import asyncio
 import os

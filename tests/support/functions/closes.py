@@ -1,4 +1,4 @@
-"""Closes okibi's own connection, as a descriptor that is closed twice may be."""
+"""Closes okibi's own connection, as code that closes a descriptor twice may do."""
 
 import contextlib
 import os
@@ -9,8 +9,8 @@ import trio
 import trio.lowlevel
 
 
-def is_okibi_s(found):
-    """Whether it is a connection to the Runtime API, an extension's too."""
+def is_runtime_api_connection(found):
+    """Whether a descriptor is a connection to the Runtime API or the Extensions API."""
     port = int(os.environ["AWS_LAMBDA_RUNTIME_API"].rpartition(":")[2])
     if not stat.S_ISSOCK(os.fstat(found).st_mode):
         return False
@@ -26,10 +26,10 @@ def descriptors():
 
 
 async def handler(event, context):
-    # The poller waits by the connection's descriptor then.
+    # By now the poller waits for the connection.
     await trio.sleep(0.01)
-    # The newest; the one before is the extension's, whose end is another matter.
-    for found in [each for each in descriptors() if event and is_okibi_s(each)][-1:]:
+    # The newest is the poller's; the one before is the extension's.
+    for found in [each for each in descriptors() if event and is_runtime_api_connection(each)][-1:]:
         os.close(found)
         if event["taken"]:
             os.dup2(null, found)

@@ -1,4 +1,4 @@
-"""What a handler can know of its invocation."""
+"""What a handler knows about its invocation."""
 
 
 def told(event, context):

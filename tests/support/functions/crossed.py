@@ -1,4 +1,4 @@
-"""Handlers that ask an actor as it is done on the other loop, and one that waits so."""
+"""Handlers that call an actor, or wait, with the other loop's functions."""
 
 import trio
 import trio.lowlevel

@@ -1,4 +1,4 @@
-"""A handler that ends about when its time does."""
+"""A handler that ends close to its deadline."""
 
 import time
 

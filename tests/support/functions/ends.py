@@ -1,4 +1,4 @@
-"""Functions that are told to end: in good order, in a hurry, and holding on."""
+"""Functions to shut down: orderly, in a hurry, or holding on."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from okibi.supervisors import Child, SupervisorSpec
 
 @attrs.define(eq=False)
 class Member(Server):
-    """Tells of its end; may take its time for that."""
+    """Logs its end, which may take a while."""
 
     number: int
     seconds: float = 0.0
@@ -73,7 +73,7 @@ async def shields(event, context):
 
 
 orderly = Function(Sleeper, members(0, 0, 0))
-# One whose terminate would outlast the platform's patience stands in the way of all the others.
+# The terminate of the last child would take longer than the platform allows.
 hurried = Function(Sleeper, [*members(0, 0, 0), Child(lambda: Member(3, 60), id="3")])
 nested = Function(
     Sleeper,
@@ -82,5 +82,5 @@ nested = Function(
         Child(SupervisorSpec(members(60, 60)), id="second"),
     ],
 )
-# The number a thousand stands for: as many as a function with an actor a connection may have.
+# As many children as a function with an actor per connection may have.
 many = Function(Sleeper, members(*[0.0] * int(os.environ.get("MEMBERS", "20"))))

@@ -1,4 +1,4 @@
-"""A module that leaves while it is imported."""
+"""A module that exits during import."""
 
 import sys
 

@@ -1,5 +1,5 @@
-"""A function with an extension and a signal handler of its own, as the official client needs them
-to be told of the end.
+"""A function with its own extension and signal handler, as the official client needs for
+SIGTERM.
 """
 
 import http.client

@@ -1,4 +1,4 @@
-"""A module that cannot be imported, and that leaves a thread which does not end."""
+"""A module that cannot be imported, and leaves a thread that does not end."""
 
 import os
 import resource
@@ -10,7 +10,7 @@ match os.environ["BEHIND"]:
     case "a mask of all signals":
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     case "no timer":
-        # The kernel counts a timer as a signal that waits.
+        # The kernel counts a timer as a pending signal.
         resource.setrlimit(resource.RLIMIT_SIGPENDING, (0, 0))
 threading.Thread(target=time.sleep, args=(60,)).start()
 raise ValueError("not today")

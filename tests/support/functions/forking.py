@@ -17,19 +17,19 @@ READ, WRITE = os.pipe()
 
 
 async def code_of(child, sleep=trio.sleep):
-    """How a child has ended; None if it has not, and will not."""
+    """Return the exit code of a child; None if it hangs."""
     for _ in range(1000):
-        pid, status = os.waitpid(child, os.WNOHANG)  # noqa: ASYNC222, it does not block
+        pid, status = os.waitpid(child, os.WNOHANG)  # noqa: ASYNC222, WNOHANG
         if pid:
             return os.waitstatus_to_exitcode(status)
         await sleep(0.01)
     os.kill(child, 9)
-    os.waitpid(child, 0)  # noqa: ASYNC222, it is dead
+    os.waitpid(child, 0)  # noqa: ASYNC222, killed
     return None
 
 
 def watched():
-    """The descriptors that trio's epoll waits for."""
+    """Return the descriptors in trio's epoll."""
     kinds = {name: os.readlink(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fdinfo")
              if os.path.exists(f"/proc/self/fd/{name}")}  # fmt: skip
     (epoll,) = [name for name, kind in kinds.items() if kind == "anon_inode:[eventpoll]"]

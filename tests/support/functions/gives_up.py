@@ -1,4 +1,4 @@
-"""A function whose child fails more often than its supervisors allow."""
+"""A function whose child exceeds the restart intensity."""
 
 import os
 import time
@@ -21,7 +21,7 @@ FRAGILE = Name("fragile", Fragile)
 async def handler(event, context):
     match event.get("do"):
         case "hold":
-            # Not cancelled at the deadline: abandoned there, and still there at the end.
+            # Abandoned at the deadline, not cancelled, and still running at the end.
             await trio.to_thread.run_sync(time.sleep, 30)
         case "fall":
             for _ in range(2):

@@ -1,4 +1,4 @@
-"""Handlers whose C code keeps the interpreter for longer than an event has."""
+"""Handlers whose C code holds the GIL longer than an event has time."""
 
 import ctypes
 import re
@@ -8,7 +8,7 @@ from holding import hold
 
 
 def keep(event):
-    """Keep the interpreter by the code that an event names; without a name, return at once."""
+    """Hold the GIL in the way that the event names; without a name, return at once."""
     match event.get("by"):
         case "a regular expression":
             re.match("(a+)+$", "a" * 40 + "b")
@@ -37,5 +37,5 @@ def blocked(event, context):
 
 
 def polls(event, context):
-    """Wait in C for so many milliseconds: 0, or -1 for a wait that a signal has cut short."""
+    """Wait in C for milliseconds; return 0, or -1 if a signal cut the wait short."""
     return ctypes.CDLL(None).poll(None, 0, event["for"])

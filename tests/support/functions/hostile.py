@@ -1,4 +1,4 @@
-"""Handlers that raise exceptions whose class and methods raise whatever is asked of them."""
+"""Handlers that raise exceptions whose class and methods raise."""
 
 from okibi.actors import Server
 from okibi.runtime import Function

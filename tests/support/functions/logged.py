@@ -11,7 +11,7 @@ tenant = contextvars.ContextVar("tenant")
 
 
 class Tenant(logging.Filter):
-    """As many write it: outside of an invocation there is no tenant."""
+    """Raises outside of an invocation, where there is no tenant."""
 
     def filter(self, record):
         record.tenant = tenant.get()
@@ -24,8 +24,8 @@ def _mark():
     logging.getLogger().setLevel(logging.INFO)
 
 
-class Output:
-    """Something in the place of standard output."""
+class ReplacedOutput:
+    """Replaces standard output."""
 
     def write(self, text):
         return len(text)
@@ -42,7 +42,7 @@ async def marked(event, context):
 
 
 def replaced(event, context):
-    sys.stdout = sys.stderr = Output()
+    sys.stdout = sys.stderr = ReplacedOutput()
     if event.get("do") == "raise":
         raise ValueError("no")
     return 1

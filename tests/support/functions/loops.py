@@ -1,4 +1,4 @@
-"""Handlers that are written for asyncio, and what they keep between invocations."""
+"""Handlers written for asyncio, and what they keep between invocations."""
 
 import asyncio
 import gc
@@ -66,7 +66,7 @@ async def handler(event, context):
             except asyncio.CancelledError:
                 return "answered all the same"
         case "block":
-            time.sleep(60)  # noqa: ASYNC251, it is what the test is about
+            time.sleep(60)  # noqa: ASYNC251, under test
         case "swallow":
             while True:
                 try:
@@ -112,7 +112,7 @@ async def handler(event, context):
 
 
 def kill(path):
-    """Kill an actor of the runtime's own, as nobody should."""
+    """Kill an actor of the runtime."""
     gc.unfreeze()
     processes = [each for each in gc.get_objects() if isinstance(each, Process)]
     (found,) = (p for p in processes if p.path == path and p.phase is Phase.RUNNING)
@@ -157,12 +157,12 @@ async def numbers():
 
 
 def wrapped(event, context):
-    """A plain `def` that gives back something to await, as a decorator does."""
+    """A plain `def` that returns an awaitable, as a decorator may."""
     return handler(event, context)
 
 
 class Keeps(Handler[dict[str, str]]):
-    """Its whole life is on the loop, its tasks too."""
+    """Lives on the loop, with its tasks."""
 
     async def init(self):
         self.loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""Handlers of which many run at once: each tells which one it was, wherever its code runs."""
+"""Handlers that run concurrently; each returns its identity, whatever thread or task it runs in."""
 
 import _thread
 import logging
@@ -16,9 +16,9 @@ from okibi.runtime import Function, Handler, Workers, xray_trace_id
 logger = logging.getLogger("many")
 logger.setLevel("INFO")
 VARIABLE = "_X_AMZN_TRACE_ID"
-# What handlers meet at: each leaves once all have come.
+# Handlers wait here until all have arrived.
 met = set()
-# How a child has ended, or which one there is; and what a child and its parent both see.
+# How a child ended, and a byte that parent and child share.
 gone = []
 shared = mmap.mmap(-1, 1)
 OWN = os.getpid()
@@ -78,7 +78,7 @@ async def in_asyncio_s_thread(event, context):
 
 
 def computes(event, context):
-    """Take turns at the interpreter with the others, 5 ms each."""
+    """Take turns at the GIL with the others, 5 ms each."""
     until = time.thread_time() + event.get("seconds", 0)
     while time.thread_time() < until:
         pass
@@ -112,7 +112,7 @@ async def gathered(n):
 
 
 class Counting(Handler):
-    """Its instances are counted."""
+    """Counts its instances."""
 
     made = 0
 
@@ -128,7 +128,9 @@ few = Function(Workers(Counting, count=2))
 
 
 async def forks(event, context):
-    """The first forks, when all have come; the others have a step in each pass of the loop."""
+    """The first handler forks when all have arrived; the others run a step in each pass of the
+    loop.
+    """
     await meet(event)
     while event["n"] and not gone:
         await trio.lowlevel.checkpoint()
@@ -138,6 +140,6 @@ async def forks(event, context):
         child = os.fork()
         if child == 0:
             sys.exit(7)
-        _, status = os.waitpid(child, 0)  # noqa: ASYNC222, nobody else is to run meanwhile
+        _, status = os.waitpid(child, 0)  # noqa: ASYNC222, no other task may run
         gone.append(os.waitstatus_to_exitcode(status))
     return [OWN, gone[0], shared[0]]

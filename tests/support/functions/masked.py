@@ -1,4 +1,4 @@
-"""Handlers of a module that blocks all signals, as a program does whose thread waits in sigwait."""
+"""Handlers of a module that blocks all signals, as a program with a sigwait thread does."""
 
 import signal
 

@@ -1,4 +1,4 @@
-"""A function whose process gets no timer: the kernel counts one as a signal that waits."""
+"""A function whose process gets no timer: the kernel counts a timer as a pending signal."""
 
 import resource
 

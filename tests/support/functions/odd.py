@@ -14,7 +14,7 @@ def huge(event, context):
 
 
 def results(event, context):
-    """All kinds of results."""
+    """Return a result of an unusual kind."""
     endless = []
     endless.append(endless)
     return {
@@ -29,7 +29,7 @@ def results(event, context):
 
 
 def closes(event, context):
-    """Close what the process writes to."""
+    """Close the process's output."""
     sys.stdout.close()
     sys.stderr.close()
     if event.get("do") == "raise":
@@ -64,13 +64,13 @@ def unfinished(event, context):
 
 
 def threads(event, context):
-    """Leave a thread behind that never ends."""
+    """Leave a thread that never ends."""
     threading.Thread(target=threading.Event().wait).start()
     return os.getpid()
 
 
 def moves(event, context):
-    """Remove the folder it stands in."""
+    """Remove the working directory."""
     folder = tempfile.mkdtemp()
     os.chdir(folder)
     os.rmdir(folder)
@@ -78,7 +78,7 @@ def moves(event, context):
 
 
 def counts(event, context):
-    """What this process holds."""
+    """Return what this process holds."""
     with open("/proc/self/statm") as memory:
         pages = int(memory.read().split()[1])
     return {
@@ -89,7 +89,7 @@ def counts(event, context):
 
 
 def runs_asyncio(event, context):
-    """What httpx and anyio look at, inside an `asyncio.run` of the handler's."""
+    """Run what httpx and anyio look at, in the handler's own `asyncio.run`."""
 
     async def library():
         import sniffio

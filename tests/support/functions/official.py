@@ -1,4 +1,4 @@
-"""What functions written for AWS's own Python runtime do at their module's level and in a def."""
+"""What functions for AWS's Python runtime do at module level and in a def."""
 
 import asyncio
 import os
@@ -37,12 +37,12 @@ lasting = asyncio.new_event_loop()
 
 
 def kept_loop(event, context):
-    """The way to keep a session between invocations that is in everybody's answers."""
+    """A common way to keep a session between invocations."""
     return lasting.run_until_complete(inner(event))
 
 
 def threads(event, context):
-    """On the main thread, in a context without a loop, with the signals Python's own."""
+    """On the main thread, without a running loop, with Python's own signal handlers."""
     try:
         asyncio.get_running_loop()
     except RuntimeError as error:
@@ -52,7 +52,7 @@ def threads(event, context):
 
 
 def boto(event, context):
-    """A client that the module keeps, as everybody's does."""
+    """A client kept by the module, as is common."""
     import boto3
 
     if "client" not in _kept:
@@ -79,5 +79,5 @@ def pid(event, context):
 
 
 def every(event, context):
-    """Whichever of these its event names."""
+    """Call the function that the event names."""
     return globals()[event["do"]](event.get("event", {}), context)

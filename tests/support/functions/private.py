@@ -1,4 +1,6 @@
-"""A function whose actors hold secrets and end in all ways: what leaves the process is searched."""
+"""A function whose actors hold secrets and end in all ways; tests search all output for the
+secrets.
+"""
 
 import attrs
 import trio
@@ -32,7 +34,7 @@ class Payments(Server):
 
 
 class Discreet(Payments):
-    """It says a secret in its exceptions, and hides the reason."""
+    """Puts secrets into exceptions, and hides the reason."""
 
     async def charge(self, ssn: str, *, password: str, way: str) -> None:
         raise KeyError(ssn) from ValueError(password)

@@ -1,4 +1,4 @@
-"""Handlers that leave their process without a reader of its log, or without memory."""
+"""Handlers that leave their process without a log reader, or without memory."""
 
 import os
 import resource
@@ -11,7 +11,7 @@ kept = []
 
 
 def fill_pipe():
-    """Write to standard output until its pipe takes no more."""
+    """Write to standard output until its pipe is full."""
     os.set_blocking(1, False)
     for size in (65536, 1):
         try:
@@ -23,10 +23,10 @@ def fill_pipe():
 
 
 def use_memory():
-    """Take all the memory that this process may have, and keep it."""
+    """Take all the memory that this process may have."""
     with open("/proc/self/statm") as file:
         pages = int(file.read().split()[0])
-    # A new thread finds memory for its stack, and none for what it is to run.
+    # A new thread gets memory for its stack, and none for its work.
     limit = pages * 4096 + (9 << 20)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     stack = bytearray(8 << 20)
@@ -46,7 +46,7 @@ async def reader(event, context):
     fill_pipe()
     while True:
         try:
-            time.sleep(1)  # noqa: ASYNC251, it is to hold the loop
+            time.sleep(1)  # noqa: ASYNC251, holds the loop
         except BaseException:
             continue
 

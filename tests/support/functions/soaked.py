@@ -1,4 +1,4 @@
-"""What a soak asks for: an echo, an error, a wait beyond the deadline, a look at the process."""
+"""Handlers for a soak: an echo, an error, a wait beyond the deadline, figures of the process."""
 
 import asyncio
 import gc
@@ -13,13 +13,14 @@ from okibi.actors import Server
 from okibi.runtime import Function, Handler
 from okibi.supervisors import Child
 
-# Longer than any time-out of a soak; short enough for an abandoned thread to end within the run.
+# Longer than any time-out of a soak, and short enough for an abandoned thread to end within the
+# run.
 BEYOND = 0.4
 
 
 def look(collect):
-    """What lives in the process: tasks, threads, objects; these after a collection or as it is."""
-    # First what raises where this is not trio's thread: the collection counts once.
+    """Return figures of the process: tasks and objects, after a collection or as it is."""
+    # This raises outside of trio's thread, before the collection.
     tasks, waiting = [], [trio.lowlevel.current_root_task()]
     garbage = gc.collect() if collect else 0
     while waiting:
@@ -44,12 +45,12 @@ def answer(event):
     try:
         return look(collect)
     except RuntimeError:
-        # In a thread of its own the handler has no tasks to look at.
+        # The handler runs in a thread and has no tasks.
         return trio.from_thread.run_sync(look, collect, trio_token=Loop.token)
 
 
 class Soaked(Handler):
-    """It has an instance of its own, with a task, that is replaced after each error."""
+    """Has an instance with a task, replaced after each error."""
 
     async def init(self):
         self.nursery.start_soon(trio.sleep_forever)
@@ -79,7 +80,7 @@ async def on_asyncio(event, context):
 
 
 class Loop(Server):
-    """Keeps what trio's loop is reached by; beside a child, a plain `def` runs in a thread."""
+    """Keeps trio's token. With this child, a plain `def` runs in a thread."""
 
     token = None
 
@@ -94,7 +95,7 @@ kept = []
 
 
 def leaky(event, context):
-    """Leaves a descriptor, a thread and some memory behind each error."""
+    """Leaks a descriptor, a thread and memory at each error."""
     if event["do"] == "raise":
         kept.append((os.open(os.devnull, os.O_RDONLY), b"x" * 200_000))
         threading.Thread(target=threading.Event().wait, daemon=True).start()
@@ -102,11 +103,11 @@ def leaky(event, context):
 
 
 def forgetful(event, context):
-    """Answers now and then with another event's number."""
+    """Sometimes answers with another event's number."""
     return {**event, "n": 0} if event["n"] % 100 == 99 else plain(event, context)
 
 
 def fatal(event, context):
-    """Ends the process in the middle."""
+    """Ends the process midway."""
     print("no more")
     os._exit(3)

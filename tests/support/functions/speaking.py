@@ -1,4 +1,4 @@
-"""A function that says what its event asks for, in all the ways in which a function can."""
+"""A function that writes what its event asks for, in all possible ways."""
 
 import logging
 import os
@@ -71,13 +71,13 @@ def user_format(event, context):
 
 
 def handlers(event, context):
-    """By the names of their classes libraries find the log's handler."""
+    """Return the class names of the log's handlers, by which libraries find them."""
     found = [type(handler).__name__ for handler in logging.getLogger().handlers]
     return found, type(logging.getLogger().handlers[0].formatter) is logging.Formatter
 
 
 def with_output(event, context):
-    """As `with argparse.FileType("w")("-") as out` does, which is standard output."""
+    """As `with argparse.FileType("w")("-") as out` does with standard output."""
     with sys.stdout as out:
         print("inside", file=out)
     print("behind")

@@ -1,4 +1,4 @@
-"""User code that streams: by yielding, by writing, from threads of control of every kind."""
+"""User code that streams: by yielding, by writing, on loops and in threads."""
 
 import asyncio
 import os
@@ -50,7 +50,7 @@ async def writes(event, response, context):
 
 
 class Beside(Server):
-    """Its being there puts a plain `def` into a thread."""
+    """A child, so that a plain `def` runs in a thread."""
 
 
 threaded = Function(plain, children=[Child(Beside)])

@@ -1,4 +1,4 @@
-"""What the rows of the README's table have a handler do: no line of it is okibi's."""
+"""What the handlers of README's table do. Nothing here imports okibi."""
 
 import asyncio
 import atexit
@@ -112,7 +112,7 @@ async def asynchronous(event, context):
         case "sleep":
             await asyncio.sleep(60)
         case "block":
-            time.sleep(60)  # noqa: ASYNC251, it is what the row is about
+            time.sleep(60)  # noqa: ASYNC251, under test
         case "ask":
             import aiohttp
 
@@ -124,12 +124,12 @@ async def asynchronous(event, context):
 
 
 def wrapped(event, context):
-    """What one writes around an `async def` for the official client."""
+    """The usual wrapper of an `async def` for the official client."""
     return asyncio.run(asynchronous(event, context))
 
 
 def leaves(event, context):
-    """Leave something behind that logs while the next event is served."""
+    """Leave a thread that logs during the next event."""
     if event.get("first"):
 
         def later():
@@ -145,7 +145,7 @@ def leaves(event, context):
 
 
 async def leaves_task(event, context):
-    """The same with a task."""
+    """Leave a task that logs during the next event."""
     if event.get("first"):
 
         async def later():
@@ -160,7 +160,7 @@ async def leaves_task(event, context):
     return context.aws_request_id
 
 
-# -- a worker in the background, as one has it without actors
+# -- a background worker without actors
 
 REFRESHED = collections.Counter()
 

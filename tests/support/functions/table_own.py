@@ -1,4 +1,4 @@
-"""What rows of the README's table say of okibi's own means: children, and typed events."""
+"""Rows of README's table about okibi's own means: children and typed events."""
 
 import os
 
@@ -12,7 +12,7 @@ from okibi.supervisors import Child
 
 @attrs.define(eq=False)
 class Rates(Server):
-    """Refreshes something in the background; crashes when it is told to."""
+    """Refreshes in the background; crashes on demand."""
 
     refreshed: int = 0
 

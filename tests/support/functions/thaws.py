@@ -1,4 +1,4 @@
-"""A function that knows when its sandbox was frozen."""
+"""A function that notices freezes of its sandbox."""
 
 import time
 
@@ -46,12 +46,12 @@ class Asking(Handler[object]):
         if event.get("fail"):
             await FRAGILE.cast(Fragile.fail)
         if event.get("block"):
-            time.sleep(event["block"])  # noqa: ASYNC251, it holds the loop on purpose
+            time.sleep(event["block"])  # noqa: ASYNC251, holds the loop on purpose
         await trio.sleep(event.get("seconds", 0))
         return await KNOWING.call(Knowing.known)
 
 
-# One restart within a second is borne, a second one is not.
+# One restart per second is allowed.
 function = Function(
     Asking,
     [Child(Knowing, name=KNOWING), Child(Fragile, name=FRAGILE)],

@@ -1,4 +1,4 @@
-"""Sets faulthandler's timer, to see where it stands when two thirds of its time are over."""
+"""Sets faulthandler's timer, to see the stack at two thirds of its time."""
 
 import faulthandler
 import tempfile
@@ -10,7 +10,7 @@ def handler(event, context):
         faulthandler.dump_traceback_later(0.9, file=file)
         said = ""
         while "in handler\n" not in said:
-            # It stands still: of one that runs on CPython may read a frame that is gone.
+            # Sleep: reading the frames of running code may crash CPython.
             time.sleep(0.1)
             said += told.read()
         faulthandler.cancel_dump_traceback_later()

@@ -1,4 +1,4 @@
-"""A function that has set something for the signals, as one does with an extension of one's own."""
+"""A function with its own signal handlers, as with an own extension."""
 
 import os
 import signal

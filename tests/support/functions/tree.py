@@ -1,4 +1,4 @@
-"""A function with actors of its own: a stateful server, and handlers that speak to it."""
+"""A function with a stateful server, and handlers that call it."""
 
 import os
 import threading
@@ -24,7 +24,7 @@ class Visits(Server):
         raise RuntimeError("asked for")
 
     async def block(self) -> None:
-        time.sleep(60)  # noqa: ASYNC251, it is what the test is about
+        time.sleep(60)  # noqa: ASYNC251, under test
 
     async def hang(self) -> None:
         await trio.sleep_forever()
@@ -118,7 +118,7 @@ class Dying(Server):
 
 
 class Returning(Handler[Greeting]):
-    """Its second instance is long in coming."""
+    """The second instance takes long to start."""
 
     made = 0
 

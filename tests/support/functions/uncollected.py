@@ -1,4 +1,4 @@
-"""What a soak asks for, in a process without a garbage collector."""
+"""The soak's handlers, in a process without a garbage collector."""
 
 import gc
 
@@ -11,7 +11,7 @@ gc.disable()
 
 
 class Crashing(Soaked):
-    """A task of its instance raises what others raise themselves."""
+    """Raises in a task of the instance."""
 
     async def handle(self, event, context):
         if event["do"] == "raise":

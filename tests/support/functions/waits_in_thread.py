@@ -1,4 +1,4 @@
-"""A handler that waits 20 ms and holds its thread; the official client needs to import no trio."""
+"""A handler that blocks its thread for 20 ms, without importing trio, for the official client."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""A handler that waits 20 ms and lets others run meanwhile."""
+"""A handler that sleeps 20 ms on the loop."""
 
 import trio
 

@@ -1,4 +1,4 @@
-"""Functions that Sentry watches, as its documentation has them written."""
+"""Functions with Sentry, written as in its documentation."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""A function that Sentry watches, as a value of okibi's."""
+"""A function with Sentry, as an okibi Function."""
 
 from watched import handler
 
