@@ -32,7 +32,7 @@ from tests.endurance.concurrent import (
     serve_some,
     server_of,
 )
-from tests.endurance.managed import Contender, Managed
+from tests.endurance.managed import Contender, RunningContender
 
 from .contenders import Absent
 from .reporting.rows import LAPS, Row, of_rounds, ratios
@@ -130,7 +130,7 @@ def _take_turns(
     by_clients: dict[int, Run],
 ) -> None:
     with ExitStack() as there:
-        served: dict[Contender, Managed] = {}
+        served: dict[Contender, RunningContender] = {}
         for each, folder in folders.items():
             served[each] = there.enter_context(server(each, slots, folder))
             serve_some(served[each], min(by_clients), slots)

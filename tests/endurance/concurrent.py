@@ -1,11 +1,11 @@
-"""Many events at once: okibi's one process beside the official client's one for each slot.
+"""Many events at once: one okibi process, compared with the official client's process per slot.
 
     python -m tests.endurance.concurrent [--server local] [--count N] [--rounds N]
 
-is `make concurrent`. Both serve a handler that waits 20 ms, in turn (A B A B), each time with a
-server and processes of their own; fewer clients than slots keep asking, and one that is refused
-asks again. It prints throughput, latency, refusals and the memory of all processes. It fails if a
-bar is not kept, and if a single invocation was not answered with what it is to be answered with.
+This is `make concurrent`. All contenders serve a handler that waits 20 ms, in turn (A B A B), each
+with its own server and processes. Fewer clients than slots ask without pause, and repeat refused
+invokes. It prints throughput, latency, refusals and memory. It fails if a bar is missed, or if any
+invocation gets a wrong response or none.
 """
 
 import argparse
@@ -25,7 +25,7 @@ import attrs
 from okibi.local.processes import cpu_seconds
 from tests.conformance.runtime_api.peer import Peer, request
 from tests.conformance.runtime_api.stage import many_refused
-from tests.endurance.managed import Contender, Managed, on_emulator, on_local_server
+from tests.endurance.managed import Contender, RunningContender, on_emulator, on_local_server
 from tests.support.emulator import NoEmulatorError, emulator
 
 OKIBI = Contender("okibi, async def", ("-P", "-m", "okibi.runtime"), "waits_on_loop.handler")
@@ -35,27 +35,26 @@ CONTENDERS = (OKIBI, OFFICIAL, PLAIN)
 
 BODY = b'{"message": "hello"}'
 REQUEST = request("POST", "/2015-03-31/functions/function/invocations", BODY)
-# The server's own word, where no slot is idle: the runtime has not been asked.
+# The server's response without an idle slot; the runtime has not been asked.
 REFUSED = (400, b'{"errorType":"Runtime.Unavailable"}')
-# A slot that is between an answer and its next question is there a moment later.
+# A slot is idle again a moment after its response.
 AGAIN_AFTER = 0.001
 START_LIMIT = 60.0
 
 MEMORY_BAR, THROUGHPUT_BAR = 0.5, 0.95
-Server = Callable[[Contender, int, Path], AbstractContextManager[Managed]]
+Server = Callable[[Contender, int, Path], AbstractContextManager[RunningContender]]
 
 
 @attrs.define(eq=False)
 class Figures:
-    """What one run came to: seconds, bytes, counts.
+    """The figures of one run: seconds, bytes, counts.
 
     Args:
-        asked: how many invocations were to be answered.
-        wrong: the answers that were others than the right one.
-        cpu, server_cpu, client_cpu: of an invocation; the runtime's, in all its processes, the
-            server's between it and the clients, and theirs.
-        memory, memory_alone: of the runtime, where others share pages of it and as if none did; 0
-            where it was not measured.
+        asked: the number of invocations.
+        wrong: the wrong responses.
+        cpu, server_cpu, client_cpu: per invocation: all processes of the runtime, the server, and
+            the clients.
+        memory, memory_alone: of the runtime, as PSS and as if alone; 0 if not measured.
     """
 
     asked: int = 0
@@ -72,29 +71,29 @@ class Figures:
 
     @property
     def throughput(self) -> float:
-        """Answers a second."""
+        """Responses per second."""
         return len(self.latencies) / self.seconds
 
     @property
     def fault(self) -> str:
-        """What is wrong with the answers, in words; empty if all are there and right."""
+        """What is wrong with the responses, or ""."""
         answered, wrong = len(self.latencies), len(self.wrong)
         if answered == self.asked and not wrong:
             return ""
         first = f", the first with {self.wrong[0][:200]!r}" if wrong else ""
         return (
-            f"of {self.asked} invocations {answered - wrong} were answered rightly,"
+            f"of {self.asked} invocations {answered - wrong} were answered correctly,"
             f" {wrong} wrongly{first}, and {self.asked - answered} not at all"
         )
 
     def percentile(self, share: float) -> float:
-        """A latency in milliseconds that this share of the answers kept within."""
+        """Return the latency in milliseconds that this share of the responses met."""
         return sorted(self.latencies)[int(share * (len(self.latencies) - 1))] * 1000
 
 
 @attrs.define(eq=False)
 class Load:
-    """Clients that ask until so many events have been answered."""
+    """Clients that ask until a number of events has been answered."""
 
     address: tuple[str, int]
     left: int
@@ -102,7 +101,7 @@ class Load:
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
     def run(self, clients: int) -> Figures:
-        """Have them ask."""
+        """Let the clients ask."""
         self.figures.asked = self.left
         threads = [threading.Thread(target=self._ask) for _ in range(clients)]
         began = time.perf_counter()
@@ -136,7 +135,7 @@ class Load:
 
 def measure(server: Server, contender: Contender, count: int, clients: int, slots: int,
             folder: Path) -> Figures:  # fmt: skip
-    """One run: served by processes of its own, measured once each slot has served some."""
+    """Run once with new processes; measure after each slot has served."""
     with server(contender, slots, folder) as managed:
         serve_some(managed, clients, slots)
         figures = lap(managed, count, clients)
@@ -145,14 +144,14 @@ def measure(server: Server, contender: Contender, count: int, clients: int, slot
     return figures
 
 
-def serve_some(managed: Managed, clients: int, slots: int) -> None:
-    """Have each slot of one that has just started serve."""
+def serve_some(managed: RunningContender, clients: int, slots: int) -> None:
+    """Let each slot serve some events after the start."""
     _until_served(managed.address)
     Load(managed.address, 10 * slots).run(clients)
 
 
-def lap(managed: Managed, count: int, clients: int) -> Figures:
-    """What so many events come to, less the memory."""
+def lap(managed: RunningContender, count: int, clients: int) -> Figures:
+    """Serve events and return the figures, without memory."""
     before = (managed.cpu(), cpu_seconds(managed.pid), time.process_time())
     figures = Load(managed.address, count).run(clients)
     after = (managed.cpu(), cpu_seconds(managed.pid), time.process_time())
@@ -174,10 +173,10 @@ def _until_served(address: tuple[str, int]) -> None:
 
 
 def report(runs: dict[Contender, list[Figures]]) -> bool:
-    """Print the medians; whether both bars are kept and each invocation was answered rightly."""
+    """Print the medians; return whether the bars are met and every response is correct."""
     faults = [f"{c.name}: {f.fault}" for c, figures in runs.items() for f in figures if f.fault]
     if faults:
-        # Before any figure is made of them: there may be none.
+        # First, because there may be no figures.
         print("\n".join(["WRONG", *faults]))
         return False
     print(f"{'':22}  a second   p50 ms   p99 ms  CPU us  refused  processes  PSS MiB")
@@ -208,7 +207,7 @@ def report(runs: dict[Contender, list[Figures]]) -> bool:
 
 
 def server_of(wanted: str) -> tuple[str, Server]:
-    """A server by its name, and what it is called; without a wish the emulator where it runs."""
+    """Return a server by name, and its description. "any" prefers the emulator."""
     if wanted != "local":
         why = many_refused()
         try:
@@ -220,7 +219,7 @@ def server_of(wanted: str) -> tuple[str, Server]:
                 return "AWS's emulator", partial(on_emulator, executable)
         if wanted == "emulator":
             raise SystemExit(why)
-        print(f"AWS's emulator cannot run ({why}): the local server takes its place")
+        print(f"AWS's emulator cannot run ({why}): using the local server")
     return "the local server", on_local_server
 
 
@@ -241,7 +240,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="okibi-concurrent-") as temporary:
         folder = Path(temporary)
         for contender in CONTENDERS:
-            # Compiles what it imports.
+            # Compiles the imports.
             measure(server, contender, 100, options.clients, options.slots, folder)
         for _ in range(options.rounds):
             for contender, figures in runs.items():
@@ -249,7 +248,7 @@ def main() -> int:
                 figures.append(measure(server, contender, *sizes, folder))
     kept = report(runs)
     load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
-    # Where others want the cores, one process is given less of them than seventeen.
+    # Beside other load, one process gets less of the cores than seventeen.
     print(f"load {load:.1f} on {cores} cores")
     return 0 if kept else 1
 

@@ -1,16 +1,14 @@
 """Cut the connection at every byte of a cycle: the engine, and `python -m tests.endurance.cuts`.
 
-A cycle is next, answer, next. The whole tree, as production builds it, runs against the local
-server's own state machine in one trio run, on a connection that breaks at byte n of one
-direction; whatever comes after that goes over connections that hold. `expected` says in what
-each place must end, by the rules of a broken connection
-(okibi/runtime/in_flight/broken_connection.py), from the lengths of the messages alone; `judge`
-compares what happened.
+A cycle is /next, response, /next. The whole production tree runs against the local server's state
+machine, in one trio run, on a connection that breaks at byte n of one direction. Later connections
+hold. `expected` computes the outcome from the lengths of the messages and the rules of a broken
+connection (okibi/runtime/in_flight/broken_connection.py); `judge` compares.
 
-Two things of real connections decide the outcome, and both are swept. The kernel may have taken
-bytes that never arrive ("blind"): the runtime then cannot know where the cut was. And the next
-event may be there already when the runtime asks, or come when it has waited for long ("idle"):
-a /next that was abandoned swallows only the latter.
+Two properties of real connections decide the outcome, and both are swept. The kernel may have
+accepted bytes that never arrive ("blind"): the runtime then cannot know where the cut was. And the
+next event may be there when the runtime asks, or come after a long wait ("idle"): an abandoned
+/next swallows only the latter.
 """
 
 import itertools
@@ -51,25 +49,25 @@ from tests.support.doubles import Arrival
 from tests.support.memory_platform import Nobody, RecordingLedger
 
 EVENTS = 3
-# Seconds: of the platform for an invocation, and of its silence before one when idle.
+# Seconds: the platform's time-out, and the silence before each event in idle runs.
 TIMEOUT, SILENCE = 60.0, 30.0
 
-ANEW = "all answered, asked anew"
-AGAIN = "all answered, one answer sent again"
-ENDED = "process ended: half an answer arrived"
+ANEW = "all answered, /next repeated"
+AGAIN = "all answered, one response repeated"
+ENDED = "process ended: half a response arrived"
 LOST = "one event swallowed by the platform, logged"
 UNBROKEN = "not cut"
 
 
 @attrs.frozen
 class Shape:
-    """One kind of run: how the runtime speaks, and what it is asked.
+    """One kind of run.
 
     Args:
-        pipelined: whether the next GET leaves with the answer.
-        idle: whether each event comes only when the runtime has waited for it.
-        fails: whether the handler raises, so that the answer is an /error.
-        padding: bytes that make event and answer longer; past 2 KB the event comes chunked.
+        pipelined: send the next GET together with the response.
+        idle: send each event only after the runtime has waited for it.
+        fails: the handler raises, so the response is an /error.
+        padding: bytes added to event and response; above 2 KB the event is sent in chunks.
     """
 
     pipelined: bool
@@ -80,13 +78,13 @@ class Shape:
 
 @attrs.frozen
 class Cut:
-    """Where the connection breaks, and how.
+    """Where and how the connection breaks.
 
     Args:
-        outward: whether the bytes of the runtime are counted, or those that it receives.
-        byte: how many of them arrive.
-        blind: whether the kernel takes what does not arrive any more.
-        reset: whether the end is a reset, or looks like a close.
+        outward: count bytes written by the runtime, otherwise bytes read by it.
+        byte: how many of these bytes arrive.
+        blind: the kernel accepts bytes that no longer arrive.
+        reset: the connection ends with a reset, otherwise with a close.
     """
 
     outward: bool
@@ -97,9 +95,10 @@ class Cut:
 
 @attrs.define(eq=False)
 class CutTransport:
-    """A connection to an ClassicPlatform; the first of a run breaks at its cut.
+    """A connection to a ClassicPlatform; the first of a run breaks at its cut.
 
-    `taken` is what the runtime could write, `sent` what of it arrived, `heard` what it could read.
+    `taken` is what the runtime could write, `sent` what arrived of it, `heard` what the runtime
+    could read.
     """
 
     cut: Cut | None
@@ -142,7 +141,7 @@ class CutTransport:
             raise BrokenPipeError("broken")
         left, taken = self._left(outward=True), bytes(data)
         if len(taken) >= left:
-            # First: what the other side answers to these bytes does not arrive any more.
+            # Set first: answers to these bytes do not arrive any more.
             taken, self.broken = taken[: int(left)], True
             self._arrival.tell()
         self.sent.append(taken)
@@ -170,11 +169,11 @@ class CutTransport:
 
 @attrs.frozen
 class Lengths:
-    """Of the messages of an uncut run, in bytes, as they follow each other on the connection.
+    """Lengths of the messages of an uncut run in bytes, in their order on the connection.
 
     Args:
-        get, head, answer: of the first GET, of the answer's head, and of the whole answer.
-        event, status, second: of the first event, of the status, and of the second event.
+        get, head, answer: the first GET, the head of the response, the whole response.
+        event, status, second: the first event, the status, the second event.
     """
 
     get: int
@@ -191,13 +190,13 @@ class Lengths:
 
     @property
     def back(self) -> int:
-        """All that it reads in a cycle."""
+        """All that the runtime reads in a cycle."""
         return self.event + self.status + self.second
 
 
 @attrs.define(eq=False)
-class World:
-    """The platform's side of one run, and what is seen of it."""
+class CutWorld:
+    """The platform of one run, and what was observed."""
 
     shape: Shape
     cut: Cut | None
@@ -226,7 +225,7 @@ class World:
         return transport
 
     async def invoke_all(self) -> None:
-        """Have every event served, until one is not or the process ends."""
+        """Let every event be served, until one is not or the process ends."""
         for number in range(EVENTS):
             if self.shape.idle:
                 await trio.sleep(SILENCE)
@@ -245,13 +244,13 @@ class World:
         await trio.testing.wait_all_tasks_blocked()
 
     def fail(self, why: str) -> None:
-        """The process ends: nothing is asked for any more, and no invocation waits for it."""
+        """End the process: no event is requested or waited for any more."""
         self.failures.append(why)
         self.lane.closing = True
         self._ended.set()
 
     def handler(self) -> type[Handler[dict[str, object]]]:
-        """What serves: it counts how often it begins with each event."""
+        """Return a handler that counts how often it begins with each event."""
         begun, fails = self.begun, self.shape.fails
 
         class Echo(Handler[dict[str, object]]):
@@ -267,18 +266,18 @@ class World:
         return Echo
 
     def judged(self, cut: Cut, at: Lengths) -> tuple[str, list[str]]:
-        """What the run came to, and all that is not as it must be, by where it was cut."""
+        """Return the outcome of the run, and what is wrong with it."""
         return judge(self, expected(self.shape, cut, at))
 
 
-def run(shape: Shape, cut: Cut | None, seed: int = 1, kind: type[World] = World) -> World:
-    """One run, to its end."""
+def run(shape: Shape, cut: Cut | None, seed: int = 1, kind: type[CutWorld] = CutWorld) -> CutWorld:
+    """Run once, to the end."""
     random_of_trio().seed(seed)
     clock = trio.testing.MockClock(autojump_threshold=0)
     return trio.run(_main, kind, shape, cut, clock=clock)
 
 
-async def _main(kind: type[World], shape: Shape, cut: Cut | None) -> World:
+async def _main(kind: type[CutWorld], shape: Shape, cut: Cut | None) -> CutWorld:
     world = kind(shape, cut)
     ledger = RecordingLedger([world.lane], world.fail, Nobody())
     serving = Serving(
@@ -302,7 +301,7 @@ async def _main(kind: type[World], shape: Shape, cut: Cut | None) -> World:
 
 
 class Recorder(logging.Handler):
-    """Keeps what the log says."""
+    """Keeps log messages."""
 
     def __init__(self, said: list[str]) -> None:
         super().__init__()
@@ -312,8 +311,8 @@ class Recorder(logging.Handler):
         self.said.append(record.getMessage())
 
 
-def measure(shape: Shape, kind: type[World] = World) -> Lengths:
-    """The lengths, from a run that nothing cuts."""
+def measure(shape: Shape, kind: type[CutWorld] = CutWorld) -> Lengths:
+    """Return the lengths, from an uncut run."""
     (wire,) = run(shape, None, kind=kind).connections
     out, back = b"".join(wire.sent), b"".join(wire.heard)
     get = out.index(b"POST ")
@@ -325,7 +324,9 @@ def measure(shape: Shape, kind: type[World] = World) -> Lengths:
 
 
 def expected(shape: Shape, cut: Cut, at: Lengths) -> str:
-    """In what a cut must end. Whoever abandons a /next loses the event that comes later to it."""
+    """Return the outcome that a cut must have. An abandoned /next loses an event that comes
+    later.
+    """
     swallowed = LOST if shape.idle else ANEW
     if cut.outward:
         into_answer = cut.byte - at.get
@@ -334,8 +335,8 @@ def expected(shape: Shape, cut: Cut, at: Lengths) -> str:
         if into_answer == 0:
             return swallowed
         if into_answer < at.answer:
-            # Half an answer: known at once, or by its being refused when it is sent again. Of one
-            # whose head has not arrived the platform knows nothing.
+            # Half a response: known at once, or by the refusal of its repetition. The platform
+            # ignores a response whose head has not arrived.
             return AGAIN if cut.blind and into_answer < at.head else ENDED
         if shape.pipelined or into_answer == at.answer:
             whole = into_answer == at.answer + at.get
@@ -351,12 +352,12 @@ def expected(shape: Shape, cut: Cut, at: Lengths) -> str:
     return ANEW
 
 
-def judge(world: World, want: str) -> tuple[str, list[str]]:
-    """What a run came to, and all that is not as it must be."""
+def judge(world: CutWorld, want: str) -> tuple[str, list[str]]:
+    """Return the outcome of a run, and what is wrong with it."""
     wrong: list[str] = []
     outcome = _outcome(world)
     if outcome != want:
-        wrong.append(f"it ended in {outcome!r}, not in {want!r}")
+        wrong.append(f"the outcome was {outcome!r}, not {want!r}")
     twice = {number: times for number, times in world.begun.items() if times > 1}
     if twice:
         wrong.append(f"a handler began again: {twice}")
@@ -378,7 +379,7 @@ def judge(world: World, want: str) -> tuple[str, list[str]]:
     return outcome, wrong
 
 
-def _outcome(world: World) -> str:
+def _outcome(world: CutWorld) -> str:
     if world.failures:
         return ENDED
     if world.timed_out:
@@ -390,7 +391,7 @@ def _outcome(world: World) -> str:
 
 
 def shapes() -> Iterator[Shape]:
-    """All shapes of the sweep."""
+    """Yield all shapes of the sweep."""
     for pipelined, idle, fails, padding in itertools.product(
         (True, False), (False, True), (False, True), (0, 2100)
     ):
@@ -398,7 +399,7 @@ def shapes() -> Iterator[Shape]:
 
 
 def cuts(shape: Shape, at: Lengths) -> Iterator[Cut]:
-    """Every byte of a cycle, in both directions; of a long one a sample, and its borders."""
+    """Yield every byte of a cycle in both directions; for long cycles a sample, and all borders."""
     step = 17 if shape.padding else 1
     borders = {at.get, at.get + at.head, at.get + at.answer, at.out}
     for byte in sorted({*range(0, at.out + 1, step), *borders}):
@@ -410,8 +411,10 @@ def cuts(shape: Shape, at: Lengths) -> Iterator[Cut]:
             yield Cut(False, byte, reset=reset)
 
 
-def sweep_of(shape: Shape, every: int, kind: type[World] = World) -> tuple[Counter[str], list[str]]:
-    """Every so many-th cut: how many ended in what, and a line for each that went wrong."""
+def sweep_of(
+    shape: Shape, every: int, kind: type[CutWorld] = CutWorld
+) -> tuple[Counter[str], list[str]]:
+    """Run each `every`-th cut; return counts of outcomes, and a line per failure."""
     counts: Counter[str] = Counter()
     failures: list[str] = []
     at = measure(shape, kind)
@@ -437,8 +440,8 @@ def main() -> int:
 
 
 def quiet() -> None:
-    """Keep the log to the runs that look at it, in a process that has nothing else to say."""
-    # Errors of handlers go to the output itself, past the logging module.
+    """Silence the log, except in runs that look at it."""
+    # Errors of handlers are written to the output directly, not through logging.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     logger = logging.getLogger("okibi")
     logger.propagate = False

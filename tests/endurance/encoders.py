@@ -1,7 +1,8 @@
-"""The compiled encoder, as its source is now: `python -m tests.endurance.encoders`.
+"""Test the compiled encoder in its current source: `python -m tests.endurance.encoders`.
 
-So many random values are written by it and by `codec.reference_json`, which has the rules; with
-`--sanitized` by one that the compiler watches (addresses, undefined behaviour), where it can.
+Random values are encoded by it and by `codec.reference_json`, which defines the rules.
+`--sanitized`
+uses the compiler's sanitizers (addresses, undefined behaviour), if available.
 """
 
 import argparse
@@ -40,18 +41,18 @@ def _load(name: str, path: Path) -> Any:
 
 @cache
 def hook() -> Any:
-    """What makes it when okibi is installed."""
+    """Return the build hook that compiles the encoder at installation."""
     return _load("hatch_build", ROOT / "hatch_build.py")
 
 
 def made(folder: Path, *flags: str) -> Any:
-    """The encoder, compiled into a folder; why it cannot be, as text."""
+    """Return the encoder, compiled into a folder; or the reason why it cannot be compiled."""
     path = folder / "encoder.abi3.so"
     return hook().compiled(ROOT / hook().SOURCE, path, *flags) or _load("encoder", path)
 
 
 def value(chance: random.Random, deep: int) -> Any:
-    """Anything that a handler may have made, mostly of what JSON knows."""
+    """Return a value that a handler may return, mostly JSON types."""
     kind = chance.randrange(9 if deep else 7)
     match kind:
         case 0 | 1 | 2:
@@ -72,7 +73,7 @@ def value(chance: random.Random, deep: int) -> Any:
 
 
 def text(chance: random.Random) -> str:
-    """Of any length and any characters, the odd ones anywhere among the plain."""
+    """Return a text of any length, with unusual characters anywhere."""
     length = chance.choice([0, 1, 3, 7, 8, 9, 15, 16, 17, 40, 500, 5000])
     plain = "".join(chance.choices("abc xyz019/-_", k=length))
     for _ in range(chance.choice([0, 0, 0, 1, 3, 20])):
@@ -85,7 +86,9 @@ def text(chance: random.Random) -> str:
 
 
 def compare(encoder: Any, count: int, seed: int) -> tuple[int, int]:
-    """How many of so many values are said, and how many are left; one that is wrong raises."""
+    """Compare encoded values; return how many were encoded and how many left. Raise on a
+    difference.
+    """
     said = left = 0
     for number in range(count):
         each = value(random.Random(seed + number), 4)
@@ -96,12 +99,12 @@ def compare(encoder: Any, count: int, seed: int) -> tuple[int, int]:
                 continue
             said += 1
             right = reference_json.encode(each, escaped=escaped)
-            assert body == right, f"seed {seed + number}: {each!r}: {body!r}, and not {right!r}"
+            assert body == right, f"seed {seed + number}: {each!r}: {body!r}, expected {right!r}"
     return said, left
 
 
 def watched(count: int, seed: int) -> subprocess.CompletedProcess[str]:
-    """The same in a process that is watched; its output says why if it cannot be."""
+    """Compare in a process with sanitizers; its output says why if there are none."""
     found = subprocess.run(
         [*(hook().compiler() or ["cc"]), "-print-file-name=libasan.so"], capture_output=True,
         text=True, check=False,
@@ -115,7 +118,7 @@ def watched(count: int, seed: int) -> subprocess.CompletedProcess[str]:
 
 
 def main() -> int:
-    """Compare so many; 1 if something is wrong."""
+    """Compare; return 1 if something is wrong."""
     parser = argparse.ArgumentParser()
     parser.add_argument("count", type=int, nargs="?", default=100_000)
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
@@ -129,11 +132,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         encoder = made(Path(folder), *(SANITIZED if given.watched else ()))
         if isinstance(encoder, str):
-            print(f"the encoder is not compiled here: {encoder}")
+            print(f"the encoder cannot be compiled here: {encoder}")
             return 0
         said, left = compare(encoder, given.count, given.seed)
     how = ", watched by the compiler" if given.watched else ""
-    print(f"encoder, seed {given.seed}: {said:,} said, {left:,} left to others, 0 wrong{how}")
+    print(f"encoder, seed {given.seed}: {said:,} encoded, {left:,} left to others, 0 wrong{how}")
     return 0
 
 

@@ -1,13 +1,14 @@
-"""Mutated answers of the Runtime API into the runtime's parser: `python -m tests.endurance.fuzz`.
+"""Feed mutated responses of the Runtime API to the runtime's parser: `python -m
+tests.endurance.fuzz`.
 
-Each case is a conversation as a server could hold it (events with a length, chunked, without a
-length; statuses; interim answers), with bytes flipped, lines doubled, numbers replaced, pieces
-left out, put in twice or taken from another answer, cut and fed in any pieces. It goes to a
-parser, and through a poller's own code into a lane, whose answers are then staged.
+Each case is a possible conversation (events with a length, chunked, or without a length; statuses;
+interim responses) with flipped bytes, doubled lines, replaced numbers, and pieces that are removed,
+repeated or taken from another response, in random fragments. It goes to a parser, and through a
+poller's code into a lane, whose responses are then staged.
 
-What may come out is a value or a WireError, from the parser; from the poller, nothing but a lane
-that goes on. And whatever a mutated event says, what the lane writes for it is read by the local
-server as exactly one answer, and at most one GET behind it.
+The parser may return a value or raise a WireError. The poller must go on. Whatever a mutated event
+contains, the local server must read what the lane writes as exactly one response, with at most one
+GET after it.
 """
 
 import faulthandler
@@ -35,9 +36,9 @@ from tests.endurance.verdict import verdict
 from tests.support.doubles import SETTINGS, ledger_of
 from tests.support.lanes import Wire
 
-# Seconds for a hundred cases, each of which takes microseconds: beyond that it hangs.
+# Seconds per hundred cases, which take microseconds each: beyond this the run hangs.
 HANGS = 60
-# Of a case, the last of which is all that is left; and connections that a lane may lose in one.
+# Pieces per case (the last is the rest), and connections that a lane may lose in a case.
 PIECES, CONNECTIONS = 30, 4
 
 HEADERS = (
@@ -78,7 +79,7 @@ WORDS = (
 
 
 def case_of(number: int) -> list[bytes]:
-    """The pieces of one conversation. The same number makes the same case."""
+    """Return the pieces of a conversation. The same number gives the same case."""
     choose = random.Random(number)
     told = b"".join(
         choose.choice(each)
@@ -87,7 +88,7 @@ def case_of(number: int) -> list[bytes]:
         ]
     )
     for _ in range(choose.choice((1, 1, 1, 2, 3, 8))):
-        told = mutated(told, choose)
+        told = mutate(told, choose)
     pieces, longest = list[bytes](), choose.choice((1, 7, 100, 10_000))
     while told:
         size = choose.randint(1, longest) if len(pieces) < PIECES else len(told)
@@ -96,8 +97,8 @@ def case_of(number: int) -> list[bytes]:
     return pieces
 
 
-def mutated(data: bytes, choose: random.Random) -> bytes:
-    """The bytes with one thing changed."""
+def mutate(data: bytes, choose: random.Random) -> bytes:
+    """Return the bytes with one change."""
     at = choose.randrange(len(data) + 1)
     to = min(len(data), at + choose.choice((1, 2, 10, 100)))
     match choose.randrange(8):
@@ -130,7 +131,7 @@ def mutated(data: bytes, choose: random.Random) -> bytes:
 
 
 def parse(pieces: list[bytes]) -> str:
-    """Feed a parser: what came of it."""
+    """Feed a parser; return a description of the result."""
     parser, answers = AnswerParser(), 0
     try:
         for piece in pieces:
@@ -138,24 +139,24 @@ def parse(pieces: list[bytes]) -> str:
         answers += len(parser.end())
     except WireError as error:
         answers += len(error.answers)
-        return "refused as no HTTP"
+        return "refused as not HTTP"
     return f"{min(answers, 3)} answers" if answers != 1 else "1 answer"
 
 
 @attrs.define(eq=False)
-class Read:
-    """What a lane made of a case."""
+class LaneResult:
+    """What a lane did with a case."""
 
     deliveries: int = 0
     failures: list[str] = attrs.field(factory=list[str])
 
 
-def read(pieces: list[bytes]) -> Read:
-    """Feed a lane by its poller, answering each event at once."""
-    told, connections = Read(), 0
+def read(pieces: list[bytes]) -> LaneResult:
+    """Feed a lane through its poller, answering each event at once."""
+    told, connections = LaneResult(), 0
     ledger = ledger_of(1, told.failures)
     lane = ledger.lanes[0]
-    poller = Poller(ledger, lane, nobody, BusyWait(0.0))
+    poller = Poller(ledger, lane, connect_never, BusyWait(0.0))
     _connect(lane)
     for piece in [*pieces, b""]:
         before = lane.serial
@@ -184,7 +185,7 @@ def _connect(lane: Lane) -> None:
 
 
 def _say(lane: Lane) -> None:
-    """Write what is staged, and read it as a server does."""
+    """Write what is staged, and parse it as a server does."""
     lane.stage()
     said = b""
     while lane.outbox:
@@ -200,13 +201,13 @@ def _say(lane: Lane) -> None:
     assert list(lane.owed) == [Owed.ANSWER if m == b"POST" else Owed.NEXT for m in methods], said
 
 
-async def nobody() -> Transport:
-    """No connection is made: the cases connect by themselves."""
+async def connect_never() -> Transport:
+    """Raise: the cases connect by themselves."""
     raise OSError
 
 
 async def fuzz(count: int, first: int = 0) -> tuple[Counter[str], list[str]]:
-    """So many cases: how many came to what, and a line for each that raised something else."""
+    """Run cases; return counts of results, and a line per unexpected exception."""
     counts: Counter[str] = Counter()
     failures: list[str] = []
     for number in range(first, first + count):

@@ -1,10 +1,10 @@
-"""C code that holds the interpreter past the deadline of a warm sandbox: when that is over.
+"""C code that holds the GIL past the deadline in a warm sandbox: when does it end?
 
     python -m tests.endurance.held [RUNS]
 
-starts a process, has it answer one good event in each slot, and then has it run code that never
-lets another thread run. It measures the time from the deadline until the process has ended, or
-until each event is answered: `make held`. The platform is played without its own time-out.
+Starts a process, lets it answer one event per slot, and then lets it run code that never releases
+the GIL. Measures the time from the deadline until the process has ended or each event is answered:
+`make held`. The played platform has no time-out.
 """
 
 import itertools
@@ -22,24 +22,24 @@ from tests.support.sandbox import process_of
 CODES = ("a regular expression", "a power", "a ctypes.PyDLL call")
 HANDLERS = ("plain", "asynchronous", "streamed")
 SLOTS = (1, 8)
-# Seconds that an event has, and that may pass between its deadline and the end.
+# The time-out of an event in seconds, and the seconds allowed from its deadline to the end.
 TIMEOUT, ALLOWED = 1.0, 0.2
-# Seconds that the platform, as it is played here, waits for an answer.
+# Seconds that the played platform waits for a response.
 PLATFORM = 30.0
 
 
 async def held(handler: str, code: str, slots: int = 1, module: str = "holds") -> tuple[float, str]:
-    """Hold the interpreter with an event in each slot.
+    """Hold the GIL with an event in each slot.
 
     Args:
-        handler: of the module.
+        handler: a handler of the module.
         code: one of CODES.
-        slots: how many events the sandbox takes at once.
-        module: of `functions/`.
+        slots: events at once.
+        module: a module in `functions/`.
 
     Returns:
-        The seconds from the first deadline to the end, negative for an end before the deadline;
-        what the process has written.
+        Seconds from the first deadline to the end, negative if the process ended before; and the
+        output of the process.
     """
     concurrency = None if slots == 1 else slots
     async with process_of(f"{module}.{handler}", max_concurrency=concurrency) as (
@@ -47,7 +47,7 @@ async def held(handler: str, code: str, slots: int = 1, module: str = "holds") -
         api,
         said,
     ):
-        # The event's deadline is that of TIMEOUT; the platform waits on.
+        # The deadline of the event follows TIMEOUT; the platform waits longer.
         api.wall_clock = lambda: time.time() - PLATFORM + TIMEOUT
         answered, over = 0, trio.Event()
 
@@ -61,7 +61,7 @@ async def held(handler: str, code: str, slots: int = 1, module: str = "holds") -
         async with trio.open_nursery() as nursery:
             for _ in range(slots):
                 nursery.start_soon(invoke, {})
-            while answered < slots:  # noqa: ASYNC110, nobody tells of it
+            while answered < slots:  # noqa: ASYNC110, no event to wait for
                 await trio.sleep(0.001)
             for _ in range(slots):
                 nursery.start_soon(invoke, {"by": code})
@@ -91,7 +91,7 @@ def _row(name: str, times: list[float]) -> str:
 
 async def _main(runs: int) -> int:
     print(
-        f"warm, C code holds the interpreter; {TIMEOUT:g} s to the deadline, ended or answered"
+        f"warm, C code holds the GIL; {TIMEOUT:g} s to the deadline, ended or answered"
         f" within {ALLOWED * 1000:g} ms of it:"
     )
     late = 0

@@ -1,15 +1,14 @@
-"""Random kills, seeded: `python -m tests.endurance.kills [RUNS [SEED]]`, or `make kills`.
+"""Random kills with seeds: `python -m tests.endurance.kills [RUNS [SEED]]`, or `make kills`.
 
-Where `endurance.sweep` goes through every step with one kill or two, a run here serves 20 events,
-one or eight at once, of handlers that answer, raise and wait, while up to six of the tree are
-killed at random steps: poller, dispatcher, worker, responder, clock, extension, or one of the
-supervisors with all below it. Two of the events are late, and are ended at their deadline by their
-worker; a third's handler is shielded, so that only the dispatcher can answer, and abandons the
-worker. The watchdog, a thread, is played by a task in virtual time. The tree and the verdict are
-the sweep's.
+`endurance.sweep` tries every step with one or two kills. Here a run serves 20 events, one or eight
+at once, with handlers that answer, raise and wait, while up to six actors are killed at random
+steps: poller, dispatcher, worker, responder, clock, extension, or a supervisor with its
+descendants. Two events are late, and their worker ends them at the deadline. A third handler is
+shielded, so that only the dispatcher can answer; it abandons the worker. A task in virtual time
+plays the watchdog. Tree and checks are the sweep's.
 
-No supervisor's intensity is exceeded: what comes then is the end of the process, of which others
-tell. A run is its seed: one that failed fails again.
+No kill exceeds a supervisor's intensity, because other tests cover the end of the process. A seed
+determines a run: a failed run fails again.
 """
 
 import contextlib
@@ -49,7 +48,7 @@ LOST, AS_LATE = "lost by", "of all as an event was late"
 LANES = (1, 8)
 PIECES = (7, 40, ALL)
 Once = Callable[[int], tuple[Result, Counter[str]]]
-# As often as a fault is likely to be there; the supervisors now and then.
+# Weighted by the likelihood of a fault; supervisors are rare.
 STOPPED = "Runtime.Stopped"
 KINDS = (
     *("poller", "dispatcher", "worker", "responder") * 4,
@@ -58,8 +57,8 @@ KINDS = (
 )
 
 
-# Events that run past their deadline. The shielded one's handler goes on for a while after it, in
-# which the late ones still have time to begin, whoever waits for its end.
+# Events that run past their deadline. The shielded handler goes on for a while after its deadline,
+# in which late events can begin, whatever waits for its end.
 LATE, SHIELDED = (6, 16), 11
 SHORT = {**dict.fromkeys(LATE, 2.0), SHIELDED: 1.0}
 BEYOND = 0.2
@@ -68,10 +67,10 @@ MARGIN = 0.1
 
 @attrs.define(eq=False)
 class Mixed(Echo):
-    """Answers, raises, waits before it does either, or waits for too long."""
+    """Answers, raises, waits before either, or waits too long."""
 
-    # Whether the shielded one's event has come, and its handler has not ended. (One whose worker is
-    # cancelled as it is about to begin does begin.)
+    # Whether the shielded event has arrived and its handler has not ended. (It begins even if its
+    # worker is cancelled at that moment.)
     shielded: ClassVar[bool] = False
 
     async def handle(self, event: dict[str, int], context: Context) -> object:
@@ -88,13 +87,13 @@ class Mixed(Echo):
 
 
 def pause_of(number: int) -> float:
-    """Seconds that a handler waits before it answers in time."""
+    """Return the seconds that a handler waits before it answers in time."""
     return 0.01 * (number % 4) if number % 5 >= 3 else 0.0
 
 
 @attrs.define(eq=False)
-class Busy(World):
-    """The events of a run, each to the next lane that is free, and a platform for the extension."""
+class BusyWorld(World):
+    """The events of a run, each for the next free lane, and a platform for the extension."""
 
     _beside: trio.Nursery = attrs.field(init=False)
 
@@ -119,7 +118,7 @@ class Busy(World):
             self._beside.start_soon(self._watch, delivery)
 
     async def _watch(self, delivery: Delivery) -> None:
-        """What the watchdog does about a delivery that is late, as far as it needs no thread."""
+        """Do what the watchdog does about a late delivery, as far as it needs no thread."""
         await trio.sleep_until((delivery.limit + delivery.due) / 2)
         if delivery.unsettled:
             tell(DISPATCHER)
@@ -132,8 +131,8 @@ class Busy(World):
 
     def takes(self, number: int) -> float:
         if number == SHIELDED:
-            # The worker's own scope cannot end it; halfway from there to the deadline the
-            # dispatcher answers.
+            # The worker's scope cannot end it. The dispatcher answers halfway between limit and
+            # deadline.
             return SHORT[number] - MARGIN / 2
         return SHORT[number] - MARGIN if number in LATE else pause_of(number)
 
@@ -145,10 +144,10 @@ class Busy(World):
 
 @attrs.define(eq=False)
 class RandomKiller(Killer):
-    """Kills whoever bears a name, or one of those who bear it with a number.
+    """Kills actors by name, with or without a number.
 
-    In every other run rather one that is just being started, if there is any. A step below 0 is
-    counted from when an event is late: few steps are anywhere near that.
+    Every other run prefers an actor that is being started. A step below 0 counts from the moment at
+    which an event is late, which few steps are close to.
     """
 
     counts: Counter[str] = attrs.field(factory=Counter[str], init=False)
@@ -157,13 +156,13 @@ class RandomKiller(Killer):
     def _is_now(self, step: int) -> bool:
         if step > 0:
             return super()._is_now(step)
-        # The first of the late ones, the second, or the third.
+        # The first, second or third late event.
         if not self._late and len(self._past()) > self.point.seed % len(SHORT):
             self._late = self.steps
         return self._late > 0 and self.steps == self._late - step
 
     def _past(self) -> list[Delivery]:
-        """The events that have reached their limit."""
+        """Return the events that have reached their limit."""
         now, deliveries = trio.current_time(), self.ledger.deliveries if self.ledger else []
         return [each for each in deliveries if now >= each.limit]
 
@@ -180,11 +179,11 @@ class RandomKiller(Killer):
             self.counts["spared"] += 1
             return
         if fallen is not victim:
-            # They are asked to end, and answer so; or the dispatcher sees that, and is sooner.
+            # These are stopped, and answer so; or the dispatcher notices first.
             for each in living(fallen):
                 self.killed.setdefault(each, set()).update((STOPPED, EXITED))
         if kind == "workers" and Mixed.shielded:
-            # It waits for that one, and meanwhile starts nobody.
+            # The supervisor waits for the shielded handler, and starts nothing meanwhile.
             now = trio.current_time()
             until = now + SHORT[SHIELDED] + BEYOND
             self.pauses += [Pause(lane, now, until) for lane in range(self.point.lanes)]
@@ -194,7 +193,9 @@ class RandomKiller(Killer):
 
 
 def _fallen(root: Process, victim: Process) -> Process:
-    """Who ends with it: a supervisor whose start fails stops those that it has started."""
+    """Return what ends with the victim: a supervisor whose start fails stops the children it has
+    started.
+    """
     above = {below: each for each in living(root) for below in living(each)[1:]}
     fallen = victim
     while victim.phase is Phase.STARTING and above[fallen].phase is Phase.STARTING:
@@ -203,67 +204,67 @@ def _fallen(root: Process, victim: Process) -> Process:
 
 
 def _is_the_end(root: Process, victim: Process, fallen: Process) -> bool:
-    """Whether the process would end by it."""
+    """Whether the kill would end the process."""
     if victim is not fallen:
-        # The one above `lambda` restarts it once.
+        # The supervisor above `lambda` restarts it once.
         return fallen.path == LAMBDA or Mixed.shielded
-    # It would wait for that handler, beyond its deadline, with nobody to answer.
+    # It would wait for the shielded handler past its deadline, with no dispatcher to answer.
     return Mixed.shielded and (victim.path == LAMBDA or _leaves_nobody(root, victim))
 
 
 def _leaves_nobody(root: Process, victim: Process) -> bool:
-    """Whether no dispatcher is started before those workers have ended that are being started.
+    """Whether no dispatcher is started before the workers that are being started have ended.
 
-    While a child is being started its supervisor starts no other (OTP: supervisor).
+    While a supervisor starts a child, it starts no other (OTP: supervisor).
     """
     found = {each.path: each for each in living(root)}
     ends = {path for path, each in found.items() if each is victim or each.doom is not None}
     workers, dispatcher = f"{LAMBDA}/workers", f"{LAMBDA}/dispatcher"
     starting = workers in ends and found[workers].phase is Phase.STARTING
-    # One that has ended and is to be started has no process.
+    # An ended child without its restart has no process.
     return starting and (dispatcher in ends or dispatcher not in found)
 
 
 @functools.cache
-def steps_of(world: Callable[[Point], Busy], lanes: int, piece: int, pipelined: bool) -> int:
-    """About how many steps a run of this shape has."""
+def steps_of(world: Callable[[Point], BusyWorld], lanes: int, piece: int, pipelined: bool) -> int:
+    """Return about how many steps a run of this shape has."""
     whole = run(Point(lanes, piece, pipelined, (), 0), world=world, handler=Mixed)
     assert not whole.wrong, whole.wrong
     return whole.steps
 
 
-def point(seed: int, world: Callable[[Point], Busy] = Busy) -> Point:
-    """The run that a seed stands for."""
+def point(seed: int, world: Callable[[Point], BusyWorld] = BusyWorld) -> Point:
+    """Return the run of a seed."""
     numbers = random.Random(seed)
     shape = numbers.choice(LANES), numbers.choice(PIECES), numbers.random() < 0.7
     kinds = [numbers.choice(KINDS) for _ in range(numbers.randint(1, INTENSITY + 1))]
-    # The one above `lambda` restarts it once.
+    # The supervisor above `lambda` restarts it once.
     spared = [k for n, k in enumerate(kinds) if k != "lambda" or k not in kinds[:n]]
-    # And `lambda` each of those below it as often as this; `workers`, where they are two, besides
-    # the one that the dispatcher abandons.
+    # `lambda` also restarts each of its children this often; with two workers, `workers` has one
+    # spare restart besides the abandoned worker.
     most = INTENSITY - (shape[0] == 1)
     spared = spared[: most + ("lambda" in spared[:most])]
     kills = [(numbers.randint(1, steps_of(world, *shape)), kind) for kind in spared]
-    if world is Busy and numbers.random() < 0.5:
+    if world is BusyWorld and numbers.random() < 0.5:
         kills[0] = (-numbers.randint(0, 8), kills[0][1])
     started = next((step for step, kind in kills if kind == "workers"), 0)
     if started > 0:
-        # While it is started again: a start that fails stops those that stand already.
+        # During its restart: a start that fails stops the children already started.
         near = started + numbers.randint(50, 110)
         kills = [(near if kind == "worker" else step, kind) for step, kind in kills]
     return Point(*shape, tuple(sorted(kills)), seed)
 
 
 def once(seed: int) -> tuple[Result, Counter[str]]:
-    """One run: what it came to, and who was killed."""
+    """Run once; return the result, and kills by kind."""
     killer = RandomKiller(point(seed))
-    return run(killer.point, killer, Busy, Mixed), killer.counts
+    return run(killer.point, killer, BusyWorld, Mixed), killer.counts
 
 
 def many(
     runs: int, seed: int, once: Once = once, events: int = EVENTS
 ) -> tuple[Counter[str], Counter[str], list[str]]:
-    """Runs with seeds from this one on: counts, kills by kind, a line for each that went wrong."""
+    """Run seeds from `seed` on; return counts, kills by kind, and a line per failure."""
     counts, killed, failures = Counter[str](), Counter[str](), list[str]()
     for each in range(seed, seed + runs):
         result, kills = once(each)
@@ -278,11 +279,11 @@ def many(
     return counts, killed, failures
 
 
-def told(once: Once = once, events: int = EVENTS) -> int:
-    """Do as many runs as the command line says, print what they came to; the exit code."""
+def run_from_command_line(once: Once = once, events: int = EVENTS) -> int:
+    """Run as often as the command line says, print the results, and return the exit code."""
     runs, seed = (*map(int, sys.argv[1:]), *(2000, int(time.time()))[len(sys.argv) - 1 :])
     began = time.perf_counter()
-    # The functions' own log, which goes there, would hide the figures.
+    # The functions' log would hide the figures.
     with contextlib.redirect_stdout(io.StringIO()):
         counts, killed, failures = many(runs, seed, once, events)
     print(f"seed {seed}: " + ", ".join(f"{count} {what}" for what, count in counts.items()))
@@ -294,4 +295,4 @@ def told(once: Once = once, events: int = EVENTS) -> int:
 
 if __name__ == "__main__":
     logging.disable(logging.CRITICAL)
-    sys.exit(told())
+    sys.exit(run_from_command_line())

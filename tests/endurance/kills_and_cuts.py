@@ -1,22 +1,22 @@
 """Random kills while connections break: `python -m tests.endurance.kills_and_cuts [RUNS [SEED]]`.
 
-As in `endurance.kills`, and once or twice in a run the other side closes a connection: while
-nothing but the next event is owed, inside an answer, after all of one is out and nothing has come
-back, or at just any step. What was on its way to the runtime arrives before the end, or is lost
-with it.
+As in `endurance.kills`, and once or twice per run the server closes a connection: while only the
+next event is pending, inside a response, after a whole response without a status, or at any step.
+Data on its way to the runtime arrives before the end, or is lost with it.
 
-What may come of that is `in_flight.broken_connection`'s table. Here the verdict keeps to what holds
-for each of its rows: nothing is answered twice, nothing is begun twice, nothing hangs, no
-connection is made that no other has made room for; and whatever is not answered is a row's:
+The outcomes are the table of `in_flight.broken_connection`. The checks here hold for each of its
+rows: nothing is answered twice, nothing begins twice, nothing hangs, no connection is made without
+need. An event without a response must be explained by a row:
 
-    an event         that went to a /next whose connection was gone, or was lost on the way there.
-                     With one lane the sandbox ends by it, at the invocation's time-out
-    half an answer   with one lane the process ends by it; with many it costs that answer
+    an event          went to a /next with a broken connection, or was lost on its way. With one
+    lane
+                      the sandbox ends at the invocation's time-out
+    half a response   ends the process with one lane; with many lanes only that response is lost
 
-An answer that was sent twice, and cut off both times, ends the process of one lane too; it has
-arrived here, where nothing is lost of what a connection has taken. (With one lane the platform
-repeats what it has handed out, and loses less. `endurance.cuts` has each byte of a connection, and
-says for each what must come of it.)
+A response that was sent twice and cut off both times also ends a process with one lane. Here it has
+arrived, because nothing that a connection has accepted is lost. (With one lane the platform repeats
+what it has handed out, and loses less. `endurance.cuts` checks the outcome for each byte of a
+connection.)
 """
 
 import enum
@@ -43,17 +43,26 @@ from okibi.runtime.in_flight.broken_connection import Owed
 from okibi.runtime.in_flight.delivery import State
 from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.protocol.transport import Transport
-from tests.endurance.kills import EVENTS, SHORT, Busy, Mixed, RandomKiller, point, steps_of, told
+from tests.endurance.kills import (
+    EVENTS,
+    SHORT,
+    BusyWorld,
+    Mixed,
+    RandomKiller,
+    point,
+    run_from_command_line,
+    steps_of,
+)
 from tests.endurance.sweep import run
 from tests.support.judge import Result, answered
 from tests.support.memory_platform import MemoryTransport, RecordingLedger
 
-# Seconds: of the platform for an invocation, and of its silence before each.
+# Seconds: the platform's time-out, and the silence before each event.
 TIMEOUT, SILENCE = 60.0, 0.05
 NUMBERS = [number for number in range(EVENTS) if number not in SHORT]
-# Bytes that a connection takes at a time once it is to break inside an answer.
+# Bytes that a connection accepts at once if it is to break inside a response.
 SMALL = 40
-# With which words the process may end.
+# The reason with which the process may end.
 INSIDE = "the connection broke inside an answer"
 REQUEST_ID = re.compile(rb"(?i)aws-request-id: ([0-9a-f-]+)")
 
@@ -62,19 +71,19 @@ class Where(enum.Enum):
     """Where a connection breaks."""
 
     NEXT = "in a waiting /next"
-    HALF = "inside an answer"
-    WHOLE = "before an answer's status"
+    HALF = "inside a response"
+    WHOLE = "before a response's status"
     ANY = "anywhere"
 
 
-class Cut(NamedTuple):
+class BrokenConnection(NamedTuple):
     """A connection that broke.
 
     Args:
-        answer: the request id of the answer that was owed a status, or "".
+        answer: the request id of the response without a status, or "".
         half: whether a part of it was written.
-        whole: whether all of it was, and its status is lost.
-        lost: the request ids of the events that were on their way.
+        whole: whether all of it was written and its status is lost.
+        lost: the request ids of lost events.
     """
 
     answer: str
@@ -85,12 +94,12 @@ class Cut(NamedTuple):
 
 @attrs.define(eq=False)
 class BreakingTransport(MemoryTransport):
-    """A connection that the other side may close."""
+    """A connection that the server may close."""
 
     broken: bool = attrs.field(default=False, init=False)
 
     def cut(self, lose: bool) -> frozenset[str]:
-        """Close it; the request ids of the events that are lost with what was on its way."""
+        """Close the connection; return the request ids of lost events."""
         lost = REQUEST_ID.findall(self._inbox) if lose else []
         if lose:
             self._inbox.clear()
@@ -120,8 +129,8 @@ class BreakingTransport(MemoryTransport):
 
 
 @attrs.define(eq=False)
-class Breaking(Busy):
-    """One sandbox, of one slot or many, and as many invokers, who wait before each event."""
+class BreakingWorld(BusyWorld):
+    """One sandbox, with one slot or many, and as many invokers, which wait before each event."""
 
     ends: dict[Invocation, trio.Event] = attrs.field(
         factory=dict[Invocation, trio.Event], init=False
@@ -150,13 +159,13 @@ class Breaking(Busy):
     async def _invoke(self, numbers: Iterator[int]) -> None:
         for number in numbers:
             await trio.sleep(SILENCE)
-            while not await self._is_taken(number):  # noqa: ASYNC110, nobody tells of a slot
+            while not await self._is_taken(number):  # noqa: ASYNC110, no event to wait for
                 await trio.sleep(SILENCE)
             if self.timed_out:
                 return
 
     async def _is_taken(self, number: int) -> bool:
-        """Have an event served; False where no slot is idle."""
+        """Let an event be served; return False if no slot is idle."""
         platform = self._exchanges[0]
         invocation = Invocation(json.dumps({"n": number}).encode(), TIMEOUT)
         self.offered[invocation.request_id] = trio.current_time()
@@ -172,7 +181,7 @@ class Breaking(Busy):
         if isinstance(platform, MultiConcurrencyPlatform):
             platform.expire(invocation)
         else:
-            # Its sandbox ends.
+            # The sandbox ends.
             self.timed_out, self.rest = True, 0.0
         return True
 
@@ -186,10 +195,12 @@ class Breaking(Busy):
 
 @attrs.define(eq=False)
 class Breaker(RandomKiller):
-    """Kills, and breaks connections: each from a step on, as soon as one is where it is wanted."""
+    """Kills actors and breaks connections: each from a step on, once a connection is in the
+    right state.
+    """
 
     cuts: list[tuple[int, Where]] = attrs.field(factory=list[tuple[int, Where]])
-    made: list[Cut] = attrs.field(factory=list[Cut], init=False)
+    made: list[BrokenConnection] = attrs.field(factory=list[BrokenConnection], init=False)
     where: Counter[str] = attrs.field(factory=Counter[str], init=False)
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
@@ -228,10 +239,12 @@ class Breaker(RandomKiller):
         assert isinstance(transport, BreakingTransport)
         answer = lane.delivery if lane.owed and lane.owed[0] is Owed.ANSWER else None
         half, whole = _is_half(lane), answer is not None and not lane.unwritten
-        # Read, its status would have been read before the end.
+        # If it arrived, the status would be read before the end.
         lose = where is Where.WHOLE or bool(self.point.seed % 2)
         lost = transport.cut(lose)
-        self.made.append(Cut(answer.request_id if answer else "", half, whole and lose, lost))
+        self.made.append(
+            BrokenConnection(answer.request_id if answer else "", half, whole and lose, lost)
+        )
         self.where[where.value] += 1
 
 
@@ -241,8 +254,8 @@ def _is_half(lane: Lane) -> bool:
     return 0 < lane.unwritten < lane._answer_size
 
 
-def judge(breaker: Breaker, world: Breaking, ledger: RecordingLedger) -> Result:
-    """What was lost, by the row that says so; and what is not as it must be."""
+def judge(breaker: Breaker, world: BreakingWorld, ledger: RecordingLedger) -> Result:
+    """Return what was lost, by row, and what is wrong."""
     wrong = [f"the instrument raised {error!r}" for error in breaker.errors]
     ended = _may_end(breaker)
     lost: Counter[str] = Counter()
@@ -255,7 +268,7 @@ def judge(breaker: Breaker, world: Breaking, ledger: RecordingLedger) -> Result:
         if begun[name] > 1 or sent[name] > 1:
             wrong.append(f"{name} was begun {begun[name]} times, answered {sent[name]} times")
         if world.timed_out and name in _swallowed(world):
-            # The platform gave it out again when its time was over, if at all.
+            # The platform repeated it after the time-out, if at all.
             lost["a broken /next"] += 1
         elif sent[name]:
             wrong += _answered(breaker, world, ledger, invocation, lost)
@@ -270,34 +283,34 @@ def judge(breaker: Breaker, world: Breaking, ledger: RecordingLedger) -> Result:
 
 
 def _may_end(breaker: Breaker) -> str:
-    """Why one lane ends the process, in words; empty where nothing is a reason."""
+    """Return why a process with one lane ends, or ""."""
     if breaker.point.lanes > 1:
         return ""
     twice = Counter(cut.answer for cut in breaker.made if cut.whole)
     if any(times > 1 for times in twice.values()):
-        return "an answer that was cut off twice"
-    return "half an answer" if any(cut.half for cut in breaker.made) else ""
+        return "a response that was cut off twice"
+    return "half a response" if any(cut.half for cut in breaker.made) else ""
 
 
-def _row(breaker: Breaker, world: Breaking, ledger: RecordingLedger, name: str) -> str | None:
-    """The row of the table by which an event stays unanswered, if there is one."""
+def _row(breaker: Breaker, world: BreakingWorld, ledger: RecordingLedger, name: str) -> str | None:
+    """Return the row of the table that explains a missing response, or None."""
     on_its_way = _swallowed(world)
     if breaker.point.lanes > 1:
         on_its_way.update(*(cut.lost for cut in breaker.made))
     if name in on_its_way and name not in {each.request_id for each in ledger.deliveries}:
         return "a broken /next"
     if any(cut.half and cut.answer == name for cut in breaker.made):
-        return "half an answer"
+        return "half a response"
     return None
 
 
-def _swallowed(world: Breaking) -> set[str]:
+def _swallowed(world: BreakingWorld) -> set[str]:
     return {e.request_id for e in world.journal if e.kind is EntryKind.SWALLOWED}
 
 
 def _answered(
     breaker: Breaker,
-    world: Breaking,
+    world: BreakingWorld,
     ledger: RecordingLedger,
     invocation: Invocation,
     lost: Counter[str],
@@ -307,15 +320,15 @@ def _answered(
         return [f"{invocation.payload!r} was answered, and never received"]
     delivery = max(deliveries, key=lambda each: each.begun)
     wrong = answered(breaker, world, invocation, delivery, lost)
-    # Cut off twice it is given up, though the first had arrived.
+    # A response cut off twice is given up, although the first has arrived.
     given_up = sum(cut.answer == invocation.request_id for cut in breaker.made) > 1
     if delivery.state is not State.ACKED and not given_up and not world.failures:
         wrong.append(f"{invocation.payload!r} is left {delivery.state.name}")
     return wrong
 
 
-def _platform(breaker: Breaker, world: Breaking) -> list[str]:
-    """What the platform has seen that no cut explains."""
+def _platform(breaker: Breaker, world: BreakingWorld) -> list[str]:
+    """Return what the platform has seen and no cut explains."""
     again = {cut.answer for cut in breaker.made if cut.whole}
     refused = [e for e in world.journal if e.kind is EntryKind.REFUSED]
     wrong = [f"the API refused {e}" for e in refused if e.request_id not in again]
@@ -331,24 +344,24 @@ def _platform(breaker: Breaker, world: Breaking) -> list[str]:
 
 
 def breaker_of(seed: int) -> Breaker:
-    """The run that a seed stands for."""
+    """Return the run of a seed."""
     numbers = random.Random(f"cuts {seed}")
-    at = point(seed, Breaking)
-    steps = steps_of(Breaking, at.lanes, at.piece, at.pipelined)
+    at = point(seed, BreakingWorld)
+    steps = steps_of(BreakingWorld, at.lanes, at.piece, at.pipelined)
     places = numbers.choices([*Where], k=numbers.randint(1, 2))
     cuts = [(numbers.randint(1, steps), where) for where in places]
     return Breaker(at, cuts=sorted(cuts, key=lambda each: each[0]))
 
 
 def once(seed: int) -> tuple[Result, Counter[str]]:
-    """One run: what it came to, and who was killed, and what cut."""
+    """Run once; return the result, and counts of kills and cuts."""
     breaker = breaker_of(seed)
-    result = run(breaker.point, breaker, Breaking, Mixed, judge)
+    result = run(breaker.point, breaker, BreakingWorld, Mixed, judge)
     return result, breaker.counts + breaker.where
 
 
 def main() -> int:
-    return told(once, len(NUMBERS))
+    return run_from_command_line(once, len(NUMBERS))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""A runtime with many events at once on a server of its own: AWS's emulator, or the local one.
+"""A runtime with many events at once on its own server: AWS's emulator, or the local one.
 
-The emulator takes no command here: it runs /var/task/bootstrap as a user of its own. So it runs in
-a mount namespace, where /var is new and holds the interpreter, the packages and the function,
-wherever they lie outside; nothing is left of it, and a /var/task of this machine's is not touched.
+The emulator takes no command in this mode: it runs /var/task/bootstrap as another user. So it runs
+in a mount namespace with a new /var, which contains the interpreter, the packages and the function.
+Nothing of it remains, and the machine's own /var/task is not touched.
 """
 
 import os
@@ -29,12 +29,12 @@ ENDS_WITHIN = 5.0
 
 @attrs.frozen
 class Contender:
-    """One runtime with one handler.
+    """A runtime with a handler.
 
     Args:
-        name: as it is printed.
-        arguments: of the interpreter; the handler follows.
-        handler: `module.name`, of `functions/`.
+        name: printed in tables.
+        arguments: for the interpreter; the handler follows.
+        handler: `module.name`, in `functions/`.
     """
 
     name: str
@@ -43,38 +43,38 @@ class Contender:
 
 
 @attrs.frozen
-class Managed:
-    """It runs.
+class RunningContender:
+    """A running contender.
 
     Attributes:
         address: where to POST events.
-        pid: the server's process; those of the runtime are below it.
+        pid: the server's process, whose descendants are the runtime.
     """
 
     address: tuple[str, int]
     pid: int
 
     def processes(self) -> list[int]:
-        """The runtime's processes."""
+        """Return the runtime's processes."""
         return descendants(self.pid)
 
     def memory(self) -> int:
-        """The memory of them all in bytes, what several share divided between them (PSS)."""
+        """Return the memory of all of them in bytes, with shared pages divided (PSS)."""
         return sum(proportional_memory(pid) for pid in self.processes())
 
     def memory_alone(self) -> int:
-        """The same as if no others were on the machine, as in a sandbox."""
-        # Of those below the server the runtime's first has all the others below it.
+        """Return the memory of all of them as if alone on the machine, as in a sandbox."""
+        # The runtime's first process is the ancestor of the others.
         return max(map(tree_memory, self.processes()))
 
     def cpu(self) -> float:
-        """Seconds of processor time that they have had."""
+        """Return their processor seconds."""
         return sum(cpu_seconds(pid) for pid in self.processes())
 
 
 @contextmanager
-def on_local_server(contender: Contender, slots: int, folder: Path) -> Generator[Managed]:
-    """Run it on okibi's local server, in a process of its own."""
+def on_local_server(contender: Contender, slots: int, folder: Path) -> Generator[RunningContender]:
+    """Run the contender on okibi's local server, as a process."""
     invoke, _ = free_ports()
     path = os.pathsep.join(map(str, (ROOT, sysconfig.get_path("purelib"))))
     bootstrap = _bootstrap(folder, sys.executable, contender, path, folder)
@@ -87,8 +87,8 @@ def on_local_server(contender: Contender, slots: int, folder: Path) -> Generator
 @contextmanager
 def on_emulator(
     executable: Path, contender: Contender, slots: int, folder: Path
-) -> Generator[Managed]:
-    """Run it on AWS's emulator; needs root, and `many_refused` to say nothing."""
+) -> Generator[RunningContender]:
+    """Run the contender on AWS's emulator. Needs root, and an empty `many_refused`."""
     ports = free_ports()
     inside = {
         "/var/python": Path(sys.base_prefix),
@@ -112,7 +112,7 @@ def on_emulator(
         "--runtime-interface-emulator-address", f"127.0.0.1:{ports[0]}",
         "--runtime-api-address", f"127.0.0.1:{ports[1]}",
     ]  # fmt: skip
-    # What is mounted here lies outside of /var, or is seen no more once /var is new: so first.
+    # Mount everything before /var is replaced: sources may be inside the old /var.
     script = " && ".join(["mount -t tmpfs none /var", *mounts, f'exec "$@" > {_OUT} 2>&1'])
     command = [
         "unshare", "--mount", "sh", "-c", script, "sh", str(executable), *addresses,
@@ -129,9 +129,9 @@ def _bootstrap(folder: Path, python: str, contender: Contender, path: str, own: 
     script = folder / "bootstrap"
     variables = {
         "PYTHONPATH": path,
-        # Compiled once: what the compiler leaves in memory is no runtime's.
+        # Cached, so that the compiler's memory does not count.
         "PYTHONPYCACHEPREFIX": str(own / "compiled"),
-        # Where the interpreter's own library lies, if it was built with one.
+        # For an interpreter with a shared library.
         "LD_LIBRARY_PATH": str(Path(python).parents[1] / "lib"),
         "_HANDLER": contender.handler,
     }
@@ -152,7 +152,7 @@ def _serving(
     environment: dict[str, str],
     ports: Sequence[int],
     folder: Path,
-) -> Generator[Managed]:
+) -> Generator[RunningContender]:
     with (folder / "server").open("wb") as output:
         server = subprocess.Popen(
             command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=output,
@@ -162,10 +162,10 @@ def _serving(
     try:
         for port in ports:
             wait_for(port)
-        yield Managed(("127.0.0.1", ports[0]), server.pid)
+        yield RunningContender(("127.0.0.1", ports[0]), server.pid)
     finally:
         left += descendants(server.pid)
-        # In order first, for each server takes its runtime along, which leads a group of its own.
+        # First SIGINT: each server ends its runtime, which has its own process group.
         server.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
             server.wait(ENDS_WITHIN)

@@ -1,10 +1,10 @@
-"""Every asynchronous test of the supervisors under many scheduler seeds, in a process a core.
+"""Run every asynchronous test of the supervisors under many scheduler seeds, one process per core.
 
-Trio picks the order of the tasks that are ready by chance; a seed makes the choice repeatable.
-Each test is run once under each seed, and its name says which: `...[seed17]`.
+trio picks the order of ready tasks at random; a seed makes the choice repeatable. Each test runs
+once under each seed, which is part of its name: `...[seed17]`.
 
     python -m tests.endurance.scheduler_seeds 300       seeds 0 to 299
-    python -m tests.endurance.scheduler_seeds 1 -k stop  what follows is pytest's
+    python -m tests.endurance.scheduler_seeds 1 -k stop  further options are pytest's
 """
 
 import inspect
@@ -19,7 +19,7 @@ import trio
 
 
 class Seeded:
-    """A pytest plug-in that runs each asynchronous test once under each seed, and no other test."""
+    """A pytest plug-in that runs each asynchronous test once per seed, and no other test."""
 
     def __init__(self, seeds: range) -> None:
         self.seeds = seeds
@@ -41,13 +41,13 @@ class Seeded:
 
 
 def seed_of(item: pytest.Item) -> int | None:
-    """Under which seed a test is to run."""
+    """Return the seed of a test, or None."""
     call = getattr(item, "callspec", None)
     return None if call is None else call.params.get("scheduler_seed")
 
 
 def run(seeds: range, options: list[str]) -> int:
-    """Run them all under these seeds; pytest's exit code."""
+    """Run all tests under these seeds; return pytest's exit code."""
     given = ["-q", "-p", "no:hypothesispytest", str(Path(__file__).parent), *options]
     return int(pytest.main(given, plugins=[Seeded(seeds)]))
 

@@ -1,9 +1,9 @@
-"""A process that is told to end with an event in flight: what came of it, of its actors, of the
-event, and how long it took.
+"""Shut a process down with an event in flight, and see what happens to it, its actors and the
+event.
 
     python -m tests.endurance.stopping [RUNS [ACTORS]]
 
-tells it so again and again: `make stopping`, the full size of what a test does once.
+Repeats this: `make stopping`, the full size of what a test does once.
 """
 
 import json
@@ -22,7 +22,7 @@ from okibi.local import EntryKind, InvokeResult, RuntimeApi
 from tests.support.sandbox import COMMAND, process_of
 
 LONG = 30.0
-# With so much time that no other load on this machine makes it hurry.
+# Time limits so long that no other load makes the shutdown hurry.
 UNHURRIED = """
 import sys
 from okibi.runtime.process import shutdown
@@ -38,7 +38,7 @@ def unhurried(drain: float = 0.06) -> tuple[str, ...]:
 
 @attrs.define(eq=False)
 class Ended:
-    """A process that was told to end with an event in flight, and what came of both."""
+    """A process that was shut down with an event in flight, and the result of both."""
 
     code: int = 0
     seconds: float = 0.0
@@ -57,12 +57,12 @@ async def told_to_end(
     command: tuple[str, ...] = COMMAND,
     lanes: int = 1,
 ) -> AsyncIterator[tuple[Ended, trio.Process]]:
-    """Tell it so while it has the event; in the block it is ending."""
+    """Send a signal while the process has the event; the block runs while the process ends."""
     ended = Ended()
     async with process_of(
         handler, command=command, MEMBERS=str(members), AWS_LAMBDA_MAX_CONCURRENCY=str(lanes)
     ) as (process, api, said):
-        # The first event is through: the runtime is up, and its signals are taken.
+        # After the first event the runtime is up, with its signal handlers.
         await api.invoke(b"{}")
         async with trio.open_nursery() as nursery:
 
@@ -77,7 +77,7 @@ async def told_to_end(
             ended.code = await process.wait()
             ended.seconds = time.perf_counter() - began
             with trio.move_on_after(1):
-                while ended.result is None:  # noqa: ASYNC110, the server may still have to read it
+                while ended.result is None:  # noqa: ASYNC110, the server may still be reading
                     await trio.sleep(0.001)
             nursery.cancel_scope.cancel()
         ended.asked_for_more = bool(api.journal.times(EntryKind.ABANDONED))
@@ -85,28 +85,28 @@ async def told_to_end(
 
 
 async def until_second(api: RuntimeApi) -> None:
-    # By the journal: one that takes no time may be answered before anybody looks for it.
+    # By the journal: a fast event may be answered before anybody looks.
     while len(api.journal.times(EntryKind.DELIVERED)) < 2:
         await trio.lowlevel.checkpoint()
-    # It has been written to the socket; the handler begins within moments.
+    # The event has been written to the socket; the handler begins soon.
     await trio.sleep(0.02)
 
 
-# What the platform leaves a runtime (Runtime API: the runtime's share of the shutdown phase).
+# The runtime's share of the shutdown phase (Runtime API).
 ALLOWED = 0.3
 
 
 async def _once(actors: int) -> tuple[float, bool, list[str]]:
-    """How long one took, whether it kept the order, and what was wrong with it."""
+    """Return the duration of one shutdown, whether children ended in order, and what was wrong."""
     async with told_to_end("ends.many", {"seconds": LONG}, members=actors) as (ended, _):
         pass
     gone = [line for line in ended.lines if line.startswith("member ")]
     last_first = [f"member {n}" for n in reversed(range(actors))]
     wrong: list[str] = []
     if ended.code != 0:
-        wrong.append(f"its exit code was {ended.code}")
+        wrong.append(f"the exit code was {ended.code}")
     if ended.result is None or ended.result.error_type != "Runtime.Stopped":
-        wrong.append("the event was not answered as cut")
+        wrong.append("the event was not answered with Runtime.Stopped")
     if sorted(gone) != sorted(last_first):
         wrong.append(f"{len(set(gone))} of {actors} cleaned up")
     return ended.seconds, gone == last_first, wrong

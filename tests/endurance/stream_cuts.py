@@ -1,9 +1,10 @@
-"""Cut the connection at every byte of a cycle whose answer is streamed: `python -m
-tests.endurance.stream_cuts`. The engine is that of `tests.endurance.cuts`.
+"""Cut the connection at every byte of a cycle with a streamed response.
 
-A stream has the rules of any answer, but that nothing of it can be said again. So where a plain
-answer would be sent once more because none of it has arrived, and the kernel had taken all of it,
-the invoker is told of an error.
+Run as `python -m tests.endurance.stream_cuts`. The engine is that of `tests.endurance.cuts`.
+
+A stream follows the rules of any response, except that it cannot be repeated. Where a plain
+response would be repeated, because none of it has arrived and the kernel had accepted all of it,
+the invoker gets an error.
 """
 
 import os
@@ -21,9 +22,9 @@ from tests.endurance.cuts import (
     AGAIN,
     ENDED,
     Cut,
+    CutWorld,
     Lengths,
     Shape,
-    World,
     expected,
     judge,
     quiet,
@@ -33,8 +34,8 @@ from tests.endurance.cuts import (
 from tests.endurance.verdict import verdict
 
 
-class StreamWorld(World):
-    """A run whose handler streams: three pieces, or an error behind two."""
+class StreamWorld(CutWorld):
+    """A run with a streaming handler: three pieces, or two and an error."""
 
     def handler(self) -> type[Handler[dict[str, object]]]:
         begun, shape = self.begun, self.shape
@@ -62,17 +63,19 @@ class StreamWorld(World):
 
 
 def expected_of_stream(shape: Shape, cut: Cut, at: Lengths) -> tuple[str, ...]:
-    """In what a cut may end: in one way, unless it depends on how much the kernel had taken."""
+    """Return the possible outcomes of a cut: one, unless it depends on what the kernel had
+    accepted.
+    """
     into_answer = cut.byte - at.get
     if cut.outward and 0 < into_answer < at.answer:
-        # Written to the end before the break was seen, of an answer whose head has not arrived:
-        # the error in its place is accepted.
+        # The whole response was written before the break was seen, and its head has not arrived: an
+        # error in its place is accepted.
         return (ENDED, AGAIN) if cut.blind and into_answer < at.head else (ENDED,)
     return (expected(shape, cut, at),)
 
 
-def judge_stream(world: World, wanted: tuple[str, ...]) -> tuple[str, list[str]]:
-    """What a run came to, and all that is not as it must be."""
+def judge_stream(world: CutWorld, wanted: tuple[str, ...]) -> tuple[str, list[str]]:
+    """Return the outcome of a run, and what is wrong with it."""
     outcome, _ = judge(world, "")
     outcome, wrong = judge(world, outcome if outcome in wanted else wanted[0])
     lost = [

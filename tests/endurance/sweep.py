@@ -1,10 +1,10 @@
 """Kill any actor at any step: the engine, and `python -m tests.endurance.sweep` for its full size.
 
-The whole tree, as production builds it, runs against a platform in memory
-(`support.memory_platform`). Every task step of the run is counted, and at the chosen ones somebody
-is killed (`support.killer`); a run is a point. What must be true of it is `support.judge`'s.
+The whole production tree runs against a platform in memory (`support.memory_platform`). Every task
+step is counted, and actors are killed at chosen steps (`support.killer`); a run is a point.
+`support.judge` checks the run.
 
-Scheduling is seeded: a point that failed fails again.
+Scheduling is seeded: a failed point fails again.
 """
 
 import contextlib
@@ -51,13 +51,13 @@ def run(
     handler: type[Handler[dict[str, int]]] | None = None,
     judge: Judge = judge,
 ) -> Result:
-    """One point. Everything that is not as it must be is in `wrong`."""
+    """Run one point. `wrong` lists every violation."""
     killer = killer or Killer(point)
     handler = handler or (Stream if point.streams else Echo)
     random_of_trio().seed(point.seed)
     clock = trio.testing.MockClock(autojump_threshold=0)
     try:
-        # A deadline comes as a wall clock's time, and a run in which real time passes is another.
+        # Deadlines are wall-clock times; real time must not influence the run.
         with patch.object(time, "time", clock.current_time):
             seen = trio.run(_main, killer, world, handler, clock=clock, instruments=[killer])
     except BaseException as error:
@@ -66,7 +66,7 @@ def run(
 
 
 def random_of_trio() -> random.Random:
-    """The random numbers that trio orders its tasks with."""
+    """Return trio's random number generator, which orders its tasks."""
     scheduler: Any = trio._core._run
     scheduler._ALLOW_DETERMINISTIC_SCHEDULING = True
     source: random.Random = scheduler._r
@@ -111,7 +111,7 @@ async def _main(
 
 
 def points(every: int, seed: int = 1) -> Iterator[Point]:
-    """The points of a sweep, every so many-th of them."""
+    """Yield each `every`-th point of a sweep."""
     numbers = random.Random(seed)
     shapes = [
         *itertools.product((1, 3), (7, 11, 40, ALL), (True, False), (False,)),
@@ -131,7 +131,7 @@ def points(every: int, seed: int = 1) -> Iterator[Point]:
 
 
 def sweep(every: int, seed: int = 1) -> tuple[Counter[str], list[str]]:
-    """Run a sweep; counts, and a line for each point that went wrong."""
+    """Run a sweep; return counts, and a line per failed point."""
     counts: Counter[str] = Counter()
     failures: list[str] = []
     for point in points(every, seed):
@@ -147,7 +147,7 @@ def sweep(every: int, seed: int = 1) -> tuple[Counter[str], list[str]]:
 def main() -> int:
     every = int(os.environ.get("OKIBI_SWEEP_EVERY", "1"))
     began = time.perf_counter()
-    # What the handlers raise is written to standard output, as in a function.
+    # The errors of handlers are written to standard output, as in a function.
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         counts, failures = sweep(every)
     print(", ".join(f"{count} {what}" for what, count in counts.items()), end="; ")

@@ -1,4 +1,4 @@
-"""One small run of what `make concurrent` measures, on each server that can be had."""
+"""A small run of `make concurrent`, on each available server."""
 
 import os
 from functools import partial
@@ -34,7 +34,7 @@ def official() -> Server:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["the local server", "AWS's emulator"])
-def test_one_process_serves_four_slots_and_is_gone_afterwards(name: str, tmp_path: Path) -> None:
+def test_one_process_serves_four_slots_and_ends(name: str, tmp_path: Path) -> None:
     server = on_local_server if name == "the local server" else official()
 
     before = descendants(os.getpid())
@@ -48,7 +48,7 @@ def test_one_process_serves_four_slots_and_is_gone_afterwards(name: str, tmp_pat
     assert descendants(os.getpid()) == before
 
 
-def test_an_answer_that_is_wrong_or_missing_fails_the_whole(
+def test_a_wrong_or_missing_response_fails_the_run(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     right = Figures(asked=3, seconds=1.0, latencies=[0.02] * 3, cpu=0.001, memory=1, processes=1)
@@ -59,5 +59,5 @@ def test_an_answer_that_is_wrong_or_missing_fails_the_whole(
     figures[OKIBI] = [attrs.evolve(right, latencies=[0.02] * 2, wrong=[b"{}"])]
     assert not report(figures)
 
-    told = "of 3 invocations 1 were answered rightly, 1 wrongly, the first with b'{}', and 1 not"
+    told = "of 3 invocations 1 were answered correctly, 1 wrongly, the first with b'{}', and 1 not"
     assert told in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""A fixed sample of the cut sweep; `python -m tests.endurance.cuts` is the whole of it."""
+"""A fixed sample of the cuts; `python -m tests.endurance.cuts` runs all."""
 
 import logging
 
@@ -18,29 +18,29 @@ from tests.endurance.cuts import (
     sweep_of,
 )
 
-# Prime, so that the sample meets every kind of cut.
+# Prime, so that the sample contains every kind of cut.
 EVERY = 53
 
 
-def sampled(shape: Shape) -> bool:
-    """Five shapes in which each two properties come in each combination."""
+def is_sampled(shape: Shape) -> bool:
+    """Five shapes in which any two properties occur in each combination."""
     return sum((shape.pipelined, shape.idle, shape.fails, shape.padding > 0)) in (0, 3)
 
 
 SHAPES = [
-    pytest.param(shape, marks=() if sampled(shape) else pytest.mark.slow) for shape in shapes()
+    pytest.param(shape, marks=() if is_sampled(shape) else pytest.mark.slow) for shape in shapes()
 ]
 
 
 @pytest.fixture(autouse=True)
 def _seeded(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Set by the sweep for its runs; put back afterwards.
+    # The sweep sets these; restore them afterwards.
     monkeypatch.setattr(trio._core._run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
     monkeypatch.setattr(logging.getLogger("okibi"), "propagate", False)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_wherever_the_connection_is_cut_it_ends_as_the_rules_say(shape: Shape) -> None:
+def test_the_outcome_of_a_cut_follows_the_rules(shape: Shape) -> None:
     counts, failures = sweep_of(shape, EVERY)
 
     assert not failures, "\n".join(failures[:20])
@@ -49,7 +49,7 @@ def test_wherever_the_connection_is_cut_it_ends_as_the_rules_say(shape: Shape) -
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_at_the_borders_between_messages_too(shape: Shape) -> None:
+def test_the_outcome_of_a_cut_between_messages_follows_the_rules(shape: Shape) -> None:
     at = measure(shape)
     out = (0, at.get, at.get + at.head, at.get + at.answer, at.out)
     back = (0, at.event, at.event + at.status, at.back)

@@ -1,11 +1,11 @@
-"""A fixed sample of the mutated answers; `python -m tests.endurance.fuzz` is the whole of it."""
+"""A fixed sample of mutated responses; `python -m tests.endurance.fuzz` runs more."""
 
 import logging
 
 from tests.endurance.fuzz import case_of, fuzz
 
 
-async def test_whatever_is_answered_comes_out_as_a_value_or_as_no_http() -> None:
+async def test_a_mutated_response_is_parsed_or_refused() -> None:
     logging.disable(logging.CRITICAL)
     try:
         counts, failures = await fuzz(1500)
@@ -13,11 +13,11 @@ async def test_whatever_is_answered_comes_out_as_a_value_or_as_no_http() -> None
         logging.disable(logging.NOTSET)
 
     assert not failures, "\n".join(failures[:20])
-    # The mutants are no mere noise: many are read, and many bring an event.
+    # The mutants are not just noise: many are parsed, and many contain an event.
     assert counts["1 answer"] + counts["2 answers"] + counts["3 answers"] >= 300
     assert counts["events taken by a lane"] >= 300
 
 
-def test_the_same_number_makes_the_same_case() -> None:
+def test_the_same_number_gives_the_same_case() -> None:
     assert case_of(7) == case_of(7)
     assert case_of(7) != case_of(8)

@@ -1,4 +1,4 @@
-"""A small sample of the random kills while connections break; `make kills` is the full size."""
+"""A small sample of random kills while connections break; `make kills` is the full size."""
 
 import random
 
@@ -9,7 +9,7 @@ from tests.endurance.kills import Mixed, many
 from tests.endurance.kills_and_cuts import (
     NUMBERS,
     Breaker,
-    Breaking,
+    BreakingWorld,
     Where,
     breaker_of,
     judge,
@@ -24,7 +24,7 @@ RUNS = 40
 pytestmark = [pytest.mark.usefixtures(seeded.__name__), pytest.mark.slow]
 
 
-def test_whoever_is_killed_as_a_connection_breaks_what_is_lost_is_in_the_table_of_losses() -> None:
+def test_after_kills_and_cuts_every_loss_is_in_the_table() -> None:
     seed = random.randrange(1 << 30)
 
     counts, seen, failures = many(RUNS, seed, once, len(NUMBERS))
@@ -35,19 +35,19 @@ def test_whoever_is_killed_as_a_connection_breaks_what_is_lost_is_in_the_table_o
 
 
 class Unsaid(Breaker):
-    """Breaks connections behind the verdict's back."""
+    """Breaks connections without recording it."""
 
     def _break(self, lane: Lane, where: Where) -> None:
         super()._break(lane, where)
         self.made.clear()
 
 
-def test_what_no_broken_connection_explains_would_be_told() -> None:
+def test_a_loss_that_no_cut_explains_is_reported() -> None:
     told: list[str] = []
     for seed in range(20):
         made = breaker_of(seed)
         breaker = Unsaid(made.point, cuts=made.cuts)
-        told += run(breaker.point, breaker, Breaking, Mixed, judge).wrong
+        told += run(breaker.point, breaker, BreakingWorld, Mixed, judge).wrong
 
     assert any("was never answered" in wrong for wrong in told)
     assert any("the process was ended" in wrong for wrong in told)

@@ -6,9 +6,9 @@ import pytest
 
 from okibi.local.invocation import Invocation
 from okibi.local.outcomes import InvocationOutcome
-from tests.endurance.soak import LATE, Deed, Plan, Sample, fault_of, row, soak
+from tests.endurance.soak import LATE, Action, Plan, Sample, fault_of, row, soak
 
-# Three time-outs or so in 1,000: each costs 100 ms of waiting.
+# About three time-outs in 1,000, each of 100 ms.
 SHORT = Plan(1000, first=200, every=400, errors=0.02, timeouts=0.003, short=0.7)
 
 
@@ -21,14 +21,14 @@ SHORT = Plan(1000, first=200, every=400, errors=0.02, timeouts=0.003, short=0.7)
         pytest.param("soaked.asynchronous", marks=pytest.mark.slow),
     ],
 )
-def test_no_event_is_lost_and_nothing_is_left_over(handler: str) -> None:
+def test_a_soak_loses_no_event_and_leaves_nothing_over(handler: str) -> None:
     soaked = soak(handler, SHORT)
 
     served = soaked.feed.served
     assert soaked.faults() == []
-    assert served[Deed.ECHO] + served[Deed.RAISE] + served[Deed.WAIT] == 1000
-    assert served[Deed.RAISE] >= 10
-    assert served[Deed.WAIT] >= 1
+    assert served[Action.ECHO] + served[Action.RAISE] + served[Action.WAIT] == 1000
+    assert served[Action.RAISE] >= 10
+    assert served[Action.WAIT] >= 1
     assert [each.served for each in soaked.feed.samples] == [200, 400, 800, 1000]
     assert all(each.tasks > 5 for each in soaked.feed.samples)
 
@@ -44,17 +44,17 @@ def test_no_event_is_lost_and_nothing_is_left_over(handler: str) -> None:
         pytest.param("asynchronous", marks=pytest.mark.slow),
     ],
 )
-def test_an_answered_error_or_time_out_leaves_nothing_for_the_collector(kind: str) -> None:
-    # An error's traceback holds its frames, these the event: of 6 MB each, and a collector that
-    # looks at hundreds of objects at a time lets dozens of them wait.
+def test_an_answered_error_leaves_no_garbage(kind: str) -> None:
+    # An error's traceback keeps frames, and frames keep events of up to 6 MB. The collector may let
+    # dozens of them wait.
     soaked = soak(
         f"uncollected.{kind}", Plan(100, first=20, errors=0.5, timeouts=0.05, seed=1, short=0.7)
     )
 
     served = soaked.feed.served
     assert soaked.feed.wrong == []
-    assert served[Deed.RAISE] >= 40
-    assert served[Deed.WAIT] >= 3
+    assert served[Action.RAISE] >= 40
+    assert served[Action.WAIT] >= 3
     assert soaked.feed.left[-1]["garbage"] == 0
 
 
@@ -68,7 +68,7 @@ def test_a_soak_finds_what_a_handler_leaves_over() -> None:
     assert soaked.growth() > 1.02
 
 
-def test_a_soak_finds_an_answer_that_belongs_to_another_event() -> None:
+def test_a_soak_finds_a_response_of_another_event() -> None:
     soaked = soak("soaked.forgetful", Plan(220, first=50, errors=0.0, timeouts=0.0))
 
     assert [fault.partition(" was")[0] for fault in soaked.faults()] == [
@@ -77,38 +77,38 @@ def test_a_soak_finds_an_answer_that_belongs_to_another_event() -> None:
     ]
 
 
-def test_a_process_that_ends_is_told_of_with_its_last_words() -> None:
+def test_a_process_that_ends_is_reported_with_its_output() -> None:
     with pytest.raises(RuntimeError, match=r"soaked\.fatal: .*no more"):
         soak("soaked.fatal", SHORT)
 
 
-def answered(deed: Deed, error_type: str | None, **told: object) -> str:
+def answered(kind: Action, error_type: str | None, **told: object) -> str:
     invocation = Invocation(b"", 1.0, request_id="mine")
-    return fault_of(deed, 7, invocation, InvocationOutcome(json.dumps(told).encode(), error_type))
+    return fault_of(kind, 7, invocation, InvocationOutcome(json.dumps(told).encode(), error_type))
 
 
-def test_each_deed_has_one_right_answer() -> None:
+def test_each_task_has_one_correct_response() -> None:
     value = {"requestId": "mine", "errorType": "ValueError", "errorMessage": "event 7"}
     late = {"requestId": "mine", "errorType": LATE, "errorMessage": "late"}
 
-    assert answered(Deed.ECHO, None, do="echo", n=7) == ""
-    assert answered(Deed.RAISE, "Function.ValueError", **value) == ""
-    assert answered(Deed.WAIT, LATE, **late) == ""
+    assert answered(Action.ECHO, None, do="echo", n=7) == ""
+    assert answered(Action.RAISE, "Function.ValueError", **value) == ""
+    assert answered(Action.WAIT, LATE, **late) == ""
 
 
-@pytest.mark.parametrize("deed", list(Deed))
-def test_another_events_answer_is_a_fault(deed: Deed) -> None:
+@pytest.mark.parametrize("kind", list(Action))
+def test_another_events_response_is_a_fault(kind: Action) -> None:
     value = {"requestId": "other", "errorType": "ValueError", "errorMessage": "event 7"}
     late = {"requestId": "other", "errorType": LATE, "errorMessage": "late"}
 
-    assert answered(deed, "Function.ValueError", **value)
-    assert answered(deed, LATE, **late)
-    if deed in (Deed.ECHO, Deed.RAISE, Deed.WAIT):
-        assert answered(deed, None, do="echo", n=8)
+    assert answered(kind, "Function.ValueError", **value)
+    assert answered(kind, LATE, **late)
+    if kind in (Action.ECHO, Action.RAISE, Action.WAIT):
+        assert answered(kind, None, do="echo", n=8)
 
 
-def test_an_error_with_another_events_words_is_a_fault() -> None:
-    assert answered(Deed.RAISE, "x", requestId="mine", errorType="ValueError", errorMessage="8")
+def test_an_error_with_another_events_message_is_a_fault() -> None:
+    assert answered(Action.RAISE, "x", requestId="mine", errorType="ValueError", errorMessage="8")
 
 
 def test_samples_are_compared_with_the_first() -> None:

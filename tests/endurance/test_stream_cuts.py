@@ -1,4 +1,4 @@
-"""A fixed sample of the cuts of streams; `python -m tests.endurance.stream_cuts` is all of them."""
+"""A fixed sample of the cuts of streams; `python -m tests.endurance.stream_cuts` runs all."""
 
 import logging
 
@@ -8,9 +8,9 @@ import trio
 from tests.endurance.cuts import ANEW, ENDED, Shape, shapes, sweep_of
 from tests.endurance.stream_cuts import StreamWorld
 
-# Prime, so that the sample meets every kind of cut.
+# Prime, so that the sample contains every kind of cut.
 EVERY = 89
-# Every fifth shape: each value of each field is in two of them.
+# Every fifth shape: each value of each field occurs in two of them.
 SHAPES = [
     pytest.param(shape, marks=[] if n % 5 == 0 else [pytest.mark.slow])
     for n, shape in enumerate(shapes())
@@ -18,10 +18,10 @@ SHAPES = [
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_wherever_the_connection_is_cut_in_a_stream_it_ends_as_the_rules_say(
+def test_the_outcome_of_a_cut_in_a_stream_follows_the_rules(
     shape: Shape, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Set by the sweep for its runs; put back afterwards.
+    # The sweep sets these; restore them afterwards.
     monkeypatch.setattr(trio._core._run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
     monkeypatch.setattr(logging.getLogger("okibi"), "propagate", False)
 

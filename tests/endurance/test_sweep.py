@@ -1,4 +1,4 @@
-"""A fixed sample of the kill sweep; `python -m tests.endurance.sweep` is the whole of it."""
+"""A fixed sample of the kill sweep; `python -m tests.endurance.sweep` runs all."""
 
 import pytest
 
@@ -8,9 +8,9 @@ from tests.support.seeded import seeded
 pytestmark = pytest.mark.usefixtures(seeded.__name__)
 
 
-# Primes, so that each sample meets every kind of kill.
+# Primes, so that each sample contains every kind of kill.
 @pytest.mark.parametrize("every", [pytest.param(127, marks=pytest.mark.slow), 619])
-def test_whoever_is_killed_at_whatever_step_each_event_is_answered_once(every: int) -> None:
+def test_after_a_kill_at_any_step_each_event_is_answered_once(every: int) -> None:
     counts, failures = sweep(every)
 
     assert not failures, "\n".join(failures[:20])

@@ -48,7 +48,7 @@ class Passes(Instrument):
 
 
 @attrs.define(eq=False)
-class PlayedConnection:
+class Played:
     """A connection whose other side is the test."""
 
     written: bytearray = attrs.field(factory=bytearray)
@@ -122,7 +122,7 @@ class World:
     failures: list[str]
     nursery: trio.Nursery
     busy_wait: BusyWait
-    connections: list[PlayedConnection] = attrs.field(factory=list[PlayedConnection])
+    connections: list[Played] = attrs.field(factory=list[Played])
     refusals: int = 0
     pollers: list[Ref[Poller]] = attrs.field(factory=list[Ref[Poller]])
     responders: list[Ref[Responder]] = attrs.field(factory=list[Ref[Responder]])
@@ -132,7 +132,7 @@ class World:
         return self.ledger.lanes[0]
 
     @property
-    def wire(self) -> PlayedConnection:
+    def wire(self) -> Played:
         return self.connections[-1]
 
     @property
@@ -145,7 +145,7 @@ class World:
         if self.refusals:
             self.refusals -= 1
             raise ConnectionRefusedError("nobody listens")
-        self.connections.append(PlayedConnection())
+        self.connections.append(Played())
         return self.connections[-1]
 
     async def say(self, *data: bytes | OSError) -> None:

@@ -25,7 +25,7 @@ from tests.support.played_api import NEXT, World, event, world
 
 
 @attrs.define(eq=False)
-class StreamingStage:
+class Stage:
     """A worker of a function, and its lane."""
 
     world: World
@@ -68,15 +68,13 @@ class StreamingStage:
 
 
 @asynccontextmanager
-async def serving(
-    handler: Any, alarm: Alarm | None = None, lanes: int = 1
-) -> AsyncIterator[StreamingStage]:
+async def serving(handler: Any, alarm: Alarm | None = None, lanes: int = 1) -> AsyncIterator[Stage]:
     """Serve a function with one worker."""
     async with world() as made:
         made.ledger.lanes += [Lane(n, b"api") for n in range(1, lanes)]
         function = Function(handler)
         factory = Serving(function, SETTINGS, made.ledger, alarm or Alarm()).worker
-        yield StreamingStage(made, await start(made.nursery, factory, path="/worker"))
+        yield Stage(made, await start(made.nursery, factory, path="/worker"))
 
 
 async def until(there: Callable[[], bool]) -> None:
