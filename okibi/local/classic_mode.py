@@ -64,9 +64,9 @@ class ClassicPlatform(Platform):
         if outcome is None and self.current is not None:
             # The sandbox was killed. No other code reports that to this invoker.
             outcome = partial(exited, returncode=-signal.SIGKILL)
-        left = self.current or self.offered
-        if left is not None and left.outcome is None and outcome is not None:
-            self.settle(left, outcome(left.request_id))
+        invocation = self.current or self.offered
+        if invocation is not None and invocation.outcome is None and outcome is not None:
+            self.settle(invocation, outcome(invocation.request_id))
         self._release_current()
         self.state = RuntimeState.STARTED
         self.closing = self.initialised = False
@@ -154,13 +154,15 @@ class ClassicPlatform(Platform):
 
     # -- internals
 
-    def _begin(self, request_id: str, attempt: str, move: RuntimeTrigger) -> ApiError | Invocation:
+    def _begin(
+        self, request_id: str, attempt: str, trigger: RuntimeTrigger
+    ) -> ApiError | Invocation:
         current = self.current
         if current is None or request_id != current.request_id:
             return self.refuse(INVALID_REQUEST_ID, request_id)
         if names_other_attempt(current, attempt):
             return self.refuse(INVOKE_TIMEOUT, request_id)
-        state = transition(self.state, move)
+        state = transition(self.state, trigger)
         if isinstance(state, ApiError):
             return self.refuse(state, request_id)
         self.state = state

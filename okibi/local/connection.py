@@ -14,7 +14,14 @@ from . import http_responses
 from .browser_requests import browser_refusal
 from .extension_calls import EXTENSION, extension_call, extension_event
 from .http_requests import HeadersTooLarge, HttpRequest, MalformedRequest, RequestReader
-from .http_responses import ACCEPTED, NOT_FOUND, PONG, HttpResponse, not_allowed, refused
+from .http_responses import (
+    ACCEPTED,
+    NOT_FOUND,
+    PONG,
+    HttpResponse,
+    error_response,
+    method_not_allowed,
+)
 from .invocation import Invocation, ResponseSink
 from .outcomes import MAX_PAYLOAD_SIZE, MAX_STREAM_SIZE
 from .platform import ERROR_TYPE, STREAMING, PendingNext, Platform
@@ -77,7 +84,7 @@ class Connection:
     """Whether the body is forwarded to the invoker piece by piece."""
 
     @property
-    def full(self) -> ResponseSink | None:
+    def blocked_sink(self) -> ResponseSink | None:
         """The sink to wait for before reading on, or None."""
         answered = self._answered
         if not self._forwards_body or answered is None or answered.outcome is not None:
@@ -152,7 +159,7 @@ class Connection:
         allowed: bytes
         finish: BodyHandler
         if self.allowed_hosts is not None and (why := browser_refusal(request, self.allowed_hosts)):
-            return refused(ApiError(403, "AccessDenied", why))
+            return error_response(ApiError(403, "AccessDenied", why))
         if path == NEXT:
             allowed, finish = b"GET", self._next
         elif path == INIT_ERROR:
@@ -167,31 +174,31 @@ class Connection:
             )
         else:
             return NOT_FOUND
-        return finish if request.method == allowed else not_allowed(allowed)
+        return finish if request.method == allowed else method_not_allowed(allowed)
 
     def _route_answer(self, request: HttpRequest, parts: list[bytes]) -> BodyHandler | HttpResponse:
         if len(parts) != 2 or parts[1] not in (b"response", b"error"):
             return NOT_FOUND
         if request.method != b"POST":
-            return not_allowed(b"POST")
+            return method_not_allowed(b"POST")
         request_id = parts[0].decode("ascii", "replace")
         attempt = request.header(INVOCATION_ID)
         if parts[1] == b"response":
             mode = request.header(RESPONSE_MODE)
-            begun = self.platform.begin_response(request_id, attempt, mode)
+            invocation = self.platform.begin_response(request_id, attempt, mode)
         else:
             mode = ""
-            begun = self.platform.begin_error(request_id, attempt)
-        if isinstance(begun, ApiError):
-            return refused(begun)
-        self._answered = begun
+            invocation = self.platform.begin_error(request_id, attempt)
+        if isinstance(invocation, ApiError):
+            return error_response(invocation)
+        self._answered = invocation
         if parts[1] == b"error":
-            return lambda request: self._error(begun, request)
-        if mode == STREAMING and begun.sink is not None:
+            return lambda request: self._error(invocation, request)
+        if mode == STREAMING and invocation.sink is not None:
             self._forwards_body = True
             request.limit = MAX_STREAM_SIZE
-            begun.sink.begin(request.header(b"content-type") or "application/octet-stream")
-        return lambda request: self._response(begun, request)
+            invocation.sink.begin(request.header(b"content-type") or "application/octet-stream")
+        return lambda request: self._response(invocation, request)
 
     def _forward_pieces(self, request: HttpRequest) -> None:
         """Forward the received pieces of the body to the invoker."""
@@ -222,7 +229,7 @@ class Connection:
             return None
         self._pending_next = None
         if isinstance(outcome, ApiError):
-            return refused(outcome)
+            return error_response(outcome)
         return self._event(outcome)
 
     def _deliver(self, invocation: Invocation, request: HttpRequest) -> None:
@@ -244,7 +251,7 @@ class Connection:
             request.header(b"content-type"),
             request.trailers,
         )
-        return ACCEPTED if refusal is None else refused(refusal)
+        return ACCEPTED if refusal is None else error_response(refusal)
 
     def _error(self, invocation: Invocation, request: HttpRequest) -> HttpResponse | None:
         if request.size > MAX_PAYLOAD_SIZE:
@@ -255,11 +262,11 @@ class Connection:
         refusal = self.platform.finish_error(
             invocation, request.body, request.header(ERROR_TYPE), request.header(b"content-type")
         )
-        return ACCEPTED if refusal is None else refused(refusal)
+        return ACCEPTED if refusal is None else error_response(refusal)
 
     def _init_error(self, request: HttpRequest) -> HttpResponse:
         refusal = self.platform.accept_init_error(request.body, request.header(ERROR_TYPE))
-        return ACCEPTED if refusal is None else refused(refusal)
+        return ACCEPTED if refusal is None else error_response(refusal)
 
     def _reply(self, reply: HttpResponse, request: HttpRequest) -> None:
         keep_alive = request.keep_alive and self.keep_alive

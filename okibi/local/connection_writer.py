@@ -44,11 +44,11 @@ class ConnectionWriter:
             self._flushing = True
             self.nursery.start_soon(self._flush)
 
-    def _send_now(self, link: FastSocketStream, pieces: list[bytes]) -> list[bytes | memoryview]:
+    def _send_now(self, stream: FastSocketStream, pieces: list[bytes]) -> list[bytes | memoryview]:
         """Send what the socket takes; return the rest."""
         for index, piece in enumerate(pieces):
             try:
-                sent = link.send_now(piece)
+                sent = stream.send_now(piece)
             except trio.BrokenResourceError:
                 self._broken = True
                 return []

@@ -41,15 +41,15 @@ def sandbox_environment(
     """
     # Drop what only Lambda sets. For example, an inherited AWS_LAMBDA_MAX_CONCURRENCY would make
     # the runtime poll for more events than the platform sends.
-    left = {name: text for name, text in inherited.items() if name not in RESERVED_VARIABLES}
-    environment = {**DEFAULTS, **left}
-    told = {**left, **settings.environment}
-    if "AWS_REGION" in told or "AWS_PROFILE" not in told:
+    allowed = {name: text for name, text in inherited.items() if name not in RESERVED_VARIABLES}
+    environment = {**DEFAULTS, **allowed}
+    configured = {**allowed, **settings.environment}
+    if "AWS_REGION" in configured or "AWS_PROFILE" not in configured:
         # boto3 reads AWS_DEFAULT_REGION. Lambda sets both variables alike. Not with a profile: the
         # variable would override the region of the profile.
-        region = told.get("AWS_REGION", DEFAULTS["AWS_REGION"])
+        region = configured.get("AWS_REGION", DEFAULTS["AWS_REGION"])
         environment.setdefault("AWS_DEFAULT_REGION", region)
-    if not told.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}:
+    if not configured.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}:
         environment.update(CREDENTIALS)
     initialization = {"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand"}
     if settings.max_concurrency is not None:

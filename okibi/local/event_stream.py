@@ -32,11 +32,11 @@ def completion(result: InvokeResult, log: str = "") -> bytes:
         result: the result of the invocation.
         log: the end of the log in Base64, or "" if the invoker did not ask for it.
     """
-    told = {"LogResult": log} if log else dict[str, str]()
+    fields = {"LogResult": log} if log else dict[str, str]()
     if result.function_error is not None:
-        told["ErrorCode"] = result.error_type or result.function_error
-        told["ErrorDetails"] = result.payload.decode("utf-8", "replace")
-    return message("InvokeComplete", "application/json", msgspec.json.encode(told))
+        fields["ErrorCode"] = result.error_type or result.function_error
+        fields["ErrorDetails"] = result.payload.decode("utf-8", "replace")
+    return message("InvokeComplete", "application/json", msgspec.json.encode(fields))
 
 
 def message(event_type: str, content_type: str, payload: bytes) -> bytes:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from . import http_responses
 from .extensions import Extensions, ExtensionTrigger
 from .http_requests import HttpRequest
-from .http_responses import ACCEPTED, NOT_FOUND, HttpResponse, not_allowed, refused
+from .http_responses import ACCEPTED, NOT_FOUND, HttpResponse, error_response, method_not_allowed
 from .states import ApiError
 
 __all__ = ["EXTENSION", "extension_call", "extension_event"]
@@ -39,20 +39,20 @@ def extension_call(
         features = request.header(b"lambda-extension-accept-feature")
         registered = extensions.register(name, features, request.body)
         if isinstance(registered, ApiError):
-            return refused(registered)
-        identifier, told = registered
+            return error_response(registered)
+        identifier, body = registered
         headers = http_responses.JSON + f"Lambda-Extension-Identifier: {identifier}\r\n".encode()
-        return HttpResponse(200, told + b"\n", headers)
+        return HttpResponse(200, body + b"\n", headers)
 
     def next_event(request: HttpRequest) -> HttpResponse | None:
         refusal = extensions.next(request.header(IDENTIFIER), wait())
-        return None if refusal is None else refused(refusal)
+        return None if refusal is None else error_response(refusal)
 
     def fail(call: ExtensionTrigger) -> BodyHandler:
         def reported(request: HttpRequest) -> HttpResponse:
             error_type = request.header(b"lambda-extension-function-error-type")
             refusal = extensions.fail(request.header(IDENTIFIER), call, error_type)
-            return ACCEPTED if refusal is None else refused(refusal)
+            return ACCEPTED if refusal is None else error_response(refusal)
 
         return reported
 
@@ -65,4 +65,4 @@ def extension_call(
     if request.path not in routes:
         return NOT_FOUND
     allowed, finish = routes[request.path]
-    return finish if request.method == allowed else not_allowed(allowed)
+    return finish if request.method == allowed else method_not_allowed(allowed)

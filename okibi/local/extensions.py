@@ -192,25 +192,25 @@ class Extensions:
         if not name:
             return _refused("Extension.InvalidExtensionName", "Empty extension name")
         try:
-            wanted = msgspec.json.decode(body, type=_Registration)
+            registration = msgspec.json.decode(body, type=_Registration)
         except msgspec.DecodeError as error:
             return _refused("InvalidRequestFormat", str(error))
-        if wanted.configuration_keys:
+        if registration.configuration_keys:
             message = "configurationKeys are deprecated; use environment variables instead"
             return _refused("InvalidRequestFormat", message)
-        refusal = self._check_events(wanted.events) or self._check_registration(name)
+        refusal = self._check_events(registration.events) or self._check_registration(name)
         if refusal is not None:
             return refusal
-        extension = RegisteredExtension(name, frozenset(wanted.events))
+        extension = RegisteredExtension(name, frozenset(registration.events))
         self._all[extension.identifier] = extension
         asked = [feature.strip() for feature in features.split(",")]
-        told = _Function(
+        function = _Function(
             account_id=ACCOUNT_ID if "accountId" in asked else "",
             function_name=self.function_name,
             handler=self.handler,
         )
         # omit_defaults would drop the version, but rapid sends it.
-        text = msgspec.to_builtins(told) | {"functionVersion": told.function_version}
+        text = msgspec.to_builtins(function) | {"functionVersion": function.function_version}
         return extension.identifier, msgspec.json.encode(text, order="sorted")
 
     def next(self, identifier: str, deliver: Callable[[bytes], None]) -> ApiError | None:

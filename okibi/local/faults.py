@@ -96,9 +96,8 @@ class FaultyConnection:
         """Send a response, or the part before the fault."""
         if self.fault is not None:
             return
-        fault = (
-            None if pieces == [http_responses.CONTINUE] else self.faults.begin(Direction.TO_RUNTIME)
-        )
+        counts = pieces != [http_responses.CONTINUE]
+        fault = self.faults.begin(Direction.TO_RUNTIME) if counts else None
         if fault is None:
             self.send_on(pieces)
             return

@@ -22,11 +22,11 @@ __all__ = [
     "chunked_head",
     "encode_response",
     "error_body",
+    "error_response",
     "event_headers",
     "json_string",
-    "not_allowed",
+    "method_not_allowed",
     "plain_error",
-    "refused",
 ]
 
 CHUNKED_ABOVE = 2048
@@ -63,12 +63,12 @@ NOT_FOUND = HttpResponse(
 )
 
 
-def refused(refusal: ApiError) -> HttpResponse:
+def error_response(refusal: ApiError) -> HttpResponse:
     """Build the error response to a refused call."""
     return HttpResponse(refusal.status, error_body(refusal))
 
 
-def not_allowed(allowed: bytes) -> HttpResponse:
+def method_not_allowed(allowed: bytes) -> HttpResponse:
     """Build the response to a known path with a wrong method."""
     return HttpResponse(405, headers=b"Allow: %b\r\n" % allowed)
 

@@ -77,69 +77,67 @@ class InvokePath:
 
     async def serve_connection(self, stream: trio.abc.Stream) -> None:
         """Serve one invoker until either side closes the connection; then close the stream."""
-        async with fast_stream(stream) as link:
+        async with fast_stream(stream) as stream:
             try:
-                while await self._serve_one(link, reader=RequestReader(MAX_EVENT_SIZE)):
-                    pass
+                await self._serve_requests(stream)
             except trio.BrokenResourceError:
                 # The invoker has left. As in Lambda, the function goes on.
                 return
 
-    async def _serve_one(self, link: trio.abc.Stream, reader: RequestReader) -> bool:
-        """Serve requests with one parser; return False when the connection ends."""
+    async def _serve_requests(self, stream: trio.abc.Stream) -> None:
+        reader = RequestReader(MAX_EVENT_SIZE)
         try:
-            while (request := await _read_request(link, reader)) is not None:
+            while (request := await _read_request(stream, reader)) is not None:
                 if _is_stream(request):
-                    await self._answer_as_stream(link, request)
+                    await self._respond_as_stream(stream, request)
                 else:
-                    await link.send_all(b"".join(await self._answer(request)))
+                    await stream.send_all(b"".join(await self._respond(request)))
                 if not request.keep_alive:
                     break
             else:
-                return False
+                return
         except MalformedRequest as error:
-            await link.send_all(http_responses.plain_error(str(error)))
+            await stream.send_all(http_responses.plain_error(str(error)))
         except HeadersTooLarge:
-            await link.send_all(http_responses.plain_error(http_responses.TOO_LARGE_STATUS))
-        await linger(link)
-        return False
+            await stream.send_all(http_responses.plain_error(http_responses.TOO_LARGE_STATUS))
+        await linger(stream)
 
-    async def _answer(self, request: HttpRequest) -> list[bytes]:
+    async def _respond(self, request: HttpRequest) -> list[bytes]:
         try:
-            status, payload, headers = await self._carry_out(request)
+            status, payload, headers = await self._invoke(request)
         except InvokeError as refused:
             return _refusal(request, refused)
-        return _whole(request, status, payload, headers)
+        return _encode(request, status, payload, headers)
 
-    async def _answer_as_stream(self, link: trio.abc.Stream, request: HttpRequest) -> None:
+    async def _respond_as_stream(self, stream: trio.abc.Stream, request: HttpRequest) -> None:
         try:
-            invocation = self._invocation(request, STREAM_PREFIX, STREAM_SUFFIX)
-            kind = _one_of(request, "X-Amz-Invocation-Type", "RequestResponse", "DryRun")
+            invocation = self._read_invocation(request, STREAM_PREFIX, STREAM_SUFFIX)
+            kind = _read_choice(request, "X-Amz-Invocation-Type", "RequestResponse", "DryRun")
             if request.version == "1.0":
                 raise InvokeError(505, "HttpVersionNotSupported", "a stream needs HTTP/1.1")
         except InvokeError as refused:
-            await link.send_all(b"".join(_refusal(request, refused)))
+            await stream.send_all(b"".join(_refusal(request, refused)))
             return
         headers = {"X-Amzn-RequestId": invocation.request_id, "X-Amz-Executed-Version": "$LATEST"}
         if kind == "DryRun":
-            await link.send_all(b"".join(_whole(request, 204, b"", headers)))
+            await stream.send_all(b"".join(_encode(request, 204, b"", headers)))
             return
         headers["Content-Type"] = event_stream.CONTENT_TYPE
-        await link.send_all(
-            http_responses.chunked_head(_lines(headers), keep_alive=request.keep_alive)
+        await stream.send_all(
+            http_responses.chunked_head(_encode_headers(headers), keep_alive=request.keep_alive)
         )
         async with ResponseStream(invocation) as answer:
             self.start(invocation)
             async for piece in answer:
-                await link.send_all(http_responses.chunk(event_stream.payload_chunk(piece)))
+                await stream.send_all(http_responses.chunk(event_stream.payload_chunk(piece)))
             result = await answer.result()
-        log = "" if invocation.log is None else await _log_of(invocation, invocation.log)
+        log = "" if invocation.log is None else await _read_log(invocation, invocation.log)
         end = event_stream.completion(result, log)
-        await link.send_all(http_responses.chunk(end) + http_responses.chunk(b""))
+        await stream.send_all(http_responses.chunk(end) + http_responses.chunk(b""))
 
-    async def _carry_out(self, request: HttpRequest) -> tuple[int, bytes, dict[str, str]]:
-        invocation = self._invocation(request, PREFIX, SUFFIX)
-        kind = _one_of(request, "X-Amz-Invocation-Type", "RequestResponse", "Event", "DryRun")
+    async def _invoke(self, request: HttpRequest) -> tuple[int, bytes, dict[str, str]]:
+        invocation = self._read_invocation(request, PREFIX, SUFFIX)
+        kind = _read_choice(request, "X-Amz-Invocation-Type", "RequestResponse", "Event", "DryRun")
         headers = {"X-Amzn-RequestId": invocation.request_id}
         if kind == "DryRun":
             return 204, b"", headers
@@ -152,10 +150,10 @@ class InvokePath:
             headers["X-Amz-Function-Error"] = result.function_error
         headers["X-Amz-Executed-Version"] = "$LATEST"
         if invocation.log is not None:
-            headers["X-Amz-Log-Result"] = await _log_of(invocation, invocation.log)
+            headers["X-Amz-Log-Result"] = await _read_log(invocation, invocation.log)
         return result.status_code, result.payload, headers
 
-    def _target_arn(self, request: HttpRequest, prefix: str, suffix: str) -> str:
+    def _read_target_arn(self, request: HttpRequest, prefix: str, suffix: str) -> str:
         """Return the ARN that a request names, with the qualifier."""
         path = _path(request)
         if not path.startswith(prefix) or not path.endswith(suffix):
@@ -192,10 +190,10 @@ class InvokePath:
             )
         return arn
 
-    def _invocation(self, request: HttpRequest, prefix: str, suffix: str) -> Invocation:
+    def _read_invocation(self, request: HttpRequest, prefix: str, suffix: str) -> Invocation:
         if why := browser_refusal(request, self.allowed_hosts):
             raise InvokeError(403, "AccessDeniedException", why)
-        function_arn = self._target_arn(request, prefix, suffix)
+        function_arn = self._read_target_arn(request, prefix, suffix)
         if request.size > MAX_EVENT_SIZE:
             raise InvokeError(
                 413,
@@ -211,9 +209,9 @@ class InvokePath:
                 f"Could not parse request body into json: {wrong}",
             )
         invocation = Invocation(payload, self.settings.timeout, function_arn=function_arn)
-        invocation.tenant_id = _tenant_id(request.header(b"x-amz-tenant-id"))
-        invocation.client_context = _client_context(request.header(b"x-amz-client-context"))
-        if _one_of(request, "X-Amz-Log-Type", "None", "Tail") == "Tail":
+        invocation.tenant_id = _read_tenant_id(request.header(b"x-amz-tenant-id"))
+        invocation.client_context = _read_client_context(request.header(b"x-amz-client-context"))
+        if _read_choice(request, "X-Amz-Log-Type", "None", "Tail") == "Tail":
             invocation.log = LogTail()
         if trace_id := request.header(b"x-amzn-trace-id"):
             invocation.trace_id = trace_id
@@ -232,17 +230,17 @@ def _is_stream(request: HttpRequest) -> bool:
     return _path(request).startswith(STREAM_PREFIX)
 
 
-def _lines(headers: dict[str, str]) -> bytes:
+def _encode_headers(headers: dict[str, str]) -> bytes:
     return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()
 
 
-def _whole(
+def _encode(
     request: HttpRequest, status: int, payload: bytes, headers: dict[str, str]
 ) -> list[bytes]:
     return http_responses.encode_response(
         status,
         payload,
-        http_responses.JSON + _lines(headers),
+        http_responses.JSON + _encode_headers(headers),
         version=request.version,
         keep_alive=request.keep_alive,
     )
@@ -251,10 +249,10 @@ def _whole(
 def _refusal(request: HttpRequest, refused: InvokeError) -> list[bytes]:
     payload = msgspec.json.encode({"Type": "User", "Message": str(refused)})
     headers = {"X-Amzn-RequestId": new_request_id(), "X-Amzn-ErrorType": refused.error_type}
-    return _whole(request, refused.status, payload, headers)
+    return _encode(request, refused.status, payload, headers)
 
 
-def _one_of(request: HttpRequest, header: str, *values: str) -> str:
+def _read_choice(request: HttpRequest, header: str, *values: str) -> str:
     """Return a header with few allowed values; the first is the default."""
     value = request.header(header.lower().encode()) or values[0]
     if value not in values:
@@ -266,7 +264,7 @@ def _one_of(request: HttpRequest, header: str, *values: str) -> str:
     return value
 
 
-def _tenant_id(header: str) -> str:
+def _read_tenant_id(header: str) -> str:
     if header and not _TENANT.fullmatch(header):
         raise InvokeError(
             400,
@@ -276,7 +274,7 @@ def _tenant_id(header: str) -> str:
     return header
 
 
-def _client_context(header: str) -> str:
+def _read_client_context(header: str) -> str:
     try:
         context = base64.b64decode(header, validate=True)
     except ValueError:
@@ -291,7 +289,7 @@ def _client_context(header: str) -> str:
     return context.decode()
 
 
-async def _log_of(invocation: Invocation, log: LogTail) -> str:
+async def _read_log(invocation: Invocation, log: LogTail) -> str:
     """Return the end of the invocation's log in Base64.
 
     The log is complete when the runtime asks for the next event, or is dead.
@@ -302,14 +300,14 @@ async def _log_of(invocation: Invocation, log: LogTail) -> str:
     return log.encoded()
 
 
-async def _read_request(link: trio.abc.Stream, reader: RequestReader) -> HttpRequest | None:
+async def _read_request(stream: trio.abc.Stream, reader: RequestReader) -> HttpRequest | None:
     """Return the next complete request, or None at the end of the connection."""
-    told_to_go_on = False
+    sent_continue = False
     while not reader.requests or not reader.requests[0].complete:
-        if reader.requests and not told_to_go_on and b"expect" in reader.requests[0].headers:
-            told_to_go_on = True
-            await link.send_all(http_responses.CONTINUE)
-        data = await link.receive_some()
+        if reader.requests and not sent_continue and b"expect" in reader.requests[0].headers:
+            sent_continue = True
+            await stream.send_all(http_responses.CONTINUE)
+        data = await stream.receive_some()
         if not data:
             return None
         reader.feed(bytes(data))

@@ -354,7 +354,7 @@ def _check_api(settings: FunctionSettings, api: RuntimeApi | None) -> RuntimeApi
 
 
 async def _serve_until(
-    gone: trio.Event,
+    finished: trio.Event,
     serve: Callable[[trio.SocketStream], Awaitable[None]],
     listeners: list[trio.SocketListener],
 ) -> None:
@@ -362,7 +362,7 @@ async def _serve_until(
     async with trio.open_nursery() as nursery:
         nursery.cancel_scope.shield = True
         nursery.start_soon(trio.serve_listeners, serve, listeners)
-        await gone.wait()
+        await finished.wait()
         nursery.cancel_scope.cancel()
 
 

@@ -31,8 +31,8 @@ def kill_marked(marks: Collection[str], seconds: float) -> None:
     """
     wanted = {os.fsencode(mark) for mark in marks}
     until = time.monotonic() + seconds
-    while (left := _marked(wanted)) and time.monotonic() < until:
-        for pid in left:
+    while (remaining := _marked(wanted)) and time.monotonic() < until:
+        for pid in remaining:
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.005)

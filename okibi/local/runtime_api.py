@@ -50,7 +50,7 @@ class RuntimeApi:
 
     Args:
         function_arn: the ARN sent with every event.
-        timeout: seconds that an invocation may take.
+        timeout: seconds that an invocation may receive.
         wall_clock: seconds since the epoch, for `Lambda-Runtime-Deadline-Ms`. Everything else uses
             trio's clock. A test with MockClock passes a matching clock.
         journal: records what happens.
@@ -215,43 +215,45 @@ class RuntimeApi:
             invocation.invocation_id = new_request_id()
         try:
             if isinstance(self._platform, MultiConcurrencyPlatform):
-                await self._take_slot(self._platform, invocation)
+                await self._run_in_slot(self._platform, invocation)
             else:
-                await self._queue_for_turn(self._platform, invocation)
+                await self._wait_for_turn(self._platform, invocation)
         finally:
             if isinstance(invocation.sink, ResponseStream):
                 invocation.sink.end()
         return invocation
 
-    async def _take_slot(self, slots: MultiConcurrencyPlatform, invocation: Invocation) -> None:
+    async def _run_in_slot(
+        self, platform: MultiConcurrencyPlatform, invocation: Invocation
+    ) -> None:
         invoker = self._invokers[invocation] = _Invoker(invocation)
         try:
-            slots.offer(invocation)
+            platform.offer(invocation)
             while invocation.outcome is None:
-                if slots.offered is invocation and not slots.initialised:
+                if platform.offered is invocation and not platform.initialised:
                     self.on_process_needed()
                 with invoker.scope:
                     await invoker.done.wait()
                 if invocation.outcome is None:
-                    slots.expire(invocation)
+                    platform.expire(invocation)
         except BaseException:
-            slots.withdraw(invocation)
+            platform.withdraw(invocation)
             raise
         finally:
             del self._invokers[invocation]
 
-    async def _queue_for_turn(self, platform: ClassicPlatform, invocation: Invocation) -> None:
+    async def _wait_for_turn(self, platform: ClassicPlatform, invocation: Invocation) -> None:
         try:
             self._queue.acquire_nowait()
         except trio.WouldBlock:
             await self._queue.acquire()
         try:
-            await self._take_turn(platform, invocation)
+            await self._run_in_turn(platform, invocation)
         finally:
             self._invoker = None
             self._queue.release()
 
-    async def _take_turn(self, platform: ClassicPlatform, invocation: Invocation) -> None:
+    async def _run_in_turn(self, platform: ClassicPlatform, invocation: Invocation) -> None:
         invoker = self._invoker = _Invoker(invocation)
         if platform.state is RuntimeState.INIT_ERROR and platform.init_error is None:
             # An invoker has got the init error, and no transition leads out of INIT_ERROR.
@@ -366,33 +368,33 @@ class RuntimeApi:
             stream: any stream. A trio.SocketStream is replaced by a faster one and must not be used
                 again.
         """
-        link = fast_stream(stream, self.busy_poll)
+        stream = fast_stream(stream, self.busy_poll)
         closed = trio.Event()
         scope = trio.CancelScope()
         self._connections[scope] = closed
         try:
             with scope:
-                await self._converse(link)
+                await self._serve_stream(stream)
         finally:
             del self._connections[scope]
             closed.set()
             with trio.CancelScope(shield=True, deadline=trio.current_time()):
-                await link.aclose()
+                await stream.aclose()
 
-    async def _converse(self, link: trio.abc.Stream) -> None:
+    async def _serve_stream(self, stream: trio.abc.Stream) -> None:
         reading = trio.CancelScope()
         async with trio.open_nursery() as nursery:
-            outbox = ConnectionWriter(link, nursery)
+            writer = ConnectionWriter(stream, nursery)
 
             def send(pieces: list[bytes]) -> None:
-                outbox.send(pieces)
+                writer.send(pieces)
                 if connection.closing:
                     reading.cancel()
 
             def drop(fault: Fault) -> None:
                 self._platform.record(EntryKind.DROPPED, detail=str(fault))
-                if fault.reset and isinstance(link, FastSocketStream):
-                    link.reset_on_close()
+                if fault.reset and isinstance(stream, FastSocketStream):
+                    stream.reset_on_close()
                 reading.cancel()
 
             faulty = None if self.faults is None else FaultyConnection(self.faults, send, drop)
@@ -408,25 +410,25 @@ class RuntimeApi:
                 faulty.wrap(connection)
             try:
                 with reading:
-                    take = connection.receive if faulty is None else faulty.receive
-                    await self._read(link, connection, take)
-                last_word_is_ours = connection.closing and (faulty is None or faulty.fault is None)
+                    receive = connection.receive if faulty is None else faulty.receive
+                    await self._read(stream, connection, receive)
+                closed_by_us = connection.closing and (faulty is None or faulty.fault is None)
             finally:
                 connection.peer_gone()
-        if last_word_is_ours:
-            await linger(link)
+        if closed_by_us:
+            await linger(stream)
 
     async def _read(
-        self, link: trio.abc.Stream, connection: Connection, take: Callable[[bytes], None]
+        self, stream: trio.abc.Stream, connection: Connection, receive: Callable[[bytes], None]
     ) -> None:
         try:
             while not connection.closing:
-                data = await link.receive_some()
+                data = await stream.receive_some()
                 if not data:
                     break
-                take(bytes(data))
-                if isinstance(slow := connection.full, ResponseStream):
-                    await slow.drained()
+                receive(bytes(data))
+                if isinstance(sink := connection.blocked_sink, ResponseStream):
+                    await sink.drained()
         except trio.BrokenResourceError:
             # Probably the runtime died. The owner of the process reports that.
             return

@@ -109,15 +109,15 @@ def fast_stream(stream: trio.abc.Stream, busy_poll: float = 0.0) -> trio.abc.Str
     return stream
 
 
-async def linger(link: trio.abc.Stream) -> None:
+async def linger(stream: trio.abc.Stream) -> None:
     """Read and discard what the peer still sends, so that it gets the last response and not a
     reset.
     """
     with trio.move_on_after(LINGER):
         try:
-            if isinstance(link, trio.abc.HalfCloseableStream):
-                await link.send_eof()
-            while await link.receive_some():
+            if isinstance(stream, trio.abc.HalfCloseableStream):
+                await stream.send_eof()
+            while await stream.receive_some():
                 pass
         except trio.BrokenResourceError:
             return

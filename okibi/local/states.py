@@ -104,16 +104,16 @@ TRANSITIONS: Mapping[RuntimeState, Mapping[RuntimeTrigger, RuntimeState]] = Mapp
 )
 
 
-def transition(state: RuntimeState, move: RuntimeTrigger) -> RuntimeState | ApiError:
+def transition(state: RuntimeState, trigger: RuntimeTrigger) -> RuntimeState | ApiError:
     """Return the new state, or the 403 for a call that the state does not allow (Runtime API)."""
-    target = TRANSITIONS[state].get(move)
+    target = TRANSITIONS[state].get(trigger)
     if target is not None:
         return target
     return ApiError(
         status=403,
         error_type="InvalidStateTransition",
         message=(
-            f"State transition from {state.value} to {move.value} failed for runtime."
+            f"State transition from {state.value} to {trigger.value} failed for runtime."
             " Error: State transition is not allowed"
         ),
     )
