@@ -31,10 +31,10 @@ from .many import many
 from .peers.table import PINS, measure_peers
 from .reporting.readme_table import show
 from .reporting.results import write
-from .reporting.rows import LAPS, Row, at_least_one
+from .reporting.rows import LAPS, RatioRow, at_least_one
 from .starts import starts
 
-Groups = dict[str, Callable[[], list[Row]]]
+Groups = dict[str, Callable[[], list[RatioRow]]]
 ENCODED = {
     True: "okibi encodes results with its compiled encoder",
     False: "okibi's compiled encoder is not installed: the standard library encodes results",
@@ -63,9 +63,9 @@ def groups(rounds: int, count: int, *, full: bool) -> Groups:
     return {**usual, **more} if full else usual
 
 
-def measure_all(wanted: Groups) -> tuple[list[Row], list[str]]:
+def measure_all(wanted: Groups) -> tuple[list[RatioRow], list[str]]:
     """Measure and print each group; print why a group is absent, and return its name."""
-    rows, absent = list[Row](), list[str]()
+    rows, absent = list[RatioRow](), list[str]()
     for name, measure in wanted.items():
         try:
             if name not in ("actors", "calls") and not PINS:
@@ -80,13 +80,13 @@ def measure_all(wanted: Groups) -> tuple[list[Row], list[str]]:
     return rows, absent
 
 
-def print_rows(rows: list[Row]) -> None:
+def print_rows(rows: list[RatioRow]) -> None:
     """Print rows below the name of their group."""
     for group, of_it in groupby(rows, lambda row: row.group):
         print("\n".join([group, *map(str, of_it)]), flush=True)
 
 
-def verdict(rows: list[Row]) -> str:
+def verdict(rows: list[RatioRow]) -> str:
     """Return how many ratios there are, and how many miss their bar."""
     compared = sum(bool(row.ratios) for row in rows)
     missed = sum(not row.met for row in rows)

@@ -15,7 +15,7 @@ from okibi.actors import Actor, Name, start
 from okibi.supervisors import Child, Restart, SupervisorSpec, supervise
 
 from .peers import bare_trio, okibi_server
-from .reporting.rows import LAPS, Row, of_rounds, ratios
+from .reporting.rows import LAPS, RatioRow, of_rounds, ratios
 
 WARMUP = 200
 # Per lap.
@@ -159,16 +159,16 @@ async def _lap() -> ActorsLap:
     )
 
 
-def rows_of(laps: list[ActorsLap]) -> list[Row]:
+def rows_of(laps: list[ActorsLap]) -> list[RatioRow]:
     """Build the rows."""
-    made: list[Row] = []
+    made: list[RatioRow] = []
     for name, bare, bars, figure in ROWS:
         ours, theirs = zip(*map(figure, laps), strict=True)
         one, other = statistics.median(ours), statistics.median(theirs)
         told = f"{one:.1f} us of {other:.1f} us"
         bar, goal = bars or (None, None)
         found = of_rounds(ratios(ours, theirs))
-        made.append(Row("actors", f"{name} / {bare}", found, bar, goal, told))
+        made.append(RatioRow("actors", f"{name} / {bare}", found, bar, goal, told))
     return made
 
 
@@ -176,7 +176,7 @@ async def _laps(count: int) -> list[ActorsLap]:
     return [await _lap() for _ in range(count)]
 
 
-def measure_actors(rounds: int) -> list[Row]:
+def measure_actors(rounds: int) -> list[RatioRow]:
     """Measure and return the rows."""
     print("\nactors and supervisors, against bare trio")
     return rows_of(trio.run(_laps, rounds * LAPS))

@@ -21,7 +21,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import Actor, MailboxPolicy, Ref, Server, start
 
-from .reporting.rows import LAPS, Row, of_rounds, ratios
+from .reporting.rows import LAPS, RatioRow, of_rounds, ratios
 
 BESIDE = (100, 1_000, 20_000)
 BEHIND = 20_000
@@ -76,7 +76,7 @@ class CallsLap:
 
 
 @attrs.define(eq=False)
-class Asking(Server):
+class MeasuringServer(Server):
     """Makes the measured calls while another actor waits for it."""
 
     beside: dict[int, Ref[Gateway]]
@@ -114,15 +114,15 @@ async def given_up(ref: Ref[Gateway], times: int) -> None:
 
 
 @attrs.define(eq=False)
-class Client(Actor):
-    """Waits for `Asking`."""
+class MeasurementClient(Actor):
+    """Waits for `MeasuringServer`."""
 
-    asking: Ref[Asking]
+    asking: Ref[MeasuringServer]
     laps: int
     found: Callable[[list[CallsLap]], None]
 
     async def run(self) -> None:
-        self.found(await self.asking.call(Asking.laps, self.laps))
+        self.found(await self.asking.call(MeasuringServer.laps, self.laps))
 
 
 async def measure(
@@ -142,8 +142,10 @@ async def measure(
             await ref.cast(Gateway.scatter, count)
         await wait_all_tasks_blocked()
         with not_collected():
-            asking = await start(nursery, partial(Asking, busy, held))
-            await (await start(nursery, partial(Client, asking, laps, found.extend))).wait()
+            asking = await start(nursery, partial(MeasuringServer, busy, held))
+            await (
+                await start(nursery, partial(MeasurementClient, asking, laps, found.extend))
+            ).wait()
         nursery.cancel_scope.cancel()
     return found
 
@@ -159,7 +161,7 @@ def not_collected() -> Generator[None]:
         gc.unfreeze()
 
 
-def rows_of(laps: list[CallsLap]) -> list[Row]:
+def rows_of(laps: list[CallsLap]) -> list[RatioRow]:
     """Build a row for each number of calls in flight."""
     found = {
         f"beside {count:,} in flight / alone": [(lap.beside[count], lap.beside[0]) for lap in laps]
@@ -173,13 +175,13 @@ def rows_of(laps: list[CallsLap]) -> list[Row]:
     return [_row(name, pairs) for name, pairs in found.items()]
 
 
-def _row(name: str, pairs: list[tuple[float, float]]) -> Row:
+def _row(name: str, pairs: list[tuple[float, float]]) -> RatioRow:
     many, none = zip(*pairs, strict=True)
     told = f"{statistics.median(many):.1f} us of {statistics.median(none):.1f} us"
-    return Row("calls", name, of_rounds(ratios(many, none)), BAR, GOAL, told)
+    return RatioRow("calls", name, of_rounds(ratios(many, none)), BAR, GOAL, told)
 
 
-def measure_calls(rounds: int) -> list[Row]:
+def measure_calls(rounds: int) -> list[RatioRow]:
     """Measure and return the rows."""
     print("\na call to a server that has calls in flight")
     return rows_of(trio.run(measure, rounds * LAPS))

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import events
-from .requests import Closed, Requests
+from .requests import ConnectionClosed, Requests
 
 ROOT = Path(__file__).resolve().parents[1]
 FUNCTIONS = Path(__file__).parent / "functions"
@@ -89,5 +89,5 @@ def _feed(connection: socket.socket, made: bytes, count: int, requests: Requests
             requests.until_next()
             connection.sendall(events.STATUS)
             time.sleep(PAUSE)
-    except Closed:
+    except ConnectionClosed:
         raise SystemExit("the runtime has closed its connection") from None

@@ -16,7 +16,7 @@ from okibi.cli.bench.functions import CRASHING, FUNCTIONS
 from okibi.cli.bench.results import CrashTimes
 
 from .contenders import Absent
-from .reporting.rows import Row, ratios
+from .reporting.rows import RatioRow, ratios
 
 OKIBI = (sys.executable, "-P", "-m", "okibi.runtime")
 OFFICIAL = (sys.executable, "-m", "awslambdaric", CRASHING)
@@ -26,7 +26,7 @@ WAYS = ("exception", "exit", "death")
 PAST = f"time-out, from {LIMIT:g} s to the next"
 
 
-def crashes(rounds: int) -> list[Row]:
+def crashes(rounds: int) -> list[RatioRow]:
     """Measure both runtimes in turn.
 
     Raises:
@@ -44,13 +44,13 @@ def crashes(rounds: int) -> list[Row]:
     return rows_of(found[OKIBI], found[OFFICIAL])
 
 
-def rows_of(ours: list[CrashTimes], theirs: list[CrashTimes]) -> list[Row]:
+def rows_of(ours: list[CrashTimes], theirs: list[CrashTimes]) -> list[RatioRow]:
     """Build a row per kind of crash. The row of the time-out has no ratio."""
-    rows: list[Row] = []
+    rows: list[RatioRow] = []
     for way in WAYS:
         own, other = ([float(getattr(times, way)) for times in each] for each in (ours, theirs))
         told = f"{statistics.median(own):.1f} of {statistics.median(other):.1f} ms"
-        rows.append(Row("crashes", f"{way} / awslambdaric", ratios(own, other), told=told))
+        rows.append(RatioRow("crashes", f"{way} / awslambdaric", ratios(own, other), told=told))
     own, other = ([times.timeout - LIMIT * 1000 for times in each] for each in (ours, theirs))
     told = f"okibi {statistics.median(own):.1f}, awslambdaric {statistics.median(other):.1f} ms"
-    return [*rows, Row("crashes", PAST, (), told=told)]
+    return [*rows, RatioRow("crashes", PAST, (), told=told)]

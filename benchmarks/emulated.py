@@ -18,7 +18,7 @@ from tests.conformance.runtime_api.peer import Peer, request
 from tests.support.emulator import NoEmulatorError, emulating, emulator
 
 from .contenders import ASYNC, FUNCTIONS, OFFICIAL, PLAIN, Absent, Contender
-from .reporting.rows import Row, ratios
+from .reporting.rows import RatioRow, ratios
 
 BODY = b'{"message": "hello"}'
 SAME = b"".join(BODY.split())
@@ -67,7 +67,7 @@ def _cpu(emulators: int) -> float:
     return sum(cpu_seconds(pid) for pid in descendants(emulators))
 
 
-def emulated(rounds: int, count: int) -> list[Row]:
+def emulated(rounds: int, count: int) -> list[RatioRow]:
     """Measure both kinds of okibi handlers and the official client, in turn.
 
     Raises:
@@ -85,11 +85,11 @@ def emulated(rounds: int, count: int) -> list[Row]:
     for each, figures in found.items():
         whole, cpu = (statistics.median(one[n] for one in figures) for n in (0, 1))
         print(f"  {each.name:22}{whole:25.1f} {cpu:16.1f}")
-    rows: list[Row] = []
+    rows: list[RatioRow] = []
     for each, name in ((ASYNC, "async def"), (PLAIN, "plain def")):
         for n, what in ((0, name), (1, f"CPU, {name}")):
             ours, theirs = ([one[n] for one in found[c]] for c in (each, OFFICIAL))
             told = f"{statistics.median(ours):.1f} of {statistics.median(theirs):.1f} us"
             made = ratios(ours, theirs)
-            rows.append(Row("AWS's emulator", f"{what} / awslambdaric", made, told=told))
+            rows.append(RatioRow("AWS's emulator", f"{what} / awslambdaric", made, told=told))
     return rows

@@ -9,7 +9,7 @@ import statistics
 
 from .contenders import ASYNC, OFFICIAL, Contender, running
 from .overhead import SMALL
-from .reporting.rows import Row, ratios
+from .reporting.rows import RatioRow, ratios
 
 FIRST, LAST = 1_000, 100_000
 BAR, GOAL = 1.02, 1.00
@@ -18,7 +18,7 @@ Pair = tuple[float, float]
 """MiB after the last invocation, and after the first thousand."""
 
 
-def growth(rounds: int) -> list[Row]:
+def growth(rounds: int) -> list[RatioRow]:
     """Measure okibi and the official client in turn, in a new process each round.
 
     Raises:
@@ -45,10 +45,10 @@ def grown(contender: Contender, first: int, last: int) -> Pair:
         return one.memory() / MIB, before / MIB
 
 
-def row_of(name: str, pairs: list[Pair], bars: Pair | None = None) -> Row:
+def row_of(name: str, pairs: list[Pair], bars: Pair | None = None) -> RatioRow:
     """Build the row of one contender."""
     last, first = zip(*pairs, strict=True)
     told = f"{statistics.median(last):.1f} of {statistics.median(first):.1f} MiB"
     bar, goal = bars or (None, None)
     what = f"{name}, after {LAST:,} / after {FIRST:,}"
-    return Row("memory", what, ratios(last, first), bar, goal, told)
+    return RatioRow("memory", what, ratios(last, first), bar, goal, told)

@@ -32,10 +32,10 @@ from tests.endurance.concurrent import (
     serve_some,
     server_of,
 )
-from tests.endurance.managed import Contender, RunningContender
+from tests.endurance.managed import ManagedContender, RunningContender
 
 from .contenders import Absent
-from .reporting.rows import LAPS, Row, of_rounds, ratios
+from .reporting.rows import LAPS, RatioRow, of_rounds, ratios
 
 SLOTS = {16: 14, 64: 56}
 """Clients by slots. With fewer clients than slots, most events find an idle slot. AWS's emulator
@@ -43,9 +43,9 @@ refuses an event that finds none, and the client asks again. With a client per s
 refused, the more the later a runtime asks for its next event. The local server refuses few.
 """
 LANES = ("-P", "-m", "benchmarks.peers.lanes")
-BARE_TRIO = Contender("bare trio", (*LANES, "trio"), "waits_on_loop.handler")
-BARE_LOOP = Contender("a bare loop", (*LANES, "loop"), "waits_on_loop.handler")
-BARE_THREADS = Contender("bare threads", (*LANES, "threads"), "waits_in_thread.handler")
+BARE_TRIO = ManagedContender("bare trio", (*LANES, "trio"), "waits_on_loop.handler")
+BARE_LOOP = ManagedContender("a bare loop", (*LANES, "loop"), "waits_on_loop.handler")
+BARE_THREADS = ManagedContender("bare threads", (*LANES, "threads"), "waits_in_thread.handler")
 # These loops need Linux's timerfd and epoll.
 LOOPS = (BARE_TRIO, BARE_LOOP) if sys.platform == "linux" else ()
 CONTENDERS = (OKIBI, OFFICIAL, PLAIN, *LOOPS)
@@ -56,7 +56,7 @@ ALONE = 3
 # Events per lap and slot. With fewer, the last clients' share of a lap is too large.
 LAP = 25
 Bars = tuple[float | None, float | None]
-Run = dict[Contender, "Measured"]
+Run = dict[ManagedContender, "Measured"]
 
 
 @attrs.frozen
@@ -80,14 +80,14 @@ class Measured:
         ]  # fmt: skip
 
 
-def many(rounds: int, count: int) -> list[Row]:
+def many(rounds: int, count: int) -> list[RatioRow]:
     """Measure all contenders at 16 and at 64 slots.
 
     Raises:
         Absent: a contender does not serve, or answers wrongly.
     """
     where, server = server_of("any")
-    rows: list[Row] = []
+    rows: list[RatioRow] = []
     for slots, clients in SLOTS.items():
         found, taken = _measure_slots(server, rounds, count, clients, slots)
         told = f"a handler that waits 20 ms, on {where}"
@@ -126,11 +126,11 @@ def _take_turns(
     rounds: int,
     count: int,
     slots: int,
-    folders: dict[Contender, Path],
+    folders: dict[ManagedContender, Path],
     by_clients: dict[int, Run],
 ) -> None:
     with ExitStack() as there:
-        served: dict[Contender, RunningContender] = {}
+        served: dict[ManagedContender, RunningContender] = {}
         for each, folder in folders.items():
             served[each] = there.enter_context(server(each, slots, folder))
             serve_some(served[each], min(by_clients), slots)
@@ -147,7 +147,7 @@ def _take_turns(
                 laps.append(_check(each, slots, lap(served[each], count, clients)))
 
 
-def _check(contender: Contender, slots: int, figures: Figures) -> Figures:
+def _check(contender: ManagedContender, slots: int, figures: Figures) -> Figures:
     if figures.fault:
         raise Absent(f"{contender.name} with {slots} slots: {figures.fault}")
     return figures
@@ -174,9 +174,9 @@ def _print(title: str, found: Run) -> None:
         print(f"  {each.name:20}{row} {asked_again:8.1%} {its.alone[-1].processes:10}")
 
 
-def rows_of(slots: int, found: Run) -> list[Row]:
+def rows_of(slots: int, found: Run) -> list[RatioRow]:
     """Build the rows for fewer clients than slots: throughput, memory, p99, and the floors."""
-    group, rows, theirs = f"{slots} slots", list[Row](), found[OFFICIAL]
+    group, rows, theirs = f"{slots} slots", list[RatioRow](), found[OFFICIAL]
     for ours, name in ((found[OKIBI], "async def"), (found[PLAIN], "plain def")):
         memory = [[one.memory / 2**20 for one in each.alone] for each in (ours, theirs)]
         rows += [
@@ -187,7 +187,7 @@ def rows_of(slots: int, found: Run) -> list[Row]:
     return rows + _floors(group, found)
 
 
-def rows_alone(slots: int, found: Run) -> list[Row]:
+def rows_alone(slots: int, found: Run) -> list[RatioRow]:
     """Build the rows of memory as in a sandbox.
 
     PSS divides pages shared on the machine, and okibi shares more with the benchmark's own
@@ -203,9 +203,9 @@ def rows_alone(slots: int, found: Run) -> list[Row]:
     ]  # fmt: skip
 
 
-def rows_of_taken(slots: int, taken: Run) -> list[Row]:
+def rows_of_taken(slots: int, taken: Run) -> list[RatioRow]:
     """Build the rows for a client per slot: throughput and p99."""
-    group, rows, theirs = f"{slots} slots, all taken", list[Row](), taken[OFFICIAL]
+    group, rows, theirs = f"{slots} slots, all taken", list[RatioRow](), taken[OFFICIAL]
     for ours, name in ((taken[OKIBI], "async def"), (taken[PLAIN], "plain def")):
         rows += [
             _throughput(group, name, ours, theirs, THROUGHPUT),
@@ -214,7 +214,7 @@ def rows_of_taken(slots: int, taken: Run) -> list[Row]:
     return rows + _floors(group, taken)
 
 
-def _floors(group: str, run: Run) -> list[Row]:
+def _floors(group: str, run: Run) -> list[RatioRow]:
     return [
         _throughput(group, each.name, its, run[OFFICIAL], (None, None))
         for each, its in run.items()
@@ -222,11 +222,11 @@ def _floors(group: str, run: Run) -> list[Row]:
     ]
 
 
-def _tail(group: str, name: str, ours: Measured, theirs: Measured) -> Row:
+def _tail(group: str, name: str, ours: Measured, theirs: Measured) -> RatioRow:
     return _row(group, f"p99, {name}", [each.tails() for each in (ours, theirs)], TAIL, "ms")
 
 
-def _throughput(group: str, name: str, ours: Measured, theirs: Measured, bars: Bars) -> Row:
+def _throughput(group: str, name: str, ours: Measured, theirs: Measured, bars: Bars) -> RatioRow:
     speeds = [[one.throughput for one in each.laps] for each in (ours, theirs)]
     row = _row(group, f"throughput, {name}", speeds, bars, "a second", at_least=True)
     return attrs.evolve(row, ratios=of_rounds(row.ratios))
@@ -235,7 +235,7 @@ def _throughput(group: str, name: str, ours: Measured, theirs: Measured, bars: B
 def _row(
     group: str, what: str, pair: Sequence[list[float]], bars: Bars, unit: str,
     at_least: bool = False,
-) -> Row:  # fmt: skip
+) -> RatioRow:  # fmt: skip
     ours, theirs = pair
     told = f"{statistics.median(ours):.1f} of {statistics.median(theirs):.1f} {unit}"
-    return Row(group, f"{what} / awslambdaric", ratios(ours, theirs), *bars, told, at_least)
+    return RatioRow(group, f"{what} / awslambdaric", ratios(ours, theirs), *bars, told, at_least)

@@ -34,7 +34,7 @@ from .contenders import (
     run,
     running,
 )
-from .reporting.rows import LAPS, Row, of_rounds, ratios
+from .reporting.rows import LAPS, RatioRow, of_rounds, ratios
 
 Laps = dict[Contender, list[Run]]
 COLUMNS = ("cycle_us", "mean_us", "answer_us", "cpu_us", "server_us")
@@ -134,19 +134,19 @@ def row(
     pair: tuple[Figure, Figure],
     name: str,
     bars: tuple[float, float] | None = None,
-) -> Row:
+) -> RatioRow:
     """Compare two figures."""
     ours, theirs = ([r[column] for r in found[contender]] for contender, column in pair)
     told = f"{statistics.median(ours):.1f} of {statistics.median(theirs):.1f} us"
     bar, goal = bars or (None, None)
     each = of_rounds(ratios(ours, theirs))
-    return Row(f"overhead, {size.name}", name, each, bar, goal, told)
+    return RatioRow(f"overhead, {size.name}", name, each, bar, goal, told)
 
 
 def cycle(
     size: EventSize, found: Laps, ours: Contender, theirs: Contender, name: str,
     bars: tuple[float, float] | None = None,
-) -> Row:  # fmt: skip
+) -> RatioRow:  # fmt: skip
     """Compare two cycles."""
     return row(size, found, ((ours, "cycle_us"), (theirs, "cycle_us")), name, bars)
 
@@ -154,7 +154,7 @@ def cycle(
 ANSWER, CPU, AGAINST_FLOOR = (0.85, 0.75), (0.85, 0.7), (1.55, 1.35)
 
 
-def against_official(size: EventSize, found: Laps) -> list[Row]:
+def against_official(size: EventSize, found: Laps) -> list[RatioRow]:
     """Build the rows that every small size has."""
     of = {
         what: (((ASYNC, what), (OFFICIAL, what)), ((PLAIN, what), (OFFICIAL, what)))
@@ -174,7 +174,7 @@ def against_official(size: EventSize, found: Laps) -> list[Row]:
     ]
 
 
-def of_handlers(size: EventSize, found: Laps) -> list[Row]:
+def of_handlers(size: EventSize, found: Laps) -> list[RatioRow]:
     """Build the rows of the smallest size only: other handlers, and four hops in bare trio."""
     first = ((STREAMED, "first_us"), (PLAIN, "answer_us"))
     return [
@@ -187,7 +187,7 @@ def of_handlers(size: EventSize, found: Laps) -> list[Row]:
     ]
 
 
-def of_json(size: EventSize, found: Laps) -> list[Row]:
+def of_json(size: EventSize, found: Laps) -> list[RatioRow]:
     """Build the rows that show JSON's share above the floor."""
     return [
         cycle(size, found, FLOOR_JSON, FLOOR, "a bare socket and JSON / floor"),
@@ -196,9 +196,9 @@ def of_json(size: EventSize, found: Laps) -> list[Row]:
     ]
 
 
-def small(rounds: int, count: int) -> list[Row]:
+def small(rounds: int, count: int) -> list[RatioRow]:
     """Measure small events, compared with the official client and the floor."""
-    rows: list[Row] = []
+    rows: list[RatioRow] = []
     for size in SMALL:
         contenders = [OFFICIAL, ASYNC, PLAIN, TYPED, FLOOR]
         more = [BARE_TASKS, STREAMED, STATEFUL] if size is SMALL[0] else [FLOOR_JSON]
@@ -213,9 +213,9 @@ def small(rounds: int, count: int) -> list[Row]:
     return rows
 
 
-def awake(rounds: int, count: int) -> list[Row]:
+def awake(rounds: int, count: int) -> list[RatioRow]:
     """Measure the gain of the busy wait, and of a floor that does not sleep."""
-    rows: list[Row] = []
+    rows: list[RatioRow] = []
     for size in SMALL:
         found = take_turns([OFFICIAL, ASYNC, PARKED, FLOOR, FLOOR_AWAKE], size, rounds, count)
         print_medians(size, found)
@@ -231,9 +231,9 @@ def awake(rounds: int, count: int) -> list[Row]:
     return rows
 
 
-def large(rounds: int, count: int, sizes: Sequence[EventSize] = LARGE) -> list[Row]:
+def large(rounds: int, count: int, sizes: Sequence[EventSize] = LARGE) -> list[RatioRow]:
     """Measure large events, where copying and decoding dominate."""
-    rows: list[Row] = []
+    rows: list[RatioRow] = []
     for size in sizes:
         found = take_turns((OFFICIAL, ASYNC, PLAIN, FLOOR), size, rounds, count)
         print_medians(size, found)
@@ -245,9 +245,9 @@ def large(rounds: int, count: int, sizes: Sequence[EventSize] = LARGE) -> list[R
     return rows
 
 
-def handlers(rounds: int, count: int) -> list[Row]:
+def handlers(rounds: int, count: int) -> list[RatioRow]:
     """Measure typed handlers, streams and a handler that calls an actor, at the larger sizes."""
-    rows: list[Row] = []
+    rows: list[RatioRow] = []
     for size in (SMALL[1], LARGE[0], BETWEEN, LARGE[1]):
         typed = () if size in SMALL else (TYPED,)
         found = take_turns((OFFICIAL, *typed, STREAMED, STATEFUL), size, rounds, count)
@@ -260,7 +260,7 @@ def handlers(rounds: int, count: int) -> list[Row]:
     return rows
 
 
-def peers(rounds: int, count: int) -> list[Row]:
+def peers(rounds: int, count: int) -> list[RatioRow]:
     """Compare with other ways to serve the same event, as far as they are installed."""
     there: list[Contender] = [ASYNC]
     ways: tuple[Callable[[], Contender], ...] = (

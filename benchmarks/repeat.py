@@ -15,7 +15,7 @@ from pathlib import Path
 import attrs
 
 from .contenders import ROOT
-from .reporting.results import Results, newest, read
+from .reporting.results import KeptResults, newest, read
 from .reporting.rows import at_least_one
 
 AGREED = 0.10
@@ -26,7 +26,7 @@ class Repeated:
     """One ratio of several runs.
 
     Args:
-        group, name: as in `Row`.
+        group, name: as in `RatioRow`.
         medians: one per run.
         least, most: the smallest and largest round of all runs.
     """
@@ -55,7 +55,7 @@ class Repeated:
         return f"{said}: spread {self.least:.2f} to {self.most:.2f}, no claim"
 
 
-def compare(runs: Sequence[Results]) -> list[Repeated]:
+def compare(runs: Sequence[KeptResults]) -> list[Repeated]:
     """Return the ratios that all runs have."""
     found: list[Repeated] = []
     for key in runs[0].rows:
@@ -67,7 +67,7 @@ def compare(runs: Sequence[Results]) -> list[Repeated]:
     return found
 
 
-def run(arguments: Sequence[str]) -> Results:
+def run(arguments: Sequence[str]) -> KeptResults:
     """Run `make bench` once, as a process."""
     with tempfile.TemporaryDirectory(prefix="okibi-repeat-") as folder:
         command = [sys.executable, "-m", "benchmarks", "--into", folder, *arguments]

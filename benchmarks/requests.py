@@ -17,7 +17,7 @@ PIECE = 1 << 20
 SPARE = 1 << 16
 
 
-class Closed(Exception):
+class ConnectionClosed(Exception):
     """The runtime has closed its connection."""
 
 
@@ -57,7 +57,7 @@ class Requests:
         """Wait for the next request. Return whether it is a (complete) POST; otherwise it is a GET.
 
         Raises:
-            Closed: the connection was closed.
+            ConnectionClosed: the connection was closed.
             ValueError: the request has no known end, or is too large.
         """
         buffer, start = self._buffer, self._after
@@ -65,7 +65,7 @@ class Requests:
         if start == end:
             self._end = end = self._connection.recv_into(buffer)
             if not end:
-                raise Closed
+                raise ConnectionClosed
             start = 0
         self._start = start
         head = buffer.find(HEAD_END, start, end)
@@ -89,7 +89,7 @@ class Requests:
         """Read requests until the runtime asks for its next event.
 
         Raises:
-            Closed: the connection was closed.
+            ConnectionClosed: the connection was closed.
         """
         while self.answers() or not self.begins(NEXT):
             pass
@@ -128,7 +128,7 @@ class Requests:
             raise ValueError(f"request exceeds {end} bytes: {self.line()}")
         came = self._connection.recv_into(self._view[end : end + PIECE])
         if not came:
-            raise Closed
+            raise ConnectionClosed
         self._end = end + came
 
     def _until(self, mark: bytes, start: int) -> int:

@@ -28,7 +28,7 @@ from typing import Any
 import attrs
 
 from .events import REGISTERED, STATUS, EventBytes, event, tail
-from .requests import Closed, Requests
+from .requests import ConnectionClosed, Requests
 
 # Seconds of silence after which a runtime is given up.
 PATIENCE = 30
@@ -76,13 +76,13 @@ class RuntimeListener:
         """Return the connection that asks for events; a thread serves an extension's connection.
 
         Raises:
-            Closed: the runtime has ended, or is silent.
+            ConnectionClosed: the runtime has ended, or is silent.
         """
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
             ready, _, _ = select.select([self.listener, *self._waiting], [], [], 0.5)
             if not ready and self.process.poll() is not None:
-                raise Closed
+                raise ConnectionClosed
             for each in ready:
                 if each is self.listener:
                     self._waiting.append(self.listener.accept()[0])
@@ -93,7 +93,7 @@ class RuntimeListener:
                     threading.Thread(target=extension, args=(each,), daemon=True).start()
                 elif said:
                     return _ready(each)
-        raise Closed
+        raise ConnectionClosed
 
 
 def _ready(connection: socket.socket) -> socket.socket:
@@ -115,7 +115,7 @@ def extension(connection: socket.socket) -> None:
                 connection.sendall(REGISTERED)
             while connection.recv(4096):
                 pass
-        except (Closed, OSError):
+        except (ConnectionClosed, OSError):
             return
 
 
@@ -187,7 +187,7 @@ class EventFeed:
                     self._first_bytes.append(requests.begun)
                 elif self._give(connection):
                     return True
-        except (Closed, ConnectionError):
+        except (ConnectionClosed, ConnectionError):
             return False
 
     def _give(self, connection: socket.socket) -> bool:
@@ -280,7 +280,7 @@ def main(settings: dict[str, Any], laps: Iterable[str]) -> None:
                 while not feed.serve(runtime):
                     runtime = connections.runtime()
                 print(json.dumps(feed.measured), flush=True)
-        except (Closed, BlockingIOError):
+        except (ConnectionClosed, BlockingIOError):
             code = process.poll()
             why = "is silent" if code is None else f"has ended with exit code {code}"
             raise SystemExit(f"after {feed.given} events the runtime {why}") from None

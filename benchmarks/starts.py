@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from typing import IO
 
 from .contenders import FUNCTIONS, OFFICIAL, PLAIN, Absent, Contender
-from .reporting.rows import Row, ratios
-from .requests import Closed, Requests
+from .reporting.rows import RatioRow, ratios
+from .requests import ConnectionClosed, Requests
 from .server import RuntimeListener
 
 # A round takes a third of a second.
@@ -67,7 +67,7 @@ def started(contender: Contender, said: IO[bytes] | None = None) -> Generator[fl
             requests.attach(connection)
             requests.until_next()
             yield (time.perf_counter() - began) * 1000
-        except (Closed, OSError):
+        except (ConnectionClosed, OSError):
             raise Absent(f"{contender.name} did not call /next") from None
         finally:
             # Kill first: the process would complain about its closed connection.
@@ -88,7 +88,7 @@ Taken = dict[Contender, list[float]]
 """Milliseconds of each round."""
 
 
-def starts(rounds: int) -> list[Row]:
+def starts(rounds: int) -> list[RatioRow]:
     """Measure the four processes in turn."""
     contenders = [PLAIN, OFFICIAL, TRIO, BARE]
     for contender in contenders:
@@ -105,7 +105,7 @@ def starts(rounds: int) -> list[Row]:
     return rows_of(taken)
 
 
-def rows_of(taken: Taken) -> list[Row]:
+def rows_of(taken: Taken) -> list[RatioRow]:
     """Build the rows: the ratio, and two readings of the time beyond trio.
 
     One reading subtracts a whole process that imports trio, with its interpreter, socket and GET.
@@ -115,14 +115,16 @@ def rows_of(taken: Taken) -> list[Row]:
     told = f"{statistics.median(ours):.1f} of {statistics.median(theirs):.1f} ms"
     imports = [one - other for one, other in zip(taken[TRIO], taken[BARE], strict=True)]
     return [
-        Row("cold start", "to the first GET /next / awslambdaric", ratios(ours, theirs), told=told),
+        RatioRow(
+            "cold start", "to the first GET /next / awslambdaric", ratios(ours, theirs), told=told
+        ),
         _beyond(ours, taken[TRIO], "a process that imports trio"),
         _beyond(ours, imports, "trio's own import"),
     ]
 
 
-def _beyond(ours: list[float], trios: list[float], what: str) -> Row:
+def _beyond(ours: list[float], trios: list[float], what: str) -> RatioRow:
     less = [one - other for one, other in zip(ours, trios, strict=True)]
     shares = tuple(each / BAR for each in less)
     told = f"{statistics.median(less):.1f} ms"
-    return Row("cold start", f"less {what} / {BAR:g} ms", shares, 1.0, GOAL / BAR, told)
+    return RatioRow("cold start", f"less {what} / {BAR:g} ms", shares, 1.0, GOAL / BAR, told)

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import NamedTuple
 
 
-class Counts(NamedTuple):
+class OperationCounts(NamedTuple):
     """How often to do each operation; `warmup` times before, unmeasured."""
 
     warmup: int
@@ -17,9 +17,9 @@ class Counts(NamedTuple):
     starts: int
 
 
-def read_counts() -> Counts:
+def read_counts() -> OperationCounts:
     """Read the counts from the command line."""
-    return Counts(*map(int, sys.argv[1:5]))
+    return OperationCounts(*map(int, sys.argv[1:5]))
 
 
 async def each(loop: Callable[[int], Awaitable[object]], warmup: int, count: int) -> float:

@@ -9,13 +9,13 @@ import trio
 from okibi.actors import Actor, start
 
 from ..pool import Echo, open_pool
-from .measure import Counts, each, read_counts, tell
+from .measure import OperationCounts, each, read_counts, tell
 
 
-class Asking(Actor):
+class CallingActor(Actor):
     """The calling actor."""
 
-    def __init__(self, told: Counts) -> None:
+    def __init__(self, told: OperationCounts) -> None:
         self.told = told
 
     async def run(self) -> None:
@@ -72,7 +72,7 @@ async def start_and_stop(warmup: int, count: int) -> float:
 async def main() -> None:
     told = read_counts()
     async with trio.open_nursery() as nursery:
-        await start(nursery, lambda: Asking(told), path="/asking")
+        await start(nursery, lambda: CallingActor(told), path="/asking")
 
 
 if __name__ == "__main__":

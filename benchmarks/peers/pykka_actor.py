@@ -8,7 +8,7 @@ until its thread has ended.
 
 import pykka
 
-from .measure import Counts, each_blocking, read_counts, tell
+from .measure import OperationCounts, each_blocking, read_counts, tell
 
 
 class Echo(pykka.ThreadingActor):
@@ -18,10 +18,10 @@ class Echo(pykka.ThreadingActor):
         return message
 
 
-class Asking(pykka.ThreadingActor):
+class CallingActor(pykka.ThreadingActor):
     """The calling actor."""
 
-    def on_receive(self, message: Counts) -> None:
+    def on_receive(self, message: OperationCounts) -> None:
         tell(
             call(message.warmup, message.calls),
             cast(message.warmup, message.casts),
@@ -68,6 +68,6 @@ def start_and_stop(warmup: int, count: int) -> float:
 
 
 if __name__ == "__main__":
-    asking = Asking.start()
+    asking = CallingActor.start()
     asking.ask(read_counts())
     asking.stop()

@@ -23,7 +23,7 @@ from pathlib import Path
 import attrs
 
 from benchmarks.contenders import Absent
-from benchmarks.reporting.rows import Row, at_least_one, ratios
+from benchmarks.reporting.rows import RatioRow, at_least_one, ratios
 from okibi.cli.bench.machine import this_machine
 
 HERE = Path(__file__).parent
@@ -217,9 +217,9 @@ def report(found: dict[PeerProgram, list[PeerRun]], absent: dict[PeerProgram, st
         print(f"  {peer.name} is {runs[0].versions}{on_one}")
 
 
-def rows_of(found: dict[PeerProgram, list[PeerRun]]) -> list[Row]:
+def rows_of(found: dict[PeerProgram, list[PeerRun]]) -> list[RatioRow]:
     """Build the rows to keep: okibi's ratios to the others."""
-    rows: list[Row] = []
+    rows: list[RatioRow] = []
     for peer, runs in found.items():
         if peer is OKIBI:
             continue
@@ -227,11 +227,11 @@ def rows_of(found: dict[PeerProgram, list[PeerRun]]) -> list[Row]:
             ours, theirs = (_column(each, column) for each in (found[OKIBI], runs))
             told = f"{statistics.median(ours):.2f} of {statistics.median(theirs):.2f} us"
             made = ratios(ours, theirs)
-            rows.append(Row("peers", f"{column}, okibi / {peer.name}", made, told=told))
+            rows.append(RatioRow("peers", f"{column}, okibi / {peer.name}", made, told=told))
     return rows
 
 
-def measure_peers(count: int, counts: tuple[int, ...] = (500, 5000, 5000, 1000)) -> list[Row]:
+def measure_peers(count: int, counts: tuple[int, ...] = (500, 5000, 5000, 1000)) -> list[RatioRow]:
     """Measure and print; return the rows to keep."""
     warmup, calls, casts, starts = counts
     print(f"\nactors and supervisors beside their peers, on {this_machine().describe()};")

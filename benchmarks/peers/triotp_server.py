@@ -17,7 +17,7 @@ import trio
 from triotp import application, dynamic_supervisor, gen_server, node, supervisor
 from triotp.helpers import current_module
 
-from .measure import Counts, each, read_counts, tell
+from .measure import OperationCounts, each, read_counts, tell
 
 __module__ = current_module()
 
@@ -73,7 +73,7 @@ async def started() -> tuple[str, ChildEvents]:
     return name, life
 
 
-async def ask(told: Counts) -> None:
+async def ask(told: OperationCounts) -> None:
     echo, life = await started()
 
     async def calls(times: int) -> None:
@@ -98,7 +98,7 @@ async def ask(told: Counts) -> None:
     tell(call, cast, await each(starts, told.warmup, told.starts), "triotp", "trio")
 
 
-async def start(told: Counts) -> None:
+async def start(told: OperationCounts) -> None:
     """The application: a pool of children, and the caller."""
     async with trio.open_nursery() as nursery:
         await nursery.start(dynamic_supervisor.start, supervisor.options(), "pool")

@@ -8,7 +8,7 @@ from typing import Any
 from okibi.cli.bench.plots import OTHER
 
 from ..crashes import LIMIT, PAST, WAYS
-from .results import KeptRow, Results
+from .results import KeptResults, KeptRow
 
 OKIBI, PALE, GREY = "#c8551b", "#e8a87c", "#9a9a9a"
 SIZE, WIDE_SIZE = (6.4, 3.2), (8.2, 3.2)
@@ -17,7 +17,7 @@ SIZES = ("20 B", "2.6 KB", "100 KB", "1 MB", "6 MB")
 PEERS = ("bare trio", "triotp", "Pykka", "Thespian", "xoscar", "gen_server", "supervisor")
 
 
-def draw(results: Results, folder: Path) -> list[Path]:
+def draw(results: KeptResults, folder: Path) -> list[Path]:
     """Draw all pictures for which there are rows.
 
     Args:
@@ -27,7 +27,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
     Returns:
         The files.
     """
-    pictures: dict[str, Callable[[Results, Any], bool]] = {
+    pictures: dict[str, Callable[[KeptResults, Any], bool]] = {
         "overhead": overhead,
         "crashes": crashes,
         "starts": starts,
@@ -49,7 +49,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
     return files
 
 
-def overhead(results: Results, axes: Any) -> bool:
+def overhead(results: KeptResults, axes: Any) -> bool:
     """Draw a warm cycle by event size, as a share of the official client's."""
     kinds = {"async def": OKIBI, "plain def": PALE, "floor": GREY}
     names = {"floor": "a bare socket"}
@@ -88,7 +88,7 @@ def _bars(
     )  # fmt: skip
 
 
-def crashes(results: Results, axes: Any) -> bool:
+def crashes(results: KeptResults, axes: Any) -> bool:
     """Draw the milliseconds from a crash to the next good response."""
     rows = [(way, results.rows.get(("crashes", f"{way} / awslambdaric"))) for way in WAYS]
     known = [(way, row.pair) for way, row in rows if row is not None]
@@ -103,7 +103,7 @@ def crashes(results: Results, axes: Any) -> bool:
     return True
 
 
-def _past(results: Results) -> str:
+def _past(results: KeptResults) -> str:
     """Return the time after a time-out, or "" if not measured."""
     row = results.rows.get(("crashes", PAST))
     if row is not None:
@@ -129,7 +129,7 @@ def _pairs(
     _legend(axes)
 
 
-def starts(results: Results, axes: Any) -> bool:
+def starts(results: KeptResults, axes: Any) -> bool:
     """Draw the milliseconds of a cold start."""
     whole = results.rows.get(("cold start", "to the first GET /next / awslambdaric"))
     # Including the name in older files.
@@ -151,7 +151,7 @@ def starts(results: Results, axes: Any) -> bool:
     return True
 
 
-def actors(results: Results, axes: Any) -> bool:
+def actors(results: KeptResults, axes: Any) -> bool:
     """Draw actors and supervisors beside their peers, in microseconds."""
     columns = {"call": OKIBI, "cast": OTHER, "start": GREY}
     table = {

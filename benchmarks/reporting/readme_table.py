@@ -8,7 +8,7 @@
 from pathlib import Path
 
 from .plots import draw
-from .results import KeptRow, Results, newest, read
+from .results import KeptResults, KeptRow, newest, read
 from .rows import figure
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
@@ -69,7 +69,7 @@ ROWS = (
 )  # fmt: skip
 
 
-def table(results: Results) -> str:
+def table(results: KeptResults) -> str:
     """The page's lines between the two marks."""
     lines = ["| okibi against awslambdaric, or what it says | median | of its rounds | bar | |",
              "| --- | ---: | --- | ---: | --- |"]  # fmt: skip

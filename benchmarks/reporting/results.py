@@ -10,7 +10,7 @@ import attrs
 
 from okibi.cli.bench.machine import Machine
 
-from .rows import Row, is_met
+from .rows import RatioRow, is_met
 
 RESULTS = Path(__file__).parents[1] / "results"
 # Printed with two digits, rows look as in the run. Three kept digits could be a hundredth off.
@@ -22,11 +22,11 @@ class KeptRow:
     """A row as kept in a file.
 
     Args:
-        group, name: as in `Row`.
+        group, name: as in `RatioRow`.
         median, least, most: of the rounds; 0 without rounds.
         rounds: how many rounds have a ratio.
         wide: whether the row claims no more than its spread.
-        bar, goal: as in `Row`.
+        bar, goal: as in `RatioRow`.
         of: the medians of both sides, as text.
         at_least: whether the bar is a minimum.
     """
@@ -62,7 +62,7 @@ class KeptRow:
 
 
 @attrs.frozen
-class Results:
+class KeptResults:
     """The contents of a file.
 
     Args:
@@ -76,7 +76,7 @@ class Results:
     rows: dict[tuple[str, str], KeptRow]
 
 
-def write(rows: Sequence[Row], about: Machine, folder: Path = RESULTS) -> Path:
+def write(rows: Sequence[RatioRow], about: Machine, folder: Path = RESULTS) -> Path:
     """Write rows to the file of today, replacing an earlier one."""
     folder.mkdir(exist_ok=True)
     path = folder / f"{date.today().isoformat()}.json"
@@ -86,7 +86,7 @@ def write(rows: Sequence[Row], about: Machine, folder: Path = RESULTS) -> Path:
     return path
 
 
-def _kept(row: Row) -> KeptRow:
+def _kept(row: RatioRow) -> KeptRow:
     ratios = row.ratios
     found = (row.median, min(ratios), max(ratios)) if ratios else (0.0, 0.0, 0.0)
     median, least, most = (round(each, DIGITS) for each in found)
@@ -100,14 +100,14 @@ def _json(value: dict[str, Any]) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def read(path: Path) -> Results:
+def read(path: Path) -> KeptResults:
     """Read a file of results."""
     told = json.loads(path.read_text())
     # Older files lack `at_least`, which was true for throughput only.
     kept = [KeptRow(**{"at_least": row["name"].startswith("throughput"), **row})
             for row in told["rows"]]  # fmt: skip
     machine = Machine(**told["machine"])
-    return Results(path.stem, machine.describe(), {(row.group, row.name): row for row in kept})
+    return KeptResults(path.stem, machine.describe(), {(row.group, row.name): row for row in kept})
 
 
 def newest(folder: Path = RESULTS) -> Path | None:

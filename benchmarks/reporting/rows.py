@@ -14,7 +14,7 @@ LAPS = 5
 
 
 @attrs.frozen
-class Row:
+class RatioRow:
     """One ratio.
 
     Args:

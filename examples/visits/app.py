@@ -49,7 +49,7 @@ class Record:
 
 
 @attrs.frozen
-class Event:
+class ServiceEvent:
     """The fields of an event that this function uses. Other fields are ignored."""
 
     Records: tuple[Record, ...] = ()
@@ -71,12 +71,12 @@ class Event:
 
 
 @attrs.define(eq=False)
-class Greeter(Handler[Event]):
+class Greeter(Handler[ServiceEvent]):
     """Greets the service. Each worker creates one instance and keeps it across invocations."""
 
     served_here: int = 0
 
-    async def handle(self, event: Event, context: Context) -> dict[str, Any]:
+    async def handle(self, event: ServiceEvent, context: Context) -> dict[str, Any]:
         self.served_here += 1
         if event.do:
             return await misbehave(event.do)

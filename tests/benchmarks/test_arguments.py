@@ -10,7 +10,7 @@ from benchmarks import repeat, scale
 from benchmarks.__main__ import measure_all
 from benchmarks.contenders import Absent
 from benchmarks.peers import table
-from benchmarks.reporting.rows import Row
+from benchmarks.reporting.rows import RatioRow
 
 
 @pytest.mark.parametrize(
@@ -44,9 +44,9 @@ def test_invalid_arguments_are_refused(
 def test_an_absent_group_is_named_and_the_others_are_measured(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    row = Row("a", "one / other", (0.5,))
+    row = RatioRow("a", "one / other", (0.5,))
 
-    def nothing() -> list[Row]:
+    def nothing() -> list[RatioRow]:
         raise Absent("no emulator here")
 
     assert measure_all({"many": nothing, "a": lambda: [row]}) == ([row], ["many"])

@@ -17,7 +17,7 @@ from benchmarks.many import (
 )
 from benchmarks.reporting.rows import LAPS
 from tests.endurance.concurrent import OFFICIAL, OKIBI, PLAIN, Figures
-from tests.endurance.managed import Contender
+from tests.endurance.managed import ManagedContender
 
 
 def test_throughput_is_the_median_lap_and_p99_is_of_all_laps() -> None:
@@ -37,9 +37,9 @@ def test_throughput_is_the_median_lap_and_p99_is_of_all_laps() -> None:
 def test_no_contender_has_two_turns_in_a_row(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    turns = list[tuple[Contender, int, int]]()
+    turns = list[tuple[ManagedContender, int, int]]()
 
-    def server(contender: Contender, slots: int, _: object) -> object:
+    def server(contender: ManagedContender, slots: int, _: object) -> object:
         return nullcontext(SimpleNamespace(address=None, contender=contender, slots=slots))
 
     def fake_lap(managed: SimpleNamespace, _: int, clients: int) -> Figures:

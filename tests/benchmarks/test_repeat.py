@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks.repeat import compare
-from benchmarks.reporting.results import Results, read, write
-from benchmarks.reporting.rows import Row
+from benchmarks.reporting.results import KeptResults, read, write
+from benchmarks.reporting.rows import RatioRow
 from okibi.cli.bench.machine import this_machine
 
 
-def kept(folder: Path, **medians: float) -> Results:
-    rows = [Row("group", name, (0.9 * it, it, 1.1 * it)) for name, it in medians.items()]
+def kept(folder: Path, **medians: float) -> KeptResults:
+    rows = [RatioRow("group", name, (0.9 * it, it, 1.1 * it)) for name, it in medians.items()]
     return read(write(rows, this_machine(), folder))
 
 

@@ -25,12 +25,14 @@ import attrs
 from okibi.local.processes import cpu_seconds
 from tests.conformance.runtime_api.peer import Peer, request
 from tests.conformance.runtime_api.stage import many_refused
-from tests.endurance.managed import Contender, RunningContender, on_emulator, on_local_server
+from tests.endurance.managed import ManagedContender, RunningContender, on_emulator, on_local_server
 from tests.support.emulator import NoEmulatorError, emulator
 
-OKIBI = Contender("okibi, async def", ("-P", "-m", "okibi.runtime"), "waits_on_loop.handler")
-PLAIN = Contender("okibi, plain def", ("-P", "-m", "okibi.runtime"), "waits_in_thread.handler")
-OFFICIAL = Contender("awslambdaric", ("-m", "awslambdaric"), "waits_in_thread.handler")
+OKIBI = ManagedContender("okibi, async def", ("-P", "-m", "okibi.runtime"), "waits_on_loop.handler")
+PLAIN = ManagedContender(
+    "okibi, plain def", ("-P", "-m", "okibi.runtime"), "waits_in_thread.handler"
+)
+OFFICIAL = ManagedContender("awslambdaric", ("-m", "awslambdaric"), "waits_in_thread.handler")
 CONTENDERS = (OKIBI, OFFICIAL, PLAIN)
 
 BODY = b'{"message": "hello"}'
@@ -42,7 +44,7 @@ AGAIN_AFTER = 0.001
 START_LIMIT = 60.0
 
 MEMORY_BAR, THROUGHPUT_BAR = 0.5, 0.95
-Server = Callable[[Contender, int, Path], AbstractContextManager[RunningContender]]
+Server = Callable[[ManagedContender, int, Path], AbstractContextManager[RunningContender]]
 
 
 @attrs.define(eq=False)
@@ -133,7 +135,7 @@ class Load:
             return self.left >= 0
 
 
-def measure(server: Server, contender: Contender, count: int, clients: int, slots: int,
+def measure(server: Server, contender: ManagedContender, count: int, clients: int, slots: int,
             folder: Path) -> Figures:  # fmt: skip
     """Run once with new processes; measure after each slot has served."""
     with server(contender, slots, folder) as managed:
@@ -172,7 +174,7 @@ def _until_served(address: tuple[str, int]) -> None:
     peer.close()
 
 
-def report(runs: dict[Contender, list[Figures]]) -> bool:
+def report(runs: dict[ManagedContender, list[Figures]]) -> bool:
     """Print the medians; return whether the bars are met and every response is correct."""
     faults = [f"{c.name}: {f.fault}" for c, figures in runs.items() for f in figures if f.fault]
     if faults:
@@ -236,7 +238,7 @@ def main() -> int:
         f"{options.count} invocations of a handler that waits 20 ms, {options.slots} slots,"
         f" {options.clients} clients, on {name}, {options.rounds} rounds in turn"
     )
-    runs: dict[Contender, list[Figures]] = {each: [] for each in CONTENDERS}
+    runs: dict[ManagedContender, list[Figures]] = {each: [] for each in CONTENDERS}
     with tempfile.TemporaryDirectory(prefix="okibi-concurrent-") as temporary:
         folder = Path(temporary)
         for contender in CONTENDERS:

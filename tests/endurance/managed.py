@@ -28,7 +28,7 @@ ENDS_WITHIN = 5.0
 
 
 @attrs.frozen
-class Contender:
+class ManagedContender:
     """A runtime with a handler.
 
     Args:
@@ -73,7 +73,9 @@ class RunningContender:
 
 
 @contextmanager
-def on_local_server(contender: Contender, slots: int, folder: Path) -> Generator[RunningContender]:
+def on_local_server(
+    contender: ManagedContender, slots: int, folder: Path
+) -> Generator[RunningContender]:
     """Run the contender on okibi's local server, as a process."""
     invoke, _ = free_ports()
     path = os.pathsep.join(map(str, (ROOT, sysconfig.get_path("purelib"))))
@@ -86,7 +88,7 @@ def on_local_server(contender: Contender, slots: int, folder: Path) -> Generator
 
 @contextmanager
 def on_emulator(
-    executable: Path, contender: Contender, slots: int, folder: Path
+    executable: Path, contender: ManagedContender, slots: int, folder: Path
 ) -> Generator[RunningContender]:
     """Run the contender on AWS's emulator. Needs root, and an empty `many_refused`."""
     ports = free_ports()
@@ -125,7 +127,9 @@ def on_emulator(
 _OUT = "/var/bytecode/log"
 
 
-def _bootstrap(folder: Path, python: str, contender: Contender, path: str, own: Path) -> Path:
+def _bootstrap(
+    folder: Path, python: str, contender: ManagedContender, path: str, own: Path
+) -> Path:
     script = folder / "bootstrap"
     variables = {
         "PYTHONPATH": path,

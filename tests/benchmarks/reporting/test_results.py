@@ -1,4 +1,4 @@
-"""Results that are kept, and what README shows of them."""
+"""KeptResults that are kept, and what README shows of them."""
 
 import re
 from pathlib import Path
@@ -8,16 +8,16 @@ import pytest
 
 from benchmarks.reporting.plots import draw
 from benchmarks.reporting.readme_table import PAGE, ROWS, table, written
-from benchmarks.reporting.results import KeptRow, Results, newest, read, write
-from benchmarks.reporting.rows import Row
+from benchmarks.reporting.results import KeptResults, KeptRow, newest, read, write
+from benchmarks.reporting.rows import RatioRow
 from okibi.cli.bench.machine import this_machine
 
 KEPT = newest()
 
 
-def cycle(*found: float) -> Row:
+def cycle(*found: float) -> RatioRow:
     told = "6.0 of 10.0 us"
-    return Row("overhead, 20 B", "async def / awslambdaric", found, 0.6, 0.5, told)
+    return RatioRow("overhead, 20 B", "async def / awslambdaric", found, 0.6, 0.5, told)
 
 
 def test_results_are_kept_in_a_dated_file_with_the_machine(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_ratio_is_shown_as_printed(tmp_path: Path) -> None:
 
 def test_a_ratio_near_its_bar_has_enough_digits_to_show_its_side(tmp_path: Path) -> None:
     (kept,) = read(write([cycle(0.602, 0.602, 0.602)], this_machine(), tmp_path)).rows.values()
-    shown = table(Results("", "", {(kept.group, kept.name): kept}))
+    shown = table(KeptResults("", "", {(kept.group, kept.name): kept}))
 
     assert "| a warm cycle, 20 B, `async def` | 0.602 | 0.60 to 0.60 | 0.60 |" in shown
 

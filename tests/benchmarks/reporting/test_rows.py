@@ -2,11 +2,11 @@
 
 import pytest
 
-from benchmarks.reporting.rows import LAPS, Row, of_rounds, ratios
+from benchmarks.reporting.rows import LAPS, RatioRow, of_rounds, ratios
 
 
-def row(*found: float, bar: float | None = None, at_least: bool = False) -> Row:
-    return Row("overhead", "one / other", found, bar, at_least=at_least)
+def row(*found: float, bar: float | None = None, at_least: bool = False) -> RatioRow:
+    return RatioRow("overhead", "one / other", found, bar, at_least=at_least)
 
 
 def test_ratios_are_divided_round_by_round() -> None:
@@ -46,7 +46,7 @@ def test_the_spread_has_as_many_digits_as_the_median() -> None:
 
 
 def test_a_row_without_ratios_prints_its_figures() -> None:
-    made = Row("crashes", "time-out", (), told="okibi -98.0, awslambdaric 31.9 ms")
+    made = RatioRow("crashes", "time-out", (), told="okibi -98.0, awslambdaric 31.9 ms")
 
     assert str(made).split(maxsplit=1) == ["time-out", "okibi -98.0, awslambdaric 31.9 ms"]
     assert made.met
