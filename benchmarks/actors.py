@@ -101,8 +101,8 @@ async def started_task() -> float:
 async def started_child() -> float:
     """Measure the start and end of a supervisor with one child, minus one without.
 
-    The difference of two long loops is noise on a busy machine. So short loops take turns, and the
-    median of their differences counts.
+    The difference of two long loops is noise on a busy machine. Therefore short loops take turns,
+    and the median of their differences counts.
     """
     name = Name("short", Short)
     with_child = SupervisorSpec([Child(Short, name=name, restart=Restart.TEMPORARY)])

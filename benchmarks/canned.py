@@ -1,7 +1,7 @@
 """A Runtime API with constant answers, for counting instructions and system calls.
 
 The answers are prepared. A status is sent well before the next event, as by a server that has to
-wait for an event. So each invocation takes the same instructions and system calls.
+wait for an event. Therefore each invocation takes the same instructions and system calls.
 """
 
 import os

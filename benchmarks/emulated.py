@@ -1,7 +1,7 @@
 """One event at a time on AWS's own emulator.
 
-Most of a cycle is the emulator's work at the start and end of each invocation. So the ratios are
-closer to 1 than with the benchmark's server. The processor time of the runtime's process is
+Most of a cycle is the emulator's work at the start and end of each invocation. Therefore the ratios
+are closer to 1 than with the benchmark's server. The processor time of the runtime's process is
 reported too.
 """
 

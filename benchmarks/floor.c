@@ -1,4 +1,4 @@
-/* The floor in C: a bare blocking socket that pipelines, as floor.py. What no Python can pass. */
+/* The floor in C: a blocking, pipelining socket, as in floor.py. */
 
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -11,7 +11,7 @@ static const char NEXT[] = "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\n
 static const char LENGTH[] = "Content-Length: ", ID[] = "Lambda-Runtime-Aws-Request-Id: ";
 
 static int api;
-/* What has come and was not yet looked at: `start` to `end` of a buffer that grows. */
+/* Received and unread bytes: `start` to `end` of a growing buffer. */
 static char *buffer;
 static size_t start, end, room;
 
@@ -32,7 +32,7 @@ static void more(void) {
     buffer[end] = 0;
 }
 
-/* Where `text` begins behind `from`; waits until it has come. Text is looked for in heads only. */
+/* Wait for `text` after `from` and return its offset. Only heads are searched. */
 static size_t wait_for(const char *text, size_t from) {
     char *found;
     while (end <= from || !(found = strstr(buffer + from, text))) more();
@@ -43,7 +43,7 @@ static void need(size_t upto) {
     while (end < upto) more();
 }
 
-/* A chunked body, as every event above 2 KB comes: moved together where it lies. */
+/* Join a chunked body in place: every event above 2 KB is chunked. */
 static size_t unchunk(size_t at, size_t *after) {
     size_t size = 0, begin = at;
     for (;;) {

@@ -110,8 +110,8 @@ class RequestReader:
         self._headers: dict[bytes, bytes] = {}
         self._request: HttpRequest | None = None
         self._in_head = False
-        # llhttp does not report where a message begins. So the size of incomplete headers is only
-        # known within bounds, enough to stop headers without end.
+        # llhttp does not report where a message begins. Therefore the size of incomplete headers is
+        # only known within bounds, enough to stop headers without end.
         self._feed_size = 0
         self._head_at_least = 0
         self._head_at_most = 0

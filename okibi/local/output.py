@@ -70,9 +70,9 @@ class Output:
     def drain(self) -> None:
         """Pass on the contents of the pipe.
 
-        A runtime writes the lines of an invocation before its response. So after the response, one
-        call passes on all of them, and END comes last. One read empties a full pipe; a process that
-        keeps writing does not prolong the call.
+        A runtime writes the lines of an invocation before its response. Therefore after the
+        response, one call passes on all of them, and END comes last. One read empties a full pipe;
+        a process that keeps writing does not prolong the call.
         """
         try:
             data = os.read(self._reading_end, _PIPE_SIZE)

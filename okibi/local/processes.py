@@ -55,8 +55,8 @@ def tree_memory(pid: int) -> int:
     """Return the memory in bytes of a process and its descendants, as if alone on the machine.
 
     In a sandbox this would be the sum of their PSS. On a shared machine PSS falls with each other
-    process that maps the same file. So anonymous memory counts as in PSS, and each piece of a file
-    as the most that one of these processes has of it.
+    process that maps the same file. Therefore anonymous memory counts as in PSS, and each piece of
+    a file as the most that one of these processes has of it.
 
     Raises:
         OSError: the process does not exist.

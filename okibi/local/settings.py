@@ -107,7 +107,7 @@ class FunctionSettings:
         command: the bootstrap: program and arguments.
         task_root: the folder with the function's code, and the working directory of the process.
         timeout: seconds that one invocation may take.
-        memory: MB that the function is told it has; not enforced here.
+        memory: MB, as reported to the function; not enforced here.
         environment: additional variables; the function also inherits those of this process.
         max_concurrency: events at once in one sandbox, as on Lambda Managed Instances
             (AWS_LAMBDA_MAX_CONCURRENCY); None for one at a time.

@@ -6,8 +6,8 @@ hold. `expected` computes the outcome from the lengths of the messages and the r
 connection (okibi/runtime/in_flight/broken_connection.py); `judge` compares.
 
 Two properties of real connections decide the outcome, and both are swept. The kernel may have
-accepted bytes that never arrive ("blind"): the runtime then cannot know where the cut was. And the
-next event may be there when the runtime asks, or come after a long wait ("idle"): an abandoned
+accepted bytes that never arrive ("blind"): the runtime then cannot know where the cut was. The next
+event may be there when the runtime asks, or come after a long wait ("idle"): an abandoned
 /next swallows only the latter.
 """
 
@@ -46,7 +46,7 @@ from okibi.supervisors import Supervisor
 from tests.endurance.sweep import random_of_trio
 from tests.endurance.verdict import verdict
 from tests.support.doubles import Arrival
-from tests.support.memory_platform import Nobody, RecordingLedger
+from tests.support.memory_platform import NoWatchdog, RecordingLedger
 
 EVENTS = 3
 # Seconds: the platform's time-out, and the silence before each event in idle runs.
@@ -279,7 +279,7 @@ def run(shape: Shape, cut: Cut | None, seed: int = 1, kind: type[CutWorld] = Cut
 
 async def _main(kind: type[CutWorld], shape: Shape, cut: Cut | None) -> CutWorld:
     world = kind(shape, cut)
-    ledger = RecordingLedger([world.lane], world.fail, Nobody())
+    ledger = RecordingLedger([world.lane], world.fail, NoWatchdog())
     serving = Serving(
         Function(world.handler()), Settings("api:80", "app.handler", Path()), ledger, Alarm()
     )

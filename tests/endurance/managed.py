@@ -1,8 +1,8 @@
 """A runtime with many events at once on its own server: AWS's emulator, or the local one.
 
-The emulator takes no command in this mode: it runs /var/task/bootstrap as another user. So it runs
-in a mount namespace with a new /var, which contains the interpreter, the packages and the function.
-Nothing of it remains, and the machine's own /var/task is not touched.
+The emulator takes no command in this mode: it runs /var/task/bootstrap as another user. Therefore
+it runs in a mount namespace with a new /var, which contains the interpreter, the packages and the
+function. Nothing of it remains, and the machine's own /var/task is not touched.
 """
 
 import os

@@ -35,7 +35,15 @@ from okibi.runtime.tree import Serving, tree
 from okibi.supervisors import Supervisor
 from tests.support.judge import Result, judge
 from tests.support.killer import Killer
-from tests.support.memory_platform import ALL, Echo, Nobody, Point, RecordingLedger, Stream, World
+from tests.support.memory_platform import (
+    ALL,
+    Echo,
+    NoWatchdog,
+    Point,
+    RecordingLedger,
+    Stream,
+    World,
+)
 
 KINDS = ("poller", "dispatcher", "worker", "responder")
 # Seconds after which a run hangs.
@@ -86,7 +94,7 @@ async def _main(
             lane.closing = True
         world.done.set()
 
-    ledger = RecordingLedger(lanes, fail, Nobody())
+    ledger = RecordingLedger(lanes, fail, NoWatchdog())
     settings = Settings("api:80", "app.handler", Path())
     serving = Serving(Function(handler), settings, ledger, Alarm())
     flags = tree(serving, world.connect, world.registration)

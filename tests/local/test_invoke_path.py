@@ -77,13 +77,13 @@ NO_CONTEXTS = {
 
 
 async def test_a_client_context_that_is_not_a_json_object_is_refused() -> None:
-    async with client(timeout=1) as asking:
+    async with client(timeout=1) as invoker:
         for what, context in NO_CONTEXTS.items():
-            response = await asking.post(X_Amz_Client_Context=context)
+            response = await invoker.post(X_Amz_Client_Context=context)
 
             assert response.status_code == 400, what
             assert response.headers["X-Amzn-ErrorType"] == "InvalidRequestContentException"
-        assert list(asking.function.journal) == []
+        assert list(invoker.function.journal) == []
 
 
 CONTEXTS = {
@@ -94,9 +94,9 @@ CONTEXTS = {
 
 
 async def test_a_client_context_reaches_the_runtime_in_one_line() -> None:
-    async with client() as asking:
+    async with client() as invoker:
         for what, (context, told) in CONTEXTS.items():
-            headers = await asking.runtime_headers(X_Amz_Client_Context=encoded(context))
+            headers = await invoker.runtime_headers(X_Amz_Client_Context=encoded(context))
 
             assert headers["client-context"].encode("latin-1").decode() == told, what
 
@@ -118,17 +118,17 @@ async def test_a_client_context_that_no_header_can_carry_raises() -> None:
 
 
 async def test_a_stream_cannot_be_queued() -> None:
-    async with client() as asking:
-        response = await asking.post_to(STREAM, X_Amz_Invocation_Type="Event")
+    async with client() as invoker:
+        response = await invoker.post_to(STREAM, X_Amz_Invocation_Type="Event")
 
         assert response.status_code == 400
         assert response.headers["X-Amzn-ErrorType"] == "InvalidParameterValueException"
 
 
 async def test_a_dry_run_reports_errors() -> None:
-    async with client() as asking:
+    async with client() as invoker:
         for query in ("?Qualifier=7", "?Qualifier=no%20name"):
-            response = await asking.post(query=query, X_Amz_Invocation_Type="DryRun")
+            response = await invoker.post(query=query, X_Amz_Invocation_Type="DryRun")
             assert response.status_code == 404
 
 
@@ -153,9 +153,9 @@ NAMES = [
 
 
 async def test_a_function_is_found_by_every_name_that_lambda_accepts() -> None:
-    async with client() as asking:
+    async with client() as invoker:
         for name, arn in NAMES:
-            headers = await asking.runtime_headers(name=name.replace(":", "%3A"))
+            headers = await invoker.runtime_headers(name=name.replace(":", "%3A"))
 
             assert headers["invoked-function-arn"] == arn, name
 
@@ -172,9 +172,9 @@ NOT_FOUND = [
 
 
 async def test_another_function_or_version_is_not_found() -> None:
-    async with client() as asking:
+    async with client() as invoker:
         for name, arn in NOT_FOUND:
-            response = await asking.post(name=name)
+            response = await invoker.post(name=name)
 
             assert response.status_code == 404, name
             assert response.headers["X-Amzn-ErrorType"] == "ResourceNotFoundException"
@@ -185,9 +185,9 @@ async def test_another_function_or_version_is_not_found() -> None:
 
 
 async def test_two_different_qualifiers_are_refused() -> None:
-    async with client() as asking:
-        same = await asking.post(name="function:live", query="?Qualifier=live")
-        differ = await asking.post(name="function:live", query="?Qualifier=next")
+    async with client() as invoker:
+        same = await invoker.post(name="function:live", query="?Qualifier=live")
+        differ = await invoker.post(name="function:live", query="?Qualifier=next")
 
         assert same.status_code == 200
         assert differ.status_code == 400
@@ -198,16 +198,16 @@ async def test_two_different_qualifiers_are_refused() -> None:
 
 
 async def test_the_tenant_id_reaches_the_runtime() -> None:
-    async with client() as asking:
-        headers = await asking.runtime_headers(X_Amz_Tenant_Id="blue-1@a.b")
+    async with client() as invoker:
+        headers = await invoker.runtime_headers(X_Amz_Tenant_Id="blue-1@a.b")
         assert headers["aws-tenant-id"] == "blue-1@a.b"
-        assert "aws-tenant-id" not in await asking.runtime_headers()
+        assert "aws-tenant-id" not in await invoker.runtime_headers()
 
 
 async def test_an_invalid_tenant_id_is_refused() -> None:
-    async with client() as asking:
+    async with client() as invoker:
         for tenant in ("ü", "a;b", "x" * 257):
-            response = await asking.post(X_Amz_Tenant_Id=tenant)
+            response = await invoker.post(X_Amz_Tenant_Id=tenant)
 
             assert response.status_code == 400, tenant
             assert response.headers["X-Amzn-ErrorType"] == "InvalidParameterValueException"
@@ -221,9 +221,9 @@ def tail(response: httpx.Response) -> list[str]:
 
 
 async def test_the_log_tail_has_the_lines_of_its_invocation_only() -> None:
-    async with client() as asking:
-        await asking.post(event(do="print", text="before"))
-        response = await asking.post(event(do="print", text="mine"), X_Amz_Log_Type="Tail")
+    async with client() as invoker:
+        await invoker.post(event(do="print", text="before"))
+        response = await invoker.post(event(do="print", text="mine"), X_Amz_Log_Type="Tail")
         request_id = response.headers["X-Amzn-RequestId"]
 
         *told, report = tail(response)
@@ -236,9 +236,9 @@ async def test_the_log_tail_has_the_lines_of_its_invocation_only() -> None:
 
 
 async def test_the_log_tail_is_4_kb_and_begins_with_a_whole_character() -> None:
-    async with client() as asking:
+    async with client() as invoker:
         text = "é" * 5000
-        response = await asking.post(event(do="print", text=text), X_Amz_Log_Type="Tail")
+        response = await invoker.post(event(do="print", text=text), X_Amz_Log_Type="Tail")
 
         log = base64.b64decode(response.headers["X-Amz-Log-Result"])
         assert 4095 <= len(log) <= 4096
@@ -263,12 +263,12 @@ async def test_the_log_tail_of_a_failed_start_has_the_lines_of_the_start(tmp_pat
 
 
 async def test_concurrent_invocations_each_get_a_log_tail() -> None:
-    async with client(max_concurrency=2) as asking:
+    async with client(max_concurrency=2) as invoker:
         answers = list[httpx.Response]()
 
         async def one(text: str) -> None:
             asked = event(do="print", text=text)
-            answers.append(await asking.post(asked, X_Amz_Log_Type="Tail"))
+            answers.append(await invoker.post(asked, X_Amz_Log_Type="Tail"))
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(one, "one")
@@ -282,8 +282,8 @@ async def test_concurrent_invocations_each_get_a_log_tail() -> None:
 
 
 async def test_an_unknown_log_type_is_refused() -> None:
-    async with client() as asking:
-        response = await asking.post(X_Amz_Log_Type="Head")
+    async with client() as invoker:
+        response = await invoker.post(X_Amz_Log_Type="Head")
 
         assert response.status_code == 400
         assert response.headers["X-Amzn-ErrorType"] == "InvalidParameterValueException"

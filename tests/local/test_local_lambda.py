@@ -160,9 +160,9 @@ async def test_an_unfinished_line_ends_with_its_invocation() -> None:
         await function.invoke(event(do="print", text="two", line=False))
         await function.wait_for_report()
 
-        told = [line.partition(" ")[0] for line in lines]
+        words = [line.partition(" ")[0] for line in lines]
 
-    assert told == ["START", "one", "END", "REPORT", "START", "two", "END", "REPORT"]
+    assert words == ["START", "one", "END", "REPORT", "START", "two", "END", "REPORT"]
 
 
 async def test_several_tasks_can_wait_for_one_report() -> None:

@@ -36,20 +36,20 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("fields", "said"), REFUSED)
-def test_an_invalid_field_is_named(fields: dict[str, Any], said: str) -> None:
+@pytest.mark.parametrize(("fields", "expected"), REFUSED)
+def test_an_invalid_field_is_named(fields: dict[str, Any], expected: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011, the text is what is tested
         FunctionSettings(**{"handler": "app.handler", **fields})
 
-    assert str(caught.value).startswith(said)
+    assert str(caught.value).startswith(expected)
 
 
 def test_the_functions_variables_override_inherited_ones(tmp_path: Path) -> None:
     settings = FunctionSettings("app.handler", task_root=tmp_path, environment={"A": "1"})
 
-    told = sandbox_environment(settings, "127.0.0.1:9001", {"A": "2", "B": "3"})
+    variables = sandbox_environment(settings, "127.0.0.1:9001", {"A": "2", "B": "3"})
 
-    assert (told["A"], told["B"]) == ("1", "3")
+    assert (variables["A"], variables["B"]) == ("1", "3")
 
 
 def test_the_date_in_the_log_stream_name_is_utc(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,8 +57,8 @@ def test_the_date_in_the_log_stream_name_is_utc(monkeypatch: pytest.MonkeyPatch)
     for zone in ("XYZ-14", "XYZ+12"):
         monkeypatch.setenv("TZ", zone)
         time.tzset()
-        told = sandbox_environment(FunctionSettings("app.handler"), "", {})
-        days.add(told["AWS_LAMBDA_LOG_STREAM_NAME"].partition("/[")[0])
+        variables = sandbox_environment(FunctionSettings("app.handler"), "", {})
+        days.add(variables["AWS_LAMBDA_LOG_STREAM_NAME"].partition("/[")[0])
     monkeypatch.undo()
     time.tzset()
 
@@ -71,20 +71,22 @@ def test_max_concurrency_is_not_inherited_from_the_shell(
 ) -> None:
     settings = FunctionSettings("app.handler", max_concurrency=slots)
 
-    told = sandbox_environment(settings, "", {"AWS_LAMBDA_MAX_CONCURRENCY": "16"})
+    variables = sandbox_environment(settings, "", {"AWS_LAMBDA_MAX_CONCURRENCY": "16"})
 
-    assert told.get("AWS_LAMBDA_MAX_CONCURRENCY") == (None if slots is None else str(slots))
+    assert variables.get("AWS_LAMBDA_MAX_CONCURRENCY") == (None if slots is None else str(slots))
 
 
-@pytest.mark.parametrize(("slots", "said"), [(None, "on-demand"), (1, "lambda-managed-instances")])
+@pytest.mark.parametrize(
+    ("slots", "expected"), [(None, "on-demand"), (1, "lambda-managed-instances")]
+)
 def test_the_initialization_type_is_not_inherited_from_the_shell(
-    slots: int | None, said: str
+    slots: int | None, expected: str
 ) -> None:
     settings = FunctionSettings("app.handler", max_concurrency=slots)
 
-    told = sandbox_environment(settings, "", {"AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"})
+    variables = sandbox_environment(settings, "", {"AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"})
 
-    assert told["AWS_LAMBDA_INITIALIZATION_TYPE"] == said
+    assert variables["AWS_LAMBDA_INITIALIZATION_TYPE"] == expected
 
 
 @pytest.mark.parametrize(
@@ -105,8 +107,8 @@ def test_boto3_gets_the_region_of_aws_region(
     own = FunctionSettings("app.handler", environment=inherited)
     by_the_function = sandbox_environment(own, "", {})
 
-    for told in (by_the_shell, by_the_function):
-        assert (told["AWS_REGION"], told.get("AWS_DEFAULT_REGION")) == (region, default)
+    for variables in (by_the_shell, by_the_function):
+        assert (variables["AWS_REGION"], variables.get("AWS_DEFAULT_REGION")) == (region, default)
 
 
 @pytest.mark.parametrize(("named", "key"), [({}, "local"), ({"AWS_PROFILE": "mine"}, None)])
@@ -117,5 +119,5 @@ def test_an_sdk_gets_failing_credentials_unless_a_profile_is_set(
     own = FunctionSettings("app.handler", environment=named)
     by_the_function = sandbox_environment(own, "", {})
 
-    for told in (by_the_shell, by_the_function):
-        assert told.get("AWS_ACCESS_KEY_ID") == told.get("AWS_SECRET_ACCESS_KEY") == key
+    for variables in (by_the_shell, by_the_function):
+        assert variables.get("AWS_ACCESS_KEY_ID") == variables.get("AWS_SECRET_ACCESS_KEY") == key

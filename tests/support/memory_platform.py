@@ -95,7 +95,7 @@ class MemoryTransport:
         self.connection.peer_gone()
 
 
-class Nobody:
+class NoWatchdog:
     """No watchdog: no thread takes part in these runs."""
 
     def arm(self, delivery: Delivery) -> None: ...

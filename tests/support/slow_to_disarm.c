@@ -1,5 +1,5 @@
-/* Preloaded, it stands for a core that is taken from the thread between okibi's note that a timer is to rest, and
-   the call into the kernel that has it rest. */
+/* Preload this to delay the system call that disarms a timer, as if the thread lost its core after okibi has noted
+   that the timer is disarmed. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -16,7 +16,7 @@ long syscall(long number, ...)
     for (int i = 0; i < 6; i++) arguments[i] = va_arg(all, long);
     va_end(all);
     if (number == SYS_timer_settime) {
-        /* struct itimerspec: the interval, and the first time, which is none. */
+        /* struct itimerspec: the interval and the first expiry; a zero expiry disarms. */
         const long *times = (const long *)arguments[2];
         struct timespec while_it_waits = {0, 30000000};
         if (!times[2] && !times[3]) nanosleep(&while_it_waits, 0);

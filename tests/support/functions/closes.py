@@ -26,7 +26,7 @@ def descriptors():
 
 
 async def handler(event, context):
-    # By now the poller waits for the connection.
+    # Let the poller wait for the connection.
     await trio.sleep(0.01)
     # The newest is the poller's; the one before is the extension's.
     for found in [each for each in descriptors() if event and is_runtime_api_connection(each)][-1:]:
