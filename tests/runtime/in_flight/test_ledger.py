@@ -9,13 +9,13 @@ from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.in_flight.ledger import ABANDON_LIMIT, HANGS, STARTS_LIMIT, Ledger
 from tests.support.doubles import worker
 from tests.support.lanes import Wire
-from tests.support.memory_platform import Nobody
+from tests.support.memory_platform import NoWatchdog
 
 
 def ledger(lanes: int = 1) -> tuple[Ledger, list[str]]:
     failures: list[str] = []
     made = [Lane(n, b"api") for n in range(lanes)]
-    return Ledger(made, failures.append, Nobody()), failures
+    return Ledger(made, failures.append, NoWatchdog()), failures
 
 
 def test_too_much_that_does_not_end_ends_the_process() -> None:

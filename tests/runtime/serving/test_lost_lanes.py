@@ -33,7 +33,15 @@ from okibi.runtime.serving.poller import Poller
 from okibi.runtime.settings import Settings
 from okibi.runtime.tree import Serving, tree
 from okibi.supervisors import Supervisor
-from tests.support.memory_platform import ALL, EVENTS, Echo, MemoryTransport, Nobody, Point, World
+from tests.support.memory_platform import (
+    ALL,
+    EVENTS,
+    Echo,
+    MemoryTransport,
+    NoWatchdog,
+    Point,
+    World,
+)
 from tests.support.played_api import ACCEPTED, Played, event
 
 LANES = 3
@@ -127,7 +135,7 @@ class Town:
 
     async def run(self, seconds: float) -> None:
         """Serve for so long."""
-        ledger = Ledger(self.lanes, self.failures.append, Nobody())
+        ledger = Ledger(self.lanes, self.failures.append, NoWatchdog())
         settings = Settings("api:80", "app.handler", Path())
         flags = tree(Serving(Function(self.handler), settings, ledger, Alarm()), self.connect)
         async with trio.open_nursery() as nursery:
@@ -349,7 +357,7 @@ async def test_workers_that_are_abandoned_again_and_again_have_their_successors_
     lanes: int, autojump_clock: MockClock
 ) -> None:
     failures: list[str] = []
-    ledger = Ledger([Lane(n, b"api") for n in range(lanes)], failures.append, Nobody())
+    ledger = Ledger([Lane(n, b"api") for n in range(lanes)], failures.append, NoWatchdog())
     settings = Settings("api:80", "app.handler", Path())
     flags = tree(Serving(Function(Echo), settings, ledger, Alarm()), trio.sleep_forever)
     async with trio.open_nursery() as nursery:
