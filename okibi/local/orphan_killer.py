@@ -13,9 +13,9 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["SWEEP_LIMIT", "OrphanKiller", "kill_marked"]
+__all__ = ["KILL_LIMIT", "OrphanKiller", "kill_marked"]
 
-SWEEP_LIMIT = 1.0
+KILL_LIMIT = 1.0
 """Seconds at most to kill processes outside the sandbox's process group. Usually there are none."""
 
 
@@ -31,14 +31,14 @@ def kill_marked(marks: Collection[str], seconds: float) -> None:
     """
     wanted = {os.fsencode(mark) for mark in marks}
     until = time.monotonic() + seconds
-    while (remaining := _marked(wanted)) and time.monotonic() < until:
+    while (remaining := _find_marked(wanted)) and time.monotonic() < until:
         for pid in remaining:
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.005)
 
 
-def _marked(wanted: set[bytes]) -> list[int]:
+def _find_marked(wanted: set[bytes]) -> list[int]:
     found: list[int] = []
     for entry in Path("/proc").glob("[0-9]*/environ"):
         # The environment of another user's process cannot be read.
@@ -97,7 +97,7 @@ def _kill_orphans_at_eof() -> None:
         with suppress(OSError):
             os.killpg(group, signal.SIGKILL)
     if marks:
-        kill_marked(marks, SWEEP_LIMIT)
+        kill_marked(marks, KILL_LIMIT)
 
 
 if __name__ == "__main__":

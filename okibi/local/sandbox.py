@@ -17,7 +17,7 @@ import trio
 
 from .environment import process_mark, sandbox_environment
 from .journal import EntryKind
-from .orphan_killer import SWEEP_LIMIT, OrphanKiller, kill_marked
+from .orphan_killer import KILL_LIMIT, OrphanKiller, kill_marked
 from .outcomes import exited, timed_out
 from .output import Output
 from .report_lines import init_report_line
@@ -175,7 +175,7 @@ class SandboxProcess:
                 await self._run_process()
         finally:
             # Last, so that no start waits for it.
-            kill_marked(self._marks, SWEEP_LIMIT)
+            kill_marked(self._marks, KILL_LIMIT)
             self.finished.set()
 
     async def _run_process(self) -> None:
