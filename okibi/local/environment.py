@@ -45,8 +45,8 @@ def sandbox_environment(
     environment = {**DEFAULTS, **allowed}
     configured = {**allowed, **settings.environment}
     if "AWS_REGION" in configured or "AWS_PROFILE" not in configured:
-        # boto3 reads AWS_DEFAULT_REGION. Lambda sets both variables alike. Not with a profile: the
-        # variable would override the region of the profile.
+        # boto3 reads AWS_DEFAULT_REGION; Lambda sets both variables alike. With a profile it stays
+        # unset, because it would override the region of the profile.
         region = configured.get("AWS_REGION", DEFAULTS["AWS_REGION"])
         environment.setdefault("AWS_DEFAULT_REGION", region)
     if not configured.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}:

@@ -149,7 +149,7 @@ class Extensions:
 
     @property
     def ready(self) -> bool:
-        """Whether all extensions wait for an event. The platform hands out no event before."""
+        """Whether all extensions wait for an event. Until then the platform hands out none."""
         return not self._all or all(
             extension.state is ExtensionState.READY for extension in self._all.values()
         )

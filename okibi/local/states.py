@@ -18,7 +18,7 @@
 #   ends (a broken connection, a bad response mode) only the time-out leads out, with a new sandbox.
 #   For this reason the table has no transition for a truncated body.
 # * /next while Running is allowed and changes nothing: the runtime gets the same event again.
-# * The request id is checked before the state. Therefore a stale id gets 400 even in a state that
+# * The request id is checked before the state: a stale id gets 400 even in a state that
 #   would refuse with 403.
 #
 # Error messages name the states as rapid does. Only `ResponseSent` is "RuntimeResponseSentState" on
