@@ -270,7 +270,7 @@ def test_each_variable_of_okibi_s_own_has_its_row_with_its_default() -> None:
         (DOCS / "configuration.md").read_text("utf-8"),
         re.M,
     )
-    least = Asked(AWS_LAMBDA_RUNTIME_API="127.0.0.1:9001")
+    least = RecordingEnvironment(AWS_LAMBDA_RUNTIME_API="127.0.0.1:9001")
 
     settings = settings_from(least, ["app.handler"])
 
